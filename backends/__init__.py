@@ -1,0 +1,1 @@
+"""The backend API and the accelerators that ship with Catena."""

@@ -1,0 +1,133 @@
+"""Diagnostics: what every part of Catena raises and the CLI prints.
+
+A `Diagnostic` says what is wrong at one place; a `CatenaError` carries all of them at once.
+The codes are declared here and only here; `catena` documents them from this table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from enum import IntEnum
+from typing import Any
+
+
+class ExitCode(IntEnum):
+    """Process exit codes of the `catena` command."""
+
+    OK = 0
+    INTERNAL = 1
+    USAGE = 2
+    UNSUPPORTED = 3
+    DOES_NOT_FIT = 4
+    MISMATCH = 5
+    PARTIAL = 6
+    INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Code:
+    """One kind of error: its stable identifier, what it means and the exit code it leads to."""
+
+    id: str
+    meaning: str
+    exit_code: ExitCode
+
+
+CODES: dict[str, Code] = {
+    code.id: code
+    for code in (
+        Code("CAT-I001", "the compiler broke one of its own rules (a bug)", ExitCode.INTERNAL),
+        Code("CAT-C001", "a command line argument is wrong", ExitCode.USAGE),
+        Code("CAT-C002", "a file cannot be read or written", ExitCode.USAGE),
+        Code("CAT-C003", "a target description or configuration file is not valid", ExitCode.USAGE),
+        Code("CAT-C004", "an optional dependency is not installed", ExitCode.USAGE),
+        Code("CAT-C005", "an input array does not fit the model", ExitCode.USAGE),
+        Code("CAT-M001", "the file is not a valid ONNX model", ExitCode.USAGE),
+        Code("CAT-M002", "a shape is dynamic and no value was given for it", ExitCode.USAGE),
+        Code("CAT-M003", "shape or type inference found a contradiction", ExitCode.USAGE),
+        Code("CAT-M004", "external weight data is missing or damaged", ExitCode.USAGE),
+        Code("CAT-U001", "the operator is not supported", ExitCode.UNSUPPORTED),
+        Code(
+            "CAT-U002",
+            "the operator is supported, but not with these attributes or types",
+            ExitCode.UNSUPPORTED,
+        ),
+        Code("CAT-U003", "the operator belongs to a custom domain", ExitCode.UNSUPPORTED),
+        Code("CAT-U004", "the model has subgraphs (control flow)", ExitCode.UNSUPPORTED),
+        Code("CAT-U005", "the opset version is not supported", ExitCode.UNSUPPORTED),
+        Code("CAT-U006", "the target cannot execute this link", ExitCode.UNSUPPORTED),
+        Code("CAT-R001", "the IR text cannot be parsed", ExitCode.USAGE),
+        Code("CAT-R002", "the IR does not verify", ExitCode.USAGE),
+        Code("CAT-R003", "the IR is not legal at the named stage", ExitCode.USAGE),
+        Code("CAT-R004", "a weight is not in the store", ExitCode.USAGE),
+        Code("CAT-F001", "no legal mapping exists on this target", ExitCode.DOES_NOT_FIT),
+        Code("CAT-F002", "a mapping does not fit the target's memories or array", ExitCode.DOES_NOT_FIT),
+        Code("CAT-F003", "the program does not fit the target's memory", ExitCode.DOES_NOT_FIT),
+        Code("CAT-P001", "the file is not a valid program", ExitCode.USAGE),
+        Code("CAT-P002", "a checksum of the program does not match", ExitCode.USAGE),
+        Code("CAT-P003", "the program's format version is not supported", ExitCode.USAGE),
+        Code("CAT-P004", "the program is for another target", ExitCode.USAGE),
+        Code("CAT-A001", "the assembly text cannot be parsed", ExitCode.USAGE),
+        Code("CAT-A002", "an instruction field is out of range", ExitCode.USAGE),
+        Code("CAT-E001", "the emulator stopped: address out of range or buffer overrun", ExitCode.MISMATCH),
+        Code("CAT-E002", "the emulator stopped: a word was read that was never written", ExitCode.MISMATCH),
+        Code("CAT-E003", "the emulator stopped: the instruction is illegal in this state", ExitCode.MISMATCH),
+        Code("CAT-V001", "an output differs from the reference", ExitCode.MISMATCH),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """One problem at one place.
+
+    `code` is a key of `CODES`; `node` is the ONNX node (or tensor) it is about; `where` a file position or an
+    instruction address. `expected` and `found` are short phrases; `hint` says what to do about it.
+    """
+
+    code: str
+    message: str
+    stage: str = ""
+    node: str = ""
+    where: str = ""
+    expected: str = ""
+    found: str = ""
+    hint: str = ""
+
+    def __post_init__(self) -> None:
+        if self.code not in CODES:
+            raise KeyError(f"undeclared diagnostic code {self.code!r}")
+
+    def __str__(self) -> str:
+        place = ", ".join(
+            part for part in (self.stage, self.where, f"node {self.node!r}" if self.node else "") if part
+        )
+        lines = [f"error[{self.code}]{f' ({place})' if place else ''}: {self.message}"]
+        if self.expected:
+            lines.append(f"  expected: {self.expected}")
+        if self.found:
+            lines.append(f"  found:    {self.found}")
+        if self.hint:
+            lines.append(f"  hint:     {self.hint}")
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary without the empty fields."""
+        return {key: value for key, value in asdict(self).items() if value != ""}
+
+
+class CatenaError(Exception):
+    """One or more diagnostics that end the current command."""
+
+    def __init__(self, diagnostics: Diagnostic | Iterable[Diagnostic]):
+        found = (diagnostics,) if isinstance(diagnostics, Diagnostic) else tuple(diagnostics)
+        if not found:
+            raise ValueError("CatenaError needs at least one diagnostic")
+        self.diagnostics: tuple[Diagnostic, ...] = found
+        super().__init__("\n".join(str(diagnostic) for diagnostic in found))
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The exit code of the first diagnostic."""
+        return CODES[self.diagnostics[0].code].exit_code

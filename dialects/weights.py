@@ -1,0 +1,243 @@
+"""Weights: constants that live beside the IR, named by their content.
+
+`weights.constant` holds a `#weights.ref<"digest">`. The digest is the SHA-256 of dtype, shape and bytes; the words
+themselves stay in memory or in a store: a folder with one safetensors file per digest, memory-mapped when read.
+IR text therefore never holds more than a name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from xdsl.dialects.builtin import ModuleOp, TensorType
+from xdsl.ir import Attribute, Data, Dialect
+from xdsl.irdl import (
+    IRDLOperation,
+    irdl_attr_definition,
+    irdl_op_definition,
+    prop_def,
+    result_def,
+    traits_def,
+)
+from xdsl.parser import AttrParser
+from xdsl.printer import Printer
+from xdsl.traits import Pure
+from xdsl.utils.exceptions import VerifyException
+
+from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.element_types import element_type_of, numpy_dtype_of
+
+Array = npt.NDArray[np.generic]
+
+
+def digest_of(array: Array) -> str:
+    """SHA-256 over dtype, shape and little-endian bytes of an array, as 64 hex digits."""
+    contiguous = np.ascontiguousarray(array)
+    digest = hashlib.sha256(f"{contiguous.dtype.str}{contiguous.shape}".encode())
+    digest.update(contiguous.reshape(-1).view(np.uint8).data if contiguous.size else b"")
+    return digest.hexdigest()
+
+
+class Blob:
+    """The words of one constant: known by digest, by value, or both.
+
+    Equal digests mean equal blobs. The digest of a blob made from an array is computed when first asked for.
+    """
+
+    __slots__ = ("_array", "_digest")
+
+    def __init__(self, array: Array | None = None, digest: str | None = None):
+        if array is None and digest is None:
+            raise ValueError("a blob needs an array or a digest")
+        if array is not None:
+            array = np.ascontiguousarray(array).view()
+            array.flags.writeable = False
+        self._array = array
+        self._digest = digest
+
+    @property
+    def digest(self) -> str:
+        if self._digest is None:
+            assert self._array is not None
+            self._digest = digest_of(self._array)
+        return self._digest
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether the words are at hand."""
+        return self._array is not None
+
+    @property
+    def array(self) -> Array:
+        """The words, read-only.
+
+        Raises `CatenaError` (CAT-R004) if the blob was parsed from IR text and no store holds it.
+        """
+        if self._array is None:
+            raise CatenaError(
+                Diagnostic(
+                    "CAT-R004",
+                    f"weight {self.digest[:16]} is not at hand",
+                    hint="keep the weights/ folder beside the IR file, or run the bind-weights pass with its path",
+                )
+            )
+        return self._array
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Blob) and (self is other or self.digest == other.digest)
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+
+@irdl_attr_definition
+class WeightRef(Data[Blob]):
+    """A constant by content: `#weights.ref<"0123...">`."""
+
+    name = "weights.ref"
+
+    @classmethod
+    def of(cls, array: Array) -> WeightRef:
+        """A reference that holds `array` in memory."""
+        return cls(Blob(array))
+
+    @classmethod
+    def parse_parameter(cls, parser: AttrParser) -> Blob:
+        with parser.in_angle_brackets():
+            digest = parser.parse_str_literal("weight digest")
+            if len(digest) != 64 or set(digest) - set("0123456789abcdef"):
+                parser.raise_error("a weight digest is 64 lower-case hex digits")
+            return Blob(digest=digest)
+
+    def print_parameter(self, printer: Printer) -> None:
+        with printer.in_angle_brackets():
+            printer.print_string_literal(self.data.digest)
+
+
+@irdl_op_definition
+class ConstantOp(IRDLOperation):
+    """A constant tensor whose words are in the weight store."""
+
+    name = "weights.constant"
+
+    value = prop_def(WeightRef)
+    result = result_def(TensorType)
+
+    traits = traits_def(Pure())
+
+    assembly_format = "$value attr-dict `:` type($result)"
+
+    @classmethod
+    def of(cls, array: Array) -> ConstantOp:
+        """A constant with the shape, type and words of `array`."""
+        shaped = TensorType(element_type_of(array.dtype), array.shape)
+        return cls(properties={"value": WeightRef.of(array)}, result_types=[shaped])
+
+    @property
+    def array(self) -> Array:
+        """The words, read-only, shaped as the result."""
+        return self.value.data.array
+
+    def verify_(self) -> None:
+        blob = self.value.data
+        if not blob.is_bound:
+            return
+        kind = self.result.type
+        assert isinstance(kind, TensorType)
+        if blob.array.shape != kind.get_shape() or blob.array.dtype != numpy_dtype_of(kind.element_type):
+            raise VerifyException(
+                f"weight {blob.digest[:16]} has type {blob.array.dtype}{list(blob.array.shape)}, the op says {kind}"
+            )
+
+
+class WeightStore:
+    """A folder of safetensors files, one per blob, named `<digest>.safetensors`."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def path_of(self, digest: str) -> Path:
+        """Where the blob with this digest is kept."""
+        return self.folder / f"{digest}.safetensors"
+
+    def put(self, blob: Blob) -> None:
+        """Write a blob unless it is there already; a reader never sees a partial file."""
+        path = self.path_of(blob.digest)
+        if path.exists():
+            return
+        from safetensors.numpy import save
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=self.folder, suffix=".tmp")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(save({"data": np.ascontiguousarray(blob.array)}))
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+    def get(self, digest: str) -> Blob | None:
+        """The blob with this digest, or None if it is not in the store.
+
+        Raises `CatenaError` (CAT-R004) if the file is damaged.
+        """
+        path = self.path_of(digest)
+        if not path.is_file():
+            return None
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, framework="numpy") as file:
+                array = file.get_tensor("data")
+        except (SafetensorError, OSError, ValueError) as error:
+            raise CatenaError(
+                Diagnostic("CAT-R004", f"weight file {path.name} is damaged: {error}", where=str(path))
+            ) from error
+        if digest_of(array) != digest:
+            raise CatenaError(
+                Diagnostic(
+                    "CAT-R004", f"weight file {path.name} does not hold what its name says", where=str(path)
+                )
+            )
+        return Blob(array, digest)
+
+
+def save_weights(module: ModuleOp, folder: Path) -> None:
+    """Write every bound weight of a module to the store at `folder`."""
+    store = WeightStore(folder)
+    for op in module.walk():
+        if isinstance(op, ConstantOp) and op.value.data.is_bound:
+            store.put(op.value.data)
+
+
+def bind_weights(module: ModuleOp, folder: Path) -> None:
+    """Attach the words of every unbound weight of a module that the store at `folder` holds."""
+    store = WeightStore(folder)
+    found: dict[str, Blob | None] = {}
+    for op in module.walk():
+        if isinstance(op, ConstantOp) and not op.value.data.is_bound:
+            digest = op.value.data.digest
+            if digest not in found:
+                found[digest] = store.get(digest)
+            blob = found[digest]
+            if blob is not None:
+                op.properties["value"] = WeightRef(blob)
+
+
+def constant_value(value: object) -> Array | None:
+    """The words of an SSA value if a `weights.constant` defines it, else None."""
+    from xdsl.ir import SSAValue
+
+    owner = value.owner if isinstance(value, SSAValue) else None
+    return owner.array if isinstance(owner, ConstantOp) else None
+
+
+_ATTRIBUTES: list[type[Attribute]] = [WeightRef]
+WEIGHTS = Dialect("weights", [ConstantOp], _ATTRIBUTES)
