@@ -7,6 +7,7 @@ instruction of the binary can still name the ONNX nodes it came from.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import cast
 
 from xdsl.dialects.builtin import (
     ArrayAttr,
@@ -34,8 +35,8 @@ def node_names(location: Attribute) -> tuple[str, ...]:
 def _names(location: Attribute) -> Iterator[str]:
     if isinstance(location, NameLoc):
         yield location.desc.data
-    elif isinstance(location, FusedLoc) and isinstance(location.locations, ArrayAttr):
-        for inner in location.locations:
+    elif isinstance(location, FusedLoc):
+        for inner in cast("ArrayAttr[Attribute]", location.locations):
             yield from _names(inner)
     elif isinstance(location, CallSiteLoc):
         yield from _names(location.callee)
@@ -56,4 +57,4 @@ def fuse_locations(locations: Iterable[LocationAttr]) -> LocationAttr:
         return UnknownLoc()
     if len(names) == 1:
         return node_location(names[0])
-    return FusedLoc([node_location(name) for name in names], NoneAttr())
+    return FusedLoc(tuple(node_location(name) for name in names), NoneAttr())

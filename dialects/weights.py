@@ -11,11 +11,12 @@ import hashlib
 import os
 import tempfile
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 from xdsl.dialects.builtin import ModuleOp, TensorType
-from xdsl.ir import Attribute, Data, Dialect
+from xdsl.ir import Attribute, Data, Dialect, SSAValue
 from xdsl.irdl import (
     IRDLOperation,
     irdl_attr_definition,
@@ -32,7 +33,7 @@ from xdsl.utils.exceptions import VerifyException
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.element_types import element_type_of, numpy_dtype_of
 
-Array = npt.NDArray[np.generic]
+Array = npt.NDArray[Any]
 
 
 def digest_of(array: Array) -> str:
@@ -194,17 +195,15 @@ class WeightStore:
         from safetensors import SafetensorError, safe_open
 
         try:
-            with safe_open(path, framework="numpy") as file:
-                array = file.get_tensor("data")
+            with cast(Any, safe_open)(path, framework="numpy") as file:
+                array = cast(Array, file.get_tensor("data"))
         except (SafetensorError, OSError, ValueError) as error:
             raise CatenaError(
                 Diagnostic("CAT-R004", f"weight file {path.name} is damaged: {error}", where=str(path))
             ) from error
         if digest_of(array) != digest:
             raise CatenaError(
-                Diagnostic(
-                    "CAT-R004", f"weight file {path.name} does not hold what its name says", where=str(path)
-                )
+                Diagnostic("CAT-R004", f"weight file {path.name} does not hold what its name says", where=str(path))
             )
         return Blob(array, digest)
 
@@ -231,11 +230,9 @@ def bind_weights(module: ModuleOp, folder: Path) -> None:
                 op.properties["value"] = WeightRef(blob)
 
 
-def constant_value(value: object) -> Array | None:
+def constant_value(value: SSAValue) -> Array | None:
     """The words of an SSA value if a `weights.constant` defines it, else None."""
-    from xdsl.ir import SSAValue
-
-    owner = value.owner if isinstance(value, SSAValue) else None
+    owner = value.owner
     return owner.array if isinstance(owner, ConstantOp) else None
 
 

@@ -1,0 +1,32 @@
+"""The GCONV chain: every layer of a network as a general convolution.
+
+`spec` is the general convolution as data, `interpreter` its vectorised meaning, `loop_nest` the literal definition,
+`view` the algebra of strided views, `scalar` the functions, `attributes` and `ops` the IR.
+"""
+
+from dialects.gconv.attributes import NestAttr, ReduceAttr, ScalarAttr, StepsAttr, StridedAttr
+from dialects.gconv.ops import GCONV, ConcatOp, LinkOp, ViewOp, element_type_of_value, shape_of
+from dialects.gconv.spec import PASS, Dim, GConv, LoopKind, Reduce, Step
+from dialects.gconv.view import View, row_major
+
+__all__ = [
+    "GCONV",
+    "PASS",
+    "ConcatOp",
+    "Dim",
+    "GConv",
+    "LinkOp",
+    "LoopKind",
+    "NestAttr",
+    "Reduce",
+    "ReduceAttr",
+    "ScalarAttr",
+    "Step",
+    "StepsAttr",
+    "StridedAttr",
+    "View",
+    "ViewOp",
+    "element_type_of_value",
+    "row_major",
+    "shape_of",
+]

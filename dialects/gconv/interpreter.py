@@ -1,0 +1,215 @@
+"""The meaning of the gconv dialect on NumPy arrays.
+
+`evaluate` is the executable definition of a general convolution, vectorised; `dialects.gconv.loop_nest` is the literal
+definition it is checked against. `Interpreter` runs a whole chain.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp, StringAttr
+from xdsl.dialects.func import FuncOp, ReturnOp
+from xdsl.ir import Operation, SSAValue
+
+from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.element_types import numpy_dtype_of
+from dialects.gconv.ops import ConcatOp, LinkOp, ViewOp, element_type_of_value, shape_of
+from dialects.gconv.scalar import Array, apply
+from dialects.gconv.spec import PASS, Dim, GConv, Reduce, Step
+from dialects.gconv.view import View
+from dialects.locations import describe
+from dialects.weights import ConstantOp
+
+_REDUCE = {Reduce.ADD: np.add, Reduce.MAX: np.maximum, Reduce.MIN: np.minimum, Reduce.MUL: np.multiply}
+_CHUNK_WORDS = 1 << 24
+
+
+def evaluate(
+    spec: GConv, input: Array, kernel: Array | None = None, extras: Sequence[Array] = (), dtype: np.dtype | None = None
+) -> Array:
+    """The output of a general convolution.
+
+    `input` has, per dimension, g groups; `kernel` has extents g*op*ks; `extras` broadcast to the output shape.
+    Computes in the input's dtype and returns `dtype` (the input's unless given).
+    """
+    rank = len(spec.dims)
+    windows = _windows(spec, _steps(spec.pre, input))  # (g..., opc..., ks...)
+    if spec.main == PASS:
+        folded = _fold(spec, _steps(spec.mid, windows), tuple(range(2 * rank, 3 * rank)))
+        result = folded.reshape(
+            [n for dim in spec.dims for n in (dim.g,)] + [1] * rank + [dim.opc for dim in spec.dims]
+        )
+    else:
+        assert kernel is not None
+        parts = kernel.reshape([n for dim in spec.dims for n in (dim.g, dim.op, dim.ks)])
+        order = [3 * d + k for k in (0, 1, 2) for d in range(rank)]
+        result = _combine(spec, windows, parts.transpose(order))  # (g..., op..., opc...)
+    order = [k * rank + d for d in range(rank) for k in (0, 1, 2)]
+    output = result.transpose(order).reshape(spec.output_shape)
+    output = _steps(spec.post, output, extras)
+    return np.ascontiguousarray(output if dtype is None else output.astype(dtype, copy=False))
+
+
+def _steps(steps: Sequence[Step], value: Array, extras: Sequence[Array] = ()) -> Array:
+    for step in steps:
+        operands = [value] if step.operand is None else [value, extras[step.operand]]
+        value = apply(step.function, *operands, parameters=step.parameters)
+    return value
+
+
+def _windows(spec: GConv, input: Array) -> Array:
+    """The input as an array indexed (g..., opc..., ks...), padding in place, without copying shared words."""
+    rank = len(spec.dims)
+    padded = input.reshape([n for dim, e in zip(spec.dims, input.shape, strict=True) for n in (dim.g, e // dim.g)])
+    for d, dim in enumerate(spec.dims):
+        padded = _padded(dim, padded, 2 * d + 1, spec.padding)
+    strides = padded.strides
+    groups = [(dim.g, strides[2 * d]) for d, dim in enumerate(spec.dims)]
+    outputs = [(dim.opc, strides[2 * d + 1] * dim.stride) for d, dim in enumerate(spec.dims)]
+    kernels = [(dim.ks, strides[2 * d + 1] * dim.dilation) for d, dim in enumerate(spec.dims)]
+    axes = groups + outputs + kernels
+    assert len(axes) == 3 * rank
+    return np.lib.stride_tricks.as_strided(padded, [n for n, _ in axes], [s for _, s in axes], writeable=False)
+
+
+def _padded(dim: Dim, array: Array, axis: int, value: float) -> Array:
+    """One axis brought to exactly the positions `dim.window` spans: dilated, padded, cropped."""
+    low, high = dim.window
+    extent = array.shape[axis]
+    if (low, high, dim.up) == (0, extent - 1, 1):
+        return array
+    shape = list(array.shape)
+    shape[axis] = high - low + 1
+    result = np.full(shape, value, array.dtype)
+    first = max(0, -(-low // dim.up))
+    last = min(extent - 1, high // dim.up)
+    if first <= last:
+        target = [slice(None)] * array.ndim
+        source = list(target)
+        target[axis] = slice(first * dim.up - low, last * dim.up - low + 1, dim.up)
+        source[axis] = slice(first, last + 1)
+        result[tuple(target)] = array[tuple(source)]
+    return result
+
+
+def _fold(spec: GConv, values: Array, axes: tuple[int, ...]) -> Array:
+    if spec.reduce is Reduce.NONE:
+        return values.reshape([n for axis, n in enumerate(values.shape) if axis not in axes])
+    with np.errstate(all="ignore"):
+        return _REDUCE[spec.reduce].reduce(values, axis=axes, dtype=values.dtype)
+
+
+def _combine(spec: GConv, windows: Array, kernel: Array) -> Array:
+    """main, mid and reduce of windows (g..., opc..., ks...) with a kernel (g..., op..., ks...)."""
+    dims = spec.dims
+    groups, ops = math.prod(d.g for d in dims), math.prod(d.op for d in dims)
+    outs, terms = math.prod(d.opc for d in dims), math.prod(d.ks for d in dims)
+    right = np.ascontiguousarray(kernel).reshape(groups, ops, terms)
+    left = windows.reshape(groups, outs, terms)
+    shape = [d.g for d in dims] + [d.op for d in dims] + [d.opc for d in dims]
+    if spec.is_multiply_accumulate and not spec.mid and left.dtype.kind == "f":
+        with np.errstate(all="ignore"):
+            return np.matmul(right, left.transpose(0, 2, 1)).reshape(shape)
+    result = np.empty((groups, ops, outs), left.dtype)
+    step = max(1, _CHUNK_WORDS // max(1, outs * terms))
+    for g in range(groups):
+        for start in range(0, ops, step):
+            part = right[g, start : start + step, None, :]
+            values = apply(spec.main, np.broadcast_to(left[g, None], (part.shape[0], outs, terms)), part)
+            result[g, start : start + step] = _fold(spec, _steps(spec.mid, values), (2,))
+    return result.reshape(shape)
+
+
+def take_view(view: View, base: Array) -> Array:
+    """The elements a view names, as a read-only array that shares the base's memory."""
+    flat = np.ascontiguousarray(base).reshape(-1)
+    strides = [stride * flat.itemsize for stride in view.strides]
+    return np.lib.stride_tricks.as_strided(flat[view.offset :], view.shape, strides, writeable=False)
+
+
+def argument_names(function: FuncOp) -> list[str]:
+    """The ONNX names of a function's arguments, in order."""
+    return _names(function.arg_attrs, len(function.args))
+
+
+def result_names(function: FuncOp) -> list[str]:
+    """The ONNX names of a function's results, in order."""
+    return _names(function.res_attrs, len(function.function_type.outputs))
+
+
+def _names(attributes: ArrayAttr[DictionaryAttr] | None, count: int) -> list[str]:
+    entries = [] if attributes is None else list(attributes)
+    names: list[str] = []
+    for index in range(count):
+        named = entries[index].data.get("onnx.name") if index < len(entries) else None
+        names.append(named.data if isinstance(named, StringAttr) else str(index))
+    return names
+
+
+def main_function(module: ModuleOp) -> FuncOp:
+    """The function `main` of a module.
+
+    Raises `CatenaError` (CAT-R003) if there is none.
+    """
+    for op in module.ops:
+        if isinstance(op, FuncOp) and op.sym_name.data == "main":
+            return op
+    raise CatenaError(Diagnostic("CAT-R003", "the module has no function @main"))
+
+
+class Interpreter:
+    """Runs a gconv chain on NumPy arrays.
+
+    `tensors` holds, after `run`, every result that an op names with its ONNX tensor name, in row-major order.
+    """
+
+    def __init__(self, module: ModuleOp):
+        self._function = main_function(module)
+        self.tensors: dict[str, Array] = {}
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """The function's results by ONNX name.
+
+        Raises `CatenaError` for missing or misshapen inputs (CAT-C005) and ops of other dialects (CAT-R003).
+        """
+        values: dict[SSAValue, Array] = {}
+        for name, argument in zip(argument_names(self._function), self._function.args, strict=True):
+            if name not in inputs or inputs[name].shape != shape_of(argument):
+                found = f"shape {list(inputs[name].shape)}" if name in inputs else "nothing"
+                raise CatenaError(
+                    Diagnostic(
+                        "CAT-C005",
+                        f"input {name!r} does not fit",
+                        expected=f"shape {list(shape_of(argument))}",
+                        found=found,
+                    )
+                )
+            values[argument] = inputs[name].astype(numpy_dtype_of(element_type_of_value(argument)), copy=False)
+        for op in self._function.body.block.ops:
+            if isinstance(op, ReturnOp):
+                results = [np.array(values[operand]) for operand in op.operands]
+                return dict(zip(result_names(self._function), results, strict=True))
+            values[op.results[0]] = self._evaluate(op, values)
+        raise CatenaError(Diagnostic("CAT-R003", "the function @main does not return"))
+
+    def _evaluate(self, op: Operation, values: Mapping[SSAValue, Array]) -> Array:
+        match op:
+            case ConstantOp():
+                return op.array
+            case ViewOp():
+                return take_view(op.view, values[op.base])
+            case ConcatOp():
+                result = np.concatenate([values[part] for part in op.parts], axis=op.axis.value.data)
+            case LinkOp():
+                kernel = None if op.kernel is None else values[op.kernel]
+                extras = [values[extra] for extra in op.extras]
+                dtype = numpy_dtype_of(element_type_of_value(op.result))
+                result = evaluate(op.spec, values[op.input], kernel, extras, dtype)
+            case _:
+                raise CatenaError(Diagnostic("CAT-R003", f"{op.name} is no op of a gconv chain", node=describe(op)))
+        if op.tensor is not None:
+            self.tensors[op.tensor.data] = result
+        return result

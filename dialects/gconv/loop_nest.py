@@ -1,0 +1,68 @@
+"""The definition of a general convolution, word for word: nested loops over single elements.
+
+Slow on purpose. It exists to check the vectorised interpreter and every other implementation.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from dialects.gconv.scalar import Array, apply
+from dialects.gconv.spec import PASS, Dim, GConv, Reduce, Step
+
+_FOLD = {Reduce.ADD: "add", Reduce.MAX: "max", Reduce.MIN: "min", Reduce.MUL: "mul"}
+
+
+def evaluate(spec: GConv, input: Array, kernel: Array | None = None, extras: Sequence[Array] = ()) -> Array:
+    """The output of a general convolution, one element at a time, in the input's dtype."""
+    output = np.empty(spec.output_shape, input.dtype)
+    outer = [range(n) for dim in spec.dims for n in (dim.g, dim.op, dim.opc)]
+    inner = [range(dim.ks) for dim in spec.dims]
+    for flat in itertools.product(*outer):
+        index = [flat[3 * d : 3 * d + 3] for d in range(len(spec.dims))]
+        total: Array | None = None
+        for ks in itertools.product(*inner):
+            value = _steps(spec.pre, _read(spec, input, index, ks))
+            if spec.main != PASS:
+                assert kernel is not None
+                position = tuple(
+                    (g * dim.op + op) * dim.ks + k for dim, (g, op, _), k in zip(spec.dims, index, ks, strict=True)
+                )
+                value = apply(spec.main, value, kernel[position].reshape(1))
+            value = _steps(spec.mid, value)
+            total = value if total is None else apply(_FOLD[spec.reduce], total, value)
+        assert total is not None
+        place = tuple((g * dim.op + op) * dim.opc + opc for dim, (g, op, opc) in zip(spec.dims, index, strict=True))
+        output[place] = _steps(spec.post, total, extras, place)[0]
+    return output
+
+
+def _read(spec: GConv, input: Array, index: Sequence[tuple[int, ...]], ks: Sequence[int]) -> Array:
+    position: list[int] = []
+    for dim, extent, (g, _, opc), k in zip(spec.dims, input.shape, index, ks, strict=True):
+        place = _input_position(dim, extent // dim.g, opc, k)
+        if place is None:
+            return np.array([spec.padding], input.dtype)
+        position.append(g * (extent // dim.g) + place)
+    return input[tuple(position)].reshape(1)
+
+
+def _input_position(dim: Dim, extent: int, opc: int, ks: int) -> int | None:
+    dilated = opc * dim.stride + ks * dim.dilation - dim.pad
+    if dilated % dim.up or not 0 <= dilated // dim.up < extent:
+        return None
+    return dilated // dim.up
+
+
+def _steps(steps: Sequence[Step], value: Array, extras: Sequence[Array] = (), place: tuple[int, ...] = ()) -> Array:
+    for step in steps:
+        operands = [value]
+        if step.operand is not None:
+            extra = extras[step.operand]
+            where = tuple(0 if n == 1 else p for n, p in zip(extra.shape, place, strict=True))
+            operands.append(extra[where].reshape(1))
+        value = apply(step.function, *operands, parameters=step.parameters)
+    return value

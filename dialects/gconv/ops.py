@@ -1,0 +1,247 @@
+"""Operations of the gconv dialect: a chain of general convolutions over strided views.
+
+%k = gconv.view %w offset 0 strides [147, 147, 7, 1] : tensor<64x3x7x7xf32> -> tensor<1x192x7x7xf32>
+%y = gconv.link %x : tensor<1x3x224x224xf32> by %k : tensor<1x192x7x7xf32> with %b : tensor<1x64x1x1xf32>
+     <N; C op 64 ks 3; H opc 112 ks 7 stride 2 pad 3; W opc 112 ks 7 stride 2 pad 3> "mul" add
+     post <add(@0), relu> -> tensor<1x64x112x112xf32>
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import cast
+
+from xdsl.dialects.builtin import I64, IntegerAttr, StringAttr, TensorType, i64
+from xdsl.ir import Attribute, Dialect, SSAValue
+from xdsl.irdl import (
+    AttrSizedOperandSegments,
+    IRDLOperation,
+    ParsePropInAttrDict,
+    irdl_op_definition,
+    operand_def,
+    opt_operand_def,
+    opt_prop_def,
+    prop_def,
+    result_def,
+    traits_def,
+    var_operand_def,
+)
+from xdsl.traits import Pure
+from xdsl.utils.exceptions import VerifyException
+
+from dialects.gconv.attributes import NestAttr, ReduceAttr, ScalarAttr, StepsAttr, StridedAttr, main_operator
+from dialects.gconv.spec import PASS, GConv, Reduce
+from dialects.gconv.view import View
+
+
+def shape_of(value: SSAValue | Attribute) -> tuple[int, ...]:
+    """The static shape of a tensor value or tensor type."""
+    kind = cast("TensorType[Attribute]", value.type if isinstance(value, SSAValue) else value)
+    return tuple(kind.get_shape())
+
+
+def element_type_of_value(value: SSAValue) -> Attribute:
+    """The element type of a tensor value."""
+    return cast("TensorType[Attribute]", value.type).element_type
+
+
+@irdl_op_definition
+class LinkOp(IRDLOperation):
+    """One general convolution: a link of the chain.
+
+    The input has, per dimension, g groups of any extent; the kernel g*op*ks; the result g*op*opc; an extra operand of
+    `post` has the result's extent or 1. `tensor` names the ONNX tensor the result equals, if it equals one.
+    """
+
+    name = "gconv.link"
+
+    input = operand_def(TensorType)
+    kernel = opt_operand_def(TensorType)
+    extras = var_operand_def(TensorType)
+    nest = prop_def(NestAttr)
+    main = prop_def(StringAttr)
+    reduce = prop_def(ReduceAttr)
+    pad = opt_prop_def(ScalarAttr)
+    pre = opt_prop_def(StepsAttr)
+    mid = opt_prop_def(StepsAttr)
+    post = opt_prop_def(StepsAttr)
+    tensor = opt_prop_def(StringAttr)
+    mapping = opt_prop_def(Attribute)
+    result = result_def(TensorType)
+
+    irdl_options = (AttrSizedOperandSegments(as_property=True), ParsePropInAttrDict())
+    traits = traits_def(Pure())
+
+    assembly_format = (
+        "$input `:` type($input) (`by` $kernel^ `:` type($kernel))? (`with` $extras^ `:` type($extras))?"
+        " $nest $main $reduce (`pad` $pad^)? (`pre` $pre^)? (`mid` $mid^)? (`post` $post^)?"
+        " attr-dict `->` type($result)"
+    )
+
+    @classmethod
+    def of(
+        cls,
+        spec: GConv,
+        input: SSAValue,
+        kernel: SSAValue | None = None,
+        extras: Sequence[SSAValue] = (),
+        *,
+        tensor: str | None = None,
+        element_type: Attribute | None = None,
+        mapping: Attribute | None = None,
+    ) -> LinkOp:
+        """A link that computes `spec`; the result's element type is the input's unless given."""
+        kind = TensorType(element_type or element_type_of_value(input), spec.output_shape)
+        return cls(
+            operands=[input, [] if kernel is None else [kernel], list(extras)],
+            properties={
+                "nest": NestAttr(spec.dims),
+                "main": StringAttr(spec.main),
+                "reduce": ReduceAttr(spec.reduce),
+                "pad": None if spec.pad_value is None else ScalarAttr(spec.pad_value),
+                "pre": StepsAttr(spec.pre) if spec.pre else None,
+                "mid": StepsAttr(spec.mid) if spec.mid else None,
+                "post": StepsAttr(spec.post) if spec.post else None,
+                "tensor": None if tensor is None else StringAttr(tensor),
+                "mapping": mapping,
+            },
+            result_types=[kind],
+        )
+
+    @property
+    def spec(self) -> GConv:
+        """The general convolution as plain data."""
+        return GConv(
+            self.nest.data,
+            self.main.data,
+            self.reduce.data,
+            self.pre.data if self.pre else (),
+            self.mid.data if self.mid else (),
+            self.post.data if self.post else (),
+            self.pad.data if self.pad else None,
+        )
+
+    def verify_(self) -> None:
+        spec = self.spec
+        main_operator(self.main)
+        if (spec.main == PASS) != (self.kernel is None):
+            raise VerifyException(f"main operator {spec.main!r} and {'no' if self.kernel is None else 'a'} kernel")
+        if spec.reduce is Reduce.NONE and any(dim.ks != 1 for dim in spec.dims):
+            raise VerifyException("reduce none needs every ks to be 1")
+        if any(step.operand is not None for step in (*spec.pre, *spec.mid)):
+            raise VerifyException("only post steps may have an operand")
+        self._verify_shapes(spec)
+        used = {step.operand for step in spec.post if step.operand is not None}
+        if used != set(range(len(self.extras))):
+            raise VerifyException(f"post steps use operands {sorted(used)}, the link has {len(self.extras)}")
+
+    def _verify_shapes(self, spec: GConv) -> None:
+        rank = len(spec.dims)
+        shapes = [("input", self.input), ("result", self.result)]
+        shapes += [("kernel", self.kernel)] if self.kernel is not None else []
+        shapes += [(f"extra operand {index}", extra) for index, extra in enumerate(self.extras)]
+        for name, value in shapes:
+            if len(shape_of(value)) != rank or -1 in shape_of(value):
+                raise VerifyException(f"{name} must have a static shape of rank {rank}, has {value.type}")
+        if shape_of(self.result) != spec.output_shape:
+            raise VerifyException(f"result must have shape {list(spec.output_shape)}, has {self.result.type}")
+        if self.kernel is not None and shape_of(self.kernel) != spec.kernel_shape:
+            raise VerifyException(f"kernel must have shape {list(spec.kernel_shape)}, has {self.kernel.type}")
+        for dim, extent in zip(spec.dims, shape_of(self.input), strict=True):
+            if extent % dim.g:
+                raise VerifyException(f"input extent {extent} of dimension {dim.name} is no multiple of g = {dim.g}")
+        for index, extra in enumerate(self.extras):
+            if any(have not in (1, want) for have, want in zip(shape_of(extra), spec.output_shape, strict=True)):
+                raise VerifyException(
+                    f"extra operand {index} must broadcast to {list(spec.output_shape)}: {extra.type}"
+                )
+
+
+@irdl_op_definition
+class ViewOp(IRDLOperation):
+    """A strided view of a tensor: no words move. Offset and strides count elements of the row-major base."""
+
+    name = "gconv.view"
+
+    base = operand_def(TensorType)
+    layout = prop_def(StridedAttr)
+    result = result_def(TensorType)
+
+    irdl_options = (ParsePropInAttrDict(),)
+    traits = traits_def(Pure())
+
+    assembly_format = "$base $layout attr-dict `:` type($base) `->` type($result)"
+
+    @classmethod
+    def of(cls, base: SSAValue, view: View) -> ViewOp:
+        """The view `view` of the value `base`."""
+        return cls(
+            operands=[base],
+            properties={"layout": StridedAttr((view.offset, view.strides))},
+            result_types=[TensorType(element_type_of_value(base), view.shape)],
+        )
+
+    @property
+    def view(self) -> View:
+        """The view as plain data."""
+        offset, strides = self.layout.data
+        return View(shape_of(self.result), strides, offset)
+
+    def verify_(self) -> None:
+        if element_type_of_value(self.base) != element_type_of_value(self.result):
+            raise VerifyException("a view keeps the element type")
+        if len(self.layout.data[1]) != len(shape_of(self.result)):
+            raise VerifyException(f"{len(self.layout.data[1])} strides for {self.result.type}")
+        view, extent = self.view, math.prod(shape_of(self.base))
+        if view.size:
+            low, high = view.bounds()
+            if low < 0 or high >= extent:
+                raise VerifyException(f"view reads elements {low} to {high} of a tensor with {extent}")
+
+
+@irdl_op_definition
+class ConcatOp(IRDLOperation):
+    """Tensors side by side along one axis. Producers that can write in place do; others are copied by a link."""
+
+    name = "gconv.concat"
+
+    parts = var_operand_def(TensorType)
+    axis = prop_def(IntegerAttr[I64])
+    tensor = opt_prop_def(StringAttr)
+    result = result_def(TensorType)
+
+    irdl_options = (ParsePropInAttrDict(),)
+    traits = traits_def(Pure())
+
+    assembly_format = "$parts `axis` $axis attr-dict `:` type($parts) `->` type($result)"
+
+    @classmethod
+    def of(cls, parts: Sequence[SSAValue], axis: int, tensor: str | None = None) -> ConcatOp:
+        """`parts` side by side along `axis` (0 <= axis < rank)."""
+        shape = list(shape_of(parts[0]))
+        shape[axis] = sum(shape_of(part)[axis] for part in parts)
+        return cls(
+            operands=[list(parts)],
+            properties={
+                "axis": IntegerAttr(axis, i64),
+                "tensor": None if tensor is None else StringAttr(tensor),
+            },
+            result_types=[TensorType(element_type_of_value(parts[0]), shape)],
+        )
+
+    def verify_(self) -> None:
+        if not self.parts:
+            raise VerifyException("nothing to put side by side")
+        shape, axis = list(shape_of(self.result)), self.axis.value.data
+        if not 0 <= axis < len(shape):
+            raise VerifyException(f"axis {axis} is not a dimension of {self.result.type}")
+        for part in self.parts:
+            have = list(shape_of(part))
+            if have[:axis] != shape[:axis] or have[axis + 1 :] != shape[axis + 1 :]:
+                raise VerifyException(f"{part.type} does not fit beside the others in {self.result.type}")
+        if sum(shape_of(part)[axis] for part in self.parts) != shape[axis]:
+            raise VerifyException(f"the parts do not fill axis {axis} of {self.result.type}")
+
+
+GCONV = Dialect("gconv", [LinkOp, ViewOp, ConcatOp], [NestAttr, StepsAttr, ScalarAttr, ReduceAttr, StridedAttr])

@@ -1,0 +1,135 @@
+"""A general convolution as plain data: what `gconv.link` holds, what the interpreter runs.
+
+Formal definition (every dimension d, all indices from 0):
+
+    i_d = g * (I_d / G_d) + (opc * stride + ks * dilation - pad) / up     outside its group or fractional: pad value
+    k_d = (g * OP_d + op) * KS_d + ks
+    o_d = (g * OP_d + op) * OPC_d + opc
+    O[o] = post( reduce over ks ( mid( main( pre(I[i]), K[k] ) ) ) )
+
+`g` indexes all three tensors, `op` kernel and output, `opc` input and output, `ks` input and kernel (and is reduced).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class LoopKind(StrEnum):
+    """The four ways an index can occur in a general convolution."""
+
+    G = "g"
+    OP = "op"
+    OPC = "opc"
+    KS = "ks"
+
+
+class Reduce(StrEnum):
+    """How the kernel-extent loops are folded; `NONE` needs all their counts to be 1."""
+
+    NONE = "none"
+    ADD = "add"
+    MAX = "max"
+    MIN = "min"
+    MUL = "mul"
+
+    @property
+    def identity(self) -> float:
+        """The value that changes nothing: what padding reads as."""
+        return {"none": 0.0, "add": 0.0, "max": -math.inf, "min": math.inf, "mul": 1.0}[self.value]
+
+
+PASS = "pass"
+"""The main operator of a link without a kernel: the input value itself."""
+
+
+@dataclass(frozen=True)
+class Dim:
+    """One dimension: four loop counts, and how output and kernel positions address the input.
+
+    `up` is the input dilation (a transposed convolution's stride); a negative `pad` crops.
+    """
+
+    name: str
+    g: int = 1
+    op: int = 1
+    opc: int = 1
+    ks: int = 1
+    stride: int = 1
+    dilation: int = 1
+    pad: int = 0
+    up: int = 1
+
+    def count(self, kind: LoopKind) -> int:
+        """The loop count of one kind."""
+        return {"g": self.g, "op": self.op, "opc": self.opc, "ks": self.ks}[kind.value]
+
+    @property
+    def output_extent(self) -> int:
+        return self.g * self.op * self.opc
+
+    @property
+    def kernel_extent(self) -> int:
+        return self.g * self.op * self.ks
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """First and last position read in the dilated input of one group, padding included."""
+        return -self.pad, (self.opc - 1) * self.stride + (self.ks - 1) * self.dilation - self.pad
+
+    @property
+    def is_window(self) -> bool:
+        """Whether neighbouring outputs can share input words."""
+        return self.ks > 1 and self.opc > 1
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether input positions are just the output or kernel index (no stride, dilation, padding)."""
+        return self.stride == self.dilation == self.up == 1 and self.pad == 0 and not self.is_window
+
+
+@dataclass(frozen=True)
+class Step:
+    """One scalar function of `pre`, `mid` or `post`; `operand` indexes the link's extra operands (post only)."""
+
+    function: str
+    parameters: tuple[float, ...] = ()
+    operand: int | None = None
+
+
+@dataclass(frozen=True)
+class GConv:
+    """A general convolution without its tensors."""
+
+    dims: tuple[Dim, ...]
+    main: str = PASS
+    reduce: Reduce = Reduce.NONE
+    pre: tuple[Step, ...] = ()
+    mid: tuple[Step, ...] = ()
+    post: tuple[Step, ...] = ()
+    pad_value: float | None = None
+
+    @property
+    def padding(self) -> float:
+        """The value read outside the input: the reduction's identity unless stated."""
+        return self.reduce.identity if self.pad_value is None else self.pad_value
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        return tuple(dim.output_extent for dim in self.dims)
+
+    @property
+    def kernel_shape(self) -> tuple[int, ...]:
+        return tuple(dim.kernel_extent for dim in self.dims)
+
+    @property
+    def trips(self) -> int:
+        """Executions of the innermost body: the product of all loop counts."""
+        return math.prod(dim.g * dim.op * dim.opc * dim.ks for dim in self.dims)
+
+    @property
+    def is_multiply_accumulate(self) -> bool:
+        """Whether a trip is a MAC (otherwise it counts as one other operation)."""
+        return self.main == "mul" and self.reduce is Reduce.ADD

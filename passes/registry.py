@@ -1,0 +1,28 @@
+"""Every pass by its command-line name, loaded only when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import cast
+
+from xdsl.passes import ModulePass
+
+_PASSES: dict[str, str] = {
+    # name -> "module:class", in the order of the default pipeline
+    "fold-constants": "passes.fold_constants:FoldConstantsPass",
+    "lower-onnx": "passes.lower_onnx:LowerOnnxPass",
+}
+
+
+def _loader(path: str) -> Callable[[], type[ModulePass]]:
+    def load() -> type[ModulePass]:
+        module, name = path.split(":")
+        return cast("type[ModulePass]", getattr(import_module(module), name))
+
+    return load
+
+
+def available_passes() -> dict[str, Callable[[], type[ModulePass]]]:
+    """Pass factories by name; calling one imports the pass."""
+    return {name: _loader(path) for name, path in _PASSES.items()}
