@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from difflib import get_close_matches
 from enum import IntEnum
 from typing import Any
 
@@ -43,6 +44,7 @@ CODES: dict[str, Code] = {
         Code("CAT-C003", "a target description or configuration file is not valid", ExitCode.USAGE),
         Code("CAT-C004", "an optional dependency is not installed", ExitCode.USAGE),
         Code("CAT-C005", "an input array does not fit the model", ExitCode.USAGE),
+        Code("CAT-C006", "a back-end plug-in cannot be loaded", ExitCode.USAGE),
         Code("CAT-M001", "the file is not a valid ONNX model", ExitCode.USAGE),
         Code("CAT-M002", "a shape is dynamic and no value was given for it", ExitCode.USAGE),
         Code("CAT-M003", "shape or type inference found a contradiction", ExitCode.USAGE),
@@ -100,9 +102,7 @@ class Diagnostic:
             raise KeyError(f"undeclared diagnostic code {self.code!r}")
 
     def __str__(self) -> str:
-        place = ", ".join(
-            part for part in (self.stage, self.where, f"node {self.node!r}" if self.node else "") if part
-        )
+        place = ", ".join(part for part in (self.stage, self.where, f"node {self.node!r}" if self.node else "") if part)
         lines = [f"error[{self.code}]{f' ({place})' if place else ''}: {self.message}"]
         if self.expected:
             lines.append(f"  expected: {self.expected}")
@@ -131,3 +131,12 @@ class CatenaError(Exception):
     def exit_code(self) -> ExitCode:
         """The exit code of the first diagnostic."""
         return CODES[self.diagnostics[0].code].exit_code
+
+
+def did_you_mean(name: str, candidates: Iterable[str]) -> str:
+    """A hint that offers the candidates most like `name`, or lists all when none is alike and there are few."""
+    known = list(dict.fromkeys(candidates))
+    close = get_close_matches(name, known, n=3)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    return f"known: {', '.join(known)}" if 0 < len(known) <= 12 else ""
