@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -70,8 +70,8 @@ def _binary(code: int, doc: str) -> Callable[[Callable[..., Array]], Callable[..
 def apply(name: str, *operands: Array, parameters: tuple[float, ...] = ()) -> Array:
     """The function `name` on arrays, in the dtype of the first operand, without floating-point warnings."""
     with np.errstate(all="ignore"):
-        result: Array = FUNCTIONS[name].evaluate(*operands, *parameters)
-    return cast(Array, np.asarray(result)).astype(operands[0].dtype, copy=False)
+        result = FUNCTIONS[name].evaluate(*operands, *parameters)
+    return np.asarray(result, operands[0].dtype)
 
 
 # Unary: arithmetic -------------------------------------------------------------------------------------------------

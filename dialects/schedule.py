@@ -1,0 +1,236 @@
+"""The mapping attribute: how the loops of a link are spread over time, space and memories.
+
+A mapping is a path of nodes from the outermost loop inwards, in the spirit of LoopTree's tree:
+
+    #schedule.mapping<for C.op 64, for H.opc 7, store glb [O], for C.ks 4, store glb [I], for C.op 32,
+                      store spad [K], par H.ks 1 on row, par H.opc 1 on col>
+
+* `for D.k T` splits the current range of loop `k` of dimension `D` into tiles of `T` indices, one after another;
+  the last tile may be smaller.
+* `par D.k T on A` splits it the same way, all tiles at once, laid along axis `A` of the array.
+* `store M [X]` says that at this point the tile of tensor `X` (I input, K kernel, O output) that all the loops below
+  need is brought into memory `M`; it stays there until the loops above move on.
+
+What no node splits is executed inside one processing element. Everything starts in the outermost memory.
+
+`#schedule.row_stationary<...>` is the notation of the Eyeriss paper for one family of such mappings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import TypeVar
+
+from xdsl.ir import Data, Dialect
+from xdsl.irdl import irdl_attr_definition
+from xdsl.parser import AttrParser
+from xdsl.printer import Printer
+from xdsl.utils.exceptions import VerifyException
+
+from dialects.gconv.spec import LoopKind
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
+
+
+class Operand(StrEnum):
+    """The tensors of a link that a mapping places."""
+
+    INPUT = "I"
+    KERNEL = "K"
+    OUTPUT = "O"
+
+
+class Axis(StrEnum):
+    """The axes of the array."""
+
+    ROW = "row"
+    COL = "col"
+
+
+@dataclass(frozen=True, order=True)
+class Loop:
+    """One of the four loops of one dimension, written `C.op`."""
+
+    dim: str
+    kind: LoopKind
+
+    def __str__(self) -> str:
+        return f"{self.dim}.{self.kind}"
+
+
+@dataclass(frozen=True)
+class Temporal:
+    """Tiles of a loop one after another."""
+
+    loop: Loop
+    tile: int
+
+    def __str__(self) -> str:
+        return f"for {self.loop} {self.tile}"
+
+
+@dataclass(frozen=True)
+class Spatial:
+    """Tiles of a loop side by side along an array axis."""
+
+    loop: Loop
+    tile: int
+    axis: Axis
+
+    def __str__(self) -> str:
+        return f"par {self.loop} {self.tile} on {self.axis}"
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Tensors brought into a memory."""
+
+    memory: str
+    operands: tuple[Operand, ...]
+
+    def __str__(self) -> str:
+        return f"store {self.memory} [{', '.join(self.operands)}]"
+
+
+Node = Temporal | Spatial | Storage
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """A path of nodes, outermost first."""
+
+    nodes: tuple[Node, ...]
+
+    def position(self, operand: Operand) -> int | None:
+        """Index of the storage node of a tensor, or None."""
+        for index, node in enumerate(self.nodes):
+            if isinstance(node, Storage) and operand in node.operands:
+                return index
+        return None
+
+    def temporal_before(self, end: int) -> tuple[Temporal, ...]:
+        """The temporal nodes above position `end`, outermost first."""
+        return tuple(node for node in self.nodes[:end] if isinstance(node, Temporal))
+
+    @property
+    def spatial(self) -> tuple[Spatial, ...]:
+        """The spatial nodes, outermost first."""
+        return tuple(node for node in self.nodes if isinstance(node, Spatial))
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.nodes))
+
+
+@dataclass(frozen=True)
+class RowStationary:
+    """A row-stationary mapping in the notation of the Eyeriss papers (ISCA 2016, table of mapping parameters).
+
+    m output channels and n images have their partial sums in the buffer at a time; a strip has e output rows;
+    p filters and q channels are interleaved in a processing element; r sets of elements work on different channels
+    and t sets on different filters.
+    """
+
+    m: int
+    n: int
+    e: int
+    p: int
+    q: int
+    r: int
+    t: int
+
+    def __str__(self) -> str:
+        return ", ".join(f"{field.name} {getattr(self, field.name)}" for field in fields(self))
+
+
+@irdl_attr_definition
+class MappingAttr(Data[Mapping]):
+    """A mapping as IR."""
+
+    name = "schedule.mapping"
+
+    @classmethod
+    def parse_parameter(cls, parser: AttrParser) -> Mapping:
+        nodes: list[Node] = []
+        with parser.in_angle_brackets():
+            while (keyword := parser.parse_optional_identifier()) is not None:
+                nodes.append(_parse_node(parser, keyword))
+                if parser.parse_optional_punctuation(",") is None:
+                    break
+        return Mapping(tuple(nodes))
+
+    def print_parameter(self, printer: Printer) -> None:
+        with printer.in_angle_brackets():
+            printer.print_string(str(self.data))
+
+    def verify(self) -> None:
+        stored: set[Operand] = set()
+        for node in self.data.nodes:
+            if isinstance(node, Storage):
+                if stored & set(node.operands):
+                    raise VerifyException(f"{node}: a tensor is stored twice")
+                stored |= set(node.operands)
+            elif node.tile < 1:
+                raise VerifyException(f"{node}: a tile has at least one index")
+
+
+def _parse_node(parser: AttrParser, keyword: str) -> Node:
+    if keyword == "store":
+        memory = parser.parse_identifier("memory name")
+        operands = parser.parse_comma_separated_list(
+            parser.Delimiter.SQUARE, lambda: _choice(parser, Operand, parser.parse_identifier())
+        )
+        return Storage(memory, tuple(operands))
+    if keyword not in ("for", "par"):
+        parser.raise_error(f"expected for, par or store, found {keyword!r}")
+    loop = _parse_loop(parser)
+    tile = parser.parse_integer(allow_boolean=False, allow_negative=False)
+    if keyword == "for":
+        return Temporal(loop, tile)
+    parser.parse_keyword("on")
+    return Spatial(loop, tile, _choice(parser, Axis, parser.parse_identifier()))
+
+
+def _parse_loop(parser: AttrParser) -> Loop:
+    text = parser.parse_identifier("loop such as C.op")
+    dim, dot, kind = text.partition(".")
+    if not dot:
+        parser.raise_error(f"expected a loop such as C.op, found {text!r}")
+    return Loop(dim, _choice(parser, LoopKind, kind))
+
+
+def _choice(parser: AttrParser, kind: type[_Choice], text: str) -> _Choice:
+    if text not in {member.value for member in kind}:
+        parser.raise_error(f"expected one of {', '.join(kind)}, found {text!r}")
+    return kind(text)
+
+
+@irdl_attr_definition
+class RowStationaryAttr(Data[RowStationary]):
+    """A row-stationary mapping in the paper's notation; the mapper expands it."""
+
+    name = "schedule.row_stationary"
+
+    @classmethod
+    def parse_parameter(cls, parser: AttrParser) -> RowStationary:
+        values: dict[str, int] = {}
+        names = [field.name for field in fields(RowStationary)]
+        with parser.in_angle_brackets():
+            for index, name in enumerate(names):
+                if index:
+                    parser.parse_punctuation(",")
+                parser.parse_keyword(name)
+                values[name] = parser.parse_integer(allow_boolean=False, allow_negative=False)
+        return RowStationary(**values)
+
+    def print_parameter(self, printer: Printer) -> None:
+        with printer.in_angle_brackets():
+            printer.print_string(str(self.data))
+
+    def verify(self) -> None:
+        for field in fields(RowStationary):
+            if getattr(self.data, field.name) < 1:
+                raise VerifyException(f"{field.name} must be at least 1")
+
+
+SCHEDULE = Dialect("schedule", [], [MappingAttr, RowStationaryAttr])
