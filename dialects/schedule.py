@@ -206,6 +206,22 @@ def _choice(parser: AttrParser, kind: type[_Choice], text: str) -> _Choice:
 
 
 @irdl_attr_definition
+class LoopAttr(Data[Loop]):
+    """One loop: `<C.op>`."""
+
+    name = "schedule.loop"
+
+    @classmethod
+    def parse_parameter(cls, parser: AttrParser) -> Loop:
+        with parser.in_angle_brackets():
+            return _parse_loop(parser)
+
+    def print_parameter(self, printer: Printer) -> None:
+        with printer.in_angle_brackets():
+            printer.print_string(str(self.data))
+
+
+@irdl_attr_definition
 class RowStationaryAttr(Data[RowStationary]):
     """A row-stationary mapping in the paper's notation; the mapper expands it."""
 
@@ -233,4 +249,4 @@ class RowStationaryAttr(Data[RowStationary]):
                 raise VerifyException(f"{field.name} must be at least 1")
 
 
-SCHEDULE = Dialect("schedule", [], [MappingAttr, RowStationaryAttr])
+SCHEDULE = Dialect("schedule", [], [MappingAttr, LoopAttr, RowStationaryAttr])

@@ -1,7 +1,7 @@
 """Attributes of the gconv dialect: the loop nest, scalar steps, a padding value.
 
-#gconv.nest<N opc 1; C op 64 ks 3; H opc 112 ks 7 stride 2 pad 3; W opc 112 ks 7 stride 2 pad 3>
-#gconv.steps<add(@0), clip(0.0, 6.0)>          `@0` is the link's first extra operand
+#gconv.nest<N, C op 64 ks 3, H opc 112 ks 7 stride 2 pad 3, W opc 112 ks 7 stride 2 pad 3>
+#gconv.steps<add[0], clip(0.0, 6.0)>          `[0]` is the link's first extra operand
 #gconv.scalar<-inf>
 """
 
@@ -69,8 +69,9 @@ def _dim_text(dim: Dim) -> str:
 
 
 def print_number(value: float) -> str:
-    """A float as text that `parse_number` reads back exactly."""
-    return repr(float(value))
+    """A float as text that `parse_number` reads back exactly (the lexer wants a point before an exponent)."""
+    mantissa, mark, exponent = repr(float(value)).partition("e")
+    return mantissa + (".0" if mark and "." not in mantissa else "") + mark + exponent
 
 
 def parse_number(parser: AttrParser) -> float:

@@ -17,7 +17,7 @@ from xdsl.ir import Operation, SSAValue
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.element_types import numpy_dtype_of
 from dialects.gconv.ops import ConcatOp, LinkOp, ViewOp, element_type_of_value, shape_of
-from dialects.gconv.scalar import Array, apply
+from dialects.gconv.scalar import Array, apply, scalar_of
 from dialects.gconv.spec import PASS, Dim, GConv, Reduce, Step
 from dialects.gconv.view import View
 from dialects.locations import describe
@@ -39,9 +39,9 @@ def evaluate(
     windows = _windows(spec, _steps(spec.pre, input))  # (g..., opc..., ks...)
     if spec.main == PASS:
         folded = _fold(spec, _steps(spec.mid, windows), tuple(range(2 * rank, 3 * rank)))
-        result = folded.reshape(
-            [n for dim in spec.dims for n in (dim.g,)] + [1] * rank + [dim.opc for dim in spec.dims]
-        )
+        shape = [dim.g for dim in spec.dims] + [1] * rank + [dim.opc for dim in spec.dims]
+        repeated = [dim.g for dim in spec.dims] + [dim.op for dim in spec.dims] + [dim.opc for dim in spec.dims]
+        result = np.broadcast_to(folded.reshape(shape), repeated)
     else:
         assert kernel is not None
         parts = kernel.reshape([n for dim in spec.dims for n in (dim.g, dim.op, dim.ks)])
@@ -62,20 +62,19 @@ def _steps(steps: Sequence[Step], value: Array, extras: Sequence[Array] = ()) ->
 
 def _windows(spec: GConv, input: Array) -> Array:
     """The input as an array indexed (g..., opc..., ks...), padding in place, without copying shared words."""
-    rank = len(spec.dims)
+    padding = scalar_of(spec.padding, input.dtype)
     padded = input.reshape([n for dim, e in zip(spec.dims, input.shape, strict=True) for n in (dim.g, e // dim.g)])
     for d, dim in enumerate(spec.dims):
-        padded = _padded(dim, padded, 2 * d + 1, spec.padding)
+        padded = _padded(dim, padded, 2 * d + 1, padding)
     strides = padded.strides
     groups = [(dim.g, strides[2 * d]) for d, dim in enumerate(spec.dims)]
     outputs = [(dim.opc, strides[2 * d + 1] * dim.stride) for d, dim in enumerate(spec.dims)]
     kernels = [(dim.ks, strides[2 * d + 1] * dim.dilation) for d, dim in enumerate(spec.dims)]
     axes = groups + outputs + kernels
-    assert len(axes) == 3 * rank
     return np.lib.stride_tricks.as_strided(padded, [n for n, _ in axes], [s for _, s in axes], writeable=False)
 
 
-def _padded(dim: Dim, array: Array, axis: int, value: float) -> Array:
+def _padded(dim: Dim, array: Array, axis: int, value: Array) -> Array:
     """One axis brought to exactly the positions `dim.window` spans: dilated, padded, cropped."""
     low, high = dim.window
     extent = array.shape[axis]
@@ -110,16 +109,18 @@ def _combine(spec: GConv, windows: Array, kernel: Array) -> Array:
     right = np.ascontiguousarray(kernel).reshape(groups, ops, terms)
     left = windows.reshape(groups, outs, terms)
     shape = [d.g for d in dims] + [d.op for d in dims] + [d.opc for d in dims]
-    if spec.is_multiply_accumulate and not spec.mid and left.dtype.kind == "f":
+    if spec.is_multiply_accumulate and not spec.mid and terms > 1 and left.dtype.kind == "f":
         with np.errstate(all="ignore"):
             return np.matmul(right, left.transpose(0, 2, 1)).reshape(shape)
     result = np.empty((groups, ops, outs), left.dtype)
-    step = max(1, _CHUNK_WORDS // max(1, outs * terms))
-    for g in range(groups):
-        for start in range(0, ops, step):
-            part = right[g, start : start + step, None, :]
-            values = apply(spec.main, np.broadcast_to(left[g, None], (part.shape[0], outs, terms)), part)
-            result[g, start : start + step] = _fold(spec, _steps(spec.mid, values), (2,))
+    group_step = max(1, _CHUNK_WORDS // (ops * outs * terms))
+    op_step = max(1, _CHUNK_WORDS // (outs * terms))
+    for g in range(0, groups, group_step):
+        block = slice(g, g + group_step)
+        for op in range(0, ops, op_step):
+            part = right[block, op : op + op_step, None, :]
+            values = apply(spec.main, np.broadcast_to(left[block, None], (*part.shape[:2], outs, terms)), part)
+            result[block, op : op + op_step] = _fold(spec, _steps(spec.mid, values), (3,))
     return result.reshape(shape)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dialects.gconv.scalar import Array, apply
+from dialects.gconv.scalar import Array, apply, scalar_of
 from dialects.gconv.spec import PASS, Dim, GConv, Reduce, Step
 
 _FOLD = {Reduce.ADD: "add", Reduce.MAX: "max", Reduce.MIN: "min", Reduce.MUL: "mul"}
@@ -25,7 +25,7 @@ def evaluate(spec: GConv, input: Array, kernel: Array | None = None, extras: Seq
         index = [flat[3 * d : 3 * d + 3] for d in range(len(spec.dims))]
         total: Array | None = None
         for ks in itertools.product(*inner):
-            value = _steps(spec.pre, _read(spec, input, index, ks))
+            value = _read(spec, input, index, ks)
             if spec.main != PASS:
                 assert kernel is not None
                 position = tuple(
@@ -41,13 +41,14 @@ def evaluate(spec: GConv, input: Array, kernel: Array | None = None, extras: Seq
 
 
 def _read(spec: GConv, input: Array, index: Sequence[tuple[int, ...]], ks: Sequence[int]) -> Array:
+    """pre(I[i]), or the padding value as it is."""
     position: list[int] = []
     for dim, extent, (g, _, opc), k in zip(spec.dims, input.shape, index, ks, strict=True):
         place = _input_position(dim, extent // dim.g, opc, k)
         if place is None:
-            return np.array([spec.padding], input.dtype)
+            return scalar_of(spec.padding, input.dtype).reshape(1)
         position.append(g * (extent // dim.g) + place)
-    return input[tuple(position)].reshape(1)
+    return _steps(spec.pre, input[tuple(position)].reshape(1))
 
 
 def _input_position(dim: Dim, extent: int, opc: int, ks: int) -> int | None:

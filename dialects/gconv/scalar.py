@@ -74,6 +74,19 @@ def apply(name: str, *operands: Array, parameters: tuple[float, ...] = ()) -> Ar
     return np.asarray(result, operands[0].dtype)
 
 
+def scalar_of(value: float, dtype: np.dtype[Any]) -> Array:
+    """One number in a dtype; integers saturate, so that -inf is the smallest value of any dtype."""
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        if value <= limits.min:
+            return np.asarray(limits.min, dtype)
+        if value >= limits.max:
+            return np.asarray(limits.max, dtype)
+    elif dtype.kind == "b":
+        return np.asarray(value > 0, dtype)
+    return np.asarray(value, dtype)
+
+
 # Unary: arithmetic -------------------------------------------------------------------------------------------------
 
 
@@ -219,7 +232,7 @@ def _atanh(x: Array) -> Array:
 
 @_unary(29, "error function")
 def _erf(x: Array) -> Array:
-    return np.frompyfunc(math.erf, 1, 1)(x).astype(x.dtype)
+    return np.asarray(np.frompyfunc(math.erf, 1, 1)(x), x.dtype)
 
 
 # Unary: activations (ONNX operators of the same name) ---------------------------------------------------------------
@@ -351,14 +364,17 @@ def _mul(x: Array, k: Array) -> Array:
     return x * k
 
 
-@_binary(104, "x / k")
+@_binary(104, "x / k; integers are rounded towards zero")
 def _div(x: Array, k: Array) -> Array:
-    return x / k
+    if x.dtype.kind not in "iu":
+        return x / k
+    quotient = x // k
+    return quotient + ((quotient < 0) & (quotient * k != x))
 
 
-@_binary(105, "k / x")
+@_binary(105, "k / x; integers are rounded towards zero")
 def _rdiv(x: Array, k: Array) -> Array:
-    return k / x
+    return _div(k, x)
 
 
 @_binary(106, "the larger; NaN wins")

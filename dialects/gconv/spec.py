@@ -2,10 +2,12 @@
 
 Formal definition (every dimension d, all indices from 0):
 
-    i_d = g * (I_d / G_d) + (opc * stride + ks * dilation - pad) / up     outside its group or fractional: pad value
+    i_d = g * (I_d / G_d) + (opc * stride + ks * dilation - pad) / up
     k_d = (g * OP_d + op) * KS_d + ks
     o_d = (g * OP_d + op) * OPC_d + opc
     O[o] = post( reduce over ks ( mid( main( pre(I[i]), K[k] ) ) ) )
+
+Where i_d lies outside its group or is fractional, the pad value stands for pre(I[i]): it does not pass through `pre`.
 
 `g` indexes all three tensors, `op` kernel and output, `opc` input and output, `ks` input and kernel (and is reduced).
 """
@@ -113,7 +115,7 @@ class GConv:
 
     @property
     def padding(self) -> float:
-        """The value read outside the input: the reduction's identity unless stated."""
+        """The value that stands for pre(I) outside the input: the reduction's identity unless stated."""
         return self.reduce.identity if self.pad_value is None else self.pad_value
 
     @property

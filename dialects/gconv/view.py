@@ -95,7 +95,7 @@ class View:
             raise ValueError(f"cannot reshape {list(self.shape)} to {list(shape)}")
         if self.size == 0:
             return View(tuple(shape), row_major(shape), self.offset)
-        blocks = self._merged()
+        blocks = self.runs()
         strides = [0] * len(shape)
         block_size, block_stride = blocks.pop() if blocks else (1, 1)
         for axis in range(len(shape) - 1, -1, -1):
@@ -112,7 +112,7 @@ class View:
             block_stride *= shape[axis]
         return View(tuple(shape), tuple(strides), self.offset)
 
-    def _merged(self) -> list[tuple[int, int]]:
+    def runs(self) -> list[tuple[int, int]]:
         """(size, stride) of maximal runs of dimensions that step through the base evenly, outermost first."""
         blocks: list[tuple[int, int]] = []
         for size, stride in zip(self.shape, self.strides, strict=True):
@@ -132,7 +132,9 @@ class View:
 
 
 def _compose(outer: View, inner: View) -> View | None:
-    """Compose through a non-dense view: every stride of `outer` must move along one dimension of `inner`."""
+    """Compose through a non-dense view: every stride of `outer` must move along one even run of `inner`."""
+    blocks = inner.runs()
+    inner = View(tuple(size for size, _ in blocks), tuple(stride for _, stride in blocks), inner.offset)
     steps = row_major(inner.shape)
     position = _coordinates(outer.offset, inner.shape, steps)
     if position is None:
@@ -150,7 +152,6 @@ def _compose(outer: View, inner: View) -> View | None:
                 a
                 for a in range(len(steps))
                 if stride % steps[a] == 0
-                and inner.shape[a] > 1
                 and abs(stride // steps[a]) * (size - 1) < inner.shape[a]
             ),
             None,

@@ -1,0 +1,83 @@
+"""What is counted: the names of the events that cost energy or time, at every memory level and for every operand.
+
+The cost model predicts these counts from a mapping; an emulator counts them as it executes. All counts are words,
+except operations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+EVENTS: dict[str, str] = {
+    "dram.input.read": "input words read from DRAM",
+    "dram.kernel.read": "kernel words read from DRAM",
+    "dram.extra.read": "words of post operands (biases, residuals) read from DRAM",
+    "dram.output.write": "output words written to DRAM",
+    "glb.input.fill": "input words written to the buffer from DRAM",
+    "glb.input.read": "input words read from the buffer for the array",
+    "glb.output.first": "partial sums that start from nothing in a pass (no word is read)",
+    "glb.output.read": "partial sums read from the buffer for the array",
+    "glb.output.write": "partial sums written to the buffer by the array",
+    "glb.output.drain": "finished sums read from the buffer on their way to DRAM",
+    "array.input.deliver": "input words delivered to processing elements, counted per receiver",
+    "array.kernel.deliver": "kernel words delivered to processing elements, counted per receiver",
+    "array.output.hop": "partial sums handed from one processing element to the next",
+    "array.output.in": "partial sums that enter the array",
+    "array.output.out": "partial sums that leave the array",
+    "spad.input.write": "input words written to scratchpads",
+    "spad.input.read": "input words read from scratchpads",
+    "spad.kernel.write": "kernel words written to scratchpads",
+    "spad.kernel.read": "kernel words read from scratchpads",
+    "spad.output.read": "partial sums read from scratchpads",
+    "spad.output.write": "partial sums written to scratchpads",
+    "operation.mac": "multiply-accumulates",
+    "operation.other": "other main operations (comparisons, maxima, plain moves ...)",
+    "operation.post": "scalar functions applied to outputs",
+}
+LEVELS = ("dram", "glb", "array", "spad")
+
+
+@dataclass
+class Counts:
+    """Counts of one link or of several: events, array cycles, processing passes.
+
+    `array_cycles` are cycles in which the array computes or is being filled; `peak_pes` the most processing elements
+    active at once.
+    """
+
+    events: dict[str, int] = field(default_factory=lambda: dict.fromkeys(EVENTS, 0))
+    array_cycles: int = 0
+    passes: int = 0
+    peak_pes: int = 0
+
+    def add(self, other: Counts) -> None:
+        """Add the counts of another link."""
+        for name, count in other.events.items():
+            self.events[name] += count
+        self.array_cycles += other.array_cycles
+        self.passes += other.passes
+        self.peak_pes = max(self.peak_pes, other.peak_pes)
+
+    @property
+    def operations(self) -> int:
+        """MACs and other main operations."""
+        return self.events["operation.mac"] + self.events["operation.other"]
+
+    def charged(self, names: Iterable[str]) -> int:
+        """The sum of the named events."""
+        return sum(self.events[name] for name in names)
+
+    def differences(self, other: Counts) -> Mapping[str, tuple[int, int]]:
+        """Every count that differs, as (this, other)."""
+        mine, theirs = self.flat(), other.flat()
+        return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
+
+    def flat(self) -> dict[str, int]:
+        """All counts by name."""
+        return {
+            **self.events,
+            "array.cycles": self.array_cycles,
+            "array.passes": self.passes,
+            "array.peak_pes": self.peak_pes,
+        }

@@ -1,0 +1,313 @@
+"""The placed form of a chain for a spatial machine: tensors have addresses, layers are loops of transfers and passes.
+
+    %x = spatial.buffer "input" at 0 {tensor = "image"} : tensor<1x3x8x8xf32>
+    spatial.layer %x by %w with %b to %y <C op 4 ks 3, ...> "mul" add [<[...] by [...]>, ...] {
+      spatial.spread <C.op> tile 2 on "col"
+      spatial.place "I" in "glb" at 0 words 192
+      spatial.for <C.op> tile 8 {
+        spatial.open
+        spatial.load "I"
+        spatial.load "K"
+        spatial.pass
+        spatial.store
+      }
+    }
+
+Loops split the current range of one GCONV loop into tiles; the last may be smaller. What is loaded, computed or stored
+at a point follows from the ranges of all loops there, as defined in `dialects.gconv.spec`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import cast
+
+from xdsl.dialects.builtin import I64, ArrayAttr, IntegerAttr, StringAttr, TensorType, i64
+from xdsl.ir import Attribute, Block, Data, Dialect, Operation, Region
+from xdsl.irdl import (
+    AttrSizedOperandSegments,
+    IRDLOperation,
+    ParsePropInAttrDict,
+    irdl_attr_definition,
+    irdl_op_definition,
+    operand_def,
+    opt_operand_def,
+    opt_prop_def,
+    prop_def,
+    region_def,
+    result_def,
+    traits_def,
+    var_operand_def,
+)
+from xdsl.parser import AttrParser
+from xdsl.printer import Printer
+from xdsl.traits import NoTerminator
+from xdsl.utils.exceptions import VerifyException
+
+from dialects.gconv import GConv, NestAttr, ReduceAttr, ScalarAttr, StepsAttr, View, shape_of
+from dialects.schedule import LoopAttr
+from dialects.weights import WeightRef
+
+
+class Role(StrEnum):
+    """What a buffer holds."""
+
+    INPUT = "input"
+    OUTPUT = "output"
+    CONSTANT = "constant"
+    INTERMEDIATE = "intermediate"
+
+
+@irdl_attr_definition
+class AccessAttr(Data[View]):
+    """The words of a buffer that a layer reads or writes: shape, strides and start, relative to the buffer."""
+
+    name = "spatial.access"
+
+    @classmethod
+    def parse_parameter(cls, parser: AttrParser) -> View:
+        with parser.in_angle_brackets():
+            shape = _integers(parser)
+            parser.parse_keyword("by")
+            strides = _integers(parser)
+            offset = 0
+            if parser.parse_optional_keyword("from") is not None:
+                offset = parser.parse_integer(allow_boolean=False, allow_negative=False)
+            if len(shape) != len(strides):
+                parser.raise_error(f"{len(shape)} extents and {len(strides)} strides")
+            return View(shape, strides, offset)
+
+    def print_parameter(self, printer: Printer) -> None:
+        view = self.data
+        with printer.in_angle_brackets():
+            printer.print_string(f"{list(view.shape)} by {list(view.strides)}")
+            if view.offset:
+                printer.print_string(f" from {view.offset}")
+
+
+def _integers(parser: AttrParser) -> tuple[int, ...]:
+    return tuple(
+        parser.parse_comma_separated_list(parser.Delimiter.SQUARE, lambda: parser.parse_integer(allow_boolean=False))
+    )
+
+
+@irdl_op_definition
+class BufferOp(IRDLOperation):
+    """A tensor in DRAM: row-major from `address`, in words. A constant buffer carries its words.
+
+    `tensor` is the ONNX tensor it holds; `dtype` the element type the user sees, where it differs from the word type.
+    """
+
+    name = "spatial.buffer"
+
+    role = prop_def(StringAttr)
+    address = prop_def(IntegerAttr[I64])
+    value = opt_prop_def(WeightRef)
+    tensor = opt_prop_def(StringAttr)
+    dtype = opt_prop_def(StringAttr)
+    result = result_def(TensorType)
+
+    irdl_options = (ParsePropInAttrDict(),)
+
+    assembly_format = "$role `at` $address (`holds` $value^)? attr-dict `:` type($result)"
+
+    @classmethod
+    def of(
+        cls,
+        role: Role,
+        address: int,
+        kind: Attribute,
+        *,
+        value: WeightRef | None = None,
+        tensor: str | None = None,
+        dtype: str | None = None,
+    ) -> BufferOp:
+        """A buffer of tensor type `kind` at a word address."""
+        return cls(
+            properties={
+                "role": StringAttr(role),
+                "address": IntegerAttr(address, i64),
+                "value": value,
+                "tensor": None if tensor is None else StringAttr(tensor),
+                "dtype": None if dtype is None else StringAttr(dtype),
+            },
+            result_types=[kind],
+        )
+
+    @property
+    def words(self) -> int:
+        """Number of words."""
+        return View.dense(shape_of(self.result)).size
+
+    def verify_(self) -> None:
+        if self.role.data not in {role.value for role in Role}:
+            raise VerifyException(f"unknown role {self.role.data!r}: expected one of {', '.join(Role)}")
+        if (self.role.data == Role.CONSTANT) != (self.value is not None):
+            raise VerifyException("a buffer holds a value if and only if it is a constant")
+        if self.address.value.data < 0:
+            raise VerifyException("an address is not negative")
+
+
+@irdl_op_definition
+class LayerOp(IRDLOperation):
+    """One link of the chain on the machine: what it computes, where its tensors are, and its loops.
+
+    `accesses` has one entry per operand in the order input, kernel, extras, output; shapes as in `gconv.link`.
+    """
+
+    name = "spatial.layer"
+
+    input = operand_def(TensorType)
+    kernel = opt_operand_def(TensorType)
+    extras = var_operand_def(TensorType)
+    output = operand_def(TensorType)
+    nest = prop_def(NestAttr)
+    main = prop_def(StringAttr)
+    reduce = prop_def(ReduceAttr)
+    pad = opt_prop_def(ScalarAttr)
+    pre = opt_prop_def(StepsAttr)
+    mid = opt_prop_def(StepsAttr)
+    post = opt_prop_def(StepsAttr)
+    tensor = opt_prop_def(StringAttr)
+    accesses = prop_def(ArrayAttr[AccessAttr])
+    body = region_def("single_block")
+
+    irdl_options = (AttrSizedOperandSegments(as_property=True), ParsePropInAttrDict())
+    traits = traits_def(NoTerminator())
+
+    assembly_format = (
+        "$input `:` type($input) (`by` $kernel^ `:` type($kernel))? (`with` $extras^ `:` type($extras))?"
+        " `to` $output `:` type($output) $nest $main $reduce (`pad` $pad^)?"
+        " (`pre` $pre^)? (`mid` $mid^)? (`post` $post^)? `accesses` $accesses attr-dict $body"
+    )
+
+    @property
+    def spec(self) -> GConv:
+        """The general convolution as plain data."""
+        return GConv(
+            self.nest.data,
+            self.main.data,
+            self.reduce.data,
+            self.pre.data if self.pre else (),
+            self.mid.data if self.mid else (),
+            self.post.data if self.post else (),
+            self.pad.data if self.pad else None,
+        )
+
+    @property
+    def views(self) -> list[View]:
+        """The accesses as plain data, in operand order."""
+        return [access.data for access in self.accesses]
+
+    def verify_(self) -> None:
+        if len(self.accesses) != len(self.operands):
+            raise VerifyException(f"{len(self.accesses)} accesses for {len(self.operands)} operands")
+        for operand, view in zip(self.operands, self.views, strict=True):
+            if len(view.shape) != len(self.nest.data):
+                raise VerifyException(
+                    f"an access of rank {len(view.shape)} in a nest of {len(self.nest.data)} dimensions"
+                )
+            low, high = view.bounds()
+            extent = View.dense(shape_of(operand)).size
+            if view.size and (low < 0 or high >= extent):
+                raise VerifyException(f"an access reaches words {low} to {high} of a buffer with {extent}")
+
+
+@irdl_op_definition
+class SpreadOp(IRDLOperation):
+    """Array configuration: tiles of a loop lie side by side along an axis."""
+
+    name = "spatial.spread"
+
+    loop = prop_def(LoopAttr)
+    tile = prop_def(IntegerAttr[I64])
+    axis = prop_def(StringAttr)
+
+    irdl_options = (ParsePropInAttrDict(),)
+
+    assembly_format = "$loop `tile` $tile `on` $axis attr-dict"
+
+
+@irdl_op_definition
+class PlaceOp(IRDLOperation):
+    """Where the tile of a tensor (I input, K kernel, O output) lives on chip: memory, first word, words reserved."""
+
+    name = "spatial.place"
+
+    operand_name = prop_def(StringAttr)
+    memory = prop_def(StringAttr)
+    address = prop_def(IntegerAttr[I64])
+    words = prop_def(IntegerAttr[I64])
+
+    irdl_options = (ParsePropInAttrDict(),)
+
+    assembly_format = "$operand_name `in` $memory `at` $address `words` $words attr-dict"
+
+
+@irdl_op_definition
+class ForOp(IRDLOperation):
+    """Tiles of a loop one after another."""
+
+    name = "spatial.for"
+
+    loop = prop_def(LoopAttr)
+    tile = prop_def(IntegerAttr[I64])
+    body = region_def("single_block")
+
+    irdl_options = (ParsePropInAttrDict(),)
+    traits = traits_def(NoTerminator())
+
+    assembly_format = "$loop `tile` $tile attr-dict $body"
+
+    @classmethod
+    def of(cls, loop: LoopAttr, tile: int, body: list[Operation]) -> ForOp:
+        """A loop around `body`."""
+        return cls(properties={"loop": loop, "tile": IntegerAttr(tile, i64)}, regions=[Region(Block(body))])
+
+
+@irdl_op_definition
+class OpenOp(IRDLOperation):
+    """Begin an output tile: its words in the buffer hold nothing until a pass writes them."""
+
+    name = "spatial.open"
+    assembly_format = "attr-dict"
+
+
+@irdl_op_definition
+class LoadOp(IRDLOperation):
+    """Bring the current tile of the input (through `pre`, padding materialised) or the kernel on chip."""
+
+    name = "spatial.load"
+
+    operand_name = prop_def(StringAttr)
+
+    irdl_options = (ParsePropInAttrDict(),)
+    assembly_format = "$operand_name attr-dict"
+
+
+@irdl_op_definition
+class PassOp(IRDLOperation):
+    """One processing pass: the array folds the current input and kernel tiles into the output tile."""
+
+    name = "spatial.pass"
+    assembly_format = "attr-dict"
+
+
+@irdl_op_definition
+class StoreOp(IRDLOperation):
+    """Write the finished output tile to DRAM through `post`."""
+
+    name = "spatial.store"
+    assembly_format = "attr-dict"
+
+
+def integer(attribute: IntegerAttr[I64]) -> int:
+    """The value of an i64 attribute."""
+    return cast(int, attribute.value.data)
+
+
+SPATIAL = Dialect(
+    "spatial",
+    [BufferOp, LayerOp, SpreadOp, PlaceOp, ForOp, OpenOp, LoadOp, PassOp, StoreOp],
+    [AccessAttr],
+)
