@@ -7,6 +7,9 @@ codes of an enum. The *bits* are uint64 patterns as they stand in the instructio
 
 from __future__ import annotations
 
+import math
+import re
+import struct
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, field
@@ -17,6 +20,11 @@ from typing import Any, SupportsIndex, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+
+class OutOfRange(ValueError):
+    """A text is well-formed, but its value does not fit the field; the message is the legal range."""
+
+
 Array = npt.NDArray[Any]
 Bits = npt.NDArray[np.uint64]
 Mask = npt.NDArray[np.bool_]
@@ -25,6 +33,12 @@ METADATA_KEY = "catena.field"
 """The key under which a dataclass field's metadata holds its `FieldType`."""
 
 MAX_BITS = 64
+
+_QUIET = 0x400000
+_FLOAT_TEXT = re.compile(
+    r"[+-]?(?:(?P<inf>inf)|(?P<nan>nan)(?::0x(?P<payload>[0-9a-fA-F]{1,8}))?|\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)",
+    re.ASCII,
+)
 
 
 @dataclass(frozen=True)
@@ -81,7 +95,7 @@ class FieldType(ABC):
     def parse(self, text: str) -> Any:
         """The value of an assembly text.
 
-        Raises `ValueError` whose message says what was expected; an integer out of range is not an error here.
+        Raises `ValueError` whose message says what was expected, `OutOfRange` if only the range is wrong.
         """
 
 
@@ -159,9 +173,12 @@ class IntegerField(FieldType):
 
     def parse(self, text: str) -> int:
         try:
-            return int(text, 0)
+            number = int(text, 0)
         except ValueError:
             raise ValueError(f"an integer, {self.range_text}") from None
+        if not self.minimum <= number <= self.maximum:
+            raise OutOfRange(self.range_text)
+        return number
 
 
 @dataclass(frozen=True)
@@ -208,30 +225,34 @@ class FloatField(FieldType):
         return patterns.astype(np.uint32).view(np.float32)
 
     def format(self, value: float) -> str:
-        single = narrow(np.array([value], np.float64))
-        pattern = int(single.view(np.uint32)[0])
-        mantissa = pattern & 0x7FFFFF
-        if (pattern >> 23) & 0xFF == 0xFF and mantissa:
+        if math.isnan(value):
+            pattern = int(narrow(np.array([value], np.float64)).view(np.uint32)[0])
             sign = "-" if pattern >> 31 else ""
-            return f"{sign}nan" if mantissa == 0x400000 else f"{sign}nan:{mantissa:#x}"
-        shortest = str(single[0])
+            payload = pattern & 0x7FFFFF
+            return f"{sign}nan" if payload == _QUIET else f"{sign}nan:{payload:#x}"
+        shortest = str(np.float32(value))
         # A shortest decimal that is read as f64 first may in principle fall on a tie; the f64 digits cannot.
-        read = narrow(np.array([float(shortest)], np.float64)).view(np.uint32)[0]
-        return shortest if int(read) == pattern else repr(float(single[0]))
+        is_exact = struct.pack("<f", float(shortest)) == struct.pack("<f", value)
+        return shortest if is_exact else repr(float(np.float32(value)))
 
     def parse(self, text: str) -> float:
-        unsigned_text = text.lstrip("+-")
-        name, colon, payload = unsigned_text.partition(":")
-        try:
-            if name != "nan":
-                return float(text)
-            mantissa = int(payload, 16) if colon else 0x400000
-        except ValueError:
-            mantissa = 0
-        if not 0 < mantissa < 1 << 23:
+        match = _FLOAT_TEXT.fullmatch(text)
+        if match is None:
             raise ValueError("a decimal number, inf, nan, or nan:0xPAYLOAD with a payload of 1 to 23 bits")
-        pattern = (0xFF800000 if text.startswith("-") else 0x7F800000) | mantissa
-        return float(widen(np.array([pattern], np.uint32).view(np.float32))[0])
+        if match["nan"]:
+            payload = int(match["payload"] or hex(_QUIET), 16)
+            if not 0 < payload < 1 << 23:
+                raise OutOfRange("a payload of 1 to 23 bits")
+            pattern = (0xFF800000 if text.startswith("-") else 0x7F800000) | payload
+            return float(widen(np.array([pattern], np.uint32).view(np.float32))[0])
+        number = float(text)
+        try:
+            struct.pack("<f", number)
+        except OverflowError:
+            raise OutOfRange(self.range_text) from None
+        if math.isinf(number) and not match["inf"]:
+            raise OutOfRange(self.range_text)
+        return number
 
 
 @dataclass(frozen=True)

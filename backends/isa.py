@@ -47,7 +47,8 @@ from backends.instructions import (
     InstructionSpec,
     specify,
 )
-from dialects.diagnostics import CatenaError, Diagnostic
+from backends.problems import Problems
+from dialects.diagnostics import Diagnostic
 
 __all__ = [
     "Block",
@@ -66,8 +67,6 @@ __all__ = [
 ]
 
 LANE_BITS = 32
-PROBLEM_LIMIT = 20
-"""Encoder and decoder report at most this many problems, and how many more there are."""
 
 InstructionT = TypeVar("InstructionT", bound=Instruction)
 Lanes = npt.NDArray[np.uint32]
@@ -140,7 +139,7 @@ class Isa:
             members.setdefault(type(instruction), []).append(address)
         opcodes = np.zeros(len(instructions), np.uint8)
         groups: dict[type[Instruction], Group] = {}
-        problems = _Problems()
+        problems = Problems()
         for kind, positions in members.items():
             spec = self._spec_of(kind)
             addresses = np.asarray(positions, np.int64)
@@ -162,7 +161,7 @@ class Isa:
         (CAT-A002) if a value is out of range.
         """
         groups: dict[type[Instruction], Group] = {}
-        problems = _Problems()
+        problems = Problems()
         for kind, addresses, columns in parts:
             spec = self._spec_of(kind)
             if kind in groups or set(columns) != {each.name for each in spec.fields}:
@@ -210,7 +209,7 @@ class Isa:
         Raises `CatenaError` (CAT-P001) for a length that is no multiple of the word, an unknown opcode, a field
         out of range or a reserved bit that is set.
         """
-        problems = _Problems()
+        problems = Problems()
         if len(data) % self.word_bytes:
             problems.add(
                 Diagnostic(
@@ -237,7 +236,7 @@ class Isa:
         return Code(opcodes, groups)
 
     def _decode_group(
-        self, spec: InstructionSpec, addresses: Addresses, lanes: Lanes, origin: str, problems: _Problems
+        self, spec: InstructionSpec, addresses: Addresses, lanes: Lanes, origin: str, problems: Problems
     ) -> Group:
         columns: dict[str, Array] = {}
         for each in spec.fields:
@@ -271,34 +270,8 @@ class Isa:
         return "\n".join([head, *(_section(spec, self.word_bits) for spec in self._by_mnemonic.values())])
 
 
-class _Problems:
-    """Collects diagnostics up to a limit and counts the rest."""
-
-    def __init__(self) -> None:
-        self._found: list[Diagnostic] = []
-        self._total = 0
-
-    def first(self, rows: npt.NDArray[np.int64]) -> list[int]:
-        """As many of `rows` as may still be reported; all are counted."""
-        room = max(PROBLEM_LIMIT - len(self._found), 0)
-        self._total += max(len(rows) - room, 0)
-        return rows[:room].tolist()
-
-    def add(self, diagnostic: Diagnostic) -> None:
-        self._found.append(diagnostic)
-        self._total += 1
-
-    def raise_if_any(self) -> None:
-        if not self._found:
-            return
-        if self._total > len(self._found):
-            code = self._found[0].code
-            self._found.append(Diagnostic(code, f"and {self._total - len(self._found)} more"))
-        raise CatenaError(self._found)
-
-
 def _report_range(
-    problems: _Problems,
+    problems: Problems,
     spec: InstructionSpec,
     each: FieldSpec,
     addresses: Addresses,

@@ -1,0 +1,59 @@
+"""Files: written so that nobody ever sees half of one, read without copying."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import stat
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from dialects.diagnostics import CatenaError, Diagnostic
+
+
+@contextmanager
+def replacing(path: Path) -> Generator[BinaryIO]:
+    """A stream to a temporary file beside `path` that takes its place when the block ends without an error.
+
+    Raises `CatenaError` (CAT-C002) if the file cannot be written; the old file, if any, is then untouched.
+    """
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            yield stream
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        Path(temporary).unlink(missing_ok=True)
+        raise _unwritable(path, error) from error
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _unwritable(path: Path, error: OSError) -> CatenaError:
+    return CatenaError(Diagnostic("CAT-C002", f"cannot write {path}: {error.strerror or error}"))
+
+
+def mapped(path: Path, code: str) -> memoryview:
+    """The bytes of a regular file, mapped into memory and read-only.
+
+    Raises `CatenaError`: CAT-C002 if the file cannot be read, `code` if it is not a regular file.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise CatenaError(Diagnostic(code, "not a regular file", where=str(path)))
+        if status.st_size == 0:
+            return memoryview(b"")
+        with path.open("rb") as stream:
+            return memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
+    except (OSError, ValueError) as error:
+        # ValueError: the path holds a zero byte, or the file shrank meanwhile.
+        raise CatenaError(Diagnostic("CAT-C002", f"cannot read {path}: {error}")) from error
