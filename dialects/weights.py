@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 from xdsl.dialects.builtin import ModuleOp, TensorType
-from xdsl.ir import Attribute, Data, Dialect, SSAValue
+from xdsl.ir import Attribute, Data, Dialect, Operation, SSAValue
 from xdsl.irdl import (
     IRDLOperation,
     irdl_attr_definition,
@@ -38,7 +38,7 @@ Array = npt.NDArray[Any]
 
 def digest_of(array: Array) -> str:
     """SHA-256 over dtype, shape and little-endian bytes of an array, as 64 hex digits."""
-    contiguous = np.ascontiguousarray(array)
+    contiguous = np.asarray(array, order="C")
     digest = hashlib.sha256(f"{contiguous.dtype.str}{contiguous.shape}".encode())
     digest.update(contiguous.reshape(-1).view(np.uint8).data if contiguous.size else b"")
     return digest.hexdigest()
@@ -56,7 +56,7 @@ class Blob:
         if array is None and digest is None:
             raise ValueError("a blob needs an array or a digest")
         if array is not None:
-            array = np.ascontiguousarray(array).view()
+            array = np.asarray(array, order="C").view()
             array.flags.writeable = False
         self._array = array
         self._digest = digest
@@ -177,7 +177,7 @@ class WeightStore:
         handle, temporary = tempfile.mkstemp(dir=self.folder, suffix=".tmp")
         try:
             with os.fdopen(handle, "wb") as stream:
-                stream.write(save({"data": np.ascontiguousarray(blob.array)}))
+                stream.write(save({"data": blob.array}))
             os.chmod(temporary, 0o644)
             os.replace(temporary, path)
         except BaseException:
@@ -211,23 +211,33 @@ class WeightStore:
 def save_weights(module: ModuleOp, folder: Path) -> None:
     """Write every bound weight of a module to the store at `folder`."""
     store = WeightStore(folder)
-    for op in module.walk():
-        if isinstance(op, ConstantOp) and op.value.data.is_bound:
-            store.put(op.value.data)
+    for _, _, blob in _references(module):
+        if blob.is_bound:
+            store.put(blob)
 
 
 def bind_weights(module: ModuleOp, folder: Path) -> None:
     """Attach the words of every unbound weight of a module that the store at `folder` holds."""
     store = WeightStore(folder)
     found: dict[str, Blob | None] = {}
-    for op in module.walk():
-        if isinstance(op, ConstantOp) and not op.value.data.is_bound:
-            digest = op.value.data.digest
-            if digest not in found:
-                found[digest] = store.get(digest)
-            blob = found[digest]
-            if blob is not None:
-                op.properties["value"] = WeightRef(blob)
+    for op, name, unbound in _references(module):
+        if unbound.is_bound:
+            continue
+        if unbound.digest not in found:
+            found[unbound.digest] = store.get(unbound.digest)
+        blob = found[unbound.digest]
+        if blob is not None:
+            op.properties[name] = WeightRef(blob)
+
+
+def _references(module: ModuleOp) -> list[tuple[Operation, str, Blob]]:
+    """Every property of an op that refers to a weight: the op, the property's name, the blob."""
+    return [
+        (op, name, value.data)
+        for op in module.walk()
+        for name, value in op.properties.items()
+        if isinstance(value, WeightRef)
+    ]
 
 
 def constant_value(value: SSAValue) -> Array | None:

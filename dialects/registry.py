@@ -1,0 +1,32 @@
+"""Every dialect by its name, loaded only when the IR uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import cast
+
+from xdsl.ir import Dialect
+
+_DIALECTS: dict[str, str] = {
+    # name -> "module:value"
+    "onnx": "dialects.onnx:ONNX",
+    "gconv": "dialects.gconv:GCONV",
+    "schedule": "dialects.schedule:SCHEDULE",
+    "spatial": "dialects.spatial:SPATIAL",
+    "target": "dialects.target:TARGET",
+    "weights": "dialects.weights:WEIGHTS",
+}
+
+
+def _loader(path: str) -> Callable[[], Dialect]:
+    def load() -> Dialect:
+        module, name = path.split(":")
+        return cast("Dialect", getattr(import_module(module), name))
+
+    return load
+
+
+def available_dialects() -> dict[str, Callable[[], Dialect]]:
+    """Dialect factories by name; calling one imports the dialect."""
+    return {name: _loader(path) for name, path in _DIALECTS.items()}
