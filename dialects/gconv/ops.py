@@ -1,9 +1,10 @@
 """Operations of the gconv dialect: a chain of general convolutions over strided views.
 
-%k = gconv.view %w offset 0 strides [147, 147, 7, 1] : tensor<64x3x7x7xf32> -> tensor<1x192x7x7xf32>
+%k = gconv.view %w <[9408, 49, 7, 1]> : tensor<64x3x7x7xf32> -> tensor<1x192x7x7xf32>
 %y = gconv.link %x : tensor<1x3x224x224xf32> by %k : tensor<1x192x7x7xf32> with %b : tensor<1x64x1x1xf32>
-     <N; C op 64 ks 3; H opc 112 ks 7 stride 2 pad 3; W opc 112 ks 7 stride 2 pad 3> "mul" add
-     post <add(@0), relu> -> tensor<1x64x112x112xf32>
+     <N, C op 64 ks 3, H opc 112 ks 7 stride 2 pad 3, W opc 112 ks 7 stride 2 pad 3> "mul" add
+     post <add[0], relu> {tensor = "y"} -> tensor<1x64x112x112xf32>
+%z = gconv.concat %y, %y axis 1 : tensor<1x64x112x112xf32>, tensor<1x64x112x112xf32> -> tensor<1x128x112x112xf32>
 """
 
 from __future__ import annotations

@@ -151,8 +151,7 @@ def _compose(outer: View, inner: View) -> View | None:
             (
                 a
                 for a in range(len(steps))
-                if stride % steps[a] == 0
-                and abs(stride // steps[a]) * (size - 1) < inner.shape[a]
+                if stride % steps[a] == 0 and abs(stride // steps[a]) * (size - 1) < inner.shape[a]
             ),
             None,
         )
