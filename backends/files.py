@@ -18,8 +18,16 @@ from dialects.diagnostics import CatenaError, Diagnostic
 def replacing(path: Path) -> Generator[BinaryIO]:
     """A stream to a temporary file beside `path` that takes its place when the block ends without an error.
 
-    Raises `CatenaError` (CAT-C002) if the file cannot be written; the old file, if any, is then untouched.
+    A device or pipe is written directly: it cannot be replaced. Raises `CatenaError` (CAT-C002) if the file cannot be
+    written; the old file, if any, is then untouched.
     """
+    if path.exists() and not path.is_file():
+        try:
+            with path.open("wb") as stream:
+                yield stream
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        return
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     except OSError as error:
