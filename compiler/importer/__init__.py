@@ -1,0 +1,54 @@
+"""ONNX model to `onnx` dialect: checked, static, constants folded, weights outside the text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xdsl.dialects.builtin import ModuleOp
+
+from compiler.importer.building import ModuleBuilder
+from compiler.importer.graph import prepare_graph
+from compiler.importer.inputs import declared_input, static_shapes
+from compiler.importer.loading import read_model
+from dialects.diagnostics import CatenaError, Diagnostic
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["import_model"]
+
+
+def import_model(
+    source: Path | onnx.ModelProto,
+    *,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    batch: int | None = None,
+) -> ModuleOp:
+    """Read an ONNX model of opset 7 or newer (older ones are converted) into the `onnx` dialect.
+
+    The result is `func.func @main` with one argument for each model input that is not an initializer and one
+    result for each output, named by `onnx.name`; `onnx.*` ops with static shapes, located by node name; and
+    `weights.constant` ops. float16, bfloat16 and float64 become float32.
+
+    `input_shapes` gives the shape of dynamic inputs, `batch` the value of unknown leading dimensions (else 1).
+    External data is read relative to the model's folder.
+
+    Raises `CatenaError` with every problem found: CAT-C001, CAT-C002, CAT-M001 to CAT-M004, CAT-U001 to
+    CAT-U005.
+    """
+    model = read_model(source)
+    graph = prepare_graph(model)
+    problems: list[Diagnostic] = []
+    inputs = []
+    for value in graph.inputs:
+        try:
+            inputs.append(declared_input(value))
+        except CatenaError as error:
+            problems += error.diagnostics
+    if problems:
+        raise CatenaError(problems)
+    shapes = static_shapes(inputs, input_shapes or {}, batch)
+    folder = source.parent if isinstance(source, Path) else None
+    return ModuleBuilder(graph, folder).build(inputs, shapes)

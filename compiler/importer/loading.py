@@ -1,0 +1,160 @@
+"""Reading the ONNX file itself: bytes to `ModelProto`, local functions inlined, old opsets raised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dialects.diagnostics import CatenaError, Diagnostic
+
+if TYPE_CHECKING:
+    import onnx
+
+STAGE = "import"
+OLDEST_OPSET = 7
+"""Older models are converted to this opset: before it, broadcasting was an attribute of each operator."""
+
+DEFAULT_DOMAINS = ("", "ai.onnx")
+
+
+def not_a_model(message: str, *, where: str = "", hint: str = "") -> CatenaError:
+    """The error for a file that is no ONNX model at all (CAT-M001)."""
+    return CatenaError(Diagnostic("CAT-M001", message, stage=STAGE, where=where, hint=hint))
+
+
+def read_model(source: Path | onnx.ModelProto) -> onnx.ModelProto:
+    """The protobuf message of a model, from a file unless it is one already.
+
+    Raises `CatenaError`: CAT-C002 if the file cannot be read, CAT-M001 if it is not an ONNX model.
+    """
+    from google.protobuf.message import DecodeError
+    from onnx import ModelProto
+
+    if isinstance(source, ModelProto):
+        model, where = source, ""
+    else:
+        where = str(source)
+        try:
+            content = source.read_bytes()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise CatenaError(
+                Diagnostic("CAT-C002", f"the model cannot be read: {reason}", stage=STAGE, where=where)
+            ) from error
+        model = ModelProto()
+        try:
+            model.ParseFromString(content)
+        except DecodeError as error:
+            raise not_a_model(
+                "the file is not an ONNX model: its protobuf message is damaged or cut short", where=where
+            ) from error
+    if not model.HasField("graph") or not model.graph.node:
+        raise not_a_model(
+            "the file is not an ONNX model: it has no graph with nodes",
+            where=where,
+            hint="is this a .onnx file? Empty and foreign files often parse as empty messages",
+        )
+    return model
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    """The version of the default operator set that a model imports.
+
+    Raises `CatenaError`: CAT-M001 if it names none or two, CAT-U005 if this ONNX package does not know it yet.
+    """
+    from onnx import defs
+
+    versions = {entry.version for entry in model.opset_import if entry.domain in DEFAULT_DOMAINS}
+    if not versions and model.ir_version < 3:
+        # The field came with IR version 3; before, there was only opset 1.
+        return 1
+    if len(versions) != 1:
+        found = ", ".join(str(version) for version in sorted(versions)) or "none"
+        raise CatenaError(
+            Diagnostic(
+                "CAT-M001",
+                "the model must import exactly one version of the default operator set",
+                stage=STAGE,
+                expected="one opset_import of domain ai.onnx",
+                found=found,
+            )
+        )
+    (opset,) = versions
+    newest: int = defs.onnx_opset_version()
+    if not 1 <= opset <= newest:
+        raise CatenaError(
+            Diagnostic(
+                "CAT-U005",
+                f"opset {opset} is not supported",
+                stage=STAGE,
+                expected=f"opset 1 to {newest}",
+                found=str(opset),
+                hint="install a newer onnx package, or export the model with an older opset",
+            )
+        )
+    return opset
+
+
+def inline_functions(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with every call of a local function replaced by its body.
+
+    Raises `CatenaError` (CAT-M001) if that is not possible.
+    """
+    if not model.functions:
+        return model
+    from google.protobuf.message import DecodeError, EncodeError
+    from onnx import inliner
+
+    try:
+        return inliner.inline_local_functions(model)
+    except (DecodeError, EncodeError, RuntimeError, ValueError) as error:
+        raise not_a_model(f"the local functions of the model cannot be inlined: {error}") from error
+
+
+def raise_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    """A model of an opset before `OLDEST_OPSET`, converted to it.
+
+    Raises `CatenaError` (CAT-U005) if ONNX's version converter cannot do it.
+    """
+    from google.protobuf.message import DecodeError, EncodeError
+    from onnx import ModelProto, version_converter
+
+    converted = ModelProto()
+    converted.CopyFrom(model)
+    converted.ir_version = max(model.ir_version, 3)
+    if not converted.opset_import:
+        converted.opset_import.add(domain="", version=opset)
+    _declare_initializers(converted.graph)
+    try:
+        return version_converter.convert_version(converted, OLDEST_OPSET)
+    except (DecodeError, EncodeError, RuntimeError, ValueError) as error:
+        raise CatenaError(
+            Diagnostic(
+                "CAT-U005",
+                f"opset {opset} cannot be converted to opset {OLDEST_OPSET}: {error}",
+                stage=STAGE,
+                expected=f"opset {OLDEST_OPSET} or newer",
+                found=str(opset),
+                hint="export the model again with a newer opset",
+            )
+        ) from error
+
+
+def _declare_initializers(graph: onnx.GraphProto) -> None:
+    # The converter reads models of IR version 3, where an initializer has to be a graph input as well.
+    from onnx import helper
+
+    declared = {value.name for value in graph.input}
+    for tensor in graph.initializer:
+        if tensor.name not in declared:
+            graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims)))
+
+
+def subgraph_attributes(node: onnx.NodeProto) -> Iterator[str]:
+    """The names of a node's attributes that hold graphs."""
+    from onnx import AttributeProto
+
+    for attribute in node.attribute:
+        if attribute.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS):
+            yield attribute.name

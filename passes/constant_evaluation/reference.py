@@ -1,0 +1,64 @@
+"""Evaluation by ONNX's own reference implementation, for operators without an evaluator here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+
+from passes.constant_evaluation.node import Array, CannotEvaluateError, Node
+
+_WRONG_BEFORE: dict[str, int] = {
+    "BatchNormalization": 15,
+    "Hardmax": 13,
+    "LogSoftmax": 13,
+    "LRN": 1_000_000,
+    "Softmax": 13,
+}
+"""Operators whose reference implementation is wrong for versions before this one.
+
+LRN sums over the batch (onnx issue 7805); old BatchNormalization blends in batch statistics; the Softmax family
+did not flatten to two dimensions as its old versions ask.
+"""
+
+
+def evaluate_by_reference(node: Node) -> Sequence[Array]:
+    """All outputs of a node with constant inputs. Raises `CannotEvaluateError` if the reference fails."""
+    if node.since_version < _WRONG_BEFORE.get(node.op_type, 0):
+        raise CannotEvaluateError(f"the reference implementation of {node.op_type} is not trusted")
+    from onnx import TensorProto, helper, numpy_helper
+    from onnx.reference import ReferenceEvaluator
+
+    names = [f"x{index}" if value is not None else "" for index, value in enumerate(node.inputs)]
+    outputs = [f"y{index}" for index in range(len(node.results))]
+    attributes = {
+        name: numpy_helper.from_array(value) if isinstance(value, np.ndarray) else value
+        for name, value in node.attributes.items()
+    }
+    graph = helper.make_graph(
+        [helper.make_node(node.op_type, names, outputs, **cast(Any, attributes))],
+        "node",
+        [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in names if name],
+        [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in outputs],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", node.since_version)])
+    feeds = {name: node.array(index) for index, name in enumerate(names) if name}
+    try:
+        reference: Any = ReferenceEvaluator(model)
+        found: list[Any] = reference.run(None, feeds)
+    # The reference is plain Python: what it raises for an input it does not take is not declared anywhere.
+    except (
+        ArithmeticError,
+        AssertionError,
+        AttributeError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise CannotEvaluateError(f"{type(error).__name__}: {error}") from error
+    results = [np.asarray(value) for value in found if not isinstance(value, list | dict)]
+    if len(results) != len(node.results):
+        raise CannotEvaluateError(f"{node.op_type} gives something else than tensors")
+    return results
