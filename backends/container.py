@@ -46,7 +46,6 @@ from typing import BinaryIO
 import numpy as np
 
 from backends.canonical_json import Record, canonical_record, parse_record
-from backends.fields import Array
 from backends.files import mapped, replacing
 from backends.isa import Isa
 from backends.program import (
@@ -85,6 +84,18 @@ class ConstantEntry(Record):
 
     def __post_init__(self) -> None:
         ConstantImage(self.memory, self.base, self.size, self.word, ())
+
+    def image(self, data: Buffer) -> ConstantImage:
+        """The image whose words are `data`, without a copy.
+
+        Raises `ValueError` if `data` has not the right number of bytes.
+        """
+        dtype = np.dtype(self.word).newbyteorder("<")
+        if self.size * dtype.itemsize != len(data):
+            raise ValueError(f"{len(data)} bytes are not {self.size} words of {self.word}")
+        words = np.frombuffer(data, dtype) if self.size else np.zeros(0, dtype)
+        words.flags.writeable = False
+        return ConstantImage(self.memory, self.base, self.size, self.word, ((self.base, words),))
 
 
 @dataclass(frozen=True)
@@ -158,13 +169,16 @@ def parse_program(data: Buffer, where: str) -> Program:
     expected = [*fixed, *_numbered("code", code_count), *_numbered("constants", len(memory_map.constants))]
     if list(parts) != expected:
         raise _invalid(where, "the sections are not the ones the tensor table calls for, in their order")
+    images: list[ConstantImage] = []
+    for index, entry in enumerate(memory_map.constants):
+        try:
+            images.append(entry.image(parts[f"constants.{index}"]))
+        except ValueError as error:
+            raise _invalid(f"{where}: constants.{index}", str(error)) from None
     program = Program(
         metadata,
         tuple(parts[name] for name in _numbered("code", code_count)),
-        tuple(
-            _image(entry, parts[name], f"{where}: {name}")
-            for entry, name in zip(memory_map.constants, _numbered("constants", len(memory_map.constants)), strict=True)
-        ),
+        tuple(images),
         memory_map.tensors,
         debug.layers,
         debug.entries,
@@ -358,12 +372,3 @@ def _verified_parts(view: memoryview, sections: Sequence[Section], where: str) -
     if damaged:
         raise CatenaError(damaged)
     return parts
-
-
-def _image(entry: ConstantEntry, part: memoryview, where: str) -> ConstantImage:
-    dtype = np.dtype(entry.word).newbyteorder("<")
-    if entry.size * dtype.itemsize != len(part):
-        raise _invalid(where, f"{len(part)} bytes are not {entry.size} words of {entry.word}")
-    words: Array = np.frombuffer(part, dtype) if len(part) else np.zeros(0, dtype)
-    words.flags.writeable = False
-    return ConstantImage(entry.memory, entry.base, entry.size, entry.word, ((entry.base, words),))
