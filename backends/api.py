@@ -1,0 +1,66 @@
+"""What a backend is: the values and functions that make Catena compile for a machine and run it.
+
+A backend is one frozen `Backend` value that a distribution offers under the entry point group `catena.backends`:
+
+    [project.entry-points."catena.backends"]
+    mychip = "mychip_catena:BACKEND"
+
+The built-in backends use nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from backends.fields import Array
+from backends.isa import Isa
+from backends.program import Program
+
+if TYPE_CHECKING:
+    from xdsl.dialects.builtin import ModuleOp
+    from xdsl.passes import ModulePass
+
+Trace = Callable[[str], None]
+"""Called with one line of text for every instruction that an emulator executes."""
+
+
+class Emulator(Protocol):
+    """A machine with a program loaded."""
+
+    def run(self, inputs: Mapping[str, Array], *, trace: Trace | None = None) -> Mapping[str, Array]:
+        """The output tensors by name, given the input tensors by name (shapes and types as in the tensor table).
+
+        Raises `CatenaError`: CAT-C005 for inputs that do not fit the tensor table, CAT-E001 to CAT-E003 for faults.
+        """
+        ...
+
+    @property
+    def counters(self) -> Mapping[str, Any]:
+        """What the last run counted, by layer name."""
+        ...
+
+
+@dataclass(frozen=True)
+class Backend:
+    """An accelerator that Catena can compile for.
+
+    `name` is that of the entry point; `summary` one line. `description` gives the path of the target description
+    (TOML). `passes` maps stage names to the pass pipelines that take the place of the stage's own; `pass_types` adds
+    passes by their command-line name. `emit` turns a module of the last IR stage into a program, `load` puts a
+    program into an emulator, `predict` gives the counters that the cost model expects, by layer name.
+    """
+
+    name: str
+    summary: str
+    isa: Isa
+    description: Callable[[], Path]
+    emit: Callable[[ModuleOp], Program]
+    load: Callable[[Program], Emulator]
+    predict: Callable[[ModuleOp], Mapping[str, Any]]
+    passes: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    pass_types: Mapping[str, Callable[[], type[ModulePass]]] = field(
+        default_factory=dict[str, "Callable[[], type[ModulePass]]"]
+    )
