@@ -1,0 +1,257 @@
+"""The cost model: what a mapped link will count, in closed form over its mapping.
+
+Nothing here executes anything. Every count is a product over dimensions of sums over the pieces that the mapping cuts
+the loops into (`passes.mapping.tiling`); an emulator counts the same events independently while it runs the program.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from dialects.events import LEVELS, Counts
+from dialects.gconv import PASS, Dim, GConv, LoopKind
+from dialects.schedule import Loop, Mapping, Operand, Temporal
+from dialects.target import Machine
+from passes.mapping.tiling import Depth, Tiling, distinct_positions, number, padded_words, span
+
+
+def predict(
+    spec: GConv,
+    input_shape: tuple[int, ...],
+    mapping: Mapping,
+    machine: Machine,
+    extras: tuple[tuple[int, ...], ...] = (),
+) -> Counts:
+    """Counts of one link under a legal mapping; `extras` are the shapes of the post operands."""
+    return _Prediction(spec, input_shape, mapping, machine, extras).counts()
+
+
+class _Prediction:
+    def __init__(
+        self,
+        spec: GConv,
+        input_shape: tuple[int, ...],
+        mapping: Mapping,
+        machine: Machine,
+        extras: tuple[tuple[int, ...], ...],
+    ):
+        self.spec, self.mapping, self.machine = spec, mapping, machine
+        self.input_shape, self.extras = input_shape, extras
+        self.tiling = Tiling(spec, mapping)
+
+    def counts(self) -> Counts:
+        counts = Counts()
+        events = counts.events
+        input_position = self._position(Operand.INPUT)
+        output_position = self._position(Operand.OUTPUT)
+        outputs = math.prod(self.spec.output_shape)
+        in_pass, in_element = self.tiling.in_pass, self.tiling.in_element
+        trips = self.spec.trips
+
+        real = self._real_input_words(input_position)
+        filled = padded_words(self.spec.dims, self.tiling.at(input_position))
+        padded = self.machine.counting.padding_in_buffer
+        events["dram.input.read"] = real
+        events["glb.input.fill"] = filled if padded else real
+        events["glb.input.read"] = padded_words(self.spec.dims, in_pass) if padded else self._real_pass_words()
+        events["array.input.deliver"] = events["spad.input.write"] = self._input_deliveries(in_element)
+        events["spad.input.read"] = trips
+
+        if self.spec.main != PASS:
+            kernel_position = self._position(Operand.KERNEL)
+            events["dram.kernel.read"] = self._kernel_words(self.tiling.at(kernel_position))
+            events["array.kernel.deliver"] = events["spad.kernel.write"] = self._kernel_deliveries(kernel_position)
+            events["spad.kernel.read"] = trips
+
+        folds = math.prod(in_pass.count(dim, LoopKind.KS) for dim in self.spec.dims)
+        events["glb.output.first"] = outputs
+        events["glb.output.read"] = events["array.output.in"] = outputs * (folds - 1)
+        events["glb.output.write"] = events["array.output.out"] = outputs * folds
+        events["glb.output.drain"] = events["dram.output.write"] = outputs
+        chains = math.prod(
+            sum(n * self.tiling.elements(Loop(dim.name, LoopKind.KS), size) for size, n in pieces.items())
+            for dim, pieces in ((dim, in_pass.of(dim, LoopKind.KS)) for dim in self.spec.dims)
+        )
+        events["array.output.hop"] = outputs * (chains - folds)
+        events["spad.output.read"] = events["spad.output.write"] = trips
+
+        events["dram.extra.read"] = self._extra_words(self.tiling.at(output_position))
+        events["operation.mac" if self.spec.is_multiply_accumulate else "operation.other"] = trips
+        events["operation.post"] = outputs * len(self.spec.post)
+        counts.passes = math.prod(in_pass.count(dim, *LoopKind) for dim in self.spec.dims)
+        counts.peak_pes = math.prod(self.tiling.elements(loop, size) for loop, size in in_pass.largest.items())
+        counts.array_cycles = self._array_cycles()
+        return counts
+
+    def _position(self, operand: Operand) -> int:
+        position = self.mapping.position(operand)
+        assert position is not None, f"mapping without storage of {operand}"
+        return position
+
+    def _real_input_words(self, position: int) -> int:
+        """Words of all input tiles that exist in DRAM: padding and positions between dilated words excluded."""
+        depth = self.tiling.at(position)
+        total = 1
+        for dim, extent in zip(self.spec.dims, self.input_shape, strict=True):
+            outputs = self._starts(dim, LoopKind.OPC, position)
+            kernels = self._starts(dim, LoopKind.KS, position)
+            windows = _real_positions(dim, extent // dim.g, outputs, kernels)
+            total *= dim.g * number(depth.of(dim, LoopKind.OP)) * windows
+        return total
+
+    def _real_pass_words(self) -> int:
+        return self._real_input_words(len(self.mapping.nodes) - len(self.mapping.spatial))
+
+    def _starts(self, dim: Dim, kind: LoopKind, position: int) -> list[tuple[int, int]]:
+        """(first index, size) of every piece of a loop above `position`."""
+        pieces = [(0, dim.count(kind))]
+        for node in self.mapping.nodes[:position]:
+            if isinstance(node, Temporal) and node.loop == Loop(dim.name, kind):
+                pieces = [
+                    (start + begin, min(node.tile, size - begin))
+                    for start, size in pieces
+                    for begin in range(0, size, node.tile)
+                ]
+        return pieces
+
+    def _input_deliveries(self, depth: Depth) -> int:
+        total = 1
+        for dim in self.spec.dims:
+            outputs, kernels = depth.of(dim, LoopKind.OPC), depth.of(dim, LoopKind.KS)
+            if dim is self.tiling.sliding:
+                words = sum(
+                    n * m * distinct_positions(a, b, dim.stride, dim.dilation)
+                    for a, n in outputs.items()
+                    for b, m in kernels.items()
+                )
+            else:
+                words = dim.opc * dim.ks
+            total *= dim.g * number(depth.of(dim, LoopKind.OP)) * words
+        return total
+
+    def _kernel_words(self, depth: Depth) -> int:
+        return math.prod(d.g * d.op * d.ks * number(depth.of(d, LoopKind.OPC)) for d in self.spec.dims)
+
+    def _kernel_deliveries(self, position: int) -> int:
+        """Kernels go to every element of the first pass after they are loaded."""
+        depth = self.tiling.at(position)
+        total = 1
+        for dim in self.spec.dims:
+            loop = Loop(dim.name, LoopKind.OPC)
+            copies = sum(
+                n * self.tiling.elements(loop, self.tiling.first_below(loop, size, position))
+                for size, n in depth.of(dim, LoopKind.OPC).items()
+            )
+            total *= dim.g * dim.op * dim.ks * copies
+        return total
+
+    def _extra_words(self, depth: Depth) -> int:
+        total = 0
+        for shape in self.extras:
+            words = 1
+            for dim, extent in zip(self.spec.dims, shape, strict=True):
+                repeats = depth.count(dim, LoopKind.G, LoopKind.OP, LoopKind.OPC)
+                words *= repeats if extent == 1 else dim.output_extent
+            total += words
+        return total
+
+    def _array_cycles(self) -> int:
+        """Cycles of every pass and every kernel load; passes of equal shape are counted once and multiplied."""
+        links = self.machine.links
+        loops = [loop for loop, pieces in self.tiling.in_pass.pieces.items() if pieces != {1: 1}]
+        choices = [list(self._pass_classes(loop).items()) for loop in loops]
+        total = 0
+        for combination in itertools.product(*choices):
+            sizes = dict.fromkeys(self.tiling.in_pass.pieces, 1)
+            sizes.update({loop: key[0] for loop, (key, _) in zip(loops, combination, strict=True)})
+            repeats = math.prod(n for _, n in combination)
+            first = all(key[1] for loop, (key, _) in zip(loops, combination, strict=True) if loop.kind is LoopKind.KS)
+            total += repeats * self._pass_cycles(sizes, first)
+        if self.spec.main != PASS:
+            total += self._kernel_load_cycles(links.kernel_bus)
+        return total
+
+    def _pass_classes(self, loop: Loop) -> dict[tuple[int, bool], int]:
+        """Pieces of a loop in a pass as {(size, whether it is the first of all): count}."""
+        pieces = self.tiling.in_pass.pieces[loop]
+        if loop.kind is not LoopKind.KS:
+            return {(size, False): n for size, n in pieces.items()}
+        first = max(pieces)
+        classes = {(size, False): n - (size == first) for size, n in pieces.items()}
+        classes[(first, True)] = 1
+        return {key: n for key, n in classes.items() if n}
+
+    def _pass_cycles(self, sizes: dict[Loop, int], first: bool) -> int:
+        links = self.machine.links
+        compute = outputs = words = 1
+        for dim in self.spec.dims:
+            g, op, opc, ks = (sizes[Loop(dim.name, kind)] for kind in LoopKind)
+            words *= g * span(opc, ks, dim)
+            outputs *= g * op * opc
+            for kind, size in zip(LoopKind, (g, op, opc, ks), strict=True):
+                loop = Loop(dim.name, kind)
+                tiles = [node.tile for node in self.mapping.spatial if node.loop == loop]
+                compute *= min([size, *tiles])
+        inward = 0 if first else outputs
+        return max(
+            compute,
+            math.ceil(words / links.input_bus),
+            math.ceil(inward / links.output_bus),
+            math.ceil(outputs / links.output_bus),
+        )
+
+    def _kernel_load_cycles(self, bandwidth: float) -> int:
+        depth = self.tiling.at(self._position(Operand.KERNEL))
+        choices = [list(pieces.items()) for loop, pieces in depth.pieces.items() if loop.kind is not LoopKind.OPC]
+        loads = math.prod(number(p) for loop, p in depth.pieces.items() if loop.kind is LoopKind.OPC)
+        return loads * sum(
+            math.prod(n for _, n in combination) * math.ceil(math.prod(size for size, _ in combination) / bandwidth)
+            for combination in itertools.product(*choices)
+        )
+
+
+def _real_positions(dim: Dim, extent: int, outputs: list[tuple[int, int]], kernels: list[tuple[int, int]]) -> int:
+    """Existing input positions in the spans of all pairs of pieces of one dimension."""
+    a, n = np.array(outputs, np.int64).T
+    b, m = np.array(kernels, np.int64).T
+    low = a[:, None] * dim.stride + b[None, :] * dim.dilation - dim.pad
+    high = low + (n[:, None] - 1) * dim.stride + (m[None, :] - 1) * dim.dilation
+    first = np.maximum(-(-low // dim.up), 0)
+    last = np.minimum(high // dim.up, extent - 1)
+    return int(np.maximum(last - first + 1, 0).sum())
+
+
+@dataclass(frozen=True)
+class Price:
+    """What counts cost on a machine: energy per level in pJ, words on the off-chip link, cycles."""
+
+    energy: dict[str, float]
+    link_cycles: int
+    cycles: int
+
+    @property
+    def total_energy(self) -> float:
+        """Energy in pJ."""
+        return sum(self.energy.values())
+
+
+def price(counts: Counts, machine: Machine) -> Price:
+    """Energy and latency of one link's counts.
+
+    Energy: accesses that the machine charges (its `counting` table) times energy per access. Latency: kernels are
+    prefetched while the array works, inputs and outputs are not: max(array, kernel words on the link) + other words
+    on the link. This matches the chip's published latency = processing + feature-map transfers (JSSC 2017).
+    """
+    costs, counting = machine.energy, machine.counting
+    energy = {
+        level: counts.charged(getattr(counting, level)) * getattr(costs, level) * costs.picojoules for level in LEVELS
+    }
+    energy["operation"] = counts.operations * costs.operation * costs.picojoules
+    kernels = math.ceil(counts.events["dram.kernel.read"] / machine.links.dram)
+    rest = counts.charged(("dram.input.read", "dram.extra.read", "dram.output.write"))
+    others = math.ceil(rest / machine.links.dram)
+    return Price(energy, kernels + others, max(counts.array_cycles, kernels) + others)

@@ -1,0 +1,152 @@
+"""Whether a mapping is legal on a machine: every violated rule, with its numbers."""
+
+from __future__ import annotations
+
+import math
+
+from dialects.diagnostics import Diagnostic
+from dialects.gconv import PASS, GConv, LoopKind
+from dialects.schedule import Axis, Loop, Mapping, Operand, Spatial, Storage, Temporal
+from dialects.target import Machine
+from passes.mapping.tiling import Depth, Tiling, span
+
+_ROOMS = {Operand.INPUT: "glb", Operand.OUTPUT: "glb", Operand.KERNEL: "spad"}
+RELEVANT = {
+    Operand.INPUT: (LoopKind.G, LoopKind.OPC, LoopKind.KS),
+    Operand.KERNEL: (LoopKind.G, LoopKind.OP, LoopKind.KS),
+    Operand.OUTPUT: (LoopKind.G, LoopKind.OP, LoopKind.OPC),
+}
+
+
+def buffer_tiles(spec: GConv, mapping: Mapping) -> dict[Operand, int]:
+    """Words of the largest input and output tile in the global buffer, padding included."""
+    tiling = Tiling(spec, mapping)
+    sizes: dict[Operand, int] = {}
+    for operand in (Operand.INPUT, Operand.OUTPUT):
+        position = mapping.position(operand)
+        if position is not None:
+            sizes[operand] = _tile_words(spec, tiling.at(position), operand)
+    return sizes
+
+
+def _tile_words(spec: GConv, depth: Depth, operand: Operand) -> int:
+    largest = depth.largest
+
+    def size(name: str, kind: LoopKind) -> int:
+        return largest[Loop(name, kind)]
+
+    if operand is Operand.INPUT:
+        return math.prod(
+            size(d.name, LoopKind.G) * span(size(d.name, LoopKind.OPC), size(d.name, LoopKind.KS), d) for d in spec.dims
+        )
+    return math.prod(size(d.name, kind) for d in spec.dims for kind in RELEVANT[operand])
+
+
+def violations(
+    spec: GConv, mapping: Mapping, machine: Machine, stage: str = "mapped", node: str = ""
+) -> list[Diagnostic]:
+    """Every rule of the machine that a mapping breaks; empty when it is legal."""
+    found = _Violations(stage, node)
+    if _structure(spec, mapping, found):
+        tiling = Tiling(spec, mapping)
+        _array(tiling, machine, found)
+        _scratchpads(tiling, machine, found)
+        _buffer(spec, mapping, machine, found)
+        _limits(tiling, machine, found)
+    return found.diagnostics
+
+
+class _Violations:
+    def __init__(self, stage: str, node: str):
+        self.diagnostics: list[Diagnostic] = []
+        self._stage, self._node = stage, node
+
+    def add(self, message: str, expected: object, found: object, code: str = "CAT-F002") -> None:
+        self.diagnostics.append(
+            Diagnostic(code, message, self._stage, self._node, expected=str(expected), found=str(found))
+        )
+
+    def at_most(self, what: str, limit: int, value: int) -> None:
+        if value > limit:
+            self.add(what, f"at most {limit}", value)
+
+
+def _structure(spec: GConv, mapping: Mapping, found: _Violations) -> bool:
+    loops = {Loop(dim.name, kind) for dim in spec.dims for kind in LoopKind}
+    for node in mapping.nodes:
+        if not isinstance(node, Storage) and node.loop not in loops:
+            found.add(f"'{node}' names a loop the link does not have", ", ".join(sorted(map(str, loops))), node.loop)
+    needed = {Operand.INPUT, Operand.OUTPUT, Operand.KERNEL} if spec.main != PASS else {Operand.INPUT, Operand.OUTPUT}
+    for operand in Operand:
+        position = mapping.position(operand)
+        if (position is not None) != (operand in needed):
+            found.add(f"tensor {operand} and its storage", "one" if operand in needed else "none", position is not None)
+        elif position is not None:
+            node = mapping.nodes[position]
+            assert isinstance(node, Storage)
+            if node.memory != _ROOMS[operand]:
+                found.add(f"tensor {operand} cannot stay in this memory", _ROOMS[operand], node.memory)
+    if found.diagnostics:
+        return False
+    _order(mapping, found)
+    return not found.diagnostics
+
+
+def _order(mapping: Mapping, found: _Violations) -> None:
+    seen_spatial = False
+    for node in mapping.nodes:
+        seen_spatial |= isinstance(node, Spatial)
+        if seen_spatial and not isinstance(node, Spatial):
+            found.add(f"'{node}' stands below a spatial node", "spatial nodes innermost", node)
+    output = mapping.position(Operand.OUTPUT)
+    assert output is not None
+    for node in mapping.temporal_before(output):
+        if node.loop.kind is LoopKind.KS:
+            found.add(f"'{node}' would spill partial sums to DRAM", "ks loops below the storage of O", node)
+    kernel = mapping.position(Operand.KERNEL)
+    if kernel is not None:
+        for node in mapping.nodes[kernel:]:
+            if isinstance(node, Temporal) and node.loop.kind in RELEVANT[Operand.KERNEL]:
+                found.add(f"'{node}' needs other kernels than the elements hold", "it above the storage of K", node)
+    for node in mapping.spatial:
+        if node.loop.kind is LoopKind.KS and node.axis is not Axis.ROW:
+            found.add(f"'{node}': partial sums travel along rows", "on row", f"on {node.axis}")
+
+
+def _array(tiling: Tiling, machine: Machine, found: _Violations) -> None:
+    used = {Axis.ROW: 1, Axis.COL: 1}
+    sizes = dict(tiling.in_pass.largest)
+    for node in tiling.mapping.spatial:
+        used[node.axis] *= -(-sizes[node.loop] // node.tile)
+        sizes[node.loop] = min(sizes[node.loop], node.tile)
+    found.at_most("rows of the array", machine.array.rows, used[Axis.ROW])
+    found.at_most("columns of the array", machine.array.cols, used[Axis.COL])
+
+
+def _scratchpads(tiling: Tiling, machine: Machine, found: _Violations) -> None:
+    words = tiling.scratchpad_words()
+    found.at_most("input words in a processing element", machine.pe.input_words, words["input"])
+    found.at_most("partial sums in a processing element", machine.pe.output_words, words["output"])
+    if tiling.spec.main != PASS:
+        found.at_most("kernel words in a processing element", machine.pe.kernel_words, words["kernel"])
+
+
+def _buffer(spec: GConv, mapping: Mapping, machine: Machine, found: _Violations) -> None:
+    tiles = buffer_tiles(spec, mapping)
+    banks = sum(-(-words // machine.glb.bank_words) for words in tiles.values())
+    found.at_most(
+        f"buffer banks of {machine.glb.bank_words} words (input tile {tiles[Operand.INPUT]} words, "
+        f"output tile {tiles[Operand.OUTPUT]} words)",
+        machine.glb.banks,
+        banks,
+    )
+
+
+def _limits(tiling: Tiling, machine: Machine, found: _Violations) -> None:
+    sizes = tiling.in_pass.largest
+
+    def largest(kind: LoopKind) -> int:
+        return max(sizes[Loop(dim.name, kind)] for dim in tiling.spec.dims)
+
+    found.at_most("reduced channels in a pass", machine.limits.channels, largest(LoopKind.KS))
+    found.at_most("filters in a pass", machine.limits.filters, largest(LoopKind.OP))
