@@ -37,6 +37,14 @@ class Emulator(Protocol):
         """
         ...
 
+    def run_layer(self, layer: str, tensors: Mapping[str, Array]) -> Mapping[str, Array]:
+        """The output tensors of one layer, executed alone with the given values in its input tensors.
+
+        `tensors` holds every input of the layer that is not a constant, by the names of the tensor table. Raises
+        `CatenaError` as `run`.
+        """
+        ...
+
     @property
     def counters(self) -> Mapping[str, Any]:
         """What the last run counted, by layer name."""
