@@ -1,0 +1,64 @@
+"""`catena opt`: passes over IR text."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from compiler.cli.console import Console
+from compiler.cli.options import model_options, parse_input_shapes
+from compiler.cli.outcome import Outcome
+from compiler.cli.session import Session, verb
+
+
+@verb("opt")
+@click.argument("source", metavar="FILE|-")
+@click.option("-p", "--passes", "pipeline", default="", metavar="PIPELINE", help="Passes: name{option=value},name...")
+@click.option("-o", "--output", metavar="FILE", help="Write the IR there (weights beside it) instead of printing it.")
+@click.option("--print-ir-after", metavar="PASS|all|changed", help="Print the IR after passes to standard error.")
+@click.option("--dump-passes", metavar="DIR", help="Write the IR after every pass into a folder.")
+@click.option("--timing", is_flag=True, help="Print the time of every pass.")
+@model_options
+def opt(
+    session: Session,
+    source: str,
+    pipeline: str,
+    output: str | None,
+    print_ir_after: str | None,
+    dump_passes: str | None,
+    timing: bool,
+    input_shapes: tuple[str, ...],
+    batch: int | None,
+) -> Outcome:
+    """Read IR text (FILE or - for standard input) or an ONNX model, run passes over it and print the IR.
+
+    The IR is verified before the first pass and after every pass; the weight store is the folder `weights` beside
+    the file.
+    """
+    from compiler.cli.observers import observers_for, timing_lines
+    from compiler.ir_text import print_module, write_module
+    from compiler.optimization import optimize
+    from compiler.sources import ImportOptions
+
+    options = ImportOptions(parse_input_shapes(input_shapes), batch)
+    observers = observers_for(None, dump_passes, print_ir_after, sys.stderr)
+    module, runs = optimize(source, pipeline, options=options, observers=observers)
+    if output is not None:
+        write_module(module, Path(output))
+    text = print_module(module)
+
+    def show(console: Console) -> None:
+        if output is None:
+            console.out(text)
+        if timing:
+            for line in timing_lines(runs):
+                console.note(line)
+
+    result = {
+        "passes": [{"pass": run.spec, "seconds": run.seconds, "verify_seconds": run.verify_seconds} for run in runs],
+        "output": output,
+        "ir": text if output is None else None,
+    }
+    return Outcome(result, show, output or "")

@@ -1,0 +1,75 @@
+"""Options that several verbs share, and how their values are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+
+def parse_input_shapes(values: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """`x:1,3,224,224` as name and shape; names may hold colons.
+
+    Raises `click.BadParameter` for anything else and for a name given twice.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    for value in values:
+        name, colon, text = value.rpartition(":")
+        try:
+            shape = tuple(int(extent) for extent in text.split(",")) if text else ()
+        except ValueError:
+            shape = (0,)
+        if not colon or not name or any(extent < 1 for extent in shape):
+            raise click.BadParameter(f"{value!r} is not of the form NAME:1,3,224,224", param_hint="--input-shape")
+        if name in shapes:
+            raise click.BadParameter(f"input {name!r} is given twice", param_hint="--input-shape")
+        shapes[name] = shape
+    return shapes
+
+
+def parse_settings(values: Sequence[str]) -> dict[str, str]:
+    """`key=value` pairs. Raises `click.BadParameter` for anything else and for a key given twice."""
+    settings: dict[str, str] = {}
+    for value in values:
+        key, equals, text = value.partition("=")
+        if not equals or not key.strip():
+            raise click.BadParameter(f"{value!r} is not of the form key=value", param_hint="--set")
+        if key.strip() in settings:
+            raise click.BadParameter(f"{key.strip()!r} is given twice", param_hint="--set")
+        settings[key.strip()] = text.strip()
+    return settings
+
+
+def model_options(command: CommandT) -> CommandT:
+    """`--input-shape` and `--batch`, for verbs that import models."""
+    shape = click.option(
+        "--input-shape",
+        "input_shapes",
+        multiple=True,
+        metavar="NAME:D,D,...",
+        help="Shape of a dynamic input; may be repeated.",
+    )
+    batch = click.option("--batch", type=click.IntRange(min=1), metavar="N", help="Batch size of dynamic inputs.")
+    return shape(batch(command))
+
+
+def target_options(command: CommandT) -> CommandT:
+    """`--target` and `--set`, for verbs that need a machine."""
+    target = click.option(
+        "-t",
+        "--target",
+        envvar="CATENA_TARGET",
+        metavar="NAME|TOML",
+        help="Target: a name of `catena targets` or a TOML file. [default: eyeriss; env: CATENA_TARGET]",
+    )
+    settings = click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Override a value of the target, such as glb.banks=20; may be repeated.",
+    )
+    return target(settings(command))

@@ -1,0 +1,176 @@
+"""Running stages over a module: passes, verification after each, timing, observers.
+
+The driver keeps nothing between passes but the module: what a stage decides is in the IR, so a module that is printed
+after any stage and parsed again goes on as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import Protocol
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.passes import ModulePass
+from xdsl.utils.exceptions import PassFailedException, VerifyException
+
+from compiler.pipelines import parse_passes
+from compiler.stages import Stage
+from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.module_attributes import STAGE
+from passes.verification import Legality, verify_module
+
+
+@dataclass(frozen=True)
+class PassRun:
+    """One pass that ran: its spec as in a pipeline, wall seconds in it and in the verification after it."""
+
+    spec: str
+    seconds: float
+    verify_seconds: float
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """One stage that ran: wall seconds in all, and its passes."""
+
+    stage: str
+    seconds: float
+    passes: tuple[PassRun, ...] = ()
+    detail: str = ""
+
+
+class Observer(Protocol):
+    """Told about a compilation as it goes: printers and dumps. None of them changes the module."""
+
+    def before_stage(self, stage: Stage) -> None:
+        """A stage starts."""
+        ...
+
+    def after_pass(self, stage: str, step: ModulePass, module: ModuleOp) -> None:
+        """A pass has run and the module has been verified."""
+        ...
+
+    def after_stage(self, run: StageRun, module: ModuleOp) -> None:
+        """A stage has run and the module is legal after it."""
+        ...
+
+
+class SilentObserver:
+    """Does nothing; a base for observers that watch one thing."""
+
+    def before_stage(self, stage: Stage) -> None:
+        """A stage starts."""
+
+    def after_pass(self, stage: str, step: ModulePass, module: ModuleOp) -> None:
+        """A pass has run."""
+
+    def after_stage(self, run: StageRun, module: ModuleOp) -> None:
+        """A stage has run."""
+
+
+@contextmanager
+def without_garbage_collection() -> Iterator[None]:
+    """No cyclic collection within the block: searching the IR, one large cycle, in vain costs half the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def run_passes(
+    module: ModuleOp,
+    passes: Sequence[ModulePass],
+    context: Context,
+    *,
+    stage: str = "",
+    observers: Sequence[Observer] = (),
+) -> tuple[PassRun, ...]:
+    """Run passes in order and verify the module after each.
+
+    Raises `CatenaError`: what a pass reports, with the stage filled in; or CAT-I001 if a pass leaves a broken module.
+    """
+    runs: list[PassRun] = []
+    for step in passes:
+        start = perf_counter()
+        try:
+            step.apply(context, module)
+        except CatenaError as error:
+            raise _staged(error, stage or step.name) from error
+        except (PassFailedException, VerifyException) as error:
+            raise CatenaError(
+                Diagnostic("CAT-R002", f"pass {step.name} failed: {error}", stage=stage or step.name)
+            ) from error
+        middle = perf_counter()
+        _verify_after(module, step.name, stage)
+        runs.append(PassRun(str(step), middle - start, perf_counter() - middle))
+        for observer in observers:
+            observer.after_pass(stage, step, module)
+    return tuple(runs)
+
+
+def run_stage(
+    module: ModuleOp,
+    stage: Stage,
+    context: Context,
+    *,
+    pipeline: Sequence[str],
+    observers: Sequence[Observer] = (),
+) -> StageRun:
+    """Run one stage: its pipeline, then the check that the module is legal after it.
+
+    Raises `CatenaError` as `run_passes`.
+    """
+    for observer in observers:
+        observer.before_stage(stage)
+    start = perf_counter()
+    passes = [step for text in pipeline for step in parse_passes(text)]
+    runs = run_passes(module, passes, context, stage=stage.name, observers=observers)
+    finish_stage(module, stage)
+    run = StageRun(stage.name, perf_counter() - start, runs, _size_of(module))
+    for observer in observers:
+        observer.after_stage(run, module)
+    return run
+
+
+def finish_stage(module: ModuleOp, stage: Stage) -> None:
+    """Note in the module that it has passed a stage, and check that it is legal there.
+
+    Raises `CatenaError` (CAT-I001) if it is not.
+    """
+    module.attributes[STAGE] = StringAttr(stage.name)
+    _verify_after(module, f"the passes of stage {stage.name}", stage.name, stage.legality)
+
+
+def stage_of(module: ModuleOp) -> str | None:
+    """The stage that the module says it has passed."""
+    noted = module.attributes.get(STAGE)
+    return noted.data if isinstance(noted, StringAttr) else None
+
+
+def _verify_after(module: ModuleOp, culprit: str, stage: str, legality: Legality | None = None) -> None:
+    try:
+        verify_module(module, stage=stage, legality=legality)
+    except CatenaError as error:
+        # The module was sound before, so it is the pass that is wrong, not what the user gave.
+        first, *others = error.diagnostics
+        blamed = replace(first, code="CAT-I001", message=f"after {culprit}: {first.message}")
+        raise CatenaError([blamed, *(replace(other, code="CAT-I001") for other in others)]) from error
+
+
+def _staged(error: CatenaError, stage: str) -> CatenaError:
+    return CatenaError([each if each.stage else replace(each, stage=stage) for each in error.diagnostics])
+
+
+def _size_of(module: ModuleOp) -> str:
+    counts: dict[str, int] = {}
+    for op in module.walk():
+        counts[op.name] = counts.get(op.name, 0) + 1
+    return f"{sum(counts.values())} ops"

@@ -1,0 +1,73 @@
+"""Observers that show the IR on its way: after every stage, after every pass, to files or to a stream."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TextIO
+
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.passes import ModulePass
+
+from compiler.driver import SilentObserver, StageRun
+from compiler.files import make_folder
+from compiler.ir_text import print_module, write_module
+from compiler.pipelines import known_passes
+from compiler.stages import dump_name
+from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
+
+ALL = "all"
+CHANGED = "changed"
+
+
+class StageDump(SilentObserver):
+    """Writes `NN-STAGE.mlir` after every stage, and the weights beside it; each file can be compiled further."""
+
+    def __init__(self, folder: Path):
+        make_folder(folder)
+        self._folder = folder
+
+    def after_stage(self, run: StageRun, module: ModuleOp) -> None:
+        """Write the stage's file."""
+        write_module(module, self._folder / dump_name(run.stage))
+
+
+class PassDump(SilentObserver):
+    """Writes `NNN-STAGE-PASS.mlir` after every pass, and the weights beside it."""
+
+    def __init__(self, folder: Path):
+        make_folder(folder)
+        self._folder = folder
+        self._count = 0
+
+    def after_pass(self, stage: str, step: ModulePass, module: ModuleOp) -> None:
+        """Write the pass's file."""
+        self._count += 1
+        parts = (f"{self._count:03d}", stage, step.name)
+        write_module(module, self._folder / f"{'-'.join(part for part in parts if part)}.mlir")
+
+
+class PassPrinter(SilentObserver):
+    """Prints the IR after one pass, after all (`all`) or after those that change it (`changed`).
+
+    Raises `CatenaError` (CAT-C001) if `which` is neither these nor a pass.
+    """
+
+    def __init__(self, which: str, stream: TextIO):
+        choices = (ALL, CHANGED, *known_passes())
+        if which not in choices:
+            raise CatenaError(Diagnostic("CAT-C001", f"no pass is called {which!r}", hint=did_you_mean(which, choices)))
+        self._which = which
+        self._stream = stream
+        self._last = ""
+
+    def after_pass(self, stage: str, step: ModulePass, module: ModuleOp) -> None:
+        """Print the IR if it is asked for."""
+        if self._which not in (ALL, CHANGED, step.name):
+            return
+        text = print_module(module)
+        changed = text != self._last
+        self._last = text
+        if changed or self._which != CHANGED:
+            place = f"{stage}: {step.name}" if stage else step.name
+            self._stream.write(f"// ----- IR after {place} -----\n{text}")
+            self._stream.flush()

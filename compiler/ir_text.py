@@ -1,0 +1,153 @@
+"""IR as text: parsed with the position of every op, printed with locations, weights always beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import Builtin, ModuleOp
+from xdsl.dialects.func import Func
+from xdsl.ir import Operation
+from xdsl.parser import Parser
+from xdsl.printer import Printer
+from xdsl.utils.exceptions import ParseError, UnregisteredConstructException, VerifyException
+
+from compiler.files import STANDARD_STREAM, read_text, write_text
+from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.registry import available_dialects
+from dialects.weights import bind_weights, save_weights
+
+WEIGHTS_FOLDER = "weights"
+"""The weight store stands beside the IR file, in a folder of this name."""
+
+_HOSTILE_TEXT = (
+    UnregisteredConstructException,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    AssertionError,
+    ArithmeticError,
+    RecursionError,
+)
+"""What xDSL's parser lets escape on text that no printer wrote."""
+
+
+def new_context() -> Context:
+    """A context that knows every dialect of ours and the builtin and func dialects."""
+    context = Context()
+    context.load_dialect(Builtin)
+    context.load_dialect(Func)
+    for name, factory in available_dialects().items():
+        context.register_dialect(name, factory)
+    return context
+
+
+class Positions(Mapping[Operation, str]):
+    """Where each op of a parsed module begins, as `file:line:column`; lines are counted only when asked."""
+
+    def __init__(self, name: str, text: str):
+        self._name = name
+        self._text = text
+        self._starts: dict[Operation, int] = {}
+
+    def record(self, op: Operation, start: int) -> None:
+        self._starts[op] = start
+
+    def at(self, start: int) -> str:
+        """A character offset as `file:line:column`."""
+        line = self._text.count("\n", 0, start) + 1
+        return f"{self._name}:{line}:{start - self._text.rfind(chr(10), 0, start)}"
+
+    def __getitem__(self, op: Operation) -> str:
+        return self.at(self._starts[op])
+
+    def __iter__(self) -> Iterator[Operation]:
+        return iter(self._starts)
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+
+class _PositionParser(Parser):
+    def __init__(self, context: Context, text: str, name: str):
+        super().__init__(context, text, name)
+        self.positions = Positions(name, text)
+
+    def parse_operation(self) -> Operation:
+        start = self._current_token.span.start
+        op = super().parse_operation()
+        self.positions.record(op, start)
+        return op
+
+    @property
+    def here(self) -> str:
+        """Where the parser stands."""
+        return self.positions.at(self._current_token.span.start)
+
+
+@dataclass(frozen=True)
+class ParsedModule:
+    """A module and where its ops stand in the text."""
+
+    module: ModuleOp
+    positions: Positions
+
+
+def parse_module(text: str, name: str = "<text>", context: Context | None = None) -> ParsedModule:
+    """Parse IR text; `name` is what messages call it.
+
+    Raises `CatenaError`: CAT-R001 with line and column if the text cannot be parsed, CAT-R002 if an attribute or type
+    in it breaks its own rules.
+    """
+    parser = _PositionParser(new_context() if context is None else context, text, name)
+    try:
+        module = parser.parse_module()
+    except ParseError as error:
+        where = parser.positions.at(error.span.start)
+        raise CatenaError(Diagnostic("CAT-R001", _one_line(error.msg), where=where)) from error
+    except VerifyException as error:
+        raise CatenaError(Diagnostic("CAT-R002", _one_line(str(error)), where=parser.here)) from error
+    except _HOSTILE_TEXT as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else _one_line(str(error))
+        raise CatenaError(
+            Diagnostic("CAT-R001", f"the text cannot be parsed: {reason or type(error).__name__}", where=parser.here)
+        ) from error
+    return ParsedModule(module, parser.positions)
+
+
+def read_module(name: str, context: Context | None = None) -> ParsedModule:
+    """Parse an IR file, or standard input for `-`, and attach the weights of the store beside the file.
+
+    Raises `CatenaError` as `parse_module`, and CAT-C002 or CAT-R004 for files that cannot be read.
+    """
+    parsed = parse_module(read_text(name), "<stdin>" if name == STANDARD_STREAM else name, context)
+    if name != STANDARD_STREAM:
+        bind_weights(parsed.module, Path(name).parent / WEIGHTS_FOLDER)
+    return parsed
+
+
+def print_module(module: ModuleOp) -> str:
+    """A module as text with locations, ending in a newline; equal modules give equal text."""
+    stream = StringIO()
+    Printer(stream, print_debuginfo=True).print_op(module)
+    stream.write("\n")
+    return stream.getvalue()
+
+
+def write_module(module: ModuleOp, path: Path) -> None:
+    """Write a module as text and its weights to the store beside it.
+
+    Raises `CatenaError` (CAT-C002) if a file cannot be written.
+    """
+    save_weights(module, path.parent / WEIGHTS_FOLDER)
+    write_text(path, print_module(module))
+
+
+def _one_line(message: str) -> str:
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return "; ".join(lines)

@@ -1,0 +1,87 @@
+"""What a person points at: an ONNX model, IR text or a program, told apart by name and content."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from compiler.files import STANDARD_STREAM, cannot
+from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
+
+if TYPE_CHECKING:
+    from xdsl.dialects.builtin import ModuleOp
+
+PROGRAM_MAGIC = b"\x89CAT"
+
+
+class SourceKind(StrEnum):
+    """What a file is."""
+
+    MODEL = "model"
+    IR = "ir"
+    PROGRAM = "program"
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """How dynamic inputs of a model get their shapes; see `compiler.importer.import_model`."""
+
+    input_shapes: Mapping[str, Sequence[int]] = field(default_factory=dict[str, Sequence[int]])
+    batch: int | None = None
+
+
+def kind_of(name: str) -> SourceKind:
+    """What the file of that name is. Standard input is IR text.
+
+    Raises `CatenaError` (CAT-C002) if it cannot be read.
+    """
+    if name == STANDARD_STREAM:
+        return SourceKind.IR
+    path = Path(name)
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(len(PROGRAM_MAGIC))
+    except (OSError, ValueError) as error:
+        raise CatenaError(_unreadable(path, error)) from error
+    if head == PROGRAM_MAGIC or path.suffix == ".cat":
+        return SourceKind.PROGRAM
+    return SourceKind.IR if path.suffix == ".mlir" else SourceKind.MODEL
+
+
+def load_model(name: str, options: ImportOptions) -> ModuleOp:
+    """Import an ONNX file and note in the module which file it was.
+
+    Raises `CatenaError` as `compiler.importer.import_model` does.
+    """
+    from xdsl.dialects.builtin import StringAttr
+
+    from compiler.importer import import_model
+    from dialects.module_attributes import MODEL_HASH, MODEL_NAME
+
+    path = Path(name)
+    module = import_model(path, input_shapes=dict(options.input_shapes) or None, batch=options.batch)
+    module.attributes[MODEL_NAME] = StringAttr(path.stem)
+    module.attributes[MODEL_HASH] = StringAttr(file_digest(path))
+    return module
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file as hex digits. Raises `CatenaError` (CAT-C002) if it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise CatenaError(cannot("read", str(path), error)) from error
+
+
+def _unreadable(path: Path, error: Exception) -> Diagnostic:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    near: list[str] = []
+    if isinstance(error, FileNotFoundError) and path.parent.is_dir():
+        near = [str(each) for each in sorted(path.parent.iterdir()) if each.is_file()]
+    hint = did_you_mean(str(path), near)
+    return Diagnostic("CAT-C002", f"cannot read {path}: {reason}", hint=hint if hint.startswith("did you") else "")
