@@ -12,6 +12,8 @@ _PASSES: dict[str, str] = {
     # name -> "module:class", in the order of the default pipeline
     "fold-constants": "passes.fold_constants:FoldConstantsPass",
     "lower-onnx": "passes.lower_onnx:LowerOnnxPass",
+    "fold-views": "passes.fold_views:FoldViewsPass",
+    "fuse-elementwise": "passes.fuse_elementwise:FuseElementwisePass",
 }
 
 

@@ -1,0 +1,114 @@
+"""Links that compute every result element from one element of each operand, as functions over strided views.
+
+Such a link is, in the shape of its result, `post(mid(main(pre(input), kernel)))` with input, kernel and extra operands
+each a strided view: what fusion moves from link to link.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xdsl.ir import SSAValue
+
+from dialects.gconv import PASS, Dim, LinkOp, Step, View, shape_of
+from passes.chain_views import Source, compacted, source_of
+
+SWAPPED: dict[str, str] = {
+    **{name: name for name in ("add", "mul", "max", "min", "eq", "and", "or", "xor")},
+    **{a: b for pair in (("sub", "rsub"), ("div", "rdiv"), ("pow", "rpow"), ("lt", "gt"), ("le", "ge"))
+       for a, b in (pair, pair[::-1])},
+}  # fmt: skip
+"""The binary function that takes its two operands the other way round, for those that have one."""
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A step and the operand it reads, a view in the shape of the link's result; None for a unary step."""
+
+    step: Step
+    operand: Source | None = None
+
+
+@dataclass(frozen=True)
+class Elementwise:
+    """A link without reduction or padding, in the shape of its result."""
+
+    input: Source
+    kernel: Source | None
+    pre: tuple[Step, ...]
+    main: str
+    after: tuple[Applied, ...]
+
+    def steps_on_input(self) -> tuple[Applied, ...]:
+        """Everything done to the input, in order; the main operator becomes a step that reads the kernel."""
+        main = () if self.kernel is None else (Applied(Step(self.main, operand=0), self.kernel),)
+        return (*(Applied(step) for step in self.pre), *main, *self.after)
+
+    def steps_on_kernel(self) -> tuple[Applied, ...] | None:
+        """Everything done to the kernel, the main operator swapped to read the input; None if that cannot be said."""
+        swapped = SWAPPED.get(self.main)
+        if swapped is None or self.pre:
+            return None
+        return (Applied(Step(swapped, operand=0), self.input), *self.after)
+
+
+def elementwise(link: LinkOp) -> Elementwise | None:
+    """The link as an element-wise function over views; None if it reduces, pads or needs a copy to be one."""
+    spec = link.spec
+    if any(dim.ks != 1 for dim in spec.dims):
+        return None
+    shape = spec.output_shape
+    input = _input_in_result_shape(spec.dims, source_of(link.input), shape_of(link.input), shape)
+    if input is None:
+        return None
+    kernel = None
+    if spec.main != PASS:
+        assert link.kernel is not None
+        kernel = _kernel_in_result_shape(spec.dims, source_of(link.kernel), shape)
+        if kernel is None:
+            return None
+    extras = [extra_in_result_shape(extra, shape) for extra in link.extras]
+    after = [Applied(step) for step in spec.mid]
+    after += [Applied(step, None if step.operand is None else extras[step.operand]) for step in spec.post]
+    return Elementwise(input, kernel, spec.pre, spec.main, tuple(after))
+
+
+def extra_in_result_shape(extra: SSAValue, shape: tuple[int, ...]) -> Source:
+    """An extra operand repeated to the result's shape."""
+    source = source_of(extra)
+    return Source(source.base, source.view.expand(shape))
+
+
+def compact_in_shape(operand: Source, shape: tuple[int, ...]) -> Source | None:
+    """An operand given in one result shape as an extra operand of a link with another; None if that needs a copy."""
+    reshaped = operand.reshape(shape)
+    return None if reshaped is None else Source(reshaped.base, compacted(reshaped.view))
+
+
+def _input_in_result_shape(
+    dims: tuple[Dim, ...], source: Source, extents: tuple[int, ...], shape: tuple[int, ...]
+) -> Source | None:
+    """The element read for each result element, when none lies outside the input."""
+    view = source.view
+    sizes: list[int] = []
+    strides: list[int] = []
+    offset = view.offset
+    for dim, extent, stride in zip(dims, extents, view.strides, strict=True):
+        per_group = extent // dim.g
+        low, high = dim.window
+        if low < 0 or high >= per_group * dim.up or low % dim.up or (dim.opc > 1 and dim.stride % dim.up):
+            return None
+        sizes += [dim.g, dim.op, dim.opc]
+        strides += [per_group * stride, 0, dim.stride // dim.up * stride]
+        offset += low // dim.up * stride
+    return Source(source.base, View(tuple(sizes), tuple(strides), offset)).reshape(shape)
+
+
+def _kernel_in_result_shape(dims: tuple[Dim, ...], source: Source, shape: tuple[int, ...]) -> Source | None:
+    """The kernel element for each result element of a link whose ks counts are all 1."""
+    sizes: list[int] = []
+    strides: list[int] = []
+    for dim, stride in zip(dims, source.view.strides, strict=True):
+        sizes += [dim.g, dim.op, dim.opc]
+        strides += [dim.op * stride, stride, 0]
+    return Source(source.base, View(tuple(sizes), tuple(strides), source.view.offset)).reshape(shape)
