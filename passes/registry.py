@@ -10,10 +10,14 @@ from xdsl.passes import ModulePass
 
 _PASSES: dict[str, str] = {
     # name -> "module:class", in the order of the default pipeline
+    "bind-weights": "passes.bind_weights:BindWeightsPass",
+    "pin-mappings": "passes.pin_mappings:PinMappingsPass",
     "fold-constants": "passes.fold_constants:FoldConstantsPass",
     "lower-onnx": "passes.lower_onnx:LowerOnnxPass",
     "fold-views": "passes.fold_views:FoldViewsPass",
+    "evaluate-constants": "passes.evaluate_constants:EvaluateConstantsPass",
     "fuse-elementwise": "passes.fuse_elementwise:FuseElementwisePass",
+    "fuse-pre": "passes.fuse_pre:FusePrePass",
 }
 
 
