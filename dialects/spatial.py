@@ -20,7 +20,6 @@ at a point follows from the ranges of all loops there, as defined in `dialects.g
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import cast
 
 from xdsl.dialects.builtin import I64, ArrayAttr, IntegerAttr, StringAttr, TensorType, i64
 from xdsl.ir import Attribute, Block, Data, Dialect, Operation, Region
@@ -45,7 +44,7 @@ from xdsl.traits import NoTerminator
 from xdsl.utils.exceptions import VerifyException
 
 from dialects.gconv import GConv, NestAttr, ReduceAttr, ScalarAttr, StepsAttr, View, shape_of
-from dialects.schedule import LoopAttr
+from dialects.schedule import LoopAttr, MappingAttr
 from dialects.weights import WeightRef
 
 
@@ -153,6 +152,7 @@ class LayerOp(IRDLOperation):
     """One link of the chain on the machine: what it computes, where its tensors are, and its loops.
 
     `accesses` has one entry per operand in the order input, kernel, extras, output; shapes as in `gconv.link`.
+    `mapping` is what the loops were made from; only predictions use it.
     """
 
     name = "spatial.layer"
@@ -170,6 +170,7 @@ class LayerOp(IRDLOperation):
     post = opt_prop_def(StepsAttr)
     tensor = opt_prop_def(StringAttr)
     accesses = prop_def(ArrayAttr[AccessAttr])
+    mapping = opt_prop_def(MappingAttr)
     body = region_def("single_block")
 
     irdl_options = (AttrSizedOperandSegments(as_property=True), ParsePropInAttrDict())
@@ -303,7 +304,7 @@ class StoreOp(IRDLOperation):
 
 def integer(attribute: IntegerAttr[I64]) -> int:
     """The value of an i64 attribute."""
-    return cast(int, attribute.value.data)
+    return attribute.value.data
 
 
 SPATIAL = Dialect(

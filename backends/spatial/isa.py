@@ -1,0 +1,315 @@
+"""The instruction set of the spatial machine.
+
+A program is a sequence of layers. Configuration instructions describe one general convolution (`dialects.gconv.spec`):
+its loops, addressing, scalar functions, where its tensors are in DRAM and on chip, and how loops are laid over the
+array. Then come hardware loops around transfers and processing passes. Every loop instruction cuts the current range of
+one GCONV loop into tiles; transfers and passes act on the ranges in force. A layer is thus tens of words however many
+tiles it runs.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol
+
+from backends.isa import Block, Instruction, Isa, enumeration, f32, signed, unsigned
+
+ISA = Isa(
+    name="spatial",
+    version=1,
+    word_bits=128,
+    summary="General convolutions on a spatial array: layer configuration, hardware loops, transfers, passes.",
+)
+
+
+class Kind(IntEnum):
+    """The four loops of a dimension of a general convolution."""
+
+    G = 0
+    OP = 1
+    OPC = 2
+    KS = 3
+
+
+class Fold(IntEnum):
+    """Reductions."""
+
+    NONE = 0
+    ADD = 1
+    MAX = 2
+    MIN = 3
+    MUL = 4
+
+
+class Slot(IntEnum):
+    """Where a scalar function is applied."""
+
+    PRE = 0
+    MID = 1
+    POST = 2
+
+
+class Tensor(IntEnum):
+    """The tensors of a layer; EXTRA0 and up are operands of post functions."""
+
+    INPUT = 0
+    KERNEL = 1
+    OUTPUT = 2
+    EXTRA0 = 3
+    EXTRA1 = 4
+    EXTRA2 = 5
+    EXTRA3 = 6
+    EXTRA4 = 7
+    EXTRA5 = 8
+    EXTRA6 = 9
+    EXTRA7 = 10
+    EXTRA8 = 11
+    EXTRA9 = 12
+    EXTRA10 = 13
+    EXTRA11 = 14
+
+
+class Memory(IntEnum):
+    """On-chip memories."""
+
+    GLB = 0
+    SPAD = 1
+
+
+class Axis(IntEnum):
+    """Array axes."""
+
+    ROW = 0
+    COL = 1
+
+
+class Core(Protocol):
+    """What executes instructions: the operations that their semantics are made of."""
+
+    @abstractmethod
+    def begin_layer(self, index: int, main: int, fold: Fold, padding: float) -> None: ...
+    @abstractmethod
+    def set_counts(self, dim: int, counts: tuple[int, int, int, int]) -> None: ...
+    @abstractmethod
+    def set_window(self, dim: int, stride: int, dilation: int, pad: int, up: int, extent: int) -> None: ...
+    @abstractmethod
+    def add_function(self, slot: Slot, code: int, first: float, second: float, operand: Tensor) -> None: ...
+    @abstractmethod
+    def set_tensor(self, tensor: Tensor, address: int) -> None: ...
+    @abstractmethod
+    def set_stride(self, tensor: Tensor, dim: int, stride: int) -> None: ...
+    @abstractmethod
+    def set_place(self, tensor: Tensor, memory: Memory, address: int, words: int) -> None: ...
+    @abstractmethod
+    def add_spread(self, dim: int, kind: Kind, tile: int, axis: Axis) -> None: ...
+    @abstractmethod
+    def begin_loop(self, dim: int, kind: Kind, tile: int) -> None: ...
+    @abstractmethod
+    def end_loop(self) -> None: ...
+    @abstractmethod
+    def open_output(self) -> None: ...
+    @abstractmethod
+    def load(self, tensor: Tensor) -> None: ...
+    @abstractmethod
+    def process(self) -> None: ...
+    @abstractmethod
+    def store(self) -> None: ...
+    @abstractmethod
+    def halt(self) -> None: ...
+
+
+@ISA.instruction(opcode=0x00)
+@dataclass(frozen=True, slots=True)
+class Halt(Instruction):
+    """Stop. The last instruction of a program."""
+
+    def execute(self, core: Core) -> None:
+        core.halt()
+
+
+@ISA.instruction(opcode=0x01)
+@dataclass(frozen=True, slots=True)
+class Layer(Instruction):
+    """Begin the configuration of a layer; everything configured before is forgotten.
+
+    All dimensions get loop counts of 1 and plain addressing.
+    """
+
+    index: int = unsigned(16, "number of the layer")
+    main: int = unsigned(8, "code of the main function; 0 passes the input value on")
+    fold: Fold = enumeration(Fold, 3, "reduction")
+    padding: float = f32("value read outside the input")
+
+    def execute(self, core: Core) -> None:
+        core.begin_layer(self.index, self.main, self.fold, self.padding)
+
+
+@ISA.instruction(opcode=0x02)
+@dataclass(frozen=True, slots=True)
+class Dim(Instruction):
+    """Loop counts of a dimension."""
+
+    dim: int = unsigned(4, "dimension")
+    g: int = unsigned(24, "groups", minimum=1)
+    op: int = unsigned(24, "parallel kernels per group", minimum=1)
+    opc: int = unsigned(24, "output positions that share a kernel", minimum=1)
+    ks: int = unsigned(24, "kernel extent", minimum=1)
+
+    def execute(self, core: Core) -> None:
+        core.set_counts(self.dim, (self.g, self.op, self.opc, self.ks))
+
+
+@ISA.instruction(opcode=0x03)
+@dataclass(frozen=True, slots=True)
+class Window(Instruction):
+    """How output and kernel positions of a dimension address the input: (opc*stride + ks*dilation - pad) / up."""
+
+    dim: int = unsigned(4, "dimension")
+    stride: int = unsigned(16, "input positions between neighbouring outputs", minimum=1)
+    dilation: int = unsigned(16, "input positions between neighbouring kernel words", minimum=1)
+    pad: int = signed(24, "padding before the first input word; negative crops")
+    up: int = unsigned(16, "input dilation", minimum=1)
+    extent: int = unsigned(24, "input words of one group", minimum=1)
+
+    def execute(self, core: Core) -> None:
+        core.set_window(self.dim, self.stride, self.dilation, self.pad, self.up, self.extent)
+
+
+@ISA.instruction(opcode=0x04)
+@dataclass(frozen=True, slots=True)
+class Function(Instruction):
+    """Append a scalar function to the input path, the element's path or the output path."""
+
+    slot: Slot = enumeration(Slot, 2, "where it is applied")
+    code: int = unsigned(8, "number of the function", minimum=1)
+    first: float = f32("first parameter", default=0.0)
+    second: float = f32("second parameter", default=0.0)
+    operand: Tensor = enumeration(Tensor, 4, "second operand; INPUT means none", default=Tensor.INPUT)
+
+    def execute(self, core: Core) -> None:
+        core.add_function(self.slot, self.code, self.first, self.second, self.operand)
+
+
+@ISA.instruction(opcode=0x05)
+@dataclass(frozen=True, slots=True)
+class Base(Instruction):
+    """Where in DRAM a tensor begins; its strides become 0."""
+
+    tensor: Tensor = enumeration(Tensor, 4, "tensor")
+    address: int = unsigned(40, "word address")
+
+    def execute(self, core: Core) -> None:
+        core.set_tensor(self.tensor, self.address)
+
+
+@ISA.instruction(opcode=0x06)
+@dataclass(frozen=True, slots=True)
+class Stride(Instruction):
+    """Words in DRAM between neighbours of one dimension of a tensor."""
+
+    tensor: Tensor = enumeration(Tensor, 4, "tensor")
+    dim: int = unsigned(4, "dimension")
+    stride: int = signed(40, "words")
+
+    def execute(self, core: Core) -> None:
+        core.set_stride(self.tensor, self.dim, self.stride)
+
+
+@ISA.instruction(opcode=0x07)
+@dataclass(frozen=True, slots=True)
+class Place(Instruction):
+    """Where on chip the tile of a tensor is kept."""
+
+    tensor: Tensor = enumeration(Tensor, 4, "tensor")
+    memory: Memory = enumeration(Memory, 2, "memory")
+    address: int = unsigned(32, "first word")
+    words: int = unsigned(32, "words reserved")
+
+    def execute(self, core: Core) -> None:
+        core.set_place(self.tensor, self.memory, self.address, self.words)
+
+
+@ISA.instruction(opcode=0x08)
+@dataclass(frozen=True, slots=True)
+class Spread(Instruction):
+    """Lay tiles of a loop side by side along an axis of the array; later spreads cut within earlier ones."""
+
+    dim: int = unsigned(4, "dimension")
+    kind: Kind = enumeration(Kind, 2, "loop")
+    tile: int = unsigned(24, "indices in one tile", minimum=1)
+    axis: Axis = enumeration(Axis, 1, "axis")
+
+    def execute(self, core: Core) -> None:
+        core.add_spread(self.dim, self.kind, self.tile, self.axis)
+
+
+@ISA.instruction(opcode=0x10, block=Block.OPEN)
+@dataclass(frozen=True, slots=True)
+class Loop(Instruction):
+    """Run the instructions up to the matching `end` once for every tile of the loop's current range, in order."""
+
+    dim: int = unsigned(4, "dimension")
+    kind: Kind = enumeration(Kind, 2, "loop")
+    tile: int = unsigned(24, "indices in one tile", minimum=1)
+
+    def nest_label(self) -> str:
+        return f"d{self.dim}.{self.kind.name.lower()}"
+
+    def execute(self, core: Core) -> None:
+        core.begin_loop(self.dim, self.kind, self.tile)
+
+
+@ISA.instruction(opcode=0x11, block=Block.CLOSE)
+@dataclass(frozen=True, slots=True)
+class End(Instruction):
+    """End of a loop body: go on with the next tile, or restore the loop's range and leave."""
+
+    def execute(self, core: Core) -> None:
+        core.end_loop()
+
+
+@ISA.instruction(opcode=0x20)
+@dataclass(frozen=True, slots=True)
+class Open(Instruction):
+    """Begin an output tile in the buffer: its words hold nothing until a pass writes them."""
+
+    def execute(self, core: Core) -> None:
+        core.open_output()
+
+
+@ISA.instruction(opcode=0x21)
+@dataclass(frozen=True, slots=True)
+class Load(Instruction):
+    """Bring the tile that the current ranges need on chip.
+
+    The input goes from DRAM through the `pre` functions to the buffer, padding included; the kernel goes to the
+    scratchpads of the elements.
+    """
+
+    tensor: Tensor = enumeration(Tensor, 4, "INPUT or KERNEL")
+
+    def execute(self, core: Core) -> None:
+        core.load(self.tensor)
+
+
+@ISA.instruction(opcode=0x22, mnemonic="pass")
+@dataclass(frozen=True, slots=True)
+class Pass(Instruction):
+    """One processing pass: fold main(input, kernel) over the current kernel extents into the output tile.
+
+    The first pass over an output word (all kernel loops at their start) begins a new sum, later ones add to it.
+    """
+
+    def execute(self, core: Core) -> None:
+        core.process()
+
+
+@ISA.instruction(opcode=0x23)
+@dataclass(frozen=True, slots=True)
+class Store(Instruction):
+    """Send the finished output tile from the buffer through the `post` functions to DRAM."""
+
+    def execute(self, core: Core) -> None:
+        core.store()

@@ -1,0 +1,67 @@
+"""Pass `map-row-stationary`: give every link of the chain a mapping onto the module's machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.passes import ModulePass
+
+from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.gconv import GConv, LinkOp
+from dialects.gconv.interpreter import main_function
+from dialects.locations import describe
+from dialects.schedule import Mapping, MappingAttr, RowStationaryAttr
+from dialects.target import require_machine
+from passes.mapping.fit import violations
+from passes.mapping.row_stationary import expand
+from passes.mapping.search import Objective, best_mapping
+
+
+@dataclass(frozen=True)
+class MapRowStationaryPass(ModulePass):
+    """Search the best row-stationary mapping of every link that has none; check and expand those that are given.
+
+    Links with the same loops are searched once. `objective` is what the search minimises.
+    """
+
+    name = "map-row-stationary"
+
+    objective: Literal["energy", "latency", "edp"] = "edp"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        machine = require_machine(op, "mapped")
+        found: dict[GConv, Mapping] = {}
+        problems: list[Diagnostic] = []
+        for link in main_function(op).body.block.ops:
+            if not isinstance(link, LinkOp):
+                continue
+            try:
+                match link.mapping:
+                    case None:
+                        shape = _loops_only(link.spec)
+                        if shape not in found:
+                            found[shape] = best_mapping(shape, machine, Objective(self.objective), describe(link))
+                        mapping = found[shape]
+                    case RowStationaryAttr():
+                        mapping = expand(link.spec, link.mapping.data, machine, describe(link))
+                    case MappingAttr():
+                        mapping = link.mapping.data
+                    case _:
+                        raise CatenaError(
+                            Diagnostic("CAT-R003", f"{link.mapping} is no mapping", "mapped", describe(link))
+                        )
+                problems += violations(link.spec, mapping, machine, "mapped", describe(link))
+            except CatenaError as error:
+                problems += error.diagnostics
+                continue
+            link.properties["mapping"] = MappingAttr(mapping)
+        if problems:
+            raise CatenaError(problems)
+
+
+def _loops_only(spec: GConv) -> GConv:
+    """What a mapping depends on: loops, main operator and reduction, not scalar functions."""
+    return GConv(spec.dims, spec.main, spec.reduce)

@@ -1,0 +1,250 @@
+"""Pass `place-spatial`: a mapped chain becomes buffers with addresses and layers of loops, transfers and passes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ArrayAttr, FunctionType, IntegerAttr, ModuleOp, StringAttr, i64
+from xdsl.dialects.func import FuncOp, ReturnOp
+from xdsl.ir import Block, Operation, Region, SSAValue
+from xdsl.passes import ModulePass
+
+from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.gconv import PASS, LinkOp, LoopKind, View, shape_of
+from dialects.gconv.interpreter import argument_names, main_function, result_names
+from dialects.locations import describe, node_location
+from dialects.schedule import LoopAttr, Mapping, MappingAttr, Operand, Spatial, Storage, Temporal
+from dialects.spatial import (
+    AccessAttr,
+    BufferOp,
+    ForOp,
+    LayerOp,
+    LoadOp,
+    OpenOp,
+    PassOp,
+    PlaceOp,
+    Role,
+    SpreadOp,
+    StoreOp,
+)
+from dialects.target import Machine, require_machine
+from dialects.weights import ConstantOp
+from passes.dram import Storages, first_fit, lifetimes
+from passes.mapping.fit import buffer_tiles, violations
+from passes.mapping.tiling import Tiling
+
+
+@dataclass(frozen=True)
+class PlaceSpatialPass(ModulePass):
+    """Give tensors addresses and turn every mapped link into a layer of loops, transfers and processing passes."""
+
+    name = "place-spatial"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        machine = require_machine(op, "placed")
+        function = main_function(op)
+        links = [link for link in function.body.block.ops if isinstance(link, LinkOp)]
+        _require_mappings(links, machine)
+        buffers = _Buffers(function, machine)
+        layers = [_layer(link, buffers, machine) for link in links]
+        block = Block([*buffers.ops, *layers, ReturnOp()])
+        block.last_op.location = function.location  # pyright: ignore[reportOptionalMemberAccess]
+        placed = FuncOp("main", FunctionType.from_lists([], []), Region(block))
+        placed.location = function.location
+        function.detach()
+        op.body.block.add_op(placed)
+        function.erase(safe_erase=False)
+
+
+def _require_mappings(links: list[LinkOp], machine: Machine) -> None:
+    problems: list[Diagnostic] = []
+    for link in links:
+        if not isinstance(link.mapping, MappingAttr):
+            problems.append(
+                Diagnostic(
+                    "CAT-R003", "the link has no mapping", "placed", describe(link), hint="run map-row-stationary"
+                )
+            )
+        else:
+            problems += violations(link.spec, link.mapping.data, machine, "placed", describe(link))
+    if problems:
+        raise CatenaError(problems)
+
+
+class _Buffers:
+    """The buffers of a function: constants from address 0 in order of use, then everything else by lifetime."""
+
+    def __init__(self, function: FuncOp, machine: Machine):
+        self.storages = Storages(function)
+        self.ops: list[BufferOp] = []
+        self._of_storage: dict[SSAValue, BufferOp] = {}
+        end = self._place_constants(function)
+        self._place_tensors(function, end)
+        end = max((op.address.value.data + op.words for op in self.ops), default=0)
+        if end > machine.dram.words:
+            raise CatenaError(
+                Diagnostic(
+                    "CAT-F003",
+                    "the network does not fit the off-chip memory",
+                    "placed",
+                    expected=f"at most {machine.dram.words} words",
+                    found=f"{end} words",
+                )
+            )
+
+    def buffer(self, value: SSAValue) -> BufferOp:
+        """The buffer that holds a value."""
+        return self._of_storage[self.storages.place(value).storage]
+
+    def access(self, value: SSAValue) -> View:
+        """The words of a value within its buffer."""
+        return self.storages.place(value).view
+
+    def _add(self, storage: SSAValue, op: BufferOp, name: str | None = None) -> None:
+        owner = storage.owner
+        op.location = owner.location if isinstance(owner, Operation) else node_location(name or "input")
+        self._of_storage[storage] = op
+        self.ops.append(op)
+
+    def _place_constants(self, function: FuncOp) -> int:
+        address = 0
+        for link in function.body.block.ops:
+            for value in link.operands if isinstance(link, LinkOp) else ():
+                storage = self.storages.place(value).storage
+                if isinstance(storage.owner, ConstantOp) and storage not in self._of_storage:
+                    self._add(storage, BufferOp.of(Role.CONSTANT, address, storage.type, value=storage.owner.value))
+                    address += View.dense(shape_of(storage)).size
+        return address
+
+    def _place_tensors(self, function: FuncOp, base: int) -> None:
+        lives = lifetimes(function, self.storages)
+        addresses = first_fit({s: math.prod(shape_of(s)) for s in lives}, lives, base)
+        names: dict[SSAValue, str] = dict(zip(function.args, argument_names(function), strict=True))
+        results = self._results(function)
+        dtypes = _user_types(function)
+        for storage, address in sorted(addresses.items(), key=lambda item: lives[item[0]].first):
+            if storage in names:
+                role, name, kind = Role.INPUT, names[storage], storage.type
+            elif storage in results:
+                role, (name, value) = Role.OUTPUT, results[storage]
+                kind = value.type
+            else:
+                role, name, kind = Role.INTERMEDIATE, _tensor_name(storage), storage.type
+            self._add(storage, BufferOp.of(role, address, kind, tensor=name, dtype=dtypes.get(name or "")), name)
+
+    def _results(self, function: FuncOp) -> dict[SSAValue, tuple[str, SSAValue]]:
+        last = function.body.block.last_op
+        assert isinstance(last, ReturnOp)
+        found: dict[SSAValue, tuple[str, SSAValue]] = {}
+        for name, value in zip(result_names(function), last.operands, strict=True):
+            place = self.storages.place(value)
+            whole = View.dense(shape_of(place.storage))
+            if not place.view.is_dense or place.view.offset or place.view.size != whole.size or place.storage in found:
+                raise CatenaError(
+                    Diagnostic("CAT-R003", f"result {name!r} is no tensor of its own", "placed", hint="run copy-concat")
+                )
+            found[place.storage] = (name, value)
+        return found
+
+
+def _tensor_name(storage: SSAValue) -> str | None:
+    tensor = getattr(storage.owner, "tensor", None)
+    return tensor.data if isinstance(tensor, StringAttr) else None
+
+
+def _user_types(function: FuncOp) -> dict[str, str]:
+    """The element types that the user sees, by tensor name, where `legalize-words` changed them."""
+    found: dict[str, str] = {}
+    for attributes, names in (
+        (function.arg_attrs, argument_names(function)),
+        (function.res_attrs, result_names(function)),
+    ):
+        for entry, name in zip(attributes or (), names, strict=False):
+            dtype = entry.data.get("onnx.dtype")
+            if isinstance(dtype, StringAttr):
+                found[name] = dtype.data
+    return found
+
+
+def _layer(link: LinkOp, buffers: _Buffers, machine: Machine) -> LayerOp:
+    mapping = link.mapping
+    assert isinstance(mapping, MappingAttr)
+    values = [*link.operands, link.result]
+    body = [*_configuration(link, mapping.data, machine), *_loops(mapping.data, 0)]
+    layer = LayerOp(
+        operands=[
+            buffers.buffer(link.input).result,
+            [] if link.kernel is None else [buffers.buffer(link.kernel).result],
+            [buffers.buffer(extra).result for extra in link.extras],
+            buffers.buffer(link.result).result,
+        ],
+        properties={
+            "nest": link.nest,
+            "main": link.main,
+            "reduce": link.reduce,
+            "pad": link.pad,
+            "pre": link.pre,
+            "mid": link.mid,
+            "post": link.post,
+            "tensor": link.tensor,
+            "mapping": mapping,
+            "accesses": ArrayAttr([AccessAttr(buffers.access(value)) for value in values]),
+        },
+        regions=[Region(Block(body))],
+    )
+    for op in layer.walk():
+        op.location = link.location
+    return layer
+
+
+def _configuration(link: LinkOp, mapping: Mapping, machine: Machine) -> list[Operation]:
+    """Array configuration and on-chip places: inputs from the first bank, partial sums from the next whole bank."""
+    bank = machine.glb.bank_words
+    tiles = buffer_tiles(link.spec, mapping)
+    base = -(-tiles[Operand.INPUT] // bank) * bank
+    ops: list[Operation] = [
+        SpreadOp(properties={"loop": LoopAttr(n.loop), "tile": IntegerAttr(n.tile, i64), "axis": StringAttr(n.axis)})
+        for n in mapping.spatial
+    ]
+    ops.append(_place(Operand.INPUT, "glb", 0, tiles[Operand.INPUT]))
+    if link.spec.main != PASS:
+        sizes = Tiling(link.spec, mapping).in_pass.largest
+        words = math.prod(size for loop, size in sizes.items() if loop.kind is not LoopKind.OPC)
+        ops.append(_place(Operand.KERNEL, "spad", 0, words))
+    ops.append(_place(Operand.OUTPUT, "glb", base, tiles[Operand.OUTPUT]))
+    return ops
+
+
+def _place(operand: Operand, memory: str, address: int, words: int) -> PlaceOp:
+    return PlaceOp(
+        properties={
+            "operand_name": StringAttr(operand),
+            "memory": StringAttr(memory),
+            "address": IntegerAttr(address, i64),
+            "words": IntegerAttr(words, i64),
+        }
+    )
+
+
+def _loops(mapping: Mapping, position: int) -> list[Operation]:
+    """The ops of a mapping from node `position` inwards."""
+    if position == len(mapping.nodes):
+        return [PassOp()]
+    match mapping.nodes[position]:
+        case Temporal(loop, tile):
+            return [ForOp.of(LoopAttr(loop), tile, _loops(mapping, position + 1))]
+        case Spatial():
+            return _loops(mapping, position + 1)
+        case Storage(_, operands):
+            ops = [
+                OpenOp() if o is Operand.OUTPUT else LoadOp(properties={"operand_name": StringAttr(o)})
+                for o in operands
+            ]
+            drain = [StoreOp()] if Operand.OUTPUT in operands else []
+            return [*ops, *_loops(mapping, position + 1), *drain]
+
+
+def _transfer(operand: Operand) -> Operation:
+    return OpenOp() if operand is Operand.OUTPUT else LoadOp(properties={"operand_name": StringAttr(operand)})
