@@ -18,7 +18,7 @@ from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException, VerifyException
 
-from compiler.pipelines import parse_passes
+from backends.program import Program
 from compiler.stages import Stage
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.module_attributes import STAGE
@@ -47,10 +47,6 @@ class StageRun:
 class Observer(Protocol):
     """Told about a compilation as it goes: printers and dumps. None of them changes the module."""
 
-    def before_stage(self, stage: Stage) -> None:
-        """A stage starts."""
-        ...
-
     def after_pass(self, stage: str, step: ModulePass, module: ModuleOp) -> None:
         """A pass has run and the module has been verified."""
         ...
@@ -59,18 +55,22 @@ class Observer(Protocol):
         """A stage has run and the module is legal after it."""
         ...
 
+    def after_program(self, run: StageRun, program: Program) -> None:
+        """The program is there."""
+        ...
+
 
 class SilentObserver:
     """Does nothing; a base for observers that watch one thing."""
-
-    def before_stage(self, stage: Stage) -> None:
-        """A stage starts."""
 
     def after_pass(self, stage: str, step: ModulePass, module: ModuleOp) -> None:
         """A pass has run."""
 
     def after_stage(self, run: StageRun, module: ModuleOp) -> None:
         """A stage has run."""
+
+    def after_program(self, run: StageRun, program: Program) -> None:
+        """The program is there."""
 
 
 @contextmanager
@@ -119,19 +119,18 @@ def run_passes(
 def run_stage(
     module: ModuleOp,
     stage: Stage,
+    passes: Sequence[ModulePass],
     context: Context,
     *,
-    pipeline: Sequence[str],
     observers: Sequence[Observer] = (),
+    since: float | None = None,
 ) -> StageRun:
-    """Run one stage: its pipeline, then the check that the module is legal after it.
+    """Run one stage: its passes, then the check that the module is legal after it.
 
+    `since` is when the stage began, if it did before this call (`time.perf_counter`).
     Raises `CatenaError` as `run_passes`.
     """
-    for observer in observers:
-        observer.before_stage(stage)
-    start = perf_counter()
-    passes = [step for text in pipeline for step in parse_passes(text)]
+    start = perf_counter() if since is None else since
     runs = run_passes(module, passes, context, stage=stage.name, observers=observers)
     finish_stage(module, stage)
     run = StageRun(stage.name, perf_counter() - start, runs, _size_of(module))

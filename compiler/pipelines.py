@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from types import MappingProxyType
 
 from xdsl.passes import ModulePass
 from xdsl.transforms import get_all_passes
@@ -21,6 +22,7 @@ STOCK_PASSES = {
 """Passes of xDSL that are of use on our dialects, and what they do."""
 
 PassFactory = Callable[[], type[ModulePass]]
+NO_PASSES: Mapping[str, PassFactory] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,12 @@ def known_passes() -> dict[str, PassFactory]:
     return {**available_passes(), **{name: stock[name] for name in STOCK_PASSES}}
 
 
-def parse_passes(pipeline: str) -> tuple[ModulePass, ...]:
-    """The passes that a pipeline names, in order.
+def parse_passes(pipeline: str, extra: Mapping[str, PassFactory] = NO_PASSES) -> tuple[ModulePass, ...]:
+    """The passes that a pipeline names, in order; `extra` are passes of a backend.
 
     Raises `CatenaError` (CAT-C001) naming every unknown pass and every option that is unknown or has a wrong value.
     """
-    known = known_passes()
+    known = {**known_passes(), **extra}
     try:
         specs = tuple(parse_pipeline(pipeline))
     except ArgSpecParseError as error:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 STAGE = "catena.stage"
+BACKEND = "catena.backend"
 MODEL_NAME = "catena.model_name"
 MODEL_HASH = "catena.model_hash"
 
 MODULE_ATTRIBUTES: dict[str, str] = {
     STAGE: "the last stage the module has passed",
-    MODEL_NAME: "the name of the ONNX graph the module was imported from",
+    BACKEND: "the backend that compiles the module for its `target.machine`",
+    MODEL_NAME: "the name of the ONNX file, without its ending",
     MODEL_HASH: "SHA-256 of the ONNX file, as hex digits",
 }

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
+from xdsl.dialects.builtin import ModuleOp
+
+from backends.program import Program
 from compiler.driver import Observer, PassRun, SilentObserver, StageRun
 from compiler.dumps import PassDump, PassPrinter, StageDump
 from compiler.stages import STAGES, stage_number
@@ -34,8 +37,13 @@ class StageLines(SilentObserver):
     def __init__(self, stream: TextIO):
         self._stream = stream
 
-    def after_stage(self, run: StageRun, module: object) -> None:
+    def after_stage(self, run: StageRun, module: ModuleOp) -> None:
         """Print the stage's line."""
+        self._stream.write(stage_line(run) + "\n")
+        self._stream.flush()
+
+    def after_program(self, run: StageRun, program: Program) -> None:
+        """Print the last stage's line."""
         self._stream.write(stage_line(run) + "\n")
         self._stream.flush()
 

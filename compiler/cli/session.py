@@ -14,6 +14,8 @@ from compiler.cli.console import Color, Console
 from compiler.cli.outcome import Outcome, envelope
 from dialects.diagnostics import ExitCode
 
+_COLORS = tuple(each.value for each in Color)
+
 
 @dataclass(frozen=True)
 class Session:
@@ -66,9 +68,7 @@ def _common_options(command: Callable[..., int]) -> Callable[..., int]:
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object, errors included."),
         click.option("-v", "--verbose", is_flag=True, help="Print details, such as the time of every pass."),
         click.option("-q", "--quiet", is_flag=True, help="Print results and errors only."),
-        click.option(
-            "--color", type=click.Choice([each.value for each in Color]), default="auto", show_default=True, help="When to colour output."
-        ),
+        click.option("--color", type=click.Choice(_COLORS), default="auto", help="When to colour. [default: auto]"),
         click.option("--no-progress", is_flag=True, help="Do not print progress."),
         click.option("--debug", is_flag=True, help="Print the traceback of an unexpected error."),
     )

@@ -1,0 +1,51 @@
+"""`catena check`: what in a model is not supported."""
+
+from __future__ import annotations
+
+import click
+
+from compiler.cli.console import Console
+from compiler.cli.options import model_options, parse_input_shapes, parse_settings, target_options
+from compiler.cli.outcome import Outcome
+from compiler.cli.session import Session, verb
+from dialects.diagnostics import ExitCode
+
+
+@verb("check")
+@click.argument("model", metavar="MODEL")
+@target_options
+@model_options
+def check(
+    session: Session,
+    model: str,
+    target: str | None,
+    settings: tuple[str, ...],
+    input_shapes: tuple[str, ...],
+    batch: int | None,
+) -> Outcome:
+    """Say whether MODEL (ONNX) can be compiled for a target, and if not, name every node that stands in the way.
+
+    Ends with exit code 3 if something is not supported.
+    """
+    from compiler.checking import check_model
+    from compiler.compilation import CompileOptions
+    from compiler.sources import ImportOptions
+    from compiler.tables import number, table
+
+    importing = ImportOptions(parse_input_shapes(input_shapes), batch)
+    found = check_model(model, CompileOptions(target, parse_settings(settings), importing=importing))
+
+    def show(console: Console) -> None:
+        if found.operators:
+            console.table(table(("operator", number("nodes")), found.operators.items()))
+        if found.is_supported:
+            console.out(f"all {sum(found.operators.values())} nodes are supported on {found.target}")
+
+    result = {
+        "model": model,
+        "target": found.target,
+        "supported": found.is_supported,
+        "operators": found.operators,
+    }
+    exit_code = ExitCode.OK if found.is_supported else ExitCode.UNSUPPORTED
+    return Outcome(result, show, model, found.problems, exit_code)

@@ -1,0 +1,107 @@
+"""`catena compile`: from ONNX to a program, with every stop on the way."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from compiler.cli.console import Console
+from compiler.cli.options import model_options, parse_input_shapes, parse_settings, target_options
+from compiler.cli.outcome import Outcome
+from compiler.cli.session import Session, verb
+
+
+@verb("compile")
+@click.argument("source", metavar="MODEL|IR")
+@click.option(
+    "-o", "--output", metavar="FILE", help="Where the result goes. [default: MODEL.cat or MODEL.STAGE.mlir]"
+)
+@target_options
+@click.option("--mapping", metavar="FILE", help="Mappings to use for some layers (TOML); the others are searched.")
+@click.option("--from", "start", metavar="STAGE", help="Stage that the IR has passed. [default: what the IR says]")
+@click.option("--to", "stop", default="program", metavar="STAGE", help="Last stage to run. [default: program]")
+@click.option("--dump-ir", metavar="DIR", help="Write NN-STAGE.mlir after every stage, and the weights.")
+@click.option("--dump-passes", metavar="DIR", help="Write the IR after every pass, and the weights.")
+@click.option("--print-ir-after", metavar="PASS|all|changed", help="Print the IR after passes to standard error.")
+@click.option("--timing", is_flag=True, help="Print the time of every pass.")
+@model_options
+def compile_model(
+    session: Session,
+    source: str,
+    output: str | None,
+    target: str | None,
+    settings: tuple[str, ...],
+    mapping: str | None,
+    start: str | None,
+    stop: str,
+    dump_ir: str | None,
+    dump_passes: str | None,
+    print_ir_after: str | None,
+    timing: bool,
+    input_shapes: tuple[str, ...],
+    batch: int | None,
+) -> Outcome:
+    """Compile an ONNX MODEL into a program, or go on from an IR file that an earlier call wrote.
+
+    Stages: import, gconv, fused, encoded, mapped, placed, program. `--to fused -o FILE` stops early and writes IR;
+    `-o -` prints it. `catena compile DIR/03-fused.mlir` goes on from there.
+    """
+    from compiler.cli.observers import StageLines, observers_for, timing_lines
+    from compiler.compilation import CompileOptions, compile_source, write_compiled
+    from compiler.files import STANDARD_STREAM
+    from compiler.ir_text import print_module
+    from compiler.sources import ImportOptions
+
+    options = CompileOptions(
+        target=target,
+        settings=parse_settings(settings),
+        start=start,
+        stop=stop,
+        mapping=mapping,
+        importing=ImportOptions(parse_input_shapes(input_shapes), batch),
+    )
+    observers = observers_for(dump_ir, dump_passes, print_ir_after, sys.stderr)
+    if session.console.show_progress and not session.console.is_quiet:
+        observers.append(StageLines(sys.stderr))
+    compiled = compile_source(source, options, observers)
+    path = _output_name(source, output, stop)
+    prints = path == STANDARD_STREAM
+    if prints and compiled.program is not None:
+        raise click.UsageError("a program is not text: name a file with -o")
+    if not prints:
+        write_compiled(compiled, Path(path))
+
+    def show(console: Console) -> None:
+        if prints:
+            console.out(print_module(compiled.module))
+        if timing or console.is_verbose:
+            for run in compiled.runs:
+                for line in timing_lines(run.passes):
+                    console.note(line)
+
+    result = {
+        "output": None if prints else path,
+        "ir": print_module(compiled.module) if prints else None,
+        "stages": [
+            {
+                "stage": run.stage,
+                "seconds": run.seconds,
+                "passes": [
+                    {"pass": step.spec, "seconds": step.seconds, "verify_seconds": step.verify_seconds}
+                    for step in run.passes
+                ],
+            }
+            for run in compiled.runs
+        ],
+    }
+    return Outcome(result, show, "" if prints else path)
+
+
+def _output_name(source: str, output: str | None, stop: str) -> str:
+    """Where the result goes: as asked, else beside nothing, in the current folder, named after the model."""
+    if output is not None:
+        return output
+    stem = Path(source).name.split(".")[0] or "out"
+    return f"{stem}.cat" if stop == "program" else f"{stem}.{stop}.mlir"

@@ -1,0 +1,217 @@
+"""Compilation: a model or IR in, IR or a program out, stage by stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+
+from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.ir import Operation
+from xdsl.passes import ModulePass
+
+from backends.api import Backend
+from backends.program import Program
+from backends.registry import find_backend
+from compiler.driver import Observer, StageRun, run_stage, stage_of, without_garbage_collection
+from compiler.ir_text import new_context, read_module
+from compiler.pipelines import parse_passes
+from compiler.sources import ImportOptions, SourceKind, kind_of, load_model
+from compiler.stages import IMPORT, PROGRAM, STAGE_NAMES, Stage, stage_named, stage_number, stages_after
+from compiler.targets import DEFAULT_TARGET, Target, machine_op, select_target
+from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.module_attributes import BACKEND, STAGE
+from dialects.target import MachineOp, find_machine
+from passes.pin_mappings import PinMappingsPass
+from passes.verification import verify_module
+
+TARGET_STAGE = "fused"
+"""The first stage whose passes look at the machine; it is put into the module before them."""
+
+MAPPING_STAGE = "mapped"
+"""The stage before whose passes a mapping file is applied."""
+
+
+@dataclass(frozen=True)
+class CompileOptions:
+    """What a compilation is asked to do.
+
+    `target` is a name or a TOML file (None: what the IR says, else the default target) and `settings` its overrides.
+    `start` is the stage that IR has passed (None: what the IR says), `stop` the last stage to run. `mapping` is a
+    mapping file as `passes.pin_mappings` reads it.
+    """
+
+    target: str | None = None
+    settings: Mapping[str, str] = field(default_factory=dict[str, str])
+    start: str | None = None
+    stop: str = PROGRAM.name
+    mapping: str | None = None
+    importing: ImportOptions = field(default_factory=ImportOptions)
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What a compilation made: the module after the last IR stage, the program if it went that far, and timings."""
+
+    module: ModuleOp
+    program: Program | None
+    runs: tuple[StageRun, ...]
+
+
+def compile_source(source: str, options: CompileOptions | None = None, observers: Sequence[Observer] = ()) -> Compiled:
+    """Compile an ONNX file, or go on from an IR file.
+
+    Raises `CatenaError` with every problem of the first stage that finds any.
+    """
+    asked = options or CompileOptions()
+    stage_number(asked.stop)
+    with without_garbage_collection():
+        if kind_of(source) is SourceKind.PROGRAM:
+            raise CatenaError(Diagnostic("CAT-C001", f"{source} is a program already"))
+        if kind_of(source) is SourceKind.MODEL:
+            return _Compilation(asked, observers).from_model(source)
+        return _Compilation(asked, observers).from_ir(source)
+
+
+class _Compilation:
+    def __init__(self, options: CompileOptions, observers: Sequence[Observer]):
+        self._options = options
+        self._observers = observers
+        self._context = new_context()
+        self._runs: list[StageRun] = []
+
+    def from_model(self, source: str) -> Compiled:
+        options = self._options
+        if options.start is not None:
+            raise CatenaError(
+                Diagnostic("CAT-C001", "--from needs an IR file", found=source, expected="a file that ends in .mlir")
+            )
+        stages = stages_after(None, options.stop)
+        # A wrong target shows before the work is done, not after.
+        target = select_target(options.target or DEFAULT_TARGET, options.settings) if _needs_target(stages) else None
+        module = self._import(source, target)
+        return self._run(module, stages[1:], target)
+
+    def from_ir(self, source: str) -> Compiled:
+        options = self._options
+        parsed = read_module(source, self._context)
+        module = parsed.module
+        start = options.start or stage_of(module)
+        if start is None:
+            raise CatenaError(
+                Diagnostic(
+                    "CAT-C001",
+                    "the IR does not say which stage it has passed",
+                    where=source,
+                    hint=f"name it with --from, one of {', '.join(STAGE_NAMES[:-1])}",
+                )
+            )
+        stages = stages_after(start, options.stop)
+        module.attributes[STAGE] = StringAttr(start)
+        legality = stage_named(start).legality
+        verify_module(module, stage=start, legality=legality, positions=parsed.positions)
+        target = self._target_of(module) if _needs_target(stages) else None
+        return self._run(module, stages, target)
+
+    def _import(self, source: str, target: Target | None) -> ModuleOp:
+        start = perf_counter()
+        module = load_model(source, self._options.importing)
+        passes = self._passes(IMPORT, target)
+        self._runs.append(
+            run_stage(module, IMPORT, passes, self._context, observers=self._observers, since=start)
+        )
+        return module
+
+    def _run(self, module: ModuleOp, stages: Sequence[Stage], target: Target | None) -> Compiled:
+        program: Program | None = None
+        for stage in stages:
+            if stage is PROGRAM:
+                assert target is not None
+                program = self._emit(module, target.backend)
+                continue
+            if target is not None and stage_number(stage.name) >= stage_number(TARGET_STAGE):
+                _attach(module, target)
+            passes = self._passes(stage, target)
+            self._runs.append(run_stage(module, stage, passes, self._context, observers=self._observers))
+        return Compiled(module, program, tuple(self._runs))
+
+    def _emit(self, module: ModuleOp, backend: Backend) -> Program:
+        start = perf_counter()
+        program = backend.emit(module)
+        run = StageRun(PROGRAM.name, perf_counter() - start, detail=_program_size(program))
+        self._runs.append(run)
+        for observer in self._observers:
+            observer.after_program(run, program)
+        return program
+
+    def _passes(self, stage: Stage, target: Target | None) -> list[ModulePass]:
+        pipeline = stage_pipeline(stage, target.backend if target is not None else None)
+        extra = target.backend.pass_types if target is not None else {}
+        passes = [step for text in pipeline for step in parse_passes(text, extra)]
+        if stage.name == MAPPING_STAGE and self._options.mapping is not None:
+            return [PinMappingsPass(self._options.mapping), *passes]
+        return passes
+
+    def _target_of(self, module: ModuleOp) -> Target:
+        """The target of IR: the one it names, the one that is asked for, or the default; they must agree."""
+        options = self._options
+        machine = find_machine(module)
+        if machine is None:
+            return select_target(options.target or DEFAULT_TARGET, options.settings)
+        noted = module.attributes.get(BACKEND)
+        if options.target is None and not options.settings:
+            return Target(find_backend(noted.data if isinstance(noted, StringAttr) else machine.name), machine)
+        asked = select_target(options.target or DEFAULT_TARGET, options.settings)
+        if asked.machine != machine:
+            raise CatenaError(
+                Diagnostic(
+                    "CAT-C001",
+                    "the IR was made for another target",
+                    expected=machine.name,
+                    found=asked.machine.name + (" with other values" if asked.machine.name == machine.name else ""),
+                    hint="go on from an earlier stage, or leave out --target and --set",
+                )
+            )
+        return asked
+
+
+def stage_pipeline(stage: Stage, backend: Backend | None) -> tuple[str, ...]:
+    """The pipeline texts of a stage: the backend's own, if it has any, in place of the table's."""
+    return stage.passes if backend is None else backend.passes.get(stage.name, stage.passes)
+
+
+def write_compiled(compiled: Compiled, path: Path) -> None:
+    """Write the program, or the IR and its weights if there is none.
+
+    Raises `CatenaError` (CAT-C002) if a file cannot be written.
+    """
+    from backends.container import write_program
+    from compiler.ir_text import write_module
+
+    if compiled.program is None:
+        write_module(compiled.module, path)
+    else:
+        write_program(compiled.program, path)
+
+
+def _needs_target(stages: Sequence[Stage]) -> bool:
+    return bool(stages) and stage_number(stages[-1].name) >= stage_number(TARGET_STAGE)
+
+
+def _attach(module: ModuleOp, target: Target) -> None:
+    """Put the machine into a module that has none."""
+    if any(isinstance(op, MachineOp) for op in module.ops):
+        return
+    op: Operation = machine_op(target)
+    first = module.body.block.first_op
+    if first is None:
+        module.body.block.add_op(op)
+    else:
+        module.body.block.insert_op_before(op, first)
+    module.attributes[BACKEND] = StringAttr(target.backend.name)
+
+
+def _program_size(program: Program) -> str:
+    words = sum(len(code) for code in program.code) * 8 // max(program.metadata.word_bits, 1)
+    return f"{words} instructions, {len(program.layers)} layers"

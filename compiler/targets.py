@@ -1,0 +1,118 @@
+"""Targets: which machine to compile for, from a name or a TOML file, and which backend does it.
+
+A description is TOML as `dialects.target.Machine` has it. It may start from another one with `extends = "NAME"` (an
+installed backend) or `extends = "other.toml"` (a file, relative to this one), and then gives only what differs. The
+backend is the one at the end of that chain.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from backends.api import Backend
+from backends.registry import find_backend, installed_backends
+from compiler.files import read_text
+from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
+from dialects.target import Machine, MachineOp, parse_machine
+
+DEFAULT_TARGET = "eyeriss"
+EXTENDS = "extends"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A machine, and the backend that compiles for it."""
+
+    backend: Backend
+    machine: Machine
+
+
+def select_target(name: str, settings: Mapping[str, str] | None = None) -> Target:
+    """The target of that name, or that a TOML file describes, with some keys set to other values.
+
+    `settings` maps dotted keys such as `glb.banks` to values written as in TOML. Raises `CatenaError`: CAT-C001 for an
+    unknown name, CAT-C002 for a file that cannot be read, CAT-C003 for a description or a setting that is not valid,
+    CAT-C006 for a backend that cannot be loaded.
+    """
+    backend, description = _describe(name, Path(), ())
+    for key, text in (settings or {}).items():
+        _set(description, key, _toml_value(text))
+    return Target(backend, parse_machine(description, where=name))
+
+
+def machine_op(target: Target) -> MachineOp:
+    """The machine as IR."""
+    return MachineOp.of(target.machine)
+
+
+def _describe(name: str, folder: Path, seen: tuple[str, ...]) -> tuple[Backend, dict[str, Any]]:
+    """The backend and the merged description of a target; `seen` are the descriptions that extend it."""
+    path = folder / name
+    if not (name.endswith(".toml") or path.is_file()):
+        backend = _backend(name)
+        return backend, _read(backend.description())
+    if str(path) in seen:
+        raise CatenaError(_wrong(str(path), f"the description extends itself: {' -> '.join((*seen, str(path)))}"))
+    description = _read(path)
+    base = description.pop(EXTENDS, None)
+    if not isinstance(base, str):
+        hint = f'start the file with {EXTENDS} = "{DEFAULT_TARGET}" or another target'
+        raise CatenaError(_wrong(str(path), "the description does not say what it extends", hint))
+    backend, inherited = _describe(base, path.parent, (*seen, str(path)))
+    return backend, _merged(inherited, description)
+
+
+def _backend(name: str) -> Backend:
+    try:
+        return find_backend(name)
+    except CatenaError as error:
+        if error.diagnostics[0].code != "CAT-C001":
+            raise
+        names = [backend.name for backend in installed_backends()]
+        raise CatenaError(
+            Diagnostic("CAT-C001", f"no target is called {name!r}", hint=did_you_mean(name, names))
+        ) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(read_text(str(path)))
+    except tomllib.TOMLDecodeError as error:
+        raise CatenaError(_wrong(str(path), f"the target description is not TOML: {error}")) from error
+
+
+def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        inherited = merged.get(key)
+        if isinstance(inherited, dict) and isinstance(value, dict):
+            merged[key] = _merged(cast("dict[str, Any]", inherited), cast("dict[str, Any]", value))
+        else:
+            merged[key] = value
+    return merged
+
+
+def _set(description: dict[str, Any], key: str, value: object) -> None:
+    *tables, last = key.split(".")
+    place = description
+    for table in tables:
+        inner = place.setdefault(table, {})
+        if not isinstance(inner, dict):
+            raise CatenaError(_wrong("--set", f"{key}: {table!r} is a value, not a table"))
+        place = cast("dict[str, Any]", inner)
+    place[last] = value
+
+
+def _toml_value(text: str) -> object:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _wrong(where: str, message: str, hint: str = "") -> Diagnostic:
+    return Diagnostic("CAT-C003", message, stage="target", where=where, hint=hint)

@@ -1,0 +1,127 @@
+"""Mappings written by hand: a file that says how some layers are mapped, put on their links before the search.
+
+    [layers]
+    "conv1" = "#schedule.row_stationary<m 96, n 1, e 7, p 16, q 1, r 1, t 2>"
+    "fc6" = "#schedule.mapping<for C.op 64, store glb [O], ...>"
+
+A layer is named by an ONNX node or by the tensor it makes. Layers that the file does not name are left to the mapper.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Attribute
+from xdsl.parser import Parser
+from xdsl.passes import ModulePass
+from xdsl.utils.exceptions import ParseError, VerifyException
+
+from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
+from dialects.gconv import LinkOp
+from dialects.locations import node_names
+from dialects.schedule import MappingAttr, RowStationaryAttr
+
+TABLE = "layers"
+
+
+@dataclass(frozen=True)
+class PinMappingsPass(ModulePass):
+    """Put the mappings of a file on the links it names.
+
+    Raises `CatenaError` with every problem: CAT-C002 for a file that cannot be read, CAT-C003 for text that is not
+    TOML, a mapping that does not parse, a layer that does not exist or is named twice.
+    """
+
+    name = "pin-mappings"
+
+    file: str
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        """Pin the mappings of the file."""
+        pins = read_mappings(Path(self.file), ctx)
+        links = [link for link in op.walk() if isinstance(link, LinkOp)]
+        known = {name: link for link in links for name in reversed(layer_names(link))}
+        problems: list[Diagnostic] = []
+        pinned: dict[LinkOp, str] = {}
+        for layer, mapping in pins.items():
+            link = known.get(layer)
+            if link is None:
+                hint = did_you_mean(layer, known)
+                problems.append(_wrong(self.file, f"no layer is called {layer!r}", hint))
+            elif link in pinned:
+                problems.append(_wrong(self.file, f"{layer!r} and {pinned[link]!r} are the same layer"))
+            else:
+                pinned[link] = layer
+                link.properties["mapping"] = mapping
+        if problems:
+            raise CatenaError(problems)
+
+
+def layer_names(link: LinkOp) -> tuple[str, ...]:
+    """The names that a mapping file may use for a link: the tensor it makes, then its ONNX nodes."""
+    tensor = (link.tensor.data,) if link.tensor is not None else ()
+    return (*tensor, *node_names(link.location))
+
+
+def read_mappings(path: Path, context: Context) -> dict[str, Attribute]:
+    """The mappings of a file by layer name.
+
+    Raises `CatenaError` (CAT-C002, CAT-C003) with every problem of the file.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CatenaError(Diagnostic("CAT-C002", f"cannot read {path}: {error.strerror or error}")) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CatenaError(_wrong(str(path), f"the mapping file is not TOML: {error}")) from error
+    problems = [
+        _wrong(str(path), f"unknown key {key!r}", did_you_mean(key, [TABLE])) for key in content if key != TABLE
+    ]
+    table = content.get(TABLE, {})
+    if not isinstance(table, dict):
+        problems.append(_wrong(str(path), f"{TABLE} is not a table"))
+        table = {}
+    mappings: dict[str, Attribute] = {}
+    for layer, text in cast("dict[str, object]", table).items():
+        try:
+            mappings[layer] = _parse_mapping(text, context)
+        except (ParseError, VerifyException, TypeError) as error:
+            reason = error.msg if isinstance(error, ParseError) else str(error)
+            problems.append(_wrong(str(path), f"the mapping of {layer!r} is not valid: {reason}"))
+    if problems:
+        raise CatenaError(problems)
+    return mappings
+
+
+def write_mappings(module: ModuleOp) -> str:
+    """A mapping file that holds the mapping of every link that has one and a name."""
+    lines = [f"[{TABLE}]"]
+    for op in module.walk():
+        if isinstance(op, LinkOp) and op.mapping is not None:
+            name = next(iter(layer_names(op)), None)
+            if name is not None:
+                lines.append(f"{_quoted(name)} = {_quoted(str(op.mapping))}")
+    return "\n".join(lines) + "\n"
+
+
+def _parse_mapping(text: object, context: Context) -> Attribute:
+    if not isinstance(text, str):
+        raise TypeError(f"expected text, found {type(text).__name__}")
+    attribute = Parser(context, text).parse_attribute()
+    if not isinstance(attribute, (MappingAttr, RowStationaryAttr)):
+        raise TypeError("expected #schedule.mapping<...> or #schedule.row_stationary<...>")
+    return attribute
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(each if each.isprintable() else f"\\U{ord(each):08x}" for each in escaped) + '"'
+
+
+def _wrong(where: str, message: str, hint: str = "") -> Diagnostic:
+    return Diagnostic("CAT-C003", message, stage="mapped", where=where, hint=hint)
