@@ -363,11 +363,11 @@ def _verified_parts(view: memoryview, sections: Sequence[Section], where: str) -
     damaged: list[Diagnostic] = []
     for section in sections:
         padded = view[section.offset : section.offset + _aligned(section.size)]
+        parts[section.name] = padded[: section.size]
         if hashlib.sha256(padded).digest() != section.digest:
             message = f"section {section.name!r} is damaged: its checksum does not match"
             damaged.append(Diagnostic("CAT-P002", message, where=where))
-        parts[section.name] = padded[: section.size]
-        if any(padded[section.size :]):
+        elif any(padded[section.size :]):
             damaged.append(Diagnostic("CAT-P001", f"the padding of section {section.name!r} is not zero", where=where))
     if damaged:
         raise CatenaError(damaged)
