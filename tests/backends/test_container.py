@@ -270,6 +270,16 @@ def test_hostile_json(section: str, content: bytes) -> None:
     assert load(with_section(section, lambda _: content)) == {"CAT-P001"}
 
 
+@pytest.mark.parametrize(("depth", "codes"), [(60, set[str]()), (70, {"CAT-P001"}), (150, {"CAT-P001"})])
+def test_json_may_be_nested_only_so_deep(depth: int, codes: set[str]) -> None:
+    def deepen(metadata: Any) -> None:
+        metadata["description"] = {"a": json.loads(nested(depth))}
+        text = json.dumps(metadata["description"], separators=(",", ":"))
+        metadata["target_sha256"] = hashlib.sha256(text.encode()).hexdigest()
+
+    assert load(with_json("metadata", deepen)) == codes
+
+
 def set_item(*path: Any) -> Callable[[Any], None]:
     """A change that sets an item: the last of the arguments is the value."""
 

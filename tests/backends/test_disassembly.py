@@ -165,6 +165,13 @@ def test_problems_are_located(old: str, new: str, code: str, place: str, message
     assert any(message in each[2] for each in found), found
 
 
+def test_deeply_nested_directives_are_refused() -> None:
+    deep = "[" * 50_000 + "]" * 50_000
+    (problem,) = problems_of(f".target deep={deep}\n{TEXT}")[:1]
+    assert "nested deeper" in problem[2]
+    assert refusal(lambda: assemble_listing(TEXT.replace(".layer ", f".layer deep={deep}, ", 1))) == {"CAT-A001"}
+
+
 def test_a_listing_without_its_head_is_refused() -> None:
     assert [each[2] for each in problems_of("")] == ["no code: a listing has at least one .core directive"]
     assert ".program comes before the first .core" in [each[2] for each in problems_of(".core index=0\nend\nend")]

@@ -207,6 +207,12 @@ def test_decoder_reports_everything_with_its_address() -> None:
         TOY.decode(good[:-1])
 
 
+@pytest.mark.parametrize("bit", [38, 63, 64, 159])
+def test_every_reserved_bit_must_be_zero(bit: int) -> None:
+    word = int.from_bytes(TOY.encode([Loop(1, LoopKind.KERNEL, 5)]), "little") | 1 << bit
+    assert refusal(lambda: TOY.decode(word.to_bytes(20, "little"))) == {"CAT-P001"}
+
+
 @pytest.mark.parametrize(
     "pattern", [0, 1 << 31, 0x7F800000, 0xFF800000, 0x7FC00000, 0x7F800001, 0xFFBFFFFF, 0x7FFFFFFF, 1, 0x7F7FFFFF]
 )
