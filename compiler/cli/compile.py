@@ -15,9 +15,7 @@ from compiler.cli.session import Session, verb
 
 @verb("compile")
 @click.argument("source", metavar="MODEL|IR")
-@click.option(
-    "-o", "--output", metavar="FILE", help="Where the result goes. [default: MODEL.cat or MODEL.STAGE.mlir]"
-)
+@click.option("-o", "--output", metavar="FILE", help="Where the result goes. [default: MODEL.cat or MODEL.STAGE.mlir]")
 @target_options
 @click.option("--mapping", metavar="FILE", help="Mappings to use for some layers (TOML); the others are searched.")
 @click.option("--from", "start", metavar="STAGE", help="Stage that the IR has passed. [default: what the IR says]")
