@@ -1,0 +1,58 @@
+"""Constraints that several lowerings share."""
+
+from __future__ import annotations
+
+from xdsl.dialects.builtin import TensorType
+from xdsl.ir import Attribute
+
+from dialects.element_types import numpy_dtype_of
+from dialects.gconv import element_type_of_value, shape_of
+from passes.lower_onnx.lowering import Constraint, constraint
+from passes.lower_onnx.node import Node
+
+
+@constraint(hint="Catena computes on tensors of floats, integers and booleans")
+def known_types(node: Node) -> str | None:
+    """every tensor has a static shape without zeros and an element type among f32, f64, integers and bool"""
+    for value in (*node.op.operands, *node.results):
+        kind: Attribute = value.type
+        if not isinstance(kind, TensorType):
+            continue
+        try:
+            numpy_dtype_of(element_type_of_value(value))
+        except TypeError:
+            return f"{value.type}"
+        if any(extent < 1 for extent in shape_of(value)):
+            return f"{value.type}"
+    return None
+
+
+def constant_input(index: int, name: str) -> Constraint:
+    """The input at `index`, called `name`, is left out or known at compile time."""
+
+    def violation(node: Node) -> str | None:
+        given = node.input(index) is not None
+        return f"{name} is computed at run time" if given and node.constant(index) is None else None
+
+    return Constraint(
+        f"`{name}` is a constant", violation, "give it as an initializer, or fix the input shapes so that it folds"
+    )
+
+
+def attribute_is(name: str, *allowed: str) -> Constraint:
+    """The string attribute `name` has one of the allowed values."""
+
+    def violation(node: Node) -> str | None:
+        value = node.text(name, allowed[0])
+        return None if value in allowed else f"{name} = {value!r}"
+
+    return Constraint(f"`{name}` is {' or '.join(allowed)}", violation)
+
+
+def floating(index: int = 0) -> Constraint:
+    """The input at `index` is of a floating-point type."""
+
+    def violation(node: Node) -> str | None:
+        return None if node.dtype(index).kind == "f" else str(node.dtype(index))
+
+    return Constraint("the input is of a floating-point type", violation, "cast it to float first")

@@ -1,0 +1,169 @@
+"""Resize and Upsample: repeats and strides where the words allow, else one matrix for every resized dimension."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from dialects.element_types import numpy_dtype_of
+from dialects.gconv import Dim, GConv, Reduce
+from passes.lower_onnx.broadcasting import binary
+from passes.lower_onnx.chain import Chain, dimension_names
+from passes.lower_onnx.constraints import attribute_is
+from passes.lower_onnx.interpolation import Resampling
+from passes.lower_onnx.lowering import constraint, lowering
+from passes.lower_onnx.node import Node
+from passes.lower_onnx.tensor import Tensor
+
+
+@constraint(hint="cast it to float first")
+def interpolates_floats(node: Node) -> str | None:
+    """the input is of a floating-point type unless `mode` is nearest"""
+    return None if _mode(node) == "nearest" or node.dtype(0).kind == "f" else str(node.dtype(0))
+
+
+def _mode(node: Node) -> str:
+    return {"bilinear": "linear"}.get(mode := node.text("mode", "nearest"), mode)
+
+
+@constraint()
+def known_region(node: Node) -> str | None:
+    """`roi`, `scales` and `sizes` are constants"""
+    names = ("scales",) if _is_old(node) else ("roi", "scales", "sizes")
+    given = [(index, name) for index, name in enumerate(names, 1) if node.input(index) is not None]
+    missing = [name for index, name in given if node.constant(index) is None]
+    return f"{' and '.join(missing)} computed at run time" if missing else None
+
+
+def _is_old(node: Node) -> bool:
+    """Whether the version has only modes nearest and linear, with the scales as input 1 or an attribute."""
+    return node.op_type == "Upsample" or node.version == 10
+
+
+@lowering(
+    "Resize",
+    "Upsample",
+    constraints=(attribute_is("mode", "nearest", "linear", "bilinear", "cubic"), known_region, interpolates_floats),
+)
+def resize(node: Node, chain: Chain) -> Tensor:
+    """views and one link for nearest words that repeat evenly; else one link for every resized dimension"""
+    x = chain.input(node, 0)
+    changes = {axis: change for axis, change in enumerate(_resamplings(node)) if not _changes_nothing(change)}
+    if _mode(node) == "nearest":
+        x = _nearest(chain, x, changes)
+    else:
+        # Shrinking first leaves fewer words for the others.
+        for axis in sorted(changes, key=lambda a: changes[a].output / changes[a].input):
+            x = mixed(chain, x, axis, changes[axis].matrix())
+    value = node.number("extrapolation_value", 0.0)
+    outside = [change for change in changes.values() if change.outside.any()]
+    return _extrapolated(chain, x, changes, value) if outside and value else x
+
+
+def _changes_nothing(change: Resampling) -> bool:
+    return change.input == change.output and bool((change.matrix() == np.eye(change.input)).all())
+
+
+def _resamplings(node: Node) -> list[Resampling]:
+    """What happens to every dimension of the input."""
+    shape, output = node.shape(0), node.result_shape()
+    axes = [axis % len(shape) for axis in node.integers("axes")] or list(range(len(shape)))
+    scales = dict(zip(axes, _scales(node, [shape[a] for a in axes], [output[a] for a in axes]), strict=True))
+    region = _region(node, len(axes))
+    starts, ends = (dict(zip(axes, values, strict=True)) for values in region)
+    common = Resampling(
+        1,
+        1,
+        1.0,
+        _mode(node),
+        "asymmetric" if _is_old(node) else node.text("coordinate_transformation_mode", "half_pixel"),
+        node.text("nearest_mode", "round_prefer_floor"),
+        node.number("cubic_coeff_a", -0.75),
+        bool(node.integer("exclude_outside")),
+        bool(node.integer("antialias")),
+    )
+    result: list[Resampling] = []
+    for axis, (n, m) in enumerate(zip(shape, output, strict=True)):
+        scale = scales.get(axis, 1.0)
+        change = replace(common, input=n, output=m, scale=scale, start=starts.get(axis, 0.0), end=ends.get(axis, 1.0))
+        if _is_old(node):
+            # ONNX leaves the rounding of these versions open; this is what ONNX Runtime does.
+            change = replace(change, nearest_mode="ceil" if scale < 1 else "floor")
+        result.append(change)
+    return result
+
+
+def _scales(node: Node, inputs: Sequence[int], outputs: Sequence[int]) -> list[float]:
+    """The scale of every resized dimension: as given, or from the sizes."""
+    if node.has("scales"):
+        return list(node.numbers("scales"))
+    given = node.constant(1 if _is_old(node) else 2)
+    if given is not None and given.size:
+        return [float(scale) for scale in given]
+    ratios = [m / n for n, m in zip(inputs, outputs, strict=True)]
+    sizes = node.constant(3)
+    policy = node.text("keep_aspect_ratio_policy", "stretch")
+    if policy == "stretch" or sizes is None:
+        return ratios
+    wanted = [int(size) / n for size, n in zip(sizes, inputs, strict=True)]
+    return [min(wanted) if policy == "not_larger" else max(wanted)] * len(ratios)
+
+
+def _region(node: Node, rank: int) -> tuple[list[float], list[float]]:
+    """Start and end of the region of interest for every resized dimension, between 0 and 1."""
+    roi = None if _is_old(node) else node.constant(1)
+    if roi is None or roi.size != 2 * rank:
+        return [0.0] * rank, [1.0] * rank
+    values = [float(value) for value in roi]
+    return values[:rank], values[rank:]
+
+
+def _nearest(chain: Chain, x: Tensor, changes: dict[int, Resampling]) -> Tensor:
+    """Even steps are views, even repeats one link together, anything else a selecting matrix."""
+    repeats: dict[int, int] = {}
+    for axis, change in changes.items():
+        places, n = change.nearest, x.shape[axis]
+        steps = np.unique(np.diff(places))
+        if change.outside.any():
+            x = mixed(chain, x, axis, change.matrix())
+        elif len(steps) <= 1 and (not len(steps) or steps[0] > 0):
+            x = x.slice(axis, int(places[0]), change.output, int(steps[0]) if len(steps) else 1)
+        elif change.output % n == 0 and (places == np.arange(change.output) // (change.output // n)).all():
+            repeats[axis] = change.output // n
+        else:
+            x = mixed(chain, x, axis, change.matrix())
+    return repeated(chain, x, repeats) if repeats else x
+
+
+def repeated(chain: Chain, x: Tensor, repeats: dict[int, int]) -> Tensor:
+    """Every word along the axes of `repeats` that many times in a row."""
+    dims = tuple(
+        Dim(name, g=n, op=repeats[axis]) if axis in repeats else Dim(name, opc=n)
+        for axis, (name, n) in enumerate(zip(dimension_names(x.rank), x.shape, strict=True))
+    )
+    return chain.link(GConv(dims), x)
+
+
+def mixed(chain: Chain, x: Tensor, axis: int, matrix: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> Tensor:
+    """The product of a constant matrix (outputs, inputs) with `x` along `axis`."""
+    outputs, inputs = matrix.shape
+    dims = tuple(
+        Dim(name, op=outputs, ks=inputs) if a == axis else Dim(name, opc=n)
+        for a, (name, n) in enumerate(zip(dimension_names(x.rank), x.shape, strict=True))
+    )
+    shape = [outputs * inputs if a == axis else 1 for a in range(x.rank)]
+    kernel = chain.constant(matrix.astype(numpy_dtype_of(x.element_type)).reshape(shape))
+    return chain.link(GConv(dims, "mul", Reduce.ADD), x, kernel)
+
+
+def _extrapolated(chain: Chain, x: Tensor, changes: dict[int, Resampling], value: float) -> Tensor:
+    """`value` added where an output word lies outside the input, where `x` is 0."""
+    outside = np.zeros((1,) * x.rank, np.bool_)
+    for axis, change in changes.items():
+        outside = outside | change.outside.reshape([-1 if a == axis else 1 for a in range(x.rank)])
+    return binary(chain, "add", x, chain.constant((outside * value).astype(numpy_dtype_of(x.element_type))))
+
+
+RESIZE = (*resize,)

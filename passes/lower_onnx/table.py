@@ -1,0 +1,40 @@
+"""Every operator that can be lowered, by ONNX operator type."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from passes.lower_onnx.activation import ACTIVATION
+from passes.lower_onnx.convolution import conv
+from passes.lower_onnx.einsum import EINSUM
+from passes.lower_onnx.elementwise import ELEMENTWISE
+from passes.lower_onnx.gathering import GATHERING
+from passes.lower_onnx.layout import LAYOUT
+from passes.lower_onnx.lowering import Lowering
+from passes.lower_onnx.matmul import MATMUL
+from passes.lower_onnx.normalization import NORMALIZATION
+from passes.lower_onnx.padding import PADDING
+from passes.lower_onnx.pooling import POOLING
+from passes.lower_onnx.reduction import REDUCTION
+from passes.lower_onnx.resize import RESIZE
+from passes.lower_onnx.softmax import SOFTMAX
+from passes.lower_onnx.transposed_convolution import conv_transpose
+
+FAMILIES: MappingProxyType[str, tuple[Lowering, ...]] = MappingProxyType(
+    {
+        "Convolution": (*conv, *conv_transpose),
+        "Matrix product": (*MATMUL, *EINSUM),
+        "Pooling": POOLING,
+        "Normalization": (*NORMALIZATION, *SOFTMAX),
+        "Activation": ACTIVATION,
+        "Element-wise": ELEMENTWISE,
+        "Reduction": REDUCTION,
+        "Resampling": RESIZE,
+        "Data movement": (*LAYOUT, *PADDING, *GATHERING),
+    }
+)
+"""The lowerings in the order of the documentation."""
+
+LOWERINGS: MappingProxyType[str, Lowering] = MappingProxyType(
+    {lowering.op_type: lowering for family in FAMILIES.values() for lowering in family}
+)
