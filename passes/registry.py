@@ -17,6 +17,7 @@ _PASSES: dict[str, str] = {
     "fold-views": "passes.fold_views:FoldViewsPass",
     "evaluate-constants": "passes.evaluate_constants:EvaluateConstantsPass",
     "fuse-elementwise": "passes.fuse_elementwise:FuseElementwisePass",
+    "fold-weights": "passes.fold_weights:FoldWeightsPass",
     "fuse-pre": "passes.fuse_pre:FusePrePass",
 }
 
