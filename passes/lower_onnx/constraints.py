@@ -7,13 +7,14 @@ from xdsl.ir import Attribute
 
 from dialects.element_types import numpy_dtype_of
 from dialects.gconv import element_type_of_value, shape_of
+from dialects.weights import constant_value
 from passes.lower_onnx.lowering import Constraint, constraint
 from passes.lower_onnx.node import Node
 
 
 @constraint(hint="Catena computes on tensors of floats, integers and booleans")
 def known_types(node: Node) -> str | None:
-    """every tensor has a static shape without zeros and an element type among f32, f64, integers and bool"""
+    """its tensors hold at least one element, unless they are constants, and elements are floats, integers or bool"""
     for value in (*node.op.operands, *node.results):
         kind: Attribute = value.type
         if not isinstance(kind, TensorType):
@@ -22,7 +23,7 @@ def known_types(node: Node) -> str | None:
             numpy_dtype_of(element_type_of_value(value))
         except TypeError:
             return f"{value.type}"
-        if any(extent < 1 for extent in shape_of(value)):
+        if any(extent < 1 for extent in shape_of(value)) and constant_value(value) is None:
             return f"{value.type}"
     return None
 

@@ -79,7 +79,7 @@ def split(node: Node, chain: Chain) -> list[Tensor]:
 @lowering("Concat")
 def concat(node: Node, chain: Chain) -> Tensor:
     """a `gconv.concat`"""
-    parts = chain.inputs(node)
+    parts = [part for part in chain.inputs(node) if part.size]
     return chain.concat(parts, node.integer("axis") % parts[0].rank)
 
 
