@@ -1,0 +1,59 @@
+"""Building ONNX graphs with seeded weights: equal arguments give equal files on every machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+OPSET = 17
+IR_VERSION = 8
+
+
+class GraphBuilder:
+    """A float32 graph with one input and one output, made node by node; `apply` returns the name of a result."""
+
+    def __init__(self, name: str, input_name: str, shape: Sequence[int], seed: int):
+        self._name = name
+        self._input = helper.make_tensor_value_info(input_name, TensorProto.FLOAT, shape)
+        self._nodes: list[onnx.NodeProto] = []
+        self._initializers: list[onnx.TensorProto] = []
+        self._random = np.random.default_rng(seed)
+
+    def apply(self, operator: str, inputs: Sequence[str], name: str, **attributes: object) -> str:
+        """Add a node called `name` whose only result has the same name."""
+        self._nodes.append(helper.make_node(operator, list(inputs), [name], name=name, **attributes))
+        return name
+
+    def weight(self, name: str, values: npt.NDArray[np.float32]) -> str:
+        """Add an initializer."""
+        self._initializers.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        return name
+
+    def uniform(self, shape: Sequence[int], low: float, high: float) -> npt.NDArray[np.float32]:
+        """Random numbers between two bounds, from `Generator.random`, which is the same everywhere."""
+        drawn = self._random.random(tuple(shape), dtype=np.float32)
+        return drawn * np.float32(high - low) + np.float32(low)
+
+    def kernel(self, name: str, shape: Sequence[int], gain: float = 1.0) -> str:
+        """A convolution kernel or matrix whose products keep the variance of their input times `gain` squared."""
+        bound = gain * (6.0 / float(np.prod(shape[1:]))) ** 0.5
+        return self.weight(name, self.uniform(shape, -bound, bound))
+
+    def model(self, output: str, shape: Sequence[int]) -> onnx.ModelProto:
+        """The checked model with `output` as its result."""
+        result = helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)
+        graph = helper.make_graph(self._nodes, self._name, [self._input], [result], self._initializers)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+        onnx.checker.check_model(model)
+        return model
+
+
+def save(model: onnx.ModelProto, path: Path) -> None:
+    """Write a model, making the folder if it is not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(model.SerializeToString(deterministic=True))
