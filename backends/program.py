@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
 from typing import Any
@@ -118,7 +118,8 @@ class LayerEntry(Record):
     """A layer: what the counters are reported by.
 
     `kind` is a short word such as `conv`; `nodes` are the ONNX nodes it came from; `inputs` and `outputs` name
-    tensors of the tensor table.
+    tensors of the tensor table. `mapping` is the mapping it was made from, as IR text, and `predicted` what the cost
+    model expects it to count, by event; an emulator reads neither.
     """
 
     name: str
@@ -126,6 +127,8 @@ class LayerEntry(Record):
     nodes: tuple[str, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    mapping: str = ""
+    predicted: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True)

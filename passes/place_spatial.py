@@ -238,10 +238,7 @@ def _loops(mapping: Mapping, position: int) -> list[Operation]:
         case Spatial():
             return _loops(mapping, position + 1)
         case Storage(_, operands):
-            ops = [
-                OpenOp() if o is Operand.OUTPUT else LoadOp(properties={"operand_name": StringAttr(o)})
-                for o in operands
-            ]
+            ops = [_transfer(operand) for operand in operands]
             drain = [StoreOp()] if Operand.OUTPUT in operands else []
             return [*ops, *_loops(mapping, position + 1), *drain]
 

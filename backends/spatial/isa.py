@@ -120,9 +120,19 @@ class Core(Protocol):
     def halt(self) -> None: ...
 
 
+class Executable(Instruction):
+    """An instruction of the spatial machine."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def execute(self, core: Core) -> None:
+        """Do on a core what the instruction means."""
+
+
 @ISA.instruction(opcode=0x00)
 @dataclass(frozen=True, slots=True)
-class Halt(Instruction):
+class Halt(Executable):
     """Stop. The last instruction of a program."""
 
     def execute(self, core: Core) -> None:
@@ -131,7 +141,7 @@ class Halt(Instruction):
 
 @ISA.instruction(opcode=0x01)
 @dataclass(frozen=True, slots=True)
-class Layer(Instruction):
+class Layer(Executable):
     """Begin the configuration of a layer; everything configured before is forgotten.
 
     All dimensions get loop counts of 1 and plain addressing.
@@ -148,7 +158,7 @@ class Layer(Instruction):
 
 @ISA.instruction(opcode=0x02)
 @dataclass(frozen=True, slots=True)
-class Dim(Instruction):
+class Dim(Executable):
     """Loop counts of a dimension."""
 
     dim: int = unsigned(4, "dimension")
@@ -163,7 +173,7 @@ class Dim(Instruction):
 
 @ISA.instruction(opcode=0x03)
 @dataclass(frozen=True, slots=True)
-class Window(Instruction):
+class Window(Executable):
     """How output and kernel positions of a dimension address the input: (opc*stride + ks*dilation - pad) / up."""
 
     dim: int = unsigned(4, "dimension")
@@ -179,7 +189,7 @@ class Window(Instruction):
 
 @ISA.instruction(opcode=0x04)
 @dataclass(frozen=True, slots=True)
-class Function(Instruction):
+class Function(Executable):
     """Append a scalar function to the input path, the element's path or the output path."""
 
     slot: Slot = enumeration(Slot, 2, "where it is applied")
@@ -194,7 +204,7 @@ class Function(Instruction):
 
 @ISA.instruction(opcode=0x05)
 @dataclass(frozen=True, slots=True)
-class Base(Instruction):
+class Base(Executable):
     """Where in DRAM a tensor begins; its strides become 0."""
 
     tensor: Tensor = enumeration(Tensor, 4, "tensor")
@@ -206,7 +216,7 @@ class Base(Instruction):
 
 @ISA.instruction(opcode=0x06)
 @dataclass(frozen=True, slots=True)
-class Stride(Instruction):
+class Stride(Executable):
     """Words in DRAM between neighbours of one dimension of a tensor."""
 
     tensor: Tensor = enumeration(Tensor, 4, "tensor")
@@ -219,7 +229,7 @@ class Stride(Instruction):
 
 @ISA.instruction(opcode=0x07)
 @dataclass(frozen=True, slots=True)
-class Place(Instruction):
+class Place(Executable):
     """Where on chip the tile of a tensor is kept."""
 
     tensor: Tensor = enumeration(Tensor, 4, "tensor")
@@ -233,7 +243,7 @@ class Place(Instruction):
 
 @ISA.instruction(opcode=0x08)
 @dataclass(frozen=True, slots=True)
-class Spread(Instruction):
+class Spread(Executable):
     """Lay tiles of a loop side by side along an axis of the array; later spreads cut within earlier ones."""
 
     dim: int = unsigned(4, "dimension")
@@ -247,7 +257,7 @@ class Spread(Instruction):
 
 @ISA.instruction(opcode=0x10, block=Block.OPEN)
 @dataclass(frozen=True, slots=True)
-class Loop(Instruction):
+class Loop(Executable):
     """Run the instructions up to the matching `end` once for every tile of the loop's current range, in order."""
 
     dim: int = unsigned(4, "dimension")
@@ -263,7 +273,7 @@ class Loop(Instruction):
 
 @ISA.instruction(opcode=0x11, block=Block.CLOSE)
 @dataclass(frozen=True, slots=True)
-class End(Instruction):
+class End(Executable):
     """End of a loop body: go on with the next tile, or restore the loop's range and leave."""
 
     def execute(self, core: Core) -> None:
@@ -272,7 +282,7 @@ class End(Instruction):
 
 @ISA.instruction(opcode=0x20)
 @dataclass(frozen=True, slots=True)
-class Open(Instruction):
+class Open(Executable):
     """Begin an output tile in the buffer: its words hold nothing until a pass writes them."""
 
     def execute(self, core: Core) -> None:
@@ -281,7 +291,7 @@ class Open(Instruction):
 
 @ISA.instruction(opcode=0x21)
 @dataclass(frozen=True, slots=True)
-class Load(Instruction):
+class Load(Executable):
     """Bring the tile that the current ranges need on chip.
 
     The input goes from DRAM through the `pre` functions to the buffer, padding included; the kernel goes to the
@@ -296,7 +306,7 @@ class Load(Instruction):
 
 @ISA.instruction(opcode=0x22, mnemonic="pass")
 @dataclass(frozen=True, slots=True)
-class Pass(Instruction):
+class Pass(Executable):
     """One processing pass: fold main(input, kernel) over the current kernel extents into the output tile.
 
     The first pass over an output word (all kernel loops at their start) begins a new sum, later ones add to it.
@@ -308,7 +318,7 @@ class Pass(Instruction):
 
 @ISA.instruction(opcode=0x23)
 @dataclass(frozen=True, slots=True)
-class Store(Instruction):
+class Store(Executable):
     """Send the finished output tile from the buffer through the `post` functions to DRAM."""
 
     def execute(self, core: Core) -> None:

@@ -161,31 +161,19 @@ class _Prediction:
 
     def _array_cycles(self) -> int:
         """Cycles of every pass and every kernel load; passes of equal shape are counted once and multiplied."""
-        links = self.machine.links
         loops = [loop for loop, pieces in self.tiling.in_pass.pieces.items() if pieces != {1: 1}]
-        choices = [list(self._pass_classes(loop).items()) for loop in loops]
+        choices = [list(self.tiling.in_pass.pieces[loop].items()) for loop in loops]
         total = 0
         for combination in itertools.product(*choices):
             sizes = dict.fromkeys(self.tiling.in_pass.pieces, 1)
-            sizes.update({loop: key[0] for loop, (key, _) in zip(loops, combination, strict=True)})
-            repeats = math.prod(n for _, n in combination)
-            first = all(key[1] for loop, (key, _) in zip(loops, combination, strict=True) if loop.kind is LoopKind.KS)
-            total += repeats * self._pass_cycles(sizes, first)
+            sizes.update({loop: size for loop, (size, _) in zip(loops, combination, strict=True)})
+            total += math.prod(n for _, n in combination) * self._pass_cycles(sizes)
         if self.spec.main != PASS:
-            total += self._kernel_load_cycles(links.kernel_bus)
+            total += self._kernel_load_cycles(self.machine.links.kernel_bus)
         return total
 
-    def _pass_classes(self, loop: Loop) -> dict[tuple[int, bool], int]:
-        """Pieces of a loop in a pass as {(size, whether it is the first of all): count}."""
-        pieces = self.tiling.in_pass.pieces[loop]
-        if loop.kind is not LoopKind.KS:
-            return {(size, False): n for size, n in pieces.items()}
-        first = max(pieces)
-        classes = {(size, False): n - (size == first) for size, n in pieces.items()}
-        classes[(first, True)] = 1
-        return {key: n for key, n in classes.items() if n}
-
-    def _pass_cycles(self, sizes: dict[Loop, int], first: bool) -> int:
+    def _pass_cycles(self, sizes: dict[Loop, int]) -> int:
+        """The longest of computing, feeding the inputs, and sending partial sums either way on their own bus."""
         links = self.machine.links
         compute = outputs = words = 1
         for dim in self.spec.dims:
@@ -196,13 +184,7 @@ class _Prediction:
                 loop = Loop(dim.name, kind)
                 tiles = [node.tile for node in self.mapping.spatial if node.loop == loop]
                 compute *= min([size, *tiles])
-        inward = 0 if first else outputs
-        return max(
-            compute,
-            math.ceil(words / links.input_bus),
-            math.ceil(inward / links.output_bus),
-            math.ceil(outputs / links.output_bus),
-        )
+        return max(compute, math.ceil(words / links.input_bus), math.ceil(outputs / links.output_bus))
 
     def _kernel_load_cycles(self, bandwidth: float) -> int:
         depth = self.tiling.at(self._position(Operand.KERNEL))

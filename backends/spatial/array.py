@@ -1,0 +1,139 @@
+"""How a processing pass lies on the array: which element works on which indices, and what that moves.
+
+Counts are taken over the actual pieces and positions of the pass; nothing here knows about mappings.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from backends.spatial.isa import Axis, Kind
+from backends.spatial.layer import LayerState, SpreadConfig
+from backends.spatial.memory import Fault
+from dialects.target import Machine
+
+Piece = tuple[int, int]
+"""(start, size) of a range of indices, relative to the pass."""
+
+
+def pieces_of(size: int, spreads: list[SpreadConfig]) -> list[list[Piece]]:
+    """The pieces of a range per spread level and, last, per element: `result[-1]` is what each element gets."""
+    levels: list[list[Piece]] = [[(0, size)]]
+    for spread in spreads:
+        levels.append(
+            [
+                (start + begin, min(spread.tile, length - begin))
+                for start, length in levels[-1]
+                for begin in range(0, length, spread.tile)
+            ]
+        )
+    return levels
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A pass on the array: per dimension and kind the pieces that elements get."""
+
+    pieces: tuple[tuple[tuple[Piece, ...], ...], ...]
+    sliding: int | None
+    active: int
+    rows: int
+    cols: int
+
+    def sizes(self, dim: int, kind: Kind) -> list[int]:
+        """The sizes of the pieces of one loop."""
+        return [size for _, size in self.pieces[dim][kind]]
+
+    def largest(self, dim: int, kind: Kind) -> int:
+        """The largest piece of one loop: what the busiest element works through."""
+        return max(self.sizes(dim, kind))
+
+
+def layout(layer: LayerState, machine: Machine) -> Layout:
+    """Lay the current ranges over the array.
+
+    Raises `Fault` CAT-E001 if they need more rows, columns or scratchpad words than there are.
+    """
+    used = {Axis.ROW: 1, Axis.COL: 1}
+    pieces: list[tuple[tuple[Piece, ...], ...]] = []
+    for index, sizes in enumerate(layer.sizes):
+        of_dim: list[tuple[Piece, ...]] = []
+        for kind in Kind:
+            spreads = [s for s in layer.spreads if s.dim == index and s.kind is kind]
+            levels = pieces_of(sizes[kind], spreads)
+            for spread, before in zip(spreads, levels, strict=False):
+                used[spread.axis] *= max(-(-length // spread.tile) for _, length in before)
+            of_dim.append(tuple(levels[-1]))
+        pieces.append(tuple(of_dim))
+    active = math.prod(len(p) for of_dim in pieces for p in of_dim)
+    found = Layout(tuple(pieces), _sliding(pieces), active, used[Axis.ROW], used[Axis.COL])
+    _require("rows of the array", machine.array.rows, found.rows)
+    _require("columns of the array", machine.array.cols, found.cols)
+    _check_scratchpads(layer, found, machine)
+    return found
+
+
+def _sliding(pieces: list[tuple[tuple[Piece, ...], ...]]) -> int | None:
+    """The dimension along which an element slides its window: that of its innermost stream of output positions."""
+    for dim in range(len(pieces) - 1, -1, -1):
+        if max(size for _, size in pieces[dim][Kind.OPC]) > 1:
+            return dim
+        if max(size for _, size in pieces[dim][Kind.G]) > 1:
+            return None
+    return None
+
+
+def _check_scratchpads(layer: LayerState, found: Layout, machine: Machine) -> None:
+    inputs = outputs = kernels = 1
+    for index, dim in enumerate(layer.dims):
+        taps = found.largest(index, Kind.KS)
+        inputs *= (taps - 1) * dim.dilation + 1 if index == found.sliding else taps
+        outputs *= found.largest(index, Kind.OP)
+        kernels *= found.largest(index, Kind.G) * found.largest(index, Kind.OP) * taps
+    _require("words of the input scratchpad", machine.pe.input_words, inputs)
+    _require("words of the output scratchpad", machine.pe.output_words, outputs)
+    if layer.main is not None:
+        _require("words of the kernel scratchpad", machine.pe.kernel_words, kernels)
+
+
+def _require(what: str, limit: int, value: int) -> None:
+    if value > limit:
+        raise Fault("CAT-E001", f"a pass needs more {what} than there are", f"at most {limit}", str(value))
+
+
+def delivered_inputs(layer: LayerState, found: Layout) -> int:
+    """Input words sent to elements in a pass, counted per receiver; an element keeps the words its window shares."""
+    total = 1
+    for index, dim in enumerate(layer.dims):
+        words = 0
+        for outputs in found.sizes(index, Kind.OPC):
+            for taps in found.sizes(index, Kind.KS):
+                if index == found.sliding:
+                    positions = np.add.outer(np.arange(outputs) * dim.stride, np.arange(taps) * dim.dilation)
+                    words += int(np.unique(positions).size)
+                else:
+                    words += outputs * taps
+        total *= words * sum(found.sizes(index, Kind.G)) * len(found.sizes(index, Kind.OP))
+    return total
+
+
+def delivered_kernels(layer: LayerState, found: Layout) -> int:
+    """Kernel words sent to elements, counted per receiver."""
+    total = 1
+    for index in range(len(layer.dims)):
+        total *= math.prod(sum(found.sizes(index, kind)) for kind in (Kind.G, Kind.OP, Kind.KS))
+        total *= len(found.sizes(index, Kind.OPC))
+    return total
+
+
+def busiest_cycles(layer: LayerState, found: Layout) -> int:
+    """Operations of the element with most work: the compute cycles of the pass."""
+    return math.prod(found.largest(index, kind) for index in range(len(layer.dims)) for kind in Kind)
+
+
+def chain_length(layer: LayerState, found: Layout) -> int:
+    """Elements whose partial sums meet in one output word."""
+    return math.prod(len(found.sizes(index, Kind.KS)) for index in range(len(layer.dims)))

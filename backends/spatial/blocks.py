@@ -1,0 +1,387 @@
+"""Block execution: a whole transfer or processing pass at a time, on bounded memories.
+
+Shapes repeat, positions change: what depends only on the sizes of the ranges (shapes, strides, counts, cycles) is
+worked out once per signature and kept for the layer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from backends.fields import Array
+from backends.spatial.array import (
+    Layout,
+    busiest_cycles,
+    chain_length,
+    delivered_inputs,
+    delivered_kernels,
+    layout,
+)
+from backends.spatial.isa import Fold, Kind, Memory, Slot, Tensor
+from backends.spatial.layer import (
+    InputTile,
+    LayerState,
+    Ranges,
+    input_tile,
+    row_major,
+    run_steps,
+)
+from backends.spatial.memory import Fault, MemoryBank
+from dialects.events import EVENTS, Counts
+from dialects.gconv.scalar import apply
+from dialects.target import Machine
+
+EVENT_INDEX = {name: index for index, name in enumerate(EVENTS)}
+EventVector = npt.NDArray[np.int64]
+_FOLDS: dict[Fold, np.ufunc] = {
+    Fold.ADD: np.add,
+    Fold.MAX: np.maximum,
+    Fold.MIN: np.minimum,
+    Fold.MUL: np.multiply,
+}
+
+
+def event_vector(counts: dict[str, int]) -> EventVector:
+    """Event counts as a vector in the order of `EVENTS`."""
+    vector = np.zeros(len(EVENTS), np.int64)
+    for name, count in counts.items():
+        vector[EVENT_INDEX[name]] = count
+    return vector
+
+
+class Counters:
+    """The counts of one layer while it runs."""
+
+    def __init__(self) -> None:
+        self.events = np.zeros(len(EVENTS), np.int64)
+        self.array_cycles = 0
+        self.passes = 0
+        self.peak_pes = 0
+
+    def add(self, name: str, count: int) -> None:
+        """Count an event."""
+        self.events[EVENT_INDEX[name]] += count
+
+    def result(self) -> Counts:
+        """The counts so far."""
+        events = {name: int(self.events[index]) for name, index in EVENT_INDEX.items()}
+        return Counts(events, self.array_cycles, self.passes, self.peak_pes)
+
+
+@dataclass(frozen=True)
+class PassShape:
+    """All of a pass that depends on sizes only."""
+
+    layout: Layout
+    input_axes: tuple[tuple[int, ...], tuple[int, ...]]  # shape and strides, (g..., ks..., opc...)
+    output_axes: tuple[tuple[int, ...], tuple[int, ...]]  # shape and strides, (g..., op..., opc...)
+    groups: int
+    kernels: int
+    terms: int
+    outputs: int
+    first: EventVector
+    later: EventVector
+    kernel_delivery: int
+    cycles: int
+
+
+class BlockEngine:
+    """Executes the transfers and passes of one layer on the machine's memories."""
+
+    def __init__(self, layer: LayerState, machine: Machine, dram: MemoryBank, glb: MemoryBank, counters: Counters):
+        self.layer, self.machine = layer, machine
+        self.dram, self.glb, self.counters = dram, glb, counters
+        self.input: InputTile | None = None
+        self.output: Ranges | None = None
+        self.kernel: Array | None = None
+        self.kernel_ranges: tuple[int, ...] = ()
+        self.kernel_is_fresh = False
+        self._shapes: dict[tuple[object, ...], PassShape] = {}
+
+    # Transfers --------------------------------------------------------------------------------------------------------
+
+    def load_input(self) -> None:
+        """DRAM -> pre -> buffer; padding and positions between dilated words are filled in."""
+        layer = self.layer
+        place = layer.place(Tensor.INPUT, Memory.GLB)
+        tile = input_tile(layer)
+        if tile.words > place.words:
+            raise Fault("CAT-E001", "an input tile overruns its place", f"at most {place.words}", str(tile.words))
+        self.glb.forget(place.address, place.words)
+        shape = tile.shape
+        target = self.glb.window(place.address, shape, row_major(shape))
+        address = layer.address(Tensor.INPUT).address
+        source_shape: list[int] = []
+        source_strides: list[int] = []
+        inside: list[slice] = []
+        for dim, stride, (group, groups), (low, length) in zip(
+            layer.dims, layer.strides(Tensor.INPUT), tile.groups, tile.positions, strict=True
+        ):
+            first = max(-(-low // dim.up), 0)
+            last = min((low + length - 1) // dim.up, dim.extent - 1)
+            count = max(last - first + 1, 0)
+            source_shape += [groups, count]
+            source_strides += [stride * dim.extent, stride]
+            inside += [slice(None), slice(first * dim.up - low, last * dim.up - low + 1, dim.up) if count else slice(0)]
+            address += stride * (group * dim.extent + (first if count else 0))
+        words = math.prod(source_shape)
+        if words != tile.words:
+            target[...] = layer.padding
+        if words:
+            values = self.dram.read(address, source_shape, source_strides)
+            target[tuple(inside)] = run_steps(layer.steps[Slot.PRE], values)
+        self.input = tile
+        self.counters.add("dram.input.read", words)
+        self.counters.add("glb.input.fill", tile.words if self.machine.counting.padding_in_buffer else words)
+
+    def load_kernel(self) -> None:
+        """DRAM -> scratchpads; kept here as one block (groups, kernels, terms) of distinct words."""
+        layer = self.layer
+        if layer.main is None:
+            raise Fault("CAT-E003", "a kernel is loaded in a layer without one")
+        place = layer.place(Tensor.KERNEL, Memory.SPAD)
+        address = layer.address(Tensor.KERNEL).address
+        shapes: list[list[int]] = [[], [], []]
+        strides: list[list[int]] = [[], [], []]
+        for dim, stride, start, size in zip(
+            layer.dims, layer.strides(Tensor.KERNEL), layer.starts, layer.sizes, strict=True
+        ):
+            _, parallel, _, taps = dim.counts
+            address += stride * ((start[Kind.G] * parallel + start[Kind.OP]) * taps + start[Kind.KS])
+            for axis, (kind, step) in enumerate(((Kind.G, parallel * taps), (Kind.OP, taps), (Kind.KS, 1))):
+                shapes[axis].append(size[kind])
+                strides[axis].append(stride * step)
+        words = math.prod(math.prod(shape) for shape in shapes)
+        if words > place.words:
+            raise Fault("CAT-E001", "a kernel tile overruns its place", f"at most {place.words}", str(words))
+        block = self.dram.read(address, [n for s in shapes for n in s], [n for s in strides for n in s])
+        self.kernel = np.ascontiguousarray(block).reshape([math.prod(shape) for shape in shapes])
+        self.kernel_ranges = self._kernel_ranges()
+        self.kernel_is_fresh = True
+        self.counters.add("dram.kernel.read", words)
+        self.counters.array_cycles += math.ceil(words / self.machine.links.kernel_bus)
+
+    def _kernel_ranges(self) -> tuple[int, ...]:
+        kinds = (Kind.G, Kind.OP, Kind.KS)
+        starts = (start[kind] for start in self.layer.starts for kind in kinds)
+        return (*starts, *(size[kind] for size in self.layer.sizes for kind in kinds))
+
+    def open_output(self) -> None:
+        """Begin an output tile."""
+        place = self.layer.place(Tensor.OUTPUT, Memory.GLB)
+        self.output = Ranges.of(self.layer)
+        words = math.prod(self._output_extents(self.output))
+        if words > place.words:
+            raise Fault("CAT-E001", "an output tile overruns its place", f"at most {place.words}", str(words))
+        self.glb.forget(place.address, place.words)
+
+    def _output_extents(self, ranges: Ranges) -> list[int]:
+        return [size[Kind.G] * size[Kind.OP] * size[Kind.OPC] for size in ranges.sizes]
+
+    def store(self) -> None:
+        """Buffer -> post -> DRAM."""
+        layer, tile = self.layer, self.output
+        if tile is None or tile != Ranges.of(layer):
+            raise Fault("CAT-E003", "the stored tile is not the one that was opened")
+        if not layer.is_reduced():
+            raise Fault("CAT-E003", "a tile is stored before its kernel loops have ended")
+        place = layer.place(Tensor.OUTPUT, Memory.GLB)
+        shape = [size[kind] for size in tile.sizes for kind in (Kind.G, Kind.OP, Kind.OPC)]
+        sums = self.glb.read(place.address, shape, row_major(shape))
+        values = run_steps(layer.steps[Slot.POST], sums, self._read_extra)
+        address, strides = self._output_address(Tensor.OUTPUT)
+        self.dram.window(address, shape, strides)[...] = values
+        words = math.prod(shape)
+        self.counters.add("glb.output.drain", words)
+        self.counters.add("dram.output.write", words)
+        self.counters.add("operation.post", words * len(layer.steps[Slot.POST]))
+
+    def _output_address(self, tensor: Tensor) -> tuple[int, list[int]]:
+        """First word and strides (g, op, opc per dimension) of the current ranges of a tensor laid out like O."""
+        address = self.layer.address(tensor).address
+        strides: list[int] = []
+        for dim, stride, start in zip(self.layer.dims, self.layer.strides(tensor), self.layer.starts, strict=True):
+            _, parallel, positions, _ = dim.counts
+            address += stride * ((start[Kind.G] * parallel + start[Kind.OP]) * positions + start[Kind.OPC])
+            strides += [stride * parallel * positions, stride * positions, stride]
+        return address, strides
+
+    def _read_extra(self, tensor: Tensor) -> Array:
+        """The words of an extra operand for the current output tile; words that repeat are read once."""
+        address, strides = self._output_address(tensor)
+        kinds = (Kind.G, Kind.OP, Kind.OPC)
+        sizes = [size[kind] for size in self.layer.sizes for kind in kinds]
+        shape = [1 if stride == 0 else size for size, stride in zip(sizes, strides, strict=True)]
+        self.counters.add("dram.extra.read", math.prod(shape))
+        return self.dram.read(address, shape, strides)
+
+    # Processing passes ------------------------------------------------------------------------------------------------
+
+    def process(self) -> None:
+        """One pass: fold main(input, kernel) into the output tile."""
+        shape = self.pass_shape()
+        first = self.layer.is_first_pass()
+        result = self.fold_block(shape, self.input_block(shape))
+        output = self.output_block(shape, first)
+        if first:
+            output[...] = result.reshape(output.shape)
+        else:
+            _FOLDS[self.layer.fold](output, result.reshape(output.shape), out=output)
+        self.count_pass(shape, first)
+
+    def count_pass(self, shape: PassShape, first: bool) -> None:
+        """Count a pass and, with it, the delivery of kernels that were loaded since the last one."""
+        counters = self.counters
+        counters.events += shape.first if first else shape.later
+        if self.kernel_is_fresh:
+            counters.add("array.kernel.deliver", shape.kernel_delivery)
+            counters.add("spad.kernel.write", shape.kernel_delivery)
+            self.kernel_is_fresh = False
+        counters.array_cycles += shape.cycles
+        counters.passes += 1
+        counters.peak_pes = max(counters.peak_pes, shape.layout.active)
+
+    def input_block(self, shape: PassShape) -> Array:
+        """The input words of the pass as a view (g..., ks..., opc...) of the buffer."""
+        tile, layer = self.input, self.layer
+        assert tile is not None
+        address = layer.place(Tensor.INPUT, Memory.GLB).address
+        strides = row_major(tile.shape)
+        wanted = input_tile(layer)
+        for index, (have, want) in enumerate(zip(tile.groups, wanted.groups, strict=True)):
+            address += _offset("groups", have, want) * strides[2 * index]
+        for index, (have, want) in enumerate(zip(tile.positions, wanted.positions, strict=True)):
+            address += _offset("input positions", have, want) * strides[2 * index + 1]
+        return self.glb.read(address, *shape.input_axes)
+
+    def output_block(self, shape: PassShape, first: bool) -> Array:
+        """The output words of the pass as a view (g..., op..., opc...) of the buffer."""
+        tile, layer = self.output, self.layer
+        assert tile is not None
+        address = layer.place(Tensor.OUTPUT, Memory.GLB).address
+        strides = row_major([s[kind] for s in tile.sizes for kind in (Kind.G, Kind.OP, Kind.OPC)])
+        for index in range(len(layer.dims)):
+            for position, kind in enumerate((Kind.G, Kind.OP, Kind.OPC)):
+                have = (tile.starts[index][kind], tile.sizes[index][kind])
+                want = (layer.starts[index][kind], layer.sizes[index][kind])
+                address += _offset("outputs", have, want) * strides[3 * index + position]
+        access: Callable[..., Array] = self.glb.window if first else self.glb.read
+        return access(address, *shape.output_axes)
+
+    def fold_block(self, shape: PassShape, inputs: Array) -> Array:
+        """The block (groups, kernels, outputs) that the array computes in a pass."""
+        layer = self.layer
+        values = np.ascontiguousarray(inputs).reshape(shape.groups, shape.terms, shape.outputs)
+        if layer.is_multiply_accumulate and not layer.steps[Slot.MID]:
+            return np.matmul(self._kernel_block(), values)
+        block = values[:, None]
+        if layer.main is not None:
+            kernel = self._kernel_block()[..., None]
+            wide = np.broadcast_to(block, (shape.groups, shape.kernels, shape.terms, shape.outputs))
+            block = apply(layer.main, wide, kernel)
+        block = run_steps(layer.steps[Slot.MID], block)
+        if layer.fold is Fold.NONE:
+            return block[:, :, 0]
+        return _FOLDS[layer.fold].reduce(block, axis=2)
+
+    def _kernel_block(self) -> Array:
+        if self.kernel is None or self.kernel_ranges != self._kernel_ranges():
+            raise Fault("CAT-E002", "the elements do not hold the kernel words that a pass needs")
+        return self.kernel
+
+    def pass_shape(self) -> PassShape:
+        """The shape of the current pass, worked out once per signature.
+
+        Raises `Fault` if a tile is missing or the pass does not fit the array.
+        """
+        if self.input is None or self.output is None:
+            raise Fault("CAT-E002", "a pass runs before its input and output tiles are there")
+        key = (self.layer.signature(), self.input.shape, self.output.sizes)
+        found = self._shapes.get(key)
+        if found is None:
+            found = self._shapes[key] = self._work_out(self.input, self.output)
+        return found
+
+    def _work_out(self, inputs: InputTile, outputs: Ranges) -> PassShape:
+        layer, sizes = self.layer, self.layer.sizes
+        found = layout(layer, self.machine)
+        in_strides = row_major(inputs.shape)
+        in_axes = [(size[Kind.G], in_strides[2 * d]) for d, size in enumerate(sizes)]
+        in_axes += [(size[Kind.KS], in_strides[2 * d + 1] * layer.dims[d].dilation) for d, size in enumerate(sizes)]
+        in_axes += [(size[Kind.OPC], in_strides[2 * d + 1] * layer.dims[d].stride) for d, size in enumerate(sizes)]
+        kinds = (Kind.G, Kind.OP, Kind.OPC)
+        out_strides = row_major([s[kind] for s in outputs.sizes for kind in kinds])
+        out_axes = [
+            (size[kind], out_strides[3 * d + k]) for k, kind in enumerate(kinds) for d, size in enumerate(sizes)
+        ]
+        totals = {kind: math.prod(size[kind] for size in sizes) for kind in Kind}
+        if layer.fold is Fold.NONE and totals[Kind.KS] != 1:
+            raise Fault("CAT-E003", "kernel loops need a reduction")
+        first, later, cycles = self._pass_counts(found, totals)
+        return PassShape(
+            found,
+            _axes(in_axes),
+            _axes(out_axes),
+            totals[Kind.G],
+            totals[Kind.OP],
+            totals[Kind.KS],
+            totals[Kind.OPC],
+            event_vector(first),
+            event_vector(later),
+            delivered_kernels(layer, found) if layer.main is not None else 0,
+            cycles,
+        )
+
+    def _pass_counts(self, found: Layout, totals: dict[Kind, int]) -> tuple[dict[str, int], dict[str, int], int]:
+        layer, links = self.layer, self.machine.links
+        operations = math.prod(totals.values())
+        outputs = totals[Kind.G] * totals[Kind.OP] * totals[Kind.OPC]
+        words = input_tile(layer).words
+        delivered = delivered_inputs(layer, found)
+        common = {
+            "glb.input.read": words if self.machine.counting.padding_in_buffer else self._real_words(),
+            "array.input.deliver": delivered,
+            "spad.input.write": delivered,
+            "spad.input.read": operations,
+            "spad.kernel.read": operations if layer.main is not None else 0,
+            "spad.output.read": operations,
+            "spad.output.write": operations,
+            "array.output.hop": outputs * (chain_length(layer, found) - 1),
+            "array.output.out": outputs,
+            "glb.output.write": outputs,
+            "operation.mac" if layer.is_multiply_accumulate else "operation.other": operations,
+        }
+        first = common | {"glb.output.first": outputs}
+        later = common | {"glb.output.read": outputs, "array.output.in": outputs}
+        feed, drain = math.ceil(words / links.input_bus), math.ceil(outputs / links.output_bus)
+        return first, later, max(busiest_cycles(layer, found), feed, drain)
+
+    def _real_words(self) -> int:
+        """Existing input words of the pass, padding left out."""
+        total = 1
+        tile = input_tile(self.layer)
+        for dim, (_, groups), (low, length) in zip(self.layer.dims, tile.groups, tile.positions, strict=True):
+            inside = [p for p in range(low, low + length) if p % dim.up == 0 and 0 <= p // dim.up < dim.extent]
+            total *= groups * len(inside)
+        return total
+
+
+def _offset(what: str, have: tuple[int, int], want: tuple[int, int]) -> int:
+    """Where a wanted range (start, size) begins in a kept one."""
+    if want[0] < have[0] or want[0] + want[1] > have[0] + have[1]:
+        raise Fault(
+            "CAT-E002",
+            f"a pass needs {what} that the tile in the buffer does not have",
+            f"{have[0]} to {have[0] + have[1] - 1}",
+            f"{want[0]} to {want[0] + want[1] - 1}",
+        )
+    return want[0] - have[0]
+
+
+def _axes(pairs: list[tuple[int, int]]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return tuple(n for n, _ in pairs), tuple(s for _, s in pairs)

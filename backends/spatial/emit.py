@@ -1,0 +1,288 @@
+"""From placed IR to a program of the spatial machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import cast
+
+from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.ir import Operation
+
+from backends.fields import Array
+from backends.program import (
+    ConstantImage,
+    DebugEntry,
+    LayerEntry,
+    Metadata,
+    Program,
+    TensorEntry,
+    target_digest,
+)
+from backends.program import Role as ProgramRole
+from backends.spatial.isa import (
+    ISA,
+    Axis,
+    Base,
+    Dim,
+    End,
+    Executable,
+    Fold,
+    Function,
+    Halt,
+    Kind,
+    Layer,
+    Load,
+    Loop,
+    Memory,
+    Open,
+    Pass,
+    Place,
+    Slot,
+    Spread,
+    Store,
+    Stride,
+    Tensor,
+    Window,
+)
+from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.element_types import numpy_dtype_of
+from dialects.events import Counts
+from dialects.gconv import PASS, GConv, LoopKind, Step, View, element_type_of_value, row_major, shape_of
+from dialects.gconv.interpreter import main_function
+from dialects.gconv.scalar import FUNCTIONS
+from dialects.locations import describe, node_names
+from dialects.schedule import Loop as LoopName
+from dialects.spatial import (
+    BufferOp,
+    ForOp,
+    LayerOp,
+    LoadOp,
+    OpenOp,
+    PassOp,
+    PlaceOp,
+    Role,
+    SpreadOp,
+    StoreOp,
+    integer,
+)
+from dialects.target import require_machine
+from passes.mapping.cost import predict
+
+TOOL = "catena"
+_KINDS = {LoopKind.G: Kind.G, LoopKind.OP: Kind.OP, LoopKind.OPC: Kind.OPC, LoopKind.KS: Kind.KS}
+_TENSORS = {"I": Tensor.INPUT, "K": Tensor.KERNEL, "O": Tensor.OUTPUT}
+
+
+def emit(module: ModuleOp, backend: str) -> Program:
+    """The program of a module at stage `placed`.
+
+    Raises `CatenaError` for IR that is not placed (CAT-R003), values an instruction field cannot hold (CAT-A002) and
+    constants whose words are not at hand (CAT-R004).
+    """
+    machine = require_machine(module, "program")
+    ops = list(main_function(module).body.block.ops)
+    buffers = _name_buffers([op for op in ops if isinstance(op, BufferOp)])
+    layers = [op for op in ops if isinstance(op, LayerOp)]
+    names = _layer_names(layers)
+    code: list[Executable] = []
+    debug: list[DebugEntry] = []
+    for index, (op, name) in enumerate(zip(layers, names, strict=True)):
+        start = len(code)
+        code += _layer(op, index)
+        debug.append(DebugEntry(0, start, len(code), name))
+    code.append(Halt())
+    produced = {cast(BufferOp, op.output.owner): name for op, name in zip(layers, names, strict=True)}
+    description = machine.model_dump(mode="json")
+    metadata = Metadata(
+        tool=TOOL,
+        backend=backend,
+        isa=ISA.name,
+        isa_version=ISA.version,
+        word_bits=ISA.word_bits,
+        model=_text(module, "catena.model"),
+        model_sha256=_text(module, "catena.model_sha256") or "0" * 64,
+        target=machine.name,
+        target_sha256=target_digest(description),
+        description=description,
+    )
+    return Program(
+        metadata,
+        (ISA.encode(code),),
+        _constants(buffers),
+        tuple(_tensor(op, name, produced.get(op, "")) for op, name in buffers.items()),
+        tuple(_entry(op, name, buffers, _predicted(op)) for op, name in zip(layers, names, strict=True)),
+        tuple(debug),
+    )
+
+
+def _text(module: ModuleOp, key: str) -> str:
+    attribute = module.attributes.get(key)
+    return attribute.data if isinstance(attribute, StringAttr) else ""
+
+
+def _unique(names: Iterable[str]) -> list[str]:
+    """Names made different by `#2`, `#3` ... where they repeat."""
+    seen: set[str] = set()
+    result: list[str] = []
+    for name in names:
+        candidate, count = name, 1
+        while candidate in seen:
+            count += 1
+            candidate = f"{name}#{count}"
+        seen.add(candidate)
+        result.append(candidate)
+    return result
+
+
+def _name_buffers(buffers: list[BufferOp]) -> dict[BufferOp, str]:
+    """A name for every tensor: that of the ONNX tensor it holds, else of the nodes it came from."""
+    inputs = [op for op in buffers if op.role.data in (Role.INPUT, Role.OUTPUT)]
+    rest = [op for op in buffers if op.role.data not in (Role.INPUT, Role.OUTPUT)]
+    wanted = [op.tensor.data if op.tensor is not None else describe(op) or "tensor" for op in (*inputs, *rest)]
+    named = dict(zip((*inputs, *rest), _unique(wanted), strict=True))
+    return {op: named[op] for op in buffers}
+
+
+def _constants(buffers: dict[BufferOp, str]) -> tuple[ConstantImage, ...]:
+    held = [op for op in buffers if op.value is not None]
+    if not held:
+        return ()
+    ends = [integer(op.address) + op.words for op in held]
+    word = str(numpy_dtype_of(element_type_of_value(held[0].result)))
+    return (ConstantImage("dram", 0, max(ends), word, _Pieces(held)),)
+
+
+class _Pieces:
+    """The words of constant buffers in the order of their addresses, looked up one at a time."""
+
+    def __init__(self, buffers: list[BufferOp]):
+        self._buffers = sorted(buffers, key=lambda op: integer(op.address))
+
+    def __iter__(self) -> Iterator[tuple[int, Array]]:
+        for op in self._buffers:
+            assert op.value is not None
+            yield integer(op.address), op.value.data.array
+
+
+def _tensor(op: BufferOp, name: str, produced: str) -> TensorEntry:
+    shape = shape_of(op.result)
+    dtype = op.dtype.data if op.dtype is not None else str(numpy_dtype_of(element_type_of_value(op.result)))
+    return TensorEntry(
+        name,
+        ProgramRole(op.role.data),
+        "dram",
+        integer(op.address),
+        op.words,
+        shape,
+        row_major(shape),
+        dtype,
+        produced,
+    )
+
+
+def _entry(op: LayerOp, name: str, buffers: dict[BufferOp, str], predicted: Counts | None) -> LayerEntry:
+    read = [op.input, *([] if op.kernel is None else [op.kernel]), *op.extras]
+    return LayerEntry(
+        name,
+        _kind(op.spec),
+        node_names(op.location),
+        tuple(dict.fromkeys(buffers[cast(BufferOp, value.owner)] for value in read)),
+        (buffers[cast(BufferOp, op.output.owner)],),
+        str(op.mapping.data) if op.mapping is not None else "",
+        predicted.flat() if predicted is not None else {},
+    )
+
+
+def predictions(module: ModuleOp) -> dict[str, Counts]:
+    """What the cost model expects every layer of a placed module to count, by layer name."""
+    layers = [op for op in main_function(module).body.block.ops if isinstance(op, LayerOp)]
+    found = {name: _predicted(op) for name, op in zip(_layer_names(layers), layers, strict=True)}
+    return {name: counts for name, counts in found.items() if counts is not None}
+
+
+def _layer_names(layers: list[LayerOp]) -> list[str]:
+    return _unique([" + ".join(node_names(op.location)) or "layer" for op in layers])
+
+
+def _predicted(op: LayerOp) -> Counts | None:
+    """What the cost model expects a layer to count, or None if it has no mapping."""
+    if op.mapping is None:
+        return None
+    machine = require_machine(cast(ModuleOp, op.get_toplevel_object()), "program")
+    views = op.views
+    extras = tuple(view.shape for view in views[len(views) - 1 - len(op.extras) : -1])
+    return predict(op.spec, views[0].shape, op.mapping.data, machine, extras)
+
+
+def _kind(spec: GConv) -> str:
+    """A short word for what a layer does."""
+    if spec.is_multiply_accumulate:
+        return "conv" if any(dim.is_window for dim in spec.dims) else "matmul"
+    if any(dim.ks > 1 for dim in spec.dims):
+        return "pool" if any(dim.is_window for dim in spec.dims) else "reduce"
+    return "move" if spec.main == PASS and not spec.post and not spec.pre else "map"
+
+
+def _layer(op: LayerOp, index: int) -> Iterator[Executable]:
+    spec = op.spec
+    main = 0 if spec.main == PASS else FUNCTIONS[spec.main].code
+    yield Layer(index, main, Fold[spec.reduce.name], spec.padding)
+    views = op.views
+    for d, dim in enumerate(spec.dims):
+        yield Dim(d, dim.g, dim.op, dim.opc, dim.ks)
+        yield Window(d, dim.stride, dim.dilation, dim.pad, dim.up, views[0].shape[d] // dim.g)
+    for slot, steps in ((Slot.PRE, spec.pre), (Slot.MID, spec.mid), (Slot.POST, spec.post)):
+        for step in steps:
+            yield _function(slot, step)
+    tensors = [Tensor.INPUT, *([] if op.kernel is None else [Tensor.KERNEL])]
+    tensors += [Tensor(Tensor.EXTRA0 + extra) for extra in range(len(op.extras))]
+    tensors.append(Tensor.OUTPUT)
+    for tensor, value, view in zip(tensors, op.operands, views, strict=True):
+        yield from _address(tensor, cast(BufferOp, value.owner), view)
+    dims = {dim.name: d for d, dim in enumerate(spec.dims)}
+    yield from _body(op.body.block.ops, dims)
+
+
+def _function(slot: Slot, step: Step) -> Function:
+    first, second = (*step.parameters, 0.0, 0.0)[:2]
+    operand = Tensor.INPUT if step.operand is None else Tensor(Tensor.EXTRA0 + step.operand)
+    return Function(slot, FUNCTIONS[step.function].code, first, second, operand)
+
+
+def _address(tensor: Tensor, buffer: BufferOp, view: View) -> Iterator[Executable]:
+    yield Base(tensor, integer(buffer.address) + view.offset)
+    for d, (extent, stride) in enumerate(zip(view.shape, view.strides, strict=True)):
+        if extent > 1 and stride:
+            yield Stride(tensor, d, stride)
+
+
+def _body(ops: Iterable[Operation], dims: dict[str, int]) -> Iterator[Executable]:
+    for op in ops:
+        match op:
+            case SpreadOp():
+                yield Spread(*_loop(op.loop.data, dims), integer(op.tile), Axis[op.axis.data.upper()])
+            case PlaceOp():
+                memory = Memory[op.memory.data.upper()]
+                yield Place(_TENSORS[op.operand_name.data], memory, integer(op.address), integer(op.words))
+            case ForOp():
+                yield Loop(*_loop(op.loop.data, dims), integer(op.tile))
+                yield from _body(op.body.block.ops, dims)
+                yield End()
+            case OpenOp():
+                yield Open()
+            case LoadOp():
+                yield Load(_TENSORS[op.operand_name.data])
+            case PassOp():
+                yield Pass()
+            case StoreOp():
+                yield Store()
+            case _:
+                raise CatenaError(
+                    Diagnostic("CAT-R003", f"{op.name} does not belong into a layer", "program", describe(op))
+                )
+
+
+def _loop(loop: LoopName, dims: dict[str, int]) -> tuple[int, Kind]:
+    if loop.dim not in dims:
+        raise CatenaError(Diagnostic("CAT-R003", f"a loop over {loop}, which the layer does not have", "program"))
+    return dims[loop.dim], _KINDS[loop.kind]

@@ -1,0 +1,219 @@
+"""The configuration of a layer as the machine holds it, and the geometry of tiles."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from backends.fields import Array
+from backends.spatial.isa import Axis, Fold, Kind, Memory, Slot, Tensor
+from backends.spatial.memory import Fault
+from dialects.gconv.scalar import BY_CODE, Arity, apply
+
+
+@dataclass
+class Dimension:
+    """Loop counts and input addressing of one dimension, as configured."""
+
+    counts: tuple[int, int, int, int] = (1, 1, 1, 1)
+    stride: int = 1
+    dilation: int = 1
+    pad: int = 0
+    up: int = 1
+    extent: int = 1
+
+
+@dataclass
+class TensorAddress:
+    """Where a tensor is in DRAM."""
+
+    address: int
+    strides: dict[int, int] = field(default_factory=dict[int, int])
+
+
+@dataclass(frozen=True)
+class PlaceConfig:
+    """Where a tile is kept on chip."""
+
+    memory: Memory
+    address: int
+    words: int
+
+
+@dataclass(frozen=True)
+class SpreadConfig:
+    """One level of laying a loop over the array."""
+
+    dim: int
+    kind: Kind
+    tile: int
+    axis: Axis
+
+
+@dataclass(frozen=True)
+class ScalarStep:
+    """A scalar function with its parameters; `operand` is a tensor or None."""
+
+    name: str
+    parameters: tuple[float, ...]
+    operand: Tensor | None
+
+
+def scalar_step(slot: Slot, code: int, first: float, second: float, operand: Tensor) -> ScalarStep:
+    """A decoded `function` instruction.
+
+    Raises `Fault` CAT-E003 for unknown functions, and for operands where none (or one) belongs.
+    """
+    function = BY_CODE.get(code)
+    if function is None:
+        raise Fault("CAT-E003", f"there is no scalar function number {code}")
+    binary = function.arity is Arity.BINARY
+    if binary != (operand >= Tensor.EXTRA0) or (binary and slot is not Slot.POST):
+        raise Fault("CAT-E003", f"function {function.name} with operand {operand.name} in {slot.name}")
+    return ScalarStep(function.name, (first, second)[: len(function.parameters)], operand if binary else None)
+
+
+def binary_function(code: int) -> str:
+    """The name of a main function.
+
+    Raises `Fault` CAT-E003 unless the code is that of a binary function.
+    """
+    function = BY_CODE.get(code)
+    if function is None or function.arity is not Arity.BINARY:
+        raise Fault("CAT-E003", f"there is no main function number {code}")
+    return function.name
+
+
+class LayerState:
+    """A layer's configuration and, while it runs, the current range of every loop."""
+
+    def __init__(self, index: int, main: str | None, fold: Fold, padding: float):
+        self.index, self.main, self.fold, self.padding = index, main, fold, padding
+        self.dims: list[Dimension] = []
+        self.steps: dict[Slot, list[ScalarStep]] = {slot: [] for slot in Slot}
+        self.tensors: dict[Tensor, TensorAddress] = {}
+        self.places: dict[Tensor, PlaceConfig] = {}
+        self.spreads: list[SpreadConfig] = []
+        self.starts: list[list[int]] = []
+        self.sizes: list[list[int]] = []
+
+    def dimension(self, index: int) -> Dimension:
+        """The dimension `index`, configured on first use."""
+        while len(self.dims) <= index:
+            self.dims.append(Dimension())
+            self.starts.append([0, 0, 0, 0])
+            self.sizes.append([1, 1, 1, 1])
+        return self.dims[index]
+
+    def set_counts(self, index: int, counts: tuple[int, int, int, int]) -> None:
+        """Loop counts (g, op, opc, ks) of a dimension; its ranges become whole."""
+        self.dimension(index).counts = counts
+        self.sizes[index] = list(counts)
+
+    @property
+    def is_multiply_accumulate(self) -> bool:
+        """Whether an operation is a MAC."""
+        return self.main == "mul" and self.fold is Fold.ADD
+
+    def strides(self, tensor: Tensor) -> list[int]:
+        """The DRAM strides of a tensor, one per dimension.
+
+        Raises `Fault` CAT-E003 if the tensor has no address.
+        """
+        entry = self.address(tensor)
+        return [entry.strides.get(index, 0) for index in range(len(self.dims))]
+
+    def address(self, tensor: Tensor) -> TensorAddress:
+        """Where a tensor is in DRAM.
+
+        Raises `Fault` CAT-E003 if it has no address.
+        """
+        entry = self.tensors.get(tensor)
+        if entry is None:
+            raise Fault("CAT-E003", f"{tensor.name} has no address")
+        return entry
+
+    def place(self, tensor: Tensor, memory: Memory) -> PlaceConfig:
+        """Where the tile of a tensor is kept.
+
+        Raises `Fault` CAT-E003 if it has no place in that memory.
+        """
+        place = self.places.get(tensor)
+        if place is None or place.memory is not memory:
+            raise Fault("CAT-E003", f"{tensor.name} has no place in {memory.name}")
+        return place
+
+    def signature(self) -> tuple[int, ...]:
+        """The sizes of all current ranges: transfers and passes of equal signature have equal shapes."""
+        return tuple(size for sizes in self.sizes for size in sizes)
+
+    def is_first_pass(self) -> bool:
+        """Whether all kernel loops are at their start."""
+        return all(starts[Kind.KS] == 0 for starts in self.starts)
+
+    def is_reduced(self) -> bool:
+        """Whether the kernel loops are whole, so that a stored output is final."""
+        return all(sizes[Kind.KS] == dim.counts[Kind.KS] for sizes, dim in zip(self.sizes, self.dims, strict=True))
+
+
+@dataclass(frozen=True)
+class InputTile:
+    """An input tile in the buffer: per dimension first group, groups, first position and positions (padding counts).
+
+    It is kept row-major as (groups, positions) of every dimension in turn.
+    """
+
+    groups: tuple[tuple[int, int], ...]
+    positions: tuple[tuple[int, int], ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(n for g, p in zip(self.groups, self.positions, strict=True) for n in (g[1], p[1]))
+
+    @property
+    def words(self) -> int:
+        return math.prod(self.shape)
+
+
+def input_tile(layer: LayerState) -> InputTile:
+    """The input tile of the current ranges."""
+    groups: list[tuple[int, int]] = []
+    positions: list[tuple[int, int]] = []
+    for dim, start, size in zip(layer.dims, layer.starts, layer.sizes, strict=True):
+        low = start[Kind.OPC] * dim.stride + start[Kind.KS] * dim.dilation - dim.pad
+        length = (size[Kind.OPC] - 1) * dim.stride + (size[Kind.KS] - 1) * dim.dilation + 1
+        groups.append((start[Kind.G], size[Kind.G]))
+        positions.append((low, length))
+    return InputTile(tuple(groups), tuple(positions))
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """A copy of the current ranges: (start, size) per dimension and kind."""
+
+    starts: tuple[tuple[int, ...], ...]
+    sizes: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def of(cls, layer: LayerState) -> Ranges:
+        return cls(tuple(map(tuple, layer.starts)), tuple(map(tuple, layer.sizes)))
+
+
+def row_major(shape: Sequence[int]) -> list[int]:
+    """Strides of a dense row-major array."""
+    strides = [1] * len(shape)
+    for axis in range(len(shape) - 2, -1, -1):
+        strides[axis] = strides[axis + 1] * shape[axis + 1]
+    return strides
+
+
+def run_steps(steps: Sequence[ScalarStep], value: Array, operand: Callable[[Tensor], Array] | None = None) -> Array:
+    """Apply scalar functions one after another; `operand` reads the tile of an extra tensor."""
+    for step in steps:
+        if step.operand is None:
+            value = apply(step.name, value, parameters=step.parameters)
+        else:
+            assert operand is not None
+            value = apply(step.name, value, operand(step.operand), parameters=step.parameters)
+    return value

@@ -1,0 +1,102 @@
+"""The memories of the spatial machine: bounded, word-addressed, and aware of which words were ever written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from backends.fields import Array
+
+Valid = npt.NDArray[np.bool_]
+
+
+class Fault(Exception):
+    """Something the hardware cannot do; the emulator turns it into a diagnostic with the instruction's place."""
+
+    def __init__(self, code: str, message: str, expected: str = "", found: str = ""):
+        super().__init__(message)
+        self.code, self.message, self.expected, self.found = code, message, expected, found
+
+
+def _bounds(address: int, shape: Sequence[int], strides: Sequence[int]) -> tuple[int, int]:
+    low = high = address
+    for size, stride in zip(shape, strides, strict=True):
+        if stride < 0:
+            low += (size - 1) * stride
+        else:
+            high += (size - 1) * stride
+    return low, high
+
+
+class Segment:
+    """Consecutive words of a memory: constants (always valid, read-only) or writable words with validity."""
+
+    def __init__(self, words: Array, base: int, valid: Valid | None):
+        self.words, self.base, self.valid = words, base, valid
+
+    @property
+    def end(self) -> int:
+        """The first address behind the segment."""
+        return self.base + len(self.words)
+
+    def strided(self, array: Array, address: int, shape: Sequence[int], strides: Sequence[int]) -> Array:
+        """A strided window on `words` or `valid` from an absolute address; bounds are the caller's business."""
+        step = array.itemsize
+        return np.ndarray(
+            tuple(shape), array.dtype, array.data, (address - self.base) * step, tuple(s * step for s in strides)
+        )
+
+
+class MemoryBank:
+    """A memory of `capacity` words, made of segments; words outside of every segment do not exist."""
+
+    def __init__(self, name: str, capacity: int, segments: Sequence[Segment]):
+        self.name = name
+        self.capacity = capacity
+        self._segments = list(segments)
+
+    @classmethod
+    def blank(cls, name: str, capacity: int, dtype: np.dtype[np.generic]) -> MemoryBank:
+        """A writable memory that holds nothing yet."""
+        return cls(name, capacity, [Segment(np.zeros(capacity, dtype), 0, np.zeros(capacity, np.bool_))])
+
+    def _segment(self, address: int, shape: Sequence[int], strides: Sequence[int]) -> Segment:
+        low, high = _bounds(address, shape, strides)
+        for segment in self._segments:
+            if segment.base <= low and high < segment.end:
+                return segment
+        raise Fault(
+            "CAT-E001",
+            f"access outside of {self.name}",
+            expected=" or ".join(f"words {s.base} to {s.end - 1}" for s in self._segments if len(s.words)) or "nothing",
+            found=f"words {low} to {high}",
+        )
+
+    def read(self, address: int, shape: Sequence[int], strides: Sequence[int]) -> Array:
+        """The words of a strided window, as a view.
+
+        Raises `Fault` CAT-E001 outside of the memory, CAT-E002 for words that were never written.
+        """
+        segment = self._segment(address, shape, strides)
+        if segment.valid is not None and not segment.strided(segment.valid, address, shape, strides).all():
+            raise Fault("CAT-E002", f"a word of {self.name} is read that was never written", found=f"from {address}")
+        return segment.strided(segment.words, address, shape, strides)
+
+    def window(self, address: int, shape: Sequence[int], strides: Sequence[int]) -> Array:
+        """The words of a strided window to write to, as a view; they count as written.
+
+        Raises `Fault` CAT-E001 outside of the memory, CAT-E003 in constants.
+        """
+        segment = self._segment(address, shape, strides)
+        if segment.valid is None:
+            raise Fault("CAT-E003", f"constants of {self.name} are written", found=f"word {address}")
+        segment.strided(segment.valid, address, shape, strides)[...] = True
+        return segment.strided(segment.words, address, shape, strides)
+
+    def forget(self, address: int, words: int) -> None:
+        """Mark words as never written."""
+        segment = self._segment(address, (words,), (1,))
+        assert segment.valid is not None
+        segment.valid[address - segment.base : address - segment.base + words] = False
