@@ -179,7 +179,7 @@ class LayerOp(IRDLOperation):
     assembly_format = (
         "$input `:` type($input) (`by` $kernel^ `:` type($kernel))? (`with` $extras^ `:` type($extras))?"
         " `to` $output `:` type($output) $nest $main $reduce (`pad` $pad^)?"
-        " (`pre` $pre^)? (`mid` $mid^)? (`post` $post^)? `accesses` $accesses attr-dict $body"
+        " (`pre` $pre^)? (`mid` $mid^)? (`post` $post^)? `accesses` $accesses attr-dict-with-keyword $body"
     )
 
     @property
@@ -258,7 +258,7 @@ class ForOp(IRDLOperation):
     irdl_options = (ParsePropInAttrDict(),)
     traits = traits_def(NoTerminator())
 
-    assembly_format = "$loop `tile` $tile attr-dict $body"
+    assembly_format = "$loop `tile` $tile attr-dict-with-keyword $body"
 
     @classmethod
     def of(cls, loop: LoopAttr, tile: int, body: list[Operation]) -> ForOp:
