@@ -44,7 +44,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "fused",
         "the same ops; element-wise links absorbed into pre and post, constants folded into weights",
-        (),
+        ("fold-views", "evaluate-constants", "fold-pad", "fuse-elementwise", "fuse-pre", "fold-weights", "fold-views"),
         Legality(dialects=CHAIN, ops=frozenset({"target.machine"})),
     ),
     Stage(
@@ -56,13 +56,13 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "mapped",
         "every link carries a `#schedule.mapping`",
-        (),
+        ("map-row-stationary",),
         Legality(dialects=CHAIN, ops=frozenset({"target.machine"}), required={"gconv.link": ("mapping",)}),
     ),
     Stage(
         "placed",
         "buffers with addresses, layers with loops, loads, passes, stores",
-        (),
+        ("place-spatial",),
         Legality(dialects=frozenset({"spatial", "weights"}), ops=frozenset({"target.machine"})),
     ),
     Stage("program", "the binary container", (), None),

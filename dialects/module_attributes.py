@@ -4,8 +4,8 @@ from __future__ import annotations
 
 STAGE = "catena.stage"
 BACKEND = "catena.backend"
-MODEL_NAME = "catena.model_name"
-MODEL_HASH = "catena.model_hash"
+MODEL_NAME = "catena.model"
+MODEL_HASH = "catena.model_sha256"
 
 MODULE_ATTRIBUTES: dict[str, str] = {
     STAGE: "the last stage the module has passed",

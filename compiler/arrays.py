@@ -1,0 +1,107 @@
+"""Arrays that a person gives or gets: `.npz` and `.npy` files by tensor name."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from backends.files import replacing
+from compiler.files import cannot
+from dialects.diagnostics import CatenaError, Diagnostic
+
+Array = npt.NDArray[Any]
+
+# What NumPy raises on files that are damaged, are no arrays, or hold pickled objects.
+_DAMAGED = (ValueError, EOFError, KeyError, zipfile.BadZipFile, SyntaxError, MemoryError, OverflowError, TypeError)
+
+
+def read_arrays(arguments: Sequence[str]) -> dict[str, Array]:
+    """Arrays by name, from arguments of the form `arrays.npz` or `NAME=array.npy`.
+
+    Raises `CatenaError` with every problem: CAT-C001 for an argument of another form or a name given twice, CAT-C002
+    for a file that cannot be read or is damaged.
+    """
+    arrays: dict[str, Array] = {}
+    problems: list[Diagnostic] = []
+    for argument in arguments:
+        try:
+            found = _read(argument)
+        except CatenaError as error:
+            problems.extend(error.diagnostics)
+            continue
+        twice = [name for name in found if name in arrays]
+        problems.extend(Diagnostic("CAT-C001", f"input {name!r} is given twice") for name in twice)
+        arrays.update(found)
+    if problems:
+        raise CatenaError(problems)
+    return arrays
+
+
+def _read(argument: str) -> dict[str, Array]:
+    # A tensor's name may itself hold "="; a file's name may too, so the whole argument is tried first.
+    if argument.endswith(".npz") and Path(argument).is_file():
+        return _read_npz(Path(argument))
+    name, equals, file = argument.rpartition("=")
+    if equals and name:
+        return {name: _read_npy(Path(file))}
+    if argument.endswith(".npz"):
+        return _read_npz(Path(argument))
+    raise CatenaError(Diagnostic("CAT-C001", f"cannot tell what {argument!r} is", expected="FILE.npz or NAME=FILE.npy"))
+
+
+def _read_npz(path: Path) -> dict[str, Array]:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            raise CatenaError(_damaged(path, "it holds one array without a name", "give it as NAME=FILE.npy"))
+        with loaded:
+            return {name: cast(Array, loaded[name]) for name in loaded.files}
+    except OSError as error:
+        raise CatenaError(cannot("read", str(path), error)) from error
+    except _DAMAGED as error:
+        raise CatenaError(_damaged(path, str(error))) from error
+
+
+def _read_npy(path: Path) -> Array:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+    except OSError as error:
+        raise CatenaError(cannot("read", str(path), error)) from error
+    except _DAMAGED as error:
+        raise CatenaError(_damaged(path, str(error))) from error
+    if not isinstance(loaded, np.ndarray):
+        raise CatenaError(_damaged(path, "it holds several arrays", "give it as FILE.npz"))
+    return loaded
+
+
+def _damaged(path: Path, reason: str, hint: str = "") -> Diagnostic:
+    return Diagnostic("CAT-C002", f"{path} is not a file of arrays: {reason.splitlines()[0]}", hint=hint)
+
+
+def write_arrays(arrays: Mapping[str, Array], path: Path) -> None:
+    """Write arrays by name to a `.npz` file, or a single one to a `.npy` file; equal arrays give equal bytes.
+
+    Raises `CatenaError`: CAT-C001 for another ending or several arrays in a `.npy` file, CAT-C002 if the file cannot
+    be written.
+    """
+    if path.suffix not in (".npz", ".npy") or (path.suffix == ".npy" and len(arrays) != 1):
+        expected = "a name that ends in .npz" + (", or .npy for a single array" if len(arrays) == 1 else "")
+        raise CatenaError(Diagnostic("CAT-C001", f"cannot write arrays to {path}", expected=expected))
+    with replacing(path) as stream:
+        if path.suffix == ".npy":
+            np.lib.format.write_array(stream, next(iter(arrays.values())), allow_pickle=False)
+        else:
+            _write_npz(arrays, stream)
+
+
+def _write_npz(arrays: Mapping[str, Array], stream: BinaryIO) -> None:
+    # numpy.savez takes names as keyword arguments and so cannot write an array called "file".
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)

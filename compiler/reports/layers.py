@@ -1,0 +1,93 @@
+"""What the layers of a program do and cost, wherever the counts come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from dialects.events import Counts
+from dialects.target import Machine
+from passes.mapping.cost import Price, price
+
+
+class Provenance(StrEnum):
+    """Where counts come from."""
+
+    EMULATED = "emulated"
+    PREDICTED = "predicted from the mapping"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer by name, with its kind and the ONNX nodes it came from."""
+
+    name: str
+    kind: str
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """Counts of one layer, and their price: energy in pJ, cycles of the target's clock."""
+
+    layer: Layer
+    counts: Counts
+    price: Price
+
+    def utilisation(self, machine: Machine) -> float:
+        """Operations per processing element and array cycle, from 0 to 1."""
+        slots = self.counts.array_cycles * machine.array.rows * machine.array.cols
+        return self.counts.operations / slots if slots else 0.0
+
+
+@dataclass(frozen=True)
+class Report:
+    """All layers of a program on a machine; the totals are sums over layers, which run one after the other."""
+
+    model: str
+    machine: Machine
+    provenance: Provenance
+    layers: tuple[LayerReport, ...]
+
+    @property
+    def counts(self) -> Counts:
+        """The sum of all layers' counts."""
+        total = Counts()
+        for each in self.layers:
+            total.add(each.counts)
+        return total
+
+    @property
+    def cycles(self) -> int:
+        """Cycles from start to end."""
+        return sum(each.price.cycles for each in self.layers)
+
+    @property
+    def milliseconds(self) -> float:
+        """Time from start to end at the target's clock."""
+        return self.cycles / (self.machine.clock_mhz * 1e3)
+
+    @property
+    def energy(self) -> float:
+        """Energy in pJ."""
+        return sum(each.price.total_energy for each in self.layers)
+
+    @property
+    def utilisation(self) -> float:
+        """Operations per processing element and array cycle, from 0 to 1."""
+        counts = self.counts
+        slots = counts.array_cycles * self.machine.array.rows * self.machine.array.cols
+        return counts.operations / slots if slots else 0.0
+
+
+def build_report(
+    model: str, machine: Machine, provenance: Provenance, layers: Iterable[Layer], counts: Mapping[str, Counts]
+) -> Report:
+    """The report of a program's layers, in their order; a layer that was not counted is left out."""
+    priced = tuple(
+        LayerReport(layer, counts[layer.name], price(counts[layer.name], machine))
+        for layer in layers
+        if layer.name in counts
+    )
+    return Report(model, machine, provenance, priced)

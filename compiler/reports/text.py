@@ -1,0 +1,80 @@
+"""Reports as tables."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from compiler.reports.layers import LayerReport, Report
+from compiler.tables import Column, Table, number, table
+from dialects.events import EVENTS, LEVELS, Counts
+from dialects.target import Counting, Machine
+
+NAME_WIDTH = 32
+
+
+def layer_table(report: Report) -> Table:
+    """One row a layer: operations, time, array, charged accesses by level, energy; then the totals."""
+    machine = report.machine
+    columns = (
+        "layer",
+        "kind",
+        number("MACs"),
+        number("other ops"),
+        number("cycles"),
+        number("PEs"),
+        number("util %"),
+        *(number(f"{level.upper()} words") for level in LEVELS),
+        number("energy uJ"),
+    )
+    rows = [_row(each, machine) for each in report.layers]
+    total = report.counts
+    footer = (
+        "total",
+        "",
+        f"{total.events['operation.mac']:,}",
+        f"{total.events['operation.other']:,}",
+        f"{report.cycles:,}",
+        str(total.peak_pes),
+        f"{100 * report.utilisation:.1f}",
+        *(f"{count:,}" for count in _charged(total, machine.counting)),
+        f"{report.energy / 1e6:,.2f}",
+    )
+    title = (
+        f"{report.model} on {machine.name}, {report.provenance.value}: {report.cycles:,} cycles = "
+        f"{report.milliseconds:,.2f} ms at {machine.clock_mhz:g} MHz, {report.energy / 1e9:,.3f} mJ "
+        f"(words of {machine.word_bits} bits)"
+    )
+    return replace(table(columns, rows, title), footer=footer)
+
+
+def access_table(report: Report) -> Table:
+    """One row a layer: every event that is counted, charged or not."""
+    names = [name for name in EVENTS if report.counts.events[name]]
+    columns: list[str | Column] = ["layer", *(number(name) for name in names)]
+    rows = [(_short(each.layer.name), *(f"{each.counts.events[name]:,}" for name in names)) for each in report.layers]
+    total = report.counts
+    footer = ("total", *(f"{total.events[name]:,}" for name in names))
+    return replace(table(columns, rows, f"Events in words, {report.provenance.value}"), footer=footer)
+
+
+def _row(each: LayerReport, machine: Machine) -> tuple[str, ...]:
+    events = each.counts.events
+    return (
+        _short(each.layer.name),
+        each.layer.kind,
+        f"{events['operation.mac']:,}",
+        f"{events['operation.other']:,}",
+        f"{each.price.cycles:,}",
+        str(each.counts.peak_pes),
+        f"{100 * each.utilisation(machine):.1f}",
+        *(f"{count:,}" for count in _charged(each.counts, machine.counting)),
+        f"{each.price.total_energy / 1e6:,.2f}",
+    )
+
+
+def _charged(counts: Counts, counting: Counting) -> list[int]:
+    return [counts.charged(getattr(counting, level)) for level in LEVELS]
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= NAME_WIDTH else f"{name[: NAME_WIDTH - 3]}..."
