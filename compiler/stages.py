@@ -50,7 +50,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "encoded",
         "the same ops; word types set, everything the target cannot express refused",
-        (),
+        ("legalize-words",),
         Legality(dialects=CHAIN, ops=frozenset({"target.machine"})),
     ),
     Stage(

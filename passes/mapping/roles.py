@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dialects.gconv import Dim, GConv, LoopKind
+from dialects.gconv import PASS, Dim, GConv, LoopKind
 from dialects.schedule import Loop
 
 
@@ -20,7 +20,7 @@ class Roles:
 
     Letters follow the paper where it has them. `rows_out` E and `rows_kernel` R are spread over the array; `slide` F
     and `slide_kernel` S stay in an element; `images` N stream through it; `channels` C and `filters` M are both
-    interleaved in an element and spread over sets; `groups` G likewise. `rows_out` and `slide` may be the same loop: it
+    interleaved in an element and spread over sets; `groups` G likewise (without a kernel, output positions are groups). `rows_out` and `slide` may be the same loop: it
     is then spread in chunks.
     """
 
@@ -58,9 +58,11 @@ def assign_roles(spec: GConv) -> Roles:
         _take(taken, free, "rows_kernel", LoopKind.KS)
     if "slide_kernel" not in taken:
         _take(taken, free, "slide_kernel", LoopKind.KS)
+    _take(taken, free, "groups", LoopKind.G)
+    if spec.main == PASS and "groups" not in taken:
+        _take(taken, free, "groups", LoopKind.OPC)
     _take(taken, free, "images", LoopKind.OPC)
     _take(taken, free, "filters", LoopKind.OP)
-    _take(taken, free, "groups", LoopKind.G)
     return Roles(**taken, rest=tuple(free.remaining()))
 
 
