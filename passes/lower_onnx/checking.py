@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.func import FuncOp, ReturnOp
 
 from dialects.diagnostics import Diagnostic, did_you_mean
+from dialects.gconv import shape_of
+from dialects.gconv.interpreter import result_names
 from dialects.onnx import OnnxOp
 from passes.lower_onnx.constraints import known_types
 from passes.lower_onnx.lowering import NEWEST_OPSET
@@ -18,8 +21,13 @@ STAGE = "gconv"
 
 def unsupported(module: ModuleOp) -> list[Diagnostic]:
     """Everything in the way of lowering a module, in the order of its ops; empty if it can be lowered."""
-    ops = (op for op in module.walk() if isinstance(op, OnnxOp))
-    return [problem for op in ops for problem in problems_of(op)]
+    problems: list[Diagnostic] = []
+    for op in module.walk():
+        if isinstance(op, OnnxOp):
+            problems += problems_of(op)
+        elif isinstance(op, FuncOp):
+            problems += _result_problems(op)
+    return problems
 
 
 def problems_of(op: OnnxOp) -> Iterator[Diagnostic]:
@@ -65,3 +73,21 @@ def problems_of(op: OnnxOp) -> Iterator[Diagnostic]:
                 expected=f"no use of its results after the first {lowering.results}",
                 found=f"output {op.output_names[index]!r} is used",
             )
+
+
+def _result_problems(function: FuncOp) -> Iterator[Diagnostic]:
+    """The results of a function that hold nothing to compute."""
+    names = result_names(function)
+    for op in function.body.walk():
+        if isinstance(op, ReturnOp):
+            for value, name in zip(op.operands, names, strict=True):
+                if 0 in shape_of(value):
+                    yield Diagnostic(
+                        "CAT-U002",
+                        f"output {name!r} is not supported",
+                        stage=STAGE,
+                        node=name,
+                        expected="at least one element",
+                        found=f"{value.type}",
+                        hint="remove the output from the model",
+                    )

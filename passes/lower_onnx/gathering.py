@@ -12,6 +12,7 @@ from passes.lower_onnx.broadcasting import binary, unary
 from passes.lower_onnx.chain import Chain
 from passes.lower_onnx.lowering import constraint, lowering
 from passes.lower_onnx.node import Node
+from passes.lower_onnx.reduction import along
 from passes.lower_onnx.tensor import Tensor
 
 _MOST_PARTS = 16
@@ -107,7 +108,7 @@ def one_hot(node: Node, chain: Chain) -> Tensor:
     rank = indices.rank + 1
     axis = node.integer("axis", -1) % rank
     dtype = numpy_dtype_of(indices.element_type)
-    places = np.arange(depth, dtype=dtype).reshape([-1 if a == axis else 1 for a in range(rank)])
+    places = along(rank, axis, np.arange(depth, dtype=dtype))
     # Indices outside [-depth, depth) match no place: only the negative ones are moved up.
     below = unary(chain, indices, (Step("affine", (1.0, float(depth))),))
     first = binary(chain, "eq", indices.insert(axis), chain.constant(places), element_type=node.result_type())

@@ -36,7 +36,8 @@ class Resampling:
         last = self.input - 1
         match self.transformation:
             case "align_corners":
-                return x * (last / (self.output - 1)) if self.output > 1 else np.zeros(1)
+                # The resized extent is the exact one, before it is rounded to whole words.
+                return x * (last / (self.scale * self.input - 1)) if self.output > 1 else np.zeros(1)
             case "asymmetric":
                 return x / self.scale
             case "tf_half_pixel_for_nn":

@@ -25,12 +25,19 @@ def inference_mode(node: Node) -> str | None:
     return None if mode == 0 else f"training_mode = {mode}"
 
 
+@constraint()
+def spatial_statistics(node: Node) -> str | None:
+    """`spatial` is 1: the statistics are per channel"""
+    spatial = node.integer("spatial", 1)
+    return None if spatial == 1 else f"spatial = {spatial}"
+
+
 def per_channel(chain: Chain, values: Tensor, rank: int) -> Tensor:
     """One value a channel as an operand of a link over (N, C, ...)."""
     return chain.reshape(values, (1, values.size, *(1 for _ in range(rank - 2))))
 
 
-@lowering("BatchNormalization", constraints=(inference_mode, floating()))
+@lowering("BatchNormalization", constraints=(inference_mode, spatial_statistics, floating()))
 def batch_normalization(node: Node, chain: Chain) -> Tensor:
     """one link, x * factor + offset per channel; two when the statistics are no constants"""
     x = chain.input(node, 0)

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from xdsl.dialects.builtin import f32
+from xdsl.ir import Attribute
 
 from dialects.gconv import Dim, GConv, Reduce, Step
+from dialects.gconv.scalar import Array
 from passes.lower_onnx.broadcasting import binary, unary
 from passes.lower_onnx.chain import Chain, dimension_names
 from passes.lower_onnx.constraints import constant_input, floating
@@ -134,19 +136,28 @@ def arg_max(node: Node, chain: Chain) -> Tensor:
     """three links: the extreme value, where it occurs, and the first or last such position"""
     x = chain.input(node, 0)
     axis = node.integer("axis") % x.rank
-    best = reduced(chain, x, (axis,), Reduce.MAX if node.op_type == "ArgMax" else Reduce.MIN)
-    occurs = binary(chain, "eq", x, best, element_type=f32)
+    reduce = Reduce.MAX if node.op_type == "ArgMax" else Reduce.MIN
+    return extreme_position(chain, x, axis, reduce, bool(node.integer("select_last_index")), node.result_type())
+
+
+def extreme_position(chain: Chain, x: Tensor, axis: int, reduce: Reduce, last: bool, element_type: Attribute) -> Tensor:
+    """Where along `axis` (which stays with extent 1) the largest or smallest value is, the first or last time."""
+    occurs = binary(chain, "eq", x, reduced(chain, x, (axis,), reduce), element_type=f32)
     # The first position is found as the largest distance from the end.
-    last, n = bool(node.integer("select_last_index")), x.shape[axis]
+    n = x.shape[axis]
     positions = np.arange(n) if last else n - np.arange(n)
-    shape = [n if a == axis else 1 for a in range(x.rank)]
-    kernel = chain.constant(positions.astype(np.float32).reshape(shape))
+    kernel = chain.constant(along(x.rank, axis, positions.astype(np.float32)))
     dims = tuple(
         Dim(name, ks=extent) if a == axis else Dim(name, opc=extent)
         for a, (name, extent) in enumerate(zip(dimension_names(x.rank), x.shape, strict=True))
     )
     post = () if last else (Step("affine", (-1.0, float(n))),)
-    return chain.link(GConv(dims, "mul", Reduce.MAX, post=post), occurs, kernel, element_type=node.result_type())
+    return chain.link(GConv(dims, "mul", Reduce.MAX, post=post), occurs, kernel, element_type=element_type)
+
+
+def along(rank: int, axis: int, values: Array) -> Array:
+    """A vector as an array of `rank` dimensions that lies along `axis`."""
+    return values.reshape([-1 if a == axis else 1 for a in range(rank)])
 
 
 @lowering("CumSum", "CumProd", constraints=(constant_input(1, "axis"),))

@@ -15,6 +15,7 @@ from passes.lower_onnx.constraints import attribute_is
 from passes.lower_onnx.interpolation import Resampling
 from passes.lower_onnx.lowering import constraint, lowering
 from passes.lower_onnx.node import Node
+from passes.lower_onnx.reduction import along
 from passes.lower_onnx.tensor import Tensor
 
 
@@ -162,7 +163,7 @@ def _extrapolated(chain: Chain, x: Tensor, changes: dict[int, Resampling], value
     """`value` added where an output word lies outside the input, where `x` is 0."""
     outside = np.zeros((1,) * x.rank, np.bool_)
     for axis, change in changes.items():
-        outside = outside | change.outside.reshape([-1 if a == axis else 1 for a in range(x.rank)])
+        outside = outside | along(x.rank, axis, change.outside)
     return binary(chain, "add", x, chain.constant((outside * value).astype(numpy_dtype_of(x.element_type))))
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
+
 from dialects.gconv import Reduce, Step
 from passes.lower_onnx.broadcasting import binary
 from passes.lower_onnx.chain import Chain
 from passes.lower_onnx.constraints import floating
 from passes.lower_onnx.lowering import lowering
 from passes.lower_onnx.node import Node
-from passes.lower_onnx.reduction import reduced, reduced_with
+from passes.lower_onnx.reduction import along, extreme_position, reduced, reduced_with
 from passes.lower_onnx.tensor import Tensor
 
 
@@ -42,4 +46,16 @@ def log_softmax(node: Node, chain: Chain) -> Tensor:
     return binary(chain, "sub", x, largest, (Step("sub", operand=0),), [total])
 
 
-SOFTMAX = (*softmax, *log_softmax)
+@lowering("Hardmax", constraints=(floating(),))
+def hardmax(node: Node, chain: Chain) -> Tensor:
+    """four links: the maximum, where it occurs, the first such position, 1 there and 0 elsewhere"""
+    x, axes = chain.input(node, 0), softmax_axes(node)
+    if len(axes) > 1:
+        x = chain.reshape(x, (math.prod(x.shape[: axes[0]]), math.prod(x.shape[axes[0] :])))
+    axis = axes[0] if len(axes) == 1 else 1
+    first = extreme_position(chain, x, axis, Reduce.MAX, False, x.element_type)
+    positions = np.arange(x.shape[axis]).astype(node.dtype(0))
+    return binary(chain, "eq", first, chain.constant(along(x.rank, axis, positions)))
+
+
+SOFTMAX = (*softmax, *log_softmax, *hardmax)
