@@ -51,6 +51,16 @@ class Counts:
     passes: int = 0
     peak_pes: int = 0
 
+    @classmethod
+    def of(cls, flat: Mapping[str, int]) -> Counts:
+        """The counts that `flat` gave. Raises `KeyError` if one is missing, `ValueError` if one is no number."""
+        return cls(
+            {name: int(flat[name]) for name in EVENTS},
+            int(flat["array.cycles"]),
+            int(flat["array.passes"]),
+            int(flat["array.peak_pes"]),
+        )
+
     def add(self, other: Counts) -> None:
         """Add the counts of another link."""
         for name, count in other.events.items():

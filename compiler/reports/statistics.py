@@ -8,11 +8,10 @@ from typing import Any, cast
 from compiler.files import read_text
 from compiler.reports.layers import Layer, Provenance, Report, build_report
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.events import EVENTS, LEVELS, Counts
+from dialects.events import LEVELS, Counts
 from dialects.target import parse_machine
 
 FORMAT = 1
-_SCALARS = {"array.cycles": "array_cycles", "array.passes": "passes", "array.peak_pes": "peak_pes"}
 
 
 def statistics_json(report: Report) -> dict[str, Any]:
@@ -72,14 +71,5 @@ def _parse(content: dict[str, Any], path: str) -> Report:
         )
     machine = parse_machine(content["machine"], where=path)
     layers = [Layer(str(each["name"]), str(each["kind"]), tuple(map(str, each["nodes"]))) for each in content["layers"]]
-    counts = {str(each["name"]): _counts(each["counts"]) for each in content["layers"]}
+    counts = {str(each["name"]): Counts.of(each["counts"]) for each in content["layers"]}
     return build_report(str(content["model"]), machine, Provenance(content["provenance"]), layers, counts)
-
-
-def _counts(flat: dict[str, int]) -> Counts:
-    counts = Counts()
-    for name in EVENTS:
-        counts.events[name] = int(flat[name])
-    for name, field in _SCALARS.items():
-        setattr(counts, field, int(flat[name]))
-    return counts

@@ -1,0 +1,54 @@
+"""`catena report`: cycles, energy and traffic by layer."""
+
+from __future__ import annotations
+
+import click
+
+from compiler.cli.console import Console
+from compiler.cli.options import model_options, parse_input_shapes, parse_settings, target_options
+from compiler.cli.outcome import Outcome
+from compiler.cli.session import Session, verb
+
+
+@verb("report")
+@click.argument("source", metavar="PROGRAM|MODEL|IR")
+@click.option("--stats", metavar="FILE.json", help="Counts of an emulation, as catena run --stats writes them.")
+@click.option("--events", is_flag=True, help="Print every event of every layer besides.")
+@target_options
+@click.option("--mapping", metavar="FILE", help="Mappings to use for some layers, if a model is compiled.")
+@model_options
+def report(
+    session: Session,
+    source: str,
+    stats: str | None,
+    events: bool,
+    target: str | None,
+    settings: tuple[str, ...],
+    mapping: str | None,
+    input_shapes: tuple[str, ...],
+    batch: int | None,
+) -> Outcome:
+    """Print a table of the layers: operations, cycles, array use, words moved at every level, energy.
+
+    The figures are predicted from the mapping, or emulated if --stats is given; the title says which.
+    """
+    from compiler.compilation import CompileOptions
+    from compiler.reporting import report_on
+    from compiler.reports import access_table, layer_table, statistics_json
+    from compiler.sources import ImportOptions
+
+    options = CompileOptions(
+        target=target,
+        settings=parse_settings(settings),
+        mapping=mapping,
+        importing=ImportOptions(parse_input_shapes(input_shapes), batch),
+    )
+    found = report_on(source, stats, options)
+
+    def show(console: Console) -> None:
+        console.table(layer_table(found))
+        if events or console.is_verbose:
+            console.out("")
+            console.table(access_table(found))
+
+    return Outcome(statistics_json(found), show)

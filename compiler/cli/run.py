@@ -1,0 +1,87 @@
+"""`catena run`: a program on the emulator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from compiler.cli.console import Console
+from compiler.cli.outcome import Outcome
+from compiler.cli.session import Session, verb
+from dialects.diagnostics import CatenaError, Diagnostic
+
+
+@verb("run")
+@click.argument("program", metavar="PROGRAM")
+@click.option(
+    "-i",
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="FILE.npz|NAME=FILE.npy",
+    help="Inputs by ONNX tensor name; may be repeated.",
+)
+@click.option("--random", "at_random", is_flag=True, help="Make the inputs up: floats in [0, 1), integers below 10.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, metavar="N", help="Seed of --random. [default: 0]")
+@click.option("-o", "--output", metavar="FILE.npz", help="Write the outputs by ONNX tensor name.")
+@click.option("--stats", metavar="FILE.json", help="Write what was counted, for catena report.")
+@click.option("--trace", metavar="FILE", help="Write a line for every instruction that is executed.")
+def run(
+    session: Session,
+    program: str,
+    inputs: tuple[str, ...],
+    at_random: bool,
+    seed: int,
+    output: str | None,
+    stats: str | None,
+    trace: str | None,
+) -> Outcome:
+    """Execute PROGRAM on the emulator of its backend."""
+    import json
+
+    from compiler.arrays import read_arrays, write_arrays
+    from compiler.execution import load_program, random_inputs, run_loaded
+    from compiler.files import write_text
+    from compiler.reports import statistics_json
+    from compiler.tables import table
+
+    if at_random and inputs:
+        raise CatenaError(Diagnostic("CAT-C001", "--random and -i exclude each other"))
+    loaded, emulator = load_program(Path(program))
+    arrays = random_inputs(loaded, seed) if at_random else read_arrays(inputs)
+    done = run_loaded(loaded, emulator, arrays, trace=None if trace is None else Path(trace))
+    if output is not None:
+        write_arrays(done.outputs, Path(output))
+    statistics = statistics_json(done.report)
+    if stats is not None:
+        write_text(Path(stats), json.dumps(statistics, indent=1) + "\n")
+
+    rows = [
+        (name, array.dtype, "x".join(map(str, array.shape)) or "scalar", *_range(array))
+        for name, array in done.outputs.items()
+    ]
+
+    def show(console: Console) -> None:
+        console.table(table(("output", "type", "shape", "smallest", "largest"), rows))
+        report = done.report
+        console.out(
+            f"{report.cycles:,} cycles = {report.milliseconds:,.2f} ms at {report.machine.clock_mhz:g} MHz, "
+            f"{report.energy / 1e9:,.3f} mJ, {report.counts.events['operation.mac']:,} MACs ({report.provenance.value})"
+        )
+
+    result = {
+        "program": program,
+        "output": output,
+        "stats": stats,
+        "outputs": {name: {"type": str(array.dtype), "shape": array.shape} for name, array in done.outputs.items()},
+        "totals": statistics["totals"],
+    }
+    return Outcome(result, show, output or program)
+
+
+def _range(array: object) -> tuple[str, str]:
+    import numpy as np
+
+    values = np.asarray(array)
+    return (f"{values.min():.6g}", f"{values.max():.6g}") if values.size else ("", "")

@@ -1,0 +1,133 @@
+"""Running programs on the emulator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from backends.api import Emulator
+from backends.container import read_program
+from backends.files import replacing
+from backends.program import Program, Role, TensorEntry
+from backends.registry import find_backend
+from compiler.arrays import Array
+from compiler.reports.layers import Layer, Provenance, Report, build_report
+from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
+from dialects.events import Counts
+from dialects.target import parse_machine
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What a run gave: the outputs by ONNX tensor name, and what the emulator counted."""
+
+    outputs: Mapping[str, Array]
+    report: Report
+
+
+def load_program(path: Path) -> tuple[Program, Emulator]:
+    """Read a program and put it into the emulator of its backend.
+
+    Raises `CatenaError`: CAT-C002, CAT-P001 to CAT-P004; CAT-C001 if the backend is not installed.
+    """
+    program = read_program(path)
+    return program, find_backend(program.metadata.backend).load(program)
+
+
+def run_loaded(
+    program: Program, emulator: Emulator, inputs: Mapping[str, Array], *, trace: Path | None = None
+) -> Execution:
+    """Execute a loaded program.
+
+    `inputs` are arrays by ONNX tensor name; a type that holds fewer values is converted. `trace` is a file that gets
+    a line for every instruction. Raises `CatenaError`: CAT-C005 for inputs that do not fit, CAT-E001 to CAT-E003 for
+    faults, CAT-C002 if the trace cannot be written.
+    """
+    arrays = fitted_inputs(program, inputs)
+    if trace is None:
+        return Execution(emulator.run(arrays), emulated_report(program, emulator.counters))
+    outputs: Mapping[str, Array] = {}
+    fault: CatenaError | None = None
+    with replacing(trace) as stream:
+
+        def write(line: str) -> None:
+            stream.write(f"{line}\n".encode())
+
+        try:
+            outputs = emulator.run(arrays, trace=write)
+        except CatenaError as error:
+            # The trace up to a fault is what the trace was asked for.
+            fault = error
+    if fault is not None:
+        raise fault
+    return Execution(outputs, emulated_report(program, emulator.counters))
+
+
+def program_inputs(program: Program) -> list[TensorEntry]:
+    """The tensors that a program reads, in the order of the model."""
+    return [tensor for tensor in program.tensors if tensor.role is Role.INPUT]
+
+
+def random_inputs(program: Program, seed: int) -> dict[str, Array]:
+    """An array for every input of a program, the same for the same seed: floats in [0, 1), integers from 0 to 9."""
+    generator = np.random.default_rng(seed)
+    arrays: dict[str, Array] = {}
+    for entry in program_inputs(program):
+        dtype = np.dtype(entry.dtype)
+        if dtype.kind == "f":
+            arrays[entry.name] = generator.random(entry.shape, dtype=np.float32).astype(dtype)
+        else:
+            arrays[entry.name] = generator.integers(0, 2 if dtype.kind == "b" else 10, entry.shape).astype(dtype)
+    return arrays
+
+
+def fitted_inputs(program: Program, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """The inputs with the types of the tensor table.
+
+    Raises `CatenaError` (CAT-C005) with every input that is missing, unknown, or of another shape or kind.
+    """
+    entries = {entry.name: entry for entry in program_inputs(program)}
+    problems = [
+        Diagnostic("CAT-C005", f"the program has no input {name!r}", hint=did_you_mean(name, entries))
+        for name in inputs
+        if name not in entries
+    ]
+    fitted: dict[str, Array] = {}
+    for name, entry in entries.items():
+        expected = f"{entry.dtype} {list(entry.shape)}"
+        if name not in inputs:
+            problems.append(
+                Diagnostic(
+                    "CAT-C005", f"input {name!r} is missing", expected=expected, hint="give it with -i, or use --random"
+                )
+            )
+            continue
+        array = inputs[name]
+        if array.shape != entry.shape or not np.can_cast(array.dtype, entry.dtype, "same_kind"):
+            found = f"{array.dtype} {list(array.shape)}"
+            problems.append(Diagnostic("CAT-C005", f"input {name!r} does not fit", expected=expected, found=found))
+            continue
+        fitted[name] = array.astype(entry.dtype, copy=False)
+    if problems:
+        raise CatenaError(problems)
+    return fitted
+
+
+def emulated_report(program: Program, counters: Mapping[str, Counts]) -> Report:
+    """The report of what an emulator counted."""
+    return _report(program, Provenance.EMULATED, counters)
+
+
+def predicted_report(program: Program) -> Report:
+    """The report of what the cost model expects, as noted in the program when it was compiled."""
+    counters = {layer.name: Counts.of(layer.predicted) for layer in program.layers if layer.predicted}
+    return _report(program, Provenance.PREDICTED, counters)
+
+
+def _report(program: Program, provenance: Provenance, counters: Mapping[str, Counts]) -> Report:
+    machine = parse_machine(program.metadata.description, where="the program's target")
+    layers = (Layer(layer.name, layer.kind, layer.nodes) for layer in program.layers)
+    return build_report(program.metadata.model, machine, provenance, layers, counters)

@@ -1,0 +1,47 @@
+"""What `catena report` shows: counts from a statistics file, or those that the cost model predicts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from backends.container import read_program
+from backends.program import Program
+from compiler.compilation import CompileOptions, compile_source
+from compiler.execution import predicted_report
+from compiler.reports import Report, read_statistics
+from compiler.sources import SourceKind, kind_of
+from compiler.stages import PROGRAM
+from dialects.diagnostics import CatenaError, Diagnostic
+
+
+def report_on(source: str, statistics: str | None = None, options: CompileOptions | None = None) -> Report:
+    """The report of a program file, or of a model or IR, which is compiled for it.
+
+    With `statistics` it holds what an emulation of the same program counted, otherwise what the cost model predicts
+    from the mapping. Raises `CatenaError`: CAT-C003 if the statistics are not of this program.
+    """
+    program = _program(source, options or CompileOptions())
+    predicted = predicted_report(program)
+    if statistics is None:
+        return predicted
+    emulated = read_statistics(statistics)
+    layers = tuple(layer.name for layer in program.layers)
+    if emulated.machine != predicted.machine or tuple(each.layer.name for each in emulated.layers) != layers:
+        raise CatenaError(
+            Diagnostic(
+                "CAT-C003",
+                f"the statistics in {statistics} are of another program",
+                expected=f"{len(layers)} layers on {predicted.machine.name}",
+                found=f"{len(emulated.layers)} layers on {emulated.machine.name}",
+            )
+        )
+    return emulated
+
+
+def _program(source: str, options: CompileOptions) -> Program:
+    if kind_of(source) is SourceKind.PROGRAM:
+        return read_program(Path(source))
+    program = compile_source(source, replace(options, stop=PROGRAM.name)).program
+    assert program is not None
+    return program
