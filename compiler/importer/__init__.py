@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import ModuleOp, StringAttr
 
 from compiler.importer.building import ModuleBuilder
 from compiler.importer.graph import prepare_graph
-from compiler.importer.inputs import declared_input, static_shapes
+from compiler.importer.inputs import declared_inputs, static_shapes
 from compiler.importer.loading import read_model
-from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.module_attributes import MODEL_HASH, MODEL_NAME
 
 if TYPE_CHECKING:
     import onnx
@@ -38,17 +38,11 @@ def import_model(
     Raises `CatenaError` with every problem found: CAT-C001, CAT-C002, CAT-M001 to CAT-M004, CAT-U001 to
     CAT-U005.
     """
-    model = read_model(source)
-    graph = prepare_graph(model)
-    problems: list[Diagnostic] = []
-    inputs = []
-    for value in graph.inputs:
-        try:
-            inputs.append(declared_input(value))
-        except CatenaError as error:
-            problems += error.diagnostics
-    if problems:
-        raise CatenaError(problems)
-    shapes = static_shapes(inputs, input_shapes or {}, batch)
-    folder = source.parent if isinstance(source, Path) else None
-    return ModuleBuilder(graph, folder).build(inputs, shapes)
+    loaded = read_model(source)
+    graph = prepare_graph(loaded.model)
+    shapes = static_shapes(declared_inputs(graph.inputs), input_shapes or {}, batch)
+    module = ModuleBuilder(graph, loaded.folder).build(shapes)
+    module.attributes[MODEL_NAME] = StringAttr(graph.name)
+    if loaded.digest is not None:
+        module.attributes[MODEL_HASH] = StringAttr(loaded.digest)
+    return module

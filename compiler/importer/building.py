@@ -16,7 +16,7 @@ from xdsl.rewriter import InsertPoint
 
 from compiler.importer.graph import ModelGraph, NamedNode
 from compiler.importer.inference import infer_results
-from compiler.importer.inputs import DeclaredInput
+from compiler.importer.inputs import StaticInput
 from compiler.importer.loading import STAGE
 from compiler.importer.nodes import ReadNode, double_narrowed, read_node
 from compiler.importer.tensors import Array, read_initializer
@@ -51,10 +51,10 @@ class ModuleBuilder:
         self.block = Block()
         self.builder = Builder(InsertPoint.at_end(self.block))
 
-    def build(self, inputs: Sequence[DeclaredInput], shapes: dict[str, tuple[int, ...]]) -> ModuleOp:
+    def build(self, inputs: Sequence[StaticInput]) -> ModuleOp:
         """The module. Raises `CatenaError` with every problem found in any node."""
         for value in inputs:
-            self._add_input(value, shapes[value.name])
+            self._add_input(value)
         self._read_initializers()
         for node in self.graph.nodes:
             try:
@@ -74,7 +74,7 @@ class ModuleBuilder:
         )
         return ModuleOp([function])
 
-    def _add_input(self, value: DeclaredInput, shape: tuple[int, ...]) -> None:
+    def _add_input(self, value: StaticInput) -> None:
         from onnx import helper
 
         try:
@@ -83,7 +83,7 @@ class ModuleBuilder:
         except (KeyError, TypeError):
             self.problems.append(_unsupported_type(f"input {value.name!r}", value.element_type))
             return
-        argument = self.block.insert_arg(TensorType(element_type, shape), len(self.block.args))
+        argument = self.block.insert_arg(TensorType(element_type, value.shape), len(self.block.args))
         argument.name_hint = value_hint(value.name)
         self.values[value.name] = argument
 
@@ -104,14 +104,17 @@ class ModuleBuilder:
         node = read_node(named, self.folder)
         inputs = tuple(self._known(name) for name in names)
         operation = operation_class(node.proto.op_type, self.graph.opset)
+        # Shape arithmetic keeps float64; what meets a run-time value is float32 from there on.
+        if not _all_constant(inputs):
+            node, inputs = double_narrowed(node), _narrowed(inputs)
         results = self._infer(node, inputs)
         folded = fold(Node(operation.op_type, operation.since_version, node.attributes, inputs, results))
         if folded is not None:
             for name, value in zip(node.proto.output, folded, strict=True):
                 self.values[name] = self.values[names[value]] if isinstance(value, int) else value
             return
-        if _has_double(inputs, results):
-            node, inputs = double_narrowed(node), tuple(_narrowed(value) for value in inputs)
+        if _all_constant(inputs):
+            node, inputs = double_narrowed(node), _narrowed(inputs)
             results = self._infer(node, inputs)
         self._add_op(node, operation, results)
 
@@ -210,15 +213,18 @@ def _runtime_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(np.float32) if dtype.name in ("float16", "bfloat16", "float64") else dtype
 
 
-def _has_double(inputs: Iterable[KnownValue | None], results: Iterable[ValueType | None]) -> bool:
-    types = [value.type for value in inputs if value is not None]
-    return any(value is not None and value.dtype == np.float64 for value in (*types, *results))
+def _all_constant(inputs: Iterable[KnownValue | None]) -> bool:
+    return all(value is None or value.array is not None for value in inputs)
 
 
-def _narrowed(value: KnownValue | None) -> KnownValue | None:
-    if value is None or value.array is None or value.type.dtype != np.float64:
-        return value
-    return KnownValue.of(value.array.astype(np.float32))
+def _narrowed(inputs: Iterable[KnownValue | None]) -> tuple[KnownValue | None, ...]:
+    """The inputs with float64 constants as float32."""
+    return tuple(
+        KnownValue.of(value.array.astype(np.float32))
+        if value is not None and value.array is not None and value.array.dtype == np.float64
+        else value
+        for value in inputs
+    )
 
 
 def _result_type(node: ReadNode, name: str, result: ValueType | None) -> Attribute:

@@ -54,6 +54,8 @@ def prepare_graph(model: onnx.ModelProto) -> ModelGraph:
     model = inline_functions(model)
     nodes = _live_nodes(model.graph, _sorted_nodes(model.graph, _named_nodes(model.graph)))
     _refuse(problem for node in nodes for problem in _support_problems(node, opset))
+    if opset is None:
+        raise CatenaError(_invalid("the model does not say which version of the default operator set it uses"))
     if opset < OLDEST_OPSET:
         model = raise_opset(model, opset)
         opset = OLDEST_OPSET
@@ -187,7 +189,7 @@ def _live_nodes(graph: onnx.GraphProto, nodes: Sequence[NamedNode]) -> list[Name
     return live[::-1]
 
 
-def _support_problems(node: NamedNode, opset: int) -> Iterable[Diagnostic]:
+def _support_problems(node: NamedNode, opset: int | None) -> Iterable[Diagnostic]:
     proto = node.proto
     if proto.domain not in DEFAULT_DOMAINS:
         yield Diagnostic(
@@ -208,7 +210,7 @@ def _support_problems(node: NamedNode, opset: int) -> Iterable[Diagnostic]:
             hint="control flow cannot be compiled; fix the condition or unroll the loop before the export",
         )
         return
-    hint = _missing_operator_hint(proto.op_type, opset)
+    hint = None if opset is None else _missing_operator_hint(proto.op_type, opset)
     if hint is not None:
         yield Diagnostic(
             "CAT-U001",
@@ -269,4 +271,6 @@ def _schema_problems(nodes: Sequence[NamedNode], opset: int, ir_version: int) ->
             checker.check_node(node.proto, context)
         except checker.ValidationError as error:
             problems.append(_invalid(str(error).strip().partition("\n")[0], node.name))
+        except UnicodeDecodeError:
+            problems.append(_invalid("an attribute of the node is not UTF-8 text", node.name))
     return problems

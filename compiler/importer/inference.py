@@ -33,7 +33,7 @@ def infer_results(
 
     Raises `CatenaError`: CAT-M003 if the inputs contradict each other, CAT-U002 for outputs that are no tensors.
     """
-    from onnx import defs, helper, numpy_helper, shape_inference
+    from onnx import checker, defs, helper, numpy_helper, shape_inference
 
     known = {key: value for key, value in zip(proto.input, inputs, strict=True) if key and value is not None}
     types = {key: _type_proto(value.type) for key, value in known.items()}
@@ -43,15 +43,14 @@ def infer_results(
         if value.array is not None and value.array.size <= _DATA_LIMIT
     }
     schema = defs.get_schema(proto.op_type, max_inclusive_version=opset, domain="")
+    if not schema.has_type_and_shape_inference_function:
+        return _without_inference_function(proto, inputs)
+    imports = [helper.make_opsetid("", opset)]
     try:
-        if schema.has_type_and_shape_inference_function:
-            imports = [helper.make_opsetid("", opset)]
-            found = shape_inference.infer_node_outputs(
-                schema, proto, types, data, opset_imports=imports, ir_version=ir_version
-            )
-        else:
-            found = _infer_by_function_body(proto, types, data, opset, ir_version)
-    except (shape_inference.InferenceError, RuntimeError, ValueError) as error:
+        found = shape_inference.infer_node_outputs(
+            schema, proto, types, data, opset_imports=imports, ir_version=ir_version
+        )
+    except (checker.ValidationError, shape_inference.InferenceError, RuntimeError, ValueError) as error:
         raise CatenaError(
             Diagnostic(
                 "CAT-M003",
@@ -64,25 +63,22 @@ def infer_results(
     return tuple(_value_type(name, proto, found.get(key)) if key else None for key in proto.output)
 
 
-def _infer_by_function_body(
-    proto: onnx.NodeProto,
-    types: dict[str, onnx.TypeProto],
-    data: dict[str, onnx.TensorProto],
-    opset: int,
-    ir_version: int,
-) -> dict[str, onnx.TypeProto]:
-    from onnx import helper, shape_inference
-
-    graph = helper.make_graph(
-        [proto],
-        "node",
-        [helper.make_value_info(key, value) for key, value in types.items()],
-        [helper.make_empty_tensor_value_info(key) for key in proto.output if key],
-        list(data.values()),
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir_version)
-    inferred = shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
-    return {value.name: value.type for value in inferred.graph.output}
+def _without_inference_function(
+    proto: onnx.NodeProto, inputs: Sequence[KnownValue | None]
+) -> tuple[ValueType | None, ...]:
+    """Result types of the operator versions from opset 7 on for which ONNX has no inference function."""
+    types = [value.type for value in inputs if value is not None]
+    match proto.op_type:
+        case "GroupNormalization" | "MeanVarianceNormalization":
+            return (types[0],)
+        case "GreaterOrEqual" | "LessOrEqual":
+            try:
+                shape = np.broadcast_shapes(*(value.shape for value in types))
+            except ValueError:
+                return (None,)
+            return (ValueType(np.dtype(np.bool_), shape),)
+        case _:
+            return (None,) * len(proto.output)
 
 
 def _first_line(error: Exception) -> str:

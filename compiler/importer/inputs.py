@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,27 +31,46 @@ class DeclaredInput:
         return f"[{', '.join(str(extent) or '?' for extent in self.extents)}]"
 
 
-def declared_input(value: onnx.ValueInfoProto) -> DeclaredInput:
-    """Read the type of a graph input. Raises `CatenaError` (CAT-U002) if it is not a tensor."""
-    if value.type.WhichOneof("value") != "tensor_type":
+@dataclass(frozen=True)
+class StaticInput:
+    """An input with every extent known; `element_type` is a `TensorProto.DataType`."""
+
+    name: str
+    element_type: int
+    shape: tuple[int, ...]
+
+
+def declared_inputs(values: Iterable[onnx.ValueInfoProto]) -> list[DeclaredInput]:
+    """Read the types of the graph inputs. Raises `CatenaError` (CAT-U002) naming all that are no tensors."""
+    problems: list[Diagnostic] = []
+    inputs: list[DeclaredInput] = []
+    for value in values:
+        if value.type.WhichOneof("value") == "tensor_type":
+            inputs.append(_declared_input(value))
+            continue
         kind = (value.type.WhichOneof("value") or "no type").removesuffix("_type")
         message = f"input {value.name!r} is not a tensor"
-        raise CatenaError(Diagnostic("CAT-U002", message, stage=STAGE, expected="tensor", found=kind))
+        problems.append(Diagnostic("CAT-U002", message, stage=STAGE, expected="tensor", found=kind))
+    if problems:
+        raise CatenaError(problems)
+    return inputs
+
+
+def _declared_input(value: onnx.ValueInfoProto) -> DeclaredInput:
     tensor = value.type.tensor_type
     if not tensor.HasField("shape"):
         return DeclaredInput(value.name, tensor.elem_type, None)
     extents = tuple(
-        dimension.dim_value if dimension.HasField("dim_value") else dimension.dim_param
+        dimension.dim_value if dimension.HasField("dim_value") and dimension.dim_value >= 0 else dimension.dim_param
         for dimension in tensor.shape.dim
     )
-    known = tuple(extent if not isinstance(extent, int) or extent >= 0 else "" for extent in extents)
-    return DeclaredInput(value.name, tensor.elem_type, known)
+    return DeclaredInput(value.name, tensor.elem_type, extents)
 
 
 def static_shapes(
     inputs: Sequence[DeclaredInput], given: Mapping[str, Sequence[int]], batch: int | None
-) -> dict[str, tuple[int, ...]]:
-    """The shape of every input.
+) -> list[StaticInput]:
+    """The inputs with their shapes.
 
     A shape that the user gives counts most and also fixes the symbols in it for the other inputs. `batch` is the
     value of unknown leading dimensions, 1 if not given.
@@ -69,20 +88,19 @@ def static_shapes(
         for symbol, extent in zip(value.extents, given[value.name], strict=True)
         if isinstance(symbol, str) and symbol
     }
-    shapes: dict[str, tuple[int, ...]] = {}
+    static: list[StaticInput] = []
     missing: list[Diagnostic] = []
     for value in inputs:
-        if value.name in given:
-            shapes[value.name] = tuple(given[value.name])
-            continue
-        shape = _resolved(value, symbols, 1 if batch is None else batch)
+        shape = given.get(value.name)
+        if shape is None:
+            shape = _resolved(value, symbols, 1 if batch is None else batch)
         if shape is None:
             missing.append(_unknown_shape(value, symbols))
         else:
-            shapes[value.name] = shape
+            static.append(StaticInput(value.name, value.element_type, tuple(shape)))
     if missing:
         raise CatenaError(missing)
-    return shapes
+    return static
 
 
 def _resolved(value: DeclaredInput, symbols: Mapping[str, int], batch: int) -> tuple[int, ...] | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,45 +25,89 @@ def not_a_model(message: str, *, where: str = "", hint: str = "") -> CatenaError
     return CatenaError(Diagnostic("CAT-M001", message, stage=STAGE, where=where, hint=hint))
 
 
-def read_model(source: Path | onnx.ModelProto) -> onnx.ModelProto:
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model's message, where it was read from, and the SHA-256 of the file; None for a message given as such."""
+
+    model: onnx.ModelProto
+    path: Path | None
+    digest: str | None
+
+    @property
+    def where(self) -> str:
+        """The path for messages."""
+        return "" if self.path is None else str(self.path)
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder that external data is looked for in."""
+        return None if self.path is None else self.path.parent
+
+
+def read_model(source: Path | onnx.ModelProto) -> LoadedModel:
     """The protobuf message of a model, from a file unless it is one already.
 
     Raises `CatenaError`: CAT-C002 if the file cannot be read, CAT-M001 if it is not an ONNX model.
     """
-    from google.protobuf.message import DecodeError
     from onnx import ModelProto
 
     if isinstance(source, ModelProto):
-        model, where = source, ""
+        loaded = LoadedModel(source, None, None)
     else:
-        where = str(source)
         try:
             content = source.read_bytes()
         except OSError as error:
             reason = error.strerror or str(error)
             raise CatenaError(
-                Diagnostic("CAT-C002", f"the model cannot be read: {reason}", stage=STAGE, where=where)
+                Diagnostic("CAT-C002", f"the model cannot be read: {reason}", stage=STAGE, where=str(source))
             ) from error
-        model = ModelProto()
-        try:
-            model.ParseFromString(content)
-        except DecodeError as error:
-            raise not_a_model(
-                "the file is not an ONNX model: its protobuf message is damaged or cut short", where=where
-            ) from error
-    if not model.HasField("graph") or not model.graph.node:
+        loaded = LoadedModel(_parsed(content, str(source)), source, hashlib.sha256(content).hexdigest())
+    if not loaded.model.HasField("graph") or not loaded.model.graph.node:
         raise not_a_model(
             "the file is not an ONNX model: it has no graph with nodes",
-            where=where,
+            where=loaded.where,
             hint="is this a .onnx file? Empty and foreign files often parse as empty messages",
         )
+    if any(not isinstance(text, str) for text in _texts(loaded.model)):
+        raise not_a_model("a name in the model is not UTF-8 text: the file is damaged", where=loaded.where)
+    return loaded
+
+
+def _texts(model: onnx.ModelProto) -> Iterator[object]:
+    """Every name that the importer reads; protobuf gives one that is not UTF-8 as bytes."""
+    graph = model.graph
+    yield graph.name
+    for entry in model.opset_import:
+        yield entry.domain
+    for node in (*graph.node, *(node for function in model.functions for node in function.node)):
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (attribute.name for attribute in node.attribute)
+    for tensor in (*graph.initializer, *(sparse.values for sparse in graph.sparse_initializer)):
+        yield tensor.name
+        yield from (text for entry in tensor.external_data for text in (entry.key, entry.value))
+    for value in (*graph.input, *graph.output):
+        yield value.name
+        yield from (dimension.dim_param for dimension in value.type.tensor_type.shape.dim)
+
+
+def _parsed(content: bytes, where: str) -> onnx.ModelProto:
+    from google.protobuf.message import DecodeError
+    from onnx import ModelProto
+
+    model = ModelProto()
+    try:
+        model.ParseFromString(content)
+    except DecodeError as error:
+        raise not_a_model(
+            "the file is not an ONNX model: its protobuf message is damaged or cut short", where=where
+        ) from error
     return model
 
 
-def opset_of(model: onnx.ModelProto) -> int:
-    """The version of the default operator set that a model imports.
+def opset_of(model: onnx.ModelProto) -> int | None:
+    """The version of the default operator set that a model imports, None if it imports none.
 
-    Raises `CatenaError`: CAT-M001 if it names none or two, CAT-U005 if this ONNX package does not know it yet.
+    Raises `CatenaError`: CAT-M001 if it names two, CAT-U005 if this ONNX package does not know it yet.
     """
     from onnx import defs
 
@@ -69,12 +115,14 @@ def opset_of(model: onnx.ModelProto) -> int:
     if not versions and model.ir_version < 3:
         # The field came with IR version 3; before, there was only opset 1.
         return 1
-    if len(versions) != 1:
-        found = ", ".join(str(version) for version in sorted(versions)) or "none"
+    if not versions:
+        return None
+    if len(versions) > 1:
+        found = ", ".join(str(version) for version in sorted(versions))
         raise CatenaError(
             Diagnostic(
                 "CAT-M001",
-                "the model must import exactly one version of the default operator set",
+                "the model imports two versions of the default operator set",
                 stage=STAGE,
                 expected="one opset_import of domain ai.onnx",
                 found=found,

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from dialects.onnx.schemas import RANDOM_OPERATORS
 from passes.constant_evaluation import arithmetic, shapes
-from passes.constant_evaluation.node import Array, CannotEvaluateError, KnownValue, Node, ValueType
+from passes.constant_evaluation.node import (
+    FOLD_LIMIT,
+    Array,
+    CannotEvaluateError,
+    KnownValue,
+    Node,
+    ValueType,
+)
 from passes.constant_evaluation.reference import evaluate_by_reference
 
 __all__ = ["FOLD_LIMIT", "Array", "KnownValue", "Node", "ValueType", "fold"]
-
-FOLD_LIMIT = 2**27
-"""The most elements a folded tensor may have: 512 MiB of 32-bit words."""
-
-_KEPT = frozenset({"DequantizeLinear", "QuantizeLinear"})
-"""Left in place although their inputs are constants: they say how a quantized model stores its weights."""
 
 _EVALUATORS = {**shapes.EVALUATORS, **arithmetic.EVALUATORS}
 
@@ -27,8 +27,9 @@ def fold(node: Node) -> tuple[Array | int, ...] | None:
     """What each output of a node is, if it needs no run-time operator: its words, or the index of an input.
 
     An input index means that the output is that input (Identity, Dropout at inference, a cast to the same type).
-    None if the node has to stay. A folded tensor has the result type the node gives, and at most `FOLD_LIMIT`
-    elements.
+    None if the node has to stay: random operators, those of quantization (they say how a model stores its weights)
+    and those that no evaluator is made for. A folded tensor has the result type the node gives, and at most
+    `FOLD_LIMIT` elements.
     """
     forwarded = _forwarded(node)
     if forwarded is not None:
@@ -36,7 +37,7 @@ def fold(node: Node) -> tuple[Array | int, ...] | None:
     if node.op_type in ("Shape", "Size"):
         shape = shapes.shape_of(node)
         return None if shape is None else (shape,)
-    if not node.is_constant or node.op_type in _KEPT or node.op_type in RANDOM_OPERATORS:
+    if not node.is_constant:
         return None
     if any(result is not None and result.size > FOLD_LIMIT for result in node.results):
         return None

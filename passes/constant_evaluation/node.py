@@ -15,6 +15,10 @@ from dialects.onnx import AttributeValue, operator_schema
 Array: TypeAlias = npt.NDArray[Any]
 
 
+FOLD_LIMIT = 2**27
+"""The most elements a folded tensor may have: 512 MiB of 32-bit words."""
+
+
 class CannotEvaluateError(Exception):
     """The node has no constant value that this evaluator can compute; it stays as it is."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from passes.constant_evaluation.node import Array, CannotEvaluateError, Evaluator, Node
+from passes.constant_evaluation.node import FOLD_LIMIT, Array, CannotEvaluateError, Evaluator, Node
 
 
 def axes_of(node: Node, input_index: int) -> tuple[int, ...] | None:
@@ -113,6 +113,8 @@ def _tile(node: Node) -> Sequence[Array]:
 def _range(node: Node) -> Sequence[Array]:
     start, limit, delta = (node.array(index).reshape(()) for index in range(3))
     count = max(math.ceil((limit.item() - start.item()) / delta.item()), 0)
+    if count > FOLD_LIMIT:
+        raise CannotEvaluateError("the range is too long")
     return [start + np.arange(count, dtype=start.dtype) * delta]
 
 

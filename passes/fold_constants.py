@@ -1,0 +1,101 @@
+"""`fold-constants`: replace ONNX ops by what is known of their results at compile time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp, NoneType, TensorType
+from xdsl.ir import Attribute, Operation, SSAValue
+from xdsl.passes import ModulePass
+from xdsl.traits import Pure
+
+from dialects.element_types import numpy_dtype_of
+from dialects.locations import node_location
+from dialects.onnx import NoValueOp, OnnxOp
+from dialects.onnx.attributes import from_attribute
+from dialects.onnx.operations import OUTPUTS
+from dialects.weights import ConstantOp
+from passes.constant_evaluation import Array, KnownValue, Node, ValueType, fold
+
+
+@dataclass(frozen=True)
+class FoldConstantsPass(ModulePass):
+    """Fold ONNX ops with constant inputs into weights; drop what no result needs.
+
+    `Shape` and `Size` of a static tensor are constants; `Identity`, `Dropout` at inference and casts to the same
+    type give way to their input. Quantization of weights stays: it says how a quantized model stores them. Ops
+    whose weights are not at hand stay as well.
+    """
+
+    name = "fold-constants"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        for each in list(op.walk()):
+            if isinstance(each, OnnxOp):
+                _fold_op(each)
+        for each in list(op.walk(reverse=True, region_first=True)):
+            if _is_dead(each):
+                each.detach()
+                each.erase()
+
+
+def _fold_op(op: OnnxOp) -> None:
+    node = _node_of(op)
+    folded = None if node is None else fold(node)
+    if folded is None:
+        return
+    for name, result, value in zip(op.output_names, op.results, folded, strict=True):
+        if result.first_use is None:
+            continue
+        replacement = op.operands[value] if isinstance(value, int) else _constant_before(op, name, value)
+        result.replace_all_uses_with(replacement)
+
+
+def _constant_before(op: OnnxOp, name: str, array: Array) -> SSAValue:
+    constant = ConstantOp.of(array)
+    constant.location = node_location(name)
+    block = op.parent
+    assert block is not None
+    block.insert_op_before(constant, op)
+    return constant.result
+
+
+def _node_of(op: OnnxOp) -> Node | None:
+    """What `fold` may know of an op; None if it has element types or weights that evaluation cannot hold."""
+    properties = {name: value for name, value in op.properties.items() if name != OUTPUTS}
+    try:
+        return Node(
+            op_type=op.op_type,
+            since_version=op.since_version,
+            attributes={name: from_attribute(value) for name, value in properties.items()},
+            inputs=tuple(_known_value(operand) for operand in op.operands),
+            results=tuple(_value_type(kind) for kind in op.result_types),
+        )
+    except TypeError:
+        return None
+
+
+def _known_value(value: SSAValue) -> KnownValue | None:
+    known = _value_type(value.type)
+    if known is None:
+        return None
+    owner = value.owner
+    if isinstance(owner, ConstantOp) and owner.value.data.is_bound:
+        return KnownValue(known, owner.array)
+    return KnownValue(known)
+
+
+def _value_type(kind: Attribute) -> ValueType | None:
+    match kind:
+        case NoneType():
+            return None
+        case TensorType(element_type=element_type):
+            return ValueType(numpy_dtype_of(element_type), kind.get_shape())
+        case _:
+            raise TypeError(f"{kind} is not a tensor")
+
+
+def _is_dead(op: Operation) -> bool:
+    removable = isinstance(op, ConstantOp | NoValueOp) or (isinstance(op, OnnxOp) and op.has_trait(Pure))
+    return removable and all(result.first_use is None for result in op.results)
