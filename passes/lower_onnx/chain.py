@@ -134,8 +134,8 @@ class Chain:
         """What a function returns for an ONNX value: in memory of its own, computed by an op called `name`."""
         tensor = self.tensor(value)
         owner = tensor.base.owner
+        self._location = value.owner.location if isinstance(value.owner, Operation) else node_location(name)
         if not tensor.is_whole or not isinstance(owner, LinkOp | ConcatOp):
-            self._location = value.owner.location if isinstance(value.owner, Operation) else node_location(name)
             tensor = self.copy(tensor)
             self._name(tensor, name)
         return self._value(tensor)
