@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp, NoneType, TensorType
-from xdsl.ir import Attribute, Operation, SSAValue
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.traits import Pure
 
-from dialects.element_types import numpy_dtype_of
+from dialects.diagnostics import CatenaError
 from dialects.locations import node_location
 from dialects.onnx import NoValueOp, OnnxOp
-from dialects.onnx.attributes import from_attribute
-from dialects.onnx.operations import OUTPUTS
+from dialects.onnx.translation import known_value, onnx_attributes, value_type_of
+from dialects.onnx.values import Array
 from dialects.weights import ConstantOp
-from passes.constant_evaluation import Array, KnownValue, Node, ValueType, fold
+from passes.constant_evaluation import Node, fold
 
 
 @dataclass(frozen=True)
@@ -63,37 +63,16 @@ def _constant_before(op: OnnxOp, name: str, array: Array) -> SSAValue:
 
 def _node_of(op: OnnxOp) -> Node | None:
     """What `fold` may know of an op; None if it has element types or weights that evaluation cannot hold."""
-    properties = {name: value for name, value in op.properties.items() if name != OUTPUTS}
     try:
         return Node(
             op_type=op.op_type,
             since_version=op.since_version,
-            attributes={name: from_attribute(value) for name, value in properties.items()},
-            inputs=tuple(_known_value(operand) for operand in op.operands),
-            results=tuple(_value_type(kind) for kind in op.result_types),
+            attributes=onnx_attributes(op),
+            inputs=tuple(known_value(operand) for operand in op.operands),
+            results=tuple(value_type_of(kind) for kind in op.result_types),
         )
-    except TypeError:
+    except (CatenaError, TypeError):
         return None
-
-
-def _known_value(value: SSAValue) -> KnownValue | None:
-    known = _value_type(value.type)
-    if known is None:
-        return None
-    owner = value.owner
-    if isinstance(owner, ConstantOp) and owner.value.data.is_bound:
-        return KnownValue(known, owner.array)
-    return KnownValue(known)
-
-
-def _value_type(kind: Attribute) -> ValueType | None:
-    match kind:
-        case NoneType():
-            return None
-        case TensorType(element_type=element_type):
-            return ValueType(numpy_dtype_of(element_type), kind.get_shape())
-        case _:
-            raise TypeError(f"{kind} is not a tensor")
 
 
 def _is_dead(op: Operation) -> bool:

@@ -15,7 +15,6 @@ from xdsl.ir import Attribute, Block, Region, SSAValue
 from xdsl.rewriter import InsertPoint
 
 from compiler.importer.graph import ModelGraph, NamedNode
-from compiler.importer.inference import infer_results
 from compiler.importer.inputs import StaticInput
 from compiler.importer.loading import STAGE
 from compiler.importer.nodes import ReadNode, double_narrowed, read_node
@@ -23,10 +22,12 @@ from compiler.importer.tensors import Array, read_initializer
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.element_types import element_type_of, numpy_dtype_of
 from dialects.locations import node_location
-from dialects.onnx import NoValueOp, OnnxOp, operation_class
+from dialects.onnx import KnownValue, NoValueOp, OnnxOp, ValueType, operation_class
+from dialects.onnx.inference import NotATensorError, ShapeContradictionError, infer_results
+from dialects.onnx.translation import known_value
 from dialects.onnx.verification import problems_of
 from dialects.weights import ConstantOp
-from passes.constant_evaluation import KnownValue, Node, ValueType, fold
+from passes.constant_evaluation import Node, fold
 
 if TYPE_CHECKING:
     import onnx
@@ -107,7 +108,7 @@ class ModuleBuilder:
         # Shape arithmetic keeps float64; what meets a run-time value is float32 from there on.
         if not _all_constant(inputs):
             node, inputs = double_narrowed(node), _narrowed(inputs)
-        results = self._infer(node, inputs)
+        results = _infer(node, operation, inputs)
         folded = fold(Node(operation.op_type, operation.since_version, node.attributes, inputs, results))
         if folded is not None:
             for name, value in zip(node.proto.output, folded, strict=True):
@@ -115,19 +116,14 @@ class ModuleBuilder:
             return
         if _all_constant(inputs):
             node, inputs = double_narrowed(node), _narrowed(inputs)
-            results = self._infer(node, inputs)
+            results = _infer(node, operation, inputs)
         self._add_op(node, operation, results)
-
-    def _infer(self, node: ReadNode, inputs: tuple[KnownValue | None, ...]) -> tuple[ValueType | None, ...]:
-        if node.proto.op_type == "Constant":
-            return (None,)
-        return infer_results(node.name, node.proto, inputs, self.graph.opset, self.graph.ir_version)
 
     def _known(self, name: str) -> KnownValue | None:
         if not name:
             return None
         value = self.values[name]
-        return _known_type(value) if isinstance(value, SSAValue) else KnownValue.of(value)
+        return known_value(value) if isinstance(value, SSAValue) else KnownValue.of(value)
 
     def _add_op(self, node: ReadNode, operation: type[OnnxOp], results: tuple[ValueType | None, ...]) -> None:
         outputs = tuple(node.proto.output)
@@ -202,15 +198,25 @@ def _without_trailing_gaps(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(names[:count])
 
 
-def _known_type(value: SSAValue) -> KnownValue:
-    kind = value.type
-    assert isinstance(kind, TensorType)
-    return KnownValue(ValueType(numpy_dtype_of(kind.element_type), kind.get_shape()))
-
-
 def _runtime_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The element type that a value has at run time: floats other than float32 become float32."""
     return np.dtype(np.float32) if dtype.name in ("float16", "bfloat16", "float64") else dtype
+
+
+def _infer(
+    node: ReadNode, operation: type[OnnxOp], inputs: tuple[KnownValue | None, ...]
+) -> tuple[ValueType | None, ...]:
+    """Result types of a node. Raises `CatenaError`: CAT-M003 for a contradiction, CAT-U002 for other than tensors."""
+    if operation.op_type == "Constant":
+        return (None,)
+    try:
+        return infer_results(node.proto, operation.since_version, inputs)
+    except ShapeContradictionError as error:
+        code, message = "CAT-M003", f"shape inference of {operation.op_type} failed: {error}"
+    except NotATensorError as error:
+        code, message = "CAT-U002", f"{operation.op_type} makes something else than a tensor: {error}"
+    types = ", ".join(str(value.type) for value in inputs if value is not None)
+    raise CatenaError(Diagnostic(code, message, stage=STAGE, node=node.name, found=types))
 
 
 def _all_constant(inputs: Iterable[KnownValue | None]) -> bool:

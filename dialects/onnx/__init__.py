@@ -16,6 +16,7 @@ from dialects.onnx.schemas import (
     operator_schema,
     python_value,
 )
+from dialects.onnx.values import KnownValue, ValueType
 
 __all__ = [
     "DENSE_LIMIT",
@@ -24,11 +25,13 @@ __all__ = [
     "AttributeKind",
     "AttributeSchema",
     "AttributeValue",
+    "KnownValue",
     "NoValueOp",
     "OnnxDialect",
     "OnnxOp",
     "OperatorSchema",
     "Parameter",
+    "ValueType",
     "from_attribute",
     "operation_class",
     "operator_schema",

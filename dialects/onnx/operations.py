@@ -207,9 +207,9 @@ class OnnxOp(Operation):
         return value
 
     def verify_(self) -> None:
-        from dialects.onnx.verification import problems_of
+        from dialects.onnx.verification import inference_problems, problems_of
 
-        problems = problems_of(self)
+        problems = problems_of(self) or list(inference_problems(self))
         if problems:
             raise VerifyException("; ".join(problems))
 

@@ -9,7 +9,10 @@ from xdsl.dialects.builtin import ArrayAttr, NoneType, StringAttr, TensorType
 from xdsl.ir import Attribute
 
 from dialects.onnx.attributes import has_kind
+from dialects.onnx.inference import NotATensorError, ShapeContradictionError, infer_results
 from dialects.onnx.schemas import Arity, OperatorSchema, Parameter, onnx_type_string, parameter_at
+from dialects.onnx.shape_rules import shape_problems
+from dialects.onnx.translation import known_value, node_proto, value_type_of
 
 if TYPE_CHECKING:
     from dialects.onnx.operations import OnnxOp
@@ -25,7 +28,24 @@ def problems_of(op: OnnxOp) -> list[str]:
     problems += _count_problems("outputs", len(op.results), schema.minimum_outputs, schema.maximum_outputs)
     problems += _type_problems("output", schema.outputs, op.result_types, bound)
     problems += _output_name_problems(op)
-    return problems
+    return problems or list(shape_problems(op))
+
+
+def inference_problems(op: OnnxOp) -> Iterator[str]:
+    """Where the result types of an op without other problems are not what ONNX infers for its operands."""
+    try:
+        known = tuple(known_value(operand) for operand in op.operands)
+        found = tuple(value_type_of(kind) for kind in op.result_types)
+        inferred = infer_results(node_proto(op), op.since_version, known)
+    except TypeError:
+        # NumPy has no such element type: nothing to compare with.
+        return
+    except (NotATensorError, ShapeContradictionError) as error:
+        yield str(error)
+        return
+    for index, (expected, actual) in enumerate(zip(inferred, found, strict=True)):
+        if expected is not None and actual is not None and expected != actual:
+            yield f"output {index} has type {actual}, ONNX infers {expected}"
 
 
 def _attribute_problems(op: OnnxOp, schema: OperatorSchema) -> Iterator[str]:

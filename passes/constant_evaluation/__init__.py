@@ -7,18 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from dialects.onnx.values import Array
 from passes.constant_evaluation import arithmetic, shapes
-from passes.constant_evaluation.node import (
-    FOLD_LIMIT,
-    Array,
-    CannotEvaluateError,
-    KnownValue,
-    Node,
-    ValueType,
-)
+from passes.constant_evaluation.node import FOLD_LIMIT, CannotEvaluateError, Node
 from passes.constant_evaluation.reference import evaluate_by_reference
 
-__all__ = ["FOLD_LIMIT", "Array", "KnownValue", "Node", "ValueType", "fold"]
+__all__ = ["FOLD_LIMIT", "Node", "fold"]
 
 _EVALUATORS = {**shapes.EVALUATORS, **arithmetic.EVALUATORS}
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from passes.constant_evaluation.node import Array, CannotEvaluateError, Evaluator, Node
+from dialects.onnx.values import Array
+from passes.constant_evaluation.node import CannotEvaluateError, Evaluator, Node
 from passes.constant_evaluation.shapes import axes_of
 
 

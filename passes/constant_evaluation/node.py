@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-import numpy as np
-import numpy.typing as npt
-
-from dialects.onnx import AttributeValue, operator_schema
-
-Array: TypeAlias = npt.NDArray[Any]
-
+from dialects.onnx import AttributeValue, KnownValue, ValueType, operator_schema
+from dialects.onnx.values import Array
 
 FOLD_LIMIT = 2**27
 """The most elements a folded tensor may have: 512 MiB of 32-bit words."""
@@ -21,32 +15,6 @@ FOLD_LIMIT = 2**27
 
 class CannotEvaluateError(Exception):
     """The node has no constant value that this evaluator can compute; it stays as it is."""
-
-
-@dataclass(frozen=True)
-class ValueType:
-    """Element type and static shape of a tensor."""
-
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-
-    @property
-    def size(self) -> int:
-        """The number of elements."""
-        return math.prod(self.shape)
-
-
-@dataclass(frozen=True)
-class KnownValue:
-    """An input: its type, and its words if it is a constant."""
-
-    type: ValueType
-    array: Array | None = None
-
-    @classmethod
-    def of(cls, array: Array) -> KnownValue:
-        """A constant input."""
-        return cls(ValueType(array.dtype, array.shape), array)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from passes.constant_evaluation.node import Array, CannotEvaluateError, Node
+from dialects.onnx.values import Array
+from passes.constant_evaluation.node import CannotEvaluateError, Node
 
 # fmt: off
 _OPERATORS = frozenset({

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from passes.constant_evaluation.node import FOLD_LIMIT, Array, CannotEvaluateError, Evaluator, Node
+from dialects.onnx.values import Array
+from passes.constant_evaluation.node import FOLD_LIMIT, CannotEvaluateError, Evaluator, Node
 
 
 def axes_of(node: Node, input_index: int) -> tuple[int, ...] | None:

@@ -1,0 +1,94 @@
+"""Result types of one ONNX node, by ONNX's own inference functions."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dialects.onnx.values import KnownValue, ValueType
+
+if TYPE_CHECKING:
+    import onnx
+
+_DATA_LIMIT = 4096
+"""The most elements a constant may have to be shown to shape inference: shapes, axes, pads, scales."""
+
+
+class ShapeContradictionError(Exception):
+    """The inputs and attributes of a node contradict each other."""
+
+
+class NotATensorError(Exception):
+    """An output of the node is a sequence, an optional or a sparse tensor."""
+
+
+@functools.cache
+def _type_proto(value_type: ValueType) -> onnx.TypeProto:
+    from onnx import helper
+
+    return helper.make_tensor_type_proto(helper.np_dtype_to_tensor_dtype(value_type.dtype), list(value_type.shape))
+
+
+def infer_results(
+    node: onnx.NodeProto, since_version: int, inputs: Sequence[KnownValue | None]
+) -> tuple[ValueType | None, ...]:
+    """The type of every output of a node; None for one that is left out or whose shape cannot be inferred.
+
+    `inputs` are what is known of `node.input`, one by one. Raises `ShapeContradictionError` and `NotATensorError`.
+    """
+    from onnx import checker, defs, numpy_helper, shape_inference
+
+    schema = defs.get_schema(node.op_type, max_inclusive_version=since_version, domain="")
+    if not schema.has_type_and_shape_inference_function:
+        return _without_inference_function(node, inputs)
+    known = {name: value for name, value in zip(node.input, inputs, strict=True) if name and value is not None}
+    types = {name: _type_proto(value.type) for name, value in known.items()}
+    data = {
+        name: numpy_helper.from_array(value.array, name)
+        for name, value in known.items()
+        if value.array is not None and value.array.size <= _DATA_LIMIT
+    }
+    try:
+        found = shape_inference.infer_node_outputs(schema, node, types, data)
+    except (checker.ValidationError, shape_inference.InferenceError, RuntimeError, ValueError) as error:
+        raise ShapeContradictionError(str(error).strip().partition("\n")[0]) from error
+    return tuple(_value_type(name, found.get(name)) for name in node.output)
+
+
+def _without_inference_function(
+    node: onnx.NodeProto, inputs: Sequence[KnownValue | None]
+) -> tuple[ValueType | None, ...]:
+    """Result types of the operator versions from opset 7 on for which ONNX has no inference function."""
+    types = [value.type for value in inputs if value is not None]
+    match node.op_type:
+        case "GroupNormalization" | "MeanVarianceNormalization":
+            return (types[0],)
+        case "GreaterOrEqual" | "LessOrEqual":
+            try:
+                shape = np.broadcast_shapes(*(value.shape for value in types))
+            except ValueError as error:
+                raise ShapeContradictionError(str(error)) from error
+            return (ValueType(np.dtype(np.bool_), shape),)
+        case _:
+            return (None,) * len(node.output)
+
+
+def _value_type(name: str, found: onnx.TypeProto | None) -> ValueType | None:
+    from onnx import helper
+
+    kind = None if found is None else found.WhichOneof("value")
+    if not name or found is None or kind is None:
+        return None
+    if kind != "tensor_type":
+        raise NotATensorError(f"output {name!r} is of kind {kind.removesuffix('_type')}")
+    tensor = found.tensor_type
+    extents = tensor.shape.dim
+    if not tensor.elem_type or not tensor.HasField("shape"):
+        return None
+    if not all(extent.HasField("dim_value") for extent in extents):
+        return None
+    dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+    return ValueType(dtype, tuple(extent.dim_value for extent in extents))
