@@ -1,0 +1,195 @@
+"""merge-dims: as few dimensions as the views allow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import replace as replaced
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Block
+from xdsl.passes import ModulePass
+
+from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.gconv import Dim, LinkOp, LoopKind, View, shape_of
+from dialects.locations import describe
+from passes.chain_views import Source, source_of
+from passes.elementwise import extra_in_result_shape
+from passes.fold_views import fold_views
+from passes.redimension import redimension
+from passes.rewriting import chain_blocks
+from passes.storage import Storage
+
+
+@dataclass(frozen=True)
+class MergeDimsPass(ModulePass):
+    """Drop dimensions of one index and merge neighbours that step through every operand evenly.
+
+    Two neighbouring dimensions merge if both consist of one loop of the same kind (all g, all op, all opc or all ks),
+    without window, stride or padding, and each operand that sees them, through its view, steps over the outer one as
+    over a further round of the inner one. Crops and strides of dimensions without a window become part of the input's
+    view first. Results that lie in place inside a concatenation stay strided views of it. Windows stay as they are.
+
+    Links with a mapping are left alone. A link of more than `max-rank` dimensions afterwards is refused.
+    """
+
+    name = "merge-dims"
+
+    max_rank: int = 8
+
+    def __post_init__(self) -> None:
+        if self.max_rank < 1:
+            raise ValueError("max-rank must be at least 1")
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        """Rewrite every function.
+
+        Raises `CatenaError` for functions of several blocks (CAT-R003) and, all at once, for links of too many
+        dimensions (CAT-U006).
+        """
+        problems: list[Diagnostic] = []
+        for block in chain_blocks(op, self.name):
+            _merge_block(block)
+            problems += self._rank_problems(block)
+        if problems:
+            raise CatenaError(problems)
+
+    def _rank_problems(self, block: Block) -> list[Diagnostic]:
+        return [
+            Diagnostic(
+                "CAT-U006",
+                "the link has too many dimensions, and its operands' views keep them apart",
+                node=describe(op),
+                expected=f"at most {self.max_rank} dimensions",
+                found=f"{len(op.nest.data)}: {', '.join(dim.name for dim in op.nest.data)}",
+            )
+            for op in block.ops
+            if isinstance(op, LinkOp) and len(op.nest.data) > self.max_rank
+        ]
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """One dimension: its loops, and (extent, stride) in the input and in everything else that sees it."""
+
+    dim: Dim
+    input: tuple[int, int]
+    others: tuple[tuple[int, int], ...]
+
+    @property
+    def kind(self) -> LoopKind | None:
+        """The kind of its only loop if the dimension can merge with neighbours, else None."""
+        dim = self.dim
+        kinds = [kind for kind in LoopKind if dim.count(kind) > 1]
+        plain = dim.stride == dim.dilation == dim.up == 1 and dim.pad == 0
+        if len(kinds) != 1 or not plain:
+            return None
+        return kinds[0] if self.input[0] == dim.g * dim.opc * dim.ks else None
+
+    @property
+    def is_unit(self) -> bool:
+        """Whether the dimension has one index everywhere."""
+        dim = self.dim
+        return dim.g == dim.op == dim.opc == dim.ks == self.input[0] == 1 and dim.pad == 0
+
+    def merged(self, inner: _Axis) -> _Axis | None:
+        """This dimension and the next as one; None if they differ in kind or do not step evenly."""
+        pairs = list(zip((self.input, *self.others), (inner.input, *inner.others), strict=True))
+        if self.kind is None or self.kind is not inner.kind or not all(_is_even(*pair) for pair in pairs):
+            return None
+        outer = self.dim
+        dim = Dim(
+            outer.name + inner.dim.name,
+            outer.g * inner.dim.g,
+            outer.op * inner.dim.op,
+            outer.opc * inner.dim.opc,
+            outer.ks * inner.dim.ks,
+        )
+        first, *rest = (_joined(*pair) for pair in pairs)
+        return _Axis(dim, first, tuple(rest))
+
+
+def _is_even(outer: tuple[int, int], inner: tuple[int, int]) -> bool:
+    return outer[0] == 1 or inner[0] == 1 or outer[1] == inner[0] * inner[1]
+
+
+def _joined(outer: tuple[int, int], inner: tuple[int, int]) -> tuple[int, int]:
+    return outer[0] * inner[0], outer[1] if inner[0] == 1 else inner[1]
+
+
+def _merge_block(block: Block) -> None:
+    fold_views(block)
+    storage = Storage(block)
+    for op in list(block.ops):
+        if isinstance(op, LinkOp) and op.mapping is None:
+            _merge_link(op, storage)
+    fold_views(block)
+
+
+def _merge_link(link: LinkOp, storage: Storage) -> None:
+    dims, input = _without_crops(link.nest.data, source_of(link.input))
+    axes = _merged_axes(_axes(link, dims, input, storage))
+    new_dims = _distinctly_named([axis.dim for axis in axes])
+    if new_dims == list(link.nest.data):
+        return
+    view = View(tuple(a.input[0] for a in axes), tuple(a.input[1] for a in axes), input.view.offset)
+    old = link.result
+    new = redimension(link, new_dims, Source(input.base, view))
+    assert new is not None, "dimensions were merged that step unevenly through an operand"
+    storage.renew(old, new.result)
+
+
+def _without_crops(dims: Sequence[Dim], input: Source) -> tuple[list[Dim], Source]:
+    """Dimensions that read one position per index, and all inside the input, read a slice of it instead."""
+    view = input.view
+    plain: list[Dim] = []
+    for axis, dim in enumerate(dims):
+        step = dim.stride if dim.opc > 1 else dim.dilation if dim.ks > 1 else dim.up
+        low, high = dim.window
+        inside = low >= 0 and high < view.shape[axis] * dim.up
+        if dim.g > 1 or dim.is_window or not inside or step % dim.up or low % dim.up:
+            plain.append(dim)
+            continue
+        view = view.slice(axis, low // dim.up, dim.opc * dim.ks, step // dim.up)
+        plain.append(Dim(dim.name, op=dim.op, opc=dim.opc, ks=dim.ks))
+    return plain, Source(input.base, view)
+
+
+def _axes(link: LinkOp, dims: Sequence[Dim], input: Source, storage: Storage) -> list[_Axis]:
+    shape = shape_of(link.result)
+    operands = [extra_in_result_shape(extra, shape) for extra in link.extras]
+    if link.kernel is not None:
+        operands.append(source_of(link.kernel))
+    views = [operand.view for operand in operands]
+    # Merged dimensions must also be strided views of what holds operands and result: a concatenation's buffer.
+    places = [storage.seen(operand) for operand in (*operands, input, Source(link.result, View.dense(shape)))]
+    views += [place.view for place in places if place is not None]
+    columns = [zip(view.shape, view.strides, strict=True) for view in (input.view, *views)]
+    return [
+        _Axis(dim, first, tuple(rest)) for dim, (first, *rest) in zip(dims, zip(*columns, strict=True), strict=True)
+    ]
+
+
+def _merged_axes(axes: Sequence[_Axis]) -> list[_Axis]:
+    result: list[_Axis] = []
+    for axis in [axis for axis in axes if not axis.is_unit] or axes[-1:]:
+        merged = result[-1].merged(axis) if result else None
+        if merged is not None:
+            result[-1] = merged
+        else:
+            result.append(axis)
+    return result
+
+
+def _distinctly_named(dims: Sequence[Dim]) -> list[Dim]:
+    taken: set[str] = set()
+    named: list[Dim] = []
+    for dim in dims:
+        name, count = dim.name, 1
+        while name in taken:
+            count += 1
+            name = f"{dim.name}{count}"
+        taken.add(name)
+        named.append(replaced(dim, name=name))
+    return named
