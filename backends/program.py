@@ -81,7 +81,8 @@ class TensorEntry(Record):
 
     Element (i0, i1, ...) of `shape` is the word at `address` + i0*strides[0] + i1*strides[1] + ...; all of them lie
     in the `words` words from `address`. `dtype` is the NumPy name of the element type that the model gave it;
-    `produced_by` names a layer, empty for inputs and constants.
+    `produced_by` names a layer, empty for inputs and constants. `onnx` is the tensor of the model that it holds in
+    row-major order, empty if the model has none of this value.
     """
 
     name: str
@@ -93,6 +94,7 @@ class TensorEntry(Record):
     strides: tuple[int, ...]
     dtype: str
     produced_by: str = ""
+    onnx: str = ""
     quantization: Quantization | None = None
 
     def __post_init__(self) -> None:
