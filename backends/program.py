@@ -94,8 +94,8 @@ class TensorEntry(Record):
     strides: tuple[int, ...]
     dtype: str
     produced_by: str = ""
-    onnx: str = ""
     quantization: Quantization | None = None
+    onnx: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.address <= MAX_ADDRESS or not 0 <= self.words <= MAX_ADDRESS:

@@ -76,6 +76,7 @@ CODES: dict[str, Code] = {
         Code("CAT-E002", "the emulator stopped: a word was read that was never written", ExitCode.MISMATCH),
         Code("CAT-E003", "the emulator stopped: the instruction is illegal in this state", ExitCode.MISMATCH),
         Code("CAT-V001", "an output differs from the reference", ExitCode.MISMATCH),
+        Code("CAT-V002", "the reference cannot be computed", ExitCode.USAGE),
     )
 }
 

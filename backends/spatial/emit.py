@@ -177,7 +177,7 @@ def _tensor(op: BufferOp, name: str, produced: str) -> TensorEntry:
         row_major(shape),
         dtype,
         produced,
-        op.tensor.data if op.tensor is not None else "",
+        onnx=op.tensor.data if op.tensor is not None else "",
     )
 
 

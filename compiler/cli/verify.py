@@ -1,0 +1,102 @@
+"""`catena verify`: every layer beside ONNX Runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from compiler.cli.console import Console
+from compiler.cli.options import model_options, parse_input_shapes, parse_settings, target_options
+from compiler.cli.outcome import Outcome
+from compiler.cli.session import Session, verb
+from dialects.diagnostics import ExitCode
+
+
+@verb("verify")
+@click.argument("source", metavar="MODEL|PROGRAM")
+@click.option("--model", metavar="MODEL", help="The ONNX file that PROGRAM was compiled from.")
+@click.option("-i", "--input", "inputs", multiple=True, metavar="FILE.npz|NAME=FILE.npy", help="Inputs, else random.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, metavar="N", help="Seed of random inputs. [default: 0]")
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0),
+    default=1e-4,
+    metavar="X",
+    help="Largest difference, relative to the largest value of a tensor. [default: 1e-4]",
+)
+@target_options
+@click.option("--mapping", metavar="FILE", help="Mappings to use for some layers, if a model is compiled.")
+@model_options
+def verify(
+    session: Session,
+    source: str,
+    model: str | None,
+    inputs: tuple[str, ...],
+    seed: int,
+    tolerance: float,
+    target: str | None,
+    settings: tuple[str, ...],
+    mapping: str | None,
+    input_shapes: tuple[str, ...],
+    batch: int | None,
+) -> Outcome:
+    """Run every layer of a program with the inputs that ONNX Runtime computes for it, then the whole program.
+
+    The source is a PROGRAM, whose model --model names, or a MODEL, which is compiled first. Ends with exit code 5 if
+    anything differs and names the first wrong layer.
+    """
+    from compiler.arrays import read_arrays
+    from compiler.compilation import CompileOptions
+    from compiler.sources import ImportOptions
+    from compiler.tables import number, table
+    from compiler.verifying import verify_source
+
+    options = CompileOptions(
+        target=target,
+        settings=parse_settings(settings),
+        mapping=mapping,
+        importing=ImportOptions(parse_input_shapes(input_shapes), batch),
+    )
+    arrays = read_arrays(inputs) if inputs else None
+    found = verify_source(
+        source, None if model is None else Path(model), arrays, seed=seed, tolerance=tolerance, options=options
+    )
+
+    rows = [
+        (
+            each.subject,
+            each.tensor,
+            "no reference" if each.error is None else f"{each.error:.2e}",
+            "" if each.error is None else "ok" if each.is_equal else "WRONG",
+        )
+        for each in (*found.layers, *found.outputs)
+    ]
+    compared = [each for each in found.layers if each.error is not None]
+
+    def show(console: Console) -> None:
+        console.table(table(("what", "tensor", number("error"), "verdict"), rows))
+        console.out(
+            f"{len(compared)} of {len(found.layers)} layers and {len(found.outputs)} outputs compared, "
+            f"tolerance {tolerance:g} of the largest value"
+        )
+        if found.first_wrong is not None:
+            console.out(f"first difference: {found.first_wrong.subject}")
+
+    result = {
+        "equal": found.is_equal,
+        "tolerance": tolerance,
+        "first_wrong": None if found.first_wrong is None else found.first_wrong.subject,
+        "comparisons": [
+            {
+                "subject": each.subject,
+                "tensor": each.tensor,
+                "nodes": each.nodes,
+                "error": each.error,
+                "equal": each.is_equal,
+            }
+            for each in (*found.layers, *found.outputs)
+        ],
+    }
+    exit_code = ExitCode.OK if found.is_equal else ExitCode.MISMATCH
+    return Outcome(result, show, source, found.diagnostics(), exit_code)
