@@ -20,8 +20,8 @@ class Roles:
 
     Letters follow the paper where it has them. `rows_out` E and `rows_kernel` R are spread over the array; `slide` F
     and `slide_kernel` S stay in an element; `images` N stream through it; `channels` C and `filters` M are both
-    interleaved in an element and spread over sets; `groups` G likewise (without a kernel, output positions are groups). `rows_out` and `slide` may be the same loop: it
-    is then spread in chunks.
+    interleaved in an element and spread over sets; `groups` G likewise, and output positions where there is no
+    kernel. `rows_out` and `slide` may be the same loop: it is then spread in chunks.
     """
 
     images: Loop | None = None

@@ -1,15 +1,17 @@
 """The row-stationary mapper: the best mapping of a link in the row-stationary space of a machine.
 
-All combinations of parameters are priced at once as NumPy columns, with the same events as the cost model in closed
-form over the parameters; the cheapest legal one wins. The search is exact over the space stated in `_candidates`:
-tiles that cut a loop into as few, even pieces as any tile between them would, and the largest number of filters whose
-partial sums fit the buffer (more never costs more energy).
+Combinations of parameters are priced as NumPy columns, with the events of the cost model in closed form over the
+parameters. The search is a branch and bound in two steps: first every way to fill the array is given a lower bound (the
+whole layer in the buffer at once, kernels fetched once), then buffer tiles are tried for the most promising ones until
+no bound is below the best mapping found. It is exact over the stated space: tiles that cut a loop into as few, even
+pieces as any tile between them would; sets of elements that fill the array, or half of it; images and rows in an
+element in halvings; and the largest number of filters whose partial sums fit the buffer.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 
 import numpy as np
@@ -25,6 +27,7 @@ from passes.mapping.tiling import cut, distinct_positions
 
 Column = npt.NDArray[np.int64]
 Costs = npt.NDArray[np.float64]
+_BATCH = 2048
 
 
 def even_tiles(extent: int, limit: int) -> list[int]:
@@ -90,6 +93,11 @@ class _Columns:
     def take(self, index: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> _Columns:
         return _Columns(*(getattr(self, field.name)[index] for field in fields(self)))
 
+    def join(self, other: _Columns) -> _Columns:
+        """These candidates and then the others."""
+        pairs = ((getattr(self, field.name), getattr(other, field.name)) for field in fields(self))
+        return _Columns(*(np.concatenate(pair) for pair in pairs))
+
 
 class _Search:
     def __init__(self, spec: GConv, roles: Roles, machine: Machine, slide: int):
@@ -119,6 +127,24 @@ class _Search:
     def best(self, objective: Objective) -> Parameters | None:
         """The best legal parameters, or None."""
         columns = self._candidates()
+        whole = np.full_like(columns.n, self.counts["filters"])
+        bound = self._value(objective, columns, whole, kernels_once=True)
+        order = np.argsort(bound, kind="stable")
+        found: tuple[tuple[float, int, int], Parameters] | None = None
+        for start in range(0, len(order), _BATCH):
+            batch = order[start : start + _BATCH]
+            if found is not None and bound[batch[0]] > found[0][0]:
+                break
+            better = self._best_of(objective, columns.take(batch))
+            if better is not None and (found is None or better[0] < found[0]):
+                found = better
+        return None if found is None else found[1]
+
+    def _best_of(self, objective: Objective, columns: _Columns) -> tuple[tuple[float, int, int], Parameters] | None:
+        """The best of some candidates over all numbers of images: (value, -active elements, passes), parameters."""
+        images = np.array(_halvings(self.counts["images"]), np.int64)
+        index = np.repeat(np.arange(len(columns.n)), len(images))
+        columns = replace(columns.take(index), n=np.tile(images, len(columns.n)))
         m, fits = self._most_filters(columns)
         if not fits.any():
             return None
@@ -128,57 +154,73 @@ class _Search:
         passes = self._passes(columns, m)
         best = int(np.lexsort((passes, -active, value))[0])
         chosen = {field.name: int(getattr(columns, field.name)[best]) for field in fields(columns)}
-        return Parameters(
+        parameters = Parameters(
             **chosen,
             m=_even_multiple(self.counts["filters"], int(m[best]), chosen["p"] * chosen["t"]),
             slide=self.slide,
             kernel_rows=self.kernel_rows,
             kernel_cols=self.kernel_cols,
         )
+        return (float(value[best]), -int(active[best]), int(passes[best])), parameters
 
     def _candidates(self) -> _Columns:
-        """Every combination that fits the scratchpads and the array."""
-        machine, counts = self.machine, self.counts
-        elements: list[tuple[int, int, int]] = []  # p, q, groups
-        held = self._held(self.kernel_cols)
-        kernel_words = machine.pe.kernel_words if self.spec.main != PASS else 1 << 62
-        for q in even_tiles(counts["channels"], max(1, machine.pe.input_words // held)):
-            for p in even_tiles(counts["filters"], machine.pe.output_words):
-                for groups in _powers(counts["groups"]):
-                    if p * q * self.kernel_cols * groups <= kernel_words:
-                        elements.append((p, q, groups))
-        arrays = self._array_candidates()
-        left = np.array(elements, np.int64).reshape(-1, 3)
-        right = np.array(arrays, np.int64).reshape(-1, 5)
-        images = np.array(even_tiles(counts["images"], counts["images"]), np.int64)
-        i, j, k = (x.ravel() for x in np.meshgrid(np.arange(len(left)), np.arange(len(right)), images, indexing="ij"))
+        """Every way to fill elements and array, all images at once."""
+        left = np.array(self._element_candidates(), np.int64).reshape(-1, 3)
+        right = np.array(self._array_candidates(), np.int64).reshape(-1, 5)
+        i, j = (x.ravel() for x in np.meshgrid(np.arange(len(left)), np.arange(len(right)), indexing="ij"))
         p, q, groups = left[i].T
-        e, rows, r, t, group_sets = right[j].T
-        columns = _Columns(k, e, rows, p, q, r, t, groups, group_sets)
+        e, rows, r, group_sets, space = right[j].T
+        counts, limits = self.counts, self.machine.limits
+        sets = -(-counts["filters"] // p)
+        most = np.maximum(np.minimum(np.minimum(space, sets), limits.filters // p), 1)
+        t = -(-sets // -(-sets // most))
+        columns = _Columns(np.full_like(p, counts["images"]), e, rows, p, q, r, t, groups, group_sets)
         needed = (
             (r <= -(-counts["channels"] // q))
-            & (t <= -(-counts["filters"] // p))
             & (group_sets <= -(-counts["groups"] // groups))
-            & (q * r <= machine.limits.channels)
-            & (p * t <= machine.limits.filters)
+            & (q * r <= limits.channels)
+            & (p * t <= limits.filters)
         )
-        return columns.take(needed)
+        columns = columns.take(needed)
+        half = columns.take(columns.t > 1)
+        return columns.join(replace(half, t=-(-half.t // 2)))
+
+    def _element_candidates(self) -> list[tuple[int, int, int]]:
+        """(p, q, groups) that the scratchpads of an element hold."""
+        machine, counts = self.machine, self.counts
+        held = self._held(self.kernel_cols)
+        kernel_words = machine.pe.kernel_words if self.spec.main != PASS else 1 << 62
+        return [
+            (p, q, groups)
+            for q in even_tiles(counts["channels"], max(1, machine.pe.input_words // held))
+            for p in even_tiles(counts["filters"], machine.pe.output_words)
+            for groups in _halvings(counts["groups"])
+            if p * q * self.kernel_cols * groups <= kernel_words
+        ]
 
     def _array_candidates(self) -> list[tuple[int, int, int, int, int]]:
-        """(e, rows, r, t, group sets) that the array holds."""
+        """(e, rows, r, group sets, sets of filters that still fit) on the array."""
         machine, counts = self.machine, self.counts
         pes = machine.array.rows * machine.array.cols
         found: list[tuple[int, int, int, int, int]] = []
         for e, rows in self._row_tiles():
             for r in even_tiles(counts["channels"], machine.array.rows // self.kernel_rows):
-                space = pes // (self.kernel_rows * e * r)
-                if space == 0:
+                chain = self.kernel_rows * r
+                sets = self._most_sets(e, chain, pes // (chain * e))
+                if sets == 0:
                     continue
-                for t in even_tiles(counts["filters"], space):
-                    for group_sets in even_tiles(counts["groups"], space // t):
-                        if fold(e, self.kernel_rows * r, t, group_sets, machine).fits:
-                            found.append((e, rows, r, t, group_sets))
+                for group_sets in even_tiles(counts["groups"], sets):
+                    filters = sets // group_sets
+                    while not fold(e, chain, filters, group_sets, machine).fits:
+                        filters -= 1
+                    found.append((e, rows, r, group_sets, filters))
         return found
+
+    def _most_sets(self, e: int, chain: int, limit: int) -> int:
+        """How many sets of a shape the array holds."""
+        while limit and not fold(e, chain, limit, 1, self.machine).fits:
+            limit -= 1
+        return limit
 
     def _row_tiles(self) -> list[tuple[int, int]]:
         """(elements across, rows in each) for the output rows."""
@@ -186,7 +228,7 @@ class _Search:
         most = self.machine.array.cols * (self.machine.array.rows // self.kernel_rows)
         if not self.shared_slide and self.roles.slide is not None:
             return [(e, 1) for e in even_tiles(count, most)]
-        chunks = sorted({-(-count // pieces) for pieces in _powers(count)})
+        chunks = _halvings(count)
         return [(e, chunk) for chunk in chunks for e in even_tiles(-(-count // chunk), most)]
 
     def _tiles(self, c: _Columns, filters: Column | int) -> dict[Loop, Column]:
@@ -251,14 +293,14 @@ class _Search:
         del trips["m"]  # counted within "filters"
         return np.prod(np.array(list(trips.values())), axis=0)
 
-    def _value(self, objective: Objective, c: _Columns, m: Column) -> Costs:
+    def _value(self, objective: Objective, c: _Columns, m: Column, kernels_once: bool = False) -> Costs:
         match objective:
             case Objective.ENERGY:
-                return self._energy(c, m)
+                return self._energy(c, m, kernels_once)
             case Objective.LATENCY:
                 return self._compute_cycles(c, m).astype(np.float64)
             case Objective.EDP:
-                return self._energy(c, m) * self._compute_cycles(c, m)
+                return self._energy(c, m, kernels_once) * self._compute_cycles(c, m)
 
     def _compute_cycles(self, c: _Columns, m: Column) -> Column:
         """Cycles of all passes as their busiest element needs them: the product of every loop's share."""
@@ -274,9 +316,9 @@ class _Search:
             cycles *= counts["slide"]
         return cycles * -(-counts["rows_kernel"] // self.kernel_rows) * counts["slide_kernel"]
 
-    def _energy(self, c: _Columns, m: Column) -> Costs:
-        """Charged energy in units of the machine."""
-        events = self._events(c, m)
+    def _energy(self, c: _Columns, m: Column, kernels_once: bool) -> Costs:
+        """Charged energy in units of the machine; a lower bound if kernels are taken to be fetched once."""
+        events = self._events(c, m, kernels_once)
         constant = self.machine.energy.operation + len(self.machine.counting.spad) * self.machine.energy.spad
         energy = np.full(len(m), constant * self.spec.trips)
         for level in ("dram", "glb", "array", "spad"):
@@ -286,7 +328,7 @@ class _Search:
                     energy += events[name] * cost
         return energy
 
-    def _events(self, c: _Columns, m: Column) -> dict[str, Column]:
+    def _events(self, c: _Columns, m: Column, kernels_once: bool) -> dict[str, Column]:
         spec, trips = self.spec, self._trips(c, m)
         folds = trips["kernel_rows"] * trips["kernel_cols"] * trips["channels"] * trips["rest_ks"]
         strips = trips["images"] * trips["rows"] * trips["slide"]
@@ -307,13 +349,16 @@ class _Search:
         }
         events["spad.input.write"] = events["array.input.deliver"]
         if spec.main != PASS:
-            events |= self._kernel_events(c, trips, folds, strips)
+            events |= self._kernel_events(c, trips, folds, strips, kernels_once)
         return events
 
-    def _kernel_events(self, c: _Columns, trips: dict[str, Column], folds: Column, strips: Column) -> dict[str, Column]:
+    def _kernel_events(
+        self, c: _Columns, trips: dict[str, Column], folds: Column, strips: Column, once: bool
+    ) -> dict[str, Column]:
         words = math.prod(self.spec.kernel_shape)
-        kept = (trips["filters"] == trips["m"]) & (folds == 1)
-        kept_long = kept & (trips["m"] == 1) & (trips["groups"] == 1) & (trips["rest_g"] * trips["rest_op"] == 1)
+        kept = ((trips["filters"] == trips["m"]) & (folds == 1)) | once
+        alone = (trips["m"] == 1) & (trips["groups"] == 1) & (trips["rest_g"] * trips["rest_op"] == 1)
+        kept_long = (kept & alone) | once
         repeats = np.where(kept, 1, strips) * np.where(kept_long, 1, trips["rest_opc"])
         across = np.where(
             kept,
@@ -371,9 +416,9 @@ def _dim_of(spec: GConv, loop: Loop | None) -> Dim | None:
     return None if loop is None else next(dim for dim in spec.dims if dim.name == loop.dim)
 
 
-def _powers(extent: int) -> list[int]:
-    """1, 2, 4 ... up to and including `extent`."""
-    return sorted({min(1 << k, extent) for k in range(extent.bit_length() + 1)})
+def _halvings(extent: int) -> list[int]:
+    """The tiles that cut a loop into 1, 2, 4 ... pieces, down to 1."""
+    return sorted({-(-extent // (1 << k)) for k in range(extent.bit_length() + 1)})
 
 
 def _longest(extent: int | Column, outer: Column, inner: Column) -> Column:
