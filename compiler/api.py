@@ -1,0 +1,202 @@
+"""The verbs of the command line as Python functions, with plain arguments.
+
+    import compiler
+
+    program = compiler.compile("resnet50.onnx", target="eyeriss", output="resnet50.cat")
+    result = compiler.run("resnet50.cat", {"input": image})
+    print(compiler.report("resnet50.cat").milliseconds)
+
+Every function raises `dialects.diagnostics.CatenaError`, whose `diagnostics` hold all problems as objects. Files are
+paths or strings; nothing is printed. The types of the results are those of the modules named in each function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dialects.diagnostics import CatenaError, Diagnostic
+
+if TYPE_CHECKING:
+    from compiler.arrays import Array
+    from compiler.checking import CheckReport
+    from compiler.compilation import Compiled, CompileOptions
+    from compiler.execution import Execution
+    from compiler.inspection import Inspection
+    from compiler.layer_verification import Verification
+    from compiler.reports import Report
+
+FilePath = str | PathLike[str]
+Shapes = Mapping[str, Sequence[int]]
+
+__all__ = [
+    "CatenaError",
+    "Diagnostic",
+    "assemble",
+    "check",
+    "compile",
+    "disassemble",
+    "inspect",
+    "opt",
+    "report",
+    "run",
+    "verify",
+]
+
+
+def check(
+    model: FilePath,
+    *,
+    target: FilePath | None = None,
+    settings: Mapping[str, str] | None = None,
+    input_shapes: Shapes | None = None,
+    batch: int | None = None,
+) -> CheckReport:
+    """Whether an ONNX model can be compiled for a target; the report holds every problem (`compiler.checking`).
+
+    `target` is a name or a TOML file (default: eyeriss), `settings` overrides its values by dotted key, written as in
+    TOML; `input_shapes` and `batch` make dynamic inputs static. Raises `CatenaError` only if the file or an argument
+    is wrong, not if the model is unsupported.
+    """
+    from compiler.checking import check_model
+
+    return check_model(fspath(model), _options(target, settings, input_shapes, batch))
+
+
+def compile(
+    source: FilePath,
+    *,
+    target: FilePath | None = None,
+    settings: Mapping[str, str] | None = None,
+    output: FilePath | None = None,
+    start: str | None = None,
+    stop: str = "program",
+    mapping: FilePath | None = None,
+    dump_ir: FilePath | None = None,
+    input_shapes: Shapes | None = None,
+    batch: int | None = None,
+) -> Compiled:
+    """Compile an ONNX model, or go on from an IR file, up to the stage `stop` (`compiler.compilation`).
+
+    `output` is where the program, or the IR and its weights, are written; `start` the stage that IR has passed, if it
+    does not say so itself; `mapping` a mapping file; `dump_ir` a folder for the IR after every stage. The other
+    arguments are those of `check`. Raises `CatenaError` with every problem of the first stage that finds any.
+    """
+    from dataclasses import replace
+
+    from compiler.compilation import compile_source, write_compiled
+    from compiler.dumps import StageDump
+
+    options = replace(
+        _options(target, settings, input_shapes, batch),
+        start=start,
+        stop=stop,
+        mapping=None if mapping is None else fspath(mapping),
+    )
+    observers = () if dump_ir is None else (StageDump(Path(dump_ir)),)
+    compiled = compile_source(fspath(source), options, observers)
+    if output is not None:
+        write_compiled(compiled, Path(output))
+    return compiled
+
+
+def run(
+    program: FilePath, inputs: Mapping[str, Array] | None = None, *, seed: int = 0, trace: FilePath | None = None
+) -> Execution:
+    """Execute a program file on its backend's emulator (`compiler.execution`).
+
+    `inputs` are arrays by ONNX tensor name; without them they are made up from `seed`. `trace` is a file that gets a
+    line for every instruction. Raises `CatenaError`: CAT-C005 for inputs that do not fit, CAT-E001 to CAT-E003 for
+    faults, CAT-P001 to CAT-P004 for a file that is no program.
+    """
+    from compiler.execution import load_program, random_inputs, run_loaded
+
+    loaded, emulator = load_program(Path(program))
+    arrays = random_inputs(loaded, seed) if inputs is None else inputs
+    return run_loaded(loaded, emulator, arrays, trace=None if trace is None else Path(trace))
+
+
+def verify(
+    source: FilePath,
+    model: FilePath | None = None,
+    inputs: Mapping[str, Array] | None = None,
+    *,
+    seed: int = 0,
+    tolerance: float = 1e-4,
+    target: FilePath | None = None,
+    settings: Mapping[str, str] | None = None,
+    input_shapes: Shapes | None = None,
+    batch: int | None = None,
+) -> Verification:
+    """Compare every layer, then the whole program, with ONNX Runtime (`compiler.layer_verification`).
+
+    `source` is a program, whose ONNX file is `model`, or an ONNX file that is compiled first with the last four
+    arguments. `tolerance` is relative to the largest value of each tensor. Raises `CatenaError`: CAT-C004 if ONNX
+    Runtime is not installed; a difference is no error.
+    """
+    from compiler.verifying import verify_source
+
+    options = _options(target, settings, input_shapes, batch)
+    beside = None if model is None else Path(model)
+    return verify_source(fspath(source), beside, inputs, seed=seed, tolerance=tolerance, options=options)
+
+
+def inspect(source: FilePath, *, input_shapes: Shapes | None = None, batch: int | None = None) -> Inspection:
+    """Facts about and tables of an ONNX model, an IR file or a program (`compiler.inspection`)."""
+    from compiler.inspection import inspect_source
+
+    return inspect_source(fspath(source), _options(None, None, input_shapes, batch).importing)
+
+
+def opt(source: FilePath, pipeline: str = "", *, input_shapes: Shapes | None = None, batch: int | None = None) -> str:
+    """IR text after a pipeline of passes over an IR file or an ONNX model (`compiler.optimization`)."""
+    from compiler.ir_text import print_module
+    from compiler.optimization import optimize
+
+    options = _options(None, None, input_shapes, batch).importing
+    module, _ = optimize(fspath(source), pipeline, options=options)
+    return print_module(module)
+
+
+def assemble(listing: FilePath, output: FilePath) -> None:
+    """Assemble a listing into a program file (`compiler.assembling`)."""
+    from compiler.assembling import assemble_file
+
+    assemble_file(Path(listing), Path(output))
+
+
+def disassemble(program: FilePath, output: FilePath | None = None) -> str:
+    """The listing of a program; with `output` it is written there as well, with the constants beside it."""
+    from compiler.assembling import disassemble_program, write_disassembly
+
+    if output is not None:
+        write_disassembly(Path(program), Path(output))
+    return disassemble_program(Path(program))
+
+
+def report(source: FilePath, *, statistics: FilePath | None = None, target: FilePath | None = None) -> Report:
+    """Cycles, energy and words moved by layer (`compiler.reports`).
+
+    `source` is a program, or a model or IR that is compiled for `target` first; `statistics` a file that
+    `catena run --stats` wrote, without which the figures are those that the cost model predicts.
+    """
+    from compiler.reporting import report_on
+
+    return report_on(
+        fspath(source), None if statistics is None else fspath(statistics), _options(target, None, None, None)
+    )
+
+
+def _options(
+    target: FilePath | None, settings: Mapping[str, str] | None, input_shapes: Shapes | None, batch: int | None
+) -> CompileOptions:
+    from compiler.compilation import CompileOptions
+    from compiler.sources import ImportOptions
+
+    return CompileOptions(
+        target=None if target is None else fspath(target),
+        settings=settings or {},
+        importing=ImportOptions(input_shapes or {}, batch),
+    )
