@@ -11,13 +11,13 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import Builtin, ModuleOp
 from xdsl.dialects.func import Func
 from xdsl.ir import Operation
-from xdsl.parser import Parser
 from xdsl.printer import Printer
 from xdsl.utils.exceptions import ParseError, UnregisteredConstructException, VerifyException
 
 from compiler.files import STANDARD_STREAM, read_text, write_text
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.registry import available_dialects
+from dialects.unicode_parser import UnicodeParser
 from dialects.weights import bind_weights, save_weights
 
 WEIGHTS_FOLDER = "weights"
@@ -73,7 +73,7 @@ class Positions(Mapping[Operation, str]):
         return len(self._starts)
 
 
-class _PositionParser(Parser):
+class _PositionParser(UnicodeParser):
     def __init__(self, context: Context, text: str, name: str):
         super().__init__(context, text, name)
         self.positions = Positions(name, text)

@@ -18,11 +18,11 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import Builtin, ModuleOp
 from xdsl.dialects.cf import Cf
 from xdsl.dialects.func import Func
-from xdsl.parser import Parser
 from xdsl.passes import ModulePass, PassPipeline
 from xdsl.printer import Printer
 
 from dialects.registry import available_dialects
+from dialects.unicode_parser import UnicodeParser
 from dialects.weights import Blob, ConstantOp, WeightRef
 from passes.registry import available_passes
 
@@ -42,7 +42,7 @@ def new_ir_context() -> Context:
 
 def parse_module(text: str, weights: Iterable[np.ndarray] = ()) -> ModuleOp:
     """The module in `text`; `weights` are bound to the constants that name them by digest."""
-    module = Parser(new_ir_context(), text).parse_module()
+    module = UnicodeParser(new_ir_context(), text).parse_module()
     by_digest = {blob.digest: blob for blob in map(Blob, weights)}
     for op in module.walk():
         if isinstance(op, ConstantOp) and op.value.data.digest in by_digest:
@@ -80,7 +80,7 @@ def check_ir(
     module = parse_module(text, weights)
     run_passes(module, passes)
     complete = print_module(module)
-    assert print_module(Parser(new_ir_context(), complete).parse_module()) == complete
+    assert print_module(UnicodeParser(new_ir_context(), complete).parse_module()) == complete
     match_checks(print_module(module, locations), expected_checks)
     return module
 

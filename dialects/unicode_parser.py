@@ -1,0 +1,38 @@
+"""xDSL's parser, made to read back the text that xDSL's printer writes for names that are not ASCII."""
+
+from __future__ import annotations
+
+from xdsl.dialects.builtin import StringAttr
+from xdsl.parser import Parser
+from xdsl.utils.mlir_lexer import MLIRTokenKind, StringLiteral
+
+
+class UnicodeParser(Parser):
+    r"""Reads `"\C3\A9"` as the string `é`.
+
+    xDSL prints every character beyond ASCII as escaped UTF-8 and takes a literal with such escapes for bytes: a
+    `BytesAttr` as an attribute, an error in a location.
+    """
+
+    def parse_optional_str_literal(self) -> str | None:
+        """Parse a string literal, if present."""
+        text = super().parse_optional_str_literal()
+        return self._parse_escaped_text() if text is None else text
+
+    def _parse_optional_string_attr(self) -> StringAttr | None:
+        attribute = super()._parse_optional_string_attr()
+        if attribute is not None:
+            return attribute
+        text = self._parse_escaped_text()
+        return None if text is None else StringAttr(text)
+
+    def _parse_escaped_text(self) -> str | None:
+        token = self._current_token
+        if token.kind is not MLIRTokenKind.BYTES_LIT:
+            return None
+        try:
+            text = StringLiteral.from_span(token.span).bytes_contents.decode()
+        except UnicodeDecodeError:
+            return None
+        self._consume_token(MLIRTokenKind.BYTES_LIT)
+        return text
