@@ -118,9 +118,7 @@ class _Compilation:
         start = perf_counter()
         module = load_model(source, self._options.importing)
         passes = self._passes(IMPORT, target)
-        self._runs.append(
-            run_stage(module, IMPORT, passes, self._context, observers=self._observers, since=start)
-        )
+        self._runs.append(run_stage(module, IMPORT, passes, self._context, observers=self._observers, since=start))
         return module
 
     def _run(self, module: ModuleOp, stages: Sequence[Stage], target: Target | None) -> Compiled:
