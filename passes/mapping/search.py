@@ -27,7 +27,7 @@ from passes.mapping.tiling import cut, distinct_positions
 
 Column = npt.NDArray[np.int64]
 Costs = npt.NDArray[np.float64]
-_BATCH = 2048
+_BATCH = 1024
 
 
 def even_tiles(extent: int, limit: int) -> list[int]:
@@ -127,10 +127,14 @@ class _Search:
     def best(self, objective: Objective) -> Parameters | None:
         """The best legal parameters, or None."""
         columns = self._candidates()
+        floor = self._floor(objective, columns)
+        first = np.argsort(floor, kind="stable")[:_BATCH]
+        found = self._best_of(objective, columns.take(first))
+        if found is not None:
+            columns = columns.take(floor <= found[0][0])
         whole = np.full_like(columns.n, self.counts["filters"])
         bound = self._value(objective, columns, whole, kernels_once=True)
         order = np.argsort(bound, kind="stable")
-        found: tuple[tuple[float, int, int], Parameters] | None = None
         for start in range(0, len(order), _BATCH):
             batch = order[start : start + _BATCH]
             if found is not None and bound[batch[0]] > found[0][0]:
@@ -139,6 +143,32 @@ class _Search:
             if better is not None and (found is None or better[0] < found[0]):
                 found = better
         return None if found is None else found[1]
+
+    def _floor(self, objective: Objective, c: _Columns) -> Costs:
+        """A quick lower bound: compute cycles, times the energy that every mapping of the link spends."""
+        cycles = self._compute_cycles(c, np.full_like(c.n, self.counts["filters"])).astype(np.float64)
+        words = math.prod(self.spec.output_shape)
+        if self.spec.main != PASS:
+            words += math.prod(self.spec.kernel_shape)
+        energy = self._element_energy() + words * self.machine.energy.dram
+        match objective:
+            case Objective.ENERGY:
+                return np.full(len(cycles), energy)
+            case Objective.LATENCY:
+                return cycles
+            case Objective.EDP:
+                return cycles * energy
+
+    def _element_energy(self) -> float:
+        """What operations and scratchpad accesses cost whatever the mapping."""
+        each = self.machine.energy.operation + len(self._spad_events()) * self.machine.energy.spad
+        return each * self.spec.trips
+
+    def _spad_events(self) -> list[str]:
+        """The charged scratchpad events that happen once in every operation."""
+        always = ["spad.input.read", "spad.output.read", "spad.output.write"]
+        always += ["spad.kernel.read"] if self.spec.main != PASS else []
+        return [name for name in self.machine.counting.spad if name in always]
 
     def _best_of(self, objective: Objective, columns: _Columns) -> tuple[tuple[float, int, int], Parameters] | None:
         """The best of some candidates over all numbers of images: (value, -active elements, passes), parameters."""
@@ -319,8 +349,7 @@ class _Search:
     def _energy(self, c: _Columns, m: Column, kernels_once: bool) -> Costs:
         """Charged energy in units of the machine; a lower bound if kernels are taken to be fetched once."""
         events = self._events(c, m, kernels_once)
-        constant = self.machine.energy.operation + len(self.machine.counting.spad) * self.machine.energy.spad
-        energy = np.full(len(m), constant * self.spec.trips)
+        energy = np.full(len(m), self._element_energy())
         for level in ("dram", "glb", "array", "spad"):
             cost = getattr(self.machine.energy, level)
             for name in getattr(self.machine.counting, level):
