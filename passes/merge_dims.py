@@ -123,11 +123,12 @@ def _merge_block(block: Block) -> None:
     storage = Storage(block)
     for op in list(block.ops):
         if isinstance(op, LinkOp) and op.mapping is None:
-            _merge_link(op, storage)
+            merge_link(op, storage)
     fold_views(block)
 
 
-def _merge_link(link: LinkOp, storage: Storage) -> None:
+def merge_link(link: LinkOp, storage: Storage) -> None:
+    """Replace a link by one of fewer dimensions, if there are fewer; `storage` is kept up to date."""
     dims, input = _without_crops(link.nest.data, source_of(link.input))
     axes = _merged_axes(_axes(link, dims, input, storage))
     new_dims = _distinctly_named([axis.dim for axis in axes])

@@ -21,6 +21,7 @@ _PASSES: dict[str, str] = {
     "fold-weights": "passes.fold_weights:FoldWeightsPass",
     "fuse-pre": "passes.fuse_pre:FusePrePass",
     "merge-dims": "passes.merge_dims:MergeDimsPass",
+    "copy-concat": "passes.copy_concat:CopyConcatPass",
     "legalize-words": "passes.legalize_words:LegalizeWordsPass",
     "map-row-stationary": "passes.map_row_stationary:MapRowStationaryPass",
     "place-spatial": "passes.place_spatial:PlaceSpatialPass",

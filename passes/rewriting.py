@@ -23,8 +23,8 @@ SWEEP_LIMIT = 1000
 """Sweeps over a function after which a pass is taken to run in circles."""
 
 
-def chain_blocks(module: ModuleOp, pass_name: str) -> list[Block]:
-    """The body of every function of a module that has one.
+def chain_functions(module: ModuleOp, pass_name: str) -> list[FuncOp]:
+    """Every function of a module that has a body.
 
     Raises `CatenaError` (CAT-R003) naming each function with more than one block: a chain has no control flow.
     """
@@ -41,7 +41,12 @@ def chain_blocks(module: ModuleOp, pass_name: str) -> list[Block]:
     ]
     if problems:
         raise CatenaError(problems)
-    return [function.body.block for function in functions]
+    return functions
+
+
+def chain_blocks(module: ModuleOp, pass_name: str) -> list[Block]:
+    """The bodies of `chain_functions`."""
+    return [function.body.block for function in chain_functions(module, pass_name)]
 
 
 def insert_before(anchor: Operation, ops: Sequence[Operation], sources: Iterable[Operation]) -> None:
