@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.dialects.builtin import ModuleOp
 
 from compiler.importer.building import ModuleBuilder
 from compiler.importer.graph import prepare_graph
 from compiler.importer.inputs import declared_inputs, static_shapes
 from compiler.importer.loading import read_model
-from dialects.module_attributes import MODEL_HASH, MODEL_NAME
 
 if TYPE_CHECKING:
     import onnx
@@ -41,8 +40,4 @@ def import_model(
     loaded = read_model(source)
     graph = prepare_graph(loaded.model)
     shapes = static_shapes(declared_inputs(graph.inputs), input_shapes or {}, batch)
-    module = ModuleBuilder(graph, loaded.folder).build(shapes)
-    module.attributes[MODEL_NAME] = StringAttr(graph.name)
-    if loaded.digest is not None:
-        module.attributes[MODEL_HASH] = StringAttr(loaded.digest)
-    return module
+    return ModuleBuilder(graph, loaded.folder).build(shapes)

@@ -95,8 +95,18 @@ def _named_nodes(graph: onnx.GraphProto) -> list[NamedNode]:
             seen[base] += 1
             name = f"{base}#{seen[base]}"
         seen[name] += 1
-        named.append(NamedNode(name, node))
+        named.append(NamedNode(name, _in_short_domain(node)))
     return named
+
+
+def _in_short_domain(node: onnx.NodeProto) -> onnx.NodeProto:
+    """The node with the default domain written as "", the only form that ONNX's checker knows."""
+    if node.domain != "ai.onnx":
+        return node
+    copy = type(node)()
+    copy.CopyFrom(node)
+    copy.domain = ""
+    return copy
 
 
 def _initializers(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto | onnx.SparseTensorProto]:
@@ -173,7 +183,9 @@ def _cycle(waits_for: Sequence[set[int]], stuck: set[int]) -> list[int]:
     while True:
         following = min(waits_for[path[-1]] & stuck)
         if following in position:
-            return [*reversed(path[position[following] :]), path[-1]]
+            cycle = path[position[following] :][::-1]
+            first = cycle.index(min(cycle))
+            return [*cycle[first:], *cycle[:first], cycle[first]]
         position[following] = len(path)
         path.append(following)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +26,10 @@ def not_a_model(message: str, *, where: str = "", hint: str = "") -> CatenaError
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model's message, where it was read from, and the SHA-256 of the file; None for a message given as such."""
+    """A model's message and where it was read from, None for a message given as such."""
 
     model: onnx.ModelProto
     path: Path | None
-    digest: str | None
 
     @property
     def where(self) -> str:
@@ -52,16 +50,16 @@ def read_model(source: Path | onnx.ModelProto) -> LoadedModel:
     from onnx import ModelProto
 
     if isinstance(source, ModelProto):
-        loaded = LoadedModel(source, None, None)
+        loaded = LoadedModel(source, None)
     else:
         try:
             content = source.read_bytes()
-        except OSError as error:
-            reason = error.strerror or str(error)
+        except (OSError, ValueError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
             raise CatenaError(
                 Diagnostic("CAT-C002", f"the model cannot be read: {reason}", stage=STAGE, where=str(source))
             ) from error
-        loaded = LoadedModel(_parsed(content, str(source)), source, hashlib.sha256(content).hexdigest())
+        loaded = LoadedModel(_parsed(content, str(source)), source)
     if not loaded.model.HasField("graph") or not loaded.model.graph.node:
         raise not_a_model(
             "the file is not an ONNX model: it has no graph with nodes",

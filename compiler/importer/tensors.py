@@ -38,14 +38,13 @@ def read_tensor(name: str, tensor: onnx.TensorProto, folder: Path | None) -> Arr
 
     if any(extent < 0 for extent in tensor.dims):
         raise _damaged(name, f"it has a negative dimension: {list(tensor.dims)}")
-    if tensor.data_location == TensorProto.EXTERNAL:
+    is_external = tensor.data_location == TensorProto.EXTERNAL
+    if is_external:
         tensor = _with_external_data(name, tensor, folder)
     try:
         array = numpy_helper.to_array(tensor)
     except (KeyError, OverflowError, TypeError, ValueError) as error:
-        raise _damaged(name, str(error)) from error
-    if array.size != math.prod(tensor.dims):
-        raise _damaged(name, f"{array.size} values for shape {list(tensor.dims)}")
+        raise _damaged(name, str(error), "CAT-M004" if is_external else "CAT-M001") from error
     return widened(array)
 
 
@@ -71,8 +70,8 @@ def widened(array: Array) -> Array:
     return array.astype(np.float32) if array.dtype.name in ("float16", "bfloat16") else array
 
 
-def _damaged(name: str, reason: str) -> CatenaError:
-    return CatenaError(Diagnostic("CAT-M001", f"tensor {name!r} is damaged: {reason}", stage=STAGE))
+def _damaged(name: str, reason: str, code: str = "CAT-M001") -> CatenaError:
+    return CatenaError(Diagnostic(code, f"tensor {name!r} is damaged: {reason}", stage=STAGE))
 
 
 def _with_external_data(name: str, tensor: onnx.TensorProto, folder: Path | None) -> onnx.TensorProto:
