@@ -48,20 +48,21 @@ class Chain:
     def define(self, value: SSAValue, tensor: Tensor, name: str) -> None:
         """Record what an ONNX value became; the op that computes exactly this tensor gets its name.
 
-        Raises `CatenaError` (CAT-I001) if the tensor does not have the value's type.
+        Raises `CatenaError` (CAT-R002) if the value's type does not follow from the operands of its op.
         """
-        tensor = self.reshape(tensor, Tensor.whole(value).shape)
-        if tensor.element_type != Tensor.whole(value).element_type:
+        expected = Tensor.whole(value)
+        if tensor.size != expected.size or tensor.element_type != expected.element_type:
             assert self._anchor is not None
             raise CatenaError(
                 Diagnostic(
-                    "CAT-I001",
-                    "a lowering gave another element type",
+                    "CAT-R002",
+                    f"the type of result {name!r} does not follow from the operands",
                     node=describe(self._anchor),
-                    expected=str(value.type),
-                    found=str(tensor.element_type),
+                    expected=f"{tensor.size} elements of {tensor.element_type}",
+                    found=f"{value.type}",
                 )
             )
+        tensor = self.reshape(tensor, expected.shape)
         self._name(tensor, name)
         self._tensors[value] = tensor
 

@@ -58,28 +58,10 @@ def variadic_function(node: Node, chain: Chain) -> Tensor:
     return first
 
 
-@constraint()
-def slope_broadcasts(node: Node) -> str | None:
-    """`slope` broadcasts to the input, or has one value a channel"""
-    x, slope = node.shape(0), node.shape(1)
-    try:
-        fits = np.broadcast_shapes(x, slope) == x
-    except ValueError:
-        fits = False
-    return None if fits or _is_per_channel(x, slope) else f"slope of shape {list(slope)} for {list(x)}"
-
-
-def _is_per_channel(x: tuple[int, ...], slope: tuple[int, ...]) -> bool:
-    return len(slope) == 1 and len(x) > 1 and slope[0] == x[1]
-
-
-@lowering("PRelu", constraints=(slope_broadcasts,))
+@lowering("PRelu")
 def parametric_relu(node: Node, chain: Chain) -> Tensor:
     """one link"""
-    x, slope = chain.inputs(node)
-    if _is_per_channel(x.shape, slope.shape) and slope.shape[0] != x.shape[-1]:
-        slope = chain.reshape(slope, (slope.size, *(1 for _ in x.shape[2:])))
-    return binary(chain, "prelu", x, slope)
+    return binary(chain, "prelu", chain.input(node, 0), chain.input(node, 1))
 
 
 @lowering("Where")
@@ -92,13 +74,13 @@ def where(node: Node, chain: Chain) -> Tensor:
 
 
 @constraint()
-def numeric(node: Node) -> str | None:
+def has_matrices(node: Node) -> str | None:
     """the input is a matrix or a stack of matrices"""
     rank = len(node.shape(0))
     return None if rank >= 2 else f"rank {rank}"
 
 
-@lowering("Trilu", constraints=(numeric, constant_input(1, "k")))
+@lowering("Trilu", constraints=(has_matrices, constant_input(1, "k")))
 def triangle(node: Node, chain: Chain) -> Tensor:
     """one link that keeps what a constant mask allows"""
     x = chain.input(node, 0)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -31,28 +31,30 @@ class Resampling:
 
     @property
     def positions(self) -> Floats:
-        """Where every output word lies among the input words."""
-        x = np.arange(self.output, dtype=np.float64)
-        last = self.input - 1
+        """Where every output word lies among the input words, in f32 as ONNX Runtime rounds it."""
+        x, scale, half = np.arange(self.output, dtype=np.float32), np.float32(self.scale), np.float32(0.5)
+        last = np.float32(self.input - 1)
+        steps = np.float32(self.output - 1)
         match self.transformation:
             case "align_corners":
-                # The resized extent is the exact one, before it is rounded to whole words.
-                return x * (last / (self.scale * self.input - 1)) if self.output > 1 else np.zeros(1)
+                # As in ONNX Runtime and PyTorch; the reference evaluator takes the extent before rounding.
+                return x * last / steps if self.output > 1 else np.zeros(1, np.float32)
             case "asymmetric":
-                return x / self.scale
+                return x / scale
             case "tf_half_pixel_for_nn":
-                return (x + 0.5) / self.scale
+                return (x + half) / scale
             case "tf_crop_and_resize":
+                start, end = np.float32(self.start), np.float32(self.end)
                 if self.output == 1:
-                    return np.full(1, 0.5 * (self.start + self.end) * last)
-                return self.start * last + x * ((self.end - self.start) * last / (self.output - 1))
+                    return np.full(1, half * (start + end) * last)
+                return start * last + x * (end - start) * last / steps
             case "pytorch_half_pixel" if self.output == 1:
-                return np.full(1, -0.5)
+                return np.full(1, -half)
             case "half_pixel_symmetric":
-                adjustment = self.output / (self.scale * self.input)
-                return self.input / 2 * (1 - adjustment) + (x + 0.5) / self.scale - 0.5
+                middle = np.float32(self.input) / 2
+                return middle * (1 - np.float32(self.output) / (scale * self.input)) + (x + half) / scale - half
             case _:
-                return (x + 0.5) / self.scale - 0.5
+                return (x + half) / scale - half
 
     @property
     def outside(self) -> npt.NDArray[np.bool_]:

@@ -12,7 +12,7 @@ from dialects.gconv import Dim, GConv, Reduce
 from passes.lower_onnx.broadcasting import binary
 from passes.lower_onnx.chain import Chain, dimension_names
 from passes.lower_onnx.constraints import attribute_is
-from passes.lower_onnx.interpolation import Resampling
+from passes.lower_onnx.interpolation import Floats, Resampling
 from passes.lower_onnx.lowering import constraint, lowering
 from passes.lower_onnx.node import Node
 from passes.lower_onnx.reduction import along
@@ -147,7 +147,7 @@ def repeated(chain: Chain, x: Tensor, repeats: dict[int, int]) -> Tensor:
     return chain.link(GConv(dims), x)
 
 
-def mixed(chain: Chain, x: Tensor, axis: int, matrix: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> Tensor:
+def mixed(chain: Chain, x: Tensor, axis: int, matrix: Floats) -> Tensor:
     """The product of a constant matrix (outputs, inputs) with `x` along `axis`."""
     outputs, inputs = matrix.shape
     dims = tuple(
