@@ -44,7 +44,17 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "fused",
         "the same ops; element-wise links absorbed into pre and post, constants folded into weights",
-        ("fold-views", "evaluate-constants", "fold-pad", "fuse-elementwise", "fuse-pre", "fold-weights", "fold-views"),
+        (
+            "fold-views",
+            "evaluate-constants",
+            "fold-pad",
+            "fuse-elementwise",
+            "fuse-pre",
+            "fold-weights",
+            "merge-dims",
+            "copy-concat",
+            "fold-views",
+        ),
         Legality(dialects=CHAIN, ops=frozenset({"target.machine"})),
     ),
     Stage(

@@ -9,67 +9,47 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from xdsl.dialects.func import FuncOp
-from xdsl.ir import SSAValue
+from xdsl.ir import Block, Operation, SSAValue
 
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.gconv import ConcatOp, LinkOp, View, ViewOp, shape_of
+from dialects.gconv import ConcatOp, LinkOp
 from dialects.locations import describe
 from dialects.weights import ConstantOp
-
-
-@dataclass(frozen=True)
-class Place:
-    """Part of a storage: the value that owns it and the words of it that are meant."""
-
-    storage: SSAValue
-    view: View
+from passes.chain_views import Source, source_of
+from passes.storage import Storage
 
 
 class Storages:
-    """The storage of every value of a chain in which concatenations are in place (pass `copy-concat`)."""
+    """The storage of every value of a chain in which concatenations are in place.
+
+    Raises `CatenaError` (CAT-R003) if a part of a concatenation is not: the pass `copy-concat` has not run.
+    """
 
     def __init__(self, function: FuncOp):
-        self._places: dict[SSAValue, Place] = {}
-        self._parts: dict[SSAValue, tuple[ConcatOp, int]] = {}
-        for op in function.body.block.ops:
-            if isinstance(op, ConcatOp):
-                start = 0
-                for part in op.parts:
-                    self._parts[part] = (op, start)
-                    start += shape_of(part)[op.axis.value.data]
+        block = function.body.block
+        self._storage = Storage(block)
+        loose = [
+            op
+            for op in block.ops
+            if isinstance(op, ConcatOp) and not all(self._storage.is_in_place(op, n) for n in range(len(op.parts)))
+        ]
+        if loose:
+            raise CatenaError([_needs_copy("a part of a concatenation is not written in place", op) for op in loose])
 
-    def place(self, value: SSAValue) -> Place:
-        """The storage of a value and its words there.
+    def place(self, value: SSAValue) -> Source:
+        """The value that owns the storage of a value, and the words of it that are meant.
 
         Raises `CatenaError` (CAT-R003) if a view cannot be expressed with one stride per dimension.
         """
-        found = self._places.get(value)
+        found = self._storage.seen(source_of(value))
         if found is None:
-            found = self._places[value] = self._resolve(value)
+            raise CatenaError(_needs_copy("a view cannot be read with one stride per dimension", value.owner))
         return found
 
-    def _resolve(self, value: SSAValue) -> Place:
-        owner = value.owner
-        if isinstance(owner, ViewOp):
-            base = self.place(owner.base)
-            composed = owner.view.of(base.view)
-            if composed is None:
-                raise CatenaError(
-                    Diagnostic(
-                        "CAT-R003",
-                        "a view of a value that is written into a concatenation needs a copy",
-                        "placed",
-                        describe(owner),
-                        hint="run copy-concat first",
-                    )
-                )
-            return Place(base.storage, composed)
-        if value in self._parts:
-            concat, start = self._parts[value]
-            whole = self.place(concat.result)
-            axis = concat.axis.value.data
-            return Place(whole.storage, whole.view.slice(axis, start, shape_of(value)[axis]))
-        return Place(value, View.dense(shape_of(value)))
+
+def _needs_copy(message: str, op: Operation | Block) -> Diagnostic:
+    node = describe(op) if isinstance(op, Operation) else ""
+    return Diagnostic("CAT-R003", message, "placed", node, hint="run copy-concat first")
 
 
 @dataclass
@@ -89,9 +69,9 @@ def lifetimes(function: FuncOp, storages: Storages) -> dict[SSAValue, Lifetime]:
     for index, op in enumerate(ops):
         touched = [*op.operands, *op.results] if isinstance(op, LinkOp) else []
         for value in touched:
-            _touch(found, storages.place(value).storage, index)
+            _touch(found, storages.place(value).base, index)
     for value in ops[-1].operands:
-        _touch(found, storages.place(value).storage, len(ops))
+        _touch(found, storages.place(value).base, len(ops))
     return found
 
 

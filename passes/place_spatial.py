@@ -96,7 +96,7 @@ class _Buffers:
 
     def buffer(self, value: SSAValue) -> BufferOp:
         """The buffer that holds a value."""
-        return self._of_storage[self.storages.place(value).storage]
+        return self._of_storage[self.storages.place(value).base]
 
     def access(self, value: SSAValue) -> View:
         """The words of a value within its buffer."""
@@ -112,7 +112,7 @@ class _Buffers:
         address = 0
         for link in function.body.block.ops:
             for value in link.operands if isinstance(link, LinkOp) else ():
-                storage = self.storages.place(value).storage
+                storage = self.storages.place(value).base
                 if isinstance(storage.owner, ConstantOp) and storage not in self._of_storage:
                     self._add(storage, BufferOp.of(Role.CONSTANT, address, storage.type, value=storage.owner.value))
                     address += View.dense(shape_of(storage)).size
@@ -140,12 +140,12 @@ class _Buffers:
         found: dict[SSAValue, tuple[str, SSAValue]] = {}
         for name, value in zip(result_names(function), last.operands, strict=True):
             place = self.storages.place(value)
-            whole = View.dense(shape_of(place.storage))
-            if not place.view.is_dense or place.view.offset or place.view.size != whole.size or place.storage in found:
+            whole = View.dense(shape_of(place.base))
+            if not place.view.is_dense or place.view.offset or place.view.size != whole.size or place.base in found:
                 raise CatenaError(
                     Diagnostic("CAT-R003", f"result {name!r} is no tensor of its own", "placed", hint="run copy-concat")
                 )
-            found[place.storage] = (name, value)
+            found[place.base] = (name, value)
         return found
 
 
