@@ -11,7 +11,8 @@ from xdsl.dialects.builtin import ModuleOp
 from compiler.importer.building import ModuleBuilder
 from compiler.importer.graph import prepare_graph
 from compiler.importer.inputs import declared_inputs, static_shapes
-from compiler.importer.loading import read_model
+from compiler.importer.loading import inline_functions, read_model
+from compiler.importer.old_opsets import OLDEST_OPSET, raise_opset
 
 if TYPE_CHECKING:
     import onnx
@@ -38,6 +39,9 @@ def import_model(
     CAT-U005.
     """
     loaded = read_model(source)
-    graph = prepare_graph(loaded.model)
-    shapes = static_shapes(declared_inputs(graph.inputs), input_shapes or {}, batch)
-    return ModuleBuilder(graph, loaded.folder).build(shapes)
+    model = inline_functions(loaded.model)
+    graph = prepare_graph(model)
+    inputs = static_shapes(declared_inputs(graph.inputs), input_shapes or {}, batch)
+    if graph.opset < OLDEST_OPSET:
+        graph = prepare_graph(raise_opset(model, graph.opset, inputs))
+    return ModuleBuilder(graph, loaded.folder).build(inputs)

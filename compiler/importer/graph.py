@@ -10,11 +10,8 @@ from typing import TYPE_CHECKING
 
 from compiler.importer.loading import (
     DEFAULT_DOMAINS,
-    OLDEST_OPSET,
     STAGE,
-    inline_functions,
     opset_of,
-    raise_opset,
     subgraph_attributes,
 )
 from dialects.diagnostics import CatenaError, Diagnostic
@@ -35,9 +32,7 @@ class NamedNode:
 class ModelGraph:
     """A checked graph: nodes in an order in which they can run, none of them without effect on an output."""
 
-    name: str
     opset: int
-    ir_version: int
     nodes: tuple[NamedNode, ...]
     inputs: tuple[onnx.ValueInfoProto, ...]
     outputs: tuple[onnx.ValueInfoProto, ...]
@@ -45,27 +40,20 @@ class ModelGraph:
 
 
 def prepare_graph(model: onnx.ModelProto) -> ModelGraph:
-    """Inline functions, raise an old opset, check the structure and sort the nodes.
+    """Check the structure of a model without local functions and sort its nodes.
 
-    Raises `CatenaError` with every problem of one kind: CAT-M001 (structure), CAT-U001, CAT-U003, CAT-U004
-    (operators, domains, subgraphs), CAT-U005 (opset).
+    Raises `CatenaError` with every problem of one kind: CAT-M001 (structure, attributes), CAT-U001, CAT-U003,
+    CAT-U004 (operators, domains, subgraphs), CAT-U005 (opset).
     """
     opset = opset_of(model)
-    model = inline_functions(model)
     nodes = _live_nodes(model.graph, _sorted_nodes(model.graph, _named_nodes(model.graph)))
     _refuse(problem for node in nodes for problem in _support_problems(node, opset))
     if opset is None:
         raise CatenaError(_invalid("the model does not say which version of the default operator set it uses"))
-    if opset < OLDEST_OPSET:
-        model = raise_opset(model, opset)
-        opset = OLDEST_OPSET
-        nodes = _live_nodes(model.graph, _sorted_nodes(model.graph, _named_nodes(model.graph)))
     _refuse(_schema_problems(nodes, opset, model.ir_version))
     initializers = _initializers(model.graph)
     return ModelGraph(
-        name=model.graph.name,
         opset=opset,
-        ir_version=model.ir_version,
         nodes=tuple(nodes),
         inputs=tuple(value for value in model.graph.input if value.name not in initializers),
         outputs=tuple(model.graph.output),
@@ -278,7 +266,6 @@ def _schema_problems(nodes: Sequence[NamedNode], opset: int, ir_version: int) ->
     context.opset_imports = dict.fromkeys(DEFAULT_DOMAINS, opset)
     problems: list[Diagnostic] = []
     for node in nodes:
-        problems += _support_problems(node, opset)
         try:
             checker.check_node(node.proto, context)
         except checker.ValidationError as error:

@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     import onnx
 
 STAGE = "import"
-OLDEST_OPSET = 7
-"""Older models are converted to this opset: before it, broadcasting was an attribute of each operator."""
-
 DEFAULT_DOMAINS = ("", "ai.onnx")
 
 
@@ -156,45 +153,6 @@ def inline_functions(model: onnx.ModelProto) -> onnx.ModelProto:
         return inliner.inline_local_functions(model)
     except (DecodeError, EncodeError, RuntimeError, ValueError) as error:
         raise not_a_model(f"the local functions of the model cannot be inlined: {error}") from error
-
-
-def raise_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
-    """A model of an opset before `OLDEST_OPSET`, converted to it.
-
-    Raises `CatenaError` (CAT-U005) if ONNX's version converter cannot do it.
-    """
-    from google.protobuf.message import DecodeError, EncodeError
-    from onnx import ModelProto, version_converter
-
-    converted = ModelProto()
-    converted.CopyFrom(model)
-    converted.ir_version = max(model.ir_version, 3)
-    if not converted.opset_import:
-        converted.opset_import.add(domain="", version=opset)
-    _declare_initializers(converted.graph)
-    try:
-        return version_converter.convert_version(converted, OLDEST_OPSET)
-    except (DecodeError, EncodeError, RuntimeError, ValueError) as error:
-        raise CatenaError(
-            Diagnostic(
-                "CAT-U005",
-                f"opset {opset} cannot be converted to opset {OLDEST_OPSET}: {error}",
-                stage=STAGE,
-                expected=f"opset {OLDEST_OPSET} or newer",
-                found=str(opset),
-                hint="export the model again with a newer opset",
-            )
-        ) from error
-
-
-def _declare_initializers(graph: onnx.GraphProto) -> None:
-    # The converter reads models of IR version 3, where an initializer has to be a graph input as well.
-    from onnx import helper
-
-    declared = {value.name for value in graph.input}
-    for tensor in graph.initializer:
-        if tensor.name not in declared:
-            graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims)))
 
 
 def subgraph_attributes(node: onnx.NodeProto) -> Iterator[str]:
