@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from xdsl.ir import Operation, SSAValue
 
-from dialects.gconv import LinkOp, View, ViewOp, shape_of
+from dialects.gconv import ConcatOp, LinkOp, View, ViewOp, shape_of
 from dialects.gconv.interpreter import take_view
 from dialects.gconv.scalar import Array
 from dialects.weights import ConstantOp
@@ -71,11 +71,11 @@ def only_reader_of(value: SSAValue) -> Operation | None:
     return None
 
 
-def sole_link(value: SSAValue) -> LinkOp | None:
-    """The link whose result `value` is or reshapes, if nothing but that value reads the link."""
+def sole_producer(value: SSAValue) -> LinkOp | ConcatOp | None:
+    """The op whose result `value` is or shows, if that op's result is read through `value` alone, and once."""
     while value.has_one_use():
         owner = value.owner
-        if isinstance(owner, LinkOp):
+        if isinstance(owner, LinkOp | ConcatOp):
             return owner
         if not isinstance(owner, ViewOp):
             return None

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace as replaced
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.ir import Block, Operation, SSAValue
+from xdsl.ir import Attribute, Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 
-from dialects.gconv import LinkOp, View, ViewOp, element_type_of_value, shape_of
-from passes.chain_views import Source, is_constant, sole_link
+from dialects.gconv import ConcatOp, LinkOp, View, ViewOp, element_type_of_value, shape_of
+from passes.chain_views import Source, is_constant, sole_producer, source_of
 from passes.elementwise import Applied, compact_in_shape, elementwise
-from passes.rewriting import chain_blocks, replace
+from passes.rewriting import chain_blocks, insert_before, replace
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class FuseElementwisePass(ModulePass):
     the element types agree. What B reads besides becomes an extra operand of A, re-viewed in A's dimensions.
     F1 (`constants`): B's other operands are constants, or it has none. F2 (`residual`): they are live tensors, as in
     a residual addition; if B adds two links that nothing else reads, it goes into the later one.
+    Where A is a concatenation, B goes into the links of all its parts, or into none.
     A takes the place of B, so that every operand is defined before it. Links that carry a mapping stay as they are.
     """
 
@@ -48,10 +50,22 @@ class FuseElementwisePass(ModulePass):
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A link to absorb into, and what is to be done to its result."""
+    """An op to absorb into, and what is to be done to its result, operands in the result's shape."""
 
-    producer: LinkOp
+    producer: LinkOp | ConcatOp
     steps: tuple[Applied, ...]
+
+
+@dataclass(frozen=True)
+class _Absorption:
+    """What will become of an op: more steps for a link, or for each part of a concatenation.
+
+    The operands of `steps` have the result's rank, repeated dimensions cut to extent 1.
+    """
+
+    producer: LinkOp | ConcatOp
+    steps: tuple[Applied, ...] = ()
+    parts: tuple[_Absorption, ...] = ()
 
 
 class _Fusion:
@@ -59,78 +73,141 @@ class _Fusion:
 
     def __init__(self, options: FuseElementwisePass, block: Block):
         self._options = options
-        self._links = [op for op in block.ops if isinstance(op, LinkOp)]
-        self._position: dict[Operation, int] = {op: index for index, op in enumerate(self._links)}
+        self._ops = list(block.ops)
+        self._position: dict[Operation, int] = {op: index for index, op in enumerate(self._ops)}
 
     def run(self) -> None:
-        for link in self._links:
+        for link in self._ops:
+            if not isinstance(link, LinkOp) or link.mapping is not None:
+                continue
             # The later producer first: the earlier one has its result ready by then.
             for candidate in sorted(_candidates(link), key=lambda c: -self._position[c.producer]):
-                if self._absorb(candidate, link):
+                plan = self._plan(candidate.producer, candidate.steps, element_type_of_value(link.input))
+                if plan is not None:
+                    self._absorb(plan, link)
                     break
 
-    def _absorb(self, candidate: _Candidate, link: LinkOp) -> bool:
-        producer = candidate.producer
-        shape = shape_of(producer.result)
-        steps = list(producer.spec.post)
-        extras = list(producer.extras)
-        views: list[Operation] = []
-        for applied in candidate.steps:
-            if applied.operand is None:
-                steps.append(applied.step)
-                continue
-            operand = compact_in_shape(applied.operand, shape)
-            if operand is None or not self._allows(operand.base):
-                return False
-            made, value = operand.materialise()
-            steps.append(replaced(applied.step, operand=len(extras)))
-            views += made
-            extras.append(value)
-        if len(steps) > self._options.max_steps or len(extras) > self._options.max_operands:
-            return False
-        fused = LinkOp.of(
-            replaced(producer.spec, post=tuple(steps)),
-            producer.input,
-            producer.kernel,
-            extras,
-            tensor=link.tensor.data if link.tensor else None,
-            element_type=element_type_of_value(link.result),
+    def _plan(self, op: LinkOp | ConcatOp, steps: Sequence[Applied], element_type: Attribute) -> _Absorption | None:
+        if isinstance(op, ConcatOp):
+            return self._plan_parts(op, steps, element_type)
+        post = len(op.post.data) if op.post else 0
+        operands = [applied.operand for applied in steps if applied.operand is not None]
+        fits = (
+            post + len(steps) <= self._options.max_steps
+            and len(op.extras) + len(operands) <= self._options.max_operands
+            and all(self._allows(operand.base) for operand in operands)
         )
-        after, value = Source(fused.result, View.dense(shape_of(link.result))).materialise()
-        replace(link, [*views, fused, *after], value, _absorbed_ops(link, producer))
-        self._position[fused] = self._position[link]
-        return True
+        # Links round to the type they compute in: steps in another type must stay apart.
+        if not fits or op.mapping is not None or element_type_of_value(op.input) != element_type:
+            return None
+        compact: list[Applied] = []
+        for applied in steps:
+            operand = applied.operand and compact_in_shape(applied.operand, shape_of(op.result))
+            if applied.operand is not None and operand is None:
+                return None
+            compact.append(Applied(applied.step, operand))
+        return _Absorption(op, tuple(compact))
+
+    def _plan_parts(self, op: ConcatOp, steps: Sequence[Applied], element_type: Attribute) -> _Absorption | None:
+        axis = op.axis.value.data
+        shaped = [_reshaped(applied, shape_of(op.result)) for applied in steps]
+        plans: list[_Absorption] = []
+        start = 0
+        for part in op.parts:
+            size = shape_of(part)[axis]
+            producer = sole_producer(part)
+            if producer is None or not source_of(part).is_whole:
+                return None
+            sliced = [_sliced(applied, axis, start, size) for applied in shaped if applied is not None]
+            plan = self._plan(producer, sliced, element_type) if len(sliced) == len(steps) else None
+            if plan is None:
+                return None
+            plans.append(plan)
+            start += size
+        return _Absorption(op, parts=tuple(plans))
 
     def _allows(self, operand: SSAValue) -> bool:
         return self._options.constants if is_constant(operand) else self._options.residual
 
+    def _absorb(self, plan: _Absorption, link: LinkOp) -> None:
+        fused = self._build(plan, link, link.tensor.data if link.tensor else None)
+        after, value = Source(fused, View.dense(shape_of(link.result))).materialise()
+        replace(link, after, value, _absorbed_ops(link, plan.producer))
+
+    def _build(self, plan: _Absorption, link: LinkOp, tensor: str | None) -> SSAValue:
+        """Put the op that a plan describes before `link`; returns its result."""
+        op = plan.producer
+        if isinstance(op, ConcatOp):
+            parts: list[SSAValue] = []
+            views: list[Operation] = []
+            for old, part in zip(op.parts, plan.parts, strict=True):
+                made, value = Source(self._build(part, link, None), View.dense(shape_of(old))).materialise()
+                views += made
+                parts.append(value)
+            fused = ConcatOp.of(parts, op.axis.value.data, tensor)
+        else:
+            fused, views = _with_steps(op, plan.steps, element_type_of_value(link.result), tensor)
+        insert_before(link, [*views, fused], (*_absorbed_ops(link, op), link))
+        self._position[fused] = self._position[link]
+        return fused.result
+
+
+def _with_steps(
+    op: LinkOp, steps: Sequence[Applied], element_type: Attribute, tensor: str | None
+) -> tuple[LinkOp, list[Operation]]:
+    """A link with more post steps, and the views it needs."""
+    post = list(op.spec.post)
+    extras = list(op.extras)
+    views: list[Operation] = []
+    for applied in steps:
+        if applied.operand is None:
+            post.append(applied.step)
+            continue
+        made, value = applied.operand.materialise()
+        views += made
+        post.append(replaced(applied.step, operand=len(extras)))
+        extras.append(value)
+    spec = replaced(op.spec, post=tuple(post))
+    return LinkOp.of(spec, op.input, op.kernel, extras, tensor=tensor, element_type=element_type), views
+
+
+def _reshaped(applied: Applied, shape: tuple[int, ...]) -> Applied | None:
+    if applied.operand is None:
+        return applied
+    operand = applied.operand.reshape(shape)
+    return None if operand is None else Applied(applied.step, operand)
+
+
+def _sliced(applied: Applied, axis: int, start: int, size: int) -> Applied:
+    if applied.operand is None:
+        return applied
+    return Applied(applied.step, Source(applied.operand.base, applied.operand.view.slice(axis, start, size)))
+
 
 def _candidates(link: LinkOp) -> list[_Candidate]:
-    """The links that could absorb `link`."""
+    """The ops that could absorb `link`."""
+    values = (link.input, link.kernel)
+    producers = [None if value is None else sole_producer(value) for value in values]
+    if producers == [None, None] or not _has_one_type(link):
+        return []
+    form = elementwise(link)
+    if form is None:
+        return []
     found: list[_Candidate] = []
-    form = None
-    for value in (link.input, link.kernel):
-        producer = None if value is None or link.mapping is not None else sole_link(value)
-        if producer is None or producer.mapping is not None or not _same_type(producer, link):
+    flows = ((form.input, form.steps_on_input()), (form.kernel, form.steps_on_kernel()))
+    for producer, (flowing, steps) in zip(producers, flows, strict=True):
+        if producer is None or steps is None or flowing is None:
             continue
-        form = form or elementwise(link)
-        if form is None:
-            return []
-        flowing, steps = (
-            (form.input, form.steps_on_input()) if value is link.input else (form.kernel, form.steps_on_kernel())
-        )
-        if steps is not None and flowing is not None and flowing.base is producer.result and flowing.is_whole:
+        if flowing.base is producer.result and flowing.is_whole:
             found.append(_Candidate(producer, steps))
     return found
 
 
-def _same_type(producer: LinkOp, link: LinkOp) -> bool:
-    """Whether the producer computes in the type that `link` computes in: links round when they change type."""
-    values = (producer.input, producer.result, link.input, *link.extras, *([link.kernel] if link.kernel else []))
-    return len({element_type_of_value(value) for value in values}) == 1
+def _has_one_type(link: LinkOp) -> bool:
+    return len({element_type_of_value(value) for value in link.operands}) == 1
 
 
-def _absorbed_ops(link: LinkOp, producer: LinkOp) -> list[Operation]:
+def _absorbed_ops(link: LinkOp, producer: LinkOp | ConcatOp) -> list[Operation]:
     """The producer and the views between it and the link, as sources of the fused link's location."""
     views: list[Operation] = []
     for value in (link.input, link.kernel):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from dataclasses import replace as replaced
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
@@ -17,7 +16,7 @@ from dialects.locations import describe
 from passes.chain_views import Source, source_of
 from passes.elementwise import extra_in_result_shape
 from passes.fold_views import fold_views
-from passes.redimension import redimension
+from passes.redimension import distinctly_named, redimension
 from passes.rewriting import chain_blocks
 from passes.storage import Storage
 
@@ -131,7 +130,7 @@ def merge_link(link: LinkOp, storage: Storage) -> None:
     """Replace a link by one of fewer dimensions, if there are fewer; `storage` is kept up to date."""
     dims, input = _without_crops(link.nest.data, source_of(link.input))
     axes = _merged_axes(_axes(link, dims, input, storage))
-    new_dims = _distinctly_named([axis.dim for axis in axes])
+    new_dims = distinctly_named([axis.dim for axis in axes])
     if new_dims == list(link.nest.data):
         return
     view = View(tuple(a.input[0] for a in axes), tuple(a.input[1] for a in axes), input.view.offset)
@@ -181,16 +180,3 @@ def _merged_axes(axes: Sequence[_Axis]) -> list[_Axis]:
         else:
             result.append(axis)
     return result
-
-
-def _distinctly_named(dims: Sequence[Dim]) -> list[Dim]:
-    taken: set[str] = set()
-    named: list[Dim] = []
-    for dim in dims:
-        name, count = dim.name, 1
-        while name in taken:
-            count += 1
-            name = f"{dim.name}{count}"
-        taken.add(name)
-        named.append(replaced(dim, name=name))
-    return named

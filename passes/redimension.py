@@ -39,3 +39,17 @@ def redimension(link: LinkOp, dims: Sequence[Dim], input: Source, sources: Itera
     back, result = Source(new.result, View.dense(shape)).materialise()
     replace(link, [*views, new, *back], result, sources)
     return new
+
+
+def distinctly_named(dims: Sequence[Dim]) -> list[Dim]:
+    """The same dimensions with a number after every name that stood before."""
+    taken: set[str] = set()
+    named: list[Dim] = []
+    for dim in dims:
+        name, count = dim.name, 1
+        while name in taken:
+            count += 1
+            name = f"{dim.name}{count}"
+        taken.add(name)
+        named.append(replaced(dim, name=name))
+    return named

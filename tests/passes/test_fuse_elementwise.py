@@ -225,6 +225,79 @@ def test_refuses_bad_options_and_control_flow() -> None:
         run_passes(module, "fuse-elementwise")
 
 
+def joined_parts(builder: ChainBuilder, axis: int = 1) -> SSAValue:
+    """Links of [2, 3] and [2, 4], side by side (axis 1) or flattened and end to end (axis 0)."""
+    shapes = ((2, 3), (2, 4))
+    made = [
+        builder.link(GConv(plain(shape), post=(Step("abs"),)), value)
+        for shape, value in zip(shapes, builder.block.args, strict=True)
+    ]
+    if axis == 0:
+        made = [builder.view(value, View.dense((value.type.get_shape()[1] * 2,))) for value in made]
+    return builder.concat(made, axis)
+
+
+def test_goes_through_a_concatenation_into_every_part() -> None:
+    check_ir(
+        """
+        func.func @main(%x: tensor<2x3xf32>, %z: tensor<2x4xf32>, %r: tensor<2x7xf32>) -> tensor<2x7xf32> {
+          %a = gconv.link %x : tensor<2x3xf32> <M opc 2, N opc 3> "pass" none post <exp> -> tensor<2x3xf32> loc("a")
+          %b = gconv.link %z : tensor<2x4xf32> <M opc 2, N opc 4> "pass" none post <log> -> tensor<2x4xf32> loc("b")
+          %j = gconv.concat %a, %b axis 1 {tensor = "j"} : tensor<2x3xf32>, tensor<2x4xf32> -> tensor<2x7xf32> loc("j")
+          %y = gconv.link %j : tensor<2x7xf32> by %r : tensor<2x7xf32> <M g 2, N g 7> "sub" none post <relu>
+            {tensor = "y"} -> tensor<2x7xf32> loc("y")
+          func.return %y : tensor<2x7xf32>
+        }
+        """,
+        "fuse-elementwise",
+        """
+        CHECK:      func.func @main
+        CHECK-NEXT: [[R:%.*]] = gconv.view %r <[7, 1]> : tensor<2x7xf32> -> tensor<2x3xf32> loc(fused["a", "y"])
+        CHECK-NEXT: [[A:%.*]] = gconv.link %x {{.*}} with [[R]] {{.*}} post <exp, sub[0], relu>
+        CHECK-SAME: loc(fused["a", "y"])
+        CHECK-NEXT: [[S:%.*]] = gconv.view %r <[7, 1], offset 3> : tensor<2x7xf32> -> tensor<2x4xf32>
+        CHECK-NEXT: [[B:%.*]] = gconv.link %z {{.*}} with [[S]] {{.*}} post <log, sub[0], relu>
+        CHECK-SAME: loc(fused["b", "y"])
+        CHECK-NEXT: gconv.concat [[A]], [[B]] axis 1 {tensor = "y"} {{.*}} loc(fused["j", "y"])
+        CHECK-NEXT: func.return
+        """,
+        locations=True,
+    )
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_goes_through_concatenations_of_reshaped_and_joined_parts(axis: int) -> None:
+    builder = ChainBuilder((2, 3), (2, 4))
+    joined = joined_parts(builder, axis)
+    for function in ("square", "neg"):
+        x = builder.link(GConv(plain((2, 3)), post=(Step(function),)), builder.values[0])
+        part = x if axis == 1 else builder.view(x, View.dense((6,)))
+        joined = builder.concat([joined, part], axis)
+    size = 26 if axis == 0 else 13
+    shape = (size,) if axis == 0 else (2, size)
+    words = builder.constant(np.arange(size).reshape((size,) if axis == 0 else (1, size)))
+    dims = (Dim("N", g=size),) if axis == 0 else (Dim("M", opc=2), Dim("N", g=size))
+    module = builder.module([builder.link(GConv(dims, "sub"), joined, words)])
+    check_pass(module, "fuse-elementwise")
+    assert [link.spec.post[-1].function for link in links_of(module)] == ["sub"] * 4
+    assert shape == tuple(module.body.block.first_op.function_type.outputs.data[0].get_shape())
+
+
+def test_goes_into_all_parts_or_none() -> None:
+    builder = ChainBuilder((2, 3), (2, 4))
+    joined = joined_parts(builder)
+    with_argument = builder.concat([joined, builder.values[0]], 1)
+    relu = builder.link(GConv(plain((2, 10)), post=(Step("relu"),)), with_argument)
+    module = builder.module([relu])
+    check_pass(module, "fuse-elementwise")
+    assert len(links_of(module)) == 3
+    builder = ChainBuilder((2, 3), (2, 4))
+    joined = joined_parts(builder)
+    module = builder.module([builder.link(GConv(plain((2, 7)), post=(Step("relu"),)), joined), joined])
+    check_pass(module, "fuse-elementwise")
+    assert len(links_of(module)) == 3
+
+
 @settings(derandomize=True, deadline=None, max_examples=100)
 @given(random_chains())
 def test_keeps_the_meaning(module: Chain) -> None:
