@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp, StringAttr
@@ -50,7 +51,13 @@ def evaluate(
     order = [k * rank + d for d in range(rank) for k in (0, 1, 2)]
     output = result.transpose(order).reshape(spec.output_shape)
     output = _steps(spec.post, output, extras)
-    return np.ascontiguousarray(output if dtype is None else output.astype(dtype, copy=False))
+    return np.ascontiguousarray(output if dtype is None else _cast(output, dtype))
+
+
+def _cast(array: Array, dtype: np.dtype[Any]) -> Array:
+    """Another dtype; values it cannot hold are whatever NumPy makes of them."""
+    with np.errstate(all="ignore"):
+        return array.astype(dtype, copy=False)
 
 
 def _steps(steps: Sequence[Step], value: Array, extras: Sequence[Array] = ()) -> Array:
@@ -188,7 +195,7 @@ class Interpreter:
                         found=found,
                     )
                 )
-            values[argument] = inputs[name].astype(numpy_dtype_of(element_type_of_value(argument)), copy=False)
+            values[argument] = _cast(inputs[name], numpy_dtype_of(element_type_of_value(argument)))
         for op in self._function.body.block.ops:
             if isinstance(op, ReturnOp):
                 results = [np.array(values[operand]) for operand in op.operands]
