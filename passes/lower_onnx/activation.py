@@ -86,7 +86,7 @@ def gelu(node: Node, chain: Chain) -> Tensor:
 
 @lowering("Clip")
 def clip(node: Node, chain: Chain) -> Tensor:
-    """one link; limits that are no constants are its kernel and an extra operand"""
+    """one link; one for every limit if one of them is computed at run time"""
     x = chain.input(node, 0)
     if node.version < 11:
         limit = float(np.finfo(np.float32).max)

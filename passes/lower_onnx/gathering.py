@@ -100,7 +100,7 @@ def known_choice(node: Node) -> str | None:
 
 @lowering("OneHot", constraints=(known_choice,))
 def one_hot(node: Node, chain: Chain) -> Tensor:
-    """three links: indices wrapped, compared with every place, mapped to the two values"""
+    """four links: negative indices moved up, both compared with every place, mapped to the two values"""
     indices, values = chain.input(node, 0), node.constant(2)
     assert values is not None
     off, on = (float(value) for value in values.reshape(-1))

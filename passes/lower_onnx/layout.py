@@ -5,7 +5,7 @@ from __future__ import annotations
 from dialects.gconv import Dim, GConv
 from passes.lower_onnx.chain import Chain, dimension_names
 from passes.lower_onnx.constraints import attribute_is, constant_input
-from passes.lower_onnx.lowering import constraint, lowering
+from passes.lower_onnx.lowering import ALL_RESULTS, constraint, lowering
 from passes.lower_onnx.node import Node
 from passes.lower_onnx.tensor import Tensor
 
@@ -62,7 +62,7 @@ def slice_(node: Node, chain: Chain) -> Tensor:
     return x
 
 
-@lowering("Split", results=1 << 16)
+@lowering("Split", results=ALL_RESULTS)
 def split(node: Node, chain: Chain) -> list[Tensor]:
     """views"""
     x = chain.input(node, 0)

@@ -13,6 +13,9 @@ from passes.lower_onnx.tensor import Tensor
 NEWEST_OPSET = 28
 """The newest opset whose operator versions have been looked at; a lowering refuses versions beyond it."""
 
+ALL_RESULTS = 1 << 31
+"""More results than any node has."""
+
 
 @dataclass(frozen=True)
 class Constraint:
