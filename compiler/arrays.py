@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -55,28 +56,33 @@ def _read(argument: str) -> dict[str, Array]:
 
 
 def _read_npz(path: Path) -> dict[str, Array]:
-    try:
-        loaded = np.load(path, allow_pickle=False)
+    with _opened(path) as stream:
+        loaded = np.load(stream, allow_pickle=False)
         if not isinstance(loaded, np.lib.npyio.NpzFile):
             raise CatenaError(_damaged(path, "it holds one array without a name", "give it as NAME=FILE.npy"))
         with loaded:
             return {name: cast(Array, loaded[name]) for name in loaded.files}
-    except OSError as error:
-        raise CatenaError(cannot("read", str(path), error)) from error
-    except _DAMAGED as error:
-        raise CatenaError(_damaged(path, str(error))) from error
 
 
 def _read_npy(path: Path) -> Array:
+    with _opened(path) as stream:
+        loaded = np.load(stream, allow_pickle=False)
+        if isinstance(loaded, np.lib.npyio.NpzFile):
+            loaded.close()
+            raise CatenaError(_damaged(path, "it holds several arrays", "give it as FILE.npz"))
+        return cast(Array, loaded)
+
+
+@contextmanager
+def _opened(path: Path) -> Generator[BinaryIO]:
+    # NumPy does not close a file that it cannot make sense of.
     try:
-        loaded = np.load(path, allow_pickle=False)
+        with path.open("rb") as stream:
+            yield stream
     except OSError as error:
         raise CatenaError(cannot("read", str(path), error)) from error
     except _DAMAGED as error:
-        raise CatenaError(_damaged(path, str(error))) from error
-    if not isinstance(loaded, np.ndarray):
-        raise CatenaError(_damaged(path, "it holds several arrays", "give it as FILE.npz"))
-    return loaded
+        raise CatenaError(_damaged(path, str(error) or type(error).__name__)) from error
 
 
 def _damaged(path: Path, reason: str, hint: str = "") -> Diagnostic:

@@ -1,10 +1,21 @@
-"""xDSL's parser, made to read back the text that xDSL's printer writes for names that are not ASCII."""
+"""xDSL's parser, made to read back the text that xDSL's printer writes for names that are not ASCII, and to end."""
 
 from __future__ import annotations
 
+import re
+
+from xdsl.context import Context
 from xdsl.dialects.builtin import StringAttr
 from xdsl.parser import Parser
-from xdsl.utils.mlir_lexer import MLIRTokenKind, StringLiteral
+from xdsl.parser.generic_parser import ParserState
+from xdsl.utils.lexer import Input
+from xdsl.utils.mlir_lexer import MLIRLexer, MLIRTokenKind, StringLiteral
+
+
+class LinearLexer(MLIRLexer):
+    """xDSL's lexer without backtracking in string literals: an unclosed one takes xDSL exponential time."""
+
+    _unescaped_characters_regex = re.compile(r'"(?:[^"\\\n\v\f]++|\\(?:["nt\\]|[0-9A-Fa-f]{2}))*+"')
 
 
 class UnicodeParser(Parser):
@@ -13,6 +24,10 @@ class UnicodeParser(Parser):
     xDSL prints every character beyond ASCII as escaped UTF-8 and takes a literal with such escapes for bytes: a
     `BytesAttr` as an attribute, an error in a location.
     """
+
+    def __init__(self, ctx: Context, input: str, name: str = "<text>"):
+        super().__init__(ctx, "", name)
+        self._parser_state = ParserState(LinearLexer(Input(input, name)))
 
     def parse_optional_str_literal(self) -> str | None:
         """Parse a string literal, if present."""

@@ -17,7 +17,6 @@ from typing import cast
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Attribute
-from xdsl.parser import Parser
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import ParseError, VerifyException
 
@@ -25,6 +24,7 @@ from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
 from dialects.gconv import LinkOp
 from dialects.locations import node_names
 from dialects.schedule import MappingAttr, RowStationaryAttr
+from dialects.unicode_parser import UnicodeParser
 
 TABLE = "layers"
 
@@ -112,7 +112,7 @@ def write_mappings(module: ModuleOp) -> str:
 def _parse_mapping(text: object, context: Context) -> Attribute:
     if not isinstance(text, str):
         raise TypeError(f"expected text, found {type(text).__name__}")
-    attribute = Parser(context, text).parse_attribute()
+    attribute = UnicodeParser(context, text).parse_attribute()
     if not isinstance(attribute, (MappingAttr, RowStationaryAttr)):
         raise TypeError("expected #schedule.mapping<...> or #schedule.row_stationary<...>")
     return attribute
