@@ -35,7 +35,10 @@ def pieces_of(size: int, spreads: list[SpreadConfig]) -> list[list[Piece]]:
 
 @dataclass(frozen=True)
 class Layout:
-    """A pass on the array: per dimension and kind the pieces that elements get."""
+    """A pass on the array: per dimension and kind the pieces that elements get.
+
+    `sliding` is the dimension along which an element slides its window and keeps the words that neighbours share.
+    """
 
     pieces: tuple[tuple[tuple[Piece, ...], ...], ...]
     sliding: int | None
@@ -52,10 +55,13 @@ class Layout:
         return max(self.sizes(dim, kind))
 
 
-def layout(layer: LayerState, machine: Machine) -> Layout:
+def layout(layer: LayerState, machine: Machine, first: Layout | None = None) -> Layout:
     """Lay the current ranges over the array.
 
-    Raises `Fault` CAT-E001 if they need more rows, columns or scratchpad words than there are.
+    `first` is the layout of the layer's first pass, which sets the sliding dimension for all: a short last tile does
+    not turn the windows around.
+
+    Raises `Fault` CAT-E001 if the ranges need more rows, columns or scratchpad words than there are.
     """
     used = {Axis.ROW: 1, Axis.COL: 1}
     pieces: list[tuple[tuple[Piece, ...], ...]] = []
@@ -69,7 +75,8 @@ def layout(layer: LayerState, machine: Machine) -> Layout:
             of_dim.append(tuple(levels[-1]))
         pieces.append(tuple(of_dim))
     active = math.prod(len(p) for of_dim in pieces for p in of_dim)
-    found = Layout(tuple(pieces), _sliding(pieces), active, used[Axis.ROW], used[Axis.COL])
+    sliding = _sliding(pieces) if first is None else first.sliding
+    found = Layout(tuple(pieces), sliding, active, used[Axis.ROW], used[Axis.COL])
     _require("rows of the array", machine.array.rows, found.rows)
     _require("columns of the array", machine.array.cols, found.cols)
     _check_scratchpads(layer, found, machine)
@@ -77,7 +84,7 @@ def layout(layer: LayerState, machine: Machine) -> Layout:
 
 
 def _sliding(pieces: list[tuple[tuple[Piece, ...], ...]]) -> int | None:
-    """The dimension along which an element slides its window: that of its innermost stream of output positions."""
+    """The dimension of an element's innermost stream, if that is one of output positions."""
     for dim in range(len(pieces) - 1, -1, -1):
         if max(size for _, size in pieces[dim][Kind.OPC]) > 1:
             return dim

@@ -102,6 +102,7 @@ class BlockEngine:
         self.kernel_ranges: tuple[int, ...] = ()
         self.kernel_is_fresh = False
         self._shapes: dict[tuple[object, ...], PassShape] = {}
+        self._window: tuple[tuple[object, ...], Array] | None = None
 
     # Transfers --------------------------------------------------------------------------------------------------------
 
@@ -122,12 +123,11 @@ class BlockEngine:
         for dim, stride, (group, groups), (low, length) in zip(
             layer.dims, layer.strides(Tensor.INPUT), tile.groups, tile.positions, strict=True
         ):
-            first = max(-(-low // dim.up), 0)
-            last = min((low + length - 1) // dim.up, dim.extent - 1)
-            count = max(last - first + 1, 0)
+            first, count = dim.existing(low, length)
             source_shape += [groups, count]
             source_strides += [stride * dim.extent, stride]
-            inside += [slice(None), slice(first * dim.up - low, last * dim.up - low + 1, dim.up) if count else slice(0)]
+            start = first * dim.up - low
+            inside += [slice(None), slice(start, start + count * dim.up, dim.up) if count else slice(0)]
             address += stride * (group * dim.extent + (first if count else 0))
         words = math.prod(source_shape)
         if words != tile.words:
@@ -136,6 +136,7 @@ class BlockEngine:
             values = self.dram.read(address, source_shape, source_strides)
             target[tuple(inside)] = run_steps(layer.steps[Slot.PRE], values)
         self.input = tile
+        self._window = None
         self.counters.add("dram.input.read", words)
         self.counters.add("glb.input.fill", tile.words if self.machine.counting.padding_in_buffer else words)
 
@@ -238,6 +239,8 @@ class BlockEngine:
         """Count a pass and, with it, the delivery of kernels that were loaded since the last one."""
         counters = self.counters
         counters.events += shape.first if first else shape.later
+        if not self.machine.counting.padding_in_buffer:
+            counters.add("glb.input.read", self._existing_words())
         if self.kernel_is_fresh:
             counters.add("array.kernel.deliver", shape.kernel_delivery)
             counters.add("spad.kernel.write", shape.kernel_delivery)
@@ -276,7 +279,7 @@ class BlockEngine:
     def fold_block(self, shape: PassShape, inputs: Array) -> Array:
         """The block (groups, kernels, outputs) that the array computes in a pass."""
         layer = self.layer
-        values = np.ascontiguousarray(inputs).reshape(shape.groups, shape.terms, shape.outputs)
+        values = self._unrolled(shape, inputs)
         if layer.is_multiply_accumulate and not layer.steps[Slot.MID]:
             return np.matmul(self._kernel_block(), values)
         block = values[:, None]
@@ -285,9 +288,17 @@ class BlockEngine:
             wide = np.broadcast_to(block, (shape.groups, shape.kernels, shape.terms, shape.outputs))
             block = apply(layer.main, wide, kernel)
         block = run_steps(layer.steps[Slot.MID], block)
-        if layer.fold is Fold.NONE:
-            return block[:, :, 0]
-        return _FOLDS[layer.fold].reduce(block, axis=2)
+        folded = block[:, :, 0] if layer.fold is Fold.NONE else _FOLDS[layer.fold].reduce(block, axis=2)
+        # Without a kernel, parallel kernels only repeat the output.
+        return np.broadcast_to(folded, (shape.groups, shape.kernels, shape.outputs))
+
+    def _unrolled(self, shape: PassShape, inputs: Array) -> Array:
+        """The input words as (groups, terms, outputs); kept while passes over other kernels read the same ones."""
+        key = (inputs.ctypes.data, shape.input_axes)
+        if self._window is None or self._window[0] != key:
+            block = np.ascontiguousarray(inputs).reshape(shape.groups, shape.terms, shape.outputs)
+            self._window = (key, block)
+        return self._window[1]
 
     def _kernel_block(self) -> Array:
         if self.kernel is None or self.kernel_ranges != self._kernel_ranges():
@@ -309,7 +320,8 @@ class BlockEngine:
 
     def _work_out(self, inputs: InputTile, outputs: Ranges) -> PassShape:
         layer, sizes = self.layer, self.layer.sizes
-        found = layout(layer, self.machine)
+        earlier = next(iter(self._shapes.values()), None)
+        found = layout(layer, self.machine, None if earlier is None else earlier.layout)
         in_strides = row_major(inputs.shape)
         in_axes = [(size[Kind.G], in_strides[2 * d]) for d, size in enumerate(sizes)]
         in_axes += [(size[Kind.KS], in_strides[2 * d + 1] * layer.dims[d].dilation) for d, size in enumerate(sizes)]
@@ -344,7 +356,7 @@ class BlockEngine:
         words = input_tile(layer).words
         delivered = delivered_inputs(layer, found)
         common = {
-            "glb.input.read": words if self.machine.counting.padding_in_buffer else self._real_words(),
+            "glb.input.read": words if self.machine.counting.padding_in_buffer else 0,
             "array.input.deliver": delivered,
             "spad.input.write": delivered,
             "spad.input.read": operations,
@@ -361,13 +373,12 @@ class BlockEngine:
         feed, drain = math.ceil(words / links.input_bus), math.ceil(outputs / links.output_bus)
         return first, later, max(busiest_cycles(layer, found), feed, drain)
 
-    def _real_words(self) -> int:
-        """Existing input words of the pass, padding left out."""
+    def _existing_words(self) -> int:
+        """Input words of the pass without padding; unlike all other counts this depends on where the pass is."""
         total = 1
         tile = input_tile(self.layer)
         for dim, (_, groups), (low, length) in zip(self.layer.dims, tile.groups, tile.positions, strict=True):
-            inside = [p for p in range(low, low + length) if p % dim.up == 0 and 0 <= p // dim.up < dim.extent]
-            total *= groups * len(inside)
+            total *= groups * dim.existing(low, length)[1]
         return total
 
 

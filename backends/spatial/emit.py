@@ -211,8 +211,13 @@ def _predicted(op: LayerOp) -> Counts | None:
         return None
     machine = require_machine(cast(ModuleOp, op.get_toplevel_object()), "program")
     views = op.views
-    extras = tuple(view.shape for view in views[len(views) - 1 - len(op.extras) : -1])
+    extras = tuple(_distinct(view) for view in views[len(views) - 1 - len(op.extras) : -1])
     return predict(op.spec, views[0].shape, op.mapping.data, machine, extras)
+
+
+def _distinct(view: View) -> tuple[int, ...]:
+    """The extents of a view without repetition: a word that a stride of 0 repeats is read once."""
+    return tuple(1 if stride == 0 else extent for extent, stride in zip(view.shape, view.strides, strict=True))
 
 
 def _kind(spec: GConv) -> str:

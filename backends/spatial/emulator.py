@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from backends.container import require_isa
 from backends.fields import Array
@@ -89,7 +90,9 @@ class SpatialEmulator:
         core = SpatialCore(self.machine, dram, glb, self._engine)
         code = self._code if only is None else self._code_of(only)
         try:
-            core.run(code, None if trace is None else self._watch(trace, core))
+            # Passes multiply small matrices: threads would wait for each other longer than they compute.
+            with threadpool_limits(limits=1, user_api="blas"):
+                core.run(code, None if trace is None else self._watch(trace, core))
         except Fault as fault:
             raise CatenaError(self._diagnostic(fault, core.pc, only)) from fault
         names = [layer.name for layer in self.program.layers]

@@ -23,6 +23,12 @@ class Dimension:
     up: int = 1
     extent: int = 1
 
+    def existing(self, low: int, length: int) -> tuple[int, int]:
+        """The first input word of a group in a range of dilated, padded positions, and how many there are."""
+        first = max(-(-low // self.up), 0)
+        last = min((low + length - 1) // self.up, self.extent - 1)
+        return first, max(last - first + 1, 0)
+
 
 @dataclass
 class TensorAddress:
