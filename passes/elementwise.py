@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from xdsl.ir import SSAValue
 
-from dialects.gconv import PASS, Dim, LinkOp, Step, View, shape_of
+from dialects.gconv import PASS, Dim, LinkOp, Step, View, element_type_of_value, shape_of
 from passes.chain_views import Source, compacted, source_of
 
 SWAPPED: dict[str, str] = {
@@ -71,6 +71,17 @@ def elementwise(link: LinkOp) -> Elementwise | None:
     after = [Applied(step) for step in spec.mid]
     after += [Applied(step, None if step.operand is None else extras[step.operand]) for step in spec.post]
     return Elementwise(input, kernel, spec.pre, spec.main, tuple(after))
+
+
+def unary_steps(link: LinkOp) -> tuple[Step, ...] | None:
+    """The functions of a link that applies nothing but unary functions, in one element type; None for other links.
+
+    The link may still reduce, pad or crop: see `elementwise`.
+    """
+    spec = link.spec
+    if spec.main != PASS or link.extras or element_type_of_value(link.input) != element_type_of_value(link.result):
+        return None
+    return (*spec.pre, *spec.mid, *spec.post)
 
 
 def extra_in_result_shape(extra: SSAValue, shape: tuple[int, ...]) -> Source:

@@ -11,10 +11,10 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 
-from dialects.gconv import PASS, Dim, LinkOp, View, ViewOp, element_type_of_value
+from dialects.gconv import Dim, LinkOp, View, ViewOp
 from dialects.locations import fuse_locations
 from passes.chain_views import Source, source_of
-from passes.elementwise import elementwise
+from passes.elementwise import elementwise, unary_steps
 from passes.fold_views import fold_views
 from passes.redimension import distinctly_named, redimension
 from passes.rewriting import chain_blocks, erase_dead, insert_before
@@ -63,12 +63,10 @@ def _fold_block(block: Block) -> None:
 
 def _copied(link: LinkOp) -> Source | None:
     """What a link copies, as a view in the shape of its result; None if it does anything else."""
-    spec = link.spec
-    if spec.main != PASS or spec.pre or spec.mid or spec.post or link.mapping is not None:
+    if link.mapping is not None or unary_steps(link) != ():
         return None
     form = elementwise(link)
-    same_type = element_type_of_value(link.input) == element_type_of_value(link.result)
-    return form.input if form is not None and same_type else None
+    return None if form is None else form.input
 
 
 def _uses(value: SSAValue) -> Iterator[tuple[Operation, int]]:

@@ -11,9 +11,9 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block
 from xdsl.passes import ModulePass
 
-from dialects.gconv import PASS, LinkOp, Step, element_type_of_value, shape_of
+from dialects.gconv import LinkOp, Step, element_type_of_value, shape_of
 from passes.chain_views import Source, only_reader_of, source_of
-from passes.elementwise import elementwise
+from passes.elementwise import elementwise, unary_steps
 from passes.rewriting import chain_blocks, replace
 
 ALU_FUNCTIONS = frozenset({"affine", "clip", "abs", "neg", "sign", "square", "relu", "leaky_relu", "not", "nonzero"})
@@ -57,7 +57,7 @@ class FusePrePass(ModulePass):
             if link.parent is None or not isinstance(link, LinkOp) or link.mapping is not None:
                 continue
             reader = only_reader_of(link.result)
-            steps = _unary_steps(link)
+            steps = unary_steps(link)
             if isinstance(reader, LinkOp) and reader.mapping is None and steps is not None:
                 self._absorb(link, steps, reader)
 
@@ -81,14 +81,6 @@ class FusePrePass(ModulePass):
         words = math.prod(shape_of(link.result))
         cost = sum(1 if step.function in ALU_FUNCTIONS else TABLE_COST for step in steps)
         return cost * (reader.spec.trips - words) <= self.word_cost * 2 * words
-
-
-def _unary_steps(link: LinkOp) -> tuple[Step, ...] | None:
-    """The functions of a link that applies nothing but unary functions; None for other links."""
-    spec = link.spec
-    if spec.main != PASS or link.extras or element_type_of_value(link.input) != element_type_of_value(link.result):
-        return None
-    return (*spec.pre, *spec.mid, *spec.post)
 
 
 def _read_through(link: LinkOp, reader: LinkOp) -> Source | None:

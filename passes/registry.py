@@ -16,6 +16,7 @@ _PASSES: dict[str, str] = {
     "lower-onnx": "passes.lower_onnx:LowerOnnxPass",
     "fold-views": "passes.fold_views:FoldViewsPass",
     "evaluate-constants": "passes.evaluate_constants:EvaluateConstantsPass",
+    "match-activations": "passes.match_activations:MatchActivationsPass",
     "fold-copies": "passes.fold_copies:FoldCopiesPass",
     "fold-pad": "passes.fold_pad:FoldPadPass",
     "fuse-elementwise": "passes.fuse_elementwise:FuseElementwisePass",

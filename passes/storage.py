@@ -1,7 +1,8 @@
 """Where results lie: in a buffer of their own, or in place inside the result of a concatenation.
 
-A part of a `gconv.concat` lies in place if one op makes it and that op can write the part's block of the
-concatenation's buffer, a strided view, directly. Every other reader of the part then reads through that view.
+A part of a `gconv.concat` lies in place if it is all of what one op makes, reshaped or transposed, and that op can
+write the part's block of the concatenation's buffer, a strided view, directly. Every other reader of the part then
+reads through that view.
 """
 
 from __future__ import annotations
@@ -74,14 +75,27 @@ class Storage:
         for index, (part, block) in enumerate(zip(concat.parts, blocks_of(concat, whole.view), strict=True)):
             source = source_of(part)
             base = source.base
-            if not source.is_whole or base in self._places or base in self._returned or base is whole.base:
+            if base in self._places or base in self._returned or base is whole.base:
                 continue
             if not isinstance(base.owner, LinkOp | ConcatOp):
                 continue
-            view = block.reshape(shape_of(base))
+            view = _written_as(source.view, block, shape_of(base))
             if view is not None and all(reader.of(view) is not None for reader in _other_views(base, part)):
                 self._places[base] = Source(whole.base, view)
                 self._filled.add((concat, index))
+
+
+def _written_as(seen: View, block: View, shape: tuple[int, ...]) -> View | None:
+    """Where the elements of a tensor of `shape` lie when `block` holds the view `seen` of it.
+
+    None if the view leaves out or repeats elements, or no strided view says it.
+    """
+    if seen.offset != 0 or seen.size != View.dense(shape).size:
+        return None
+    outermost_first = sorted(range(len(seen.shape)), key=lambda axis: -seen.strides[axis])
+    if not seen.permute(outermost_first).is_dense:
+        return None
+    return block.permute(outermost_first).reshape(shape)
 
 
 def _other_views(base: SSAValue, part: SSAValue) -> Iterator[View]:

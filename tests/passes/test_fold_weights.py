@@ -265,7 +265,7 @@ def test_clamps_keep_every_value(terms: list[Term]) -> None:
     assert len(fewer) <= len(terms)
 
 
-@settings(derandomize=True, deadline=None, max_examples=80)
+@settings(derandomize=True, deadline=None, max_examples=60)
 @given(random_chains())
 def test_keeps_the_meaning(module: Chain) -> None:
     steps = sum(len(link.spec.post) for link in links_of(module))
@@ -273,7 +273,7 @@ def test_keeps_the_meaning(module: Chain) -> None:
     assert sum(len(link.spec.post) for link in links_of(module)) <= steps
 
 
-@settings(derandomize=True, deadline=None, max_examples=80)
+@settings(derandomize=True, deadline=None, max_examples=60)
 @given(random_chains())
 def test_keeps_the_meaning_of_fused_chains(module: Chain) -> None:
     check_pass(module, "fold-views,fuse-elementwise,fold-weights", 1e-12)

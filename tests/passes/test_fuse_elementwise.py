@@ -298,7 +298,7 @@ def test_goes_into_all_parts_or_none() -> None:
     assert len(links_of(module)) == 3
 
 
-@settings(derandomize=True, deadline=None, max_examples=100)
+@settings(derandomize=True, deadline=None, max_examples=60)
 @given(random_chains())
 def test_keeps_the_meaning(module: Chain) -> None:
     before = len(links_of(module))

@@ -112,7 +112,7 @@ def test_refuses_bad_options_and_control_flow() -> None:
         run_passes(parse_module(CONTROL_FLOW), "fuse-pre")
 
 
-@settings(derandomize=True, deadline=None, max_examples=80)
+@settings(derandomize=True, deadline=None, max_examples=60)
 @given(random_chains())
 def test_keeps_the_meaning(module: Chain) -> None:
     before = len(links_of(module))

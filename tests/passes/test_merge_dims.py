@@ -169,7 +169,7 @@ def test_refuses_bad_options_and_control_flow() -> None:
         run_passes(parse_module(CONTROL_FLOW), "merge-dims")
 
 
-@settings(derandomize=True, deadline=None, max_examples=100)
+@settings(derandomize=True, deadline=None, max_examples=60)
 @given(random_chains())
 def test_keeps_the_meaning(module: Chain) -> None:
     ranks = [len(link.nest.data) for link in links_of(module)]
