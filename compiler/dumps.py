@@ -49,13 +49,10 @@ class PassDump(SilentObserver):
 class PassPrinter(SilentObserver):
     """Prints the IR after one pass, after all (`all`) or after those that change it (`changed`).
 
-    Raises `CatenaError` (CAT-C001) if `which` is neither these nor a pass.
+    The first pass always counts as one that changes the IR.
     """
 
     def __init__(self, which: str, stream: TextIO):
-        choices = (ALL, CHANGED, *known_passes())
-        if which not in choices:
-            raise CatenaError(Diagnostic("CAT-C001", f"no pass is called {which!r}", hint=did_you_mean(which, choices)))
         self._which = which
         self._stream = stream
         self._last = ""
@@ -71,3 +68,11 @@ class PassPrinter(SilentObserver):
             place = f"{stage}: {step.name}" if stage else step.name
             self._stream.write(f"// ----- IR after {place} -----\n{text}")
             self._stream.flush()
+
+
+def pass_printer(which: str, stream: TextIO) -> PassPrinter:
+    """A printer for `all`, `changed` or a pass by name. Raises `CatenaError` (CAT-C001) for anything else."""
+    choices = (ALL, CHANGED, *known_passes())
+    if which not in choices:
+        raise CatenaError(Diagnostic("CAT-C001", f"no pass is called {which!r}", hint=did_you_mean(which, choices)))
+    return PassPrinter(which, stream)

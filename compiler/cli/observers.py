@@ -10,7 +10,7 @@ from xdsl.dialects.builtin import ModuleOp
 
 from backends.program import Program
 from compiler.driver import Observer, PassRun, SilentObserver, StageRun
-from compiler.dumps import PassDump, PassPrinter, StageDump
+from compiler.dumps import PassDump, StageDump, pass_printer
 from compiler.stages import STAGES, stage_number
 
 
@@ -27,7 +27,7 @@ def observers_for(
     if dump_passes is not None:
         observers.append(PassDump(Path(dump_passes)))
     if print_ir_after is not None:
-        observers.append(PassPrinter(print_ir_after, stream))
+        observers.append(pass_printer(print_ir_after, stream))
     return observers
 
 
