@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
-from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp, StringAttr
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute, Operation
 
@@ -21,9 +21,11 @@ def attribute_problems(root: Operation) -> Iterator[Problem]:
     """One problem for each discardable attribute of an op at or below `root` that nobody declares."""
     for op in root.walk():
         declared = MODULE_ATTRIBUTES if isinstance(op, ModuleOp) else {}
-        for name in op.attributes:
+        for name, value in op.attributes.items():
             if name not in declared:
                 yield _unknown(op, name, [*declared, *_inherent(op)])
+            elif not isinstance(value, StringAttr) or not declared[name].allows(value.data):
+                yield Problem(op, "CAT-R002", f"attribute {name!r} has a wrong value", found=str(value))
         if isinstance(op, FuncOp):
             for role, ports in (("argument", op.arg_attrs), ("result", op.res_attrs)):
                 yield from _port_problems(op, role, ports)

@@ -99,6 +99,12 @@ def test_finds_an_undeclared_attribute_and_names_the_likely_one() -> None:
     assert "layout" in second.hint
 
 
+@pytest.mark.parametrize("value", ["3 : i64", '"ABC"', f'"{"0" * 63}"'])
+def test_declared_attributes_have_their_kind_of_value(value: str) -> None:
+    (problem,) = problems_in(in_function(view("y", "x")), f"attributes {{catena.model_sha256 = {value}}}")
+    assert problem.message == "builtin.module: attribute 'catena.model_sha256' has a wrong value"
+
+
 def test_function_ports_carry_onnx_attributes_only() -> None:
     (problem,) = problems_in(f"func.func @main(%x: {T} {{nam = 1 : i64}}) {{ func.return }}")
     assert problem.message == "func.func @main: argument 0 has the unknown attribute 'nam'"
