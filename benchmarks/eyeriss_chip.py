@@ -51,10 +51,10 @@ class Measured:
 def measure(model: Path, mapping: Path | None, folder: Path) -> dict[str, Measured]:
     """Compile, run and count the convolutions of a model, by the name of their node."""
     import numpy as np
-    from backends.container import read_program
-    from backends.spatial.emulator import SpatialEmulator
 
     import compiler
+    from backends.container import read_program
+    from backends.spatial.emulator import SpatialEmulator
 
     program_file = folder / "program.cat"
     compiler.compile(model, target="eyeriss", output=program_file, mapping=mapping)

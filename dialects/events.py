@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 EVENTS: dict[str, str] = {
     "dram.input.read": "input words read from DRAM",
+    "dram.input.padding": "padding words of input tiles, which are made up and not fetched",
     "dram.kernel.read": "kernel words read from DRAM",
     "dram.extra.read": "words of post operands (biases, residuals) read from DRAM",
     "dram.output.write": "output words written to DRAM",
@@ -18,7 +19,8 @@ EVENTS: dict[str, str] = {
     "glb.input.read": "input words read from the buffer for the array",
     "glb.output.first": "partial sums that start from nothing in a pass (no word is read)",
     "glb.output.read": "partial sums read from the buffer for the array",
-    "glb.output.write": "partial sums written to the buffer by the array",
+    "glb.output.write": "unfinished sums written to the buffer by the array",
+    "glb.output.last": "finished sums written to the buffer by the array",
     "glb.output.drain": "finished sums read from the buffer on their way to DRAM",
     "array.input.deliver": "input words delivered to processing elements, counted per receiver",
     "array.kernel.deliver": "kernel words delivered to processing elements, counted per receiver",

@@ -84,8 +84,7 @@ class PassShape:
     kernels: int
     terms: int
     outputs: int
-    first: EventVector
-    later: EventVector
+    events: EventVector
     kernel_delivery: int
     cycles: int
 
@@ -138,6 +137,7 @@ class BlockEngine:
         self.input = tile
         self._window = None
         self.counters.add("dram.input.read", words)
+        self.counters.add("dram.input.padding", tile.words - words)
         self.counters.add("glb.input.fill", tile.words if self.machine.counting.padding_in_buffer else words)
 
     def load_kernel(self) -> None:
@@ -237,8 +237,10 @@ class BlockEngine:
 
     def count_pass(self, shape: PassShape, first: bool) -> None:
         """Count a pass and, with it, the delivery of kernels that were loaded since the last one."""
-        counters = self.counters
-        counters.events += shape.first if first else shape.later
+        counters, words = self.counters, shape.groups * shape.kernels * shape.outputs
+        counters.events += shape.events
+        for name in output_traffic(first, self.layer.is_last_pass()):
+            counters.add(name, words)
         if not self.machine.counting.padding_in_buffer:
             counters.add("glb.input.read", self._existing_words())
         if self.kernel_is_fresh:
@@ -334,7 +336,7 @@ class BlockEngine:
         totals = {kind: math.prod(size[kind] for size in sizes) for kind in Kind}
         if layer.fold is Fold.NONE and totals[Kind.KS] != 1:
             raise Fault("CAT-E003", "kernel loops need a reduction")
-        first, later, cycles = self._pass_counts(found, totals)
+        events, cycles = self._pass_counts(found, totals)
         return PassShape(
             found,
             _axes(in_axes),
@@ -343,19 +345,19 @@ class BlockEngine:
             totals[Kind.OP],
             totals[Kind.KS],
             totals[Kind.OPC],
-            event_vector(first),
-            event_vector(later),
+            event_vector(events),
             delivered_kernels(layer, found) if layer.main is not None else 0,
             cycles,
         )
 
-    def _pass_counts(self, found: Layout, totals: dict[Kind, int]) -> tuple[dict[str, int], dict[str, int], int]:
+    def _pass_counts(self, found: Layout, totals: dict[Kind, int]) -> tuple[dict[str, int], int]:
+        """What every pass of this shape counts, and its cycles."""
         layer, links = self.layer, self.machine.links
         operations = math.prod(totals.values())
         outputs = totals[Kind.G] * totals[Kind.OP] * totals[Kind.OPC]
         words = input_tile(layer).words
         delivered = delivered_inputs(layer, found)
-        common = {
+        events = {
             "glb.input.read": words if self.machine.counting.padding_in_buffer else 0,
             "array.input.deliver": delivered,
             "spad.input.write": delivered,
@@ -365,13 +367,10 @@ class BlockEngine:
             "spad.output.write": operations,
             "array.output.hop": outputs * (chain_length(layer, found) - 1),
             "array.output.out": outputs,
-            "glb.output.write": outputs,
             "operation.mac" if layer.is_multiply_accumulate else "operation.other": operations,
         }
-        first = common | {"glb.output.first": outputs}
-        later = common | {"glb.output.read": outputs, "array.output.in": outputs}
         feed, drain = math.ceil(words / links.input_bus), math.ceil(outputs / links.output_bus)
-        return first, later, max(busiest_cycles(layer, found), feed, drain)
+        return events, max(busiest_cycles(layer, found), feed, drain)
 
     def _existing_words(self) -> int:
         """Input words of the pass without padding; unlike all other counts this depends on where the pass is."""
@@ -380,6 +379,12 @@ class BlockEngine:
         for dim, (_, groups), (low, length) in zip(self.layer.dims, tile.groups, tile.positions, strict=True):
             total *= groups * dim.existing(low, length)[1]
         return total
+
+
+def output_traffic(first: bool, last: bool) -> tuple[str, ...]:
+    """The events of every partial sum that a pass moves between buffer and array, besides leaving the array."""
+    inward = ("glb.output.first",) if first else ("glb.output.read", "array.output.in")
+    return (*inward, "glb.output.last" if last else "glb.output.write")
 
 
 def _offset(what: str, have: tuple[int, int], want: tuple[int, int]) -> int:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from backends.spatial.array import Layout, Piece
-from backends.spatial.blocks import BlockEngine, PassShape
+from backends.spatial.blocks import BlockEngine, PassShape, output_traffic
 from backends.spatial.isa import Fold, Kind, Slot
 from backends.spatial.layer import input_tile, run_steps
 from backends.spatial.memory import Fault
@@ -81,8 +81,10 @@ class ElementEngine(BlockEngine):
                 self.counters.add("array.kernel.deliver", 1)
                 self.counters.add("spad.kernel.write", 1)
             self._held[_position(element.ranges)] = element.kernels
-        else:
+        elif _position(element.ranges) in self._held:
             element.kernels = self._held[_position(element.ranges)]
+        else:
+            raise Fault("CAT-E002", "an element works on kernel words that were not delivered to it")
         if len(element.kernels) > self.machine.pe.kernel_words:
             raise Fault("CAT-E001", "a kernel scratchpad overruns", str(self.machine.pe.kernel_words))
 
@@ -155,14 +157,11 @@ class ElementEngine(BlockEngine):
 
     def _collect(self, chains: dict[Index, list[tuple[Index, Array]]], output: Array, first: bool) -> None:
         """Send every output word's partial sums up its chain and into the buffer."""
+        traffic = output_traffic(first, self.layer.is_last_pass())
         for word, parts in chains.items():
-            if first:
-                self.counters.add("glb.output.first", 1)
-                total = None
-            else:
-                self.counters.add("glb.output.read", 1)
-                self.counters.add("array.output.in", 1)
-                total = output[word]
+            total = None if first else output[word]
+            for name in traffic:
+                self.counters.add(name, 1)
             for position, (_, part) in enumerate(sorted(parts, key=lambda entry: entry[0])):
                 if position:
                     self.counters.add("array.output.hop", 1)
@@ -170,7 +169,6 @@ class ElementEngine(BlockEngine):
             assert total is not None
             output[word] = total
             self.counters.add("array.output.out", 1)
-            self.counters.add("glb.output.write", 1)
 
     def _finish_pass(self, shape: PassShape, busiest: int, active: int) -> None:
         """Count what the pass took from the buffer, word by word of its input tile, and its cycles."""

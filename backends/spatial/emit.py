@@ -67,6 +67,7 @@ from dialects.spatial import (
 )
 from dialects.target import require_machine
 from passes.mapping.cost import predict
+from passes.mapping.fit import violations
 
 TOOL = "catena"
 _KINDS = {LoopKind.G: Kind.G, LoopKind.OP: Kind.OP, LoopKind.OPC: Kind.OPC, LoopKind.KS: Kind.KS}
@@ -210,6 +211,9 @@ def _predicted(op: LayerOp) -> Counts | None:
     if op.mapping is None:
         return None
     machine = require_machine(cast(ModuleOp, op.get_toplevel_object()), "program")
+    problems = violations(op.spec, op.mapping.data, machine, "program", describe(op))
+    if problems:
+        raise CatenaError(problems)
     views = op.views
     extras = tuple(_distinct(view) for view in views[len(views) - 1 - len(op.extras) : -1])
     return predict(op.spec, views[0].shape, op.mapping.data, machine, extras)

@@ -13,7 +13,7 @@ from backends.fields import Array
 from backends.program import DebugEntry, Program, Role, TensorEntry
 from backends.spatial.blocks import BlockEngine
 from backends.spatial.elements import ElementEngine
-from backends.spatial.isa import ISA, Executable
+from backends.spatial.isa import ISA, Executable, Layer
 from backends.spatial.machine import EngineFactory, SpatialCore
 from backends.spatial.memory import Fault, MemoryBank, Segment
 from dialects.diagnostics import CatenaError, Diagnostic
@@ -32,8 +32,9 @@ _MEMORY = "dram"
 class SpatialEmulator:
     """A spatial machine with a program loaded; every run starts with empty memories.
 
-    `mode` is a key of `MODES`. Raises `CatenaError` for programs of another instruction set (CAT-P004) or with
-    constants that the machine's memory cannot hold (CAT-F003).
+    `mode` is a key of `MODES`. Raises `CatenaError`: CAT-P004 for a program of another instruction set, CAT-P001 for
+    code that does not decode, is not for one core or runs layers that the program does not list, CAT-C003 for a
+    machine description that is not valid.
     """
 
     def __init__(self, program: Program, mode: str = "blocks"):
@@ -41,10 +42,30 @@ class SpatialEmulator:
         self.program = program
         self.machine: Machine = parse_machine(program.metadata.description, where="program metadata")
         self._dtype = WORD_TYPES[self.machine.arithmetic]
-        self._code = cast("Sequence[Executable]", list(ISA.decode(program.code[0], "code.0")))
+        self._layers = [entry.name for entry in program.layers]
+        self._code = self._decoded()
         self._engine = MODES[mode]
         self._counters: dict[str, Counts] = {}
         self._tensors = {entry.name: entry for entry in program.tensors}
+
+    def _decoded(self) -> list[Executable]:
+        """The instructions of the only core; every layer that they count for is one that the program lists."""
+        if len(self.program.code) != 1:
+            found = f"code for {len(self.program.code)}"
+            raise CatenaError(Diagnostic("CAT-P001", "the machine has one core", found=found))
+        code = [cast(Executable, each) for each in ISA.decode(self.program.code[0], "code.0")]
+        for address, instruction in enumerate(code):
+            if isinstance(instruction, Layer) and instruction.index >= len(self._layers):
+                raise CatenaError(
+                    Diagnostic(
+                        "CAT-P001",
+                        "the code has a layer that the program does not list",
+                        where=f"instruction {address}",
+                        expected=f"{len(self._layers)} layers",
+                        found=f"layer {instruction.index}",
+                    )
+                )
+        return code
 
     @property
     def counters(self) -> Mapping[str, Counts]:
@@ -54,49 +75,49 @@ class SpatialEmulator:
     def run(self, inputs: Mapping[str, Array], *, trace: Callable[[str], None] | None = None) -> dict[str, Array]:
         """The outputs by name, given every input by name with the shape of the tensor table.
 
-        Raises `CatenaError`: CAT-C005 for inputs that do not fit, CAT-E001 to CAT-E003 for faults.
+        Raises `CatenaError`: CAT-C005 for inputs that do not fit, CAT-F003 if the machine's memory cannot hold the
+        program's tensors, CAT-P001 if its constants are of another machine, CAT-E001 to CAT-E003 for faults.
         """
-        return self._execute(inputs, {}, self._named(Role.OUTPUT), trace)
+        self._check_tensors(inputs, self._named(Role.INPUT), self._named(Role.INPUT))
+        return self._execute(inputs, self._named(Role.OUTPUT), trace)
 
     def run_layer(self, layer: str, tensors: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs of one layer, run alone with the given tensors in memory.
 
-        This is how a layer is verified with a reference's inputs. Raises as `run`, and `KeyError` for an unknown layer.
+        This is how a layer is verified with a reference's inputs. A layer that writes part of a tensor needs that
+        tensor too, for the rest of it. Raises as `run`, and `KeyError` for an unknown layer.
         """
         entry = next((entry for entry in self.program.layers if entry.name == layer), None)
         if entry is None:
             raise KeyError(layer)
-        return self._execute({}, tensors, entry.outputs, None, layer)
+        read = [name for name in entry.inputs if self._tensors[name].role is not Role.CONSTANT]
+        self._check_tensors(tensors, read, [*read, *entry.outputs])
+        return self._execute(tensors, entry.outputs, None, layer)
 
     def _named(self, role: Role) -> list[str]:
         return [entry.name for entry in self.program.tensors if entry.role is role]
 
     def _execute(
         self,
-        inputs: Mapping[str, Array],
         tensors: Mapping[str, Array],
         wanted: Sequence[str],
         trace: Callable[[str], None] | None,
         only: str | None = None,
     ) -> dict[str, Array]:
         dram = self._dram()
-        if only is None:
-            self._check_inputs(inputs)
-        for name, array in {**inputs, **tensors}.items():
-            entry = self._tensors[name]
-            target = dram.window(entry.address, entry.shape, entry.strides)
-            target[...] = array.reshape(entry.shape)
+        for name, array in tensors.items():
+            self._write(dram, self._tensors[name], array)
         glb = MemoryBank.blank("the buffer", self.machine.glb.words, self._dtype)
         core = SpatialCore(self.machine, dram, glb, self._engine)
         code = self._code if only is None else self._code_of(only)
         try:
             # Passes multiply small matrices: threads would wait for each other longer than they compute.
-            with threadpool_limits(limits=1, user_api="blas"):
+            # Overflow and invalid operations follow IEEE 754 silently.
+            with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
                 core.run(code, None if trace is None else self._watch(trace, core))
         except Fault as fault:
             raise CatenaError(self._diagnostic(fault, core.pc, only)) from fault
-        names = [layer.name for layer in self.program.layers]
-        self._counters = {names[index]: counts for index, counts in core.counts.items()}
+        self._counters = {self._layers[index]: counts for index, counts in core.counts.items()}
         return {name: self._read(dram, self._tensors[name]) for name in wanted}
 
     def _dram(self) -> MemoryBank:
@@ -125,28 +146,34 @@ class SpatialEmulator:
         segments.append(Segment(np.zeros(size, self._dtype), end, np.zeros(size, np.bool_)))
         return MemoryBank("DRAM", self.machine.dram.words, segments)
 
-    def _check_inputs(self, inputs: Mapping[str, Array]) -> None:
+    def _check_tensors(self, given: Mapping[str, Array], needed: Sequence[str], known: Sequence[str]) -> None:
         problems: list[Diagnostic] = []
-        names = self._named(Role.INPUT)
-        for name in names:
-            shape = list(self._tensors[name].shape)
-            if name not in inputs:
-                problems.append(Diagnostic("CAT-C005", f"input {name!r} is missing", expected=f"shape {shape}"))
-            elif list(inputs[name].shape) != shape:
-                found = f"shape {list(inputs[name].shape)}"
-                problems.append(
-                    Diagnostic("CAT-C005", f"input {name!r} does not fit", "", "", "", f"shape {shape}", found)
-                )
-        for name in inputs:
-            if name not in names:
-                problems.append(
-                    Diagnostic("CAT-C005", f"the program has no input {name!r}", hint=f"inputs: {', '.join(names)}")
-                )
+        for name in needed:
+            if name not in given:
+                expected = f"shape {list(self._tensors[name].shape)}"
+                problems.append(Diagnostic("CAT-C005", f"input {name!r} is missing", expected=expected))
+        for name, array in given.items():
+            if name not in known:
+                hint = f"inputs: {', '.join(known)}"
+                problems.append(Diagnostic("CAT-C005", f"there is no input {name!r}", hint=hint))
+            elif array.shape != self._tensors[name].shape:
+                shapes = f"shape {list(self._tensors[name].shape)}", f"shape {list(array.shape)}"
+                problems.append(Diagnostic("CAT-C005", f"input {name!r} does not fit", "", "", "", *shapes))
         if problems:
             raise CatenaError(problems)
 
+    def _write(self, dram: MemoryBank, entry: TensorEntry, array: Array) -> None:
+        try:
+            dram.window(entry.address, entry.shape, entry.strides)[...] = array
+        except Fault as fault:
+            raise CatenaError(_tensor_problem(fault, entry)) from fault
+
     def _read(self, dram: MemoryBank, entry: TensorEntry) -> Array:
-        return np.array(dram.read(entry.address, entry.shape, entry.strides)).astype(entry.dtype)
+        try:
+            words = dram.read(entry.address, entry.shape, entry.strides)
+        except Fault as fault:
+            raise CatenaError(_tensor_problem(fault, entry)) from fault
+        return np.array(words).astype(entry.dtype)
 
     def _code_of(self, layer: str) -> list[Executable]:
         """The instructions of one layer, and a halt."""
@@ -178,3 +205,14 @@ class SpatialEmulator:
             expected=fault.expected,
             found=fault.found,
         )
+
+
+def _tensor_problem(fault: Fault, entry: TensorEntry) -> Diagnostic:
+    return Diagnostic(
+        fault.code,
+        f"tensor {entry.name!r}: {fault.message}",
+        stage="emulation",
+        node=entry.onnx,
+        expected=fault.expected,
+        found=fault.found,
+    )

@@ -46,6 +46,15 @@ class PlaceConfig:
     address: int
     words: int
 
+    @property
+    def end(self) -> int:
+        """The first word behind the place."""
+        return self.address + self.words
+
+    def banks(self, bank_words: int) -> range:
+        """The banks of a memory that the place lies in."""
+        return range(self.address // bank_words, -(-self.end // bank_words))
+
 
 @dataclass(frozen=True)
 class SpreadConfig:
@@ -157,6 +166,13 @@ class LayerState:
     def is_first_pass(self) -> bool:
         """Whether all kernel loops are at their start."""
         return all(starts[Kind.KS] == 0 for starts in self.starts)
+
+    def is_last_pass(self) -> bool:
+        """Whether all kernel loops are at their end."""
+        return all(
+            start[Kind.KS] + size[Kind.KS] == dim.counts[Kind.KS]
+            for start, size, dim in zip(self.starts, self.sizes, self.dims, strict=True)
+        )
 
     def is_reduced(self) -> bool:
         """Whether the kernel loops are whole, so that a stored output is final."""

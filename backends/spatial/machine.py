@@ -112,9 +112,24 @@ class SpatialCore:
         self._configured().address(tensor).strides[dim] = stride
 
     def set_place(self, tensor: Tensor, memory: Memory, address: int, words: int) -> None:
-        if memory is Memory.GLB and address + words > self.machine.glb.words:
-            raise Fault("CAT-E001", "a place lies outside of the buffer", f"{self.machine.glb.words} words", str(words))
-        self._configured().places[tensor] = PlaceConfig(memory, address, words)
+        place = PlaceConfig(memory, address, words)
+        if memory is Memory.GLB:
+            self._check_banks(tensor, place)
+        self._configured().places[tensor] = place
+
+    def _check_banks(self, tensor: Tensor, place: PlaceConfig) -> None:
+        """A place lies in the buffer, in banks that hold words of no other tensor."""
+        glb = self.machine.glb
+        if place.end > glb.words:
+            raise Fault(
+                "CAT-E001", "a place lies outside of the buffer", f"{glb.words} words", f"words up to {place.end - 1}"
+            )
+        banks = place.banks(glb.bank_words)
+        for other, taken in self.layer.places.items():
+            if other is not tensor and taken.memory is Memory.GLB:
+                shared = set(banks).intersection(taken.banks(glb.bank_words))
+                if shared:
+                    raise Fault("CAT-E003", f"{tensor.name} and {other.name} share bank {min(shared)} of the buffer")
 
     def add_spread(self, dim: int, kind: Kind, tile: int, axis: Axis) -> None:
         self._configured().spreads.append(SpreadConfig(dim, kind, tile, axis))

@@ -56,6 +56,7 @@ class _Prediction:
         filled = padded_words(self.spec.dims, self.tiling.at(input_position))
         padded = self.machine.counting.padding_in_buffer
         events["dram.input.read"] = real
+        events["dram.input.padding"] = filled - real
         events["glb.input.fill"] = filled if padded else real
         events["glb.input.read"] = padded_words(self.spec.dims, in_pass) if padded else self._real_pass_words()
         events["array.input.deliver"] = events["spad.input.write"] = self._input_deliveries(in_element)
@@ -70,7 +71,9 @@ class _Prediction:
         folds = math.prod(in_pass.count(dim, LoopKind.KS) for dim in self.spec.dims)
         events["glb.output.first"] = outputs
         events["glb.output.read"] = events["array.output.in"] = outputs * (folds - 1)
-        events["glb.output.write"] = events["array.output.out"] = outputs * folds
+        events["glb.output.write"] = outputs * (folds - 1)
+        events["glb.output.last"] = outputs
+        events["array.output.out"] = outputs * folds
         events["glb.output.drain"] = events["dram.output.write"] = outputs
         chains = math.prod(
             sum(n * self.tiling.elements(Loop(dim.name, LoopKind.KS), size) for size, n in pieces.items())

@@ -373,7 +373,8 @@ class _Search:
             "array.input.deliver": delivered * _nested(self.counts["filters"], m, c.p * c.t, c.p) * trips["rest_op"],
             "glb.output.first": np.full_like(m, outputs),
             "glb.output.read": outputs * (folds - 1),
-            "glb.output.write": outputs * folds,
+            "glb.output.write": outputs * (folds - 1),
+            "glb.output.last": np.full_like(m, outputs),
             "array.output.hop": outputs * (self._chains(c, trips) - folds),
         }
         events["spad.input.write"] = events["array.input.deliver"]
