@@ -14,7 +14,7 @@ from xdsl.ir import Attribute
 from xdsl.printer import Printer
 from xdsl.utils.exceptions import ParseError
 
-from dialects.onnx import DENSE_LIMIT, AttributeKind, from_attribute, to_attribute
+from dialects.onnx import AttributeKind, from_attribute, to_attribute
 from dialects.onnx.attributes import float_text, has_kind, parse_value, print_value
 from dialects.unicode_parser import UnicodeParser
 from dialects.weights import WeightRef
@@ -90,7 +90,7 @@ def test_small_tensors_are_written_out(dtype: str, shape: tuple[int, ...]) -> No
 
 
 def test_large_tensors_are_references() -> None:
-    array = np.arange(DENSE_LIMIT + 1, dtype=np.float32)
+    array = np.arange(17, dtype=np.float32)
     attribute = to_attribute(AttributeKind.TENSOR, array)
     assert isinstance(attribute, WeightRef)
     assert len(text_of(AttributeKind.TENSOR, attribute)) < 100

@@ -52,6 +52,25 @@ def test_nodes_are_sorted_and_otherwise_keep_their_order() -> None:
     assert [op.op_type for op in onnx_ops(module)] == ["Relu", "Neg", "Add"]
 
 
+def test_ready_nodes_run_in_file_order() -> None:
+    nodes = [
+        onnx_node("Sum", "a b c d", "y"),
+        onnx_node("Relu", "x", "a"),
+        onnx_node("Neg", "a", "b"),
+        onnx_node("Abs", "a", "c"),
+        onnx_node("Exp", "x", "d"),
+    ]
+    nodes = [nodes[0], nodes[3], nodes[2], nodes[1], nodes[4]]
+    module = import_model(onnx_model(nodes, {"x": [2]}, "y"))
+    assert [op.op_type for op in onnx_ops(module)] == ["Relu", "Abs", "Neg", "Exp", "Sum"]
+
+
+def test_gaps_at_the_end_of_the_inputs_are_dropped() -> None:
+    module = import_model(onnx_model([onnx_node("Clip", "x - -", "y")], {"x": [2]}, "y"))
+    (clip,) = onnx_ops(module)
+    assert len(clip.operands) == 1
+
+
 def test_nodes_without_effect_on_an_output_vanish() -> None:
     nodes = [
         onnx_node("Relu", "x", "y"),
