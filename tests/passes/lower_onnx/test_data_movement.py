@@ -119,11 +119,8 @@ def test_splits_are_views(opset, constants, attributes):
     assert len(views_in(module)) == 3
 
 
-@pytest.mark.parametrize("axis", [0, 1, -1])
-@pytest.mark.parametrize("opset", [7, 11, 13])
+@pytest.mark.parametrize(("opset", "axis"), [(7, 0), (7, 1), (11, 1), (11, -1), (13, 0), (13, -1)])
 def test_concatenations(axis, opset):
-    if axis < 0 and opset < 11:
-        pytest.skip("negative axes came with opset 11")
     shapes = [[2, 3, 4] for _ in range(3)]
     for index, shape in enumerate(shapes):
         shape[axis] = index + 1
