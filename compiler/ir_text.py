@@ -74,20 +74,20 @@ class Positions(Mapping[Operation, str]):
 
 
 class _PositionParser(UnicodeParser):
-    def __init__(self, context: Context, text: str, name: str):
-        super().__init__(context, text, name)
-        self.positions = Positions(name, text)
+    def __init__(self, context: Context, text: str, positions: Positions):
+        super().__init__(context, text)
+        self._positions = positions
 
     def parse_operation(self) -> Operation:
         start = self._current_token.span.start
         op = super().parse_operation()
-        self.positions.record(op, start)
+        self._positions.record(op, start)
         return op
 
     @property
     def here(self) -> str:
         """Where the parser stands."""
-        return self.positions.at(self._current_token.span.start)
+        return self._positions.at(self._current_token.span.start)
 
 
 @dataclass(frozen=True)
@@ -104,12 +104,15 @@ def parse_module(text: str, name: str = "<text>", context: Context | None = None
     Raises `CatenaError`: CAT-R001 with line and column if the text cannot be parsed, CAT-R002 if an attribute or type
     in it breaks its own rules.
     """
-    parser = _PositionParser(new_context() if context is None else context, text, name)
+    positions = Positions(name, text)
+    try:
+        parser = _PositionParser(new_context() if context is None else context, text, positions)
+    except ParseError as error:
+        raise CatenaError(_syntax_problem(error, positions)) from error
     try:
         module = parser.parse_module()
     except ParseError as error:
-        where = parser.positions.at(error.span.start)
-        raise CatenaError(Diagnostic("CAT-R001", _one_line(error.msg), where=where)) from error
+        raise CatenaError(_syntax_problem(error, positions)) from error
     except VerifyException as error:
         raise CatenaError(Diagnostic("CAT-R002", _one_line(str(error)), where=parser.here)) from error
     except _HOSTILE_TEXT as error:
@@ -117,7 +120,11 @@ def parse_module(text: str, name: str = "<text>", context: Context | None = None
         raise CatenaError(
             Diagnostic("CAT-R001", f"the text cannot be parsed: {reason or type(error).__name__}", where=parser.here)
         ) from error
-    return ParsedModule(module, parser.positions)
+    return ParsedModule(module, positions)
+
+
+def _syntax_problem(error: ParseError, positions: Positions) -> Diagnostic:
+    return Diagnostic("CAT-R001", _one_line(error.msg), where=positions.at(error.span.start))
 
 
 def read_module(name: str, context: Context | None = None) -> ParsedModule:

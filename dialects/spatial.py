@@ -19,6 +19,7 @@ at a point follows from the ranges of all loops there, as defined in `dialects.g
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 from xdsl.dialects.builtin import I64, ArrayAttr, IntegerAttr, StringAttr, TensorType, i64
@@ -44,8 +45,11 @@ from xdsl.traits import NoTerminator
 from xdsl.utils.exceptions import VerifyException
 
 from dialects.gconv import GConv, NestAttr, ReduceAttr, ScalarAttr, StepsAttr, View, shape_of
-from dialects.schedule import LoopAttr, MappingAttr
+from dialects.schedule import Axis, LoopAttr, MappingAttr, Operand
 from dialects.weights import WeightRef
+
+ON_CHIP = ("glb", "spad")
+"""The memories in which tiles are placed."""
 
 
 class Role(StrEnum):
@@ -228,6 +232,9 @@ class SpreadOp(IRDLOperation):
 
     assembly_format = "$loop `tile` $tile `on` $axis attr-dict"
 
+    def verify_(self) -> None:
+        _one_of("axis", self.axis, [axis.value for axis in Axis])
+
 
 @irdl_op_definition
 class PlaceOp(IRDLOperation):
@@ -243,6 +250,10 @@ class PlaceOp(IRDLOperation):
     irdl_options = (ParsePropInAttrDict(),)
 
     assembly_format = "$operand_name `in` $memory `at` $address `words` $words attr-dict"
+
+    def verify_(self) -> None:
+        _one_of("tensor", self.operand_name, [operand.value for operand in Operand])
+        _one_of("memory", self.memory, ON_CHIP)
 
 
 @irdl_op_definition
@@ -285,6 +296,9 @@ class LoadOp(IRDLOperation):
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format = "$operand_name attr-dict"
 
+    def verify_(self) -> None:
+        _one_of("tensor", self.operand_name, [Operand.INPUT.value, Operand.KERNEL.value])
+
 
 @irdl_op_definition
 class PassOp(IRDLOperation):
@@ -300,6 +314,11 @@ class StoreOp(IRDLOperation):
 
     name = "spatial.store"
     assembly_format = "attr-dict"
+
+
+def _one_of(what: str, attribute: StringAttr, choices: Sequence[str]) -> None:
+    if attribute.data not in choices:
+        raise VerifyException(f"unknown {what} {attribute.data!r}: expected one of {', '.join(choices)}")
 
 
 def integer(attribute: IntegerAttr[I64]) -> int:
