@@ -56,9 +56,9 @@ class Backend:
     """An accelerator that Catena can compile for.
 
     `name` is that of the entry point; `summary` one line. `description` gives the path of the target description
-    (TOML). `passes` maps stage names to the pass pipelines that take the place of the stage's own; `pass_types` adds
+    (TOML). `engines` names the ways in which its emulator can execute, the usual one first. `passes` maps stage names to the pass pipelines that take the place of the stage's own; `pass_types` adds
     passes by their command-line name. `emit` turns a module of the last IR stage into a program, `load` puts a
-    program into an emulator, `predict` gives the counters that the cost model expects, by layer name.
+    program into an emulator with one of the engines (None: the usual one), `predict` gives the counters that the cost model expects, by layer name.
     """
 
     name: str
@@ -66,8 +66,9 @@ class Backend:
     isa: Isa
     description: Callable[[], Path]
     emit: Callable[[ModuleOp], Program]
-    load: Callable[[Program], Emulator]
+    load: Callable[[Program, str | None], Emulator]
     predict: Callable[[ModuleOp], Mapping[str, Any]]
+    engines: tuple[str, ...] = ()
     passes: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     pass_types: Mapping[str, Callable[[], type[ModulePass]]] = field(
         default_factory=dict[str, "Callable[[], type[ModulePass]]"]

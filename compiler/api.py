@@ -103,17 +103,22 @@ def compile(
 
 
 def run(
-    program: FilePath, inputs: Mapping[str, Array] | None = None, *, seed: int = 0, trace: FilePath | None = None
+    program: FilePath,
+    inputs: Mapping[str, Array] | None = None,
+    *,
+    seed: int = 0,
+    engine: str | None = None,
+    trace: FilePath | None = None,
 ) -> Execution:
     """Execute a program file on its backend's emulator (`compiler.execution`).
 
     `inputs` are arrays by ONNX tensor name; without them they are made up from `seed`. `trace` is a file that gets a
-    line for every instruction. Raises `CatenaError`: CAT-C005 for inputs that do not fit, CAT-E001 to CAT-E003 for
+    line for every instruction, `engine` one of the backend's ways to execute (`backends.api`). Raises `CatenaError`: CAT-C005 for inputs that do not fit, CAT-E001 to CAT-E003 for
     faults, CAT-P001 to CAT-P004 for a file that is no program.
     """
     from compiler.execution import load_program, random_inputs, run_loaded
 
-    loaded, emulator = load_program(Path(program))
+    loaded, emulator = load_program(Path(program), engine)
     arrays = random_inputs(loaded, seed) if inputs is None else inputs
     return run_loaded(loaded, emulator, arrays, trace=None if trace is None else Path(trace))
 

@@ -28,13 +28,24 @@ class Execution:
     report: Report
 
 
-def load_program(path: Path) -> tuple[Program, Emulator]:
-    """Read a program and put it into the emulator of its backend.
+def load_program(path: Path, engine: str | None = None) -> tuple[Program, Emulator]:
+    """Read a program and put it into the emulator of its backend, with one of the backend's engines.
 
-    Raises `CatenaError`: CAT-C002, CAT-P001 to CAT-P004; CAT-C001 if the backend is not installed.
+    Raises `CatenaError`: CAT-C002, CAT-P001 to CAT-P004; CAT-C001 if the backend is not installed or has no such
+    engine.
     """
     program = read_program(path)
-    return program, find_backend(program.metadata.backend).load(program)
+    backend = find_backend(program.metadata.backend)
+    if engine is not None and engine not in backend.engines:
+        raise CatenaError(
+            Diagnostic(
+                "CAT-C001",
+                f"the emulator of {backend.name} has no engine {engine!r}",
+                expected=" or ".join(backend.engines) or "none",
+                hint=did_you_mean(engine, backend.engines),
+            )
+        )
+    return program, backend.load(program, engine)
 
 
 def run_loaded(

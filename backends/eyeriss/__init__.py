@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dialects.events import Counts
 
 NAME = "eyeriss"
+ENGINES = ("blocks", "elements")
 
 
 def _description() -> Path:
@@ -28,10 +29,10 @@ def _emit(module: ModuleOp) -> Program:
     return emit(module, NAME)
 
 
-def _load(program: Program) -> Emulator:
+def _load(program: Program, engine: str | None = None) -> Emulator:
     from backends.spatial.emulator import SpatialEmulator
 
-    return SpatialEmulator(program)
+    return SpatialEmulator(program, engine or ENGINES[0])
 
 
 def _predict(module: ModuleOp) -> Mapping[str, Counts]:
@@ -48,4 +49,5 @@ BACKEND = Backend(
     emit=_emit,
     load=_load,
     predict=_predict,
+    engines=ENGINES,
 )

@@ -26,6 +26,7 @@ from dialects.diagnostics import CatenaError, Diagnostic
 @click.option("--seed", type=click.IntRange(min=0), default=0, metavar="N", help="Seed of --random. [default: 0]")
 @click.option("-o", "--output", metavar="FILE.npz", help="Write the outputs by ONNX tensor name.")
 @click.option("--stats", metavar="FILE.json", help="Write what was counted, for catena report.")
+@click.option("--engine", metavar="NAME", help="How to execute: blocks (default), or elements, word by word (slow).")
 @click.option("--trace", metavar="FILE", help="Write a line for every instruction that is executed.")
 def run(
     session: Session,
@@ -35,6 +36,7 @@ def run(
     seed: int,
     output: str | None,
     stats: str | None,
+    engine: str | None,
     trace: str | None,
 ) -> Outcome:
     """Execute PROGRAM on the emulator of its backend."""
@@ -48,7 +50,7 @@ def run(
 
     if at_random and inputs:
         raise CatenaError(Diagnostic("CAT-C001", "--random and -i exclude each other"))
-    loaded, emulator = load_program(Path(program))
+    loaded, emulator = load_program(Path(program), engine)
     arrays = random_inputs(loaded, seed) if at_random else read_arrays(inputs)
     done = run_loaded(loaded, emulator, arrays, trace=None if trace is None else Path(trace))
     if output is not None:
