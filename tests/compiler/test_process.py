@@ -1,0 +1,106 @@
+"""The installed commands as processes: start-up, pipes, signals, stock xdsl-opt."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+BIN = Path(sys.executable).parent
+HELP_SECONDS = 0.3
+LIGHT = {"catena": "import compiler.cli", "help": "from compiler.cli.main import execute; execute(['--help'])"}
+HEAVY = {"numpy", "onnx", "onnxruntime", "xdsl", "rich", "pydantic", "lark", "safetensors"}
+
+
+def catena(*words: object, **options: object) -> subprocess.CompletedProcess[str]:
+    command = [str(BIN / "catena"), *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("statement", LIGHT)
+def test_help_imports_nothing_heavy(statement: str) -> None:
+    code = f"import sys\n{LIGHT[statement]}\nprint(sorted(set(sys.modules) & {HEAVY!r}))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_help_is_quick() -> None:
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        assert catena("--help").returncode == 0
+        times.append(time.perf_counter() - start)
+    assert min(times) <= HELP_SECONDS
+
+
+def test_a_closed_pipe_is_no_error(cnn: Path) -> None:
+    command = f"{BIN}/catena ops | head -n 1; echo ${{PIPESTATUS[0]}}"
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[0] == "Operators"
+    assert result.stdout.splitlines()[-1] in ("0", "141")
+    assert "Traceback" not in result.stderr
+    assert "BrokenPipe" not in result.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_no_output(tmp_path: Path, number: int, code: int) -> None:
+    # A pipe as input holds the command in the middle of its work.
+    pipe = tmp_path / "never.onnx"
+    os.mkfifo(pipe)
+    output = tmp_path / "x.cat"
+    process = subprocess.Popen(
+        [str(BIN / "catena"), "compile", str(pipe), "-o", str(output)], stderr=subprocess.PIPE, text=True
+    )
+    descriptor = os.open(pipe, os.O_WRONLY)
+    try:
+        time.sleep(0.2)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=20)
+    finally:
+        os.close(descriptor)
+    assert process.returncode == code
+    assert "Traceback" not in errors
+    assert set(tmp_path.iterdir()) == {pipe}
+
+
+def test_output_survives_a_terminal_that_knows_ascii_only(tmp_path: Path) -> None:
+    path = tmp_path / "x.mlir"
+    path.write_text('builtin.module { func.func @main() { "é"() : () -> () } }', encoding="utf-8")
+    result = catena("opt", path, env={**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C"})
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+
+
+def test_stock_xdsl_opt_knows_our_dialects_and_passes(cnn: Path, tmp_path: Path) -> None:
+    help_text = subprocess.run([str(BIN / "xdsl-opt"), "--help"], capture_output=True, text=True, check=True).stdout
+    for name in ("lower-onnx", "fold-views", "fuse-elementwise", "map-row-stationary", "place-spatial"):
+        assert name in "".join(help_text.split())
+    path = tmp_path / "x.mlir"
+    assert catena("opt", cnn, "-o", path).returncode == 0
+    result = subprocess.run(
+        [str(BIN / "xdsl-opt"), str(path), "-p", "lower-onnx,fold-views,cse"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "gconv.link" in result.stdout
+    assert "onnx." not in result.stdout.replace("onnx.name", "")
+
+
+def test_the_universe_clashes_with_nothing() -> None:
+    from xdsl.universe import XDSL_UNIVERSE
+
+    from compiler.universe import UNIVERSE
+
+    assert not set(UNIVERSE.all_dialects) & set(XDSL_UNIVERSE.all_dialects)
+    assert not set(UNIVERSE.all_passes) & set(XDSL_UNIVERSE.all_passes)
+    for name, factory in UNIVERSE.all_passes.items():
+        assert factory().name == name
+    for name, dialect in UNIVERSE.all_dialects.items():
+        assert dialect().name == name
