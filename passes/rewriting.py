@@ -1,11 +1,13 @@
-"""What every rewrite of a gconv chain shares: replacing ops with their locations kept, erasing dead ones, a budget.
+"""What every rewrite of a gconv chain shares: replacing ops with their locations kept, erasing dead ones.
 
 xDSL's own rewriter drops locations; these helpers fuse them, so that every op still names the ONNX nodes it came from.
+Passes on chains are single sweeps over the ops of a block, in an order in which one rewrite never asks for another
+behind it: they end by construction and take time linear in the chain.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
@@ -18,9 +20,6 @@ from dialects.weights import ConstantOp
 
 CHAIN_OPS = (LinkOp, ViewOp, ConcatOp, ConstantOp)
 """The ops of a gconv chain: pure, one result each."""
-
-SWEEP_LIMIT = 1000
-"""Sweeps over a function after which a pass is taken to run in circles."""
 
 
 def chain_functions(module: ModuleOp, pass_name: str) -> list[FuncOp]:
@@ -89,24 +88,6 @@ def erase_all_dead(block: Block) -> int:
             block.erase_op(op)
             count += 1
     return count
-
-
-def until_stable(pass_name: str, sweep: Callable[[], int], limit: int = SWEEP_LIMIT) -> None:
-    """Call `sweep` until it reports no rewrite.
-
-    Raises `CatenaError` (CAT-I001) naming the pass if it still rewrites after `limit` sweeps.
-    """
-    for _ in range(limit):
-        if not sweep():
-            return
-    raise CatenaError(
-        Diagnostic(
-            "CAT-I001",
-            f"pass {pass_name} does not come to an end",
-            found=f"still rewriting after {limit} sweeps",
-            hint="report the model; leave the pass out of the pipeline to go on",
-        )
-    )
 
 
 def require_bound_weights(block: Block, pass_name: str) -> None:
