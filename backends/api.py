@@ -56,9 +56,10 @@ class Backend:
     """An accelerator that Catena can compile for.
 
     `name` is that of the entry point; `summary` one line. `description` gives the path of the target description
-    (TOML). `engines` names the ways in which its emulator can execute, the usual one first. `passes` maps stage names to the pass pipelines that take the place of the stage's own; `pass_types` adds
-    passes by their command-line name. `emit` turns a module of the last IR stage into a program, `load` puts a
-    program into an emulator with one of the engines (None: the usual one), `predict` gives the counters that the cost model expects, by layer name.
+    (TOML). `emit` turns a module of the last IR stage into a program. `load` puts a program into an emulator with one
+    of the `engines` (ways to execute; None is the usual one, which is named first). `predict` gives the counters that
+    the cost model expects, by layer name. `passes` maps stage names to the pass pipelines that take the place of the
+    stage's own; `pass_types` adds passes by their command-line name.
     """
 
     name: str

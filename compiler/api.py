@@ -113,8 +113,9 @@ def run(
     """Execute a program file on its backend's emulator (`compiler.execution`).
 
     `inputs` are arrays by ONNX tensor name; without them they are made up from `seed`. `trace` is a file that gets a
-    line for every instruction, `engine` one of the backend's ways to execute (`backends.api`). Raises `CatenaError`: CAT-C005 for inputs that do not fit, CAT-E001 to CAT-E003 for
-    faults, CAT-P001 to CAT-P004 for a file that is no program.
+    line for every instruction, `engine` one of the backend's ways to execute (`backends.api`). Raises `CatenaError`:
+    CAT-C005 for inputs that do not fit, CAT-E001 to CAT-E003 for faults, CAT-P001 to CAT-P004 for a file that is no
+    program.
     """
     from compiler.execution import load_program, random_inputs, run_loaded
 
