@@ -15,6 +15,7 @@ from compiler.importer.loading import (
     subgraph_attributes,
 )
 from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.onnx.native_errors import NATIVE_ERRORS, reason_of
 
 if TYPE_CHECKING:
     import onnx
@@ -268,8 +269,8 @@ def _schema_problems(nodes: Sequence[NamedNode], opset: int, ir_version: int) ->
     for node in nodes:
         try:
             checker.check_node(node.proto, context)
-        except checker.ValidationError as error:
-            problems.append(_invalid(str(error).strip().partition("\n")[0], node.name))
         except UnicodeDecodeError:
             problems.append(_invalid("an attribute of the node is not UTF-8 text", node.name))
+        except (checker.ValidationError, *NATIVE_ERRORS) as error:
+            problems.append(_invalid(reason_of(error), node.name))
     return problems

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.onnx.native_errors import NATIVE_ERRORS, reason_of
 
 if TYPE_CHECKING:
     import onnx
@@ -151,8 +152,8 @@ def inline_functions(model: onnx.ModelProto) -> onnx.ModelProto:
 
     try:
         return inliner.inline_local_functions(model)
-    except (DecodeError, EncodeError, RuntimeError, ValueError) as error:
-        raise not_a_model(f"the local functions of the model cannot be inlined: {error}") from error
+    except (DecodeError, EncodeError, *NATIVE_ERRORS) as error:
+        raise not_a_model(f"the local functions of the model cannot be inlined: {reason_of(error)}") from error
 
 
 def subgraph_attributes(node: onnx.NodeProto) -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from compiler.importer.inputs import StaticInput
 from compiler.importer.loading import STAGE
 from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.onnx.native_errors import NATIVE_ERRORS, reason_of
 
 if TYPE_CHECKING:
     import onnx
@@ -48,9 +49,9 @@ def _converted(model: onnx.ModelProto, opset: int, target: int) -> onnx.ModelPro
 
     try:
         return version_converter.convert_version(model, target)
-    except (DecodeError, EncodeError, RuntimeError, ValueError) as error:
+    except (DecodeError, EncodeError, version_converter.ConvertError, *NATIVE_ERRORS) as error:
         # An assertion of the converter's C++ code: file, line, function, condition, "failed:", reason.
-        raise _cannot_convert(opset, str(error).rpartition("failed: ")[2]) from error
+        raise _cannot_convert(opset, reason_of(error).rpartition("failed: ")[2]) from error
 
 
 def _cannot_convert(opset: int, reason: str, node: str = "") -> CatenaError:
@@ -119,7 +120,7 @@ def _ranks(model: onnx.ModelProto) -> Mapping[str, int]:
 
     try:
         graph = shape_inference.infer_shapes(model).graph
-    except (RuntimeError, ValueError):
+    except (shape_inference.InferenceError, *NATIVE_ERRORS):
         graph = model.graph
     ranks = {tensor.name: len(tensor.dims) for tensor in graph.initializer}
     for value in (*graph.input, *graph.value_info, *graph.output):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dialects.onnx.native_errors import NATIVE_ERRORS, reason_of
 from dialects.onnx.values import KnownValue, ValueType
 
 if TYPE_CHECKING:
@@ -53,8 +54,8 @@ def infer_results(
     }
     try:
         found = shape_inference.infer_node_outputs(schema, node, types, data)
-    except (checker.ValidationError, shape_inference.InferenceError, RuntimeError, ValueError) as error:
-        raise ShapeContradictionError(str(error).strip().partition("\n")[0]) from error
+    except (checker.ValidationError, shape_inference.InferenceError, *NATIVE_ERRORS) as error:
+        raise ShapeContradictionError(reason_of(error)) from error
     return tuple(_value_type(name, found.get(name)) for name in node.output)
 
 
