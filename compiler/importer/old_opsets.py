@@ -45,11 +45,12 @@ def raise_opset(model: onnx.ModelProto, opset: int, inputs: Sequence[StaticInput
 
 def _converted(model: onnx.ModelProto, opset: int, target: int) -> onnx.ModelProto:
     from google.protobuf.message import DecodeError, EncodeError
-    from onnx import version_converter
+    from onnx import shape_inference, version_converter
 
+    own_errors = (version_converter.ConvertError, shape_inference.InferenceError)
     try:
         return version_converter.convert_version(model, target)
-    except (DecodeError, EncodeError, version_converter.ConvertError, *NATIVE_ERRORS) as error:
+    except (DecodeError, EncodeError, *own_errors, *NATIVE_ERRORS) as error:
         # An assertion of the converter's C++ code: file, line, function, condition, "failed:", reason.
         raise _cannot_convert(opset, reason_of(error).rpartition("failed: ")[2]) from error
 

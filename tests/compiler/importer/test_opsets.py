@@ -106,6 +106,11 @@ def test_what_the_converter_cannot_do_is_refused() -> None:
     assert problem.message.startswith("opset 5 cannot be converted to opset 7: No Adapter")
 
 
+def test_a_node_that_the_converter_cannot_infer_is_refused() -> None:
+    problem = opset_problem(onnx_model([onnx_node("TopK", "x", "y", k=1)], {"x": [3]}, "y", opset=6))
+    assert problem.code == "CAT-U005"
+
+
 def test_broadcasting_of_unknown_rank_is_refused() -> None:
     upsample = onnx_node("Upsample", "x", "a", width_scale=2.0, height_scale=2.0)
     nodes = [upsample, onnx_node("Add", "a b", "y", "plus", broadcast=1, axis=1)]
