@@ -49,12 +49,17 @@ def chain_blocks(module: ModuleOp, pass_name: str) -> list[Block]:
 
 
 def insert_before(anchor: Operation, ops: Sequence[Operation], sources: Iterable[Operation]) -> None:
-    """Put new ops before `anchor`, in order, located at all nodes that `sources` come from."""
+    """Put new ops before `anchor`, in order, located at all nodes that `sources` come from.
+
+    Only new constants are located at constants: those are located at tensors, which are no nodes.
+    """
     block = anchor.parent
     assert block is not None
-    location = fuse_locations(source.location for source in sources)
+    given = tuple(sources)
+    everywhere = fuse_locations(source.location for source in given)
+    nodes = fuse_locations(source.location for source in given if not isinstance(source, ConstantOp))
     for op in ops:
-        op.location = location
+        op.location = everywhere if isinstance(op, ConstantOp) else nodes
         block.insert_op_before(op, anchor)
 
 

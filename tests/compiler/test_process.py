@@ -82,8 +82,9 @@ def test_stock_xdsl_opt_knows_our_dialects_and_passes(cnn: Path, tmp_path: Path)
         assert name in "".join(help_text.split())
     path = tmp_path / "x.mlir"
     assert catena("opt", cnn, "-o", path).returncode == 0
+    pipeline = f'bind-weights{{folder="{tmp_path}/weights"}},lower-onnx,fold-views,cse'
     result = subprocess.run(
-        [str(BIN / "xdsl-opt"), str(path), "-p", "lower-onnx,fold-views,cse"],
+        [str(BIN / "xdsl-opt"), str(path), "-p", pipeline],
         capture_output=True,
         text=True,
         check=False,

@@ -73,7 +73,7 @@ def test_folds_a_batch_normalisation_into_kernel_and_bias() -> None:
           %k = gconv.view %w <[2, 1]> : tensor<4x3x2xf32> -> tensor<12x2xf32> loc("conv")
           %y = gconv.link %x : tensor<3x5xf32> by %k : tensor<12x2xf32> with %b, %s, %t
             : tensor<4x1xf32>, tensor<4x1xf32>, tensor<4x1xf32> <C op 4 ks 3, W opc 4 ks 2> "mul" add
-            post <add[0], mul[1], add[2], relu> {{tensor = "y"}} -> tensor<4x4xf32> loc("conv")
+            post <add[0], mul[1], add[2], relu> {{tensor = "y"}} -> tensor<4x4xf32> loc(fused["conv", "norm"])
           func.return %y : tensor<4x4xf32>
         }}
         """,
