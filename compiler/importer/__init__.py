@@ -43,5 +43,5 @@ def import_model(
     graph = prepare_graph(model)
     inputs = static_shapes(declared_inputs(graph.inputs), input_shapes or {}, batch)
     if graph.opset < OLDEST_OPSET:
-        graph = prepare_graph(raise_opset(model, graph.opset, inputs))
+        graph = prepare_graph(raise_opset(model, graph, inputs))
     return ModuleBuilder(graph, loaded.folder).build(inputs)

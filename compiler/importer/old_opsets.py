@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from compiler.importer.graph import ModelGraph
 from compiler.importer.inputs import StaticInput
 from compiler.importer.loading import STAGE
 from dialects.diagnostics import CatenaError, Diagnostic
@@ -24,10 +25,11 @@ _BROADCASTING_OPSET = OLDEST_OPSET - 1
 _BROADCASTING = frozenset({"Add", "And", "Div", "Equal", "Greater", "Less", "Mul", "Or", "Pow", "Sub", "Xor"})
 
 
-def raise_opset(model: onnx.ModelProto, opset: int, inputs: Sequence[StaticInput]) -> onnx.ModelProto:
+def raise_opset(model: onnx.ModelProto, graph: ModelGraph, inputs: Sequence[StaticInput]) -> onnx.ModelProto:
     """A model of an opset before `OLDEST_OPSET`, converted to it, with these shapes of its inputs.
 
-    Raises `CatenaError` (CAT-U005) if ONNX's version converter cannot do it.
+    Only the nodes of `graph` are kept, in its order and by its names. Raises `CatenaError` (CAT-U005) if ONNX's
+    version converter cannot do it.
     """
     from onnx import ModelProto
 
@@ -35,12 +37,16 @@ def raise_opset(model: onnx.ModelProto, opset: int, inputs: Sequence[StaticInput
     copy.CopyFrom(model)
     copy.ir_version = max(model.ir_version, 3)
     if not copy.opset_import:
-        copy.opset_import.add(domain="", version=opset)
+        copy.opset_import.add(domain="", version=graph.opset)
+    del copy.graph.node[:]
+    for node in graph.nodes:
+        copy.graph.node.add().CopyFrom(node.proto)
+        copy.graph.node[-1].name = node.name
     _declare_inputs(copy.graph, inputs)
-    if opset < _BROADCASTING_OPSET:
-        copy = _converted(copy, opset, _BROADCASTING_OPSET)
-    _align_operands(copy, opset)
-    return _converted(copy, opset, OLDEST_OPSET)
+    if graph.opset < _BROADCASTING_OPSET:
+        copy = _converted(copy, graph.opset, _BROADCASTING_OPSET)
+    _align_operands(copy, graph.opset)
+    return _converted(copy, graph.opset, OLDEST_OPSET)
 
 
 def _converted(model: onnx.ModelProto, opset: int, target: int) -> onnx.ModelProto:

@@ -106,9 +106,14 @@ def test_what_the_converter_cannot_do_is_refused() -> None:
     assert problem.message.startswith("opset 5 cannot be converted to opset 7: No Adapter")
 
 
-def test_a_node_that_the_converter_cannot_infer_is_refused() -> None:
-    problem = opset_problem(onnx_model([onnx_node("TopK", "x", "y", k=1)], {"x": [3]}, "y", opset=6))
-    assert problem.code == "CAT-U005"
+def test_the_converter_sees_only_nodes_that_matter() -> None:
+    nodes = [
+        onnx_node("Neg", "r", "y", name=""),
+        onnx_node("TopK", "x", "unused", k=1),
+        onnx_node("Relu", "x", "r", name=""),
+    ]
+    module = import_model(onnx_model(nodes, {"x": [3]}, "y", opset=6))
+    assert [node_names(op.location) for op in onnx_ops(module)] == [("Relu_2",), ("Neg_0",)]
 
 
 def test_broadcasting_of_unknown_rank_is_refused() -> None:
