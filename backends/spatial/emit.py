@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import cast
 
 from xdsl.dialects.builtin import ModuleOp, StringAttr
@@ -108,12 +109,26 @@ def emit(module: ModuleOp, backend: str) -> Program:
     )
     return Program(
         metadata,
-        (ISA.encode(code),),
+        (_encoded(code, debug, layers),),
         _constants(buffers),
         tuple(_tensor(op, name, produced.get(op, "")) for op, name in buffers.items()),
         tuple(_entry(op, name, buffers, _predicted(op)) for op, name in zip(layers, names, strict=True)),
         tuple(debug),
     )
+
+
+def _encoded(code: list[Executable], debug: list[DebugEntry], layers: list[LayerOp]) -> bytes:
+    """The instruction words. Raises `CatenaError` (CAT-A002) with the layer of every value that no field holds."""
+    try:
+        return ISA.encode(code)
+    except CatenaError as error:
+        problems: list[Diagnostic] = []
+        for op, entry in zip(layers, debug, strict=True):
+            try:
+                ISA.encode(code[entry.start : entry.end])
+            except CatenaError as of_layer:
+                problems += [replace(each, stage="program", node=describe(op)) for each in of_layer.diagnostics]
+        raise CatenaError(problems) from error
 
 
 def _text(module: ModuleOp, key: str) -> str:
