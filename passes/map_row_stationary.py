@@ -10,21 +10,22 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.gconv import GConv, LinkOp
+from dialects.gconv import GConv, LinkOp, shape_of
 from dialects.gconv.interpreter import main_function
 from dialects.locations import describe
 from dialects.schedule import Mapping, MappingAttr, RowStationaryAttr
 from dialects.target import require_machine
+from passes.mapping.column_costs import Objective
 from passes.mapping.fit import violations
 from passes.mapping.row_stationary import expand
-from passes.mapping.search import Objective, best_mapping
+from passes.mapping.search import best_mapping
 
 
 @dataclass(frozen=True)
 class MapRowStationaryPass(ModulePass):
     """Search the best row-stationary mapping of every link that has none; check and expand those that are given.
 
-    Links with the same loops are searched once. `objective` is what the search minimises.
+    Links with the same loops and input shape are searched once. `objective` is what the search minimises.
     """
 
     name = "map-row-stationary"
@@ -33,7 +34,7 @@ class MapRowStationaryPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         machine = require_machine(op, "mapped")
-        found: dict[GConv, Mapping] = {}
+        found: dict[tuple[GConv, tuple[int, ...]], Mapping] = {}
         problems: list[Diagnostic] = []
         for link in main_function(op).body.block.ops:
             if not isinstance(link, LinkOp):
@@ -41,10 +42,10 @@ class MapRowStationaryPass(ModulePass):
             try:
                 match link.mapping:
                     case None:
-                        shape = _loops_only(link.spec)
-                        if shape not in found:
-                            found[shape] = best_mapping(shape, machine, Objective(self.objective), describe(link))
-                        mapping = found[shape]
+                        key = (_loops_only(link.spec), shape_of(link.input))
+                        if key not in found:
+                            found[key] = best_mapping(*key, machine, Objective(self.objective), describe(link))
+                        mapping = found[key]
                     case RowStationaryAttr():
                         mapping = expand(link.spec, link.mapping.data, machine, describe(link))
                     case MappingAttr():

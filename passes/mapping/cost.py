@@ -10,13 +10,11 @@ import itertools
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from dialects.events import LEVELS, Counts
 from dialects.gconv import PASS, Dim, GConv, LoopKind
 from dialects.schedule import Loop, Mapping, Operand, Temporal
 from dialects.target import Machine
-from passes.mapping.tiling import Depth, Tiling, distinct_positions, number, padded_words, span
+from passes.mapping.tiling import Depth, Tiling, distinct_positions, number, padded_words, real_positions, span
 
 
 def predict(
@@ -102,7 +100,7 @@ class _Prediction:
         for dim, extent in zip(self.spec.dims, self.input_shape, strict=True):
             outputs = self._starts(dim, LoopKind.OPC, position)
             kernels = self._starts(dim, LoopKind.KS, position)
-            windows = _real_positions(dim, extent // dim.g, outputs, kernels)
+            windows = real_positions(dim, extent // dim.g, outputs, kernels)
             total *= dim.g * number(depth.of(dim, LoopKind.OP)) * windows
         return total
 
@@ -197,17 +195,6 @@ class _Prediction:
             math.prod(n for _, n in combination) * math.ceil(math.prod(size for size, _ in combination) / bandwidth)
             for combination in itertools.product(*choices)
         )
-
-
-def _real_positions(dim: Dim, extent: int, outputs: list[tuple[int, int]], kernels: list[tuple[int, int]]) -> int:
-    """Existing input positions in the spans of all pairs of pieces of one dimension."""
-    a, n = np.array(outputs, np.int64).T
-    b, m = np.array(kernels, np.int64).T
-    low = a[:, None] * dim.stride + b[None, :] * dim.dilation - dim.pad
-    high = low + (n[:, None] - 1) * dim.stride + (m[None, :] - 1) * dim.dilation
-    first = np.maximum(-(-low // dim.up), 0)
-    last = np.minimum(high // dim.up, extent - 1)
-    return int(np.maximum(last - first + 1, 0).sum())
 
 
 @dataclass(frozen=True)

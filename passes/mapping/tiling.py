@@ -11,6 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+import numpy.typing as npt
+
 from dialects.gconv import Dim, GConv, LoopKind
 from dialects.schedule import Loop, Mapping, Spatial, Storage, Temporal
 
@@ -47,6 +50,21 @@ def distinct_positions(outputs: int, kernels: int, stride: int, dilation: int) -
 def span(outputs: int, kernels: int, dim: Dim) -> int:
     """Positions from the first to the last input word that a piece of a dimension touches, gaps included."""
     return (outputs - 1) * dim.stride + (kernels - 1) * dim.dilation + 1
+
+
+def real_positions(dim: Dim, extent: int, outputs: npt.ArrayLike, kernels: npt.ArrayLike) -> int:
+    """Input positions that exist, summed over the spans of all pairs of pieces of one dimension.
+
+    Pieces are rows (first index, size); `extent` are the positions of one group. Padding and the gaps between dilated
+    words do not exist.
+    """
+    a, n = np.asarray(outputs, np.int64).T
+    b, m = np.asarray(kernels, np.int64).T
+    low = a[:, None] * dim.stride + b[None, :] * dim.dilation - dim.pad
+    high = low + (n[:, None] - 1) * dim.stride + (m[None, :] - 1) * dim.dilation
+    first = np.maximum(-(-low // dim.up), 0)
+    last = np.minimum(high // dim.up, extent - 1)
+    return int(np.maximum(last - first + 1, 0).sum())
 
 
 @dataclass(frozen=True)
