@@ -22,7 +22,9 @@ from compiler.reference import reference_tensors
 from compiler.sources import file_digest
 from dialects.diagnostics import CatenaError, Diagnostic
 
-DEFAULT_TOLERANCE = 1e-4
+TOLERANCE = 1e-4
+HALF_TOLERANCE = 5e-3
+"""For tensors that the reference computes in float16, which Catena widens to float32."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +88,11 @@ def verify_program(
     inputs: Mapping[str, Array] | None = None,
     *,
     seed: int = 0,
-    tolerance: float = DEFAULT_TOLERANCE,
+    tolerance: float | None = None,
 ) -> Verification:
     """Compare a loaded program with the ONNX model it was compiled from; random inputs unless given.
 
+    `tolerance` is relative to the largest value of each tensor; None stands for `TOLERANCE` or `HALF_TOLERANCE`.
     Raises `CatenaError`: CAT-C001 if the program is of another model, CAT-C004 without ONNX Runtime, CAT-C005 for
     inputs that do not fit, CAT-V002 if the reference cannot be computed, CAT-E001 to CAT-E003 for faults.
     """
@@ -116,7 +119,7 @@ def verify_program(
 class _Layers:
     """Runs the layers one by one and remembers what has no reference."""
 
-    def __init__(self, program: Program, emulator: Emulator, reference: Mapping[str, Array], tolerance: float):
+    def __init__(self, program: Program, emulator: Emulator, reference: Mapping[str, Array], tolerance: float | None):
         self._program = program
         self._emulator = emulator
         self._reference = reference
@@ -167,8 +170,11 @@ class _Layers:
 
 
 def _compare(
-    subject: str, tensor: str, nodes: tuple[str, ...], array: Array, reference: Array | None, tolerance: float
+    subject: str, tensor: str, nodes: tuple[str, ...], array: Array, reference: Array | None, tolerance: float | None
 ) -> Comparison:
+    if tolerance is None:
+        is_half = reference is not None and reference.dtype == np.float16
+        tolerance = HALF_TOLERANCE if is_half else TOLERANCE
     if reference is None:
         return Comparison(subject, tensor, nodes, None, "", tolerance)
     error, worst = relative_error(array, reference)

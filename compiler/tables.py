@@ -59,5 +59,13 @@ def number(title: str) -> Column:
     return Column(title, is_number=True)
 
 
+def shortened(text: str, width: int = 48) -> str:
+    """Text of at most `width` characters; what is left out of the middle is shown as `...`."""
+    if len(text) <= width:
+        return text
+    head = (width - 3) // 2
+    return f"{text[:head]}...{text[len(text) - (width - 3 - head) :]}"
+
+
 def _escaped(cell: str) -> str:
     return cell.replace("|", "\\|").replace("\n", " ")

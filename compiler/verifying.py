@@ -11,7 +11,7 @@ from backends.container import write_program
 from compiler.arrays import Array
 from compiler.compilation import CompileOptions, compile_source
 from compiler.execution import load_program
-from compiler.layer_verification import DEFAULT_TOLERANCE, Verification, verify_program
+from compiler.layer_verification import Verification, verify_program
 from compiler.sources import SourceKind, kind_of
 from compiler.stages import PROGRAM
 from dialects.diagnostics import CatenaError, Diagnostic
@@ -23,7 +23,7 @@ def verify_source(
     inputs: Mapping[str, Array] | None = None,
     *,
     seed: int = 0,
-    tolerance: float = DEFAULT_TOLERANCE,
+    tolerance: float | None = None,
     options: CompileOptions | None = None,
 ) -> Verification:
     """Verify a program file beside the ONNX file `model`, or an ONNX file that is compiled for it.

@@ -22,6 +22,7 @@ class Color(StrEnum):
 
 
 NODES_SHOWN = 10
+GROUPS_SHOWN = 20
 RED, GREEN, BOLD, DIM, RESET = "\033[31m", "\033[32m", "\033[1m", "\033[2m", "\033[0m"
 
 
@@ -83,10 +84,17 @@ class Console:
             sys.stderr.write(text + "\n")
 
     def errors(self, diagnostics: Iterable[Diagnostic]) -> None:
-        """Diagnostics on standard error: equal ones once, with all their nodes, and how many there are."""
+        """Diagnostics on standard error: equal ones once, with their nodes, and how many there are.
+
+        Unless verbose, at most `GROUPS_SHOWN` that differ are shown.
+        """
         found = tuple(diagnostics)
-        for group in _groups(found):
+        groups = _groups(found)
+        shown = groups if self.is_verbose else groups[:GROUPS_SHOWN]
+        for group in shown:
             sys.stderr.write(self._styled(_text_of(group)) + "\n")
+        if len(shown) < len(groups):
+            sys.stderr.write(f"and {len(groups) - len(shown)} more kinds, see --verbose or --json\n")
         if len(found) > 1:
             counts: dict[str, int] = {}
             for diagnostic in found:

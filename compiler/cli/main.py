@@ -122,7 +122,8 @@ def _report(error: BaseException, words: Sequence[str], seconds: float) -> int:
         sys.stdout.write(envelope(verb, exit_code, seconds, {}, diagnostics) + "\n")
         return exit_code
     quiet = "-q" in given or "--quiet" in given
-    console = Console(Color.AUTO, -1 if quiet else 0)
+    verbose = "-v" in given or "--verbose" in given
+    console = Console(Color.AUTO, -1 if quiet else int(verbose))
     console.errors(diagnostics)
     console.verdict(False, seconds, "")
     return exit_code

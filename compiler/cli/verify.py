@@ -21,9 +21,8 @@ from dialects.diagnostics import ExitCode
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0),
-    default=1e-4,
     metavar="X",
-    help="Largest difference, relative to the largest value of a tensor. [default: 1e-4]",
+    help="Largest difference, relative to the largest value of a tensor. [default: 1e-4, 5e-3 for float16 tensors]",
 )
 @target_options
 @click.option("--mapping", metavar="FILE", help="Mappings to use for some layers, if a model is compiled.")
@@ -34,7 +33,7 @@ def verify(
     model: str | None,
     inputs: tuple[str, ...],
     seed: int,
-    tolerance: float,
+    tolerance: float | None,
     target: str | None,
     settings: tuple[str, ...],
     mapping: str | None,
@@ -49,7 +48,7 @@ def verify(
     from compiler.arrays import read_arrays
     from compiler.compilation import CompileOptions
     from compiler.sources import ImportOptions
-    from compiler.tables import number, table
+    from compiler.tables import number, shortened, table
     from compiler.verifying import verify_source
 
     options = CompileOptions(
@@ -65,8 +64,8 @@ def verify(
 
     rows = [
         (
-            each.subject,
-            each.tensor,
+            shortened(each.subject),
+            shortened(each.tensor, 32),
             "no reference" if each.error is None else f"{each.error:.2e}",
             "" if each.error is None else "ok" if each.is_equal else "WRONG",
         )
@@ -77,15 +76,14 @@ def verify(
     def show(console: Console) -> None:
         console.table(table(("what", "tensor", number("error"), "verdict"), rows))
         console.out(
-            f"{len(compared)} of {len(found.layers)} layers and {len(found.outputs)} outputs compared, "
-            f"tolerance {tolerance:g} of the largest value"
+            f"{len(compared)} of {len(found.layers)} layers and {len(found.outputs)} outputs compared; "
+            "errors are relative to the largest value of the tensor"
         )
         if found.first_wrong is not None:
             console.out(f"first difference: {found.first_wrong.subject}")
 
     result = {
         "equal": found.is_equal,
-        "tolerance": tolerance,
         "first_wrong": None if found.first_wrong is None else found.first_wrong.subject,
         "comparisons": [
             {
@@ -93,6 +91,7 @@ def verify(
                 "tensor": each.tensor,
                 "nodes": each.nodes,
                 "error": each.error,
+                "tolerance": each.tolerance,
                 "equal": each.is_equal,
             }
             for each in (*found.layers, *found.outputs)

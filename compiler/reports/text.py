@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from compiler.reports.layers import LayerReport, Report
-from compiler.tables import Column, Table, number, table
+from compiler.tables import Column, Table, number, shortened, table
 from dialects.events import EVENTS, LEVELS, Counts
 from dialects.target import Counting, Machine
 
-NAME_WIDTH = 32
+NAME_WIDTH = 36
 
 
 def layer_table(report: Report) -> Table:
@@ -51,7 +51,10 @@ def access_table(report: Report) -> Table:
     """One row a layer: every event that is counted, charged or not."""
     names = [name for name in EVENTS if report.counts.events[name]]
     columns: list[str | Column] = ["layer", *(number(name) for name in names)]
-    rows = [(_short(each.layer.name), *(f"{each.counts.events[name]:,}" for name in names)) for each in report.layers]
+    rows = [
+        (shortened(each.layer.name, NAME_WIDTH), *(f"{each.counts.events[name]:,}" for name in names))
+        for each in report.layers
+    ]
     total = report.counts
     footer = ("total", *(f"{total.events[name]:,}" for name in names))
     return replace(table(columns, rows, f"Events in words, {report.provenance.value}"), footer=footer)
@@ -60,7 +63,7 @@ def access_table(report: Report) -> Table:
 def _row(each: LayerReport, machine: Machine) -> tuple[str, ...]:
     events = each.counts.events
     return (
-        _short(each.layer.name),
+        shortened(each.layer.name, NAME_WIDTH),
         each.layer.kind,
         f"{events['operation.mac']:,}",
         f"{events['operation.other']:,}",
@@ -74,7 +77,3 @@ def _row(each: LayerReport, machine: Machine) -> tuple[str, ...]:
 
 def _charged(counts: Counts, counting: Counting) -> list[int]:
     return [counts.charged(getattr(counting, level)) for level in LEVELS]
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= NAME_WIDTH else f"{name[: NAME_WIDTH - 3]}..."
