@@ -8,6 +8,7 @@ IR text therefore never holds more than a name.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import tempfile
 from pathlib import Path
@@ -34,6 +35,13 @@ from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.element_types import element_type_of, numpy_dtype_of
 
 Array = npt.NDArray[Any]
+
+
+_DTYPES = {
+    "BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8",
+    "I64": "<i8", "F16": "<f2", "F32": "<f4", "F64": "<f8",
+}  # fmt: skip
+"""NumPy types by their names in safetensors files."""
 
 
 def digest_of(array: Array) -> str:
@@ -192,12 +200,11 @@ class WeightStore:
         path = self.path_of(digest)
         if not path.is_file():
             return None
-        from safetensors import SafetensorError, safe_open
+        from safetensors import SafetensorError
 
         try:
-            with cast(Any, safe_open)(path, framework="numpy") as file:
-                array = cast(Array, file.get_tensor("data"))
-        except (SafetensorError, OSError, ValueError) as error:
+            array = _mapped(path)
+        except (SafetensorError, OSError, ValueError, KeyError) as error:
             raise CatenaError(
                 Diagnostic("CAT-R004", f"weight file {path.name} is damaged: {error}", where=str(path))
             ) from error
@@ -206,6 +213,23 @@ class WeightStore:
                 Diagnostic("CAT-R004", f"weight file {path.name} does not hold what its name says", where=str(path))
             )
         return Blob(array, digest)
+
+
+def _mapped(path: Path) -> Array:
+    """The tensor `data` of a safetensors file, mapped from the file and read-only.
+
+    The library checks the header and that the file holds what it says. Raises what the library and NumPy raise.
+    """
+    from safetensors import safe_open
+
+    with cast(Any, safe_open)(path, framework="numpy") as file:
+        piece = file.get_slice("data")
+        dtype, shape = _DTYPES[piece.get_dtype()], tuple(piece.get_shape())
+    with path.open("rb") as stream:
+        start = 8 + int.from_bytes(stream.read(8), "little")
+    size = math.prod(shape)
+    flat = np.memmap(path, dtype, "r", start, (size,)) if size else np.zeros(0, dtype)
+    return flat.reshape(shape)
 
 
 def save_weights(module: ModuleOp, folder: Path) -> None:
