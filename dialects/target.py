@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 from xdsl.dialects.builtin import (
     ArrayAttr,
     DictionaryAttr,
@@ -28,15 +29,26 @@ from xdsl.irdl import IRDLOperation, irdl_op_definition, prop_def, traits_def
 from xdsl.traits import SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
-from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
+from dialects.events import EVENTS
+
+_UNKNOWN_EVENT = "unknown_event"
+
+
+def _known_event(name: str) -> str:
+    if name not in EVENTS:
+        raise PydanticCustomError(_UNKNOWN_EVENT, "no event is counted under this name")
+    return name
+
 
 Words = Annotated[int, Field(ge=1, le=1 << 40)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Events = Annotated[tuple[Annotated[str, AfterValidator(_known_event)], ...], Field(strict=False)]
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Array(_Model):
@@ -110,10 +122,10 @@ class Counting(_Model):
     """
 
     padding_in_buffer: Annotated[bool, Field(description="padding words are written to and read from the buffer")]
-    dram: tuple[str, ...]
-    glb: tuple[str, ...]
-    array: tuple[str, ...]
-    spad: tuple[str, ...]
+    dram: Events
+    glb: Events
+    array: Events
+    spad: Events
 
 
 class Machine(_Model):
@@ -150,11 +162,17 @@ def _validation_diagnostics(error: ValidationError, where: str) -> list[Diagnost
     diagnostics: list[Diagnostic] = []
     for problem in error.errors(include_url=False):
         key = ".".join(map(str, problem["loc"]))
-        hint = _nearest_key(problem["loc"]) if problem["type"] == "extra_forbidden" else ""
+        hint = _hint(problem["type"], problem["loc"], problem["input"])
         message = f"{key}: {problem['msg']}" if key else str(problem["msg"])
         found = "" if problem["type"] == "missing" else repr(problem["input"])[:80]
         diagnostics.append(Diagnostic("CAT-C003", message, stage="target", where=where, found=found, hint=hint))
     return diagnostics
+
+
+def _hint(kind: str, location: tuple[int | str, ...], value: object) -> str:
+    if kind == "extra_forbidden":
+        return _nearest_key(location)
+    return did_you_mean(str(value), EVENTS) if kind == _UNKNOWN_EVENT else ""
 
 
 def _nearest_key(location: tuple[int | str, ...]) -> str:
