@@ -18,7 +18,7 @@ from compiler.driver import Observer, StageRun, run_stage, stage_of, without_gar
 from compiler.ir_text import new_context, read_module
 from compiler.pipelines import parse_passes
 from compiler.sources import ImportOptions, SourceKind, kind_of, load_model
-from compiler.stages import IMPORT, PROGRAM, STAGE_NAMES, Stage, stage_named, stage_number, stages_after
+from compiler.stages import IMPORT, MAPPING_STAGE, PROGRAM, STAGE_NAMES, Stage, stage_named, stage_number, stages_after
 from compiler.targets import DEFAULT_TARGET, Target, machine_op, select_target
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.module_attributes import BACKEND, STAGE
@@ -28,9 +28,6 @@ from passes.verification import verify_module
 
 TARGET_STAGE = "fused"
 """The first stage whose passes look at the machine; it is put into the module before them."""
-
-MAPPING_STAGE = "mapped"
-"""The stage before whose passes a mapping file is applied."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +85,7 @@ class _Compilation:
                 Diagnostic("CAT-C001", "--from needs an IR file", found=source, expected="a file that ends in .mlir")
             )
         stages = stages_after(None, options.stop)
+        self._check_mapping(stages)
         # A wrong target shows before the work is done, not after.
         target = select_target(options.target or DEFAULT_TARGET, options.settings) if _needs_target(stages) else None
         module = self._import(source, target)
@@ -108,11 +106,20 @@ class _Compilation:
                 )
             )
         stages = stages_after(start, options.stop)
+        self._check_mapping(stages)
         module.attributes[STAGE] = StringAttr(start)
         legality = stage_named(start).legality
         verify_module(module, stage=start, legality=legality, positions=parsed.positions)
         target = self._target_of(module) if _needs_target(stages) else None
         return self._run(module, stages, target)
+
+    def _check_mapping(self, stages: Sequence[Stage]) -> None:
+        if self._options.mapping is not None and MAPPING_STAGE not in [stage.name for stage in stages]:
+            raise CatenaError(
+                Diagnostic(
+                    "CAT-C001", f"a mapping file is of no use without stage {MAPPING_STAGE}", hint="see --from, --to"
+                )
+            )
 
     def _import(self, source: str, target: Target | None) -> ModuleOp:
         start = perf_counter()

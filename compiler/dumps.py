@@ -9,11 +9,12 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
 from compiler.driver import SilentObserver, StageRun
-from compiler.files import make_folder
+from compiler.files import make_folder, write_text
 from compiler.ir_text import print_module, write_module
 from compiler.pipelines import known_passes
-from compiler.stages import dump_name
+from compiler.stages import MAPPING_STAGE, dump_name
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
+from passes.pin_mappings import write_mappings
 
 ALL = "all"
 CHANGED = "changed"
@@ -44,6 +45,18 @@ class PassDump(SilentObserver):
         self._count += 1
         parts = (f"{self._count:03d}", stage, step.name)
         write_module(module, self._folder / f"{'-'.join(part for part in parts if part)}.mlir")
+
+
+class MappingDump(SilentObserver):
+    """Writes the mapping of every layer once they are chosen, as a file that `--mapping` reads."""
+
+    def __init__(self, path: Path):
+        self._path = path
+
+    def after_stage(self, run: StageRun, module: ModuleOp) -> None:
+        """Write the file after the stage that maps."""
+        if run.stage == MAPPING_STAGE:
+            write_text(self._path, write_mappings(module))
 
 
 class PassPrinter(SilentObserver):

@@ -78,6 +78,9 @@ STAGES: tuple[Stage, ...] = (
     Stage("program", "the binary container", (), None),
 )
 
+MAPPING_STAGE = "mapped"
+"""Mapping files are applied before the passes of this stage and written after them."""
+
 IMPORT = STAGES[0]
 PROGRAM = STAGES[-1]
 STAGE_NAMES: tuple[str, ...] = tuple(stage.name for stage in STAGES)

@@ -10,6 +10,7 @@ A layer is named by an ONNX node or by the tensor it makes. Layers that the file
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -45,7 +46,7 @@ class PinMappingsPass(ModulePass):
         """Pin the mappings of the file."""
         pins = read_mappings(Path(self.file), ctx)
         links = [link for link in op.walk() if isinstance(link, LinkOp)]
-        known = {name: link for link in links for name in reversed(layer_names(link))}
+        known = named_links(links)
         problems: list[Diagnostic] = []
         pinned: dict[LinkOp, str] = {}
         for layer, mapping in pins.items():
@@ -62,10 +63,27 @@ class PinMappingsPass(ModulePass):
             raise CatenaError(problems)
 
 
-def layer_names(link: LinkOp) -> tuple[str, ...]:
-    """The names that a mapping file may use for a link: the tensor it makes, then its ONNX nodes."""
-    tensor = (link.tensor.data,) if link.tensor is not None else ()
-    return (*tensor, *node_names(link.location))
+def primary_names(links: Sequence[LinkOp]) -> list[str]:
+    """One name for each link: the tensor it makes, else its first node, made different by `#2`, `#3` ..."""
+    names: dict[str, None] = {}
+    for link in links:
+        nodes = node_names(link.location)
+        base = link.tensor.data if link.tensor is not None else nodes[0] if nodes else "link"
+        name, count = base, 1
+        while name in names:
+            count += 1
+            name = f"{base}#{count}"
+        names[name] = None
+    return list(names)
+
+
+def named_links(links: Sequence[LinkOp]) -> dict[str, LinkOp]:
+    """Links by every name that a mapping file may use: primary names, then nodes (the first link of a node)."""
+    known = dict(zip(primary_names(links), links, strict=True))
+    for link in links:
+        for node in node_names(link.location):
+            known.setdefault(node, link)
+    return known
 
 
 def read_mappings(path: Path, context: Context) -> dict[str, Attribute]:
@@ -99,14 +117,14 @@ def read_mappings(path: Path, context: Context) -> dict[str, Attribute]:
 
 
 def write_mappings(module: ModuleOp) -> str:
-    """A mapping file that holds the mapping of every link that has one and a name."""
-    lines = [f"[{TABLE}]"]
-    for op in module.walk():
-        if isinstance(op, LinkOp) and op.mapping is not None:
-            name = next(iter(layer_names(op)), None)
-            if name is not None:
-                lines.append(f"{_quoted(name)} = {_quoted(str(op.mapping))}")
-    return "\n".join(lines) + "\n"
+    """A mapping file that holds the mapping of every link that has one."""
+    links = [op for op in module.walk() if isinstance(op, LinkOp)]
+    lines = [
+        f"{_quoted(name)} = {_quoted(str(link.mapping))}"
+        for name, link in zip(primary_names(links), links, strict=True)
+        if link.mapping is not None
+    ]
+    return "\n".join([f"[{TABLE}]", *lines, ""])
 
 
 def _parse_mapping(text: object, context: Context) -> Attribute:

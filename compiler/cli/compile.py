@@ -18,6 +18,7 @@ from compiler.cli.session import Session, verb
 @click.option("-o", "--output", metavar="FILE", help="Where the result goes. [default: MODEL.cat or MODEL.STAGE.mlir]")
 @target_options
 @click.option("--mapping", metavar="FILE", help="Mappings to use for some layers (TOML); the others are searched.")
+@click.option("--save-mapping", metavar="FILE", help="Write the mapping of every layer, to edit or to use again.")
 @click.option("--from", "start", metavar="STAGE", help="Stage that the IR has passed. [default: what the IR says]")
 @click.option("--to", "stop", default="program", metavar="STAGE", help="Last stage to run. [default: program]")
 @click.option("--dump-ir", metavar="DIR", help="Write NN-STAGE.mlir after every stage, and the weights.")
@@ -32,6 +33,7 @@ def compile_model(
     target: str | None,
     settings: tuple[str, ...],
     mapping: str | None,
+    save_mapping: str | None,
     start: str | None,
     stop: str,
     dump_ir: str | None,
@@ -48,9 +50,11 @@ def compile_model(
     """
     from compiler.cli.observers import StageLines, observers_for, timing_lines
     from compiler.compilation import CompileOptions, compile_source, write_compiled
+    from compiler.dumps import MappingDump
     from compiler.files import STANDARD_STREAM
     from compiler.ir_text import print_module
     from compiler.sources import ImportOptions
+    from compiler.stages import PROGRAM
 
     options = CompileOptions(
         target=target,
@@ -61,13 +65,15 @@ def compile_model(
         importing=ImportOptions(parse_input_shapes(input_shapes), batch),
     )
     observers = observers_for(dump_ir, dump_passes, print_ir_after, sys.stderr)
+    if save_mapping is not None:
+        observers.append(MappingDump(Path(save_mapping)))
     if session.console.show_progress and not session.console.is_quiet:
         observers.append(StageLines(sys.stderr))
-    compiled = compile_source(source, options, observers)
     path = _output_name(source, output, stop)
     prints = path == STANDARD_STREAM
-    if prints and compiled.program is not None:
+    if prints and stop == PROGRAM.name:
         raise click.UsageError("a program is not text: name a file with -o")
+    compiled = compile_source(source, options, observers)
     if not prints:
         write_compiled(compiled, Path(path))
 

@@ -132,6 +132,18 @@ def test_mapping_files(cli: Cli, cnn: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "x.cat").exists()
 
 
+def test_a_saved_mapping_gives_the_same_program(cli: Cli, cnn: Path, program: Path, tmp_path: Path) -> None:
+    saved = tmp_path / "m.toml"
+    assert cli("compile", cnn, "-o", tmp_path / "a.cat", "--save-mapping", saved).code == 0
+    assert saved.read_text().count("#schedule.mapping") == 3
+    assert cli("compile", cnn, "-o", tmp_path / "b.cat", "--mapping", saved).code == 0
+    assert (tmp_path / "b.cat").read_bytes() == program.read_bytes()
+
+
+def test_a_mapping_that_would_not_be_used_is_refused(cli: Cli, cnn: Path, tmp_path: Path) -> None:
+    assert cli("compile", cnn, "--to", "fused", "-o", "-", "--mapping", tmp_path / "m.toml").code == 2
+
+
 def test_check_accepts(cli: Cli, cnn: Path) -> None:
     result = cli("check", cnn)
     assert result.code == 0

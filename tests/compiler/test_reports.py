@@ -1,0 +1,67 @@
+"""Reports: sums, units, statistics files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from compiler.execution import load_program, predicted_report, random_inputs, run_loaded
+from compiler.reports import Report, access_table, layer_table, read_statistics, statistics_json
+from dialects.events import EVENTS, LEVELS
+
+
+@pytest.fixture(scope="module")
+def emulated(program: Path) -> Report:
+    loaded, emulator = load_program(program)
+    return run_loaded(loaded, emulator, random_inputs(loaded, 0)).report
+
+
+def test_predicted_counts_equal_emulated_counts(program: Path, emulated: Report) -> None:
+    predicted = predicted_report(load_program(program)[0])
+    assert [each.layer for each in predicted.layers] == [each.layer for each in emulated.layers]
+    for mine, theirs in zip(predicted.layers, emulated.layers, strict=True):
+        assert mine.counts.differences(theirs.counts) == {}
+
+
+def test_totals_are_sums_over_layers(emulated: Report) -> None:
+    assert emulated.counts.events["operation.mac"] == 2700
+    for name in EVENTS:
+        assert emulated.counts.events[name] == sum(each.counts.events[name] for each in emulated.layers)
+    assert emulated.cycles == sum(each.price.cycles for each in emulated.layers)
+    assert emulated.energy == pytest.approx(sum(sum(each.price.energy.values()) for each in emulated.layers))
+    assert emulated.milliseconds == emulated.cycles / 200_000
+
+
+def test_energy_is_accesses_times_cost(emulated: Report) -> None:
+    machine = emulated.machine
+    layer = emulated.layers[0]
+    for level in LEVELS:
+        words = sum(layer.counts.events[name] for name in getattr(machine.counting, level))
+        cost = getattr(machine.energy, level)
+        assert layer.price.energy[level] == pytest.approx(words * cost * machine.energy.picojoules)
+
+
+def test_utilisation_is_operations_per_element_and_cycle(emulated: Report) -> None:
+    layer = emulated.layers[0]
+    share = layer.counts.operations / (layer.counts.array_cycles * 168)
+    assert layer.utilisation(emulated.machine) == pytest.approx(share)
+    assert 0 < share <= 1
+
+
+def test_statistics_round_trip(emulated: Report, tmp_path: Path) -> None:
+    path = tmp_path / "s.json"
+    path.write_text(json.dumps(statistics_json(emulated)))
+    assert read_statistics(str(path)) == emulated
+
+
+def test_tables_have_a_row_a_layer_and_units(emulated: Report) -> None:
+    table = layer_table(emulated)
+    assert "emulated" in table.title
+    assert "ms at 200 MHz" in table.title
+    assert len(table.rows) == len(emulated.layers)
+    assert table.footer[2] == "2,700"
+    events = access_table(emulated)
+    assert len(events.rows) == len(emulated.layers)
+    assert "operation.mac" in [column.title for column in events.columns]

@@ -1,0 +1,87 @@
+"""pin-mappings: mappings from a file, by node and by tensor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.gconv import LinkOp
+from dialects.schedule import MappingAttr, RowStationaryAttr
+from passes.pin_mappings import PinMappingsPass, read_mappings, write_mappings
+from tests.filechecking import new_ir_context, parse_module
+
+CHAIN = """
+func.func @main(%x: tensor<4xf32>) -> tensor<4xf32> {
+  %a = gconv.link %x : tensor<4xf32> <C opc 4> "pass" none post <relu> {tensor = "t/a"} -> tensor<4xf32>
+    loc("first")
+  %b = gconv.link %a : tensor<4xf32> <C opc 4> "pass" none post <relu> -> tensor<4xf32> loc(fused["second", "third"])
+  func.return %b : tensor<4xf32>
+}
+"""
+ROWS = "#schedule.row_stationary<m 1, n 1, e 2, p 1, q 1, r 1, t 1>"
+FREE = "#schedule.mapping<for C.opc 2, store glb [I, O]>"
+
+
+def pinned(path: Path, text: str) -> list[LinkOp]:
+    path.write_text(text, encoding="utf-8")
+    module = parse_module(CHAIN)
+    PinMappingsPass(str(path)).apply(new_ir_context(), module)
+    return [op for op in module.walk() if isinstance(op, LinkOp)]
+
+
+def problems(path: Path, text: str) -> tuple[Diagnostic, ...]:
+    with pytest.raises(CatenaError) as caught:
+        pinned(path, text)
+    return caught.value.diagnostics
+
+
+@pytest.mark.parametrize("name", ["t/a", "first"])
+def test_a_layer_goes_by_tensor_or_node(tmp_path: Path, name: str) -> None:
+    first, second = pinned(tmp_path / "m.toml", f"[layers]\n'{name}' = '{ROWS}'\n")
+    assert isinstance(first.mapping, RowStationaryAttr)
+    assert first.mapping.data.e == 2
+    assert second.mapping is None
+
+
+@pytest.mark.parametrize("name", ["second", "third"])
+def test_a_fused_layer_goes_by_any_of_its_nodes(tmp_path: Path, name: str) -> None:
+    first, second = pinned(tmp_path / "m.toml", f"[layers]\n{name} = '{FREE}'\n")
+    assert first.mapping is None
+    assert isinstance(second.mapping, MappingAttr)
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    module = parse_module(CHAIN)
+    path = tmp_path / "m.toml"
+    path.write_text(f"[layers]\nfirst = '{ROWS}'\nthird = '{FREE}'\n")
+    PinMappingsPass(str(path)).apply(new_ir_context(), module)
+    text = write_mappings(module)
+    path.write_text(text)
+    again = read_mappings(path, new_ir_context())
+    assert {name: str(mapping) for name, mapping in again.items()} == {"t/a": ROWS, "second": FREE}
+
+
+def test_layers_of_one_node_have_names_of_their_own(tmp_path: Path) -> None:
+    module = parse_module(CHAIN.replace('{tensor = "t/a"} ', "").replace('fused["second", "third"]', '"first"'))
+    path = tmp_path / "m.toml"
+    path.write_text(f"[layers]\n'first#2' = '{ROWS}'\nfirst = '{FREE}'\n")
+    PinMappingsPass(str(path)).apply(new_ir_context(), module)
+    assert write_mappings(module) == f'[layers]\n"first" = "{FREE}"\n"first#2" = "{ROWS}"\n'
+
+
+def test_unknown_layers_are_all_reported(tmp_path: Path) -> None:
+    found = problems(tmp_path / "m.toml", f"[layers]\nfrist = '{ROWS}'\nother = '{ROWS}'\n")
+    assert [problem.code for problem in found] == ["CAT-C003", "CAT-C003"]
+    assert "did you mean first" in found[0].hint
+
+
+def test_a_layer_is_named_once(tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path / "m.toml", f"[layers]\nsecond = '{ROWS}'\nthird = '{ROWS}'\n")
+    assert problem.message == "'third' and 'second' are the same layer"
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CatenaError, match="cannot read"):
+        PinMappingsPass(str(tmp_path / "none.toml")).apply(new_ir_context(), parse_module(CHAIN))
