@@ -153,10 +153,12 @@ class MappingAttr(Data[Mapping]):
     def parse_parameter(cls, parser: AttrParser) -> Mapping:
         nodes: list[Node] = []
         with parser.in_angle_brackets():
-            while (keyword := parser.parse_optional_identifier()) is not None:
+            keyword = parser.parse_optional_identifier()
+            while keyword is not None:
                 nodes.append(_parse_node(parser, keyword))
                 if parser.parse_optional_punctuation(",") is None:
                     break
+                keyword = parser.parse_identifier("for, par or store")
         return Mapping(tuple(nodes))
 
     def print_parameter(self, printer: Printer) -> None:
@@ -167,7 +169,9 @@ class MappingAttr(Data[Mapping]):
         stored: set[Operand] = set()
         for node in self.data.nodes:
             if isinstance(node, Storage):
-                if stored & set(node.operands):
+                if not node.operands:
+                    raise VerifyException(f"{node}: nothing is stored")
+                if stored & set(node.operands) or len(set(node.operands)) < len(node.operands):
                     raise VerifyException(f"{node}: a tensor is stored twice")
                 stored |= set(node.operands)
             elif node.tile < 1:

@@ -44,7 +44,8 @@ from xdsl.printer import Printer
 from xdsl.traits import NoTerminator
 from xdsl.utils.exceptions import VerifyException
 
-from dialects.gconv import GConv, NestAttr, ReduceAttr, ScalarAttr, StepsAttr, View, shape_of
+from dialects.gconv import PASS, GConv, NestAttr, Reduce, ReduceAttr, ScalarAttr, StepsAttr, View, shape_of
+from dialects.gconv.attributes import main_operator
 from dialects.schedule import Axis, LoopAttr, MappingAttr, Operand
 from dialects.weights import WeightRef
 
@@ -70,9 +71,9 @@ class AccessAttr(Data[View]):
     @classmethod
     def parse_parameter(cls, parser: AttrParser) -> View:
         with parser.in_angle_brackets():
-            shape = _integers(parser)
+            shape = _integers(parser, allow_negative=False)
             parser.parse_keyword("by")
-            strides = _integers(parser)
+            strides = _integers(parser, allow_negative=True)
             offset = 0
             if parser.parse_optional_keyword("from") is not None:
                 offset = parser.parse_integer(allow_boolean=False, allow_negative=False)
@@ -88,10 +89,11 @@ class AccessAttr(Data[View]):
                 printer.print_string(f" from {view.offset}")
 
 
-def _integers(parser: AttrParser) -> tuple[int, ...]:
-    return tuple(
-        parser.parse_comma_separated_list(parser.Delimiter.SQUARE, lambda: parser.parse_integer(allow_boolean=False))
-    )
+def _integers(parser: AttrParser, *, allow_negative: bool) -> tuple[int, ...]:
+    def integer() -> int:
+        return parser.parse_integer(allow_boolean=False, allow_negative=allow_negative)
+
+    return tuple(parser.parse_comma_separated_list(parser.Delimiter.SQUARE, integer))
 
 
 @irdl_op_definition
@@ -216,6 +218,32 @@ class LayerOp(IRDLOperation):
             extent = View.dense(shape_of(operand)).size
             if view.size and (low < 0 or high >= extent):
                 raise VerifyException(f"an access reaches words {low} to {high} of a buffer with {extent}")
+        _verify_computation(self.spec, self.main, self.kernel is not None, [view.shape for view in self.views])
+
+
+def _verify_computation(spec: GConv, main: StringAttr, has_kernel: bool, shapes: list[tuple[int, ...]]) -> None:
+    """What `gconv.link` demands of its operands, of the shapes that a layer reads and writes."""
+    main_operator(main)
+    if (spec.main == PASS) == has_kernel:
+        raise VerifyException(f"main operator {spec.main!r} and {'a' if has_kernel else 'no'} kernel")
+    if spec.reduce is Reduce.NONE and any(dim.ks != 1 for dim in spec.dims):
+        raise VerifyException("reduce none needs every ks to be 1")
+    source, *others, result = shapes
+    if any(extent % dim.g for dim, extent in zip(spec.dims, source, strict=True)):
+        raise VerifyException(f"an input of shape {list(source)} does not divide into its groups")
+    if has_kernel and others[0] != spec.kernel_shape:
+        raise VerifyException(f"the kernel has shape {list(spec.kernel_shape)}, its access {list(others[0])}")
+    if result != spec.output_shape:
+        raise VerifyException(f"the output has shape {list(spec.output_shape)}, its access {list(result)}")
+    extras = others[1:] if has_kernel else others
+    for index, extra in enumerate(extras):
+        if any(have not in (1, want) for have, want in zip(extra, result, strict=True)):
+            raise VerifyException(f"extra operand {index} must broadcast to {list(result)}: {list(extra)}")
+    if any(step.operand is not None for step in (*spec.pre, *spec.mid)):
+        raise VerifyException("only post steps may have an operand")
+    used = {step.operand for step in spec.post if step.operand is not None}
+    if used != set(range(len(extras))):
+        raise VerifyException(f"post steps use operands {sorted(used)}, the layer has {len(extras)}")
 
 
 @irdl_op_definition
@@ -234,6 +262,7 @@ class SpreadOp(IRDLOperation):
 
     def verify_(self) -> None:
         _one_of("axis", self.axis, [axis.value for axis in Axis])
+        _at_least("tile", self.tile, 1)
 
 
 @irdl_op_definition
@@ -254,6 +283,8 @@ class PlaceOp(IRDLOperation):
     def verify_(self) -> None:
         _one_of("tensor", self.operand_name, [operand.value for operand in Operand])
         _one_of("memory", self.memory, ON_CHIP)
+        _at_least("address", self.address, 0)
+        _at_least("words", self.words, 1)
 
 
 @irdl_op_definition
@@ -275,6 +306,9 @@ class ForOp(IRDLOperation):
     def of(cls, loop: LoopAttr, tile: int, body: list[Operation]) -> ForOp:
         """A loop around `body`."""
         return cls(properties={"loop": loop, "tile": IntegerAttr(tile, i64)}, regions=[Region(Block(body))])
+
+    def verify_(self) -> None:
+        _at_least("tile", self.tile, 1)
 
 
 @irdl_op_definition
@@ -319,6 +353,11 @@ class StoreOp(IRDLOperation):
 def _one_of(what: str, attribute: StringAttr, choices: Sequence[str]) -> None:
     if attribute.data not in choices:
         raise VerifyException(f"unknown {what} {attribute.data!r}: expected one of {', '.join(choices)}")
+
+
+def _at_least(what: str, attribute: IntegerAttr[I64], least: int) -> None:
+    if integer(attribute) < least:
+        raise VerifyException(f"{what} must be at least {least}, is {integer(attribute)}")
 
 
 def integer(attribute: IntegerAttr[I64]) -> int:

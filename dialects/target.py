@@ -262,17 +262,21 @@ def from_attribute(attribute: Attribute) -> object:
 
 
 def find_machine(module: ModuleOp) -> Machine | None:
-    """The machine a module is compiled for, if it says."""
-    for op in module.ops:
-        if isinstance(op, MachineOp):
-            return op.machine
-    return None
+    """The machine a module is compiled for, if it says.
+
+    Raises `CatenaError` (CAT-R003) if it says so more than once, CAT-C003 if the description is not valid.
+    """
+    machines = [op for op in module.ops if isinstance(op, MachineOp)]
+    if len(machines) > 1:
+        names = ", ".join(f"@{op.sym_name.data}" for op in machines)
+        raise CatenaError(Diagnostic("CAT-R003", "the module has several target.machine", found=names))
+    return machines[0].machine if machines else None
 
 
 def require_machine(module: ModuleOp, stage: str) -> Machine:
     """The machine a module is compiled for.
 
-    Raises `CatenaError` (CAT-R003) if the module names none.
+    Raises `CatenaError` (CAT-R003) if the module names none, or several.
     """
     machine = find_machine(module)
     if machine is None:

@@ -162,11 +162,10 @@ class _Search:
     def _element_candidates(self) -> list[tuple[int, int, int]]:
         """(p, q, groups) that the scratchpads of an element hold."""
         machine, counts = self.machine, self.counts
-        held = self._held(self.window.kernel_cols)
         kernel_words = machine.pe.kernel_words if self.spec.main != PASS else 1 << 62
         return [
             (p, q, groups)
-            for q in even_tiles(counts["channels"], max(1, machine.pe.input_words // held))
+            for q in even_tiles(counts["channels"], max(1, machine.pe.input_words // self.window.kernel_cols))
             for p in even_tiles(counts["filters"], machine.pe.output_words)
             for groups in halvings(counts["groups"])
             if p * q * self.window.kernel_cols * groups <= kernel_words
