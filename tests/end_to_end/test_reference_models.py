@@ -1,0 +1,103 @@
+"""Trained networks and the usual topologies, from ONNX to a binary to the emulator, against stored outputs."""
+
+from __future__ import annotations
+
+import filecmp
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import onnx
+import pytest
+
+from backends.container import read_program, write_program
+from backends.disassembly import disassemble, image_digest
+from backends.listing import assemble_program
+from backends.program import Program
+from backends.spatial.emulator import SpatialEmulator
+from backends.spatial.isa import ISA
+from compiler.compilation import CompileOptions, compile_source, write_compiled
+from compiler.sources import ImportOptions
+from dialects.diagnostics import CatenaError, ExitCode
+from dialects.events import Counts
+from tests.reference_models import reference_cases, reference_index, reference_shapes, reference_source
+
+LOOSER = {"squeezenet_fp16": 5e-3}  # the reference rounds every tensor to float16
+FLOAT = ("fastestdet", "selfie_seg", "ppocr_cls", "bodypix_mbv1_050_s16", "yolox_nano", "deeplab_dm05")
+"""Models of tier B that compute in float."""
+
+pytestmark = [
+    pytest.mark.models,
+    pytest.mark.slow,
+    pytest.mark.skipif(not reference_index(), reason="no reference models"),
+]
+
+
+def of_tier(*tiers: str) -> list[str]:
+    """The models of some tiers; one stand-in where the folder is missing."""
+    return [name for name, entry in reference_index().items() if entry["tier"] in tiers] or ["none"]
+
+
+def tolerance(name: str) -> float:
+    """Largest error relative to the largest value of an output: 1e-4 for trained networks, 1e-3 for seeded ones."""
+    return LOOSER.get(name, 1e-3 if "fill" in reference_index()[name] else 1e-4)
+
+
+@contextmanager
+def program_of(name: str) -> Iterator[tuple[Program, Path]]:
+    """The program of a model as read from its file, in a folder that is gone afterwards: some have half a gigabyte."""
+    with TemporaryDirectory() as folder:
+        source, output = reference_source(name), Path(folder) / "model.cat"
+        if isinstance(source, onnx.ModelProto):
+            filled = Path(folder) / "filled.onnx"
+            onnx.save(source, filled)
+            source = filled
+        options = CompileOptions(importing=ImportOptions(reference_shapes(name)))
+        write_compiled(compile_source(str(source), options), output)
+        if source.parent == output.parent:
+            source.unlink()
+        yield read_program(output), output
+
+
+@pytest.mark.parametrize("name", [*of_tier("A", "T"), *(name for name in FLOAT if name in reference_index())])
+def test_a_model_computes_counts_and_disassembles(name: str) -> None:
+    with program_of(name) as (program, path):
+        emulator = SpatialEmulator(program)
+        for inputs, expected in reference_cases(name):
+            check_outputs(emulator.run(inputs), expected, tolerance(name))
+        for layer in program.layers:
+            differences = emulator.counters[layer.name].differences(Counts.of(layer.predicted))
+            assert not differences, f"{layer.name}: {layer.mapping}: (counted, predicted) {differences}"
+        check_round_trip(program, path)
+
+
+def check_outputs(found: dict[str, np.ndarray], expected: dict[str, np.ndarray], allowed: float) -> None:
+    """The same tensors, of the same types and shapes, within a tolerance."""
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        assert (found[name].dtype, found[name].shape) == (array.dtype, array.shape), name
+        wanted = array.astype(np.float64)
+        error = float(np.abs(found[name].astype(np.float64) - wanted).max() / np.abs(wanted).max())
+        assert error <= allowed, f"{name}: relative error {error:.2g}"
+
+
+def check_round_trip(program: Program, path: Path) -> None:
+    """The listing assembles to the same file."""
+    images = {image_digest(image.array()): memoryview(image.array()).cast("B") for image in program.constants}
+    again = assemble_program(disassemble(program, ISA), lambda metadata: ISA, images.__getitem__, "listing")
+    second = path.with_suffix(".again")
+    write_program(again, second)
+    assert filecmp.cmp(path, second, shallow=False)
+
+
+@pytest.mark.parametrize("name", of_tier("X"))
+def test_a_model_that_is_not_supported_is_refused_with_every_reason(name: str) -> None:
+    source = reference_source(name)
+    with pytest.raises(CatenaError) as caught:
+        compile_source(str(source), CompileOptions(importing=ImportOptions(batch=1)))
+    assert caught.value.exit_code is ExitCode.UNSUPPORTED
+    assert {each.code for each in caught.value.diagnostics} <= {"CAT-U001", "CAT-U002", "CAT-U003", "CAT-U004"}
+    assert all(each.node for each in caught.value.diagnostics)
+    assert len(caught.value.diagnostics) > 1
