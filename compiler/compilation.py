@@ -24,7 +24,7 @@ from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.module_attributes import BACKEND, STAGE
 from dialects.target import MachineOp, find_machine
 from passes.pin_mappings import PinMappingsPass
-from passes.verification import verify_module
+from passes.verification import Verifier
 
 TARGET_STAGE = "fused"
 """The first stage whose passes look at the machine; it is put into the module before them."""
@@ -76,6 +76,7 @@ class _Compilation:
         self._options = options
         self._observers = observers
         self._context = new_context()
+        self._verifier = Verifier()
         self._runs: list[StageRun] = []
 
     def from_model(self, source: str) -> Compiled:
@@ -109,7 +110,7 @@ class _Compilation:
         self._check_mapping(stages)
         module.attributes[STAGE] = StringAttr(start)
         legality = stage_named(start).legality
-        verify_module(module, stage=start, legality=legality, positions=parsed.positions)
+        self._verifier.verify(module, stage=start, legality=legality, positions=parsed.positions)
         target = self._target_of(module) if _needs_target(stages) else None
         return self._run(module, stages, target)
 
@@ -125,8 +126,25 @@ class _Compilation:
         start = perf_counter()
         module = load_model(source, self._options.importing)
         passes = self._passes(IMPORT, target)
-        self._runs.append(run_stage(module, IMPORT, passes, self._context, observers=self._observers, since=start))
+        self._runs.append(
+            run_stage(
+                module, IMPORT, passes, self._context, observers=self._observers, verifier=self._verifier, since=start
+            )
+        )
         return module
+
+    def _run_stage(
+        self, module: ModuleOp, stage: Stage, passes: Sequence[ModulePass], since: float | None = None
+    ) -> StageRun:
+        return run_stage(
+            module,
+            stage,
+            passes,
+            self._context,
+            observers=self._observers,
+            verifier=self._verifier,
+            since=since,
+        )
 
     def _run(self, module: ModuleOp, stages: Sequence[Stage], target: Target | None) -> Compiled:
         program: Program | None = None
@@ -138,7 +156,7 @@ class _Compilation:
             if target is not None and stage_number(stage.name) >= stage_number(TARGET_STAGE):
                 _attach(module, target)
             passes = self._passes(stage, target)
-            self._runs.append(run_stage(module, stage, passes, self._context, observers=self._observers))
+            self._runs.append(self._run_stage(module, stage, passes))
         return Compiled(module, program, tuple(self._runs))
 
     def _emit(self, module: ModuleOp, backend: Backend) -> Program:

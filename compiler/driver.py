@@ -22,7 +22,7 @@ from backends.program import Program
 from compiler.stages import Stage
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.module_attributes import STAGE
-from passes.verification import Legality, verify_module
+from passes.verification import Legality, Verifier
 
 
 @dataclass(frozen=True)
@@ -92,12 +92,14 @@ def run_passes(
     *,
     stage: str = "",
     observers: Sequence[Observer] = (),
+    verifier: Verifier | None = None,
 ) -> tuple[PassRun, ...]:
-    """Run passes in order and verify the module after each.
+    """Run passes in order and verify the module after each, with a `verifier` that knows it from before, if given.
 
     Raises `CatenaError`: what a pass reports, with the stage filled in; or CAT-I001 if a pass leaves a broken module.
     """
     runs: list[PassRun] = []
+    checked = verifier or Verifier()
     for step in passes:
         start = perf_counter()
         try:
@@ -109,7 +111,7 @@ def run_passes(
                 Diagnostic("CAT-R002", f"pass {step.name} failed: {error}", stage=stage or step.name)
             ) from error
         middle = perf_counter()
-        _verify_after(module, step.name, stage)
+        _verify_after(checked, module, step.name, stage)
         runs.append(PassRun(str(step), middle - start, perf_counter() - middle))
         for observer in observers:
             observer.after_pass(stage, step, module)
@@ -123,6 +125,7 @@ def run_stage(
     context: Context,
     *,
     observers: Sequence[Observer] = (),
+    verifier: Verifier | None = None,
     since: float | None = None,
 ) -> StageRun:
     """Run one stage: its passes, then the check that the module is legal after it.
@@ -131,21 +134,14 @@ def run_stage(
     Raises `CatenaError` as `run_passes`.
     """
     start = perf_counter() if since is None else since
-    runs = run_passes(module, passes, context, stage=stage.name, observers=observers)
-    finish_stage(module, stage)
+    checked = verifier or Verifier()
+    runs = run_passes(module, passes, context, stage=stage.name, observers=observers, verifier=checked)
+    module.attributes[STAGE] = StringAttr(stage.name)
+    _verify_after(checked, module, f"the passes of stage {stage.name}", stage.name, stage.legality)
     run = StageRun(stage.name, perf_counter() - start, runs, _size_of(module))
     for observer in observers:
         observer.after_stage(run, module)
     return run
-
-
-def finish_stage(module: ModuleOp, stage: Stage) -> None:
-    """Note in the module that it has passed a stage, and check that it is legal there.
-
-    Raises `CatenaError` (CAT-I001) if it is not.
-    """
-    module.attributes[STAGE] = StringAttr(stage.name)
-    _verify_after(module, f"the passes of stage {stage.name}", stage.name, stage.legality)
 
 
 def stage_of(module: ModuleOp) -> str | None:
@@ -154,9 +150,11 @@ def stage_of(module: ModuleOp) -> str | None:
     return noted.data if isinstance(noted, StringAttr) else None
 
 
-def _verify_after(module: ModuleOp, culprit: str, stage: str, legality: Legality | None = None) -> None:
+def _verify_after(
+    verifier: Verifier, module: ModuleOp, culprit: str, stage: str, legality: Legality | None = None
+) -> None:
     try:
-        verify_module(module, stage=stage, legality=legality)
+        verifier.verify(module, stage=stage, legality=legality)
     except CatenaError as error:
         # The module was sound before, so it is the pass that is wrong, not what the user gave.
         first, *others = error.diagnostics

@@ -147,11 +147,12 @@ def print_module(module: ModuleOp) -> str:
 
 
 def write_module(module: ModuleOp, path: Path) -> None:
-    """Write a module as text and its weights to the store beside it.
+    """Write a module as text and its weights to the store beside it; beside a device or pipe there is none.
 
     Raises `CatenaError` (CAT-C002) if a file cannot be written.
     """
-    save_weights(module, path.parent / WEIGHTS_FOLDER)
+    if path.is_file() or not path.exists():
+        save_weights(module, path.parent / WEIGHTS_FOLDER)
     write_text(path, print_module(module))
 
 

@@ -5,7 +5,7 @@ before uses, attributes that nobody declares, locations, and the ops that are le
 """
 
 from passes.verification.legality import STRUCTURE, Legality
-from passes.verification.module import verify_module
+from passes.verification.module import Verifier, verify_module
 from passes.verification.problems import Problem, name_of, value_name
 
-__all__ = ["STRUCTURE", "Legality", "Problem", "name_of", "value_name", "verify_module"]
+__all__ = ["STRUCTURE", "Legality", "Problem", "Verifier", "name_of", "value_name", "verify_module"]

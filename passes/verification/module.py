@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation
+from xdsl.traits import NoTerminator
 from xdsl.utils.exceptions import VerifyException
 
 from dialects.diagnostics import CatenaError, Diagnostic
@@ -23,6 +24,57 @@ PROBLEM_LIMIT = 50
 NO_POSITIONS: Mapping[Operation, str] = MappingProxyType({})
 
 
+class Verifier:
+    """Checks a module again and again while passes change it.
+
+    An op is checked against its definition once; it is checked again when its properties, the types of its operands
+    and results, or its place in the region tree have changed.
+    """
+
+    def __init__(self) -> None:
+        self._sound: dict[Operation, tuple[object, ...]] = {}
+
+    def verify(
+        self,
+        module: ModuleOp,
+        *,
+        stage: str = "",
+        legality: Legality | None = None,
+        positions: Mapping[Operation, str] = NO_POSITIONS,
+    ) -> None:
+        """Check a module against every rule, as `verify_module`."""
+        problems = list(
+            chain(
+                self._definition_problems(module),
+                dominance_problems(module),
+                attribute_problems(module),
+                location_problems(module),
+                legality.problems(module, stage) if legality is not None else (),
+            )
+        )
+        if not problems:
+            return
+        found = [problem.diagnostic(stage, positions) for problem in problems[:PROBLEM_LIMIT]]
+        if len(problems) > PROBLEM_LIMIT:
+            found.append(Diagnostic(found[0].code, f"and {len(problems) - PROBLEM_LIMIT} more", stage=stage))
+        raise CatenaError(found)
+
+    def _definition_problems(self, module: ModuleOp) -> Iterator[Problem]:
+        """What xDSL's verifier says, of every op instead of the first."""
+        before, self._sound = self._sound, {}
+        broken = False
+        for op in module.walk():
+            facts = _facts(op)
+            if facts is None or before.get(op) != facts:
+                problem = _own_problem(op, is_likely=broken)
+                if problem is not None:
+                    broken = True
+                    yield problem
+                    continue
+            if facts is not None:
+                self._sound[op] = facts
+
+
 def verify_module(
     module: ModuleOp,
     *,
@@ -35,38 +87,29 @@ def verify_module(
     `stage` is what messages say; `legality` the rule of the stage the module has reached, None in the middle of one;
     `positions` where in a file each op stands. Raises `CatenaError` (CAT-R002, CAT-R003) with all problems found.
     """
-    problems = list(
-        chain(
-            _definition_problems(module),
-            dominance_problems(module),
-            attribute_problems(module),
-            location_problems(module),
-            legality.problems(module, stage) if legality is not None else (),
-        )
-    )
-    if not problems:
-        return
-    found = [problem.diagnostic(stage, positions) for problem in problems[:PROBLEM_LIMIT]]
-    if len(problems) > PROBLEM_LIMIT:
-        found.append(Diagnostic(found[0].code, f"and {len(problems) - PROBLEM_LIMIT} more", stage=stage))
-    raise CatenaError(found)
+    Verifier().verify(module, stage=stage, legality=legality, positions=positions)
 
 
-def _definition_problems(module: ModuleOp) -> Iterator[Problem]:
-    """What xDSL's verifier says, of every op instead of the first."""
+def _facts(op: Operation) -> tuple[object, ...] | None:
+    """All that the soundness of an op depends on, or None if it depends on other ops: on what it holds or ends."""
+    block = op.parent
+    if op.regions or op.successors or block is None or block.last_op is op:
+        return None
+    types = [value.type for value in op.operands]
+    return (block, *op.properties.items(), *types, None, *(result.type for result in op.results))
+
+
+def _own_problem(op: Operation, is_likely: bool) -> Problem | None:
+    # `verify` checks the op's place and then its definition with `verify_`; if that fails it prints the whole module
+    # into the exception. Asking `verify_` first avoids that, which is worth it once a module is known to be broken.
     try:
-        module.verify()
-        return
+        if is_likely:
+            op.verify_()
+        op.verify(verify_nested_ops=False)
     except VerifyException as error:
-        first = str(error)
-    found = [problem for op in module.walk() for problem in _own_problems(op)]
-    # The failure lies in how ops are nested, which only the whole verification looks at.
-    yield from found or [Problem(module, "CAT-R002", first)]
-
-
-def _own_problems(op: Operation) -> Iterator[Problem]:
-    # `verify_` is the op's part of `verify`, which would print the whole module for each failure.
-    try:
-        op.verify_()
-    except VerifyException as error:
-        yield Problem(op, "CAT-R002", str(error))
+        return Problem(op, "CAT-R002", str(error))
+    for region in op.regions:
+        block = region.first_block
+        if block is not None and block is region.last_block and not block.ops and not op.has_trait(NoTerminator):
+            return Problem(op, "CAT-R002", "the region of one block is empty and has no terminator")
+    return None

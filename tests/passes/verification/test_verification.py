@@ -11,7 +11,7 @@ from xdsl.parser import Parser
 
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.registry import available_dialects
-from passes.verification import Legality, verify_module
+from passes.verification import Legality, Verifier, verify_module
 
 T = "tensor<2xf32>"
 
@@ -142,3 +142,30 @@ def test_problems_of_all_kinds_come_together_and_are_limited() -> None:
     found = problems_in(in_function(*lines, view("late", "x"), view("y", "late")))
     assert len(found) == 51
     assert found[-1].message == "and 70 more"
+
+
+def test_a_verifier_looks_again_at_what_has_changed() -> None:
+    module = parse_ir(in_function(view("a", "x"), view("y", "a")))
+    verifier = Verifier()
+    verifier.verify(module)
+    verifier.verify(module)
+    last = next(op for op in module.walk() if op.name == "gconv.view" and op.results[0].name_hint == "y")
+    wrong = parse_ir(in_function("%y = gconv.view %x <[7]> : tensor<2xf32> -> tensor<2xf32>"))
+    layout = next(op for op in wrong.walk() if op.name == "gconv.view").properties["layout"]
+    right = last.properties["layout"]
+    last.properties["layout"] = layout
+    for _ in range(2):
+        with pytest.raises(CatenaError, match=r"gconv\.view %y: view reads"):
+            verifier.verify(module)
+    last.properties["layout"] = right
+    verifier.verify(module)
+
+
+def test_an_empty_block_is_found() -> None:
+    module = parse_ir(in_function(view("y", "x")))
+    function = next(op for op in module.walk() if op.name == "func.func")
+    for op in reversed(list(function.regions[0].block.ops)):
+        op.detach()
+        op.erase()
+    with pytest.raises(CatenaError, match=r"func\.func @main"):
+        verify_module(module)

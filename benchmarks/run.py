@@ -1,0 +1,150 @@
+"""CPU time and peak memory of Catena on ResNet-50, beside ONNX Runtime and ONNX's ReferenceEvaluator in the same run.
+
+    python benchmarks/run.py [--repeat 3] [--json FILE]
+
+Every measurement is a process of its own; the smallest CPU time of the repetitions counts. Ratios are to the same row
+of ONNX Runtime where there is one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+CATENA = Path(sys.executable).with_name("catena")
+
+ORT_LOAD = "import onnxruntime as o; o.InferenceSession({model!r})"
+ORT_RUN = """
+import numpy, onnxruntime as o
+session = o.InferenceSession({model!r})
+session.run(None, {{"input": numpy.random.default_rng(0).random((1, 3, 224, 224), dtype=numpy.float32)}})
+"""
+REFERENCE_LOAD = "from onnx.reference import ReferenceEvaluator; ReferenceEvaluator({model!r})"
+REFERENCE_RUN = """
+import numpy
+from onnx.reference import ReferenceEvaluator
+evaluator = ReferenceEvaluator({model!r})
+evaluator.run(None, {{"input": numpy.random.default_rng(0).random((1, 3, 224, 224), dtype=numpy.float32)}})
+"""
+ONNX_CHECK = "import onnx; onnx.checker.check_model({model!r}, full_check=True)"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The cost of one process: CPU seconds of user and system, wall seconds, peak resident MiB; and its bounds."""
+
+    task: str
+    who: str
+    cpu: float
+    wall: float
+    memory: float
+    cpu_bound: float | None = None
+    memory_bound: float | None = None
+
+    @property
+    def is_within_bounds(self) -> bool:
+        """Whether the bounds that the project sets itself hold."""
+        return (self.cpu_bound is None or self.cpu <= self.cpu_bound) and (
+            self.memory_bound is None or self.memory <= self.memory_bound
+        )
+
+
+def measure(words: list[str], repeat: int) -> tuple[float, float, float]:
+    """The smallest CPU and wall seconds of some runs of a command, and the peak memory of the last in MiB."""
+    cpu, wall, memory = float("inf"), float("inf"), 0.0
+    for _ in range(repeat):
+        # A process of its own, because the peak of finished children can only grow.
+        code = (
+            "import json, resource, subprocess, sys, time\n"
+            "start = time.perf_counter()\n"
+            "done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)\n"
+            "wall = time.perf_counter() - start\n"
+            "used = resource.getrusage(resource.RUSAGE_CHILDREN)\n"
+            "if done.returncode: sys.exit(done.stderr.decode())\n"
+            "print(json.dumps([used.ru_utime + used.ru_stime, wall, used.ru_maxrss]))\n"
+        )
+        done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(f"{' '.join(words)} failed:\n{done.stderr}")
+        seconds, elapsed, peak = json.loads(done.stdout)
+        cpu, wall, memory = min(cpu, seconds), min(wall, elapsed), peak / 1024
+    return cpu, wall, memory
+
+
+def measurements(model: Path, folder: Path, repeat: int) -> list[Measurement]:
+    """All measurements, in the order of the table."""
+    program = folder / "resnet50.cat"
+    catena = str(CATENA)
+
+    def python(code: str) -> list[str]:
+        return [sys.executable, "-c", code.format(model=str(model))]
+
+    plan: list[tuple[str, str, list[str], float | None, float | None]] = [
+        ("start", "catena --help", [catena, "--help"], 0.3, None),
+        (
+            "load",
+            "catena, to stage import",
+            [catena, "compile", str(model), "--to", "import", "-o", os.devnull],
+            None,
+            None,
+        ),
+        ("load", "ONNX Runtime session", python(ORT_LOAD), None, None),
+        ("load", "ReferenceEvaluator", python(REFERENCE_LOAD), None, None),
+        ("check", "catena check", [catena, "check", str(model)], 1.0, None),
+        ("check", "onnx.checker, full", python(ONNX_CHECK), None, None),
+        ("compile", "catena compile", [catena, "compile", str(model), "-o", str(program)], 3.0, 1024.0),
+        ("run", "catena run (emulator)", [catena, "run", str(program), "--random"], 10.0, None),
+        ("run", "ONNX Runtime", python(ORT_RUN), None, None),
+        ("run", "ReferenceEvaluator", python(REFERENCE_RUN), None, None),
+    ]
+    return [
+        Measurement(task, who, *measure(words, repeat), cpu_bound, memory_bound)
+        for task, who, words, cpu_bound, memory_bound in plan
+    ]
+
+
+def table(found: list[Measurement]) -> str:
+    """The measurements as text, with ratios to ONNX Runtime doing the same task."""
+    base = {each.task: each.cpu for each in found if each.who.startswith("ONNX Runtime")}
+    rows = [("task", "who", "CPU s", "wall s", "MiB", "to ORT", "bound")]
+    for each in found:
+        ratio = f"{each.cpu / base[each.task]:.1f}x" if each.task in base else ""
+        bounds = [f"{each.cpu_bound:g} s"] if each.cpu_bound is not None else []
+        bounds += [f"{each.memory_bound:g} MiB"] if each.memory_bound is not None else []
+        verdict = f"{', '.join(bounds)} {'ok' if each.is_within_bounds else 'MISSED'}" if bounds else ""
+        rows.append((each.task, each.who, f"{each.cpu:.2f}", f"{each.wall:.2f}", f"{each.memory:.0f}", ratio, verdict))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def main() -> int:
+    """Measure and print; the exit code is 1 if a bound is missed."""
+    parser = argparse.ArgumentParser(description="Measure Catena on ResNet-50.")
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the measurements as JSON")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        model = folder / "resnet50.onnx"
+        subprocess.run(
+            [sys.executable, str(HERE / "models" / "resnet.py"), "--depth", "50", "--output", str(model)], check=True
+        )
+        found = measurements(model, folder, arguments.repeat)
+    cores = os.cpu_count()
+    print(f"ResNet-50, 224 x 224, batch 1; {cores} cores; best of {arguments.repeat}\n\n{table(found)}")
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps([asdict(each) for each in found], indent=1) + "\n")
+    return 0 if all(each.is_within_bounds for each in found) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,132 @@
+"""The reference pages of `docs/`, made from the tables in the code.
+
+    python -m compiler.pages docs
+
+writes them; a test compares what is there with what this module makes.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from backends.registry import find_backend, installed_backends
+from compiler.files import make_folder, write_text
+from compiler.listings import error_table, exit_code_table, operator_table, pass_table, stage_table
+from compiler.tables import Table, table
+from dialects.events import EVENTS
+from dialects.module_attributes import MODULE_ATTRIBUTES
+
+if TYPE_CHECKING:
+    import click
+
+NOTICE = "<!-- Made by `python -m compiler.pages docs`; do not edit. -->\n"
+OWN_DISTRIBUTION = "catena"
+
+
+def pages() -> dict[str, str]:
+    """Every page by its file name."""
+    made = {
+        "operators.md": _page("Operators", {"": operator_table()}, _OPERATORS),
+        "pipeline.md": _page(
+            "The pipeline",
+            {"Stages": stage_table(), "Passes": pass_table(), "Attributes of a module": _attribute_table()},
+            _PIPELINE,
+        ),
+        "errors.md": _page("Errors", {"Codes": error_table(), "Exit codes": exit_code_table()}, _ERRORS),
+        "events.md": _page("Events", {"": _event_table()}, _EVENTS),
+        "command-line.md": _command_line(),
+    }
+    for installed in installed_backends():
+        if installed.distribution == OWN_DISTRIBUTION:
+            backend = find_backend(installed.name)
+            made[f"isa-{backend.isa.name}.md"] = NOTICE + "\n" + backend.isa.markdown()
+            made[f"target-{backend.name}.md"] = _target(backend.name, backend.summary, backend.description())
+    return dict(sorted(made.items()))
+
+
+_OPERATORS = (
+    "The ONNX operators that can be compiled, in every version from opset 7 on. A node that breaks a condition in the "
+    "last column is refused by `catena check` with the condition as what was expected."
+)
+_PIPELINE = (
+    "A compilation runs these stages. `--to STAGE` stops after one, `--from STAGE` goes on from its IR, `--dump-ir` "
+    "writes the IR after each. A backend may put other passes in the place of a stage's own."
+)
+_ERRORS = "Every message has one of these codes. The exit code of a command is that of its first message."
+_EVENTS = (
+    "What the cost model predicts and an emulator counts, in target words; operations in operations. Which of them "
+    "cost energy is said by the table `counting` of the target."
+)
+
+
+def _page(title: str, tables: Mapping[str, Table], introduction: str) -> str:
+    parts = [NOTICE, f"# {title}\n", f"{introduction}\n"]
+    for heading, content in tables.items():
+        parts += [f"## {heading}\n"] if heading else []
+        parts.append(content.markdown() + "\n")
+    return "\n".join(parts)
+
+
+def _attribute_table() -> Table:
+    rows = ((f"`{name}`", attribute.doc) for name, attribute in MODULE_ATTRIBUTES.items())
+    return table(("attribute", "meaning"), rows)
+
+
+def _event_table() -> Table:
+    return table(("event", "meaning"), ((f"`{name}`", text) for name, text in EVENTS.items()))
+
+
+def _target(name: str, summary: str, path: Path) -> str:
+    text = path.read_text(encoding="utf-8")
+    lines = [
+        NOTICE,
+        f"# The target {name}\n",
+        f"{summary}\n",
+        "Its description. A file that starts with "
+        f'`extends = "{name}"` and gives other values describes another machine: `catena compile -t FILE.toml`.\n',
+        f"```toml\n{text.rstrip()}\n```\n",
+    ]
+    return "\n".join(lines)
+
+
+def _command_line() -> str:
+    import click
+
+    from compiler.cli.main import CATENA, VERBS
+
+    parts = [NOTICE, "# The command line\n", f"{CATENA.help} {CATENA.epilog}\n"]
+    context = click.Context(CATENA, info_name="catena")
+    for name in VERBS:
+        command = CATENA.get_command(context, name)
+        assert command is not None
+        arguments = " ".join(str(each.metavar) for each in command.params if isinstance(each, click.Argument))
+        usage = " ".join(part for part in ("catena", name, "[OPTIONS]", arguments) if part)
+        parts += [f"## catena {name}\n", f"`{usage}`\n", f"{inspect.cleandoc(command.help or '')}\n"]
+        rows = (_option_row(each) for each in command.params if isinstance(each, click.Option))
+        parts.append(table(("option", "meaning"), rows).markdown() + "\n")
+    return "\n".join(parts)
+
+
+def _option_row(option: click.Option) -> tuple[str, str]:
+    names = ", ".join(f"`{name}`" for name in option.opts)
+    return f"{names} `{option.metavar}`" if option.metavar else names, option.help or ""
+
+
+def main() -> int:
+    """Write the pages into the folder that the command line names."""
+    if len(sys.argv) != 2:
+        sys.stderr.write("usage: python -m compiler.pages FOLDER\n")
+        return 2
+    folder = Path(sys.argv[1])
+    make_folder(folder)
+    for name, text in pages().items():
+        write_text(folder / name, text)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

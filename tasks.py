@@ -1,0 +1,117 @@
+"""What one does with this project, on a machine that has only Python >= 3.11 and pip.
+
+    python3 tasks.py demo     compile ResNet-50, emulate it, verify every layer, print the table
+    python3 tasks.py test     run all tests
+    python3 tasks.py lint     check style, types and import layers
+    python3 tasks.py docs     write the reference pages
+    python3 tasks.py bench    measure beside ONNX Runtime and ONNX's ReferenceEvaluator
+    python3 tasks.py clean    remove what the others make
+
+Everything is installed into the folder `.venv`, once. The standard library is all that this file needs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+ENVIRONMENT = ROOT / ".venv"
+BIN = ENVIRONMENT / ("Scripts" if os.name == "nt" else "bin")
+PYTHON = BIN / "python"
+OUT = ROOT / "out"
+OLDEST_PYTHON = (3, 11)
+
+
+def call(*words: object) -> None:
+    """Run a command in the project's folder, showing it; end the task if it fails."""
+    shown = [str(word).removeprefix(f"{ROOT}{os.sep}") for word in words]
+    print("$", " ".join(shown), flush=True)
+    done = subprocess.run([str(word) for word in words], cwd=ROOT, check=False)
+    if done.returncode:
+        raise SystemExit(done.returncode)
+
+
+def install(extra: str) -> None:
+    """Make the environment with one of the project's extras, unless it is there already."""
+    wanted = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
+    stamp = ENVIRONMENT / f"installed-{extra}"
+    if stamp.is_file() and stamp.read_text() == wanted:
+        return
+    if not PYTHON.exists():
+        print("$", Path(sys.executable).name, "-m venv .venv", flush=True)
+        venv.create(ENVIRONMENT, with_pip=True)
+    call(PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--editable", f".[{extra}]")
+    stamp.write_text(wanted)
+
+
+def demo() -> None:
+    """ResNet-50 with seeded weights, from ONNX to a table of cycles, energy and traffic."""
+    install("verify")
+    model, program, statistics = OUT / "resnet50.onnx", OUT / "resnet50.cat", OUT / "resnet50.json"
+    catena = BIN / "catena"
+    if not model.is_file():
+        call(PYTHON, "benchmarks/models/resnet.py", "--depth", 50, "--output", model)
+    call(catena, "compile", model, "-o", program)
+    call(catena, "run", program, "--random", "--stats", statistics)
+    call(catena, "verify", program, "--model", model)
+    call(catena, "report", program, "--stats", statistics)
+
+
+def test() -> None:
+    """All tests, on two processes."""
+    install("dev")
+    call(PYTHON, "-m", "pytest", "-q", "-n", 2)
+
+
+def lint() -> None:
+    """Style, types, import layers."""
+    install("dev")
+    call(BIN / "ruff", "check", ".")
+    call(BIN / "ruff", "format", "--check", ".")
+    call(BIN / "pyright", "--pythonpath", PYTHON)
+    call(BIN / "lint-imports")
+
+
+def docs() -> None:
+    """The reference pages."""
+    install("verify")
+    call(PYTHON, "-m", "compiler.pages", "docs")
+
+
+def bench() -> None:
+    """The benchmarks."""
+    install("verify")
+    call(PYTHON, "benchmarks/run.py")
+
+
+def clean() -> None:
+    """Remove the environment and what the demo writes."""
+    for folder in (ENVIRONMENT, OUT):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+TASKS: dict[str, Callable[[], None]] = {each.__name__: each for each in (demo, test, lint, docs, bench, clean)}
+
+
+def main() -> None:
+    """Run the tasks that the command line names."""
+    if sys.version_info < OLDEST_PYTHON:
+        raise SystemExit("Catena needs Python 3.11 or newer; this is " + sys.version.split()[0])
+    names = sys.argv[1:]
+    unknown = [name for name in names if name not in TASKS]
+    if not names or unknown:
+        print(__doc__)
+        raise SystemExit(f"unknown task: {', '.join(unknown)}" if unknown else 2)
+    for name in names:
+        TASKS[name]()
+
+
+if __name__ == "__main__":
+    main()
