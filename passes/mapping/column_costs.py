@@ -30,7 +30,10 @@ _PARTS = ("images", "rows_out", "rows_kernel", "slide", "slide_kernel", "channel
 
 
 class Objective(StrEnum):
-    """What a search minimises; latency is counted in compute cycles, energy as in `passes.mapping.cost.price`."""
+    """What a search minimises: energy and latency as `passes.mapping.cost.price` has them, or their product.
+
+    Latency takes the passes of a link together: the longest of all computing, all feeding and all moving of sums.
+    """
 
     ENERGY = "energy"
     LATENCY = "latency"
@@ -89,20 +92,28 @@ class ColumnCosts:
         return self._value(objective, c, self._events(c, m, bound=True))
 
     def floor(self, objective: Objective, c: Columns) -> Costs:
-        """A quick lower bound: compute cycles, times the energy that every mapping of the link spends."""
-        cycles = self._compute_cycles(c).astype(np.float64)
-        events: dict[str, Column | int] = {**self._constant_events()}
+        """A quick lower bound: every input word goes to the array once per tile of filters and kernels once at all."""
+        folds = -(-self.counts["channels"] // (c.q * c.r)) * self._rest(LoopKind.KS)
+        inputs = self._fewest_inputs() * -(-self.counts["filters"] // (c.p * c.t)) * self._rest(LoopKind.OP)
+        outputs = math.prod(self.spec.output_shape)
+        events: dict[str, Column | int] = {
+            **self._constant_events(),
+            "glb.input.read": inputs,
+            "dram.input.read": 0,
+            "glb.output.read": outputs * (folds - 1),
+            "glb.output.write": outputs * (folds - 1),
+            "array.output.out": outputs * folds,
+        }
         if self.spec.main != PASS:
             once = math.prod(self.spec.kernel_shape)
             events |= {"dram.kernel.read": once, "array.kernel.deliver": once, "spad.kernel.write": once}
-        energy = self._energy(events, len(cycles))
-        match objective:
-            case Objective.ENERGY:
-                return energy
-            case Objective.LATENCY:
-                return cycles
-            case Objective.EDP:
-                return cycles * energy
+        return self._value(objective, c, events)
+
+    def _fewest_inputs(self) -> int:
+        """A lower bound of the input words that all passes over one tile of filters take from the buffer."""
+        if not self.machine.counting.padding_in_buffer:
+            return 0
+        return math.prod(dim.g * min(dim.opc, (dim.opc - 1) * dim.stride + 1) for dim in self.spec.dims)
 
     def passes(self, c: Columns, m: Column) -> Column:
         """Processing passes."""
@@ -177,9 +188,19 @@ class ColumnCosts:
             case Objective.ENERGY:
                 return self._energy(events, len(c.n))
             case Objective.LATENCY:
-                return self._compute_cycles(c).astype(np.float64)
+                return self._latency(c, events)
             case Objective.EDP:
-                return self._energy(events, len(c.n)) * self._compute_cycles(c)
+                return self._energy(events, len(c.n)) * self._latency(c, events)
+
+    def _latency(self, c: Columns, events: dict[str, Column | int]) -> Costs:
+        """Cycles: the array at work, kernels fetched meanwhile, other words on the off-chip link before and after."""
+        links = self.machine.links
+        kernels = np.asarray(events.get("dram.kernel.read", 0))
+        feed = np.asarray(events["glb.input.read"]) / links.input_bus
+        sums = np.asarray(events["array.output.out"]) / links.output_bus
+        array = np.maximum(np.maximum(self._compute_cycles(c), feed), sums) + kernels / links.kernel_bus
+        others = np.asarray(events["dram.input.read"]) + np.asarray(events["dram.output.write"])
+        return np.maximum(array, kernels / links.dram) + others / links.dram
 
     def _compute_cycles(self, c: Columns) -> Column:
         """Cycles of all passes as their busiest element needs them: the product of every loop's share."""

@@ -4,9 +4,10 @@ Combinations of parameters are priced as NumPy columns (`passes.mapping.column_c
 in two steps: first every way to fill the array is given a lower bound (the whole layer in the buffer at once, kernels
 fetched once), then buffer tiles are tried for the most promising ones until no bound is below the best mapping found.
 It is exact over the stated space: tiles that cut a loop into as few, even pieces as any tile between them would; sets
-of elements that fill the array, or half of it; images and rows in an element in halvings; the largest number of filters
-whose partial sums fit the buffer; the largest part of a kernel that an element holds; and the whole sliding loop in a
-strip, or halvings of it until something fits.
+of channels that fill the rows of the array, or an even share of them; sets of filters that fill what is left, or half
+of it; images, and rows in an element where it slides over no window, in halvings, the latter over full rows of the
+array or even shares of a row; the largest number of filters whose partial sums fit the buffer; the largest part of a
+kernel that an element holds; and the whole sliding loop in a strip, or halvings of it until something fits.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ class _Search:
         if not len(columns.n):
             return None
         floor = self.costs.floor(objective, columns)
-        first = np.argsort(floor, kind="stable")[:_BATCH]
+        first = np.argpartition(floor, min(_BATCH, len(floor)) - 1)[:_BATCH]
         found = self._best_of(objective, columns.take(first))
         if found is not None:
             columns = columns.take(floor <= found[0][0])
@@ -177,7 +178,7 @@ class _Search:
         pes = machine.array.rows * machine.array.cols
         found: list[tuple[int, int, int, int, int]] = []
         for e, rows in self._row_tiles():
-            for r in even_tiles(counts["channels"], machine.array.rows // self.window.kernel_rows):
+            for r in _shares(min(counts["channels"], machine.array.rows // self.window.kernel_rows)):
                 chain = self.window.kernel_rows * r
                 sets = self._most_sets(e, chain, pes // (chain * e))
                 if sets == 0:
@@ -202,7 +203,12 @@ class _Search:
         if not self.costs.shared_slide and self.roles.slide is not None:
             return [(e, 1) for e in even_tiles(count, most)]
         chunks = halvings(count)
-        return [(e, chunk) for chunk in chunks for e in even_tiles(-(-count // chunk), most)]
+        return [(e, chunk) for chunk in chunks for e in self._full_rows(min(-(-count // chunk), most))]
+
+    def _full_rows(self, most: int) -> list[int]:
+        """Numbers of elements, up to `most`, that fill rows of the array or an even share of one row."""
+        cols = self.machine.array.cols
+        return sorted({most, *(e for e in _shares(cols) if e <= most), *range(cols, most + 1, cols)})
 
     def _most_filters(self, c: Columns) -> tuple[Column, npt.NDArray[np.bool_]]:
         """The largest number of filters in the buffer, in whole passes, and which candidates fit at all."""
@@ -214,6 +220,11 @@ class _Search:
         m = np.where(most >= filters, filters, most // inner * inner)
         held = self.costs.input_scratchpad(c) <= self.machine.pe.input_words
         return m, held & (m >= np.minimum(inner, filters))
+
+
+def _shares(whole: int) -> list[int]:
+    """All, a half, a third ... of a number, down to 1."""
+    return sorted({whole // parts for parts in range(1, whole + 1)})
 
 
 def _even_multiple(extent: int, limit: int, unit: int) -> int:
