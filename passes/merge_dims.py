@@ -110,11 +110,11 @@ class _Axis:
 
 
 def _is_even(outer: tuple[int, int], inner: tuple[int, int]) -> bool:
-    return outer[0] == 1 or inner[0] == 1 or outer[1] == inner[0] * inner[1]
+    return outer[0] == inner[0] == 1 or outer[1] == inner[0] * inner[1]
 
 
 def _joined(outer: tuple[int, int], inner: tuple[int, int]) -> tuple[int, int]:
-    return outer[0] * inner[0], outer[1] if inner[0] == 1 else inner[1]
+    return outer[0] * inner[0], inner[1]
 
 
 def _merge_block(block: Block) -> None:

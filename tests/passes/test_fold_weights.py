@@ -99,6 +99,15 @@ def test_folds_groups_of_several_kernels() -> None:
     assert isinstance(link.kernel.owner, ConstantOp)
 
 
+def test_folds_reversed_subtractions() -> None:
+    link = folded(convolution(("rsub", CHANNELS), ("add", CHANNELS), ("relu", ())))
+    assert link.spec.post == (Step("add", operand=0), Step("relu"))
+    np.testing.assert_array_equal(link.extras[0].owner.array, 2 * CHANNELS)
+    # After a step that is not linear there is no kernel to negate.
+    link = folded(convolution(("relu", ()), ("rsub", CHANNELS), ("add", CHANNELS), ("sub", CHANNELS)))
+    assert link.spec.post == (Step("relu"), Step("affine", (-1.0, 0.0)), Step("add", operand=0))
+
+
 def test_does_not_fold_what_varies_with_position() -> None:
     rows = np.array([1.0, 2, 4]).reshape(1, 1, 3, 1)
     assert post_of(folded(convolution(("mul", rows), ("add", CHANNELS)))) == ["mul", "add"]

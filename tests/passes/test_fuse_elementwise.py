@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from xdsl.ir import SSAValue
 
 from dialects.diagnostics import CatenaError
-from dialects.gconv import Dim, GConv, Reduce, Step, View
+from dialects.gconv import Dim, GConv, Reduce, Step, View, shape_of
 from tests.filechecking import CONTROL_FLOW, check_ir, parse_module, run_passes
 from tests.passes.chains import Chain, ChainBuilder, check_pass, links_of, plain, random_chains
 
@@ -205,6 +205,36 @@ def test_swaps_the_function_when_the_kernel_is_the_producer() -> None:
         check_pass(module, "fuse-elementwise", 1e-12)
         (link,) = links_of(module)
         assert [step.function for step in link.spec.post] == ["abs", expected]
+
+
+def test_pre_steps_of_the_other_operand_keep_links_apart() -> None:
+    builder = ChainBuilder((2, 3), (2, 3))
+    x, y = builder.block.args
+    made = builder.link(GConv(plain((2, 3)), post=(Step("abs"),)), y)
+    spec = GConv(plain((2, 3), "g"), main="sub", pre=(Step("neg"),))
+    assert len(links_of(check_pass(builder.module([builder.link(spec, x, made)]), "fuse-elementwise"))) == 2
+
+
+def test_an_input_that_repeats_over_parallel_kernels_becomes_an_operand() -> None:
+    builder = ChainBuilder((1, 3), (8, 3))
+    x, y = builder.block.args
+    made = builder.link(GConv(plain((8, 3)), post=(Step("abs"),)), y)
+    spec = GConv((Dim("A", op=8), Dim("B", g=3)), "sub")
+    (link,) = links_of(check_pass(builder.module([builder.link(spec, x, made)]), "fuse-elementwise"))
+    assert [step.function for step in link.spec.post] == ["abs", "rsub"]
+    assert shape_of(link.extras[0]) == (1, 3)
+
+
+def test_a_crop_or_stride_of_the_other_operand_becomes_its_view() -> None:
+    builder = ChainBuilder((3, 8), (3, 4))
+    x, y = builder.block.args
+    made = builder.link(GConv(plain((3, 4)), post=(Step("abs"),)), y)
+    for dim in (Dim("B", g=1, op=1, opc=4, pad=-3), Dim("B", opc=4, stride=2, pad=-1)):
+        spec = GConv((Dim("A", g=3), dim), "add")
+        row = builder.link(spec, x, builder.constant(np.arange(3).reshape(3, 1)))
+        made = builder.link(GConv(plain((3, 4), "g"), "sub"), row, made)
+    # Both crops take two links each to reach the one result.
+    assert len(links_of(check_pass(builder.module([made]), "fuse-elementwise"))) == 3
 
 
 @pytest.mark.parametrize("function", ["mod", "prelu", "keep"])

@@ -61,6 +61,24 @@ def test_reads_the_input_through_the_views_between() -> None:
     assert (view.base, view.view) == (x, View((3, 4), (1, 6), 1))
 
 
+@pytest.mark.parametrize(
+    ("dim", "view"),
+    [
+        (Dim("a", opc=3, pad=-2), View((3, 4), (4, 1), 8)),
+        (Dim("a", opc=3, stride=2, pad=-1), View((3, 4), (8, 1), 4)),
+        (Dim("a", opc=3, pad=1), None),
+        (Dim("a", opc=6, pad=-1), None),
+    ],
+)
+def test_crops_and_strides_become_the_view(dim: Dim, view: View | None) -> None:
+    builder = ChainBuilder((6, 4))
+    cropped = builder.link(GConv((dim, Dim("b", opc=4)), pre=(Step("square"),)), builder.values[0])
+    total = GConv((Dim("a", ks=dim.opc), Dim("b", opc=4)), reduce=Reduce.ADD)
+    module = check_pass(builder.module([builder.link(total, cropped)]), "fuse-pre")
+    views = [op.view for op in module.walk() if isinstance(op, ViewOp)]
+    assert (len(links_of(module)), views) == ((2, []) if view is None else (1, [view]))
+
+
 def test_a_row_of_links_collapses() -> None:
     module = check_pass(unary_before(GConv(POOL, reduce=Reduce.ADD), "relu", "neg", "square"), "fuse-pre")
     assert [[s.function for s in link.spec.pre] for link in links_of(module)] == [["relu", "neg", "square"]]
