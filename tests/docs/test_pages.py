@@ -1,0 +1,25 @@
+"""The pages in docs/ say what the code does today."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from compiler.pages import pages
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_page_is_current() -> None:
+    made = pages()
+    present = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")}
+    assert set(present) == set(made)
+    stale = [name for name, text in made.items() if present[name] != text]
+    assert not stale, "run: python3 tasks.py docs"
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name}: {target}"

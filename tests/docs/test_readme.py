@@ -1,0 +1,47 @@
+"""The commands of the README, executed one after the other in an empty folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.slow
+def test_the_commands_work(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    shutil.copytree(ROOT / "benchmarks", tmp_path / "benchmarks")
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "PYTHONWARNINGS": "error"}
+    script = "set -e\n" + "\n".join(blocks("sh"))
+    assert script.count("catena ") >= 10
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "FAILED" not in done.stderr
+    (example,) = blocks("python")
+    done = subprocess.run(
+        [sys.executable, "-c", example], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("(1, 1000) ")
+
+
+def test_the_two_commands_are_tasks() -> None:
+    tasks = subprocess.run([sys.executable, str(ROOT / "tasks.py")], capture_output=True, text=True, check=False).stdout
+    for name in re.findall(r"python3 tasks\.py (\w+)", README):
+        assert f"tasks.py {name} " in tasks
+        assert re.search(rf"^[a-z ]*\b{name}\b[a-z ]*:", (ROOT / "Makefile").read_text(), re.MULTILINE)
