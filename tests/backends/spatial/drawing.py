@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from dialects.gconv import PASS, Dim, GConv, Reduce, Step, View
+from dialects.gconv import PASS, Dim, GConv, LoopKind, Reduce, Step, View
+from dialects.schedule import Axis, Loop, Mapping, Node, Operand, Spatial, Storage, Temporal
 from tests.backends.spatial.layers import Access, Layer, Shape
 
 MAX_TRIPS = 2500
@@ -119,3 +121,56 @@ def accesses(draw: st.DrawFn, shape: Shape) -> Access:
         view = view.slice(axis, start, kept, step)
     strides = tuple(0 if is_repeated else stride for stride, is_repeated in zip(view.strides, repeats, strict=True))
     return Access(tuple(stored), View(shape, strides, view.offset))
+
+
+@st.composite
+def mapped_layers(draw: st.DrawFn) -> Layer:
+    """A layer with a mapping that no mapper made; it obeys the rules of `passes.mapping.fit` but those of sizes."""
+    layer = draw(layers())
+    return replace(layer, mapping=draw(mappings(layer.spec)))
+
+
+@st.composite
+def mappings(draw: st.DrawFn, spec: GConv) -> Mapping:
+    """Every loop cut a few times, in any order that keeps partial sums and kernels on chip."""
+    waiting: dict[Loop, list[int]] = {}
+    spatial: list[Spatial] = []
+    for dim in spec.dims:
+        for kind in LoopKind:
+            loop = Loop(dim.name, kind)
+            tiles = draw(_tiles(dim.count(kind)))
+            split = draw(st.integers(0, len(tiles)))
+            if tiles[:split]:
+                waiting[loop] = tiles[:split]
+            for tile in tiles[split:]:
+                axis = Axis.ROW if kind is LoopKind.KS else draw(st.sampled_from(Axis))
+                spatial.append(Spatial(loop, tile, axis))
+    temporal: list[Temporal] = []
+    while waiting:
+        loop = draw(st.sampled_from(sorted(waiting)))
+        temporal.append(Temporal(loop, waiting[loop].pop(0)))
+        if not waiting[loop]:
+            del waiting[loop]
+    kinds = [node.loop.kind for node in temporal]
+    # Partial sums stay in the buffer until they are whole; kernels stay in the elements until others are needed.
+    folds = next((i for i, kind in enumerate(kinds) if kind is LoopKind.KS), len(kinds))
+    kernels = next((len(kinds) - i for i, kind in enumerate(reversed(kinds)) if kind is not LoopKind.OPC), 0)
+    places = {Operand.OUTPUT: draw(st.integers(0, folds)), Operand.INPUT: draw(st.integers(0, len(kinds)))}
+    if spec.main != PASS:
+        places[Operand.KERNEL] = draw(st.integers(kernels, len(kinds)))
+    nodes: list[Node] = []
+    for position in range(len(temporal) + 1):
+        for operand in draw(st.permutations([each for each, place in places.items() if place == position])):
+            nodes.append(Storage("spad" if operand is Operand.KERNEL else "glb", (operand,)))
+        nodes += temporal[position : position + 1]
+    return Mapping((*nodes, *spatial))
+
+
+@st.composite
+def _tiles(draw: st.DrawFn, count: int) -> list[int]:
+    """Ever smaller tiles of a loop, the first of which may be all of it."""
+    tiles: list[int] = []
+    for _ in range(draw(st.sampled_from((0, 0, 1, 1, 2))) if count > 1 else 0):
+        count = draw(st.integers(1, count))
+        tiles.append(count)
+    return tiles

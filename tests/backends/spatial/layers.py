@@ -21,6 +21,7 @@ from dialects.events import Counts
 from dialects.gconv import PASS, ConcatOp, Dim, GConv, LinkOp, Reduce, Step, View, ViewOp
 from dialects.gconv.interpreter import Interpreter
 from dialects.locations import node_location
+from dialects.schedule import Mapping, MappingAttr
 from dialects.target import Machine, MachineOp, parse_machine
 from dialects.weights import ConstantOp
 from passes.map_row_stationary import MapRowStationaryPass
@@ -89,7 +90,8 @@ class Layer:
     """A general convolution with its tensors.
 
     The input and the extras are arguments `x`, `e0`, `e1`, ..., the kernel is a constant. `beside` is the axis along
-    which the result is written into a concatenation, behind copies of the first word of `x`.
+    which the result is written into a concatenation, behind copies of the first word of `x`. Without `mapping` the
+    mapper makes one.
     """
 
     spec: GConv
@@ -97,6 +99,7 @@ class Layer:
     kernel: Access | None = None
     extras: tuple[Access, ...] = ()
     beside: int | None = None
+    mapping: Mapping | None = None
 
     @classmethod
     def of(cls, spec: GConv, input: Shape, *extras: Shape, beside: int | None = None) -> Layer:
@@ -122,7 +125,10 @@ class Layer:
         if self.kernel is not None:
             kernel = read(add(ConstantOp.of(words(self.kernel.base, 1, self.spec.reduce))), self.kernel)
         extras = [read(arg, access) for arg, access in zip(block.args[1:], self.extras, strict=True)]
-        result = add(LinkOp.of(self.spec, read(block.args[0], self.input), kernel, extras, tensor="layer"))
+        mapping = None if self.mapping is None else MappingAttr(self.mapping)
+        result = add(
+            LinkOp.of(self.spec, read(block.args[0], self.input), kernel, extras, tensor="layer", mapping=mapping)
+        )
         if self.beside is not None:
             shape = [2 if d == self.beside else n for d, n in enumerate(self.spec.output_shape)]
             copy = GConv(tuple(Dim(dim.name, opc=n) for dim, n in zip(self.spec.dims, shape, strict=True)))

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, assume, given, settings
 
 from dialects.diagnostics import CatenaError
 from dialects.target import Machine
-from tests.backends.spatial.drawing import layers
-from tests.backends.spatial.layers import MACHINES, Layer, check_layer
+from tests.backends.spatial.drawing import layers, mapped_layers
+from tests.backends.spatial.layers import MACHINES, Layer, check_layer, machine
 
 
 @pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES.keys())
@@ -22,3 +22,17 @@ def test_a_layer_computes_and_counts_what_it_should(machine: Machine, layer: Lay
         if machine is MACHINES["eyeriss"] or {each.code for each in error.diagnostics} != {"CAT-F001"}:
             raise
         assume(False)
+
+
+ROOMY = machine(
+    array={"rows": 256, "cols": 256},
+    pe={"input_words": 4096, "kernel_words": 4096, "output_words": 4096},
+    glb={"banks": 100, "bank_words": 1024},
+    counting={"padding_in_buffer": False},
+)
+
+
+@settings(max_examples=80, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@given(layer=mapped_layers())
+def test_any_mapping_computes_and_counts_what_it_should(layer: Layer) -> None:
+    check_layer(layer, ROOMY)
