@@ -8,6 +8,7 @@ from dialects.diagnostics import Diagnostic
 from dialects.gconv import PASS, GConv, LoopKind
 from dialects.schedule import Axis, Loop, Mapping, Operand, Spatial, Storage, Temporal
 from dialects.target import Machine
+from passes.mapping.roles import assign_roles
 from passes.mapping.tiling import Depth, Tiling, span
 
 _ROOMS = {Operand.INPUT: "glb", Operand.OUTPUT: "glb", Operand.KERNEL: "spad"}
@@ -143,10 +144,14 @@ def _buffer(spec: GConv, mapping: Mapping, machine: Machine, found: _Violations)
 
 
 def _limits(tiling: Tiling, machine: Machine, found: _Violations) -> None:
-    sizes = tiling.in_pass.largest
+    sizes, roles = tiling.in_pass.largest, assign_roles(tiling.spec)
 
     def largest(kind: LoopKind) -> int:
         return max(sizes[Loop(dim.name, kind)] for dim in tiling.spec.dims)
 
     found.at_most("reduced channels in a pass", machine.limits.channels, largest(LoopKind.KS))
     found.at_most("filters in a pass", machine.limits.filters, largest(LoopKind.OP))
+    if roles.rows_kernel is not None:
+        found.at_most("kernel rows in a pass", machine.limits.kernel_rows, sizes[roles.rows_kernel])
+    if roles.slide_kernel is not None:
+        found.at_most("kernel columns in a pass", machine.limits.kernel_cols, sizes[roles.slide_kernel])

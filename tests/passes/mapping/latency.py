@@ -1,0 +1,17 @@
+"""The latency that the search minimises, from the counts of a mapping: all its passes taken together."""
+
+from __future__ import annotations
+
+from dialects.events import Counts
+from dialects.target import Machine
+
+
+def latency_of(counts: Counts, compute_cycles: float, machine: Machine) -> float:
+    """Cycles if all computing, all feeding and all moving of sums overlap, as kernels and the array do."""
+    events, links = counts.events, machine.links
+    feeding = events["glb.input.read"] / links.input_bus
+    moving = events["array.output.out"] / links.output_bus
+    kernels = events["dram.kernel.read"]
+    array = max(compute_cycles, feeding, moving) + kernels / links.kernel_bus
+    others = events["dram.input.read"] + events["dram.output.write"]
+    return max(array, kernels / links.dram) + others / links.dram
