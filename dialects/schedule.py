@@ -30,6 +30,9 @@ from xdsl.utils.exceptions import VerifyException
 
 from dialects.gconv.spec import LoopKind
 
+LARGEST_TILE = (1 << 24) - 1
+"""The largest tile of a mapping: no loop has more indices."""
+
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
 
@@ -158,7 +161,7 @@ class MappingAttr(Data[Mapping]):
                 nodes.append(_parse_node(parser, keyword))
                 if parser.parse_optional_punctuation(",") is None:
                     break
-                keyword = parser.parse_identifier("for, par or store")
+                keyword = parser.parse_identifier(": for, par or store")
         return Mapping(tuple(nodes))
 
     def print_parameter(self, printer: Printer) -> None:
@@ -174,13 +177,13 @@ class MappingAttr(Data[Mapping]):
                 if stored & set(node.operands) or len(set(node.operands)) < len(node.operands):
                     raise VerifyException(f"{node}: a tensor is stored twice")
                 stored |= set(node.operands)
-            elif node.tile < 1:
-                raise VerifyException(f"{node}: a tile has at least one index")
+            elif not 1 <= node.tile <= LARGEST_TILE:
+                raise VerifyException(f"{node}: a tile has 1 to {LARGEST_TILE} indices")
 
 
 def _parse_node(parser: AttrParser, keyword: str) -> Node:
     if keyword == "store":
-        memory = parser.parse_identifier("memory name")
+        memory = parser.parse_identifier(": memory name")
         operands = parser.parse_comma_separated_list(
             parser.Delimiter.SQUARE, lambda: _choice(parser, Operand, parser.parse_identifier())
         )
@@ -196,7 +199,7 @@ def _parse_node(parser: AttrParser, keyword: str) -> Node:
 
 
 def _parse_loop(parser: AttrParser) -> Loop:
-    text = parser.parse_identifier("loop such as C.op")
+    text = parser.parse_identifier(": loop such as C.op")
     dim, dot, kind = text.partition(".")
     if not dot:
         parser.raise_error(f"expected a loop such as C.op, found {text!r}")
@@ -249,8 +252,8 @@ class RowStationaryAttr(Data[RowStationary]):
 
     def verify(self) -> None:
         for field in fields(RowStationary):
-            if getattr(self.data, field.name) < 1:
-                raise VerifyException(f"{field.name} must be at least 1")
+            if not 1 <= getattr(self.data, field.name) <= LARGEST_TILE:
+                raise VerifyException(f"{field.name} must be 1 to {LARGEST_TILE}")
 
 
 SCHEDULE = Dialect("schedule", [], [MappingAttr, LoopAttr, RowStationaryAttr])

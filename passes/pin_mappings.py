@@ -65,16 +65,19 @@ class PinMappingsPass(ModulePass):
 
 def primary_names(links: Sequence[LinkOp]) -> list[str]:
     """One name for each link: the tensor it makes, else its first node, made different by `#2`, `#3` ..."""
-    names: dict[str, None] = {}
-    for link in links:
+    taken: set[str] = set()
+    names: dict[LinkOp, str] = {}
+    # Tensors first: a node of the same name does not take the name of a tensor away.
+    for link in sorted(links, key=lambda each: each.tensor is None):
         nodes = node_names(link.location)
         base = link.tensor.data if link.tensor is not None else nodes[0] if nodes else "link"
         name, count = base, 1
-        while name in names:
+        while name in taken:
             count += 1
             name = f"{base}#{count}"
-        names[name] = None
-    return list(names)
+        taken.add(name)
+        names[link] = name
+    return [names[link] for link in links]
 
 
 def named_links(links: Sequence[LinkOp]) -> dict[str, LinkOp]:
@@ -130,7 +133,10 @@ def write_mappings(module: ModuleOp) -> str:
 def _parse_mapping(text: object, context: Context) -> Attribute:
     if not isinstance(text, str):
         raise TypeError(f"expected text, found {type(text).__name__}")
-    attribute = UnicodeParser(context, text).parse_attribute()
+    parser = UnicodeParser(context, text)
+    attribute = parser.parse_attribute()
+    if text[parser.pos :].strip():
+        raise TypeError(f"unexpected text after the mapping: {text[parser.pos :].strip()!r}")
     if not isinstance(attribute, (MappingAttr, RowStationaryAttr)):
         raise TypeError("expected #schedule.mapping<...> or #schedule.row_stationary<...>")
     return attribute
