@@ -12,7 +12,7 @@ from xdsl.ir import Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.gconv import PASS, LinkOp, LoopKind, View, shape_of
+from dialects.gconv import PASS, ConcatOp, LinkOp, LoopKind, View, shape_of
 from dialects.gconv.interpreter import argument_names, main_function, result_names
 from dialects.locations import describe, node_location
 from dialects.schedule import LoopAttr, Mapping, MappingAttr, Operand, Spatial, Storage, Temporal
@@ -141,7 +141,8 @@ class _Buffers:
         for name, value in zip(result_names(function), last.operands, strict=True):
             place = self.storages.place(value)
             whole = View.dense(shape_of(place.base))
-            if not place.view.is_dense or place.view.offset or place.view.size != whole.size or place.base in found:
+            is_made = isinstance(place.base.owner, LinkOp | ConcatOp) and place.base not in found
+            if not is_made or not place.view.is_dense or place.view.offset or place.view.size != whole.size:
                 raise CatenaError(
                     Diagnostic("CAT-R003", f"result {name!r} is no tensor of its own", "placed", hint="run copy-concat")
                 )

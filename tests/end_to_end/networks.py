@@ -278,3 +278,15 @@ def odd_names(g: Graph) -> Sequence[str]:
     x = g.rename('layer\n"été": #1', "tensor, = [x]")
     y = g.add("Relu", x)
     return [g.add("Mul", g.add("Neg", y), x)]
+
+
+@network
+def joins(g: Graph) -> Sequence[str]:
+    x = g.input(1, 3, 6, 6)
+    y = g.conv(x, 3, 4, 3, 3)
+    rows = g.add("Reshape", g.add("Transpose", y, perm=[0, 2, 3, 1]), g.constant([1, 16, 4], np.int64))
+    other = g.input(1, 5, 4, name="other")
+    first = g.add("Concat", rows, g.add("Relu", other), axis=1)
+    twice = g.add("Concat", first, rows, first, axis=1)
+    fixed = g.add("Concat", twice, g.constant(np.ones((1, 2, 4))), other, axis=1)
+    return [fixed, first, g.add("Neg", y), g.add("Softmax", fixed, axis=1)]
