@@ -96,6 +96,14 @@ def test_a_copy_that_one_reader_needs_stays(reader: str) -> None:
     assert len(links_of(check_pass(module, "fold-copies"))) == count
 
 
+def test_a_reader_that_reads_the_copy_twice_is_not_split() -> None:
+    builder = ChainBuilder((4, 6))
+    copy = copied(builder, View.dense((4, 6)).permute((1, 0)))
+    row, word = builder.view(copy, View.dense((24,))), builder.view(copy, View((1,), (1,), 7))
+    module = builder.module([builder.link(GConv((Dim("d", opc=24),), "mul"), row, word)])
+    assert len(links_of(check_pass(module, "fold-copies"))) == 2
+
+
 def test_a_change_of_type_is_no_copy() -> None:
     check_ir(
         """
