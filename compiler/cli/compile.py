@@ -49,6 +49,7 @@ def compile_model(
     `-o -` prints it. `catena compile DIR/03-fused.mlir` goes on from there.
     """
     from compiler.cli.observers import StageLines, observers_for, timing_lines
+    from compiler.cli.progress import activity
     from compiler.compilation import CompileOptions, compile_source, write_compiled
     from compiler.dumps import MappingDump
     from compiler.files import STANDARD_STREAM
@@ -67,15 +68,14 @@ def compile_model(
     observers = observers_for(dump_ir, dump_passes, print_ir_after, sys.stderr)
     if save_mapping is not None:
         observers.append(MappingDump(Path(save_mapping)))
-    if session.console.show_progress and not session.console.is_quiet:
-        observers.append(StageLines(sys.stderr))
     path = _output_name(source, output, stop)
     prints = path == STANDARD_STREAM
     if prints and stop == PROGRAM.name:
         raise click.UsageError("a program is not text: name a file with -o")
-    compiled = compile_source(source, options, observers)
-    if not prints:
-        write_compiled(compiled, Path(path))
+    with activity(session.console, f"compiling {source}") as say:
+        compiled = compile_source(source, options, [*observers, StageLines(say)])
+        if not prints:
+            write_compiled(compiled, Path(path))
 
     def show(console: Console) -> None:
         if prints:

@@ -9,6 +9,7 @@ from typing import TextIO
 from xdsl.dialects.builtin import ModuleOp
 
 from backends.program import Program
+from compiler.cli.progress import Say
 from compiler.driver import Observer, PassRun, SilentObserver, StageRun
 from compiler.dumps import PassDump, StageDump, pass_printer
 from compiler.stages import STAGES, stage_number
@@ -34,18 +35,16 @@ def observers_for(
 class StageLines(SilentObserver):
     """One line for every stage: `[3/7] fused     0.12 s  (210 ops)`."""
 
-    def __init__(self, stream: TextIO):
-        self._stream = stream
+    def __init__(self, say: Say):
+        self._say = say
 
     def after_stage(self, run: StageRun, module: ModuleOp) -> None:
         """Print the stage's line."""
-        self._stream.write(stage_line(run) + "\n")
-        self._stream.flush()
+        self._say(stage_line(run))
 
     def after_program(self, run: StageRun, program: Program) -> None:
         """Print the last stage's line."""
-        self._stream.write(stage_line(run) + "\n")
-        self._stream.flush()
+        self._say(stage_line(run))
 
 
 def stage_line(run: StageRun) -> str:

@@ -43,6 +43,7 @@ def run(
     import json
 
     from compiler.arrays import read_arrays, write_arrays
+    from compiler.cli.progress import activity
     from compiler.execution import load_program, random_inputs, run_loaded
     from compiler.files import write_text
     from compiler.reports import statistics_json
@@ -52,7 +53,8 @@ def run(
         raise CatenaError(Diagnostic("CAT-C001", "--random and -i exclude each other"))
     loaded, emulator = load_program(Path(program), engine)
     arrays = random_inputs(loaded, seed) if at_random else read_arrays(inputs)
-    done = run_loaded(loaded, emulator, arrays, trace=None if trace is None else Path(trace))
+    with activity(session.console, f"running {program}"):
+        done = run_loaded(loaded, emulator, arrays, trace=None if trace is None else Path(trace))
     if output is not None:
         write_arrays(done.outputs, Path(output))
     statistics = statistics_json(done.report)

@@ -46,6 +46,7 @@ def verify(
     anything differs and names the first wrong layer.
     """
     from compiler.arrays import read_arrays
+    from compiler.cli.progress import activity
     from compiler.compilation import CompileOptions
     from compiler.sources import ImportOptions
     from compiler.tables import number, shortened, table
@@ -58,9 +59,10 @@ def verify(
         importing=ImportOptions(parse_input_shapes(input_shapes), batch),
     )
     arrays = read_arrays(inputs) if inputs else None
-    found = verify_source(
-        source, None if model is None else Path(model), arrays, seed=seed, tolerance=tolerance, options=options
-    )
+    with activity(session.console, f"verifying {source}"):
+        found = verify_source(
+            source, None if model is None else Path(model), arrays, seed=seed, tolerance=tolerance, options=options
+        )
 
     rows = [
         (
