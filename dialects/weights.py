@@ -46,10 +46,15 @@ _DTYPES = {
 
 def digest_of(array: Array) -> str:
     """SHA-256 over dtype, shape and little-endian bytes of an array, as 64 hex digits."""
-    contiguous = np.asarray(array, order="C")
+    contiguous = _canonical(array)
     digest = hashlib.sha256(f"{contiguous.dtype.str}{contiguous.shape}".encode())
     digest.update(contiguous.reshape(-1).view(np.uint8).data if contiguous.size else b"")
     return digest.hexdigest()
+
+
+def _canonical(array: Array) -> Array:
+    """The same words contiguous and little-endian; a view or the array itself if they are so already."""
+    return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
 
 
 class Blob:
@@ -64,7 +69,7 @@ class Blob:
         if array is None and digest is None:
             raise ValueError("a blob needs an array or a digest")
         if array is not None:
-            array = np.asarray(array, order="C").view()
+            array = _canonical(array).view()
             array.flags.writeable = False
         self._array = array
         self._digest = digest
@@ -175,13 +180,24 @@ class WeightStore:
         return self.folder / f"{digest}.safetensors"
 
     def put(self, blob: Blob) -> None:
-        """Write a blob unless it is there already; a reader never sees a partial file."""
+        """Write a blob unless it is there already; a reader never sees a partial file.
+
+        Raises `CatenaError` (CAT-C002) if the store cannot be written.
+        """
         path = self.path_of(blob.digest)
         if path.exists():
             return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._write(path, blob)
+        except OSError as error:
+            raise CatenaError(
+                Diagnostic("CAT-C002", f"cannot write {path}: {error.strerror or error}", where=str(path))
+            ) from error
+
+    def _write(self, path: Path, blob: Blob) -> None:
         from safetensors.numpy import save
 
-        self.folder.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=self.folder, suffix=".tmp")
         try:
             with os.fdopen(handle, "wb") as stream:
@@ -233,7 +249,10 @@ def _mapped(path: Path) -> Array:
 
 
 def save_weights(module: ModuleOp, folder: Path) -> None:
-    """Write every bound weight of a module to the store at `folder`."""
+    """Write every bound weight of a module to the store at `folder`.
+
+    Raises `CatenaError` (CAT-C002) if it cannot be written.
+    """
     store = WeightStore(folder)
     for _, _, blob in _references(module):
         if blob.is_bound:
@@ -241,7 +260,10 @@ def save_weights(module: ModuleOp, folder: Path) -> None:
 
 
 def bind_weights(module: ModuleOp, folder: Path) -> None:
-    """Attach the words of every unbound weight of a module that the store at `folder` holds."""
+    """Attach the words of every unbound weight of a module that the store at `folder` holds.
+
+    Raises `CatenaError` (CAT-R004) if a file of the store is damaged.
+    """
     store = WeightStore(folder)
     found: dict[str, Blob | None] = {}
     for op, name, unbound in _references(module):
