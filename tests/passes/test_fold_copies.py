@@ -104,6 +104,14 @@ def test_a_reader_that_reads_the_copy_twice_is_not_split() -> None:
     assert len(links_of(check_pass(module, "fold-copies"))) == 2
 
 
+def test_a_reader_of_a_part_that_does_not_compose_is_not_split() -> None:
+    builder = ChainBuilder((4, 6))
+    copy = copied(builder, View.dense((4, 6)).permute((1, 0)))
+    half = builder.view(copy, View((12,), (1,)))
+    module = builder.module([builder.link(GConv((Dim("d", ks=12),), reduce=Reduce.ADD), half)])
+    assert len(links_of(check_pass(module, "fold-copies"))) == 2
+
+
 def test_a_change_of_type_is_no_copy() -> None:
     check_ir(
         """
