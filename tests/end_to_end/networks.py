@@ -166,7 +166,7 @@ def decoder(g: Graph) -> Sequence[str]:
     x = g.add("Relu", x)
     x = g.add("Resize", x, "", g.constant([1, 1, 2, 2]), mode="nearest", nearest_mode="floor",
               coordinate_transformation_mode="asymmetric")  # fmt: skip
-    x = g.add("ConvTranspose", x, g.weight(4, 1, 4, 4), strides=[3, 2], dilations=[1, 2], group=2)
+    x = g.add("ConvTranspose", x, g.weight(4, 1, 2, 3), strides=[3, 1], dilations=[1, 2], group=2)
     x = g.add("Resize", x, "", g.constant([1, 1, 0.5, 1.5]), mode="linear")
     return [g.add("Sigmoid", x)]
 

@@ -148,11 +148,6 @@ def test_constants_come_first_in_order_of_use(tmp_path: Path) -> None:
     assert len(order) == len(constants)
 
 
-def test_equal_constants_of_one_value_are_placed_once() -> None:
-    text = CHAIN.replace("MAPPED", "")
-    assert len(buffers_of(placed(module_of(text)))) == 3
-
-
 def test_a_layer_has_places_then_the_loops_of_its_mapping() -> None:
     mapping = "#schedule.mapping<for W.opc 3, store glb [O], for H.ks 1, store glb [I], par W.opc 1 on col>"
     module = placed(module_of(CHAIN.replace("MAPPED", f"{{mapping = {mapping}}}")))

@@ -21,7 +21,7 @@ LAYER = Layer.of(
 )
 
 
-@settings(max_examples=30, derandomize=True, deadline=None)
+@settings(max_examples=20, derandomize=True, deadline=None)
 @given(layer=layers())
 def test_emitted_code_survives_bytes_and_text(layer: Layer) -> None:
     program = compile_chain(layer.module(MACHINES["eyeriss"]))
@@ -75,18 +75,17 @@ def test_equal_chains_give_equal_bytes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dim", "mnemonic", "field"),
+    ("dim", "field"),
     [
-        (Dim("A", opc=1 << 24), "dim", "opc"),
-        (Dim("A", opc=2, stride=1 << 16), "window", "stride"),
-        (Dim("A", ks=2, dilation=1 << 16), "window", "dilation"),
-        (Dim("A", opc=2, pad=1 << 23), "window", "pad"),
-        (Dim("A", opc=2, up=1 << 16), "window", "up"),
+        (Dim("A", opc=2, stride=1 << 16), "stride"),
+        (Dim("A", ks=2, dilation=1 << 16), "dilation"),
+        (Dim("A", opc=2, pad=1 << 23), "pad"),
+        (Dim("A", opc=2, up=1 << 16), "up"),
     ],
 )
-def test_a_value_that_no_field_holds_names_the_node(dim: Dim, mnemonic: str, field: str) -> None:
+def test_a_value_that_no_field_holds_names_the_node(dim: Dim, field: str) -> None:
     with pytest.raises(CatenaError) as caught:
         compile_chain(Layer.of(GConv((dim,), "pass", Reduce.ADD), (1,)).module(MACHINES["eyeriss"]))
     (problem,) = caught.value.diagnostics
     assert (problem.code, problem.node, problem.stage) == ("CAT-A002", "node0", "program")
-    assert problem.message == f"{mnemonic}: field {field!r} is out of range"
+    assert problem.message == f"window: field {field!r} is out of range"
