@@ -133,8 +133,20 @@ def emulated_report(program: Program, counters: Mapping[str, Counts]) -> Report:
 
 
 def predicted_report(program: Program) -> Report:
-    """The report of what the cost model expects, as noted in the program when it was compiled."""
-    counters = {layer.name: Counts.of(layer.predicted) for layer in program.layers if layer.predicted}
+    """The report of what the cost model expects, as noted in the program when it was compiled.
+
+    Raises `CatenaError` (CAT-P003) if that was another version of Catena, which counted other things.
+    """
+    try:
+        counters = {layer.name: Counts.of(layer.predicted) for layer in program.layers if layer.predicted}
+    except (KeyError, ValueError, TypeError) as error:
+        raise CatenaError(
+            Diagnostic(
+                "CAT-P003",
+                f"the program was compiled by a version of Catena that counted other events: {error}",
+                hint="compile the model again",
+            )
+        ) from error
     return _report(program, Provenance.PREDICTED, counters)
 
 

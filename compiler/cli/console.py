@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from shutil import get_terminal_size
 from typing import TextIO
 
 from compiler.tables import Table
@@ -55,8 +56,8 @@ class Console:
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
 
     def table(self, table: Table) -> None:
-        """A result in rows and columns."""
-        if sys.stdout.isatty() or self.color is Color.ALWAYS:
+        """A result in rows and columns: drawn where there is colour, else plain aligned text."""
+        if self.has_color(sys.stdout):
             self._rich_table(table)
         else:
             self.out(table.plain())
@@ -73,10 +74,10 @@ class Console:
         drawn.show_footer = bool(table.footer)
         for row in table.rows:
             drawn.add_row(*row)
-        console = RichConsole(
-            file=sys.stdout, no_color=not self.has_color(sys.stdout), markup=False, highlight=False, emoji=False
-        )
-        console.print(drawn)
+        # A table that is too wide is left to the terminal to wrap: folded numbers cannot be read.
+        needed = max(len(line) for line in table.plain().splitlines()) + 2 * len(table.columns)
+        width = max(needed, get_terminal_size().columns)
+        RichConsole(file=sys.stdout, width=width, markup=False, highlight=False, emoji=False).print(drawn)
 
     def note(self, text: str) -> None:
         """A remark on standard error, unless quiet."""

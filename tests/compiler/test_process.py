@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -30,12 +31,14 @@ def test_help_imports_nothing_heavy(statement: str) -> None:
 
 
 def test_help_is_quick() -> None:
-    times = []
+    """In CPU seconds of the process, which a busy machine does not stretch as it does wall seconds."""
+    seconds: list[float] = []
     for _ in range(3):
-        start = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert catena("--help").returncode == 0
-        times.append(time.perf_counter() - start)
-    assert min(times) <= HELP_SECONDS
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(seconds) <= HELP_SECONDS
 
 
 def test_a_closed_pipe_is_no_error(cnn: Path) -> None:

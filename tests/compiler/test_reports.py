@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from compiler.execution import load_program, predicted_report, random_inputs, run_loaded
 from compiler.reports import Report, access_table, layer_table, read_statistics, statistics_json
+from dialects.diagnostics import CatenaError
 from dialects.events import EVENTS, LEVELS
 
 
@@ -23,6 +25,15 @@ def test_predicted_counts_equal_emulated_counts(program: Path, emulated: Report)
     assert [each.layer for each in predicted.layers] == [each.layer for each in emulated.layers]
     for mine, theirs in zip(predicted.layers, emulated.layers, strict=True):
         assert mine.counts.differences(theirs.counts) == {}
+
+
+@pytest.mark.parametrize("change", [{"dram.input.read": "many"}, None])
+def test_predictions_of_another_version_are_refused(program: Path, change: dict[str, object] | None) -> None:
+    loaded = load_program(program)[0]
+    noted = {} if change is None else {**loaded.layers[0].predicted, **change}
+    layers = (replace(loaded.layers[0], predicted=noted or {"x": 1}), *loaded.layers[1:])
+    with pytest.raises(CatenaError, match="counted other events"):
+        predicted_report(replace(loaded, layers=layers))
 
 
 def test_totals_are_sums_over_layers(emulated: Report) -> None:

@@ -52,7 +52,15 @@ def test_tables_are_drawn(program: Path) -> None:
     code, text = on_terminal("report", program)
     assert code == 0
     assert "─" in text
-    assert "conv1" in text
+    assert "conv1 + relu1" in text
+    _, plain = on_terminal("report", program, NO_COLOR="1")
+    assert "\033[" not in plain
+    assert "-----" in plain
+
+
+def test_numbers_are_never_folded(program: Path) -> None:
+    _, text = on_terminal("report", program, COLUMNS="60")
+    assert " 2,592 " in text
 
 
 def test_no_progress_means_no_lines(cnn: Path, tmp_path: Path) -> None:
