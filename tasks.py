@@ -66,7 +66,7 @@ def demo() -> None:
 
 def test() -> None:
     """All tests, on two processes."""
-    install("dev")
+    install("test")
     call(PYTHON, "-m", "pytest", "-q", "-n", 2)
 
 
