@@ -14,8 +14,9 @@ from xdsl.passes import ModulePass
 
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.element_types import numpy_dtype_of
-from dialects.gconv import GConv, LinkOp, element_type_of_value, shape_of
+from dialects.gconv import GConv, LinkOp, Step, StepsAttr, element_type_of_value, shape_of
 from dialects.gconv.interpreter import main_function
+from dialects.gconv.scalar import Array
 from dialects.locations import describe
 from dialects.target import Machine, require_machine
 from dialects.weights import ConstantOp, WeightRef
@@ -23,10 +24,13 @@ from dialects.weights import ConstantOp, WeightRef
 MOST_DIMENSIONS = 15
 MOST_INDICES = (1 << 24) - 1
 _ARITHMETIC = ("pass", "add", "sub", "rsub", "mul", "max", "min", "abs", "neg", "sign", "square", "relu", "clip")
-_COMPARISONS = ("eq", "lt", "le", "gt", "ge", "and", "or", "xor", "keep", "drop", "not", "nonzero", "isnan", "isinf")
+_CHOICES = ("keep", "drop")
+_PREDICATES = ("eq", "lt", "le", "gt", "ge", "and", "or", "xor", "not", "nonzero", "isnan", "isinf")
 _ROUNDING = ("trunc", "floor", "ceil", "round")
-_INTEGER_EXACT = frozenset((*_ARITHMETIC, *_COMPARISONS, *_ROUNDING))
+_INTEGER_EXACT = frozenset((*_ARITHMETIC, *_CHOICES, *_PREDICATES, *_ROUNDING))
 """Functions that f32 words compute exactly on integers of up to 24 bits."""
+_GROWING = frozenset(("add", "mul", "square", "abs"))
+_SUBTRACTING = frozenset(("sub", "rsub", "neg"))
 
 
 @dataclass(frozen=True)
@@ -50,13 +54,13 @@ class LegalizeWordsPass(ModulePass):
         if problems:
             raise CatenaError(problems)
         _remember_types(function)
-        for value in function.args:
-            _retype(value)
         for inner in function.body.block.ops:
-            if isinstance(inner, ConstantOp) and inner.array.dtype != np.float32:
-                inner.properties["value"] = WeightRef.of(inner.array.astype(np.float32))
-            for value in inner.results:
-                _retype(value)
+            if isinstance(inner, LinkOp) and (post := _post_steps(inner)) != inner.spec.post:
+                inner.properties["post"] = StepsAttr(post)
+            elif isinstance(inner, ConstantOp) and inner.array.dtype != np.float32:
+                inner.properties["value"] = WeightRef.of(_words(inner.array))
+        for value in (*function.args, *(value for inner in function.body.block.ops for value in inner.results)):
+            _retype(value)
         last = function.body.block.last_op
         assert last is not None
         types = FunctionType.from_lists(
@@ -84,14 +88,20 @@ def _remember_types(function: FuncOp) -> None:
         function.properties[key] = ArrayAttr(updated)
 
 
+def _words(array: Array) -> Array:
+    """An array as words; doubles that are too large become infinite."""
+    with np.errstate(all="ignore"):
+        return array.astype(np.float32)
+
+
 def _inexact(constant: ConstantOp) -> list[Diagnostic]:
     array = constant.array
-    with np.errstate(all="ignore"):
-        if array.dtype == np.float32 or np.array_equal(array.astype(np.float32).astype(array.dtype), array):
-            return []
     if array.dtype.kind == "f":
         return []
-    largest = int(np.abs(array).max())
+    with np.errstate(all="ignore"):
+        if np.array_equal(_words(array).astype(array.dtype), array):
+            return []
+    largest = max(abs(int(array.min())), abs(int(array.max())))
     return [
         Diagnostic(
             "CAT-U006",
@@ -113,25 +123,51 @@ def _inexpressible(link: LinkOp, machine: Machine) -> list[Diagnostic]:
             found.append(Diagnostic("CAT-U006", what, "encoded", node, expected=f"at most {most}", found=str(value)))
 
     limit("dimensions of a link", MOST_DIMENSIONS, len(spec.dims))
-    limit("scalar functions after a link", machine.limits.post_steps, len(spec.post))
+    limit("scalar functions after a link", machine.limits.post_steps, len(_post_steps(link)))
     limit("tensors read by scalar functions after a link", machine.limits.post_operands, len(link.extras))
     for dim in spec.dims:
         limit(f"indices of a loop of dimension {dim.name}", MOST_INDICES, max(dim.g, dim.op, dim.opc, dim.ks))
-    integer = any(element_type_of_value(v) != f32 for v in (link.input, link.result))
-    inexact = _functions(spec) - _INTEGER_EXACT if integer else frozenset[str]()
-    if inexact and element_type_of_value(link.input) != f32:
-        found.append(
-            Diagnostic(
-                "CAT-U006",
-                "integer arithmetic that f32 words do not give exactly",
-                "encoded",
-                node,
-                expected=", ".join(sorted(_INTEGER_EXACT)),
-                found=", ".join(sorted(inexact)),
-            )
-        )
+    dtype = numpy_dtype_of(element_type_of_value(link.input))
+    if dtype.kind != "f":
+        inexact = _functions(spec) - _INTEGER_EXACT
+        if inexact:
+            message = "integer arithmetic that f32 words do not give exactly"
+            found.append(_unlike(node, message, sorted(_INTEGER_EXACT), sorted(inexact)))
+        overflowing = _functions(spec) & _overflowing(dtype)
+        if overflowing:
+            message = f"{dtype} arithmetic that wraps around where f32 words do not"
+            found.append(_unlike(node, message, sorted(_INTEGER_EXACT - _overflowing(dtype)), sorted(overflowing)))
     return found
 
 
+def _post_steps(link: LinkOp) -> tuple[Step, ...]:
+    """The steps after a link, and the one that stands for its change of type: words keep fractions, integers do not."""
+    post = link.spec.post
+    source, result = (numpy_dtype_of(element_type_of_value(value)).kind for value in (link.input, link.result))
+    folds = any(dim.ks > 1 for dim in link.spec.dims)
+    last = post[-1].function if post else link.spec.main if not (folds or link.spec.mid) else ""
+    if result == "b" and source != "b" and last not in _PREDICATES:
+        return (*post, Step("nonzero"))
+    if result in "iu" and source == "f" and last not in (*_PREDICATES, *_ROUNDING):
+        return (*post, Step("trunc"))
+    return post
+
+
+def _overflowing(dtype: np.dtype[np.generic]) -> frozenset[str]:
+    """Functions that can leave the range of an integer type with operands of up to 24 bits."""
+    if dtype.kind == "b":
+        return frozenset()
+    if dtype.itemsize < 4:
+        return _GROWING | _SUBTRACTING
+    return _SUBTRACTING if dtype.kind == "u" else frozenset()
+
+
+def _unlike(node: str, message: str, expected: list[str], found: list[str]) -> Diagnostic:
+    return Diagnostic("CAT-U006", message, "encoded", node, expected=", ".join(expected), found=", ".join(found))
+
+
 def _functions(spec: GConv) -> frozenset[str]:
-    return frozenset((spec.main, *(step.function for step in (*spec.pre, *spec.mid, *spec.post))))
+    """Every scalar function of a link, and that of its reduction."""
+    steps = (step.function for step in (*spec.pre, *spec.mid, *spec.post))
+    folds = any(dim.ks > 1 for dim in spec.dims)
+    return frozenset((spec.main, *steps, *([spec.reduce.value] if folds else [])))
