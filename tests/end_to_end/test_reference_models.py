@@ -24,9 +24,21 @@ from dialects.diagnostics import CatenaError, ExitCode
 from dialects.events import Counts
 from tests.reference_models import reference_cases, reference_index, reference_shapes, reference_source
 
-LOOSER = {"squeezenet_fp16": 5e-3}  # the reference rounds every tensor to float16
-FLOAT = ("fastestdet", "selfie_seg", "ppocr_cls", "bodypix_mbv1_050_s16", "yolox_nano", "deeplab_dm05")
-"""Models of tier B that compute in float."""
+LOOSER = {
+    "squeezenet_fp16": 5e-3,  # the reference rounds every tensor to float16
+    "basic_pitch": 1e-3,  # ONNX Runtime with and without optimizations differs by 2.4e-4
+}
+FLOAT = (
+    "fastestdet",
+    "selfie_seg",
+    "ppocr_cls",
+    "bodypix_mbv1_050_s16",
+    "yolox_nano",
+    "deeplab_dm05",
+    "magika_v3_3",
+    "basic_pitch",
+)
+"""Models of tiers B and C that compute in float."""
 
 pytestmark = [
     pytest.mark.models,
@@ -94,12 +106,28 @@ def check_round_trip(program: Program, path: Path) -> None:
     assert filecmp.cmp(path, second, shallow=False)
 
 
+@pytest.mark.parametrize("name", [name for name in of_tier("B", "C") if name not in FLOAT])
+def test_any_other_model_compiles_or_is_refused_with_every_reason(name: str) -> None:
+    source = reference_source(name)
+    options = CompileOptions(importing=ImportOptions(reference_shapes(name)))
+    try:
+        assert compile_source(str(source), options).program is not None
+    except CatenaError as error:
+        check_refusal(error)
+
+
 @pytest.mark.parametrize("name", of_tier("X"))
 def test_a_model_that_is_not_supported_is_refused_with_every_reason(name: str) -> None:
     source = reference_source(name)
     with pytest.raises(CatenaError) as caught:
         compile_source(str(source), CompileOptions(importing=ImportOptions(batch=1)))
-    assert caught.value.exit_code is ExitCode.UNSUPPORTED
-    assert {each.code for each in caught.value.diagnostics} <= {"CAT-U001", "CAT-U002", "CAT-U003", "CAT-U004"}
-    assert all(each.node for each in caught.value.diagnostics)
-    assert len(caught.value.diagnostics) > 1
+    check_refusal(caught.value)
+
+
+def check_refusal(error: CatenaError) -> None:
+    """The exit code for models that are not supported, and all nodes that are the reason."""
+    assert error.exit_code is ExitCode.UNSUPPORTED
+    assert len(error.diagnostics) > 1
+    for each in error.diagnostics:
+        assert each.code.startswith("CAT-U")
+        assert each.node

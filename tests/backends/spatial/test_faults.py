@@ -157,6 +157,12 @@ CASES = {
         "the elements do not hold the kernel words that a pass needs",
         "pass",
     ),
+    "kernel-tile-of-another-round": Case(
+        {LOOP: f"loop dim=0, kind=ks, tile=1\n{LOAD_KERNEL}\nend\nloop dim=0, kind=ks, tile=1", LOAD_KERNEL: ""},
+        "CAT-E002",
+        "the elements do not hold the kernel words that a pass needs",
+        "pass",
+    ),
     "input-tile-too-small": Case(
         {LOAD_INPUT: f"loop dim=1, kind=opc, tile=2\n{LOAD_INPUT}\nend"},
         "CAT-E002",
