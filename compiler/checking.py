@@ -51,8 +51,9 @@ def check_model(source: str, options: CompileOptions) -> CheckReport:
         raise CatenaError(Diagnostic("CAT-C001", f"{source} is not an ONNX model", hint="check looks at models"))
     count = _OperatorCount()
     problems: tuple[Diagnostic, ...] = ()
+    importing = replace(options.importing, notes_hash=False)
     try:
-        compile_source(source, replace(options, start=None, stop=LAST_STAGE), (count,))
+        compile_source(source, replace(options, start=None, stop=LAST_STAGE, importing=importing), (count,))
     except CatenaError as error:
         if any(CODES[each.code].exit_code is not ExitCode.UNSUPPORTED for each in error.diagnostics):
             raise

@@ -28,10 +28,15 @@ class SourceKind(StrEnum):
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """How dynamic inputs of a model get their shapes; see `compiler.importer.import_model`."""
+    """How a model is imported.
+
+    `input_shapes` and `batch` make dynamic inputs static, as in `compiler.importer.import_model`; `notes_hash` says
+    whether the module notes the SHA-256 of the file, which a program needs.
+    """
 
     input_shapes: Mapping[str, Sequence[int]] = field(default_factory=dict[str, Sequence[int]])
     batch: int | None = None
+    notes_hash: bool = True
 
 
 def kind_of(name: str) -> SourceKind:
@@ -65,7 +70,8 @@ def load_model(name: str, options: ImportOptions) -> ModuleOp:
     path = Path(name)
     module = import_model(path, input_shapes=dict(options.input_shapes) or None, batch=options.batch)
     module.attributes[MODEL_NAME] = StringAttr(path.stem)
-    module.attributes[MODEL_HASH] = StringAttr(file_digest(path))
+    if options.notes_hash:
+        module.attributes[MODEL_HASH] = StringAttr(file_digest(path))
     return module
 
 
