@@ -1,13 +1,16 @@
 """The placed form of a chain for a spatial machine: tensors have addresses, layers are loops of transfers and passes.
 
     %x = spatial.buffer "input" at 0 {tensor = "image"} : tensor<1x3x8x8xf32>
-    spatial.layer %x by %w with %b to %y <C op 4 ks 3, ...> "mul" add [<[...] by [...]>, ...] {
-      spatial.spread <C.op> tile 2 on "col"
-      spatial.place "I" in "glb" at 0 words 192
-      spatial.for <C.op> tile 8 {
+    %y = spatial.buffer "output" at 192 {tensor = "pooled"} : tensor<1x3x4x4xf32>
+    spatial.layer %x : tensor<1x3x8x8xf32> to %y : tensor<1x3x4x4xf32>
+        <C opc 3, H opc 4 ks 2 stride 2, W opc 4 ks 2 stride 2> "pass" max
+        accesses [#spatial.access<[3, 8, 8] by [64, 8, 1]>, #spatial.access<[3, 4, 4] by [16, 4, 1]>] {
+      spatial.spread <C.opc> tile 1 on "col"
+      spatial.place "I" in "glb" at 0 words 96
+      spatial.place "O" in "glb" at 96 words 24
+      spatial.for <H.opc> tile 2 {
         spatial.open
         spatial.load "I"
-        spatial.load "K"
         spatial.pass
         spatial.store
       }
