@@ -250,7 +250,7 @@ def _leaky_relu(x: Array, alpha: float) -> Array:
 
 @_unary(42, "1 / (1 + exp(-x))")
 def _sigmoid(x: Array) -> Array:
-    return 0.5 * np.tanh(0.5 * x) + 0.5
+    return 1 / (1 + np.exp(-x))
 
 
 @_unary(43, "x if x >= 0 else alpha * (exp(x) - 1)", "alpha")
@@ -280,7 +280,7 @@ def _hard_swish(x: Array) -> Array:
 
 @_unary(48, "x * sigmoid(alpha * x)", "alpha")
 def _swish(x: Array, alpha: float) -> Array:
-    return x * (0.5 * np.tanh(0.5 * alpha * x) + 0.5)
+    return x / (1 + np.exp(-alpha * x))
 
 
 @_unary(49, "x/2 * (1 + erf(x / sqrt 2))")
