@@ -25,6 +25,10 @@ from dialects.diagnostics import CatenaError, Diagnostic
 TOLERANCE = 1e-4
 HALF_TOLERANCE = 5e-3
 """For tensors that the reference computes in float16, which Catena widens to float32."""
+ROUNDING = 2.0**-21
+SMALL_TOLERANCE = 1e-2
+"""Functions such as sigmoid make small results of terms near 1: a tensor of small values only may differ by the
+rounding of those (absolute), as long as that stays within `SMALL_TOLERANCE` of its largest value."""
 
 
 @dataclass(frozen=True)
@@ -173,12 +177,26 @@ def _compare(
     subject: str, tensor: str, nodes: tuple[str, ...], array: Array, reference: Array | None, tolerance: float | None
 ) -> Comparison:
     if tolerance is None:
-        is_half = reference is not None and reference.dtype == np.float16
-        tolerance = HALF_TOLERANCE if is_half else TOLERANCE
+        tolerance = _tolerance(reference)
     if reference is None:
         return Comparison(subject, tensor, nodes, None, "", tolerance)
     error, worst = relative_error(array, reference)
     return Comparison(subject, tensor, nodes, error, worst, tolerance)
+
+
+def _tolerance(reference: Array | None) -> float:
+    """How much a tensor may differ from its reference, relative to the reference's largest value."""
+    if reference is None:
+        return TOLERANCE
+    if reference.dtype == np.float16:
+        return HALF_TOLERANCE
+    return max(TOLERANCE, min(ROUNDING / _largest(reference), SMALL_TOLERANCE))
+
+
+def _largest(reference: Array) -> float:
+    """The largest finite absolute value of a tensor, 1 if there is none."""
+    values = np.abs(reference.reshape(-1).astype(np.float64))
+    return float(np.max(values[np.isfinite(values)], initial=0.0)) or 1.0
 
 
 def relative_error(array: Array, reference: Array) -> tuple[float, str]:
@@ -197,7 +215,7 @@ def relative_error(array: Array, reference: Array) -> tuple[float, str]:
     difference = np.full(found.shape, np.inf)
     difference[finite] = np.abs(found[finite] - expected[finite])
     difference[same] = 0.0
-    scale = float(np.max(np.abs(expected[np.isfinite(expected)]), initial=0.0)) or 1.0
+    scale = _largest(reference)
     index = int(np.argmax(difference))
     place = ", ".join(str(int(each)) for each in np.unravel_index(index, array.shape))
     return float(difference[index]) / scale, f"at [{place}]: {found[index]:.6g} for {expected[index]:.6g}"
