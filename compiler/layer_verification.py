@@ -141,7 +141,7 @@ class _Layers:
                 yield self._compare_output(layer, self._tensors[name], array, name in shared)
 
     def _compare_output(self, layer: LayerEntry, tensor: TensorEntry, array: Array, is_part: bool) -> Comparison:
-        reference = self._reference_of(tensor)
+        reference = whole = self._reference_of(tensor)
         if is_part:
             written = ~np.isnan(array) if array.dtype.kind == "f" else np.ones(array.shape, np.bool_)
             before = self._made.get(tensor.name, self._blank(tensor.name))
@@ -150,9 +150,8 @@ class _Layers:
                 array, reference = array[written], reference.reshape(array.shape)[written]
         else:
             self._made[tensor.name] = array
-        return _compare(
-            f"layer {layer.name!r}", tensor.onnx or tensor.name, layer.nodes, array, reference, self._tolerance
-        )
+        subject, name = f"layer {layer.name!r}", tensor.onnx or tensor.name
+        return _compare(subject, name, layer.nodes, array, reference, self._tolerance, whole)
 
     def _value(self, tensor: TensorEntry) -> Array:
         reference = self._reference_of(tensor)
@@ -174,33 +173,26 @@ class _Layers:
 
 
 def _compare(
-    subject: str, tensor: str, nodes: tuple[str, ...], array: Array, reference: Array | None, tolerance: float | None
+    subject: str,
+    tensor: str,
+    nodes: tuple[str, ...],
+    array: Array,
+    reference: Array | None,
+    tolerance: float | None,
+    whole: Array | None = None,
 ) -> Comparison:
+    """`whole` is the tensor that `reference` is a part of, whose values set the scale."""
     if tolerance is None:
-        tolerance = _tolerance(reference)
+        is_half = reference is not None and reference.dtype == np.float16
+        tolerance = HALF_TOLERANCE if is_half else TOLERANCE
     if reference is None:
         return Comparison(subject, tensor, nodes, None, "", tolerance)
-    error, worst = relative_error(array, reference)
+    error, worst = relative_error(array, reference, reference if whole is None else whole)
     return Comparison(subject, tensor, nodes, error, worst, tolerance)
 
 
-def _tolerance(reference: Array | None) -> float:
-    """How much a tensor may differ from its reference, relative to the reference's largest value."""
-    if reference is None:
-        return TOLERANCE
-    if reference.dtype == np.float16:
-        return HALF_TOLERANCE
-    return max(TOLERANCE, min(ROUNDING / _largest(reference), SMALL_TOLERANCE))
-
-
-def _largest(reference: Array) -> float:
-    """The largest finite absolute value of a tensor, 1 if there is none."""
-    values = np.abs(reference.reshape(-1).astype(np.float64))
-    return float(np.max(values[np.isfinite(values)], initial=0.0)) or 1.0
-
-
-def relative_error(array: Array, reference: Array) -> tuple[float, str]:
-    """The largest absolute difference over the largest finite absolute value of the reference, and where it is.
+def relative_error(array: Array, reference: Array, whole: Array) -> tuple[float, str]:
+    """The largest absolute difference over the largest finite absolute value of `whole`, and where it is.
 
     Infinities and NaN count as equal where both arrays have the same one, and as an infinite error elsewhere.
     """
@@ -215,7 +207,8 @@ def relative_error(array: Array, reference: Array) -> tuple[float, str]:
     difference = np.full(found.shape, np.inf)
     difference[finite] = np.abs(found[finite] - expected[finite])
     difference[same] = 0.0
-    scale = _largest(reference)
+    values = np.abs(whole[np.isfinite(whole)].astype(np.float64))
+    scale = float(np.max(values, initial=0.0)) or 1.0
     index = int(np.argmax(difference))
     place = ", ".join(str(int(each)) for each in np.unravel_index(index, array.shape))
     return float(difference[index]) / scale, f"at [{place}]: {found[index]:.6g} for {expected[index]:.6g}"

@@ -148,7 +148,13 @@ def test_given_inputs_are_used(cli: Cli, cnn: Path, tmp_path: Path) -> None:
     ],
 )
 def test_relative_error(found: list[float], expected: list[float], error: float) -> None:
-    assert relative_error(np.array(found), np.array(expected))[0] == pytest.approx(error)
+    assert relative_error(np.array(found), np.array(expected), np.array(expected))[0] == pytest.approx(error)
+
+
+def test_the_scale_of_a_part_is_that_of_the_whole() -> None:
+    error, worst = relative_error(np.array([0.1]), np.array([0.2]), np.array([0.2, -10.0, np.inf]))
+    assert error == pytest.approx(0.01)
+    assert worst == "at [0]: 0.1 for 0.2"
 
 
 def test_a_model_that_the_reference_refuses(cnn: Path, program: Path, tmp_path: Path) -> None:
