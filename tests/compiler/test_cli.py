@@ -171,6 +171,28 @@ def test_dynamic_batch(cli: Cli, tmp_path: Path) -> None:
     assert cli("inspect", model, "--input-shape", "image:1,2", "--input-shape", "image:1,2").code == 2
 
 
+def test_the_target_comes_from_the_environment_unless_given(
+    cli: Cli, cnn: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CATENA_TARGET", "eyeris")
+    assert "no target is called 'eyeris'" in cli("check", cnn).err
+    assert cli("check", cnn, "-t", "eyeriss").code == 0
+
+
+def test_a_model_has_passed_no_stage(cli: Cli, cnn: Path) -> None:
+    result = cli("compile", cnn, "--from", "gconv", "-o", "-", "--to", "fused")
+    assert result.code == 2
+    assert "--from needs an IR file" in result.err
+
+
+def test_changed_targets_change_the_report(cli: Cli, cnn: Path) -> None:
+    small = cli("report", cnn, "--set", "array.rows=2", "--json").json["result"]
+    large = cli("report", cnn, "--json").json["result"]
+    assert small["totals"]["counts"]["operation.mac"] == large["totals"]["counts"]["operation.mac"]
+    assert small["machine"]["array"]["rows"] == 2
+    assert small["totals"]["cycles"] > large["totals"]["cycles"]
+
+
 def test_run_with_random_inputs_is_repeatable(cli: Cli, program: Path, tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         assert cli("run", program, "--random", "--seed", seed, "-o", tmp_path / f"{name}.npz").code == 0
