@@ -25,10 +25,6 @@ from dialects.diagnostics import CatenaError, Diagnostic
 TOLERANCE = 1e-4
 HALF_TOLERANCE = 5e-3
 """For tensors that the reference computes in float16, which Catena widens to float32."""
-ROUNDING = 2.0**-21
-SMALL_TOLERANCE = 1e-2
-"""Functions such as sigmoid make small results of terms near 1: a tensor of small values only may differ by the
-rounding of those (absolute), as long as that stays within `SMALL_TOLERANCE` of its largest value."""
 
 
 @dataclass(frozen=True)
