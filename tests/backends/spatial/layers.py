@@ -57,7 +57,7 @@ MACHINES: dict[str, Machine] = {
         array={"rows": 1, "cols": 5},
         pe={"input_words": 7, "kernel_words": 7, "output_words": 2},
         glb={"banks": 5, "bank_words": 32},
-        limits={"channels": 4, "filters": 2, "kernel_rows": 1, "kernel_cols": 4},
+        limits={"channels": 4, "filters": 2, "kernel_rows": 2, "kernel_cols": 4},
         links={"input_bus": 0.5, "kernel_bus": 1.5, "output_bus": 0.75},
     ),
     # The buffer holds no padding, so that every count of inputs differs.

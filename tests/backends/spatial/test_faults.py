@@ -169,6 +169,18 @@ CASES = {
         "a pass needs input positions that the tile in the buffer does not have",
         "pass",
     ),
+    "input-groups-too-few": Case(
+        {
+            "dim dim=0, g=1, op=1, opc=8, ks=1": "dim dim=0, g=8, op=1, opc=1, ks=1",
+            "window dim=0, stride=1, dilation=1, pad=0, up=1, extent=8": "",
+            "loop dim=0, kind=opc, tile=3": "loop dim=0, kind=g, tile=3",
+            "load tensor=input  ; of z": "loop dim=0, kind=g, tile=2\nload tensor=input\nend",
+        },
+        "CAT-E002",
+        "a pass needs groups that the tile in the buffer does not have",
+        "pass  ; of z",
+        "relu",
+    ),
     "output-tile-too-small": Case(
         {OPEN: f"loop dim=0, kind=op, tile=1\n{OPEN}\nend"},
         "CAT-E002",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dialects.gconv import PASS, Dim, GConv, LoopKind, Reduce, Step, View
-from dialects.schedule import Loop, Temporal
+from dialects.schedule import Loop, Mapping, Operand, Storage, Temporal
 from dialects.target import Machine
 from passes.mapping.search import best_mapping
 from tests.backends.spatial.layers import MACHINES, Access, Layer, Shape, check_layer, steps, window
@@ -140,15 +140,17 @@ LAYERS = {
     "concat-write-innermost": Layer.of(
         GConv((Dim("H", opc=5), Dim("C", op=3, ks=4)), "mul", Reduce.ADD), (5, 4), beside=1
     ),
-    # The last strip of D is one wide, so that no element slides along D there.
-    "strip-of-one": Layer.of(
-        GConv(
-            (Dim("A", op=3, ks=4), Dim("B", opc=4, ks=2, pad=-1, up=2), Dim("C", op=3, opc=3, ks=2), Dim("D", opc=3)),
-            "mul",
-            Reduce.MIN,
-            pad_value=0.0,
+    # The last strip of B is one wide; elements do not turn to slide along A there.
+    "strip-of-one": Layer(
+        GConv((Dim("A", opc=3, ks=2), Dim("B", opc=5)), PASS, Reduce.ADD),
+        Access.dense((4, 5)),
+        mapping=Mapping(
+            (
+                Temporal(Loop("B", LoopKind.OPC), 2),
+                Storage("glb", (Operand.OUTPUT,)),
+                Storage("glb", (Operand.INPUT,)),
+            )
         ),
-        (4, 3, 4, 3),
     ),
     # Some input tiles lie in the padding altogether.
     "tiles-of-padding": Layer.of(
