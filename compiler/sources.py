@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
 
 PROGRAM_MAGIC = b"\x89CAT"
+LARGEST_EXTENT = 2**31 - 1
+"""The largest size of a dimension that may be asked for."""
 
 
 class SourceKind(StrEnum):
@@ -60,19 +62,32 @@ def kind_of(name: str) -> SourceKind:
 def load_model(name: str, options: ImportOptions) -> ModuleOp:
     """Import an ONNX file and note in the module which file it was.
 
-    Raises `CatenaError` as `compiler.importer.import_model` does.
+    Raises `CatenaError` as `compiler.importer.import_model` does, and CAT-C001 for sizes beyond `LARGEST_EXTENT`.
     """
     from xdsl.dialects.builtin import StringAttr
 
     from compiler.importer import import_model
     from dialects.module_attributes import MODEL_HASH, MODEL_NAME
 
+    _check_extents(options)
     path = Path(name)
     module = import_model(path, input_shapes=dict(options.input_shapes) or None, batch=options.batch)
     module.attributes[MODEL_NAME] = StringAttr(path.stem)
     if options.notes_hash:
         module.attributes[MODEL_HASH] = StringAttr(file_digest(path))
     return module
+
+
+def _check_extents(options: ImportOptions) -> None:
+    asked = {f"input {name!r}": max(shape, default=1) for name, shape in options.input_shapes.items()}
+    asked["the batch"] = options.batch or 1
+    problems = [
+        Diagnostic("CAT-C001", f"{what} is too large", expected=f"at most {LARGEST_EXTENT}", found=str(extent))
+        for what, extent in asked.items()
+        if extent > LARGEST_EXTENT
+    ]
+    if problems:
+        raise CatenaError(problems)
 
 
 def file_digest(path: Path) -> str:

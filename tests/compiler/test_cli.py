@@ -166,6 +166,8 @@ def test_dynamic_batch(cli: Cli, tmp_path: Path) -> None:
     model = save_model(small_cnn("N"), tmp_path / "m.onnx")
     assert "2x3" in cli("inspect", model, "--batch", "2").out
     assert "4x3" in cli("inspect", model, "--input-shape", "image:4,2,6,6").out
+    assert "too large" in cli("inspect", model, "--batch", 10**20).err
+    assert "too large" in cli("inspect", model, "--input-shape", f"image:{2**31},2,6,6").err
     assert cli("inspect", model, "--input-shape", "imaeg:4,2,6,6").code == 2
     assert cli("inspect", model, "--input-shape", "image:4,x").code == 2
     assert cli("inspect", model, "--input-shape", "image:1,2", "--input-shape", "image:1,2").code == 2
