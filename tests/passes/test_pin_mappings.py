@@ -5,10 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from xdsl.dialects.builtin import StringAttr
+from xdsl.ir import Attribute
 
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import LinkOp
 from dialects.schedule import MappingAttr, RowStationaryAttr
+from dialects.unicode_parser import UnicodeParser
 from passes.pin_mappings import PinMappingsPass, read_mappings, write_mappings
 from tests.filechecking import new_ir_context, parse_module
 
@@ -85,3 +90,74 @@ def test_a_layer_is_named_once(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(CatenaError, match="cannot read"):
         PinMappingsPass(str(tmp_path / "none.toml")).apply(new_ir_context(), parse_module(CHAIN))
+
+
+def test_a_tensor_keeps_its_name_from_a_node_of_the_same_name(tmp_path: Path) -> None:
+    module = parse_module(
+        CHAIN.replace('loc("first")', 'loc("second")')
+        .replace('{tensor = "t/a"} ', "")
+        .replace("post <relu> -> tensor<4xf32> loc(fused", 'post <relu> {tensor = "second"} -> tensor<4xf32> loc(fused')
+    )
+    path = tmp_path / "m.toml"
+    path.write_text(f"[layers]\nsecond = '{ROWS}'\n'second#2' = '{FREE}'\n")
+    PinMappingsPass(str(path)).apply(new_ir_context(), module)
+    first, second = (op for op in module.walk() if isinstance(op, LinkOp))
+    assert (str(first.mapping), str(second.mapping)) == (FREE, ROWS)
+    assert write_mappings(module) == f'[layers]\n"second#2" = "{FREE}"\n"second" = "{ROWS}"\n'
+
+
+def test_names_of_any_characters_are_written_and_read(tmp_path: Path) -> None:
+    @settings(max_examples=60, derandomize=True, deadline=None)
+    @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12))
+    def check(name: str) -> None:
+        module = parse_module(CHAIN)
+        link = next(op for op in module.walk() if isinstance(op, LinkOp))
+        link.properties["tensor"] = StringAttr(name)
+        link.properties["mapping"] = parse_attribute(FREE)
+        path = tmp_path / "m.toml"
+        path.write_text(write_mappings(module), encoding="utf-8", newline="")
+        assert {key: str(value) for key, value in read_mappings(path, new_ir_context()).items()} == {name: FREE}
+        before = str(module)
+        del link.properties["mapping"]
+        PinMappingsPass(str(path)).apply(new_ir_context(), module)
+        assert str(module) == before
+
+    check()
+
+
+def parse_attribute(text: str) -> Attribute:
+    return UnicodeParser(new_ir_context(), text).parse_attribute()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[layers", "the mapping file is not TOML"),
+        ("layers = 3", "layers is not a table"),
+        ("[layer]\nfirst = 'x'", "unknown key 'layer'"),
+        ("[layers]\nfirst = 3", "the mapping of 'first' is not valid: expected text, found int"),
+        ("[layers]\nfirst = ''", "the mapping of 'first' is not valid: attribute expected"),
+        ("[layers]\nfirst = '3 : i32'", "the mapping of 'first' is not valid: expected #schedule.mapping"),
+        ("[layers]\nfirst = '#schedule.loop<C.op>'", "the mapping of 'first' is not valid: expected #schedule.mapping"),
+        (f"[layers]\nfirst = '{FREE} and {ROWS}'", "the mapping of 'first' is not valid: unexpected text after"),
+        ("[layers]\nfirst = '#schedule.mapping<for C.op 0>'", "a tile has 1 to"),
+        ("[layers]\nfirst = '#schedule.mapping<store glb [I], store glb [I]>'", "a tensor is stored twice"),
+    ],
+)
+def test_what_is_no_mapping_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "m.toml"
+    (problem,) = problems(path, text)
+    assert (problem.code, problem.stage, problem.where) == ("CAT-C003", "mapped", str(path))
+    assert message in problem.message
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.toml"
+    path.write_bytes(b"[layers]\n\xff = 3")
+    with pytest.raises(CatenaError, match="the mapping file is not TOML"):
+        PinMappingsPass(str(path)).apply(new_ir_context(), parse_module(CHAIN))
+
+
+def test_problems_of_one_file_are_reported_together(tmp_path: Path) -> None:
+    found = problems(tmp_path / "m.toml", "other = 1\n[layers]\nfirst = 3\nsecond = ''\n")
+    assert len(found) == 3
