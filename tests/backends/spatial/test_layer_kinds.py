@@ -120,6 +120,7 @@ LAYERS = {
     ),
     "elementwise-one-word": elementwise((1,), Step("neg")),
     "kernel-repeats-output": Layer.of(GConv((Dim("A", op=3, opc=4), Dim("B", ks=5)), PASS, Reduce.ADD), (4, 5)),
+    "kernel-subtracted": Layer.of(GConv((Dim("A", opc=4), Dim("B", ks=9, op=2)), "sub", Reduce.MAX), (4, 9)),
     "mid-function": Layer.of(
         GConv((Dim("A", opc=4), Dim("B", ks=9, op=2)), "sub", Reduce.ADD, mid=(Step("abs"),)), (4, 9)
     ),
