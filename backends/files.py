@@ -64,4 +64,5 @@ def mapped(path: Path, code: str) -> memoryview:
             return memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
     except (OSError, ValueError) as error:
         # ValueError: the path holds a zero byte, or the file shrank meanwhile.
-        raise CatenaError(Diagnostic("CAT-C002", f"cannot read {path}: {error.strerror or error}")) from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise CatenaError(Diagnostic("CAT-C002", f"cannot read {path}: {reason}")) from error
