@@ -144,6 +144,9 @@ class Machine(_Model):
     limits: Limits
     energy: Energy
     counting: Counting
+    figures: Annotated[
+        dict[str, int | float | str | list[int]], Field(description="published figures that no model uses yet")
+    ] = Field(default_factory=dict)
     sources: Annotated[dict[str, str], Field(description="where each constant comes from")]
 
 

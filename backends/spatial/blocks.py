@@ -100,6 +100,7 @@ class BlockEngine:
         self.kernel: Array | None = None
         self.kernel_ranges: tuple[int, ...] = ()
         self.kernel_is_fresh = False
+        self._holders: list[set[int]] = []
         self._shapes: dict[tuple[object, ...], PassShape] = {}
         self._window: tuple[tuple[object, ...], Array] | None = None
 
@@ -226,6 +227,7 @@ class BlockEngine:
     def process(self) -> None:
         """One pass: fold main(input, kernel) into the output tile."""
         shape = self.pass_shape()
+        self._check_holders(shape)
         first = self.layer.is_first_pass()
         result = self.fold_block(shape, self.input_block(shape))
         output = self.output_block(shape, first)
@@ -234,6 +236,16 @@ class BlockEngine:
         else:
             _FOLDS[self.layer.fold](output, result.reshape(output.shape), out=output)
         self.count_pass(shape, first)
+
+    def _check_holders(self, shape: PassShape) -> None:
+        """Kernels go to the elements of the first pass after a load; later passes may use those elements only."""
+        if self.kernel is None:
+            return
+        starts = [{start for start, _ in of_dim[Kind.OPC]} for of_dim in shape.layout.pieces]
+        if self.kernel_is_fresh:
+            self._holders = starts
+        elif any(not used <= held for used, held in zip(starts, self._holders, strict=True)):
+            raise Fault("CAT-E002", "a pass uses elements that its kernel words were not delivered to")
 
     def count_pass(self, shape: PassShape, first: bool) -> None:
         """Count a pass and, with it, the delivery of kernels that were loaded since the last one."""

@@ -79,7 +79,8 @@ class SpatialEmulator:
         program's tensors, CAT-P001 if its constants are of another machine, CAT-E001 to CAT-E003 for faults.
         """
         self._check_tensors(inputs, self._named(Role.INPUT), self._named(Role.INPUT))
-        return self._execute(inputs, self._named(Role.OUTPUT), trace)
+        outputs = self._execute(inputs, self._named(Role.OUTPUT), trace)
+        return {self._tensors[name].onnx or name: array for name, array in outputs.items()}
 
     def run_layer(self, layer: str, tensors: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs of one layer, run alone with the given tensors in memory.

@@ -115,7 +115,17 @@ class SpatialCore:
         place = PlaceConfig(memory, address, words)
         if memory is Memory.GLB:
             self._check_banks(tensor, place)
+        else:
+            self._check_scratchpads(place)
         self._configured().places[tensor] = place
+
+    def _check_scratchpads(self, place: PlaceConfig) -> None:
+        """A kernel tile has at most as many distinct words as all scratchpads together."""
+        words = self.machine.array.rows * self.machine.array.cols * self.machine.pe.kernel_words
+        if place.end > words:
+            raise Fault(
+                "CAT-E001", "a place lies outside of the scratchpads", f"{words} words", f"words up to {place.end - 1}"
+            )
 
     def _check_banks(self, tensor: Tensor, place: PlaceConfig) -> None:
         """A place lies in the buffer, in banks that hold words of no other tensor."""

@@ -6,6 +6,7 @@ output rows per element, strips of the sliding loop, split kernels, groups per e
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dialects.diagnostics import CatenaError, Diagnostic
@@ -158,26 +159,52 @@ def _hoist(mapping: Mapping) -> Mapping:
 def expand(spec: GConv, notation: RowStationary, machine: Machine, node: str = "") -> Mapping:
     """The mapping that the paper's notation stands for, on a link with rows, sliding positions and channels.
 
-    Raises `CatenaError` (CAT-F002) if a parameter has no loop to act on.
+    Raises `CatenaError` (CAT-F002) with every constraint of the notation that the numbers break: a parameter is at
+    most its loop, p*t <= m, q*r <= C, and the r*t sets of R x e elements fit the array (ISCA 2016).
     """
     roles = assign_roles(spec)
-    parts = {
-        "m": roles.filters, "n": roles.images, "e": roles.rows_out, "p": roles.filters,
-        "q": roles.channels, "r": roles.channels, "t": roles.filters,
-    }  # fmt: skip
+    slide, rows, cols = (extent(spec, loop) for loop in (roles.slide, roles.rows_kernel, roles.slide_kernel))
+    kernel_rows = even_tile(rows, machine.limits.kernel_rows)
     problems = [
-        Diagnostic("CAT-F002", f"{name} has no loop to act on", "mapped", node, expected="1", found=str(value))
-        for name, loop in parts.items()
-        if loop is None and (value := getattr(notation, name)) != 1
+        Diagnostic("CAT-F002", what, "mapped", node, expected=expected, found=str(value))
+        for what, expected, value in _broken(spec, roles, notation, kernel_rows, machine)
     ]
     if problems:
         raise CatenaError(problems)
-    slide, rows, cols = (extent(spec, loop) for loop in (roles.slide, roles.rows_kernel, roles.slide_kernel))
     parameters = Parameters(
         m=notation.m, n=notation.n, e=notation.e, p=notation.p, q=notation.q, r=notation.r, t=notation.t,
-        slide=slide, kernel_rows=even_tile(rows, machine.limits.kernel_rows), kernel_cols=cols,
+        slide=slide, kernel_rows=kernel_rows, kernel_cols=cols,
     )  # fmt: skip
     return build_mapping(spec, roles, parameters, machine)
+
+
+def _broken(
+    spec: GConv, roles: Roles, x: RowStationary, kernel_rows: int, machine: Machine
+) -> Iterator[tuple[str, str, int]]:
+    """What, the range it must be in, and its value, for every constraint that a notation breaks."""
+    parts = [
+        ("m", roles.filters), ("n", roles.images), ("e", roles.rows_out), ("p", roles.filters),
+        ("q", roles.channels), ("r", roles.channels), ("t", roles.filters),
+    ]  # fmt: skip
+    alone = [
+        (f"{name} has no loop to act on", "1", value)
+        if loop is None
+        else (f"{name} is larger than its loop", f"at most {extent(spec, loop)}", value)
+        for name, loop in parts
+        if (value := getattr(x, name)) > extent(spec, loop)
+    ]
+    if alone:
+        yield from alone
+        return
+    channels = extent(spec, roles.channels)
+    if x.p * x.t > x.m:
+        yield "p*t, the filters of a pass, is larger than m", f"at most m = {x.m}", x.p * x.t
+    if x.q * x.r > channels:
+        yield "q*r, the channels of a pass, is larger than C", f"at most C = {channels}", x.q * x.r
+    chain = kernel_rows * x.r
+    if chain > machine.array.rows or not fold(x.e, chain, x.t, 1, machine).fits:
+        elements = f"{machine.array.rows} x {machine.array.cols} elements"
+        yield f"{x.r} x {x.t} sets of {kernel_rows} x {x.e} elements do not fit the array", elements, chain * x.e * x.t
 
 
 def extent(spec: GConv, loop: Loop | None) -> int:

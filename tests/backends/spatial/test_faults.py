@@ -29,6 +29,7 @@ class Case:
 
 INPUT_PLACE = "place tensor=input, memory=glb, address=0, words=15"
 KERNEL_PLACE = "place tensor=kernel, memory=spad, address=0, words=8"
+FAR_KERNEL_PLACE = "place tensor=kernel, memory=spad, address=0, words=9999999"
 OUTPUT_PLACE = "place tensor=output, memory=glb, address=16, words=8"
 INPUT_BASE = "base tensor=input, address=12"
 OUTPUT_BASE = "base tensor=output, address=27"
@@ -146,6 +147,18 @@ CASES = {
     "pass-before-open": Case({OPEN: ""}, "CAT-E002", "before its input and output tiles are there", "pass"),
     "pass-before-kernel": Case(
         {LOAD_KERNEL: ""}, "CAT-E002", "the elements do not hold the kernel words that a pass needs", "pass"
+    ),
+    "kernel-for-fewer-elements": Case(
+        {LOAD_KERNEL: f"loop dim=1, kind=opc, tile=2\n{LOAD_KERNEL}\npass\nend"},
+        "CAT-E002",
+        "deliver",
+        "pass",
+    ),
+    "kernel-outside-scratchpads": Case(
+        {KERNEL_PLACE: FAR_KERNEL_PLACE},
+        "CAT-E001",
+        "outside of the scratchpads",
+        FAR_KERNEL_PLACE,
     ),
     "other-kernel-tile": Case(
         {

@@ -242,3 +242,22 @@ def test_extent_of_no_loop_is_one() -> None:
     spec = GConv((Dim("C", g=2, op=3, opc=4, ks=5),), PASS)
     assert [extent(spec, Loop("C", kind)) for kind in LoopKind] == [2, 3, 4, 5]
     assert extent(spec, None) == 1
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message", "expected", "found"),
+    [
+        (RowStationary(m=9999, n=1, e=7, p=16, q=1, r=1, t=2), "m is larger than its loop", "at most 96", "9999"),
+        (RowStationary(m=96, n=5, e=7, p=16, q=1, r=1, t=2), "n is larger than its loop", "at most 4", "5"),
+        (RowStationary(m=96, n=1, e=56, p=16, q=1, r=1, t=2), "e is larger than its loop", "at most 55", "56"),
+        (RowStationary(m=24, n=1, e=7, p=16, q=1, r=1, t=2), "p*t, the filters of a pass", "at most m = 24", "32"),
+        (RowStationary(m=96, n=1, e=7, p=16, q=2, r=2, t=2), "q*r, the channels of a pass", "at most C = 3", "4"),
+        (RowStationary(m=96, n=1, e=7, p=16, q=1, r=1, t=3), "do not fit the array", "12 x 14 elements", "231"),
+    ],
+)
+def test_the_constraints_of_the_notation(mapping: RowStationary, message: str, expected: str, found: str) -> None:
+    layer = next(iter(CHIP.values()))
+    with pytest.raises(CatenaError) as caught:
+        expand(layer.spec, mapping, EYERISS)
+    broken = [(d.message, d.expected, d.found) for d in caught.value.diagnostics if message in d.message]
+    assert [entry[1:] for entry in broken] == [(expected, found)]
