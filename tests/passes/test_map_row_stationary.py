@@ -129,8 +129,9 @@ def test_mappings_that_do_not_fit_are_all_reported() -> None:
 
 def test_a_notation_that_does_not_fit_is_refused() -> None:
     (problem,) = problems(module_text(conv("a", NOTATION), machine=machine_like_eyeriss(array={"rows": 5})))
-    assert (problem.code, problem.node, problem.message) == ("CAT-F002", "a", "rows of the array")
-    assert (problem.expected, problem.found) == ("at most 5", "6")
+    assert (problem.code, problem.node) == ("CAT-F002", "a")
+    assert problem.message == "2 x 1 sets of 3 x 2 elements do not fit the array"
+    assert (problem.expected, problem.found) == ("5 x 14 elements", "12")
 
 
 def test_a_notation_without_loops_to_act_on_is_refused() -> None:
