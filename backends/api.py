@@ -40,8 +40,9 @@ class Emulator(Protocol):
     def run_layer(self, layer: str, tensors: Mapping[str, Array]) -> Mapping[str, Array]:
         """The output tensors of one layer, executed alone with the given values in its input tensors.
 
-        `tensors` holds every input of the layer that is not a constant, by the names of the tensor table. Raises
-        `CatenaError` as `run`.
+        `tensors` holds every input of the layer that is not a constant, by the names of the tensor table, and what
+        surrounds the layer's output where it writes only part of a tensor. Raises `CatenaError` as `run`, `KeyError`
+        for an unknown layer.
         """
         ...
 
