@@ -1,6 +1,6 @@
-"""CPU time and peak memory of Catena on ResNet-50, beside ONNX Runtime and ONNX's ReferenceEvaluator in the same run.
+"""CPU time and peak memory of Catena on a ResNet, beside ONNX Runtime and ONNX's ReferenceEvaluator in the same run.
 
-    python benchmarks/run.py [--repeat 3] [--json FILE]
+    python benchmarks/run.py [--depth 50] [--size 224] [--repeat 3] [--json FILE]
 
 Every measurement is a process of its own; the smallest CPU time of the repetitions counts. Ratios are to the same row
 of ONNX Runtime where there is one.
@@ -24,14 +24,14 @@ ORT_LOAD = "import onnxruntime as o; o.InferenceSession({model!r})"
 ORT_RUN = """
 import numpy, onnxruntime as o
 session = o.InferenceSession({model!r})
-session.run(None, {{"input": numpy.random.default_rng(0).random((1, 3, 224, 224), dtype=numpy.float32)}})
+session.run(None, {{"input": numpy.random.default_rng(0).random((1, 3, {size}, {size}), dtype=numpy.float32)}})
 """
 REFERENCE_LOAD = "from onnx.reference import ReferenceEvaluator; ReferenceEvaluator({model!r})"
 REFERENCE_RUN = """
 import numpy
 from onnx.reference import ReferenceEvaluator
 evaluator = ReferenceEvaluator({model!r})
-evaluator.run(None, {{"input": numpy.random.default_rng(0).random((1, 3, 224, 224), dtype=numpy.float32)}})
+evaluator.run(None, {{"input": numpy.random.default_rng(0).random((1, 3, {size}, {size}), dtype=numpy.float32)}})
 """
 ONNX_CHECK = "import onnx; onnx.checker.check_model({model!r}, full_check=True)"
 
@@ -78,13 +78,13 @@ def measure(words: list[str], repeat: int) -> tuple[float, float, float]:
     return cpu, wall, memory
 
 
-def measurements(model: Path, folder: Path, repeat: int) -> list[Measurement]:
+def measurements(model: Path, size: int, folder: Path, repeat: int) -> list[Measurement]:
     """All measurements, in the order of the table."""
-    program = folder / "resnet50.cat"
+    program = folder / "resnet.cat"
     catena = str(CATENA)
 
     def python(code: str) -> list[str]:
-        return [sys.executable, "-c", code.format(model=str(model))]
+        return [sys.executable, "-c", code.format(model=str(model), size=size)]
 
     plan: list[tuple[str, str, list[str], float | None, float | None]] = [
         ("start", "catena --help", [catena, "--help"], 0.3, None),
@@ -129,18 +129,21 @@ def table(found: list[Measurement]) -> str:
 def main() -> int:
     """Measure and print; the exit code is 1 if a bound is missed."""
     parser = argparse.ArgumentParser(description="Measure Catena on ResNet-50.")
+    parser.add_argument("--depth", type=int, choices=(18, 50), default=50)
+    parser.add_argument("--size", type=int, default=224, help="height and width of the image")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the measurements as JSON")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        model = folder / "resnet50.onnx"
-        subprocess.run(
-            [sys.executable, str(HERE / "models" / "resnet.py"), "--depth", "50", "--output", str(model)], check=True
-        )
-        found = measurements(model, folder, arguments.repeat)
+        model = folder / "resnet.onnx"
+        shape = ["--depth", str(arguments.depth), "--size", str(arguments.size)]
+        generator = [sys.executable, str(HERE / "models" / "resnet.py"), *shape, "--output", str(model)]
+        subprocess.run(generator, check=True)
+        found = measurements(model, arguments.size, folder, arguments.repeat)
     cores = os.cpu_count()
-    print(f"ResNet-50, 224 x 224, batch 1; {cores} cores; best of {arguments.repeat}\n\n{table(found)}")
+    what = f"ResNet-{arguments.depth}, {arguments.size} x {arguments.size}, batch 1"
+    print(f"{what}; {cores} cores; best of {arguments.repeat}\n\n{table(found)}")
     if arguments.json is not None:
         arguments.json.write_text(json.dumps([asdict(each) for each in found], indent=1) + "\n")
     return 0 if all(each.is_within_bounds for each in found) else 1

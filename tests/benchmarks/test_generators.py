@@ -69,7 +69,18 @@ def test_the_benchmark_prints_ratios(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     script = MODELS.parent / "run.py"
     done = subprocess.run(
-        [sys.executable, str(script), "--repeat", "1", "--json", str(tmp_path / "x.json")],
+        [
+            sys.executable,
+            str(script),
+            "--depth",
+            "18",
+            "--size",
+            "32",
+            "--repeat",
+            "1",
+            "--json",
+            str(tmp_path / "x.json"),
+        ],
         capture_output=True,
         text=True,
         check=False,
