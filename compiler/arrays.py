@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, BinaryIO, cast
 
 import numpy as np
@@ -18,7 +19,18 @@ from dialects.diagnostics import CatenaError, Diagnostic
 Array = npt.NDArray[Any]
 
 # What NumPy raises on files that are damaged, are no arrays, or hold pickled objects.
-_DAMAGED = (ValueError, EOFError, KeyError, zipfile.BadZipFile, SyntaxError, MemoryError, OverflowError, TypeError)
+_DAMAGED = (
+    ValueError,
+    EOFError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    MemoryError,
+    SyntaxError,
+    TokenError,
+    RuntimeError,  # encrypted members, and compression that is not implemented
+    zipfile.BadZipFile,
+)
 
 
 def read_arrays(arguments: Sequence[str]) -> dict[str, Array]:

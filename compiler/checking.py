@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Operation
 
 from compiler.compilation import CompileOptions, compile_source
 from compiler.driver import SilentObserver, StageRun
 from compiler.sources import SourceKind, kind_of
 from compiler.targets import DEFAULT_TARGET
 from dialects.diagnostics import CODES, CatenaError, Diagnostic, ExitCode
+from passes.verification import Legality, Verifier
+from passes.verification.module import NO_POSITIONS
 
+if TYPE_CHECKING:
+    from onnx import NodeProto
+
+_UNREADABLE = frozenset(("CAT-M001", "CAT-M004", "CAT-C001", "CAT-C002", "CAT-C003", "CAT-C006", "CAT-I001"))
+_ALWAYS_CONSTANT = frozenset(("Constant", "Shape", "Size"))
 LAST_STAGE = "encoded"
 """Everything that a target cannot express is refused by this stage."""
 
@@ -42,6 +52,21 @@ class _OperatorCount(SilentObserver):
             self.operators.update(_operator_of(op.name) for op in module.walk() if op.dialect_name() == "onnx")
 
 
+class _LastStageVerifier(Verifier):
+    """Checks a module once, after the last stage: a check hands no IR on, and what users do wrong passes refuse."""
+
+    def verify(
+        self,
+        module: ModuleOp,
+        *,
+        stage: str = "",
+        legality: Legality | None = None,
+        positions: Mapping[Operation, str] = NO_POSITIONS,
+    ) -> None:
+        if stage == LAST_STAGE and legality is not None:
+            super().verify(module, stage=stage, legality=legality, positions=positions)
+
+
 def check_model(source: str, options: CompileOptions) -> CheckReport:
     """Whether a model can be compiled for the target of `options`, and if not, all that stands in the way.
 
@@ -53,12 +78,49 @@ def check_model(source: str, options: CompileOptions) -> CheckReport:
     problems: tuple[Diagnostic, ...] = ()
     importing = replace(options.importing, notes_hash=False)
     try:
-        compile_source(source, replace(options, start=None, stop=LAST_STAGE, importing=importing), (count,))
+        asked = replace(options, start=None, stop=LAST_STAGE, importing=importing)
+        compile_source(source, asked, (count,), _LastStageVerifier())
     except CatenaError as error:
-        if any(CODES[each.code].exit_code is not ExitCode.UNSUPPORTED for each in error.diagnostics):
-            raise
         problems = error.diagnostics
+        if any(each.code in _UNREADABLE for each in problems):
+            raise
+        if not count.operators:
+            problems = (*problems, *_without_lowering(source, {each.node for each in problems}))
+        if any(CODES[each.code].exit_code is not ExitCode.UNSUPPORTED for each in problems):
+            raise CatenaError(problems) from error
     return CheckReport(source, options.target or DEFAULT_TARGET, dict(sorted(count.operators.items())), problems)
+
+
+def _without_lowering(source: str, named: set[str]) -> Iterator[Diagnostic]:
+    """Nodes of standard operators that nothing lowers, in a model that could not be imported for other reasons.
+
+    `named` are nodes that have a diagnostic already. Nodes of constants only are left out: they are folded.
+    """
+    from compiler.importer.loading import read_model
+    from passes.lower_onnx import LOWERINGS
+
+    graph = read_model(Path(source)).model.graph
+    constants = {tensor.name for tensor in (*graph.initializer, *(each.values for each in graph.sparse_initializer))}
+    for node in graph.node:
+        if node.op_type in _ALWAYS_CONSTANT or all(name in constants for name in node.input if name):
+            constants.update(node.output)
+        elif _is_unknown(node, LOWERINGS) and node.name not in named:
+            yield Diagnostic(
+                "CAT-U001",
+                f"operator {node.op_type} is not supported",
+                "gconv",
+                node.name or next(iter(node.output), ""),
+                hint="`catena ops` lists the supported operators",
+            )
+
+
+def _is_unknown(node: NodeProto, supported: Mapping[str, object]) -> bool:
+    """Whether a node of a standard operator, without subgraphs, has no lowering."""
+    import onnx
+
+    is_standard = node.domain in ("", "ai.onnx") and onnx.defs.has(node.op_type)
+    has_graphs = any(each.HasField("g") or each.graphs for each in node.attribute)
+    return is_standard and not has_graphs and node.op_type not in supported
 
 
 def _operator_of(name: str) -> str:

@@ -97,7 +97,7 @@ class Blob:
                 Diagnostic(
                     "CAT-R004",
                     f"weight {self.digest[:16]} is not at hand",
-                    hint="keep the weights/ folder beside the IR file, or run the bind-weights pass with its path",
+                    hint="keep the weights/ folder beside the IR file, or run bind-weights{folder=...} first",
                 )
             )
         return self._array

@@ -66,7 +66,7 @@ from dialects.spatial import (
     StoreOp,
     integer,
 )
-from dialects.target import require_machine
+from dialects.target import Machine, require_machine
 from passes.mapping.cost import predict
 from passes.mapping.fit import violations
 
@@ -84,6 +84,7 @@ def emit(module: ModuleOp, backend: str) -> Program:
     machine = require_machine(module, "program")
     ops = list(main_function(module).body.block.ops)
     buffers = _name_buffers([op for op in ops if isinstance(op, BufferOp)])
+    _check_buffers(buffers, machine)
     layers = [op for op in ops if isinstance(op, LayerOp)]
     names = _layer_names(layers)
     code: list[Executable] = []
@@ -157,6 +158,31 @@ def _name_buffers(buffers: list[BufferOp]) -> dict[BufferOp, str]:
     wanted = [op.tensor.data if op.tensor is not None else describe(op) or "tensor" for op in (*inputs, *rest)]
     named = dict(zip((*inputs, *rest), _unique(wanted), strict=True))
     return {op: named[op] for op in buffers}
+
+
+def _check_buffers(buffers: dict[BufferOp, str], machine: Machine) -> None:
+    """No buffer reaches beyond the memory, and nothing lies over a constant.
+
+    Raises `CatenaError` (CAT-R003) with every buffer that does.
+    """
+    problems: list[Diagnostic] = []
+
+    def problem(op: BufferOp, message: str, expected: str) -> None:
+        found = f"words {integer(op.address)} to {integer(op.address) + op.words - 1}"
+        problems.append(Diagnostic("CAT-R003", message, "program", describe(op), expected=expected, found=found))
+
+    constants = sorted((integer(op.address), integer(op.address) + op.words) for op in buffers if op.value is not None)
+    end = max((stop for _, stop in constants), default=0)
+    for op, name in buffers.items():
+        start, stop = integer(op.address), integer(op.address) + op.words
+        if stop > machine.dram.words:
+            problem(op, f"tensor {name!r} reaches beyond the off-chip memory", f"at most word {machine.dram.words - 1}")
+        if op.value is None and start < end and op.words:
+            problem(op, f"tensor {name!r} lies among the constants", f"words from {end}")
+        if op.value is not None and sum(begin < stop and start < last for begin, last in constants) > 1:
+            problem(op, f"constant {name!r} overlaps another constant", "words of its own")
+    if problems:
+        raise CatenaError(problems)
 
 
 def _constants(buffers: dict[BufferOp, str]) -> tuple[ConstantImage, ...]:

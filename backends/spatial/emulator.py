@@ -79,8 +79,24 @@ class SpatialEmulator:
         program's tensors, CAT-P001 if its constants are of another machine, CAT-E001 to CAT-E003 for faults.
         """
         self._check_tensors(inputs, self._named(Role.INPUT), self._named(Role.INPUT))
+        self._check_exact(inputs)
         outputs = self._execute(inputs, self._named(Role.OUTPUT), trace)
         return {self._tensors[name].onnx or name: array for name, array in outputs.items()}
+
+    def _check_exact(self, inputs: Mapping[str, Array]) -> None:
+        """Integers that the machine's words would round are refused."""
+        problems = [
+            Diagnostic(
+                "CAT-C005",
+                f"input {name!r} holds integers that {self.machine.arithmetic} words do not carry exactly",
+                expected=f"integers up to {1 << (np.finfo(self._dtype).nmant + 1)}",
+                found=f"up to {int(np.abs(array.astype(object)).max())}",
+            )
+            for name, array in inputs.items()
+            if array.dtype.kind in "iu" and array.size and not _is_exact(array, self._dtype)
+        ]
+        if problems:
+            raise CatenaError(problems)
 
     def run_layer(self, layer: str, tensors: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs of one layer, run alone with the given tensors in memory.
@@ -217,3 +233,12 @@ def _tensor_problem(fault: Fault, entry: TensorEntry) -> Diagnostic:
         expected=fault.expected,
         found=fault.found,
     )
+
+
+def _is_exact(array: Array, dtype: np.dtype[np.float32]) -> bool:
+    """Whether words of another type hold all values of an integer array."""
+    words = array.astype(dtype)
+    with np.errstate(all="ignore"):
+        return bool(np.array_equal(words.astype(np.float64), array.astype(np.float64))) and bool(
+            (np.abs(words) <= 1 << (np.finfo(dtype).nmant + 1)).all()
+        )

@@ -11,6 +11,7 @@ from compiler.cli.console import Console
 from compiler.cli.options import model_options, parse_input_shapes, parse_settings, target_options
 from compiler.cli.outcome import Outcome
 from compiler.cli.session import Session, verb
+from dialects.diagnostics import CatenaError, Diagnostic
 
 
 @verb("compile")
@@ -70,6 +71,7 @@ def compile_model(
         observers.append(MappingDump(Path(save_mapping)))
     path = _output_name(source, output, stop)
     prints = path == STANDARD_STREAM
+    _require_different({"the source": source, "-o": path, "--save-mapping": save_mapping})
     if prints and stop == PROGRAM.name:
         raise click.UsageError("a program is not text: name a file with -o")
     with activity(session.console, f"compiling {source}") as say:
@@ -101,6 +103,17 @@ def compile_model(
         ],
     }
     return Outcome(result, show, "" if prints else path)
+
+
+def _require_different(paths: dict[str, str | None]) -> None:
+    """No result may take the place of the source or of another result."""
+    seen: dict[Path, str] = {}
+    for name, path in paths.items():
+        if path is None or path == "-":
+            continue
+        first = seen.setdefault(Path(path).resolve(), name)
+        if first != name:
+            raise CatenaError(Diagnostic("CAT-C001", f"{first} and {name} are the same file", found=path))
 
 
 def _output_name(source: str, output: str | None, stop: str) -> str:
