@@ -171,7 +171,7 @@ class _Kernel:
             joined = current if total is None or current is None else total.then(current)
             if joined is None or not self._spreads(joined.scale if self.main == "mul" else joined.offset):
                 break
-            if self.main == "add" and joined.scale != 1:
+            if self.main == "add" and (joined.scale != 1).any():
                 break
             total, count = joined, index + 1
         if total is None or not self._fold(total):

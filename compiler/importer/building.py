@@ -23,7 +23,7 @@ from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.element_types import element_type_of, numpy_dtype_of
 from dialects.locations import node_location
 from dialects.onnx import KnownValue, NoValueOp, OnnxOp, ValueType, operation_class
-from dialects.onnx.inference import NotATensorError, ShapeContradictionError, infer_results
+from dialects.onnx.inference import NotATensorError, ShapeContradictionError, infer_results, may_be_declared_larger
 from dialects.onnx.translation import known_value
 from dialects.onnx.verification import problems_of
 from dialects.weights import ConstantOp
@@ -49,6 +49,8 @@ class ModuleBuilder:
         self.problems: list[Diagnostic] = []
         self.values: dict[str, SSAValue | Array] = {}
         self.constants: dict[str, SSAValue] = {}
+        self.after_dropped_windows: set[str] = set()
+        """Tensors whose shapes may be declared larger than they are: a pool before them drops windows."""
         self.block = Block()
         self.builder = Builder(InsertPoint.at_end(self.block))
 
@@ -117,6 +119,10 @@ class ModuleBuilder:
         if _all_constant(inputs):
             node, inputs = double_narrowed(node), _narrowed(inputs)
             results = _infer(node, operation, inputs)
+        if may_be_declared_larger(node.proto, operation.since_version, inputs) or (
+            not self.after_dropped_windows.isdisjoint(names)
+        ):
+            self.after_dropped_windows.update(node.proto.output)
         self._add_op(node, operation, results)
 
     def _known(self, name: str) -> KnownValue | None:
@@ -176,7 +182,7 @@ class ModuleBuilder:
                 self.problems += error.diagnostics
                 continue
             results.append(value)
-            self.problems += _contradictions(declared, value)
+            self.problems += _contradictions(declared, value, declared.name in self.after_dropped_windows)
         return results
 
 
@@ -264,8 +270,11 @@ def _unsupported_type(what: str, found: object, node: str = "") -> Diagnostic:
     )
 
 
-def _contradictions(declared: onnx.ValueInfoProto, value: SSAValue) -> Iterator[Diagnostic]:
-    """Where the type that the model declares for an output is not the one that follows from its nodes."""
+def _contradictions(declared: onnx.ValueInfoProto, value: SSAValue, may_be_larger: bool) -> Iterator[Diagnostic]:
+    """Where the type that the model declares for an output is not the one that follows from its nodes.
+
+    Extents that are declared larger pass if they may be: older tools count windows of pools that nothing computes.
+    """
     from onnx import helper
 
     kind = value.type
@@ -276,7 +285,10 @@ def _contradictions(declared: onnx.ValueInfoProto, value: SSAValue) -> Iterator[
     shape = kind.get_shape()
     same_shape = not tensor.HasField("shape") or (
         len(extents) == len(shape)
-        and all(extent in (None, found) for extent, found in zip(extents, shape, strict=True))
+        and all(
+            extent in (None, found) or (may_be_larger and extent > found)
+            for extent, found in zip(extents, shape, strict=True)
+        )
     )
     declared_dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type)) if tensor.elem_type else None
     dtype = numpy_dtype_of(kind.element_type)

@@ -18,6 +18,11 @@ _DATA_LIMIT = 4096
 """The most elements a constant may have to be shown to shape inference: shapes, axes, pads, scales."""
 
 
+_POOLS = frozenset({"AveragePool", "LpPool", "MaxPool"})
+_POOLS_WITHOUT_EMPTY_WINDOWS = 22
+"""The opset from which on the inference of pools drops windows that start in the padding after the input."""
+
+
 class ShapeContradictionError(Exception):
     """The inputs and attributes of a node contradict each other."""
 
@@ -38,11 +43,37 @@ def infer_results(
 ) -> tuple[ValueType | None, ...]:
     """The type of every output of a node; None for one that is left out or whose shape cannot be inferred.
 
-    `inputs` are what is known of `node.input`, one by one. Raises `ShapeContradictionError` and `NotATensorError`.
+    `inputs` are what is known of `node.input`, one by one. Pools that round up (`ceil_mode`) follow opset 22 in every
+    version, as ONNX Runtime does: a window that starts in the padding after the input does not count.
+    Raises `ShapeContradictionError` and `NotATensorError`.
     """
+    # The op's own version first: it refuses attributes that only later versions have.
+    results = _infer_as_version(node, since_version, inputs)
+    if since_version < _POOLS_WITHOUT_EMPTY_WINDOWS and _is_pool_rounding_up(node):
+        return _infer_as_version(node, _POOLS_WITHOUT_EMPTY_WINDOWS, inputs)
+    return results
+
+
+def may_be_declared_larger(node: onnx.NodeProto, since_version: int, inputs: Sequence[KnownValue | None]) -> bool:
+    """Whether ONNX infers more windows for this version of a pool than there are, and so may what a model declares.
+
+    Raises `ShapeContradictionError` and `NotATensorError` as `infer_results` does.
+    """
+    if since_version >= _POOLS_WITHOUT_EMPTY_WINDOWS or not _is_pool_rounding_up(node):
+        return False
+    return _infer_as_version(node, since_version, inputs) != infer_results(node, since_version, inputs)
+
+
+def _is_pool_rounding_up(node: onnx.NodeProto) -> bool:
+    return node.op_type in _POOLS and any(each.name == "ceil_mode" and each.i for each in node.attribute)
+
+
+def _infer_as_version(
+    node: onnx.NodeProto, version: int, inputs: Sequence[KnownValue | None]
+) -> tuple[ValueType | None, ...]:
     from onnx import checker, defs, numpy_helper, shape_inference
 
-    schema = defs.get_schema(node.op_type, max_inclusive_version=since_version, domain="")
+    schema = defs.get_schema(node.op_type, max_inclusive_version=version, domain="")
     if not schema.has_type_and_shape_inference_function:
         return _without_inference_function(node, inputs)
     known = {name: value for name, value in zip(node.input, inputs, strict=True) if name and value is not None}

@@ -156,6 +156,37 @@ def test_additions_go_into_an_adding_kernel() -> None:
     np.testing.assert_array_equal(link.kernel.owner.array, np.arange(6.0).reshape(6, 1) * 2 + 2)
 
 
+@pytest.mark.parametrize(
+    ("kernel", "steps"),
+    [
+        ((1, 4, 1, 6), [("mul", (1, 4, 1, 1))]),
+        ((1, 4, 1, 1), [("mul", (1, 4, 1, 1)), ("add", (1, 4, 1, 1))]),
+        ((1, 1, 1, 6), [("mul", (1, 4, 1, 1)), ("add", (1, 4, 1, 1))]),
+        ((1, 4, 1, 1), [("affine", (2.0, 1.0))]),
+    ],
+)
+def test_a_factor_behind_an_adding_kernel_stays(
+    kernel: tuple[int, ...], steps: list[tuple[str, tuple[int, ...] | tuple[float, ...]]]
+) -> None:
+    builder = ChainBuilder((1, 4, 6, 6))
+    dims = tuple(
+        Dim(name, g=size) if size == full > 1 else Dim(name, opc=full)
+        for name, size, full in zip("NCHW", kernel, (1, 4, 6, 6), strict=True)
+    )
+    added = builder.constant(np.arange(math.prod(kernel), dtype=np.float64).reshape(kernel) + 1)
+    post: list[Step] = []
+    extras = []
+    for function, what in steps:
+        if function == "affine":
+            post.append(Step(function, what))
+        else:
+            post.append(Step(function, operand=len(extras)))
+            extras.append(builder.constant(np.arange(math.prod(what)).reshape(what) + 2.0))
+    spec = GConv(dims, "add", post=tuple(post))
+    link = folded(builder.module([builder.link(spec, builder.values[0], added, extras)]))
+    assert (link.spec.main, post_of(link)) == ("add", [function for function, _ in steps])
+
+
 def test_a_division_by_powers_of_two_becomes_a_multiplication_and_no_other_does() -> None:
     for words, expected in (([1.0, 2, 0.25], "mul"), ([1.0, 3, 4], "div"), ([1.0, 0, 4], "div")):
         builder = ChainBuilder((3, 2))
