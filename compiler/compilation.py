@@ -56,8 +56,15 @@ class Compiled:
     runs: tuple[StageRun, ...]
 
 
-def compile_source(source: str, options: CompileOptions | None = None, observers: Sequence[Observer] = ()) -> Compiled:
+def compile_source(
+    source: str,
+    options: CompileOptions | None = None,
+    observers: Sequence[Observer] = (),
+    verifier: Verifier | None = None,
+) -> Compiled:
     """Compile an ONNX file, or go on from an IR file.
+
+    `verifier` checks the module after every pass and stage; a new `Verifier` if None.
 
     Raises `CatenaError` with every problem of the first stage that finds any.
     """
@@ -67,16 +74,16 @@ def compile_source(source: str, options: CompileOptions | None = None, observers
         if kind_of(source) is SourceKind.PROGRAM:
             raise CatenaError(Diagnostic("CAT-C001", f"{source} is a program already"))
         if kind_of(source) is SourceKind.MODEL:
-            return _Compilation(asked, observers).from_model(source)
-        return _Compilation(asked, observers).from_ir(source)
+            return _Compilation(asked, observers, verifier or Verifier()).from_model(source)
+        return _Compilation(asked, observers, verifier or Verifier()).from_ir(source)
 
 
 class _Compilation:
-    def __init__(self, options: CompileOptions, observers: Sequence[Observer]):
+    def __init__(self, options: CompileOptions, observers: Sequence[Observer], verifier: Verifier):
         self._options = options
         self._observers = observers
         self._context = new_context()
-        self._verifier = Verifier()
+        self._verifier = verifier
         self._runs: list[StageRun] = []
 
     def from_model(self, source: str) -> Compiled:

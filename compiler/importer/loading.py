@@ -58,9 +58,10 @@ def read_model(source: Path | onnx.ModelProto) -> LoadedModel:
                 Diagnostic("CAT-C002", f"the model cannot be read: {reason}", stage=STAGE, where=str(source))
             ) from error
         loaded = LoadedModel(_parsed(content, str(source)), source)
-    if not loaded.model.HasField("graph") or not loaded.model.graph.node:
+    # A graph without nodes may return its inputs; foreign bytes that parse have no outputs either.
+    if not loaded.model.HasField("graph") or not (loaded.model.graph.node or loaded.model.graph.output):
         raise not_a_model(
-            "the file is not an ONNX model: it has no graph with nodes",
+            "the file is not an ONNX model: it has no graph with nodes or outputs",
             where=loaded.where,
             hint="is this a .onnx file? Empty and foreign files often parse as empty messages",
         )

@@ -161,6 +161,16 @@ def test_an_empty_file(path: Path) -> None:
     assert "no graph with nodes" in problem.message
 
 
+def test_a_graph_without_nodes_returns_its_input() -> None:
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4])
+    graph = helper.make_graph([], "identity", [value], [value])
+    module = import_model(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]))
+    (function,) = module.ops
+    block = function.regions[0].block
+    (end,) = block.ops
+    assert tuple(end.operands) == tuple(block.args)
+
+
 def test_a_name_that_is_not_text(path: Path) -> None:
     problem = try_bytes(path, VALID.replace(b"conv", b"c\xff\xfev"))
     assert problem is not None
