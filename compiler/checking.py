@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _UNREADABLE = frozenset(("CAT-M001", "CAT-M004", "CAT-C001", "CAT-C002", "CAT-C003", "CAT-C006", "CAT-I001"))
 _ALWAYS_CONSTANT = frozenset(("Constant", "Shape", "Size"))
+_ARITHMETIC_ONLY = frozenset(("fold-weights",))
+"""Passes that refuse nothing and change no types: they cost time with the weights and nothing is learnt from them."""
 LAST_STAGE = "encoded"
 """Everything that a target cannot express is refused by this stage."""
 
@@ -78,7 +80,7 @@ def check_model(source: str, options: CompileOptions) -> CheckReport:
     problems: tuple[Diagnostic, ...] = ()
     importing = replace(options.importing, notes_hash=False)
     try:
-        asked = replace(options, start=None, stop=LAST_STAGE, importing=importing)
+        asked = replace(options, start=None, stop=LAST_STAGE, importing=importing, without=_ARITHMETIC_ONLY)
         compile_source(source, asked, (count,), _LastStageVerifier())
     except CatenaError as error:
         problems = error.diagnostics

@@ -36,7 +36,7 @@ class CompileOptions:
 
     `target` is a name or a TOML file (None: what the IR says, else the default target) and `settings` its overrides.
     `start` is the stage that IR has passed (None: what the IR says), `stop` the last stage to run. `mapping` is a
-    mapping file as `passes.pin_mappings` reads it.
+    mapping file as `passes.pin_mappings` reads it. `without` names passes to leave out.
     """
 
     target: str | None = None
@@ -44,6 +44,7 @@ class CompileOptions:
     start: str | None = None
     stop: str = PROGRAM.name
     mapping: str | None = None
+    without: frozenset[str] = frozenset()
     importing: ImportOptions = field(default_factory=ImportOptions)
 
 
@@ -178,7 +179,9 @@ class _Compilation:
     def _passes(self, stage: Stage, target: Target | None) -> list[ModulePass]:
         pipeline = stage_pipeline(stage, target.backend if target is not None else None)
         extra = target.backend.pass_types if target is not None else {}
-        passes = [step for text in pipeline for step in parse_passes(text, extra)]
+        passes = [
+            step for text in pipeline for step in parse_passes(text, extra) if step.name not in self._options.without
+        ]
         if stage.name == MAPPING_STAGE and self._options.mapping is not None:
             return [PinMappingsPass(self._options.mapping), *passes]
         return passes
