@@ -47,7 +47,7 @@ from xdsl.printer import Printer
 from xdsl.traits import NoTerminator
 from xdsl.utils.exceptions import VerifyException
 
-from dialects.gconv import PASS, GConv, NestAttr, Reduce, ReduceAttr, ScalarAttr, StepsAttr, View, shape_of
+from dialects.gconv import PASS, GConv, NestAttr, Reduce, ReduceAttr, ScalarAttr, StepsAttr, View, gconv_of, shape_of
 from dialects.gconv.attributes import main_operator
 from dialects.schedule import Axis, LoopAttr, MappingAttr, Operand
 from dialects.weights import WeightRef
@@ -194,15 +194,7 @@ class LayerOp(IRDLOperation):
     @property
     def spec(self) -> GConv:
         """The general convolution as plain data."""
-        return GConv(
-            self.nest.data,
-            self.main.data,
-            self.reduce.data,
-            self.pre.data if self.pre else (),
-            self.mid.data if self.mid else (),
-            self.post.data if self.post else (),
-            self.pad.data if self.pad else None,
-        )
+        return gconv_of(self.nest, self.main, self.reduce, self.pad, self.pre, self.mid, self.post)
 
     @property
     def views(self) -> list[View]:

@@ -5,7 +5,7 @@
 """
 
 from dialects.gconv.attributes import NestAttr, ReduceAttr, ScalarAttr, StepsAttr, StridedAttr
-from dialects.gconv.ops import GCONV, ConcatOp, LinkOp, ViewOp, element_type_of_value, shape_of
+from dialects.gconv.ops import GCONV, ConcatOp, LinkOp, ViewOp, element_type_of_value, gconv_of, shape_of
 from dialects.gconv.spec import PASS, Dim, GConv, LoopKind, Reduce, Step
 from dialects.gconv.view import View, row_major
 
@@ -27,6 +27,7 @@ __all__ = [
     "View",
     "ViewOp",
     "element_type_of_value",
+    "gconv_of",
     "row_major",
     "shape_of",
 ]

@@ -47,6 +47,27 @@ def element_type_of_value(value: SSAValue) -> Attribute:
     return cast("TensorType[Attribute]", value.type).element_type
 
 
+def gconv_of(
+    nest: NestAttr,
+    main: StringAttr,
+    reduce: ReduceAttr,
+    pad: ScalarAttr | None,
+    pre: StepsAttr | None,
+    mid: StepsAttr | None,
+    post: StepsAttr | None,
+) -> GConv:
+    """The general convolution that the properties of an op describe."""
+    return GConv(
+        nest.data,
+        main.data,
+        reduce.data,
+        pre.data if pre else (),
+        mid.data if mid else (),
+        post.data if post else (),
+        pad.data if pad else None,
+    )
+
+
 @irdl_op_definition
 class LinkOp(IRDLOperation):
     """One general convolution: a link of the chain.
@@ -113,15 +134,7 @@ class LinkOp(IRDLOperation):
     @property
     def spec(self) -> GConv:
         """The general convolution as plain data."""
-        return GConv(
-            self.nest.data,
-            self.main.data,
-            self.reduce.data,
-            self.pre.data if self.pre else (),
-            self.mid.data if self.mid else (),
-            self.post.data if self.post else (),
-            self.pad.data if self.pad else None,
-        )
+        return gconv_of(self.nest, self.main, self.reduce, self.pad, self.pre, self.mid, self.post)
 
     def verify_(self) -> None:
         spec = self.spec
