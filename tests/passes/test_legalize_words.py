@@ -182,7 +182,7 @@ def typed_chains(draw: st.DrawFn) -> tuple[ModuleOp, np.ndarray]:
     return ModuleOp([MachineOp.of(EYERISS), FuncOp("main", signature, Region(block))]), source
 
 
-@settings(max_examples=150, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=90, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(typed_chains())
 def test_words_carry_every_value_exactly(chain: tuple[ModuleOp, np.ndarray]) -> None:
     module, source = chain

@@ -50,7 +50,8 @@ def candidates(draw: st.DrawFn) -> tuple[GConv, Shape, Parameters]:
         return extent(spec, getattr(roles, part))
 
     def tile(most: int) -> int:
-        return -(-most // draw(st.integers(1, most)))
+        """The whole loop as often as an even share of it."""
+        return most if draw(st.booleans()) else -(-most // draw(st.integers(1, most)))
 
     shared = roles.slide is not None and roles.slide == roles.rows_out
     rows = 1 if roles.slide is not None and not shared else tile(count("rows_out"))

@@ -22,7 +22,7 @@ from tests.passes.mapping.walk import Walk
 
 ROOM: dict[str, Any] = {table: getattr(ROOMY, table).model_dump() for table in ("array", "pe", "glb", "limits")}
 UNPADDED = machine_like_eyeriss(**ROOM, counting={"padding_in_buffer": False})
-FRACTIONS = machine_like_eyeriss(**ROOM, links={"input_bus": 0.5, "kernel_bus": 1.5, "output_bus": 0.75})
+FRACTIONS = machine_like_eyeriss(**ROOM, links={"input_bus": 0.7, "kernel_bus": 1.5, "output_bus": 0.3})
 
 
 def check_walk(spec: GConv, shape: Shape, extras: tuple[Shape, ...], mapping: Mapping, machine: Machine) -> Counts:
