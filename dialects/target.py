@@ -100,11 +100,6 @@ class Limits(_Model):
     filters: Annotated[int, Field(ge=1, description="output channels in a pass")]
     kernel_rows: Annotated[int, Field(ge=1, description="kernel rows across the array")]
     kernel_cols: Annotated[int, Field(ge=1, description="kernel columns in an element")]
-    strides_down: Annotated[
-        tuple[Annotated[int, Field(ge=1, strict=True)], ...],
-        Field(strict=False, description="window strides that output rows across the array may have; empty: any"),
-    ] = ()
-    strides_across: Annotated[int, Field(ge=1, description="largest window stride along a row")] = (1 << 16) - 1
     post_steps: Annotated[int, Field(ge=0, description="scalar functions on the way out")]
     post_operands: Annotated[int, Field(ge=0, le=12, description="tensors read on the way out")]
 

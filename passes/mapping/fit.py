@@ -150,24 +150,8 @@ def _limits(tiling: Tiling, machine: Machine, found: _Violations) -> None:
         return max(sizes[Loop(dim.name, kind)] for dim in tiling.spec.dims)
 
     found.at_most("reduced channels in a pass", machine.limits.channels, largest(LoopKind.KS))
-    _strides(tiling, machine, found)
     found.at_most("filters in a pass", machine.limits.filters, largest(LoopKind.OP))
     if roles.rows_kernel is not None:
         found.at_most("kernel rows in a pass", machine.limits.kernel_rows, sizes[roles.rows_kernel])
     if roles.slide_kernel is not None:
         found.at_most("kernel columns in a pass", machine.limits.kernel_cols, sizes[roles.slide_kernel])
-
-
-def _strides(tiling: Tiling, machine: Machine, found: _Violations) -> None:
-    """Windows of other strides than the machine's networks serve take one position in a pass."""
-    limits = machine.limits
-    spread = {node.loop for node in tiling.mapping.spatial}
-    for dim in tiling.spec.dims:
-        loop = Loop(dim.name, LoopKind.OPC)
-        if not dim.is_window or tiling.in_pass.largest[loop] == 1:
-            continue
-        if loop not in spread:
-            found.at_most(f"window stride of {dim.name} along a row", limits.strides_across, dim.stride)
-        elif limits.strides_down and dim.stride not in limits.strides_down:
-            served = ", ".join(map(str, limits.strides_down))
-            found.add(f"window stride of {dim.name}, whose positions lie across the array", served, dim.stride)

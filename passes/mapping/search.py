@@ -56,9 +56,6 @@ def best_mapping(
     """
     roles = assign_roles(spec)
     slide = extent(spec, roles.slide) if roles.slide != roles.rows_out else 1
-    sliding = _dim_of(spec, roles.slide)
-    if sliding is not None and sliding.is_window and sliding.stride > machine.limits.strides_across:
-        slide = 1
     while True:
         found = _Search(spec, input_shape, roles, machine, slide).best(objective)
         if found is not None:
@@ -202,9 +199,6 @@ class _Search:
     def _row_tiles(self) -> list[tuple[int, int]]:
         """(elements across, rows in each) for the output rows."""
         count = self.counts["rows_out"]
-        dim, served = _dim_of(self.spec, self.roles.rows_out), self.machine.limits.strides_down
-        if dim is not None and dim.is_window and served and dim.stride not in served:
-            return [(1, 1)]
         most = self.machine.array.cols * (self.machine.array.rows // self.window.kernel_rows)
         if not self.costs.shared_slide and self.roles.slide is not None:
             return [(e, 1) for e in even_tiles(count, most)]

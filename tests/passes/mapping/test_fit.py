@@ -207,31 +207,3 @@ def test_buffer_tiles_are_the_largest() -> None:
 def test_sound_mappings_break_no_rule_on_a_roomy_machine(data: Any) -> None:
     spec, _, _ = data.draw(links(most_trips=2000, largest=9))
     assert violations(spec, data.draw(mappings(spec)), ROOMY) == []
-
-
-STRIDED = machine_like_eyeriss(name="strided", limits={"strides_down": [1, 2, 4], "strides_across": 3})
-
-
-@pytest.mark.parametrize(("down", "across", "served"), [(2, 3, True), (4, 1, True), (3, 1, False), (1, 4, False)])
-def test_window_strides_that_the_array_does_not_serve(down: int, across: int, served: bool) -> None:
-    rows, cols = Dim("H", opc=4, ks=5, stride=down), Dim("W", opc=4, ks=5, stride=across)
-    spec = GConv((rows, cols), "pass", Reduce.MAX)
-    whole = (
-        Storage("glb", (Operand.OUTPUT,)),
-        Storage("glb", (Operand.INPUT,)),
-        Spatial(Loop("H", LoopKind.KS), 1, Axis.ROW),
-        Spatial(Loop("H", LoopKind.OPC), 1, Axis.COL),
-    )
-    found = [diagnostic.message for diagnostic in violations(spec, Mapping(whole), STRIDED)]
-    assert (found == []) is served
-    assert all("window stride of" in message for message in found)
-    single = (Temporal(Loop("H", LoopKind.OPC), 1), Temporal(Loop("W", LoopKind.OPC), 1), *whole[:3])
-    assert violations(spec, Mapping(single), STRIDED) == []
-
-
-def test_the_search_keeps_to_the_strides_that_the_array_serves() -> None:
-    spec = GConv((Dim("H", opc=8, ks=5, stride=3), Dim("W", opc=8, ks=5, stride=5)), "pass", Reduce.MAX)
-    mapping = best_mapping(spec, (26, 40), STRIDED)
-    assert violations(spec, mapping, STRIDED) == []
-    sizes = Tiling(spec, mapping).in_pass.largest
-    assert (sizes[Loop("H", LoopKind.OPC)], sizes[Loop("W", LoopKind.OPC)]) == (1, 1)
