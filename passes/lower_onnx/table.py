@@ -16,6 +16,7 @@ from passes.lower_onnx.normalization import NORMALIZATION
 from passes.lower_onnx.padding import PADDING
 from passes.lower_onnx.pooling import POOLING
 from passes.lower_onnx.reduction import REDUCTION
+from passes.lower_onnx.region_pooling import REGION_POOLING
 from passes.lower_onnx.resize import RESIZE
 from passes.lower_onnx.softmax import SOFTMAX
 from passes.lower_onnx.transposed_convolution import conv_transpose
@@ -24,7 +25,7 @@ FAMILIES: MappingProxyType[str, tuple[Lowering, ...]] = MappingProxyType(
     {
         "Convolution": (*conv, *conv_transpose),
         "Matrix product": (*MATMUL, *EINSUM),
-        "Pooling": POOLING,
+        "Pooling": (*POOLING, *REGION_POOLING),
         "Normalization": (*NORMALIZATION, *SOFTMAX),
         "Activation": ACTIVATION,
         "Element-wise": ELEMENTWISE,
