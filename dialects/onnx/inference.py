@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dialects.onnx.inference_from_constants import completed
 from dialects.onnx.native_errors import NATIVE_ERRORS, reason_of
 from dialects.onnx.values import KnownValue, ValueType
 
@@ -87,7 +88,8 @@ def _infer_as_version(
         found = shape_inference.infer_node_outputs(schema, node, types, data)
     except (checker.ValidationError, shape_inference.InferenceError, *NATIVE_ERRORS) as error:
         raise ShapeContradictionError(reason_of(error)) from error
-    return tuple(_value_type(name, found.get(name)) for name in node.output)
+    results = tuple(_value_type(name, found.get(name)) for name in node.output)
+    return completed(node, inputs, results)
 
 
 def _without_inference_function(

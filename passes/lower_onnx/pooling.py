@@ -11,6 +11,7 @@ from passes.lower_onnx.chain import Chain, dimension_names
 from passes.lower_onnx.constraints import floating
 from passes.lower_onnx.lowering import constraint, lowering
 from passes.lower_onnx.node import Node
+from passes.lower_onnx.pool_indices import indices_of_maxima
 from passes.lower_onnx.tensor import Tensor
 from passes.lower_onnx.windows import AUTO_PAD, Window, spatial_rank, windows_of
 
@@ -25,10 +26,14 @@ def _pool(chain: Chain, x: Tensor, windows: list[Window], spec: GConv, extras: t
     return chain.link(GConv(dims, spec.main, spec.reduce, spec.pre, spec.mid, spec.post), x, None, extras)
 
 
-@lowering("MaxPool", constraints=(spatial_rank, AUTO_PAD))
-def max_pool(node: Node, chain: Chain) -> Tensor:
-    """one link; padding never wins"""
-    return _pool(chain, chain.input(node, 0), _windows(node), GConv((), reduce=Reduce.MAX))
+@lowering("MaxPool", constraints=(spatial_rank, AUTO_PAD), results=2)
+def max_pool(node: Node, chain: Chain) -> list[Tensor]:
+    """one link; four to seven with the indices: the maxima, where they occur, the first such place, its number"""
+    x, windows = chain.input(node, 0), _windows(node)
+    maxima = _pool(chain, x, windows, GConv((), reduce=Reduce.MAX))
+    if len(node.results) == 1:
+        return [maxima]
+    return [maxima, indices_of_maxima(chain, x, maxima, windows, node)]
 
 
 @lowering("AveragePool", constraints=(spatial_rank, AUTO_PAD, floating()))

@@ -18,11 +18,9 @@ from passes.lower_onnx.broadcasting import binary, unary
 from passes.lower_onnx.chain import Chain
 from passes.lower_onnx.constraints import floating
 from passes.lower_onnx.lowering import constraint, lowering
+from passes.lower_onnx.masks import FROM_CHOICE, FROM_SIGN
 from passes.lower_onnx.node import Node
 from passes.lower_onnx.tensor import Tensor
-
-_SIGN_TO_MASK = (Step("affine", (1.0, 0.5)), Step("affine", (math.inf, 0.0)))
-"""From whole numbers to -inf (negative) and +inf (others)."""
 
 
 @constraint()
@@ -43,7 +41,7 @@ class _Bins:
         """+inf where a word lies in a bin, else -inf: (R, bins, extent)."""
         words = chain.constant(np.arange(extent, dtype=numpy_dtype_of(self.start.element_type)))
         after_start = binary(chain, "rsub", self.start.insert(2), words)
-        steps = (Step("affine", (1.0, -1.0)), Step("min", operand=0), *_SIGN_TO_MASK)
+        steps = (Step("affine", (1.0, -1.0)), Step("min", operand=0), *FROM_SIGN)
         return binary(chain, "sub", self.end.insert(2), words, steps, [after_start])
 
 
@@ -115,7 +113,7 @@ def _image_of_region(chain: Chain, x: Tensor, numbers: Tensor) -> Tensor:
     """The image that each region (R, 1) names: (R, C, H, W)."""
     images, channels, height, width = x.shape
     order = chain.constant(np.arange(images, dtype=numpy_dtype_of(numbers.element_type))[np.newaxis])
-    mask = binary(chain, "eq", numbers, order, (Step("affine", (1.0, -1.0)), *_SIGN_TO_MASK))
+    mask = binary(chain, "eq", numbers, order, FROM_CHOICE)
     regions = numbers.shape[0]
     dims = (Dim("N", op=regions, ks=images), Dim("C", opc=channels), Dim("H", opc=height), Dim("W", opc=width))
     return chain.link(GConv(dims, "min", Reduce.MAX), x, chain.reshape(mask, (regions * images, 1, 1, 1)))

@@ -14,6 +14,7 @@ from passes.lower_onnx.lowering import Lowering
 from passes.lower_onnx.matmul import MATMUL
 from passes.lower_onnx.normalization import NORMALIZATION
 from passes.lower_onnx.padding import PADDING
+from passes.lower_onnx.pool_indices import POOL_INDICES
 from passes.lower_onnx.pooling import POOLING
 from passes.lower_onnx.reduction import REDUCTION
 from passes.lower_onnx.region_pooling import REGION_POOLING
@@ -25,7 +26,7 @@ FAMILIES: MappingProxyType[str, tuple[Lowering, ...]] = MappingProxyType(
     {
         "Convolution": (*conv, *conv_transpose),
         "Matrix product": (*MATMUL, *EINSUM),
-        "Pooling": (*POOLING, *REGION_POOLING),
+        "Pooling": (*POOLING, *POOL_INDICES, *REGION_POOLING),
         "Normalization": (*NORMALIZATION, *SOFTMAX),
         "Activation": ACTIVATION,
         "Element-wise": ELEMENTWISE,

@@ -39,8 +39,6 @@ REFUSED = {
     "test_training_dropout_mask": "training",
     "test_training_dropout_zero_ratio": "training",
     "test_training_dropout_zero_ratio_mask": "training",
-    "test_maxpool_with_argmax_2d_precomputed_pads": "indices",
-    "test_maxpool_with_argmax_2d_precomputed_strides": "indices",
     "test_equal_string": "strings",
     "test_equal_string_broadcast": "strings",
     **dict.fromkeys(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
 from dialects.diagnostics import CatenaError
-from tests.passes.lower_onnx.models import check, links_in, lower, model_of, normal, one_node
+from dialects.gconv.interpreter import Interpreter
+from tests.passes.lower_onnx.models import check, check_values, links_in, lower, model_of, normal, one_node
 
 pytest.importorskip("onnxruntime")
 
@@ -129,3 +131,46 @@ def test_other_declared_shapes_of_pools_are_refused(ceil_mode, stride, declared)
 def test_global_pools(op_type, attributes, shape):
     inputs = {"x": normal(*shape)}
     check(one_node(op_type, inputs, **attributes), inputs, links=1)
+
+
+@settings(max_examples=100, derandomize=True, deadline=None)
+@given(pools(dilated=True), st.booleans(), st.integers(0, 1), st.booleans())
+def test_indices_of_max_pools(case, ceil_mode, storage_order, ties):
+    attributes, shape = case
+    assume(not ceil_mode or may_round_up(attributes))
+    x = normal(*shape)
+    inputs = {"x": np.round(x) if ties else x}
+    attributes["storage_order"] = storage_order
+    check(one_node("MaxPool", inputs, outputs=2, ceil_mode=int(ceil_mode), **attributes), inputs, rtol=0, atol=0)
+
+
+def test_padding_is_never_a_maximum():
+    inputs = {"x": np.zeros((1, 1, 3, 3), np.uint8)}
+    model = one_node("MaxPool", inputs, outputs=2, kernel_shape=[2, 2], strides=[2, 2], pads=[1, 1, 0, 0])
+    expected = {"y0": np.zeros((1, 1, 2, 2), np.uint8), "y1": np.array([0, 1, 3, 4]).reshape(1, 1, 2, 2)}
+    check_values(model, inputs, expected, links=5)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "shape"),
+    [
+        ({"kernel_shape": [2]}, (2, 3, 7)),
+        ({"kernel_shape": [2, 3], "strides": [2, 3]}, (2, 2, 4, 6)),
+        ({"kernel_shape": [3, 3], "strides": [2, 1], "pads": [1, 0, 1, 1]}, (1, 2, 5, 6)),
+        ({"kernel_shape": [2, 2, 2], "strides": [2, 2, 2]}, (1, 2, 4, 4, 2)),
+    ],
+)
+def test_max_unpool(attributes, shape):
+    x = normal(*shape)
+    pool = one_node("MaxPool", {"x": x}, outputs=2, **attributes)
+    maxima, places = Interpreter(lower(pool)).run({"x": x}).values()
+    inputs = {"m": maxima, "i": places}
+    expected = np.where(np.isin(np.arange(x.size), places), x.reshape(-1), 0).reshape(shape).astype(np.float32)
+    check_values(one_node("MaxUnpool", inputs, **attributes), inputs, {"y0": expected}, links=4, rtol=0, atol=0)
+    check(one_node("MaxUnpool", inputs, **attributes), inputs, links=4, rtol=0, atol=0)
+
+
+def test_max_unpool_into_a_larger_tensor():
+    inputs = {"m": np.array([[[5.0, -np.inf]]], np.float32), "i": np.array([[[1, 2]]])}
+    model = one_node("MaxUnpool", inputs, {"s": np.array([1, 1, 6])}, kernel_shape=[2], strides=[2])
+    check_values(model, inputs, {"y0": np.array([[[0, 5, -np.inf, 0, 0, 0]]], np.float32)}, links=5)

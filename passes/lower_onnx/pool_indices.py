@@ -1,0 +1,140 @@
+"""Where a maximum pool found its maxima, and the way back: MaxPool's second result and MaxUnpool.
+
+An index is a word's place in the whole tensor in row-major order, or with the spatial dimensions in column-major order
+(`storage_order` 1). Of equal maxima the first in row-major order counts; padding never does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from dialects.element_types import numpy_dtype_of
+from dialects.gconv import Dim, GConv, Reduce, Step, View
+from dialects.gconv.scalar import Array
+from dialects.gconv.view import row_major
+from passes.lower_onnx.broadcasting import binary, unary
+from passes.lower_onnx.chain import Chain
+from passes.lower_onnx.constraints import constant_input, floating
+from passes.lower_onnx.lowering import lowering
+from passes.lower_onnx.masks import FROM_CHOICE
+from passes.lower_onnx.node import Node
+from passes.lower_onnx.padding import padded
+from passes.lower_onnx.tensor import Tensor
+from passes.lower_onnx.windows import Window
+
+
+def indices_of_maxima(chain: Chain, x: Tensor, maxima: Tensor, windows: Sequence[Window], node: Node) -> Tensor:
+    """The place of every maximum of a pool over `windows` of `x` (N, C, ...), as the second result of `node`."""
+    element_type = node.result_type(1)
+    planes, rank = x.shape[0] * x.shape[1], len(windows)
+    inner = tuple(range(2 + rank, 2 + 2 * rank))
+    occurs = binary(chain, "eq", unfolded(chain, x, windows), maxima.insert(*inner), element_type=element_type)
+    places = _places(windows)
+    # The first place is found as the largest distance from the end.
+    end = math.prod(x.shape[2:])
+    distance = np.where(places < 0, 0, end - places).astype(np.int64)
+    outputs, words = distance.shape
+    dims = (Dim("N", opc=planes), Dim("O", g=outputs), Dim("W", ks=words))
+    first = chain.link(
+        GConv(dims, "mul", Reduce.MAX, post=(Step("affine", (-1.0, float(end))),)),
+        chain.reshape(occurs, (planes, outputs, words)),
+        chain.constant(distance[np.newaxis]),
+    )
+    starts = chain.constant(end * np.arange(planes, dtype=np.int64).reshape(planes, 1, 1))
+    if node.integer("storage_order"):
+        return _in_column_major_order(chain, first, x.shape[2:], starts)
+    return binary(chain, "add", first, starts)
+
+
+def unfolded(chain: Chain, x: Tensor, windows: Sequence[Window]) -> Tensor:
+    """The words of every window as an overlapping view: (N, C, outputs..., kernels...)."""
+    spans = [(w.output - 1) * w.stride + (w.kernel - 1) * w.dilation + 1 for w in windows]
+    ends = [span - w.low - w.input for w, span in zip(windows, spans, strict=True)]
+    if any(window.low > 0 for window in windows) or any(end > 0 for end in ends):
+        pads = [(window.low, end) for window, end in zip(windows, ends, strict=True)]
+        x = padded(chain, x, [(0, 0), (0, 0), *pads], -math.inf)
+    view = x.view
+    strides = view.strides[2:]
+    return Tensor(
+        x.base,
+        View(
+            (*view.shape[:2], *(w.output for w in windows), *(w.kernel for w in windows)),
+            (
+                *view.strides[:2],
+                *(stride * w.stride for stride, w in zip(strides, windows, strict=True)),
+                *(stride * w.dilation for stride, w in zip(strides, windows, strict=True)),
+            ),
+            view.offset,
+        ),
+    )
+
+
+def _places(windows: Sequence[Window]) -> Array:
+    """The place in its plane of every word (column) of every window (row), -1 for padding."""
+    rank = len(windows)
+    places = np.zeros((1,) * (2 * rank), np.int64)
+    inside = np.ones_like(places, np.bool_)
+    for axis, (window, step) in enumerate(zip(windows, row_major([w.input for w in windows]), strict=True)):
+        starts = np.arange(window.output) * window.stride - window.low
+        along = starts[:, np.newaxis] + np.arange(window.kernel) * window.dilation
+        along = np.expand_dims(along, [a for a in range(2 * rank) if a % rank != axis])
+        places = places + along * step
+        inside = inside & (along >= 0) & (along < window.input)
+    outputs = math.prod(window.output for window in windows)
+    return np.where(inside, places, -1).reshape(outputs, -1)
+
+
+def _in_column_major_order(chain: Chain, places: Tensor, extents: Sequence[int], starts: Tensor) -> Tensor:
+    """Places in row-major order turned into places in column-major order, behind the start of each plane.
+
+    With quotients q[a] = place / stride[a], the coordinates are q[a] - q[a - 1] * extent[a]: the result is a weighted
+    sum of the quotients.
+    """
+    columns = [math.prod(extents[:axis]) for axis in range(len(extents))]
+    steps = row_major(extents)
+    post: list[Step] = [Step("affine", (float(columns[-1]), 0.0)), Step("add", operand=0)]
+    extras = [starts]
+    for axis in range(len(extents) - 1):
+        weight = columns[axis] - columns[axis + 1] * extents[axis + 1]
+        divisor = chain.constant(np.full((1, 1, 1), steps[axis], np.int64))
+        post.append(Step("add", operand=len(extras)))
+        extras.append(binary(chain, "div", places, divisor, (Step("affine", (float(weight), 0.0)),)))
+    dims = tuple(Dim(name, opc=n) for name, n in zip(("N", "O", "W"), places.shape, strict=True))
+    return chain.link(GConv(dims, post=tuple(post)), places, None, extras)
+
+
+@lowering("MaxUnpool", constraints=(constant_input(2, "output_shape"), floating()))
+def max_unpool(node: Node, chain: Chain) -> Tensor:
+    """four links: where each place is named, as a mask and at all, and the maximum of the words that name it"""
+    x, indices = chain.input(node, 0), chain.input(node, 1)
+    planes, words = x.shape[0] * x.shape[1], math.prod(x.shape[2:])
+    extents = _unpooled_extents(node, x.shape[2:])
+    places = math.prod(extents)
+    dtype = numpy_dtype_of(indices.element_type)
+    order = chain.constant(np.arange(planes * places, dtype=dtype).reshape(planes, places, 1))
+    named = binary(chain, "eq", chain.reshape(indices, (planes, 1, words)), order, element_type=x.element_type)
+    # Windows that overlap name a place several times, with the same word.
+    dims = (Dim("N", opc=planes), Dim("P", opc=places), Dim("W", ks=words))
+    anywhere = chain.link(GConv(dims, reduce=Reduce.MAX), named)
+    dims = (Dim("N", g=planes), Dim("P", op=places), Dim("W", ks=words))
+    spec = GConv(dims, "min", Reduce.MAX, post=(Step("keep", operand=0),))
+    mask = unary(chain, named, FROM_CHOICE)
+    result = chain.link(spec, chain.reshape(x, (planes, 1, words)), mask, [anywhere])
+    plane = chain.reshape(result, (*x.shape[:2], *extents))
+    ends = [(0, n - m) for n, m in zip(node.result_shape()[2:], extents, strict=True)]
+    return plane if not any(end for _, end in ends) else padded(chain, plane, [(0, 0), (0, 0), *ends], 0.0)
+
+
+def _unpooled_extents(node: Node, inputs: Sequence[int]) -> list[int]:
+    """The spatial extents that the indices count in: those of the pool's input, were its windows to fill it."""
+    rank = len(inputs)
+    kernel = node.integers("kernel_shape")
+    strides = node.integers("strides") or (1,) * rank
+    pads = node.integers("pads") or (0,) * (2 * rank)
+    return [(n - 1) * strides[axis] + kernel[axis] - pads[axis] - pads[rank + axis] for axis, n in enumerate(inputs)]
+
+
+POOL_INDICES = (*max_unpool,)
