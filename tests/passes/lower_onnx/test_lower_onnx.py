@@ -116,19 +116,19 @@ def imported(*nodes, inputs, constants=None, outputs=("y",), opset: int = 17) ->
 def test_all_unsupported_nodes_are_named_at_once_and_nothing_is_changed() -> None:
     module = imported(
         helper.make_node("Bernoulli", ["x"], ["d"], "random"),
-        helper.make_node("Dropout", ["p"], ["m", "i"], "dropout"),
+        helper.make_node("BatchNormalization", ["p", "c", "c", "c", "c"], ["m", "i", "v"], "norm", training_mode=1),
         helper.make_node("Relu", ["d"], ["y"], "fine"),
-        inputs={"x": normal(1, 3, 3), "p": normal(1, 1, 4)},
-        outputs=["y", "m", "i"],
+        inputs={"x": normal(1, 3, 3), "p": normal(1, 1, 4), "c": normal(1)},
+        outputs=["y", "m", "i", "v"],
     )
     before = str(module)
     with pytest.raises(CatenaError) as caught:
         LowerOnnxPass().apply(new_ir_context(), module)
     assert str(module) == before
     found = [(each.code, each.node) for each in caught.value.diagnostics]
-    assert found == [("CAT-U001", "random"), ("CAT-U002", "dropout")]
+    assert found == [("CAT-U001", "random"), *[("CAT-U002", "norm")] * 3]
     assert found == [(each.code, each.node) for each in unsupported(module)]
-    assert "output 'i' is used" in str(caught.value.diagnostics[1])
+    assert "output 'i' is used" in str(caught.value.diagnostics[2])
     assert caught.value.exit_code == 3
 
 
