@@ -19,11 +19,18 @@ from passes.lower_onnx.chain import Chain, dimension_names
 from passes.lower_onnx.tensor import Tensor
 
 
-def unary(chain: Chain, x: Tensor, steps: Sequence[Step], element_type: Attribute | None = None) -> Tensor:
-    """`steps` applied to every element."""
+def unary(
+    chain: Chain,
+    x: Tensor,
+    steps: Sequence[Step],
+    element_type: Attribute | None = None,
+    extras: Sequence[Tensor] = (),
+) -> Tensor:
+    """`steps` applied to every element; `extras` are what they read and broadcast to `x`."""
     x = x.with_rank(max(1, x.rank))
     dims = tuple(Dim(name, opc=n) for name, n in zip(dimension_names(x.rank), x.shape, strict=True))
-    return chain.link(GConv(dims, post=tuple(steps)), x, element_type=element_type)
+    extras = [extra.with_rank(x.rank).compact(range(x.rank)) for extra in extras]
+    return chain.link(GConv(dims, post=tuple(steps)), x, None, extras, element_type)
 
 
 def binary(

@@ -109,6 +109,15 @@ class Node:
         """A FLOATS attribute."""
         return self.op.floats_attribute(name, default) if self._knows(name) else tuple(default)
 
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A STRINGS attribute, empty if the node does not give it."""
+        value = self.op.attribute(name) if self.has(name) else ()
+        return tuple(item for item in value if isinstance(item, str)) if isinstance(value, tuple) else ()
+
+    def wants(self, index: int) -> bool:
+        """Whether something reads the result at `index`."""
+        return index < len(self.op.results) and bool(self.op.results[index].uses.get_length())
+
     def integers_from(self, name: str, index: int, default: Sequence[int] | None = None) -> tuple[int, ...] | None:
         """Integers that old versions give as the attribute `name` and newer ones as a constant input.
 

@@ -16,6 +16,7 @@ from passes.lower_onnx.normalization import NORMALIZATION
 from passes.lower_onnx.padding import PADDING
 from passes.lower_onnx.pool_indices import POOL_INDICES
 from passes.lower_onnx.pooling import POOLING
+from passes.lower_onnx.recurrent import RECURRENT
 from passes.lower_onnx.reduction import REDUCTION
 from passes.lower_onnx.region_pooling import REGION_POOLING
 from passes.lower_onnx.resize import RESIZE
@@ -31,6 +32,7 @@ FAMILIES: MappingProxyType[str, tuple[Lowering, ...]] = MappingProxyType(
         "Activation": ACTIVATION,
         "Element-wise": ELEMENTWISE,
         "Reduction": REDUCTION,
+        "Recurrence": RECURRENT,
         "Resampling": RESIZE,
         "Data movement": (*LAYOUT, *PADDING, *GATHERING),
     }
