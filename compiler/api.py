@@ -51,18 +51,20 @@ def check(
     *,
     target: FilePath | None = None,
     settings: Mapping[str, str] | None = None,
+    mode: str = "chain",
     input_shapes: Shapes | None = None,
     batch: int | None = None,
 ) -> CheckReport:
     """Whether an ONNX model can be compiled for a target; the report holds every problem (`compiler.checking`).
 
     `target` is a name or a TOML file (default: eyeriss), `settings` overrides its values by dotted key, written as in
-    TOML; `input_shapes` and `batch` make dynamic inputs static. Raises `CatenaError` only if the file or an argument
-    is wrong, not if the model is unsupported.
+    TOML; `mode` is `chain` for the whole network on the accelerator or `offload` for everything but convolutions on its
+    host (`compiler.modes`); `input_shapes` and `batch` make dynamic inputs static. Raises `CatenaError` only if the
+    file or an argument is wrong, not if the model is unsupported.
     """
     from compiler.checking import check_model
 
-    return check_model(fspath(model), _options(target, settings, input_shapes, batch))
+    return check_model(fspath(model), _options(target, settings, input_shapes, batch, mode))
 
 
 def compile(
@@ -70,6 +72,7 @@ def compile(
     *,
     target: FilePath | None = None,
     settings: Mapping[str, str] | None = None,
+    mode: str = "chain",
     output: FilePath | None = None,
     start: str | None = None,
     stop: str = "program",
@@ -90,7 +93,7 @@ def compile(
     from compiler.dumps import StageDump
 
     options = replace(
-        _options(target, settings, input_shapes, batch),
+        _options(target, settings, input_shapes, batch, mode),
         start=start,
         stop=stop,
         mapping=None if mapping is None else fspath(mapping),
@@ -133,18 +136,19 @@ def verify(
     tolerance: float | None = None,
     target: FilePath | None = None,
     settings: Mapping[str, str] | None = None,
+    mode: str = "chain",
     input_shapes: Shapes | None = None,
     batch: int | None = None,
 ) -> Verification:
     """Compare every layer, then the whole program, with ONNX Runtime (`compiler.layer_verification`).
 
-    `source` is a program, whose ONNX file is `model`, or an ONNX file that is compiled first with the last four
+    `source` is a program, whose ONNX file is `model`, or an ONNX file that is compiled first with the last five
     arguments. `tolerance` is relative to the largest value of each tensor (default: 1e-4, 5e-3 for float16). Raises
     `CatenaError`: CAT-C004 if ONNX Runtime is not installed; a difference is no error.
     """
     from compiler.verifying import verify_source
 
-    options = _options(target, settings, input_shapes, batch)
+    options = _options(target, settings, input_shapes, batch, mode)
     beside = None if model is None else Path(model)
     return verify_source(fspath(source), beside, inputs, seed=seed, tolerance=tolerance, options=options)
 
@@ -182,27 +186,40 @@ def disassemble(program: FilePath, output: FilePath | None = None) -> str:
     return disassemble_program(Path(program))
 
 
-def report(source: FilePath, *, statistics: FilePath | None = None, target: FilePath | None = None) -> Report:
+def report(
+    source: FilePath,
+    *,
+    statistics: FilePath | None = None,
+    target: FilePath | None = None,
+    settings: Mapping[str, str] | None = None,
+    mode: str = "chain",
+) -> Report:
     """Cycles, energy and words moved by layer (`compiler.reports`).
 
-    `source` is a program, or a model or IR that is compiled for `target` first; `statistics` a file that
-    `catena run --stats` wrote, without which the figures are those that the cost model predicts.
+    `source` is a program, or a model or IR that is compiled first with the last three arguments; `statistics` a file
+    that `catena run --stats` wrote, without which the figures are those that the cost model predicts.
     """
     from compiler.reporting import report_on
 
     return report_on(
-        fspath(source), None if statistics is None else fspath(statistics), _options(target, None, None, None)
+        fspath(source), None if statistics is None else fspath(statistics), _options(target, settings, None, None, mode)
     )
 
 
 def _options(
-    target: FilePath | None, settings: Mapping[str, str] | None, input_shapes: Shapes | None, batch: int | None
+    target: FilePath | None,
+    settings: Mapping[str, str] | None,
+    input_shapes: Shapes | None,
+    batch: int | None,
+    mode: str = "chain",
 ) -> CompileOptions:
     from compiler.compilation import CompileOptions
+    from compiler.modes import mode_named
     from compiler.sources import ImportOptions
 
     return CompileOptions(
         target=None if target is None else fspath(target),
         settings=settings or {},
+        mode=mode_named(mode),
         importing=ImportOptions(input_shapes or {}, batch),
     )

@@ -13,9 +13,11 @@ from xdsl.ir import Operation
 
 from compiler.compilation import CompileOptions, compile_source
 from compiler.driver import SilentObserver, StageRun
+from compiler.modes import Mode
 from compiler.sources import SourceKind, kind_of
-from compiler.targets import DEFAULT_TARGET
+from compiler.targets import DEFAULT_TARGET, select_target
 from dialects.diagnostics import CODES, CatenaError, Diagnostic, ExitCode
+from passes.assign_host import require_host
 from passes.verification import Legality, Verifier
 from passes.verification.module import NO_POSITIONS
 
@@ -79,8 +81,13 @@ def check_model(source: str, options: CompileOptions) -> CheckReport:
     count = _OperatorCount()
     problems: tuple[Diagnostic, ...] = ()
     importing = replace(options.importing, notes_hash=False)
+    target = options.target or DEFAULT_TARGET
     try:
-        asked = replace(options, start=None, stop=LAST_STAGE, importing=importing, without=_ARITHMETIC_ONLY)
+        if options.mode is Mode.OFFLOAD:
+            require_host(select_target(target, options.settings).machine)
+        asked = replace(
+            options, start=None, stop=LAST_STAGE, mode=Mode.CHAIN, importing=importing, without=_ARITHMETIC_ONLY
+        )
         compile_source(source, asked, (count,), _LastStageVerifier())
     except CatenaError as error:
         problems = error.diagnostics
@@ -90,7 +97,7 @@ def check_model(source: str, options: CompileOptions) -> CheckReport:
             problems = (*problems, *_without_lowering(source, {each.node for each in problems}))
         if any(CODES[each.code].exit_code is not ExitCode.UNSUPPORTED for each in problems):
             raise CatenaError(problems) from error
-    return CheckReport(source, options.target or DEFAULT_TARGET, dict(sorted(count.operators.items())), problems)
+    return CheckReport(source, target, dict(sorted(count.operators.items())), problems)
 
 
 def _without_lowering(source: str, named: set[str]) -> Iterator[Diagnostic]:

@@ -16,6 +16,7 @@ from backends.program import Program
 from backends.registry import find_backend
 from compiler.driver import Observer, StageRun, run_stage, stage_of, without_garbage_collection
 from compiler.ir_text import new_context, read_module
+from compiler.modes import Mode
 from compiler.pipelines import parse_passes
 from compiler.sources import ImportOptions, SourceKind, kind_of, load_model
 from compiler.stages import IMPORT, MAPPING_STAGE, PROGRAM, STAGE_NAMES, Stage, stage_named, stage_number, stages_after
@@ -36,7 +37,8 @@ class CompileOptions:
 
     `target` is a name or a TOML file (None: what the IR says, else the default target) and `settings` its overrides.
     `start` is the stage that IR has passed (None: what the IR says), `stop` the last stage to run. `mapping` is a
-    mapping file as `passes.pin_mappings` reads it. `without` names passes to leave out.
+    mapping file as `passes.pin_mappings` reads it, `mode` how the accelerator is used. `without` names passes to leave
+    out.
     """
 
     target: str | None = None
@@ -44,6 +46,7 @@ class CompileOptions:
     start: str | None = None
     stop: str = PROGRAM.name
     mapping: str | None = None
+    mode: Mode = Mode.CHAIN
     without: frozenset[str] = frozenset()
     importing: ImportOptions = field(default_factory=ImportOptions)
 
@@ -94,7 +97,7 @@ class _Compilation:
                 Diagnostic("CAT-C001", "--from needs an IR file", found=source, expected="a file that ends in .mlir")
             )
         stages = stages_after(None, options.stop)
-        self._check_mapping(stages)
+        self._check_use(stages)
         # A wrong target shows before the work is done, not after.
         target = select_target(options.target or DEFAULT_TARGET, options.settings) if _needs_target(stages) else None
         module = self._import(source, target)
@@ -115,20 +118,26 @@ class _Compilation:
                 )
             )
         stages = stages_after(start, options.stop)
-        self._check_mapping(stages)
+        self._check_use(stages)
         module.attributes[STAGE] = StringAttr(start)
         legality = stage_named(start).legality
         self._verifier.verify(module, stage=start, legality=legality, positions=parsed.positions)
         target = self._target_of(module) if _needs_target(stages) else None
         return self._run(module, stages, target)
 
-    def _check_mapping(self, stages: Sequence[Stage]) -> None:
-        if self._options.mapping is not None and MAPPING_STAGE not in [stage.name for stage in stages]:
-            raise CatenaError(
-                Diagnostic(
-                    "CAT-C001", f"a mapping file is of no use without stage {MAPPING_STAGE}", hint="see --from, --to"
-                )
-            )
+    def _check_use(self, stages: Sequence[Stage]) -> None:
+        """Options of the mapping stage need that stage."""
+        options = self._options
+        given = {"a mapping file": options.mapping is not None, f"mode {options.mode}": options.mode is not Mode.CHAIN}
+        if MAPPING_STAGE in [stage.name for stage in stages]:
+            return
+        problems = [
+            Diagnostic("CAT-C001", f"{what} is of no use without stage {MAPPING_STAGE}", hint="see --from, --to")
+            for what, is_given in given.items()
+            if is_given
+        ]
+        if problems:
+            raise CatenaError(problems)
 
     def _import(self, source: str, target: Target | None) -> ModuleOp:
         start = perf_counter()
@@ -182,8 +191,9 @@ class _Compilation:
         passes = [
             step for text in pipeline for step in parse_passes(text, extra) if step.name not in self._options.without
         ]
-        if stage.name == MAPPING_STAGE and self._options.mapping is not None:
-            return [PinMappingsPass(self._options.mapping), *passes]
+        if stage.name == MAPPING_STAGE:
+            pins = [] if self._options.mapping is None else [PinMappingsPass(self._options.mapping)]
+            return [*pins, *self._options.mode.passes, *passes]
         return passes
 
     def _target_of(self, module: ModuleOp) -> Target:

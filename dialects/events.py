@@ -36,6 +36,10 @@ EVENTS: dict[str, str] = {
     "operation.mac": "multiply-accumulates",
     "operation.other": "other main operations (comparisons, maxima, plain moves ...)",
     "operation.post": "scalar functions applied to outputs",
+    "host.read": "words that the host core reads from DRAM",
+    "host.write": "words that the host core writes to DRAM",
+    "host.simple": "operations of the host core that its arithmetic unit does in one step",
+    "host.special": "operations of the host core that take a division, a root or a series",
 }
 LEVELS = ("dram", "glb", "array", "spad")
 

@@ -14,6 +14,7 @@ A mapping is a path of nodes from the outermost loop inwards, in the spirit of L
 What no node splits is executed inside one processing element. Everything starts in the outermost memory.
 
 `#schedule.row_stationary<...>` is the notation of the Eyeriss paper for one family of such mappings.
+`#schedule.host` leaves the array alone: the whole link is the work of the host core.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import TypeVar
 
-from xdsl.ir import Data, Dialect
+from xdsl.ir import Data, Dialect, ParametrizedAttribute
 from xdsl.irdl import irdl_attr_definition
 from xdsl.parser import AttrParser
 from xdsl.printer import Printer
@@ -256,4 +257,11 @@ class RowStationaryAttr(Data[RowStationary]):
                 raise VerifyException(f"{field.name} must be 1 to {LARGEST_TILE}")
 
 
-SCHEDULE = Dialect("schedule", [], [MappingAttr, LoopAttr, RowStationaryAttr])
+@irdl_attr_definition
+class HostAttr(ParametrizedAttribute):
+    """The link leaves the accelerator: the target's host core executes it on tensors in DRAM."""
+
+    name = "schedule.host"
+
+
+SCHEDULE = Dialect("schedule", [], [MappingAttr, LoopAttr, RowStationaryAttr, HostAttr])

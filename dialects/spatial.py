@@ -16,6 +16,14 @@
       }
     }
 
+A layer that leaves the accelerator has one op in its body instead:
+
+    spatial.layer %x : tensor<1x3x8x8xf32> to %y : tensor<1x3x4x4xf32>
+        <C opc 3, H opc 4 ks 2 stride 2, W opc 4 ks 2 stride 2> "pass" max
+        accesses [#spatial.access<[3, 8, 8] by [64, 8, 1]>, #spatial.access<[3, 4, 4] by [16, 4, 1]>] {
+      spatial.offload
+    }
+
 Loops split the current range of one GCONV loop into tiles; the last may be smaller. What is loaded, computed or stored
 at a point follows from the ranges of all loops there, as defined in `dialects.gconv.spec`.
 """
@@ -49,7 +57,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from dialects.gconv import PASS, GConv, NestAttr, Reduce, ReduceAttr, ScalarAttr, StepsAttr, View, gconv_of, shape_of
 from dialects.gconv.attributes import main_operator
-from dialects.schedule import Axis, LoopAttr, MappingAttr, Operand
+from dialects.schedule import Axis, HostAttr, LoopAttr, MappingAttr, Operand
 from dialects.weights import WeightRef
 
 ON_CHIP = ("glb", "spad")
@@ -179,7 +187,7 @@ class LayerOp(IRDLOperation):
     post = opt_prop_def(StepsAttr)
     tensor = opt_prop_def(StringAttr)
     accesses = prop_def(ArrayAttr[AccessAttr])
-    mapping = opt_prop_def(MappingAttr)
+    mapping = opt_prop_def(MappingAttr | HostAttr)
     body = region_def("single_block")
 
     irdl_options = (AttrSizedOperandSegments(as_property=True), ParsePropInAttrDict())
@@ -345,6 +353,14 @@ class StoreOp(IRDLOperation):
     assembly_format = "attr-dict"
 
 
+@irdl_op_definition
+class OffloadOp(IRDLOperation):
+    """The host core executes the whole layer, from DRAM to DRAM: nothing is placed on chip, no loop runs."""
+
+    name = "spatial.offload"
+    assembly_format = "attr-dict"
+
+
 def _one_of(what: str, attribute: StringAttr, choices: Sequence[str]) -> None:
     if attribute.data not in choices:
         raise VerifyException(f"unknown {what} {attribute.data!r}: expected one of {', '.join(choices)}")
@@ -362,6 +378,6 @@ def integer(attribute: IntegerAttr[I64]) -> int:
 
 SPATIAL = Dialect(
     "spatial",
-    [BufferOp, LayerOp, SpreadOp, PlaceOp, ForOp, OpenOp, LoadOp, PassOp, StoreOp],
+    [BufferOp, LayerOp, SpreadOp, PlaceOp, ForOp, OpenOp, LoadOp, PassOp, StoreOp, OffloadOp],
     [AccessAttr],
 )

@@ -31,8 +31,11 @@ from xdsl.utils.exceptions import VerifyException
 
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
 from dialects.events import EVENTS
+from dialects.gconv.scalar import FUNCTIONS
+from dialects.host import Cost, Host, Rate
 
 _UNKNOWN_EVENT = "unknown_event"
+_UNKNOWN_FUNCTION = "unknown_function"
 
 
 def _known_event(name: str) -> str:
@@ -41,9 +44,13 @@ def _known_event(name: str) -> str:
     return name
 
 
+def _known_function(name: str) -> str:
+    if name not in FUNCTIONS:
+        raise PydanticCustomError(_UNKNOWN_FUNCTION, "there is no scalar function of this name")
+    return name
+
+
 Words = Annotated[int, Field(ge=1, le=1 << 40)]
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Events = Annotated[tuple[Annotated[str, AfterValidator(_known_event)], ...], Field(strict=False)]
 
 
@@ -102,6 +109,10 @@ class Limits(_Model):
     kernel_cols: Annotated[int, Field(ge=1, description="kernel columns in an element")]
     post_steps: Annotated[int, Field(ge=0, description="scalar functions on the way out")]
     post_operands: Annotated[int, Field(ge=0, le=12, description="tensors read on the way out")]
+    output_path: Annotated[
+        tuple[Annotated[str, AfterValidator(_known_function)], ...],
+        Field(strict=False, description="scalar functions that the chip has on its way out without GCONV Chain"),
+    ] = ()
 
 
 class Energy(_Model):
@@ -144,6 +155,7 @@ class Machine(_Model):
     limits: Limits
     energy: Energy
     counting: Counting
+    host: Annotated[Host | None, Field(description="the core that executes what leaves the accelerator")] = None
     figures: Annotated[
         dict[str, int | float | str | list[int]], Field(description="published figures that no model uses yet")
     ] = Field(default_factory=dict)
@@ -175,7 +187,8 @@ def _validation_diagnostics(error: ValidationError, where: str) -> list[Diagnost
 def _hint(kind: str, location: tuple[int | str, ...], value: object) -> str:
     if kind == "extra_forbidden":
         return _nearest_key(location)
-    return did_you_mean(str(value), EVENTS) if kind == _UNKNOWN_EVENT else ""
+    known = {_UNKNOWN_EVENT: EVENTS, _UNKNOWN_FUNCTION: FUNCTIONS}.get(kind, {})
+    return did_you_mean(str(value), known)
 
 
 def _nearest_key(location: tuple[int | str, ...]) -> str:
@@ -207,7 +220,7 @@ class MachineOp(IRDLOperation):
     @classmethod
     def of(cls, machine: Machine) -> MachineOp:
         """The op that holds `machine`."""
-        plain = machine.model_dump(mode="json")
+        plain = machine.model_dump(mode="json", exclude_none=True)
         return cls(properties={"sym_name": StringAttr(machine.name), "description": _to_dictionary(plain)})
 
     @property

@@ -13,8 +13,9 @@ from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import GConv, LinkOp, shape_of
 from dialects.gconv.interpreter import main_function
 from dialects.locations import describe
-from dialects.schedule import Mapping, MappingAttr, RowStationaryAttr
+from dialects.schedule import HostAttr, Mapping, MappingAttr, RowStationaryAttr
 from dialects.target import require_machine
+from passes.assign_host import require_host
 from passes.mapping.column_costs import Objective
 from passes.mapping.fit import violations
 from passes.mapping.row_stationary import expand
@@ -25,7 +26,8 @@ from passes.mapping.search import best_mapping
 class MapRowStationaryPass(ModulePass):
     """Search the best row-stationary mapping of every link that has none; check and expand those that are given.
 
-    Links with the same loops and input shape are searched once. `objective` is what the search minimises.
+    Links with the same loops and input shape are searched once. `objective` is what the search minimises. Links that
+    the host executes keep `#schedule.host`.
     """
 
     name = "map-row-stationary"
@@ -50,6 +52,9 @@ class MapRowStationaryPass(ModulePass):
                         mapping = expand(link.spec, link.mapping.data, machine, describe(link))
                     case MappingAttr():
                         mapping = link.mapping.data
+                    case HostAttr():
+                        require_host(machine, "mapped", describe(link))
+                        continue
                     case _:
                         raise CatenaError(
                             Diagnostic("CAT-R003", f"{link.mapping} is no mapping", "mapped", describe(link))

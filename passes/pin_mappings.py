@@ -3,6 +3,7 @@
     [layers]
     "conv1" = "#schedule.row_stationary<m 96, n 1, e 7, p 16, q 1, r 1, t 2>"
     "fc6" = "#schedule.mapping<for C.op 64, store glb [O], ...>"
+    "prob" = "#schedule.host"
 
 A layer is named by an ONNX node or by the tensor it makes. Layers that the file does not name are left to the mapper.
 """
@@ -24,7 +25,7 @@ from xdsl.utils.exceptions import ParseError, VerifyException
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
 from dialects.gconv import LinkOp
 from dialects.locations import node_names
-from dialects.schedule import MappingAttr, RowStationaryAttr
+from dialects.schedule import HostAttr, MappingAttr, RowStationaryAttr
 from dialects.unicode_parser import UnicodeParser
 
 TABLE = "layers"
@@ -137,8 +138,8 @@ def _parse_mapping(text: object, context: Context) -> Attribute:
     attribute = parser.parse_attribute()
     if text[parser.pos :].strip():
         raise TypeError(f"unexpected text after the mapping: {text[parser.pos :].strip()!r}")
-    if not isinstance(attribute, (MappingAttr, RowStationaryAttr)):
-        raise TypeError("expected #schedule.mapping<...> or #schedule.row_stationary<...>")
+    if not isinstance(attribute, (MappingAttr, RowStationaryAttr, HostAttr)):
+        raise TypeError("expected #schedule.mapping<...>, #schedule.row_stationary<...> or #schedule.host")
     return attribute
 
 

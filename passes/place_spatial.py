@@ -15,13 +15,14 @@ from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import PASS, ConcatOp, LinkOp, LoopKind, View, shape_of
 from dialects.gconv.interpreter import argument_names, main_function, result_names
 from dialects.locations import describe, node_location
-from dialects.schedule import LoopAttr, Mapping, MappingAttr, Operand, Spatial, Storage, Temporal
+from dialects.schedule import HostAttr, LoopAttr, Mapping, MappingAttr, Operand, Spatial, Storage, Temporal
 from dialects.spatial import (
     AccessAttr,
     BufferOp,
     ForOp,
     LayerOp,
     LoadOp,
+    OffloadOp,
     OpenOp,
     PassOp,
     PlaceOp,
@@ -31,6 +32,7 @@ from dialects.spatial import (
 )
 from dialects.target import Machine, require_machine
 from dialects.weights import ConstantOp
+from passes.assign_host import require_host
 from passes.dram import Storages, first_fit, lifetimes
 from passes.mapping.fit import buffer_tiles, violations
 from passes.mapping.tiling import Tiling
@@ -38,7 +40,10 @@ from passes.mapping.tiling import Tiling
 
 @dataclass(frozen=True)
 class PlaceSpatialPass(ModulePass):
-    """Give tensors addresses and turn every mapped link into a layer of loops, transfers and processing passes."""
+    """Give tensors addresses and turn every mapped link into a layer of loops, transfers and processing passes.
+
+    The layer of a link that the host executes holds `spatial.offload`.
+    """
 
     name = "place-spatial"
 
@@ -61,7 +66,9 @@ class PlaceSpatialPass(ModulePass):
 def _require_mappings(links: list[LinkOp], machine: Machine) -> None:
     problems: list[Diagnostic] = []
     for link in links:
-        if not isinstance(link.mapping, MappingAttr):
+        if isinstance(link.mapping, HostAttr):
+            require_host(machine, "placed", describe(link))
+        elif not isinstance(link.mapping, MappingAttr):
             problems.append(
                 Diagnostic(
                     "CAT-R003", "the link has no mapping", "placed", describe(link), hint="run map-row-stationary"
@@ -171,9 +178,11 @@ def _user_types(function: FuncOp) -> dict[str, str]:
 
 def _layer(link: LinkOp, buffers: _Buffers, machine: Machine) -> LayerOp:
     mapping = link.mapping
-    assert isinstance(mapping, MappingAttr)
     values = [*link.operands, link.result]
-    body = [*_configuration(link, mapping.data, machine), *_loops(mapping.data, 0)]
+    body: list[Operation] = [OffloadOp()]
+    if not isinstance(mapping, HostAttr):
+        assert isinstance(mapping, MappingAttr)
+        body = [*_configuration(link, mapping.data, machine), *_loops(mapping.data, 0)]
     layer = LayerOp(
         operands=[
             buffers.buffer(link.input).result,

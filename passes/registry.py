@@ -25,6 +25,7 @@ _PASSES: dict[str, str] = {
     "merge-dims": "passes.merge_dims:MergeDimsPass",
     "copy-concat": "passes.copy_concat:CopyConcatPass",
     "legalize-words": "passes.legalize_words:LegalizeWordsPass",
+    "assign-host": "passes.assign_host:AssignHostPass",
     "map-row-stationary": "passes.map_row_stationary:MapRowStationaryPass",
     "place-spatial": "passes.place_spatial:PlaceSpatialPass",
 }

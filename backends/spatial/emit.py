@@ -35,6 +35,7 @@ from backends.spatial.isa import (
     Load,
     Loop,
     Memory,
+    Offload,
     Open,
     Pass,
     Place,
@@ -52,12 +53,14 @@ from dialects.gconv import PASS, GConv, LoopKind, Step, View, element_type_of_va
 from dialects.gconv.interpreter import main_function
 from dialects.gconv.scalar import FUNCTIONS
 from dialects.locations import describe, node_names
+from dialects.schedule import HostAttr, MappingAttr
 from dialects.schedule import Loop as LoopName
 from dialects.spatial import (
     BufferOp,
     ForOp,
     LayerOp,
     LoadOp,
+    OffloadOp,
     OpenOp,
     PassOp,
     PlaceOp,
@@ -69,6 +72,7 @@ from dialects.spatial import (
 from dialects.target import Machine, require_machine
 from passes.mapping.cost import predict
 from passes.mapping.fit import violations
+from passes.mapping.host_cost import predict_offload
 
 TOOL = "catena"
 _KINDS = {LoopKind.G: Kind.G, LoopKind.OP: Kind.OP, LoopKind.OPC: Kind.OPC, LoopKind.KS: Kind.KS}
@@ -95,7 +99,7 @@ def emit(module: ModuleOp, backend: str) -> Program:
         debug.append(DebugEntry(0, start, len(code), name))
     code.append(Halt())
     produced = {cast(BufferOp, op.output.owner): name for op, name in zip(layers, names, strict=True)}
-    description = machine.model_dump(mode="json")
+    description = machine.model_dump(mode="json", exclude_none=True)
     metadata = Metadata(
         tool=TOOL,
         backend=backend,
@@ -227,13 +231,24 @@ def _entry(op: LayerOp, name: str, buffers: dict[BufferOp, str], predicted: Coun
     read = [op.input, *([] if op.kernel is None else [op.kernel]), *op.extras]
     return LayerEntry(
         name,
-        _kind(op.spec),
+        f"host {_kind(op.spec)}" if isinstance(op.mapping, HostAttr) else _kind(op.spec),
         node_names(op.location),
         tuple(dict.fromkeys(buffers[cast(BufferOp, value.owner)] for value in read)),
         (buffers[cast(BufferOp, op.output.owner)],),
-        str(op.mapping.data) if op.mapping is not None else "",
+        _mapping_text(op),
         predicted.flat() if predicted is not None else {},
     )
+
+
+def _mapping_text(op: LayerOp) -> str:
+    """The nodes of a layer's mapping, or `host`."""
+    match op.mapping:
+        case MappingAttr():
+            return str(op.mapping.data)
+        case HostAttr():
+            return "host"
+        case _:
+            return ""
 
 
 def predictions(module: ModuleOp) -> dict[str, Counts]:
@@ -251,6 +266,8 @@ def _predicted(op: LayerOp) -> Counts | None:
     """What the cost model expects a layer to count, or None if it has no mapping."""
     if op.mapping is None:
         return None
+    if isinstance(op.mapping, HostAttr):
+        return predict_offload(op.spec, op.views)
     machine = require_machine(cast(ModuleOp, op.get_toplevel_object()), "program")
     problems = violations(op.spec, op.mapping.data, machine, "program", describe(op))
     if problems:
@@ -327,6 +344,8 @@ def _body(ops: Iterable[Operation], dims: dict[str, int]) -> Iterator[Executable
                 yield Pass()
             case StoreOp():
                 yield Store()
+            case OffloadOp():
+                yield Offload()
             case _:
                 raise CatenaError(
                     Diagnostic("CAT-R003", f"{op.name} does not belong into a layer", "program", describe(op))

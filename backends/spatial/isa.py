@@ -117,6 +117,8 @@ class Core(Protocol):
     @abstractmethod
     def store(self) -> None: ...
     @abstractmethod
+    def offload(self) -> None: ...
+    @abstractmethod
     def halt(self) -> None: ...
 
 
@@ -323,3 +325,15 @@ class Store(Executable):
 
     def execute(self, core: Core) -> None:
         core.store()
+
+
+@ISA.instruction(opcode=0x24)
+@dataclass(frozen=True, slots=True)
+class Offload(Executable):
+    """Let the host core execute the configured layer, whole, on tensors in DRAM, and wait for it.
+
+    Nothing is kept on chip: places and spreads have no meaning, and no loop may be open.
+    """
+
+    def execute(self, core: Core) -> None:
+        core.offload()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from backends.spatial.blocks import BlockEngine, Counters
+from backends.spatial.host import execute_on_host
 from backends.spatial.isa import Axis, Executable, Fold, Kind, Memory, Slot, Tensor
 from backends.spatial.layer import (
     LayerState,
@@ -202,6 +203,13 @@ class SpatialCore:
 
     def store(self) -> None:
         self._running().store()
+
+    def offload(self) -> None:
+        if self._frames:
+            raise Fault("CAT-E003", "a layer is offloaded inside a loop")
+        if self.machine.host is None:
+            raise Fault("CAT-E003", "a layer is offloaded by a machine without a host")
+        execute_on_host(self._configured(), self.dram, self._counters)
 
     def halt(self) -> None:
         if self._frames:

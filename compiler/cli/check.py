@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from compiler.cli.console import Console
-from compiler.cli.options import model_options, parse_input_shapes, parse_settings, target_options
+from compiler.cli.options import mode_option, model_options, parse_input_shapes, parse_settings, target_options
 from compiler.cli.outcome import Outcome
 from compiler.cli.session import Session, verb
 from dialects.diagnostics import ExitCode
@@ -14,12 +14,14 @@ from dialects.diagnostics import ExitCode
 @verb("check")
 @click.argument("model", metavar="MODEL")
 @target_options
+@mode_option
 @model_options
 def check(
     session: Session,
     model: str,
     target: str | None,
     settings: tuple[str, ...],
+    mode: str,
     input_shapes: tuple[str, ...],
     batch: int | None,
 ) -> Outcome:
@@ -29,11 +31,14 @@ def check(
     """
     from compiler.checking import check_model
     from compiler.compilation import CompileOptions
+    from compiler.modes import mode_named
     from compiler.sources import ImportOptions
     from compiler.tables import number, table
 
     importing = ImportOptions(parse_input_shapes(input_shapes), batch)
-    found = check_model(model, CompileOptions(target, parse_settings(settings), importing=importing))
+    found = check_model(
+        model, CompileOptions(target, parse_settings(settings), mode=mode_named(mode), importing=importing)
+    )
 
     def show(console: Console) -> None:
         if found.operators:

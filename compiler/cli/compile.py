@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from compiler.cli.console import Console
-from compiler.cli.options import model_options, parse_input_shapes, parse_settings, target_options
+from compiler.cli.options import mode_option, model_options, parse_input_shapes, parse_settings, target_options
 from compiler.cli.outcome import Outcome
 from compiler.cli.session import Session, verb
 from dialects.diagnostics import CatenaError, Diagnostic
@@ -18,6 +18,7 @@ from dialects.diagnostics import CatenaError, Diagnostic
 @click.argument("source", metavar="MODEL|IR")
 @click.option("-o", "--output", metavar="FILE", help="Where the result goes. [default: MODEL.cat or MODEL.STAGE.mlir]")
 @target_options
+@mode_option
 @click.option("--mapping", metavar="FILE", help="Mappings to use for some layers (TOML); the others are searched.")
 @click.option("--save-mapping", metavar="FILE", help="Write the mapping of every layer, to edit or to use again.")
 @click.option("--from", "start", metavar="STAGE", help="Stage that the IR has passed. [default: what the IR says]")
@@ -33,6 +34,7 @@ def compile_model(
     output: str | None,
     target: str | None,
     settings: tuple[str, ...],
+    mode: str,
     mapping: str | None,
     save_mapping: str | None,
     start: str | None,
@@ -55,12 +57,14 @@ def compile_model(
     from compiler.dumps import MappingDump
     from compiler.files import STANDARD_STREAM
     from compiler.ir_text import print_module
+    from compiler.modes import mode_named
     from compiler.sources import ImportOptions
     from compiler.stages import PROGRAM
 
     options = CompileOptions(
         target=target,
         settings=parse_settings(settings),
+        mode=mode_named(mode),
         start=start,
         stop=stop,
         mapping=mapping,

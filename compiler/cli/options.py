@@ -73,3 +73,13 @@ def target_options(command: CommandT) -> CommandT:
         help="Override a value of the target, such as glb.banks=20; may be repeated.",
     )
     return target(settings(command))
+
+
+def mode_option(command: CommandT) -> CommandT:
+    """`--mode`, for verbs that compile."""
+    return click.option(
+        "--mode",
+        default="chain",
+        metavar="chain|offload",
+        help="chain: everything on the accelerator; offload: all but convolutions on the host. [default: chain]",
+    )(command)

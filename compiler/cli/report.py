@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from compiler.cli.console import Console
-from compiler.cli.options import model_options, parse_input_shapes, parse_settings, target_options
+from compiler.cli.options import mode_option, model_options, parse_input_shapes, parse_settings, target_options
 from compiler.cli.outcome import Outcome
 from compiler.cli.session import Session, verb
 
@@ -15,6 +15,7 @@ from compiler.cli.session import Session, verb
 @click.option("--stats", metavar="FILE.json", help="Counts of an emulation, as catena run --stats writes them.")
 @click.option("--events", is_flag=True, help="Print every event of every layer besides.")
 @target_options
+@mode_option
 @click.option("--mapping", metavar="FILE", help="Mappings to use for some layers, if a model is compiled.")
 @model_options
 def report(
@@ -24,6 +25,7 @@ def report(
     events: bool,
     target: str | None,
     settings: tuple[str, ...],
+    mode: str,
     mapping: str | None,
     input_shapes: tuple[str, ...],
     batch: int | None,
@@ -33,6 +35,7 @@ def report(
     The figures are predicted from the mapping, or emulated if --stats is given; the title says which.
     """
     from compiler.compilation import CompileOptions
+    from compiler.modes import mode_named
     from compiler.reporting import report_on
     from compiler.reports import access_table, layer_table, statistics_json
     from compiler.sources import ImportOptions
@@ -40,6 +43,7 @@ def report(
     options = CompileOptions(
         target=target,
         settings=parse_settings(settings),
+        mode=mode_named(mode),
         mapping=mapping,
         importing=ImportOptions(parse_input_shapes(input_shapes), batch),
     )

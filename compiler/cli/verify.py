@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from compiler.cli.console import Console
-from compiler.cli.options import model_options, parse_input_shapes, parse_settings, target_options
+from compiler.cli.options import mode_option, model_options, parse_input_shapes, parse_settings, target_options
 from compiler.cli.outcome import Outcome
 from compiler.cli.session import Session, verb
 from dialects.diagnostics import ExitCode
@@ -25,6 +25,7 @@ from dialects.diagnostics import ExitCode
     help="Largest difference, relative to the largest value of a tensor. [default: 1e-4, 5e-3 for float16 tensors]",
 )
 @target_options
+@mode_option
 @click.option("--mapping", metavar="FILE", help="Mappings to use for some layers, if a model is compiled.")
 @model_options
 def verify(
@@ -36,6 +37,7 @@ def verify(
     tolerance: float | None,
     target: str | None,
     settings: tuple[str, ...],
+    mode: str,
     mapping: str | None,
     input_shapes: tuple[str, ...],
     batch: int | None,
@@ -48,6 +50,7 @@ def verify(
     from compiler.arrays import read_arrays
     from compiler.cli.progress import activity
     from compiler.compilation import CompileOptions
+    from compiler.modes import mode_named
     from compiler.sources import ImportOptions
     from compiler.tables import number, shortened, table
     from compiler.verifying import verify_source
@@ -55,6 +58,7 @@ def verify(
     options = CompileOptions(
         target=target,
         settings=parse_settings(settings),
+        mode=mode_named(mode),
         mapping=mapping,
         importing=ImportOptions(parse_input_shapes(input_shapes), batch),
     )

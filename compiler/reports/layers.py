@@ -69,6 +69,16 @@ class Report:
         return self.cycles / (self.machine.clock_mhz * 1e3)
 
     @property
+    def host_cycles(self) -> int:
+        """Cycles in which the accelerator waits for the host core."""
+        return sum(each.price.host_cycles for each in self.layers)
+
+    @property
+    def host_energy(self) -> float:
+        """Energy in pJ of the host core, its memories and the link."""
+        return sum(each.price.energy["host"] for each in self.layers)
+
+    @property
     def energy(self) -> float:
         """Energy in pJ."""
         return sum(each.price.total_energy for each in self.layers)

@@ -28,6 +28,8 @@ def statistics_json(report: Report) -> dict[str, Any]:
             "cycles": report.cycles,
             "milliseconds": report.milliseconds,
             "energy_pj": report.energy,
+            "host_cycles": report.host_cycles,
+            "host_energy_pj": report.host_energy,
             "utilisation": report.utilisation,
             "counts": report.counts.flat(),
         },
@@ -37,13 +39,14 @@ def statistics_json(report: Report) -> dict[str, Any]:
                 "kind": each.layer.kind,
                 "nodes": list(each.layer.nodes),
                 "cycles": each.price.cycles,
-                "energy_pj": {level: each.price.energy[level] for level in (*LEVELS, "operation")},
+                "host_cycles": each.price.host_cycles,
+                "energy_pj": {level: each.price.energy[level] for level in (*LEVELS, "operation", "host")},
                 "utilisation": each.utilisation(machine),
                 "counts": each.counts.flat(),
             }
             for each in report.layers
         ],
-        "machine": machine.model_dump(mode="json"),
+        "machine": machine.model_dump(mode="json", exclude_none=True),
     }
 
 

@@ -13,8 +13,12 @@ NAME_WIDTH = 36
 
 
 def layer_table(report: Report) -> Table:
-    """One row a layer: operations, time, array, charged accesses by level, energy; then the totals."""
+    """One row a layer: operations, time, array, charged accesses by level, energy; then the totals.
+
+    Two more columns say what of time and energy is the host core's, if it does anything.
+    """
     machine = report.machine
+    has_host = report.host_cycles > 0
     columns = (
         "layer",
         "kind",
@@ -25,8 +29,9 @@ def layer_table(report: Report) -> Table:
         number("util %"),
         *(number(f"{level.upper()} words") for level in LEVELS),
         number("energy uJ"),
+        *((number("host cycles"), number("host uJ")) if has_host else ()),
     )
-    rows = [_row(each, machine) for each in report.layers]
+    rows = [(*_row(each, machine), *(_host_cells(each) if has_host else ())) for each in report.layers]
     total = report.counts
     footer = (
         "total",
@@ -38,6 +43,7 @@ def layer_table(report: Report) -> Table:
         f"{100 * report.utilisation:.1f}",
         *(f"{count:,}" for count in _charged(total, machine.counting)),
         f"{report.energy / 1e6:,.2f}",
+        *((f"{report.host_cycles:,}", f"{report.host_energy / 1e6:,.2f}") if has_host else ()),
     )
     title = (
         f"{report.model} on {machine.name}, {report.provenance.value}: {report.cycles:,} cycles = "
@@ -73,6 +79,10 @@ def _row(each: LayerReport, machine: Machine) -> tuple[str, ...]:
         *(f"{count:,}" for count in _charged(each.counts, machine.counting)),
         f"{each.price.total_energy / 1e6:,.2f}",
     )
+
+
+def _host_cells(each: LayerReport) -> tuple[str, str]:
+    return f"{each.price.host_cycles:,}", f"{each.price.energy['host'] / 1e6:,.2f}"
 
 
 def _charged(counts: Counts, counting: Counting) -> list[int]:

@@ -14,6 +14,7 @@ from dialects.events import LEVELS, Counts
 from dialects.gconv import PASS, Dim, GConv, LoopKind
 from dialects.schedule import Loop, Mapping, Operand, Temporal
 from dialects.target import Machine
+from passes.mapping.host_cost import host_energy, host_seconds
 from passes.mapping.tiling import Depth, Tiling, distinct_positions, number, padded_words, real_positions, span
 
 
@@ -199,11 +200,15 @@ class _Prediction:
 
 @dataclass(frozen=True)
 class Price:
-    """What counts cost on a machine: energy per level in pJ, words on the off-chip link, cycles."""
+    """What counts cost on a machine: energy per level in pJ, words on the off-chip link, cycles.
+
+    `host_cycles`, which are part of `cycles`, are those that the accelerator waits for the host core.
+    """
 
     energy: dict[str, float]
     link_cycles: int
     cycles: int
+    host_cycles: int = 0
 
     @property
     def total_energy(self) -> float:
@@ -217,6 +222,7 @@ def price(counts: Counts, machine: Machine) -> Price:
     Energy: accesses that the machine charges (its `counting` table) times energy per access. Latency: kernels are
     prefetched while the array works, inputs and outputs are not: max(array, kernel words on the link) + other words
     on the link. This matches the chip's published latency = processing + feature-map transfers (JSSC 2017).
+    What the host core does (`passes.mapping.host_cost`) comes on top: accelerator and host wait for each other.
     """
     costs, counting = machine.energy, machine.counting
     energy = {
@@ -226,4 +232,7 @@ def price(counts: Counts, machine: Machine) -> Price:
     kernels = math.ceil(counts.events["dram.kernel.read"] / machine.links.dram)
     rest = counts.charged(("dram.input.read", "dram.extra.read", "dram.output.write"))
     others = math.ceil(rest / machine.links.dram)
-    return Price(energy, kernels + others, max(counts.array_cycles, kernels) + others)
+    host = machine.host
+    energy["host"] = 0.0 if host is None else host_energy(counts, host)
+    waiting = 0 if host is None else math.ceil(host_seconds(counts, host, machine.word_bits) * machine.clock_mhz * 1e6)
+    return Price(energy, kernels + others, max(counts.array_cycles, kernels) + others + waiting, waiting)

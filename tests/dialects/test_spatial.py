@@ -155,7 +155,7 @@ def test_an_input_divides_into_its_groups() -> None:
 def test_the_example_of_the_documentation_is_valid() -> None:
     assert spatial.__doc__ is not None
     example = spatial.__doc__.partition("\n\n")[2].partition("Loops split")[0]
-    module = parse_module(example)
+    module = parse_module(example.replace("A layer that leaves the accelerator has one op in its body instead:", ""))
     module.verify()
     assert {op.name for op in module.walk()} == {"builtin.module", *(op.name for op in spatial.SPATIAL.operations)}
 

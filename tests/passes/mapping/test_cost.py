@@ -15,6 +15,7 @@ from dialects.schedule import Axis, Loop, Mapping, Operand, Spatial, Storage, Te
 from dialects.target import Machine
 from passes.mapping.cost import predict, price
 from passes.mapping.fit import buffer_tiles, violations
+from passes.mapping.host_cost import host_energy
 from passes.mapping.tiling import Tiling
 from tests.passes.mapping.drawing import Shape, links, mappings
 from tests.passes.mapping.machines import EYERISS, ROOMY, machine_like_eyeriss
@@ -146,12 +147,14 @@ def test_energy_charges_what_the_target_says_and_nothing_else() -> None:
     )
     numbers = {name: 10**3 + 7 * index for index, name in enumerate(EVENTS)}
     found = price(Counts(numbers), machine)
+    assert machine.host is not None
     assert found.energy == {
         "dram": numbers["dram.output.write"] * 200 * 0.5,
         "glb": (numbers["glb.input.read"] + numbers["glb.output.last"]) * 6 * 0.5,
         "array": 0,
         "spad": 2 * numbers["spad.kernel.read"] * 1 * 0.5,
         "operation": (numbers["operation.mac"] + numbers["operation.other"]) * 3 * 0.5,
+        "host": host_energy(Counts(numbers), machine.host),
     }
     assert found.total_energy == sum(found.energy.values())
 

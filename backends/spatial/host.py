@@ -1,0 +1,151 @@
+"""The host core: executes an offloaded layer on tensors in DRAM, kernel word by kernel word, and counts what it does.
+
+Nothing of the array takes part. The core reads every tensor once into memory of its own, walks over the kernel
+positions with all outputs side by side, as a vector unit would, and writes the result.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from backends.fields import Array
+from backends.spatial.isa import Fold, Kind, Slot, Tensor
+from backends.spatial.layer import LayerState, ScalarStep, input_tile
+from backends.spatial.memory import Fault, MemoryBank
+from dialects.gconv.function_classes import function_class
+from dialects.gconv.scalar import apply
+
+_FOLD_FUNCTION = {Fold.ADD: "add", Fold.MAX: "max", Fold.MIN: "min", Fold.MUL: "mul"}
+
+
+class EventCounter(Protocol):
+    """What counts events of a layer."""
+
+    def add(self, name: str, count: int) -> None:
+        """Count an event."""
+        ...
+
+
+def execute_on_host(layer: LayerState, dram: MemoryBank, counters: EventCounter) -> None:
+    """Execute a configured layer whole.
+
+    Raises `Fault`: CAT-E001 and CAT-E002 for words that cannot be read or written, CAT-E003 for a layer without the
+    tensors or the reduction that it needs.
+    """
+    _HostRun(layer, dram, counters).run()
+
+
+class _HostRun:
+    def __init__(self, layer: LayerState, dram: MemoryBank, counters: EventCounter):
+        self._layer, self._dram, self._counters = layer, dram, counters
+        # One axis for each of g, op and opc of every dimension, as in the result.
+        self._shape = [dim.counts[kind] for dim in layer.dims for kind in (Kind.G, Kind.OP, Kind.OPC)]
+
+    def run(self) -> None:
+        layer = self._layer
+        taps = list(itertools.product(*(range(dim.counts[Kind.KS]) for dim in layer.dims)))
+        if layer.fold is Fold.NONE and len(taps) > 1:
+            raise Fault("CAT-E003", "kernel loops need a reduction")
+        inputs = self._padded_input()
+        kernel = self._kernel()
+        total: Array | None = None
+        for tap in taps:
+            value = self._input_at(inputs, tap)
+            if kernel is not None:
+                assert layer.main is not None
+                value = self._apply(ScalarStep(layer.main, (), None), value, self._kernel_at(kernel, tap))
+            value = self._steps(Slot.MID, value)
+            if total is None:
+                total = value
+            else:
+                total = self._apply(ScalarStep(_FOLD_FUNCTION[layer.fold], (), None), total, value)
+        assert total is not None
+        self._store(self._steps(Slot.POST, total))
+
+    def _apply(self, step: ScalarStep, value: Array, *operands: Array) -> Array:
+        """One scalar function on every element, counted under its class."""
+        self._counters.add(f"host.{function_class(step.name)}", value.size)
+        return apply(step.name, value, *operands, parameters=step.parameters)
+
+    def _steps(self, slot: Slot, value: Array) -> Array:
+        for step in self._layer.steps[slot]:
+            operands = () if step.operand is None else (self._extra(step.operand),)
+            value = self._apply(step, value, *operands)
+        return value
+
+    def _read(self, address: int, shape: Sequence[int], strides: Sequence[int]) -> Array:
+        """Words of DRAM; where a stride of 0 repeats a word it is read once, and the axis has extent 1."""
+        distinct = [min(size, 1) if stride == 0 else size for size, stride in zip(shape, strides, strict=True)]
+        self._counters.add("host.read", math.prod(distinct))
+        return self._dram.read(address, distinct, strides) if math.prod(distinct) else np.zeros(distinct, np.float32)
+
+    def _padded_input(self) -> Array:
+        """The input after `pre`, as (groups, positions) per dimension, padding and gaps filled in."""
+        layer = self._layer
+        tile = input_tile(layer)
+        address = layer.address(Tensor.INPUT).address
+        shape: list[int] = []
+        strides: list[int] = []
+        inside: list[slice] = []
+        for dim, stride, (_, groups), (low, length) in zip(
+            layer.dims, layer.strides(Tensor.INPUT), tile.groups, tile.positions, strict=True
+        ):
+            first, count = dim.existing(low, length)
+            shape += [groups, count]
+            strides += [stride * dim.extent, stride]
+            address += stride * (first if count else 0)
+            start = first * dim.up - low
+            inside += [slice(None), slice(start, start + count * dim.up, dim.up) if count else slice(0)]
+        words = self._steps(Slot.PRE, self._read(address, shape, strides))
+        padded = np.full(tile.shape, layer.padding, words.dtype)
+        padded[tuple(inside)] = words
+        return padded
+
+    def _input_at(self, inputs: Array, tap: Sequence[int]) -> Array:
+        """The input words that meet one kernel position, repeated for parallel kernels."""
+        index: list[slice | None] = []
+        for dim, position in zip(self._layer.dims, tap, strict=True):
+            start = position * dim.dilation
+            stop = start + (dim.counts[Kind.OPC] - 1) * dim.stride + 1
+            index += [slice(None), None, slice(start, stop, dim.stride)]
+        return np.broadcast_to(inputs[tuple(index)], self._shape)
+
+    def _kernel(self) -> Array | None:
+        """The kernel as (g, op, ks) per dimension, or None in a layer without one."""
+        layer = self._layer
+        if layer.main is None:
+            return None
+        shape: list[int] = []
+        strides: list[int] = []
+        for dim, stride in zip(layer.dims, layer.strides(Tensor.KERNEL), strict=True):
+            groups, parallel, _, taps = dim.counts
+            shape += [groups, parallel, taps]
+            strides += [stride * parallel * taps, stride * taps, stride]
+        return self._read(layer.address(Tensor.KERNEL).address, shape, strides)
+
+    def _kernel_at(self, kernel: Array, tap: Sequence[int]) -> Array:
+        """The kernel words of one position, with an axis for the outputs that share them."""
+        index: list[slice | int | None] = []
+        for axis, position in enumerate(tap):
+            index += [slice(None), slice(None), min(position, kernel.shape[3 * axis + 2] - 1), None]
+        return kernel[tuple(index)]
+
+    def _output_strides(self, tensor: Tensor) -> list[int]:
+        strides: list[int] = []
+        for dim, stride in zip(self._layer.dims, self._layer.strides(tensor), strict=True):
+            _, parallel, positions, _ = dim.counts
+            strides += [stride * parallel * positions, stride * positions, stride]
+        return strides
+
+    def _extra(self, tensor: Tensor) -> Array:
+        return self._read(self._layer.address(tensor).address, self._shape, self._output_strides(tensor))
+
+    def _store(self, value: Array) -> None:
+        address = self._layer.address(Tensor.OUTPUT).address
+        self._dram.window(address, self._shape, self._output_strides(Tensor.OUTPUT))[...] = value
+        self._counters.add("host.write", value.size)
