@@ -9,7 +9,7 @@ from backends.assembly import assemble
 from backends.container import parse_program, program_bytes
 from backends.isa import Block
 from backends.spatial.emit import emit
-from backends.spatial.isa import ISA, Executable, Offload, Fold, Kind
+from backends.spatial.isa import ISA, Executable, Fold, Kind, Offload
 from backends.spatial.machine import SpatialCore
 from dialects.diagnostics import CatenaError
 from dialects.gconv import Dim, GConv, LoopKind, Reduce
