@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from passes.lower_onnx.activation import ACTIVATION
+from passes.lower_onnx.attention import ATTENTION
 from passes.lower_onnx.convolution import conv
 from passes.lower_onnx.einsum import EINSUM
 from passes.lower_onnx.elementwise import ELEMENTWISE
@@ -32,6 +33,7 @@ FAMILIES: MappingProxyType[str, tuple[Lowering, ...]] = MappingProxyType(
         "Activation": ACTIVATION,
         "Element-wise": ELEMENTWISE,
         "Reduction": REDUCTION,
+        "Attention": ATTENTION,
         "Recurrence": RECURRENT,
         "Resampling": RESIZE,
         "Data movement": (*LAYOUT, *PADDING, *GATHERING),
