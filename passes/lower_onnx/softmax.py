@@ -31,6 +31,13 @@ def softmax_over(chain: Chain, x: Tensor, axes: tuple[int, ...]) -> Tensor:
     return binary(chain, "sub", x, largest, (Step("exp"), Step("mul", operand=0)), [scale])
 
 
+def log_softmax_over(chain: Chain, x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """x - max - log(sum of exp(x - max)) over `axes`, in three links."""
+    largest = reduced(chain, x, axes, Reduce.MAX)
+    total = reduced_with(chain, "sub", x, largest, axes, (Step("exp"),), (Step("log"),))
+    return binary(chain, "sub", x, largest, (Step("sub", operand=0),), [total])
+
+
 @lowering("Softmax", constraints=(floating(),))
 def softmax(node: Node, chain: Chain) -> Tensor:
     """three links: maximum, reciprocal of the sum of exponentials, product"""
@@ -40,10 +47,7 @@ def softmax(node: Node, chain: Chain) -> Tensor:
 @lowering("LogSoftmax", constraints=(floating(),))
 def log_softmax(node: Node, chain: Chain) -> Tensor:
     """three links: maximum, logarithm of the sum of exponentials, difference"""
-    x, axes = chain.input(node, 0), softmax_axes(node)
-    largest = reduced(chain, x, axes, Reduce.MAX)
-    total = reduced_with(chain, "sub", x, largest, axes, (Step("exp"),), (Step("log"),))
-    return binary(chain, "sub", x, largest, (Step("sub", operand=0),), [total])
+    return log_softmax_over(chain, chain.input(node, 0), softmax_axes(node))
 
 
 @lowering("Hardmax", constraints=(floating(),))

@@ -12,6 +12,7 @@ from passes.lower_onnx.elementwise import ELEMENTWISE
 from passes.lower_onnx.gathering import GATHERING
 from passes.lower_onnx.layout import LAYOUT
 from passes.lower_onnx.linear_attention import LINEAR_ATTENTION
+from passes.lower_onnx.losses import LOSSES
 from passes.lower_onnx.lowering import Lowering
 from passes.lower_onnx.matmul import MATMUL
 from passes.lower_onnx.normalization import NORMALIZATION
@@ -34,6 +35,7 @@ FAMILIES: MappingProxyType[str, tuple[Lowering, ...]] = MappingProxyType(
         "Activation": ACTIVATION,
         "Element-wise": ELEMENTWISE,
         "Reduction": REDUCTION,
+        "Loss": LOSSES,
         "Attention": (*ATTENTION, *LINEAR_ATTENTION),
         "Recurrence": RECURRENT,
         "Resampling": RESIZE,
