@@ -18,12 +18,17 @@ from backends.canonical_json import Record, canonical
 from backends.fields import Array
 from backends.problems import Problems
 from dialects.diagnostics import Diagnostic
+from dialects.dtypes import NARROW_DTYPES, dtype_named
 
 MAX_ADDRESS = 1 << 62
-WORD_TYPES = frozenset(
-    ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
-)
-TENSOR_TYPES = WORD_TYPES | {"bool"}
+WORD_TYPES = NARROW_DTYPES | {
+    "bool",
+    *(f"float{bits}" for bits in (16, 32, 64)),
+    *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)),
+}
+"""What words of a memory can hold, by NumPy's names."""
+TENSOR_TYPES = WORD_TYPES | {"bfloat16"}
+"""What a model can say that a tensor holds."""
 
 
 class Role(StrEnum):
@@ -80,9 +85,10 @@ class TensorEntry(Record):
     """A tensor in a memory of the target.
 
     Element (i0, i1, ...) of `shape` is the word at `address` + i0*strides[0] + i1*strides[1] + ...; all of them lie
-    in the `words` words from `address`. `dtype` is the NumPy name of the element type that the model gave it;
-    `produced_by` names a layer, empty for inputs and constants. `onnx` is the tensor of the model that it holds in
-    row-major order, empty if the model has none of this value.
+    in the `words` words from `address`. `dtype` is the NumPy name of the element type that the model gave it, `word`
+    that of the words it is kept in, empty if they are the same; `produced_by` names a layer, empty for inputs and
+    constants. `onnx` is the tensor of the model that it holds in row-major order, empty if the model has none of this
+    value.
     """
 
     name: str
@@ -96,6 +102,7 @@ class TensorEntry(Record):
     produced_by: str = ""
     quantization: Quantization | None = None
     onnx: str = ""
+    word: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.address <= MAX_ADDRESS or not 0 <= self.words <= MAX_ADDRESS:
@@ -104,8 +111,15 @@ class TensorEntry(Record):
             raise ValueError("shape and strides must be equally many numbers >= 0")
         if self.dtype not in TENSOR_TYPES:
             raise ValueError(f"unknown dtype {self.dtype!r}")
+        if self.word_type not in WORD_TYPES:
+            raise ValueError(f"unknown word type {self.word_type!r}")
         if self.extent > self.words:
             raise ValueError(f"shape and strides reach {self.extent} words, the tensor has {self.words}")
+
+    @property
+    def word_type(self) -> str:
+        """The NumPy name of the type of its words."""
+        return self.word or self.dtype
 
     @property
     def extent(self) -> int:
@@ -172,7 +186,7 @@ class ConstantImage:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The little-endian NumPy type of a word."""
-        return np.dtype(self.word).newbyteorder("<")
+        return dtype_named(self.word).newbyteorder("<")
 
     def runs(self) -> Iterator[Array]:
         """The image from start to end as flat arrays, without gaps.

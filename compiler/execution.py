@@ -16,6 +16,7 @@ from backends.registry import find_backend
 from compiler.arrays import Array
 from compiler.reports.layers import Layer, Provenance, Report, build_report
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
+from dialects.dtypes import dtype_named
 from dialects.events import Counts
 from dialects.target import parse_machine
 
@@ -87,11 +88,11 @@ def random_inputs(program: Program, seed: int) -> dict[str, Array]:
     generator = np.random.default_rng(seed)
     arrays: dict[str, Array] = {}
     for entry in program_inputs(program):
-        dtype = np.dtype(entry.dtype)
-        if dtype.kind == "f":
-            arrays[entry.name] = generator.random(entry.shape, dtype=np.float32).astype(dtype)
-        else:
+        dtype = dtype_named(entry.dtype)
+        if np.can_cast(dtype, np.int64) or dtype.kind == "u":
             arrays[entry.name] = generator.integers(0, 2 if dtype.kind == "b" else 10, entry.shape).astype(dtype)
+        else:
+            arrays[entry.name] = generator.random(entry.shape, dtype=np.float32).astype(dtype)
     return arrays
 
 
@@ -117,11 +118,12 @@ def fitted_inputs(program: Program, inputs: Mapping[str, Array]) -> dict[str, Ar
             )
             continue
         array = inputs[name]
-        if array.shape != entry.shape or not np.can_cast(array.dtype, entry.dtype, "same_kind"):
+        dtype = dtype_named(entry.dtype)
+        if array.shape != entry.shape or not np.can_cast(array.dtype, dtype, "same_kind"):
             found = f"{array.dtype} {list(array.shape)}"
             problems.append(Diagnostic("CAT-C005", f"input {name!r} does not fit", expected=expected, found=found))
             continue
-        fitted[name] = array.astype(entry.dtype, copy=False)
+        fitted[name] = array.astype(dtype, copy=False)
     if problems:
         raise CatenaError(problems)
     return fitted

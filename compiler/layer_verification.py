@@ -21,6 +21,7 @@ from compiler.execution import fitted_inputs, random_inputs
 from compiler.reference import reference_tensors
 from compiler.sources import file_digest
 from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.dtypes import dtype_named
 
 TOLERANCE = 1e-4
 HALF_TOLERANCE = 5e-3
@@ -152,7 +153,7 @@ class _Layers:
     def _value(self, tensor: TensorEntry) -> Array:
         reference = self._reference_of(tensor)
         if reference is not None:
-            return reference.astype(tensor.dtype, copy=False).reshape(tensor.shape)
+            return reference.astype(dtype_named(tensor.dtype), copy=False).reshape(tensor.shape)
         return self._made[tensor.name]
 
     def _reference_of(self, tensor: TensorEntry) -> Array | None:
@@ -164,7 +165,7 @@ class _Layers:
 
     def _blank(self, name: str) -> Array:
         tensor = self._tensors[name]
-        dtype = np.dtype(tensor.dtype)
+        dtype = dtype_named(tensor.dtype)
         return np.full(tensor.shape, np.nan if dtype.kind == "f" else 0, dtype)
 
 

@@ -5,6 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 from xdsl.dialects.builtin import (
+    Float4E2M1FNType,
+    Float8E4M3FNType,
+    Float8E4M3FNUZType,
+    Float8E5M2FNUZType,
+    Float8E5M2Type,
+    Float8E8M0FNUType,
     Float16Type,
     Float32Type,
     Float64Type,
@@ -17,7 +23,13 @@ from xdsl.dialects.builtin import (
 )
 from xdsl.ir import Attribute
 
+from dialects.dtypes import dtype_named
+
 _INTEGER_DTYPES: dict[tuple[int, Signedness], str] = {
+    (2, Signedness.SIGNLESS): "int2",
+    (4, Signedness.SIGNLESS): "int4",
+    (2, Signedness.UNSIGNED): "uint2",
+    (4, Signedness.UNSIGNED): "uint4",
     (8, Signedness.SIGNLESS): "int8",
     (16, Signedness.SIGNLESS): "int16",
     (32, Signedness.SIGNLESS): "int32",
@@ -28,11 +40,21 @@ _INTEGER_DTYPES: dict[tuple[int, Signedness], str] = {
     (64, Signedness.UNSIGNED): "uint64",
 }
 
+_NARROW_FLOATS: dict[str, Attribute] = {
+    "float8_e4m3fn": Float8E4M3FNType(),
+    "float8_e4m3fnuz": Float8E4M3FNUZType(),
+    "float8_e5m2": Float8E5M2Type(),
+    "float8_e5m2fnuz": Float8E5M2FNUZType(),
+    "float8_e8m0fnu": Float8E8M0FNUType(),
+    "float4_e2m1fn": Float4E2M1FNType(),
+}
+
 _TYPE_OF_DTYPE: dict[str, Attribute] = {
     "float16": f16,
     "float32": f32,
     "float64": f64,
     "bool": i1,
+    **_NARROW_FLOATS,
     **{name: IntegerType(width, sign) for (width, sign), name in _INTEGER_DTYPES.items()},
 }
 
@@ -65,7 +87,9 @@ def numpy_dtype_of(element_type: Attribute) -> np.dtype[np.generic]:
         case IntegerType(width=width, signedness=sign):
             name = _INTEGER_DTYPES.get((width.data, sign.data))
             if name is not None:
-                return np.dtype(name)
+                return dtype_named(name)
         case _:
-            pass
+            for name, narrow in _NARROW_FLOATS.items():
+                if narrow == element_type:
+                    return dtype_named(name)
     raise TypeError(f"no dtype for element type {element_type}")

@@ -56,7 +56,7 @@ from xdsl.traits import NoTerminator
 from xdsl.utils.exceptions import VerifyException
 
 from dialects.gconv import PASS, GConv, NestAttr, Reduce, ReduceAttr, ScalarAttr, StepsAttr, View, gconv_of, shape_of
-from dialects.gconv.attributes import main_operator
+from dialects.gconv.attributes import computing_type, main_operator, post_only_steps
 from dialects.schedule import Axis, HostAttr, LoopAttr, MappingAttr, Operand
 from dialects.weights import WeightRef
 
@@ -109,9 +109,10 @@ def _integers(parser: AttrParser, *, allow_negative: bool) -> tuple[int, ...]:
 
 @irdl_op_definition
 class BufferOp(IRDLOperation):
-    """A tensor in DRAM: row-major from `address`, in words. A constant buffer carries its words.
+    """A tensor in DRAM: row-major from `address`, in words of its element type. A constant buffer carries its words.
 
     `tensor` is the ONNX tensor it holds; `dtype` the element type the user sees, where it differs from the word type.
+    Buffers of different word types do not share words.
     """
 
     name = "spatial.buffer"
@@ -181,6 +182,7 @@ class LayerOp(IRDLOperation):
     nest = prop_def(NestAttr)
     main = prop_def(StringAttr)
     reduce = prop_def(ReduceAttr)
+    acc = opt_prop_def(Attribute)
     pad = opt_prop_def(ScalarAttr)
     pre = opt_prop_def(StepsAttr)
     mid = opt_prop_def(StepsAttr)
@@ -195,14 +197,14 @@ class LayerOp(IRDLOperation):
 
     assembly_format = (
         "$input `:` type($input) (`by` $kernel^ `:` type($kernel))? (`with` $extras^ `:` type($extras))?"
-        " `to` $output `:` type($output) $nest $main $reduce (`pad` $pad^)?"
+        " `to` $output `:` type($output) $nest $main $reduce (`acc` $acc^)? (`pad` $pad^)?"
         " (`pre` $pre^)? (`mid` $mid^)? (`post` $post^)? `accesses` $accesses attr-dict-with-keyword $body"
     )
 
     @property
     def spec(self) -> GConv:
         """The general convolution as plain data."""
-        return gconv_of(self.nest, self.main, self.reduce, self.pad, self.pre, self.mid, self.post)
+        return gconv_of(self.nest, self.main, self.reduce, self.pad, self.pre, self.mid, self.post, self.acc)
 
     @property
     def views(self) -> list[View]:
@@ -221,6 +223,7 @@ class LayerOp(IRDLOperation):
             extent = View.dense(shape_of(operand)).size
             if view.size and (low < 0 or high >= extent):
                 raise VerifyException(f"an access reaches words {low} to {high} of a buffer with {extent}")
+        computing_type(self.acc)
         _verify_computation(self.spec, self.main, self.kernel is not None, [view.shape for view in self.views])
 
 
@@ -242,8 +245,7 @@ def _verify_computation(spec: GConv, main: StringAttr, has_kernel: bool, shapes:
     for index, extra in enumerate(extras):
         if any(have not in (1, want) for have, want in zip(extra, result, strict=True)):
             raise VerifyException(f"extra operand {index} must broadcast to {list(result)}: {list(extra)}")
-    if any(step.operand is not None for step in (*spec.pre, *spec.mid)):
-        raise VerifyException("only post steps may have an operand")
+    post_only_steps(spec)
     used = {step.operand for step in spec.post if step.operand is not None}
     if used != set(range(len(extras))):
         raise VerifyException(f"post steps use operands {sorted(used)}, the layer has {len(extras)}")

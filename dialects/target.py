@@ -8,7 +8,7 @@ Words are target words: one tensor element each, `word_bits` wide when bytes are
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
@@ -50,6 +50,7 @@ def _known_function(name: str) -> str:
     return name
 
 
+WordType = Literal["f32", "i1", "i8", "ui8", "i16", "ui16", "i32", "ui32", "i64", "ui64"]
 Words = Annotated[int, Field(ge=1, le=1 << 40)]
 Events = Annotated[tuple[Annotated[str, AfterValidator(_known_event)], ...], Field(strict=False)]
 
@@ -146,7 +147,10 @@ class Machine(_Model):
     summary: str
     clock_mhz: Rate
     word_bits: Annotated[int, Field(ge=1, le=64)]
-    arithmetic: Annotated[Literal["f32"], Field(description="word type that the emulator computes in")] = "f32"
+    arithmetic: Annotated[
+        tuple[WordType, ...],
+        Field(strict=False, min_length=1, description="element types that words hold and elements compute in"),
+    ] = get_args(WordType)
     array: Array
     pe: ProcessingElement
     glb: GlobalBuffer

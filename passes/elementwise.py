@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from xdsl.ir import SSAValue
 
-from dialects.gconv import PASS, Dim, LinkOp, Step, View, element_type_of_value, shape_of
+from dialects.element_types import numpy_dtype_of
+from dialects.gconv import PASS, Dim, LinkOp, Step, View, cast_of, cast_to, element_type_of_value, shape_of
 from passes.chain_views import Source, compacted, source_of
 
 SWAPPED: dict[str, str] = {
@@ -38,16 +39,24 @@ class Elementwise:
     pre: tuple[Step, ...]
     main: str
     after: tuple[Applied, ...]
+    cast: Step | None = None
+    """What brings the input to the type that the link computes in, if that is another."""
 
     def steps_on_input(self) -> tuple[Applied, ...]:
         """Everything done to the input, in order; the main operator becomes a step that reads the kernel."""
         main = () if self.kernel is None else (Applied(Step(self.main, operand=0), self.kernel),)
-        return (*(Applied(step) for step in self.pre), *main, *self.after)
+        cast = () if self.cast is None else (Applied(self.cast),)
+        return (*(Applied(step) for step in self.pre), *cast, *main, *self.after)
 
     def steps_on_kernel(self) -> tuple[Applied, ...] | None:
-        """Everything done to the kernel, the main operator swapped to read the input; None if that cannot be said."""
+        """Everything done to the kernel, the main operator swapped to read the input.
+
+        None if that cannot be said: the two are of different types, or the main operator cannot be swapped.
+        """
         swapped = SWAPPED.get(self.main)
-        if swapped is None or self.pre:
+        if swapped is None or self.pre or self.kernel is None or self.cast is not None:
+            return None
+        if element_type_of_value(self.kernel.base) != element_type_of_value(self.input.base):
             return None
         return (Applied(Step(swapped, operand=0), self.input), *self.after)
 
@@ -57,6 +66,11 @@ def elementwise(link: LinkOp) -> Elementwise | None:
     spec = link.spec
     if any(dim.ks != 1 for dim in spec.dims):
         return None
+    cast = None
+    if spec.acc not in (None, numpy_dtype_of(element_type_of_value(link.input)).name):
+        cast = cast_to(spec.acc or "")
+        if cast is None:
+            return None
     shape = spec.output_shape
     input = _input_in_result_shape(spec.dims, source_of(link.input), shape_of(link.input), shape)
     if input is None:
@@ -70,7 +84,7 @@ def elementwise(link: LinkOp) -> Elementwise | None:
     extras = [extra_in_result_shape(extra, shape) for extra in link.extras]
     after = [Applied(step) for step in spec.mid]
     after += [Applied(step, None if step.operand is None else extras[step.operand]) for step in spec.post]
-    return Elementwise(input, kernel, spec.pre, spec.main, tuple(after))
+    return Elementwise(input, kernel, spec.pre, spec.main, tuple(after), cast)
 
 
 def unary_steps(link: LinkOp) -> tuple[Step, ...] | None:
@@ -81,7 +95,8 @@ def unary_steps(link: LinkOp) -> tuple[Step, ...] | None:
     spec = link.spec
     if spec.main != PASS or link.extras or element_type_of_value(link.input) != element_type_of_value(link.result):
         return None
-    return (*spec.pre, *spec.mid, *spec.post)
+    steps = (*spec.pre, *spec.mid, *spec.post)
+    return None if spec.acc is not None or any(cast_of(step) for step in steps) else steps
 
 
 def extra_in_result_shape(extra: SSAValue, shape: tuple[int, ...]) -> Source:

@@ -11,7 +11,8 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 
-from dialects.gconv import ConcatOp, LinkOp, View, ViewOp, element_type_of_value, shape_of
+from dialects.element_types import numpy_dtype_of
+from dialects.gconv import ConcatOp, LinkOp, View, ViewOp, cast_to, element_type_of_value, shape_of
 from passes.chain_views import Source, is_constant, sole_producer, source_of
 from passes.elementwise import Applied, compact_in_shape, elementwise
 from passes.rewriting import chain_blocks, insert_before, replace
@@ -21,8 +22,9 @@ from passes.rewriting import chain_blocks, insert_before, replace
 class FuseElementwisePass(ModulePass):
     """Absorb element-wise links into the post steps of the link whose result they read.
 
-    A link B is absorbed into A when B computes each element from one element of A's result, nothing else reads A, and
-    the element types agree. What B reads besides becomes an extra operand of A, re-viewed in A's dimensions.
+    A link B is absorbed into A when B computes each element from one element of A's result and nothing else reads A.
+    Where A's result is rounded to a type (an integer of a requantized convolution), a cast stands between.
+    What B reads besides becomes an extra operand of A, re-viewed in A's dimensions.
     F1 (`constants`): B's other operands are constants, or it has none. F2 (`residual`): they are live tensors, as in
     a residual addition; if B adds two links that nothing else reads, it goes into the later one.
     Where A is a concatenation, B goes into the links of all its parts, or into none.
@@ -82,14 +84,18 @@ class _Fusion:
                 continue
             # The later producer first: the earlier one has its result ready by then.
             for candidate in sorted(_candidates(link), key=lambda c: -self._position[c.producer]):
-                plan = self._plan(candidate.producer, candidate.steps, element_type_of_value(link.input))
+                plan = self._plan(candidate.producer, candidate.steps)
                 if plan is not None:
                     self._absorb(plan, link)
                     break
 
-    def _plan(self, op: LinkOp | ConcatOp, steps: Sequence[Applied], element_type: Attribute) -> _Absorption | None:
+    def _plan(self, op: LinkOp | ConcatOp, steps: Sequence[Applied]) -> _Absorption | None:
         if isinstance(op, ConcatOp):
-            return self._plan_parts(op, steps, element_type)
+            return self._plan_parts(op, steps)
+        cast = _cast_between(op)
+        if op.mapping is not None or cast is None:
+            return None
+        steps = (*cast, *steps)
         post = len(op.post.data) if op.post else 0
         operands = [applied.operand for applied in steps if applied.operand is not None]
         fits = (
@@ -97,8 +103,7 @@ class _Fusion:
             and len(op.extras) + len(operands) <= self._options.max_operands
             and all(self._allows(operand.base) for operand in operands)
         )
-        # Links round to the type they compute in: steps in another type must stay apart.
-        if not fits or op.mapping is not None or element_type_of_value(op.input) != element_type:
+        if not fits:
             return None
         compact: list[Applied] = []
         for applied in steps:
@@ -108,7 +113,7 @@ class _Fusion:
             compact.append(Applied(applied.step, operand))
         return _Absorption(op, tuple(compact))
 
-    def _plan_parts(self, op: ConcatOp, steps: Sequence[Applied], element_type: Attribute) -> _Absorption | None:
+    def _plan_parts(self, op: ConcatOp, steps: Sequence[Applied]) -> _Absorption | None:
         axis = op.axis.value.data
         shaped = [_reshaped(applied, shape_of(op.result)) for applied in steps]
         plans: list[_Absorption] = []
@@ -119,7 +124,7 @@ class _Fusion:
             if producer is None or not source_of(part).is_whole:
                 return None
             sliced = [_sliced(applied, axis, start, size) for applied in shaped if applied is not None]
-            plan = self._plan(producer, sliced, element_type) if len(sliced) == len(steps) else None
+            plan = self._plan(producer, sliced) if len(sliced) == len(steps) else None
             if plan is None:
                 return None
             plans.append(plan)
@@ -188,7 +193,7 @@ def _candidates(link: LinkOp) -> list[_Candidate]:
     """The ops that could absorb `link`."""
     values = (link.input, link.kernel)
     producers = [None if value is None else sole_producer(value) for value in values]
-    if producers == [None, None] or not _has_one_type(link):
+    if producers == [None, None]:
         return []
     form = elementwise(link)
     if form is None:
@@ -203,8 +208,13 @@ def _candidates(link: LinkOp) -> list[_Candidate]:
     return found
 
 
-def _has_one_type(link: LinkOp) -> bool:
-    return len({element_type_of_value(value) for value in link.operands}) == 1
+def _cast_between(op: LinkOp) -> tuple[Applied, ...] | None:
+    """The step that rounds to a link's result type what its post makes in another; None if there is no such step."""
+    result = numpy_dtype_of(element_type_of_value(op.result)).name
+    if op.spec.flow(numpy_dtype_of(element_type_of_value(op.input)).name) == result:
+        return ()
+    cast = cast_to(result)
+    return None if cast is None else (Applied(cast),)
 
 
 def _absorbed_ops(link: LinkOp, producer: LinkOp | ConcatOp) -> list[Operation]:

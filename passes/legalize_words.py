@@ -1,7 +1,9 @@
-"""Pass `legalize-words`: give every tensor the machine's word type, and refuse what the machine cannot express."""
+"""Pass `legalize-words`: every tensor in a type of the machine's words; what the machine cannot express is refused."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -13,8 +15,9 @@ from xdsl.ir import Attribute, SSAValue
 from xdsl.passes import ModulePass
 
 from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.dtypes import NARROW_DTYPES
 from dialects.element_types import numpy_dtype_of
-from dialects.gconv import GConv, LinkOp, Step, StepsAttr, element_type_of_value, shape_of
+from dialects.gconv import LinkOp, Step, cast_of, element_type_of_value, shape_of
 from dialects.gconv.interpreter import main_function
 from dialects.gconv.scalar import Array
 from dialects.locations import describe
@@ -23,42 +26,39 @@ from dialects.weights import ConstantOp, WeightRef
 
 MOST_DIMENSIONS = 15
 MOST_INDICES = (1 << 24) - 1
-_ARITHMETIC = ("pass", "add", "sub", "rsub", "mul", "max", "min", "abs", "neg", "sign", "square", "relu", "clip")
-_CHOICES = ("keep", "drop")
-_PREDICATES = ("eq", "lt", "le", "gt", "ge", "and", "or", "xor", "not", "nonzero", "isnan", "isinf")
-_ROUNDING = ("trunc", "floor", "ceil", "round")
-_INTEGER_EXACT = frozenset((*_ARITHMETIC, *_CHOICES, *_PREDICATES, *_ROUNDING))
-"""Functions that f32 words compute exactly on integers of up to 24 bits."""
-_GROWING = frozenset(("add", "mul", "square", "abs"))
-_SUBTRACTING = frozenset(("sub", "rsub", "neg"))
+_CARRIED_AS_F32 = ("float16", "float64")
 
 
 @dataclass(frozen=True)
 class LegalizeWordsPass(ModulePass):
-    """Retype every tensor to the machine's words (f32); integers and booleans are carried exactly or refused.
+    """Carry floats of other widths as f32, keep integers, booleans and narrow types, and refuse what does not fit.
 
-    Function arguments and results remember the type that the user sees in `onnx.dtype`.
+    A link is refused if it has more dimensions, indices, post steps or operands than the machine takes, if it computes
+    in a type that is not in the machine's `arithmetic`, and if a number of it would be rounded by the f32 fields of
+    instructions where integers are computed. Function arguments and results remember the type that the user sees in
+    `onnx.dtype`.
     """
 
     name = "legalize-words"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
+        """Rewrite @main. Raises `CatenaError` (CAT-U006) with everything that the machine cannot express."""
         machine = require_machine(op, "encoded")
         function = main_function(op)
-        problems: list[Diagnostic] = []
-        for link in function.body.block.ops:
-            if isinstance(link, LinkOp):
-                problems += _inexpressible(link, machine)
-            elif isinstance(link, ConstantOp):
-                problems += _inexact(link)
+        problems = [
+            problem
+            for link in function.body.block.ops
+            if isinstance(link, LinkOp)
+            for problem in (*_limits(link, machine), *_types(link, machine), *_numbers(link))
+        ]
         if problems:
             raise CatenaError(problems)
         _remember_types(function)
         for inner in function.body.block.ops:
-            if isinstance(inner, LinkOp) and (post := _post_steps(inner)) != inner.spec.post:
-                inner.properties["post"] = StepsAttr(post)
-            elif isinstance(inner, ConstantOp) and inner.array.dtype != np.float32:
+            if isinstance(inner, ConstantOp) and inner.array.dtype.name in _CARRIED_AS_F32:
                 inner.properties["value"] = WeightRef.of(_words(inner.array))
+            elif isinstance(inner, LinkOp) and inner.acc is not None and numpy_dtype_of(inner.acc).kind == "f":
+                inner.properties["acc"] = f32
         for value in (*function.args, *(value for inner in function.body.block.ops for value in inner.results)):
             _retype(value)
         last = function.body.block.last_op
@@ -70,11 +70,16 @@ class LegalizeWordsPass(ModulePass):
 
 
 def _retype(value: SSAValue) -> None:
-    if element_type_of_value(value) != f32:
+    if _dtype(value).name in _CARRIED_AS_F32:
         value._type = TensorType(f32, shape_of(value))  # pyright: ignore[reportPrivateUsage]
 
 
+def _dtype(value: SSAValue) -> np.dtype[np.generic]:
+    return numpy_dtype_of(element_type_of_value(value))
+
+
 def _remember_types(function: FuncOp) -> None:
+    """Note the types of arguments and results that are about to change, unless an earlier note says them."""
     last = function.body.block.last_op
     assert last is not None
     for key, values in (("arg_attrs", function.args), ("res_attrs", last.operands)):
@@ -82,92 +87,89 @@ def _remember_types(function: FuncOp) -> None:
         entries = [DictionaryAttr({}) for _ in values] if given is None else list(given)
         updated: list[Attribute] = []
         for entry, value in zip(entries, values, strict=True):
-            kind = element_type_of_value(value)
-            dtype = {} if kind == f32 else {"onnx.dtype": StringAttr(str(numpy_dtype_of(kind)))}
-            updated.append(DictionaryAttr({**entry.data, **dtype}))
+            changed = _dtype(value).name in _CARRIED_AS_F32 and "onnx.dtype" not in entry.data
+            note = {"onnx.dtype": StringAttr(_dtype(value).name)} if changed else {}
+            updated.append(DictionaryAttr({**entry.data, **note}))
         function.properties[key] = ArrayAttr(updated)
 
 
 def _words(array: Array) -> Array:
-    """An array as words; doubles that are too large become infinite."""
+    """An array as f32 words; doubles that are too large become infinite."""
     with np.errstate(all="ignore"):
         return array.astype(np.float32)
 
 
-def _inexact(constant: ConstantOp) -> list[Diagnostic]:
-    array = constant.array
-    if array.dtype.kind == "f":
-        return []
-    with np.errstate(all="ignore"):
-        if np.array_equal(_words(array).astype(array.dtype), array):
-            return []
-    largest = max(abs(int(array.min())), abs(int(array.max())))
-    return [
-        Diagnostic(
-            "CAT-U006",
-            f"a constant of type {array.dtype} does not fit the machine's f32 words exactly",
-            "encoded",
-            describe(constant),
-            expected=f"integers up to {1 << 24}",
-            found=f"up to {largest}",
-        )
+def _limits(link: LinkOp, machine: Machine) -> Iterator[Diagnostic]:
+    """Sizes beyond what the machine takes."""
+    spec = link.spec
+    sizes = [
+        ("dimensions of a link", MOST_DIMENSIONS, len(spec.dims)),
+        ("scalar functions after a link", machine.limits.post_steps, len(spec.post)),
+        ("tensors read by scalar functions after a link", machine.limits.post_operands, len(link.extras)),
     ]
-
-
-def _inexpressible(link: LinkOp, machine: Machine) -> list[Diagnostic]:
-    spec, node = link.spec, describe(link)
-    found: list[Diagnostic] = []
-
-    def limit(what: str, most: int, value: int) -> None:
-        if value > most:
-            found.append(Diagnostic("CAT-U006", what, "encoded", node, expected=f"at most {most}", found=str(value)))
-
-    limit("dimensions of a link", MOST_DIMENSIONS, len(spec.dims))
-    limit("scalar functions after a link", machine.limits.post_steps, len(_post_steps(link)))
-    limit("tensors read by scalar functions after a link", machine.limits.post_operands, len(link.extras))
     for dim in spec.dims:
-        limit(f"indices of a loop of dimension {dim.name}", MOST_INDICES, max(dim.g, dim.op, dim.opc, dim.ks))
-    dtype = numpy_dtype_of(element_type_of_value(link.input))
-    if dtype.kind != "f":
-        inexact = _functions(spec) - _INTEGER_EXACT
-        if inexact:
-            message = "integer arithmetic that f32 words do not give exactly"
-            found.append(_unlike(node, message, sorted(_INTEGER_EXACT), sorted(inexact)))
-        overflowing = _functions(spec) & _overflowing(dtype)
-        if overflowing:
-            message = f"{dtype} arithmetic that wraps around where f32 words do not"
-            found.append(_unlike(node, message, sorted(_INTEGER_EXACT - _overflowing(dtype)), sorted(overflowing)))
-    return found
+        largest = max(dim.g, dim.op, dim.opc, dim.ks)
+        sizes.append((f"indices of a loop of dimension {dim.name}", MOST_INDICES, largest))
+    for what, most, size in sizes:
+        if size > most:
+            yield Diagnostic("CAT-U006", what, "encoded", describe(link), expected=f"at most {most}", found=str(size))
 
 
-def _post_steps(link: LinkOp) -> tuple[Step, ...]:
-    """The steps after a link, and the one that stands for its change of type: words keep fractions, integers do not."""
-    post = link.spec.post
-    source, result = (numpy_dtype_of(element_type_of_value(value)).kind for value in (link.input, link.result))
-    folds = any(dim.ks > 1 for dim in link.spec.dims)
-    last = post[-1].function if post else link.spec.main if not (folds or link.spec.mid) else ""
-    if result == "b" and source != "b" and last not in _PREDICATES:
-        return (*post, Step("nonzero"))
-    if result in "iu" and source == "f" and last not in (*_PREDICATES, *_ROUNDING):
-        return (*post, Step("trunc"))
-    return post
+def _types(link: LinkOp, machine: Machine) -> Iterator[Diagnostic]:
+    """Types that the machine does not compute in. What is only stored, moved or cast may be narrower."""
+    wanted = {str(_carried(kind)) for kind in _computing_types(link)}
+    missing = sorted(wanted - set(machine.arithmetic))
+    if missing:
+        yield Diagnostic(
+            "CAT-U006",
+            "a type that the machine does not compute in",
+            "encoded",
+            describe(link),
+            expected=", ".join(machine.arithmetic),
+            found=", ".join(missing),
+        )
 
 
-def _overflowing(dtype: np.dtype[np.generic]) -> frozenset[str]:
-    """Functions that can leave the range of an integer type with operands of up to 24 bits."""
-    if dtype.kind == "b":
-        return frozenset()
-    if dtype.itemsize < 4:
-        return _GROWING | _SUBTRACTING
-    return _SUBTRACTING if dtype.kind == "u" else frozenset()
+def _computing_types(link: LinkOp) -> Iterator[Attribute]:
+    """The element types that a link computes in; a narrow input that is only moved counts for nothing."""
+    spec = link.spec
+    computes = spec.pre or spec.mid or spec.post or link.kernel is not None or any(dim.ks > 1 for dim in spec.dims)
+    source = element_type_of_value(link.input)
+    if computes or numpy_dtype_of(source).name not in NARROW_DTYPES:
+        yield source if link.acc is None else link.acc
 
 
-def _unlike(node: str, message: str, expected: list[str], found: list[str]) -> Diagnostic:
-    return Diagnostic("CAT-U006", message, "encoded", node, expected=", ".join(expected), found=", ".join(found))
+def _carried(element_type: Attribute) -> Attribute:
+    return f32 if numpy_dtype_of(element_type).name in _CARRIED_AS_F32 else element_type
 
 
-def _functions(spec: GConv) -> frozenset[str]:
-    """Every scalar function of a link, and that of its reduction."""
-    steps = (step.function for step in (*spec.pre, *spec.mid, *spec.post))
-    folds = any(dim.ks > 1 for dim in spec.dims)
-    return frozenset((spec.main, *steps, *([spec.reduce.value] if folds else [])))
+def _numbers(link: LinkOp) -> Iterator[Diagnostic]:
+    """Numbers that f32 fields of instructions would round, where the link computes in integers."""
+    spec = link.spec
+    source = _dtype(link.input)
+    acc = source if spec.acc is None else np.dtype(spec.acc)
+    inexact = [*_rounded(spec.pre, source), *_rounded(spec.mid, acc), *_rounded(spec.post, acc)]
+    if source.kind in "iu" and spec.pad_value is not None and not _is_f32(spec.pad_value):
+        inexact.append(spec.pad_value)
+    if inexact:
+        yield Diagnostic(
+            "CAT-U006",
+            "an integer that the f32 fields of instructions do not hold exactly",
+            "encoded",
+            describe(link),
+            expected=f"integers up to {1 << 24}, or multiples of powers of two",
+            found=", ".join(f"{number:.0f}" for number in inexact),
+        )
+
+
+def _rounded(steps: Sequence[Step], dtype: np.dtype[np.generic]) -> Iterator[float]:
+    """The parameters that would be rounded of steps on values that begin as `dtype`."""
+    for step in steps:
+        if dtype.kind in "iu":
+            yield from (parameter for parameter in step.parameters if not _is_f32(parameter))
+        result = cast_of(step)
+        dtype = dtype if result is None else np.dtype(result)
+
+
+def _is_f32(number: float) -> bool:
+    return not math.isfinite(number) or float(np.float32(number)) == number

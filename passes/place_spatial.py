@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from xdsl.context import Context
 from xdsl.dialects.builtin import ArrayAttr, FunctionType, IntegerAttr, ModuleOp, StringAttr, i64
 from xdsl.dialects.func import FuncOp, ReturnOp
-from xdsl.ir import Block, Operation, Region, SSAValue
+from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.gconv import PASS, ConcatOp, LinkOp, LoopKind, View, shape_of
+from dialects.gconv import PASS, ConcatOp, LinkOp, LoopKind, View, element_type_of_value, shape_of
 from dialects.gconv.interpreter import argument_names, main_function, result_names
 from dialects.locations import describe, node_location
 from dialects.schedule import HostAttr, LoopAttr, Mapping, MappingAttr, Operand, Spatial, Storage, Temporal
@@ -31,7 +31,7 @@ from dialects.spatial import (
     StoreOp,
 )
 from dialects.target import Machine, require_machine
-from dialects.weights import ConstantOp
+from dialects.weights import ConstantOp, WeightRef
 from passes.assign_host import require_host
 from passes.dram import Storages, first_fit, lifetimes
 from passes.mapping.fit import buffer_tiles, violations
@@ -81,7 +81,7 @@ def _require_mappings(links: list[LinkOp], machine: Machine) -> None:
 
 
 class _Buffers:
-    """The buffers of a function: constants from address 0 in order of use, then everything else by lifetime."""
+    """The buffers of a function: constants from address 0, then everything else by lifetime; each type by itself."""
 
     def __init__(self, function: FuncOp, machine: Machine):
         self.storages = Storages(function)
@@ -116,18 +116,31 @@ class _Buffers:
         self.ops.append(op)
 
     def _place_constants(self, function: FuncOp) -> int:
-        address = 0
+        """Constants of one type of word after those of another, within a type in the order of their first use."""
+        of_type: dict[Attribute, dict[SSAValue, WeightRef]] = {}
         for link in function.body.block.ops:
             for value in link.operands if isinstance(link, LinkOp) else ():
                 storage = self.storages.place(value).base
-                if isinstance(storage.owner, ConstantOp) and storage not in self._of_storage:
-                    self._add(storage, BufferOp.of(Role.CONSTANT, address, storage.type, value=storage.owner.value))
-                    address += View.dense(shape_of(storage)).size
+                if isinstance(storage.owner, ConstantOp):
+                    of_type.setdefault(element_type_of_value(storage), {})[storage] = storage.owner.value
+        address = 0
+        for constants in of_type.values():
+            for storage, value in constants.items():
+                self._add(storage, BufferOp.of(Role.CONSTANT, address, storage.type, value=value))
+                address += View.dense(shape_of(storage)).size
         return address
 
     def _place_tensors(self, function: FuncOp, base: int) -> None:
+        """A region for the words of each type; within it first fit by lifetime."""
         lives = lifetimes(function, self.storages)
-        addresses = first_fit({s: math.prod(shape_of(s)) for s in lives}, lives, base)
+        of_type: dict[Attribute, dict[SSAValue, int]] = {}
+        for storage in lives:
+            of_type.setdefault(element_type_of_value(storage), {})[storage] = math.prod(shape_of(storage))
+        addresses: dict[SSAValue, int] = {}
+        for sizes in of_type.values():
+            found = first_fit(sizes, lives, base)
+            addresses |= found
+            base = max(address + sizes[storage] for storage, address in found.items())
         names: dict[SSAValue, str] = dict(zip(function.args, argument_names(function), strict=True))
         results = self._results(function)
         dtypes = _user_types(function)
@@ -163,7 +176,7 @@ def _tensor_name(storage: SSAValue) -> str | None:
 
 
 def _user_types(function: FuncOp) -> dict[str, str]:
-    """The element types that the user sees, by tensor name, where `legalize-words` changed them."""
+    """The element types that the user sees, by tensor name, where they are not those of the words."""
     found: dict[str, str] = {}
     for attributes, names in (
         (function.arg_attrs, argument_names(function)),
@@ -194,6 +207,7 @@ def _layer(link: LinkOp, buffers: _Buffers, machine: Machine) -> LayerOp:
             "nest": link.nest,
             "main": link.main,
             "reduce": link.reduce,
+            "acc": link.acc,
             "pad": link.pad,
             "pre": link.pre,
             "mid": link.mid,

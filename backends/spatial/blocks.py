@@ -31,9 +31,10 @@ from backends.spatial.layer import (
     row_major,
     run_steps,
 )
-from backends.spatial.memory import Fault, MemoryBank
+from backends.spatial.memory import Buffer, Fault, MemoryBank
 from dialects.events import EVENTS, Counts
-from dialects.gconv.scalar import apply
+from dialects.gconv.contraction import contraction
+from dialects.gconv.scalar import apply, scalar_of
 from dialects.target import Machine
 
 EVENT_INDEX = {name: index for index, name in enumerate(EVENTS)}
@@ -92,9 +93,10 @@ class PassShape:
 class BlockEngine:
     """Executes the transfers and passes of one layer on the machine's memories."""
 
-    def __init__(self, layer: LayerState, machine: Machine, dram: MemoryBank, glb: MemoryBank, counters: Counters):
+    def __init__(self, layer: LayerState, machine: Machine, dram: MemoryBank, glb: Buffer, counters: Counters):
         self.layer, self.machine = layer, machine
         self.dram, self.glb, self.counters = dram, glb, counters
+        self.sums = glb.of(layer.acc)
         self.input: InputTile | None = None
         self.output: Ranges | None = None
         self.kernel: Array | None = None
@@ -113,10 +115,12 @@ class BlockEngine:
         tile = input_tile(layer)
         if tile.words > place.words:
             raise Fault("CAT-E001", "an input tile overruns its place", f"at most {place.words}", str(tile.words))
-        self.glb.forget(place.address, place.words)
+        inputs = self._inputs()
+        inputs.forget(place.address, place.words)
         shape = tile.shape
-        target = self.glb.window(place.address, shape, row_major(shape))
-        address = layer.address(Tensor.INPUT).address
+        target = inputs.window(place.address, shape, row_major(shape))
+        source = layer.address(Tensor.INPUT)
+        address = source.address
         source_shape: list[int] = []
         source_strides: list[int] = []
         inside: list[slice] = []
@@ -131,9 +135,9 @@ class BlockEngine:
             address += stride * (group * dim.extent + (first if count else 0))
         words = math.prod(source_shape)
         if words != tile.words:
-            target[...] = layer.padding
+            target[...] = scalar_of(layer.padding, target.dtype)
         if words:
-            values = self.dram.read(address, source_shape, source_strides)
+            values = self.dram.read(address, source_shape, source_strides, source.dtype)
             target[tuple(inside)] = run_steps(layer.steps[Slot.PRE], values)
         self.input = tile
         self._window = None
@@ -141,13 +145,18 @@ class BlockEngine:
         self.counters.add("dram.input.padding", tile.words - words)
         self.counters.add("glb.input.fill", tile.words if self.machine.counting.padding_in_buffer else words)
 
+    def _inputs(self) -> MemoryBank:
+        """The buffer as it holds input words."""
+        return self.glb.of(self.layer.address(Tensor.INPUT).dtype)
+
     def load_kernel(self) -> None:
         """DRAM -> scratchpads; kept here as one block (groups, kernels, terms) of distinct words."""
         layer = self.layer
         if layer.main is None:
             raise Fault("CAT-E003", "a kernel is loaded in a layer without one")
         place = layer.place(Tensor.KERNEL, Memory.SPAD)
-        address = layer.address(Tensor.KERNEL).address
+        source = layer.address(Tensor.KERNEL)
+        address = source.address
         shapes: list[list[int]] = [[], [], []]
         strides: list[list[int]] = [[], [], []]
         for dim, stride, start, size in zip(
@@ -161,8 +170,8 @@ class BlockEngine:
         words = math.prod(math.prod(shape) for shape in shapes)
         if words > place.words:
             raise Fault("CAT-E001", "a kernel tile overruns its place", f"at most {place.words}", str(words))
-        block = self.dram.read(address, [n for s in shapes for n in s], [n for s in strides for n in s])
-        self.kernel = np.ascontiguousarray(block).reshape([math.prod(shape) for shape in shapes])
+        block = self.dram.read(address, [n for s in shapes for n in s], [n for s in strides for n in s], source.dtype)
+        self.kernel = np.ascontiguousarray(block, layer.acc).reshape([math.prod(shape) for shape in shapes])
         self.kernel_ranges = self._kernel_ranges()
         self.kernel_is_fresh = True
         self.counters.add("dram.kernel.read", words)
@@ -180,7 +189,7 @@ class BlockEngine:
         words = math.prod(self._output_extents(self.output))
         if words > place.words:
             raise Fault("CAT-E001", "an output tile overruns its place", f"at most {place.words}", str(words))
-        self.glb.forget(place.address, place.words)
+        self.sums.forget(place.address, place.words)
 
     def _output_extents(self, ranges: Ranges) -> list[int]:
         return [size[Kind.G] * size[Kind.OP] * size[Kind.OPC] for size in ranges.sizes]
@@ -194,10 +203,11 @@ class BlockEngine:
             raise Fault("CAT-E003", "a tile is stored before its kernel loops have ended")
         place = layer.place(Tensor.OUTPUT, Memory.GLB)
         shape = [size[kind] for size in tile.sizes for kind in (Kind.G, Kind.OP, Kind.OPC)]
-        sums = self.glb.read(place.address, shape, row_major(shape))
+        sums = self.sums.read(place.address, shape, row_major(shape))
         values = run_steps(layer.steps[Slot.POST], sums, self._read_extra)
         address, strides = self._output_address(Tensor.OUTPUT)
-        self.dram.window(address, shape, strides)[...] = values
+        with np.errstate(invalid="ignore"):
+            self.dram.window(address, shape, strides, layer.address(Tensor.OUTPUT).dtype)[...] = values
         words = math.prod(shape)
         self.counters.add("glb.output.drain", words)
         self.counters.add("dram.output.write", words)
@@ -220,7 +230,7 @@ class BlockEngine:
         sizes = [size[kind] for size in self.layer.sizes for kind in kinds]
         shape = [1 if stride == 0 else size for size, stride in zip(sizes, strides, strict=True)]
         self.counters.add("dram.extra.read", math.prod(shape))
-        return self.dram.read(address, shape, strides)
+        return self.dram.read(address, shape, strides, self.layer.address(tensor).dtype)
 
     # Processing passes ------------------------------------------------------------------------------------------------
 
@@ -274,7 +284,7 @@ class BlockEngine:
             address += _offset("groups", have, want) * strides[2 * index]
         for index, (have, want) in enumerate(zip(tile.positions, wanted.positions, strict=True)):
             address += _offset("input positions", have, want) * strides[2 * index + 1]
-        return self.glb.read(address, *shape.input_axes)
+        return self._inputs().read(address, *shape.input_axes)
 
     def output_block(self, shape: PassShape, first: bool) -> Array:
         """The output words of the pass as a view (g..., op..., opc...) of the buffer."""
@@ -287,7 +297,7 @@ class BlockEngine:
                 have = (tile.starts[index][kind], tile.sizes[index][kind])
                 want = (layer.starts[index][kind], layer.sizes[index][kind])
                 address += _offset("outputs", have, want) * strides[3 * index + position]
-        access: Callable[..., Array] = self.glb.window if first else self.glb.read
+        access: Callable[..., Array] = self.sums.window if first else self.sums.read
         return access(address, *shape.output_axes)
 
     def fold_block(self, shape: PassShape, inputs: Array) -> Array:
@@ -295,7 +305,7 @@ class BlockEngine:
         layer = self.layer
         values = self._unrolled(shape, inputs)
         if layer.is_multiply_accumulate and not layer.steps[Slot.MID]:
-            return np.matmul(self._kernel_block(), values)
+            return contraction(self._kernel_block(), values)
         block = values[:, None]
         if layer.main is not None:
             kernel = self._kernel_block()[..., None]
@@ -310,7 +320,7 @@ class BlockEngine:
         """The input words as (groups, terms, outputs); kept while passes over other kernels read the same ones."""
         key = (inputs.ctypes.data, shape.input_axes)
         if self._window is None or self._window[0] != key:
-            block = np.ascontiguousarray(inputs).reshape(shape.groups, shape.terms, shape.outputs)
+            block = np.ascontiguousarray(inputs, self.layer.acc).reshape(shape.groups, shape.terms, shape.outputs)
             self._window = (key, block)
         return self._window[1]
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import groupby
 from typing import cast
 
 from xdsl.dialects.builtin import ModuleOp, StringAttr
-from xdsl.ir import Operation
+from xdsl.ir import Attribute, Operation
 
 from backends.fields import Array
 from backends.program import (
@@ -45,7 +46,9 @@ from backends.spatial.isa import (
     Stride,
     Tensor,
     Window,
+    Word,
 )
+from backends.spatial.words import word_of_dtype
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.element_types import numpy_dtype_of
 from dialects.events import Counts
@@ -190,19 +193,21 @@ def _check_buffers(buffers: dict[BufferOp, str], machine: Machine) -> None:
 
 
 def _constants(buffers: dict[BufferOp, str]) -> tuple[ConstantImage, ...]:
-    held = [op for op in buffers if op.value is not None]
-    if not held:
-        return ()
-    ends = [integer(op.address) + op.words for op in held]
-    word = str(numpy_dtype_of(element_type_of_value(held[0].result)))
-    return (ConstantImage("dram", 0, max(ends), word, _Pieces(held)),)
+    """One image for every run of constants of one type."""
+    held = sorted((op for op in buffers if op.value is not None and op.words), key=lambda op: integer(op.address))
+    images: list[ConstantImage] = []
+    for word, group in groupby(held, key=lambda op: numpy_dtype_of(element_type_of_value(op.result)).name):
+        ops = list(group)
+        start, end = integer(ops[0].address), integer(ops[-1].address) + ops[-1].words
+        images.append(ConstantImage("dram", start, end - start, word, _Pieces(ops)))
+    return tuple(images)
 
 
 class _Pieces:
     """The words of constant buffers in the order of their addresses, looked up one at a time."""
 
     def __init__(self, buffers: list[BufferOp]):
-        self._buffers = sorted(buffers, key=lambda op: integer(op.address))
+        self._buffers = buffers
 
     def __iter__(self) -> Iterator[tuple[int, Array]]:
         for op in self._buffers:
@@ -212,7 +217,8 @@ class _Pieces:
 
 def _tensor(op: BufferOp, name: str, produced: str) -> TensorEntry:
     shape = shape_of(op.result)
-    dtype = op.dtype.data if op.dtype is not None else str(numpy_dtype_of(element_type_of_value(op.result)))
+    word = numpy_dtype_of(element_type_of_value(op.result)).name
+    dtype = op.dtype.data if op.dtype is not None else word
     return TensorEntry(
         name,
         ProgramRole(op.role.data),
@@ -224,6 +230,7 @@ def _tensor(op: BufferOp, name: str, produced: str) -> TensorEntry:
         dtype,
         produced,
         onnx=op.tensor.data if op.tensor is not None else "",
+        word=word if word != dtype else "",
     )
 
 
@@ -294,7 +301,8 @@ def _kind(spec: GConv) -> str:
 def _layer(op: LayerOp, index: int) -> Iterator[Executable]:
     spec = op.spec
     main = 0 if spec.main == PASS else FUNCTIONS[spec.main].code
-    yield Layer(index, main, Fold[spec.reduce.name], spec.padding)
+    acc = element_type_of_value(op.input) if op.acc is None else op.acc
+    yield Layer(index, main, Fold[spec.reduce.name], spec.padding, _word(acc, op))
     views = op.views
     for d, dim in enumerate(spec.dims):
         yield Dim(d, dim.g, dim.op, dim.opc, dim.ks)
@@ -318,10 +326,20 @@ def _function(slot: Slot, step: Step) -> Function:
 
 
 def _address(tensor: Tensor, buffer: BufferOp, view: View) -> Iterator[Executable]:
-    yield Base(tensor, integer(buffer.address) + view.offset)
+    yield Base(tensor, integer(buffer.address) + view.offset, _word(element_type_of_value(buffer.result), buffer))
     for d, (extent, stride) in enumerate(zip(view.shape, view.strides, strict=True)):
         if extent > 1 and stride:
             yield Stride(tensor, d, stride)
+
+
+def _word(element_type: Attribute, op: Operation) -> Word:
+    """The word for an element type. Raises `CatenaError` (CAT-U006) if the machine has none."""
+    word = word_of_dtype(numpy_dtype_of(element_type))
+    if word is None:
+        raise CatenaError(
+            Diagnostic("CAT-U006", f"the machine has no words of type {element_type}", "program", describe(op))
+        )
+    return word
 
 
 def _body(ops: Iterable[Operation], dims: dict[str, int]) -> Iterator[Executable]:

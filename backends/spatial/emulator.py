@@ -12,21 +12,18 @@ from backends.container import require_isa
 from backends.fields import Array
 from backends.program import DebugEntry, Program, Role, TensorEntry
 from backends.spatial.blocks import BlockEngine
+from backends.spatial.dram import dram_of
 from backends.spatial.elements import ElementEngine
 from backends.spatial.isa import ISA, Executable, Layer
 from backends.spatial.machine import EngineFactory, SpatialCore
-from backends.spatial.memory import Fault, MemoryBank, Segment
+from backends.spatial.memory import Buffer, Fault, MemoryBank
 from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.dtypes import dtype_named
 from dialects.events import Counts
 from dialects.target import Machine, parse_machine
 
-WORD_TYPES = {"f32": np.dtype(np.float32)}
-"""The arithmetic a machine can have, as the type that the emulator computes in."""
-
 MODES: dict[str, EngineFactory] = {"blocks": BlockEngine, "elements": ElementEngine}
 """How passes are executed: whole blocks at a time, or element by element and word by word."""
-
-_MEMORY = "dram"
 
 
 class SpatialEmulator:
@@ -41,7 +38,6 @@ class SpatialEmulator:
         require_isa(program, ISA)
         self.program = program
         self.machine: Machine = parse_machine(program.metadata.description, where="program metadata")
-        self._dtype = WORD_TYPES[self.machine.arithmetic]
         self._layers = [entry.name for entry in program.layers]
         self._code = self._decoded()
         self._engine = MODES[mode]
@@ -79,24 +75,8 @@ class SpatialEmulator:
         program's tensors, CAT-P001 if its constants are of another machine, CAT-E001 to CAT-E003 for faults.
         """
         self._check_tensors(inputs, self._named(Role.INPUT), self._named(Role.INPUT))
-        self._check_exact(inputs)
         outputs = self._execute(inputs, self._named(Role.OUTPUT), trace)
         return {self._tensors[name].onnx or name: array for name, array in outputs.items()}
-
-    def _check_exact(self, inputs: Mapping[str, Array]) -> None:
-        """Integers that the machine's words would round are refused."""
-        problems = [
-            Diagnostic(
-                "CAT-C005",
-                f"input {name!r} holds integers that {self.machine.arithmetic} words do not carry exactly",
-                expected=f"integers up to {1 << (np.finfo(self._dtype).nmant + 1)}",
-                found=f"up to {int(np.abs(array.astype(object)).max())}",
-            )
-            for name, array in inputs.items()
-            if array.dtype.kind in "iu" and array.size and not _is_exact(array, self._dtype)
-        ]
-        if problems:
-            raise CatenaError(problems)
 
     def run_layer(self, layer: str, tensors: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs of one layer, run alone with the given tensors in memory.
@@ -121,10 +101,10 @@ class SpatialEmulator:
         trace: Callable[[str], None] | None,
         only: str | None = None,
     ) -> dict[str, Array]:
-        dram = self._dram()
+        dram = dram_of(self.program, self.machine.dram.words)
         for name, array in tensors.items():
             self._write(dram, self._tensors[name], array)
-        glb = MemoryBank.blank("the buffer", self.machine.glb.words, self._dtype)
+        glb = Buffer("the buffer", self.machine.glb.words)
         core = SpatialCore(self.machine, dram, glb, self._engine)
         code = self._code if only is None else self._code_of(only)
         try:
@@ -136,32 +116,6 @@ class SpatialEmulator:
             raise CatenaError(self._diagnostic(fault, core.pc, only)) from fault
         self._counters = {self._layers[index]: counts for index, counts in core.counts.items()}
         return {name: self._read(dram, self._tensors[name]) for name in wanted}
-
-    def _dram(self) -> MemoryBank:
-        """The off-chip memory: constants mapped from the file, then as many words as tensors need."""
-        segments: list[Segment] = []
-        end = 0
-        for image in self.program.constants:
-            words = image.array()
-            if image.memory != _MEMORY or words.dtype != self._dtype:
-                raise CatenaError(
-                    Diagnostic("CAT-P001", "constants are not of this machine", found=f"{image.memory}, {image.word}")
-                )
-            segments.append(Segment(words, image.base, None))
-            end = max(end, image.base + len(words))
-        last = max((t.address + t.words for t in self.program.tensors), default=end)
-        if max(last, end) > self.machine.dram.words:
-            raise CatenaError(
-                Diagnostic(
-                    "CAT-F003",
-                    "the program needs more off-chip memory than the machine has",
-                    expected=f"{self.machine.dram.words} words",
-                    found=f"{max(last, end)} words",
-                )
-            )
-        size = max(0, last - end)
-        segments.append(Segment(np.zeros(size, self._dtype), end, np.zeros(size, np.bool_)))
-        return MemoryBank("DRAM", self.machine.dram.words, segments)
 
     def _check_tensors(self, given: Mapping[str, Array], needed: Sequence[str], known: Sequence[str]) -> None:
         problems: list[Diagnostic] = []
@@ -190,7 +144,7 @@ class SpatialEmulator:
             words = dram.read(entry.address, entry.shape, entry.strides)
         except Fault as fault:
             raise CatenaError(_tensor_problem(fault, entry)) from fault
-        return np.array(words).astype(entry.dtype)
+        return np.array(words).astype(dtype_named(entry.dtype))
 
     def _code_of(self, layer: str) -> list[Executable]:
         """The instructions of one layer, and a halt."""
@@ -233,12 +187,3 @@ def _tensor_problem(fault: Fault, entry: TensorEntry) -> Diagnostic:
         expected=fault.expected,
         found=fault.found,
     )
-
-
-def _is_exact(array: Array, dtype: np.dtype[np.float32]) -> bool:
-    """Whether words of another type hold all values of an integer array."""
-    words = array.astype(dtype)
-    with np.errstate(all="ignore"):
-        return bool(np.array_equal(words.astype(np.float64), array.astype(np.float64))) and bool(
-            (np.abs(words) <= 1 << (np.finfo(dtype).nmant + 1)).all()
-        )

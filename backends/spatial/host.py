@@ -18,7 +18,7 @@ from backends.spatial.isa import Fold, Kind, Slot, Tensor
 from backends.spatial.layer import LayerState, ScalarStep, input_tile
 from backends.spatial.memory import Fault, MemoryBank
 from dialects.gconv.function_classes import function_class
-from dialects.gconv.scalar import apply
+from dialects.gconv.scalar import apply, scalar_of
 
 _FOLD_FUNCTION = {Fold.ADD: "add", Fold.MAX: "max", Fold.MIN: "min", Fold.MUL: "mul"}
 
@@ -78,11 +78,12 @@ class _HostRun:
             value = self._apply(step, value, *operands)
         return value
 
-    def _read(self, address: int, shape: Sequence[int], strides: Sequence[int]) -> Array:
-        """Words of DRAM; where a stride of 0 repeats a word it is read once, and the axis has extent 1."""
+    def _read(self, tensor: Tensor, address: int, shape: Sequence[int], strides: Sequence[int]) -> Array:
+        """Words of a tensor; where a stride of 0 repeats a word it is read once, and the axis has extent 1."""
         distinct = [min(size, 1) if stride == 0 else size for size, stride in zip(shape, strides, strict=True)]
+        dtype = self._layer.address(tensor).dtype
         self._counters.add("host.read", math.prod(distinct))
-        return self._dram.read(address, distinct, strides) if math.prod(distinct) else np.zeros(distinct, np.float32)
+        return self._dram.read(address, distinct, strides, dtype) if math.prod(distinct) else np.zeros(distinct, dtype)
 
     def _padded_input(self) -> Array:
         """The input after `pre`, as (groups, positions) per dimension, padding and gaps filled in."""
@@ -101,10 +102,10 @@ class _HostRun:
             address += stride * (first if count else 0)
             start = first * dim.up - low
             inside += [slice(None), slice(start, start + count * dim.up, dim.up) if count else slice(0)]
-        words = self._steps(Slot.PRE, self._read(address, shape, strides))
-        padded = np.full(tile.shape, layer.padding, words.dtype)
+        words = self._steps(Slot.PRE, self._read(Tensor.INPUT, address, shape, strides))
+        padded = np.full(tile.shape, scalar_of(layer.padding, words.dtype), words.dtype)
         padded[tuple(inside)] = words
-        return padded
+        return padded.astype(layer.acc, copy=False)
 
     def _input_at(self, inputs: Array, tap: Sequence[int]) -> Array:
         """The input words that meet one kernel position, repeated for parallel kernels."""
@@ -126,7 +127,8 @@ class _HostRun:
             groups, parallel, _, taps = dim.counts
             shape += [groups, parallel, taps]
             strides += [stride * parallel * taps, stride * taps, stride]
-        return self._read(layer.address(Tensor.KERNEL).address, shape, strides)
+        words = self._read(Tensor.KERNEL, layer.address(Tensor.KERNEL).address, shape, strides)
+        return words.astype(layer.acc, copy=False)
 
     def _kernel_at(self, kernel: Array, tap: Sequence[int]) -> Array:
         """The kernel words of one position, with an axis for the outputs that share them."""
@@ -143,9 +145,9 @@ class _HostRun:
         return strides
 
     def _extra(self, tensor: Tensor) -> Array:
-        return self._read(self._layer.address(tensor).address, self._shape, self._output_strides(tensor))
+        return self._read(tensor, self._layer.address(tensor).address, self._shape, self._output_strides(tensor))
 
     def _store(self, value: Array) -> None:
-        address = self._layer.address(Tensor.OUTPUT).address
-        self._dram.window(address, self._shape, self._output_strides(Tensor.OUTPUT))[...] = value
+        output = self._layer.address(Tensor.OUTPUT)
+        self._dram.window(output.address, self._shape, self._output_strides(Tensor.OUTPUT), output.dtype)[...] = value
         self._counters.add("host.write", value.size)

@@ -18,7 +18,7 @@ from backends.isa import Block, Instruction, Isa, enumeration, f32, signed, unsi
 
 ISA = Isa(
     name="spatial",
-    version=1,
+    version=2,
     word_bits=128,
     summary="General convolutions on a spatial array: layer configuration, hardware loops, transfers, passes.",
 )
@@ -71,6 +71,31 @@ class Tensor(IntEnum):
     EXTRA11 = 14
 
 
+class Word(IntEnum):
+    """Element types of words; the names are those of MLIR, `ui` for unsigned integers."""
+
+    F32 = 0
+    I1 = 1
+    I8 = 2
+    UI8 = 3
+    I16 = 4
+    UI16 = 5
+    I32 = 6
+    UI32 = 7
+    I64 = 8
+    UI64 = 9
+    I4 = 10
+    UI4 = 11
+    I2 = 12
+    UI2 = 13
+    F8E4M3FN = 16
+    F8E4M3FNUZ = 17
+    F8E5M2 = 18
+    F8E5M2FNUZ = 19
+    F8E8M0FNU = 20
+    F4E2M1FN = 21
+
+
 class Memory(IntEnum):
     """On-chip memories."""
 
@@ -89,7 +114,7 @@ class Core(Protocol):
     """What executes instructions: the operations that their semantics are made of."""
 
     @abstractmethod
-    def begin_layer(self, index: int, main: int, fold: Fold, padding: float) -> None: ...
+    def begin_layer(self, index: int, main: int, fold: Fold, padding: float, acc: Word) -> None: ...
     @abstractmethod
     def set_counts(self, dim: int, counts: tuple[int, int, int, int]) -> None: ...
     @abstractmethod
@@ -97,7 +122,7 @@ class Core(Protocol):
     @abstractmethod
     def add_function(self, slot: Slot, code: int, first: float, second: float, operand: Tensor) -> None: ...
     @abstractmethod
-    def set_tensor(self, tensor: Tensor, address: int) -> None: ...
+    def set_tensor(self, tensor: Tensor, address: int, word: Word) -> None: ...
     @abstractmethod
     def set_stride(self, tensor: Tensor, dim: int, stride: int) -> None: ...
     @abstractmethod
@@ -153,9 +178,10 @@ class Layer(Executable):
     main: int = unsigned(8, "code of the main function; 0 passes the input value on")
     fold: Fold = enumeration(Fold, 3, "reduction")
     padding: float = f32("value read outside the input")
+    acc: Word = enumeration(Word, 5, "type that the elements compute in", default=Word.F32)
 
     def execute(self, core: Core) -> None:
-        core.begin_layer(self.index, self.main, self.fold, self.padding)
+        core.begin_layer(self.index, self.main, self.fold, self.padding, self.acc)
 
 
 @ISA.instruction(opcode=0x02)
@@ -207,13 +233,14 @@ class Function(Executable):
 @ISA.instruction(opcode=0x05)
 @dataclass(frozen=True, slots=True)
 class Base(Executable):
-    """Where in DRAM a tensor begins; its strides become 0."""
+    """Where in DRAM a tensor begins and of what its words are; its strides become 0."""
 
     tensor: Tensor = enumeration(Tensor, 4, "tensor")
     address: int = unsigned(40, "word address")
+    word: Word = enumeration(Word, 5, "type of its words", default=Word.F32)
 
     def execute(self, core: Core) -> None:
-        core.set_tensor(self.tensor, self.address)
+        core.set_tensor(self.tensor, self.address, self.word)
 
 
 @ISA.instruction(opcode=0x06)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
 
 from backends.fields import Array
 from backends.spatial.isa import Axis, Fold, Kind, Memory, Slot, Tensor
@@ -32,9 +35,10 @@ class Dimension:
 
 @dataclass
 class TensorAddress:
-    """Where a tensor is in DRAM."""
+    """Where a tensor is in DRAM, and the type of its words."""
 
     address: int
+    dtype: np.dtype[Any]
     strides: dict[int, int] = field(default_factory=dict[int, int])
 
 
@@ -103,8 +107,8 @@ def binary_function(code: int) -> str:
 class LayerState:
     """A layer's configuration and, while it runs, the current range of every loop."""
 
-    def __init__(self, index: int, main: str | None, fold: Fold, padding: float):
-        self.index, self.main, self.fold, self.padding = index, main, fold, padding
+    def __init__(self, index: int, main: str | None, fold: Fold, padding: float, acc: np.dtype[Any]):
+        self.index, self.main, self.fold, self.padding, self.acc = index, main, fold, padding, acc
         self.dims: list[Dimension] = []
         self.steps: dict[Slot, list[ScalarStep]] = {slot: [] for slot in Slot}
         self.tensors: dict[Tensor, TensorAddress] = {}

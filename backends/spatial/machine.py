@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from backends.spatial.blocks import BlockEngine, Counters
 from backends.spatial.host import execute_on_host
-from backends.spatial.isa import Axis, Executable, Fold, Kind, Memory, Slot, Tensor
+from backends.spatial.isa import Axis, Executable, Fold, Kind, Memory, Slot, Tensor, Word
 from backends.spatial.layer import (
     LayerState,
     PlaceConfig,
@@ -16,11 +16,12 @@ from backends.spatial.layer import (
     binary_function,
     scalar_step,
 )
-from backends.spatial.memory import Fault, MemoryBank
+from backends.spatial.memory import Buffer, Fault, MemoryBank
+from backends.spatial.words import dtype_of_word
 from dialects.events import Counts
 from dialects.target import Machine
 
-EngineFactory = Callable[[LayerState, Machine, MemoryBank, MemoryBank, Counters], BlockEngine]
+EngineFactory = Callable[[LayerState, Machine, MemoryBank, Buffer, Counters], BlockEngine]
 
 
 @dataclass
@@ -38,7 +39,7 @@ class _Frame:
 class SpatialCore:
     """Executes a program instruction by instruction (`backends.spatial.isa.Core`)."""
 
-    def __init__(self, machine: Machine, dram: MemoryBank, glb: MemoryBank, engine: EngineFactory):
+    def __init__(self, machine: Machine, dram: MemoryBank, glb: Buffer, engine: EngineFactory):
         self.machine, self.dram, self.glb = machine, dram, glb
         self.pc: int = 0
         self.counts: dict[int, Counts] = {}
@@ -67,14 +68,14 @@ class SpatialCore:
 
     # Configuration ----------------------------------------------------------------------------------------------------
 
-    def begin_layer(self, index: int, main: int, fold: Fold, padding: float) -> None:
+    def begin_layer(self, index: int, main: int, fold: Fold, padding: float, acc: Word) -> None:
         """Close the layer before and forget its configuration."""
         if self._frames:
             raise Fault("CAT-E003", "a layer begins inside a loop")
         self.finish_layer()
         if index in self.counts:
             raise Fault("CAT-E003", f"layer {index} runs twice")
-        self._layer = LayerState(index, binary_function(main) if main else None, fold, padding)
+        self._layer = LayerState(index, binary_function(main) if main else None, fold, padding, dtype_of_word(acc))
         self._counters = Counters()
         self._engine = None
 
@@ -106,8 +107,8 @@ class SpatialCore:
     def add_function(self, slot: Slot, code: int, first: float, second: float, operand: Tensor) -> None:
         self._configured().steps[slot].append(scalar_step(slot, code, first, second, operand))
 
-    def set_tensor(self, tensor: Tensor, address: int) -> None:
-        self._configured().tensors[tensor] = TensorAddress(address)
+    def set_tensor(self, tensor: Tensor, address: int, word: Word) -> None:
+        self._configured().tensors[tensor] = TensorAddress(address, dtype_of_word(word))
 
     def set_stride(self, tensor: Tensor, dim: int, stride: int) -> None:
         self._configured().address(tensor).strides[dim] = stride

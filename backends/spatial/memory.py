@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -74,29 +75,63 @@ class MemoryBank:
             found=f"words {low} to {high}",
         )
 
-    def read(self, address: int, shape: Sequence[int], strides: Sequence[int]) -> Array:
-        """The words of a strided window, as a view.
+    def read(
+        self, address: int, shape: Sequence[int], strides: Sequence[int], dtype: np.dtype[Any] | None = None
+    ) -> Array:
+        """The words of a strided window, as a view; `dtype` is what they are taken for.
 
-        Raises `Fault` CAT-E001 outside of the memory, CAT-E002 for words that were never written.
+        Raises `Fault` CAT-E001 outside of the memory, CAT-E002 for words that were never written, CAT-E003 for words
+        of another type.
         """
         segment = self._segment(address, shape, strides)
+        self._check_type(segment, dtype)
         if segment.valid is not None and not segment.strided(segment.valid, address, shape, strides).all():
             raise Fault("CAT-E002", f"a word of {self.name} is read that was never written", found=f"from {address}")
         return segment.strided(segment.words, address, shape, strides)
 
-    def window(self, address: int, shape: Sequence[int], strides: Sequence[int]) -> Array:
+    def window(
+        self, address: int, shape: Sequence[int], strides: Sequence[int], dtype: np.dtype[Any] | None = None
+    ) -> Array:
         """The words of a strided window to write to, as a view; they count as written.
 
-        Raises `Fault` CAT-E001 outside of the memory, CAT-E003 in constants.
+        Raises `Fault` CAT-E001 outside of the memory, CAT-E003 in constants and for words of another type.
         """
         segment = self._segment(address, shape, strides)
+        self._check_type(segment, dtype)
         if segment.valid is None:
             raise Fault("CAT-E003", f"constants of {self.name} are written", found=f"word {address}")
         segment.strided(segment.valid, address, shape, strides)[...] = True
         return segment.strided(segment.words, address, shape, strides)
+
+    def _check_type(self, segment: Segment, dtype: np.dtype[Any] | None) -> None:
+        if dtype is not None and segment.words.dtype != dtype:
+            raise Fault(
+                "CAT-E003",
+                f"words of {self.name} are taken for words of another type",
+                expected=segment.words.dtype.name,
+                found=dtype.name,
+            )
 
     def forget(self, address: int, words: int) -> None:
         """Mark words as never written."""
         segment = self._segment(address, (words,), (1,))
         assert segment.valid is not None
         segment.valid[address - segment.base : address - segment.base + words] = False
+
+
+class Buffer:
+    """The on-chip buffer: one capacity, words of whatever type a layer keeps there.
+
+    Nothing survives a layer, so that the words of each type can be kept apart: within a layer they lie in different
+    banks, and a new layer finds none of them written.
+    """
+
+    def __init__(self, name: str, capacity: int):
+        self.name, self.capacity = name, capacity
+        self._banks: dict[np.dtype[Any], MemoryBank] = {}
+
+    def of(self, dtype: np.dtype[Any]) -> MemoryBank:
+        """The buffer as a memory of words of one type."""
+        if dtype not in self._banks:
+            self._banks[dtype] = MemoryBank.blank(self.name, self.capacity, dtype)
+        return self._banks[dtype]

@@ -30,7 +30,8 @@ def import_model(
 
     The result is `func.func @main` with one argument for each model input that is not an initializer and one
     result for each output, named by `onnx.name`; `onnx.*` ops with static shapes, located by node name; and
-    `weights.constant` ops. float16, bfloat16 and float64 become float32.
+    `weights.constant` ops. float16, bfloat16 and float64 are carried as float32; `onnx.dtype` notes what arguments and
+    results are in the model.
 
     `input_shapes` gives the shape of dynamic inputs, `batch` the value of unknown leading dimensions (else 1).
     External data is read relative to the model's folder.

@@ -68,12 +68,16 @@ class ModuleBuilder:
         if self.problems:
             raise CatenaError(self.problems)
         self.builder.insert(ReturnOp(*results))
+        arguments = zip(inputs, self.block.args, strict=True)
         function = FuncOp(
             "main",
             (self.block.arg_types, [value.type for value in results]),
             Region(self.block),
-            arg_attrs=_named(value.name for value in inputs),
-            res_attrs=_named(value.name for value in self.graph.outputs),
+            arg_attrs=_named((each.name, each.element_type, value) for each, value in arguments),
+            res_attrs=_named(
+                (each.name, each.type.tensor_type.elem_type, value)
+                for each, value in zip(self.graph.outputs, results, strict=True)
+            ),
         )
         return ModuleOp([function])
 
@@ -195,8 +199,25 @@ def value_hint(name: str) -> str | None:
     return f"t{text}" if text[:1].isdigit() else text or None
 
 
-def _named(names: Iterable[str]) -> ArrayAttr[DictionaryAttr]:
-    return ArrayAttr(DictionaryAttr({"onnx.name": StringAttr(name)}) for name in names)
+def _named(values: Iterable[tuple[str, int, SSAValue]]) -> ArrayAttr[DictionaryAttr]:
+    """The names of function arguments or results, and their ONNX types where others are carried."""
+    entries: list[DictionaryAttr] = []
+    for name, declared, value in values:
+        entry: dict[str, Attribute] = {"onnx.name": StringAttr(name)}
+        kind = value.type
+        assert isinstance(kind, TensorType)
+        dtype = _declared_dtype(declared)
+        if dtype is not None and dtype != numpy_dtype_of(kind.element_type):
+            entry["onnx.dtype"] = StringAttr(dtype.name)
+        entries.append(DictionaryAttr(entry))
+    return ArrayAttr(entries)
+
+
+def _declared_dtype(element_type: int) -> np.dtype[Any] | None:
+    """The NumPy type of a `TensorProto.DataType`, None for an undefined one."""
+    from onnx import helper
+
+    return np.dtype(helper.tensor_dtype_to_np_dtype(element_type)) if element_type else None
 
 
 def _without_trailing_gaps(names: Sequence[str]) -> tuple[str, ...]:
@@ -275,8 +296,6 @@ def _contradictions(declared: onnx.ValueInfoProto, value: SSAValue, may_be_large
 
     Extents that are declared larger pass if they may be: older tools count windows of pools that nothing computes.
     """
-    from onnx import helper
-
     kind = value.type
     if declared.type.WhichOneof("value") != "tensor_type" or not isinstance(kind, TensorType):
         return
@@ -290,7 +309,7 @@ def _contradictions(declared: onnx.ValueInfoProto, value: SSAValue, may_be_large
             for extent, found in zip(extents, shape, strict=True)
         )
     )
-    declared_dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type)) if tensor.elem_type else None
+    declared_dtype = _declared_dtype(tensor.elem_type)
     dtype = numpy_dtype_of(kind.element_type)
     if not same_shape or (declared_dtype is not None and _runtime_dtype(declared_dtype) != dtype):
         yield Diagnostic(

@@ -6,7 +6,7 @@
 
 from dialects.gconv.attributes import NestAttr, ReduceAttr, ScalarAttr, StepsAttr, StridedAttr
 from dialects.gconv.ops import GCONV, ConcatOp, LinkOp, ViewOp, element_type_of_value, gconv_of, shape_of
-from dialects.gconv.spec import PASS, Dim, GConv, LoopKind, Reduce, Step
+from dialects.gconv.spec import PASS, Dim, GConv, LoopKind, Reduce, Step, cast_of, cast_to
 from dialects.gconv.view import View, row_major
 
 __all__ = [
@@ -26,6 +26,8 @@ __all__ = [
     "StridedAttr",
     "View",
     "ViewOp",
+    "cast_of",
+    "cast_to",
     "element_type_of_value",
     "gconv_of",
     "row_major",

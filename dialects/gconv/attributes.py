@@ -12,14 +12,16 @@ import re
 
 from xdsl.dialects.builtin import StringAttr
 from xdsl.dialects.utils import EnumAttribute
-from xdsl.ir import Data, SpacedOpaqueSyntaxAttribute
+from xdsl.ir import Attribute, Data, SpacedOpaqueSyntaxAttribute
 from xdsl.irdl import irdl_attr_definition
 from xdsl.parser import AttrParser
 from xdsl.printer import Printer
 from xdsl.utils.exceptions import VerifyException
 
+from dialects.dtypes import NARROW_DTYPES
+from dialects.element_types import numpy_dtype_of
 from dialects.gconv.scalar import FUNCTIONS, Arity
-from dialects.gconv.spec import Dim, Reduce, Step
+from dialects.gconv.spec import Dim, GConv, Reduce, Step, cast_of
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _COUNTS = ("g", "op", "opc", "ks", "stride", "dilation", "pad", "up")
@@ -200,3 +202,24 @@ def main_operator(attribute: StringAttr) -> str:
     if name != "pass" and (name not in FUNCTIONS or FUNCTIONS[name].arity is not Arity.BINARY):
         raise VerifyException(f"{name!r} is no main operator: expected pass or a binary scalar function")
     return name
+
+
+def computing_type(acc: Attribute | None) -> None:
+    """Check the type that a link computes in. Raises `VerifyException` for one that nothing computes in."""
+    if acc is None:
+        return
+    try:
+        name = numpy_dtype_of(acc).name
+    except TypeError as error:
+        raise VerifyException(f"nothing computes in {acc}") from error
+    if name in NARROW_DTYPES:
+        raise VerifyException(f"{acc} is a type to store words in, not to compute in")
+
+
+def post_only_steps(spec: GConv) -> None:
+    """Check what only `post` may do. Raises `VerifyException` for operands and casts elsewhere."""
+    for step in (*spec.pre, *spec.mid):
+        if step.operand is not None:
+            raise VerifyException("only post steps may have an operand")
+        if cast_of(step) is not None:
+            raise VerifyException(f"only post steps may change the type: {step.function}")

@@ -17,6 +17,7 @@ from xdsl.ir import Operation, SSAValue
 
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.element_types import numpy_dtype_of
+from dialects.gconv.contraction import contraction
 from dialects.gconv.ops import ConcatOp, LinkOp, ViewOp, element_type_of_value, shape_of
 from dialects.gconv.scalar import Array, apply, scalar_of
 from dialects.gconv.spec import PASS, Dim, GConv, Reduce, Step
@@ -34,10 +35,12 @@ def evaluate(
     """The output of a general convolution.
 
     `input` has, per dimension, g groups; `kernel` has extents g*op*ks; `extras` broadcast to the output shape.
-    Computes in the input's dtype and returns `dtype` (the input's unless given).
+    Types change as `dialects.gconv.spec` says; returns `dtype` (the input's unless given).
     """
     rank = len(spec.dims)
     windows = _windows(spec, _steps(spec.pre, input))  # (g..., opc..., ks...)
+    acc = windows.dtype if spec.acc is None else np.dtype(spec.acc)
+    windows = _cast(windows, acc)
     if spec.main == PASS:
         folded = _fold(spec, _steps(spec.mid, windows), tuple(range(2 * rank, 3 * rank)))
         shape = [dim.g for dim in spec.dims] + [1] * rank + [dim.opc for dim in spec.dims]
@@ -45,13 +48,13 @@ def evaluate(
         result = np.broadcast_to(folded.reshape(shape), repeated)
     else:
         assert kernel is not None
-        parts = kernel.reshape([n for dim in spec.dims for n in (dim.g, dim.op, dim.ks)])
+        parts = _cast(kernel, acc).reshape([n for dim in spec.dims for n in (dim.g, dim.op, dim.ks)])
         order = [3 * d + k for k in (0, 1, 2) for d in range(rank)]
         result = _combine(spec, windows, parts.transpose(order))  # (g..., op..., opc...)
     order = [k * rank + d for d in range(rank) for k in (0, 1, 2)]
     output = result.transpose(order).reshape(spec.output_shape)
     output = _steps(spec.post, output, extras)
-    return np.ascontiguousarray(output if dtype is None else _cast(output, dtype))
+    return np.ascontiguousarray(_cast(output, input.dtype if dtype is None else dtype))
 
 
 def _cast(array: Array, dtype: np.dtype[Any]) -> Array:
@@ -116,9 +119,8 @@ def _combine(spec: GConv, windows: Array, kernel: Array) -> Array:
     right = np.ascontiguousarray(kernel).reshape(groups, ops, terms)
     left = windows.reshape(groups, outs, terms)
     shape = [d.g for d in dims] + [d.op for d in dims] + [d.opc for d in dims]
-    if spec.is_multiply_accumulate and not spec.mid and terms > 1 and left.dtype.kind == "f":
-        with np.errstate(all="ignore"):
-            return np.matmul(right, left.transpose(0, 2, 1)).reshape(shape)
+    if spec.is_multiply_accumulate and not spec.mid and terms > 1 and left.dtype.kind in "fiu":
+        return contraction(right, left.transpose(0, 2, 1)).reshape(shape)
     result = np.empty((groups, ops, outs), left.dtype)
     group_step = max(1, _CHUNK_WORDS // (ops * outs * terms))
     op_step = max(1, _CHUNK_WORDS // (outs * terms))

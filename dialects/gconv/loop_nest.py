@@ -16,9 +16,12 @@ from dialects.gconv.spec import PASS, Dim, GConv, Reduce, Step
 _FOLD = {Reduce.ADD: "add", Reduce.MAX: "max", Reduce.MIN: "min", Reduce.MUL: "mul"}
 
 
-def evaluate(spec: GConv, input: Array, kernel: Array | None = None, extras: Sequence[Array] = ()) -> Array:
-    """The output of a general convolution, one element at a time, in the input's dtype."""
-    output = np.empty(spec.output_shape, input.dtype)
+def evaluate(
+    spec: GConv, input: Array, kernel: Array | None = None, extras: Sequence[Array] = (), dtype: np.dtype | None = None
+) -> Array:
+    """The output of a general convolution, one element at a time, in `dtype` (the input's unless given)."""
+    output = np.empty(spec.output_shape, input.dtype if dtype is None else dtype)
+    acc = None if spec.acc is None else np.dtype(spec.acc)
     outer = [range(n) for dim in spec.dims for n in (dim.g, dim.op, dim.opc)]
     inner = [range(dim.ks) for dim in spec.dims]
     for flat in itertools.product(*outer):
@@ -26,12 +29,13 @@ def evaluate(spec: GConv, input: Array, kernel: Array | None = None, extras: Seq
         total: Array | None = None
         for ks in itertools.product(*inner):
             value = _read(spec, input, index, ks)
+            value = value if acc is None else value.astype(acc)
             if spec.main != PASS:
                 assert kernel is not None
                 position = tuple(
                     (g * dim.op + op) * dim.ks + k for dim, (g, op, _), k in zip(spec.dims, index, ks, strict=True)
                 )
-                value = apply(spec.main, value, kernel[position].reshape(1))
+                value = apply(spec.main, value, kernel[position].reshape(1).astype(value.dtype))
             value = _steps(spec.mid, value)
             total = value if total is None else apply(_FOLD[spec.reduce], total, value)
         assert total is not None

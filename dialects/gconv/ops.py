@@ -31,7 +31,17 @@ from xdsl.irdl import (
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
-from dialects.gconv.attributes import NestAttr, ReduceAttr, ScalarAttr, StepsAttr, StridedAttr, main_operator
+from dialects.element_types import element_type_of, numpy_dtype_of
+from dialects.gconv.attributes import (
+    NestAttr,
+    ReduceAttr,
+    ScalarAttr,
+    StepsAttr,
+    StridedAttr,
+    computing_type,
+    main_operator,
+    post_only_steps,
+)
 from dialects.gconv.spec import PASS, GConv, Reduce
 from dialects.gconv.view import View
 
@@ -55,6 +65,7 @@ def gconv_of(
     pre: StepsAttr | None,
     mid: StepsAttr | None,
     post: StepsAttr | None,
+    acc: Attribute | None,
 ) -> GConv:
     """The general convolution that the properties of an op describe."""
     return GConv(
@@ -65,6 +76,7 @@ def gconv_of(
         mid.data if mid else (),
         post.data if post else (),
         pad.data if pad else None,
+        str(numpy_dtype_of(acc)) if acc else None,
     )
 
 
@@ -73,7 +85,8 @@ class LinkOp(IRDLOperation):
     """One general convolution: a link of the chain.
 
     The input has, per dimension, g groups of any extent; the kernel g*op*ks; the result g*op*opc; an extra operand of
-    `post` has the result's extent or 1. `tensor` names the ONNX tensor the result equals, if it equals one.
+    `post` has the result's extent or 1. `acc` is the type that main, mid and the reduction compute in, if that is not
+    the input's. `tensor` names the ONNX tensor the result equals, if it equals one.
     """
 
     name = "gconv.link"
@@ -84,6 +97,7 @@ class LinkOp(IRDLOperation):
     nest = prop_def(NestAttr)
     main = prop_def(StringAttr)
     reduce = prop_def(ReduceAttr)
+    acc = opt_prop_def(Attribute)
     pad = opt_prop_def(ScalarAttr)
     pre = opt_prop_def(StepsAttr)
     mid = opt_prop_def(StepsAttr)
@@ -97,7 +111,7 @@ class LinkOp(IRDLOperation):
 
     assembly_format = (
         "$input `:` type($input) (`by` $kernel^ `:` type($kernel))? (`with` $extras^ `:` type($extras))?"
-        " $nest $main $reduce (`pad` $pad^)? (`pre` $pre^)? (`mid` $mid^)? (`post` $post^)?"
+        " $nest $main $reduce (`acc` $acc^)? (`pad` $pad^)? (`pre` $pre^)? (`mid` $mid^)? (`post` $post^)?"
         " attr-dict `->` type($result)"
     )
 
@@ -121,6 +135,7 @@ class LinkOp(IRDLOperation):
                 "nest": NestAttr(spec.dims),
                 "main": StringAttr(spec.main),
                 "reduce": ReduceAttr(spec.reduce),
+                "acc": None if spec.acc is None else element_type_of(spec.acc),
                 "pad": None if spec.pad_value is None else ScalarAttr(spec.pad_value),
                 "pre": StepsAttr(spec.pre) if spec.pre else None,
                 "mid": StepsAttr(spec.mid) if spec.mid else None,
@@ -134,17 +149,17 @@ class LinkOp(IRDLOperation):
     @property
     def spec(self) -> GConv:
         """The general convolution as plain data."""
-        return gconv_of(self.nest, self.main, self.reduce, self.pad, self.pre, self.mid, self.post)
+        return gconv_of(self.nest, self.main, self.reduce, self.pad, self.pre, self.mid, self.post, self.acc)
 
     def verify_(self) -> None:
         spec = self.spec
         main_operator(self.main)
+        computing_type(self.acc)
         if (spec.main == PASS) != (self.kernel is None):
             raise VerifyException(f"main operator {spec.main!r} and {'no' if self.kernel is None else 'a'} kernel")
         if spec.reduce is Reduce.NONE and any(dim.ks != 1 for dim in spec.dims):
             raise VerifyException("reduce none needs every ks to be 1")
-        if any(step.operand is not None for step in (*spec.pre, *spec.mid)):
-            raise VerifyException("only post steps may have an operand")
+        post_only_steps(spec)
         self._verify_shapes(spec)
         used = {step.operand for step in spec.post if step.operand is not None}
         if used != set(range(len(self.extras))):

@@ -4,7 +4,7 @@
 operand. In a binary function `x` is the value that flows through the link and `k` the kernel or the step's operand.
 The `code` of a function is its number in instruction binaries and never changes meaning.
 
-Functions work on arrays of the caller's dtype and keep it, except the comparisons and predicates, which return 1 and 0
+Functions work on arrays of the caller's dtype and keep it, except the casts; comparisons and predicates return 1 and 0
 in the same dtype. They never warn: overflow, division by zero and invalid arguments follow IEEE 754.
 """
 
@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from dialects.gconv.spec import CASTS
 
 Array = npt.NDArray[Any]
 
@@ -39,6 +41,8 @@ class ScalarFunction:
     parameters: tuple[str, ...]
     doc: str
     evaluate: Callable[..., Array]
+    result: str | None = None
+    """NumPy name of the type that a cast gives; None: the type of the first operand."""
 
 
 FUNCTIONS: dict[str, ScalarFunction] = {}
@@ -69,9 +73,10 @@ def _binary(code: int, doc: str) -> Callable[[Callable[..., Array]], Callable[..
 
 def apply(name: str, *operands: Array, parameters: tuple[float, ...] = ()) -> Array:
     """The function `name` on arrays, in the dtype of the first operand, without floating-point warnings."""
+    function = FUNCTIONS[name]
     with np.errstate(all="ignore"):
-        result = FUNCTIONS[name].evaluate(*operands, *parameters)
-    return np.asarray(result, operands[0].dtype)
+        result = function.evaluate(*operands, *parameters)
+        return np.asarray(result, operands[0].dtype if function.result is None else function.result)
 
 
 def scalar_of(value: float, dtype: np.dtype[Any]) -> Array:
@@ -92,6 +97,10 @@ def scalar_of(value: float, dtype: np.dtype[Any]) -> Array:
 
 @_unary(1, "x * scale + offset", "scale", "offset")
 def _affine(x: Array, scale: float, offset: float) -> Array:
+    if x.dtype.kind in "iu" and float(scale).is_integer() and float(offset).is_integer():
+        # Two's complement, as integer arithmetic has it: parameters wrap around like results.
+        wide = x.astype(np.int64)
+        return (wide * np.int64(int(scale)) + np.int64(int(offset))).astype(x.dtype)
     return x * scale + offset
 
 
@@ -235,6 +244,32 @@ def _erf(x: Array) -> Array:
     return np.asarray(np.frompyfunc(math.erf, 1, 1)(x), x.dtype)
 
 
+@_unary(30, "x / divisor", "divisor")
+def _over(x: Array, divisor: float) -> Array:
+    return x / divisor
+
+
+def _exponent(x: Array, rounded: Callable[[Array], Array]) -> Array:
+    """x rounded to a power of two; the sign is dropped, zero stays."""
+    return np.where(x == 0, x, np.exp2(rounded(np.log2(np.abs(x)))))
+
+
+@_unary(31, "|x| rounded up to a power of two")
+def _power_of_two_up(x: Array) -> Array:
+    return _exponent(x, np.ceil)
+
+
+@_unary(32, "|x| rounded down to a power of two")
+def _power_of_two_down(x: Array) -> Array:
+    return _exponent(x, np.floor)
+
+
+@_unary(33, "|x| rounded to the nearest power of two, the larger one half way between the two")
+def _power_of_two_nearest(x: Array) -> Array:
+    low = _exponent(x, np.floor)
+    return np.where(np.abs(x) >= 1.5 * low, 2 * low, low)
+
+
 # Unary: activations (ONNX operators of the same name) ---------------------------------------------------------------
 
 
@@ -316,6 +351,22 @@ def _thresholded_relu(x: Array, alpha: float) -> Array:
 @_unary(55, "x + bias below -lambda, x - bias above lambda, else 0", "bias", "lambda")
 def _shrink(x: Array, bias: float, lambd: float) -> Array:
     return np.where(x < -lambd, x + bias, np.where(x > lambd, x - bias, 0))
+
+
+# Unary: casts -------------------------------------------------------------------------------------------------------
+
+
+def _declare_cast(code: int, name: str, dtype: str) -> None:
+    doc = f"x as {dtype}; floats lose their fraction towards zero, integers that do not fit wrap around"
+
+    def evaluate(x: Array) -> Array:
+        return x.astype(dtype)
+
+    FUNCTIONS[name] = BY_CODE[code] = ScalarFunction(name, code, Arity.UNARY, (), doc, evaluate, dtype)
+
+
+for _code, (_name, _dtype) in enumerate(CASTS.items(), 70):
+    _declare_cast(_code, _name, _dtype)
 
 
 # Unary: predicates --------------------------------------------------------------------------------------------------

@@ -9,6 +9,10 @@ Formal definition (every dimension d, all indices from 0):
 
 Where i_d lies outside its group or is fractional, the pad value stands for pre(I[i]): it does not pass through `pre`.
 
+Types: `pre` computes in the input's type; its results and the kernel's words are cast to `acc` (the input's type
+unless stated), in which main, mid and the reduction compute; post goes on in that type, and cast steps (`to_int32`
+...) change it along the way; what comes out is cast to the output's type. Integers wrap around.
+
 `g` indexes all three tensors, `op` kernel and output, `opc` input and output, `ks` input and kernel (and is reduced).
 """
 
@@ -101,6 +105,23 @@ class Step:
     operand: int | None = None
 
 
+CASTS = {
+    f"to_{name}": name
+    for name in ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32")
+}
+"""The scalar functions that change the type of what flows through a link, and NumPy's name of that type."""
+
+
+def cast_of(step: Step) -> str | None:
+    """The type that a step casts to, None if it keeps the type."""
+    return CASTS.get(step.function)
+
+
+def cast_to(dtype: str) -> Step | None:
+    """The step that casts to a type, None if there is none."""
+    return Step(f"to_{dtype}") if f"to_{dtype}" in CASTS else None
+
+
 @dataclass(frozen=True)
 class GConv:
     """A general convolution without its tensors."""
@@ -112,6 +133,8 @@ class GConv:
     mid: tuple[Step, ...] = ()
     post: tuple[Step, ...] = ()
     pad_value: float | None = None
+    acc: str | None = None
+    """NumPy name of the type that main, mid and the reduction compute in; the input's unless stated."""
 
     @property
     def padding(self) -> float:
@@ -130,6 +153,11 @@ class GConv:
     def trips(self) -> int:
         """Executions of the innermost body: the product of all loop counts."""
         return math.prod(dim.g * dim.op * dim.opc * dim.ks for dim in self.dims)
+
+    def flow(self, input: str) -> str:
+        """The type of what post makes, before it is cast to the output's, for an input of type `input`."""
+        casts = [result for step in self.post if (result := cast_of(step)) is not None]
+        return casts[-1] if casts else self.acc or input
 
     @property
     def is_multiply_accumulate(self) -> bool:

@@ -106,11 +106,4 @@ def _limit(node: Node, chain: Chain, index: int) -> float | Tensor | None:
     return chain.optional_input(node, index) if constant is None else float(constant.reshape(-1)[0])
 
 
-@lowering("Cast", "CastLike")
-def cast(node: Node, chain: Chain) -> Tensor:
-    """nothing if the type stays, else one link"""
-    x = chain.input(node, 0)
-    return x if x.element_type == node.result_type() else unary(chain, x, (), node.result_type())
-
-
-ACTIVATION = (*plain_function, *function_with_parameters, *gelu, *clip, *cast)
+ACTIVATION = (*plain_function, *function_with_parameters, *gelu, *clip)

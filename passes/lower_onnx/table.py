@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 from passes.lower_onnx.activation import ACTIVATION
 from passes.lower_onnx.attention import ATTENTION
+from passes.lower_onnx.casting import CASTING
 from passes.lower_onnx.convolution import conv
 from passes.lower_onnx.einsum import EINSUM
 from passes.lower_onnx.elementwise import ELEMENTWISE
@@ -33,7 +34,7 @@ FAMILIES: MappingProxyType[str, tuple[Lowering, ...]] = MappingProxyType(
         "Pooling": (*POOLING, *POOL_INDICES, *REGION_POOLING),
         "Normalization": (*NORMALIZATION, *SOFTMAX),
         "Activation": ACTIVATION,
-        "Element-wise": ELEMENTWISE,
+        "Element-wise": (*ELEMENTWISE, *CASTING),
         "Reduction": REDUCTION,
         "Loss": LOSSES,
         "Attention": (*ATTENTION, *LINEAR_ATTENTION),

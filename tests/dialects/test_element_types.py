@@ -41,7 +41,7 @@ def test_other_dtypes_have_none(dtype: str) -> None:
         element_type_of(dtype)
 
 
-@pytest.mark.parametrize("kind", [IndexType(), BFloat16Type(), IntegerType(4), IntegerType(8, Signedness.SIGNED)])
+@pytest.mark.parametrize("kind", [IndexType(), BFloat16Type(), IntegerType(3), IntegerType(8, Signedness.SIGNED)])
 def test_other_types_have_none(kind: object) -> None:
     with pytest.raises(TypeError, match="no dtype for element type"):
         numpy_dtype_of(kind)  # pyright: ignore[reportArgumentType]

@@ -157,7 +157,7 @@ def test_does_not_fuse_across_other_readers_reductions_paddings_or_copies() -> N
     assert len(links_of(module)) == count
 
 
-def test_keeps_the_rounding_of_a_change_of_type() -> None:
+def test_a_cast_stands_for_the_rounding_of_a_change_of_type() -> None:
     check_ir(
         """
         func.func @main(%x: tensor<4xf32>) -> tensor<4xi32> {
@@ -168,10 +168,41 @@ def test_keeps_the_rounding_of_a_change_of_type() -> None:
         """,
         "fuse-elementwise",
         """
-        CHECK: gconv.link %x : tensor<4xf32> <A opc 4> "pass" none -> tensor<4xi32>
-        CHECK: "pass" none post <neg>
+        CHECK: gconv.link %x : tensor<4xf32> <A opc 4> "pass" none post <to_int32, neg> -> tensor<4xi32>
+        CHECK-NOT: gconv.link
         """,
     )
+
+
+def test_a_requantized_product_takes_what_follows_in_the_types_it_was_in() -> None:
+    check_ir(
+        """
+        func.func @main(%x: tensor<1x8xi8>, %w: tensor<4x8xi8>) -> tensor<4x1xf32> {
+          %q = gconv.link %x : tensor<1x8xi8> by %w : tensor<4x8xi8> <A op 4, B ks 8> "mul" add acc i32
+               post <to_float32, affine(0.5, 0.0), round, clip(-128.0, 127.0)> -> tensor<4x1xi8>
+          %y = gconv.link %q : tensor<4x1xi8> <A opc 4, B> "pass" none acc f32 post <affine(0.25, 0.0)>
+               -> tensor<4x1xf32>
+          func.return %y : tensor<4x1xf32>
+        }
+        """,
+        "fuse-elementwise",
+        """
+        CHECK: "mul" add acc i32
+        CHECK-SAME: clip(-128.0, 127.0), to_int8, to_float32, affine(0.25, 0.0)> -> tensor<4x1xf32>
+        CHECK-NOT: gconv.link
+        """,
+    )
+
+
+def test_a_narrow_type_is_only_stored() -> None:
+    text = """
+        func.func @main(%x: tensor<4xf32>) -> tensor<4xf32> {
+          %i = gconv.link %x : tensor<4xf32> <A opc 4> "pass" none -> tensor<4xi4>
+          %y = gconv.link %i : tensor<4xi4> <A opc 4> "pass" none acc f32 -> tensor<4xf32>
+          func.return %y : tensor<4xf32>
+        }
+        """
+    check_ir(text, "fuse-elementwise", "CHECK: -> tensor<4xi4>\nCHECK: acc f32")
 
 
 def test_a_cast_after_a_link_goes_into_it() -> None:

@@ -81,7 +81,7 @@ def test_the_tables_say_where_tensors_are_and_who_made_them() -> None:
 
 def test_the_metadata_say_what_the_program_is_for() -> None:
     metadata = emit(lowered(chain(RELU, nodes=("a",), tensors=(None,))), "eyeriss").metadata
-    assert (metadata.backend, metadata.isa, metadata.isa_version, metadata.target) == ("eyeriss", "spatial", 1, "tiny")
+    assert (metadata.backend, metadata.isa, metadata.isa_version, metadata.target) == ("eyeriss", "spatial", 2, "tiny")
     assert metadata.model == "some model"
     assert metadata.model_sha256 == "0" * 64
     assert metadata.target_sha256 == target_digest(metadata.description)

@@ -170,7 +170,7 @@ def test_every_wrong_tensor_of_a_layer_is_reported(program: Program) -> None:
 
 def test_tensors_have_the_types_of_the_model(program: Program) -> None:
     typed = {"x": "int64", "y": "float32", "w": "float32", "z": "int32"}
-    tensors = tuple(replace(each, dtype=typed[each.name]) for each in program.tensors)
+    tensors = tuple(replace(each, dtype=typed[each.name], word="float32") for each in program.tensors)
     emulator = SpatialEmulator(replace(program, tensors=tensors))
     found = emulator.run({"x": X.astype(np.int64)})["z"]
     assert found.dtype == np.int32

@@ -417,8 +417,8 @@ def test_an_input_among_the_constants_is_named() -> None:
     with pytest.raises(CatenaError) as caught:
         SpatialEmulator(replace(handmade, tensors=tensors).program()).run({"x": X[:2]})
     (fault,) = caught.value.diagnostics
-    assert fault.code == "CAT-E003"
-    assert fault.message == "tensor 'x': constants of DRAM are written"
+    assert fault.code == "CAT-P001"
+    assert fault.message == "words of two types, or tensors and constants, overlap in DRAM"
 
 
 def test_code_for_layers_that_are_not_listed_is_refused() -> None:
@@ -445,21 +445,22 @@ def test_a_machine_without_room_for_the_tensors_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "image",
+    ("image", "code"),
     [
-        ConstantImage("sram", 0, 12, "float32", ((0, KERNEL),)),
-        ConstantImage("dram", 0, 12, "float64", ((0, KERNEL.astype(np.float64)),)),
+        (ConstantImage("sram", 0, 12, "float32", ((0, KERNEL),)), "CAT-P001"),
+        (ConstantImage("dram", 0, 12, "float64", ((0, KERNEL.astype(np.float64)),)), "CAT-E003"),
+        (ConstantImage("dram", 0, 13, "float32", ((0, KERNEL),)), "CAT-P001"),
     ],
-    ids=["memory", "type"],
+    ids=["memory", "type", "overlap"],
 )
-def test_constants_of_another_machine_are_refused(image: ConstantImage) -> None:
+def test_constants_of_another_machine_are_refused(image: ConstantImage, code: str) -> None:
     handmade = Handmade()
     tensors = tuple(each for each in handmade.tensors if each.role is not Role.CONSTANT)
     program = replace(handmade, constants=(image,), tensors=tensors).program()
     layers = (replace(program.layers[0], inputs=("x",)), program.layers[1])
     with pytest.raises(CatenaError) as caught:
         SpatialEmulator(replace(program, layers=layers)).run({"x": X})
-    assert [each.code for each in caught.value.diagnostics] == ["CAT-P001"]
+    assert [each.code for each in caught.value.diagnostics] == [code]
 
 
 def test_programs_of_another_instruction_set_are_refused() -> None:
