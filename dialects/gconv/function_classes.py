@@ -15,7 +15,7 @@ class FunctionClass(StrEnum):
 SPECIAL_FUNCTIONS = frozenset((
     "sqrt", "rsqrt", "reciprocal", "power", "exp", "log", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh",
     "tanh", "asinh", "acosh", "atanh", "erf", "sigmoid", "elu", "selu", "celu", "swish", "gelu", "gelu_tanh",
-    "softplus", "softsign", "mish", "div", "rdiv", "pow", "rpow", "mod", "fmod",
+    "softplus", "softsign", "mish", "over", "div", "rdiv", "pow", "rpow", "mod", "fmod",
 ))  # fmt: skip
 """Functions of class `SPECIAL`; all others are additions, multiplications, comparisons, selections and roundings."""
 
