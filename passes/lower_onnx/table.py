@@ -8,9 +8,11 @@ from passes.lower_onnx.activation import ACTIVATION
 from passes.lower_onnx.attention import ATTENTION
 from passes.lower_onnx.casting import CASTING
 from passes.lower_onnx.convolution import conv
+from passes.lower_onnx.deformable_convolution import DEFORMABLE_CONVOLUTION
 from passes.lower_onnx.einsum import EINSUM
 from passes.lower_onnx.elementwise import ELEMENTWISE
 from passes.lower_onnx.gathering import GATHERING
+from passes.lower_onnx.grid_sampling import GRID_SAMPLING
 from passes.lower_onnx.layout import LAYOUT
 from passes.lower_onnx.linear_attention import LINEAR_ATTENTION
 from passes.lower_onnx.losses import LOSSES
@@ -29,7 +31,7 @@ from passes.lower_onnx.transposed_convolution import conv_transpose
 
 FAMILIES: MappingProxyType[str, tuple[Lowering, ...]] = MappingProxyType(
     {
-        "Convolution": (*conv, *conv_transpose),
+        "Convolution": (*conv, *conv_transpose, *DEFORMABLE_CONVOLUTION),
         "Matrix product": (*MATMUL, *EINSUM),
         "Pooling": (*POOLING, *POOL_INDICES, *REGION_POOLING),
         "Normalization": (*NORMALIZATION, *SOFTMAX),
@@ -39,7 +41,7 @@ FAMILIES: MappingProxyType[str, tuple[Lowering, ...]] = MappingProxyType(
         "Loss": LOSSES,
         "Attention": (*ATTENTION, *LINEAR_ATTENTION),
         "Recurrence": RECURRENT,
-        "Resampling": RESIZE,
+        "Resampling": (*RESIZE, *GRID_SAMPLING),
         "Data movement": (*LAYOUT, *PADDING, *GATHERING),
     }
 )
