@@ -17,17 +17,11 @@ from dialects.gconv import Dim, GConv, Reduce, Step
 from passes.lower_onnx.broadcasting import binary, unary
 from passes.lower_onnx.chain import Chain
 from passes.lower_onnx.constraints import floating
-from passes.lower_onnx.lowering import constraint, lowering
-from passes.lower_onnx.masks import FROM_CHOICE, FROM_SIGN
+from passes.lower_onnx.lowering import lowering
+from passes.lower_onnx.masks import FROM_SIGN
 from passes.lower_onnx.node import Node
+from passes.lower_onnx.regions import has_images, image_of_region
 from passes.lower_onnx.tensor import Tensor
-
-
-@constraint()
-def has_images(node: Node) -> str | None:
-    """the input has two spatial dimensions"""
-    rank = len(node.shape(0))
-    return None if rank == 4 else f"rank {rank}"
 
 
 @dataclass(frozen=True)
@@ -47,16 +41,13 @@ class _Bins:
 
 @lowering("MaxRoiPool", constraints=(has_images, floating()))
 def max_roi_pool(node: Node, chain: Chain) -> Tensor:
-    """16 links, 18 for several images: the bins of every region, their masks, the maxima over columns and rows"""
+    """16 links, 19 for several images: the bins of every region, their masks, the maxima over columns and rows"""
     x, rois = chain.input(node, 0), chain.input(node, 1)
-    images, channels, height, width = x.shape
+    channels, height, width = x.shape[1:]
     regions = rois.shape[0]
     rows, columns = node.integers("pooled_shape")
     down, across = _bins(chain, rois, (rows, columns), (height, width), node.number("spatial_scale", 1.0))
-    own = images > 1
-    if own:
-        x = _image_of_region(chain, x, rois.slice(1, 0, 1))
-    region = Dim("N", g=regions) if own else Dim("N", op=regions)
+    x, region = image_of_region(chain, x, rois.slice(1, 0, 1))
     mask = across.mask(chain, width)
     dims = (region, Dim("C", opc=channels), Dim("H", opc=height), Dim("W", op=columns, ks=width))
     strips = chain.link(GConv(dims, "min", Reduce.MAX), x, chain.reshape(mask, (regions, 1, 1, columns * width)))
@@ -107,16 +98,6 @@ def rounded_away_from_zero(chain: Chain, x: Tensor, scale: float) -> Tensor:
     return binary(
         chain, "sub", scaled, whole, (Step("affine", (2.0, 0.0)), Step("trunc"), Step("add", operand=0)), [whole]
     )
-
-
-def _image_of_region(chain: Chain, x: Tensor, numbers: Tensor) -> Tensor:
-    """The image that each region (R, 1) names: (R, C, H, W)."""
-    images, channels, height, width = x.shape
-    order = chain.constant(np.arange(images, dtype=numpy_dtype_of(numbers.element_type))[np.newaxis])
-    mask = binary(chain, "eq", numbers, order, FROM_CHOICE)
-    regions = numbers.shape[0]
-    dims = (Dim("N", op=regions, ks=images), Dim("C", opc=channels), Dim("H", opc=height), Dim("W", opc=width))
-    return chain.link(GConv(dims, "min", Reduce.MAX), x, chain.reshape(mask, (regions * images, 1, 1, 1)))
 
 
 REGION_POOLING = (*max_roi_pool,)

@@ -25,6 +25,7 @@ from passes.lower_onnx.pooling import POOLING
 from passes.lower_onnx.recurrent import RECURRENT
 from passes.lower_onnx.reduction import REDUCTION
 from passes.lower_onnx.region_pooling import REGION_POOLING
+from passes.lower_onnx.region_sampling import REGION_SAMPLING
 from passes.lower_onnx.resize import RESIZE
 from passes.lower_onnx.softmax import SOFTMAX
 from passes.lower_onnx.transposed_convolution import conv_transpose
@@ -33,7 +34,7 @@ FAMILIES: MappingProxyType[str, tuple[Lowering, ...]] = MappingProxyType(
     {
         "Convolution": (*conv, *conv_transpose, *DEFORMABLE_CONVOLUTION),
         "Matrix product": (*MATMUL, *EINSUM),
-        "Pooling": (*POOLING, *POOL_INDICES, *REGION_POOLING),
+        "Pooling": (*POOLING, *POOL_INDICES, *REGION_POOLING, *REGION_SAMPLING),
         "Normalization": (*NORMALIZATION, *SOFTMAX),
         "Activation": ACTIVATION,
         "Element-wise": (*ELEMENTWISE, *CASTING),
