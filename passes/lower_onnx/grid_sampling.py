@@ -1,4 +1,4 @@
-"""GridSample: positions from a grid of coordinates between -1 and 1, weights at the positions, contractions."""
+"""AffineGrid, a grid of coordinates between -1 and 1; GridSample: weights at the positions it names, contractions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dialects.gconv import Dim, GConv, Reduce, Step
 from dialects.gconv.scalar import Array
 from passes.lower_onnx.broadcasting import binary, unary
 from passes.lower_onnx.chain import Chain
-from passes.lower_onnx.constraints import attribute_is, floating
+from passes.lower_onnx.constraints import attribute_is, constant_input, floating
 from passes.lower_onnx.lowering import lowering
 from passes.lower_onnx.node import Node
 from passes.lower_onnx.sampling import cubic_weights, linear_weights, sampled
@@ -21,6 +21,28 @@ from passes.lower_onnx.windows import spatial_rank
 _CUBIC_COEFFICIENT = -0.75
 _CUBIC_REACH = 3
 """Words beyond the input that count for cubic convolution: beyond them, all four words it reads are the same."""
+
+
+@lowering("AffineGrid", constraints=(constant_input(1, "size"), floating()))
+def affine_grid(node: Node, chain: Chain) -> Tensor:
+    """one link: the product of every matrix with the coordinates of an even grid"""
+    theta = chain.input(node, 0)
+    batch, rank, terms = theta.shape
+    extents = node.result_shape()[1:-1]
+    axes = [_even_coordinates(extent, bool(node.integer("align_corners"))) for extent in extents]
+    # Matrices expect the last dimension first, and 1 behind the coordinates.
+    grid = np.stack([*np.meshgrid(*axes, indexing="ij")[::-1], np.ones(extents)], axis=-1)
+    points = math.prod(extents)
+    dims = (Dim("N", opc=batch), Dim("P", op=points), Dim("R", opc=rank), Dim("T", ks=terms))
+    kernel = chain.constant(grid.reshape(1, points, 1, terms).astype(node.dtype(0)))
+    return chain.link(GConv(dims, "mul", Reduce.ADD), theta.insert(1), kernel)
+
+
+def _even_coordinates(extent: int, corners: bool) -> Array:
+    """The coordinates of words between -1 and 1: of their middles, or the outermost at -1 and 1."""
+    if corners:
+        return np.linspace(-1, 1, extent) if extent > 1 else np.zeros(1)
+    return (2 * np.arange(extent) + 1) / extent - 1
 
 
 @lowering(
@@ -111,4 +133,4 @@ def _folded(chain: Chain, weights: Tensor, stand_in: Array) -> Tensor:
     return chain.reshape(result, (*outer, extent))
 
 
-GRID_SAMPLING = (*grid_sample,)
+GRID_SAMPLING = (*affine_grid, *grid_sample)

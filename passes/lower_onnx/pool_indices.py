@@ -38,15 +38,15 @@ def indices_of_maxima(chain: Chain, x: Tensor, maxima: Tensor, windows: Sequence
     distance = np.where(places < 0, 0, end - places).astype(np.int64)
     outputs, words = distance.shape
     dims = (Dim("N", opc=planes), Dim("O", g=outputs), Dim("W", ks=words))
+    starts = end * np.arange(planes, dtype=np.int64).reshape(planes, 1, 1)
+    in_columns = bool(node.integer("storage_order"))
     first = chain.link(
-        GConv(dims, "mul", Reduce.MAX, post=(Step("affine", (-1.0, float(end))),)),
+        GConv(dims, "mul", Reduce.MAX, post=(Step("rsub", operand=0),)),
         chain.reshape(occurs, (planes, outputs, words)),
         chain.constant(distance[np.newaxis]),
+        [chain.constant(np.full((1, 1, 1), end) if in_columns else starts + end)],
     )
-    starts = chain.constant(end * np.arange(planes, dtype=np.int64).reshape(planes, 1, 1))
-    if node.integer("storage_order"):
-        return _in_column_major_order(chain, first, x.shape[2:], starts)
-    return binary(chain, "add", first, starts)
+    return _in_column_major_order(chain, first, x.shape[2:], starts) if in_columns else first
 
 
 def unfolded(chain: Chain, x: Tensor, windows: Sequence[Window]) -> Tensor:
@@ -87,23 +87,23 @@ def _places(windows: Sequence[Window]) -> Array:
     return np.where(inside, places, -1).reshape(outputs, -1)
 
 
-def _in_column_major_order(chain: Chain, places: Tensor, extents: Sequence[int], starts: Tensor) -> Tensor:
+def _in_column_major_order(chain: Chain, places: Tensor, extents: Sequence[int], starts: Array) -> Tensor:
     """Places in row-major order turned into places in column-major order, behind the start of each plane.
 
     With quotients q[a] = place / stride[a], the coordinates are q[a] - q[a - 1] * extent[a]: the result is a weighted
     sum of the quotients.
     """
     columns = [math.prod(extents[:axis]) for axis in range(len(extents))]
-    steps = row_major(extents)
-    post: list[Step] = [Step("affine", (float(columns[-1]), 0.0)), Step("add", operand=0)]
-    extras = [starts]
-    for axis in range(len(extents) - 1):
-        weight = columns[axis] - columns[axis + 1] * extents[axis + 1]
-        divisor = chain.constant(np.full((1, 1, 1), steps[axis], np.int64))
+    post, extras = [Step("add", operand=0)], [chain.constant(starts)]
+    for axis, stride in enumerate(row_major(extents)[:-1]):
+        weight = _number(chain, columns[axis] - columns[axis + 1] * extents[axis + 1])
         post.append(Step("add", operand=len(extras)))
-        extras.append(binary(chain, "div", places, divisor, (Step("affine", (float(weight), 0.0)),)))
-    dims = tuple(Dim(name, opc=n) for name, n in zip(("N", "O", "W"), places.shape, strict=True))
-    return chain.link(GConv(dims, post=tuple(post)), places, None, extras)
+        extras.append(binary(chain, "div", places, _number(chain, stride), (Step("mul", operand=0),), [weight]))
+    return binary(chain, "mul", places, _number(chain, columns[-1]), post, extras)
+
+
+def _number(chain: Chain, value: int) -> Tensor:
+    return chain.constant(np.full((1, 1, 1), value, np.int64))
 
 
 @lowering("MaxUnpool", constraints=(constant_input(2, "output_shape"), floating()))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx.reference import ReferenceEvaluator
 
-from tests.passes.lower_onnx.models import check, check_values, normal, one_node
+from tests.passes.lower_onnx.models import check, check_values, integers, normal, one_node
 
 pytest.importorskip("onnxruntime")
 
@@ -61,6 +61,15 @@ def test_positions_far_outside_read_zeros():
     inputs = {"x": normal(1, 1, 3, 3), "grid": np.array([[[[3e38, 0], [0, -1e30], [0, 0]]]], np.float32)}
     expected = np.array([[[[0, 0, inputs["x"][0, 0, 1, 1]]]]], np.float32)
     check_values(one_node("GridSample", inputs, opset=20), inputs, {"y0": expected})
+
+
+@pytest.mark.parametrize("corners", [0, 1])
+@pytest.mark.parametrize("size", [(2, 3, 4, 5), (1, 1, 2, 7), (2, 1, 3, 2, 4)])
+def test_affine_grid(size, corners):
+    rank = len(size) - 2
+    inputs = {"theta": normal(size[0], rank, rank + 1)}
+    model = one_node("AffineGrid", inputs, {"size": integers(*size)}, opset=20, align_corners=corners)
+    check(model, inputs, links=1)
 
 
 @settings(max_examples=40, derandomize=True, deadline=None)
