@@ -511,3 +511,44 @@ def _keep(x: Array, k: Array) -> Array:
 @_binary(122, "x where k is zero, else 0")
 def _drop(x: Array, k: Array) -> Array:
     return np.where(k == 0, x, 0)
+
+
+# Bits, of integers only ----------------------------------------------------------------------------------------------
+
+
+@_unary(64, "all bits of an integer inverted")
+def _bit_not(x: Array) -> Array:
+    return np.invert(x)
+
+
+@_binary(123, "bits that both integers have")
+def _bit_and(x: Array, k: Array) -> Array:
+    return np.bitwise_and(x, k)
+
+
+@_binary(124, "bits that one of two integers has")
+def _bit_or(x: Array, k: Array) -> Array:
+    return np.bitwise_or(x, k)
+
+
+@_binary(125, "bits that exactly one of two integers has")
+def _bit_xor(x: Array, k: Array) -> Array:
+    return np.bitwise_xor(x, k)
+
+
+def _shift_within(x: Array, k: Array) -> tuple[Array, Array]:
+    """Where shift amounts are less than the number of bits (and not negative), and amounts that are."""
+    within = (k >= 0) & (k < 8 * x.dtype.itemsize)
+    return within, np.where(within, k, 0).astype(x.dtype)
+
+
+@_binary(126, "bits of an integer moved up by k places, 0 unless 0 <= k < number of bits")
+def _shift_left(x: Array, k: Array) -> Array:
+    within, amount = _shift_within(x, k)
+    return np.where(within, np.left_shift(x, amount), 0)
+
+
+@_binary(127, "bits of an integer moved down by k places, the sign kept; only the sign unless 0 <= k < number of bits")
+def _shift_right(x: Array, k: Array) -> Array:
+    within, amount = _shift_within(x, k)
+    return np.where(within, np.right_shift(x, amount), np.where(x < 0, -1, 0).astype(x.dtype))

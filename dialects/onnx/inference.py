@@ -85,11 +85,23 @@ def _infer_as_version(
         if value.array is not None and value.array.size <= _DATA_LIMIT
     }
     try:
-        found = shape_inference.infer_node_outputs(schema, node, types, data)
+        found = shape_inference.infer_node_outputs(schema, _with_defaults(node), types, data)
     except (checker.ValidationError, shape_inference.InferenceError, *NATIVE_ERRORS) as error:
         raise ShapeContradictionError(reason_of(error)) from error
     results = tuple(_value_type(name, found.get(name)) for name in node.output)
     return completed(node, inputs, results)
+
+
+def _with_defaults(node: onnx.NodeProto) -> onnx.NodeProto:
+    """The node with attributes whose absence ONNX's inference takes for another value than their default."""
+    if node.op_type != "STFT" or any(each.name == "onesided" for each in node.attribute):
+        return node
+    from onnx import NodeProto, helper
+
+    explicit = NodeProto()
+    explicit.CopyFrom(node)
+    explicit.attribute.append(helper.make_attribute("onesided", 1))
+    return explicit
 
 
 def _without_inference_function(

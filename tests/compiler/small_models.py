@@ -34,14 +34,14 @@ def small_cnn(batch: int | str = 1) -> onnx.ModelProto:
 
 
 def unsupported_model() -> onnx.ModelProto:
-    """Two nodes of one operator that nothing lowers (Det), and one of another (NonZero)."""
+    """Two nodes of an operator that nothing lowers (Bernoulli), and one that adds their results."""
     nodes = [
-        helper.make_node("Det", ["x"], ["p"], name="det1"),
-        helper.make_node("Det", ["y"], ["q"], name="det2"),
+        helper.make_node("Bernoulli", ["x"], ["p"], name="noise1"),
+        helper.make_node("Bernoulli", ["y"], ["q"], name="noise2"),
         helper.make_node("Add", ["p", "q"], ["r"], name="add1"),
     ]
     ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2, 2]) for name in "xy"]
-    results = [helper.make_tensor_value_info("r", TensorProto.FLOAT, [])]
+    results = [helper.make_tensor_value_info("r", TensorProto.FLOAT, [2, 2])]
     graph = helper.make_graph(nodes, "unsupported", ports, results)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 

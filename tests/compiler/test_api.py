@@ -42,7 +42,7 @@ def test_random_inputs_are_the_default(program: Path) -> None:
 def test_check_inspect_opt(cnn: Path, tmp_path: Path) -> None:
     assert compiler.check(cnn).is_supported
     found = compiler.check(save_model(unsupported_model(), tmp_path / "u.onnx"))
-    assert [problem.node for problem in found.problems] == ["det1", "det2"]
+    assert [problem.node for problem in found.problems] == ["noise1", "noise2"]
     assert compiler.inspect(cnn).facts["MACs"] == 2700
     assert "gconv.link" in compiler.opt(cnn, "lower-onnx")
 

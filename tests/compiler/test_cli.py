@@ -156,7 +156,7 @@ def test_check_names_every_unsupported_node_once_per_kind(cli: Cli, tmp_path: Pa
     assert result.code == 3
     assert result.err.count("error[CAT-U") == 1
     assert "(x2)" in result.err
-    assert "det1, det2" in result.err
+    assert "noise1, noise2" in result.err
     compiled = cli("compile", model, "-o", tmp_path / "u.cat")
     assert compiled.code == 3
     assert not (tmp_path / "u.cat").exists()
@@ -298,7 +298,7 @@ def test_json_holds_errors(cli: Cli, tmp_path: Path) -> None:
     model = save_model(unsupported_model(), tmp_path / "u.onnx")
     result = cli("check", model, "--json")
     assert (result.code, result.json["exit_code"], result.json["status"]) == (3, 3, "failed")
-    assert [each["node"] for each in result.json["diagnostics"]] == ["det1", "det2"]
+    assert [each["node"] for each in result.json["diagnostics"]] == ["noise1", "noise2"]
     usage = cli("check", "--json", "--bogus")
     assert (usage.code, usage.json["diagnostics"][0]["code"]) == (2, "CAT-C001")
     missing = cli("compile", tmp_path / "none.onnx", "--json")

@@ -31,7 +31,6 @@ NOT_LOWERED = {
     "of_kws": {"DequantizeLinear", "QuantizeLinear"},
     "qat_mnv4s": {"DequantizeLinear", "QuantizeLinear"},
     "ort_qdq_multi": {"DequantizeLinear", "QuantizeLinear"},
-    "dtln1": {"LSTM"},
 }
 LOOSER = {
     "squeezenet_fp16": 5e-3,  # the reference rounds every tensor to float16
