@@ -1,11 +1,12 @@
 """What one does with this project, on a machine that has only Python >= 3.11 and pip.
 
-    python3 tasks.py demo     compile ResNet-50, emulate it, verify every layer, print the table
-    python3 tasks.py test     run all tests
-    python3 tasks.py lint     check style, types and import layers
-    python3 tasks.py docs     write the reference pages
-    python3 tasks.py bench    measure beside ONNX Runtime and ONNX's ReferenceEvaluator
-    python3 tasks.py clean    remove what the others make
+    python3 tasks.py demo         compile ResNet-50, emulate it, verify every layer, print the table
+    python3 tasks.py test         run all tests
+    python3 tasks.py lint         check style, types and import layers
+    python3 tasks.py docs         write the reference pages
+    python3 tasks.py conformance  run ONNX's conformance suite and record what passes
+    python3 tasks.py bench        measure beside ONNX Runtime and ONNX's ReferenceEvaluator
+    python3 tasks.py clean        remove what the others make
 
 Everything is installed into the folder `.venv`, once. The standard library is all that this file needs.
 """
@@ -85,6 +86,13 @@ def docs() -> None:
     call(PYTHON, "-m", "compiler.pages", "docs")
 
 
+def conformance() -> None:
+    """The recorded results of ONNX's conformance suite, and the pages that show them."""
+    install("verify")
+    call(PYTHON, "-m", "compiler.conformance")
+    docs()
+
+
 def bench() -> None:
     """The benchmarks."""
     install("verify")
@@ -97,7 +105,9 @@ def clean() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-TASKS: dict[str, Callable[[], None]] = {each.__name__: each for each in (demo, test, lint, docs, bench, clean)}
+TASKS: dict[str, Callable[[], None]] = {
+    each.__name__: each for each in (demo, test, lint, docs, conformance, bench, clean)
+}
 
 
 def main() -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.ir import Operation
@@ -18,7 +19,7 @@ from compiler.driver import Observer, StageRun, run_stage, stage_of, without_gar
 from compiler.ir_text import new_context, read_module
 from compiler.modes import Mode
 from compiler.pipelines import parse_passes
-from compiler.sources import ImportOptions, SourceKind, kind_of, load_model
+from compiler.sources import ImportOptions, SourceKind, kind_of, load_message, load_model
 from compiler.stages import IMPORT, MAPPING_STAGE, PROGRAM, STAGE_NAMES, Stage, stage_named, stage_number, stages_after
 from compiler.targets import DEFAULT_TARGET, Target, machine_op, select_target
 from dialects.diagnostics import CatenaError, Diagnostic
@@ -26,6 +27,9 @@ from dialects.module_attributes import BACKEND, STAGE
 from dialects.target import MachineOp, find_machine
 from passes.pin_mappings import PinMappingsPass
 from passes.verification import Verifier
+
+if TYPE_CHECKING:
+    import onnx
 
 TARGET_STAGE = "fused"
 """The first stage whose passes look at the machine; it is put into the module before them."""
@@ -82,6 +86,20 @@ def compile_source(
         return _Compilation(asked, observers, verifier or Verifier()).from_ir(source)
 
 
+def compile_model(
+    model: onnx.ModelProto,
+    target: Target,
+    options: CompileOptions | None = None,
+    observers: Sequence[Observer] = (),
+    verifier: Verifier | None = None,
+) -> Compiled:
+    """Compile a model in memory for a target, as `compile_source` does a file; `options` names no other target."""
+    asked = options or CompileOptions()
+    with without_garbage_collection():
+        compilation = _Compilation(asked, observers, verifier or Verifier())
+        return compilation.from_message(model, target)
+
+
 class _Compilation:
     def __init__(self, options: CompileOptions, observers: Sequence[Observer], verifier: Verifier):
         self._options = options
@@ -100,7 +118,13 @@ class _Compilation:
         self._check_use(stages)
         # A wrong target shows before the work is done, not after.
         target = select_target(options.target or DEFAULT_TARGET, options.settings) if _needs_target(stages) else None
-        module = self._import(source, target)
+        module = self._import(lambda: load_model(source, options.importing), target)
+        return self._run(module, stages[1:], target)
+
+    def from_message(self, model: onnx.ModelProto, target: Target) -> Compiled:
+        stages = stages_after(None, self._options.stop)
+        self._check_use(stages)
+        module = self._import(lambda: load_message(model, self._options.importing), target)
         return self._run(module, stages[1:], target)
 
     def from_ir(self, source: str) -> Compiled:
@@ -139,9 +163,9 @@ class _Compilation:
         if problems:
             raise CatenaError(problems)
 
-    def _import(self, source: str, target: Target | None) -> ModuleOp:
+    def _import(self, load: Callable[[], ModuleOp], target: Target | None) -> ModuleOp:
         start = perf_counter()
-        module = load_model(source, self._options.importing)
+        module = load()
         passes = self._passes(IMPORT, target)
         self._runs.append(
             run_stage(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 from backends.registry import installed_backends
@@ -68,15 +69,67 @@ def pass_table() -> Table:
 
 
 def operator_table() -> Table:
-    """The operators that can be lowered, what they become and what they demand of a node."""
-    from passes.lower_onnx import FAMILIES
+    """Every ONNX operator: what becomes of it, what it demands of a node, conformance cases passed on each engine."""
+    from compiler.operators import operators
 
+    found = operators()
+    engines = list(dict.fromkeys(engine for each in found for engine in each.passed))
     rows = [
-        (lowering.op_type, family, lowering.doc, "; ".join(each.doc for each in lowering.constraints))
-        for family, lowerings in FAMILIES.items()
-        for lowering in sorted(lowerings, key=lambda each: each.op_type)
+        (
+            each.name,
+            each.family,
+            ", ".join(map(str, each.versions)),
+            each.status,
+            _range(each.links),
+            each.doc,
+            each.limits,
+            *(f"{each.passed[engine]} / {each.cases}" if each.cases else "" for engine in engines),
+        )
+        for each in found
     ]
-    return table(("operator", "family", "becomes", "where"), rows, "Operators")
+    columns = ("operator", "family", "opsets", "status", number("links"), "becomes, or why not", "where")
+    return table((*columns, *map(number, engines)), rows, "Operators")
+
+
+def _range(links: tuple[int, int] | None) -> str:
+    if links is None:
+        return ""
+    fewest, most = links
+    return str(fewest) if fewest == most else f"{fewest}..{most}"
+
+
+def conformance_table() -> Table:
+    """How many of the cases of ONNX's conformance suite pass on each engine."""
+    from compiler.conformance.results import read_results
+    from compiler.operators import shares
+
+    rows = read_results().rows
+    kinds = sorted({row.kind for row in rows})
+    lines = [
+        (kind, engine, passed, count, f"{passed / count:.1%}")
+        for kind in kinds
+        for engine, passed, count in shares(rows, kind)
+    ]
+    columns = ("cases", "engine", number("passed"), number("of"), number("share"))
+    return table(columns, lines, "Conformance")
+
+
+def compile_time_table() -> Table:
+    """The inputs of operators that must be constants when a model is compiled."""
+    from compiler.onnx_backend.compile_time import COMPILE_TIME
+
+    rows = ((op_type, index, why) for (op_type, index), why in COMPILE_TIME.items())
+    return table(("operator", number("input"), "what it says"), rows, "Compile-time inputs")
+
+
+def exclusion_table() -> Table:
+    """The cases of the conformance suite that do not count."""
+    from compiler.conformance.exclusions import REASONS
+    from compiler.conformance.results import read_results
+
+    counts = Counter(row.excluded for row in read_results().rows if row.excluded)
+    rows = ((reason, count, REASONS[reason]) for reason, count in sorted(counts.items()))
+    return table(("reason", number("cases"), "which"), rows, "Excluded cases")
 
 
 def error_table() -> Table:

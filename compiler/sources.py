@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +13,7 @@ from compiler.files import STANDARD_STREAM, cannot
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
 
 if TYPE_CHECKING:
+    import onnx
     from xdsl.dialects.builtin import ModuleOp
 
 PROGRAM_MAGIC = b"\x89CAT"
@@ -64,17 +65,26 @@ def load_model(name: str, options: ImportOptions) -> ModuleOp:
 
     Raises `CatenaError` as `compiler.importer.import_model` does, and CAT-C001 for sizes beyond `LARGEST_EXTENT`.
     """
+    path = Path(name)
+    return _load(path, path.stem, lambda: file_digest(path), options)
+
+
+def load_message(model: onnx.ModelProto, options: ImportOptions) -> ModuleOp:
+    """As `load_model` for a model in memory, which goes by the name of its graph."""
+    return _load(model, model.graph.name, lambda: hashlib.sha256(model.SerializeToString()).hexdigest(), options)
+
+
+def _load(source: Path | onnx.ModelProto, name: str, digest: Callable[[], str], options: ImportOptions) -> ModuleOp:
     from xdsl.dialects.builtin import StringAttr
 
     from compiler.importer import import_model
     from dialects.module_attributes import MODEL_HASH, MODEL_NAME
 
     _check_extents(options)
-    path = Path(name)
-    module = import_model(path, input_shapes=dict(options.input_shapes) or None, batch=options.batch)
-    module.attributes[MODEL_NAME] = StringAttr(path.stem)
+    module = import_model(source, input_shapes=dict(options.input_shapes) or None, batch=options.batch)
+    module.attributes[MODEL_NAME] = StringAttr(name)
     if options.notes_hash:
-        module.attributes[MODEL_HASH] = StringAttr(file_digest(path))
+        module.attributes[MODEL_HASH] = StringAttr(digest())
     return module
 
 

@@ -1,0 +1,118 @@
+"""Which inputs of a model must be known when it is compiled: those that say how the chain is built, and no data.
+
+A chain is static: shapes, axes, paddings and counts are part of it. A graph input that is one of those, or from which
+one is computed, is a constant of the compiled model; every other one is a run-time input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+
+import onnx
+
+_SHAPE = "the shape of the result"
+_AXES = "the axes that are worked on"
+_PADS = "how much is padded"
+_RANGE = "the bounds and step, which give the length of the result"
+_FILTER = "the parameters of a filter bank that is a table"
+_LENGTH = "the length of a transform or of a frame"
+_WINDOW = "the length of a window that is a table"
+
+_REDUCTIONS = (
+    "ReduceL1",
+    "ReduceL2",
+    "ReduceLogSum",
+    "ReduceLogSumExp",
+    "ReduceMax",
+    "ReduceMean",
+    "ReduceMin",
+    "ReduceProd",
+    "ReduceSum",
+    "ReduceSumSquare",
+)
+
+COMPILE_TIME: Mapping[tuple[str, int], str] = MappingProxyType(
+    {
+        ("AffineGrid", 1): _SHAPE,
+        ("BlackmanWindow", 0): _WINDOW,
+        ("CenterCropPad", 1): _SHAPE,
+        ("Col2Im", 1): _SHAPE,
+        ("Col2Im", 2): "the shape of a block",
+        ("ConstantOfShape", 0): _SHAPE,
+        ("CumProd", 1): _AXES,
+        ("CumSum", 1): _AXES,
+        ("DFT", 1): _LENGTH,
+        ("DFT", 2): _AXES,
+        ("Dropout", 2): "whether the node is in training mode",
+        ("Expand", 1): _SHAPE,
+        ("HammingWindow", 0): _WINDOW,
+        ("HannWindow", 0): _WINDOW,
+        ("Loop", 0): "the trip count",
+        ("Loop", 1): "whether the loop is entered, which is part of its trip count",
+        ("MaxUnpool", 2): _SHAPE,
+        **{("MelWeightMatrix", index): _FILTER for index in range(5)},
+        ("OneHot", 1): "the depth, an extent of the result",
+        ("Pad", 1): _PADS,
+        ("Pad", 3): _AXES,
+        **{("Range", index): _RANGE for index in range(3)},
+        **{(op_type, 1): _AXES for op_type in _REDUCTIONS},
+        ("Reshape", 1): _SHAPE,
+        ("Resize", 1): "the region of interest, which is part of the sampling grid",
+        ("Resize", 2): "the scales, which give the shape of the result",
+        ("Resize", 3): _SHAPE,
+        ("STFT", 1): "the step from frame to frame",
+        ("STFT", 3): _LENGTH,
+        ("Slice", 1): "where the slice starts",
+        ("Slice", 2): "where the slice ends",
+        ("Slice", 3): _AXES,
+        ("Slice", 4): "the step of the slice",
+        ("Split", 1): "the extents of the results",
+        ("Squeeze", 1): _AXES,
+        ("Tile", 1): "how often the input is repeated",
+        ("TopK", 1): "k, an extent of the results",
+        ("Trilu", 1): "k, the diagonal",
+        ("Unsqueeze", 1): _AXES,
+        ("Upsample", 1): "the scales, which give the shape of the result",
+    }
+)
+"""Why an input of an operator, by its position, must be known at compile time."""
+
+_DATA_FREE = ("Shape", "Size")
+"""Operators whose result says nothing of the values that they are given."""
+
+
+def compile_time_inputs(model: onnx.ModelProto) -> tuple[str, ...]:
+    """The graph inputs that must be known, in the model's order.
+
+    An input counts if it is used where `COMPILE_TIME` says so, or if such a value is computed from it; in the latter
+    case only if it can be a number or a list of integers, never a tensor of data.
+    """
+    direct: set[str] = set()
+    for node in _nodes(model.graph.node):
+        direct.update(name for index, name in enumerate(node.input) if (node.op_type, index) in COMPILE_TIME)
+    needed = set(direct)
+    for node in reversed(model.graph.node):
+        if node.op_type not in _DATA_FREE and not needed.isdisjoint(node.output):
+            needed.update(node.input)
+    return tuple(
+        value.name
+        for value in model.graph.input
+        if value.name in direct or (value.name in needed and _may_be_parameter(value))
+    )
+
+
+def _nodes(nodes: Sequence[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """The nodes, and those of the graphs in their attributes, which may use values from outside."""
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            yield from _nodes(attribute.g.node)
+            for graph in attribute.graphs:
+                yield from _nodes(graph.node)
+
+
+def _may_be_parameter(value: onnx.ValueInfoProto) -> bool:
+    tensor = value.type.tensor_type
+    rank = len(tensor.shape.dim)
+    return rank == 0 or (rank == 1 and tensor.elem_type in (onnx.TensorProto.INT32, onnx.TensorProto.INT64))
