@@ -108,6 +108,12 @@ class Limits(_Model):
     filters: Annotated[int, Field(ge=1, description="output channels in a pass")]
     kernel_rows: Annotated[int, Field(ge=1, description="kernel rows across the array")]
     kernel_cols: Annotated[int, Field(ge=1, description="kernel columns in an element")]
+    kernel_copies: Annotated[
+        int, Field(ge=1, description="elements that may hold the same kernel word: 1 if kernels are not multicast")
+    ] = 1 << 20
+    chains_per_column: Annotated[
+        int, Field(ge=1, description="output words whose sums may be formed in one column of the array at a time")
+    ] = 1 << 10
     post_steps: Annotated[int, Field(ge=0, description="scalar functions on the way out")]
     post_operands: Annotated[int, Field(ge=0, le=12, description="tensors read on the way out")]
     output_path: Annotated[

@@ -64,6 +64,7 @@ def layout(layer: LayerState, machine: Machine, first: Layout | None = None) -> 
     Raises `Fault` CAT-E001 if the ranges need more rows, columns or scratchpad words than there are.
     """
     used = {Axis.ROW: 1, Axis.COL: 1}
+    copies = chains = 1
     pieces: list[tuple[tuple[Piece, ...], ...]] = []
     for index, sizes in enumerate(layer.sizes):
         of_dim: list[tuple[Piece, ...]] = []
@@ -71,7 +72,10 @@ def layout(layer: LayerState, machine: Machine, first: Layout | None = None) -> 
             spreads = [s for s in layer.spreads if s.dim == index and s.kind is kind]
             levels = pieces_of(sizes[kind], spreads)
             for spread, before in zip(spreads, levels, strict=False):
-                used[spread.axis] *= max(-(-length // spread.tile) for _, length in before)
+                side_by_side = max(-(-length // spread.tile) for _, length in before)
+                used[spread.axis] *= side_by_side
+                copies *= side_by_side if kind is Kind.OPC else 1
+                chains *= side_by_side if spread.axis is Axis.ROW and kind is not Kind.KS else 1
             of_dim.append(tuple(levels[-1]))
         pieces.append(tuple(of_dim))
     active = math.prod(len(p) for of_dim in pieces for p in of_dim)
@@ -79,6 +83,9 @@ def layout(layer: LayerState, machine: Machine, first: Layout | None = None) -> 
     found = Layout(tuple(pieces), sliding, active, used[Axis.ROW], used[Axis.COL])
     _require("rows of the array", machine.array.rows, found.rows)
     _require("columns of the array", machine.array.cols, found.cols)
+    _require("chains of sums in a column", machine.limits.chains_per_column, chains)
+    if layer.main is not None:
+        _require("elements with the same kernel word", machine.limits.kernel_copies, copies)
     _check_scratchpads(layer, found, machine)
     return found
 

@@ -66,11 +66,15 @@ class Columns:
 
 @dataclass(frozen=True)
 class Window:
-    """The tiles that all candidates of a search share: sliding positions in a strip, kernel rows and columns."""
+    """What all candidates of a search share: sliding positions in a strip, kernel rows and columns of a pass.
+
+    With `whole` an input tile serves all kernel positions, not only those of a pass.
+    """
 
     slide: int
     kernel_rows: int
     kernel_cols: int
+    whole: bool = False
 
 
 class ColumnCosts:
@@ -123,7 +127,7 @@ class ColumnCosts:
 
     def buffer_words(self, c: Columns) -> tuple[Column, Column]:
         """Words of an input tile, and of an output tile with a single filter, in the buffer."""
-        tiles, one = self._tiles(c), np.ones_like(c.n)
+        tiles, one = self._buffer_tiles(c), np.ones_like(c.n)
         inputs, outputs = one.copy(), one.copy()
         for dim in self.spec.dims:
             g, opc, ks = (tiles.get(Loop(dim.name, k), (one, one))[0] for k in (LoopKind.G, LoopKind.OPC, LoopKind.KS))
@@ -159,6 +163,15 @@ class ColumnCosts:
             if loop is not None:
                 whole = extent(self.spec, loop)
                 tiles[loop] = (_column(np.minimum(outer, whole), c), _column(np.minimum(inner, whole), c))
+        return tiles
+
+    def _buffer_tiles(self, c: Columns) -> dict[Loop, tuple[Column, Column]]:
+        """The tiles of an input tile, and in an element."""
+        tiles = self._tiles(c)
+        if self.window.whole:
+            for loop in (self.roles.rows_kernel, self.roles.slide_kernel):
+                if loop is not None:
+                    tiles[loop] = (_column(extent(self.spec, loop), c), tiles[loop][1])
         return tiles
 
     def _trips(self, c: Columns, m: Column) -> dict[str, Column]:
@@ -248,7 +261,7 @@ class ColumnCosts:
         outputs = math.prod(self.spec.output_shape)
         events: dict[str, Column | int] = {
             **self._constant_events(),
-            **self._input_events(c, trips, (folds == 1) & (strips == 1), bound),
+            **self._input_events(c, trips, (self._input_folds(trips) == 1) & (strips == 1), bound),
             "glb.output.read": outputs * (folds - 1),
             "glb.output.write": outputs * (folds - 1),
             "array.output.in": outputs * (folds - 1),
@@ -263,18 +276,24 @@ class ColumnCosts:
         self, c: Columns, trips: dict[str, Column], still: npt.NDArray[np.bool_], bound: bool
     ) -> dict[str, Column]:
         """`still` are candidates with one strip and one fold: their input tile stays while other filters come."""
-        real, padded = self._loaded(c, bound)
-        buffered = padded if self.machine.counting.padding_in_buffer else real
+        real, padded = self._loaded(c, self._buffer_tiles(c), bound)
+        in_passes = self._loaded(c, self._tiles(c), bound) if self.window.whole else (real, padded)
+        is_padded = self.machine.counting.padding_in_buffer
         repeats = np.where(still, np.where(trips["groups"] == 1, 1, trips["rest_op"]), trips["m"] * trips["rest_op"])
         delivered = self._delivered(c, bound) * -(-self.counts["filters"] // c.p) * trips["rest_op"]
         return {
             "dram.input.read": real * repeats,
             "dram.input.padding": (padded - real) * repeats,
-            "glb.input.fill": buffered * repeats,
-            "glb.input.read": buffered * trips["filters"] * trips["rest_op"],
+            "glb.input.fill": (padded if is_padded else real) * repeats,
+            "glb.input.read": in_passes[int(is_padded)] * trips["filters"] * trips["rest_op"],
             "array.input.deliver": delivered,
             "spad.input.write": delivered,
         }
+
+    def _input_folds(self, trips: dict[str, Column]) -> Column:
+        """Input tiles that are folded into the same sums."""
+        windows = 1 if self.window.whole else trips["kernel_rows"] * trips["kernel_cols"]
+        return trips["channels"] * trips["rest_ks"] * windows
 
     def _kernel_events(
         self, c: Columns, trips: dict[str, Column], folds: Column, strips: Column, once: bool
@@ -302,10 +321,9 @@ class ColumnCosts:
 
     # Input words ------------------------------------------------------------------------------------------------------
 
-    def _loaded(self, c: Columns, bound: bool) -> tuple[Column, Column]:
-        """Words of all input tiles, real ones and with padding, for one tile of filters."""
-        real, padded = np.ones_like(c.n), np.ones_like(c.n)
-        tiles, one = self._tiles(c), np.ones_like(c.n)
+    def _loaded(self, c: Columns, tiles: dict[Loop, tuple[Column, Column]], bound: bool) -> tuple[Column, Column]:
+        """Words of all input tiles of some size, real ones and with padding, for one tile of filters."""
+        real, padded, one = np.ones_like(c.n), np.ones_like(c.n), np.ones_like(c.n)
         for dim, size in zip(self.spec.dims, self.extents, strict=True):
             outs = Loop(dim.name, LoopKind.OPC)
             kernels, _ = tiles.get(Loop(dim.name, LoopKind.KS), (one, one))

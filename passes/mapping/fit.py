@@ -116,12 +116,19 @@ def _order(mapping: Mapping, found: _Violations) -> None:
 
 def _array(tiling: Tiling, machine: Machine, found: _Violations) -> None:
     used = {Axis.ROW: 1, Axis.COL: 1}
+    copies = chains = 1
     sizes = dict(tiling.in_pass.largest)
     for node in tiling.mapping.spatial:
-        used[node.axis] *= -(-sizes[node.loop] // node.tile)
+        pieces = -(-sizes[node.loop] // node.tile)
+        used[node.axis] *= pieces
         sizes[node.loop] = min(sizes[node.loop], node.tile)
+        copies *= pieces if node.loop.kind is LoopKind.OPC else 1
+        chains *= pieces if node.axis is Axis.ROW and node.loop.kind is not LoopKind.KS else 1
     found.at_most("rows of the array", machine.array.rows, used[Axis.ROW])
     found.at_most("columns of the array", machine.array.cols, used[Axis.COL])
+    found.at_most("chains of sums in a column", machine.limits.chains_per_column, chains)
+    if tiling.spec.main != PASS:
+        found.at_most("elements that hold the same kernel word", machine.limits.kernel_copies, copies)
 
 
 def _scratchpads(tiling: Tiling, machine: Machine, found: _Violations) -> None:

@@ -23,6 +23,7 @@ class Parameters:
 
     m, n, e, p, q, r, t as in the paper; `rows` output rows that an element does one after another; `slide` sliding
     positions in a strip; `kernel_rows`, `kernel_cols` of a pass; `groups` in an element and `group_sets` over sets.
+    With `whole_windows` the input tile in the buffer serves all kernel positions, not only those of a pass.
     """
 
     m: int = 1
@@ -38,6 +39,7 @@ class Parameters:
     kernel_cols: int = 1
     groups: int = 1
     group_sets: int = 1
+    whole_windows: bool = False
 
 
 def even_tile(extent: int, limit: int) -> int:
@@ -73,10 +75,14 @@ def build_mapping(spec: GConv, roles: Roles, parameters: Parameters, machine: Ma
     for loop in roles.rest:
         if loop.kind is LoopKind.KS:
             temporal(loop, 1)
-    temporal(roles.rows_kernel, x.kernel_rows)
-    temporal(roles.slide_kernel, x.kernel_cols)
+    windows = ((roles.rows_kernel, x.kernel_rows), (roles.slide_kernel, x.kernel_cols))
+    above, below = ((), windows) if x.whole_windows else (windows, ())
+    for loop, tile in above:
+        temporal(loop, tile)
     temporal(roles.channels, x.q * x.r)
     nodes.append(Storage("glb", (Operand.INPUT,)))
+    for loop, tile in below:
+        temporal(loop, tile)
     temporal(roles.filters, x.p * x.t)
     if spec.main != PASS:
         nodes.append(Storage("spad", (Operand.KERNEL,)))
@@ -127,15 +133,26 @@ class Fold:
 
 def fold(e: int, chain: int, t: int, group_sets: int, machine: Machine) -> Fold:
     """Lay `t * group_sets` sets of `chain` rows and `e` columns onto the array."""
-    across = min(e, machine.array.cols)
-    segments = -(-e // across)
-    beside = machine.array.cols // across if segments == 1 else 1
-    stacked = machine.array.rows // (chain * segments)
+    across, segments, beside, stacked = _room(e, chain, machine)
     filters_across = min(t, beside)
     filter_rows = -(-t // filters_across)
     groups_across = max(1, min(group_sets, beside // filters_across))
     group_rows = -(-group_sets // groups_across)
     return Fold(across, segments, filters_across, groups_across, filter_rows * group_rows <= stacked)
+
+
+def most_sets(e: int, chain: int, machine: Machine) -> int:
+    """How many sets of `chain` rows and `e` columns the array holds."""
+    _, _, beside, stacked = _room(e, chain, machine)
+    return beside * stacked
+
+
+def _room(e: int, chain: int, machine: Machine) -> tuple[int, int, int, int]:
+    """Columns of a set, segments it is cut into, sets side by side and above each other."""
+    across = min(e, machine.array.cols)
+    segments = -(-e // across)
+    beside = machine.array.cols // across if segments == 1 else 1
+    return across, segments, beside, min(machine.array.rows // chain, machine.limits.chains_per_column) // segments
 
 
 def _hoist(mapping: Mapping) -> Mapping:

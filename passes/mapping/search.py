@@ -5,9 +5,10 @@ in two steps: first every way to fill the array is given a lower bound (the whol
 fetched once), then buffer tiles are tried for the most promising ones until no bound is below the best mapping found.
 It is exact over the stated space: tiles that cut a loop into as few, even pieces as any tile between them would; sets
 of channels that fill the rows of the array, or an even share of them; sets of filters that fill what is left, or half
-of it; images, and rows in an element where it slides over no window, in halvings, the latter over full rows of the
-array or even shares of a row; the largest number of filters whose partial sums fit the buffer; the largest part of a
-kernel that an element holds; and the whole sliding loop in a strip, or halvings of it until something fits.
+of it; images, and rows in an element where it slides over no window or the target multicasts no kernels, in halvings,
+the latter over full rows of the array or even shares of a row; the largest number of filters whose partial sums fit
+the buffer; the largest part of a kernel that an element holds; and the whole sliding loop in a strip, or halvings of it
+until something fits. Where elements keep no windows, input tiles serve all kernel positions.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from dialects.schedule import Loop, Mapping
 from dialects.target import Machine
 from passes.mapping.column_costs import Column, ColumnCosts, Columns, Objective, Window, halvings
 from passes.mapping.roles import Roles, assign_roles
-from passes.mapping.row_stationary import Parameters, build_mapping, even_tile, extent, fold
+from passes.mapping.row_stationary import Parameters, build_mapping, even_tile, extent, fold, most_sets
 
 _BATCH = 1024
 
@@ -80,7 +81,7 @@ class _Search:
         kernel_rows = even_tile(extent(spec, roles.rows_kernel), min(machine.limits.kernel_rows, machine.array.rows))
         limit = min(machine.limits.kernel_cols, machine.pe.input_words, machine.pe.kernel_words)
         kernel_cols = self._fitting_kernel_cols(even_tiles(extent(spec, roles.slide_kernel), limit))
-        self.window = Window(slide, kernel_rows, kernel_cols)
+        self.window = Window(slide, kernel_rows, kernel_cols, _keeps_windows(machine))
         self.costs = ColumnCosts(spec, input_shape, roles, machine, self.window)
         self.counts = self.costs.counts
 
@@ -135,6 +136,7 @@ class _Search:
             slide=self.window.slide,
             kernel_rows=self.window.kernel_rows,
             kernel_cols=self.window.kernel_cols,
+            whole_windows=self.window.whole,
         )
         return (float(value[best]), -int(active[best]), int(passes[best])), parameters
 
@@ -175,12 +177,11 @@ class _Search:
     def _array_candidates(self) -> list[tuple[int, int, int, int, int]]:
         """(e, rows, r, group sets, sets of filters that still fit) on the array."""
         machine, counts = self.machine, self.counts
-        pes = machine.array.rows * machine.array.cols
         found: list[tuple[int, int, int, int, int]] = []
         for e, rows in self._row_tiles():
             for r in _shares(min(counts["channels"], machine.array.rows // self.window.kernel_rows)):
                 chain = self.window.kernel_rows * r
-                sets = self._most_sets(e, chain, pes // (chain * e))
+                sets = most_sets(e, chain, machine)
                 if sets == 0:
                     continue
                 for group_sets in even_tiles(counts["groups"], sets):
@@ -190,19 +191,17 @@ class _Search:
                     found.append((e, rows, r, group_sets, filters))
         return found
 
-    def _most_sets(self, e: int, chain: int, limit: int) -> int:
-        """How many sets of a shape the array holds."""
-        while limit and not fold(e, chain, limit, 1, self.machine).fits:
-            limit -= 1
-        return limit
-
     def _row_tiles(self) -> list[tuple[int, int]]:
         """(elements across, rows in each) for the output rows."""
         count = self.counts["rows_out"]
         most = self.machine.array.cols * (self.machine.array.rows // self.window.kernel_rows)
+        copies = self.machine.limits.kernel_copies if self.spec.main != PASS else most
+        chunks = halvings(count)
+        if copies < most:
+            # Kernels stay where they are while several rows pass by.
+            return [(e, chunk) for chunk in chunks for e in even_tiles(-(-count // chunk), copies)]
         if not self.costs.shared_slide and self.roles.slide is not None:
             return [(e, 1) for e in even_tiles(count, most)]
-        chunks = halvings(count)
         return [(e, chunk) for chunk in chunks for e in self._full_rows(min(-(-count // chunk), most))]
 
     def _full_rows(self, most: int) -> list[int]:
@@ -220,6 +219,11 @@ class _Search:
         m = np.where(most >= filters, filters, most // inner * inner)
         held = self.costs.input_scratchpad(c) <= self.machine.pe.input_words
         return m, held & (m >= np.minimum(inner, filters))
+
+
+def _keeps_windows(machine: Machine) -> bool:
+    """Whether input tiles stay in the buffer for all kernel positions, as elements that keep no windows need them."""
+    return machine.pe.input_words == 1
 
 
 def _shares(whole: int) -> list[int]:

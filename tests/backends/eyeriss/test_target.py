@@ -61,6 +61,15 @@ def test_padding_is_counted_in_the_buffer_and_kernels_bypass_it(chip: Machine) -
     assert not any("kernel" in event for event in chip.counting.glb)
 
 
+def test_the_output_path_without_gconv_chain_and_the_host(chip: Machine) -> None:
+    assert chip.limits.output_path == ("add", "relu", "clip")
+    assert chip.host is not None
+    # The host reads what the chip hands out on its own link, and nothing is added to what DRAM costs.
+    assert chip.host.link_gbs * 1e9 == pytest.approx(64 / 8 * 60e6)
+    assert (chip.host.link_pj, chip.host.overhead_us) == (0, 0)
+    assert chip.host.simple_gops == pytest.approx(128 / 16 * 2.3)
+
+
 def test_every_table_has_a_source(chip: Machine) -> None:
     without = {"name", "summary", "word_bits", "arithmetic", "sources"}
     assert set(chip.sources) == set(Machine.model_fields) - without

@@ -469,3 +469,13 @@ def test_programs_of_another_instruction_set_are_refused() -> None:
     with pytest.raises(CatenaError) as caught:
         SpatialEmulator(other)
     assert [each.code for each in caught.value.diagnostics] == ["CAT-P004"]
+
+
+def test_kernels_that_are_not_multicast_and_chains_that_share_a_column() -> None:
+    found = Handmade().on(limits={"kernel_copies": 1}).fault()
+    assert (found.code, found.expected, found.found) == ("CAT-E001", "at most 1", "2")
+    assert "elements with the same kernel word" in found.message
+    stacked = {ROWS: f"{ROWS}\nspread dim=0, kind=op, tile=1, axis=row"}
+    assert Handmade().edited(stacked).run().shape == Handmade().run().shape
+    found = Handmade().edited(stacked).on(limits={"chains_per_column": 1}).fault()
+    assert "chains of sums in a column" in found.message

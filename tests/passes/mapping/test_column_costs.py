@@ -54,7 +54,7 @@ def candidates(draw: st.DrawFn) -> tuple[GConv, Shape, Parameters]:
         return most if draw(st.booleans()) else -(-most // draw(st.integers(1, most)))
 
     shared = roles.slide is not None and roles.slide == roles.rows_out
-    rows = 1 if roles.slide is not None and not shared else tile(count("rows_out"))
+    rows = tile(count("rows_out"))
     p, q, groups = tile(count("filters")), tile(count("channels")), tile(count("groups"))
     t = tile(-(-count("filters") // p))
     whole_passes = range(p * t, count("filters"), p * t)
@@ -72,6 +72,7 @@ def candidates(draw: st.DrawFn) -> tuple[GConv, Shape, Parameters]:
         kernel_cols=tile(count("slide_kernel")),
         groups=groups,
         group_sets=tile(-(-count("groups") // groups)),
+        whole_windows=draw(st.booleans()),
     )
     assume(fold(x.e, x.kernel_rows * x.r, x.t, x.group_sets, EYERISS).fits)
     return spec, shape, x
@@ -79,7 +80,7 @@ def candidates(draw: st.DrawFn) -> tuple[GConv, Shape, Parameters]:
 
 def costs(spec: GConv, shape: Shape, x: Parameters, machine: Machine) -> tuple[ColumnCosts, Columns, Column]:
     """The candidate as columns of one row."""
-    window = Window(x.slide, x.kernel_rows, x.kernel_cols)
+    window = Window(x.slide, x.kernel_rows, x.kernel_cols, x.whole_windows)
     names = ("n", "e", "rows", "p", "q", "r", "t", "groups", "group_sets")
     columns = Columns(*(np.array([getattr(x, name)], np.int64) for name in names))
     return ColumnCosts(spec, shape, assign_roles(spec), machine, window), columns, np.array([x.m], np.int64)

@@ -90,6 +90,8 @@ SIZES = {
     "channels": Rule({"limits": {"channels": 2}}, "reduced channels in a pass", 2, 3),
     "filters": Rule({"limits": {"filters": 3}}, "filters in a pass", 3, 4),
     "kernel rows": Rule({"limits": {"kernel_rows": 2}}, "kernel rows in a pass", 2, 3),
+    "kernel copies": Rule({"limits": {"kernel_copies": 2}}, "elements that hold the same kernel word", 2, 3),
+    "chains": Rule({"limits": {"chains_per_column": 1}}, "chains of sums in a column", 1, 2),
     "kernel columns": Rule({"limits": {"kernel_cols": 1}}, "kernel columns in a pass", 1, 2),
 }
 
