@@ -15,21 +15,27 @@ IR_VERSION = 8
 
 
 class GraphBuilder:
-    """A float32 graph with one input and one output, made node by node; `apply` returns the name of a result."""
+    """A graph with one output, made node by node; `apply` returns the name of a result."""
 
-    def __init__(self, name: str, input_name: str, shape: Sequence[int], seed: int):
+    def __init__(self, name: str, input_name: str, shape: Sequence[int], seed: int, kind: int = TensorProto.FLOAT):
         self._name = name
-        self._input = helper.make_tensor_value_info(input_name, TensorProto.FLOAT, shape)
+        self._inputs: list[onnx.ValueInfoProto] = []
         self._nodes: list[onnx.NodeProto] = []
         self._initializers: list[onnx.TensorProto] = []
         self._random = np.random.default_rng(seed)
+        self.input(input_name, shape, kind)
+
+    def input(self, name: str, shape: Sequence[int], kind: int = TensorProto.FLOAT) -> str:
+        """Add an input of an ONNX element type."""
+        self._inputs.append(helper.make_tensor_value_info(name, kind, shape))
+        return name
 
     def apply(self, operator: str, inputs: Sequence[str], name: str, **attributes: object) -> str:
         """Add a node called `name` whose only result has the same name."""
         self._nodes.append(helper.make_node(operator, list(inputs), [name], name=name, **attributes))
         return name
 
-    def weight(self, name: str, values: npt.NDArray[np.float32]) -> str:
+    def weight(self, name: str, values: npt.NDArray[np.generic]) -> str:
         """Add an initializer."""
         self._initializers.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
         return name
@@ -47,7 +53,7 @@ class GraphBuilder:
     def model(self, output: str, shape: Sequence[int]) -> onnx.ModelProto:
         """The checked model with `output` as its result."""
         result = helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)
-        graph = helper.make_graph(self._nodes, self._name, [self._input], [result], self._initializers)
+        graph = helper.make_graph(self._nodes, self._name, self._inputs, [result], self._initializers)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
         onnx.checker.check_model(model)
         return model

@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 
@@ -91,3 +92,29 @@ def test_the_benchmark_prints_ratios(tmp_path: Path) -> None:
     found = json.loads((tmp_path / "x.json").read_text())
     assert {each["task"] for each in found} == {"start", "load", "check", "compile", "run"}
     assert all(each["cpu"] > 0 for each in found)
+
+
+SMALL_BERT = ("--hidden", 16, "--heads", 2, "--intermediate", 32, "--sequence", 6, "--vocabulary", 50)
+
+
+@pytest.mark.parametrize("inputs", ["embeddings", "ids"])
+def test_bert_has_its_layers_and_runs(tmp_path: Path, inputs: str) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    model = generate("bert.py", tmp_path / "a.onnx", "--layers", 3, "--inputs", inputs, *SMALL_BERT)
+    operators = Counter(node.op_type for node in model.graph.node)
+    assert (operators["MatMul"], operators["Softmax"], operators["Erf"]) == (3 * 8, 3, 3)
+    assert operators["LayerNormalization"] == 3 * 2 + (inputs == "ids")
+    session = onnxruntime.InferenceSession(tmp_path / "a.onnx")
+    ids = np.arange(6)[np.newaxis]
+    feeds = {"embeddings": np.ones((1, 6, 16), np.float32)}
+    if inputs == "ids":
+        feeds = {"input_ids": ids, "attention_mask": (ids < 4).astype(np.int64)}
+    (result,) = session.run(None, feeds)
+    assert result.shape == (1, 6, 16)
+    assert np.isfinite(result).all()
+
+
+def test_weights_of_bert_base(tmp_path: Path) -> None:
+    model = generate("bert.py", tmp_path / "a.onnx", "--layers", 1)
+    sizes = {tensor.name: onnx.numpy_helper.to_array(tensor).size for tensor in model.graph.initializer}
+    assert sum(size for name, size in sizes.items() if name.startswith("layer.0.")) == 7_087_872
