@@ -58,7 +58,7 @@ from backends.program import (
     check_program,
 )
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.dtypes import dtype_named
+from dialects.dtypes import dtype_named, little_endian
 
 MAGIC = b"\x89CAT\r\n\x1a\n"
 FORMAT_MAJOR = 1
@@ -91,7 +91,7 @@ class ConstantEntry(Record):
 
         Raises `ValueError` if `data` has not the right number of bytes.
         """
-        dtype = dtype_named(self.word).newbyteorder("<")
+        dtype = little_endian(dtype_named(self.word))
         if self.size * dtype.itemsize != len(data):
             raise ValueError(f"{len(data)} bytes are not {self.size} words of {self.word}")
         words = np.frombuffer(data, dtype) if self.size else np.zeros(0, dtype)

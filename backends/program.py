@@ -18,7 +18,7 @@ from backends.canonical_json import Record, canonical
 from backends.fields import Array
 from backends.problems import Problems
 from dialects.diagnostics import Diagnostic
-from dialects.dtypes import NARROW_DTYPES, dtype_named
+from dialects.dtypes import NARROW_DTYPES, dtype_named, little_endian
 
 MAX_ADDRESS = 1 << 62
 WORD_TYPES = NARROW_DTYPES | {
@@ -186,7 +186,7 @@ class ConstantImage:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The little-endian NumPy type of a word."""
-        return dtype_named(self.word).newbyteorder("<")
+        return little_endian(dtype_named(self.word))
 
     def runs(self) -> Iterator[Array]:
         """The image from start to end as flat arrays, without gaps.
@@ -195,7 +195,7 @@ class ConstantImage:
         """
         position = self.base
         for address, piece in self.pieces:
-            if piece.dtype.newbyteorder("<") != self.dtype:
+            if little_endian(piece.dtype) != self.dtype:
                 raise ValueError(f"a piece at {address} has type {piece.dtype}, the image {self.word}")
             if not position <= address <= self.base + self.size - piece.size:
                 raise ValueError(f"a piece at {address} overlaps, is out of order or exceeds the image")

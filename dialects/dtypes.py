@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 NARROW_DTYPES = frozenset(
     (
@@ -33,3 +34,13 @@ def dtype_named(name: str) -> np.dtype[Any]:
 
         return np.dtype(getattr(ml_dtypes, name))
     return np.dtype(name)
+
+
+def little_endian(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The same type with its lowest byte first."""
+    return dtype if dtype.itemsize == 1 else dtype.newbyteorder("<")
+
+
+def as_storage(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The array with words of narrow types as bytes: NumPy's buffers and strided windows do not know those types."""
+    return array.view(np.uint8) if array.dtype.name in NARROW_DTYPES else array

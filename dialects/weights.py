@@ -32,6 +32,7 @@ from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
 from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.dtypes import NARROW_DTYPES, dtype_named, little_endian
 from dialects.element_types import element_type_of, numpy_dtype_of
 
 Array = npt.NDArray[Any]
@@ -47,14 +48,17 @@ _DTYPES = {
 def digest_of(array: Array) -> str:
     """SHA-256 over dtype, shape and little-endian bytes of an array, as 64 hex digits."""
     contiguous = _canonical(array)
-    digest = hashlib.sha256(f"{contiguous.dtype.str}{contiguous.shape}".encode())
+    dtype = contiguous.dtype
+    # NumPy's own codes do not tell the types of `ml_dtypes` apart.
+    kind = dtype.name if dtype.name in NARROW_DTYPES else dtype.str
+    digest = hashlib.sha256(f"{kind}{contiguous.shape}".encode())
     digest.update(contiguous.reshape(-1).view(np.uint8).data if contiguous.size else b"")
     return digest.hexdigest()
 
 
 def _canonical(array: Array) -> Array:
     """The same words contiguous and little-endian; a view or the array itself if they are so already."""
-    return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
+    return np.asarray(array, dtype=little_endian(array.dtype), order="C")
 
 
 class Blob:
@@ -196,12 +200,10 @@ class WeightStore:
             ) from error
 
     def _write(self, path: Path, blob: Blob) -> None:
-        from safetensors.numpy import save
-
         handle, temporary = tempfile.mkstemp(dir=self.folder, suffix=".tmp")
         try:
             with os.fdopen(handle, "wb") as stream:
-                stream.write(save({"data": blob.array}))
+                stream.write(_serialized(blob.array))
             os.chmod(temporary, 0o644)
             os.replace(temporary, path)
         except BaseException:
@@ -231,6 +233,19 @@ class WeightStore:
         return Blob(array, digest)
 
 
+_NARROW_TYPE = "dtype"
+"""The key under which a file says that its bytes are of a type that safetensors has no name for."""
+
+
+def _serialized(array: Array) -> bytes:
+    """A safetensors file of one tensor, `data`; words of narrow types are stored as bytes, with their type noted."""
+    from safetensors.numpy import save
+
+    if array.dtype.name in NARROW_DTYPES:
+        return save({"data": array.view(np.uint8)}, {_NARROW_TYPE: array.dtype.name})
+    return save({"data": array})
+
+
 def _mapped(path: Path) -> Array:
     """The tensor `data` of a safetensors file, mapped from the file and read-only.
 
@@ -240,11 +255,16 @@ def _mapped(path: Path) -> Array:
 
     with cast(Any, safe_open)(path, framework="numpy") as file:
         piece = file.get_slice("data")
-        dtype, shape = _DTYPES[piece.get_dtype()], tuple(piece.get_shape())
+        dtype, shape = np.dtype(_DTYPES[piece.get_dtype()]), tuple(piece.get_shape())
+        narrow = (file.metadata() or {}).get(_NARROW_TYPE)
     with path.open("rb") as stream:
         start = 8 + int.from_bytes(stream.read(8), "little")
     size = math.prod(shape)
-    flat = np.memmap(path, dtype, "r", start, (size,)) if size else np.zeros(0, dtype)
+    flat: Array = np.memmap(path, dtype, "r", start, (size,)) if size else np.zeros(0, dtype)
+    if narrow is not None:
+        if narrow not in NARROW_DTYPES:
+            raise ValueError(f"words of unknown type {narrow}")
+        flat = flat.view(dtype_named(narrow))
     return flat.reshape(shape)
 
 

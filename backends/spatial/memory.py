@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backends.fields import Array
+from dialects.dtypes import as_storage
 
 Valid = npt.NDArray[np.bool_]
 
@@ -45,9 +46,9 @@ class Segment:
     def strided(self, array: Array, address: int, shape: Sequence[int], strides: Sequence[int]) -> Array:
         """A strided window on `words` or `valid` from an absolute address; bounds are the caller's business."""
         step = array.itemsize
-        return np.ndarray(
-            tuple(shape), array.dtype, array.data, (address - self.base) * step, tuple(s * step for s in strides)
-        )
+        stored = as_storage(array)
+        start, steps = (address - self.base) * step, tuple(s * step for s in strides)
+        return np.ndarray(tuple(shape), stored.dtype, stored.data, start, steps).view(array.dtype)
 
 
 class MemoryBank:

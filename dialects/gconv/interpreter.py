@@ -16,6 +16,7 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Operation, SSAValue
 
 from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.dtypes import as_storage
 from dialects.element_types import numpy_dtype_of
 from dialects.gconv.contraction import contraction
 from dialects.gconv.ops import ConcatOp, LinkOp, ViewOp, element_type_of_value, shape_of
@@ -81,7 +82,7 @@ def _windows(spec: GConv, input: Array) -> Array:
     outputs = [(dim.opc, strides[2 * d + 1] * dim.stride) for d, dim in enumerate(spec.dims)]
     kernels = [(dim.ks, strides[2 * d + 1] * dim.dilation) for d, dim in enumerate(spec.dims)]
     axes = groups + outputs + kernels
-    return np.lib.stride_tricks.as_strided(padded, [n for n, _ in axes], [s for _, s in axes], writeable=False)
+    return _strided(padded, [n for n, _ in axes], [s for _, s in axes])
 
 
 def _padded(dim: Dim, array: Array, axis: int, value: Array) -> Array:
@@ -137,7 +138,12 @@ def take_view(view: View, base: Array) -> Array:
     """The elements a view names, as a read-only array that shares the base's memory."""
     flat = np.ascontiguousarray(base).reshape(-1)
     strides = [stride * flat.itemsize for stride in view.strides]
-    return np.lib.stride_tricks.as_strided(flat[view.offset :], view.shape, strides, writeable=False)
+    return _strided(flat[view.offset :], view.shape, strides)
+
+
+def _strided(array: Array, shape: Sequence[int], strides: Sequence[int]) -> Array:
+    """A read-only window on an array; strides in bytes."""
+    return np.lib.stride_tricks.as_strided(as_storage(array), shape, strides, writeable=False).view(array.dtype)
 
 
 def argument_names(function: FuncOp) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from xdsl.ir import Attribute
+
 from dialects.gconv import Dim, GConv, Reduce, Step
 from passes.lower_onnx.chain import Chain
 from passes.lower_onnx.lowering import lowering
@@ -16,6 +18,25 @@ from passes.lower_onnx.windows import AUTO_PAD, spatial_rank, windows_of
 def conv(node: Node, chain: Chain) -> Tensor:
     """one link; the bias is a post step"""
     x, weights, bias = chain.input(node, 0), chain.input(node, 1), chain.optional_input(node, 2)
+    if bias is None:
+        return convolution(node, chain, x, weights)
+    extra = chain.reshape(bias, (1, bias.size, *(1 for _ in x.shape[2:])))
+    return convolution(node, chain, x, weights, (Step("add", operand=0),), (extra,))
+
+
+def convolution(
+    node: Node,
+    chain: Chain,
+    x: Tensor,
+    weights: Tensor,
+    post: tuple[Step, ...] = (),
+    extras: tuple[Tensor, ...] = (),
+    *,
+    acc: str | None = None,
+    pad_value: float | None = None,
+    element_type: Attribute | None = None,
+) -> Tensor:
+    """A convolution with the windows and groups of `node`; `extras`, read by `post`, have the rank of the result."""
     groups = node.integer("group", 1)
     outputs, inputs = weights.shape[:2]
     windows = windows_of(node, weights.shape[2:], x.shape[2:], node.result_shape()[2:])
@@ -29,7 +50,8 @@ def conv(node: Node, chain: Chain) -> Tensor:
         *(window.dim for window in windows),
     )
     kernel = chain.reshape(weights, (1, outputs * inputs, *weights.shape[2:]))
-    return with_bias(chain, GConv(dims, "mul", Reduce.ADD), x, kernel, bias)
+    spec = GConv(dims, "mul", Reduce.ADD, post=post, pad_value=pad_value, acc=acc)
+    return chain.link(spec, x, kernel, extras, element_type)
 
 
 def with_bias(chain: Chain, spec: GConv, x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from xdsl.ir import Attribute
+
 from dialects.gconv import Dim, GConv, Reduce, Step
 from passes.lower_onnx.chain import Chain
 from passes.lower_onnx.lowering import lowering
@@ -9,7 +11,16 @@ from passes.lower_onnx.node import Node
 from passes.lower_onnx.tensor import Tensor
 
 
-def product(chain: Chain, a: Tensor, b: Tensor, post: tuple[Step, ...] = (), extras: tuple[Tensor, ...] = ()) -> Tensor:
+def product(
+    chain: Chain,
+    a: Tensor,
+    b: Tensor,
+    post: tuple[Step, ...] = (),
+    extras: tuple[Tensor, ...] = (),
+    *,
+    acc: str | None = None,
+    element_type: Attribute | None = None,
+) -> Tensor:
     """a (..., M, K) times b (..., K, N) in dimensions (..., M, K, N); `extras` have the rank of the result plus one."""
     rank = max(a.rank, b.rank)
     a, b = a.with_rank(rank), b.with_rank(rank)
@@ -18,7 +29,8 @@ def product(chain: Chain, a: Tensor, b: Tensor, post: tuple[Step, ...] = (), ext
         for axis, (n, m) in enumerate(zip(a.shape[:-2], b.shape[:-2], strict=True))
     )
     dims = (*batch, Dim("M", opc=a.shape[-2]), Dim("K", ks=a.shape[-1]), Dim("N", op=b.shape[-1]))
-    return chain.link(GConv(dims, "mul", Reduce.ADD, post=post), a.insert(rank), b.insert(rank - 2), extras)
+    spec = GConv(dims, "mul", Reduce.ADD, post=post, acc=acc)
+    return chain.link(spec, a.insert(rank), b.insert(rank - 2), extras, element_type)
 
 
 @lowering("MatMul")

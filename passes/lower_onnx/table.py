@@ -26,6 +26,7 @@ from passes.lower_onnx.normalization import NORMALIZATION
 from passes.lower_onnx.padding import PADDING
 from passes.lower_onnx.pool_indices import POOL_INDICES
 from passes.lower_onnx.pooling import POOLING
+from passes.lower_onnx.quantization import QUANTIZATION
 from passes.lower_onnx.recurrent import RECURRENT
 from passes.lower_onnx.reduction import REDUCTION
 from passes.lower_onnx.region_pooling import REGION_POOLING
@@ -43,6 +44,7 @@ FAMILIES: MappingProxyType[str, tuple[Lowering, ...]] = MappingProxyType(
         "Normalization": (*NORMALIZATION, *SOFTMAX),
         "Activation": ACTIVATION,
         "Element-wise": (*ELEMENTWISE, *CASTING, *BITWISE),
+        "Quantization": QUANTIZATION,
         "Reduction": REDUCTION,
         "Signal": (*SIGNAL, *NGRAMS),
         "Loss": LOSSES,
