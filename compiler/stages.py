@@ -46,6 +46,7 @@ STAGES: tuple[Stage, ...] = (
         "the same ops; element-wise links absorbed into pre and post, constants folded into weights",
         (
             "fold-views",
+            "fold-quantization",
             "evaluate-constants",
             "match-activations",
             "fold-copies",

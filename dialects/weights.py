@@ -256,7 +256,8 @@ def _mapped(path: Path) -> Array:
     with cast(Any, safe_open)(path, framework="numpy") as file:
         piece = file.get_slice("data")
         dtype, shape = np.dtype(_DTYPES[piece.get_dtype()]), tuple(piece.get_shape())
-        narrow = (file.metadata() or {}).get(_NARROW_TYPE)
+        notes = cast("dict[str, str] | None", file.metadata()) or {}
+        narrow = notes.get(_NARROW_TYPE)
     with path.open("rb") as stream:
         start = 8 + int.from_bytes(stream.read(8), "little")
     size = math.prod(shape)

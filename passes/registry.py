@@ -15,6 +15,7 @@ _PASSES: dict[str, str] = {
     "fold-constants": "passes.fold_constants:FoldConstantsPass",
     "lower-onnx": "passes.lower_onnx:LowerOnnxPass",
     "fold-views": "passes.fold_views:FoldViewsPass",
+    "fold-quantization": "passes.fold_quantization:FoldQuantizationPass",
     "evaluate-constants": "passes.evaluate_constants:EvaluateConstantsPass",
     "match-activations": "passes.match_activations:MatchActivationsPass",
     "fold-copies": "passes.fold_copies:FoldCopiesPass",

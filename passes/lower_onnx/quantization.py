@@ -286,7 +286,7 @@ def qlinear_conv(node: Node, chain: Chain) -> Tensor:
 
 
 def _multiplied(chain: Chain, a: _Operand, b: _Operand, finish: _Steps, target: Attribute) -> Tensor:
-    """An integer matrix product of zero-centred operands, then the steps of `finish` (operands of the result's rank)."""
+    """An integer matrix product of zero-centred operands, then the steps of `finish`, whose operands have its rank."""
     # A zero point for every row of a and every column of b, or one for all.
     rows = None if a.zero is None else _of_matrix(chain, a.zero, a.words, -2)
     columns = None if b.zero is None else _of_matrix(chain, b.zero, b.words, -1)
