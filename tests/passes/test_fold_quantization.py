@@ -59,7 +59,7 @@ def test_a_product_accumulates_integers_and_scales_the_sum() -> None:
         ('<A, B ks 4> "pass" add -> tensor<1x1xf32>',
          '<A, B ks 4> "pass" add acc i32 post <to_float32, affine(1.0, 20.0), affine(0.5, 0.0)>'),
         ('<A, B opc 4 ks 2 pad 1> "pass" add -> tensor<1x4xf32>',
-         '<A, B opc 4 ks 2 pad 1> "pass" add acc i32 pad <-5.0> post <to_float32, affine(1.0, 10.0), affine(0.5, 0.0)>'),
+         '<A, B opc 4 ks 2 pad 1> "pass" add acc i32 pad <-5.0> post <to_float32, affine(1.0, 10.0), affine(0.5, '),
     ],
     ids=["maximum", "sum", "window"],
 )  # fmt: skip
