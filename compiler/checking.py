@@ -105,15 +105,15 @@ def _without_lowering(source: str, named: set[str]) -> Iterator[Diagnostic]:
 
     `named` are nodes that have a diagnostic already. Nodes of constants only are left out: they are folded.
     """
-    from compiler.importer.loading import read_model
-    from passes.lower_onnx import LOWERINGS
+    from compiler.importer.loading import opset_of, read_model
 
-    graph = read_model(Path(source)).model.graph
+    model = read_model(Path(source)).model
+    graph, opset = model.graph, opset_of(model) or 1
     constants = {tensor.name for tensor in (*graph.initializer, *(each.values for each in graph.sparse_initializer))}
     for node in graph.node:
         if node.op_type in _ALWAYS_CONSTANT or all(name in constants for name in node.input if name):
             constants.update(node.output)
-        elif _is_unknown(node, LOWERINGS) and node.name not in named:
+        elif _is_unknown(node, opset) and node.name not in named:
             yield Diagnostic(
                 "CAT-U001",
                 f"operator {node.op_type} is not supported",
@@ -123,13 +123,17 @@ def _without_lowering(source: str, named: set[str]) -> Iterator[Diagnostic]:
             )
 
 
-def _is_unknown(node: NodeProto, supported: Mapping[str, object]) -> bool:
-    """Whether a node of a standard operator, without subgraphs, has no lowering."""
+def _is_unknown(node: NodeProto, opset: int) -> bool:
+    """Whether a node of a standard operator, without subgraphs, has neither a lowering nor a body of operators."""
     import onnx
+
+    from compiler.importer.functions import has_body
+    from passes.lower_onnx import LOWERINGS
 
     is_standard = node.domain in ("", "ai.onnx") and onnx.defs.has(node.op_type)
     has_graphs = any(each.HasField("g") or each.graphs for each in node.attribute)
-    return is_standard and not has_graphs and node.op_type not in supported
+    is_covered = node.op_type in LOWERINGS or has_body(node.op_type, "", opset)
+    return is_standard and not has_graphs and not is_covered
 
 
 def _operator_of(name: str) -> str:

@@ -56,7 +56,7 @@ CODES: dict[str, Code] = {
             ExitCode.UNSUPPORTED,
         ),
         Code("CAT-U003", "the operator belongs to a custom domain", ExitCode.UNSUPPORTED),
-        Code("CAT-U004", "the model has subgraphs (control flow)", ExitCode.UNSUPPORTED),
+        Code("CAT-U004", "control flow depends on input data, or unrolls to too many nodes", ExitCode.UNSUPPORTED),
         Code("CAT-U005", "the opset version is not supported", ExitCode.UNSUPPORTED),
         Code("CAT-U006", "the target cannot execute this link", ExitCode.UNSUPPORTED),
         Code("CAT-R001", "the IR text cannot be parsed", ExitCode.USAGE),

@@ -3,31 +3,46 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from xdsl.builder import Builder
-from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp, NoneType, StringAttr, TensorType
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp, StringAttr, TensorType
 from xdsl.dialects.func import FuncOp, ReturnOp
-from xdsl.ir import Attribute, Block, Region, SSAValue
+from xdsl.ir import Block, OpResult, Region, SSAValue
 from xdsl.rewriter import InsertPoint
 
-from compiler.importer.graph import ModelGraph, NamedNode
+from compiler.importer.control_flow import CONTROL_FLOW, expand_control_flow
+from compiler.importer.functions import function_body
+from compiler.importer.graph import ModelGraph, NamedNode, prepare_body
+from compiler.importer.inlining import UNROLL_LIMIT
 from compiler.importer.inputs import StaticInput
 from compiler.importer.loading import STAGE
+from compiler.importer.node_types import (
+    all_constant,
+    contradictions,
+    declared_dtype,
+    infer,
+    narrowed,
+    result_type,
+    runtime_dtype,
+    unsupported_type,
+)
 from compiler.importer.nodes import ReadNode, double_narrowed, read_node
+from compiler.importer.scopes import Body, Scope, UniqueNames
 from compiler.importer.tensors import Array, read_initializer
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.element_types import element_type_of, numpy_dtype_of
+from dialects.element_types import element_type_of
 from dialects.locations import node_location
 from dialects.onnx import KnownValue, NoValueOp, OnnxOp, ValueType, operation_class
-from dialects.onnx.inference import NotATensorError, ShapeContradictionError, infer_results, may_be_declared_larger
+from dialects.onnx.inference import may_be_declared_larger
 from dialects.onnx.translation import known_value
 from dialects.onnx.verification import problems_of
 from dialects.weights import ConstantOp
 from passes.constant_evaluation import Node, fold
+from passes.lower_onnx.table import LOWERINGS
 
 if TYPE_CHECKING:
     import onnx
@@ -41,6 +56,7 @@ class ModuleBuilder:
 
     Every tensor of the graph is a constant (an array), a run-time value (an SSA value), or unknown because the
     node that makes it has an error; nodes that use an unknown one are passed over, so that an error shows once.
+    Control flow and functions are replaced by copies of their bodies, whose names are made unique (`Scope`).
     """
 
     def __init__(self, graph: ModelGraph, folder: Path | None):
@@ -53,17 +69,19 @@ class ModuleBuilder:
         """Tensors whose shapes may be declared larger than they are: a pool before them drops windows."""
         self.block = Block()
         self.builder = Builder(InsertPoint.at_end(self.block))
+        self.scope = Scope.of_model(graph)
+        self.tensor_names = UniqueNames(self.scope.names)
+        self.node_names = UniqueNames(node.name for node in graph.nodes)
+        self.bodies: dict[int, tuple[onnx.GraphProto, ModelGraph]] = {}
+        """Checked subgraphs by the identity of their messages, which are kept so that none is used again."""
+        self.unrolled = 0
 
     def build(self, inputs: Sequence[StaticInput]) -> ModuleOp:
         """The module. Raises `CatenaError` with every problem found in any node."""
         for value in inputs:
             self._add_input(value)
-        self._read_initializers()
-        for node in self.graph.nodes:
-            try:
-                self._add_node(node)
-            except CatenaError as error:
-                self.problems += error.diagnostics
+        self._read_initializers(self.graph, self.scope)
+        self._add_nodes(self.graph.nodes, self.scope)
         results = self._outputs()
         if self.problems:
             raise CatenaError(self.problems)
@@ -85,49 +103,156 @@ class ModuleBuilder:
         from onnx import helper
 
         try:
-            dtype = _runtime_dtype(np.dtype(helper.tensor_dtype_to_np_dtype(value.element_type)))
+            dtype = runtime_dtype(np.dtype(helper.tensor_dtype_to_np_dtype(value.element_type)))
             element_type = element_type_of(dtype)
         except (KeyError, TypeError):
-            self.problems.append(_unsupported_type(f"input {value.name!r}", value.element_type))
+            self.problems.append(unsupported_type(f"input {value.name!r}", value.element_type))
             return
         argument = self.block.insert_arg(TensorType(element_type, value.shape), len(self.block.args))
         argument.name_hint = value_hint(value.name)
         self.values[value.name] = argument
 
-    def _read_initializers(self) -> None:
-        used = {name for node in self.graph.nodes for name in node.proto.input}
-        used.update(value.name for value in self.graph.outputs)
-        for name, tensor in self.graph.initializers.items():
+    def _read_initializers(self, graph: ModelGraph, scope: Scope) -> None:
+        used = {name for node in graph.nodes for name in node.uses}
+        used.update(value.name for value in graph.outputs)
+        for name, tensor in graph.initializers.items():
             if name in used:
                 try:
-                    self.values[name] = read_initializer(name, tensor, self.folder)
+                    self.values[scope.resolve(name)] = read_initializer(name, tensor, self.folder)
                 except CatenaError as error:
                     self.problems += error.diagnostics
 
-    def _add_node(self, named: NamedNode) -> None:
-        names = tuple(named.proto.input)
-        if any(name and name not in self.values for name in names):
+    def _add_nodes(self, nodes: Iterable[NamedNode], scope: Scope) -> None:
+        for node in nodes:
+            try:
+                self._add_node(scope.localized(node, self.node_names), scope)
+            except CatenaError as error:
+                self.problems += error.diagnostics
+
+    def _add_node(self, named: NamedNode, scope: Scope) -> None:
+        if any(name not in self.values for name in named.uses):
+            return
+        if named.proto.op_type in CONTROL_FLOW and not named.proto.domain:
+            self._alias(named.proto.output, expand_control_flow(named, scope, self))
+            return
+        if named.proto.domain:
+            types = [None if known is None else known.type for known in map(self._known, named.proto.input)]
+            self._expand_function(named, named.proto, types, scope)
             return
         node = read_node(named, self.folder)
+        names = tuple(node.proto.input)
         inputs = tuple(self._known(name) for name in names)
-        operation = operation_class(node.proto.op_type, self.graph.opset)
+        operation = operation_class(node.proto.op_type, scope.opsets[""])
         # Shape arithmetic keeps float64; what meets a run-time value is float32 from there on.
-        if not _all_constant(inputs):
-            node, inputs = double_narrowed(node), _narrowed(inputs)
-        results = _infer(node, operation, inputs)
+        if not all_constant(inputs):
+            node, inputs = double_narrowed(node), narrowed(inputs)
+        results = infer(node, operation, inputs)
         folded = fold(Node(operation.op_type, operation.since_version, node.attributes, inputs, results))
         if folded is not None:
             for name, value in zip(node.proto.output, folded, strict=True):
                 self.values[name] = self.values[names[value]] if isinstance(value, int) else value
             return
-        if _all_constant(inputs):
-            node, inputs = double_narrowed(node), _narrowed(inputs)
-            results = _infer(node, operation, inputs)
+        if operation.op_type not in LOWERINGS and any(result is not None for result in results):
+            types = [None if known is None else known.type for known in inputs]
+            if self._expand_function(named, node.proto, types, scope):
+                return
+        if all_constant(inputs):
+            node, inputs = double_narrowed(node), narrowed(inputs)
+            results = infer(node, operation, inputs)
         if may_be_declared_larger(node.proto, operation.since_version, inputs) or (
             not self.after_dropped_windows.isdisjoint(names)
         ):
             self.after_dropped_windows.update(node.proto.output)
         self._add_op(node, operation, results)
+
+    def _expand_function(
+        self, named: NamedNode, proto: onnx.NodeProto, types: Sequence[ValueType | None], scope: Scope
+    ) -> bool:
+        """Import the body by which ONNX defines an operator; False if it has none."""
+        found = function_body(proto, scope.opsets[proto.domain], types)
+        if found is None:
+            return False
+        graph, opsets = found
+        body = self._body(graph, named, Scope({}, {**scope.opsets, **opsets}, scope, f"{named.name}/"))
+        self._alias([name for name in proto.output if name], self.inline(body, tuple(proto.input)))
+        return True
+
+    def _alias(self, names: Iterable[str], sources: Sequence[str] | None) -> None:
+        """Let the outputs of a node that was expanded stand for these tensors; None after a problem."""
+        for name, source in zip(names, sources or (), strict=False):
+            if not name or source not in self.values:
+                continue
+            value = self.values[name] = self.values[source]
+            if source in self.after_dropped_windows:
+                self.after_dropped_windows.add(name)
+            if isinstance(value, OpResult) and isinstance(value.op, OnnxOp) and source not in self.scope.names:
+                value.op.rename_output(value.index, name)
+
+    def body_of(self, node: NamedNode, attribute: str, scope: Scope) -> Body:
+        """As `Inliner.body_of`."""
+        graph = node.bodies.get(attribute)
+        if graph is None:
+            message = f"{node.proto.op_type} has no attribute {attribute!r}"
+            raise CatenaError(Diagnostic("CAT-M001", message, stage=STAGE, node=node.name))
+        return self._body(graph, node, Scope({}, scope.opsets, scope, f"{node.name}/"))
+
+    def _body(self, graph: onnx.GraphProto, node: NamedNode, scope: Scope) -> Body:
+        """A graph within the model, checked once; its initializers are read into `scope`."""
+        if id(graph) not in self.bodies:
+            checked = prepare_body(graph, scope.opsets, self.graph.ir_version, scope.knows)
+            self.bodies[id(graph)] = (graph, checked)
+        _, checked = self.bodies[id(graph)]
+        for name in checked.initializers:
+            scope.names[name] = self.tensor_names.fresh(scope.local(name))
+        self._read_initializers(checked, scope)
+        return Body(checked, scope, self.tensor_names)
+
+    def inline(self, body: Body, arguments: Sequence[str], suffix: str = "") -> tuple[str, ...] | None:
+        """As `Inliner.inline`."""
+        before = len(self.problems)
+        copy = body.copy(arguments, suffix)
+        self._add_nodes(body.graph.nodes, copy)
+        return body.results(copy) if len(self.problems) == before else None
+
+    def constant(self, name: str) -> Array | None:
+        """As `Inliner.constant`."""
+        value = self.values[name]
+        return None if isinstance(value, SSAValue) else value
+
+    def value_type(self, name: str) -> ValueType:
+        """As `Inliner.value_type`."""
+        known = self._known(name)
+        assert known is not None, name
+        return known.type
+
+    def define(self, name: str, array: Array) -> str:
+        """As `Inliner.define`."""
+        unique = self.tensor_names.fresh(name)
+        self.values[unique] = array
+        return unique
+
+    def emit(self, node: onnx.NodeProto, scope: Scope) -> str:
+        """As `Inliner.emit`."""
+        (name,) = node.output
+        node.output[0] = self.tensor_names.fresh(name)
+        self._add_node(NamedNode(self.node_names.fresh(node.name), node), scope)
+        return node.output[0]
+
+    def charge(self, node: NamedNode, count: int) -> None:
+        """As `Inliner.charge`."""
+        self.unrolled += max(count, 1)
+        if self.unrolled > UNROLL_LIMIT:
+            raise CatenaError(
+                Diagnostic(
+                    "CAT-U004",
+                    f"unrolling {node.proto.op_type} makes too many nodes",
+                    stage=STAGE,
+                    node=node.name,
+                    expected=f"at most {UNROLL_LIMIT} nodes in all unrolled loops",
+                    found="more",
+                    hint="export a shorter sequence, or an operator that holds the loop (LSTM, GRU)",
+                )
+            )
 
     def _known(self, name: str) -> KnownValue | None:
         if not name:
@@ -137,7 +262,7 @@ class ModuleBuilder:
 
     def _add_op(self, node: ReadNode, operation: type[OnnxOp], results: tuple[ValueType | None, ...]) -> None:
         outputs = tuple(node.proto.output)
-        result_types = [_result_type(node, name, result) for name, result in zip(outputs, results, strict=True)]
+        result_types = [result_type(node, name, result) for name, result in zip(outputs, results, strict=True)]
         operands = [self._value(name, node.name) for name in _without_trailing_gaps(node.proto.input)]
         op = operation.of(operands, result_types, outputs=outputs, attributes=node.attributes, node=node.name)
         self.builder.insert(op)
@@ -167,9 +292,9 @@ class ModuleBuilder:
 
     def _constant(self, name: str, array: Array) -> SSAValue:
         try:
-            op = ConstantOp.of(array.astype(_runtime_dtype(array.dtype), copy=False))
+            op = ConstantOp.of(array.astype(runtime_dtype(array.dtype), copy=False))
         except TypeError as error:
-            raise CatenaError(_unsupported_type(f"tensor {name!r}", array.dtype)) from error
+            raise CatenaError(unsupported_type(f"tensor {name!r}", array.dtype)) from error
         op.location = node_location(name)
         op.result.name_hint = value_hint(name)
         self.builder.insert(op)
@@ -186,7 +311,7 @@ class ModuleBuilder:
                 self.problems += error.diagnostics
                 continue
             results.append(value)
-            self.problems += _contradictions(declared, value, declared.name in self.after_dropped_windows)
+            self.problems += contradictions(declared, value, declared.name in self.after_dropped_windows)
         return results
 
 
@@ -206,116 +331,13 @@ def _named(values: Iterable[tuple[str, int, SSAValue]]) -> ArrayAttr[DictionaryA
         entry: dict[str, Attribute] = {"onnx.name": StringAttr(name)}
         kind = value.type
         assert isinstance(kind, TensorType)
-        dtype = _declared_dtype(declared)
+        dtype = declared_dtype(declared)
         if dtype is not None and dtype != numpy_dtype_of(kind.element_type):
             entry["onnx.dtype"] = StringAttr(dtype.name)
         entries.append(DictionaryAttr(entry))
     return ArrayAttr(entries)
 
 
-def _declared_dtype(element_type: int) -> np.dtype[Any] | None:
-    """The NumPy type of a `TensorProto.DataType`, None for an undefined one."""
-    from onnx import helper
-
-    return np.dtype(helper.tensor_dtype_to_np_dtype(element_type)) if element_type else None
-
-
 def _without_trailing_gaps(names: Sequence[str]) -> tuple[str, ...]:
     count = max((index + 1 for index, name in enumerate(names) if name), default=0)
     return tuple(names[:count])
-
-
-def _runtime_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The element type that a value has at run time: floats other than float32 become float32."""
-    return np.dtype(np.float32) if dtype.name in ("float16", "bfloat16", "float64") else dtype
-
-
-def _infer(
-    node: ReadNode, operation: type[OnnxOp], inputs: tuple[KnownValue | None, ...]
-) -> tuple[ValueType | None, ...]:
-    """Result types of a node. Raises `CatenaError`: CAT-M003 for a contradiction, CAT-U002 for other than tensors."""
-    if operation.op_type == "Constant":
-        return (None,)
-    try:
-        return infer_results(node.proto, operation.since_version, inputs)
-    except ShapeContradictionError as error:
-        code, message = "CAT-M003", f"shape inference of {operation.op_type} failed: {error}"
-    except NotATensorError as error:
-        code, message = "CAT-U002", f"{operation.op_type} makes something else than a tensor: {error}"
-    types = ", ".join(str(value.type) for value in inputs if value is not None)
-    raise CatenaError(Diagnostic(code, message, stage=STAGE, node=node.name, found=types))
-
-
-def _all_constant(inputs: Iterable[KnownValue | None]) -> bool:
-    return all(value is None or value.array is not None for value in inputs)
-
-
-def _narrowed(inputs: Iterable[KnownValue | None]) -> tuple[KnownValue | None, ...]:
-    """The inputs with float64 constants as float32."""
-    return tuple(
-        KnownValue.of(value.array.astype(np.float32))
-        if value is not None and value.array is not None and value.array.dtype == np.float64
-        else value
-        for value in inputs
-    )
-
-
-def _result_type(node: ReadNode, name: str, result: ValueType | None) -> Attribute:
-    if not name:
-        return NoneType()
-    if result is None:
-        raise CatenaError(
-            Diagnostic(
-                "CAT-U002",
-                f"the shape of output {name!r} of {node.proto.op_type} is not known before run time",
-                stage=STAGE,
-                node=node.name,
-                expected="a shape that follows from the shapes of the inputs",
-                hint="it depends on the values of a run-time tensor; cut the model before this node",
-            )
-        )
-    try:
-        return TensorType(element_type_of(result.dtype), result.shape)
-    except TypeError as error:
-        raise CatenaError(_unsupported_type(f"output {name!r}", result.dtype, node.name)) from error
-
-
-def _unsupported_type(what: str, found: object, node: str = "") -> Diagnostic:
-    return Diagnostic(
-        "CAT-U002",
-        f"the element type of {what} is not supported",
-        stage=STAGE,
-        node=node,
-        expected="float, integer or bool",
-        found=str(found),
-    )
-
-
-def _contradictions(declared: onnx.ValueInfoProto, value: SSAValue, may_be_larger: bool) -> Iterator[Diagnostic]:
-    """Where the type that the model declares for an output is not the one that follows from its nodes.
-
-    Extents that are declared larger pass if they may be: older tools count windows of pools that nothing computes.
-    """
-    kind = value.type
-    if declared.type.WhichOneof("value") != "tensor_type" or not isinstance(kind, TensorType):
-        return
-    tensor = declared.type.tensor_type
-    extents = [dimension.dim_value or None for dimension in tensor.shape.dim]
-    shape = kind.get_shape()
-    same_shape = not tensor.HasField("shape") or (
-        len(extents) == len(shape)
-        and all(
-            extent in (None, found) or (may_be_larger and extent > found)
-            for extent, found in zip(extents, shape, strict=True)
-        )
-    )
-    declared_dtype = _declared_dtype(tensor.elem_type)
-    dtype = numpy_dtype_of(kind.element_type)
-    if not same_shape or (declared_dtype is not None and _runtime_dtype(declared_dtype) != dtype):
-        yield Diagnostic(
-            "CAT-M003",
-            f"output {declared.name!r} is declared with another type than its node gives it",
-            stage=STAGE,
-            expected=f"{declared_dtype} {extents}",
-            found=f"{dtype} {list(shape)}",
-        )

@@ -1,21 +1,16 @@
-"""The graph of a model, checked and put in order: what the rest of the importer works on."""
+"""The graph of a model or of a body within it, checked and put in order: what the rest of the importer works on."""
 
 from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from compiler.importer.loading import (
-    DEFAULT_DOMAINS,
-    STAGE,
-    opset_of,
-    subgraph_attributes,
-)
+from compiler.importer.loading import STAGE, opset_of, opsets_of, subgraphs
+from compiler.importer.support import schema_problems, support_problems
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.onnx.native_errors import NATIVE_ERRORS, reason_of
 
 if TYPE_CHECKING:
     import onnx
@@ -23,41 +18,78 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NamedNode:
-    """A node and the name it goes by: its own, or one made from operator and position."""
+    """A node and the name it goes by: its own, or one made from operator and position.
+
+    `bodies` are its subgraphs by attribute, `captured` the names in them that they do not define themselves.
+    """
 
     name: str
     proto: onnx.NodeProto
+    bodies: Mapping[str, onnx.GraphProto] = field(default_factory=dict[str, "onnx.GraphProto"])
+    captured: tuple[str, ...] = ()
+
+    @property
+    def uses(self) -> tuple[str, ...]:
+        """The tensors that the node needs, each once."""
+        return tuple(dict.fromkeys(name for name in (*self.proto.input, *self.captured) if name))
 
 
 @dataclass(frozen=True)
 class ModelGraph:
-    """A checked graph: nodes in an order in which they can run, none of them without effect on an output."""
+    """A checked graph: nodes in an order in which they can run, none of them without effect on an output.
 
-    opset: int
+    `opsets` are the versions of the operator sets by domain, the default one as "".
+    """
+
+    opsets: Mapping[str, int]
+    ir_version: int
     nodes: tuple[NamedNode, ...]
     inputs: tuple[onnx.ValueInfoProto, ...]
     outputs: tuple[onnx.ValueInfoProto, ...]
     initializers: dict[str, onnx.TensorProto | onnx.SparseTensorProto]
 
+    @property
+    def opset(self) -> int:
+        """The version of the default operator set."""
+        return self.opsets[""]
+
 
 def prepare_graph(model: onnx.ModelProto) -> ModelGraph:
     """Check the structure of a model without local functions and sort its nodes.
 
-    Raises `CatenaError` with every problem of one kind: CAT-M001 (structure, attributes), CAT-U001, CAT-U003,
-    CAT-U004 (operators, domains, subgraphs), CAT-U005 (opset).
+    Raises `CatenaError` with every problem of one kind: CAT-M001 (structure, attributes), CAT-U001, CAT-U003
+    (operators, domains), CAT-U005 (opset).
     """
     opset = opset_of(model)
     nodes = _live_nodes(model.graph, _sorted_nodes(model.graph, _named_nodes(model.graph)))
-    _refuse(problem for node in nodes for problem in _support_problems(node, opset))
+    opsets = opsets_of(model)
+    _refuse(problem for node in nodes for problem in support_problems(node.name, node.proto, opsets))
     if opset is None:
         raise CatenaError(_invalid("the model does not say which version of the default operator set it uses"))
-    _refuse(_schema_problems(nodes, opset, model.ir_version))
-    initializers = _initializers(model.graph)
+    return _checked(model.graph, nodes, opsets, model.ir_version)
+
+
+def prepare_body(
+    graph: onnx.GraphProto, opsets: Mapping[str, int], ir_version: int, is_outside: Callable[[str], bool]
+) -> ModelGraph:
+    """As `prepare_graph`, for a graph within a model; `is_outside` says whether a name is defined around it."""
+    nodes = _live_nodes(graph, _sorted_nodes(graph, _named_nodes(graph), is_outside))
+    _refuse(problem for node in nodes for problem in support_problems(node.name, node.proto, opsets))
+    return _checked(graph, nodes, opsets, ir_version)
+
+
+def _checked(
+    graph: onnx.GraphProto, nodes: Sequence[NamedNode], opsets: Mapping[str, int], ir_version: int
+) -> ModelGraph:
+    named = ((node.name, node.proto) for node in nodes)
+    _refuse(schema_problems(named, opsets, ir_version))
+    initializers = _initializers(graph)
     return ModelGraph(
-        opset=opset,
+        opsets=opsets,
+        ir_version=ir_version,
         nodes=tuple(nodes),
-        inputs=tuple(value for value in model.graph.input if value.name not in initializers),
-        outputs=tuple(model.graph.output),
+        inputs=tuple(value for value in graph.input if value.name not in initializers),
+        outputs=tuple(graph.output),
         initializers=initializers,
     )
 
@@ -84,8 +116,21 @@ def _named_nodes(graph: onnx.GraphProto) -> list[NamedNode]:
             seen[base] += 1
             name = f"{base}#{seen[base]}"
         seen[name] += 1
-        named.append(NamedNode(name, _in_short_domain(node)))
+        bodies = subgraphs(node)
+        captured = (free for body in bodies.values() for free in _free_names(body))
+        named.append(NamedNode(name, _in_short_domain(node), bodies, tuple(dict.fromkeys(captured))))
     return named
+
+
+def _free_names(graph: onnx.GraphProto) -> Iterable[str]:
+    """The names that a subgraph uses and does not define."""
+    own = {value.name for value in graph.input} | set(_initializers(graph))
+    own.update(name for node in graph.node for name in node.output)
+    for node in graph.node:
+        yield from (name for name in node.input if name and name not in own)
+        for body in subgraphs(node).values():
+            yield from (name for name in _free_names(body) if name not in own)
+    yield from (value.name for value in graph.output if value.name not in own)
 
 
 def _in_short_domain(node: onnx.NodeProto) -> onnx.NodeProto:
@@ -103,7 +148,13 @@ def _initializers(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto | onnx.S
     return dense | {tensor.values.name: tensor for tensor in graph.sparse_initializer}
 
 
-def _sorted_nodes(graph: onnx.GraphProto, nodes: Sequence[NamedNode]) -> list[NamedNode]:
+def _nothing(name: str) -> bool:
+    return False
+
+
+def _sorted_nodes(
+    graph: onnx.GraphProto, nodes: Sequence[NamedNode], is_outside: Callable[[str], bool] = _nothing
+) -> list[NamedNode]:
     """The nodes in file order as far as every value is made before it is used.
 
     Raises `CatenaError` (CAT-M001) for values defined twice, never or in a cycle.
@@ -128,12 +179,12 @@ def _sorted_nodes(graph: onnx.GraphProto, nodes: Sequence[NamedNode]) -> list[Na
                 problems.append(_invalid(f"tensor {name!r} is also an input or initializer", node.name))
             producer[name] = index
     for node in nodes:
-        for name in dict.fromkeys(filter(None, node.proto.input)):
-            if name not in given and name not in producer:
+        for name in node.uses:
+            if name not in given and name not in producer and not is_outside(name):
                 hint = "the file may have lost an initializer"
                 problems.append(_invalid(f"input {name!r} is not made by anything", node.name, hint))
     for value in graph.output:
-        if value.name not in given and value.name not in producer:
+        if value.name not in given and value.name not in producer and not is_outside(value.name):
             problems.append(_invalid(f"output {value.name!r} is not made by anything"))
     if not graph.output:
         problems.append(_invalid("the graph has no outputs"))
@@ -143,7 +194,7 @@ def _sorted_nodes(graph: onnx.GraphProto, nodes: Sequence[NamedNode]) -> list[Na
 
 def _in_order(nodes: Sequence[NamedNode], producer: dict[str, int]) -> list[NamedNode]:
     """Kahn's algorithm, taking the earliest node of the file that is ready."""
-    waits_for = [{producer[name] for name in node.proto.input if name in producer} for node in nodes]
+    waits_for = [{producer[name] for name in node.uses if name in producer} for node in nodes]
     users: list[list[int]] = [[] for _ in nodes]
     for index, makers in enumerate(waits_for):
         for maker in makers:
@@ -186,91 +237,5 @@ def _live_nodes(graph: onnx.GraphProto, nodes: Sequence[NamedNode]) -> list[Name
     for node in reversed(nodes):
         if needed.intersection(filter(None, node.proto.output)):
             live.append(node)
-            needed.update(node.proto.input)
+            needed.update(node.uses)
     return live[::-1]
-
-
-def _support_problems(node: NamedNode, opset: int | None) -> Iterable[Diagnostic]:
-    proto = node.proto
-    if proto.domain not in DEFAULT_DOMAINS:
-        yield Diagnostic(
-            "CAT-U003",
-            f"operator {proto.op_type} belongs to the custom domain {proto.domain!r}",
-            stage=STAGE,
-            node=node.name,
-            hint="export the model with standard ONNX operators only",
-        )
-        return
-    graphs = sorted(subgraph_attributes(proto))
-    if graphs:
-        yield Diagnostic(
-            "CAT-U004",
-            f"operator {proto.op_type} has subgraphs ({', '.join(graphs)})",
-            stage=STAGE,
-            node=node.name,
-            hint="control flow cannot be compiled; fix the condition or unroll the loop before the export",
-        )
-        return
-    hint = None if opset is None else _missing_operator_hint(proto.op_type, opset)
-    if hint is not None:
-        yield Diagnostic(
-            "CAT-U001",
-            f"opset {opset} has no operator {proto.op_type}",
-            stage=STAGE,
-            node=node.name,
-            hint=hint,
-        )
-
-
-def _missing_operator_hint(op_type: str, opset: int) -> str | None:
-    """Why an opset has no such operator and what to do; None if it has it."""
-    import difflib
-
-    from onnx import defs
-
-    try:
-        defs.get_schema(op_type, max_inclusive_version=opset, domain="")
-    except defs.SchemaError:
-        pass
-    else:
-        return None
-    if defs.has(op_type):
-        return f"export the model with opset {_first_opset(op_type)} or newer, which has {op_type}"
-    if op_type in (
-        "Affine",
-        "ATen",
-        "Crop",
-        "GivenTensorFill",
-        "GRUUnit",
-        "ImageScaler",
-        "ParametricSoftplus",
-        "Scale",
-        "ScaledTanh",
-    ):
-        return "this experimental operator was removed from ONNX; replace it by standard operators"
-    near = difflib.get_close_matches(op_type, {schema.name for schema in defs.get_all_schemas()}, 1)
-    return f"did you mean {near[0]}?" if near else "it is not a standard ONNX operator"
-
-
-def _first_opset(op_type: str) -> int:
-    from onnx import defs
-
-    schemas = defs.get_all_schemas_with_history()
-    return min(schema.since_version for schema in schemas if schema.name == op_type and not schema.domain)
-
-
-def _schema_problems(nodes: Sequence[NamedNode], opset: int, ir_version: int) -> list[Diagnostic]:
-    from onnx import checker
-
-    context = checker.C.CheckerContext()
-    context.ir_version = ir_version
-    context.opset_imports = dict.fromkeys(DEFAULT_DOMAINS, opset)
-    problems: list[Diagnostic] = []
-    for node in nodes:
-        try:
-            checker.check_node(node.proto, context)
-        except UnicodeDecodeError:
-            problems.append(_invalid("an attribute of the node is not UTF-8 text", node.name))
-        except (checker.ValidationError, *NATIVE_ERRORS) as error:
-            problems.append(_invalid(reason_of(error), node.name))
-    return problems

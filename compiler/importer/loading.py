@@ -72,13 +72,25 @@ def read_model(source: Path | onnx.ModelProto) -> LoadedModel:
 
 def _texts(model: onnx.ModelProto) -> Iterator[object]:
     """Every name that the importer reads; protobuf gives one that is not UTF-8 as bytes."""
-    graph = model.graph
-    yield graph.name
     for entry in model.opset_import:
         yield entry.domain
-    for node in (*graph.node, *(node for function in model.functions for node in function.node)):
-        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
-        yield from (attribute.name for attribute in node.attribute)
+    for function in model.functions:
+        for node in function.node:
+            yield from _node_texts(node)
+    yield from _graph_texts(model.graph)
+
+
+def _node_texts(node: onnx.NodeProto) -> Iterator[object]:
+    yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+    yield from (attribute.name for attribute in node.attribute)
+    for body in subgraphs(node).values():
+        yield from _graph_texts(body)
+
+
+def _graph_texts(graph: onnx.GraphProto) -> Iterator[object]:
+    yield graph.name
+    for node in graph.node:
+        yield from _node_texts(node)
     for tensor in (*graph.initializer, *(sparse.values for sparse in graph.sparse_initializer)):
         yield tensor.name
         yield from (text for entry in tensor.external_data for text in (entry.key, entry.value))
@@ -157,10 +169,15 @@ def inline_functions(model: onnx.ModelProto) -> onnx.ModelProto:
         raise not_a_model(f"the local functions of the model cannot be inlined: {reason_of(error)}") from error
 
 
-def subgraph_attributes(node: onnx.NodeProto) -> Iterator[str]:
-    """The names of a node's attributes that hold graphs."""
+def opsets_of(model: onnx.ModelProto) -> dict[str, int]:
+    """The versions of the operator sets that a model imports, by domain; the default one as ""."""
+    versions = {entry.domain: entry.version for entry in model.opset_import if entry.domain not in DEFAULT_DOMAINS}
+    opset = opset_of(model)
+    return versions if opset is None else {**versions, "": opset}
+
+
+def subgraphs(node: onnx.NodeProto) -> dict[str, onnx.GraphProto]:
+    """The graphs among a node's attributes, by name."""
     from onnx import AttributeProto
 
-    for attribute in node.attribute:
-        if attribute.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS):
-            yield attribute.name
+    return {attribute.name: attribute.g for attribute in node.attribute if attribute.type == AttributeProto.GRAPH}

@@ -33,6 +33,9 @@ def raise_opset(model: onnx.ModelProto, graph: ModelGraph, inputs: Sequence[Stat
     """
     from onnx import ModelProto
 
+    for node in graph.nodes:
+        if node.bodies:
+            raise _cannot_convert(graph.opset, f"{node.proto.op_type} has subgraphs", node.name)
     copy = ModelProto()
     copy.CopyFrom(model)
     copy.ir_version = max(model.ir_version, 3)

@@ -33,10 +33,19 @@ class NotATensorError(Exception):
 
 
 @functools.cache
-def _type_proto(value_type: ValueType) -> onnx.TypeProto:
+def type_proto(value_type: ValueType) -> onnx.TypeProto:
+    """The type as ONNX writes it."""
     from onnx import helper
 
     return helper.make_tensor_type_proto(helper.np_dtype_to_tensor_dtype(value_type.dtype), list(value_type.shape))
+
+
+def declared_type(value: onnx.ValueInfoProto) -> ValueType | None:
+    """The type that a graph declares for one of its values, None if it is not that of a static tensor."""
+    try:
+        return _value_type(value.name, value.type)
+    except NotATensorError:
+        return None
 
 
 def infer_results(
@@ -78,7 +87,9 @@ def _infer_as_version(
     if not schema.has_type_and_shape_inference_function:
         return _without_inference_function(node, inputs)
     known = {name: value for name, value in zip(node.input, inputs, strict=True) if name and value is not None}
-    types = {name: _type_proto(value.type) for name, value in known.items()}
+    if node.op_type == "Range":
+        known = {name: _scalar(value) for name, value in known.items()}
+    types = {name: type_proto(value.type) for name, value in known.items()}
     data = {
         name: numpy_helper.from_array(value.array, name)
         for name, value in known.items()
@@ -102,6 +113,13 @@ def _with_defaults(node: onnx.NodeProto) -> onnx.NodeProto:
     explicit.CopyFrom(node)
     explicit.attribute.append(helper.make_attribute("onesided", 1))
     return explicit
+
+
+def _scalar(value: KnownValue) -> KnownValue:
+    """A tensor of one element without axes: runtimes take it as a number, and bodies of ONNX's functions rely on it."""
+    if value.type.size != 1:
+        return value
+    return KnownValue(ValueType(value.type.dtype, ()), None if value.array is None else value.array.reshape(()))
 
 
 def _without_inference_function(

@@ -103,6 +103,12 @@ class OnnxOp(Operation):
             case _:
                 return ()
 
+    def rename_output(self, index: int, name: str) -> None:
+        """Give a result another ONNX name."""
+        names = list(self.output_names)
+        names[index] = name
+        self.properties[OUTPUTS] = string_array(tuple(names))
+
     def operand(self, name: str) -> SSAValue | None:
         """The value of a single or optional input by its name in the schema, None if it is left out.
 

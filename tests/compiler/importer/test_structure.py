@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from compiler.importer import import_model
-from dialects.diagnostics import CatenaError, Diagnostic, ExitCode
+from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.locations import node_names
 from passes.verification import verify_module
 from tests.filechecking import match_checks, parse_module, print_module
@@ -236,18 +236,6 @@ def test_a_model_of_custom_operators_only() -> None:
     del model.opset_import[0]
     (problem,) = refusal(model)
     assert problem.code == "CAT-U003"
-
-
-def test_subgraphs_are_refused() -> None:
-    branch = helper.make_graph([onnx_node("Relu", "x", "r")], "branch", [], [helper.make_empty_tensor_value_info("r")])
-    nodes = [onnx_node("If", "c", "y", "if", then_branch=branch, else_branch=branch)]
-    model = onnx_model(nodes, {"x": [2]}, "y", {"c": np.array(True)})
-    (problem,) = refusal(model)
-    assert (problem.code, problem.node) == ("CAT-U004", "if")
-    assert "else_branch, then_branch" in problem.message
-    with pytest.raises(CatenaError) as caught:
-        import_model(model)
-    assert caught.value.exit_code is ExitCode.UNSUPPORTED
 
 
 def test_local_functions_are_inlined() -> None:
