@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from compiler.conformance import exclusions
 from compiler.conformance.results import PASSED, Results, Row, read_results
+from compiler.importer.control_flow import CONTROL_FLOW
 from passes.lower_onnx import FAMILIES, LOWERINGS, Lowering
 from passes.lower_onnx.layout import LAYOUT
 
@@ -90,7 +91,7 @@ def _operator(name: str, versions: tuple[int, ...], family: str, rows: Sequence[
         versions=versions,
         status=status,
         doc=_doc(name, status, lowering),
-        limits="" if lowering is None else "; ".join(each.doc for each in lowering.constraints),
+        limits=_limits(name, lowering),
         links=(min(links), max(links)) if links else None,
         cases=len(rows),
         passed=passed,
@@ -105,9 +106,17 @@ def _status(name: str, passes: bool, links: int) -> Status:
     return Status.CHAIN if links else Status.CONSTANT
 
 
+def _limits(name: str, lowering: Lowering | None) -> str:
+    if name in CONTROL_FLOW:
+        return CONTROL_FLOW[name].limit
+    return "" if lowering is None else "; ".join(each.doc for each in lowering.constraints)
+
+
 def _doc(name: str, status: Status, lowering: Lowering | None) -> str:
     if lowering is not None:
         return lowering.doc
+    if name in CONTROL_FLOW:
+        return CONTROL_FLOW[name].doc
     if status is Status.REFUSED:
         return NO_CHAIN.get(name, "there is no lowering of it")
     if status is Status.CONSTANT:

@@ -5,7 +5,8 @@ Where input data decide the model is refused (CAT-U004): a chain has no jumps.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,7 +17,23 @@ from compiler.importer.scan import batched_scan, check_counts, scan
 from compiler.importer.scopes import Body, Scope
 from dialects.diagnostics import CatenaError, Diagnostic
 
-CONTROL_FLOW = frozenset({"If", "Loop", "Scan"})
+
+class Unrolling(NamedTuple):
+    """What an operator of control flow becomes, and what it demands of a node."""
+
+    doc: str
+    limit: str
+
+
+CONTROL_FLOW: Mapping[str, Unrolling] = {
+    "If": Unrolling("the nodes of the branch that is taken", "the condition follows from constants and shapes"),
+    "Loop": Unrolling(
+        "copies of its body, one for each iteration", "trip count and conditions follow from constants and shapes"
+    ),
+    "Scan": Unrolling(
+        "copies of its body, one for each entry of its sequences", "the lengths of sequences are not an input"
+    ),
+}
 """The operators that this module expands."""
 
 _SCAN_WITH_BATCHES = 8

@@ -115,7 +115,7 @@ def imported(*nodes, inputs, constants=None, outputs=("y",), opset: int = 17) ->
 
 def test_all_unsupported_nodes_are_named_at_once_and_nothing_is_changed() -> None:
     module = imported(
-        helper.make_node("Bernoulli", ["x"], ["d"], "random"),
+        helper.make_node("RandomNormalLike", ["x"], ["d"], "random"),
         helper.make_node("BatchNormalization", ["p", "c", "c", "c", "c"], ["m", "i", "v"], "norm", training_mode=1),
         helper.make_node("Relu", ["d"], ["y"], "fine"),
         inputs={"x": normal(1, 3, 3), "p": normal(1, 1, 4), "c": normal(1)},
