@@ -11,7 +11,7 @@ import numpy as np
 from xdsl.builder import Builder
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp, StringAttr, TensorType
 from xdsl.dialects.func import FuncOp, ReturnOp
-from xdsl.ir import Block, OpResult, Region, SSAValue
+from xdsl.ir import Attribute, Block, OpResult, Region, SSAValue
 from xdsl.rewriter import InsertPoint
 
 from compiler.importer.control_flow import CONTROL_FLOW, expand_control_flow
@@ -34,7 +34,7 @@ from compiler.importer.nodes import ReadNode, double_narrowed, read_node
 from compiler.importer.scopes import Body, Scope, UniqueNames
 from compiler.importer.tensors import Array, read_initializer
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.element_types import element_type_of
+from dialects.element_types import element_type_of, numpy_dtype_of
 from dialects.locations import node_location
 from dialects.onnx import KnownValue, NoValueOp, OnnxOp, ValueType, operation_class
 from dialects.onnx.inference import may_be_declared_larger
