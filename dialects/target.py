@@ -114,6 +114,8 @@ class Limits(_Model):
     chains_per_column: Annotated[
         int, Field(ge=1, description="output words whose sums may be formed in one column of the array at a time")
     ] = 1 << 10
+    pre_steps: Annotated[int, Field(ge=0, description="scalar functions on the way in")] = 8
+    mid_steps: Annotated[int, Field(ge=0, description="scalar functions between main operator and reduction")] = 8
     post_steps: Annotated[int, Field(ge=0, description="scalar functions on the way out")]
     post_operands: Annotated[int, Field(ge=0, le=12, description="tensors read on the way out")]
     output_path: Annotated[
@@ -153,6 +155,9 @@ class Machine(_Model):
     summary: str
     clock_mhz: Rate
     word_bits: Annotated[int, Field(ge=1, le=64)]
+    configuration_us: Annotated[
+        Cost, Field(description="time to configure a layer in us, which passes weigh; not part of a layer's latency")
+    ] = 0
     arithmetic: Annotated[
         tuple[WordType, ...],
         Field(strict=False, min_length=1, description="element types that words hold and elements compute in"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,6 +70,15 @@ def only_reader_of(value: SSAValue) -> Operation | None:
             return use.operation
         value = use.operation.result
     return None
+
+
+def readers_of(value: SSAValue) -> Iterator[Operation]:
+    """Every op that uses a value, as often as it does, looking through views."""
+    for use in value.uses:
+        if isinstance(use.operation, ViewOp):
+            yield from readers_of(use.operation.result)
+        else:
+            yield use.operation
 
 
 def sole_producer(value: SSAValue) -> LinkOp | ConcatOp | None:

@@ -6,9 +6,11 @@ each a strided view: what fusion moves from link to link.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from dataclasses import replace as replaced
 
-from xdsl.ir import SSAValue
+from xdsl.ir import Attribute, Operation, SSAValue
 
 from dialects.element_types import numpy_dtype_of
 from dialects.gconv import PASS, Dim, LinkOp, Step, View, cast_of, cast_to, element_type_of_value, shape_of
@@ -41,6 +43,18 @@ class Elementwise:
     after: tuple[Applied, ...]
     cast: Step | None = None
     """What brings the input to the type that the link computes in, if that is another."""
+
+    def flows(self) -> Iterator[tuple[Source, tuple[Applied, ...]]]:
+        """Every operand that the rest can be written as steps on, and those steps, in order."""
+        yield self.input, self.steps_on_input()
+        if self.kernel is not None:
+            swapped = self.steps_on_kernel()
+            if swapped is not None:
+                yield self.kernel, swapped
+        elif self.after and (first := self.after[0].operand) is not None and not (self.pre or self.cast):
+            function = SWAPPED.get(self.after[0].step.function)
+            if function is not None:
+                yield first, (Applied(Step(function, operand=0), self.input), *self.after[1:])
 
     def steps_on_input(self) -> tuple[Applied, ...]:
         """Everything done to the input, in order; the main operator becomes a step that reads the kernel."""
@@ -85,6 +99,49 @@ def elementwise(link: LinkOp) -> Elementwise | None:
     after = [Applied(step) for step in spec.mid]
     after += [Applied(step, None if step.operand is None else extras[step.operand]) for step in spec.post]
     return Elementwise(input, kernel, spec.pre, spec.main, tuple(after), cast)
+
+
+def with_steps(
+    link: LinkOp,
+    dims: tuple[Dim, ...],
+    steps: Sequence[Applied],
+    element_type: Attribute | None = None,
+    tensor: str | None = None,
+) -> tuple[LinkOp, list[Operation]]:
+    """The link over `dims` with more post steps, and the views it needs.
+
+    Operands are in the shape of the result, repeated dimensions cut to extent 1 (`compact_in_shape`).
+    """
+    extras = list(link.extras)
+    post, views = numbered(steps, extras)
+    spec = replaced(link.spec, dims=dims, post=(*link.spec.post, *post))
+    return LinkOp.of(spec, link.input, link.kernel, extras, tensor=tensor, element_type=element_type), views
+
+
+def numbered(steps: Sequence[Applied], extras: list[SSAValue]) -> tuple[tuple[Step, ...], list[Operation]]:
+    """Steps that count their operands in `extras`, to which those are added, and the views that this needs."""
+    post: list[Step] = []
+    views: list[Operation] = []
+    for applied in steps:
+        if applied.operand is None:
+            post.append(applied.step)
+            continue
+        made, value = applied.operand.materialise()
+        views += made
+        post.append(replaced(applied.step, operand=len(extras)))
+        extras.append(value)
+    return tuple(post), views
+
+
+def compact_steps(steps: Sequence[Applied], shape: tuple[int, ...]) -> tuple[Applied, ...] | None:
+    """Steps on a result of another shape as steps for `with_steps`; None if an operand would have to be copied."""
+    compact: list[Applied] = []
+    for applied in steps:
+        operand = applied.operand and compact_in_shape(applied.operand, shape)
+        if applied.operand is not None and operand is None:
+            return None
+        compact.append(Applied(applied.step, operand))
+    return tuple(compact)
 
 
 def unary_steps(link: LinkOp) -> tuple[Step, ...] | None:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from dataclasses import replace as replaced
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.ir import Attribute, Block, Operation, SSAValue
+from xdsl.ir import Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 
 from dialects.element_types import numpy_dtype_of
 from dialects.gconv import ConcatOp, LinkOp, View, ViewOp, cast_to, element_type_of_value, shape_of
 from passes.chain_views import Source, is_constant, sole_producer, source_of
-from passes.elementwise import Applied, compact_in_shape, elementwise
+from passes.elementwise import Applied, compact_steps, elementwise, with_steps
 from passes.rewriting import chain_blocks, insert_before, replace
+from passes.step_room import StepRoom
 
 
 @dataclass(frozen=True)
@@ -35,19 +35,20 @@ class FuseElementwisePass(ModulePass):
 
     constants: bool = True
     residual: bool = True
-    max_steps: int = 8
-    """Post steps a link may have."""
-    max_operands: int = 4
-    """Extra operands a link may have."""
+    max_steps: int | None = None
+    """Post steps a link may have; as many as the module's machine has unless given."""
+    max_operands: int | None = None
+    """Extra operands a link may have; likewise."""
 
     def __post_init__(self) -> None:
-        if self.max_steps < 0 or self.max_operands < 0:
+        if min(self.max_steps or 0, self.max_operands or 0) < 0:
             raise ValueError("max-steps and max-operands must not be negative")
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Rewrite every function. Raises `CatenaError` (CAT-R003) for functions of several blocks."""
+        room = StepRoom.of(op, self.max_steps, self.max_operands)
         for block in chain_blocks(op, self.name):
-            _Fusion(self, block).run()
+            _Fusion(self, room, block).run()
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,8 @@ class _Absorption:
 class _Fusion:
     """One sweep over a block. Links are met after their producers, so chains collapse into their first link."""
 
-    def __init__(self, options: FuseElementwisePass, block: Block):
-        self._options = options
+    def __init__(self, options: FuseElementwisePass, room: StepRoom, block: Block):
+        self._options, self._room = options, room
         self._ops = list(block.ops)
         self._position: dict[Operation, int] = {op: index for index, op in enumerate(self._ops)}
 
@@ -96,22 +97,11 @@ class _Fusion:
         if op.mapping is not None or cast is None:
             return None
         steps = (*cast, *steps)
-        post = len(op.post.data) if op.post else 0
         operands = [applied.operand for applied in steps if applied.operand is not None]
-        fits = (
-            post + len(steps) <= self._options.max_steps
-            and len(op.extras) + len(operands) <= self._options.max_operands
-            and all(self._allows(operand.base) for operand in operands)
-        )
-        if not fits:
+        if not self._room.will_hold(op, steps) or not all(self._allows(operand.base) for operand in operands):
             return None
-        compact: list[Applied] = []
-        for applied in steps:
-            operand = applied.operand and compact_in_shape(applied.operand, shape_of(op.result))
-            if applied.operand is not None and operand is None:
-                return None
-            compact.append(Applied(applied.step, operand))
-        return _Absorption(op, tuple(compact))
+        compact = compact_steps(steps, shape_of(op.result))
+        return None if compact is None else _Absorption(op, compact)
 
     def _plan_parts(self, op: ConcatOp, steps: Sequence[Applied]) -> _Absorption | None:
         axis = op.axis.value.data
@@ -151,29 +141,10 @@ class _Fusion:
                 parts.append(value)
             fused = ConcatOp.of(parts, op.axis.value.data, tensor)
         else:
-            fused, views = _with_steps(op, plan.steps, element_type_of_value(link.result), tensor)
+            fused, views = with_steps(op, op.spec.dims, plan.steps, element_type_of_value(link.result), tensor)
         insert_before(link, [*views, fused], (*_absorbed_ops(link, op), link))
         self._position[fused] = self._position[link]
         return fused.result
-
-
-def _with_steps(
-    op: LinkOp, steps: Sequence[Applied], element_type: Attribute, tensor: str | None
-) -> tuple[LinkOp, list[Operation]]:
-    """A link with more post steps, and the views it needs."""
-    post = list(op.spec.post)
-    extras = list(op.extras)
-    views: list[Operation] = []
-    for applied in steps:
-        if applied.operand is None:
-            post.append(applied.step)
-            continue
-        made, value = applied.operand.materialise()
-        views += made
-        post.append(replaced(applied.step, operand=len(extras)))
-        extras.append(value)
-    spec = replaced(op.spec, post=tuple(post))
-    return LinkOp.of(spec, op.input, op.kernel, extras, tensor=tensor, element_type=element_type), views
 
 
 def _reshaped(applied: Applied, shape: tuple[int, ...]) -> Applied | None:
@@ -191,21 +162,15 @@ def _sliced(applied: Applied, axis: int, start: int, size: int) -> Applied:
 
 def _candidates(link: LinkOp) -> list[_Candidate]:
     """The ops that could absorb `link`."""
-    values = (link.input, link.kernel)
-    producers = [None if value is None else sole_producer(value) for value in values]
-    if producers == [None, None]:
-        return []
-    form = elementwise(link)
+    made = (sole_producer(value) for value in link.operands)
+    producers: dict[SSAValue, LinkOp | ConcatOp] = {
+        producer.result: producer for producer in made if producer is not None
+    }
+    form = elementwise(link) if producers else None
     if form is None:
         return []
-    found: list[_Candidate] = []
-    flows = ((form.input, form.steps_on_input()), (form.kernel, form.steps_on_kernel()))
-    for producer, (flowing, steps) in zip(producers, flows, strict=True):
-        if producer is None or steps is None or flowing is None:
-            continue
-        if flowing.base is producer.result and flowing.is_whole:
-            found.append(_Candidate(producer, steps))
-    return found
+    flows = ((producers.get(flowing.base), flowing, steps) for flowing, steps in form.flows())
+    return [_Candidate(producer, steps) for producer, flowing, steps in flows if producer and flowing.is_whole]
 
 
 def _cast_between(op: LinkOp) -> tuple[Applied, ...] | None:
@@ -220,9 +185,9 @@ def _cast_between(op: LinkOp) -> tuple[Applied, ...] | None:
 def _absorbed_ops(link: LinkOp, producer: LinkOp | ConcatOp) -> list[Operation]:
     """The producer and the views between it and the link, as sources of the fused link's location."""
     views: list[Operation] = []
-    for value in (link.input, link.kernel):
+    for value in link.operands:
         path: list[Operation] = []
-        while value is not None and isinstance(owner := value.owner, ViewOp):
+        while isinstance(owner := value.owner, ViewOp):
             path.append(owner)
             value = owner.base
         if value is producer.result:

@@ -15,6 +15,7 @@ from dialects.gconv import LinkOp, Step, element_type_of_value, shape_of
 from passes.chain_views import Source, only_reader_of, source_of
 from passes.elementwise import elementwise, unary_steps
 from passes.rewriting import chain_blocks, replace
+from passes.step_room import StepRoom
 
 ALU_FUNCTIONS = frozenset({"affine", "clip", "abs", "neg", "sign", "square", "relu", "leaky_relu", "not", "nonzero"})
 """Scalar functions of at most one multiplication, addition and comparison: one operation each. Others cost a table."""
@@ -48,17 +49,20 @@ class FusePrePass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Rewrite every function. Raises `CatenaError` (CAT-R003) for functions of several blocks."""
+        room = StepRoom.of(op)
         for block in chain_blocks(op, self.name):
-            self._rewrite(block)
+            self._rewrite(block, room)
 
-    def _rewrite(self, block: Block) -> None:
+    def _rewrite(self, block: Block, room: StepRoom) -> None:
         # Backwards, so that a reader has its own reader's place already when its producer looks at it.
         for link in reversed(list(block.ops)):
             if link.parent is None or not isinstance(link, LinkOp) or link.mapping is not None:
                 continue
             reader = only_reader_of(link.result)
             steps = unary_steps(link)
-            if isinstance(reader, LinkOp) and reader.mapping is None and steps is not None:
+            if not isinstance(reader, LinkOp) or reader.mapping is not None or steps is None:
+                continue
+            if room.pre is None or len(steps) + len(reader.spec.pre) <= room.pre:
                 self._absorb(link, steps, reader)
 
     def _absorb(self, link: LinkOp, steps: tuple[Step, ...], reader: LinkOp) -> None:

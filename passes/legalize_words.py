@@ -104,6 +104,8 @@ def _limits(link: LinkOp, machine: Machine) -> Iterator[Diagnostic]:
     spec = link.spec
     sizes = [
         ("dimensions of a link", MOST_DIMENSIONS, len(spec.dims)),
+        ("scalar functions before a link", machine.limits.pre_steps, len(spec.pre)),
+        ("scalar functions within a link", machine.limits.mid_steps, len(spec.mid)),
         ("scalar functions after a link", machine.limits.post_steps, len(spec.post)),
         ("tensors read by scalar functions after a link", machine.limits.post_operands, len(link.extras)),
     ]

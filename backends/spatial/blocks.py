@@ -195,7 +195,7 @@ class BlockEngine:
         return [size[Kind.G] * size[Kind.OP] * size[Kind.OPC] for size in ranges.sizes]
 
     def store(self) -> None:
-        """Buffer -> post -> DRAM."""
+        """Buffer -> post -> DRAM; sums that parallel kernels would only repeat are repeated here."""
         layer, tile = self.layer, self.output
         if tile is None or tile != Ranges.of(layer):
             raise Fault("CAT-E003", "the stored tile is not the one that was opened")
@@ -204,7 +204,8 @@ class BlockEngine:
         place = layer.place(Tensor.OUTPUT, Memory.GLB)
         shape = [size[kind] for size in tile.sizes for kind in (Kind.G, Kind.OP, Kind.OPC)]
         sums = self.sums.read(place.address, shape, row_major(shape))
-        values = run_steps(layer.steps[Slot.POST], sums, self._read_extra)
+        shape = layer.drained(tile.sizes)
+        values = run_steps(layer.steps[Slot.POST], np.broadcast_to(sums, shape), self._read_extra)
         address, strides = self._output_address(Tensor.OUTPUT)
         with np.errstate(invalid="ignore"):
             self.dram.window(address, shape, strides, layer.address(Tensor.OUTPUT).dtype)[...] = values
@@ -226,8 +227,7 @@ class BlockEngine:
     def _read_extra(self, tensor: Tensor) -> Array:
         """The words of an extra operand for the current output tile; words that repeat are read once."""
         address, strides = self._output_address(tensor)
-        kinds = (Kind.G, Kind.OP, Kind.OPC)
-        sizes = [size[kind] for size in self.layer.sizes for kind in kinds]
+        sizes = self.layer.drained(self.layer.sizes)
         shape = [1 if stride == 0 else size for size, stride in zip(sizes, strides, strict=True)]
         self.counters.add("dram.extra.read", math.prod(shape))
         return self.dram.read(address, shape, strides, self.layer.address(tensor).dtype)
@@ -312,9 +312,7 @@ class BlockEngine:
             wide = np.broadcast_to(block, (shape.groups, shape.kernels, shape.terms, shape.outputs))
             block = apply(layer.main, wide, kernel)
         block = run_steps(layer.steps[Slot.MID], block)
-        folded = block[:, :, 0] if layer.fold is Fold.NONE else _FOLDS[layer.fold].reduce(block, axis=2)
-        # Without a kernel, parallel kernels only repeat the output.
-        return np.broadcast_to(folded, (shape.groups, shape.kernels, shape.outputs))
+        return block[:, :, 0] if layer.fold is Fold.NONE else _FOLDS[layer.fold].reduce(block, axis=2)
 
     def _unrolled(self, shape: PassShape, inputs: Array) -> Array:
         """The input words as (groups, terms, outputs); kept while passes over other kernels read the same ones."""

@@ -126,9 +126,22 @@ class LayerState:
         return self.dims[index]
 
     def set_counts(self, index: int, counts: tuple[int, int, int, int]) -> None:
-        """Loop counts (g, op, opc, ks) of a dimension; its ranges become whole."""
+        """Loop counts (g, op, opc, ks) of a dimension; its ranges become whole.
+
+        Without a kernel, op loops are not run: the way out of the buffer repeats the sums.
+        """
         self.dimension(index).counts = counts
         self.sizes[index] = list(counts)
+        if self.main is None:
+            self.sizes[index][Kind.OP] = 1
+
+    def drained(self, sizes: Sequence[Sequence[int]]) -> list[int]:
+        """What leaves the buffer for the sums of some ranges: (g, op, opc) of every dimension in turn."""
+        return [
+            dim.counts[kind] if kind is Kind.OP and self.main is None else of_dim[kind]
+            for dim, of_dim in zip(self.dims, sizes, strict=True)
+            for kind in (Kind.G, Kind.OP, Kind.OPC)
+        ]
 
     @property
     def is_multiply_accumulate(self) -> bool:

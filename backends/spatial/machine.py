@@ -144,7 +144,13 @@ class SpatialCore:
                     raise Fault("CAT-E003", f"{tensor.name} and {other.name} share bank {min(shared)} of the buffer")
 
     def add_spread(self, dim: int, kind: Kind, tile: int, axis: Axis) -> None:
+        self._check_worked(self._configured(), kind)
         self._configured().spreads.append(SpreadConfig(dim, kind, tile, axis))
+
+    def _check_worked(self, layer: LayerState, kind: Kind) -> None:
+        """Without a kernel, op loops are not run: sums are repeated on their way out of the buffer."""
+        if kind is Kind.OP and layer.main is None:
+            raise Fault("CAT-E003", "a loop over parallel kernels is cut in a layer without a kernel")
 
     # Loops ------------------------------------------------------------------------------------------------------------
 
@@ -152,6 +158,7 @@ class SpatialCore:
         layer = self._running().layer
         if dim >= len(layer.dims):
             raise Fault("CAT-E003", f"a loop runs over dimension {dim}, which the layer does not have")
+        self._check_worked(layer, kind)
         start, size = layer.starts[dim][kind], layer.sizes[dim][kind]
         self._frames.append(_Frame(self.pc + 1, dim, kind, tile, start, size))
         layer.sizes[dim][kind] = min(tile, size)

@@ -14,6 +14,7 @@ unless stated), in which main, mid and the reduction compute; post goes on in th
 ...) change it along the way; what comes out is cast to the output's type. Integers wrap around.
 
 `g` indexes all three tensors, `op` kernel and output, `opc` input and output, `ks` input and kernel (and is reduced).
+Without a kernel, `op` says how often a result is repeated; its body runs once.
 """
 
 from __future__ import annotations
@@ -149,10 +150,14 @@ class GConv:
     def kernel_shape(self) -> tuple[int, ...]:
         return tuple(dim.kernel_extent for dim in self.dims)
 
+    def worked(self, dim: Dim, kind: LoopKind) -> int:
+        """The indices of a loop that are worked through: without a kernel, `op` only repeats what is done already."""
+        return 1 if kind is LoopKind.OP and self.main == PASS else dim.count(kind)
+
     @property
     def trips(self) -> int:
-        """Executions of the innermost body: the product of all loop counts."""
-        return math.prod(dim.g * dim.op * dim.opc * dim.ks for dim in self.dims)
+        """Executions of the innermost body: the product of all loop counts that are worked through."""
+        return math.prod(self.worked(dim, kind) for dim in self.dims for kind in LoopKind)
 
     def flow(self, input: str) -> str:
         """The type of what post makes, before it is cast to the output's, for an input of type `input`."""

@@ -124,6 +124,10 @@ class View:
                 blocks.append((size, stride))
         return blocks
 
+    def reads_like(self, other: View) -> bool:
+        """Whether two views of a base see the same elements in the same order, whatever their shapes."""
+        return self.offset == other.offset and self.runs() == other.runs()
+
     def of(self, inner: View) -> View | None:
         """This view taken of the row-major result of `inner`, as a view of `inner`'s base; None if it needs a copy."""
         if inner.is_dense:

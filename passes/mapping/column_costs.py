@@ -18,8 +18,9 @@ import numpy.typing as npt
 
 from dialects.events import LEVELS
 from dialects.gconv import PASS, Dim, GConv, LoopKind
-from dialects.schedule import Loop
+from dialects.schedule import Loop, Operand
 from dialects.target import Machine
+from passes.mapping.fit import RELEVANT
 from passes.mapping.roles import Roles
 from passes.mapping.row_stationary import extent
 from passes.mapping.tiling import Pieces, cut, distinct_positions, real_positions
@@ -84,6 +85,7 @@ class ColumnCosts:
         self.spec, self.roles, self.machine, self.window = spec, roles, machine, window
         self.extents = [extent // dim.g for dim, extent in zip(spec.dims, input_shape, strict=True)]
         self.counts = {part: extent(spec, getattr(roles, part)) for part in _PARTS}
+        self.sums = math.prod(spec.worked(dim, kind) for dim in spec.dims for kind in RELEVANT[Operand.OUTPUT])
         self.shared_slide = roles.slide is not None and roles.slide == roles.rows_out
 
     def value(self, objective: Objective, c: Columns, m: Column) -> Costs:
@@ -99,14 +101,13 @@ class ColumnCosts:
         """A quick lower bound: every input word goes to the array once per tile of filters and kernels once at all."""
         folds = -(-self.counts["channels"] // (c.q * c.r)) * self._rest(LoopKind.KS)
         inputs = self._fewest_inputs() * -(-self.counts["filters"] // (c.p * c.t)) * self._rest(LoopKind.OP)
-        outputs = math.prod(self.spec.output_shape)
         events: dict[str, Column | int] = {
             **self._constant_events(),
             "glb.input.read": inputs,
             "dram.input.read": 0,
-            "glb.output.read": outputs * (folds - 1),
-            "glb.output.write": outputs * (folds - 1),
-            "array.output.out": outputs * folds,
+            "glb.output.read": self.sums * (folds - 1),
+            "glb.output.write": self.sums * (folds - 1),
+            "array.output.out": self.sums * folds,
         }
         if self.spec.main != PASS:
             once = math.prod(self.spec.kernel_shape)
@@ -247,8 +248,8 @@ class ColumnCosts:
             "spad.kernel.read": trips if self.spec.main != PASS else 0,
             "spad.output.read": trips,
             "spad.output.write": trips,
-            "glb.output.first": outputs,
-            "glb.output.last": outputs,
+            "glb.output.first": self.sums,
+            "glb.output.last": self.sums,
             "glb.output.drain": outputs,
             "dram.output.write": outputs,
         }
@@ -258,15 +259,14 @@ class ColumnCosts:
         trips = self._trips(c, m)
         folds = trips["kernel_rows"] * trips["kernel_cols"] * trips["channels"] * trips["rest_ks"]
         strips = trips["images"] * trips["rows"] * trips["slide"]
-        outputs = math.prod(self.spec.output_shape)
         events: dict[str, Column | int] = {
             **self._constant_events(),
             **self._input_events(c, trips, (self._input_folds(trips) == 1) & (strips == 1), bound),
-            "glb.output.read": outputs * (folds - 1),
-            "glb.output.write": outputs * (folds - 1),
-            "array.output.in": outputs * (folds - 1),
-            "array.output.out": outputs * folds,
-            "array.output.hop": outputs * (self._chains(c, trips) - folds),
+            "glb.output.read": self.sums * (folds - 1),
+            "glb.output.write": self.sums * (folds - 1),
+            "array.output.in": self.sums * (folds - 1),
+            "array.output.out": self.sums * folds,
+            "array.output.hop": self.sums * (self._chains(c, trips) - folds),
         }
         if self.spec.main != PASS:
             events |= self._kernel_events(c, trips, folds, strips, bound)

@@ -14,6 +14,7 @@ from dialects.events import LEVELS, Counts
 from dialects.gconv import PASS, Dim, GConv, LoopKind
 from dialects.schedule import Loop, Mapping, Operand, Temporal
 from dialects.target import Machine
+from passes.mapping.fit import RELEVANT
 from passes.mapping.host_cost import host_energy, host_seconds
 from passes.mapping.tiling import Depth, Tiling, distinct_positions, number, padded_words, real_positions, span
 
@@ -48,6 +49,7 @@ class _Prediction:
         input_position = self._position(Operand.INPUT)
         output_position = self._position(Operand.OUTPUT)
         outputs = math.prod(self.spec.output_shape)
+        sums = math.prod(self.spec.worked(dim, kind) for dim in self.spec.dims for kind in RELEVANT[Operand.OUTPUT])
         in_pass, in_element = self.tiling.in_pass, self.tiling.in_element
         trips = self.spec.trips
 
@@ -68,17 +70,17 @@ class _Prediction:
             events["spad.kernel.read"] = trips
 
         folds = math.prod(in_pass.count(dim, LoopKind.KS) for dim in self.spec.dims)
-        events["glb.output.first"] = outputs
-        events["glb.output.read"] = events["array.output.in"] = outputs * (folds - 1)
-        events["glb.output.write"] = outputs * (folds - 1)
-        events["glb.output.last"] = outputs
-        events["array.output.out"] = outputs * folds
+        events["glb.output.first"] = sums
+        events["glb.output.read"] = events["array.output.in"] = sums * (folds - 1)
+        events["glb.output.write"] = sums * (folds - 1)
+        events["glb.output.last"] = sums
+        events["array.output.out"] = sums * folds
         events["glb.output.drain"] = events["dram.output.write"] = outputs
         chains = math.prod(
             sum(n * self.tiling.elements(Loop(dim.name, LoopKind.KS), size) for size, n in pieces.items())
             for dim, pieces in ((dim, in_pass.of(dim, LoopKind.KS)) for dim in self.spec.dims)
         )
-        events["array.output.hop"] = outputs * (chains - folds)
+        events["array.output.hop"] = sums * (chains - folds)
         events["spad.output.read"] = events["spad.output.write"] = trips
 
         events["dram.extra.read"] = self._extra_words(self.tiling.at(output_position))

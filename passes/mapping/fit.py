@@ -77,6 +77,8 @@ def _structure(spec: GConv, mapping: Mapping, found: _Violations) -> bool:
     for node in mapping.nodes:
         if not isinstance(node, Storage) and node.loop not in loops:
             found.add(f"'{node}' names a loop the link does not have", ", ".join(sorted(map(str, loops))), node.loop)
+        elif not isinstance(node, Storage) and node.loop.kind is LoopKind.OP and spec.main == PASS:
+            found.add(f"'{node}' cuts a repetition, which the way out of the buffer makes", "no op loop", node.loop)
     needed = {Operand.INPUT, Operand.OUTPUT, Operand.KERNEL} if spec.main != PASS else {Operand.INPUT, Operand.OUTPUT}
     for operand in Operand:
         position = mapping.position(operand)

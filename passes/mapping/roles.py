@@ -3,7 +3,7 @@
 Row-stationary processing (Chen et al., ISCA 2016) spreads kernel rows and output rows over the array, slides one
 kernel row along one input row inside each element, interleaves filters and channels there, and spreads further
 channels and filters over sets of elements. A general convolution has up to four loops in each of many dimensions; here
-each part is given to one loop. Loops without a part run one index at a time.
+each part is given to one loop. Loops without a part run one index at a time; those that only repeat a result have none.
 """
 
 from __future__ import annotations
@@ -80,7 +80,10 @@ class _Free:
 
     def __init__(self, spec: GConv, taken: set[Loop]):
         self._counts = {
-            Loop(dim.name, kind): dim.count(kind) for dim in spec.dims for kind in LoopKind if dim.count(kind) > 1
+            Loop(dim.name, kind): count
+            for dim in spec.dims
+            for kind in LoopKind
+            if (count := spec.worked(dim, kind)) > 1
         }
         for loop in taken:
             self._counts.pop(loop, None)

@@ -96,7 +96,7 @@ class Tiling:
 
     def at(self, position: int) -> Depth:
         """The depth just above node `position`; `len(nodes)` is inside one processing element."""
-        pieces = {Loop(dim.name, kind): {dim.count(kind): 1} for dim in self.spec.dims for kind in LoopKind}
+        pieces = {Loop(dim.name, kind): {self.spec.worked(dim, kind): 1} for dim in self.spec.dims for kind in LoopKind}
         for node in self.mapping.nodes[:position]:
             if not isinstance(node, Storage):
                 pieces[node.loop] = cut(pieces[node.loop], node.tile)

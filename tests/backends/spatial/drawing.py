@@ -138,7 +138,7 @@ def mappings(draw: st.DrawFn, spec: GConv) -> Mapping:
     for dim in spec.dims:
         for kind in LoopKind:
             loop = Loop(dim.name, kind)
-            tiles = draw(_tiles(dim.count(kind)))
+            tiles = draw(_tiles(spec.worked(dim, kind)))
             split = draw(st.integers(0, len(tiles)))
             if tiles[:split]:
                 waiting[loop] = tiles[:split]

@@ -82,7 +82,8 @@ def window_links(draw: st.DrawFn) -> tuple[GConv, Shape]:
 @st.composite
 def mappings(draw: st.DrawFn, spec: GConv) -> Mapping:
     """Any mapping whose structure is sound: nothing of the machine's sizes is looked at."""
-    loops = [Loop(dim.name, kind) for dim in spec.dims for kind in LoopKind]
+    kinds = [kind for kind in LoopKind if kind is not LoopKind.OP or spec.main != PASS]
+    loops = [Loop(dim.name, kind) for dim in spec.dims for kind in kinds]
     several = [loop for loop in loops if _count(spec, loop) > 1] or loops
     over = st.sampled_from(several * 3 + loops)
     nodes: list[Node] = []

@@ -186,10 +186,26 @@ def test_a_storage_node_below_a_spatial_one_is_out_of_place() -> None:
 
 
 def test_a_link_without_kernel_stores_none_and_needs_no_room_for_one() -> None:
-    spec = replace(SPEC, main=PASS)
+    spec = replace(SPEC, dims=(Dim("C", ks=4), *SPEC.dims[1:]), main=PASS)
     machine = changed(glb={"banks": 8}, pe={"kernel_words": 1})
-    assert [d.message for d in found(NODES, machine, spec)] == ["tensor K and its storage"]
-    assert found(without(STORE_K), machine, spec) == []
+    nodes = tuple(node for node in NODES if isinstance(node, Storage) or node.loop != FILTERS)
+    assert [d.message for d in found(nodes, machine, spec)] == ["tensor K and its storage"]
+    nodes = tuple(node for node in nodes if node != STORE_K)
+    assert found(nodes, machine, spec) == []
+
+
+def test_what_only_repeats_the_result_is_not_cut() -> None:
+    spec = replace(SPEC, main=PASS)
+    nodes = (Temporal(FILTERS, 2), STORE_O, STORE_I)
+    (problem,) = found(nodes, ROOMY, spec)
+    assert (problem.message, problem.found) == (
+        "'for C.op 2' cuts a repetition, which the way out of the buffer makes",
+        "C.op",
+    )
+    # Only one copy stays in the buffer.
+    tiles = {Operand.INPUT: 4 * 11 * 8, Operand.OUTPUT: 5 * 7}
+    assert buffer_tiles(spec, Mapping(nodes[1:])) == tiles
+    assert buffer_tiles(replace(spec, main="mul"), Mapping(nodes[1:])) == {**tiles, Operand.OUTPUT: 6 * 5 * 7}
 
 
 def test_all_broken_rules_are_reported_at_once() -> None:

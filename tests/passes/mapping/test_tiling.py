@@ -80,7 +80,7 @@ def test_every_depth_has_the_pieces_of_the_nodes_above(data: st.DataObject) -> N
     spec, _, _ = data.draw(links(most_trips=400))
     mapping = data.draw(mappings(spec))
     tiling = Tiling(spec, mapping)
-    ranges = {Loop(dim.name, kind): [range(dim.count(kind))] for dim in spec.dims for kind in LoopKind}
+    ranges = {Loop(dim.name, kind): [range(spec.worked(dim, kind))] for dim in spec.dims for kind in LoopKind}
     for position, node in enumerate([*mapping.nodes, None]):
         depth = tiling.at(position)
         assert depth.pieces == {loop: Counter(map(len, pieces)) for loop, pieces in ranges.items()}
@@ -149,6 +149,6 @@ def test_scratchpad_words(dims: tuple[Dim, ...], words: dict[str, int]) -> None:
 def test_padded_words_hold_the_gaps_between_windows() -> None:
     dim = Dim("W", g=2, op=3, opc=5, ks=3, stride=4)
     rows = Loop("W", LoopKind.OPC), Loop("W", LoopKind.OP)
-    depth = Tiling(GConv((dim,)), Mapping((Temporal(rows[0], 2), Temporal(rows[1], 2)))).at(2)
+    depth = Tiling(GConv((dim,), "mul"), Mapping((Temporal(rows[0], 2), Temporal(rows[1], 2)))).at(2)
     # Two groups, two tiles of kernels, outputs in tiles of 2, 2 and 1: 7 + 7 + 3 positions.
     assert padded_words([dim], depth) == 2 * 2 * 17

@@ -19,6 +19,7 @@ from dialects.target import Machine
 Ranges = dict[Loop, range]
 Word = tuple[tuple[int, ...], ...]
 Place = tuple[int, ...]
+_OUTPUT_KINDS = (LoopKind.G, LoopKind.OP, LoopKind.OPC)
 
 
 @dataclass
@@ -50,7 +51,7 @@ class Walk:
         self._kernels_are_fresh = False
         self._folded: dict[Word, int] = {}
         self._innermost: tuple[int, LoopKind] | None = None
-        ranges = {Loop(dim.name, kind): range(dim.count(kind)) for dim in spec.dims for kind in LoopKind}
+        ranges = {Loop(dim.name, kind): range(spec.worked(dim, kind)) for dim in spec.dims for kind in LoopKind}
         self._visit(mapping.nodes, ranges)
 
     def _count(self, words: int, *events: str) -> None:
@@ -107,7 +108,7 @@ class Walk:
                 self._count(len(words) if self.machine.counting.padding_in_buffer else real, "glb.input.fill")
                 self._buffered[operand] = words
             case Operand.OUTPUT:
-                self._buffered[operand] = self._words(ranges, LoopKind.G, LoopKind.OP, LoopKind.OPC)
+                self._buffered[operand] = self._words(ranges, *_OUTPUT_KINDS)
                 self._folded = {}
             case Operand.KERNEL:
                 self._kernels = self._words(ranges, LoopKind.G, LoopKind.OP, LoopKind.KS)
@@ -118,14 +119,16 @@ class Walk:
             self.peaks.buffer[operand] = max(self.peaks.buffer[operand], len(self._buffered[operand]))
 
     def _drain(self, ranges: Ranges) -> None:
-        tile = self._words(ranges, LoopKind.G, LoopKind.OP, LoopKind.OPC)
+        tile = self._words(ranges, *_OUTPUT_KINDS)
         folds = math.prod(dim.ks for dim in self.spec.dims)
         assert tile == self._buffered[Operand.OUTPUT]
         assert self._folded == dict.fromkeys(tile, folds)
-        self._count(len(tile), "glb.output.drain", "dram.output.write")
-        self._count(len(tile) * len(self.spec.post), "operation.post")
+        repeated = {Loop(dim.name, LoopKind.OP): range(dim.op) for dim in self.spec.dims}
+        sent = self._words({**ranges, **repeated} if self.spec.main == PASS else ranges, *_OUTPUT_KINDS)
+        self._count(len(sent), "glb.output.drain", "dram.output.write")
+        self._count(len(sent) * len(self.spec.post), "operation.post")
         for extra in self.extras:
-            read = {tuple(self._extra_index(word, extra)) for word in tile}
+            read = {tuple(self._extra_index(word, extra)) for word in sent}
             self._count(len(read), "dram.extra.read")
 
     def _extra_index(self, word: Word, extra: tuple[int, ...]) -> Iterator[int]:
@@ -138,7 +141,7 @@ class Walk:
         elements = list(_elements(nodes, ranges))
         if self._innermost is None:
             self._innermost = self._innermost_stream([work for _, work in elements])
-        inputs, outputs = self._box(ranges), self._words(ranges, LoopKind.G, LoopKind.OP, LoopKind.OPC)
+        inputs, outputs = self._box(ranges), self._words(ranges, *_OUTPUT_KINDS)
         assert inputs <= self._buffered[Operand.INPUT]
         assert outputs <= self._buffered[Operand.OUTPUT]
         in_buffer = inputs if self.machine.counting.padding_in_buffer else set(filter(self._exists, inputs))
@@ -149,7 +152,7 @@ class Walk:
         for place, work in elements:
             self._fetch_kernels(place, work)
             self._stream(work, inputs)
-            for word in self._words(work, LoopKind.G, LoopKind.OP, LoopKind.OPC):
+            for word in self._words(work, *_OUTPUT_KINDS):
                 chains[word] += 1
             operations = math.prod(len(indices) for indices in work.values())
             self._count(operations, "spad.input.read", "spad.output.read", "spad.output.write")
