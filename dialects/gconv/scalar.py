@@ -438,14 +438,17 @@ def _min(x: Array, k: Array) -> Array:
     return np.minimum(x, k)
 
 
-@_binary(108, "x to the power of k")
+@_binary(108, "x to the power of k; integers are rounded towards zero, 0 to a negative power is 0")
 def _pow(x: Array, k: Array) -> Array:
-    return np.power(x, k)
+    if x.dtype.kind != "i" or not (k < 0).any():
+        return np.power(x, k)
+    # Of the negative powers of integers, those of 1 and -1 alone are not 0.
+    return np.where((k < 0) & (np.abs(x) != 1), 0, np.power(x, np.abs(k)))
 
 
 @_binary(109, "k to the power of x")
 def _rpow(x: Array, k: Array) -> Array:
-    return np.power(k, x)
+    return _pow(k, x)
 
 
 @_binary(110, "remainder of x / k with the sign of k")

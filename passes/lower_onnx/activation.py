@@ -86,7 +86,7 @@ def gelu(node: Node, chain: Chain) -> Tensor:
 
 @lowering("Clip")
 def clip(node: Node, chain: Chain) -> Tensor:
-    """one link; one for every limit if one of them is computed at run time"""
+    """one link; one for every limit if one of them is computed at run time, or an integer of 64 bits"""
     x = chain.input(node, 0)
     if node.version < 11:
         limit = float(np.finfo(np.float32).max)
@@ -101,9 +101,11 @@ def clip(node: Node, chain: Chain) -> Tensor:
 
 
 def _limit(node: Node, chain: Chain, index: int) -> float | Tensor | None:
-    """A limit of Clip: a number if it is a constant, None if it is left out."""
+    """A limit of Clip: a number if it is a constant that a float holds, None if it is left out."""
     constant = node.constant(index)
-    return chain.optional_input(node, index) if constant is None else float(constant.reshape(-1)[0])
+    if constant is None or constant.dtype.name in ("int64", "uint64"):
+        return chain.optional_input(node, index)
+    return float(constant.reshape(-1)[0])
 
 
 ACTIVATION = (*plain_function, *function_with_parameters, *gelu, *clip)

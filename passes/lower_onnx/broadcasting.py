@@ -58,6 +58,12 @@ def binary(
     return chain.link(spec, x, k, [extra.compact(range(rank)) for extra in extras], element_type)
 
 
+def chosen(chain: Chain, condition: Tensor, first: Tensor, second: Tensor, shape: Sequence[int]) -> Tensor:
+    """`first` where the condition is not 0, else `second`, in the shape that all broadcast to: two links."""
+    rejected = binary(chain, "drop", second.expand(shape), condition)
+    return binary(chain, "keep", first.expand(shape), condition, (Step("add", operand=0),), [rejected])
+
+
 def _dim(name: str, input_extent: int, kernel_extent: int) -> Dim:
     if kernel_extent == 1:
         return Dim(name, opc=input_extent)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from xdsl.dialects.builtin import f64
 
 from dialects.gconv import Step
-from passes.lower_onnx.broadcasting import binary, pointwise, unary
+from passes.lower_onnx.broadcasting import binary, chosen, pointwise, unary
 from passes.lower_onnx.chain import Chain
 from passes.lower_onnx.constraints import constant_input, floating
 from passes.lower_onnx.lowering import constraint, lowering
@@ -24,7 +25,6 @@ _BINARY = {
     "LessOrEqual": "le",
     "Mul": "mul",
     "Or": "or",
-    "Pow": "pow",
     "Sub": "sub",
     "Xor": "xor",
 }
@@ -35,6 +35,15 @@ def binary_function(node: Node, chain: Chain) -> Tensor:
     """one link; a constant scalar becomes a parameter of its post step where that rounds the same"""
     a, b = chain.inputs(node)
     return pointwise(chain, _BINARY[node.op_type], a, b, element_type=node.result_type())
+
+
+@lowering("Pow")
+def power(node: Node, chain: Chain) -> Tensor:
+    """one link; two if whole numbers are raised to a power that need not be whole"""
+    base, exponent = chain.inputs(node)
+    if node.dtype(0).kind != "f" and node.dtype(1).kind == "f":
+        base = unary(chain, base, (), f64)
+    return pointwise(chain, "pow", base, exponent, element_type=node.result_type())
 
 
 @lowering("Mod")
@@ -68,9 +77,7 @@ def parametric_relu(node: Node, chain: Chain) -> Tensor:
 def where(node: Node, chain: Chain) -> Tensor:
     """two links: the second choice where the condition fails, then the first choice added where it holds"""
     condition, first, second = chain.inputs(node)
-    shape = node.result_shape()
-    rejected = binary(chain, "drop", second.expand(shape), condition)
-    return binary(chain, "keep", first.expand(shape), condition, (Step("add", operand=0),), [rejected])
+    return chosen(chain, condition, first, second, node.result_shape())
 
 
 @constraint()
@@ -100,6 +107,7 @@ def swish_gated(node: Node, chain: Chain) -> Tensor:
 
 ELEMENTWISE = (
     *binary_function,
+    *power,
     *modulo,
     *variadic_function,
     *parametric_relu,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from xdsl.dialects.builtin import i1, i64
 
 from dialects.element_types import numpy_dtype_of
 from dialects.gconv import Dim, GConv, Reduce, Step, View
-from passes.lower_onnx.broadcasting import binary, unary
+from passes.lower_onnx.broadcasting import binary, chosen, unary
 from passes.lower_onnx.chain import Chain
 from passes.lower_onnx.lowering import constraint, lowering
 from passes.lower_onnx.node import Node
@@ -92,28 +93,28 @@ def _selected(chain: Chain, x: Tensor, axis: int, rows: Tensor) -> Tensor:
 
 
 @constraint()
-def known_choice(node: Node) -> str | None:
-    """`depth` and `values` are constants"""
-    missing = [name for index, name in ((1, "depth"), (2, "values")) if node.constant(index) is None]
-    return f"{' and '.join(missing)} computed at run time" if missing else None
+def known_depth(node: Node) -> str | None:
+    """`depth` is a constant"""
+    return "depth computed at run time" if node.constant(1) is None else None
 
 
-@lowering("OneHot", constraints=(known_choice,))
+@lowering("OneHot", constraints=(known_depth,))
 def one_hot(node: Node, chain: Chain) -> Tensor:
-    """four links: negative indices moved up, both compared with every place, mapped to the two values"""
-    indices, values = chain.input(node, 0), node.constant(2)
-    assert values is not None
-    off, on = (float(value) for value in values.reshape(-1))
+    """four links: indices compared with places from the start and from the end, the two choices; another for a cast"""
+    indices, values = chain.input(node, 0), chain.input(node, 2)
     depth = (node.constant_integers(1) or (1,))[0]
     rank = indices.rank + 1
     axis = node.integer("axis", -1) % rank
-    dtype = numpy_dtype_of(indices.element_type)
-    places = along(rank, axis, np.arange(depth, dtype=dtype))
-    # Indices outside [-depth, depth) match no place: only the negative ones are moved up.
-    below = unary(chain, indices, (Step("affine", (1.0, float(depth))),))
-    first = binary(chain, "eq", indices.insert(axis), chain.constant(places), element_type=node.result_type())
-    second = binary(chain, "eq", below.insert(axis), chain.constant(places), element_type=node.result_type())
-    return binary(chain, "max", first, second, (Step("affine", (on - off, off)),))
+    if node.dtype(0).name not in ("int32", "int64"):
+        indices = chain.reshape(unary(chain, indices, (), i64), node.shape(0))
+    places = np.arange(depth, dtype=numpy_dtype_of(indices.element_type))
+    # Indices outside [-depth, depth) match no place.
+    first = binary(chain, "eq", indices.insert(axis), chain.constant(along(rank, axis, places)))
+    post = (Step("or", operand=0),)
+    from_end = chain.constant(along(rank, axis, places - depth))
+    hit = binary(chain, "eq", indices.insert(axis), from_end, post, [first], element_type=i1)
+    off, on = (chain.reshape(values.slice(0, place, 1), (1,) * rank) for place in (0, 1))
+    return chosen(chain, hit, on, off, node.result_shape())
 
 
 GATHERING = (*gather, *one_hot)

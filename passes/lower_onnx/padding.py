@@ -26,22 +26,24 @@ def reflection_fits(node: Node) -> str | None:
     constraints=(
         attribute_is("mode", "constant", "edge", "reflect", "wrap"),
         constant_input(1, "pads"),
-        constant_input(2, "constant_value"),
         constant_input(3, "axes"),
         reflection_fits,
     ),
 )
 def pad(node: Node, chain: Chain) -> Tensor:
-    """one link for a constant, views side by side for edge, reflect and wrap"""
+    """one link for a constant value, views side by side for one computed at run time, and for edge, reflect and wrap"""
     x, pads, mode = chain.input(node, 0), pads_of(node), node.text("mode", "constant")
-    if mode == "constant" and any(amount > 0 for both in pads for amount in both):
+    value = chain.optional_input(node, 2)
+    known = value is None or node.constant(2) is not None
+    if mode == "constant" and known and any(amount > 0 for both in pads for amount in both):
         constant = node.constant(2)
-        value = node.number("value") if constant is None else float(constant.reshape(-1)[0])
-        return padded(chain, x, pads, value)
+        return padded(chain, x, pads, node.number("value") if constant is None else float(constant.reshape(-1)[0]))
     for axis, (low, high) in enumerate(pads):
         x = x.slice(axis, max(0, -low), x.shape[axis] + min(0, low) + min(0, high))
         if low > 0 or high > 0:
-            x = chain.concat(_surrounded(x, axis, max(0, low), max(0, high), mode), axis)
+            sides = max(0, low), max(0, high)
+            beside = _between(chain, x, axis, sides, value) if value is not None else _surrounded(x, axis, *sides, mode)
+            x = chain.concat(beside, axis)
     return x
 
 
@@ -63,6 +65,13 @@ def padded(chain: Chain, x: Tensor, pads: list[tuple[int, int]], value: float) -
         for name, n, (low, high) in zip(dimension_names(x.rank), x.shape, pads, strict=True)
     )
     return chain.link(GConv(dims, pad_value=value), x)
+
+
+def _between(chain: Chain, x: Tensor, axis: int, sides: tuple[int, int], value: Tensor) -> list[Tensor]:
+    """Views that make up `x` between `sides` times the one element `value` along one axis."""
+    element = chain.reshape(value, (1,) * x.rank)
+    before, after = ([element.expand([*x.shape[:axis], size, *x.shape[axis + 1 :]])] if size else [] for size in sides)
+    return [*before, x, *after]
 
 
 def _surrounded(x: Tensor, axis: int, low: int, high: int, mode: str) -> list[Tensor]:

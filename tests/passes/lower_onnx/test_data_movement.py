@@ -261,6 +261,25 @@ def test_one_hot(axis):
     check(one_node("OneHot", inputs, constants, axis=axis), inputs, links=4)
 
 
+@pytest.mark.parametrize("index", [np.int8, np.uint8, np.int32, np.float32])
+@pytest.mark.parametrize("dtype", [np.float32, np.int64, np.int32, np.bool_])
+def test_one_hot_of_any_type_with_values_computed_at_run_time(index, dtype):
+    inputs = {"i": np.array([0, 2, 200 if index == np.uint8 else -1, 7]).astype(index), "v": np.array([0, 3], dtype)}
+    model = one_node("OneHot", inputs, {"d": np.array(150, np.int64)}, order=["i", "d", "v"])
+    expected = np.where(inputs["i"].astype(np.int64)[:, np.newaxis] % 150 == np.arange(150), *inputs["v"][::-1])
+    if index == np.uint8:
+        expected[2] = inputs["v"][0]
+    check_values(model, inputs, {"y0": expected}, links=4 + (index != np.int32))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int64, np.uint8, np.bool_])
+@pytest.mark.parametrize("pads", [(0, 1, 2, 1, 0, 3), (-1, 0, 2, 0, -1, 1), (0,) * 6])
+def test_padding_with_a_value_computed_at_run_time(dtype, pads):
+    inputs = {"x": (9 * normal(2, 3, 4)).astype(dtype), "v": np.array(5, dtype)}
+    model = one_node("Pad", inputs, {"p": integers(*pads)}, opset=19, order=["x", "p", "v"])
+    check(model, inputs, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("target", [(5, 2, 7), (2, 2, 1), (6, 7, 8), (3, 4, 5)])
 def test_center_crop_pad(target):
     x = normal(3, 4, 5)

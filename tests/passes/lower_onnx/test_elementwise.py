@@ -253,3 +253,48 @@ def test_swish_gate():
     a, b = normal(2, 3), normal(2, 3, seed=1)
     expected = a / (1 + np.exp(-a)) * b
     check_values(one_node("SwiGLU", {"a": a, "b": b}, opset=28), {"a": a, "b": b}, {"y0": expected}, links=2)
+
+
+@pytest.mark.parametrize(
+    ("base", "exponent"),
+    [
+        (np.array([4, 9, 2, 3], np.int32), np.array([0.5, 1.5, 3, -1], np.float32)),
+        (np.array([4, 9, 2, 3], np.int64), np.array([0.5, 0.5, 30, -2], np.float32)),
+        (np.array([2.5, -2, 3], np.float32), np.array([2, 3, -1], np.int64)),
+        (np.array([2, -2, 1, -1], np.int32), np.array([5, -3, -4, -3], np.int64)),
+        (np.array([2, -2, 3], np.int64), np.array([40, 3, 2], np.int32)),
+    ],
+)
+def test_powers_of_mixed_types(base, exponent):
+    inputs = {"x": base, "k": exponent}
+    check(one_node("Pow", inputs), inputs, links=1 + (base.dtype.kind == "i" and exponent.dtype.kind == "f"))
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int32, np.int64, np.float32])
+@pytest.mark.parametrize("constant", [True, False])
+def test_clip_of_any_type(dtype, constant):
+    inputs = {"x": np.array([0, 3, 50, 127, 7], dtype)}
+    others = {"lo": np.array(5, dtype), "hi": np.array(60, dtype)}
+    feeds = inputs if constant else inputs | others
+    check(one_node("Clip", feeds, others if constant else {}, opset=12, order=["x", "lo", "hi"]), feeds, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("constant", [True, False])
+def test_clip_keeps_large_integers(constant):
+    inputs = {"x": np.array([2**62 + 1, -5, 2**53 + 1])}
+    others = {"lo": np.array(3), "hi": np.array(2**62 + 5)}
+    feeds = inputs if constant else inputs | others
+    model = one_node("Clip", feeds, others if constant else {}, order=["x", "lo", "hi"])
+    check(model, feeds, links=2, rtol=0, atol=0)
+
+
+def test_the_upper_limit_wins_over_a_larger_lower_one():
+    inputs = {"x": np.array([0, 2, 9], np.float32), "lo": np.float32(5), "hi": np.float32(1)}
+    check_values(one_node("Clip", inputs), inputs, {"y0": np.ones(3, np.float32)}, links=2)
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int64, np.float32])
+def test_choices_of_any_type(dtype):
+    inputs = {"c": np.array([True, False, True]), "x": np.array([1, 0, 1], dtype), "y": np.array([[0], [1]], dtype)}
+    expected = np.where(*inputs.values())
+    check_values(one_node("Where", inputs), inputs, {"y0": expected}, links=2, rtol=0, atol=0)
