@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from onnx import NodeProto
 
 _UNREADABLE = frozenset(("CAT-M001", "CAT-M004", "CAT-C001", "CAT-C002", "CAT-C003", "CAT-C006", "CAT-I001"))
-_ALWAYS_CONSTANT = frozenset(("Constant", "Shape", "Size"))
+_ALWAYS_CONSTANT = frozenset(("Constant", "EyeLike", "Shape", "Size"))
 _ARITHMETIC_ONLY = frozenset(("fold-weights",))
 """Passes that refuse nothing and change no types: they cost time with the weights and nothing is learnt from them."""
 LAST_STAGE = "encoded"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from dialects.onnx.values import KnownValue, ValueType
 
 if TYPE_CHECKING:
@@ -28,4 +30,21 @@ def _unpooled(node: onnx.NodeProto, inputs: Known) -> Results | None:
     return (ValueType(data.type.dtype, tuple(int(extent) for extent in shape.array.reshape(-1))),)
 
 
-_RULES: Mapping[str, Callable[[onnx.NodeProto, Known], Results | None]] = {"MaxUnpool": _unpooled}
+def _compressed(node: onnx.NodeProto, inputs: Known) -> Results | None:
+    """Compress: the condition says how many are kept."""
+    data, condition = inputs[0], inputs[1]
+    if data is None or condition is None or condition.array is None:
+        return None
+    kept = int(np.count_nonzero(condition.array))
+    axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), None)
+    if axis is None:
+        return (ValueType(data.type.dtype, (kept,)),)
+    shape = list(data.type.shape)
+    shape[axis] = kept
+    return (ValueType(data.type.dtype, tuple(shape)),)
+
+
+_RULES: Mapping[str, Callable[[onnx.NodeProto, Known], Results | None]] = {
+    "Compress": _compressed,
+    "MaxUnpool": _unpooled,
+}

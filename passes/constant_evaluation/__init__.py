@@ -31,6 +31,9 @@ def fold(node: Node) -> tuple[Array | int, ...] | None:
     if node.op_type in ("Shape", "Size"):
         shape = shapes.shape_of(node)
         return None if shape is None else (shape,)
+    if node.op_type == "EyeLike":
+        matrix = shapes.identity_matrix(node)
+        return None if matrix is None else (matrix,)
     if not node.is_constant:
         return None
     if any(result is not None and result.size > FOLD_LIMIT for result in node.results):

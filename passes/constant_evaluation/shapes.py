@@ -142,6 +142,14 @@ EVALUATORS: Mapping[str, Evaluator] = {
 }
 
 
+def identity_matrix(node: Node) -> Array | None:
+    """The result of EyeLike, which follows from the shape of its input; None if its type is not known."""
+    result = node.results[0]
+    if result is None or result.size > FOLD_LIMIT:
+        return None
+    return np.eye(*result.shape, k=node.integer("k"), dtype=result.dtype)
+
+
 def shape_of(node: Node) -> Array | None:
     """The value of a Shape or Size node, which needs only the type of its input; None if unknown."""
     value = node.inputs[0] if node.inputs else None

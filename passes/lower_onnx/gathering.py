@@ -11,6 +11,7 @@ from dialects.element_types import numpy_dtype_of
 from dialects.gconv import Dim, GConv, Reduce, Step, View
 from passes.lower_onnx.broadcasting import binary, chosen, unary
 from passes.lower_onnx.chain import Chain
+from passes.lower_onnx.constraints import constant_input
 from passes.lower_onnx.lowering import constraint, lowering
 from passes.lower_onnx.node import Node
 from passes.lower_onnx.reduction import along
@@ -92,6 +93,18 @@ def _selected(chain: Chain, x: Tensor, axis: int, rows: Tensor) -> Tensor:
     return chain.link(GConv(tuple(dims), "mul", Reduce.ADD), rows.insert(*others), x.insert(axis))
 
 
+@lowering("Compress", constraints=(constant_input(1, "condition"),))
+def compress(node: Node, chain: Chain) -> Tensor:
+    """views side by side"""
+    x = chain.input(node, 0)
+    if node.has("axis"):
+        axis = node.integer("axis") % x.rank
+    else:
+        x, axis = chain.reshape(x, (x.size,)), 0
+    kept = np.flatnonzero(np.array(node.constant_integers(1)))
+    return chain.concat([x.slice(axis, *run) for run in even_runs([int(place) for place in kept])], axis)
+
+
 @constraint()
 def known_depth(node: Node) -> str | None:
     """`depth` is a constant"""
@@ -117,4 +130,4 @@ def one_hot(node: Node, chain: Chain) -> Tensor:
     return chosen(chain, hit, on, off, node.result_shape())
 
 
-GATHERING = (*gather, *one_hot)
+GATHERING = (*gather, *compress, *one_hot)

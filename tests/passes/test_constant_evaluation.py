@@ -137,6 +137,9 @@ def test_the_shape_of_a_run_time_value_is_known() -> None:
     run_time = KnownValue(ValueType(np.dtype(np.float32), (1, 3)))
     (shape,) = fold(Node("Shape", 1, {}, (run_time,), (None,))) or ()
     np.testing.assert_array_equal(shape, [1, 3])
+    (matrix,) = fold(Node("EyeLike", 9, {"k": 1}, (run_time,), (run_time.type,))) or ()
+    np.testing.assert_array_equal(matrix, np.float32([[0, 1, 0]]))
+    assert fold(Node("EyeLike", 9, {}, (run_time,), (None,))) is None
     assert fold(Node("Relu", 14, {}, (run_time,), (None,))) is None
     assert fold(Node("Reshape", 5, {}, (run_time, KnownValue.of(i64(3))), (None,))) is None
 

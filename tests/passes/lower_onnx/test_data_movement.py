@@ -261,6 +261,13 @@ def test_one_hot(axis):
     check(one_node("OneHot", inputs, constants, axis=axis), inputs, links=4)
 
 
+@pytest.mark.parametrize("attributes", [{"axis": 1}, {"axis": -1}, {}])
+def test_compress(attributes):
+    inputs = {"x": normal(3, 4)}
+    condition = np.array([True, False, True, True, False, False, True][: 4 if attributes else 7])
+    check(one_node("Compress", inputs, {"c": condition}, **attributes), inputs)
+
+
 @pytest.mark.parametrize("index", [np.int8, np.uint8, np.int32, np.float32])
 @pytest.mark.parametrize("dtype", [np.float32, np.int64, np.int32, np.bool_])
 def test_one_hot_of_any_type_with_values_computed_at_run_time(index, dtype):
