@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from compiler.execution import Execution
     from compiler.inspection import Inspection
     from compiler.layer_verification import Verification
+    from compiler.quantization import Quantized
+    from compiler.quantization.calibration import Source
     from compiler.reports import Report
 
 FilePath = str | PathLike[str]
@@ -40,6 +42,7 @@ __all__ = [
     "disassemble",
     "inspect",
     "opt",
+    "quantize",
     "report",
     "run",
     "verify",
@@ -103,6 +106,41 @@ def compile(
     if output is not None:
         write_compiled(compiled, Path(output))
     return compiled
+
+
+def quantize(
+    model: FilePath,
+    output: FilePath,
+    calibrate: Source | Sequence[Source],
+    *,
+    format: str = "qdq",
+    activations: str | None = None,
+    weights: str | None = None,
+    per_channel: bool = False,
+    symmetric: bool = False,
+    method: str = "minmax",
+    exclude: Sequence[str] = (),
+    seed: int = 0,
+    input_shapes: Shapes | None = None,
+    batch: int | None = None,
+) -> Quantized:
+    """Write a quantized copy of a float ONNX model (`compiler.quantization`).
+
+    `calibrate` are `.npz` files, arrays by input name as such a file holds them, or `random:N` for samples made from
+    `seed`; `format` is `qdq`, `qoperator` or `fixed16`; `activations`, `weights`, `per_channel`, `symmetric`, `method`
+    and `exclude` are those of `compiler.quantization.options`. Raises `CatenaError`: CAT-Q001 for a model that cannot
+    be quantized, CAT-C004 if ONNX Runtime is not installed, CAT-C005 for calibration data that does not fit.
+    """
+    from compiler.quantization import QuantizeOptions, quantize_model
+    from compiler.quantization.options import format_named, method_named
+
+    options = QuantizeOptions(
+        format_named(format), activations, weights, per_channel, symmetric, method_named(method), tuple(exclude)
+    )
+    sources = [calibrate] if isinstance(calibrate, str | PathLike | Mapping) else calibrate
+    return quantize_model(
+        Path(model), Path(output), sources, options, seed=seed, input_shapes=input_shapes, batch=batch
+    )
 
 
 def run(

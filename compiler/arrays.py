@@ -33,6 +33,17 @@ _DAMAGED = (
 )
 
 
+def random_array(generator: np.random.Generator, dtype: np.dtype[Any], shape: Sequence[int]) -> Array:
+    """Values that suit most inputs: floats in [0, 1), integers of a byte over their whole range, others from 0 to 9."""
+    if dtype.kind == "b":
+        return generator.integers(0, 2, shape).astype(dtype)
+    if dtype.name in ("int8", "uint8"):
+        return generator.integers(np.iinfo(dtype).min, np.iinfo(dtype).max + 1, shape).astype(dtype)
+    if dtype.kind in "iu" or np.can_cast(dtype, np.int64):
+        return generator.integers(0, 10, shape).astype(dtype)
+    return generator.random(shape, dtype=np.float32).astype(dtype)
+
+
 def read_arrays(arguments: Sequence[str]) -> dict[str, Array]:
     """Arrays by name, from arguments of the form `arrays.npz` or `NAME=array.npy`.
 

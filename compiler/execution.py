@@ -13,7 +13,7 @@ from backends.container import read_program
 from backends.files import replacing
 from backends.program import Program, Role, TensorEntry
 from backends.registry import find_backend
-from compiler.arrays import Array
+from compiler.arrays import Array, random_array
 from compiler.reports.layers import Layer, Provenance, Report, build_report
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
 from dialects.dtypes import dtype_named
@@ -84,16 +84,11 @@ def program_inputs(program: Program) -> list[TensorEntry]:
 
 
 def random_inputs(program: Program, seed: int) -> dict[str, Array]:
-    """An array for every input of a program, the same for the same seed: floats in [0, 1), integers from 0 to 9."""
+    """A `random_array` for every input of a program, the same for the same seed."""
     generator = np.random.default_rng(seed)
-    arrays: dict[str, Array] = {}
-    for entry in program_inputs(program):
-        dtype = dtype_named(entry.dtype)
-        if np.can_cast(dtype, np.int64) or dtype.kind == "u":
-            arrays[entry.name] = generator.integers(0, 2 if dtype.kind == "b" else 10, entry.shape).astype(dtype)
-        else:
-            arrays[entry.name] = generator.random(entry.shape, dtype=np.float32).astype(dtype)
-    return arrays
+    return {
+        entry.name: random_array(generator, dtype_named(entry.dtype), entry.shape) for entry in program_inputs(program)
+    }
 
 
 def fitted_inputs(program: Program, inputs: Mapping[str, Array]) -> dict[str, Array]:

@@ -18,7 +18,7 @@ from backends.api import Emulator
 from backends.program import LayerEntry, Program, Role, TensorEntry
 from compiler.arrays import Array
 from compiler.execution import fitted_inputs, random_inputs
-from compiler.reference import reference_tensors
+from compiler.reference import reference_model, reference_tensors
 from compiler.sources import file_digest
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.dtypes import dtype_named
@@ -108,7 +108,7 @@ def verify_program(
             )
         )
     arrays = fitted_inputs(program, inputs if inputs is not None else random_inputs(program, seed))
-    reference = reference_tensors(model, arrays)
+    reference = reference_tensors(reference_model(model), arrays)
     layers = tuple(_Layers(program, emulator, reference, tolerance).compare())
     results = emulator.run(arrays)
     outputs = tuple(

@@ -59,6 +59,7 @@ CODES: dict[str, Code] = {
         Code("CAT-U004", "control flow depends on input data, or unrolls to too many nodes", ExitCode.UNSUPPORTED),
         Code("CAT-U005", "the opset version is not supported", ExitCode.UNSUPPORTED),
         Code("CAT-U006", "the target cannot execute this link", ExitCode.UNSUPPORTED),
+        Code("CAT-Q001", "the model cannot be quantized", ExitCode.UNSUPPORTED),
         Code("CAT-R001", "the IR text cannot be parsed", ExitCode.USAGE),
         Code("CAT-R002", "the IR does not verify", ExitCode.USAGE),
         Code("CAT-R003", "the IR is not legal at the named stage", ExitCode.USAGE),

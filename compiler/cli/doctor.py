@@ -11,7 +11,7 @@ from compiler.cli.console import Console
 from compiler.cli.outcome import Outcome
 from compiler.cli.session import Session, verb
 
-OPTIONAL = {"onnxruntime": "catena verify (pip install 'catena[verify]')"}
+OPTIONAL = {"onnxruntime": "catena verify, catena quantize (pip install 'catena[verify]')"}
 
 
 @verb("doctor")

@@ -24,6 +24,7 @@ from dialects.diagnostics import Diagnostic, ExitCode
 VERBS = {
     "check": Verb("compiler.cli.check:check", "Say what in a model is not supported, all at once."),
     "compile": Verb("compiler.cli.compile:compile_model", "Compile an ONNX model, or go on from IR."),
+    "quantize": Verb("compiler.cli.quantize:quantize", "Quantize a float model for integer targets."),
     "run": Verb("compiler.cli.run:run", "Execute a program on the emulator."),
     "verify": Verb("compiler.cli.verify:verify", "Compare every layer with ONNX Runtime."),
     "inspect": Verb("compiler.cli.inspect:inspect", "Summarise a model, IR or program."),

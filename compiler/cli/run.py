@@ -22,7 +22,12 @@ from dialects.diagnostics import CatenaError, Diagnostic
     metavar="FILE.npz|NAME=FILE.npy",
     help="Inputs by ONNX tensor name; may be repeated.",
 )
-@click.option("--random", "at_random", is_flag=True, help="Make the inputs up: floats in [0, 1), integers below 10.")
+@click.option(
+    "--random",
+    "at_random",
+    is_flag=True,
+    help="Make the inputs up: floats in [0, 1), any bytes, other integers below 10.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, metavar="N", help="Seed of --random. [default: 0]")
 @click.option("-o", "--output", metavar="FILE.npz", help="Write the outputs by ONNX tensor name.")
 @click.option("--stats", metavar="FILE.json", help="Write what was counted, for catena report.")

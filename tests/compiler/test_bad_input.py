@@ -29,6 +29,7 @@ VERBS = {
     "compile": ("compile", "FILE", "-o", "OUT.cat"),
     "compile ir": ("compile", "FILE.mlir", "-o", "OUT.cat"),
     "compile ir from": ("compile", "FILE.mlir", "--from", "fused", "-o", "OUT.cat"),
+    "quantize": ("quantize", "FILE", "-o", "OUT.onnx", "--calibrate", "random:1"),
     "run": ("run", "FILE", "--random", "-o", "OUT.npz", "--stats", "OUT.json"),
     "verify": ("verify", "FILE"),
     "verify program": ("verify", "FILE.cat", "--model", "FILE"),

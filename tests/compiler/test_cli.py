@@ -272,6 +272,7 @@ def test_listings(cli: Cli) -> None:
         ("opt", "CNN"),
         ("compile", "CNN", "-o", "TMP/x.cat"),
         ("run", "PROGRAM", "--random"),
+        ("quantize", "CNN", "-o", "TMP/q.onnx", "--calibrate", "random:1"),
         ("report", "PROGRAM"),
         ("report", "CNN"),
         ("inspect", "PROGRAM"),
