@@ -75,6 +75,9 @@ def linear(term: Term) -> Linear | None:
         return _checked(scale, offset, True, term)
     if term.function == "neg":
         return Linear(-one, zero, True, (term,))
+    if term.function == "over":
+        divisor = np.array(term.parameters[0])
+        return _checked(reciprocal(divisor), zero, has_exact_reciprocal(divisor), term)
     if term.function not in ("add", "sub", "rsub", "mul", "div"):
         return None
     words = term.words()

@@ -26,9 +26,9 @@ _PATTERNS: tuple[tuple[tuple[Step, ...], tuple[Step, ...]], ...] = (
     ((Step("affine", (1.0, 3.0)), Step("clip", (0.0, 6.0))), (Step("hard_swish"), Step("affine", (6.0, 0.0)))),
     ((Step("affine", (1.0, 3.0)), Step("clip", (0.0, 6.0)), Step("affine", (1 / 6, 0.0))), (Step("hard_swish"),)),
     ((Step("softplus"), Step("tanh")), (Step("mish"),)),
-    (
-        (Step("affine", (math.sqrt(0.5), 0.0)), Step("erf"), Step("affine", (1.0, 1.0))),
-        (Step("gelu"), Step("affine", (2.0, 0.0))),
+    *(
+        ((scaled, Step("erf"), Step("affine", (1.0, 1.0))), (Step("gelu"), Step("affine", (2.0, 0.0))))
+        for scaled in (Step("affine", (math.sqrt(0.5), 0.0)), Step("over", (math.sqrt(2),)))
     ),
 )
 _LONGEST = max(len(steps) for steps, _ in _PATTERNS)

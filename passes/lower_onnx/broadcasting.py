@@ -118,6 +118,8 @@ def _with_scalar(function: str, value: float) -> tuple[Step, ...] | None:
             return (Step("affine", (value, 0.0)),)
         case "div" if value != 0 and math.isfinite(value) and abs(math.frexp(value)[0]) == 0.5:
             return (Step("affine", (1 / value, 0.0)),)
+        case "div" if value != 0 and math.isfinite(value):
+            return (Step("over", (value,)),)
         case "rdiv" if value == 1:
             return (Step("reciprocal"),)
         case "pow":

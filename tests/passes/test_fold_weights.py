@@ -99,6 +99,14 @@ def test_folds_groups_of_several_kernels() -> None:
     assert isinstance(link.kernel.owner, ConstantOp)
 
 
+def test_folds_divisions_by_a_number() -> None:
+    assert folded(convolution(("over", (4.0,)), ("affine", (2.0, 0.0)))).spec.post == ()
+    # 1 / 3 is no number of a machine, but the weights are rounded once anyway.
+    assert folded(convolution(("over", (3.0,)), ("relu", ()))).spec.post == (Step("relu"),)
+    # Without weights a division stays what it is.
+    assert post_of(folded(convolution(("relu", ()), ("over", (3.0,)), spec=CONV))) == ["relu", "over"]
+
+
 def test_folds_reversed_subtractions() -> None:
     link = folded(convolution(("rsub", CHANNELS), ("add", CHANNELS), ("relu", ())))
     assert link.spec.post == (Step("add", operand=0), Step("relu"))

@@ -72,6 +72,10 @@ def test_a_sigmoid_and_a_product_are_a_swish_of_the_convolution() -> None:
             [Step("affine", (math.sqrt(0.5), 0.0)), Step("erf"), Step("affine", (1.0, 1.0))],
             [("gelu",), ("affine", 2.0, 0.0)],
         ),
+        (
+            [Step("over", (math.sqrt(2),)), Step("erf"), Step("affine", (1.0, 1.0))],
+            [("gelu",), ("affine", 2.0, 0.0)],
+        ),
     ],
 )
 def test_recognises(steps: list[Step], expected: list[tuple[object, ...]], swapped: bool) -> None:
