@@ -44,3 +44,12 @@ def little_endian(dtype: np.dtype[Any]) -> np.dtype[Any]:
 def as_storage(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """The array with words of narrow types as bytes: NumPy's buffers and strided windows do not know those types."""
     return array.view(np.uint8) if array.dtype.name in NARROW_DTYPES else array
+
+
+def narrowest(words: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Integers in the narrowest signed type of 8, 16 or 32 bits that holds them."""
+    low, high = (int(words.min()), int(words.max())) if words.size else (0, 0)
+    for dtype in (np.int8, np.int16):
+        if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
+            return words.astype(dtype)
+    return words.astype(np.int32)

@@ -13,6 +13,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 
+from dialects.dtypes import narrowest
 from dialects.element_types import numpy_dtype_of
 from dialects.gconv import PASS, GConv, LinkOp, Reduce, Step, element_type_of_value, shape_of
 from dialects.gconv.interpreter import take_view
@@ -218,7 +219,7 @@ def _with_kernel(link: LinkOp, x: _Operand) -> _Folded | None:
     x_zero, x_scale = int(x.made_by.zero[0]), float(x.made_by.scale[0])
     integers = take_view(w.integers.view, words).astype(np.int64)
     centred = integers - w.zero
-    kernel = w.integers if not w.zero.any() else _narrowest(centred)
+    kernel = w.integers if not w.zero.any() else narrowest(centred)
     acc = "int32" if max(x.dtype.itemsize, w.dtype.itemsize) == 1 else "int64"
     scale = per_output * x_scale
     offset = -x_zero * _per_output_sum(spec, centred)
@@ -259,12 +260,6 @@ def _lean(array: Array) -> Array:
     """One word, of the same rank, where all are the same."""
     first = array.reshape(-1)[0]
     return array.reshape(-1)[:1].reshape((1,) * array.ndim) if (array == first).all() else array
-
-
-def _narrowest(words: Array) -> Array:
-    """Integers in the narrowest signed type that holds them."""
-    dtype = next(d for d in (np.int8, np.int16, np.int32) if np.array_equal(words.astype(d), words))
-    return words.astype(dtype)
 
 
 def _by_loops(spec: GConv, array: Array) -> Array:

@@ -16,6 +16,7 @@ from passes.lower_onnx.einsum import EINSUM
 from passes.lower_onnx.elementwise import ELEMENTWISE
 from passes.lower_onnx.gathering import GATHERING
 from passes.lower_onnx.grid_sampling import GRID_SAMPLING
+from passes.lower_onnx.integer_products import INTEGER_PRODUCTS
 from passes.lower_onnx.layout import LAYOUT
 from passes.lower_onnx.linear_attention import LINEAR_ATTENTION
 from passes.lower_onnx.losses import LOSSES
@@ -44,7 +45,7 @@ FAMILIES: MappingProxyType[str, tuple[Lowering, ...]] = MappingProxyType(
         "Normalization": (*NORMALIZATION, *SOFTMAX),
         "Activation": ACTIVATION,
         "Element-wise": (*ELEMENTWISE, *CASTING, *BITWISE),
-        "Quantization": QUANTIZATION,
+        "Quantization": (*QUANTIZATION, *INTEGER_PRODUCTS),
         "Reduction": REDUCTION,
         "Signal": (*SIGNAL, *NGRAMS),
         "Loss": LOSSES,
