@@ -119,6 +119,9 @@ def _align_operands(model: onnx.ModelProto, opset: int) -> None:
 
 
 def _broadcast_axis(node: onnx.NodeProto) -> int | None:
+    """The axis of the first operand at which the second one begins; the slopes of PRelu are those of channels."""
+    if node.op_type == "PRelu":
+        return 1
     attributes = {attribute.name: attribute.i for attribute in node.attribute}
     if node.op_type in _BROADCASTING and len(node.input) == 2 and attributes.get("broadcast"):
         return attributes.get("axis")

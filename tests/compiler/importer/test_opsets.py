@@ -75,6 +75,14 @@ def test_broadcasting_at_an_axis(opset: int, axis: int, shape: tuple[int, ...]) 
     np.testing.assert_array_equal(result_of(model, 7, x, batch=2), expected)
 
 
+@pytest.mark.parametrize("slopes", [1, 3])
+def test_slopes_of_prelu_are_those_of_channels(slopes: int) -> None:
+    x = np.random.default_rng(0).normal(size=(2, 3, 3)).astype(np.float32)
+    model = onnx_model([onnx_node("PRelu", "x w", "y")], {"x": [2, 3, 3]}, "y", {"w": channels(slopes)}, opset=6)
+    expected = np.where(x < 0, x * channels(slopes)[:, None], x)
+    np.testing.assert_array_equal(result_of(model, 7, x), expected)
+
+
 def test_an_old_network_keeps_its_names_and_results() -> None:
     nodes = [
         onnx_node("Conv", "x k", "a", "conv", kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
