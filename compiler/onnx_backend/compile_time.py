@@ -6,7 +6,7 @@ one is computed, is a constant of the compiled model; every other one is a run-t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from types import MappingProxyType
 
 import onnx
@@ -88,13 +88,14 @@ def compile_time_inputs(model: onnx.ModelProto) -> tuple[str, ...]:
     An input counts if it is used where `COMPILE_TIME` says so, or if such a value is computed from it; in the latter
     case only if it can be a number or a list of integers, never a tensor of data.
     """
-    direct: set[str] = set()
-    for node in _nodes(model.graph.node):
-        direct.update(name for index, name in enumerate(node.input) if (node.op_type, index) in COMPILE_TIME)
+    nodes = list(_nodes(model.graph.node))
+    direct = {name for node in nodes for index, name in enumerate(node.input) if (node.op_type, index) in COMPILE_TIME}
     needed = set(direct)
-    for node in reversed(model.graph.node):
-        if node.op_type not in _DATA_FREE and not needed.isdisjoint(node.output):
-            needed.update(node.input)
+    known = 0
+    while known != len(needed):
+        known = len(needed)
+        for node in reversed(nodes):
+            needed.update(_sources(node, needed))
     return tuple(
         value.name
         for value in model.graph.input
@@ -106,10 +107,27 @@ def _nodes(nodes: Sequence[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
     """The nodes, and those of the graphs in their attributes, which may use values from outside."""
     for node in nodes:
         yield node
-        for attribute in node.attribute:
-            yield from _nodes(attribute.g.node)
-            for graph in attribute.graphs:
-                yield from _nodes(graph.node)
+        for graph in _graphs(node):
+            yield from _nodes(graph.node)
+
+
+def _graphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs
+
+
+def _sources(node: onnx.NodeProto, needed: Set[str]) -> Iterator[str]:
+    """What a node computes needed values from."""
+    is_needed = not needed.isdisjoint(node.output)
+    if is_needed and node.op_type not in _DATA_FREE:
+        yield from node.input
+    for graph in _graphs(node):
+        if is_needed:
+            yield from (value.name for value in graph.output)
+        # The inputs of a body stand for those of the node, in order.
+        yield from (name for value, name in zip(graph.input, node.input, strict=False) if value.name in needed)
 
 
 def _may_be_parameter(value: onnx.ValueInfoProto) -> bool:

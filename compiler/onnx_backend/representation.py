@@ -11,6 +11,7 @@ from onnx import helper, numpy_helper
 from onnx.backend.base import BackendRep, namedtupledict
 
 from compiler.arrays import Array
+from compiler.importer.loading import inline_functions
 from compiler.onnx_backend.compile_time import compile_time_inputs
 from compiler.onnx_backend.engines import Engine, Execute
 from dialects.diagnostics import CatenaError, Diagnostic
@@ -29,6 +30,8 @@ class CatenaRep(BackendRep):
     """
 
     def __init__(self, model: onnx.ModelProto, engine: Engine):
+        # What a function's body needs to know shows once it stands in the graph.
+        model = inline_functions(model)
         self._model = model
         self._engine = engine
         self._compiled: dict[_Key, Execute] = {}

@@ -164,3 +164,32 @@ def test_what_a_loop_uses_from_outside_is_found() -> None:
     inputs: list[Value] = [("n", 7, []), ("c", 9, []), ("v0", 1, [2]), ("outer", 7, [1])]
     model = model_of([helper.make_node("Loop", ["n", "c", "v0"], ["y"], body=body)], inputs, [("y", 1, [2])])
     assert compile_time_inputs(model) == ("n", "c", "outer")
+
+
+def test_parameters_are_found_through_branches() -> None:
+    grow = helper.make_graph(
+        [helper.make_node("Add", ["size", "size"], ["twice"])],
+        "grow",
+        [],
+        [helper.make_tensor_value_info("twice", 7, [1])],
+    )
+    keep = helper.make_graph(
+        [helper.make_node("Identity", ["size"], ["once"])], "keep", [], [helper.make_tensor_value_info("once", 7, [1])]
+    )
+    nodes = [
+        helper.make_node("If", ["c"], ["extents"], then_branch=grow, else_branch=keep),
+        helper.make_node("Expand", ["x", "extents"], ["y"]),
+    ]
+    model = model_of(nodes, [("c", 9, []), ("x", 1, [1]), ("size", 7, [1])], [("y", 1, ["n"])])
+    assert compile_time_inputs(model) == ("c", "size")
+
+
+def test_parameters_are_found_in_local_functions(backend: type[CatenaBackend]) -> None:
+    body = [helper.make_node("Reshape", ["a", "b"], ["c"])]
+    fold = helper.make_function("own", "Fold", ["a", "b"], ["c"], body, [helper.make_opsetid("", 20)])
+    node = helper.make_node("Fold", ["x", "s"], ["y"], domain="own")
+    graph = model_of([node], [("x", 1, [2, 3]), ("s", 7, [2])], [("y", 1, ["a", "b"])]).graph
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("own", 1)]
+    model = helper.make_model(graph, functions=[fold], opset_imports=opsets)
+    (result,) = backend.run_model(model, [X, np.array([3, 2])])
+    np.testing.assert_array_equal(result, X.reshape(3, 2))
