@@ -1,9 +1,9 @@
 """CPU time and peak memory of Catena on a ResNet, beside ONNX Runtime and ONNX's ReferenceEvaluator in the same run.
 
-    python benchmarks/run.py [--depth 50] [--size 224] [--repeat 3] [--json FILE]
+    python benchmarks/run.py [--depth 50] [--size 224] [--layers 12] [--repeat 3] [--json FILE]
 
 Every measurement is a process of its own; the smallest CPU time of the repetitions counts. Ratios are to the same row
-of ONNX Runtime where there is one.
+of ONNX Runtime where there is one. Of a BERT encoder of `--layers` layers only the compilation is measured.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ def measure(words: list[str], repeat: int) -> tuple[float, float, float]:
     return cpu, wall, memory
 
 
-def measurements(model: Path, size: int, folder: Path, repeat: int) -> list[Measurement]:
-    """All measurements, in the order of the table."""
+def measurements(model: Path, encoder: Path, size: int, folder: Path, repeat: int) -> list[Measurement]:
+    """All measurements, in the order of the table; `encoder` is the file of the BERT encoder."""
     program = folder / "resnet.cat"
     catena = str(CATENA)
 
@@ -100,6 +100,13 @@ def measurements(model: Path, size: int, folder: Path, repeat: int) -> list[Meas
         ("check", "catena check", [catena, "check", str(model)], 1.0, None),
         ("check", "onnx.checker, full", python(ONNX_CHECK), None, None),
         ("compile", "catena compile", [catena, "compile", str(model), "-o", str(program)], 3.0, 1024.0),
+        (
+            "encoder",
+            "catena compile, BERT",
+            [catena, "compile", str(encoder), "-o", str(folder / "bert.cat")],
+            10.0,
+            None,
+        ),
         ("run", "catena run (emulator)", [catena, "run", str(program), "--random"], 10.0, None),
         ("run", "ONNX Runtime", python(ORT_RUN), None, None),
         ("run", "ReferenceEvaluator", python(REFERENCE_RUN), None, None),
@@ -131,6 +138,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Measure Catena on ResNet-50.")
     parser.add_argument("--depth", type=int, choices=(18, 50), default=50)
     parser.add_argument("--size", type=int, default=224, help="height and width of the image")
+    parser.add_argument("--layers", type=int, default=12, help="layers of the BERT encoder")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the measurements as JSON")
     arguments = parser.parse_args()
@@ -140,9 +148,14 @@ def main() -> int:
         shape = ["--depth", str(arguments.depth), "--size", str(arguments.size)]
         generator = [sys.executable, str(HERE / "models" / "resnet.py"), *shape, "--output", str(model)]
         subprocess.run(generator, check=True)
-        found = measurements(model, arguments.size, folder, arguments.repeat)
+        encoder = folder / "bert.onnx"
+        layers = ["--layers", str(arguments.layers)]
+        subprocess.run(
+            [sys.executable, str(HERE / "models" / "bert.py"), *layers, "--output", str(encoder)], check=True
+        )
+        found = measurements(model, encoder, arguments.size, folder, arguments.repeat)
     cores = os.cpu_count()
-    what = f"ResNet-{arguments.depth}, {arguments.size} x {arguments.size}, batch 1"
+    what = f"ResNet-{arguments.depth}, {arguments.size} x {arguments.size}, batch 1; BERT of {arguments.layers} layers"
     print(f"{what}; {cores} cores; best of {arguments.repeat}\n\n{table(found)}")
     if arguments.json is not None:
         arguments.json.write_text(json.dumps([asdict(each) for each in found], indent=1) + "\n")
