@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from xdsl.dialects.builtin import TensorType
-from xdsl.ir import Attribute
+from xdsl.ir import Attribute, SSAValue
 
 from dialects.element_types import numpy_dtype_of
 from dialects.gconv import element_type_of_value, shape_of
 from dialects.weights import constant_value
 from passes.lower_onnx.lowering import Constraint, constraint
 from passes.lower_onnx.node import Node
+
+
+def _may_be_empty(node: Node, value: SSAValue) -> bool:
+    """Whether a tensor of the node needs no element: a constant, a part that is cut off or put beside others."""
+    parts: Sequence[SSAValue] = {"Concat": node.op.operands, "Split": node.op.results}.get(node.op_type, ())
+    return value in parts or constant_value(value) is not None
 
 
 @constraint(hint="Catena computes on tensors of floats, integers and booleans")
@@ -23,7 +31,7 @@ def known_types(node: Node) -> str | None:
             numpy_dtype_of(element_type_of_value(value))
         except TypeError:
             return f"{value.type}"
-        if any(extent < 1 for extent in shape_of(value)) and constant_value(value) is None:
+        if any(extent < 1 for extent in shape_of(value)) and not _may_be_empty(node, value):
             return f"{value.type}"
     return None
 

@@ -314,3 +314,13 @@ def test_arguments_and_constants_are_copied_when_returned():
     nodes = [helper.make_node("Identity", ["x"], ["y"], "a"), helper.make_node("Identity", ["c"], ["z"], "b")]
     module = check(model_of(nodes, inputs, constants, ["y", "z"]), inputs, links=2)
     assert {link.tensor.data for link in links_in(module)} == {"y", "z"}
+
+
+def test_parts_without_elements_are_left_out():
+    feeds = {"x": normal(2, 6)}
+    nodes = [
+        helper.make_node("Split", ["x", "sizes"], ["a", "b"], name="split", axis=1),
+        helper.make_node("Relu", ["a"], ["r"], name="relu"),
+        helper.make_node("Concat", ["b", "r"], ["y"], name="concat", axis=1),
+    ]
+    check(model_of(nodes, feeds, {"sizes": integers(6, 0)}, ["y"]), feeds)
