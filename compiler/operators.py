@@ -7,12 +7,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from compiler.conformance import exclusions
 from compiler.conformance.results import PASSED, Results, Row, read_results
-from compiler.importer.control_flow import CONTROL_FLOW
-from passes.lower_onnx import FAMILIES, LOWERINGS, Lowering
+from compiler.importer.functions import has_body
+from compiler.onnx_backend.compile_time import COMPILE_TIME, DATA_FREE
+from passes.lower_onnx import FAMILIES, LOWERINGS
 from passes.lower_onnx.layout import LAYOUT
+
+if TYPE_CHECKING:
+    from onnx.defs import OpSchema
 
 _UNKNOWN_LENGTH = "the shape of its result depends on the values of its input; a chain is static"
 
@@ -63,65 +68,60 @@ def operators(results: Results | None = None) -> list[Operator]:
     for row in recorded.rows:
         rows[row.operator].append(row)
     return [
-        _operator(name, versions, families.get(name, ""), [row for row in rows[name] if not row.excluded])
-        for name, versions in _versions().items()
+        _operator(history, families.get(name, ""), [row for row in rows[name] if not row.excluded])
+        for name, history in _histories().items()
     ]
 
 
-def _versions() -> dict[str, tuple[int, ...]]:
+def _histories() -> dict[str, list[OpSchema]]:
+    """The schemas of every operator, oldest first."""
     from onnx import defs
 
-    versions: dict[str, set[int]] = defaultdict(set)
-    for schema in defs.get_all_schemas_with_history():
+    histories: dict[str, list[OpSchema]] = defaultdict(list)
+    for schema in sorted(defs.get_all_schemas_with_history(), key=lambda each: each.since_version):
         if not schema.domain:
-            versions[schema.name].add(schema.since_version)
-    return {name: tuple(sorted(versions[name])) for name in sorted(versions)}
+            histories[schema.name].append(schema)
+    return dict(sorted(histories.items()))
 
 
-def _operator(name: str, versions: tuple[int, ...], family: str, rows: Sequence[Row]) -> Operator:
+def _operator(history: Sequence[OpSchema], family: str, rows: Sequence[Row]) -> Operator:
+    newest = history[-1]
     engines = list(rows[0].statuses) if rows else []
-    passed = {engine: sum(row.statuses[engine] == PASSED for row in rows) for engine in engines}
     own = [row for row in rows if not row.is_expanded and PASSED in row.statuses.values()]
     links = [row.links for row in own if row.links is not None]
-    lowering = LOWERINGS.get(name)
-    status = _status(name, bool(own), max(links, default=0))
+    lowering = LOWERINGS.get(newest.name)
+    status = _status(newest, passes=bool(own))
     return Operator(
-        name=name,
+        name=newest.name,
         family=family,
-        versions=versions,
+        versions=tuple(schema.since_version for schema in history),
         status=status,
-        doc=_doc(name, status, lowering),
-        limits=_limits(name, lowering),
+        doc=_doc(newest, status) if lowering is None else lowering.doc,
+        limits="" if lowering is None else "; ".join(each.doc for each in lowering.constraints),
         links=(min(links), max(links)) if links else None,
         cases=len(rows),
-        passed=passed,
+        passed={engine: sum(row.statuses[engine] == PASSED for row in rows) for engine in engines},
     )
 
 
-def _status(name: str, passes: bool, links: int) -> Status:
-    if name in LOWERINGS:
-        return Status.VIEW if any(name == each.op_type for each in LAYOUT) else Status.CHAIN
+def _status(schema: OpSchema, passes: bool) -> Status:
+    if schema.name in LOWERINGS:
+        return Status.VIEW if any(schema.name == each.op_type for each in LAYOUT) else Status.CHAIN
     if not passes:
         return Status.REFUSED
-    return Status.CHAIN if links else Status.CONSTANT
+    is_constant = all((schema.name, index) in COMPILE_TIME for index in range(len(schema.inputs)))
+    return Status.CONSTANT if is_constant or schema.name in DATA_FREE else Status.CHAIN
 
 
-def _limits(name: str, lowering: Lowering | None) -> str:
-    if name in CONTROL_FLOW:
-        return CONTROL_FLOW[name].limit
-    return "" if lowering is None else "; ".join(each.doc for each in lowering.constraints)
-
-
-def _doc(name: str, status: Status, lowering: Lowering | None) -> str:
-    if lowering is not None:
-        return lowering.doc
-    if name in CONTROL_FLOW:
-        return CONTROL_FLOW[name].doc
+def _doc(schema: OpSchema, status: Status) -> str:
+    """What becomes of an operator without a lowering."""
     if status is Status.REFUSED:
-        return NO_CHAIN.get(name, "there is no lowering of it")
+        return NO_CHAIN.get(schema.name, "there is no lowering of it")
     if status is Status.CONSTANT:
-        return "a constant, evaluated at compile time"
-    return "the links of its body or definition"
+        return "a constant, evaluated at compile time; one link where it is a result of the model"
+    if has_body(schema.name, schema.domain, schema.since_version):
+        return "the links of its definition in other operators"
+    return "the links of its body, for every iteration or of the branch that is taken"
 
 
 def shares(rows: Iterable[Row], kind: str) -> Iterator[tuple[str, int, int]]:

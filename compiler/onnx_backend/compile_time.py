@@ -78,8 +78,8 @@ COMPILE_TIME: Mapping[tuple[str, int], str] = MappingProxyType(
 )
 """Why an input of an operator, by its position, must be known at compile time."""
 
-_DATA_FREE = ("Shape", "Size")
-"""Operators whose result says nothing of the values that they are given."""
+DATA_FREE = ("EyeLike", "Shape", "Size")
+"""Operators whose result follows from the shape of what they are given."""
 
 
 def compile_time_inputs(model: onnx.ModelProto) -> tuple[str, ...]:
@@ -121,7 +121,7 @@ def _graphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
 def _sources(node: onnx.NodeProto, needed: Set[str]) -> Iterator[str]:
     """What a node computes needed values from."""
     is_needed = not needed.isdisjoint(node.output)
-    if is_needed and node.op_type not in _DATA_FREE:
+    if is_needed and node.op_type not in DATA_FREE:
         yield from node.input
     for graph in _graphs(node):
         if is_needed:
