@@ -172,6 +172,7 @@ def verify(
     *,
     seed: int = 0,
     tolerance: float | None = None,
+    lsb: float | None = None,
     target: FilePath | None = None,
     settings: Mapping[str, str] | None = None,
     mode: str = "chain",
@@ -181,14 +182,18 @@ def verify(
     """Compare every layer, then the whole program, with ONNX Runtime (`compiler.layer_verification`).
 
     `source` is a program, whose ONNX file is `model`, or an ONNX file that is compiled first with the last five
-    arguments. `tolerance` is relative to the largest value of each tensor (default: 1e-4, 5e-3 for float16). Raises
-    `CatenaError`: CAT-C004 if ONNX Runtime is not installed; a difference is no error.
+    arguments. `tolerance` is relative to the largest value of each float tensor (default: 1e-4, 5e-3 for float16),
+    `lsb` in last places of quantized tensors (default: `compiler.measures`). Raises `CatenaError`: CAT-C004 if ONNX
+    Runtime is not installed; a difference is no error.
     """
+    from compiler.measures import Tolerances
     from compiler.verifying import verify_source
 
     options = _options(target, settings, input_shapes, batch, mode)
     beside = None if model is None else Path(model)
-    return verify_source(fspath(source), beside, inputs, seed=seed, tolerance=tolerance, options=options)
+    return verify_source(
+        fspath(source), beside, inputs, seed=seed, tolerances=Tolerances(tolerance, lsb), options=options
+    )
 
 
 def inspect(source: FilePath, *, input_shapes: Shapes | None = None, batch: int | None = None) -> Inspection:

@@ -12,6 +12,7 @@ from compiler.arrays import Array
 from compiler.compilation import CompileOptions, compile_source
 from compiler.execution import load_program
 from compiler.layer_verification import Verification, verify_program
+from compiler.measures import Tolerances
 from compiler.sources import SourceKind, kind_of
 from compiler.stages import PROGRAM
 from dialects.diagnostics import CatenaError, Diagnostic
@@ -23,7 +24,7 @@ def verify_source(
     inputs: Mapping[str, Array] | None = None,
     *,
     seed: int = 0,
-    tolerance: float | None = None,
+    tolerances: Tolerances | None = None,
     options: CompileOptions | None = None,
 ) -> Verification:
     """Verify a program file beside the ONNX file `model`, or an ONNX file that is compiled for it.
@@ -37,7 +38,7 @@ def verify_source(
                 Diagnostic("CAT-C001", "verifying a program needs its model", hint="add --model FILE.onnx")
             )
         program, emulator = load_program(Path(source))
-        return verify_program(program, emulator, model, inputs, seed=seed, tolerance=tolerance)
+        return verify_program(program, emulator, model, inputs, seed=seed, tolerances=tolerances)
     if kind is SourceKind.IR:
         raise CatenaError(
             Diagnostic("CAT-C001", f"{source} is IR", hint="compile it and verify the program with --model")
@@ -48,4 +49,4 @@ def verify_source(
         path = Path(folder) / "program.cat"
         write_program(compiled.program, path)
         program, emulator = load_program(path)
-        return verify_program(program, emulator, Path(source), inputs, seed=seed, tolerance=tolerance)
+        return verify_program(program, emulator, Path(source), inputs, seed=seed, tolerances=tolerances)

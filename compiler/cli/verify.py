@@ -22,7 +22,14 @@ from dialects.diagnostics import ExitCode
     "--tolerance",
     type=click.FloatRange(min=0),
     metavar="X",
-    help="Largest difference, relative to the largest value of a tensor. [default: 1e-4, 5e-3 for float16 tensors]",
+    help="Largest difference of floats, relative to the largest value of a tensor. [default: 1e-4, 5e-3 for float16]",
+)
+@click.option(
+    "--lsb",
+    type=click.FloatRange(min=0),
+    metavar="X",
+    help="Largest difference of quantized tensors. [default: 1 a layer; from end to end 2, or what ONNX Runtime's "
+    "optimizations make]",
 )
 @target_options
 @mode_option
@@ -35,6 +42,7 @@ def verify(
     inputs: tuple[str, ...],
     seed: int,
     tolerance: float | None,
+    lsb: float | None,
     target: str | None,
     settings: tuple[str, ...],
     mode: str,
@@ -50,6 +58,7 @@ def verify(
     from compiler.arrays import read_arrays
     from compiler.cli.progress import activity
     from compiler.compilation import CompileOptions
+    from compiler.measures import Tolerances
     from compiler.modes import mode_named
     from compiler.sources import ImportOptions
     from compiler.tables import number, shortened, table
@@ -65,14 +74,20 @@ def verify(
     arrays = read_arrays(inputs) if inputs else None
     with activity(session.console, f"verifying {source}"):
         found = verify_source(
-            source, None if model is None else Path(model), arrays, seed=seed, tolerance=tolerance, options=options
+            source,
+            None if model is None else Path(model),
+            arrays,
+            seed=seed,
+            tolerances=Tolerances(tolerance, lsb),
+            options=options,
         )
 
     rows = [
         (
             shortened(each.subject),
             shortened(each.tensor, 32),
-            "no reference" if each.error is None else f"{each.error:.2e}",
+            "no reference" if each.error is None else _amount(each.error),
+            "" if each.error is None else each.unit.value,
             "" if each.error is None else "ok" if each.is_equal else "WRONG",
         )
         for each in (*found.layers, *found.outputs)
@@ -80,10 +95,10 @@ def verify(
     compared = [each for each in found.layers if each.error is not None]
 
     def show(console: Console) -> None:
-        console.table(table(("what", "tensor", number("error"), "verdict"), rows))
+        console.table(table(("what", "tensor", number("error"), "unit", "verdict"), rows))
         console.out(
             f"{len(compared)} of {len(found.layers)} layers and {len(found.outputs)} outputs compared; "
-            "errors are relative to the largest value of the tensor"
+            "relative errors are to the largest value of the tensor"
         )
         if found.first_wrong is not None:
             console.out(f"first difference: {found.first_wrong.subject}")
@@ -97,6 +112,7 @@ def verify(
                 "tensor": each.tensor,
                 "nodes": each.nodes,
                 "error": each.error,
+                "unit": each.unit.value,
                 "tolerance": each.tolerance,
                 "equal": each.is_equal,
             }
@@ -105,3 +121,8 @@ def verify(
     }
     exit_code = ExitCode.OK if found.is_equal else ExitCode.MISMATCH
     return Outcome(result, show, source, found.diagnostics(), exit_code)
+
+
+def _amount(error: float) -> str:
+    """Whole numbers, as most errors in LSB are, or two digits."""
+    return f"{error:.0f}" if error == round(error, 0) and error < 1e6 else f"{error:.2e}"

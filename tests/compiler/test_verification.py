@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from backends.container import write_program
 from compiler.compilation import compile_source
 from compiler.execution import load_program
-from compiler.layer_verification import Verification, relative_error, verify_program
+from compiler.layer_verification import Verification, verify_program
 from compiler.verifying import verify_source
 from dialects.diagnostics import CatenaError
 from tests.compiler.conftest import Cli
@@ -132,29 +132,6 @@ def test_given_inputs_are_used(cli: Cli, cnn: Path, tmp_path: Path) -> None:
     assert cli("verify", cnn, "-i", tmp_path / "x.npz").code == 0
     np.savez(tmp_path / "x.npz", image=np.zeros((1, 2, 6, 5), np.float32))
     assert "CAT-C005" in cli("verify", cnn, "-i", tmp_path / "x.npz").err
-
-
-@pytest.mark.parametrize(
-    ("found", "expected", "error"),
-    [
-        ([1.0, 2.0], [1.0, 2.0], 0.0),
-        ([1.0, 2.1], [1.0, -4.2], 1.5),
-        ([0.0], [0.0], 0.0),
-        ([np.nan, np.inf], [np.nan, np.inf], 0.0),
-        ([np.nan, 1.0], [0.0, 1.0], np.inf),
-        ([np.inf], [-np.inf], np.inf),
-        ([], [], 0.0),
-        ([1.0], [1.0, 2.0], np.inf),
-    ],
-)
-def test_relative_error(found: list[float], expected: list[float], error: float) -> None:
-    assert relative_error(np.array(found), np.array(expected), np.array(expected))[0] == pytest.approx(error)
-
-
-def test_the_scale_of_a_part_is_that_of_the_whole() -> None:
-    error, worst = relative_error(np.array([0.1]), np.array([0.2]), np.array([0.2, -10.0, np.inf]))
-    assert error == pytest.approx(0.01)
-    assert worst == "at [0]: 0.1 for 0.2"
 
 
 def test_a_model_that_the_reference_refuses(cnn: Path, program: Path, tmp_path: Path) -> None:

@@ -1,0 +1,119 @@
+"""Comparison of a tensor with its reference, in the unit that suits what it holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import numpy as np
+
+from compiler.arrays import Array
+
+
+class Unit(StrEnum):
+    """What an error is measured in.
+
+    `RELATIVE`: the largest absolute value of the reference, for floats. `LSB`: the last place of quantized integers,
+    also for floats that were dequantized. `EXACT`: 1, for integers and booleans that count, index or select.
+    """
+
+    RELATIVE = "relative"
+    LSB = "LSB"
+    EXACT = "exact"
+
+    def text(self, error: float, bound: str = "") -> str:
+        """An error in this unit, for messages; `bound` comes before the number."""
+        amount = f"{bound} {error:g}".strip()
+        match self:
+            case Unit.RELATIVE:
+                return f"a relative error of {amount}"
+            case Unit.LSB:
+                return f"a difference of {amount} LSB"
+            case Unit.EXACT:
+                return f"a difference of {amount}"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How to compare a tensor: a difference of `step`, to be broadcast with it, is one `unit`; `tolerance` is so many.
+
+    A `step` of None stands for the largest absolute value of the reference.
+    """
+
+    unit: Unit
+    tolerance: float
+    step: Array | None = None
+
+    def of_part(self, chosen: Array, shape: tuple[int, ...]) -> Measure:
+        """The measure of the chosen elements of a tensor of that shape; `chosen` may have another one."""
+        if self.step is None or self.step.size == 1:
+            return self
+        return replace(self, step=np.broadcast_to(self.step, shape).reshape(chosen.shape)[chosen])
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One tensor beside its reference.
+
+    `error` is the largest difference in `unit`; None if the model has no such tensor. `worst` says where it is and what
+    was found there.
+    """
+
+    subject: str
+    tensor: str
+    nodes: tuple[str, ...]
+    error: float | None
+    worst: str
+    tolerance: float
+    unit: Unit = Unit.RELATIVE
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether the tensor is within the tolerance, or has no reference."""
+        return self.error is None or self.error <= self.tolerance
+
+
+_NOISE = 1e-3
+"""What float arithmetic may add to a difference in LSB of numbers that were dequantized."""
+
+
+def largest_error(array: Array, reference: Array, measure: Measure, whole: Array | None = None) -> tuple[float, str]:
+    """The largest difference of two arrays of one size, in the unit of a measure, and where it is.
+
+    `whole` is the tensor that `reference` is a part of; its finite values set the scale of relative errors. Infinities
+    and NaN count as equal where both arrays have the same one, and as an infinite error elsewhere.
+    """
+    if array.size != reference.size:
+        return float("inf"), f"({array.size} elements for {reference.size})"
+    if not array.size:
+        return 0.0, ""
+    found, expected = array.reshape(-1), reference.reshape(-1)
+    difference = _differences(found, expected) / _step(reference if whole is None else whole, reference.shape, measure)
+    if measure.unit is Unit.LSB:
+        rounded = np.rint(difference)
+        difference = np.where(np.abs(difference - rounded) <= _NOISE * np.maximum(rounded, 1), rounded, difference)
+    index = int(np.argmax(difference))
+    place = ", ".join(str(int(each)) for each in np.unravel_index(index, array.shape))
+    return float(difference[index]), f"at [{place}]: {float(found[index]):.6g} for {float(expected[index]):.6g}"
+
+
+def _differences(found: Array, expected: Array) -> Array:
+    same = found == expected
+    left, right = found.astype(np.float64), expected.astype(np.float64)
+    same |= np.isnan(left) & np.isnan(right)
+    finite = np.isfinite(left) & np.isfinite(right)
+    difference = np.full(left.shape, np.inf)
+    difference[finite] = np.abs(left[finite] - right[finite])
+    # Integers beyond 2**53 may differ although their floats do not.
+    difference[~same & (difference == 0)] = 1.0
+    difference[same] = 0.0
+    return difference
+
+
+def _step(whole: Array, shape: tuple[int, ...], measure: Measure) -> Array | float:
+    if measure.step is None:
+        values = np.abs(whole[np.isfinite(whole)].astype(np.float64))
+        return float(np.max(values, initial=0.0)) or 1.0
+    if measure.step.size == 1:
+        return float(measure.step.item())
+    return np.broadcast_to(measure.step, shape).reshape(-1)
