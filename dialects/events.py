@@ -15,6 +15,10 @@ EVENTS: dict[str, str] = {
     "dram.kernel.read": "kernel words read from DRAM",
     "dram.extra.read": "words of post operands (biases, residuals) read from DRAM",
     "dram.output.write": "output words written to DRAM",
+    "dram.input.burst": "words of the bursts that bring input words, on machines with bursts",
+    "dram.kernel.burst": "words of the bursts that bring kernel words",
+    "dram.extra.burst": "words of the bursts that bring words of post operands",
+    "dram.output.burst": "words of the bursts that take output words away",
     "glb.input.fill": "input words written to the buffer from DRAM",
     "glb.input.read": "input words read from the buffer for the array",
     "glb.output.first": "partial sums that start from nothing in a pass (no word is read)",
@@ -41,6 +45,13 @@ EVENTS: dict[str, str] = {
     "host.simple": "operations of the host core that its arithmetic unit does in one step",
     "host.special": "operations of the host core that take a division, a root or a series",
 }
+BURSTS: dict[str, str] = {
+    "dram.input.read": "dram.input.burst",
+    "dram.kernel.read": "dram.kernel.burst",
+    "dram.extra.read": "dram.extra.burst",
+    "dram.output.write": "dram.output.burst",
+}
+"""Words on the off-chip link, and the words of the bursts that they come in."""
 LEVELS = ("dram", "glb", "array", "spad")
 
 

@@ -90,6 +90,13 @@ class Dram(_Model):
     """The off-chip memory."""
 
     words: Annotated[Words, Field(description="capacity in words")]
+    burst_words: Annotated[
+        int,
+        Field(ge=0, le=1 << 16, description="words of a burst, which scattered words take whole; 0: no bursts"),
+    ] = 0
+    charge_bursts: Annotated[
+        bool, Field(description="energy and time of the off-chip link go by words of bursts, not by words moved")
+    ] = False
 
 
 class Links(_Model):

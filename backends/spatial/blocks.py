@@ -22,6 +22,7 @@ from backends.spatial.array import (
     delivered_kernels,
     layout,
 )
+from backends.spatial.bursts import burst_words
 from backends.spatial.isa import Fold, Kind, Memory, Slot, Tensor
 from backends.spatial.layer import (
     InputTile,
@@ -134,6 +135,7 @@ class BlockEngine:
             inside += [slice(None), slice(start, start + count * dim.up, dim.up) if count else slice(0)]
             address += stride * (group * dim.extent + (first if count else 0))
         words = math.prod(source_shape)
+        self._count_bursts("dram.input.burst", source_shape, source_strides)
         if words != tile.words:
             target[...] = scalar_of(layer.padding, target.dtype)
         if words:
@@ -170,8 +172,10 @@ class BlockEngine:
         words = math.prod(math.prod(shape) for shape in shapes)
         if words > place.words:
             raise Fault("CAT-E001", "a kernel tile overruns its place", f"at most {place.words}", str(words))
-        block = self.dram.read(address, [n for s in shapes for n in s], [n for s in strides for n in s], source.dtype)
-        self.kernel = np.ascontiguousarray(block, layer.acc).reshape([math.prod(shape) for shape in shapes])
+        shape, steps = [n for s in shapes for n in s], [n for s in strides for n in s]
+        self._count_bursts("dram.kernel.burst", shape, steps)
+        block = self.dram.read(address, shape, steps, source.dtype)
+        self.kernel = np.ascontiguousarray(block, layer.acc).reshape([math.prod(each) for each in shapes])
         self.kernel_ranges = self._kernel_ranges()
         self.kernel_is_fresh = True
         self.counters.add("dram.kernel.read", words)
@@ -209,6 +213,7 @@ class BlockEngine:
         address, strides = self._output_address(Tensor.OUTPUT)
         with np.errstate(invalid="ignore"):
             self.dram.window(address, shape, strides, layer.address(Tensor.OUTPUT).dtype)[...] = values
+        self._count_bursts("dram.output.burst", shape, strides)
         words = math.prod(shape)
         self.counters.add("glb.output.drain", words)
         self.counters.add("dram.output.write", words)
@@ -230,7 +235,11 @@ class BlockEngine:
         sizes = self.layer.drained(self.layer.sizes)
         shape = [1 if stride == 0 else size for size, stride in zip(sizes, strides, strict=True)]
         self.counters.add("dram.extra.read", math.prod(shape))
+        self._count_bursts("dram.extra.burst", shape, strides)
         return self.dram.read(address, shape, strides, self.layer.address(tensor).dtype)
+
+    def _count_bursts(self, event: str, shape: list[int], strides: list[int]) -> None:
+        self.counters.add(event, burst_words(tuple(shape), tuple(strides), self.machine.dram.burst_words))
 
     # Processing passes ------------------------------------------------------------------------------------------------
 

@@ -73,6 +73,7 @@ from dialects.spatial import (
     integer,
 )
 from dialects.target import Machine, require_machine
+from passes.mapping.bursts import burst_events
 from passes.mapping.cost import predict
 from passes.mapping.fit import violations
 from passes.mapping.host_cost import predict_offload
@@ -281,7 +282,9 @@ def _predicted(op: LayerOp) -> Counts | None:
         raise CatenaError(problems)
     views = op.views
     extras = tuple(_distinct(view) for view in views[len(views) - 1 - len(op.extras) : -1])
-    return predict(op.spec, views[0].shape, op.mapping.data, machine, extras)
+    counts = predict(op.spec, views[0].shape, op.mapping.data, machine, extras)
+    counts.events |= burst_events(op.spec, views, op.mapping.data, machine.dram.burst_words)
+    return counts
 
 
 def _distinct(view: View) -> tuple[int, ...]:

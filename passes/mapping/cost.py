@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from dialects.events import LEVELS, Counts
+from dialects.events import BURSTS, LEVELS, Counts
 from dialects.gconv import PASS, Dim, GConv, LoopKind
 from dialects.schedule import Loop, Mapping, Operand, Temporal
 from dialects.target import Machine
@@ -224,17 +225,22 @@ def price(counts: Counts, machine: Machine) -> Price:
     Energy: accesses that the machine charges (its `counting` table) times energy per access. Latency: kernels are
     prefetched while the array works, inputs and outputs are not: max(array, kernel words on the link) + other words
     on the link. This matches the chip's published latency = processing + feature-map transfers (JSSC 2017).
+    On a machine that charges bursts, words on the link stand for those of the bursts they come in.
     What the host core does (`passes.mapping.host_cost`) comes on top: accelerator and host wait for each other.
     """
     costs, counting = machine.energy, machine.counting
-    energy = {
-        level: counts.charged(getattr(counting, level)) * getattr(costs, level) * costs.picojoules for level in LEVELS
-    }
+    charged = {level: counts.charged(_moved(getattr(counting, level), machine)) for level in LEVELS}
+    energy = {level: count * getattr(costs, level) * costs.picojoules for level, count in charged.items()}
     energy["operation"] = counts.operations * costs.operation * costs.picojoules
-    kernels = math.ceil(counts.events["dram.kernel.read"] / machine.links.dram)
-    rest = counts.charged(("dram.input.read", "dram.extra.read", "dram.output.write"))
+    kernels = math.ceil(counts.charged(_moved(("dram.kernel.read",), machine)) / machine.links.dram)
+    rest = counts.charged(_moved(("dram.input.read", "dram.extra.read", "dram.output.write"), machine))
     others = math.ceil(rest / machine.links.dram)
     host = machine.host
     energy["host"] = 0.0 if host is None else host_energy(counts, host)
     waiting = 0 if host is None else math.ceil(host_seconds(counts, host, machine.word_bits) * machine.clock_mhz * 1e6)
     return Price(energy, kernels + others, max(counts.array_cycles, kernels) + others + waiting, waiting)
+
+
+def _moved(events: Iterable[str], machine: Machine) -> Iterator[str]:
+    """Events as a machine charges them: words on the off-chip link or those of the bursts that they come in."""
+    return (BURSTS.get(event, event) if machine.dram.charge_bursts else event for event in events)

@@ -53,7 +53,12 @@ def span(outputs: int, kernels: int, dim: Dim) -> int:
 
 
 def real_positions(dim: Dim, extent: int, outputs: npt.ArrayLike, kernels: npt.ArrayLike) -> int:
-    """Input positions that exist, summed over the spans of all pairs of pieces of one dimension.
+    """Input positions that exist, summed over the spans of all pairs of pieces of one dimension (`real_sizes`)."""
+    return sum(real_sizes(dim, extent, outputs, kernels))
+
+
+def real_sizes(dim: Dim, extent: int, outputs: npt.ArrayLike, kernels: npt.ArrayLike) -> list[int]:
+    """Input positions that exist in the span of each pair of pieces of one dimension.
 
     Pieces are rows (first index, size); `extent` are the positions of one group. Padding and the gaps between dilated
     words do not exist.
@@ -64,7 +69,7 @@ def real_positions(dim: Dim, extent: int, outputs: npt.ArrayLike, kernels: npt.A
     high = low + (n[:, None] - 1) * dim.stride + (m[None, :] - 1) * dim.dilation
     first = np.maximum(-(-low // dim.up), 0)
     last = np.minimum(high // dim.up, extent - 1)
-    return int(np.maximum(last - first + 1, 0).sum())
+    return np.maximum(last - first + 1, 0).reshape(-1).tolist()
 
 
 @dataclass(frozen=True)
