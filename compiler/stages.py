@@ -71,7 +71,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "mapped",
         "every link carries a `#schedule.mapping`",
-        ("map-row-stationary",),
+        ("map-row-stationary", "choose-layouts"),
         Legality(dialects=CHAIN, ops=frozenset({"target.machine"}), required={"gconv.link": ("mapping",)}),
     ),
     Stage(

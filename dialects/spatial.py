@@ -109,10 +109,11 @@ def _integers(parser: AttrParser, *, allow_negative: bool) -> tuple[int, ...]:
 
 @irdl_op_definition
 class BufferOp(IRDLOperation):
-    """A tensor in DRAM: row-major from `address`, in words of its element type. A constant buffer carries its words.
+    """A tensor in DRAM from `address`, in words of its element type. A constant buffer carries its words.
 
-    `tensor` is the ONNX tensor it holds; `dtype` the element type the user sees, where it differs from the word type.
-    Buffers of different word types do not share words.
+    It is row-major, or has `strides` that fill the same words in another order of dimensions. `tensor` is the ONNX
+    tensor it holds; `dtype` the element type the user sees, where it differs from the word type. Buffers of different
+    word types do not share words.
     """
 
     name = "spatial.buffer"
@@ -122,6 +123,7 @@ class BufferOp(IRDLOperation):
     value = opt_prop_def(WeightRef)
     tensor = opt_prop_def(StringAttr)
     dtype = opt_prop_def(StringAttr)
+    strides = opt_prop_def(ArrayAttr[IntegerAttr[I64]])
     result = result_def(TensorType)
 
     irdl_options = (ParsePropInAttrDict(),)
@@ -138,6 +140,7 @@ class BufferOp(IRDLOperation):
         value: WeightRef | None = None,
         tensor: str | None = None,
         dtype: str | None = None,
+        strides: Sequence[int] | None = None,
     ) -> BufferOp:
         """A buffer of tensor type `kind` at a word address."""
         return cls(
@@ -147,9 +150,18 @@ class BufferOp(IRDLOperation):
                 "value": value,
                 "tensor": None if tensor is None else StringAttr(tensor),
                 "dtype": None if dtype is None else StringAttr(dtype),
+                "strides": None if strides is None else ArrayAttr([IntegerAttr(stride, i64) for stride in strides]),
             },
             result_types=[kind],
         )
+
+    @property
+    def view(self) -> View:
+        """The tensor as a view of the buffer's words."""
+        whole = View.dense(shape_of(self.result))
+        if self.strides is None:
+            return whole
+        return View(whole.shape, tuple(stride.value.data for stride in self.strides))
 
     @property
     def words(self) -> int:
@@ -163,6 +175,19 @@ class BufferOp(IRDLOperation):
             raise VerifyException("a buffer holds a value if and only if it is a constant")
         if self.address.value.data < 0:
             raise VerifyException("an address is not negative")
+        _verify_strides(self.view.shape, self.view.strides)
+
+
+def _verify_strides(shape: tuple[int, ...], strides: tuple[int, ...]) -> None:
+    """Strides of a buffer are those of a row-major tensor whose dimensions were put in another order."""
+    if len(strides) != len(shape):
+        raise VerifyException(f"{len(strides)} strides for {len(shape)} dimensions")
+    several = sorted((stride, size) for stride, size in zip(strides, shape, strict=True) if size > 1)
+    expected = 1
+    for stride, size in several:
+        if stride != expected:
+            raise VerifyException(f"strides {list(strides)} do not fill a buffer of shape {list(shape)}")
+        expected *= size
 
 
 @irdl_op_definition

@@ -33,6 +33,7 @@ from dialects.spatial import (
 from dialects.target import Machine, require_machine
 from dialects.weights import ConstantOp, WeightRef
 from passes.assign_host import require_host
+from passes.chain_views import source_of
 from passes.dram import Storages, first_fit, lifetimes
 from passes.mapping.fit import buffer_tiles, violations
 from passes.mapping.tiling import Tiling
@@ -152,7 +153,11 @@ class _Buffers:
                 kind = value.type
             else:
                 role, name, kind = Role.INTERMEDIATE, _tensor_name(storage), storage.type
-            self._add(storage, BufferOp.of(role, address, kind, tensor=name, dtype=dtypes.get(name or "")), name)
+            strides = None
+            if (tensor := _laid_out(storage)) is not None:
+                name, kind, strides = _tensor_name(tensor), tensor.type, self.storages.place(tensor).view.strides
+            dtype = dtypes.get(name or "")
+            self._add(storage, BufferOp.of(role, address, kind, tensor=name, dtype=dtype, strides=strides), name)
 
     def _results(self, function: FuncOp) -> dict[SSAValue, tuple[str, SSAValue]]:
         last = function.body.block.last_op
@@ -168,6 +173,12 @@ class _Buffers:
                 )
             found[place.base] = (name, value)
         return found
+
+
+def _laid_out(storage: SSAValue) -> SSAValue | None:
+    """The tensor that a storage holds with its dimensions in another order (`passes.choose_layouts`), if it does."""
+    owner = storage.owner
+    return source_of(owner.parts[0]).base if isinstance(owner, ConcatOp) and len(owner.parts) == 1 else None
 
 
 def _tensor_name(storage: SSAValue) -> str | None:

@@ -31,6 +31,7 @@ _PASSES: dict[str, str] = {
     "legalize-words": "passes.legalize_words:LegalizeWordsPass",
     "assign-host": "passes.assign_host:AssignHostPass",
     "map-row-stationary": "passes.map_row_stationary:MapRowStationaryPass",
+    "choose-layouts": "passes.choose_layouts:ChooseLayoutsPass",
     "place-spatial": "passes.place_spatial:PlaceSpatialPass",
 }
 

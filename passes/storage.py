@@ -70,6 +70,26 @@ class Storage:
             raise ValueError(f"a result of shape {list(shape_of(new))} cannot lie at {place.view}")
         self._places[new] = reshaped
 
+    def is_returned(self, value: SSAValue) -> bool:
+        """Whether a function returns a value or a view of it."""
+        return value in self._returned
+
+    def fits(self, result: SSAValue, whole: View, part: SSAValue | None = None) -> bool:
+        """Whether a result, and all that lies in it, could be written and read if it were the view `whole` of words.
+
+        `part` is the view of it that a concatenation writes in place, if one does.
+        """
+        if any(view.of(whole) is None for view in _other_views(result, part)):
+            return False
+        if not isinstance(result.owner, ConcatOp):
+            return True
+        for part, block in zip(result.owner.parts, blocks_of(result.owner, whole), strict=True):
+            source = source_of(part)
+            view = _written_as(source.view, block, shape_of(source.base))
+            if view is None or not self.fits(source.base, view, part):
+                return False
+        return True
+
     def _place_parts(self, concat: ConcatOp) -> None:
         whole = self.place(concat.result)
         for index, (part, block) in enumerate(zip(concat.parts, blocks_of(concat, whole.view), strict=True)):
@@ -98,11 +118,11 @@ def _written_as(seen: View, block: View, shape: tuple[int, ...]) -> View | None:
     return block.permute(outermost_first).reshape(shape)
 
 
-def _other_views(base: SSAValue, part: SSAValue) -> Iterator[View]:
+def _other_views(base: SSAValue, part: SSAValue | None = None) -> Iterator[View]:
     """The views that others read a value through, besides the view `part` that a concatenation alone reads."""
     for use in base.uses:
         reader = use.operation
-        if isinstance(reader, ViewOp) and not (reader.result is part and part.has_one_use()):
+        if isinstance(reader, ViewOp) and not (reader.result is part and reader.result.has_one_use()):
             yield reader.view
 
 

@@ -52,7 +52,7 @@ from backends.spatial.words import word_of_dtype
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.element_types import numpy_dtype_of
 from dialects.events import Counts
-from dialects.gconv import PASS, GConv, LoopKind, Step, View, element_type_of_value, row_major, shape_of
+from dialects.gconv import PASS, GConv, LoopKind, Step, View, element_type_of_value, shape_of
 from dialects.gconv.interpreter import main_function
 from dialects.gconv.scalar import FUNCTIONS
 from dialects.locations import describe, node_names
@@ -227,7 +227,7 @@ def _tensor(op: BufferOp, name: str, produced: str) -> TensorEntry:
         integer(op.address),
         op.words,
         shape,
-        row_major(shape),
+        op.view.strides,
         dtype,
         produced,
         onnx=op.tensor.data if op.tensor is not None else "",
