@@ -27,6 +27,14 @@ class Source:
         return self.view.offset == 0 and self.view.is_dense and self.view.size == View.dense(shape_of(self.base)).size
 
     @property
+    def is_permuted(self) -> bool:
+        """Whether the value holds all elements of the base once, its dimensions in another order."""
+        if self.is_whole or self.view.offset != 0 or self.view.size != View.dense(shape_of(self.base)).size:
+            return False
+        outermost_first = sorted(range(len(self.view.shape)), key=lambda axis: -self.view.strides[axis])
+        return self.view.permute(outermost_first).is_dense
+
+    @property
     def is_base(self) -> bool:
         """Whether the value is the base itself."""
         return self.is_whole and self.view.shape == shape_of(self.base)

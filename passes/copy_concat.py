@@ -14,6 +14,7 @@ from dialects.gconv import ConcatOp, Dim, GConv, LinkOp, View, ViewOp, shape_of
 from dialects.gconv.interpreter import result_names
 from dialects.locations import fuse_locations, node_location, node_names
 from passes.chain_views import Source, source_of
+from passes.elementwise import elementwise
 from passes.fold_views import fold_views
 from passes.merge_dims import merge_link
 from passes.rewriting import chain_functions, insert_before, replace
@@ -30,9 +31,11 @@ class CopyConcatPass(ModulePass):
     - each result of a function is the whole result, perhaps reshaped, of a link or concatenation of its own;
     - no view is a view of a view.
 
-    Parts that are arguments, constants, proper views, in another place already, or read in a way that the block does
-    not allow get a copying link; so do such results. A concatenation that begins with the parts of an earlier one
-    takes that one as its first part: dense blocks grow in place.
+    Where a link only puts all of a result in another order of dimensions, as before a reshape or for a result that the
+    network wants transposed, the link that makes the result writes it in that order: a `gconv.concat` of one part, a
+    transposed view, stands for the copy. Parts that are arguments, constants, proper views, in another place already,
+    or read in a way that the block does not allow get a copying link; so do such results. A concatenation that begins
+    with the parts of an earlier one takes that one as its first part: dense blocks grow in place.
     """
 
     name = "copy-concat"
@@ -47,10 +50,15 @@ def _settle(function: FuncOp) -> None:
     block = function.body.block
     fold_views(block)
     _share_prefixes(block)
-    copies = _copy_nested_views(block) + _copy_results(function) + _copy_parts(block)
+    _copy_nested_views(block)
+    _copy_results(function)
+    _write_permuted(block)
+    _copy_parts(block)
+    _drop_written(block)
     storage = Storage(block)
-    for copy in copies:
-        merge_link(copy, storage)
+    for link in list(block.ops):
+        if isinstance(link, LinkOp) and link.mapping is None and link.spec == GConv(link.nest.data):
+            merge_link(link, storage)
     fold_views(block)
 
 
@@ -123,6 +131,35 @@ def _copy_results(function: FuncOp) -> list[LinkOp]:
             continue
         copies.append(_copy_operand(end, index, name if named else None))
     return copies
+
+
+def _write_permuted(block: Block) -> None:
+    """Let what makes a result write it in the order in which a link would only copy it."""
+    returned = Storage(block)
+    for link in list(block.ops):
+        if not isinstance(link, LinkOp) or link.mapping is not None or link.spec != GConv(link.nest.data):
+            continue
+        form = elementwise(link)
+        if form is None or form.cast is not None or not form.input.is_permuted:
+            continue
+        base = form.input.base
+        if isinstance(base.owner, LinkOp | ConcatOp) and not returned.is_returned(base):
+            views, value = form.input.materialise()
+            tensor = link.tensor.data if link.tensor else None
+            written = ConcatOp.of([value], 0, tensor)
+            replace(link, [*views, written], written.result)
+
+
+def _drop_written(block: Block) -> None:
+    """A concatenation of one part that had to be copied is that copy."""
+    for op in list(block.ops):
+        if not isinstance(op, ConcatOp) or len(op.parts) > 1:
+            continue
+        copy = source_of(op.parts[0])
+        if isinstance(copy.base.owner, LinkOp) and copy.is_whole:
+            if op.tensor is not None:
+                copy.base.owner.properties["tensor"] = op.tensor
+            replace(op, [], op.parts[0])
 
 
 def _copy_parts(block: Block) -> list[LinkOp]:

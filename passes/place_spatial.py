@@ -178,7 +178,9 @@ class _Buffers:
 def _laid_out(storage: SSAValue) -> SSAValue | None:
     """The tensor that a storage holds with its dimensions in another order (`passes.choose_layouts`), if it does."""
     owner = storage.owner
-    return source_of(owner.parts[0]).base if isinstance(owner, ConcatOp) and len(owner.parts) == 1 else None
+    if not isinstance(owner, ConcatOp) or len(owner.parts) > 1 or owner.tensor is not None:
+        return None
+    return source_of(owner.parts[0]).base
 
 
 def _tensor_name(storage: SSAValue) -> str | None:

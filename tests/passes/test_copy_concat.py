@@ -232,3 +232,69 @@ def parse_module_again(module: Chain) -> Chain:
     for op in module.ops:
         copy.body.block.add_op(op.clone())
     return copy
+
+
+def turned(builder: ChainBuilder, made: object, *after: object) -> Chain:
+    """A module that returns a copy of a transposed result of [2, 3], flattened; and what comes `after`."""
+    view = builder.view(made, View.dense((2, 3)).permute((1, 0)))  # pyright: ignore[reportArgumentType]
+    copied = builder.link(GConv(plain((3, 2))), view)
+    return builder.module([builder.view(copied, View.dense((6,))), *after])  # pyright: ignore[reportArgumentType]
+
+
+def test_a_result_is_written_in_the_order_that_a_copy_would_give_it() -> None:
+    check_ir(
+        """
+        func.func @main(%x: tensor<2x3xf32>) -> tensor<6xf32> {
+          %a = gconv.link %x : tensor<2x3xf32> <M opc 2, N opc 3> "pass" none post <exp> -> tensor<2x3xf32> loc("a")
+          %t = gconv.view %a <[1, 3]> : tensor<2x3xf32> -> tensor<3x2xf32> loc("t")
+          %c = gconv.link %t : tensor<3x2xf32> <N opc 3, M opc 2> "pass" none {tensor = "c"} -> tensor<3x2xf32> loc("c")
+          %y = gconv.view %c <[1]> : tensor<3x2xf32> -> tensor<6xf32> loc("y")
+          func.return %y : tensor<6xf32>
+        }
+        """,
+        "copy-concat",
+        """
+        CHECK:      func.func @main
+        CHECK-NEXT: [[A:%.*]] = gconv.link %x {{.*}} post <exp> -> tensor<2x3xf32> loc("a")
+        CHECK-NEXT: [[T:%.*]] = gconv.view [[A]] <[1, 3]>
+        CHECK-NEXT: [[C:%.*]] = gconv.concat [[T]] axis 0 {tensor = "c"} : tensor<3x2xf32> -> tensor<3x2xf32> loc({{.*}}
+        CHECK-NEXT: [[Y:%.*]] = gconv.view [[C]] <[1]>
+        CHECK-NEXT: func.return [[Y]]
+        """,
+        locations=True,
+    )
+
+
+def test_others_read_a_result_that_was_written_in_another_order() -> None:
+    builder = ChainBuilder((2, 3))
+    a = made(builder)
+    total = builder.link(GConv((Dim("M", opc=2), Dim("N", ks=3)), reduce=Reduce.ADD), a)
+    assert check_places(turned(builder, a, total)) == 0
+
+
+def test_a_transposed_copy_that_goes_into_a_concatenation_is_written_there() -> None:
+    builder = ChainBuilder((2, 3))
+    a, b = made(builder), made(builder, "abs")
+    view = builder.view(a, View.dense((2, 3)).permute((1, 0)))
+    flat = builder.view(builder.link(GConv(plain((3, 2))), view), View.dense((6, 1)))
+    joined = builder.concat([flat, builder.view(b, View.dense((6, 1)))], 1)
+    assert check_places(builder.module([joined])) == 0
+
+
+@pytest.mark.parametrize("returned", [False, True])
+def test_a_transposed_copy_stays_where_its_source_cannot_move(returned: bool) -> None:
+    """Arguments and results lie where they are."""
+    builder = ChainBuilder((2, 3))
+    a = made(builder) if returned else builder.block.args[0]
+    module = turned(builder, a, a) if returned else turned(builder, a)
+    assert check_places(module) == 1
+    assert not [op for op in module.walk() if isinstance(op, ConcatOp)]
+
+
+def test_a_transposed_copy_stays_where_others_read_what_it_would_tear_apart() -> None:
+    builder = ChainBuilder((2, 3))
+    a = made(builder)
+    flat = builder.link(GConv(plain((6,)), post=(Step("abs"),)), builder.view(a, View.dense((6,))))
+    module = turned(builder, a, flat)
+    assert check_places(module) == 1
+    assert not [op for op in module.walk() if isinstance(op, ConcatOp)]
