@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dialects.gconv.spec import CASTS
+from dialects.gconv.spec import BIT_CASTS, CASTS
 
 Array = npt.NDArray[Any]
 
@@ -357,10 +357,13 @@ def _shrink(x: Array, bias: float, lambd: float) -> Array:
 
 
 def _declare_cast(code: int, name: str, dtype: str) -> None:
+    keeps_bits = name in BIT_CASTS
     doc = f"x as {dtype}; floats lose their fraction towards zero, integers that do not fit wrap around"
+    if keeps_bits:
+        doc = f"the 32 bits of x read as {dtype}"
 
     def evaluate(x: Array) -> Array:
-        return x.astype(dtype)
+        return x.view(dtype) if keeps_bits else x.astype(dtype)
 
     FUNCTIONS[name] = BY_CODE[code] = ScalarFunction(name, code, Arity.UNARY, (), doc, evaluate, dtype)
 

@@ -106,9 +106,15 @@ class Step:
     operand: int | None = None
 
 
+BIT_CASTS = {"bits_to_int32": "int32", "bits_to_float32": "float32"}
+"""The scalar functions that keep the 32 bits of a word and read them as another type, and NumPy's name of that type."""
+
 CASTS = {
-    f"to_{name}": name
-    for name in ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32")
+    **{
+        f"to_{name}": name
+        for name in ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32")
+    },
+    **BIT_CASTS,
 }
 """The scalar functions that change the type of what flows through a link, and NumPy's name of that type."""
 

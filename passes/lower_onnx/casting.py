@@ -1,4 +1,4 @@
-"""Cast and CastLike: the type of words changes on the way out of a link."""
+"""Cast, CastLike and BitCast: the type of words changes on the way out of a link."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from xdsl.ir import Attribute
 
 from dialects.dtypes import NARROW_DTYPES
 from dialects.element_types import numpy_dtype_of
-from dialects.gconv import Dim, GConv, Step
+from dialects.gconv import Dim, GConv, Step, element_type_of_value
 from passes.lower_onnx.chain import Chain, dimension_names
 from passes.lower_onnx.constraints import attribute_is
-from passes.lower_onnx.lowering import lowering
+from passes.lower_onnx.lowering import constraint, lowering
 from passes.lower_onnx.node import Node
 from passes.lower_onnx.tensor import Tensor
 
@@ -72,4 +72,29 @@ def _steps(node: Node, target: Attribute) -> tuple[Step, ...]:
     return ()
 
 
-CASTING = (*cast,)
+@constraint(hint="cast between integers, or between f32 and integers of 32 bits")
+def known_bits(node: Node) -> str | None:
+    """both types are integers or bool, or both have 32 bits"""
+    types = [numpy_dtype_of(kind) for kind in (element_type_of_value(node.required(0)), node.result_type())]
+    if all(dtype.kind in "iub" for dtype in types) or all(dtype.itemsize == 4 for dtype in types):
+        return None
+    return " to ".join(dtype.name for dtype in types)
+
+
+@lowering("BitCast", constraints=(known_bits,))
+def bit_cast(node: Node, chain: Chain) -> Tensor:
+    """nothing if the type stays, else one link; integers wrap around"""
+    x, target = chain.input(node, 0), node.result_type()
+    source, dtype = numpy_dtype_of(x.element_type), numpy_dtype_of(target)
+    if source == dtype:
+        return x
+    steps: tuple[Step, ...] = ()
+    if dtype.kind == "f":
+        # Signed and unsigned words have the same bits.
+        steps = (Step("to_int32"), Step("bits_to_float32"))
+    elif source.kind == "f":
+        steps = (Step("bits_to_int32"),)
+    return converted(chain, x, steps, target)
+
+
+CASTING = (*cast, *bit_cast)

@@ -290,11 +290,15 @@ def test_interpreter_refuses_other_dialects_and_missing_main():
         Interpreter(module).run({"x": np.zeros((2, 6, 8), np.float32)})
 
 
+INTEGER_FUNCTIONS = ("bit_and", "bit_not", "bit_or", "bit_xor", "shift_left", "shift_right")
+
+
 def test_scalar_functions_are_numbered_once_and_keep_the_dtype():
     assert len(BY_CODE) == len(FUNCTIONS)
-    samples = np.array([-1.5, -0.0, 0.5, 2.0], np.float32)
     for function in FUNCTIONS.values():
+        of_integers = function.name in ("bits_to_float32", *INTEGER_FUNCTIONS)
+        samples = np.array([-1, 0, 5, 2], np.int32) if of_integers else np.array([-1.5, -0.0, 0.5, 2.0], np.float32)
         operands = [samples] * (1 if function.arity is Arity.UNARY else 2)
         result = apply(function.name, *operands, parameters=(0.5,) * len(function.parameters))
-        assert result.dtype == (function.result or np.float32), function.name
+        assert result.dtype == (function.result or samples.dtype), function.name
         assert result.shape == samples.shape, function.name

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
-from tests.passes.lower_onnx.models import check, check_values, links_in, model_of, normal, one_node
+from dialects.diagnostics import CatenaError
+from dialects.gconv.interpreter import Interpreter
+from tests.passes.lower_onnx.models import check, check_values, links_in, lower, model_of, normal, one_node
 
 pytest.importorskip("onnxruntime")
 
@@ -298,3 +301,41 @@ def test_choices_of_any_type(dtype):
     inputs = {"c": np.array([True, False, True]), "x": np.array([1, 0, 1], dtype), "y": np.array([[0], [1]], dtype)}
     expected = np.where(*inputs.values())
     check_values(one_node("Where", inputs), inputs, {"y0": expected}, links=2, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        (np.float32, np.int32),
+        (np.float32, np.uint32),
+        (np.int32, np.float32),
+        (np.uint32, np.float32),
+        (np.uint32, np.int32),
+        (np.int8, np.uint8),
+        (np.uint16, np.int16),
+        (np.int64, np.uint64),
+        (np.bool_, np.uint8),
+    ],
+)
+def test_bit_casts(source, target):
+    bits = np.random.default_rng(0).integers(0, 256, 64).astype(np.uint8)
+    x = bits.astype(np.bool_) if source is np.bool_ else bits.view(source)
+    model = one_node("BitCast", {"x": x}, opset=26, to=helper.np_dtype_to_tensor_dtype(np.dtype(target)))
+    (got,) = Interpreter(lower(model)).run({"x": x}).values()
+    assert got.tobytes() == x.view(target).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "reason"),
+    [
+        # Floats of other widths than 32 bits are carried as such.
+        (np.float16, np.int16, "same bit-width"),
+        (np.int64, np.float64, "same bit-width"),
+        (ml_dtypes.float8_e5m2, np.int8, "both have 32 bits"),
+        (np.uint8, ml_dtypes.float8_e4m3fn, "both have 32 bits"),
+    ],
+)
+def test_bit_casts_of_floats_of_other_widths_are_refused(source, target, reason):
+    x = np.zeros(3, source)
+    with pytest.raises(CatenaError, match=reason):
+        lower(one_node("BitCast", {"x": x}, opset=26, to=helper.np_dtype_to_tensor_dtype(np.dtype(target))))
