@@ -28,7 +28,8 @@ class CopyConcatPass(ModulePass):
     Afterwards
     - each part of a `gconv.concat` is the whole result, perhaps reshaped, of a link or a concatenation that writes the
       part's block of the concatenation in place (`passes.storage`), and every other reader reads that block by a view;
-    - each result of a function is the whole result, perhaps reshaped, of a link or concatenation of its own;
+    - each result of a function is the whole result, perhaps reshaped, of a link or concatenation of its own, unless it
+      has no elements;
     - no view is a view of a view.
 
     Where a link only puts all of a result in another order of dimensions, as before a reshape or for a result that the
@@ -125,6 +126,8 @@ def _copy_results(function: FuncOp) -> list[LinkOp]:
     taken: set[SSAValue] = set()
     named = function.res_attrs is not None
     for index, (value, name) in enumerate(zip(end.operands, result_names(function), strict=True)):
+        if 0 in shape_of(value):
+            continue
         source = source_of(value)
         if source.is_whole and source.base not in taken and isinstance(source.base.owner, LinkOp | ConcatOp):
             taken.add(source.base)

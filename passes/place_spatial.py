@@ -158,12 +158,26 @@ class _Buffers:
                 name, kind, strides = _tensor_name(tensor), tensor.type, self.storages.place(tensor).view.strides
             dtype = dtypes.get(name or "")
             self._add(storage, BufferOp.of(role, address, kind, tensor=name, dtype=dtype, strides=strides), name)
+        self._place_empty_results(function, base)
+
+    def _place_empty_results(self, function: FuncOp, address: int) -> None:
+        """Buffers of no words for the results without elements, which nothing computes."""
+        last = function.body.block.last_op
+        assert isinstance(last, ReturnOp)
+        dtypes = _user_types(function)
+        for name, value in zip(result_names(function), last.operands, strict=True):
+            if 0 in shape_of(value):
+                op = BufferOp.of(Role.OUTPUT, address, value.type, tensor=name, dtype=dtypes.get(name))
+                op.location = node_location(name)
+                self.ops.append(op)
 
     def _results(self, function: FuncOp) -> dict[SSAValue, tuple[str, SSAValue]]:
         last = function.body.block.last_op
         assert isinstance(last, ReturnOp)
         found: dict[SSAValue, tuple[str, SSAValue]] = {}
         for name, value in zip(result_names(function), last.operands, strict=True):
+            if 0 in shape_of(value):
+                continue
             place = self.storages.place(value)
             whole = View.dense(shape_of(place.base))
             is_made = isinstance(place.base.owner, LinkOp | ConcatOp) and place.base not in found

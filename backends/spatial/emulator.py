@@ -134,12 +134,16 @@ class SpatialEmulator:
             raise CatenaError(problems)
 
     def _write(self, dram: MemoryBank, entry: TensorEntry, array: Array) -> None:
+        if not entry.words:
+            return
         try:
             dram.window(entry.address, entry.shape, entry.strides)[...] = array
         except Fault as fault:
             raise CatenaError(_tensor_problem(fault, entry)) from fault
 
     def _read(self, dram: MemoryBank, entry: TensorEntry) -> Array:
+        if not entry.words:
+            return np.zeros(entry.shape, dtype_named(entry.dtype))
         try:
             words = dram.read(entry.address, entry.shape, entry.strides)
         except Fault as fault:

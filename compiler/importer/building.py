@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -32,6 +33,7 @@ from compiler.importer.node_types import (
 )
 from compiler.importer.nodes import ReadNode, double_narrowed, read_node
 from compiler.importer.scopes import Body, Scope, UniqueNames
+from compiler.importer.support import custom_operator
 from compiler.importer.tensors import Array, read_initializer
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.element_types import element_type_of, numpy_dtype_of
@@ -110,7 +112,8 @@ class ModuleBuilder:
             return
         argument = self.block.insert_arg(TensorType(element_type, value.shape), len(self.block.args))
         argument.name_hint = value_hint(value.name)
-        self.values[value.name] = argument
+        # What holds no elements is known without being read.
+        self.values[value.name] = argument if math.prod(value.shape) else np.zeros(value.shape, dtype)
 
     def _read_initializers(self, graph: ModelGraph, scope: Scope) -> None:
         used = {name for node in graph.nodes for name in node.uses}
@@ -137,7 +140,8 @@ class ModuleBuilder:
             return
         if named.proto.domain:
             types = [None if known is None else known.type for known in map(self._known, named.proto.input)]
-            self._expand_function(named, named.proto, types, scope)
+            if not self._expand_function(named, named.proto, types, scope):
+                raise CatenaError(custom_operator(named.name, named.proto))
             return
         node = read_node(named, self.folder)
         names = tuple(node.proto.input)
@@ -270,10 +274,10 @@ class ModuleBuilder:
             Diagnostic("CAT-M003", f"{op.op_type}: {problem}", stage=STAGE, node=node.name)
             for problem in problems_of(op)
         )
-        for name, result in zip(outputs, op.results, strict=True):
+        for name, result, kind in zip(outputs, op.results, results, strict=True):
             if name:
                 result.name_hint = value_hint(name)
-                self.values[name] = result
+                self.values[name] = np.zeros(kind.shape, kind.dtype) if kind is not None and not kind.size else result
 
     def _value(self, name: str, user: str) -> SSAValue:
         """The SSA value of a tensor; a constant becomes an op where it is first used."""

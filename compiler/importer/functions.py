@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from compiler.importer.loading import DEFAULT_DOMAINS
+from compiler.importer.ml_functions import ML_BODY_OPSET, ML_DOMAIN, is_ml_function, ml_body
 from dialects.onnx.inference import type_proto
 from dialects.onnx.values import ValueType
 
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def has_body(op_type: str, domain: str, opset: int) -> bool:
-    """Whether ONNX defines an operator, in the version of `opset`, as a function."""
+    """Whether an operator, in the version of `opset`, is a function of operators of the default domain."""
+    if domain == ML_DOMAIN:
+        return is_ml_function(op_type)
     schema = _schema(op_type, domain, opset)
     return schema is not None and (schema.has_function or schema.has_context_dependent_function)
 
@@ -30,6 +33,9 @@ def function_body(
     """
     from onnx import FunctionProto
 
+    if node.domain == ML_DOMAIN:
+        body = ml_body(node, types)
+        return None if body is None else (body, {"": ML_BODY_OPSET})
     schema = _schema(node.op_type, node.domain, opset)
     if schema is None:
         return None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from compiler.importer.loading import STAGE, opset_of, opsets_of, subgraphs
+from compiler.importer.loading import STAGE, newest_opset, opset_of, opsets_of, subgraphs
 from compiler.importer.support import schema_problems, support_problems
 from dialects.diagnostics import CatenaError, Diagnostic
 
@@ -65,7 +65,9 @@ def prepare_graph(model: onnx.ModelProto) -> ModelGraph:
     opsets = opsets_of(model)
     _refuse(problem for node in nodes for problem in support_problems(node.name, node.proto, opsets))
     if opset is None:
-        raise CatenaError(_invalid("the model does not say which version of the default operator set it uses"))
+        if any(not node.proto.domain for node in nodes):
+            raise CatenaError(_invalid("the model does not say which version of the default operator set it uses"))
+        opsets[""] = newest_opset()
     return _checked(model.graph, nodes, opsets, model.ir_version)
 
 

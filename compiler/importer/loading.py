@@ -113,13 +113,18 @@ def _parsed(content: bytes, where: str) -> onnx.ModelProto:
     return model
 
 
+def newest_opset() -> int:
+    """The newest version of the default operator set that the installed ONNX package knows."""
+    from onnx import defs
+
+    return int(defs.onnx_opset_version())
+
+
 def opset_of(model: onnx.ModelProto) -> int | None:
     """The version of the default operator set that a model imports, None if it imports none.
 
     Raises `CatenaError`: CAT-M001 if it names two, CAT-U005 if this ONNX package does not know it yet.
     """
-    from onnx import defs
-
     versions = {entry.version for entry in model.opset_import if entry.domain in DEFAULT_DOMAINS}
     if not versions and model.ir_version < 3:
         # The field came with IR version 3; before, there was only opset 1.
@@ -138,7 +143,7 @@ def opset_of(model: onnx.ModelProto) -> int | None:
             )
         )
     (opset,) = versions
-    newest: int = defs.onnx_opset_version()
+    newest = newest_opset()
     if not 1 <= opset <= newest:
         raise CatenaError(
             Diagnostic(

@@ -16,13 +16,7 @@ if TYPE_CHECKING:
 def support_problems(name: str, node: onnx.NodeProto, opsets: Mapping[str, int]) -> Iterable[Diagnostic]:
     """Why a node's operator is unknown: CAT-U003 (its domain) or CAT-U001 (no such operator in the opset)."""
     if node.domain and not _is_expanded(node, opsets):
-        yield Diagnostic(
-            "CAT-U003",
-            f"operator {node.op_type} belongs to the custom domain {node.domain!r}",
-            stage=STAGE,
-            node=name,
-            hint="export the model with standard ONNX operators only",
-        )
+        yield custom_operator(name, node)
         return
     opset = opsets.get("")
     if node.domain or opset is None:
@@ -36,6 +30,17 @@ def support_problems(name: str, node: onnx.NodeProto, opsets: Mapping[str, int])
             node=name,
             hint=hint,
         )
+
+
+def custom_operator(name: str, node: onnx.NodeProto) -> Diagnostic:
+    """The problem of a node of another domain that has no body of standard operators (CAT-U003)."""
+    return Diagnostic(
+        "CAT-U003",
+        f"operator {node.op_type} belongs to the custom domain {node.domain!r}",
+        stage=STAGE,
+        node=name,
+        hint="export the model with standard ONNX operators only",
+    )
 
 
 def _is_expanded(node: onnx.NodeProto, opsets: Mapping[str, int]) -> bool:

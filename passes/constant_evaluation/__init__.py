@@ -21,6 +21,7 @@ def fold(node: Node) -> tuple[Array | int, ...] | None:
     """What each output of a node is, if it needs no run-time operator: its words, or the index of an input.
 
     An input index means that the output is that input (Identity, Dropout at inference, a cast to the same type).
+    Tensors without elements are constants whatever makes them.
     None if the node has to stay: random operators, those of quantization (they say how a model stores its weights)
     and those that no evaluator is made for. A folded tensor has the result type the node gives, and at most
     `FOLD_LIMIT` elements.
@@ -28,12 +29,11 @@ def fold(node: Node) -> tuple[Array | int, ...] | None:
     forwarded = _forwarded(node)
     if forwarded is not None:
         return forwarded
-    if node.op_type in ("Shape", "Size"):
-        shape = shapes.shape_of(node)
-        return None if shape is None else (shape,)
-    if node.op_type == "EyeLike":
-        matrix = shapes.identity_matrix(node)
-        return None if matrix is None else (matrix,)
+    if all(result is not None and not result.size for result in node.results):
+        return tuple(np.zeros(result.shape, result.dtype) for result in node.results if result is not None)
+    if node.op_type in shapes.OF_TYPES:
+        made = shapes.OF_TYPES[node.op_type](node)
+        return None if made is None else (made,)
     if not node.is_constant:
         return None
     if any(result is not None and result.size > FOLD_LIMIT for result in node.results):

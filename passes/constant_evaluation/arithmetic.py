@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -64,6 +65,19 @@ def _where(node: Node) -> Sequence[Array]:
     return [np.where(node.array(0), node.array(1), node.array(2))]
 
 
+def _extreme(function: Callable[..., Array], of_nothing: float) -> Callable[..., Array]:
+    """A maximum or minimum: of no values it is the infinity, or the limit of integers, nearest to `of_nothing`."""
+
+    def reduce(data: Array, axis: tuple[int, ...] | None, keepdims: bool) -> Array:
+        if data.dtype.kind in "iu":
+            initial: Any = np.iinfo(data.dtype).min if of_nothing < 0 else np.iinfo(data.dtype).max
+        else:
+            initial = of_nothing > 0 if data.dtype.kind == "b" else of_nothing
+        return function(data, axis=axis, keepdims=keepdims, initial=initial)
+
+    return reduce
+
+
 def _reduction(function: Callable[..., Array]) -> Evaluator:
     def evaluate(node: Node) -> Sequence[Array]:
         data, axes = node.array(0), axes_of(node, 1)
@@ -98,8 +112,8 @@ EVALUATORS: Mapping[str, Evaluator] = {
     "Or": _binary(np.logical_or),
     "Pow": _binary(_power),
     "Reciprocal": _unary(np.reciprocal),
-    "ReduceMax": _reduction(np.amax),
-    "ReduceMin": _reduction(np.amin),
+    "ReduceMax": _reduction(_extreme(np.amax, -np.inf)),
+    "ReduceMin": _reduction(_extreme(np.amin, np.inf)),
     "ReduceProd": _reduction(np.prod),
     "ReduceSum": _reduction(np.sum),
     "Round": _unary(np.round),

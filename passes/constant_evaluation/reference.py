@@ -15,9 +15,9 @@ from passes.constant_evaluation.node import CannotEvaluateError, Node
 _OPERATORS = frozenset({
     "Acos", "Acosh", "ArgMax", "ArgMin", "Asin", "Asinh", "Atan", "Atanh", "BitShift", "BitwiseAnd",
     "BitwiseNot", "BitwiseOr", "BitwiseXor", "CastLike", "Celu", "Clip", "Compress", "Cos", "Cosh", "CumSum",
-    "DepthToSpace", "Elu", "Erf", "EyeLike", "GatherElements", "GatherND", "Gelu", "Gemm", "HardSigmoid",
+    "DepthToSpace", "Elu", "Erf", "GatherElements", "GatherND", "Gelu", "Gemm", "HardSigmoid",
     "HardSwish", "Hardmax", "IsInf", "IsNaN", "LayerNormalization", "LeakyRelu", "Log", "LogSoftmax", "MatMul",
-    "Mean", "Mish", "NonZero", "OneHot", "PRelu", "Pad", "ReduceL1", "ReduceL2", "ReduceLogSum",
+    "Mean", "MelWeightMatrix", "Mish", "NonZero", "OneHot", "PRelu", "Pad", "ReduceL1", "ReduceL2", "ReduceLogSum",
     "ReduceLogSumExp", "ReduceMean", "ReduceSumSquare", "Relu", "ReverseSequence", "Scatter", "ScatterElements",
     "ScatterND", "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh", "Softmax", "Softplus", "Softsign",
     "SpaceToDepth", "Swish", "Tan", "Tanh", "ThresholdedRelu", "TopK", "Trilu", "Unique",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -142,20 +142,25 @@ EVALUATORS: Mapping[str, Evaluator] = {
 }
 
 
-def identity_matrix(node: Node) -> Array | None:
-    """The result of EyeLike, which follows from the shape of its input; None if its type is not known."""
-    result = node.results[0]
-    if result is None or result.size > FOLD_LIMIT:
-        return None
-    return np.eye(*result.shape, k=node.integer("k"), dtype=result.dtype)
-
-
-def shape_of(node: Node) -> Array | None:
-    """The value of a Shape or Size node, which needs only the type of its input; None if unknown."""
+def _shape_of(node: Node) -> Array | None:
     value = node.inputs[0] if node.inputs else None
     if value is None:
         return None
-    if node.op_type == "Size":
-        return np.array(value.type.size, np.int64)
     end: Any = node.attribute("end")
     return np.array(value.type.shape[node.integer("start") : end], np.int64)
+
+
+def _size_of(node: Node) -> Array | None:
+    value = node.inputs[0] if node.inputs else None
+    return None if value is None else np.array(value.type.size, np.int64)
+
+
+def _eye_like(node: Node) -> Array | None:
+    (result,) = node.results
+    if result is None or len(result.shape) != 2 or result.size > FOLD_LIMIT:
+        return None
+    return np.eye(*result.shape, node.integer("k"), result.dtype)
+
+
+OF_TYPES: Mapping[str, Callable[[Node], Array | None]] = {"EyeLike": _eye_like, "Shape": _shape_of, "Size": _size_of}
+"""Operators whose result needs only the types of inputs; None if that is not known."""

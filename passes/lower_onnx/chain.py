@@ -132,8 +132,13 @@ class Chain:
         return self.reshape(self.link(GConv(dims), flat), tensor.shape)
 
     def result(self, value: SSAValue, name: str) -> SSAValue:
-        """What a function returns for an ONNX value: in memory of its own, computed by an op called `name`."""
+        """What a function returns for an ONNX value: in memory of its own, computed by an op called `name`.
+
+        Without elements there is nothing to compute: it returns the constant.
+        """
         tensor = self.tensor(value)
+        if not tensor.size and isinstance(value.owner, ConstantOp):
+            return value
         owner = tensor.base.owner
         self._location = value.owner.location if isinstance(value.owner, Operation) else node_location(name)
         if not tensor.is_whole or not isinstance(owner, LinkOp | ConcatOp):

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.dialects.func import FuncOp, ReturnOp
 
 from dialects.diagnostics import Diagnostic, did_you_mean
-from dialects.gconv import shape_of
-from dialects.gconv.interpreter import result_names
 from dialects.onnx import OnnxOp
 from passes.lower_onnx.constraints import known_types
 from passes.lower_onnx.lowering import NEWEST_OPSET
@@ -25,8 +22,6 @@ def unsupported(module: ModuleOp) -> list[Diagnostic]:
     for op in module.walk():
         if isinstance(op, OnnxOp):
             problems += problems_of(op)
-        elif isinstance(op, FuncOp):
-            problems += _result_problems(op)
     return problems
 
 
@@ -73,21 +68,3 @@ def problems_of(op: OnnxOp) -> Iterator[Diagnostic]:
                 expected=f"no use of its results after the first {lowering.results}",
                 found=f"output {op.output_names[index]!r} is used",
             )
-
-
-def _result_problems(function: FuncOp) -> Iterator[Diagnostic]:
-    """The results of a function that hold nothing to compute."""
-    names = result_names(function)
-    for op in function.body.walk():
-        if isinstance(op, ReturnOp):
-            for value, name in zip(op.operands, names, strict=True):
-                if 0 in shape_of(value):
-                    yield Diagnostic(
-                        "CAT-U002",
-                        f"output {name!r} is not supported",
-                        stage=STAGE,
-                        node=name,
-                        expected="at least one element",
-                        found=f"{value.type}",
-                        hint="remove the output from the model",
-                    )

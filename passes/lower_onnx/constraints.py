@@ -15,9 +15,9 @@ from passes.lower_onnx.node import Node
 
 
 def _may_be_empty(node: Node, value: SSAValue) -> bool:
-    """Whether a tensor of the node needs no element: a constant, a part that is cut off or put beside others."""
+    """Whether a tensor of the node needs no element: a constant, unused, cut off or put beside others."""
     parts: Sequence[SSAValue] = {"Concat": node.op.operands, "Split": node.op.results}.get(node.op_type, ())
-    return value in parts or constant_value(value) is not None
+    return value in parts or constant_value(value) is not None or not value.uses.get_length()
 
 
 @constraint(hint="Catena computes on tensors of floats, integers and booleans")

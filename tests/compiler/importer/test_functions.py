@@ -38,6 +38,15 @@ def bodies_without_lowering() -> list[tuple[str, int]]:
     )
 
 
+@pytest.fixture
+def no_lowering(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some operators as if they had no lowering of their own."""
+    missing = ("Attention", "DynamicQuantizeLinear", "RotaryEmbedding")
+    others = {name: each for name, each in LOWERINGS.items() if name not in missing}
+    monkeypatch.setattr("compiler.importer.building.LOWERINGS", others)
+
+
+@pytest.mark.usefixtures("no_lowering")
 def test_an_operator_becomes_its_body() -> None:
     model = onnx_model([onnx_node("DynamicQuantizeLinear", "x", "y s z", "q")], {"x": [2, 3]}, "y s z")
     ops = onnx_ops(import_model(model))
@@ -53,6 +62,7 @@ def test_a_lowering_of_our_own_takes_precedence() -> None:
     assert [op.op_type for op in ops] == ["Gelu"]
 
 
+@pytest.mark.usefixtures("no_lowering")
 def test_bodies_are_of_their_own_opset() -> None:
     """A body of opset 11 in a model of opset 13, where ReduceMin and Clip are of newer versions."""
     ops = onnx_ops(import_model(onnx_model([onnx_node("DynamicQuantizeLinear", "x", "y s z")], {"x": [2, 3]}, "y s z")))
@@ -85,9 +95,8 @@ def attention(outputs: str = "y", **attributes: object) -> onnx.ModelProto:
     return onnx_model([node], shapes, outputs.replace("- ", ""), opset=23)
 
 
-def test_outputs_that_the_node_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    others = {name: each for name, each in LOWERINGS.items() if name != "Attention"}
-    monkeypatch.setattr("compiler.importer.building.LOWERINGS", others)
+@pytest.mark.usefixtures("no_lowering")
+def test_outputs_that_the_node_leaves_out() -> None:
     feeds = {"q": normal(1, 2, 4, 8), "k": normal(1, 2, 6, 8, seed=1), "v": normal(1, 2, 6, 8, seed=2)}
     for outputs in ("y", "y - - scores"):
         model = attention(outputs)
@@ -96,6 +105,7 @@ def test_outputs_that_the_node_leaves_out(monkeypatch: pytest.MonkeyPatch) -> No
         check_values(model, feeds, dict(zip([value.name for value in model.graph.output], wanted, strict=True)))
 
 
+@pytest.mark.usefixtures("no_lowering")
 def test_inputs_that_the_node_leaves_out() -> None:
     x, cos, sin = normal(1, 2, 3, 4), normal(1, 3, 2), normal(1, 3, 2, seed=1)
     node = onnx_node("RotaryEmbedding", "x cos sin", "y", rotary_embedding_dim=2, interleaved=1)
@@ -142,6 +152,7 @@ def test_data_that_a_body_would_loop_over_are_refused_as_such() -> None:
     assert "not known before run time" in problem.message
 
 
+@pytest.mark.usefixtures("no_lowering")
 def test_problems_in_a_body_name_the_node_and_the_place() -> None:
     node = onnx_node("DynamicQuantizeLinear", "x", "y s z", "q")
     model = onnx_model([node], {"x": [2, 3]}, "y s z", element_type=TensorProto.INT32)
@@ -151,9 +162,9 @@ def test_problems_in_a_body_name_the_node_and_the_place() -> None:
 
 
 def test_a_check_knows_operators_that_have_bodies(tmp_path: Path) -> None:
-    nodes = [onnx_node("DynamicQuantizeLinear", "x", "a b c"), onnx_node("NonZero", "x", "y")]
+    nodes = [onnx_node("RotaryEmbedding", "r c c", "a"), onnx_node("NonZero", "x", "y")]
     path = tmp_path / "model.onnx"
-    onnx.save(onnx_model(nodes, {"x": [2, 2]}, "a y"), path)
+    onnx.save(onnx_model(nodes, {"x": [2, 2], "r": [1, 2, 3, 4], "c": [1, 3, 2]}, "a y", opset=23), path)
     assert [problem.node for problem in check_model(str(path), CompileOptions()).problems] == ["make y"]
 
 
