@@ -27,8 +27,8 @@ def corners(regions: int, height: int, width: int, seed: int, step: float) -> np
 def test_max_roi_pool(images, height, width, rows, columns, data):
     scale = data.draw(st.sampled_from((1.0, 0.5, 0.0625)))
     seed = data.draw(st.integers(0, 99))
-    rois = corners(6, height, width, seed, 0.5)
-    # A grid of halves, so that many corners are halves after scaling, of both signs.
+    rois = corners(6, height, width, seed, 0.25)
+    # A grid of quarters, so that many corners are halves after scaling, of both signs.
     numbers = np.arange(6)[:, np.newaxis] % images
     inputs = {
         "x": normal(images, 2, height, width, seed=seed),
