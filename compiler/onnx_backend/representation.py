@@ -102,9 +102,17 @@ def _with_constants(model: onnx.ModelProto, constants: Mapping[str, Array]) -> o
 
 
 def _as_declared(value: onnx.ValueInfoProto, array: Array) -> Array:
-    """A result in the type that the model declares, of which the chain may carry a wider one."""
+    """A result of floats in the type that the model declares, of which the chain may carry a wider one."""
     element_type = value.type.tensor_type.elem_type
     if not element_type:
         return array
+    declared = helper.tensor_dtype_to_np_dtype(element_type)
+    if not (_is_float(array.dtype) and _is_float(declared)):
+        return array
     with np.errstate(all="ignore"):
-        return array.astype(helper.tensor_dtype_to_np_dtype(element_type), copy=False)
+        return array.astype(declared, copy=False)
+
+
+def _is_float(dtype: np.dtype[Any]) -> bool:
+    # NumPy gives the kind V to the narrow floats of `ml_dtypes`.
+    return dtype.kind == "f" or "float" in dtype.name
