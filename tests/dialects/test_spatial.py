@@ -50,6 +50,27 @@ MAPPING = 'attributes {tensor = "out", mapping = #schedule.mapping<for H.opc 2, 
 MODULE = f"{BUFFERS}  {HEAD} {TO} {NEST} {STEPS} {ACCESSES} {MAPPING} {BODY}"
 
 
+@pytest.mark.parametrize(
+    ("shape", "strides", "fills"),
+    [
+        ((2, 3, 4), (12, 4, 1), True),
+        ((2, 3, 4), (1, 8, 2), True),
+        ((2, 1, 4), (4, 7, 1), True),
+        ((2, 4, 0), (0, 0, 1), True),
+        ((2, 3, 4), (12, 5, 1), False),
+        ((2, 3, 4), (0, 4, 1), False),
+        ((2, 3), (3,), False),
+    ],
+)
+def test_strides_of_a_buffer_fill_it(shape: tuple[int, ...], strides: tuple[int, ...], fills: bool) -> None:
+    buffer = BufferOp.of(Role.INTERMEDIATE, 0, TensorType(f32, shape), strides=strides)
+    if fills:
+        buffer.verify()
+    else:
+        with pytest.raises(VerifyException, match="strides"):
+            buffer.verify()
+
+
 def test_a_layer_prints_and_parses_back() -> None:
     module = parse_module(MODULE, [WORDS])
     module.verify()
