@@ -8,6 +8,7 @@ Words are target words: one tensor element each, `word_bits` wide when bytes are
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -248,7 +249,7 @@ class MachineOp(IRDLOperation):
     @property
     def machine(self) -> Machine:
         """The description as a checked model."""
-        return parse_machine(from_attribute(self.description), where=f"@{self.sym_name.data}")
+        return _machine_of(self.description, f"@{self.sym_name.data}")
 
     def verify_(self) -> None:
         try:
@@ -257,6 +258,12 @@ class MachineOp(IRDLOperation):
             raise VerifyException(str(error)) from error
         if machine.name != self.sym_name.data:
             raise VerifyException(f"the machine is called {machine.name}, the symbol @{self.sym_name.data}")
+
+
+@lru_cache(maxsize=8)
+def _machine_of(description: DictionaryAttr, where: str) -> Machine:
+    """A description is checked once, however many passes and verifications ask for it."""
+    return parse_machine(from_attribute(description), where)
 
 
 def to_attribute(value: object) -> Attribute:
