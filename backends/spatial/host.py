@@ -45,6 +45,8 @@ class _HostRun:
         self._layer, self._dram, self._counters = layer, dram, counters
         # One axis for each of g, op and opc of every dimension, as in the result.
         self._shape = [dim.counts[kind] for dim in layer.dims for kind in (Kind.G, Kind.OP, Kind.OPC)]
+        # Without a kernel, op only repeats sums: that is no work before post.
+        self._sums = [1 if layer.main is None and axis % 3 == 1 else n for axis, n in enumerate(self._shape)]
 
     def run(self) -> None:
         layer = self._layer
@@ -65,7 +67,7 @@ class _HostRun:
             else:
                 total = self._apply(ScalarStep(_FOLD_FUNCTION[layer.fold], (), None), total, value)
         assert total is not None
-        self._store(self._steps(Slot.POST, total))
+        self._store(self._steps(Slot.POST, np.broadcast_to(total, self._shape)))
 
     def _apply(self, step: ScalarStep, value: Array, *operands: Array) -> Array:
         """One scalar function on every element, counted under its class."""
@@ -114,7 +116,7 @@ class _HostRun:
             start = position * dim.dilation
             stop = start + (dim.counts[Kind.OPC] - 1) * dim.stride + 1
             index += [slice(None), None, slice(start, stop, dim.stride)]
-        return np.broadcast_to(inputs[tuple(index)], self._shape)
+        return np.broadcast_to(inputs[tuple(index)], self._sums)
 
     def _kernel(self) -> Array | None:
         """The kernel as (g, op, ks) per dimension, or None in a layer without one."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from dialects.events import Counts
-from dialects.gconv import PASS, GConv, Reduce, View
+from dialects.gconv import PASS, GConv, LoopKind, Reduce, View
 from dialects.gconv.function_classes import function_class
 from dialects.host import Host
 from passes.mapping.tiling import real_positions
@@ -27,7 +27,8 @@ def predict_offload(spec: GConv, views: Sequence[View]) -> Counts:
     read = _input_words(spec, source)
     counts.events["host.read"] = read + sum(_distinct_words(view) for view in others)
     counts.events["host.write"] = outputs
-    folds = trips - outputs if spec.reduce is not Reduce.NONE else 0
+    sums = math.prod(spec.worked(dim, kind) for dim in spec.dims for kind in LoopKind if kind is not LoopKind.KS)
+    folds = trips - sums if spec.reduce is not Reduce.NONE else 0
     counts.events["host.simple"] = folds
     main = [] if spec.main == PASS else [(spec.main, trips)]
     steps = [
