@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from compiler.conformance import exclusions
 from compiler.conformance.results import PASSED, Results, Row, read_results
-from compiler.importer.functions import has_body
+from compiler.importer.control_flow import CONTROL_FLOW
 from compiler.onnx_backend.compile_time import COMPILE_TIME, DATA_FREE
-from passes.lower_onnx import FAMILIES, LOWERINGS
+from passes.lower_onnx import FAMILIES, LOWERINGS, Lowering
 from passes.lower_onnx.layout import LAYOUT
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _operator(history: Sequence[OpSchema], family: str, rows: Sequence[Row]) -> 
         versions=tuple(schema.since_version for schema in history),
         status=status,
         doc=_doc(newest, status) if lowering is None else lowering.doc,
-        limits="" if lowering is None else "; ".join(each.doc for each in lowering.constraints),
+        limits=_limits(newest.name, lowering),
         links=(min(links), max(links)) if links else None,
         cases=len(rows),
         passed={engine: sum(row.statuses[engine] == PASSED for row in rows) for engine in engines},
@@ -107,7 +107,7 @@ def _operator(history: Sequence[OpSchema], family: str, rows: Sequence[Row]) -> 
 def _status(schema: OpSchema, passes: bool) -> Status:
     if schema.name in LOWERINGS:
         return Status.VIEW if any(schema.name == each.op_type for each in LAYOUT) else Status.CHAIN
-    if not passes:
+    if not passes and schema.name not in CONTROL_FLOW:
         return Status.REFUSED
     is_constant = all((schema.name, index) in COMPILE_TIME for index in range(len(schema.inputs)))
     return Status.CONSTANT if is_constant or schema.name in DATA_FREE else Status.CHAIN
@@ -119,9 +119,15 @@ def _doc(schema: OpSchema, status: Status) -> str:
         return NO_CHAIN.get(schema.name, "there is no lowering of it")
     if status is Status.CONSTANT:
         return "a constant, evaluated at compile time; one link where it is a result of the model"
-    if has_body(schema.name, schema.domain, schema.since_version):
-        return "the links of its definition in other operators"
-    return "the links of its body, for every iteration or of the branch that is taken"
+    if schema.name in CONTROL_FLOW:
+        return CONTROL_FLOW[schema.name].doc
+    return "the links of its definition in other operators"
+
+
+def _limits(name: str, lowering: Lowering | None) -> str:
+    if lowering is not None:
+        return "; ".join(each.doc for each in lowering.constraints)
+    return CONTROL_FLOW[name].limit if name in CONTROL_FLOW else ""
 
 
 def shares(rows: Iterable[Row], kind: str) -> Iterator[tuple[str, int, int]]:

@@ -41,6 +41,7 @@ def test_status_comes_from_the_lowering_or_from_what_passes() -> None:
     assert found["Transpose"] is Status.VIEW
     assert found["Range"] is Status.CONSTANT
     assert found["Loop"] is Status.CHAIN
+    assert found["If"] is Status.CHAIN
     # That the definition of an operator compiles does not say that the operator does.
     assert found["DFT"] is Status.REFUSED or "DFT" in LOWERINGS
     assert found["NonZero"] is Status.REFUSED
