@@ -1,4 +1,4 @@
-"""copy-concat: every part of a concatenation and every result of a function is written where it has to lie."""
+"""copy-concat: parts of concatenations, scatters and results of functions are written where they have to lie."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 
-from dialects.gconv import ConcatOp, Dim, GConv, LinkOp, View, ViewOp, shape_of
+from dialects.gconv import ConcatOp, Dim, GConv, IndexedOp, LinkOp, ScatterOp, View, ViewOp, shape_of
 from dialects.gconv.interpreter import result_names
 from dialects.locations import fuse_locations, node_location, node_names
 from passes.chain_views import Source, source_of
@@ -18,7 +18,7 @@ from passes.elementwise import elementwise
 from passes.fold_views import fold_views
 from passes.merge_dims import merge_link
 from passes.rewriting import chain_functions, insert_before, replace
-from passes.storage import Storage
+from passes.storage import DATA, UPDATES, Storage, placed_operands, streams
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class CopyConcatPass(ModulePass):
     Afterwards
     - each part of a `gconv.concat` is the whole result, perhaps reshaped, of a link or a concatenation that writes the
       part's block of the concatenation in place (`passes.storage`), and every other reader reads that block by a view;
-    - each result of a function is the whole result, perhaps reshaped, of a link or concatenation of its own, unless it
-      has no elements;
+    - the data of each `gconv.scatter` are in its place, and the link before it makes the updates and nothing else;
+    - each result of a function is the whole result, perhaps reshaped, of an op of its own, unless it has no elements;
     - no view is a view of a view.
 
     Where a link only puts all of a result in another order of dimensions, as before a reshape or for a result that the
@@ -54,8 +54,10 @@ def _settle(function: FuncOp) -> None:
     _copy_nested_views(block)
     _copy_results(function)
     _write_permuted(block)
-    _copy_parts(block)
+    _copy_operands(block, ConcatOp)
     _drop_written(block)
+    _copy_operands(block, ScatterOp, DATA)
+    _copy_operands(block, ScatterOp, UPDATES)
     storage = Storage(block)
     for link in list(block.ops):
         if isinstance(link, LinkOp) and link.mapping is None and link.spec == GConv(link.nest.data):
@@ -107,12 +109,12 @@ def _copy_nested_views(block: Block) -> list[LinkOp]:
     copies: list[LinkOp] = []
     copied: dict[SSAValue, SSAValue] = {}
     for op in list(block.ops):
-        if not isinstance(op, ViewOp):
+        if not isinstance(op, ViewOp | IndexedOp):
             continue
         inner = op.base
         if inner in copied:
             op.operands[0] = copied[inner]
-        elif isinstance(inner.owner, ViewOp) and source_of(op.result).base is inner:
+        elif isinstance(inner.owner, ViewOp) and (isinstance(op, IndexedOp) or source_of(op.result).base is inner):
             copies.append(_copy_operand(op, 0))
             copied[inner] = op.base
     return copies
@@ -129,7 +131,11 @@ def _copy_results(function: FuncOp) -> list[LinkOp]:
         if 0 in shape_of(value):
             continue
         source = source_of(value)
-        if source.is_whole and source.base not in taken and isinstance(source.base.owner, LinkOp | ConcatOp):
+        if (
+            source.is_whole
+            and source.base not in taken
+            and isinstance(source.base.owner, LinkOp | ConcatOp | ScatterOp)
+        ):
             taken.add(source.base)
             continue
         copies.append(_copy_operand(end, index, name if named else None))
@@ -165,15 +171,32 @@ def _drop_written(block: Block) -> None:
             replace(op, [], op.parts[0])
 
 
-def _copy_parts(block: Block) -> list[LinkOp]:
+def _copy_operands(block: Block, kind: type[ConcatOp | ScatterOp], only: int | None = None) -> list[LinkOp]:
+    """Copy the operands of concatenations or scatters that are not made in place: all, or the one at `only`."""
+    _sink_updates(block)
     storage = Storage(block)
     return [
         _copy_operand(op, index)
         for op in block.ops
-        if isinstance(op, ConcatOp)
-        for index in range(len(op.parts))
-        if not storage.is_in_place(op, index)
+        if isinstance(op, kind)
+        for index in placed_operands(op)
+        if only in (None, index) and not storage.is_in_place(op, index)
     ]
+
+
+def _sink_updates(block: Block) -> None:
+    """Move every link that only a scatter reads right before it: by then everything else is done with the data."""
+    for op in list(block.ops):
+        if not isinstance(op, ScatterOp):
+            continue
+        value, path = op.updates, list[Operation]()
+        while value.has_one_use() and isinstance(owner := value.owner, ViewOp):
+            path.insert(0, owner)
+            value = owner.base
+        if value.has_one_use() and isinstance(value.owner, LinkOp) and streams(value.owner):
+            for moved in (value.owner, *path):
+                moved.detach()
+                block.insert_op_before(moved, op)
 
 
 def _copy_operand(op: Operation, index: int, tensor: str | None = None) -> LinkOp:

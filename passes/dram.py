@@ -1,6 +1,7 @@
 """Where tensors live in DRAM: which values share storage, how long each is live, first-fit addresses.
 
-Values of a gconv chain share storage when one is a view of the other or is written straight into a concatenation.
+Values of a gconv chain share storage when one is a view of the other or is written straight into a concatenation or
+scatter.
 """
 
 from __future__ import annotations
@@ -12,29 +13,49 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import Block, Operation, SSAValue
 
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.gconv import ConcatOp, LinkOp
+from dialects.gconv import ConcatOp, LinkOp, ScatterOp
 from dialects.locations import describe
 from dialects.weights import ConstantOp
 from passes.chain_views import Source, source_of
-from passes.storage import Storage
+from passes.computed_addresses import Lookup, read_lookup
+from passes.storage import Storage, placed_operands
 
 
 class Storages:
-    """The storage of every value of a chain in which concatenations are in place.
+    """The storage of every value of a chain in which concatenations and scatters are in place.
 
-    Raises `CatenaError` (CAT-R003) if a part of a concatenation is not: the pass `copy-concat` has not run.
+    Raises `CatenaError` (CAT-R003) if an operand of one is not: the pass `copy-concat` has not run.
     """
 
     def __init__(self, function: FuncOp):
         block = function.body.block
         self._storage = Storage(block)
-        loose = [
-            op
-            for op in block.ops
-            if isinstance(op, ConcatOp) and not all(self._storage.is_in_place(op, n) for n in range(len(op.parts)))
-        ]
+        loose = [op for op in block.ops if isinstance(op, ConcatOp | ScatterOp) and not self._is_in_place(op)]
         if loose:
-            raise CatenaError([_needs_copy("a part of a concatenation is not written in place", op) for op in loose])
+            raise CatenaError([_needs_copy(f"an operand of {op.name} is not written in place", op) for op in loose])
+
+    def _is_in_place(self, op: ConcatOp | ScatterOp) -> bool:
+        return all(self._storage.is_in_place(op, operand) for operand in placed_operands(op))
+
+    def lookups(self, link: LinkOp) -> tuple[Lookup | None, Lookup | None]:
+        """What a link's input is looked up in, and what its result updates at computed addresses, as buffers.
+
+        Raises `CatenaError` (CAT-R003) if the addresses cannot be expressed with one stride per dimension.
+        """
+        read = read_lookup(link)
+        if read is not None:
+            read = read.of_place(self.place(read.base))
+            if read is None:
+                raise CatenaError(_needs_copy("computed addresses do not compose with a view", link))
+        return read, self._storage.scattered(link.result)
+
+    def touched(self, link: LinkOp) -> list[SSAValue]:
+        """Every value in memory that a link reads or writes: its operands, index tensors and result."""
+        read = read_lookup(link)
+        input = [link.input] if read is None else [read.base, read.index.base]
+        written = self._storage.scattered(link.result)
+        index = [] if written is None else [written.index.base]
+        return [*input, *link.operands[1:], *index, link.result]
 
     def place(self, value: SSAValue) -> Source:
         """The value that owns the storage of a value, and the words of it that are meant.
@@ -67,8 +88,7 @@ def lifetimes(function: FuncOp, storages: Storages) -> dict[SSAValue, Lifetime]:
     for argument in function.args:
         found[argument] = Lifetime(-1, -1)
     for index, op in enumerate(ops):
-        touched = [*op.operands, *op.results] if isinstance(op, LinkOp) else []
-        for value in touched:
+        for value in storages.touched(op) if isinstance(op, LinkOp) else ():
             _touch(found, storages.place(value).base, index)
     for value in ops[-1].operands:
         _touch(found, storages.place(value).base, len(ops))

@@ -13,7 +13,7 @@ from dataclasses import replace as replaced
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from dialects.element_types import numpy_dtype_of
-from dialects.gconv import PASS, Dim, LinkOp, Step, View, cast_of, cast_to, element_type_of_value, shape_of
+from dialects.gconv import PASS, Dim, IndexedOp, LinkOp, Step, View, cast_of, cast_to, element_type_of_value, shape_of
 from passes.chain_views import Source, compacted, source_of
 
 SWAPPED: dict[str, str] = {
@@ -76,9 +76,12 @@ class Elementwise:
 
 
 def elementwise(link: LinkOp) -> Elementwise | None:
-    """The link as an element-wise function over views; None if it reduces, pads or needs a copy to be one."""
+    """The link as an element-wise function over views; None if it reduces, pads or needs a copy to be one.
+
+    None as well if it reads at computed addresses: what it reads is no strided view, and cannot go elsewhere.
+    """
     spec = link.spec
-    if any(dim.ks != 1 for dim in spec.dims):
+    if any(dim.ks != 1 for dim in spec.dims) or isinstance(link.input.owner, IndexedOp):
         return None
     cast = None
     if spec.acc not in (None, numpy_dtype_of(element_type_of_value(link.input)).name):

@@ -12,7 +12,7 @@ from xdsl.ir import Block, Operation
 from xdsl.passes import ModulePass
 
 from dialects.element_types import numpy_dtype_of
-from dialects.gconv import PASS, Dim, GConv, LinkOp, Step, element_type_of_value, shape_of
+from dialects.gconv import PASS, Dim, GConv, IndexedOp, LinkOp, Step, element_type_of_value, shape_of
 from dialects.gconv.scalar import apply, scalar_of
 from passes.rewriting import chain_blocks, replace
 
@@ -29,6 +29,7 @@ class FoldPadPass(ModulePass):
     - where P crops, B reads nothing outside of P on that side.
 
     All readers of P must be links for which this holds and read it as input, without a view between; else P stays.
+    So does a P that reads at computed addresses for several readers: its words are looked up once.
     """
 
     name = "fold-pad"
@@ -45,6 +46,8 @@ def _fold_block(block: Block) -> None:
         if not isinstance(link, LinkOp) or not _only_pads(link):
             continue
         readers = [(use.operation, use.index) for use in link.result.uses]
+        if isinstance(link.input.owner, IndexedOp) and len(readers) > 1:
+            continue
         specs: list[tuple[LinkOp, GConv]] = []
         for reader, operand in readers:
             spec = _padded_reader(link, reader) if operand == 0 else None

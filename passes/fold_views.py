@@ -9,7 +9,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Attribute, Block, SSAValue
 from xdsl.passes import ModulePass
 
-from dialects.gconv import View, ViewOp
+from dialects.gconv import IndexedOp, View, ViewOp
 from dialects.locations import fuse_locations
 from passes.chain_views import Source, source_of
 from passes.rewriting import chain_blocks, erase_all_dead, replace
@@ -21,7 +21,8 @@ _Key = tuple[SSAValue, View, Attribute]
 class FoldViewsPass(ModulePass):
     """Compose views of views, drop identity views, share equal views, erase ops that nothing uses.
 
-    A view of a view stays when one stride per dimension cannot express the two together. Linear in the number of ops:
+    A view of a view stays when one stride per dimension cannot express the two together. An indexed view of a view
+    becomes one of what the view shows, under the same condition. Linear in the number of ops:
     definitions stand before their uses, so one sweep meets every view after the view below it.
     """
 
@@ -38,6 +39,8 @@ def fold_views(block: Block) -> None:
     erase_all_dead(block)
     known: dict[_Key, ViewOp] = {}
     for op in list(block.ops):
+        if isinstance(op, IndexedOp):
+            _look_through(op)
         if not isinstance(op, ViewOp) or op.parent is None:
             continue
         source = source_of(op.result)
@@ -56,6 +59,16 @@ def fold_views(block: Block) -> None:
             continue
         twin.location = fuse_locations((twin.location, op.location))
         replace(op, [], twin.result)
+
+
+def _look_through(op: IndexedOp) -> None:
+    source = source_of(op.base)
+    view = op.view.of(source.view)
+    if source.base is op.base or view is None:
+        return
+    through = op.base.owner
+    indexed = IndexedOp.of(source.base, op.index, view)
+    replace(op, [indexed], indexed.result, [through] if isinstance(through, ViewOp) else [])
 
 
 def _key(source: Source, op: ViewOp) -> _Key:

@@ -14,6 +14,7 @@ from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import Dim, LinkOp, LoopKind, View, shape_of
 from dialects.locations import describe
 from passes.chain_views import Source, source_of
+from passes.computed_addresses import read_lookup
 from passes.elementwise import extra_in_result_shape
 from passes.fold_views import fold_views
 from passes.redimension import distinctly_named, redimension
@@ -28,7 +29,8 @@ class MergeDimsPass(ModulePass):
     Two neighbouring dimensions merge if both consist of one loop of the same kind (all g, all op, all opc or all ks),
     without window, stride or padding, and each operand that sees them, through its view, steps over the outer one as
     over a further round of the inner one. Crops and strides of dimensions without a window become part of the input's
-    view first. Results that lie in place inside a concatenation stay strided views of it. Windows stay as they are.
+    view first. Results that lie in place inside a concatenation stay strided views of it, and what is read or written
+    at computed addresses steps evenly through its index, too. Windows stay as they are.
 
     Links with a mapping are left alone. A link of more than `max-rank` dimensions afterwards is refused.
     """
@@ -128,19 +130,23 @@ def _merge_block(block: Block) -> None:
 
 def merge_link(link: LinkOp, storage: Storage) -> None:
     """Replace a link by one of fewer dimensions, if there are fewer; `storage` is kept up to date."""
-    dims, input = _without_crops(link.nest.data, source_of(link.input))
+    lookup = read_lookup(link)
+    source = source_of(link.input)
+    dims, input = (link.nest.data, source) if lookup is not None else _without_crops(link.nest.data, source)
     axes = _merged_axes(_axes(link, dims, input, storage))
     new_dims = distinctly_named([axis.dim for axis in axes])
     if new_dims == list(link.nest.data):
         return
-    view = View(tuple(a.input[0] for a in axes), tuple(a.input[1] for a in axes), input.view.offset)
+    shape = tuple(axis.input[0] for axis in axes)
+    view = View(shape, tuple(axis.input[1] for axis in axes), input.view.offset)
     old = link.result
-    new = redimension(link, new_dims, Source(input.base, view))
+    merged = Source(input.base, view) if lookup is None else lookup.reshape(shape)
+    new = None if merged is None else redimension(link, new_dims, merged)
     assert new is not None, "dimensions were merged that step unevenly through an operand"
     storage.renew(old, new.result)
 
 
-def _without_crops(dims: Sequence[Dim], input: Source) -> tuple[list[Dim], Source]:
+def _without_crops(dims: Sequence[Dim], input: Source) -> tuple[Sequence[Dim], Source]:
     """Dimensions that read one position per index, and all inside the input, read a slice of it instead."""
     view = input.view
     plain: list[Dim] = []
@@ -165,6 +171,8 @@ def _axes(link: LinkOp, dims: Sequence[Dim], input: Source, storage: Storage) ->
     # Merged dimensions must also be strided views of what holds operands and result: a concatenation's buffer.
     places = [storage.seen(operand) for operand in (*operands, input, Source(link.result, View.dense(shape)))]
     views += [place.view for place in places if place is not None]
+    for lookup in storage.lookups(link):
+        views += [lookup.view.plain, lookup.index_positions]
     columns = [zip(view.shape, view.strides, strict=True) for view in (input.view, *views)]
     return [
         _Axis(dim, first, tuple(rest)) for dim, (first, *rest) in zip(dims, zip(*columns, strict=True), strict=True)

@@ -9,11 +9,14 @@ from xdsl.ir import Operation
 
 from dialects.gconv import Dim, LinkOp, View, element_type_of_value, shape_of
 from passes.chain_views import Source, source_of
+from passes.computed_addresses import Lookup
 from passes.elementwise import compact_in_shape, extra_in_result_shape
 from passes.rewriting import replace
 
 
-def redimension(link: LinkOp, dims: Sequence[Dim], input: Source, sources: Iterable[Operation] = ()) -> LinkOp | None:
+def redimension(
+    link: LinkOp, dims: Sequence[Dim], input: Source | Lookup, sources: Iterable[Operation] = ()
+) -> LinkOp | None:
     """Replace a link by one with `dims`, whose kernel, extra operands and result hold the same elements in order.
 
     `input` is what it reads, in the shape that `dims` want. Users see the result through a view in its old shape.

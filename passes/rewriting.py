@@ -14,11 +14,11 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import Block, Operation, SSAValue
 
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.gconv import ConcatOp, LinkOp, ViewOp
+from dialects.gconv import ConcatOp, IndexedOp, LinkOp, ScatterOp, ViewOp
 from dialects.locations import describe, fuse_locations
 from dialects.weights import ConstantOp
 
-CHAIN_OPS = (LinkOp, ViewOp, ConcatOp, ConstantOp)
+CHAIN_OPS = (LinkOp, ViewOp, ConcatOp, IndexedOp, ScatterOp, ConstantOp)
 """The ops of a gconv chain: pure, one result each."""
 
 

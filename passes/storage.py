@@ -1,8 +1,9 @@
-"""Where results lie: in a buffer of their own, or in place inside the result of a concatenation.
+"""Where results lie: in a buffer of their own, or in place inside the result of a concatenation or a scatter.
 
 A part of a `gconv.concat` lies in place if it is all of what one op makes, reshaped or transposed, and that op can
 write the part's block of the concatenation's buffer, a strided view, directly. Every other reader of the part then
-reads through that view.
+reads through that view. The data of a `gconv.scatter` lie in place in the same way, if nothing reads them after the
+updates are written; the updates are in place if the link that makes them can write to the computed addresses itself.
 """
 
 from __future__ import annotations
@@ -12,8 +13,12 @@ from collections.abc import Iterator, Mapping
 from xdsl.dialects.func import ReturnOp
 from xdsl.ir import Block, Operation, SSAValue
 
-from dialects.gconv import ConcatOp, LinkOp, View, ViewOp, shape_of
+from dialects.gconv import ConcatOp, IndexedOp, LinkOp, ScatterOp, View, ViewOp, shape_of
 from passes.chain_views import Source, source_of
+from passes.computed_addresses import Lookup, read_lookup
+
+UPDATES, INDEX, DATA = range(3)
+"""The operands of a `gconv.scatter`."""
 
 
 def blocks_of(concat: ConcatOp, whole: View) -> list[View]:
@@ -28,8 +33,15 @@ def blocks_of(concat: ConcatOp, whole: View) -> list[View]:
     return blocks
 
 
+def placed_operands(op: ConcatOp | ScatterOp) -> list[int]:
+    """The operands that have to lie in place inside the result."""
+    if isinstance(op, ConcatOp):
+        return list(range(len(op.parts)))
+    return [UPDATES] if op.data is None else [UPDATES, DATA]
+
+
 class Storage:
-    """The results of a block that lie in place inside a concatenation; all others have a buffer of their own.
+    """The results of a block that lie in place inside a concatenation or scatter; others have a buffer of their own.
 
     A concatenation can itself lie inside another. Of several places that a result could take, it gets one; where it
     cannot take the part's place (a shared part, an argument, a constant, a reader whose view does not compose) a copy
@@ -38,20 +50,38 @@ class Storage:
 
     def __init__(self, block: Block):
         self._places: dict[SSAValue, Source] = {}
+        self._scattered: dict[SSAValue, Lookup] = {}
         self._returned = _returned_values(block)
         self._filled: set[tuple[Operation, int]] = set()
+        self._order = {op: position for position, op in enumerate(block.ops)}
         # Outer concatenations stand after the inner ones and decide where those lie.
         for op in reversed(list(block.ops)):
             if isinstance(op, ConcatOp):
                 self._place_parts(op)
+            elif isinstance(op, ScatterOp):
+                self._place_scatter(op)
 
     def place(self, value: SSAValue) -> Source:
-        """The buffer that holds a value that an op computes, as the result that owns it, and the value's view of it."""
+        """The buffer that holds a value that an op computes, as the result that owns it, and the value's view of it.
+
+        Of updates that are written at computed addresses, the view shows the elements that indices of 0 name.
+        """
         return self._places.get(value) or Source(value, View.dense(shape_of(value)))
 
-    def is_in_place(self, concat: ConcatOp, part: int) -> bool:
-        """Whether the op that makes a part writes it where the concatenation wants it."""
-        return (concat, part) in self._filled
+    def scattered(self, value: SSAValue) -> Lookup | None:
+        """The elements of its buffer that a link's result updates, in its own shape; None if it is written in place."""
+        return self._scattered.get(value)
+
+    def lookups(self, link: LinkOp) -> list[Lookup]:
+        """What a link reads or writes at computed addresses, as elements of the buffers."""
+        read = read_lookup(link)
+        place = None if read is None else self.seen(source_of(read.base))
+        placed = read if read is None or place is None else read.of_place(place)
+        return [each for each in (placed or read, self.scattered(link.result)) if each is not None]
+
+    def is_in_place(self, op: ConcatOp | ScatterOp, operand: int) -> bool:
+        """Whether the op that makes an operand writes it where the concatenation or scatter wants it."""
+        return (op, operand) in self._filled
 
     def seen(self, source: Source) -> Source | None:
         """A view of a value as a view of the buffer that holds the value; None if it does not compose."""
@@ -66,9 +96,13 @@ class Storage:
         if place is None:
             return
         reshaped = place.reshape(shape_of(new))
-        if reshaped is None:
+        lookup = self._scattered.pop(old, None)
+        scattered = None if lookup is None else lookup.reshape(shape_of(new))
+        if reshaped is None or (lookup is not None and scattered is None):
             raise ValueError(f"a result of shape {list(shape_of(new))} cannot lie at {place.view}")
         self._places[new] = reshaped
+        if scattered is not None:
+            self._scattered[new] = scattered
 
     def is_returned(self, value: SSAValue) -> bool:
         """Whether a function returns a value or a view of it."""
@@ -104,6 +138,69 @@ class Storage:
                 self._places[base] = Source(whole.base, view)
                 self._filled.add((concat, index))
 
+    def _place_scatter(self, scatter: ScatterOp) -> None:
+        whole = self.place(scatter.result)
+        self._place_data(scatter, whole)
+        source = source_of(scatter.updates)
+        link = source.base.owner
+        if not source.is_whole or not isinstance(link, LinkOp) or not streams(link) or not _is_used_once(source.base):
+            return
+        if source.base in self._returned or not self._runs_last(link, scatter):
+            return
+        lookup = Lookup.written_by(scatter).of_place(whole)
+        lookup = None if lookup is None else lookup.reshape(shape_of(source.base))
+        if lookup is not None:
+            self._places[source.base] = Source(whole.base, lookup.view.plain)
+            self._scattered[source.base] = lookup
+            self._filled.add((scatter, UPDATES))
+
+    def _place_data(self, scatter: ScatterOp, whole: Source) -> None:
+        if scatter.data is None:
+            return
+        source = source_of(scatter.data)
+        base = source.base
+        if base in self._places or base in self._returned or not isinstance(base.owner, LinkOp | ConcatOp | ScatterOp):
+            return
+        view = _written_as(source.view, whole.view, shape_of(base))
+        link = source_of(scatter.updates).base.owner
+        written = self._order.get(link, -1) if isinstance(link, LinkOp) else -1
+        if view is None or any(self._order[reader] >= written for reader in _readers(base, scatter)):
+            return
+        if all(reader.of(view) is not None for reader in _other_views(base, scatter.data)):
+            self._places[base] = Source(whole.base, view)
+            self._filled.add((scatter, DATA))
+
+    def _runs_last(self, link: LinkOp, scatter: ScatterOp) -> bool:
+        """Whether a link runs after everything else that a scatter needs has been made."""
+        needed = [source_of(operand).base.owner for operand in scatter.operands[1:]]
+        made = [self._order[op] for op in needed if isinstance(op, Operation) and op in self._order]
+        return all(position < self._order[link] for position in made)
+
+
+def streams(link: LinkOp) -> bool:
+    """Whether a link makes every result element from one input element, one after the other: it can write anywhere."""
+    dims = link.nest.data
+    return link.kernel is None and link.mapping is None and all(dim.g == dim.op == dim.ks == 1 for dim in dims)
+
+
+def _is_used_once(value: SSAValue) -> bool:
+    while value.has_one_use():
+        use = value.get_unique_use()
+        assert use is not None
+        if not isinstance(use.operation, ViewOp):
+            return True
+        value = use.operation.result
+    return False
+
+
+def _readers(value: SSAValue, scatter: ScatterOp) -> Iterator[Operation]:
+    """Every op that reads a value, directly or through views, but for a scatter that takes it as data."""
+    for use in value.uses:
+        if isinstance(use.operation, ViewOp | IndexedOp):
+            yield from _readers(use.operation.result, scatter)
+        elif use.operation is not scatter or use.index != DATA:
+            yield use.operation
+
 
 def _written_as(seen: View, block: View, shape: tuple[int, ...]) -> View | None:
     """Where the elements of a tensor of `shape` lie when `block` holds the view `seen` of it.
@@ -124,6 +221,8 @@ def _other_views(base: SSAValue, part: SSAValue | None = None) -> Iterator[View]
         reader = use.operation
         if isinstance(reader, ViewOp) and not (reader.result is part and reader.result.has_one_use()):
             yield reader.view
+        elif isinstance(reader, IndexedOp) and use.index == 0:
+            yield reader.view.reach
 
 
 def _returned_values(block: Block) -> Mapping[SSAValue, None]:

@@ -19,6 +19,8 @@ from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.dtypes import as_storage
 from dialects.element_types import numpy_dtype_of
 from dialects.gconv.contraction import contraction
+from dialects.gconv.indexed import OutOfRangeError
+from dialects.gconv.indexed_ops import IndexedOp, ScatterOp
 from dialects.gconv.ops import ConcatOp, LinkOp, ViewOp, element_type_of_value, shape_of
 from dialects.gconv.scalar import Array, apply, scalar_of
 from dialects.gconv.spec import PASS, Dim, GConv, Reduce, Step
@@ -146,6 +148,29 @@ def _strided(array: Array, shape: Sequence[int], strides: Sequence[int]) -> Arra
     return np.lib.stride_tricks.as_strided(as_storage(array), shape, strides, writeable=False).view(array.dtype)
 
 
+def _scattered(op: ScatterOp, values: Mapping[SSAValue, Array]) -> Array:
+    updates, index = values[op.updates], values[op.index]
+    result = np.zeros(shape_of(op.result), updates.dtype) if op.data is None else np.array(values[op.data], order="C")
+    try:
+        op.view.scatter(result, index, updates, op.reduce.data)
+        written = op.data is not None or np.unique(op.view.addresses(index)).size == result.size
+    except OutOfRangeError as error:
+        raise CatenaError(_out_of_range(op, error)) from error
+    if not written:
+        raise CatenaError(Diagnostic("CAT-C005", "the indices leave elements of a result unwritten", node=describe(op)))
+    return result
+
+
+def _out_of_range(op: IndexedOp | ScatterOp, error: OutOfRangeError) -> Diagnostic:
+    return Diagnostic(
+        "CAT-C005",
+        "an index is out of range",
+        node=describe(op),
+        expected=f"{-error.extent} to {error.extent - 1}",
+        found=str(error.found),
+    )
+
+
 def argument_names(function: FuncOp) -> list[str]:
     """The ONNX names of a function's arguments, in order."""
     return _names(function.arg_attrs, len(function.args))
@@ -189,7 +214,8 @@ class Interpreter:
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The function's results by ONNX name.
 
-        Raises `CatenaError` for missing or misshapen inputs (CAT-C005) and ops of other dialects (CAT-R003).
+        Raises `CatenaError` for missing or misshapen inputs and indices out of range (CAT-C005), and for ops of other
+        dialects (CAT-R003).
         """
         values: dict[SSAValue, Array] = {}
         for name, argument in zip(argument_names(self._function), self._function.args, strict=True):
@@ -217,6 +243,13 @@ class Interpreter:
                 return op.array
             case ViewOp():
                 return take_view(op.view, values[op.base])
+            case IndexedOp():
+                try:
+                    return op.view.gather(values[op.base], values[op.index])
+                except OutOfRangeError as error:
+                    raise CatenaError(_out_of_range(op, error)) from error
+            case ScatterOp():
+                result = _scattered(op, values)
             case ConcatOp():
                 result = np.concatenate([values[part] for part in op.parts], axis=op.axis.value.data)
             case LinkOp():

@@ -1,4 +1,4 @@
-"""The definition of a general convolution, word for word: nested loops over single elements.
+"""The definition of a general convolution and of computed addresses, word for word: loops over single elements.
 
 Slow on purpose. It exists to check the vectorised interpreter and every other implementation.
 """
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dialects.gconv.indexed import IndexedView
 from dialects.gconv.scalar import Array, apply, scalar_of
 from dialects.gconv.spec import PASS, Dim, GConv, Reduce, Step
 
@@ -71,3 +72,32 @@ def _steps(steps: Sequence[Step], value: Array, extras: Sequence[Array] = (), pl
             operands.append(extra[where].reshape(1))
         value = apply(step.function, *operands, parameters=step.parameters)
     return value
+
+
+def gather(view: IndexedView, base: Array, index: Array) -> Array:
+    """The elements of a row-major array that an indexed view names."""
+    result = np.empty(view.shape, base.dtype)
+    for position in np.ndindex(*view.shape):
+        result[position] = base.reshape(-1)[_address(view, index, position)]
+    return result
+
+
+def scatter(view: IndexedView, data: Array, index: Array, updates: Array, reduce: Reduce) -> Array:
+    """A row-major array whose elements that an indexed view names are combined with updates, in row-major order."""
+    result = data.copy().reshape(-1)
+    for position in np.ndindex(*view.shape):
+        address = _address(view, index, position)
+        update = updates[position].reshape(1)
+        value = update if reduce is Reduce.NONE else apply(_FOLD[reduce], result[address].reshape(1), update)
+        result[address] = value[0]
+    return result.reshape(data.shape)
+
+
+def _address(view: IndexedView, index: Array, position: tuple[int, ...]) -> int:
+    where = tuple(0 if n == 1 else p for n, p in zip(index.shape[:-1], position, strict=True))
+    address = view.plain.offset + sum(s * p for s, p in zip(view.plain.strides, position, strict=True))
+    for component, (step, extent) in enumerate(view.terms):
+        number = int(index[(*where, component)])
+        assert -extent <= number < extent
+        address += step * (number + extent if number < 0 else number)
+    return address

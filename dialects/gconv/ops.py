@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from xdsl.dialects.builtin import I64, IntegerAttr, StringAttr, TensorType, i64
-from xdsl.ir import Attribute, Dialect, SSAValue
+from xdsl.ir import Attribute, SSAValue
 from xdsl.irdl import (
     AttrSizedOperandSegments,
     IRDLOperation,
@@ -271,6 +271,3 @@ class ConcatOp(IRDLOperation):
                 raise VerifyException(f"{part.type} does not fit beside the others in {self.result.type}")
         if sum(shape_of(part)[axis] for part in self.parts) != shape[axis]:
             raise VerifyException(f"the parts do not fill axis {axis} of {self.result.type}")
-
-
-GCONV = Dialect("gconv", [LinkOp, ViewOp, ConcatOp], [NestAttr, StepsAttr, ScalarAttr, ReduceAttr, StridedAttr])

@@ -12,7 +12,18 @@ from xdsl.dialects.builtin import LocationAttr, StringAttr, UnknownLoc
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.gconv import ConcatOp, Dim, GConv, LinkOp, View, ViewOp
+from dialects.gconv import (
+    ConcatOp,
+    Dim,
+    GConv,
+    IndexedOp,
+    IndexedView,
+    LinkOp,
+    Reduce,
+    ScatterOp,
+    View,
+    ViewOp,
+)
 from dialects.gconv.interpreter import take_view
 from dialects.gconv.scalar import Array
 from dialects.locations import describe, node_location
@@ -116,6 +127,34 @@ class Chain:
             return parts[0]
         return Tensor.whole(self._emit(ConcatOp.of([self._value(part) for part in parts], axis)))
 
+    def gather(self, reach: Tensor, index: Tensor) -> Tensor:
+        """A copy of the elements of `reach` that `index` names along the last dimensions of `reach`.
+
+        `index` has one component in its last dimension for each of those; the other dimensions of `index` have the
+        extents of the rest of `reach`, or 1.
+        """
+        components = index.shape[-1]
+        if index.rank == 1:
+            return self.reshape(self.gather(reach.insert(0), index.insert(0)), ())
+        view = IndexedView(reach.view, components)
+        return self.copy(Tensor.whole(self._emit(IndexedOp.of(reach.base, self._value(index), view))))
+
+    def scatter(
+        self, updates: Tensor, index: Tensor, reach: View, data: Tensor | Sequence[int], reduce: Reduce = Reduce.NONE
+    ) -> Tensor:
+        """`data` with updates at the elements that `index` names along the last dimensions of `reach`.
+
+        `reach` is a view of the row-major result, with the dimensions of the updates before those of the index. In
+        place of data, the shape of a result that the updates fill.
+        """
+        if index.rank == 1:
+            return self.scatter(updates.insert(0), index.insert(0), reach.insert(0), data, reduce)
+        old, shape = (self._value(data), data.shape) if isinstance(data, Tensor) else (None, tuple(data))
+        view = IndexedView(reach, index.shape[-1])
+        return Tensor.whole(
+            self._emit(ScatterOp.of(self._value(updates), self._value(index), view, shape, old, reduce))
+        )
+
     def reshape(self, tensor: Tensor, shape: Sequence[int]) -> Tensor:
         """The same elements in another shape: a view where one stride per dimension can say it, else of a copy."""
         view = tensor.view.reshape(shape)
@@ -141,7 +180,7 @@ class Chain:
             return value
         owner = tensor.base.owner
         self._location = value.owner.location if isinstance(value.owner, Operation) else node_location(name)
-        if not tensor.is_whole or not isinstance(owner, LinkOp | ConcatOp):
+        if not tensor.is_whole or not isinstance(owner, LinkOp | ConcatOp | ScatterOp):
             tensor = self.copy(tensor)
             self._name(tensor, name)
         return self._value(tensor)
@@ -149,7 +188,12 @@ class Chain:
     def _name(self, tensor: Tensor, name: str) -> None:
         """Give the op that computes exactly this tensor its ONNX name, if it has been made for it."""
         owner = tensor.base.owner
-        if tensor.is_whole and isinstance(owner, LinkOp | ConcatOp) and owner in self._fresh and owner.tensor is None:
+        if (
+            tensor.is_whole
+            and isinstance(owner, LinkOp | ConcatOp | ScatterOp)
+            and owner in self._fresh
+            and owner.tensor is None
+        ):
             owner.properties["tensor"] = StringAttr(name)
 
     def _value(self, tensor: Tensor) -> SSAValue:
@@ -161,7 +205,7 @@ class Chain:
             self._views[key] = self._emit(ViewOp.of(tensor.base, tensor.view))
         return self._views[key]
 
-    def _emit(self, op: LinkOp | ViewOp | ConcatOp | ConstantOp) -> SSAValue:
+    def _emit(self, op: LinkOp | ViewOp | ConcatOp | IndexedOp | ScatterOp | ConstantOp) -> SSAValue:
         assert self._anchor is not None
         op.location = self._location
         self._block.insert_op_before(op, self._anchor)

@@ -33,8 +33,10 @@ from passes.lower_onnx.reduction import REDUCTION
 from passes.lower_onnx.region_pooling import REGION_POOLING
 from passes.lower_onnx.region_sampling import REGION_SAMPLING
 from passes.lower_onnx.resize import RESIZE
+from passes.lower_onnx.scattering import SCATTERING
 from passes.lower_onnx.signal import SIGNAL
 from passes.lower_onnx.softmax import SOFTMAX
+from passes.lower_onnx.sorting import top_k
 from passes.lower_onnx.transposed_convolution import conv_transpose
 
 FAMILIES: MappingProxyType[str, tuple[Lowering, ...]] = MappingProxyType(
@@ -52,7 +54,7 @@ FAMILIES: MappingProxyType[str, tuple[Lowering, ...]] = MappingProxyType(
         "Attention": (*ATTENTION, *LINEAR_ATTENTION),
         "Recurrence": RECURRENT,
         "Resampling": (*RESIZE, *GRID_SAMPLING, *COLUMNS),
-        "Data movement": (*LAYOUT, *PADDING, *GATHERING),
+        "Data movement": (*LAYOUT, *PADDING, *GATHERING, *SCATTERING, *top_k),
     }
 )
 """The lowerings in the order of the documentation."""

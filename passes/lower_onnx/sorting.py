@@ -1,0 +1,90 @@
+"""TopK: every element's rank by comparing it with all others, then elements stored at their ranks."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from xdsl.dialects.builtin import f32, i32
+from xdsl.ir import Attribute
+
+from dialects.element_types import numpy_dtype_of
+from dialects.gconv import Dim, GConv, Reduce, Step, View
+from passes.lower_onnx.chain import Chain
+from passes.lower_onnx.constraints import constant_input
+from passes.lower_onnx.lowering import constraint, lowering
+from passes.lower_onnx.node import Node
+from passes.lower_onnx.tensor import Tensor
+
+_COUNTING = {"float16": f32, "int8": i32, "int16": i32, "uint8": i32, "uint16": i32}
+"""Types that cannot count far, and one for each that can and holds all their values."""
+
+
+@constraint(hint="split the dimension")
+def countable_axis(node: Node) -> str | None:
+    """the sorted dimension has at most 2**24 positions, so that f32 counts them exactly"""
+    extent = node.shape(0)[node.integer("axis", -1)]
+    return None if extent <= 2**24 else f"extent {extent}"
+
+
+@lowering("TopK", constraints=(constant_input(1, "K"), countable_axis), results=2)
+def top_k(node: Node, chain: Chain) -> list[Tensor]:
+    """six links: two shifted copies, two that count the better elements on either side, two that store by rank"""
+    x = chain.input(node, 0)
+    axis = node.integer("axis", -1) % x.rank
+    count = (node.constant_integers(1) or (1,))[0] if node.version >= 10 else node.integer("k")
+    last = [*(a for a in range(x.rank) if a != axis), axis]
+    rows = chain.reshape(x.permute(last), (math.prod(x.shape) // x.shape[axis], x.shape[axis]))
+    if rows.shape[1] == 1:
+        return [x, chain.constant(np.zeros(x.shape, np.int64))]
+    ranks = _ranks(chain, rows, "gt" if node.integer("largest", 1) else "lt")
+    places = chain.constant(np.arange(rows.shape[1], dtype=np.int64)).insert(0).expand(rows.shape)
+    back = [last.index(a) for a in range(x.rank)]
+    return [_stored(chain, each, ranks, count, [x.shape[a] for a in last[:-1]], back) for each in (rows, places)]
+
+
+def _ranks(chain: Chain, rows: Tensor, better: str) -> Tensor:
+    """How many elements of its row come before each element when the better ones do, and of equals the first ones.
+
+    For element i that is i, less the worse elements before it, plus the better ones after it: strict comparisons, so
+    that what pads a row, best before it and worst after it, counts for nothing. Ranks have a last dimension of 1.
+    """
+    kind = _COUNTING.get(str(numpy_dtype_of(rows.element_type)), rows.element_type)
+    best, worse = (math.inf, "lt") if better == "gt" else (-math.inf, "gt")
+    n = rows.shape[1]
+    positions = chain.constant(np.arange(n, dtype=numpy_dtype_of(kind)).reshape(1, n, 1))
+    at_least = _compared(chain, rows, kind, kind, n - 1, best, worse, Step("rsub", operand=0), positions)
+    return _compared(chain, rows, kind, i32, 0, -best, better, Step("add", operand=0), at_least)
+
+
+def _compared(
+    chain: Chain,
+    rows: Tensor,
+    kind: Attribute,
+    result: Attribute,
+    low: int,
+    padding: float,
+    function: str,
+    post: Step,
+    extra: Tensor,
+) -> Tensor:
+    """How often function(other, element) holds for the n - 1 others on one side of an element; then `post`.
+
+    With `low` = n - 1 words of `padding` before a row these are the others before it, with none those after it. The
+    others of every element are an overlapping view of the padded row: no table of n x n words is stored.
+    """
+    size, n = rows.shape
+    spec = GConv((Dim("R", opc=size), Dim("P", opc=2 * n - 1, pad=low)), pad_value=padding)
+    padded = chain.link(spec, rows, element_type=kind)
+    row, step = padded.view.strides
+    others = Tensor(padded.base, View((size, n, n - 1), (row, step, step), 0 if low else step))
+    own = Tensor(padded.base, View((size, n, n - 1), (row, step, 0), low * step))
+    dims = (Dim("R", g=size), Dim("P", g=n), Dim("B", ks=n - 1))
+    return chain.link(GConv(dims, function, Reduce.ADD, post=(post,)), others, own, [extra], result)
+
+
+def _stored(chain: Chain, rows: Tensor, ranks: Tensor, count: int, outer: list[int], back: list[int]) -> Tensor:
+    """The first `count` elements of each row in the order of their ranks, the rows being `outer` dimensions."""
+    size, n = rows.shape
+    ordered = chain.scatter(rows, ranks, View((size, n, n), (n, 0, 1)), rows.shape)
+    return chain.reshape(ordered, (*outer, n)).slice(len(outer), 0, count).permute(back)
