@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from xdsl.ir import Operation, SSAValue
 
-from dialects.gconv import IndexedOp, IndexedView, LinkOp, ScatterOp, View
+from dialects.gconv import IndexedOp, IndexedView, LinkOp, Reduce, ScatterOp, View
 from passes.chain_views import Source, compacted, source_of
 
 
@@ -62,6 +62,19 @@ class Lookup:
         views, value = Source(self.index.base, index).materialise()
         op = IndexedOp.of(self.base, value, self.view)
         return [*views, op], op.result
+
+
+@dataclass(frozen=True)
+class Update:
+    """The elements of its buffer that a link's result is combined with, in the link's own shape, and how."""
+
+    where: Lookup
+    reduce: Reduce
+
+    def reshape(self, shape: Sequence[int]) -> Update | None:
+        """The same elements in the same order as another shape; None if that needs a copy."""
+        where = self.where.reshape(shape)
+        return None if where is None else Update(where, self.reduce)
 
 
 def _index_of(index: SSAValue, view: IndexedView) -> Source:

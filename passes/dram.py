@@ -17,7 +17,7 @@ from dialects.gconv import ConcatOp, LinkOp, ScatterOp
 from dialects.locations import describe
 from dialects.weights import ConstantOp
 from passes.chain_views import Source, source_of
-from passes.computed_addresses import Lookup, read_lookup
+from passes.computed_addresses import Lookup, Update, read_lookup
 from passes.storage import Storage, placed_operands
 
 
@@ -37,7 +37,7 @@ class Storages:
     def _is_in_place(self, op: ConcatOp | ScatterOp) -> bool:
         return all(self._storage.is_in_place(op, operand) for operand in placed_operands(op))
 
-    def lookups(self, link: LinkOp) -> tuple[Lookup | None, Lookup | None]:
+    def lookups(self, link: LinkOp) -> tuple[Lookup | None, Update | None]:
         """What a link's input is looked up in, and what its result updates at computed addresses, as buffers.
 
         Raises `CatenaError` (CAT-R003) if the addresses cannot be expressed with one stride per dimension.
@@ -47,14 +47,14 @@ class Storages:
             read = read.of_place(self.place(read.base))
             if read is None:
                 raise CatenaError(_needs_copy("computed addresses do not compose with a view", link))
-        return read, self._storage.scattered(link.result)
+        return read, self._storage.update(link.result)
 
     def touched(self, link: LinkOp) -> list[SSAValue]:
         """Every value in memory that a link reads or writes: its operands, index tensors and result."""
         read = read_lookup(link)
         input = [link.input] if read is None else [read.base, read.index.base]
-        written = self._storage.scattered(link.result)
-        index = [] if written is None else [written.index.base]
+        update = self._storage.update(link.result)
+        index = [] if update is None else [update.where.index.base]
         return [*input, *link.operands[1:], *index, link.result]
 
     def place(self, value: SSAValue) -> Source:

@@ -15,7 +15,7 @@ from xdsl.ir import Block, Operation, SSAValue
 
 from dialects.gconv import ConcatOp, IndexedOp, LinkOp, ScatterOp, View, ViewOp, shape_of
 from passes.chain_views import Source, source_of
-from passes.computed_addresses import Lookup, read_lookup
+from passes.computed_addresses import Lookup, Update, read_lookup
 
 UPDATES, INDEX, DATA = range(3)
 """The operands of a `gconv.scatter`."""
@@ -50,7 +50,7 @@ class Storage:
 
     def __init__(self, block: Block):
         self._places: dict[SSAValue, Source] = {}
-        self._scattered: dict[SSAValue, Lookup] = {}
+        self._updates: dict[SSAValue, Update] = {}
         self._returned = _returned_values(block)
         self._filled: set[tuple[Operation, int]] = set()
         self._order = {op: position for position, op in enumerate(block.ops)}
@@ -68,16 +68,17 @@ class Storage:
         """
         return self._places.get(value) or Source(value, View.dense(shape_of(value)))
 
-    def scattered(self, value: SSAValue) -> Lookup | None:
-        """The elements of its buffer that a link's result updates, in its own shape; None if it is written in place."""
-        return self._scattered.get(value)
+    def update(self, value: SSAValue) -> Update | None:
+        """What a link's result updates at computed addresses; None if it is written to its place."""
+        return self._updates.get(value)
 
     def lookups(self, link: LinkOp) -> list[Lookup]:
         """What a link reads or writes at computed addresses, as elements of the buffers."""
         read = read_lookup(link)
         place = None if read is None else self.seen(source_of(read.base))
         placed = read if read is None or place is None else read.of_place(place)
-        return [each for each in (placed or read, self.scattered(link.result)) if each is not None]
+        update = self.update(link.result)
+        return [each for each in (placed or read, update and update.where) if each is not None]
 
     def is_in_place(self, op: ConcatOp | ScatterOp, operand: int) -> bool:
         """Whether the op that makes an operand writes it where the concatenation or scatter wants it."""
@@ -96,13 +97,13 @@ class Storage:
         if place is None:
             return
         reshaped = place.reshape(shape_of(new))
-        lookup = self._scattered.pop(old, None)
-        scattered = None if lookup is None else lookup.reshape(shape_of(new))
-        if reshaped is None or (lookup is not None and scattered is None):
+        update = self._updates.pop(old, None)
+        renewed = None if update is None else update.reshape(shape_of(new))
+        if reshaped is None or (update is not None and renewed is None):
             raise ValueError(f"a result of shape {list(shape_of(new))} cannot lie at {place.view}")
         self._places[new] = reshaped
-        if scattered is not None:
-            self._scattered[new] = scattered
+        if renewed is not None:
+            self._updates[new] = renewed
 
     def is_returned(self, value: SSAValue) -> bool:
         """Whether a function returns a value or a view of it."""
@@ -151,7 +152,7 @@ class Storage:
         lookup = None if lookup is None else lookup.reshape(shape_of(source.base))
         if lookup is not None:
             self._places[source.base] = Source(whole.base, lookup.view.plain)
-            self._scattered[source.base] = lookup
+            self._updates[source.base] = Update(lookup, scatter.reduce.data)
             self._filled.add((scatter, UPDATES))
 
     def _place_data(self, scatter: ScatterOp, whole: Source) -> None:

@@ -1,4 +1,4 @@
-"""TopK: every element's rank by comparing it with all others, then elements stored at their ranks."""
+"""TopK: every element's rank by comparing it with all others, then positions stored at their ranks."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dialects.element_types import numpy_dtype_of
 from dialects.gconv import Dim, GConv, Reduce, Step, View
 from passes.lower_onnx.chain import Chain
 from passes.lower_onnx.constraints import constant_input
+from passes.lower_onnx.gathering import elements_along
 from passes.lower_onnx.lowering import constraint, lowering
 from passes.lower_onnx.node import Node
 from passes.lower_onnx.tensor import Tensor
@@ -29,7 +30,8 @@ def countable_axis(node: Node) -> str | None:
 
 @lowering("TopK", constraints=(constant_input(1, "K"), countable_axis), results=2)
 def top_k(node: Node, chain: Chain) -> list[Tensor]:
-    """six links: two shifted copies, two that count the better elements on either side, two that store by rank"""
+    """six links: two padded copies, two that count the better elements on either side, positions stored by rank, a
+    gather of the values"""
     x = chain.input(node, 0)
     axis = node.integer("axis", -1) % x.rank
     count = (node.constant_integers(1) or (1,))[0] if node.version >= 10 else node.integer("k")
@@ -38,9 +40,12 @@ def top_k(node: Node, chain: Chain) -> list[Tensor]:
     if rows.shape[1] == 1:
         return [x, chain.constant(np.zeros(x.shape, np.int64))]
     ranks = _ranks(chain, rows, "gt" if node.integer("largest", 1) else "lt")
-    places = chain.constant(np.arange(rows.shape[1], dtype=np.int64)).insert(0).expand(rows.shape)
-    back = [last.index(a) for a in range(x.rank)]
-    return [_stored(chain, each, ranks, count, [x.shape[a] for a in last[:-1]], back) for each in (rows, places)]
+    size, n = rows.shape
+    positions = chain.constant(np.arange(n, dtype=np.int64)).insert(0).expand(rows.shape)
+    order = chain.scatter(positions, ranks, View((size, n, n), (n, 0, 1)), rows.shape).slice(1, 0, count)
+    values = chain.gather(Tensor(rows.base, elements_along(rows.view, 1, order.shape)), order.insert(2))
+    outer, back = [x.shape[a] for a in last[:-1]], [last.index(a) for a in range(x.rank)]
+    return [chain.reshape(each, (*outer, count)).permute(back) for each in (values, order)]
 
 
 def _ranks(chain: Chain, rows: Tensor, better: str) -> Tensor:
@@ -81,10 +86,3 @@ def _compared(
     own = Tensor(padded.base, View((size, n, n - 1), (row, step, 0), low * step))
     dims = (Dim("R", g=size), Dim("P", g=n), Dim("B", ks=n - 1))
     return chain.link(GConv(dims, function, Reduce.ADD, post=(post,)), others, own, [extra], result)
-
-
-def _stored(chain: Chain, rows: Tensor, ranks: Tensor, count: int, outer: list[int], back: list[int]) -> Tensor:
-    """The first `count` elements of each row in the order of their ranks, the rows being `outer` dimensions."""
-    size, n = rows.shape
-    ordered = chain.scatter(rows, ranks, View((size, n, n), (n, 0, 1)), rows.shape)
-    return chain.reshape(ordered, (*outer, n)).slice(len(outer), 0, count).permute(back)

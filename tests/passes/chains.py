@@ -17,7 +17,20 @@ from xdsl.ir import Block, Operation, Region, SSAValue
 from xdsl.parser import Parser
 from xdsl.passes import ModulePass
 
-from dialects.gconv import ConcatOp, Dim, GConv, LinkOp, Reduce, Step, View, ViewOp, shape_of
+from dialects.gconv import (
+    ConcatOp,
+    Dim,
+    GConv,
+    IndexedOp,
+    IndexedView,
+    LinkOp,
+    Reduce,
+    ScatterOp,
+    Step,
+    View,
+    ViewOp,
+    shape_of,
+)
 from dialects.gconv.interpreter import Interpreter
 from dialects.locations import node_location, node_names
 from dialects.weights import ConstantOp
@@ -74,6 +87,18 @@ class ChainBuilder:
     def concat(self, parts: Sequence[SSAValue], axis: int) -> SSAValue:
         return self.add(ConcatOp.of(parts, axis, f"t{self._count}"))
 
+    def gather(self, base: SSAValue, index: SSAValue, view: IndexedView) -> SSAValue:
+        """A copy of an indexed view."""
+        return self.link(GConv(plain(view.shape)), self.add(IndexedOp.of(base, index, view)))
+
+    def scatter(
+        self, updates: SSAValue, index: SSAValue, view: IndexedView, data: SSAValue, reduce: Reduce
+    ) -> SSAValue:
+        return self.add(ScatterOp.of(updates, index, view, shape_of(data), data, reduce, f"t{self._count}"))
+
+    def indices(self, words: np.ndarray) -> SSAValue:
+        return self.add(ConstantOp.of(words.astype(np.int64)))
+
     def module(self, results: Sequence[SSAValue]) -> ModuleOp:
         self.block.add_op(ReturnOp(*results))
         function = FuncOp(
@@ -113,6 +138,7 @@ def _draw_layer(draw: st.DrawFn, builder: ChainBuilder) -> None:
     value = builder.values[max(index, 0)]
     shape = shape_of(value)
     makers = [_unary, _unary, _binary_constant, _binary_constant, _binary_live, _reshape, _slice, _transpose, _concat]
+    makers += [_gather, _scatter]
     if len(shape) == 4:
         makers += [_convolution, _convolution, _pool, _pad]
     result = draw(st.sampled_from(makers))(draw, builder, value)
@@ -196,6 +222,34 @@ def _without(shape: Shape, axis: int) -> Shape:
     return (*shape[:axis], -1, *shape[axis + 1 :])
 
 
+def _lookup(draw: st.DrawFn, builder: ChainBuilder, shape: Shape) -> tuple[IndexedView, SSAValue]:
+    """Places of a tensor that an index names along one dimension, as a row of its own or element by element."""
+    axis = draw(st.integers(0, len(shape) - 1))
+    size = draw(st.integers(1, 4))
+    dense = View.dense(shape)
+    step = (dense.strides[axis], shape[axis])
+    own = dense.slice(axis, 0, 1).expand((*shape[:axis], 1, *shape[axis + 1 :]))
+    own = View((*shape[:axis], size, *shape[axis + 1 :]), (*own.strides[:axis], 0, *own.strides[axis + 1 :]))
+    extents = own.shape if draw(st.booleans()) else tuple(size if a == axis else 1 for a in range(len(shape)))
+    generator = np.random.default_rng(draw(st.integers(0, 20)))
+    index = builder.indices(generator.integers(-shape[axis], shape[axis], (*extents, 1)))
+    return IndexedView.of_terms(own, [step]), index
+
+
+def _gather(draw: st.DrawFn, builder: ChainBuilder, value: SSAValue) -> SSAValue:
+    view, index = _lookup(draw, builder, shape_of(value))
+    return builder.gather(value, index, view)
+
+
+def _scatter(draw: st.DrawFn, builder: ChainBuilder, value: SSAValue) -> SSAValue:
+    """Another value, or the same, with updates: a constant or the size of the value's own first elements."""
+    view, index = _lookup(draw, builder, shape_of(value))
+    updates = builder.constant(_words(draw, view.shape)) if draw(st.booleans()) else builder.gather(value, index, view)
+    if draw(st.booleans()):
+        updates = builder.link(GConv(plain(view.shape), post=_some_unary(draw)), updates)
+    return builder.scatter(updates, index, view, value, draw(st.sampled_from(list(Reduce))))
+
+
 def _window(draw: st.DrawFn, name: str, extent: int, pads: bool = True) -> Dim:
     size = draw(st.integers(1, min(3, extent)))
     stride = draw(st.integers(1, 2))
@@ -256,7 +310,7 @@ def run_chain(module: ModuleOp) -> tuple[dict[str, np.ndarray], dict[str, np.nda
 
 def _computes(op: Operation) -> bool:
     """Whether an op is more than a view: those may vanish without a trace."""
-    return isinstance(op, LinkOp) or (isinstance(op, ConcatOp) and len(op.parts) > 1)
+    return isinstance(op, LinkOp | ScatterOp) or (isinstance(op, ConcatOp) and len(op.parts) > 1)
 
 
 def all_names(ops: Iterable[Operation]) -> set[str]:
