@@ -111,11 +111,16 @@ class _Layers:
         self._tensors = {tensor.name: tensor for tensor in program.tensors}
         self._made: dict[str, Array] = {}
         self._writers = Counter(name for layer in program.layers for name in layer.outputs)
+        # A tensor that a later layer updates has its value of the reference after the last update only.
+        self._updates_left = Counter(name for layer in program.layers for name in updated_by(layer))
 
     def compare(self) -> Iterator[Comparison]:
         for layer in self._program.layers:
+            updated = updated_by(layer)
             given = {name: self._value(self._tensors[name]) for name in layer.inputs if not self._is_constant(name)}
-            shared = {name for name in layer.outputs if self._writers[name] > 1}
+            given |= {name: self._made[name] for name in updated}
+            self._updates_left.subtract(updated)
+            shared = {name for name in layer.outputs if self._writers[name] > 1 and name not in updated}
             found = self._run(layer, given, shared, False)
             # What a layer that fills a part of a tensor leaves alone is as it was given, and is not compared.
             again = self._run(layer, given, shared, True) if shared else found
@@ -153,7 +158,7 @@ class _Layers:
         return self._made[tensor.name]
 
     def _reference_of(self, tensor: TensorEntry) -> Array | None:
-        found = self._reference.get(tensor.onnx) if tensor.onnx else None
+        found = self._reference.get(tensor.onnx) if tensor.onnx and not self._updates_left[tensor.name] else None
         return found if found is not None and found.size == np.prod(tensor.shape) else None
 
     def _is_constant(self, name: str) -> bool:
@@ -162,6 +167,11 @@ class _Layers:
     def _blank(self, name: str, filled: bool) -> Array:
         tensor = self._tensors[name]
         return np.full(tensor.shape, filled, dtype_named(tensor.dtype))
+
+
+def updated_by(layer: LayerEntry) -> list[str]:
+    """The tensors that a layer updates: reads and writes."""
+    return [name for name in layer.outputs if name in layer.inputs]
 
 
 def _compare(

@@ -34,12 +34,11 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from xdsl.dialects.builtin import I64, ArrayAttr, IntegerAttr, StringAttr, TensorType, i64
-from xdsl.ir import Attribute, Block, Data, Dialect, Operation, Region
+from xdsl.ir import Attribute, Block, Dialect, Operation, Region, SSAValue
 from xdsl.irdl import (
     AttrSizedOperandSegments,
     IRDLOperation,
     ParsePropInAttrDict,
-    irdl_attr_definition,
     irdl_op_definition,
     operand_def,
     opt_operand_def,
@@ -50,14 +49,13 @@ from xdsl.irdl import (
     traits_def,
     var_operand_def,
 )
-from xdsl.parser import AttrParser
-from xdsl.printer import Printer
 from xdsl.traits import NoTerminator
 from xdsl.utils.exceptions import VerifyException
 
 from dialects.gconv import PASS, GConv, NestAttr, Reduce, ReduceAttr, ScalarAttr, StepsAttr, View, gconv_of, shape_of
 from dialects.gconv.attributes import computing_type, main_operator, post_only_steps
 from dialects.schedule import Axis, HostAttr, LoopAttr, MappingAttr, Operand
+from dialects.spatial_access import AccessAttr, Lookup, LookupAttr
 from dialects.weights import WeightRef
 
 ON_CHIP = ("glb", "spad")
@@ -71,40 +69,6 @@ class Role(StrEnum):
     OUTPUT = "output"
     CONSTANT = "constant"
     INTERMEDIATE = "intermediate"
-
-
-@irdl_attr_definition
-class AccessAttr(Data[View]):
-    """The words of a buffer that a layer reads or writes: shape, strides and start, relative to the buffer."""
-
-    name = "spatial.access"
-
-    @classmethod
-    def parse_parameter(cls, parser: AttrParser) -> View:
-        with parser.in_angle_brackets():
-            shape = _integers(parser, allow_negative=False)
-            parser.parse_keyword("by")
-            strides = _integers(parser, allow_negative=True)
-            offset = 0
-            if parser.parse_optional_keyword("from") is not None:
-                offset = parser.parse_integer(allow_boolean=False, allow_negative=False)
-            if len(shape) != len(strides):
-                parser.raise_error(f"{len(shape)} extents and {len(strides)} strides")
-            return View(shape, strides, offset)
-
-    def print_parameter(self, printer: Printer) -> None:
-        view = self.data
-        with printer.in_angle_brackets():
-            printer.print_string(f"{list(view.shape)} by {list(view.strides)}")
-            if view.offset:
-                printer.print_string(f" from {view.offset}")
-
-
-def _integers(parser: AttrParser, *, allow_negative: bool) -> tuple[int, ...]:
-    def integer() -> int:
-        return parser.parse_integer(allow_boolean=False, allow_negative=allow_negative)
-
-    return tuple(parser.parse_comma_separated_list(parser.Delimiter.SQUARE, integer))
 
 
 @irdl_op_definition
@@ -196,8 +160,10 @@ def _verify_strides(shape: tuple[int, ...], strides: tuple[int, ...]) -> None:
 class LayerOp(IRDLOperation):
     """One link of the chain on the machine: what it computes, where its tensors are, and its loops.
 
-    `accesses` has one entry per operand in the order input, kernel, extras, output; shapes as in `gconv.link`.
-    `mapping` is what the loops were made from; only predictions use it.
+    `accesses` has one entry per tensor in the order input, kernel, extras, output; shapes as in `gconv.link`. An input
+    with a `read_index` is looked up there: its access shows what indices of 0 name. An output with a `write_index`
+    updates words at such addresses, combined by `update`, in row-major order. `mapping` is what the loops were made
+    from; only predictions use it.
     """
 
     name = "spatial.layer"
@@ -206,6 +172,8 @@ class LayerOp(IRDLOperation):
     kernel = opt_operand_def(TensorType)
     extras = var_operand_def(TensorType)
     output = operand_def(TensorType)
+    read_index = opt_operand_def(TensorType)
+    write_index = opt_operand_def(TensorType)
     nest = prop_def(NestAttr)
     main = prop_def(StringAttr)
     reduce = prop_def(ReduceAttr)
@@ -216,6 +184,9 @@ class LayerOp(IRDLOperation):
     post = opt_prop_def(StepsAttr)
     tensor = opt_prop_def(StringAttr)
     accesses = prop_def(ArrayAttr[AccessAttr])
+    read_lookup = opt_prop_def(LookupAttr)
+    write_lookup = opt_prop_def(LookupAttr)
+    update = opt_prop_def(ReduceAttr)
     mapping = opt_prop_def(MappingAttr | HostAttr)
     body = region_def("single_block")
 
@@ -225,7 +196,10 @@ class LayerOp(IRDLOperation):
     assembly_format = (
         "$input `:` type($input) (`by` $kernel^ `:` type($kernel))? (`with` $extras^ `:` type($extras))?"
         " `to` $output `:` type($output) $nest $main $reduce (`acc` $acc^)? (`pad` $pad^)?"
-        " (`pre` $pre^)? (`mid` $mid^)? (`post` $post^)? `accesses` $accesses attr-dict-with-keyword $body"
+        " (`pre` $pre^)? (`mid` $mid^)? (`post` $post^)? `accesses` $accesses"
+        " (`reads` `at` $read_index^ `:` type($read_index) $read_lookup)?"
+        " (`writes` `at` $write_index^ `:` type($write_index) $write_lookup $update)?"
+        " attr-dict-with-keyword $body"
     )
 
     @property
@@ -234,24 +208,56 @@ class LayerOp(IRDLOperation):
         return gconv_of(self.nest, self.main, self.reduce, self.pad, self.pre, self.mid, self.post, self.acc)
 
     @property
+    def tensors(self) -> list[SSAValue]:
+        """The tensors that `accesses` are of, in their order."""
+        kernel = [] if self.kernel is None else [self.kernel]
+        return [self.input, *kernel, *self.extras, self.output]
+
+    @property
     def views(self) -> list[View]:
-        """The accesses as plain data, in operand order."""
+        """The accesses as plain data, in the order of `tensors`."""
         return [access.data for access in self.accesses]
 
     def verify_(self) -> None:
-        if len(self.accesses) != len(self.operands):
-            raise VerifyException(f"{len(self.accesses)} accesses for {len(self.operands)} operands")
-        for operand, view in zip(self.operands, self.views, strict=True):
-            if len(view.shape) != len(self.nest.data):
-                raise VerifyException(
-                    f"an access of rank {len(view.shape)} in a nest of {len(self.nest.data)} dimensions"
-                )
-            low, high = view.bounds()
-            extent = View.dense(shape_of(operand)).size
-            if view.size and (low < 0 or high >= extent):
-                raise VerifyException(f"an access reaches words {low} to {high} of a buffer with {extent}")
+        if len(self.accesses) != len(self.tensors):
+            raise VerifyException(f"{len(self.accesses)} accesses for {len(self.tensors)} tensors")
+        rank = len(self.nest.data)
+        for operand, view in zip(self.tensors, self.views, strict=True):
+            if len(view.shape) != rank:
+                raise VerifyException(f"an access of rank {len(view.shape)} in a nest of {rank} dimensions")
+            _verify_access("an access", operand, view)
+        given = (
+            (self.read_index, self.read_lookup, self.input, self.views[0]),
+            (self.write_index, self.write_lookup, self.output, self.views[-1]),
+        )
+        if any((index is None) != (lookup is None) for index, lookup, *_ in given):
+            raise VerifyException("an index tensor and how it is looked up belong together")
+        if (self.write_index is None) != (self.update is None):
+            raise VerifyException("updates have an index tensor and a way to be combined")
         computing_type(self.acc)
+        for index, lookup, operand, view in given:
+            if index is not None and lookup is not None:
+                _verify_lookup(index, lookup.data, operand, view)
         _verify_computation(self.spec, self.main, self.kernel is not None, [view.shape for view in self.views])
+
+
+def _verify_access(what: str, operand: SSAValue, view: View) -> None:
+    low, high = view.bounds()
+    extent = View.dense(shape_of(operand)).size
+    if view.size and (low < 0 or high >= extent):
+        raise VerifyException(f"{what} reaches words {low} to {high} of a buffer with {extent}")
+
+
+def _verify_lookup(index: SSAValue, lookup: Lookup, operand: SSAValue, view: View) -> None:
+    """Every index word exists, and every word that an index can name."""
+    if lookup.index.shape != view.shape:
+        raise VerifyException(f"an index of shape {list(lookup.index.shape)} for an access of {list(view.shape)}")
+    for place, _, _ in lookup.terms:
+        positions = lookup.index
+        _verify_access("an index", index, View(positions.shape, positions.strides, positions.offset + place))
+    shape = (*view.shape, *(extent for _, _, extent in lookup.terms))
+    strides = (*view.strides, *(step for _, step, _ in lookup.terms))
+    _verify_access("a computed address", operand, View(shape, strides, view.offset))
 
 
 def _verify_computation(spec: GConv, main: StringAttr, has_kernel: bool, shapes: list[tuple[int, ...]]) -> None:
@@ -408,5 +414,5 @@ def integer(attribute: IntegerAttr[I64]) -> int:
 SPATIAL = Dialect(
     "spatial",
     [BufferOp, LayerOp, SpreadOp, PlaceOp, ForOp, OpenOp, LoadOp, PassOp, StoreOp, OffloadOp],
-    [AccessAttr],
+    [AccessAttr, LookupAttr],
 )

@@ -62,9 +62,16 @@ class Storages:
 
         Raises `CatenaError` (CAT-R003) if a view cannot be expressed with one stride per dimension.
         """
-        found = self._storage.seen(source_of(value))
+        return self.seen(source_of(value))
+
+    def seen(self, source: Source) -> Source:
+        """A view of a value as a view of the storage that holds the value.
+
+        Raises `CatenaError` (CAT-R003) if that cannot be expressed with one stride per dimension.
+        """
+        found = self._storage.seen(source)
         if found is None:
-            raise CatenaError(_needs_copy("a view cannot be read with one stride per dimension", value.owner))
+            raise CatenaError(_needs_copy("a view cannot be read with one stride per dimension", source.base.owner))
         return found
 
 

@@ -18,15 +18,18 @@ from dialects.target import require_machine
 from passes.assign_host import require_host
 from passes.mapping.column_costs import Objective
 from passes.mapping.fit import violations
+from passes.mapping.in_order import in_order_mapping
 from passes.mapping.row_stationary import expand
 from passes.mapping.search import best_mapping
+from passes.storage import Storage
 
 
 @dataclass(frozen=True)
 class MapRowStationaryPass(ModulePass):
     """Search the best row-stationary mapping of every link that has none; check and expand those that are given.
 
-    Links with the same loops and input shape are searched once. `objective` is what the search minimises. Links that
+    Links with the same loops and input shape are searched once. `objective` is what the search minimises. Links whose
+    results are updates at computed addresses get the mapping with the largest tiles that keeps their order. Links that
     the host executes keep `#schedule.host`.
     """
 
@@ -38,11 +41,16 @@ class MapRowStationaryPass(ModulePass):
         machine = require_machine(op, "mapped")
         found: dict[tuple[GConv, tuple[int, ...]], Mapping] = {}
         problems: list[Diagnostic] = []
-        for link in main_function(op).body.block.ops:
+        block = main_function(op).body.block
+        storage = Storage(block)
+        for link in block.ops:
             if not isinstance(link, LinkOp):
                 continue
+            updates = storage.update(link.result) is not None
             try:
                 match link.mapping:
+                    case None if updates:
+                        mapping = in_order_mapping(link.spec, machine, describe(link))
                     case None:
                         key = (_loops_only(link.spec), shape_of(link.input))
                         if key not in found:
@@ -59,7 +67,7 @@ class MapRowStationaryPass(ModulePass):
                         raise CatenaError(
                             Diagnostic("CAT-R003", f"{link.mapping} is no mapping", "mapped", describe(link))
                         )
-                problems += violations(link.spec, mapping, machine, "mapped", describe(link))
+                problems += violations(link.spec, mapping, machine, "mapped", describe(link), in_order=updates)
             except CatenaError as error:
                 problems += error.diagnostics
                 continue

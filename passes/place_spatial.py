@@ -12,7 +12,17 @@ from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.gconv import PASS, ConcatOp, LinkOp, LoopKind, View, element_type_of_value, shape_of
+from dialects.gconv import (
+    PASS,
+    ConcatOp,
+    LinkOp,
+    LoopKind,
+    ReduceAttr,
+    ScatterOp,
+    View,
+    element_type_of_value,
+    shape_of,
+)
 from dialects.gconv.interpreter import argument_names, main_function, result_names
 from dialects.locations import describe, node_location
 from dialects.schedule import HostAttr, LoopAttr, Mapping, MappingAttr, Operand, Spatial, Storage, Temporal
@@ -30,10 +40,13 @@ from dialects.spatial import (
     SpreadOp,
     StoreOp,
 )
+from dialects.spatial_access import Lookup as PlacedLookup
+from dialects.spatial_access import LookupAttr
 from dialects.target import Machine, require_machine
 from dialects.weights import ConstantOp, WeightRef
 from passes.assign_host import require_host
 from passes.chain_views import source_of
+from passes.computed_addresses import Lookup
 from passes.dram import Storages, first_fit, lifetimes
 from passes.mapping.fit import buffer_tiles, violations
 from passes.mapping.tiling import Tiling
@@ -52,8 +65,9 @@ class PlaceSpatialPass(ModulePass):
         machine = require_machine(op, "placed")
         function = main_function(op)
         links = [link for link in function.body.block.ops if isinstance(link, LinkOp)]
-        _require_mappings(links, machine)
-        buffers = _Buffers(function, machine)
+        storages = Storages(function)
+        _require_mappings(links, machine, storages)
+        buffers = _Buffers(function, machine, storages)
         layers = [_layer(link, buffers, machine) for link in links]
         block = Block([*buffers.ops, *layers, ReturnOp()])
         block.last_op.location = function.location  # pyright: ignore[reportOptionalMemberAccess]
@@ -64,7 +78,7 @@ class PlaceSpatialPass(ModulePass):
         function.erase(safe_erase=False)
 
 
-def _require_mappings(links: list[LinkOp], machine: Machine) -> None:
+def _require_mappings(links: list[LinkOp], machine: Machine, storages: Storages) -> None:
     problems: list[Diagnostic] = []
     for link in links:
         if isinstance(link.mapping, HostAttr):
@@ -76,16 +90,25 @@ def _require_mappings(links: list[LinkOp], machine: Machine) -> None:
                 )
             )
         else:
-            problems += violations(link.spec, link.mapping.data, machine, "placed", describe(link))
+            in_order = storages.lookups(link)[1] is not None
+            problems += violations(link.spec, link.mapping.data, machine, "placed", describe(link), in_order=in_order)
     if problems:
         raise CatenaError(problems)
+
+
+@dataclass(frozen=True)
+class _Access:
+    """Words of a buffer."""
+
+    buffer: SSAValue
+    view: View
 
 
 class _Buffers:
     """The buffers of a function: constants from address 0, then everything else by lifetime; each type by itself."""
 
-    def __init__(self, function: FuncOp, machine: Machine):
-        self.storages = Storages(function)
+    def __init__(self, function: FuncOp, machine: Machine, storages: Storages):
+        self.storages = storages
         self.ops: list[BufferOp] = []
         self._of_storage: dict[SSAValue, BufferOp] = {}
         end = self._place_constants(function)
@@ -102,13 +125,20 @@ class _Buffers:
                 )
             )
 
-    def buffer(self, value: SSAValue) -> BufferOp:
-        """The buffer that holds a value."""
-        return self._of_storage[self.storages.place(value).base]
+    def access(self, value: SSAValue) -> _Access:
+        """The buffer that holds a value, and the words of it that are meant."""
+        place = self.storages.place(value)
+        return _Access(self._of_storage[place.base].result, place.view)
 
-    def access(self, value: SSAValue) -> View:
-        """The words of a value within its buffer."""
-        return self.storages.place(value).view
+    def looked_up(self, lookup: Lookup) -> tuple[_Access, SSAValue, LookupAttr]:
+        """What a lookup in a buffer accesses, the buffer of its index tensor, and how addresses are made."""
+        index = self.storages.seen(lookup.index)
+        *shape, components = index.view.shape
+        *strides, step = index.view.strides
+        terms = tuple((step * number, *term) for number, term in zip(range(components), lookup.view.terms, strict=True))
+        attribute = LookupAttr(PlacedLookup(View(tuple(shape), tuple(strides), index.view.offset), terms))
+        access = _Access(self._of_storage[lookup.base].result, lookup.view.plain)
+        return access, self._of_storage[index.base].result, attribute
 
     def _add(self, storage: SSAValue, op: BufferOp, name: str | None = None) -> None:
         owner = storage.owner
@@ -120,7 +150,7 @@ class _Buffers:
         """Constants of one type of word after those of another, within a type in the order of their first use."""
         of_type: dict[Attribute, dict[SSAValue, WeightRef]] = {}
         for link in function.body.block.ops:
-            for value in link.operands if isinstance(link, LinkOp) else ():
+            for value in self.storages.touched(link) if isinstance(link, LinkOp) else ():
                 storage = self.storages.place(value).base
                 if isinstance(storage.owner, ConstantOp):
                     of_type.setdefault(element_type_of_value(storage), {})[storage] = storage.owner.value
@@ -180,7 +210,7 @@ class _Buffers:
                 continue
             place = self.storages.place(value)
             whole = View.dense(shape_of(place.base))
-            is_made = isinstance(place.base.owner, LinkOp | ConcatOp) and place.base not in found
+            is_made = isinstance(place.base.owner, LinkOp | ConcatOp | ScatterOp) and place.base not in found
             if not is_made or not place.view.is_dense or place.view.offset or place.view.size != whole.size:
                 raise CatenaError(
                     Diagnostic("CAT-R003", f"result {name!r} is no tensor of its own", "placed", hint="run copy-concat")
@@ -218,17 +248,27 @@ def _user_types(function: FuncOp) -> dict[str, str]:
 
 def _layer(link: LinkOp, buffers: _Buffers, machine: Machine) -> LayerOp:
     mapping = link.mapping
-    values = [*link.operands, link.result]
     body: list[Operation] = [OffloadOp()]
     if not isinstance(mapping, HostAttr):
         assert isinstance(mapping, MappingAttr)
         body = [*_configuration(link, mapping.data, machine), *_loops(mapping.data, 0)]
+    read, update = buffers.storages.lookups(link)
+    input, read_index, read_lookup = (
+        (buffers.access(link.input), None, None) if read is None else buffers.looked_up(read)
+    )
+    output, write_index, write_lookup = (
+        (buffers.access(link.result), None, None) if update is None else buffers.looked_up(update.where)
+    )
+    kernel = None if link.kernel is None else buffers.access(link.kernel)
+    extras = [buffers.access(extra) for extra in link.extras]
     layer = LayerOp(
         operands=[
-            buffers.buffer(link.input).result,
-            [] if link.kernel is None else [buffers.buffer(link.kernel).result],
-            [buffers.buffer(extra).result for extra in link.extras],
-            buffers.buffer(link.result).result,
+            input.buffer,
+            [] if kernel is None else [kernel.buffer],
+            [extra.buffer for extra in extras],
+            output.buffer,
+            [] if read_index is None else [read_index],
+            [] if write_index is None else [write_index],
         ],
         properties={
             "nest": link.nest,
@@ -241,7 +281,12 @@ def _layer(link: LinkOp, buffers: _Buffers, machine: Machine) -> LayerOp:
             "post": link.post,
             "tensor": link.tensor,
             "mapping": mapping,
-            "accesses": ArrayAttr([AccessAttr(buffers.access(value)) for value in values]),
+            "accesses": ArrayAttr(
+                AccessAttr(each.view) for each in (input, *([] if kernel is None else [kernel]), *extras, output)
+            ),
+            "read_lookup": read_lookup,
+            "write_lookup": write_lookup,
+            "update": None if update is None else ReduceAttr(update.reduce),
         },
         regions=[Region(Block(body))],
     )

@@ -181,7 +181,7 @@ class Storage:
 def streams(link: LinkOp) -> bool:
     """Whether a link makes every result element from one input element, one after the other: it can write anywhere."""
     dims = link.nest.data
-    return link.kernel is None and link.mapping is None and all(dim.g == dim.op == dim.ks == 1 for dim in dims)
+    return link.kernel is None and all(dim.g == dim.op == dim.ks == 1 for dim in dims)
 
 
 def _is_used_once(value: SSAValue) -> bool:

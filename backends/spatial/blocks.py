@@ -7,13 +7,14 @@ worked out once per signature and kept for the layer.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from backends.fields import Array
+from backends.spatial.addresses import UPDATES, Walk, computed_addresses
 from backends.spatial.array import (
     Layout,
     busiest_cycles,
@@ -120,26 +121,21 @@ class BlockEngine:
         inputs.forget(place.address, place.words)
         shape = tile.shape
         target = inputs.window(place.address, shape, row_major(shape))
-        source = layer.address(Tensor.INPUT)
-        address = source.address
-        source_shape: list[int] = []
-        source_strides: list[int] = []
-        inside: list[slice] = []
-        for dim, stride, (group, groups), (low, length) in zip(
-            layer.dims, layer.strides(Tensor.INPUT), tile.groups, tile.positions, strict=True
-        ):
-            first, count = dim.existing(low, length)
-            source_shape += [groups, count]
-            source_strides += [stride * dim.extent, stride]
-            start = first * dim.up - low
-            inside += [slice(None), slice(start, start + count * dim.up, dim.up) if count else slice(0)]
-            address += stride * (group * dim.extent + (first if count else 0))
+        existing = [dim.existing(low, length) for dim, (low, length) in zip(layer.dims, tile.positions, strict=True)]
+        source_shape = [
+            n for (_, groups), (_, count) in zip(tile.groups, existing, strict=True) for n in (groups, count)
+        ]
         words = math.prod(source_shape)
-        self._count_bursts("dram.input.burst", source_shape, source_strides)
         if words != tile.words:
             target[...] = scalar_of(layer.padding, target.dtype)
         if words:
-            values = self.dram.read(address, source_shape, source_strides, source.dtype)
+            inside = [
+                part
+                for dim, (low, _), (first, count) in zip(layer.dims, tile.positions, existing, strict=True)
+                for part in (slice(None), slice(first * dim.up - low, (first + count - 1) * dim.up - low + 1, dim.up))
+            ]
+            firsts = [first for first, _ in existing]
+            values = self._read_input(source_shape, [first for first, _ in tile.groups], firsts)
             target[tuple(inside)] = run_steps(layer.steps[Slot.PRE], values)
         self.input = tile
         self._window = None
@@ -150,6 +146,31 @@ class BlockEngine:
     def _inputs(self) -> MemoryBank:
         """The buffer as it holds input words."""
         return self.glb.of(self.layer.address(Tensor.INPUT).dtype)
+
+    def _read_input(self, shape: list[int], groups: list[int], positions: list[int]) -> Array:
+        """Input words from the given groups and positions of each dimension, at computed addresses if it has terms."""
+        words = self._input_walk(Tensor.INPUT, groups, positions)
+        terms = self.layer.terms[Tensor.INPUT]
+        if not terms:
+            self._count_bursts("dram.input.burst", shape, words.strides)
+            return self.dram.read(words.address, shape, words.strides, words.dtype)
+        index = self._input_walk(Tensor.INPUT_INDEX, groups, positions)
+        self._count_bursts("dram.input.burst", shape, words.strides, index.strides)
+        addresses, read = computed_addresses(self.dram, shape, words, index, terms)
+        self.counters.add("dram.index.read", read)
+        self.counters.add("dram.input.lookup", addresses.size)
+        return self.dram.gather(addresses, words.dtype)
+
+    def _input_walk(self, tensor: Tensor, groups: list[int], positions: list[int]) -> Walk:
+        """How a transfer goes through a tensor laid out like the input: group and position of every dimension."""
+        source = self.layer.address(tensor)
+        address, strides = source.address, list[int]()
+        for dim, stride, group, position in zip(
+            self.layer.dims, self.layer.strides(tensor), groups, positions, strict=True
+        ):
+            address += stride * (group * dim.extent + position)
+            strides += [stride * dim.extent, stride]
+        return Walk(address, strides, source.dtype)
 
     def load_kernel(self) -> None:
         """DRAM -> scratchpads; kept here as one block (groups, kernels, terms) of distinct words."""
@@ -210,14 +231,32 @@ class BlockEngine:
         sums = self.sums.read(place.address, shape, row_major(shape))
         shape = layer.drained(tile.sizes)
         values = run_steps(layer.steps[Slot.POST], np.broadcast_to(sums, shape), self._read_extra)
-        address, strides = self._output_address(Tensor.OUTPUT)
         with np.errstate(invalid="ignore"):
-            self.dram.window(address, shape, strides, layer.address(Tensor.OUTPUT).dtype)[...] = values
-        self._count_bursts("dram.output.burst", shape, strides)
+            self._write_output(values.astype(layer.address(Tensor.OUTPUT).dtype, copy=False), shape)
         words = math.prod(shape)
         self.counters.add("glb.output.drain", words)
         self.counters.add("dram.output.write", words)
         self.counters.add("operation.post", words * len(layer.steps[Slot.POST]))
+
+    def _write_output(self, values: Array, shape: list[int]) -> None:
+        """Write the words of the current output tile to their place, or update those at computed addresses."""
+        terms, update = self.layer.terms[Tensor.OUTPUT], self.layer.update
+        words = Walk(*self._output_address(Tensor.OUTPUT), values.dtype)
+        if not terms:
+            if update is not Fold.NONE:
+                raise Fault("CAT-E003", "an output is updated that has no computed addresses")
+            self.dram.window(words.address, shape, words.strides, words.dtype)[...] = values
+            self._count_bursts("dram.output.burst", shape, words.strides)
+            return
+        index_dtype = self.layer.address(Tensor.OUTPUT_INDEX).dtype
+        index = Walk(*self._output_address(Tensor.OUTPUT_INDEX), index_dtype)
+        addresses, read = computed_addresses(self.dram, shape, words, index, terms)
+        self.dram.scatter(addresses, values, UPDATES[update])
+        self._count_bursts("dram.output.burst", shape, words.strides, index.strides)
+        self.counters.add("dram.index.read", read)
+        self.counters.add("dram.output.lookup", addresses.size)
+        if update is not Fold.NONE:
+            self.counters.add("dram.output.read", addresses.size)
 
     def _output_address(self, tensor: Tensor) -> tuple[int, list[int]]:
         """First word and strides (g, op, opc per dimension) of the current ranges of a tensor laid out like O."""
@@ -238,8 +277,17 @@ class BlockEngine:
         self._count_bursts("dram.extra.burst", shape, strides)
         return self.dram.read(address, shape, strides, self.layer.address(tensor).dtype)
 
-    def _count_bursts(self, event: str, shape: list[int], strides: list[int]) -> None:
-        self.counters.add(event, burst_words(tuple(shape), tuple(strides), self.machine.dram.burst_words))
+    def _count_bursts(
+        self, event: str, shape: Sequence[int], strides: Sequence[int], index: Sequence[int] | None = None
+    ) -> None:
+        """Count a transfer; with the strides of an index, one for each address that the index makes."""
+        axes = list(zip(shape, strides, index or (0,) * len(shape), strict=True))
+        times = math.prod(size for size, _, moves in axes if moves)
+        rows = [(size, stride) for size, stride, moves in axes if not moves]
+        words = burst_words(
+            tuple(size for size, _ in rows), tuple(stride for _, stride in rows), self.machine.dram.burst_words
+        )
+        self.counters.add(event, times * words)
 
     # Processing passes ------------------------------------------------------------------------------------------------
 

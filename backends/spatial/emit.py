@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import cast
 
 from xdsl.dialects.builtin import ModuleOp, StringAttr
-from xdsl.ir import Attribute, Operation
+from xdsl.ir import Attribute, Operation, SSAValue
 
 from backends.fields import Array
 from backends.program import (
@@ -45,14 +45,17 @@ from backends.spatial.isa import (
     Store,
     Stride,
     Tensor,
+    Term,
+    Update,
     Window,
     Word,
 )
+from backends.spatial.layer import INDICES
 from backends.spatial.words import word_of_dtype
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.element_types import numpy_dtype_of
 from dialects.events import Counts
-from dialects.gconv import PASS, GConv, LoopKind, Step, View, element_type_of_value, shape_of
+from dialects.gconv import PASS, GConv, LoopKind, Reduce, Step, View, element_type_of_value, shape_of
 from dialects.gconv.interpreter import main_function
 from dialects.gconv.scalar import FUNCTIONS
 from dialects.locations import describe, node_names
@@ -72,11 +75,13 @@ from dialects.spatial import (
     StoreOp,
     integer,
 )
+from dialects.spatial_access import LookupAttr
 from dialects.target import Machine, require_machine
 from passes.mapping.bursts import burst_events
 from passes.mapping.cost import predict
 from passes.mapping.fit import violations
 from passes.mapping.host_cost import predict_offload
+from passes.mapping.lookups import Lookups
 
 TOOL = "catena"
 _KINDS = {LoopKind.G: Kind.G, LoopKind.OP: Kind.OP, LoopKind.OPC: Kind.OPC, LoopKind.KS: Kind.KS}
@@ -121,7 +126,7 @@ def emit(module: ModuleOp, backend: str) -> Program:
         (_encoded(code, debug, layers),),
         _constants(buffers),
         tuple(_tensor(op, name, produced.get(op, "")) for op, name in buffers.items()),
-        tuple(_entry(op, name, buffers, _predicted(op)) for op, name in zip(layers, names, strict=True)),
+        tuple(_entries(dict(zip(names, layers, strict=True)), buffers)),
         tuple(debug),
     )
 
@@ -235,8 +240,20 @@ def _tensor(op: BufferOp, name: str, produced: str) -> TensorEntry:
     )
 
 
-def _entry(op: LayerOp, name: str, buffers: dict[BufferOp, str], predicted: Counts | None) -> LayerEntry:
-    read = [op.input, *([] if op.kernel is None else [op.kernel]), *op.extras]
+def _entries(layers: dict[str, LayerOp], buffers: dict[BufferOp, str]) -> Iterator[LayerEntry]:
+    written: set[Operation] = set()
+    for name, op in layers.items():
+        # Updates of a tensor that an earlier layer made are made of that tensor, too.
+        before = [op.output] if op.update is not None and op.output.owner in written else []
+        yield _entry(op, name, buffers, before, _predicted(op))
+        written.add(cast(BufferOp, op.output.owner))
+
+
+def _entry(
+    op: LayerOp, name: str, buffers: dict[BufferOp, str], before: list[SSAValue], predicted: Counts | None
+) -> LayerEntry:
+    indices = [index for index in (op.read_index, op.write_index) if index is not None]
+    read = [*op.tensors[:-1], *indices, *before]
     return LayerEntry(
         name,
         f"host {_kind(op.spec)}" if isinstance(op.mapping, HostAttr) else _kind(op.spec),
@@ -274,17 +291,24 @@ def _predicted(op: LayerOp) -> Counts | None:
     """What the cost model expects a layer to count, or None if it has no mapping."""
     if op.mapping is None:
         return None
+    views = op.views
+    combines = op.update is not None and op.update.data is not Reduce.NONE
+    lookups = Lookups(_index_shape(op.read_lookup), _index_shape(op.write_lookup), combines)
     if isinstance(op.mapping, HostAttr):
-        return predict_offload(op.spec, op.views)
+        return predict_offload(op.spec, views, lookups)
     machine = require_machine(cast(ModuleOp, op.get_toplevel_object()), "program")
-    problems = violations(op.spec, op.mapping.data, machine, "program", describe(op))
+    in_order = op.update is not None
+    problems = violations(op.spec, op.mapping.data, machine, "program", describe(op), in_order=in_order)
     if problems:
         raise CatenaError(problems)
-    views = op.views
     extras = tuple(_distinct(view) for view in views[len(views) - 1 - len(op.extras) : -1])
-    counts = predict(op.spec, views[0].shape, op.mapping.data, machine, extras)
-    counts.events |= burst_events(op.spec, views, op.mapping.data, machine.dram.burst_words)
+    counts = predict(op.spec, views[0].shape, op.mapping.data, machine, extras, lookups)
+    counts.events |= burst_events(op.spec, views, op.mapping.data, machine.dram.burst_words, lookups)
     return counts
+
+
+def _index_shape(lookup: LookupAttr | None) -> tuple[int, ...] | None:
+    return None if lookup is None else (*_distinct(lookup.data.index), len(lookup.data.terms))
 
 
 def _distinct(view: View) -> tuple[int, ...]:
@@ -316,8 +340,18 @@ def _layer(op: LayerOp, index: int) -> Iterator[Executable]:
     tensors = [Tensor.INPUT, *([] if op.kernel is None else [Tensor.KERNEL])]
     tensors += [Tensor(Tensor.EXTRA0 + extra) for extra in range(len(op.extras))]
     tensors.append(Tensor.OUTPUT)
-    for tensor, value, view in zip(tensors, op.operands, views, strict=True):
+    for tensor, value, view in zip(tensors, op.tensors, views, strict=True):
         yield from _address(tensor, cast(BufferOp, value.owner), view)
+    for tensor, index, lookup in (
+        (Tensor.INPUT, op.read_index, op.read_lookup),
+        (Tensor.OUTPUT, op.write_index, op.write_lookup),
+    ):
+        if index is not None and lookup is not None:
+            yield from _address(INDICES[tensor], cast(BufferOp, index.owner), lookup.data.index)
+            for place, step, extent in lookup.data.terms:
+                yield Term(tensor, place, step, extent)
+    if op.update is not None:
+        yield Update(Fold[op.update.data.name])
     dims = {dim.name: d for d, dim in enumerate(spec.dims)}
     yield from _body(op.body.block.ops, dims)
 

@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from backends.fields import Array
+from backends.spatial.addresses import UPDATES, Walk, computed_addresses
 from backends.spatial.isa import Fold, Kind, Slot, Tensor
 from backends.spatial.layer import LayerState, ScalarStep, input_tile
 from backends.spatial.memory import Fault, MemoryBank
@@ -91,23 +92,38 @@ class _HostRun:
         """The input after `pre`, as (groups, positions) per dimension, padding and gaps filled in."""
         layer = self._layer
         tile = input_tile(layer)
-        address = layer.address(Tensor.INPUT).address
         shape: list[int] = []
-        strides: list[int] = []
+        firsts: list[int] = []
         inside: list[slice] = []
-        for dim, stride, (_, groups), (low, length) in zip(
-            layer.dims, layer.strides(Tensor.INPUT), tile.groups, tile.positions, strict=True
-        ):
+        for dim, (_, groups), (low, length) in zip(layer.dims, tile.groups, tile.positions, strict=True):
             first, count = dim.existing(low, length)
             shape += [groups, count]
-            strides += [stride * dim.extent, stride]
-            address += stride * (first if count else 0)
+            firsts.append(first if count else 0)
             start = first * dim.up - low
             inside += [slice(None), slice(start, start + count * dim.up, dim.up) if count else slice(0)]
-        words = self._steps(Slot.PRE, self._read(Tensor.INPUT, address, shape, strides))
+        words = self._steps(Slot.PRE, self._input_words(shape, firsts))
         padded = np.full(tile.shape, scalar_of(layer.padding, words.dtype), words.dtype)
         padded[tuple(inside)] = words
         return padded.astype(layer.acc, copy=False)
+
+    def _input_words(self, shape: Sequence[int], firsts: Sequence[int]) -> Array:
+        """The input from the given position of every dimension, looked up if an index tensor makes its addresses."""
+        words = self._input_walk(Tensor.INPUT, firsts)
+        terms = self._layer.terms[Tensor.INPUT]
+        if not terms or not math.prod(shape):
+            return self._read(Tensor.INPUT, words.address, shape, words.strides)
+        index = self._input_walk(Tensor.INPUT_INDEX, firsts)
+        addresses, read = computed_addresses(self._dram, shape, words, index, terms)
+        self._counters.add("host.read", read + addresses.size)
+        return self._dram.gather(addresses, words.dtype)
+
+    def _input_walk(self, tensor: Tensor, firsts: Sequence[int]) -> Walk:
+        source = self._layer.address(tensor)
+        address, strides = source.address, list[int]()
+        for dim, stride, first in zip(self._layer.dims, self._layer.strides(tensor), firsts, strict=True):
+            address += stride * first
+            strides += [stride * dim.extent, stride]
+        return Walk(address, strides, source.dtype)
 
     def _input_at(self, inputs: Array, tap: Sequence[int]) -> Array:
         """The input words that meet one kernel position, repeated for parallel kernels."""
@@ -150,6 +166,20 @@ class _HostRun:
         return self._read(tensor, self._layer.address(tensor).address, self._shape, self._output_strides(tensor))
 
     def _store(self, value: Array) -> None:
-        output = self._layer.address(Tensor.OUTPUT)
-        self._dram.window(output.address, self._shape, self._output_strides(Tensor.OUTPUT), output.dtype)[...] = value
+        output = self._output_walk(Tensor.OUTPUT)
+        terms, update = self._layer.terms[Tensor.OUTPUT], self._layer.update
         self._counters.add("host.write", value.size)
+        if not terms:
+            self._dram.window(output.address, self._shape, output.strides, output.dtype)[...] = value
+            return
+        index = self._output_walk(Tensor.OUTPUT_INDEX)
+        addresses, read = computed_addresses(self._dram, self._shape, output, index, terms)
+        self._counters.add("host.read", read)
+        if update is not Fold.NONE:
+            self._counters.add("host.read", addresses.size)
+            self._counters.add(f"host.{function_class(_FOLD_FUNCTION[update])}", addresses.size)
+        self._dram.scatter(addresses, value.astype(output.dtype), UPDATES[update])
+
+    def _output_walk(self, tensor: Tensor) -> Walk:
+        target = self._layer.address(tensor)
+        return Walk(target.address, self._output_strides(tensor), target.dtype)

@@ -52,7 +52,7 @@ class Slot(IntEnum):
 
 
 class Tensor(IntEnum):
-    """The tensors of a layer; EXTRA0 and up are operands of post functions."""
+    """The tensors of a layer; EXTRA0 to EXTRA11 are operands of post functions, indices make addresses."""
 
     INPUT = 0
     KERNEL = 1
@@ -69,6 +69,8 @@ class Tensor(IntEnum):
     EXTRA9 = 12
     EXTRA10 = 13
     EXTRA11 = 14
+    INPUT_INDEX = 15
+    OUTPUT_INDEX = 16
 
 
 class Word(IntEnum):
@@ -125,6 +127,10 @@ class Core(Protocol):
     def set_tensor(self, tensor: Tensor, address: int, word: Word) -> None: ...
     @abstractmethod
     def set_stride(self, tensor: Tensor, dim: int, stride: int) -> None: ...
+    @abstractmethod
+    def add_term(self, tensor: Tensor, place: int, step: int, extent: int) -> None: ...
+    @abstractmethod
+    def set_update(self, fold: Fold) -> None: ...
     @abstractmethod
     def set_place(self, tensor: Tensor, memory: Memory, address: int, words: int) -> None: ...
     @abstractmethod
@@ -224,7 +230,7 @@ class Function(Executable):
     code: int = unsigned(8, "number of the function", minimum=1)
     first: float = f32("first parameter", default=0.0)
     second: float = f32("second parameter", default=0.0)
-    operand: Tensor = enumeration(Tensor, 4, "second operand; INPUT means none", default=Tensor.INPUT)
+    operand: Tensor = enumeration(Tensor, 5, "second operand; INPUT means none", default=Tensor.INPUT)
 
     def execute(self, core: Core) -> None:
         core.add_function(self.slot, self.code, self.first, self.second, self.operand)
@@ -235,7 +241,7 @@ class Function(Executable):
 class Base(Executable):
     """Where in DRAM a tensor begins and of what its words are; its strides become 0."""
 
-    tensor: Tensor = enumeration(Tensor, 4, "tensor")
+    tensor: Tensor = enumeration(Tensor, 5, "tensor")
     address: int = unsigned(40, "word address")
     word: Word = enumeration(Word, 5, "type of its words", default=Word.F32)
 
@@ -248,7 +254,7 @@ class Base(Executable):
 class Stride(Executable):
     """Words in DRAM between neighbours of one dimension of a tensor."""
 
-    tensor: Tensor = enumeration(Tensor, 4, "tensor")
+    tensor: Tensor = enumeration(Tensor, 5, "tensor")
     dim: int = unsigned(4, "dimension")
     stride: int = signed(40, "words")
 
@@ -261,7 +267,7 @@ class Stride(Executable):
 class Place(Executable):
     """Where on chip the tile of a tensor is kept."""
 
-    tensor: Tensor = enumeration(Tensor, 4, "tensor")
+    tensor: Tensor = enumeration(Tensor, 5, "tensor")
     memory: Memory = enumeration(Memory, 2, "memory")
     address: int = unsigned(32, "first word")
     words: int = unsigned(32, "words reserved")
@@ -282,6 +288,34 @@ class Spread(Executable):
 
     def execute(self, core: Core) -> None:
         core.add_spread(self.dim, self.kind, self.tile, self.axis)
+
+
+@ISA.instruction(opcode=0x09)
+@dataclass(frozen=True, slots=True)
+class Term(Executable):
+    """Add `step` times a component of the tensor's index to its addresses.
+
+    The component counts from 0 or, if it is negative, from `extent` backwards.
+    """
+
+    tensor: Tensor = enumeration(Tensor, 5, "INPUT or OUTPUT")
+    place: int = signed(32, "words from the index tensor's first word to this component")
+    step: int = signed(40, "words of the tensor")
+    extent: int = unsigned(32, "indices that exist", minimum=1)
+
+    def execute(self, core: Core) -> None:
+        core.add_term(self.tensor, self.place, self.step, self.extent)
+
+
+@ISA.instruction(opcode=0x0A)
+@dataclass(frozen=True, slots=True)
+class Update(Executable):
+    """Let stores combine words with those at their computed addresses, one after another; NONE replaces them."""
+
+    fold: Fold = enumeration(Fold, 3, "how")
+
+    def execute(self, core: Core) -> None:
+        core.set_update(self.fold)
 
 
 @ISA.instruction(opcode=0x10, block=Block.OPEN)
@@ -327,7 +361,7 @@ class Load(Executable):
     scratchpads of the elements.
     """
 
-    tensor: Tensor = enumeration(Tensor, 4, "INPUT or KERNEL")
+    tensor: Tensor = enumeration(Tensor, 5, "INPUT or KERNEL")
 
     def execute(self, core: Core) -> None:
         core.load(self.tensor)

@@ -42,6 +42,19 @@ class TensorAddress:
     strides: dict[int, int] = field(default_factory=dict[int, int])
 
 
+INDICES = {Tensor.INPUT: Tensor.INPUT_INDEX, Tensor.OUTPUT: Tensor.OUTPUT_INDEX}
+"""The tensors that can be addressed by an index, and that index."""
+
+
+@dataclass(frozen=True)
+class TermConfig:
+    """A component of a tensor's index: where it lies behind the first one, what it counts, how many there are."""
+
+    place: int
+    step: int
+    extent: int
+
+
 @dataclass(frozen=True)
 class PlaceConfig:
     """Where a tile is kept on chip."""
@@ -88,7 +101,7 @@ def scalar_step(slot: Slot, code: int, first: float, second: float, operand: Ten
     if function is None:
         raise Fault("CAT-E003", f"there is no scalar function number {code}")
     binary = function.arity is Arity.BINARY
-    if binary != (operand >= Tensor.EXTRA0) or (binary and slot is not Slot.POST):
+    if binary != (Tensor.EXTRA0 <= operand <= Tensor.EXTRA11) or (binary and slot is not Slot.POST):
         raise Fault("CAT-E003", f"function {function.name} with operand {operand.name} in {slot.name}")
     return ScalarStep(function.name, (first, second)[: len(function.parameters)], operand if binary else None)
 
@@ -112,6 +125,8 @@ class LayerState:
         self.dims: list[Dimension] = []
         self.steps: dict[Slot, list[ScalarStep]] = {slot: [] for slot in Slot}
         self.tensors: dict[Tensor, TensorAddress] = {}
+        self.terms: dict[Tensor, list[TermConfig]] = {tensor: [] for tensor in INDICES}
+        self.update = Fold.NONE
         self.places: dict[Tensor, PlaceConfig] = {}
         self.spreads: list[SpreadConfig] = []
         self.starts: list[list[int]] = []

@@ -13,6 +13,7 @@ from backends.spatial.layer import (
     PlaceConfig,
     SpreadConfig,
     TensorAddress,
+    TermConfig,
     binary_function,
     scalar_step,
 )
@@ -112,6 +113,15 @@ class SpatialCore:
 
     def set_stride(self, tensor: Tensor, dim: int, stride: int) -> None:
         self._configured().address(tensor).strides[dim] = stride
+
+    def add_term(self, tensor: Tensor, place: int, step: int, extent: int) -> None:
+        terms = self._configured().terms.get(tensor)
+        if terms is None:
+            raise Fault("CAT-E003", f"{tensor.name} cannot be addressed by an index")
+        terms.append(TermConfig(place, step, extent))
+
+    def set_update(self, fold: Fold) -> None:
+        self._configured().update = fold
 
     def set_place(self, tensor: Tensor, memory: Memory, address: int, words: int) -> None:
         place = PlaceConfig(memory, address, words)

@@ -12,6 +12,7 @@ from backends.fields import Array
 from dialects.dtypes import as_storage
 
 Valid = npt.NDArray[np.bool_]
+Addresses = npt.NDArray[np.int64]
 
 
 class Fault(Exception):
@@ -103,6 +104,40 @@ class MemoryBank:
             raise Fault("CAT-E003", f"constants of {self.name} are written", found=f"word {address}")
         segment.strided(segment.valid, address, shape, strides)[...] = True
         return segment.strided(segment.words, address, shape, strides)
+
+    def gather(self, addresses: Addresses, dtype: np.dtype[Any]) -> Array:
+        """The words at computed addresses.
+
+        Raises `Fault` as `read`.
+        """
+        segment = self._segment_around(addresses, dtype)
+        places = addresses - segment.base
+        if segment.valid is not None and not segment.valid[places].all():
+            missing = int(addresses[~segment.valid[places]][0])
+            raise Fault("CAT-E002", f"a word of {self.name} is read that was never written", found=f"word {missing}")
+        return segment.words[places]
+
+    def scatter(self, addresses: Addresses, values: Array, combine: np.ufunc | None) -> None:
+        """Write words to computed addresses in row-major order, or combine them with the words that are there.
+
+        Raises `Fault` as `window`, and as `read` if words are combined.
+        """
+        segment = self._segment_around(addresses, values.dtype)
+        if segment.valid is None:
+            raise Fault("CAT-E003", f"constants of {self.name} are written", found=f"word {int(addresses.min())}")
+        if combine is None:
+            places = addresses.reshape(-1) - segment.base
+            segment.words[places] = values.reshape(-1)
+            segment.valid[places] = True
+        else:
+            self.gather(addresses, values.dtype)
+            combine.at(segment.words, addresses.reshape(-1) - segment.base, values.reshape(-1))
+
+    def _segment_around(self, addresses: Addresses, dtype: np.dtype[Any]) -> Segment:
+        low, high = int(addresses.min()), int(addresses.max())
+        segment = self._segment(low, (high - low + 1,), (1,))
+        self._check_type(segment, dtype)
+        return segment
 
     def _check_type(self, segment: Segment, dtype: np.dtype[Any] | None) -> None:
         if dtype is not None and segment.words.dtype != dtype:

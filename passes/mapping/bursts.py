@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from dialects.gconv import PASS, GConv, LoopKind, View
 from dialects.schedule import Loop, Mapping, Operand, Temporal
+from passes.mapping.lookups import Lookups
 from passes.mapping.tiling import Pieces, Tiling, number, real_sizes
 
 
@@ -142,11 +143,31 @@ def operand_transfers(spec: GConv, views: Sequence[View], mapping: Mapping) -> l
     ]
 
 
-def burst_events(spec: GConv, views: Sequence[View], mapping: Mapping, burst: int) -> dict[str, int]:
-    """The burst events of a link whose tensors are these views of DRAM; none on a machine without bursts."""
+def looked_up(tiles: Transfers, index_shape: tuple[int, ...] | None) -> Transfers:
+    """The transfers of a tensor at computed addresses: one for each, over the dimensions that the index repeats in."""
+    if index_shape is None:
+        return tiles
+    axes = (
+        Axis(axis.dim, axis.step, {1: sum(size * count for size, count in axis.pieces.items())})
+        if index_shape[axis.dim] > 1
+        else axis
+        for axis in tiles.axes
+    )
+    return Transfers(tuple(axes), tiles.times)
+
+
+def burst_events(
+    spec: GConv, views: Sequence[View], mapping: Mapping, burst: int, lookups: Lookups | None = None
+) -> dict[str, int]:
+    """The burst events of a link whose tensors are these views of DRAM; none on a machine without bursts.
+
+    Index words, and words that updates are combined with, are counted as words only.
+    """
     if not burst:
         return {}
+    lookups = lookups or Lookups()
     moved = operand_transfers(spec, views, mapping)
+    moved[0], moved[-1] = looked_up(moved[0], lookups.read), looked_up(moved[-1], lookups.written)
     words = [each.burst_words(view.strides, burst) for each, view in zip(moved, views, strict=True)]
     has_kernel = spec.main != PASS
     return {

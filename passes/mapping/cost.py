@@ -17,7 +17,17 @@ from dialects.schedule import Loop, Mapping, Operand, Temporal
 from dialects.target import Machine
 from passes.mapping.fit import RELEVANT
 from passes.mapping.host_cost import host_energy, host_seconds
-from passes.mapping.tiling import Depth, Tiling, distinct_positions, number, padded_words, real_positions, span
+from passes.mapping.lookups import Lookups
+from passes.mapping.tiling import (
+    Depth,
+    Tiling,
+    distinct_positions,
+    number,
+    padded_words,
+    real_positions,
+    span,
+    touching,
+)
 
 
 def predict(
@@ -26,9 +36,10 @@ def predict(
     mapping: Mapping,
     machine: Machine,
     extras: tuple[tuple[int, ...], ...] = (),
+    lookups: Lookups | None = None,
 ) -> Counts:
     """Counts of one link under a legal mapping; `extras` are the shapes of the post operands."""
-    return _Prediction(spec, input_shape, mapping, machine, extras).counts()
+    return _Prediction(spec, input_shape, mapping, machine, extras, lookups or Lookups()).counts()
 
 
 class _Prediction:
@@ -39,9 +50,10 @@ class _Prediction:
         mapping: Mapping,
         machine: Machine,
         extras: tuple[tuple[int, ...], ...],
+        lookups: Lookups,
     ):
         self.spec, self.mapping, self.machine = spec, mapping, machine
-        self.input_shape, self.extras = input_shape, extras
+        self.input_shape, self.extras, self.lookups = input_shape, extras, lookups
         self.tiling = Tiling(spec, mapping)
 
     def counts(self) -> Counts:
@@ -84,7 +96,11 @@ class _Prediction:
         events["array.output.hop"] = sums * (chains - folds)
         events["spad.output.read"] = events["spad.output.write"] = trips
 
-        events["dram.extra.read"] = self._extra_words(self.tiling.at(output_position))
+        events["dram.extra.read"] = sum(self._extra_words(shape, output_position) for shape in self.extras)
+        events["dram.index.read"] = self._index_words(input_position, output_position)
+        events["dram.input.lookup"] = 0 if self.lookups.read is None else real
+        events["dram.output.lookup"] = 0 if self.lookups.written is None else outputs
+        events["dram.output.read"] = outputs if self.lookups.combines else 0
         events["operation.mac" if self.spec.is_multiply_accumulate else "operation.other"] = trips
         events["operation.post"] = outputs * len(self.spec.post)
         counts.passes = math.prod(in_pass.count(dim, *LoopKind) for dim in self.spec.dims)
@@ -154,14 +170,35 @@ class _Prediction:
             total *= dim.g * dim.op * dim.ks * copies
         return total
 
-    def _extra_words(self, depth: Depth) -> int:
-        total = 0
-        for shape in self.extras:
-            words = 1
-            for dim, extent in zip(self.spec.dims, shape, strict=True):
-                repeats = depth.count(dim, LoopKind.G, LoopKind.OP, LoopKind.OPC)
-                words *= repeats if extent == 1 else dim.output_extent
-            total += words
+    def _extra_words(self, shape: tuple[int, ...], position: int) -> int:
+        """Words of a tensor that broadcasts to the output, read once for every output tile."""
+        depth, words = self.tiling.at(position), 1
+        for dim, extent in zip(self.spec.dims, shape, strict=True):
+            repeats = depth.count(dim, LoopKind.G, LoopKind.OP, LoopKind.OPC)
+            words *= repeats if extent == 1 else dim.output_extent
+        return words
+
+    def _index_words(self, input_position: int, output_position: int) -> int:
+        """Every tile of input or output reads the part of its index tensor that it needs, all components."""
+        words = 0
+        if self.lookups.read is not None:
+            *shape, components = self.lookups.read
+            words += components * self._input_index_words(tuple(shape), input_position)
+        if self.lookups.written is not None:
+            *shape, components = self.lookups.written
+            words += components * self._extra_words(tuple(shape), output_position)
+        return words
+
+    def _input_index_words(self, shape: tuple[int, ...], position: int) -> int:
+        """Positions of the index of all input tiles; a tile that lies in the padding needs none."""
+        depth, total = self.tiling.at(position), 1
+        for dim, extent, varies in zip(self.spec.dims, self.input_shape, shape, strict=True):
+            outputs, kernels = (self._starts(dim, kind, position) for kind in (LoopKind.OPC, LoopKind.KS))
+            if varies > 1:
+                windows = dim.g * real_positions(dim, extent // dim.g, outputs, kernels)
+            else:
+                windows = depth.count(dim, LoopKind.G) * touching(dim, extent // dim.g, outputs, kernels)
+            total *= number(depth.of(dim, LoopKind.OP)) * windows
         return total
 
     def _array_cycles(self) -> int:
@@ -233,7 +270,8 @@ def price(counts: Counts, machine: Machine) -> Price:
     energy = {level: count * getattr(costs, level) * costs.picojoules for level, count in charged.items()}
     energy["operation"] = counts.operations * costs.operation * costs.picojoules
     kernels = math.ceil(counts.charged(_moved(("dram.kernel.read",), machine)) / machine.links.dram)
-    rest = counts.charged(_moved(("dram.input.read", "dram.extra.read", "dram.output.write"), machine))
+    others = ("dram.input.read", "dram.index.read", "dram.extra.read", "dram.output.read", "dram.output.write")
+    rest = counts.charged(_moved(others, machine))
     others = math.ceil(rest / machine.links.dram)
     host = machine.host
     energy["host"] = 0.0 if host is None else host_energy(counts, host)

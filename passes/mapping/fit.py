@@ -44,11 +44,16 @@ def _tile_words(spec: GConv, depth: Depth, operand: Operand) -> int:
 
 
 def violations(
-    spec: GConv, mapping: Mapping, machine: Machine, stage: str = "mapped", node: str = ""
+    spec: GConv, mapping: Mapping, machine: Machine, stage: str = "mapped", node: str = "", *, in_order: bool = False
 ) -> list[Diagnostic]:
-    """Every rule of the machine that a mapping breaks; empty when it is legal."""
+    """Every rule of the machine that a mapping breaks; empty when it is legal.
+
+    `in_order` asks that output tiles leave in row-major order of their words: those of updates at computed addresses.
+    """
     found = _Violations(stage, node)
     if _structure(spec, mapping, found):
+        if in_order:
+            _in_order(spec, mapping, found)
         tiling = Tiling(spec, mapping)
         _array(tiling, machine, found)
         _scratchpads(tiling, machine, found)
@@ -114,6 +119,22 @@ def _order(mapping: Mapping, found: _Violations) -> None:
     for node in mapping.spatial:
         if node.loop.kind is LoopKind.KS and node.axis is not Axis.ROW:
             found.add(f"'{node}': partial sums travel along rows", "on row", f"on {node.axis}")
+
+
+def _in_order(spec: GConv, mapping: Mapping, found: _Violations) -> None:
+    """Output tiles follow one another in row-major order: what is cut last is inside of single indices."""
+    position = mapping.position(Operand.OUTPUT)
+    assert position is not None
+    loops = [Loop(dim.name, kind) for dim in spec.dims for kind in RELEVANT[Operand.OUTPUT]]
+    cuts = [node for node in mapping.temporal_before(position) if node.loop in loops]
+    order = [loops.index(node.loop) for node in cuts]
+    sizes = Tiling(spec, mapping).at(position).largest
+    for node, place, following in zip(cuts, order, order[1:], strict=False):
+        if place > following:
+            found.add(f"'{node}' takes updates out of order", "loops from the outermost dimension inwards", node.loop)
+    for loop in loops[: max(order, default=0)]:
+        if sizes[loop] > 1:
+            found.add(f"tiles of {sizes[loop]} indices of {loop} take updates out of order", "tiles of 1", sizes[loop])
 
 
 def _array(tiling: Tiling, machine: Machine, found: _Violations) -> None:

@@ -9,27 +9,36 @@ from dialects.events import Counts
 from dialects.gconv import PASS, GConv, LoopKind, Reduce, View
 from dialects.gconv.function_classes import function_class
 from dialects.host import Host
+from passes.mapping.lookups import Lookups
 from passes.mapping.tiling import real_positions
 
 WORDS = ("host.read", "host.write")
 """The events of words between DRAM and host."""
 
 
-def predict_offload(spec: GConv, views: Sequence[View]) -> Counts:
+def predict_offload(spec: GConv, views: Sequence[View], lookups: Lookups | None = None) -> Counts:
     """Counts of a link that the host executes; `views` are where its operands and its result lie, in that order.
 
     The host reads every word once that lies between the first and last one it needs of a dimension, keeps what it
-    reads, and applies `pre` once to a word. Padding costs it no words.
+    reads, and applies `pre` once to a word. Padding costs it no words. Words at computed addresses are read one by one.
     """
+    lookups = lookups or Lookups()
     counts = Counts()
     source, *others, result = views
     outputs, trips = result.size, spec.trips
-    read = _input_words(spec, source)
+    read = _input_words(spec, source.shape, [stride if lookups.read is None else 1 for stride in source.strides])
     counts.events["host.read"] = read + sum(_distinct_words(view) for view in others)
     counts.events["host.write"] = outputs
+    if lookups.read is not None:
+        *varies, components = lookups.read
+        counts.events["host.read"] += components * _input_words(spec, source.shape, [extent - 1 for extent in varies])
+    if lookups.written is not None:
+        counts.events["host.read"] += math.prod(lookups.written)
+    if lookups.combines:
+        counts.events["host.read"] += outputs
     sums = math.prod(spec.worked(dim, kind) for dim in spec.dims for kind in LoopKind if kind is not LoopKind.KS)
     folds = trips - sums if spec.reduce is not Reduce.NONE else 0
-    counts.events["host.simple"] = folds
+    counts.events["host.simple"] = folds + (outputs if lookups.combines else 0)
     main = [] if spec.main == PASS else [(spec.main, trips)]
     steps = [
         (step.function, n) for part, n in ((spec.pre, read), (spec.mid, trips), (spec.post, outputs)) for step in part
@@ -39,10 +48,10 @@ def predict_offload(spec: GConv, views: Sequence[View]) -> Counts:
     return counts
 
 
-def _input_words(spec: GConv, view: View) -> int:
+def _input_words(spec: GConv, shape: Sequence[int], strides: Sequence[int]) -> int:
     """Words of the input from the first to the last that is needed, per dimension; repeated ones count once."""
     words = 1
-    for dim, extent, stride in zip(spec.dims, view.shape, view.strides, strict=True):
+    for dim, extent, stride in zip(spec.dims, shape, strides, strict=True):
         found = real_positions(dim, extent // dim.g, [(0, dim.opc)], [(0, dim.ks)])
         words *= dim.g * found if stride else min(found, 1)
     return words

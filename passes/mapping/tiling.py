@@ -72,6 +72,11 @@ def real_sizes(dim: Dim, extent: int, outputs: npt.ArrayLike, kernels: npt.Array
     return np.maximum(last - first + 1, 0).reshape(-1).tolist()
 
 
+def touching(dim: Dim, extent: int, outputs: npt.ArrayLike, kernels: npt.ArrayLike) -> int:
+    """How many pairs of pieces of one dimension span any input position that exists."""
+    return sum(size > 0 for size in real_sizes(dim, extent, outputs, kernels))
+
+
 @dataclass(frozen=True)
 class Depth:
     """A point in a mapping: the pieces that every loop has been cut into above it."""

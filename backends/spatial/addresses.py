@@ -1,0 +1,62 @@
+"""Computed addresses: the words of a tensor that its index tensor names, for one tile of a transfer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from backends.fields import Array
+from backends.spatial.isa import Fold
+from backends.spatial.layer import TermConfig
+from backends.spatial.memory import Addresses, Fault, MemoryBank
+
+UPDATES: dict[Fold, np.ufunc | None] = {
+    Fold.NONE: None,
+    Fold.ADD: np.add,
+    Fold.MAX: np.maximum,
+    Fold.MIN: np.minimum,
+    Fold.MUL: np.multiply,
+}
+"""What a store does with words at computed addresses, None for replacing them."""
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Words of a tensor in the order in which a transfer goes through them."""
+
+    address: int
+    strides: Sequence[int]
+    dtype: np.dtype[Any]
+
+
+def computed_addresses(
+    dram: MemoryBank, shape: Sequence[int], words: Walk, index: Walk, terms: Sequence[TermConfig]
+) -> tuple[Addresses, int]:
+    """The address of every word of a tile, and how many index words were read for them.
+
+    An index word that repeats along a dimension is read once. Raises `Fault` CAT-E001 for an index out of range, and
+    what reading the index raises.
+    """
+    result = np.full(shape, words.address, np.int64)
+    for axis, (size, stride) in enumerate(zip(shape, words.strides, strict=True)):
+        result += (np.arange(size) * stride).reshape([-1 if a == axis else 1 for a in range(len(shape))])
+    read = [1 if stride == 0 else size for size, stride in zip(shape, index.strides, strict=True)]
+    for term in terms:
+        found = dram.read(index.address + term.place, read, index.strides, index.dtype)
+        result += term.step * _counted(found, term.extent)
+    return result, math.prod(read) * len(terms)
+
+
+def _counted(index: Array, extent: int) -> Addresses:
+    """Indices counted from the beginning; negative ones count from the end."""
+    if index.dtype.kind not in "iu":
+        raise Fault("CAT-E003", "an index is no integer", found=index.dtype.name)
+    outside = (index < -extent) | (index >= extent)
+    if outside.any():
+        raise Fault("CAT-E001", "an index is out of range", f"{-extent} to {extent - 1}", str(index[outside].flat[0]))
+    counted = index.astype(np.int64)
+    return np.where(counted < 0, counted + extent, counted)
