@@ -342,14 +342,8 @@ def _layer(op: LayerOp, index: int) -> Iterator[Executable]:
     tensors.append(Tensor.OUTPUT)
     for tensor, value, view in zip(tensors, op.tensors, views, strict=True):
         yield from _address(tensor, cast(BufferOp, value.owner), view)
-    for tensor, index, lookup in (
-        (Tensor.INPUT, op.read_index, op.read_lookup),
-        (Tensor.OUTPUT, op.write_index, op.write_lookup),
-    ):
-        if index is not None and lookup is not None:
-            yield from _address(INDICES[tensor], cast(BufferOp, index.owner), lookup.data.index)
-            for place, step, extent in lookup.data.terms:
-                yield Term(tensor, place, step, extent)
+    yield from _lookup(Tensor.INPUT, op.read_index, op.read_lookup)
+    yield from _lookup(Tensor.OUTPUT, op.write_index, op.write_lookup)
     if op.update is not None:
         yield Update(Fold[op.update.data.name])
     dims = {dim.name: d for d, dim in enumerate(spec.dims)}
@@ -367,6 +361,14 @@ def _address(tensor: Tensor, buffer: BufferOp, view: View) -> Iterator[Executabl
     for d, (extent, stride) in enumerate(zip(view.shape, view.strides, strict=True)):
         if extent > 1 and stride:
             yield Stride(tensor, d, stride)
+
+
+def _lookup(tensor: Tensor, index: SSAValue | None, lookup: LookupAttr | None) -> Iterator[Executable]:
+    if index is None or lookup is None:
+        return
+    yield from _address(INDICES[tensor], cast(BufferOp, index.owner), lookup.data.index)
+    for place, step, extent in lookup.data.terms:
+        yield Term(tensor, place, step, extent)
 
 
 def _word(element_type: Attribute, op: Operation) -> Word:

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import cast
 
-from xdsl.dialects.builtin import IntegerType, StringAttr, TensorType
-from xdsl.ir import Attribute, Data, SSAValue
+from xdsl.dialects.builtin import IntegerType, StringAttr, TensorType, i1
+from xdsl.ir import Data, SSAValue
 from xdsl.irdl import (
     IRDLOperation,
     ParsePropInAttrDict,
@@ -202,8 +201,8 @@ class ScatterOp(IRDLOperation):
 
 def _verify_addressing(layout: Addressing, positions: SSAValue, index: SSAValue, base: SSAValue) -> None:
     """Positions, index and addressed tensor fit each other, and no index within its extent leads outside."""
-    kind = cast("Attribute", element_type_of_value(index))
-    if not isinstance(kind, IntegerType) or kind.width.data == 1:
+    kind = element_type_of_value(index)
+    if not isinstance(kind, IntegerType) or kind == i1:
         raise VerifyException(f"an index holds integers, not {kind}")
     shape, extent = shape_of(positions), math.prod(shape_of(base))
     if len(layout.strides) != len(shape):
