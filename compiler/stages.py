@@ -37,7 +37,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "gconv",
-        "`gconv.link`, `gconv.view`, `gconv.concat`, `weights.constant`",
+        "`gconv.link`, `gconv.view`, `gconv.indexed`, `gconv.concat`, `gconv.scatter`, `weights.constant`",
         ("lower-onnx",),
         Legality(dialects=CHAIN),
     ),
@@ -57,6 +57,7 @@ STAGES: tuple[Stage, ...] = (
             "fold-weights",
             "split-steps",
             "fuse-pre",
+            "fold-lookups",
             "merge-dims",
             "copy-concat",
         ),

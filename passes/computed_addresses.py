@@ -48,10 +48,19 @@ class Lookup:
     def reshape(self, shape: Sequence[int]) -> Lookup | None:
         """The same elements in the same order as another shape; None if that needs a copy."""
         view, positions = self.view.reshape(shape), self.index_positions.reshape(shape)
-        if view is None or positions is None:
+        return None if view is None or positions is None else self._with(view, positions)
+
+    def through(self, view: View) -> Lookup | None:
+        """`view`, a view of this lookup's row-major elements, as a lookup of its own; None if that needs a copy."""
+        plain, positions = view.of(self.view.plain), view.of(self.index_positions)
+        if plain is None or positions is None:
             return None
-        last = self.index.view
-        index = View((*positions.shape, last.shape[-1]), (*positions.strides, last.strides[-1]), positions.offset)
+        return self._with(IndexedView.of_terms(plain, self.view.terms), positions)
+
+    def _with(self, view: IndexedView, positions: View) -> Lookup:
+        components = self.index.view
+        shape = (*positions.shape, components.shape[-1])
+        index = View(shape, (*positions.strides, components.strides[-1]), positions.offset)
         return Lookup(self.base, view, Source(self.index.base, index))
 
     def materialise(self) -> tuple[list[Operation], SSAValue]:

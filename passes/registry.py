@@ -26,6 +26,7 @@ _PASSES: dict[str, str] = {
     "split-steps": "passes.split_steps:SplitStepsPass",
     "fold-weights": "passes.fold_weights:FoldWeightsPass",
     "fuse-pre": "passes.fuse_pre:FusePrePass",
+    "fold-lookups": "passes.fold_lookups:FoldLookupsPass",
     "merge-dims": "passes.merge_dims:MergeDimsPass",
     "copy-concat": "passes.copy_concat:CopyConcatPass",
     "legalize-words": "passes.legalize_words:LegalizeWordsPass",

@@ -130,9 +130,8 @@ class IndexedOp(IRDLOperation):
         _verify_addressing(self.layout.data, self.result, self.index, self.base)
         for use in self.result.uses:
             if not isinstance(use.operation, LinkOp) or use.index != 0:
-                raise VerifyException(
-                    f"only the input of a link is read at computed addresses, not {use.operation.name}"
-                )
+                found = f"operand {use.index} of {use.operation.name}"
+                raise VerifyException(f"only the input of a link is read at computed addresses, not {found}")
 
 
 @irdl_op_definition

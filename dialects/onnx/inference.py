@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -84,8 +83,6 @@ def _infer_as_version(
 ) -> tuple[ValueType | None, ...]:
     from onnx import checker, defs, numpy_helper, shape_inference
 
-    if node.op_type == "Compress":
-        return _compressed(node, inputs)
     schema = defs.get_schema(node.op_type, max_inclusive_version=version, domain="")
     if not schema.has_type_and_shape_inference_function:
         return _without_inference_function(node, inputs)
@@ -141,22 +138,6 @@ def _without_inference_function(
             return (ValueType(np.dtype(np.bool_), shape),)
         case _:
             return (None,) * len(node.output)
-
-
-def _compressed(node: onnx.NodeProto, inputs: Sequence[KnownValue | None]) -> tuple[ValueType | None, ...]:
-    """The result type of a Compress whose condition is constant: ONNX's inference never looks at it."""
-    data, condition = inputs
-    if data is None or condition is None or condition.array is None:
-        return (None,)
-    shape, chosen = data.type.shape, int(np.count_nonzero(condition.array))
-    axis = next((each.i for each in node.attribute if each.name == "axis"), None)
-    if axis is not None and not -len(shape) <= axis < len(shape):
-        raise ShapeContradictionError(f"axis {axis} is outside the {len(shape)} axes of the input")
-    extents = (math.prod(shape),) if axis is None else shape
-    along = 0 if axis is None else axis % len(shape)
-    if np.any(condition.array.reshape(-1)[extents[along] :]):
-        raise ShapeContradictionError(f"the condition chooses places beyond the {extents[along]} of the input")
-    return (ValueType(data.type.dtype, (*extents[:along], chosen, *extents[along + 1 :])),)
 
 
 def _value_type(name: str, found: onnx.TypeProto | None) -> ValueType | None:

@@ -1,7 +1,8 @@
-"""Result types that follow from constant inputs which ONNX's own inference functions do not look at."""
+"""Result types that ONNX's own inference functions leave open: most follow from constants that they do not look at."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -31,20 +32,30 @@ def _unpooled(node: onnx.NodeProto, inputs: Known) -> Results | None:
 
 
 def _compressed(node: onnx.NodeProto, inputs: Known) -> Results | None:
-    """Compress: the condition says how many are kept."""
-    data, condition = inputs[0], inputs[1]
+    """Compress: as many places stay as the condition chooses. None if it chooses places that do not exist."""
+    data, condition = inputs
     if data is None or condition is None or condition.array is None:
         return None
-    kept = int(np.count_nonzero(condition.array))
-    axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), None)
-    if axis is None:
-        return (ValueType(data.type.dtype, (kept,)),)
-    shape = list(data.type.shape)
-    shape[axis] = kept
-    return (ValueType(data.type.dtype, tuple(shape)),)
+    axis = next((each.i for each in node.attribute if each.name == "axis"), None)
+    shape = data.type.shape if axis is not None else (math.prod(data.type.shape),)
+    along = axis or 0
+    if not -len(shape) <= along < len(shape) or condition.array.reshape(-1)[shape[along] :].any():
+        return None
+    extents = list(shape)
+    extents[along] = int(np.count_nonzero(condition.array))
+    return (ValueType(data.type.dtype, tuple(extents)),)
+
+
+def _gathered(node: onnx.NodeProto, inputs: Known) -> Results | None:
+    """GatherND: an index of one vector, with a component for every dimension, names a scalar."""
+    data, index = inputs
+    if data is None or index is None or index.type.shape != (len(data.type.shape),):
+        return None
+    return (ValueType(data.type.dtype, ()),)
 
 
 _RULES: Mapping[str, Callable[[onnx.NodeProto, Known], Results | None]] = {
     "Compress": _compressed,
+    "GatherND": _gathered,
     "MaxUnpool": _unpooled,
 }
