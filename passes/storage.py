@@ -146,7 +146,7 @@ class Storage:
         link = source.base.owner
         if not source.is_whole or not isinstance(link, LinkOp) or not streams(link) or not _is_used_once(source.base):
             return
-        if source.base in self._returned or not self._runs_last(link, scatter):
+        if not self._runs_last(link, scatter):
             return
         lookup = Lookup.written_by(scatter).of_place(whole)
         lookup = None if lookup is None else lookup.reshape(shape_of(source.base))
@@ -160,7 +160,7 @@ class Storage:
             return
         source = source_of(scatter.data)
         base = source.base
-        if base in self._places or base in self._returned or not isinstance(base.owner, LinkOp | ConcatOp | ScatterOp):
+        if base in self._places or not isinstance(base.owner, LinkOp | ConcatOp | ScatterOp):
             return
         view = _written_as(source.view, whole.view, shape_of(base))
         link = source_of(scatter.updates).base.owner
