@@ -24,7 +24,7 @@ _UNKNOWN_LENGTH = "the shape of its result depends on the values of its input; a
 NO_CHAIN: Mapping[str, str] = MappingProxyType(
     {
         **{name: exclusions.REASONS[reason] for name, reason in exclusions.OPERATORS.items()},
-        **dict.fromkeys(("Compress", "NonMaxSuppression", "NonZero", "Unique"), _UNKNOWN_LENGTH),
+        **dict.fromkeys(("NonMaxSuppression", "NonZero", "Unique"), _UNKNOWN_LENGTH),
         "ImageDecoder": "its input is a compressed file, decoded bit by bit",
     }
 )

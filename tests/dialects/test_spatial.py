@@ -138,7 +138,7 @@ def changed(old: str, new: str) -> str:
         ('"input" at', '"constant" at', "a buffer holds a value if and only if it is a constant"),
         ('"constant" at', '"input" at', "a buffer holds a value if and only if it is a constant"),
         ("at 72", "at -1", "an address is not negative"),
-        (", #spatial.access<[1, 3, 2] by [0, 2, 1] from 6>]", "]", "3 accesses for 4 operands"),
+        (", #spatial.access<[1, 3, 2] by [0, 2, 1] from 6>]", "]", "3 accesses for 4 tensors"),
         ("<[1, 3, 1] by [0, -1, 0] from 2>", "<[1, 3] by [0, -1] from 2>", "an access of rank 2 in a nest of 3"),
         ("by [0, 2, 1] from 6", "by [0, 2, 1] from 7", "an access reaches words 7 to 12 of a buffer with 12"),
         ("by [0, -1, 0] from 2", "by [0, -1, 0] from 1", "an access reaches words -1 to 1 of a buffer with 3"),

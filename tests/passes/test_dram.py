@@ -15,7 +15,7 @@ from backends.container import parse_program, program_bytes
 from backends.spatial.emit import emit
 from backends.spatial.emulator import SpatialEmulator
 from dialects.diagnostics import CatenaError
-from dialects.gconv import View, shape_of
+from dialects.gconv import Reduce, View, shape_of
 from dialects.gconv.interpreter import main_function
 from dialects.spatial import BufferOp, LayerOp, Role, integer
 from dialects.target import Machine, MachineOp
@@ -153,7 +153,7 @@ def check_allocation(module: ModuleOp) -> None:
     last_read = {op: max((i for i, layer in enumerate(layers) if reads(layer, op)), default=-1) for op in others}
     owners: dict[int, BufferOp] = {word: op for op in others if op.role.data == Role.INPUT for word in words_of(op)}
     for index, layer in enumerate(layers):
-        for buffer in {operand.owner for operand in layer.operands[:-1]}:
+        for buffer in {operand.owner for operand in read_by(layer)}:
             assert isinstance(buffer, BufferOp)
             assert buffer in constants or all(owners[word] is buffer for word in words_of(buffer))
         written = layer.output.owner
@@ -168,8 +168,15 @@ def check_allocation(module: ModuleOp) -> None:
         assert op.role.data != Role.OUTPUT or all(owners[word] is op for word in words_of(op))
 
 
+def read_by(layer: LayerOp) -> list[SSAValue]:
+    """What a layer reads, and what its updates are combined with."""
+    combined = [] if layer.update is None or layer.update.data is Reduce.NONE else [layer.output]
+    indices = [index for index in (layer.read_index, layer.write_index) if index is not None]
+    return [*layer.tensors[:-1], *indices, *combined]
+
+
 def reads(layer: LayerOp, buffer: BufferOp) -> bool:
-    return any(operand.owner is buffer for operand in layer.operands[:-1])
+    return any(operand.owner is buffer for operand in read_by(layer))
 
 
 @pytest.mark.parametrize("machine", [EYERISS, TINY], ids=lambda machine: machine.name)

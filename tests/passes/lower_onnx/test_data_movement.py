@@ -233,19 +233,6 @@ def test_gathers_of_constant_places(indices, links, concats, axis):
     assert len(links_in(module)) <= links
 
 
-def test_irregular_gathers_become_a_product():
-    inputs = {"x": normal(2, 64)}
-    places = np.random.default_rng(0).permutation(64)
-    (link,) = links_in(check(one_node("Gather", inputs, {"i": places}, axis=1), inputs, links=1))
-    assert link.main.data == "mul"
-
-
-@pytest.mark.parametrize("axis", [0, 1])
-def test_gathers_of_computed_places(axis):
-    inputs = {"x": normal(5, 4, 3), "i": np.array([[0, -1, 2], [3, 1, -4]], np.int64)}
-    check(one_node("Gather", inputs, axis=axis), inputs, links=3)
-
-
 @settings(max_examples=200, derandomize=True, deadline=None)
 @given(st.lists(st.integers(0, 9), max_size=12))
 def test_runs_spell_out_the_indices(indices):
