@@ -16,7 +16,7 @@ from compiler.conformance.results import PASSED
 from compiler.driver import SilentObserver, StageRun, without_garbage_collection
 from compiler.onnx_backend import backend_on, engine_named
 from dialects.diagnostics import CatenaError
-from dialects.gconv import LinkOp
+from dialects.gconv import LinkOp, ScatterOp
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -46,7 +46,7 @@ class Outcome:
 
 
 class LinkCounter(SilentObserver):
-    """Counts the links of the last model after the gconv stage, before anything is fused."""
+    """Counts the links of the last model after the gconv stage, before anything is fused; a scatter is one as well."""
 
     def __init__(self) -> None:
         self.links: int | None = None
@@ -54,7 +54,7 @@ class LinkCounter(SilentObserver):
     def after_stage(self, run: StageRun, module: ModuleOp) -> None:
         """A stage has run."""
         if run.stage == "gconv":
-            self.links = sum(isinstance(op, LinkOp) for op in module.walk())
+            self.links = sum(isinstance(op, LinkOp | ScatterOp) for op in module.walk())
 
 
 def run_cases(cases: Iterable[Case], engine: str) -> dict[str, Outcome]:
