@@ -15,11 +15,10 @@ from dialects.element_types import numpy_dtype_of
 from dialects.gconv import Dim, GConv, Reduce, Step, View
 from dialects.gconv.scalar import Array
 from dialects.gconv.view import row_major
-from passes.lower_onnx.broadcasting import binary, unary
+from passes.lower_onnx.broadcasting import binary
 from passes.lower_onnx.chain import Chain
 from passes.lower_onnx.constraints import constant_input, floating
 from passes.lower_onnx.lowering import lowering
-from passes.lower_onnx.masks import FROM_CHOICE
 from passes.lower_onnx.node import Node
 from passes.lower_onnx.padding import padded
 from passes.lower_onnx.tensor import Tensor
@@ -108,21 +107,18 @@ def _number(chain: Chain, value: int) -> Tensor:
 
 @lowering("MaxUnpool", constraints=(constant_input(2, "output_shape"), floating()))
 def max_unpool(node: Node, chain: Chain) -> Tensor:
-    """four links: where each place is named, as a mask and at all, and the maximum of the words that name it"""
+    """one link that writes at computed addresses, after a copy of zeros; one more if the output is larger"""
     x, indices = chain.input(node, 0), chain.input(node, 1)
-    planes, words = x.shape[0] * x.shape[1], math.prod(x.shape[2:])
     extents = _unpooled_extents(node, x.shape[2:])
-    places = math.prod(extents)
-    dtype = numpy_dtype_of(indices.element_type)
-    order = chain.constant(np.arange(planes * places, dtype=dtype).reshape(planes, places, 1))
-    named = binary(chain, "eq", chain.reshape(indices, (planes, 1, words)), order, element_type=x.element_type)
+    places = math.prod((*x.shape[:2], *extents))
+    zero = chain.constant(np.zeros(1, numpy_dtype_of(x.element_type)))
     # Windows that overlap name a place several times, with the same word.
-    dims = (Dim("N", opc=planes), Dim("P", opc=places), Dim("W", ks=words))
-    anywhere = chain.link(GConv(dims, reduce=Reduce.MAX), named)
-    dims = (Dim("N", g=planes), Dim("P", op=places), Dim("W", ks=words))
-    spec = GConv(dims, "min", Reduce.MAX, post=(Step("keep", operand=0),))
-    mask = unary(chain, named, FROM_CHOICE)
-    result = chain.link(spec, chain.reshape(x, (planes, 1, words)), mask, [anywhere])
+    result = chain.scatter(
+        chain.reshape(x, (x.size,)),
+        chain.reshape(indices, (x.size, 1)),
+        View((x.size, places), (0, 1)),
+        zero.expand((places,)),
+    )
     plane = chain.reshape(result, (*x.shape[:2], *extents))
     ends = [(0, n - m) for n, m in zip(node.result_shape()[2:], extents, strict=True)]
     return plane if not any(end for _, end in ends) else padded(chain, plane, [(0, 0), (0, 0), *ends], 0.0)

@@ -166,11 +166,11 @@ def test_max_unpool(attributes, shape):
     maxima, places = Interpreter(lower(pool)).run({"x": x}).values()
     inputs = {"m": maxima, "i": places}
     expected = np.where(np.isin(np.arange(x.size), places), x.reshape(-1), 0).reshape(shape).astype(np.float32)
-    check_values(one_node("MaxUnpool", inputs, **attributes), inputs, {"y0": expected}, links=4, rtol=0, atol=0)
-    check(one_node("MaxUnpool", inputs, **attributes), inputs, links=4, rtol=0, atol=0)
+    check_values(one_node("MaxUnpool", inputs, **attributes), inputs, {"y0": expected}, links=0, rtol=0, atol=0)
+    check(one_node("MaxUnpool", inputs, **attributes), inputs, links=0, rtol=0, atol=0)
 
 
 def test_max_unpool_into_a_larger_tensor():
     inputs = {"m": np.array([[[5.0, -np.inf]]], np.float32), "i": np.array([[[1, 2]]])}
     model = one_node("MaxUnpool", inputs, {"s": np.array([1, 1, 6])}, kernel_shape=[2], strides=[2])
-    check_values(model, inputs, {"y0": np.array([[[0, 5, -np.inf, 0, 0, 0]]], np.float32)}, links=5)
+    check_values(model, inputs, {"y0": np.array([[[0, 5, -np.inf, 0, 0, 0]]], np.float32)}, links=1)
