@@ -25,7 +25,7 @@ from tests.filechecking import parse_module, run_passes
 from tests.passes.chains import Chain, assert_close, random_chains, run_chain
 from tests.passes.mapping.machines import EYERISS, TINY
 
-FUSED = "fold-views,evaluate-constants,fold-pad,fuse-elementwise,fold-weights,fuse-pre,merge-dims,copy-concat"
+FUSED = "fold-views,evaluate-constants,fold-pad,fuse-elementwise,fold-weights,split-steps,fuse-pre,merge-dims,copy-concat"
 
 
 @st.composite
