@@ -25,7 +25,9 @@ from tests.filechecking import parse_module, run_passes
 from tests.passes.chains import Chain, assert_close, random_chains, run_chain
 from tests.passes.mapping.machines import EYERISS, TINY
 
-FUSED = "fold-views,evaluate-constants,fold-pad,fuse-elementwise,fold-weights,split-steps,fuse-pre,merge-dims,copy-concat"
+FUSED = (
+    "fold-views,evaluate-constants,fold-pad,fuse-elementwise,fold-weights,split-steps,fuse-pre,merge-dims,copy-concat"
+)
 
 
 @st.composite
@@ -179,7 +181,12 @@ def reads(layer: LayerOp, buffer: BufferOp) -> bool:
     return any(operand.owner is buffer for operand in read_by(layer))
 
 
-@pytest.mark.parametrize("machine", [EYERISS, TINY], ids=lambda machine: machine.name)
+def with_many_steps(machine: Machine) -> Machine:
+    """The machine with room for all the scalar functions that random chains have."""
+    return machine.model_copy(update={"limits": machine.limits.model_copy(update={"pre_steps": 9, "mid_steps": 9})})
+
+
+@pytest.mark.parametrize("machine", [with_many_steps(EYERISS), with_many_steps(TINY)], ids=lambda machine: machine.name)
 @settings(max_examples=35, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(chain=random_chains())
 def test_random_chains_run_in_the_words_they_were_given(machine: Machine, chain: Chain) -> None:
