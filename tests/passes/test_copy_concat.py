@@ -221,10 +221,12 @@ def test_keeps_the_meaning_of_the_whole_pipeline_in_place(module: Chain) -> None
 @settings(derandomize=True, deadline=None, max_examples=60)
 @given(random_chains())
 def test_merging_dimensions_costs_no_copies(module: Chain) -> None:
+    """But for results in another order: merged dimensions cannot be written in it, and are copied into it."""
     merged = parse_module_again(module)
     check_pass(module, "copy-concat")
     check_pass(merged, "merge-dims,copy-concat")
-    assert len(links_of(merged)) == len(links_of(module))
+    turned = sum(isinstance(op, ConcatOp) and len(op.parts) == 1 for op in module.walk())
+    assert 0 <= len(links_of(merged)) - len(links_of(module)) <= turned
 
 
 def parse_module_again(module: Chain) -> Chain:
