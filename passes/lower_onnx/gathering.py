@@ -37,7 +37,7 @@ def gather(node: Node, chain: Chain) -> Tensor:
     known = node.constant_integers(1)
     if known is not None:
         return taken(chain, x, axis, [index % x.shape[axis] for index in known])
-    return _looked_up(chain, x, axis, chain.input(node, 1))
+    return looked_up(chain, x, axis, chain.input(node, 1))
 
 
 def taken(chain: Chain, x: Tensor, axis: int, places: Sequence[int]) -> Tensor:
@@ -48,7 +48,7 @@ def taken(chain: Chain, x: Tensor, axis: int, places: Sequence[int]) -> Tensor:
     runs = even_runs(places)
     if len(runs) <= _MOST_PARTS:
         return chain.concat([x.slice(axis, *run) for run in runs], axis)
-    return _looked_up(chain, x, axis, chain.constant(np.array(places, np.int32)))
+    return looked_up(chain, x, axis, chain.constant(np.array(places, np.int32)))
 
 
 def even_runs(indices: Sequence[int]) -> list[tuple[int, int, int]]:
@@ -86,7 +86,7 @@ def _grid(x: Tensor, axis: int, indices: Sequence[int]) -> Tensor | None:
     return None
 
 
-def _looked_up(chain: Chain, x: Tensor, axis: int, indices: Tensor) -> Tensor:
+def looked_up(chain: Chain, x: Tensor, axis: int, indices: Tensor) -> Tensor:
     """A copy of the elements at computed places along `axis`, in whose stead stand the dimensions of the indices."""
     reach = innermost(x.view, axis, indices.shape)
     before, after = range(axis), range(axis + indices.rank, x.rank - 1 + indices.rank)

@@ -33,6 +33,7 @@ from passes.lower_onnx.reduction import REDUCTION
 from passes.lower_onnx.region_pooling import REGION_POOLING
 from passes.lower_onnx.region_sampling import REGION_SAMPLING
 from passes.lower_onnx.resize import RESIZE
+from passes.lower_onnx.rotary import ROTARY
 from passes.lower_onnx.scattering import SCATTERING
 from passes.lower_onnx.signal import SIGNAL
 from passes.lower_onnx.softmax import SOFTMAX
@@ -51,7 +52,7 @@ FAMILIES: MappingProxyType[str, tuple[Lowering, ...]] = MappingProxyType(
         "Reduction": REDUCTION,
         "Signal": (*SIGNAL, *NGRAMS),
         "Loss": LOSSES,
-        "Attention": (*ATTENTION, *LINEAR_ATTENTION),
+        "Attention": (*ATTENTION, *LINEAR_ATTENTION, *ROTARY),
         "Recurrence": RECURRENT,
         "Resampling": (*RESIZE, *GRID_SAMPLING, *COLUMNS),
         "Data movement": (*LAYOUT, *PADDING, *GATHERING, *SCATTERING, *top_k),
