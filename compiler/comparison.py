@@ -37,12 +37,13 @@ class Unit(StrEnum):
 class Measure:
     """How to compare a tensor: a difference of `step`, to be broadcast with it, is one `unit`; `tolerance` is so many.
 
-    A `step` of None stands for the largest absolute value of the reference.
+    A `step` of None stands for the largest absolute value of the reference, or `floor` if that is larger.
     """
 
     unit: Unit
     tolerance: float
     step: Array | None = None
+    floor: float = 0.0
 
     def of_part(self, chosen: Array, shape: tuple[int, ...]) -> Measure:
         """The measure of the chosen elements of a tensor of that shape; `chosen` may have another one."""
@@ -113,7 +114,7 @@ def _differences(found: Array, expected: Array) -> Array:
 def _step(whole: Array, shape: tuple[int, ...], measure: Measure) -> Array | float:
     if measure.step is None:
         values = np.abs(whole[np.isfinite(whole)].astype(np.float64))
-        return float(np.max(values, initial=0.0)) or 1.0
+        return float(np.max(values, initial=measure.floor)) or 1.0
     if measure.step.size == 1:
         return float(measure.step.item())
     return np.broadcast_to(measure.step, shape).reshape(-1)

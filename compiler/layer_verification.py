@@ -124,9 +124,10 @@ class _Layers:
             found = self._run(layer, given, shared, False)
             # What a layer that fills a part of a tensor leaves alone is as it was given, and is not compared.
             again = self._run(layer, given, shared, True) if shared else found
+            largest = max(map(_largest, given.values()), default=0.0)
             for name, array in found.items():
                 written = array == again[name] if name in shared else None
-                yield self._compare_output(layer, self._tensors[name], array, written)
+                yield self._compare_output(layer, self._tensors[name], array, written, largest)
 
     def _run(
         self, layer: LayerEntry, given: Mapping[str, Array], shared: set[str], filled: bool
@@ -135,11 +136,11 @@ class _Layers:
         return self._emulator.run_layer(layer.name, {**before, **given})
 
     def _compare_output(
-        self, layer: LayerEntry, tensor: TensorEntry, array: Array, written: Array | None
+        self, layer: LayerEntry, tensor: TensorEntry, array: Array, written: Array | None, largest: float
     ) -> Comparison:
         reference = whole = self._reference_of(tensor)
         given = {self._tensors[name].onnx for name in layer.inputs}
-        measure = self._measures.of_layer(tensor.onnx, given, array.dtype)
+        measure = self._measures.of_layer(tensor.onnx, given, array.dtype, largest)
         if written is None:
             self._made[tensor.name] = array
         else:
@@ -172,6 +173,14 @@ class _Layers:
 def updated_by(layer: LayerEntry) -> list[str]:
     """The tensors that a layer updates: reads and writes."""
     return [name for name in layer.outputs if name in layer.inputs]
+
+
+def _largest(array: Array) -> float:
+    """The largest finite absolute value of an array of floats, 0 for others."""
+    if array.dtype.kind != "f":
+        return 0.0
+    values = np.abs(array)
+    return float(np.max(values, initial=0.0, where=np.isfinite(values)))
 
 
 def _compare(

@@ -1,11 +1,13 @@
 """How closely the tensors of a program are compared with the reference, and in which unit.
 
-Floats: relative to the largest value of the tensor. Integers that count, index or select: exactly. Quantized tensors,
-and floats that were dequantized from them: 1 LSB a layer with the reference's inputs. From end to end they may differ
-by 2 LSB (8 with 16-bit integers), or by as much as ONNX Runtime with all its optimizations differs from ONNX Runtime
-without any. An output that is computed in float from quantized tensors is given that in LSB of the last of them, the
-largest if there are several: what stands behind a classifier's last integers, a softmax for example, does not enlarge
-a difference.
+Floats: relative to the largest value of the tensor, or to what one rounding of the layer's largest input is worth if
+that is more: a mean of numbers that cancel is no closer. Integers that count, index or select: exactly.
+
+Quantized tensors, and floats that were dequantized from them: 1 LSB a layer with the reference's inputs. From end to
+end they may differ by 2 LSB (8 with 16-bit integers), or by as much as ONNX Runtime with all its optimizations differs
+from ONNX Runtime without any. An output that is computed in float from quantized tensors is given that in LSB of the
+last of them, the largest if there are several: what stands behind a classifier's last integers, a softmax for example,
+does not enlarge a difference.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ LSB_OF_OUTPUT = 2.0
 LSB_OF_WIDE_OUTPUT = 8.0
 """In models with 16-bit integers: the reference adds their products in float32, which flips last places."""
 
+_ROUNDING = float(np.finfo(np.float32).eps)
 _ONE = np.ones(())
 
 
@@ -57,13 +60,19 @@ class Measures:
         self._optimized = optimized
         self._tolerances = tolerances
 
-    def of_layer(self, tensor: str, given: Set[str], dtype: np.dtype[Any]) -> Measure:
-        """For a tensor that a layer makes of the tensors `given`; `dtype` is for one that the model does not have."""
+    def of_layer(self, tensor: str, given: Set[str], dtype: np.dtype[Any], largest: float = 0.0) -> Measure:
+        """For a tensor that a layer makes of the tensors `given`, whose largest absolute value is `largest`.
+
+        `dtype` is that of a tensor that the model does not have.
+        """
         allowed = self._lsb(LSB_OF_LAYER)
         measure = self._on_grid(tensor, allowed)
         if measure is None and self._quantized.rounds_between(tensor, given):
             measure = self._off_grid(tensor, allowed)
-        return measure or self._plain(tensor, dtype)
+        measure = measure or self._plain(tensor, dtype)
+        if measure.unit is not Unit.RELATIVE or not measure.tolerance:
+            return measure
+        return replace(measure, floor=largest * _ROUNDING / measure.tolerance)
 
     def of_output(self, name: str) -> Measure:
         """For an output of the model, from end to end."""

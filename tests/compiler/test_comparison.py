@@ -38,6 +38,12 @@ def test_the_scale_of_a_part_is_that_of_the_whole() -> None:
     assert worst == "at [0]: 0.1 for 0.2"
 
 
+def test_an_error_is_not_measured_against_less_than_the_floor() -> None:
+    measure = Measure(Unit.RELATIVE, 1e-4, floor=2.0)
+    assert largest_error(np.array([0.5]), np.array([0.1]), measure)[0] == pytest.approx(0.2)
+    assert largest_error(np.array([4.5]), np.array([4.0]), measure)[0] == pytest.approx(0.125)
+
+
 @pytest.mark.parametrize(
     ("found", "expected", "error"),
     [([100, -128], [100, 127], 255.0), ([5], [5], 0.0), ([-3, 4], [-4, 4], 1.0)],
