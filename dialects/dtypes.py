@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,13 @@ def little_endian(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 def as_storage(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """The array with words of narrow types as bytes: NumPy's buffers and strided windows do not know those types."""
-    return array.view(np.uint8) if array.dtype.name in NARROW_DTYPES else array
+    return array.view(np.uint8) if _is_narrow(array.dtype) else array
+
+
+@cache
+def _is_narrow(dtype: np.dtype[Any]) -> bool:
+    """Kept, because names of types are slow to make."""
+    return dtype.name in NARROW_DTYPES
 
 
 def narrowest(words: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -35,7 +35,7 @@ from backends.spatial.layer import (
 )
 from backends.spatial.memory import Buffer, Fault, MemoryBank
 from dialects.events import EVENTS, Counts
-from dialects.gconv.contraction import contraction
+from dialects.gconv.contraction import Factor, product
 from dialects.gconv.scalar import apply, scalar_of
 from dialects.target import Machine
 
@@ -101,12 +101,12 @@ class BlockEngine:
         self.sums = glb.of(layer.acc)
         self.input: InputTile | None = None
         self.output: Ranges | None = None
-        self.kernel: Array | None = None
+        self.kernel: Factor | None = None
         self.kernel_ranges: tuple[int, ...] = ()
         self.kernel_is_fresh = False
         self._holders: list[set[int]] = []
         self._shapes: dict[tuple[object, ...], PassShape] = {}
-        self._window: tuple[tuple[object, ...], Array] | None = None
+        self._window: tuple[tuple[object, ...], Factor] | None = None
 
     # Transfers --------------------------------------------------------------------------------------------------------
 
@@ -196,7 +196,7 @@ class BlockEngine:
         shape, steps = [n for s in shapes for n in s], [n for s in strides for n in s]
         self._count_bursts("dram.kernel.burst", shape, steps)
         block = self.dram.read(address, shape, steps, source.dtype)
-        self.kernel = np.ascontiguousarray(block, layer.acc).reshape([math.prod(each) for each in shapes])
+        self.kernel = Factor(np.ascontiguousarray(block).reshape([math.prod(each) for each in shapes]), layer.acc)
         self.kernel_ranges = self._kernel_ranges()
         self.kernel_is_fresh = True
         self.counters.add("dram.kernel.read", words)
@@ -362,24 +362,24 @@ class BlockEngine:
         layer = self.layer
         values = self._unrolled(shape, inputs)
         if layer.is_multiply_accumulate and not layer.steps[Slot.MID]:
-            return contraction(self._kernel_block(), values)
-        block = values[:, None]
+            return product(self._kernel_block(), values, shape.terms)
+        block = values.words[:, None]
         if layer.main is not None:
-            kernel = self._kernel_block()[..., None]
+            kernel = self._kernel_block().words[..., None]
             wide = np.broadcast_to(block, (shape.groups, shape.kernels, shape.terms, shape.outputs))
             block = apply(layer.main, wide, kernel)
         block = run_steps(layer.steps[Slot.MID], block)
         return block[:, :, 0] if layer.fold is Fold.NONE else _FOLDS[layer.fold].reduce(block, axis=2)
 
-    def _unrolled(self, shape: PassShape, inputs: Array) -> Array:
+    def _unrolled(self, shape: PassShape, inputs: Array) -> Factor:
         """The input words as (groups, terms, outputs); kept while passes over other kernels read the same ones."""
         key = (inputs.ctypes.data, shape.input_axes)
         if self._window is None or self._window[0] != key:
-            block = np.ascontiguousarray(inputs, self.layer.acc).reshape(shape.groups, shape.terms, shape.outputs)
-            self._window = (key, block)
+            block = np.ascontiguousarray(inputs).reshape(shape.groups, shape.terms, shape.outputs)
+            self._window = (key, Factor(block, self.layer.acc))
         return self._window[1]
 
-    def _kernel_block(self) -> Array:
+    def _kernel_block(self) -> Factor:
         if self.kernel is None or self.kernel_ranges != self._kernel_ranges():
             raise Fault("CAT-E002", "the elements do not hold the kernel words that a pass needs")
         return self.kernel

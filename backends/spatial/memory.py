@@ -49,7 +49,8 @@ class Segment:
         step = array.itemsize
         stored = as_storage(array)
         start, steps = (address - self.base) * step, tuple(s * step for s in strides)
-        return np.ndarray(tuple(shape), stored.dtype, stored.data, start, steps).view(array.dtype)
+        window = np.ndarray(tuple(shape), stored.dtype, stored.data, start, steps)
+        return window if stored is array else window.view(array.dtype)
 
 
 class MemoryBank:
