@@ -70,7 +70,7 @@ class ElementEngine(BlockEngine):
         if self.layer.main is None:
             return None
         sizes = self.layer.sizes
-        return self._kernel_block().reshape([size[kind] for kind in (Kind.G, Kind.OP, Kind.KS) for size in sizes])
+        return self._kernel_block().words.reshape([size[kind] for kind in (Kind.G, Kind.OP, Kind.KS) for size in sizes])
 
     def _deliver_kernels(self, element: _Element, kernel: Array) -> None:
         """Fill the kernel scratchpad after a load; later passes find the words there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -66,7 +67,7 @@ def product(left: Factor, right: Factor, terms: int) -> Array:
         return np.matmul(left.words, right.words)
 
 
-def _integers(sums: Array, bound: int, dtype: np.dtype[np.generic]) -> Array:
+def _integers(sums: Array, bound: int, dtype: np.dtype[Any]) -> Array:
     """Whole numbers of at most `bound`, wrapped around in an integer type."""
     limits = np.iinfo(dtype)
     if limits.min <= -bound and bound <= limits.max:
