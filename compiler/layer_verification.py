@@ -126,7 +126,7 @@ class _Layers:
             again = self._run(layer, given, shared, True) if shared else found
             largest = max(map(_largest, given.values()), default=0.0)
             for name, array in found.items():
-                written = array == again[name] if name in shared else None
+                written = _unchanged(array, again[name]) if name in shared else None
                 yield self._compare_output(layer, self._tensors[name], array, written, largest)
 
     def _run(
@@ -173,6 +173,11 @@ class _Layers:
 def updated_by(layer: LayerEntry) -> list[str]:
     """The tensors that a layer updates: reads and writes."""
     return [name for name in layer.outputs if name in layer.inputs]
+
+
+def _unchanged(first: Array, second: Array) -> Array:
+    """Where two arrays have the same number, or NaN both."""
+    return (first == second) | ((first != first) & (second != second))
 
 
 def _largest(array: Array) -> float:

@@ -106,9 +106,7 @@ def check_outputs(found: dict[str, np.ndarray], expected: dict[str, np.ndarray],
     """The same tensors, of the same types and shapes, within a tolerance."""
     assert found.keys() == expected.keys()
     for name, array in expected.items():
-        # Half precision is widened when a model is imported.
-        kind = np.dtype(np.float32) if array.dtype == np.float16 else array.dtype
-        assert (found[name].dtype, found[name].shape) == (kind, array.shape), name
+        assert (found[name].dtype, found[name].shape) == (array.dtype, array.shape), name
         wanted = array.astype(np.float64)
         error = float(np.abs(found[name].astype(np.float64) - wanted).max() / (np.abs(wanted).max() or 1))
         assert error <= allowed, f"{name}: relative error {error:.2g}"
