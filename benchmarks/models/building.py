@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ IR_VERSION = 8
 
 
 class GraphBuilder:
-    """A graph with one output, made node by node; `apply` returns the name of a result."""
+    """A graph made node by node; `apply` returns the name of a result."""
 
     def __init__(self, name: str, input_name: str, shape: Sequence[int], seed: int, kind: int = TensorProto.FLOAT):
         self._name = name
@@ -40,6 +40,11 @@ class GraphBuilder:
         self._initializers.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
         return name
 
+    def integers(self, name: str, values: Sequence[int]) -> str:
+        """Add an int64 vector, as shapes and axes are given."""
+        self._initializers.append(numpy_helper.from_array(np.array(values, np.int64), name))
+        return name
+
     def uniform(self, shape: Sequence[int], low: float, high: float) -> npt.NDArray[np.float32]:
         """Random numbers between two bounds, from `Generator.random`, which is the same everywhere."""
         drawn = self._random.random(tuple(shape), dtype=np.float32)
@@ -50,10 +55,35 @@ class GraphBuilder:
         bound = gain * (6.0 / float(np.prod(shape[1:]))) ** 0.5
         return self.weight(name, self.uniform(shape, -bound, bound))
 
-    def model(self, output: str, shape: Sequence[int]) -> onnx.ModelProto:
-        """The checked model with `output` as its result."""
-        result = helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)
-        graph = helper.make_graph(self._nodes, self._name, self._inputs, [result], self._initializers)
+    def layer(
+        self,
+        operator: str,
+        x: str,
+        name: str,
+        shape: Sequence[int],
+        gain: float = 1.0,
+        **attributes: object,
+    ) -> str:
+        """A convolution or dense layer (`Conv` or `Gemm`) with a kernel of `shape` and a bias."""
+        weight = self.kernel(f"{name}.weight", shape, gain)
+        bias = self.weight(f"{name}.bias", self.uniform(shape[:1], -0.1, 0.1))
+        return self.apply(operator, [x, weight, bias], name, **attributes)
+
+    def normalization(self, x: str, name: str, channels: int, gain: float = 1.0) -> str:
+        """A batch normalization with statistics near those of a normalized tensor."""
+        ranges = {"scale": (0.8 * gain, 1.2 * gain), "shift": (-0.1, 0.1), "mean": (-0.1, 0.1), "var": (0.75, 1.25)}
+        statistics = [
+            self.weight(f"{name}.{part}", self.uniform((channels,), low, high)) for part, (low, high) in ranges.items()
+        ]
+        return self.apply("BatchNormalization", [x, *statistics], name)
+
+    def model(
+        self, output: str, shape: Sequence[int], others: Mapping[str, Sequence[int]] | None = None
+    ) -> onnx.ModelProto:
+        """The checked model with `output`, and `others` by name and shape, as its results."""
+        shapes = {output: shape, **(others or {})}
+        results = [helper.make_tensor_value_info(name, TensorProto.FLOAT, each) for name, each in shapes.items()]
+        graph = helper.make_graph(self._nodes, self._name, self._inputs, results, self._initializers)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
         onnx.checker.check_model(model)
         return model

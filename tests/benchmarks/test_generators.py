@@ -96,6 +96,7 @@ def test_the_benchmark_prints_ratios(tmp_path: Path) -> None:
     assert all(each["cpu"] > 0 for each in found)
 
 
+<<<<<<< HEAD
 SMALL_BERT = ("--hidden", 16, "--heads", 2, "--intermediate", 32, "--sequence", 6, "--vocabulary", 50)
 
 
@@ -120,3 +121,79 @@ def test_weights_of_bert_base(tmp_path: Path) -> None:
     model = generate("bert.py", tmp_path / "a.onnx", "--layers", 1)
     sizes = {tensor.name: onnx.numpy_helper.to_array(tensor).size for tensor in model.graph.initializer}
     assert sum(size for name, size in sizes.items() if name.startswith("layer.0.")) == 7_087_872
+=======
+def operators(model: onnx.ModelProto) -> Counter[str]:
+    return Counter(node.op_type for node in model.graph.node)
+
+
+def weights(model: onnx.ModelProto, *but: str) -> int:
+    """Weights of a model, without tensors whose names end in `but`."""
+    tensors = (each for each in model.graph.initializer if not but or not each.name.endswith(but))
+    return sum(onnx.numpy_helper.to_array(tensor).size for tensor in tensors if tensor.data_type == 1)
+
+
+def test_mobilenet_has_its_layers(tmp_path: Path) -> None:
+    model = generate("mobilenet.py", tmp_path / "a.onnx", "--size", 32)
+    found = operators(model)
+    assert (found["Conv"], found["BatchNormalization"], found["Relu"]) == (27, 27, 27)
+    # Howard et al., table 8: 4.2 million parameters.
+    assert weights(model, ".mean", ".var") == 4_231_976
+
+
+def test_c3d_has_its_layers(tmp_path: Path) -> None:
+    model = generate("c3d.py", tmp_path / "a.onnx", "--width", 16)
+    found = operators(model)
+    assert (found["Conv"], found["MaxPool"], found["Gemm"]) == (8, 5, 3)
+    shapes = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph.value_info
+    (pooled,) = (value for value in shapes if value.name == "pool5")
+    assert [each.dim_value for each in pooled.type.tensor_type.shape.dim] == [1, 32, 1, 4, 4]
+
+
+def test_capsnet_routes_three_times(tmp_path: Path) -> None:
+    model = generate("capsnet.py", tmp_path / "a.onnx")
+    found = operators(model)
+    assert (found["Softmax"], found["Einsum"]) == (3, 6)
+    # Sabour et al.: two convolutions of 256 filters, 1152 capsules by 10 classes by 8 x 16.
+    products = (81 * 256 + 256) + (256 * 256 * 81 + 256) + 1152 * 10 * 8 * 16
+    assert weights(model, ".one", ".tiny", "logits") == products
+
+
+def test_faster_rcnn_has_its_parts(tmp_path: Path) -> None:
+    model = generate(
+        "faster_rcnn_zf.py", tmp_path / "a.onnx", "--height", 96, "--width", 128, "--proposals", 5, "--thinner", 16
+    )
+    found = operators(model)
+    assert (found["Conv"], found["LRN"], found["MaxRoiPool"], found["Gemm"], found["Softmax"]) == (8, 2, 1, 4, 2)
+    rois = next(onnx.numpy_helper.to_array(each) for each in model.graph.initializer if each.name == "rois")
+    assert (rois[:, 0] == 0).all()
+    assert (rois[:, 1:3] < rois[:, 3:]).all()
+    assert (rois[:, 3] < 128).all()
+    assert (rois[:, 4] < 96).all()
+
+
+def test_the_bundled_topologies_get_weights(tmp_path: Path) -> None:
+    model = generate("light.py", tmp_path / "a.onnx", "--network", "alexnet")
+    assert "ConstantOfShape" not in operators(model)
+    assert weights(model) == 60_965_224
+    assert [value.name for value in model.graph.input] == ["data_0"]
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments"),
+    [
+        ("mobilenet.py", ("--size", 32)),
+        ("c3d.py", ("--width", 32, "--size", 32)),
+        ("capsnet.py", ("--size", 17, "--filters", 16)),
+        ("faster_rcnn_zf.py", ("--height", 96, "--width", 128, "--proposals", 5, "--thinner", 16)),
+    ],
+)
+def test_small_ones_compute_what_onnx_runtime_does(script: str, arguments: tuple[object, ...], tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    import compiler
+
+    path = tmp_path / "a.onnx"
+    generate(script, path, *arguments)
+    for mode in ("chain", "offload"):
+        found = compiler.verify(path, mode=mode)
+        assert found.is_equal, [str(each) for each in found.diagnostics()]
+>>>>>>> d757a88 (Seven networks and the benchmark of the chain's claim: chain against offload on three accelerators)

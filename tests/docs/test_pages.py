@@ -8,12 +8,15 @@ from pathlib import Path
 from compiler.pages import pages
 
 ROOT = Path(__file__).parents[2]
+MEASURED = {"chain-claim.md"}
+"""Pages that a benchmark writes; making them takes minutes."""
 
 
 def test_every_page_is_current() -> None:
     made = pages()
     present = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")}
-    assert set(present) == set(made)
+    assert set(present) - MEASURED == set(made)
+    assert all(present[name].startswith("<!-- Made by") for name in MEASURED)
     stale = [name for name, text in made.items() if present[name] != text]
     assert not stale, "run: python3 tasks.py docs"
 
