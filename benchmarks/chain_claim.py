@@ -24,7 +24,9 @@ MODELS = HERE / "models"
 TARGETS = ("eyeriss", "systolic", "nlr")
 MODES = ("chain", "offload")
 EMULATED = ("alexnet", "capsnet")
-FUSION = frozenset(("fuse-elementwise", "fuse-pre", "fold-weights", "match-activations"))
+FUSION = frozenset(
+    ("fuse-elementwise", "fuse-pre", "fold-weights", "match-activations", "share-terms", "broadcast-reductions")
+)
 """The passes that are left out of an unfused chain."""
 
 

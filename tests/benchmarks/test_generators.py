@@ -96,7 +96,6 @@ def test_the_benchmark_prints_ratios(tmp_path: Path) -> None:
     assert all(each["cpu"] > 0 for each in found)
 
 
-<<<<<<< HEAD
 SMALL_BERT = ("--hidden", 16, "--heads", 2, "--intermediate", 32, "--sequence", 6, "--vocabulary", 50)
 
 
@@ -121,7 +120,8 @@ def test_weights_of_bert_base(tmp_path: Path) -> None:
     model = generate("bert.py", tmp_path / "a.onnx", "--layers", 1)
     sizes = {tensor.name: onnx.numpy_helper.to_array(tensor).size for tensor in model.graph.initializer}
     assert sum(size for name, size in sizes.items() if name.startswith("layer.0.")) == 7_087_872
-=======
+
+
 def operators(model: onnx.ModelProto) -> Counter[str]:
     return Counter(node.op_type for node in model.graph.node)
 
@@ -196,4 +196,3 @@ def test_small_ones_compute_what_onnx_runtime_does(script: str, arguments: tuple
     for mode in ("chain", "offload"):
         found = compiler.verify(path, mode=mode)
         assert found.is_equal, [str(each) for each in found.diagnostics()]
->>>>>>> d757a88 (Seven networks and the benchmark of the chain's claim: chain against offload on three accelerators)
