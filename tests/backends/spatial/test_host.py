@@ -72,6 +72,12 @@ def test_what_is_repeated_is_read_once() -> None:
     assert offloaded(spread).events["host.read"] == 5 + 4 + 5
 
 
+def test_a_reduction_that_is_repeated_is_computed_once() -> None:
+    repeated = GConv((Dim("A", op=6, ks=6), Dim("B", opc=2)), PASS, Reduce.ADD, mid=(Step("exp"),), post=(Step("neg"),))
+    counts = offloaded(Layer.of(repeated, (6, 2)))
+    assert [counts.events[name] for name in HOST_EVENTS] == [12, 12, 2 * 5 + 12, 12]
+
+
 def test_time_is_that_of_the_slowest_part_and_energy_the_sum() -> None:
     host = EYERISS.host
     assert host is not None
