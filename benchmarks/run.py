@@ -1,9 +1,10 @@
-"""CPU time and peak memory of Catena on a ResNet, beside ONNX Runtime and ONNX's ReferenceEvaluator in the same run.
+"""CPU time and peak memory of Catena beside ONNX Runtime and ONNX's ReferenceEvaluator in the same run.
 
     python benchmarks/run.py [--depth 50] [--size 224] [--layers 12] [--repeat 3] [--json FILE]
 
-Every measurement is a process of its own; the smallest CPU time of the repetitions counts. Ratios are to the same row
-of ONNX Runtime where there is one. Of a BERT encoder of `--layers` layers only the compilation is measured.
+A ResNet in float and in int8 (`catena quantize`, a scale for every channel), and the encoder of BERT-base. Every
+measurement is a process of its own; the smallest CPU time of the repetitions counts. Ratios are to the same row of
+ONNX Runtime where there is one.
 """
 
 from __future__ import annotations
@@ -78,38 +79,65 @@ def measure(words: list[str], repeat: int) -> tuple[float, float, float]:
     return cpu, wall, memory
 
 
-def measurements(model: Path, encoder: Path, size: int, folder: Path, repeat: int) -> list[Measurement]:
-    """All measurements, in the order of the table; `encoder` is the file of the BERT encoder."""
-    program = folder / "resnet.cat"
-    catena = str(CATENA)
+@dataclass(frozen=True)
+class Models:
+    """The networks that are measured, each in a file: a ResNet for images of `size`, the same in int8, and BERT."""
 
-    def python(code: str) -> list[str]:
-        return [sys.executable, "-c", code.format(model=str(model), size=size)]
+    resnet: Path
+    int8: Path
+    bert: Path
+    size: int
+
+
+def make_models(folder: Path, depth: int, size: int, layers: int) -> Models:
+    """Generate the networks in a folder."""
+    models = Models(folder / "resnet.onnx", folder / "int8.onnx", folder / "bert.onnx", size)
+    generators = HERE / "models"
+    shape = ["--depth", str(depth), "--size", str(size)]
+    for script, words, output in (
+        ("resnet.py", shape, models.resnet),
+        ("bert.py", ["--layers", str(layers)], models.bert),
+    ):
+        subprocess.run([sys.executable, str(generators / script), *words, "--output", str(output)], check=True)
+    subprocess.run(quantize_words(models), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return models
+
+
+def quantize_words(models: Models) -> list[str]:
+    """The command that makes the int8 model."""
+    sources = [str(models.resnet), "-o", str(models.int8), "--calibrate", "random:2", "--per-channel"]
+    return [str(CATENA), "quantize", *sources]
+
+
+def measurements(models: Models, folder: Path, repeat: int) -> list[Measurement]:
+    """All measurements, in the order of the table."""
+    catena = str(CATENA)
+    resnet, program, int8_program = str(models.resnet), str(folder / "resnet.cat"), str(folder / "int8.cat")
+
+    def python(code: str, model: Path = models.resnet) -> list[str]:
+        return [sys.executable, "-c", code.format(model=str(model), size=models.size)]
+
+    def compiling(model: Path, output: str) -> list[str]:
+        return [catena, "compile", str(model), "-o", output]
 
     plan: list[tuple[str, str, list[str], float | None, float | None]] = [
         ("start", "catena --help", [catena, "--help"], 0.3, None),
-        (
-            "load",
-            "catena, to stage import",
-            [catena, "compile", str(model), "--to", "import", "-o", os.devnull],
-            None,
-            None,
-        ),
+        ("load", "catena, to stage import", [*compiling(models.resnet, os.devnull), "--to", "import"], None, None),
         ("load", "ONNX Runtime session", python(ORT_LOAD), None, None),
         ("load", "ReferenceEvaluator", python(REFERENCE_LOAD), None, None),
-        ("check", "catena check", [catena, "check", str(model)], 1.0, None),
+        ("check", "catena check", [catena, "check", resnet], 1.0, None),
         ("check", "onnx.checker, full", python(ONNX_CHECK), None, None),
-        ("compile", "catena compile", [catena, "compile", str(model), "-o", str(program)], 3.0, 1024.0),
-        (
-            "encoder",
-            "catena compile, BERT",
-            [catena, "compile", str(encoder), "-o", str(folder / "bert.cat")],
-            10.0,
-            None,
-        ),
-        ("run", "catena run (emulator)", [catena, "run", str(program), "--random"], 10.0, None),
+        ("compile", "catena compile", compiling(models.resnet, program), 3.0, 1024.0),
+        ("run", "catena run (emulator)", [catena, "run", program, "--random"], 5.0, None),
         ("run", "ONNX Runtime", python(ORT_RUN), None, None),
         ("run", "ReferenceEvaluator", python(REFERENCE_RUN), None, None),
+        ("quantize", "catena quantize", quantize_words(models), None, None),
+        ("int8 load", "ONNX Runtime session", python(ORT_LOAD, models.int8), None, None),
+        ("int8 compile", "catena compile", compiling(models.int8, int8_program), 3.0, 1024.0),
+        ("int8 run", "catena run (emulator)", [catena, "run", int8_program, "--random"], 5.0, None),
+        ("int8 run", "ONNX Runtime", python(ORT_RUN, models.int8), None, None),
+        ("BERT load", "ONNX Runtime session", python(ORT_LOAD, models.bert), None, None),
+        ("BERT compile", "catena compile", compiling(models.bert, str(folder / "bert.cat")), 10.0, None),
     ]
     return [
         Measurement(task, who, *measure(words, repeat), cpu_bound, memory_bound)
@@ -135,7 +163,7 @@ def table(found: list[Measurement]) -> str:
 
 def main() -> int:
     """Measure and print; the exit code is 1 if a bound is missed."""
-    parser = argparse.ArgumentParser(description="Measure Catena on ResNet-50.")
+    parser = argparse.ArgumentParser(description="Measure Catena on ResNet-50 and BERT-base.")
     parser.add_argument("--depth", type=int, choices=(18, 50), default=50)
     parser.add_argument("--size", type=int, default=224, help="height and width of the image")
     parser.add_argument("--layers", type=int, default=12, help="layers of the BERT encoder")
@@ -144,16 +172,8 @@ def main() -> int:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        model = folder / "resnet.onnx"
-        shape = ["--depth", str(arguments.depth), "--size", str(arguments.size)]
-        generator = [sys.executable, str(HERE / "models" / "resnet.py"), *shape, "--output", str(model)]
-        subprocess.run(generator, check=True)
-        encoder = folder / "bert.onnx"
-        layers = ["--layers", str(arguments.layers)]
-        subprocess.run(
-            [sys.executable, str(HERE / "models" / "bert.py"), *layers, "--output", str(encoder)], check=True
-        )
-        found = measurements(model, encoder, arguments.size, folder, arguments.repeat)
+        models = make_models(folder, arguments.depth, arguments.size, arguments.layers)
+        found = measurements(models, folder, arguments.repeat)
     cores = os.cpu_count()
     what = f"ResNet-{arguments.depth}, {arguments.size} x {arguments.size}, batch 1; BERT of {arguments.layers} layers"
     print(f"{what}; {cores} cores; best of {arguments.repeat}\n\n{table(found)}")
