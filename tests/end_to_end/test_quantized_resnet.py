@@ -1,0 +1,54 @@
+"""ResNet-18 for small images, quantized in every format: each layer within a last place of ONNX Runtime, counts too."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from backends.spatial.emulator import SpatialEmulator
+from compiler.comparison import Unit
+from compiler.compilation import compile_source, write_compiled
+from compiler.execution import load_program
+from compiler.layer_verification import verify_program
+from compiler.quantization import QuantizeOptions, quantize_model
+from compiler.quantization.options import Format
+from dialects.events import Counts
+
+pytest.importorskip("onnxruntime")
+pytestmark = pytest.mark.slow
+
+GENERATOR = Path(__file__).parents[2] / "benchmarks" / "models" / "resnet.py"
+FORMATS = {
+    "int8": QuantizeOptions(),
+    "int8 per channel": QuantizeOptions(per_channel=True, symmetric=True),
+    "uint8": QuantizeOptions(activations="uint8", per_channel=True),
+    "int16": QuantizeOptions(activations="int16", weights="int16"),
+    "int4 weights": QuantizeOptions(activations="uint8", weights="int4", per_channel=True),
+    "qoperator": QuantizeOptions(Format.QOPERATOR, activations="uint8"),
+    "fixed16": QuantizeOptions(Format.FIXED16),
+}
+
+
+@pytest.fixture(scope="module")
+def resnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("resnet") / "resnet18.onnx"
+    words = [sys.executable, str(GENERATOR), "--depth", "18", "--size", "64", "--output", str(path)]
+    subprocess.run(words, check=True)
+    return path
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_layer_is_within_a_last_place(resnet: Path, tmp_path: Path, name: str) -> None:
+    model, path = tmp_path / "q.onnx", tmp_path / "q.cat"
+    quantize_model(resnet, model, ["random:2"], FORMATS[name])
+    write_compiled(compile_source(str(model)), path)
+    program, emulator = load_program(path)
+    assert isinstance(emulator, SpatialEmulator)
+    found = verify_program(program, emulator, model)
+    assert found.is_equal, found.diagnostics()
+    assert sum(each.unit is Unit.LSB and each.error is not None for each in found.layers) >= 20
+    for layer in program.layers:
+        assert not emulator.counters[layer.name].differences(Counts.of(layer.predicted)), layer.name
