@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 
 def has_body(op_type: str, domain: str, opset: int) -> bool:
-    """Whether an operator, in the version of `opset`, is a function of operators of the default domain."""
+    """Whether an operator, in the version of `opset`, is a function of operators of the default domain.
+
+    Functions of random numbers count as none: an error about them should name the operator that the model has.
+    """
+    if op_type in RANDOM_OPERATORS:
+        return False
     if domain == ML_DOMAIN:
         return is_ml_function(op_type)
     schema = _schema(op_type, domain, opset)
@@ -30,8 +35,7 @@ def function_body(
 
     `opset` is the version of the node's domain, `types` those of the inputs, None for one that is left out. The
     inputs of the graph are the formal ones, fewer if the node leaves out the last ones: those read as ""; its outputs
-    are those that the node names. None if the operator is no function, or one of random numbers, which nothing
-    computes: an error about it should name the operator that the model has.
+    are those that the node names. None if the operator is no function.
     """
     from onnx import FunctionProto
 
@@ -39,7 +43,7 @@ def function_body(
         body = ml_body(node, types)
         return None if body is None else (body, {"": ML_BODY_OPSET})
     schema = _schema(node.op_type, node.domain, opset)
-    if schema is None or node.op_type in RANDOM_OPERATORS:
+    if schema is None:
         return None
     if schema.has_function:
         version = _closest(schema.function_opset_versions, opset)
