@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from compiler.importer.loading import DEFAULT_DOMAINS
 from compiler.importer.ml_functions import ML_BODY_OPSET, ML_DOMAIN, is_ml_function, ml_body
 from dialects.onnx.inference import type_proto
-from dialects.onnx.schemas import RANDOM_OPERATORS
 from dialects.onnx.values import ValueType
 
 if TYPE_CHECKING:
@@ -16,12 +15,7 @@ if TYPE_CHECKING:
 
 
 def has_body(op_type: str, domain: str, opset: int) -> bool:
-    """Whether an operator, in the version of `opset`, is a function of operators of the default domain.
-
-    Functions of random numbers count as none: an error about them should name the operator that the model has.
-    """
-    if op_type in RANDOM_OPERATORS:
-        return False
+    """Whether an operator, in the version of `opset`, is a function of operators of the default domain."""
     if domain == ML_DOMAIN:
         return is_ml_function(op_type)
     schema = _schema(op_type, domain, opset)
