@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from backends.fields import Array
 from backends.isa import Isa
 from backends.program import Program
+from backends.segments import HostCall
 
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
@@ -30,8 +31,12 @@ Trace = Callable[[str], None]
 class Emulator(Protocol):
     """A machine with a program loaded."""
 
-    def run(self, inputs: Mapping[str, Array], *, trace: Trace | None = None) -> Mapping[str, Array]:
+    def run(
+        self, inputs: Mapping[str, Array], *, trace: Trace | None = None, host: HostCall | None = None
+    ) -> Mapping[str, Array]:
         """The output tensors by name, given the input tensors by name (shapes and types as in the tensor table).
+
+        `host` executes the host segments of a program (`backends.segments`); without any it is None.
 
         Raises `CatenaError`: CAT-C005 for inputs that do not fit the tensor table, CAT-E001 to CAT-E003 for faults.
         """

@@ -57,17 +57,19 @@ def check(
     mode: str = "chain",
     input_shapes: Shapes | None = None,
     batch: int | None = None,
+    allow_fallback: str | None = None,
 ) -> CheckReport:
     """Whether an ONNX model can be compiled for a target; the report holds every problem (`compiler.checking`).
 
     `target` is a name or a TOML file (default: eyeriss), `settings` overrides its values by dotted key, written as in
     TOML; `mode` is `chain` for the whole network on the accelerator or `offload` for everything but convolutions on its
-    host (`compiler.modes`); `input_shapes` and `batch` make dynamic inputs static. Raises `CatenaError` only if the
+    host (`compiler.modes`); `input_shapes` and `batch` make dynamic inputs static. With
+    `allow_fallback="host"` ONNX Runtime executes what cannot be compiled. Raises `CatenaError` only if the
     file or an argument is wrong, not if the model is unsupported.
     """
     from compiler.checking import check_model
 
-    return check_model(fspath(model), _options(target, settings, input_shapes, batch, mode))
+    return check_model(fspath(model), _options(target, settings, input_shapes, batch, mode, allow_fallback))
 
 
 def compile(
@@ -83,6 +85,7 @@ def compile(
     dump_ir: FilePath | None = None,
     input_shapes: Shapes | None = None,
     batch: int | None = None,
+    allow_fallback: str | None = None,
 ) -> Compiled:
     """Compile an ONNX model, or go on from an IR file, up to the stage `stop` (`compiler.compilation`).
 
@@ -96,7 +99,7 @@ def compile(
     from compiler.dumps import StageDump
 
     options = replace(
-        _options(target, settings, input_shapes, batch, mode),
+        _options(target, settings, input_shapes, batch, mode, allow_fallback),
         start=start,
         stop=stop,
         mapping=None if mapping is None else fspath(mapping),
@@ -178,6 +181,7 @@ def verify(
     mode: str = "chain",
     input_shapes: Shapes | None = None,
     batch: int | None = None,
+    allow_fallback: str | None = None,
 ) -> Verification:
     """Compare every layer, then the whole program, with ONNX Runtime (`compiler.layer_verification`).
 
@@ -189,7 +193,7 @@ def verify(
     from compiler.measures import Tolerances
     from compiler.verifying import verify_source
 
-    options = _options(target, settings, input_shapes, batch, mode)
+    options = _options(target, settings, input_shapes, batch, mode, allow_fallback)
     beside = None if model is None else Path(model)
     return verify_source(
         fspath(source), beside, inputs, seed=seed, tolerances=Tolerances(tolerance, lsb), options=options
@@ -255,6 +259,7 @@ def _options(
     input_shapes: Shapes | None,
     batch: int | None,
     mode: str = "chain",
+    allow_fallback: str | None = None,
 ) -> CompileOptions:
     from compiler.compilation import CompileOptions
     from compiler.modes import mode_named
@@ -264,5 +269,5 @@ def _options(
         target=None if target is None else fspath(target),
         settings=settings or {},
         mode=mode_named(mode),
-        importing=ImportOptions(input_shapes or {}, batch),
+        importing=ImportOptions(input_shapes or {}, batch, fallback=allow_fallback),
     )

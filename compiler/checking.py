@@ -13,6 +13,8 @@ from xdsl.ir import Operation
 
 from compiler.compilation import CompileOptions, compile_source
 from compiler.driver import SilentObserver, StageRun
+from compiler.fallback_hint import with_hints
+from compiler.host_summary import HostSegment, segments_in_module
 from compiler.modes import Mode
 from compiler.sources import SourceKind, kind_of
 from compiler.targets import DEFAULT_TARGET, select_target
@@ -34,12 +36,13 @@ LAST_STAGE = "encoded"
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What a check found: how many nodes of each operator there are, and every problem."""
+    """What a check found: how many nodes of each operator there are, what goes to the host, and every problem."""
 
     model: str
     target: str
     operators: Mapping[str, int]
     problems: tuple[Diagnostic, ...]
+    host_segments: tuple[HostSegment, ...] = ()
 
     @property
     def is_supported(self) -> bool:
@@ -50,10 +53,12 @@ class CheckReport:
 class _OperatorCount(SilentObserver):
     def __init__(self) -> None:
         self.operators: Counter[str] = Counter()
+        self.host_segments: tuple[HostSegment, ...] = ()
 
     def after_stage(self, run: StageRun, module: ModuleOp) -> None:
         if run.stage == "import":
             self.operators.update(_operator_of(op.name) for op in module.walk() if op.dialect_name() == "onnx")
+            self.host_segments = segments_in_module(module)
 
 
 class _LastStageVerifier(Verifier):
@@ -93,11 +98,12 @@ def check_model(source: str, options: CompileOptions) -> CheckReport:
         problems = error.diagnostics
         if any(each.code in _UNREADABLE for each in problems):
             raise
-        if not count.operators:
-            problems = (*problems, *_without_lowering(source, {each.node for each in problems}))
+        if not count.operators and importing.fallback is None:
+            more = _without_lowering(source, {each.node for each in problems})
+            problems = with_hints((*problems, *more), importing)
         if any(CODES[each.code].exit_code is not ExitCode.UNSUPPORTED for each in problems):
             raise CatenaError(problems) from error
-    return CheckReport(source, target, dict(sorted(count.operators.items())), problems)
+    return CheckReport(source, target, dict(sorted(count.operators.items())), problems, count.host_segments)
 
 
 def _without_lowering(source: str, named: set[str]) -> Iterator[Diagnostic]:

@@ -16,6 +16,7 @@ from backends.api import Backend
 from backends.program import Program
 from backends.registry import find_backend
 from compiler.driver import Observer, StageRun, run_stage, stage_of, without_garbage_collection
+from compiler.fallback_hint import fallback_hint
 from compiler.ir_text import new_context, read_module
 from compiler.modes import Mode
 from compiler.pipelines import parse_passes
@@ -78,7 +79,7 @@ def compile_source(
     """
     asked = options or CompileOptions()
     stage_number(asked.stop)
-    with without_garbage_collection():
+    with without_garbage_collection(), fallback_hint(asked.importing):
         if kind_of(source) is SourceKind.PROGRAM:
             raise CatenaError(Diagnostic("CAT-C001", f"{source} is a program already"))
         if kind_of(source) is SourceKind.MODEL:

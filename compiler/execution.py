@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from backends.files import replacing
 from backends.program import Program, Role, TensorEntry
 from backends.registry import find_backend
 from compiler.arrays import Array, random_array
+from compiler.host_execution import HostRuntime
 from compiler.reports.layers import Layer, Provenance, Report, build_report
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
 from dialects.dtypes import dtype_named
@@ -58,9 +59,10 @@ def run_loaded(
     a line for every instruction. Raises `CatenaError`: CAT-C005 for inputs that do not fit, CAT-E001 to CAT-E003 for
     faults, CAT-C002 if the trace cannot be written.
     """
-    arrays = fitted_inputs(program, inputs)
+    host = HostRuntime(program)
+    arrays = fitted_inputs(program, inputs, host.inputs)
     if trace is None:
-        return Execution(emulator.run(arrays), emulated_report(program, emulator.counters))
+        return Execution(run_program(program, emulator, host, arrays), emulated_report(program, emulator.counters))
     outputs: Mapping[str, Array] = {}
     fault: CatenaError | None = None
     with replacing(trace) as stream:
@@ -69,13 +71,29 @@ def run_loaded(
             stream.write(f"{line}\n".encode())
 
         try:
-            outputs = emulator.run(arrays, trace=write)
+            outputs = run_program(program, emulator, host, arrays, write)
         except CatenaError as error:
             # The trace up to a fault is what the trace was asked for.
             fault = error
     if fault is not None:
         raise fault
     return Execution(outputs, emulated_report(program, emulator.counters))
+
+
+def run_program(
+    program: Program,
+    emulator: Emulator,
+    host: HostRuntime,
+    inputs: Mapping[str, Array],
+    trace: Callable[[str], None] | None = None,
+) -> Mapping[str, Array]:
+    """The outputs of a program on inputs that fit it, its host segments executed by `host`."""
+    if not host:
+        return emulator.run(inputs) if trace is None else emulator.run(inputs, trace=trace)
+    host.start(inputs)
+    on_device = {entry.name: inputs[entry.name] for entry in program_inputs(program)}
+    outputs = emulator.run(on_device, trace=trace, host=host.call)
+    return {**outputs, **host.results}
 
 
 def program_inputs(program: Program) -> list[TensorEntry]:
@@ -91,8 +109,8 @@ def random_inputs(program: Program, seed: int) -> dict[str, Array]:
     }
 
 
-def fitted_inputs(program: Program, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """The inputs with the types of the tensor table.
+def fitted_inputs(program: Program, inputs: Mapping[str, Array], host_inputs: Sequence[str] = ()) -> dict[str, Array]:
+    """The inputs with the types of the tensor table; those that only the host has, `host_inputs`, as they are.
 
     Raises `CatenaError` (CAT-C005) with every input that is missing, unknown, or of another shape or kind.
     """
@@ -100,9 +118,14 @@ def fitted_inputs(program: Program, inputs: Mapping[str, Array]) -> dict[str, Ar
     problems = [
         Diagnostic("CAT-C005", f"the program has no input {name!r}", hint=did_you_mean(name, entries))
         for name in inputs
-        if name not in entries
+        if name not in entries and name not in host_inputs
     ]
-    fitted: dict[str, Array] = {}
+    problems += [
+        Diagnostic("CAT-C005", f"input {name!r} is missing", hint="the host needs it: give it with -i")
+        for name in host_inputs
+        if name not in entries and name not in inputs
+    ]
+    fitted = {name: array for name, array in inputs.items() if name not in entries}
     for name, entry in entries.items():
         expected = f"{entry.dtype} {list(entry.shape)}"
         if name not in inputs:

@@ -15,6 +15,7 @@ from xdsl.ir import Attribute
 from backends.container import read_program
 from backends.program import Program
 from compiler.driver import run_passes, stage_of
+from compiler.host_summary import describe_segments, segments_in_program
 from compiler.ir_text import new_context
 from compiler.optimization import load_module
 from compiler.pipelines import parse_passes
@@ -62,6 +63,8 @@ def _module_facts(module: ModuleOp) -> dict[str, Any]:
     machine = find_machine(module)
     if machine is not None:
         facts["target"] = machine.name
+    if any(op.name == "host.segment" for op in module.walk()):
+        facts["host segments"] = sum(op.name == "host.segment" for op in module.walk())
     facts["stage"] = stage_of(module) or "import"
     facts["constants"] = len({op.value.data for op in weights})
     facts["constant words"] = words
@@ -120,6 +123,9 @@ def _inspect_program(program: Program) -> Inspection:
         "layers": len(program.layers),
         "instructions": sum(len(code) * 8 // metadata.word_bits for code in program.code),
     }
+    segments = segments_in_program(program)
+    if segments:
+        facts["host segments"] = describe_segments(segments)
     code = [(f"code.{core}", "", "", len(words)) for core, words in enumerate(program.code)]
     images = [
         (f"constants.{index}", image.memory, image.base, image.size * image.dtype.itemsize)

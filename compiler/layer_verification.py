@@ -16,9 +16,12 @@ import numpy as np
 
 from backends.api import Emulator
 from backends.program import LayerEntry, Program, Role, TensorEntry
+from backends.segments import SEGMENT
 from compiler.arrays import Array
 from compiler.comparison import Comparison, Measure, largest_error
-from compiler.execution import fitted_inputs, random_inputs
+from compiler.execution import fitted_inputs, random_inputs, run_program
+from compiler.host_execution import HostRuntime
+from compiler.host_summary import HostSegment, segments_in_program
 from compiler.measures import Measures, Tolerances
 from compiler.quantized_tensors import QuantizedTensors
 from compiler.reference import optimized_outputs, reference_model, reference_tensors
@@ -29,10 +32,14 @@ from dialects.dtypes import dtype_named
 
 @dataclass(frozen=True)
 class Verification:
-    """All layers in program order, each alone with the reference's inputs; then the outputs from end to end."""
+    """All layers in program order, each alone with the reference's inputs; then the outputs from end to end.
+
+    `host_segments` are those among the layers that ONNX Runtime executed, as it did for the reference.
+    """
 
     layers: tuple[Comparison, ...]
     outputs: tuple[Comparison, ...]
+    host_segments: tuple[HostSegment, ...] = ()
 
     @property
     def is_equal(self) -> bool:
@@ -85,27 +92,37 @@ def verify_program(
                 found=found[:16],
             )
         )
-    arrays = fitted_inputs(program, inputs if inputs is not None else random_inputs(program, seed))
+    host = HostRuntime(program)
+    given = inputs if inputs is not None else random_inputs(program, seed)
+    arrays = fitted_inputs(program, given, host.inputs)
     source = reference_model(model)
     reference = reference_tensors(source, arrays)
     quantized = QuantizedTensors(source, reference)
     # ONNX Runtime's optimizations round quantized tensors otherwise than the graph says.
     optimized = optimized_outputs(source, arrays) if quantized.is_quantized else {}
     measures = Measures(reference, quantized, optimized, tolerances or Tolerances())
-    layers = tuple(_Layers(program, emulator, reference, measures).compare())
+    layers = tuple(_Layers(program, emulator, host, reference, measures).compare())
     outputs = tuple(
         _compare(f"output {name!r}", name, (), array, reference.get(name), measures.of_output(name))
-        for name, array in emulator.run(arrays).items()
+        for name, array in run_program(program, emulator, host, arrays).items()
     )
-    return Verification(layers, outputs)
+    return Verification(layers, outputs, segments_in_program(program))
 
 
 class _Layers:
     """Runs the layers one by one and remembers what has no reference."""
 
-    def __init__(self, program: Program, emulator: Emulator, reference: Mapping[str, Array], measures: Measures):
+    def __init__(
+        self,
+        program: Program,
+        emulator: Emulator,
+        host: HostRuntime,
+        reference: Mapping[str, Array],
+        measures: Measures,
+    ):
         self._program = program
         self._emulator = emulator
+        self._host = host
         self._reference = reference
         self._measures = measures
         self._tensors = {tensor.name: tensor for tensor in program.tensors}
@@ -115,6 +132,7 @@ class _Layers:
         self._updates_left = Counter(name for layer in program.layers for name in updated_by(layer))
 
     def compare(self) -> Iterator[Comparison]:
+        self._host.start(self._reference)
         for layer in self._program.layers:
             updated = updated_by(layer)
             given = {name: self._value(self._tensors[name]) for name in layer.inputs if not self._is_constant(name)}
@@ -132,6 +150,11 @@ class _Layers:
     def _run(
         self, layer: LayerEntry, given: Mapping[str, Array], shared: set[str], filled: bool
     ) -> Mapping[str, Array]:
+        if layer.kind == SEGMENT:
+            made = self._host.call(layer.name, [given[name] for name in layer.inputs])
+            shapes = (self._tensors[name].shape for name in layer.outputs)
+            reshaped = (array.reshape(shape) for array, shape in zip(made, shapes, strict=True))
+            return dict(zip(layer.outputs, reshaped, strict=True))
         before = {name: self._blank(name, filled) for name in shared}
         return self._emulator.run_layer(layer.name, {**before, **given})
 

@@ -54,6 +54,27 @@ class Session:
         except runtime_errors() as error:
             raise _refused(error) from error
 
+    @property
+    def input_names(self) -> list[str]:
+        """The inputs that a run needs."""
+        return [each.name for each in self._session.get_inputs()]
+
+    def output_types(self) -> list[tuple[str, list[Any]]]:
+        """What is known of each output before a run: its type in ONNX's words (`seq(tensor(float))`) and its shape.
+
+        Extents that are not known are no integers; what is no tensor has no extents.
+        """
+        return [(each.type, list(each.shape or ())) for each in self._session.get_outputs()]
+
+    def values(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """As `run`, with outputs of every kind: arrays, lists for sequences, None for an empty optional."""
+        try:
+            feeds = {each.name: _typed(inputs[each.name], each.type) for each in self._session.get_inputs()}
+            found = self._session.run(None, feeds)
+        except (*runtime_errors(), KeyError) as error:
+            raise _refused(error) from error
+        return dict(zip((each.name for each in self._session.get_outputs()), found, strict=True))
+
     def run(self, inputs: Mapping[str, Array], names: list[str] | None = None) -> dict[str, Array]:
         """The outputs by name, all or those of some names; inputs are converted to the types of the model.
 

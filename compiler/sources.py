@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
 
 PROGRAM_MAGIC = b"\x89CAT"
+FALLBACKS = ("host",)
+"""What may execute operators that cannot be compiled: `host` is ONNX Runtime, around the accelerator."""
+
 LARGEST_EXTENT = 2**31 - 1
 """The largest size of a dimension that may be asked for."""
 
@@ -34,12 +37,13 @@ class ImportOptions:
     """How a model is imported.
 
     `input_shapes` and `batch` make dynamic inputs static, as in `compiler.importer.import_model`; `notes_hash` says
-    whether the module notes the SHA-256 of the file, which a program needs.
+    whether the module notes the SHA-256 of the file, which a program needs; `fallback` is one of `FALLBACKS`, or None.
     """
 
     input_shapes: Mapping[str, Sequence[int]] = field(default_factory=dict[str, Sequence[int]])
     batch: int | None = None
     notes_hash: bool = True
+    fallback: str | None = None
 
 
 def kind_of(name: str) -> SourceKind:
@@ -81,11 +85,20 @@ def _load(source: Path | onnx.ModelProto, name: str, digest: Callable[[], str], 
     from dialects.module_attributes import MODEL_HASH, MODEL_NAME
 
     _check_extents(options)
-    module = import_model(source, input_shapes=dict(options.input_shapes) or None, batch=options.batch)
+    _check_fallback(options)
+    shapes = dict(options.input_shapes) or None
+    allows_host = options.fallback is not None
+    module = import_model(source, input_shapes=shapes, batch=options.batch, allows_host=allows_host)
     module.attributes[MODEL_NAME] = StringAttr(name)
     if options.notes_hash:
         module.attributes[MODEL_HASH] = StringAttr(digest())
     return module
+
+
+def _check_fallback(options: ImportOptions) -> None:
+    if options.fallback is not None and options.fallback not in FALLBACKS:
+        expected = " or ".join(FALLBACKS)
+        raise CatenaError(Diagnostic("CAT-C001", "no such fallback", expected=expected, found=options.fallback))
 
 
 def _check_extents(options: ImportOptions) -> None:

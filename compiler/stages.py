@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
 from passes.verification import Legality
 
-CHAIN = frozenset({"gconv", "weights"})
-"""The dialects of a GCONV chain."""
+CHAIN = frozenset({"gconv", "weights", "host"})
+"""The dialects of a GCONV chain, with the host segments in it."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ STAGES: tuple[Stage, ...] = (
         "import",
         "`onnx.*` ops of the model's own opset versions, constants folded, weights external",
         ("fold-constants",),
-        Legality(dialects=frozenset({"onnx", "weights"})),
+        Legality(dialects=frozenset({"onnx", "weights", "host"})),
     ),
     Stage(
         "gconv",
@@ -59,6 +59,7 @@ STAGES: tuple[Stage, ...] = (
             "fuse-pre",
             "fold-lookups",
             "merge-dims",
+            "order-segments",
             "copy-concat",
         ),
         Legality(dialects=CHAIN, ops=frozenset({"target.machine"})),
@@ -78,8 +79,8 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "placed",
         "buffers with addresses, layers with loops, loads, passes, stores",
-        ("place-spatial",),
-        Legality(dialects=frozenset({"spatial", "weights"}), ops=frozenset({"target.machine"})),
+        ("order-segments", "place-spatial"),
+        Legality(dialects=frozenset({"spatial", "weights", "host"}), ops=frozenset({"target.machine"})),
     ),
     Stage("program", "the binary container", (), None),
 )

@@ -48,6 +48,8 @@ EVENTS: dict[str, str] = {
     "host.write": "words that the host core writes to DRAM",
     "host.simple": "operations of the host core that its arithmetic unit does in one step",
     "host.special": "operations of the host core that take a division, a root or a series",
+    "segment.read": "words that go over the link to host segments; what they cost there is not modelled",
+    "segment.write": "words that come over the link from host segments",
 }
 BURSTS: dict[str, str] = {
     "dram.input.read": "dram.input.burst",

@@ -12,6 +12,7 @@ _DIALECTS: dict[str, str] = {
     # name -> "module:value"
     "onnx": "dialects.onnx:ONNX",
     "gconv": "dialects.gconv:GCONV",
+    "host": "dialects.host_segment:HOST",
     "schedule": "dialects.schedule:SCHEDULE",
     "spatial": "dialects.spatial:SPATIAL",
     "target": "dialects.target:TARGET",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from xdsl.context import Context
@@ -24,6 +25,7 @@ from dialects.gconv import (
     shape_of,
 )
 from dialects.gconv.interpreter import argument_names, main_function, result_names
+from dialects.host_segment import SegmentOp, host_ports, segment_inputs, segment_outputs
 from dialects.locations import describe, node_location
 from dialects.schedule import HostAttr, LoopAttr, Mapping, MappingAttr, Operand, Spatial, Storage, Temporal
 from dialects.spatial import (
@@ -68,7 +70,7 @@ class PlaceSpatialPass(ModulePass):
         storages = Storages(function)
         _require_mappings(links, machine, storages)
         buffers = _Buffers(function, machine, storages)
-        layers = [_layer(link, buffers, machine) for link in links]
+        layers = list(_steps(function, buffers, machine))
         block = Block([*buffers.ops, *layers, ReturnOp()])
         block.last_op.location = function.location  # pyright: ignore[reportOptionalMemberAccess]
         placed = FuncOp("main", FunctionType.from_lists([], []), Region(block))
@@ -174,6 +176,7 @@ class _Buffers:
             base = max(address + sizes[storage] for storage, address in found.items())
         names: dict[SSAValue, str] = dict(zip(function.args, argument_names(function), strict=True))
         results = self._results(function)
+        hidden = _host_values(function)
         dtypes = _user_types(function)
         for storage, address in sorted(addresses.items(), key=lambda item: lives[item[0]].first):
             if storage in names:
@@ -183,6 +186,8 @@ class _Buffers:
                 kind = value.type
             else:
                 role, name, kind = Role.INTERMEDIATE, _tensor_name(storage), storage.type
+            if storage in hidden or (role is Role.OUTPUT and results[storage][1] in hidden):
+                role = Role.INTERMEDIATE
             strides = None
             if (tensor := _laid_out(storage)) is not None:
                 name, kind, strides = _tensor_name(tensor), tensor.type, self.storages.place(tensor).view.strides
@@ -232,6 +237,15 @@ def _tensor_name(storage: SSAValue) -> str | None:
     return tensor.data if isinstance(tensor, StringAttr) else None
 
 
+def _host_values(function: FuncOp) -> set[SSAValue]:
+    """Arguments and results that only host segments see."""
+    last = function.body.block.last_op
+    results = last.operands if isinstance(last, ReturnOp) else ()
+    pairs = (*zip(host_ports(function.arg_attrs, function.args), function.args, strict=True),)
+    pairs += (*zip(host_ports(function.res_attrs, results), results, strict=True),)
+    return {value for is_host, value in pairs if is_host}
+
+
 def _user_types(function: FuncOp) -> dict[str, str]:
     """The element types that the user sees, by tensor name, where they are not those of the words."""
     found: dict[str, str] = {}
@@ -244,6 +258,19 @@ def _user_types(function: FuncOp) -> dict[str, str]:
             if isinstance(dtype, StringAttr):
                 found[name] = dtype.data
     return found
+
+
+def _steps(function: FuncOp, buffers: _Buffers, machine: Machine) -> Iterator[Operation]:
+    """A layer for every link, host segments between them on their buffers."""
+    inputs, outputs = segment_inputs(function), segment_outputs(function)
+    for op in function.body.block.ops:
+        if isinstance(op, LinkOp):
+            yield _layer(op, buffers, machine)
+        elif isinstance(op, SegmentOp):
+            values = [*(inputs[name] for name in op.read_names), *(outputs[name] for name in op.made_names)]
+            placed = op.placed([buffers.access(value).buffer for value in values])
+            placed.location = op.location
+            yield placed
 
 
 def _layer(link: LinkOp, buffers: _Buffers, machine: Machine) -> LayerOp:

@@ -33,6 +33,7 @@ _PASSES: dict[str, str] = {
     "assign-host": "passes.assign_host:AssignHostPass",
     "map-row-stationary": "passes.map_row_stationary:MapRowStationaryPass",
     "choose-layouts": "passes.choose_layouts:ChooseLayoutsPass",
+    "order-segments": "passes.order_segments:OrderSegmentsPass",
     "place-spatial": "passes.place_spatial:PlaceSpatialPass",
 }
 

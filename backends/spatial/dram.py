@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from backends.program import Program, Role
+from backends.segments import is_segment_image
 from backends.spatial.memory import MemoryBank, Segment
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.dtypes import dtype_named
@@ -40,11 +41,12 @@ def dram_of(program: Program, words: int) -> MemoryBank:
     Raises `CatenaError`: CAT-P001 for constants of another memory and for words that would be of two types, CAT-F003
     if the program needs more words.
     """
-    foreign = [image.memory for image in program.constants if image.memory != MEMORY]
+    held = [image for image in program.constants if not is_segment_image(image)]
+    foreign = [image.memory for image in held if image.memory != MEMORY]
     if foreign:
         raise CatenaError(Diagnostic("CAT-P001", "constants are not of this machine", found=", ".join(foreign)))
     regions = tensor_regions(program)
-    images = [Region(image.base, image.base + image.size, image.word) for image in program.constants]
+    images = [Region(image.base, image.base + image.size, image.word) for image in held]
     kept = sorted((*images, *regions), key=lambda region: region.start)
     for before, after in pairwise(kept):
         if after.start < before.end:
@@ -66,7 +68,7 @@ def dram_of(program: Program, words: int) -> MemoryBank:
                 found=f"{last} words",
             )
         )
-    segments = [Segment(image.array(), image.base, None) for image in program.constants]
+    segments = [Segment(image.array(), image.base, None) for image in held]
     for region in regions:
         size = region.end - region.start
         segments.append(Segment(np.zeros(size, dtype_named(region.word)), region.start, np.zeros(size, np.bool_)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import cast
@@ -21,6 +21,7 @@ from backends.program import (
     target_digest,
 )
 from backends.program import Role as ProgramRole
+from backends.segments import SEGMENT, segment_image
 from backends.spatial.isa import (
     ISA,
     Axis,
@@ -40,6 +41,7 @@ from backends.spatial.isa import (
     Open,
     Pass,
     Place,
+    Segment,
     Slot,
     Spread,
     Store,
@@ -58,6 +60,7 @@ from dialects.events import Counts
 from dialects.gconv import PASS, GConv, LoopKind, Reduce, Step, View, element_type_of_value, shape_of
 from dialects.gconv.interpreter import main_function
 from dialects.gconv.scalar import FUNCTIONS
+from dialects.host_segment import SegmentOp
 from dialects.locations import describe, node_names
 from dialects.schedule import HostAttr, MappingAttr
 from dialects.schedule import Loop as LoopName
@@ -80,7 +83,7 @@ from dialects.target import Machine, require_machine
 from passes.mapping.bursts import burst_events
 from passes.mapping.cost import predict
 from passes.mapping.fit import violations
-from passes.mapping.host_cost import predict_offload
+from passes.mapping.host_cost import predict_offload, predict_segment
 from passes.mapping.lookups import Lookups
 
 TOOL = "catena"
@@ -98,16 +101,17 @@ def emit(module: ModuleOp, backend: str) -> Program:
     ops = list(main_function(module).body.block.ops)
     buffers = _name_buffers([op for op in ops if isinstance(op, BufferOp)])
     _check_buffers(buffers, machine)
-    layers = [op for op in ops if isinstance(op, LayerOp)]
+    layers = [op for op in ops if isinstance(op, LayerOp | SegmentOp)]
     names = _layer_names(layers)
     code: list[Executable] = []
     debug: list[DebugEntry] = []
     for index, (op, name) in enumerate(zip(layers, names, strict=True)):
         start = len(code)
-        code += _layer(op, index)
+        code += _segment(index) if isinstance(op, SegmentOp) else _layer(op, index)
         debug.append(DebugEntry(0, start, len(code), name))
     code.append(Halt())
-    produced = {cast(BufferOp, op.output.owner): name for op, name in zip(layers, names, strict=True)}
+    produced = {buffer: name for op, name in zip(layers, names, strict=True) for buffer in _outputs(op)}
+    segments = tuple(segment_image(n, op.content) for n, op in enumerate(layers) if isinstance(op, SegmentOp))
     description = machine.model_dump(mode="json", exclude_none=True)
     metadata = Metadata(
         tool=TOOL,
@@ -124,14 +128,35 @@ def emit(module: ModuleOp, backend: str) -> Program:
     return Program(
         metadata,
         (_encoded(code, debug, layers),),
-        _constants(buffers),
+        (*_constants(buffers), *segments),
         tuple(_tensor(op, name, produced.get(op, "")) for op, name in buffers.items()),
         tuple(_entries(dict(zip(names, layers, strict=True)), buffers)),
         tuple(debug),
     )
 
 
-def _encoded(code: list[Executable], debug: list[DebugEntry], layers: list[LayerOp]) -> bytes:
+def _outputs(op: LayerOp | SegmentOp) -> list[BufferOp]:
+    """The buffers that a step writes."""
+    values = [op.output] if isinstance(op, LayerOp) else list(op.buffers)[len(op.reads) :]
+    return [cast(BufferOp, value.owner) for value in values]
+
+
+def _inputs(op: LayerOp | SegmentOp) -> list[BufferOp]:
+    """The buffers that a step reads."""
+    if isinstance(op, SegmentOp):
+        values = list(op.buffers)[: len(op.reads)]
+    else:
+        indices = [index for index in (op.read_index, op.write_index) if index is not None]
+        values = [*op.tensors[:-1], *indices]
+    return [cast(BufferOp, value.owner) for value in values]
+
+
+def _segment(index: int) -> Iterator[Executable]:
+    yield Layer(index, 0, Fold.NONE, 0.0, Word.F32)
+    yield Segment()
+
+
+def _encoded(code: list[Executable], debug: list[DebugEntry], layers: Sequence[LayerOp | SegmentOp]) -> bytes:
     """The instruction words. Raises `CatenaError` (CAT-A002) with the layer of every value that no field holds."""
     try:
         return ISA.encode(code)
@@ -240,33 +265,44 @@ def _tensor(op: BufferOp, name: str, produced: str) -> TensorEntry:
     )
 
 
-def _entries(layers: dict[str, LayerOp], buffers: dict[BufferOp, str]) -> Iterator[LayerEntry]:
-    written: set[Operation] = set()
+def _entries(layers: dict[str, LayerOp | SegmentOp], buffers: dict[BufferOp, str]) -> Iterator[LayerEntry]:
+    written: set[BufferOp] = set()
     for name, op in layers.items():
         # Updates of a tensor that an earlier layer made are made of that tensor, too.
-        before = [op.output] if op.update is not None and op.output.owner in written else []
+        updates = isinstance(op, LayerOp) and op.update is not None
+        before = [each for each in _outputs(op) if updates and each in written]
         yield _entry(op, name, buffers, before, _predicted(op))
-        written.add(cast(BufferOp, op.output.owner))
+        written.update(_outputs(op))
 
 
 def _entry(
-    op: LayerOp, name: str, buffers: dict[BufferOp, str], before: list[SSAValue], predicted: Counts | None
+    op: LayerOp | SegmentOp,
+    name: str,
+    buffers: dict[BufferOp, str],
+    before: list[BufferOp],
+    predicted: Counts | None,
 ) -> LayerEntry:
-    indices = [index for index in (op.read_index, op.write_index) if index is not None]
-    read = [*op.tensors[:-1], *indices, *before]
     return LayerEntry(
         name,
-        f"host {_kind(op.spec)}" if isinstance(op.mapping, HostAttr) else _kind(op.spec),
+        _entry_kind(op),
         node_names(op.location),
-        tuple(dict.fromkeys(buffers[cast(BufferOp, value.owner)] for value in read)),
-        (buffers[cast(BufferOp, op.output.owner)],),
+        tuple(dict.fromkeys(buffers[each] for each in (*_inputs(op), *before))),
+        tuple(buffers[each] for each in _outputs(op)),
         _mapping_text(op),
         predicted.flat() if predicted is not None else {},
     )
 
 
-def _mapping_text(op: LayerOp) -> str:
+def _entry_kind(op: LayerOp | SegmentOp) -> str:
+    if isinstance(op, SegmentOp):
+        return SEGMENT
+    return f"host {_kind(op.spec)}" if isinstance(op.mapping, HostAttr) else _kind(op.spec)
+
+
+def _mapping_text(op: LayerOp | SegmentOp) -> str:
     """The nodes of a layer's mapping, or `host`."""
+    if isinstance(op, SegmentOp):
+        return ""
     match op.mapping:
         case MappingAttr():
             return str(op.mapping.data)
@@ -278,17 +314,20 @@ def _mapping_text(op: LayerOp) -> str:
 
 def predictions(module: ModuleOp) -> dict[str, Counts]:
     """What the cost model expects every layer of a placed module to count, by layer name."""
-    layers = [op for op in main_function(module).body.block.ops if isinstance(op, LayerOp)]
+    layers = [op for op in main_function(module).body.block.ops if isinstance(op, LayerOp | SegmentOp)]
     found = {name: _predicted(op) for name, op in zip(_layer_names(layers), layers, strict=True)}
     return {name: counts for name, counts in found.items() if counts is not None}
 
 
-def _layer_names(layers: list[LayerOp]) -> list[str]:
+def _layer_names(layers: Sequence[LayerOp | SegmentOp]) -> list[str]:
     return _unique([" + ".join(node_names(op.location)) or "layer" for op in layers])
 
 
-def _predicted(op: LayerOp) -> Counts | None:
+def _predicted(op: LayerOp | SegmentOp) -> Counts | None:
     """What the cost model expects a layer to count, or None if it has no mapping."""
+    if isinstance(op, SegmentOp):
+        shapes = [shape_of(value) for value in op.buffers]
+        return predict_segment(shapes[: len(op.reads)], shapes[len(op.reads) :])
     if op.mapping is None:
         return None
     views = op.views

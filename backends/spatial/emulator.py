@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
@@ -11,6 +12,7 @@ from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingType
 from backends.container import require_isa
 from backends.fields import Array
 from backends.program import DebugEntry, Program, Role, TensorEntry
+from backends.segments import HostCall
 from backends.spatial.blocks import BlockEngine
 from backends.spatial.dram import dram_of
 from backends.spatial.elements import ElementEngine
@@ -68,14 +70,22 @@ class SpatialEmulator:
         """What the last run counted, by layer name, in program order."""
         return self._counters
 
-    def run(self, inputs: Mapping[str, Array], *, trace: Callable[[str], None] | None = None) -> dict[str, Array]:
+    def run(
+        self,
+        inputs: Mapping[str, Array],
+        *,
+        trace: Callable[[str], None] | None = None,
+        host: HostCall | None = None,
+    ) -> dict[str, Array]:
         """The outputs by name, given every input by name with the shape of the tensor table.
+
+        `host` executes host segments.
 
         Raises `CatenaError`: CAT-C005 for inputs that do not fit, CAT-F003 if the machine's memory cannot hold the
         program's tensors, CAT-P001 if its constants are of another machine, CAT-E001 to CAT-E003 for faults.
         """
         self._check_tensors(inputs, self._named(Role.INPUT), self._named(Role.INPUT))
-        outputs = self._execute(inputs, self._named(Role.OUTPUT), trace)
+        outputs = self._execute(inputs, self._named(Role.OUTPUT), trace, host=host)
         return {self._tensors[name].onnx or name: array for name, array in outputs.items()}
 
     def run_layer(self, layer: str, tensors: Mapping[str, Array]) -> dict[str, Array]:
@@ -100,12 +110,14 @@ class SpatialEmulator:
         wanted: Sequence[str],
         trace: Callable[[str], None] | None,
         only: str | None = None,
+        host: HostCall | None = None,
     ) -> dict[str, Array]:
         dram = dram_of(self.program, self.machine.dram.words)
         for name, array in tensors.items():
             self._write(dram, self._tensors[name], array)
         glb = Buffer("the buffer", self.machine.glb.words)
-        core = SpatialCore(self.machine, dram, glb, self._engine)
+        segment = None if host is None else functools.partial(self._run_segment, dram, host)
+        core = SpatialCore(self.machine, dram, glb, self._engine, segment)
         code = self._code if only is None else self._code_of(only)
         try:
             # Passes multiply small matrices: threads would wait for each other longer than they compute.
@@ -116,6 +128,15 @@ class SpatialEmulator:
             raise CatenaError(self._diagnostic(fault, core.pc, only)) from fault
         self._counters = {self._layers[index]: counts for index, counts in core.counts.items()}
         return {name: self._read(dram, self._tensors[name]) for name in wanted}
+
+    def _run_segment(self, dram: MemoryBank, host: HostCall, index: int) -> tuple[int, int]:
+        """Let the runtime execute a segment; the words that it read from DRAM and wrote there."""
+        layer = self.program.layers[index]
+        given = [self._read(dram, self._tensors[name]) for name in layer.inputs]
+        made = host(layer.name, given)
+        for name, array in zip(layer.outputs, made, strict=True):
+            self._write(dram, self._tensors[name], array.reshape(self._tensors[name].shape))
+        return sum(array.size for array in given), sum(array.size for array in made)
 
     def _check_tensors(self, given: Mapping[str, Array], needed: Sequence[str], known: Sequence[str]) -> None:
         problems: list[Diagnostic] = []

@@ -150,6 +150,8 @@ class Core(Protocol):
     @abstractmethod
     def offload(self) -> None: ...
     @abstractmethod
+    def run_segment(self) -> None: ...
+    @abstractmethod
     def halt(self) -> None: ...
 
 
@@ -398,3 +400,16 @@ class Offload(Executable):
 
     def execute(self, core: Core) -> None:
         core.offload()
+
+
+@ISA.instruction(opcode=0x25)
+@dataclass(frozen=True, slots=True)
+class Segment(Executable):
+    """Stop for the runtime to execute the host segment that is this layer, then go on.
+
+    The runtime reads the layer's inputs from DRAM and writes its outputs there, by the tensor table; no loop may be
+    open. Nothing is kept on chip, and the layer has no other configuration.
+    """
+
+    def execute(self, core: Core) -> None:
+        core.run_segment()

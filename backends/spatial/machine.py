@@ -22,6 +22,9 @@ from backends.spatial.words import dtype_of_word
 from dialects.events import Counts
 from dialects.target import Machine
 
+SegmentRun = Callable[[int], tuple[int, int]]
+"""Executes the host segment that is this layer; the words that it read from DRAM and wrote there."""
+
 EngineFactory = Callable[[LayerState, Machine, MemoryBank, Buffer, Counters], BlockEngine]
 
 
@@ -40,11 +43,19 @@ class _Frame:
 class SpatialCore:
     """Executes a program instruction by instruction (`backends.spatial.isa.Core`)."""
 
-    def __init__(self, machine: Machine, dram: MemoryBank, glb: Buffer, engine: EngineFactory):
+    def __init__(
+        self,
+        machine: Machine,
+        dram: MemoryBank,
+        glb: Buffer,
+        engine: EngineFactory,
+        segment: SegmentRun | None = None,
+    ):
         self.machine, self.dram, self.glb = machine, dram, glb
         self.pc: int = 0
         self.counts: dict[int, Counts] = {}
         self._engine_factory = engine
+        self._segment = segment
         self._layer: LayerState | None = None
         self._counters = Counters()
         self._engine: BlockEngine | None = None
@@ -228,6 +239,16 @@ class SpatialCore:
         if self.machine.host is None:
             raise Fault("CAT-E003", "a layer is offloaded by a machine without a host")
         execute_on_host(self._configured(), self.dram, self._counters)
+
+    def run_segment(self) -> None:
+        if self._frames:
+            raise Fault("CAT-E003", "a host segment begins inside a loop")
+        index = self._configured().index
+        if self._segment is None:
+            raise Fault("CAT-E003", "a host segment without a runtime that executes it")
+        read, written = self._segment(index)
+        self._counters.add("segment.read", read)
+        self._counters.add("segment.write", written)
 
     def halt(self) -> None:
         if self._frames:

@@ -8,7 +8,14 @@ from pathlib import Path
 import click
 
 from compiler.cli.console import Console
-from compiler.cli.options import mode_option, model_options, parse_input_shapes, parse_settings, target_options
+from compiler.cli.options import (
+    fallback_option,
+    mode_option,
+    model_options,
+    parse_input_shapes,
+    parse_settings,
+    target_options,
+)
 from compiler.cli.outcome import Outcome
 from compiler.cli.session import Session, verb
 from dialects.diagnostics import CatenaError, Diagnostic
@@ -28,6 +35,7 @@ from dialects.diagnostics import CatenaError, Diagnostic
 @click.option("--print-ir-after", metavar="PASS|all|changed", help="Print the IR after passes to standard error.")
 @click.option("--timing", is_flag=True, help="Print the time of every pass.")
 @model_options
+@fallback_option
 def compile_model(
     session: Session,
     source: str,
@@ -45,6 +53,7 @@ def compile_model(
     timing: bool,
     input_shapes: tuple[str, ...],
     batch: int | None,
+    fallback: str | None,
 ) -> Outcome:
     """Compile an ONNX MODEL into a program, or go on from an IR file that an earlier call wrote.
 
@@ -56,6 +65,7 @@ def compile_model(
     from compiler.compilation import CompileOptions, compile_source, write_compiled
     from compiler.dumps import MappingDump
     from compiler.files import STANDARD_STREAM
+    from compiler.host_summary import describe_segments, segments_in_program
     from compiler.ir_text import print_module
     from compiler.modes import mode_named
     from compiler.sources import ImportOptions
@@ -68,7 +78,7 @@ def compile_model(
         start=start,
         stop=stop,
         mapping=mapping,
-        importing=ImportOptions(parse_input_shapes(input_shapes), batch),
+        importing=ImportOptions(parse_input_shapes(input_shapes), batch, fallback=fallback),
     )
     observers = observers_for(dump_ir, dump_passes, print_ir_after, sys.stderr)
     if save_mapping is not None:
@@ -86,6 +96,8 @@ def compile_model(
     def show(console: Console) -> None:
         if prints:
             console.out(print_module(compiled.module))
+        if compiled.program is not None and (segments := segments_in_program(compiled.program)):
+            console.out(describe_segments(segments))
         if timing or console.is_verbose:
             for run in compiled.runs:
                 for line in timing_lines(run.passes):

@@ -56,6 +56,16 @@ def model_options(command: CommandT) -> CommandT:
     return shape(batch(command))
 
 
+def fallback_option(command: CommandT) -> CommandT:
+    """`--allow-fallback`, for verbs that make programs."""
+    return click.option(
+        "--allow-fallback",
+        "fallback",
+        type=click.Choice(("host",)),
+        help="Let ONNX Runtime on the host execute what cannot be compiled, as segments of the program.",
+    )(command)
+
+
 def target_options(command: CommandT) -> CommandT:
     """`--target` and `--set`, for verbs that need a machine."""
     target = click.option(

@@ -5,7 +5,14 @@ from __future__ import annotations
 import click
 
 from compiler.cli.console import Console
-from compiler.cli.options import mode_option, model_options, parse_input_shapes, parse_settings, target_options
+from compiler.cli.options import (
+    fallback_option,
+    mode_option,
+    model_options,
+    parse_input_shapes,
+    parse_settings,
+    target_options,
+)
 from compiler.cli.outcome import Outcome
 from compiler.cli.session import Session, verb
 
@@ -18,6 +25,7 @@ from compiler.cli.session import Session, verb
 @mode_option
 @click.option("--mapping", metavar="FILE", help="Mappings to use for some layers, if a model is compiled.")
 @model_options
+@fallback_option
 def report(
     session: Session,
     source: str,
@@ -29,6 +37,7 @@ def report(
     mapping: str | None,
     input_shapes: tuple[str, ...],
     batch: int | None,
+    fallback: str | None,
 ) -> Outcome:
     """Print a table of the layers: operations, cycles, array use, words moved at every level, energy.
 
@@ -45,7 +54,7 @@ def report(
         settings=parse_settings(settings),
         mode=mode_named(mode),
         mapping=mapping,
-        importing=ImportOptions(parse_input_shapes(input_shapes), batch),
+        importing=ImportOptions(parse_input_shapes(input_shapes), batch, fallback=fallback),
     )
     found = report_on(source, stats, options)
 

@@ -51,6 +51,7 @@ def run(
     from compiler.cli.progress import activity
     from compiler.execution import load_program, random_inputs, run_loaded
     from compiler.files import write_text
+    from compiler.host_summary import describe_segments, segments_in_program
     from compiler.reports import statistics_json
     from compiler.tables import table
 
@@ -71,7 +72,11 @@ def run(
         for name, array in done.outputs.items()
     ]
 
+    segments = segments_in_program(loaded)
+
     def show(console: Console) -> None:
+        if segments:
+            console.out(describe_segments(segments))
         console.table(table(("output", "type", "shape", "smallest", "largest"), rows))
         report = done.report
         console.out(
@@ -93,4 +98,6 @@ def _range(array: object) -> tuple[str, str]:
     import numpy as np
 
     values = np.asarray(array)
+    if values.dtype.kind not in "fiub":
+        return "", ""
     return (f"{values.min():.6g}", f"{values.max():.6g}") if values.size else ("", "")

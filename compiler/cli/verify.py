@@ -7,7 +7,14 @@ from pathlib import Path
 import click
 
 from compiler.cli.console import Console
-from compiler.cli.options import mode_option, model_options, parse_input_shapes, parse_settings, target_options
+from compiler.cli.options import (
+    fallback_option,
+    mode_option,
+    model_options,
+    parse_input_shapes,
+    parse_settings,
+    target_options,
+)
 from compiler.cli.outcome import Outcome
 from compiler.cli.session import Session, verb
 from dialects.diagnostics import ExitCode
@@ -35,6 +42,7 @@ from dialects.diagnostics import ExitCode
 @mode_option
 @click.option("--mapping", metavar="FILE", help="Mappings to use for some layers, if a model is compiled.")
 @model_options
+@fallback_option
 def verify(
     session: Session,
     source: str,
@@ -49,15 +57,19 @@ def verify(
     mapping: str | None,
     input_shapes: tuple[str, ...],
     batch: int | None,
+    fallback: str | None,
 ) -> Outcome:
     """Run every layer of a program with the inputs that ONNX Runtime computes for it, then the whole program.
 
     The source is a PROGRAM, whose model --model names, or a MODEL, which is compiled first. Ends with exit code 5 if
     anything differs and names the first wrong layer.
     """
+    from dataclasses import asdict
+
     from compiler.arrays import read_arrays
     from compiler.cli.progress import activity
     from compiler.compilation import CompileOptions
+    from compiler.host_summary import describe_segments
     from compiler.measures import Tolerances
     from compiler.modes import mode_named
     from compiler.sources import ImportOptions
@@ -69,7 +81,7 @@ def verify(
         settings=parse_settings(settings),
         mode=mode_named(mode),
         mapping=mapping,
-        importing=ImportOptions(parse_input_shapes(input_shapes), batch),
+        importing=ImportOptions(parse_input_shapes(input_shapes), batch, fallback=fallback),
     )
     arrays = read_arrays(inputs) if inputs else None
     with activity(session.console, f"verifying {source}"):
@@ -96,6 +108,8 @@ def verify(
 
     def show(console: Console) -> None:
         console.table(table(("what", "tensor", number("error"), "unit", "verdict"), rows))
+        if found.host_segments:
+            console.out(describe_segments(found.host_segments))
         console.out(
             f"{len(compared)} of {len(found.layers)} layers and {len(found.outputs)} outputs compared; "
             "relative errors are to the largest value of the tensor"
@@ -105,6 +119,7 @@ def verify(
 
     result = {
         "equal": found.is_equal,
+        "host_segments": [asdict(each) for each in found.host_segments],
         "first_wrong": None if found.first_wrong is None else found.first_wrong.subject,
         "comparisons": [
             {

@@ -10,7 +10,7 @@ from xdsl.dialects.builtin import ModuleOp
 
 from compiler.importer.building import ModuleBuilder
 from compiler.importer.graph import prepare_graph
-from compiler.importer.inputs import declared_inputs, static_shapes
+from compiler.importer.inputs import declared_inputs, is_tensor_of_numbers, static_shapes
 from compiler.importer.loading import inline_functions, read_model
 from compiler.importer.old_opsets import OLDEST_OPSET, raise_opset
 
@@ -25,6 +25,7 @@ def import_model(
     *,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
     batch: int | None = None,
+    allows_host: bool = False,
 ) -> ModuleOp:
     """Read an ONNX model of opset 7 or newer (older ones are converted) into the `onnx` dialect.
 
@@ -34,15 +35,23 @@ def import_model(
     results are in the model.
 
     `input_shapes` gives the shape of dynamic inputs, `batch` the value of unknown leading dimensions (else 1).
-    External data is read relative to the model's folder.
+    External data is read relative to the model's folder. With `allows_host`, what cannot be a chain becomes host
+    segments (`dialects.host_segment`), and inputs of other kinds than tensors of numbers go to them.
 
     Raises `CatenaError` with every problem found: CAT-C001, CAT-C002, CAT-M001 to CAT-M004, CAT-U001 to
-    CAT-U005.
+    CAT-U005; CAT-C004 if a host segment is needed and ONNX Runtime is not installed.
     """
     loaded = read_model(source)
     model = inline_functions(loaded.model)
-    graph = prepare_graph(model)
-    inputs = static_shapes(declared_inputs(graph.inputs), input_shapes or {}, batch)
+    graph = prepare_graph(model, is_supported=not allows_host)
+    host_inputs = [value for value in graph.inputs if not is_tensor_of_numbers(value)] if allows_host else []
+    inputs = static_shapes(
+        declared_inputs(value for value in graph.inputs if value not in host_inputs), input_shapes or {}, batch
+    )
     if graph.opset < OLDEST_OPSET:
         graph = prepare_graph(raise_opset(model, graph, inputs))
+    if allows_host:
+        from compiler.importer.fallback import import_with_fallback
+
+        return import_with_fallback(graph, inputs, host_inputs, loaded.folder)
     return ModuleBuilder(graph, loaded.folder).build(inputs)

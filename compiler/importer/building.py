@@ -81,27 +81,30 @@ class ModuleBuilder:
     def build(self, inputs: Sequence[StaticInput]) -> ModuleOp:
         """The module. Raises `CatenaError` with every problem found in any node."""
         for value in inputs:
-            self._add_input(value)
-        self._read_initializers(self.graph, self.scope)
-        self._add_nodes(self.graph.nodes, self.scope)
-        results = self._outputs()
+            self.add_input(value)
+        self.read_initializers(self.graph, self.scope)
+        self.add_nodes(self.graph.nodes, self.scope)
+        results = self.outputs(self.graph.outputs)
+        return self.module(ports_of_inputs(inputs, self.block.args), results, ports_of(self.graph.outputs, results))
+
+    def module(
+        self, argument_ports: list[DictionaryAttr], results: Sequence[SSAValue], result_ports: list[DictionaryAttr]
+    ) -> ModuleOp:
+        """The module of what has been imported. Raises `CatenaError` with every problem found."""
         if self.problems:
             raise CatenaError(self.problems)
         self.builder.insert(ReturnOp(*results))
-        arguments = zip(inputs, self.block.args, strict=True)
         function = FuncOp(
             "main",
             (self.block.arg_types, [value.type for value in results]),
             Region(self.block),
-            arg_attrs=_named((each.name, each.element_type, value) for each, value in arguments),
-            res_attrs=_named(
-                (each.name, each.type.tensor_type.elem_type, value)
-                for each, value in zip(self.graph.outputs, results, strict=True)
-            ),
+            arg_attrs=ArrayAttr(argument_ports),
+            res_attrs=ArrayAttr(result_ports),
         )
         return ModuleOp([function])
 
-    def _add_input(self, value: StaticInput) -> None:
+    def add_input(self, value: StaticInput) -> None:
+        """An argument of the function; a problem if the IR has no such element type."""
         from onnx import helper
 
         try:
@@ -115,7 +118,8 @@ class ModuleBuilder:
         # What holds no elements is known without being read.
         self.values[value.name] = argument if math.prod(value.shape) else np.zeros(value.shape, dtype)
 
-    def _read_initializers(self, graph: ModelGraph, scope: Scope) -> None:
+    def read_initializers(self, graph: ModelGraph, scope: Scope) -> None:
+        """Make the initializers that a graph uses known."""
         used = {name for node in graph.nodes for name in node.uses}
         used.update(value.name for value in graph.outputs)
         for name, tensor in graph.initializers.items():
@@ -125,14 +129,16 @@ class ModuleBuilder:
                 except CatenaError as error:
                     self.problems += error.diagnostics
 
-    def _add_nodes(self, nodes: Iterable[NamedNode], scope: Scope) -> None:
+    def add_nodes(self, nodes: Iterable[NamedNode], scope: Scope) -> None:
+        """Import nodes of a graph whose names lead where `scope` says; problems are collected."""
         for node in nodes:
             try:
-                self._add_node(scope.localized(node, self.node_names), scope)
+                self.add_node(scope.localized(node, self.node_names), scope)
             except CatenaError as error:
                 self.problems += error.diagnostics
 
-    def _add_node(self, named: NamedNode, scope: Scope) -> None:
+    def add_node(self, named: NamedNode, scope: Scope) -> None:
+        """Fold a node, expand it or emit its op. Raises `CatenaError` with what is wrong with it."""
         if any(name not in self.values for name in named.uses):
             return
         if named.proto.op_type in CONTROL_FLOW and not named.proto.domain:
@@ -208,14 +214,14 @@ class ModuleBuilder:
         _, checked = self.bodies[id(graph)]
         for name in checked.initializers:
             scope.names[name] = self.tensor_names.fresh(scope.local(name))
-        self._read_initializers(checked, scope)
+        self.read_initializers(checked, scope)
         return Body(checked, scope, self.tensor_names)
 
     def inline(self, body: Body, arguments: Sequence[str], suffix: str = "") -> tuple[str, ...] | None:
         """As `Inliner.inline`."""
         before = len(self.problems)
         copy = body.copy(arguments, suffix)
-        self._add_nodes(body.graph.nodes, copy)
+        self.add_nodes(body.graph.nodes, copy)
         return body.results(copy) if len(self.problems) == before else None
 
     def constant(self, name: str) -> Array | None:
@@ -239,7 +245,7 @@ class ModuleBuilder:
         """As `Inliner.emit`."""
         (name,) = node.output
         node.output[0] = self.tensor_names.fresh(name)
-        self._add_node(NamedNode(self.node_names.fresh(node.name), node), scope)
+        self.add_node(NamedNode(self.node_names.fresh(node.name), node), scope)
         return node.output[0]
 
     def charge(self, node: NamedNode, count: int) -> None:
@@ -267,7 +273,7 @@ class ModuleBuilder:
     def _add_op(self, node: ReadNode, operation: type[OnnxOp], results: tuple[ValueType | None, ...]) -> None:
         outputs = tuple(node.proto.output)
         result_types = [result_type(node, name, result) for name, result in zip(outputs, results, strict=True)]
-        operands = [self._value(name, node.name) for name in _without_trailing_gaps(node.proto.input)]
+        operands = [self.value(name, node.name) for name in _without_trailing_gaps(node.proto.input)]
         op = operation.of(operands, result_types, outputs=outputs, attributes=node.attributes, node=node.name)
         self.builder.insert(op)
         self.problems += (
@@ -279,7 +285,7 @@ class ModuleBuilder:
                 result.name_hint = value_hint(name)
                 self.values[name] = np.zeros(kind.shape, kind.dtype) if kind is not None and not kind.size else result
 
-    def _value(self, name: str, user: str) -> SSAValue:
+    def value(self, name: str, user: str) -> SSAValue:
         """The SSA value of a tensor; a constant becomes an op where it is first used."""
         value = self.values.get(name)
         if isinstance(value, SSAValue):
@@ -304,18 +310,19 @@ class ModuleBuilder:
         self.builder.insert(op)
         return op.result
 
-    def _outputs(self) -> list[SSAValue]:
+    def outputs(self, declared: Iterable[onnx.ValueInfoProto]) -> list[SSAValue]:
+        """The values of those outputs that are known; types other than the declared ones are problems."""
         results: list[SSAValue] = []
-        for declared in self.graph.outputs:
-            if declared.name not in self.values:
+        for output in declared:
+            if output.name not in self.values:
                 continue
             try:
-                value = self._value(declared.name, declared.name)
+                value = self.value(output.name, output.name)
             except CatenaError as error:
                 self.problems += error.diagnostics
                 continue
             results.append(value)
-            self.problems += contradictions(declared, value, declared.name in self.after_dropped_windows)
+            self.problems += contradictions(output, value, output.name in self.after_dropped_windows)
         return results
 
 
@@ -328,18 +335,25 @@ def value_hint(name: str) -> str | None:
     return f"t{text}" if text[:1].isdigit() else text or None
 
 
-def _named(values: Iterable[tuple[str, int, SSAValue]]) -> ArrayAttr[DictionaryAttr]:
-    """The names of function arguments or results, and their ONNX types where others are carried."""
-    entries: list[DictionaryAttr] = []
-    for name, declared, value in values:
-        entry: dict[str, Attribute] = {"onnx.name": StringAttr(name)}
-        kind = value.type
-        assert isinstance(kind, TensorType)
-        dtype = declared_dtype(declared)
-        if dtype is not None and dtype != numpy_dtype_of(kind.element_type):
-            entry["onnx.dtype"] = StringAttr(dtype.name)
-        entries.append(DictionaryAttr(entry))
-    return ArrayAttr(entries)
+def ports_of_inputs(inputs: Iterable[StaticInput], values: Iterable[SSAValue]) -> list[DictionaryAttr]:
+    """The attributes of arguments: their ONNX names, and their ONNX types where others are carried."""
+    return [_port(each.name, each.element_type, value) for each, value in zip(inputs, values, strict=True)]
+
+
+def ports_of(outputs: Iterable[onnx.ValueInfoProto], values: Iterable[SSAValue]) -> list[DictionaryAttr]:
+    """As `ports_of_inputs`, for results; not all of them may be known after a problem."""
+    pairs = zip(outputs, values, strict=False)
+    return [_port(each.name, each.type.tensor_type.elem_type, value) for each, value in pairs]
+
+
+def _port(name: str, declared: int, value: SSAValue) -> DictionaryAttr:
+    entry: dict[str, Attribute] = {"onnx.name": StringAttr(name)}
+    kind = value.type
+    assert isinstance(kind, TensorType)
+    dtype = declared_dtype(declared)
+    if dtype is not None and dtype != numpy_dtype_of(kind.element_type):
+        entry["onnx.dtype"] = StringAttr(dtype.name)
+    return DictionaryAttr(entry)
 
 
 def _without_trailing_gaps(names: Sequence[str]) -> tuple[str, ...]:

@@ -54,8 +54,10 @@ class ModelGraph:
         return self.opsets[""]
 
 
-def prepare_graph(model: onnx.ModelProto) -> ModelGraph:
+def prepare_graph(model: onnx.ModelProto, *, is_supported: bool = True) -> ModelGraph:
     """Check the structure of a model without local functions and sort its nodes.
+
+    With `is_supported` False the operators need not be known: the host may know them.
 
     Raises `CatenaError` with every problem of one kind: CAT-M001 (structure, attributes), CAT-U001, CAT-U003
     (operators, domains), CAT-U005 (opset).
@@ -63,7 +65,8 @@ def prepare_graph(model: onnx.ModelProto) -> ModelGraph:
     opset = opset_of(model)
     nodes = _live_nodes(model.graph, _sorted_nodes(model.graph, _named_nodes(model.graph)))
     opsets = opsets_of(model)
-    _refuse(problem for node in nodes for problem in support_problems(node.name, node.proto, opsets))
+    if is_supported:
+        _refuse(problem for node in nodes for problem in support_problems(node.name, node.proto, opsets))
     if opset is None:
         if any(not node.proto.domain for node in nodes):
             raise CatenaError(_invalid("the model does not say which version of the default operator set it uses"))

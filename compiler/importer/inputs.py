@@ -40,6 +40,13 @@ class StaticInput:
     shape: tuple[int, ...]
 
 
+def is_tensor_of_numbers(value: onnx.ValueInfoProto) -> bool:
+    """Whether an input is a tensor, and not of text."""
+    from onnx import TensorProto
+
+    return value.type.WhichOneof("value") == "tensor_type" and value.type.tensor_type.elem_type != TensorProto.STRING
+
+
 def declared_inputs(values: Iterable[onnx.ValueInfoProto]) -> list[DeclaredInput]:
     """Read the types of the graph inputs. Raises `CatenaError` (CAT-U002) naming all that are no tensors."""
     problems: list[Diagnostic] = []

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from backends.segments import SEGMENT
 from dialects.events import Counts
 from dialects.target import Machine
 from passes.mapping.cost import Price, price
@@ -67,6 +68,11 @@ class Report:
     def milliseconds(self) -> float:
         """Time from start to end at the target's clock."""
         return self.cycles / (self.machine.clock_mhz * 1e3)
+
+    @property
+    def host_segments(self) -> tuple[LayerReport, ...]:
+        """The layers that ONNX Runtime executes; neither their time nor their energy is known."""
+        return tuple(each for each in self.layers if each.layer.kind == SEGMENT)
 
     @property
     def host_cycles(self) -> int:

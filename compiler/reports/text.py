@@ -48,9 +48,19 @@ def layer_table(report: Report) -> Table:
     title = (
         f"{report.model} on {machine.name}, {report.provenance.value}: {report.cycles:,} cycles = "
         f"{report.milliseconds:,.2f} ms at {machine.clock_mhz:g} MHz, {report.energy / 1e9:,.3f} mJ "
-        f"(words of {machine.word_bits} bits)"
+        f"(words of {machine.word_bits} bits){_segment_note(report)}"
     )
     return replace(table(columns, rows, title), footer=footer)
+
+
+def _segment_note(report: Report) -> str:
+    """What of the network is not in the figures."""
+    segments = report.host_segments
+    if not segments:
+        return ""
+    nodes = sum(len(each.layer.nodes) for each in segments)
+    words = report.counts.charged(("segment.read", "segment.write"))
+    return f"; without {len(segments)} host segments ({nodes} nodes, {words:,} words over the link)"
 
 
 def access_table(report: Report) -> Table:

@@ -7,8 +7,8 @@ definition it is checked against. `Interpreter` runs a whole chain.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp, StringAttr
@@ -25,6 +25,7 @@ from dialects.gconv.ops import ConcatOp, LinkOp, ViewOp, element_type_of_value, 
 from dialects.gconv.scalar import Array, apply, scalar_of
 from dialects.gconv.spec import PASS, Dim, GConv, Reduce, Step
 from dialects.gconv.view import View
+from dialects.host_segment import SegmentOp, execution_order, host_ports, segment_inputs, segment_outputs
 from dialects.locations import describe
 from dialects.weights import ConstantOp
 
@@ -201,6 +202,10 @@ def main_function(module: ModuleOp) -> FuncOp:
     raise CatenaError(Diagnostic("CAT-R003", "the module has no function @main"))
 
 
+HostCall: TypeAlias = Callable[[SegmentOp, Sequence[Array]], Sequence[Array]]
+"""Executes a host segment: the tensors it makes for the chain, from those it reads from it."""
+
+
 class Interpreter:
     """Runs a gconv chain on NumPy arrays.
 
@@ -211,14 +216,17 @@ class Interpreter:
         self._function = main_function(module)
         self.tensors: dict[str, Array] = {}
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The function's results by ONNX name.
+    def run(self, inputs: Mapping[str, Array], host: HostCall | None = None) -> dict[str, Array]:
+        """The function's results by ONNX name; `host` executes host segments.
 
-        Raises `CatenaError` for missing or misshapen inputs and indices out of range (CAT-C005), and for ops of other
-        dialects (CAT-R003).
+        Raises `CatenaError` for missing or misshapen inputs and indices out of range (CAT-C005), for ops of other
+        dialects and host segments that nothing executes (CAT-R003).
         """
         values: dict[SSAValue, Array] = {}
+        segment_results, segment_arguments = segment_inputs(self._function), segment_outputs(self._function)
         for name, argument in zip(argument_names(self._function), self._function.args, strict=True):
+            if argument in segment_arguments.values():
+                continue
             if name not in inputs or inputs[name].shape != shape_of(argument):
                 found = f"shape {list(inputs[name].shape)}" if name in inputs else "nothing"
                 raise CatenaError(
@@ -230,10 +238,20 @@ class Interpreter:
                     )
                 )
             values[argument] = _cast(inputs[name], numpy_dtype_of(element_type_of_value(argument)))
-        for op in self._function.body.block.ops:
+        for op in execution_order(self._function):
             if isinstance(op, ReturnOp):
-                results = [np.array(values[operand]) for operand in op.operands]
-                return dict(zip(result_names(self._function), results, strict=True))
+                named = zip(
+                    host_ports(self._function.res_attrs, op.operands),
+                    result_names(self._function),
+                    op.operands,
+                    strict=True,
+                )
+                return {name: np.array(values[value]) for is_host, name, value in named if not is_host}
+            if isinstance(op, SegmentOp) and host is not None:
+                given = [values[segment_results[name]] for name in op.read_names]
+                for name, array in zip(op.made_names, host(op, given), strict=True):
+                    values[segment_arguments[name]] = array
+                continue
             values[op.results[0]] = self._evaluate(op, values)
         raise CatenaError(Diagnostic("CAT-R003", "the function @main does not return"))
 

@@ -48,6 +48,14 @@ def predict_offload(spec: GConv, views: Sequence[View], lookups: Lookups | None 
     return counts
 
 
+def predict_segment(reads: Sequence[Sequence[int]], makes: Sequence[Sequence[int]]) -> Counts:
+    """Counts of a host segment, from the shapes of the tensors that it reads from DRAM and makes there."""
+    counts = Counts()
+    counts.events["segment.read"] = sum(math.prod(shape) for shape in reads)
+    counts.events["segment.write"] = sum(math.prod(shape) for shape in makes)
+    return counts
+
+
 def _input_words(spec: GConv, shape: Sequence[int], strides: Sequence[int]) -> int:
     """Words of the input from the first to the last that is needed, per dimension; repeated ones count once."""
     words = 1
