@@ -336,12 +336,15 @@ def value_hint(name: str) -> str | None:
 
 
 def ports_of_inputs(inputs: Iterable[StaticInput], values: Iterable[SSAValue]) -> list[DictionaryAttr]:
-    """The attributes of arguments: their ONNX names, and their ONNX types where others are carried."""
-    return [_port(each.name, each.element_type, value) for each, value in zip(inputs, values, strict=True)]
+    """The attributes of arguments: their ONNX names, and their ONNX types where others are carried.
+
+    After a problem there may be fewer values than inputs.
+    """
+    return [_port(each.name, each.element_type, value) for each, value in zip(inputs, values, strict=False)]
 
 
 def ports_of(outputs: Iterable[onnx.ValueInfoProto], values: Iterable[SSAValue]) -> list[DictionaryAttr]:
-    """As `ports_of_inputs`, for results; not all of them may be known after a problem."""
+    """As `ports_of_inputs`, for results."""
     pairs = zip(outputs, values, strict=False)
     return [_port(each.name, each.type.tensor_type.elem_type, value) for each, value in pairs]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from compiler.importer.loading import DEFAULT_DOMAINS
 from compiler.importer.ml_functions import ML_BODY_OPSET, ML_DOMAIN, is_ml_function, ml_body
 from dialects.onnx.inference import type_proto
+from dialects.onnx.schemas import RANDOM_OPERATORS
 from dialects.onnx.values import ValueType
 
 if TYPE_CHECKING:
@@ -59,6 +60,9 @@ def _schema(op_type: str, domain: str, opset: int) -> Any:
     """The `OpSchema` of an operator, None if there is none; ONNX's type stubs do not declare its functions."""
     from onnx import defs
 
+    # A body that draws random numbers is no help.
+    if op_type in RANDOM_OPERATORS:
+        return None
     try:
         return defs.get_schema(op_type, max_inclusive_version=opset, domain="" if domain in DEFAULT_DOMAINS else domain)
     except defs.SchemaError:
