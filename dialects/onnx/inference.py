@@ -85,7 +85,7 @@ def _infer_as_version(
 
     schema = defs.get_schema(node.op_type, max_inclusive_version=version, domain="")
     if not schema.has_type_and_shape_inference_function:
-        return _without_inference_function(node, inputs)
+        return completed(node, inputs, _without_inference_function(node, inputs))
     known = {name: value for name, value in zip(node.input, inputs, strict=True) if name and value is not None}
     if node.op_type == "Range":
         known = {name: _scalar(value) for name, value in known.items()}
