@@ -74,13 +74,17 @@ class _Prefix:
 
 
 def _share_prefixes(block: Block) -> None:
-    """Let concatenations that begin with all parts of an earlier one begin with that one; drop those of one part."""
+    """Let concatenations that begin with all parts of an earlier one begin with that one.
+
+    Those of one part go, unless they say in which order the part lies.
+    """
     roots: dict[int, _Prefix] = {}
     for op in list(block.ops):
         if not isinstance(op, ConcatOp):
             continue
         if len(op.parts) == 1:
-            replace(op, [], op.parts[0])
+            if not source_of(op.parts[0]).is_permuted:
+                replace(op, [], op.parts[0])
             continue
         axis = op.axis.value.data
         node = roots.setdefault(axis, _Prefix())

@@ -20,8 +20,8 @@ from compiler.conformance.results import (
     RESULTS,
     Results,
     changes,
-    own_engines,
     read_results,
+    recorded_engines,
     rows_of,
     write_results,
 )
@@ -32,7 +32,7 @@ def main(patterns: Sequence[str]) -> int:
     """Run and record."""
     cases = conformance_cases()
     chosen = [case for case in cases if not patterns or _matches(case, patterns)]
-    outcomes = {engine: run_cases(chosen, engine) for engine in own_engines()}
+    outcomes = {engine: run_cases(chosen, engine) for engine in recorded_engines()}
     found = {row.case: row for row in rows_of(chosen, outcomes)}
     before = read_results() if RESULTS.is_file() else Results(onnx.__version__, ())
     kept = {row.case: row for row in before.rows if patterns and row.case in {case.name for case in cases}}

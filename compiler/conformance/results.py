@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backends.registry import installed_backends
 from compiler.files import read_text, write_text
+from compiler.targets import DEFAULT_TARGET
 
 if TYPE_CHECKING:
     from compiler.conformance.cases import Case
     from compiler.conformance.suite import Outcome
 
 RESULTS = Path(__file__).with_name("results.tsv")
-OWN_DISTRIBUTION = "catena"
 INTERPRETER = "interpreter"
 PASSED = "passed"
 EXCLUDED = "excluded: "
@@ -94,10 +93,12 @@ def write_results(results: Results) -> None:
     write_text(RESULTS, results.text())
 
 
-def own_engines() -> tuple[str, ...]:
-    """The engines that results are recorded for: the interpreter, and the emulators of Catena's own backends."""
-    backends = installed_backends()
-    return (INTERPRETER, *(each.name for each in backends if each.distribution == OWN_DISTRIBUTION))
+def recorded_engines() -> tuple[str, ...]:
+    """The engines that results are recorded for: the interpreter, and the emulator of the default target.
+
+    Catena's other targets describe the same machine in other sizes.
+    """
+    return (INTERPRETER, DEFAULT_TARGET)
 
 
 def rows_of(cases: Iterable[Case], outcomes: Mapping[str, Mapping[str, Outcome]]) -> list[Row]:

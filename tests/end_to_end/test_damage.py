@@ -96,14 +96,14 @@ def test_another_format_version_is_named(intact: bytes) -> None:
 
 def test_another_instruction_set_is_named(intact: bytes, tmp_path: Path) -> None:
     program = parse_program(intact, "model.cat")
-    for changes in ({"isa": "other"}, {"isa_version": 2}):
+    for changes in ({"isa": "other"}, {"isa_version": 1}):
         path = tmp_path / "other.cat"
         path.write_bytes(program_bytes(replace(program, metadata=replace(program.metadata, **changes))))
         with pytest.raises(CatenaError) as caught:
             load_program(path)
         (problem,) = caught.value.diagnostics
         assert problem.code == "CAT-P004"
-        assert problem.expected == "spatial version 1 with words of 128 bits"
+        assert problem.expected == "spatial version 2 with words of 128 bits"
 
 
 def test_a_backend_that_is_not_there_is_named(intact: bytes, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -24,15 +25,20 @@ from tests.passes.mapping.machines import EYERISS
 PASSES = stage_named("fused").passes
 
 
+def _without_names(module: Chain) -> str:
+    """The text of a module whose dimensions of copies are called alike: what they are called means nothing."""
+    return re.sub(r"\b(d\d+)+\b", "d", print_module(module))
+
+
 @pytest.mark.parametrize("name", PASSES)
 def test_every_pass_ends_in_one_sweep(name: str) -> None:
     @settings(derandomize=True, deadline=None, max_examples=30)
     @given(random_chains())
     def check(module: Chain) -> None:
         run_passes(module, name)
-        once = print_module(module)
+        once = _without_names(module)
         run_passes(module, name)
-        assert print_module(module) == once
+        assert _without_names(module) == once
 
     check()
 
