@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from functools import partial
+from functools import partial, reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,7 @@ from passes.mapping.tiling import Pieces, cut, distinct_positions, real_position
 
 Column = npt.NDArray[np.int64]
 Costs = npt.NDArray[np.float64]
+Tiles = dict[Loop, tuple[Column, Column]]
 _PARTS = ("images", "rows_out", "rows_kernel", "slide", "slide_kernel", "channels", "filters", "groups")
 
 
@@ -43,7 +44,11 @@ class Objective(StrEnum):
 
 @dataclass(frozen=True)
 class Columns:
-    """One column per parameter of `Parameters` that is searched; `m` follows from the others."""
+    """One column per parameter of `Parameters` that is searched; `m` follows from the others.
+
+    Columns need only broadcast: every place in the shape that they have together is a candidate, so that a product of
+    choices takes no more words than the choices.
+    """
 
     n: Column
     e: Column
@@ -55,14 +60,16 @@ class Columns:
     groups: Column
     group_sets: Column
 
-    def take(self, index: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> Columns:
-        """Some of the candidates."""
-        return Columns(*(getattr(self, field.name)[index] for field in fields(self)))
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape that the columns have together."""
+        return np.broadcast_shapes(*(getattr(self, field.name).shape for field in fields(self)))
 
-    def join(self, other: Columns) -> Columns:
-        """These candidates and then the others."""
-        pairs = ((getattr(self, field.name), getattr(other, field.name)) for field in fields(self))
-        return Columns(*(np.concatenate(pair) for pair in pairs))
+    def take(self, candidates: npt.NDArray[np.intp]) -> Columns:
+        """Some of the candidates, by their places in the flattened shape, as a row."""
+        shape = self.shape
+        places = np.unravel_index(candidates, shape)
+        return Columns(*(np.broadcast_to(getattr(self, field.name), shape)[places] for field in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,15 @@ class ColumnCosts:
         self.counts = {part: extent(spec, getattr(roles, part)) for part in _PARTS}
         self.sums = math.prod(spec.worked(dim, kind) for dim in spec.dims for kind in RELEVANT[Operand.OUTPUT])
         self.shared_slide = roles.slide is not None and roles.slide == roles.rows_out
+        self.rest = {
+            kind: math.prod(extent(spec, loop) for loop in roles.rest if loop.kind is kind) for kind in LoopKind
+        }
+        self.fixed = {
+            "slide": 1 if self.shared_slide else -(-self.counts["slide"] // window.slide),
+            "kernel_rows": -(-self.counts["rows_kernel"] // window.kernel_rows),
+            "kernel_cols": -(-self.counts["slide_kernel"] // window.kernel_cols),
+        }
+        """How often those temporal loops of the mapping run that all candidates share."""
 
     def value(self, objective: Objective, c: Columns, m: Column) -> Costs:
         """What the objective is for candidates with `m` filters in the buffer."""
@@ -98,38 +114,45 @@ class ColumnCosts:
         return self._value(objective, c, self._events(c, m, bound=True))
 
     def floor(self, objective: Objective, c: Columns) -> Costs:
-        """A quick lower bound: every input word goes to the array once per tile of filters and kernels once at all."""
-        folds = -(-self.counts["channels"] // (c.q * c.r)) * self._rest(LoopKind.KS)
-        inputs = self._fewest_inputs() * -(-self.counts["filters"] // (c.p * c.t)) * self._rest(LoopKind.OP)
+        """A quick lower bound, which looks at no tiles.
+
+        What is read of the input comes into the buffer once, and to the array once per tile of filters; kernels are
+        fetched once; sums are counted exactly.
+        """
+        trips = self._trips(c, np.asarray(self.counts["filters"]))
+        folds = self._folds(trips)
+        dims, rest_op = self.spec.dims, self.rest[LoopKind.OP]
+        real = math.prod(dim.g * _real_read(dim, size) for dim, size in zip(dims, self.extents, strict=True))
+        padded = math.prod(dim.g * _read(dim) for dim in dims)
+        shared = math.prod(dim.g * (_read(dim) if dim.is_window else dim.opc * dim.ks) for dim in dims)
+        buffered = padded if self.machine.counting.padding_in_buffer else real
+        delivered = -(-self.counts["filters"] // c.p) * (shared * rest_op)
         events: dict[str, Column | int] = {
             **self._constant_events(),
-            "glb.input.read": inputs,
-            "dram.input.read": 0,
-            "glb.output.read": self.sums * (folds - 1),
-            "glb.output.write": self.sums * (folds - 1),
-            "array.output.out": self.sums * folds,
+            **self._sum_events(folds, self._chains(c)),
+            "dram.input.read": real,
+            "glb.input.fill": buffered,
+            "glb.input.read": trips["filters"] * (buffered * rest_op),
+            "array.input.deliver": delivered,
+            "spad.input.write": delivered,
         }
         if self.spec.main != PASS:
-            once = math.prod(self.spec.kernel_shape)
-            events |= {"dram.kernel.read": once, "array.kernel.deliver": once, "spad.kernel.write": once}
+            words = math.prod(self.spec.kernel_shape)
+            across = words * np.minimum(c.e, -(-self.counts["rows_out"] // c.rows))
+            events |= {"dram.kernel.read": words, "array.kernel.deliver": across, "spad.kernel.write": across}
         return self._value(objective, c, events)
-
-    def _fewest_inputs(self) -> int:
-        """A lower bound of the input words that all passes over one tile of filters take from the buffer."""
-        if not self.machine.counting.padding_in_buffer:
-            return 0
-        return math.prod(dim.g * min(dim.opc, (dim.opc - 1) * dim.stride + 1) for dim in self.spec.dims)
 
     def passes(self, c: Columns, m: Column) -> Column:
         """Processing passes."""
         trips = self._trips(c, m)
         del trips["m"]  # counted within "filters"
-        return np.prod(np.array(list(trips.values())), axis=0)
+        same = math.prod((*self.fixed.values(), *self.rest.values()))
+        return reduce(np.multiply, trips.values(), np.asarray(same))
 
     def buffer_words(self, c: Columns) -> tuple[Column, Column]:
         """Words of an input tile, and of an output tile with a single filter, in the buffer."""
-        tiles, one = self._buffer_tiles(c), np.ones_like(c.n)
-        inputs, outputs = one.copy(), one.copy()
+        tiles, one = self._buffer_tiles(self._tiles(c)), np.asarray(1)
+        inputs, outputs = np.ones(c.shape, np.int64), np.ones(c.shape, np.int64)
         for dim in self.spec.dims:
             g, opc, ks = (tiles.get(Loop(dim.name, k), (one, one))[0] for k in (LoopKind.G, LoopKind.OPC, LoopKind.KS))
             inputs *= g * ((opc - 1) * dim.stride + (ks - 1) * dim.dilation + 1)
@@ -138,73 +161,66 @@ class ColumnCosts:
 
     def input_scratchpad(self, c: Columns) -> Column:
         """Input words that an element holds at a time."""
-        tiles, one = self._tiles(c), np.ones_like(c.n)
-        words = one.copy()
-        for dim, slides in zip(self.spec.dims, self._sliding(c), strict=True):
+        tiles, one = self._tiles(c), np.asarray(1)
+        words = np.ones(c.shape, np.int64)
+        for dim, slides in zip(self.spec.dims, self._sliding(tiles), strict=True):
             _, kernels = tiles.get(Loop(dim.name, LoopKind.KS), (one, one))
             words *= np.where(slides, (kernels - 1) * dim.dilation + 1, kernels) if dim.dilation > 1 else kernels
         return words
 
     # Loops ------------------------------------------------------------------------------------------------------------
 
-    def _tiles(self, c: Columns) -> dict[Loop, tuple[Column, Column]]:
+    def _tiles(self, c: Columns) -> Tiles:
         """Tiles of every loop with a part, filters aside: in a pass (and an input tile), and in an element."""
-        roles, window = self.roles, self.window
-        entries: list[tuple[Loop | None, Column | int, Column | int]] = [
-            (roles.images, c.n, c.n),
-            (roles.slide, window.slide, window.slide),
-            (roles.rows_out, c.e * c.rows, c.rows),
-            (roles.rows_kernel, window.kernel_rows, 1),
-            (roles.slide_kernel, window.kernel_cols, window.kernel_cols),
-            (roles.channels, c.q * c.r, c.q),
-            (roles.groups, c.groups * c.group_sets, c.groups),
+        window = self.window
+        entries: list[tuple[str, Column | int, Column | int]] = [
+            ("images", c.n, c.n),
+            ("slide", window.slide, window.slide),
+            ("rows_out", c.e * c.rows, c.rows),
+            ("rows_kernel", window.kernel_rows, 1),
+            ("slide_kernel", window.kernel_cols, window.kernel_cols),
+            ("channels", c.q * c.r, c.q),
+            ("groups", c.groups * c.group_sets, c.groups),
         ]
-        tiles: dict[Loop, tuple[Column, Column]] = {}
-        for loop, outer, inner in entries:
-            if loop is not None:
-                whole = extent(self.spec, loop)
-                tiles[loop] = (_column(np.minimum(outer, whole), c), _column(np.minimum(inner, whole), c))
-        return tiles
+        return {
+            loop: (np.minimum(outer, self.counts[part]), np.minimum(inner, self.counts[part]))
+            for part, outer, inner in entries
+            if (loop := getattr(self.roles, part)) is not None
+        }
 
-    def _buffer_tiles(self, c: Columns) -> dict[Loop, tuple[Column, Column]]:
-        """The tiles of an input tile, and in an element."""
-        tiles = self._tiles(c)
-        if self.window.whole:
-            for loop in (self.roles.rows_kernel, self.roles.slide_kernel):
-                if loop is not None:
-                    tiles[loop] = (_column(extent(self.spec, loop), c), tiles[loop][1])
-        return tiles
+    def _buffer_tiles(self, tiles: Tiles) -> Tiles:
+        """The tiles of an input tile, and in an element, made of those in a pass."""
+        if not self.window.whole:
+            return tiles
+        kernel = {getattr(self.roles, part): self.counts[part] for part in ("rows_kernel", "slide_kernel")}
+        return {loop: (np.asarray(kernel.get(loop, outer)), inner) for loop, (outer, inner) in tiles.items()}
 
     def _trips(self, c: Columns, m: Column) -> dict[str, Column]:
-        """How often each temporal loop of the mapping runs, per parameter; m is whole tiles of p*t, or all filters."""
-        counts, window = self.counts, self.window
-        slide = window.slide if not self.shared_slide else counts["slide"]
+        """How often each other temporal loop runs, per parameter; m is whole tiles of p*t, or all filters."""
+        counts = self.counts
         return {
             "groups": -(-counts["groups"] // (c.groups * c.group_sets)),
             "m": -(-counts["filters"] // m),
             "images": -(-counts["images"] // c.n),
             "rows": -(-counts["rows_out"] // (c.e * c.rows)),
-            "slide": np.full_like(m, -(-counts["slide"] // slide)),
-            "kernel_rows": np.full_like(m, -(-counts["rows_kernel"] // window.kernel_rows)),
-            "kernel_cols": np.full_like(m, -(-counts["slide_kernel"] // window.kernel_cols)),
             "channels": -(-counts["channels"] // (c.q * c.r)),
             "filters": -(-counts["filters"] // (c.p * c.t)),
-            **{f"rest_{kind}": np.full_like(m, self._rest(kind)) for kind in LoopKind},
         }
 
-    def _rest(self, kind: LoopKind) -> int:
-        return math.prod(extent(self.spec, loop) for loop in self.roles.rest if loop.kind is kind)
+    def _folds(self, trips: dict[str, Column]) -> Column:
+        """Passes that are folded into the same sums."""
+        return trips["channels"] * (self.fixed["kernel_rows"] * self.fixed["kernel_cols"] * self.rest[LoopKind.KS])
 
     # Cycles and energy ------------------------------------------------------------------------------------------------
 
     def _value(self, objective: Objective, c: Columns, events: dict[str, Column | int]) -> Costs:
         match objective:
             case Objective.ENERGY:
-                return self._energy(events, len(c.n))
+                return self._energy(events, c.shape)
             case Objective.LATENCY:
                 return self._latency(c, events)
             case Objective.EDP:
-                return self._energy(events, len(c.n)) * self._latency(c, events)
+                return self._energy(events, c.shape) * self._latency(c, events)
 
     def _latency(self, c: Columns, events: dict[str, Column | int]) -> Costs:
         """Cycles: the array at work, kernels fetched meanwhile, other words on the off-chip link before and after."""
@@ -218,25 +234,26 @@ class ColumnCosts:
 
     def _compute_cycles(self, c: Columns) -> Column:
         """Cycles of all passes as their busiest element needs them: the product of every loop's share."""
-        counts, window = self.counts, self.window
-        cycles = np.full_like(c.n, math.prod(extent(self.spec, loop) for loop in self.roles.rest))
-        cycles *= _longest(counts["groups"], c.groups * c.group_sets, c.groups)
-        cycles *= counts["images"]
-        cycles *= _longest(counts["rows_out"], c.e * c.rows, c.rows)
-        cycles *= _longest(counts["channels"], c.q * c.r, c.q)
-        cycles *= _longest(counts["filters"], c.p * c.t, c.p)
+        counts = self.counts
+        same = counts["images"] * self.fixed["kernel_rows"] * counts["slide_kernel"] * math.prod(self.rest.values())
         if not self.shared_slide:
-            cycles *= counts["slide"]
-        return cycles * -(-counts["rows_kernel"] // window.kernel_rows) * counts["slide_kernel"]
+            same *= counts["slide"]
+        return (
+            _longest(counts["rows_out"], c.e * c.rows, c.rows)
+            * same
+            * _longest(counts["groups"], c.groups * c.group_sets, c.groups)
+            * _longest(counts["channels"], c.q * c.r, c.q)
+            * _longest(counts["filters"], c.p * c.t, c.p)
+        )
 
-    def _energy(self, events: dict[str, Column | int], candidates: int) -> Costs:
+    def _energy(self, events: dict[str, Column | int], shape: tuple[int, ...]) -> Costs:
         """Charged energy in units of the machine; an event that is not counted here is charged nothing."""
-        energy = np.full(candidates, float(self.spec.trips * self.machine.energy.operation))
+        energy = np.asarray(float(self.spec.trips * self.machine.energy.operation))
         for level in LEVELS:
             cost = getattr(self.machine.energy, level)
             for name in getattr(self.machine.counting, level):
-                energy += events.get(name, 0) * cost
-        return energy
+                energy = energy + events.get(name, 0) * cost
+        return np.broadcast_to(energy, shape)
 
     # Events -----------------------------------------------------------------------------------------------------------
 
@@ -257,103 +274,106 @@ class ColumnCosts:
     def _events(self, c: Columns, m: Column, bound: bool = False) -> dict[str, Column | int]:
         """Every event but those of post operands; with `bound` none has more in any candidate of other m and n."""
         trips = self._trips(c, m)
-        folds = trips["kernel_rows"] * trips["kernel_cols"] * trips["channels"] * trips["rest_ks"]
-        strips = trips["images"] * trips["rows"] * trips["slide"]
+        folds = self._folds(trips)
+        strips = trips["images"] * trips["rows"] * self.fixed["slide"]
         events: dict[str, Column | int] = {
             **self._constant_events(),
             **self._input_events(c, trips, (self._input_folds(trips) == 1) & (strips == 1), bound),
-            "glb.output.read": self.sums * (folds - 1),
-            "glb.output.write": self.sums * (folds - 1),
-            "array.output.in": self.sums * (folds - 1),
-            "array.output.out": self.sums * folds,
-            "array.output.hop": self.sums * (self._chains(c, trips) - folds),
+            **self._sum_events(folds, self._chains(c)),
         }
         if self.spec.main != PASS:
             events |= self._kernel_events(c, trips, folds, strips, bound)
         return events
 
+    def _sum_events(self, folds: Column, chains: Column) -> dict[str, Column]:
+        """Every fold but the first reads sums back; `chains` are the elements that they pass through in all folds."""
+        again = self.sums * (folds - 1)
+        return {
+            "glb.output.read": again,
+            "glb.output.write": again,
+            "array.output.in": again,
+            "array.output.out": self.sums * folds,
+            "array.output.hop": self.sums * (chains - folds),
+        }
+
     def _input_events(
         self, c: Columns, trips: dict[str, Column], still: npt.NDArray[np.bool_], bound: bool
     ) -> dict[str, Column]:
         """`still` are candidates with one strip and one fold: their input tile stays while other filters come."""
-        real, padded = self._loaded(c, self._buffer_tiles(c), bound)
-        in_passes = self._loaded(c, self._tiles(c), bound) if self.window.whole else (real, padded)
+        tiles, rest_op = self._tiles(c), self.rest[LoopKind.OP]
+        real, padded = self._loaded(c, self._buffer_tiles(tiles), bound)
+        in_passes = self._loaded(c, tiles, bound) if self.window.whole else (real, padded)
         is_padded = self.machine.counting.padding_in_buffer
-        repeats = np.where(still, np.where(trips["groups"] == 1, 1, trips["rest_op"]), trips["m"] * trips["rest_op"])
-        delivered = self._delivered(c, bound) * -(-self.counts["filters"] // c.p) * trips["rest_op"]
+        repeats = np.where(still, np.where(trips["groups"] == 1, 1, rest_op), trips["m"] * rest_op)
+        delivered = self._delivered(c, tiles, bound) * -(-self.counts["filters"] // c.p) * rest_op
         return {
             "dram.input.read": real * repeats,
             "dram.input.padding": (padded - real) * repeats,
             "glb.input.fill": (padded if is_padded else real) * repeats,
-            "glb.input.read": in_passes[int(is_padded)] * trips["filters"] * trips["rest_op"],
+            "glb.input.read": in_passes[int(is_padded)] * trips["filters"] * rest_op,
             "array.input.deliver": delivered,
             "spad.input.write": delivered,
         }
 
     def _input_folds(self, trips: dict[str, Column]) -> Column:
         """Input tiles that are folded into the same sums."""
-        windows = 1 if self.window.whole else trips["kernel_rows"] * trips["kernel_cols"]
-        return trips["channels"] * trips["rest_ks"] * windows
+        windows = 1 if self.window.whole else self.fixed["kernel_rows"] * self.fixed["kernel_cols"]
+        return trips["channels"] * (self.rest[LoopKind.KS] * windows)
 
     def _kernel_events(
         self, c: Columns, trips: dict[str, Column], folds: Column, strips: Column, once: bool
     ) -> dict[str, Column]:
-        words = math.prod(self.spec.kernel_shape)
+        words, rest = math.prod(self.spec.kernel_shape), self.rest
+        rows = -(-self.counts["rows_out"] // c.rows)
         kept = ((trips["filters"] == trips["m"]) & (folds == 1)) | once
-        alone = (trips["m"] == 1) & (trips["groups"] == 1) & (trips["rest_g"] * trips["rest_op"] == 1)
-        kept_long = (kept & alone) | once
-        repeats = np.where(kept, 1, strips) * np.where(kept_long, 1, trips["rest_opc"])
-        across = np.where(
-            kept,
-            np.minimum(c.e, -(-self.counts["rows_out"] // c.rows)),
-            strips // trips["rows"] * -(-self.counts["rows_out"] // c.rows),
-        ) * np.where(kept_long, 1, trips["rest_opc"])
+        alone = (trips["m"] == 1) & (trips["groups"] == 1) & (rest[LoopKind.G] * rest[LoopKind.OP] == 1)
+        repeated = np.where((kept & alone) | once, 1, rest[LoopKind.OPC])
+        delivered = words * np.where(kept, np.minimum(c.e, rows), strips // trips["rows"] * rows) * repeated
         return {
-            "dram.kernel.read": words * repeats,
-            "array.kernel.deliver": words * across,
-            "spad.kernel.write": words * across,
+            "dram.kernel.read": words * np.where(kept, 1, strips) * repeated,
+            "array.kernel.deliver": delivered,
+            "spad.kernel.write": delivered,
         }
 
-    def _chains(self, c: Columns, trips: dict[str, Column]) -> Column:
+    def _chains(self, c: Columns) -> Column:
         """Elements that an output word passes through, over all passes."""
-        channels = -(-self.counts["channels"] // c.q)
-        return self.counts["rows_kernel"] * trips["kernel_cols"] * channels * trips["rest_ks"]
+        same = self.counts["rows_kernel"] * self.fixed["kernel_cols"] * self.rest[LoopKind.KS]
+        return -(-self.counts["channels"] // c.q) * same
 
     # Input words ------------------------------------------------------------------------------------------------------
 
-    def _loaded(self, c: Columns, tiles: dict[Loop, tuple[Column, Column]], bound: bool) -> tuple[Column, Column]:
+    def _loaded(self, c: Columns, tiles: Tiles, bound: bool) -> tuple[Column, Column]:
         """Words of all input tiles of some size, real ones and with padding, for one tile of filters."""
-        real, padded, one = np.ones_like(c.n), np.ones_like(c.n), np.ones_like(c.n)
+        real, padded, one = np.ones(c.shape, np.int64), np.ones(c.shape, np.int64), np.asarray(1)
         for dim, size in zip(self.spec.dims, self.extents, strict=True):
             outs = Loop(dim.name, LoopKind.OPC)
             kernels, _ = tiles.get(Loop(dim.name, LoopKind.KS), (one, one))
             outputs = [tiles.get(outs, (one, one))[0]]
             if bound and outs == self.roles.images and dim.stride > 1:
                 # Fewer images in a tile can mean fewer words: the gaps between tiles are not fetched.
-                outputs = [_column(n, c) for n in halvings(self.counts["images"])]
+                outputs = [np.asarray(n) for n in halvings(self.counts["images"])]
             words = [_dim_words(dim, size, each, kernels) for each in outputs]
-            real *= dim.g * np.min([each[0] for each in words], axis=0)
-            padded *= dim.g * np.min([each[1] for each in words], axis=0)
+            real *= dim.g * reduce(np.minimum, [each[0] for each in words])
+            padded *= dim.g * reduce(np.minimum, [each[1] for each in words])
         return real, padded
 
-    def _delivered(self, c: Columns, bound: bool) -> Column:
+    def _delivered(self, c: Columns, tiles: Tiles, bound: bool) -> Column:
         """Words that elements receive for one tile of filters; a sliding window keeps what neighbours share."""
-        tiles, one = self._tiles(c), np.ones_like(c.n)
-        total = one.copy()
-        for dim, slides in zip(self.spec.dims, self._sliding(c), strict=True):
+        total, one = np.ones(c.shape, np.int64), np.asarray(1)
+        for dim, slides in zip(self.spec.dims, self._sliding(tiles), strict=True):
             outputs = tiles.get(Loop(dim.name, LoopKind.OPC), (one, one))
             kernels = tiles.get(Loop(dim.name, LoopKind.KS), (one, one))
-            words = _column(dim.opc * dim.ks, c)
+            words = dim.opc * dim.ks
             if dim.is_window and (bound or slides.any()) and outputs[1].max() > 1 and kernels[1].max() > 1:
                 shared = _tabulate(partial(_shared_words, dim), *outputs, *kernels)
                 words = shared if bound else np.where(slides, shared, words)
             total *= dim.g * words
         return total
 
-    def _sliding(self, c: Columns) -> list[npt.NDArray[np.bool_]]:
+    def _sliding(self, tiles: Tiles) -> list[npt.NDArray[np.bool_]]:
         """Per dimension, the candidates whose elements slide their window along it (`Tiling.sliding`)."""
-        tiles, one = self._tiles(c), np.ones_like(c.n)
-        undecided = np.ones(len(c.n), np.bool_)
+        one = np.asarray(1)
+        undecided = np.asarray(True)
         found: list[npt.NDArray[np.bool_]] = []
         for dim in reversed(self.spec.dims):
             _, outputs = tiles.get(Loop(dim.name, LoopKind.OPC), (one, one))
@@ -368,19 +388,28 @@ def halvings(extent: int) -> list[int]:
     return sorted({-(-extent // (1 << k)) for k in range(extent.bit_length() + 1)})
 
 
-def _column(value: Column | int, c: Columns) -> Column:
-    return np.broadcast_to(np.asarray(value, np.int64), c.n.shape)
-
-
 def _tabulate(function: Callable[..., int], *columns: Column) -> Column:
     """`function` of every row of some columns, worked out once per distinct row."""
-    code = np.zeros_like(columns[0])
+    code = np.zeros((), np.int64)
     for column in columns:
         values, index = np.unique(column, return_inverse=True)
-        code = code * len(values) + index
+        code = code * len(values) + index.reshape(column.shape)
     _, first, index = np.unique(code, return_index=True, return_inverse=True)
-    results = [function(*(int(column[row]) for column in columns)) for row in first]
-    return np.array(results, np.int64)[index]
+    rows = zip(*(np.broadcast_to(column, code.shape).reshape(-1)[first].tolist() for column in columns), strict=True)
+    return np.array([function(*row) for row in rows], np.int64)[index].reshape(code.shape)
+
+
+def _read(dim: Dim) -> int:
+    """Positions of one dimension that are read at all, padding included."""
+    return distinct_positions(dim.opc, dim.ks, dim.stride, dim.dilation)
+
+
+def _real_read(dim: Dim, extent: int) -> int:
+    """A lower bound of the positions of one dimension that are read at all, of the `extent` that are in DRAM."""
+    if dim.up > 1:
+        return 0
+    low, high = dim.window
+    return max(_read(dim) - max(-low, 0) - max(high - extent + 1, 0), 0)
 
 
 def _dim_words(dim: Dim, extent: int, outputs: Column, kernels: Column) -> tuple[Column, Column]:
@@ -423,6 +452,8 @@ def _shared_words(dim: Dim, out_pass: int, out_element: int, kernel_pass: int, k
 
 
 def _longest(extent: int, outer: Column, inner: Column) -> Column:
-    """Indices that the busiest element works through when a loop runs in `outer` tiles spread in `inner` ones."""
-    whole, rest = extent // outer, extent % outer
-    return whole * np.minimum(outer, inner) + np.minimum(rest, inner)
+    """Indices that the busiest element works through when a loop runs in `outer` tiles, each spread in `inner` ones."""
+    if extent == 1:
+        return np.asarray(1)
+    whole = extent // outer
+    return whole * inner + np.minimum(extent - whole * outer, inner)

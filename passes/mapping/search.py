@@ -51,7 +51,8 @@ def best_mapping(
 ) -> Mapping:
     """The best row-stationary mapping of a link; ties go to more active elements, then to fewer passes.
 
-    Words of post operands are left out of account: links that differ in nothing else share a mapping.
+    Of what is still equal the first candidate is taken, whatever the order in which the search comes to them. Words of
+    post operands are left out of account: links that differ in nothing else share a mapping.
 
     Raises `CatenaError` (CAT-F001) if no mapping of the space fits the machine.
     """
@@ -97,38 +98,40 @@ class _Search:
 
     def best(self, objective: Objective) -> Parameters | None:
         """The best legal parameters, or None."""
-        columns = self._candidates()
-        if not len(columns.n):
+        columns, is_needed = self._candidates()
+        if not is_needed.any():
             return None
-        floor = self.costs.floor(objective, columns)
+        floor = np.where(is_needed, self.costs.floor(objective, columns), np.inf).reshape(-1)
         first = np.argpartition(floor, min(_BATCH, len(floor)) - 1)[:_BATCH]
-        found = self._best_of(objective, columns.take(first))
-        if found is not None:
-            columns = columns.take(floor <= found[0][0])
-        bound = self.costs.bound(objective, columns)
+        found = self._best_of(objective, columns, first[np.isfinite(floor[first])])
+        left = np.flatnonzero(floor <= (np.finfo(floor.dtype).max if found is None else found[0][0]))
+        bound = self.costs.bound(objective, columns.take(left))
         order = np.argsort(bound, kind="stable")
         for start in range(0, len(order), _BATCH):
             batch = order[start : start + _BATCH]
             if found is not None and bound[batch[0]] > found[0][0]:
                 break
-            better = self._best_of(objective, columns.take(batch))
+            better = self._best_of(objective, columns, left[batch])
             if better is not None and (found is None or better[0] < found[0]):
                 found = better
         return None if found is None else found[1]
 
-    def _best_of(self, objective: Objective, columns: Columns) -> tuple[tuple[float, int, int], Parameters] | None:
-        """The best of some candidates over all numbers of images: (value, -active elements, passes), parameters."""
+    def _best_of(
+        self, objective: Objective, grid: Columns, places: npt.NDArray[np.intp]
+    ) -> tuple[tuple[float, int, int, int], Parameters] | None:
+        """The best of some candidates over all numbers of images: what it is compared by, parameters."""
         images = np.array(halvings(self.counts["images"]), np.int64)
-        index = np.repeat(np.arange(len(columns.n)), len(images))
-        columns = replace(columns.take(index), n=np.tile(images, len(columns.n)))
+        columns = grid.take(np.repeat(places, len(images)))
+        columns = replace(columns, n=np.tile(images, len(places)))
         m, fits = self._most_filters(columns)
         if not fits.any():
             return None
-        columns, m = columns.take(fits), m[fits]
+        rows = np.flatnonzero(fits)
+        columns, m, places = columns.take(rows), m[rows], places[rows // len(images)]
         value = self.costs.value(objective, columns, m)
         active = self.window.kernel_rows * columns.e * columns.r * columns.t * columns.group_sets
         passes = self.costs.passes(columns, m)
-        best = int(np.lexsort((passes, -active, value))[0])
+        best = int(np.lexsort((places, passes, -active, value))[0])
         chosen = {field.name: int(getattr(columns, field.name)[best]) for field in fields(columns)}
         parameters = Parameters(
             **chosen,
@@ -138,29 +141,30 @@ class _Search:
             kernel_cols=self.window.kernel_cols,
             whole_windows=self.window.whole,
         )
-        return (float(value[best]), -int(active[best]), int(passes[best])), parameters
+        return (float(value[best]), -int(active[best]), int(passes[best]), int(places[best])), parameters
 
-    def _candidates(self) -> Columns:
-        """Every way to fill elements and array, all images at once."""
+    def _candidates(self) -> tuple[Columns, npt.NDArray[np.bool_]]:
+        """Every way to fill elements and array, all images at once, and which are legal and not the same as another.
+
+        Axes: all sets of filters that fit, or half of them; ways to fill elements; ways to fill the array.
+        """
         left = np.array(self._element_candidates(), np.int64).reshape(-1, 3)
         right = np.array(self._array_candidates(), np.int64).reshape(-1, 5)
-        i, j = (x.ravel() for x in np.meshgrid(np.arange(len(left)), np.arange(len(right)), indexing="ij"))
-        p, q, groups = left[i].T
-        e, rows, r, group_sets, space = right[j].T
+        p, q, groups = left.T[:, :, np.newaxis]
+        e, rows, r, group_sets, space = right.T[:, np.newaxis, :]
         counts, limits = self.counts, self.machine.limits
         sets = -(-counts["filters"] // p)
-        most = np.maximum(np.minimum(np.minimum(space, sets), limits.filters // p), 1)
-        t = -(-sets // -(-sets // most))
-        columns = Columns(np.full_like(p, counts["images"]), e, rows, p, q, r, t, groups, group_sets)
-        needed = (
+        most = np.maximum(np.minimum(space, np.minimum(sets, limits.filters // p)), 1)
+        all_sets = -(-sets // -(-sets // most))
+        t = np.stack((all_sets, -(-all_sets // 2)))
+        is_needed = (
             (r <= -(-counts["channels"] // q))
             & (group_sets <= -(-counts["groups"] // groups))
             & (q * r <= limits.channels)
-            & (p * t <= limits.filters)
+            & (p * all_sets <= limits.filters)
         )
-        columns = columns.take(needed)
-        half = columns.take(columns.t > 1)
-        return columns.join(replace(half, t=-(-half.t // 2)))
+        columns = Columns(np.asarray(counts["images"]), e, rows, p, q, r, t, groups, group_sets)
+        return columns, np.stack((is_needed, is_needed & (all_sets > 1)))
 
     def _element_candidates(self) -> list[tuple[int, int, int]]:
         """(p, q, groups) that the scratchpads of an element hold."""
