@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from xdsl.dialects.builtin import ModuleOp
 from compiler.importer.building import ModuleBuilder
 from compiler.importer.graph import prepare_graph
 from compiler.importer.inputs import declared_inputs, is_tensor_of_numbers, static_shapes
-from compiler.importer.loading import inline_functions, read_model
+from compiler.importer.loading import inline_functions, read_model, read_split_model, with_words
 from compiler.importer.old_opsets import OLDEST_OPSET, raise_opset
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def import_model(
     Raises `CatenaError` with every problem found: CAT-C001, CAT-C002, CAT-M001 to CAT-M004, CAT-U001 to
     CAT-U005; CAT-C004 if a host segment is needed and ONNX Runtime is not installed.
     """
-    loaded = read_model(source)
+    # Segments hold models of their own, with their initializers.
+    loaded = read_model(source) if allows_host else read_split_model(source)
     model = inline_functions(loaded.model)
     graph = prepare_graph(model, is_supported=not allows_host)
     host_inputs = [value for value in graph.inputs if not is_tensor_of_numbers(value)] if allows_host else []
@@ -49,7 +51,9 @@ def import_model(
         declared_inputs(value for value in graph.inputs if value not in host_inputs), input_shapes or {}, batch
     )
     if graph.opset < OLDEST_OPSET:
-        graph = prepare_graph(raise_opset(model, graph, inputs))
+        graph = prepare_graph(raise_opset(with_words(model, loaded.words), graph, inputs))
+    else:
+        graph = replace(graph, initializers={**graph.initializers, **loaded.words})
     if allows_host:
         from compiler.importer.fallback import import_with_fallback
 

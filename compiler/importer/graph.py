@@ -6,7 +6,9 @@ import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
 
 from compiler.importer.loading import STAGE, newest_opset, opset_of, opsets_of, subgraphs
 from compiler.importer.support import schema_problems, support_problems
@@ -14,6 +16,8 @@ from dialects.diagnostics import CatenaError, Diagnostic
 
 if TYPE_CHECKING:
     import onnx
+
+    Initializer = onnx.TensorProto | onnx.SparseTensorProto | npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,8 @@ class NamedNode:
 class ModelGraph:
     """A checked graph: nodes in an order in which they can run, none of them without effect on an output.
 
-    `opsets` are the versions of the operator sets by domain, the default one as "".
+    `opsets` are the versions of the operator sets by domain, the default one as "". Initializers are messages, or
+    arrays where the words are not in the message.
     """
 
     opsets: Mapping[str, int]
@@ -46,7 +51,7 @@ class ModelGraph:
     nodes: tuple[NamedNode, ...]
     inputs: tuple[onnx.ValueInfoProto, ...]
     outputs: tuple[onnx.ValueInfoProto, ...]
-    initializers: dict[str, onnx.TensorProto | onnx.SparseTensorProto]
+    initializers: dict[str, Initializer]
 
     @property
     def opset(self) -> int:
@@ -148,8 +153,8 @@ def _in_short_domain(node: onnx.NodeProto) -> onnx.NodeProto:
     return copy
 
 
-def _initializers(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto | onnx.SparseTensorProto]:
-    dense = {tensor.name: tensor for tensor in graph.initializer}
+def _initializers(graph: onnx.GraphProto) -> dict[str, Initializer]:
+    dense: dict[str, Initializer] = {tensor.name: tensor for tensor in graph.initializer}
     return dense | {tensor.values.name: tensor for tensor in graph.sparse_initializer}
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
+from compiler.importer.split_file import split_file
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.onnx.native_errors import NATIVE_ERRORS, reason_of
 
@@ -15,6 +20,11 @@ if TYPE_CHECKING:
 
 STAGE = "import"
 DEFAULT_DOMAINS = ("", "ai.onnx")
+_PLAIN_TYPES = {
+    1: "<f4", 2: "u1", 3: "i1", 4: "<u2", 5: "<i2", 6: "<i4", 7: "<i8", 9: "?", 10: "<f2", 11: "<f8", 12: "<u4",
+    13: "<u8",
+}  # fmt: skip
+"""NumPy types of those values of `TensorProto.DataType` whose words `raw_data` has as they are in memory."""
 
 
 def not_a_model(message: str, *, where: str = "", hint: str = "") -> CatenaError:
@@ -24,10 +34,14 @@ def not_a_model(message: str, *, where: str = "", hint: str = "") -> CatenaError
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model's message and where it was read from, None for a message given as such."""
+    """A model's message and where it was read from, None for a message given as such.
+
+    `words` are those of initializers that hold none in the message, by name.
+    """
 
     model: onnx.ModelProto
     path: Path | None
+    words: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict[str, "npt.NDArray[Any]"])
 
     @property
     def where(self) -> str:
@@ -45,19 +59,35 @@ def read_model(source: Path | onnx.ModelProto) -> LoadedModel:
 
     Raises `CatenaError`: CAT-C002 if the file cannot be read, CAT-M001 if it is not an ONNX model.
     """
+    return _read(source, _whole_file)
+
+
+def read_split_model(source: Path | onnx.ModelProto) -> LoadedModel:
+    """As `read_model`, with the words of large initializers of a file apart."""
+    return _read(source, _split_file)
+
+
+def with_words(model: onnx.ModelProto, words: Mapping[str, npt.NDArray[Any]]) -> onnx.ModelProto:
+    """The model with the words of these initializers put back into its message."""
+    for tensor in model.graph.initializer:
+        if tensor.name in words:
+            tensor.raw_data = words[tensor.name].tobytes()
+    return model
+
+
+def _read(source: Path | onnx.ModelProto, read_file: Callable[[Path], LoadedModel]) -> LoadedModel:
     from onnx import ModelProto
 
     if isinstance(source, ModelProto):
         loaded = LoadedModel(source, None)
     else:
         try:
-            content = source.read_bytes()
+            loaded = read_file(source)
         except (OSError, ValueError) as error:
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
             raise CatenaError(
                 Diagnostic("CAT-C002", f"the model cannot be read: {reason}", stage=STAGE, where=str(source))
             ) from error
-        loaded = LoadedModel(_parsed(content, str(source)), source)
     # A graph without nodes may return its inputs; foreign bytes that parse have no outputs either.
     if not loaded.model.HasField("graph") or not (loaded.model.graph.node or loaded.model.graph.output):
         raise not_a_model(
@@ -68,6 +98,38 @@ def read_model(source: Path | onnx.ModelProto) -> LoadedModel:
     if any(not isinstance(text, str) for text in _texts(loaded.model)):
         raise not_a_model("a name in the model is not UTF-8 text: the file is damaged", where=loaded.where)
     return loaded
+
+
+def _whole_file(path: Path) -> LoadedModel:
+    return LoadedModel(_parsed(path.read_bytes(), str(path)), path)
+
+
+def _split_file(path: Path) -> LoadedModel:
+    split = split_file(path)
+    if split is None:
+        return _whole_file(path)
+    model = _parsed(split.message, str(path))
+    words: dict[str, npt.NDArray[Any]] = {}
+    for tensor, data in zip(model.graph.initializer, split.words, strict=True):
+        if data is not None:
+            array = _as_array(tensor, data)
+            if array is not None:
+                words[tensor.name] = array
+            else:
+                tensor.raw_data = data.tobytes()
+    return LoadedModel(model, path, words)
+
+
+def _as_array(tensor: onnx.TensorProto, data: npt.NDArray[np.uint8]) -> npt.NDArray[Any] | None:
+    """The words of a tensor; None if that takes more than looking at its bytes, and if they do not fit its shape."""
+    dtype = _PLAIN_TYPES.get(tensor.data_type)
+    if dtype is None or tensor.data_location != tensor.DEFAULT or tensor.HasField("segment"):
+        return None
+    if min(tensor.dims, default=0) < 0 or math.prod(tensor.dims) * np.dtype(dtype).itemsize != len(data):
+        return None
+    array = data.view(dtype).reshape(tensor.dims)
+    array.flags.writeable = False
+    return array
 
 
 def _texts(model: onnx.ModelProto) -> Iterator[object]:

@@ -20,13 +20,17 @@ if TYPE_CHECKING:
 Array: TypeAlias = npt.NDArray[Any]
 
 
-def read_initializer(name: str, tensor: onnx.TensorProto | onnx.SparseTensorProto, folder: Path | None) -> Array:
+def read_initializer(
+    name: str, tensor: onnx.TensorProto | onnx.SparseTensorProto | Array, folder: Path | None
+) -> Array:
     """The words of an initializer, float16 and bfloat16 widened to float32.
 
     Raises `CatenaError`: CAT-M001 for a damaged tensor, CAT-M004 for missing or damaged external data.
     """
     from onnx import SparseTensorProto
 
+    if isinstance(tensor, np.ndarray):
+        return widened(tensor)
     if isinstance(tensor, SparseTensorProto):
         return read_sparse_tensor(name, tensor, folder)
     return read_tensor(name, tensor, folder)
