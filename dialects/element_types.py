@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 from xdsl.dialects.builtin import (
@@ -16,6 +18,7 @@ from xdsl.dialects.builtin import (
     Float64Type,
     IntegerType,
     Signedness,
+    TensorType,
     f16,
     f32,
     f64,
@@ -93,3 +96,9 @@ def numpy_dtype_of(element_type: Attribute) -> np.dtype[np.generic]:
                 if narrow == element_type:
                     return dtype_named(name)
     raise TypeError(f"no dtype for element type {element_type}")
+
+
+@lru_cache(1 << 12)
+def tensor_type(element_type: Attribute, shape: tuple[int, ...]) -> TensorType[Attribute]:
+    """The type of a tensor; many tensors of a network have the same, which is made and checked once."""
+    return TensorType(element_type, shape)

@@ -7,6 +7,7 @@ instruction of the binary can still name the ONNX nodes it came from.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import cast
 
 from xdsl.dialects.builtin import (
@@ -21,7 +22,11 @@ from xdsl.dialects.builtin import (
 )
 from xdsl.ir import Attribute, Operation
 
+_KEPT = 1 << 14
+"""So many locations are made once each: most ops of a chain have that of another op, before or after a pass."""
 
+
+@lru_cache(_KEPT)
 def node_location(name: str) -> NameLoc:
     """The location of an op imported from the ONNX node `name`."""
     return NameLoc(StringAttr(name), NoneAttr())
@@ -30,6 +35,11 @@ def node_location(name: str) -> NameLoc:
 def node_names(location: Attribute) -> tuple[str, ...]:
     """The ONNX node names in a location, in order, without repeats."""
     return tuple(dict.fromkeys(_names(location)))
+
+
+def names_a_node(location: Attribute) -> bool:
+    """Whether there is any ONNX node name in a location."""
+    return any(True for _ in _names(location))
 
 
 def _names(location: Attribute) -> Iterator[str]:
@@ -52,7 +62,11 @@ def fuse_locations(locations: Iterable[LocationAttr]) -> LocationAttr:
 
     Unknown locations vanish; a single name stays a plain `loc("name")`.
     """
-    names = tuple(dict.fromkeys(name for location in locations for name in _names(location)))
+    return _location_of(tuple(dict.fromkeys(name for location in locations for name in _names(location))))
+
+
+@lru_cache(_KEPT)
+def _location_of(names: tuple[str, ...]) -> LocationAttr:
     if not names:
         return UnknownLoc()
     if len(names) == 1:

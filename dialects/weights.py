@@ -33,7 +33,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.dtypes import NARROW_DTYPES, dtype_named, little_endian
-from dialects.element_types import element_type_of, numpy_dtype_of
+from dialects.element_types import element_type_of, numpy_dtype_of, tensor_type
 
 Array = npt.NDArray[Any]
 
@@ -153,7 +153,7 @@ class ConstantOp(IRDLOperation):
     @classmethod
     def of(cls, array: Array) -> ConstantOp:
         """A constant with the shape, type and words of `array`."""
-        shaped = TensorType(element_type_of(array.dtype), array.shape)
+        shaped = tensor_type(element_type_of(array.dtype), array.shape)
         return cls(properties={"value": WeightRef.of(array)}, result_types=[shaped])
 
     @property

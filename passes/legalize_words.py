@@ -9,14 +9,14 @@ from typing import cast
 
 import numpy as np
 from xdsl.context import Context
-from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FunctionType, ModuleOp, StringAttr, TensorType, f32
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FunctionType, ModuleOp, StringAttr, f32
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute, SSAValue
 from xdsl.passes import ModulePass
 
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.dtypes import NARROW_DTYPES
-from dialects.element_types import numpy_dtype_of
+from dialects.element_types import numpy_dtype_of, tensor_type
 from dialects.gconv import LinkOp, Step, cast_of, element_type_of_value, shape_of
 from dialects.gconv.interpreter import main_function
 from dialects.gconv.scalar import Array
@@ -71,7 +71,7 @@ class LegalizeWordsPass(ModulePass):
 
 def _retype(value: SSAValue) -> None:
     if _dtype(value).name in _CARRIED_AS_F32:
-        value._type = TensorType(f32, shape_of(value))  # pyright: ignore[reportPrivateUsage]
+        value._type = tensor_type(f32, shape_of(value))  # pyright: ignore[reportPrivateUsage]
 
 
 def _dtype(value: SSAValue) -> np.dtype[np.generic]:

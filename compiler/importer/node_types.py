@@ -12,7 +12,7 @@ from xdsl.ir import Attribute, SSAValue
 from compiler.importer.loading import STAGE
 from compiler.importer.nodes import ReadNode
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.element_types import element_type_of, numpy_dtype_of
+from dialects.element_types import element_type_of, numpy_dtype_of, tensor_type
 from dialects.onnx import KnownValue, OnnxOp, ValueType
 from dialects.onnx.inference import NotATensorError, ShapeContradictionError, infer_results
 
@@ -72,7 +72,7 @@ def result_type(node: ReadNode, name: str, result: ValueType | None) -> Attribut
             )
         )
     try:
-        return TensorType(element_type_of(result.dtype), result.shape)
+        return tensor_type(element_type_of(result.dtype), result.shape)
     except TypeError as error:
         raise CatenaError(unsupported_type(f"output {name!r}", result.dtype, node.name)) from error
 

@@ -29,6 +29,7 @@ from xdsl.printer import Printer
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
+from dialects.element_types import tensor_type
 from dialects.gconv.attributes import ReduceAttr
 from dialects.gconv.indexed import IndexedView
 from dialects.gconv.ops import LinkOp, element_type_of_value, shape_of
@@ -116,7 +117,7 @@ class IndexedOp(IRDLOperation):
         return cls(
             operands=[base, index],
             properties={"layout": AddressingAttr(Addressing.of(view))},
-            result_types=[TensorType(element_type_of_value(base), view.shape)],
+            result_types=[tensor_type(element_type_of_value(base), view.shape)],
         )
 
     @property
@@ -179,7 +180,7 @@ class ScatterOp(IRDLOperation):
                 "reduce": ReduceAttr(reduce),
                 "tensor": None if tensor is None else StringAttr(tensor),
             },
-            result_types=[TensorType(element_type_of_value(updates), shape)],
+            result_types=[tensor_type(element_type_of_value(updates), shape)],
         )
 
     @property

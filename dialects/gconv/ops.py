@@ -31,7 +31,7 @@ from xdsl.irdl import (
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
-from dialects.element_types import element_type_of, numpy_dtype_of
+from dialects.element_types import element_type_of, numpy_dtype_of, tensor_type
 from dialects.gconv.attributes import (
     NestAttr,
     ReduceAttr,
@@ -128,7 +128,7 @@ class LinkOp(IRDLOperation):
         mapping: Attribute | None = None,
     ) -> LinkOp:
         """A link that computes `spec`; the result's element type is the input's unless given."""
-        kind = TensorType(element_type or element_type_of_value(input), spec.output_shape)
+        kind = tensor_type(element_type or element_type_of_value(input), spec.output_shape)
         return cls(
             operands=[input, [] if kernel is None else [kernel], list(extras)],
             properties={
@@ -208,7 +208,7 @@ class ViewOp(IRDLOperation):
         return cls(
             operands=[base],
             properties={"layout": StridedAttr((view.offset, view.strides))},
-            result_types=[TensorType(element_type_of_value(base), view.shape)],
+            result_types=[tensor_type(element_type_of_value(base), view.shape)],
         )
 
     @property
@@ -256,7 +256,7 @@ class ConcatOp(IRDLOperation):
                 "axis": IntegerAttr(axis, i64),
                 "tensor": None if tensor is None else StringAttr(tensor),
             },
-            result_types=[TensorType(element_type_of_value(parts[0]), shape)],
+            result_types=[tensor_type(element_type_of_value(parts[0]), tuple(shape))],
         )
 
     def verify_(self) -> None:

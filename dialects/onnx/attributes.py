@@ -22,7 +22,6 @@ from xdsl.dialects.builtin import (
     FloatAttr,
     IntegerAttr,
     StringAttr,
-    TensorType,
     f32,
     i64,
 )
@@ -31,7 +30,7 @@ from xdsl.parser import Parser
 from xdsl.printer import Printer
 from xdsl.utils.exceptions import VerifyException
 
-from dialects.element_types import element_type_of, numpy_dtype_of
+from dialects.element_types import element_type_of, numpy_dtype_of, tensor_type
 from dialects.onnx.schemas import AttributeKind, AttributeValue
 from dialects.weights import WeightRef
 
@@ -91,7 +90,7 @@ def _tensor_attribute(array: np.ndarray[Any, Any]) -> Attribute:
     if array.size > DENSE_LIMIT or array.size == 0:
         element_type_of(array.dtype)
         return WeightRef.of(array)
-    kind = TensorType(element_type_of(array.dtype), array.shape)
+    kind = tensor_type(element_type_of(array.dtype), array.shape)
     return DenseIntOrFPElementsAttr.from_list(cast(Any, kind), array.reshape(-1).tolist())
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import cast
 
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp, StringAttr
@@ -17,9 +17,9 @@ PORT_PREFIX = "onnx."
 """Arguments and results of a function may carry attributes whose names start with this."""
 
 
-def attribute_problems(root: Operation) -> Iterator[Problem]:
-    """One problem for each discardable attribute of an op at or below `root` that nobody declares."""
-    for op in root.walk():
+def attribute_problems(ops: Iterable[Operation]) -> Iterator[Problem]:
+    """One problem for each discardable attribute of an op that nobody declares."""
+    for op in ops:
         if op.attributes:
             yield from _op_problems(op)
         # Comparing names is much cheaper than isinstance, and most ops are neither.

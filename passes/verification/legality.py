@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from xdsl.ir import Operation
@@ -32,9 +32,9 @@ class Legality:
         """The same rule with more dialects."""
         return Legality(self.dialects | dialects, self.ops, self.required)
 
-    def problems(self, root: Operation, stage: str) -> Iterator[Problem]:
-        """One problem for each op at or below `root` that is not legal after `stage`."""
-        for op in root.walk():
+    def problems(self, ops: Iterable[Operation], stage: str) -> Iterator[Problem]:
+        """One problem for each op that is not legal after `stage`."""
+        for op in ops:
             if not self.allows(op):
                 yield Problem(
                     op,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from types import MappingProxyType
 
@@ -32,7 +32,8 @@ class Verifier:
     """
 
     def __init__(self) -> None:
-        self._sound: dict[Operation, tuple[object, ...]] = {}
+        self._sound: dict[int, tuple[object, ...]] = {}
+        """What was found sound, by the identity of the op, which is among the facts: so none is used again."""
 
     def verify(
         self,
@@ -43,13 +44,14 @@ class Verifier:
         positions: Mapping[Operation, str] = NO_POSITIONS,
     ) -> None:
         """Check a module against every rule, as `verify_module`."""
+        ops = tuple(module.walk())
         problems = list(
             chain(
-                self._definition_problems(module),
+                self._definition_problems(ops),
                 dominance_problems(module),
-                attribute_problems(module),
-                location_problems(module),
-                legality.problems(module, stage) if legality is not None else (),
+                attribute_problems(ops),
+                location_problems(ops),
+                legality.problems(ops, stage) if legality is not None else (),
             )
         )
         if not problems:
@@ -59,20 +61,20 @@ class Verifier:
             found.append(Diagnostic(found[0].code, f"and {len(problems) - PROBLEM_LIMIT} more", stage=stage))
         raise CatenaError(found)
 
-    def _definition_problems(self, module: ModuleOp) -> Iterator[Problem]:
+    def _definition_problems(self, ops: Iterable[Operation]) -> Iterator[Problem]:
         """What xDSL's verifier says, of every op instead of the first."""
         before, self._sound = self._sound, {}
         broken = False
-        for op in module.walk():
+        for op in ops:
             facts = _facts(op)
-            if facts is None or before.get(op) != facts:
+            if facts is None or before.get(id(op)) != facts:
                 problem = _own_problem(op, is_likely=broken)
                 if problem is not None:
                     broken = True
                     yield problem
                     continue
             if facts is not None:
-                self._sound[op] = facts
+                self._sound[id(op)] = facts
 
 
 def verify_module(
@@ -96,7 +98,7 @@ def _facts(op: Operation) -> tuple[object, ...] | None:
     if op.regions or op.successors or block is None or block.last_op is op:
         return None
     types = [value.type for value in op.operands]
-    return (block, *op.properties.items(), *types, None, *(result.type for result in op.results))
+    return (op, block, *op.properties.items(), *types, None, *(result.type for result in op.results))
 
 
 def _own_problem(op: Operation, is_likely: bool) -> Problem | None:
