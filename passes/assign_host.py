@@ -12,6 +12,7 @@ from xdsl.ir import Attribute, SSAValue
 from xdsl.passes import ModulePass
 
 from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.element_types import element_type_of, numpy_dtype_of
 from dialects.gconv import Dim, GConv, LinkOp, Step, element_type_of_value, shape_of
 from dialects.schedule import HostAttr
 from dialects.target import Machine, require_machine
@@ -75,14 +76,16 @@ def _assign(link: LinkOp, machine: Machine) -> None:
     rest, others = _of_steps(spec.post[kept:], link.extras)
     result_type = element_type_of_value(link.result)
     tensor = link.tensor.data if link.tensor else None
+    kept_spec = replaced(spec, pre=(), post=steps)
+    # Between the two parts lies what flows there, sums of integers unrounded; the last part makes the result's type.
+    flowing = element_type_of(kept_spec.flow(numpy_dtype_of(element_type_of_value(link.input)).name))
     conv = LinkOp.of(
-        replaced(spec, pre=(), post=steps),
+        kept_spec,
         before[0].result if before else link.input,
         link.kernel,
         extras,
         tensor=None if rest else tensor,
-        # Links round to the type they compute in; the last one rounds to that of the result.
-        element_type=element_type_of_value(link.input) if rest else result_type,
+        element_type=flowing if rest else result_type,
     )
     after = [_elementwise(rest, conv.result, others, result_type, tensor)] if rest else []
     made = [*before, conv, *after]

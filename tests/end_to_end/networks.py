@@ -76,13 +76,17 @@ class Graph:
 
 
 def inputs_of(model: onnx.ModelProto, seed: int = 5) -> dict[str, np.ndarray]:
-    """Random arrays for the inputs of a model."""
+    """Random arrays for the inputs of a model: all words of a byte, zeros and ones of other integers."""
     random = np.random.default_rng(seed)
     arrays: dict[str, np.ndarray] = {}
     for value in model.graph.input:
         shape = [extent.dim_value for extent in value.type.tensor_type.shape.dim]
         dtype = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
-        array = random.standard_normal(shape) if dtype.kind == "f" else random.integers(0, 2, shape)
+        if dtype.kind == "f":
+            array = random.standard_normal(shape)
+        else:
+            low, high = (-128, 384) if dtype.itemsize == 1 and dtype.kind != "b" else (0, 2)
+            array = random.integers(low, high, shape)
         arrays[value.name] = array.astype(dtype)
     return arrays
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from backends.container import read_program
 from backends.program import Program
@@ -16,6 +18,7 @@ from compiler.dumps import StageDump
 from compiler.modes import Mode
 from dialects.events import Counts
 from tests.end_to_end.networks import NETWORKS, inputs_of
+from tests.end_to_end.quantized_layers import quantized_layers
 
 ON_CHIP = ("conv", "matmul")
 TOLERANCE = 1e-5
@@ -53,6 +56,18 @@ def test_a_network_computes_what_it_does_as_a_chain(name: str, tmp_path: Path) -
     for layer in offload.layers:
         differences = emulator.counters[layer.name].differences(Counts.of(layer.predicted))
         assert not differences, f"{layer.name}: (counted, predicted) {differences}"
+
+
+@settings(derandomize=True, deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(quantized_layers(), st.integers(0, 99))
+def test_a_quantized_layer_computes_the_same_integers(tmp_path: Path, model: onnx.ModelProto, seed: int) -> None:
+    source = tmp_path / "layer.onnx"
+    onnx.save(model, source)
+    inputs = inputs_of(model, seed)
+    expected, found = (SpatialEmulator(compiled(source, mode)).run(inputs) for mode in Mode)
+    for tensor, array in found.items():
+        assert array.dtype == expected[tensor].dtype
+        np.testing.assert_array_equal(array, expected[tensor])
 
 
 def test_the_decision_is_in_the_ir(tmp_path: Path) -> None:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
+from xdsl.dialects.builtin import TensorType
 
 from dialects.diagnostics import CatenaError
-from dialects.gconv import Dim, GConv, LinkOp, Reduce, Step
+from dialects.element_types import element_type_of, numpy_dtype_of
+from dialects.gconv import Dim, GConv, LinkOp, Reduce, Step, element_type_of_value
+from dialects.gconv.interpreter import Interpreter
 from dialects.schedule import HostAttr
 from dialects.target import MachineOp
+from dialects.weights import ConstantOp
 from tests.filechecking import CONTROL_FLOW, check_ir, parse_module, run_passes
 from tests.passes.chains import Chain, ChainBuilder, check_pass, links_of, plain, random_chains
 from tests.passes.mapping.machines import EYERISS, TINY, machine_like_eyeriss
@@ -170,3 +175,50 @@ def test_keeps_the_meaning_and_places_every_link_once(module: Chain) -> None:
         stays = link.spec.is_multiply_accumulate and not link.spec.pre
         assert isinstance(link.mapping, HostAttr) != stays
         assert not stays or {step.function for step in link.spec.post} <= {"add", "relu", "clip"}
+
+
+INTEGERS = ("int8", "uint8", "int16", "uint16")
+REQUANTIZING = (
+    (),
+    ("to_float32", "affine"),
+    ("to_float32", "affine", "relu", "round", "affine", "clip"),
+    ("relu", "to_float32", "affine"),
+)
+PARAMETERS = {"affine": (0.037, 3.0), "clip": (-128.0, 127.0)}
+
+
+@st.composite
+def quantized_convolutions(draw: st.DrawFn) -> tuple[Chain, np.ndarray]:
+    """A convolution that accumulates integers, with or without a bias and what requantizes its sums; its input."""
+    input, kernel = draw(st.sampled_from(INTEGERS)), draw(st.sampled_from(INTEGERS))
+    acc = "int32" if "16" not in input + kernel else "int64"
+    functions = draw(st.sampled_from(REQUANTIZING))
+    biased = draw(st.booleans())
+    post = (Step("add", operand=0),) if biased else ()
+    spec = GConv(
+        CONV.dims, "mul", Reduce.ADD, acc=acc, post=(*post, *(Step(f, PARAMETERS.get(f, ())) for f in functions))
+    )
+    result = draw(st.sampled_from(("int8", "uint8"))) if "clip" in functions else spec.flow(input)
+    random = np.random.default_rng(draw(st.integers(0, 99)))
+    builder = ChainBuilder()
+    x = builder.block.insert_arg(TensorType(element_type_of(input), (2, 6, 5)), 0)
+    words = random.integers(np.iinfo(kernel).min, np.iinfo(kernel).max, spec.kernel_shape, kernel, endpoint=True)
+    weights = builder.add(ConstantOp.of(words))
+    biases = [builder.add(ConstantOp.of(random.integers(-2000, 2000, (3, 1, 1)).astype(acc)))] if biased else []
+    link = LinkOp.of(spec, x, weights, biases, element_type=element_type_of(result))
+    array = random.integers(np.iinfo(input).min, np.iinfo(input).max, (2, 6, 5), input, endpoint=True)
+    return on(builder.module([builder.add(link)])), array
+
+
+@settings(derandomize=True, deadline=None, max_examples=60)
+@given(quantized_convolutions())
+def test_sums_of_integers_cross_to_the_host_whole(case: tuple[Chain, np.ndarray]) -> None:
+    module, array = case
+    expected = Interpreter(module).run({"x0": array})["y0"]
+    run_passes(module, "assign-host")
+    found = Interpreter(module).run({"x0": array})["y0"]
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)
+    first, *rest = links_of(module)
+    assert not isinstance(first.mapping, HostAttr)
+    assert not rest or numpy_dtype_of(element_type_of_value(first.result)).name == first.spec.acc
