@@ -22,7 +22,7 @@ from compiler.modes import Mode
 from compiler.pipelines import parse_passes
 from compiler.sources import ImportOptions, SourceKind, kind_of, load_message, load_model
 from compiler.stages import IMPORT, MAPPING_STAGE, PROGRAM, STAGE_NAMES, Stage, stage_named, stage_number, stages_after
-from compiler.targets import DEFAULT_TARGET, Target, machine_op, select_target
+from compiler.targets import DEFAULT_TARGET, Target, select_target
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.module_attributes import BACKEND, STAGE
 from dialects.target import MachineOp, find_machine
@@ -271,7 +271,7 @@ def _attach(module: ModuleOp, target: Target) -> None:
     """Put the machine into a module that has none."""
     if any(isinstance(op, MachineOp) for op in module.ops):
         return
-    op: Operation = machine_op(target)
+    op: Operation = target.machine_op.clone()
     first = module.body.block.first_op
     if first is None:
         module.body.block.add_op(op)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from types import MappingProxyType
 
 from xdsl.passes import ModulePass
@@ -43,10 +44,11 @@ class PassInfo:
     options: tuple[PassOption, ...]
 
 
-def known_passes() -> dict[str, PassFactory]:
+@cache
+def known_passes() -> Mapping[str, PassFactory]:
     """Every pass that a pipeline may name: ours, then xDSL's."""
     stock = get_all_passes()
-    return {**available_passes(), **{name: stock[name] for name in STOCK_PASSES}}
+    return MappingProxyType({**available_passes(), **{name: stock[name] for name in STOCK_PASSES}})
 
 
 def parse_passes(pipeline: str, extra: Mapping[str, PassFactory] = NO_PASSES) -> tuple[ModulePass, ...]:
@@ -54,7 +56,16 @@ def parse_passes(pipeline: str, extra: Mapping[str, PassFactory] = NO_PASSES) ->
 
     Raises `CatenaError` (CAT-C001) naming every unknown pass and every option that is unknown or has a wrong value.
     """
-    known = {**known_passes(), **extra}
+    return _parse(pipeline, {**known_passes(), **extra}) if extra else _parse_known(pipeline)
+
+
+@cache
+def _parse_known(pipeline: str) -> tuple[ModulePass, ...]:
+    """Passes keep no state, so the stages' pipelines are parsed once however many models are compiled."""
+    return _parse(pipeline, known_passes())
+
+
+def _parse(pipeline: str, known: Mapping[str, PassFactory]) -> tuple[ModulePass, ...]:
     try:
         specs = tuple(parse_pipeline(pipeline))
     except ArgSpecParseError as error:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,6 +31,11 @@ class Target:
     backend: Backend
     machine: Machine
 
+    @cached_property
+    def machine_op(self) -> MachineOp:
+        """The machine as IR, in no module; clones of it share the description."""
+        return MachineOp.of(self.machine)
+
 
 def select_target(name: str, settings: Mapping[str, str] | None = None) -> Target:
     """The target of that name, or that a TOML file describes, with some keys set to other values.
@@ -42,11 +48,6 @@ def select_target(name: str, settings: Mapping[str, str] | None = None) -> Targe
     for key, text in (settings or {}).items():
         _set(description, key, _toml_value(text))
     return Target(backend, parse_machine(description, where=name))
-
-
-def machine_op(target: Target) -> MachineOp:
-    """The machine as IR."""
-    return MachineOp.of(target.machine)
 
 
 def _describe(name: str, folder: Path, seen: tuple[str, ...]) -> tuple[Backend, dict[str, Any]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from xdsl.ir import Block, Operation, Region, SSAValue
 from xdsl.irdl.dominance import DominanceInfo
+from xdsl.traits import IsolatedFromAbove
 
 from passes.verification.problems import Problem, value_name
 
@@ -13,6 +14,7 @@ from passes.verification.problems import Problem, value_name
 def dominance_problems(root: Operation) -> Iterator[Problem]:
     """One problem for each operand of an op below `root` that is not defined on every way to the op.
 
+    Within an op that is isolated from above, nothing is defined that stands outside.
     Linear in the number of ops for regions of one block.
     """
     for region in root.regions:
@@ -44,7 +46,7 @@ def _check_block(block: Block, outer: set[int]) -> Iterator[Problem]:
                     op, "CAT-R002", f"operand {index}, {value_name(operand)}, is used before it is defined there"
                 )
         for region in op.regions:
-            yield from _check_region(region, known)
+            yield from _check_region(region, set() if op.has_trait(IsolatedFromAbove) else known)
         fresh = [id(value) for value in op.results if id(value) not in known]
         known.update(fresh)
         added.extend(fresh)

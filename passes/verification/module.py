@@ -14,6 +14,7 @@ from xdsl.utils.exceptions import VerifyException
 from dialects.diagnostics import CatenaError, Diagnostic
 from passes.verification.attributes import attribute_problems
 from passes.verification.dominance import dominance_problems
+from passes.verification.facts import Facts, facts_of
 from passes.verification.legality import Legality
 from passes.verification.locations import location_problems
 from passes.verification.problems import Problem
@@ -27,12 +28,12 @@ NO_POSITIONS: Mapping[Operation, str] = MappingProxyType({})
 class Verifier:
     """Checks a module again and again while passes change it.
 
-    An op is checked against its definition once; it is checked again when its properties, the types of its operands
-    and results, or its place in the region tree have changed.
+    An op is checked against its definition once; it is checked again when a fact has changed that this depends on
+    (`facts_of`).
     """
 
     def __init__(self) -> None:
-        self._sound: dict[int, tuple[object, ...]] = {}
+        self._sound: dict[int, Facts] = {}
         """What was found sound, by the identity of the op, which is among the facts: so none is used again."""
 
     def verify(
@@ -66,7 +67,7 @@ class Verifier:
         before, self._sound = self._sound, {}
         broken = False
         for op in ops:
-            facts = _facts(op)
+            facts = facts_of(op)
             if facts is None or before.get(id(op)) != facts:
                 problem = _own_problem(op, is_likely=broken)
                 if problem is not None:
@@ -90,15 +91,6 @@ def verify_module(
     `positions` where in a file each op stands. Raises `CatenaError` (CAT-R002, CAT-R003) with all problems found.
     """
     Verifier().verify(module, stage=stage, legality=legality, positions=positions)
-
-
-def _facts(op: Operation) -> tuple[object, ...] | None:
-    """All that the soundness of an op depends on, or None if it depends on other ops: on what it holds or ends."""
-    block = op.parent
-    if op.regions or op.successors or block is None or block.last_op is op:
-        return None
-    types = [value.type for value in op.operands]
-    return (op, block, *op.properties.items(), *types, None, *(result.type for result in op.results))
 
 
 def _own_problem(op: Operation, is_likely: bool) -> Problem | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from xdsl.context import Context
-from xdsl.dialects.builtin import Builtin, ModuleOp
-from xdsl.dialects.func import Func
+from xdsl.dialects.builtin import Builtin, FunctionType, ModuleOp, TensorType, f32
+from xdsl.dialects.func import Func, FuncOp
 from xdsl.dialects.test import Test
 from xdsl.parser import Parser
 
@@ -169,3 +169,36 @@ def test_an_empty_block_is_found() -> None:
         op.erase()
     with pytest.raises(CatenaError, match=r"func\.func @main"):
         verify_module(module)
+
+
+def test_a_verifier_looks_again_at_functions_and_the_module() -> None:
+    module = parse_ir(in_function(view("y", "x")))
+    function = next(op for op in module.walk() if isinstance(op, FuncOp))
+    right = function.function_type
+    verifier = Verifier()
+    verifier.verify(module)
+    wrong = TensorType(f32, [3])
+    for kind, message in (
+        (FunctionType.from_lists([wrong], right.outputs.data), "Expected entry block arguments"),
+        (FunctionType.from_lists(right.inputs.data, [wrong]), "Expected arguments to have the same types"),
+    ):
+        function.properties["function_type"] = kind
+        for _ in range(2):
+            with pytest.raises(CatenaError, match=message):
+                verifier.verify(module)
+        function.properties["function_type"] = right
+        verifier.verify(module)
+    module.body.block.add_op(function.clone())
+    with pytest.raises(CatenaError, match='Redefinition of symbol "main"'):
+        verifier.verify(module)
+
+
+def test_a_function_sees_nothing_that_stands_outside_it() -> None:
+    outside = f'%o = "test.op"() : () -> {T} loc("outside")'
+    module = parse_ir(outside + in_function(view("y", "x")))
+    verifier = Verifier()
+    verifier.verify(module)
+    value = next(op for op in module.walk() if op.name == "test.op").results[0]
+    next(op for op in module.walk() if op.name == "gconv.view").operands[0] = value
+    with pytest.raises(CatenaError, match="operand 0, %o, is used before it is defined there"):
+        verifier.verify(module)
