@@ -25,10 +25,14 @@ NO_CHAIN: Mapping[str, str] = MappingProxyType(
     {
         **{name: exclusions.REASONS[reason] for name, reason in exclusions.OPERATORS.items()},
         **dict.fromkeys(("NonMaxSuppression", "NonZero", "Unique"), _UNKNOWN_LENGTH),
-        "ImageDecoder": "its input is a compressed file, decoded bit by bit",
     }
 )
-"""Why an operator is no static chain."""
+"""Why an operator is no static chain, for those that ONNX Runtime executes as a host segment."""
+
+NOWHERE: Mapping[str, str] = MappingProxyType(
+    {"ImageDecoder": "its input is a compressed file, decoded bit by bit; ONNX Runtime has no decoder either"}
+)
+"""Why an operator is neither a static chain nor a host segment."""
 
 
 class Status(StrEnum):
@@ -37,6 +41,7 @@ class Status(StrEnum):
     CHAIN = "chain"
     VIEW = "view"
     CONSTANT = "constant"
+    HOST = "host segment only"
     REFUSED = "refused"
 
 
@@ -108,15 +113,17 @@ def _status(schema: OpSchema, passes: bool) -> Status:
     if schema.name in LOWERINGS:
         return Status.VIEW if any(schema.name == each.op_type for each in LAYOUT) else Status.CHAIN
     if not passes and schema.name not in CONTROL_FLOW:
-        return Status.REFUSED
+        return Status.HOST if schema.name in NO_CHAIN else Status.REFUSED
     is_constant = all((schema.name, index) in COMPILE_TIME for index in range(len(schema.inputs)))
     return Status.CONSTANT if is_constant or schema.name in DATA_FREE else Status.CHAIN
 
 
 def _doc(schema: OpSchema, status: Status) -> str:
     """What becomes of an operator without a lowering."""
+    if status is Status.HOST:
+        return NO_CHAIN[schema.name]
     if status is Status.REFUSED:
-        return NO_CHAIN.get(schema.name, "there is no lowering of it")
+        return NOWHERE.get(schema.name, "there is no lowering of it")
     if status is Status.CONSTANT:
         return "a constant, evaluated at compile time; one link where it is a result of the model"
     if schema.name in CONTROL_FLOW:
