@@ -9,6 +9,7 @@ from backends.api import Backend
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
 
 GROUP = "catena.backends"
+OWN_DISTRIBUTION = "catena"
 
 # What running the top level of somebody else's module can be expected to raise.
 _IMPORT_FAILURES = (
@@ -71,6 +72,11 @@ def installed_backends() -> tuple[InstalledBackend, ...]:
         InstalledBackend(name, distribution or "(unknown)", value, entry)
         for (name, distribution, value), entry in sorted(found.items(), key=lambda item: item[0])
     )
+
+
+def bundled_backends() -> tuple[InstalledBackend, ...]:
+    """The backends that come with Catena itself, sorted by name; none is imported."""
+    return tuple(backend for backend in installed_backends() if backend.distribution == OWN_DISTRIBUTION)
 
 
 def find_backend(name: str) -> Backend:

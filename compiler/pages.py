@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backends.registry import find_backend, installed_backends
+from backends.registry import bundled_backends, find_backend
 from compiler.files import make_folder, write_text
 from compiler.listings import (
     compile_time_table,
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     import click
 
 NOTICE = "<!-- Made by `python -m compiler.pages docs`; do not edit. -->\n"
-OWN_DISTRIBUTION = "catena"
 
 
 def pages() -> dict[str, str]:
@@ -58,19 +57,19 @@ def pages() -> dict[str, str]:
         "events.md": _page("Events", {"": _event_table()}, _EVENTS),
         "command-line.md": _command_line(),
     }
-    for installed in installed_backends():
-        if installed.distribution == OWN_DISTRIBUTION:
-            backend = find_backend(installed.name)
-            made[f"isa-{backend.isa.name}.md"] = NOTICE + "\n" + backend.isa.markdown()
-            made[f"target-{backend.name}.md"] = _target(backend.name, backend.summary, backend.description())
+    for bundled in bundled_backends():
+        backend = find_backend(bundled.name)
+        made[f"isa-{backend.isa.name}.md"] = NOTICE + "\n" + backend.isa.markdown()
+        made[f"target-{backend.name}.md"] = _target(backend.name, backend.summary, backend.description())
     return dict(sorted(made.items()))
 
 
 _OPERATORS = (
     "Every ONNX operator of the default domain. A `chain` is made of as many links, before fusion, as its conformance "
     "cases show; a `view` only says where words are, and a link copies them where nothing else can; a `constant` is "
-    "evaluated at compile time. A node that breaks a condition under `where` is refused by `catena check` with the "
-    "condition as what was expected. The last columns count the cases of ONNX's conformance suite "
+    "evaluated at compile time; what is `host segment only` is no static chain and refused, unless `--allow-fallback "
+    "host` lets ONNX Runtime execute it within the program. So is a node that breaks a condition under `where`; "
+    "`catena check` says which. The last columns count the cases of ONNX's conformance suite "
     "(`onnx.backend.test`) that pass: on the interpreter of the fused chain, and on emulators from the binary. Refused "
     "cases count as failed. `python3 tasks.py conformance` runs them again."
 )

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backends.registry import bundled_backends
 from compiler.files import read_text, write_text
-from compiler.targets import DEFAULT_TARGET
 
 if TYPE_CHECKING:
     from compiler.conformance.cases import Case
@@ -94,11 +94,8 @@ def write_results(results: Results) -> None:
 
 
 def recorded_engines() -> tuple[str, ...]:
-    """The engines that results are recorded for: the interpreter, and the emulator of the default target.
-
-    Catena's other targets describe the same machine in other sizes.
-    """
-    return (INTERPRETER, DEFAULT_TARGET)
+    """The engines that results are recorded for: the interpreter, and the emulator of each of Catena's backends."""
+    return (INTERPRETER, *(backend.name for backend in bundled_backends()))
 
 
 def rows_of(cases: Iterable[Case], outcomes: Mapping[str, Mapping[str, Outcome]]) -> list[Row]:

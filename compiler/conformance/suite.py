@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import unittest
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
 DIFFERS = "differs"
 SKIPPED = "skipped"
-COLLECTION_PERIOD = 200
-"""How many cases run between two searches for unreachable IR."""
+COLLECTION_PERIOD = 10
+"""How many cases run between two searches for unreachable IR, of which some cases leave tens of megabytes."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def run_cases(cases: Iterable[Case], engine: str) -> dict[str, Outcome]:
     recorder = _Recorder(counter)
     outcomes: dict[str, Outcome] = {}
     # Making the data of the cases warns, and so do some of their models.
-    with warnings.catch_warnings(), without_garbage_collection():
+    with warnings.catch_warnings(), without_garbage_collection(), _only_new_objects_searched():
         warnings.simplefilter("ignore")
         runner = BackendTest(backend_on(engine_named(engine, (counter,))))
         tests = {name: test for test in runner.test_cases.values() for name in dir(test)}
@@ -77,6 +78,16 @@ def run_cases(cases: Iterable[Case], engine: str) -> dict[str, Outcome]:
             if index % COLLECTION_PERIOD == COLLECTION_PERIOD - 1:
                 gc.collect()
     return outcomes
+
+
+@contextmanager
+def _only_new_objects_searched() -> Iterator[None]:
+    """What is there before the block, the data of all cases among it, is no garbage within it."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 class _Recorder(unittest.TestResult):
