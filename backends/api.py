@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from backends.fields import Array
-from backends.isa import Isa
-from backends.program import Program
-from backends.segments import HostCall
-
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
     from xdsl.passes import ModulePass
+
+    from backends.fields import Array
+    from backends.isa import Isa
+    from backends.program import Program
+    from backends.segments import HostCall
 
 Trace = Callable[[str], None]
 """Called with one line of text for every instruction that an emulator executes."""
@@ -61,16 +61,16 @@ class Emulator(Protocol):
 class Backend:
     """An accelerator that Catena can compile for.
 
-    `name` is that of the entry point; `summary` one line. `description` gives the path of the target description
-    (TOML). `emit` turns a module of the last IR stage into a program. `load` puts a program into an emulator with one
-    of the `engines` (ways to execute; None is the usual one, which is named first). `predict` gives the counters that
-    the cost model expects, by layer name. `passes` maps stage names to the pass pipelines that take the place of the
-    stage's own; `pass_types` adds passes by their command-line name.
+    `name` is that of the entry point; `summary` one line. `isa` gives the instruction set of its programs,
+    `description` the path of the target description (TOML). `emit` turns a module of the last IR stage into a program.
+    `load` puts a program into an emulator with one of the `engines` (ways to execute; None is the usual one, which is
+    named first). `predict` gives the counters that the cost model expects, by layer name. `passes` maps stage names to
+    the pass pipelines that take the place of the stage's own; `pass_types` adds passes by their command-line name.
     """
 
     name: str
     summary: str
-    isa: Isa
+    isa: Callable[[], Isa]
     description: Callable[[], Path]
     emit: Callable[[ModuleOp], Program]
     load: Callable[[Program, str | None], Emulator]

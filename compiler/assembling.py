@@ -17,7 +17,7 @@ def program_backend_isa(metadata: Metadata) -> Isa:
 
     Raises `CatenaError` (CAT-C001, CAT-C006) if its backend is not installed or cannot be loaded.
     """
-    return find_backend(metadata.backend).isa
+    return find_backend(metadata.backend).isa()
 
 
 def disassemble_program(path: Path) -> str:

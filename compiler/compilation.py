@@ -13,7 +13,6 @@ from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 
 from backends.api import Backend
-from backends.program import Program
 from backends.registry import find_backend
 from compiler.driver import Observer, StageRun, run_stage, stage_of, without_garbage_collection
 from compiler.fallback_hint import fallback_hint
@@ -31,6 +30,8 @@ from passes.verification import Verifier
 
 if TYPE_CHECKING:
     import onnx
+
+    from backends.program import Program
 
 TARGET_STAGE = "fused"
 """The first stage whose passes look at the machine; it is put into the module before them."""

@@ -11,18 +11,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException, VerifyException
 
-from backends.program import Program
 from compiler.stages import Stage
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.module_attributes import STAGE
 from passes.verification import Legality, Verifier
+
+if TYPE_CHECKING:
+    from backends.program import Program
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from xdsl.dialects.builtin import ModuleOp
 
-from backends.program import LayerEntry, Program
-from backends.segments import SEGMENT
 from dialects.gconv import shape_of
 from dialects.gconv.interpreter import main_function
 from dialects.host_segment import segment_inputs, segment_outputs, segments_of
 from dialects.locations import node_names
+
+if TYPE_CHECKING:
+    from backends.program import LayerEntry, Program
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ def segments_in_module(module: ModuleOp) -> tuple[HostSegment, ...]:
 
 def segments_in_program(program: Program) -> tuple[HostSegment, ...]:
     """The segments of a program."""
+    from backends.segments import SEGMENT
+
     words = {tensor.name: math.prod(tensor.shape) for tensor in program.tensors}
 
     def total(names: Iterable[str]) -> int:

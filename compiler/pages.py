@@ -59,7 +59,8 @@ def pages() -> dict[str, str]:
     }
     for bundled in bundled_backends():
         backend = find_backend(bundled.name)
-        made[f"isa-{backend.isa.name}.md"] = NOTICE + "\n" + backend.isa.markdown()
+        isa = backend.isa()
+        made[f"isa-{isa.name}.md"] = NOTICE + "\n" + isa.markdown()
         made[f"target-{backend.name}.md"] = _target(backend.name, backend.summary, backend.description())
     return dict(sorted(made.items()))
 

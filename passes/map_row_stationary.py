@@ -13,7 +13,7 @@ from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import GConv, LinkOp, shape_of
 from dialects.gconv.interpreter import main_function
 from dialects.locations import describe
-from dialects.schedule import HostAttr, Mapping, MappingAttr, RowStationaryAttr
+from dialects.schedule import HostAttr, MappingAttr, RowStationaryAttr
 from dialects.target import require_machine
 from passes.assign_host import require_host
 from passes.mapping.column_costs import Objective
@@ -39,7 +39,7 @@ class MapRowStationaryPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         machine = require_machine(op, "mapped")
-        found: dict[tuple[GConv, tuple[int, ...]], Mapping] = {}
+        found: dict[tuple[GConv, tuple[int, ...]], MappingAttr] = {}
         problems: list[Diagnostic] = []
         block = main_function(op).body.block
         storage = Storage(block)
@@ -53,9 +53,12 @@ class MapRowStationaryPass(ModulePass):
                         mapping = in_order_mapping(link.spec, machine, describe(link))
                     case None:
                         key = (_loops_only(link.spec), shape_of(link.input))
-                        if key not in found:
-                            found[key] = best_mapping(*key, machine, Objective(self.objective), describe(link))
-                        mapping = found[key]
+                        if key in found:
+                            # Checked on the first link with these loops.
+                            link.properties["mapping"] = found[key]
+                            continue
+                        mapping = best_mapping(*key, machine, Objective(self.objective), describe(link))
+                        found[key] = MappingAttr(mapping)
                     case RowStationaryAttr():
                         mapping = expand(link.spec, link.mapping.data, machine, describe(link))
                     case MappingAttr():

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backends.api import Backend, Emulator
-from backends.program import Program
-from backends.spatial.isa import ISA
 
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
 
+    from backends.isa import Isa
+    from backends.program import Program
     from dialects.events import Counts
 
 ENGINES = ("blocks", "elements")
@@ -30,13 +30,19 @@ def spatial_backend(name: str, summary: str, description: Path) -> Backend:
     return Backend(
         name=name,
         summary=summary,
-        isa=ISA,
+        isa=_isa,
         description=lambda: description,
         emit=emit,
         load=_load,
         predict=_predict,
         engines=ENGINES,
     )
+
+
+def _isa() -> Isa:
+    from backends.spatial.isa import ISA
+
+    return ISA
 
 
 def _load(program: Program, engine: str | None = None) -> Emulator:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import cast
@@ -267,11 +267,12 @@ def _tensor(op: BufferOp, name: str, produced: str) -> TensorEntry:
 
 def _entries(layers: dict[str, LayerOp | SegmentOp], buffers: dict[BufferOp, str]) -> Iterator[LayerEntry]:
     written: set[BufferOp] = set()
+    known: dict[Hashable, Counts] = {}
     for name, op in layers.items():
         # Updates of a tensor that an earlier layer made are made of that tensor, too.
         updates = isinstance(op, LayerOp) and op.update is not None
         before = [each for each in _outputs(op) if updates and each in written]
-        yield _entry(op, name, buffers, before, _predicted(op))
+        yield _entry(op, name, buffers, before, _predicted(op, known))
         written.update(_outputs(op))
 
 
@@ -315,7 +316,7 @@ def _mapping_text(op: LayerOp | SegmentOp) -> str:
 def predictions(module: ModuleOp) -> dict[str, Counts]:
     """What the cost model expects every layer of a placed module to count, by layer name."""
     layers = [op for op in main_function(module).body.block.ops if isinstance(op, LayerOp | SegmentOp)]
-    found = {name: _predicted(op) for name, op in zip(_layer_names(layers), layers, strict=True)}
+    found = {name: _predicted(op, {}) for name, op in zip(_layer_names(layers), layers, strict=True)}
     return {name: counts for name, counts in found.items() if counts is not None}
 
 
@@ -323,8 +324,8 @@ def _layer_names(layers: Sequence[LayerOp | SegmentOp]) -> list[str]:
     return _unique([" + ".join(node_names(op.location)) or "layer" for op in layers])
 
 
-def _predicted(op: LayerOp | SegmentOp) -> Counts | None:
-    """What the cost model expects a layer to count, or None if it has no mapping."""
+def _predicted(op: LayerOp | SegmentOp, known: dict[Hashable, Counts]) -> Counts | None:
+    """What the cost model expects a layer to count, or None if it has no mapping; as `known` of a layer like it."""
     if isinstance(op, SegmentOp):
         shapes = [shape_of(value) for value in op.buffers]
         return predict_segment(shapes[: len(op.reads)], shapes[len(op.reads) :])
@@ -337,12 +338,16 @@ def _predicted(op: LayerOp | SegmentOp) -> Counts | None:
         return predict_offload(op.spec, views, lookups)
     machine = require_machine(cast(ModuleOp, op.get_toplevel_object()), "program")
     in_order = op.update is not None
+    alike = (op.spec, op.mapping.data, tuple(views), lookups, in_order)
+    if alike in known:
+        return known[alike]
     problems = violations(op.spec, op.mapping.data, machine, "program", describe(op), in_order=in_order)
     if problems:
         raise CatenaError(problems)
     extras = tuple(_distinct(view) for view in views[len(views) - 1 - len(op.extras) : -1])
     counts = predict(op.spec, views[0].shape, op.mapping.data, machine, extras, lookups)
     counts.events |= burst_events(op.spec, views, op.mapping.data, machine.dram.burst_words, lookups)
+    known[alike] = counts
     return counts
 
 

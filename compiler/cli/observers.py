@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from xdsl.dialects.builtin import ModuleOp
 
-from backends.program import Program
 from compiler.cli.progress import Say
 from compiler.driver import Observer, PassRun, SilentObserver, StageRun
 from compiler.dumps import PassDump, StageDump, pass_printer
 from compiler.stages import STAGES, stage_number
+
+if TYPE_CHECKING:
+    from backends.program import Program
 
 
 def observers_for(

@@ -103,14 +103,17 @@ class Tiling:
     def __init__(self, spec: GConv, mapping: Mapping):
         self.spec = spec
         self.mapping = mapping
+        whole = {Loop(dim.name, kind): {spec.worked(dim, kind): 1} for dim in spec.dims for kind in LoopKind}
+        self._depths = [Depth(whole)]
 
     def at(self, position: int) -> Depth:
         """The depth just above node `position`; `len(nodes)` is inside one processing element."""
-        pieces = {Loop(dim.name, kind): {self.spec.worked(dim, kind): 1} for dim in self.spec.dims for kind in LoopKind}
-        for node in self.mapping.nodes[:position]:
+        for node in self.mapping.nodes[len(self._depths) - 1 : position]:
+            above = self._depths[-1]
             if not isinstance(node, Storage):
-                pieces[node.loop] = cut(pieces[node.loop], node.tile)
-        return Depth(pieces)
+                above = Depth({**above.pieces, node.loop: cut(above.pieces[node.loop], node.tile)})
+            self._depths.append(above)
+        return self._depths[position]
 
     @cached_property
     def in_pass(self) -> Depth:

@@ -20,7 +20,7 @@ def fail(*_):
     raise NotImplementedError
 
 BACKEND = Backend(
-    name="{name}", summary="", isa=Isa(name="x", version=1, word_bits=32, summary=""),
+    name="{name}", summary="", isa=lambda: Isa(name="x", version=1, word_bits=32, summary=""),
     description=lambda: Path("x.toml"), emit=fail, load=fail, predict=fail,
 )
 """

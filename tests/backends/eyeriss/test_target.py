@@ -19,7 +19,7 @@ def chip() -> Machine:
 
 def test_it_is_found_by_its_entry_point() -> None:
     assert find_backend("eyeriss") is BACKEND
-    assert BACKEND.isa is ISA
+    assert BACKEND.isa() is ISA
 
 
 def test_the_array(chip: Machine) -> None:

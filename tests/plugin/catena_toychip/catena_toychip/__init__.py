@@ -51,7 +51,7 @@ def _split_clips() -> type[ModulePass]:
 BACKEND = Backend(
     name=NAME,
     summary="5 x 3 array with 2 kB of buffer",
-    isa=ISA,
+    isa=lambda: ISA,
     description=_description,
     emit=_emit,
     load=_load,
