@@ -81,7 +81,8 @@ class _Segment:
         self.read, self.taken = inputs[: len(layer.inputs)], inputs[len(layer.inputs) :]
         self.made = self.outputs[: len(layer.outputs)]
         self._layer = layer
-        self._shapes = {value.name: _shape(value) for value in model.graph.input}
+        self._shapes = {value.name: _shape(value) for value in (*model.graph.input, *model.graph.output)}
+        self._makers = {name: node.name for node in model.graph.node for name in node.output}
         try:
             self._session = Session(content, Level.NONE, PURPOSE)
         except CatenaError as error:
@@ -90,13 +91,31 @@ class _Segment:
             raise _damaged(layer, error.diagnostics[0].message) from error
 
     def run(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """All outputs of the model."""
+        """All outputs of the model, of the shapes that it declares."""
         feeds = {name: _reshaped(values[name], self._shapes[name]) for name in (*self.read, *self.taken)}
         try:
-            return self._session.values(feeds)
+            made = self._session.values(feeds)
         except CatenaError as error:
             message = f"the host segment cannot run: {error.diagnostics[0].message}"
             raise CatenaError(Diagnostic("CAT-E003", message, node=" + ".join(self._layer.nodes))) from error
+        problems = [self._another_shape(name, made[name].shape) for name in self.outputs if self._differs(made, name)]
+        if problems:
+            raise CatenaError(problems)
+        return made
+
+    def _differs(self, made: Mapping[str, Any], name: str) -> bool:
+        wanted = self._shapes[name]
+        return wanted is not None and isinstance(made[name], np.ndarray) and made[name].shape != wanted
+
+    def _another_shape(self, name: str, found: tuple[int, ...]) -> Diagnostic:
+        return Diagnostic(
+            "CAT-E003",
+            f"the host makes tensor {name!r} of another shape than the program was compiled for",
+            node=self._makers[name],
+            expected=str(list(self._shapes[name] or ())),
+            found=str(list(found)),
+            hint="the model may declare a shape that depends on its data: correct it there, or declare none",
+        )
 
 
 def _damaged(layer: LayerEntry, reason: str) -> CatenaError:

@@ -184,7 +184,7 @@ class _Trial(ModuleBuilder):
             ir_version=self.graph.ir_version,
             folder=self.folder,
         )
-        return infer_outputs(model, node.name)
+        return infer_outputs(model, node.name, self.graph.declared)
 
     def _host_value(self, name: str) -> HostValue:
         return host_value(name, self.values, self._host_inputs)
@@ -256,7 +256,7 @@ class _SegmentedBuilder(ModuleBuilder):
             ir_version=self.graph.ir_version,
             folder=self.folder,
         )
-        infer_outputs(model, nodes[0].name)
+        infer_outputs(model, nodes[0].name, self.graph.declared)
         op = SegmentOp.of(index, model.SerializeToString(deterministic=True), reads, makes)
         op.location = fuse_locations(node_location(node.name) for node in nodes)
         self.builder.insert(op)

@@ -43,7 +43,8 @@ class ModelGraph:
     """A checked graph: nodes in an order in which they can run, none of them without effect on an output.
 
     `opsets` are the versions of the operator sets by domain, the default one as "". Initializers are messages, or
-    arrays where the words are not in the message.
+    arrays where the words are not in the message. `declared` is what the graph says of the types of its outputs and
+    of what lies between.
     """
 
     opsets: Mapping[str, int]
@@ -52,6 +53,7 @@ class ModelGraph:
     inputs: tuple[onnx.ValueInfoProto, ...]
     outputs: tuple[onnx.ValueInfoProto, ...]
     initializers: dict[str, Initializer]
+    declared: Mapping[str, onnx.ValueInfoProto]
 
     @property
     def opset(self) -> int:
@@ -101,6 +103,7 @@ def _checked(
         inputs=tuple(value for value in graph.input if value.name not in initializers),
         outputs=tuple(graph.output),
         initializers=initializers,
+        declared={value.name: value for value in (*graph.value_info, *graph.output)},
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from compiler.importer.declared_shapes import complete
 from compiler.importer.graph import NamedNode
 from compiler.importer.loading import STAGE
 from compiler.importer.node_types import runtime_dtype
@@ -81,22 +82,51 @@ def segment_model(
     return model
 
 
-def infer_outputs(model: onnx.ModelProto, node: str) -> list[onnx.ValueInfoProto]:
+def infer_outputs(
+    model: onnx.ModelProto, node: str, declared: Mapping[str, onnx.ValueInfoProto]
+) -> list[onnx.ValueInfoProto]:
     """Declare the outputs of a model as what ONNX Runtime finds them to be before it runs.
 
-    Raises `CatenaError`: CAT-C004 if it is not installed, CAT-U001 if it refuses the model.
+    What it leaves open of their shapes is what `declared`, the words of the whole model, say. Raises `CatenaError`:
+    CAT-C004 if it is not installed, CAT-U001 if it refuses the model, CAT-M003 if it contradicts what is declared.
     """
     try:
-        session = Session(model.SerializeToString(), Level.NONE, PURPOSE)
+        found = Session(model.SerializeToString(), Level.NONE, PURPOSE).output_types()
+        kinds = {value.name: _type_of(*kind) for value, kind in zip(model.graph.output, found, strict=True)}
+        for name in _of_unknown_rank(model, kinds):
+            kinds[name].tensor_type.ClearField("shape")
     except CatenaError as error:
         (problem,) = error.diagnostics
         if problem.code == "CAT-C004":
             raise
         message = f"the host cannot execute it either: {problem.message}"
         raise CatenaError(Diagnostic("CAT-U001", message, stage=STAGE, node=node)) from error
-    for value, (text, shape) in zip(model.graph.output, session.output_types(), strict=True):
-        value.type.CopyFrom(_type_of(text, shape))
+    for value in model.graph.output:
+        value.type.CopyFrom(kinds[value.name])
+        if value.name in declared:
+            complete(value, declared[value.name], node)
     return list(model.graph.output)
+
+
+def _of_unknown_rank(model: onnx.ModelProto, kinds: Mapping[str, onnx.TypeProto]) -> list[str]:
+    """The outputs whose rank ONNX Runtime does not know; it describes them as it does scalars.
+
+    But it knows the extent of their shapes, which is 0 for a scalar.
+    """
+    from onnx import ModelProto, ValueInfoProto, helper
+
+    names = [name for name, kind in kinds.items() if kind.HasField("tensor_type") and not kind.tensor_type.shape.dim]
+    if not names:
+        return []
+    probe = ModelProto()
+    probe.CopyFrom(model)
+    del probe.graph.output[:]
+    for name in names:
+        shape = f"the shape of {name}"
+        probe.graph.node.append(helper.make_node("Shape", [name], [shape]))
+        probe.graph.output.append(ValueInfoProto(name=shape))
+    found = Session(probe.SerializeToString(), Level.NONE, PURPOSE).output_types()
+    return [name for name, (_, extents) in zip(names, found, strict=True) if extents != [0]]
 
 
 def device_type(value: onnx.ValueInfoProto) -> ValueType | None:

@@ -21,7 +21,7 @@ from compiler.fallback_hint import HINT
 from compiler.host_summary import segments_in_program
 from dialects.diagnostics import CatenaError
 from tests.compiler.importer.test_control_flow import NUMBERS, parsed
-from tests.compiler.importer.test_fallback import DATA_DEPENDENT
+from tests.compiler.importer.test_fallback import DATA_DEPENDENT, loop_model
 from tests.onnx_models import onnx_model, onnx_node
 
 X = np.array([[1, -2, 3], [-4, 5, -6]], np.float32)
@@ -189,3 +189,34 @@ def test_values_that_pass_between_segments_stay_on_the_host(tmp_path: Path) -> N
     assert [each.nodes for each in segments_in_program(read_program(program))] == [("where", "shape"), ("tile",)]
     found = compiler.run(program, {"x": X}).outputs
     np.testing.assert_array_equal(found["y"], reference(tmp_path / "model.onnx", {"x": X})["y"])
+
+
+@pytest.mark.parametrize(("declared", "words"), [({}, 12), ({"l": [3, 4]}, 12 + 12)])
+def test_loops_whose_tensors_have_no_known_rank(tmp_path: Path, declared: dict[str, list[int]], words: int) -> None:
+    model = tmp_path / "model.onnx"
+    onnx.save(loop_model(**declared), model)
+    inputs = {"x": np.arange(12, dtype=np.float32).reshape(3, 4) - 4}
+    (segment,) = compiler.check(model, allow_fallback="host").host_segments
+    assert segment.words == words
+    found = compiler.run(compiled(model), inputs)
+    np.testing.assert_allclose(found.outputs["y"], reference(model, inputs)["y"], rtol=1e-5)
+    counts = found.report.counts.events
+    assert counts["segment.read"] + counts.get("segment.write", 0) == words
+
+
+@pytest.mark.parametrize(("declared", "tensor", "maker"), [({"l": [6, 4]}, "l", "loop"), ({"y": [12]}, "y", "last")])
+def test_a_declared_shape_that_the_data_contradict(
+    tmp_path: Path, declared: dict[str, list[int]], tensor: str, maker: str
+) -> None:
+    message = loop_model(**declared)
+    if tensor == "l":
+        # Only a use that fits the declared shape hides the contradiction from the compiler.
+        message.graph.node[2].CopyFrom(onnx_node("Abs", "l", "s", "scale"))
+        message.graph.output[0].type.tensor_type.ClearField("shape")
+    onnx.save(message, tmp_path / "model.onnx")
+    program = compiled(tmp_path / "model.onnx")
+    with pytest.raises(CatenaError) as caught:
+        compiler.run(program, {"x": np.ones((3, 4), np.float32)})
+    (problem,) = caught.value.diagnostics
+    assert (problem.code, problem.node) == ("CAT-E003", maker)
+    assert (problem.expected, problem.found) == (str(declared[tensor]), "[3, 4]")

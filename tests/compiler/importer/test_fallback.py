@@ -106,6 +106,84 @@ def test_users_of_such_shapes_go_to_the_host_as_well() -> None:
     assert [op.op_type for op in onnx_ops(module)] == ["Cast", "Neg"]
 
 
+BRANCHES_THAT_DIFFER = DATA_DEPENDENT.replace(
+    "(float[2, 3] r) { r = Mul (a, two) }", "(float[4, 3] r) { r = Concat <axis = 0> (a, a) }"
+)
+LOOP = """
+agraph (float[3, 4] x) => (float[3, 4] y) {
+    [first] r = Relu (x)
+    [loop] l = Loop (ten, yes, r) <
+        body = step (int64 i, bool going, float[3, 4] before) => (bool goes, float[3, 4] after) {
+            after = Add (before, x)
+            t = ReduceSum <keepdims = 0> (after)
+            goes = Less (t, limit)
+        }
+    >
+    [scale] s = Mul (l, r)
+    [last] y = Neg (s)
+}
+"""
+"""The course of the loop depends on data, and ONNX does not say that its tensor keeps its shape."""
+LOOP_CONSTANTS = {"ten": np.int64(10), "yes": np.array(True), "limit": np.float32(50)}
+
+
+def loop_model(**declared: list[int | str] | None) -> onnx.ModelProto:
+    """The loop, the shapes of some tensors declared otherwise; None leaves out the rank."""
+    model = parsed(LOOP, constants=LOOP_CONSTANTS)
+    for name, shape in declared.items():
+        if name == "y":
+            del model.graph.output[:]
+        values = model.graph.output if name == "y" else model.graph.value_info
+        values.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+    return model
+
+
+def test_an_unknown_rank_is_no_scalar() -> None:
+    """What uses it goes to the host as well, as for any shape that is not known."""
+    for model in (loop_model(), loop_model(y=None), loop_model(l=["m", "n"])):
+        module = imported(model)
+        (segment,) = segments(module)
+        assert node_names(segment.location) == ("loop", "scale", "last")
+        assert (segment.read_names, segment.made_names) == (("r",), ())
+        assert [op.op_type for op in onnx_ops(module)] == ["Relu"]
+
+
+def test_a_declared_shape_lets_the_device_go_on() -> None:
+    module = imported(loop_model(l=[3, 4]))
+    (segment,) = segments(module)
+    assert node_names(segment.location) == ("loop",)
+    assert segment.made_names == ("l",)
+    assert [op.op_type for op in onnx_ops(module)] == ["Relu", "Mul", "Neg"]
+    assert main_function(module).args[1].type == main_function(module).args[0].type
+    (output,) = model_in(segment).graph.output
+    assert [extent.dim_value for extent in output.type.tensor_type.shape.dim] == [3, 4]
+
+
+def test_a_declared_shape_fills_in_what_is_open() -> None:
+    """The branches agree in one extent; 0 is how some exporters write an unknown one."""
+    for declared, names in (([2, 0], ("choice",)), (["n", 3], ("choice", "last"))):
+        model = parsed(BRANCHES_THAT_DIFFER, constants=NUMBERS)
+        del model.graph.output[:]
+        model.graph.output.append(helper.make_empty_tensor_value_info("y"))
+        model.graph.value_info.append(helper.make_tensor_value_info("b", TensorProto.FLOAT, declared))
+        (segment,) = segments(imported(model))
+        assert node_names(segment.location) == names
+
+
+def test_a_declared_shape_that_contradicts() -> None:
+    for shape in ([2, 4], [2]):
+        model = parsed(BRANCHES_THAT_DIFFER, constants=NUMBERS)
+        model.graph.value_info.append(helper.make_tensor_value_info("b", TensorProto.FLOAT, shape))
+        problem = refusal(model)
+        assert (problem.code, problem.node, problem.found) == ("CAT-M003", "choice", "[?, 3]")
+
+
+def test_a_shape_that_is_known_needs_no_declaration() -> None:
+    model = parsed(DATA_DEPENDENT, constants=NUMBERS)
+    model.graph.value_info.append(helper.make_tensor_value_info("b", TensorProto.FLOAT, ["n"]))
+    assert segments(imported(model))[0].made_names == ("b",)
+
+
 def test_inputs_of_the_user_go_to_the_host_directly() -> None:
     module = imported(onnx_model([onnx_node("NonZero", "x", "z")], {"x": [2, 3]}, "z"))
     (segment,) = segments(module)

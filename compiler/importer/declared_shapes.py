@@ -1,0 +1,65 @@
+"""What a model declares of the shapes of its tensors, where inference leaves them open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+from compiler.importer.loading import STAGE
+from dialects.diagnostics import CatenaError, Diagnostic
+
+if TYPE_CHECKING:
+    import onnx
+
+_Extents: TypeAlias = "list[int | None]"
+
+
+def complete(value: onnx.ValueInfoProto, declared: onnx.ValueInfoProto, node: str) -> None:
+    """Give what is open in the shape of a tensor, its rank or some extents, the declared values.
+
+    A shape in which nothing is open stays as it is. Declared extents of 0 are open: exporters write them for unknown
+    ones. Raises `CatenaError` (CAT-M003) if what is known, which `node` makes, contradicts what is declared.
+    """
+    if not (value.type.HasField("tensor_type") and declared.type.tensor_type.HasField("shape")):
+        return
+    there: _Extents = [dimension.dim_value or None for dimension in declared.type.tensor_type.shape.dim]
+    known = _known(value.type.tensor_type)
+    if known is None:
+        known = [None] * len(there)
+    elif None not in known:
+        return
+    if not _agree(known, there):
+        raise CatenaError(
+            Diagnostic(
+                "CAT-M003",
+                f"tensor {value.name!r} is declared with another shape than its node gives it",
+                stage=STAGE,
+                node=node,
+                expected=_text(there),
+                found=_text(known),
+            )
+        )
+    _declare(value, [other if mine is None else mine for mine, other in zip(known, there, strict=True)])
+
+
+def _known(tensor: onnx.TypeProto.Tensor) -> _Extents | None:
+    """The extents that inference found, None for an unknown rank."""
+    if not tensor.HasField("shape"):
+        return None
+    return [dimension.dim_value if dimension.HasField("dim_value") else None for dimension in tensor.shape.dim]
+
+
+def _agree(known: Sequence[int | None], there: Sequence[int | None]) -> bool:
+    return len(known) == len(there) and all(
+        mine is None or other is None or mine == other for mine, other in zip(known, there, strict=True)
+    )
+
+
+def _declare(value: onnx.ValueInfoProto, extents: Sequence[int | None]) -> None:
+    from onnx import helper
+
+    value.type.CopyFrom(helper.make_tensor_type_proto(value.type.tensor_type.elem_type, extents))
+
+
+def _text(extents: Sequence[int | None]) -> str:
+    return f"[{', '.join('?' if extent is None else str(extent) for extent in extents)}]"
