@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,8 +10,9 @@ import numpy as np
 from backends.program import LayerEntry, Program
 from backends.segments import segments_of
 from compiler.arrays import Array
-from compiler.importer.segments import PURPOSE, RESULTS
+from compiler.importer.segments import PURPOSE
 from compiler.onnx_runtime import Level, Session
+from compiler.segment_notes import RESULTS, read_note
 from dialects.diagnostics import CatenaError, Diagnostic
 
 
@@ -71,7 +71,7 @@ class _Segment:
         model = ModelProto()
         try:
             model.ParseFromString(content)
-            self.results: list[str] = json.loads({each.key: each.value for each in model.metadata_props}[RESULTS])
+            self.results = read_note(model, RESULTS)
         except (DecodeError, KeyError, ValueError) as error:
             raise _damaged(layer, "its model cannot be read") from error
         inputs = [value.name for value in model.graph.input]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
+from compiler.importer.inputs import is_tensor_of_numbers
 from compiler.importer.loading import STAGE
 from dialects.diagnostics import CatenaError, Diagnostic
 
@@ -40,6 +41,12 @@ def complete(value: onnx.ValueInfoProto, declared: onnx.ValueInfoProto, node: st
             )
         )
     _declare(value, [other if mine is None else mine for mine, other in zip(known, there, strict=True)])
+
+
+def is_open_tensor(value: onnx.ValueInfoProto) -> bool:
+    """Whether a value is a tensor of numbers whose shape is not static."""
+    known = _known(value.type.tensor_type)
+    return is_tensor_of_numbers(value) and (known is None or None in known)
 
 
 def _known(tensor: onnx.TypeProto.Tensor) -> _Extents | None:

@@ -16,6 +16,7 @@ from xdsl.dialects.builtin import ModuleOp, TensorType
 from xdsl.ir import BlockArgument, Operation, SSAValue
 
 from compiler.importer.building import ModuleBuilder, ports_of, ports_of_inputs, value_hint
+from compiler.importer.declared_shapes import is_open_tensor
 from compiler.importer.graph import ModelGraph, NamedNode
 from compiler.importer.inputs import StaticInput
 from compiler.importer.segments import HostValue, device_type, infer_outputs, segment_model
@@ -39,12 +40,14 @@ _UNSUPPORTED = frozenset({"CAT-U001", "CAT-U002", "CAT-U003", "CAT-U004"})
 class Plan:
     """Where every node runs: `phases` by node name, odd for the host.
 
-    `declared` is what the host makes, by name; `types` are those of it that the device can hold.
+    `declared` is what the host makes, by name; `types` are those of it that the device can hold. `open_shapes` are, for
+    nodes that follow others to the host, the tensors whose shapes would have to be known for the device to go on.
     """
 
     phases: dict[str, int] = field(default_factory=dict[str, int])
     declared: dict[str, onnx.ValueInfoProto] = field(default_factory=dict[str, "onnx.ValueInfoProto"])
     types: dict[str, ValueType] = field(default_factory=dict[str, ValueType])
+    open_shapes: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
 
     def is_host(self, node: NamedNode) -> bool:
         """Whether the host executes a node."""
@@ -116,6 +119,7 @@ class _Trial(ModuleBuilder):
                 self.problems += problems
                 return
         if is_host:
+            self._plan.open_shapes[node.name] = set().union(*map(self._open_shapes, node.uses))
             self._give_to_host(node)
         phase += phase % 2 != is_host
         self._plan.phases[node.name] = phase
@@ -160,6 +164,14 @@ class _Trial(ModuleBuilder):
             self._plan.types[name] = kind
             argument = self.block.insert_arg(TensorType(element_type_of(kind.dtype), kind.shape), len(self.block.args))
             self.values[name] = argument
+
+    def _open_shapes(self, name: str) -> set[str]:
+        """The first tensors without a static shape on the way to one that the device cannot hold."""
+        if name not in self._only_host or name not in self._makers:
+            return set()
+        earlier = self._plan.open_shapes[self._makers[name].name]
+        is_open = name in self._plan.declared and is_open_tensor(self._plan.declared[name])
+        return earlier or ({name} if is_open else set())
 
     def _made_on_host(self, node: NamedNode) -> list[onnx.ValueInfoProto]:
         """What a node makes, by the host's own inference over all that it makes on the way to it."""
@@ -253,6 +265,7 @@ class _SegmentedBuilder(ModuleBuilder):
             [*reads, *others],
             [*makes, *kept],
             results,
+            set().union(*(self._plan.open_shapes[node.name] for node in nodes)),
             ir_version=self.graph.ir_version,
             folder=self.folder,
         )

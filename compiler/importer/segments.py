@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from compiler.importer.node_types import runtime_dtype
 from compiler.importer.nodes import double_narrowed, read_node
 from compiler.importer.tensors import Array
 from compiler.onnx_runtime import Level, Session
+from compiler.segment_notes import OPEN_SHAPES, RESULTS, write_note
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.element_types import element_type_of
 from dialects.onnx.inference import declared_type, type_proto
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     import onnx
 
 PURPOSE = "a host segment"
-RESULTS = "catena.results"
-"""The metadata entry of a segment's model with the names of its outputs that the user gets, as a JSON list."""
 
 _NEWEST_IR = 10
 
@@ -49,13 +47,15 @@ def segment_model(
     inputs: Sequence[str],
     outputs: Sequence[str],
     results: Iterable[str] = (),
+    open_shapes: Iterable[str] = (),
     *,
     ir_version: int,
     folder: Path | None,
 ) -> onnx.ModelProto:
     """The nodes as a model with these inputs and outputs; constants among `values` become initializers.
 
-    Floats other than float32 become float32, as on the device. `results` are the outputs that the user gets.
+    Floats other than float32 become float32, as on the device. `results` and `open_shapes` are what
+    the notes of those names say (`compiler.segment_notes`).
     """
     from onnx import ValueInfoProto, helper, numpy_helper
 
@@ -78,7 +78,8 @@ def segment_model(
         ir_version=min(max(ir_version, 4), _NEWEST_IR),
         producer_name="catena",
     )
-    helper.set_model_props(model, {RESULTS: json.dumps(sorted(results))})
+    write_note(model, RESULTS, results)
+    write_note(model, OPEN_SHAPES, open_shapes)
     return model
 
 

@@ -18,7 +18,7 @@ from backends.registry import find_backend
 from backends.segments import SEGMENT, is_segment_image, segments_of
 from compiler.execution import predicted_report
 from compiler.fallback_hint import HINT
-from compiler.host_summary import segments_in_program
+from compiler.host_summary import describe_segments, segments_in_program
 from dialects.diagnostics import CatenaError
 from tests.compiler.importer.test_control_flow import NUMBERS, parsed
 from tests.compiler.importer.test_fallback import DATA_DEPENDENT, loop_model
@@ -198,6 +198,10 @@ def test_loops_whose_tensors_have_no_known_rank(tmp_path: Path, declared: dict[s
     inputs = {"x": np.arange(12, dtype=np.float32).reshape(3, 4) - 4}
     (segment,) = compiler.check(model, allow_fallback="host").host_segments
     assert segment.words == words
+    assert segment.open_shapes == (() if declared else ("l",))
+    assert segments_in_program(read_program(compiled(model))) == (segment,)
+    text = describe_segments([segment])
+    assert ("what uses 'l'" in text) is not bool(declared)
     found = compiler.run(compiled(model), inputs)
     np.testing.assert_allclose(found.outputs["y"], reference(model, inputs)["y"], rtol=1e-5)
     counts = found.report.counts.events
