@@ -69,7 +69,8 @@ def _candidates(link: LinkOp, room: StepRoom) -> Iterator[_Candidate]:
         if not isinstance(reduction, LinkOp) or reduction not in reductions or not room.will_hold(reduction, steps):
             continue
         for shape in (shape_of(link.result), _input_shape(reduction)):
-            dims, compact = _repeated(reduction, flowing, shape), compact_steps(steps, shape)
+            dims = _repeated(reduction, flowing, shape)
+            compact = None if dims is None else compact_steps(steps, shape)
             if dims is not None and compact is not None:
                 yield _Candidate(reduction, dims, compact)
 

@@ -106,6 +106,16 @@ def test_another_order_of_the_sums_stays() -> None:
     assert len(links_of(module)) == 2
 
 
+def test_a_reduction_of_another_size_than_the_reader_stays() -> None:
+    """x of [2, 3] times the mean of five other elements: nothing repeats the mean over those five."""
+    builder = ChainBuilder((5,), (2, 3))
+    v, x = builder.block.args
+    total = builder.link(GConv((Dim("A", ks=5),), reduce=Reduce.ADD), v)
+    y = builder.link(GConv(plain((2, 3), "g"), "mul"), x, builder.view(total, View((2, 3), (0, 0))))
+    module = check_pass(builder.module([y]), "broadcast-reductions")
+    assert len(links_of(module)) == 2
+
+
 def test_reads_through_a_reshape() -> None:
     """Sums over the rows of each of two images, where the reader sees the images flattened."""
     builder = ChainBuilder((2, 3, 4))

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from onnx import TensorProto, helper
@@ -18,9 +19,11 @@ from dialects.gconv.interpreter import Interpreter
 from dialects.target import MachineOp
 from passes.statistics import chain_statistics
 from passes.verification import verify_module
+from tests.end_to_end.networks import inputs_of, reference_outputs
 from tests.filechecking import print_module, run_passes
 from tests.passes.chains import Chain, assert_close, check_pass, random_chains
 from tests.passes.mapping.machines import EYERISS
+from tests.passes.random_networks import random_networks
 
 PASSES = stage_named("fused").passes
 
@@ -49,10 +52,19 @@ def test_the_pipeline_keeps_the_meaning(module: Chain) -> None:
     check_pass(module, ",".join(PASSES), 1e-12)
 
 
+@settings(derandomize=True, deadline=None, max_examples=150)
+@given(random_networks())
+def test_a_random_network_computes_what_onnx_runtime_does(model: onnx.ModelProto) -> None:
+    module = on_eyeriss(import_model(model))
+    run_passes(module, ",".join(("fold-constants", "lower-onnx", *PASSES)))
+    inputs = inputs_of(model)
+    found = Interpreter(module).run(inputs)
+    for name, expected in reference_outputs(model, inputs).items():
+        assert_close(found[name], expected, 1e-4)
+
+
 def light_model(name: str) -> Path:
     """A network that the onnx package brings for its own tests."""
-    import onnx
-
     path = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light" / f"light_{name}.onnx"
     if not path.exists():
         pytest.skip(f"this onnx package has no {path.name}")
