@@ -68,7 +68,7 @@ class Operator:
 def operators(results: Results | None = None) -> list[Operator]:
     """All operators by name, with the recorded results of the conformance suite unless others are given."""
     recorded = results or read_results()
-    families = {lowering.op_type: family for family, lowerings in FAMILIES.items() for lowering in lowerings}
+    families = {op_type: family for family, op_types in FAMILIES.items() for op_type in op_types}
     rows: dict[str, list[Row]] = defaultdict(list)
     for row in recorded.rows:
         rows[row.operator].append(row)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import pkgutil
+import subprocess
+import sys
+from importlib import import_module
+
 import numpy as np
 import pytest
 from onnx import defs, helper
 from xdsl.dialects.builtin import ModuleOp
 
+import passes.lower_onnx
 from compiler.importer import import_model
 from dialects.diagnostics import CatenaError
 from dialects.locations import node_names
 from dialects.weights import Blob
-from passes.lower_onnx import FAMILIES, LOWERINGS, LowerOnnxPass, unsupported
+from passes.lower_onnx import FAMILIES, LOWERINGS, Lowering, LowerOnnxPass, unsupported
 from passes.lower_onnx.node import Node
 from tests.filechecking import check_ir, new_ir_context, parse_module
 from tests.passes.lower_onnx.models import links_in, lower, model_of, normal, one_node
@@ -166,13 +172,36 @@ def test_a_result_type_that_does_not_follow_is_reported() -> None:
 
 def test_the_table_names_real_operators_once_and_documents_them() -> None:
     known = {schema.name for schema in defs.get_all_schemas() if schema.domain == ""} | {"Upsample"}
-    listed = [lowering.op_type for family in FAMILIES.values() for lowering in family]
+    listed = [op_type for family in FAMILIES.values() for op_type in family]
     assert set(listed) <= known
     assert len(listed) == len(set(listed)) == len(LOWERINGS)
+    assert listed == [lowering.op_type for lowering in LOWERINGS.values()]
     for lowering in LOWERINGS.values():
         assert lowering.doc
         assert "\n" not in lowering.doc
         assert all(rule.doc for rule in lowering.constraints)
+
+
+def test_the_table_names_every_operator_that_a_file_lowers() -> None:
+    declared = {
+        lowering.op_type
+        for info in pkgutil.iter_modules(passes.lower_onnx.__path__)
+        for value in vars(import_module(f"passes.lower_onnx.{info.name}")).values()
+        if isinstance(value, tuple)
+        for lowering in value
+        if isinstance(lowering, Lowering)
+    }
+    assert declared == set(LOWERINGS)
+
+
+def test_a_file_is_loaded_when_its_operator_is_asked_for() -> None:
+    script = (
+        "import sys; from passes.lower_onnx import LOWERINGS; file = 'passes.lower_onnx.recurrent';"
+        "known = 'LSTM' in LOWERINGS and file not in sys.modules;"
+        "print(known, LOWERINGS['LSTM'].op_type, file in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "LSTM", "True"]
 
 
 def test_an_attribute_that_a_version_lacks_reads_as_its_default() -> None:
