@@ -1,4 +1,4 @@
-"""Networks of one quantized layer, in each way that ONNX has to write it."""
+"""Networks of a quantized layer, in each way that ONNX has to write it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ class _Layer:
         return name
 
     def scale(self, mean: float, *shape: int) -> str:
-        return self.constant(((0.5 + self.random.random(shape)) * mean).astype(np.float32))
+        """Scales for all channels, or one: those are round numbers, so that results lie between two integers often."""
+        factors = 0.5 + self.random.random(shape) if shape else self.draw(st.sampled_from((0.5, 1.0, 2.0)))
+        return self.constant(np.asarray(factors * mean, np.float32))
 
     def zero(self) -> str:
         """The zero point of the activations: in the middle of their type or beside it."""
@@ -98,12 +100,44 @@ def _dequantized_conv(layer: _Layer) -> onnx.ModelProto:
     return layer.model(result, (1, CHANNELS, 5, 5), np.dtype(np.float32))
 
 
+def _between(make: Callable[[_Layer, str], str]) -> Callable[[_Layer], onnx.ModelProto]:
+    """A layer of one operator between a dequantized image and a quantized result."""
+
+    def build(layer: _Layer) -> onnx.ModelProto:
+        input, output = [layer.scale(0.03), layer.zero()], [layer.scale(0.05), layer.zero()]
+        x = layer.node("DequantizeLinear", layer.node("QuantizeLinear", "x", *input), *input)
+        result = layer.node("DequantizeLinear", layer.node("QuantizeLinear", make(layer, x), *output), *output)
+        return layer.model(result, (1, CHANNELS, 5, 5), np.dtype(np.float32))
+
+    return build
+
+
+def _resized(layer: _Layer, x: str) -> str:
+    scales = layer.constant(np.array(layer.draw(st.sampled_from(([1, 1, 2, 2], [1, 1, 1.6, 3]))), np.float32))
+    return layer.node("Resize", x, "", scales, mode="linear")
+
+
+def _averaged(layer: _Layer, x: str) -> str:
+    padding = layer.draw(st.integers(0, 1))
+    return layer.node("AveragePool", x, kernel_shape=[3, 3], pads=[padding] * 4, count_include_pad=padding)
+
+
+def _maximal(layer: _Layer, x: str) -> str:
+    return layer.node("MaxPool", x, kernel_shape=[2, 2], pads=[1, 0, 0, 1])
+
+
+def _doubled(layer: _Layer, x: str) -> str:
+    return layer.node(layer.draw(st.sampled_from(("Add", "Mul"))), x, x)
+
+
 _KINDS: tuple[Callable[[_Layer], onnx.ModelProto], ...] = (
     _qlinear_conv,
     _qlinear_matmul,
     _matmul_integer,
     _conv_integer,
     _dequantized_conv,
+    *[_between(_resized)] * 2,
+    *map(_between, (_averaged, _maximal, _doubled)),
 )
 
 

@@ -1,4 +1,4 @@
-"""Random small ONNX networks of broadcasts, reductions, element-wise functions and moves, for properties of pipelines."""
+"""Random small ONNX networks of broadcasts, reductions, element-wise functions and moves, to test pipelines with."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ _OF_SCALARS = (_binary, _unary)
 
 @st.composite
 def random_networks(draw: st.DrawFn) -> onnx.ModelProto:
-    """A network of three to seven nodes on one or two inputs of up to three dimensions; its last tensors are outputs."""
+    """A network of three to seven nodes on one or two inputs of up to three dimensions; the last are its outputs."""
     network = _Network(draw)
     for _ in range(draw(st.integers(3, 7))):
         names = list(network.shapes)

@@ -42,6 +42,24 @@ def test_floats_are_those_of_blas() -> None:
     assert np.array_equal(contraction(left, right), left @ right)
 
 
+@pytest.mark.parametrize("groups", [(), (3,)])
+def test_sums_of_two_floats_are_rounded_term_by_term(groups: tuple[int, ...]) -> None:
+    random = np.random.default_rng(5)
+    left, right = np.zeros((*groups, 40, 6), np.float32), random.standard_normal((*groups, 6, 50)).astype(np.float32)
+    for row in np.ndindex(*groups, 40):
+        places = random.choice(6, random.integers(0, 3), replace=False)
+        left[row][places] = random.standard_normal(len(places))
+    expected = np.zeros((*groups, 40, 50), np.float32)
+    for term in range(6):
+        expected += left[..., term, None] * right[..., None, term, :]
+    assert np.array_equal(contraction(left, right), expected)
+
+
+def test_zero_times_infinity_is_no_number() -> None:
+    left, right = np.array([[1, 2, 0]], np.float32), np.array([[1], [1], [np.inf]], np.float32)
+    assert np.isnan(contraction(left, right)).all()
+
+
 def test_a_factor_keeps_what_was_worked_out() -> None:
     words = np.array([[-128, 3]], np.int8)
     factor = Factor(words, np.int32)
