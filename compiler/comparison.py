@@ -37,13 +37,15 @@ class Unit(StrEnum):
 class Measure:
     """How to compare a tensor: a difference of `step`, to be broadcast with it, is one `unit`; `tolerance` is so many.
 
-    A `step` of None stands for the largest absolute value of the reference, or `floor` if that is larger.
+    A `step` of None stands for the largest absolute value of the reference, or `floor` if that is larger. On a grid,
+    numbers are multiples of `step` but for the rounding of float arithmetic, and the multiples are compared.
     """
 
     unit: Unit
     tolerance: float
     step: Array | None = None
     floor: float = 0.0
+    is_grid: bool = False
 
     def of_part(self, chosen: Array, shape: tuple[int, ...]) -> Measure:
         """The measure of the chosen elements of a tensor of that shape; `chosen` may have another one."""
@@ -75,7 +77,9 @@ class Comparison:
 
 
 _NOISE = 1e-3
-"""What float arithmetic may add to a difference in LSB of numbers that were dequantized."""
+"""What float arithmetic may add to a difference in LSB of numbers that were computed of dequantized ones."""
+_OFF_GRID = 1 / 32
+"""How far, in LSB, float32 leaves a dequantized number from a multiple: a few roundings of zero points of 16 bits."""
 
 
 def largest_error(array: Array, reference: Array, measure: Measure, whole: Array | None = None) -> tuple[float, str]:
@@ -89,13 +93,28 @@ def largest_error(array: Array, reference: Array, measure: Measure, whole: Array
     if not array.size:
         return 0.0, ""
     found, expected = array.reshape(-1), reference.reshape(-1)
-    difference = _differences(found, expected) / _step(reference if whole is None else whole, reference.shape, measure)
-    if measure.unit is Unit.LSB:
-        rounded = np.rint(difference)
-        difference = np.where(np.abs(difference - rounded) <= _NOISE * np.maximum(rounded, 1), rounded, difference)
+    step = _step(reference if whole is None else whole, reference.shape, measure)
+    if measure.is_grid:
+        difference = _differences(_multiples(found, step), _multiples(expected, step))
+    else:
+        difference = _differences(found, expected) / step
+        if measure.unit is Unit.LSB:
+            difference = _near_integers(difference, _NOISE * np.maximum(np.rint(difference), 1))
     index = int(np.argmax(difference))
     place = ", ".join(str(int(each)) for each in np.unravel_index(index, array.shape))
     return float(difference[index]), f"at [{place}]: {float(found[index]):.6g} for {float(expected[index]):.6g}"
+
+
+def _multiples(array: Array, step: Array | float) -> Array:
+    """Numbers in units of `step`, those within the rounding of float arithmetic from a multiple as that multiple."""
+    return _near_integers(array.astype(np.float64) / step, _OFF_GRID)
+
+
+def _near_integers(array: Array, noise: Array | float) -> Array:
+    """Numbers, those that lie within `noise` from an integer as that integer."""
+    integers = np.rint(array)
+    with np.errstate(invalid="ignore"):
+        return np.where(np.abs(array - integers) <= noise, integers, array)
 
 
 def _differences(found: Array, expected: Array) -> Array:

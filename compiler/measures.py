@@ -88,7 +88,8 @@ class Measures:
         """For integers, and floats that were dequantized."""
         if name in self._quantized.integers:
             return Measure(Unit.LSB, allowed, _ONE)
-        return Measure(Unit.LSB, allowed, self._quantized.steps[name]) if name in self._quantized.steps else None
+        step = self._quantized.steps.get(name)
+        return None if step is None else Measure(Unit.LSB, allowed, step, is_grid=True)
 
     def _off_grid(self, name: str, allowed: float) -> Measure | None:
         """For floats that were computed of quantized tensors."""

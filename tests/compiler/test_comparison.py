@@ -70,6 +70,26 @@ def test_noise_of_float_arithmetic_is_no_part_of_a_last_place() -> None:
     assert largest_error(found + np.float32(0.04), expected, lsb(0.1))[0] == pytest.approx(1.4, abs=1e-3)
 
 
+@pytest.mark.parametrize("zero_point", [0, 32768])
+def test_numbers_on_a_grid_of_16_bits_are_compared_as_integers(zero_point: int) -> None:
+    """However the zero point was subtracted: `code * step - zero * step` loses the last digits of small numbers."""
+    step = np.float32(3.86e-5)
+    codes = np.arange(0, 1 << 16, 97, np.int64)
+    found = codes.astype(np.float32) * step - np.float32(zero_point * step)
+    expected = (codes + 1 - zero_point).astype(np.float32) * step
+    grid = Measure(Unit.LSB, 1.0, np.asarray(step, np.float64), is_grid=True)
+    assert largest_error(found, expected, grid)[0] == 1.0
+    assert (largest_error(found, expected, lsb(float(step)))[0] == 1.0) == (zero_point == 0)
+    # What lies between two codes does not count as either.
+    assert largest_error(expected + step * np.float32(0.4), expected, grid)[0] == pytest.approx(0.4, abs=0.02)
+
+
+def test_infinities_are_on_no_grid() -> None:
+    grid = Measure(Unit.LSB, 1.0, np.array(0.5), is_grid=True)
+    assert largest_error(np.array([np.inf, np.nan]), np.array([np.inf, np.nan]), grid)[0] == 0.0
+    assert largest_error(np.array([np.inf]), np.array([1.0]), grid)[0] == np.inf
+
+
 def test_indices_and_masks_are_compared_exactly() -> None:
     assert largest_error(np.array([True, False]), np.array([True, True]), EXACT)[0] == 1.0
     assert largest_error(np.array([3, 9]), np.array([3, 7]), EXACT)[0] == 2.0
