@@ -1,4 +1,4 @@
-"""Steps that clamp (relu, clip), merged with each other and dropped where they have no effect."""
+"""Steps that clamp: relu, clip and saturate (which keeps no NaN), merged and dropped where they have no effect."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ _RANGES: dict[str, Interval] = {
     **dict.fromkeys(("relu", "abs", "square", "sqrt", "exp", "softplus"), (0.0, math.inf)),
     **dict.fromkeys(("sigmoid", "hard_sigmoid"), (0.0, 1.0)),
     **dict.fromkeys(("tanh", "erf", "softsign", "sin", "cos", "sign"), (-1.0, 1.0)),
-    **dict.fromkeys(("not", "isnan", "isinf", "nonzero", "eq", "lt", "le", "gt", "ge", "and", "or", "xor"), (0.0, 1.0)),
+    **dict.fromkeys(("not", "isnan", "isinf", "nonzero", "and", "or", "xor"), (0.0, 1.0)),
+    **dict.fromkeys(("eq", "same", "lt", "le", "gt", "ge"), (0.0, 1.0)),
 }  # fmt: skip
 """The values that functions return, NaN apart."""
+
+_OF_NUMBERS = "saturate"
+"""The clamp that makes NaN its lower bound."""
 
 _EVERYTHING = (-math.inf, math.inf)
 
@@ -29,14 +33,14 @@ def without_idle_clamps(terms: Sequence[Term]) -> list[Term]:
             result.append(term)
             continue
         low, high = _range(result[-1]) if result else _EVERYTHING
-        if bounds[0] <= low and bounds[1] >= high:
+        is_number = bool(result) and result[-1].function == _OF_NUMBERS
+        if bounds[0] <= low and bounds[1] >= high and (is_number or term.function != _OF_NUMBERS):
             continue
-        before = _bounds(result[-1]) if result else None
-        joined = None if before is None else _joined(before, bounds)
+        joined = _joined(result[-1], term) if result else None
         if joined is not None:
-            result[-1] = _clamp(joined)
+            result[-1] = joined
         else:
-            result.append(_clamp(bounds) if bounds == (0.0, math.inf) and term.function != "relu" else term)
+            result.append(_clamp(bounds) if bounds == (0.0, math.inf) and term.function == "clip" else term)
     return result
 
 
@@ -44,7 +48,7 @@ def _bounds(term: Term) -> Interval | None:
     """What a clamping step clamps to."""
     if term.function == "relu":
         return 0.0, math.inf
-    if term.function == "clip" and not any(math.isnan(bound) for bound in term.parameters):
+    if term.function in ("clip", _OF_NUMBERS) and not any(math.isnan(bound) for bound in term.parameters):
         return term.parameters[0], term.parameters[1]
     return None
 
@@ -56,11 +60,20 @@ def _range(term: Term) -> Interval:
     return _RANGES.get(term.function, _EVERYTHING)
 
 
-def _joined(first: Interval, second: Interval) -> Interval | None:
-    """One clamp for two: min(max(min(max(x, a), b), c), d) = min(max(x, max(a, c)), min(b, d)) if c <= b and a <= b."""
-    if first[0] > first[1] or second[0] > first[1]:
+def _joined(first: Term, second: Term) -> Term | None:
+    """One clamp for two: min(max(min(max(x, a), b), c), d) = min(max(x, max(a, c)), min(b, d)) if c <= b and a <= b.
+
+    That NaN becomes the second one's lower bound has to be the joint one's as well.
+    """
+    before, after = _bounds(first), _bounds(second)
+    if before is None or after is None or before[0] > before[1] or after[0] > before[1]:
         return None
-    return max(first[0], second[0]), min(first[1], second[1])
+    bounds = max(before[0], after[0]), min(before[1], after[1])
+    if first.function == _OF_NUMBERS:
+        return Term(_OF_NUMBERS, bounds)
+    if second.function == _OF_NUMBERS:
+        return Term(_OF_NUMBERS, bounds) if bounds[0] == after[0] else None
+    return _clamp(bounds)
 
 
 def _clamp(bounds: Interval) -> Term:

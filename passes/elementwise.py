@@ -17,7 +17,7 @@ from dialects.gconv import PASS, Dim, IndexedOp, LinkOp, Step, View, cast_of, ca
 from passes.chain_views import Source, compacted, source_of
 
 SWAPPED: dict[str, str] = {
-    **{name: name for name in ("add", "mul", "max", "min", "eq", "and", "or", "xor")},
+    **{name: name for name in ("add", "mul", "max", "min", "eq", "same", "and", "or", "xor")},
     **{a: b for pair in (("sub", "rsub"), ("div", "rdiv"), ("pow", "rpow"), ("lt", "gt"), ("le", "ge"))
        for a, b in (pair, pair[::-1])},
 }  # fmt: skip

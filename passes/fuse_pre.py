@@ -17,7 +17,9 @@ from passes.elementwise import elementwise, unary_steps
 from passes.rewriting import chain_blocks, replace
 from passes.step_room import StepRoom
 
-ALU_FUNCTIONS = frozenset({"affine", "clip", "abs", "neg", "sign", "square", "relu", "leaky_relu", "not", "nonzero"})
+ALU_FUNCTIONS = frozenset((
+    "affine", "clip", "saturate", "abs", "neg", "sign", "square", "relu", "leaky_relu", "not", "nonzero",
+))  # fmt: skip
 """Scalar functions of at most one multiplication, addition and comparison: one operation each. Others cost a table."""
 
 TABLE_COST = 8

@@ -270,6 +270,11 @@ def _power_of_two_nearest(x: Array) -> Array:
     return np.where(np.abs(x) >= 1.5 * low, 2 * low, low)
 
 
+@_unary(34, "min(max(x, low), high); NaN becomes low", "low", "high")
+def _saturate(x: Array, low: float, high: float) -> Array:
+    return np.fmin(np.fmax(x, low), high)
+
+
 # Unary: activations (ONNX operators of the same name) ---------------------------------------------------------------
 
 
@@ -517,6 +522,11 @@ def _keep(x: Array, k: Array) -> Array:
 @_binary(122, "x where k is zero, else 0")
 def _drop(x: Array, k: Array) -> Array:
     return np.where(k == 0, x, 0)
+
+
+@_binary(128, "1 if x = k or both are NaN, else 0")
+def _same(x: Array, k: Array) -> Array:
+    return np.equal(x, k) | (np.isnan(x) & np.isnan(k))
 
 
 # Bits, of integers only ----------------------------------------------------------------------------------------------

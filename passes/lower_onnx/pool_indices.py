@@ -1,7 +1,8 @@
 """Where a maximum pool found its maxima, and the way back: MaxPool's second result and MaxUnpool.
 
 An index is a word's place in the whole tensor in row-major order, or with the spatial dimensions in column-major order
-(`storage_order` 1). Of equal maxima the first in row-major order counts; padding never does.
+(`storage_order` 1). Of equal maxima the first in row-major order counts; padding never does. A NaN is the maximum of
+its windows, as in NumPy.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def indices_of_maxima(chain: Chain, x: Tensor, maxima: Tensor, windows: Sequence
     element_type = node.result_type(1)
     planes, rank = x.shape[0] * x.shape[1], len(windows)
     inner = tuple(range(2 + rank, 2 + 2 * rank))
-    occurs = binary(chain, "eq", unfolded(chain, x, windows), maxima.insert(*inner), element_type=element_type)
+    occurs = binary(chain, "same", unfolded(chain, x, windows), maxima.insert(*inner), element_type=element_type)
     places = _places(windows)
     # The first place is found as the largest distance from the end.
     end = math.prod(x.shape[2:])

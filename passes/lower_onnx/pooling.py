@@ -28,7 +28,7 @@ def _pool(chain: Chain, x: Tensor, windows: list[Window], spec: GConv, extras: t
 
 @lowering("MaxPool", constraints=(spatial_rank, AUTO_PAD), results=2)
 def max_pool(node: Node, chain: Chain) -> list[Tensor]:
-    """one link; three to six with the indices: the maxima, where they occur, the first such place"""
+    """one link; three to six with the indices: the maxima, where they are, the first such place; NaN is largest"""
     x, windows = chain.input(node, 0), _windows(node)
     maxima = _pool(chain, x, windows, GConv((), reduce=Reduce.MAX))
     if len(node.results) == 1:

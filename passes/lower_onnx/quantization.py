@@ -62,7 +62,7 @@ def dequantize(node: Node, chain: Chain) -> Tensor:
 
 @lowering("QuantizeLinear", constraints=(known_block,))
 def quantize(node: Node, chain: Chain) -> Tensor:
-    """one link: round(x / scale) + zero point, saturated"""
+    """one link: round(x / scale) + zero point, saturated; NaN becomes the smallest integer"""
     x, scale, zero = chain.input(node, 0), chain.input(node, 1), chain.optional_input(node, 2)
     steps = StepList(chain).read("div", _along_axis(node, chain, scale, x.shape))
     placed = None if zero is None or is_zero(chain, zero) else _along_axis(node, chain, zero, x.shape)

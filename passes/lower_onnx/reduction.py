@@ -133,7 +133,7 @@ def countable_axis(node: Node) -> str | None:
 
 @lowering("ArgMax", "ArgMin", constraints=(countable_axis,))
 def arg_max(node: Node, chain: Chain) -> Tensor:
-    """three links: the extreme value, where it occurs, and the first or last such position"""
+    """three links: the extreme value, where it occurs, and the first or last such position; NaN is most extreme"""
     x = chain.input(node, 0)
     axis = node.integer("axis") % x.rank
     reduce = Reduce.MAX if node.op_type == "ArgMax" else Reduce.MIN
@@ -141,8 +141,11 @@ def arg_max(node: Node, chain: Chain) -> Tensor:
 
 
 def extreme_position(chain: Chain, x: Tensor, axis: int, reduce: Reduce, last: bool, element_type: Attribute) -> Tensor:
-    """Where along `axis` (which stays with extent 1) the largest or smallest value is, the first or last time."""
-    occurs = binary(chain, "eq", x, reduced(chain, x, (axis,), reduce), element_type=f32)
+    """Where along `axis` (which stays with extent 1) the largest or smallest value is, the first or last time.
+
+    NaN is both the largest and the smallest, as in NumPy, so that there always is such a position.
+    """
+    occurs = binary(chain, "same", x, reduced(chain, x, (axis,), reduce), element_type=f32)
     # The first position is found as the largest distance from the end.
     n = x.shape[axis]
     positions = np.arange(n) if last else n - np.arange(n)

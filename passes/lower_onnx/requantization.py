@@ -65,7 +65,10 @@ def elementwise_link(chain: Chain, x: Tensor, steps: StepList, element_type: Att
 
 
 def saturated(steps: StepList, chain: Chain, zero: Tensor | None, target: Attribute, saturates: bool = True) -> None:
-    """From a quotient to words of the target type: rounded, moved by the zero point, within the type's limits."""
+    """From a quotient to words of the target type: rounded, moved by the zero point, within the type's limits.
+
+    NaN becomes the smallest integer, as in ONNX Runtime, and stays NaN among floats.
+    """
     if _is_float(target):
         if saturates:
             steps.plain("clip", *limits_of(target))
@@ -73,7 +76,7 @@ def saturated(steps: StepList, chain: Chain, zero: Tensor | None, target: Attrib
     steps.plain("round")
     if zero is not None:
         steps.read("add", zero if not is_narrow(zero) else widened(chain, zero))
-    steps.plain("clip", *limits_of(target))
+    steps.plain("saturate", *limits_of(target))
 
 
 def _is_float(element_type: Attribute) -> bool:

@@ -52,7 +52,7 @@ def log_softmax(node: Node, chain: Chain) -> Tensor:
 
 @lowering("Hardmax", constraints=(floating(),))
 def hardmax(node: Node, chain: Chain) -> Tensor:
-    """four links: the maximum, where it occurs, the first such position, 1 there and 0 elsewhere"""
+    """four links: the maximum, where it occurs, the first such position, 1 there and 0 elsewhere; NaN is largest"""
     x, axes = chain.input(node, 0), softmax_axes(node)
     if len(axes) > 1:
         x = chain.reshape(x, (math.prod(x.shape[: axes[0]]), math.prod(x.shape[axes[0] :])))

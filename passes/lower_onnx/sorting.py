@@ -31,7 +31,7 @@ def countable_axis(node: Node) -> str | None:
 @lowering("TopK", constraints=(constant_input(1, "K"), countable_axis), results=2)
 def top_k(node: Node, chain: Chain) -> list[Tensor]:
     """six links: two padded copies, two that count the better elements on either side, positions stored by rank, a
-    gather of the values"""
+    gather of the values; NaN counts as infinity"""
     x = chain.input(node, 0)
     axis = node.integer("axis", -1) % x.rank
     count = (node.constant_integers(1) or (1,))[0] if node.version >= 10 else node.integer("k")
@@ -53,34 +53,43 @@ def _ranks(chain: Chain, rows: Tensor, better: str) -> Tensor:
 
     For element i that is i, less the worse elements before it, plus the better ones after it: strict comparisons, so
     that what pads a row, best before it and worst after it, counts for nothing. Ranks have a last dimension of 1.
+    Floats are compared as their negatives, with infinity in place of NaN: every element has a rank of its own.
     """
-    kind = _COUNTING.get(str(numpy_dtype_of(rows.element_type)), rows.element_type)
-    best, worse = (math.inf, "lt") if better == "gt" else (-math.inf, "gt")
+    dtype = numpy_dtype_of(rows.element_type)
+    kind = _COUNTING.get(str(dtype), rows.element_type)
+    steps = () if dtype.kind in "iu" else (Step("neg"), Step("saturate", (-math.inf, math.inf)))
+    best = math.inf if better == "gt" else -math.inf
+    before, after = ("lt", "gt") if (better == "gt") is not bool(steps) else ("gt", "lt")
     n = rows.shape[1]
     positions = chain.constant(np.arange(n, dtype=numpy_dtype_of(kind)).reshape(1, n, 1))
-    at_least = _compared(chain, rows, kind, kind, n - 1, best, worse, Step("rsub", operand=0), positions)
-    return _compared(chain, rows, kind, i32, 0, -best, better, Step("add", operand=0), at_least)
+    low = chain.link(_copy(rows, n - 1, best, steps), rows, element_type=kind)
+    at_least = _compared(chain, low, rows.shape, n - 1, before, Step("rsub", operand=0), positions, kind)
+    high = chain.link(_copy(rows, 0, -best, steps), rows, element_type=kind)
+    return _compared(chain, high, rows.shape, 0, after, Step("add", operand=0), at_least, i32)
+
+
+def _copy(rows: Tensor, low: int, padding: float, steps: tuple[Step, ...]) -> GConv:
+    """Rows of n elements padded to 2 n - 1, `low` words of them in front; `padding` goes through the steps as well."""
+    size, n = rows.shape
+    return GConv((Dim("R", opc=size), Dim("P", opc=2 * n - 1, pad=low)), post=steps, pad_value=padding)
 
 
 def _compared(
     chain: Chain,
-    rows: Tensor,
-    kind: Attribute,
-    result: Attribute,
+    padded: Tensor,
+    shape: tuple[int, ...],
     low: int,
-    padding: float,
     function: str,
     post: Step,
     extra: Tensor,
+    result: Attribute,
 ) -> Tensor:
     """How often function(other, element) holds for the n - 1 others on one side of an element; then `post`.
 
-    With `low` = n - 1 words of `padding` before a row these are the others before it, with none those after it. The
+    With `low` = n - 1 words before a row in `padded` these are the others before it, with none those after it. The
     others of every element are an overlapping view of the padded row: no table of n x n words is stored.
     """
-    size, n = rows.shape
-    spec = GConv((Dim("R", opc=size), Dim("P", opc=2 * n - 1, pad=low)), pad_value=padding)
-    padded = chain.link(spec, rows, element_type=kind)
+    size, n = shape
     row, step = padded.view.strides
     others = Tensor(padded.base, View((size, n, n - 1), (row, step, step), 0 if low else step))
     own = Tensor(padded.base, View((size, n, n - 1), (row, step, 0), low * step))

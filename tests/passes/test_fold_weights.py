@@ -223,6 +223,11 @@ def test_a_division_by_powers_of_two_becomes_a_multiplication_and_no_other_does(
         ([("clip", 0.0, math.inf)], [("relu",)]),
         ([("clip", -math.inf, math.inf)], []),
         ([("sigmoid",), ("clip", 0.0, 1.0)], [("sigmoid",)]),
+        ([("relu",), ("saturate", 0.0, 6.0)], [("saturate", 0.0, 6.0)]),
+        ([("saturate", -1.0, 6.0), ("relu",)], [("saturate", 0.0, 6.0)]),
+        ([("saturate", 0.0, 6.0), ("saturate", -1.0, 9.0)], [("saturate", 0.0, 6.0)]),
+        ([("relu",), ("saturate", -1.0, 6.0)], [("relu",), ("saturate", -1.0, 6.0)]),
+        ([("clip", 0.0, 1.0), ("saturate", 0.0, 1.0)], [("saturate", 0.0, 1.0)]),
         ([("abs",), ("relu",), ("sqrt",), ("relu",)], [("abs",), ("sqrt",)]),
         ([("tanh",), ("relu",)], [("tanh",), ("relu",)]),
     ],
@@ -294,7 +299,7 @@ def test_refuses_control_flow() -> None:
 _BOUNDS = st.sampled_from((-math.inf, -2.0, -1.0, 0.0, 1.0, 3.0, math.inf))
 _CLAMPS = st.one_of(
     st.just(Term("relu")),
-    st.builds(lambda low, high: Term("clip", (low, high)), _BOUNDS, _BOUNDS),
+    st.builds(lambda name, low, high: Term(name, (low, high)), st.sampled_from(("clip", "saturate")), _BOUNDS, _BOUNDS),
     st.sampled_from([Term("abs"), Term("tanh"), Term("neg")]),
 )
 
