@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -24,12 +25,12 @@ class Source:
     @property
     def is_whole(self) -> bool:
         """Whether the value holds all elements of the base in the base's order: at most a reshape."""
-        return self.view.offset == 0 and self.view.is_dense and self.view.size == View.dense(shape_of(self.base)).size
+        return self.view.offset == 0 and self.view.is_dense and self.view.size == math.prod(shape_of(self.base))
 
     @property
     def is_permuted(self) -> bool:
         """Whether the value holds all elements of the base once, its dimensions in another order."""
-        if self.is_whole or self.view.offset != 0 or self.view.size != View.dense(shape_of(self.base)).size:
+        if self.is_whole or self.view.offset != 0 or self.view.size != math.prod(shape_of(self.base)):
             return False
         outermost_first = sorted(range(len(self.view.shape)), key=lambda axis: -self.view.strides[axis])
         return self.view.permute(outermost_first).is_dense

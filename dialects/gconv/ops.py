@@ -49,7 +49,8 @@ from dialects.gconv.view import View
 def shape_of(value: SSAValue | Attribute) -> tuple[int, ...]:
     """The static shape of a tensor value or tensor type."""
     kind = cast("TensorType[Attribute]", value.type if isinstance(value, SSAValue) else value)
-    return tuple(kind.get_shape())
+    # Asked for at every turn; a list is much faster than the iterators behind `get_shape`.
+    return tuple([extent.data for extent in kind.shape.data])
 
 
 def element_type_of_value(value: SSAValue) -> Attribute:
