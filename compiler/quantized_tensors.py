@@ -12,8 +12,22 @@ from compiler.arrays import Array
 if TYPE_CHECKING:
     import onnx
 
-_SCALE_OF_RESULT = {"QuantizeLinear": 1, "QLinearConv": 6, "QLinearMatMul": 6}
-"""Operators whose result is rounded to integers, and which of their inputs is its scale."""
+_SCALE_OF_RESULT = {
+    "QuantizeLinear": 1,
+    "QLinearConv": 6,
+    "QLinearMatMul": 6,
+    "QGemm": 7,
+    "QLinearAdd": 6,
+    "QLinearAveragePool": 3,
+    "QLinearConcat": 0,
+    "QLinearGlobalAveragePool": 3,
+    "QLinearLeakyRelu": 3,
+    "QLinearMul": 6,
+    "QLinearSigmoid": 3,
+    "QLinearSoftmax": 3,
+    "QLinearWhere": 7,
+}
+"""Operators whose result is rounded to integers, and which of their inputs is its scale (QGemm may do without)."""
 ROUNDING = frozenset((*_SCALE_OF_RESULT, "DynamicQuantizeLinear"))
 _QUANTIZED = ROUNDING | {"DequantizeLinear", "ConvInteger", "MatMulInteger"}
 _SUMS = frozenset(("ConvInteger", "MatMulInteger"))
@@ -90,9 +104,8 @@ class QuantizedTensors:
         operands = [name for name in node.input if name and name not in self._fixed]
         if not operands:
             self._fixed.update(node.output)
-        elif node.op_type in _SCALE_OF_RESULT:
-            scale = self._values.get(node.input[_SCALE_OF_RESULT[node.op_type]])
-            self._round(node.output[0], scale)
+        elif (place := _SCALE_OF_RESULT.get(node.op_type, len(node.input))) < len(node.input):
+            self._round(node.output[0], self._values.get(node.input[place]))
         elif node.op_type == "DynamicQuantizeLinear":
             result, scale, zero_point = node.output
             self._round(result, self._values.get(scale))

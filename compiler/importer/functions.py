@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from compiler.importer.loading import DEFAULT_DOMAINS
+from compiler.importer.microsoft_functions import MICROSOFT_DOMAIN, is_microsoft_function, microsoft_body
 from compiler.importer.ml_functions import ML_BODY_OPSET, ML_DOMAIN, is_ml_function, ml_body
 from dialects.onnx.inference import type_proto
 from dialects.onnx.schemas import RANDOM_OPERATORS
@@ -19,6 +20,8 @@ def has_body(op_type: str, domain: str, opset: int) -> bool:
     """Whether an operator, in the version of `opset`, is a function of operators of the default domain."""
     if domain == ML_DOMAIN:
         return is_ml_function(op_type)
+    if domain == MICROSOFT_DOMAIN:
+        return is_microsoft_function(op_type)
     schema = _schema(op_type, domain, opset)
     return schema is not None and (schema.has_function or schema.has_context_dependent_function)
 
@@ -37,6 +40,8 @@ def function_body(
     if node.domain == ML_DOMAIN:
         body = ml_body(node, types)
         return None if body is None else (body, {"": ML_BODY_OPSET})
+    if node.domain == MICROSOFT_DOMAIN:
+        return microsoft_body(node, types)
     schema = _schema(node.op_type, node.domain, opset)
     if schema is None:
         return None

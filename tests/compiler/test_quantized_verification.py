@@ -98,6 +98,36 @@ def test_every_format_is_within_the_rule(folder: Path, name: str) -> None:
         assert (output.unit, output.tolerance >= (LSB_OF_WIDE_OUTPUT if wide else LSB_OF_OUTPUT)) == (Unit.LSB, True)
 
 
+class _Samples:
+    """Calibration data as ONNX Runtime's quantizer asks for it."""
+
+    def __init__(self) -> None:
+        random = np.random.default_rng(2)
+        self._left = [{"image": random.random((1, 3, 10, 10), np.float32)} for _ in range(4)]
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        return self._left.pop() if self._left else None
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("dtype", ["QUInt8", "QInt8"])
+def test_what_onnx_runtime_writes_with_its_own_operators(tmp_path: Path, dtype: str) -> None:
+    from onnxruntime import quantization
+
+    source, path = save_model(residual_model(), tmp_path / "float.onnx"), tmp_path / "q.onnx"
+    kind = quantization.QuantType[dtype]
+    form = quantization.QuantFormat.QOperator
+    quantization.quantize_static(
+        source, path, _Samples(), quant_format=form, activation_type=kind, weight_type=quantization.QuantType.QInt8
+    )
+    own = {node.op_type for node in onnx.load(path).graph.node if node.domain == "com.microsoft"}
+    assert own == {"QLinearAdd", "QLinearConcat", "QLinearGlobalAveragePool", "QGemm", "QLinearSoftmax"}
+    found = verify_source(str(path))
+    assert found.is_equal, found.diagnostics()
+    assert {each.unit for each in (*found.layers, *found.outputs) if each.error is not None} == {Unit.LSB}
+    assert sum(each.error is not None for each in found.layers) >= 8
+
+
 def with_bias_off_by(source: Path, places: int, output: Path, bias: str = "w1_quantized") -> Path:
     """The model with `places` more in every 32-bit bias of a layer."""
     model = onnx.load(source)
