@@ -34,6 +34,14 @@ def optimized_outputs(model: onnx.ModelProto, inputs: Mapping[str, Array]) -> di
     return Session(_serialized(model), Level.ALL, PURPOSE).run(inputs)
 
 
+def plain_session(model: onnx.ModelProto) -> Session:
+    """A model as ONNX Runtime runs it without graph optimizations.
+
+    Raises `CatenaError` as `reference_tensors`.
+    """
+    return Session(_serialized(model), Level.NONE, PURPOSE)
+
+
 def reference_model(path: Path) -> onnx.ModelProto:
     """The model in a file, with its external data.
 

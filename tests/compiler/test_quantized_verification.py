@@ -16,7 +16,7 @@ from compiler.comparison import Unit
 from compiler.compilation import compile_source
 from compiler.execution import load_program
 from compiler.layer_verification import Verification, verify_program
-from compiler.measures import LSB_OF_OUTPUT, LSB_OF_WIDE_OUTPUT, Tolerances
+from compiler.measures import LSB_OF_OUTPUT, Tolerances
 from compiler.quantization import QuantizeOptions, quantize_model
 from compiler.quantization.options import Format
 from compiler.quantized_tensors import QuantizedTensors
@@ -94,8 +94,7 @@ def test_every_format_is_within_the_rule(folder: Path, name: str) -> None:
         units = [each.unit for each in found.layers if each.error is not None]
         assert units.count(Unit.LSB) >= 6
         (output,) = found.outputs
-        wide = "16" in name
-        assert (output.unit, output.tolerance >= (LSB_OF_WIDE_OUTPUT if wide else LSB_OF_OUTPUT)) == (Unit.LSB, True)
+        assert (output.unit, output.tolerance >= LSB_OF_OUTPUT) == (Unit.LSB, True)
 
 
 class _Samples:
