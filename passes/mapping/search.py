@@ -8,11 +8,12 @@ of channels that fill the rows of the array, or an even share of them; sets of f
 of it; images, and rows in an element where it slides over no window or the target multicasts no kernels, in halvings,
 the latter over full rows of the array or even shares of a row; the largest number of filters whose partial sums fit
 the buffer; the largest part of a kernel that an element holds; and the whole sliding loop in a strip, or halvings of it
-until something fits. Where elements keep no windows, input tiles serve all kernel positions.
+until something fits. Where elements keep no windows, input tiles serve all kernel positions, unless no such tile fits.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import fields, replace
 
 import numpy as np
@@ -57,32 +58,41 @@ def best_mapping(
     Raises `CatenaError` (CAT-F001) if no mapping of the space fits the machine.
     """
     roles = assign_roles(spec)
+    for whole_windows in (True, False) if _keeps_windows(machine) else (False,):
+        for slide in _strips(spec, roles):
+            found = _Search(spec, input_shape, roles, machine, slide, whole_windows).best(objective)
+            if found is not None:
+                return build_mapping(spec, roles, found, machine)
+    raise CatenaError(
+        Diagnostic(
+            "CAT-F001",
+            "no row-stationary mapping of this link fits the machine",
+            "mapped",
+            node,
+            expected=f"{machine.glb.banks} buffer banks, {machine.array.rows} x {machine.array.cols} elements",
+            found=" ".join(f"{dim.name}({dim.g},{dim.op},{dim.opc},{dim.ks})" for dim in spec.dims),
+        )
+    )
+
+
+def _strips(spec: GConv, roles: Roles) -> Iterator[int]:
+    """The whole sliding loop, if it is not spread over the array, and halvings of it."""
     slide = extent(spec, roles.slide) if roles.slide != roles.rows_out else 1
-    while True:
-        found = _Search(spec, input_shape, roles, machine, slide).best(objective)
-        if found is not None:
-            return build_mapping(spec, roles, found, machine)
-        if slide == 1:
-            raise CatenaError(
-                Diagnostic(
-                    "CAT-F001",
-                    "no row-stationary mapping of this link fits the machine",
-                    "mapped",
-                    node,
-                    expected=f"{machine.glb.banks} buffer banks, {machine.array.rows} x {machine.array.cols} elements",
-                    found=" ".join(f"{dim.name}({dim.g},{dim.op},{dim.opc},{dim.ks})" for dim in spec.dims),
-                )
-            )
+    yield slide
+    while slide > 1:
         slide = -(-slide // 2)
+        yield slide
 
 
 class _Search:
-    def __init__(self, spec: GConv, input_shape: tuple[int, ...], roles: Roles, machine: Machine, slide: int):
+    def __init__(
+        self, spec: GConv, input_shape: tuple[int, ...], roles: Roles, machine: Machine, slide: int, whole_windows: bool
+    ):
         self.spec, self.roles, self.machine = spec, roles, machine
         kernel_rows = even_tile(extent(spec, roles.rows_kernel), min(machine.limits.kernel_rows, machine.array.rows))
         limit = min(machine.limits.kernel_cols, machine.pe.input_words, machine.pe.kernel_words)
         kernel_cols = self._fitting_kernel_cols(even_tiles(extent(spec, roles.slide_kernel), limit))
-        self.window = Window(slide, kernel_rows, kernel_cols, _keeps_windows(machine))
+        self.window = Window(slide, kernel_rows, kernel_cols, whole_windows)
         self.costs = ColumnCosts(spec, input_shape, roles, machine, self.window)
         self.counts = self.costs.counts
 
@@ -226,7 +236,7 @@ class _Search:
 
 
 def _keeps_windows(machine: Machine) -> bool:
-    """Whether input tiles stay in the buffer for all kernel positions, as elements that keep no windows need them."""
+    """Whether input tiles had better stay in the buffer for all kernel positions: elements keep no windows."""
     return machine.pe.input_words == 1
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from dialects.diagnostics import CatenaError
 from dialects.gconv import PASS, Dim, GConv, LoopKind, Reduce
-from dialects.schedule import Loop, Mapping, Spatial, Storage, Temporal
+from dialects.schedule import Loop, Mapping, Operand, Spatial, Storage, Temporal
 from dialects.target import Machine
 from passes.mapping.column_costs import Objective
 from passes.mapping.cost import predict, price
@@ -282,6 +282,27 @@ def test_strips_are_halved_until_they_fit() -> None:
     assert [strip(banks) for banks in (11, 10, 7, 6, 4, 3)] == [40, 20, 20, 10, 10, 5]
     with pytest.raises(CatenaError, match="no row-stationary mapping"):
         strip(1)
+
+
+def test_windows_that_do_not_fit_the_buffer_come_a_position_at_a_time() -> None:
+    """For elements that keep nothing: one window of 11 words takes 2 banks, one of its taps 1, the sum 1."""
+    spec = GConv((Dim("H", opc=4, ks=3, dilation=5), Dim("W", opc=8)), "pass", Reduce.MAX)
+    shape = (14, 8)
+
+    def found(banks: int) -> Mapping:
+        pe = {"input_words": 1, "kernel_words": 1, "output_words": 1}
+        glb = {"banks": banks, "bank_words": 8}
+        machine = machine_like_eyeriss(name="m", pe=pe, glb=glb, limits={"kernel_rows": 1})
+        mapping = best_mapping(spec, shape, machine)
+        assert violations(spec, mapping, machine) == []
+        return mapping
+
+    def takes_positions_before(mapping: Mapping) -> bool:
+        position = mapping.position(Operand.INPUT)
+        assert position is not None
+        return any(node.loop.kind is LoopKind.KS for node in mapping.temporal_before(position))
+
+    assert [takes_positions_before(found(banks)) for banks in (4, 3, 2)] == [False, False, True]
 
 
 def test_equal_searches_in_another_process_find_the_same() -> None:
