@@ -1,4 +1,7 @@
-"""The page of `chain_claim`: what was measured as tables, and what follows."""
+"""The page of `chain_claim`: what was measured as tables, and what follows.
+
+A module of `benchmarks/chain_claim.py`, no command of its own.
+"""
 
 from __future__ import annotations
 
@@ -283,3 +286,7 @@ def _how(found: Sequence[Measured], targets: Sequence[str]) -> str:
         f"cost model. Emulated on `{machine}` besides, every event compared with the predicted one: "
         f"{'; '.join(emulated) or 'none'}: {verdict}. Python {version}.\n"
     )
+
+
+if __name__ == "__main__":
+    raise SystemExit("this is a module of benchmarks/chain_claim.py: run that one")

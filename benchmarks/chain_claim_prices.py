@@ -1,4 +1,7 @@
-"""What the compilations of `chain_claim` cost, under the target's own host and under other assumptions about it."""
+"""What the compilations of `chain_claim` cost, under the target's own host and under other assumptions about it.
+
+A module of `benchmarks/chain_claim.py`, no command of its own.
+"""
 
 from __future__ import annotations
 
@@ -137,3 +140,7 @@ def other_share(compilation: Compilation) -> float:
     machine = machine_of(compilation, SCENARIOS[0])
     cycles = [(layer.kind, price(Counts.of(layer.counts), machine).cycles) for layer in compilation.layers]
     return sum(n for kind, n in cycles if kind not in ("conv", "matmul")) / sum(n for _, n in cycles)
+
+
+if __name__ == "__main__":
+    raise SystemExit("this is a module of benchmarks/chain_claim.py: run that one")

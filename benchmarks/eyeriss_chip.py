@@ -9,6 +9,7 @@ and processing time beside the published ones (table V), and what the search fin
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -76,7 +77,8 @@ def measure(model: Path, mapping: Path | None, folder: Path) -> dict[str, Measur
 
 
 def main() -> None:
-    """Print the comparison."""
+    """Print the comparison; it takes no arguments but `--help`."""
+    argparse.ArgumentParser(description="AlexNet's convolutions against the Eyeriss chip.").parse_args()
     from alexnet_paper import alexnet_paper
     from building import save
     from rich.console import Console

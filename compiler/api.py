@@ -99,10 +99,9 @@ def compile(
     from compiler.dumps import StageDump
 
     options = replace(
-        _options(target, settings, input_shapes, batch, mode, allow_fallback),
+        _options(target, settings, input_shapes, batch, mode, allow_fallback, mapping),
         start=start,
         stop=stop,
-        mapping=None if mapping is None else fspath(mapping),
     )
     observers = () if dump_ir is None else (StageDump(Path(dump_ir)),)
     compiled = compile_source(fspath(source), options, observers)
@@ -179,21 +178,22 @@ def verify(
     target: FilePath | None = None,
     settings: Mapping[str, str] | None = None,
     mode: str = "chain",
+    mapping: FilePath | None = None,
     input_shapes: Shapes | None = None,
     batch: int | None = None,
     allow_fallback: str | None = None,
 ) -> Verification:
     """Compare every layer, then the whole program, with ONNX Runtime (`compiler.layer_verification`).
 
-    `source` is a program, whose ONNX file is `model`, or an ONNX file that is compiled first with the last five
-    arguments. `tolerance` is relative to the largest value of each float tensor (default: 1e-4, 5e-3 for float16),
-    `lsb` in last places of quantized tensors (default: `compiler.measures`). Raises `CatenaError`: CAT-C004 if ONNX
-    Runtime is not installed; a difference is no error.
+    `source` is a program, whose ONNX file is `model`, or an ONNX file that is compiled first, with the arguments from
+    `target` on, as for `compile`. `tolerance` is relative to the largest value of each float tensor (default: 1e-4,
+    5e-3 for float16), `lsb` in last places of quantized tensors (default: `compiler.measures`). Raises `CatenaError`:
+    CAT-C004 if ONNX Runtime is not installed; a difference is no error.
     """
     from compiler.measures import Tolerances
     from compiler.verifying import verify_source
 
-    options = _options(target, settings, input_shapes, batch, mode, allow_fallback)
+    options = _options(target, settings, input_shapes, batch, mode, allow_fallback, mapping)
     beside = None if model is None else Path(model)
     return verify_source(
         fspath(source), beside, inputs, seed=seed, tolerances=Tolerances(tolerance, lsb), options=options
@@ -240,17 +240,21 @@ def report(
     target: FilePath | None = None,
     settings: Mapping[str, str] | None = None,
     mode: str = "chain",
+    mapping: FilePath | None = None,
+    input_shapes: Shapes | None = None,
+    batch: int | None = None,
+    allow_fallback: str | None = None,
 ) -> Report:
     """Cycles, energy and words moved by layer (`compiler.reports`).
 
-    `source` is a program, or a model or IR that is compiled first with the last three arguments; `statistics` a file
-    that `catena run --stats` wrote, without which the figures are those that the cost model predicts.
+    `source` is a program, or a model or IR that is compiled first, with the arguments from `target` on, as for
+    `compile`; `statistics` a file that `catena run --stats` wrote, without which the figures are those that the cost
+    model predicts.
     """
     from compiler.reporting import report_on
 
-    return report_on(
-        fspath(source), None if statistics is None else fspath(statistics), _options(target, settings, None, None, mode)
-    )
+    options = _options(target, settings, input_shapes, batch, mode, allow_fallback, mapping)
+    return report_on(fspath(source), None if statistics is None else fspath(statistics), options)
 
 
 def _options(
@@ -260,6 +264,7 @@ def _options(
     batch: int | None,
     mode: str = "chain",
     allow_fallback: str | None = None,
+    mapping: FilePath | None = None,
 ) -> CompileOptions:
     from compiler.compilation import CompileOptions
     from compiler.modes import mode_named
@@ -269,5 +274,6 @@ def _options(
         target=None if target is None else fspath(target),
         settings=settings or {},
         mode=mode_named(mode),
+        mapping=None if mapping is None else fspath(mapping),
         importing=ImportOptions(input_shapes or {}, batch, fallback=allow_fallback),
     )

@@ -32,6 +32,9 @@ _DAMAGED = (
     zipfile.BadZipFile,
 )
 
+_STARTS = (b"\x93NUMPY", b"PK\x03\x04", b"PK\x05\x06")
+"""How a `.npy` file and a zip archive, which may be empty, begin."""
+
 
 def random_array(generator: np.random.Generator, dtype: np.dtype[Any], shape: Sequence[int]) -> Array:
     """Values that suit most inputs: floats in [0, 1), integers of a byte over their whole range, others from 0 to 9."""
@@ -80,7 +83,7 @@ def _read(argument: str) -> dict[str, Array]:
 
 def _read_npz(path: Path) -> dict[str, Array]:
     with _opened(path) as stream:
-        loaded = np.load(stream, allow_pickle=False)
+        loaded = _loaded(stream)
         if not isinstance(loaded, np.lib.npyio.NpzFile):
             raise CatenaError(_damaged(path, "it holds one array without a name", "give it as NAME=FILE.npy"))
         with loaded:
@@ -89,11 +92,20 @@ def _read_npz(path: Path) -> dict[str, Array]:
 
 def _read_npy(path: Path) -> Array:
     with _opened(path) as stream:
-        loaded = np.load(stream, allow_pickle=False)
+        loaded = _loaded(stream)
         if isinstance(loaded, np.lib.npyio.NpzFile):
             loaded.close()
             raise CatenaError(_damaged(path, "it holds several arrays", "give it as FILE.npz"))
         return cast(Array, loaded)
+
+
+def _loaded(stream: BinaryIO) -> Any:
+    """What NumPy makes of a file that begins as it should: it takes everything else for a pickled object."""
+    start = stream.read(len(_STARTS[0]))
+    if start and not start.startswith(_STARTS):
+        raise ValueError("it begins neither as a .npz file nor as a .npy file")
+    stream.seek(0)
+    return np.load(stream, allow_pickle=False)
 
 
 @contextmanager

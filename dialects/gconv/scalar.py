@@ -275,6 +275,11 @@ def _saturate(x: Array, low: float, high: float) -> Array:
     return np.fmin(np.fmax(x, low), high)
 
 
+@_unary(35, "x, or value where x is zero", "value")
+def _nonzero_or(x: Array, value: float) -> Array:
+    return np.where(x == 0, value, x)
+
+
 # Unary: activations (ONNX operators of the same name) ---------------------------------------------------------------
 
 

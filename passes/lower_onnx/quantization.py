@@ -78,9 +78,8 @@ def dynamic_quantize(node: Node, chain: Chain) -> tuple[Tensor, ...]:
     axes = tuple(range(x.rank))
     high = reduced(chain, x, axes, Reduce.MAX, post=(Step("clip", (0.0, math.inf)),))
     low = reduced(chain, x, axes, Reduce.MIN, post=(Step("clip", (-math.inf, 0.0)),))
-    # A tensor of zeros has no range: the smallest scale quantizes it to zeros.
-    smallest = float(np.finfo(np.float32).tiny)
-    scale = binary(chain, "sub", high, low, (Step("over", (255.0,)), Step("clip", (smallest, math.inf))))
+    # A tensor of zeros has no range: as in ONNX Runtime its scale is 1. So is one too small for a number.
+    scale = binary(chain, "sub", high, low, (Step("over", (255.0,)), Step("nonzero_or", (1.0,))))
     byte = element_type_of(np.uint8)
     post = (Step("neg"), Step("clip", (0.0, 255.0)), Step("round"))
     zero = binary(chain, "div", low, scale, post, element_type=byte)

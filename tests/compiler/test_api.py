@@ -6,12 +6,16 @@ import inspect as introspection
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from click import Context
 
 import compiler
 from compiler import api
+from compiler.cli.main import CATENA
 from dialects.diagnostics import CatenaError
 from tests.compiler.small_models import save_model, unsupported_model
+from tests.onnx_models import onnx_model, onnx_node
 
 
 def test_the_whole_way(cnn: Path, tmp_path: Path) -> None:
@@ -45,6 +49,29 @@ def test_check_inspect_opt(cnn: Path, tmp_path: Path) -> None:
     assert [problem.node for problem in found.problems] == ["noise1", "noise2"]
     assert compiler.inspect(cnn).facts["MACs"] == 2700
     assert "gconv.link" in compiler.opt(cnn, "lower-onnx")
+
+
+@pytest.mark.parametrize("name", ["check", "compile", "inspect", "quantize", "report", "verify"])
+def test_what_decides_a_compilation_can_be_given_as_on_the_command_line(name: str) -> None:
+    """Options of the terminal, and files that Python writes itself, apart."""
+    deciding = {"target", "settings", "mode", "mapping", "input_shapes", "batch", "fallback"}
+    command = CATENA.get_command(Context(CATENA), name)
+    assert command is not None
+    options = {parameter.name for parameter in command.params} & deciding
+    parameters = set(introspection.signature(getattr(compiler, name)).parameters)
+    assert {"allow_fallback" if option == "fallback" else option for option in options} <= parameters
+
+
+def test_a_report_compiles_as_asked(tmp_path: Path) -> None:
+    nodes = [onnx_node("Relu", "x", "r"), onnx_node("NonZero", "r", "z", "where")]
+    onnx.save(onnx_model(nodes, {"x": ["n", 3]}, "z"), tmp_path / "model.onnx")
+    with pytest.raises(CatenaError):
+        compiler.report(tmp_path / "model.onnx")
+    four = compiler.report(tmp_path / "model.onnx", batch=4, allow_fallback="host")
+    assert [layer.layer.nodes for layer in four.host_segments] == [("where",)]
+    assert four.counts.events["segment.read"] == 12
+    six = compiler.report(tmp_path / "model.onnx", input_shapes={"x": [6, 3]}, allow_fallback="host")
+    assert six.counts.events["segment.read"] == 18
 
 
 def test_errors_carry_diagnostics(tmp_path: Path) -> None:

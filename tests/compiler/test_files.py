@@ -118,6 +118,15 @@ def test_every_bad_array_file_is_reported(tmp_path: Path) -> None:
     assert codes(caught.value) == ["CAT-C002"] * 7 + ["CAT-C001"]
 
 
+def test_text_is_no_array(tmp_path: Path) -> None:
+    """NumPy takes whatever it does not know for pickled objects, and says how to load those all the same."""
+    for name, argument in (("text.npz", "{}"), ("text.npy", "x={}")):
+        (tmp_path / name).write_text("1 2 3\n")
+        with pytest.raises(CatenaError, match=r"begins neither as a \.npz file nor as a \.npy file") as caught:
+            read_arrays([argument.format(tmp_path / name)])
+        assert codes(caught.value) == ["CAT-C002"]
+
+
 def test_a_name_given_twice_is_an_error(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.arange(2))
     with pytest.raises(CatenaError, match="'x' is given twice"):

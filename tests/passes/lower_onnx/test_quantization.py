@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dialects.gconv import element_type_of_value
+from dialects.gconv.interpreter import Interpreter
 from tests.passes.lower_onnx.models import check, links_in, lower, normal, one_node
 
 RNG = np.random.default_rng(7)
@@ -103,11 +104,17 @@ def test_qlinear_matmul() -> None:
 
 
 @pytest.mark.parametrize(
-    "x", [normal(3, 4), np.abs(normal(5)) + 1, np.zeros(4, np.float32)], ids=["both", "up", "zero"]
+    "x", [normal(3, 4), np.abs(normal(5)) + 1, np.full(4, 1e-40, np.float32)], ids=["both", "up", "subnormal"]
 )
 def test_dynamic_quantization(x: np.ndarray) -> None:
     model = one_node("DynamicQuantizeLinear", {"x": x}, opset=11, outputs=3)
-    check(model, {"x": x}, rtol=1e-5, atol=1 if x.any() else 1.0)
+    check(model, {"x": x}, links=5, rtol=1e-5, atol=1)
+
+
+def test_dynamic_quantization_of_zeros_has_a_scale_of_one() -> None:
+    x = np.zeros(4, np.float32)
+    module = check(one_node("DynamicQuantizeLinear", {"x": x}, opset=11, outputs=3), {"x": x}, rtol=0, atol=0)
+    assert Interpreter(module).run({"x": x})["y1"] == 1
 
 
 @pytest.mark.parametrize("target", ["int4", "uint4", "float8_e4m3fn", "float8_e5m2"])
