@@ -314,9 +314,8 @@ def _integer_bias(link: LinkOp, scale: Array) -> tuple[Array, Operation] | None:
     words = None if bias is None else constant_words(bias.integers.base)
     if bias is None or words is None or bias.zero.any():
         return None
-    if not np.allclose(
-        np.broadcast_to(bias.scale, np.broadcast_shapes(bias.scale.shape, scale.shape)), scale, rtol=1e-6
-    ):
+    units = np.broadcast_to(bias.scale, np.broadcast_shapes(bias.scale.shape, scale.shape))
+    if not np.allclose(units, scale, rtol=1e-6, atol=0):
         return None
     return take_view(bias.integers.view, words).astype(np.int64), bias.made_by.link
 

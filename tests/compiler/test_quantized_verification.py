@@ -212,6 +212,7 @@ class TestQuantizedTensors:
 
     def chain(self, *nodes: onnx.NodeProto) -> QuantizedTensors:
         scales = {"s": np.array(0.5, np.float32), "t": np.array([0.25, 2.0], np.float32), "z": np.array(0, np.int8)}
+        scales |= {"u": np.array(0.125, np.float32), "w": np.zeros(1, np.int32)}
         tensors = [numpy_helper.from_array(array, name) for name, array in scales.items()]
         tensors += [numpy_helper.from_array(np.array([0, 0], np.int8), "zz")]
         graph = helper.make_graph(list(nodes), "chain", [], [], tensors)
@@ -245,6 +246,45 @@ class TestQuantizedTensors:
         )
         assert found.steps["a"].shape == (1, 2, 1)
         assert (found.behind["a"], found.behind["b"], "b" in found.steps) == (2.0, 2.0, False)
+
+    @pytest.mark.parametrize(
+        ("op_type", "inputs"),
+        [
+            ("QLinearAdd", "q u z q u z s z"),
+            ("QLinearMul", "q u z q u z s z"),
+            ("QLinearConcat", "s z q u z q u z"),
+            ("QLinearWhere", "x q u z q u z s z"),
+            ("QLinearSigmoid", "q u z s z"),
+            ("QLinearLeakyRelu", "q u z s z"),
+            ("QLinearSoftmax", "q u z s z"),
+            ("QLinearAveragePool", "q u z s z"),
+            ("QLinearGlobalAveragePool", "q u z s z"),
+            ("QGemm", "q u z q u z w s z"),
+        ],
+    )
+    def test_operators_of_onnx_runtime_round_to_the_scale_of_their_result(self, op_type: str, inputs: str) -> None:
+        found = self.chain(
+            helper.make_node("QuantizeLinear", ["x", "u", "z"], ["q"]),
+            helper.make_node(op_type, inputs.split(), ["q2"], domain="com.microsoft"),
+        )
+        assert found.integers == {"q", "q2"}
+        assert found.behind["q2"] == 0.5
+        assert found.rounds_between("q2", {"q"})
+
+    def test_a_product_without_a_scale_is_real(self) -> None:
+        found = self.chain(
+            helper.make_node("QuantizeLinear", ["x", "u", "z"], ["q"]),
+            helper.make_node("QGemm", ["q", "u", "z", "q", "u", "z"], ["y"], domain="com.microsoft"),
+        )
+        assert found.integers == {"q"}
+        assert found.behind["y"] == 0.125
+
+    def test_channels_are_the_second_dimension_unless_an_axis_is_given(self) -> None:
+        found = self.chain(
+            helper.make_node("QuantizeLinear", ["x", "t", "zz"], ["q"]),
+            helper.make_node("DequantizeLinear", ["q", "t", "zz"], ["a"]),
+        )
+        assert found.steps["a"].shape == (1, 2, 1)
 
     def test_different_steps_make_no_grid(self) -> None:
         found = self.chain(

@@ -60,8 +60,13 @@ def test_a_product_accumulates_integers_and_scales_the_sum() -> None:
          '<A, B ks 4> "pass" add acc i32 post <to_float32, affine(1.0, 20.0), affine(0.5, 0.0)>'),
         ('<A, B opc 4 ks 2 pad 1> "pass" add -> tensor<1x4xf32>',
          '<A, B opc 4 ks 2 pad 1> "pass" add acc i32 pad <-5.0> post <to_float32, affine(1.0, 10.0), affine(0.5, '),
+        # What lies between the words of a dilated input reads as padding, too.
+        ('<A, B opc 6 ks 2 up 2> "pass" add -> tensor<1x6xf32>',
+         '<A, B opc 6 ks 2 up 2> "pass" add acc i32 pad <-5.0> post <to_float32, affine(1.0, 10.0), affine(0.5, '),
+        ('<A, B opc 3 ks 2> "pass" add -> tensor<1x3xf32>',
+         '<A, B opc 3 ks 2> "pass" add acc i32 post <to_float32, affine(1.0, 10.0), affine(0.5, '),
     ],
-    ids=["maximum", "sum", "window"],
+    ids=["maximum", "sum", "window", "dilated", "inside"],
 )  # fmt: skip
 def test_a_reduction_of_integers_is_dequantized_afterwards(link: str, found: str) -> None:
     result = link.rpartition("-> ")[2]
@@ -76,6 +81,47 @@ def test_a_reduction_of_integers_is_dequantized_afterwards(link: str, found: str
         "fold-quantization",
         f"CHECK: gconv.link %x : tensor<1x4xi8> {found}\nCHECK-NOT: gconv.link",
     )
+
+
+@pytest.mark.parametrize(
+    ("unit", "scale", "zero", "joins"),
+    [
+        (0.25, 0.125, 0, True),
+        (0.25, 0.12500001, 0, True),
+        (0.25, 0.129, 0, False),
+        (0.25, 0.12501, 0, False),
+        (0.25, 0.125, 3, False),
+        (1e-9, 2e-9, 0, False),
+    ],
+    ids=["its units", "but for rounding", "3 % off", "0.01 % off", "zero point", "small"],
+)
+def test_a_bias_in_the_units_of_the_sums_joins_them(unit: float, scale: float, zero: int, joins: bool) -> None:
+    """x in units of 0.5 by weights in units of `unit`; any other bias stays a number that is added afterwards."""
+    bias = np.array([1000, -20000, 12345], np.int32).reshape(3, 1)
+    text = f"""
+        func.func @main(%x: tensor<1x4xi8>) -> tensor<3x1xf32> {{
+          {DEQUANTIZED}
+          %k = weights.constant <"{digest(KERNEL)}"> : tensor<3x4xi8>
+          %w = gconv.link %k : tensor<3x4xi8> <A opc 3, B opc 4> "pass" none acc f32
+               post <affine({unit:.12f}, 0.0)> -> tensor<3x4xf32>
+          %c = weights.constant <"{digest(bias)}"> : tensor<3x1xi32>
+          %b = gconv.link %c : tensor<3x1xi32> <A opc 3, B> "pass" none
+               post <affine(1.0, {-zero}.0), to_float32, affine({scale:.12f}, 0.0)> -> tensor<3x1xf32>
+          %y = gconv.link %f : tensor<1x4xf32> by %w : tensor<3x4xf32> with %b : tensor<3x1xf32>
+               <A op 3, B ks 4> "mul" add post <add[0]> -> tensor<3x1xf32>
+          func.return %y : tensor<3x1xf32>
+        }}
+        """
+    module = parse_module(text, weights=[KERNEL, bias])
+    inputs = {"0": np.array([[7, -100, 3, 90]], np.int8)}
+    before = Interpreter(module).run(inputs)
+    run_passes(module, "fold-quantization")
+    last = [op for op in module.walk() if isinstance(op, LinkOp)][-1]
+    assert str(last.acc) == "i32"
+    assert sum(step.function == "add" for step in last.spec.post) == (1 if joins else 2)
+    after = Interpreter(module).run(inputs)
+    for name, array in before.items():
+        np.testing.assert_allclose(after[name], array, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
@@ -13,6 +15,7 @@ from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv.interpreter import argument_names, result_names
 from dialects.host_segment import SegmentOp
 from dialects.locations import node_names
+from passes.lower_onnx import LOWERINGS
 from passes.verification import verify_module
 from tests.compiler.importer.test_control_flow import NUMBERS, parsed
 from tests.onnx_models import main_function, onnx_model, onnx_node, onnx_ops
@@ -215,6 +218,20 @@ def test_uses_that_no_chain_has_send_their_maker_to_the_host() -> None:
     ]
     model = onnx_model(nodes, {"x": [2, 3]}, "z m", {"s": np.ones(3, np.float32)}, opset=15)
     assert node_names(segments(imported(model))[0].location) == ("norm",)
+
+
+def test_a_use_that_shows_later_sends_the_maker_to_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if MaxPool made no indices: nothing is wrong with the node before another one reads them."""
+    without_indices = replace(LOWERINGS["MaxPool"], results=1)
+    monkeypatch.setattr("passes.lower_onnx.checking.LOWERINGS", {**LOWERINGS, "MaxPool": without_indices})
+    nodes = [
+        onnx_node("MaxPool", "x", "y i", "pool", kernel_shape=[2]),
+        onnx_node("Relu", "y", "z", "first"),
+        onnx_node("Cast", "i", "f", "then", to=TensorProto.FLOAT),
+    ]
+    module = imported(onnx_model(nodes, {"x": [1, 2, 6]}, "z f"))
+    assert [node_names(each.location) for each in segments(module)] == [("pool",)]
+    assert [op.op_type for op in onnx_ops(module)] == ["Relu", "Cast"]
 
 
 def test_text_and_sequences() -> None:
