@@ -14,13 +14,13 @@ from xdsl.ir import Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 
 from dialects.dtypes import narrowest
-from dialects.element_types import numpy_dtype_of
-from dialects.gconv import PASS, GConv, LinkOp, Reduce, Step, element_type_of_value, shape_of
+from dialects.element_types import element_type_of
+from dialects.gconv import GConv, LinkOp, Reduce, Step, element_type_of_value, shape_of
 from dialects.gconv.interpreter import take_view
 from dialects.gconv.scalar import Array
 from dialects.weights import ConstantOp
-from passes.chain_views import Source, constant_words, source_of
-from passes.elementwise import elementwise
+from passes.chain_views import Source, constant_words, only_reader_of
+from passes.dequantized import DequantizedOperand, dequantized, dequantized_operand
 from passes.rewriting import chain_blocks, replace, require_bound_weights
 
 
@@ -33,6 +33,7 @@ class FoldQuantizationPass(ModulePass):
     - a multiply-add link whose kernel is a dequantized constant accumulates products of integers, exactly; the zero
       point is what padding reads as, its share of each sum is a constant that is added, an int32 bias joins that, and
       a post step multiplies by both scales;
+    - a multiply-add link of two tensors does so likewise, of which each has lost its zero point in a link of its own;
     - a sum without a kernel accumulates integers likewise;
     - a maximum, minimum or copy of integers is dequantized afterwards, if the scale is positive and one for all.
     Rounding to the result's type stays with the quantizing link behind it, which fuse-elementwise absorbs. Run it
@@ -48,7 +49,7 @@ class FoldQuantizationPass(ModulePass):
         """
         for block in chain_blocks(op, self.name):
             links = [link for link in block.ops if isinstance(link, LinkOp) and link.mapping is None]
-            if any(_dequantized(link) is not None for link in links):
+            if any(dequantized(link) is not None for link in links):
                 require_bound_weights(block, self.name)
                 _fold_block(block, links)
 
@@ -57,103 +58,12 @@ def _fold_block(block: Block, links: Sequence[LinkOp]) -> None:
     for link in links:
         if link.parent is not block:
             continue
-        input = _operand(link.input)
+        input = dequantized_operand(link.input)
         if input is None or link.pre or link.mid or link.spec.acc is not None:
             continue
         folded = _with_kernel(link, input) if link.kernel is not None else _without_kernel(link, input)
         if folded is not None:
             folded.put(link)
-
-
-@dataclass(frozen=True)
-class _Dequantized:
-    """An integer tensor as the link that dequantizes it reads it; scale and zero point broadcast to its shape."""
-
-    source: Source
-    scale: Array
-    zero: Array
-    link: LinkOp
-
-    @property
-    def is_uniform(self) -> bool:
-        """Whether one zero point and one positive scale stand for all words."""
-        return self.scale.size == self.zero.size == 1 and bool((self.scale > 0).all())
-
-
-def _dequantized(link: LinkOp) -> _Dequantized | None:
-    """What a link dequantizes, None if it does anything else."""
-    spec = link.spec
-    source = numpy_dtype_of(element_type_of_value(link.input))
-    result = numpy_dtype_of(element_type_of_value(link.result))
-    if spec.main != PASS or spec.pre or spec.mid or source.kind not in "iu" or result != np.float32:
-        return None
-    if spec.flow(source.name) != "float32":
-        return None
-    form = elementwise(link)
-    found = (
-        None if form is None else _scale_and_zero(link, [step for step in spec.post if step.function != "to_float32"])
-    )
-    if form is None or found is None:
-        return None
-    return _Dequantized(form.input, *found, link)
-
-
-def _scale_and_zero(link: LinkOp, steps: Sequence[Step]) -> tuple[Array, Array] | None:
-    """Scale and zero point of the steps `- zero, * scale`, or of the second alone."""
-    zero: Array = np.zeros(1, np.int64)
-    if len(steps) == 2:
-        shift = _constant_term(link, steps[0], "sub")
-        if shift is None or not (shift == np.rint(shift)).all():
-            return None
-        zero = shift.astype(np.int64)
-        steps = steps[1:]
-    scale = _constant_term(link, steps[0], "mul") if len(steps) == 1 else None
-    return None if scale is None else (scale, zero)
-
-
-def _constant_term(link: LinkOp, step: Step, function: str) -> Array | None:
-    """What a step subtracts or multiplies by, if it does just that with a constant."""
-    if step.function == "affine":
-        scale, offset = step.parameters
-        if function == "sub" and scale == 1:
-            return np.array([-offset])
-        if function == "mul" and offset == 0:
-            return np.array([scale])
-        return None
-    if step.function != function or step.operand is None:
-        return None
-    words = constant_words(link.extras[step.operand])
-    return None if words is None else words.astype(np.float64)
-
-
-@dataclass(frozen=True)
-class _Operand:
-    """A dequantized tensor as another link reads it: a view of the integers, and of scale and zero point."""
-
-    integers: Source
-    scale: Array
-    zero: Array
-    made_by: _Dequantized
-
-    @property
-    def dtype(self) -> np.dtype[np.generic]:
-        return numpy_dtype_of(element_type_of_value(self.integers.base))
-
-
-def _operand(value: SSAValue) -> _Operand | None:
-    """The integers behind a value that a dequantizing link makes; None if there are none, or no view shows them."""
-    seen = source_of(value)
-    owner = seen.base.owner
-    made_by = _dequantized(owner) if isinstance(owner, LinkOp) else None
-    integers = None if made_by is None else made_by.source.through(seen.view)
-    if made_by is None or integers is None:
-        return None
-    shape = shape_of(seen.base)
-    parts = [made_by.scale, made_by.zero]
-    views = [
-        part.reshape(()) if part.size == 1 else take_view(seen.view, np.broadcast_to(part, shape)) for part in parts
-    ]
-    return _Operand(integers, views[0], views[1], made_by)
 
 
 @dataclass(frozen=True)
@@ -165,10 +75,11 @@ class _Folded:
     kernel: Source | Array | None
     constants: tuple[Array, ...]
     sources: tuple[Operation, ...]
+    before: tuple[Operation, ...] = ()
 
     def put(self, link: LinkOp) -> None:
         """Replace `link`; the operands of its own steps come after the constants."""
-        ops: list[Operation] = []
+        ops = list(self.before)
         views, input = self.input.materialise()
         ops += views
         kernel: SSAValue | None = None
@@ -203,16 +114,16 @@ def _moved(steps: Sequence[Step], count: int) -> tuple[Step, ...]:
     return tuple(step if step.operand is None else replaced(step, operand=step.operand + count) for step in steps)
 
 
-def _with_kernel(link: LinkOp, x: _Operand) -> _Folded | None:
+def _with_kernel(link: LinkOp, x: DequantizedOperand) -> _Folded | None:
     """A multiply-add link on integers."""
     spec = link.spec
     assert link.kernel is not None
-    w = _operand(link.kernel)
+    w = dequantized_operand(link.kernel)
     if w is None or not spec.is_multiply_accumulate or not x.made_by.is_uniform or spec.pad_value not in (None, 0.0):
         return None
     words = constant_words(w.integers.base)
     if words is None:
-        return None
+        return _of_two_tensors(link, x, w)
     per_output = _per_output(spec, w.scale)
     if per_output is None:
         return None
@@ -245,6 +156,40 @@ def _with_kernel(link: LinkOp, x: _Operand) -> _Folded | None:
         post=(*steps, *_moved(post, len(constants))),
     )
     return _Folded(new, x.integers, kernel, tuple(constants), tuple(sources))
+
+
+def _of_two_tensors(link: LinkOp, x: DequantizedOperand, w: DequantizedOperand) -> _Folded | None:
+    """A product of two tensors, neither of them a constant, each without its zero point."""
+    if not w.made_by.is_uniform:
+        return None
+    found = [_centred(operand, link) for operand in (x, w)]
+    operands = [each for each in found if each is not None]
+    if len(operands) < len(found):
+        return None
+    largest = math.prod(1 << 8 * operand.dtype.itemsize for operand in (x, w))
+    acc = "int32" if largest * math.prod(dim.ks for dim in link.spec.dims) < 1 << 31 else "int64"
+    scale = float(x.made_by.scale[0]) * float(w.made_by.scale[0])
+    # Where x is padded, it is with zeros, which are what is left of zero points.
+    spec = replaced(link.spec, acc=acc, post=(Step("to_float32"), Step("affine", (scale, 0.0)), *link.spec.post))
+    (input, _), (kernel, _) = operands
+    ops = [op for _, op in operands if op is not None]
+    return _Folded(spec, input, kernel, (), (x.made_by.link, w.made_by.link), tuple(ops))
+
+
+def _centred(operand: DequantizedOperand, reader: LinkOp) -> tuple[Source, LinkOp | None] | None:
+    """The integers without their zero point, and the link that subtracts it, in place of the one that dequantizes.
+
+    None if others read what that one makes, too: the link would be one more.
+    """
+    zero, link = int(operand.made_by.zero[0]), operand.made_by.link
+    if not zero:
+        return operand.integers, None
+    if only_reader_of(link.result) is not reader:
+        return None
+    wide = {1: "int16", 2: "int32"}.get(operand.dtype.itemsize, "int64")
+    spec = replaced(link.spec, acc=wide, post=(Step("affine", (1.0, float(-zero))),))
+    moved = LinkOp.of(spec, link.input, element_type=element_type_of(wide))
+    return Source(moved.result, operand.view), moved
 
 
 def _multiplied(scale: Array, constants: list[Array]) -> list[Step]:
@@ -310,7 +255,7 @@ def _integer_bias(link: LinkOp, scale: Array) -> tuple[Array, Operation] | None:
         return None
     if sum(other.operand == step.operand for other in link.spec.post) > 1:
         return None
-    bias = _operand(link.extras[step.operand])
+    bias = dequantized_operand(link.extras[step.operand])
     words = None if bias is None else constant_words(bias.integers.base)
     if bias is None or words is None or bias.zero.any():
         return None
@@ -320,7 +265,7 @@ def _integer_bias(link: LinkOp, scale: Array) -> tuple[Array, Operation] | None:
     return take_view(bias.integers.view, words).astype(np.int64), bias.made_by.link
 
 
-def _without_kernel(link: LinkOp, x: _Operand) -> _Folded | None:
+def _without_kernel(link: LinkOp, x: DequantizedOperand) -> _Folded | None:
     """A sum, maximum, minimum or copy of integers, dequantized afterwards."""
     spec = link.spec
     if not x.made_by.is_uniform or not _only_reads(link):

@@ -130,6 +130,12 @@ def _doubled(layer: _Layer, x: str) -> str:
     return layer.node(layer.draw(st.sampled_from(("Add", "Mul"))), x, x)
 
 
+def _product_of_activations(layer: _Layer, x: str) -> str:
+    other = [layer.scale(0.04), layer.zero()]
+    y = layer.node("DequantizeLinear", layer.node("QuantizeLinear", layer.node("Neg", "x"), *other), *other)
+    return layer.node("MatMul", x, layer.node("Transpose", y, perm=[0, 1, 3, 2]))
+
+
 _KINDS: tuple[Callable[[_Layer], onnx.ModelProto], ...] = (
     _qlinear_conv,
     _qlinear_matmul,
@@ -137,7 +143,7 @@ _KINDS: tuple[Callable[[_Layer], onnx.ModelProto], ...] = (
     _conv_integer,
     _dequantized_conv,
     *[_between(_resized)] * 2,
-    *map(_between, (_averaged, _maximal, _doubled)),
+    *map(_between, (_averaged, _maximal, _doubled, _product_of_activations)),
 )
 
 

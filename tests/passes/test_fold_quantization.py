@@ -10,7 +10,7 @@ from onnx import helper
 
 from compiler.importer import import_model
 from dialects.diagnostics import CatenaError
-from dialects.gconv import LinkOp
+from dialects.gconv import LinkOp, element_type_of_value
 from dialects.gconv.interpreter import Interpreter
 from dialects.weights import ConstantOp
 from passes.verification import verify_module
@@ -162,6 +162,65 @@ def test_weights_that_are_not_at_hand_are_named() -> None:
     with pytest.raises(CatenaError) as caught:
         run_passes(parse_module(text), "fold-quantization")
     assert [each.code for each in caught.value.diagnostics] == ["CAT-R004"]
+
+
+def product_of(x: tuple[str, int], y: tuple[str, int], other_reader: str = "") -> str:
+    """x of [2, 4] times y of [4, 3], both dequantized from a type with a zero point."""
+
+    def dequantized(result: str, source: str, kind: str, zero: int, shape: str) -> str:
+        nest = "A opc 2, B opc 4" if shape == "2x4" else "A opc 4, B opc 3"
+        return f"""{result} = gconv.link {source} : tensor<{shape}x{kind}> <{nest}> "pass" none acc f32
+                   post <affine(1.0, {-zero}.0), affine(0.5, 0.0)> -> tensor<{shape}xf32>"""
+
+    result = "%y, %o" if other_reader else "%y"
+    types = "tensor<2x3xf32>, tensor<2x4xf32>" if other_reader else "tensor<2x3xf32>"
+    return f"""
+        func.func @main(%x: tensor<2x4x{x[0]}>, %z: tensor<4x3x{y[0]}>) -> ({types}) {{
+          {dequantized("%a", "%x", *x, "2x4")}
+          {dequantized("%b", "%z", *y, "4x3")}
+          %i = gconv.view %a <[4, 0, 1]> : tensor<2x4xf32> -> tensor<2x1x4xf32>
+          %k = gconv.view %b <[0, 1, 3]> : tensor<4x3xf32> -> tensor<1x3x4xf32>
+          %c = gconv.link %i : tensor<2x1x4xf32> by %k : tensor<1x3x4xf32> <A opc 2, N op 3, B ks 4> "mul" add
+               -> tensor<2x3x1xf32>
+          %y = gconv.view %c <[3, 1]> : tensor<2x3x1xf32> -> tensor<2x3xf32>
+          {other_reader}
+          func.return {result} : {types}
+        }}
+        """
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "moved", "acc"),
+    [
+        (("i8", 0), ("i8", 0), [], "i32"),
+        (("ui8", 128), ("i8", 0), ["i16"], "i32"),
+        (("ui8", 128), ("i8", -7), ["i16", "i16"], "i32"),
+        (("ui16", 32768), ("i8", 5), ["i32", "i16"], "i32"),
+        (("ui16", 32768), ("ui16", 5), ["i32", "i32"], "i64"),
+    ],
+)
+def test_two_tensors_lose_their_zero_points_first(
+    x: tuple[str, int], y: tuple[str, int], moved: list[str], acc: str
+) -> None:
+    module = parse_module(product_of(x, y))
+    random = np.random.default_rng(1)
+    names = {"i8": np.int8, "ui8": np.uint8, "ui16": np.uint16}
+    inputs = {"0": random.integers(0, 127, (2, 4)).astype(names[x[0]]), "1": np.full((4, 3), -9).astype(names[y[0]])}
+    before = Interpreter(module).run(inputs)
+    run_passes(module, "fold-quantization")
+    *centred, last = [op for op in module.walk() if isinstance(op, LinkOp)]
+    assert [str(element_type_of_value(op.result)) for op in centred] == moved
+    assert (str(last.acc), len(last.spec.post)) == (acc, 2)
+    after = Interpreter(module).run(inputs)
+    np.testing.assert_allclose(after["0"], before["0"], rtol=1e-6)
+
+
+def test_a_tensor_that_others_read_is_not_moved_once_more() -> None:
+    other = '%o = gconv.link %a : tensor<2x4xf32> <A opc 2, B opc 4> "pass" none post <exp> -> tensor<2x4xf32>'
+    module = parse_module(product_of(("ui8", 128), ("i8", 0), other))
+    before = str(module)
+    run_passes(module, "fold-quantization")
+    assert str(module) == before
 
 
 @st.composite
