@@ -1,8 +1,9 @@
-"""TopK: every element's rank by comparing it with all others, then positions stored at their ranks."""
+"""TopK: every element's rank by comparing it with all others of its part, then positions stored at their ranks."""
 
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 from xdsl.dialects.builtin import f32, i32
@@ -15,10 +16,16 @@ from passes.lower_onnx.constraints import constant_input
 from passes.lower_onnx.gathering import elements_along
 from passes.lower_onnx.lowering import constraint, lowering
 from passes.lower_onnx.node import Node
+from passes.lower_onnx.padding import padded
 from passes.lower_onnx.tensor import Tensor
 
 _COUNTING = {"float16": f32, "int8": i32, "int16": i32, "uint8": i32, "uint16": i32}
 """Types that cannot count far, and one for each that can and holds all their values."""
+
+_WORDS = 16
+"""Words that a round of TopK moves for each element: copied twice at twice the length, stored, gathered."""
+_ROUND = 10_000
+"""Comparisons that are taken to cost as much as the seven layers of a round, beside what these do for each element."""
 
 
 @constraint(hint="split the dimension")
@@ -31,7 +38,7 @@ def countable_axis(node: Node) -> str | None:
 @lowering("TopK", constraints=(constant_input(1, "K"), countable_axis), results=2)
 def top_k(node: Node, chain: Chain) -> list[Tensor]:
     """six links: two padded copies, two that count the better elements on either side, positions stored by rank, a
-    gather of the values; NaN counts as infinity"""
+    gather of the values; for few of many elements several rounds, the best of parts first; NaN counts as infinity"""
     x = chain.input(node, 0)
     axis = node.integer("axis", -1) % x.rank
     count = (node.constant_integers(1) or (1,))[0] if node.version >= 10 else node.integer("k")
@@ -39,13 +46,59 @@ def top_k(node: Node, chain: Chain) -> list[Tensor]:
     rows = chain.reshape(x.permute(last), (math.prod(x.shape) // x.shape[axis], x.shape[axis]))
     if rows.shape[1] == 1:
         return [x, chain.constant(np.zeros(x.shape, np.int64))]
-    ranks = _ranks(chain, rows, "gt" if node.integer("largest", 1) else "lt")
-    size, n = rows.shape
-    positions = chain.constant(np.arange(n, dtype=np.int64)).insert(0).expand(rows.shape)
-    order = chain.scatter(positions, ranks, View((size, n, n), (n, 0, 1)), rows.shape).slice(1, 0, count)
-    values = chain.gather(Tensor(rows.base, elements_along(rows.view, 1, order.shape)), order.insert(2))
+    best = _best_of(chain, rows, count, "gt" if node.integer("largest", 1) else "lt")
     outer, back = [x.shape[a] for a in last[:-1]], [last.index(a) for a in range(x.rank)]
-    return [chain.reshape(each, (*outer, count)).permute(back) for each in (values, order)]
+    return [chain.reshape(each, (*outer, count)).permute(back) for each in best]
+
+
+def _best_of(chain: Chain, rows: Tensor, count: int, better: str) -> list[Tensor]:
+    """The `count` best elements of every row, and their positions in it, the first of equals first.
+
+    In every round the candidates of a row are cut into as many parts as `rounds` says, and the best of each part are
+    the candidates of the next one, in order: so the first of equals stay before the others.
+    """
+    size, n = rows.shape
+    parts = rounds(size, n, count)
+    missing = -n % parts[0]
+    if missing:
+        # What fills up the last part is worse than all, or as bad and behind it.
+        rows = padded(chain, rows, [(0, 0), (0, missing)], -math.inf if better == "gt" else math.inf)
+    values, places = rows, chain.constant(np.arange(n + missing, dtype=np.int64)).insert(0).expand(rows.shape)
+    for number in parts:
+        length = values.shape[1] // number
+        ranks = _ranks(chain, chain.reshape(values, (size * number, length)), better)
+        places = chain.scatter(
+            chain.reshape(places, (size, number, length)),
+            chain.reshape(ranks, (size, number, length, 1)),
+            View((size, number, length, length), (number * length, length, 0, 1)),
+            (size, number, length),
+        )
+        places = chain.reshape(places.slice(2, 0, count), (size, number * count))
+        values = chain.gather(Tensor(rows.base, elements_along(rows.view, 1, places.shape)), places.insert(2))
+    return [values, places]
+
+
+def rounds(size: int, n: int, count: int) -> tuple[int, ...]:
+    """Into how many parts rows are cut in every round of finding the best `count` of n elements; 1 in the last one.
+
+    The cheapest numbers for `size` rows. Each divides the one before, so that parts stay whole.
+    """
+
+    @cache
+    def cheapest(elements: int, before: int) -> tuple[int, tuple[int, ...]]:
+        plans = [(_cost(size, elements), (1,))]
+        for number in (shape << power for shape in (1, 3) for power in range(1, elements.bit_length())):
+            if number * count < elements and before % number == 0:
+                cost, later = cheapest(number * count, number)
+                plans.append((_cost(size * number, -(-elements // number)) + cost, (number, *later)))
+        return min(plans)
+
+    return cheapest(n, 0)[1]
+
+
+def _cost(size: int, n: int) -> int:
+    """What one round costs on `size` rows of n elements, in comparisons."""
+    return size * n * (2 * n + _WORDS) + _ROUND
 
 
 def _ranks(chain: Chain, rows: Tensor, better: str) -> Tensor:

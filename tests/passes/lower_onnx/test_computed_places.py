@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dialects.diagnostics import CatenaError
 from dialects.gconv import IndexedOp, Reduce, ScatterOp
 from dialects.gconv.interpreter import Interpreter
-from tests.passes.lower_onnx.models import check, check_values, integers, lower, normal, one_node
+from passes.lower_onnx.sorting import rounds
+from tests.passes.lower_onnx.models import check, check_values, integers, links_in, lower, normal, one_node
 from tests.passes.lower_onnx.moving import MAKERS, Moving, moving_nodes
 
 pytest.importorskip("onnxruntime")
@@ -142,6 +146,35 @@ def test_top_k_of_older_opsets(opset: int, constants: dict, attributes: dict) ->
 def test_top_k_of_one_place_needs_no_ranks() -> None:
     inputs = {"x": normal(3, 1)}
     check(one_node("TopK", inputs, {"k": integers(1)}, opset=11, outputs=2), inputs, links=2)
+
+
+@pytest.mark.parametrize("largest", [0, 1])
+@pytest.mark.parametrize(("shape", "k"), [((2, 701), 3), ((1, 1000), 100), ((3, 250, 2), 1)])
+def test_few_of_many_are_found_in_rounds(shape: tuple[int, ...], k: int, largest: int) -> None:
+    """Many equals, and rows of the worst value alone, which is what fills up the last part."""
+    x = np.random.default_rng(k).integers(-20, 20, shape).astype(np.float32)
+    x[0, 50:400] = -np.inf if largest else np.inf
+    x[-1] = -np.inf if largest else np.inf
+    model = one_node("TopK", {"x": x}, {"k": integers(k)}, opset=11, outputs=2, largest=largest, axis=1)
+    assert len(links_in(check(model, {"x": x}))) > 7
+
+
+@settings(derandomize=True, deadline=None)
+@given(st.integers(1, 40), st.integers(2, 5000), st.data())
+def test_rounds_keep_parts_whole(size: int, n: int, data: st.DataObject) -> None:
+    k = data.draw(st.integers(1, n))
+    parts = rounds(size, n, k)
+    assert parts[-1] == 1
+    assert all(before % after == 0 and before > after for before, after in pairwise(parts))
+    candidates = [n, *(number * k for number in parts[:-1])]
+    assert candidates == sorted(candidates, reverse=True)
+    assert all(-(-elements // number) >= k for elements, number in zip(candidates, parts, strict=True))
+
+
+def test_rounds_pay() -> None:
+    assert rounds(1, 8400, 8400) == (1,)
+    assert rounds(1, 40, 5) == (1,)
+    assert len(rounds(1, 8400, 100)) > 1
 
 
 def test_a_k_computed_at_run_time_is_refused() -> None:
