@@ -86,7 +86,7 @@ def rounds(size: int, n: int, count: int) -> tuple[int, ...]:
 
     @cache
     def cheapest(elements: int, before: int) -> tuple[int, tuple[int, ...]]:
-        plans = [(_cost(size, elements), (1,))]
+        plans: list[tuple[int, tuple[int, ...]]] = [(_cost(size, elements), (1,))]
         for number in (shape << power for shape in (1, 3) for power in range(1, elements.bit_length())):
             if number * count < elements and before % number == 0:
                 cost, later = cheapest(number * count, number)

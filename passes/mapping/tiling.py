@@ -19,6 +19,10 @@ from dialects.schedule import Loop, Mapping, Spatial, Storage, Temporal
 
 Pieces = dict[int, int]
 
+_Column = npt.NDArray[np.int64]
+_SMALL_TABLE = 4096
+"""Pairs of pieces that are counted one by one rather than by sorting."""
+
 
 def cut(pieces: Pieces, tile: int) -> Pieces:
     """Cut every piece into tiles, the last of which may be smaller."""
@@ -53,8 +57,24 @@ def span(outputs: int, kernels: int, dim: Dim) -> int:
 
 
 def real_positions(dim: Dim, extent: int, outputs: npt.ArrayLike, kernels: npt.ArrayLike) -> int:
-    """Input positions that exist, summed over the spans of all pairs of pieces of one dimension (`real_sizes`)."""
-    return sum(real_sizes(dim, extent, outputs, kernels))
+    """Input positions that exist, summed over the spans of all pairs of pieces of one dimension (`real_sizes`).
+
+    Without gaps a span from low to high has min(max(high + 1, 0), extent) - min(max(low, 0), extent) of them, so that
+    no table of pairs is needed; a small one takes less time.
+    """
+    a, n = np.asarray(outputs, np.int64).T
+    b, m = np.asarray(kernels, np.int64).T
+    if dim.up > 1 or len(a) * len(b) <= _SMALL_TABLE:
+        return int(_table_of_sizes(dim, extent, a, n, b, m).sum())
+    ends = _clamped_sums((a + n - 1) * dim.stride, (b + m - 1) * dim.dilation + 1 - dim.pad, extent)
+    return ends - _clamped_sums(a * dim.stride, b * dim.dilation - dim.pad, extent)
+
+
+def _clamped_sums(x: _Column, y: _Column, limit: int) -> int:
+    """The sum of min(max(x + y, 0), limit) over all pairs; `x` in order."""
+    before = np.concatenate((np.zeros(1, np.int64), np.cumsum(x)))
+    low, high = np.searchsorted(x, -y), np.searchsorted(x, limit - y)
+    return int((before[high] - before[low] + (high - low) * y + (len(x) - high) * limit).sum())
 
 
 def real_sizes(dim: Dim, extent: int, outputs: npt.ArrayLike, kernels: npt.ArrayLike) -> list[int]:
@@ -65,11 +85,15 @@ def real_sizes(dim: Dim, extent: int, outputs: npt.ArrayLike, kernels: npt.Array
     """
     a, n = np.asarray(outputs, np.int64).T
     b, m = np.asarray(kernels, np.int64).T
+    return _table_of_sizes(dim, extent, a, n, b, m).reshape(-1).tolist()
+
+
+def _table_of_sizes(dim: Dim, extent: int, a: _Column, n: _Column, b: _Column, m: _Column) -> _Column:
     low = a[:, None] * dim.stride + b[None, :] * dim.dilation - dim.pad
     high = low + (n[:, None] - 1) * dim.stride + (m[None, :] - 1) * dim.dilation
     first = np.maximum(-(-low // dim.up), 0)
     last = np.minimum(high // dim.up, extent - 1)
-    return np.maximum(last - first + 1, 0).reshape(-1).tolist()
+    return np.maximum(last - first + 1, 0)
 
 
 def touching(dim: Dim, extent: int, outputs: npt.ArrayLike, kernels: npt.ArrayLike) -> int:

@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 
 from dialects.gconv import Dim, GConv, LoopKind
 from dialects.schedule import Axis, Loop, Mapping, Operand, Spatial, Storage, Temporal
-from passes.mapping.tiling import Tiling, cut, distinct_positions, number, padded_words, real_positions, span
+from passes.mapping.tiling import (
+    Tiling,
+    cut,
+    distinct_positions,
+    number,
+    padded_words,
+    real_positions,
+    real_sizes,
+    span,
+)
 from tests.passes.mapping.drawing import links, mappings
 
 SIZE = st.integers(1, 12)
@@ -72,6 +81,15 @@ def test_real_positions_are_those_inside_the_input(
         expected += sum(x % up == 0 and 0 <= x // up < extent for x in range(min(touched), max(touched) + 1))
     rows = [[(piece.start, len(piece)) for piece in pieces] for pieces in (outs, taps)]
     assert real_positions(dim, extent, *rows) == expected
+    assert sum(real_sizes(dim, extent, *rows)) == expected
+
+
+@settings(max_examples=20, derandomize=True, deadline=None)
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(-40, 200), st.integers(1, 3), st.integers(1, 400))
+def test_many_pieces_are_counted_without_a_table(stride: int, dilation: int, pad: int, tile: int, extent: int) -> None:
+    dim = Dim("W", opc=200, ks=150, stride=stride, dilation=dilation, pad=pad)
+    rows = [[(at, min(tile, n - at)) for at in range(0, n, tile)] for n in (dim.opc, dim.ks)]
+    assert real_positions(dim, extent, *rows) == sum(real_sizes(dim, extent, *rows))
 
 
 @settings(max_examples=100, derandomize=True, deadline=None)
