@@ -1,0 +1,283 @@
+"""What the mappings of a nest cost in words and steps, in closed form, for many candidates at once.
+
+Every operand has a path of places: the outermost memory, its stores from the outermost inwards, and the operation,
+which takes a word of input and kernel and makes one of output in every element. Words go from each place to the next:
+
+- input, kernel: every visit of a place brings the words that everything below needs (`fill`). The upper memory sends a
+  word once (`read`) to all elements that ask for it in the same step, along axes that multicast the operand; where a
+  window is laid along the axis, only if no element's piece of it is cut further between two visits.
+- A memory keeps what it has while the loops right above the store, up to a place where words only pass by, do not
+  change it. One that slides also keeps the
+  words that a step of the next loop shares with the one before, unless the window is laid along an axis further out.
+- output: every visit of a place ends with sending its words upwards, where they are added to what is there (`update`).
+  Along axes that add up partial sums on the way (`hop`), one word arrives for all. All but the first of a word's
+  arrivals while it stays in the upper memory are additions (`add`): the word is read, and written again.
+
+Sources: Parashar et al., Timeloop, ISPASS 2019, for the shape of the counts; Chen et al., ISCA 2016, for accumulation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from dialects.gconv import LoopKind
+from dialects.hierarchy import Hierarchy
+from dialects.schedule import Operand
+from passes.mapper.nest import Column, For, Nest, Node, Par, Store
+from passes.mapper.pieces import Pieces
+from passes.mapper.problem import Problem, Window
+
+Flags = npt.NDArray[np.bool_]
+
+_NO_COLUMNS: Mapping[int, Column] = MappingProxyType({})
+_NO_FLAGS: Mapping[int, Flags] = MappingProxyType({})
+
+OPERAND_NAMES = {Operand.INPUT: "input", Operand.KERNEL: "kernel", Operand.OUTPUT: "output"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an operand lies: `node` is the index of its store, -1 for the outermost memory, the end for operations."""
+
+    node: int
+    memory: str
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What temporal nodes above a place do not bring again.
+
+    `once`: by node, for which candidates only the first of its steps counts; `tiles`: with which tiles others cut.
+    """
+
+    once: dict[int, Flags]
+    tiles: dict[int, Column]
+
+
+class Counts:
+    """The counts of all candidates of a nest: columns of words and steps.
+
+    `tiles` has one column for every node (those of stores are not read). A tile that is not smaller than what is left
+    of its loop cuts nothing.
+    """
+
+    def __init__(self, problem: Problem, hierarchy: Hierarchy, nest: Nest, tiles: list[Column]):
+        self._problem = problem
+        self._hierarchy = hierarchy
+        self._nest = nest
+        self._nodes = nest.nodes
+        self._tiles = tiles
+        self._candidates = max((len(column) for column in tiles), default=1)
+        self._end = len(nest.nodes)
+        self._prefixes: dict[tuple[int, int], Pieces] = {}
+
+    @cached_property
+    def events(self) -> dict[str, Column]:
+        """Words by event, `memory.operand.event`, and `operation`."""
+        counted = {"operation": np.full(self._candidates, self._problem.operations, np.int64)}
+        for operand in self._problem.operands:
+            path = self._path(operand)
+            for upper, lower in zip(path, path[1:], strict=False):
+                counted |= self._sums(upper, lower) if operand is Operand.OUTPUT else self._sent(operand, upper, lower)
+        return counted
+
+    @cached_property
+    def occupancy(self) -> dict[str, dict[Operand, Column]]:
+        """Words that each memory holds of each operand at a time, at most."""
+        held: dict[str, dict[Operand, Column]] = {}
+        for operand in self._problem.operands:
+            for place in self._path(operand)[1:-1]:
+                held.setdefault(place.memory, {})[operand] = self._tile_words(operand, place.node)
+        return held
+
+    @cached_property
+    def steps(self) -> Column:
+        """Steps until the slowest element is done, of one operation in every element each."""
+        result = self._column(1)
+        for loop in range(len(self._problem.extents)):
+            slowest = {i: np.ones(self._candidates, np.bool_) for i, node in self._cuts(loop) if isinstance(node, Par)}
+            result = result * self._pieces(loop, self._end, once=slowest).total
+        return result
+
+    def elements(self, axis: str) -> Column:
+        """Elements side by side along an axis."""
+        result = self._column(1)
+        for index, node in enumerate(self._nodes):
+            if isinstance(node, Par) and node.axis == axis:
+                result = result * -(-self._reach(node.loop, index) // self._tiles[index])
+        return result
+
+    def _path(self, operand: Operand) -> list[Place]:
+        places = (Place(node, store.memory) for node, store in self._nest.stores(operand))
+        return [Place(-1, self._hierarchy.memories[0].name), *places, Place(self._end, "operation")]
+
+    def _sent(self, operand: Operand, upper: Place, lower: Place) -> dict[str, Column]:
+        memory = lower.memory
+        kept = self._kept(operand, lower)
+        multicast = frozenset(
+            index
+            for index, node in self._spatial(upper.node, lower.node)
+            if operand in self._hierarchy.axis(node.axis).multicast
+        )
+        name = OPERAND_NAMES[operand]
+        return {
+            f"{upper.memory}.{name}.read": self._words(operand, lower.node, multicast, kept),
+            f"{memory}.{name}.fill": self._words(operand, lower.node, frozenset(), kept),
+        }
+
+    def _sums(self, upper: Place, lower: Place) -> dict[str, Column]:
+        added = frozenset(
+            index
+            for index, node in self._spatial(upper.node, lower.node)
+            if self._hierarchy.axis(node.axis).reduces and self._problem.loops[node.loop].kind is LoopKind.KS
+        )
+        kept = self._kept(Operand.OUTPUT, lower)
+        sent = self._words(Operand.OUTPUT, lower.node, frozenset(), kept)
+        arrived = self._words(Operand.OUTPUT, lower.node, added, kept)
+        words = self._words(Operand.OUTPUT, max(upper.node, 0), frozenset(), self._kept(Operand.OUTPUT, upper))
+        return {
+            f"{upper.memory}.output.update": arrived,
+            f"{upper.memory}.output.add": arrived - words,
+            f"{upper.memory}.output.hop": sent - arrived,
+        }
+
+    def _kept(self, operand: Operand, place: Place) -> _Kept:
+        """What a memory keeps: see the module."""
+        kept = _Kept({}, {})
+        if not 0 <= place.node < self._end or not self._hierarchy.memory(place.memory).stays:
+            return kept
+        slides = operand is Operand.INPUT and self._hierarchy.memory(place.memory).slides
+        waiting = np.ones(self._candidates, np.bool_)
+        for index in reversed(range(place.node)):
+            node = self._nodes[index]
+            if isinstance(node, Store) and node.operand is operand and not self._hierarchy.memory(node.memory).stays:
+                break
+            if not isinstance(node, For):
+                continue
+            if not self._problem.is_relevant(operand, node.loop):
+                kept.once[index] = waiting
+                continue
+            reach = self._reach(node.loop, index)
+            turns = waiting & (reach > self._tiles[index])
+            if slides and self._overlaps(node.loop, self._nodes[: place.node]):
+                for inner, _ in self._cuts(node.loop):
+                    if index <= inner < place.node:
+                        kept.tiles[inner] = np.where(turns, reach, kept.tiles.get(inner, self._tiles[inner]))
+            waiting = waiting & ~turns
+        return kept
+
+    def _overlaps(self, loop: int, above: tuple[Node, ...]) -> bool:
+        """Whether an element can keep what steps of a loop share: only neighbouring ones do, and no axis cuts the window."""
+        window = self._problem.window_of(loop)
+        if window is None or (window.across if loop == window.outputs else window.along) > 1:
+            return False
+        return not any(isinstance(node, Par) and node.loop in (window.outputs, window.kernels) for node in above)
+
+    def _spatial(self, start: int, end: int) -> Iterator[tuple[int, Par]]:
+        for index in range(max(start, 0), end):
+            node = self._nodes[index]
+            if isinstance(node, Par):
+                yield index, node
+
+    def _words(
+        self, operand: Operand, end: int, shared: frozenset[int] = frozenset(), kept: _Kept | None = None
+    ) -> Column:
+        """Words of a tile at a place, summed over all visits; the elements of `shared` spatial nodes count together."""
+        kept = kept or _Kept({}, {})
+        once = kept.once | dict.fromkeys(shared, np.ones(self._candidates, np.bool_))
+        result = self._column(1)
+        for loop, extent in enumerate(self._problem.extents):
+            if not self._problem.is_relevant(operand, loop):
+                pieces = self._pieces(loop, end, once=once)
+                result = result * (pieces.total if end == self._end else pieces.number)
+            elif operand is not Operand.INPUT or self._problem.window_of(loop) is None:
+                result = result * extent
+        if operand is Operand.INPUT:
+            for window in self._problem.windows:
+                outputs, kernels = (
+                    self._window_pieces(loop, end, shared, kept.tiles) for loop in (window.outputs, window.kernels)
+                )
+                result = result * _positions(window, outputs, kernels)
+        return result
+
+    def _window_pieces(self, loop: int, end: int, shared: frozenset[int], kept: Mapping[int, Column]) -> Pieces:
+        """The pieces of a window's loop that count apart."""
+        innermost = self._column(1) if end == self._end else self._reach(loop, end)
+        instead = dict(kept)
+        together = np.zeros(self._candidates, np.bool_)
+        for index, _ in self._cuts(loop):
+            if index in shared:
+                together |= self._reach(loop, index + 1) == innermost
+            instead[index] = np.where(together, self._problem.extents[loop], instead.get(index, self._tiles[index]))
+        pieces = self._pieces(loop, end, instead)
+        return pieces.cut(np.where(together, self._problem.extents[loop], 1)) if end == self._end else pieces
+
+    def _tile_words(self, operand: Operand, end: int) -> Column:
+        """Words of the largest tile at a place."""
+        result = self._column(1)
+        for loop in range(len(self._problem.extents)):
+            is_window = operand is Operand.INPUT and self._problem.window_of(loop) is not None
+            if self._problem.is_relevant(operand, loop) and not is_window:
+                result = result * self._reach(loop, end)
+        if operand is Operand.INPUT:
+            for window in self._problem.windows:
+                outputs, kernels = (
+                    Pieces([self._reach(loop, end)], [self._column(1)]) for loop in (window.outputs, window.kernels)
+                )
+                result = result * _positions(window, outputs, kernels)
+        return result
+
+    def _pieces(
+        self,
+        loop: int,
+        end: int,
+        instead: Mapping[int, Column] = _NO_COLUMNS,
+        once: Mapping[int, Flags] = _NO_FLAGS,
+    ) -> Pieces:
+        """The pieces of a loop above a node.
+
+        Some nodes cut with tiles `instead`; of what others cut, only the first tile counts where `once` says so.
+        """
+        pieces = Pieces.whole(self._problem.extents[loop], self._candidates)
+        changed = False
+        for index, _ in self._cuts(loop):
+            if index >= end:
+                break
+            changed |= index in instead or index in once
+            if not changed and (loop, index) in self._prefixes:
+                pieces = self._prefixes[loop, index]
+                continue
+            tile = instead.get(index, self._tiles[index])
+            cut = pieces.cut(tile)
+            pieces = pieces.first(tile).where(once[index], cut) if index in once else cut
+            if not changed:
+                self._prefixes[loop, index] = pieces
+        return pieces
+
+    def _cuts(self, loop: int) -> Iterator[tuple[int, For | Par]]:
+        for index, node in enumerate(self._nodes):
+            if not isinstance(node, Store) and node.loop == loop:
+                yield index, node
+
+    def _reach(self, loop: int, end: int) -> Column:
+        """The largest piece of a loop above a node."""
+        return self._pieces(loop, end).largest
+
+    def _column(self, value: int) -> Column:
+        return np.full(self._candidates, value, np.int64)
+
+
+def _positions(window: Window, outputs: Pieces, kernels: Pieces) -> Column:
+    """Input positions of all pairs of pieces of a window, those that a pair meets twice once.
+
+    A piece of a outputs and b kernel positions touches b of each of the first `across` outputs, and of each further
+    one those that earlier ones did not: at most `along`.
+    """
+    early = outputs.capped(window.across)
+    return kernels.total * early + (outputs.total - early) * kernels.capped(window.along)

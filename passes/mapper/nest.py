@@ -1,0 +1,92 @@
+"""A loop nest with its tile sizes left open: the shape that many mappings share.
+
+A nest is a path of nodes as in `dialects.schedule`. Tile sizes are columns: node k of candidate c cuts its loop into
+tiles of `tiles[k][c]` indices, so that one formula prices all candidates of a nest at once (`passes.mapper.counts`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dialects.schedule import Mapping, Operand, Spatial, Storage, Temporal
+from passes.mapper.problem import Problem
+
+Column = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class For:
+    """Tiles of a loop one after another."""
+
+    loop: int
+
+
+@dataclass(frozen=True)
+class Par:
+    """Tiles of a loop side by side along an array axis."""
+
+    loop: int
+    axis: str
+
+
+@dataclass(frozen=True)
+class Store:
+    """The place at which the words of an operand that everything below needs are brought into a memory."""
+
+    memory: str
+    operand: Operand
+
+
+Node = For | Par | Store
+
+
+@dataclass(frozen=True)
+class Nest:
+    """Nodes, outermost first. What no node cuts is executed index by index inside one element."""
+
+    nodes: tuple[Node, ...]
+
+    def stores(self, operand: Operand) -> tuple[tuple[int, Store], ...]:
+        """The places of an operand from the outermost inwards, with the indices of their nodes."""
+        return tuple((i, n) for i, n in enumerate(self.nodes) if isinstance(n, Store) and n.operand is operand)
+
+
+def nest_of(problem: Problem, mapping: Mapping) -> tuple[Nest, list[Column]]:
+    """A mapping as a nest and one candidate; nodes of loops with one index are left out."""
+    nodes: list[Node] = []
+    tiles: list[Column] = []
+    for node in mapping.nodes:
+        if isinstance(node, Storage):
+            nodes.extend(Store(node.memory, operand) for operand in node.operands)
+            tiles.extend(np.ones(1, np.int64) for _ in node.operands)
+            continue
+        loop = problem.index(node.loop)
+        if loop is None:
+            continue
+        nodes.append(For(loop) if isinstance(node, Temporal) else Par(loop, node.axis))
+        tiles.append(np.array([node.tile], np.int64))
+    return Nest(tuple(nodes)), tiles
+
+
+def mapping_of(problem: Problem, nest: Nest, tiles: list[Column], candidate: int) -> Mapping:
+    """One candidate of a nest as a mapping; nodes that cut nothing are left out."""
+    reached = list(problem.extents)
+    nodes: list[Temporal | Spatial | Storage] = []
+    for node, column in zip(nest.nodes, tiles, strict=True):
+        if isinstance(node, Store):
+            last = nodes[-1] if nodes else None
+            if isinstance(last, Storage) and last.memory == node.memory:
+                nodes[-1] = Storage(node.memory, (*last.operands, node.operand))
+            else:
+                nodes.append(Storage(node.memory, (node.operand,)))
+            continue
+        tile = min(int(column[candidate]), reached[node.loop])
+        if tile == reached[node.loop]:
+            continue
+        reached[node.loop] = tile
+        loop = problem.loops[node.loop]
+        nodes.append(Temporal(loop, tile) if isinstance(node, For) else Spatial(loop, tile, node.axis))
+    return Mapping(tuple(nodes))

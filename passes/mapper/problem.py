@@ -1,0 +1,96 @@
+"""A general convolution as the mapper sees it: loops, and which words of which operand a range of indices touches.
+
+Words of padding count like others, as accelerators that store padded tiles have them; nothing else about values or
+functions matters to a mapping.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+from dialects.gconv import PASS, Dim, GConv, LoopKind
+from dialects.schedule import Loop, Operand
+
+RELEVANT = {
+    Operand.INPUT: (LoopKind.G, LoopKind.OPC, LoopKind.KS),
+    Operand.KERNEL: (LoopKind.G, LoopKind.OP, LoopKind.KS),
+    Operand.OUTPUT: (LoopKind.G, LoopKind.OP, LoopKind.OPC),
+}
+"""The kinds of loops that each operand is indexed by."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """How output and kernel positions of one dimension address the input: `output * stride + kernel * dilation`.
+
+    Positions met again lie `across` output indices and `along` kernel indices apart (`overlap`).
+    """
+
+    outputs: int
+    kernels: int
+    stride: int
+    dilation: int
+
+    @property
+    def across(self) -> int:
+        """Output indices after which kernel positions can meet those of earlier ones."""
+        return self.dilation // math.gcd(self.stride, self.dilation)
+
+    @property
+    def along(self) -> int:
+        """Kernel indices by which they then differ; each of `across` outputs later brings this many new words at most."""
+        return self.stride // math.gcd(self.stride, self.dilation)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The loops of a link that have more than one index, and the operands.
+
+    `windows` pair the loops of a dimension that address the input together, as indices into `loops`.
+    """
+
+    loops: tuple[Loop, ...]
+    extents: tuple[int, ...]
+    windows: tuple[Window, ...]
+    operands: tuple[Operand, ...]
+
+    @classmethod
+    def of(cls, spec: GConv) -> Problem:
+        """The problem of mapping a link."""
+        loops: list[Loop] = []
+        extents: list[int] = []
+        windows: list[Window] = []
+        for dim in spec.dims:
+            places: dict[LoopKind, int] = {}
+            for kind in LoopKind:
+                if spec.worked(dim, kind) > 1:
+                    places[kind] = len(loops)
+                    loops.append(Loop(dim.name, kind))
+                    extents.append(spec.worked(dim, kind))
+            if LoopKind.OPC in places and LoopKind.KS in places:
+                windows.append(_window(dim, places))
+        operands = (Operand.INPUT, Operand.OUTPUT) if spec.main == PASS else tuple(Operand)
+        return cls(tuple(loops), tuple(extents), tuple(windows), operands)
+
+    def is_relevant(self, operand: Operand, loop: int) -> bool:
+        """Whether the words of an operand depend on the index of a loop."""
+        return self.loops[loop].kind in RELEVANT[operand]
+
+    def window_of(self, loop: int) -> Window | None:
+        """The window that a loop is part of."""
+        return next((each for each in self.windows if loop in (each.outputs, each.kernels)), None)
+
+    @cached_property
+    def operations(self) -> int:
+        """Main operations (MACs) of the whole link."""
+        return math.prod(self.extents)
+
+    def index(self, loop: Loop) -> int | None:
+        """The place of a loop, None if it has one index only."""
+        return self.loops.index(loop) if loop in self.loops else None
+
+
+def _window(dim: Dim, places: dict[LoopKind, int]) -> Window:
+    return Window(places[LoopKind.OPC], places[LoopKind.KS], dim.stride, dim.dilation)
