@@ -7,10 +7,12 @@ Capacities and traffic are in words, one tensor element each.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from functools import cached_property
+from typing import Annotated, Literal, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
 from dialects.schedule import Operand
 
 Words = Annotated[int, Field(ge=1, le=1 << 48)]
@@ -22,21 +24,34 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _named(tables: object) -> object:
+    """Tables by name as tables with names, in the order in which they are written."""
+    if not isinstance(tables, dict):
+        return tables
+    items = cast("dict[str, object]", tables).items()
+    return tuple(
+        {"name": name, **cast("dict[str, object]", table)} if isinstance(table, dict) else table
+        for name, table in items
+    )
+
+
 class Memory(_Model):
     """A memory, once for all elements or once for each element of the axes further out."""
 
-    kind: Literal["memory"] = "memory"
+    kind: Literal["memory"]
     name: Name
     words: Annotated[Words | None, Field(description="capacity in words for all operands; none: unlimited")] = None
-    holds: Annotated[Operands, Field(description="operands that may lie here")] = tuple(Operand)
-    stays: Annotated[bool, Field(description="words stay until others are needed; no: they only pass by")] = True
+    reserve: Annotated[
+        str, Field(description="words that something else takes, as an expression of the dataflow's parameters")
+    ] = "0"
+    stays: Annotated[bool, Field(description="what is there is not brought again while steps do not change it")] = True
     slides: Annotated[bool, Field(description="input words that neighbouring steps of a window share are kept")] = False
 
 
 class Axis(_Model):
     """An axis of the array: everything further in exists once for every position along it."""
 
-    kind: Literal["axis"] = "axis"
+    kind: Literal["axis"]
     name: Name
     size: Annotated[int, Field(ge=1, le=1 << 20, description="positions")]
     multicast: Annotated[Operands, Field(description="operands of which one word may go to several positions")] = ()
@@ -46,25 +61,109 @@ class Axis(_Model):
 Level = Annotated[Memory | Axis, Field(discriminator="kind")]
 
 
+class Access(_Model):
+    """A kind of access that costs energy: which events are such accesses, and how many each."""
+
+    name: Name
+    energy: Annotated[float, Field(ge=0, description="energy of one access")]
+    events: Annotated[dict[str, float], Field(description="accesses for each event of `memory.operand.event`")]
+
+
+class Dataflow(_Model):
+    """What mappings of a machine look like: a nest whose tiles are products of parameters.
+
+    The text is that of a mapping, `passes.mapper.dataflow`, with the parts of a convolution for loops. What is right of
+    the bar is decided first.
+    """
+
+    nest: str
+    weigh: Annotated[
+        dict[str, float], Field(description="factors of events in the search, where it weighs them differently")
+    ] = Field(default_factory=dict)
+
+
 class Hierarchy(_Model):
     """The levels of an accelerator, outermost first; the first is a memory that holds every operand."""
 
-    levels: tuple[Level, ...]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
+    summary: str
+    levels: Annotated[tuple[Level, ...], BeforeValidator(_named), Field(min_length=1)]
+    elements: Annotated[int | None, Field(ge=1, description="positions that may be used over all axes together")] = None
+    operation: Annotated[float, Field(ge=0, description="energy of one operation (MAC)")] = 1
+    accesses: Annotated[
+        tuple[Access, ...], BeforeValidator(_named), Field(description="what costs energy, from the outside in")
+    ] = ()
+    nested: Annotated[
+        bool,
+        Field(
+            description="tiles are cut out of those around them; no: counted as cut out of the whole loop, as papers do"
+        ),
+    ] = True
+    dataflow: Dataflow | None = None
+    sources: Annotated[dict[str, str], Field(description="where each constant comes from")] = Field(
+        default_factory=dict
+    )
 
-    @property
+    @model_validator(mode="after")
+    def _is_sound(self) -> Self:
+        if not isinstance(self.levels[0], Memory) or self.levels[0].words is not None:
+            raise ValueError("the first level is a memory without a capacity")
+        names = [level.name for level in self.levels]
+        if len(set(names)) < len(names):
+            raise ValueError("two levels have the same name")
+        known = self.event_names
+        for event in (*(e for access in self.accesses for e in access.events), *(self.dataflow or _NO_FLOW).weigh):
+            if event not in known:
+                raise ValueError(f"nothing is counted as {event!r}; {did_you_mean(event, sorted(known))}")
+        return self
+
+    @cached_property
     def memories(self) -> tuple[Memory, ...]:
         """The memories, outermost first."""
         return tuple(level for level in self.levels if isinstance(level, Memory))
 
-    @property
+    @cached_property
     def axes(self) -> tuple[Axis, ...]:
         """The axes, outermost first."""
         return tuple(level for level in self.levels if isinstance(level, Axis))
 
+    @property
+    def event_names(self) -> frozenset[str]:
+        """All events that may be counted."""
+        places = [*(memory.name for memory in self.memories), "operation"]
+        kinds = [f"{operand}.{event}" for operand in ("input", "kernel") for event in ("read", "fill")]
+        kinds += [f"output.{event}" for event in ("update", "add", "hop")]
+        return frozenset(f"{place}.{kind}" for place in places for kind in kinds)
+
     def memory(self, name: str) -> Memory:
-        """The memory of a name; `KeyError` if there is none."""
-        return next(iter(each for each in self.memories if each.name == name))
+        """The memory of a name."""
+        return next(each for each in self.memories if each.name == name)
 
     def axis(self, name: str) -> Axis:
         """The axis of a name."""
-        return next(iter(each for each in self.axes if each.name == name))
+        return next(each for each in self.axes if each.name == name)
+
+
+_NO_FLOW = Dataflow(nest="")
+
+
+def parse_hierarchy(description: object, where: str = "") -> Hierarchy:
+    """A `Hierarchy` from plain data.
+
+    Raises `CatenaError` (CAT-C003) with one diagnostic per wrong, missing or unknown key.
+    """
+    try:
+        return Hierarchy.model_validate(description)
+    except ValidationError as error:
+        raise CatenaError(
+            [
+                Diagnostic(
+                    "CAT-C003",
+                    f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}".removeprefix(": "),
+                    stage="target",
+                    where=where,
+                    found="" if problem["type"] == "missing" else repr(problem["input"])[:80],
+                )
+                for problem in error.errors(include_url=False)
+            ]
+        ) from error

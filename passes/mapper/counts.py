@@ -73,14 +73,14 @@ class Counts:
         self._nest = nest
         self._nodes = nest.nodes
         self._tiles = tiles
-        self._candidates = max((len(column) for column in tiles), default=1)
+        self.candidates = max((len(column) for column in tiles), default=1)
         self._end = len(nest.nodes)
         self._prefixes: dict[tuple[int, int], Pieces] = {}
 
     @cached_property
     def events(self) -> dict[str, Column]:
         """Words by event, `memory.operand.event`, and `operation`."""
-        counted = {"operation": np.full(self._candidates, self._problem.operations, np.int64)}
+        counted = {"operation": np.full(self.candidates, self._problem.operations, np.int64)}
         for operand in self._problem.operands:
             path = self._path(operand)
             for upper, lower in zip(path, path[1:], strict=False):
@@ -101,7 +101,7 @@ class Counts:
         """Steps until the slowest element is done, of one operation in every element each."""
         result = self._column(1)
         for loop in range(len(self._problem.extents)):
-            slowest = {i: np.ones(self._candidates, np.bool_) for i, node in self._cuts(loop) if isinstance(node, Par)}
+            slowest = {i: np.ones(self.candidates, np.bool_) for i, node in self._cuts(loop) if isinstance(node, Par)}
             result = result * self._pieces(loop, self._end, once=slowest).total
         return result
 
@@ -150,17 +150,18 @@ class Counts:
     def _kept(self, operand: Operand, place: Place) -> _Kept:
         """What a memory keeps: see the module."""
         kept = _Kept({}, {})
-        if not 0 <= place.node < self._end or not self._hierarchy.memory(place.memory).stays:
+        if not 0 <= place.node < self._end:
             return kept
-        slides = operand is Operand.INPUT and self._hierarchy.memory(place.memory).slides
-        waiting = np.ones(self._candidates, np.bool_)
+        memory = self._hierarchy.memory(place.memory)
+        slides = operand is Operand.INPUT and memory.slides
+        waiting = np.ones(self.candidates, np.bool_)
         for index in reversed(range(place.node)):
             node = self._nodes[index]
             if isinstance(node, Store) and node.operand is operand and not self._hierarchy.memory(node.memory).stays:
                 break
             if not isinstance(node, For):
                 continue
-            if not self._problem.is_relevant(operand, node.loop):
+            if memory.stays and not self._problem.is_relevant(operand, node.loop):
                 kept.once[index] = waiting
                 continue
             reach = self._reach(node.loop, index)
@@ -190,7 +191,7 @@ class Counts:
     ) -> Column:
         """Words of a tile at a place, summed over all visits; the elements of `shared` spatial nodes count together."""
         kept = kept or _Kept({}, {})
-        once = kept.once | dict.fromkeys(shared, np.ones(self._candidates, np.bool_))
+        once = kept.once | dict.fromkeys(shared, np.ones(self.candidates, np.bool_))
         result = self._column(1)
         for loop, extent in enumerate(self._problem.extents):
             if not self._problem.is_relevant(operand, loop):
@@ -210,13 +211,15 @@ class Counts:
         """The pieces of a window's loop that count apart."""
         innermost = self._column(1) if end == self._end else self._reach(loop, end)
         instead = dict(kept)
-        together = np.zeros(self._candidates, np.bool_)
+        together = np.zeros(self.candidates, np.bool_)
         for index, _ in self._cuts(loop):
             if index in shared:
                 together |= self._reach(loop, index + 1) == innermost
             instead[index] = np.where(together, self._problem.extents[loop], instead.get(index, self._tiles[index]))
         pieces = self._pieces(loop, end, instead)
-        return pieces.cut(np.where(together, self._problem.extents[loop], 1)) if end == self._end else pieces
+        if end == self._end:
+            return pieces.cut(np.where(together, self._problem.extents[loop], 1))
+        return pieces if self._hierarchy.nested else pieces.evened(self._problem.extents[loop])
 
     def _tile_words(self, operand: Operand, end: int) -> Column:
         """Words of the largest tile at a place."""
@@ -244,7 +247,7 @@ class Counts:
 
         Some nodes cut with tiles `instead`; of what others cut, only the first tile counts where `once` says so.
         """
-        pieces = Pieces.whole(self._problem.extents[loop], self._candidates)
+        pieces = whole = Pieces.whole(self._problem.extents[loop], self.candidates)
         changed = False
         for index, _ in self._cuts(loop):
             if index >= end:
@@ -254,7 +257,7 @@ class Counts:
                 pieces = self._prefixes[loop, index]
                 continue
             tile = instead.get(index, self._tiles[index])
-            cut = pieces.cut(tile)
+            cut = pieces.cut(tile) if self._hierarchy.nested else whole.cut(np.minimum(tile, pieces.largest))
             pieces = pieces.first(tile).where(once[index], cut) if index in once else cut
             if not changed:
                 self._prefixes[loop, index] = pieces
@@ -270,7 +273,7 @@ class Counts:
         return self._pieces(loop, end).largest
 
     def _column(self, value: int) -> Column:
-        return np.full(self._candidates, value, np.int64)
+        return np.full(self.candidates, value, np.int64)
 
 
 def _positions(window: Window, outputs: Pieces, kernels: Pieces) -> Column:

@@ -41,6 +41,10 @@ class Pieces:
         """Only the first, and largest, tile of every piece."""
         return Pieces([np.minimum(size, tile) for size in self._sizes], self._counts)
 
+    def evened(self, extent: int) -> Pieces:
+        """The largest size only, as often as it goes into the loop, which may be a fraction."""
+        return Pieces([self._sizes[0]], [extent / self._sizes[0]])
+
     def where(self, condition: npt.NDArray[np.bool_], other: Pieces) -> Pieces:
         """These pieces for candidates with the condition, others' for the rest."""
         slots = max(len(self._sizes), len(other._sizes))

@@ -186,18 +186,19 @@ class Literal:
         """Of the temporal nodes above a place: those whose steps change nothing there, and the one that slides."""
         same: set[int] = set()
         node = self.nest.nodes[end] if end < len(self.nest.nodes) else None
-        if not isinstance(node, Store) or not self.hierarchy.memory(node.memory).stays:
+        if not isinstance(node, Store):
             return same, None
+        memory = self.hierarchy.memory(node.memory)
         temporal = [(i, each) for i, each in enumerate(self.nest.nodes[:end]) if isinstance(each, For)]
         upper = self._upper(operand, end)
         passes_by = upper >= 0 and not self.hierarchy.memory(self._memory(upper)).stays
         for turn, (index, each) in reversed(list(enumerate(temporal))):
             if passes_by and index < upper:
                 return same, None
-            if self.problem.loops[each.loop].kind not in RELEVANT[operand]:
+            if memory.stays and self.problem.loops[each.loop].kind not in RELEVANT[operand]:
                 same.add(turn)
             elif self._largest(each.loop, index) > self.tiles[index]:
-                slides = operand is Operand.INPUT and self.hierarchy.memory(node.memory).slides
+                slides = operand is Operand.INPUT and memory.slides
                 return same, turn if slides and self._overlaps(each.loop, end) else None
         return same, None
 

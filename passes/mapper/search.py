@@ -1,0 +1,290 @@
+"""The best mapping of a link in a dataflow: branch and bound over its parameters, as NumPy columns.
+
+Tiles are products of parameters, so that every tile is a whole number of the tiles further in, and only the last one
+of a loop is smaller. Of the counts that cut a loop into the same number of tiles only the smallest is tried, as it takes
+the least room and nothing else differs, unless tiles lie side by side on an axis.
+
+Removing a cut from a nest never makes an event more frequent, but for additions, which it moves inwards, where they
+must not cost more. So the inner parameters alone, with all loops whole that outer ones would cut, bound what a mapping
+costs inside; the outer parameters that fit with an inner tile of one bound what the outermost memory costs. Candidates are
+priced exactly in the order of the sum of both bounds, until it exceeds the best value found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.gconv import GConv
+from dialects.hierarchy import Hierarchy, Memory
+from dialects.schedule import Mapping, Operand
+from passes.mapper.counts import Counts
+from passes.mapper.dataflow import BoundFlow, parse_dataflow
+from passes.mapper.nest import Column, Nest, Store, mapping_of
+from passes.mapping.roles import assign_roles
+
+Values = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+_BATCH = 256
+_CHUNK = 1 << 16
+_ROW = "#"
+
+
+@dataclass(frozen=True)
+class Found:
+    """The best mapping: its parameters, what it is as a mapping, its value in the search, events and busy elements."""
+
+    mapping: Mapping
+    parameters: dict[str, int]
+    value: float
+    events: dict[str, int]
+    elements: int
+    steps: int
+
+
+def best_in_dataflow(spec: GConv, hierarchy: Hierarchy, node: str = "") -> Found:
+    """The mapping that costs the least energy; ties go to more busy elements.
+
+    Raises `CatenaError` (CAT-F001) if none fits, CAT-C003 if the dataflow is wrong.
+    """
+    found = _Search(parse_dataflow(hierarchy).on(spec, assign_roles(spec)), hierarchy).best()
+    if found is None:
+        raise CatenaError(
+            Diagnostic("CAT-F001", f"no mapping of this link in the dataflow of {hierarchy.name} fits", "mapped", node)
+        )
+    return found
+
+
+class Candidates:
+    """Columns of parameters, `count` long."""
+
+    def __init__(self, count: int, columns: dict[str, Column]):
+        self.count = count
+        self.columns = columns
+
+    def take(self, rows: npt.NDArray[np.intp]) -> Candidates:
+        """Some of them."""
+        return Candidates(len(rows), {name: column[rows] for name, column in self.columns.items()})
+
+    def grown(self, name: str, values: Column) -> Candidates:
+        """Every one with every value of a further parameter."""
+        columns = {key: np.repeat(column, len(values)) for key, column in self.columns.items()}
+        return Candidates(self.count * len(values), columns | {name: np.tile(values, self.count)})
+
+    def beside(self, name: str, column: Column) -> Candidates:
+        """These with a further parameter."""
+        return Candidates(self.count, self.columns | {name: column})
+
+    def replaced(self, values: dict[str, int]) -> Candidates:
+        """These with some parameters the same for all."""
+        same = {name: np.full(self.count, value, np.int64) for name, value in values.items()}
+        return Candidates(self.count, self.columns | same)
+
+    def chunks(self, width: int = 1) -> Iterator[Candidates]:
+        """These, a moderate number at a time if each grows to `width`."""
+        for rows in np.array_split(np.arange(self.count), max(1, self.count * width // _CHUNK)):
+            yield self.take(rows)
+
+
+class _Search:
+    def __init__(self, flow: BoundFlow, hierarchy: Hierarchy):
+        self._flow = flow
+        self._hierarchy = hierarchy
+        self._outermost = f"{hierarchy.memories[0].name}."
+        self._outside = _outside(flow)
+        left = {node.memory for node in flow.nest.nodes[: flow.seam] if isinstance(node, Store)}
+        self._memories_outside = tuple(each for each in hierarchy.memories if each.name in left)
+        self._whole = {name: flow.values[flow.flow.part_of(name)] for name in flow.flow.outer}
+        self._costs: dict[str, float] = {}
+        weigh = hierarchy.dataflow.weigh if hierarchy.dataflow else {}
+        for access in hierarchy.accesses:
+            for event, times in access.events.items():
+                self._costs[event] = self._costs.get(event, 0.0) + access.energy * times * weigh.get(event, 1.0)
+
+    def best(self) -> Found | None:
+        """The best mapping, None if none fits."""
+        inner = Candidates(1, {})
+        for name in self._flow.flow.inner:
+            inner = self._grown(inner, name, self._may_fit)
+        if not inner.count:
+            return None
+        bound = self._inner_bound(inner) + self._outermost_bound(inner)
+        order = np.argsort(bound, kind="stable")
+        best: tuple[float, int] | None = None
+        result: Found | None = None
+        for start in range(0, len(order), _BATCH):
+            batch = order[start : start + _BATCH]
+            if best is not None:
+                batch = batch[bound[batch] <= best[0]]
+                if not len(batch):
+                    break
+            candidates = self._with_outer(inner.take(batch), self._fits)
+            if not candidates.count:
+                continue
+            counts = self._counts(candidates)
+            value, elements = self._value(counts), self._elements(counts)
+            chosen = int(np.lexsort((-elements, value))[0])
+            if best is None or (value[chosen], -elements[chosen]) < best:
+                best = float(value[chosen]), -int(elements[chosen])
+                result = self._found(candidates, counts, chosen, best)
+        return result
+
+    def _found(self, candidates: Candidates, counts: Counts, chosen: int, best: tuple[float, int]) -> Found:
+        return Found(
+            mapping_of(
+                self._flow.problem, self._flow.nest, self._flow.tiles(candidates.columns, candidates.count), chosen
+            ),
+            {name: int(column[chosen]) for name, column in candidates.columns.items()},
+            best[0],
+            {event: int(column[chosen]) for event, column in counts.events.items()},
+            -best[1],
+            int(counts.steps[chosen]),
+        )
+
+    def _with_outer(self, candidates: Candidates, fits: Callable[[Candidates], Flags]) -> Candidates:
+        """With all values of the outer parameters that fit; of the last one, the largest: nothing costs less with less."""
+        *names, last = self._flow.flow.outer or ("",)
+        for name in names:
+            candidates = self._grown(candidates, name, fits)
+        return self._filled(candidates, last, fits) if last else candidates
+
+    def _grown(self, candidates: Candidates, name: str, fits: Callable[[Candidates], Flags]) -> Candidates:
+        """With all values of a further parameter that fit."""
+        grown = [Candidates(0, dict.fromkeys((*candidates.columns, name), np.zeros(0, np.int64)))]
+        for values, rows in self._values(candidates, name):
+            for chunk in candidates.take(rows).chunks(len(values)):
+                more = chunk.grown(name, values)
+                grown.append(more.take(np.flatnonzero(fits(more))))
+        return _joined(grown)
+
+    def _filled(self, candidates: Candidates, name: str, fits: Callable[[Candidates], Flags]) -> Candidates:
+        """With the largest value of a further parameter that fits, found by bisection."""
+        filled = [Candidates(0, dict.fromkeys((*candidates.columns, name), np.zeros(0, np.int64)))]
+        for values, rows in self._values(candidates, name):
+            for chunk in candidates.take(rows).chunks():
+                low, high = np.full(chunk.count, -1), np.full(chunk.count, len(values) - 1)
+                while (low < high).any():
+                    middle = (low + high + 1) // 2
+                    fit = fits(chunk.beside(name, values[middle]))
+                    low, high = np.where(fit, middle, low), np.where(fit, high, middle - 1)
+                some = np.flatnonzero(low >= 0)
+                filled.append(chunk.take(some).beside(name, values[low[some]]))
+        return _joined(filled)
+
+    def _values(self, candidates: Candidates, name: str) -> Iterator[tuple[Column, npt.NDArray[np.intp]]]:
+        """The values of a further parameter, ascending, with the candidates that may have them."""
+        done = np.ones(candidates.count, np.int64)
+        for other in self._flow.flow.factors_of(name) & frozenset(candidates.columns):
+            done = done * candidates.columns[other]
+        left = -(-self._flow.values[self._flow.flow.part_of(name)] // done)
+        for remaining in np.unique(left):
+            values = np.arange(1, remaining + 1) if self._is_free(name) else _even(int(remaining))
+            yield values, np.flatnonzero(left == remaining)
+
+    def _is_free(self, name: str) -> bool:
+        """Whether sizes that cut a loop into equally many tiles differ: in busy elements, or in fractions of strips."""
+        flow = self._flow.flow
+        if name in flow.laid:
+            return True
+        place = self._flow.places[flow.part_of(name)]
+        return not self._hierarchy.nested and place is not None and self._flow.problem.window_of(place) is not None
+
+    def _fits(self, candidates: Candidates) -> Flags:
+        counts = self._counts(candidates)
+        return self._fits_in(candidates, counts, self._hierarchy.memories) & self._fits_array(counts)
+
+    def _fits_outside(self, candidates: Candidates) -> Flags:
+        return self._fits_in(candidates, self._counts(candidates, self._outside), self._memories_outside)
+
+    def _may_fit(self, candidates: Candidates) -> Flags:
+        """Whether inner parameters fit with some outer ones: outside with the smallest tiles, inside with the largest."""
+        counts = self._counts(candidates.replaced(self._whole))
+        inside = [each for each in self._hierarchy.memories if each not in self._memories_outside]
+        return self._fits_outside(candidates) & self._fits_in(candidates, counts, inside) & self._fits_array(counts)
+
+    def _fits_in(self, candidates: Candidates, counts: Counts, memories: Iterable[Memory]) -> Flags:
+        fits = np.ones(candidates.count, np.bool_)
+        for memory in memories:
+            if memory.words is not None and memory.name in counts.occupancy:
+                held = sum(counts.occupancy[memory.name].values())
+                fits &= held + self._flow.reserve(memory.name, candidates.columns) <= memory.words
+        return fits
+
+    def _fits_array(self, counts: Counts) -> Flags:
+        fits = np.ones(counts.candidates, np.bool_)
+        for axis in self._hierarchy.axes:
+            fits &= counts.elements(axis.name) <= axis.size
+        if self._hierarchy.elements is not None:
+            fits &= self._elements(counts) <= self._hierarchy.elements
+        return fits
+
+    def _inner_bound(self, inner: Candidates) -> Values:
+        """A lower bound of what all memories but the outermost cost."""
+        return np.concatenate(
+            [self._value(self._counts(chunk.replaced(self._whole)), outermost=False) for chunk in inner.chunks()]
+        )
+
+    def _outermost_bound(self, inner: Candidates) -> Values:
+        """A lower bound of what the outermost memory costs: one for each combination of tiles that decide it."""
+        flow = self._flow.flow
+        tied = [
+            tile
+            for tile in self._flow.expressions[: self._flow.seam]
+            if tile.names & frozenset(flow.inner) and not tile.names & frozenset(flow.outer)
+        ]
+        names = frozenset(name for tile in tied for name in tile.names)
+        keys = np.stack([np.ones(inner.count, np.int64), *(tile.column(inner.columns, inner.count) for tile in tied)])
+        _, index, inverse = np.unique(keys, axis=1, return_index=True, return_inverse=True)
+        distinct = inner.take(index).replaced({name: 1 for name in flow.inner if name not in names})
+        candidates = distinct.beside(_ROW, np.arange(distinct.count))
+        candidates = self._with_outer(candidates, self._fits_outside)
+        lowest = np.full(distinct.count, np.inf)
+        for chunk in candidates.chunks():
+            value = self._value(self._counts(chunk, self._outside), outermost=True)
+            np.minimum.at(lowest, chunk.columns[_ROW], value)
+        return lowest[inverse.reshape(-1)]
+
+    def _value(self, counts: Counts, *, outermost: bool | None = None) -> Values:
+        total: Values = np.zeros(counts.candidates)
+        for event, cost in self._costs.items():
+            if event in counts.events and outermost in (None, event.startswith(self._outermost)):
+                total = total + cost * counts.events[event]
+        return total
+
+    def _elements(self, counts: Counts) -> Column:
+        product: Column = np.ones(counts.candidates, np.int64)
+        for axis in self._hierarchy.axes:
+            product = product * counts.elements(axis.name)
+        return product
+
+    def _counts(self, candidates: Candidates, nest: Nest | None = None) -> Counts:
+        nest = nest or self._flow.nest
+        tiles = self._flow.tiles(candidates.columns, candidates.count)[: len(nest.nodes)]
+        missing = [np.ones(candidates.count, np.int64)] * (len(nest.nodes) - len(tiles))
+        return Counts(self._flow.problem, self._hierarchy, nest, tiles + missing)
+
+
+def _outside(flow: BoundFlow) -> Nest:
+    """The nest left of the bar, with operands that are brought further in brought there."""
+    nodes = flow.nest.nodes[: flow.seam]
+    there = {node.operand for node in nodes if isinstance(node, Store)}
+    further: dict[Operand, Store] = {}
+    for node in flow.nest.nodes[flow.seam :]:
+        if isinstance(node, Store) and node.operand not in there:
+            further.setdefault(node.operand, node)
+    return Nest((*nodes, *further.values()))
+
+
+def _joined(parts: list[Candidates]) -> Candidates:
+    columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
+    return Candidates(sum(part.count for part in parts), columns)
+
+
+def _even(extent: int) -> Column:
+    """The smallest tile for every number of tiles that a loop can be cut into."""
+    return np.unique(-(-extent // np.arange(1, extent + 1)))
