@@ -16,12 +16,11 @@ from typing import Any, cast
 
 from backends.api import Backend
 from backends.registry import find_backend, installed_backends
-from compiler.files import read_text
+from compiler.descriptions import EXTENDS, merged, read_description, wrong_description
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
 from dialects.target import Machine, MachineOp, parse_machine
 
 DEFAULT_TARGET = "eyeriss"
-EXTENDS = "extends"
 
 
 @dataclass(frozen=True)
@@ -55,16 +54,18 @@ def _describe(name: str, folder: Path, seen: tuple[str, ...]) -> tuple[Backend, 
     path = folder / name
     if not (name.endswith(".toml") or path.is_file()):
         backend = _backend(name)
-        return backend, _read(backend.description())
+        return backend, read_description(backend.description())
     if str(path) in seen:
-        raise CatenaError(_wrong(str(path), f"the description extends itself: {' -> '.join((*seen, str(path)))}"))
-    description = _read(path)
+        raise CatenaError(
+            wrong_description(str(path), f"the description extends itself: {' -> '.join((*seen, str(path)))}")
+        )
+    description = read_description(path)
     base = description.pop(EXTENDS, None)
     if not isinstance(base, str):
         hint = f'start the file with {EXTENDS} = "{DEFAULT_TARGET}" or another target'
-        raise CatenaError(_wrong(str(path), "the description does not say what it extends", hint))
+        raise CatenaError(wrong_description(str(path), "the description does not say what it extends", hint))
     backend, inherited = _describe(base, path.parent, (*seen, str(path)))
-    return backend, _merged(inherited, description)
+    return backend, merged(inherited, description)
 
 
 def _backend(name: str) -> Backend:
@@ -79,31 +80,13 @@ def _backend(name: str) -> Backend:
         ) from error
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(read_text(str(path)))
-    except tomllib.TOMLDecodeError as error:
-        raise CatenaError(_wrong(str(path), f"the target description is not TOML: {error}")) from error
-
-
-def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in changes.items():
-        inherited = merged.get(key)
-        if isinstance(inherited, dict) and isinstance(value, dict):
-            merged[key] = _merged(cast("dict[str, Any]", inherited), cast("dict[str, Any]", value))
-        else:
-            merged[key] = value
-    return merged
-
-
 def _set(description: dict[str, Any], key: str, value: object) -> None:
     *tables, last = key.split(".")
     place = description
     for table in tables:
         inner = place.setdefault(table, {})
         if not isinstance(inner, dict):
-            raise CatenaError(_wrong("--set", f"{key}: {table!r} is a value, not a table"))
+            raise CatenaError(wrong_description("--set", f"{key}: {table!r} is a value, not a table"))
         place = cast("dict[str, Any]", inner)
     place[last] = value
 
@@ -113,7 +96,3 @@ def _toml_value(text: str) -> object:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
-
-
-def _wrong(where: str, message: str, hint: str = "") -> Diagnostic:
-    return Diagnostic("CAT-C003", message, stage="target", where=where, hint=hint)

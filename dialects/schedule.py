@@ -80,7 +80,7 @@ class Spatial:
 
     loop: Loop
     tile: int
-    axis: Axis
+    axis: str
 
     def __str__(self) -> str:
         return f"par {self.loop} {self.tile} on {self.axis}"

@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from types import MappingProxyType
 
 import numpy as np
@@ -83,7 +84,7 @@ class Counts:
         counted = {"operation": np.full(self.candidates, self._problem.operations, np.int64)}
         for operand in self._problem.operands:
             path = self._path(operand)
-            for upper, lower in zip(path, path[1:], strict=False):
+            for upper, lower in pairwise(path):
                 counted |= self._sums(upper, lower) if operand is Operand.OUTPUT else self._sent(operand, upper, lower)
         return counted
 
@@ -174,7 +175,7 @@ class Counts:
         return kept
 
     def _overlaps(self, loop: int, above: tuple[Node, ...]) -> bool:
-        """Whether an element can keep what steps of a loop share: only neighbouring ones do, and no axis cuts the window."""
+        """Whether an element can keep what steps of a loop share: only neighbours do, and no axis cuts the window."""
         window = self._problem.window_of(loop)
         if window is None or (window.across if loop == window.outputs else window.along) > 1:
             return False

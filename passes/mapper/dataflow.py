@@ -5,8 +5,8 @@
     store rf [K], for images 1, for slide 1, store rf [I, O]
 
 Loops are named by the part that they play in a convolution (`passes.mapping.roles`). Names in expressions are those
-parts, for their extents, `stride`, the stride of `rows_out`, and parameters, for counts of at least one. Parameters that
-stand right of the bar are decided before the others.
+parts, for their extents, `stride`, the stride of `rows_out`, and parameters, for counts of at least one. Parameters
+that stand right of the bar are decided before the others.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ class Dataflow:
             tiles = around.setdefault(node.part, [])
             if node.kind == "par" and tiles:
                 found |= tiles[-1] - node.tile.names
-                found |= frozenset(name for tile in tiles if tiles[-1] <= found for name in tile)
+                if tiles[-1] <= found:
+                    found |= frozenset(name for tile in tiles if not tile & tiles[-1] for name in tile)
             elif node.kind == "for":
                 tiles.append(node.tile.names)
         return frozenset(found)
@@ -89,9 +90,9 @@ class Dataflow:
         tiles: list[Expression] = []
         seam = 0
         one = Expression(((1, ()),))
-        for loop in range(len(problem.loops)):
-            if loop not in places.values():
-                nodes.append(For(loop))
+        for other in range(len(problem.loops)):
+            if other not in places.values():
+                nodes.append(For(other))
                 tiles.append(one)
         for index, node in enumerate(self.nodes):
             if index == self.seam:

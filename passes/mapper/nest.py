@@ -7,6 +7,7 @@ tiles of `tiles[k][c]` indices, so that one formula prices all candidates of a n
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,8 @@ import numpy.typing as npt
 from dialects.schedule import Mapping, Operand, Spatial, Storage, Temporal
 from passes.mapper.problem import Problem
 
-Column = npt.NDArray[np.int64]
+Column = npt.NDArray[Any]
+"""One number for every candidate: whole ones, or fractions where papers count fractions of tiles."""
 
 
 @dataclass(frozen=True)

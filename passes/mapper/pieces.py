@@ -43,7 +43,7 @@ class Pieces:
 
     def evened(self, extent: int) -> Pieces:
         """The largest size only, as often as it goes into the loop, which may be a fraction."""
-        return Pieces([self._sizes[0]], [extent / self._sizes[0]])
+        return Pieces([self._sizes[0]], [(extent / self._sizes[0]).astype(np.float64)])
 
     def where(self, condition: npt.NDArray[np.bool_], other: Pieces) -> Pieces:
         """These pieces for candidates with the condition, others' for the rest."""

@@ -40,7 +40,7 @@ class Window:
 
     @property
     def along(self) -> int:
-        """Kernel indices by which they then differ; each of `across` outputs later brings this many new words at most."""
+        """Kernel indices by which they then differ: new words that each further output brings, at most."""
         return self.stride // math.gcd(self.stride, self.dilation)
 
 

@@ -1,13 +1,13 @@
 """The best mapping of a link in a dataflow: branch and bound over its parameters, as NumPy columns.
 
-Tiles are products of parameters, so that every tile is a whole number of the tiles further in, and only the last one
-of a loop is smaller. Of the counts that cut a loop into the same number of tiles only the smallest is tried, as it takes
+Tiles are products of parameters, so that every tile is a whole number of those further in, and only the last one of a
+loop is smaller. Of the counts that cut a loop into the same number of tiles only the smallest is tried, as it takes
 the least room and nothing else differs, unless tiles lie side by side on an axis.
 
 Removing a cut from a nest never makes an event more frequent, but for additions, which it moves inwards, where they
 must not cost more. So the inner parameters alone, with all loops whole that outer ones would cut, bound what a mapping
-costs inside; the outer parameters that fit with an inner tile of one bound what the outermost memory costs. Candidates are
-priced exactly in the order of the sum of both bounds, until it exceeds the best value found.
+costs inside; the outer parameters that fit with an inner tile of one bound what the outermost memory costs. Candidates
+are priced exactly in the order of the sum of both bounds, until it exceeds the best value found.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dialects.schedule import Mapping, Operand
 from passes.mapper.counts import Counts
 from passes.mapper.dataflow import BoundFlow, parse_dataflow
 from passes.mapper.nest import Column, Nest, Store, mapping_of
-from passes.mapping.roles import assign_roles
+from passes.mapping.roles import Roles, assign_roles
 
 Values = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -47,12 +47,14 @@ class Found:
     steps: int
 
 
-def best_in_dataflow(spec: GConv, hierarchy: Hierarchy, node: str = "") -> Found:
+def best_in_dataflow(spec: GConv, hierarchy: Hierarchy, node: str = "", roles: Roles | None = None) -> Found:
     """The mapping that costs the least energy; ties go to more busy elements.
+
+    `roles` say which loop plays which part of a convolution, if not those that `assign_roles` gives.
 
     Raises `CatenaError` (CAT-F001) if none fits, CAT-C003 if the dataflow is wrong.
     """
-    found = _Search(parse_dataflow(hierarchy).on(spec, assign_roles(spec)), hierarchy).best()
+    found = _Search(parse_dataflow(hierarchy).on(spec, roles or assign_roles(spec)), hierarchy).best()
     if found is None:
         raise CatenaError(
             Diagnostic("CAT-F001", f"no mapping of this link in the dataflow of {hierarchy.name} fits", "mapped", node)
@@ -147,7 +149,7 @@ class _Search:
         )
 
     def _with_outer(self, candidates: Candidates, fits: Callable[[Candidates], Flags]) -> Candidates:
-        """With all values of the outer parameters that fit; of the last one, the largest: nothing costs less with less."""
+        """With all values of the outer parameters that fit; of the last one the largest, as less never costs less."""
         *names, last = self._flow.flow.outer or ("",)
         for name in names:
             candidates = self._grown(candidates, name, fits)
@@ -182,8 +184,8 @@ class _Search:
         for other in self._flow.flow.factors_of(name) & frozenset(candidates.columns):
             done = done * candidates.columns[other]
         left = -(-self._flow.values[self._flow.flow.part_of(name)] // done)
-        for remaining in np.unique(left):
-            values = np.arange(1, remaining + 1) if self._is_free(name) else _even(int(remaining))
+        for remaining in map(int, np.unique(left)):
+            values: Column = np.arange(1, remaining + 1) if self._is_free(name) else _even(remaining)
             yield values, np.flatnonzero(left == remaining)
 
     def _is_free(self, name: str) -> bool:
@@ -202,7 +204,7 @@ class _Search:
         return self._fits_in(candidates, self._counts(candidates, self._outside), self._memories_outside)
 
     def _may_fit(self, candidates: Candidates) -> Flags:
-        """Whether inner parameters fit with some outer ones: outside with the smallest tiles, inside with the largest."""
+        """Whether inner parameters may fit: outside with the smallest outer tiles, inside with the largest."""
         counts = self._counts(candidates.replaced(self._whole))
         inside = [each for each in self._hierarchy.memories if each not in self._memories_outside]
         return self._fits_outside(candidates) & self._fits_in(candidates, counts, inside) & self._fits_array(counts)

@@ -138,7 +138,7 @@ def _in_order(spec: GConv, mapping: Mapping, found: _Violations) -> None:
 
 
 def _array(tiling: Tiling, machine: Machine, found: _Violations) -> None:
-    used = {Axis.ROW: 1, Axis.COL: 1}
+    used: dict[str, int] = {Axis.ROW: 1, Axis.COL: 1}
     copies = chains = 1
     sizes = dict(tiling.in_pass.largest)
     for node in tiling.mapping.spatial:

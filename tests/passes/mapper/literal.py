@@ -39,6 +39,7 @@ class Literal:
         self.events: dict[str, int] = defaultdict(int)
         self.occupancy: dict[tuple[str, Operand], int] = defaultdict(int)
         self.steps = 0
+        self.elements = 1
         self._kept: dict[tuple[int, Place], tuple[Turns, set[Word]]] = {}
         self._sums: dict[int, tuple[Turns, dict[Place, set[Word]]]] = {}
         self._there: dict[tuple[int, Place], set[Word]] = {}
@@ -68,6 +69,7 @@ class Literal:
                     for size in [self.tiles[index]]
                     for place, at in enumerate(range(0, len(each.ranges[loop]), size))
                 ]
+                self.elements = max(self.elements, len(inner))
                 self._walk(index + 1, inner, turns)
             case Store(memory, operand):
                 tiles = {each: self._words(operand, each.ranges) for each in elements}
@@ -138,7 +140,7 @@ class Literal:
     def _send_up(self, index: int, tiles: dict[Place, set[Word]]) -> None:
         """Words of output leave a place upwards and meet those that came before."""
         upper = self._upper(Operand.OUTPUT, index)
-        sums: dict[tuple[object, ...], set[Word]] = defaultdict(set)
+        sums: dict[tuple[Place, Place], set[Word]] = defaultdict(set)
         sent = 0
         for place, words in tiles.items():
             above = tuple(each for each in place if each[0] < upper)
@@ -161,9 +163,7 @@ class Literal:
 
     def _group(self, operand: Operand, upper: int, index: int, element: Element) -> tuple[object, ...]:
         """Elements with the same group get a word together."""
-        return tuple(
-            each for each in element.place if each[0] < upper or not self._is_shared(operand, each[0], index)
-        )
+        return tuple(each for each in element.place if each[0] < upper or not self._is_shared(operand, each[0], index))
 
     def _is_shared(self, operand: Operand, spatial: int, end: int) -> bool:
         node = self.nest.nodes[spatial]
@@ -210,7 +210,9 @@ class Literal:
         return window.outputs not in laid and window.kernels not in laid
 
     def _upper(self, operand: Operand, index: int) -> int:
-        above = [i for i, node in enumerate(self.nest.nodes[:index]) if isinstance(node, Store) and node.operand is operand]
+        above = [
+            i for i, node in enumerate(self.nest.nodes[:index]) if isinstance(node, Store) and node.operand is operand
+        ]
         return above[-1] if above else -1
 
     def _words(self, operand: Operand, ranges: Ranges) -> set[Word]:

@@ -1,0 +1,85 @@
+"""The notation of dataflows: what it says, and what is wrong with it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dialects.diagnostics import CatenaError
+from dialects.gconv import Dim, GConv, Reduce
+from dialects.hierarchy import Hierarchy, parse_hierarchy
+from dialects.schedule import Operand
+from passes.mapper.counts import Counts
+from passes.mapper.dataflow import parse_dataflow
+from passes.mapper.nest import For, Par, Store, mapping_of, nest_of
+from passes.mapper.notation import parse_expression
+from passes.mapping.roles import assign_roles
+
+CONV = GConv((Dim("C", op=6, ks=4), Dim("H", opc=5, ks=3, stride=2)), main="mul", reduce=Reduce.ADD)
+
+
+def machine(nest: str, reserve: str = "0") -> Hierarchy:
+    levels = {
+        "dram": {"kind": "memory"},
+        "glb": {"kind": "memory", "words": 100, "reserve": reserve},
+        "pe": {"kind": "axis", "size": 8},
+        "rf": {"kind": "memory"},
+    }
+    return parse_hierarchy({"name": "m", "summary": "", "levels": levels, "dataflow": {"nest": nest}})
+
+
+def test_tiles_are_products_of_parameters() -> None:
+    text = "for filters m*p, store glb [I, O] | for filters p, par filters 1 on pe, store rf [K], for rows_out 1"
+    hierarchy = machine(text, "p * stride * (rows_kernel - 1)")
+    flow = parse_dataflow(hierarchy).on(CONV, assign_roles(CONV))
+    assert (flow.flow.inner, flow.flow.outer) == (("p",), ("m",))
+    assert flow.flow.laid == {"p"}
+    assert flow.flow.factors_of("m") == {"p"}
+    filters = flow.nest.nodes[0]
+    assert isinstance(filters, For)
+    rest = (For(filters.loop), Par(filters.loop, "pe"), Store("rf", Operand.KERNEL))
+    assert flow.nest.nodes[:3] == (filters, Store("glb", Operand.INPUT), Store("glb", Operand.OUTPUT))
+    assert flow.nest.nodes[3:6] == rest
+    columns = {"p": np.array([1, 2]), "m": np.array([3, 2])}
+    assert flow.tiles(columns, 2)[0].tolist() == [3, 4]
+    assert np.asarray(flow.reserve("glb", columns)).tolist() == [4, 8]
+
+
+def test_a_candidate_is_a_mapping_and_back() -> None:
+    hierarchy = machine("for filters m*p, store glb [I, O] | for filters p, par filters 1 on pe, store rf [K]")
+    flow = parse_dataflow(hierarchy).on(CONV, assign_roles(CONV))
+    tiles = flow.tiles({"p": np.array([2]), "m": np.array([2])}, 1)
+    mapping = mapping_of(flow.problem, flow.nest, tiles, 0)
+    assert str(mapping) == ("for C.op 4, store glb [I, O], for C.op 2, par C.op 1 on pe, store rf [K]")
+    again, columns = nest_of(flow.problem, mapping)
+    here = Counts(flow.problem, hierarchy, flow.nest, tiles).events
+    there = Counts(flow.problem, hierarchy, again, columns).events
+    assert {k: v.tolist() for k, v in here.items()} == {k: v.tolist() for k, v in there.items()}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("for filters", "cannot read this"),
+        ("for filters m, store glb [X]", "cannot read this"),
+        ("for filters m | | store rf [K]", "cannot read this"),
+        ("for filter m", "there is no part 'filter'"),
+        ("store gbl [K]", "there is no memory 'gbl'"),
+        ("par filters 1 on pes", "there is no axis 'pes'"),
+    ],
+)
+def test_what_is_wrong_is_named(text: str, message: str) -> None:
+    with pytest.raises(CatenaError) as caught:
+        parse_dataflow(machine(text))
+    assert message in str(caught.value)
+    assert {each.code for each in caught.value.diagnostics} == {"CAT-C003"}
+
+
+def test_unknown_names_in_a_reserve_are_found_all_at_once() -> None:
+    with pytest.raises(CatenaError) as caught:
+        parse_dataflow(machine("for filter m", "z + y"))
+    assert len(caught.value.diagnostics) == 3
+
+
+def test_expressions() -> None:
+    assert parse_expression("(a + 2) * b - 3", "here")({"a": 4, "b": 5}) == 27
