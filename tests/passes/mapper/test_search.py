@@ -82,7 +82,7 @@ def brute_force(spec: GConv, hierarchy: Hierarchy) -> float | None:
     return best
 
 
-@settings(max_examples=40, derandomize=True, deadline=None)
+@settings(max_examples=25, derandomize=True, deadline=None)
 @given(st.data())
 def test_the_best_mapping_is_what_brute_force_finds(data: st.DataObject) -> None:
     size = st.integers(1, 4)
