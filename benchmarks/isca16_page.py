@@ -1,4 +1,7 @@
-"""The page of `isca16`: tables of what the mapper finds beside the published bars."""
+"""The page of `isca16`: tables of what the mapper finds beside the published bars.
+
+A module of `benchmarks/isca16.py`, no command of its own.
+"""
 
 from __future__ import annotations
 
@@ -110,3 +113,7 @@ def _predictions(reference: Cost) -> str:
         "register files. Energies are relative to RS with 256 elements and one image, of the same layers.\n"
     )
     return f"{note}\n{table(columns, rows).markdown()}\n"
+
+
+if __name__ == "__main__":
+    raise SystemExit("this is a module of benchmarks/isca16.py: run that one")
