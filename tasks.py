@@ -1,7 +1,8 @@
 """What one does with this project, on a machine that has only Python >= 3.11 and pip.
 
     python3 tasks.py demo         compile ResNet-50, emulate it, verify every layer, print the table
-    python3 tasks.py test         run all tests
+    python3 tasks.py test         run all tests but the exhaustive ones
+    python3 tasks.py exhaustive   run those: ONNX's conformance suite in full on every backend, against the record
     python3 tasks.py lint         check style, types and import layers
     python3 tasks.py docs         write the reference pages
     python3 tasks.py conformance  run ONNX's conformance suite and record what passes
@@ -66,9 +67,15 @@ def demo() -> None:
 
 
 def test() -> None:
-    """All tests, on two processes."""
+    """All tests but the exhaustive ones, on two processes."""
     install("test")
     call(PYTHON, "-m", "pytest", "-q", "-n", 2)
+
+
+def exhaustive() -> None:
+    """The tests that `test` leaves out, on two processes."""
+    install("test")
+    call(PYTHON, "-m", "pytest", "-q", "-n", 2, "-m", "exhaustive", "tests/conformance")
 
 
 def lint() -> None:
@@ -106,7 +113,7 @@ def clean() -> None:
 
 
 TASKS: dict[str, Callable[[], None]] = {
-    each.__name__: each for each in (demo, test, lint, docs, conformance, bench, clean)
+    each.__name__: each for each in (demo, test, exhaustive, lint, docs, conformance, bench, clean)
 }
 
 

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import onnx
 import pytest
 
 from compiler.conformance.cases import Case, conformance_cases
-from compiler.conformance.results import Row, changes, read_results, recorded_engines, rows_of
+from compiler.conformance.results import INTERPRETER, Row, changes, read_results, recorded_engines, rows_of
 from compiler.conformance.suite import run_cases
+from compiler.targets import DEFAULT_TARGET
 
 SHARDS = 8
 """Parts of the suite on each engine, so that several processes share the work."""
 
+IN_FULL = (INTERPRETER, DEFAULT_TARGET)
+"""Engines that every test run compares in full. The others are the same machine in other sizes: a part of the suite
+shows whether anything is wrong with them, and `python3 tasks.py exhaustive`, which CI runs, compares the rest."""
+
 REMEDY = "run: python3 tasks.py conformance"
+
+
+def parts() -> Iterator[object]:
+    """Every part of the suite on every engine that results are recorded for."""
+    for engine in recorded_engines():
+        for shard in range(SHARDS):
+            marks = () if engine in IN_FULL or shard == 0 else pytest.mark.exhaustive
+            yield pytest.param(engine, shard, marks=marks)
 
 
 def recorded_rows(cases: list[Case]) -> list[Row]:
@@ -33,8 +48,7 @@ def test_every_case_is_recorded() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shard", range(SHARDS))
-@pytest.mark.parametrize("engine", recorded_engines())
+@pytest.mark.parametrize(("engine", "shard"), list(parts()))
 def test_outcomes_are_those_recorded(engine: str, shard: int) -> None:
     cases = list(conformance_cases()[shard::SHARDS])
     found = rows_of(cases, {engine: run_cases(cases, engine)})
