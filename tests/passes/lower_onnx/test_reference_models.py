@@ -15,7 +15,6 @@ import pytest
 from compiler.importer import import_model
 from dialects.diagnostics import CatenaError
 from dialects.gconv.interpreter import Interpreter
-from passes.lower_onnx import unsupported
 from passes.verification import verify_module
 from tests.filechecking import run_passes
 
@@ -25,13 +24,8 @@ MODELS: dict[str, dict[str, Any]] = (
     {entry["id"]: entry for entry in json.loads(INDEX.read_text())["models"]} if INDEX.exists() else {}
 )
 
-NOT_LOWERED = {
-    # model -> operators that the chain does not have
-    "mnist_quantized": {"ConvInteger", "MatMulInteger", "QuantizeLinear"},
-    "of_kws": {"DequantizeLinear", "QuantizeLinear"},
-    "qat_mnv4s": {"DequantizeLinear", "QuantizeLinear"},
-    "ort_qdq_multi": {"DequantizeLinear", "QuantizeLinear"},
-}
+QUANTIZED = {"mnist_quantized", "of_kws", "qat_mnv4s", "ort_qdq_multi"}
+"""Compared in units of the last place instead, `tests/end_to_end/test_reference_models.py`."""
 LOOSER = {
     "squeezenet_fp16": 5e-3,  # the reference rounds every tensor to float16
     "basic_pitch": 1e-3,  # ONNX Runtime with and without optimizations differs by 2.4e-4
@@ -40,10 +34,9 @@ LOOSER = {
 pytestmark = [pytest.mark.models, pytest.mark.slow, pytest.mark.skipif(not MODELS, reason="no reference models")]
 
 
-def ids(*, lowered: bool) -> list[str]:
-    """The models with references that can, or cannot, be lowered; one stand-in where the folder is missing."""
-    found = [key for key, entry in MODELS.items() if entry.get("reference") and (key not in NOT_LOWERED) == lowered]
-    return found or ["none"]
+def ids() -> list[str]:
+    """The models with references in floats; a stand-in where the folder is missing."""
+    return [key for key, entry in MODELS.items() if entry.get("reference") and key not in QUANTIZED] or ["none"]
 
 
 def tolerance(entry: dict[str, Any]) -> float:
@@ -70,7 +63,7 @@ def source_of(entry: dict[str, Any]) -> Path | onnx.ModelProto:
     return filler().fill(str(path), fill["seed"], fill["residual_gain"], fill["last_gain"])[0]
 
 
-@pytest.mark.parametrize("key", ids(lowered=True))
+@pytest.mark.parametrize("key", ids())
 def test_outputs_match_the_reference(key: str) -> None:
     entry = MODELS[key]
     reference = entry["reference"]
@@ -88,17 +81,6 @@ def test_outputs_match_the_reference(key: str) -> None:
             if want.size:
                 error = np.abs(results[name] - want).max() / max(float(np.abs(want).max()), 1e-12)
                 assert error <= tolerance(entry), (name, error)
-
-
-@pytest.mark.parametrize("key", ids(lowered=False))
-def test_models_beyond_the_chain_are_refused_by_operator(key: str) -> None:
-    entry = MODELS[key]
-    module = import_model(FOLDER / entry["file"], input_shapes=entry["reference"]["cases"][0]["in_shapes"])
-    run_passes(module, "fold-constants")
-    problems = unsupported(module)
-    assert {problem.message.split()[1] for problem in problems} == NOT_LOWERED[key]
-    assert {problem.code for problem in problems} == {"CAT-U001"}
-    assert all(problem.node and problem.hint for problem in problems)
 
 
 @pytest.mark.parametrize("key", [key for key, entry in MODELS.items() if entry["tier"] == "X"] or ["none"])
