@@ -12,6 +12,7 @@ choice of layouts saves. All figures are predicted by the cost model, which the 
 from __future__ import annotations
 
 import argparse
+import gc
 import subprocess
 import sys
 import tempfile
@@ -129,6 +130,7 @@ def figures(model: Path, without: Sequence[str] = (), burst: int = 0, target: st
     from dialects.target import require_machine
     from passes.mapping.cost import price
 
+    gc.collect()  # The weights of the network before hang on cycles.
     settings = {"dram.burst_words": str(burst), "dram.charge_bursts": "true"} if burst else {}
     options = CompileOptions(target=target, stop="placed", without=frozenset(without), settings=settings)
     module = compile_source(str(model), options).module

@@ -84,10 +84,6 @@ def without_garbage_collection() -> Iterator[None]:
         yield
     finally:
         if enabled:
-            if gc.get_freeze_count() == 0:
-                # Objects made meanwhile become old ones; as young ones the next allocation would have all searched.
-                gc.freeze()
-                gc.unfreeze()
             gc.enable()
 
 
