@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -15,18 +13,12 @@ import pytest
 from compiler.compilation import CompileOptions, compile_source
 from dialects.diagnostics import CatenaError
 from dialects.gconv.interpreter import Interpreter
-
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "fusion.py"
+from tests.benchmarks.scripts import script
 
 
 @pytest.fixture(scope="module")
 def fusion() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("fusion", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["fusion"] = module
-    spec.loader.exec_module(module)
+    module = script("fusion")
     if not module.bundled("squeezenet").exists():
         pytest.skip("this onnx package has no light models")
     return module

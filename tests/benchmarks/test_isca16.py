@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "isca16.py"
+from tests.benchmarks.scripts import script
+
 ENERGY, DRAM, DELAY = 0.005, 0.03, 0.03
 """The largest relative errors allowed."""
 
 
 @pytest.fixture(scope="module")
 def isca16() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("isca16", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["isca16"] = module
-    spec.loader.exec_module(module)
-    return module
+    return script("isca16")
 
 
 @pytest.fixture(scope="module")
