@@ -13,10 +13,12 @@ from typing import Annotated, Literal, Self, cast
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
+from dialects.gconv.spec import LoopKind
 from dialects.schedule import Operand
 
 Words = Annotated[int, Field(ge=1, le=1 << 48)]
 Operands = Annotated[tuple[Operand, ...], Field(strict=False)]
+Loops = Annotated[tuple[LoopKind, ...], Field(strict=False)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
@@ -44,6 +46,12 @@ class Memory(_Model):
     reserve: Annotated[
         str, Field(description="words that something else takes, as an expression of the dataflow's parameters")
     ] = "0"
+    operands: Annotated[Operands, Field(description="which operands may stay here")] = tuple(Operand)
+    rooms: Annotated[
+        dict[Operand, Words], Field(strict=False, description="words that an operand has for itself here, at most")
+    ] = Field(default_factory=dict[Operand, int])
+    read: Annotated[float | None, Field(gt=0, description="words per cycle that leave it; none: unlimited")] = None
+    write: Annotated[float | None, Field(gt=0, description="words per cycle that come in; none: unlimited")] = None
     stays: Annotated[bool, Field(description="what is there is not brought again while steps do not change it")] = True
     slides: Annotated[bool, Field(description="input words that neighbouring steps of a window share are kept")] = False
 
@@ -56,6 +64,9 @@ class Axis(_Model):
     size: Annotated[int, Field(ge=1, le=1 << 20, description="positions")]
     multicast: Annotated[Operands, Field(description="operands of which one word may go to several positions")] = ()
     reduces: Annotated[bool, Field(description="partial sums of neighbours are added on the way out")] = False
+    loops: Annotated[Loops, Field(description="kinds of loops that may be laid along it: g, op, opc, ks")] = tuple(
+        LoopKind
+    )
 
 
 Level = Annotated[Memory | Axis, Field(discriminator="kind")]
