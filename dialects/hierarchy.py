@@ -52,6 +52,9 @@ class Memory(_Model):
     ] = Field(default_factory=dict[Operand, int])
     read: Annotated[float | None, Field(gt=0, description="words per cycle that leave it; none: unlimited")] = None
     write: Annotated[float | None, Field(gt=0, description="words per cycle that come in; none: unlimited")] = None
+    buffers: Annotated[
+        int, Field(ge=1, le=2, description="2: tiles are held twice, and moved while the array works on others")
+    ] = 1
     stays: Annotated[bool, Field(description="what is there is not brought again while steps do not change it")] = True
     slides: Annotated[bool, Field(description="input words that neighbouring steps of a window share are kept")] = False
 
@@ -149,6 +152,11 @@ class Hierarchy(_Model):
     def memory(self, name: str) -> Memory:
         """The memory of a name."""
         return next(each for each in self.memories if each.name == name)
+
+    def axes_outside(self, memory: str) -> tuple[Axis, ...]:
+        """The axes along which a memory exists many times, outermost first."""
+        names = [level.name for level in self.levels]
+        return tuple(level for level in self.levels[: names.index(memory)] if isinstance(level, Axis))
 
     def axis(self, name: str) -> Axis:
         """The axis of a name."""

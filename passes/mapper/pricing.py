@@ -1,0 +1,118 @@
+"""What a mapping costs: energy from its events, time from its steps and from what memories can move in a cycle.
+
+Memories that hold two tiles of everything at a time (`buffers = 2`) move words while the array works on others, so
+that the slowest of all of them and of the array says how long a link takes, after the first tiles have arrived and
+until the last results have left. What other memories move adds to that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from dialects.hierarchy import Hierarchy, Memory
+from dialects.schedule import Operand
+from passes.mapper.counts import OPERAND_NAMES, Counts
+from passes.mapper.nest import Column
+
+Values = npt.NDArray[np.float64]
+
+
+class Objective(StrEnum):
+    """What a search makes least."""
+
+    ENERGY = "energy"
+    LATENCY = "latency"
+    EDP = "edp"
+    TRAFFIC = "traffic"
+
+    def value(self, energy: Values, cycles: Values) -> Values:
+        """The value of energies (of `Prices.energy`) and cycles; it grows with both."""
+        match self:
+            case Objective.LATENCY:
+                return cycles
+            case Objective.EDP:
+                return energy * cycles
+            case _:
+                return energy
+
+
+class Prices:
+    """The prices of a machine's events.
+
+    For the objective `traffic` they are those of words that go into and out of the outermost memory: one each.
+    """
+
+    def __init__(self, hierarchy: Hierarchy, objective: Objective = Objective.ENERGY):
+        self.hierarchy = hierarchy
+        self.objective = objective
+
+    @cached_property
+    def of(self) -> Mapping[str, float]:
+        """The price of each event that has one."""
+        outermost = self.hierarchy.memories[0].name
+        if self.objective is Objective.TRAFFIC:
+            moved = ("input.read", "kernel.read", "output.update", "output.add")
+            return {f"{outermost}.{event}": 1.0 for event in moved}
+        prices: dict[str, float] = {}
+        for access in self.hierarchy.accesses:
+            for event, times in access.events.items():
+                prices[event] = prices.get(event, 0.0) + access.energy * times
+        return prices
+
+    def event(self, name: str) -> float:
+        """The price of one event."""
+        return self.of.get(name, 0.0)
+
+    def energy(self, counts: Counts) -> Values:
+        """The priced events of all candidates, without operations, which all mappings have as many of."""
+        total: Values = np.zeros(counts.candidates)
+        for event, column in counts.events.items():
+            if price := self.event(event):
+                total = total + price * column
+        return total
+
+    def cycles(self, counts: Counts) -> Values:
+        """Cycles of all candidates."""
+        overlapped: Values = counts.steps.astype(np.float64)
+        serial: Values = np.zeros(counts.candidates)
+        for memory in self.hierarchy.memories:
+            if memory.read is None and memory.write is None:
+                continue
+            moved = self._moved(memory, counts)
+            if memory.buffers > 1 or memory is self.hierarchy.memories[0]:
+                overlapped = np.maximum(overlapped, moved)
+                serial = serial + self._ramp(memory, counts)
+            else:
+                serial = serial + moved
+        return overlapped + serial
+
+    def value(self, counts: Counts) -> Values:
+        """What the search makes least."""
+        return self.objective.value(self.energy(counts), self.cycles(counts))
+
+    def _moved(self, memory: Memory, counts: Counts) -> Values:
+        """Cycles in which the busiest port of a memory moves words; reading and writing have a port each."""
+        copies = np.ones(counts.candidates, np.int64)
+        for axis in self.hierarchy.axes_outside(memory.name):
+            copies = copies * counts.elements(axis.name)
+        out = sum((counts.events.get(f"{memory.name}.{event}", 0) for event in _OUT), start=np.zeros(1))
+        come = sum((counts.events.get(f"{memory.name}.{event}", 0) for event in _IN), start=np.zeros(1))
+        return np.maximum(out / (memory.read or np.inf), come / (memory.write or np.inf)) / copies
+
+    def _ramp(self, memory: Memory, counts: Counts) -> Values:
+        """Cycles until the first tiles are there, and after the last step until the last results have left."""
+        held: Mapping[Operand, Column] = counts.occupancy.get(memory.name, {})
+        total: Values = np.zeros(counts.candidates)
+        for operand, words in held.items():
+            rate = memory.read if operand is Operand.OUTPUT else memory.write
+            total = total + words / (rate or np.inf)
+        return total
+
+
+_OUT = (*(f"{OPERAND_NAMES[each]}.read" for each in (Operand.INPUT, Operand.KERNEL)), "output.add")
+_IN = (*(f"{OPERAND_NAMES[each]}.fill" for each in (Operand.INPUT, Operand.KERNEL)), "output.update")
