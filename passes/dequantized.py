@@ -12,7 +12,7 @@ from dialects.element_types import numpy_dtype_of
 from dialects.gconv import PASS, LinkOp, Step, View, element_type_of_value, shape_of
 from dialects.gconv.interpreter import take_view
 from dialects.gconv.scalar import Array
-from passes.chain_views import Source, constant_words, source_of
+from passes.chain_views import Source, compacted, constant_words, source_of
 from passes.elementwise import elementwise
 
 
@@ -79,20 +79,44 @@ def _constant_term(link: LinkOp, step: Step, function: str) -> Array | None:
 
 @dataclass(frozen=True)
 class DequantizedOperand:
-    """A dequantized tensor as another link reads it: a view of the integers, and of scale and zero point.
+    """A dequantized tensor as another link reads it: a view of the integers.
 
     `view` is how it reads the result of the link that dequantizes.
     """
 
     integers: Source
-    scale: Array
-    zero: Array
     made_by: Dequantized
     view: View
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
         return numpy_dtype_of(element_type_of_value(self.integers.base))
+
+    @property
+    def zero(self) -> Array:
+        """The zero points; broadcasts to the shape of the operand."""
+        return self._over(self.made_by.zero, self.view.shape)
+
+    @property
+    def scale(self) -> Array:
+        """The scales; broadcasts to the shape of the operand."""
+        return self.scale_over(self.view.shape)
+
+    def scale_over(self, shape: Sequence[int]) -> Array:
+        """The scales of the operand's elements in another shape of these; broadcasts to it."""
+        return self._over(self.made_by.scale, shape)
+
+    def _over(self, terms: Array, shape: Sequence[int]) -> Array:
+        """One word if all are the same; axes along which words repeat have extent 1, where a view can say so."""
+        first = terms.reshape(-1)[0]
+        if terms.size == 1 or (terms == first).all():
+            return np.array(first)
+        dequantized_shape = shape_of(self.made_by.link.result)
+        view = self.view.reshape(shape)
+        seen = None if view is None else view.of(View.dense(terms.shape).expand(dequantized_shape))
+        if seen is not None:
+            return take_view(compacted(seen), terms)
+        return take_view(self.view, np.broadcast_to(terms, dequantized_shape)).reshape(shape)
 
 
 def dequantized_operand(value: SSAValue) -> DequantizedOperand | None:
@@ -103,9 +127,4 @@ def dequantized_operand(value: SSAValue) -> DequantizedOperand | None:
     integers = None if made_by is None else made_by.source.through(seen.view)
     if made_by is None or integers is None:
         return None
-    shape = shape_of(seen.base)
-    parts = [made_by.scale, made_by.zero]
-    views = [
-        part.reshape(()) if part.size == 1 else take_view(seen.view, np.broadcast_to(part, shape)) for part in parts
-    ]
-    return DequantizedOperand(integers, views[0], views[1], made_by, seen.view)
+    return DequantizedOperand(integers, made_by, seen.view)

@@ -124,13 +124,14 @@ def _with_kernel(link: LinkOp, x: DequantizedOperand) -> _Folded | None:
     words = constant_words(w.integers.base)
     if words is None:
         return _of_two_tensors(link, x, w)
-    per_output = _per_output(spec, w.scale)
+    per_output = _scale_per_output(spec, w)
     if per_output is None:
         return None
     x_zero, x_scale = int(x.made_by.zero[0]), float(x.made_by.scale[0])
-    integers = take_view(w.integers.view, words).astype(np.int64)
-    centred = integers - w.zero
-    kernel = w.integers if not w.zero.any() else narrowest(centred)
+    integers, zero = take_view(w.integers.view, words), w.zero
+    # Zeros are not subtracted: kernels are large.
+    centred = integers - zero if zero.any() else integers
+    kernel = w.integers if centred is integers else narrowest(centred)
     acc = "int32" if max(x.dtype.itemsize, w.dtype.itemsize) == 1 else "int64"
     scale = per_output * x_scale
     offset = -x_zero * _per_output_sum(spec, centred)
@@ -207,28 +208,28 @@ def _lean(array: Array) -> Array:
     return array.reshape(-1)[:1].reshape((1,) * array.ndim) if (array == first).all() else array
 
 
-def _by_loops(spec: GConv, array: Array) -> Array:
-    """An array over the kernel as (g * op, ks) of every dimension."""
-    return array.reshape([n for dim in spec.dims for n in (dim.g * dim.op, dim.ks)])
+def _loops(spec: GConv) -> tuple[int, ...]:
+    """The shape of a kernel as (g * op, ks) of every dimension."""
+    return tuple(n for dim in spec.dims for n in (dim.g * dim.op, dim.ks))
 
 
-def _per_output(spec: GConv, array: Array) -> Array | None:
-    """An array over the kernel that does not change along ks, as one over the result; None if it changes."""
-    if array.ndim == 0:
-        return array.reshape((1,) * len(spec.dims)).astype(np.float64)
-    loops = _by_loops(spec, array)
-    axes = tuple(range(1, loops.ndim, 2))
-    first = loops[tuple(slice(0, 1) if axis in axes else slice(None) for axis in range(loops.ndim))]
-    if not (loops == first).all():
+def _scale_per_output(spec: GConv, kernel: DequantizedOperand) -> Array | None:
+    """The scale of a kernel as one over the result; None if it changes along ks."""
+    shape = _loops(spec)
+    scale = kernel.scale_over(shape)
+    if scale.ndim == 0:
+        return scale.reshape((1,) * len(spec.dims))
+    first = scale[(slice(None), slice(0, 1)) * len(spec.dims)]
+    if not (scale == first).all():
         return None
-    return _over_result(spec, first.reshape([dim.g * dim.op for dim in spec.dims]))
+    outputs = shape[::2]
+    return _over_result(spec, np.broadcast_to(first, [n for output in outputs for n in (output, 1)]).reshape(outputs))
 
 
 def _per_output_sum(spec: GConv, array: Array) -> Array:
     """The sum over ks of an array over the kernel, as one over the result."""
-    loops = _by_loops(spec, array)
-    total = loops.sum(axis=tuple(range(1, loops.ndim, 2)))
-    return _over_result(spec, total)
+    loops = array.reshape(_loops(spec))
+    return _over_result(spec, loops.sum(axis=tuple(range(1, loops.ndim, 2)), dtype=np.int64))
 
 
 def _over_result(spec: GConv, array: Array) -> Array:
