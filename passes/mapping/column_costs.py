@@ -106,12 +106,13 @@ class ColumnCosts:
 
     def value(self, objective: Objective, c: Columns, m: Column) -> Costs:
         """What the objective is for candidates with `m` filters in the buffer."""
-        return self._value(objective, c, self._events(c, m))
+        trips = self._trips(c, m)
+        return self._value(objective, c, trips, self._events(c, trips))
 
     def bound(self, objective: Objective, c: Columns) -> Costs:
         """A lower bound whatever m and n are: all filters and images in the buffer at once, kernels fetched once."""
-        m = np.full_like(c.n, self.counts["filters"])
-        return self._value(objective, c, self._events(c, m, bound=True))
+        trips = self._trips(c, np.full_like(c.n, self.counts["filters"]))
+        return self._value(objective, c, trips, self._events(c, trips, bound=True))
 
     def floor(self, objective: Objective, c: Columns) -> Costs:
         """A quick lower bound, which looks at no tiles.
@@ -140,7 +141,7 @@ class ColumnCosts:
             words = math.prod(self.spec.kernel_shape)
             across = words * np.minimum(c.e, -(-self.counts["rows_out"] // c.rows))
             events |= {"dram.kernel.read": words, "array.kernel.deliver": across, "spad.kernel.write": across}
-        return self._value(objective, c, events)
+        return self._value(objective, c, trips, events)
 
     def passes(self, c: Columns, m: Column) -> Column:
         """Processing passes."""
@@ -213,47 +214,53 @@ class ColumnCosts:
 
     # Cycles and energy ------------------------------------------------------------------------------------------------
 
-    def _value(self, objective: Objective, c: Columns, events: dict[str, Column | int]) -> Costs:
+    def _value(
+        self, objective: Objective, c: Columns, trips: dict[str, Column], events: dict[str, Column | int]
+    ) -> Costs:
         match objective:
             case Objective.ENERGY:
                 return self._energy(events, c.shape)
             case Objective.LATENCY:
-                return self._latency(c, events)
+                return self._latency(c, trips, events)
             case Objective.EDP:
-                return self._energy(events, c.shape) * self._latency(c, events)
+                return self._energy(events, c.shape) * self._latency(c, trips, events)
 
-    def _latency(self, c: Columns, events: dict[str, Column | int]) -> Costs:
+    def _latency(self, c: Columns, trips: dict[str, Column], events: dict[str, Column | int]) -> Costs:
         """Cycles: the array at work, kernels fetched meanwhile, other words on the off-chip link before and after."""
         links = self.machine.links
         kernels = np.asarray(events.get("dram.kernel.read", 0))
         feed = np.asarray(events["glb.input.read"]) / links.input_bus
         sums = np.asarray(events["array.output.out"]) / links.output_bus
-        array = np.maximum(np.maximum(self._compute_cycles(c), feed), sums) + kernels / links.kernel_bus
+        array = np.maximum(np.maximum(self._compute_cycles(c, trips), feed), sums) + kernels / links.kernel_bus
         others = np.asarray(events["dram.input.read"]) + np.asarray(events["dram.output.write"])
         return np.maximum(array, kernels / links.dram) + others / links.dram
 
-    def _compute_cycles(self, c: Columns) -> Column:
+    def _compute_cycles(self, c: Columns, trips: dict[str, Column]) -> Column:
         """Cycles of all passes as their busiest element needs them: the product of every loop's share."""
         counts = self.counts
         same = counts["images"] * self.fixed["kernel_rows"] * counts["slide_kernel"] * math.prod(self.rest.values())
         if not self.shared_slide:
             same *= counts["slide"]
         return (
-            _longest(counts["rows_out"], c.e * c.rows, c.rows)
+            _longest(counts["rows_out"], trips["rows"], c.e, c.rows)
             * same
-            * _longest(counts["groups"], c.groups * c.group_sets, c.groups)
-            * _longest(counts["channels"], c.q * c.r, c.q)
-            * _longest(counts["filters"], c.p * c.t, c.p)
+            * _longest(counts["groups"], trips["groups"], c.group_sets, c.groups)
+            * _longest(counts["channels"], trips["channels"], c.r, c.q)
+            * _longest(counts["filters"], trips["filters"], c.t, c.p)
         )
 
     def _energy(self, events: dict[str, Column | int], shape: tuple[int, ...]) -> Costs:
         """Charged energy in units of the machine; an event that is not counted here is charged nothing."""
-        energy = np.asarray(float(self.spec.trips * self.machine.energy.operation))
-        for level in LEVELS:
-            cost = getattr(self.machine.energy, level)
-            for name in getattr(self.machine.counting, level):
-                energy = energy + events.get(name, 0) * cost
-        return np.broadcast_to(energy, shape)
+        energy, counting = self.machine.energy, self.machine.counting
+        charged = [
+            events[name] * getattr(energy, level)
+            for level in LEVELS
+            for name in getattr(counting, level)
+            if name in events
+        ]
+        # Short columns first: few terms then meet the columns of all candidates.
+        total = sum(sorted(charged, key=np.size), np.asarray(float(self.spec.trips * energy.operation)))
+        return np.broadcast_to(total, shape)
 
     # Events -----------------------------------------------------------------------------------------------------------
 
@@ -271,9 +278,8 @@ class ColumnCosts:
             "dram.output.write": outputs,
         }
 
-    def _events(self, c: Columns, m: Column, bound: bool = False) -> dict[str, Column | int]:
+    def _events(self, c: Columns, trips: dict[str, Column], bound: bool = False) -> dict[str, Column | int]:
         """Every event but those of post operands; with `bound` none has more in any candidate of other m and n."""
-        trips = self._trips(c, m)
         folds = self._folds(trips)
         strips = trips["images"] * trips["rows"] * self.fixed["slide"]
         events: dict[str, Column | int] = {
@@ -451,9 +457,9 @@ def _shared_words(dim: Dim, out_pass: int, out_element: int, kernel_pass: int, k
     )
 
 
-def _longest(extent: int, outer: Column, inner: Column) -> Column:
-    """Indices that the busiest element works through when a loop runs in `outer` tiles, each spread in `inner` ones."""
+def _longest(extent: int, trips: Column, elements: Column, inner: Column) -> Column:
+    """Indices that the busiest element works through when a loop runs in `trips` tiles, each over some elements."""
     if extent == 1:
         return np.asarray(1)
-    whole = extent // outer
-    return whole * inner + np.minimum(extent - whole * outer, inner)
+    before = (trips - 1) * inner
+    return before + np.minimum(extent - before * elements, inner)

@@ -27,7 +27,10 @@ from passes.mapping.column_costs import Column, ColumnCosts, Columns, Objective,
 from passes.mapping.roles import Roles, assign_roles
 from passes.mapping.row_stationary import Parameters, build_mapping, even_tile, extent, fold, most_sets
 
-_BATCH = 1024
+_FIRST = 1024
+"""Candidates that are priced first, for a bound on the others."""
+_BATCH = 4096
+"""Candidates that are priced at a time then: few calls, and columns of little memory."""
 
 
 def even_tiles(extent: int, limit: int) -> list[int]:
@@ -111,10 +114,18 @@ class _Search:
         columns, is_needed = self._candidates()
         if not is_needed.any():
             return None
-        floor = np.where(is_needed, self.costs.floor(objective, columns), np.inf).reshape(-1)
-        first = np.argpartition(floor, min(_BATCH, len(floor)) - 1)[:_BATCH]
+        all_sets = replace(columns, t=columns.t[:1])
+        floor = np.where(is_needed[:1], self.costs.floor(objective, all_sets), np.inf).reshape(-1)
+        first = np.argpartition(floor, min(_FIRST, len(floor)) - 1)[:_FIRST]
         found = self._best_of(objective, columns, first[np.isfinite(floor[first])])
-        left = np.flatnonzero(floor <= (np.finfo(floor.dtype).max if found is None else found[0][0]))
+        limit = np.finfo(floor.dtype).max if found is None else found[0][0]
+        # Half the sets of filters take no fewer passes than all, so that their floor is no lower.
+        halves = len(floor) + np.flatnonzero((floor <= limit) & is_needed[1].reshape(-1))
+        halves = halves[self.costs.floor(objective, columns.take(halves)) <= limit]
+        floor[first] = np.inf
+        left = np.concatenate((np.flatnonzero(floor <= limit), halves))
+        if not left.size:
+            return None if found is None else found[1]
         bound = self.costs.bound(objective, columns.take(left))
         order = np.argsort(bound, kind="stable")
         for start in range(0, len(order), _BATCH):
@@ -141,7 +152,8 @@ class _Search:
         value = self.costs.value(objective, columns, m)
         active = self.window.kernel_rows * columns.e * columns.r * columns.t * columns.group_sets
         passes = self.costs.passes(columns, m)
-        best = int(np.lexsort((places, passes, -active, value))[0])
+        least = np.flatnonzero(value == value.min())
+        best = int(least[np.lexsort((places[least], passes[least], -active[least]))[0]])
         chosen = {field.name: int(getattr(columns, field.name)[best]) for field in fields(columns)}
         parameters = Parameters(
             **chosen,
