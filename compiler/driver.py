@@ -138,8 +138,9 @@ def run_stage(
     start = perf_counter() if since is None else since
     checked = verifier or Verifier()
     runs = run_passes(module, passes, context, stage=stage.name, observers=observers, verifier=checked)
-    module.attributes[STAGE] = StringAttr(stage.name)
+    # Before the stage is noted: what the last pass left has been verified, and only its legality is looked at.
     _verify_after(checked, module, f"the passes of stage {stage.name}", stage.name, stage.legality)
+    module.attributes[STAGE] = StringAttr(stage.name)
     run = StageRun(stage.name, perf_counter() - start, runs, _size_of(module))
     for observer in observers:
         observer.after_stage(run, module)

@@ -153,39 +153,43 @@ class LinkOp(IRDLOperation):
         return gconv_of(self.nest, self.main, self.reduce, self.pad, self.pre, self.mid, self.post, self.acc)
 
     def verify_(self) -> None:
-        spec = self.spec
+        spec, kernel, extras = self.spec, self.kernel, self.extras
         main_operator(self.main)
         computing_type(self.acc)
-        if (spec.main == PASS) != (self.kernel is None):
-            raise VerifyException(f"main operator {spec.main!r} and {'no' if self.kernel is None else 'a'} kernel")
+        if (spec.main == PASS) != (kernel is None):
+            raise VerifyException(f"main operator {spec.main!r} and {'no' if kernel is None else 'a'} kernel")
         if spec.reduce is Reduce.NONE and any(dim.ks != 1 for dim in spec.dims):
             raise VerifyException("reduce none needs every ks to be 1")
         post_only_steps(spec)
-        self._verify_shapes(spec)
+        _verify_shapes(spec, self.input, kernel, extras, self.result)
         used = {step.operand for step in spec.post if step.operand is not None}
-        if used != set(range(len(self.extras))):
-            raise VerifyException(f"post steps use operands {sorted(used)}, the link has {len(self.extras)}")
+        if used != set(range(len(extras))):
+            raise VerifyException(f"post steps use operands {sorted(used)}, the link has {len(extras)}")
 
-    def _verify_shapes(self, spec: GConv) -> None:
-        rank = len(spec.dims)
-        shapes = [("input", self.input), ("result", self.result)]
-        shapes += [("kernel", self.kernel)] if self.kernel is not None else []
-        shapes += [(f"extra operand {index}", extra) for index, extra in enumerate(self.extras)]
-        for name, value in shapes:
-            if len(shape_of(value)) != rank or -1 in shape_of(value):
-                raise VerifyException(f"{name} must have a static shape of rank {rank}, has {value.type}")
-        if shape_of(self.result) != spec.output_shape:
-            raise VerifyException(f"result must have shape {list(spec.output_shape)}, has {self.result.type}")
-        if self.kernel is not None and shape_of(self.kernel) != spec.kernel_shape:
-            raise VerifyException(f"kernel must have shape {list(spec.kernel_shape)}, has {self.kernel.type}")
-        for dim, extent in zip(spec.dims, shape_of(self.input), strict=True):
-            if extent % dim.g:
-                raise VerifyException(f"input extent {extent} of dimension {dim.name} is no multiple of g = {dim.g}")
-        for index, extra in enumerate(self.extras):
-            if any(have not in (1, want) for have, want in zip(shape_of(extra), spec.output_shape, strict=True)):
-                raise VerifyException(
-                    f"extra operand {index} must broadcast to {list(spec.output_shape)}: {extra.type}"
-                )
+
+def _verify_shapes(
+    spec: GConv, input: SSAValue, kernel: SSAValue | None, extras: Sequence[SSAValue], result: SSAValue
+) -> None:
+    """The shapes of a link's operands and result are those of its loops. Raises `VerifyException`."""
+    rank = len(spec.dims)
+    values = [("input", input), ("result", result)]
+    values += [("kernel", kernel)] if kernel is not None else []
+    values += [(f"extra operand {index}", extra) for index, extra in enumerate(extras)]
+    shapes = {name: shape_of(value) for name, value in values}
+    for name, value in values:
+        if len(shapes[name]) != rank or -1 in shapes[name]:
+            raise VerifyException(f"{name} must have a static shape of rank {rank}, has {value.type}")
+    output_shape = spec.output_shape
+    if shapes["result"] != output_shape:
+        raise VerifyException(f"result must have shape {list(output_shape)}, has {result.type}")
+    if kernel is not None and shapes["kernel"] != spec.kernel_shape:
+        raise VerifyException(f"kernel must have shape {list(spec.kernel_shape)}, has {kernel.type}")
+    for dim, extent in zip(spec.dims, shapes["input"], strict=True):
+        if extent % dim.g:
+            raise VerifyException(f"input extent {extent} of dimension {dim.name} is no multiple of g = {dim.g}")
+    for index, extra in enumerate(extras):
+        if any(have not in (1, want) for have, want in zip(shape_of(extra), output_shape, strict=True)):
+            raise VerifyException(f"extra operand {index} must broadcast to {list(output_shape)}: {extra.type}")
 
 
 @irdl_op_definition

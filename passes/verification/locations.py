@@ -13,20 +13,16 @@ from passes.verification.problems import Problem
 
 
 def location_problems(ops: Iterable[Operation]) -> Iterator[Problem]:
-    """One problem for each op in the body of a function of `ops` that names no ONNX node; terminators need none.
+    """One problem for each of `ops` in the body of a function that names no ONNX node; terminators need none.
 
     An op inside another op's region may leave its location to the op around it.
     """
-    for function in ops:
-        # Comparing names is much cheaper than isinstance, and most ops are no functions.
-        if function.name == FuncOp.name and isinstance(function, FuncOp):
-            for block in function.body.blocks:
-                for op in block.ops:
-                    if not names_a_node(op.location) and not op.has_trait(IsTerminator):
-                        yield Problem(
-                            op,
-                            "CAT-R002",
-                            "the op does not say which ONNX node it came from",
-                            expected='a location such as loc("conv1")',
-                            found="no node name",
-                        )
+    for op in ops:
+        if not names_a_node(op.location) and isinstance(op.parent_op(), FuncOp) and not op.has_trait(IsTerminator):
+            yield Problem(
+                op,
+                "CAT-R002",
+                "the op does not say which ONNX node it came from",
+                expected='a location such as loc("conv1")',
+                found="no node name",
+            )

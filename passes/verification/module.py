@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from types import MappingProxyType
 
@@ -14,7 +14,7 @@ from xdsl.utils.exceptions import VerifyException
 from dialects.diagnostics import CatenaError, Diagnostic
 from passes.verification.attributes import attribute_problems
 from passes.verification.dominance import dominance_problems
-from passes.verification.facts import Facts, facts_of
+from passes.verification.facts import Facts, facts_of, facts_suffice
 from passes.verification.legality import Legality
 from passes.verification.locations import location_problems
 from passes.verification.problems import Problem
@@ -28,13 +28,13 @@ NO_POSITIONS: Mapping[Operation, str] = MappingProxyType({})
 class Verifier:
     """Checks a module again and again while passes change it.
 
-    An op is checked against its definition once; it is checked again when a fact has changed that this depends on
-    (`facts_of`).
+    A module that is as it was when it was found sound is not checked again but for its legality. In one that has
+    changed, ops whose facts are the same are sound still (`facts_of`).
     """
 
     def __init__(self) -> None:
-        self._sound: dict[int, Facts] = {}
-        """What was found sound, by the identity of the op, which is among the facts: so none is used again."""
+        self._sound: list[Facts] = []
+        """Of every op of the module when it was last found sound. It keeps those ops: no identity is used again."""
 
     def verify(
         self,
@@ -46,36 +46,45 @@ class Verifier:
     ) -> None:
         """Check a module against every rule, as `verify_module`."""
         ops = tuple(module.walk())
+        facts = [facts_of(op) for op in ops]
+        before, self._sound = self._sound, []
         problems = list(
             chain(
-                self._definition_problems(ops),
-                dominance_problems(module),
-                attribute_problems(ops),
-                location_problems(ops),
+                _problems(module, ops, facts, before) if facts != before else (),
                 legality.problems(ops, stage) if legality is not None else (),
             )
         )
         if not problems:
+            self._sound = facts
             return
         found = [problem.diagnostic(stage, positions) for problem in problems[:PROBLEM_LIMIT]]
         if len(problems) > PROBLEM_LIMIT:
             found.append(Diagnostic(found[0].code, f"and {len(problems) - PROBLEM_LIMIT} more", stage=stage))
         raise CatenaError(found)
 
-    def _definition_problems(self, ops: Iterable[Operation]) -> Iterator[Problem]:
-        """What xDSL's verifier says, of every op instead of the first."""
-        before, self._sound = self._sound, {}
-        broken = False
-        for op in ops:
-            facts = facts_of(op)
-            if facts is None or before.get(id(op)) != facts:
-                problem = _own_problem(op, is_likely=broken)
-                if problem is not None:
-                    broken = True
-                    yield problem
-                    continue
-            if facts is not None:
-                self._sound[id(op)] = facts
+
+def _problems(
+    module: ModuleOp, ops: Sequence[Operation], facts: Sequence[Facts], before: Iterable[Facts]
+) -> Iterator[Problem]:
+    """Everything wrong with a module, which was sound when the facts were those of `before`."""
+    known = {id(old.op): old for old in before}
+    pairs = [(known.get(id(new.op)), new) for new in facts]
+    redefined = {new.op for old, new in pairs if old is None or old.definition != new.definition}
+    changed = [new.op for old, new in pairs if old != new]
+    yield from _definition_problems(op for op in ops if op in redefined or not facts_suffice(op))
+    yield from dominance_problems(module)
+    yield from attribute_problems(changed)
+    yield from location_problems(changed)
+
+
+def _definition_problems(ops: Iterable[Operation]) -> Iterator[Problem]:
+    """What xDSL's verifier says, of every op instead of the first."""
+    broken = False
+    for op in ops:
+        problem = _own_problem(op, is_likely=broken)
+        if problem is not None:
+            broken = True
+            yield problem
 
 
 def verify_module(

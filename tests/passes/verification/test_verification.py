@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from xdsl.context import Context
-from xdsl.dialects.builtin import Builtin, FunctionType, ModuleOp, TensorType, f32
+from xdsl.dialects.builtin import Builtin, FunctionType, ModuleOp, StringAttr, TensorType, UnknownLoc, f32
 from xdsl.dialects.func import Func, FuncOp
 from xdsl.dialects.test import Test
 from xdsl.parser import Parser
@@ -201,4 +201,27 @@ def test_a_function_sees_nothing_that_stands_outside_it() -> None:
     value = next(op for op in module.walk() if op.name == "test.op").results[0]
     next(op for op in module.walk() if op.name == "gconv.view").operands[0] = value
     with pytest.raises(CatenaError, match="operand 0, %o, is used before it is defined there"):
+        verifier.verify(module)
+
+
+def test_a_verifier_looks_again_at_locations_attributes_and_the_order_of_ops() -> None:
+    module = parse_ir(in_function(view("a", "x"), view("y", "a")))
+    verifier = Verifier()
+    verifier.verify(module)
+    first, second = [op for op in module.walk() if op.name == "gconv.view"]
+    block, location = first.parent, first.location
+    assert block is not None
+    first.location = UnknownLoc()
+    with pytest.raises(CatenaError, match="does not say which ONNX node"):
+        verifier.verify(module)
+    first.location = location
+    verifier.verify(module)
+    first.attributes["layuot"] = StringAttr("")
+    with pytest.raises(CatenaError, match="unknown attribute 'layuot'"):
+        verifier.verify(module)
+    del first.attributes["layuot"]
+    verifier.verify(module)
+    first.detach()
+    block.insert_op_after(first, second)
+    with pytest.raises(CatenaError, match="is used before it is defined there"):
         verifier.verify(module)
