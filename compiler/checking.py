@@ -85,7 +85,7 @@ def check_model(source: str, options: CompileOptions) -> CheckReport:
         raise CatenaError(Diagnostic("CAT-C001", f"{source} is not an ONNX model", hint="check looks at models"))
     count = _OperatorCount()
     problems: tuple[Diagnostic, ...] = ()
-    importing = replace(options.importing, notes_hash=False)
+    importing = replace(options.importing, notes_hash=False, maps_words=True)
     target = options.target or DEFAULT_TARGET
     try:
         if options.mode is Mode.OFFLOAD:

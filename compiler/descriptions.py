@@ -5,11 +5,13 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from compiler.files import read_text
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.hierarchy import Hierarchy, parse_hierarchy
+
+if TYPE_CHECKING:
+    from dialects.hierarchy import Hierarchy
 
 EXTENDS = "extends"
 
@@ -44,6 +46,8 @@ def read_hierarchy(path: Path, changes: Mapping[str, Any] | None = None) -> Hier
 
     Raises `CatenaError`: CAT-C002 for a file that cannot be read, CAT-C003 for a description that is not valid.
     """
+    from dialects.hierarchy import parse_hierarchy
+
     return parse_hierarchy(merged(_whole(path, ()), changes or {}), where=str(path))
 
 

@@ -36,13 +36,15 @@ class SourceKind(StrEnum):
 class ImportOptions:
     """How a model is imported.
 
-    `input_shapes` and `batch` make dynamic inputs static, as in `compiler.importer.import_model`; `notes_hash` says
-    whether the module notes the SHA-256 of the file, which a program needs; `fallback` is one of `FALLBACKS`, or None.
+    `input_shapes` and `batch` make dynamic inputs static, `maps_words` leaves weights in the file, as in
+    `compiler.importer.import_model`; `notes_hash` says whether the module notes the SHA-256 of the file, which a
+    program needs; `fallback` is one of `FALLBACKS`, or None.
     """
 
     input_shapes: Mapping[str, Sequence[int]] = field(default_factory=dict[str, Sequence[int]])
     batch: int | None = None
     notes_hash: bool = True
+    maps_words: bool = False
     fallback: str | None = None
 
 
@@ -88,7 +90,13 @@ def _load(source: Path | onnx.ModelProto, name: str, digest: Callable[[], str], 
     _check_fallback(options)
     shapes = dict(options.input_shapes) or None
     allows_host = options.fallback is not None
-    module = import_model(source, input_shapes=shapes, batch=options.batch, allows_host=allows_host)
+    module = import_model(
+        source,
+        input_shapes=shapes,
+        batch=options.batch,
+        allows_host=allows_host,
+        maps_words=options.maps_words,
+    )
     module.attributes[MODEL_NAME] = StringAttr(name)
     if options.notes_hash:
         module.attributes[MODEL_HASH] = StringAttr(digest())

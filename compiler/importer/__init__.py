@@ -27,6 +27,7 @@ def import_model(
     input_shapes: Mapping[str, Sequence[int]] | None = None,
     batch: int | None = None,
     allows_host: bool = False,
+    maps_words: bool = False,
 ) -> ModuleOp:
     """Read an ONNX model of opset 7 or newer (older ones are converted) into the `onnx` dialect.
 
@@ -37,13 +38,14 @@ def import_model(
 
     `input_shapes` gives the shape of dynamic inputs, `batch` the value of unknown leading dimensions (else 1).
     External data is read relative to the model's folder. With `allows_host`, what cannot be a chain becomes host
-    segments (`dialects.host_segment`), and inputs of other kinds than tensors of numbers go to them.
+    segments (`dialects.host_segment`), and inputs of other kinds than tensors of numbers go to them. With `maps_words`
+    weights may stay in the file until they are used: it must not change as long as the module lives.
 
     Raises `CatenaError` with every problem found: CAT-C001, CAT-C002, CAT-M001 to CAT-M004, CAT-U001 to
     CAT-U005; CAT-C004 if a host segment is needed and ONNX Runtime is not installed.
     """
     # Segments hold models of their own, with their initializers.
-    loaded = read_model(source) if allows_host else read_split_model(source)
+    loaded = read_model(source) if allows_host else read_split_model(source, maps_words)
     model = inline_functions(loaded.model)
     graph = prepare_graph(model, is_supported=not allows_host)
     host_inputs = [value for value in graph.inputs if not is_tensor_of_numbers(value)] if allows_host else []

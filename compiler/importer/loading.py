@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,9 +63,9 @@ def read_model(source: Path | onnx.ModelProto) -> LoadedModel:
     return _read(source, _whole_file)
 
 
-def read_split_model(source: Path | onnx.ModelProto) -> LoadedModel:
-    """As `read_model`, with the words of large initializers of a file apart."""
-    return _read(source, _split_file)
+def read_split_model(source: Path | onnx.ModelProto, maps_words: bool = False) -> LoadedModel:
+    """As `read_model`, with the words of large initializers of a file apart (`maps_words` as in `split_file`)."""
+    return _read(source, partial(_split_file, maps_words=maps_words))
 
 
 def with_words(model: onnx.ModelProto, words: Mapping[str, npt.NDArray[Any]]) -> onnx.ModelProto:
@@ -104,8 +105,8 @@ def _whole_file(path: Path) -> LoadedModel:
     return LoadedModel(_parsed(path.read_bytes(), str(path)), path)
 
 
-def _split_file(path: Path) -> LoadedModel:
-    split = split_file(path)
+def _split_file(path: Path, maps_words: bool) -> LoadedModel:
+    split = split_file(path, maps_words)
     if split is None:
         return _whole_file(path)
     model = _parsed(split.message, str(path))

@@ -8,6 +8,7 @@ A message is a row of fields, each a key (its number and the kind of its value) 
 from __future__ import annotations
 
 import io
+import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,8 +37,11 @@ class SplitFile:
     words: tuple[npt.NDArray[np.uint8] | None, ...]
 
 
-def split_file(path: Path) -> SplitFile | None:
+def split_file(path: Path, maps_words: bool = False) -> SplitFile | None:
     """The two parts of a file; None if it is no protobuf message, or no regular file.
+
+    With `maps_words` the words stay in the file until they are used, which must not change as long as they live; they
+    need not be aligned then.
 
     Raises `OSError`, and `ValueError` if the path is none.
     """
@@ -50,7 +54,8 @@ def split_file(path: Path) -> SplitFile | None:
             message = splitter.without_words(0, size, _WAY)
         except _NotAMessageError:
             return None
-        return SplitFile(message, _read_all(stream, splitter.words))
+        bring = _map_all if maps_words else _read_all
+        return SplitFile(message, bring(stream, splitter.words))
 
 
 class _NotAMessageError(Exception):
@@ -127,6 +132,14 @@ class _Splitter:
 def _varint(number: int) -> bytes:
     groups = [number >> shift & 0x7F for shift in range(0, max(number.bit_length(), 1), 7)]
     return bytes([*(group | 0x80 for group in groups[:-1]), groups[-1]])
+
+
+def _map_all(stream: io.BufferedReader, places: list[range | None]) -> tuple[npt.NDArray[np.uint8] | None, ...]:
+    """What is at some places of a file, in the file's own pages."""
+    if not any(places):
+        return (None,) * len(places)
+    whole = np.frombuffer(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+    return tuple(None if place is None else whole[place.start : place.stop] for place in places)
 
 
 def _read_all(stream: io.BufferedReader, places: list[range | None]) -> tuple[npt.NDArray[np.uint8] | None, ...]:

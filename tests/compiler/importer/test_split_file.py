@@ -68,6 +68,21 @@ def test_arrays_are_aligned_and_read_only(tmp_path: Path) -> None:
     assert all(array.flags.aligned and not array.flags.writeable for array in words.values())
 
 
+def test_mapped_words_are_those_that_are_read(tmp_path: Path) -> None:
+    tensors = (numpy_helper.from_array(SMALL, "small"), numpy_helper.from_array(LARGE, "large"))
+    path = written(tmp_path, model_with(*tensors).SerializeToString())
+    split = split_file.split_file(path, maps_words=True)
+    assert split is not None
+    assert split.words[0] is None
+    assert split.words[1] is not None
+    assert split.words[1].base is not None
+    assert split.words[1].tobytes() == LARGE.tobytes()
+    for found, expected in zip(returned_arrays(import_model(path, maps_words=True)), (SMALL, LARGE), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    small = written(tmp_path, model_with(tensors[0]).SerializeToString())
+    assert split_file.split_file(small, maps_words=True) == split_file.split_file(small)
+
+
 @pytest.mark.parametrize("name", ["bool", "uint8", "int16", "float16", "int64", "float64", "uint32"])
 def test_plain_types_are_read_as_protobuf_reads_them(name: str, tmp_path: Path) -> None:
     array = (np.arange(5000) % 2).astype(name)
