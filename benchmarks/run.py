@@ -21,6 +21,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 CATENA = Path(sys.executable).with_name("catena")
 
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+"""Of the processes that are measured: Python keeps the bytecode of what it imports, as where Catena is installed."""
+
 ORT_LOAD = "import onnxruntime as o; o.InferenceSession({model!r})"
 ORT_RUN = """
 import numpy, onnxruntime as o
@@ -71,7 +74,8 @@ def measure(words: list[str], repeat: int) -> tuple[float, float, float]:
             "if done.returncode: sys.exit(done.stderr.decode())\n"
             "print(json.dumps([used.ru_utime + used.ru_stime, wall, used.ru_maxrss]))\n"
         )
-        done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+        command = [sys.executable, "-c", code, *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT)
         if done.returncode:
             raise SystemExit(f"{' '.join(words)} failed:\n{done.stderr}")
         seconds, elapsed, peak = json.loads(done.stdout)
