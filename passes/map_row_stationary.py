@@ -52,7 +52,7 @@ class MapRowStationaryPass(ModulePass):
                     case None if updates:
                         mapping = in_order_mapping(link.spec, machine, describe(link))
                     case None:
-                        key = (_loops_only(link.spec), shape_of(link.input))
+                        key = (link.spec.bare, shape_of(link.input))
                         if key in found:
                             # Checked on the first link with these loops.
                             link.properties["mapping"] = found[key]
@@ -77,8 +77,3 @@ class MapRowStationaryPass(ModulePass):
             link.properties["mapping"] = MappingAttr(mapping)
         if problems:
             raise CatenaError(problems)
-
-
-def _loops_only(spec: GConv) -> GConv:
-    """What a mapping depends on: loops, main operator and reduction, not scalar functions."""
-    return GConv(spec.dims, spec.main, spec.reduce)

@@ -16,6 +16,7 @@ from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import (
     PASS,
     ConcatOp,
+    GConv,
     LinkOp,
     LoopKind,
     ReduceAttr,
@@ -82,6 +83,7 @@ class PlaceSpatialPass(ModulePass):
 
 def _require_mappings(links: list[LinkOp], machine: Machine, storages: Storages) -> None:
     problems: list[Diagnostic] = []
+    legal: set[tuple[GConv, Mapping, bool]] = set()
     for link in links:
         if isinstance(link.mapping, HostAttr):
             require_host(machine, "placed", describe(link))
@@ -93,7 +95,13 @@ def _require_mappings(links: list[LinkOp], machine: Machine, storages: Storages)
             )
         else:
             in_order = storages.lookups(link)[1] is not None
-            problems += violations(link.spec, link.mapping.data, machine, "placed", describe(link), in_order=in_order)
+            spec, mapping = link.spec.bare, link.mapping.data
+            if (spec, mapping, in_order) in legal:
+                continue
+            found = violations(spec, mapping, machine, "placed", describe(link), in_order=in_order)
+            problems += found
+            if not found:
+                legal.add((spec, mapping, in_order))
     if problems:
         raise CatenaError(problems)
 

@@ -338,7 +338,7 @@ def _predicted(op: LayerOp | SegmentOp, known: dict[Hashable, Counts]) -> Counts
         return predict_offload(op.spec, views, lookups)
     machine = require_machine(cast(ModuleOp, op.get_toplevel_object()), "program")
     in_order = op.update is not None
-    alike = (op.spec, op.mapping.data, tuple(views), lookups, in_order)
+    alike = (op.spec.bare, len(op.spec.post), op.mapping.data, tuple(views), lookups, in_order)
     if alike in known:
         return known[alike]
     problems = violations(op.spec, op.mapping.data, machine, "program", describe(op), in_order=in_order)

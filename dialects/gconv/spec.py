@@ -144,6 +144,11 @@ class GConv:
     """NumPy name of the type that main, mid and the reduction compute in; the input's unless stated."""
 
     @property
+    def bare(self) -> GConv:
+        """The same loops, main operator and reduction without scalar functions: all that a mapping depends on."""
+        return GConv(self.dims, self.main, self.reduce)
+
+    @property
     def padding(self) -> float:
         """The value that stands for pre(I) outside the input: the reduction's identity unless stated."""
         return self.reduce.identity if self.pad_value is None else self.pad_value
