@@ -154,7 +154,7 @@ class ConstantOp(IRDLOperation):
     def of(cls, array: Array) -> ConstantOp:
         """A constant with the shape, type and words of `array`."""
         shaped = tensor_type(element_type_of(array.dtype), array.shape)
-        return cls(properties={"value": WeightRef.of(array)}, result_types=[shaped])
+        return cls.create(properties={"value": WeightRef.of(array)}, result_types=[shaped])
 
     @property
     def array(self) -> Array:

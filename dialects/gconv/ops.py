@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import cast
 
-from xdsl.dialects.builtin import I64, IntegerAttr, StringAttr, TensorType, i64
+from xdsl.dialects.builtin import I64, DenseArrayBase, IntegerAttr, StringAttr, TensorType, i32, i64
 from xdsl.ir import Attribute, SSAValue
 from xdsl.irdl import (
     AttrSizedOperandSegments,
@@ -81,6 +82,12 @@ def gconv_of(
     )
 
 
+@lru_cache(1 << 10)
+def _segments(*sizes: int) -> DenseArrayBase:
+    """How many operands each of an op's operand definitions has."""
+    return DenseArrayBase.from_list(i32, sizes)
+
+
 @irdl_op_definition
 class LinkOp(IRDLOperation):
     """One general convolution: a link of the chain.
@@ -130,20 +137,24 @@ class LinkOp(IRDLOperation):
     ) -> LinkOp:
         """A link that computes `spec`; the result's element type is the input's unless given."""
         kind = tensor_type(element_type or element_type_of_value(input), spec.output_shape)
-        return cls(
-            operands=[input, [] if kernel is None else [kernel], list(extras)],
-            properties={
-                "nest": NestAttr(spec.dims),
-                "main": StringAttr(spec.main),
-                "reduce": ReduceAttr(spec.reduce),
-                "acc": None if spec.acc is None else element_type_of(spec.acc),
-                "pad": None if spec.pad_value is None else ScalarAttr(spec.pad_value),
-                "pre": StepsAttr(spec.pre) if spec.pre else None,
-                "mid": StepsAttr(spec.mid) if spec.mid else None,
-                "post": StepsAttr(spec.post) if spec.post else None,
-                "tensor": None if tensor is None else StringAttr(tensor),
-                "mapping": mapping,
-            },
+        kernels = () if kernel is None else (kernel,)
+        properties: dict[str, Attribute | None] = {
+            "nest": NestAttr(spec.dims),
+            "main": StringAttr(spec.main),
+            "reduce": ReduceAttr(spec.reduce),
+            "acc": None if spec.acc is None else element_type_of(spec.acc),
+            "pad": None if spec.pad_value is None else ScalarAttr(spec.pad_value),
+            "pre": StepsAttr(spec.pre) if spec.pre else None,
+            "mid": StepsAttr(spec.mid) if spec.mid else None,
+            "post": StepsAttr(spec.post) if spec.post else None,
+            "tensor": None if tensor is None else StringAttr(tensor),
+            "mapping": mapping,
+            AttrSizedOperandSegments.attribute_name: _segments(1, len(kernels), len(extras)),
+        }
+        # `create` takes everything in its final form, at a fraction of what the constructor takes to get there.
+        return cls.create(
+            operands=[input, *kernels, *extras],
+            properties={name: value for name, value in properties.items() if value is not None},
             result_types=[kind],
         )
 
@@ -210,7 +221,7 @@ class ViewOp(IRDLOperation):
     @classmethod
     def of(cls, base: SSAValue, view: View) -> ViewOp:
         """The view `view` of the value `base`."""
-        return cls(
+        return cls.create(
             operands=[base],
             properties={"layout": StridedAttr((view.offset, view.strides))},
             result_types=[tensor_type(element_type_of_value(base), view.shape)],
