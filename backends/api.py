@@ -62,10 +62,11 @@ class Backend:
     """An accelerator that Catena can compile for.
 
     `name` is that of the entry point; `summary` one line. `isa` gives the instruction set of its programs,
-    `description` the path of the target description (TOML). `emit` turns a module of the last IR stage into a program.
-    `load` puts a program into an emulator with one of the `engines` (ways to execute; None is the usual one, which is
-    named first). `predict` gives the counters that the cost model expects, by layer name. `passes` maps stage names to
-    the pass pipelines that take the place of the stage's own; `pass_types` adds passes by their command-line name.
+    `description` the path of the target description (TOML), `targets` those of further ones by name. `emit` turns a
+    module of the last IR stage into a program. `load` puts a program into an emulator with one of the `engines` (ways
+    to execute; None is the usual one, which is named first). `predict` gives the counters that the cost model expects,
+    by layer name. `passes` maps stage names to the pass pipelines that take the place of the stage's own; `pass_types`
+    adds passes by their command-line name.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Backend:
     predict: Callable[[ModuleOp], Mapping[str, Any]]
     engines: tuple[str, ...] = ()
     passes: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    targets: Callable[[], Mapping[str, Path]] = dict[str, Path]
     pass_types: Mapping[str, Callable[[], type[ModulePass]]] = field(
         default_factory=dict[str, "Callable[[], type[ModulePass]]"]
     )

@@ -9,7 +9,9 @@ from backends.registry import installed_backends
 from compiler.pipelines import PassInfo, describe_pass, known_passes
 from compiler.stages import STAGES
 from compiler.tables import Table, number, table
+from dialects.accelerator import Accelerator
 from dialects.diagnostics import CODES, ExitCode
+from dialects.target import NestMachine, spatial_machine
 
 EXIT_CODES: Mapping[ExitCode, str] = {
     ExitCode.OK: "success",
@@ -25,21 +27,42 @@ EXIT_CODES: Mapping[ExitCode, str] = {
 
 def target_table() -> Table:
     """The installed targets; a backend that cannot be loaded is listed with the reason."""
-    from compiler.targets import select_target
+    from compiler.targets import select_target, target_names
     from dialects.diagnostics import CatenaError
 
     rows: list[tuple[str, ...]] = []
     for installed in installed_backends():
         try:
-            target = select_target(installed.name)
+            names = target_names(installed)
         except CatenaError as error:
             rows.append((installed.name, "-", "-", "-", error.diagnostics[0].message, installed.distribution))
             continue
-        machine = target.machine
-        array = f"{machine.array.rows} x {machine.array.cols}"
-        buffer = f"{machine.glb.words * machine.word_bits // 8192} kB"
-        rows.append((installed.name, array, buffer, f"{machine.clock_mhz:g}", machine.summary, installed.distribution))
+        for name in names:
+            try:
+                machine = select_target(name).machine
+            except CatenaError as error:
+                rows.append((name, "-", "-", "-", error.diagnostics[0].message, installed.distribution))
+                continue
+            clock = f"{machine.clock_mhz:g}"
+            rows.append((name, _array(machine), _buffer(machine), clock, machine.summary, installed.distribution))
     return table(("target", "array", "buffer", number("MHz"), "summary", "distribution"), rows)
+
+
+def _array(machine: Accelerator) -> str:
+    """How many elements there are along each axis."""
+    if isinstance(machine, NestMachine):
+        return " x ".join(str(axis.size) for axis in machine.axes) or "1"
+    array = spatial_machine(machine, "targets").array
+    return f"{array.rows} x {array.cols}"
+
+
+def _buffer(machine: Accelerator) -> str:
+    """The memory on chip that is next to the outermost one."""
+    if isinstance(machine, NestMachine):
+        words = next((memory.words for memory in machine.memories[1:] if memory.words is not None), None)
+    else:
+        words = spatial_machine(machine, "targets").glb.words
+    return "-" if words is None else f"{words * machine.word_bits / 8192:.3g} kB"
 
 
 def stage_table() -> Table:

@@ -80,7 +80,7 @@ STAGES: tuple[Stage, ...] = (
         "placed",
         "buffers with addresses, layers with loops, loads, passes, stores",
         ("order-segments", "place-spatial"),
-        Legality(dialects=frozenset({"spatial", "weights", "host"}), ops=frozenset({"target.machine"})),
+        Legality(dialects=frozenset({"spatial", "levels", "weights", "host"}), ops=frozenset({"target.machine"})),
     ),
     Stage("program", "the binary container", (), None),
 )

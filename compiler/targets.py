@@ -1,8 +1,9 @@
 """Targets: which machine to compile for, from a name or a TOML file, and which backend does it.
 
-A description is TOML as `dialects.target.Machine` has it. It may start from another one with `extends = "NAME"` (an
-installed backend) or `extends = "other.toml"` (a file, relative to this one), and then gives only what differs. The
-backend is the one at the end of that chain.
+A description is TOML as the machines of `dialects.target` have it. It may start from another one with `extends =
+"NAME"` (a target of an installed backend) or `extends = "other.toml"` (a file, relative to this one), and then gives
+only what differs. The backend is the one at the end of that chain. One that has `levels` and extends nothing is a
+machine of its own, of the generic backend.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ from pathlib import Path
 from typing import Any, cast
 
 from backends.api import Backend
-from backends.registry import find_backend, installed_backends
+from backends.registry import InstalledBackend, find_backend, installed_backends
 from compiler.descriptions import EXTENDS, merged, read_description, wrong_description
+from dialects.accelerator import Accelerator
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
-from dialects.target import Machine, MachineOp, parse_machine
+from dialects.target import MachineOp, parse_machine
 
 DEFAULT_TARGET = "eyeriss"
+GENERIC = "generic"
+"""The backend of machines that are described by their levels."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Target:
     """A machine, and the backend that compiles for it."""
 
     backend: Backend
-    machine: Machine
+    machine: Accelerator
 
     @cached_property
     def machine_op(self) -> MachineOp:
@@ -49,35 +53,54 @@ def select_target(name: str, settings: Mapping[str, str] | None = None) -> Targe
     return Target(backend, parse_machine(description, where=name))
 
 
+def target_names(installed: InstalledBackend) -> tuple[str, ...]:
+    """The targets of a backend: the one of its own name, then further ones. Raises `CatenaError` as loading it does."""
+    return (installed.name, *installed.load().targets())
+
+
 def _describe(name: str, folder: Path, seen: tuple[str, ...]) -> tuple[Backend, dict[str, Any]]:
     """The backend and the merged description of a target; `seen` are the descriptions that extend it."""
     path = folder / name
     if not (name.endswith(".toml") or path.is_file()):
-        backend = _backend(name)
-        return backend, read_description(backend.description())
+        backend, path = _installed(name)
+        return backend, _extended(path, backend, (*seen, str(path)))[1]
     if str(path) in seen:
         raise CatenaError(
             wrong_description(str(path), f"the description extends itself: {' -> '.join((*seen, str(path)))}")
         )
+    return _extended(path, None, (*seen, str(path)))
+
+
+def _extended(path: Path, backend: Backend | None, seen: tuple[str, ...]) -> tuple[Backend, dict[str, Any]]:
+    """The description of a file on top of the one that it extends."""
     description = read_description(path)
     base = description.pop(EXTENDS, None)
+    if base is None and (backend is not None or "levels" in description):
+        return backend or find_backend(GENERIC), description
     if not isinstance(base, str):
-        hint = f'start the file with {EXTENDS} = "{DEFAULT_TARGET}" or another target'
+        hint = f'start the file with {EXTENDS} = "{DEFAULT_TARGET}" or another target, or describe its levels'
         raise CatenaError(wrong_description(str(path), "the description does not say what it extends", hint))
-    backend, inherited = _describe(base, path.parent, (*seen, str(path)))
-    return backend, merged(inherited, description)
+    found, inherited = _describe(base, path.parent, seen)
+    return found, merged(inherited, description)
 
 
-def _backend(name: str) -> Backend:
-    try:
-        return find_backend(name)
-    except CatenaError as error:
-        if error.diagnostics[0].code != "CAT-C001":
-            raise
-        names = [backend.name for backend in installed_backends()]
-        raise CatenaError(
-            Diagnostic("CAT-C001", f"no target is called {name!r}", hint=did_you_mean(name, names))
-        ) from error
+def _installed(name: str) -> tuple[Backend, Path]:
+    """The backend that offers a target, and its description."""
+    known: list[str] = []
+    for installed in installed_backends():
+        if installed.name == name:
+            backend = find_backend(name)
+            return backend, backend.description()
+        known.append(installed.name)
+    for installed in installed_backends():
+        try:
+            targets = installed.load().targets()
+        except CatenaError:
+            continue  # listed by `catena targets`, with the reason
+        if name in targets:
+            return find_backend(installed.name), targets[name]
+        known += targets
+    raise CatenaError(Diagnostic("CAT-C001", f"no target is called {name!r}", hint=did_you_mean(name, known)))
 
 
 def _set(description: dict[str, Any], key: str, value: object) -> None:

@@ -51,6 +51,23 @@ EVENTS: dict[str, str] = {
     "segment.read": "words that go over the link to host segments; what they cost there is not modelled",
     "segment.write": "words that come over the link from host segments",
 }
+HIERARCHY_EVENTS: dict[str, str] = {
+    "input.read": "input words that leave the memory, those for several places once; padding counts as words",
+    "input.fill": "input words that come into the memory, or into the operation",
+    "kernel.read": "kernel words that leave the memory",
+    "kernel.fill": "kernel words that come into the memory, or into the operation",
+    "output.update": "sums that come into the memory from further in",
+    "output.add": "of those, the ones that are added to what is there: it is read, and written again",
+    "output.hop": "sums that are added to others on their way to the memory, along axes that reduce",
+}
+"""What every memory of a hierarchy counts, as `MEMORY.EVENT` (`passes.mapper.counts`)."""
+NEST_EVENTS: dict[str, str] = {
+    "extra.read": "words of post operands (biases, residuals), once for each transfer of results that needs them",
+    "index.read": "index words, one of each component for every word at a computed address",
+    "output.repeat": "further results that parallel kernels only repeat, in layers without a kernel",
+    "output.read": "output words that are combined with updates",
+}
+"""What the outermost memory of a hierarchy counts besides, as `MEMORY.EVENT`."""
 BURSTS: dict[str, str] = {
     "dram.input.read": "dram.input.burst",
     "dram.kernel.read": "dram.kernel.burst",
@@ -66,31 +83,38 @@ class Counts:
     """Counts of one link or of several: events, array cycles, processing passes.
 
     `array_cycles` are cycles in which the array computes or is being filled; `peak_pes` the most processing elements
-    active at once.
+    active at once. Machines of a hierarchy count events of their own memories, and `cycles` from start to end.
     """
 
     events: dict[str, int] = field(default_factory=lambda: dict.fromkeys(EVENTS, 0))
     array_cycles: int = 0
     passes: int = 0
     peak_pes: int = 0
+    cycles: int | None = None
 
     @classmethod
     def of(cls, flat: Mapping[str, int]) -> Counts:
         """The counts that `flat` gave. Raises `KeyError` if one is missing, `ValueError` if one is no number."""
+        rest = {"array.cycles", "array.passes", "array.peak_pes", "cycles"}
+        is_of_hierarchy = any(name not in EVENTS for name in flat.keys() - rest)
+        events = [name for name in flat if name not in rest] if is_of_hierarchy else list(EVENTS)
         return cls(
-            {name: int(flat[name]) for name in EVENTS},
+            {name: int(flat[name]) for name in events},
             int(flat["array.cycles"]),
             int(flat["array.passes"]),
             int(flat["array.peak_pes"]),
+            int(flat["cycles"]) if "cycles" in flat else None,
         )
 
     def add(self, other: Counts) -> None:
         """Add the counts of another link."""
         for name, count in other.events.items():
-            self.events[name] += count
+            self.events[name] = self.events.get(name, 0) + count
         self.array_cycles += other.array_cycles
         self.passes += other.passes
         self.peak_pes = max(self.peak_pes, other.peak_pes)
+        if other.cycles is not None:
+            self.cycles = (self.cycles or 0) + other.cycles
 
     @property
     def operations(self) -> int:
@@ -104,13 +128,16 @@ class Counts:
     def differences(self, other: Counts) -> Mapping[str, tuple[int, int]]:
         """Every count that differs, as (this, other)."""
         mine, theirs = self.flat(), other.flat()
-        return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
+        both = ((name, mine.get(name, 0), theirs.get(name, 0)) for name in {**mine, **theirs})
+        return {name: (one, another) for name, one, another in both if one != another}
 
     def flat(self) -> dict[str, int]:
         """All counts by name."""
+        elapsed = {} if self.cycles is None else {"cycles": self.cycles}
         return {
             **self.events,
             "array.cycles": self.array_cycles,
             "array.passes": self.passes,
             "array.peak_pes": self.peak_pes,
+            **elapsed,
         }

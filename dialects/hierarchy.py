@@ -22,8 +22,8 @@ Loops = Annotated[tuple[LoopKind, ...], Field(strict=False)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class _Model(BaseModel, frozen=True):
+    model_config = ConfigDict(extra="forbid")
 
 
 def _named(tables: object) -> object:
@@ -37,7 +37,7 @@ def _named(tables: object) -> object:
     )
 
 
-class Memory(_Model):
+class Memory(_Model, frozen=True):
     """A memory, once for all elements or once for each element of the axes further out."""
 
     kind: Literal["memory"]
@@ -59,7 +59,7 @@ class Memory(_Model):
     slides: Annotated[bool, Field(description="input words that neighbouring steps of a window share are kept")] = False
 
 
-class Axis(_Model):
+class Axis(_Model, frozen=True):
     """An axis of the array: everything further in exists once for every position along it."""
 
     kind: Literal["axis"]
@@ -75,7 +75,7 @@ class Axis(_Model):
 Level = Annotated[Memory | Axis, Field(discriminator="kind")]
 
 
-class Access(_Model):
+class Access(_Model, frozen=True):
     """A kind of access that costs energy: which events are such accesses, and how many each."""
 
     name: Name
@@ -83,7 +83,7 @@ class Access(_Model):
     events: Annotated[dict[str, float], Field(description="accesses for each event of `memory.operand.event`")]
 
 
-class Dataflow(_Model):
+class Dataflow(_Model, frozen=True):
     """What mappings of a machine look like: a nest whose tiles are products of parameters.
 
     The text is that of a mapping, `passes.mapper.dataflow`, with the parts of a convolution for loops. What is right of
@@ -96,7 +96,7 @@ class Dataflow(_Model):
     ] = Field(default_factory=dict)
 
 
-class Hierarchy(_Model):
+class Hierarchy(_Model, frozen=True):
     """The levels of an accelerator, outermost first; the first is a memory that holds every operand."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]

@@ -13,6 +13,7 @@ _DIALECTS: dict[str, str] = {
     "onnx": "dialects.onnx:ONNX",
     "gconv": "dialects.gconv:GCONV",
     "host": "dialects.host_segment:HOST",
+    "levels": "dialects.levels:LEVELS",
     "schedule": "dialects.schedule:SCHEDULE",
     "spatial": "dialects.spatial:SPATIAL",
     "target": "dialects.target:TARGET",

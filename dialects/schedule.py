@@ -9,7 +9,10 @@ A mapping is a path of nodes from the outermost loop inwards, in the spirit of L
   the last tile may be smaller.
 * `par D.k T on A` splits it the same way, all tiles at once, laid along axis `A` of the array.
 * `store M [X]` says that at this point the tile of tensor `X` (I input, K kernel, O output) that all the loops below
-  need is brought into memory `M`; it stays there until the loops above move on.
+  need is brought into memory `M`; it stays there until the loops above move on. A tensor may be stored in several
+  memories, one inside the other.
+
+Which memories and axes there are is the machine's to say.
 
 What no node splits is executed inside one processing element. Everything starts in the outermost memory.
 
@@ -46,7 +49,7 @@ class Operand(StrEnum):
 
 
 class Axis(StrEnum):
-    """The axes of the array."""
+    """The axes of an array of rows and columns."""
 
     ROW = "row"
     COL = "col"
@@ -170,14 +173,15 @@ class MappingAttr(Data[Mapping]):
             printer.print_string(str(self.data))
 
     def verify(self) -> None:
-        stored: set[Operand] = set()
+        stored: set[tuple[str, Operand]] = set()
         for node in self.data.nodes:
             if isinstance(node, Storage):
                 if not node.operands:
                     raise VerifyException(f"{node}: nothing is stored")
-                if stored & set(node.operands) or len(set(node.operands)) < len(node.operands):
+                there = {(node.memory, operand) for operand in node.operands}
+                if stored & there or len(there) < len(node.operands):
                     raise VerifyException(f"{node}: a tensor is stored twice")
-                stored |= set(node.operands)
+                stored |= there
             elif not 1 <= node.tile <= LARGEST_TILE:
                 raise VerifyException(f"{node}: a tile has 1 to {LARGEST_TILE} indices")
 
@@ -196,7 +200,7 @@ def _parse_node(parser: AttrParser, keyword: str) -> Node:
     if keyword == "for":
         return Temporal(loop, tile)
     parser.parse_keyword("on")
-    return Spatial(loop, tile, _choice(parser, Axis, parser.parse_identifier()))
+    return Spatial(loop, tile, parser.parse_identifier(": axis name"))
 
 
 def _parse_loop(parser: AttrParser) -> Loop:

@@ -9,7 +9,7 @@ Words are target words: one tensor element each, `word_bits` wide when bytes are
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Annotated, Any, Literal, cast, get_args
+from typing import Annotated, Any, cast, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
@@ -30,13 +30,14 @@ from xdsl.irdl import IRDLOperation, irdl_op_definition, prop_def, traits_def
 from xdsl.traits import SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
+from dialects.accelerator import UNKNOWN_FUNCTION, Accelerator, StepLimits
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
-from dialects.events import EVENTS
+from dialects.events import EVENTS, NEST_EVENTS
 from dialects.gconv.scalar import FUNCTIONS
-from dialects.host import Cost, Host, Rate
+from dialects.hierarchy import Access, Axis, Hierarchy, Memory
+from dialects.host import Cost, Rate
 
 _UNKNOWN_EVENT = "unknown_event"
-_UNKNOWN_FUNCTION = "unknown_function"
 
 
 def _known_event(name: str) -> str:
@@ -45,13 +46,6 @@ def _known_event(name: str) -> str:
     return name
 
 
-def _known_function(name: str) -> str:
-    if name not in FUNCTIONS:
-        raise PydanticCustomError(_UNKNOWN_FUNCTION, "there is no scalar function of this name")
-    return name
-
-
-WordType = Literal["f32", "i1", "i8", "ui8", "i16", "ui16", "i32", "ui32", "i64", "ui64"]
 Words = Annotated[int, Field(ge=1, le=1 << 40)]
 Events = Annotated[tuple[Annotated[str, AfterValidator(_known_event)], ...], Field(strict=False)]
 
@@ -109,7 +103,7 @@ class Links(_Model):
     output_bus: Annotated[Rate, Field(description="partial sums between buffer and array, each direction")]
 
 
-class Limits(_Model):
+class Limits(StepLimits):
     """What one processing pass can cover at most; longer loops are split over passes."""
 
     channels: Annotated[int, Field(ge=1, description="reduced channels in a pass")]
@@ -122,14 +116,6 @@ class Limits(_Model):
     chains_per_column: Annotated[
         int, Field(ge=1, description="output words whose sums may be formed in one column of the array at a time")
     ] = 1 << 10
-    pre_steps: Annotated[int, Field(ge=0, description="scalar functions on the way in")] = 8
-    mid_steps: Annotated[int, Field(ge=0, description="scalar functions between main operator and reduction")] = 8
-    post_steps: Annotated[int, Field(ge=0, description="scalar functions on the way out")]
-    post_operands: Annotated[int, Field(ge=0, le=12, description="tensors read on the way out")]
-    output_path: Annotated[
-        tuple[Annotated[str, AfterValidator(_known_function)], ...],
-        Field(strict=False, description="scalar functions that the chip has on its way out without GCONV Chain"),
-    ] = ()
 
 
 class Energy(_Model):
@@ -156,20 +142,11 @@ class Counting(_Model):
     spad: Events
 
 
-class Machine(_Model):
+class Machine(Accelerator, frozen=True):
     """A row-stationary spatial accelerator."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
-    summary: str
-    clock_mhz: Rate
-    word_bits: Annotated[int, Field(ge=1, le=64)]
-    configuration_us: Annotated[
-        Cost, Field(description="time to configure a layer in us, which passes weigh; not part of a layer's latency")
-    ] = 0
-    arithmetic: Annotated[
-        tuple[WordType, ...],
-        Field(strict=False, min_length=1, description="element types that words hold and elements compute in"),
-    ] = get_args(WordType)
+    model_config = ConfigDict(strict=True)
+
     array: Array
     pe: ProcessingElement
     glb: GlobalBuffer
@@ -178,53 +155,167 @@ class Machine(_Model):
     limits: Limits
     energy: Energy
     counting: Counting
-    host: Annotated[Host | None, Field(description="the core that executes what leaves the accelerator")] = None
-    figures: Annotated[
-        dict[str, int | float | str | list[int]], Field(description="published figures that no model uses yet")
-    ] = Field(default_factory=dict)
     sources: Annotated[dict[str, str], Field(description="where each constant comes from")]
 
+    @property
+    def link_words(self) -> float:
+        """Words that cross the off-chip link in a cycle."""
+        return self.links.dram
 
-def parse_machine(description: object, where: str = "") -> Machine:
-    """A `Machine` from plain data.
+
+_UNLIMITED = float(1 << 60)
+
+
+class NestLimits(StepLimits):
+    """What a sequencer has room for, unless a machine says otherwise."""
+
+    post_steps: Annotated[int, Field(ge=0, description="scalar functions on the way out")] = 8
+    post_operands: Annotated[int, Field(ge=0, le=12, description="tensors read on the way out")] = 4
+
+
+class NestMachine(Hierarchy, Accelerator, frozen=True):
+    """A machine that executes loop nests on any hierarchy of memories and axes: all that its description says.
+
+    It has a sequencer that runs a layer's loops and moves words between neighbouring memories as they ask; every
+    element computes one operation at a time (`backends.generic`).
+    """
+
+    summary: str = ""
+    limits: NestLimits = NestLimits()
+    picojoules: Annotated[Rate, Field(description="one unit of energy, of accesses and of the operation, in pJ")] = 1.0
+
+    @property
+    def event_names(self) -> frozenset[str]:
+        """All events that may be counted: those of the hierarchy, and what else happens in a layer."""
+        outer = f"{self.memories[0].name}."
+        shared = {name for name in EVENTS if name.split(".")[0] in ("operation", "host", "segment")}
+        return super().event_names | shared | {outer + name for name in NEST_EVENTS}
+
+    @property
+    def link_words(self) -> float:
+        """Words that cross the off-chip link in a cycle: as many as the outermost memory sends, or all of them."""
+        return self.memories[0].read or _UNLIMITED
+
+
+def parse_machine(description: object, where: str = "") -> Accelerator:
+    """The machine of a description: a `NestMachine` if it has levels, a row-stationary `Machine` if not.
 
     Raises `CatenaError` (CAT-C003) with one diagnostic per wrong, missing or unknown key.
     """
+    has_levels = "levels" in _table(description)
+    kind = NestMachine if has_levels else Machine
     try:
-        return Machine.model_validate(description)
+        return kind.model_validate(description)
     except ValidationError as error:
-        raise CatenaError(_validation_diagnostics(error, where)) from error
+        raise CatenaError(_validation_diagnostics(error, kind, description, where)) from error
 
 
-def _validation_diagnostics(error: ValidationError, where: str) -> list[Diagnostic]:
+def _table(description: object) -> dict[str, object]:
+    """A description as a table, an empty one if it is none."""
+    return cast("dict[str, object]", description) if isinstance(description, dict) else {}
+
+
+def spatial_machine(machine: Accelerator, stage: str, where: str = "") -> Machine:
+    """A machine as a row-stationary one.
+
+    Raises `CatenaError` (CAT-R003) if it is another one.
+    """
+    if not isinstance(machine, Machine):
+        raise CatenaError(_other_kind(machine, "a row-stationary array", stage, where))
+    return machine
+
+
+def nest_machine(machine: Accelerator, stage: str, where: str = "") -> NestMachine:
+    """A machine as a hierarchy of memories and axes.
+
+    Raises `CatenaError` (CAT-R003) if it is another one.
+    """
+    if not isinstance(machine, NestMachine):
+        raise CatenaError(_other_kind(machine, "a hierarchy of levels", stage, where))
+    return machine
+
+
+def _other_kind(machine: Accelerator, expected: str, stage: str, where: str) -> Diagnostic:
+    message = f"the machine {machine.name} is of another kind"
+    return Diagnostic("CAT-R003", message, stage, where=where, expected=expected, hint="use the passes of its backend")
+
+
+_NAMED = ("levels", "accesses")
+"""Tables of tables, which are kept as lists of tables with names."""
+_LEVELS: dict[str, type[BaseModel]] = {"memory": Memory, "axis": Axis}
+
+
+def _validation_diagnostics(
+    error: ValidationError, kind: type[BaseModel], description: object, where: str
+) -> list[Diagnostic]:
     diagnostics: list[Diagnostic] = []
     for problem in error.errors(include_url=False):
-        key = ".".join(map(str, problem["loc"]))
-        hint = _hint(problem["type"], problem["loc"], problem["input"])
+        location, model = _located(problem["loc"], kind, description)
+        key = ".".join(location)
+        hint = _hint(problem["type"], location, model, problem["input"])
         message = f"{key}: {problem['msg']}" if key else str(problem["msg"])
         found = "" if problem["type"] == "missing" else repr(problem["input"])[:80]
         diagnostics.append(Diagnostic("CAT-C003", message, stage="target", where=where, found=found, hint=hint))
     return diagnostics
 
 
-def _hint(kind: str, location: tuple[int | str, ...], value: object) -> str:
+def _located(
+    location: tuple[int | str, ...], model: type[BaseModel] | None, description: object
+) -> tuple[list[str], type[BaseModel] | None]:
+    """A place of a description as a person wrote it, and the model whose key its last part is."""
+    parts: list[str] = []
+    rest = list(location)
+    while rest:
+        part = rest.pop(0)
+        if part in _NAMED and model is NestMachine and rest:
+            parts += [str(part), _table_name(description, str(part), rest.pop(0))]
+            model = Access
+            if part == "levels":
+                model = _LEVELS.get(str(rest.pop(0))) if rest else None
+            continue
+        parts.append(str(part))
+        if rest:
+            model = _inner_model(model, str(part))
+    return parts, model
+
+
+def _table_name(description: object, tables: str, index: int | str) -> str:
+    """The name of a table by its place."""
+    content = cast("dict[str, object]", description)[tables]
+    if isinstance(index, str):
+        return index
+    if isinstance(content, dict):
+        return str(list(cast("dict[str, object]", content))[index])
+    entry = cast("list[object]", content)[index]
+    return str(cast("dict[str, object]", entry).get("name", index)) if isinstance(entry, dict) else str(index)
+
+
+def _inner_model(model: type[BaseModel] | None, key: str) -> type[BaseModel] | None:
+    """The model of a table within a table, if it is one."""
+    field = None if model is None else model.model_fields.get(key)
+    if field is None:
+        return None
+    choices = (field.annotation, *get_args(field.annotation))
+    return next((each for each in choices if isinstance(each, type) and issubclass(each, BaseModel)), None)
+
+
+def _hint(kind: str, location: list[str], model: type[BaseModel] | None, value: object) -> str:
     if kind == "extra_forbidden":
-        return _nearest_key(location)
-    known = {_UNKNOWN_EVENT: EVENTS, _UNKNOWN_FUNCTION: FUNCTIONS}.get(kind, {})
+        return _nearest_key(location[-1], model)
+    if kind.startswith("union_tag"):
+        return 'every level has kind = "memory" or kind = "axis"'
+    known = {_UNKNOWN_EVENT: EVENTS, UNKNOWN_FUNCTION: FUNCTIONS}.get(kind, {})
     return did_you_mean(str(value), known)
 
 
-def _nearest_key(location: tuple[int | str, ...]) -> str:
+def _nearest_key(key: str, model: type[BaseModel] | None) -> str:
     from difflib import get_close_matches
 
-    model: type[BaseModel] = Machine
-    for part in location[:-1]:
-        field = model.model_fields.get(str(part))
-        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
-            return ""
-        model = field.annotation
-    near = get_close_matches(str(location[-1]), list(model.model_fields), 1)
-    return f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(model.model_fields)}"
+    if model is None:
+        return ""
+    known = [name for name in model.model_fields if not (name == "name" and model in (Memory, Axis, Access))]
+    near = get_close_matches(key, known, 1)
+    return f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
 
 
 @irdl_op_definition
@@ -241,13 +332,13 @@ class MachineOp(IRDLOperation):
     assembly_format = "$sym_name $description attr-dict"
 
     @classmethod
-    def of(cls, machine: Machine) -> MachineOp:
+    def of(cls, machine: Accelerator) -> MachineOp:
         """The op that holds `machine`."""
         plain = machine.model_dump(mode="json", exclude_none=True)
         return cls(properties={"sym_name": StringAttr(machine.name), "description": _to_dictionary(plain)})
 
     @property
-    def machine(self) -> Machine:
+    def machine(self) -> Accelerator:
         """The description as a checked model."""
         return _machine_of(self.description, f"@{self.sym_name.data}")
 
@@ -261,7 +352,7 @@ class MachineOp(IRDLOperation):
 
 
 @lru_cache(maxsize=8)
-def _machine_of(description: DictionaryAttr, where: str) -> Machine:
+def _machine_of(description: DictionaryAttr, where: str) -> Accelerator:
     """A description is checked once, however many passes and verifications ask for it."""
     return parse_machine(from_attribute(description), where)
 
@@ -306,7 +397,7 @@ def from_attribute(attribute: Attribute) -> object:
             return str(attribute)
 
 
-def find_machine(module: ModuleOp) -> Machine | None:
+def find_machine(module: ModuleOp) -> Accelerator | None:
     """The machine a module is compiled for, if it says.
 
     Raises `CatenaError` (CAT-R003) if it says so more than once, CAT-C003 if the description is not valid.
@@ -318,7 +409,7 @@ def find_machine(module: ModuleOp) -> Machine | None:
     return machines[0].machine if machines else None
 
 
-def require_machine(module: ModuleOp, stage: str) -> Machine:
+def require_machine(module: ModuleOp, stage: str) -> Accelerator:
     """The machine a module is compiled for.
 
     Raises `CatenaError` (CAT-R003) if the module names none, or several.
@@ -329,6 +420,16 @@ def require_machine(module: ModuleOp, stage: str) -> Machine:
             Diagnostic("CAT-R003", "the module has no target.machine", stage=stage, hint="compile with --target")
         )
     return machine
+
+
+def require_spatial(module: ModuleOp, stage: str) -> Machine:
+    """The row-stationary array a module is compiled for. Raises `CatenaError` (CAT-R003) for any other machine."""
+    return spatial_machine(require_machine(module, stage), stage)
+
+
+def require_nest_machine(module: ModuleOp, stage: str) -> NestMachine:
+    """The hierarchy a module is compiled for. Raises `CatenaError` (CAT-R003) for any other machine."""
+    return nest_machine(require_machine(module, stage), stage)
 
 
 TARGET = Dialect("target", [MachineOp], [])

@@ -11,11 +11,12 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Attribute, SSAValue
 from xdsl.passes import ModulePass
 
+from dialects.accelerator import Accelerator
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.element_types import element_type_of, numpy_dtype_of
 from dialects.gconv import Dim, GConv, LinkOp, Step, element_type_of_value, shape_of
 from dialects.schedule import HostAttr
-from dialects.target import Machine, require_machine
+from dialects.target import require_machine
 from passes.chain_views import is_constant
 from passes.rewriting import chain_blocks, replace
 
@@ -44,7 +45,7 @@ class AssignHostPass(ModulePass):
                     _assign(link, machine)
 
 
-def require_host(machine: Machine, stage: str = "mapped", node: str = "") -> None:
+def require_host(machine: Accelerator, stage: str = "mapped", node: str = "") -> None:
     """Check that a machine has a host core. Raises `CatenaError` (CAT-U006) if not."""
     if machine.host is None:
         raise CatenaError(
@@ -63,7 +64,7 @@ def is_convolution(spec: GConv) -> bool:
     return spec.is_multiply_accumulate and not spec.mid and spec.padding == 0
 
 
-def _assign(link: LinkOp, machine: Machine) -> None:
+def _assign(link: LinkOp, machine: Accelerator) -> None:
     spec = link.spec
     if not is_convolution(spec):
         link.properties["mapping"] = HostAttr()

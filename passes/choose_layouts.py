@@ -14,7 +14,7 @@ from xdsl.passes import ModulePass
 from dialects.gconv import ConcatOp, LinkOp, View, ViewOp, shape_of
 from dialects.gconv.interpreter import main_function
 from dialects.schedule import MappingAttr
-from dialects.target import require_machine
+from dialects.target import require_spatial
 from passes.chain_views import source_of
 from passes.fold_views import fold_views
 from passes.mapping.bursts import Transfers, operand_transfers
@@ -39,7 +39,7 @@ class ChooseLayoutsPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Rewrite @main, whose links have mappings. Raises `CatenaError` (CAT-R003) without a machine."""
-        dram = require_machine(op, "mapped").dram
+        dram = require_spatial(op, "mapped").dram
         if dram.burst_words > 1:
             _choose(main_function(op).body.block, dram.burst_words)
 

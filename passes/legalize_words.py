@@ -14,6 +14,7 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute, SSAValue
 from xdsl.passes import ModulePass
 
+from dialects.accelerator import Accelerator
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.dtypes import NARROW_DTYPES
 from dialects.element_types import numpy_dtype_of, tensor_type
@@ -21,7 +22,7 @@ from dialects.gconv import LinkOp, Step, cast_of, element_type_of_value, shape_o
 from dialects.gconv.interpreter import main_function
 from dialects.gconv.scalar import Array
 from dialects.locations import describe
-from dialects.target import Machine, require_machine
+from dialects.target import require_machine
 from dialects.weights import ConstantOp, WeightRef
 
 MOST_DIMENSIONS = 15
@@ -99,7 +100,7 @@ def _words(array: Array) -> Array:
         return array.astype(np.float32)
 
 
-def _limits(link: LinkOp, machine: Machine) -> Iterator[Diagnostic]:
+def _limits(link: LinkOp, machine: Accelerator) -> Iterator[Diagnostic]:
     """Sizes beyond what the machine takes."""
     spec = link.spec
     sizes = [
@@ -117,7 +118,7 @@ def _limits(link: LinkOp, machine: Machine) -> Iterator[Diagnostic]:
             yield Diagnostic("CAT-U006", what, "encoded", describe(link), expected=f"at most {most}", found=str(size))
 
 
-def _types(link: LinkOp, machine: Machine) -> Iterator[Diagnostic]:
+def _types(link: LinkOp, machine: Accelerator) -> Iterator[Diagnostic]:
     """Types that the machine does not compute in. What is only stored, moved or cast may be narrower."""
     wanted = {str(_carried(kind)) for kind in _computing_types(link)}
     missing = sorted(wanted - set(machine.arithmetic))

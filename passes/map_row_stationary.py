@@ -14,7 +14,7 @@ from dialects.gconv import GConv, LinkOp, shape_of
 from dialects.gconv.interpreter import main_function
 from dialects.locations import describe
 from dialects.schedule import HostAttr, MappingAttr, RowStationaryAttr
-from dialects.target import require_machine
+from dialects.target import require_spatial
 from passes.assign_host import require_host
 from passes.mapping.column_costs import Objective
 from passes.mapping.fit import violations
@@ -38,7 +38,7 @@ class MapRowStationaryPass(ModulePass):
     objective: Literal["energy", "latency", "edp"] = "edp"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        machine = require_machine(op, "mapped")
+        machine = require_spatial(op, "mapped")
         found: dict[tuple[GConv, tuple[int, ...]], MappingAttr] = {}
         problems: list[Diagnostic] = []
         block = main_function(op).body.block

@@ -32,9 +32,11 @@ _PASSES: dict[str, str] = {
     "legalize-words": "passes.legalize_words:LegalizeWordsPass",
     "assign-host": "passes.assign_host:AssignHostPass",
     "map-row-stationary": "passes.map_row_stationary:MapRowStationaryPass",
+    "map-nest": "passes.map_nest:MapNestPass",
     "choose-layouts": "passes.choose_layouts:ChooseLayoutsPass",
     "order-segments": "passes.order_segments:OrderSegmentsPass",
     "place-spatial": "passes.place_spatial:PlaceSpatialPass",
+    "place-nest": "passes.place_nest:PlaceNestPass",
 }
 
 

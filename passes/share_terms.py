@@ -10,8 +10,9 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 
+from dialects.accelerator import Accelerator
 from dialects.gconv import PASS, Dim, GConv, LinkOp, Reduce, Step, View, element_type_of_value, shape_of
-from dialects.target import Machine, find_machine
+from dialects.target import find_machine
 from passes.chain_views import Source, only_reader_of, readers_of, source_of
 from passes.elementwise import SWAPPED, Applied, Elementwise, compact_steps, elementwise, numbered
 from passes.rewriting import chain_blocks, insert_before, replace
@@ -48,9 +49,9 @@ class ShareTermsPass(ModulePass):
             _rewrite(block, words, room)
 
 
-def _words_while_configuring(machine: Machine | None) -> int:
+def _words_while_configuring(machine: Accelerator | None) -> int:
     """Words that cross the off-chip link in the time that the configuration of a layer takes."""
-    return 0 if machine is None else math.floor(machine.configuration_us * machine.clock_mhz * machine.links.dram)
+    return 0 if machine is None else math.floor(machine.configuration_us * machine.clock_mhz * machine.link_words)
 
 
 @dataclass(frozen=True)

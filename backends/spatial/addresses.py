@@ -47,16 +47,16 @@ def computed_addresses(
     read = [1 if stride == 0 else size for size, stride in zip(shape, index.strides, strict=True)]
     for term in terms:
         found = dram.read(index.address + term.place, read, index.strides, index.dtype)
-        result += term.step * _counted(found, term.extent)
+        result += term.step * counted(found, term.extent)
     return result, math.prod(read) * len(terms)
 
 
-def _counted(index: Array, extent: int) -> Addresses:
+def counted(index: Array, extent: int) -> Addresses:
     """Indices counted from the beginning; negative ones count from the end."""
     if index.dtype.kind not in "iu":
         raise Fault("CAT-E003", "an index is no integer", found=index.dtype.name)
     outside = (index < -extent) | (index >= extent)
     if outside.any():
         raise Fault("CAT-E001", "an index is out of range", f"{-extent} to {extent - 1}", str(index[outside].flat[0]))
-    counted = index.astype(np.int64)
-    return np.where(counted < 0, counted + extent, counted)
+    whole = index.astype(np.int64)
+    return np.where(whole < 0, whole + extent, whole)

@@ -1,9 +1,9 @@
-"""From placed IR to a program of the spatial machine."""
+"""From placed IR to a program: what all machines that run layers emit alike, and the spatial machine's part."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import cast
 
@@ -11,6 +11,7 @@ from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from backends.fields import Array
+from backends.isa import Instruction, Isa
 from backends.program import (
     ConstantImage,
     DebugEntry,
@@ -79,7 +80,7 @@ from dialects.spatial import (
     integer,
 )
 from dialects.spatial_access import LookupAttr
-from dialects.target import Machine, require_machine
+from dialects.target import Machine, require_machine, require_spatial
 from passes.mapping.bursts import burst_events
 from passes.mapping.cost import predict
 from passes.mapping.fit import violations
@@ -88,10 +89,43 @@ from passes.mapping.lookups import Lookups
 
 TOOL = "catena"
 _KINDS = {LoopKind.G: Kind.G, LoopKind.OP: Kind.OP, LoopKind.OPC: Kind.OPC, LoopKind.KS: Kind.KS}
-_TENSORS = {"I": Tensor.INPUT, "K": Tensor.KERNEL, "O": Tensor.OUTPUT}
+TENSORS: dict[str, Tensor] = {"I": Tensor.INPUT, "K": Tensor.KERNEL, "O": Tensor.OUTPUT}
+
+
+@dataclass(frozen=True)
+class Emission:
+    """What a kind of machine adds to the programs of layers.
+
+    `body` makes the instructions of a layer's loops, given the numbers of its dimensions, `predicted` what a layer will
+    count, given what layers like it do; `capacity` is the words of the off-chip memory.
+    """
+
+    isa: Isa
+    body: Callable[[LayerOp, dict[str, int]], Iterator[Instruction]]
+    predicted: Callable[[LayerOp, dict[Hashable, Counts]], Counts | None]
+    capacity: int
 
 
 def emit(module: ModuleOp, backend: str) -> Program:
+    """The program of a module at stage `placed` for the spatial machine. Raises as `emit_program`."""
+    return emit_program(module, backend, _emission(module))
+
+
+def predictions(module: ModuleOp) -> dict[str, Counts]:
+    """What the cost model expects every layer of a placed module to count on the spatial machine, by layer name."""
+    return predicted_counts(module, _emission(module))
+
+
+def _emission(module: ModuleOp) -> Emission:
+    machine = require_spatial(module, "program")
+
+    def predicted(op: LayerOp, known: dict[Hashable, Counts]) -> Counts:
+        return _predicted_on_array(op, machine, known)
+
+    return Emission(ISA, lambda op, dims: _body(op.body.block.ops, dims), predicted, machine.dram.words)
+
+
+def emit_program(module: ModuleOp, backend: str, emission: Emission) -> Program:
     """The program of a module at stage `placed`.
 
     Raises `CatenaError` for IR that is not placed (CAT-R003), values an instruction field cannot hold (CAT-A002) and
@@ -100,14 +134,14 @@ def emit(module: ModuleOp, backend: str) -> Program:
     machine = require_machine(module, "program")
     ops = list(main_function(module).body.block.ops)
     buffers = _name_buffers([op for op in ops if isinstance(op, BufferOp)])
-    _check_buffers(buffers, machine)
+    _check_buffers(buffers, emission.capacity)
     layers = [op for op in ops if isinstance(op, LayerOp | SegmentOp)]
     names = _layer_names(layers)
-    code: list[Executable] = []
+    code: list[Instruction] = []
     debug: list[DebugEntry] = []
     for index, (op, name) in enumerate(zip(layers, names, strict=True)):
         start = len(code)
-        code += _segment(index) if isinstance(op, SegmentOp) else _layer(op, index)
+        code += _segment(index) if isinstance(op, SegmentOp) else _layer(op, index, emission)
         debug.append(DebugEntry(0, start, len(code), name))
     code.append(Halt())
     produced = {buffer: name for op, name in zip(layers, names, strict=True) for buffer in _outputs(op)}
@@ -116,9 +150,9 @@ def emit(module: ModuleOp, backend: str) -> Program:
     metadata = Metadata(
         tool=TOOL,
         backend=backend,
-        isa=ISA.name,
-        isa_version=ISA.version,
-        word_bits=ISA.word_bits,
+        isa=emission.isa.name,
+        isa_version=emission.isa.version,
+        word_bits=emission.isa.word_bits,
         model=_text(module, "catena.model"),
         model_sha256=_text(module, "catena.model_sha256") or "0" * 64,
         target=machine.name,
@@ -127,10 +161,10 @@ def emit(module: ModuleOp, backend: str) -> Program:
     )
     return Program(
         metadata,
-        (_encoded(code, debug, layers),),
+        (_encoded(emission.isa, code, debug, layers),),
         (*_constants(buffers), *segments),
         tuple(_tensor(op, name, produced.get(op, "")) for op, name in buffers.items()),
-        tuple(_entries(dict(zip(names, layers, strict=True)), buffers)),
+        tuple(_entries(dict(zip(names, layers, strict=True)), buffers, emission)),
         tuple(debug),
     )
 
@@ -156,15 +190,17 @@ def _segment(index: int) -> Iterator[Executable]:
     yield Segment()
 
 
-def _encoded(code: list[Executable], debug: list[DebugEntry], layers: Sequence[LayerOp | SegmentOp]) -> bytes:
+def _encoded(
+    isa: Isa, code: list[Instruction], debug: list[DebugEntry], layers: Sequence[LayerOp | SegmentOp]
+) -> bytes:
     """The instruction words. Raises `CatenaError` (CAT-A002) with the layer of every value that no field holds."""
     try:
-        return ISA.encode(code)
+        return isa.encode(code)
     except CatenaError as error:
         problems: list[Diagnostic] = []
         for op, entry in zip(layers, debug, strict=True):
             try:
-                ISA.encode(code[entry.start : entry.end])
+                isa.encode(code[entry.start : entry.end])
             except CatenaError as of_layer:
                 problems += [replace(each, stage="program", node=describe(op)) for each in of_layer.diagnostics]
         raise CatenaError(problems) from error
@@ -198,7 +234,7 @@ def _name_buffers(buffers: list[BufferOp]) -> dict[BufferOp, str]:
     return {op: named[op] for op in buffers}
 
 
-def _check_buffers(buffers: dict[BufferOp, str], machine: Machine) -> None:
+def _check_buffers(buffers: dict[BufferOp, str], capacity: int) -> None:
     """No buffer reaches beyond the memory, and nothing lies over a constant.
 
     Raises `CatenaError` (CAT-R003) with every buffer that does.
@@ -213,8 +249,8 @@ def _check_buffers(buffers: dict[BufferOp, str], machine: Machine) -> None:
     end = max((stop for _, stop in constants), default=0)
     for op, name in buffers.items():
         start, stop = integer(op.address), integer(op.address) + op.words
-        if stop > machine.dram.words:
-            problem(op, f"tensor {name!r} reaches beyond the off-chip memory", f"at most word {machine.dram.words - 1}")
+        if stop > capacity:
+            problem(op, f"tensor {name!r} reaches beyond the off-chip memory", f"at most word {capacity - 1}")
         if op.value is None and start < end and op.words:
             problem(op, f"tensor {name!r} lies among the constants", f"words from {end}")
         if op.value is not None and sum(begin < stop and start < last for begin, last in constants) > 1:
@@ -265,14 +301,16 @@ def _tensor(op: BufferOp, name: str, produced: str) -> TensorEntry:
     )
 
 
-def _entries(layers: dict[str, LayerOp | SegmentOp], buffers: dict[BufferOp, str]) -> Iterator[LayerEntry]:
+def _entries(
+    layers: dict[str, LayerOp | SegmentOp], buffers: dict[BufferOp, str], emission: Emission
+) -> Iterator[LayerEntry]:
     written: set[BufferOp] = set()
     known: dict[Hashable, Counts] = {}
     for name, op in layers.items():
         # Updates of a tensor that an earlier layer made are made of that tensor, too.
         updates = isinstance(op, LayerOp) and op.update is not None
         before = [each for each in _outputs(op) if updates and each in written]
-        yield _entry(op, name, buffers, before, _predicted(op, known))
+        yield _entry(op, name, buffers, before, _predicted(op, emission, known))
         written.update(_outputs(op))
 
 
@@ -313,10 +351,10 @@ def _mapping_text(op: LayerOp | SegmentOp) -> str:
             return ""
 
 
-def predictions(module: ModuleOp) -> dict[str, Counts]:
+def predicted_counts(module: ModuleOp, emission: Emission) -> dict[str, Counts]:
     """What the cost model expects every layer of a placed module to count, by layer name."""
     layers = [op for op in main_function(module).body.block.ops if isinstance(op, LayerOp | SegmentOp)]
-    found = {name: _predicted(op, {}) for name, op in zip(_layer_names(layers), layers, strict=True)}
+    found = {name: _predicted(op, emission, {}) for name, op in zip(_layer_names(layers), layers, strict=True)}
     return {name: counts for name, counts in found.items() if counts is not None}
 
 
@@ -324,28 +362,40 @@ def _layer_names(layers: Sequence[LayerOp | SegmentOp]) -> list[str]:
     return _unique([" + ".join(node_names(op.location)) or "layer" for op in layers])
 
 
-def _predicted(op: LayerOp | SegmentOp, known: dict[Hashable, Counts]) -> Counts | None:
+def _predicted(op: LayerOp | SegmentOp, emission: Emission, known: dict[Hashable, Counts]) -> Counts | None:
     """What the cost model expects a layer to count, or None if it has no mapping; as `known` of a layer like it."""
     if isinstance(op, SegmentOp):
         shapes = [shape_of(value) for value in op.buffers]
         return predict_segment(shapes[: len(op.reads)], shapes[len(op.reads) :])
     if op.mapping is None:
         return None
-    views = op.views
-    combines = op.update is not None and op.update.data is not Reduce.NONE
-    lookups = Lookups(_index_shape(op.read_lookup), _index_shape(op.write_lookup), combines)
     if isinstance(op.mapping, HostAttr):
-        return predict_offload(op.spec, views, lookups)
-    machine = require_machine(cast(ModuleOp, op.get_toplevel_object()), "program")
-    in_order = op.update is not None
+        return predict_offload(op.spec, op.views, lookups_of(op))
+    return emission.predicted(op, known)
+
+
+def lookups_of(op: LayerOp) -> Lookups:
+    """The shapes of a layer's index tensors, and whether its updates are combined."""
+    combines = op.update is not None and op.update.data is not Reduce.NONE
+    return Lookups(_index_shape(op.read_lookup), _index_shape(op.write_lookup), combines)
+
+
+def extra_shapes(op: LayerOp) -> tuple[tuple[int, ...], ...]:
+    """The extents of a layer's post operands without repetition."""
+    views = op.views
+    return tuple(_distinct(view) for view in views[len(views) - 1 - len(op.extras) : -1])
+
+
+def _predicted_on_array(op: LayerOp, machine: Machine, known: dict[Hashable, Counts]) -> Counts:
+    assert isinstance(op.mapping, MappingAttr)
+    views, lookups, in_order = op.views, lookups_of(op), op.update is not None
     alike = (op.spec.bare, len(op.spec.post), op.mapping.data, tuple(views), lookups, in_order)
     if alike in known:
         return known[alike]
     problems = violations(op.spec, op.mapping.data, machine, "program", describe(op), in_order=in_order)
     if problems:
         raise CatenaError(problems)
-    extras = tuple(_distinct(view) for view in views[len(views) - 1 - len(op.extras) : -1])
-    counts = predict(op.spec, views[0].shape, op.mapping.data, machine, extras, lookups)
+    counts = predict(op.spec, views[0].shape, op.mapping.data, machine, extra_shapes(op), lookups)
     counts.events |= burst_events(op.spec, views, op.mapping.data, machine.dram.burst_words, lookups)
     known[alike] = counts
     return counts
@@ -369,7 +419,7 @@ def _kind(spec: GConv) -> str:
     return "move" if spec.main == PASS and not spec.post and not spec.pre else "map"
 
 
-def _layer(op: LayerOp, index: int) -> Iterator[Executable]:
+def _layer(op: LayerOp, index: int, emission: Emission) -> Iterator[Instruction]:
     spec = op.spec
     main = 0 if spec.main == PASS else FUNCTIONS[spec.main].code
     acc = element_type_of_value(op.input) if op.acc is None else op.acc
@@ -391,7 +441,7 @@ def _layer(op: LayerOp, index: int) -> Iterator[Executable]:
     if op.update is not None:
         yield Update(Fold[op.update.data.name])
     dims = {dim.name: d for d, dim in enumerate(spec.dims)}
-    yield from _body(op.body.block.ops, dims)
+    yield from emission.body(op, dims)
 
 
 def _function(slot: Slot, step: Step) -> Function:
@@ -429,18 +479,18 @@ def _body(ops: Iterable[Operation], dims: dict[str, int]) -> Iterator[Executable
     for op in ops:
         match op:
             case SpreadOp():
-                yield Spread(*_loop(op.loop.data, dims), integer(op.tile), Axis[op.axis.data.upper()])
+                yield Spread(*loop_fields(op.loop.data, dims), integer(op.tile), Axis[op.axis.data.upper()])
             case PlaceOp():
                 memory = Memory[op.memory.data.upper()]
-                yield Place(_TENSORS[op.operand_name.data], memory, integer(op.address), integer(op.words))
+                yield Place(TENSORS[op.operand_name.data], memory, integer(op.address), integer(op.words))
             case ForOp():
-                yield Loop(*_loop(op.loop.data, dims), integer(op.tile))
+                yield Loop(*loop_fields(op.loop.data, dims), integer(op.tile))
                 yield from _body(op.body.block.ops, dims)
                 yield End()
             case OpenOp():
                 yield Open()
             case LoadOp():
-                yield Load(_TENSORS[op.operand_name.data])
+                yield Load(TENSORS[op.operand_name.data])
             case PassOp():
                 yield Pass()
             case StoreOp():
@@ -453,7 +503,8 @@ def _body(ops: Iterable[Operation], dims: dict[str, int]) -> Iterator[Executable
                 )
 
 
-def _loop(loop: LoopName, dims: dict[str, int]) -> tuple[int, Kind]:
+def loop_fields(loop: LoopName, dims: dict[str, int]) -> tuple[int, Kind]:
+    """A loop as instructions name it: the number of its dimension, and its kind."""
     if loop.dim not in dims:
         raise CatenaError(Diagnostic("CAT-R003", f"a loop over {loop}, which the layer does not have", "program"))
     return dims[loop.dim], _KINDS[loop.kind]

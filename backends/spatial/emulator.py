@@ -1,57 +1,67 @@
-"""The emulator of the spatial machine: loads a program, runs it on inputs, counts."""
+"""Emulators of machines that run layers: load a program, run it on inputs, count; and that of the spatial machine."""
 
 from __future__ import annotations
 
 import functools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import cast
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
 
 from backends.container import require_isa
 from backends.fields import Array
+from backends.isa import Instruction, Isa
 from backends.program import DebugEntry, Program, Role, TensorEntry
 from backends.segments import HostCall
 from backends.spatial.blocks import BlockEngine
+from backends.spatial.core import LayerSequencer, SegmentRun
 from backends.spatial.dram import dram_of
 from backends.spatial.elements import ElementEngine
-from backends.spatial.isa import ISA, Executable, Layer
+from backends.spatial.isa import ISA, Layer
 from backends.spatial.machine import EngineFactory, SpatialCore
 from backends.spatial.memory import Buffer, Fault, MemoryBank
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.dtypes import dtype_named
 from dialects.events import Counts
-from dialects.target import Machine, parse_machine
+from dialects.target import Machine, parse_machine, spatial_machine
 
 MODES: dict[str, EngineFactory] = {"blocks": BlockEngine, "elements": ElementEngine}
 """How passes are executed: whole blocks at a time, or element by element and word by word."""
 
 
-class SpatialEmulator:
-    """A spatial machine with a program loaded; every run starts with empty memories.
+class LayerEmulator(ABC):
+    """A machine with a program loaded; every run starts with empty memories.
 
-    `mode` is a key of `MODES`. Raises `CatenaError`: CAT-P004 for a program of another instruction set, CAT-P001 for
-    code that does not decode, is not for one core or runs layers that the program does not list, CAT-C003 for a
-    machine description that is not valid.
+    Raises `CatenaError`: CAT-P004 for a program of another instruction set, CAT-P001 for code that does not decode, is
+    not for one core or runs layers that the program does not list.
     """
 
-    def __init__(self, program: Program, mode: str = "blocks"):
-        require_isa(program, ISA)
+    def __init__(self, program: Program, isa: Isa):
+        require_isa(program, isa)
         self.program = program
-        self.machine: Machine = parse_machine(program.metadata.description, where="program metadata")
+        self._isa = isa
         self._layers = [entry.name for entry in program.layers]
         self._code = self._decoded()
-        self._engine = MODES[mode]
         self._counters: dict[str, Counts] = {}
         self._tensors = {entry.name: entry for entry in program.tensors}
 
-    def _decoded(self) -> list[Executable]:
+    @property
+    @abstractmethod
+    def dram_words(self) -> int:
+        """Words of the off-chip memory."""
+
+    @abstractmethod
+    def new_core(self, dram: MemoryBank, segment: SegmentRun | None) -> LayerSequencer[Any]:
+        """What executes instructions, with empty memories on chip."""
+
+    def _decoded(self) -> list[Instruction]:
         """The instructions of the only core; every layer that they count for is one that the program lists."""
         if len(self.program.code) != 1:
             found = f"code for {len(self.program.code)}"
             raise CatenaError(Diagnostic("CAT-P001", "the machine has one core", found=found))
-        code = [cast(Executable, each) for each in ISA.decode(self.program.code[0], "code.0")]
+        code = list(self._isa.decode(self.program.code[0], "code.0"))
         for address, instruction in enumerate(code):
             if isinstance(instruction, Layer) and instruction.index >= len(self._layers):
                 raise CatenaError(
@@ -112,12 +122,11 @@ class SpatialEmulator:
         only: str | None = None,
         host: HostCall | None = None,
     ) -> dict[str, Array]:
-        dram = dram_of(self.program, self.machine.dram.words)
+        dram = dram_of(self.program, self.dram_words)
         for name, array in tensors.items():
             self._write(dram, self._tensors[name], array)
-        glb = Buffer("the buffer", self.machine.glb.words)
         segment = None if host is None else functools.partial(self._run_segment, dram, host)
-        core = SpatialCore(self.machine, dram, glb, self._engine, segment)
+        core = self.new_core(dram, segment)
         code = self._code if only is None else self._code_of(only)
         try:
             # Passes multiply small matrices: threads would wait for each other longer than they compute.
@@ -171,9 +180,9 @@ class SpatialEmulator:
             raise CatenaError(_tensor_problem(fault, entry)) from fault
         return np.array(words).astype(dtype_named(entry.dtype))
 
-    def _code_of(self, layer: str) -> list[Executable]:
+    def _code_of(self, layer: str) -> list[Instruction]:
         """The instructions of one layer, and a halt."""
-        found: list[Executable] = []
+        found: list[Instruction] = []
         for entry in self._entries(layer):
             found += self._code[entry.start : entry.end]
         return [*found, self._code[-1]]
@@ -181,9 +190,9 @@ class SpatialEmulator:
     def _entries(self, layer: str) -> list[DebugEntry]:
         return [entry for entry in self.program.debug if entry.layer == layer]
 
-    def _watch(self, trace: Callable[[str], None], core: SpatialCore) -> Callable[[int, Executable], None]:
-        def watch(pc: int, instruction: Executable) -> None:
-            trace(f"{pc:6d}  {ISA.format(instruction):40s}  ; {core.position()}")
+    def _watch(self, trace: Callable[[str], None], core: LayerSequencer[Any]) -> Callable[[int, Instruction], None]:
+        def watch(pc: int, instruction: Instruction) -> None:
+            trace(f"{pc:6d}  {self._isa.format(instruction):40s}  ; {core.position()}")
 
         return watch
 
@@ -201,6 +210,28 @@ class SpatialEmulator:
             expected=fault.expected,
             found=fault.found,
         )
+
+
+class SpatialEmulator(LayerEmulator):
+    """A spatial machine with a program loaded.
+
+    `mode` is a key of `MODES`. Raises `CatenaError` as any emulator, and CAT-C003 for a description that is not valid.
+    """
+
+    def __init__(self, program: Program, mode: str = "blocks"):
+        super().__init__(program, ISA)
+        described = parse_machine(program.metadata.description, where="program metadata")
+        self.machine: Machine = spatial_machine(described, "emulation", where="program metadata")
+        self._engine = MODES[mode]
+
+    @property
+    def dram_words(self) -> int:
+        """Words of the off-chip memory."""
+        return self.machine.dram.words
+
+    def new_core(self, dram: MemoryBank, segment: SegmentRun | None) -> SpatialCore:
+        """What executes instructions, with an empty buffer."""
+        return SpatialCore(self.machine, dram, Buffer("the buffer", self.machine.glb.words), self._engine, segment)
 
 
 def _tensor_problem(fault: Fault, entry: TensorEntry) -> Diagnostic:

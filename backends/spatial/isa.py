@@ -112,8 +112,8 @@ class Axis(IntEnum):
     COL = 1
 
 
-class Core(Protocol):
-    """What executes instructions: the operations that their semantics are made of."""
+class LayerCore(Protocol):
+    """What every machine does with the instructions that configure a layer and run its loops."""
 
     @abstractmethod
     def begin_layer(self, index: int, main: int, fold: Fold, padding: float, acc: Word) -> None: ...
@@ -132,13 +132,24 @@ class Core(Protocol):
     @abstractmethod
     def set_update(self, fold: Fold) -> None: ...
     @abstractmethod
-    def set_place(self, tensor: Tensor, memory: Memory, address: int, words: int) -> None: ...
-    @abstractmethod
-    def add_spread(self, dim: int, kind: Kind, tile: int, axis: Axis) -> None: ...
-    @abstractmethod
     def begin_loop(self, dim: int, kind: Kind, tile: int) -> None: ...
     @abstractmethod
     def end_loop(self) -> None: ...
+    @abstractmethod
+    def offload(self) -> None: ...
+    @abstractmethod
+    def run_segment(self) -> None: ...
+    @abstractmethod
+    def halt(self) -> None: ...
+
+
+class Core(LayerCore, Protocol):
+    """What executes instructions: the operations that their semantics are made of."""
+
+    @abstractmethod
+    def set_place(self, tensor: Tensor, memory: Memory, address: int, words: int) -> None: ...
+    @abstractmethod
+    def add_spread(self, dim: int, kind: Kind, tile: int, axis: Axis) -> None: ...
     @abstractmethod
     def open_output(self) -> None: ...
     @abstractmethod
@@ -147,12 +158,6 @@ class Core(Protocol):
     def process(self) -> None: ...
     @abstractmethod
     def store(self) -> None: ...
-    @abstractmethod
-    def offload(self) -> None: ...
-    @abstractmethod
-    def run_segment(self) -> None: ...
-    @abstractmethod
-    def halt(self) -> None: ...
 
 
 class Executable(Instruction):
@@ -165,18 +170,27 @@ class Executable(Instruction):
         """Do on a core what the instruction means."""
 
 
+class LayerInstruction(Executable):
+    """An instruction that other machines have, too."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def execute(self, core: LayerCore) -> None: ...
+
+
 @ISA.instruction(opcode=0x00)
 @dataclass(frozen=True, slots=True)
-class Halt(Executable):
+class Halt(LayerInstruction):
     """Stop. The last instruction of a program."""
 
-    def execute(self, core: Core) -> None:
+    def execute(self, core: LayerCore) -> None:
         core.halt()
 
 
 @ISA.instruction(opcode=0x01)
 @dataclass(frozen=True, slots=True)
-class Layer(Executable):
+class Layer(LayerInstruction):
     """Begin the configuration of a layer; everything configured before is forgotten.
 
     All dimensions get loop counts of 1 and plain addressing.
@@ -188,13 +202,13 @@ class Layer(Executable):
     padding: float = f32("value read outside the input")
     acc: Word = enumeration(Word, 5, "type that the elements compute in", default=Word.F32)
 
-    def execute(self, core: Core) -> None:
+    def execute(self, core: LayerCore) -> None:
         core.begin_layer(self.index, self.main, self.fold, self.padding, self.acc)
 
 
 @ISA.instruction(opcode=0x02)
 @dataclass(frozen=True, slots=True)
-class Dim(Executable):
+class Dim(LayerInstruction):
     """Loop counts of a dimension."""
 
     dim: int = unsigned(4, "dimension")
@@ -203,13 +217,13 @@ class Dim(Executable):
     opc: int = unsigned(24, "output positions that share a kernel", minimum=1)
     ks: int = unsigned(24, "kernel extent", minimum=1)
 
-    def execute(self, core: Core) -> None:
+    def execute(self, core: LayerCore) -> None:
         core.set_counts(self.dim, (self.g, self.op, self.opc, self.ks))
 
 
 @ISA.instruction(opcode=0x03)
 @dataclass(frozen=True, slots=True)
-class Window(Executable):
+class Window(LayerInstruction):
     """How output and kernel positions of a dimension address the input: (opc*stride + ks*dilation - pad) / up."""
 
     dim: int = unsigned(4, "dimension")
@@ -219,13 +233,13 @@ class Window(Executable):
     up: int = unsigned(16, "input dilation", minimum=1)
     extent: int = unsigned(24, "input words of one group", minimum=1)
 
-    def execute(self, core: Core) -> None:
+    def execute(self, core: LayerCore) -> None:
         core.set_window(self.dim, self.stride, self.dilation, self.pad, self.up, self.extent)
 
 
 @ISA.instruction(opcode=0x04)
 @dataclass(frozen=True, slots=True)
-class Function(Executable):
+class Function(LayerInstruction):
     """Append a scalar function to the input path, the element's path or the output path."""
 
     slot: Slot = enumeration(Slot, 2, "where it is applied")
@@ -234,33 +248,33 @@ class Function(Executable):
     second: float = f32("second parameter", default=0.0)
     operand: Tensor = enumeration(Tensor, 5, "second operand; INPUT means none", default=Tensor.INPUT)
 
-    def execute(self, core: Core) -> None:
+    def execute(self, core: LayerCore) -> None:
         core.add_function(self.slot, self.code, self.first, self.second, self.operand)
 
 
 @ISA.instruction(opcode=0x05)
 @dataclass(frozen=True, slots=True)
-class Base(Executable):
+class Base(LayerInstruction):
     """Where in DRAM a tensor begins and of what its words are; its strides become 0."""
 
     tensor: Tensor = enumeration(Tensor, 5, "tensor")
     address: int = unsigned(40, "word address")
     word: Word = enumeration(Word, 5, "type of its words", default=Word.F32)
 
-    def execute(self, core: Core) -> None:
+    def execute(self, core: LayerCore) -> None:
         core.set_tensor(self.tensor, self.address, self.word)
 
 
 @ISA.instruction(opcode=0x06)
 @dataclass(frozen=True, slots=True)
-class Stride(Executable):
+class Stride(LayerInstruction):
     """Words in DRAM between neighbours of one dimension of a tensor."""
 
     tensor: Tensor = enumeration(Tensor, 5, "tensor")
     dim: int = unsigned(4, "dimension")
     stride: int = signed(40, "words")
 
-    def execute(self, core: Core) -> None:
+    def execute(self, core: LayerCore) -> None:
         core.set_stride(self.tensor, self.dim, self.stride)
 
 
@@ -294,7 +308,7 @@ class Spread(Executable):
 
 @ISA.instruction(opcode=0x09)
 @dataclass(frozen=True, slots=True)
-class Term(Executable):
+class Term(LayerInstruction):
     """Add `step` times a component of the tensor's index to its addresses.
 
     The component counts from 0 or, if it is negative, from `extent` backwards.
@@ -305,24 +319,24 @@ class Term(Executable):
     step: int = signed(40, "words of the tensor")
     extent: int = unsigned(32, "indices that exist", minimum=1)
 
-    def execute(self, core: Core) -> None:
+    def execute(self, core: LayerCore) -> None:
         core.add_term(self.tensor, self.place, self.step, self.extent)
 
 
 @ISA.instruction(opcode=0x0A)
 @dataclass(frozen=True, slots=True)
-class Update(Executable):
+class Update(LayerInstruction):
     """Let stores combine words with those at their computed addresses, one after another; NONE replaces them."""
 
     fold: Fold = enumeration(Fold, 3, "how")
 
-    def execute(self, core: Core) -> None:
+    def execute(self, core: LayerCore) -> None:
         core.set_update(self.fold)
 
 
 @ISA.instruction(opcode=0x10, block=Block.OPEN)
 @dataclass(frozen=True, slots=True)
-class Loop(Executable):
+class Loop(LayerInstruction):
     """Run the instructions up to the matching `end` once for every tile of the loop's current range, in order."""
 
     dim: int = unsigned(4, "dimension")
@@ -332,16 +346,16 @@ class Loop(Executable):
     def nest_label(self) -> str:
         return f"d{self.dim}.{self.kind.name.lower()}"
 
-    def execute(self, core: Core) -> None:
+    def execute(self, core: LayerCore) -> None:
         core.begin_loop(self.dim, self.kind, self.tile)
 
 
 @ISA.instruction(opcode=0x11, block=Block.CLOSE)
 @dataclass(frozen=True, slots=True)
-class End(Executable):
+class End(LayerInstruction):
     """End of a loop body: go on with the next tile, or restore the loop's range and leave."""
 
-    def execute(self, core: Core) -> None:
+    def execute(self, core: LayerCore) -> None:
         core.end_loop()
 
 
@@ -392,24 +406,24 @@ class Store(Executable):
 
 @ISA.instruction(opcode=0x24)
 @dataclass(frozen=True, slots=True)
-class Offload(Executable):
+class Offload(LayerInstruction):
     """Let the host core execute the configured layer, whole, on tensors in DRAM, and wait for it.
 
     Nothing is kept on chip: places and spreads have no meaning, and no loop may be open.
     """
 
-    def execute(self, core: Core) -> None:
+    def execute(self, core: LayerCore) -> None:
         core.offload()
 
 
 @ISA.instruction(opcode=0x25)
 @dataclass(frozen=True, slots=True)
-class Segment(Executable):
+class Segment(LayerInstruction):
     """Stop for the runtime to execute the host segment that is this layer, then go on.
 
     The runtime reads the layer's inputs from DRAM and writes its outputs there, by the tensor table; no loop may be
     open. Nothing is kept on chip, and the layer has no other configuration.
     """
 
-    def execute(self, core: Core) -> None:
+    def execute(self, core: LayerCore) -> None:
         core.run_segment()

@@ -146,9 +146,14 @@ class LayerState:
         Without a kernel, op loops are not run: the way out of the buffer repeats the sums.
         """
         self.dimension(index).counts = counts
-        self.sizes[index] = list(counts)
+        self.sizes[index] = self.whole_sizes(index)
+
+    def whole_sizes(self, index: int) -> list[int]:
+        """The sizes of the whole ranges of a dimension's loops."""
+        sizes = list(self.dims[index].counts)
         if self.main is None:
-            self.sizes[index][Kind.OP] = 1
+            sizes[Kind.OP] = 1
+        return sizes
 
     def drained(self, sizes: Sequence[Sequence[int]]) -> list[int]:
         """What leaves the buffer for the sums of some ranges: (g, op, opc) of every dimension in turn."""

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from backends.segments import SEGMENT
+from dialects.accelerator import Accelerator
 from dialects.events import Counts
-from dialects.target import Machine
-from passes.mapping.cost import Price, price
+from passes.mapping.cost import Price
+from passes.pricing import elements, price
 
 
 class Provenance(StrEnum):
@@ -36,9 +37,9 @@ class LayerReport:
     counts: Counts
     price: Price
 
-    def utilisation(self, machine: Machine) -> float:
+    def utilisation(self, machine: Accelerator) -> float:
         """Operations per processing element and array cycle, from 0 to 1."""
-        slots = self.counts.array_cycles * machine.array.rows * machine.array.cols
+        slots = self.counts.array_cycles * elements(machine)
         return self.counts.operations / slots if slots else 0.0
 
 
@@ -47,14 +48,14 @@ class Report:
     """All layers of a program on a machine; the totals are sums over layers, which run one after the other."""
 
     model: str
-    machine: Machine
+    machine: Accelerator
     provenance: Provenance
     layers: tuple[LayerReport, ...]
 
     @property
     def counts(self) -> Counts:
         """The sum of all layers' counts."""
-        total = Counts()
+        total = Counts(dict.fromkeys(self.layers[0].counts.events, 0)) if self.layers else Counts()
         for each in self.layers:
             total.add(each.counts)
         return total
@@ -93,12 +94,12 @@ class Report:
     def utilisation(self) -> float:
         """Operations per processing element and array cycle, from 0 to 1."""
         counts = self.counts
-        slots = counts.array_cycles * self.machine.array.rows * self.machine.array.cols
+        slots = counts.array_cycles * elements(self.machine)
         return counts.operations / slots if slots else 0.0
 
 
 def build_report(
-    model: str, machine: Machine, provenance: Provenance, layers: Iterable[Layer], counts: Mapping[str, Counts]
+    model: str, machine: Accelerator, provenance: Provenance, layers: Iterable[Layer], counts: Mapping[str, Counts]
 ) -> Report:
     """The report of a program's layers, in their order; a layer that was not counted is left out."""
     priced = tuple(

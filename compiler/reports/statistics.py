@@ -8,8 +8,9 @@ from typing import Any, cast
 from compiler.files import read_text
 from compiler.reports.layers import Layer, Provenance, Report, build_report
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.events import LEVELS, Counts
+from dialects.events import Counts
 from dialects.target import parse_machine
+from passes.pricing import levels
 
 FORMAT = 1
 
@@ -40,7 +41,7 @@ def statistics_json(report: Report) -> dict[str, Any]:
                 "nodes": list(each.layer.nodes),
                 "cycles": each.price.cycles,
                 "host_cycles": each.price.host_cycles,
-                "energy_pj": {level: each.price.energy[level] for level in (*LEVELS, "operation", "host")},
+                "energy_pj": {level: each.price.energy[level] for level in (*levels(machine), "operation", "host")},
                 "utilisation": each.utilisation(machine),
                 "counts": each.counts.flat(),
             }

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from compiler.reports.layers import LayerReport, Report
 from compiler.tables import Column, Table, number, shortened, table
-from dialects.events import EVENTS, LEVELS, Counts
-from dialects.target import Counting, Machine
+from dialects.accelerator import Accelerator
+from dialects.events import EVENTS, Counts
+from passes.pricing import charged, levels
 
 NAME_WIDTH = 36
 
@@ -27,7 +28,7 @@ def layer_table(report: Report) -> Table:
         number("cycles"),
         number("PEs"),
         number("util %"),
-        *(number(f"{level.upper()} words") for level in LEVELS),
+        *(number(f"{level.upper()} words") for level in levels(machine)),
         number("energy uJ"),
         *((number("host cycles"), number("host uJ")) if has_host else ()),
     )
@@ -41,7 +42,7 @@ def layer_table(report: Report) -> Table:
         f"{report.cycles:,}",
         str(total.peak_pes),
         f"{100 * report.utilisation:.1f}",
-        *(f"{count:,}" for count in _charged(total, machine.counting)),
+        *_charged(total, machine),
         f"{report.energy / 1e6:,.2f}",
         *((f"{report.host_cycles:,}", f"{report.host_energy / 1e6:,.2f}") if has_host else ()),
     )
@@ -65,7 +66,8 @@ def _segment_note(report: Report) -> str:
 
 def access_table(report: Report) -> Table:
     """One row a layer: every event that is counted, charged or not."""
-    names = [name for name in EVENTS if report.counts.events[name]]
+    counted = report.counts.events
+    names = [name for name in dict.fromkeys((*EVENTS, *counted)) if counted.get(name)]
     columns: list[str | Column] = ["layer", *(number(name) for name in names)]
     rows = [
         (shortened(each.layer.name, NAME_WIDTH), *(f"{each.counts.events[name]:,}" for name in names))
@@ -76,7 +78,7 @@ def access_table(report: Report) -> Table:
     return replace(table(columns, rows, f"Events in words, {report.provenance.value}"), footer=footer)
 
 
-def _row(each: LayerReport, machine: Machine) -> tuple[str, ...]:
+def _row(each: LayerReport, machine: Accelerator) -> tuple[str, ...]:
     events = each.counts.events
     return (
         shortened(each.layer.name, NAME_WIDTH),
@@ -86,7 +88,7 @@ def _row(each: LayerReport, machine: Machine) -> tuple[str, ...]:
         f"{each.price.cycles:,}",
         str(each.counts.peak_pes),
         f"{100 * each.utilisation(machine):.1f}",
-        *(f"{count:,}" for count in _charged(each.counts, machine.counting)),
+        *_charged(each.counts, machine),
         f"{each.price.total_energy / 1e6:,.2f}",
     )
 
@@ -95,5 +97,5 @@ def _host_cells(each: LayerReport) -> tuple[str, str]:
     return f"{each.price.host_cycles:,}", f"{each.price.energy['host'] / 1e6:,.2f}"
 
 
-def _charged(counts: Counts, counting: Counting) -> list[int]:
-    return [counts.charged(getattr(counting, level)) for level in LEVELS]
+def _charged(counts: Counts, machine: Accelerator) -> list[str]:
+    return [f"{accesses:,.0f}" for accesses in charged(counts, machine).values()]

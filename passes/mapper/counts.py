@@ -141,7 +141,9 @@ class Counts:
         kept = self._kept(Operand.OUTPUT, lower)
         sent = self._words(Operand.OUTPUT, lower.node, frozenset(), kept)
         arrived = self._words(Operand.OUTPUT, lower.node, added, kept)
-        words = self._words(Operand.OUTPUT, max(upper.node, 0), frozenset(), self._kept(Operand.OUTPUT, upper))
+        words = self._tile_words(Operand.OUTPUT, 0)
+        if upper.node >= 0:
+            words = self._words(Operand.OUTPUT, upper.node, frozenset(), self._kept(Operand.OUTPUT, upper))
         return {
             f"{upper.memory}.output.update": arrived,
             f"{upper.memory}.output.add": arrived - words,

@@ -213,8 +213,11 @@ class _Search:
         fits = np.ones(candidates.count, np.bool_)
         for memory in memories:
             if memory.words is not None and memory.name in counts.occupancy:
-                held = sum(counts.occupancy[memory.name].values())
+                held = memory.buffers * sum(counts.occupancy[memory.name].values())
                 fits &= held + self._flow.reserve(memory.name, candidates.columns) <= memory.words
+            for operand, words in counts.occupancy.get(memory.name, {}).items():
+                if operand in memory.rooms:
+                    fits &= memory.buffers * words <= memory.rooms[operand]
         return fits
 
     def _fits_array(self, counts: Counts) -> Flags:

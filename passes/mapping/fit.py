@@ -84,6 +84,9 @@ def _structure(spec: GConv, mapping: Mapping, found: _Violations) -> bool:
             found.add(f"'{node}' names a loop the link does not have", ", ".join(sorted(map(str, loops))), node.loop)
         elif not isinstance(node, Storage) and node.loop.kind is LoopKind.OP and spec.main == PASS:
             found.add(f"'{node}' cuts a repetition, which the way out of the buffer makes", "no op loop", node.loop)
+    for node in mapping.spatial:
+        if node.axis not in tuple(Axis):
+            found.add(f"'{node}' names an axis that the array does not have", " or ".join(Axis), node.axis)
     needed = {Operand.INPUT, Operand.OUTPUT, Operand.KERNEL} if spec.main != PASS else {Operand.INPUT, Operand.OUTPUT}
     for operand in Operand:
         position = mapping.position(operand)
@@ -92,6 +95,9 @@ def _structure(spec: GConv, mapping: Mapping, found: _Violations) -> bool:
         elif position is not None:
             node = mapping.nodes[position]
             assert isinstance(node, Storage)
+            stores = sum(operand in each.operands for each in mapping.nodes if isinstance(each, Storage))
+            if stores > 1:
+                found.add(f"tensor {operand} is stored in several memories", "one", stores)
             if node.memory != _ROOMS[operand]:
                 found.add(f"tensor {operand} cannot stay in this memory", _ROOMS[operand], node.memory)
     if found.diagnostics:
@@ -117,7 +123,7 @@ def _order(mapping: Mapping, found: _Violations) -> None:
             if isinstance(node, Temporal) and node.loop.kind in RELEVANT[Operand.KERNEL]:
                 found.add(f"'{node}' needs other kernels than the elements hold", "it above the storage of K", node)
     for node in mapping.spatial:
-        if node.loop.kind is LoopKind.KS and node.axis is not Axis.ROW:
+        if node.loop.kind is LoopKind.KS and node.axis != Axis.ROW:
             found.add(f"'{node}': partial sums travel along rows", "on row", f"on {node.axis}")
 
 
@@ -146,7 +152,7 @@ def _array(tiling: Tiling, machine: Machine, found: _Violations) -> None:
         used[node.axis] *= pieces
         sizes[node.loop] = min(sizes[node.loop], node.tile)
         copies *= pieces if node.loop.kind is LoopKind.OPC else 1
-        chains *= pieces if node.axis is Axis.ROW and node.loop.kind is not LoopKind.KS else 1
+        chains *= pieces if node.axis == Axis.ROW and node.loop.kind is not LoopKind.KS else 1
     found.at_most("rows of the array", machine.array.rows, used[Axis.ROW])
     found.at_most("columns of the array", machine.array.cols, used[Axis.COL])
     found.at_most("chains of sums in a column", machine.limits.chains_per_column, chains)

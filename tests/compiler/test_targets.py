@@ -43,7 +43,8 @@ def test_settings_override_values() -> None:
 
 def test_a_misspelt_target_is_corrected() -> None:
     (problem,) = problems("eyeris")
-    assert (problem.code, problem.hint) == ("CAT-C001", "did you mean eyeriss?")
+    assert problem.code == "CAT-C001"
+    assert problem.hint.startswith("did you mean eyeriss")
 
 
 def test_unknown_keys_are_errors_with_the_likely_one(tmp_path: Path) -> None:

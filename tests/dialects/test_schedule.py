@@ -89,7 +89,7 @@ def test_the_text_of_each_attribute() -> None:
         ("<for C.xy 2>", "expected one of g, op, opc, ks, found 'xy'"),
         ("<loop C.op 2>", "expected for, par or store, found 'loop'"),
         ("<par C.op 2>", "on"),
-        ("<par C.op 2 on diagonal>", "expected one of row, col, found 'diagonal'"),
+        ("<par C.op 2 on 3>", "axis name"),
         ("<store glb [X]>", "expected one of I, K, O, found 'X'"),
         ("<for C.op 2,>", "for, par or store"),
         ("<for C.op 2 for C.op 1>", "'>' expected"),

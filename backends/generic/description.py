@@ -1,0 +1,65 @@
+"""The backend of every machine that is described by its levels: a TOML file is all it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from backends.api import Backend, Emulator
+
+if TYPE_CHECKING:
+    from xdsl.dialects.builtin import ModuleOp
+
+    from backends.isa import Isa
+    from backends.program import Program
+    from dialects.events import Counts
+
+NAME = "generic"
+ENGINES = ("blocks", "words")
+"""How the emulator runs nests: loop by loop and block by block, or turn by turn and word by word."""
+TARGETS = Path(__file__).with_name("targets")
+
+
+def generic_backend() -> Backend:
+    """The backend, with all targets that come with it."""
+    return Backend(
+        name=NAME,
+        summary="any hierarchy of memories and axes that a TOML file describes",
+        isa=_isa,
+        description=lambda: TARGETS / "generic.toml",
+        emit=_emit,
+        load=_load,
+        predict=_predict,
+        engines=ENGINES,
+        passes={"mapped": ("map-nest",), "placed": ("order-segments", "place-nest")},
+        targets=_targets,
+    )
+
+
+def _targets() -> dict[str, Path]:
+    return {path.stem: path for path in sorted(TARGETS.glob("*.toml")) if path.stem != NAME}
+
+
+def _isa() -> Isa:
+    from backends.generic.isa import ISA
+
+    return ISA
+
+
+def _emit(module: ModuleOp) -> Program:
+    from backends.generic.emit import emit
+
+    return emit(module, NAME)
+
+
+def _load(program: Program, engine: str | None = None) -> Emulator:
+    from backends.generic.emulator import NestEmulator
+
+    return NestEmulator(program, engine or ENGINES[0])
+
+
+def _predict(module: ModuleOp) -> Mapping[str, Counts]:
+    from backends.generic.emit import predictions
+
+    return predictions(module)

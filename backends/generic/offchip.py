@@ -1,0 +1,222 @@
+"""The outermost memory as a layer sees it: where its words are, `pre` on the way in, `post` on the way out.
+
+Words are asked for by the current ranges of the layer, a block at a time, or one by one by their indices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from backends.fields import Array
+from backends.generic.nest import NestLayer
+from backends.spatial.addresses import UPDATES, Walk, computed_addresses, counted
+from backends.spatial.isa import Fold, Kind, Slot, Tensor
+from backends.spatial.layer import INDICES, input_tile, run_steps
+from backends.spatial.memory import Fault, MemoryBank
+from dialects.gconv.scalar import scalar_of
+
+Indices = npt.NDArray[np.int64]
+"""Words by their indices, one row each: per dimension those that the tensor is indexed by."""
+
+
+class OffChip:
+    """The words of one layer in the outermost memory."""
+
+    def __init__(self, layer: NestLayer, dram: MemoryBank):
+        self._layer, self._dram = layer, dram
+
+    # Blocks -----------------------------------------------------------------------------------------------------------
+
+    def input(self) -> Array:
+        """The input of the current ranges after `pre`, as (groups, positions) per dimension, padding filled in."""
+        layer, tile = self._layer, input_tile(self._layer)
+        shape: list[int] = []
+        firsts: list[int] = []
+        inside: list[slice] = []
+        for dim, (_, groups), (low, length) in zip(layer.dims, tile.groups, tile.positions, strict=True):
+            first, count = dim.existing(low, length)
+            shape += [groups, count]
+            firsts.append(first if count else 0)
+            start = first * dim.up - low
+            inside += [slice(None), slice(start, start + count * dim.up, dim.up) if count else slice(0)]
+        dtype = layer.address(Tensor.INPUT).dtype
+        words = np.zeros(shape, dtype)
+        if words.size:
+            words = run_steps(layer.steps[Slot.PRE], self._input(shape, [g for g, _ in tile.groups], firsts))
+        if words.shape == tile.shape and words.flags.c_contiguous:
+            return words
+        padded = np.full(tile.shape, scalar_of(layer.padding, words.dtype), words.dtype)
+        padded[tuple(inside)] = words
+        return padded
+
+    def _input(self, shape: list[int], groups: list[int], firsts: list[int]) -> Array:
+        words = self._input_walk(Tensor.INPUT, groups, firsts)
+        terms = self._layer.terms[Tensor.INPUT]
+        if not terms:
+            return self._dram.read(words.address, shape, words.strides, words.dtype)
+        index = self._input_walk(INDICES[Tensor.INPUT], groups, firsts)
+        addresses, _ = computed_addresses(self._dram, shape, words, index, terms)
+        return self._dram.gather(addresses, words.dtype)
+
+    def _input_walk(self, tensor: Tensor, groups: list[int], positions: list[int]) -> Walk:
+        source = self._layer.address(tensor)
+        address, strides = source.address, list[int]()
+        for dim, stride, group, position in zip(
+            self._layer.dims, self._layer.strides(tensor), groups, positions, strict=True
+        ):
+            address += stride * (group * dim.extent + position)
+            strides += [stride * dim.extent, stride]
+        return Walk(address, strides, source.dtype)
+
+    def kernel(self) -> Array:
+        """The kernel of the current ranges, as (g..., op..., ks...)."""
+        layer = self._layer
+        source = layer.address(Tensor.KERNEL)
+        address = source.address
+        axes: list[list[tuple[int, int]]] = [[], [], []]
+        for dim, stride, start, size in zip(
+            layer.dims, layer.strides(Tensor.KERNEL), layer.starts, layer.sizes, strict=True
+        ):
+            _, parallel, _, taps = dim.counts
+            address += stride * ((start[Kind.G] * parallel + start[Kind.OP]) * taps + start[Kind.KS])
+            for axis, kind, step in zip(axes, (Kind.G, Kind.OP, Kind.KS), (parallel * taps, taps, 1), strict=True):
+                axis.append((size[kind], stride * step))
+        shape, strides = ([part[side] for axis in axes for part in axis] for side in (0, 1))
+        return self._dram.read(address, shape, strides, source.dtype)
+
+    def write(self, sums: Array) -> None:
+        """Send finished sums of the current ranges, (g, op, opc) of every dimension in turn, through `post`."""
+        layer = self._layer
+        shape = layer.drained(layer.sizes)
+        values = run_steps(layer.steps[Slot.POST], np.broadcast_to(sums, shape), self._extra)
+        with np.errstate(invalid="ignore"):
+            values = values.astype(layer.address(Tensor.OUTPUT).dtype, copy=False)
+        words = self._output_walk(Tensor.OUTPUT)
+        terms = layer.terms[Tensor.OUTPUT]
+        if not terms:
+            self._require_no_update()
+            self._dram.window(words.address, shape, words.strides, words.dtype)[...] = values
+            return
+        index = self._output_walk(INDICES[Tensor.OUTPUT])
+        addresses, _ = computed_addresses(self._dram, shape, words, index, terms)
+        self._dram.scatter(addresses, np.broadcast_to(values, shape), UPDATES[layer.update])
+
+    def _require_no_update(self) -> None:
+        if self._layer.update is not Fold.NONE:
+            raise Fault("CAT-E003", "an output is updated that has no computed addresses")
+
+    def _output_walk(self, tensor: Tensor) -> Walk:
+        target = self._layer.address(tensor)
+        address, strides = target.address, list[int]()
+        for dim, stride, start in zip(self._layer.dims, self._layer.strides(tensor), self._layer.starts, strict=True):
+            _, parallel, positions, _ = dim.counts
+            address += stride * ((start[Kind.G] * parallel + start[Kind.OP]) * positions + start[Kind.OPC])
+            strides += [stride * parallel * positions, stride * positions, stride]
+        return Walk(address, strides, target.dtype)
+
+    def _extra(self, tensor: Tensor) -> Array:
+        walk = self._output_walk(tensor)
+        sizes = self._layer.drained(self._layer.sizes)
+        shape = [1 if stride == 0 else size for size, stride in zip(sizes, walk.strides, strict=True)]
+        return self._dram.read(walk.address, shape, walk.strides, walk.dtype)
+
+    # Single words -----------------------------------------------------------------------------------------------------
+
+    def input_words(self, words: Indices) -> Array:
+        """Input words after `pre`, by group and padded position of every dimension."""
+        layer = self._layer
+        positions = np.zeros((len(words), len(layer.dims)), np.int64)
+        exist = np.ones(len(words), np.bool_)
+        for number, dim in enumerate(layer.dims):
+            group, position = words[:, 2 * number], words[:, 2 * number + 1]
+            exist &= (position % dim.up == 0) & (position >= 0) & (position < dim.extent * dim.up)
+            positions[:, number] = group * dim.extent + position // dim.up
+        source = layer.address(Tensor.INPUT)
+        result = np.full(len(words), scalar_of(layer.padding, source.dtype), source.dtype)
+        if exist.any():
+            found = self._dram.gather(self._addresses(Tensor.INPUT, positions[exist]), source.dtype)
+            found = run_steps(layer.steps[Slot.PRE], found)
+            if found.dtype != result.dtype:
+                result = np.full(len(words), scalar_of(layer.padding, found.dtype), found.dtype)
+            result[exist] = found
+        return result
+
+    def kernel_words(self, words: Indices) -> Array:
+        """Kernel words, by g, op and ks of every dimension."""
+        positions = np.stack(
+            [
+                (words[:, 3 * d] * dim.counts[Kind.OP] + words[:, 3 * d + 1]) * dim.counts[Kind.KS]
+                + words[:, 3 * d + 2]
+                for d, dim in enumerate(self._layer.dims)
+            ],
+            axis=1,
+        )
+        source = self._layer.address(Tensor.KERNEL)
+        return self._dram.gather(self._addresses(Tensor.KERNEL, positions), source.dtype)
+
+    def write_words(self, words: Indices, sums: Array) -> int:
+        """Send finished sums, by g, op and opc of every dimension, through `post`; the extra words that were read.
+
+        A word of a further tensor is read once for all of these sums that it is repeated for.
+        """
+        layer = self._layer
+        words, sums = self._repeated(words, sums)
+        positions = self._output_positions(words)
+        read = 0
+
+        def extra(tensor: Tensor) -> Array:
+            nonlocal read
+            strides = layer.strides(tensor)
+            kept = positions * np.array([stride != 0 for stride in strides])
+            read += len(np.unique(kept, axis=0))
+            return self._dram.gather(self._addresses(tensor, positions), layer.address(tensor).dtype)
+
+        values = run_steps(layer.steps[Slot.POST], sums, extra)
+        target = layer.address(Tensor.OUTPUT)
+        with np.errstate(invalid="ignore"):
+            values = values.astype(target.dtype, copy=False)
+        combine = UPDATES[layer.update]
+        if not layer.terms[Tensor.OUTPUT]:
+            self._require_no_update()
+            combine = None
+        self._dram.scatter(self._addresses(Tensor.OUTPUT, positions), values, combine)
+        return read
+
+    def _repeated(self, words: Indices, sums: Array) -> tuple[Indices, Array]:
+        """In a layer without a kernel every sum is a result of all parallel kernels."""
+        if self._layer.main is not None:
+            return words, sums
+        for number, dim in enumerate(self._layer.dims):
+            times = dim.counts[Kind.OP]
+            if times > 1:
+                repeated = np.tile(np.arange(times), len(words))
+                words, sums = np.repeat(words, times, axis=0), np.repeat(sums, times)
+                words[:, 3 * number + 1] = repeated
+        return words, sums
+
+    def _output_positions(self, words: Indices) -> Indices:
+        return np.stack(
+            [
+                (words[:, 3 * d] * dim.counts[Kind.OP] + words[:, 3 * d + 1]) * dim.counts[Kind.OPC]
+                + words[:, 3 * d + 2]
+                for d, dim in enumerate(self._layer.dims)
+            ],
+            axis=1,
+        )
+
+    def _addresses(self, tensor: Tensor, positions: Indices) -> Indices:
+        """Where words are, by their position in every dimension, computed by an index if the tensor has one."""
+        layer = self._layer
+        addresses = self._plain(tensor, positions)
+        for term in layer.terms.get(tensor, ()):
+            index = INDICES[tensor]
+            found = self._dram.gather(self._plain(index, positions) + term.place, layer.address(index).dtype)
+            addresses = addresses + term.step * counted(found, term.extent)
+        return addresses
+
+    def _plain(self, tensor: Tensor, positions: Indices) -> Indices:
+        strides: Sequence[int] = self._layer.strides(tensor)
+        return self._layer.address(tensor).address + positions @ np.array(strides, np.int64)

@@ -1,0 +1,100 @@
+"""What a layer computes, a block at a time: as many words as fit a moderate amount of the emulator's own memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from backends.fields import Array
+from backends.generic.nest import NestLayer
+from backends.generic.offchip import OffChip
+from backends.spatial.isa import Fold, Kind, Slot, Tensor
+from backends.spatial.layer import input_tile, row_major, run_steps
+from dialects.gconv.contraction import Factor, product
+from dialects.gconv.scalar import apply
+
+FOLDS: dict[Fold, np.ufunc] = {
+    Fold.ADD: np.add,
+    Fold.MAX: np.maximum,
+    Fold.MIN: np.minimum,
+    Fold.MUL: np.multiply,
+}
+BLOCK = 1 << 24
+"""Words of a block of intermediate values, about."""
+
+
+def compute_layer(layer: NestLayer, memory: OffChip) -> None:
+    """Compute all outputs of a layer and write them to memory."""
+    for _ in _blocks(layer, _parallel(layer)):
+        memory.write(_sums(layer, memory))
+
+
+def _parallel(layer: NestLayer) -> list[tuple[int, Kind]]:
+    """Loops along which a layer may be computed block by block; updates stay in their order, in one block."""
+    if layer.terms[Tensor.OUTPUT]:
+        return []
+    kinds = [Kind.G, Kind.OPC, *([Kind.OP] if layer.main is not None else [])]
+    return [(dim, kind) for dim in range(len(layer.dims)) for kind in kinds]
+
+
+def _blocks(layer: NestLayer, loops: Sequence[tuple[int, Kind]]) -> Iterator[None]:
+    """Put the layer's ranges on one block after another."""
+    longest = max(loops, key=lambda loop: layer.sizes[loop[0]][loop[1]], default=None)
+    if longest is None or _words(layer) <= BLOCK or layer.sizes[longest[0]][longest[1]] == 1:
+        yield
+        return
+    dim, kind = longest
+    start, size = layer.starts[dim][kind], layer.sizes[dim][kind]
+    half = size // 2
+    for begin, length in ((start, half), (start + half, size - half)):
+        layer.starts[dim][kind], layer.sizes[dim][kind] = begin, length
+        yield from _blocks(layer, loops)
+    layer.starts[dim][kind], layer.sizes[dim][kind] = start, size
+
+
+def _total(layer: NestLayer, *kinds: Kind) -> int:
+    return math.prod(size[kind] for size in layer.sizes for kind in kinds)
+
+
+def _words(layer: NestLayer) -> int:
+    """Words of the largest intermediate block of the current ranges."""
+    words = _total(layer, Kind.G, Kind.KS, Kind.OPC)
+    is_product = layer.is_multiply_accumulate and not layer.steps[Slot.MID]
+    return max(words if is_product else words * _total(layer, Kind.OP), _total(layer, Kind.G, Kind.OP, Kind.OPC))
+
+
+def _sums(layer: NestLayer, memory: OffChip) -> Array:
+    """The results of the current ranges before `post`, as (g, op, opc) of every dimension in turn."""
+    groups, kernels, terms, outputs = (_total(layer, kind) for kind in (Kind.G, Kind.OP, Kind.KS, Kind.OPC))
+    values = Factor(_unrolled(layer, memory).reshape(groups, terms, outputs), layer.acc)
+    kernel = None
+    if layer.main is not None:
+        kernel = Factor(memory.kernel().reshape(groups, kernels, terms), layer.acc)
+    if kernel is not None and layer.is_multiply_accumulate and not layer.steps[Slot.MID]:
+        sums = product(kernel, values, terms)
+    else:
+        block = values.words[:, None]
+        if kernel is not None:
+            assert layer.main is not None
+            wide = np.broadcast_to(block, (groups, kernels, terms, outputs))
+            block = apply(layer.main, wide, kernel.words[..., None])
+        block = run_steps(layer.steps[Slot.MID], block)
+        sums = block[:, :, 0] if layer.fold is Fold.NONE else FOLDS[layer.fold].reduce(block, axis=2)
+    kinds = (Kind.G, Kind.OP, Kind.OPC)
+    sums = sums.reshape([size[kind] for kind in kinds for size in layer.sizes])
+    rank = len(layer.sizes)
+    return sums.transpose([part * rank + dim for dim in range(rank) for part in range(len(kinds))])
+
+
+def _unrolled(layer: NestLayer, memory: OffChip) -> Array:
+    """The input words of the current ranges as (g..., ks..., opc...)."""
+    padded = memory.input()
+    assert padded.shape == input_tile(layer).shape
+    strides = row_major(padded.shape)
+    axes = [(size[Kind.G], strides[2 * d]) for d, size in enumerate(layer.sizes)]
+    axes += [(s[Kind.KS], strides[2 * d + 1] * layer.dims[d].dilation) for d, s in enumerate(layer.sizes)]
+    axes += [(s[Kind.OPC], strides[2 * d + 1] * layer.dims[d].stride) for d, s in enumerate(layer.sizes)]
+    shape, steps = [n for n, _ in axes], [s * padded.itemsize for _, s in axes]
+    return np.ascontiguousarray(np.lib.stride_tricks.as_strided(padded, shape, steps, writeable=False))

@@ -1,0 +1,69 @@
+"""What every machine says about itself, whatever its array and its memories: what generic passes read.
+
+`dialects.target` has the machines themselves. Words are target words: one tensor element each.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from dialects.gconv.scalar import FUNCTIONS
+from dialects.host import Cost, Host, Rate
+
+UNKNOWN_FUNCTION = "unknown_function"
+"""The kind of validation error for a scalar function that does not exist."""
+
+
+def _known_function(name: str) -> str:
+    if name not in FUNCTIONS:
+        raise PydanticCustomError(UNKNOWN_FUNCTION, "there is no scalar function of this name")
+    return name
+
+
+WordType = Literal["f32", "i1", "i8", "ui8", "i16", "ui16", "i32", "ui32", "i64", "ui64"]
+
+
+class StepLimits(BaseModel):
+    """How many scalar functions a link may have, and how many tensors they may read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    pre_steps: Annotated[int, Field(ge=0, description="scalar functions on the way in")] = 8
+    mid_steps: Annotated[int, Field(ge=0, description="scalar functions between main operator and reduction")] = 8
+    post_steps: Annotated[int, Field(ge=0, description="scalar functions on the way out")]
+    post_operands: Annotated[int, Field(ge=0, le=12, description="tensors read on the way out")]
+    output_path: Annotated[
+        tuple[Annotated[str, AfterValidator(_known_function)], ...],
+        Field(strict=False, description="scalar functions that the chip has on its way out without GCONV Chain"),
+    ] = ()
+
+
+class Accelerator(BaseModel, frozen=True):
+    """A machine as generic passes see it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
+    summary: str
+    clock_mhz: Rate
+    word_bits: Annotated[int, Field(ge=1, le=64)]
+    configuration_us: Annotated[
+        Cost, Field(description="time to configure a layer in us, which passes weigh; not part of a layer's latency")
+    ] = 0
+    arithmetic: Annotated[
+        tuple[WordType, ...],
+        Field(strict=False, min_length=1, description="element types that words hold and elements compute in"),
+    ] = get_args(WordType)
+    limits: StepLimits
+    host: Annotated[Host | None, Field(description="the core that executes what leaves the accelerator")] = None
+    figures: Annotated[
+        dict[str, int | float | str | list[int]], Field(description="published figures that no model uses yet")
+    ] = Field(default_factory=dict)
+
+    @property
+    def link_words(self) -> float:
+        """Words that cross the off-chip link in a cycle."""
+        raise NotImplementedError

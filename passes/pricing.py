@@ -1,0 +1,58 @@
+"""What counts cost on a machine of any kind: energy by level, cycles, elements."""
+
+from __future__ import annotations
+
+import math
+
+from dialects.accelerator import Accelerator
+from dialects.events import LEVELS, Counts
+from dialects.target import NestMachine, spatial_machine
+from passes.mapping.cost import Price
+from passes.mapping.cost import price as price_on_array
+from passes.mapping.host_cost import host_energy, host_seconds
+
+
+def price(counts: Counts, machine: Accelerator) -> Price:
+    """Energy and latency of one link's counts."""
+    if isinstance(machine, NestMachine):
+        return _price_of_nest(counts, machine)
+    return price_on_array(counts, spatial_machine(machine, "report"))
+
+
+def levels(machine: Accelerator) -> tuple[str, ...]:
+    """The kinds of accesses that cost energy, from the outside in."""
+    return tuple(access.name for access in machine.accesses) if isinstance(machine, NestMachine) else LEVELS
+
+
+def charged(counts: Counts, machine: Accelerator) -> dict[str, float]:
+    """Accesses of each of these kinds."""
+    if isinstance(machine, NestMachine):
+        return {
+            access.name: sum(times * counts.events[event] for event, times in access.events.items())
+            for access in machine.accesses
+        }
+    counting = spatial_machine(machine, "report").counting
+    return {level: counts.charged(getattr(counting, level)) for level in LEVELS}
+
+
+def elements(machine: Accelerator) -> int:
+    """Processing elements of the array."""
+    if isinstance(machine, NestMachine):
+        everywhere = math.prod(axis.size for axis in machine.axes)
+        return min(everywhere, machine.elements or everywhere)
+    array = spatial_machine(machine, "report").array
+    return array.rows * array.cols
+
+
+def _price_of_nest(counts: Counts, machine: NestMachine) -> Price:
+    """The accesses that the description prices; cycles as counted, and those of the host core on top."""
+    accesses = charged(counts, machine)
+    energy = {each.name: accesses[each.name] * each.energy * machine.picojoules for each in machine.accesses}
+    energy["operation"] = counts.operations * machine.operation * machine.picojoules
+    host = machine.host
+    energy["host"] = 0.0 if host is None else host_energy(counts, host)
+    waiting = 0 if host is None else math.ceil(host_seconds(counts, host, machine.word_bits) * machine.clock_mhz * 1e6)
+    outer = machine.memories[0]
+    words = sum(counts.events[f"{outer.name}.{event}"] for event in ("input.read", "kernel.read", "output.update"))
+    cycles = (counts.cycles or 0) + waiting
+    return Price(energy, math.ceil(words / machine.link_words), cycles, waiting)
