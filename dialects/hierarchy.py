@@ -50,6 +50,7 @@ class Memory(_Model, frozen=True):
     rooms: Annotated[
         dict[Operand, Words], Field(strict=False, description="words that an operand has for itself here, at most")
     ] = Field(default_factory=dict[Operand, int])
+    bank: Annotated[Words | None, Field(description="words of a bank, which holds one operand; none: no banks")] = None
     read: Annotated[float | None, Field(gt=0, description="words per cycle that leave it; none: unlimited")] = None
     write: Annotated[float | None, Field(gt=0, description="words per cycle that come in; none: unlimited")] = None
     buffers: Annotated[
@@ -57,6 +58,11 @@ class Memory(_Model, frozen=True):
     ] = 1
     stays: Annotated[bool, Field(description="what is there is not brought again while steps do not change it")] = True
     slides: Annotated[bool, Field(description="input words that neighbouring steps of a window share are kept")] = False
+
+    def whole_banks(self, words: int) -> int:
+        """Words that so many words of one operand take, in whole banks."""
+        bank = self.bank or 1
+        return -(-words // bank) * bank
 
 
 class Axis(_Model, frozen=True):
@@ -91,6 +97,9 @@ class Dataflow(_Model, frozen=True):
     """
 
     nest: str
+    even: Annotated[
+        tuple[str, ...], Field(strict=False, description="parts of a convolution that are cut into equal tiles only")
+    ] = ()
     weigh: Annotated[
         dict[str, float], Field(description="factors of events in the search, where it weighs them differently")
     ] = Field(default_factory=dict)

@@ -83,7 +83,7 @@ def _places(problem: Problem, mapping: Mapping, machine: NestMachine, end: int) 
         for operand in (each for each in Operand if each in held):
             words = int(held[operand][0])
             yield PlaceOp.of(operand, memory.name, address, words)
-            address += words
+            address += memory.whole_banks(words)
 
 
 def _nest(made: Plan, position: int) -> list[Operation]:

@@ -171,6 +171,8 @@ def _unknown(hierarchy: Hierarchy, flow: Dataflow) -> list[Diagnostic]:
             check("part", node.part, PARTS)
         if node.kind == "par":
             check("axis", node.axis, axes)
+    for part in hierarchy.dataflow.even if hierarchy.dataflow else ():
+        check("part", part, PARTS)
     known = (*flow.inner, *flow.outer, *PARTS, "stride")
     for reserve in flow.reserves.values():
         for name in sorted(reserve.names):

@@ -112,8 +112,9 @@ def _amounts(spec: GConv, mapping: Mapping, hierarchy: Hierarchy) -> Problems:
             operand: memory.buffers * int(words[0]) for operand, words in counts.occupancy.get(memory.name, {}).items()
         }
         shown = ", ".join(f"{operand} {words}" for operand, words in held.items())
-        if memory.words is not None and sum(held.values()) > memory.words:
-            yield f"words in {memory.name} ({shown})", f"at most {memory.words}", str(sum(held.values()))
+        taken = sum(map(memory.whole_banks, held.values()))
+        if memory.words is not None and taken > memory.words:
+            yield f"words in {memory.name} ({shown})", f"at most {memory.words}", str(taken)
         for operand, words in held.items():
             if words > memory.rooms.get(operand, words):
                 yield f"words of {operand} in {memory.name}", f"at most {memory.rooms[operand]}", str(words)

@@ -12,7 +12,7 @@ are priced exactly in the order of the sum of both bounds, until it exceeds the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,8 @@ import numpy.typing as npt
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import GConv
 from dialects.hierarchy import Hierarchy, Memory
-from dialects.schedule import Mapping, Operand
+from dialects.schedule import Mapping as LinkMapping
+from dialects.schedule import Operand
 from passes.mapper.counts import Counts
 from passes.mapper.dataflow import BoundFlow, parse_dataflow
 from passes.mapper.nest import Column, Nest, Store, mapping_of
@@ -39,7 +40,7 @@ _ROW = "#"
 class Found:
     """The best mapping: its parameters, what it is as a mapping, its value in the search, events and busy elements."""
 
-    mapping: Mapping
+    mapping: LinkMapping
     parameters: dict[str, int]
     value: float
     events: dict[str, int]
@@ -60,6 +61,16 @@ def best_in_dataflow(spec: GConv, hierarchy: Hierarchy, node: str = "", roles: R
             Diagnostic("CAT-F001", f"no mapping of this link in the dataflow of {hierarchy.name} fits", "mapped", node)
         )
     return found
+
+
+def priced_in_dataflow(
+    spec: GConv, hierarchy: Hierarchy, parameters: Mapping[str, int], roles: Roles | None = None
+) -> Found | None:
+    """What a mapping costs whose parameters are known, None if it does not fit; parameters that are missing are 1.
+
+    Raises `CatenaError` (CAT-C003) if the dataflow is wrong.
+    """
+    return _Search(parse_dataflow(hierarchy).on(spec, roles or assign_roles(spec)), hierarchy).priced(parameters)
 
 
 class Candidates:
@@ -102,6 +113,7 @@ class _Search:
         left = {node.memory for node in flow.nest.nodes[: flow.seam] if isinstance(node, Store)}
         self._memories_outside = tuple(each for each in hierarchy.memories if each.name in left)
         self._whole = {name: flow.values[flow.flow.part_of(name)] for name in flow.flow.outer}
+        self._even = [flow.places[part] for part in hierarchy.dataflow.even] if hierarchy.dataflow else []
         self._costs: dict[str, float] = {}
         weigh = hierarchy.dataflow.weigh if hierarchy.dataflow else {}
         for access in hierarchy.accesses:
@@ -136,6 +148,15 @@ class _Search:
                 result = self._found(candidates, counts, chosen, best)
         return result
 
+    def priced(self, parameters: Mapping[str, int]) -> Found | None:
+        """The mapping with these parameters, None if it does not fit."""
+        candidates = Candidates(1, {name: np.array([value], np.int64) for name, value in parameters.items()})
+        if not self._fits(candidates).all():
+            return None
+        counts = self._counts(candidates)
+        best = float(self._value(counts)[0]), -int(self._elements(counts)[0])
+        return self._found(candidates, counts, 0, best)
+
     def _found(self, candidates: Candidates, counts: Counts, chosen: int, best: tuple[float, int]) -> Found:
         return Found(
             mapping_of(
@@ -153,6 +174,9 @@ class _Search:
         *names, last = self._flow.flow.outer or ("",)
         for name in names:
             candidates = self._grown(candidates, name, fits)
+        if last and self._even:
+            # The largest that fits need not divide its loop.
+            return self._grown(candidates, last, fits)
         return self._filled(candidates, last, fits) if last else candidates
 
     def _grown(self, candidates: Candidates, name: str, fits: Callable[[Candidates], Flags]) -> Candidates:
@@ -198,7 +222,20 @@ class _Search:
 
     def _fits(self, candidates: Candidates) -> Flags:
         counts = self._counts(candidates)
-        return self._fits_in(candidates, counts, self._hierarchy.memories) & self._fits_array(counts)
+        fits = self._fits_in(candidates, counts, self._hierarchy.memories) & self._fits_array(counts)
+        return fits & self._is_even(candidates)
+
+    def _is_even(self, candidates: Candidates) -> Flags:
+        """Whether the loops that must be cut into equal tiles only are."""
+        fits = np.ones(candidates.count, np.bool_)
+        tiles = self._flow.tiles(candidates.columns, candidates.count)
+        for loop in self._even:
+            around: Column = np.full(candidates.count, 1 if loop is None else self._flow.problem.extents[loop])
+            for node, tile in zip(self._flow.nest.nodes, tiles, strict=True):
+                if not isinstance(node, Store) and node.loop == loop:
+                    fits &= (around % tile == 0) | (tile >= around)
+                    around = np.minimum(around, tile)
+        return fits
 
     def _fits_outside(self, candidates: Candidates) -> Flags:
         return self._fits_in(candidates, self._counts(candidates, self._outside), self._memories_outside)
@@ -212,12 +249,13 @@ class _Search:
     def _fits_in(self, candidates: Candidates, counts: Counts, memories: Iterable[Memory]) -> Flags:
         fits = np.ones(candidates.count, np.bool_)
         for memory in memories:
-            if memory.words is not None and memory.name in counts.occupancy:
-                held = memory.buffers * sum(counts.occupancy[memory.name].values())
-                fits &= held + self._flow.reserve(memory.name, candidates.columns) <= memory.words
-            for operand, words in counts.occupancy.get(memory.name, {}).items():
-                if operand in memory.rooms:
-                    fits &= memory.buffers * words <= memory.rooms[operand]
+            held = {operand: memory.buffers * words for operand, words in counts.occupancy.get(memory.name, {}).items()}
+            for operand, words in held.items():
+                fits &= words <= memory.rooms.get(operand, words)
+            if memory.words is not None and held:
+                bank = memory.bank or 1
+                taken = sum(-(-words // bank) * bank for words in held.values())
+                fits &= taken + self._flow.reserve(memory.name, candidates.columns) <= memory.words
         return fits
 
     def _fits_array(self, counts: Counts) -> Flags:

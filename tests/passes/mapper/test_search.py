@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from dialects.diagnostics import CatenaError
 from dialects.gconv import Dim, GConv, Reduce
 from dialects.hierarchy import Hierarchy, parse_hierarchy
-from passes.mapper.dataflow import parse_dataflow
+from passes.mapper.dataflow import BoundFlow, parse_dataflow
 from passes.mapper.nest import Store
-from passes.mapper.search import best_in_dataflow
+from passes.mapper.search import best_in_dataflow, priced_in_dataflow
 from passes.mapping.roles import assign_roles
 from tests.passes.mapper.literal import Literal
 
@@ -28,7 +28,16 @@ par rows_out 1 on pe, store rf [O] |
 """
 
 
-def machine(nest: str, words: int, elements: int, register: int, slides: bool) -> Hierarchy:
+def machine(
+    nest: str,
+    words: int,
+    elements: int,
+    register: int,
+    slides: bool,
+    bank: int | None = None,
+    rooms: dict[str, int] | None = None,
+    even: tuple[str, ...] = (),
+) -> Hierarchy:
     events = ("dram.input.read", "dram.kernel.read", "dram.output.update", "dram.output.add")
     inside = ("glb.input.read", "glb.kernel.read", "glb.output.add")
     array = ("rf.input.fill", "rf.kernel.fill", "glb.output.hop", "operation.input.fill", "operation.kernel.fill")
@@ -39,9 +48,9 @@ def machine(nest: str, words: int, elements: int, register: int, slides: bool) -
             "elements": elements,
             "levels": {
                 "dram": {"kind": "memory"},
-                "glb": {"kind": "memory", "words": words},
+                "glb": {"kind": "memory", "words": words, "bank": bank},
                 "pe": {"kind": "axis", "size": 64, "multicast": ["I", "K"], "reduces": True},
-                "rf": {"kind": "memory", "words": register, "slides": slides, "stays": False},
+                "rf": {"kind": "memory", "words": register, "slides": slides, "stays": False, "rooms": rooms or {}},
             },
             "accesses": {
                 "dram": {"energy": 50, "events": dict.fromkeys(events, 1)},
@@ -49,9 +58,23 @@ def machine(nest: str, words: int, elements: int, register: int, slides: bool) -
                 "array": {"energy": 2, "events": dict.fromkeys(array, 1)},
                 "rf": {"energy": 1, "events": {"rf.output.add": 1}},
             },
-            "dataflow": {"nest": nest},
+            "dataflow": {"nest": nest, "even": even},
         }
     )
+
+
+def cuts_evenly(hierarchy: Hierarchy, flow: BoundFlow, tiles: tuple[int, ...]) -> bool:
+    """Whether each tile of a loop that must be cut evenly is a whole part of the one around it."""
+    assert hierarchy.dataflow is not None
+    for part in hierarchy.dataflow.even:
+        loop = flow.places[part]
+        around = 1 if loop is None else flow.problem.extents[loop]
+        for node, tile in zip(flow.nest.nodes, tiles, strict=True):
+            if not isinstance(node, Store) and node.loop == loop and tile < around:
+                if around % tile:
+                    return False
+                around = tile
+    return True
 
 
 def brute_force(spec: GConv, hierarchy: Hierarchy) -> float | None:
@@ -71,8 +94,13 @@ def brute_force(spec: GConv, hierarchy: Hierarchy) -> float | None:
         seen.add(tiles)
         walk = Literal(flow.problem, hierarchy, flow.nest, list(tiles))
         held = {"glb": 0, "rf": 0}
-        for (memory, _), words in walk.occupancy.items():
-            held[memory] += words
+        is_in_room = True
+        for (memory, operand), words in walk.occupancy.items():
+            bank = hierarchy.memory(memory).bank or 1
+            held[memory] += -(-words // bank) * bank
+            is_in_room &= words <= hierarchy.memory(memory).rooms.get(operand, words)
+        if not is_in_room or not cuts_evenly(hierarchy, flow, tiles):
+            continue
         if any(held[memory.name] > (memory.words or 0) for memory in hierarchy.memories[1:]):
             continue
         if hierarchy.elements is not None and walk.elements > hierarchy.elements:
@@ -82,7 +110,7 @@ def brute_force(spec: GConv, hierarchy: Hierarchy) -> float | None:
     return best
 
 
-@settings(max_examples=25, derandomize=True, deadline=None)
+@settings(max_examples=60, derandomize=True, deadline=None)
 @given(st.data())
 def test_the_best_mapping_is_what_brute_force_finds(data: st.DataObject) -> None:
     size = st.integers(1, 4)
@@ -92,7 +120,12 @@ def test_the_best_mapping_is_what_brute_force_finds(data: st.DataObject) -> None
     assume(1 < spec.trips <= 48)
     nest = data.draw(st.sampled_from([ROW_STATIONARY, OUTPUT_STATIONARY]))
     words, elements = data.draw(st.integers(4, 80)), data.draw(st.integers(1, 8))
-    hierarchy = machine(nest, words, elements, data.draw(st.integers(1, 30)), data.draw(st.booleans()))
+    limits = {
+        "bank": data.draw(st.sampled_from([None, 3, 8])),
+        "rooms": data.draw(st.dictionaries(st.sampled_from("IKO"), st.integers(1, 8))),
+        "even": data.draw(st.sampled_from([(), ("filters",), ("filters", "channels")])),
+    }
+    hierarchy = machine(nest, words, elements, data.draw(st.integers(1, 30)), data.draw(st.booleans()), **limits)
     expected = brute_force(spec, hierarchy)
     if expected is None:
         with pytest.raises(CatenaError) as caught:
@@ -101,3 +134,17 @@ def test_the_best_mapping_is_what_brute_force_finds(data: st.DataObject) -> None
         return
     found = best_in_dataflow(spec, hierarchy)
     assert found.value == pytest.approx(expected)
+    assert priced_in_dataflow(spec, hierarchy, found.parameters) == found
+
+
+def test_what_does_not_fit_has_no_price() -> None:
+    spec = GConv((Dim("C", op=4, ks=4), Dim("H", opc=4, ks=1)), "mul", Reduce.ADD)
+    hierarchy = machine(ROW_STATIONARY, 80, 8, 12, slides=True, even=("filters",))
+    assert priced_in_dataflow(spec, hierarchy, {"p": 2}) is not None
+    assert priced_in_dataflow(spec, hierarchy, {"p": 3}) is None
+    assert priced_in_dataflow(spec, hierarchy, {"q": 4, "p": 4}) is None
+
+
+def test_a_part_to_cut_evenly_is_one_of_a_convolution() -> None:
+    with pytest.raises(CatenaError, match="no part 'filter'"):
+        parse_dataflow(machine(ROW_STATIONARY, 80, 8, 30, slides=True, even=("filter",)))
