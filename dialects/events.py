@@ -23,6 +23,9 @@ EVENTS: dict[str, str] = {
     "dram.kernel.burst": "words of the bursts that bring kernel words",
     "dram.extra.burst": "words of the bursts that bring words of post operands",
     "dram.output.burst": "words of the bursts that take output words away",
+    "dram.input.compressed": "words on the link that bring inputs, on machines that compress feature maps",
+    "dram.extra.compressed": "words on the link that bring post operands, on machines that compress feature maps",
+    "dram.output.compressed": "words on the link that take outputs away, on machines that compress feature maps",
     "glb.input.fill": "input words written to the buffer from DRAM",
     "glb.input.read": "input words read from the buffer for the array",
     "glb.output.first": "partial sums that start from nothing in a pass (no word is read)",
@@ -43,6 +46,7 @@ EVENTS: dict[str, str] = {
     "spad.output.write": "partial sums written to scratchpads",
     "operation.mac": "multiply-accumulates",
     "operation.other": "other main operations (comparisons, maxima, plain moves ...)",
+    "operation.gated": "main operations on an input of zero, on machines that save energy in them",
     "operation.post": "scalar functions applied to outputs",
     "host.read": "words that the host core reads from DRAM",
     "host.write": "words that the host core writes to DRAM",
@@ -75,6 +79,17 @@ BURSTS: dict[str, str] = {
     "dram.output.write": "dram.output.burst",
 }
 """Words on the off-chip link, and the words of the bursts that they come in."""
+COMPRESSED: dict[str, str] = {
+    "dram.input.read": "dram.input.compressed",
+    "dram.extra.read": "dram.extra.compressed",
+    "dram.output.write": "dram.output.compressed",
+}
+"""Words on the off-chip link, and what is left of them on machines that compress feature maps.
+
+Tensors that are not compressed count as they are. Padding that is fetched is in the words of inputs.
+"""
+OPTIONAL = frozenset({*COMPRESSED.values(), "operation.gated"})
+"""Events that few machines have; where there are none, counts do not mention them."""
 LEVELS = ("dram", "glb", "array", "spad")
 
 
@@ -99,7 +114,7 @@ class Counts:
         is_of_hierarchy = any(name not in EVENTS for name in flat.keys() - rest)
         events = [name for name in flat if name not in rest] if is_of_hierarchy else list(EVENTS)
         return cls(
-            {name: int(flat[name]) for name in events},
+            {name: int(flat.get(name, 0) if name in OPTIONAL else flat[name]) for name in events},
             int(flat["array.cycles"]),
             int(flat["array.passes"]),
             int(flat["array.peak_pes"]),
@@ -135,7 +150,7 @@ class Counts:
         """All counts by name."""
         elapsed = {} if self.cycles is None else {"cycles": self.cycles}
         return {
-            **self.events,
+            **{name: count for name, count in self.events.items() if count or name not in OPTIONAL},
             "array.cycles": self.array_cycles,
             "array.passes": self.passes,
             "array.peak_pes": self.peak_pes,

@@ -8,10 +8,11 @@ Words are target words: one tensor element each, `word_bits` wide when bytes are
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Annotated, Any, cast, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 from xdsl.dialects.builtin import (
     ArrayAttr,
@@ -32,7 +33,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from dialects.accelerator import UNKNOWN_FUNCTION, Accelerator, StepLimits
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
-from dialects.events import EVENTS, NEST_EVENTS
+from dialects.events import BURSTS, COMPRESSED, EVENTS, NEST_EVENTS
 from dialects.gconv.scalar import FUNCTIONS
 from dialects.hierarchy import Access, Axis, Hierarchy, Memory
 from dialects.host import Cost, Rate
@@ -81,6 +82,23 @@ class GlobalBuffer(_Model):
         return self.banks * self.bank_words
 
 
+class Compression(_Model):
+    """A run-length code for feature maps on the off-chip link, as the Eyeriss chip has it.
+
+    A pair is a run of zeros and the word after it; a word of the link holds some pairs, and in the bits that are left
+    whether it is the last. Constants and inputs of the network go as they are.
+    """
+
+    run_bits: Annotated[int, Field(ge=1, le=16, description="bits for the length of a run of zeros")]
+    pairs: Annotated[int, Field(ge=1, le=64, description="pairs in a word of the link")]
+    link_bits: Annotated[int, Field(ge=8, le=64, description="bits of a word of the link")]
+
+    @property
+    def longest_run(self) -> int:
+        """Zeros that one pair can stand for, the word after them aside."""
+        return (1 << self.run_bits) - 1
+
+
 class Dram(_Model):
     """The off-chip memory."""
 
@@ -92,6 +110,9 @@ class Dram(_Model):
     charge_bursts: Annotated[
         bool, Field(description="energy and time of the off-chip link go by words of bursts, not by words moved")
     ] = False
+    compression: Annotated[
+        Compression | None, Field(description="how feature maps are compressed on the link, which then goes by that")
+    ] = None
 
 
 class Links(_Model):
@@ -101,6 +122,16 @@ class Links(_Model):
     input_bus: Annotated[Rate, Field(description="buffer to array, inputs")]
     kernel_bus: Annotated[Rate, Field(description="kernels to array")]
     output_bus: Annotated[Rate, Field(description="partial sums between buffer and array, each direction")]
+
+
+class Pipeline(_Model):
+    """What a processing pass takes besides its longest flow of words; without it, passes overlap seamlessly.
+
+    Elements start a pass with empty input scratchpads. The pass begins with the words of their first windows on the
+    input bus, and ends when the last sums have come through `stages` and up their chain, an element a cycle.
+    """
+
+    stages: Annotated[int, Field(ge=0, le=64, description="cycles from reading a word to its sum in an element")]
 
 
 class Limits(StepLimits):
@@ -127,6 +158,11 @@ class Energy(_Model):
     array: Cost
     spad: Cost
     operation: Annotated[Cost, Field(description="one MAC or other operation")]
+    gating: Annotated[
+        float | None,
+        Field(ge=0, le=1, description="share of an operation and its scratchpad accesses saved on an input of zero"),
+    ] = None
+    static_mw: Annotated[Cost | None, Field(description="power whatever the chip does, in mW")] = None
 
 
 class Counting(_Model):
@@ -141,6 +177,11 @@ class Counting(_Model):
     array: Events
     spad: Events
 
+    @property
+    def padding_in_dram(self) -> bool:
+        """Whether padding lies in DRAM and is fetched: it counts as an access there."""
+        return "dram.input.padding" in self.dram
+
 
 class Machine(Accelerator, frozen=True):
     """A row-stationary spatial accelerator."""
@@ -152,6 +193,7 @@ class Machine(Accelerator, frozen=True):
     glb: GlobalBuffer
     dram: Dram
     links: Links
+    pipeline: Annotated[Pipeline | None, Field(description="how passes follow each other")] = None
     limits: Limits
     energy: Energy
     counting: Counting
@@ -161,6 +203,30 @@ class Machine(Accelerator, frozen=True):
     def link_words(self) -> float:
         """Words that cross the off-chip link in a cycle."""
         return self.links.dram
+
+    @model_validator(mode="after")
+    def _check_compression(self) -> Machine:
+        code = self.dram.compression
+        if code is None:
+            return self
+        if code.link_bits % self.word_bits or code.pairs * (code.run_bits + self.word_bits) >= code.link_bits:
+            reason = "a word of the link is whole words, and holds its pairs and a bit that marks the last one"
+            raise PydanticCustomError("wrong_code", f"dram.compression: {reason}")
+        if self.dram.charge_bursts:
+            raise PydanticCustomError("wrong_code", "dram: what is compressed is not charged in bursts")
+        return self
+
+    def charged(self, level: str) -> tuple[str, ...]:
+        """The events that are accesses to a level as they cost energy: as bursts, or compressed, if it does that."""
+        return self.on_link(getattr(self.counting, level))
+
+    def on_link(self, events: Iterable[str]) -> tuple[str, ...]:
+        """Events with words of the off-chip link as they go over it."""
+        if self.dram.compression is not None:
+            return tuple(COMPRESSED.get(event, event) for event in events if event != "dram.input.padding")
+        if self.dram.charge_bursts:
+            return tuple(BURSTS.get(event, event) for event in events)
+        return tuple(events)
 
 
 _UNLIMITED = float(1 << 60)

@@ -31,8 +31,8 @@ def charged(counts: Counts, machine: Accelerator) -> dict[str, float]:
             access.name: sum(times * counts.events[event] for event, times in access.events.items())
             for access in machine.accesses
         }
-    counting = spatial_machine(machine, "report").counting
-    return {level: counts.charged(getattr(counting, level)) for level in LEVELS}
+    array = spatial_machine(machine, "report")
+    return {level: counts.charged(array.charged(level)) for level in LEVELS}
 
 
 def elements(machine: Accelerator) -> int:

@@ -148,6 +148,32 @@ def busiest_cycles(layer: LayerState, found: Layout) -> int:
     return math.prod(found.largest(index, kind) for index in range(len(layer.dims)) for kind in Kind)
 
 
+def first_windows(layer: LayerState, found: Layout) -> int:
+    """Distinct input words that the elements need before all of them can begin: the taps of their first outputs."""
+    total = 1
+    for index, dim in enumerate(layer.dims):
+        outputs = np.array([start for start, _ in found.pieces[index][Kind.OPC]])
+        taps = np.arange(sum(found.sizes(index, Kind.KS)))
+        positions = np.add.outer(outputs * dim.stride, taps * dim.dilation)
+        total *= len(found.sizes(index, Kind.G)) * int(np.unique(positions).size)
+    return total
+
+
+def pass_cycles(machine: Machine, busiest: int, first: int, words: int, outputs: int, chain: int) -> int:
+    """The longest of computing, feeding inputs and moving sums either way.
+
+    `busiest` are the operations of the element with most work, `words` and `outputs` what the buses move, `first` the
+    words of all first windows, `chain` the elements that a sum passes. With a pipeline, elements begin when these
+    windows are there and end when the last sum has come through.
+    """
+    links, pipeline = machine.links, machine.pipeline
+    end = 0
+    if pipeline is not None:
+        busiest += math.ceil(first / links.input_bus)
+        end = pipeline.stages + chain - 1
+    return max(busiest, math.ceil(words / links.input_bus), math.ceil(outputs / links.output_bus)) + end
+
+
 def chain_length(layer: LayerState, found: Layout) -> int:
     """Elements whose partial sums meet in one output word."""
     return math.prod(len(found.sizes(index, Kind.KS)) for index in range(len(layer.dims)))

@@ -21,7 +21,9 @@ from backends.spatial.array import (
     chain_length,
     delivered_inputs,
     delivered_kernels,
+    first_windows,
     layout,
+    pass_cycles,
 )
 from backends.spatial.bursts import burst_words
 from backends.spatial.isa import Fold, Kind, Memory, Slot, Tensor
@@ -34,7 +36,8 @@ from backends.spatial.layer import (
     run_steps,
 )
 from backends.spatial.memory import Buffer, Fault, MemoryBank
-from dialects.events import EVENTS, Counts
+from backends.spatial.run_length import RunLengthCode
+from dialects.events import COMPRESSED, EVENTS, Counts
 from dialects.gconv.contraction import Factor, product
 from dialects.gconv.scalar import apply, scalar_of
 from dialects.target import Machine
@@ -99,6 +102,8 @@ class BlockEngine:
         self.layer, self.machine = layer, machine
         self.dram, self.glb, self.counters = dram, glb, counters
         self.sums = glb.of(layer.acc)
+        compression = machine.dram.compression
+        self.code = None if compression is None else RunLengthCode(compression, machine.word_bits)
         self.input: InputTile | None = None
         self.output: Ranges | None = None
         self.kernel: Factor | None = None
@@ -136,12 +141,33 @@ class BlockEngine:
             ]
             firsts = [first for first, _ in existing]
             values = self._read_input(source_shape, [first for first, _ in tile.groups], firsts)
+            values = self._bring_input(tile, values, tuple(inside))
             target[tuple(inside)] = run_steps(layer.steps[Slot.PRE], values)
+        elif self.machine.counting.padding_in_dram:
+            self.through_link(Tensor.INPUT, COMPRESSED["dram.input.read"], np.zeros(tile.shape, target.dtype))
         self.input = tile
         self._window = None
         self.counters.add("dram.input.read", words)
         self.counters.add("dram.input.padding", tile.words - words)
         self.counters.add("glb.input.fill", tile.words if self.machine.counting.padding_in_buffer else words)
+
+    def _bring_input(self, tile: InputTile, values: Array, inside: tuple[slice, ...]) -> Array:
+        """Input words as they arrive over the link, with the padding around them if that lies in DRAM."""
+        if not self.machine.counting.padding_in_dram:
+            return self.through_link(Tensor.INPUT, COMPRESSED["dram.input.read"], values)
+        stream = np.zeros(tile.shape, values.dtype)
+        stream[inside] = values
+        return self.through_link(Tensor.INPUT, COMPRESSED["dram.input.read"], stream)[inside]
+
+    def through_link(self, tensor: Tensor, event: str, stream: Array) -> Array:
+        """The words of a transfer as they arrive, and the count of what they take on a link that compresses."""
+        if self.code is None:
+            return stream
+        if tensor not in self.layer.compressed:
+            self.counters.add(event, stream.size)
+            return stream
+        self.counters.add(event, self.code.link_words(stream) * (self.code.code.link_bits // self.code.word_bits))
+        return stream
 
     def _inputs(self) -> MemoryBank:
         """The buffer as it holds input words."""
@@ -232,7 +258,8 @@ class BlockEngine:
         shape = layer.drained(tile.sizes)
         values = run_steps(layer.steps[Slot.POST], np.broadcast_to(sums, shape), self._read_extra)
         with np.errstate(invalid="ignore"):
-            self._write_output(values.astype(layer.address(Tensor.OUTPUT).dtype, copy=False), shape)
+            values = values.astype(layer.address(Tensor.OUTPUT).dtype, copy=False)
+        self._write_output(self.through_link(Tensor.OUTPUT, COMPRESSED["dram.output.write"], values), shape)
         words = math.prod(shape)
         self.counters.add("glb.output.drain", words)
         self.counters.add("dram.output.write", words)
@@ -275,7 +302,8 @@ class BlockEngine:
         shape = [1 if stride == 0 else size for size, stride in zip(sizes, strides, strict=True)]
         self.counters.add("dram.extra.read", math.prod(shape))
         self._count_bursts("dram.extra.burst", shape, strides)
-        return self.dram.read(address, shape, strides, self.layer.address(tensor).dtype)
+        words = self.dram.read(address, shape, strides, self.layer.address(tensor).dtype)
+        return self.through_link(tensor, COMPRESSED["dram.extra.read"], words)
 
     def _count_bursts(
         self, event: str, shape: Sequence[int], strides: Sequence[int], index: Sequence[int] | None = None
@@ -296,13 +324,21 @@ class BlockEngine:
         shape = self.pass_shape()
         self._check_holders(shape)
         first = self.layer.is_first_pass()
-        result = self.fold_block(shape, self.input_block(shape))
+        block = self.input_block(shape)
+        if self.gates:
+            self.counters.add("operation.gated", int((block == 0).sum()) * shape.kernels)
+        result = self.fold_block(shape, block)
         output = self.output_block(shape, first)
         if first:
             output[...] = result.reshape(output.shape)
         else:
             _FOLDS[self.layer.fold](output, result.reshape(output.shape), out=output)
         self.count_pass(shape, first)
+
+    @property
+    def gates(self) -> bool:
+        """Whether operations on an input of zero are counted: where they multiply by a kernel, and energy is saved."""
+        return self.machine.energy.gating is not None and self.layer.main is not None
 
     def _check_holders(self, shape: PassShape) -> None:
         """Kernels go to the elements of the first pass after a load; later passes may use those elements only."""
@@ -429,25 +465,25 @@ class BlockEngine:
 
     def _pass_counts(self, found: Layout, totals: dict[Kind, int]) -> tuple[dict[str, int], int]:
         """What every pass of this shape counts, and its cycles."""
-        layer, links = self.layer, self.machine.links
+        layer, machine = self.layer, self.machine
         operations = math.prod(totals.values())
         outputs = totals[Kind.G] * totals[Kind.OP] * totals[Kind.OPC]
         words = input_tile(layer).words
-        delivered = delivered_inputs(layer, found)
+        delivered, chain = delivered_inputs(layer, found), chain_length(layer, found)
         events = {
-            "glb.input.read": words if self.machine.counting.padding_in_buffer else 0,
+            "glb.input.read": words if machine.counting.padding_in_buffer else 0,
             "array.input.deliver": delivered,
             "spad.input.write": delivered,
             "spad.input.read": operations,
             "spad.kernel.read": operations if layer.main is not None else 0,
             "spad.output.read": operations,
             "spad.output.write": operations,
-            "array.output.hop": outputs * (chain_length(layer, found) - 1),
+            "array.output.hop": outputs * (chain - 1),
             "array.output.out": outputs,
             "operation.mac" if layer.is_multiply_accumulate else "operation.other": operations,
         }
-        feed, drain = math.ceil(words / links.input_bus), math.ceil(outputs / links.output_bus)
-        return events, max(busiest_cycles(layer, found), feed, drain)
+        first = 0 if machine.pipeline is None else first_windows(layer, found)
+        return events, pass_cycles(machine, busiest_cycles(layer, found), first, words, outputs, chain)
 
     def _existing_words(self) -> int:
         """Input words of the pass without padding; unlike all other counts this depends on where the pass is."""

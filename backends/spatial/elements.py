@@ -13,11 +13,12 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from backends.spatial.array import Layout, Piece
+from backends.spatial.array import Layout, Piece, pass_cycles
 from backends.spatial.blocks import BlockEngine, PassShape, output_traffic
-from backends.spatial.isa import Fold, Kind, Slot
+from backends.spatial.isa import Fold, Kind, Slot, Tensor
 from backends.spatial.layer import input_tile, run_steps
 from backends.spatial.memory import Fault
+from backends.spatial.run_length import through_pairs
 from dialects.gconv.scalar import Array, apply
 
 Index = tuple[int, ...]
@@ -48,6 +49,13 @@ class ElementEngine(BlockEngine):
         super().load_kernel()
         self._held = {}
 
+    def through_link(self, tensor: Tensor, event: str, stream: Array) -> Array:
+        """Compressed transfers arrive encoded and decoded."""
+        arrived = super().through_link(tensor, event, stream)
+        if self.code is not None and tensor in self.layer.compressed:
+            return through_pairs(self.code, arrived)
+        return arrived
+
     def process(self) -> None:
         """One pass, element by element."""
         shape = self.pass_shape()
@@ -57,13 +65,14 @@ class ElementEngine(BlockEngine):
         chains: dict[Index, list[tuple[Index, Array]]] = {}
         elements = list(_elements(shape.layout))
         busiest = 0
+        begins: set[Index] = set()
         for ranges in elements:
             element = _Element(ranges)
             if kernel is not None:
                 self._deliver_kernels(element, kernel)
-            busiest = max(busiest, self._run(element, shape, inputs, chains))
+            busiest = max(busiest, self._run(element, shape, inputs, chains, begins))
         self._collect(chains, output, first)
-        self._finish_pass(shape, busiest, len(elements))
+        self._finish_pass(shape, busiest, len(begins), max(map(len, chains.values())), len(elements))
 
     def _kernel_words(self, shape: PassShape) -> Array | None:
         """The kernel block as (g..., op..., ks...), or None without a kernel."""
@@ -89,21 +98,33 @@ class ElementEngine(BlockEngine):
             raise Fault("CAT-E001", "a kernel scratchpad overruns", str(self.machine.pe.kernel_words))
 
     def _run(
-        self, element: _Element, shape: PassShape, inputs: Array, chains: dict[Index, list[tuple[Index, Array]]]
+        self,
+        element: _Element,
+        shape: PassShape,
+        inputs: Array,
+        chains: dict[Index, list[tuple[Index, Array]]],
+        begins: set[Index],
     ) -> int:
-        """All operations of one element; its sums join the chains of their output words. Returns the operations."""
+        """All operations of one element; its sums join the chains of their output words. Returns the operations.
+
+        The input words of its first window join `begins`.
+        """
         operations = 0
         taps = [tuple(i[0] for i in index) for index in element.indices(Kind.KS)]
         place = tuple(of_dim[Kind.KS][0] for of_dim in element.ranges)
         for stream in element.indices(Kind.G, Kind.OPC):
             groups, outputs = tuple(i[0] for i in stream), tuple(i[1] for i in stream)
             self._slide(element, shape.layout.sliding, groups, outputs, taps, inputs)
+            if not operations:
+                begins.update(element.inputs)
             for parallel in element.indices(Kind.OP):
                 kernels = tuple(i[0] for i in parallel)
                 total: Array | None = None
                 for tap in taps:
                     value = element.inputs[self._position(groups, outputs, tap)]
                     self.counters.add("spad.input.read", 1)
+                    if self.gates and value == 0:
+                        self.counters.add("operation.gated", 1)
                     total = self._accumulate(total, self._operate(element, value, groups, kernels, tap))
                     operations += 1
                 assert total is not None
@@ -170,18 +191,17 @@ class ElementEngine(BlockEngine):
             output[word] = total
             self.counters.add("array.output.out", 1)
 
-    def _finish_pass(self, shape: PassShape, busiest: int, active: int) -> None:
+    def _finish_pass(self, shape: PassShape, busiest: int, begins: int, chain: int, active: int) -> None:
         """Count what the pass took from the buffer, word by word of its input tile, and its cycles."""
-        links, counters = self.machine.links, self.counters
+        counters = self.counters
         tile = input_tile(self.layer)
         spans = [range(low, low + length) for low, length in tile.positions]
         groups = math.prod(n for _, n in tile.groups)
         for position in itertools.product(*spans):
             if self.machine.counting.padding_in_buffer or self._exists(position):
                 counters.add("glb.input.read", groups)
-        fed = math.ceil(tile.words / links.input_bus)
-        drained = math.ceil(shape.groups * shape.kernels * shape.outputs / links.output_bus)
-        counters.array_cycles += max(busiest, fed, drained)
+        outputs = shape.groups * shape.kernels * shape.outputs
+        counters.array_cycles += pass_cycles(self.machine, busiest, begins, tile.words, outputs, chain)
         counters.passes += 1
         counters.peak_pes = max(counters.peak_pes, active)
         self.kernel_is_fresh = False

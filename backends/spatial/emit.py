@@ -27,6 +27,7 @@ from backends.spatial.isa import (
     ISA,
     Axis,
     Base,
+    Compress,
     Dim,
     End,
     Executable,
@@ -58,7 +59,7 @@ from backends.spatial.words import word_of_dtype
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.element_types import numpy_dtype_of
 from dialects.events import Counts
-from dialects.gconv import PASS, GConv, LoopKind, Reduce, Step, View, element_type_of_value, shape_of
+from dialects.gconv import PASS, GConv, LoopKind, Reduce, Step, View, Zeros, element_type_of_value, shape_of
 from dialects.gconv.interpreter import main_function
 from dialects.gconv.scalar import FUNCTIONS
 from dialects.host_segment import SegmentOp
@@ -83,6 +84,7 @@ from dialects.spatial_access import LookupAttr
 from dialects.target import Machine, require_machine, require_spatial
 from passes.mapping.bursts import burst_events
 from passes.mapping.cost import predict
+from passes.mapping.data_events import data_events
 from passes.mapping.fit import violations
 from passes.mapping.host_cost import predict_offload, predict_segment
 from passes.mapping.lookups import Lookups
@@ -97,13 +99,15 @@ class Emission:
     """What a kind of machine adds to the programs of layers.
 
     `body` makes the instructions of a layer's loops, given the numbers of its dimensions, `predicted` what a layer will
-    count, given what layers like it do; `capacity` is the words of the off-chip memory.
+    count, given what layers like it do; `capacity` is the words of the off-chip memory, and `compresses` says whether
+    feature maps go compressed over the link to it.
     """
 
     isa: Isa
     body: Callable[[LayerOp, dict[str, int]], Iterator[Instruction]]
     predicted: Callable[[LayerOp, dict[Hashable, Counts]], Counts | None]
     capacity: int
+    compresses: bool = False
 
 
 def emit(module: ModuleOp, backend: str) -> Program:
@@ -122,7 +126,8 @@ def _emission(module: ModuleOp) -> Emission:
     def predicted(op: LayerOp, known: dict[Hashable, Counts]) -> Counts:
         return _predicted_on_array(op, machine, known)
 
-    return Emission(ISA, lambda op, dims: _body(op.body.block.ops, dims), predicted, machine.dram.words)
+    compresses = machine.dram.compression is not None
+    return Emission(ISA, lambda op, dims: _body(op.body.block.ops, dims), predicted, machine.dram.words, compresses)
 
 
 def emit_program(module: ModuleOp, backend: str, emission: Emission) -> Program:
@@ -389,7 +394,11 @@ def extra_shapes(op: LayerOp) -> tuple[tuple[int, ...], ...]:
 def _predicted_on_array(op: LayerOp, machine: Machine, known: dict[Hashable, Counts]) -> Counts:
     assert isinstance(op.mapping, MappingAttr)
     views, lookups, in_order = op.views, lookups_of(op), op.update is not None
-    alike = (op.spec.bare, len(op.spec.post), op.mapping.data, tuple(views), lookups, in_order)
+    zeros = Zeros() if op.zeros is None else op.zeros.data
+    compressed = tuple(_is_compressed(value) for value in op.tensors)
+    minds_data = machine.dram.compression is not None or machine.energy.gating is not None
+    of_data = (zeros, compressed, op.spec.padding) if minds_data else ()
+    alike = (op.spec.bare, len(op.spec.post), op.mapping.data, tuple(views), lookups, in_order, of_data)
     if alike in known:
         return known[alike]
     problems = violations(op.spec, op.mapping.data, machine, "program", describe(op), in_order=in_order)
@@ -397,6 +406,7 @@ def _predicted_on_array(op: LayerOp, machine: Machine, known: dict[Hashable, Cou
         raise CatenaError(problems)
     counts = predict(op.spec, views[0].shape, op.mapping.data, machine, extra_shapes(op), lookups)
     counts.events |= burst_events(op.spec, views, op.mapping.data, machine.dram.burst_words, lookups)
+    counts.events |= data_events(op.spec, views, op.mapping.data, machine, compressed, zeros)
     known[alike] = counts
     return counts
 
@@ -436,6 +446,8 @@ def _layer(op: LayerOp, index: int, emission: Emission) -> Iterator[Instruction]
     tensors.append(Tensor.OUTPUT)
     for tensor, value, view in zip(tensors, op.tensors, views, strict=True):
         yield from _address(tensor, cast(BufferOp, value.owner), view)
+    if emission.compresses and not isinstance(op.mapping, HostAttr):
+        yield from (Compress(each) for each, value in zip(tensors, op.tensors, strict=True) if _is_compressed(value))
     yield from _lookup(Tensor.INPUT, op.read_index, op.read_lookup)
     yield from _lookup(Tensor.OUTPUT, op.write_index, op.write_lookup)
     if op.update is not None:
@@ -455,6 +467,11 @@ def _address(tensor: Tensor, buffer: BufferOp, view: View) -> Iterator[Executabl
     for d, (extent, stride) in enumerate(zip(view.shape, view.strides, strict=True)):
         if extent > 1 and stride:
             yield Stride(tensor, d, stride)
+
+
+def _is_compressed(value: SSAValue) -> bool:
+    """Feature maps are, as on the Eyeriss chip; constants and inputs of the network are not."""
+    return cast(BufferOp, value.owner).role.data not in (Role.CONSTANT, Role.INPUT)
 
 
 def _lookup(tensor: Tensor, index: SSAValue | None, lookup: LookupAttr | None) -> Iterator[Executable]:

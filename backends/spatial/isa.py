@@ -130,6 +130,8 @@ class LayerCore(Protocol):
     @abstractmethod
     def add_term(self, tensor: Tensor, place: int, step: int, extent: int) -> None: ...
     @abstractmethod
+    def compress(self, tensor: Tensor) -> None: ...
+    @abstractmethod
     def set_update(self, fold: Fold) -> None: ...
     @abstractmethod
     def begin_loop(self, dim: int, kind: Kind, tile: int) -> None: ...
@@ -332,6 +334,17 @@ class Update(LayerInstruction):
 
     def execute(self, core: LayerCore) -> None:
         core.set_update(self.fold)
+
+
+@ISA.instruction(opcode=0x0B)
+@dataclass(frozen=True, slots=True)
+class Compress(Executable):
+    """Let a tensor's words go over the off-chip link in the machine's run-length code."""
+
+    tensor: Tensor = enumeration(Tensor, 5, "tensor")
+
+    def execute(self, core: Core) -> None:
+        core.compress(self.tensor)
 
 
 @ISA.instruction(opcode=0x10, block=Block.OPEN)

@@ -126,6 +126,7 @@ class LayerState:
         self.steps: dict[Slot, list[ScalarStep]] = {slot: [] for slot in Slot}
         self.tensors: dict[Tensor, TensorAddress] = {}
         self.terms: dict[Tensor, list[TermConfig]] = {tensor: [] for tensor in INDICES}
+        self.compressed: set[Tensor] = set()
         self.update = Fold.NONE
         self.places: dict[Tensor, PlaceConfig] = {}
         self.spreads: list[SpreadConfig] = []

@@ -71,6 +71,11 @@ class SpatialCore(LayerSequencer[LayerState]):
 
     # Configuration ----------------------------------------------------------------------------------------------------
 
+    def compress(self, tensor: Tensor) -> None:
+        if self.machine.dram.compression is None:
+            raise Fault("CAT-E003", f"{tensor.name} is compressed on a machine without a code for it")
+        self.configured().compressed.add(tensor)
+
     def set_place(self, tensor: Tensor, memory: Memory, address: int, words: int) -> None:
         place = PlaceConfig(memory, address, words)
         if memory is Memory.GLB:

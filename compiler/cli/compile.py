@@ -26,7 +26,7 @@ from dialects.diagnostics import CatenaError, Diagnostic
 @click.option("-o", "--output", metavar="FILE", help="Where the result goes. [default: MODEL.cat or MODEL.STAGE.mlir]")
 @target_options
 @mode_option
-@click.option("--mapping", metavar="FILE", help="Mappings to use for some layers (TOML); the others are searched.")
+@click.option("--mapping", metavar="FILE", help="Mappings of some layers, and shares of zeros in their data (TOML).")
 @click.option("--save-mapping", metavar="FILE", help="Write the mapping of every layer, to edit or to use again.")
 @click.option("--from", "start", metavar="STAGE", help="Stage that the IR has passed. [default: what the IR says]")
 @click.option("--to", "stop", default="program", metavar="STAGE", help="Last stage to run. [default: program]")

@@ -10,7 +10,6 @@ from compiler.reports.layers import Layer, Provenance, Report, build_report
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.events import Counts
 from dialects.target import parse_machine
-from passes.pricing import levels
 
 FORMAT = 1
 
@@ -41,7 +40,7 @@ def statistics_json(report: Report) -> dict[str, Any]:
                 "nodes": list(each.layer.nodes),
                 "cycles": each.price.cycles,
                 "host_cycles": each.price.host_cycles,
-                "energy_pj": {level: each.price.energy[level] for level in (*levels(machine), "operation", "host")},
+                "energy_pj": each.price.energy,
                 "utilisation": each.utilisation(machine),
                 "counts": each.counts.flat(),
             }

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from compiler.reports.layers import LayerReport, Report
+from compiler.reports.layers import LayerReport, Provenance, Report
 from compiler.tables import Column, Table, number, shortened, table
 from dialects.accelerator import Accelerator
 from dialects.events import EVENTS, Counts
+from dialects.target import Machine
 from passes.pricing import charged, levels
 
 NAME_WIDTH = 36
@@ -28,7 +29,7 @@ def layer_table(report: Report) -> Table:
         number("cycles"),
         number("PEs"),
         number("util %"),
-        *(number(f"{level.upper()} words") for level in levels(machine)),
+        *(number(title) for title in _word_columns(machine)),
         number("energy uJ"),
         *((number("host cycles"), number("host uJ")) if has_host else ()),
     )
@@ -49,9 +50,19 @@ def layer_table(report: Report) -> Table:
     title = (
         f"{report.model} on {machine.name}, {report.provenance.value}: {report.cycles:,} cycles = "
         f"{report.milliseconds:,.2f} ms at {machine.clock_mhz:g} MHz, {report.energy / 1e9:,.3f} mJ "
-        f"(words of {machine.word_bits} bits){_segment_note(report)}"
+        f"(words of {machine.word_bits} bits){_zeros_note(report)}{_segment_note(report)}"
     )
     return replace(table(columns, rows, title), footer=footer)
+
+
+def _zeros_note(report: Report) -> str:
+    """What predictions of compressed words rest on."""
+    machine = report.machine
+    if not isinstance(machine, Machine) or machine.dram.compression is None:
+        return ""
+    if report.provenance is not Provenance.PREDICTED:
+        return ""
+    return "; compressed with the shares of zeros that the mapping file gives, without zeros where it gives none"
 
 
 def _segment_note(report: Report) -> str:
@@ -95,6 +106,14 @@ def _row(each: LayerReport, machine: Accelerator) -> tuple[str, ...]:
 
 def _host_cells(each: LayerReport) -> tuple[str, str]:
     return f"{each.price.host_cycles:,}", f"{each.price.energy['host'] / 1e6:,.2f}"
+
+
+def _word_columns(machine: Accelerator) -> list[str]:
+    """Titles of the words charged at every level; those off chip may be compressed ones, or whole bursts."""
+    kind = ""
+    if isinstance(machine, Machine):
+        kind = "compressed " if machine.dram.compression else "burst " if machine.dram.charge_bursts else ""
+    return [f"{level.upper()} {kind if level == 'dram' else ''}words" for level in levels(machine)]
 
 
 def _charged(counts: Counts, machine: Accelerator) -> list[str]:

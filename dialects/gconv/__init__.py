@@ -5,7 +5,7 @@
 `attributes`, `ops` and `indexed_ops` the IR.
 """
 
-from dialects.gconv.attributes import NestAttr, ReduceAttr, ScalarAttr, StepsAttr, StridedAttr
+from dialects.gconv.attributes import NestAttr, ReduceAttr, ScalarAttr, StepsAttr, StridedAttr, Zeros, ZerosAttr
 from dialects.gconv.dialect import GCONV
 from dialects.gconv.indexed import IndexedView
 from dialects.gconv.indexed_ops import AddressingAttr, IndexedOp, ScatterOp
@@ -34,6 +34,8 @@ __all__ = [
     "StridedAttr",
     "View",
     "ViewOp",
+    "Zeros",
+    "ZerosAttr",
     "cast_of",
     "cast_to",
     "element_type_of_value",

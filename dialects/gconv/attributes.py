@@ -3,12 +3,14 @@
 #gconv.nest<N, C op 64 ks 3, H opc 112 ks 7 stride 2 pad 3, W opc 112 ks 7 stride 2 pad 3>
 #gconv.steps<add[0], clip(0.0, 6.0)>          `[0]` is the link's first extra operand
 #gconv.scalar<-inf>
+#gconv.zeros<input 0.387, output 0.725>
 """
 
 from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 
 from xdsl.dialects.builtin import StringAttr
 from xdsl.dialects.utils import EnumAttribute
@@ -108,6 +110,39 @@ class ScalarAttr(Data[float]):
 
     def __hash__(self) -> int:
         return hash(print_number(self.data))
+
+
+@dataclass(frozen=True)
+class Zeros:
+    """Shares of zeros, from 0 to 1: among the words of a link's input, fetched padding included, and of its output."""
+
+    input: float = 0.0
+    output: float = 0.0
+
+
+@irdl_attr_definition
+class ZerosAttr(Data[Zeros]):
+    """What is known of the data of a link: only predictions use it."""
+
+    name = "gconv.zeros"
+
+    @classmethod
+    def parse_parameter(cls, parser: AttrParser) -> Zeros:
+        with parser.in_angle_brackets():
+            parser.parse_keyword("input")
+            read = parse_number(parser)
+            parser.parse_punctuation(",")
+            parser.parse_keyword("output")
+            return Zeros(read, parse_number(parser))
+
+    def print_parameter(self, printer: Printer) -> None:
+        text = f"input {print_number(self.data.input)}, output {print_number(self.data.output)}"
+        with printer.in_angle_brackets():
+            printer.print_string(text)
+
+    def verify(self) -> None:
+        if not (0 <= self.data.input <= 1 and 0 <= self.data.output <= 1):
+            raise VerifyException("a share of zeros is from 0 to 1")
 
 
 @irdl_attr_definition

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from xdsl.ir import Dialect
 
-from dialects.gconv.attributes import NestAttr, ReduceAttr, ScalarAttr, StepsAttr, StridedAttr
+from dialects.gconv.attributes import NestAttr, ReduceAttr, ScalarAttr, StepsAttr, StridedAttr, ZerosAttr
 from dialects.gconv.indexed_ops import AddressingAttr, IndexedOp, ScatterOp
 from dialects.gconv.ops import ConcatOp, LinkOp, ViewOp
 
 GCONV = Dialect(
     "gconv",
     [LinkOp, ViewOp, ConcatOp, IndexedOp, ScatterOp],
-    [NestAttr, StepsAttr, ScalarAttr, ReduceAttr, StridedAttr, AddressingAttr],
+    [NestAttr, StepsAttr, ScalarAttr, ReduceAttr, StridedAttr, AddressingAttr, ZerosAttr],
 )

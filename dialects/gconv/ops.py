@@ -39,6 +39,7 @@ from dialects.gconv.attributes import (
     ScalarAttr,
     StepsAttr,
     StridedAttr,
+    ZerosAttr,
     computing_type,
     main_operator,
     post_only_steps,
@@ -94,7 +95,8 @@ class LinkOp(IRDLOperation):
 
     The input has, per dimension, g groups of any extent; the kernel g*op*ks; the result g*op*opc; an extra operand of
     `post` has the result's extent or 1. `acc` is the type that main, mid and the reduction compute in, if that is not
-    the input's. `tensor` names the ONNX tensor the result equals, if it equals one.
+    the input's. `tensor` names the ONNX tensor the result equals, if it equals one; `zeros` is what is known of the
+    data.
     """
 
     name = "gconv.link"
@@ -112,6 +114,7 @@ class LinkOp(IRDLOperation):
     post = opt_prop_def(StepsAttr)
     tensor = opt_prop_def(StringAttr)
     mapping = opt_prop_def(Attribute)
+    zeros = opt_prop_def(ZerosAttr)
     result = result_def(TensorType)
 
     irdl_options = (AttrSizedOperandSegments(as_property=True), ParsePropInAttrDict())

@@ -20,14 +20,16 @@ from dialects.events import LEVELS
 from dialects.gconv import PASS, Dim, GConv, LoopKind
 from dialects.schedule import Loop, Operand
 from dialects.target import Machine
+from passes.mapping.data_events import Sparsity
 from passes.mapping.fit import RELEVANT
 from passes.mapping.roles import Roles
 from passes.mapping.row_stationary import extent
-from passes.mapping.tiling import Pieces, cut, distinct_positions, real_positions
+from passes.mapping.tiling import Pieces, cut, distinct_positions, number, real_positions
 
 Column = npt.NDArray[np.int64]
 Costs = npt.NDArray[np.float64]
 Tiles = dict[Loop, tuple[Column, Column]]
+DENSE = Sparsity()
 _PARTS = ("images", "rows_out", "rows_kernel", "slide", "slide_kernel", "channels", "filters", "groups")
 
 
@@ -88,7 +90,22 @@ class Window:
 class ColumnCosts:
     """Prices candidates for one link on one machine."""
 
-    def __init__(self, spec: GConv, input_shape: tuple[int, ...], roles: Roles, machine: Machine, window: Window):
+    def __init__(
+        self,
+        spec: GConv,
+        input_shape: tuple[int, ...],
+        roles: Roles,
+        machine: Machine,
+        window: Window,
+        data: Sparsity = DENSE,
+    ):
+        self.link_words = {
+            "dram.input.read": data.input,
+            "dram.input.padding": data.input,
+            "dram.output.write": data.output,
+        }
+        """Words on the off-chip link for each one that is moved, where these are not the same."""
+        self.spent = 1 - (machine.energy.gating or 0) * (data.gated if spec.main != PASS else 0)
         self.spec, self.roles, self.machine, self.window = spec, roles, machine, window
         self.extents = [extent // dim.g for dim, extent in zip(spec.dims, input_shape, strict=True)]
         self.counts = {part: extent(spec, getattr(roles, part)) for part in _PARTS}
@@ -145,10 +162,12 @@ class ColumnCosts:
 
     def passes(self, c: Columns, m: Column) -> Column:
         """Processing passes."""
-        trips = self._trips(c, m)
-        del trips["m"]  # counted within "filters"
+        return self._passes(self._trips(c, m))
+
+    def _passes(self, trips: dict[str, Column]) -> Column:
         same = math.prod((*self.fixed.values(), *self.rest.values()))
-        return reduce(np.multiply, trips.values(), np.asarray(same))
+        # Tiles of m filters are counted within those of a pass.
+        return reduce(np.multiply, (times for part, times in trips.items() if part != "m"), np.asarray(same))
 
     def buffer_words(self, c: Columns) -> tuple[Column, Column]:
         """Words of an input tile, and of an output tile with a single filter, in the buffer."""
@@ -219,11 +238,11 @@ class ColumnCosts:
     ) -> Costs:
         match objective:
             case Objective.ENERGY:
-                return self._energy(events, c.shape)
+                return self._energy(c, trips, events)
             case Objective.LATENCY:
                 return self._latency(c, trips, events)
             case Objective.EDP:
-                return self._energy(events, c.shape) * self._latency(c, trips, events)
+                return self._energy(c, trips, events) * self._latency(c, trips, events)
 
     def _latency(self, c: Columns, trips: dict[str, Column], events: dict[str, Column | int]) -> Costs:
         """Cycles: the array at work, kernels fetched meanwhile, other words on the off-chip link before and after."""
@@ -231,9 +250,30 @@ class ColumnCosts:
         kernels = np.asarray(events.get("dram.kernel.read", 0))
         feed = np.asarray(events["glb.input.read"]) / links.input_bus
         sums = np.asarray(events["array.output.out"]) / links.output_bus
-        array = np.maximum(np.maximum(self._compute_cycles(c, trips), feed), sums) + kernels / links.kernel_bus
-        others = np.asarray(events["dram.input.read"]) + np.asarray(events["dram.output.write"])
+        begin, end = self._pipeline_cycles(c, trips)
+        compute = self._compute_cycles(c, trips) + begin
+        array = np.maximum(np.maximum(compute, feed), sums) + end + kernels / links.kernel_bus
+        moved = ["dram.input.read", "dram.output.write"]
+        moved += ["dram.input.padding"] if self.machine.counting.padding_in_dram else []
+        others = sum(np.asarray(events.get(name, 0)) * self.link_words[name] for name in moved)
         return np.maximum(array, kernels / links.dram) + others / links.dram
+
+    def _pipeline_cycles(self, c: Columns, trips: dict[str, Column]) -> tuple[Costs | float, Column | int]:
+        """Cycles of all passes before their elements compute, and after their last sums."""
+        pipeline = self.machine.pipeline
+        if pipeline is None:
+            return 0.0, 0
+        tiles, one = self._tiles(c), np.asarray(1)
+        words = trips["filters"] * self.rest[LoopKind.OP]
+        for dim in self.spec.dims:
+            groups, outputs, taps = (
+                tiles.get(Loop(dim.name, kind), (one, one)) for kind in (LoopKind.G, LoopKind.OPC, LoopKind.KS)
+            )
+            words = words * _tabulate(partial(_elements, dim.g), *groups)
+            words = words * _tabulate(partial(_first_words, dim), *outputs, taps[0])
+        passes = self._passes(trips)
+        end = passes * (pipeline.stages - 1) + passes // self._folds(trips) * self._chains(c)
+        return words / self.machine.links.input_bus, end
 
     def _compute_cycles(self, c: Columns, trips: dict[str, Column]) -> Column:
         """Cycles of all passes as their busiest element needs them: the product of every loop's share."""
@@ -249,18 +289,22 @@ class ColumnCosts:
             * _longest(counts["filters"], trips["filters"], c.t, c.p)
         )
 
-    def _energy(self, events: dict[str, Column | int], shape: tuple[int, ...]) -> Costs:
+    def _energy(self, c: Columns, trips: dict[str, Column], events: dict[str, Column | int]) -> Costs:
         """Charged energy in units of the machine; an event that is not counted here is charged nothing."""
-        energy, counting = self.machine.energy, self.machine.counting
+        costs = self.machine.energy
         charged = [
-            events[name] * getattr(energy, level)
+            events[name] * (cost * self.link_words.get(name, 1))
             for level in LEVELS
-            for name in getattr(counting, level)
+            for cost in (getattr(costs, level) * (self.spent if level == "spad" else 1),)
+            for name in getattr(self.machine.counting, level)
             if name in events
         ]
+        if costs.static_mw is not None:
+            per_cycle = costs.static_mw * 1e3 / self.machine.clock_mhz / costs.picojoules
+            charged.append(per_cycle * self._latency(c, trips, events))
         # Short columns first: few terms then meet the columns of all candidates.
-        total = sum(sorted(charged, key=np.size), np.asarray(float(self.spec.trips * energy.operation)))
-        return np.broadcast_to(total, shape)
+        total = sum(sorted(charged, key=np.size), np.asarray(float(self.spec.trips * costs.operation * self.spent)))
+        return np.broadcast_to(total, c.shape)
 
     # Events -----------------------------------------------------------------------------------------------------------
 
@@ -454,6 +498,20 @@ def _shared_words(dim: Dim, out_pass: int, out_element: int, kernel_pass: int, k
         n * k * distinct_positions(a, b, dim.stride, dim.dilation)
         for a, n in pieces(dim.opc, out_pass, out_element).items()
         for b, k in pieces(dim.ks, kernel_pass, kernel_element).items()
+    )
+
+
+def _elements(extent: int, in_pass: int, in_element: int) -> int:
+    """Elements that the pieces of a loop lie on, in all passes."""
+    return number(cut(cut({extent: 1}, in_pass), in_element))
+
+
+def _first_words(dim: Dim, out_pass: int, out_element: int, kernel_pass: int) -> int:
+    """Positions of one dimension that the elements of all passes begin with."""
+    return sum(
+        n * k * distinct_positions(-(-a // out_element), b, out_element * dim.stride, dim.dilation)
+        for a, n in cut({dim.opc: 1}, out_pass).items()
+        for b, k in cut({dim.ks: 1}, kernel_pass).items()
     )
 
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from dialects.events import BURSTS, LEVELS, Counts
+from dialects.events import LEVELS, Counts
 from dialects.gconv import PASS, Dim, GConv, LoopKind
 from dialects.schedule import Loop, Mapping, Operand, Temporal
 from dialects.target import Machine
@@ -215,18 +214,34 @@ class _Prediction:
         return total
 
     def _pass_cycles(self, sizes: dict[Loop, int]) -> int:
-        """The longest of computing, feeding the inputs, and sending partial sums either way on their own bus."""
-        links = self.machine.links
-        compute = outputs = words = 1
+        """The longest of computing, feeding the inputs, and sending partial sums either way on their own bus.
+
+        With a pipeline, elements wait for their first windows before they compute, and then for the last sums.
+        """
+        links, pipeline = self.machine.links, self.machine.pipeline
+        compute = outputs = words = chain = 1
         for dim in self.spec.dims:
             g, op, opc, ks = (sizes[Loop(dim.name, kind)] for kind in LoopKind)
             words *= g * span(opc, ks, dim)
             outputs *= g * op * opc
+            chain *= self.tiling.elements(Loop(dim.name, LoopKind.KS), ks)
             for kind, size in zip(LoopKind, (g, op, opc, ks), strict=True):
                 loop = Loop(dim.name, kind)
                 tiles = [node.tile for node in self.mapping.spatial if node.loop == loop]
                 compute *= min([size, *tiles])
-        return max(compute, math.ceil(words / links.input_bus), math.ceil(outputs / links.output_bus))
+        begin, end = (0, 0) if pipeline is None else (self._first_windows(sizes), pipeline.stages + chain - 1)
+        compute += math.ceil(begin / links.input_bus)
+        return max(compute, math.ceil(words / links.input_bus), math.ceil(outputs / links.output_bus)) + end
+
+    def _first_windows(self, sizes: dict[Loop, int]) -> int:
+        """Distinct input words that the elements of a pass begin with: all taps of the first output of each."""
+        words = 1
+        for dim in self.spec.dims:
+            g, outputs, taps = (Loop(dim.name, kind) for kind in (LoopKind.G, LoopKind.OPC, LoopKind.KS))
+            firsts = self.tiling.first_indices(outputs, sizes[outputs])
+            positions = {first * dim.stride + tap * dim.dilation for first in firsts for tap in range(sizes[taps])}
+            words *= self.tiling.elements(g, sizes[g]) * len(positions)
+        return words
 
     def _kernel_load_cycles(self, bandwidth: float) -> int:
         depth = self.tiling.at(self._position(Operand.KERNEL))
@@ -262,23 +277,27 @@ def price(counts: Counts, machine: Machine) -> Price:
     Energy: accesses that the machine charges (its `counting` table) times energy per access. Latency: kernels are
     prefetched while the array works, inputs and outputs are not: max(array, kernel words on the link) + other words
     on the link. This matches the chip's published latency = processing + feature-map transfers (JSSC 2017).
-    On a machine that charges bursts, words on the link stand for those of the bursts they come in.
+    Words on the link are those of bursts, or compressed ones, on machines that charge these. Operations on an input of
+    zero cost less where the machine gates them; static power is energy over the latency.
     What the host core does (`passes.mapping.host_cost`) comes on top: accelerator and host wait for each other.
     """
-    costs, counting = machine.energy, machine.counting
-    charged = {level: counts.charged(_moved(getattr(counting, level), machine)) for level in LEVELS}
-    energy = {level: count * getattr(costs, level) * costs.picojoules for level, count in charged.items()}
+    costs = machine.energy
+    energy = {
+        level: counts.charged(machine.charged(level)) * getattr(costs, level) * costs.picojoules for level in LEVELS
+    }
     energy["operation"] = counts.operations * costs.operation * costs.picojoules
-    kernels = math.ceil(counts.charged(_moved(("dram.kernel.read",), machine)) / machine.links.dram)
-    others = ("dram.input.read", "dram.index.read", "dram.extra.read", "dram.output.read", "dram.output.write")
-    rest = counts.charged(_moved(others, machine))
-    others = math.ceil(rest / machine.links.dram)
+    if costs.gating is not None and counts.operations:
+        spent = 1 - costs.gating * counts.events["operation.gated"] / counts.operations
+        energy["spad"], energy["operation"] = energy["spad"] * spent, energy["operation"] * spent
+    kernels = math.ceil(counts.charged(machine.on_link(("dram.kernel.read",))) / machine.links.dram)
+    others = ["dram.input.read", "dram.index.read", "dram.extra.read", "dram.output.read", "dram.output.write"]
+    if machine.counting.padding_in_dram:
+        others.append("dram.input.padding")
+    others = math.ceil(counts.charged(machine.on_link(others)) / machine.links.dram)
     host = machine.host
     energy["host"] = 0.0 if host is None else host_energy(counts, host)
     waiting = 0 if host is None else math.ceil(host_seconds(counts, host, machine.word_bits) * machine.clock_mhz * 1e6)
-    return Price(energy, kernels + others, max(counts.array_cycles, kernels) + others + waiting, waiting)
-
-
-def _moved(events: Iterable[str], machine: Machine) -> Iterator[str]:
-    """Events as a machine charges them: words on the off-chip link or those of the bursts that they come in."""
-    return (BURSTS.get(event, event) if machine.dram.charge_bursts else event for event in events)
+    cycles = max(counts.array_cycles, kernels) + others + waiting
+    if costs.static_mw is not None:
+        energy["static"] = costs.static_mw * cycles / machine.clock_mhz * 1e3
+    return Price(energy, kernels + others, cycles, waiting)

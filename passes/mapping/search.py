@@ -23,7 +23,8 @@ from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import PASS, Dim, GConv
 from dialects.schedule import Loop, Mapping
 from dialects.target import Machine
-from passes.mapping.column_costs import Column, ColumnCosts, Columns, Objective, Window, halvings
+from passes.mapping.column_costs import DENSE, Column, ColumnCosts, Columns, Objective, Window, halvings
+from passes.mapping.data_events import Sparsity
 from passes.mapping.roles import Roles, assign_roles
 from passes.mapping.row_stationary import Parameters, build_mapping, even_tile, extent, fold, most_sets
 
@@ -52,18 +53,19 @@ def best_mapping(
     machine: Machine,
     objective: Objective = Objective.EDP,
     node: str = "",
+    data: Sparsity = DENSE,
 ) -> Mapping:
     """The best row-stationary mapping of a link; ties go to more active elements, then to fewer passes.
 
     Of what is still equal the first candidate is taken, whatever the order in which the search comes to them. Words of
-    post operands are left out of account: links that differ in nothing else share a mapping.
+    post operands are left out of account: links that differ in nothing else share a mapping. `data` is what zeros save.
 
     Raises `CatenaError` (CAT-F001) if no mapping of the space fits the machine.
     """
     roles = assign_roles(spec)
     for whole_windows in (True, False) if _keeps_windows(machine) else (False,):
         for slide in _strips(spec, roles):
-            found = _Search(spec, input_shape, roles, machine, slide, whole_windows).best(objective)
+            found = _Search(spec, input_shape, roles, machine, slide, whole_windows, data).best(objective)
             if found is not None:
                 return build_mapping(spec, roles, found, machine)
     raise CatenaError(
@@ -89,14 +91,21 @@ def _strips(spec: GConv, roles: Roles) -> Iterator[int]:
 
 class _Search:
     def __init__(
-        self, spec: GConv, input_shape: tuple[int, ...], roles: Roles, machine: Machine, slide: int, whole_windows: bool
+        self,
+        spec: GConv,
+        input_shape: tuple[int, ...],
+        roles: Roles,
+        machine: Machine,
+        slide: int,
+        whole_windows: bool,
+        data: Sparsity,
     ):
         self.spec, self.roles, self.machine = spec, roles, machine
         kernel_rows = even_tile(extent(spec, roles.rows_kernel), min(machine.limits.kernel_rows, machine.array.rows))
         limit = min(machine.limits.kernel_cols, machine.pe.input_words, machine.pe.kernel_words)
         kernel_cols = self._fitting_kernel_cols(even_tiles(extent(spec, roles.slide_kernel), limit))
         self.window = Window(slide, kernel_rows, kernel_cols, whole_windows)
-        self.costs = ColumnCosts(spec, input_shape, roles, machine, self.window)
+        self.costs = ColumnCosts(spec, input_shape, roles, machine, self.window, data)
         self.counts = self.costs.counts
 
     def _fitting_kernel_cols(self, tiles: list[int]) -> int:

@@ -154,6 +154,18 @@ class Tiling:
         """Over how many processing elements the spatial nodes lay a piece of a loop."""
         return number(self._spread({size: 1}, loop))
 
+    def first_indices(self, loop: Loop, size: int) -> list[int]:
+        """Where the parts of a piece of a loop begin that the spatial nodes lay on processing elements."""
+        parts = [(0, size)]
+        for node in self.mapping.spatial:
+            if node.loop == loop:
+                parts = [
+                    (start + begin, min(node.tile, length - begin))
+                    for start, length in parts
+                    for begin in range(0, length, node.tile)
+                ]
+        return [start for start, _ in parts]
+
     def _spread(self, pieces: Pieces, loop: Loop) -> Pieces:
         for node in self.mapping.spatial:
             if node.loop == loop:

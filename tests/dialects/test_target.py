@@ -91,7 +91,7 @@ def test_eyeriss_has_the_figures_of_the_papers() -> None:
         ({"clok_mhz": 7}, "clok_mhz: Extra inputs are not permitted", "7", "did you mean 'clock_mhz'?"),
         ({"glb__bank_word": 7}, "glb.bank_word: Extra inputs are not permitted", "7", "did you mean 'bank_words'?"),
         ({"dram__speed": 7}, "dram.speed: Extra inputs are not permitted", "7",
-         "known keys: words, burst_words, charge_bursts"),
+         "known keys: words, burst_words, charge_bursts, compression"),
         ({"counting__glb": ["glb.input.reed"]}, "counting.glb.0: no event is counted under this name",
          "'glb.input.reed'", "did you mean glb.input.read or glb.output.read or glb.input.fill?"),
     ],

@@ -96,7 +96,7 @@ def test_links_of_equal_loops_are_searched_once(monkeypatch: pytest.MonkeyPatch)
     searched: list[str] = []
 
     def counting(*arguments: object) -> object:
-        searched.append(str(arguments[-1]))
+        searched.append(str(arguments[4]))
         return best_mapping(*arguments)  # pyright: ignore[reportArgumentType]
 
     monkeypatch.setattr(passes.map_row_stationary, "best_mapping", counting)

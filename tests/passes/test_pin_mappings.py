@@ -65,7 +65,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     text = write_mappings(module)
     path.write_text(text)
     again = read_mappings(path, new_ir_context())
-    assert {name: str(mapping) for name, mapping in again.items()} == {"t/a": ROWS, "second": FREE}
+    assert {name: str(mapping) for name, mapping in again.mappings.items()} == {"t/a": ROWS, "second": FREE}
 
 
 def test_layers_of_one_node_have_names_of_their_own(tmp_path: Path) -> None:
@@ -116,7 +116,9 @@ def test_names_of_any_characters_are_written_and_read(tmp_path: Path) -> None:
         link.properties["mapping"] = parse_attribute(FREE)
         path = tmp_path / "m.toml"
         path.write_text(write_mappings(module), encoding="utf-8", newline="")
-        assert {key: str(value) for key, value in read_mappings(path, new_ir_context()).items()} == {name: FREE}
+        assert {key: str(value) for key, value in read_mappings(path, new_ir_context()).mappings.items()} == {
+            name: FREE
+        }
         before = str(module)
         del link.properties["mapping"]
         PinMappingsPass(str(path)).apply(new_ir_context(), module)
@@ -141,6 +143,11 @@ def parse_attribute(text: str) -> Attribute:
         ("[layers]\nfirst = '#schedule.loop<C.op>'", "the mapping of 'first' is not valid: expected #schedule.mapping"),
         (f"[layers]\nfirst = '{FREE} and {ROWS}'", "the mapping of 'first' is not valid: unexpected text after"),
         ("[layers]\nfirst = '#schedule.mapping<for C.op 0>'", "a tile has 1 to"),
+        ("zeros = 3", "zeros is not a table"),
+        ("[zeros]\nfirst = 0.5", "the zeros of 'first' are not valid: expected { input = SHARE"),
+        ("[zeros]\nfirst = { inputs = 0.5 }", "the zeros of 'first' are not valid: expected { input = SHARE"),
+        ("[zeros]\nfirst = { input = 'many' }", "the zeros of 'first' are not valid: a share is a number"),
+        ("[zeros]\nfirst = { input = 1.5 }", "the zeros of 'first' are not valid: a share of zeros is from 0 to 1"),
         ("[layers]\nfirst = '#schedule.mapping<store glb [I], store glb [I]>'", "a tensor is stored twice"),
     ],
 )
@@ -149,6 +156,18 @@ def test_what_is_no_mapping_file_is_refused(tmp_path: Path, text: str, message: 
     (problem,) = problems(path, text)
     assert (problem.code, problem.stage, problem.where) == ("CAT-C003", "mapped", str(path))
     assert message in problem.message
+
+
+def test_zeros_are_put_on_links_and_written_again(tmp_path: Path) -> None:
+    module = parse_module(CHAIN)
+    path = tmp_path / "m.toml"
+    path.write_text("[zeros]\nfirst = { input = 0.25, output = 1 }\n")
+    PinMappingsPass(str(path)).apply(new_ir_context(), module)
+    first, second = (op for op in module.walk() if isinstance(op, LinkOp))
+    assert str(first.zeros) == "#gconv.zeros<input 0.25, output 1.0>"
+    assert (first.mapping, second.zeros) == (None, None)
+    assert str(parse_attribute(str(first.zeros))) == str(first.zeros)
+    assert write_mappings(module).endswith('\n\n[zeros]\n"t/a" = { input = 0.25, output = 1.0 }\n')
 
 
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from dialects.weights import ConstantOp
 from passes.copy_concat import CopyConcatPass
 from passes.mapping.fit import violations
 from passes.mapping.in_order import in_order_mapping
-from tests.backends.spatial.layers import MACHINES, Shape, compile_chain, lowered, names, window, words
+from tests.backends.spatial.layers import MACHINES, Shape, check_counts, compile_chain, lowered, names, window, words
 from tests.filechecking import new_ir_context, parse_module, print_module
 
 
@@ -105,8 +105,7 @@ def check(module: ModuleOp, inputs: dict[str, np.ndarray]) -> dict[str, Counts]:
         for name, array in emulator.run(inputs).items():
             np.testing.assert_array_equal(array, expected[name], err_msg=mode)
         for entry in program.layers:
-            differences = emulator.counters[entry.name].differences(Counts.of(entry.predicted))
-            assert not differences, f"{mode}: {entry.mapping}: (counted, predicted) {differences}"
+            check_counts(emulator.counters[entry.name], entry, mode)
         counters = dict(emulator.counters)
     return counters
 

@@ -46,6 +46,12 @@ def function(text: str) -> dict[str, str]:
 
 
 CASES = {
+    "compressed-without-code": Case(
+        {INPUT_BASE: f"compress tensor=input\n{INPUT_BASE}"},
+        "CAT-E003",
+        "INPUT is compressed on a machine without a code for it",
+        "compress tensor=input",
+    ),
     # Places in the buffer and the scratchpads.
     "place-outside-buffer": Case(
         {INPUT_PLACE: "place tensor=input, memory=glb, address=82, words=15"},

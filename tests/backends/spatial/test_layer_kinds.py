@@ -166,7 +166,7 @@ def test_every_kind(layer: str, machine: str) -> None:
     check_layer(LAYERS[layer], MACHINES[machine])
 
 
-@pytest.mark.parametrize("machine", [name for name in MACHINES if name != "eyeriss"])
+@pytest.mark.parametrize("machine", [name for name in MACHINES if name not in {"eyeriss", "compressing"}])
 def test_small_machines_split_layers_unevenly(machine: str) -> None:
     # Otherwise the tests above would show little.
     assert sum(has_short_tile(layer, MACHINES[machine]) for layer in LAYERS.values()) > len(LAYERS) // 3

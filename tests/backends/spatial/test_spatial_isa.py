@@ -9,7 +9,7 @@ from backends.assembly import assemble
 from backends.container import parse_program, program_bytes
 from backends.isa import Block
 from backends.spatial.emit import emit
-from backends.spatial.isa import ISA, Executable, Fold, Kind, Offload, Segment, Term, Update
+from backends.spatial.isa import ISA, Compress, Executable, Fold, Kind, Offload, Segment, Term, Update
 from backends.spatial.machine import SpatialCore
 from dialects.diagnostics import CatenaError
 from dialects.gconv import Dim, GConv, LoopKind, Reduce
@@ -37,8 +37,9 @@ def test_every_instruction_is_emitted() -> None:
             GConv((Dim("C", op=9, ks=40), Dim("H", opc=5, ks=2)), "mul", Reduce.ADD, post=steps("relu")), (40, 6)
         ).module(MACHINES["tiny"])
     )
-    # Layers of the host, host segments and computed addresses have tests of their own.
-    assert {type(each) for each in ISA.decode(program.code[0])} == set(ISA.specs) - {Offload, Segment, Term, Update}
+    # Layers of the host, host segments, computed addresses and compression have tests of their own.
+    others = {Compress, Offload, Segment, Term, Update}
+    assert {type(each) for each in ISA.decode(program.code[0])} == set(ISA.specs) - others
 
 
 def test_every_instruction_can_be_executed() -> None:

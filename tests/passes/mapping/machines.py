@@ -16,7 +16,7 @@ def machine_like_eyeriss(**changes: Any) -> Machine:
     description = tomllib.loads(_TARGET.read_text())
     for key, value in changes.items():
         if isinstance(value, dict):
-            description[key].update(value)
+            description.setdefault(key, {}).update(value)
         else:
             description[key] = value
     return parse_machine(description)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from dialects.events import EVENTS, LEVELS
-from dialects.gconv import GConv
+from dialects.gconv import PASS, GConv
 from dialects.target import Machine
-from passes.mapping.column_costs import Column, ColumnCosts, Columns, Objective, Window, halvings
+from passes.mapping.column_costs import DENSE, Column, ColumnCosts, Columns, Objective, Window, halvings
 from passes.mapping.cost import predict, price
+from passes.mapping.data_events import Sparsity
 from passes.mapping.fit import buffer_tiles
 from passes.mapping.roles import assign_roles
 from passes.mapping.row_stationary import Parameters, build_mapping, extent, fold
@@ -34,6 +37,10 @@ def charging(event: str, padding_in_buffer: bool) -> Machine:
 
 FAST = machine_like_eyeriss(links=dict.fromkeys(("dram", "input_bus", "kernel_bus", "output_bus"), 1e15))
 SLOW = machine_like_eyeriss(links={"dram": 0.3, "input_bus": 0.5, "kernel_bus": 1.5, "output_bus": 0.75})
+COUNTED = {"dram": ["dram.input.read", "dram.input.padding"]}
+PIPELINED = machine_like_eyeriss(
+    pipeline={"stages": 3}, links={"dram": 0.3, "input_bus": 0.5}, counting=COUNTED, energy={"static_mw": 30}
+)
 CHARGING = {padded: {event: charging(event, padded) for event in PRICED} for padded in (True, False)}
 
 
@@ -78,12 +85,14 @@ def candidates(draw: st.DrawFn) -> tuple[GConv, Shape, Parameters]:
     return spec, shape, x
 
 
-def costs(spec: GConv, shape: Shape, x: Parameters, machine: Machine) -> tuple[ColumnCosts, Columns, Column]:
+def costs(
+    spec: GConv, shape: Shape, x: Parameters, machine: Machine, data: Sparsity = DENSE
+) -> tuple[ColumnCosts, Columns, Column]:
     """The candidate as columns of one row."""
     window = Window(x.slide, x.kernel_rows, x.kernel_cols, x.whole_windows)
     names = ("n", "e", "rows", "p", "q", "r", "t", "groups", "group_sets")
     columns = Columns(*(np.array([getattr(x, name)], np.int64) for name in names))
-    return ColumnCosts(spec, shape, assign_roles(spec), machine, window), columns, np.array([x.m], np.int64)
+    return ColumnCosts(spec, shape, assign_roles(spec), machine, window, data), columns, np.array([x.m], np.int64)
 
 
 @pytest.mark.parametrize("padded", [True, False], ids=["padded", "unpadded"])
@@ -128,6 +137,41 @@ def test_compute_cycles_are_those_of_the_busiest_elements(candidate: tuple[GConv
     one, columns, m = costs(spec, shape, x, FAST)
     walk = Walk(spec, shape, build_mapping(spec, assign_roles(spec), x, FAST), FAST)
     assert one.value(Objective.LATENCY, columns, m)[0] == pytest.approx(walk.compute_cycles, rel=1e-6)
+
+
+@settings(max_examples=60, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@given(candidates())
+def test_latency_has_the_beginnings_and_ends_of_passes(candidate: tuple[GConv, Shape, Parameters]) -> None:
+    spec, shape, x = candidate
+    assume(spec.trips <= 400)
+    one, columns, m = costs(spec, shape, x, PIPELINED)
+    latency = one.value(Objective.LATENCY, columns, m)[0]
+    walk = Walk(spec, shape, build_mapping(spec, assign_roles(spec), x, PIPELINED), PIPELINED)
+    begins = walk.first_words / PIPELINED.links.input_bus
+    assert latency == pytest.approx(latency_of(walk.counts, walk.compute_cycles + begins, PIPELINED, walk.end_cycles))
+    assert latency <= price(walk.counts, PIPELINED).cycles * (1 + 1e-6)
+    for objective in Objective:
+        value = one.value(objective, columns, m)[0] * (1 + 1e-9)
+        assert one.bound(objective, columns)[0] <= value
+        assert one.floor(objective, columns)[0] <= value
+    energy = price(replace(walk.counts, array_cycles=0), machine_like_eyeriss(counting=COUNTED)).total_energy
+    static = 30e3 / PIPELINED.clock_mhz * latency
+    expected = (energy + static) / PIPELINED.energy.picojoules
+    assert one.value(Objective.ENERGY, columns, m)[0] == pytest.approx(expected)
+
+
+@settings(max_examples=60, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@given(candidates())
+def test_zeros_make_words_on_the_link_and_operations_cheaper(candidate: tuple[GConv, Shape, Parameters]) -> None:
+    spec, shape, x = candidate
+    gating = machine_like_eyeriss(energy={"gating": 0.5})
+    one, columns, m = costs(spec, shape, x, gating, Sparsity(input=0.25, output=0.5, gated=0.4))
+    counts = predict(spec, shape, build_mapping(spec, assign_roles(spec), x, gating), gating)
+    energy = price(counts, gating).energy
+    spent = 1 if spec.main == PASS else 1 - 0.5 * 0.4
+    saved = 200 * 2 * (0.75 * counts.events["dram.input.read"] + 0.5 * counts.events["dram.output.write"])
+    expected = sum(energy.values()) - saved - (1 - spent) * (energy["spad"] + energy["operation"])
+    assert one.value(Objective.ENERGY, columns, m)[0] * 2 == pytest.approx(expected)
 
 
 @settings(max_examples=100, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dialects.diagnostics import CatenaError
 from dialects.events import EVENTS, Counts
 from dialects.gconv import PASS, Dim, GConv, LoopKind, Reduce, Step
 from dialects.schedule import Axis, Loop, Mapping, Operand, Spatial, Storage, Temporal
@@ -42,7 +43,12 @@ def check_walk(spec: GConv, shape: Shape, extras: tuple[Shape, ...], mapping: Ma
     return predicted
 
 
-@pytest.mark.parametrize("machine", [ROOMY, UNPADDED, FRACTIONS], ids=["padded", "unpadded", "slow buses"])
+PIPELINED = machine_like_eyeriss(**ROOM, pipeline={"stages": 3}, links={"input_bus": 0.7})
+
+
+@pytest.mark.parametrize(
+    "machine", [ROOMY, UNPADDED, FRACTIONS, PIPELINED], ids=["padded", "unpadded", "slow buses", "pipelined"]
+)
 @settings(max_examples=150, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_counts_are_those_of_a_walk_through_the_loops(machine: Machine, data: st.DataObject) -> None:
@@ -78,7 +84,7 @@ def test_counts_of_a_convolution_worked_out_by_hand() -> None:
     # 2 strips x 2 channels x 2 filter tiles = 8 passes; a strip has 4 input rows of 6 words, 3 rows of 4 are real.
     trips = 2 * 3 * 4 * 4 * 9
     assert counts.flat() == {
-        **dict.fromkeys(EVENTS, 0),
+        **Counts().flat(),
         "dram.input.read": 2 * 2 * 3 * 4,
         "dram.input.padding": 2 * 2 * (4 * 6 - 3 * 4),
         "dram.kernel.read": 2 * 54,  # once a strip
@@ -175,3 +181,46 @@ def test_energy_charges_what_the_target_says_and_nothing_else() -> None:
 def test_latency_hides_kernels_behind_the_array_but_not_feature_maps(counts: Counts, link: int, total: int) -> None:
     found = price(counts, EYERISS)
     assert (found.link_cycles, found.cycles) == (link, total)
+
+
+CHIP = machine_like_eyeriss(
+    dram={"compression": {"run_bits": 5, "pairs": 3, "link_bits": 64}},
+    energy={"gating": 0.5, "static_mw": 30},
+    counting={"dram": ["dram.input.read", "dram.input.padding", "dram.kernel.read", "dram.output.write"]},
+)
+STORED = machine_like_eyeriss(counting={"dram": ["dram.input.read", "dram.input.padding"]})
+
+
+def test_compressed_words_stand_for_those_on_the_link() -> None:
+    words = {"dram_input_read": 600, "dram_input_padding": 600, "dram_output_write": 600, "dram_kernel_read": 1200}
+    counts = counts_of(1000, **words, dram_input_compressed=120, dram_output_compressed=60)
+    found = price(counts, CHIP)
+    assert found.energy["dram"] == (1200 + 120 + 60) * 200 * 2
+    assert (found.link_cycles, found.cycles) == (1150, 1150)
+
+
+def test_padding_that_lies_in_memory_takes_time_on_the_link() -> None:
+    counts = counts_of(10, dram_input_read=60, dram_input_padding=600)
+    assert price(counts, STORED).cycles == 10 + 550
+    assert price(counts, STORED).energy["dram"] == 660 * 200 * 2
+
+
+def test_gated_operations_save_their_share_and_static_power_takes_time() -> None:
+    counts = counts_of(200, operation_mac=100, operation_gated=40, spad_input_read=100)
+    found = price(counts, CHIP)
+    assert found.energy["operation"] == pytest.approx(100 * 2 * (1 - 0.5 * 0.4))
+    assert found.energy["spad"] == pytest.approx(100 * 2 * (1 - 0.5 * 0.4))
+    assert found.energy["static"] == pytest.approx(30e-3 * 1e-6 * 1e12)  # 200 cycles of 200 MHz are 1 us
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"compression": {"run_bits": 6, "pairs": 3, "link_bits": 64}}, "holds its pairs and a bit"),
+        ({"compression": {"run_bits": 5, "pairs": 1, "link_bits": 40}}, "is whole words"),
+        ({"compression": {"run_bits": 5, "pairs": 3, "link_bits": 64}, "charge_bursts": True}, "not charged in bursts"),
+    ],
+)
+def test_codes_that_do_not_fit_their_words_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(CatenaError, match=message):
+        machine_like_eyeriss(dram=changes)

@@ -45,6 +45,7 @@ class Walk:
         self.extents = [extent // dim.g for dim, extent in zip(spec.dims, input_shape, strict=True)]
         self.counts, self.peaks = Counts(), Peaks()
         self.compute_cycles = 0
+        self.first_words = self.end_cycles = 0
         self._buffered: dict[Operand, set[Word]] = {}
         self._kernels: set[Word] = set()
         self._held: dict[Place, set[Word]] = {}
@@ -149,9 +150,10 @@ class Walk:
         self._sums(outputs, math.prod(len(ranges[Loop(dim.name, LoopKind.KS)]) for dim in self.spec.dims))
         chains = dict.fromkeys(outputs, 0)
         busiest = 0
+        begins: set[Word] = set()
         for place, work in elements:
             self._fetch_kernels(place, work)
-            self._stream(work, inputs)
+            begins |= self._stream(work, inputs)
             for word in self._words(work, *_OUTPUT_KINDS):
                 chains[word] += 1
             operations = math.prod(len(indices) for indices in work.values())
@@ -164,7 +166,13 @@ class Walk:
         links = self.machine.links
         feed, drain = math.ceil(len(inputs) / links.input_bus), math.ceil(len(outputs) / links.output_bus)
         self.compute_cycles += busiest
-        self.counts.array_cycles += max(busiest, feed, drain)
+        end = 0
+        if self.machine.pipeline is not None:
+            busiest += math.ceil(len(begins) / links.input_bus)
+            end = self.machine.pipeline.stages + max(chains.values()) - 1
+        self.first_words += len(begins)
+        self.end_cycles += end
+        self.counts.array_cycles += max(busiest, feed, drain) + end
         self.counts.passes += 1
         self.counts.peak_pes = max(self.counts.peak_pes, len(elements))
 
@@ -199,17 +207,22 @@ class Walk:
         assert needed <= self._held[place]
         self.peaks.element["kernel"] = max(self.peaks.element["kernel"], len(self._held[place]))
 
-    def _stream(self, work: Ranges, inputs: set[Word]) -> None:
-        """The windows of one element, one after another; shared words stay only while the innermost loop runs."""
+    def _stream(self, work: Ranges, inputs: set[Word]) -> set[Word]:
+        """The windows of one element, one after another; shared words stay only while the innermost loop runs.
+
+        Returns the first window.
+        """
         dims = self.spec.dims
         order = [(index, kind) for index in range(len(dims)) for kind in (LoopKind.G, LoopKind.OPC)]
         innermost = order.index(self._innermost) if self._innermost in order else -1
         scratchpad: set[Word] = set()
+        first: set[Word] = set()
         before: tuple[int, ...] | None = None
         sums = math.prod(len(work[Loop(dim.name, LoopKind.OP)]) for dim in dims)
         self.peaks.element["output"] = max(self.peaks.element["output"], sums)
         for now in itertools.product(*(work[Loop(dims[index].name, kind)] for index, kind in order)):
             window = self._window(work, now)
+            first = window if before is None else first
             assert window <= inputs
             slides = before is not None and order[innermost][1] is LoopKind.OPC
             if slides and all(a == b for i, (a, b) in enumerate(zip(now, before or (), strict=True)) if i != innermost):
@@ -222,6 +235,7 @@ class Walk:
             scratchpad |= window
             self.peaks.element["input"] = max(self.peaks.element["input"], len(scratchpad))
             before = now
+        return first
 
     def _window(self, work: Ranges, now: tuple[int, ...]) -> set[Word]:
         """The input words of one output position (or several, along parallel kernels) of one element."""
