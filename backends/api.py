@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from backends.isa import Isa
     from backends.program import Program
     from backends.segments import HostCall
+    from dialects.accelerator import Accelerator
 
 Trace = Callable[[str], None]
 """Called with one line of text for every instruction that an emulator executes."""
@@ -57,6 +58,10 @@ class Emulator(Protocol):
         ...
 
 
+def _any_machine(machine: Accelerator) -> None:
+    """Every valid description will do."""
+
+
 @dataclass(frozen=True)
 class Backend:
     """An accelerator that Catena can compile for.
@@ -66,7 +71,7 @@ class Backend:
     module of the last IR stage into a program. `load` puts a program into an emulator with one of the `engines` (ways
     to execute; None is the usual one, which is named first). `predict` gives the counters that the cost model expects,
     by layer name. `passes` maps stage names to the pass pipelines that take the place of the stage's own; `pass_types`
-    adds passes by their command-line name.
+    adds passes by their command-line name. `check` raises `CatenaError` for a description that the backend cannot use.
     """
 
     name: str
@@ -79,6 +84,7 @@ class Backend:
     engines: tuple[str, ...] = ()
     passes: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     targets: Callable[[], Mapping[str, Path]] = dict[str, Path]
+    check: Callable[[Accelerator], None] = _any_machine
     pass_types: Mapping[str, Callable[[], type[ModulePass]]] = field(
         default_factory=dict[str, "Callable[[], type[ModulePass]]"]
     )

@@ -2,9 +2,9 @@
 
     python benchmarks/isca16.py [--output docs/isca16.md]
 
-Every dataflow is a machine description in `isca16/`: levels, what they cost, and the nest that its mappings have. The
-mapper finds the best mapping of every layer in each; the figures stand beside the published bars for 256 elements.
-Arrays of 512 and 1024 elements, for which the descriptions say nothing new, are predicted.
+Every dataflow is a target of the generic machine, `isca16-rs` and so on: levels, what they cost, and the nest that its
+mappings have. The mapper finds the best mapping of every layer in each; the figures stand beside the published bars for
+256 elements. Arrays of 512 and 1024 elements, for which the descriptions say nothing new, are predicted.
 """
 
 from __future__ import annotations
@@ -130,14 +130,17 @@ def buffer_bytes(flow: str, elements: int) -> float:
 @cache
 def machine(flow: str, elements: int = 256) -> Hierarchy:
     """A dataflow on an array of some elements."""
-    from compiler.descriptions import read_hierarchy
+    from compiler.targets import select_target
+    from dialects.hierarchy import Hierarchy
 
-    path = HERE / f"{flow.lower()}.toml"
-    if elements == 256:
-        return read_hierarchy(path)
-    axes = {axis.name: {"size": elements} for axis in machine(flow).axes}
-    words = int(buffer_bytes(flow, elements) // 2)
-    return read_hierarchy(path, {"elements": elements, "levels": {"glb": {"words": words}, **axes}})
+    settings = {"nested": "false"}
+    if elements != 256:
+        words = int(buffer_bytes(flow, elements) // 2)
+        settings |= {"elements": str(elements), "levels.glb.words": str(words)}
+        settings |= {f"levels.{axis.name}.size": str(elements) for axis in machine(flow).axes}
+    found = select_target(f"isca16-{flow.lower()}", settings).machine
+    assert isinstance(found, Hierarchy)
+    return found
 
 
 def cost(flow: str, images: int, layers: tuple[Layer, ...], elements: int = 256) -> Cost:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backends.registry import bundled_backends, find_backend
+from compiler.description_schema import key_tables, target_schema
+from compiler.descriptions import read_description
 from compiler.files import make_folder, write_text
 from compiler.listings import (
     compile_time_table,
@@ -24,9 +26,10 @@ from compiler.listings import (
     operator_table,
     pass_table,
     stage_table,
+    target_table,
 )
 from compiler.tables import Table, table
-from dialects.events import EVENTS
+from dialects.events import EVENTS, HIERARCHY_EVENTS, NEST_EVENTS
 from dialects.module_attributes import MODULE_ATTRIBUTES
 
 if TYPE_CHECKING:
@@ -55,6 +58,7 @@ def pages() -> dict[str, str]:
         ),
         "errors.md": _page("Errors", {"Codes": error_table(), "Exit codes": exit_code_table()}, _ERRORS),
         "events.md": _page("Events", {"": _event_table()}, _EVENTS),
+        "targets.md": _targets(),
         "command-line.md": _command_line(),
     }
     for bundled in bundled_backends():
@@ -62,6 +66,8 @@ def pages() -> dict[str, str]:
         isa = backend.isa()
         made[f"isa-{isa.name}.md"] = NOTICE + "\n" + isa.markdown()
         made[f"target-{backend.name}.md"] = _target(backend.name, backend.summary, backend.description())
+        for name, path in backend.targets().items():
+            made[f"target-{name}.md"] = _target(name, str(read_description(path).get("summary", "")), path)
     return dict(sorted(made.items()))
 
 
@@ -113,6 +119,26 @@ def _target(name: str, summary: str, path: Path) -> str:
         f"```toml\n{text.rstrip()}\n```\n",
     ]
     return "\n".join(lines)
+
+
+_TARGETS = (
+    "A target is a machine that a TOML file describes. `catena compile -t NAME` takes one that comes with Catena or "
+    "with an installed backend, `-t FILE.toml` any other. A file that gives `levels` is a whole machine, for which no "
+    "code is needed: memories and array axes, one inside the other in the order in which they are written, the "
+    "outermost first. A file that starts with `extends` gives only what differs."
+)
+
+
+def _targets() -> str:
+    import json
+
+    parts = [_page("Targets", {"": target_table(), **key_tables()}, _TARGETS), "## Events\n"]
+    parts.append("What memories of a description by levels count, as `MEMORY.EVENT`, and the outermost one besides:\n")
+    events = {**HIERARCHY_EVENTS, **NEST_EVENTS}
+    parts.append(table(("event", "meaning"), ((f"`{name}`", text) for name, text in events.items())).markdown() + "\n")
+    parts += ["## JSON schema\n", "As `catena targets --schema` prints it:\n"]
+    parts.append(f"```json\n{json.dumps(target_schema(), indent=1)}\n```\n")
+    return "\n".join(parts)
 
 
 def _command_line() -> str:

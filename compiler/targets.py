@@ -17,6 +17,7 @@ from typing import Any, cast
 
 from backends.api import Backend
 from backends.registry import InstalledBackend, find_backend, installed_backends
+from compiler.description_lines import located
 from compiler.descriptions import EXTENDS, merged, read_description, wrong_description
 from dialects.accelerator import Accelerator
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
@@ -47,10 +48,17 @@ def select_target(name: str, settings: Mapping[str, str] | None = None) -> Targe
     unknown name, CAT-C002 for a file that cannot be read, CAT-C003 for a description or a setting that is not valid,
     CAT-C006 for a backend that cannot be loaded.
     """
-    backend, description = _describe(name, Path(), ())
+    backend, description, files = _describe(name, Path(), ())
     for key, text in (settings or {}).items():
         _set(description, key, _toml_value(text))
-    return Target(backend, parse_machine(description, where=name))
+    try:
+        machine = parse_machine(description, where=name)
+        backend.check(machine)
+    except CatenaError as error:
+        if (settings or {}) or not files:
+            raise
+        raise CatenaError([located(each, files) for each in error.diagnostics]) from error
+    return Target(backend, machine)
 
 
 def target_names(installed: InstalledBackend) -> tuple[str, ...]:
@@ -58,12 +66,16 @@ def target_names(installed: InstalledBackend) -> tuple[str, ...]:
     return (installed.name, *installed.load().targets())
 
 
-def _describe(name: str, folder: Path, seen: tuple[str, ...]) -> tuple[Backend, dict[str, Any]]:
-    """The backend and the merged description of a target; `seen` are the descriptions that extend it."""
+def _describe(name: str, folder: Path, seen: tuple[str, ...]) -> tuple[Backend, dict[str, Any], tuple[Path, ...]]:
+    """The backend and the merged description of a target, and the files that it is made of, the changes first.
+
+    `seen` are the descriptions that extend it.
+    """
     path = folder / name
     if not (name.endswith(".toml") or path.is_file()):
         backend, path = _installed(name)
-        return backend, _extended(path, backend, (*seen, str(path)))[1]
+        _, description, files = _extended(path, backend, (*seen, str(path)))
+        return backend, description, files
     if str(path) in seen:
         raise CatenaError(
             wrong_description(str(path), f"the description extends itself: {' -> '.join((*seen, str(path)))}")
@@ -71,17 +83,19 @@ def _describe(name: str, folder: Path, seen: tuple[str, ...]) -> tuple[Backend, 
     return _extended(path, None, (*seen, str(path)))
 
 
-def _extended(path: Path, backend: Backend | None, seen: tuple[str, ...]) -> tuple[Backend, dict[str, Any]]:
+def _extended(
+    path: Path, backend: Backend | None, seen: tuple[str, ...]
+) -> tuple[Backend, dict[str, Any], tuple[Path, ...]]:
     """The description of a file on top of the one that it extends."""
     description = read_description(path)
     base = description.pop(EXTENDS, None)
     if base is None and (backend is not None or "levels" in description):
-        return backend or find_backend(GENERIC), description
+        return backend or find_backend(GENERIC), description, (path,)
     if not isinstance(base, str):
         hint = f'start the file with {EXTENDS} = "{DEFAULT_TARGET}" or another target, or describe its levels'
         raise CatenaError(wrong_description(str(path), "the description does not say what it extends", hint))
-    found, inherited = _describe(base, path.parent, seen)
-    return found, merged(inherited, description)
+    found, inherited, files = _describe(base, path.parent, seen)
+    return found, merged(inherited, description), (path, *files)
 
 
 def _installed(name: str) -> tuple[Backend, Path]:

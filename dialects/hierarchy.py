@@ -11,11 +11,14 @@ from functools import cached_property
 from typing import Annotated, Literal, Self, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
 from dialects.gconv.spec import LoopKind
 from dialects.schedule import Operand
 
+UNSOUND = "unsound"
+"""The kind of validation error that names its own place and hint."""
 Words = Annotated[int, Field(ge=1, le=1 << 48)]
 Operands = Annotated[tuple[Operand, ...], Field(strict=False)]
 Loops = Annotated[tuple[LoopKind, ...], Field(strict=False)]
@@ -129,15 +132,19 @@ class Hierarchy(_Model, frozen=True):
 
     @model_validator(mode="after")
     def _is_sound(self) -> Self:
-        if not isinstance(self.levels[0], Memory) or self.levels[0].words is not None:
-            raise ValueError("the first level is a memory without a capacity")
+        outermost = self.levels[0]
+        if not isinstance(outermost, Memory) or outermost.words is not None:
+            hint = "describe the off-chip memory first, without words"
+            raise _unsound(f"levels.{outermost.name}", "the first level is a memory without a capacity", hint)
         names = [level.name for level in self.levels]
         if len(set(names)) < len(names):
-            raise ValueError("two levels have the same name")
+            raise _unsound("levels", "two levels have the same name")
         known = self.event_names
-        for event in (*(e for access in self.accesses for e in access.events), *(self.dataflow or _NO_FLOW).weigh):
+        named = [(f"accesses.{access.name}.events", event) for access in self.accesses for event in access.events]
+        named += [("dataflow.weigh", event) for event in (self.dataflow or _NO_FLOW).weigh]
+        for place, event in named:
             if event not in known:
-                raise ValueError(f"nothing is counted as {event!r}; {did_you_mean(event, sorted(known))}")
+                raise _unsound(place, f"nothing is counted as {event!r}", did_you_mean(event, sorted(known)))
         return self
 
     @cached_property
@@ -175,6 +182,11 @@ class Hierarchy(_Model, frozen=True):
 _NO_FLOW = Dataflow(nest="")
 
 
+def _unsound(place: str, message: str, hint: str = "") -> PydanticCustomError:
+    """What is wrong with a whole description, and at which key."""
+    return PydanticCustomError(UNSOUND, "{message}", {"place": place, "message": message, "hint": hint})
+
+
 def parse_hierarchy(description: object, where: str = "") -> Hierarchy:
     """A `Hierarchy` from plain data.
 
@@ -190,7 +202,8 @@ def parse_hierarchy(description: object, where: str = "") -> Hierarchy:
                     f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}".removeprefix(": "),
                     stage="target",
                     where=where,
-                    found="" if problem["type"] == "missing" else repr(problem["input"])[:80],
+                    found="" if problem["type"] in ("missing", UNSOUND) else repr(problem["input"])[:80],
+                    hint=problem.get("ctx", {}).get("hint", ""),
                 )
                 for problem in error.errors(include_url=False)
             ]

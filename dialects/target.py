@@ -35,7 +35,7 @@ from dialects.accelerator import UNKNOWN_FUNCTION, Accelerator, StepLimits
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
 from dialects.events import BURSTS, COMPRESSED, EVENTS, NEST_EVENTS
 from dialects.gconv.scalar import FUNCTIONS
-from dialects.hierarchy import Access, Axis, Hierarchy, Memory
+from dialects.hierarchy import UNSOUND, Access, Axis, Hierarchy, Memory
 from dialects.host import Cost, Rate
 
 _UNKNOWN_EVENT = "unknown_event"
@@ -306,6 +306,13 @@ def _other_kind(machine: Accelerator, expected: str, stage: str, where: str) -> 
     return Diagnostic("CAT-R003", message, stage, where=where, expected=expected, hint="use the passes of its backend")
 
 
+_OPERANDS = "I is the input, K the kernel, O the output"
+_CHOICES = {
+    "multicast": _OPERANDS,
+    "operands": _OPERANDS,
+    "bypass": _OPERANDS,
+    "loops": "kinds of loops: g, op, opc, ks",
+}
 _NAMED = ("levels", "accesses")
 """Tables of tables, which are kept as lists of tables with names."""
 _LEVELS: dict[str, type[BaseModel]] = {"memory": Memory, "axis": Axis}
@@ -316,6 +323,11 @@ def _validation_diagnostics(
 ) -> list[Diagnostic]:
     diagnostics: list[Diagnostic] = []
     for problem in error.errors(include_url=False):
+        if problem["type"] == UNSOUND:
+            context = problem.get("ctx", {})
+            message = f"{context['place']}: {problem['msg']}"
+            diagnostics.append(Diagnostic("CAT-C003", message, "target", where=where, hint=context["hint"]))
+            continue
         location, model = _located(problem["loc"], kind, description)
         key = ".".join(location)
         hint = _hint(problem["type"], location, model, problem["input"])
@@ -370,6 +382,10 @@ def _hint(kind: str, location: list[str], model: type[BaseModel] | None, value: 
         return _nearest_key(location[-1], model)
     if kind.startswith("union_tag"):
         return 'every level has kind = "memory" or kind = "axis"'
+    if kind == "enum":
+        return _CHOICES.get(location[-2] if location[-1].isdigit() else location[-1], "")
+    if kind == "missing" and model in (Memory, Axis, Access):
+        return f"every {model.__name__.lower()} has {location[-1]}"
     known = {_UNKNOWN_EVENT: EVENTS, UNKNOWN_FUNCTION: FUNCTIONS}.get(kind, {})
     return did_you_mean(str(value), known)
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from backends.isa import Isa
     from backends.program import Program
+    from dialects.accelerator import Accelerator
     from dialects.events import Counts
 
 NAME = "generic"
@@ -34,7 +35,18 @@ def generic_backend() -> Backend:
         engines=ENGINES,
         passes={"mapped": ("map-nest",), "placed": ("order-segments", "place-nest")},
         targets=_targets,
+        check=_check,
     )
+
+
+def _check(machine: Accelerator) -> None:
+    """The dataflow of a machine can be read, and names what it has."""
+    from dialects.target import nest_machine
+    from passes.mapper.dataflow import parse_dataflow
+
+    described = nest_machine(machine, "target")
+    if described.dataflow is not None:
+        parse_dataflow(described)
 
 
 def _targets() -> dict[str, Path]:

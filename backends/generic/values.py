@@ -12,6 +12,7 @@ from backends.generic.nest import NestLayer
 from backends.generic.offchip import OffChip
 from backends.spatial.isa import Fold, Kind, Slot, Tensor
 from backends.spatial.layer import input_tile, row_major, run_steps
+from dialects.dtypes import as_storage
 from dialects.gconv.contraction import Factor, product
 from dialects.gconv.scalar import apply
 
@@ -97,4 +98,6 @@ def _unrolled(layer: NestLayer, memory: OffChip) -> Array:
     axes += [(s[Kind.KS], strides[2 * d + 1] * layer.dims[d].dilation) for d, s in enumerate(layer.sizes)]
     axes += [(s[Kind.OPC], strides[2 * d + 1] * layer.dims[d].stride) for d, s in enumerate(layer.sizes)]
     shape, steps = [n for n, _ in axes], [s * padded.itemsize for _, s in axes]
-    return np.ascontiguousarray(np.lib.stride_tricks.as_strided(padded, shape, steps, writeable=False))
+    stored = as_storage(padded)
+    windows = np.lib.stride_tricks.as_strided(stored, shape, steps, writeable=False)
+    return np.ascontiguousarray(windows).view(padded.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import click
@@ -33,10 +34,16 @@ def _outcome(name: str, tables: Sequence[Table], markdown: bool) -> Outcome:
 
 @verb("targets")
 @_markdown
-def targets(session: Session, markdown: bool) -> Outcome:
-    """List the targets that are installed."""
+@click.option("--schema", is_flag=True, help="Print the JSON schema of target descriptions instead.")
+def targets(session: Session, markdown: bool, schema: bool) -> Outcome:
+    """List the targets that are installed, or say what a target description may hold."""
     from compiler.listings import target_table
 
+    if schema:
+        from compiler.description_schema import target_schema
+
+        found = target_schema()
+        return Outcome(found, lambda console: console.out(json.dumps(found, indent=1)))
     return _outcome("targets", [target_table()], markdown)
 
 

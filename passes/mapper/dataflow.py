@@ -158,7 +158,7 @@ def _unknown(hierarchy: Hierarchy, flow: Dataflow) -> list[Diagnostic]:
         if name not in known:
             found.append(
                 Diagnostic(
-                    "CAT-C003", f"dataflow: there is no {what} {name!r}", "target", hint=did_you_mean(name, known)
+                    "CAT-C003", f"dataflow.nest: there is no {what} {name!r}", "target", hint=did_you_mean(name, known)
                 )
             )
 

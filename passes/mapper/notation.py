@@ -99,10 +99,9 @@ def _parse(text: str, start: str, where: str) -> Any:
         raise CatenaError(
             Diagnostic(
                 "CAT-C003",
-                "cannot read this",
+                f"{where}: cannot read this",
                 "target",
-                where=f"{where}, character {at + 1}",
-                found=text[at : at + 20].split("\n")[0] or "the end",
+                found=f"character {at + 1}: {text[at : at + 20].split(chr(10))[0] or 'the end'}",
                 hint="for PART TILE, par PART TILE on AXIS, store MEMORY [OPERANDS]",
             )
         ) from error

@@ -16,8 +16,9 @@ SHARDS = 8
 """Parts of the suite on each engine, so that several processes share the work."""
 
 IN_FULL = (INTERPRETER, DEFAULT_TARGET)
-"""Engines that every test run compares in full. The others are the same machine in other sizes: a part of the suite
-shows whether anything is wrong with them, and `python3 tasks.py exhaustive`, which CI runs, compares the rest."""
+"""Engines that every test run compares in full. The others are the same machine in other sizes, or compute layers from
+the same chain: a part of the suite shows whether anything is wrong with them, and `python3 tasks.py exhaustive`, which
+CI runs, compares the rest."""
 
 REMEDY = "run: python3 tasks.py conformance"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,11 @@ import onnx
 import pytest
 
 from backends.container import read_program
+from backends.generic import BACKEND
 from backends.generic.emulator import MODES, NestEmulator
 from compiler.compilation import CompileOptions, compile_source, write_compiled
+from compiler.targets import select_target
+from dialects.target import NestMachine
 from tests.backends.generic.layers import check_counts
 from tests.end_to_end.networks import Graph, inputs_of, reference_outputs
 
@@ -32,17 +36,16 @@ def small_network() -> onnx.ModelProto:
     return g.model("small", [g.add("Softmax", g.add("MatMul", pooled, g.weight(4, 5)))])
 
 
-@pytest.mark.parametrize("machine", ["scalar", "vector", "chain"])
-def test_a_description_is_all_that_a_machine_takes(machine: str, tmp_path: Path) -> None:
+def check_machine(target: str, folder: Path, modes: Iterable[str]) -> None:
+    """Compile the network for a machine and run its program: outputs as ONNX Runtime's, counts as predicted."""
     model = small_network()
-    source, output = tmp_path / "small.onnx", tmp_path / "small.cat"
+    source, output = folder / "small.onnx", folder / "small.cat"
     onnx.save(model, source)
-    options = CompileOptions(target=str(MACHINES / f"{machine}.toml"))
-    write_compiled(compile_source(str(source), options), output)
+    write_compiled(compile_source(str(source), CompileOptions(target=target)), output)
     program = read_program(output)
     inputs = inputs_of(model)
     expected = reference_outputs(model, inputs)
-    for mode in MODES:
+    for mode in modes:
         emulator = NestEmulator(program, mode)
         outputs = emulator.run(inputs)
         assert outputs.keys() == expected.keys()
@@ -50,3 +53,17 @@ def test_a_description_is_all_that_a_machine_takes(machine: str, tmp_path: Path)
             scale = float(np.abs(array).max())
             np.testing.assert_allclose(outputs[name], array, rtol=0, atol=TOLERANCE * scale, err_msg=f"{mode}: {name}")
         check_counts(program, emulator, mode)
+
+
+@pytest.mark.parametrize("machine", ["scalar", "vector", "chain"])
+def test_a_description_is_all_that_a_machine_takes(machine: str, tmp_path: Path) -> None:
+    check_machine(str(MACHINES / f"{machine}.toml"), tmp_path, MODES)
+
+
+@pytest.mark.parametrize("name", ["generic", *BACKEND.targets()])
+def test_the_machines_that_come_with_catena(name: str, tmp_path: Path) -> None:
+    machine = select_target(name).machine
+    assert (machine.name, bool(machine.summary)) == (name, True)
+    assert isinstance(machine, NestMachine)
+    assert machine.sources
+    check_machine(name, tmp_path, ["blocks"])
