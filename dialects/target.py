@@ -33,7 +33,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from dialects.accelerator import UNKNOWN_FUNCTION, Accelerator, StepLimits
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
-from dialects.events import BURSTS, COMPRESSED, EVENTS, NEST_EVENTS
+from dialects.events import BURSTS, COMPRESSED, EVENTS, NEST_EVENTS, OPTIONAL
 from dialects.gconv.scalar import FUNCTIONS
 from dialects.hierarchy import UNSOUND, Access, Axis, Hierarchy, Memory
 from dialects.host import Cost, Rate
@@ -254,7 +254,8 @@ class NestMachine(Hierarchy, Accelerator, frozen=True):
     def event_names(self) -> frozenset[str]:
         """All events that may be counted: those of the hierarchy, and what else happens in a layer."""
         outer = f"{self.memories[0].name}."
-        shared = {name for name in EVENTS if name.split(".")[0] in ("operation", "host", "segment")}
+        besides = ("operation", "host", "segment")
+        shared = {name for name in EVENTS if name.split(".")[0] in besides and name not in OPTIONAL}
         return super().event_names | shared | {outer + name for name in NEST_EVENTS}
 
     @property

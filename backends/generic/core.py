@@ -88,9 +88,10 @@ class NestSequencer(LayerSequencer[NestLayer]):
         if described.words is not None and place.end > described.words:
             limits = f"{described.words} words", f"words up to {place.end - 1}"
             raise Fault("CAT-E001", f"a place lies outside of {described.name}", *limits)
+        what = "words" if described.bank is None else "a bank"
         for (other, kept), taken in layer.memory_places.items():
-            if other == memory and kept is not tensor and taken.address < place.end and place.address < taken.end:
-                raise Fault("CAT-E003", f"{tensor.name} and {kept.name} share words of {described.name}")
+            if other == memory and kept is not tensor and place.overlaps(taken, described.bank or 1):
+                raise Fault("CAT-E003", f"{tensor.name} and {kept.name} share {what} of {described.name}")
         layer.memory_places[memory, tensor] = place
 
     def _memory(self, number: int) -> Any:

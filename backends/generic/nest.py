@@ -24,6 +24,10 @@ class TilePlace:
         """The first word behind the place."""
         return self.address + self.words
 
+    def overlaps(self, other: TilePlace, bank: int) -> bool:
+        """Whether two places have words in one bank of so many."""
+        return self.address // bank <= (other.end - 1) // bank and other.address // bank <= (self.end - 1) // bank
+
 
 @dataclass(frozen=True)
 class LoopNode:

@@ -85,9 +85,9 @@ def test_what_is_wrong_is_found_where_it_is(
 
 def test_changes_are_blamed_on_the_file_that_makes_them(tmp_path: Path) -> None:
     (tmp_path / "base.toml").write_text(GOOD)
-    (problem,) = problems('extends = "base.toml"\n\n[levels.glb]\nbank = 3\n', tmp_path)
+    (problem,) = problems('extends = "base.toml"\n\n[levels.glb]\nwodrs = 3\n', tmp_path)
     assert problem.where == f"{tmp_path / 'chip.toml'}, line 4"
-    assert problem.message.startswith("levels.glb.bank: ")
+    assert problem.message.startswith("levels.glb.wodrs: ")
 
 
 def test_text_that_is_no_toml(tmp_path: Path) -> None:
