@@ -139,6 +139,8 @@ class Hierarchy(_Model, frozen=True):
         names = [level.name for level in self.levels]
         if len(set(names)) < len(names):
             raise _unsound("levels", "two levels have the same name")
+        if "operation" in names:
+            raise _unsound("levels.operation", "the arithmetic is called operation, no level can be")
         known = self.event_names
         named = [(f"accesses.{access.name}.events", event) for access in self.accesses for event in access.events]
         named += [("dataflow.weigh", event) for event in (self.dataflow or _NO_FLOW).weigh]

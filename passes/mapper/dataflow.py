@@ -140,7 +140,8 @@ def parse_dataflow(hierarchy: Hierarchy) -> Dataflow:
     Raises `CatenaError` (CAT-C003) where the text is wrong, or names what the machine has not.
     """
     if hierarchy.dataflow is None:
-        raise CatenaError(Diagnostic("CAT-C003", f"{hierarchy.name} has no dataflow", stage="target"))
+        hint = "give it a table [dataflow], or mappings with --mapping"
+        raise CatenaError(Diagnostic("CAT-C003", f"{hierarchy.name} has no dataflow", stage="target", hint=hint))
     left, right = parse_nodes(hierarchy.dataflow.nest, "dataflow.nest")
     nodes = (*left, *right)
     reserves = {m.name: parse_expression(m.reserve, f"levels.{m.name}.reserve") for m in hierarchy.memories}
