@@ -101,7 +101,8 @@ class BlockEngine:
     def __init__(self, layer: LayerState, machine: Machine, dram: MemoryBank, glb: Buffer, counters: Counters):
         self.layer, self.machine = layer, machine
         self.dram, self.glb, self.counters = dram, glb, counters
-        self.sums = glb.of(layer.acc)
+        self.partial = layer.partial
+        self.sums = glb.of(self.partial)
         compression = machine.dram.compression
         self.code = None if compression is None else RunLengthCode(compression, machine.word_bits)
         self.input: InputTile | None = None
@@ -222,7 +223,7 @@ class BlockEngine:
         shape, steps = [n for s in shapes for n in s], [n for s in strides for n in s]
         self._count_bursts("dram.kernel.burst", shape, steps)
         block = self.dram.read(address, shape, steps, source.dtype)
-        self.kernel = Factor(np.ascontiguousarray(block).reshape([math.prod(each) for each in shapes]), layer.acc)
+        self.kernel = Factor(np.ascontiguousarray(block).reshape([math.prod(each) for each in shapes]), self.partial)
         self.kernel_ranges = self._kernel_ranges()
         self.kernel_is_fresh = True
         self.counters.add("dram.kernel.read", words)
@@ -256,7 +257,8 @@ class BlockEngine:
         shape = [size[kind] for size in tile.sizes for kind in (Kind.G, Kind.OP, Kind.OPC)]
         sums = self.sums.read(place.address, shape, row_major(shape))
         shape = layer.drained(tile.sizes)
-        values = run_steps(layer.steps[Slot.POST], np.broadcast_to(sums, shape), self._read_extra)
+        flowing = np.broadcast_to(sums.astype(layer.acc, copy=False), shape)
+        values = run_steps(layer.steps[Slot.POST], flowing, self._read_extra)
         with np.errstate(invalid="ignore"):
             values = values.astype(layer.address(Tensor.OUTPUT).dtype, copy=False)
         self._write_output(self.through_link(Tensor.OUTPUT, COMPRESSED["dram.output.write"], values), shape)
@@ -412,7 +414,7 @@ class BlockEngine:
         key = (inputs.ctypes.data, shape.input_axes)
         if self._window is None or self._window[0] != key:
             block = np.ascontiguousarray(inputs).reshape(shape.groups, shape.terms, shape.outputs)
-            self._window = (key, Factor(block, self.layer.acc))
+            self._window = (key, Factor(block, self.partial))
         return self._window[1]
 
     def _kernel_block(self) -> Factor:

@@ -170,7 +170,7 @@ class ElementEngine(BlockEngine):
             element.inputs = {w: v for w, v in element.inputs.items() if w[2 * sliding + 1] >= low}
         for word, (g, k, o) in needed.items():
             if word not in element.inputs:
-                element.inputs[word] = inputs[(*g, *k, *o)].astype(self.layer.acc)
+                element.inputs[word] = inputs[(*g, *k, *o)].astype(self.partial)
                 self.counters.add("array.input.deliver", 1)
                 self.counters.add("spad.input.write", 1)
         if len(element.inputs) > self.machine.pe.input_words:

@@ -68,7 +68,7 @@ class _HostRun:
             else:
                 total = self._apply(ScalarStep(_FOLD_FUNCTION[layer.fold], (), None), total, value)
         assert total is not None
-        self._store(self._steps(Slot.POST, np.broadcast_to(total, self._shape)))
+        self._store(self._steps(Slot.POST, np.broadcast_to(total.astype(layer.acc, copy=False), self._shape)))
 
     def _apply(self, step: ScalarStep, value: Array, *operands: Array) -> Array:
         """One scalar function on every element, counted under its class."""
@@ -104,7 +104,7 @@ class _HostRun:
         words = self._steps(Slot.PRE, self._input_words(shape, firsts))
         padded = np.full(tile.shape, scalar_of(layer.padding, words.dtype), words.dtype)
         padded[tuple(inside)] = words
-        return padded.astype(layer.acc, copy=False)
+        return padded.astype(layer.partial, copy=False)
 
     def _input_words(self, shape: Sequence[int], firsts: Sequence[int]) -> Array:
         """The input from the given position of every dimension, looked up if an index tensor makes its addresses."""
@@ -146,7 +146,7 @@ class _HostRun:
             shape += [groups, parallel, taps]
             strides += [stride * parallel * taps, stride * taps, stride]
         words = self._read(Tensor.KERNEL, layer.address(Tensor.KERNEL).address, shape, strides)
-        return words.astype(layer.acc, copy=False)
+        return words.astype(layer.partial, copy=False)
 
     def _kernel_at(self, kernel: Array, tap: Sequence[int]) -> Array:
         """The kernel words of one position, with an axis for the outputs that share them."""

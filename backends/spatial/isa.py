@@ -18,7 +18,7 @@ from backends.isa import Block, Instruction, Isa, enumeration, f32, signed, unsi
 
 ISA = Isa(
     name="spatial",
-    version=2,
+    version=3,
     word_bits=128,
     summary="General convolutions on a spatial array: layer configuration, hardware loops, transfers, passes.",
 )
@@ -195,14 +195,17 @@ class Halt(LayerInstruction):
 class Layer(LayerInstruction):
     """Begin the configuration of a layer; everything configured before is forgotten.
 
-    All dimensions get loop counts of 1 and plain addressing.
+    All dimensions get loop counts of 1 and plain addressing. Where F32 words of several kernel positions are added or
+    multiplied up, the elements compute in 64-bit floats, which the buffer keeps; stores round the result to F32.
     """
 
     index: int = unsigned(16, "number of the layer")
     main: int = unsigned(8, "code of the main function; 0 passes the input value on")
     fold: Fold = enumeration(Fold, 3, "reduction")
     padding: float = f32("value read outside the input")
-    acc: Word = enumeration(Word, 5, "type that the elements compute in", default=Word.F32)
+    acc: Word = enumeration(
+        Word, 5, "type that the elements compute in and the output path begins in", default=Word.F32
+    )
 
     def execute(self, core: LayerCore) -> None:
         core.begin_layer(self.index, self.main, self.fold, self.padding, self.acc)

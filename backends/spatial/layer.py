@@ -12,7 +12,9 @@ import numpy as np
 from backends.fields import Array
 from backends.spatial.isa import Axis, Fold, Kind, Memory, Slot, Tensor
 from backends.spatial.memory import Fault
+from dialects.dtypes import dtype_named
 from dialects.gconv.scalar import BY_CODE, Arity, apply
+from dialects.gconv.spec import Reduce, partial_type
 
 
 @dataclass
@@ -41,6 +43,9 @@ class TensorAddress:
     dtype: np.dtype[Any]
     strides: dict[int, int] = field(default_factory=dict[int, int])
 
+
+REDUCTIONS = {fold: Reduce[fold.name] for fold in Fold}
+"""What a fold is called in the definition of a general convolution."""
 
 INDICES = {Tensor.INPUT: Tensor.INPUT_INDEX, Tensor.OUTPUT: Tensor.OUTPUT_INDEX}
 """The tensors that can be addressed by an index, and that index."""
@@ -168,6 +173,12 @@ class LayerState:
     def is_multiply_accumulate(self) -> bool:
         """Whether an operation is a MAC."""
         return self.main == "mul" and self.fold is Fold.ADD
+
+    @property
+    def partial(self) -> np.dtype[Any]:
+        """The type of partial results, which main, mid and the reduction compute in; stores cast them to `acc`."""
+        terms = math.prod(dim.counts[Kind.KS] for dim in self.dims)
+        return dtype_named(partial_type(self.acc.name, REDUCTIONS[self.fold], terms))
 
     def strides(self, tensor: Tensor) -> list[int]:
         """The DRAM strides of a tensor, one per dimension.

@@ -1,13 +1,7 @@
-"""Matrix products in the arithmetic of their type: integers exact and wrapped around, floats in an order of BLAS's.
-
-BLAS rounds a product and its addition at once and adds in an order of its own. With at most two terms that are not zero
-no order matters, and each is rounded as the definition says, so that such sums (linear interpolation) are the same
-bit for bit however a mapping divides them.
-"""
+"""Matrix products in the arithmetic of their type: integers exact and wrapped around, floats in an order of BLAS's."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -18,8 +12,6 @@ from dialects.gconv.scalar import Array
 
 _EXACT: tuple[tuple[npt.DTypeLike, int], ...] = ((np.float32, 1 << 24), (np.float64, 1 << 53))
 """Floating-point types and the magnitude up to which they hold every integer."""
-
-_PAIR = 2
 
 
 class Factor:
@@ -53,55 +45,14 @@ class Factor:
         words = self._words
         return max(abs(int(words.min())), abs(int(words.max()))) if words.size else 0
 
-    @cached_property
-    def is_finite(self) -> bool:
-        """Whether zero times any of the words is zero."""
-        return bool(np.isfinite(self.words).all())
-
-    @cached_property
-    def pairs(self) -> _Pairs | None:
-        """The words of rows that have two at most which are not zero, if some have two and none has more."""
-        words = self.words
-        if not words.size or np.count_nonzero(words.reshape(-1, words.shape[-1])[0]) > _PAIR:
-            return None
-        used = words != 0
-        if used.sum(axis=-1).max() != _PAIR:
-            return None
-        first = used.argmax(axis=-1)[..., None]
-        last = words.shape[-1] - 1 - used[..., ::-1].argmax(axis=-1)[..., None]
-        others = np.where(first == last, 0, np.take_along_axis(words, last, -1))
-        return _Pairs(first, np.take_along_axis(words, first, -1), last, others)
-
-
-@dataclass(frozen=True)
-class _Pairs:
-    """Two positions and words for every row of a matrix, (..., M, 1)."""
-
-    first: npt.NDArray[np.intp]
-    first_words: Array
-    last: npt.NDArray[np.intp]
-    last_words: Array
-
-    def times(self, right: Array) -> Array:
-        """The product with a matrix (..., K, N) of finite words, the two terms of each sum rounded one by one."""
-        firsts = self.first_words * np.take_along_axis(right, self.first, -2)
-        return firsts + self.last_words * np.take_along_axis(right, self.last, -2)
-
-
-def contraction(left: Array, right: Array) -> Array:
-    """left (..., M, K) times right (..., K, N), both of one type, in that type; without warnings."""
-    return product(Factor(left, left.dtype), Factor(right, right.dtype), left.shape[-1])
-
 
 def product(left: Factor, right: Factor, terms: int) -> Array:
-    """`contraction` of two factors of one type with `terms` = K.
+    """left (..., M, K) times right (..., K, N), both of one type, in that type; `terms` is K; without warnings.
 
     Integers go through BLAS in the narrowest floating-point type that holds every partial sum exactly.
     """
     with np.errstate(all="ignore"):
         if left.dtype.kind not in "iu":
-            if left.pairs is not None and right.is_finite:
-                return left.pairs.times(right.words)
             return np.matmul(left.words, right.words)
         bound = left.magnitude * right.magnitude * terms
         for dtype, limit in _EXACT:

@@ -7,7 +7,7 @@ definition it is checked against. `Interpreter` runs a whole chain.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,9 +16,9 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Operation, SSAValue
 
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.dtypes import as_storage
+from dialects.dtypes import as_storage, dtype_named
 from dialects.element_types import numpy_dtype_of
-from dialects.gconv.contraction import contraction
+from dialects.gconv.contraction import Factor, product
 from dialects.gconv.indexed import OutOfRangeError
 from dialects.gconv.indexed_ops import IndexedOp, ScatterOp
 from dialects.gconv.ops import ConcatOp, LinkOp, ViewOp, element_type_of_value, shape_of
@@ -44,17 +44,18 @@ def evaluate(
     rank = len(spec.dims)
     windows = _windows(spec, _steps(spec.pre, input))  # (g..., opc..., ks...)
     acc = windows.dtype if spec.acc is None else np.dtype(spec.acc)
-    windows = _cast(windows, acc)
+    partial = dtype_named(spec.partial_type(acc.name))
     if spec.main == PASS:
-        folded = _fold(spec, _steps(spec.mid, windows), tuple(range(2 * rank, 3 * rank)))
+        terms = _steps(spec.mid, _cast(windows, partial)) if spec.mid else windows
+        folded = _cast(_fold(spec, terms, tuple(range(2 * rank, 3 * rank)), partial), acc)
         shape = [dim.g for dim in spec.dims] + [1] * rank + [dim.opc for dim in spec.dims]
         repeated = [dim.g for dim in spec.dims] + [dim.op for dim in spec.dims] + [dim.opc for dim in spec.dims]
         result = np.broadcast_to(folded.reshape(shape), repeated)
     else:
         assert kernel is not None
-        parts = _cast(kernel, acc).reshape([n for dim in spec.dims for n in (dim.g, dim.op, dim.ks)])
+        parts = kernel.reshape([n for dim in spec.dims for n in (dim.g, dim.op, dim.ks)])
         order = [3 * d + k for k in (0, 1, 2) for d in range(rank)]
-        result = _combine(spec, windows, parts.transpose(order))  # (g..., op..., opc...)
+        result = _combine(spec, windows, parts.transpose(order), partial, acc)  # (g..., op..., opc...)
     order = [k * rank + d for d in range(rank) for k in (0, 1, 2)]
     output = result.transpose(order).reshape(spec.output_shape)
     output = _steps(spec.post, output, extras)
@@ -108,33 +109,41 @@ def _padded(dim: Dim, array: Array, axis: int, value: Array) -> Array:
     return result
 
 
-def _fold(spec: GConv, values: Array, axes: tuple[int, ...]) -> Array:
+def _fold(spec: GConv, values: Array, axes: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     if spec.reduce is Reduce.NONE:
         return values.reshape([n for axis, n in enumerate(values.shape) if axis not in axes])
     with np.errstate(all="ignore"):
-        return _REDUCE[spec.reduce].reduce(values, axis=axes, dtype=values.dtype)
+        return _REDUCE[spec.reduce].reduce(values, axis=axes, dtype=dtype)
 
 
-def _combine(spec: GConv, windows: Array, kernel: Array) -> Array:
-    """main, mid and reduce of windows (g..., opc..., ks...) with a kernel (g..., op..., ks...)."""
+def _combine(spec: GConv, windows: Array, kernel: Array, partial: np.dtype[Any], acc: np.dtype[Any]) -> Array:
+    """main, mid and reduce in `partial`, as `acc`; of windows (g..., opc..., ks...), a kernel (g..., op..., ks...)."""
     dims = spec.dims
     groups, ops = math.prod(d.g for d in dims), math.prod(d.op for d in dims)
     outs, terms = math.prod(d.opc for d in dims), math.prod(d.ks for d in dims)
     right = np.ascontiguousarray(kernel).reshape(groups, ops, terms)
     left = windows.reshape(groups, outs, terms)
-    shape = [d.g for d in dims] + [d.op for d in dims] + [d.opc for d in dims]
-    if spec.is_multiply_accumulate and not spec.mid and terms > 1 and left.dtype.kind in "fiu":
-        return contraction(right, left.transpose(0, 2, 1)).reshape(shape)
-    result = np.empty((groups, ops, outs), left.dtype)
-    group_step = max(1, _CHUNK_WORDS // (ops * outs * terms))
-    op_step = max(1, _CHUNK_WORDS // (outs * terms))
-    for g in range(0, groups, group_step):
-        block = slice(g, g + group_step)
-        for op in range(0, ops, op_step):
-            part = right[block, op : op + op_step, None, :]
-            values = apply(spec.main, np.broadcast_to(left[block, None], (*part.shape[:2], outs, terms)), part)
-            result[block, op : op + op_step] = _fold(spec, _steps(spec.mid, values), (3,))
-    return result.reshape(shape)
+    result = np.empty((groups, ops, outs), acc)
+    if spec.is_multiply_accumulate and not spec.mid and terms > 1 and acc.kind in "fiu":
+        for g in _blocks(groups, max(ops, outs) * terms):
+            for o in _blocks(outs, terms):
+                columns = Factor(left[g, o].transpose(0, 2, 1), partial)
+                for p in _blocks(ops, terms):
+                    result[g, p, o] = _cast(product(Factor(right[g, p], partial), columns, terms), acc)
+    else:
+        for g in _blocks(groups, ops * outs * terms):
+            for p in _blocks(ops, outs * terms):
+                part = _cast(right[g, p, None, :], partial)
+                wide = np.broadcast_to(_cast(left[g, None], partial), (*part.shape[:2], outs, terms))
+                values = _steps(spec.mid, apply(spec.main, wide, part))
+                result[g, p] = _cast(_fold(spec, values, (3,), partial), acc)
+    return result.reshape([d.g for d in dims] + [d.op for d in dims] + [d.opc for d in dims])
+
+
+def _blocks(count: int, words: int) -> Iterator[slice]:
+    """`count` rows of `words` words each, as many at a time as `_CHUNK_WORDS` holds; one at least."""
+    step = max(1, _CHUNK_WORDS // max(1, words))
+    return (slice(start, start + step) for start in range(0, count, step))
 
 
 def take_view(view: View, base: Array) -> Array:

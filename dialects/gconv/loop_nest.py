@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dialects.dtypes import dtype_named
 from dialects.gconv.indexed import IndexedView
 from dialects.gconv.scalar import Array, apply, scalar_of
 from dialects.gconv.spec import PASS, Dim, GConv, Reduce, Step
@@ -22,26 +23,26 @@ def evaluate(
 ) -> Array:
     """The output of a general convolution, one element at a time, in `dtype` (the input's unless given)."""
     output = np.empty(spec.output_shape, input.dtype if dtype is None else dtype)
-    acc = None if spec.acc is None else np.dtype(spec.acc)
+    acc = input.dtype if spec.acc is None else np.dtype(spec.acc)
+    partial = dtype_named(spec.partial_type(acc.name))
     outer = [range(n) for dim in spec.dims for n in (dim.g, dim.op, dim.opc)]
     inner = [range(dim.ks) for dim in spec.dims]
     for flat in itertools.product(*outer):
         index = [flat[3 * d : 3 * d + 3] for d in range(len(spec.dims))]
         total: Array | None = None
         for ks in itertools.product(*inner):
-            value = _read(spec, input, index, ks)
-            value = value if acc is None else value.astype(acc)
+            value = _read(spec, input, index, ks).astype(partial)
             if spec.main != PASS:
                 assert kernel is not None
                 position = tuple(
                     (g * dim.op + op) * dim.ks + k for dim, (g, op, _), k in zip(spec.dims, index, ks, strict=True)
                 )
-                value = apply(spec.main, value, kernel[position].reshape(1).astype(value.dtype))
+                value = apply(spec.main, value, kernel[position].reshape(1).astype(partial))
             value = _steps(spec.mid, value)
             total = value if total is None else apply(_FOLD[spec.reduce], total, value)
         assert total is not None
         place = tuple((g * dim.op + op) * dim.opc + opc for dim, (g, op, opc) in zip(spec.dims, index, strict=True))
-        output[place] = _steps(spec.post, total, extras, place)[0]
+        output[place] = _steps(spec.post, total.astype(acc), extras, place)[0]
     return output
 
 

@@ -94,9 +94,9 @@ class LinkOp(IRDLOperation):
     """One general convolution: a link of the chain.
 
     The input has, per dimension, g groups of any extent; the kernel g*op*ks; the result g*op*opc; an extra operand of
-    `post` has the result's extent or 1. `acc` is the type that main, mid and the reduction compute in, if that is not
-    the input's. `tensor` names the ONNX tensor the result equals, if it equals one; `zeros` is what is known of the
-    data.
+    `post` has the result's extent or 1. `acc` is the type that main, mid and the reduction compute in (but for sums of
+    floats: see `dialects.gconv.spec`), if that is not the input's. `tensor` names the ONNX tensor the result equals, if
+    it equals one; `zeros` is what is known of the data.
     """
 
     name = "gconv.link"

@@ -11,7 +11,8 @@ Where i_d lies outside its group or is fractional, the pad value stands for pre(
 
 Types: `pre` computes in the input's type; its results and the kernel's words are cast to `acc` (the input's type
 unless stated), in which main, mid and the reduction compute; post goes on in that type, and cast steps (`to_int32`
-...) change it along the way; what comes out is cast to the output's type. Integers wrap around.
+...) change it along the way; what comes out is cast to the output's type. Integers wrap around. Sums and products of
+several floats are rounded once: words are cast to float64 instead of `acc`, and the result to `acc` before post.
 
 `g` indexes all three tensors, `op` kernel and output, `opc` input and output, `ks` input and kernel (and is reduced).
 Without a kernel, `op` says how often a result is repeated; its body runs once.
@@ -46,6 +47,16 @@ class Reduce(StrEnum):
     def identity(self) -> float:
         """The value that changes nothing: what padding reads as."""
         return {"none": 0.0, "add": 0.0, "max": -math.inf, "min": math.inf, "mul": 1.0}[self.value]
+
+
+def partial_type(acc: str, reduce: Reduce, terms: int) -> str:
+    """NumPy name of the type that main, mid and a reduction of `terms` values compute in before a cast to `acc`.
+
+    Float64 holds every product of two float32 words, and its roundings of sums are rarely seen once these are rounded
+    to float32: results do not depend on the order of summation, but for few last places.
+    """
+    is_rounded_once = reduce in (Reduce.ADD, Reduce.MUL) and terms > 1 and acc in ("float16", "float32")
+    return "float64" if is_rounded_once else acc
 
 
 PASS = "pass"
@@ -141,7 +152,7 @@ class GConv:
     post: tuple[Step, ...] = ()
     pad_value: float | None = None
     acc: str | None = None
-    """NumPy name of the type that main, mid and the reduction compute in; the input's unless stated."""
+    """NumPy name of the type before post; the input's unless stated."""
 
     @property
     def bare(self) -> GConv:
@@ -169,6 +180,10 @@ class GConv:
     def trips(self) -> int:
         """Executions of the innermost body: the product of all loop counts that are worked through."""
         return math.prod(self.worked(dim, kind) for dim in self.dims for kind in LoopKind)
+
+    def partial_type(self, input: str) -> str:
+        """NumPy name of the type that main, mid and the reduction compute in, for an input of type `input`."""
+        return partial_type(self.acc or input, self.reduce, math.prod(dim.ks for dim in self.dims))
 
     def flow(self, input: str) -> str:
         """The type of what post makes, before it is cast to the output's, for an input of type `input`."""

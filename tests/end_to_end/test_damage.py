@@ -103,7 +103,7 @@ def test_another_instruction_set_is_named(intact: bytes, tmp_path: Path) -> None
             load_program(path)
         (problem,) = caught.value.diagnostics
         assert problem.code == "CAT-P004"
-        assert problem.expected == "spatial version 2 with words of 128 bits"
+        assert problem.expected == "spatial version 3 with words of 128 bits"
 
 
 def test_a_backend_that_is_not_there_is_named(intact: bytes, tmp_path: Path) -> None:

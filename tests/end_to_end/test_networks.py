@@ -11,8 +11,10 @@ import pytest
 from backends.container import read_program
 from backends.program import Program
 from backends.spatial.emulator import MODES, SpatialEmulator
-from compiler.compilation import CompileOptions, compile_source, write_compiled
+from compiler.compilation import CompileOptions, compile_model, compile_source, write_compiled
+from compiler.targets import select_target
 from dialects.events import Counts
+from dialects.gconv.interpreter import Interpreter
 from tests.end_to_end.networks import NETWORKS, inputs_of, reference_outputs
 
 pytest.importorskip("onnxruntime")
@@ -71,3 +73,16 @@ def test_on_a_small_machine_too(name: str, tmp_path: Path) -> None:
         emulator = SpatialEmulator(program, mode)
         check_outputs(emulator.run(inputs), expected)
         check_counts(program, emulator)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_interpreter_all_engines_and_machines_agree_to_the_bit(name: str, tmp_path: Path) -> None:
+    model, program = compiled(name, tmp_path)
+    inputs = inputs_of(model)
+    expected = SpatialEmulator(program).run(inputs)
+    _, small = compiled(name, tmp_path, SMALL)
+    chain = compile_model(model, select_target("eyeriss"), CompileOptions(stop="mapped")).module
+    found = [Interpreter(chain).run(inputs), *(SpatialEmulator(small, mode).run(inputs) for mode in MODES)]
+    for outputs in found:
+        for tensor, array in expected.items():
+            np.testing.assert_array_equal(outputs[tensor].astype(array.dtype), array, err_msg=tensor)

@@ -21,11 +21,11 @@ POST = ("add", "sub", "rsub", "mul", "max", "min")
 def layers(draw: st.DrawFn) -> Layer:
     """A layer of up to four dimensions and `MAX_TRIPS` operations."""
     dims = tuple(draw(dimensions(name)) for name in "ABCD"[: draw(st.integers(1, 4))])
-    spec = GConv(dims)
+    spec = GConv(dims, "mul")
     while spec.trips > MAX_TRIPS:
         # Drop the longest dimension: every draw gives a layer.
         longest = max(spec.dims, key=lambda dim: dim.g * dim.op * dim.opc * dim.ks)
-        spec = GConv(tuple(Dim(dim.name) if dim is longest else dim for dim in spec.dims))
+        spec = GConv(tuple(Dim(dim.name) if dim is longest else dim for dim in spec.dims), "mul")
     folded = math.prod(dim.ks for dim in spec.dims)
     reduce = draw(st.sampled_from(_reductions(folded)))
     main = draw(st.sampled_from((PASS, *MAIN)))

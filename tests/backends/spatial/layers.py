@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,13 +103,27 @@ class Access:
         return cls(shape, View.dense(shape))
 
 
+def integers(shape: Shape, seed: int, reduce: Reduce = Reduce.ADD) -> np.ndarray:
+    """Small integers, powers of two for products: arithmetic on them is exact."""
+    choices = (-2, -1, 1, 2) if reduce is Reduce.MUL else range(-4, 5)
+    return np.random.default_rng(seed).choice(np.array(choices, np.float32), shape)
+
+
+def fractions(shape: Shape, seed: int, reduce: Reduce = Reduce.ADD) -> np.ndarray:
+    """Numbers of 24 bits: arithmetic on them is rounded."""
+    return np.random.default_rng(seed).standard_normal(shape, np.float32)
+
+
+Words = Callable[[Shape, int, Reduce], np.ndarray]
+
+
 @dataclass(frozen=True)
 class Layer:
     """A general convolution with its tensors.
 
     The input and the extras are arguments `x`, `e0`, `e1`, ..., the kernel is a constant. `beside` is the axis along
     which the result is written into a concatenation, behind copies of the first word of `x`. Without `mapping` the
-    mapper makes one.
+    mapper makes one. `words` draws the words of constants and inputs.
     """
 
     spec: GConv
@@ -117,6 +132,7 @@ class Layer:
     extras: tuple[Access, ...] = ()
     beside: int | None = None
     mapping: Mapping | None = None
+    words: Words = integers
 
     @classmethod
     def of(cls, spec: GConv, input: Shape, *extras: Shape, beside: int | None = None) -> Layer:
@@ -140,7 +156,7 @@ class Layer:
 
         kernel = None
         if self.kernel is not None:
-            kernel = read(add(ConstantOp.of(words(self.kernel.base, 1, self.spec.reduce))), self.kernel)
+            kernel = read(add(ConstantOp.of(self.words(self.kernel.base, 1, self.spec.reduce))), self.kernel)
         extras = [read(arg, access) for arg, access in zip(block.args[1:], self.extras, strict=True)]
         mapping = None if self.mapping is None else MappingAttr(self.mapping)
         result = add(
@@ -163,20 +179,14 @@ class Layer:
         return ModuleOp([MachineOp.of(machine), function])
 
     def inputs(self) -> dict[str, np.ndarray]:
-        """Small integers for every argument; powers of two where a product must be exact."""
+        """Words for every argument."""
         tensors = {"x": self.input.base} | {f"e{i}": extra.base for i, extra in enumerate(self.extras)}
-        return {name: words(shape, 2 + i, self.spec.reduce) for i, (name, shape) in enumerate(tensors.items())}
+        return {name: self.words(shape, 2 + i, self.spec.reduce) for i, (name, shape) in enumerate(tensors.items())}
 
 
 def names(*onnx: str) -> ArrayAttr[DictionaryAttr]:
     """Argument or result attributes that name ONNX tensors."""
     return ArrayAttr([DictionaryAttr({"onnx.name": StringAttr(name)}) for name in onnx])
-
-
-def words(shape: Shape, seed: int, reduce: Reduce = Reduce.ADD) -> np.ndarray:
-    """Integers that make f32 arithmetic exact in any order of a reduction."""
-    choices = (-2, -1, 1, 2) if reduce is Reduce.MUL else range(-4, 5)
-    return np.random.default_rng(seed).choice(np.array(choices, np.float32), shape)
 
 
 def lowered(module: ModuleOp) -> ModuleOp:

@@ -32,7 +32,16 @@ from dialects.weights import ConstantOp
 from passes.copy_concat import CopyConcatPass
 from passes.mapping.fit import violations
 from passes.mapping.in_order import in_order_mapping
-from tests.backends.spatial.layers import MACHINES, Shape, check_counts, compile_chain, lowered, names, window, words
+from tests.backends.spatial.layers import (
+    MACHINES,
+    Shape,
+    check_counts,
+    compile_chain,
+    integers,
+    lowered,
+    names,
+    window,
+)
 from tests.filechecking import new_ir_context, parse_module, print_module
 
 
@@ -64,7 +73,7 @@ def reading(machine: Machine, spec: GConv, lookup: Lookup, mapping: Mapping | No
     """A layer whose input is looked up in `x` at `i`."""
     block = Block(arg_types=[TensorType(f32, (lookup.words,)), TensorType(i32, lookup.index.shape)])
     indexed = IndexedOp.of(*block.args, lookup.view)
-    kernel = [] if spec.main == PASS else [ConstantOp.of(words(spec.kernel_shape, 1))]
+    kernel = [] if spec.main == PASS else [ConstantOp.of(integers(spec.kernel_shape, 1))]
     link = LinkOp.of(
         spec,
         indexed.result,
@@ -140,7 +149,7 @@ def test_random_copies(name: str) -> None:
     @given(lookups())
     def check_copy(lookup: Lookup) -> None:
         dims = tuple(Dim(f"D{axis}", opc=n) for axis, n in enumerate(lookup.view.shape))
-        inputs = {"x": words((lookup.words,), 2), "i": lookup.index}
+        inputs = {"x": integers((lookup.words,), 2), "i": lookup.index}
         check(reading(MACHINES[name], GConv(dims), lookup), inputs)
 
     check_copy()
@@ -157,7 +166,7 @@ def test_random_convolutions_of_looked_up_words(name: str) -> None:
         cols_dim, width = window("W", 5, 2, up=stride)
         spec = GConv((Dim("C", op=filters, ks=channels), rows_dim, cols_dim), "mul", Reduce.ADD)
         lookup = data.draw(lookups((channels, height, width)))
-        check(reading(MACHINES[name], spec, lookup), {"x": words((lookup.words,), 2), "i": lookup.index})
+        check(reading(MACHINES[name], spec, lookup), {"x": integers((lookup.words,), 2), "i": lookup.index})
 
     check_convolution()
 
@@ -171,7 +180,7 @@ def test_random_updates(name: str) -> None:
     def check_updates(lookup: Lookup, reduce: Reduce) -> None:
         generator = np.random.default_rng(5)
         u = (generator.standard_normal(lookup.view.shape) * 10.0 ** generator.integers(-3, 4)).astype(np.float32)
-        inputs = {"x": words((lookup.words,), 2), "i": lookup.index, "u": u}
+        inputs = {"x": integers((lookup.words,), 2), "i": lookup.index, "u": u}
         check(updating(MACHINES[name], lookup, reduce), inputs)
 
     check_updates()
@@ -181,7 +190,7 @@ def test_counts_of_a_lookup() -> None:
     lookup = rows(6, 8, 100)
     dims = (Dim("N", opc=6), Dim("C", opc=8))
     (counts,) = check(
-        reading(MACHINES["eyeriss"], GConv(dims), lookup), {"x": words((800,), 2), "i": lookup.index}
+        reading(MACHINES["eyeriss"], GConv(dims), lookup), {"x": integers((800,), 2), "i": lookup.index}
     ).values()
     events = counts.events
     assert (events["dram.input.read"], events["dram.input.lookup"], events["dram.index.read"]) == (48, 48, 6)
@@ -191,7 +200,7 @@ def test_counts_of_a_lookup() -> None:
 @pytest.mark.parametrize(("reduce", "read"), [(Reduce.NONE, 0), (Reduce.ADD, 48)])
 def test_counts_of_updates(reduce: Reduce, read: int) -> None:
     lookup = rows(6, 8, 100)
-    inputs = {"x": words((800,), 2), "i": lookup.index, "u": words((6, 8), 3)}
+    inputs = {"x": integers((800,), 2), "i": lookup.index, "u": integers((6, 8), 3)}
     counts = list(check(updating(MACHINES["eyeriss"], lookup, reduce), inputs).values())[-1]
     events = counts.events
     assert (events["dram.output.write"], events["dram.output.lookup"]) == (48, 48)
@@ -246,10 +255,10 @@ def test_mappings_in_order_are_legal(shape: list[int], name: str) -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_an_index_out_of_range_is_a_fault(mode: str, updates: bool, index: int) -> None:
     lookup = rows(3, 4, 5)
-    inputs = {"x": words((20,), 2), "i": np.array([0, index, 1], np.int32).reshape(3, 1, 1)}
+    inputs = {"x": integers((20,), 2), "i": np.array([0, index, 1], np.int32).reshape(3, 1, 1)}
     if updates:
         module = updating(MACHINES["eyeriss"], lookup, Reduce.NONE)
-        inputs["u"] = words((3, 4), 3)
+        inputs["u"] = integers((3, 4), 3)
     else:
         module = reading(MACHINES["eyeriss"], GConv((Dim("N", opc=3), Dim("C", opc=4))), lookup)
     with pytest.raises(CatenaError) as caught:

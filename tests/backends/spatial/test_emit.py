@@ -21,7 +21,7 @@ from dialects.locations import node_location
 from dialects.spatial import LayerOp, PassOp
 from dialects.target import MachineOp
 from dialects.weights import ConstantOp
-from tests.backends.spatial.layers import MACHINES, Layer, compile_chain, lowered, names, steps, words
+from tests.backends.spatial.layers import MACHINES, Layer, compile_chain, integers, lowered, names, steps
 
 RELU = GConv((Dim("A", opc=2), Dim("B", opc=3)), post=steps("relu"))
 BIAS = GConv((Dim("A", opc=2), Dim("B", opc=3)), post=steps(("add", 0)))
@@ -35,7 +35,7 @@ def chain(*specs: GConv, nodes: tuple[str, ...], tensors: tuple[str | None, ...]
     for spec, node, tensor in zip(specs, nodes, tensors, strict=True):
         extras = []
         if any(step.operand is not None for step in spec.post):
-            extras = [ConstantOp.of(words((1, 3), len(block.ops)))]
+            extras = [ConstantOp.of(integers((1, 3), len(block.ops)))]
             extras[0].location = node_location(f"weights of {node}")
             block.add_ops(extras)
         link = LinkOp.of(spec, value, None, [extra.result for extra in extras], tensor=tensor)
@@ -76,12 +76,12 @@ def test_the_tables_say_where_tensors_are_and_who_made_them() -> None:
     spans = [range(each.address, each.address + each.words) for each in (weights, x, t)]
     assert all(set(a).isdisjoint(b) for i, a in enumerate(spans) for b in spans[:i])
     (image,) = program.constants
-    np.testing.assert_array_equal(image.array(), words((1, 3), 0).reshape(-1))
+    np.testing.assert_array_equal(image.array(), integers((1, 3), 0).reshape(-1))
 
 
 def test_the_metadata_say_what_the_program_is_for() -> None:
     metadata = emit(lowered(chain(RELU, nodes=("a",), tensors=(None,))), "eyeriss").metadata
-    assert (metadata.backend, metadata.isa, metadata.isa_version, metadata.target) == ("eyeriss", "spatial", 2, "tiny")
+    assert (metadata.backend, metadata.isa, metadata.isa_version, metadata.target) == ("eyeriss", "spatial", 3, "tiny")
     assert metadata.model == "some model"
     assert metadata.model_sha256 == "0" * 64
     assert metadata.target_sha256 == target_digest(metadata.description)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
 from dialects.diagnostics import CatenaError
 from dialects.target import Machine
 from tests.backends.spatial.drawing import layers, mapped_layers
-from tests.backends.spatial.layers import MACHINES, Layer, check_layer, machine
+from tests.backends.spatial.layers import MACHINES, Layer, check_layer, fractions, machine
 
 
 @pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES.keys())
@@ -36,3 +38,9 @@ ROOMY = machine(
 @given(layer=mapped_layers())
 def test_any_mapping_computes_and_counts_what_it_should(layer: Layer) -> None:
     check_layer(layer, ROOMY)
+
+
+@settings(max_examples=80, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@given(layer=mapped_layers())
+def test_no_mapping_changes_how_sums_of_floats_are_rounded(layer: Layer) -> None:
+    check_layer(replace(layer, words=fractions), ROOMY)

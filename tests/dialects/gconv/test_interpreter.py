@@ -82,6 +82,51 @@ def test_integer_interpreters_agree_and_pad_with_the_dtypes_limits(case, dtype):
     np.testing.assert_array_equal(vectorised.evaluate(spec, *arrays), expected)
 
 
+@settings(max_examples=200, derandomize=True, deadline=None)
+@given(cases(), st.integers(0, 99))
+def test_sums_of_float32_do_not_depend_on_their_order(case, seed):
+    spec, data, kernel, extras = case
+    random = np.random.default_rng(seed)
+    arrays = [None if each is None else random.standard_normal(each.shape, np.float32) for each in (data, kernel)]
+    extras = [random.standard_normal(extra.shape, np.float32) for extra in extras]
+    expected = literal.evaluate(spec, *arrays, extras)
+    found = vectorised.evaluate(spec, *arrays, extras)
+    assert found.dtype == expected.dtype == np.float32
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("evaluate", [literal.evaluate, vectorised.evaluate])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_sums_and_products_of_floats_are_rounded_once(evaluate, dtype):
+    tiny, one = np.finfo(dtype).eps / 4, dtype(1)
+    taps = (Dim("C", ks=3),)
+    words, kernel = np.array([one, tiny, -one], dtype), np.array([one, one, one], dtype)
+    assert evaluate(GConv(taps, reduce=Reduce.ADD), words) == tiny
+    assert evaluate(GConv(taps, "mul", Reduce.ADD), words, kernel) == tiny
+    assert evaluate(GConv(taps, "add", Reduce.ADD), words, -kernel) == tiny - 3
+    assert (
+        evaluate(GConv(taps, reduce=Reduce.ADD, mid=(Step("affine", (1.0, 1.0)),), post=(Step("square"),)), words) == 9
+    )
+    largest = np.finfo(dtype).max
+    assert evaluate(GConv(taps, reduce=Reduce.MUL), np.array([largest, 4, 0.25], dtype)) == largest
+    # A product of two words is not rounded on its own: 1 - eps^2 less 1.
+    eps = np.finfo(dtype).eps
+    exact = evaluate(
+        GConv((Dim("C", ks=2),), "mul", Reduce.ADD), np.array([1 + eps, 1], dtype), np.array([1 - eps, -1], dtype)
+    )
+    assert exact == -(float(eps) ** 2)
+
+
+@pytest.mark.parametrize("evaluate", [literal.evaluate, vectorised.evaluate])
+def test_what_is_no_sum_is_computed_in_the_types_of_the_link(evaluate):
+    third = np.float32(1) / np.float32(3)
+    for spec in (GConv((Dim("C", opc=1),), "mul", Reduce.ADD), GConv((Dim("C", ks=2),), "mul", Reduce.MAX)):
+        word, kernel = np.full(2 if spec.reduce is Reduce.MAX else 1, third), np.full(spec.kernel_shape, third)
+        spec = replace(spec, mid=(Step("affine", (3.0, 0.0)),))
+        assert evaluate(spec, word, kernel) == third * third * np.float32(3)
+    assert evaluate(GConv((Dim("C", ks=2),), reduce=Reduce.ADD), np.array([100, 100], np.int8)) == -56
+
+
 def test_padding_does_not_pass_through_pre():
     spec = GConv((Dim("W", opc=3, pad=1),), pre=(Step("exp"),))
     for evaluate in (literal.evaluate, vectorised.evaluate):
