@@ -147,11 +147,15 @@ def test_maximum_of_integers_over_padding_is_the_smallest_integer():
     np.testing.assert_array_equal(vectorised.evaluate(spec, np.array([-5, -7], np.int8)), expected)
 
 
-def test_a_large_element_wise_link_is_evaluated_in_blocks(monkeypatch):
-    monkeypatch.setattr(vectorised, "_CHUNK_WORDS", 7)
-    spec = GConv((Dim("C", g=5, op=2, opc=3),), "sub", post=(Step("abs"),))
+@pytest.mark.parametrize("words", [1, 7, 20, 50])
+@pytest.mark.parametrize(
+    ("main", "reduce", "ks"), [("sub", Reduce.NONE, 1), ("mul", Reduce.ADD, 3), ("mul", Reduce.MAX, 3)]
+)
+def test_a_large_link_is_evaluated_in_blocks(monkeypatch, words, main, reduce, ks):
+    monkeypatch.setattr(vectorised, "_CHUNK_WORDS", words)
+    spec = GConv((Dim("C", g=5, op=4, opc=3, ks=ks),), main, reduce, post=(Step("abs"),))
     values = np.random.default_rng(0)
-    data, kernel = values.standard_normal(15), values.standard_normal(10)
+    data, kernel = (values.standard_normal(n, np.float32) for n in (5 * (2 + ks), 20 * ks))
     np.testing.assert_array_equal(vectorised.evaluate(spec, data, kernel), literal.evaluate(spec, data, kernel))
 
 
