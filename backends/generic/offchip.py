@@ -91,7 +91,8 @@ class OffChip:
         """Send finished sums of the current ranges, (g, op, opc) of every dimension in turn, through `post`."""
         layer = self._layer
         shape = layer.drained(layer.sizes)
-        values = run_steps(layer.steps[Slot.POST], np.broadcast_to(sums, shape), self._extra)
+        flowing = np.broadcast_to(sums.astype(layer.acc, copy=False), shape)
+        values = run_steps(layer.steps[Slot.POST], flowing, self._extra)
         with np.errstate(invalid="ignore"):
             values = values.astype(layer.address(Tensor.OUTPUT).dtype, copy=False)
         words = self._output_walk(Tensor.OUTPUT)
@@ -174,7 +175,7 @@ class OffChip:
             read += len(np.unique(kept, axis=0))
             return self._dram.gather(self._addresses(tensor, positions), layer.address(tensor).dtype)
 
-        values = run_steps(layer.steps[Slot.POST], sums, extra)
+        values = run_steps(layer.steps[Slot.POST], sums.astype(layer.acc, copy=False), extra)
         target = layer.address(Tensor.OUTPUT)
         with np.errstate(invalid="ignore"):
             values = values.astype(target.dtype, copy=False)

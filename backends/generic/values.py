@@ -69,10 +69,10 @@ def _words(layer: NestLayer) -> int:
 def _sums(layer: NestLayer, memory: OffChip) -> Array:
     """The results of the current ranges before `post`, as (g, op, opc) of every dimension in turn."""
     groups, kernels, terms, outputs = (_total(layer, kind) for kind in (Kind.G, Kind.OP, Kind.KS, Kind.OPC))
-    values = Factor(_unrolled(layer, memory).reshape(groups, terms, outputs), layer.acc)
+    values = Factor(_unrolled(layer, memory).reshape(groups, terms, outputs), layer.partial)
     kernel = None
     if layer.main is not None:
-        kernel = Factor(memory.kernel().reshape(groups, kernels, terms), layer.acc)
+        kernel = Factor(memory.kernel().reshape(groups, kernels, terms), layer.partial)
     if kernel is not None and layer.is_multiply_accumulate and not layer.steps[Slot.MID]:
         sums = product(kernel, values, terms)
     else:

@@ -67,6 +67,7 @@ class _Walk:
         assert layer.compute is not None
         self._layer, self._machine, self._counters, self._at = layer, machine, counters, at
         self._compute = layer.compute
+        self._partial = layer.partial
         self._outside = OffChip(layer, dram)
         self._axes = [node.axis for node in layer.nodes if isinstance(node, ParNode)]
         self._adds = [
@@ -345,9 +346,9 @@ class _Walk:
             kernels = self._operands(end, Tensor.KERNEL, node.kernel, node.kernel_shared, elements)
         sums: dict[Place, dict[Word, Array]] = {}
         for each in elements:
-            value = inputs[each.place].astype(layer.acc)
+            value = inputs[each.place].astype(self._partial)
             if layer.main is not None:
-                value = apply(layer.main, value, kernels[each.place].astype(layer.acc))
+                value = apply(layer.main, value, kernels[each.place].astype(self._partial))
             value = run_steps(layer.steps[Slot.MID], value)
             (word,) = self._words(Tensor.OUTPUT, each.ranges)
             sums[each.place] = {word: value}
