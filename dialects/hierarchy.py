@@ -49,7 +49,8 @@ class Memory(_Model, frozen=True):
     reserve: Annotated[
         str, Field(description="words that something else takes, as an expression of the dataflow's parameters")
     ] = "0"
-    operands: Annotated[Operands, Field(description="which operands may stay here")] = tuple(Operand)
+    operands: Annotated[Operands, Field(description="which operands stay here")] = tuple(Operand)
+    bypass: Annotated[Operands, Field(description="which of them may as well pass by")] = ()
     rooms: Annotated[
         dict[Operand, Words], Field(strict=False, description="words that an operand has for itself here, at most")
     ] = Field(default_factory=dict[Operand, int])

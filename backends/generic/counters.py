@@ -10,7 +10,7 @@ from dialects.target import NestMachine
 
 _DIGITS = 6
 """Parts of cycles beyond these digits come from the order of additions."""
-_OUT = ("input.read", "kernel.read", "output.add")
+_OUT = ("input.read", "kernel.read")
 _IN = ("input.fill", "kernel.fill", "output.update")
 
 
@@ -44,16 +44,19 @@ class NestCounters:
         """Steps, or what the slowest of the memories takes that move words meanwhile; then what other memories move.
 
         Memories with two buffers, and the outermost one, move words while the array works, but for their first and last
-        tiles. A memory that exists several times shares its words between all of them.
+        tiles.
         """
         meanwhile, besides = float(self.steps), 0.0
         for number, memory in enumerate(self._machine.memories):
             read, write = memory.read or inf, memory.write or inf
             if read == write == inf:
                 continue
-            out = sum(self.events[f"{memory.name}.{event}"] for event in _OUT)
+            # a sum that arrives is read again, to be added to or to leave; in the outermost memory the last one stays
+            out = sum(
+                self.events[f"{memory.name}.{event}"] for event in (*_OUT, "output.update" if number else "output.add")
+            )
             come = sum(self.events[f"{memory.name}.{event}"] for event in _IN)
-            moving = max(out / read, come / write) / self._copies(memory.name)
+            moving = max(out / read, come / write) * self._share(memory.name)
             if number and memory.buffers == 1:
                 besides += moving
             else:
@@ -62,10 +65,16 @@ class NestCounters:
                     besides += words / (read if tensor is Tensor.OUTPUT else write) * (where == number)
         return ceil(round(meanwhile + besides, _DIGITS))
 
-    def _copies(self, memory: str) -> int:
-        """How often a memory exists among the elements in use."""
-        copies = 1
+    def _share(self, memory: str) -> float:
+        """Of what the copies of a memory move, the share of the one with the most to do.
+
+        It takes the whole of the time, in which it serves all the elements inside of it.
+        """
         outside = self._machine.axes_outside(memory)
+        operations = self.events["operation.mac"] + self.events["operation.other"]
+        if not outside or not operations:
+            return 1.0
+        served = self.steps
         for axis, used in zip(self._machine.axes, self.used, strict=True):
-            copies *= used if axis in outside else 1
-        return copies
+            served *= 1 if axis in outside else used
+        return min(served / operations, 1.0)

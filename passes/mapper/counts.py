@@ -30,9 +30,10 @@ import numpy.typing as npt
 from dialects.gconv import LoopKind
 from dialects.hierarchy import Hierarchy
 from dialects.schedule import Operand
-from passes.mapper.nest import Column, For, Nest, Node, Par, Store
+from passes.mapper.footprint import positions, tile_words
+from passes.mapper.nest import Column, For, Nest, Par, Store
 from passes.mapper.pieces import Pieces
-from passes.mapper.problem import Problem, Window
+from passes.mapper.problem import Problem
 
 Flags = npt.NDArray[np.bool_]
 
@@ -169,19 +170,24 @@ class Counts:
                 continue
             reach = self._reach(node.loop, index)
             turns = waiting & (reach > self._tiles[index])
-            if slides and self._overlaps(node.loop, self._nodes[: place.node]):
+            if slides:
+                shared = turns & self._overlaps(node.loop, place.node)
                 for inner, _ in self._cuts(node.loop):
                     if index <= inner < place.node:
-                        kept.tiles[inner] = np.where(turns, reach, kept.tiles.get(inner, self._tiles[inner]))
+                        kept.tiles[inner] = np.where(shared, reach, kept.tiles.get(inner, self._tiles[inner]))
             waiting = waiting & ~turns
         return kept
 
-    def _overlaps(self, loop: int, above: tuple[Node, ...]) -> bool:
+    def _overlaps(self, loop: int, end: int) -> Flags:
         """Whether an element can keep what steps of a loop share: only neighbours do, and no axis cuts the window."""
         window = self._problem.window_of(loop)
         if window is None or (window.across if loop == window.outputs else window.along) > 1:
-            return False
-        return not any(isinstance(node, Par) and node.loop in (window.outputs, window.kernels) for node in above)
+            return np.zeros(self.candidates, np.bool_)
+        result = np.ones(self.candidates, np.bool_)
+        for index, node in enumerate(self._nodes[:end]):
+            if isinstance(node, Par) and node.loop in (window.outputs, window.kernels):
+                result &= self._reach(node.loop, index) <= self._tiles[index]
+        return result
 
     def _spatial(self, start: int, end: int) -> Iterator[tuple[int, Par]]:
         for index in range(max(start, 0), end):
@@ -207,7 +213,7 @@ class Counts:
                 outputs, kernels = (
                     self._window_pieces(loop, end, shared, kept.tiles) for loop in (window.outputs, window.kernels)
                 )
-                result = result * _positions(window, outputs, kernels)
+                result = result * positions(window, outputs, kernels)
         return result
 
     def _window_pieces(self, loop: int, end: int, shared: frozenset[int], kept: Mapping[int, Column]) -> Pieces:
@@ -226,18 +232,9 @@ class Counts:
 
     def _tile_words(self, operand: Operand, end: int) -> Column:
         """Words of the largest tile at a place."""
-        result = self._column(1)
-        for loop in range(len(self._problem.extents)):
-            is_window = operand is Operand.INPUT and self._problem.window_of(loop) is not None
-            if self._problem.is_relevant(operand, loop) and not is_window:
-                result = result * self._reach(loop, end)
-        if operand is Operand.INPUT:
-            for window in self._problem.windows:
-                outputs, kernels = (
-                    Pieces([self._reach(loop, end)], [self._column(1)]) for loop in (window.outputs, window.kernels)
-                )
-                result = result * _positions(window, outputs, kernels)
-        return result
+        return tile_words(
+            self._problem, operand, [self._reach(loop, end) for loop in range(len(self._problem.extents))]
+        )
 
     def _pieces(
         self,
@@ -277,13 +274,3 @@ class Counts:
 
     def _column(self, value: int) -> Column:
         return np.full(self.candidates, value, np.int64)
-
-
-def _positions(window: Window, outputs: Pieces, kernels: Pieces) -> Column:
-    """Input positions of all pairs of pieces of a window, those that a pair meets twice once.
-
-    A piece of a outputs and b kernel positions touches b of each of the first `across` outputs, and of each further
-    one those that earlier ones did not: at most `along`.
-    """
-    early = outputs.capped(window.across)
-    return kernels.total * early + (outputs.total - early) * kernels.capped(window.along)

@@ -57,17 +57,19 @@ class Nest:
 
 
 def nest_of(problem: Problem, mapping: Mapping) -> tuple[Nest, list[Column]]:
-    """A mapping as a nest and one candidate; nodes of loops with one index are left out."""
+    """A mapping as a nest and one candidate; nodes that cut nothing are left out."""
     nodes: list[Node] = []
     tiles: list[Column] = []
+    reached = list(problem.extents)
     for node in mapping.nodes:
         if isinstance(node, Storage):
             nodes.extend(Store(node.memory, operand) for operand in node.operands)
             tiles.extend(np.ones(1, np.int64) for _ in node.operands)
             continue
         loop = problem.index(node.loop)
-        if loop is None:
+        if loop is None or node.tile >= reached[loop]:
             continue
+        reached[loop] = node.tile
         nodes.append(For(loop) if isinstance(node, Temporal) else Par(loop, node.axis))
         tiles.append(np.array([node.tile], np.int64))
     return Nest(tuple(nodes)), tiles

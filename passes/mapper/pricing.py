@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from dialects.hierarchy import Hierarchy, Memory
 from dialects.schedule import Operand
-from passes.mapper.counts import OPERAND_NAMES, Counts
+from passes.mapper.counts import Counts
 from passes.mapper.nest import Column
 
 Values = npt.NDArray[np.float64]
@@ -30,7 +30,7 @@ class Objective(StrEnum):
     EDP = "edp"
     TRAFFIC = "traffic"
 
-    def value(self, energy: Values, cycles: Values) -> Values:
+    def of(self, energy: Values, cycles: Values) -> Values:
         """The value of energies (of `Prices.energy`) and cycles; it grows with both."""
         match self:
             case Objective.LATENCY:
@@ -68,6 +68,17 @@ class Prices:
         """The price of one event."""
         return self.of.get(name, 0.0)
 
+    @property
+    def additions_cost_less_inside(self) -> bool:
+        """Whether it is never cheaper to let sums leave a memory only so that they are added up further out."""
+        names = [memory.name for memory in self.hierarchy.memories]
+        return all(
+            self.event(f"{inner}.output.add")
+            <= self.event(f"{outer}.output.update") + self.event(f"{outer}.output.add")
+            for place, inner in enumerate(names)
+            for outer in names[:place]
+        )
+
     def energy(self, counts: Counts) -> Values:
         """The priced events of all candidates, without operations, which all mappings have as many of."""
         total: Values = np.zeros(counts.candidates)
@@ -93,16 +104,26 @@ class Prices:
 
     def value(self, counts: Counts) -> Values:
         """What the search makes least."""
-        return self.objective.value(self.energy(counts), self.cycles(counts))
+        return self.objective.of(self.energy(counts), self.cycles(counts))
 
     def _moved(self, memory: Memory, counts: Counts) -> Values:
-        """Cycles in which the busiest port of a memory moves words; reading and writing have a port each."""
-        copies = np.ones(counts.candidates, np.int64)
-        for axis in self.hierarchy.axes_outside(memory.name):
-            copies = copies * counts.elements(axis.name)
-        out = sum((counts.events.get(f"{memory.name}.{event}", 0) for event in _OUT), start=np.zeros(1))
-        come = sum((counts.events.get(f"{memory.name}.{event}", 0) for event in _IN), start=np.zeros(1))
-        return np.maximum(out / (memory.read or np.inf), come / (memory.write or np.inf)) / copies
+        """Cycles in which the busiest port of a memory moves words; reading and writing have a port each.
+
+        Of a memory that exists many times, the copy with the most to do takes the whole of the time, in which it serves
+        all the elements inside of it. A sum that arrives is read again, to be added to or to leave; in the outermost
+        memory the last one stays.
+        """
+        outside = self.hierarchy.axes_outside(memory.name)
+        share: Values = np.ones(counts.candidates)
+        if outside:
+            served = counts.steps.astype(np.float64)
+            for axis in self.hierarchy.axes:
+                served = served if axis in outside else served * counts.elements(axis.name)
+            share = np.minimum(served / counts.events["operation"], 1.0)
+        sums = "output.add" if memory is self.hierarchy.memories[0] else "output.update"
+        out = _total(counts, memory, "input.read", "kernel.read", sums)
+        come = _total(counts, memory, "input.fill", "kernel.fill", "output.update")
+        return np.maximum(out / (memory.read or np.inf), come / (memory.write or np.inf)) * share
 
     def _ramp(self, memory: Memory, counts: Counts) -> Values:
         """Cycles until the first tiles are there, and after the last step until the last results have left."""
@@ -114,5 +135,8 @@ class Prices:
         return total
 
 
-_OUT = (*(f"{OPERAND_NAMES[each]}.read" for each in (Operand.INPUT, Operand.KERNEL)), "output.add")
-_IN = (*(f"{OPERAND_NAMES[each]}.fill" for each in (Operand.INPUT, Operand.KERNEL)), "output.update")
+def _total(counts: Counts, memory: Memory, *events: str) -> Values:
+    total: Values = np.zeros(counts.candidates)
+    for event in events:
+        total = total + counts.events.get(f"{memory.name}.{event}", 0)
+    return total

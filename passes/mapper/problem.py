@@ -78,6 +78,23 @@ class Problem:
         """Whether the words of an operand depend on the index of a loop."""
         return self.loops[loop].kind in RELEVANT[operand]
 
+    def plain(self, operand: Operand) -> tuple[int, ...]:
+        """The loops that an operand is indexed by, each on its own."""
+        slid = {loop for each in self.windows for loop in (each.outputs, each.kernels)}
+        return tuple(
+            loop
+            for loop in range(len(self.loops))
+            if self.is_relevant(operand, loop) and not (operand is Operand.INPUT and loop in slid)
+        )
+
+    def words(self, operand: Operand) -> int:
+        """Words of an operand that no window slides over."""
+        return math.prod(self.extents[loop] for loop in self.plain(operand))
+
+    def idle(self, operand: Operand) -> tuple[int, ...]:
+        """The loops that an operand is not indexed by."""
+        return tuple(loop for loop in range(len(self.loops)) if not self.is_relevant(operand, loop))
+
     def window_of(self, loop: int) -> Window | None:
         """The window that a loop is part of."""
         return next((each for each in self.windows if loop in (each.outputs, each.kernels)), None)

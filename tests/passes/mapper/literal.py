@@ -206,7 +206,11 @@ class Literal:
         window = self.problem.window_of(loop)
         if window is None or (window.across if loop == window.outputs else window.along) > 1:
             return False
-        laid = [each.loop for each in self.nest.nodes[:end] if isinstance(each, Par)]
+        laid = [
+            each.loop
+            for index, each in enumerate(self.nest.nodes[:end])
+            if isinstance(each, Par) and self._largest(each.loop, index) > self.tiles[index]
+        ]
         return window.outputs not in laid and window.kernels not in laid
 
     def _upper(self, operand: Operand, index: int) -> int:

@@ -1,0 +1,84 @@
+"""How many words of an operand a tile has, and all tiles of a cut together, for many candidates at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+
+from dialects.schedule import Operand
+from passes.mapper.nest import Column
+from passes.mapper.pieces import Pieces
+from passes.mapper.problem import Problem, Window
+
+_TABLE = 1 << 18
+"""Entries of the largest table that is made."""
+
+
+class Moved:
+    """Words of operands that are brought in one tile after another, by the tiles that loops are cut into."""
+
+    def __init__(self, problem: Problem):
+        self._problem = problem
+
+    def words(self, operand: Operand, tiles: Column) -> Column:
+        """Words of all tiles together, with a row of `tiles` for every loop."""
+        result: Column = np.ones(tiles.shape[1], np.int64) * self._problem.words(operand)
+        for loop in self._problem.idle(operand):
+            result = result * -(-self._problem.extents[loop] // tiles[loop])
+        if operand is Operand.INPUT:
+            for number, window in enumerate(self._problem.windows):
+                result = result * self._positions(number, tiles[window.outputs], tiles[window.kernels])
+        return result
+
+    @cached_property
+    def _tables(self) -> list[Column | None]:
+        """By window, the words for every pair of tiles, where there are not too many."""
+        tables: list[Column | None] = []
+        for window in self._problem.windows:
+            outputs, kernels = (self._problem.extents[loop] for loop in (window.outputs, window.kernels))
+            if outputs * kernels > _TABLE:
+                tables.append(None)
+                continue
+            grid = np.meshgrid(np.arange(1, outputs + 1), np.arange(1, kernels + 1), indexing="ij")
+            table = np.zeros((outputs + 1, kernels + 1), np.int64)
+            table[1:, 1:] = self._cut(window, *(axis.ravel() for axis in grid)).reshape(outputs, kernels)
+            tables.append(table)
+        return tables
+
+    def _positions(self, number: int, outputs: Column, kernels: Column) -> Column:
+        table = self._tables[number]
+        return self._cut(self._problem.windows[number], outputs, kernels) if table is None else table[outputs, kernels]
+
+    def _cut(self, window: Window, outputs: Column, kernels: Column) -> Column:
+        pieces = (
+            Pieces.whole(self._problem.extents[loop], len(tiles)).cut(tiles)
+            for loop, tiles in ((window.outputs, outputs), (window.kernels, kernels))
+        )
+        return positions(window, *pieces)
+
+
+def tile_words(problem: Problem, operand: Operand, sizes: Sequence[Column] | Column) -> Column:
+    """Words of a tile with `sizes[l]` indices of loop l."""
+    # a link of one operation has no loops
+    result: Column = np.ones_like(sizes[0]) if len(sizes) else np.ones(1, np.int64)
+    for loop in problem.plain(operand):
+        result = result * sizes[loop]
+    if operand is Operand.INPUT:
+        for window in problem.windows:
+            outputs, kernels = (
+                Pieces([sizes[loop]], [np.ones_like(sizes[loop])]) for loop in (window.outputs, window.kernels)
+            )
+            result = result * positions(window, outputs, kernels)
+    return result
+
+
+def positions(window: Window, outputs: Pieces, kernels: Pieces) -> Column:
+    """Input positions of all pairs of pieces of a window, those that a pair meets twice once.
+
+    A piece of a outputs and b kernel positions touches b of each of the first `across` outputs, and of each further
+    one those that earlier ones did not: at most `along`.
+    """
+    early = outputs.capped(window.across)
+    return kernels.total * early + (outputs.total - early) * kernels.capped(window.along)

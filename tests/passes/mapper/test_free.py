@@ -1,0 +1,271 @@
+"""The search for the best of all mappings against brute force, and against the literal walk."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from dialects.diagnostics import CatenaError
+from dialects.gconv import Dim, GConv, Reduce
+from dialects.hierarchy import Hierarchy, Memory, parse_hierarchy
+from passes.mapper.counts import Counts
+from passes.mapper.free import Best, assignments, best_mapping
+from passes.mapper.nest import Column, For, Nest, Node, Par, Store, nest_of
+from passes.mapper.pricing import Objective, Prices
+from passes.mapper.problem import Problem
+from passes.mapper.tree import Effort
+from tests.passes.mapper.literal import Literal
+
+MOST_NESTS = 150
+"""Brute force takes some milliseconds for each."""
+
+EVENTS = ("input.read", "kernel.read", "output.update", "output.add", "output.hop", "input.fill", "kernel.fill")
+
+
+@st.composite
+def small_links(draw: st.DrawFn) -> GConv:
+    """A link of two or three loops with a few indices each."""
+    shapes = {
+        "matrix": (Dim("A", opc=3), Dim("B", op=4, ks=4)),
+        "window": (
+            Dim("A", opc=4, ks=3, stride=draw(st.sampled_from([1, 2])), dilation=draw(st.sampled_from([1, 2]))),
+        ),
+        "filters": (Dim("A", opc=4, ks=2), Dim("B", op=3)),
+        "channels": (Dim("A", opc=3, ks=2), Dim("B", ks=3)),
+        "groups": (Dim("A", g=3), Dim("B", opc=4, ks=2)),
+        "batch": (Dim("A", opc=5), Dim("B", op=5)),
+    }
+    return GConv(shapes[draw(st.sampled_from(sorted(shapes)))], main="mul", reduce=Reduce.ADD)
+
+
+@st.composite
+def small_machines(draw: st.DrawFn) -> Hierarchy:
+    """One or two small memories, and an axis or none, with random rules and prices."""
+    some = st.lists(st.sampled_from("IKO"), unique=True)
+    pair = st.lists(st.sampled_from("IKO"), unique=True, min_size=1, max_size=2)
+    levels: dict[str, dict[str, object]] = {"dram": {"kind": "memory"}}
+    shape = draw(st.sampled_from(["buffer", "array", "array and buffer", "elements", "two"]))
+    names = {
+        "buffer": ["glb"],
+        "array": ["glb", "pe"],
+        "array and buffer": ["glb", "pe"],
+        "elements": ["pe", "rf"],
+        "two": ["glb", "pe", "rf"],
+    }[shape]
+    for name in names:
+        if name == "pe":
+            loops = draw(st.sampled_from([["g", "op", "opc", "ks"], ["op", "ks"], ["opc"]]))
+            size = draw(st.integers(1, 4))
+            levels[name] = {"kind": "axis", "size": size, "multicast": draw(some), "reduces": draw(st.booleans())}
+            levels[name]["loops"] = loops
+            continue
+        operands = draw(pair) if shape == "two" else draw(some.filter(bool))
+        levels[name] = {
+            "kind": "memory",
+            "words": draw(st.integers(2, 24)),
+            "operands": operands,
+            "bypass": draw(st.lists(st.sampled_from(operands), unique=True, max_size=1)),
+            "slides": draw(st.booleans()),
+            "bank": draw(st.sampled_from([None, None, 3])),
+            "buffers": draw(st.sampled_from([1, 1, 2])),
+            "read": draw(st.sampled_from([None, 0.5, 2.0])),
+        }
+        if draw(st.booleans()):
+            levels[name]["rooms"] = {draw(st.sampled_from(operands)): draw(st.integers(1, 12))}
+    places = [name for name in levels if name != "pe"]
+    prices = st.sampled_from([0, 1, 2, 5])
+    accesses = {
+        place: {
+            "energy": 20 if place == "dram" else 1,
+            "events": {f"{place}.{event}": draw(prices) for event in EVENTS},
+        }
+        for place in places
+    }
+    machine = parse_hierarchy({"name": "small", "summary": "", "levels": levels, "accesses": accesses})
+    assume(Prices(machine).additions_cost_less_inside)
+    return machine
+
+
+def chains(extent: int, slots: int) -> list[tuple[int, ...]]:
+    """Tiles of one loop at every slot from the outermost inwards, each a whole number of the next."""
+    found: list[tuple[int, ...]] = []
+
+    def grow(inner: tuple[int, ...]) -> None:
+        if len(inner) == slots:
+            found.append(inner)
+            return
+        size = inner[0] if inner else 1
+        for tile in sorted({min(size * factor, extent) for factor in range(1, -(-extent // size) + 1)}):
+            grow((tile, *inner))
+
+    if not slots:
+        return [()]
+    for tile in range(1, extent + 1):
+        grow((tile,))
+    return found
+
+
+def every_nest(problem: Problem, hierarchy: Hierarchy) -> Iterator[tuple[Nest, list[Column]]]:
+    """All nests: stores in any order, all loops between any two in any order, and along every axis."""
+    loops = range(len(problem.loops))
+    for assignment in assignments(problem, hierarchy):
+        levels: list[list[list[Node]]] = []
+        for level in hierarchy.levels[1:]:
+            if isinstance(level, Memory):
+                levels.append(
+                    [
+                        [Store(level.name, each) for each in order]
+                        for order in itertools.permutations(assignment[level.name])
+                    ]
+                )
+            else:
+                levels.append([[Par(loop, level.name) for loop in loops if problem.loops[loop].kind in level.loops]])
+        for chosen in itertools.product(*levels):
+            fixed = [node for level in chosen for node in level]
+            gaps = [i for i, node in enumerate(fixed) if isinstance(node, Store) or _is_first_along(fixed, i)]
+            for orders in itertools.product(itertools.permutations(loops), repeat=len(gaps)):
+                nodes: list[Node] = []
+                for index, node in enumerate(fixed):
+                    if index in gaps:
+                        nodes.extend(For(loop) for loop in orders[gaps.index(index)])
+                    nodes.append(node)
+                yield Nest(tuple(nodes)), _tiles(problem, nodes)
+
+
+def _is_first_along(nodes: list[Node], index: int) -> bool:
+    """Whether a node is the first that lays a loop along an axis."""
+    return isinstance(nodes[index], Par) and (index == 0 or not isinstance(nodes[index - 1], Par))
+
+
+def nests(problem: Problem, hierarchy: Hierarchy) -> int:
+    """How many nests `every_nest` has."""
+    total = 0
+    for assignment in assignments(problem, hierarchy):
+        stores = sum(len(operands) for operands in assignment.values())
+        orders = math.prod(math.factorial(len(operands)) for operands in assignment.values())
+        total += orders * math.factorial(len(problem.loops)) ** (stores + bool(hierarchy.axes))
+    return total
+
+
+def _tiles(problem: Problem, nodes: list[Node]) -> list[Column]:
+    places = [
+        [i for i, node in enumerate(nodes) if not isinstance(node, Store) and node.loop == loop]
+        for loop in range(len(problem.loops))
+    ]
+    options = [chains(extent, len(place)) for extent, place in zip(problem.extents, places, strict=True)]
+    rows = list(itertools.product(*(range(len(option)) for option in options)))
+    columns = [np.ones(len(rows), np.int64) for _ in nodes]
+    for loop, place in enumerate(places):
+        table = np.array(options[loop], np.int64).reshape(len(options[loop]), len(place))
+        chosen = np.array([row[loop] for row in rows])
+        for slot, node in enumerate(place):
+            columns[node] = table[chosen, slot]
+    return columns
+
+
+def brute_force(spec: GConv, hierarchy: Hierarchy, objective: Objective) -> float:
+    """The least value over all nests that fit."""
+    problem, prices = Problem.of(spec), Prices(hierarchy, objective)
+    best = np.inf
+    for nest, tiles in every_nest(problem, hierarchy):
+        counts = Counts(problem, hierarchy, nest, tiles)
+        fits = np.ones(counts.candidates, np.bool_)
+        for memory in hierarchy.memories[1:]:
+            held = counts.occupancy.get(memory.name, {})
+            if memory.words is not None and held:
+                bank = memory.bank or 1
+                taken = sum(-(-words * memory.buffers // bank) * bank for words in held.values())
+                fits &= taken <= memory.words
+            for operand, room in memory.rooms.items():
+                if operand in held:
+                    fits &= held[operand] * memory.buffers <= room
+        for axis in hierarchy.axes:
+            fits &= counts.elements(axis.name) <= axis.size
+        if fits.any():
+            best = min(best, float(prices.value(counts)[fits].min()))
+    return best
+
+
+def found_by_search(spec: GConv, hierarchy: Hierarchy, objective: Objective) -> Best | None:
+    """The best mapping, None if none fits."""
+    try:
+        return best_mapping(spec, hierarchy, "", objective)
+    except CatenaError:
+        return None
+
+
+def check(spec: GConv, hierarchy: Hierarchy, objective: Objective) -> None:
+    """The search finds what brute force finds, and its mapping, walked word by word, costs that."""
+    assume(nests(Problem.of(spec), hierarchy) <= MOST_NESTS)
+    found = found_by_search(spec, hierarchy, objective)
+    least = brute_force(spec, hierarchy, objective)
+    if found is None:
+        assert least == np.inf
+        return
+    assert found.value == pytest.approx(least, rel=1e-9)
+    assert found.gap == 0
+    problem = Problem.of(spec)
+    nest, tiles = nest_of(problem, found.mapping)
+    walk = Literal(problem, hierarchy, nest, [int(column[0]) for column in tiles])
+    assert {event: count for event, count in walk.events.items() if count} == {
+        event: count for event, count in found.events.items() if count
+    }
+    assert walk.steps == found.steps
+
+
+@settings(max_examples=60, deadline=None)
+@given(spec=small_links(), hierarchy=small_machines(), objective=st.sampled_from(Objective))
+def test_it_finds_what_brute_force_finds(spec: GConv, hierarchy: Hierarchy, objective: Objective) -> None:
+    check(spec, hierarchy, objective)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("objective", list(Objective))
+def test_it_finds_what_brute_force_finds_often(objective: Objective) -> None:
+    @settings(max_examples=130, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+    @given(spec=small_links(), hierarchy=small_machines())
+    def every(spec: GConv, hierarchy: Hierarchy) -> None:
+        check(spec, hierarchy, objective)
+
+    every()
+
+
+@pytest.mark.parametrize("parts", [0, 3000, math.inf])
+def test_what_effort_is_left_bounds_the_result(parts: float) -> None:
+    spec = GConv((Dim("C", op=6, ks=6), Dim("H", opc=6, ks=3)), main="mul", reduce=Reduce.ADD)
+    machine = parse_hierarchy(
+        {
+            "name": "small",
+            "summary": "",
+            "levels": {
+                "dram": {"kind": "memory"},
+                "glb": {"kind": "memory", "words": 40},
+                "pe": {"kind": "axis", "size": 4, "multicast": ["I", "K"], "reduces": True},
+            },
+            "accesses": {"dram": {"energy": 10, "events": {f"dram.{event}": 1 for event in EVENTS}}},
+        }
+    )
+    best = best_mapping(spec, machine, "", Objective.ENERGY, Effort(parts))
+    least = best_mapping(spec, machine)
+    assert least.gap == 0
+    assert best.bound <= least.value <= best.value
+    assert best.value * (1 - best.gap) == pytest.approx(best.bound)
+
+
+def test_a_machine_that_is_too_small_is_refused() -> None:
+    machine = parse_hierarchy(
+        {
+            "name": "tiny",
+            "summary": "",
+            "levels": {"dram": {"kind": "memory"}, "glb": {"kind": "memory", "words": 2}},
+        }
+    )
+    with pytest.raises(CatenaError) as caught:
+        best_mapping(GConv((Dim("A", opc=3), Dim("B", op=3)), main="mul", reduce=Reduce.ADD), machine, "conv1")
+    assert (caught.value.diagnostics[0].code, caught.value.diagnostics[0].node) == ("CAT-F001", "conv1")
