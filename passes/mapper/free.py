@@ -8,6 +8,7 @@ those inside it, the last one of a loop being smaller. `passes.mapper.moves` say
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -17,12 +18,16 @@ from dialects.hierarchy import Hierarchy
 from dialects.schedule import Mapping, Operand
 from passes.mapper.bounds import Assignment, Bounds
 from passes.mapper.counts import Counts
+from passes.mapper.effort import Effort
 from passes.mapper.moves import Moves
 from passes.mapper.nest import mapping_of
 from passes.mapper.partial import Parts
-from passes.mapper.pricing import Objective, Prices
+from passes.mapper.pricing import Objective, Prices, Values
 from passes.mapper.problem import Problem
-from passes.mapper.tree import Effort, Incumbent, Tree, outer_bounds, stages_of
+from passes.mapper.tree import Incumbent, Tree, outer_bounds, stages_of
+
+_VALUES = (5, 1)
+"""How many tiles of a loop are tried at a time to come by a first mapping: fewer if that finds none."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +61,8 @@ def best_mapping(
 ) -> Best:
     """The mapping with the least value, or, once the effort is spent, the best one found until then.
 
-    Half of a limited effort goes to mappings without tiles that are larger than they need be, among which the best one
-    nearly always is. Where sums are cheaper to add up further out, there is no bound but 0.
+    A limited effort goes to bounds, then to mappings without tiles that are larger than they need be, among which the
+    best one nearly always is, then to all. Where sums are cheaper to add up further out, there is no bound but 0.
 
     Raises `CatenaError`: CAT-F001 if none fits or none was found, CAT-C003 if tiles of the machine are not nested.
     """
@@ -65,27 +70,12 @@ def best_mapping(
         raise CatenaError(
             Diagnostic("CAT-C003", "only the search in a dataflow counts tiles as if they were not nested", "target")
         )
-    problem = Problem.of(spec)
-    prices = Prices(hierarchy, objective)
     effort = effort or Effort()
-    best = Incumbent()
-    nothing = Parts.empty(problem)
-    narrow, wide = (
-        [_tree(problem, prices, assignment, larger) for assignment in assignments(problem, hierarchy)]
-        for larger in (False, True)
-    )
-    for tree in sorted(narrow, key=lambda each: each.root_bound(0, nothing)):
-        if tree.root_bound(0, nothing) < best.value:
-            tree.dive(0, nothing, best)
-    first = Effort(effort.parts / 2, effort.should_stop)
-    for tree in narrow:
-        tree.search(0, nothing, best, first)
-    bound = min(tree.search(0, nothing, best, effort) for tree in wide)
-    if best.parts is None:
+    search = _Search(Problem.of(spec), Prices(hierarchy, objective))
+    best, bound = search.run(effort)
+    if best is None:
         raise CatenaError(Diagnostic("CAT-F001", f"no mapping of this link on {hierarchy.name} fits", "mapped", node))
-    if not prices.additions_cost_less_inside:
-        bound = 0.0
-    return _described(problem, prices, best.parts, min(bound, best.value))
+    return search.described(best, bound)
 
 
 def assignments(problem: Problem, hierarchy: Hierarchy) -> Iterator[Assignment]:
@@ -101,46 +91,80 @@ def assignments(problem: Problem, hierarchy: Hierarchy) -> Iterator[Assignment]:
         yield dict(zip((memory.name for memory in memories), combination, strict=True))
 
 
-def _tree(problem: Problem, prices: Prices, assignment: Assignment, larger: bool) -> Tree:
-    hierarchy = prices.hierarchy
-    stages = stages_of(hierarchy)
-    bounds = Bounds(problem, prices, assignment)
-    moves = Moves(problem, hierarchy, larger=larger)
+class _Search:
+    def __init__(self, problem: Problem, prices: Prices):
+        self._problem = problem
+        self._prices = prices
+        self._stages = stages_of(prices.hierarchy)
+        self._nothing = Parts.empty(problem)
 
-    def outside(outer: tuple[float, ...]) -> Tree:
-        return Tree(hierarchy, moves, bounds, stages, outer, lambda energy, _: energy, bounds.energy)
+    def run(self, effort: Effort) -> tuple[Parts | None, float]:
+        """The best parts found, and what no mapping is better than."""
+        trees = [
+            self._tree(assignment, effort.share(0.2)) for assignment in assignments(self._problem, self._hierarchy)
+        ]
+        trees.sort(key=self._root)
+        best = Incumbent()
+        for values in _VALUES:
+            if best.parts is None:
+                for tree in trees:
+                    self._with(tree, Effort(), larger=False, values=values).dive(0, self._nothing, best)
+        first = effort.share(0.5)
+        for tree in trees:
+            self._with(tree, first, larger=False).search(0, self._nothing, best)
+        if first.parts < 0:
+            bound = min(map(self._root, trees))
+        else:
+            bound = min(self._with(tree, effort).search(0, self._nothing, best) for tree in trees)
+        return best.parts, min(bound, best.value) if self._prices.additions_cost_less_inside else 0.0
 
-    outer = outer_bounds(outside, stages, replace(Parts.empty(problem), links=()))
-    outer = tuple(each + bounds.constant for each in outer)
-    return Tree(
-        hierarchy,
-        moves,
-        bounds,
-        stages,
-        outer,
-        prices.objective.of,
-        lambda parts: prices.value(_counts(prices, parts)),
-    )
+    def described(self, parts: Parts, bound: float) -> Best:
+        """The best parts as a mapping, with what it costs."""
+        nest, tiles = parts.nest()
+        counts = self._counts(parts)
+        return Best(
+            mapping_of(self._problem, nest, tiles, 0),
+            float(self._prices.value(counts)[0]),
+            bound,
+            float(self._prices.energy(counts)[0]),
+            float(self._prices.cycles(counts)[0]),
+            {event: int(column[0]) for event, column in counts.events.items()},
+            math.prod(int(counts.elements(axis.name)[0]) for axis in self._hierarchy.axes),
+            int(counts.steps[0]),
+        )
+
+    @property
+    def _hierarchy(self) -> Hierarchy:
+        return self._prices.hierarchy
+
+    def _root(self, tree: Tree) -> float:
+        return tree.root_bound(0, self._nothing)
+
+    def _tree(self, assignment: Assignment, effort: Effort) -> Tree:
+        bounds = Bounds(self._problem, self._prices, assignment)
+        moves = self._moves(effort)
+
+        def outside(outer: tuple[float, ...]) -> Tree:
+            return Tree(self._hierarchy, moves, bounds, self._stages, outer, _energy, bounds.energy)
+
+        nothing = replace(self._nothing, links=(), placed=frozenset())
+        outer = outer_bounds(outside, self._stages, nothing, self._moves(Effort(), larger=False, values=_VALUES[0]))
+        outer = tuple(each + bounds.constant for each in outer)
+        return Tree(self._hierarchy, moves, bounds, self._stages, outer, self._prices.objective.of, self._price)
+
+    def _with(self, tree: Tree, effort: Effort, *, larger: bool = True, values: int | None = None) -> Tree:
+        """A tree with other moves."""
+        return replace(tree, moves=self._moves(effort, larger=larger, values=values))
+
+    def _moves(self, effort: Effort, *, larger: bool = True, values: int | None = None) -> Moves:
+        return Moves(self._problem, self._hierarchy, effort, larger=larger, values=values)
+
+    def _price(self, parts: Parts) -> Values:
+        return self._prices.value(self._counts(parts))
+
+    def _counts(self, parts: Parts) -> Counts:
+        return Counts(self._problem, self._hierarchy, *parts.nest())
 
 
-def _counts(prices: Prices, parts: Parts) -> Counts:
-    nest, tiles = parts.nest()
-    return Counts(parts.problem, prices.hierarchy, nest, tiles)
-
-
-def _described(problem: Problem, prices: Prices, parts: Parts, bound: float) -> Best:
-    nest, tiles = parts.nest()
-    counts = Counts(problem, prices.hierarchy, nest, tiles)
-    elements = 1
-    for axis in prices.hierarchy.axes:
-        elements *= int(counts.elements(axis.name)[0])
-    return Best(
-        mapping_of(problem, nest, tiles, 0),
-        float(prices.value(counts)[0]),
-        bound,
-        float(prices.energy(counts)[0]),
-        float(prices.cycles(counts)[0]),
-        {event: int(column[0]) for event, column in counts.events.items()},
-        elements,
-        int(counts.steps[0]),
-    )
+def _energy(energy: Values, _: Values) -> Values:
+    return energy

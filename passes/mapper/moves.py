@@ -20,6 +20,7 @@ import numpy as np
 
 from dialects.hierarchy import Axis, Hierarchy
 from dialects.schedule import Operand
+from passes.mapper.effort import Effort
 from passes.mapper.footprint import tile_words
 from passes.mapper.nest import Column, Store
 from passes.mapper.partial import Flags, Parts, Rows, in_banks
@@ -32,10 +33,15 @@ Filter = Callable[[Parts], Parts]
 class Moves:
     """The moves on one machine; `promising` drops parts on the way.
 
-    Tiles that are larger for the sake of others are many, and rarely pay; without `larger` they are left out.
+    Tiles that are larger for the sake of others are many, and rarely pay; without `larger` they are left out. With
+    `values`, only so many tiles of a loop are tried at a time, and the search is no longer exact.
     """
 
-    def __init__(self, problem: Problem, hierarchy: Hierarchy, *, larger: bool = True):
+    def __init__(
+        self, problem: Problem, hierarchy: Hierarchy, effort: Effort, *, larger: bool = True, values: int | None = None
+    ):
+        self.effort = effort
+        self._values = values
         self._problem = problem
         self._hierarchy = hierarchy
         self._larger = larger
@@ -74,7 +80,7 @@ class Moves:
         for loop in range(len(self._problem.loops)):
             if self._problem.loops[loop].kind not in axis.loops:
                 continue
-            rows, factors = _factors(self._left(parts, loop), axis.size // used)
+            rows, factors = self._factors(self._left(parts, loop), axis.size // used)
             laid, used = parts.laid(axis, loop, factors, rows), used[rows] * factors
             allowed = promising(laid, axis.size // used)
             if self._hierarchy.elements is not None:
@@ -144,7 +150,7 @@ class Moves:
         factors: list[Column] = []
         tiles = parts.tiles
         for loop in loops:
-            more, by = _factors(self._left(parts, loop)[rows])
+            more, by = self._factors(self._left(parts, loop)[rows])
             tiles = tiles[:, more].copy()
             tiles[loop] = np.minimum(tiles[loop] * by, self._problem.extents[loop])
             fits = np.flatnonzero(self._fits(parts, rows[more], tiles, memory, operand))
@@ -164,27 +170,26 @@ class Moves:
             fits &= words <= level.rooms[operand]
         return fits
 
+    def _factors(self, left: Column, most: Column | None = None) -> tuple[Rows, Column]:
+        """Rows, each repeated with every factor that is worth trying: up to `most`, one always."""
+        rows: list[Rows] = [np.zeros(0, np.intp)]
+        factors: list[Column] = [np.zeros(0, np.int64)]
+        key = left if most is None else left * (int(most.max(initial=1)) + 1) + most
+        for value in np.unique(key):
+            some = np.flatnonzero(key == value)
+            values = even(int(left[some[0]]))
+            if most is not None:
+                values = values[values <= most[some[0]]]
+            if self._values is not None and len(values) > self._values:
+                values = values[np.linspace(0, len(values) - 1, self._values).astype(np.intp)]
+            self.effort.spend(len(some) * len(values))
+            rows.append(np.repeat(some, len(values)))
+            factors.append(np.tile(values, len(some)))
+        return np.concatenate(rows), np.concatenate(factors)
+
     def _left(self, parts: Parts, loop: int) -> Column:
         """How many tiles of a loop there are to run over."""
         return -(-self._problem.extents[loop] // parts.tiles[loop])
-
-
-def _factors(left: Column, most: Column | None = None) -> tuple[Rows, Column]:
-    """Rows, each repeated with every factor that is worth trying: up to `most`, one always."""
-    rows: list[Rows] = []
-    factors: list[Column] = []
-    key = left if most is None else left * (int(most.max(initial=1)) + 1) + most
-    for value in np.unique(key):
-        some = np.flatnonzero(key == value)
-        number = int(left[some[0]])
-        values = even(number)
-        if most is not None:
-            values = values[values <= most[some[0]]]
-        rows.append(np.repeat(some, len(values)))
-        factors.append(np.tile(values, len(some)))
-    if not rows:
-        return np.zeros(0, np.intp), np.zeros(0, np.int64)
-    return np.concatenate(rows), np.concatenate(factors)
 
 
 def even(extent: int) -> Column:

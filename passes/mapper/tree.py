@@ -10,12 +10,13 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from dialects.hierarchy import Axis, Hierarchy, Level, Memory
 from passes.mapper.bounds import Bounds
+from passes.mapper.effort import SpentError
 from passes.mapper.moves import Moves
 from passes.mapper.nest import Column
 from passes.mapper.partial import Flags, Parts
@@ -26,24 +27,6 @@ _GROUP = 300
 
 _BEAM = 48
 _CHUNKS = (32, 128, 512, 2048)
-
-
-class SpentError(Exception):
-    """No more effort is to be made."""
-
-
-@dataclass
-class Effort:
-    """How many parts of mappings are looked at, at most, and whether somebody asks to stop before."""
-
-    parts: float = math.inf
-    should_stop: Callable[[], bool] = field(default=lambda: False)
-
-    def spend(self, parts: int) -> None:
-        """Look at some more, or raise `SpentError`."""
-        self.parts -= parts + _GROUP
-        if self.parts < 0 or self.should_stop():
-            raise SpentError
 
 
 @dataclass
@@ -106,7 +89,7 @@ class Tree:
             ]
         self._finish(groups, best)
 
-    def search(self, start: int, parts: Parts, best: Incumbent, effort: Effort) -> float:
+    def search(self, start: int, parts: Parts, best: Incumbent) -> float:
         """Search all of the tree; a lower bound of what is in it, or the value of the best if that is less.
 
         What was begun when the effort is spent is not followed, and bounds the result like what still waited.
@@ -115,7 +98,7 @@ class Tree:
         heap: list[_Waiting] = []
 
         def chosen(bounds: Values) -> Flags:
-            effort.spend(len(bounds))
+            self.moves.effort.spend(_GROUP)
             return bounds < best.value
 
         self._push(heap, numbers, start, parts, best)
@@ -201,21 +184,19 @@ def stages_of(hierarchy: Hierarchy) -> tuple[Level, ...]:
 
 
 def outer_bounds(
-    tree: Callable[[tuple[float, ...]], Tree], stages: tuple[Level, ...], nothing: Parts
+    tree: Callable[[tuple[float, ...]], Tree], stages: tuple[Level, ...], nothing: Parts, quick: Moves
 ) -> tuple[float, ...]:
     """What the links to memories from each stage outwards cost at least, were the inside of no size.
 
-    `tree` makes a tree from such bounds of the stages further out, padded with zeros.
+    `tree` makes a tree from such bounds of the stages further out, padded with zeros; `quick` moves are those of dives.
     """
     found = [0.0]
     for stage in reversed(range(1, len(stages))):
-        level = stages[stage]
-        if isinstance(level, Memory):
-            padded = (0.0,) * (stage + 1) + tuple(found)
+        if isinstance(stages[stage], Memory):
+            part = tree((0.0,) * (stage + 1) + tuple(found))
             best = Incumbent()
-            part = tree(padded)
-            part.dive(stage, nothing, best)
-            found.insert(0, part.search(stage, nothing, best, Effort()))
+            replace(part, moves=quick).dive(stage, nothing, best)
+            found.insert(0, part.search(stage, nothing, best))
         else:
             found.insert(0, found[0])
     return (found[0], *found)

@@ -15,11 +15,11 @@ from dialects.diagnostics import CatenaError
 from dialects.gconv import Dim, GConv, Reduce
 from dialects.hierarchy import Hierarchy, Memory, parse_hierarchy
 from passes.mapper.counts import Counts
+from passes.mapper.effort import Effort
 from passes.mapper.free import Best, assignments, best_mapping
 from passes.mapper.nest import Column, For, Nest, Node, Par, Store, nest_of
 from passes.mapper.pricing import Objective, Prices
 from passes.mapper.problem import Problem
-from passes.mapper.tree import Effort
 from tests.passes.mapper.literal import Literal
 
 MOST_NESTS = 150

@@ -1,0 +1,29 @@
+"""How long a search may look: in parts of mappings, so that its result does not depend on how fast it runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+class SpentError(Exception):
+    """No more effort is to be made."""
+
+
+@dataclass
+class Effort:
+    """How many parts of mappings are looked at, at most, and whether somebody asks to stop before."""
+
+    parts: float = math.inf
+    should_stop: Callable[[], bool] = field(default=lambda: False)
+
+    def spend(self, parts: int) -> None:
+        """Look at some more, or raise `SpentError`."""
+        self.parts -= parts
+        if self.parts < 0 or self.should_stop():
+            raise SpentError
+
+    def share(self, part: float) -> Effort:
+        """A part of what is left, to be spent apart."""
+        return Effort(self.parts * part, self.should_stop)
