@@ -269,10 +269,12 @@ def choices() -> dict[str, list[Chosen]]:
     """The chip's mappings beside the best of the designers' own objective within the chip's limits."""
     from isca16 import CONVOLUTIONS, parts
 
-    from compiler.descriptions import read_hierarchy
+    from compiler.targets import select_target
+    from dialects.hierarchy import Hierarchy
     from passes.mapper.search import best_in_dataflow, priced_in_dataflow
 
-    hierarchy = read_hierarchy(DATAFLOW)
+    hierarchy = select_target(str(DATAFLOW), {"nested": "false"}).machine
+    assert isinstance(hierarchy, Hierarchy)
     found: dict[str, list[Chosen]] = {}
     for layer in CONVOLUTIONS:
         spec = layer.spec(images=4)

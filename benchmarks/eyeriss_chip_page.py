@@ -81,7 +81,7 @@ they give no figure and this model has no term. That is missing most in CONV1, w
 
 _MAPPINGS = """\
 The paper finds its mappings by minimising the energy of ISCA 2016 within the limits of the chip.
-`benchmarks/eyeriss_chip/dataflow.toml` is that search: the dataflow of `benchmarks/isca16/rs.toml` on 12 rows and 168
+`benchmarks/eyeriss_chip/dataflow.toml` is that search: the dataflow of the target `isca16-rs` on 12 rows and 168
 elements, with scratchpads of 12, 224 and 24 words, 25 banks of 4 kB with words of one operand each, and filters cut
 into equal tiles. It is exact over that space. Energy is that of all accesses per MAC, relative to a MAC, as the search
 weighs it.

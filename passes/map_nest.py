@@ -15,16 +15,22 @@ from dialects.locations import describe
 from dialects.schedule import HostAttr, Mapping, MappingAttr
 from dialects.target import NestMachine, require_nest_machine
 from passes.assign_host import require_host
+from passes.mapper.effort import Effort
+from passes.mapper.free import best_mapping
 from passes.mapper.legality import violations
 from passes.mapper.search import best_in_dataflow
 from passes.storage import Storage
+
+_EFFORT = 100_000
+"""Parts of mappings that are looked at for one link, at most: about a second."""
 
 
 @dataclass(frozen=True)
 class MapNestPass(ModulePass):
     """Search the best mapping of every link that has none, and check those that are given.
 
-    Links with the same loops are searched once: in the machine's dataflow if it has one. Links whose results are
+    Links with the same loops are searched once: in the machine's dataflow if it has one, otherwise among all mappings,
+    with an effort that does not depend on the time it takes. Links whose results are
     updates at computed addresses are not cut, so that these leave in order. Links that the host executes keep
     `#schedule.host`.
     """
@@ -48,6 +54,13 @@ class MapNestPass(ModulePass):
             raise CatenaError(problems)
 
 
+def _best(spec: GConv, machine: NestMachine, node: str) -> Mapping:
+    """The best mapping of the machine's dataflow, or the best of all that the search comes by within its effort."""
+    if machine.dataflow is not None:
+        return best_in_dataflow(spec, machine, node).mapping
+    return best_mapping(spec, machine, node, effort=Effort(_EFFORT)).mapping
+
+
 def _map(link: LinkOp, machine: NestMachine, found: dict[GConv, MappingAttr], *, in_order: bool) -> list[Diagnostic]:
     """Give a link its mapping, or one of `found`; what is wrong with it."""
     node = describe(link)
@@ -60,7 +73,7 @@ def _map(link: LinkOp, machine: NestMachine, found: dict[GConv, MappingAttr], *,
                 # Checked on the first link with these loops.
                 link.properties["mapping"] = found[loops]
                 return []
-            mapping = MappingAttr(best_in_dataflow(loops, machine, node).mapping)
+            mapping = MappingAttr(_best(loops, machine, node))
             link.properties["mapping"] = found[loops] = mapping
         case MappingAttr():
             mapping = link.mapping

@@ -49,7 +49,7 @@ class Best:
     @property
     def gap(self) -> float:
         """How far the value is above the bound, at most, as a share of the value."""
-        return max(0.0, 1 - self.bound / self.value) if self.value else 0.0
+        return max(0.0, 1 - max(0.0, self.bound) / self.value) if self.value else 0.0
 
 
 def best_mapping(

@@ -168,6 +168,9 @@ class Tree:
         if self.hierarchy.elements is not None:
             room = np.maximum(np.minimum(room, self.hierarchy.elements // np.prod(parts.busy, axis=0)), 1)
         energy = self.bounds.energy(parts, room, axes, memory) + self.outer[stage + within]
+        if not within and stage < len(self.stages) and isinstance(level := self.stages[stage], Memory):
+            without = self.bounds.energy(parts, room, axes, level.name) + self.outer[stage + 1]
+            energy = np.maximum(energy, without)
         return self.value(energy, self.bounds.cycles(parts, room))
 
 
