@@ -142,6 +142,11 @@ class Hierarchy(_Model, frozen=True):
             raise _unsound("levels", "two levels have the same name")
         if "operation" in names:
             raise _unsound("levels.operation", "the arithmetic is called operation, no level can be")
+        for memory in self.memories:
+            for operand in memory.bypass:
+                if operand not in memory.operands:
+                    hint = "list it under operands, too, or leave it out: what does not stay passes by"
+                    raise _unsound(f"levels.{memory.name}.bypass", f"{operand} does not stay in this memory", hint)
         known = self.event_names
         named = [(f"accesses.{access.name}.events", event) for access in self.accesses for event in access.events]
         named += [("dataflow.weigh", event) for event in (self.dataflow or _NO_FLOW).weigh]

@@ -71,10 +71,20 @@ def best_mapping(
             Diagnostic("CAT-C003", "only the search in a dataflow counts tiles as if they were not nested", "target")
         )
     effort = effort or Effort()
-    search = _Search(Problem.of(spec), Prices(hierarchy, objective))
+    problem = Problem.of(spec)
+    search = _Search(problem, Prices(hierarchy, objective))
     best, bound = search.run(effort)
     if best is None:
-        raise CatenaError(Diagnostic("CAT-F001", f"no mapping of this link on {hierarchy.name} fits", "mapped", node))
+        raise CatenaError(
+            Diagnostic(
+                "CAT-F001",
+                f"no mapping of this link on {hierarchy.name} fits",
+                "mapped",
+                node,
+                expected="a word of every operand that stays, for every buffer, in whole banks",
+                hint=_too_small(problem, hierarchy),
+            )
+        )
     return search.described(best, bound)
 
 
@@ -89,6 +99,17 @@ def assignments(problem: Problem, hierarchy: Hierarchy) -> Iterator[Assignment]:
         choices.append([tuple(each for each in taken if each not in some) for some in gone])
     for combination in itertools.product(*choices):
         yield dict(zip((memory.name for memory in memories), combination, strict=True))
+
+
+def _too_small(problem: Problem, hierarchy: Hierarchy) -> str:
+    """Which memories cannot hold a word of every operand."""
+    small: list[str] = []
+    for memory in hierarchy.memories[1:]:
+        staying = [each for each in problem.operands if each in memory.operands and each not in memory.bypass]
+        need = memory.whole_banks(memory.buffers) * len(staying)
+        if memory.words is not None and memory.words < need:
+            small.append(f"{memory.name} has {memory.words} of {need}")
+    return ", ".join(small)
 
 
 class _Search:

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from dialects.diagnostics import CatenaError
 from dialects.gconv import Dim, GConv, Reduce
 from dialects.hierarchy import Hierarchy, Memory, parse_hierarchy
+from dialects.schedule import Operand
 from passes.mapper.counts import Counts
 from passes.mapper.effort import Effort
-from passes.mapper.free import Best, assignments, best_mapping
+from passes.mapper.free import Best, best_mapping
 from passes.mapper.nest import Column, For, Nest, Node, Par, Store, nest_of
 from passes.mapper.pricing import Objective, Prices
 from passes.mapper.problem import Problem
@@ -90,6 +91,20 @@ def small_machines(draw: st.DrawFn) -> Hierarchy:
     machine = parse_hierarchy({"name": "small", "summary": "", "levels": levels, "accesses": accesses})
     assume(Prices(machine).additions_cost_less_inside)
     return machine
+
+
+def assignments(problem: Problem, hierarchy: Hierarchy) -> Iterator[dict[str, tuple[Operand, ...]]]:
+    """Every choice, for every memory, of operands that stay there: all that must, and any of those that may pass by."""
+    memories = hierarchy.memories[1:]
+    wholes = [frozenset(problem.operands) & frozenset(memory.operands) for memory in memories]
+    for sets in itertools.product(*(_subsets(whole) for whole in wholes)):
+        passing = [whole - chosen for whole, chosen in zip(wholes, sets, strict=True)]
+        if all(gone <= frozenset(memory.bypass) for gone, memory in zip(passing, memories, strict=True)):
+            yield {memory.name: tuple(sorted(chosen)) for memory, chosen in zip(memories, sets, strict=True)}
+
+
+def _subsets(whole: frozenset[Operand]) -> list[frozenset[Operand]]:
+    return [frozenset(some) for size in range(len(whole) + 1) for some in itertools.combinations(sorted(whole), size)]
 
 
 def chains(extent: int, slots: int) -> list[tuple[int, ...]]:
@@ -268,4 +283,13 @@ def test_a_machine_that_is_too_small_is_refused() -> None:
     )
     with pytest.raises(CatenaError) as caught:
         best_mapping(GConv((Dim("A", opc=3), Dim("B", op=3)), main="mul", reduce=Reduce.ADD), machine, "conv1")
-    assert (caught.value.diagnostics[0].code, caught.value.diagnostics[0].node) == ("CAT-F001", "conv1")
+    (problem,) = caught.value.diagnostics
+    assert (problem.code, problem.node, problem.hint) == ("CAT-F001", "conv1", "glb has 2 of 3")
+
+
+def test_what_passes_by_must_be_able_to_stay() -> None:
+    glb = {"kind": "memory", "operands": ["I"], "bypass": ["K"]}
+    with pytest.raises(CatenaError) as caught:
+        parse_hierarchy({"name": "m", "summary": "", "levels": {"dram": {"kind": "memory"}, "glb": glb}})
+    (problem,) = caught.value.diagnostics
+    assert (problem.code, problem.message) == ("CAT-C003", "K does not stay in this memory")
