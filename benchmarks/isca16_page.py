@@ -30,14 +30,15 @@ LEVELS = ("alu", "dram", "buffer", "array", "rf")
 _INTRODUCTION = """\
 The paper that introduced row-stationary processing compares six dataflows on arrays of equal area (Chen, Emer, Sze:
 Eyeriss, ISCA 2016, section VII): row stationary (RS), weight stationary (WS), output stationary with one filter (OSA),
-with several filters (OSB) and with one position at a time (OSC), and no local reuse (NLR). Here each is a machine
-description in `benchmarks/isca16`: memories and axes of the array, the energy of each kind of access, and the loop nest
-that its mappings share. `passes/mapper` counts the words that a nest moves and finds the best tile sizes, exactly
+with several filters (OSB) and with one position at a time (OSC), and no local reuse (NLR). Here each is a target,
+`isca16-rs` to `isca16-nlr`: memories and axes of the array, the energy of each kind of access, and the loop nest that
+its mappings share. `passes/mapper` counts the words that a nest moves and finds the best tile sizes, exactly
 (`passes/mapper/search.py` states the space). Nothing is fitted to the bars.
 
-Three conventions of the paper are part of the descriptions: tiles of every level count as if cut out of the whole loop
-(`nested = false`; strips may be fractions), what a memory holds is fetched again for every visit, and sums that travel
-in the array weigh twice in the search. Energy is relative to that of a MAC; delay is operations by busy elements.
+Three conventions of the paper are keys of a description: tiles of every level count as if cut out of the whole loop
+(`nested = false`, which only this comparison sets; strips may be fractions), what a memory holds is fetched again for
+every visit, and sums that travel in the array weigh twice in the search. Energy is relative to that of a MAC; delay is
+operations by busy elements.
 """
 
 

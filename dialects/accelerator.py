@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -64,6 +65,6 @@ class Accelerator(BaseModel, frozen=True):
     ] = Field(default_factory=dict)
 
     @property
+    @abstractmethod
     def link_words(self) -> float:
         """Words that cross the off-chip link in a cycle."""
-        raise NotImplementedError

@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from backends.fields import Array
 from backends.generic.nest import NestLayer
-from backends.spatial.addresses import UPDATES, Walk, computed_addresses, counted
+from backends.spatial.addresses import UPDATES, Walk, computed_addresses, counted, input_walk
 from backends.spatial.isa import Fold, Kind, Slot, Tensor
-from backends.spatial.layer import INDICES, input_tile, run_steps
+from backends.spatial.layer import INDICES, Existing, input_tile, run_steps
 from backends.spatial.memory import Fault, MemoryBank
 from dialects.gconv.scalar import scalar_of
 
@@ -33,43 +33,27 @@ class OffChip:
     def input(self) -> Array:
         """The input of the current ranges after `pre`, as (groups, positions) per dimension, padding filled in."""
         layer, tile = self._layer, input_tile(self._layer)
-        shape: list[int] = []
-        firsts: list[int] = []
-        inside: list[slice] = []
-        for dim, (_, groups), (low, length) in zip(layer.dims, tile.groups, tile.positions, strict=True):
-            first, count = dim.existing(low, length)
-            shape += [groups, count]
-            firsts.append(first if count else 0)
-            start = first * dim.up - low
-            inside += [slice(None), slice(start, start + count * dim.up, dim.up) if count else slice(0)]
+        there = Existing.of(layer, tile)
         dtype = layer.address(Tensor.INPUT).dtype
-        words = np.zeros(shape, dtype)
+        words = np.zeros(there.shape, dtype)
         if words.size:
-            words = run_steps(layer.steps[Slot.PRE], self._input(shape, [g for g, _ in tile.groups], firsts))
+            words = run_steps(
+                layer.steps[Slot.PRE], self._input(there.shape, [g for g, _ in tile.groups], there.firsts)
+            )
         if words.shape == tile.shape and words.flags.c_contiguous:
             return words
         padded = np.full(tile.shape, scalar_of(layer.padding, words.dtype), words.dtype)
-        padded[tuple(inside)] = words
+        padded[there.inside] = words
         return padded
 
-    def _input(self, shape: list[int], groups: list[int], firsts: list[int]) -> Array:
-        words = self._input_walk(Tensor.INPUT, groups, firsts)
+    def _input(self, shape: Sequence[int], groups: Sequence[int], firsts: Sequence[int]) -> Array:
+        words = input_walk(self._layer, Tensor.INPUT, groups, firsts)
         terms = self._layer.terms[Tensor.INPUT]
         if not terms:
             return self._dram.read(words.address, shape, words.strides, words.dtype)
-        index = self._input_walk(INDICES[Tensor.INPUT], groups, firsts)
+        index = input_walk(self._layer, INDICES[Tensor.INPUT], groups, firsts)
         addresses, _ = computed_addresses(self._dram, shape, words, index, terms)
         return self._dram.gather(addresses, words.dtype)
-
-    def _input_walk(self, tensor: Tensor, groups: list[int], positions: list[int]) -> Walk:
-        source = self._layer.address(tensor)
-        address, strides = source.address, list[int]()
-        for dim, stride, group, position in zip(
-            self._layer.dims, self._layer.strides(tensor), groups, positions, strict=True
-        ):
-            address += stride * (group * dim.extent + position)
-            strides += [stride * dim.extent, stride]
-        return Walk(address, strides, source.dtype)
 
     def kernel(self) -> Array:
         """The kernel of the current ranges, as (g..., op..., ks...)."""

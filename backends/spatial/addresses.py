@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from backends.fields import Array
-from backends.spatial.isa import Fold
-from backends.spatial.layer import TermConfig
+from backends.spatial.isa import Fold, Tensor
+from backends.spatial.layer import LayerState, TermConfig
 from backends.spatial.memory import Addresses, Fault, MemoryBank
 
 UPDATES: dict[Fold, np.ufunc | None] = {
@@ -31,6 +31,16 @@ class Walk:
     address: int
     strides: Sequence[int]
     dtype: np.dtype[Any]
+
+
+def input_walk(layer: LayerState, tensor: Tensor, groups: Sequence[int], positions: Sequence[int]) -> Walk:
+    """Through a tensor laid out like the input, from the given group and position of every dimension on."""
+    source = layer.address(tensor)
+    address, strides = source.address, list[int]()
+    for dim, stride, group, position in zip(layer.dims, layer.strides(tensor), groups, positions, strict=True):
+        address += stride * (group * dim.extent + position)
+        strides += [stride * dim.extent, stride]
+    return Walk(address, strides, source.dtype)
 
 
 def computed_addresses(

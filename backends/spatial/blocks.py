@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backends.fields import Array
-from backends.spatial.addresses import UPDATES, Walk, computed_addresses
+from backends.spatial.addresses import UPDATES, Walk, computed_addresses, input_walk
 from backends.spatial.array import (
     Layout,
     busiest_cycles,
@@ -28,6 +28,7 @@ from backends.spatial.array import (
 from backends.spatial.bursts import burst_words
 from backends.spatial.isa import Fold, Kind, Memory, Slot, Tensor
 from backends.spatial.layer import (
+    Existing,
     InputTile,
     LayerState,
     Ranges,
@@ -127,23 +128,14 @@ class BlockEngine:
         inputs.forget(place.address, place.words)
         shape = tile.shape
         target = inputs.window(place.address, shape, row_major(shape))
-        existing = [dim.existing(low, length) for dim, (low, length) in zip(layer.dims, tile.positions, strict=True)]
-        source_shape = [
-            n for (_, groups), (_, count) in zip(tile.groups, existing, strict=True) for n in (groups, count)
-        ]
-        words = math.prod(source_shape)
+        there = Existing.of(layer, tile)
+        words = math.prod(there.shape)
         if words != tile.words:
             target[...] = scalar_of(layer.padding, target.dtype)
         if words:
-            inside = [
-                part
-                for dim, (low, _), (first, count) in zip(layer.dims, tile.positions, existing, strict=True)
-                for part in (slice(None), slice(first * dim.up - low, (first + count - 1) * dim.up - low + 1, dim.up))
-            ]
-            firsts = [first for first, _ in existing]
-            values = self._read_input(source_shape, [first for first, _ in tile.groups], firsts)
-            values = self._bring_input(tile, values, tuple(inside))
-            target[tuple(inside)] = run_steps(layer.steps[Slot.PRE], values)
+            values = self._read_input(there.shape, [first for first, _ in tile.groups], there.firsts)
+            values = self._bring_input(tile, values, there.inside)
+            target[there.inside] = run_steps(layer.steps[Slot.PRE], values)
         elif self.machine.counting.padding_in_dram:
             self.through_link(Tensor.INPUT, COMPRESSED["dram.input.read"], np.zeros(tile.shape, target.dtype))
         self.input = tile
@@ -174,30 +166,19 @@ class BlockEngine:
         """The buffer as it holds input words."""
         return self.glb.of(self.layer.address(Tensor.INPUT).dtype)
 
-    def _read_input(self, shape: list[int], groups: list[int], positions: list[int]) -> Array:
+    def _read_input(self, shape: Sequence[int], groups: Sequence[int], positions: Sequence[int]) -> Array:
         """Input words from the given groups and positions of each dimension, at computed addresses if it has terms."""
-        words = self._input_walk(Tensor.INPUT, groups, positions)
+        words = input_walk(self.layer, Tensor.INPUT, groups, positions)
         terms = self.layer.terms[Tensor.INPUT]
         if not terms:
             self._count_bursts("dram.input.burst", shape, words.strides)
             return self.dram.read(words.address, shape, words.strides, words.dtype)
-        index = self._input_walk(Tensor.INPUT_INDEX, groups, positions)
+        index = input_walk(self.layer, Tensor.INPUT_INDEX, groups, positions)
         self._count_bursts("dram.input.burst", shape, words.strides, index.strides)
         addresses, read = computed_addresses(self.dram, shape, words, index, terms)
         self.counters.add("dram.index.read", read)
         self.counters.add("dram.input.lookup", addresses.size)
         return self.dram.gather(addresses, words.dtype)
-
-    def _input_walk(self, tensor: Tensor, groups: list[int], positions: list[int]) -> Walk:
-        """How a transfer goes through a tensor laid out like the input: group and position of every dimension."""
-        source = self.layer.address(tensor)
-        address, strides = source.address, list[int]()
-        for dim, stride, group, position in zip(
-            self.layer.dims, self.layer.strides(tensor), groups, positions, strict=True
-        ):
-            address += stride * (group * dim.extent + position)
-            strides += [stride * dim.extent, stride]
-        return Walk(address, strides, source.dtype)
 
     def load_kernel(self) -> None:
         """DRAM -> scratchpads; kept here as one block (groups, kernels, terms) of distinct words."""

@@ -16,7 +16,7 @@ import numpy as np
 from backends.fields import Array
 from backends.spatial.addresses import UPDATES, Walk, computed_addresses
 from backends.spatial.isa import Fold, Kind, Slot, Tensor
-from backends.spatial.layer import LayerState, ScalarStep, input_tile
+from backends.spatial.layer import Existing, LayerState, ScalarStep, input_tile
 from backends.spatial.memory import Fault, MemoryBank
 from dialects.gconv.function_classes import function_class
 from dialects.gconv.scalar import apply, scalar_of
@@ -92,18 +92,10 @@ class _HostRun:
         """The input after `pre`, as (groups, positions) per dimension, padding and gaps filled in."""
         layer = self._layer
         tile = input_tile(layer)
-        shape: list[int] = []
-        firsts: list[int] = []
-        inside: list[slice] = []
-        for dim, (_, groups), (low, length) in zip(layer.dims, tile.groups, tile.positions, strict=True):
-            first, count = dim.existing(low, length)
-            shape += [groups, count]
-            firsts.append(first if count else 0)
-            start = first * dim.up - low
-            inside += [slice(None), slice(start, start + count * dim.up, dim.up) if count else slice(0)]
-        words = self._steps(Slot.PRE, self._input_words(shape, firsts))
+        there = Existing.of(layer, tile)
+        words = self._steps(Slot.PRE, self._input_words(there.shape, there.firsts))
         padded = np.full(tile.shape, scalar_of(layer.padding, words.dtype), words.dtype)
-        padded[tuple(inside)] = words
+        padded[there.inside] = words
         return padded.astype(layer.partial, copy=False)
 
     def _input_words(self, shape: Sequence[int], firsts: Sequence[int]) -> Array:

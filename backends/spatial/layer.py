@@ -260,6 +260,32 @@ def input_tile(layer: LayerState) -> InputTile:
 
 
 @dataclass(frozen=True)
+class Existing:
+    """The part of an input tile that a tensor has, without padding and without the gaps of spread words.
+
+    `shape` has groups and positions of every dimension; `firsts` are the first position of each in the tensor; `inside`
+    says where in the tile the words belong.
+    """
+
+    shape: tuple[int, ...]
+    firsts: tuple[int, ...]
+    inside: tuple[slice, ...]
+
+    @classmethod
+    def of(cls, layer: LayerState, tile: InputTile) -> Existing:
+        shape: list[int] = []
+        firsts: list[int] = []
+        inside: list[slice] = []
+        for dim, (_, groups), (low, length) in zip(layer.dims, tile.groups, tile.positions, strict=True):
+            first, count = dim.existing(low, length)
+            shape += [groups, count]
+            firsts.append(first if count else 0)
+            start = first * dim.up - low
+            inside += [slice(None), slice(start, start + count * dim.up, dim.up) if count else slice(0)]
+        return cls(tuple(shape), tuple(firsts), tuple(inside))
+
+
+@dataclass(frozen=True)
 class Ranges:
     """A copy of the current ranges: (start, size) per dimension and kind."""
 
