@@ -45,7 +45,7 @@ class StepLimits(BaseModel):
 class Accelerator(BaseModel, frozen=True):
     """A machine as generic passes see it."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
     summary: str

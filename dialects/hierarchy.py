@@ -22,11 +22,12 @@ UNSOUND = "unsound"
 Words = Annotated[int, Field(ge=1, le=1 << 48)]
 Operands = Annotated[tuple[Operand, ...], Field(strict=False)]
 Loops = Annotated[tuple[LoopKind, ...], Field(strict=False)]
+Times = Annotated[float, Field(ge=0)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
 class _Model(BaseModel, frozen=True):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 def _named(tables: object) -> object:
@@ -90,7 +91,7 @@ class Access(_Model, frozen=True):
 
     name: Name
     energy: Annotated[float, Field(ge=0, description="energy of one access")]
-    events: Annotated[dict[str, float], Field(description="accesses for each event of `memory.operand.event`")]
+    events: Annotated[dict[str, Times], Field(description="accesses for each event of `memory.operand.event`")]
 
 
 class Dataflow(_Model, frozen=True):
@@ -105,7 +106,7 @@ class Dataflow(_Model, frozen=True):
         tuple[str, ...], Field(strict=False, description="parts of a convolution that are cut into equal tiles only")
     ] = ()
     weigh: Annotated[
-        dict[str, float], Field(description="factors of events in the search, where it weighs them differently")
+        dict[str, Times], Field(description="factors of events in the search, where it weighs them differently")
     ] = Field(default_factory=dict)
 
 

@@ -34,6 +34,9 @@ def test_levels_are_in_the_order_in_which_they_are_written() -> None:
         ({"element": 3}, "Extra inputs are not permitted"),
         ({"accesses": {"rf": {"energy": 1, "events": {"rf.kernel.reed": 1}}}}, "rf.kernel.read"),
         ({"accesses": {"rf": {"energy": -1, "events": {}}}}, "greater than or equal to 0"),
+        ({"accesses": {"rf": {"energy": float("inf"), "events": {}}}}, "finite number"),
+        ({"accesses": {"rf": {"energy": 1, "events": {"rf.kernel.read": -1}}}}, "greater than or equal to 0"),
+        ({"levels": {"dram": {"kind": "memory", "read": float("inf")}}}, "finite number"),
     ],
 )
 def test_what_is_wrong_is_said(changes: dict[str, Any], message: str) -> None:
