@@ -37,7 +37,7 @@ class GraphBuilder:
 
     def weight(self, name: str, values: npt.NDArray[np.generic]) -> str:
         """Add an initializer."""
-        self._initializers.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        self._initializers.append(numpy_helper.from_array(np.asarray(values, order="C"), name))
         return name
 
     def integers(self, name: str, values: Sequence[int]) -> str:

@@ -143,6 +143,24 @@ def test_mobilenet_has_its_layers(tmp_path: Path) -> None:
     assert weights(model, ".mean", ".var") == 4_231_976
 
 
+def test_mobilenet_v2_has_its_layers(tmp_path: Path) -> None:
+    model = generate("mobilenet_v2.py", tmp_path / "a.onnx", "--size", 32)
+    found = operators(model)
+    assert (found["Conv"], found["BatchNormalization"], found["Clip"], found["Add"]) == (52, 52, 35, 10)
+    # Sandler et al., table 4: 3.4 million parameters.
+    assert weights(model, ".mean", ".var", ".low", ".high") == 3_504_872
+
+
+def test_vgg_16_has_its_layers(tmp_path: Path) -> None:
+    model = generate("vgg.py", tmp_path / "a.onnx", "--width", 16, "--size", 64)
+    found = operators(model)
+    assert (found["Conv"], found["MaxPool"], found["Gemm"]) == (13, 5, 3)
+    kernels = {each.name: tuple(each.dims) for each in model.graph.initializer if each.name.endswith(".weight")}
+    # Configuration D, a sixteenth as wide.
+    assert kernels["conv3_1.weight"] == (256 // 16, 128 // 16, 3, 3)
+    assert kernels["fc6.weight"] == (4096 // 16, 512 // 16 * 2 * 2)
+
+
 def test_c3d_has_its_layers(tmp_path: Path) -> None:
     model = generate("c3d.py", tmp_path / "a.onnx", "--width", 16)
     found = operators(model)
@@ -185,6 +203,8 @@ def test_the_bundled_topologies_get_weights(tmp_path: Path) -> None:
     ("script", "arguments"),
     [
         ("mobilenet.py", ("--size", 32)),
+        ("mobilenet_v2.py", ("--size", 32)),
+        ("vgg.py", ("--size", 32, "--width", 16)),
         ("c3d.py", ("--width", 32, "--size", 32)),
         ("capsnet.py", ("--size", 17, "--filters", 16)),
         ("faster_rcnn_zf.py", ("--height", 96, "--width", 128, "--proposals", 5, "--thinner", 16)),
