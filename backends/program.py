@@ -130,12 +130,36 @@ class TensorEntry(Record):
 
 
 @dataclass(frozen=True)
+class LayerWork(Record):
+    """What a layer computes, as attributes in IR text: what the costs of a mapping of it depend on.
+
+    `tensors` name those of `accesses` in their order: input, kernel if there is one, post operands, output. What a
+    layer has not is empty.
+    """
+
+    tensors: tuple[str, ...]
+    nest: str
+    main: str
+    reduce: str
+    accesses: str
+    acc: str = ""
+    pad: str = ""
+    pre: str = ""
+    mid: str = ""
+    post: str = ""
+    read_lookup: str = ""
+    write_lookup: str = ""
+    update: str = ""
+    zeros: str = ""
+
+
+@dataclass(frozen=True)
 class LayerEntry(Record):
     """A layer: what the counters are reported by.
 
     `kind` is a short word such as `conv`; `nodes` are the ONNX nodes it came from; `inputs` and `outputs` name
-    tensors of the tensor table. `mapping` is the mapping it was made from, as IR text, and `predicted` what the cost
-    model expects it to count, by event; an emulator reads neither.
+    tensors of the tensor table. `mapping` is the mapping it was made from, as IR text, `predicted` what the cost
+    model expects it to count, by event, and `work` what it computes; an emulator reads none of them.
     """
 
     name: str
@@ -145,6 +169,7 @@ class LayerEntry(Record):
     outputs: tuple[str, ...]
     mapping: str = ""
     predicted: dict[str, Any] = field(default_factory=dict[str, Any])
+    work: LayerWork | None = None
 
 
 @dataclass(frozen=True)
@@ -257,7 +282,7 @@ def _name_problems(program: Program) -> Iterator[str]:
         if layer.name in layers:
             yield f"two layers are named {layer.name!r}"
         layers.add(layer.name)
-        for name in (*layer.inputs, *layer.outputs):
+        for name in (*layer.inputs, *layer.outputs, *(layer.work.tensors if layer.work else ())):
             if name not in tensors:
                 yield f"layer {layer.name!r} names an unknown tensor {name!r}"
     for tensor in program.tensors:

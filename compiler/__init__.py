@@ -1,7 +1,7 @@
 """What a person touches: command line, stage table, ONNX import, verification, reports.
 
 The verbs of the command line are functions here (see `compiler.api`): check, compile, run, verify, inspect, opt,
-quantize, assemble, disassemble, report. They are imported when first used, so that the command starts quickly.
+quantize, assemble, disassemble, report, explain. They are imported when first used, so that the command starts quickly.
 """
 
 from __future__ import annotations
@@ -9,9 +9,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from compiler.api import assemble, check, compile, disassemble, inspect, opt, quantize, report, run, verify
+    from compiler.api import assemble, check, compile, disassemble, explain, inspect, opt, quantize, report, run, verify
 
-__all__ = ["assemble", "check", "compile", "disassemble", "inspect", "opt", "quantize", "report", "run", "verify"]
+__all__ = [
+    "assemble",
+    "check",
+    "compile",
+    "disassemble",
+    "explain",
+    "inspect",
+    "opt",
+    "quantize",
+    "report",
+    "run",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from compiler.checking import CheckReport
     from compiler.compilation import Compiled, CompileOptions
     from compiler.execution import Execution
+    from compiler.explanation.explaining import Explanations
     from compiler.inspection import Inspection
     from compiler.layer_verification import Verification
     from compiler.quantization import Quantized
@@ -40,6 +41,7 @@ __all__ = [
     "check",
     "compile",
     "disassemble",
+    "explain",
     "inspect",
     "opt",
     "quantize",
@@ -255,6 +257,32 @@ def report(
 
     options = _options(target, settings, input_shapes, batch, mode, allow_fallback, mapping)
     return report_on(fspath(source), None if statistics is None else fspath(statistics), options)
+
+
+def explain(
+    source: FilePath,
+    node: str | None = None,
+    *,
+    statistics: FilePath | None = None,
+    target: FilePath | None = None,
+    settings: Mapping[str, str] | None = None,
+    mode: str = "chain",
+    mapping: FilePath | None = None,
+    input_shapes: Shapes | None = None,
+    batch: int | None = None,
+    allow_fallback: str | None = None,
+) -> Explanations:
+    """Why layers cost what they cost (`compiler.explanation`).
+
+    `node` is an ONNX node, a tensor, the number of a layer or a pattern of such names; None is all layers. The other
+    arguments are those of `report`.
+    """
+    from compiler.explanation.explaining import explain_program
+    from compiler.reporting import program_of
+
+    options = _options(target, settings, input_shapes, batch, mode, allow_fallback, mapping)
+    program = program_of(fspath(source), options)
+    return explain_program(program, node, None if statistics is None else fspath(statistics))
 
 
 def _options(

@@ -23,7 +23,7 @@ from dialects.weights import bind_weights, save_weights
 WEIGHTS_FOLDER = "weights"
 """The weight store stands beside the IR file, in a folder of this name."""
 
-_HOSTILE_TEXT = (
+HOSTILE_TEXT = (
     UnregisteredConstructException,
     ValueError,
     TypeError,
@@ -115,7 +115,7 @@ def parse_module(text: str, name: str = "<text>", context: Context | None = None
         raise CatenaError(_syntax_problem(error, positions)) from error
     except VerifyException as error:
         raise CatenaError(Diagnostic("CAT-R002", _one_line(str(error)), where=parser.here)) from error
-    except _HOSTILE_TEXT as error:
+    except HOSTILE_TEXT as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else _one_line(str(error))
         raise CatenaError(
             Diagnostic("CAT-R001", f"the text cannot be parsed: {reason or type(error).__name__}", where=parser.here)

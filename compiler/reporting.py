@@ -21,7 +21,11 @@ def report_on(source: str, statistics: str | None = None, options: CompileOption
     With `statistics` it holds what an emulation of the same program counted, otherwise what the cost model predicts
     from the mapping. Raises `CatenaError`: CAT-C003 if the statistics are not of this program.
     """
-    program = _program(source, options or CompileOptions())
+    return report_of(program_of(source, options or CompileOptions()), statistics)
+
+
+def report_of(program: Program, statistics: str | None = None) -> Report:
+    """The report of a program, as `report_on`."""
     predicted = predicted_report(program)
     if statistics is None:
         return predicted
@@ -39,7 +43,8 @@ def report_on(source: str, statistics: str | None = None, options: CompileOption
     return emulated
 
 
-def _program(source: str, options: CompileOptions) -> Program:
+def program_of(source: str, options: CompileOptions) -> Program:
+    """The program of a file, or of a model or IR, which is compiled for it."""
     if kind_of(source) is SourceKind.PROGRAM:
         return read_program(Path(source))
     program = compile_source(source, replace(options, stop=PROGRAM.name)).program

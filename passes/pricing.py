@@ -24,15 +24,20 @@ def levels(machine: Accelerator) -> tuple[str, ...]:
     return tuple(access.name for access in machine.accesses) if isinstance(machine, NestMachine) else LEVELS
 
 
+def charges(machine: Accelerator) -> dict[str, dict[str, float]]:
+    """The events that are accesses of each of these kinds, and how many each."""
+    if isinstance(machine, NestMachine):
+        return {access.name: access.events for access in machine.accesses}
+    array = spatial_machine(machine, "report")
+    return {level: dict.fromkeys(array.charged(level), 1) for level in LEVELS}
+
+
 def charged(counts: Counts, machine: Accelerator) -> dict[str, float]:
     """Accesses of each of these kinds."""
-    if isinstance(machine, NestMachine):
-        return {
-            access.name: sum(times * counts.events[event] for event, times in access.events.items())
-            for access in machine.accesses
-        }
-    array = spatial_machine(machine, "report")
-    return {level: counts.charged(array.charged(level)) for level in LEVELS}
+    return {
+        level: sum(times * counts.events[event] for event, times in events.items())
+        for level, events in charges(machine).items()
+    }
 
 
 def elements(machine: Accelerator) -> int:

@@ -15,8 +15,6 @@ from backends.spatial.emit import (
     TENSORS,
     Emission,
     emit_program,
-    extra_shapes,
-    lookups_of,
     loop_fields,
     predicted_counts,
 )
@@ -30,6 +28,7 @@ from dialects.spatial import ForOp, LayerOp, OffloadOp, integer
 from dialects.target import NestMachine, require_nest_machine
 from passes.mapper.legality import violations
 from passes.mapper.prediction import predict
+from passes.work import work_of
 
 
 def emit(module: ModuleOp, backend: str) -> Program:
@@ -57,13 +56,14 @@ def _emission(module: ModuleOp) -> Emission:
 def _predicted(op: LayerOp, machine: NestMachine, known: dict[Hashable, Counts]) -> Counts:
     """Raises `CatenaError` (CAT-F002) if the machine cannot run the mapping."""
     assert isinstance(op.mapping, MappingAttr)
-    alike = op.spec.bare, op.spec.post, op.mapping.data, extra_shapes(op), lookups_of(op), op.update is not None
+    work, mapping = work_of(op), op.mapping.data
+    spec = work.spec
+    alike = spec.bare, spec.post, mapping, work.extra_shapes, work.lookups, work.in_order
     if alike not in known:
-        in_order = op.update is not None
-        problems = violations(op.spec, op.mapping.data, machine, "program", describe(op), in_order=in_order)
+        problems = violations(spec, mapping, machine, "program", describe(op), in_order=work.in_order)
         if problems:
             raise CatenaError(problems)
-        known[alike] = predict(op.spec, op.mapping.data, machine, extra_shapes(op), lookups_of(op))
+        known[alike] = predict(spec, mapping, machine, work.extra_shapes, work.lookups)
     return known[alike]
 
 

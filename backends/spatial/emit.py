@@ -16,6 +16,7 @@ from backends.program import (
     ConstantImage,
     DebugEntry,
     LayerEntry,
+    LayerWork,
     Metadata,
     Program,
     TensorEntry,
@@ -59,7 +60,7 @@ from backends.spatial.words import word_of_dtype
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.element_types import numpy_dtype_of
 from dialects.events import Counts
-from dialects.gconv import PASS, GConv, LoopKind, Reduce, Step, View, Zeros, element_type_of_value, shape_of
+from dialects.gconv import PASS, GConv, LoopKind, Step, View, element_type_of_value, shape_of
 from dialects.gconv.interpreter import main_function
 from dialects.gconv.scalar import FUNCTIONS
 from dialects.host_segment import SegmentOp
@@ -82,12 +83,10 @@ from dialects.spatial import (
 )
 from dialects.spatial_access import LookupAttr
 from dialects.target import Machine, require_machine, require_spatial
-from passes.mapping.bursts import burst_events
-from passes.mapping.cost import predict
-from passes.mapping.data_events import data_events
 from passes.mapping.fit import violations
 from passes.mapping.host_cost import predict_offload, predict_segment
-from passes.mapping.lookups import Lookups
+from passes.mapping.prediction import predict_on_array
+from passes.work import ATTRIBUTES, work_of
 
 TOOL = "catena"
 _KINDS = {LoopKind.G: Kind.G, LoopKind.OP: Kind.OP, LoopKind.OPC: Kind.OPC, LoopKind.KS: Kind.KS}
@@ -334,7 +333,13 @@ def _entry(
         tuple(buffers[each] for each in _outputs(op)),
         _mapping_text(op),
         predicted.flat() if predicted is not None else {},
+        _work(op, buffers) if isinstance(op, LayerOp) else None,
     )
+
+
+def _work(op: LayerOp, buffers: dict[BufferOp, str]) -> LayerWork:
+    tensors = tuple(buffers[cast(BufferOp, value.owner)] for value in op.tensors)
+    return LayerWork(tensors, **{name: str(op.properties[name]) for name in ATTRIBUTES if name in op.properties})
 
 
 def _entry_kind(op: LayerOp | SegmentOp) -> str:
@@ -375,49 +380,24 @@ def _predicted(op: LayerOp | SegmentOp, emission: Emission, known: dict[Hashable
     if op.mapping is None:
         return None
     if isinstance(op.mapping, HostAttr):
-        return predict_offload(op.spec, op.views, lookups_of(op))
+        return predict_offload(op.spec, op.views, work_of(op).lookups)
     return emission.predicted(op, known)
-
-
-def lookups_of(op: LayerOp) -> Lookups:
-    """The shapes of a layer's index tensors, and whether its updates are combined."""
-    combines = op.update is not None and op.update.data is not Reduce.NONE
-    return Lookups(_index_shape(op.read_lookup), _index_shape(op.write_lookup), combines)
-
-
-def extra_shapes(op: LayerOp) -> tuple[tuple[int, ...], ...]:
-    """The extents of a layer's post operands without repetition."""
-    views = op.views
-    return tuple(_distinct(view) for view in views[len(views) - 1 - len(op.extras) : -1])
 
 
 def _predicted_on_array(op: LayerOp, machine: Machine, known: dict[Hashable, Counts]) -> Counts:
     assert isinstance(op.mapping, MappingAttr)
-    views, lookups, in_order = op.views, lookups_of(op), op.update is not None
-    zeros = Zeros() if op.zeros is None else op.zeros.data
-    compressed = tuple(_is_compressed(value) for value in op.tensors)
+    work, mapping = work_of(op), op.mapping.data
+    spec = work.spec
     minds_data = machine.dram.compression is not None or machine.energy.gating is not None
-    of_data = (zeros, compressed, op.spec.padding) if minds_data else ()
-    alike = (op.spec.bare, len(op.spec.post), op.mapping.data, tuple(views), lookups, in_order, of_data)
+    of_data = (work.zeros, work.compressed, spec.padding) if minds_data else ()
+    alike = (spec.bare, len(spec.post), mapping, work.views, work.lookups, work.in_order, of_data)
     if alike in known:
         return known[alike]
-    problems = violations(op.spec, op.mapping.data, machine, "program", describe(op), in_order=in_order)
+    problems = violations(spec, mapping, machine, "program", describe(op), in_order=work.in_order)
     if problems:
         raise CatenaError(problems)
-    counts = predict(op.spec, views[0].shape, op.mapping.data, machine, extra_shapes(op), lookups)
-    counts.events |= burst_events(op.spec, views, op.mapping.data, machine.dram.burst_words, lookups)
-    counts.events |= data_events(op.spec, views, op.mapping.data, machine, compressed, zeros)
-    known[alike] = counts
-    return counts
-
-
-def _index_shape(lookup: LookupAttr | None) -> tuple[int, ...] | None:
-    return None if lookup is None else (*_distinct(lookup.data.index), len(lookup.data.terms))
-
-
-def _distinct(view: View) -> tuple[int, ...]:
-    """The extents of a view without repetition: a word that a stride of 0 repeats is read once."""
-    return tuple(1 if stride == 0 else extent for extent, stride in zip(view.shape, view.strides, strict=True))
+    known[alike] = predict_on_array(work, mapping, machine)
+    return known[alike]
 
 
 def _kind(spec: GConv) -> str:
@@ -447,7 +427,8 @@ def _layer(op: LayerOp, index: int, emission: Emission) -> Iterator[Instruction]
     for tensor, value, view in zip(tensors, op.tensors, views, strict=True):
         yield from _address(tensor, cast(BufferOp, value.owner), view)
     if emission.compresses and not isinstance(op.mapping, HostAttr):
-        yield from (Compress(each) for each, value in zip(tensors, op.tensors, strict=True) if _is_compressed(value))
+        compressed = work_of(op).compressed
+        yield from (Compress(each) for each, is_compressed in zip(tensors, compressed, strict=True) if is_compressed)
     yield from _lookup(Tensor.INPUT, op.read_index, op.read_lookup)
     yield from _lookup(Tensor.OUTPUT, op.write_index, op.write_lookup)
     if op.update is not None:
@@ -467,11 +448,6 @@ def _address(tensor: Tensor, buffer: BufferOp, view: View) -> Iterator[Executabl
     for d, (extent, stride) in enumerate(zip(view.shape, view.strides, strict=True)):
         if extent > 1 and stride:
             yield Stride(tensor, d, stride)
-
-
-def _is_compressed(value: SSAValue) -> bool:
-    """Feature maps are, as on the Eyeriss chip; constants and inputs of the network are not."""
-    return cast(BufferOp, value.owner).role.data not in (Role.CONSTANT, Role.INPUT)
 
 
 def _lookup(tensor: Tensor, index: SSAValue | None, lookup: LookupAttr | None) -> Iterator[Executable]:

@@ -32,6 +32,7 @@ VERBS = {
     "asm": Verb("compiler.cli.assembly:asm", "Assemble text into a program."),
     "disasm": Verb("compiler.cli.assembly:disasm", "Disassemble a program, annotated."),
     "report": Verb("compiler.cli.report:report", "Table of cycles, energy and traffic by layer."),
+    "explain": Verb("compiler.cli.explain:explain", "Say why layers cost what they cost."),
     "targets": Verb("compiler.cli.listings:targets", "List the targets."),
     "passes": Verb("compiler.cli.listings:passes", "List the stages and passes."),
     "ops": Verb("compiler.cli.listings:operators", "List the supported ONNX operators."),

@@ -94,10 +94,10 @@ class Prices:
         for memory in self.hierarchy.memories:
             if memory.read is None and memory.write is None:
                 continue
-            moved = self._moved(memory, counts)
+            moved = np.maximum(*self.port_cycles(memory, counts))
             if memory.buffers > 1 or memory is self.hierarchy.memories[0]:
                 overlapped = np.maximum(overlapped, moved)
-                serial = serial + self._ramp(memory, counts)
+                serial = serial + self.ramp_cycles(memory, counts)
             else:
                 serial = serial + moved
         return overlapped + serial
@@ -106,8 +106,8 @@ class Prices:
         """What the search makes least."""
         return self.objective.of(self.energy(counts), self.cycles(counts))
 
-    def _moved(self, memory: Memory, counts: Counts) -> Values:
-        """Cycles in which the busiest port of a memory moves words; reading and writing have a port each.
+    def port_cycles(self, memory: Memory, counts: Counts) -> tuple[Values, Values]:
+        """Cycles in which a memory sends words, and in which it takes some: reading and writing have a port each.
 
         Of a memory that exists many times, the copy with the most to do takes the whole of the time, in which it serves
         all the elements inside of it. A sum that arrives is read again, to be added to or to leave; in the outermost
@@ -123,9 +123,9 @@ class Prices:
         sums = "output.add" if memory is self.hierarchy.memories[0] else "output.update"
         out = _total(counts, memory, "input.read", "kernel.read", sums)
         come = _total(counts, memory, "input.fill", "kernel.fill", "output.update")
-        return np.maximum(out / (memory.read or np.inf), come / (memory.write or np.inf)) * share
+        return out / (memory.read or np.inf) * share, come / (memory.write or np.inf) * share
 
-    def _ramp(self, memory: Memory, counts: Counts) -> Values:
+    def ramp_cycles(self, memory: Memory, counts: Counts) -> Values:
         """Cycles until the first tiles are there, and after the last step until the last results have left."""
         held: Mapping[Operand, Column] = counts.occupancy.get(memory.name, {})
         total: Values = np.zeros(counts.candidates)

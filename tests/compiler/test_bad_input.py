@@ -40,6 +40,7 @@ VERBS = {
     "asm": ("asm", "FILE", "-o", "OUT.cat"),
     "disasm": ("disasm", "FILE", "-o", "OUT.s"),
     "report": ("report", "FILE.cat"),
+    "explain": ("explain", "FILE.cat"),
 }
 
 

@@ -1,0 +1,79 @@
+"""`catena explain`: why layers cost what they cost."""
+
+from __future__ import annotations
+
+import click
+
+from compiler.cli.console import Console
+from compiler.cli.options import (
+    fallback_option,
+    mode_option,
+    model_options,
+    parse_input_shapes,
+    parse_settings,
+    target_options,
+)
+from compiler.cli.outcome import Outcome
+from compiler.cli.session import Session, verb
+
+
+@verb("explain")
+@click.argument("source", metavar="PROGRAM|MODEL|IR")
+@click.argument("node", metavar="[NODE]", required=False)
+@click.option("--stats", metavar="FILE.json", help="Counts of an emulation, as catena run --stats writes them.")
+@target_options
+@mode_option
+@click.option("--mapping", metavar="FILE", help="Mappings to use for some layers, if a model is compiled.")
+@model_options
+@fallback_option
+def explain(
+    session: Session,
+    source: str,
+    node: str | None,
+    stats: str | None,
+    target: str | None,
+    settings: tuple[str, ...],
+    mode: str,
+    mapping: str | None,
+    input_shapes: tuple[str, ...],
+    batch: int | None,
+    fallback: str | None,
+) -> Outcome:
+    """Say why the layers of a program cost what they cost: where time and energy go, and what they are limited by.
+
+    Without NODE, a table of all layers. With NODE (an ONNX node, a tensor, the number of a layer, or a pattern such as
+    'conv*'), for each of these layers its loops, its mapping as a loop nest, memories, time, energy, and the distance
+    to the least traffic and the least time that are possible.
+    """
+    from compiler.compilation import CompileOptions
+    from compiler.explanation.explaining import explain_program
+    from compiler.explanation.json_data import explanations_json
+    from compiler.explanation.text import heading, layer_tables, overview_table, verdict
+    from compiler.modes import mode_named
+    from compiler.reporting import program_of
+    from compiler.sources import ImportOptions
+
+    options = CompileOptions(
+        target=target,
+        settings=parse_settings(settings),
+        mode=mode_named(mode),
+        mapping=mapping,
+        importing=ImportOptions(parse_input_shapes(input_shapes), batch, fallback=fallback),
+    )
+    found = explain_program(program_of(source, options), node, stats)
+
+    def show(console: Console) -> None:
+        if node is None:
+            console.table(overview_table(found))
+            return
+        for place, each in enumerate(found.layers):
+            if place:
+                console.out("")
+            console.out(heading(each, found))
+            if each.facts is not None:
+                console.out(verdict(each.facts))
+            for one in layer_tables(each, found.machine):
+                console.out("")
+                console.table(one)
+
+    return Outcome(explanations_json(found), show)

@@ -1,0 +1,1 @@
+"""What `catena explain` shows: why the layers of a program cost what they cost."""

@@ -1,0 +1,56 @@
+"""Explanations of layers: what their mappings hold, move and cost, and how far that is from what must be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from backends.program import Program
+from compiler.explanation.layers import ExplainedLayer, explained_layers, selected
+from compiler.reporting import report_of
+from compiler.reports.layers import LayerReport, Provenance
+from dialects.accelerator import Accelerator
+from passes.explanation.facts import Facts
+from passes.explanation.layer import facts_of
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A layer, what it counted or will count, and the facts of its mapping; None for what a host does."""
+
+    layer: ExplainedLayer
+    report: LayerReport
+    facts: Facts | None
+
+
+@dataclass(frozen=True)
+class Explanations:
+    """Some of the layers of a program on a machine, and where their counts come from."""
+
+    model: str
+    machine: Accelerator
+    provenance: Provenance
+    number_of_layers: int
+    layers: tuple[Explanation, ...]
+
+
+def explain_program(program: Program, name: str | None = None, statistics: str | None = None) -> Explanations:
+    """Explain the layers of a program that `name` means (`selected`), all by default.
+
+    With `statistics`, a file of `catena run --stats`, counts are those of an emulation. Raises `CatenaError`:
+    CAT-C001 if no layer has that name, CAT-C003 for statistics of another program, CAT-P003 for a program of an older
+    version.
+    """
+    report = report_of(program, statistics)
+    layers = explained_layers(program)
+    counted = {each.layer.name: each for each in report.layers}
+    chosen = layers if name is None else selected(layers, name)
+    found = tuple(
+        _explained(layer, counted[layer.entry.name], report.machine) for layer in chosen if layer.entry.name in counted
+    )
+    return Explanations(report.model, report.machine, report.provenance, len(layers), found)
+
+
+def _explained(layer: ExplainedLayer, report: LayerReport, machine: Accelerator) -> Explanation:
+    if layer.work is None or layer.mapping is None:
+        return Explanation(layer, report, None)
+    return Explanation(layer, report, facts_of(layer.work, layer.mapping, machine, report.counts))

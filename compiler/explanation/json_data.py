@@ -1,0 +1,86 @@
+"""Explanations as plain data for `--json`: words, cycles and pJ."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from compiler.explanation.drawing import NestLine, nest_lines
+from compiler.explanation.explaining import Explanation, Explanations
+from dialects.gconv import LoopKind
+from passes.explanation.facts import Facts
+from passes.pricing import elements
+from passes.work import Work
+
+
+def explanations_json(found: Explanations) -> dict[str, Any]:
+    """All that the tables show."""
+    return {
+        "model": found.model,
+        "target": found.machine.name,
+        "provenance": found.provenance.value,
+        "clock_mhz": found.machine.clock_mhz,
+        "elements": elements(found.machine),
+        "layers": [_layer(each) for each in found.layers],
+    }
+
+
+def _layer(each: Explanation) -> dict[str, Any]:
+    entry, price = each.layer.entry, each.report.price
+    head = {
+        "number": each.layer.number,
+        "name": entry.name,
+        "kind": entry.kind,
+        "nodes": list(entry.nodes),
+        "cycles": price.cycles,
+        "energy_pj": price.total_energy,
+        "mapping": entry.mapping,
+    }
+    if each.facts is None or each.layer.work is None:
+        return head
+    return head | _facts(each.layer.work, each.facts)
+
+
+def _line(line: NestLine) -> dict[str, Any]:
+    cut = {"tiles": line.tiles, "tile": line.tile, "last": line.last, "of": line.extent}
+    words = {} if line.words is None else {"words": dict(line.words)}
+    return {"depth": line.depth, "node": line.node, **(cut if line.extent > 1 else {}), **words}
+
+
+def _facts(work: Work, facts: Facts) -> dict[str, Any]:
+    return {
+        "operations": facts.counts.operations,
+        "loops": {f"{dim.name}.{kind}": dim.count(kind) for dim in work.spec.dims for kind in LoopKind},
+        "nest": [_line(line) for line in nest_lines(work.spec, facts)],
+        "memories": [
+            {
+                "memory": held.memory,
+                "words": dict(held.words),
+                "buffers": held.buffers,
+                "taken": held.taken,
+                "capacity": held.capacity,
+            }
+            for held in facts.held
+        ],
+        "time": [{"part": part, "cycles": cycles} for part, cycles in facts.time],
+        "resources": [
+            {
+                "resource": busy.resource,
+                "amount": busy.amount,
+                "unit": busy.unit,
+                "rate": busy.rate,
+                "cycles": busy.cycles,
+            }
+            for busy in facts.busy
+        ],
+        "energy": [
+            {"level": each.level, "operand": each.operand, "accesses": each.accesses, "energy_pj": each.energy}
+            for each in facts.spent
+        ],
+        "off_chip": [{"operand": each.operand, "words": each.words, "at_least": each.least} for each in facts.moved],
+        "bounds": {
+            "off_chip_words": facts.words,
+            "off_chip_words_at_least": facts.least_words,
+            "cycles": facts.price.cycles,
+            "cycles_at_least": facts.peak_cycles,
+        },
+    }

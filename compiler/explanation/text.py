@@ -1,0 +1,214 @@
+"""Explanations as tables: one for all layers, or several for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from compiler.explanation.drawing import nest_table
+from compiler.explanation.explaining import Explanation, Explanations
+from compiler.tables import Table, number, shortened, table
+from dialects.accelerator import Accelerator
+from dialects.gconv import GConv
+from passes.explanation.facts import Facts
+from passes.pricing import elements
+from passes.work import Work
+
+_NAME_WIDTH = 36
+
+
+def overview_table(found: Explanations) -> Table:
+    """One row a layer: what takes its time, which memory is fullest, and how far it is from both bounds."""
+    machine = found.machine
+    columns = (
+        number("#"), "layer", "kind", number("cycles"), number("x peak"), "most of the time goes to", number("%"),
+        number("off-chip words"), number("x tensors"), "fullest memory", number("%"), number("energy uJ"),
+    )  # fmt: skip
+    title = (
+        f"{found.model} on {machine.name}, counts {found.provenance.value}; x peak: cycles over those of "
+        f"{elements(machine)} elements at work; x tensors: words over those of all tensors once"
+    )
+    return table(columns, (_overview_row(each) for each in found.layers), title)
+
+
+def _overview_row(each: Explanation) -> tuple[str, ...]:
+    entry, facts, price = each.layer.entry, each.facts, each.report.price
+    head = (str(each.layer.number), shortened(entry.name, _NAME_WIDTH), entry.kind, f"{price.cycles:,}")
+    if facts is None:
+        where = "host core" if price.cycles else ""
+        return (*head, "", where, "", "", "", "", "", f"{price.total_energy / 1e6:,.2f}")
+    part, cycles = facts.longest
+    fullest = facts.fullest
+    return (
+        *head,
+        _times(price.cycles, facts.peak_cycles),
+        part,
+        f"{100 * cycles / price.cycles:.1f}" if price.cycles else "",
+        f"{facts.words:,}",
+        _times(facts.words, facts.least_words),
+        fullest.memory if fullest and fullest.capacity else "",
+        f"{100 * fullest.share:.1f}" if fullest and fullest.capacity else "",
+        f"{price.total_energy / 1e6:,.2f}",
+    )
+
+
+def heading(each: Explanation, found: Explanations) -> str:
+    """A line that says which layer this is, and one of what it costs."""
+    entry, price, machine = each.layer.entry, each.report.price, found.machine
+    milliseconds = price.cycles / (machine.clock_mhz * 1e3)
+    return (
+        f"layer {each.layer.number} of {found.number_of_layers}: {entry.name} ({entry.kind}) on {machine.name}\n"
+        f"{price.cycles:,} cycles = {milliseconds:,.3f} ms at {machine.clock_mhz:g} MHz, "
+        f"{price.total_energy / 1e6:,.3f} uJ; counts {found.provenance.value}, priced by the description of the target"
+    )
+
+
+def verdict(facts: Facts) -> str:
+    """What takes the time, and which memory is nearest to full."""
+    part, cycles = facts.longest
+    lines = [f"most of the time: {part} ({_percent(cycles, facts.price.cycles)} %)"]
+    fullest = facts.fullest
+    if fullest is not None and fullest.capacity:
+        room = f"{fullest.taken:,} of {fullest.capacity:,} words ({100 * fullest.share:.1f} %)"
+        lines.append(f"fullest memory: {fullest.memory}, {room}")
+    return "\n".join(lines)
+
+
+def layer_tables(each: Explanation, machine: Accelerator) -> Iterator[Table]:
+    """All there is to say about one mapped layer."""
+    work, facts = each.layer.work, each.facts
+    if work is None or facts is None:
+        return
+    yield loops_table(work.spec)
+    yield tensors_table(each, work)
+    yield nest_table(work.spec, facts)
+    yield memories_table(facts)
+    yield time_table(facts)
+    yield resources_table(facts)
+    yield energy_table(facts)
+    yield bounds_table(facts, machine)
+
+
+def loops_table(spec: GConv) -> Table:
+    """The loops of a general convolution."""
+    columns = ("dimension", number("g"), number("op"), number("opc"), number("ks"), "reads the input at")
+    usual = {"stride": 1, "dilation": 1, "pad": 0, "up": 1}
+    rows = [
+        (
+            dim.name,
+            *(str(count) if count > 1 else "" for count in (dim.g, dim.op, dim.opc, dim.ks)),
+            ", ".join(f"{name} {getattr(dim, name)}" for name, same in usual.items() if getattr(dim, name) != same),
+        )
+        for dim in spec.dims
+    ]
+    functions = "".join(
+        f", {part} {' '.join(step.function for step in steps)}"
+        for part, steps in (("pre", spec.pre), ("mid", spec.mid), ("post", spec.post))
+        if steps
+    )
+    return table(columns, rows, f"Loops: {spec.main} {spec.reduce}{functions}, {spec.trips:,} operations")
+
+
+def tensors_table(each: Explanation, work: Work) -> Table:
+    """Where input, kernel, post operands and output come from."""
+    entry = each.layer.entry
+    names = entry.work.tensors if entry.work else ()
+    operands = ["input", *(["kernel"] if work.has_kernel else []), *["extra"] * len(work.extra_shapes), "output"]
+    rows = [
+        (operand, shortened(name, _NAME_WIDTH), "x".join(map(str, view.shape)) or "scalar")
+        for operand, name, view in zip(operands, names, work.views, strict=True)
+    ]
+    return table(("operand", "tensor", "extents"), rows)
+
+
+def memories_table(facts: Facts) -> Table:
+    """What every memory holds."""
+    columns = ("memory", "holds at a time", number("words taken"), number("capacity"), number("%"))
+    rows = [
+        (
+            held.memory,
+            ", ".join(f"{operand} {words:,}" for operand, words in held.words.items())
+            + (", each twice" if held.buffers > 1 else ""),
+            f"{held.taken:,}",
+            "unlimited" if held.capacity is None else f"{held.capacity:,}",
+            "" if held.capacity is None else f"{100 * held.share:.1f}",
+        )
+        for held in facts.held
+    ]
+    return table(columns, rows, "Memories, in words of one copy; taken in whole banks")
+
+
+def time_table(facts: Facts) -> Table:
+    """What the cycles are made of."""
+    total = facts.price.cycles
+    rows = [(name, f"{cycles:,.0f}", _percent(cycles, total)) for name, cycles in facts.time]
+    made = table(("part", number("cycles"), number("%")), rows, "Time: what comes one after the other")
+    return replace(made, footer=("all", f"{total:,}", ""))
+
+
+def resources_table(facts: Facts) -> Table:
+    """How busy everything is that words or operations pass through."""
+    total = facts.price.cycles
+    rows = [
+        (
+            each.resource,
+            f"{each.amount:,.0f} {each.unit}",
+            f"{each.rate:g}" if each.unit == "words" else "",
+            f"{each.cycles:,.0f}",
+            _percent(each.cycles, total),
+        )
+        for each in facts.busy
+    ]
+    columns = ("resource", "passes through", number("words/cycle"), number("cycles busy"), number("use %"))
+    return table(columns, rows, "Resources: how long each is busy, whatever the others do")
+
+
+def energy_table(facts: Facts) -> Table:
+    """Energy in uJ: levels down, operands across."""
+    operands = list(dict.fromkeys(each.operand for each in facts.spent if each.operand))
+    levels = list(dict.fromkeys(each.level for each in facts.spent))
+    energy = {(each.level, each.operand): each.energy for each in facts.spent}
+    total = facts.price.total_energy
+
+    def cell(picojoules: float) -> str:
+        return f"{picojoules / 1e6:,.3f}" if picojoules else ""
+
+    rows: list[tuple[str, ...]] = []
+    for level in levels:
+        whole = sum(each.energy for each in facts.spent if each.level == level)
+        rows.append(
+            (level, *(cell(energy.get((level, each), 0.0)) for each in operands), cell(whole), _percent(whole, total))
+        )
+    columns = ("level", *(number(each) for each in operands), number("all"), number("%"))
+    sums = (sum(each.energy for each in facts.spent if each.operand == operand) for operand in operands)
+    return replace(table(columns, rows, "Energy in uJ"), footer=("all", *map(cell, sums), cell(total), ""))
+
+
+def bounds_table(facts: Facts, machine: Accelerator) -> Table:
+    """The distance to moving every tensor once, and to all elements at work."""
+    rows = [
+        (f"off-chip words, {each.operand}", f"{each.words:,}", f"{each.least:,}", _times(each.words, each.least))
+        for each in facts.moved
+    ]
+    rows += [
+        ("off-chip words, all", f"{facts.words:,}", f"{facts.least_words:,}", _times(facts.words, facts.least_words)),
+        ("cycles, all elements at work", *_against(facts.price.cycles, facts.peak_cycles)),
+    ]
+    on_link = facts.least_words / machine.link_words
+    if on_link >= 1:
+        rows.append(("cycles, every tensor once over the link", *_against(facts.price.cycles, on_link)))
+    work = f"{facts.counts.operations:,} operations on {elements(machine)} elements"
+    title = f"Bounds: every tensor once from or to the off-chip memory; {work}"
+    return table(("quantity", number("here"), number("at least"), number("times")), rows, title)
+
+
+def _against(here: float, least: float) -> tuple[str, str, str]:
+    return f"{here:,.0f}", f"{least:,.0f}", _times(here, least)
+
+
+def _times(here: float, least: float) -> str:
+    return f"{here / least:.2f}" if least else ""
+
+
+def _percent(part: float, whole: float) -> str:
+    return f"{100 * part / whole:.1f}" if whole else ""

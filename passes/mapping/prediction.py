@@ -1,0 +1,19 @@
+"""What a mapped layer will count on the row-stationary machine: the cost model, bursts, and what zeros save."""
+
+from __future__ import annotations
+
+from dialects.events import Counts
+from dialects.schedule import Mapping
+from dialects.target import Machine
+from passes.mapping.bursts import burst_events
+from passes.mapping.cost import predict
+from passes.mapping.data_events import data_events
+from passes.work import Work
+
+
+def predict_on_array(work: Work, mapping: Mapping, machine: Machine) -> Counts:
+    """All counts of a layer under a legal mapping."""
+    counts = predict(work.spec, work.input_shape, mapping, machine, work.extra_shapes, work.lookups)
+    counts.events |= burst_events(work.spec, work.views, mapping, machine.dram.burst_words, work.lookups)
+    counts.events |= data_events(work.spec, work.views, mapping, machine, work.compressed, work.zeros)
+    return counts
