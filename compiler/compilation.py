@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -218,9 +218,16 @@ class _Compilation:
             step for text in pipeline for step in parse_passes(text, extra) if step.name not in self._options.without
         ]
         if stage.name == MAPPING_STAGE:
-            pins = [] if self._options.mapping is None else [PinMappingsPass(self._options.mapping)]
-            return [*pins, *self._options.mode.passes, *passes]
+            return [*self._decided(), *passes]
         return passes
+
+    def _decided(self) -> list[ModulePass]:
+        """The passes that decide where links run, and how those run that a mapping file names."""
+        file, mode = self._options.mapping, self._options.mode
+        if file is None:
+            return [*mode.passes]
+        before = PinMappingsPass(file, mode.value)
+        return [before, *mode.passes, replace(before, after_assign_host=True)] if mode.passes else [before]
 
     def _target_of(self, module: ModuleOp) -> Target:
         """The target of IR: the one it names, the one that is asked for, or the default; they must agree."""

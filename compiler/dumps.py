@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
@@ -11,10 +11,14 @@ from xdsl.passes import ModulePass
 from compiler.driver import SilentObserver, StageRun
 from compiler.files import make_folder, write_text
 from compiler.ir_text import print_module, write_module
+from compiler.modes import Mode
 from compiler.pipelines import known_passes
 from compiler.stages import MAPPING_STAGE, dump_name
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
-from passes.pin_mappings import write_mappings
+from passes.mapping_file.writing import MappingText
+
+if TYPE_CHECKING:
+    from backends.program import Program
 
 ALL = "all"
 CHANGED = "changed"
@@ -48,15 +52,32 @@ class PassDump(SilentObserver):
 
 
 class MappingDump(SilentObserver):
-    """Writes the mapping of every layer once they are chosen, as a file that `--mapping` reads."""
+    """Writes the mapping of every layer once they are chosen, as a file that `--mapping` reads.
 
-    def __init__(self, path: Path):
+    What each layer costs is added as a remark once there is a program.
+    """
+
+    def __init__(self, path: Path, mode: Mode = Mode.CHAIN):
         self._path = path
+        self._mode = mode
+        self._text: MappingText | None = None
 
     def after_stage(self, run: StageRun, module: ModuleOp) -> None:
         """Write the file after the stage that maps."""
         if run.stage == MAPPING_STAGE:
-            write_text(self._path, write_mappings(module))
+            self._text = MappingText(module, self._mode.value)
+            write_text(self._path, self._text.render())
+
+    def after_program(self, run: StageRun, program: Program) -> None:
+        """Write it again with costs."""
+        from compiler.explanation.explaining import explain_program
+        from compiler.explanation.text import cost_line
+
+        if self._text is None:
+            return
+        layers = [each for each in explain_program(program).layers if each.layer.work is not None]
+        costs = [cost_line(each) for each, is_mapped in zip(layers, self._text.mapped, strict=True) if is_mapped]
+        write_text(self._path, self._text.render(costs))
 
 
 class PassPrinter(SilentObserver):

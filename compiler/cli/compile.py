@@ -82,7 +82,7 @@ def compile_model(
     )
     observers = observers_for(dump_ir, dump_passes, print_ir_after, sys.stderr)
     if save_mapping is not None:
-        observers.append(MappingDump(Path(save_mapping)))
+        observers.append(MappingDump(Path(save_mapping), options.mode))
     path = _output_name(source, output, stop)
     prints = path == STANDARD_STREAM
     _require_different({"the source": source, "-o": path, "--save-mapping": save_mapping})

@@ -63,6 +63,15 @@ def heading(each: Explanation, found: Explanations) -> str:
     )
 
 
+def cost_line(each: Explanation) -> str:
+    """What a layer costs, in one line."""
+    price, facts = each.report.price, each.facts
+    cost = f"predicted: {price.cycles:,} cycles, {price.total_energy / 1e6:,.3f} uJ"
+    if facts is None:
+        return cost
+    return f"{facts.counts.operations:,} operations; {cost}, {facts.words:,} off-chip words"
+
+
 def verdict(facts: Facts) -> str:
     """What takes the time, and which memory is nearest to full."""
     part, cycles = facts.longest

@@ -1,0 +1,29 @@
+"""Mapping files: how layers are mapped, in TOML, to keep, to edit and to use again.
+
+    format = 1
+    target = "eyeriss"
+
+    [layers."relu1"]
+    loops = "N, C op 64 ks 3, H opc 112 ks 7 stride 2 pad 3, W opc 112 ks 7 stride 2 pad 3"
+    mapping = \"\"\"
+    for C.op 32
+    store glb [O]           # what stands behind a # is for people
+    ...
+    \"\"\"
+
+    [zeros]
+    "conv2" = { input = 0.387, output = 0.83 }
+
+A layer is named by an ONNX node or by the tensor it makes. Layers that the file does not name, or gives no `mapping`,
+are left to the mapper. `target` and `loops` may be left out; where they stand, they must be those of the compilation.
+`mode = "offload"` says that the layers are those after the host core has got its share, whose steps are then layers
+of their own. A mapping may also be text as the IR prints it: `"relu1" = "#schedule.row_stationary<m 96, ...>"`;
+`"host"` leaves a layer to the host core.
+"""
+
+FORMAT = 1
+"""The version of the format that is written, and the newest that is read."""
+LAYERS, ZEROS, TARGET, MODE = "layers", "zeros", "target", "mode"
+"""The keys of a mapping file beside `format`."""
+HOST = "host"
+"""The mapping of a layer that the host core executes."""

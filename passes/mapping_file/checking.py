@@ -1,0 +1,165 @@
+"""Whether a mapping file is one for a chain and a machine: everything that does not go together, with its line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from dialects.accelerator import Accelerator
+from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
+from dialects.gconv import LinkOp
+from dialects.locations import describe
+from dialects.schedule import MappingAttr, Node, RowStationaryAttr, Spatial, Storage
+from dialects.target import Machine, NestMachine, spatial_machine
+from passes.mapper import legality
+from passes.mapping import fit
+from passes.mapping.row_stationary import expand
+from passes.mapping_file import TARGET
+from passes.mapping_file.names import loops_text, named_links
+from passes.mapping_file.reading import MappingFile, Pin
+
+_STATEMENT = re.compile(r"'([^']+)'")
+_TENSOR = re.compile(r"tensor ([IKO])\b")
+_LIMIT = re.compile(r"at most (\d+)")
+_AXES = {"rows of the array": "row", "columns of the array": "col"}
+_MEMORIES = {"buffer banks": "glb", "kernel words": "spad"}
+"""What rules of the row-stationary array are about, by how they begin."""
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """The links that a file is about: what it says of each, and what it calls those of whose zeros it knows."""
+
+    pins: Mapping[LinkOp, Pin]
+    zeros: Mapping[LinkOp, str]
+
+
+def pinned_links(file: MappingFile, links: Sequence[LinkOp]) -> tuple[Pinned, list[Diagnostic]]:
+    """The links that a file names, and what is wrong with its names."""
+    known = named_links(links)
+    problems: list[Diagnostic] = []
+
+    def named(lines: Mapping[str, int]) -> dict[LinkOp, str]:
+        found: dict[LinkOp, str] = {}
+        for layer, line in lines.items():
+            link = known.get(layer)
+            if link is None:
+                hint = did_you_mean(layer, known)
+                problems.append(file.problem(line, f"no layer is called {layer!r}", hint=hint))
+            elif link in found:
+                problems.append(file.problem(line, f"{layer!r} and {found[link]!r} are the same layer"))
+            else:
+                found[link] = layer
+        return found
+
+    layers = named({layer: pin.line for layer, pin in file.pins.items()})
+    zeros = named({layer: line for layer, (_, line) in file.zeros.items()})
+    return Pinned({link: file.pins[layer] for link, layer in layers.items()}, zeros), problems
+
+
+def target_problems(file: MappingFile, machine: Accelerator | None) -> Iterator[Diagnostic]:
+    """Whether the file is for this machine."""
+    if machine is not None and file.target not in (None, machine.name):
+        yield file.problem(
+            file.target_line,
+            "the mappings are for another target",
+            expected=machine.name,
+            found=str(file.target),
+            hint=f"compile with -t {file.target}, or take the line {TARGET} out to use them all the same",
+        )
+
+
+def mode_problems(file: MappingFile, mode: str) -> Iterator[Diagnostic]:
+    """Whether the layers of the file are those of this mode."""
+    if file.mode not in (None, mode):
+        yield file.problem(
+            file.mode_line, "the mappings are for another mode", expected=mode, found=str(file.mode), hint="see --mode"
+        )
+
+
+def loop_problems(file: MappingFile, link: LinkOp, pin: Pin) -> Iterator[Diagnostic]:
+    """Whether the loops of a link are those that its mapping was made for."""
+    here = loops_text(link)
+    if pin.loops is None or pin.loops.split() == here.split():
+        return
+    yield replace(
+        file.problem(
+            pin.loops_line,
+            "the loops of this layer have changed since its mapping was saved",
+            expected=_changed(here, pin.loops),
+            found=_changed(pin.loops, here),
+            hint="take the layer's table out to have it searched again, or correct loops and mapping",
+        ),
+        node=describe(link),
+    )
+
+
+def _changed(loops: str, others: str) -> str:
+    """The dimensions in which loops differ from others; all if they differ only in their order."""
+    rest = {" ".join(each.split()) for each in others.split(",")}
+    mine = [" ".join(each.split()) for each in loops.split(",")]
+    return ", ".join(each for each in mine if each not in rest) or ", ".join(mine)
+
+
+def mapping_problems(
+    file: MappingFile, link: LinkOp, pin: Pin, machine: Accelerator, *, in_order: bool
+) -> Iterator[Diagnostic]:
+    """Which rules of the machine a mapping breaks, each at the line of the statement that breaks it."""
+    assert pin.written is not None
+    for problem in _broken_rules(link, pin.written.mapping, machine, in_order=in_order):
+        line = _line_of(problem.message, pin)
+        yield replace(problem, where=file.problem(line, "").where, hint=problem.hint or _too_many(problem))
+
+
+def _broken_rules(link: LinkOp, mapping: object, machine: Accelerator, *, in_order: bool) -> Sequence[Diagnostic]:
+    node = describe(link)
+    match mapping, machine:
+        case MappingAttr(), NestMachine():
+            return legality.violations(link.spec, mapping.data, machine, "mapped", node, in_order=in_order)
+        case MappingAttr(), _:
+            array = spatial_machine(machine, "mapped")
+            return fit.violations(link.spec, mapping.data, array, "mapped", node, in_order=in_order)
+        case RowStationaryAttr(), Machine():
+            try:
+                nodes = expand(link.spec, mapping.data, machine, node)
+            except CatenaError as error:
+                return error.diagnostics
+            return fit.violations(link.spec, nodes, machine, "mapped", node, in_order=in_order)
+        case RowStationaryAttr(), _:
+            message = "this notation is of another kind of machine"
+            return [
+                Diagnostic("CAT-R003", message, "mapped", node, expected="one statement a line", found=str(mapping))
+            ]
+        case _:
+            # The host is looked for by the pass that leaves work to it.
+            return []
+
+
+def _line_of(message: str, pin: Pin) -> int:
+    """The line of the statement that a broken rule is about, else that of the mapping."""
+    assert pin.written is not None
+    mapping, lines = pin.written.mapping, pin.written.lines
+    if not isinstance(mapping, MappingAttr) or not lines:
+        return pin.mapping_line
+    statements = list(zip(mapping.data.nodes, lines, strict=True))
+    return next((line for node, line in reversed(statements) if _is_about(message, node)), pin.mapping_line)
+
+
+def _is_about(message: str, node: Node) -> bool:
+    if quoted := _STATEMENT.match(message):
+        return str(node) == quoted[1]
+    if isinstance(node, Storage) and (tensor := _TENSOR.match(message)):
+        return tensor[1] in node.operands
+    if isinstance(node, Storage):
+        of_array = next((memory for start, memory in _MEMORIES.items() if message.startswith(start)), None)
+        return node.memory == of_array if of_array else bool(re.search(rf"\bin {node.memory}\b", message))
+    if isinstance(node, Spatial):
+        return _AXES.get(message, "") == node.axis or message == f"positions along {node.axis}"
+    return False
+
+
+def _too_many(problem: Diagnostic) -> str:
+    """By how much a limit is exceeded."""
+    limit = _LIMIT.fullmatch(problem.expected)
+    return f"{int(problem.found) - int(limit[1])} too many" if limit and problem.found.isdecimal() else ""

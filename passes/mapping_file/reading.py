@@ -1,0 +1,173 @@
+"""Mapping files as data; everything that is wrong in one, with its line."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from xdsl.context import Context
+from xdsl.utils.exceptions import VerifyException
+
+from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
+from dialects.gconv import Zeros, ZerosAttr
+from passes.mapping_file import FORMAT, LAYERS, MODE, TARGET, ZEROS
+from passes.mapping_file.notation import Written, WrongTextError, read_mapping
+from passes.mapping_file.positions import Position, positions
+
+_LAYER_KEYS = ("loops", "mapping")
+
+
+@dataclass(frozen=True)
+class Pin:
+    """What a file says of a layer, and at which lines it, its loops and its mapping stand."""
+
+    line: int
+    written: Written | None = None
+    mapping_line: int = 0
+    loops: str | None = None
+    loops_line: int = 0
+
+
+@dataclass(frozen=True)
+class MappingFile:
+    """What a file says: target, mode, how layers are mapped, shares of zeros with their lines; both by layer name."""
+
+    path: str
+    target: str | None
+    target_line: int
+    mode: str | None
+    mode_line: int
+    pins: Mapping[str, Pin]
+    zeros: Mapping[str, tuple[ZerosAttr, int]]
+
+    def problem(self, line: int, message: str, **more: str) -> Diagnostic:
+        """Something that is wrong at a line."""
+        return problem_at(self.path, line, message, **more)
+
+
+def problem_at(path: str, line: int, message: str, **more: str) -> Diagnostic:
+    """Something that is wrong at a line of a file; of the whole file for line 0."""
+    where = f"{path}, line {line}" if line else path
+    return Diagnostic("CAT-C003", message, stage="mapped", where=where, **more)
+
+
+def read_mapping_file(path: Path, context: Context) -> MappingFile:
+    """Read a file.
+
+    Raises `CatenaError` with every problem: CAT-C002 if it cannot be read, CAT-C003 for what is no mapping file.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = tomllib.loads(text)
+    except OSError as error:
+        raise CatenaError(Diagnostic("CAT-C002", f"cannot read {path}: {error.strerror or error}")) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CatenaError(problem_at(str(path), 0, f"the mapping file is not TOML: {error}")) from error
+    return _Reader(str(path), positions(text), context).read(content)
+
+
+class _Reader:
+    def __init__(self, path: str, places: Mapping[tuple[str, ...], Position], context: Context):
+        self._path = path
+        self._places = places
+        self._context = context
+        self._problems: list[Diagnostic] = []
+
+    def read(self, content: Mapping[str, object]) -> MappingFile:
+        """The whole file."""
+        self._check_keys((), content, ("format", TARGET, MODE, LAYERS, ZEROS))
+        version = content.get("format", FORMAT)
+        if version != FORMAT:
+            self._wrong(("format",), "the mapping file has another format", expected=str(FORMAT), found=str(version))
+        target, mode = self._text(content, TARGET), self._text(content, MODE)
+        pins = {layer: self._pin(layer, value) for layer, value in self._table(content, LAYERS).items()}
+        zeros = {layer: self._zeros(layer, value) for layer, value in self._table(content, ZEROS).items()}
+        if self._problems:
+            raise CatenaError(self._problems)
+        return MappingFile(
+            self._path,
+            target,
+            self._line((TARGET,)),
+            mode,
+            self._line((MODE,)),
+            {layer: pin for layer, pin in pins.items() if pin is not None},
+            {layer: (value, self._line((ZEROS, layer))) for layer, value in zeros.items() if value is not None},
+        )
+
+    def _text(self, content: Mapping[str, object], key: str) -> str | None:
+        value = content.get(key)
+        if value is None or isinstance(value, str):
+            return value
+        self._wrong((key,), f"{key} is not text")
+        return None
+
+    def _pin(self, layer: str, value: object) -> Pin | None:
+        key = (LAYERS, layer)
+        if isinstance(value, dict):
+            return self._pin_of_table(layer, cast("dict[str, object]", value))
+        written = self._mapping(layer, value, key)
+        return None if written is None else Pin(self._line(key), written, self._line(key))
+
+    def _pin_of_table(self, layer: str, value: Mapping[str, object]) -> Pin:
+        key = (LAYERS, layer)
+        self._check_keys(key, value, _LAYER_KEYS)
+        loops = value.get("loops")
+        if loops is not None and not isinstance(loops, str):
+            self._wrong((*key, "loops"), f"the loops of {layer!r} are not text")
+        place = (*key, "mapping")
+        written = self._mapping(layer, value["mapping"], place) if "mapping" in value else None
+        lines = self._line(key), self._line(place), self._line((*key, "loops"))
+        return Pin(lines[0], written, lines[1], cast("str | None", loops), lines[2])
+
+    def _mapping(self, layer: str, value: object, key: tuple[str, ...]) -> Written | None:
+        wrong = f"the mapping of {layer!r} is not valid"
+        if not isinstance(value, str):
+            self._wrong(key, f"{wrong}: expected text, found {type(value).__name__}")
+            return None
+        line = self._line(key)
+        try:
+            return read_mapping(value, self._places[key].text if key in self._places else line, self._context)
+        except WrongTextError as error:
+            for at, reason in error.problems:
+                self._problems.append(problem_at(self._path, at, f"{wrong}: {reason}"))
+            return None
+
+    def _zeros(self, layer: str, shares: object) -> ZerosAttr | None:
+        try:
+            return _parse_zeros(shares)
+        except (VerifyException, TypeError) as error:
+            self._wrong((ZEROS, layer), f"the zeros of {layer!r} are not valid: {error}")
+            return None
+
+    def _table(self, content: Mapping[str, object], name: str) -> dict[str, object]:
+        table = content.get(name, {})
+        if isinstance(table, dict):
+            return cast("dict[str, object]", table)
+        self._wrong((name,), f"{name} is not a table")
+        return {}
+
+    def _check_keys(self, table: tuple[str, ...], content: Iterable[str], known: tuple[str, ...]) -> None:
+        for key in content:
+            if key not in known:
+                self._wrong((*table, key), f"unknown key {key!r}", hint=did_you_mean(key, known))
+
+    def _wrong(self, key: tuple[str, ...], message: str, **more: str) -> None:
+        self._problems.append(problem_at(self._path, self._line(key), message, **more))
+
+    def _line(self, key: tuple[str, ...]) -> int:
+        """The line of a key, or of the table that it is in; 0 if the file does not show it."""
+        while key and key not in self._places:
+            key = key[:-1]
+        return self._places[key].line if key else 0
+
+
+def _parse_zeros(shares: object) -> ZerosAttr:
+    if not isinstance(shares, dict) or not set(cast("dict[str, object]", shares)) <= {"input", "output"}:
+        raise TypeError("expected { input = SHARE, output = SHARE }")
+    if not all(isinstance(each, int | float) for each in cast("dict[str, object]", shares).values()):
+        raise TypeError("a share is a number")
+    numbers = {name: float(each) for name, each in cast("dict[str, float]", shares).items()}
+    return ZerosAttr(Zeros(**numbers))

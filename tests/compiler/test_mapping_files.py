@@ -1,0 +1,94 @@
+"""Saved mappings used again: the same bytes without a search, whole or in part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import pytest
+from hypothesis import given, settings
+
+from backends.container import program_bytes
+from compiler.compilation import CompileOptions, compile_source
+from compiler.dumps import MappingDump
+from compiler.modes import Mode
+from dialects.diagnostics import CatenaError
+from passes import map_nest, map_row_stationary
+from tests.compiler.conftest import Cli
+from tests.compiler.small_models import save_model
+from tests.end_to_end.networks import NETWORKS
+from tests.passes.random_networks import random_networks
+
+TARGETS = ("eyeriss", "generic", "gemmini")
+
+
+def compiled(source: Path, options: CompileOptions, saved: Path | None = None) -> bytes:
+    observers = () if saved is None else (MappingDump(saved, options.mode),)
+    program = compile_source(str(source), options, observers).program
+    assert program is not None
+    return program_bytes(program)
+
+
+def no_search(*_: object, **__: object) -> None:
+    raise AssertionError("a mapping was searched")
+
+
+def check_again(model: onnx.ModelProto, folder: Path, target: str, mode: Mode = Mode.CHAIN) -> None:
+    source, saved = save_model(model, folder / "model.onnx"), folder / "mapping.toml"
+    before = compiled(source, CompileOptions(target=target, mode=mode), saved)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(map_row_stationary, "best_mapping", no_search)
+        patch.setattr(map_nest, "_best", no_search)
+        options = CompileOptions(target=target, mode=mode, mapping=str(saved))
+        again = folder / "again.toml"
+        assert compiled(source, options, again) == before
+    assert again.read_text() == saved.read_text()
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("name", ["residual", "separable", "moved-data", "attention", "odd-names"])
+def test_what_is_saved_gives_the_same_program_without_a_search(name: str, target: str, tmp_path: Path) -> None:
+    check_again(NETWORKS[name](), tmp_path, target)
+
+
+def test_so_it_does_for_what_the_host_executes(tmp_path: Path) -> None:
+    check_again(NETWORKS["attention"](), tmp_path, "eyeriss", Mode.OFFLOAD)
+    saved = tmp_path / "mapping.toml"
+    assert 'mapping = "host"' in saved.read_text()
+    with pytest.raises(CatenaError, match="mappings are for another mode") as caught:
+        compiled(tmp_path / "model.onnx", CompileOptions(mapping=str(saved)))
+    assert caught.value.diagnostics[-1].where == f"{saved}, line 4"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["eyeriss", "generic"])
+def test_so_it_does_for_random_networks(target: str, tmp_path: Path) -> None:
+    @settings(max_examples=12, derandomize=True, deadline=None)
+    @given(random_networks())
+    def check(model: onnx.ModelProto) -> None:
+        check_again(model, tmp_path, target)
+
+    check()
+
+
+def test_a_layer_that_is_taken_out_is_searched_again(tmp_path: Path) -> None:
+    source, saved = save_model(NETWORKS["residual"](), tmp_path / "model.onnx"), tmp_path / "mapping.toml"
+    before = compiled(source, CompileOptions(), saved)
+    head, first, *rest = saved.read_text().split("\n[layers.")
+    saved.write_text("\n[layers.".join([head, *rest]))
+    assert first
+    assert compiled(source, CompileOptions(mapping=str(saved))) == before
+
+
+def test_costs_are_remarks(cnn: Path, tmp_path: Path, cli: Cli) -> None:
+    saved = tmp_path / "m.toml"
+    assert cli("compile", cnn, "-o", tmp_path / "p.cat", "--save-mapping", saved).code == 0
+    text = saved.read_text()
+    assert "# conv1, relu1\n# 2,592 operations; predicted: " in text
+    assert text.count(" off-chip words\n[layers.") == 3
+    saved.write_text(text.replace("\nstore ", "\nstroe ", 1))
+    result = cli("compile", cnn, "-o", tmp_path / "q.cat", "--mapping", saved, "--json")
+    (problem,) = result.json["diagnostics"]
+    assert (result.code, problem["code"]) == (2, "CAT-C003")
+    line = text[: text.index("\nstore ")].count("\n") + 2
+    assert problem["where"] == f"{saved}, line {line}"
