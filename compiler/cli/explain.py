@@ -21,6 +21,14 @@ from compiler.cli.session import Session, verb
 @click.argument("source", metavar="PROGRAM|MODEL|IR")
 @click.argument("node", metavar="[NODE]", required=False)
 @click.option("--stats", metavar="FILE.json", help="Counts of an emulation, as catena run --stats writes them.")
+@click.option("--no-search", is_flag=True, help="Do not look for what binds a layer; searching takes seconds.")
+@click.option(
+    "--search-limit",
+    type=click.FloatRange(min=0),
+    default=20.0,
+    metavar="SECONDS",
+    help="How long to look for what binds the layers, all together. [default: 20]",
+)
 @target_options
 @mode_option
 @click.option("--mapping", metavar="FILE", help="Mappings to use for some layers, if a model is compiled.")
@@ -31,6 +39,8 @@ def explain(
     source: str,
     node: str | None,
     stats: str | None,
+    no_search: bool,
+    search_limit: float,
     target: str | None,
     settings: tuple[str, ...],
     mode: str,
@@ -43,12 +53,14 @@ def explain(
 
     Without NODE, a table of all layers. With NODE (an ONNX node, a tensor, the number of a layer, or a pattern such as
     'conv*'), for each of these layers its loops, its mapping as a loop nest, memories, time, energy, and the distance
-    to the least traffic and the least time that are possible.
+    to the least traffic and the least time that are possible; and what binds it: capacities, axes and bandwidths are
+    doubled one at a time, and the best mapping is searched again.
     """
+    from compiler.cli.progress import activity
     from compiler.compilation import CompileOptions
     from compiler.explanation.explaining import explain_program
     from compiler.explanation.json_data import explanations_json
-    from compiler.explanation.text import heading, layer_tables, overview_table, verdict
+    from compiler.explanation.text import binding, heading, layer_tables, overview_table, verdict
     from compiler.modes import mode_named
     from compiler.reporting import program_of
     from compiler.sources import ImportOptions
@@ -60,7 +72,9 @@ def explain(
         mapping=mapping,
         importing=ImportOptions(parse_input_shapes(input_shapes), batch, fallback=fallback),
     )
-    found = explain_program(program_of(source, options), node, stats)
+    seconds = 0.0 if no_search or node is None else search_limit
+    with activity(session.console, f"searching for what binds {node}" if seconds else f"explaining {source}"):
+        found = explain_program(program_of(source, options), node, stats, seconds)
 
     def show(console: Console) -> None:
         if node is None:
@@ -72,6 +86,8 @@ def explain(
             console.out(heading(each, found))
             if each.facts is not None:
                 console.out(verdict(each.facts))
+            if each.sensitivity is not None:
+                console.out(binding(each.sensitivity))
             for one in layer_tables(each, found.machine):
                 console.out("")
                 console.table(one)

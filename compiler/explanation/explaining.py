@@ -11,15 +11,21 @@ from compiler.reports.layers import LayerReport, Provenance
 from dialects.accelerator import Accelerator
 from passes.explanation.facts import Facts
 from passes.explanation.layer import facts_of
+from passes.explanation.searching import Deadline
+from passes.explanation.sensitivity import Sensitivity, sensitivity
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """A layer, what it counted or will count, and the facts of its mapping; None for what a host does."""
+    """A layer, what it counted or will count, and the facts of its mapping; None for what a host does.
+
+    `sensitivity` says what a search found on machines that are larger somewhere, if there was one.
+    """
 
     layer: ExplainedLayer
     report: LayerReport
     facts: Facts | None
+    sensitivity: Sensitivity | None = None
 
 
 @dataclass(frozen=True)
@@ -33,10 +39,13 @@ class Explanations:
     layers: tuple[Explanation, ...]
 
 
-def explain_program(program: Program, name: str | None = None, statistics: str | None = None) -> Explanations:
+def explain_program(
+    program: Program, name: str | None = None, statistics: str | None = None, seconds: float = 0.0
+) -> Explanations:
     """Explain the layers of a program that `name` means (`selected`), all by default.
 
-    With `statistics`, a file of `catena run --stats`, counts are those of an emulation. Raises `CatenaError`:
+    With `statistics`, a file of `catena run --stats`, counts are those of an emulation. For `seconds`, mappings are
+    searched on machines that are larger somewhere. Raises `CatenaError`:
     CAT-C001 if no layer has that name, CAT-C003 for statistics of another program, CAT-P003 for a program of an older
     version.
     """
@@ -44,13 +53,22 @@ def explain_program(program: Program, name: str | None = None, statistics: str |
     layers = explained_layers(program)
     counted = {each.layer.name: each for each in report.layers}
     chosen = layers if name is None else selected(layers, name)
+    deadline = Deadline(seconds) if seconds else None
     found = tuple(
-        _explained(layer, counted[layer.entry.name], report.machine) for layer in chosen if layer.entry.name in counted
+        _explained(layer, counted[layer.entry.name], report.machine, deadline)
+        for layer in chosen
+        if layer.entry.name in counted
     )
     return Explanations(report.model, report.machine, report.provenance, len(layers), found)
 
 
-def _explained(layer: ExplainedLayer, report: LayerReport, machine: Accelerator) -> Explanation:
-    if layer.work is None or layer.mapping is None:
+def _explained(
+    layer: ExplainedLayer, report: LayerReport, machine: Accelerator, deadline: Deadline | None
+) -> Explanation:
+    work = layer.work
+    if work is None or layer.mapping is None:
         return Explanation(layer, report, None)
-    return Explanation(layer, report, facts_of(layer.work, layer.mapping, machine, report.counts))
+    facts = facts_of(work, layer.mapping, machine, report.counts)
+    # Updates that leave in order have one mapping, which is not searched.
+    found = None if deadline is None or work.in_order else sensitivity(work, facts, machine, deadline)
+    return Explanation(layer, report, facts, found)

@@ -8,6 +8,7 @@ from compiler.explanation.drawing import NestLine, nest_lines
 from compiler.explanation.explaining import Explanation, Explanations
 from dialects.gconv import LoopKind
 from passes.explanation.facts import Facts
+from passes.explanation.sensitivity import Sensitivity
 from passes.pricing import elements
 from passes.work import Work
 
@@ -37,7 +38,36 @@ def _layer(each: Explanation) -> dict[str, Any]:
     }
     if each.facts is None or each.layer.work is None:
         return head
-    return head | _facts(each.layer.work, each.facts)
+    found = {} if each.sensitivity is None else {"what_if": _sensitivity(each.sensitivity)}
+    return head | _facts(each.layer.work, each.facts) | found
+
+
+def _sensitivity(found: Sensitivity) -> dict[str, Any]:
+    return {
+        "objective": found.objective,
+        "searched_again": _cost(found.again),
+        "doubled": [
+            {
+                "key": each.size.key,
+                "value": each.size.value,
+                "mapping_kept": _cost(each.kept),
+                "best": None if each.best is None else _cost(each.best),
+                "gain": each.gain,
+                "needs_words": None if each.growth is None else each.growth.words,
+                "nothing_better_with_words": None if each.growth is None else each.growth.without,
+            }
+            for each in found.doubled
+        ],
+    }
+
+
+def _cost(facts: Facts) -> dict[str, Any]:
+    return {
+        "mapping": str(facts.mapping),
+        "energy_pj": facts.price.total_energy,
+        "cycles": facts.price.cycles,
+        "off_chip_words": facts.words,
+    }
 
 
 def _line(line: NestLine) -> dict[str, Any]:

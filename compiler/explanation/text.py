@@ -11,10 +11,13 @@ from compiler.tables import Table, number, shortened, table
 from dialects.accelerator import Accelerator
 from dialects.gconv import GConv
 from passes.explanation.facts import Facts
+from passes.explanation.sensitivity import Sensitivity
 from passes.pricing import elements
 from passes.work import Work
 
 _NAME_WIDTH = 36
+_MOST_NAMED = 3
+"""Sizes that are named as binding, at most."""
 
 
 def overview_table(found: Explanations) -> Table:
@@ -83,6 +86,56 @@ def verdict(facts: Facts) -> str:
     return "\n".join(lines)
 
 
+def binding(found: Sensitivity) -> str:
+    """What would make the layer cheaper, and what faster, most first; capacities with the smallest increase."""
+    gains = ", ".join(_gain(each.size.key, each.gain, found.objective) for each in found.binding[:_MOST_NAMED])
+    lines = [f"binding: {gains or f'no capacity, axis or bandwidth would, doubled, save any {found.objective}'}"]
+    if found.objective == "energy":
+        faster = ", ".join(_gain(each.size.key, each.faster, "cycles") for each in found.slowing[:_MOST_NAMED])
+        lines.append(f"slowing: {faster or 'no capacity, axis or bandwidth would, doubled, save any cycles'}")
+    for each in found.binding:
+        if each.growth is not None:
+            found_at = f"a better mapping fits with {each.growth.words:,} words more"
+            least = f", none with {each.growth.without:,} more" if each.growth.without else ""
+            lines.append(f"  {each.size.key}: {found_at}{least}")
+    return "\n".join(lines)
+
+
+def _gain(key: str, gain: float, what: str) -> str:
+    return f"{key} x 2 saves {100 * gain:.1f} % {what}"
+
+
+def sensitivity_table(facts: Facts, found: Sensitivity) -> Table:
+    """What doubling every size does, with the mapping kept and with the best one there."""
+    rows: list[tuple[str, ...]] = [("as it is", "", "", "", *_changes(facts, found.again))]
+    for each in found.doubled:
+        best = ("not searched in time", "", "") if each.best is None else _changes(facts, each.best)
+        kept = _change(each.kept.price.cycles, facts.price.cycles)
+        rows.append((each.size.key, f"{each.size.value:,.10g}", f"{2 * each.size.value:,.10g}", kept, *best))
+    columns = (
+        "size", number("now"), number("doubled"), number("cycles, mapping kept"), number("energy, best mapping"),
+        number("cycles"), number("off-chip words"),
+    )  # fmt: skip
+    how = f"energies per access kept, mappings searched again for the least {found.objective}"
+    title = f"What if one size were doubled: {how}; changes against the above"
+    return table(columns, rows, title)
+
+
+def _changes(facts: Facts, other: Facts) -> tuple[str, str, str]:
+    return (
+        _change(other.price.total_energy, facts.price.total_energy),
+        _change(other.price.cycles, facts.price.cycles),
+        _change(other.words, facts.words),
+    )
+
+
+def _change(now: float, before: float) -> str:
+    """A change in percent; `=` for none."""
+    if not before or abs(now / before - 1) < 5e-5:
+        return "="
+    return f"{100 * (now / before - 1):+.2f} %"
+
+
 def layer_tables(each: Explanation, machine: Accelerator) -> Iterator[Table]:
     """All there is to say about one mapped layer."""
     work, facts = each.layer.work, each.facts
@@ -96,6 +149,8 @@ def layer_tables(each: Explanation, machine: Accelerator) -> Iterator[Table]:
     yield resources_table(facts)
     yield energy_table(facts)
     yield bounds_table(facts, machine)
+    if each.sensitivity is not None:
+        yield sensitivity_table(facts, each.sensitivity)
 
 
 def loops_table(spec: GConv) -> Table:

@@ -147,13 +147,19 @@ def test_the_command_prints_tables_and_json(cnn: Path, cli: Cli) -> None:
     assert overview.code == 0
     assert "x tensors" in overview.out
     one = cli("explain", cnn, "conv1", "-t", "generic")
-    for part in ("layer 1 of 3", "mapping, outermost loop first", "Memories", "Time", "Resources", "Energy", "Bounds"):
+    for part in ("layer 1 of 3", "mapping, outermost", "Memories", "Time", "Resources", "Energy", "Bounds", "What if"):
         assert part in one.out
     data = json.loads(cli("explain", cnn, "conv1", "-t", "generic", "--json").out)["result"]
     (layer,) = data["layers"]
     assert layer["nodes"] == ["conv1", "relu1"]
     assert layer["loops"]["C.op"] == 4
-    assert {"nest", "memories", "time", "resources", "energy", "off_chip", "bounds"} <= layer.keys()
+    assert {"nest", "memories", "time", "resources", "energy", "off_chip", "bounds", "what_if"} <= layer.keys()
+    assert layer["what_if"]["doubled"][0]["key"] == "levels.glb.words"
+    brief = cli("explain", cnn, "conv1", "-t", "generic", "--no-search", "--json").json["result"]["layers"][0]
+    assert "what_if" not in brief
+    assert "binding: " in one.out
+    late = cli("explain", cnn, "conv1", "--search-limit", "1e-9")
+    assert (late.code, "not searched in time" in late.out) == (0, True)
     unknown = cli("explain", cnn, "conv2", "--json")
     assert unknown.code == 2
     assert unknown.json["diagnostics"][0]["code"] == "CAT-C001"

@@ -1,0 +1,46 @@
+"""The best mapping of a layer on a machine of either kind, as the passes that map would find it, within some time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+
+from dialects.accelerator import Accelerator
+from dialects.diagnostics import CatenaError
+from dialects.schedule import Mapping
+from dialects.target import NestMachine, spatial_machine
+from passes.mapper.effort import Effort
+from passes.mapper.free import best_mapping as best_of_all
+from passes.mapper.search import best_in_dataflow
+from passes.mapping.data_events import sparsity
+from passes.mapping.search import best_mapping as best_row_stationary
+from passes.work import Work
+
+EFFORT = 100_000
+"""Parts of mappings that are looked at on a machine without a dataflow, at most."""
+
+
+class Deadline:
+    """When to stop searching."""
+
+    def __init__(self, seconds: float):
+        self._end = monotonic() + seconds
+
+    def __call__(self) -> bool:
+        """Whether the time is over."""
+        return monotonic() >= self._end
+
+
+def best_for(work: Work, machine: Accelerator, should_stop: Callable[[], bool]) -> Mapping | None:
+    """The best mapping that is found; None if none fits, or none is found before it is time to stop."""
+    spec = work.spec.bare
+    try:
+        if not isinstance(machine, NestMachine):
+            array = spatial_machine(machine, "explain")
+            data = sparsity(array, work.zeros, work.compressed[0])
+            return best_row_stationary(spec, work.input_shape, array, data=data)
+        if machine.dataflow is not None:
+            return best_in_dataflow(spec, machine).mapping
+        return best_of_all(spec, machine, effort=Effort(EFFORT, should_stop)).mapping
+    except CatenaError:
+        return None

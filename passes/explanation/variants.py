@@ -1,0 +1,87 @@
+"""Machines in which one capacity, bandwidth or side of the array is larger, as changes of their descriptions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any, cast
+
+from dialects.accelerator import Accelerator
+from dialects.hierarchy import Memory
+from dialects.target import Machine, NestMachine, parse_machine
+
+_OF_ARRAY = (
+    ("glb.banks", "glb"),
+    ("pe.input_words", "pe.input"),
+    ("pe.kernel_words", "pe.kernel"),
+    ("pe.output_words", "pe.output"),
+    ("array.rows", ""),
+    ("array.cols", ""),
+    ("links.dram", ""),
+    ("links.input_bus", ""),
+    ("links.kernel_bus", ""),
+    ("links.output_bus", ""),
+)
+"""What of a row-stationary array can be larger, and which memory that is."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """A number of a machine's description that says how large or fast something is: its key, as for `--set`.
+
+    `memory` is the memory whose capacity it is, as `Held` calls it, with `words` in each unit of it; empty for
+    bandwidths and axes.
+    """
+
+    key: str
+    value: float
+    memory: str = ""
+    words: int = 1
+
+
+def sizes(machine: Accelerator) -> Iterator[Size]:
+    """All capacities, axes and bandwidths that have a limit, capacities first."""
+    if isinstance(machine, NestMachine):
+        yield from _sizes_of_levels(machine)
+    elif isinstance(machine, Machine):
+        for key, memory in _OF_ARRAY:
+            table, _, name = key.partition(".")
+            words = machine.glb.bank_words if memory == "glb" else 1
+            yield Size(key, getattr(getattr(machine, table), name), memory, words)
+
+
+def _sizes_of_levels(machine: NestMachine) -> Iterator[Size]:
+    for memory in machine.memories[1:]:
+        key = f"levels.{memory.name}"
+        if memory.words is not None:
+            yield Size(f"{key}.words", memory.words, memory.name)
+        for operand, room in memory.rooms.items():
+            yield Size(f"{key}.rooms.{operand}", room, f"{memory.name}.rooms.{operand}")
+    for axis in machine.axes:
+        yield Size(f"levels.{axis.name}.size", axis.size)
+    if machine.elements is not None:
+        yield Size("elements", machine.elements)
+    for memory in machine.memories:
+        for port, rate in _rates(memory):
+            yield Size(f"levels.{memory.name}.{port}", rate)
+
+
+def _rates(memory: Memory) -> list[tuple[str, float]]:
+    return [(port, rate) for port, rate in (("read", memory.read), ("write", memory.write)) if rate is not None]
+
+
+def resized(machine: Accelerator, size: Size, value: float) -> Accelerator:
+    """The machine with another value in a place."""
+    description = deepcopy(machine.model_dump(mode="json", exclude_none=True))
+    place: Any = description
+    *path, last = size.key.split(".")
+    for part in path:
+        place = _named(cast("list[dict[str, Any]]", place), part) if isinstance(place, list) else place[part]
+    place[last] = value
+    return parse_machine(description, "explain")
+
+
+def _named(tables: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    """The table of a name in a list of tables, as levels are."""
+    return next(each for each in tables if each["name"] == name)
