@@ -21,13 +21,13 @@ from compiler.cli.session import Session, verb
 @click.argument("source", metavar="PROGRAM|MODEL|IR")
 @click.argument("node", metavar="[NODE]", required=False)
 @click.option("--stats", metavar="FILE.json", help="Counts of an emulation, as catena run --stats writes them.")
-@click.option("--no-search", is_flag=True, help="Do not look for what binds a layer; searching takes seconds.")
+@click.option("--no-search", is_flag=True, help="Do not search for runners-up and for what binds a layer.")
 @click.option(
     "--search-limit",
     type=click.FloatRange(min=0),
     default=20.0,
     metavar="SECONDS",
-    help="How long to look for what binds the layers, all together. [default: 20]",
+    help="How long to search for all layers together. [default: 20]",
 )
 @target_options
 @mode_option
@@ -53,8 +53,8 @@ def explain(
 
     Without NODE, a table of all layers. With NODE (an ONNX node, a tensor, the number of a layer, or a pattern such as
     'conv*'), for each of these layers its loops, its mapping as a loop nest, memories, time, energy, and the distance
-    to the least traffic and the least time that are possible; and what binds it: capacities, axes and bandwidths are
-    doubled one at a time, and the best mapping is searched again.
+    to the least traffic and the least time that are possible; the next best mappings and what they would cost; and what
+    binds the layer: capacities, axes and bandwidths are doubled one at a time, and the best mapping is searched again.
     """
     from compiler.cli.progress import activity
     from compiler.compilation import CompileOptions

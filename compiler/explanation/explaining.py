@@ -11,20 +11,25 @@ from compiler.reports.layers import LayerReport, Provenance
 from dialects.accelerator import Accelerator
 from passes.explanation.facts import Facts
 from passes.explanation.layer import facts_of
+from passes.explanation.runners_up import RunnersUp, runners_up
 from passes.explanation.searching import Deadline
 from passes.explanation.sensitivity import Sensitivity, sensitivity
+
+_RUNNERS_UP = 5
+"""Mappings that are shown beside the one that a layer has."""
 
 
 @dataclass(frozen=True)
 class Explanation:
     """A layer, what it counted or will count, and the facts of its mapping; None for what a host does.
 
-    `sensitivity` says what a search found on machines that are larger somewhere, if there was one.
+    If there was a search, `runners_up` are the next best mappings, and `sensitivity` says what binds the layer.
     """
 
     layer: ExplainedLayer
     report: LayerReport
     facts: Facts | None
+    runners_up: RunnersUp | None = None
     sensitivity: Sensitivity | None = None
 
 
@@ -44,8 +49,8 @@ def explain_program(
 ) -> Explanations:
     """Explain the layers of a program that `name` means (`selected`), all by default.
 
-    With `statistics`, a file of `catena run --stats`, counts are those of an emulation. For `seconds`, mappings are
-    searched on machines that are larger somewhere. Raises `CatenaError`:
+    With `statistics`, a file of `catena run --stats`, counts are those of an emulation. For `seconds`, the next
+    best mappings are searched, and those on machines that are larger somewhere. Raises `CatenaError`:
     CAT-C001 if no layer has that name, CAT-C003 for statistics of another program, CAT-P003 for a program of an older
     version.
     """
@@ -70,5 +75,7 @@ def _explained(
         return Explanation(layer, report, None)
     facts = facts_of(work, layer.mapping, machine, report.counts)
     # Updates that leave in order have one mapping, which is not searched.
-    found = None if deadline is None or work.in_order else sensitivity(work, facts, machine, deadline)
-    return Explanation(layer, report, facts, found)
+    if deadline is None or work.in_order:
+        return Explanation(layer, report, facts)
+    others = runners_up(work, facts, machine, _RUNNERS_UP, deadline)
+    return Explanation(layer, report, facts, others, sensitivity(work, facts, machine, deadline))

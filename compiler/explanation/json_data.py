@@ -8,6 +8,7 @@ from compiler.explanation.drawing import NestLine, nest_lines
 from compiler.explanation.explaining import Explanation, Explanations
 from dialects.gconv import LoopKind
 from passes.explanation.facts import Facts
+from passes.explanation.runners_up import RunnersUp
 from passes.explanation.sensitivity import Sensitivity
 from passes.pricing import elements
 from passes.work import Work
@@ -39,7 +40,16 @@ def _layer(each: Explanation) -> dict[str, Any]:
     if each.facts is None or each.layer.work is None:
         return head
     found = {} if each.sensitivity is None else {"what_if": _sensitivity(each.sensitivity)}
+    if each.runners_up is not None:
+        found["runners_up"] = _runners_up(each.runners_up)
     return head | _facts(each.layer.work, each.facts) | found
+
+
+def _runners_up(found: RunnersUp) -> dict[str, Any]:
+    return {
+        "as_good": found.as_good,
+        "mappings": [{**_cost(each.facts), "differs": each.differs, "alike": each.alike} for each in found.mappings],
+    }
 
 
 def _sensitivity(found: Sensitivity) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from compiler.tables import Table, number, shortened, table
 from dialects.accelerator import Accelerator
 from dialects.gconv import GConv
 from passes.explanation.facts import Facts
+from passes.explanation.runners_up import RunnersUp
 from passes.explanation.sensitivity import Sensitivity
 from passes.pricing import elements
 from passes.work import Work
@@ -105,6 +106,24 @@ def _gain(key: str, gain: float, what: str) -> str:
     return f"{key} x 2 saves {100 * gain:.1f} % {what}"
 
 
+def runners_up_table(facts: Facts, found: RunnersUp) -> Table:
+    """The next best mappings beside the layer's own."""
+    rows: list[tuple[str, ...]] = [("0", "this mapping", *_costs(facts), "", "", "")]
+    for rank, each in enumerate(found.mappings, 1):
+        more = f" ({each.alike} more of the same cost)" if each.alike else ""
+        rows.append((str(rank), each.differs + more, *_costs(each.facts), *_changes(facts, each.facts)))
+    columns = (
+        number("#"), "how it differs", number("energy uJ"), number("cycles"), number("off-chip words"),
+        number("change: energy"), number("cycles"), number("words"),
+    )  # fmt: skip
+    as_good = f"; {found.as_good} more cost as much as this one" if found.as_good else ""
+    return table(columns, rows, f"Runners-up: the next best mappings that a search finds{as_good}")
+
+
+def _costs(facts: Facts) -> tuple[str, str, str]:
+    return f"{facts.price.total_energy / 1e6:,.3f}", f"{facts.price.cycles:,}", f"{facts.words:,}"
+
+
 def sensitivity_table(facts: Facts, found: Sensitivity) -> Table:
     """What doubling every size does, with the mapping kept and with the best one there."""
     rows: list[tuple[str, ...]] = [("as it is", "", "", "", *_changes(facts, found.again))]
@@ -149,6 +168,8 @@ def layer_tables(each: Explanation, machine: Accelerator) -> Iterator[Table]:
     yield resources_table(facts)
     yield energy_table(facts)
     yield bounds_table(facts, machine)
+    if each.runners_up is not None:
+        yield runners_up_table(facts, each.runners_up)
     if each.sensitivity is not None:
         yield sensitivity_table(facts, each.sensitivity)
 

@@ -11,9 +11,11 @@ from dialects.schedule import Mapping
 from dialects.target import NestMachine, spatial_machine
 from passes.mapper.effort import Effort
 from passes.mapper.free import best_mapping as best_of_all
-from passes.mapper.search import best_in_dataflow
+from passes.mapper.free import best_mappings as best_of_all_mappings
+from passes.mapper.search import best_in_dataflow, several_in_dataflow
 from passes.mapping.data_events import sparsity
 from passes.mapping.search import best_mapping as best_row_stationary
+from passes.mapping.search import best_mappings
 from passes.work import Work
 
 EFFORT = 100_000
@@ -44,3 +46,20 @@ def best_for(work: Work, machine: Accelerator, should_stop: Callable[[], bool]) 
         return best_of_all(spec, machine, effort=Effort(EFFORT, should_stop)).mapping
     except CatenaError:
         return None
+
+
+def several_for(work: Work, machine: Accelerator, count: int, should_stop: Callable[[], bool]) -> list[Mapping]:
+    """The best mappings that are found, at most `count`, best first; none if it is time to stop, or if none fits."""
+    spec = work.spec.bare
+    if should_stop():
+        return []
+    try:
+        if not isinstance(machine, NestMachine):
+            array = spatial_machine(machine, "explain")
+            data = sparsity(array, work.zeros, work.compressed[0])
+            return best_mappings(spec, work.input_shape, array, count, data=data)
+        if machine.dataflow is not None:
+            return [each.mapping for each in several_in_dataflow(spec, machine, count)]
+        return [each.mapping for each in best_of_all_mappings(spec, machine, count, Effort(EFFORT, should_stop))]
+    except CatenaError:
+        return []

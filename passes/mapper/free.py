@@ -24,6 +24,7 @@ from passes.mapper.nest import mapping_of
 from passes.mapper.partial import Parts
 from passes.mapper.pricing import Objective, Prices, Values
 from passes.mapper.problem import Problem
+from passes.mapper.several import Several
 from passes.mapper.tree import Incumbent, Tree, outer_bounds, stages_of
 
 _VALUES = (5, 1)
@@ -66,10 +67,7 @@ def best_mapping(
 
     Raises `CatenaError`: CAT-F001 if none fits or none was found, CAT-C003 if tiles of the machine are not nested.
     """
-    if not hierarchy.nested:
-        raise CatenaError(
-            Diagnostic("CAT-C003", "only the search in a dataflow counts tiles as if they were not nested", "target")
-        )
+    _require_nested(hierarchy)
     effort = effort or Effort()
     problem = Problem.of(spec)
     search = _Search(problem, Prices(hierarchy, objective))
@@ -86,6 +84,27 @@ def best_mapping(
             )
         )
     return search.described(best, bound)
+
+
+def best_mappings(spec: GConv, hierarchy: Hierarchy, count: int, effort: Effort) -> list[Best]:
+    """The mappings with the least energy that a search comes by, best first; at most `count`, none if it finds none.
+
+    The first is the one that `best_mapping` finds, or a better one; of those that follow, others may lie in between.
+
+    Raises `CatenaError` (CAT-C003) if tiles of the machine are not nested.
+    """
+    _require_nested(hierarchy)
+    search = _Search(Problem.of(spec), Prices(hierarchy))
+    best = Several(count=count)
+    _, bound = search.run(effort, best)
+    return [search.described(parts, bound) for _, parts in best.found.values()]
+
+
+def _require_nested(hierarchy: Hierarchy) -> None:
+    if not hierarchy.nested:
+        raise CatenaError(
+            Diagnostic("CAT-C003", "only the search in a dataflow counts tiles as if they were not nested", "target")
+        )
 
 
 def assignments(problem: Problem, hierarchy: Hierarchy) -> Iterator[Assignment]:
@@ -119,13 +138,13 @@ class _Search:
         self._stages = stages_of(prices.hierarchy)
         self._nothing = Parts.empty(problem)
 
-    def run(self, effort: Effort) -> tuple[Parts | None, float]:
-        """The best parts found, and what no mapping is better than."""
+    def run(self, effort: Effort, best: Incumbent | None = None) -> tuple[Parts | None, float]:
+        """The best parts found, which are offered to `best`, and what no mapping is better than."""
         trees = [
             self._tree(assignment, effort.share(0.2)) for assignment in assignments(self._problem, self._hierarchy)
         ]
         trees.sort(key=self._root)
-        best = Incumbent()
+        best = best or Incumbent()
         for values in _VALUES:
             if best.parts is None:
                 for tree in trees:

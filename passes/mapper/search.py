@@ -63,6 +63,14 @@ def best_in_dataflow(spec: GConv, hierarchy: Hierarchy, node: str = "", roles: R
     return found
 
 
+def several_in_dataflow(spec: GConv, hierarchy: Hierarchy, count: int) -> list[Found]:
+    """The mappings that cost the least energy, best first, at most `count`; none if none fits.
+
+    Raises `CatenaError` (CAT-C003) if the dataflow is wrong.
+    """
+    return _Search(parse_dataflow(hierarchy).on(spec, assign_roles(spec)), hierarchy).several(count)
+
+
 def priced_in_dataflow(
     spec: GConv, hierarchy: Hierarchy, parameters: Mapping[str, int], roles: Roles | None = None
 ) -> Found | None:
@@ -147,6 +155,35 @@ class _Search:
                 best = float(value[chosen]), -int(elements[chosen])
                 result = self._found(candidates, counts, chosen, best)
         return result
+
+    def several(self, count: int) -> list[Found]:
+        """The best mappings that differ, at most `count`, best first."""
+        inner = Candidates(1, {})
+        for name in self._flow.flow.inner:
+            inner = self._grown(inner, name, self._may_fit)
+        if not inner.count:
+            return []
+        bound = self._inner_bound(inner) + self._outermost_bound(inner)
+        order = np.argsort(bound, kind="stable")
+        found: dict[LinkMapping, Found] = {}
+        for start in range(0, len(order), _BATCH):
+            limit = list(found.values())[-1].value if len(found) == count else np.inf
+            batch = order[start : start + _BATCH]
+            batch = batch[bound[batch] <= limit]
+            if not len(batch):
+                break
+            candidates = self._with_outer(inner.take(batch), self._fits)
+            if not candidates.count:
+                continue
+            counts = self._counts(candidates)
+            value, elements = self._value(counts), self._elements(counts)
+            for row in np.lexsort((-elements, value))[:count]:
+                if value[row] <= limit:
+                    each = self._found(candidates, counts, int(row), (float(value[row]), -int(elements[row])))
+                    found.setdefault(each.mapping, each)
+            ranked = sorted(found.items(), key=lambda each: (each[1].value, -each[1].elements))
+            found = dict(ranked[:count])
+        return list(found.values())
 
     def priced(self, parameters: Mapping[str, int]) -> Found | None:
         """The mapping with these parameters, None if it does not fit."""

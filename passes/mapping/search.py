@@ -28,6 +28,8 @@ from passes.mapping.data_events import Sparsity
 from passes.mapping.roles import Roles, assign_roles
 from passes.mapping.row_stationary import Parameters, build_mapping, even_tile, extent, fold, most_sets
 
+_Priced = tuple[tuple[float, int, int, int], Parameters]
+"""Parameters, and what they are compared by: value, idle elements, passes, place among the candidates."""
 _FIRST = 1024
 """Candidates that are priced first, for a bound on the others."""
 _BATCH = 4096
@@ -78,6 +80,27 @@ def best_mapping(
             found=" ".join(f"{dim.name}({dim.g},{dim.op},{dim.opc},{dim.ks})" for dim in spec.dims),
         )
     )
+
+
+def best_mappings(
+    spec: GConv,
+    input_shape: tuple[int, ...],
+    machine: Machine,
+    count: int,
+    objective: Objective = Objective.EDP,
+    data: Sparsity = DENSE,
+) -> list[Mapping]:
+    """The best row-stationary mappings of a link, best first, at most `count`; none if none fits.
+
+    Those are left out that hold smaller tiles in the buffer than fit.
+    """
+    roles = assign_roles(spec)
+    for whole_windows in (True, False) if _keeps_windows(machine) else (False,):
+        for slide in _strips(spec, roles):
+            found = _Search(spec, input_shape, roles, machine, slide, whole_windows, data).several(objective, count)
+            if found:
+                return list(dict.fromkeys(build_mapping(spec, roles, each, machine) for each in found))
+    return []
 
 
 def _strips(spec: GConv, roles: Roles) -> Iterator[int]:
@@ -146,33 +169,62 @@ class _Search:
                 found = better
         return None if found is None else found[1]
 
-    def _best_of(
-        self, objective: Objective, grid: Columns, places: npt.NDArray[np.intp]
-    ) -> tuple[tuple[float, int, int, int], Parameters] | None:
-        """The best of some candidates over all numbers of images: what it is compared by, parameters."""
+    def several(self, objective: Objective, count: int) -> list[Parameters]:
+        """The best legal parameters, at most `count`, best first."""
+        columns, is_needed = self._candidates()
+        if not is_needed.any():
+            return []
+        places = np.flatnonzero(is_needed.reshape(-1))
+        bound = self.costs.bound(objective, columns.take(places))
+        order = np.argsort(bound, kind="stable")
+        found: list[_Priced] = []
+        for start in range(0, len(order), _BATCH):
+            batch = order[start : start + _BATCH]
+            if len(found) == count and bound[batch[0]] > found[-1][0][0]:
+                break
+            found = sorted([*found, *self._ranked(objective, columns, places[batch], count)], key=lambda each: each[0])
+            found = found[:count]
+        return [parameters for _, parameters in found]
+
+    def _best_of(self, objective: Objective, grid: Columns, places: npt.NDArray[np.intp]) -> _Priced | None:
+        """The best of some candidates over all numbers of images."""
+        return next(iter(self._ranked(objective, grid, places, 1)), None)
+
+    def _ranked(self, objective: Objective, grid: Columns, places: npt.NDArray[np.intp], count: int) -> list[_Priced]:
+        """The best of some candidates over all numbers of images, at most `count`, best first."""
         images = np.array(halvings(self.counts["images"]), np.int64)
         columns = grid.take(np.repeat(places, len(images)))
         columns = replace(columns, n=np.tile(images, len(places)))
         m, fits = self._most_filters(columns)
         if not fits.any():
-            return None
+            return []
         rows = np.flatnonzero(fits)
         columns, m, places = columns.take(rows), m[rows], places[rows // len(images)]
         value = self.costs.value(objective, columns, m)
         active = self.window.kernel_rows * columns.e * columns.r * columns.t * columns.group_sets
         passes = self.costs.passes(columns, m)
-        least = np.flatnonzero(value == value.min())
-        best = int(least[np.lexsort((places[least], passes[least], -active[least]))[0]])
-        chosen = {field.name: int(getattr(columns, field.name)[best]) for field in fields(columns)}
-        parameters = Parameters(
+        last = min(count, len(value)) - 1
+        least = np.flatnonzero(value <= np.partition(value, last)[last])
+        ranked = least[np.lexsort((places[least], passes[least], -active[least], value[least]))[:count]]
+        return [
+            (
+                (float(value[row]), -int(active[row]), int(passes[row]), int(places[row])),
+                self._parameters(columns, m, int(row)),
+            )
+            for row in ranked
+        ]
+
+    def _parameters(self, columns: Columns, m: Column, row: int) -> Parameters:
+        """One of the candidates with `m` filters in the buffer."""
+        chosen = {field.name: int(getattr(columns, field.name)[row]) for field in fields(columns)}
+        return Parameters(
             **chosen,
-            m=_even_multiple(self.counts["filters"], int(m[best]), chosen["p"] * chosen["t"]),
+            m=_even_multiple(self.counts["filters"], int(m[row]), chosen["p"] * chosen["t"]),
             slide=self.window.slide,
             kernel_rows=self.window.kernel_rows,
             kernel_cols=self.window.kernel_cols,
             whole_windows=self.window.whole,
         )
-        return (float(value[best]), -int(active[best]), int(passes[best]), int(places[best])), parameters
 
     def _candidates(self) -> tuple[Columns, npt.NDArray[np.bool_]]:
         """Every way to fill elements and array, all images at once, and which are legal and not the same as another.

@@ -153,10 +153,21 @@ def test_the_command_prints_tables_and_json(cnn: Path, cli: Cli) -> None:
     (layer,) = data["layers"]
     assert layer["nodes"] == ["conv1", "relu1"]
     assert layer["loops"]["C.op"] == 4
-    assert {"nest", "memories", "time", "resources", "energy", "off_chip", "bounds", "what_if"} <= layer.keys()
+    assert {
+        "nest",
+        "memories",
+        "time",
+        "resources",
+        "energy",
+        "off_chip",
+        "bounds",
+        "what_if",
+        "runners_up",
+    } <= layer.keys()
     assert layer["what_if"]["doubled"][0]["key"] == "levels.glb.words"
     brief = cli("explain", cnn, "conv1", "-t", "generic", "--no-search", "--json").json["result"]["layers"][0]
-    assert "what_if" not in brief
+    assert not {"what_if", "runners_up"} & brief.keys()
+    assert layer["runners_up"]["mappings"][0]["differs"]
     assert "binding: " in one.out
     late = cli("explain", cnn, "conv1", "--search-limit", "1e-9")
     assert (late.code, "not searched in time" in late.out) == (0, True)

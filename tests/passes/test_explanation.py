@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from xdsl.context import Context
 
 from compiler.targets import select_target
 from dialects.accelerator import Accelerator
 from dialects.gconv import Dim, GConv, Reduce, View
+from dialects.schedule import Mapping, MappingAttr
+from dialects.unicode_parser import UnicodeParser
+from passes.explanation.differences import differences
 from passes.explanation.layer import facts_of
-from passes.explanation.searching import Deadline, best_for
+from passes.explanation.runners_up import runners_up
+from passes.explanation.searching import Deadline, best_for, several_for
 from passes.explanation.sensitivity import Sensitivity, sensitivity, value_of
 from passes.explanation.variants import resized, sizes
 from passes.work import Work
@@ -96,3 +101,60 @@ def test_without_time_nothing_is_claimed() -> None:
     found = sensitivity(work(), facts_of(work(), mapping, target), target, Deadline(0))
     assert all(each.best is None and each.gain == 0 for each in found.doubled)
     assert not found.binding
+
+
+@pytest.mark.parametrize("name", ["eyeriss", "nlr", "generic", "isca16-rs"])
+def test_the_best_few_are_the_first_of_all(name: str) -> None:
+    target = machine(name)
+    few, many = (several_for(work(), target, count, never) for count in (6, 20_000))
+    assert len(set(few)) == len(few) > 1
+    assert few[0] == best_for(work(), target, never)
+    assert many[: len(few)] == few
+
+
+@pytest.mark.parametrize("name", ["gemmini", "tpu"])
+def test_of_all_mappings_the_first_is_the_best(name: str) -> None:
+    target = machine(name)
+    found, best = several_for(work(), target, 8, never), best_for(work(), target, never)
+    assert best is not None
+    values = [value_of(facts_of(work(), each, target), "energy") for each in found]
+    assert len(set(found)) == 8
+    assert values == sorted(values)
+    assert values[0] == value_of(facts_of(work(), best, target), "energy")
+
+
+@pytest.mark.parametrize("name", ["eyeriss", "generic", "gemmini"])
+def test_runners_up_differ_in_cost_and_say_how(name: str) -> None:
+    target = machine(name)
+    mapping = best_for(work(), target, never)
+    assert mapping is not None
+    found = runners_up(work(), facts_of(work(), mapping, target), target, 5, never).mappings
+    assert 1 <= len(found) <= 5
+    costs = {(each.facts.price.total_energy, each.facts.price.cycles, each.facts.words) for each in found}
+    assert len(costs) == len(found)
+    assert all(each.differs and each.facts.mapping != mapping for each in found)
+
+
+@pytest.mark.parametrize(
+    ("mine", "other", "expected"),
+    [
+        ("for C.op 4, store glb [I]", "for C.op 4, store glb [I]", ""),
+        ("for C.op 4", "for C.op 8", "for C.op 4 -> 8"),
+        ("for C.op 4", "par C.op 4 on col", "with par C.op 4 on col; without for C.op 4"),
+        ("for C.op 4, store glb [I, O]", "for C.op 4, store glb [O]", "without store glb [I]"),
+        ("for C.op 4, store glb [I]", "store glb [I], for C.op 4", "store glb [I] outside of for C.op 4"),
+        ("for C.op 4, for H.ks 1", "for H.ks 1, for C.op 4", "for H.ks 1 before for C.op 4"),
+        ("store glb [I], store glb [O]", "store glb [O], store glb [I]", "store glb [O] before store glb [I]"),
+        (
+            "for A.g 1, for B.g 1, for C.g 1, for D.g 1, for E.g 1",
+            "for A.g 2, for B.g 2, for C.g 2, for D.g 2, for E.g 2",
+            "for A.g 1 -> 2; for B.g 1 -> 2; for C.g 1 -> 2; for D.g 1 -> 2; and 1 more",
+        ),
+    ],
+)
+def test_differences_are_named(mine: str, other: str, expected: str) -> None:
+    assert differences(parsed(mine), parsed(other)) == expected
+
+
+def parsed(text: str) -> Mapping:
+    return MappingAttr(MappingAttr.parse_parameter(UnicodeParser(Context(), f"<{text}>"))).data
