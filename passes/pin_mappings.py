@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -10,12 +11,16 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
-from dialects.diagnostics import CatenaError
+from dialects.accelerator import Accelerator
+from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import LinkOp
 from dialects.gconv.interpreter import main_function
+from dialects.locations import describe
+from dialects.schedule import MappingAttr
 from dialects.target import find_machine
 from passes.mapping_file.checking import loop_problems, mapping_problems, mode_problems, pinned_links, target_problems
-from passes.mapping_file.reading import read_mapping_file
+from passes.mapping_file.completing import Completion
+from passes.mapping_file.reading import MappingFile, Pin, read_mapping_file
 from passes.storage import Storage
 
 
@@ -47,16 +52,40 @@ class PinMappingsPass(ModulePass):
         other_target = [*target_problems(file, machine), *mode_problems(file, self.mode)]
         problems += other_target
         storage = Storage(main_function(op).body.block)
+        for link, layer in pinned.zeros.items():
+            link.properties["zeros"] = file.zeros[layer][0]
         for link, pin in pinned.pins.items():
             changed = [*loop_problems(file, link, pin)]
             problems += changed
             if pin.written is None:
                 continue
-            if machine is not None and not changed and not other_target:
-                in_order = storage.update(link.result) is not None
-                problems += mapping_problems(file, link, pin, machine, in_order=in_order)
-            link.properties["mapping"] = pin.written.mapping
-        for link, layer in pinned.zeros.items():
-            link.properties["zeros"] = file.zeros[layer][0]
+            checkable = None if changed or other_target else machine
+            in_order = storage.update(link.result) is not None
+            if pin.written.pattern is not None:
+                problems += _complete(file, link, pin, checkable, in_order=in_order)
+            elif checkable is not None:
+                problems += mapping_problems(file, link, pin, checkable, in_order=in_order)
+            if pin.written.mapping is not None:
+                link.properties["mapping"] = pin.written.mapping
         if problems:
             raise CatenaError(problems)
+
+
+def _complete(
+    file: MappingFile, link: LinkOp, pin: Pin, machine: Accelerator | None, *, in_order: bool
+) -> Sequence[Diagnostic]:
+    """Give a link the best mapping of the form that a file gives; what stands in the way.
+
+    Without a machine, because something is wrong already, nothing is searched.
+    """
+    if machine is None:
+        return []
+    if in_order:
+        message = "updates at computed addresses are made in order: their mapping is not searched"
+        problem = file.problem(pin.mapping_line, message, hint="give it whole, or take it out")
+        return [replace(problem, node=describe(link))]
+    try:
+        link.properties["mapping"] = MappingAttr(Completion(file, link, pin, machine).best())
+    except CatenaError as error:
+        return error.diagnostics
+    return []

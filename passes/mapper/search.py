@@ -63,12 +63,18 @@ def best_in_dataflow(spec: GConv, hierarchy: Hierarchy, node: str = "", roles: R
     return found
 
 
-def several_in_dataflow(spec: GConv, hierarchy: Hierarchy, count: int) -> list[Found]:
+Choice = Callable[[BoundFlow, list[Column]], Flags]
+"""Which candidates of a dataflow may be taken, given the tiles of its nodes."""
+
+
+def several_in_dataflow(spec: GConv, hierarchy: Hierarchy, count: int, choice: Choice | None = None) -> list[Found]:
     """The mappings that cost the least energy, best first, at most `count`; none if none fits.
+
+    With a `choice` only those that it allows.
 
     Raises `CatenaError` (CAT-C003) if the dataflow is wrong.
     """
-    return _Search(parse_dataflow(hierarchy).on(spec, assign_roles(spec)), hierarchy).several(count)
+    return _Search(parse_dataflow(hierarchy).on(spec, assign_roles(spec)), hierarchy).several(count, choice)
 
 
 def priced_in_dataflow(
@@ -156,7 +162,7 @@ class _Search:
                 result = self._found(candidates, counts, chosen, best)
         return result
 
-    def several(self, count: int) -> list[Found]:
+    def several(self, count: int, choice: Choice | None = None) -> list[Found]:
         """The best mappings that differ, at most `count`, best first."""
         inner = Candidates(1, {})
         for name in self._flow.flow.inner:
@@ -172,7 +178,10 @@ class _Search:
             batch = batch[bound[batch] <= limit]
             if not len(batch):
                 break
-            candidates = self._with_outer(inner.take(batch), self._fits)
+            candidates = self._with_outer(inner.take(batch), self._fits, every=choice is not None)
+            if choice is not None:
+                tiles = self._flow.tiles(candidates.columns, candidates.count)
+                candidates = candidates.take(np.flatnonzero(choice(self._flow, tiles)))
             if not candidates.count:
                 continue
             counts = self._counts(candidates)
@@ -206,12 +215,17 @@ class _Search:
             int(counts.steps[chosen]),
         )
 
-    def _with_outer(self, candidates: Candidates, fits: Callable[[Candidates], Flags]) -> Candidates:
-        """With all values of the outer parameters that fit; of the last one the largest, as less never costs less."""
+    def _with_outer(
+        self, candidates: Candidates, fits: Callable[[Candidates], Flags], *, every: bool = False
+    ) -> Candidates:
+        """With all values of the outer parameters that fit; of the last one the largest, as less never costs less.
+
+        With `every`, all of the last one, too.
+        """
         *names, last = self._flow.flow.outer or ("",)
         for name in names:
             candidates = self._grown(candidates, name, fits)
-        if last and self._even:
+        if last and (every or self._even):
             # The largest that fits need not divide its loop.
             return self._grown(candidates, last, fits)
         return self._filled(candidates, last, fits) if last else candidates

@@ -15,10 +15,13 @@
     "conv2" = { input = 0.387, output = 0.83 }
 
 A layer is named by an ONNX node or by the tensor it makes. Layers that the file does not name, or gives no `mapping`,
-are left to the mapper. `target` and `loops` may be left out; where they stand, they must be those of the compilation.
-`mode = "offload"` says that the layers are those after the host core has got its share, whose steps are then layers
-of their own. A mapping may also be text as the IR prints it: `"relu1" = "#schedule.row_stationary<m 96, ...>"`;
-`"host"` leaves a layer to the host core.
+are left to the mapper. `?` in the place of a tile leaves it open, and a line `...` stands for any statements: the best
+mapping of this form is searched (`passes.mapping_file.completing` says among which).
+
+`target` and `loops` may be left out; where they stand, they must be those of the compilation. `mode = "offload"` says
+that the layers are those after the host core has got its share, whose steps are then layers of their own. A mapping may
+also be text as the IR prints it: `"relu1" = "#schedule.row_stationary<m 96, ...>"`; `"host"` leaves a layer to the host
+core.
 """
 
 FORMAT = 1

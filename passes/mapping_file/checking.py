@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from collections.abc import Mapping as Items
 from dataclasses import dataclass, replace
 
 from dialects.accelerator import Accelerator
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
 from dialects.gconv import LinkOp
 from dialects.locations import describe
-from dialects.schedule import MappingAttr, Node, RowStationaryAttr, Spatial, Storage
+from dialects.schedule import Mapping, MappingAttr, Node, RowStationaryAttr, Spatial, Storage
 from dialects.target import Machine, NestMachine, spatial_machine
 from passes.mapper import legality
 from passes.mapping import fit
@@ -31,8 +32,8 @@ _MEMORIES = {"buffer banks": "glb", "kernel words": "spad"}
 class Pinned:
     """The links that a file is about: what it says of each, and what it calls those of whose zeros it knows."""
 
-    pins: Mapping[LinkOp, Pin]
-    zeros: Mapping[LinkOp, str]
+    pins: Items[LinkOp, Pin]
+    zeros: Items[LinkOp, str]
 
 
 def pinned_links(file: MappingFile, links: Sequence[LinkOp]) -> tuple[Pinned, list[Diagnostic]]:
@@ -40,7 +41,7 @@ def pinned_links(file: MappingFile, links: Sequence[LinkOp]) -> tuple[Pinned, li
     known = named_links(links)
     problems: list[Diagnostic] = []
 
-    def named(lines: Mapping[str, int]) -> dict[LinkOp, str]:
+    def named(lines: Items[str, int]) -> dict[LinkOp, str]:
         found: dict[LinkOp, str] = {}
         for layer, line in lines.items():
             link = known.get(layer)
@@ -115,25 +116,29 @@ def mapping_problems(
 def _broken_rules(link: LinkOp, mapping: object, machine: Accelerator, *, in_order: bool) -> Sequence[Diagnostic]:
     node = describe(link)
     match mapping, machine:
-        case MappingAttr(), NestMachine():
-            return legality.violations(link.spec, mapping.data, machine, "mapped", node, in_order=in_order)
         case MappingAttr(), _:
-            array = spatial_machine(machine, "mapped")
-            return fit.violations(link.spec, mapping.data, array, "mapped", node, in_order=in_order)
+            return broken_rules(link, mapping.data, machine, in_order=in_order)
         case RowStationaryAttr(), Machine():
             try:
-                nodes = expand(link.spec, mapping.data, machine, node)
+                return broken_rules(link, expand(link.spec, mapping.data, machine, node), machine, in_order=in_order)
             except CatenaError as error:
                 return error.diagnostics
-            return fit.violations(link.spec, nodes, machine, "mapped", node, in_order=in_order)
         case RowStationaryAttr(), _:
-            message = "this notation is of another kind of machine"
-            return [
-                Diagnostic("CAT-R003", message, "mapped", node, expected="one statement a line", found=str(mapping))
-            ]
+            message, expected = "this notation is of another kind of machine", "one statement a line"
+            return [Diagnostic("CAT-R003", message, "mapped", node, expected=expected, found=str(mapping))]
         case _:
             # The host is looked for by the pass that leaves work to it.
             return []
+
+
+def broken_rules(
+    link: LinkOp, mapping: Mapping, machine: Accelerator, *, in_order: bool = False
+) -> Sequence[Diagnostic]:
+    """Every rule of a machine of either kind that a mapping of a link breaks."""
+    node = describe(link)
+    if isinstance(machine, NestMachine):
+        return legality.violations(link.spec, mapping, machine, "mapped", node, in_order=in_order)
+    return fit.violations(link.spec, mapping, spatial_machine(machine, "mapped"), "mapped", node, in_order=in_order)
 
 
 def _line_of(message: str, pin: Pin) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -12,16 +13,19 @@ from xdsl.utils.exceptions import ParseError, VerifyException
 from dialects.schedule import HostAttr, Mapping, MappingAttr, Node, RowStationaryAttr
 from dialects.unicode_parser import UnicodeParser
 from passes.mapping_file import HOST
+from passes.mapping_file.pattern import ANYTHING, OPEN, Item, Pattern
 
 _ATTRIBUTE = "#schedule."
+_OPEN_TILE = re.compile(rf"((?:for|par)\s+\S+\s+){re.escape(OPEN)}(\s.*)?")
 
 
 @dataclass(frozen=True)
 class Written:
-    """A mapping of a file, and the line of each of its nodes if it has one statement a line."""
+    """A mapping of a file, and the line of each of its nodes if it has one statement a line; or what is given of it."""
 
-    mapping: Attribute
+    mapping: Attribute | None
     lines: tuple[int, ...] = ()
+    pattern: Pattern | None = None
 
 
 class WrongTextError(Exception):
@@ -55,24 +59,35 @@ def read_mapping(text: str, line: int, context: Context) -> Written:
             return Written(_attribute(text, context))
         except (ParseError, VerifyException, TypeError) as error:
             raise WrongTextError([(line, _reason(error))]) from error
-    nodes: list[Node] = []
-    lines: list[int] = []
+    items: list[Item] = []
     problems: list[tuple[int, str]] = []
     for number, statement in _statements(text, line):
         try:
-            attribute = _attribute(f"#schedule.mapping<{statement}>", context)
+            items += _items(statement, number, context)
         except (ParseError, VerifyException, TypeError) as error:
             problems.append((number, f"{statement!r}: {_reason(error)}"))
-            continue
-        assert isinstance(attribute, MappingAttr)
-        nodes += attribute.data.nodes
-        lines += [number] * len(attribute.data.nodes)
     if not problems:
+        given = [(item.node, item.line) for item in items if item.node is not None]
         try:
-            return Written(MappingAttr(Mapping(tuple(nodes))), tuple(lines))
+            mapping = MappingAttr(Mapping(tuple(node for node, _ in given)))
         except VerifyException as error:
-            problems.append((_line_of(str(error), nodes, lines, line), str(error)))
+            problems.append((_line_of(str(error), given, line), str(error)))
+        else:
+            if all(item.node is not None and not item.is_open for item in items):
+                return Written(mapping, tuple(number for _, number in given))
+            return Written(None, pattern=Pattern(tuple(items)))
     raise WrongTextError(problems)
+
+
+def _items(statement: str, line: int, context: Context) -> list[Item]:
+    """The nodes of a line, or what stands for some."""
+    if statement == ANYTHING:
+        return [Item(None, is_open=True, line=line)]
+    open_tile = _OPEN_TILE.fullmatch(statement)
+    text = f"{open_tile[1]}1{open_tile[2] or ''}" if open_tile else statement
+    attribute = _attribute(f"#schedule.mapping<{text}>", context)
+    assert isinstance(attribute, MappingAttr)
+    return [Item(node, open_tile is not None, line) for node in attribute.data.nodes]
 
 
 def _statements(text: str, line: int) -> Iterator[tuple[int, str]]:
@@ -83,10 +98,10 @@ def _statements(text: str, line: int) -> Iterator[tuple[int, str]]:
             yield number, statement
 
 
-def _line_of(reason: str, nodes: list[Node], lines: list[int], otherwise: int) -> int:
+def _line_of(reason: str, given: list[tuple[Node, int]], otherwise: int) -> int:
     """The last line with the node that a reason begins with: the second of two that do not go together."""
     named = reason.partition(":")[0]
-    return next((n for node, n in reversed(list(zip(nodes, lines, strict=True))) if str(node) == named), otherwise)
+    return next((line for node, line in reversed(given) if str(node) == named), otherwise)
 
 
 def _attribute(text: str, context: Context) -> Attribute:

@@ -92,3 +92,21 @@ def test_costs_are_remarks(cnn: Path, tmp_path: Path, cli: Cli) -> None:
     assert (result.code, problem["code"]) == (2, "CAT-C003")
     line = text[: text.index("\nstore ")].count("\n") + 2
     assert problem["where"] == f"{saved}, line {line}"
+
+
+def test_a_machine_without_a_dataflow_takes_open_tiles_only(tmp_path: Path, cnn: Path, cli: Cli) -> None:
+    levels = '[levels.dram]\nkind = "memory"\n[levels.rf]\nkind = "memory"\nwords = 400\n'
+    energy = '[accesses.dram]\nenergy = 200\nevents = { "dram.input.read" = 1, "dram.kernel.read" = 1 }\n'
+    (tmp_path / "own.toml").write_text(f'name = "own"\nclock_mhz = 100\nword_bits = 16\n{levels}{energy}')
+    file = tmp_path / "m.toml"
+    file.write_text('[layers.conv1]\nmapping = """\nfor C.op ?\nfor H.opc ?\nstore rf [I, K, O]\n"""\n')
+    words = ("compile", cnn, "-t", tmp_path / "own.toml", "-o", tmp_path / "p.cat", "--mapping", file)
+    saved = tmp_path / "saved.toml"
+    assert cli(*words, "--save-mapping", saved).code == 0
+    assert "for C.op " in saved.read_text() or "for H.opc " in saved.read_text()
+    file.write_text('[layers.conv1]\nmapping = """\n...\nstore rf [I, K, O]\n"""\n')
+    result = cli(*words, "--json")
+    (problem,) = result.json["diagnostics"]
+    assert problem["where"] == f"{file}, line 3"
+    assert "own has none" in problem["message"]
+    assert "with ? for tiles" in problem["hint"]

@@ -155,6 +155,7 @@ def test_a_changed_file_is_used_or_refused(target: str, tmp_path: Path) -> None:
         "0",
         "-1",
         "9999999999",
+        "...",
         "[",
         '"""',
         "=",
