@@ -31,6 +31,8 @@ from compiler.listings import (
 from compiler.tables import Table, table
 from dialects.events import EVENTS, HIERARCHY_EVENTS, NEST_EVENTS
 from dialects.module_attributes import MODULE_ATTRIBUTES
+from passes import mapping_file
+from passes.mapping_file import completing
 
 if TYPE_CHECKING:
     import click
@@ -60,6 +62,7 @@ def pages() -> dict[str, str]:
         "events.md": _page("Events", {"": _event_table()}, _EVENTS),
         "targets.md": _targets(),
         "command-line.md": _command_line(),
+        "mapping-files.md": _mapping_files(),
     }
     for bundled in bundled_backends():
         backend = find_backend(bundled.name)
@@ -129,6 +132,15 @@ _TARGETS = (
 )
 
 
+_MAPPING_FILES = (
+    "`catena compile --save-mapping FILE` writes how every layer is mapped, `--mapping FILE` uses a file again, edited "
+    "or not. Statements are those of the IR: `for L T` and `par L T on A` cut loop L into tiles of T indices, one "
+    "after another or side by side along axis A; `store M [X]` brings the tile of X (I input, K kernel, O output) that "
+    "all further statements need into memory M. Whatever does not go together with the network or the target is "
+    "reported at its line, all at once."
+)
+
+
 def _targets() -> str:
     import json
 
@@ -138,6 +150,13 @@ def _targets() -> str:
     parts.append(table(("event", "meaning"), ((f"`{name}`", text) for name, text in events.items())).markdown() + "\n")
     parts += ["## JSON schema\n", "As `catena targets --schema` prints it:\n"]
     parts.append(f"```json\n{json.dumps(target_schema(), indent=1)}\n```\n")
+    return "\n".join(parts)
+
+
+def _mapping_files() -> str:
+    """The format of mapping files, as the modules say that read them."""
+    parts = [NOTICE, "# Mapping files\n", f"{_MAPPING_FILES}\n", inspect.cleandoc(mapping_file.__doc__ or "") + "\n"]
+    parts += ["## Mappings in part\n", inspect.cleandoc(completing.__doc__ or "") + "\n"]
     return "\n".join(parts)
 
 

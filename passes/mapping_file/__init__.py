@@ -4,11 +4,17 @@
     target = "eyeriss"
 
     [layers."relu1"]
-    loops = "N, C op 64 ks 3, H opc 112 ks 7 stride 2 pad 3, W opc 112 ks 7 stride 2 pad 3"
+    loops = "C op 64 ks 3, H opc 32 ks 7 stride 2 pad 3, W opc 32 ks 7 stride 2 pad 3"
     mapping = \"\"\"
-    for C.op 32
+    for H.opc 7
     store glb [O]           # what stands behind a # is for people
-    ...
+    for C.ks 1
+    store glb [I]
+    for C.op 32
+    store spad [K]
+    par H.ks 1 on row
+    par C.op 16 on col
+    par H.opc 1 on col
     \"\"\"
 
     [zeros]
