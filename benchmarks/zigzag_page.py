@@ -17,7 +17,7 @@ from compiler.tables import Column, number, table
 if TYPE_CHECKING:
     from zigzag import Result
 
-NOTICE = "<!-- Made by `python benchmarks/zigzag.py --recorded --output docs/zigzag.md`; do not edit. -->\n"
+NOTICE = "<!-- Made by `python benchmarks/zigzag.py --reprice --output docs/zigzag.md`; do not edit. -->\n"
 
 COUNTS = (
     ("rf.input.read", "I", 0, "rd_out_to_low"),
