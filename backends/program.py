@@ -154,12 +154,29 @@ class LayerWork(Record):
 
 
 @dataclass(frozen=True)
+class SearchEntry(Record):
+    """How good a mapping is that was searched for: no other of `space` has less than (1 - `gap`) of its `objective`.
+
+    The names are those of `dialects.schedule.Search`.
+    """
+
+    objective: str
+    space: str
+    gap: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.gap <= 1:
+            raise ValueError("a gap is a share from 0 to 1")
+
+
+@dataclass(frozen=True)
 class LayerEntry(Record):
     """A layer: what the counters are reported by.
 
     `kind` is a short word such as `conv`; `nodes` are the ONNX nodes it came from; `inputs` and `outputs` name
     tensors of the tensor table. `mapping` is the mapping it was made from, as IR text, `predicted` what the cost
-    model expects it to count, by event, and `work` what it computes; an emulator reads none of them.
+    model expects it to count, by event, `work` what it computes, and `search` how good the mapping is, if it was
+    searched for; an emulator reads none of them.
     """
 
     name: str
@@ -170,6 +187,7 @@ class LayerEntry(Record):
     mapping: str = ""
     predicted: dict[str, Any] = field(default_factory=dict[str, Any])
     work: LayerWork | None = None
+    search: SearchEntry | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@
 
 A ResNet in float and in int8 (`catena quantize`, a scale for every channel), and the encoder of BERT-base. Every
 measurement is a process of its own; the smallest CPU time of the repetitions counts. Ratios are to the same row of
-ONNX Runtime where there is one.
+ONNX Runtime where there is one. Compilations begin with an empty cache, but for those that say what is in it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ CATENA = Path(sys.executable).with_name("catena")
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 """Of the processes that are measured: Python keeps the bytecode of what it imports, as where Catena is installed."""
+ENVIRONMENT["CATENA_CACHE_DIR"] = ""
 
 ORT_LOAD = "import onnxruntime as o; o.InferenceSession({model!r})"
 ORT_RUN = """
@@ -38,6 +40,20 @@ evaluator = ReferenceEvaluator({model!r})
 evaluator.run(None, {{"input": numpy.random.default_rng(0).random((1, 3, {size}, {size}), dtype=numpy.float32)}})
 """
 ONNX_CHECK = "import onnx; onnx.checker.check_model({model!r}, full_check=True)"
+
+
+SLOWEST_SEARCH = """
+import json, resource, time
+from compiler.compilation import CompileOptions, compile_source
+from passes.searching.watching import watched
+times = []
+with watched(lambda progress: times.append((time.process_time(), time.perf_counter()))):
+    compile_source({model!r}, CompileOptions(stop="mapped"))
+slowest = max(zip(times, times[1:]), key=lambda pair: pair[1][0] - pair[0][0])
+spent = [after - before for before, after in zip(*slowest)]
+print(json.dumps([*spent, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))
+"""
+"""The CPU and wall seconds of the search for the mapping of one layer, the slowest of a network."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +76,15 @@ class Measurement:
         )
 
 
-def measure(words: list[str], repeat: int) -> tuple[float, float, float]:
-    """The smallest CPU and wall seconds of some runs of a command, and the peak memory of the last in MiB."""
+def measure(words: list[str], repeat: int, emptied: Path | None = None) -> tuple[float, float, float]:
+    """The smallest CPU and wall seconds of some runs of a command, and the peak memory of the last in MiB.
+
+    A folder that is to be `emptied` is so before every run.
+    """
     cpu, wall, memory = float("inf"), float("inf"), 0.0
     for _ in range(repeat):
+        if emptied is not None:
+            shutil.rmtree(emptied, ignore_errors=True)
         # A process of its own, because the peak of finished children can only grow.
         code = (
             "import json, resource, subprocess, sys, time\n"
@@ -74,13 +95,24 @@ def measure(words: list[str], repeat: int) -> tuple[float, float, float]:
             "if done.returncode: sys.exit(done.stderr.decode())\n"
             "print(json.dumps([used.ru_utime + used.ru_stime, wall, used.ru_maxrss]))\n"
         )
-        command = [sys.executable, "-c", code, *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT)
-        if done.returncode:
-            raise SystemExit(f"{' '.join(words)} failed:\n{done.stderr}")
-        seconds, elapsed, peak = json.loads(done.stdout)
+        seconds, elapsed, peak = _figures([sys.executable, "-c", code, *words])
         cpu, wall, memory = min(cpu, seconds), min(wall, elapsed), peak / 1024
     return cpu, wall, memory
+
+
+def slowest_search(model: Path, repeat: int) -> tuple[float, float, float]:
+    """As `measure`, of the search for the mapping of one layer, the slowest of a model."""
+    found = [_figures([sys.executable, "-c", SLOWEST_SEARCH.format(model=str(model))]) for _ in range(repeat)]
+    cpu, wall, memory = zip(*found, strict=True)
+    return min(cpu), min(wall), memory[-1] / 1024
+
+
+def _figures(command: list[str]) -> list[float]:
+    """The numbers that a process prints."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
+    return json.loads(done.stdout)
 
 
 @dataclass(frozen=True)
@@ -121,9 +153,10 @@ def measurements(models: Models, folder: Path, repeat: int) -> list[Measurement]
     def python(code: str, model: Path = models.resnet) -> list[str]:
         return [sys.executable, "-c", code.format(model=str(model), size=models.size)]
 
-    def compiling(model: Path, output: str) -> list[str]:
-        return [catena, "compile", str(model), "-o", output]
+    def compiling(model: Path, output: str, *words: str, cache: Path = folder / "cache") -> list[str]:
+        return [catena, "compile", str(model), "-o", output, "--cache-dir", str(cache), *words]
 
+    kept = folder / "kept"
     plan: list[tuple[str, str, list[str], float | None, float | None]] = [
         ("start", "catena --help", [catena, "--help"], 0.3, None),
         ("load", "catena, to stage import", [*compiling(models.resnet, os.devnull), "--to", "import"], None, None),
@@ -132,6 +165,8 @@ def measurements(models: Models, folder: Path, repeat: int) -> list[Measurement]
         ("check", "catena check", [catena, "check", resnet], 1.0, None),
         ("check", "onnx.checker, full", python(ONNX_CHECK), None, None),
         ("compile", "catena compile", compiling(models.resnet, program), 3.0, 1024.0),
+        ("compile", "catena, compiled before", compiling(models.resnet, program, cache=kept), 1.0, None),
+        ("compile", "catena, mappings kept", compiling(models.resnet, program, "--timing", cache=kept), None, None),
         ("run", "catena run (emulator)", [catena, "run", program, "--random"], 5.0, None),
         ("run", "ONNX Runtime", python(ORT_RUN), None, None),
         ("run", "ReferenceEvaluator", python(REFERENCE_RUN), None, None),
@@ -143,10 +178,14 @@ def measurements(models: Models, folder: Path, repeat: int) -> list[Measurement]
         ("BERT load", "ONNX Runtime session", python(ORT_LOAD, models.bert), None, None),
         ("BERT compile", "catena compile", compiling(models.bert, str(folder / "bert.cat")), 10.0, None),
     ]
-    return [
-        Measurement(task, who, *measure(words, repeat), cpu_bound, memory_bound)
+    subprocess.run([*compiling(models.resnet, program, cache=kept), "-q"], check=True)
+    found = [
+        Measurement(task, who, *measure(words, repeat, folder / "cache"), cpu_bound, memory_bound)
         for task, who, words, cpu_bound, memory_bound in plan
     ]
+    search = Measurement("map a layer", "catena, the slowest", *slowest_search(models.resnet, repeat), 0.2)
+    place = next(index for index, each in enumerate(found) if each.task == "run")
+    return [*found[:place], search, *found[place:]]
 
 
 def table(found: list[Measurement]) -> str:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from compiler.quantization import Quantized
     from compiler.quantization.calibration import Source
     from compiler.reports import Report
+    from passes.searching.options import SearchOptions
 
 FilePath = str | PathLike[str]
 Shapes = Mapping[str, Sequence[int]]
@@ -88,12 +89,25 @@ def compile(
     input_shapes: Shapes | None = None,
     batch: int | None = None,
     allow_fallback: str | None = None,
+    objective: str | None = None,
+    time_limit: float | None = None,
+    jobs: int = 1,
+    scheduler: str | None = None,
+    cache_dir: FilePath | None = None,
+    no_cache: bool = False,
 ) -> Compiled:
     """Compile an ONNX model, or go on from an IR file, up to the stage `stop` (`compiler.compilation`).
 
     `output` is where the program, or the IR and its weights, are written; `start` the stage that IR has passed, if it
-    does not say so itself; `mapping` a mapping file; `dump_ir` a folder for the IR after every stage. The other
-    arguments are those of `check`. Raises `CatenaError` with every problem of the first stage that finds any.
+    does not say so itself; `mapping` a mapping file; `dump_ir` a folder for the IR after every stage. The arguments up
+    to `allow_fallback` are those of `check`.
+
+    Mappings make `objective` least (`energy`, `latency`, `edp` or `traffic`; default: the target's). The search for
+    them ends after `time_limit` seconds; it runs in `jobs` processes, or on the workers of the Dask scheduler at the
+    address `scheduler`. What was found before is in the folder `cache_dir` (`compiler.cache_folder`), unless
+    `no_cache` is set.
+
+    Raises `CatenaError` with every problem of the first stage that finds any.
     """
     from dataclasses import replace
 
@@ -104,6 +118,7 @@ def compile(
         _options(target, settings, input_shapes, batch, mode, allow_fallback, mapping),
         start=start,
         stop=stop,
+        search=_search(objective, time_limit, jobs, scheduler, cache_dir, no_cache),
     )
     observers = () if dump_ir is None else (StageDump(Path(dump_ir)),)
     compiled = compile_source(fspath(source), options, observers)
@@ -184,6 +199,12 @@ def verify(
     input_shapes: Shapes | None = None,
     batch: int | None = None,
     allow_fallback: str | None = None,
+    objective: str | None = None,
+    time_limit: float | None = None,
+    jobs: int = 1,
+    scheduler: str | None = None,
+    cache_dir: FilePath | None = None,
+    no_cache: bool = False,
 ) -> Verification:
     """Compare every layer, then the whole program, with ONNX Runtime (`compiler.layer_verification`).
 
@@ -192,10 +213,13 @@ def verify(
     5e-3 for float16), `lsb` in last places of quantized tensors (default: `compiler.measures`). Raises `CatenaError`:
     CAT-C004 if ONNX Runtime is not installed; a difference is no error.
     """
+    from dataclasses import replace
+
     from compiler.measures import Tolerances
     from compiler.verifying import verify_source
 
     options = _options(target, settings, input_shapes, batch, mode, allow_fallback, mapping)
+    options = replace(options, search=_search(objective, time_limit, jobs, scheduler, cache_dir, no_cache))
     beside = None if model is None else Path(model)
     return verify_source(
         fspath(source), beside, inputs, seed=seed, tolerances=Tolerances(tolerance, lsb), options=options
@@ -246,6 +270,12 @@ def report(
     input_shapes: Shapes | None = None,
     batch: int | None = None,
     allow_fallback: str | None = None,
+    objective: str | None = None,
+    time_limit: float | None = None,
+    jobs: int = 1,
+    scheduler: str | None = None,
+    cache_dir: FilePath | None = None,
+    no_cache: bool = False,
 ) -> Report:
     """Cycles, energy and words moved by layer (`compiler.reports`).
 
@@ -253,9 +283,12 @@ def report(
     `compile`; `statistics` a file that `catena run --stats` wrote, without which the figures are those that the cost
     model predicts.
     """
+    from dataclasses import replace
+
     from compiler.reporting import report_on
 
     options = _options(target, settings, input_shapes, batch, mode, allow_fallback, mapping)
+    options = replace(options, search=_search(objective, time_limit, jobs, scheduler, cache_dir, no_cache))
     return report_on(fspath(source), None if statistics is None else fspath(statistics), options)
 
 
@@ -305,3 +338,17 @@ def _options(
         mapping=None if mapping is None else fspath(mapping),
         importing=ImportOptions(input_shapes or {}, batch, fallback=allow_fallback),
     )
+
+
+def _search(
+    objective: str | None,
+    time_limit: float | None,
+    jobs: int,
+    scheduler: str | None,
+    cache_dir: FilePath | None,
+    no_cache: bool,
+) -> SearchOptions:
+    from compiler.searching import search_options
+
+    folder = None if cache_dir is None else fspath(cache_dir)
+    return search_options(objective, time_limit, jobs, scheduler, folder, no_cache)

@@ -17,7 +17,8 @@ from compiler.fallback_hint import with_hints
 from compiler.host_summary import HostSegment, segments_in_module
 from compiler.modes import Mode
 from compiler.sources import SourceKind, kind_of
-from compiler.targets import DEFAULT_TARGET, select_target
+from compiler.target_files import DEFAULT_TARGET
+from compiler.targets import select_target
 from dialects.diagnostics import CODES, CatenaError, Diagnostic, ExitCode
 from passes.assign_host import require_host
 from passes.verification import Legality, Verifier

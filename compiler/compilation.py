@@ -21,11 +21,13 @@ from compiler.modes import Mode
 from compiler.pipelines import parse_passes
 from compiler.sources import ImportOptions, SourceKind, kind_of, load_message, load_model
 from compiler.stages import IMPORT, MAPPING_STAGE, PROGRAM, STAGE_NAMES, Stage, stage_named, stage_number, stages_after
-from compiler.targets import DEFAULT_TARGET, Target, select_target
+from compiler.target_files import DEFAULT_TARGET
+from compiler.targets import Target, select_target
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.module_attributes import BACKEND, STAGE
 from dialects.target import MachineOp, find_machine
 from passes.pin_mappings import PinMappingsPass
+from passes.searching.options import SearchingPass, SearchOptions
 from passes.verification import Verifier
 
 if TYPE_CHECKING:
@@ -43,8 +45,8 @@ class CompileOptions:
 
     `target` is a name or a TOML file (None: what the IR says, else the default target) and `settings` its overrides.
     `start` is the stage that IR has passed (None: what the IR says), `stop` the last stage to run. `mapping` is a
-    mapping file as `passes.pin_mappings` reads it, `mode` how the accelerator is used. `without` names passes to leave
-    out.
+    mapping file as `passes.pin_mappings` reads it, `search` how other mappings are found, `mode` how the accelerator is
+    used. `without` names passes to leave out.
     """
 
     target: str | None = None
@@ -52,6 +54,7 @@ class CompileOptions:
     start: str | None = None
     stop: str = PROGRAM.name
     mapping: str | None = None
+    search: SearchOptions = field(default_factory=SearchOptions)
     mode: Mode = Mode.CHAIN
     without: frozenset[str] = frozenset()
     importing: ImportOptions = field(default_factory=ImportOptions)
@@ -155,6 +158,7 @@ class _Compilation:
         """Options of the mapping stage need that stage."""
         options = self._options
         given = {"a mapping file": options.mapping is not None, f"mode {options.mode}": options.mode is not Mode.CHAIN}
+        given |= dict.fromkeys(options.search.given, True)
         if MAPPING_STAGE in [stage.name for stage in stages]:
             return
         problems = [
@@ -218,7 +222,7 @@ class _Compilation:
             step for text in pipeline for step in parse_passes(text, extra) if step.name not in self._options.without
         ]
         if stage.name == MAPPING_STAGE:
-            return [*self._decided(), *passes]
+            return [*self._decided(), *self._searching(passes, target)]
         return passes
 
     def _decided(self) -> list[ModulePass]:
@@ -228,6 +232,15 @@ class _Compilation:
             return [*mode.passes]
         before = PinMappingsPass(file, mode.value)
         return [before, *mode.passes, replace(before, after_assign_host=True)] if mode.passes else [before]
+
+    def _searching(self, passes: Sequence[ModulePass], target: Target | None) -> list[ModulePass]:
+        """The passes of the mapping stage as the options want mappings to be found."""
+        search = self._options.search
+        if search.given and not any(isinstance(step, SearchingPass) for step in passes):
+            name = "" if target is None else target.machine.name
+            message = f"the target {name} searches for no mappings"
+            raise CatenaError(Diagnostic("CAT-C001", message, "mapped", found=", ".join(search.given)))
+        return [search.applied_to(step) for step in passes]
 
     def _target_of(self, module: ModuleOp) -> Target:
         """The target of IR: the one it names, the one that is asked for, or the default; they must agree."""

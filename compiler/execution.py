@@ -172,5 +172,5 @@ def predicted_report(program: Program) -> Report:
 
 def _report(program: Program, provenance: Provenance, counters: Mapping[str, Counts]) -> Report:
     machine = parse_machine(program.metadata.description, where="the program's target")
-    layers = (Layer(layer.name, layer.kind, layer.nodes) for layer in program.layers)
+    layers = (Layer(layer.name, layer.kind, layer.nodes, layer.search) for layer in program.layers)
     return build_report(program.metadata.model, machine, provenance, layers, counters)

@@ -38,12 +38,13 @@ class ImportOptions:
 
     `input_shapes` and `batch` make dynamic inputs static, `maps_words` leaves weights in the file, as in
     `compiler.importer.import_model`; `notes_hash` says whether the module notes the SHA-256 of the file, which a
-    program needs; `fallback` is one of `FALLBACKS`, or None.
+    program needs, and `sha256` what it is, if that is known; `fallback` is one of `FALLBACKS`, or None.
     """
 
     input_shapes: Mapping[str, Sequence[int]] = field(default_factory=dict[str, Sequence[int]])
     batch: int | None = None
     notes_hash: bool = True
+    sha256: str | None = None
     maps_words: bool = False
     fallback: str | None = None
 
@@ -99,7 +100,7 @@ def _load(source: Path | onnx.ModelProto, name: str, digest: Callable[[], str], 
     )
     module.attributes[MODEL_NAME] = StringAttr(name)
     if options.notes_hash:
-        module.attributes[MODEL_HASH] = StringAttr(digest())
+        module.attributes[MODEL_HASH] = StringAttr(options.sha256 or digest())
     return module
 
 

@@ -18,6 +18,9 @@ What no node splits is executed inside one processing element. Everything starts
 
 `#schedule.row_stationary<...>` is the notation of the Eyeriss paper for one family of such mappings.
 `#schedule.host` leaves the array alone: the whole link is the work of the host core.
+
+`#schedule.search<energy in all, gap 0.021>` stands beside a mapping that a search found: no mapping of that space takes
+less than a share of 0.021 less of what the search made least; `optimal` stands for a gap of 0.
 """
 
 from __future__ import annotations
@@ -26,6 +29,8 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import TypeVar
 
+import numpy as np
+import numpy.typing as npt
 from xdsl.ir import Data, Dialect, ParametrizedAttribute
 from xdsl.irdl import irdl_attr_definition
 from xdsl.parser import AttrParser
@@ -150,6 +155,49 @@ class RowStationary:
         return ", ".join(f"{field.name} {getattr(self, field.name)}" for field in fields(self))
 
 
+class Objective(StrEnum):
+    """What a search makes least: energy, cycles, their product, or words that go over the off-chip link."""
+
+    ENERGY = "energy"
+    LATENCY = "latency"
+    EDP = "edp"
+    TRAFFIC = "traffic"
+
+    def of(self, energy: npt.NDArray[np.float64], cycles: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """The value of energies (of words, for `traffic`) and cycles; it grows with both."""
+        match self:
+            case Objective.LATENCY:
+                return cycles
+            case Objective.EDP:
+                return energy * cycles
+            case _:
+                return energy
+
+
+class Space(StrEnum):
+    """Among which mappings a search looks: the row-stationary ones, those of a machine's dataflow, or all."""
+
+    ROW_STATIONARY = "row_stationary"
+    DATAFLOW = "dataflow"
+    ALL = "all"
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is known of a mapping that a search found.
+
+    No mapping of the space has a value below (1 - `gap`) times this one's: it is the best one if `gap` is 0.
+    """
+
+    objective: Objective
+    space: Space
+    gap: float = 0.0
+    """A number of ten thousandths: a text of few digits."""
+
+    def __str__(self) -> str:
+        return f"{self.objective} in {self.space}, {f'gap {self.gap!r}' if self.gap else 'optimal'}"
+
+
 @irdl_attr_definition
 class MappingAttr(Data[Mapping]):
     """A mapping as IR."""
@@ -262,10 +310,37 @@ class RowStationaryAttr(Data[RowStationary]):
 
 
 @irdl_attr_definition
+class SearchAttr(Data[Search]):
+    """How good a mapping is: `<edp in row_stationary, optimal>`, `<energy in all, gap 0.021>`."""
+
+    name = "schedule.search"
+
+    @classmethod
+    def parse_parameter(cls, parser: AttrParser) -> Search:
+        with parser.in_angle_brackets():
+            objective = _choice(parser, Objective, parser.parse_identifier(": objective"))
+            parser.parse_keyword("in")
+            space = _choice(parser, Space, parser.parse_identifier(": space"))
+            parser.parse_punctuation(",")
+            if parser.parse_optional_keyword("optimal") is not None:
+                return Search(objective, space)
+            parser.parse_keyword("gap")
+            return Search(objective, space, float(parser.parse_number()))
+
+    def print_parameter(self, printer: Printer) -> None:
+        with printer.in_angle_brackets():
+            printer.print_string(str(self.data))
+
+    def verify(self) -> None:
+        if not 0 <= self.data.gap <= 1:
+            raise VerifyException("a gap is a share from 0 to 1")
+
+
+@irdl_attr_definition
 class HostAttr(ParametrizedAttribute):
     """The link leaves the accelerator: the target's host core executes it on tensors in DRAM."""
 
     name = "schedule.host"
 
 
-SCHEDULE = Dialect("schedule", [], [MappingAttr, LoopAttr, RowStationaryAttr, HostAttr])
+SCHEDULE = Dialect("schedule", [], [MappingAttr, LoopAttr, RowStationaryAttr, SearchAttr, HostAttr])

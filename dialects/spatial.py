@@ -66,7 +66,7 @@ from dialects.gconv import (
     shape_of,
 )
 from dialects.gconv.attributes import computing_type, main_operator, post_only_steps
-from dialects.schedule import Axis, HostAttr, LoopAttr, MappingAttr, Operand
+from dialects.schedule import Axis, HostAttr, LoopAttr, MappingAttr, Operand, SearchAttr
 from dialects.spatial_access import AccessAttr, Lookup, LookupAttr
 from dialects.weights import WeightRef
 
@@ -175,7 +175,7 @@ class LayerOp(IRDLOperation):
     `accesses` has one entry per tensor in the order input, kernel, extras, output; shapes as in `gconv.link`. An input
     with a `read_index` is looked up there: its access shows what indices of 0 name. An output with a `write_index`
     updates words at such addresses, combined by `update`, in row-major order. `mapping` is what the loops were made
-    from, `zeros` what is known of the data; only predictions use them.
+    from, `search` how good that is, `zeros` what is known of the data; only predictions and reports use them.
     """
 
     name = "spatial.layer"
@@ -200,6 +200,7 @@ class LayerOp(IRDLOperation):
     write_lookup = opt_prop_def(LookupAttr)
     update = opt_prop_def(ReduceAttr)
     mapping = opt_prop_def(MappingAttr | HostAttr)
+    search = opt_prop_def(SearchAttr)
     zeros = opt_prop_def(ZerosAttr)
     body = region_def("single_block")
 

@@ -7,27 +7,27 @@ from typing import Literal
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.passes import ModulePass
 
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.gconv import ConcatOp, GConv, LinkOp, ScatterOp, Zeros, shape_of
+from dialects.gconv import ConcatOp, LinkOp, ScatterOp, Zeros, shape_of
 from dialects.gconv.interpreter import main_function
 from dialects.locations import describe
-from dialects.schedule import HostAttr, MappingAttr, RowStationaryAttr
+from dialects.schedule import HostAttr, Mapping, MappingAttr, Objective, RowStationaryAttr
 from dialects.target import Machine, require_spatial
 from passes.assign_host import require_host
 from passes.chain_views import source_of
-from passes.mapping.column_costs import Objective
 from passes.mapping.data_events import Sparsity, sparsity
 from passes.mapping.fit import violations
 from passes.mapping.in_order import in_order_mapping
 from passes.mapping.row_stationary import expand
-from passes.mapping.search import best_mapping
+from passes.searching.links import map_links
+from passes.searching.options import SearchingPass
+from passes.searching.row_stationary import RowStationaryTask
 from passes.storage import Storage
 
 
 @dataclass(frozen=True)
-class MapRowStationaryPass(ModulePass):
+class MapRowStationaryPass(SearchingPass):
     """Search the best row-stationary mapping of every link that has none; check and expand those that are given.
 
     Links with the same loops and input shape, and as many zeros, are searched once. `objective` is what the search
@@ -37,50 +37,47 @@ class MapRowStationaryPass(ModulePass):
 
     name = "map-row-stationary"
 
-    objective: Literal["energy", "latency", "edp"] = "edp"
+    objective: Literal["energy", "latency", "edp", "traffic"] = "edp"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         machine = require_spatial(op, "mapped")
-        found: dict[tuple[GConv, tuple[int, ...], Sparsity], MappingAttr] = {}
-        problems: list[Diagnostic] = []
+        objective = Objective(self.objective)
         block = main_function(op).body.block
         storage = Storage(block)
-        for link in block.ops:
-            if not isinstance(link, LinkOp):
-                continue
+
+        def settled(link: LinkOp) -> bool:
             updates = storage.update(link.result) is not None
-            try:
-                match link.mapping:
-                    case None if updates:
-                        mapping = in_order_mapping(link.spec, machine, describe(link))
-                    case None:
-                        loops, shape, data = link.spec.bare, shape_of(link.input), _sparsity(link, machine)
-                        key = (loops, shape, data)
-                        if key in found:
-                            # Checked on the first link with these loops.
-                            link.properties["mapping"] = found[key]
-                            continue
-                        objective = Objective(self.objective)
-                        mapping = best_mapping(loops, shape, machine, objective, describe(link), data)
-                        found[key] = MappingAttr(mapping)
-                    case RowStationaryAttr():
-                        mapping = expand(link.spec, link.mapping.data, machine, describe(link))
-                    case MappingAttr():
-                        mapping = link.mapping.data
-                    case HostAttr():
-                        require_host(machine, "mapped", describe(link))
-                        continue
-                    case _:
-                        raise CatenaError(
-                            Diagnostic("CAT-R003", f"{link.mapping} is no mapping", "mapped", describe(link))
-                        )
-                problems += violations(link.spec, mapping, machine, "mapped", describe(link), in_order=updates)
-            except CatenaError as error:
-                problems += error.diagnostics
-                continue
-            link.properties["mapping"] = MappingAttr(mapping)
-        if problems:
-            raise CatenaError(problems)
+            mapping = _given(link, machine, in_order=updates)
+            if mapping is not None:
+                if problems := violations(link.spec, mapping, machine, "mapped", describe(link), in_order=updates):
+                    raise CatenaError(problems)
+                link.properties["mapping"] = MappingAttr(mapping)
+            return link.mapping is not None
+
+        def task(link: LinkOp) -> RowStationaryTask:
+            data = _sparsity(link, machine)
+            return RowStationaryTask(objective, describe(link), link.spec.bare, shape_of(link.input), data, machine)
+
+        map_links(block, settled, task, machine, self.options)
+
+
+def _given(link: LinkOp, machine: Machine, *, in_order: bool) -> Mapping | None:
+    """The mapping of a link that needs no search; None if it does, and if the host executes it.
+
+    Raises `CatenaError` if what it carries is no mapping, or needs a host that the machine does not have.
+    """
+    match link.mapping:
+        case None:
+            return in_order_mapping(link.spec, machine, describe(link)) if in_order else None
+        case RowStationaryAttr():
+            return expand(link.spec, link.mapping.data, machine, describe(link))
+        case MappingAttr():
+            return link.mapping.data
+        case HostAttr():
+            require_host(machine, "mapped", describe(link))
+            return None
+        case _:
+            raise CatenaError(Diagnostic("CAT-R003", f"{link.mapping} is no mapping", "mapped", describe(link)))
 
 
 def _sparsity(link: LinkOp, machine: Machine) -> Sparsity:

@@ -67,6 +67,7 @@ class PinMappingsPass(ModulePass):
                 problems += mapping_problems(file, link, pin, checkable, in_order=in_order)
             if pin.written.mapping is not None:
                 link.properties["mapping"] = pin.written.mapping
+            link.properties.pop("search", None)
         if problems:
             raise CatenaError(problems)
 

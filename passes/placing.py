@@ -259,6 +259,7 @@ def _layer(link: LinkOp, buffers: Buffers, body: list[Operation]) -> LayerOp:
             "post": link.post,
             "tensor": link.tensor,
             "mapping": link.mapping,
+            "search": link.search,
             "zeros": link.zeros,
             "accesses": ArrayAttr(
                 AccessAttr(each.view) for each in (input, *([] if kernel is None else [kernel]), *extras, output)

@@ -19,6 +19,7 @@ from backends.program import (
     LayerWork,
     Metadata,
     Program,
+    SearchEntry,
     TensorEntry,
     target_digest,
 )
@@ -334,6 +335,7 @@ def _entry(
         _mapping_text(op),
         predicted.flat() if predicted is not None else {},
         _work(op, buffers) if isinstance(op, LayerOp) else None,
+        _search_entry(op),
     )
 
 
@@ -359,6 +361,14 @@ def _mapping_text(op: LayerOp | SegmentOp) -> str:
             return "host"
         case _:
             return ""
+
+
+def _search_entry(op: LayerOp | SegmentOp) -> SearchEntry | None:
+    """How good a layer's mapping is, if it was searched for."""
+    if isinstance(op, SegmentOp) or op.search is None:
+        return None
+    found = op.search.data
+    return SearchEntry(found.objective.value, found.space.value, found.gap)
 
 
 def predicted_counts(module: ModuleOp, emission: Emission) -> dict[str, Counts]:

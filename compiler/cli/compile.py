@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,11 +15,18 @@ from compiler.cli.options import (
     model_options,
     parse_input_shapes,
     parse_settings,
+    search_options,
     target_options,
 )
 from compiler.cli.outcome import Outcome
 from compiler.cli.session import Session, verb
 from dialects.diagnostics import CatenaError, Diagnostic
+
+if TYPE_CHECKING:
+    from compiler.program_cache import Note
+
+PROGRAM = "program"
+"""The last stage (`compiler.stages`), which makes no IR."""
 
 
 @verb("compile")
@@ -34,6 +42,7 @@ from dialects.diagnostics import CatenaError, Diagnostic
 @click.option("--dump-passes", metavar="DIR", help="Write the IR after every pass, and the weights.")
 @click.option("--print-ir-after", metavar="PASS|all|changed", help="Print the IR after passes to standard error.")
 @click.option("--timing", is_flag=True, help="Print the time of every pass.")
+@search_options
 @model_options
 @fallback_option
 def compile_model(
@@ -54,50 +63,83 @@ def compile_model(
     input_shapes: tuple[str, ...],
     batch: int | None,
     fallback: str | None,
+    **search: Any,
 ) -> Outcome:
     """Compile an ONNX MODEL into a program, or go on from an IR file that an earlier call wrote.
 
     Stages: import, gconv, fused, encoded, mapped, placed, program. `--to fused -o FILE` stops early and writes IR;
     `-o -` prints it. `catena compile DIR/03-fused.mlir` goes on from there.
     """
+    from compiler.cache_folder import cache_folder
+    from compiler.files import STANDARD_STREAM
+    from compiler.program_cache import Request, kept_program
+
+    path = _output_name(source, output, stop)
+    prints = path == STANDARD_STREAM
+    _require_different({"the source": source, "-o": path, "--save-mapping": save_mapping})
+    if prints and stop == PROGRAM:
+        raise click.UsageError("a program is not text: name a file with -o")
+    changes, shapes = parse_settings(settings), parse_input_shapes(input_shapes)
+    kept = None
+    folder = None if search["no_cache"] else cache_folder(search["cache_dir"])
+    wants_more = (start, dump_ir, dump_passes, print_ir_after, save_mapping, timing, search["time_limit"])
+    if folder is not None and stop == PROGRAM and not any(wants_more) and Path(source).suffix not in (".mlir", ".cat"):
+        request = Request(source, target, changes, mode, mapping, search["objective"], shapes, batch, fallback)
+        kept = kept_program(folder, request)
+        if kept is not None and (note := kept.take(Path(path))) is not None:
+            return _taken(path, note)
+
+    from dataclasses import asdict
+
     from compiler.cli.observers import StageLines, observers_for, timing_lines
     from compiler.cli.progress import activity
     from compiler.compilation import CompileOptions, compile_source, write_compiled
     from compiler.dumps import MappingDump
-    from compiler.files import STANDARD_STREAM
     from compiler.host_summary import describe_segments, segments_in_program
     from compiler.ir_text import print_module
     from compiler.modes import mode_named
+    from compiler.searching import search_options as parse_search
     from compiler.sources import ImportOptions
-    from compiler.stages import PROGRAM
+    from passes.searching.watching import Progress, watched
 
     options = CompileOptions(
         target=target,
-        settings=parse_settings(settings),
+        settings=changes,
         mode=mode_named(mode),
         start=start,
         stop=stop,
         mapping=mapping,
-        importing=ImportOptions(parse_input_shapes(input_shapes), batch, fallback=fallback),
+        search=parse_search(**search),
+        importing=ImportOptions(shapes, batch, fallback=fallback, sha256=None if kept is None else kept.model_sha256),
     )
     observers = observers_for(dump_ir, dump_passes, print_ir_after, sys.stderr)
     if save_mapping is not None:
         observers.append(MappingDump(Path(save_mapping), options.mode))
-    path = _output_name(source, output, stop)
-    prints = path == STANDARD_STREAM
-    _require_different({"the source": source, "-o": path, "--save-mapping": save_mapping})
-    if prints and stop == PROGRAM.name:
-        raise click.UsageError("a program is not text: name a file with -o")
-    with activity(session.console, f"compiling {source}") as say:
-        compiled = compile_source(source, options, [*observers, StageLines(say)])
+    searches: list[Progress] = []
+
+    with activity(session.console, f"compiling {source}") as shown:
+
+        def watch(progress: Progress) -> None:
+            searches[:] = [progress]
+            shown.show(f"compiling {source}: {progress}")
+
+        with watched(watch):
+            compiled = compile_source(source, options, [*observers, StageLines(shown.say)])
         if not prints:
             write_compiled(compiled, Path(path))
+    segments = () if compiled.program is None else segments_in_program(compiled.program)
+    remark = describe_segments(segments) if segments else ""
+    if kept is not None:
+        kept.keep(Path(path), remark)
 
     def show(console: Console) -> None:
         if prints:
             console.out(print_module(compiled.module))
-        if compiled.program is not None and (segments := segments_in_program(compiled.program)):
-            console.out(describe_segments(segments))
+        if remark:
+            console.out(remark)
+        if console.is_verbose:
+            for progress in searches:
+                console.note(str(progress))
         if timing or console.is_verbose:
             for run in compiled.runs:
                 for line in timing_lines(run.passes):
@@ -117,8 +159,23 @@ def compile_model(
             }
             for run in compiled.runs
         ],
+        "searches": None if not searches else asdict(searches[0]),
+        "is_from_cache": False,
     }
     return Outcome(result, show, "" if prints else path)
+
+
+def _taken(path: str, note: Note) -> Outcome:
+    """The outcome if the program was compiled before."""
+
+    def show(console: Console) -> None:
+        if note.remark:
+            console.out(note.remark)
+        if console.is_verbose:
+            console.note("the program was compiled before and is taken from the cache; --no-cache compiles it again")
+
+    result = {"output": path, "ir": None, "stages": [], "searches": None, "is_from_cache": True}
+    return Outcome(result, show, f"{path} (from the cache)")
 
 
 def _require_different(paths: dict[str, str | None]) -> None:
@@ -137,4 +194,4 @@ def _output_name(source: str, output: str | None, stop: str) -> str:
     if output is not None:
         return output
     stem = Path(source).name.split(".")[0] or "out"
-    return f"{stem}.cat" if stop == "program" else f"{stem}.{stop}.mlir"
+    return f"{stem}.cat" if stop == PROGRAM else f"{stem}.{stop}.mlir"

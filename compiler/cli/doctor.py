@@ -11,7 +11,10 @@ from compiler.cli.console import Console
 from compiler.cli.outcome import Outcome
 from compiler.cli.session import Session, verb
 
-OPTIONAL = {"onnxruntime": "catena verify, catena quantize (pip install 'catena[verify]')"}
+OPTIONAL = {
+    "onnxruntime": "catena verify, catena quantize (pip install 'catena[verify]')",
+    "distributed": "catena compile --scheduler (pip install 'catena[dist]')",
+}
 
 
 @verb("doctor")

@@ -37,6 +37,7 @@ VERBS = {
     "passes": Verb("compiler.cli.listings:passes", "List the stages and passes."),
     "ops": Verb("compiler.cli.listings:operators", "List the supported ONNX operators."),
     "errors": Verb("compiler.cli.listings:errors", "List the error and exit codes."),
+    "cache": Verb("compiler.cli.cache:cache", "Show or remove what was kept of earlier compilations."),
     "doctor": Verb("compiler.cli.doctor:doctor", "Show versions and optional dependencies."),
 }
 

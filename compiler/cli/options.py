@@ -93,3 +93,40 @@ def mode_option(command: CommandT) -> CommandT:
         metavar="chain|offload",
         help="chain: everything on the accelerator; offload: all but convolutions on the host. [default: chain]",
     )(command)
+
+
+def search_options(command: CommandT) -> CommandT:
+    """What `compiler.searching` takes, for verbs that search for mappings."""
+    options = (
+        click.option(
+            "--objective",
+            type=click.Choice(("energy", "latency", "edp", "traffic")),
+            help="What mappings make least; edp is energy times latency. [default: the target's]",
+        ),
+        click.option(
+            "--time-limit",
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="SECONDS",
+            help="Stop searching for mappings after this time, and use the best ones found.",
+        ),
+        click.option(
+            "-j",
+            "--jobs",
+            type=click.IntRange(min=1),
+            default=1,
+            metavar="N",
+            help="Search for mappings in N processes. [default: 1]",
+        ),
+        click.option(
+            "--scheduler", metavar="ADDRESS", help="Search on the workers of a Dask scheduler, such as tcp://host:8786."
+        ),
+        click.option(
+            "--cache-dir",
+            metavar="DIR",
+            help="Keep what was found there. [default: the user's cache; env: CATENA_CACHE_DIR, nowhere if empty]",
+        ),
+        click.option("--no-cache", is_flag=True, help="Neither use nor keep what was found before."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command

@@ -5,20 +5,29 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from compiler.cli.console import Color, Console
 
 Say = Callable[[str], None]
 
 
+@dataclass(frozen=True)
+class Activity:
+    """What is shown of work that goes on: `say` prints a line, `show` changes what a terminal says of the work."""
+
+    say: Say
+    show: Say
+
+
 @contextmanager
-def activity(console: Console, what: str) -> Iterator[Say]:
-    """Show `what` while the block runs; the function it is given prints a line above. Standard error is used.
+def activity(console: Console, what: str) -> Iterator[Activity]:
+    """Show `what` while the block runs, on standard error.
 
     Nothing is shown when quiet, for `--no-progress` or for `--json`.
     """
     if not console.show_progress or console.is_quiet:
-        yield _say_nothing
+        yield Activity(_say_nothing, _say_nothing)
     elif sys.stderr.isatty() and console.color is not Color.NEVER:
         from rich.console import Console as RichConsole
         from rich.text import Text
@@ -26,10 +35,10 @@ def activity(console: Console, what: str) -> Iterator[Say]:
         terminal = RichConsole(
             file=sys.stderr, no_color=not console.has_color(sys.stderr), markup=False, highlight=False, emoji=False
         )
-        with terminal.status(Text(what)):
-            yield lambda line: terminal.print(line, soft_wrap=True)
+        with terminal.status(Text(what)) as status:
+            yield Activity(lambda line: terminal.print(line, soft_wrap=True), lambda what: status.update(Text(what)))
     else:
-        yield _write_line
+        yield Activity(_write_line, _say_nothing)
 
 
 def _say_nothing(line: str) -> None:

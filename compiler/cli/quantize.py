@@ -80,9 +80,9 @@ def quantize(
         format_named(form), activations, weights, per_channel, symmetric, method_named(method), exclude
     )
     shapes = parse_input_shapes(input_shapes)
-    with activity(session.console, f"quantizing {model}") as say:
+    with activity(session.console, f"quantizing {model}") as shown:
         done = quantize_model(
-            Path(model), path, calibrate, options, seed=seed, input_shapes=shapes, batch=batch, say=say
+            Path(model), path, calibrate, options, seed=seed, input_shapes=shapes, batch=batch, say=shown.say
         )
 
     operators = [(row.operator, row.quantized or "", len(row.in_float) or "", row.reason) for row in done.operators]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from compiler.cli.console import Console
@@ -11,6 +13,7 @@ from compiler.cli.options import (
     model_options,
     parse_input_shapes,
     parse_settings,
+    search_options,
     target_options,
 )
 from compiler.cli.outcome import Outcome
@@ -24,6 +27,7 @@ from compiler.cli.session import Session, verb
 @target_options
 @mode_option
 @click.option("--mapping", metavar="FILE", help="Mappings to use for some layers, if a model is compiled.")
+@search_options
 @model_options
 @fallback_option
 def report(
@@ -38,6 +42,7 @@ def report(
     input_shapes: tuple[str, ...],
     batch: int | None,
     fallback: str | None,
+    **search: Any,
 ) -> Outcome:
     """Print a table of the layers: operations, cycles, array use, words moved at every level, energy.
 
@@ -47,6 +52,7 @@ def report(
     from compiler.modes import mode_named
     from compiler.reporting import report_on
     from compiler.reports import access_table, layer_table, statistics_json
+    from compiler.searching import search_options as parse_search
     from compiler.sources import ImportOptions
 
     options = CompileOptions(
@@ -54,6 +60,7 @@ def report(
         settings=parse_settings(settings),
         mode=mode_named(mode),
         mapping=mapping,
+        search=parse_search(**search),
         importing=ImportOptions(parse_input_shapes(input_shapes), batch, fallback=fallback),
     )
     found = report_on(source, stats, options)

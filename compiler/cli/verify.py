@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,6 +14,7 @@ from compiler.cli.options import (
     model_options,
     parse_input_shapes,
     parse_settings,
+    search_options,
     target_options,
 )
 from compiler.cli.outcome import Outcome
@@ -41,6 +43,7 @@ from dialects.diagnostics import ExitCode
 @target_options
 @mode_option
 @click.option("--mapping", metavar="FILE", help="Mappings to use for some layers, if a model is compiled.")
+@search_options
 @model_options
 @fallback_option
 def verify(
@@ -58,6 +61,7 @@ def verify(
     input_shapes: tuple[str, ...],
     batch: int | None,
     fallback: str | None,
+    **search: Any,
 ) -> Outcome:
     """Run every layer of a program with the inputs that ONNX Runtime computes for it, then the whole program.
 
@@ -72,6 +76,7 @@ def verify(
     from compiler.host_summary import describe_segments
     from compiler.measures import Tolerances
     from compiler.modes import mode_named
+    from compiler.searching import search_options as parse_search
     from compiler.sources import ImportOptions
     from compiler.tables import number, shortened, table
     from compiler.verifying import verify_source
@@ -81,6 +86,7 @@ def verify(
         settings=parse_settings(settings),
         mode=mode_named(mode),
         mapping=mapping,
+        search=parse_search(**search),
         importing=ImportOptions(parse_input_shapes(input_shapes), batch, fallback=fallback),
     )
     arrays = read_arrays(inputs) if inputs else None

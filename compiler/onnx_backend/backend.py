@@ -13,7 +13,7 @@ from onnx.backend.base import Backend, Device, DeviceType
 from compiler.arrays import Array
 from compiler.onnx_backend.engines import Engine, engine_named
 from compiler.onnx_backend.representation import CatenaRep, Inputs, arrays_of
-from compiler.targets import DEFAULT_TARGET
+from compiler.target_files import DEFAULT_TARGET
 from dialects.diagnostics import CatenaError, Diagnostic
 
 

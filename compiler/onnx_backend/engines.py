@@ -15,7 +15,8 @@ from compiler.compilation import CompileOptions, compile_model
 from compiler.driver import Observer
 from compiler.execution import program_inputs
 from compiler.sources import ImportOptions
-from compiler.targets import DEFAULT_TARGET, Target, select_target
+from compiler.target_files import DEFAULT_TARGET
+from compiler.targets import Target, select_target
 from dialects.gconv.interpreter import Interpreter
 
 INTERPRETER = "interpreter"

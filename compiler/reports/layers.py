@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from backends.program import SearchEntry
 from backends.segments import SEGMENT
 from dialects.accelerator import Accelerator
 from dialects.events import Counts
@@ -22,11 +23,12 @@ class Provenance(StrEnum):
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer by name, with its kind and the ONNX nodes it came from."""
+    """A layer by name, with its kind, the ONNX nodes it came from, and how good its mapping is if it was searched."""
 
     name: str
     kind: str
     nodes: tuple[str, ...]
+    search: SearchEntry | None = None
 
 
 @dataclass(frozen=True)

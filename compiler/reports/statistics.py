@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any, cast
 
+from backends.program import SearchEntry
 from compiler.files import read_text
 from compiler.reports.layers import Layer, Provenance, Report, build_report
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.events import Counts
 from dialects.target import parse_machine
 
-FORMAT = 1
+FORMAT = 2
 
 
 def statistics_json(report: Report) -> dict[str, Any]:
@@ -38,6 +40,7 @@ def statistics_json(report: Report) -> dict[str, Any]:
                 "name": each.layer.name,
                 "kind": each.layer.kind,
                 "nodes": list(each.layer.nodes),
+                "search": None if each.layer.search is None else asdict(each.layer.search),
                 "cycles": each.price.cycles,
                 "host_cycles": each.price.host_cycles,
                 "energy_pj": each.price.energy,
@@ -73,6 +76,13 @@ def _parse(content: dict[str, Any], path: str) -> Report:
             Diagnostic("CAT-C003", f"{path} has another format", expected=str(FORMAT), found=str(content["format"]))
         )
     machine = parse_machine(content["machine"], where=path)
-    layers = [Layer(str(each["name"]), str(each["kind"]), tuple(map(str, each["nodes"]))) for each in content["layers"]]
+    layers = [
+        Layer(str(each["name"]), str(each["kind"]), tuple(map(str, each["nodes"])), _search(each["search"]))
+        for each in content["layers"]
+    ]
     counts = {str(each["name"]): Counts.of(each["counts"]) for each in content["layers"]}
     return build_report(str(content["model"]), machine, Provenance(content["provenance"]), layers, counts)
+
+
+def _search(content: dict[str, Any] | None) -> SearchEntry | None:
+    return None if content is None else SearchEntry(**content)

@@ -17,10 +17,12 @@ NAME_WIDTH = 36
 def layer_table(report: Report) -> Table:
     """One row a layer: operations, time, array, charged accesses by level, energy; then the totals.
 
-    Two more columns say what of time and energy is the host core's, if it does anything.
+    A column says how good mappings are that were searched for; two more what of time and energy is the host core's, if
+    it does anything.
     """
     machine = report.machine
     has_host = report.host_cycles > 0
+    is_searched = any(each.layer.search for each in report.layers)
     columns = (
         "layer",
         "kind",
@@ -32,8 +34,16 @@ def layer_table(report: Report) -> Table:
         *(number(title) for title in _word_columns(machine)),
         number("energy uJ"),
         *((number("host cycles"), number("host uJ")) if has_host else ()),
+        *(("mapping",) if is_searched else ()),
     )
-    rows = [(*_row(each, machine), *(_host_cells(each) if has_host else ())) for each in report.layers]
+    rows = [
+        (
+            *_row(each, machine),
+            *(_host_cells(each) if has_host else ()),
+            *((_mark(each),) if is_searched else ()),
+        )
+        for each in report.layers
+    ]
     total = report.counts
     footer = (
         "total",
@@ -46,13 +56,42 @@ def layer_table(report: Report) -> Table:
         *_charged(total, machine),
         f"{report.energy / 1e6:,.2f}",
         *((f"{report.host_cycles:,}", f"{report.host_energy / 1e6:,.2f}") if has_host else ()),
+        *(("",) if is_searched else ()),
     )
     title = (
         f"{report.model} on {machine.name}, {report.provenance.value}: {report.cycles:,} cycles = "
         f"{report.milliseconds:,.2f} ms at {machine.clock_mhz:g} MHz, {report.energy / 1e9:,.3f} mJ "
-        f"(words of {machine.word_bits} bits){_zeros_note(report)}{_segment_note(report)}"
+        f"(words of {machine.word_bits} bits){_search_note(report)}{_zeros_note(report)}"
+        f"{_segment_note(report)}"
     )
     return replace(table(columns, rows, title), footer=footer)
+
+
+_SPACES = {
+    "row_stationary": "row-stationary mappings",
+    "dataflow": "mappings of the machine's dataflow",
+    "all": "all mappings",
+}
+"""Among what a search looked (`dialects.schedule.Space`)."""
+
+
+def _search_note(report: Report) -> str:
+    """What mappings were searched for, and how good the worst is."""
+    found = [each.layer.search for each in report.layers if each.layer.search is not None]
+    if not found:
+        return ""
+    kinds = dict.fromkeys((each.objective, _SPACES.get(each.space, each.space)) for each in found)
+    asked = ", ".join(f"least {objective} among {space}" for objective, space in kinds)
+    worst = max(each.gap for each in found)
+    return f"; mapped for {asked}: {f'gaps up to {100 * worst:.2f} %' if worst else 'optimal'}"
+
+
+def _mark(each: LayerReport) -> str:
+    """How good the mapping of a layer is, nothing if it was given."""
+    search = each.layer.search
+    if search is None:
+        return ""
+    return f"gap {100 * search.gap:.2f} %" if search.gap else "optimal"
 
 
 def _zeros_note(report: Report) -> str:

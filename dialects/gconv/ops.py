@@ -96,7 +96,7 @@ class LinkOp(IRDLOperation):
     The input has, per dimension, g groups of any extent; the kernel g*op*ks; the result g*op*opc; an extra operand of
     `post` has the result's extent or 1. `acc` is the type that main, mid and the reduction compute in (but for sums of
     floats: see `dialects.gconv.spec`), if that is not the input's. `tensor` names the ONNX tensor the result equals, if
-    it equals one; `zeros` is what is known of the data.
+    it equals one; `search` says how good a `mapping` is that was searched for, `zeros` what is known of the data.
     """
 
     name = "gconv.link"
@@ -114,6 +114,7 @@ class LinkOp(IRDLOperation):
     post = opt_prop_def(StepsAttr)
     tensor = opt_prop_def(StringAttr)
     mapping = opt_prop_def(Attribute)
+    search = opt_prop_def(Attribute)
     zeros = opt_prop_def(ZerosAttr)
     result = result_def(TensorType)
 

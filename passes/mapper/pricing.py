@@ -8,37 +8,17 @@ until the last results have left. What other memories move adds to that.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from dialects.hierarchy import Hierarchy, Memory
-from dialects.schedule import Operand
+from dialects.schedule import Objective, Operand
 from passes.mapper.counts import Counts
 from passes.mapper.nest import Column
 
 Values = npt.NDArray[np.float64]
-
-
-class Objective(StrEnum):
-    """What a search makes least."""
-
-    ENERGY = "energy"
-    LATENCY = "latency"
-    EDP = "edp"
-    TRAFFIC = "traffic"
-
-    def of(self, energy: Values, cycles: Values) -> Values:
-        """The value of energies (of `Prices.energy`) and cycles; it grows with both."""
-        match self:
-            case Objective.LATENCY:
-                return cycles
-            case Objective.EDP:
-                return energy * cycles
-            case _:
-                return energy
 
 
 class Prices:
@@ -120,10 +100,15 @@ class Prices:
             for axis in self.hierarchy.axes:
                 served = served if axis in outside else served * counts.elements(axis.name)
             share = np.minimum(served / counts.events["operation"], 1.0)
+        out, come = self.shared_port_cycles(memory, counts)
+        return out * share, come * share
+
+    def shared_port_cycles(self, memory: Memory, counts: Counts) -> tuple[Values, Values]:
+        """As `port_cycles`, if a single copy of the memory moved the words of all."""
         sums = "output.add" if memory is self.hierarchy.memories[0] else "output.update"
         out = _total(counts, memory, "input.read", "kernel.read", sums)
         come = _total(counts, memory, "input.fill", "kernel.fill", "output.update")
-        return out / (memory.read or np.inf) * share, come / (memory.write or np.inf) * share
+        return out / (memory.read or np.inf), come / (memory.write or np.inf)
 
     def ramp_cycles(self, memory: Memory, counts: Counts) -> Values:
         """Cycles until the first tiles are there, and after the last step until the last results have left."""

@@ -6,14 +6,15 @@ the least room and nothing else differs, unless tiles lie side by side on an axi
 
 Removing a cut from a nest never makes an event more frequent, but for additions, which it moves inwards, where they
 must not cost more. So the inner parameters alone, with all loops whole that outer ones would cut, bound what a mapping
-costs inside; the outer parameters that fit with an inner tile of one bound what the outermost memory costs. Candidates
-are priced exactly in the order of the sum of both bounds, until it exceeds the best value found.
+costs inside; the outer parameters that fit with an inner tile of one bound what the outermost memory costs. Energy is
+at least the sum of both; time at least the longest of all steps and of what each memory moves. Candidates are priced
+exactly in the order of that bound, until it exceeds the best value found.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +23,13 @@ from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import GConv
 from dialects.hierarchy import Hierarchy, Memory
 from dialects.schedule import Mapping as LinkMapping
-from dialects.schedule import Operand
+from dialects.schedule import Objective, Operand
 from passes.mapper.counts import Counts
 from passes.mapper.dataflow import BoundFlow, parse_dataflow
 from passes.mapper.nest import Column, Nest, Store, mapping_of
+from passes.mapper.pricing import Prices, Values
 from passes.mapping.roles import Roles, assign_roles
 
-Values = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 _BATCH = 256
@@ -38,24 +39,41 @@ _ROW = "#"
 
 @dataclass(frozen=True)
 class Found:
-    """The best mapping: its parameters, what it is as a mapping, its value in the search, events and busy elements."""
+    """The best mapping found: its parameters, what it is as a mapping, its value in the search, events, busy elements.
+
+    No mapping of the dataflow has a value below `bound`.
+    """
 
     mapping: LinkMapping
     parameters: dict[str, int]
     value: float
+    bound: float
     events: dict[str, int]
     elements: int
     steps: int
 
 
-def best_in_dataflow(spec: GConv, hierarchy: Hierarchy, node: str = "", roles: Roles | None = None) -> Found:
-    """The mapping that costs the least energy; ties go to more busy elements.
+def _never() -> bool:
+    return False
 
-    `roles` say which loop plays which part of a convolution, if not those that `assign_roles` gives.
+
+def best_in_dataflow(
+    spec: GConv,
+    hierarchy: Hierarchy,
+    node: str = "",
+    roles: Roles | None = None,
+    objective: Objective = Objective.ENERGY,
+    should_stop: Callable[[], bool] = _never,
+) -> Found:
+    """The mapping with the least value; ties go to more busy elements.
+
+    `roles` say which loop plays which part of a convolution, if not those that `assign_roles` gives. Once there is a
+    mapping, `should_stop` is asked whether that is good enough.
 
     Raises `CatenaError` (CAT-F001) if none fits, CAT-C003 if the dataflow is wrong.
     """
-    found = _Search(parse_dataflow(hierarchy).on(spec, roles or assign_roles(spec)), hierarchy).best()
+    flow = parse_dataflow(hierarchy).on(spec, roles or assign_roles(spec))
+    found = _Search(flow, hierarchy, objective).best(should_stop)
     if found is None:
         raise CatenaError(
             Diagnostic("CAT-F001", f"no mapping of this link in the dataflow of {hierarchy.name} fits", "mapped", node)
@@ -119,7 +137,9 @@ class Candidates:
 
 
 class _Search:
-    def __init__(self, flow: BoundFlow, hierarchy: Hierarchy):
+    def __init__(self, flow: BoundFlow, hierarchy: Hierarchy, objective: Objective = Objective.ENERGY):
+        self._objective = objective
+        self._prices = Prices(hierarchy, objective)
         self._flow = flow
         self._hierarchy = hierarchy
         self._outermost = f"{hierarchy.memories[0].name}."
@@ -128,20 +148,17 @@ class _Search:
         self._memories_outside = tuple(each for each in hierarchy.memories if each.name in left)
         self._whole = {name: flow.values[flow.flow.part_of(name)] for name in flow.flow.outer}
         self._even = [flow.places[part] for part in hierarchy.dataflow.even] if hierarchy.dataflow else []
-        self._costs: dict[str, float] = {}
-        weigh = hierarchy.dataflow.weigh if hierarchy.dataflow else {}
-        for access in hierarchy.accesses:
-            for event, times in access.events.items():
-                self._costs[event] = self._costs.get(event, 0.0) + access.energy * times * weigh.get(event, 1.0)
+        weigh = hierarchy.dataflow.weigh if hierarchy.dataflow and objective is not Objective.TRAFFIC else {}
+        self._costs = {event: price * weigh.get(event, 1.0) for event, price in self._prices.of.items()}
 
-    def best(self) -> Found | None:
-        """The best mapping, None if none fits."""
+    def best(self, should_stop: Callable[[], bool]) -> Found | None:
+        """The best mapping, or the best one found until it should stop; None if none fits."""
         inner = Candidates(1, {})
         for name in self._flow.flow.inner:
             inner = self._grown(inner, name, self._may_fit)
         if not inner.count:
             return None
-        bound = self._inner_bound(inner) + self._outermost_bound(inner)
+        bound = self._bound(inner)
         order = np.argsort(bound, kind="stable")
         best: tuple[float, int] | None = None
         result: Found | None = None
@@ -151,6 +168,8 @@ class _Search:
                 batch = batch[bound[batch] <= best[0]]
                 if not len(batch):
                     break
+                if result is not None and should_stop():
+                    return replace(result, bound=min(float(bound[batch[0]]), best[0]))
             candidates = self._with_outer(inner.take(batch), self._fits)
             if not candidates.count:
                 continue
@@ -169,7 +188,7 @@ class _Search:
             inner = self._grown(inner, name, self._may_fit)
         if not inner.count:
             return []
-        bound = self._inner_bound(inner) + self._outermost_bound(inner)
+        bound = self._bound(inner)
         order = np.argsort(bound, kind="stable")
         found: dict[LinkMapping, Found] = {}
         for start in range(0, len(order), _BATCH):
@@ -210,6 +229,7 @@ class _Search:
             ),
             {name: int(column[chosen]) for name, column in candidates.columns.items()},
             best[0],
+            best[0],
             {event: int(column[chosen]) for event, column in counts.events.items()},
             -best[1],
             int(counts.steps[chosen]),
@@ -218,15 +238,15 @@ class _Search:
     def _with_outer(
         self, candidates: Candidates, fits: Callable[[Candidates], Flags], *, every: bool = False
     ) -> Candidates:
-        """With all values of the outer parameters that fit; of the last one the largest, as less never costs less.
+        """With all values of the outer parameters that fit; of the last one the largest, as less seldom costs less.
 
         With `every`, all of the last one, too.
         """
         *names, last = self._flow.flow.outer or ("",)
         for name in names:
             candidates = self._grown(candidates, name, fits)
-        if last and (every or self._even):
-            # The largest that fits need not divide its loop.
+        if last and (every or self._even or self._waits):
+            # The largest that fits need not divide its loop, and takes longest to arrive.
             return self._grown(candidates, last, fits)
         return self._filled(candidates, last, fits) if last else candidates
 
@@ -317,14 +337,38 @@ class _Search:
             fits &= self._elements(counts) <= self._hierarchy.elements
         return fits
 
-    def _inner_bound(self, inner: Candidates) -> Values:
-        """A lower bound of what all memories but the outermost cost."""
-        return np.concatenate(
-            [self._value(self._counts(chunk.replaced(self._whole)), outermost=False) for chunk in inner.chunks()]
-        )
+    @property
+    def _waits(self) -> bool:
+        """Whether the array waits longer for larger first tiles, and that matters."""
+        memories = self._hierarchy.memories[1:]
+        has_ramp = any(each.buffers > 1 and (each.read or each.write) is not None for each in memories)
+        return has_ramp and self._takes_time
 
-    def _outermost_bound(self, inner: Candidates) -> Values:
-        """A lower bound of what the outermost memory costs: one for each combination of tiles that decide it."""
+    @property
+    def _takes_time(self) -> bool:
+        return self._objective in (Objective.LATENCY, Objective.EDP)
+
+    def _bound(self, inner: Candidates) -> Values:
+        """A lower bound of the value of all candidates with these inner parameters."""
+        inside = [self._inner_bound(chunk) for chunk in inner.chunks()]
+        energy, cycles = (np.concatenate(column) for column in zip(*inside, strict=True))
+        outer_energy, outer_cycles = self._outermost_bound(inner)
+        return self._objective.of(energy + outer_energy, np.maximum(cycles, outer_cycles))
+
+    def _inner_bound(self, inner: Candidates) -> tuple[Values, Values]:
+        """Lower bounds of what all memories but the outermost cost, and of the time that they and the array take."""
+        counts = self._counts(inner.replaced(self._whole))
+        cycles: Values = counts.steps.astype(np.float64)
+        if self._takes_time:
+            for memory in self._hierarchy.memories[1:]:
+                copies: Column = np.ones(counts.candidates, np.int64)
+                for axis in self._hierarchy.axes_outside(memory.name):
+                    copies = copies * counts.elements(axis.name)
+                cycles = np.maximum(cycles, self._moving(memory, counts) / copies)
+        return self._energy(counts, outermost=False), cycles
+
+    def _outermost_bound(self, inner: Candidates) -> tuple[Values, Values]:
+        """Lower bounds of the outermost memory's energy and time: of each combination of tiles that decide them."""
         flow = self._flow.flow
         tied = [
             tile
@@ -337,13 +381,26 @@ class _Search:
         distinct = inner.take(index).replaced({name: 1 for name in flow.inner if name not in names})
         candidates = distinct.beside(_ROW, np.arange(distinct.count))
         candidates = self._with_outer(candidates, self._fits_outside)
-        lowest = np.full(distinct.count, np.inf)
+        energy, cycles = np.full(distinct.count, np.inf), np.full(distinct.count, np.inf)
         for chunk in candidates.chunks():
-            value = self._value(self._counts(chunk, self._outside), outermost=True)
-            np.minimum.at(lowest, chunk.columns[_ROW], value)
-        return lowest[inverse.reshape(-1)]
+            counts = self._counts(chunk, self._outside)
+            np.minimum.at(energy, chunk.columns[_ROW], self._energy(counts, outermost=True))
+            if self._takes_time:
+                moved = self._moving(self._hierarchy.memories[0], counts)
+                np.minimum.at(cycles, chunk.columns[_ROW], moved)
+        inverse = inverse.reshape(-1)
+        return energy[inverse], cycles[inverse]
 
-    def _value(self, counts: Counts, *, outermost: bool | None = None) -> Values:
+    def _moving(self, memory: Memory, counts: Counts) -> Values:
+        """Cycles in which one copy of a memory would move the words of all copies."""
+        return np.maximum(*self._prices.shared_port_cycles(memory, counts))
+
+    def _value(self, counts: Counts) -> Values:
+        """What the search makes least."""
+        energy = self._energy(counts)
+        return self._objective.of(energy, self._prices.cycles(counts) if self._takes_time else energy)
+
+    def _energy(self, counts: Counts, *, outermost: bool | None = None) -> Values:
         total: Values = np.zeros(counts.candidates)
         for event, cost in self._costs.items():
             if event in counts.events and outermost in (None, event.startswith(self._outermost)):

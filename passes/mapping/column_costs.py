@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from enum import StrEnum
 from functools import partial, reduce
 
 import numpy as np
@@ -18,7 +17,7 @@ import numpy.typing as npt
 
 from dialects.events import LEVELS
 from dialects.gconv import PASS, Dim, GConv, LoopKind
-from dialects.schedule import Loop, Operand
+from dialects.schedule import Loop, Objective, Operand
 from dialects.target import Machine
 from passes.mapping.data_events import Sparsity
 from passes.mapping.fit import RELEVANT
@@ -31,17 +30,6 @@ Costs = npt.NDArray[np.float64]
 Tiles = dict[Loop, tuple[Column, Column]]
 DENSE = Sparsity()
 _PARTS = ("images", "rows_out", "rows_kernel", "slide", "slide_kernel", "channels", "filters", "groups")
-
-
-class Objective(StrEnum):
-    """What a search minimises: energy and latency as `passes.mapping.cost.price` has them, or their product.
-
-    Latency takes the passes of a link together: the longest of all computing, all feeding and all moving of sums.
-    """
-
-    ENERGY = "energy"
-    LATENCY = "latency"
-    EDP = "edp"
 
 
 @dataclass(frozen=True)
@@ -88,7 +76,11 @@ class Window:
 
 
 class ColumnCosts:
-    """Prices candidates for one link on one machine."""
+    """Prices candidates for one link on one machine.
+
+    Energy and cycles are those of `passes.mapping.cost.price`, but that the passes of a link are taken together: the
+    longest of all computing, all feeding and all moving of sums.
+    """
 
     def __init__(
         self,
@@ -243,6 +235,8 @@ class ColumnCosts:
                 return self._latency(c, trips, events)
             case Objective.EDP:
                 return self._energy(c, trips, events) * self._latency(c, trips, events)
+            case Objective.TRAFFIC:
+                return np.broadcast_to(self._feature_traffic(events) + events.get("dram.kernel.read", 0), c.shape)
 
     def _latency(self, c: Columns, trips: dict[str, Column], events: dict[str, Column | int]) -> Costs:
         """Cycles: the array at work, kernels fetched meanwhile, other words on the off-chip link before and after."""
@@ -253,10 +247,13 @@ class ColumnCosts:
         begin, end = self._pipeline_cycles(c, trips)
         compute = self._compute_cycles(c, trips) + begin
         array = np.maximum(np.maximum(compute, feed), sums) + end + kernels / links.kernel_bus
+        return np.maximum(array, kernels / links.dram) + self._feature_traffic(events) / links.dram
+
+    def _feature_traffic(self, events: dict[str, Column | int]) -> Costs:
+        """Words on the off-chip link but for kernels, as it carries them."""
         moved = ["dram.input.read", "dram.output.write"]
         moved += ["dram.input.padding"] if self.machine.counting.padding_in_dram else []
-        others = sum(np.asarray(events.get(name, 0)) * self.link_words[name] for name in moved)
-        return np.maximum(array, kernels / links.dram) + others / links.dram
+        return sum((np.asarray(events.get(name, 0)) * self.link_words[name] for name in moved), np.zeros(()))
 
     def _pipeline_cycles(self, c: Columns, trips: dict[str, Column]) -> tuple[Costs | float, Column | int]:
         """Cycles of all passes before their elements compute, and after their last sums."""

@@ -13,17 +13,17 @@ until something fits. Where elements keep no windows, input tiles serve all kern
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import fields, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import PASS, Dim, GConv
-from dialects.schedule import Loop, Mapping
+from dialects.schedule import Loop, Mapping, Objective
 from dialects.target import Machine
-from passes.mapping.column_costs import DENSE, Column, ColumnCosts, Columns, Objective, Window, halvings
+from passes.mapping.column_costs import DENSE, Column, ColumnCosts, Columns, Window, halvings
 from passes.mapping.data_events import Sparsity
 from passes.mapping.roles import Roles, assign_roles
 from passes.mapping.row_stationary import Parameters, build_mapping, even_tile, extent, fold, most_sets
@@ -49,6 +49,19 @@ def even_tiles(extent: int, limit: int) -> list[int]:
         pieces = -(-extent // (tile - 1))
 
 
+@dataclass(frozen=True)
+class Best:
+    """The best mapping found, what it costs, and what no mapping of the space costs less than."""
+
+    mapping: Mapping
+    value: float
+    bound: float
+
+
+def _never() -> bool:
+    return False
+
+
 def best_mapping(
     spec: GConv,
     input_shape: tuple[int, ...],
@@ -64,12 +77,27 @@ def best_mapping(
 
     Raises `CatenaError` (CAT-F001) if no mapping of the space fits the machine.
     """
+    return search(spec, input_shape, machine, objective, node, data).mapping
+
+
+def search(
+    spec: GConv,
+    input_shape: tuple[int, ...],
+    machine: Machine,
+    objective: Objective,
+    node: str = "",
+    data: Sparsity = DENSE,
+    should_stop: Callable[[], bool] = _never,
+) -> Best:
+    """As `best_mapping`, or the best mapping found when `should_stop` says so, which is asked once there is one."""
     roles = assign_roles(spec)
     for whole_windows in (True, False) if _keeps_windows(machine) else (False,):
         for slide in _strips(spec, roles):
-            found = _Search(spec, input_shape, roles, machine, slide, whole_windows, data).best(objective)
+            tried = _Search(spec, input_shape, roles, machine, slide, whole_windows, data)
+            found = tried.best(objective, should_stop)
             if found is not None:
-                return build_mapping(spec, roles, found, machine)
+                parameters, value, bound = found
+                return Best(build_mapping(spec, roles, parameters, machine), value, bound)
     raise CatenaError(
         Diagnostic(
             "CAT-F001",
@@ -141,8 +169,8 @@ class _Search:
             return kernel_cols
         return (kernel_cols - 1) * dim.dilation + 1
 
-    def best(self, objective: Objective) -> Parameters | None:
-        """The best legal parameters, or None."""
+    def best(self, objective: Objective, should_stop: Callable[[], bool]) -> tuple[Parameters, float, float] | None:
+        """The best legal parameters, their value and a bound of all values, or None."""
         columns, is_needed = self._candidates()
         if not is_needed.any():
             return None
@@ -150,6 +178,8 @@ class _Search:
         floor = np.where(is_needed[:1], self.costs.floor(objective, all_sets), np.inf).reshape(-1)
         first = np.argpartition(floor, min(_FIRST, len(floor)) - 1)[:_FIRST]
         found = self._best_of(objective, columns, first[np.isfinite(floor[first])])
+        if found is not None and should_stop():
+            return found[1], found[0][0], min(float(floor.min()), found[0][0])
         limit = np.finfo(floor.dtype).max if found is None else found[0][0]
         # Half the sets of filters take no fewer passes than all, so that their floor is no lower.
         halves = len(floor) + np.flatnonzero((floor <= limit) & is_needed[1].reshape(-1))
@@ -157,17 +187,19 @@ class _Search:
         floor[first] = np.inf
         left = np.concatenate((np.flatnonzero(floor <= limit), halves))
         if not left.size:
-            return None if found is None else found[1]
+            return None if found is None else (found[1], found[0][0], found[0][0])
         bound = self.costs.bound(objective, columns.take(left))
         order = np.argsort(bound, kind="stable")
         for start in range(0, len(order), _BATCH):
             batch = order[start : start + _BATCH]
             if found is not None and bound[batch[0]] > found[0][0]:
                 break
+            if found is not None and should_stop():
+                return found[1], found[0][0], min(float(bound[batch[0]]), found[0][0])
             better = self._best_of(objective, columns, left[batch])
             if better is not None and (found is None or better[0] < found[0]):
                 found = better
-        return None if found is None else found[1]
+        return None if found is None else (found[1], found[0][0], found[0][0])
 
     def several(self, objective: Objective, count: int) -> list[Parameters]:
         """The best legal parameters, at most `count`, best first."""

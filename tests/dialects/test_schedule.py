@@ -16,9 +16,13 @@ from dialects.schedule import (
     LoopAttr,
     Mapping,
     MappingAttr,
+    Objective,
     Operand,
     RowStationary,
     RowStationaryAttr,
+    Search,
+    SearchAttr,
+    Space,
     Spatial,
     Storage,
     Temporal,
@@ -27,6 +31,7 @@ from dialects.unicode_parser import UnicodeParser
 from tests.filechecking import new_ir_context
 
 LOOPS = st.builds(Loop, st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,5}", fullmatch=True), st.sampled_from(LoopKind))
+GAPS = st.integers(0, 10_000).map(lambda parts: parts / 1e4)
 TILES = st.integers(1, LARGEST_TILE)
 
 
@@ -48,6 +53,7 @@ ATTRIBUTES = st.one_of(
     mapping_attributes(),
     st.builds(LoopAttr, LOOPS),
     st.builds(RowStationaryAttr, st.builds(RowStationary, *[TILES] * 7)),
+    st.builds(SearchAttr, st.builds(Search, st.sampled_from(Objective), st.sampled_from(Space), GAPS)),
 )
 
 

@@ -8,14 +8,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from xdsl.dialects.builtin import ModuleOp
 
-import passes.map_row_stationary
+import passes.searching.row_stationary
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.schedule import MappingAttr
+from dialects.schedule import MappingAttr, Objective
 from dialects.target import Machine, MachineOp
 from passes.map_row_stationary import MapRowStationaryPass
-from passes.mapping.column_costs import Objective
 from passes.mapping.fit import violations
-from passes.mapping.search import best_mapping
+from passes.mapping.search import best_mapping, search
 from passes.verification import verify_module
 from tests.filechecking import check_ir, new_ir_context, parse_module, run_passes
 from tests.passes.chains import Chain, links_of, random_chains, run_chain
@@ -55,6 +54,8 @@ EXPANDED = (
 )
 FREE = "#schedule.mapping<store glb [O, I], for C.op 2, store spad [K], for W.opc 3, par H.ks 1 on row>"
 
+OPTIMAL = "#schedule.search<edp in row_stationary, optimal>"
+
 
 def test_links_get_mappings_and_keep_those_they_have() -> None:
     found = best_mapping_text()
@@ -62,7 +63,7 @@ def test_links_get_mappings_and_keep_those_they_have() -> None:
         module_text(conv("a"), conv("b", NOTATION), conv("c", FREE)),
         "map-row-stationary",
         f"""
-        CHECK:      %a = gconv.link %x : {KINDS[0]} by %w : {KINDS[1]} {CONV} {{mapping = {found}}} -> {KINDS[2]}
+        CHECK:      %a = gconv.link %x : {KINDS[0]} by %w : {KINDS[1]} {CONV} {{mapping = {found}, search = {OPTIMAL}}}
         CHECK-SAME: loc("a")
         CHECK-NEXT: %b = gconv.link {{{{.*}}}} {{mapping = {EXPANDED}}} -> {KINDS[2]} loc("b")
         CHECK-NEXT: %c = gconv.link {{{{.*}}}} {{mapping = {FREE}}} -> {KINDS[2]} loc("c")
@@ -97,9 +98,9 @@ def test_links_of_equal_loops_are_searched_once(monkeypatch: pytest.MonkeyPatch)
 
     def counting(*arguments: object) -> object:
         searched.append(str(arguments[4]))
-        return best_mapping(*arguments)  # pyright: ignore[reportArgumentType]
+        return search(*arguments)  # pyright: ignore[reportArgumentType]
 
-    monkeypatch.setattr(passes.map_row_stationary, "best_mapping", counting)
+    monkeypatch.setattr(passes.searching.row_stationary, "search", counting)
     relu = conv("b", nest=f"{CONV} post <relu>")
     other = conv("c", nest='<C op 8 ks 2, H opc 4 ks 3, W opc 4 ks 3> "max" add')
     module = parse_module(module_text(conv("a"), relu, other))
@@ -182,7 +183,7 @@ def test_chains_mean_the_same_and_every_mapping_is_legal(machine: Machine, chain
     for link in links_of(chain):
         assert isinstance(link.mapping, MappingAttr)
         assert violations(link.spec, link.mapping.data, machine) == []
-        del link.properties["mapping"]
+        del link.properties["mapping"], link.properties["search"]
     assert str(chain) == str(untouched)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -11,8 +12,11 @@ from hypothesis import strategies as st
 from dialects.diagnostics import CatenaError
 from dialects.gconv import Dim, GConv, Reduce
 from dialects.hierarchy import Hierarchy, parse_hierarchy
+from dialects.schedule import Objective
+from passes.mapper.counts import Counts
 from passes.mapper.dataflow import BoundFlow, parse_dataflow
 from passes.mapper.nest import Store
+from passes.mapper.pricing import Prices
 from passes.mapper.search import best_in_dataflow, priced_in_dataflow
 from passes.mapping.roles import assign_roles
 from tests.passes.mapper.literal import Literal
@@ -28,6 +32,9 @@ par rows_out 1 on pe, store rf [O] |
 """
 
 
+RATES = st.sampled_from([None, 0.25, 1.0, 3.0])
+
+
 def machine(
     nest: str,
     words: int,
@@ -37,6 +44,8 @@ def machine(
     bank: int | None = None,
     rooms: dict[str, int] | None = None,
     even: tuple[str, ...] = (),
+    buffers: int = 1,
+    rates: tuple[float | None, float | None] = (None, None),
 ) -> Hierarchy:
     events = ("dram.input.read", "dram.kernel.read", "dram.output.update", "dram.output.add")
     inside = ("glb.input.read", "glb.kernel.read", "glb.output.add")
@@ -47,10 +56,17 @@ def machine(
             "summary": "",
             "elements": elements,
             "levels": {
-                "dram": {"kind": "memory"},
-                "glb": {"kind": "memory", "words": words, "bank": bank},
+                "dram": {"kind": "memory", "read": rates[0]},
+                "glb": {"kind": "memory", "words": words, "bank": bank, "buffers": buffers, "write": rates[1]},
                 "pe": {"kind": "axis", "size": 64, "multicast": ["I", "K"], "reduces": True},
-                "rf": {"kind": "memory", "words": register, "slides": slides, "stays": False, "rooms": rooms or {}},
+                "rf": {
+                    "kind": "memory",
+                    "words": register,
+                    "slides": slides,
+                    "stays": False,
+                    "rooms": rooms or {},
+                    "read": rates[1],
+                },
             },
             "accesses": {
                 "dram": {"energy": 50, "events": dict.fromkeys(events, 1)},
@@ -77,8 +93,8 @@ def cuts_evenly(hierarchy: Hierarchy, flow: BoundFlow, tiles: tuple[int, ...]) -
     return True
 
 
-def brute_force(spec: GConv, hierarchy: Hierarchy) -> float | None:
-    """The least energy over every value of every parameter, each mapping walked."""
+def brute_force(spec: GConv, hierarchy: Hierarchy, objective: Objective) -> float | None:
+    """The least value over every value of every parameter, each mapping walked."""
     flow = parse_dataflow(hierarchy).on(spec, assign_roles(spec))
     names = (*flow.flow.inner, *flow.flow.outer)
     best: float | None = None
@@ -96,9 +112,10 @@ def brute_force(spec: GConv, hierarchy: Hierarchy) -> float | None:
         held = {"glb": 0, "rf": 0}
         is_in_room = True
         for (memory, operand), words in walk.occupancy.items():
-            bank = hierarchy.memory(memory).bank or 1
-            held[memory] += -(-words // bank) * bank
-            is_in_room &= words <= hierarchy.memory(memory).rooms.get(operand, words)
+            place = hierarchy.memory(memory)
+            words *= place.buffers
+            held[memory] += place.whole_banks(words)
+            is_in_room &= words <= place.rooms.get(operand, words)
         if not is_in_room or not cuts_evenly(hierarchy, flow, tiles):
             continue
         if any(held[memory.name] > (memory.words or 0) for memory in hierarchy.memories[1:]):
@@ -106,11 +123,14 @@ def brute_force(spec: GConv, hierarchy: Hierarchy) -> float | None:
         if hierarchy.elements is not None and walk.elements > hierarchy.elements:
             continue
         cost = sum(a.energy * n * walk.events.get(e, 0) for a in hierarchy.accesses for e, n in a.events.items())
+        if objective is not Objective.ENERGY:
+            counts = Counts(flow.problem, hierarchy, flow.nest, [np.array([tile]) for tile in tiles])
+            cost = float(Prices(hierarchy, objective).value(counts)[0])
         best = cost if best is None else min(best, cost)
     return best
 
 
-@settings(max_examples=60, derandomize=True, deadline=None)
+@settings(max_examples=100, derandomize=True, deadline=None)
 @given(st.data())
 def test_the_best_mapping_is_what_brute_force_finds(data: st.DataObject) -> None:
     size = st.integers(1, 4)
@@ -124,17 +144,26 @@ def test_the_best_mapping_is_what_brute_force_finds(data: st.DataObject) -> None
         "bank": data.draw(st.sampled_from([None, 3, 8])),
         "rooms": data.draw(st.dictionaries(st.sampled_from("IKO"), st.integers(1, 8))),
         "even": data.draw(st.sampled_from([(), ("filters",), ("filters", "channels")])),
+        "buffers": data.draw(st.integers(1, 2)),
+        "rates": (data.draw(RATES), data.draw(RATES)),
     }
+    objective = data.draw(st.sampled_from(Objective))
     hierarchy = machine(nest, words, elements, data.draw(st.integers(1, 30)), data.draw(st.booleans()), **limits)
-    expected = brute_force(spec, hierarchy)
+    expected = brute_force(spec, hierarchy, objective)
     if expected is None:
         with pytest.raises(CatenaError) as caught:
-            best_in_dataflow(spec, hierarchy)
+            best_in_dataflow(spec, hierarchy, objective=objective)
         assert caught.value.diagnostics[0].code == "CAT-F001"
         return
-    found = best_in_dataflow(spec, hierarchy)
+    found = best_in_dataflow(spec, hierarchy, objective=objective)
     assert found.value == pytest.approx(expected)
-    assert priced_in_dataflow(spec, hierarchy, found.parameters) == found
+    assert found.bound == found.value
+    if objective is Objective.ENERGY:
+        assert priced_in_dataflow(spec, hierarchy, found.parameters) == found
+    # Stopped as early as possible, it still has a mapping, and a bound that holds.
+    stopped = best_in_dataflow(spec, hierarchy, objective=objective, should_stop=lambda: True)
+    assert stopped.bound <= expected * (1 + 1e-9)
+    assert stopped.value >= expected * (1 - 1e-9)
 
 
 def test_what_does_not_fit_has_no_price() -> None:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from dialects.events import EVENTS, LEVELS
 from dialects.gconv import PASS, GConv
+from dialects.schedule import Objective
 from dialects.target import Machine
-from passes.mapping.column_costs import DENSE, Column, ColumnCosts, Columns, Objective, Window, halvings
+from passes.mapping.column_costs import DENSE, Column, ColumnCosts, Columns, Window, halvings
 from passes.mapping.cost import predict, price
 from passes.mapping.data_events import Sparsity
 from passes.mapping.fit import buffer_tiles

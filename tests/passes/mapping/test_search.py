@@ -15,15 +15,16 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from dialects.diagnostics import CatenaError
+from dialects.events import Counts
 from dialects.gconv import PASS, Dim, GConv, LoopKind, Reduce
-from dialects.schedule import Loop, Mapping, Operand, Spatial, Storage, Temporal
+from dialects.schedule import Loop, Mapping, Objective, Operand, Spatial, Storage, Temporal
 from dialects.target import Machine
-from passes.mapping.column_costs import Objective
 from passes.mapping.cost import predict, price
 from passes.mapping.fit import violations
 from passes.mapping.roles import assign_roles
 from passes.mapping.row_stationary import Parameters, build_mapping, expand, fold
 from passes.mapping.search import best_mapping, even_tiles
+from passes.mapping.search import search as search_until
 from tests.passes.mapping.drawing import Shape, links, window_links
 from tests.passes.mapping.latency import latency_of
 from tests.passes.mapping.machines import EYERISS, FLAT, MACHINES, ODD, machine_like_eyeriss
@@ -57,11 +58,22 @@ def compute_cycles(spec: GConv, mapping: Mapping) -> int:
 
 
 def value_of(spec: GConv, shape: Shape, mapping: Mapping, machine: Machine, objective: Objective) -> float:
-    """What the search should have computed: the cost model's energy, the latency, or both multiplied."""
+    """What the search should have computed: the cost model's energy, the latency, both multiplied, or words moved."""
     counts = predict(spec, shape, mapping, machine)
     latency = latency_of(counts, compute_cycles(spec, mapping), machine)
     energy = price(counts, machine).total_energy
-    return {Objective.ENERGY: energy, Objective.LATENCY: latency, Objective.EDP: energy * latency}[objective]
+    return {
+        Objective.ENERGY: energy,
+        Objective.LATENCY: latency,
+        Objective.EDP: energy * latency,
+        Objective.TRAFFIC: traffic_of(counts, machine),
+    }[objective]
+
+
+def traffic_of(counts: Counts, machine: Machine) -> int:
+    """Words on the off-chip link, padding among them where it lies in DRAM."""
+    words = sum(counts.events[f"dram.{name}"] for name in ("input.read", "kernel.read", "output.write"))
+    return words + (counts.events["dram.input.padding"] if machine.counting.padding_in_dram else 0)
 
 
 def even_shares(extent: int, limit: int) -> list[int]:
@@ -217,6 +229,13 @@ def test_the_best_mapping_is_the_best_of_an_enumeration(problem: Problem) -> Non
         return
     best = min(value_of(spec, shape, mapping, machine, objective) for mapping in space)
     assert value_of(spec, shape, found, machine, objective) == pytest.approx(best, rel=1e-9)
+    whole = search_until(spec, shape, machine, objective)
+    assert whole.mapping == found
+    assert whole.bound == whole.value
+    # Stopped as early as possible, it still has a legal mapping, and a bound that holds.
+    stopped = search_until(spec, shape, machine, objective, should_stop=lambda: True)
+    assert violations(spec, stopped.mapping, machine) == []
+    assert stopped.bound <= whole.value <= stopped.value
 
 
 @settings(max_examples=90, derandomize=True, deadline=None, suppress_health_check=ALL_CHECKS)
@@ -323,7 +342,7 @@ def test_equal_searches_in_another_process_find_the_same() -> None:
         for seed in ("1", "2")
     ]
     assert found[0] == found[1]
-    assert found[0].count("store glb [I]") == 15
+    assert found[0].count("store glb [I]") == len(CHIP) * len(Objective)
 
 
 @pytest.mark.parametrize(("extent", "limit"), [(1, 1), (10, 10), (10, 4), (13, 100), (55, 14), (7, 1)])

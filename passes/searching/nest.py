@@ -1,0 +1,52 @@
+"""Searches among the mappings of a machine's dataflow, or among all mappings."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import astuple, dataclass
+from typing import Any
+
+from dialects.diagnostics import Diagnostic
+from dialects.gconv import GConv
+from dialects.schedule import Mapping, Space
+from dialects.target import NestMachine
+from passes.mapper.effort import Effort
+from passes.mapper.free import best_mapping
+from passes.mapper.legality import violations
+from passes.mapper.search import best_in_dataflow
+from passes.searching.task import Deadline, Found, Task
+
+
+@dataclass(frozen=True)
+class NestTask(Task):
+    """A search for the best mapping of a link without its scalar functions.
+
+    `effort` is how many parts of mappings are looked at, at most, if the machine has no dataflow.
+    """
+
+    spec: GConv
+    effort: float
+    machine: NestMachine
+
+    @property
+    def space(self) -> Space:
+        """The mappings of the machine's dataflow if it has one, else all."""
+        return Space.ALL if self.machine.dataflow is None else Space.DATAFLOW
+
+    @property
+    def signature(self) -> list[Any]:
+        """Loops, and the effort where it decides what is found."""
+        limit = self.effort if self.space is Space.ALL and math.isfinite(self.effort) else None
+        return [astuple(self.spec), limit]
+
+    def look(self, deadline: Deadline) -> Found:
+        """Search until the best mapping is found, or as long as effort and deadline allow."""
+        if self.space is Space.DATAFLOW:
+            best = best_in_dataflow(self.spec, self.machine, self.node, objective=self.objective, should_stop=deadline)
+            return Found(best.mapping, best.value, best.bound, deadline.was_met and best.bound < best.value)
+        found = best_mapping(self.spec, self.machine, self.node, self.objective, Effort(self.effort, deadline))
+        return Found(found.mapping, found.value, found.bound, deadline.was_met and found.bound < found.value)
+
+    def violations(self, mapping: Mapping) -> list[Diagnostic]:
+        """Every rule of the machine that a mapping of the link breaks."""
+        return violations(self.spec, mapping, self.machine, "mapped", self.node)
