@@ -21,6 +21,7 @@ from dialects.target import find_machine
 from passes.mapping_file.checking import loop_problems, mapping_problems, mode_problems, pinned_links, target_problems
 from passes.mapping_file.completing import Completion
 from passes.mapping_file.reading import MappingFile, Pin, read_mapping_file
+from passes.mapping_file.seal import checksum
 from passes.storage import Storage
 
 
@@ -65,11 +66,21 @@ class PinMappingsPass(ModulePass):
                 problems += _complete(file, link, pin, checkable, in_order=in_order)
             elif checkable is not None:
                 problems += mapping_problems(file, link, pin, checkable, in_order=in_order)
+            link.properties.pop("search", None)
             if pin.written.mapping is not None:
                 link.properties["mapping"] = pin.written.mapping
-            link.properties.pop("search", None)
+                _note_search(link, pin, checkable)
         if problems:
             raise CatenaError(problems)
+
+
+def _note_search(link: LinkOp, pin: Pin, machine: Accelerator | None) -> None:
+    """Note how good a pinned mapping is, if the file knows."""
+    mapping = link.mapping
+    if machine is None or pin.search is None or not isinstance(mapping, MappingAttr):
+        return
+    if pin.checksum == checksum(link, mapping, pin.search, machine):
+        link.properties["search"] = pin.search
 
 
 def _complete(

@@ -60,7 +60,7 @@ def explain(
     from compiler.compilation import CompileOptions
     from compiler.explanation.explaining import explain_program
     from compiler.explanation.json_data import explanations_json
-    from compiler.explanation.text import binding, heading, layer_tables, overview_table, verdict
+    from compiler.explanation.text import binding, heading, layer_tables, overview_table, proof, verdict
     from compiler.modes import mode_named
     from compiler.reporting import program_of
     from compiler.sources import ImportOptions
@@ -85,6 +85,7 @@ def explain(
                 console.out("")
             console.out(heading(each, found))
             if each.facts is not None:
+                console.out(proof(each))
                 console.out(verdict(each.facts))
             if each.sensitivity is not None:
                 console.out(binding(each.sensitivity))

@@ -9,11 +9,12 @@ from compiler.explanation.layers import ExplainedLayer, explained_layers, select
 from compiler.reporting import report_of
 from compiler.reports.layers import LayerReport, Provenance
 from dialects.accelerator import Accelerator
+from dialects.schedule import Objective
 from passes.explanation.facts import Facts
 from passes.explanation.layer import facts_of
 from passes.explanation.runners_up import RunnersUp, runners_up
 from passes.explanation.searching import Deadline
-from passes.explanation.sensitivity import Sensitivity, sensitivity
+from passes.explanation.sensitivity import Sensitivity, objective_of, sensitivity
 
 _RUNNERS_UP = 5
 """Mappings that are shown beside the one that a layer has."""
@@ -77,5 +78,7 @@ def _explained(
     # Updates that leave in order have one mapping, which is not searched.
     if deadline is None or work.in_order:
         return Explanation(layer, report, facts)
-    others = runners_up(work, facts, machine, _RUNNERS_UP, deadline)
-    return Explanation(layer, report, facts, others, sensitivity(work, facts, machine, deadline))
+    noted = layer.entry.search
+    objective = objective_of(machine) if noted is None else Objective(noted.objective)
+    others = runners_up(work, facts, machine, objective, _RUNNERS_UP, deadline)
+    return Explanation(layer, report, facts, others, sensitivity(work, facts, machine, objective, deadline))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from compiler.explanation.drawing import NestLine, nest_lines
@@ -36,6 +37,7 @@ def _layer(each: Explanation) -> dict[str, Any]:
         "cycles": price.cycles,
         "energy_pj": price.total_energy,
         "mapping": entry.mapping,
+        "search": None if entry.search is None else asdict(entry.search),
     }
     if each.facts is None or each.layer.work is None:
         return head

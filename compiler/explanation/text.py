@@ -10,6 +10,7 @@ from compiler.explanation.explaining import Explanation, Explanations
 from compiler.tables import Table, number, shortened, table
 from dialects.accelerator import Accelerator
 from dialects.gconv import GConv
+from dialects.schedule import Objective, Space
 from passes.explanation.facts import Facts
 from passes.explanation.runners_up import RunnersUp
 from passes.explanation.sensitivity import Sensitivity
@@ -17,6 +18,11 @@ from passes.pricing import elements
 from passes.work import Work
 
 _NAME_WIDTH = 36
+_SPACES = {
+    Space.ROW_STATIONARY: "the row-stationary space",
+    Space.DATAFLOW: "the machine's dataflow",
+    Space.ALL: "all mappings",
+}
 _MOST_NAMED = 3
 """Sizes that are named as binding, at most."""
 
@@ -76,6 +82,17 @@ def cost_line(each: Explanation) -> str:
     return f"{facts.counts.operations:,} operations; {cost}, {facts.words:,} off-chip words"
 
 
+def proof(each: Explanation) -> str:
+    """What is known of how good the mapping is, as its search noted it."""
+    noted = each.layer.entry.search
+    if noted is None:
+        return "the mapping was given, not searched" if each.facts is not None else ""
+    space = _SPACES[Space(noted.space)]
+    if not noted.gap:
+        return f"no mapping of {space} takes less {noted.objective}"
+    return f"the best mapping of {space} takes at most {100 * noted.gap:.2f} % less {noted.objective} than this one"
+
+
 def verdict(facts: Facts) -> str:
     """What takes the time, and which memory is nearest to full."""
     part, cycles = facts.longest
@@ -91,7 +108,7 @@ def binding(found: Sensitivity) -> str:
     """What would make the layer cheaper, and what faster, most first; capacities with the smallest increase."""
     gains = ", ".join(_gain(each.size.key, each.gain, found.objective) for each in found.binding[:_MOST_NAMED])
     lines = [f"binding: {gains or f'no capacity, axis or bandwidth would, doubled, save any {found.objective}'}"]
-    if found.objective == "energy":
+    if found.objective is Objective.ENERGY:
         faster = ", ".join(_gain(each.size.key, each.faster, "cycles") for each in found.slowing[:_MOST_NAMED])
         lines.append(f"slowing: {faster or 'no capacity, axis or bandwidth would, doubled, save any cycles'}")
     for each in found.binding:

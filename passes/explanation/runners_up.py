@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dialects.accelerator import Accelerator
+from dialects.schedule import Objective
 from passes.explanation.differences import differences
 from passes.explanation.facts import Facts
 from passes.explanation.layer import facts_of
 from passes.explanation.searching import several_for
-from passes.explanation.sensitivity import objective_of, value_of
+from passes.explanation.sensitivity import value_of
 from passes.work import Work
 
 _SEARCHED = 64
@@ -35,12 +36,16 @@ class RunnersUp:
 
 
 def runners_up(
-    work: Work, facts: Facts, machine: Accelerator, count: int, should_stop: Callable[[], bool]
+    work: Work,
+    facts: Facts,
+    machine: Accelerator,
+    objective: Objective,
+    count: int,
+    should_stop: Callable[[], bool],
 ) -> RunnersUp:
     """The best mappings that differ in cost from a layer's own, whose facts are given; at most `count` of them."""
-    objective = objective_of(machine)
     groups: dict[tuple[float, int, int], list[Facts]] = {_cost(facts): []}
-    for mapping in several_for(work, machine, _SEARCHED, should_stop):
+    for mapping in several_for(work, machine, objective, _SEARCHED, should_stop):
         if mapping != facts.mapping:
             other = facts_of(work, mapping, machine)
             groups.setdefault(_cost(other), []).append(other)

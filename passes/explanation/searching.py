@@ -6,15 +6,12 @@ from collections.abc import Callable
 from time import monotonic
 
 from dialects.accelerator import Accelerator
-from dialects.diagnostics import CatenaError
-from dialects.schedule import Mapping
+from dialects.schedule import Mapping, Objective
 from dialects.target import NestMachine, spatial_machine
 from passes.mapper.effort import Effort
-from passes.mapper.free import best_mapping as best_of_all
-from passes.mapper.free import best_mappings as best_of_all_mappings
-from passes.mapper.search import best_in_dataflow, several_in_dataflow
+from passes.mapper.free import best_mappings as best_of_all
+from passes.mapper.search import several_in_dataflow
 from passes.mapping.data_events import sparsity
-from passes.mapping.search import best_mapping as best_row_stationary
 from passes.mapping.search import best_mappings
 from passes.work import Work
 
@@ -33,33 +30,23 @@ class Deadline:
         return monotonic() >= self._end
 
 
-def best_for(work: Work, machine: Accelerator, should_stop: Callable[[], bool]) -> Mapping | None:
+def best_for(work: Work, machine: Accelerator, objective: Objective, should_stop: Callable[[], bool]) -> Mapping | None:
     """The best mapping that is found; None if none fits, or none is found before it is time to stop."""
-    spec = work.spec.bare
-    try:
-        if not isinstance(machine, NestMachine):
-            array = spatial_machine(machine, "explain")
-            data = sparsity(array, work.zeros, work.compressed[0])
-            return best_row_stationary(spec, work.input_shape, array, data=data)
-        if machine.dataflow is not None:
-            return best_in_dataflow(spec, machine).mapping
-        return best_of_all(spec, machine, effort=Effort(EFFORT, should_stop)).mapping
-    except CatenaError:
-        return None
+    return next(iter(several_for(work, machine, objective, 1, should_stop)), None)
 
 
-def several_for(work: Work, machine: Accelerator, count: int, should_stop: Callable[[], bool]) -> list[Mapping]:
+def several_for(
+    work: Work, machine: Accelerator, objective: Objective, count: int, should_stop: Callable[[], bool]
+) -> list[Mapping]:
     """The best mappings that are found, at most `count`, best first; none if it is time to stop, or if none fits."""
     spec = work.spec.bare
     if should_stop():
         return []
-    try:
-        if not isinstance(machine, NestMachine):
-            array = spatial_machine(machine, "explain")
-            data = sparsity(array, work.zeros, work.compressed[0])
-            return best_mappings(spec, work.input_shape, array, count, data=data)
-        if machine.dataflow is not None:
-            return [each.mapping for each in several_in_dataflow(spec, machine, count)]
-        return [each.mapping for each in best_of_all_mappings(spec, machine, count, Effort(EFFORT, should_stop))]
-    except CatenaError:
-        return []
+    if not isinstance(machine, NestMachine):
+        array = spatial_machine(machine, "explain")
+        data = sparsity(array, work.zeros, work.compressed[0])
+        return best_mappings(spec, work.input_shape, array, count, objective, data, should_stop)
+    if machine.dataflow is not None:
+        found = several_in_dataflow(spec, machine, count, objective, should_stop=should_stop)
+        return [each.mapping for each in found]
+    return [each.mapping for each in best_of_all(spec, machine, count, Effort(EFFORT, should_stop), objective)]

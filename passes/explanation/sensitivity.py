@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from dialects.accelerator import Accelerator
+from dialects.schedule import Objective
 from dialects.target import NestMachine
 from passes.explanation.facts import Facts
 from passes.explanation.layer import facts_of
@@ -52,7 +53,7 @@ class Sensitivity:
 
     again: Facts
     doubled: tuple[Doubled, ...]
-    objective: str
+    objective: Objective
 
     @property
     def slowing(self) -> tuple[Doubled, ...]:
@@ -66,20 +67,28 @@ class Sensitivity:
         return tuple(sorted(found, key=lambda each: -each.gain))
 
 
-def objective_of(machine: Accelerator) -> str:
+def objective_of(machine: Accelerator) -> Objective:
     """What the mapper of a machine makes least unless it is told something else."""
-    return "energy" if isinstance(machine, NestMachine) else "edp"
+    return Objective.ENERGY if isinstance(machine, NestMachine) else Objective.EDP
 
 
-def value_of(facts: Facts, objective: str) -> float:
+def value_of(facts: Facts, objective: Objective) -> float:
     """What the search makes least."""
-    energy = facts.price.total_energy
-    return energy * facts.price.cycles if objective == "edp" else energy
+    match objective:
+        case Objective.ENERGY:
+            return facts.price.total_energy
+        case Objective.LATENCY:
+            return facts.price.cycles
+        case Objective.EDP:
+            return facts.price.total_energy * facts.price.cycles
+        case Objective.TRAFFIC:
+            return facts.words
 
 
-def sensitivity(work: Work, facts: Facts, machine: Accelerator, should_stop: Callable[[], bool]) -> Sensitivity:
+def sensitivity(
+    work: Work, facts: Facts, machine: Accelerator, objective: Objective, should_stop: Callable[[], bool]
+) -> Sensitivity:
     """What binds a mapped layer, as far as there is time to find out; `facts` are those of its mapping."""
-    objective = objective_of(machine)
     search = _Search(work, facts, objective, should_stop)
     again = search.best_on(machine) or facts
     base = min(value_of(facts, objective), value_of(again, objective))
@@ -89,7 +98,7 @@ def sensitivity(work: Work, facts: Facts, machine: Accelerator, should_stop: Cal
 
 
 class _Search:
-    def __init__(self, work: Work, facts: Facts, objective: str, should_stop: Callable[[], bool]):
+    def __init__(self, work: Work, facts: Facts, objective: Objective, should_stop: Callable[[], bool]):
         self._work = work
         self._facts = facts
         self._objective = objective
@@ -99,7 +108,7 @@ class _Search:
         """The facts of the best mapping on a machine, None if there is no time left."""
         if self._should_stop():
             return None
-        mapping = best_for(self._work, machine, self._should_stop)
+        mapping = best_for(self._work, machine, self._objective, self._should_stop)
         return None if mapping is None else facts_of(self._work, mapping, machine)
 
     def doubled(self, machine: Accelerator, base: float) -> Iterator[Doubled]:

@@ -86,15 +86,17 @@ def best_mapping(
     return search.described(best, bound)
 
 
-def best_mappings(spec: GConv, hierarchy: Hierarchy, count: int, effort: Effort) -> list[Best]:
-    """The mappings with the least energy that a search comes by, best first; at most `count`, none if it finds none.
+def best_mappings(
+    spec: GConv, hierarchy: Hierarchy, count: int, effort: Effort, objective: Objective = Objective.ENERGY
+) -> list[Best]:
+    """The mappings with the least values that a search comes by, best first; at most `count`, none if it finds none.
 
     The first is the one that `best_mapping` finds, or a better one; of those that follow, others may lie in between.
 
     Raises `CatenaError` (CAT-C003) if tiles of the machine are not nested.
     """
     _require_nested(hierarchy)
-    search = _Search(Problem.of(spec), Prices(hierarchy))
+    search = _Search(Problem.of(spec), Prices(hierarchy, objective))
     best = Several(count=count)
     _, bound = search.run(effort, best)
     return [search.described(parts, bound) for _, parts in best.found.values()]

@@ -85,14 +85,22 @@ Choice = Callable[[BoundFlow, list[Column]], Flags]
 """Which candidates of a dataflow may be taken, given the tiles of its nodes."""
 
 
-def several_in_dataflow(spec: GConv, hierarchy: Hierarchy, count: int, choice: Choice | None = None) -> list[Found]:
-    """The mappings that cost the least energy, best first, at most `count`; none if none fits.
+def several_in_dataflow(
+    spec: GConv,
+    hierarchy: Hierarchy,
+    count: int,
+    objective: Objective = Objective.ENERGY,
+    choice: Choice | None = None,
+    should_stop: Callable[[], bool] = _never,
+) -> list[Found]:
+    """The mappings with the least values, best first, at most `count`; none if none fits.
 
-    With a `choice` only those that it allows.
+    With a `choice` only those that it allows. `should_stop` is as for the best one.
 
     Raises `CatenaError` (CAT-C003) if the dataflow is wrong.
     """
-    return _Search(parse_dataflow(hierarchy).on(spec, assign_roles(spec)), hierarchy).several(count, choice)
+    flow = parse_dataflow(hierarchy).on(spec, assign_roles(spec))
+    return _Search(flow, hierarchy, objective).several(count, choice, should_stop)
 
 
 def priced_in_dataflow(
@@ -153,36 +161,12 @@ class _Search:
 
     def best(self, should_stop: Callable[[], bool]) -> Found | None:
         """The best mapping, or the best one found until it should stop; None if none fits."""
-        inner = Candidates(1, {})
-        for name in self._flow.flow.inner:
-            inner = self._grown(inner, name, self._may_fit)
-        if not inner.count:
-            return None
-        bound = self._bound(inner)
-        order = np.argsort(bound, kind="stable")
-        best: tuple[float, int] | None = None
-        result: Found | None = None
-        for start in range(0, len(order), _BATCH):
-            batch = order[start : start + _BATCH]
-            if best is not None:
-                batch = batch[bound[batch] <= best[0]]
-                if not len(batch):
-                    break
-                if result is not None and should_stop():
-                    return replace(result, bound=min(float(bound[batch[0]]), best[0]))
-            candidates = self._with_outer(inner.take(batch), self._fits)
-            if not candidates.count:
-                continue
-            counts = self._counts(candidates)
-            value, elements = self._value(counts), self._elements(counts)
-            chosen = int(np.lexsort((-elements, value))[0])
-            if best is None or (value[chosen], -elements[chosen]) < best:
-                best = float(value[chosen]), -int(elements[chosen])
-                result = self._found(candidates, counts, chosen, best)
-        return result
+        return next(iter(self.several(1, should_stop=should_stop)), None)
 
-    def several(self, count: int, choice: Choice | None = None) -> list[Found]:
-        """The best mappings that differ, at most `count`, best first."""
+    def several(
+        self, count: int, choice: Choice | None = None, should_stop: Callable[[], bool] = _never
+    ) -> list[Found]:
+        """The best mappings that differ, at most `count`, best first, or the best found until it should stop."""
         inner = Candidates(1, {})
         for name in self._flow.flow.inner:
             inner = self._grown(inner, name, self._may_fit)
@@ -197,6 +181,9 @@ class _Search:
             batch = batch[bound[batch] <= limit]
             if not len(batch):
                 break
+            if found and should_stop():
+                least = float(bound[batch[0]])
+                return [replace(each, bound=min(least, each.value)) for each in found.values()]
             candidates = self._with_outer(inner.take(batch), self._fits, every=choice is not None)
             if choice is not None:
                 tiles = self._flow.tiles(candidates.columns, candidates.count)

@@ -94,9 +94,8 @@ def search(
     for whole_windows in (True, False) if _keeps_windows(machine) else (False,):
         for slide in _strips(spec, roles):
             tried = _Search(spec, input_shape, roles, machine, slide, whole_windows, data)
-            found = tried.best(objective, should_stop)
-            if found is not None:
-                parameters, value, bound = found
+            found, bound = tried.several(objective, 1, should_stop)
+            for (value, *_), parameters in found:
                 return Best(build_mapping(spec, roles, parameters, machine), value, bound)
     raise CatenaError(
         Diagnostic(
@@ -117,18 +116,25 @@ def best_mappings(
     count: int,
     objective: Objective = Objective.EDP,
     data: Sparsity = DENSE,
+    should_stop: Callable[[], bool] = _never,
 ) -> list[Mapping]:
     """The best row-stationary mappings of a link, best first, at most `count`; none if none fits.
 
-    Those are left out that hold smaller tiles in the buffer than fit.
+    Those are left out that hold smaller tiles in the buffer than fit. `should_stop` is as for `search`.
     """
     roles = assign_roles(spec)
     for whole_windows in (True, False) if _keeps_windows(machine) else (False,):
         for slide in _strips(spec, roles):
-            found = _Search(spec, input_shape, roles, machine, slide, whole_windows, data).several(objective, count)
+            tried = _Search(spec, input_shape, roles, machine, slide, whole_windows, data)
+            found, _ = tried.several(objective, count, should_stop)
             if found:
-                return list(dict.fromkeys(build_mapping(spec, roles, each, machine) for each in found))
+                return list(dict.fromkeys(build_mapping(spec, roles, each, machine) for _, each in found))
     return []
+
+
+def _limit(found: list[_Priced], count: int) -> float:
+    """The value that further candidates must not exceed to be among the best."""
+    return found[-1][0][0] if len(found) == count else float(np.finfo(np.float64).max)
 
 
 def _strips(spec: GConv, roles: Roles) -> Iterator[int]:
@@ -169,58 +175,36 @@ class _Search:
             return kernel_cols
         return (kernel_cols - 1) * dim.dilation + 1
 
-    def best(self, objective: Objective, should_stop: Callable[[], bool]) -> tuple[Parameters, float, float] | None:
-        """The best legal parameters, their value and a bound of all values, or None."""
+    def several(
+        self, objective: Objective, count: int, should_stop: Callable[[], bool] = _never
+    ) -> tuple[list[_Priced], float]:
+        """The best legal parameters, at most `count`, best first, and a lower bound of all values."""
         columns, is_needed = self._candidates()
         if not is_needed.any():
-            return None
+            return [], np.inf
         all_sets = replace(columns, t=columns.t[:1])
         floor = np.where(is_needed[:1], self.costs.floor(objective, all_sets), np.inf).reshape(-1)
         first = np.argpartition(floor, min(_FIRST, len(floor)) - 1)[:_FIRST]
-        found = self._best_of(objective, columns, first[np.isfinite(floor[first])])
-        if found is not None and should_stop():
-            return found[1], found[0][0], min(float(floor.min()), found[0][0])
-        limit = np.finfo(floor.dtype).max if found is None else found[0][0]
+        found = self._ranked(objective, columns, first[np.isfinite(floor[first])], count)
+        if found and should_stop():
+            return found, min(float(floor.min()), found[0][0][0])
+        limit = _limit(found, count)
         # Half the sets of filters take no fewer passes than all, so that their floor is no lower.
         halves = len(floor) + np.flatnonzero((floor <= limit) & is_needed[1].reshape(-1))
         halves = halves[self.costs.floor(objective, columns.take(halves)) <= limit]
         floor[first] = np.inf
         left = np.concatenate((np.flatnonzero(floor <= limit), halves))
-        if not left.size:
-            return None if found is None else (found[1], found[0][0], found[0][0])
-        bound = self.costs.bound(objective, columns.take(left))
+        bound = self.costs.bound(objective, columns.take(left)) if left.size else np.zeros(0)
         order = np.argsort(bound, kind="stable")
         for start in range(0, len(order), _BATCH):
             batch = order[start : start + _BATCH]
-            if found is not None and bound[batch[0]] > found[0][0]:
+            if bound[batch[0]] > _limit(found, count):
                 break
-            if found is not None and should_stop():
-                return found[1], found[0][0], min(float(bound[batch[0]]), found[0][0])
-            better = self._best_of(objective, columns, left[batch])
-            if better is not None and (found is None or better[0] < found[0]):
-                found = better
-        return None if found is None else (found[1], found[0][0], found[0][0])
-
-    def several(self, objective: Objective, count: int) -> list[Parameters]:
-        """The best legal parameters, at most `count`, best first."""
-        columns, is_needed = self._candidates()
-        if not is_needed.any():
-            return []
-        places = np.flatnonzero(is_needed.reshape(-1))
-        bound = self.costs.bound(objective, columns.take(places))
-        order = np.argsort(bound, kind="stable")
-        found: list[_Priced] = []
-        for start in range(0, len(order), _BATCH):
-            batch = order[start : start + _BATCH]
-            if len(found) == count and bound[batch[0]] > found[-1][0][0]:
-                break
-            found = sorted([*found, *self._ranked(objective, columns, places[batch], count)], key=lambda each: each[0])
+            if found and should_stop():
+                return found, min(float(bound[batch[0]]), found[0][0][0])
+            found = sorted([*found, *self._ranked(objective, columns, left[batch], count)], key=lambda each: each[0])
             found = found[:count]
-        return [parameters for _, parameters in found]
-
-    def _best_of(self, objective: Objective, grid: Columns, places: npt.NDArray[np.intp]) -> _Priced | None:
-        """The best of some candidates over all numbers of images."""
-        return next(iter(self._ranked(objective, grid, places, 1)), None)
+        return found, found[0][0][0] if found else np.inf
 
     def _ranked(self, objective: Objective, grid: Columns, places: npt.NDArray[np.intp], count: int) -> list[_Priced]:
         """The best of some candidates over all numbers of images, at most `count`, best first."""

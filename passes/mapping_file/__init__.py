@@ -24,6 +24,9 @@ A layer is named by an ONNX node or by the tensor it makes. Layers that the file
 are left to the mapper. `?` in the place of a tile leaves it open, and a line `...` stands for any statements: the best
 mapping of this form is searched (`passes.mapping_file.completing` says among which).
 
+What is saved says also how good the search knows a mapping to be (`search`), which holds as long as the `checksum` of
+machine, loops and mapping agrees; after a change both can stay, or go.
+
 `target` and `loops` may be left out; where they stand, they must be those of the compilation. `mode = "offload"` says
 that the layers are those after the host core has got its share, whose steps are then layers of their own. A mapping may
 also be text as the IR prints it: `"relu1" = "#schedule.row_stationary<m 96, ...>"`; `"host"` leaves a layer to the host

@@ -107,7 +107,7 @@ class Completion:
 
         done = 0
         for count in _LOOKED_THROUGH:
-            found = [each.mapping for each in several_in_dataflow(self.link.spec.bare, machine, count, choice)]
+            found = [each.mapping for each in several_in_dataflow(self.link.spec.bare, machine, count, choice=choice)]
             yield from found[done:]
             if len(found) < count:
                 return

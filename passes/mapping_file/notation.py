@@ -10,7 +10,7 @@ from xdsl.context import Context
 from xdsl.ir import Attribute
 from xdsl.utils.exceptions import ParseError, VerifyException
 
-from dialects.schedule import HostAttr, Mapping, MappingAttr, Node, RowStationaryAttr
+from dialects.schedule import HostAttr, Mapping, MappingAttr, Node, RowStationaryAttr, SearchAttr
 from dialects.unicode_parser import UnicodeParser
 from passes.mapping_file import HOST
 from passes.mapping_file.pattern import ANYTHING, OPEN, Item, Pattern
@@ -56,7 +56,7 @@ def read_mapping(text: str, line: int, context: Context) -> Written:
         return Written(HostAttr())
     if text.lstrip().startswith(_ATTRIBUTE):
         try:
-            return Written(_attribute(text, context))
+            return Written(_mapping(text, context))
         except (ParseError, VerifyException, TypeError) as error:
             raise WrongTextError([(line, _reason(error))]) from error
     items: list[Item] = []
@@ -85,9 +85,19 @@ def _items(statement: str, line: int, context: Context) -> list[Item]:
         return [Item(None, is_open=True, line=line)]
     open_tile = _OPEN_TILE.fullmatch(statement)
     text = f"{open_tile[1]}1{open_tile[2] or ''}" if open_tile else statement
-    attribute = _attribute(f"#schedule.mapping<{text}>", context)
+    attribute = _mapping(f"#schedule.mapping<{text}>", context)
     assert isinstance(attribute, MappingAttr)
     return [Item(node, open_tile is not None, line) for node in attribute.data.nodes]
+
+
+def read_search(text: str, context: Context) -> SearchAttr:
+    """What is said of how good a mapping is. Raises `WrongTextError`."""
+    try:
+        attribute = _attribute(f"#schedule.search<{text}>", context)
+    except (ParseError, VerifyException, TypeError) as error:
+        raise WrongTextError([(0, _reason(error))]) from error
+    assert isinstance(attribute, SearchAttr)
+    return attribute
 
 
 def _statements(text: str, line: int) -> Iterator[tuple[int, str]]:
@@ -109,6 +119,11 @@ def _attribute(text: str, context: Context) -> Attribute:
     attribute = parser.parse_attribute()
     if text[parser.pos :].strip():
         raise TypeError(f"unexpected text after the mapping: {text[parser.pos :].strip()!r}")
+    return attribute
+
+
+def _mapping(text: str, context: Context) -> Attribute:
+    attribute = _attribute(text, context)
     if not isinstance(attribute, (MappingAttr, RowStationaryAttr, HostAttr)):
         raise TypeError("expected #schedule.mapping<...>, #schedule.row_stationary<...> or #schedule.host")
     return attribute

@@ -13,22 +13,28 @@ from xdsl.utils.exceptions import VerifyException
 
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
 from dialects.gconv import Zeros, ZerosAttr
+from dialects.schedule import SearchAttr
 from passes.mapping_file import FORMAT, LAYERS, MODE, TARGET, ZEROS
-from passes.mapping_file.notation import Written, WrongTextError, read_mapping
+from passes.mapping_file.notation import Written, WrongTextError, read_mapping, read_search
 from passes.mapping_file.positions import Position, positions
 
-_LAYER_KEYS = ("loops", "mapping")
+_LAYER_KEYS = ("loops", "search", "checksum", "mapping")
 
 
 @dataclass(frozen=True)
 class Pin:
-    """What a file says of a layer, and at which lines it, its loops and its mapping stand."""
+    """What a file says of a layer, and at which lines it, its loops and its mapping stand.
+
+    `search` says how good the mapping is, if the `checksum` agrees (`passes.mapping_file.seal`).
+    """
 
     line: int
     written: Written | None = None
     mapping_line: int = 0
     loops: str | None = None
     loops_line: int = 0
+    search: SearchAttr | None = None
+    checksum: str | None = None
 
 
 @dataclass(frozen=True)
@@ -97,11 +103,11 @@ class _Reader:
             {layer: (value, self._line((ZEROS, layer))) for layer, value in zeros.items() if value is not None},
         )
 
-    def _text(self, content: Mapping[str, object], key: str) -> str | None:
+    def _text(self, content: Mapping[str, object], key: str, table: tuple[str, ...] = ()) -> str | None:
         value = content.get(key)
         if value is None or isinstance(value, str):
             return value
-        self._wrong((key,), f"{key} is not text")
+        self._wrong((*table, key), f"{key} is not text")
         return None
 
     def _pin(self, layer: str, value: object) -> Pin | None:
@@ -114,13 +120,19 @@ class _Reader:
     def _pin_of_table(self, layer: str, value: Mapping[str, object]) -> Pin:
         key = (LAYERS, layer)
         self._check_keys(key, value, _LAYER_KEYS)
-        loops = value.get("loops")
-        if loops is not None and not isinstance(loops, str):
-            self._wrong((*key, "loops"), f"the loops of {layer!r} are not text")
+        loops, search, seal = (self._text(value, name, key) for name in ("loops", "search", "checksum"))
         place = (*key, "mapping")
         written = self._mapping(layer, value["mapping"], place) if "mapping" in value else None
         lines = self._line(key), self._line(place), self._line((*key, "loops"))
-        return Pin(lines[0], written, lines[1], cast("str | None", loops), lines[2])
+        found = None if search is None else self._search(layer, search, (*key, "search"))
+        return Pin(lines[0], written, lines[1], loops, lines[2], found, seal)
+
+    def _search(self, layer: str, text: str, key: tuple[str, ...]) -> SearchAttr | None:
+        try:
+            return read_search(text, self._context)
+        except WrongTextError as error:
+            self._wrong(key, f"what is known of the mapping of {layer!r} is not valid: {error}")
+            return None
 
     def _mapping(self, layer: str, value: object, key: tuple[str, ...]) -> Written | None:
         wrong = f"the mapping of {layer!r} is not valid"

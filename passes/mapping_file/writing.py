@@ -6,12 +6,15 @@ from collections.abc import Sequence
 
 from xdsl.dialects.builtin import ModuleOp
 
+from dialects.accelerator import Accelerator
 from dialects.gconv import LinkOp
 from dialects.locations import node_names
+from dialects.schedule import MappingAttr, SearchAttr
 from dialects.target import find_machine
 from passes.mapping_file import FORMAT, LAYERS, MODE, TARGET, ZEROS
 from passes.mapping_file.names import loops_text, primary_names
 from passes.mapping_file.notation import written_mapping
+from passes.mapping_file.seal import checksum
 
 _HEAD = """\
 # How every layer is mapped: `catena compile --mapping` uses the file. Layers that are taken out are searched again."""
@@ -34,6 +37,7 @@ class MappingText:
             if link.mapping is not None:
                 nodes = ", ".join(node_names(link.location))
                 body = [f"[{LAYERS}.{_quoted(name)}]", f"loops = {_quoted(loops_text(link))}"]
+                body += _search(link, machine)
                 self._layers.append((nodes, [*body, f"mapping = {written_mapping(link.mapping)}"]))
             if link.zeros is not None:
                 shares = link.zeros.data
@@ -49,6 +53,14 @@ class MappingText:
             lines += body
         lines += ["", f"[{ZEROS}]", *self._zeros] if self._zeros else []
         return "\n".join([*lines, ""])
+
+
+def _search(link: LinkOp, machine: Accelerator | None) -> list[str]:
+    """How good the mapping of a link is, if a search has found it."""
+    if not isinstance(link.search, SearchAttr) or not isinstance(link.mapping, MappingAttr) or machine is None:
+        return []
+    seal = checksum(link, link.mapping, link.search, machine)
+    return [f"search = {_quoted(str(link.search.data))}", f"checksum = {_quoted(seal)}"]
 
 
 def _remark(text: str) -> list[str]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from backends.container import read_program
 from compiler.cli.main import VERBS
 from tests.compiler.conftest import Cli
 from tests.compiler.small_models import save_model, small_cnn, unsupported_model
@@ -139,11 +137,7 @@ def test_a_saved_mapping_gives_the_same_program(cli: Cli, cnn: Path, program: Pa
     assert cli("compile", cnn, "-o", tmp_path / "a.cat", "--save-mapping", saved).code == 0
     assert saved.read_text().count("[layers.") == 3
     assert cli("compile", cnn, "-o", tmp_path / "b.cat", "--mapping", saved).code == 0
-    searched, given = read_program(program), read_program(tmp_path / "b.cat")
-    assert all(layer.search is not None for layer in searched.layers)
-    # A mapping from a file is just a mapping: nobody says how good it is.
-    assert given.layers == tuple(replace(layer, search=None) for layer in searched.layers)
-    assert given.code == searched.code
+    assert (tmp_path / "b.cat").read_bytes() == program.read_bytes()
 
 
 def test_a_mapping_that_would_not_be_used_is_refused(cli: Cli, cnn: Path, tmp_path: Path) -> None:

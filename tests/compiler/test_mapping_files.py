@@ -1,23 +1,20 @@
-"""Saved mappings used again: the same bytes without a search, whole or in part.
-
-But for what a program says of searches: a mapping from a file is just a mapping, nobody says how good it is.
-"""
+"""Saved mappings used again: the same bytes without a search, whole or in part."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
 import pytest
 from hypothesis import given, settings
 
-from backends.container import program_bytes
+from backends.container import program_bytes, read_program
 from compiler.compilation import CompileOptions, compile_source
 from compiler.dumps import MappingDump
 from compiler.modes import Mode
 from dialects.diagnostics import CatenaError
-from passes.searching import workers
+from passes.searching import links
 from tests.compiler.conftest import Cli
 from tests.compiler.small_models import save_model
 from tests.end_to_end.networks import NETWORKS
@@ -30,19 +27,19 @@ def compiled(source: Path, options: CompileOptions, saved: Path | None = None) -
     observers = () if saved is None else (MappingDump(saved, options.mode),)
     program = compile_source(str(source), options, observers).program
     assert program is not None
-    layers = tuple(replace(layer, search=None) for layer in program.layers)
-    return program_bytes(replace(program, layers=layers))
+    return program_bytes(program)
 
 
-def no_search(*_: object, **__: object) -> None:
-    raise AssertionError("a mapping was searched")
+def no_search(tasks: Sequence[object], *_: object) -> list[object]:
+    assert not tasks, "a mapping is searched"
+    return []
 
 
 def check_again(model: onnx.ModelProto, folder: Path, target: str, mode: Mode = Mode.CHAIN) -> None:
     source, saved = save_model(model, folder / "model.onnx"), folder / "mapping.toml"
     before = compiled(source, CompileOptions(target=target, mode=mode), saved)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(workers, "run", no_search)
+        patch.setattr(links, "search_all", no_search)
         options = CompileOptions(target=target, mode=mode, mapping=str(saved))
         again = folder / "again.toml"
         assert compiled(source, options, again) == before
@@ -89,7 +86,7 @@ def test_costs_are_remarks(cnn: Path, tmp_path: Path, cli: Cli) -> None:
     assert cli("compile", cnn, "-o", tmp_path / "p.cat", "--save-mapping", saved).code == 0
     text = saved.read_text()
     assert "# conv1, relu1\n# 2,592 operations; predicted: " in text
-    assert text.count(" off-chip words\n[layers.") == 3
+    assert text.count(" off-chip words\n[layers.") == text.count('search = "edp in row_stationary, optimal"') == 3
     saved.write_text(text.replace("\nstore ", "\nstroe ", 1))
     result = cli("compile", cnn, "-o", tmp_path / "q.cat", "--mapping", saved, "--json")
     (problem,) = result.json["diagnostics"]
@@ -114,3 +111,25 @@ def test_a_machine_without_a_dataflow_takes_open_tiles_only(tmp_path: Path, cnn:
     assert problem["where"] == f"{file}, line 3"
     assert "own has none" in problem["message"]
     assert "with ? for tiles" in problem["hint"]
+
+
+def test_what_is_known_of_a_mapping_is_lost_with_a_change(cnn: Path, tmp_path: Path, cli: Cli) -> None:
+    saved = tmp_path / "m.toml"
+    assert cli("compile", cnn, "-o", tmp_path / "p.cat", "--save-mapping", saved, "--no-cache").code == 0
+
+    def known(*words: object) -> list[bool]:
+        path = tmp_path / "q.cat"
+        assert cli("compile", cnn, "-o", path, "--mapping", saved, "--no-cache", *words).code == 0
+        return [layer.search is not None for layer in read_program(path).layers]
+
+    assert known() == [True, True, True]
+    assert known("--set", "glb.banks=24") == [False, False, False]
+    text = saved.read_text()
+    saved.write_text(text.replace("optimal", "gap 0.5", 1))
+    assert known() == [False, True, True]
+    saved.write_text(text.replace("\nstore spad [K]\n", "\nfor C.op 2\nstore spad [K]\n", 1))
+    assert known() == [False, True, True]
+    saved.write_text(text.replace("optimal", "the best", 1))
+    result = cli("compile", cnn, "-o", tmp_path / "q.cat", "--mapping", saved, "--json")
+    (problem,) = result.json["diagnostics"]
+    assert problem["where"] == f"{saved}, line {text[: text.index('search = ')].count(chr(10)) + 1}"

@@ -8,13 +8,13 @@ from xdsl.context import Context
 from compiler.targets import select_target
 from dialects.accelerator import Accelerator
 from dialects.gconv import Dim, GConv, Reduce, View
-from dialects.schedule import Mapping, MappingAttr
+from dialects.schedule import Mapping, MappingAttr, Objective
 from dialects.unicode_parser import UnicodeParser
 from passes.explanation.differences import differences
 from passes.explanation.layer import facts_of
 from passes.explanation.runners_up import runners_up
 from passes.explanation.searching import Deadline, best_for, several_for
-from passes.explanation.sensitivity import Sensitivity, sensitivity, value_of
+from passes.explanation.sensitivity import Sensitivity, objective_of, sensitivity, value_of
 from passes.explanation.variants import resized, sizes
 from passes.work import Work
 
@@ -35,9 +35,9 @@ def machine(name: str, **settings: str) -> Accelerator:
 
 
 def found_on(target: Accelerator) -> Sensitivity:
-    mapping = best_for(work(), target, never)
+    mapping = best_for(work(), target, objective_of(target), never)
     assert mapping is not None
-    return sensitivity(work(), facts_of(work(), mapping, target), target, never)
+    return sensitivity(work(), facts_of(work(), mapping, target), target, objective_of(target), never)
 
 
 def gains(found: Sensitivity) -> dict[str, float]:
@@ -72,11 +72,11 @@ def test_the_smallest_increase_helps_and_one_less_does_not() -> None:
     (registers,) = (each for each in found.binding if each.size.key == "levels.rf.words")
     assert registers.growth is not None
     assert registers.growth.without == registers.growth.words - 1
-    value = value_of(found.again, "energy")
+    value = value_of(found.again, Objective.ENERGY)
     for more, helps in ((registers.growth.words, True), (registers.growth.without, False)):
-        mapping = best_for(work(), resized(tight, registers.size, 128 + more), never)
+        mapping = best_for(work(), resized(tight, registers.size, 128 + more), Objective.ENERGY, never)
         assert mapping is not None
-        assert (value_of(facts_of(work(), mapping, tight), "energy") < value * (1 - 1e-9)) is helps
+        assert (value_of(facts_of(work(), mapping, tight), Objective.ENERGY) < value * (1 - 1e-9)) is helps
 
 
 def test_a_slow_link_slows_and_a_fast_one_does_not() -> None:
@@ -96,9 +96,9 @@ def test_nothing_doubled_is_worse() -> None:
 
 def test_without_time_nothing_is_claimed() -> None:
     target = machine("generic")
-    mapping = best_for(work(), target, never)
+    mapping = best_for(work(), target, objective_of(target), never)
     assert mapping is not None
-    found = sensitivity(work(), facts_of(work(), mapping, target), target, Deadline(0))
+    found = sensitivity(work(), facts_of(work(), mapping, target), target, objective_of(target), Deadline(0))
     assert all(each.best is None and each.gain == 0 for each in found.doubled)
     assert not found.binding
 
@@ -106,29 +106,32 @@ def test_without_time_nothing_is_claimed() -> None:
 @pytest.mark.parametrize("name", ["eyeriss", "nlr", "generic", "isca16-rs"])
 def test_the_best_few_are_the_first_of_all(name: str) -> None:
     target = machine(name)
-    few, many = (several_for(work(), target, count, never) for count in (6, 20_000))
+    few, many = (several_for(work(), target, objective_of(target), count, never) for count in (6, 20_000))
     assert len(set(few)) == len(few) > 1
-    assert few[0] == best_for(work(), target, never)
+    assert few[0] == best_for(work(), target, objective_of(target), never)
     assert many[: len(few)] == few
 
 
 @pytest.mark.parametrize("name", ["gemmini", "tpu"])
 def test_of_all_mappings_the_first_is_the_best(name: str) -> None:
     target = machine(name)
-    found, best = several_for(work(), target, 8, never), best_for(work(), target, never)
+    found, best = (
+        several_for(work(), target, objective_of(target), 8, never),
+        best_for(work(), target, objective_of(target), never),
+    )
     assert best is not None
-    values = [value_of(facts_of(work(), each, target), "energy") for each in found]
+    values = [value_of(facts_of(work(), each, target), Objective.ENERGY) for each in found]
     assert len(set(found)) == 8
     assert values == sorted(values)
-    assert values[0] == value_of(facts_of(work(), best, target), "energy")
+    assert values[0] == value_of(facts_of(work(), best, target), Objective.ENERGY)
 
 
 @pytest.mark.parametrize("name", ["eyeriss", "generic", "gemmini"])
 def test_runners_up_differ_in_cost_and_say_how(name: str) -> None:
     target = machine(name)
-    mapping = best_for(work(), target, never)
+    mapping = best_for(work(), target, objective_of(target), never)
     assert mapping is not None
-    found = runners_up(work(), facts_of(work(), mapping, target), target, 5, never).mappings
+    found = runners_up(work(), facts_of(work(), mapping, target), target, objective_of(target), 5, never).mappings
     assert 1 <= len(found) <= 5
     costs = {(each.facts.price.total_energy, each.facts.price.cycles, each.facts.words) for each in found}
     assert len(costs) == len(found)

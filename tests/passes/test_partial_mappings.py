@@ -51,7 +51,9 @@ def every(target: str) -> list[Mapping]:
     machine = next(op for op in module.ops if op.name == "target.machine").machine  # type: ignore[attr-defined]
     spec = link.spec.bare  # type: ignore[attr-defined]
     if isinstance(machine, NestMachine):
-        return [each.mapping for each in several_in_dataflow(spec, machine, 1 << 16, lambda _, tiles: tiles[0] > 0)]
+        return [
+            each.mapping for each in several_in_dataflow(spec, machine, 1 << 16, choice=lambda _, tiles: tiles[0] > 0)
+        ]
     shape = shape_of(link.operands[0])
     return best_mappings(spec, shape, spatial_machine(machine, "test"), 1 << 16)
 

@@ -152,7 +152,7 @@ def parse_attribute(text: str) -> Attribute:
         ("[layers]\nfirst = '#schedule.mapping<'", "the mapping of 'first' is not valid: '>' expected"),
         ("format = 2", "the mapping file has another format"),
         ("[layers.first]\nmappings = ''", "unknown key 'mappings'"),
-        ("[layers.first]\nloops = 3", "the loops of 'first' are not text"),
+        ("[layers.first]\nloops = 3", "loops is not text"),
         ("target = 3", "target is not text"),
         (f"[layers]\nfirst = '{FREE} and {ROWS}'", "the mapping of 'first' is not valid: unexpected text after"),
         ("[layers]\nfirst = '#schedule.mapping<for C.op 0>'", "a tile has 1 to"),

@@ -1,0 +1,20 @@
+"""Whether what a file says of how good a mapping is still holds: nothing it rests on has changed since."""
+
+from __future__ import annotations
+
+import hashlib
+
+from dialects.accelerator import Accelerator
+from dialects.gconv import LinkOp
+from dialects.schedule import MappingAttr, SearchAttr
+
+_DIGITS = 16
+
+
+def checksum(link: LinkOp, mapping: MappingAttr, search: SearchAttr, machine: Accelerator) -> str:
+    """Hex digits that change with the machine, the loops of a link, its mapping, or what is said of it."""
+    parts = (
+        machine.model_dump_json(exclude_none=True),
+        *map(str, (link.nest, link.main, link.reduce, mapping, search)),
+    )
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:_DIGITS]
