@@ -297,25 +297,36 @@ def explain(
     node: str | None = None,
     *,
     statistics: FilePath | None = None,
+    search_limit: float = 0.0,
     target: FilePath | None = None,
     settings: Mapping[str, str] | None = None,
     mode: str = "chain",
     mapping: FilePath | None = None,
+    objective: str | None = None,
+    time_limit: float | None = None,
+    jobs: int = 1,
+    scheduler: str | None = None,
+    cache_dir: FilePath | None = None,
+    no_cache: bool = False,
     input_shapes: Shapes | None = None,
     batch: int | None = None,
     allow_fallback: str | None = None,
 ) -> Explanations:
     """Why layers cost what they cost (`compiler.explanation`).
 
-    `node` is an ONNX node, a tensor, the number of a layer or a pattern of such names; None is all layers. The other
-    arguments are those of `report`.
+    `node` is an ONNX node, a tensor, the number of a layer or a pattern of such names; None is all layers. For
+    `search_limit` seconds, runners-up and what binds the layers are searched. The other arguments are those of
+    `report`.
     """
+    from dataclasses import replace
+
     from compiler.explanation.explaining import explain_program
     from compiler.reporting import program_of
 
     options = _options(target, settings, input_shapes, batch, mode, allow_fallback, mapping)
+    options = replace(options, search=_search(objective, time_limit, jobs, scheduler, cache_dir, no_cache))
     program = program_of(fspath(source), options)
-    return explain_program(program, node, None if statistics is None else fspath(statistics))
+    return explain_program(program, node, None if statistics is None else fspath(statistics), search_limit)
 
 
 def _options(

@@ -230,7 +230,8 @@ class _Compilation:
         file, mode = self._options.mapping, self._options.mode
         if file is None:
             return [*mode.passes]
-        before = PinMappingsPass(file, mode.value)
+        objective = self._options.search.objective
+        before = PinMappingsPass(file, mode.value, objective=None if objective is None else objective.value)
         return [before, *mode.passes, replace(before, after_assign_host=True)] if mode.passes else [before]
 
     def _searching(self, passes: Sequence[ModulePass], target: Target | None) -> list[ModulePass]:

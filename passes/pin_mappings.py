@@ -16,7 +16,7 @@ from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import LinkOp
 from dialects.gconv.interpreter import main_function
 from dialects.locations import describe
-from dialects.schedule import MappingAttr
+from dialects.schedule import MappingAttr, Objective
 from dialects.target import find_machine
 from passes.mapping_file.checking import loop_problems, mapping_problems, mode_problems, pinned_links, target_problems
 from passes.mapping_file.completing import Completion
@@ -30,7 +30,8 @@ class PinMappingsPass(ModulePass):
     """Put the mappings of a file, and what it says about zeros, on the links it names.
 
     In mode `offload` it runs before and after the pass that assigns work to the host: a file whose layers are those of
-    that mode is for the second time, any other for the first, and keeps on the accelerator what it maps.
+    that mode is for the second time, any other for the first, and keeps on the accelerator what it maps. A mapping that
+    is given in part is completed to make `objective` least, or what the machine's mapper prefers.
 
     Raises `CatenaError` with every problem and its line: CAT-C002 for a file that cannot be read; CAT-C003 for text
     that is no mapping file, a layer that does not exist, is named twice or has other loops, and a file for another
@@ -42,6 +43,7 @@ class PinMappingsPass(ModulePass):
     file: str
     mode: Literal["chain", "offload"] = "chain"
     after_assign_host: bool = False
+    objective: Literal["energy", "latency", "edp", "traffic"] | None = None
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Pin the mappings of the file."""
@@ -63,7 +65,8 @@ class PinMappingsPass(ModulePass):
             checkable = None if changed or other_target else machine
             in_order = storage.update(link.result) is not None
             if pin.written.pattern is not None:
-                problems += _complete(file, link, pin, checkable, in_order=in_order)
+                objective = None if self.objective is None else Objective(self.objective)
+                problems += _complete(file, link, pin, checkable, objective, in_order=in_order)
             elif checkable is not None:
                 problems += mapping_problems(file, link, pin, checkable, in_order=in_order)
             link.properties.pop("search", None)
@@ -84,7 +87,13 @@ def _note_search(link: LinkOp, pin: Pin, machine: Accelerator | None) -> None:
 
 
 def _complete(
-    file: MappingFile, link: LinkOp, pin: Pin, machine: Accelerator | None, *, in_order: bool
+    file: MappingFile,
+    link: LinkOp,
+    pin: Pin,
+    machine: Accelerator | None,
+    objective: Objective | None,
+    *,
+    in_order: bool,
 ) -> Sequence[Diagnostic]:
     """Give a link the best mapping of the form that a file gives; what stands in the way.
 
@@ -97,7 +106,7 @@ def _complete(
         problem = file.problem(pin.mapping_line, message, hint="give it whole, or take it out")
         return [replace(problem, node=describe(link))]
     try:
-        link.properties["mapping"] = MappingAttr(Completion(file, link, pin, machine).best())
+        link.properties["mapping"] = MappingAttr(Completion(file, link, pin, machine, objective).best())
     except CatenaError as error:
         return error.diagnostics
     return []

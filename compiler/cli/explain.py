@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from compiler.cli.console import Console
@@ -11,6 +13,7 @@ from compiler.cli.options import (
     model_options,
     parse_input_shapes,
     parse_settings,
+    search_options,
     target_options,
 )
 from compiler.cli.outcome import Outcome
@@ -32,6 +35,7 @@ from compiler.cli.session import Session, verb
 @target_options
 @mode_option
 @click.option("--mapping", metavar="FILE", help="Mappings to use for some layers, if a model is compiled.")
+@search_options
 @model_options
 @fallback_option
 def explain(
@@ -48,6 +52,7 @@ def explain(
     input_shapes: tuple[str, ...],
     batch: int | None,
     fallback: str | None,
+    **search: Any,
 ) -> Outcome:
     """Say why the layers of a program cost what they cost: where time and energy go, and what they are limited by.
 
@@ -63,6 +68,7 @@ def explain(
     from compiler.explanation.text import binding, heading, layer_tables, overview_table, proof, verdict
     from compiler.modes import mode_named
     from compiler.reporting import program_of
+    from compiler.searching import search_options as parse_search
     from compiler.sources import ImportOptions
 
     options = CompileOptions(
@@ -70,6 +76,7 @@ def explain(
         settings=parse_settings(settings),
         mode=mode_named(mode),
         mapping=mapping,
+        search=parse_search(**search),
         importing=ImportOptions(parse_input_shapes(input_shapes), batch, fallback=fallback),
     )
     seconds = 0.0 if no_search or node is None else search_limit

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from dialects.hierarchy import Hierarchy
-from dialects.schedule import Mapping
+from dialects.schedule import Mapping, Objective
 from passes.mapper.counts import Counts, Flags
 from passes.mapper.moves import even
 from passes.mapper.nest import Column, Nest, Par, Store, mapping_of
-from passes.mapper.pricing import Objective, Prices
+from passes.mapper.pricing import Prices
 from passes.mapper.problem import Problem
 
 MOST = 1 << 21

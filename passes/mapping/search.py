@@ -220,7 +220,7 @@ class _Search:
         active = self.window.kernel_rows * columns.e * columns.r * columns.t * columns.group_sets
         passes = self.costs.passes(columns, m)
         last = min(count, len(value)) - 1
-        least = np.flatnonzero(value <= np.partition(value, last)[last])
+        least = np.flatnonzero(value <= (np.partition(value, last)[last] if last else value.min()))
         ranked = least[np.lexsort((places[least], passes[least], -active[least], value[least]))[:count]]
         return [
             (

@@ -19,7 +19,7 @@ from dialects.accelerator import Accelerator
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import ConcatOp, LinkOp, ScatterOp, Zeros, shape_of
 from dialects.locations import describe
-from dialects.schedule import Mapping, Node, Spatial, Storage, Temporal
+from dialects.schedule import Mapping, Node, Objective, Spatial, Storage, Temporal
 from dialects.target import Machine, NestMachine, spatial_machine
 from passes.chain_views import source_of
 from passes.mapper.dataflow import BoundFlow
@@ -43,12 +43,13 @@ _MOST_TILES = 8
 
 @dataclass(frozen=True)
 class Completion:
-    """A link whose mapping a file gives in part, on a machine."""
+    """A link whose mapping a file gives in part, on a machine; None for the objective that its mapper prefers."""
 
     file: MappingFile
     link: LinkOp
     pin: Pin
     machine: Accelerator
+    objective: Objective | None = None
 
     def best(self) -> Mapping:
         """The best mapping of the form that is given.
@@ -70,6 +71,10 @@ class Completion:
         return self._first(self._of_dataflow(self.machine))
 
     @property
+    def _on_levels(self) -> Objective:
+        return self.objective or Objective.ENERGY
+
+    @property
     def _pattern(self) -> Pattern:
         assert self.pin.written is not None
         assert self.pin.written.pattern is not None
@@ -88,7 +93,8 @@ class Completion:
         array = spatial_machine(self.machine, "mapped")
         done = 0
         for count in _LOOKED_THROUGH:
-            found = best_mappings(self.link.spec.bare, shape_of(self.link.input), array, count, data=self._data(array))
+            objective, data = self.objective or Objective.EDP, self._data(array)
+            found = best_mappings(self.link.spec.bare, shape_of(self.link.input), array, count, objective, data)
             yield from found[done:]
             if len(found) <= done:
                 return
@@ -107,7 +113,8 @@ class Completion:
 
         done = 0
         for count in _LOOKED_THROUGH:
-            found = [each.mapping for each in several_in_dataflow(self.link.spec.bare, machine, count, choice=choice)]
+            some = several_in_dataflow(self.link.spec.bare, machine, count, self._on_levels, choice)
+            found = [each.mapping for each in some]
             yield from found[done:]
             if len(found) < count:
                 return
@@ -140,7 +147,7 @@ class Completion:
         problem = Problem.of(self.link.spec)
         nodes, tiles, items = _nest(problem, self._pattern.items)
         try:
-            return best_tiles(problem, machine, Nest(tuple(nodes)), tiles)
+            return best_tiles(problem, machine, Nest(tuple(nodes)), tiles, self._on_levels)
         except NoneFitsError as error:
             item = items[error.node]
             message = f"'{item}' asks for more than {machine.name} has, whatever the open tiles are"

@@ -10,20 +10,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dialects.gconv import Dim, GConv, Reduce, shape_of
+from dialects.gconv import Dim, GConv, LinkOp, Reduce, shape_of
 from dialects.hierarchy import parse_hierarchy
-from dialects.schedule import Loop, LoopKind, Mapping, MappingAttr, Operand, Spatial, Storage, Temporal
-from dialects.target import NestMachine, spatial_machine
+from dialects.schedule import Loop, LoopKind, Mapping, MappingAttr, Objective, Operand, Spatial, Storage, Temporal
+from dialects.target import NestMachine, find_machine, spatial_machine
 from passes.mapper.counts import Counts
 from passes.mapper.legality import violations
 from passes.mapper.nest import For, Nest, Par, Store, nest_of
 from passes.mapper.pricing import Prices
 from passes.mapper.problem import Problem
-from passes.mapper.search import several_in_dataflow
+from passes.mapper.search import best_in_dataflow, several_in_dataflow
 from passes.mapper.tiles import NoneFitsError, TooManyError, best_tiles
 from passes.mapping.search import best_mappings
 from passes.mapping_file.notation import read_mapping
 from passes.mapping_file.pattern import Pattern
+from passes.pin_mappings import PinMappingsPass
 from tests.filechecking import new_ir_context
 from tests.passes.test_mapping_file import file_text, lines, module_for, pinned, problems
 
@@ -207,3 +208,21 @@ def test_what_cannot_be_is_refused_at_its_line(
     found = problems(tmp_path / "m.toml", file_text(target, statements), target)
     assert message in found[0].message
     assert lines(found)[0] == line
+
+
+def test_what_is_made_least_decides(tmp_path: Path) -> None:
+    """A wide array takes less energy for loops that it takes longer for."""
+    path = tmp_path / "m.toml"
+    path.write_text(file_text("generic", ("...",)), encoding="utf-8")
+    found: dict[str, str] = {}
+    for objective in ("energy", "latency"):
+        module = module_for("generic")
+        PinMappingsPass(str(path), objective=objective).apply(new_ir_context(), module)  # type: ignore[arg-type]
+        (link,) = (op for op in module.walk() if isinstance(op, LinkOp))
+        machine = find_machine(module)
+        assert isinstance(machine, NestMachine)
+        assert isinstance(link.mapping, MappingAttr)
+        best = best_in_dataflow(link.spec.bare, machine, objective=Objective(objective)).mapping
+        assert link.mapping.data == best
+        found[objective] = str(best)
+    assert found["energy"] != found["latency"]
