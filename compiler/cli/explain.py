@@ -28,9 +28,9 @@ from compiler.cli.session import Session, verb
 @click.option(
     "--search-limit",
     type=click.FloatRange(min=0),
-    default=20.0,
+    default=60.0,
     metavar="SECONDS",
-    help="How long to search for all layers together. [default: 20]",
+    help="How long to search for all layers together. [default: 60]",
 )
 @target_options
 @mode_option

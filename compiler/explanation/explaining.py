@@ -18,6 +18,8 @@ from passes.explanation.sensitivity import Sensitivity, objective_of, sensitivit
 
 _RUNNERS_UP = 5
 """Mappings that are shown beside the one that a layer has."""
+_FOR_RUNNERS_UP = 0.3
+"""The share of the time of a layer in which they are searched."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,10 @@ def explain_program(
     counted = {each.layer.name: each for each in report.layers}
     chosen = layers if name is None else selected(layers, name)
     deadline = Deadline(seconds) if seconds else None
+    counts = [(layer, counted[layer.entry.name]) for layer in chosen if layer.entry.name in counted]
     found = tuple(
-        _explained(layer, counted[layer.entry.name], report.machine, deadline)
-        for layer in chosen
-        if layer.entry.name in counted
+        _explained(layer, each, report.machine, deadline and deadline.share(1 / (len(counts) - place)))
+        for place, (layer, each) in enumerate(counts)
     )
     return Explanations(report.model, report.machine, report.provenance, len(layers), found)
 
@@ -80,5 +82,5 @@ def _explained(
         return Explanation(layer, report, facts)
     noted = layer.entry.search
     objective = objective_of(machine) if noted is None else Objective(noted.objective)
-    others = runners_up(work, facts, machine, objective, _RUNNERS_UP, deadline)
+    others = runners_up(work, facts, machine, objective, _RUNNERS_UP, deadline.share(_FOR_RUNNERS_UP))
     return Explanation(layer, report, facts, others, sensitivity(work, facts, machine, objective, deadline))

@@ -29,6 +29,10 @@ class Deadline:
         """Whether the time is over."""
         return monotonic() >= self._end
 
+    def share(self, part: float) -> Deadline:
+        """A part of the time that is left."""
+        return Deadline(max(0.0, self._end - monotonic()) * part)
+
 
 def best_for(work: Work, machine: Accelerator, objective: Objective, should_stop: Callable[[], bool]) -> Mapping | None:
     """The best mapping that is found; None if none fits, or none is found before it is time to stop."""
