@@ -13,6 +13,7 @@ from backends.fields import Array
 from backends.spatial.isa import Fold, Tensor
 from backends.spatial.layer import LayerState, TermConfig
 from backends.spatial.memory import Addresses, Fault, MemoryBank
+from dialects.gconv.indexed import IndexProblem
 
 UPDATES: dict[Fold, np.ufunc | None] = {
     Fold.NONE: None,
@@ -67,6 +68,7 @@ def counted(index: Array, extent: int) -> Addresses:
         raise Fault("CAT-E003", "an index is no integer", found=index.dtype.name)
     outside = (index < -extent) | (index >= extent)
     if outside.any():
-        raise Fault("CAT-E001", "an index is out of range", f"{-extent} to {extent - 1}", str(index[outside].flat[0]))
+        problem = IndexProblem.of(extent, int(index[outside].flat[0]))
+        raise Fault("CAT-E001", problem.message, problem.expected, problem.found, problem.hint)
     whole = index.astype(np.int64)
     return np.where(whole < 0, whole + extent, whole)

@@ -209,6 +209,7 @@ class LayerEmulator(ABC):
             where=f"instruction {pc}" + (f", layer {layer}" if layer else ""),
             expected=fault.expected,
             found=fault.found,
+            hint=fault.hint,
         )
 
 

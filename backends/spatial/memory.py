@@ -18,9 +18,9 @@ Addresses = npt.NDArray[np.int64]
 class Fault(Exception):
     """Something the hardware cannot do; the emulator turns it into a diagnostic with the instruction's place."""
 
-    def __init__(self, code: str, message: str, expected: str = "", found: str = ""):
+    def __init__(self, code: str, message: str, expected: str = "", found: str = "", hint: str = ""):
         super().__init__(message)
-        self.code, self.message, self.expected, self.found = code, message, expected, found
+        self.code, self.message, self.expected, self.found, self.hint = code, message, expected, found, hint
 
 
 def _bounds(address: int, shape: Sequence[int], strides: Sequence[int]) -> tuple[int, int]:

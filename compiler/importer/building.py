@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from xdsl.ir import Attribute, Block, OpResult, Region, SSAValue
 from xdsl.rewriter import InsertPoint
 
 from compiler.importer.control_flow import CONTROL_FLOW, expand_control_flow
+from compiler.importer.declared_shapes import declared_results
 from compiler.importer.functions import function_body
 from compiler.importer.graph import ModelGraph, NamedNode, prepare_body
 from compiler.importer.inlining import UNROLL_LIMIT
@@ -34,6 +36,7 @@ from compiler.importer.node_types import (
 from compiler.importer.nodes import ReadNode, double_narrowed, read_node
 from compiler.importer.scopes import Body, Scope, UniqueNames
 from compiler.importer.support import custom_operator
+from compiler.importer.symbols import with_equal_extents
 from compiler.importer.tensors import Array, read_initializer
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.element_types import element_type_of, numpy_dtype_of
@@ -77,6 +80,12 @@ class ModuleBuilder:
         self.bodies: dict[int, tuple[onnx.GraphProto, ModelGraph]] = {}
         """Checked subgraphs by the identity of their messages, which are kept so that none is used again."""
         self.unrolled = 0
+        self.inputs: list[StaticInput] = []
+
+    @cached_property
+    def declared(self) -> Mapping[str, onnx.ValueInfoProto]:
+        """What the model says of its tensors, and what follows from that; needed only where inference is at its end."""
+        return with_equal_extents(self.graph, self.inputs)
 
     def build(self, inputs: Sequence[StaticInput]) -> ModuleOp:
         """The module. Raises `CatenaError` with every problem found in any node."""
@@ -113,6 +122,7 @@ class ModuleBuilder:
         except (KeyError, TypeError):
             self.problems.append(unsupported_type(f"input {value.name!r}", value.element_type))
             return
+        self.inputs.append(value)
         argument = self.block.insert_arg(TensorType(element_type, value.shape), len(self.block.args))
         argument.name_hint = value_hint(value.name)
         # What holds no elements is known without being read.
@@ -162,6 +172,9 @@ class ModuleBuilder:
             for name, value in zip(node.proto.output, folded, strict=True):
                 self.values[name] = self.values[names[value]] if isinstance(value, int) else value
             return
+        is_open = any(name and result is None for name, result in zip(node.proto.output, results, strict=True))
+        if is_open and _takes_declared_extents(operation.op_type):
+            results = declared_results(node, operation, inputs, results, self.declared)
         if operation.op_type not in LOWERINGS and any(result is not None for result in results):
             types = [None if known is None else known.type for known in inputs]
             if self._expand_function(named, node.proto, types, scope):
@@ -235,6 +248,13 @@ class ModuleBuilder:
         assert known is not None, name
         return known.type
 
+    def declared_extent(self, name: str) -> int | None:
+        """As `Inliner.declared_extent`."""
+        if name not in self.declared:
+            return None
+        extents = self.declared[name].type.tensor_type.shape.dim
+        return (extents[0].dim_value or None) if extents else None
+
     def define(self, name: str, array: Array) -> str:
         """As `Inliner.define`."""
         unique = self.tensor_names.fresh(name)
@@ -272,7 +292,10 @@ class ModuleBuilder:
 
     def _add_op(self, node: ReadNode, operation: type[OnnxOp], results: tuple[ValueType | None, ...]) -> None:
         outputs = tuple(node.proto.output)
-        result_types = [result_type(node, name, result) for name, result in zip(outputs, results, strict=True)]
+        may_be_declared = None in results and _takes_declared_extents(operation.op_type)
+        result_types = [
+            result_type(node, name, result, may_be_declared) for name, result in zip(outputs, results, strict=True)
+        ]
         operands = [self.value(name, node.name) for name in _without_trailing_gaps(node.proto.input)]
         op = operation.of(operands, result_types, outputs=outputs, attributes=node.attributes, node=node.name)
         self.builder.insert(op)
@@ -357,6 +380,10 @@ def _port(name: str, declared: int, value: SSAValue) -> DictionaryAttr:
     if dtype is not None and dtype != numpy_dtype_of(kind.element_type):
         entry["onnx.dtype"] = StringAttr(dtype.name)
     return DictionaryAttr(entry)
+
+
+def _takes_declared_extents(op_type: str) -> bool:
+    return op_type in LOWERINGS and LOWERINGS[op_type].declared_extents
 
 
 def _without_trailing_gaps(names: Sequence[str]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from compiler.importer.graph import NamedNode
-from compiler.importer.inlining import Inliner, stack
+from compiler.importer.inlining import Inliner, stack, unless
 from compiler.importer.loading import STAGE
 from compiler.importer.scan import batched_scan, check_counts, scan
 from compiler.importer.scopes import Body, Scope
@@ -28,7 +28,9 @@ class Unrolling(NamedTuple):
 CONTROL_FLOW: Mapping[str, Unrolling] = {
     "If": Unrolling("the nodes of the branch that is taken", "the condition follows from constants and shapes"),
     "Loop": Unrolling(
-        "copies of its body, one for each iteration", "trip count and conditions follow from constants and shapes"
+        "copies of its body, one for each iteration",
+        "conditions follow from constants and shapes, the trip count from those or from the declared shape of what the "
+        "loop collects",
     ),
     "Scan": Unrolling(
         "copies of its body, one for each entry of its sequences", "the lengths of sequences are not an input"
@@ -68,13 +70,22 @@ def _if(node: NamedNode, scope: Scope, inliner: Inliner) -> Sequence[str] | None
 
 
 def _loop(node: NamedNode, scope: Scope, inliner: Inliner) -> Sequence[str] | None:
-    """An omitted condition is true, and the one that the body makes still ends the loop: so does ONNX Runtime."""
+    """An omitted condition is true, and the one that the body makes still ends the loop: so does ONNX Runtime.
+
+    A trip count that only a run has is what the model declares of the tensors that the loop collects; a run with
+    another one ends with an error.
+    """
     count, condition, *carried = (*node.proto.input, "", "")[: max(len(node.proto.input), 2)]
-    limit = inliner.constant(count) if count else None
-    if count and limit is None:
-        raise _data_dependent(node, "the trip count", count)
-    trips = None if limit is None else int(limit.reshape(-1)[0])
     states = len(carried)
+    limit = inliner.constant(count) if count else None
+    trips = None if limit is None else int(limit.reshape(-1)[0])
+    promised: list[str] = []
+    if count and limit is None:
+        trips = _declared_trips(node, inliner, states)
+        if trips is None:
+            raise _data_dependent(node, "the trip count", count)
+        promised = [count, condition] if condition and inliner.constant(condition) is None else [count]
+        condition = "" if len(promised) > 1 else condition
     body = inliner.body_of(node, "body", scope)
     check_counts(node, body, states + 2, len(node.proto.output) + 1)
     scanned: list[list[str]] = [[] for _ in body.graph.outputs[states + 1 :]]
@@ -94,11 +105,37 @@ def _loop(node: NamedNode, scope: Scope, inliner: Inliner) -> Sequence[str] | No
         for parts, part in zip(scanned, results[states + 1 :], strict=True):
             parts.append(part)
         iteration += 1
-    stacks = (
+    stacks = [
         stack(inliner, scope, f"{node.name}/stack.{index}", parts, 0, value)
         for index, (parts, value) in enumerate(zip(scanned, body.graph.outputs[states + 1 :], strict=True))
-    )
-    return (*carried, *stacks)
+    ]
+    made = [*carried, *stacks]
+    return _kept(node, scope, inliner, made, trips or 0, promised) if promised else made
+
+
+def _declared_trips(node: NamedNode, inliner: Inliner, states: int) -> int | None:
+    """How often a loop runs by what the model declares of the tensors that it collects."""
+    extents = (inliner.declared_extent(name) for name in node.proto.output[states:] if name)
+    return next((extent for extent in extents if extent is not None), None)
+
+
+def _kept(
+    node: NamedNode, scope: Scope, inliner: Inliner, made: Sequence[str], trips: int, promised: Sequence[str]
+) -> list[str]:
+    """What a loop makes in runs in which the promised trip count, and condition if it is one, are `trips` and true."""
+    from onnx import helper
+
+    def emit(op_type: str, inputs: Sequence[str], step: str) -> str:
+        name = f"{node.name}/{step}"
+        return inliner.emit(helper.make_node(op_type, inputs, [name], name), scope)
+
+    one = inliner.define(f"{node.name}/one", np.array([1], np.int64))
+    count, *conditions = (emit("Reshape", [name, one], f"promised.{i}") for i, name in enumerate(promised))
+    holds = emit("Equal", [count, inliner.define(f"{node.name}/trips", np.array([trips], np.int64))], "as_declared")
+    if conditions:
+        holds = emit("And", [holds, *conditions], "and_entered")
+    broken = emit("Not", [holds], "otherwise")
+    return [unless(inliner, scope, f"{node.name}/kept.{i}", broken, name) for i, name in enumerate(made)]
 
 
 def _counters(node: NamedNode, body: Body, inliner: Inliner, iteration: int) -> tuple[str, str]:
@@ -121,6 +158,7 @@ def _data_dependent(node: NamedNode, what: str, tensor: str) -> CatenaError:
             node=node.name,
             expected="a value that follows from constants and shapes",
             found=f"tensor {tensor!r}, known only at run time",
-            hint="fix it before the export",
+            hint="fix it before the export"
+            + (", or declare the shape of a tensor that the loop collects" if what == "the trip count" else ""),
         )
     )

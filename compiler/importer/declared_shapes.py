@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from compiler.importer.inputs import is_tensor_of_numbers
 from compiler.importer.loading import STAGE
+from compiler.importer.nodes import ReadNode
 from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.onnx import KnownValue, OnnxOp, ValueType
+from dialects.onnx.inference import declared_type, infer_open_results
 
 if TYPE_CHECKING:
     import onnx
 
 _Extents: TypeAlias = "list[int | None]"
+
+
+def declared_results(
+    node: ReadNode,
+    operation: type[OnnxOp],
+    inputs: Sequence[KnownValue | None],
+    results: Sequence[ValueType | None],
+    declared: Mapping[str, onnx.ValueInfoProto],
+) -> tuple[ValueType | None, ...]:
+    """The result types of a node whose inputs are fine, with declared extents where inference leaves some open.
+
+    Raises `CatenaError` (CAT-M003) for a declaration that contradicts what is inferred.
+    """
+    from onnx import ValueInfoProto
+
+    names = node.proto.output
+    inferred = infer_open_results(node.proto, operation.since_version, inputs)
+    completed: list[ValueType | None] = []
+    for name, result in zip(names, results, strict=True):
+        if result is None and name in declared and name in inferred:
+            value = ValueInfoProto(name=name, type=inferred[name])
+            complete(value, declared[name], node.name)
+            result = declared_type(value)
+        completed.append(result)
+    return tuple(completed)
 
 
 def complete(value: onnx.ValueInfoProto, declared: onnx.ValueInfoProto, node: str) -> None:

@@ -12,6 +12,7 @@ from compiler.importer.loading import STAGE
 from compiler.importer.scopes import Body, Scope
 from compiler.importer.tensors import Array
 from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.gconv.indexed import WRONG_SHAPE
 from dialects.onnx import ValueType
 from dialects.onnx.inference import declared_type
 
@@ -44,6 +45,10 @@ class Inliner(Protocol):
         """The type of a tensor."""
         ...
 
+    def declared_extent(self, name: str) -> int | None:
+        """What the model says of the first extent of a tensor that is still to be made; None if it says nothing."""
+        ...
+
     def define(self, name: str, array: Array) -> str:
         """A new constant."""
         ...
@@ -63,6 +68,24 @@ def take(inliner: Inliner, scope: Scope, name: str, tensor: str, axis: int, inde
 
     place = inliner.define(f"{name}/index", np.array(index, np.int64))
     return inliner.emit(helper.make_node("Gather", [tensor, place], [name], name, axis=axis), scope)
+
+
+def unless(inliner: Inliner, scope: Scope, name: str, broken: str, tensor: str) -> str:
+    """A tensor, in a run in which the boolean `broken` of one element is false; one in which it is true ends there."""
+    from onnx import TensorProto, helper
+
+    def emit(op_type: str, inputs: Sequence[str], step: str) -> str:
+        return inliner.emit(helper.make_node(op_type, inputs, [step], step), scope)
+
+    def shape(step: str, *extents: int) -> str:
+        return inliner.define(step, np.array(extents, np.int64))
+
+    cast = helper.make_node("Cast", [broken], [f"{name}/number"], f"{name}/number", to=TensorProto.INT64)
+    number = inliner.emit(cast, scope)
+    place = emit("Mul", [number, inliner.define(f"{name}/none", np.array(WRONG_SHAPE, np.int64))], f"{name}/place")
+    index = emit("Reshape", [place, shape(f"{name}/scalar")], f"{name}/index")
+    row = shape(f"{name}/row", 1, *inliner.value_type(tensor).shape)
+    return emit("Gather", [emit("Reshape", [tensor, row], f"{name}/whole"), index], name)
 
 
 def stack(

@@ -56,8 +56,11 @@ def narrowed(inputs: Iterable[KnownValue | None]) -> tuple[KnownValue | None, ..
     )
 
 
-def result_type(node: ReadNode, name: str, result: ValueType | None) -> Attribute:
-    """The IR type of an output. Raises `CatenaError` (CAT-U002) if its shape is not known or its type not supported."""
+def result_type(node: ReadNode, name: str, result: ValueType | None, may_be_declared: bool) -> Attribute:
+    """The IR type of an output. Raises `CatenaError` (CAT-U002) if its shape is not known or its type not supported.
+
+    `may_be_declared` says whether the shape would do as a declaration of the model.
+    """
     if not name:
         return NoneType()
     if result is None:
@@ -67,8 +70,11 @@ def result_type(node: ReadNode, name: str, result: ValueType | None) -> Attribut
                 f"the shape of output {name!r} of {node.proto.op_type} is not known before run time",
                 stage=STAGE,
                 node=node.name,
-                expected="a shape that follows from the shapes of the inputs",
-                hint="it depends on the values of a run-time tensor; cut the model before this node",
+                expected="a shape that follows from the shapes of the inputs"
+                + (", or that the model declares" if may_be_declared else ""),
+                hint="it depends on the values of a run-time tensor; "
+                + (f"declare it (value_info of {name!r}), or " if may_be_declared else "")
+                + "cut the model before this node",
             )
         )
     try:

@@ -1,7 +1,9 @@
-"""Which inputs of a model must be known when it is compiled: those that say how the chain is built, and no data.
+"""Which inputs of a model must be known when it is compiled: shapes, axes, pads and k, and no others.
 
-A chain is static: shapes, axes, paddings and counts are part of it. A graph input that is one of those, or from which
-one is computed, is a constant of the compiled model; every other one is a run-time input.
+A chain is static: these are part of it. A graph input that is one of those, or from which one is computed, is a
+constant of the compiled model; every other one is a run-time input. Where other inputs say how large a result is (the
+ends of a slice, scales, bounds, lengths, trip counts), the shape that the model declares for the result has to be
+static, and runs check that it holds.
 """
 
 from __future__ import annotations
@@ -14,10 +16,6 @@ import onnx
 _SHAPE = "the shape of the result"
 _AXES = "the axes that are worked on"
 _PADS = "how much is padded"
-_RANGE = "the bounds and step, which give the length of the result"
-_FILTER = "the parameters of a filter bank that is a table"
-_LENGTH = "the length of a transform or of a frame"
-_WINDOW = "the length of a window that is a table"
 
 _REDUCTIONS = (
     "ReduceL1",
@@ -35,45 +33,27 @@ _REDUCTIONS = (
 COMPILE_TIME: Mapping[tuple[str, int], str] = MappingProxyType(
     {
         ("AffineGrid", 1): _SHAPE,
-        ("BlackmanWindow", 0): _WINDOW,
         ("CenterCropPad", 1): _SHAPE,
         ("Col2Im", 1): _SHAPE,
         ("Col2Im", 2): "the shape of a block",
         ("ConstantOfShape", 0): _SHAPE,
         ("CumProd", 1): _AXES,
         ("CumSum", 1): _AXES,
-        ("DFT", 1): _LENGTH,
         ("DFT", 2): _AXES,
-        ("Dropout", 2): "whether the node is in training mode",
         ("Expand", 1): _SHAPE,
-        ("HammingWindow", 0): _WINDOW,
-        ("HannWindow", 0): _WINDOW,
-        ("Loop", 0): "the trip count",
-        ("Loop", 1): "whether the loop is entered, which is part of its trip count",
         ("MaxUnpool", 2): _SHAPE,
-        **{("MelWeightMatrix", index): _FILTER for index in range(5)},
-        ("OneHot", 1): "the depth, an extent of the result",
         ("Pad", 1): _PADS,
         ("Pad", 3): _AXES,
-        **{("Range", index): _RANGE for index in range(3)},
         **{(op_type, 1): _AXES for op_type in _REDUCTIONS},
         ("Reshape", 1): _SHAPE,
-        ("Resize", 1): "the region of interest, which is part of the sampling grid",
-        ("Resize", 2): "the scales, which give the shape of the result",
         ("Resize", 3): _SHAPE,
-        ("STFT", 1): "the step from frame to frame",
-        ("STFT", 3): _LENGTH,
-        ("Slice", 1): "where the slice starts",
-        ("Slice", 2): "where the slice ends",
         ("Slice", 3): _AXES,
-        ("Slice", 4): "the step of the slice",
-        ("Split", 1): "the extents of the results",
+        ("Split", 1): "the extents of the results along the axis, a part of their shapes",
         ("Squeeze", 1): _AXES,
-        ("Tile", 1): "how often the input is repeated",
+        ("Tile", 1): "the shape of the result, in multiples of the input's",
         ("TopK", 1): "k, an extent of the results",
         ("Trilu", 1): "k, the diagonal",
         ("Unsqueeze", 1): _AXES,
-        ("Upsample", 1): "the scales, which give the shape of the result",
     }
 )
 """Why an input of an operator, by its position, must be known at compile time."""

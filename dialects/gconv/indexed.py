@@ -29,6 +29,32 @@ _UPDATES: dict[Reduce, np.ufunc] = {
 }
 
 
+WRONG_SHAPE = -(1 << 31)
+"""An index that names nothing: a chain computes it where the values of a run contradict a shape of the model."""
+
+
+@dataclass(frozen=True)
+class IndexProblem:
+    """What to say of an index that names no element."""
+
+    message: str
+    expected: str
+    found: str
+    hint: str = ""
+
+    @classmethod
+    def of(cls, extent: int, found: int) -> IndexProblem:
+        """The problem of the index `found` along `extent` places."""
+        if found == WRONG_SHAPE:
+            return cls(
+                "the values of this run make a tensor of another shape than the model declares",
+                "values that agree with the declared shape",
+                "others",
+                "declare the shape that they make, or leave it open and compile with --allow-fallback host",
+            )
+        return cls("an index is out of range", f"{-extent} to {extent - 1}", str(found))
+
+
 class OutOfRangeError(ValueError):
     """A component of an index lies outside its extent."""
 

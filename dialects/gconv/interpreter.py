@@ -19,7 +19,7 @@ from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.dtypes import as_storage, dtype_named
 from dialects.element_types import numpy_dtype_of
 from dialects.gconv.contraction import Factor, product
-from dialects.gconv.indexed import OutOfRangeError
+from dialects.gconv.indexed import IndexProblem, OutOfRangeError
 from dialects.gconv.indexed_ops import IndexedOp, ScatterOp
 from dialects.gconv.ops import ConcatOp, LinkOp, ViewOp, element_type_of_value, shape_of
 from dialects.gconv.scalar import Array, apply, scalar_of
@@ -172,12 +172,14 @@ def _scattered(op: ScatterOp, values: Mapping[SSAValue, Array]) -> Array:
 
 
 def _out_of_range(op: IndexedOp | ScatterOp, error: OutOfRangeError) -> Diagnostic:
+    problem = IndexProblem.of(error.extent, error.found)
     return Diagnostic(
         "CAT-C005",
-        "an index is out of range",
+        problem.message,
         node=describe(op),
-        expected=f"{-error.extent} to {error.extent - 1}",
-        found=str(error.found),
+        expected=problem.expected,
+        found=problem.found,
+        hint=problem.hint,
     )
 
 

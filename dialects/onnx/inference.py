@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,14 +78,16 @@ def _is_pool_rounding_up(node: onnx.NodeProto) -> bool:
     return node.op_type in _POOLS and any(each.name == "ceil_mode" and each.i for each in node.attribute)
 
 
-def _infer_as_version(
-    node: onnx.NodeProto, version: int, inputs: Sequence[KnownValue | None]
-) -> tuple[ValueType | None, ...]:
+def infer_open_results(
+    node: onnx.NodeProto, since_version: int, inputs: Sequence[KnownValue | None]
+) -> Mapping[str, onnx.TypeProto]:
+    """What ONNX infers of the types of a node's outputs, open extents included.
+
+    Raises `ShapeContradictionError`.
+    """
     from onnx import checker, defs, numpy_helper, shape_inference
 
-    schema = defs.get_schema(node.op_type, max_inclusive_version=version, domain="")
-    if not schema.has_type_and_shape_inference_function:
-        return completed(node, inputs, _without_inference_function(node, inputs))
+    schema = defs.get_schema(node.op_type, max_inclusive_version=since_version, domain="")
     known = {name: value for name, value in zip(node.input, inputs, strict=True) if name and value is not None}
     if node.op_type == "Range":
         known = {name: _scalar(value) for name, value in known.items()}
@@ -96,9 +98,20 @@ def _infer_as_version(
         if value.array is not None and value.array.size <= _DATA_LIMIT
     }
     try:
-        found = shape_inference.infer_node_outputs(schema, _with_defaults(node), types, data)
+        return shape_inference.infer_node_outputs(schema, _with_defaults(node), types, data)
     except (checker.ValidationError, shape_inference.InferenceError, *NATIVE_ERRORS) as error:
         raise ShapeContradictionError(reason_of(error)) from error
+
+
+def _infer_as_version(
+    node: onnx.NodeProto, version: int, inputs: Sequence[KnownValue | None]
+) -> tuple[ValueType | None, ...]:
+    from onnx import defs
+
+    schema = defs.get_schema(node.op_type, max_inclusive_version=version, domain="")
+    if not schema.has_type_and_shape_inference_function:
+        return completed(node, inputs, _without_inference_function(node, inputs))
+    found = infer_open_results(node, version, inputs)
     results = tuple(_value_type(name, found.get(name)) for name in node.output)
     return completed(node, inputs, results)
 

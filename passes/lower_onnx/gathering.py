@@ -9,8 +9,10 @@ from xdsl.dialects.builtin import i1, i64
 
 from dialects.element_types import numpy_dtype_of
 from dialects.gconv import Step, View
+from passes.lower_onnx.arithmetic import Value
 from passes.lower_onnx.broadcasting import binary, chosen, unary
 from passes.lower_onnx.chain import Chain
+from passes.lower_onnx.declared_results import unless
 from passes.lower_onnx.lowering import constraint, lowering
 from passes.lower_onnx.node import Node
 from passes.lower_onnx.reduction import along
@@ -172,19 +174,16 @@ def compress(node: Node, chain: Chain) -> Tensor:
     return taken(chain, x, node.integer("axis") % x.rank, places)
 
 
-@constraint()
-def known_depth(node: Node) -> str | None:
-    """`depth` is a constant"""
-    return "depth computed at run time" if node.constant(1) is None else None
-
-
-@lowering("OneHot", constraints=(known_depth,))
+@lowering("OneHot", declared_extents=True)
 def one_hot(node: Node, chain: Chain) -> Tensor:
-    """four links: indices compared with places from the start and from the end, the two choices; another for a cast"""
-    indices, values = chain.input(node, 0), chain.input(node, 2)
-    depth = (node.constant_integers(1) or (1,))[0]
+    """four links: indices compared with places from the start and from the end, the two choices; another for a cast,
+    and a few that check a depth computed at run time"""
+    indices = chain.input(node, 0)
     rank = indices.rank + 1
     axis = node.integer("axis", -1) % rank
+    depth = node.result_shape()[axis]
+    is_other = 1 - Value.input(chain, node, 1).as_type(np.int64).equals(depth)
+    values = unless(chain, is_other, chain.input(node, 2))
     if node.dtype(0).name not in ("int32", "int64"):
         indices = chain.reshape(unary(chain, indices, (), i64), node.shape(0))
     places = np.arange(depth, dtype=numpy_dtype_of(indices.element_type))

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from passes.lower_onnx.arithmetic import Value
+
 Floats = npt.NDArray[np.floating]
+
+
+Numbers = TypeVar("Numbers", Floats, Value)
 
 
 @dataclass(frozen=True)
@@ -32,29 +37,8 @@ class Resampling:
     @property
     def positions(self) -> Floats:
         """Where every output word lies among the input words, in f32 as ONNX Runtime rounds it."""
-        x, scale, half = np.arange(self.output, dtype=np.float32), np.float32(self.scale), np.float32(0.5)
-        last = np.float32(self.input - 1)
-        steps = np.float32(self.output - 1)
-        match self.transformation:
-            case "align_corners":
-                # As in ONNX Runtime and PyTorch; the reference evaluator takes the extent before rounding.
-                return x * last / steps if self.output > 1 else np.zeros(1, np.float32)
-            case "asymmetric":
-                return x / scale
-            case "tf_half_pixel_for_nn":
-                return (x + half) / scale
-            case "tf_crop_and_resize":
-                start, end = np.float32(self.start), np.float32(self.end)
-                if self.output == 1:
-                    return np.full(1, half * (start + end) * last)
-                return start * last + x * (end - start) * last / steps
-            case "pytorch_half_pixel" if self.output == 1:
-                return np.full(1, -half)
-            case "half_pixel_symmetric":
-                middle = np.float32(self.input) / 2
-                return middle * (1 - np.float32(self.output) / (scale * self.input)) + (x + half) / scale - half
-            case _:
-                return (x + half) / scale - half
+        scale, start, end = (np.full(1, number, np.float32) for number in (self.scale, self.start, self.end))
+        return positions(np.arange(self.output, dtype=np.float32), scale, start, end, self)
 
     @property
     def outside(self) -> npt.NDArray[np.bool_]:
@@ -114,3 +98,31 @@ class Resampling:
         near = ((a + 2) * distance - (a + 3)) * distance * distance + 1
         far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
         return np.where(distance <= 1, near, np.where(distance < 2, far, 0))
+
+
+def positions(at: Numbers, scale: Numbers, start: Numbers, end: Numbers, change: Resampling) -> Numbers:
+    """Where the output words `at` lie among the input words, for a scale and a region.
+
+    All are f32 vectors, the last three of one number. The extents and the transformation are those of `change`, whose
+    own scale and region do not count.
+    """
+    last, steps = float(change.input - 1), float(change.output - 1)
+    match change.transformation:
+        case "align_corners":
+            # As in ONNX Runtime and PyTorch; the reference evaluator takes the extent before rounding.
+            return at * last / steps if change.output > 1 else at * 0.0
+        case "asymmetric":
+            return at / scale
+        case "tf_half_pixel_for_nn":
+            return (at + 0.5) / scale
+        case "tf_crop_and_resize" if change.output == 1:
+            return (start + end) * 0.5 * last
+        case "tf_crop_and_resize":
+            return at * (end - start) * last / steps + start * last
+        case "pytorch_half_pixel" if change.output == 1:
+            return at * 0.0 - 0.5
+        case "half_pixel_symmetric":
+            middle = (1.0 - change.output / (scale * float(change.input))) * (change.input / 2)
+            return (at + 0.5) / scale + middle - 0.5
+        case _:
+            return (at + 0.5) / scale - 0.5

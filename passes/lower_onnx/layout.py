@@ -44,24 +44,6 @@ def expand(node: Node, chain: Chain) -> Tensor:
     return chain.input(node, 0).expand(node.result_shape())
 
 
-@lowering(
-    "Slice", constraints=tuple(constant_input(i, n) for i, n in enumerate(("starts", "ends", "axes", "steps"), 1))
-)
-def slice_(node: Node, chain: Chain) -> Tensor:
-    """a view"""
-    x = chain.input(node, 0)
-    starts = node.integers_from("starts", 1, ()) or ()
-    axes = node.integers_from("axes", 3) or tuple(range(len(starts)))
-    steps = node.constant_integers(4) or (1,) * len(starts)
-    for start, axis, step in zip(starts, axes, steps, strict=True):
-        axis %= x.rank
-        extent = x.shape[axis]
-        start = start + extent if start < 0 else start
-        first = min(max(start, 0), extent if step > 0 else extent - 1)
-        x = x.slice(axis, first, node.result_shape()[axis], step)
-    return x
-
-
 @lowering("Split", results=ALL_RESULTS)
 def split(node: Node, chain: Chain) -> list[Tensor]:
     """views"""
@@ -123,7 +105,6 @@ LAYOUT = (
     *dropout,
     *transpose,
     *expand,
-    *slice_,
     *split,
     *concat,
     *depth_to_space,

@@ -49,7 +49,9 @@ A result may have any shape with the right elements in row-major order; trailing
 class Lowering:
     """The lowering of one operator, for every version from opset 7 to `NEWEST_OPSET`.
 
-    `doc` is one line about the links it becomes; `results` how many of the operator's results it can give.
+    `doc` is one line about the links it becomes; `results` how many of the operator's results it can give. With
+    `declared_extents` the extents of results need not follow from shapes and constants: what the model declares will
+    do, and the links check that a run keeps to it.
     """
 
     op_type: str
@@ -57,16 +59,18 @@ class Lowering:
     emit: Emitter
     constraints: tuple[Constraint, ...] = ()
     results: int = 1
+    declared_extents: bool = False
 
 
 def lowering(
-    *op_types: str, constraints: Sequence[Constraint] = (), results: int = 1
+    *op_types: str, constraints: Sequence[Constraint] = (), results: int = 1, declared_extents: bool = False
 ) -> Callable[[Emitter], tuple[Lowering, ...]]:
     """Declare a function as the lowering of one or several operators; its docstring becomes `doc`."""
 
     def declare(emit: Emitter) -> tuple[Lowering, ...]:
         doc = _text_of(emit)
-        return tuple(Lowering(op_type, doc, emit, tuple(constraints), results) for op_type in op_types)
+        rules = tuple(constraints)
+        return tuple(Lowering(op_type, doc, emit, rules, results, declared_extents) for op_type in op_types)
 
     return declare
 

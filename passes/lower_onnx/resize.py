@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from dialects.element_types import numpy_dtype_of
-from dialects.gconv import Dim, GConv, Reduce
+from dialects.gconv import Dim, GConv
+from passes.lower_onnx.arithmetic import Value
 from passes.lower_onnx.broadcasting import binary
 from passes.lower_onnx.chain import Chain, dimension_names
+from passes.lower_onnx.computed_resize import Computed, checked, contracted, resized
 from passes.lower_onnx.constraints import attribute_is
 from passes.lower_onnx.interpolation import Floats, Resampling
 from passes.lower_onnx.lowering import constraint, lowering
 from passes.lower_onnx.node import Node
 from passes.lower_onnx.reduction import along
 from passes.lower_onnx.tensor import Tensor
+
+_REGION, _SCALES, _SIZES = range(1, 4)
+_OLD_SCALES = 1
 
 
 @constraint(hint="cast it to float first")
@@ -30,12 +35,10 @@ def _mode(node: Node) -> str:
 
 
 @constraint()
-def known_region(node: Node) -> str | None:
-    """`roi`, `scales` and `sizes` are constants"""
-    names = ("scales",) if _is_old(node) else ("roi", "scales", "sizes")
-    given = [(index, name) for index, name in enumerate(names, 1) if node.input(index) is not None]
-    missing = [name for index, name in given if node.constant(index) is None]
-    return f"{' and '.join(missing)} computed at run time" if missing else None
+def known_sizes(node: Node) -> str | None:
+    """`sizes` is a constant"""
+    given = not _is_old(node) and node.input(_SIZES) is not None
+    return "sizes computed at run time" if given and node.constant(_SIZES) is None else None
 
 
 def _is_old(node: Node) -> bool:
@@ -46,21 +49,67 @@ def _is_old(node: Node) -> bool:
 @lowering(
     "Resize",
     "Upsample",
-    constraints=(attribute_is("mode", "nearest", "linear", "bilinear", "cubic"), known_region, interpolates_floats),
+    constraints=(attribute_is("mode", "nearest", "linear", "bilinear", "cubic"), known_sizes, interpolates_floats),
+    declared_extents=True,
 )
 def resize(node: Node, chain: Chain) -> Tensor:
-    """views and one link for nearest words that repeat evenly; else one link for every resized dimension"""
+    """views and one link for nearest words that repeat evenly; else one link for every resized dimension, and some for
+    its positions and weights where scales or the region are computed"""
     x = chain.input(node, 0)
-    changes = {axis: change for axis, change in enumerate(_resamplings(node)) if not _changes_nothing(change)}
+    changes = dict(enumerate(_resamplings(node)))
+    value = node.number("extrapolation_value", 0.0)
+    if _computed_scales(node) is not None or _computed_region(node) is not None:
+        return _computed(node, chain, x, changes, value)
+    changes = {axis: change for axis, change in changes.items() if not _changes_nothing(change)}
     if _mode(node) == "nearest":
         x = _nearest(chain, x, changes)
     else:
         # Shrinking first leaves fewer words for the others.
         for axis in sorted(changes, key=lambda a: changes[a].output / changes[a].input):
             x = mixed(chain, x, axis, changes[axis].matrix())
-    value = node.number("extrapolation_value", 0.0)
     outside = [change for change in changes.values() if change.outside.any()]
     return _extrapolated(chain, x, changes, value) if outside and value else x
+
+
+def _computed_scales(node: Node) -> int | None:
+    """The input of scales, if only a run has them."""
+    index = _OLD_SCALES if _is_old(node) else _SCALES
+    given = not node.has("scales") and node.input(index) is not None
+    return index if given and node.constant(index) is None else None
+
+
+def _computed_region(node: Node) -> int | None:
+    """The input of the region of interest, if only a run has it and it counts."""
+    crops = not _is_old(node) and node.text("coordinate_transformation_mode") == "tf_crop_and_resize"
+    return _REGION if crops and node.input(_REGION) is not None and node.constant(_REGION) is None else None
+
+
+def _computed(node: Node, chain: Chain, x: Tensor, changes: Mapping[int, Resampling], value: float) -> Tensor:
+    """The resized tensor of a node whose scales or region are computed."""
+    axes = _axes(node)
+    scales, region = (
+        None if index is None else Value.input(chain, node, index).as_type(np.float32)
+        for index in (_computed_scales(node), _computed_region(node))
+    )
+    if scales is not None:
+        x = checked(chain, x, scales, *([each[axis] for axis in axes] for each in (x.shape, node.result_shape())))
+    computed: dict[int, Computed] = {}
+    for axis, change in changes.items():
+        known = [Value(chain, np.full(1, number, np.float32)) for number in (change.scale, change.start, change.end)]
+        if axis in axes:
+            place = axes.index(axis)
+            if scales is not None:
+                known[0] = scales[place : place + 1]
+            if region is not None:
+                known[1:] = (region[at : at + 1] for at in (place, len(axes) + place))
+        computed[axis] = Computed(*known)
+    return resized(chain, x, {axis: changes[axis] for axis in axes}, computed, value)
+
+
+def _axes(node: Node) -> list[int]:
+    """The resized dimensions, in the order of scales, sizes and region."""
+    rank = len(node.shape(0))
+    return [axis % rank for axis in node.integers("axes")] or list(range(rank))
 
 
 def _changes_nothing(change: Resampling) -> bool:
@@ -70,7 +119,7 @@ def _changes_nothing(change: Resampling) -> bool:
 def _resamplings(node: Node) -> list[Resampling]:
     """What happens to every dimension of the input."""
     shape, output = node.shape(0), node.result_shape()
-    axes = [axis % len(shape) for axis in node.integers("axes")] or list(range(len(shape)))
+    axes = _axes(node)
     scales = dict(zip(axes, _scales(node, [shape[a] for a in axes], [output[a] for a in axes]), strict=True))
     region = _region(node, len(axes))
     starts, ends = (dict(zip(axes, values, strict=True)) for values in region)
@@ -91,7 +140,8 @@ def _resamplings(node: Node) -> list[Resampling]:
         change = replace(common, input=n, output=m, scale=scale, start=starts.get(axis, 0.0), end=ends.get(axis, 1.0))
         if _is_old(node):
             # ONNX leaves the rounding of these versions open; this is what ONNX Runtime does.
-            change = replace(change, nearest_mode="ceil" if scale < 1 else "floor")
+            by_scale = "" if _computed_scales(node) is not None else "ceil" if scale < 1 else "floor"
+            change = replace(change, nearest_mode=by_scale)
         result.append(change)
     return result
 
@@ -100,11 +150,11 @@ def _scales(node: Node, inputs: Sequence[int], outputs: Sequence[int]) -> list[f
     """The scale of every resized dimension: as given, or from the sizes."""
     if node.has("scales"):
         return list(node.numbers("scales"))
-    given = node.constant(1 if _is_old(node) else 2)
+    given = node.constant(_OLD_SCALES if _is_old(node) else _SCALES)
     if given is not None and given.size:
         return [float(scale) for scale in given]
     ratios = [m / n for n, m in zip(inputs, outputs, strict=True)]
-    sizes = node.constant(3)
+    sizes = node.constant(_SIZES)
     policy = node.text("keep_aspect_ratio_policy", "stretch")
     if policy == "stretch" or sizes is None:
         return ratios
@@ -114,7 +164,7 @@ def _scales(node: Node, inputs: Sequence[int], outputs: Sequence[int]) -> list[f
 
 def _region(node: Node, rank: int) -> tuple[list[float], list[float]]:
     """Start and end of the region of interest for every resized dimension, between 0 and 1."""
-    roi = None if _is_old(node) else node.constant(1)
+    roi = None if _is_old(node) else node.constant(_REGION)
     if roi is None or roi.size != 2 * rank:
         return [0.0] * rank, [1.0] * rank
     values = [float(value) for value in roi]
@@ -149,14 +199,8 @@ def repeated(chain: Chain, x: Tensor, repeats: dict[int, int]) -> Tensor:
 
 def mixed(chain: Chain, x: Tensor, axis: int, matrix: Floats) -> Tensor:
     """The product of a constant matrix (outputs, inputs) with `x` along `axis`."""
-    outputs, inputs = matrix.shape
-    dims = tuple(
-        Dim(name, op=outputs, ks=inputs) if a == axis else Dim(name, opc=n)
-        for a, (name, n) in enumerate(zip(dimension_names(x.rank), x.shape, strict=True))
-    )
-    shape = [outputs * inputs if a == axis else 1 for a in range(x.rank)]
-    kernel = chain.constant(matrix.astype(numpy_dtype_of(x.element_type)).reshape(shape))
-    return chain.link(GConv(dims, "mul", Reduce.ADD), x, kernel)
+    kernel = chain.constant(matrix.astype(numpy_dtype_of(x.element_type)))
+    return contracted(chain, x, axis, kernel, matrix.shape[0])
 
 
 def _extrapolated(chain: Chain, x: Tensor, changes: dict[int, Resampling], value: float) -> Tensor:

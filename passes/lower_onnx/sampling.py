@@ -36,13 +36,17 @@ def linear_weights(chain: Chain, positions: Tensor, extent: int, factors: Tensor
 
 
 def cubic_weights(chain: Chain, positions: Tensor, first: int, count: int, a: float) -> Tensor:
-    """The weights (..., count) of cubic convolution at positions (...), for words `first` and on.
+    """The weights (..., count) of cubic convolution at positions (...), for words `first` and on."""
+    numbers = words(chain, positions, first, count)
+    return cubic_of(chain, binary(chain, "sub", positions.insert(positions.rank), numbers, (Step("abs"),)), a)
+
+
+def cubic_of(chain: Chain, distance: Tensor, a: float) -> Tensor:
+    """The weights of words at these distances in cubic convolution.
 
     At distance d the weight is near(d) up to 1, then far(d) up to 2, with near(1) = far(1) = far(2) = 0: the sum of
     both at clipped distances.
     """
-    numbers = words(chain, positions, first, count)
-    distance = binary(chain, "sub", positions.insert(positions.rank), numbers, (Step("abs"),))
     inner = unary(chain, distance, (Step("clip", (0.0, 1.0)),))
     outer = unary(chain, distance, (Step("affine", (1.0, -1.0)), Step("clip", (0.0, 1.0))))
     # With e = d - 1, far is a * e * (e - 1)^2.

@@ -52,6 +52,7 @@ _FILES: Mapping[str, Mapping[str, str]] = {
     },
     "Signal": {
         "signal:SIGNAL": "DFT STFT",
+        "ranges:WINDOWS": "HannWindow HammingWindow BlackmanWindow",
         "ngrams:NGRAMS": "TfIdfVectorizer",
     },
     "Loss": {
@@ -71,8 +72,10 @@ _FILES: Mapping[str, Mapping[str, str]] = {
         "columns:COLUMNS": "Col2Im",
     },
     "Data movement": {
-        "layout:LAYOUT": "Reshape Flatten Identity Squeeze Unsqueeze Dropout Transpose Expand Slice Split Concat "
+        "layout:LAYOUT": "Reshape Flatten Identity Squeeze Unsqueeze Dropout Transpose Expand Split Concat "
         "DepthToSpace SpaceToDepth Tile",
+        "slicing:SLICING": "Slice",
+        "ranges:RANGES": "Range",
         "padding:PADDING": "Pad CenterCropPad",
         "gathering:GATHERING": "Gather GatherElements GatherND ReverseSequence Compress OneHot",
         "scattering:SCATTERING": "Scatter ScatterElements ScatterND TensorScatter",

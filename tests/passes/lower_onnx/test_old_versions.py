@@ -111,11 +111,19 @@ def in_version(case: OnnxCase, version: int) -> tuple[onnx.ModelProto, dict[str,
         [old_node],
         "old",
         ports,
-        [helper.make_empty_tensor_value_info(name) for name in outputs if name],
+        [_output(name, case.model) for name in outputs if name],
         [numpy_helper.from_array(arrays[name], name) for name in inputs if name in fixed],
     )
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", version)], ir_version=8)
     return made, {value.name: arrays[value.name] for value in ports}
+
+
+def _output(name: str, model: onnx.ModelProto) -> onnx.ValueInfoProto:
+    """An output; with its type where the shape may be known from the model only."""
+    (node,) = model.graph.node
+    if LOWERINGS[node.op_type].declared_extents:
+        return next(value for value in model.graph.output if value.name == name)
+    return helper.make_empty_tensor_value_info(name)
 
 
 def _array(value: object) -> np.ndarray | None:
