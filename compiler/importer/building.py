@@ -175,7 +175,10 @@ class ModuleBuilder:
         is_open = any(name and result is None for name, result in zip(node.proto.output, results, strict=True))
         if is_open and _takes_declared_extents(operation.op_type):
             results = declared_results(node, operation, inputs, results, self.declared)
-        if operation.op_type not in LOWERINGS and any(result is not None for result in results):
+        # What is all known folds in the body of a window function, whose lowering is for a size that a run has.
+        folds = all_constant(inputs) and _takes_declared_extents(operation.op_type)
+        has_links = operation.op_type in LOWERINGS and not folds
+        if not has_links and any(result is not None for result in results):
             types = [None if known is None else known.type for known in inputs]
             if self._expand_function(named, node.proto, types, scope):
                 return

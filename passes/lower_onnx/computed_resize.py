@@ -12,18 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dialects.gconv import Dim, GConv, Reduce
+from dialects.gconv import Reduce
 from passes.lower_onnx.arithmetic import Value
-from passes.lower_onnx.chain import Chain, dimension_names
+from passes.lower_onnx.chain import Chain
 from passes.lower_onnx.declared_results import is_outside, unless
 from passes.lower_onnx.gathering import looked_up
 from passes.lower_onnx.interpolation import Resampling, positions
-from passes.lower_onnx.reduction import reduced
+from passes.lower_onnx.reduction import contracted, reduced
 from passes.lower_onnx.sampling import cubic_of
 from passes.lower_onnx.tensor import Tensor
-
-_TOLERANCE = 1e-3
-"""How far products of f32 scales and extents of some thousand may be from an extent."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,7 @@ def checked(chain: Chain, x: Tensor, scales: Value, inputs: Sequence[int], outpu
     """`x`, in a run whose scales make these extents of the dimensions that they are for."""
     counts, wanted = scales * np.array(inputs, np.float32), np.array(outputs, np.float32)
     # Extents are products rounded down.
-    return unless(chain, is_outside(counts, wanted - _TOLERANCE, wanted + (1 + _TOLERANCE)), x)
+    return unless(chain, is_outside(counts, wanted, np.nextafter(wanted + 1, np.float32(0))), x)
 
 
 def _nearest(where: Value, scale: Value, change: Resampling) -> Value:
@@ -117,17 +114,6 @@ def _words_beyond(change: Resampling) -> int:
     support = 2 if change.mode == "cubic" else 1
     stretch = max(1.0, change.input / change.output) if change.antialias else 1.0
     return math.ceil(support * stretch) + 1
-
-
-def contracted(chain: Chain, x: Tensor, axis: int, matrix: Tensor, outputs: int) -> Tensor:
-    """The product of a matrix (outputs, inputs) with `x` along `axis`."""
-    inputs = x.shape[axis]
-    dims = tuple(
-        Dim(name, op=outputs, ks=inputs) if a == axis else Dim(name, opc=n)
-        for a, (name, n) in enumerate(zip(dimension_names(x.rank), x.shape, strict=True))
-    )
-    shape = [outputs * inputs if a == axis else 1 for a in range(x.rank)]
-    return chain.link(GConv(dims, "mul", Reduce.ADD), x, chain.reshape(matrix, shape))
 
 
 def _extrapolated(x: Value, inside: Sequence[Value], value: float) -> Value:

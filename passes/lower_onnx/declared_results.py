@@ -27,7 +27,7 @@ def unless(chain: Chain, broken: Value, x: Tensor) -> Tensor:
     if broken.known is not None and not broken.known.any():
         return x
     count = math.prod(broken.shape)
-    index = (broken.apply("nonzero") * WRONG_SHAPE).reshape(*(1,) * x.rank, count)
+    index = (broken.apply("nonzero").as_type(np.int32) * WRONG_SHAPE).reshape(*(1,) * x.rank, count)
     return chain.gather(x.insert(*range(x.rank, x.rank + count)), index.tensor)
 
 

@@ -7,15 +7,13 @@ import math
 import numpy as np
 
 from dialects.element_types import numpy_dtype_of
-from passes.lower_onnx.arithmetic import Value
+from passes.lower_onnx.arithmetic import Value, side_by_side
 from passes.lower_onnx.chain import Chain
-from passes.lower_onnx.declared_results import is_not_count, is_outside, unless
+from passes.lower_onnx.declared_results import is_not_count, unless
 from passes.lower_onnx.lowering import lowering
 from passes.lower_onnx.node import Node
+from passes.lower_onnx.reduction import contracted
 from passes.lower_onnx.tensor import Tensor
-
-_TOLERANCE = 1e-4
-"""How far a quotient of f32 numbers of some thousand may be from the number of steps."""
 
 _COEFFICIENTS = {
     "HannWindow": (0.5, 0.5, 0.0),
@@ -33,10 +31,17 @@ def range_(node: Node, chain: Chain) -> Tensor:
     if start.dtype.kind in "iu":
         broken = is_not_count(count, limit - start, delta)
     else:
-        # Rounded up, that is the number of steps.
-        broken = is_outside((limit - start) / delta, count - 1 + _TOLERANCE, count + _TOLERANCE)
+        broken = _is_other_count(chain, count, start, limit, delta)
     first = Value(chain, unless(chain, broken, start.tensor))
     return (first + delta * np.arange(count)).tensor
+
+
+def _is_other_count(chain: Chain, count: int, start: Value, limit: Value, delta: Value) -> Value:
+    """1, as an integer, where floats take another number of steps; decided without rounding, as a sum is carried."""
+    bounds = side_by_side(chain, [limit, start, delta], 0).tensor
+    left = np.array([[1, -1, 1 - count], [1, -1, -count]], start.dtype)
+    rest = Value(chain, contracted(chain, bounds, 0, chain.constant(left), 2)) * delta.apply("sign")
+    return (1.0 - ((rest[0:1] > 0.0) & (rest[1:2] <= 0.0))).as_type(np.int32)
 
 
 @lowering("HannWindow", "HammingWindow", "BlackmanWindow", declared_extents=True)

@@ -56,6 +56,17 @@ def reduced_with(
     return chain.link(spec, x, k.expand(x.shape), extras)
 
 
+def contracted(chain: Chain, x: Tensor, axis: int, matrix: Tensor, outputs: int) -> Tensor:
+    """The product of a matrix (outputs, inputs) with `x` along `axis`."""
+    inputs = x.shape[axis]
+    dims = tuple(
+        Dim(name, op=outputs, ks=inputs) if a == axis else Dim(name, opc=n)
+        for a, (name, n) in enumerate(zip(dimension_names(x.rank), x.shape, strict=True))
+    )
+    shape = [outputs * inputs if a == axis else 1 for a in range(x.rank)]
+    return chain.link(GConv(dims, "mul", Reduce.ADD), x, chain.reshape(matrix, shape))
+
+
 def mean_step(x: Tensor, axes: Sequence[int], epsilon: float = 0.0) -> Step:
     """From the sum over `axes` to the mean, plus `epsilon`."""
     return Step("affine", (1 / math.prod(x.shape[axis] for axis in axes), epsilon))

@@ -12,12 +12,12 @@ from dialects.gconv import Dim, GConv
 from passes.lower_onnx.arithmetic import Value
 from passes.lower_onnx.broadcasting import binary
 from passes.lower_onnx.chain import Chain, dimension_names
-from passes.lower_onnx.computed_resize import Computed, checked, contracted, resized
+from passes.lower_onnx.computed_resize import Computed, checked, resized
 from passes.lower_onnx.constraints import attribute_is
 from passes.lower_onnx.interpolation import Floats, Resampling
 from passes.lower_onnx.lowering import constraint, lowering
 from passes.lower_onnx.node import Node
-from passes.lower_onnx.reduction import along
+from passes.lower_onnx.reduction import along, contracted
 from passes.lower_onnx.tensor import Tensor
 
 _REGION, _SCALES, _SIZES = range(1, 4)

@@ -28,10 +28,17 @@ def makes_the_result(node: Node) -> str | None:
     if starts is None or ends is None or steps is None:
         return None
     for start, end, step, axis in zip(starts, ends, steps, _axes(node, len(starts)), strict=True):
-        count = len(range(*slice(start, end, step).indices(node.shape(0)[axis]))) if step else 0
+        count = _count(start, end, step, node.shape(0)[axis])
         if count != node.result_shape()[axis]:
             return f"{count} words along axis {axis} for {node.result_shape()[axis]}"
     return None
+
+
+def _count(start: int, end: int, step: int, extent: int) -> int:
+    """How many words ONNX takes; unlike Python, backwards from before the first word it begins with that one."""
+    last, backwards = (extent - 1, -1) if step < 0 else (extent, 0)
+    start, end = (place + extent if place < 0 else place for place in (start, end))
+    return len(range(min(max(start, 0), last), min(max(end, backwards), last), step)) if step else 0
 
 
 @lowering("Slice", constraints=(constant_input(_AXES, "axes"), makes_the_result), declared_extents=True)

@@ -11,6 +11,7 @@ from onnx import helper, numpy_helper
 
 from compiler.importer import import_model, inlining
 from dialects.diagnostics import CatenaError, Diagnostic, ExitCode
+from dialects.gconv.interpreter import Interpreter
 from dialects.locations import node_names
 from dialects.onnx.verification import inference_problems
 from passes.verification import verify_module
@@ -191,6 +192,26 @@ def test_a_trip_count_that_depends_on_data_is_refused() -> None:
     assert (problem.code, problem.node) == ("CAT-U004", "loop")
     assert problem.message == "the trip count of Loop depends on the input data"
     assert "'count'" in problem.found
+
+
+def test_the_declared_shape_of_what_a_loop_collects_is_its_trip_count() -> None:
+    graph = """
+    agraph (float[2, 3] x, int64 count, bool go) => (float[2, 3] y, float[3, 2, 3] all) {
+        [loop] y, all = Loop (count, go, x) <
+          body = trip (int64 i, bool c, float[2, 3] a) => (bool on, float[2, 3] b, float[2, 3] s) {
+            on = Identity (c)
+            b = Add (a, one)
+            s = Mul (b, two)
+        }>
+    }
+    """
+    model = parsed(graph, constants=NUMBERS)
+    for x in (X, X + 1):
+        module = check(model, {"x": x, "count": np.array(3), "go": np.array(True)})
+    chain = Interpreter(module)
+    for count, go in ((2, True), (4, True), (3, False)):
+        with pytest.raises(CatenaError, match="another shape than the model declares"):
+            chain.run({"x": X, "count": np.array(count), "go": np.array(go)})
 
 
 def test_a_loop_that_ends_when_data_say_so_is_refused() -> None:

@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from compiler.onnx_backend import INTERPRETER, CatenaBackend, Engine, backend_on, engine_named
-from compiler.onnx_backend.compile_time import compile_time_inputs
+from compiler.onnx_backend.compile_time import COMPILE_TIME, compile_time_inputs
 from dialects.diagnostics import CatenaError
 
 Value = tuple[str, int, Sequence[int | str]]
@@ -152,6 +152,51 @@ def test_parameters_are_found_through_arithmetic_but_data_never_counts() -> None
     inputs: list[Value] = [("x", 1, [2, 3]), ("factor", 7, [2]), ("axes", 7, [1]), ("pads", 7, [4]), ("fill", 1, [])]
     model = model_of(nodes, inputs, [("z", 1, ["a", "b"])])
     assert compile_time_inputs(model) == ("factor", "axes", "pads")
+
+
+SHAPES_AXES_PADS_AND_K = {
+    "AffineGrid": "size",
+    "CenterCropPad": "shape",
+    "Col2Im": "image_shape block_shape",
+    "ConstantOfShape": "input",
+    "CumProd": "axis",
+    "CumSum": "axis",
+    "DFT": "axis",
+    "Expand": "shape",
+    "MaxUnpool": "output_shape",
+    "Pad": "pads axes",
+    "Reshape": "shape",
+    "Resize": "sizes",
+    "Slice": "axes",
+    "Split": "split",
+    "Squeeze": "axes",
+    "Tile": "repeats",
+    "TopK": "K",
+    "Trilu": "k",
+    "Unsqueeze": "axes",
+}
+
+
+def test_nothing_but_shapes_axes_pads_and_k_is_bound() -> None:
+    found: dict[str, list[str]] = {}
+    for op_type, index in COMPILE_TIME:
+        found.setdefault(op_type, []).append(onnx.defs.get_schema(op_type).inputs[index].name)
+    for op_type, names in found.items():
+        assert " ".join(names) == ("axes" if op_type.startswith("Reduce") else SHAPES_AXES_PADS_AND_K[op_type])
+
+
+def test_one_compiled_model_slices_at_all_places() -> None:
+    counting = Counting(engine_named(INTERPRETER))
+    model = model_of(
+        [helper.make_node("Slice", ["x", "s", "e"], ["y"])],
+        [("x", 1, [2, 3]), ("s", 7, [2]), ("e", 7, [2])],
+        [("y", 1, [1, 2])],
+    )
+    prepared = backend_on(counting).prepare(model)
+    for row, column in ((0, 0), (1, 1), (1, 0)):
+        (result,) = prepared.run([X, np.array([row, column]), np.array([row + 1, column + 2])])
+        np.testing.assert_array_equal(result, X[row : row + 1, column : column + 2])
+    assert len(counting.loaded) == 1
 
 
 def test_what_a_loop_uses_from_outside_is_found() -> None:
