@@ -35,6 +35,10 @@ NOWHERE: Mapping[str, str] = MappingProxyType(
 """Why an operator is neither a static chain nor a host segment."""
 
 
+_EXTENTS = "the extents of the result follow from constants, or the model declares them"
+"""What is asked of operators of which values of a run may say how large the result is."""
+
+
 class Status(StrEnum):
     """What becomes of an operator."""
 
@@ -133,7 +137,8 @@ def _doc(schema: OpSchema, status: Status) -> str:
 
 def _limits(name: str, lowering: Lowering | None) -> str:
     if lowering is not None:
-        return "; ".join(each.doc for each in lowering.constraints)
+        extents = [_EXTENTS] if lowering.declared_extents else []
+        return "; ".join([*extents, *(each.doc for each in lowering.constraints)])
     return CONTROL_FLOW[name].limit if name in CONTROL_FLOW else ""
 
 

@@ -81,7 +81,9 @@ _OPERATORS = (
     "host` lets ONNX Runtime execute it within the program. So is a node that breaks a condition under `where`; "
     "`catena check` says which. The last columns count the cases of ONNX's conformance suite "
     "(`onnx.backend.test`) that pass: on the interpreter of the fused chain, and on emulators from the binary. Refused "
-    "cases count as failed. `python3 tasks.py conformance` runs them again."
+    "cases count as failed. `python3 tasks.py conformance` runs them again. Only the inputs of the last table are "
+    "known when a case is compiled. Where the values of others say how large a result is, its shape is what the model "
+    "declares, and a run whose values make another one ends with an error (CAT-E001)."
 )
 _PIPELINE = (
     "A compilation runs these stages. `--to STAGE` stops after one, `--from STAGE` goes on from its IR, `--dump-ir` "

@@ -81,13 +81,15 @@ def _is_pool_rounding_up(node: onnx.NodeProto) -> bool:
 def infer_open_results(
     node: onnx.NodeProto, since_version: int, inputs: Sequence[KnownValue | None]
 ) -> Mapping[str, onnx.TypeProto]:
-    """What ONNX infers of the types of a node's outputs, open extents included.
+    """What ONNX infers of the types of a node's outputs, open extents included; nothing if it has no function for it.
 
     Raises `ShapeContradictionError`.
     """
     from onnx import checker, defs, numpy_helper, shape_inference
 
     schema = defs.get_schema(node.op_type, max_inclusive_version=since_version, domain="")
+    if not schema.has_type_and_shape_inference_function:
+        return {}
     known = {name: value for name, value in zip(node.input, inputs, strict=True) if name and value is not None}
     if node.op_type == "Range":
         known = {name: _scalar(value) for name, value in known.items()}

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from xdsl.dialects.builtin import ArrayAttr, NoneType, StringAttr, TensorType
 from xdsl.ir import Attribute
 
 from dialects.onnx.attributes import has_kind
-from dialects.onnx.inference import NotATensorError, ShapeContradictionError, infer_results
+from dialects.onnx.inference import (
+    NotATensorError,
+    ShapeContradictionError,
+    infer_open_results,
+    infer_results,
+)
 from dialects.onnx.schemas import Arity, OperatorSchema, Parameter, onnx_type_string, parameter_at
 from dialects.onnx.shape_rules import shape_problems
 from dialects.onnx.translation import known_value, node_proto, value_type_of
+from dialects.onnx.values import ValueType
 
 if TYPE_CHECKING:
+    import onnx
+
     from dialects.onnx.operations import OnnxOp
 
 
@@ -36,7 +44,11 @@ def inference_problems(op: OnnxOp) -> Iterator[str]:
     try:
         known = tuple(known_value(operand) for operand in op.operands)
         found = tuple(value_type_of(kind) for kind in op.result_types)
-        inferred = infer_results(node_proto(op), op.since_version, known)
+        node = node_proto(op)
+        inferred = infer_results(node, op.since_version, known)
+        open_results: Mapping[str, onnx.TypeProto] = {}
+        if None in inferred:
+            open_results = infer_open_results(node, op.since_version, known)
     except TypeError:
         # NumPy has no such element type: nothing to compare with.
         return
@@ -46,6 +58,21 @@ def inference_problems(op: OnnxOp) -> Iterator[str]:
     for index, (expected, actual) in enumerate(zip(inferred, found, strict=True)):
         if expected is not None and actual is not None and expected != actual:
             yield f"output {index} has type {actual}, ONNX infers {expected}"
+        elif expected is None and actual is not None and node.output[index] in open_results:
+            yield from _open_problems(index, actual, open_results[node.output[index]])
+
+
+def _open_problems(index: int, actual: ValueType, inferred: onnx.TypeProto) -> Iterator[str]:
+    """Where a declared result is not what ONNX infers but for extents that it leaves open."""
+    tensor = inferred.tensor_type
+    if not tensor.HasField("shape"):
+        return
+    extents = [each.dim_value if each.HasField("dim_value") else None for each in tensor.shape.dim]
+    if len(extents) != len(actual.shape) or any(
+        want not in (None, have) for want, have in zip(extents, actual.shape, strict=True)
+    ):
+        text = ", ".join("?" if extent is None else str(extent) for extent in extents)
+        yield f"output {index} has type {actual}, ONNX infers the shape [{text}]"
 
 
 def _attribute_problems(op: OnnxOp, schema: OperatorSchema) -> Iterator[str]:

@@ -29,7 +29,7 @@ def range_(node: Node, chain: Chain) -> Tensor:
     start, limit, delta = (Value.input(chain, node, index) for index in range(3))
     (count,) = node.result_shape()
     if start.dtype.kind in "iu":
-        broken = is_not_count(count, limit - start, delta)
+        broken = is_not_count(count, limit.as_type(np.int64) - start, delta.as_type(np.int64))
     else:
         broken = _is_other_count(chain, count, start, limit, delta)
     first = Value(chain, unless(chain, broken, start.tensor))

@@ -53,6 +53,7 @@ _FILES: Mapping[str, Mapping[str, str]] = {
     "Signal": {
         "signal:SIGNAL": "DFT STFT",
         "ranges:WINDOWS": "HannWindow HammingWindow BlackmanWindow",
+        "mel_filters:MEL_FILTERS": "MelWeightMatrix",
         "ngrams:NGRAMS": "TfIdfVectorizer",
     },
     "Loss": {

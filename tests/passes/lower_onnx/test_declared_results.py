@@ -315,6 +315,19 @@ def test_windows(operator: str, periodic: int) -> None:
     check_refused(model, {"n": np.array(8, np.int32)})
 
 
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+def test_mel_filters(dtype: type) -> None:
+    def run(bins: int, length: int, rate: int, low: float, high: float) -> dict[str, np.ndarray]:
+        edges = {"low": np.array(low, np.float32), "high": np.array(high, np.float32)}
+        counts = zip(("bins", "length", "rate"), (bins, length, rate), strict=True)
+        return {name: np.array(number, dtype) for name, number in counts} | edges
+
+    runs = [run(8, 32, 8192, 0, 4096), run(8, 32, 16000, 100, 7000), run(8, 33, 8192, 300, 3000)]
+    model = declaring("MelWeightMatrix", runs[0], (17, 8))
+    check_runs(model, *runs, reference=True)
+    check_refused(model, run(9, 32, 8192, 0, 4096), run(8, 34, 8192, 0, 4096))
+
+
 def test_one_hot() -> None:
     feeds = {"i": integers(0, -1, 3, 9), "d": np.array(4, np.int64), "v": np.array([0.5, 2], np.float32)}
     model = declaring("OneHot", feeds, (4, 4))
