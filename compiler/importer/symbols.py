@@ -16,16 +16,26 @@ import numpy as np
 from compiler.importer.graph import ModelGraph
 from compiler.importer.inputs import StaticInput
 from dialects.onnx.native_errors import NATIVE_ERRORS
+from passes.lower_onnx.table import FAMILIES
 
 if TYPE_CHECKING:
     import onnx
+
+_KEEPS_SHAPE = frozenset({"Cast", "Identity", *FAMILIES["Activation"]})
+"""Operators whose result has the shape of their first input."""
 
 _DATA_LIMIT = 4096
 """The most elements of an initializer that inference is shown: shapes, axes, bounds."""
 
 
 def with_equal_extents(graph: ModelGraph, inputs: Sequence[StaticInput]) -> Mapping[str, onnx.ValueInfoProto]:
-    """What the model declares of its tensors, and what follows from it for others whose extents are then known."""
+    """What the model declares of its tensors, and what follows from it for others whose extents are then known.
+
+    Where inference does not even find a rank, as in the body of a loop that declares no types, operators on single
+    elements still have the shape of their results. Of tensors before those the element type is left open.
+    """
+    from onnx import ValueInfoProto
+
     inferred = list(_inferred(graph, inputs))
     extents = _extents_of_symbols(inferred, graph.declared)
     found = dict(graph.declared)
@@ -35,6 +45,13 @@ def with_equal_extents(graph: ModelGraph, inputs: Sequence[StaticInput]) -> Mapp
             for dimension in open_:
                 dimension.dim_value = extents[dimension.dim_param]
             found[value.name] = value
+    known = {value.name for value in inferred if value.type.tensor_type.HasField("shape")}
+    for node in reversed(graph.nodes):
+        if node.proto.op_type in _KEEPS_SHAPE and node.proto.output[0] in found:
+            source = ValueInfoProto(name=node.proto.input[0])
+            source.type.tensor_type.shape.CopyFrom(found[node.proto.output[0]].type.tensor_type.shape)
+            if source.name not in known:
+                found.setdefault(source.name, source)
     return found
 
 

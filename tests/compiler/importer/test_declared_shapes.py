@@ -47,6 +47,21 @@ def test_extents_between_count_too() -> None:
     assert t.results[0].type.get_shape() == (6,)
 
 
+def test_declared_extents_reach_loops_through_operators_on_elements() -> None:
+    graph = """
+    (int64 n, float[1] x) => (double[4, 1] y) {
+        [loop] last, all = Loop (n, , x) <body = trip (int64 i, bool c, a) => (on, b, s) {
+            on = Identity (c)
+            b = Add (a, a)
+            s = Identity (b)
+        }>
+        small = Neg (all)
+        y = Cast <to = 11> (small)
+    }
+    """
+    assert len([op for op in onnx_ops(import_model(parsed(graph))) if op.op_type == "Add"]) == 4
+
+
 def test_extents_that_disagree_count_as_unknown() -> None:
     model = parsed(WAVE.replace("EXTENT", "5"))
     model.graph.value_info.append(onnx.helper.make_tensor_value_info("c", onnx.TensorProto.FLOAT, [6]))
