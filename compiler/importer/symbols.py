@@ -102,7 +102,7 @@ def _inferred(graph: ModelGraph, inputs: Sequence[StaticInput]) -> Iterator[onnx
     )
     try:
         found = shape_inference.infer_shapes(model, data_prop=True)
-    except NATIVE_ERRORS:
+    except (shape_inference.InferenceError, *NATIVE_ERRORS):
         return
     yield from found.graph.value_info
     yield from found.graph.output
