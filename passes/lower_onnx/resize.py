@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -41,6 +42,16 @@ def known_sizes(node: Node) -> str | None:
     return "sizes computed at run time" if given and node.constant(_SIZES) is None else None
 
 
+@constraint()
+def one_scale_for_each_axis(node: Node) -> str | None:
+    """computed `scales` have a number for each resized dimension, and a computed `roi` two"""
+    axes = len(_axes(node))
+    for index, count in ((_computed_scales(node), axes), (_computed_region(node), 2 * axes)):
+        if index is not None and math.prod(node.shape(index)) != count:
+            return f"{math.prod(node.shape(index))} numbers for {axes} dimensions"
+    return None
+
+
 def _is_old(node: Node) -> bool:
     """Whether the version has only modes nearest and linear, with the scales as input 1 or an attribute."""
     return node.op_type == "Upsample" or node.version == 10
@@ -49,7 +60,12 @@ def _is_old(node: Node) -> bool:
 @lowering(
     "Resize",
     "Upsample",
-    constraints=(attribute_is("mode", "nearest", "linear", "bilinear", "cubic"), known_sizes, interpolates_floats),
+    constraints=(
+        attribute_is("mode", "nearest", "linear", "bilinear", "cubic"),
+        known_sizes,
+        one_scale_for_each_axis,
+        interpolates_floats,
+    ),
     declared_extents=True,
 )
 def resize(node: Node, chain: Chain) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ _STARTS, _ENDS, _AXES, _STEPS = range(1, 5)
 @constraint()
 def makes_the_result(node: Node) -> str | None:
     """constant starts, ends and steps make the extents of the result"""
+    if one_number_for_each_axis.violation(node):
+        return None
     starts, ends = node.integers_from("starts", _STARTS), node.integers_from("ends", _ENDS)
     steps = (1,) * len(starts or ()) if node.input(_STEPS) is None else node.constant_integers(_STEPS)
     if starts is None or ends is None or steps is None:
@@ -34,6 +37,28 @@ def makes_the_result(node: Node) -> str | None:
     return None
 
 
+@constraint()
+def one_number_for_each_axis(node: Node) -> str | None:
+    """`starts`, `ends`, `axes` and `steps` have as many numbers as axes are sliced"""
+    given = [index for index in (_STARTS, _ENDS, _AXES, _STEPS) if node.input(index) is not None]
+    counts = [math.prod(node.shape(index)) for index in given]
+    return f"{' and '.join(map(str, counts))} numbers" if len(set(counts)) > 1 else None
+
+
+@constraint()
+def no_longer_than_the_input(node: Node) -> str | None:
+    """the declared result is no longer than steps through the input allow"""
+    if node.input(_STARTS) is None or one_number_for_each_axis.violation(node):
+        return None
+    axes = _axes(node, math.prod(node.shape(_STARTS)))
+    steps = node.constant_integers(_STEPS) or (1,) * len(axes)
+    for axis, step in zip(axes, steps, strict=True):
+        extent, count = node.shape(0)[axis], node.result_shape()[axis]
+        if (count - 1) * abs(step) >= extent:
+            return f"{count} words along axis {axis}, in steps of {step} through {extent}"
+    return None
+
+
 def _count(start: int, end: int, step: int, extent: int) -> int:
     """How many words ONNX takes; unlike Python, backwards from before the first word it begins with that one."""
     last, backwards = (extent - 1, -1) if step < 0 else (extent, 0)
@@ -41,7 +66,11 @@ def _count(start: int, end: int, step: int, extent: int) -> int:
     return len(range(min(max(start, 0), last), min(max(end, backwards), last), step)) if step else 0
 
 
-@lowering("Slice", constraints=(constant_input(_AXES, "axes"), makes_the_result), declared_extents=True)
+@lowering(
+    "Slice",
+    constraints=(constant_input(_AXES, "axes"), one_number_for_each_axis, makes_the_result, no_longer_than_the_input),
+    declared_extents=True,
+)
 def slice_(node: Node, chain: Chain) -> Tensor:
     """a view; one link that reads at computed addresses where it starts or ends is computed, a few for the addresses"""
     computed = [node.input(index) is not None and node.constant(index) is None for index in (_STARTS, _ENDS, _STEPS)]

@@ -157,6 +157,21 @@ def test_a_slice_of_an_undeclared_extent_is_refused_with_a_hint(shape: tuple[int
     assert "declare it (value_info of 'y0')" in problem.hint
 
 
+def test_declared_extents_beyond_the_input_are_refused() -> None:
+    feeds = {"x": normal(6), "s": integers(1), "e": integers(2)}
+    with pytest.raises(CatenaError, match="7 words along axis 0, in steps of 1 through 6"):
+        lower(declaring("Slice", feeds, (7,)))
+    with pytest.raises(CatenaError, match="4 words along axis 0, in steps of -2 through 6"):
+        lower(declaring("Slice", feeds, (4,), {"a": integers(0), "t": integers(-2)}, order=["x", "s", "e", "a", "t"]))
+
+
+def test_other_counts_of_scales_are_refused() -> None:
+    feeds = {"x": normal(1, 4), "s": np.ones(2, np.float32)}
+    model = declaring("Resize", feeds, (1, 4), order=["x", "", "s"], axes=[1])
+    with pytest.raises(CatenaError, match="2 numbers for 1 dimensions"):
+        lower(model)
+
+
 def test_a_declared_rank_that_cannot_be_is_refused() -> None:
     with pytest.raises(CatenaError, match="CAT-M003"):
         lower(declaring("Slice", {"x": normal(6), "s": integers(1), "e": integers(2)}, (1, 1)))
