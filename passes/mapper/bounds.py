@@ -7,7 +7,8 @@ each word are additions, so that a word that goes further out saves one of the l
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -18,10 +19,10 @@ from dialects.gconv import LoopKind
 from dialects.hierarchy import Axis, Hierarchy
 from dialects.schedule import Operand
 from passes.mapper.counts import OPERAND_NAMES
-from passes.mapper.footprint import Moved
+from passes.mapper.footprint import Moved, tile_words
 from passes.mapper.nest import Column
 from passes.mapper.partial import OPERATION, Link, Parts
-from passes.mapper.pricing import Prices, Values
+from passes.mapper.pricing import Objective, Prices, Values
 from passes.mapper.problem import Problem
 
 _ROUNDING = 1e-12
@@ -42,6 +43,15 @@ class Tariff:
     own: float
     added: float = 0.0
     saved: float = 0.0
+
+
+@dataclass(frozen=True)
+class Port:
+    """One side of a memory, which words leave (`goes`) or come in by, so many a cycle."""
+
+    memory: str
+    goes: bool
+    rate: float
 
 
 class Bounds:
@@ -77,7 +87,7 @@ class Bounds:
         outermost = self._hierarchy.memories[0].name
         return -self._prices.event(f"{outermost}.output.add") * self._least[Operand.OUTPUT]
 
-    def energy(self, parts: Parts, room: Column | int = 1, axes: Sequence[Axis] = (), memory: str = "") -> Values:
+    def energy(self, parts: Parts, room: Column | int, axes: Sequence[Axis], memory: str = "") -> Values:
         """The least energy of the links that are there, and of those that `memory` is still to get.
 
         Up to `room` further elements may share words along `axes`.
@@ -87,82 +97,171 @@ class Bounds:
         for link in parts.links:
             if not link.alive:
                 total = total + self._ended(parts, link, axes, spread)
-        for operand in self.assignment.get(memory, ()):
-            if (operand, memory) not in parts.placed:
-                tariff = self.tariffs[operand, memory]
-                total = total + (tariff.shared + tariff.own) * self._least[operand]
         alive = [link for link in parts.links if link.alive]
+        inner = [link for link in alive if link.lower != memory]
+        energy = total + self._next(parts, inner, room, axes, spread)
+        if memory:
+            energy = energy + self.crowded(parts, memory)
+        if len(inner) < len(alive):
+            energy = np.maximum(energy, total + self._next(parts, alive, room, axes, spread))
+        return energy
+
+    def _next(
+        self, parts: Parts, alive: Sequence[Link], room: Column | int, axes: Sequence[Axis], spread: Sequence[Values]
+    ) -> Values | float:
+        """The least of links that are alive: the next cut is of loops of one kind, and those not alive for it end."""
         if not alive:
-            return total + least_sum(spread, room)
-        # the next cut is of loops of one kind, and links that are not alive for it end there
+            return least_sum(spread, room)
         best: Values = np.full(parts.count, np.inf)
-        for kind in self._kinds(alive):
+        for kind in self.kinds(alive):
             terms = list(spread)
             links: Values = np.zeros(parts.count)
             for link in alive:
-                loops = self._further(link, kind)
-                links = links + (self._whole(parts, link, loops) if loops else self._ended(parts, link, axes, terms))
+                if loops := self.further(link, kind):
+                    links = links + self._whole(parts, link, loops)
+                else:
+                    links = links + self._ended(parts, link, axes, terms)
             best = np.minimum(best, links + least_sum(terms, room))
-        return total + best
+        return best
+
+    def crowded(self, parts: Parts, memory: str) -> Values:
+        """The least energy of links to a memory that are not there yet, or still alive.
+
+        Either the operand that comes last or one that stays until the end has a tile that has grown with all loops for
+        the sake of which others stay; how far it can grow is a question of room.
+        """
+        links = {link.operand: link for link in parts.links if link.lower == memory and link.alive}
+        waiting = [each for each in self.assignment.get(memory, ()) if (each, memory) not in parts.placed]
+        least: dict[Operand, float] = {}
+        terms: dict[Operand, Values] = {}
+        for operand in (*links, *waiting):
+            price = self._least_price(operand, memory)
+            least[operand] = price * self._least[operand]
+            tiles = links[operand].own if operand in links else parts.tiles
+            idle = self._problem.idle(operand)
+            terms[operand] = least[operand] * np.prod(
+                [-(-self._problem.extents[loop] // tiles[loop]) for loop in idle], axis=0, dtype=np.float64
+            )
+        if not waiting:
+            return np.sum(list(least.values())) + np.zeros(parts.count)
+        best: Values = np.full(parts.count, np.inf)
+        for last in (*links, *waiting):
+            others = [terms[operand] for operand in terms if operand is not last]
+            room = np.ones(parts.count) if last in links else self._growth(parts, memory, last, waiting)
+            floor = sum(least.values()) - least[last]
+            cost = least[last] + np.maximum(least_sum(others, np.maximum(room, 1.0)), floor)
+            best = np.minimum(best, np.where(room < 1, np.inf, cost))
+        return best
+
+    def _growth(self, parts: Parts, memory: str, operand: Operand, waiting: Sequence[Operand]) -> Values:
+        """How often the tile of an operand that waits fits into a memory, at most, beside what else must be there."""
+        level = self._hierarchy.memory(memory)
+        problem = self._problem
+        room: Values = np.full(parts.count, np.inf)
+        if level.words is not None:
+            taken = parts.held.get(memory, np.zeros(parts.count))
+            for other in waiting:
+                if other is not operand:
+                    taken = taken + tile_words(problem, other, parts.tiles) * level.buffers
+            room = level.words - taken
+        if operand in level.rooms:
+            room = np.minimum(room, level.rooms[operand])
+        words: Values = np.full(parts.count, level.buffers, np.float64)
+        for loop in problem.plain(operand):
+            words = words * parts.tiles[loop]
+        for window in problem.windows if operand is Operand.INPUT else ():
+            outputs, kernels = parts.tiles[window.outputs], parts.tiles[window.kernels]
+            # so many words does every further output bring, however many kernel positions there are
+            words = words * outputs * np.minimum(window.along, kernels)
+            room = room * -(-problem.extents[window.kernels] // kernels)
+        return room / words
+
+    def _least_price(self, operand: Operand, memory: str) -> float:
+        """The price of a word that goes to a memory, at least."""
+        tariff = self.tariffs[operand, memory]
+        if self._is_even(operand, memory):
+            return tariff.shared + tariff.own + tariff.added - tariff.saved
+        axes = [axis for axis in self._hierarchy.axes if axis.name in self._between[operand, memory]]
+        elements = math.prod(axis.size for axis in axes if _shares(axis, operand))
+        return max(0.0, tariff.own - tariff.saved) + tariff.shared / elements
 
     def _ended(self, parts: Parts, link: Link, axes: Sequence[Axis], spread: list[Values]) -> Values:
         """What a link costs that no further loop is free for; what elements may still share is added to `spread`."""
-        tariff = self.tariffs[link.operand, link.lower]
-        own: Values = tariff.own * self._moved.words(link.operand, link.own) - self._saved(parts, link)
+        visits = self._visits(link)
+        own: Values = self.own_price(parts, link) * self._moved.words(link.operand, link.own, visits)
         price = self._price(link)
         if not price:
             return own
-        shared: Values = price * self._moved.words(link.operand, link.shared)
-        if link.upper is None and any(_shares(axis, link.operand) for axis in axes):
+        shared: Values = price * self._moved.words(link.operand, link.shared, self._shared_visits(link, visits))
+        if self.axes_left(link, axes):
             spread.append(shared)
             return own
         return own + shared
 
+    def _visits(self, link: Link) -> dict[int, Column]:
+        return {loop: link.visits(self._problem, loop) for loop in self._problem.idle(link.operand)}
+
+    def _shared_visits(self, link: Link, visits: Mapping[int, Column]) -> Mapping[int, Column]:
+        """As `visits`, of elements that may share words: as many, where none do."""
+        found: dict[int, Column] = {}
+        for loop, own in visits.items():
+            extent = self._problem.extents[loop]
+            if link.shared is link.own and link.laid is None:
+                found[loop] = own
+                continue
+            alone = link.shared[loop] == link.lasting(self._problem, loop)
+            found[loop] = np.where(alone, own, -(-extent // link.shared[loop]))
+        return found
+
     def _whole(self, parts: Parts, link: Link, loops: list[int]) -> Values:
         """What a link costs at least if some loops run inside it."""
-        extents = np.array(self._problem.extents, np.int64)[loops, None]
-        total: Values = -self._saved(parts, link)
-        for price, tiles in ((self.tariffs[link.operand, link.lower].own, link.own), (self._price(link), link.shared)):
-            if price:
-                grown = tiles.copy()
-                grown[loops] = extents
-                total = total + price * self._moved.words(link.operand, grown)
-        return total
+        extents = np.array(self._problem.extents, np.int64)
+        shared, own = link.shared.copy(), link.own.copy()
+        shared[loops], own[loops] = extents[loops, None], extents[loops, None]
+        visits = self._visits(link)
+        price, shared_price = self.own_price(parts, link), self._price(link)
+        if self._is_even(link.operand, link.lower):
+            # nobody shares: the same words
+            price, shared_price = price + shared_price, 0.0
+        if price < 0:
+            total: Values = price * self._moved.words(link.operand, link.own)
+        else:
+            for loop in set(loops) & visits.keys():
+                # each of them needs a tile once
+                visits[loop] = link.elements(self._problem, loop)
+            total = price * self._moved.words(link.operand, own, visits)
+        return total + shared_price * self._moved.words(link.operand, shared) if shared_price else total
+
+    def axes_left(self, link: Link, axes: Sequence[Axis]) -> list[Axis]:
+        """Of some axes, those along which elements may share words of a link."""
+        between = self._between[link.operand, link.lower] if link.upper is None else ()
+        return [axis for axis in axes if axis.name in between and _shares(axis, link.operand)]
 
     def _price(self, link: Link) -> float:
         """The price of a word that elements share."""
         tariff = self.tariffs[link.operand, link.lower]
-        return tariff.shared + (0.0 if link.upper is None and self._upper[link.operand, link.lower] else tariff.added)
+        place = self._upper[link.operand, link.lower]
+        waits = link.upper is None and place is not None and not self._is_even(link.operand, place)
+        return tariff.shared + (0.0 if waits else tariff.added)
 
-    def _saved(self, parts: Parts, link: Link) -> Values:
-        """What the words of a link save, at most, where they were added up: in the link inside, if it is there."""
+    def own_price(self, parts: Parts, link: Link) -> float:
+        """The price of a word of an element, less what it saves in the link inside, if that is there."""
+        tariff = self.tariffs[link.operand, link.lower]
         inside = self._inner.get((link.operand, link.lower))
-        saved = self.tariffs[link.operand, link.lower].saved if inside in parts.placed else 0.0
-        most = np.full(link.own.shape[1], saved * self._least[link.operand], np.float64)
-        if saved:
-            for loop in self._problem.idle(link.operand):
-                most = most * (-(-self._problem.extents[loop] // (link.own[loop] * link.laid[loop])) * link.laid[loop])
-        return most
+        counts = inside in parts.placed or self._is_even(link.operand, link.lower)
+        return tariff.own - (tariff.saved if counts else 0.0)
 
-    def settled(self, parts: Parts) -> Parts:
-        """With links of which nothing is open any more among what is sunk."""
-        done = [link for link in parts.links if not link.alive and link.upper is not None]
-        if not done:
-            return parts
-        sunk = parts.sunk
-        for link in done:
-            sunk = sunk + self._ended(parts, link, (), [])
-        return replace(
-            parts, links=tuple(link for link in parts.links if all(link is not each for each in done)), sunk=sunk
-        )
+    def _is_even(self, operand: Operand, place: str) -> bool:
+        """Whether elements share no words of a place on the way in or out; then staying is not dearer than leaving."""
+        return not self._between[operand, place]
 
-    def _kinds(self, alive: Sequence[Link]) -> list[LoopKind]:
+    def kinds(self, alive: Sequence[Link]) -> list[LoopKind]:
         """The kinds of loops for which the next cut may be; one that ends all links, if there is no other."""
-        kinds = [kind for kind in LoopKind if any(self._further(link, kind) for link in alive)]
+        kinds = [kind for kind in LoopKind if any(self.further(link, kind) for link in alive)]
         owed = [link for link in alive if link.owed is not None]
-        return [kind for kind in kinds or [LoopKind.G] if all(self._further(link, kind) for link in owed)]
+        return [kind for kind in kinds or [LoopKind.G] if all(self.further(link, kind) for link in owed)]
 
-    def _further(self, link: Link, kind: LoopKind) -> list[int]:
+    def further(self, link: Link, kind: LoopKind) -> list[int]:
         """The loops of a kind that a link may outlive."""
         loops = [loop for loop in self._problem.idle(link.operand) if self._problem.loops[loop].kind is kind]
         if link.slides:
@@ -170,10 +269,113 @@ class Bounds:
             loops += [loop for loop in slid if self._problem.loops[loop].kind is kind]
         return loops
 
+    def branched(self, parts: Parts) -> Iterator[Parts]:
+        """Parts for every kind of loops of which the next cut may be: links that are not alive for it end here."""
+        alive = [link for link in parts.links if link.alive]
+        for kind in self.kinds(alive):
+            links = (link.ended if link.alive and not self.further(link, kind) else link for link in parts.links)
+            yield replace(parts, links=tuple(links))
+
+    def settled(self, parts: Parts, axes: Sequence[Axis] = ()) -> Parts:
+        """With links of which nothing is open any more among what is sunk, where `axes` are still to be laid along."""
+        done = [link for link in parts.links if self._is_settled(parts, link, axes)]
+        if not done:
+            return parts
+        sunk = parts.sunk
+        for link in done:
+            sunk = sunk + self._ended(parts, link, (), [])
+        links = tuple(link for link in parts.links if all(link is not each for each in done))
+        flows = parts.flows
+        for link in done if self.timed else ():
+            flows = flows + np.stack(self._flow(link))
+        return replace(parts, links=links, sunk=sunk, flows=flows)
+
+    def _is_settled(self, parts: Parts, link: Link, axes: Sequence[Axis]) -> bool:
+        """Whether nothing that follows changes what a link costs."""
+        if link.alive or self.axes_left(link, axes):
+            return False
+        if link.operand is not Operand.OUTPUT or link.upper is not None:
+            return True
+        # whether words that are sent save additions inside depends on what is there
+        inside = self._inner.get((link.operand, link.lower))
+        place = self._upper[link.operand, link.lower]
+        return (inside is None or inside in parts.placed) and (place is None or self._is_even(link.operand, place))
+
+    def pending(self, parts: Parts, axes: Sequence[Axis]) -> Values:
+        """What elements cost each on their own in links that end here, but whose shared words are still open."""
+        total: Values = np.zeros(parts.count)
+        for link in parts.links:
+            if not link.alive and self.axes_left(link, axes):
+                words = self._moved.words(link.operand, link.own, self._visits(link))
+                total = total + self.own_price(parts, link) * words
+        return total
+
     def cycles(self, parts: Parts, room: Column | int = 1) -> Values:
         """The fewest cycles, if up to `room` times as many elements work."""
         extents = np.array(self._problem.extents, np.int64)[:, None]
-        return np.prod(-(-extents // parts.busy), axis=0) / np.asarray(room, np.float64)
+        steps: Values = np.prod(-(-extents // parts.busy), axis=0) / np.asarray(room, np.float64)
+        for port, words in zip(self._ports, parts.flows[:-1], strict=True):
+            if not self._hierarchy.axes_outside(port.memory):
+                steps = np.maximum(steps, (words + self._left(parts, port)) / port.rate)
+        return steps
+
+    def _left(self, parts: Parts, port: Port) -> float:
+        """Words of links that are not settled that a port moves at least."""
+        total = 0.0
+        for (operand, lower), upper in self._upper.items():
+            moved = port.memory == (upper or self._hierarchy.memories[0].name) and (
+                port.goes if operand is not Operand.OUTPUT else not port.goes
+            )
+            settled = (operand, lower) in parts.placed and all(
+                (link.operand, link.lower) != (operand, lower) for link in parts.links
+            )
+            if moved and not settled:
+                total += self._least[operand]
+        return total
+
+    @cached_property
+    def timed(self) -> bool:
+        """Whether cycles count."""
+        return self._prices.objective in (Objective.LATENCY, Objective.EDP)
+
+    @cached_property
+    def limited(self) -> bool:
+        """Whether fewer elements may work than there are positions."""
+        return self._hierarchy.elements is not None
+
+    @cached_property
+    def flows(self) -> int:
+        """How many rows `Parts.flows` has."""
+        return len(self._ports) + 1 if self.timed else 0
+
+    @cached_property
+    def _ports(self) -> tuple[Port, ...]:
+        """The ports of memories that take time."""
+        found: list[Port] = []
+        for memory in self._hierarchy.memories if self.timed else ():
+            for rate, goes in ((memory.read, True), (memory.write, False)):
+                if rate is not None:
+                    found.append(Port(memory.name, goes, rate))
+        return tuple(found)
+
+    def _flow(self, link: Link) -> list[Values]:
+        """Words of a settled link that each port moves, and no cycles for first and last tiles."""
+        visits = self._visits(link)
+        own = self._moved.words(link.operand, link.own, visits).astype(np.float64)
+        shared = self._moved.words(link.operand, link.shared, self._shared_visits(link, visits)).astype(np.float64)
+        outer = self._upper[link.operand, link.lower] or self._hierarchy.memories[0].name
+        rows: list[Values] = []
+        for port in self._ports:
+            words = np.zeros_like(own)
+            if port.memory == outer and (port.goes or link.operand is Operand.OUTPUT):
+                words = shared
+                if port.goes and link.operand is Operand.OUTPUT and outer == self._hierarchy.memories[0].name:
+                    # sums that arrive are read again, but for the last ones, which stay
+                    words = shared - self._least[link.operand]
+            elif port.memory == link.lower and not port.goes and link.operand is not Operand.OUTPUT:
+                words = own
+            rows.append(words)
+        return [*rows, np.zeros_like(own)]
 
     @cached_property
     def _least(self) -> Mapping[Operand, int]:
@@ -201,12 +403,24 @@ class Bounds:
         return found
 
     @cached_property
-    def _upper(self) -> Mapping[tuple[Operand, str], bool]:
-        """By operand and lower place, whether the upper one is another than the outermost memory."""
+    def _upper(self) -> Mapping[tuple[Operand, str], str | None]:
+        """By operand and lower place, the upper one; None for the outermost memory."""
         return {
-            (operand, lower): place > 0
+            (operand, lower): upper if number else None
             for operand in self._problem.operands
-            for place, lower in enumerate(self._path(operand)[1:])
+            for number, (upper, lower) in enumerate(pairwise(self._path(operand)))
+        }
+
+    @cached_property
+    def _between(self) -> Mapping[tuple[Operand, str], frozenset[str]]:
+        """By operand and lower place, the axes between it and the upper one."""
+        names = [level.name for level in self._hierarchy.levels]
+        axes = [axis.name for axis in self._hierarchy.axes]
+        places = {name: number for number, name in enumerate([*names, OPERATION])}
+        return {
+            (operand, lower): frozenset(axis for axis in axes if places[upper] < places[axis] < places[lower])
+            for operand in self._problem.operands
+            for upper, lower in pairwise(self._path(operand))
         }
 
     @cached_property
@@ -226,6 +440,12 @@ def least_sum(terms: Sequence[Values], room: Column | int) -> Values | float:
     """
     if not terms:
         return 0.0
+    if len(terms) == 1:
+        return terms[0] / room * (1 - _ROUNDING)
+    if len(terms) == 2:
+        high, low = np.maximum(*terms), np.minimum(*terms)
+        equal = 2 * np.sqrt(high * low / room)
+        return np.where(high >= low * room, high / room + low, equal) * (1 - _ROUNDING)
     ordered = -np.sort(-np.stack(terms), axis=0)
     logarithms = np.log(np.maximum(ordered, np.finfo(np.float64).tiny))
     result = np.full(ordered.shape[1], np.nan)

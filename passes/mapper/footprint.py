@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from types import MappingProxyType
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from passes.mapper.problem import Problem, Window
 _TABLE = 1 << 18
 """Entries of the largest table that is made."""
 
+_NO_VISITS: Mapping[int, Column] = MappingProxyType({})
+
 
 class Moved:
     """Words of operands that are brought in one tile after another, by the tiles that loops are cut into."""
@@ -22,11 +25,14 @@ class Moved:
     def __init__(self, problem: Problem):
         self._problem = problem
 
-    def words(self, operand: Operand, tiles: Column) -> Column:
-        """Words of all tiles together, with a row of `tiles` for every loop."""
+    def words(self, operand: Operand, tiles: Column, visits: Mapping[int, Column] = _NO_VISITS) -> Column:
+        """Words of all tiles together, with a row of `tiles` for every loop.
+
+        Loops that the operand is not indexed by come `visits` times, or once for every tile.
+        """
         result: Column = np.ones(tiles.shape[1], np.int64) * self._problem.words(operand)
         for loop in self._problem.idle(operand):
-            result = result * -(-self._problem.extents[loop] // tiles[loop])
+            result = result * (visits[loop] if loop in visits else -(-self._problem.extents[loop] // tiles[loop]))
         if operand is Operand.INPUT:
             for number, window in enumerate(self._problem.windows):
                 result = result * self._positions(number, tiles[window.outputs], tiles[window.kernels])

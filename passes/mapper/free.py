@@ -25,10 +25,13 @@ from passes.mapper.partial import Parts
 from passes.mapper.pricing import Objective, Prices, Values
 from passes.mapper.problem import Problem
 from passes.mapper.several import Several
-from passes.mapper.tree import Incumbent, Tree, outer_bounds, stages_of
+from passes.mapper.tree import Incumbent, Tree, stages_of
 
 _VALUES = (5, 1)
 """How many tiles of a loop are tried at a time to come by a first mapping: fewer if that finds none."""
+
+_FIRST = 0.4
+"""The share of a limited effort that goes to mappings without tiles that are larger for the sake of other operands."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,8 @@ def best_mapping(
 ) -> Best:
     """The mapping with the least value, or, once the effort is spent, the best one found until then.
 
-    A limited effort goes to bounds, then to mappings without tiles that are larger than they need be, among which the
-    best one nearly always is, then to all. Where sums are cheaper to add up further out, there is no bound but 0.
+    A limited effort goes to mappings without tiles that are larger than they need be first, among which the best one
+    nearly always is, then to all. Where sums are cheaper to add up further out, there is no bound but 0.
 
     Raises `CatenaError`: CAT-F001 if none fits or none was found, CAT-C003 if tiles of the machine are not nested.
     """
@@ -138,26 +141,22 @@ class _Search:
         self._problem = problem
         self._prices = prices
         self._stages = stages_of(prices.hierarchy)
-        self._nothing = Parts.empty(problem)
+        self._nothing = Parts.empty(problem, Bounds(problem, prices, {}).flows)
 
     def run(self, effort: Effort, best: Incumbent | None = None) -> tuple[Parts | None, float]:
         """The best parts found, which are offered to `best`, and what no mapping is better than."""
-        trees = [
-            self._tree(assignment, effort.share(0.2)) for assignment in assignments(self._problem, self._hierarchy)
-        ]
+        trees = [self._tree(assignment) for assignment in assignments(self._problem, self._hierarchy)]
         trees.sort(key=self._root)
         best = best or Incumbent()
         for values in _VALUES:
             if best.parts is None:
                 for tree in trees:
-                    self._with(tree, Effort(), larger=False, values=values).dive(0, self._nothing, best)
-        first = effort.share(0.5)
+                    self._with(tree, Effort(), larger=False, values=values).dive(self._nothing, best)
+        first = effort.share(_FIRST)
         for tree in trees:
-            self._with(tree, first, larger=False).search(0, self._nothing, best)
-        if first.parts < 0:
-            bound = min(map(self._root, trees))
-        else:
-            bound = min(self._with(tree, effort).search(0, self._nothing, best) for tree in trees)
+            self._with(tree, first, larger=False).search(self._nothing, best)
+        effort = Effort(effort.parts * (1 - _FIRST) + max(first.parts, 0.0), effort.should_stop)
+        bound = min(self._with(tree, effort).search(self._nothing, best) for tree in trees)
         return best.parts, min(bound, best.value) if self._prices.additions_cost_less_inside else 0.0
 
     def described(self, parts: Parts, bound: float) -> Best:
@@ -182,17 +181,10 @@ class _Search:
     def _root(self, tree: Tree) -> float:
         return tree.root_bound(0, self._nothing)
 
-    def _tree(self, assignment: Assignment, effort: Effort) -> Tree:
+    def _tree(self, assignment: Assignment) -> Tree:
         bounds = Bounds(self._problem, self._prices, assignment)
-        moves = self._moves(effort)
-
-        def outside(outer: tuple[float, ...]) -> Tree:
-            return Tree(self._hierarchy, moves, bounds, self._stages, outer, _energy, bounds.energy)
-
-        nothing = replace(self._nothing, links=(), placed=frozenset())
-        outer = outer_bounds(outside, self._stages, nothing, self._moves(Effort(), larger=False, values=_VALUES[0]))
-        outer = tuple(each + bounds.constant for each in outer)
-        return Tree(self._hierarchy, moves, bounds, self._stages, outer, self._prices.objective.of, self._price)
+        moves = self._moves(Effort())
+        return Tree(self._hierarchy, moves, bounds, self._stages, self._prices.objective.of, self._price)
 
     def _with(self, tree: Tree, effort: Effort, *, larger: bool = True, values: int | None = None) -> Tree:
         """A tree with other moves."""
@@ -206,7 +198,3 @@ class _Search:
 
     def _counts(self, parts: Parts) -> Counts:
         return Counts(self._problem, self._hierarchy, *parts.nest())
-
-
-def _energy(energy: Values, _: Values) -> Values:
-    return energy

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -26,8 +27,22 @@ from passes.mapper.nest import Column, Store
 from passes.mapper.partial import Flags, Parts, Rows, in_banks
 from passes.mapper.problem import Problem
 
+Grow = Callable[[Parts, tuple[int, ...]], Iterator[Parts]]
+"""Parts with all cuts of some loops, of one at least."""
+
+_SLICE = 2048
+"""How many parts are cut at a time; each becomes up to some hundreds."""
+
 Filter = Callable[[Parts], Parts]
 """Those parts that may still be part of a mapping that is better than what is known."""
+
+
+@dataclass(frozen=True)
+class Laying:
+    """What is left of an axis: so many times as many elements, for these loops."""
+
+    room: Column
+    loops: tuple[int, ...]
 
 
 class Moves:
@@ -64,88 +79,107 @@ class Moves:
             return
         for operand in operands:
             others = [each for each in operands if each is not operand]
-            for cut, owed in self._cuts(parts, memory, operand, further.union(others), promising):
+            for cut, owed in self._cuts(parts, memory, (operand, *others), further.union(others), promising):
                 if _is_swapped(cut, memory, operand):
                     continue
                 stored = promising(cut.stored(self._hierarchy, memory, operand, owed))
                 if stored.count:
                     yield from self.storing(stored, memory, others, further, promising)
 
-    def laying(self, parts: Parts, axis: Axis, promising: Callable[[Parts, Column], Flags]) -> Parts:
+    def laying(self, parts: Parts, axis: Axis, promising: Callable[[Parts, Laying], Flags]) -> Parts:
         """With every loop that may be laid along an axis laid over as many elements as there are, or fewer.
 
-        `promising` is also told how many times as many elements the axis still has.
+        `promising` is also told what is left of the axis.
         """
         used: Column = np.ones(parts.count, np.int64)
-        for loop in range(len(self._problem.loops)):
-            if self._problem.loops[loop].kind not in axis.loops:
-                continue
+        loops = self.along(axis)
+        for number, loop in enumerate(loops):
             rows, factors = self._factors(self._left(parts, loop), axis.size // used)
             laid, used = parts.laid(axis, loop, factors, rows), used[rows] * factors
-            allowed = promising(laid, axis.size // used)
+            allowed = promising(laid, Laying(axis.size // used, loops[number + 1 :]))
             if self._hierarchy.elements is not None:
                 allowed = allowed & (np.prod(laid.busy, axis=0) <= self._hierarchy.elements)
             fits = np.flatnonzero(allowed)
             parts, used = laid.take(fits), used[fits]
         return parts
 
+    def along(self, axis: Axis) -> tuple[int, ...]:
+        """The loops that may be laid along an axis."""
+        loops = self._problem.loops
+        return tuple(number for number, loop in enumerate(loops) if loop.kind in axis.loops)
+
     def finishing(self, parts: Parts) -> Iterator[Parts]:
         """All ways to order what is left outside everything: what is to stay alive runs innermost."""
 
-        def grown(some: Parts, loops: tuple[int, ...]) -> Parts:
+        def grown(some: Parts, loops: tuple[int, ...]) -> Iterator[Parts]:
             left = np.stack([self._left(some, loop) for loop in loops]) if loops else np.zeros((0, some.count))
             rows = np.flatnonzero((left > 1).any(axis=0))
-            return some.cut(loops, left[:, rows], rows) if len(rows) else _none(some)
+            if len(rows):
+                yield some.cut(loops, left[:, rows], rows)
 
         for some in (parts, *self._slid(parts, grown)):
             yield some
             for loops in dict.fromkeys(self._problem.idle(link.operand) for link in some.links if link.alive):
-                cut = grown(some, loops)
+                yield from grown(some, loops)
+
+    def _cuts(
+        self, parts: Parts, memory: str, waiting: Sequence[Operand], later: frozenset[Operand], promising: Filter
+    ) -> Iterator[tuple[Parts, frozenset[Operand]]]:
+        """With all sequences of cuts right inside the store of the first of some operands that wait for a place.
+
+        Loops for which a link is alive come first, so that it is alive for as many of them as there will be. Those who
+        may profit from a larger tile get a place `later`; says for whose sake it is larger.
+        """
+
+        def grown(some: Parts, loops: tuple[int, ...]) -> Iterator[Parts]:
+            if not loops:
+                yield some
+                return
+            # what ends with any of these cuts tells most parts that are too dear before there are many of them
+            begun = promising(some.before(loops))
+            for few in begun.slices(_SLICE):
+                cut = promising(self._grown(few, loops, memory, waiting))
                 if cut.count:
                     yield cut
 
-    def _cuts(
-        self, parts: Parts, memory: str, operand: Operand, later: frozenset[Operand], promising: Filter
-    ) -> Iterator[tuple[Parts, frozenset[Operand]]]:
-        """With all sequences of cuts right inside the store of an operand, and for whom its tile is then larger.
-
-        Loops for which a link is alive come first, so that it is alive for as many of them as there will be. Those who
-        may profit from a larger tile get a place `later`.
-        """
-
-        def grown(some: Parts, loops: tuple[int, ...]) -> Parts:
-            return promising(self._grown(some, loops, memory, operand)) if loops and some.count else _none(some)
-
+        operand = waiting[0]
         slid = self._windows if operand is Operand.INPUT else ()
         others = [each for each in self._problem.operands if each is not operand and each in later]
         profiting = _subsets(others) if self._larger and self._hierarchy.memory(memory).stays else [()]
         for before in (parts, *self._slid(parts, grown)):
             for loops in ((), *dict.fromkeys(self._problem.idle(link.operand) for link in before.links if link.alive)):
-                first = grown(before, loops) if loops else before
-                for overlapping in dict.fromkeys(((), tuple(loop for loop in slid if loop not in loops))):
-                    second = grown(first, overlapping) if overlapping else first
-                    for several in profiting:
-                        last = second
-                        for other in several:
-                            last = grown(last, tuple(loop for loop in self._problem.idle(other) if loop not in loops))
-                        if last.count:
-                            yield last, frozenset(several)
+                for first in grown(before, loops):
+                    for overlapping in dict.fromkeys(((), tuple(loop for loop in slid if loop not in loops))):
+                        for second in grown(first, overlapping):
+                            for several in profiting:
+                                for last in self._for_sake_of(several, second, loops, grown):
+                                    yield last, frozenset(several)
 
-    def _slid(self, parts: Parts, grown: Callable[[Parts, tuple[int, ...]], Parts]) -> Iterator[Parts]:
+    def _for_sake_of(
+        self, operands: Sequence[Operand], parts: Parts, done: tuple[int, ...], grown: Grow
+    ) -> Iterator[Parts]:
+        """With cuts of the loops that leave some operands alone, but for those that are done."""
+        if not operands:
+            yield parts
+            return
+        loops = tuple(loop for loop in self._problem.idle(operands[0]) if loop not in done)
+        for cut in grown(parts, loops) if loops else ():
+            yield from self._for_sake_of(operands[1:], cut, done, grown)
+
+    def _slid(self, parts: Parts, grown: Grow) -> Iterator[Parts]:
         """With one loop of a window cut where a memory keeps what its steps share.
 
         Inside of it, loops that leave the input alone.
         """
         for link in parts.links:
             if link.alive and link.slides:
-                for inside in (parts, grown(parts, self._problem.idle(link.operand))):
+                idle = self._problem.idle(link.operand)
+                for inside in (parts, *(grown(parts, idle) if idle else ())):
                     for loop in self._windows:
-                        slid = grown(inside, (loop,))
-                        if slid.count:
-                            yield slid
+                        yield from grown(inside, (loop,))
 
-    def _grown(self, parts: Parts, loops: tuple[int, ...], memory: str, operand: Operand) -> Parts:
-        """With all cuts of loops, of one at least, for which a tile of the operand fits into the memory."""
+    def _grown(self, parts: Parts, loops: tuple[int, ...], memory: str, waiting: Sequence[Operand]) -> Parts:
+        """With all cuts of loops, of one at least, for which tiles of the operands that wait fit into the memory."""
         rows: Rows = np.arange(parts.count)
         factors: list[Column] = []
         tiles = parts.tiles
@@ -153,22 +187,23 @@ class Moves:
             more, by = self._factors(self._left(parts, loop)[rows])
             tiles = tiles[:, more].copy()
             tiles[loop] = np.minimum(tiles[loop] * by, self._problem.extents[loop])
-            fits = np.flatnonzero(self._fits(parts, rows[more], tiles, memory, operand))
+            fits = np.flatnonzero(self._fits(parts, rows[more], tiles, memory, waiting))
             rows, tiles = rows[more][fits], tiles[:, fits]
             factors = [*(each[more][fits] for each in factors), by[fits]]
         stacked = np.stack(factors)
         some = np.flatnonzero((stacked > 1).any(axis=0))
         return parts.cut(loops, stacked[:, some], rows[some])
 
-    def _fits(self, parts: Parts, rows: Rows, tiles: Column, memory: str, operand: Operand) -> Flags:
+    def _fits(self, parts: Parts, rows: Rows, tiles: Column, memory: str, waiting: Sequence[Operand]) -> Flags:
         level = self._hierarchy.memory(memory)
-        words = tile_words(self._problem, operand, tiles) * level.buffers
         fits = np.ones(len(rows), np.bool_)
-        if level.words is not None:
-            fits &= in_banks(level, words) + (parts.held[memory][rows] if memory in parts.held else 0) <= level.words
-        if operand in level.rooms:
-            fits &= words <= level.rooms[operand]
-        return fits
+        held: Column = parts.held[memory][rows] if memory in parts.held else np.zeros(len(rows), np.int64)
+        for operand in waiting:
+            words = tile_words(self._problem, operand, tiles) * level.buffers
+            held = held + in_banks(level, words)
+            if operand in level.rooms:
+                fits &= words <= level.rooms[operand]
+        return fits if level.words is None else fits & (held <= level.words)
 
     def _factors(self, left: Column, most: Column | None = None) -> tuple[Rows, Column]:
         """Rows, each repeated with every factor that is worth trying: up to `most`, one always."""
@@ -199,13 +234,9 @@ def even(extent: int) -> Column:
 
 def _is_swapped(parts: Parts, memory: str, operand: Operand) -> bool:
     """Whether the store before, with nothing in between, could as well come later, and is tried so."""
-    last = parts.nodes[-1] if parts.nodes else None
+    last = parts.trail.nodes[-1] if parts.trail.nodes else None
     order = list(Operand)
     return isinstance(last, Store) and last.memory == memory and order.index(last.operand) > order.index(operand)
-
-
-def _none(parts: Parts) -> Parts:
-    return parts.take(np.zeros(0, np.intp))
 
 
 def _subsets(operands: Sequence[Operand]) -> list[tuple[Operand, ...]]:

@@ -12,8 +12,9 @@ link keeps the tile that counts, and its words can only become fewer when that t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +22,10 @@ import numpy.typing as npt
 from dialects.hierarchy import Axis, Hierarchy, Memory
 from dialects.schedule import Operand
 from passes.mapper.footprint import tile_words
-from passes.mapper.nest import Column, For, Nest, Node, Par, Store
+from passes.mapper.nest import Column, For, Nest, Par, Store
 from passes.mapper.problem import Problem
+from passes.mapper.trail import Rows, Trail, merged
 
-Rows = npt.NDArray[np.intp]
 Flags = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float64]
 
@@ -41,10 +42,11 @@ def in_banks(memory: Memory, words: Column) -> Column:
 class Link:
     """Words of an operand on their way between two neighbouring places of its path.
 
-    `shared` and `own` have a row for every loop: the tiles that count where elements that may share a word count once,
-    and where all count. `owed`: the tile is larger for the sake of these operands, which only pays if they get a place
-    before a loop follows that leaves this one alone; empty, that loop is due. `laid` says over how many elements the
-    loop was laid while the link was alive.
+    `own` and `shared` have a row for every loop: the tiles that count where all elements count, and where those that
+    may share a word count once. `owed`: the tile is larger for the sake of these operands, which only pays if they get
+    a place before a loop follows that leaves this one alone; empty, that loop is due. `laid` says over how many
+    elements the loop was laid while the link was alive, `kept` over how many steps after that the link stayed alive;
+    without them, it was not.
     """
 
     operand: Operand
@@ -55,11 +57,25 @@ class Link:
     owed: frozenset[Operand] | None
     shared: Column
     own: Column
-    laid: Column
+    laid: Column | None
+    kept: Column | None
 
     def take(self, rows: Rows) -> Link:
         """Of some parts."""
-        return replace(self, shared=self.shared[:, rows], own=self.own[:, rows], laid=self.laid[:, rows])
+        shared = self.shared[:, rows]
+        return replace(
+            self,
+            shared=shared,
+            own=shared if self.own is self.shared else self.own[:, rows],
+            laid=None if self.laid is None else self.laid[:, rows],
+            kept=None if self.kept is None else self.kept[:, rows],
+        )
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """What links of parts must have in common to be compared, or put together."""
+        owed = None if self.owed is None else tuple(sorted(self.owed))
+        return (self.operand, self.lower, self.upper, self.alive, self.slides, owed)
 
     def outlives(self, problem: Problem, loops: Sequence[int]) -> bool:
         """Whether it stays alive when these loops are cut."""
@@ -86,65 +102,139 @@ class Link:
             return self
         alive = self.outlives(problem, loops)
         counted = list(loops) if alive else [loops[-1]] if self.gains(problem, loops) else []
-        kept = np.ones_like(grow)
-        kept[counted] = grow[counted]
-        extents = np.array(problem.extents, np.int64)[:, None]
-        shared, own = (np.minimum(tiles * kept, extents) for tiles in (self.shared, self.own))
-        return replace(self, alive=alive, owed=self.owed if self.owed or not counted else None, shared=shared, own=own)
+        factors = np.ones_like(grow)
+        factors[counted] = grow[counted]
+        if self.laid is None:
+            kept, more = None, factors
+        else:
+            kept = np.where(self.laid > 1, factors, 1) * (1 if self.kept is None else self.kept)
+            more = np.where(self.laid > 1, 1, factors)
+        own = problem.within(self.own * more)
+        owed = self.owed if self.owed or not counted else None
+        return replace(self, alive=alive, owed=owed, shared=problem.within(self.shared * factors), own=own, kept=kept)
 
-    def beside(self, problem: Problem, axis: Axis, grow: Column) -> Link:
-        """With further elements along an axis."""
+    def beside(self, problem: Problem, axis: Axis, loop: int, factors: Column, tiles: Column) -> Link:
+        """With further elements along an axis, over which tiles of a loop are laid.
+
+        Elements share what a window covers only where none of them moves it on its own.
+        """
+        link = self
+        if self.alive:
+            laid = np.ones_like(self.own) if self.laid is None else self.laid.copy()
+            laid[loop] *= factors
+            link = replace(self, laid=laid)
         together = axis.reduces if self.operand is Operand.OUTPUT else self.operand in axis.multicast
-        link = replace(self, laid=self.laid * grow) if self.alive else self
         if self.upper is not None or not together:
             return link
-        extents = np.array(problem.extents, np.int64)[:, None]
-        return replace(link, shared=np.minimum(self.shared * grow, extents))
+        shared = self.shared.copy()
+        if self.operand is Operand.INPUT and problem.window_of(loop) is not None:
+            factors = np.where(tiles == self.own[loop], factors, 1)
+        shared[loop] = np.minimum(shared[loop] * factors, problem.extents[loop])
+        return replace(link, shared=shared)
+
+    @property
+    def ended(self) -> Link:
+        """When the next loop that is cut is none that it outlives."""
+        return replace(self, alive=False)
+
+    def visits(self, problem: Problem, loop: int) -> Column:
+        """How often elements get tiles of a loop that the operand is not indexed by."""
+        extent = problem.extents[loop]
+        own = self.own[loop]
+        if self.laid is None or self.kept is None:
+            return -(-extent // own)
+        reach = np.minimum(own * self.laid[loop], extent)
+        elements = -(-reach // own)
+        whole, rest = np.divmod(extent, reach * self.kept[loop])
+        return whole * elements + np.minimum(elements, -(-rest // own))
+
+    def elements(self, problem: Problem, loop: int) -> Column:
+        """How many elements a loop was laid over while the link was alive."""
+        own = self.own[loop]
+        if self.laid is None:
+            return np.ones_like(own)
+        return -(-np.minimum(own * self.laid[loop], problem.extents[loop]) // own)
+
+    def lasting(self, problem: Problem, loop: int) -> Column:
+        """The tile of a loop while each element kept what it had."""
+        own = self.own[loop] if self.kept is None else self.own[loop] * self.kept[loop]
+        return np.minimum(own, problem.extents[loop])
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Parts that were made by the same moves; they differ in tiles.
+    """Parts that differ in tiles, and in how their inside was made, which their `trail` says.
 
-    `nodes` and `columns` are those of the nest from the inside out; `tiles` and `busy` have a row for every loop: the
-    indices that a part covers, and over how many elements they are laid. `sunk` is what links cost of which nothing
-    is open any more; they are no longer among `links`, but `placed` still has them.
+    `tiles` and `busy` have a row for every loop: the indices that a part covers, and over how many elements they are
+    laid. `sunk` is what links cost of which nothing is open any more; they are no longer among `links`, but `placed`
+    still has them. `sure`: they do not cost more than is said, as they may where several axes and steps share a loop
+    that they do not divide. Where time matters, `flows` are words that ports of memories move so far, and in the last
+    row cycles that first and last tiles take; `marks` are the tiles before each axis.
     """
 
     problem: Problem
-    nodes: tuple[Node, ...]
-    columns: tuple[Column, ...]
+    trail: Trail
     tiles: Column
     busy: Column
     links: tuple[Link, ...]
     placed: frozenset[tuple[Operand, str]]
     held: dict[str, Column]
     sunk: Values
+    sure: Flags
+    flows: Values
+    marks: Column
 
     @classmethod
-    def empty(cls, problem: Problem) -> Parts:
-        """One part, of nothing but an operation."""
+    def empty(cls, problem: Problem, flows: int = 0) -> Parts:
+        """One part, of nothing but an operation, with so many `flows`."""
         ones = np.ones((len(problem.extents), 1), np.int64)
-        links = tuple(Link(each, OPERATION, None, False, False, None, ones, ones, ones) for each in problem.operands)
+        links = tuple(
+            Link(each, OPERATION, None, False, False, None, ones, ones, None, None) for each in problem.operands
+        )
         placed = frozenset((link.operand, link.lower) for link in links)
-        return cls(problem, (), (), ones, ones, links, placed, {}, np.zeros(1))
+        sure = np.ones(1, np.bool_)
+        marks: Column = np.zeros((0, 1), np.int64)
+        return cls(
+            problem, Trail.empty(), ones, ones, links, placed, {}, np.zeros(1), sure, np.zeros((flows, 1)), marks
+        )
 
     @property
     def count(self) -> int:
         """How many parts there are."""
         return self.tiles.shape[1]
 
+    @cached_property
+    def kind(self) -> tuple[object, ...]:
+        """What parts must have in common to be compared, or put together."""
+        return (*sorted(map(str, (link.kind for link in self.links))), tuple(sorted(self.placed)), tuple(self.held))
+
     def take(self, rows: Rows) -> Parts:
         """Some of them."""
         return replace(
             self,
-            columns=tuple(column[rows] for column in self.columns),
+            trail=self.trail.take(rows),
             tiles=self.tiles[:, rows],
             busy=self.busy[:, rows],
             links=tuple(link.take(rows) for link in self.links),
             held={memory: words[rows] for memory, words in self.held.items()},
             sunk=self.sunk[rows],
+            sure=self.sure[rows],
+            flows=self.flows[:, rows],
+            marks=self.marks[:, rows],
         )
+
+    def slices(self, size: int) -> Iterator[Parts]:
+        """So many of them at a time."""
+        if self.count <= size:
+            yield self
+            return
+        for start in range(0, self.count, size):
+            yield self.take(np.arange(start, min(start + size, self.count)))
+
+    @property
+    def marked(self) -> Parts:
+        """With the tiles that there are now among the `marks`."""
+        return replace(self, marks=np.concatenate([self.marks, self.tiles]))
 
     def stored(self, hierarchy: Hierarchy, memory: str, operand: Operand, owed: frozenset[Operand]) -> Parts:
         """With a tile of an operand in a memory, where it fits; `owed` as in `Link`."""
@@ -156,20 +246,33 @@ class Parts:
             fits &= words <= level.rooms[operand]
         slides = level.slides and operand is Operand.INPUT
         links = tuple(
-            replace(link, upper=memory) if link.operand is operand and link.upper is None else link.after(operand)
+            replace(link, upper=memory, alive=link.alive and level.stays)
+            if link.operand is operand and link.upper is None
+            else link.after(operand)
             for link in self.links
         )
-        ones = np.ones_like(self.tiles)
-        new = Link(operand, memory, None, level.stays, slides, owed or None, self.tiles, self.tiles, ones)
+        flows = self.flows
+        rate = level.read if operand is Operand.OUTPUT else level.write
+        if len(flows) and level.buffers > 1 and rate is not None:
+            flows = flows.copy()
+            flows[-1] += words / level.buffers / rate
+        new = Link(operand, memory, None, level.stays, slides, owed or None, self.tiles, self.tiles, None, None)
         grown = replace(
             self,
-            nodes=(*self.nodes, Store(memory, operand)),
-            columns=(*self.columns, np.ones(self.count, np.int64)),
+            trail=self.trail.around([Store(memory, operand)], [np.ones(self.count, np.int64)]),
             links=(*links, new),
             placed=self.placed | {(operand, memory)},
             held={**self.held, memory: held},
+            flows=flows,
         )
         return grown if fits.all() else grown.take(np.flatnonzero(fits))
+
+    def before(self, loops: Sequence[int]) -> Parts:
+        """When these loops are cut next, the last of them innermost: without links that this ends."""
+        if not all(link.allows(self.problem, loops) for link in self.links):
+            return self.take(np.zeros(0, np.intp))
+        links = (link if link.gains(self.problem, loops) or not link.alive else link.ended for link in self.links)
+        return replace(self, links=tuple(links))
 
     def cut(self, loops: Sequence[int], factors: Column, rows: Rows) -> Parts:
         """Parts `rows`, repeated over time: loop `loops[i]` runs over `factors[i]` tiles, the last loop innermost.
@@ -181,41 +284,98 @@ class Parts:
         chosen = self.take(rows)
         grow = np.ones_like(chosen.tiles)
         grow[list(loops)] = factors
-        tiles = chosen.grown(grow)
+        tiles = self.problem.within(chosen.tiles * grow)
         links = tuple(link.repeated(self.problem, loops, grow) for link in chosen.links)
         # inside out: the last loop first
-        nodes = tuple(For(loop) for loop in reversed(loops))
-        columns = tuple(chosen.tiles[loop] for loop in reversed(loops))
+        inner = list(reversed(loops))
         return replace(
             chosen,
-            nodes=(*chosen.nodes, *nodes),
-            columns=(*chosen.columns, *columns),
+            trail=chosen.trail.around([For(loop) for loop in inner], [chosen.tiles[loop] for loop in inner]),
             tiles=tiles,
             links=links,
+            sure=chosen.sure & ~self._is_doubtful_cut(chosen, links, loops, grow, tiles),
         )
+
+    def _is_doubtful_cut(
+        self, chosen: Parts, links: tuple[Link, ...], loops: Sequence[int], grow: Column, tiles: Column
+    ) -> Flags:
+        """Where a link may cost more than its tiles say after a cut."""
+        doubtful = np.zeros(chosen.count, np.bool_)
+        for before, after in zip(chosen.links, links, strict=True):
+            if before.alive and not before.outlives(self.problem, loops) and before.gains(self.problem, loops):
+                doubtful |= grow[loops[-1]] > 1
+            if after.alive:
+                for loop in loops:
+                    extent = self.problem.extents[loop]
+                    alone = after.shared[loop] == after.lasting(self.problem, loop)
+                    whole = after.shared[loop] == tiles[loop]
+                    doubtful |= ~alone & ~whole & (grow[loop] > 1) & (extent % tiles[loop] > 0)
+        return doubtful
 
     def laid(self, axis: Axis, loop: int, factors: Column, rows: Rows) -> Parts:
         """Parts `rows`, side by side: `loop` runs over `factors` tiles along an axis."""
         chosen = self.take(rows)
-        grow = np.ones_like(chosen.tiles)
-        grow[loop] = factors
-        tiles = chosen.grown(grow)
-        busy = chosen.busy.copy()
+        tiles, busy = chosen.tiles.copy(), chosen.busy.copy()
+        tiles[loop] = np.minimum(tiles[loop] * factors, self.problem.extents[loop])
         busy[loop] *= factors
+        doubtful = np.zeros(chosen.count, np.bool_)
+        for link in chosen.links:
+            if loop in self.problem.idle(link.operand):
+                again = link.alive and link.kept is not None and link.kept[loop] > 1
+                apart = (link.shared[loop] != chosen.tiles[loop]) & (self.problem.extents[loop] % tiles[loop] > 0)
+                doubtful |= again | apart
         return replace(
             chosen,
-            nodes=(*chosen.nodes, Par(loop, axis.name)),
-            columns=(*chosen.columns, chosen.tiles[loop]),
+            trail=chosen.trail.around([Par(loop, axis.name)], [chosen.tiles[loop]]),
             tiles=tiles,
             busy=busy,
-            links=tuple(link.beside(self.problem, axis, grow) for link in chosen.links),
+            links=tuple(link.beside(self.problem, axis, loop, factors, chosen.tiles[loop]) for link in chosen.links),
+            sure=chosen.sure & ~(doubtful & (factors > 1)),
         )
 
     def nest(self) -> tuple[Nest, list[Column]]:
-        """The nest, with its tiles, if what is left of all loops runs over time outside everything."""
+        """The nest of parts that were made alike, if what is left of all loops runs over time outside everything."""
+        nodes, columns = self.trail.made()
         rest = tuple(For(loop) for loop in range(len(self.problem.extents)))
-        return Nest((*rest, *reversed(self.nodes))), [*self.tiles, *reversed(self.columns)]
+        return Nest((*rest, *reversed(nodes))), [*self.tiles, *reversed(columns)]
 
-    def grown(self, factors: Column) -> Column:
-        """The tiles, times factors."""
-        return np.minimum(self.tiles * factors, np.array(self.problem.extents, np.int64)[:, None])
+    def alike(self) -> list[Parts]:
+        """The parts, apart by how they were made."""
+        return [self.take(rows) for rows in self.trail.alike()]
+
+
+def together(groups: Sequence[Parts]) -> Parts:
+    """Parts of one kind, made in different ways, as one."""
+    first = groups[0]
+    order = [sorted(group.links, key=lambda link: str(link.kind)) for group in groups]
+    links = tuple(
+        replace(
+            same[0],
+            shared=np.concatenate([link.shared for link in same], axis=1),
+            own=np.concatenate([link.own for link in same], axis=1),
+            laid=_side_by_side([link.laid for link in same], same),
+            kept=_side_by_side([link.kept for link in same], same),
+        )
+        for same in zip(*order, strict=True)
+    )
+    return Parts(
+        first.problem,
+        merged([group.trail for group in groups]),
+        np.concatenate([group.tiles for group in groups], axis=1),
+        np.concatenate([group.busy for group in groups], axis=1),
+        links,
+        first.placed,
+        {memory: np.concatenate([group.held[memory] for group in groups]) for memory in first.held},
+        np.concatenate([group.sunk for group in groups]),
+        np.concatenate([group.sure for group in groups]),
+        np.concatenate([group.flows for group in groups], axis=1),
+        np.concatenate([group.marks for group in groups], axis=1),
+    )
+
+
+def _side_by_side(columns: Sequence[Column | None], links: Sequence[Link]) -> Column | None:
+    """Columns of factors together, of which some may be all ones."""
+    if all(each is None for each in columns):
+        return None
+    filled = [np.ones_like(link.own) if each is None else each for each, link in zip(columns, links, strict=True)]
+    return np.concatenate(filled, axis=1)

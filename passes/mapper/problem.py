@@ -9,6 +9,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from dialects.gconv import PASS, Dim, GConv, LoopKind
 from dialects.schedule import Loop, Operand
@@ -80,6 +84,13 @@ class Problem:
 
     def plain(self, operand: Operand) -> tuple[int, ...]:
         """The loops that an operand is indexed by, each on its own."""
+        return self._plain[operand]
+
+    @cached_property
+    def _plain(self) -> dict[Operand, tuple[int, ...]]:
+        return {operand: self._plain_of(operand) for operand in Operand}
+
+    def _plain_of(self, operand: Operand) -> tuple[int, ...]:
         slid = {loop for each in self.windows for loop in (each.outputs, each.kernels)}
         return tuple(
             loop
@@ -87,13 +98,22 @@ class Problem:
             if self.is_relevant(operand, loop) and not (operand is Operand.INPUT and loop in slid)
         )
 
+    def within(self, tiles: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Tiles, a row for every loop, that are no larger than the loops."""
+        return np.minimum(tiles, np.array(self.extents, np.int64)[:, None])
+
     def words(self, operand: Operand) -> int:
         """Words of an operand that no window slides over."""
         return math.prod(self.extents[loop] for loop in self.plain(operand))
 
     def idle(self, operand: Operand) -> tuple[int, ...]:
         """The loops that an operand is not indexed by."""
-        return tuple(loop for loop in range(len(self.loops)) if not self.is_relevant(operand, loop))
+        return self._idle[operand]
+
+    @cached_property
+    def _idle(self) -> dict[Operand, tuple[int, ...]]:
+        loops = range(len(self.loops))
+        return {operand: tuple(loop for loop in loops if not self.is_relevant(operand, loop)) for operand in Operand}
 
     def window_of(self, loop: int) -> Window | None:
         """The window that a loop is part of."""

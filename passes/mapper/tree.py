@@ -1,32 +1,44 @@
-"""The tree of moves, searched best first: from the inside out, level by level, many parts of mappings at a time.
+"""The tree of moves, from the inside out, level by level, many parts of mappings at a time.
 
-What waits is taken in the order of its lower bound, so that the search ends when no bound is below the best mapping
-found; stopped before, it knows how far from the best possible one that is at most.
+Before every level parts wait in a pool, in which only the cheapest of those stay that differ in cost alone. Rounds lead
+the parts with the lowest bounds from pool to pool, so that every round finds mappings, until no bound in any pool is
+below the best one; a search that is stopped before knows how far from the best possible one that is at most.
 """
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from dialects.hierarchy import Axis, Hierarchy, Level, Memory
 from passes.mapper.bounds import Bounds
+from passes.mapper.dominance import cheapest
 from passes.mapper.effort import SpentError
-from passes.mapper.moves import Moves
+from passes.mapper.moves import Laying, Moves
 from passes.mapper.nest import Column
-from passes.mapper.partial import Flags, Parts
+from passes.mapper.partial import Flags, Parts, Rows, together
 from passes.mapper.pricing import Values
 
 _GROUP = 300
 """What it takes to look at some parts together costs as much as these, each on its own."""
 
 _BEAM = 48
-_CHUNKS = (32, 128, 512, 2048)
+"""How many parts a dive follows."""
+
+_WIDTHS = (256, 2048)
+"""How many parts a round takes from a pool: the first, and those after it."""
+
+_SLICE = 512
+"""How many of them are led on at a time; each becomes up to some thousands."""
+
+_WAITING = 400_000
+"""How many parts wait in a pool, at most: some hundred megabytes."""
+
+Kind = tuple[object, ...]
 
 
 @dataclass
@@ -43,104 +55,176 @@ class Incumbent:
             self.value, self.parts = float(values[chosen]), parts.take(np.array([chosen]))
 
 
-@dataclass(order=True)
-class _Waiting:
-    """Parts before a stage; those with the lowest bound come first, later stages before earlier ones."""
+@dataclass
+class Pool:
+    """Parts before a level, by what they have in common, with their bounds.
 
-    bound: float
-    order: tuple[int, int]
-    parts: Parts = field(compare=False)
+    Where there are too many, those with the highest bounds are lost; `floor` is the lowest bound of these.
+    """
 
-    @property
-    def stage(self) -> int:
-        """How many stages are done."""
-        return -self.order[0]
+    groups: dict[Kind, tuple[Parts, Values]] = field(default_factory=dict[Kind, tuple[Parts, Values]])
+    floor: float = math.inf
+
+    def put(self, added: Sequence[tuple[Parts, Values]], chosen: Callable[[Parts], Rows]) -> None:
+        """Put parts with their bounds to those that are there, and keep the `chosen` of those of a kind."""
+        kinds: dict[Kind, list[tuple[Parts, Values]]] = {}
+        for parts, bounds in added:
+            if parts.count:
+                kinds.setdefault(parts.kind, []).append((parts, bounds))
+        for kind, new in kinds.items():
+            if kind in self.groups:
+                new.append(self.groups[kind])
+            merged, bounds = together([parts for parts, _ in new]), np.concatenate([each for _, each in new])
+            rows = chosen(merged)
+            kept = merged.take(rows)
+            self.groups[kind] = replace(kept, trail=kept.trail.compact()), bounds[rows]
+        if (most := self._limit(_WAITING)) < np.inf:
+            for kind, (parts, bounds) in self.groups.items():
+                self.floor = min(self.floor, float(bounds[bounds > most].min(initial=np.inf)))
+                rows = np.flatnonzero(bounds <= most)
+                self.groups[kind] = parts.take(rows), bounds[rows]
+
+    def least(self) -> float:
+        """The lowest bound of all that wait."""
+        return min((float(bounds.min()) for _, bounds in self.groups.values() if len(bounds)), default=math.inf)
+
+    def take(self, number: int, limit: float) -> Iterator[Parts]:
+        """Take out those with the lowest bounds; all that are not below a limit are dropped."""
+        most = self._limit(number)
+        for kind, (parts, bounds) in list(self.groups.items()):
+            taken = (bounds < limit) & (bounds <= most)
+            left = np.flatnonzero((bounds < limit) & ~taken)
+            self.groups[kind] = parts.take(left), bounds[left]
+            if not len(left):
+                del self.groups[kind]
+            if taken.any():
+                rows = np.flatnonzero(taken)
+                yield parts.take(rows[np.argsort(bounds[rows], kind="stable")])
+
+    def _limit(self, number: int) -> float:
+        """The bound up to which there are so many parts, or some more with the same bound."""
+        every = [bounds for _, bounds in self.groups.values()]
+        if sum(map(len, every)) <= number:
+            return math.inf
+        return float(np.partition(np.concatenate(every), number - 1)[number - 1])
 
 
 @dataclass(frozen=True)
 class Tree:
     """The mappings with one assignment of operands to memories.
 
-    `stages` are the levels from the inside out, but for the outermost memory; `outer[i]` is what links to memories of
-    `stages[i:]` cost at least. `value` combines energy and cycles; `price` says what finished parts cost exactly.
+    `stages` are the levels from the inside out, but for the outermost memory. `value` combines energy and cycles;
+    `price` says what finished parts cost exactly.
     """
 
     hierarchy: Hierarchy
     moves: Moves
     bounds: Bounds
     stages: tuple[Level, ...]
-    outer: tuple[float, ...]
     value: Callable[[Values, Values], Values]
     price: Callable[[Parts], Values]
 
-    def dive(self, start: int, parts: Parts, best: Incumbent) -> None:
+    def dive(self, parts: Parts, best: Incumbent) -> None:
         """Follow only the parts with the lowest bounds."""
-        groups = [parts]
-        for stage in range(start, len(self.stages)):
-            grown = [more for each in groups for more in self._expanded(stage, each, _lowest)]
-            bounds = [self._bound(stage + 1, each) for each in grown]
-            if not grown:
-                return
-            limit = np.concatenate(bounds)[_lowest(np.concatenate(bounds))].max()
-            groups = [
-                each.take(rows)
-                for each, bound in zip(grown, bounds, strict=True)
-                if len(rows := np.flatnonzero(bound <= limit)[:_BEAM])
-            ]
-        self._finish(groups, best)
+        pools = self._pools(parts, best)
+        for stage in range(len(self.stages)):
+            self._advance(pools, stage, pools[stage].take(_BEAM, best.value), _lowest, best)
+        self._finish(pools[-1].take(_BEAM, best.value), best)
 
-    def search(self, start: int, parts: Parts, best: Incumbent) -> float:
+    def search(self, parts: Parts, best: Incumbent) -> float:
         """Search all of the tree; a lower bound of what is in it, or the value of the best if that is less.
 
-        What was begun when the effort is spent is not followed, and bounds the result like what still waited.
+        What was begun when the effort is spent is not followed, and bounds the result like what still waits.
         """
-        numbers = itertools.count()
-        heap: list[_Waiting] = []
+        bound = -math.inf
+        known = math.inf
+        # a better mapping to begin with leaves fewer parts that wait
+        while bound < best.value < known and self.moves.effort.parts > 0:
+            known = best.value
+            bound = self._search(parts, best)
+        return bound
+
+    def _search(self, parts: Parts, best: Incumbent) -> float:
+        pools = self._pools(parts, best)
+        widths = itertools.chain(_WIDTHS, itertools.repeat(_WIDTHS[-1]))
+        begun = math.inf
 
         def chosen(bounds: Values) -> Flags:
             self.moves.effort.spend(_GROUP)
             return bounds < best.value
 
-        self._push(heap, numbers, start, parts, best)
-        while heap and heap[0].bound < best.value:
-            first = heapq.heappop(heap)
-            if first.stage == len(self.stages):
-                self._finish([first.parts], best)
-                continue
-            try:
-                for more in self._expanded(first.stage, first.parts, chosen):
-                    self._push(heap, numbers, first.stage + 1, more, best)
-            except SpentError:
-                return min(first.bound, best.value)
-        return best.value
+        try:
+            while min(pool.least() for pool in pools) < best.value:
+                width = next(widths)
+                for stage in range(len(self.stages)):
+                    taken = list(pools[stage].take(width, best.value))
+                    begun = min((self.root_bound(stage, each) for each in taken), default=math.inf)
+                    self._advance(pools, stage, taken, chosen, best)
+                    begun = math.inf
+                self._finish(pools[-1].take(_BEAM, best.value), best)
+        except SpentError:
+            pass
+        return min(best.value, begun, *(min(pool.least(), pool.floor) for pool in pools))
 
-    def root_bound(self, start: int, parts: Parts) -> float:
-        """A lower bound of everything in the tree."""
-        return float(self._bound(start, parts).min())
+    def _pools(self, parts: Parts, best: Incumbent) -> list[Pool]:
+        """A pool before every stage, and one for what is done."""
+        pools = [Pool() for _ in range(len(self.stages) + 1)]
+        self._put(pools, 0, [parts], best)
+        return pools
 
-    def _push(self, heap: list[_Waiting], numbers: Iterator[int], stage: int, parts: Parts, best: Incumbent) -> None:
-        bounds = self._bound(stage, parts)
-        rows = np.flatnonzero(bounds < best.value)
-        rows = rows[np.argsort(bounds[rows], kind="stable")]
-        sizes = itertools.chain(_CHUNKS, itertools.repeat(_CHUNKS[-1]))
-        while len(rows):
-            size = next(sizes)
-            chunk, rows = rows[:size], rows[size:]
-            heapq.heappush(heap, _Waiting(float(bounds[chunk[0]]), (-stage, next(numbers)), parts.take(chunk)))
+    def _advance(
+        self,
+        pools: list[Pool],
+        stage: int,
+        taken: Iterable[Parts],
+        chosen: Callable[[Values], Flags],
+        best: Incumbent,
+    ) -> None:
+        """Lead parts through one stage into the next pool."""
+        grown = (more for each in taken for few in each.slices(_SLICE) for more in self._expanded(stage, few, chosen))
+        self._put(pools, stage + 1, grown, best)
+
+    def _put(self, pools: list[Pool], stage: int, grown: Iterable[Parts], best: Incumbent) -> None:
+        """Put parts into the pool before a stage."""
+        axes = [level for level in self.stages[stage:] if isinstance(level, Axis)]
+        is_last = stage == len(self.stages)
+        added: list[tuple[Parts, Values]] = []
+
+        def chosen(parts: Parts) -> Rows:
+            return np.arange(parts.count) if is_last else cheapest(parts, self.bounds, axes)
+
+        for each in grown:
+            for branch in [each] if is_last else self.bounds.branched(each):
+                parts = replace(self.bounds.settled(branch, axes), held={})
+                bounds = self._bound(stage, parts)
+                rows = np.flatnonzero(bounds < best.value)
+                added.append((parts.take(rows), bounds[rows]))
+            if sum(parts.count for parts, _ in added) > _WAITING:
+                pools[stage].put(added, chosen)
+                added = []
+        pools[stage].put(added, chosen)
+
+    def root_bound(self, stage: int, parts: Parts) -> float:
+        """A lower bound of all mappings that some parts before a stage are part of."""
+        return float(self._bound(stage, parts).min())
 
     def _expanded(self, stage: int, parts: Parts, chosen: Callable[[Values], Flags]) -> Iterator[Parts]:
         """The parts after one more stage whose bounds are `chosen`."""
         level = self.stages[stage]
         if isinstance(level, Axis):
+            if self.bounds.timed:
+                parts = parts.marked
             laid = self.moves.laying(parts, level, lambda each, left: chosen(self._bound(stage, each, left)))
             if laid.count:
                 yield laid
             return
 
+        axes = [level for level in self.stages[stage + 1 :] if isinstance(level, Axis)]
+
         def promising(some: Parts) -> Parts:
             if not some.count:
                 return some
-            settled = self.bounds.settled(some)
+            settled = self.bounds.settled(some, axes)
             rows = chosen(self._bound(stage, settled, memory=level.name))
             return settled if rows.all() else settled.take(np.flatnonzero(rows))
 
@@ -150,28 +234,43 @@ class Tree:
         )
         yield from self.moves.storing(parts, level.name, operands, further, promising)
 
-    def _finish(self, groups: Sequence[Parts], best: Incumbent) -> None:
+    def _finish(self, groups: Iterable[Parts], best: Incumbent) -> None:
         for group in groups:
-            for parts in self.moves.finishing(group):
-                best.offer(parts, self.price(parts))
+            for some in self.moves.finishing(group):
+                for parts in some.alike():
+                    best.offer(parts, self.price(parts))
 
-    def _bound(self, stage: int, parts: Parts, left: Column | None = None, memory: str = "") -> Values:
+    def _bound(self, stage: int, parts: Parts, laying: Laying | None = None, memory: str = "") -> Values:
         """A lower bound for parts before a stage, or in the middle of it.
 
-        In the middle of an axis, `left` times as many elements of it may still work; in that of a `memory`, some of
-        its operands may be there.
+        In the middle of an axis, `laying` says what is left of it; in that of a `memory`, some of its operands may be
+        there.
         """
-        within = left is not None or bool(memory)
+        within = laying is not None or bool(memory)
         axes = [level for level in self.stages[stage:] if isinstance(level, Axis)]
-        room: Column = np.ones(parts.count, np.int64) if left is None else left
-        room = room * math.prod(axis.size for axis in (axes[1:] if left is not None else axes))
+        room = self._room(parts, axes[1:] if laying else axes)
+        if laying:
+            room = room * np.minimum(laying.room, self._tiles(parts, laying.loops))
         if self.hierarchy.elements is not None:
-            room = np.maximum(np.minimum(room, self.hierarchy.elements // np.prod(parts.busy, axis=0)), 1)
-        energy = self.bounds.energy(parts, room, axes, memory) + self.outer[stage + within]
-        if not within and stage < len(self.stages) and isinstance(level := self.stages[stage], Memory):
-            without = self.bounds.energy(parts, room, axes, level.name) + self.outer[stage + 1]
-            energy = np.maximum(energy, without)
+            room = np.minimum(room, self.hierarchy.elements // np.prod(parts.busy, axis=0))
+        room = np.maximum(room, 1)
+        energy = self.bounds.energy(parts, room, axes, memory) + self.bounds.constant
+        for level in self.stages[stage + within :]:
+            if isinstance(level, Memory):
+                energy = energy + self.bounds.crowded(parts, level.name)
         return self.value(energy, self.bounds.cycles(parts, room))
+
+    def _room(self, parts: Parts, axes: Sequence[Axis]) -> Column:
+        """How many times as many elements may work at most, if axes are still to be laid along."""
+        room: Column = np.ones(parts.count, np.int64)
+        for axis in axes:
+            room = room * np.minimum(axis.size, self._tiles(parts, self.moves.along(axis)))
+        return room
+
+    def _tiles(self, parts: Parts, loops: Sequence[int]) -> Column:
+        """Over how many elements some loops can be laid: no more than there are tiles to run over."""
+        extents = np.array(parts.problem.extents, np.int64)[list(loops), None]
+        return np.prod(-(-extents // parts.tiles[list(loops)]), axis=0)
 
 
 def _lowest(bounds: Values) -> Flags:
@@ -184,22 +283,3 @@ def _lowest(bounds: Values) -> Flags:
 def stages_of(hierarchy: Hierarchy) -> tuple[Level, ...]:
     """The levels from the inside out, but for the outermost memory."""
     return tuple(reversed(hierarchy.levels[1:]))
-
-
-def outer_bounds(
-    tree: Callable[[tuple[float, ...]], Tree], stages: tuple[Level, ...], nothing: Parts, quick: Moves
-) -> tuple[float, ...]:
-    """What the links to memories from each stage outwards cost at least, were the inside of no size.
-
-    `tree` makes a tree from such bounds of the stages further out, padded with zeros; `quick` moves are those of dives.
-    """
-    found = [0.0]
-    for stage in reversed(range(1, len(stages))):
-        if isinstance(stages[stage], Memory):
-            part = tree((0.0,) * (stage + 1) + tuple(found))
-            best = Incumbent()
-            replace(part, moves=quick).dive(stage, nothing, best)
-            found.insert(0, part.search(stage, nothing, best))
-        else:
-            found.insert(0, found[0])
-    return (found[0], *found)

@@ -1,0 +1,85 @@
+"""How parts of mappings were made: what is needed to write them down as nests, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from passes.mapper.nest import Column, Node
+
+Rows = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Trail:
+    """Nodes from the inside out, with a column of tiles each, around that of `inside[which]` in its `row`."""
+
+    nodes: tuple[Node, ...]
+    columns: tuple[Column, ...]
+    inside: tuple[Trail, ...]
+    which: Rows
+    row: Rows
+
+    @classmethod
+    def empty(cls) -> Trail:
+        """Of one part, of which nothing is made."""
+        origin: Rows = np.zeros(1, np.intp)
+        return cls((), (), (), origin, origin)
+
+    def take(self, rows: Rows) -> Trail:
+        """Of some parts."""
+        columns = tuple(column[rows] for column in self.columns)
+        return Trail(self.nodes, columns, self.inside, self.which[rows], self.row[rows])
+
+    def around(self, nodes: Sequence[Node], columns: Sequence[Column]) -> Trail:
+        """With more nodes around it."""
+        return Trail((*self.nodes, *nodes), (*self.columns, *columns), self.inside, self.which, self.row)
+
+    def made(self) -> tuple[tuple[Node, ...], tuple[Column, ...]]:
+        """Nodes and columns from the very inside out, of parts that were made alike."""
+        if not self.inside:
+            return self.nodes, self.columns
+        (number,) = np.unique(self.which)
+        nodes, columns = self.inside[int(number)].take(self.row).made()
+        return (*nodes, *self.nodes), (*columns, *self.columns)
+
+    def alike(self) -> Iterator[Rows]:
+        """The rows of parts that were made alike, apart."""
+        if not self.inside:
+            yield np.arange(len(self.which))
+            return
+        for number in np.unique(self.which):
+            rows = np.flatnonzero(self.which == number)
+            for some in self.inside[int(number)].take(self.row[rows]).alike():
+                yield rows[some]
+
+    def compact(self) -> Trail:
+        """Without those inside that nothing is around."""
+        inside: list[Trail] = []
+        which, row = np.zeros_like(self.which), np.zeros_like(self.row)
+        for number in np.unique(self.which) if self.inside else ():
+            rows = np.flatnonzero(self.which == number)
+            which[rows], row[rows] = len(inside), np.arange(len(rows))
+            inside.append(self.inside[int(number)].take(self.row[rows]))
+        return Trail(self.nodes, self.columns, tuple(inside), which, row)
+
+
+def merged(trails: Sequence[Trail]) -> Trail:
+    """The trails of parts that are put together."""
+    inside: list[Trail] = []
+    which: list[Rows] = []
+    row: list[Rows] = []
+    for trail in trails:
+        count = len(trail.which)
+        if trail.inside and not trail.nodes:
+            which.append(trail.which + len(inside))
+            row.append(trail.row)
+            inside.extend(trail.inside)
+        else:
+            which.append(np.full(count, len(inside), np.intp))
+            row.append(np.arange(count))
+            inside.append(trail)
+    return Trail((), (), tuple(inside), np.concatenate(which), np.concatenate(row))
