@@ -136,13 +136,12 @@ class Tree:
 
         What was begun when the effort is spent is not followed, and bounds the result like what still waits.
         """
-        bound = -math.inf
-        known = math.inf
-        # a better mapping to begin with leaves fewer parts that wait
-        while bound < best.value < known and self.moves.effort.parts > 0:
+        while True:
             known = best.value
             bound = self._search(parts, best)
-        return bound
+            # with a better mapping to begin with, fewer parts wait, and none may be lost
+            if bound >= best.value or best.value == known or self.moves.effort.parts <= 0:
+                return bound
 
     def _search(self, parts: Parts, best: Incumbent) -> float:
         pools = self._pools(parts, best)
