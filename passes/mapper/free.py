@@ -38,7 +38,7 @@ _FIRST = 0.4
 class Best:
     """The best mapping found; no mapping has a value below `bound`.
 
-    `value` is what the search made least: energy without operations, cycles, their product, or words.
+    `value` is what the search made least: energy without operations, cycles, energy times cycles, or words.
     """
 
     mapping: Mapping
@@ -184,7 +184,7 @@ class _Search:
     def _tree(self, assignment: Assignment) -> Tree:
         bounds = Bounds(self._problem, self._prices, assignment)
         moves = self._moves(Effort())
-        return Tree(self._hierarchy, moves, bounds, self._stages, self._prices.objective.of, self._price)
+        return Tree(self._hierarchy, moves, bounds, self._stages, self._combined, self._price)
 
     def _with(self, tree: Tree, effort: Effort, *, larger: bool = True, values: int | None = None) -> Tree:
         """A tree with other moves."""
@@ -192,6 +192,9 @@ class _Search:
 
     def _moves(self, effort: Effort, *, larger: bool = True, values: int | None = None) -> Moves:
         return Moves(self._problem, self._hierarchy, effort, larger=larger, values=values)
+
+    def _combined(self, energy: Values, cycles: Values) -> Values:
+        return self._prices.combined(energy, cycles, self._problem.operations)
 
     def _price(self, parts: Parts) -> Values:
         return self._prices.value(self._counts(parts))

@@ -84,7 +84,18 @@ class Prices:
 
     def value(self, counts: Counts) -> Values:
         """What the search makes least."""
-        return self.objective.of(self.energy(counts), self.cycles(counts))
+        return self.combined(self.energy(counts), self.cycles(counts), int(counts.events["operation"][0]))
+
+    def combined(self, energy: Values, cycles: Values, operations: int) -> Values:
+        """The value of energies without operations, and of cycles, of a link with so many operations.
+
+        It grows with both. The product counts the energy of operations, too.
+        """
+        return self.objective.of(energy + self.work(operations), cycles)
+
+    def work(self, operations: int) -> float:
+        """The energy of operations, where it changes which mapping is best."""
+        return self.hierarchy.operation * operations if self.objective is Objective.EDP else 0.0
 
     def port_cycles(self, memory: Memory, counts: Counts) -> tuple[Values, Values]:
         """Cycles in which a memory sends words, and in which it takes some: reading and writing have a port each.

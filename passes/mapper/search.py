@@ -340,7 +340,7 @@ class _Search:
         inside = [self._inner_bound(chunk) for chunk in inner.chunks()]
         energy, cycles = (np.concatenate(column) for column in zip(*inside, strict=True))
         outer_energy, outer_cycles = self._outermost_bound(inner)
-        return self._objective.of(energy + outer_energy, np.maximum(cycles, outer_cycles))
+        return self._objective.of(energy + outer_energy + self._work, np.maximum(cycles, outer_cycles))
 
     def _inner_bound(self, inner: Candidates) -> tuple[Values, Values]:
         """Lower bounds of what all memories but the outermost cost, and of the time that they and the array take."""
@@ -384,8 +384,12 @@ class _Search:
 
     def _value(self, counts: Counts) -> Values:
         """What the search makes least."""
-        energy = self._energy(counts)
+        energy = self._energy(counts) + self._work
         return self._objective.of(energy, self._prices.cycles(counts) if self._takes_time else energy)
+
+    @property
+    def _work(self) -> float:
+        return self._prices.work(self._flow.problem.operations)
 
     def _energy(self, counts: Counts, *, outermost: bool | None = None) -> Values:
         total: Values = np.zeros(counts.candidates)
