@@ -263,7 +263,8 @@ class Bounds:
 
     def further(self, link: Link, kind: LoopKind) -> list[int]:
         """The loops of a kind that a link may outlive."""
-        loops = [loop for loop in self._problem.idle(link.operand) if self._problem.loops[loop].kind is kind]
+        idle = self._problem.idle(link.operand) if link.stays else ()
+        loops = [loop for loop in idle if self._problem.loops[loop].kind is kind]
         if link.slides:
             slid = (loop for window in self._problem.windows for loop in (window.outputs, window.kernels))
             loops += [loop for loop in slid if self._problem.loops[loop].kind is kind]

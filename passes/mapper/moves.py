@@ -3,7 +3,8 @@
 A loop that is cut further out than it was makes the tiles between smaller, and costs nothing more but where
 
 - it was inside a link that is alive for it,
-- it was inside a place of the input, whose tiles overlap, or inside a loop along which a window slides, or
+- it was inside a place of the input, whose tiles overlap, or inside a loop along which a window slides,
+- it was inside a place from which words are brought again for every turn, or
 - it made a tile larger, which then stays while other loops run, with a place of an operand that this loop leaves alone
   between them.
 
@@ -145,15 +146,20 @@ class Moves:
         operand = waiting[0]
         slid = self._windows if operand is Operand.INPUT else ()
         others = [each for each in self._problem.operands if each is not operand and each in later]
-        profiting = _subsets(others) if self._larger and self._hierarchy.memory(memory).stays else [()]
+        level = self._hierarchy.memory(memory)
+        profiting = _subsets(others) if self._larger and level.stays else [()]
+        # what does not stay is brought again for all loops outside of it
+        again = () if level.stays else self._problem.idle(operand)
         for before in (parts, *self._slid(parts, grown)):
             for loops in ((), *dict.fromkeys(self._problem.idle(link.operand) for link in before.links if link.alive)):
                 for first in grown(before, loops):
                     for overlapping in dict.fromkeys(((), tuple(loop for loop in slid if loop not in loops))):
                         for second in grown(first, overlapping):
-                            for several in profiting:
-                                for last in self._for_sake_of(several, second, loops, grown):
-                                    yield last, frozenset(several)
+                            for inside in dict.fromkeys(((), again)):
+                                for third in grown(second, inside):
+                                    for several in profiting:
+                                        for last in self._for_sake_of(several, third, loops, grown):
+                                            yield last, frozenset(several)
 
     def _for_sake_of(
         self, operands: Sequence[Operand], parts: Parts, done: tuple[int, ...], grown: Grow

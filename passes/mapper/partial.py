@@ -53,6 +53,7 @@ class Link:
     lower: str
     upper: str | None
     alive: bool
+    stays: bool
     slides: bool
     owed: frozenset[Operand] | None
     shared: Column
@@ -75,12 +76,12 @@ class Link:
     def kind(self) -> tuple[object, ...]:
         """What links of parts must have in common to be compared, or put together."""
         owed = None if self.owed is None else tuple(sorted(self.owed))
-        return (self.operand, self.lower, self.upper, self.alive, self.slides, owed)
+        return (self.operand, self.lower, self.upper, self.alive, self.stays, self.slides, owed)
 
     def outlives(self, problem: Problem, loops: Sequence[int]) -> bool:
         """Whether it stays alive when these loops are cut."""
         idle = problem.idle(self.operand)
-        return self.alive and all(loop in idle for loop in loops)
+        return self.alive and self.stays and all(loop in idle for loop in loops)
 
     def after(self, operand: Operand) -> Link:
         """When another operand got a place."""
@@ -189,7 +190,7 @@ class Parts:
         """One part, of nothing but an operation, with so many `flows`."""
         ones = np.ones((len(problem.extents), 1), np.int64)
         links = tuple(
-            Link(each, OPERATION, None, False, False, None, ones, ones, None, None) for each in problem.operands
+            Link(each, OPERATION, None, False, False, False, None, ones, ones, None, None) for each in problem.operands
         )
         placed = frozenset((link.operand, link.lower) for link in links)
         sure = np.ones(1, np.bool_)
@@ -256,7 +257,8 @@ class Parts:
         if len(flows) and level.buffers > 1 and rate is not None:
             flows = flows.copy()
             flows[-1] += words / level.buffers / rate
-        new = Link(operand, memory, None, level.stays, slides, owed or None, self.tiles, self.tiles, None, None)
+        alive = level.stays or slides
+        new = Link(operand, memory, None, alive, level.stays, slides, owed or None, self.tiles, self.tiles, None, None)
         grown = replace(
             self,
             trail=self.trail.around([Store(memory, operand)], [np.ones(self.count, np.int64)]),

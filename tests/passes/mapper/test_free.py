@@ -72,6 +72,7 @@ def small_machines(draw: st.DrawFn) -> Hierarchy:
             "words": draw(st.integers(2, 24)),
             "operands": operands,
             "bypass": draw(st.lists(st.sampled_from(operands), unique=True, max_size=1)),
+            "stays": draw(st.sampled_from([True, True, False])),
             "slides": draw(st.booleans()),
             "bank": draw(st.sampled_from([None, None, 3])),
             "buffers": draw(st.sampled_from([1, 1, 2])),
