@@ -166,6 +166,50 @@ def cost(flow: str, images: int, layers: tuple[Layer, ...], elements: int = 256)
     return Cost(operations, energy, dram, delay)
 
 
+@dataclass(frozen=True)
+class Unconstrained:
+    """Energies of an operation on the hardware of a dataflow, in MAC energies, with tiles cut out of those around them.
+
+    `constrained`: of the best mappings in the dataflow; `found`: of the best ones of any kind that were found; no
+    mappings have less than `bound`.
+    """
+
+    constrained: float
+    found: float
+    bound: float
+
+
+def unconstrained(flow: str, images: int, layers: tuple[Layer, ...], effort: float) -> Unconstrained:
+    """What layers cost at best if the hardware of a dataflow may execute any mapping; `effort` is spent on each layer.
+
+    Raises `CatenaError` (CAT-F001) if a layer does not fit.
+    """
+    from compiler.targets import select_target
+    from dialects.hierarchy import Hierarchy
+    from passes.mapper.effort import Effort
+    from passes.mapper.free import best_mapping
+    from passes.mapper.pricing import Prices
+    from passes.mapper.search import best_in_dataflow
+
+    hierarchy = select_target(f"isca16-{flow.lower()}", {}).machine
+    assert isinstance(hierarchy, Hierarchy)
+    prices = Prices(hierarchy).of
+    operations, constrained, found, bound = 0, 0.0, 0.0, 0.0
+    for layer in layers:
+        spec = layer.spec(images)
+        inside = best_in_dataflow(spec, hierarchy, layer.name, parts())
+        energy = sum(price * inside.events.get(event, 0) for event, price in prices.items())
+        best = best_mapping(spec, hierarchy, layer.name, effort=Effort(effort))
+        done = inside.events["operation"]
+        work = hierarchy.operation * done
+        operations += done
+        constrained += energy + work
+        # a mapping in the dataflow is one of all mappings
+        found += min(best.energy, energy) + work
+        bound += best.bound + work
+    return Unconstrained(constrained / operations, found / operations, bound / operations)
+
+
 def quantities(found: Cost, reference: Cost) -> dict[str, float]:
     """The three quantities of the paper's bars."""
     energy = found.per_operation / reference.per_operation

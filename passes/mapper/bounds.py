@@ -335,6 +335,17 @@ class Bounds:
         return total
 
     @cached_property
+    def exact(self) -> bool:
+        """Whether links of which nothing is open cost what is said, where parts are sure.
+
+        Not if it is cheaper to let a sum arrive than to add it up on the way: the bound has all sums arrive then.
+        """
+        event = self._prices.event
+        return all(
+            event(f"{each.name}.output.hop") <= event(f"{each.name}.output.update") for each in self._hierarchy.memories
+        )
+
+    @cached_property
     def timed(self) -> bool:
         """Whether cycles count."""
         return self._prices.objective in (Objective.LATENCY, Objective.EDP)

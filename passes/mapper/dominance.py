@@ -20,7 +20,7 @@ from passes.mapper.problem import Problem
 
 def cheapest(parts: Parts, bounds: Bounds, axes: Sequence[Axis]) -> Rows:
     """The parts that no other one replaces; `axes` are still to be laid along."""
-    if parts.count < 2:
+    if parts.count < 2 or not bounds.exact:
         return np.arange(parts.count)
     group = _numbered(_state(parts, bounds, axes))
     cost = parts.sunk + bounds.pending(parts, axes)

@@ -1,0 +1,103 @@
+"""The parts of mappings that a search follows: what is said of their costs, and which are left out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+
+from dialects.gconv import Dim, GConv, Reduce
+from dialects.hierarchy import Hierarchy, parse_hierarchy
+from dialects.schedule import Objective
+from passes.mapper.bounds import Bounds
+from passes.mapper.counts import Counts
+from passes.mapper.dominance import cheapest
+from passes.mapper.effort import Effort
+from passes.mapper.free import assignments
+from passes.mapper.moves import Moves
+from passes.mapper.partial import Parts, together
+from passes.mapper.pricing import Prices, Values
+from passes.mapper.problem import Problem
+from passes.mapper.tree import Incumbent, Tree, stages_of
+from tests.passes.mapper.test_free import small_links, small_machines
+
+MOST = 400
+"""Mappings of a case that are priced, at most."""
+
+
+def tree_of(spec: GConv, hierarchy: Hierarchy) -> Tree:
+    problem, prices = Problem.of(spec), Prices(hierarchy, Objective.ENERGY)
+    bounds = Bounds(problem, prices, next(assignments(problem, hierarchy)))
+    moves = Moves(problem, hierarchy, Effort())
+
+    def price(parts: Parts) -> Values:
+        return prices.value(Counts(problem, hierarchy, *parts.nest()))
+
+    return Tree(hierarchy, moves, bounds, stages_of(hierarchy), lambda energy, _: energy, price)
+
+
+@settings(max_examples=60, deadline=None)
+@given(spec=small_links(), hierarchy=small_machines())
+def test_sure_parts_cost_what_is_said(spec: GConv, hierarchy: Hierarchy) -> None:
+    """Others are replaced by them, so they must not cost more; less, where another part says how to finish them."""
+    tree = tree_of(spec, hierarchy)
+    assume(tree.bounds.exact)
+    nothing, best = Parts.empty(Problem.of(spec)), Incumbent()
+    pools = tree._pools(nothing, best)
+    for stage in range(len(tree.stages)):
+        taken = pools[stage].take(MOST, np.inf)
+        tree._advance(pools, stage, taken, lambda bounds: np.ones(len(bounds), np.bool_), best)
+    finished = list(pools[-1].take(MOST, np.inf))
+    # how far a window slides is open until the last
+    finished = [group for group in finished if not any(link.alive and link.slides for link in group.links)]
+    assume(finished)
+    for group in finished:
+        for row in np.flatnonzero(group.sure)[:20]:
+            one = group.take(np.array([row]))
+            said = float(tree.bounds.energy(one, 1, ())[0] + tree.bounds.constant)
+            found = min(float(tree.price(some)[0]) for each in tree.moves.finishing(one) for some in each.alike())
+            assert found <= said * (1 + 1e-9) + 1e-6
+
+
+@pytest.fixture
+def machine() -> Hierarchy:
+    return parse_hierarchy(
+        {
+            "name": "small",
+            "summary": "",
+            "levels": {"dram": {"kind": "memory"}, "glb": {"kind": "memory", "words": 100}},
+            "accesses": {"dram": {"energy": 10, "events": {"dram.input.read": 1, "dram.kernel.read": 1}}},
+        }
+    )
+
+
+def test_of_equal_parts_the_cheapest_stays(machine: Hierarchy) -> None:
+    spec = GConv((Dim("A", opc=4), Dim("B", op=4, ks=4)), main="mul", reduce=Reduce.ADD)
+    problem = Problem.of(spec)
+    bounds = Bounds(problem, Prices(machine), next(assignments(problem, machine)))
+    part = Parts.empty(problem)
+    costs = [5.0, 3.0, 4.0]
+    several = together([replace(part, sunk=np.array([cost])) for cost in costs])
+    assert cheapest(several, bounds, ()).tolist() == [1]
+    # one that may cost more than it says replaces nothing
+    doubtful = replace(several, sure=np.array([True, False, True]))
+    assert cheapest(doubtful, bounds, ()).tolist() == [1, 2]
+    # others go on differently
+    tiles = several.tiles.copy()
+    tiles[0, 0] = 2
+    assert cheapest(replace(several, tiles=tiles), bounds, ()).tolist() == [0, 1]
+
+
+def test_trails_are_compact_and_tell_what_was_made_alike() -> None:
+    problem = Problem.of(GConv((Dim("A", opc=4), Dim("B", op=4, ks=4)), main="mul", reduce=Reduce.ADD))
+    part = Parts.empty(problem)
+    one = part.cut((0,), np.array([[2]]), np.array([0]))
+    other = part.cut((1,), np.array([[4]]), np.array([0]))
+    both = together([one, other])
+    assert [each.nest()[0].nodes[-1] for each in both.alike()] == [one.nest()[0].nodes[-1], other.nest()[0].nodes[-1]]
+    last = both.take(np.array([1]))
+    compact = last.trail.compact()
+    assert len(compact.inside) == 1
+    assert compact.made() == other.trail.made()
