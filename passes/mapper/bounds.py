@@ -219,6 +219,12 @@ class Bounds:
         shared, own = link.shared.copy(), link.own.copy()
         shared[loops], own[loops] = extents[loops, None], extents[loops, None]
         visits = self._visits(link)
+        together = dict(self._shared_visits(link, visits))
+        # each element over which a loop is laid needs a tile once
+        for loop in set(loops) & visits.keys():
+            alone = link.shared[loop] == link.lasting(self._problem, loop)
+            visits[loop] = link.elements(self._problem, loop)
+            together[loop] = np.where(alone, visits[loop], 1)
         price, shared_price = self.own_price(parts, link), self._price(link)
         if self._is_even(link.operand, link.lower):
             # nobody shares: the same words
@@ -226,11 +232,8 @@ class Bounds:
         if price < 0:
             total: Values = price * self._moved.words(link.operand, link.own)
         else:
-            for loop in set(loops) & visits.keys():
-                # each of them needs a tile once
-                visits[loop] = link.elements(self._problem, loop)
             total = price * self._moved.words(link.operand, own, visits)
-        return total + shared_price * self._moved.words(link.operand, shared) if shared_price else total
+        return total + shared_price * self._moved.words(link.operand, shared, together) if shared_price else total
 
     def axes_left(self, link: Link, axes: Sequence[Axis]) -> list[Axis]:
         """Of some axes, those along which elements may share words of a link."""
@@ -457,7 +460,7 @@ def least_sum(terms: Sequence[Values], room: Column | int) -> Values | float:
     if len(terms) == 2:
         high, low = np.maximum(*terms), np.minimum(*terms)
         equal = 2 * np.sqrt(high * low / room)
-        return np.where(high >= low * room, high / room + low, equal) * (1 - _ROUNDING)
+        return np.where(high / room >= low, high / room + low, equal) * (1 - _ROUNDING)
     ordered = -np.sort(-np.stack(terms), axis=0)
     logarithms = np.log(np.maximum(ordered, np.finfo(np.float64).tiny))
     result = np.full(ordered.shape[1], np.nan)
