@@ -35,8 +35,8 @@ _WIDTHS = (256, 2048)
 _SLICE = 512
 """How many of them are led on at a time; each becomes up to some thousands."""
 
-_WAITING = 400_000
-"""How many parts wait in a pool, at most: some hundred megabytes."""
+_WAITING = 150_000
+"""How many parts wait in a pool, at most: some hundred megabytes, with what is made of them."""
 
 Kind = tuple[object, ...]
 
