@@ -46,7 +46,7 @@ class Link:
     may share a word count once. `owed`: the tile is larger for the sake of these operands, which only pays if they get
     a place before a loop follows that leaves this one alone; empty, that loop is due. `laid` says over how many
     elements the loop was laid while the link was alive, `kept` over how many steps after that the link stayed alive;
-    without them, it was not.
+    without them, it was not. What `stays` false brings again for every turn may still slide.
     """
 
     operand: Operand
