@@ -99,7 +99,9 @@ class Pool:
                 del self.groups[kind]
             if taken.any():
                 rows = np.flatnonzero(taken)
-                yield parts.take(rows[np.argsort(bounds[rows], kind="stable")])
+                some = parts.take(rows[np.argsort(bounds[rows], kind="stable")])
+                # what grows from these must not keep the trails of all others
+                yield replace(some, trail=some.trail.compact())
 
     def _limit(self, number: int) -> float:
         """The bound up to which there are so many parts, or some more with the same bound."""
