@@ -204,7 +204,7 @@ def test_bad_arrays_are_refused(cli: Cli, program: Path, tmp_path: Path, name: s
 
 
 @pytest.mark.parametrize(
-    "change", [{"format": 2}, {"layers": []}, {"layers": [{}]}, {"machine": {}}, {"model": 3}, None]
+    "change", [{"format": 1}, {"layers": []}, {"layers": [{}]}, {"machine": {}}, {"model": 3}, None]
 )
 def test_bad_statistics_are_refused(cli: Cli, program: Path, tmp_path: Path, change: dict[str, object] | None) -> None:
     path = tmp_path / "s.json"

@@ -74,7 +74,7 @@ def test_the_python_functions_take_the_mode(source: Path, tmp_path: Path) -> Non
     assert predicted.host_energy == done.report.host_energy > 0
     assert predicted.energy == pytest.approx(done.report.energy)
     assert compiler.verify(source, mode="offload").is_equal
-    assert layer_table(predicted).footer[-2] == f"{predicted.host_cycles:,}"
+    assert f"{predicted.host_cycles:,}" in layer_table(predicted).footer
     with pytest.raises(CatenaError, match="no mode is called 'host'"):
         compiler.compile(source, mode="host")
 

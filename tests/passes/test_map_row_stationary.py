@@ -183,7 +183,9 @@ def test_chains_mean_the_same_and_every_mapping_is_legal(machine: Machine, chain
     for link in links_of(chain):
         assert isinstance(link.mapping, MappingAttr)
         assert violations(link.spec, link.mapping.data, machine) == []
-        del link.properties["mapping"], link.properties["search"]
+        del link.properties["mapping"]
+        # links whose results are updates in order are not searched
+        link.properties.pop("search", None)
     assert str(chain) == str(untouched)
 
 
