@@ -182,7 +182,9 @@ class Tree:
         best: Incumbent,
     ) -> None:
         """Lead parts through one stage into the next pool."""
-        grown = (more for each in taken for few in each.slices(_SLICE) for more in self._expanded(stage, few, chosen))
+        level = self.stages[stage]
+        size = min(_SLICE, max(16, _SLICE * 16 // level.size)) if isinstance(level, Axis) else _SLICE
+        grown = (more for each in taken for few in each.slices(size) for more in self._expanded(stage, few, chosen))
         self._put(pools, stage + 1, grown, best)
 
     def _put(self, pools: list[Pool], stage: int, grown: Iterable[Parts], best: Incumbent) -> None:
