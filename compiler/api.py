@@ -114,12 +114,9 @@ def compile(
     from compiler.compilation import compile_source, write_compiled
     from compiler.dumps import StageDump
 
-    options = replace(
-        _options(target, settings, input_shapes, batch, mode, allow_fallback, mapping),
-        start=start,
-        stop=stop,
-        search=_search(objective, time_limit, jobs, scheduler, cache_dir, no_cache),
-    )
+    search = _search(objective, time_limit, jobs, scheduler, cache_dir, no_cache)
+    options = _options(target, settings, input_shapes, batch, mode, allow_fallback, mapping, search)
+    options = replace(options, start=start, stop=stop)
     observers = () if dump_ir is None else (StageDump(Path(dump_ir)),)
     compiled = compile_source(fspath(source), options, observers)
     if output is not None:
@@ -213,13 +210,11 @@ def verify(
     5e-3 for float16), `lsb` in last places of quantized tensors (default: `compiler.measures`). Raises `CatenaError`:
     CAT-C004 if ONNX Runtime is not installed; a difference is no error.
     """
-    from dataclasses import replace
-
     from compiler.measures import Tolerances
     from compiler.verifying import verify_source
 
-    options = _options(target, settings, input_shapes, batch, mode, allow_fallback, mapping)
-    options = replace(options, search=_search(objective, time_limit, jobs, scheduler, cache_dir, no_cache))
+    search = _search(objective, time_limit, jobs, scheduler, cache_dir, no_cache)
+    options = _options(target, settings, input_shapes, batch, mode, allow_fallback, mapping, search)
     beside = None if model is None else Path(model)
     return verify_source(
         fspath(source), beside, inputs, seed=seed, tolerances=Tolerances(tolerance, lsb), options=options
@@ -283,12 +278,10 @@ def report(
     `compile`; `statistics` a file that `catena run --stats` wrote, without which the figures are those that the cost
     model predicts.
     """
-    from dataclasses import replace
-
     from compiler.reporting import report_on
 
-    options = _options(target, settings, input_shapes, batch, mode, allow_fallback, mapping)
-    options = replace(options, search=_search(objective, time_limit, jobs, scheduler, cache_dir, no_cache))
+    search = _search(objective, time_limit, jobs, scheduler, cache_dir, no_cache)
+    options = _options(target, settings, input_shapes, batch, mode, allow_fallback, mapping, search)
     return report_on(fspath(source), None if statistics is None else fspath(statistics), options)
 
 
@@ -318,13 +311,11 @@ def explain(
     `search_limit` seconds, runners-up and what binds the layers are searched. The other arguments are those of
     `report`.
     """
-    from dataclasses import replace
-
     from compiler.explanation.explaining import explain_program
     from compiler.reporting import program_of
 
-    options = _options(target, settings, input_shapes, batch, mode, allow_fallback, mapping)
-    options = replace(options, search=_search(objective, time_limit, jobs, scheduler, cache_dir, no_cache))
+    search = _search(objective, time_limit, jobs, scheduler, cache_dir, no_cache)
+    options = _options(target, settings, input_shapes, batch, mode, allow_fallback, mapping, search)
     program = program_of(fspath(source), options)
     return explain_program(program, node, None if statistics is None else fspath(statistics), search_limit)
 
@@ -337,16 +328,19 @@ def _options(
     mode: str = "chain",
     allow_fallback: str | None = None,
     mapping: FilePath | None = None,
+    search: SearchOptions | None = None,
 ) -> CompileOptions:
     from compiler.compilation import CompileOptions
     from compiler.modes import mode_named
     from compiler.sources import ImportOptions
+    from passes.searching.options import SearchOptions
 
     return CompileOptions(
         target=None if target is None else fspath(target),
         settings=settings or {},
         mode=mode_named(mode),
         mapping=None if mapping is None else fspath(mapping),
+        search=search or SearchOptions(),
         importing=ImportOptions(input_shapes or {}, batch, fallback=allow_fallback),
     )
 

@@ -8,11 +8,10 @@ import click
 
 from compiler.cli.console import Console
 from compiler.cli.options import (
+    compile_options,
     fallback_option,
     mode_option,
     model_options,
-    parse_input_shapes,
-    parse_settings,
     search_options,
     target_options,
 )
@@ -62,23 +61,12 @@ def explain(
     binds the layer: capacities, axes and bandwidths are doubled one at a time, and the best mapping is searched again.
     """
     from compiler.cli.progress import activity
-    from compiler.compilation import CompileOptions
     from compiler.explanation.explaining import explain_program
     from compiler.explanation.json_data import explanations_json
     from compiler.explanation.text import binding, heading, layer_tables, overview_table, proof, verdict
-    from compiler.modes import mode_named
     from compiler.reporting import program_of
-    from compiler.searching import search_options as parse_search
-    from compiler.sources import ImportOptions
 
-    options = CompileOptions(
-        target=target,
-        settings=parse_settings(settings),
-        mode=mode_named(mode),
-        mapping=mapping,
-        search=parse_search(**search),
-        importing=ImportOptions(parse_input_shapes(input_shapes), batch, fallback=fallback),
-    )
+    options = compile_options(target, settings, mode, mapping, input_shapes, batch, fallback, search)
     seconds = 0.0 if no_search or node is None else search_limit
     with activity(session.console, f"searching for what binds {node}" if seconds else f"explaining {source}"):
         found = explain_program(program_of(source, options), node, stats, seconds)

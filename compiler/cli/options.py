@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from compiler.compilation import CompileOptions
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
@@ -130,3 +133,29 @@ def search_options(command: CommandT) -> CommandT:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def compile_options(
+    target: str | None,
+    settings: tuple[str, ...],
+    mode: str,
+    mapping: str | None,
+    input_shapes: tuple[str, ...],
+    batch: int | None,
+    fallback: str | None,
+    search: dict[str, Any],
+) -> CompileOptions:
+    """The options of verbs that compile a model first, unless they are given a program."""
+    from compiler.compilation import CompileOptions
+    from compiler.modes import mode_named
+    from compiler.searching import search_options as parse_search
+    from compiler.sources import ImportOptions
+
+    return CompileOptions(
+        target=target,
+        settings=parse_settings(settings),
+        mode=mode_named(mode),
+        mapping=mapping,
+        search=parse_search(**search),
+        importing=ImportOptions(parse_input_shapes(input_shapes), batch, fallback=fallback),
+    )

@@ -8,11 +8,10 @@ import click
 
 from compiler.cli.console import Console
 from compiler.cli.options import (
+    compile_options,
     fallback_option,
     mode_option,
     model_options,
-    parse_input_shapes,
-    parse_settings,
     search_options,
     target_options,
 )
@@ -48,21 +47,10 @@ def report(
 
     The figures are predicted from the mapping, or emulated if --stats is given; the title says which.
     """
-    from compiler.compilation import CompileOptions
-    from compiler.modes import mode_named
     from compiler.reporting import report_on
     from compiler.reports import access_table, layer_table, statistics_json
-    from compiler.searching import search_options as parse_search
-    from compiler.sources import ImportOptions
 
-    options = CompileOptions(
-        target=target,
-        settings=parse_settings(settings),
-        mode=mode_named(mode),
-        mapping=mapping,
-        search=parse_search(**search),
-        importing=ImportOptions(parse_input_shapes(input_shapes), batch, fallback=fallback),
-    )
+    options = compile_options(target, settings, mode, mapping, input_shapes, batch, fallback, search)
     found = report_on(source, stats, options)
 
     def show(console: Console) -> None:

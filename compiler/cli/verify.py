@@ -9,11 +9,10 @@ import click
 
 from compiler.cli.console import Console
 from compiler.cli.options import (
+    compile_options,
     fallback_option,
     mode_option,
     model_options,
-    parse_input_shapes,
-    parse_settings,
     search_options,
     target_options,
 )
@@ -72,23 +71,12 @@ def verify(
 
     from compiler.arrays import read_arrays
     from compiler.cli.progress import activity
-    from compiler.compilation import CompileOptions
     from compiler.host_summary import describe_segments
     from compiler.measures import Tolerances
-    from compiler.modes import mode_named
-    from compiler.searching import search_options as parse_search
-    from compiler.sources import ImportOptions
     from compiler.tables import number, shortened, table
     from compiler.verifying import verify_source
 
-    options = CompileOptions(
-        target=target,
-        settings=parse_settings(settings),
-        mode=mode_named(mode),
-        mapping=mapping,
-        search=parse_search(**search),
-        importing=ImportOptions(parse_input_shapes(input_shapes), batch, fallback=fallback),
-    )
+    options = compile_options(target, settings, mode, mapping, input_shapes, batch, fallback, search)
     arrays = read_arrays(inputs) if inputs else None
     with activity(session.console, f"verifying {source}"):
         found = verify_source(

@@ -50,7 +50,7 @@ class IndexProblem:
                 "the values of this run make a tensor of another shape than the model declares",
                 "values that agree with the declared shape",
                 "others",
-                "declare the shape that they make, or leave it open and compile with --allow-fallback host",
+                "give inputs that agree, declare the shape that they make, or compile with --allow-fallback host",
             )
         return cls("an index is out of range", f"{-extent} to {extent - 1}", str(found))
 

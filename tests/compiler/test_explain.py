@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
@@ -25,9 +26,9 @@ TARGETS = ("eyeriss", "systolic", "nlr", "generic", "tpu", "gemmini", "isca16-rs
 NETWORKS_HERE = ("residual", "separable", "moved-data", "reductions")
 
 
-def program_for(path: Path, model: onnx.ModelProto, **options: object) -> Program:
+def program_for(path: Path, model: onnx.ModelProto, **options: Any) -> Program:
     source = save_model(model, path / "model.onnx")
-    write_compiled(compile_source(str(source), CompileOptions(**options)), path / "model.cat")  # type: ignore[arg-type]
+    write_compiled(compile_source(str(source), CompileOptions(**options)), path / "model.cat")
     return read_program(path / "model.cat")
 
 

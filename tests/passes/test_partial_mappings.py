@@ -48,9 +48,10 @@ def pattern_of(*statements: str) -> Pattern:
 def every(target: str) -> list[Mapping]:
     """All mappings that a search looks at, best first."""
     module = module_for(target)
-    link = next(op for op in module.walk() if op.name == "gconv.link")
-    machine = next(op for op in module.ops if op.name == "target.machine").machine  # type: ignore[attr-defined]
-    spec = link.spec.bare  # type: ignore[attr-defined]
+    link = next(op for op in module.walk() if isinstance(op, LinkOp))
+    machine = find_machine(module)
+    assert machine is not None
+    spec = link.spec.bare
     if isinstance(machine, NestMachine):
         return [
             each.mapping for each in several_in_dataflow(spec, machine, 1 << 16, choice=lambda _, tiles: tiles[0] > 0)
