@@ -26,7 +26,6 @@ from compiler.targets import Target, select_target
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.module_attributes import BACKEND, STAGE
 from dialects.target import MachineOp, find_machine
-from passes.pin_mappings import PinMappingsPass
 from passes.searching.options import SearchingPass, SearchOptions
 from passes.verification import Verifier
 
@@ -230,6 +229,9 @@ class _Compilation:
         file, mode = self._options.mapping, self._options.mode
         if file is None:
             return [*mode.passes]
+        # mapping files bring the searches of all kinds of machines with them
+        from passes.pin_mappings import PinMappingsPass
+
         objective = self._options.search.objective
         before = PinMappingsPass(file, mode.value, objective=None if objective is None else objective.value)
         return [before, *mode.passes, replace(before, after_assign_host=True)] if mode.passes else [before]

@@ -15,10 +15,10 @@ from compiler.modes import Mode
 from compiler.pipelines import known_passes
 from compiler.stages import MAPPING_STAGE, dump_name
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
-from passes.mapping_file.writing import MappingText
 
 if TYPE_CHECKING:
     from backends.program import Program
+    from passes.mapping_file.writing import MappingText
 
 ALL = "all"
 CHANGED = "changed"
@@ -65,6 +65,8 @@ class MappingDump(SilentObserver):
     def after_stage(self, run: StageRun, module: ModuleOp) -> None:
         """Write the file after the stage that maps."""
         if run.stage == MAPPING_STAGE:
+            from passes.mapping_file.writing import MappingText
+
             self._text = MappingText(module, self._mode.value)
             write_text(self._path, self._text.render())
 
