@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import shutil
 import stat
 import tempfile
 from collections.abc import Generator
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dialects.diagnostics import CatenaError, Diagnostic
+
+_MOST_AT_ONCE = 1 << 30
 
 
 @contextmanager
@@ -43,6 +46,20 @@ def replacing(path: Path) -> Generator[BinaryIO]:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def copy_into(source: Path, stream: BinaryIO) -> None:
+    """Write the bytes of a file to an open one, if possible without a detour through this process.
+
+    Nothing may have been read or written in `stream` that is still in its buffer. Raises `OSError`.
+    """
+    with source.open("rb") as content:
+        try:
+            while os.copy_file_range(content.fileno(), stream.fileno(), _MOST_AT_ONCE):
+                pass
+        except (AttributeError, OSError):
+            # Not on this system, or not between such files: both go on where they are.
+            shutil.copyfileobj(content, stream)
 
 
 def _unwritable(path: Path, error: OSError) -> CatenaError:

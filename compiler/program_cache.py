@@ -1,8 +1,9 @@
 """Whole programs that were compiled before, on disk: for the same model, target, options and code, the same file.
 
-An entry is a program and beside it, written last, a note in JSON: the program's SHA-256, what to say about it, and the
-files with external data that the model had. A program is copied out while its digest is checked; whatever is damaged
-is as good as missing. Only programs of Catena's own backends are kept: what others do may depend on anything.
+An entry is a program and beside it, written last, a note in JSON: the digest in the program's header, which covers all
+of it, what to say about it, and the files with external data that the model had. A program is copied out once all its
+checksums were checked; whatever is damaged is as good as missing. Only programs of Catena's own backends are kept: what
+others do may depend on anything.
 
 This module is imported before the compiler, and needs none of it unless a program is missing.
 """
@@ -21,8 +22,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
-from backends.files import mapped, replacing
+from backends.files import copy_into, mapped, replacing
 from backends.registry import bundled_backends
+from backends.sections import read_sections, root_digest
 from compiler.target_files import DEFAULT_TARGET, described_target
 from dialects.code_digest import code_digest
 from dialects.diagnostics import CatenaError
@@ -56,7 +58,7 @@ class Request:
 class Note:
     """What is kept beside a program; `external` are digests of files beside the model, `remark` what users see."""
 
-    sha256: str
+    digest: str
     external: Mapping[str, str]
     remark: str
 
@@ -115,16 +117,17 @@ class KeptProgram:
             if any(_digest(self.model.parent / name) != digest for name, digest in note.external.items()):
                 return None
             content = mapped(self._program, "CAT-P001")
+            read_sections(content, str(self._program))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, CatenaError) as error:
             LOG.warning("ignored %s, which is no program as this cache holds them (%s)", self._program, error)
             return None
-        if hashlib.sha256(content).hexdigest() != note.sha256:
-            LOG.warning("ignored %s: its checksum does not match", self._program)
+        if root_digest(content) != note.digest:
+            LOG.warning("ignored %s: it is another program than its note says", self._program)
             return None
         with replacing(output) as stream:
-            stream.write(content)
+            copy_into(self._program, stream)
         for path in (self._program, self._note):
             _touch(path)
         return note
@@ -138,10 +141,9 @@ class KeptProgram:
             if any(path.stat().st_mtime_ns != changed for path, changed in self.files.items()):
                 return
             self.folder.mkdir(parents=True, exist_ok=True)
-            content = mapped(output, "CAT-P001")
-            note = Note(hashlib.sha256(content).hexdigest(), external, remark)
+            note = Note(root_digest(mapped(output, "CAT-P001")), external, remark)
             with replacing(self._program) as stream:
-                stream.write(content)
+                copy_into(output, stream)
             with replacing(self._note) as stream:
                 stream.write(json.dumps(asdict(note), indent=1).encode())
             self._trim()
@@ -184,7 +186,7 @@ def _parsed(content: bytes) -> Note:
     """Raises `ValueError`, `KeyError`, `TypeError` for anything that is no note."""
     items = cast("dict[str, Any]", json.loads(content))
     external = {str(name): str(digest) for name, digest in dict(items["external"]).items()}
-    return Note(str(items["sha256"]), external, str(items["remark"]))
+    return Note(str(items["digest"]), external, str(items["remark"]))
 
 
 def _digest(path: Path) -> str:

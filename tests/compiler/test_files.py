@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from backends.files import replacing
+from backends.files import copy_into, replacing
 from compiler.arrays import read_arrays, write_arrays
 from compiler.files import read_text, write_text
 from compiler.sources import SourceKind, kind_of
@@ -33,6 +35,26 @@ def test_a_file_is_replaced_only_when_it_is_complete(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
     write_text(path, "new")
     assert path.read_text() == "new"
+
+
+@pytest.mark.parametrize("can", [True, False])
+def test_a_file_is_copied_whether_or_not_the_system_does_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can: bool
+) -> None:
+    def cannot(*_: object) -> int:
+        raise OSError(errno.EXDEV, "not between these")
+
+    if not can:
+        monkeypatch.setattr(os, "copy_file_range", cannot, raising=False)
+    source, target = tmp_path / "a", tmp_path / "b"
+    source.write_bytes(bytes(range(256)) * 1000)
+    with replacing(target) as stream:
+        copy_into(source, stream)
+    assert target.read_bytes() == source.read_bytes()
+    with replacing(Path("/dev/null")) as stream:
+        copy_into(source, stream)
+    with pytest.raises(FileNotFoundError), target.open("wb") as stream:
+        copy_into(tmp_path / "c", stream)
 
 
 def test_a_device_is_written_not_replaced() -> None:

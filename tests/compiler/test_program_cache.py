@@ -15,6 +15,7 @@ import onnx
 import pytest
 
 import compiler.program_cache
+from backends.sections import write_sections
 from compiler.cache_folder import VARIABLE
 from tests.compiler.conftest import Cli
 from tests.onnx_models import onnx_model, onnx_node
@@ -139,12 +140,19 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
+def write_another(path: Path) -> None:
+    """Put a file in the place of a program that is intact, too."""
+    with path.open("wb") as stream:
+        write_sections([("metadata", [b"{}"])], stream)
+
+
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "a bit of the program": lambda folder: flip(next(folder.glob("*.cat"))),
+    "another program": lambda folder: write_another(next(folder.glob("*.cat"))),
     "half a program": lambda folder: next(folder.glob("*.cat")).write_bytes(b"\x89CAT"),
     "no program": lambda folder: next(folder.glob("*.cat")).unlink(),
     "no note": lambda folder: next(folder.glob("*.json")).unlink(),
-    "half a note": lambda folder: next(folder.glob("*.json")).write_text('{"sha256":'),
+    "half a note": lambda folder: next(folder.glob("*.json")).write_text('{"digest":'),
     "another note": lambda folder: next(folder.glob("*.json")).write_text("[]"),
 }
 

@@ -10,8 +10,9 @@ import numpy as np
 import onnx
 import pytest
 
-from backends.container import ENTRY, HEADER, HEADER_DIGEST_AT, parse_program, program_bytes
+from backends.container import parse_program, program_bytes
 from backends.program import target_digest
+from backends.sections import ENTRY, HEADER, HEADER_DIGEST_AT
 from compiler.cli.main import execute
 from compiler.compilation import compile_source, write_compiled
 from compiler.execution import load_program
