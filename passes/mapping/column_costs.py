@@ -8,9 +8,9 @@ candidates at once.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
-from functools import partial, reduce
+from functools import cached_property, partial, reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -50,16 +50,21 @@ class Columns:
     groups: Column
     group_sets: Column
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, ...]:
         """The shape that the columns have together."""
         return np.broadcast_shapes(*(getattr(self, field.name).shape for field in fields(self)))
 
     def take(self, candidates: npt.NDArray[np.intp]) -> Columns:
         """Some of the candidates, by their places in the flattened shape, as a row."""
-        shape = self.shape
-        places = np.unravel_index(candidates, shape)
-        return Columns(*(np.broadcast_to(getattr(self, field.name), shape)[places] for field in fields(self)))
+        places = np.unravel_index(candidates, self.shape)
+
+        def taken(column: Column) -> Column:
+            own = zip(places[len(places) - column.ndim :], column.shape, strict=True)
+            found = column[tuple(place if size > 1 else 0 for place, size in own)]
+            return found if found.ndim else np.broadcast_to(found, candidates.shape)
+
+        return Columns(*(taken(getattr(self, field.name)) for field in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,18 @@ class ColumnCosts:
             "kernel_cols": -(-self.counts["slide_kernel"] // window.kernel_cols),
         }
         """How often those temporal loops of the mapping run that all candidates share."""
+        self.operations, outputs = spec.trips, math.prod(spec.output_shape)
+        self.constant_events = {
+            "spad.input.read": self.operations,
+            "spad.kernel.read": self.operations if spec.main != PASS else 0,
+            "spad.output.read": self.operations,
+            "spad.output.write": self.operations,
+            "glb.output.first": self.sums,
+            "glb.output.last": self.sums,
+            "glb.output.drain": outputs,
+            "dram.output.write": outputs,
+        }
+        """Events that are as many whatever the mapping."""
 
     def value(self, objective: Objective, c: Columns, m: Column) -> Costs:
         """What the objective is for candidates with `m` filters in the buffer."""
@@ -138,7 +155,7 @@ class ColumnCosts:
         buffered = padded if self.machine.counting.padding_in_buffer else real
         delivered = -(-self.counts["filters"] // c.p) * (shared * rest_op)
         events: dict[str, Column | int] = {
-            **self._constant_events(),
+            **self.constant_events,
             **self._sum_events(folds, self._chains(c)),
             "dram.input.read": real,
             "glb.input.fill": buffered,
@@ -154,7 +171,7 @@ class ColumnCosts:
 
     def passes(self, c: Columns, m: Column) -> Column:
         """Processing passes."""
-        return self._passes(self._trips(c, m))
+        return np.broadcast_to(self._passes(self._trips(c, m)), c.shape)
 
     def _passes(self, trips: dict[str, Column]) -> Column:
         same = math.prod((*self.fixed.values(), *self.rest.values()))
@@ -211,12 +228,12 @@ class ColumnCosts:
         """How often each other temporal loop runs, per parameter; m is whole tiles of p*t, or all filters."""
         counts = self.counts
         return {
-            "groups": -(-counts["groups"] // (c.groups * c.group_sets)),
-            "m": -(-counts["filters"] // m),
-            "images": -(-counts["images"] // c.n),
-            "rows": -(-counts["rows_out"] // (c.e * c.rows)),
-            "channels": -(-counts["channels"] // (c.q * c.r)),
-            "filters": -(-counts["filters"] // (c.p * c.t)),
+            "groups": _pieces(counts["groups"], c.groups * c.group_sets),
+            "m": _pieces(counts["filters"], m),
+            "images": _pieces(counts["images"], c.n),
+            "rows": _pieces(counts["rows_out"], c.e * c.rows),
+            "channels": _pieces(counts["channels"], c.q * c.r),
+            "filters": _pieces(counts["filters"], c.p * c.t),
         }
 
     def _folds(self, trips: dict[str, Column]) -> Column:
@@ -232,7 +249,7 @@ class ColumnCosts:
             case Objective.ENERGY:
                 return self._energy(c, trips, events)
             case Objective.LATENCY:
-                return self._latency(c, trips, events)
+                return np.broadcast_to(self._latency(c, trips, events), c.shape)
             case Objective.EDP:
                 return self._energy(c, trips, events) * self._latency(c, trips, events)
             case Objective.TRAFFIC:
@@ -299,32 +316,16 @@ class ColumnCosts:
         if costs.static_mw is not None:
             per_cycle = costs.static_mw * 1e3 / self.machine.clock_mhz / costs.picojoules
             charged.append(per_cycle * self._latency(c, trips, events))
-        # Short columns first: few terms then meet the columns of all candidates.
-        total = sum(sorted(charged, key=np.size), np.asarray(float(self.spec.trips * costs.operation * self.spent)))
-        return np.broadcast_to(total, c.shape)
+        return np.broadcast_to(_sum(charged, float(self.operations * costs.operation * self.spent)), c.shape)
 
     # Events -----------------------------------------------------------------------------------------------------------
-
-    def _constant_events(self) -> dict[str, int]:
-        """Events that are as many whatever the mapping."""
-        trips, outputs = self.spec.trips, math.prod(self.spec.output_shape)
-        return {
-            "spad.input.read": trips,
-            "spad.kernel.read": trips if self.spec.main != PASS else 0,
-            "spad.output.read": trips,
-            "spad.output.write": trips,
-            "glb.output.first": self.sums,
-            "glb.output.last": self.sums,
-            "glb.output.drain": outputs,
-            "dram.output.write": outputs,
-        }
 
     def _events(self, c: Columns, trips: dict[str, Column], bound: bool = False) -> dict[str, Column | int]:
         """Every event but those of post operands; with `bound` none has more in any candidate of other m and n."""
         folds = self._folds(trips)
         strips = trips["images"] * trips["rows"] * self.fixed["slide"]
         events: dict[str, Column | int] = {
-            **self._constant_events(),
+            **self.constant_events,
             **self._input_events(c, trips, (self._input_folds(trips) == 1) & (strips == 1), bound),
             **self._sum_events(folds, self._chains(c)),
         }
@@ -428,6 +429,29 @@ class ColumnCosts:
             found.append(undecided & (outputs > 1))
             undecided = undecided & (outputs == 1) & (groups == 1)
         return found[::-1]
+
+
+def _sum(terms: Iterable[Column | Costs | float], start: float) -> Costs:
+    """The sum of terms of many shapes, of which few meet the shape that all have together.
+
+    The smallest go first, and those along another axis than what went before are added up by themselves.
+    """
+    alike: dict[tuple[int, ...], list[Column | Costs | float]] = {}
+    for term in terms:
+        alike.setdefault(np.shape(term), []).append(term)
+    total: Costs = np.asarray(start)
+    for shape in sorted(alike, key=math.prod):
+        if np.broadcast_shapes(total.shape, shape) == shape:
+            for term in alike[shape]:
+                total = total + term
+        else:
+            total = total + sum(alike[shape])
+    return total
+
+
+def _pieces(extent: int, tiles: Column) -> Column:
+    """How many tiles a loop is cut into."""
+    return -(-extent // tiles) if extent > 1 else np.asarray(1)
 
 
 def halvings(extent: int) -> list[int]:

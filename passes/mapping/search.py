@@ -245,53 +245,47 @@ class _Search:
     def _candidates(self) -> tuple[Columns, npt.NDArray[np.bool_]]:
         """Every way to fill elements and array, all images at once, and which are legal and not the same as another.
 
-        Axes: all sets of filters that fit, or half of them; ways to fill elements; ways to fill the array.
+        Axes: all sets of filters that fit, or half of them; q; p; groups in an element; ways to fill the array. What
+        depends on some of them alone is a column along these, so that few terms of a cost are as large as the product.
         """
-        left = np.array(self._element_candidates(), np.int64).reshape(-1, 3)
-        right = np.array(self._array_candidates(), np.int64).reshape(-1, 5)
-        p, q, groups = left.T[:, :, np.newaxis]
-        e, rows, r, group_sets, space = right.T[:, np.newaxis, :]
-        counts, limits = self.counts, self.machine.limits
+        counts, limits, pe = self.counts, self.machine.limits, self.machine.pe
+        q = _along(even_tiles(counts["channels"], max(1, pe.input_words // self.window.kernel_cols)), 4)
+        p = _along(even_tiles(counts["filters"], pe.output_words), 3)
+        groups = _along(halvings(counts["groups"]), 2)
+        e, rows, r, group_sets, space = np.array(self._array_candidates(), np.int64).reshape(-1, 5).T
         sets = -(-counts["filters"] // p)
         most = np.maximum(np.minimum(space, np.minimum(sets, limits.filters // p)), 1)
         all_sets = -(-sets // -(-sets // most))
-        t = np.stack((all_sets, -(-all_sets // 2)))
+        t = np.stack((all_sets, -(-all_sets // 2)))[:, np.newaxis]
+        kernel_words = p * q * groups * self.window.kernel_cols if self.spec.main != PASS else np.zeros(())
         is_needed = (
-            (r <= -(-counts["channels"] // q))
-            & (group_sets <= -(-counts["groups"] // groups))
-            & (q * r <= limits.channels)
-            & (p * all_sets <= limits.filters)
+            ((r <= -(-counts["channels"] // q)) & (q * r <= limits.channels))
+            & ((group_sets <= -(-counts["groups"] // groups)) & (p * all_sets <= limits.filters))
+            & (kernel_words <= pe.kernel_words)
         )
         columns = Columns(np.asarray(counts["images"]), e, rows, p, q, r, t, groups, group_sets)
         return columns, np.stack((is_needed, is_needed & (all_sets > 1)))
 
-    def _element_candidates(self) -> list[tuple[int, int, int]]:
-        """(p, q, groups) that the scratchpads of an element hold."""
-        machine, counts = self.machine, self.counts
-        kernel_words = machine.pe.kernel_words if self.spec.main != PASS else 1 << 62
-        return [
-            (p, q, groups)
-            for q in even_tiles(counts["channels"], max(1, machine.pe.input_words // self.window.kernel_cols))
-            for p in even_tiles(counts["filters"], machine.pe.output_words)
-            for groups in halvings(counts["groups"])
-            if p * q * self.window.kernel_cols * groups <= kernel_words
-        ]
-
     def _array_candidates(self) -> list[tuple[int, int, int, int, int]]:
         """(e, rows, r, group sets, sets of filters that still fit) on the array."""
+        tiles = self._row_tiles()
+        sets = {e: self._sets_beside(e) for e in {e for e, _ in tiles}}
+        return [(e, rows, *each) for e, rows in tiles for each in sets[e]]
+
+    def _sets_beside(self, e: int) -> list[tuple[int, int, int]]:
+        """(r, group sets, sets of filters that still fit) for sets with `e` elements across."""
         machine, counts = self.machine, self.counts
-        found: list[tuple[int, int, int, int, int]] = []
-        for e, rows in self._row_tiles():
-            for r in _shares(min(counts["channels"], machine.array.rows // self.window.kernel_rows)):
-                chain = self.window.kernel_rows * r
-                sets = most_sets(e, chain, machine)
-                if sets == 0:
-                    continue
-                for group_sets in even_tiles(counts["groups"], sets):
-                    filters = sets // group_sets
-                    while not fold(e, chain, filters, group_sets, machine).fits:
-                        filters -= 1
-                    found.append((e, rows, r, group_sets, filters))
+        found: list[tuple[int, int, int]] = []
+        for r in _shares(min(counts["channels"], machine.array.rows // self.window.kernel_rows)):
+            chain = self.window.kernel_rows * r
+            sets = most_sets(e, chain, machine)
+            if sets == 0:
+                continue
+            for group_sets in even_tiles(counts["groups"], sets):
+                filters = sets // group_sets
+                while not fold(e, chain, filters, group_sets, machine).fits:
+                    filters -= 1
+                found.append((r, group_sets, filters))
         return found
 
     def _row_tiles(self) -> list[tuple[int, int]]:
@@ -327,6 +321,11 @@ class _Search:
 def _keeps_windows(machine: Machine) -> bool:
     """Whether input tiles had better stay in the buffer for all kernel positions: elements keep no windows."""
     return machine.pe.input_words == 1
+
+
+def _along(values: list[int], axis: int) -> Column:
+    """Values along one axis, counted from the last one, of columns that meet in a product."""
+    return np.array(values, np.int64).reshape(-1, *(1,) * (axis - 1))
 
 
 def _shares(whole: int) -> list[int]:
