@@ -181,7 +181,6 @@ class IntegerField(FieldType):
         return number
 
 
-@dataclass(frozen=True)
 class FloatField(FieldType):
     """An IEEE-754 binary32 number; values are rounded to nearest, NaN payloads are kept."""
 
@@ -255,7 +254,6 @@ class FloatField(FieldType):
         return number
 
 
-@dataclass(frozen=True)
 class FlagField(FieldType):
     """A yes or no, written 1 or 0."""
 

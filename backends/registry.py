@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 
@@ -36,6 +37,11 @@ class InstalledBackend:
     distribution: str
     reference: str
     entry_point: EntryPoint
+
+    @property
+    def is_bundled(self) -> bool:
+        """Whether it comes with Catena itself."""
+        return self.distribution == OWN_DISTRIBUTION
 
     def load(self) -> Backend:
         """Import the backend.
@@ -76,7 +82,7 @@ def installed_backends() -> tuple[InstalledBackend, ...]:
 
 def bundled_backends() -> tuple[InstalledBackend, ...]:
     """The backends that come with Catena itself, sorted by name; none is imported."""
-    return tuple(backend for backend in installed_backends() if backend.distribution == OWN_DISTRIBUTION)
+    return tuple(backend for backend in installed_backends() if backend.is_bundled)
 
 
 def find_backend(name: str) -> Backend:
@@ -84,7 +90,11 @@ def find_backend(name: str) -> Backend:
 
     Raises `CatenaError`: CAT-C001 if there is none, CAT-C006 if two distributions offer it or it cannot be imported.
     """
-    backends = installed_backends()
+    return find_installed(name, installed_backends()).load()
+
+
+def find_installed(name: str, backends: Sequence[InstalledBackend]) -> InstalledBackend:
+    """The one of some installed backends that has that name, not imported. Raises `CatenaError` as `find_backend`."""
     matches = [backend for backend in backends if backend.name == name]
     if not matches:
         hint = did_you_mean(name, (backend.name for backend in backends))
@@ -94,4 +104,4 @@ def find_backend(name: str) -> Backend:
         raise CatenaError(
             Diagnostic("CAT-C006", f"backend {name!r} is offered twice: {offers}", hint="uninstall one of them")
         )
-    return matches[0].load()
+    return matches[0]

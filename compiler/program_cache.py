@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any, cast
 
 from backends.files import copy_into, mapped, replacing
-from backends.registry import bundled_backends
 from backends.sections import read_sections, root_digest
 from compiler.target_files import DEFAULT_TARGET, described_target
 from dialects.code_digest import code_digest
@@ -71,7 +70,7 @@ def kept_program(folder: Path, request: Request) -> KeptProgram | None:
     model, since = Path(request.model), time.time_ns()
     try:
         described = described_target(request.target or DEFAULT_TARGET, request.settings)
-        if described.backend.name not in {each.name for each in bundled_backends()}:
+        if not described.is_bundled:
             return None
         read = [model, *described.files, *([] if request.mapping is None else [Path(request.mapping)])]
         files = {path: path.stat().st_mtime_ns for path in read}

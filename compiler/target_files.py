@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 from backends.api import Backend
-from backends.registry import find_backend, installed_backends
+from backends.registry import InstalledBackend, find_installed, installed_backends
 from compiler.descriptions import EXTENDS, merged, read_description, wrong_description
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
 
@@ -20,9 +20,13 @@ GENERIC = "generic"
 
 @dataclass(frozen=True)
 class DescribedTarget:
-    """A backend, and a description for it as plain data, with the files that it is made of, the changes first."""
+    """A backend, and a description for it as plain data, with the files that it is made of, the changes first.
+
+    `is_bundled` says whether the backend comes with Catena itself.
+    """
 
     backend: Backend
+    is_bundled: bool
     description: dict[str, Any]
     files: tuple[Path, ...]
 
@@ -52,34 +56,36 @@ def _describe(name: str, folder: Path, seen: tuple[str, ...]) -> DescribedTarget
     return _extended(path, None, (*seen, str(path)))
 
 
-def _extended(path: Path, backend: Backend | None, seen: tuple[str, ...]) -> DescribedTarget:
+def _extended(path: Path, backend: InstalledBackend | None, seen: tuple[str, ...]) -> DescribedTarget:
     """The description of a file on top of the one that it extends; a `backend` that is given stays."""
     description = read_description(path)
     base = description.pop(EXTENDS, None)
     if base is None and (backend is not None or "levels" in description):
-        return DescribedTarget(backend or find_backend(GENERIC), description, (path,))
+        own = backend or find_installed(GENERIC, installed_backends())
+        return DescribedTarget(own.load(), own.is_bundled, description, (path,))
     if not isinstance(base, str):
         hint = f'start the file with {EXTENDS} = "{DEFAULT_TARGET}" or another target, or describe its levels'
         raise CatenaError(wrong_description(str(path), "the description does not say what it extends", hint))
     found = _describe(base, path.parent, seen)
-    return DescribedTarget(backend or found.backend, merged(found.description, description), (path, *found.files))
+    extended = replace(found, description=merged(found.description, description), files=(path, *found.files))
+    return extended if backend is None else replace(extended, backend=backend.load(), is_bundled=backend.is_bundled)
 
 
-def _installed(name: str) -> tuple[Backend, Path]:
+def _installed(name: str) -> tuple[InstalledBackend, Path]:
     """The backend that offers a target, and its description."""
-    known: list[str] = []
-    for installed in installed_backends():
-        if installed.name == name:
-            backend = find_backend(name)
-            return backend, backend.description()
-        known.append(installed.name)
-    for installed in installed_backends():
+    # Looking through all distributions for backends takes its time: once is enough.
+    backends = installed_backends()
+    known = [each.name for each in backends]
+    if name in known:
+        installed = find_installed(name, backends)
+        return installed, installed.load().description()
+    for each in backends:
         try:
-            targets = installed.load().targets()
+            targets = each.load().targets()
         except CatenaError:
             continue  # listed by `catena targets`, with the reason
         if name in targets:
-            return find_backend(installed.name), targets[name]
+            return find_installed(each.name, backends), targets[name]
         known += targets
     raise CatenaError(Diagnostic("CAT-C001", f"no target is called {name!r}", hint=did_you_mean(name, known)))
 

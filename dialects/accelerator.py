@@ -30,7 +30,7 @@ WordType = Literal["f32", "i1", "i8", "ui8", "i16", "ui16", "i32", "ui32", "i64"
 class StepLimits(BaseModel):
     """How many scalar functions a link may have, and how many tensors they may read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
     pre_steps: Annotated[int, Field(ge=0, description="scalar functions on the way in")] = 8
     mid_steps: Annotated[int, Field(ge=0, description="scalar functions between main operator and reduction")] = 8
@@ -45,7 +45,7 @@ class StepLimits(BaseModel):
 class Accelerator(BaseModel, frozen=True):
     """A machine as generic passes see it."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
     summary: str

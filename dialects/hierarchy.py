@@ -27,7 +27,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
 class _Model(BaseModel, frozen=True):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 def _named(tables: object) -> object:
@@ -150,7 +150,7 @@ class Hierarchy(_Model, frozen=True):
                     raise _unsound(f"levels.{memory.name}.bypass", f"{operand} does not stay in this memory", hint)
         known = self.event_names
         named = [(f"accesses.{access.name}.events", event) for access in self.accesses for event in access.events]
-        named += [("dataflow.weigh", event) for event in (self.dataflow or _NO_FLOW).weigh]
+        named += [("dataflow.weigh", event) for event in (self.dataflow.weigh if self.dataflow else ())]
         for place, event in named:
             if event not in known:
                 raise _unsound(place, f"nothing is counted as {event!r}", did_you_mean(event, sorted(known)))
@@ -186,9 +186,6 @@ class Hierarchy(_Model, frozen=True):
     def axis(self, name: str) -> Axis:
         """The axis of a name."""
         return next(each for each in self.axes if each.name == name)
-
-
-_NO_FLOW = Dataflow(nest="")
 
 
 def _unsound(place: str, message: str, hint: str = "") -> PydanticCustomError:

@@ -21,7 +21,7 @@ class Host(BaseModel):
     layer takes `overhead_us`, then as long as the slowest of computing, memory and link: they overlap perfectly.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
     name: Annotated[str, Field(description="which core it is")]
     simple_gops: Annotated[Rate, Field(description="simple operations in 1e9 per second")]

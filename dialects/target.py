@@ -52,7 +52,7 @@ Events = Annotated[tuple[Annotated[str, AfterValidator(_known_event)], ...], Fie
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
 
 class Array(_Model):
@@ -247,7 +247,7 @@ class NestMachine(Hierarchy, Accelerator, frozen=True):
     """
 
     summary: str = ""
-    limits: NestLimits = NestLimits()
+    limits: NestLimits = NestLimits.model_construct()
     picojoules: Annotated[Rate, Field(description="one unit of energy, of accesses and of the operation, in pJ")] = 1.0
 
     @property

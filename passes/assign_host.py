@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from dataclasses import replace as replaced
 
 from xdsl.context import Context
@@ -21,7 +20,6 @@ from passes.chain_views import is_constant
 from passes.rewriting import chain_blocks, replace
 
 
-@dataclass(frozen=True)
 class AssignHostPass(ModulePass):
     """Give every link but convolutions and matrix products to the host core (`#schedule.host`).
 

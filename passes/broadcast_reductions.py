@@ -19,7 +19,6 @@ from passes.rewriting import chain_blocks, replace
 from passes.step_room import StepRoom
 
 
-@dataclass(frozen=True)
 class BroadcastReductionsPass(ModulePass):
     """Absorb an element-wise link into the reduction whose repeated result it reads.
 

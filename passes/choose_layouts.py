@@ -21,7 +21,6 @@ from passes.mapping.bursts import Transfers, operand_transfers
 from passes.storage import Storage
 
 
-@dataclass(frozen=True)
 class ChooseLayoutsPass(ModulePass):
     """Give each intermediate tensor the order of dimensions for which its writes and reads take the fewest bursts.
 

@@ -21,7 +21,6 @@ from passes.rewriting import chain_functions, insert_before, replace
 from passes.storage import DATA, UPDATES, Storage, placed_operands, streams
 
 
-@dataclass(frozen=True)
 class CopyConcatPass(ModulePass):
     """Make concatenations and results free of further copies by inserting the few links that must copy.
 

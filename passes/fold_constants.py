@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation, SSAValue
@@ -19,7 +17,6 @@ from dialects.weights import ConstantOp
 from passes.constant_evaluation import Node, fold
 
 
-@dataclass(frozen=True)
 class FoldConstantsPass(ModulePass):
     """Fold ONNX ops with constant inputs into weights; drop what no result needs.
 

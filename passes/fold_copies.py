@@ -20,7 +20,6 @@ from passes.redimension import distinctly_named, redimension
 from passes.rewriting import chain_blocks, erase_dead, insert_before
 
 
-@dataclass(frozen=True)
 class FoldCopiesPass(ModulePass):
     """Remove links that only copy a strided view, where every reader can read that view.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
@@ -16,7 +15,6 @@ from passes.computed_addresses import Lookup, read_lookup
 from passes.rewriting import chain_blocks, replace
 
 
-@dataclass(frozen=True)
 class FoldLookupsPass(ModulePass):
     """Remove links that only copy what a `gconv.indexed` shows, where the one link that reads the copy can look it up.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from dataclasses import replace as replaced
 
 import numpy as np
@@ -17,7 +16,6 @@ from dialects.gconv.scalar import apply, scalar_of
 from passes.rewriting import chain_blocks, replace
 
 
-@dataclass(frozen=True)
 class FoldPadPass(ModulePass):
     """Turn links that only pad or crop into window padding of their readers.
 

@@ -24,7 +24,6 @@ from passes.dequantized import DequantizedOperand, dequantized, dequantized_oper
 from passes.rewriting import chain_blocks, replace, require_bound_weights
 
 
-@dataclass(frozen=True)
 class FoldQuantizationPass(ModulePass):
     """Let links read the integers that their operands were dequantized from.
 

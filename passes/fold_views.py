@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Attribute, Block, SSAValue
@@ -17,7 +15,6 @@ from passes.rewriting import chain_blocks, erase_all_dead, replace
 _Key = tuple[SSAValue, View, Attribute]
 
 
-@dataclass(frozen=True)
 class FoldViewsPass(ModulePass):
     """Compose views of views, drop identity views, share equal views, erase ops that nothing uses.
 

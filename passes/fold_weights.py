@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from dataclasses import replace as replaced
 
 import numpy as np
@@ -23,7 +22,6 @@ from passes.linear_steps import Linear, Term, has_exact_reciprocal, linear, merg
 from passes.rewriting import chain_blocks, replace, require_bound_weights
 
 
-@dataclass(frozen=True)
 class FoldWeightsPass(ModulePass):
     """Fold constant scales into kernels, merge constant steps, drop steps without effect.
 

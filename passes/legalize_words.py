@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -30,7 +29,6 @@ MOST_INDICES = (1 << 24) - 1
 _CARRIED_AS_F32 = ("float16", "float64")
 
 
-@dataclass(frozen=True)
 class LegalizeWordsPass(ModulePass):
     """Carry floats of other widths as f32, keep integers, booleans and narrow types, and refuse what does not fit.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
@@ -25,7 +24,6 @@ _EFFORT = 100_000
 """Parts of mappings that are looked at for one link, at most: about a second."""
 
 
-@dataclass(frozen=True)
 class MapNestPass(SearchingPass):
     """Search the best mapping of every link that has none, and check those that are given.
 

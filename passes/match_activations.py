@@ -34,7 +34,6 @@ _PATTERNS: tuple[tuple[tuple[Step, ...], tuple[Step, ...]], ...] = (
 _LONGEST = max(len(steps) for steps, _ in _PATTERNS)
 
 
-@dataclass(frozen=True)
 class MatchActivationsPass(ModulePass):
     """Recognise swish, hard swish, mish, gelu and squares spelt as a product x * f(x) of several links.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
@@ -12,7 +10,6 @@ from xdsl.passes import ModulePass
 from dialects.host_segment import execution_order
 
 
-@dataclass(frozen=True)
 class OrderSegmentsPass(ModulePass):
     """Put the ops of a function with host segments into the order in which they run.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import IntegerAttr, ModuleOp, StringAttr, UnitAttr, i64
@@ -28,7 +27,6 @@ from passes.mapper.transfers import Plan, plan
 from passes.placing import Buffers, links_of, place
 
 
-@dataclass(frozen=True)
 class PlaceNestPass(ModulePass):
     """Give tensors addresses and turn every mapped link into a layer of places, loops and transfers.
 

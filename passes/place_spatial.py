@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import IntegerAttr, ModuleOp, StringAttr, i64
@@ -25,7 +24,6 @@ from passes.mapping.tiling import Tiling
 from passes.placing import Buffers, links_of, place
 
 
-@dataclass(frozen=True)
 class PlaceSpatialPass(ModulePass):
     """Give tensors addresses and turn every mapped link into a layer of loops, transfers and processing passes.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from dataclasses import replace as replaced
 
 from xdsl.context import Context
@@ -17,7 +16,6 @@ from passes.rewriting import chain_blocks, insert_before, replace
 from passes.step_room import StepRoom
 
 
-@dataclass(frozen=True)
 class SplitStepsPass(ModulePass):
     """Cut a link whose post steps, or the tensors that they read, are more than the module's machine has.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
@@ -22,7 +21,6 @@ from passes.lower_onnx.table import LOWERINGS
 from passes.lower_onnx.tensor import Tensor
 
 
-@dataclass(frozen=True)
 class LowerOnnxPass(ModulePass):
     """Turn every ONNX op into links, views and concatenations.
 
