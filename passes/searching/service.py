@@ -13,7 +13,7 @@ from passes.searching.options import SearchOptions
 from passes.searching.task import Found, Result, Task
 from passes.searching.version import search_version
 from passes.searching.watching import Progress, tell
-from passes.searching.workers import Budget, Results, in_process, in_processes, on_scheduler
+from passes.searching.workers import Budget, Results, in_process, on_scheduler
 
 _SAID_ONLY = {"name", "summary", "sources", "figures", "host"}
 """What a machine says of itself that no search reads."""
@@ -23,7 +23,7 @@ def search_all(tasks: Sequence[Task], machine: Accelerator, options: SearchOptio
     """What distinct searches on a machine end with, in their order; mappings are legal.
 
     Every search that ends is in the cache at once: an interrupt loses only those that run. Raises `CatenaError` if
-    there is nowhere to search, as the functions of `passes.searching.workers` do.
+    there is nowhere to search, as the functions of `workers` and `processes` do.
     """
     if not tasks:
         return []
@@ -80,6 +80,8 @@ class _Service:
         if options.scheduler is not None and tasks:
             return on_scheduler(tasks, budget, options.scheduler)
         if min(options.jobs, len(tasks)) > 1:
+            from passes.searching.processes import in_processes
+
             return in_processes(tasks, budget, options.jobs)
         return in_process(tasks, budget)
 

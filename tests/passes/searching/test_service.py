@@ -16,11 +16,12 @@ from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.schedule import Mapping, Objective, Search, Space
 from passes.searching.cache import Entry, MappingCache, key_of
 from passes.searching.options import SearchOptions
+from passes.searching.processes import in_processes
 from passes.searching.service import description_of, search_all
 from passes.searching.task import Deadline, Found, Result, Task
 from passes.searching.version import search_version
 from passes.searching.watching import Progress, watched
-from passes.searching.workers import Budget, in_process, in_processes, on_scheduler
+from passes.searching.workers import Budget, in_process, on_scheduler
 from tests.passes.mapping.machines import TINY, machine_like_eyeriss
 from tests.passes.searching.small import NEST, nest, row_stationary
 
