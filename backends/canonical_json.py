@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 MAX_DEPTH = 64
+_PLAIN = frozenset((str, int, float, bool, type(None)))
+"""The classes of most values, which are looked up much faster than they are asked whether they are mappings."""
 
 
 class Record:
@@ -47,6 +49,8 @@ def canonical(value: object) -> bytes:
 
 def to_json(value: object) -> Any:
     """Records, enums and tuples as plain JSON values."""
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, Record):
         return record_items(value)
     if isinstance(value, Enum):
@@ -129,6 +133,8 @@ def _check_depth(value: object) -> None:
     for _ in range(MAX_DEPTH):
         inner: list[object] = []
         for each in level:
+            if type(each) in _PLAIN:
+                continue
             if isinstance(each, Mapping):
                 inner.extend(cast("Mapping[str, object]", each).values())
             elif isinstance(each, (list, tuple)):

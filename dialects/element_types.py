@@ -73,6 +73,7 @@ def element_type_of(dtype: npt.DTypeLike) -> Attribute:
     return _TYPE_OF_DTYPE[name]
 
 
+@lru_cache(1 << 6)
 def numpy_dtype_of(element_type: Attribute) -> np.dtype[np.generic]:
     """The NumPy dtype of an MLIR element type.
 

@@ -32,6 +32,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import lru_cache
 
 from xdsl.dialects.builtin import I64, ArrayAttr, IntegerAttr, StringAttr, TensorType, i64
 from xdsl.ir import Attribute, Block, Dialect, Operation, Region, SSAValue
@@ -72,6 +73,12 @@ from dialects.weights import WeightRef
 
 ON_CHIP = ("glb", "spad")
 """The memories in which tiles are placed."""
+
+
+@lru_cache(1 << 12)
+def _i64(value: int) -> IntegerAttr[I64]:
+    """A number as an attribute; tiles, strides and sizes of a network are few different ones."""
+    return IntegerAttr(value, i64)
 
 
 class Role(StrEnum):
@@ -119,15 +126,17 @@ class BufferOp(IRDLOperation):
         strides: Sequence[int] | None = None,
     ) -> BufferOp:
         """A buffer of tensor type `kind` at a word address."""
-        return cls(
-            properties={
-                "role": StringAttr(role),
-                "address": IntegerAttr(address, i64),
-                "value": value,
-                "tensor": None if tensor is None else StringAttr(tensor),
-                "dtype": None if dtype is None else StringAttr(dtype),
-                "strides": None if strides is None else ArrayAttr([IntegerAttr(stride, i64) for stride in strides]),
-            },
+        properties: dict[str, Attribute | None] = {
+            "role": StringAttr(role),
+            "address": _i64(address),
+            "value": value,
+            "tensor": None if tensor is None else StringAttr(tensor),
+            "dtype": None if dtype is None else StringAttr(dtype),
+            "strides": None if strides is None else ArrayAttr([_i64(stride) for stride in strides]),
+        }
+        # Here as below, `create` takes what is in its final form, in a third of the constructor's time.
+        return cls.create(
+            properties={name: value for name, value in properties.items() if value is not None},
             result_types=[kind],
         )
 
@@ -312,6 +321,11 @@ class SpreadOp(IRDLOperation):
 
     assembly_format = "$loop `tile` $tile `on` $axis attr-dict"
 
+    @classmethod
+    def of(cls, loop: LoopAttr, tile: int, axis: str) -> SpreadOp:
+        """Tiles along an axis."""
+        return cls.create(properties={"loop": loop, "tile": _i64(tile), "axis": StringAttr(axis)})
+
     def verify_(self) -> None:
         _one_of("axis", self.axis, [axis.value for axis in Axis])
         _at_least("tile", self.tile, 1)
@@ -331,6 +345,18 @@ class PlaceOp(IRDLOperation):
     irdl_options = (ParsePropInAttrDict(),)
 
     assembly_format = "$operand_name `in` $memory `at` $address `words` $words attr-dict"
+
+    @classmethod
+    def of(cls, operand: Operand, memory: str, address: int, words: int) -> PlaceOp:
+        """The place of a tensor's tile."""
+        return cls.create(
+            properties={
+                "operand_name": StringAttr(operand),
+                "memory": StringAttr(memory),
+                "address": _i64(address),
+                "words": _i64(words),
+            }
+        )
 
     def verify_(self) -> None:
         _one_of("tensor", self.operand_name, [operand.value for operand in Operand])
@@ -357,7 +383,7 @@ class ForOp(IRDLOperation):
     @classmethod
     def of(cls, loop: LoopAttr, tile: int, body: list[Operation]) -> ForOp:
         """A loop around `body`."""
-        return cls(properties={"loop": loop, "tile": IntegerAttr(tile, i64)}, regions=[Region(Block(body))])
+        return cls.create(properties={"loop": loop, "tile": _i64(tile)}, regions=[Region(Block(body))])
 
     def verify_(self) -> None:
         _at_least("tile", self.tile, 1)
@@ -381,6 +407,11 @@ class LoadOp(IRDLOperation):
 
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format = "$operand_name attr-dict"
+
+    @classmethod
+    def of(cls, operand: Operand) -> LoadOp:
+        """A transfer of the input or the kernel."""
+        return cls.create(properties={"operand_name": StringAttr(operand)})
 
     def verify_(self) -> None:
         _one_of("tensor", self.operand_name, [Operand.INPUT.value, Operand.KERNEL.value])

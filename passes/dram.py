@@ -30,6 +30,8 @@ class Storages:
     def __init__(self, function: FuncOp):
         block = function.body.block
         self._storage = Storage(block)
+        self._places: dict[SSAValue, Source] = {}
+        """The places that were asked for: the chain stays as it is."""
         loose = [op for op in block.ops if isinstance(op, ConcatOp | ScatterOp) and not self._is_in_place(op)]
         if loose:
             raise CatenaError([_needs_copy(f"an operand of {op.name} is not written in place", op) for op in loose])
@@ -62,7 +64,10 @@ class Storages:
 
         Raises `CatenaError` (CAT-R003) if a view cannot be expressed with one stride per dimension.
         """
-        return self.seen(source_of(value))
+        found = self._places.get(value)
+        if found is None:
+            found = self._places[value] = self.seen(source_of(value))
+        return found
 
     def seen(self, source: Source) -> Source:
         """A view of a value as a view of the storage that holds the value.

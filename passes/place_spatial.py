@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import IntegerAttr, ModuleOp, StringAttr, i64
+from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 
@@ -74,34 +74,21 @@ def _configuration(link: LinkOp, mapping: Mapping, machine: Machine) -> list[Ope
     bank = machine.glb.bank_words
     tiles = buffer_tiles(link.spec, mapping)
     base = -(-tiles[Operand.INPUT] // bank) * bank
-    ops: list[Operation] = [
-        SpreadOp(properties={"loop": LoopAttr(n.loop), "tile": IntegerAttr(n.tile, i64), "axis": StringAttr(n.axis)})
-        for n in mapping.spatial
-    ]
-    ops.append(_place(Operand.INPUT, "glb", 0, tiles[Operand.INPUT]))
+    ops: list[Operation] = []
+    ops += [SpreadOp.of(LoopAttr(node.loop), node.tile, node.axis) for node in mapping.spatial]
+    ops.append(PlaceOp.of(Operand.INPUT, "glb", 0, tiles[Operand.INPUT]))
     if link.spec.main != PASS:
         sizes = Tiling(link.spec, mapping).in_pass.largest
         words = math.prod(size for loop, size in sizes.items() if loop.kind is not LoopKind.OPC)
-        ops.append(_place(Operand.KERNEL, "spad", 0, words))
-    ops.append(_place(Operand.OUTPUT, "glb", base, tiles[Operand.OUTPUT]))
+        ops.append(PlaceOp.of(Operand.KERNEL, "spad", 0, words))
+    ops.append(PlaceOp.of(Operand.OUTPUT, "glb", base, tiles[Operand.OUTPUT]))
     return ops
-
-
-def _place(operand: Operand, memory: str, address: int, words: int) -> PlaceOp:
-    return PlaceOp(
-        properties={
-            "operand_name": StringAttr(operand),
-            "memory": StringAttr(memory),
-            "address": IntegerAttr(address, i64),
-            "words": IntegerAttr(words, i64),
-        }
-    )
 
 
 def _loops(mapping: Mapping, position: int) -> list[Operation]:
     """The ops of a mapping from node `position` inwards."""
     if position == len(mapping.nodes):
-        return [PassOp()]
+        return [PassOp.create()]
     match mapping.nodes[position]:
         case Temporal(loop, tile):
             return [ForOp.of(LoopAttr(loop), tile, _loops(mapping, position + 1))]
@@ -109,9 +96,9 @@ def _loops(mapping: Mapping, position: int) -> list[Operation]:
             return _loops(mapping, position + 1)
         case Storage(_, operands):
             ops = [_transfer(operand) for operand in operands]
-            drain = [StoreOp()] if Operand.OUTPUT in operands else []
+            drain = [StoreOp.create()] if Operand.OUTPUT in operands else []
             return [*ops, *_loops(mapping, position + 1), *drain]
 
 
 def _transfer(operand: Operand) -> Operation:
-    return OpenOp() if operand is Operand.OUTPUT else LoadOp(properties={"operand_name": StringAttr(operand)})
+    return OpenOp.create() if operand is Operand.OUTPUT else LoadOp.of(operand)

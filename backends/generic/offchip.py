@@ -13,8 +13,8 @@ import numpy.typing as npt
 from backends.fields import Array
 from backends.generic.nest import NestLayer
 from backends.spatial.addresses import UPDATES, Walk, computed_addresses, counted, input_walk
-from backends.spatial.isa import Fold, Kind, Slot, Tensor
-from backends.spatial.layer import INDICES, Existing, input_tile, run_steps
+from backends.spatial.isa import INDICES, Fold, Kind, Slot, Tensor
+from backends.spatial.layer import Existing, input_tile, run_steps
 from backends.spatial.memory import Fault, MemoryBank
 from dialects.gconv.scalar import scalar_of
 

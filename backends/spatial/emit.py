@@ -26,6 +26,7 @@ from backends.program import (
 from backends.program import Role as ProgramRole
 from backends.segments import SEGMENT, segment_image
 from backends.spatial.isa import (
+    INDICES,
     ISA,
     Axis,
     Base,
@@ -56,7 +57,6 @@ from backends.spatial.isa import (
     Window,
     Word,
 )
-from backends.spatial.layer import INDICES
 from backends.spatial.words import word_of_dtype
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.element_types import numpy_dtype_of

@@ -73,6 +73,10 @@ class Tensor(IntEnum):
     OUTPUT_INDEX = 16
 
 
+INDICES = {Tensor.INPUT: Tensor.INPUT_INDEX, Tensor.OUTPUT: Tensor.OUTPUT_INDEX}
+"""The tensors that can be addressed by an index, and that index."""
+
+
 class Word(IntEnum):
     """Element types of words; the names are those of MLIR, `ui` for unsigned integers."""
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from backends.fields import Array
-from backends.spatial.isa import Axis, Fold, Kind, Memory, Slot, Tensor
+from backends.spatial.isa import INDICES, Axis, Fold, Kind, Memory, Slot, Tensor
 from backends.spatial.memory import Fault
 from dialects.dtypes import dtype_named
 from dialects.gconv.scalar import BY_CODE, Arity, apply
@@ -46,9 +46,6 @@ class TensorAddress:
 
 REDUCTIONS = {fold: Reduce[fold.name] for fold in Fold}
 """What a fold is called in the definition of a general convolution."""
-
-INDICES = {Tensor.INPUT: Tensor.INPUT_INDEX, Tensor.OUTPUT: Tensor.OUTPUT_INDEX}
-"""The tensors that can be addressed by an index, and that index."""
 
 
 @dataclass(frozen=True)

@@ -50,8 +50,9 @@ from dialects.gconv.view import View
 
 def shape_of(value: SSAValue | Attribute) -> tuple[int, ...]:
     """The static shape of a tensor value or tensor type."""
-    kind = cast("TensorType[Attribute]", value.type if isinstance(value, SSAValue) else value)
-    # Asked for at every turn; a list is much faster than the iterators behind `get_shape`.
+    # Asked for at every turn: looking at the class is much faster than isinstance of an abstract one, and a list than
+    # the iterators behind `get_shape`.
+    kind = value if type(value) is TensorType else cast("TensorType[Attribute]", cast("SSAValue", value).type)
     return tuple([extent.data for extent in kind.shape.data])
 
 

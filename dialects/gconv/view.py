@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 def row_major(shape: Sequence[int]) -> tuple[int, ...]:
@@ -27,10 +28,10 @@ class View:
     strides: tuple[int, ...]
     offset: int = 0
 
-    @classmethod
-    def dense(cls, shape: Sequence[int]) -> View:
+    @staticmethod
+    def dense(shape: Sequence[int]) -> View:
         """The whole of a row-major tensor."""
-        return cls(tuple(shape), row_major(shape))
+        return _dense(tuple(shape))
 
     @property
     def size(self) -> int:
@@ -166,6 +167,12 @@ def _compose(outer: View, inner: View) -> View | None:
         strides.append(stride // steps[axis] * inner.strides[axis])
     inside = all(low >= 0 and high < n for low, high, n in zip(lowest, reach, inner.shape, strict=True))
     return View(outer.shape, tuple(strides), offset) if inside else None
+
+
+@lru_cache(1 << 12)
+def _dense(shape: tuple[int, ...]) -> View:
+    """The whole of a row-major tensor: asked for at every turn, of few shapes."""
+    return View(shape, row_major(shape))
 
 
 def _coordinates(offset: int, shape: tuple[int, ...], steps: tuple[int, ...]) -> list[int] | None:

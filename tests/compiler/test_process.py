@@ -30,6 +30,31 @@ def test_help_imports_nothing_heavy(statement: str) -> None:
     assert result.stdout.splitlines()[-1] == "[]"
 
 
+UNUSED = {
+    "check": ["multiprocessing", "backends.isa", "passes.mapping", "compiler.cli.observers", "compiler.pages"],
+    "compile": [
+        "multiprocessing",
+        "backends.spatial.layer",
+        "passes.mapper",
+        "passes.mapping_file",
+        "passes.pin_mappings",
+    ],
+}
+"""What the usual call of a verb has no use for, and what takes its time to import."""
+
+
+@pytest.mark.parametrize("name", UNUSED)
+def test_what_a_verb_does_not_use_is_not_imported(name: str, cnn: Path, tmp_path: Path) -> None:
+    words = [name, str(cnn), *(["-o", str(tmp_path / "p.cat"), "--no-cache"] if name == "compile" else [])]
+    code = (
+        "import sys; from compiler.cli.main import execute\n"
+        f"assert execute({words!r}) == 0\n"
+        f"print(sorted(set(sys.modules) & set({UNUSED[name]!r})))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
 def test_help_is_quick() -> None:
     """In CPU seconds of the process, which a busy machine does not stretch as it does wall seconds."""
     seconds: list[float] = []
