@@ -19,6 +19,8 @@ from dialects.schedule import Operand
 
 UNSOUND = "unsound"
 """The kind of validation error that names its own place and hint."""
+NOT_ACCESSES = ("operation", "host", "static")
+"""What else a report prices: no kind of access has one of these names."""
 Words = Annotated[int, Field(ge=1, le=1 << 48)]
 Operands = Annotated[tuple[Operand, ...], Field(strict=False)]
 Loops = Annotated[tuple[LoopKind, ...], Field(strict=False)]
@@ -143,6 +145,10 @@ class Hierarchy(_Model, frozen=True):
             raise _unsound("levels", "two levels have the same name")
         if "operation" in names:
             raise _unsound("levels.operation", "the arithmetic is called operation, no level can be")
+        for access in self.accesses:
+            if access.name in NOT_ACCESSES:
+                message = f"energy of another kind is reported as {access.name!r}"
+                raise _unsound(f"accesses.{access.name}", message, f"call the table accesses.{access.name}_memory, say")
         for memory in self.memories:
             for operand in memory.bypass:
                 if operand not in memory.operands:

@@ -37,6 +37,9 @@ def test_levels_are_in_the_order_in_which_they_are_written() -> None:
         ({"accesses": {"rf": {"energy": float("inf"), "events": {}}}}, "finite number"),
         ({"accesses": {"rf": {"energy": 1, "events": {"rf.kernel.read": -1}}}}, "greater than or equal to 0"),
         ({"levels": {"dram": {"kind": "memory", "read": float("inf")}}}, "finite number"),
+        ({"accesses": {"host": {"energy": 1, "events": {}}}}, "energy of another kind is reported as 'host'"),
+        ({"accesses": {"operation": {"energy": 1, "events": {}}}}, "reported as 'operation'"),
+        ({"accesses": {"static": {"energy": 1, "events": {}}}}, "reported as 'static'"),
     ],
 )
 def test_what_is_wrong_is_said(changes: dict[str, Any], message: str) -> None:
