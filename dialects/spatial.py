@@ -67,6 +67,7 @@ from dialects.gconv import (
     shape_of,
 )
 from dialects.gconv.attributes import computing_type, main_operator, post_only_steps
+from dialects.operand_segments import with_quick_operands
 from dialects.schedule import Axis, HostAttr, LoopAttr, MappingAttr, Operand, SearchAttr
 from dialects.spatial_access import AccessAttr, Lookup, LookupAttr
 from dialects.weights import WeightRef
@@ -177,6 +178,7 @@ def _verify_strides(shape: tuple[int, ...], strides: tuple[int, ...]) -> None:
         expected *= size
 
 
+@with_quick_operands
 @irdl_op_definition
 class LayerOp(IRDLOperation):
     """One link of the chain on the machine: what it computes, where its tensors are, and its loops.

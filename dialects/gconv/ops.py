@@ -46,6 +46,7 @@ from dialects.gconv.attributes import (
 )
 from dialects.gconv.spec import PASS, GConv, Reduce
 from dialects.gconv.view import View
+from dialects.operand_segments import with_quick_operands
 
 
 def shape_of(value: SSAValue | Attribute) -> tuple[int, ...]:
@@ -90,6 +91,7 @@ def _segments(*sizes: int) -> DenseArrayBase:
     return DenseArrayBase.from_list(i32, sizes)
 
 
+@with_quick_operands
 @irdl_op_definition
 class LinkOp(IRDLOperation):
     """One general convolution: a link of the chain.
