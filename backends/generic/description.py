@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backends.api import Backend, Emulator
+from dialects.diagnostics import CatenaError, Diagnostic
 
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 NAME = "generic"
 ENGINES = ("blocks", "words")
 """How the emulator runs nests: loop by loop and block by block, or turn by turn and word by word."""
+MOST_LEVELS = 64
+"""Memories, and axes, of a machine at most: their numbers are fields of 6 bits (`backends.generic.isa`)."""
 TARGETS = Path(__file__).with_name("targets")
 
 
@@ -40,13 +43,24 @@ def generic_backend() -> Backend:
 
 
 def _check(machine: Accelerator) -> None:
-    """The dataflow of a machine can be read, and names what it has."""
+    """Instructions can name all levels; the dataflow can be read, and is one for these levels."""
     from dialects.target import nest_machine
     from passes.mapper.dataflow import parse_dataflow
 
     described = nest_machine(machine, "target")
-    if described.dataflow is not None:
-        parse_dataflow(described)
+    problems: list[Diagnostic] = []
+    for kind, levels in (("memories", described.memories), ("axes", described.axes)):
+        if len(levels) > MOST_LEVELS:
+            message = f"levels.{levels[MOST_LEVELS].name}: instructions cannot name so many {kind}"
+            expected, found = f"at most {MOST_LEVELS}", str(len(levels))
+            problems.append(Diagnostic("CAT-C003", message, "target", expected=expected, found=found))
+    try:
+        if described.dataflow is not None:
+            parse_dataflow(described)
+    except CatenaError as error:
+        problems += error.diagnostics
+    if problems:
+        raise CatenaError(problems)
 
 
 def _targets() -> dict[str, Path]:

@@ -11,20 +11,29 @@ that stand right of the bar are decided before the others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
-from dialects.gconv import GConv
+from dialects.gconv import GConv, LoopKind
 from dialects.hierarchy import Hierarchy
 from dialects.schedule import Loop
 from passes.mapper.nest import Column, For, Nest, Node, Par, Store
 from passes.mapper.notation import Expression, OpenNode, parse_expression, parse_nodes
+from passes.mapper.order import Placed, misplaced
 from passes.mapper.problem import Problem
 from passes.mapping.roles import Roles
 
 PARTS = tuple(field.name for field in fields(Roles) if field.name != "rest")
+
+_KINDS = {
+    "filters": LoopKind.OP,
+    "channels": LoopKind.KS,
+    "rows_kernel": LoopKind.KS,
+    "slide_kernel": LoopKind.KS,
+}
+"""The kind of loop that plays a part, where it is the same in every link."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +155,7 @@ def parse_dataflow(hierarchy: Hierarchy) -> Dataflow:
     nodes = (*left, *right)
     reserves = {m.name: parse_expression(m.reserve, f"levels.{m.name}.reserve") for m in hierarchy.memories}
     flow = Dataflow(nodes, len(left), reserves)
-    problems = [*_unknown(hierarchy, flow)]
+    problems = _unknown(hierarchy, flow) or [*_impossible(hierarchy, flow)]
     if problems:
         raise CatenaError(problems)
     return flow
@@ -179,3 +188,27 @@ def _unknown(hierarchy: Hierarchy, flow: Dataflow) -> list[Diagnostic]:
         for name in sorted(reserve.names):
             check("parameter", name, known)
     return found
+
+
+def _impossible(hierarchy: Hierarchy, flow: Dataflow) -> Iterator[Diagnostic]:
+    """The statements that a mapping of no link could have."""
+    placed = [
+        Placed(
+            f"store {node.memory} [{', '.join(node.operands)}]" if node.kind == "store" else f"par {node.part}",
+            node.axis,
+            node.memory,
+            node.operands,
+        )
+        for node in flow.nodes
+    ]
+    found = [*misplaced(placed, hierarchy)]
+    for node, named in zip(flow.nodes, placed, strict=True):
+        if node.kind == "store" and (wrong := set(node.operands) - set(hierarchy.memory(node.memory).operands)):
+            stays = ", ".join(hierarchy.memory(node.memory).operands) or "none"
+            found.append((f"'{named.text}': what may not stay in this memory", stays, ", ".join(sorted(wrong))))
+        kind = _KINDS.get(node.part)
+        if node.kind == "par" and kind is not None and kind not in hierarchy.axis(node.axis).loops:
+            kinds = ", ".join(hierarchy.axis(node.axis).loops)
+            found.append((f"'{named.text}' on {node.axis}: the axis does not take this kind of loop", kinds, kind))
+    for message, expected, value in found:
+        yield Diagnostic("CAT-C003", f"dataflow.nest: {message}", "target", expected=expected, found=value)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import lru_cache
 
 from dialects.diagnostics import Diagnostic, did_you_mean
 from dialects.gconv import PASS, GConv, LoopKind
 from dialects.hierarchy import Hierarchy
-from dialects.schedule import Loop, Mapping, Operand, Spatial, Storage
+from dialects.schedule import Loop, Mapping, Node, Operand, Spatial, Storage
 from passes.mapper.counts import Counts
 from passes.mapper.nest import nest_of
+from passes.mapper.notation import parse_nodes
+from passes.mapper.order import Placed, Problems, misplaced
 from passes.mapper.problem import Problem
 
 MOST_SPATIAL = 16
@@ -29,71 +31,96 @@ def violations(
 
     `in_order` asks that results leave in row-major order: those of updates at computed addresses.
     """
-    found = [*_structure(spec, mapping, hierarchy)] or [*_order(mapping, hierarchy)]
+    sound, found = _structure(spec, mapping, hierarchy)
+    found += misplaced([_where(node) for node in sound.nodes], hierarchy)
     if in_order and any(not isinstance(each, Storage) for each in mapping.nodes):
         found.append(("updates at computed addresses are made one after another", "no loop is cut", str(mapping)))
-    found = found or [*_amounts(spec, mapping, hierarchy)]
-    return [
+    skipped = [] if in_order else skipped_memories(spec, mapping, hierarchy, stage, node)
+    if not found:
+        found += _amounts(spec, mapping, hierarchy)
+    elif len(sound.nodes) < len(mapping.nodes):
+        skipped = []  # one of the wrong statements may be what is missing
+    broken = [
         Diagnostic("CAT-F002", message, stage, node, expected=expected, found=value)
         for message, expected, value in found
     ]
+    return broken + skipped
 
 
-Problems = Iterator[tuple[str, str, str]]
-"""What is wrong, what was expected, what was found."""
+def skipped_memories(
+    spec: GConv, mapping: Mapping, hierarchy: Hierarchy, stage: str = "mapped", node: str = ""
+) -> list[Diagnostic]:
+    """The memories that operands go past, but may not; on a machine with a dataflow they may if its nest does."""
+    stored = {
+        (each.memory, operand) for each in mapping.nodes if isinstance(each, Storage) for operand in each.operands
+    }
+    in_nest = None if hierarchy.dataflow is None else _stores(hierarchy.dataflow.nest)
+    return [
+        Diagnostic(
+            "CAT-F002",
+            f"{operand} goes past {memory.name}, where it has to stay",
+            stage,
+            node,
+            expected=f"store {memory.name} [{operand}]",
+            hint=f"add the statement, or let the target say levels.{memory.name}.bypass = ['{operand}']",
+        )
+        for memory in hierarchy.memories[1:]
+        for operand in Problem.of(spec).operands
+        if operand in memory.operands and operand not in memory.bypass and (memory.name, operand) not in stored
+        if in_nest is None or (memory.name, operand) in in_nest
+    ]
 
 
-def _structure(spec: GConv, mapping: Mapping, hierarchy: Hierarchy) -> Problems:
+@lru_cache(maxsize=8)
+def _stores(nest: str) -> frozenset[tuple[str, Operand]]:
+    """Which operands the nest of a dataflow stores in which memories."""
+    left, right = parse_nodes(nest, "dataflow.nest")
+    return frozenset((each.memory, operand) for each in (*left, *right) for operand in each.operands)
+
+
+def _structure(spec: GConv, mapping: Mapping, hierarchy: Hierarchy) -> tuple[Mapping, list[tuple[str, str, str]]]:
+    """The statements that make sense, each for itself, and what is wrong with the others."""
+    found: list[tuple[str, str, str]] = []
+    if len(mapping.spatial) > MOST_SPATIAL:
+        found.append(("too many loops are laid over the array", f"at most {MOST_SPATIAL}", str(len(mapping.spatial))))
+    sound: list[Node] = []
+    for node in mapping.nodes:
+        wrong = [*_statement(spec, node, hierarchy)]
+        found += wrong
+        if not wrong:
+            sound.append(node)
+    return Mapping(tuple(sound)), found
+
+
+def _statement(spec: GConv, node: Node, hierarchy: Hierarchy) -> Problems:
     loops = {str(Loop(dim.name, kind)) for dim in spec.dims for kind in LoopKind}
     memories = [memory.name for memory in hierarchy.memories[1:]]
     axes = [axis.name for axis in hierarchy.axes]
-    if len(mapping.spatial) > MOST_SPATIAL:
-        yield "too many loops are laid over the array", f"at most {MOST_SPATIAL}", str(len(mapping.spatial))
-    for node in mapping.nodes:
-        if isinstance(node, Storage):
-            if node.memory not in memories:
-                yield f"'{node}': no such memory", did_you_mean(node.memory, memories), node.memory
-            elif missing := set(node.operands) - set(hierarchy.memory(node.memory).operands):
-                names = ", ".join(hierarchy.memory(node.memory).operands) or "none"
-                yield f"'{node}': what may not stay in this memory", names, ", ".join(sorted(missing))
-            if Operand.KERNEL in node.operands and spec.main == PASS:
-                yield f"'{node}': the link has no kernel", "I or O", Operand.KERNEL
-            continue
-        if str(node.loop) not in loops:
-            yield f"'{node}' names a loop the link does not have", ", ".join(sorted(loops)), str(node.loop)
-        elif node.loop.kind is LoopKind.OP and spec.main == PASS:
-            yield f"'{node}' cuts a repetition, which the way out makes", "no op loop", str(node.loop)
-        if isinstance(node, Spatial):
-            if node.axis not in axes:
-                yield f"'{node}': no such axis", did_you_mean(node.axis, axes), node.axis
-            elif node.loop.kind not in hierarchy.axis(node.axis).loops:
-                kinds = ", ".join(hierarchy.axis(node.axis).loops)
-                yield f"'{node}': the axis does not take this kind of loop", kinds, node.loop.kind
+    if isinstance(node, Storage):
+        if node.memory not in memories:
+            yield f"'{node}': no such memory", did_you_mean(node.memory, memories), node.memory
+        elif missing := set(node.operands) - set(hierarchy.memory(node.memory).operands):
+            names = ", ".join(hierarchy.memory(node.memory).operands) or "none"
+            yield f"'{node}': what may not stay in this memory", names, ", ".join(sorted(missing))
+        if Operand.KERNEL in node.operands and spec.main == PASS:
+            yield f"'{node}': the link has no kernel", "I or O", Operand.KERNEL
+        return
+    if str(node.loop) not in loops:
+        yield f"'{node}' names a loop the link does not have", ", ".join(sorted(loops)), str(node.loop)
+    elif node.loop.kind is LoopKind.OP and spec.main == PASS:
+        yield f"'{node}' cuts a repetition, which the way out makes", "no op loop", str(node.loop)
+    if isinstance(node, Spatial):
+        if node.axis not in axes:
+            yield f"'{node}': no such axis", did_you_mean(node.axis, axes), node.axis
+        elif node.loop.kind not in hierarchy.axis(node.axis).loops:
+            kinds = ", ".join(hierarchy.axis(node.axis).loops)
+            yield f"'{node}': the axis does not take this kind of loop", kinds, node.loop.kind
 
 
-def _order(mapping: Mapping, hierarchy: Hierarchy) -> Problems:
-    """Places come from the outside in, and an axis is laid where its positions are."""
-    depth = {level.name: index for index, level in enumerate(hierarchy.levels)}
-    innermost: dict[Operand, str] = {}
-    deepest_axis, deepest_memory = "", ""
-    for node in mapping.nodes:
-        if isinstance(node, Spatial):
-            if deepest_memory and depth[node.axis] < depth[deepest_memory]:
-                expected = f"it outside of what is stored in {deepest_memory}"
-                yield f"'{node}' lays words of {deepest_memory} over several of them", expected, str(node)
-            if not deepest_axis or depth[node.axis] > depth[deepest_axis]:
-                deepest_axis = node.axis
-        elif isinstance(node, Storage):
-            if deepest_axis and depth[deepest_axis] > depth[node.memory]:
-                expected = f"it outside of what is laid on {deepest_axis}"
-                yield f"'{node}' stands inside an axis that {node.memory} is not part of", expected, str(node)
-            for operand in node.operands:
-                if operand in innermost and depth[innermost[operand]] >= depth[node.memory]:
-                    expected = f"a memory inside {innermost[operand]}"
-                    yield f"'{node}' brings {operand} outwards again", expected, node.memory
-                innermost[operand] = node.memory
-            if not deepest_memory or depth[node.memory] > depth[deepest_memory]:
-                deepest_memory = node.memory
+def _where(node: Node) -> Placed:
+    if isinstance(node, Storage):
+        return Placed(str(node), memory=node.memory, operands=node.operands)
+    return Placed(str(node), axis=node.axis if isinstance(node, Spatial) else "")
 
 
 def _amounts(spec: GConv, mapping: Mapping, hierarchy: Hierarchy) -> Problems:

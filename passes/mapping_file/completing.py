@@ -23,6 +23,7 @@ from dialects.schedule import Mapping, Node, Objective, Spatial, Storage, Tempor
 from dialects.target import Machine, NestMachine, spatial_machine
 from passes.chain_views import source_of
 from passes.mapper.dataflow import BoundFlow
+from passes.mapper.legality import skipped_memories
 from passes.mapper.nest import Column, For, Nest, Par, Store
 from passes.mapper.problem import Problem
 from passes.mapper.search import Flags, several_in_dataflow
@@ -88,6 +89,12 @@ class Completion:
             if item := items.get(statement):
                 message = problem.message.replace(statement, f"'{item}'", 1)
                 yield replace(problem, message=message, where=self.file.problem(item.line, "").where)
+        if isinstance(self.machine, NestMachine) and not self._pattern.has_gaps:
+            where = self.file.problem(self.pin.mapping_line, "").where
+            for problem in skipped_memories(
+                self.link.spec, Mapping(self._pattern.nodes), self.machine, node=describe(self.link)
+            ):
+                yield replace(problem, where=where)
 
     def _row_stationary(self) -> Iterator[Mapping]:
         array = spatial_machine(self.machine, "mapped")

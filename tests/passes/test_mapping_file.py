@@ -102,6 +102,27 @@ def test_what_does_not_fit_is_found_at_its_statement(
     assert more in chosen[0].expected
 
 
+def test_statements_that_are_wrong_in_different_ways_are_reported_together(tmp_path: Path) -> None:
+    statements = ("store rf [O]", "for D.op 4", "par C.op 1 on col", "store glb [O]", "store fr [K]")
+    found = problems(tmp_path / "m.toml", file_text("generic", statements), "generic")
+    assert [(line, each.message.rpartition("' ")[2]) for line, each in zip(lines(found), found, strict=True)] == [
+        (8, "names a loop the link does not have"),
+        (11, "'store fr [K]': no such memory"),
+        (9, "lays words of rf over several of them"),
+        (10, "stands inside an axis that glb is not part of"),
+        (10, "brings O outwards again"),
+    ]
+
+
+@pytest.mark.parametrize("tile", ["4", "?"])
+def test_a_mapping_cannot_skip_a_memory(tile: str, tmp_path: Path) -> None:
+    statements = ("store glb [I, O]", f"for C.op {tile}", "for H.opc 1", "for W.opc 1", "for C.op 1", "store rf [K, O]")
+    (problem,) = problems(tmp_path / "m.toml", file_text("generic", statements), "generic")
+    assert problem.message == "K goes past glb, where it has to stay"
+    assert problem.code == "CAT-F002"
+    assert lines([problem]) == [6]
+
+
 def test_by_how_much_a_memory_is_too_small_is_said(tmp_path: Path) -> None:
     whole = ("store glb [I, K, O]", "store rf [I, K, O]")
     (problem,) = problems(tmp_path / "m.toml", file_text("generic", whole), "generic")

@@ -82,13 +82,35 @@ def test_transfers_stand_where_the_mapping_stores() -> None:
 
 
 def test_what_stays_is_brought_once_and_unfinished_sums_have_a_place() -> None:
-    module = module_of("mapping<for K.ks 2, for K.op 3, store buffer [I], store buffer [O]>")
+    module = module_of("mapping<for K.ks 2, for K.op 3, store buffer [I], store buffer [O], store rf [K]>")
     PlaceNestPass().apply(Context(), module)
     checks = """
 // CHECK: levels.place "O" in "dram" at 74 words 30
 // CHECK: levels.fill "I" from "dram" to "buffer" once 1 shared []
 """
     match_checks(print_module(module, locations=False), checks)
+
+
+def test_operands_cannot_go_past_a_memory_unless_it_says_so() -> None:
+    mapping = "mapping<for K.op 1, for N.opc 1, store buffer [O]>"
+    found = problems(module_of(mapping))
+    assert [each.message for each in found] == [
+        "I goes past buffer, where it has to stay",
+        "K goes past rf, where it has to stay",
+    ]
+    assert [each.expected for each in found] == ["store buffer [I]", "store rf [K]"]
+    assert found[0].hint == "add the statement, or let the target say levels.buffer.bypass = ['I']"
+    passed = {
+        name: {**level, "bypass": level["operands"]} if "words" in level else level for name, level in LEVELS.items()
+    }
+    MapNestPass().apply(Context(), module_of(mapping, levels=passed))
+
+
+def test_operands_go_past_what_the_dataflow_stores_them_not_in() -> None:
+    nest = "for filters m, store buffer [O] | for channels q, par filters 1 on x, store rf [K]"
+    mapping = "mapping<for K.op 1, for N.opc 1, store rf [K]>"
+    found = problems(module_of(mapping, dataflow={"nest": nest}))
+    assert [each.message for each in found] == ["O goes past buffer, where it has to stay"]
 
 
 @pytest.mark.parametrize(

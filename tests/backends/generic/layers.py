@@ -83,6 +83,7 @@ def levels(draw: st.DrawFn) -> dict[str, dict[str, Any]]:
         else:
             made[name] = {
                 "kind": "memory",
+                "bypass": ["I", "K", "O"],
                 "slides": draw(st.booleans()),
                 "stays": draw(st.booleans()),
                 "read": draw(rates),
