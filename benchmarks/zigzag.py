@@ -129,7 +129,7 @@ class Result:
 @cache
 def machine() -> Hierarchy:
     """The machine, as Catena has it."""
-    from dialects.hierarchy import parse_hierarchy
+    from dialects.soundness import parse_hierarchy
 
     return parse_hierarchy(tomllib.loads((FOLDER / "target.toml").read_text()), "target.toml")
 

@@ -15,10 +15,11 @@ from functools import cached_property
 from backends.api import Backend
 from backends.registry import InstalledBackend
 from compiler.description_lines import located
-from compiler.target_files import described_target
+from compiler.descriptions import check_tables
+from compiler.target_files import DescribedTarget, described_target
 from dialects.accelerator import Accelerator
 from dialects.diagnostics import CatenaError
-from dialects.target import MachineOp, parse_machine
+from dialects.target import MachineOp, contradictions, read_machine
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,25 @@ def select_target(name: str, settings: Mapping[str, str] | None = None) -> Targe
     """
     described = described_target(name, settings)
     try:
-        machine = parse_machine(described.description, where=name)
-        described.backend.check(machine)
+        return Target(described.backend, _checked(described, name))
     except CatenaError as error:
         if settings:
             raise
         raise CatenaError([located(each, described.files) for each in error.diagnostics]) from error
-    return Target(described.backend, machine)
+
+
+def _checked(described: DescribedTarget, where: str) -> Accelerator:
+    """The machine of a description, which its backend agrees with; raises all that is wrong with it at once."""
+    check_tables(described.description, where)
+    machine = read_machine(described.description, where)
+    problems = contradictions(machine, where)
+    try:
+        described.backend.check(machine)
+    except CatenaError as error:
+        problems += error.diagnostics
+    if problems:
+        raise CatenaError(problems)
+    return machine
 
 
 def target_names(installed: InstalledBackend) -> tuple[str, ...]:

@@ -8,28 +8,23 @@ Capacities and traffic are in words, one tensor element each.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated, Literal, Self, cast
+from typing import Annotated, Literal, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
 from dialects.gconv.spec import LoopKind
 from dialects.schedule import Operand
 
-UNSOUND = "unsound"
-"""The kind of validation error that names its own place and hint."""
-NOT_ACCESSES = ("operation", "host", "static")
-"""What else a report prices: no kind of access has one of these names."""
 Words = Annotated[int, Field(ge=1, le=1 << 48)]
-Operands = Annotated[tuple[Operand, ...], Field(strict=False)]
-Loops = Annotated[tuple[LoopKind, ...], Field(strict=False)]
+OperandName = Annotated[Operand, Field(strict=False)]
+Operands = Annotated[tuple[OperandName, ...], Field(strict=False)]
+Loops = Annotated[tuple[Annotated[LoopKind, Field(strict=False)], ...], Field(strict=False)]
 Times = Annotated[float, Field(ge=0)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
 class _Model(BaseModel, frozen=True):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
 
 def _named(tables: object) -> object:
@@ -55,7 +50,7 @@ class Memory(_Model, frozen=True):
     operands: Annotated[Operands, Field(description="which operands stay here")] = tuple(Operand)
     bypass: Annotated[Operands, Field(description="which of them may as well pass by")] = ()
     rooms: Annotated[
-        dict[Operand, Words], Field(strict=False, description="words that an operand has for itself here, at most")
+        dict[OperandName, Words], Field(description="words that an operand has for itself here, at most")
     ] = Field(default_factory=dict[Operand, int])
     bank: Annotated[Words | None, Field(description="words of a bank, which holds one operand; none: no banks")] = None
     read: Annotated[float | None, Field(gt=0, description="words per cycle that leave it; none: unlimited")] = None
@@ -117,11 +112,13 @@ class Hierarchy(_Model, frozen=True):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
     summary: str
-    levels: Annotated[tuple[Level, ...], BeforeValidator(_named), Field(min_length=1)]
+    levels: Annotated[tuple[Level, ...], BeforeValidator(_named), Field(strict=False, min_length=1)]
     elements: Annotated[int | None, Field(ge=1, description="positions that may be used over all axes together")] = None
     operation: Annotated[float, Field(ge=0, description="energy of one operation (MAC)")] = 1
     accesses: Annotated[
-        tuple[Access, ...], BeforeValidator(_named), Field(description="what costs energy, from the outside in")
+        tuple[Access, ...],
+        BeforeValidator(_named),
+        Field(strict=False, description="what costs energy, from the outside in"),
     ] = ()
     nested: Annotated[
         bool,
@@ -133,34 +130,6 @@ class Hierarchy(_Model, frozen=True):
     sources: Annotated[dict[str, str], Field(description="where each constant comes from")] = Field(
         default_factory=dict
     )
-
-    @model_validator(mode="after")
-    def _is_sound(self) -> Self:
-        outermost = self.levels[0]
-        if not isinstance(outermost, Memory) or outermost.words is not None:
-            hint = "describe the off-chip memory first, without words"
-            raise _unsound(f"levels.{outermost.name}", "the first level is a memory without a capacity", hint)
-        names = [level.name for level in self.levels]
-        if len(set(names)) < len(names):
-            raise _unsound("levels", "two levels have the same name")
-        if "operation" in names:
-            raise _unsound("levels.operation", "the arithmetic is called operation, no level can be")
-        for access in self.accesses:
-            if access.name in NOT_ACCESSES:
-                message = f"energy of another kind is reported as {access.name!r}"
-                raise _unsound(f"accesses.{access.name}", message, f"call the table accesses.{access.name}_memory, say")
-        for memory in self.memories:
-            for operand in memory.bypass:
-                if operand not in memory.operands:
-                    hint = "list it under operands, too, or leave it out: what does not stay passes by"
-                    raise _unsound(f"levels.{memory.name}.bypass", f"{operand} does not stay in this memory", hint)
-        known = self.event_names
-        named = [(f"accesses.{access.name}.events", event) for access in self.accesses for event in access.events]
-        named += [("dataflow.weigh", event) for event in (self.dataflow.weigh if self.dataflow else ())]
-        for place, event in named:
-            if event not in known:
-                raise _unsound(place, f"nothing is counted as {event!r}", did_you_mean(event, sorted(known)))
-        return self
 
     @cached_property
     def memories(self) -> tuple[Memory, ...]:
@@ -192,31 +161,3 @@ class Hierarchy(_Model, frozen=True):
     def axis(self, name: str) -> Axis:
         """The axis of a name."""
         return next(each for each in self.axes if each.name == name)
-
-
-def _unsound(place: str, message: str, hint: str = "") -> PydanticCustomError:
-    """What is wrong with a whole description, and at which key."""
-    return PydanticCustomError(UNSOUND, "{message}", {"place": place, "message": message, "hint": hint})
-
-
-def parse_hierarchy(description: object, where: str = "") -> Hierarchy:
-    """A `Hierarchy` from plain data.
-
-    Raises `CatenaError` (CAT-C003) with one diagnostic per wrong, missing or unknown key.
-    """
-    try:
-        return Hierarchy.model_validate(description)
-    except ValidationError as error:
-        raise CatenaError(
-            [
-                Diagnostic(
-                    "CAT-C003",
-                    f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}".removeprefix(": "),
-                    stage="target",
-                    where=where,
-                    found="" if problem["type"] in ("missing", UNSOUND) else repr(problem["input"])[:80],
-                    hint=problem.get("ctx", {}).get("hint", ""),
-                )
-                for problem in error.errors(include_url=False)
-            ]
-        ) from error

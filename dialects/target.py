@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Annotated, Any, cast, get_args
+from typing import Annotated, Any, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 from xdsl.dialects.builtin import (
     ArrayAttr,
@@ -31,19 +31,18 @@ from xdsl.irdl import IRDLOperation, irdl_op_definition, prop_def, traits_def
 from xdsl.traits import SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
-from dialects.accelerator import UNKNOWN_FUNCTION, Accelerator, StepLimits
-from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
+from dialects import soundness
+from dialects.accelerator import Accelerator, StepLimits
+from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.events import BURSTS, COMPRESSED, EVENTS, NEST_EVENTS, OPTIONAL
-from dialects.gconv.scalar import FUNCTIONS
-from dialects.hierarchy import UNSOUND, Access, Axis, Hierarchy, Memory
+from dialects.hierarchy import Hierarchy
 from dialects.host import Cost, Rate
-
-_UNKNOWN_EVENT = "unknown_event"
+from dialects.validation import UNKNOWN_EVENT, validated
 
 
 def _known_event(name: str) -> str:
     if name not in EVENTS:
-        raise PydanticCustomError(_UNKNOWN_EVENT, "no event is counted under this name")
+        raise PydanticCustomError(UNKNOWN_EVENT, "no event is counted under this name")
     return name
 
 
@@ -246,6 +245,8 @@ class NestMachine(Hierarchy, Accelerator, frozen=True):
     element computes one operation at a time (`backends.generic`).
     """
 
+    model_config = ConfigDict(strict=True)
+
     summary: str = ""
     limits: NestLimits = NestLimits.model_construct()
     picojoules: Annotated[Rate, Field(description="one unit of energy, of accesses and of the operation, in pJ")] = 1.0
@@ -269,12 +270,20 @@ def parse_machine(description: object, where: str = "") -> Accelerator:
 
     Raises `CatenaError` (CAT-C003) with one diagnostic per wrong, missing or unknown key.
     """
-    has_levels = "levels" in _table(description)
-    kind = NestMachine if has_levels else Machine
-    try:
-        return kind.model_validate(description)
-    except ValidationError as error:
-        raise CatenaError(_validation_diagnostics(error, kind, description, where)) from error
+    machine = read_machine(description, where)
+    if problems := contradictions(machine, where):
+        raise CatenaError(problems)
+    return machine
+
+
+def read_machine(description: object, where: str = "") -> Accelerator:
+    """As `parse_machine`, but what keys say of each other is left to `contradictions`."""
+    return validated(NestMachine if "levels" in _table(description) else Machine, description, where)
+
+
+def contradictions(machine: Accelerator, where: str = "") -> list[Diagnostic]:
+    """What the description of a machine says that does not go together (CAT-C003)."""
+    return list(soundness.contradictions(machine, where)) if isinstance(machine, NestMachine) else []
 
 
 def _table(description: object) -> dict[str, object]:
@@ -305,100 +314,6 @@ def nest_machine(machine: Accelerator, stage: str, where: str = "") -> NestMachi
 def _other_kind(machine: Accelerator, expected: str, stage: str, where: str) -> Diagnostic:
     message = f"the machine {machine.name} is of another kind"
     return Diagnostic("CAT-R003", message, stage, where=where, expected=expected, hint="use the passes of its backend")
-
-
-_OPERANDS = "I is the input, K the kernel, O the output"
-_CHOICES = {
-    "multicast": _OPERANDS,
-    "operands": _OPERANDS,
-    "bypass": _OPERANDS,
-    "loops": "kinds of loops: g, op, opc, ks",
-}
-_NAMED = ("levels", "accesses")
-"""Tables of tables, which are kept as lists of tables with names."""
-_LEVELS: dict[str, type[BaseModel]] = {"memory": Memory, "axis": Axis}
-
-
-def _validation_diagnostics(
-    error: ValidationError, kind: type[BaseModel], description: object, where: str
-) -> list[Diagnostic]:
-    diagnostics: list[Diagnostic] = []
-    for problem in error.errors(include_url=False):
-        if problem["type"] == UNSOUND:
-            context = problem.get("ctx", {})
-            message = f"{context['place']}: {problem['msg']}"
-            diagnostics.append(Diagnostic("CAT-C003", message, "target", where=where, hint=context["hint"]))
-            continue
-        location, model = _located(problem["loc"], kind, description)
-        key = ".".join(location)
-        hint = _hint(problem["type"], location, model, problem["input"])
-        message = f"{key}: {problem['msg']}" if key else str(problem["msg"])
-        found = "" if problem["type"] == "missing" else repr(problem["input"])[:80]
-        diagnostics.append(Diagnostic("CAT-C003", message, stage="target", where=where, found=found, hint=hint))
-    return diagnostics
-
-
-def _located(
-    location: tuple[int | str, ...], model: type[BaseModel] | None, description: object
-) -> tuple[list[str], type[BaseModel] | None]:
-    """A place of a description as a person wrote it, and the model whose key its last part is."""
-    parts: list[str] = []
-    rest = list(location)
-    while rest:
-        part = rest.pop(0)
-        if part in _NAMED and model is NestMachine and rest:
-            parts += [str(part), _table_name(description, str(part), rest.pop(0))]
-            model = Access
-            if part == "levels":
-                model = _LEVELS.get(str(rest.pop(0))) if rest else None
-            continue
-        parts.append(str(part))
-        if rest:
-            model = _inner_model(model, str(part))
-    return parts, model
-
-
-def _table_name(description: object, tables: str, index: int | str) -> str:
-    """The name of a table by its place."""
-    content = cast("dict[str, object]", description)[tables]
-    if isinstance(index, str):
-        return index
-    if isinstance(content, dict):
-        return str(list(cast("dict[str, object]", content))[index])
-    entry = cast("list[object]", content)[index]
-    return str(cast("dict[str, object]", entry).get("name", index)) if isinstance(entry, dict) else str(index)
-
-
-def _inner_model(model: type[BaseModel] | None, key: str) -> type[BaseModel] | None:
-    """The model of a table within a table, if it is one."""
-    field = None if model is None else model.model_fields.get(key)
-    if field is None:
-        return None
-    choices = (field.annotation, *get_args(field.annotation))
-    return next((each for each in choices if isinstance(each, type) and issubclass(each, BaseModel)), None)
-
-
-def _hint(kind: str, location: list[str], model: type[BaseModel] | None, value: object) -> str:
-    if kind == "extra_forbidden":
-        return _nearest_key(location[-1], model)
-    if kind.startswith("union_tag"):
-        return 'every level has kind = "memory" or kind = "axis"'
-    if kind == "enum":
-        return _CHOICES.get(location[-2] if location[-1].isdigit() else location[-1], "")
-    if kind == "missing" and model in (Memory, Axis, Access):
-        return f"every {model.__name__.lower()} has {location[-1]}"
-    known = {_UNKNOWN_EVENT: EVENTS, UNKNOWN_FUNCTION: FUNCTIONS}.get(kind, {})
-    return did_you_mean(str(value), known)
-
-
-def _nearest_key(key: str, model: type[BaseModel] | None) -> str:
-    from difflib import get_close_matches
-
-    if model is None:
-        return ""
-    known = [name for name in model.model_fields if not (name == "name" and model in (Memory, Axis, Access))]
-    near = get_close_matches(key, known, 1)
-    return f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
 
 
 @irdl_op_definition

@@ -151,26 +151,37 @@ def parse_dataflow(hierarchy: Hierarchy) -> Dataflow:
     if hierarchy.dataflow is None:
         hint = "give it a table [dataflow], or mappings with --mapping"
         raise CatenaError(Diagnostic("CAT-C003", f"{hierarchy.name} has no dataflow", stage="target", hint=hint))
-    left, right = parse_nodes(hierarchy.dataflow.nest, "dataflow.nest")
-    nodes = (*left, *right)
-    reserves = {m.name: parse_expression(m.reserve, f"levels.{m.name}.reserve") for m in hierarchy.memories}
-    flow = Dataflow(nodes, len(left), reserves)
-    problems = _unknown(hierarchy, flow) or [*_impossible(hierarchy, flow)]
+    problems: list[Diagnostic] = []
+    reserves = _reserves(hierarchy, problems)
+    try:
+        left, right = parse_nodes(hierarchy.dataflow.nest, "dataflow.nest")
+    except CatenaError as error:
+        raise CatenaError([*error.diagnostics, *problems]) from error
+    flow = Dataflow((*left, *right), len(left), reserves)
+    problems += _unknown(hierarchy, flow) or _impossible(hierarchy, flow)
     if problems:
         raise CatenaError(problems)
     return flow
 
 
+def _reserves(hierarchy: Hierarchy, problems: list[Diagnostic]) -> dict[str, Expression]:
+    """What is reserved in every memory; what cannot be read is a problem more."""
+    found: dict[str, Expression] = {}
+    for memory in hierarchy.memories:
+        try:
+            found[memory.name] = parse_expression(memory.reserve, f"levels.{memory.name}.reserve")
+        except CatenaError as error:
+            problems += error.diagnostics
+    return found
+
+
 def _unknown(hierarchy: Hierarchy, flow: Dataflow) -> list[Diagnostic]:
     found: list[Diagnostic] = []
 
-    def check(what: str, name: str, known: tuple[str, ...]) -> None:
+    def check(what: str, name: str, known: tuple[str, ...], key: str = "dataflow.nest") -> None:
         if name not in known:
-            found.append(
-                Diagnostic(
-                    "CAT-C003", f"dataflow.nest: there is no {what} {name!r}", "target", hint=did_you_mean(name, known)
-                )
-            )
+            message = f"{key}: there is no {what} {name!r}"
+            found.append(Diagnostic("CAT-C003", message, "target", hint=did_you_mean(name, known)))
 
     memories = tuple(memory.name for memory in hierarchy.memories[1:])
     axes = tuple(axis.name for axis in hierarchy.axes)
@@ -182,12 +193,12 @@ def _unknown(hierarchy: Hierarchy, flow: Dataflow) -> list[Diagnostic]:
         if node.kind == "par":
             check("axis", node.axis, axes)
     for part in hierarchy.dataflow.even if hierarchy.dataflow else ():
-        check("part", part, PARTS)
+        check("part", part, PARTS, "dataflow.even")
     known = (*flow.inner, *flow.outer, *PARTS, "stride")
-    for reserve in flow.reserves.values():
+    for memory, reserve in flow.reserves.items():
         for name in sorted(reserve.names):
-            check("parameter", name, known)
-    return found
+            check("parameter", name, known, f"levels.{memory}.reserve")
+    return list(dict.fromkeys(found))
 
 
 def _impossible(hierarchy: Hierarchy, flow: Dataflow) -> Iterator[Diagnostic]:

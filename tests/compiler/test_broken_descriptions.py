@@ -52,21 +52,22 @@ def test_the_good_one_is_good(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "line", "message", "hint"),
     [
-        ("words = 1024", "wrods = 1024", 10, "levels.glb.wrods: Extra inputs", "did you mean 'words'?"),
-        ("clock_mhz = 100", "clok_mhz = 100", 2, "clok_mhz: Extra inputs", "did you mean 'clock_mhz'?"),
-        ('kind = "axis"\n', "", 12, "levels.pe: Unable to extract tag",
+        ("words = 1024", "wrods = 1024", 10, "levels.glb.wrods: there is no such key", "did you mean 'words'?"),
+        ("clock_mhz = 100", "clok_mhz = 100", 2, "clok_mhz: there is no such key", "did you mean 'clock_mhz'?"),
+        ('kind = "axis"\n', "", 12, "levels.pe: must say what kind of level it is",
          'every level has kind = "memory" or kind = "axis"'),
-        ('kind = "axis"', 'kind = "axes"', 12, "levels.pe: Input tag 'axes'",
+        ('kind = "axis"', 'kind = "axes"', 12, "levels.pe: must say what kind of level it is",
          'every level has kind = "memory" or kind = "axis"'),
-        ("size = 8", "size = 0", 14, "levels.pe.size: Input should be greater than or equal to 1", ""),
-        ("size = 8\n", "", 12, "levels.pe.size: Field required", "every axis has size"),
-        ('["I"]', '["X"]', 15, "levels.pe.multicast.0: Input should be 'I', 'K' or 'O'",
+        ("size = 8", "size = 0", 14, "levels.pe.size: must be at least 1", ""),
+        ("size = 8\n", "", 12, "levels.pe.size: is missing", "every axis has size"),
+        ('["I"]', '["X"]', 15, "levels.pe.multicast.0: must be 'I', 'K' or 'O'",
          "I is the input, K the kernel, O the output"),
         ("dram.input.read", "dram.input.raed", 19, "accesses.dram.events: nothing is counted as 'dram.input.raed'",
          "did you mean dram.input.read"),
-        ("[levels.dram]", "[levels.dram]\nwords = 5", 5, "levels.dram: the first level is a memory without a capacity",
+        ("[levels.dram]", "[levels.dram]\nwords = 5", 6,
+         "levels.dram.words: the first level is a memory without a capacity",
          "describe the off-chip memory first, without words"),
-        ("energy = 100", "energy = -1", 18, "accesses.dram.energy: Input should be greater than or equal to 0", ""),
+        ("energy = 100", "energy = -1", 18, "accesses.dram.energy: must be at least 0", ""),
         ("store glb", "store gbl", 22, "dataflow.nest: there is no memory 'gbl'", "did you mean glb?"),
         ("on pe", "on", 22, "dataflow.nest: cannot read this", "for PART TILE, par PART TILE on AXIS"),
     ],
@@ -92,9 +93,85 @@ def test_changes_are_blamed_on_the_file_that_makes_them(tmp_path: Path) -> None:
 
 def test_text_that_is_no_toml(tmp_path: Path) -> None:
     (problem,) = problems(GOOD.replace('"chip"', "chip"), tmp_path)
-    assert "at line 1" in problem.message
+    assert problem.message == "the target description is not TOML: Invalid value"
+    assert problem.where == f"{tmp_path / 'chip.toml'}, line 1"
+
+
+def test_a_file_that_ends_too_early(tmp_path: Path) -> None:
+    (problem,) = problems('name = "chip"\nclock_mhz', tmp_path)
+    assert problem.where.endswith("chip.toml, line 2")
+    assert problem.message.endswith("at the end of the file")
+
+
+def test_lists_too_deep_to_read(tmp_path: Path) -> None:
+    (problem,) = problems(f'name = "chip"\nfigures = {"[" * 5000}', tmp_path)
+    assert (problem.code, problem.where) == ("CAT-C003", f"{tmp_path / 'chip.toml'}, line 2")
+
+
+def test_keys_too_deep_to_show(tmp_path: Path) -> None:
+    (problem,) = problems(f"{'a.' * 5000}a = 1\n{GOOD}", tmp_path)
+    assert problem.message == "a: there is no such key"
+    assert problem.found == "{a = {a = {a = ...}}}"
+
+
+def test_all_that_does_not_go_together_is_said_at_once(tmp_path: Path) -> None:
+    text = GOOD
+    for old, new in (
+        ("[levels.dram]", "[levels.dram]\nwords = 10"),
+        ("words = 1024", 'words = 1024\noperands = ["I", "O"]\nbypass = ["K"]\nrooms = { K = 10 }\nreserve = "1 +"'),
+        ('"dram.input.read" = 1', '"dram.input.raed" = 1, "q.input.read" = 1'),
+        ("store glb [O] | par filters 1 on pe", "store gbl [O] | par filters 1 on w"),
+    ):
+        assert old in text
+        text = text.replace(old, new, 1)
+    found = [(each.where.partition("line ")[2], each.message) for each in problems(text, tmp_path)]
+    assert sorted(found) == [
+        ("13", "levels.glb.bypass: K does not stay in this memory"),
+        ("14", "levels.glb.rooms: K does not stay in this memory"),
+        ("15", "levels.glb.reserve: cannot read this"),
+        ("24", "accesses.dram.events: nothing is counted as 'dram.input.raed'"),
+        ("24", "accesses.dram.events: nothing is counted as 'q.input.read'"),
+        ("27", "dataflow.nest: there is no axis 'w'"),
+        ("27", "dataflow.nest: there is no memory 'gbl'"),
+        ("6", "levels.dram.words: the first level is a memory without a capacity"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message", "found"),
+    [
+        ("words = 1024", "words = true", "levels.glb.words: must be a whole number", "true"),
+        ("words = 1024", 'words = "1024"', "levels.glb.words: must be a whole number", '"1024"'),
+        ("words = 1024", 'slides = "yes"', "levels.glb.slides: must be true or false", '"yes"'),
+        ("words = 1024", 'buffers = "1"', "levels.glb.buffers: must be a whole number", '"1"'),
+        ("words = 1024", 'read = "4"', "levels.glb.read: must be a number", '"4"'),
+        ("words = 1024", "read = true", "levels.glb.read: must be a number", "true"),
+        ("word_bits = 16", 'word_bits = "16"', "word_bits: must be a whole number", '"16"'),
+        ("word_bits = 16", 'word_bits = 16\nnested = "no"', "nested: must be true or false", '"no"'),
+        ("clock_mhz = 100", 'clock_mhz = "100"', "clock_mhz: must be a number", '"100"'),
+        ('multicast = ["I"]', 'multicast = "I"', "levels.pe.multicast: must be a list", '"I"'),
+        ('"dram.input.read" = 1', '"dram.input.read" = "1"', "accesses.dram.events.dram.input.read: must be a number",
+         '"1"'),
+    ],
+)  # fmt: skip
+def test_values_are_not_converted(old: str, new: str, message: str, found: str, tmp_path: Path) -> None:
+    assert old in GOOD
+    (problem,) = problems(GOOD.replace(old, new, 1), tmp_path)
+    assert (problem.message, problem.found) == (message, found)
+
+
+def test_whole_numbers_are_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "chip.toml"
+    path.write_text(GOOD.replace("words = 1024", "words = 1024\nread = 4"))
+    assert select_target(str(path)).machine.memory("glb").read == 4
+
+
+def test_levels_are_tables_by_name(tmp_path: Path) -> None:
+    (problem,) = problems('name = "chip"\nlevels = [{name = "dram", kind = "memory"}]\n', tmp_path)
+    assert problem.message == "levels: must be a table of tables, not a list"
+    assert problem.where.endswith("line 2")
 
 
 def test_a_whole_description_needs_a_clock(tmp_path: Path) -> None:
     (problem,) = problems(GOOD.replace("clock_mhz = 100\n", ""), tmp_path)
-    assert problem.message == "clock_mhz: Field required"
+    assert problem.message == "clock_mhz: is missing"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dialects.diagnostics import CatenaError
-from dialects.hierarchy import parse_hierarchy
+from dialects.soundness import parse_hierarchy
 
 
 def description(**changes: Any) -> dict[str, Any]:
@@ -26,16 +26,16 @@ def test_levels_are_in_the_order_in_which_they_are_written() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"levels": {}}, "at least 1 item"),
+        ({"levels": {}}, "must not be empty"),
         ({"levels": {"pe": {"kind": "axis", "size": 4}}}, "the first level is a memory without a capacity"),
         ({"levels": {"dram": {"kind": "memory", "words": 4}}}, "the first level is a memory without a capacity"),
-        ({"levels": {"dram": {"kind": "memory"}, "rf": {"kind": "memory", "words": 0}}}, "greater than or equal to 1"),
+        ({"levels": {"dram": {"kind": "memory"}, "rf": {"kind": "memory", "words": 0}}}, "must be at least 1"),
         ({"levels": {"dram": {"kind": "memory"}, "rf": {"kind": "register"}}}, "register"),
-        ({"element": 3}, "Extra inputs are not permitted"),
+        ({"element": 3}, "there is no such key"),
         ({"accesses": {"rf": {"energy": 1, "events": {"rf.kernel.reed": 1}}}}, "rf.kernel.read"),
-        ({"accesses": {"rf": {"energy": -1, "events": {}}}}, "greater than or equal to 0"),
+        ({"accesses": {"rf": {"energy": -1, "events": {}}}}, "must be at least 0"),
         ({"accesses": {"rf": {"energy": float("inf"), "events": {}}}}, "finite number"),
-        ({"accesses": {"rf": {"energy": 1, "events": {"rf.kernel.read": -1}}}}, "greater than or equal to 0"),
+        ({"accesses": {"rf": {"energy": 1, "events": {"rf.kernel.read": -1}}}}, "must be at least 0"),
         ({"levels": {"dram": {"kind": "memory", "read": float("inf")}}}, "finite number"),
         ({"accesses": {"host": {"energy": 1, "events": {}}}}, "energy of another kind is reported as 'host'"),
         ({"accesses": {"operation": {"energy": 1, "events": {}}}}, "reported as 'operation'"),

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dialects.gconv import Dim, GConv, LinkOp, Reduce, shape_of
-from dialects.hierarchy import parse_hierarchy
 from dialects.schedule import Loop, LoopKind, Mapping, MappingAttr, Objective, Operand, Spatial, Storage, Temporal
+from dialects.soundness import parse_hierarchy
 from dialects.target import NestMachine, find_machine, spatial_machine
 from passes.mapper.counts import Counts
 from passes.mapper.legality import violations

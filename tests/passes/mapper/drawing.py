@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from dialects.gconv import Dim, GConv, LoopKind, Reduce
-from dialects.hierarchy import Hierarchy, parse_hierarchy
+from dialects.hierarchy import Hierarchy
 from dialects.schedule import Operand
+from dialects.soundness import parse_hierarchy
 from passes.mapper.nest import For, Nest, Node, Par, Store
 from passes.mapper.problem import Problem
 

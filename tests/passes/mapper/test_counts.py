@@ -8,8 +8,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dialects.gconv import Dim, GConv, Reduce
-from dialects.hierarchy import Hierarchy, parse_hierarchy
+from dialects.hierarchy import Hierarchy
 from dialects.schedule import Operand
+from dialects.soundness import parse_hierarchy
 from passes.mapper.counts import Counts
 from passes.mapper.nest import For, Nest, Par, Store
 from passes.mapper.problem import Problem

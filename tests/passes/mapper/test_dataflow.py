@@ -7,8 +7,9 @@ import pytest
 
 from dialects.diagnostics import CatenaError
 from dialects.gconv import Dim, GConv, Reduce
-from dialects.hierarchy import Hierarchy, parse_hierarchy
+from dialects.hierarchy import Hierarchy
 from dialects.schedule import Operand
+from dialects.soundness import parse_hierarchy
 from passes.mapper.counts import Counts
 from passes.mapper.dataflow import parse_dataflow
 from passes.mapper.nest import For, Par, Store, mapping_of, nest_of

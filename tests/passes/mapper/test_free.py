@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from dialects.diagnostics import CatenaError
 from dialects.gconv import Dim, GConv, Reduce
-from dialects.hierarchy import Hierarchy, Memory, parse_hierarchy
+from dialects.hierarchy import Hierarchy, Memory
 from dialects.schedule import Operand
+from dialects.soundness import parse_hierarchy
 from passes.mapper.counts import Counts
 from passes.mapper.effort import Effort
 from passes.mapper.free import Best, best_mapping
@@ -293,4 +294,4 @@ def test_what_passes_by_must_be_able_to_stay() -> None:
     with pytest.raises(CatenaError) as caught:
         parse_hierarchy({"name": "m", "summary": "", "levels": {"dram": {"kind": "memory"}, "glb": glb}})
     (problem,) = caught.value.diagnostics
-    assert (problem.code, problem.message) == ("CAT-C003", "K does not stay in this memory")
+    assert (problem.code, problem.message) == ("CAT-C003", "levels.glb.bypass: K does not stay in this memory")

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from dialects.diagnostics import CatenaError
 from dialects.gconv import Dim, GConv, Reduce
-from dialects.hierarchy import Hierarchy, parse_hierarchy
+from dialects.hierarchy import Hierarchy
 from dialects.schedule import Objective
+from dialects.soundness import parse_hierarchy
 from passes.mapper.counts import Counts
 from passes.mapper.dataflow import BoundFlow, parse_dataflow
 from passes.mapper.nest import Store

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import assume, given, settings
 
 from dialects.gconv import Dim, GConv, Reduce
-from dialects.hierarchy import Hierarchy, parse_hierarchy
+from dialects.hierarchy import Hierarchy
 from dialects.schedule import Objective
+from dialects.soundness import parse_hierarchy
 from passes.mapper.bounds import Bounds
 from passes.mapper.counts import Counts
 from passes.mapper.dominance import cheapest

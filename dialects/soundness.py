@@ -1,0 +1,74 @@
+"""What is wrong with a hierarchy whose keys are all right: what its levels, accesses and dataflow say of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
+from dialects.hierarchy import Hierarchy, Memory
+from dialects.validation import validated
+
+NOT_ACCESSES = ("operation", "host", "static")
+"""What else a report prices: no kind of access has one of these names."""
+
+
+def parse_hierarchy(description: object, where: str = "") -> Hierarchy:
+    """A `Hierarchy` from plain data.
+
+    Raises `CatenaError` (CAT-C003) with one diagnostic per wrong, missing or unknown key, or for all that does not go
+    together.
+    """
+    hierarchy = validated(Hierarchy, description, where)
+    if problems := list(contradictions(hierarchy, where)):
+        raise CatenaError(problems)
+    return hierarchy
+
+
+def contradictions(hierarchy: Hierarchy, where: str = "") -> Iterator[Diagnostic]:
+    """All that does not go together (CAT-C003); every message starts with the key that it is about."""
+    for key, message, hint in (*_of_levels(hierarchy), *_of_memories(hierarchy), *_of_events(hierarchy)):
+        yield Diagnostic("CAT-C003", f"{key}: {message}", "target", where=where, hint=hint)
+
+
+def _of_levels(hierarchy: Hierarchy) -> Iterator[tuple[str, str, str]]:
+    outermost = hierarchy.levels[0]
+    if not isinstance(outermost, Memory):
+        hint = "describe the off-chip memory first, without words"
+        yield f"levels.{outermost.name}", "the first level is a memory without a capacity", hint
+    elif outermost.words is not None:
+        hint = "describe the off-chip memory first, without words"
+        yield f"levels.{outermost.name}.words", "the first level is a memory without a capacity", hint
+    names = [level.name for level in hierarchy.levels]
+    for name in dict.fromkeys(names):
+        if names.count(name) > 1:
+            yield f"levels.{name}", "two levels have the same name", ""
+    if "operation" in names:
+        yield "levels.operation", "the arithmetic is called operation, no level can be", ""
+
+
+def _of_memories(hierarchy: Hierarchy) -> Iterator[tuple[str, str, str]]:
+    for memory in hierarchy.memories:
+        key = f"levels.{memory.name}"
+        for operand in memory.bypass:
+            if operand not in memory.operands:
+                hint = "list it under operands, too, or leave it out: what does not stay passes by"
+                yield f"{key}.bypass", f"{operand} does not stay in this memory", hint
+        for operand in memory.rooms:
+            if operand not in memory.operands:
+                hint = "list it under operands, too, or leave it out: what does not stay needs no room"
+                yield f"{key}.rooms", f"{operand} does not stay in this memory", hint
+
+
+def _of_events(hierarchy: Hierarchy) -> Iterator[tuple[str, str, str]]:
+    for access in hierarchy.accesses:
+        if access.name in NOT_ACCESSES:
+            message = f"energy of another kind is reported as {access.name!r}"
+            yield f"accesses.{access.name}", message, f"call the table accesses.{access.name}_memory, say"
+    if not hierarchy.memories:
+        return
+    known = hierarchy.event_names
+    named = [(f"accesses.{access.name}.events", event) for access in hierarchy.accesses for event in access.events]
+    named += [("dataflow.weigh", event) for event in (hierarchy.dataflow.weigh if hierarchy.dataflow else ())]
+    for key, event in named:
+        if event not in known:
+            yield key, f"nothing is counted as {event!r}", did_you_mean(event, sorted(known))
