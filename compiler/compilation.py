@@ -202,7 +202,12 @@ class _Compilation:
             if target is not None and stage_number(stage.name) >= stage_number(TARGET_STAGE):
                 _attach(module, target)
             passes = self._passes(stage, target)
-            self._runs.append(self._run_stage(module, stage, passes))
+            try:
+                self._runs.append(self._run_stage(module, stage, passes))
+            except CatenaError as error:
+                if target is None:
+                    raise
+                raise CatenaError([target.misfit(each) for each in error.diagnostics]) from error
         return Compiled(module, program, tuple(self._runs))
 
     def _emit(self, module: ModuleOp, backend: Backend) -> Program:

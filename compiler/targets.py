@@ -9,8 +9,9 @@ machine of its own, of the generic backend.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 from backends.api import Backend
 from backends.registry import InstalledBackend
@@ -18,21 +19,28 @@ from compiler.description_lines import located
 from compiler.descriptions import check_tables
 from compiler.target_files import DescribedTarget, described_target
 from dialects.accelerator import Accelerator
-from dialects.diagnostics import CatenaError
+from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.target import MachineOp, contradictions, read_machine
 
 
 @dataclass(frozen=True)
 class Target:
-    """A machine, and the backend that compiles for it."""
+    """A machine, the backend that compiles for it, and the files that describe it, if it comes from files."""
 
     backend: Backend
     machine: Accelerator
+    files: tuple[Path, ...] = ()
 
     @cached_property
     def machine_op(self) -> MachineOp:
         """The machine as IR, in no module; clones of it share the description."""
         return MachineOp.of(self.machine)
+
+    def misfit(self, problem: Diagnostic) -> Diagnostic:
+        """A layer that does not fit (CAT-F001), with the file and line of the level that is too small."""
+        if problem.code != "CAT-F001" or problem.where or not self.files:
+            return problem
+        return located(replace(problem, where=str(self.files[0])), self.files)
 
 
 def select_target(name: str, settings: Mapping[str, str] | None = None) -> Target:
@@ -44,7 +52,7 @@ def select_target(name: str, settings: Mapping[str, str] | None = None) -> Targe
     """
     described = described_target(name, settings)
     try:
-        return Target(described.backend, _checked(described, name))
+        return Target(described.backend, _checked(described, name), () if settings else described.files)
     except CatenaError as error:
         if settings:
             raise

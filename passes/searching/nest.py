@@ -6,14 +6,18 @@ import math
 from dataclasses import astuple, dataclass
 from typing import Any
 
-from dialects.diagnostics import Diagnostic
+from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import GConv
 from dialects.schedule import Mapping, Space
 from dialects.target import NestMachine
+from passes.mapper.dataflow import parse_dataflow
 from passes.mapper.effort import Effort
 from passes.mapper.free import best_mapping
 from passes.mapper.legality import violations
+from passes.mapper.problem import Problem
+from passes.mapper.room import too_small, too_small_for_flow
 from passes.mapper.search import best_in_dataflow
+from passes.mapping.roles import assign_roles
 from passes.searching.task import Deadline, Found, Task
 
 
@@ -42,10 +46,19 @@ class NestTask(Task):
     def look(self, deadline: Deadline) -> Found:
         """Search until the best mapping is found, or as long as effort and deadline allow."""
         if self.space is Space.DATAFLOW:
-            best = best_in_dataflow(self.spec, self.machine, self.node, objective=self.objective, should_stop=deadline)
-            return Found(best.mapping, best.value, best.bound, deadline.was_met and best.bound < best.value)
+            return self._look_in_dataflow(deadline)
+        if misfits := too_small(Problem.of(self.spec), self.machine, self.node):
+            raise CatenaError(misfits)
         found = best_mapping(self.spec, self.machine, self.node, self.objective, Effort(self.effort, deadline))
         return Found(found.mapping, found.value, found.bound, deadline.was_met and found.bound < found.value)
+
+    def _look_in_dataflow(self, deadline: Deadline) -> Found:
+        try:
+            best = best_in_dataflow(self.spec, self.machine, self.node, objective=self.objective, should_stop=deadline)
+        except CatenaError as error:
+            flow = parse_dataflow(self.machine).on(self.spec, assign_roles(self.spec))
+            raise CatenaError(too_small_for_flow(flow, self.machine, self.node) or error.diagnostics) from error
+        return Found(best.mapping, best.value, best.bound, deadline.was_met and best.bound < best.value)
 
     def violations(self, mapping: Mapping) -> list[Diagnostic]:
         """Every rule of the machine that a mapping of the link breaks."""
