@@ -3,45 +3,42 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 
 from compiler.files import read_text
-from dialects.diagnostics import Diagnostic
 
 _TABLE = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]")
-_KEY = re.compile(r"\s*([A-Za-z0-9_.\"'-]+?)\s*=")
+_KEY = re.compile(r"\s*([^\s=\[\]{}#,]+?)\s*=")
 
 
-def located(diagnostic: Diagnostic, files: Sequence[Path]) -> Diagnostic:
-    """A diagnostic whose message starts with a key, with the first of some files that has it, and the line there.
-
-    Of a key that no file has, the table that it would be in is shown, if any.
-    """
-    key = diagnostic.message.partition(":")[0]
-    if " " in key or not key:
-        return diagnostic
-    parts = key.split(".")
-    for length in range(len(parts), 0, -1):
-        for path in files:
-            line = next((n for n, found in _keys(read_text(str(path))) if found == parts[:length]), None)
-            if line is not None:
-                return replace(diagnostic, where=f"{path}, line {line}")
-    return diagnostic
+def line_of(key: str, path: Path) -> int | None:
+    """The line of a file that gives a dotted key or begins its table, if one does."""
+    return next((line for line, found in _keys(path) if found == key), None)
 
 
-def _keys(text: str) -> Iterator[tuple[int, list[str]]]:
+def nearest_line(key: str, path: Path) -> int | None:
+    """The line of a key; of one that the file has not, the line of the closest table that it would be in."""
+    around = [(len(found), -line) for line, found in _keys(path) if f"{key}.".startswith(f"{found}.")]
+    return -max(around)[1] if around else None
+
+
+def first_line_in(table: str, path: Path) -> int | None:
+    """The first line that says something of a table."""
+    return next((line for line, found in _keys(path) if f"{found}.".startswith(f"{table}.")), None)
+
+
+def _keys(path: Path) -> Iterator[tuple[int, str]]:
     """Every line that begins a table or gives a key, with the whole key. Keys of inline tables have no line."""
-    table: list[str] = []
-    for number, line in enumerate(text.splitlines(), 1):
+    table = ""
+    for number, line in enumerate(read_text(str(path)).splitlines(), 1):
         if found := _TABLE.match(line):
-            table = _parts(found[1])
-            yield number, table
+            table = f"{_plain(found[1])}."
+            yield number, table[:-1]
         elif found := _KEY.match(line):
-            yield number, [*table, *_parts(found[1])]
+            yield number, table + _plain(found[1])
 
 
-def _parts(key: str) -> list[str]:
-    """The parts of a dotted key; quoted parts may hold dots."""
-    return [part.strip("\"'") for part in re.findall(r"\"[^\"]*\"|'[^']*'|[^.\s]+", key)]
+def _plain(key: str) -> str:
+    """A dotted key without quotes and spaces around its parts; quoted parts may hold dots."""
+    return ".".join(part.strip("\"'") for part in re.findall(r"\"[^\"]*\"|'[^']*'|[^.\s]+", key))

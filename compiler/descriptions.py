@@ -51,14 +51,14 @@ def _deepest_line(text: str) -> int:
 
 
 def check_tables(description: Mapping[str, Any], where: str) -> None:
-    """Raises `CatenaError` (CAT-C003) for lists where a file has tables with names."""
+    """Raises `CatenaError` (CAT-C003) where a file has no tables with names, but lists of tables, or something else."""
     problems = [
         replace(
-            wrong_description(where, f"{name}: must be a table of tables, not a list", f"write [{name}.NAME]"),
+            wrong_description(where, f"{name}: must be a table of tables", f"write [{name}.NAME]"),
             found=as_toml(description[name]),
         )
         for name in ("levels", "accesses")
-        if isinstance(description.get(name), list)
+        if name in description and not isinstance(description[name], dict)
     ]
     if problems:
         raise CatenaError(problems)

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 from backends.api import Backend
 from backends.registry import InstalledBackend, find_installed, installed_backends
+from compiler.description_lines import first_line_in, line_of, nearest_line
 from compiler.descriptions import EXTENDS, merged, read_description, wrong_description
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
+from dialects.validation import as_toml
 
 DEFAULT_TARGET = "eyeriss"
 GENERIC = "generic"
 """The backend of machines that are described by their levels."""
+_WHAT_TO_EXTEND = "the name of a target, or a file relative to this one"
 
 
 @dataclass(frozen=True)
 class DescribedTarget:
-    """A backend, and a description for it as plain data, with the files that it is made of, the changes first.
+    """A backend, and a description for it as plain data; `base` is what the file changes, if it extends another.
 
     `is_bundled` says whether the backend comes with Catena itself.
     """
@@ -28,7 +31,13 @@ class DescribedTarget:
     backend: Backend
     is_bundled: bool
     description: dict[str, Any]
-    files: tuple[Path, ...]
+    file: Path
+    base: DescribedTarget | None = None
+
+    @property
+    def chain(self) -> tuple[DescribedTarget, ...]:
+        """The description of its file, and of all that it is made of, the changes first."""
+        return (self, *(self.base.chain if self.base else ()))
 
 
 def described_target(name: str, settings: Mapping[str, str] | None = None) -> DescribedTarget:
@@ -50,25 +59,69 @@ def _describe(name: str, folder: Path, seen: tuple[str, ...]) -> DescribedTarget
         backend, path = _installed(name)
         return _extended(path, backend, (*seen, str(path)))
     if str(path) in seen:
-        raise CatenaError(
-            wrong_description(str(path), f"the description extends itself: {' -> '.join((*seen, str(path)))}")
-        )
+        raise CatenaError(wrong_description("", f"the description extends itself: {' -> '.join((*seen, str(path)))}"))
     return _extended(path, None, (*seen, str(path)))
 
 
 def _extended(path: Path, backend: InstalledBackend | None, seen: tuple[str, ...]) -> DescribedTarget:
     """The description of a file on top of the one that it extends; a `backend` that is given stays."""
     description = read_description(path)
-    base = description.pop(EXTENDS, None)
-    if base is None and (backend is not None or "levels" in description):
-        own = backend or find_installed(GENERIC, installed_backends())
-        return DescribedTarget(own.load(), own.is_bundled, description, (path,))
-    if not isinstance(base, str):
+    if EXTENDS in description:
+        found = _changed(path, description.pop(EXTENDS), description, seen)
+        return found if backend is None else replace(found, backend=backend.load(), is_bundled=backend.is_bundled)
+    if backend is None and "levels" not in description:
         hint = f'start the file with {EXTENDS} = "{DEFAULT_TARGET}" or another target, or describe its levels'
-        raise CatenaError(wrong_description(str(path), "the description does not say what it extends", hint))
-    found = _describe(base, path.parent, seen)
-    extended = replace(found, description=merged(found.description, description), files=(path, *found.files))
-    return extended if backend is None else replace(extended, backend=backend.load(), is_bundled=backend.is_bundled)
+        raise CatenaError(wrong_description(f"{path}, line 1", "the description does not say what it extends", hint))
+    own = backend or find_installed(GENERIC, installed_backends())
+    return DescribedTarget(own.load(), own.is_bundled, description, path)
+
+
+def _changed(path: Path, name: object, changes: dict[str, Any], seen: tuple[str, ...]) -> DescribedTarget:
+    """The description that a file extends, with its changes. What is wrong with its name is said of the file."""
+    where = f"{path}, line {line_of(EXTENDS, path) or 1}"
+    if not isinstance(name, str):
+        problem = wrong_description(where, f"{EXTENDS}: must be a text", _WHAT_TO_EXTEND)
+        raise CatenaError(replace(problem, found=as_toml(name)))
+    try:
+        base = _describe(name, path.parent, seen)
+    except CatenaError as error:
+        raise CatenaError(
+            [
+                each
+                if each.where
+                else replace(each, message=f"{EXTENDS}: {each.message}", where=where, hint=each.hint or _WHAT_TO_EXTEND)
+                for each in error.diagnostics
+            ]
+        ) from error
+    if problems := [*_changes_of_kind(path, name, base.description, changes)]:
+        raise CatenaError(problems)
+    return replace(base, description=merged(base.description, changes), file=path, base=base)
+
+
+def _changes_of_kind(
+    path: Path, name: str, base: Mapping[str, Any], changes: Mapping[str, Any]
+) -> Iterator[Diagnostic]:
+    """What cannot be changed: the kind of a level, and the kind of machine."""
+    levels = changes.get("levels")
+    if levels is None:
+        return
+    inherited = base.get("levels")
+    if inherited is None:
+        message = f"levels: {name} is not described by levels, and cannot have any"
+        hint = f"leave out {EXTENDS} to describe a machine by its levels, or change its keys: {', '.join(base)}"
+        yield wrong_description(f"{path}, line {first_line_in('levels', path) or 1}", message, hint)
+        return
+    if not (isinstance(inherited, dict) and isinstance(levels, dict)):
+        return  # it is no table, which is said when the description is checked
+    for level, own in cast("dict[str, Any]", levels).items():
+        other = cast("dict[str, Any]", inherited).get(level)
+        if isinstance(own, dict) and isinstance(other, dict):
+            kinds = tuple(cast("dict[str, object]", each).get("kind") for each in (other, own))
+            if kinds[1] is not None and kinds[0] != kinds[1]:
+                message = f"levels.{level}.kind: in {name} this level is of kind {as_toml(kinds[0])}"
+                problem = wrong_description("", message, "a level of another kind needs a name of its own")
+                line = nearest_line(f"levels.{level}.kind", path) or 1
+                yield replace(problem, where=f"{path}, line {line}", found=as_toml(kinds[1]))
 
 
 def _installed(name: str) -> tuple[InstalledBackend, Path]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from backends.api import Backend
 from backends.registry import InstalledBackend
-from compiler.description_lines import located
+from compiler.description_blame import blamed
 from compiler.descriptions import check_tables
 from compiler.target_files import DescribedTarget, described_target
 from dialects.accelerator import Accelerator
@@ -56,7 +56,16 @@ def select_target(name: str, settings: Mapping[str, str] | None = None) -> Targe
     except CatenaError as error:
         if settings:
             raise
-        raise CatenaError([located(each, described.files) for each in error.diagnostics]) from error
+        raise CatenaError(blamed(error.diagnostics, described, _problems)) from error
+
+
+def _problems(described: DescribedTarget) -> tuple[Diagnostic, ...]:
+    """What is wrong with a description."""
+    try:
+        _checked(described, "")
+    except CatenaError as error:
+        return error.diagnostics
+    return ()
 
 
 def _checked(described: DescribedTarget, where: str) -> Accelerator:

@@ -168,7 +168,7 @@ def test_whole_numbers_are_numbers(tmp_path: Path) -> None:
 
 def test_levels_are_tables_by_name(tmp_path: Path) -> None:
     (problem,) = problems('name = "chip"\nlevels = [{name = "dram", kind = "memory"}]\n', tmp_path)
-    assert problem.message == "levels: must be a table of tables, not a list"
+    assert problem.message == "levels: must be a table of tables"
     assert problem.where.endswith("line 2")
 
 

@@ -67,7 +67,7 @@ def test_all_wrong_values_are_reported(tmp_path: Path) -> None:
         ("\x00\xff", "not"),
         ("name = 'x'", "does not say what it extends"),
         ("extends = 'self.toml'", "extends itself"),
-        ("extends = 3", "does not say what it extends"),
+        ("extends = 3", "extends: must be a text"),
     ],
 )
 def test_bad_descriptions_are_refused(tmp_path: Path, text: str, message: str) -> None:

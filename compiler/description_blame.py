@@ -1,0 +1,58 @@
+"""Which file of a description is to blame for a problem, and at which line.
+
+A description may change another one, so that what is wrong with a key may be due to what a file further out says. To
+blame is the innermost file that makes the problem: what it extends does not have it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+from compiler.description_lines import line_of, nearest_line
+from compiler.descriptions import EXTENDS
+from compiler.target_files import DescribedTarget
+from dialects.diagnostics import Diagnostic
+
+
+def blamed(
+    problems: Iterable[Diagnostic],
+    described: DescribedTarget,
+    problems_of: Callable[[DescribedTarget], Iterable[Diagnostic]],
+) -> list[Diagnostic]:
+    """Problems of a description with file and line; messages start with a key and a colon.
+
+    What a key is wrong about stays with the file that gives it, if that file or one that changes it makes the problem.
+    """
+    chain = described.chain
+    known = [{each.message for each in problems_of(inner)} for inner in chain[1:]]
+    return [_located(problem, chain, _makers(problem, known)) for problem in problems]
+
+
+def _makers(problem: Diagnostic, known: Sequence[set[str]]) -> int:
+    """How many files, from the outermost, it takes to have the problem no more."""
+    if problem.message.endswith("is missing"):
+        return 1  # what is extended need not be complete
+    return next((count for count, messages in enumerate(known, 1) if problem.message not in messages), len(known) + 1)
+
+
+def _located(problem: Diagnostic, chain: Sequence[DescribedTarget], makers: int) -> Diagnostic:
+    key = problem.message.partition(": ")[0]
+    for each in chain[:makers]:
+        if (line := line_of(key, each.file)) is not None:
+            return replace(problem, where=f"{each.file}, line {line}")
+    for each in reversed(chain[:makers]):
+        if (line := nearest_line(key, each.file)) is not None:
+            return replace(_with_origin(problem, key, chain[makers:]), where=f"{each.file}, line {line}")
+    to_blame = chain[makers - 1].file
+    line = line_of(EXTENDS, to_blame) or 1
+    return replace(_with_origin(problem, key, chain[makers:]), where=f"{to_blame}, line {line}")
+
+
+def _with_origin(problem: Diagnostic, key: str, inner: Iterable[DescribedTarget]) -> Diagnostic:
+    """A problem that says where the key itself is given, if files that are not to blame do."""
+    for each in inner:
+        if (line := line_of(key, each.file)) is not None:
+            origin = f"it is given in {each.file}, line {line}"
+            return replace(problem, hint=f"{problem.hint}; {origin}" if problem.hint else origin)
+    return problem

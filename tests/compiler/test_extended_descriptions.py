@@ -1,0 +1,130 @@
+"""Descriptions that change others: problems are said of the file and the line that make them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from compiler.targets import select_target
+from dialects.diagnostics import CatenaError, Diagnostic
+
+BASE = """\
+name = "chip"
+clock_mhz = 100
+word_bits = 16
+
+[levels.dram]
+kind = "memory"
+
+[levels.glb]
+kind = "memory"
+words = 1024
+bypass = ["K"]
+
+[levels.pe]
+kind = "axis"
+size = 8
+
+[accesses.dram]
+energy = 100
+events = { "dram.input.read" = 1 }
+
+[dataflow]
+nest = "for filters m, store glb [O] | par filters 1 on pe"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "base.toml").write_text(BASE)
+    return tmp_path
+
+
+def problems(text: str, folder: Path, name: str = "chip.toml") -> tuple[Diagnostic, ...]:
+    path = folder / name
+    path.write_text(text)
+    with pytest.raises(CatenaError) as caught:
+        select_target(str(path))
+    return caught.value.diagnostics
+
+
+def place(problem: Diagnostic) -> tuple[str, int]:
+    file, _, line = problem.where.partition(", line ")
+    return Path(file).name, int(line)
+
+
+@pytest.mark.parametrize(
+    ("extends", "code", "message"),
+    [
+        ('"none.toml"', "CAT-C002", "extends: cannot read "),
+        ('"bsae"', "CAT-C001", "extends: no target is called 'bsae'"),
+        ('"."', "CAT-C001", "extends: no target is called '.'"),
+        ('""', "CAT-C001", "extends: no target is called ''"),
+        ("3", "CAT-C003", "extends: must be a text"),
+        ('["base.toml"]', "CAT-C003", "extends: must be a text"),
+        ('"chip.toml"', "CAT-C003", "extends: the description extends itself: "),
+    ],
+)
+def test_what_cannot_be_extended(extends: str, code: str, message: str, folder: Path) -> None:
+    (problem,) = problems(f'name = "x"\nextends = {extends}\n', folder)
+    assert (problem.code, place(problem)) == (code, ("chip.toml", 2))
+    assert problem.message.startswith(message)
+    assert problem.hint
+
+
+def test_a_chain_that_breaks_further_in_is_blamed_on_the_file_that_names_what_is_not_there(folder: Path) -> None:
+    (folder / "middle.toml").write_text('\n\nextends = "none.toml"\n')
+    (problem,) = problems('extends = "middle.toml"\n', folder)
+    assert place(problem) == ("middle.toml", 3)
+
+
+def test_a_level_stays_of_its_kind(folder: Path) -> None:
+    (problem,) = problems('extends = "base.toml"\n\n[levels.glb]\nkind = "axis"\nsize = 3\n', folder)
+    assert place(problem) == ("chip.toml", 4)
+    assert problem.message == 'levels.glb.kind: in base.toml this level is of kind "memory"'
+    assert problem.found == '"axis"'
+
+
+def test_a_machine_without_levels_gets_none(folder: Path) -> None:
+    (problem,) = problems('extends = "eyeriss"\n\n[levels.glb]\nkind = "axis"\nsize = 3\n', folder)
+    assert place(problem) == ("chip.toml", 3)
+    assert problem.message == "levels: eyeriss is not described by levels, and cannot have any"
+
+
+@pytest.mark.parametrize(
+    ("changes", "line", "message"),
+    [
+        ('[levels.glb]\noperands = ["I", "O"]', 3, "levels.glb.bypass: K does not stay in this memory"),
+        ('[levels.glb]\nwords = 8\noperands = ["I", "K"]', 1, "dataflow.nest: 'store glb [O]': what may not stay"),
+        ('[levels]\nglb.wrods = 8', 4, "levels.glb.wrods: there is no such key"),
+        ('accesses = 3', 3, "accesses: must be a table of tables"),
+    ],
+)  # fmt: skip
+def test_changes_that_make_what_is_extended_wrong(changes: str, line: int, message: str, folder: Path) -> None:
+    (problem,) = problems(f'extends = "base.toml"\n\n{changes}\n', folder)
+    assert place(problem) == ("chip.toml", line)
+    assert problem.message.startswith(message)
+    key = problem.message.partition(": ")[0]
+    origin = {"levels.glb.bypass": 11, "dataflow.nest": 22}.get(key)
+    assert origin is None or problem.hint.endswith(f"it is given in {folder / 'base.toml'}, line {origin}")
+
+
+def test_what_was_wrong_before_is_blamed_on_the_file_that_was_wrong(folder: Path) -> None:
+    (folder / "middle.toml").write_text('extends = "base.toml"\n[levels.glb]\noperands = ["I", "O"]\n')
+    (problem,) = problems('extends = "middle.toml"\n[levels.glb]\nread = 3\n', folder)
+    assert place(problem) == ("middle.toml", 2)
+
+
+def test_what_is_missing_is_missing_in_the_file_that_is_read(folder: Path) -> None:
+    (folder / "part.toml").write_text(BASE.replace("clock_mhz = 100\n", ""))
+    (problem,) = problems('extends = "part.toml"\nname = "whole"\n', folder)
+    assert problem.message == "clock_mhz: is missing"
+    assert place(problem) == ("chip.toml", 1)
+
+
+def test_keys_with_dots_and_spaces_have_lines(folder: Path) -> None:
+    found = problems(
+        'extends = "base.toml"\n[levels."a.b"]\nkind = "memory"\n[levels."a b"]\nkind = "memory"\n', folder
+    )
+    assert [place(each)[1] for each in found] == [2, 4]
