@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from compiler.files import read_text
+from dialects.diagnostics import Diagnostic
 
 _TABLE = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]")
 _KEY = re.compile(r"\s*([^\s=\[\]{}#,]+?)\s*=")
+
+
+def located(problem: Diagnostic, files: Sequence[Path]) -> Diagnostic:
+    """A problem whose message starts with a key and a colon, with the first of some files that gives it, and the line.
+
+    Of a key that no file gives, the table that it would be in is shown, if any.
+    """
+    key = problem.message.partition(": ")[0]
+    for find in (line_of, nearest_line):
+        for file in files:
+            if (line := find(key, file)) is not None:
+                return replace(problem, where=f"{file}, line {line}")
+    return problem
 
 
 def line_of(key: str, path: Path) -> int | None:

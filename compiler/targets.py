@@ -16,6 +16,7 @@ from pathlib import Path
 from backends.api import Backend
 from backends.registry import InstalledBackend
 from compiler.description_blame import blamed
+from compiler.description_lines import located
 from compiler.descriptions import check_tables
 from compiler.target_files import DescribedTarget, described_target
 from dialects.accelerator import Accelerator
@@ -52,7 +53,8 @@ def select_target(name: str, settings: Mapping[str, str] | None = None) -> Targe
     """
     described = described_target(name, settings)
     try:
-        return Target(described.backend, _checked(described, name), () if settings else described.files)
+        files = () if settings else tuple(each.file for each in described.chain)
+        return Target(described.backend, _checked(described, name), files)
     except CatenaError as error:
         if settings:
             raise
