@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backends.registry import bundled_backends, find_backend
-from compiler.description_schema import key_tables, target_schema
 from compiler.descriptions import read_description
 from compiler.files import make_folder, write_text
 from compiler.listings import (
@@ -26,10 +25,10 @@ from compiler.listings import (
     operator_table,
     pass_table,
     stage_table,
-    target_table,
 )
 from compiler.tables import Table, table
-from dialects.events import EVENTS, HIERARCHY_EVENTS, NEST_EVENTS
+from compiler.targets_page import targets_page
+from dialects.events import EVENTS
 from dialects.module_attributes import MODULE_ATTRIBUTES
 from passes import mapping_file
 from passes.mapping_file import completing
@@ -60,7 +59,7 @@ def pages() -> dict[str, str]:
         ),
         "errors.md": _page("Errors", {"Codes": error_table(), "Exit codes": exit_code_table()}, _ERRORS),
         "events.md": _page("Events", {"": _event_table()}, _EVENTS),
-        "targets.md": _targets(),
+        "targets.md": f"{NOTICE}\n{targets_page()}",
         "command-line.md": _command_line(),
         "mapping-files.md": _mapping_files(),
     }
@@ -126,14 +125,6 @@ def _target(name: str, summary: str, path: Path) -> str:
     return "\n".join(lines)
 
 
-_TARGETS = (
-    "A target is a machine that a TOML file describes. `catena compile -t NAME` takes one that comes with Catena or "
-    "with an installed backend, `-t FILE.toml` any other. A file that gives `levels` is a whole machine, for which no "
-    "code is needed: memories and array axes, one inside the other in the order in which they are written, the "
-    "outermost first. A file that starts with `extends` gives only what differs."
-)
-
-
 _MAPPING_FILES = (
     "`catena compile --save-mapping FILE` writes how every layer is mapped, `--mapping FILE` uses a file again, edited "
     "or not. Statements are those of the IR: `for L T` and `par L T on A` cut loop L into tiles of T indices, one "
@@ -141,18 +132,6 @@ _MAPPING_FILES = (
     "all further statements need into memory M. Whatever does not go together with the network or the target is "
     "reported at its line, all at once."
 )
-
-
-def _targets() -> str:
-    import json
-
-    parts = [_page("Targets", {"": target_table(), **key_tables()}, _TARGETS), "## Events\n"]
-    parts.append("What memories of a description by levels count, as `MEMORY.EVENT`, and the outermost one besides:\n")
-    events = {**HIERARCHY_EVENTS, **NEST_EVENTS}
-    parts.append(table(("event", "meaning"), ((f"`{name}`", text) for name, text in events.items())).markdown() + "\n")
-    parts += ["## JSON schema\n", "As `catena targets --schema` prints it:\n"]
-    parts.append(f"```json\n{json.dumps(target_schema(), indent=1)}\n```\n")
-    return "\n".join(parts)
 
 
 def _mapping_files() -> str:

@@ -21,7 +21,7 @@ from compiler.descriptions import check_tables
 from compiler.target_files import DescribedTarget, described_target
 from dialects.accelerator import Accelerator
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.target import MachineOp, contradictions, read_machine
+from dialects.target import MachineOp, contradictions, in_machine_words, read_machine
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def _checked(described: DescribedTarget, where: str) -> Accelerator:
         problems += error.diagnostics
     if problems:
         raise CatenaError(problems)
-    return machine
+    return in_machine_words(machine)
 
 
 def target_names(installed: InstalledBackend) -> tuple[str, ...]:

@@ -43,6 +43,15 @@ class Memory(_Model, frozen=True):
 
     kind: Literal["memory"]
     name: Name
+    word_bits: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=1 << 20,
+            description="width of a word here, of which `words`, `rooms`, `bank`, `read` and `write` are numbers, and "
+            "which an access moves; none: the machine's",
+        ),
+    ] = None
     words: Annotated[Words | None, Field(description="capacity in words for all operands; none: unlimited")] = None
     reserve: Annotated[
         str, Field(description="words that something else takes, as an expression of the dataflow's parameters")

@@ -35,9 +35,10 @@ from dialects import soundness
 from dialects.accelerator import Accelerator, StepLimits
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.events import BURSTS, COMPRESSED, EVENTS, NEST_EVENTS, OPTIONAL
-from dialects.hierarchy import Hierarchy
+from dialects.hierarchy import Hierarchy, Memory
 from dialects.host import Cost, Rate
 from dialects.validation import UNKNOWN_EVENT, validated
+from dialects.widths import narrowed, per_element, wrong_widths
 
 
 def _known_event(name: str) -> str:
@@ -273,7 +274,7 @@ def parse_machine(description: object, where: str = "") -> Accelerator:
     machine = read_machine(description, where)
     if problems := contradictions(machine, where):
         raise CatenaError(problems)
-    return machine
+    return in_machine_words(machine)
 
 
 def read_machine(description: object, where: str = "") -> Accelerator:
@@ -283,7 +284,20 @@ def read_machine(description: object, where: str = "") -> Accelerator:
 
 def contradictions(machine: Accelerator, where: str = "") -> list[Diagnostic]:
     """What the description of a machine says that does not go together (CAT-C003)."""
-    return list(soundness.contradictions(machine, where)) if isinstance(machine, NestMachine) else []
+    if not isinstance(machine, NestMachine):
+        return []
+    return [*soundness.contradictions(machine, where), *wrong_widths(machine.memories, machine.word_bits, where)]
+
+
+def in_machine_words(machine: Accelerator) -> Accelerator:
+    """A machine without contradictions, with memories described in its own words of `word_bits` (`dialects.widths`)."""
+    if not isinstance(machine, NestMachine) or all(memory.word_bits is None for memory in machine.memories):
+        return machine
+    bits, memories = machine.word_bits, {memory.name: memory for memory in machine.memories}
+    fields = {name: getattr(machine, name) for name in NestMachine.model_fields}
+    fields["levels"] = tuple(narrowed(each, bits) if isinstance(each, Memory) else each for each in machine.levels)
+    fields["accesses"] = tuple(per_element(each, memories, bits) for each in machine.accesses)
+    return NestMachine.model_construct(machine.model_fields_set, **fields)
 
 
 def _table(description: object) -> dict[str, object]:

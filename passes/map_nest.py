@@ -20,7 +20,7 @@ from passes.searching.nest import NestTask
 from passes.searching.options import SearchingPass
 from passes.storage import Storage
 
-_EFFORT = 100_000
+EFFORT = 100_000
 """Parts of mappings that are looked at for one link, at most: about a second."""
 
 
@@ -38,7 +38,7 @@ class MapNestPass(SearchingPass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         machine = require_nest_machine(op, "mapped")
         objective = Objective(self.objective)
-        effort = _EFFORT if self.time_limit is None else math.inf
+        effort = EFFORT if self.time_limit is None else math.inf
         block = main_function(op).body.block
         storage = Storage(block)
 

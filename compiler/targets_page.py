@@ -1,0 +1,87 @@
+"""The reference page of targets: their keys, what their words, events and cycles are, and what a search looks for."""
+
+from __future__ import annotations
+
+import inspect
+import json
+
+from compiler.description_schema import key_tables, target_schema
+from compiler.listings import target_table
+from compiler.tables import table
+from dialects import widths
+from dialects.events import HIERARCHY_EVENTS, NEST_EVENTS
+from passes.map_nest import EFFORT
+
+INTRODUCTION = (
+    "A target is a machine that a TOML file describes. `catena compile -t NAME` takes one that comes with Catena or "
+    "with an installed backend, `-t FILE.toml` any other. A file that gives `levels` is a whole machine, for which no "
+    "code is needed: memories and array axes, one inside the other in the order in which they are written, the "
+    "outermost first. A file that starts with `extends` gives only what differs."
+)
+_EVENTS = "What memories of a description by levels count, as `MEMORY.EVENT`, and the outermost one besides:"
+
+_WORDS = """\
+An access of a table `accesses.NAME` is one word of the memory, as wide as that says: with `word_bits = 64` at a
+memory of a machine with `word_bits = 16`, `energy` is that of four elements. Events and occupancies count elements
+all the same, the accesses of a report words of the memory. So does `reserve` count elements, as its parameters do.
+Sums that hop to neighbours (`output.hop`) are no words of a memory."""
+
+_TIME = """\
+The cycles of a layer on a machine that is described by its levels are
+
+    max(S, moved(M) for every overlapped memory M)
+        + sum of ramp(M) for every overlapped memory M
+        + sum of moved(M) for every other memory M with `read` or `write`
+
+rounded up, and those of the host core, if it works on the layer, on top.
+
+- **Steps**: S is the number of steps until the slowest element is done. In a step, a cycle, every element in use
+  makes one operation (a MAC, say); where a loop is not cut evenly, the others wait for the element with the largest
+  tiles.
+- **Overlapped** are the outermost memory and those with `buffers = 2`, which move words while the array works on
+  others: the slowest of all these memories and of the array says how long it takes. What a memory with `buffers = 1`
+  moves comes after that, memory by memory: nobody works meanwhile. A memory with neither `read` nor `write` takes no
+  time.
+- **Ports**: a memory reads and writes at the same time, `moved(M) = max(out(M) / read, in(M) / write)`, where a port
+  without a limit takes no time. Out go `input.read + kernel.read + output.update`, in come `input.fill + kernel.fill
+  + output.update`, in the events of M below: a sum that arrives is written, and read once more, to be added to or to
+  leave. In the outermost memory the last one stays: out go `input.read + kernel.read + output.add`, in comes
+  `output.update`. Words of biases, residuals and indices take no time.
+- **Copies**: of a memory inside axes there are many, which all move words at the same time, and events count the
+  words of all. `moved(M)` is then multiplied by the share of the copy with the most to do, `min(1, S * E /
+  operations)`, where E is the number of elements in use inside one copy (the product over the axes further in than M)
+  and `operations` are those of the layer. If all copies have as much to do this is 1 / copies.
+- **Ramp**: before the first step the first tiles have to come, after the last one the last results have to leave. For
+  an overlapped memory other than the outermost, `ramp(M)` is the words of the largest tiles of inputs and kernels in
+  M, counted once, over `write`, and of outputs over `read`; in one copy.
+
+A word that is multicast is read once and fills many copies; one that goes past a memory is none of its events. Rates
+are averages over a layer: no memory runs full or empty in between."""
+
+_SEARCH = """\
+Without a table `dataflow`, mappings are searched among these: operands lie in the memories that take them or, where
+`bypass` lets them, pass by; in every memory they get their places in any order, with loops cut between them; any
+loops are laid along any axis that takes them; every tile is a whole number of those inside it, and only the last one
+of a loop is smaller. With a `dataflow`, it is the mappings that its nest has for any values of its parameters. What
+is said to be `optimal` is that among these. Mappings with tiles that do not nest, such as tiles of 4 in tiles of 6,
+are not searched, though a mapping file may give them; one of them may be better.
+
+The search among all mappings ends after {effort:,} parts of mappings for each layer, which does not depend on how
+fast a computer is (`EFFORT` in `passes/map_nest.py`), unless `--time-limit SECONDS` says how long it may take. If
+something is left then, the gap says how much: with `gap 0.021`, no mapping of the space is more than 2.1 % better
+than the one found (a gap of 1 says nothing). A search in a dataflow has no such limit but `--time-limit`."""
+
+
+def targets_page() -> str:
+    """The page, without the notice that it is generated."""
+    parts = ["# Targets\n", f"{INTRODUCTION}\n", target_table().markdown() + "\n"]
+    for heading, content in key_tables().items():
+        parts += [f"## {heading}\n", content.markdown() + "\n"]
+    parts += ["## Words\n", inspect.cleandoc(widths.__doc__ or "") + "\n", f"{_WORDS}\n"]
+    parts += ["## Time\n", f"{_TIME}\n", "## Searches\n", _SEARCH.format(effort=EFFORT) + "\n"]
+    events = {**HIERARCHY_EVENTS, **NEST_EVENTS}
+    rows = ((f"`{name}`", text) for name, text in events.items())
+    parts += ["## Events\n", f"{_EVENTS}\n", table(("event", "meaning"), rows).markdown() + "\n"]
+    parts += ["## JSON schema\n", "As `catena targets --schema` prints it:\n"]
+    parts.append(f"```json\n{json.dumps(target_schema(), indent=1)}\n```\n")
+    return "\n".join(parts)

@@ -1,0 +1,79 @@
+"""Memories whose words have a width of their own: everything said of them, in words of the machine.
+
+A description counts capacities, bandwidths and accesses of a memory in words as wide as that memory's; one of them
+holds several tensor elements side by side, or an element takes several. Whoever maps, prices or emulates counts
+elements: descriptions are converted once, when they have been read. Elements are taken to be packed without gaps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+
+from dialects.diagnostics import Diagnostic
+from dialects.hierarchy import Access, Memory
+
+LARGEST = 1 << 48
+"""Words of the machine that a memory has at most."""
+
+
+def wrong_widths(memories: tuple[Memory, ...], word_bits: int, where: str = "") -> Iterator[Diagnostic]:
+    """What cannot be converted (CAT-C003); every message starts with the key that it is about."""
+    for memory in memories:
+        share = _elements(memory, word_bits)
+        key = f"levels.{memory.name}"
+        if 1 not in (share.numerator, share.denominator):
+            message = f"{key}.word_bits: a word is a whole number of the machine's words of {word_bits} bits, or a part"
+            hint = f"a multiple of {word_bits}, or a number that divides it"
+            yield Diagnostic("CAT-C003", message, "target", where=where, found=str(memory.word_bits), hint=hint)
+            continue
+        amounts = {"words": memory.words, "bank": memory.bank}
+        amounts |= {f"rooms.{operand}": words for operand, words in memory.rooms.items()}
+        for name, amount in amounts.items():
+            if amount is None:
+                continue
+            if amount % share.denominator:
+                message = f"{key}.{name}: part of an element of {word_bits} bits is left in words of {memory.word_bits}"
+                hint = f"a multiple of {share.denominator}"
+                yield Diagnostic("CAT-C003", message, "target", where=where, found=str(amount), hint=hint)
+            if amount * share > LARGEST:
+                message = f"{key}.{name}: these are more than {LARGEST} words of {word_bits} bits"
+                yield Diagnostic("CAT-C003", message, "target", where=where, found=str(amount))
+
+
+def narrowed(memory: Memory, word_bits: int) -> Memory:
+    """A memory in words of the machine."""
+    share = _elements(memory, word_bits)
+
+    def amount(words: int | None) -> int | None:
+        return None if words is None else int(words * share)
+
+    def rate(words: float | None) -> float | None:
+        return None if words is None else float(Fraction(words) * share)
+
+    converted = {
+        "word_bits": None,
+        "words": amount(memory.words),
+        "bank": amount(memory.bank),
+        "rooms": {operand: int(words * share) for operand, words in memory.rooms.items()},
+        "read": rate(memory.read),
+        "write": rate(memory.write),
+    }
+    return memory.model_copy(update=converted)
+
+
+def per_element(access: Access, memories: Mapping[str, Memory], word_bits: int) -> Access:
+    """Accesses for each event, if events count words of the machine; sums that hop to neighbours stay as they are."""
+
+    def times(event: str, given: float) -> float:
+        place, _, name = event.partition(".")
+        if place not in memories or "." not in name or name == "output.hop":
+            return given
+        return float(Fraction(given) / _elements(memories[place], word_bits))
+
+    return access.model_copy(update={"events": {event: times(event, given) for event, given in access.events.items()}})
+
+
+def _elements(memory: Memory, word_bits: int) -> Fraction:
+    """Words of the machine, tensor elements, in a word of a memory."""
+    return Fraction(memory.word_bits or word_bits, word_bits)
