@@ -49,6 +49,7 @@ def run(
 
     from compiler.arrays import read_arrays, write_arrays
     from compiler.cli.progress import activity
+    from compiler.energy_units import shown_energy
     from compiler.execution import load_program, random_inputs, run_loaded
     from compiler.files import write_text
     from compiler.host_summary import describe_segments, segments_in_program
@@ -81,7 +82,7 @@ def run(
         report = done.report
         console.out(
             f"{report.cycles:,} cycles = {report.milliseconds:,.2f} ms at {report.machine.clock_mhz:g} MHz, "
-            f"{report.energy / 1e9:,.3f} mJ, {report.counts.events['operation.mac']:,} MACs ({report.provenance.value})"
+            f"{shown_energy(report.energy)}, {report.counts.events['operation.mac']:,} MACs ({report.provenance.value})"
         )
 
     result = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from compiler.energy_units import EnergyUnit, fitting_unit, shown_energy
 from compiler.explanation.drawing import nest_table
 from compiler.explanation.explaining import Explanation, Explanations
 from compiler.tables import Table, number, shortened, table
@@ -30,23 +31,24 @@ _MOST_NAMED = 3
 def overview_table(found: Explanations) -> Table:
     """One row a layer: what takes its time, which memory is fullest, and how far it is from both bounds."""
     machine = found.machine
+    unit = fitting_unit(each.report.price.total_energy for each in found.layers)
     columns = (
         number("#"), "layer", "kind", number("cycles"), number("x peak"), "most of the time goes to", number("%"),
-        number("off-chip words"), number("x tensors"), "fullest memory", number("%"), number("energy uJ"),
+        number("off-chip words"), number("x tensors"), "fullest memory", number("%"), number(f"energy {unit.name}"),
     )  # fmt: skip
     title = (
         f"{found.model} on {machine.name}, counts {found.provenance.value}; x peak: cycles over those of "
         f"{elements(machine)} elements at work; x tensors: words over those of all tensors once"
     )
-    return table(columns, (_overview_row(each) for each in found.layers), title)
+    return table(columns, (_overview_row(each, unit) for each in found.layers), title)
 
 
-def _overview_row(each: Explanation) -> tuple[str, ...]:
+def _overview_row(each: Explanation, unit: EnergyUnit) -> tuple[str, ...]:
     entry, facts, price = each.layer.entry, each.facts, each.report.price
     head = (str(each.layer.number), shortened(entry.name, _NAME_WIDTH), entry.kind, f"{price.cycles:,}")
     if facts is None:
         where = "host core" if price.cycles else ""
-        return (*head, "", where, "", "", "", "", "", f"{price.total_energy / 1e6:,.2f}")
+        return (*head, "", where, "", "", "", "", "", unit.shown(price.total_energy))
     part, cycles = facts.longest
     fullest = facts.fullest
     return (
@@ -58,7 +60,7 @@ def _overview_row(each: Explanation) -> tuple[str, ...]:
         _times(facts.words, facts.least_words),
         fullest.memory if fullest and fullest.capacity else "",
         f"{100 * fullest.share:.1f}" if fullest and fullest.capacity else "",
-        f"{price.total_energy / 1e6:,.2f}",
+        unit.shown(price.total_energy),
     )
 
 
@@ -69,14 +71,14 @@ def heading(each: Explanation, found: Explanations) -> str:
     return (
         f"layer {each.layer.number} of {found.number_of_layers}: {entry.name} ({entry.kind}) on {machine.name}\n"
         f"{price.cycles:,} cycles = {milliseconds:,.3f} ms at {machine.clock_mhz:g} MHz, "
-        f"{price.total_energy / 1e6:,.3f} uJ; counts {found.provenance.value}, priced by the description of the target"
+        f"{shown_energy(price.total_energy)}; counts {found.provenance.value}, priced by the description of the target"
     )
 
 
 def cost_line(each: Explanation) -> str:
     """What a layer costs, in one line."""
     price, facts = each.report.price, each.facts
-    cost = f"predicted: {price.cycles:,} cycles, {price.total_energy / 1e6:,.3f} uJ"
+    cost = f"predicted: {price.cycles:,} cycles, {shown_energy(price.total_energy)}"
     if facts is None:
         return cost
     return f"{facts.counts.operations:,} operations; {cost}, {facts.words:,} off-chip words"
@@ -125,20 +127,21 @@ def _gain(key: str, gain: float, what: str) -> str:
 
 def runners_up_table(facts: Facts, found: RunnersUp) -> Table:
     """The next best mappings beside the layer's own."""
-    rows: list[tuple[str, ...]] = [("0", "this mapping", *_costs(facts), "", "", "")]
+    unit = fitting_unit([facts.price.total_energy])
+    rows: list[tuple[str, ...]] = [("0", "this mapping", *_costs(facts, unit), "", "", "")]
     for rank, each in enumerate(found.mappings, 1):
         more = f" ({each.alike} more of the same cost)" if each.alike else ""
-        rows.append((str(rank), each.differs + more, *_costs(each.facts), *_changes(facts, each.facts)))
+        rows.append((str(rank), each.differs + more, *_costs(each.facts, unit), *_changes(facts, each.facts)))
     columns = (
-        number("#"), "how it differs", number("energy uJ"), number("cycles"), number("off-chip words"),
+        number("#"), "how it differs", number(f"energy {unit.name}"), number("cycles"), number("off-chip words"),
         number("change: energy"), number("cycles"), number("words"),
     )  # fmt: skip
     as_good = f"; {found.as_good} more cost as much as this one" if found.as_good else ""
     return table(columns, rows, f"Runners-up: the next best mappings that a search finds{as_good}")
 
 
-def _costs(facts: Facts) -> tuple[str, str, str]:
-    return f"{facts.price.total_energy / 1e6:,.3f}", f"{facts.price.cycles:,}", f"{facts.words:,}"
+def _costs(facts: Facts, unit: EnergyUnit) -> tuple[str, str, str]:
+    return unit.shown(facts.price.total_energy), f"{facts.price.cycles:,}", f"{facts.words:,}"
 
 
 def sensitivity_table(facts: Facts, found: Sensitivity) -> Table:
@@ -266,14 +269,15 @@ def resources_table(facts: Facts) -> Table:
 
 
 def energy_table(facts: Facts) -> Table:
-    """Energy in uJ: levels down, operands across."""
+    """Energy: levels down, operands across."""
     operands = list(dict.fromkeys(each.operand for each in facts.spent if each.operand))
     levels = list(dict.fromkeys(each.level for each in facts.spent))
     energy = {(each.level, each.operand): each.energy for each in facts.spent}
     total = facts.price.total_energy
+    unit = fitting_unit([total])
 
     def cell(picojoules: float) -> str:
-        return f"{picojoules / 1e6:,.3f}" if picojoules else ""
+        return unit.shown(picojoules) if picojoules else ""
 
     rows: list[tuple[str, ...]] = []
     for level in levels:
@@ -283,7 +287,7 @@ def energy_table(facts: Facts) -> Table:
         )
     columns = ("level", *(number(each) for each in operands), number("all"), number("%"))
     sums = (sum(each.energy for each in facts.spent if each.operand == operand) for operand in operands)
-    return replace(table(columns, rows, "Energy in uJ"), footer=("all", *map(cell, sums), cell(total), ""))
+    return replace(table(columns, rows, f"Energy in {unit.name}"), footer=("all", *map(cell, sums), cell(total), ""))
 
 
 def bounds_table(facts: Facts, machine: Accelerator) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from compiler.energy_units import EnergyUnit, fitting_unit, shown_energy
 from compiler.reports.layers import LayerReport, Provenance, Report
 from compiler.tables import Column, Table, number, shortened, table
 from dialects.accelerator import Accelerator
@@ -21,6 +22,7 @@ def layer_table(report: Report) -> Table:
     it does anything.
     """
     machine = report.machine
+    unit = fitting_unit([report.energy])
     has_host = report.host_cycles > 0
     is_searched = any(each.layer.search for each in report.layers)
     columns = (
@@ -32,14 +34,14 @@ def layer_table(report: Report) -> Table:
         number("PEs"),
         number("util %"),
         *(number(title) for title in _word_columns(machine)),
-        number("energy uJ"),
-        *((number("host cycles"), number("host uJ")) if has_host else ()),
+        number(f"energy {unit.name}"),
+        *((number("host cycles"), number(f"host {unit.name}")) if has_host else ()),
         *(("mapping",) if is_searched else ()),
     )
     rows = [
         (
-            *_row(each, machine),
-            *(_host_cells(each) if has_host else ()),
+            *_row(each, machine, unit),
+            *(_host_cells(each, unit) if has_host else ()),
             *((_mark(each),) if is_searched else ()),
         )
         for each in report.layers
@@ -54,13 +56,13 @@ def layer_table(report: Report) -> Table:
         str(total.peak_pes),
         f"{100 * report.utilisation:.1f}",
         *_charged(total, machine),
-        f"{report.energy / 1e6:,.2f}",
-        *((f"{report.host_cycles:,}", f"{report.host_energy / 1e6:,.2f}") if has_host else ()),
+        unit.shown(report.energy),
+        *((f"{report.host_cycles:,}", unit.shown(report.host_energy)) if has_host else ()),
         *(("",) if is_searched else ()),
     )
     title = (
         f"{report.model} on {machine.name}, {report.provenance.value}: {report.cycles:,} cycles = "
-        f"{report.milliseconds:,.2f} ms at {machine.clock_mhz:g} MHz, {report.energy / 1e9:,.3f} mJ "
+        f"{_milliseconds(report)} ms at {machine.clock_mhz:g} MHz, {shown_energy(report.energy)} "
         f"(words of {machine.word_bits} bits){_search_note(report)}{_zeros_note(report)}"
         f"{_segment_note(report)}"
     )
@@ -128,7 +130,12 @@ def access_table(report: Report) -> Table:
     return replace(table(columns, rows, f"Events in words, {report.provenance.value}"), footer=footer)
 
 
-def _row(each: LayerReport, machine: Accelerator) -> tuple[str, ...]:
+def _milliseconds(report: Report) -> str:
+    time = report.milliseconds
+    return f"{time:,.2f}" if time >= 1 else f"{time:.3g}"
+
+
+def _row(each: LayerReport, machine: Accelerator, unit: EnergyUnit) -> tuple[str, ...]:
     events = each.counts.events
     return (
         shortened(each.layer.name, NAME_WIDTH),
@@ -139,12 +146,12 @@ def _row(each: LayerReport, machine: Accelerator) -> tuple[str, ...]:
         str(each.counts.peak_pes),
         f"{100 * each.utilisation(machine):.1f}",
         *_charged(each.counts, machine),
-        f"{each.price.total_energy / 1e6:,.2f}",
+        unit.shown(each.price.total_energy),
     )
 
 
-def _host_cells(each: LayerReport) -> tuple[str, str]:
-    return f"{each.price.host_cycles:,}", f"{each.price.energy['host'] / 1e6:,.2f}"
+def _host_cells(each: LayerReport, unit: EnergyUnit) -> tuple[str, str]:
+    return f"{each.price.host_cycles:,}", unit.shown(each.price.energy["host"])
 
 
 def _word_columns(machine: Accelerator) -> list[str]:
