@@ -62,6 +62,7 @@ _TYPE_OF_DTYPE: dict[str, Attribute] = {
 }
 
 
+@lru_cache(1 << 6)
 def element_type_of(dtype: npt.DTypeLike) -> Attribute:
     """The MLIR element type of a NumPy dtype (signed integers are signless, unsigned ones `ui`).
 

@@ -166,7 +166,7 @@ class ModuleBuilder:
         # Shape arithmetic keeps float64; what meets a run-time value is float32 from there on.
         if not all_constant(inputs):
             node, inputs = double_narrowed(node), narrowed(inputs)
-        results = infer(node, operation, inputs)
+        results = inferred = infer(node, operation, inputs)
         folded = fold(Node(operation.op_type, operation.since_version, node.attributes, inputs, results))
         if folded is not None:
             for name, value in zip(node.proto.output, folded, strict=True):
@@ -183,8 +183,10 @@ class ModuleBuilder:
             if self._expand_function(named, node.proto, types, scope):
                 return
         if all_constant(inputs):
+            given = (node, *inputs)
             node, inputs = double_narrowed(node), narrowed(inputs)
-            results = infer(node, operation, inputs)
+            is_same = all(new is old for new, old in zip((node, *inputs), given, strict=True))
+            results = inferred if is_same else infer(node, operation, inputs)
         if may_be_declared_larger(node.proto, operation.since_version, inputs) or (
             not self.after_dropped_windows.isdisjoint(names)
         ):

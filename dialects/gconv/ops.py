@@ -62,6 +62,12 @@ def element_type_of_value(value: SSAValue) -> Attribute:
     return cast("TensorType[Attribute]", value.type).element_type
 
 
+@lru_cache(1 << 6)
+def _type_name(element_type: Attribute) -> str:
+    """NumPy's name of an element type, which NumPy puts together anew each time."""
+    return str(numpy_dtype_of(element_type))
+
+
 def gconv_of(
     nest: NestAttr,
     main: StringAttr,
@@ -81,7 +87,7 @@ def gconv_of(
         mid.data if mid else (),
         post.data if post else (),
         pad.data if pad else None,
-        str(numpy_dtype_of(acc)) if acc else None,
+        _type_name(acc) if acc else None,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar, NamedTuple, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from dialects.onnx.schemas import (
     AttributeValue,
     OperatorSchema,
     operator_schema,
+    operator_version,
     operator_versions,
 )
 
@@ -264,28 +265,22 @@ def _wrong_kind(op: OnnxOp, name: str, kind: AttributeKind) -> TypeError:
     return TypeError(f"attribute {name!r} of {op.op_type} is not of kind {kind}")
 
 
-class _Operations(NamedTuple):
-    classes: tuple[type[OnnxOp], ...]
-    by_version: Mapping[tuple[str, int], type[OnnxOp]]
-
-
 @functools.cache
-def _operations() -> _Operations:
-    by_version: dict[tuple[str, int], type[OnnxOp]] = {}
-    for version in operator_versions():
-        by_version[version.op_type, version.since_version] = type(
-            version.op_name.removeprefix("onnx."),
-            (OnnxOp,),
-            {
-                "__module__": __name__,
-                "__doc__": f"ONNX operator {version.op_type}, version {version.since_version}.",
-                "name": version.op_name,
-                "op_type": version.op_type,
-                "since_version": version.since_version,
-                "traits": OpTraits((lambda: (Pure(),)) if version.deterministic else tuple),
-            },
-        )
-    return _Operations(tuple(by_version.values()), by_version)
+def _class_of(op_type: str, since_version: int) -> type[OnnxOp]:
+    """The op class of an operator version. There are hundreds, of which a network has some: each is made when asked."""
+    version = operator_version(op_type, since_version)
+    return type(
+        version.op_name.removeprefix("onnx."),
+        (OnnxOp,),
+        {
+            "__module__": __name__,
+            "__doc__": f"ONNX operator {version.op_type}, version {version.since_version}.",
+            "name": version.op_name,
+            "op_type": version.op_type,
+            "since_version": version.since_version,
+            "traits": OpTraits((lambda: (Pure(),)) if version.deterministic else tuple),
+        },
+    )
 
 
 def operation_class(op_type: str, opset: int) -> type[OnnxOp]:
@@ -299,7 +294,7 @@ def operation_class(op_type: str, opset: int) -> type[OnnxOp]:
         since_version: int = defs.get_schema(op_type, max_inclusive_version=opset, domain="").since_version
     except defs.SchemaError:
         raise KeyError(f"opset {opset} has no operator {op_type}") from None
-    return _operations().by_version[op_type, since_version]
+    return _class_of(op_type, since_version)
 
 
 class OnnxDialect(Dialect):
@@ -308,7 +303,7 @@ class OnnxDialect(Dialect):
     @property
     def operations(self) -> Iterator[type[Operation]]:
         yield NoValueOp
-        yield from _operations().classes
+        yield from (_class_of(version.op_type, version.since_version) for version in operator_versions())
 
 
 ONNX = OnnxDialect("onnx")

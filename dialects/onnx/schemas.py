@@ -203,21 +203,24 @@ class OperatorVersion:
 
 
 def operator_versions() -> Iterator[OperatorVersion]:
-    """Every version of every operator of the default domain, newest first.
+    """Every version of every operator of the default domain, newest first."""
+    from onnx import defs
+
+    schemas = [schema for schema in defs.get_all_schemas_with_history() if schema.domain == ""]
+    schemas.sort(key=lambda schema: (schema.name, -schema.since_version))
+    return (operator_version(schema.name, schema.since_version) for schema in schemas)
+
+
+def operator_version(op_type: str, since_version: int) -> OperatorVersion:
+    """One version of an operator of the default domain.
 
     The newest version is `onnx.Conv`, the others `onnx.Conv_v1` and so on.
     """
     from onnx import defs
 
-    schemas = [schema for schema in defs.get_all_schemas_with_history() if schema.domain == ""]
-    schemas.sort(key=lambda schema: (schema.name, -schema.since_version))
-    previous = ""
-    for schema in schemas:
-        suffix = f"_v{schema.since_version}" if schema.name == previous else ""
-        previous = schema.name
-        yield OperatorVersion(
-            schema.name, schema.since_version, f"onnx.{schema.name}{suffix}", schema.name not in RANDOM_OPERATORS
-        )
+    is_newest = since_version == defs.get_schema(op_type, domain="").since_version
+    suffix = "" if is_newest else f"_v{since_version}"
+    return OperatorVersion(op_type, since_version, f"onnx.{op_type}{suffix}", op_type not in RANDOM_OPERATORS)
 
 
 @functools.cache
