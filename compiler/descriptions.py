@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from compiler.files import read_text
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.validation import as_toml
+from dialects.toml_text import as_toml
 
 EXTENDS = "extends"
 

@@ -72,7 +72,11 @@ def kept_program(folder: Path, request: Request) -> KeptProgram | None:
         described = described_target(request.target or DEFAULT_TARGET, request.settings)
         if not described.is_bundled:
             return None
-        read = [model, *described.files, *([] if request.mapping is None else [Path(request.mapping)])]
+        read = [
+            model,
+            *(each.file for each in described.chain),
+            *([] if request.mapping is None else [Path(request.mapping)]),
+        ]
         files = {path: path.stat().st_mtime_ns for path in read}
         digests = {path: _digest(path) for path in read}
         content = {

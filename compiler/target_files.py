@@ -13,7 +13,7 @@ from backends.registry import InstalledBackend, find_installed, installed_backen
 from compiler.description_lines import first_line_in, line_of, nearest_line
 from compiler.descriptions import EXTENDS, merged, read_description, wrong_description
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
-from dialects.validation import as_toml
+from dialects.toml_text import as_toml
 
 DEFAULT_TARGET = "eyeriss"
 GENERIC = "generic"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, TypeVar, cast, get_args
 
@@ -13,6 +12,7 @@ from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
 from dialects.events import EVENTS
 from dialects.gconv.scalar import FUNCTIONS
 from dialects.hierarchy import Access, Axis, Hierarchy, Memory
+from dialects.toml_text import as_toml
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -56,7 +56,6 @@ _CHOICES = {
 _NAMED = ("levels", "accesses")
 """Tables of tables, which are kept as lists of tables with names."""
 _LEVELS: dict[str, type[BaseModel]] = {"memory": Memory, "axis": Axis}
-_SHOWN = 80
 
 
 def validated(kind: type[Model], description: object, where: str = "") -> Model:
@@ -98,25 +97,6 @@ def _as_written(value: object, location: list[str]) -> object:
     if len(location) == 2 and location[0] in _NAMED and isinstance(value, dict):
         return {key: inner for key, inner in cast("dict[str, object]", value).items() if key != "name"}
     return value
-
-
-def as_toml(value: object, depth: int = 3) -> str:
-    """Plain data as TOML writes it in one line, cut where it is long or deep."""
-    match value:
-        case bool():
-            text = str(value).lower()
-        case str():
-            text = json.dumps(value, ensure_ascii=False)
-        case dict() | list() | tuple() if not depth:
-            text = "..."
-        case dict():
-            table = cast("dict[str, object]", value)
-            text = f"{{{', '.join(f'{key} = {as_toml(inner, depth - 1)}' for key, inner in table.items())}}}"
-        case list() | tuple():
-            text = f"[{', '.join(as_toml(inner, depth - 1) for inner in cast('list[object]', value))}]"
-        case _:
-            text = str(value)
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 
 def _located(
