@@ -1,25 +1,31 @@
 """The JSON schema of target descriptions, for editors and for people: what a TOML file may say.
 
-It is made of the models that check descriptions. Tables of named tables (`levels`, `accesses`) are lists in those
-models; here they are what a file has.
+It is made of the models that check descriptions; what keys say of each other is left to the compiler. Tables of named
+tables (`levels`, `accesses`) are lists in those models; here they are what a file has.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel
 
 from compiler.descriptions import EXTENDS
 from compiler.tables import Table, table
 from dialects.accelerator import Accelerator
+from dialects.gconv.scalar import FUNCTIONS
 from dialects.hierarchy import Access, Axis, Dataflow, Memory
+from dialects.soundness import NOT_ACCESSES
 from dialects.target import Machine, NestLimits, NestMachine
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 NAMED = {"levels": (Memory, Axis), "accesses": (Access,)}
 """Tables of tables by name, and the models of those."""
+_RESERVED = {"levels": ("operation",), "accesses": NOT_ACCESSES}
+"""Names that no such table may have."""
+_DEFINITION = "#/$defs/"
+_NONE = {"type": "null"}
 _EXTENDS = {
     "type": "string",
     "description": "a target, or a file relative to this one, whose description this one changes; tables are merged",
@@ -27,40 +33,102 @@ _EXTENDS = {
 
 
 def target_schema() -> dict[str, Any]:
-    """The schema: a machine by its levels, a row-stationary array, or changes of another description."""
+    """The schema: a machine by its levels, a row-stationary array, or changes of either in another description."""
     by_levels, by_array = _schema(NestMachine), _schema(Machine)
     definitions = {**by_levels.pop("$defs"), **by_array.pop("$defs")}
-    properties = {**by_array["properties"], **by_levels["properties"], EXTENDS: _EXTENDS}
-    changes = {
-        "title": "Changes",
-        "description": "A description that changes another one; what it gives is as in that one.",
-        "type": "object",
-        "required": [EXTENDS],
-        "properties": {name: _EXTENDS if name == EXTENDS else True for name in sorted(properties)},
-        "additionalProperties": False,
-    }
+    changes = [_changes(schema) for schema in (by_levels, by_array)]
     return {
         "$schema": DIALECT,
         "title": "Catena target description",
-        "anyOf": [by_levels, by_array, changes],
-        "$defs": dict(sorted(definitions.items())),
+        "anyOf": [by_levels, by_array, *changes],
+        "$defs": dict(sorted({**definitions, **{_changed(n): _partial(d) for n, d in definitions.items()}}.items())),
     }
 
 
+def _changes(schema: dict[str, Any]) -> dict[str, Any]:
+    """What a file may say that changes a description of a schema."""
+    partial = _partial(schema)
+    return {
+        **partial,
+        "title": _changed(schema["title"]),
+        "description": "A description that changes another one of this kind, and gives only what differs.",
+        "required": [EXTENDS],
+        "properties": {EXTENDS: _EXTENDS, **partial["properties"]},
+    }
+
+
+def _changed(name: str) -> str:
+    return f"{name}Changes"
+
+
+def _partial(schema: Any) -> Any:
+    """A schema of which everything may be left out: tables are merged."""
+    match schema:
+        case dict():
+            table = cast("dict[str, Any]", schema)
+            # Lists are keys that are required, or fewest entries of tables; properties may have these names, too.
+            dropped = {"required"} if isinstance(table.get("required"), list) else set[str]()
+            dropped |= {"minProperties"} if isinstance(table.get("minProperties"), int) else set[str]()
+            return {key: _partial(value) for key, value in table.items() if key not in dropped}
+        case list():
+            return [_partial(item) for item in cast("list[Any]", schema)]
+        case str() if schema.startswith(_DEFINITION):
+            return _changed(schema)
+        case _:
+            return schema
+
+
 def _schema(model: type[Accelerator]) -> dict[str, Any]:
-    schema = model.model_json_schema()
+    schema = _without_none(model.model_json_schema())
     for name, inner in NAMED.items():
         if name in schema["properties"]:
-            choices = [{"$ref": f"#/$defs/{each.__name__}"} for each in inner]
+            choices = [{"$ref": f"{_DEFINITION}{each.__name__}"} for each in inner]
             described = schema["properties"][name].get("description", "")
+            pattern = schema["$defs"][inner[0].__name__]["properties"]["name"]["pattern"]
             schema["properties"][name] = {
                 "type": "object",
                 "description": described,
+                "propertyNames": {"pattern": pattern, "not": {"enum": list(_RESERVED[name])}},
                 "additionalProperties": choices[0] if len(choices) == 1 else {"anyOf": choices},
             }
             for each in inner:
                 _without_name(schema["$defs"][each.__name__])
+    limits = schema["properties"]["limits"]["$ref"].removeprefix(_DEFINITION)
+    schema["$defs"][limits]["properties"]["output_path"]["items"]["enum"] = sorted(FUNCTIONS)
+    if model is NestMachine:
+        schema["properties"]["levels"]["minProperties"] = 1
+        for table, key in (("Access", "events"), ("Dataflow", "weigh")):
+            schema["$defs"][table]["properties"][key]["propertyNames"] = {"pattern": _event_pattern()}
     return schema
+
+
+def _without_none(schema: Any) -> Any:
+    """A schema without values that TOML cannot write."""
+    match schema:
+        case dict():
+            table = {key: _without_none(value) for key, value in cast("dict[str, Any]", schema).items()}
+            if "default" in table and table["default"] is None:
+                del table["default"]
+            choices = table.get("anyOf")
+            if isinstance(choices, list) and _NONE in choices:
+                rest = [each for each in cast("list[Any]", choices) if each != _NONE]
+                del table["anyOf"]
+                table |= rest[0] if len(rest) == 1 else {"anyOf": rest}
+            return table
+        case list():
+            return [_without_none(item) for item in cast("list[Any]", schema)]
+        case _:
+            return schema
+
+
+def _event_pattern() -> str:
+    """What events may be called, whatever the memories are."""
+    memory = Memory(kind="memory", name="any")
+    machine = NestMachine(name="any", clock_mhz=1, word_bits=1, levels=(memory,))
+    own = sorted(event.partition(".")[2] for event in machine.event_names if event.startswith("any."))
+    others = sorted(event for event in machine.event_names if not event.startswith("any."))
+    of_memories = f"[a-z][a-z0-9_]*.({'|'.join(own)})"
+    return f"^({'|'.join((of_memories, *others))})$".replace(".", r"\.")
 
 
 def _without_name(schema: dict[str, Any]) -> None:
