@@ -18,7 +18,14 @@ from dialects.gconv.interpreter import main_function
 from dialects.locations import describe
 from dialects.schedule import MappingAttr, Objective
 from dialects.target import find_machine
-from passes.mapping_file.checking import loop_problems, mapping_problems, mode_problems, pinned_links, target_problems
+from passes.mapping_file.checking import (
+    loop_problems,
+    mapping_problems,
+    mode_problems,
+    pinned_links,
+    target_problems,
+    wrong_statements,
+)
 from passes.mapping_file.completing import Completion
 from passes.mapping_file.reading import MappingFile, Pin, read_mapping_file
 from passes.mapping_file.seal import checksum
@@ -53,7 +60,7 @@ class PinMappingsPass(ModulePass):
         machine = find_machine(op)
         pinned, problems = pinned_links(file, [link for link in op.walk() if isinstance(link, LinkOp)])
         other_target = [*target_problems(file, machine), *mode_problems(file, self.mode)]
-        problems += other_target
+        problems += [*file.problems, *other_target]
         storage = Storage(main_function(op).body.block)
         for link, layer in pinned.zeros.items():
             link.properties["zeros"] = file.zeros[layer][0]
@@ -64,7 +71,9 @@ class PinMappingsPass(ModulePass):
                 continue
             checkable = None if changed or other_target else machine
             in_order = storage.update(link.result) is not None
-            if pin.written.pattern is not None:
+            if pin.written.readable is not None:
+                problems += [] if checkable is None else wrong_statements(file, link, pin.written.readable, checkable)
+            elif pin.written.pattern is not None:
                 objective = None if self.objective is None else Objective(self.objective)
                 problems += _complete(file, link, pin, checkable, objective, in_order=in_order)
             elif checkable is not None:

@@ -18,6 +18,7 @@ from passes.mapping import fit
 from passes.mapping.row_stationary import expand
 from passes.mapping_file import TARGET
 from passes.mapping_file.names import loops_text, named_links
+from passes.mapping_file.pattern import Pattern
 from passes.mapping_file.reading import MappingFile, Pin
 
 _STATEMENT = re.compile(r"'([^']+)'")
@@ -111,6 +112,16 @@ def mapping_problems(
     for problem in _broken_rules(link, pin.written.mapping, machine, in_order=in_order):
         line = _line_of(problem.message, pin)
         yield replace(problem, where=file.problem(line, "").where, hint=problem.hint or _too_many(problem))
+
+
+def wrong_statements(file: MappingFile, link: LinkOp, pattern: Pattern, machine: Accelerator) -> Iterator[Diagnostic]:
+    """What no mapping of a link may say, whatever the other statements and open tiles are."""
+    items = {f"'{item.node}'": item for item in reversed(pattern.items) if item.node is not None}
+    for problem in broken_rules(link, Mapping(pattern.nodes), machine):
+        statement = "'" + problem.message.split("'")[1] + "'" if problem.message.startswith("'") else ""
+        if item := items.get(statement):
+            message = problem.message.replace(statement, f"'{item}'", 1)
+            yield replace(problem, message=message, where=file.problem(item.line, "").where)
 
 
 def _broken_rules(link: LinkOp, mapping: object, machine: Accelerator, *, in_order: bool) -> Sequence[Diagnostic]:

@@ -30,7 +30,7 @@ from passes.mapper.search import Flags, several_in_dataflow
 from passes.mapper.tiles import MOST, NoneFitsError, TooManyError, best_tiles
 from passes.mapping.data_events import Sparsity, sparsity
 from passes.mapping.search import best_mappings
-from passes.mapping_file.checking import broken_rules
+from passes.mapping_file.checking import wrong_statements
 from passes.mapping_file.pattern import ANYTHING, OPEN, Item, Pattern, place_of
 from passes.mapping_file.reading import MappingFile, Pin
 
@@ -83,12 +83,7 @@ class Completion:
 
     def _wrong_statements(self) -> Iterator[Diagnostic]:
         """What no mapping of the link may say, whatever its tiles are."""
-        items = {f"'{item.node}'": item for item in reversed(self._pattern.items) if item.node is not None}
-        for problem in broken_rules(self.link, Mapping(self._pattern.nodes), self.machine):
-            statement = "'" + problem.message.split("'")[1] + "'" if problem.message.startswith("'") else ""
-            if item := items.get(statement):
-                message = problem.message.replace(statement, f"'{item}'", 1)
-                yield replace(problem, message=message, where=self.file.problem(item.line, "").where)
+        yield from wrong_statements(self.file, self.link, self._pattern, self.machine)
         if isinstance(self.machine, NestMachine) and not self._pattern.has_gaps:
             where = self.file.problem(self.pin.mapping_line, "").where
             for problem in skipped_memories(

@@ -21,18 +21,23 @@ _OPEN_TILE = re.compile(rf"((?:for|par)\s+\S+\s+){re.escape(OPEN)}(\s.*)?")
 
 @dataclass(frozen=True)
 class Written:
-    """A mapping of a file, and the line of each of its nodes if it has one statement a line; or what is given of it."""
+    """A mapping of a file, and the line of each of its nodes if it has one statement a line; or what is given of it.
+
+    `readable` are the statements beside some that cannot be read.
+    """
 
     mapping: Attribute | None
     lines: tuple[int, ...] = ()
     pattern: Pattern | None = None
+    readable: Pattern | None = None
 
 
 class WrongTextError(Exception):
-    """Text that is no mapping: what is wrong, and the lines at which."""
+    """Text that is no mapping: what is wrong, and the lines at which; and the statements that can be read."""
 
-    def __init__(self, problems: Iterable[tuple[int, str]]):
+    def __init__(self, problems: Iterable[tuple[int, str]], readable: Iterable[Item] = ()):
         self.problems = tuple(problems)
+        self.readable = Pattern(tuple(readable))
         super().__init__("; ".join(reason for _, reason in self.problems))
 
 
@@ -76,7 +81,7 @@ def read_mapping(text: str, line: int, context: Context) -> Written:
             if all(item.node is not None and not item.is_open for item in items):
                 return Written(mapping, tuple(number for _, number in given))
             return Written(None, pattern=Pattern(tuple(items)))
-    raise WrongTextError(problems)
+    raise WrongTextError(problems, items)
 
 
 def _items(statement: str, line: int, context: Context) -> list[Item]:

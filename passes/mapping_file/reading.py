@@ -39,7 +39,10 @@ class Pin:
 
 @dataclass(frozen=True)
 class MappingFile:
-    """What a file says: target, mode, how layers are mapped, shares of zeros with their lines; both by layer name."""
+    """What a file says: target, mode, how layers are mapped, shares of zeros with their lines; both by layer name.
+
+    `problems` is what it says that cannot be read; the rest can be looked at all the same.
+    """
 
     path: str
     target: str | None
@@ -48,6 +51,7 @@ class MappingFile:
     mode_line: int
     pins: Mapping[str, Pin]
     zeros: Mapping[str, tuple[ZerosAttr, int]]
+    problems: tuple[Diagnostic, ...] = ()
 
     def problem(self, line: int, message: str, **more: str) -> Diagnostic:
         """Something that is wrong at a line."""
@@ -61,9 +65,9 @@ def problem_at(path: str, line: int, message: str, **more: str) -> Diagnostic:
 
 
 def read_mapping_file(path: Path, context: Context) -> MappingFile:
-    """Read a file.
+    """Read a file, with what is wrong in it (CAT-C003).
 
-    Raises `CatenaError` with every problem: CAT-C002 if it cannot be read, CAT-C003 for what is no mapping file.
+    Raises `CatenaError`: CAT-C002 if it cannot be read, CAT-C003 if it is not TOML.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -91,8 +95,6 @@ class _Reader:
         target, mode = self._text(content, TARGET), self._text(content, MODE)
         pins = {layer: self._pin(layer, value) for layer, value in self._table(content, LAYERS).items()}
         zeros = {layer: self._zeros(layer, value) for layer, value in self._table(content, ZEROS).items()}
-        if self._problems:
-            raise CatenaError(self._problems)
         return MappingFile(
             self._path,
             target,
@@ -101,6 +103,7 @@ class _Reader:
             self._line((MODE,)),
             {layer: pin for layer, pin in pins.items() if pin is not None},
             {layer: (value, self._line((ZEROS, layer))) for layer, value in zeros.items() if value is not None},
+            tuple(self._problems),
         )
 
     def _text(self, content: Mapping[str, object], key: str, table: tuple[str, ...] = ()) -> str | None:
@@ -145,7 +148,7 @@ class _Reader:
         except WrongTextError as error:
             for at, reason in error.problems:
                 self._problems.append(problem_at(self._path, at, f"{wrong}: {reason}"))
-            return None
+            return Written(None, readable=error.readable)
 
     def _zeros(self, layer: str, shares: object) -> ZerosAttr | None:
         try:

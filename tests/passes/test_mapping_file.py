@@ -114,6 +114,13 @@ def test_statements_that_are_wrong_in_different_ways_are_reported_together(tmp_p
     ]
 
 
+def test_statements_that_cannot_be_read_hide_none_of_the_others(tmp_path: Path) -> None:
+    statements = ("store glb [I, K, O]", "for C.op x", "for D.op 4", "store fr [K]", "stoer rf [O]")
+    found = problems(tmp_path / "m.toml", file_text("generic", statements), "generic")
+    assert sorted(lines(found)) == [8, 9, 10, 11]
+    assert {each.code for each in found} == {"CAT-C003", "CAT-F002"}
+
+
 @pytest.mark.parametrize("tile", ["4", "?"])
 def test_a_mapping_cannot_skip_a_memory(tile: str, tmp_path: Path) -> None:
     statements = ("store glb [I, O]", f"for C.op {tile}", "for H.opc 1", "for W.opc 1", "for C.op 1", "store rf [K, O]")
