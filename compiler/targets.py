@@ -14,14 +14,14 @@ from functools import cached_property
 from pathlib import Path
 
 from backends.api import Backend
-from backends.registry import InstalledBackend
+from backends.registry import InstalledBackend, installed_backends
 from compiler.description_blame import blamed
 from compiler.description_lines import located
 from compiler.descriptions import check_tables
 from compiler.target_files import DescribedTarget, described_target
 from dialects.accelerator import Accelerator
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.target import MachineOp, contradictions, in_machine_words, read_machine
+from dialects.target import MachineOp, NestMachine, contradictions, in_machine_words, read_machine
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,21 @@ def _checked(described: DescribedTarget, where: str) -> Accelerator:
         described.backend.check(machine)
     except CatenaError as error:
         problems += error.diagnostics
+    if isinstance(machine, NestMachine) and _is_of_others(machine.name, described):
+        message = f"name: {machine.name} is another target, which comes with its own backend"
+        hint = "choose another name: mapping files, IR and programs name their target by it"
+        problems.append(Diagnostic("CAT-C003", message, "target", where=where, hint=hint))
     if problems:
         raise CatenaError(problems)
     return in_machine_words(machine)
+
+
+def _is_of_others(name: str, described: DescribedTarget) -> bool:
+    """Whether a description that comes with no backend calls its machine by the name of another backend."""
+    backend = described.backend
+    if name == backend.name or described.file in backend.targets().values():
+        return False
+    return name in {each.name for each in installed_backends()}
 
 
 def target_names(installed: InstalledBackend) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Energies for people: a unit that fits the largest of them, and digits enough for the small ones."""
+"""Energies and times for people: a unit that fits the largest of some energies, digits enough for what is small."""
 
 from __future__ import annotations
 
@@ -34,3 +34,8 @@ def shown_energy(picojoules: float) -> str:
     """One energy with its unit."""
     unit = fitting_unit([picojoules])
     return f"{unit.shown(picojoules)} {unit.name}"
+
+
+def shown_milliseconds(milliseconds: float) -> str:
+    """A time: two decimals, or three digits of what is below one."""
+    return f"{milliseconds:,.2f} ms" if milliseconds >= 1 else f"{milliseconds:.3g} ms"

@@ -49,12 +49,12 @@ def run(
 
     from compiler.arrays import read_arrays, write_arrays
     from compiler.cli.progress import activity
-    from compiler.energy_units import shown_energy
     from compiler.execution import load_program, random_inputs, run_loaded
     from compiler.files import write_text
     from compiler.host_summary import describe_segments, segments_in_program
     from compiler.reports import statistics_json
     from compiler.tables import table
+    from compiler.units import shown_energy, shown_milliseconds
 
     if at_random and inputs:
         raise CatenaError(Diagnostic("CAT-C001", "--random and -i exclude each other"))
@@ -80,8 +80,9 @@ def run(
             console.out(describe_segments(segments))
         console.table(table(("output", "type", "shape", "smallest", "largest"), rows))
         report = done.report
+        time = shown_milliseconds(report.milliseconds)
         console.out(
-            f"{report.cycles:,} cycles = {report.milliseconds:,.2f} ms at {report.machine.clock_mhz:g} MHz, "
+            f"{report.cycles:,} cycles = {time} at {report.machine.clock_mhz:g} MHz, "
             f"{shown_energy(report.energy)}, {report.counts.events['operation.mac']:,} MACs ({report.provenance.value})"
         )
 

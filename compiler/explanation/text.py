@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from compiler.energy_units import EnergyUnit, fitting_unit, shown_energy
 from compiler.explanation.drawing import nest_table
 from compiler.explanation.explaining import Explanation, Explanations
 from compiler.tables import Table, number, shortened, table
+from compiler.units import EnergyUnit, fitting_unit, shown_energy, shown_milliseconds
 from dialects.accelerator import Accelerator
 from dialects.gconv import GConv
 from dialects.schedule import Objective, Space
@@ -70,7 +70,7 @@ def heading(each: Explanation, found: Explanations) -> str:
     milliseconds = price.cycles / (machine.clock_mhz * 1e3)
     return (
         f"layer {each.layer.number} of {found.number_of_layers}: {entry.name} ({entry.kind}) on {machine.name}\n"
-        f"{price.cycles:,} cycles = {milliseconds:,.3f} ms at {machine.clock_mhz:g} MHz, "
+        f"{price.cycles:,} cycles = {shown_milliseconds(milliseconds)} at {machine.clock_mhz:g} MHz, "
         f"{shown_energy(price.total_energy)}; counts {found.provenance.value}, priced by the description of the target"
     )
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from compiler.energy_units import EnergyUnit, fitting_unit, shown_energy
 from compiler.reports.layers import LayerReport, Provenance, Report
 from compiler.tables import Column, Table, number, shortened, table
+from compiler.units import EnergyUnit, fitting_unit, shown_energy, shown_milliseconds
 from dialects.accelerator import Accelerator
 from dialects.events import EVENTS, Counts
 from dialects.target import Machine
@@ -62,7 +62,7 @@ def layer_table(report: Report) -> Table:
     )
     title = (
         f"{report.model} on {machine.name}, {report.provenance.value}: {report.cycles:,} cycles = "
-        f"{_milliseconds(report)} ms at {machine.clock_mhz:g} MHz, {shown_energy(report.energy)} "
+        f"{shown_milliseconds(report.milliseconds)} at {machine.clock_mhz:g} MHz, {shown_energy(report.energy)} "
         f"(words of {machine.word_bits} bits){_search_note(report)}{_zeros_note(report)}"
         f"{_segment_note(report)}"
     )
@@ -128,11 +128,6 @@ def access_table(report: Report) -> Table:
     total = report.counts
     footer = ("total", *(f"{total.events[name]:,}" for name in names))
     return replace(table(columns, rows, f"Events in words, {report.provenance.value}"), footer=footer)
-
-
-def _milliseconds(report: Report) -> str:
-    time = report.milliseconds
-    return f"{time:,.2f}" if time >= 1 else f"{time:.3g}"
 
 
 def _row(each: LayerReport, machine: Accelerator, unit: EnergyUnit) -> tuple[str, ...]:

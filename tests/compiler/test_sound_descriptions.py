@@ -102,3 +102,9 @@ def test_as_many_levels_are_allowed_as_instructions_have_numbers_for() -> None:
     for instruction, name in ((Par, "axis"), (Place, "memory")):
         (field,) = (each for each in ISA.specs[instruction].fields if each.name == name)
         assert 1 << field.type.bits == MOST_LEVELS
+
+
+def test_a_machine_is_not_called_like_another_backend(tmp_path: Path) -> None:
+    (problem,) = problems(GOOD.replace('"chip"', '"eyeriss"'), tmp_path)
+    assert problem.message == "name: eyeriss is another target, which comes with its own backend"
+    assert lines((problem,)) == [1]
