@@ -315,9 +315,10 @@ class Bounds:
         return total
 
     def cycles(self, parts: Parts, room: Column | int = 1) -> Values:
-        """The fewest cycles, if up to `room` times as many elements work."""
-        extents = np.array(self._problem.extents, np.int64)[:, None]
-        steps: Values = np.prod(-(-extents // parts.busy), axis=0) / np.asarray(room, np.float64)
+        """The fewest cycles, if up to `room` times as many elements work; 0 where cycles do not count."""
+        if not self.timed:
+            return np.zeros(parts.count)
+        steps: Values = parts.steps / np.asarray(room, np.float64)
         for port, words in zip(self._ports, parts.flows[:-1], strict=True):
             if not self._hierarchy.axes_outside(port.memory):
                 steps = np.maximum(steps, (words + self._left(parts, port)) / port.rate)

@@ -34,6 +34,9 @@ Grow = Callable[[Parts, tuple[int, ...]], Iterator[Parts]]
 _SLICE = 2048
 """How many parts are cut at a time; each becomes up to some hundreds."""
 
+_LAID = 16
+"""How many numbers of elements are tried at least where not all are: whether all can be busy hangs on them."""
+
 Filter = Callable[[Parts], Parts]
 """Those parts that may still be part of a mapping that is better than what is known."""
 
@@ -221,8 +224,8 @@ class Moves:
             values = even(int(left[some[0]]))
             if most is not None:
                 values = values[values <= most[some[0]]]
-            if self._values is not None and len(values) > self._values:
-                values = values[np.linspace(0, len(values) - 1, self._values).astype(np.intp)]
+            if self._values is not None:
+                values = sampled(values, int(left[some[0]]), self._values if most is None else max(self._values, _LAID))
             self.effort.spend(len(some) * len(values))
             rows.append(np.repeat(some, len(values)))
             factors.append(np.tile(values, len(some)))
@@ -236,6 +239,20 @@ class Moves:
 def even(extent: int) -> Column:
     """The smallest tile for every number of tiles that a loop can be cut into."""
     return np.unique(-(-extent // np.arange(1, extent + 1)))
+
+
+def sampled(tiles: Column, extent: int, number: int) -> Column:
+    """So many of some tiles of a loop, evenly: first of those that divide it."""
+    whole = extent % tiles == 0
+    chosen = _spread(tiles[whole], number)
+    more = _spread(tiles[~whole], number - len(chosen))
+    return np.sort(np.concatenate([chosen, more]))
+
+
+def _spread(values: Column, number: int) -> Column:
+    if len(values) <= number:
+        return values
+    return values[np.linspace(0, len(values) - 1, number).astype(np.intp)]
 
 
 def _is_swapped(parts: Parts, memory: str, operand: Operand) -> bool:

@@ -170,7 +170,8 @@ class Parts:
     laid. `sunk` is what links cost of which nothing is open any more; they are no longer among `links`, but `placed`
     still has them. `sure`: they do not cost more than is said, as they may where several axes and steps share a loop
     that they do not divide. Where time matters, `flows` are words that ports of memories move so far, and in the last
-    row cycles that first and last tiles take; `marks` are the tiles before each axis.
+    row cycles that first and last tiles take; `marks` are the tiles before
+    and after each axis.
     """
 
     problem: Problem
@@ -335,6 +336,14 @@ class Parts:
             sure=chosen.sure & ~(doubtful & (factors > 1)),
         )
 
+    @cached_property
+    def steps(self) -> Column:
+        """Steps until the element with the most to do is done, if all else runs over time; needs the `marks`."""
+        extents = np.array(self.problem.extents, np.int64)[:, None]
+        edges = [*np.split(self.marks, len(self.marks) // len(extents)), self.tiles] if len(self.marks) else []
+        axes = list(zip(edges[::2], edges[1::2], strict=False))
+        return np.prod(_slowest(np.broadcast_to(extents, self.tiles.shape), axes), axis=0)
+
     def nest(self) -> tuple[Nest, list[Column]]:
         """The nest of parts that were made alike, if what is left of all loops runs over time outside everything."""
         nodes, columns = self.trail.made()
@@ -373,6 +382,18 @@ def together(groups: Sequence[Parts]) -> Parts:
         np.concatenate([group.flows for group in groups], axis=1),
         np.concatenate([group.marks for group in groups], axis=1),
     )
+
+
+def _slowest(indices: Column, axes: Sequence[tuple[Column, Column]]) -> Column:
+    """Steps that the element with the most to do takes for some indices, of tiles before and after `axes`.
+
+    The first of the elements side by side has a whole tile, or all there is.
+    """
+    if not axes:
+        return indices
+    *inside, (before, after) = axes
+    whole, rest = np.divmod(indices, after)
+    return whole * _slowest(before, inside) + _slowest(np.minimum(rest, before), inside)
 
 
 def _side_by_side(columns: Sequence[Column | None], links: Sequence[Link]) -> Column | None:

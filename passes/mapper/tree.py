@@ -38,7 +38,13 @@ _SLICE = 512
 _WAITING = 150_000
 """How many parts wait in a pool, at most: some hundred megabytes, with what is made of them."""
 
+_CROWDING = 0.1
+"""By how much of itself a bound counts as higher, for every better one among parts that use the elements alike."""
+
 Kind = tuple[object, ...]
+
+Ranking = Callable[[Parts, Values], Values]
+"""Which parts to follow first, by their bounds: the lowest."""
 
 
 @dataclass
@@ -78,7 +84,7 @@ class Pool:
             rows = chosen(merged)
             kept = merged.take(rows)
             self.groups[kind] = replace(kept, trail=kept.trail.compact()), bounds[rows]
-        if (most := self._limit(_WAITING)) < np.inf:
+        if (most := _most([bounds for _, bounds in self.groups.values()], _WAITING)) < np.inf:
             for kind, (parts, bounds) in self.groups.items():
                 self.floor = min(self.floor, float(bounds[bounds > most].min(initial=np.inf)))
                 rows = np.flatnonzero(bounds <= most)
@@ -88,27 +94,32 @@ class Pool:
         """The lowest bound of all that wait."""
         return min((float(bounds.min()) for _, bounds in self.groups.values() if len(bounds)), default=math.inf)
 
-    def take(self, number: int, limit: float) -> Iterator[Parts]:
-        """Take out those with the lowest bounds; all that are not below a limit are dropped."""
-        most = self._limit(number)
+    def take(self, number: int, limit: float, ranked: Ranking = lambda _, bounds: bounds) -> Iterator[Parts]:
+        """Take out so many parts, the lowest `ranked` ones; all whose bounds are not below a limit are dropped."""
+        ranks = {kind: ranked(parts, bounds) for kind, (parts, bounds) in self.groups.items()}
+        most = _most(list(ranks.values()), number)
+        ties = number - sum(int((each < most).sum()) for each in ranks.values())
         for kind, (parts, bounds) in list(self.groups.items()):
-            taken = (bounds < limit) & (bounds <= most)
+            tied = np.flatnonzero(ranks[kind] == most)[:ties]
+            ties -= len(tied)
+            taken = ranks[kind] < most
+            taken[tied] = True
             left = np.flatnonzero((bounds < limit) & ~taken)
             self.groups[kind] = parts.take(left), bounds[left]
             if not len(left):
                 del self.groups[kind]
-            if taken.any():
-                rows = np.flatnonzero(taken)
+            rows = np.flatnonzero((bounds < limit) & taken)
+            if len(rows):
                 some = parts.take(rows[np.argsort(bounds[rows], kind="stable")])
                 # what grows from these must not keep the trails of all others
                 yield replace(some, trail=some.trail.compact())
 
-    def _limit(self, number: int) -> float:
-        """The bound up to which there are so many parts, or some more with the same bound."""
-        every = [bounds for _, bounds in self.groups.values()]
-        if sum(map(len, every)) <= number:
-            return math.inf
-        return float(np.partition(np.concatenate(every), number - 1)[number - 1])
+
+def _most(values: Sequence[Values], number: int) -> float:
+    """The value up to which there are so many, or some more with the same value."""
+    if sum(map(len, values)) <= number:
+        return math.inf
+    return float(np.partition(np.concatenate(values), number - 1)[number - 1])
 
 
 @dataclass(frozen=True)
@@ -127,11 +138,11 @@ class Tree:
     price: Callable[[Parts], Values]
 
     def dive(self, parts: Parts, best: Incumbent) -> None:
-        """Follow only the parts with the lowest bounds."""
+        """Follow only a few parts, with low bounds, that use the elements in many ways."""
         pools = self._pools(parts, best)
         for stage in range(len(self.stages)):
-            self._advance(pools, stage, pools[stage].take(_BEAM, best.value), _lowest, best)
-        self._finish(pools[-1].take(_BEAM, best.value), best)
+            self._advance(pools, stage, pools[stage].take(_BEAM, best.value, _apart), _lowest, best)
+        self._finish(pools[-1].take(_BEAM, best.value, _apart), best)
 
     def search(self, parts: Parts, best: Incumbent) -> float:
         """Search all of the tree; a lower bound of what is in it, or the value of the best if that is less.
@@ -162,7 +173,7 @@ class Tree:
                     begun = min((self.root_bound(stage, each) for each in taken), default=math.inf)
                     self._advance(pools, stage, taken, chosen, best)
                     begun = math.inf
-                self._finish(pools[-1].take(_BEAM, best.value), best)
+                self._finish(pools[-1].take(_BEAM, best.value, _apart), best)
         except SpentError:
             pass
         return min(best.value, begun, *(min(pool.least(), pool.floor) for pool in pools))
@@ -215,11 +226,11 @@ class Tree:
         """The parts after one more stage whose bounds are `chosen`."""
         level = self.stages[stage]
         if isinstance(level, Axis):
-            if self.bounds.timed:
-                parts = parts.marked
-            laid = self.moves.laying(parts, level, lambda each, left: chosen(self._bound(stage, each, left)))
+            timed = self.bounds.timed
+            begun = parts.marked if timed else parts
+            laid = self.moves.laying(begun, level, lambda each, left: chosen(self._bound(stage, each, left)))
             if laid.count:
-                yield laid
+                yield laid.marked if timed else laid
             return
 
         axes = [level for level in self.stages[stage + 1 :] if isinstance(level, Axis)]
@@ -238,10 +249,14 @@ class Tree:
         yield from self.moves.storing(parts, level.name, operands, further, promising)
 
     def _finish(self, groups: Iterable[Parts], best: Incumbent) -> None:
-        for group in groups:
-            for some in self.moves.finishing(group):
-                for parts in some.alike():
-                    best.offer(parts, self.price(parts))
+        """Offer all that becomes of some parts, first what has the lowest bounds: they nearly always are the prices."""
+        alike = [each for group in groups for some in self.moves.finishing(group) for each in some.alike()]
+        bounds = [self._bound(len(self.stages), each) for each in alike]
+        for number in sorted(range(len(alike)), key=lambda number: float(bounds[number].min())):
+            rows = np.flatnonzero(bounds[number] < best.value)
+            if len(rows):
+                parts = alike[number].take(rows)
+                best.offer(parts, self.price(parts))
 
     def _bound(self, stage: int, parts: Parts, laying: Laying | None = None, memory: str = "") -> Values:
         """A lower bound for parts before a stage, or in the middle of it.
@@ -281,6 +296,16 @@ def _lowest(bounds: Values) -> Flags:
     return (
         bounds <= np.partition(bounds, _BEAM - 1)[_BEAM - 1] if len(bounds) > _BEAM else np.ones(len(bounds), np.bool_)
     )
+
+
+def _apart(parts: Parts, bounds: Values) -> Values:
+    """Bounds that count as higher where better parts use the elements in the same way."""
+    used = np.unique(parts.busy, axis=1, return_inverse=True)[1].reshape(-1)
+    order = np.lexsort((bounds, used))
+    first = np.searchsorted(used[order], used[order])
+    better = np.empty(len(order), np.int64)
+    better[order] = np.arange(len(order)) - first
+    return bounds * (1 + _CROWDING * better)
 
 
 def stages_of(hierarchy: Hierarchy) -> tuple[Level, ...]:
