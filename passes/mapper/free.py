@@ -27,8 +27,8 @@ from passes.mapper.problem import Problem
 from passes.mapper.several import Several
 from passes.mapper.tree import Incumbent, Tree, stages_of
 
-_VALUES = (8, 16)
-"""How many tiles of a loop are tried at a time, to come by good mappings first."""
+_VALUES = (16, 1)
+"""How many tiles of a loop are tried at a time to come by a first mapping: fewer if that finds none."""
 
 _FIRST = 0.4
 """The share of a limited effort that goes to mappings without tiles that are larger for the sake of other operands."""
@@ -148,8 +148,8 @@ class _Search:
         trees = [self._tree(assignment) for assignment in assignments(self._problem, self._hierarchy)]
         trees.sort(key=self._root)
         best = best or Incumbent()
-        for values in (*_VALUES, 1):
-            if values > 1 or best.parts is None:
+        for values in _VALUES:
+            if best.parts is None:
                 for tree in trees:
                     self._with(tree, Effort(), larger=False, values=values).dive(self._nothing, best)
         first = effort.share(_FIRST)
