@@ -150,3 +150,33 @@ def test_without_the_peer_one_line_says_what_to_do(
     monkeypatch.setattr(zigzag, "PEER", tmp_path)
     with pytest.raises(SystemExit, match="--recorded"):
         zigzag.interpreter()
+
+
+@pytest.fixture(scope="module")
+def results(zigzag: ModuleType) -> Any:
+    """Both recorded runs, priced."""
+    return zigzag.results(zigzag.NETWORKS, zigzag.recorded("peer.json"), zigzag.recorded("ours.json"))
+
+
+@pytest.mark.slow
+def test_no_layer_is_worse_and_every_search_is_faster(results: Any) -> None:
+    assert [each.network.name for each in results] == NETWORKS
+    assert [problem for each in results for problem in each.problems()] == []
+
+
+@pytest.mark.slow
+def test_the_page_says_what_was_recorded(zigzag: ModuleType, results: Any) -> None:
+    made = import_module("zigzag_page").page(results, zigzag.recorded("peer.json"), zigzag.recorded("ours.json"))
+    page = (FOLDER.parent / "docs" / "zigzag.md").read_text()
+    assert page == made, "run: python benchmarks/zigzag.py --reprice --output docs/zigzag.md"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("network", "name"), [("resnet18", "layer1.0.conv1"), ("mobilenet_v2", "block8.depthwise")])
+def test_the_search_still_finds_what_was_recorded(zigzag: ModuleType, network: str, name: str) -> None:
+    theirs = zigzag.recorded("peer.json")["networks"][network][name]
+    layer = import_module("zigzag_layers").Layer.read(name, theirs["layer"])
+    found = {objective: zigzag.search(layer, objective) for objective in zigzag.OBJECTIVES}
+    compared = zigzag.compared(name, theirs, found)
+    for objective in zigzag.OBJECTIVES:
+        assert compared.ratio(objective) <= 1 + zigzag.ROUNDING
