@@ -141,8 +141,8 @@ class Tree:
         """Follow only a few parts, with low bounds, that use the elements in many ways."""
         pools = self._pools(parts, best)
         for stage in range(len(self.stages)):
-            self._advance(pools, stage, pools[stage].take(_BEAM, best.value, _apart), _lowest, best)
-        self._finish(pools[-1].take(_BEAM, best.value, _apart), best)
+            self._advance(pools, stage, pools[stage].take(_BEAM, best.value, apart), _lowest, best)
+        self._finish(pools[-1].take(_BEAM, best.value, apart), best)
 
     def search(self, parts: Parts, best: Incumbent) -> float:
         """Search all of the tree; a lower bound of what is in it, or the value of the best if that is less.
@@ -173,7 +173,7 @@ class Tree:
                     begun = min((self.root_bound(stage, each) for each in taken), default=math.inf)
                     self._advance(pools, stage, taken, chosen, best)
                     begun = math.inf
-                self._finish(pools[-1].take(_BEAM, best.value, _apart), best)
+                self._finish(pools[-1].take(_BEAM, best.value, apart), best)
         except SpentError:
             pass
         return min(best.value, begun, *(min(pool.least(), pool.floor) for pool in pools))
@@ -298,7 +298,7 @@ def _lowest(bounds: Values) -> Flags:
     )
 
 
-def _apart(parts: Parts, bounds: Values) -> Values:
+def apart(parts: Parts, bounds: Values) -> Values:
     """Bounds that count as higher where better parts use the elements in the same way."""
     used = np.unique(parts.busy, axis=1, return_inverse=True)[1].reshape(-1)
     order = np.lexsort((bounds, used))

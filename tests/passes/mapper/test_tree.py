@@ -17,26 +17,29 @@ from passes.mapper.counts import Counts
 from passes.mapper.dominance import cheapest
 from passes.mapper.effort import Effort
 from passes.mapper.free import assignments
-from passes.mapper.moves import Moves
+from passes.mapper.moves import Moves, even, sampled
 from passes.mapper.partial import Parts, together
 from passes.mapper.pricing import Prices, Values
 from passes.mapper.problem import Problem
-from passes.mapper.tree import Incumbent, Tree, stages_of
+from passes.mapper.tree import Incumbent, Pool, Tree, apart, stages_of
 from tests.passes.mapper.test_free import small_links, small_machines
 
 MOST = 400
 """Mappings of a case that are priced, at most."""
 
 
-def tree_of(spec: GConv, hierarchy: Hierarchy) -> Tree:
-    problem, prices = Problem.of(spec), Prices(hierarchy, Objective.ENERGY)
+def tree_of(spec: GConv, hierarchy: Hierarchy, objective: Objective = Objective.ENERGY) -> Tree:
+    problem, prices = Problem.of(spec), Prices(hierarchy, objective)
     bounds = Bounds(problem, prices, next(assignments(problem, hierarchy)))
     moves = Moves(problem, hierarchy, Effort())
 
     def price(parts: Parts) -> Values:
         return prices.value(Counts(problem, hierarchy, *parts.nest()))
 
-    return Tree(hierarchy, moves, bounds, stages_of(hierarchy), lambda energy, _: energy, price)
+    def combined(energy: Values, cycles: Values) -> Values:
+        return prices.combined(energy, cycles, problem.operations)
+
+    return Tree(hierarchy, moves, bounds, stages_of(hierarchy), combined, price)
 
 
 @settings(max_examples=60, deadline=None)
@@ -59,6 +62,21 @@ def test_sure_parts_cost_what_is_said(spec: GConv, hierarchy: Hierarchy) -> None
             for rows in each.trail.alike():
                 found = tree.price(each.take(rows))
                 assert (found <= said[rows] * (1 + 1e-9) + 1e-6)[each.sure[rows]].all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(spec=small_links(), hierarchy=small_machines())
+def test_steps_are_those_of_the_slowest_element(spec: GConv, hierarchy: Hierarchy) -> None:
+    """Also where a last tile is smaller, and leaves elements without work."""
+    problem = Problem.of(spec)
+    tree = tree_of(spec, hierarchy, Objective.LATENCY)
+    pools = tree._pools(Parts.empty(problem, tree.bounds.flows), best := Incumbent())
+    for stage in range(len(tree.stages)):
+        taken = pools[stage].take(MOST, np.inf)
+        tree._advance(pools, stage, taken, lambda bounds: np.ones(len(bounds), np.bool_), best)
+    for group in pools[-1].take(MOST, np.inf):
+        for each in group.alike():
+            assert each.steps.tolist() == Counts(problem, hierarchy, *each.nest()).steps.tolist()
 
 
 @pytest.fixture
@@ -88,6 +106,32 @@ def test_of_equal_parts_the_cheapest_stays(machine: Hierarchy) -> None:
     tiles = several.tiles.copy()
     tiles[0, 0] = 2
     assert cheapest(replace(several, tiles=tiles), bounds, ()).tolist() == [0, 1]
+
+
+def test_a_pool_gives_so_many_parts_and_no_more() -> None:
+    part = Parts.empty(Problem.of(GConv((Dim("A", opc=4),), main="mul", reduce=Reduce.ADD)))
+    pool = Pool()
+    pool.put([(together([part] * 6), np.array([3.0, 1.0, 3.0, 3.0, 2.0, 9.0]))], lambda parts: np.arange(parts.count))
+    assert [some.count for some in pool.take(4, 9.0)] == [4]
+    # one of three alike is left; what is not below the limit is gone
+    assert pool.least() == 3.0
+    assert [some.count for some in pool.take(4, 9.0)] == [1]
+    assert pool.least() == np.inf
+
+
+def test_a_dive_prefers_parts_that_use_the_elements_in_other_ways() -> None:
+    part = Parts.empty(Problem.of(GConv((Dim("A", opc=4),), main="mul", reduce=Reduce.ADD)))
+    several = replace(together([part] * 4), busy=np.array([[1, 1, 1, 4]]))
+    ranks = apart(several, np.array([12.0, 10.0, 11.0, 11.5]))
+    assert ranks.argsort().tolist() == [1, 3, 2, 0]
+    assert ranks[[1, 3]].tolist() == [10.0, 11.5]
+
+
+@pytest.mark.parametrize(("number", "expected"), [(1, [1]), (3, [1, 3, 12]), (6, [1, 2, 3, 4, 6, 12])])
+def test_tiles_that_divide_a_loop_are_tried_first(number: int, expected: list[int]) -> None:
+    assert sampled(even(12), 12, number).tolist() == expected
+    # 13 has no other divisors; few others are spread over those that there are
+    assert sampled(even(13), 13, 4).tolist() == [1, 2, 7, 13]
 
 
 def test_trails_are_compact_and_tell_what_was_made_alike() -> None:
