@@ -20,7 +20,7 @@ from passes.searching.nest import NestTask
 from passes.searching.options import SearchingPass
 from passes.storage import Storage
 
-EFFORT = 100_000
+EFFORT = 300_000
 """Parts of mappings that are looked at for one link, at most: about a second."""
 
 

@@ -7,6 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
+GROUP = 300
+"""What it takes to look at some parts together costs as much as these, each on its own."""
+
+
 class SpentError(Exception):
     """No more effort is to be made."""
 

@@ -18,7 +18,8 @@ from dialects.hierarchy import Hierarchy
 from dialects.schedule import Mapping, Operand
 from passes.mapper.bounds import Assignment, Bounds
 from passes.mapper.counts import Counts
-from passes.mapper.effort import Effort
+from passes.mapper.dive import Dive
+from passes.mapper.effort import Effort, SpentError
 from passes.mapper.moves import Moves
 from passes.mapper.nest import mapping_of
 from passes.mapper.partial import Parts
@@ -27,8 +28,14 @@ from passes.mapper.problem import Problem
 from passes.mapper.several import Several
 from passes.mapper.tree import Incumbent, Tree, stages_of
 
-_VALUES = (16, 1)
-"""How many tiles of a loop are tried at a time to come by a first mapping: fewer if that finds none."""
+_WIDTH, _VALUES = 48, 16
+"""How many parts a dive follows, and how many tiles of a loop it tries at a time."""
+
+_HURRIED = ((4, 2), (48, 1))
+"""The same of dives that only look for any mapping, one after the other until there is one."""
+
+_ASSIGNMENTS = 4096
+"""In how many ways operands may lie in memories or pass by, at most; with more, no bound is known."""
 
 _FIRST = 0.4
 """The share of a limited effort that goes to mappings without tiles that are larger for the sake of other operands."""
@@ -145,19 +152,31 @@ class _Search:
 
     def run(self, effort: Effort, best: Incumbent | None = None) -> tuple[Parts | None, float]:
         """The best parts found, which are offered to `best`, and what no mapping is better than."""
-        trees = [self._tree(assignment) for assignment in assignments(self._problem, self._hierarchy)]
+        every = assignments(self._problem, self._hierarchy)
+        trees = [self._tree(assignment) for assignment in itertools.islice(every, _ASSIGNMENTS)]
+        has_all = next(every, None) is None
         trees.sort(key=self._root)
         best = best or Incumbent()
-        for values in _VALUES:
-            if best.parts is None:
-                for tree in trees:
-                    self._with(tree, Effort(), larger=False, values=values).dive(self._nothing, best)
+        try:
+            for tree in trees:
+                self._dive(tree, best, effort, _WIDTH, _VALUES)
+        except SpentError:
+            pass
+        for width, values in _HURRIED:
+            for tree in trees:
+                if best.parts is None:
+                    self._dive(tree, best, Effort(), width, values)
         first = effort.share(_FIRST)
         for tree in trees:
             self._with(tree, first, larger=False).search(self._nothing, best)
         effort = Effort(effort.parts * (1 - _FIRST) + max(first.parts, 0.0), effort.should_stop)
         bound = min(self._with(tree, effort).search(self._nothing, best) for tree in trees)
-        return best.parts, min(bound, best.value) if self._prices.additions_cost_less_inside else 0.0
+        is_bound = has_all and self._prices.additions_cost_less_inside
+        return best.parts, min(bound, best.value) if is_bound else 0.0
+
+    def _dive(self, tree: Tree, best: Incumbent, effort: Effort, width: int, values: int) -> None:
+        """Look for a good mapping in a tree. Raises `SpentError` if the effort is spent."""
+        Dive(self._with(tree, effort, larger=False, values=values), best, width).run(self._nothing)
 
     def described(self, parts: Parts, bound: float) -> Best:
         """The best parts as a mapping, with what it costs."""

@@ -83,12 +83,26 @@ class Moves:
             return
         for operand in operands:
             others = [each for each in operands if each is not operand]
-            for cut, owed in self._cuts(parts, memory, (operand, *others), further.union(others), promising):
-                if _is_swapped(cut, memory, operand):
-                    continue
-                stored = promising(cut.stored(self._hierarchy, memory, operand, owed))
+            for placed in self.placing(parts, memory, operand, others, further, promising):
+                stored = promising(placed)
                 if stored.count:
                     yield from self.storing(stored, memory, others, further, promising)
+
+    def placing(
+        self,
+        parts: Parts,
+        memory: str,
+        operand: Operand,
+        others: Sequence[Operand],
+        further: frozenset[Operand],
+        promising: Filter,
+    ) -> Iterator[Parts]:
+        """All ways to give one operand a place in a memory, after cuts, before `others` get theirs."""
+        for cut, owed in self._cuts(parts, memory, (operand, *others), further.union(others), promising):
+            if not _is_swapped(cut, memory, operand):
+                placed = cut.stored(self._hierarchy, memory, operand, owed)
+                if placed.count:
+                    yield placed
 
     def laying(self, parts: Parts, axis: Axis, promising: Callable[[Parts, Laying], Flags]) -> Parts:
         """With every loop that may be laid along an axis laid over as many elements as there are, or fewer.

@@ -51,7 +51,8 @@ class Prices:
     @property
     def additions_cost_less_inside(self) -> bool:
         """Whether it is never cheaper to let sums leave a memory only so that they are added up further out."""
-        names = [memory.name for memory in self.hierarchy.memories]
+        outermost, *inner = self.hierarchy.memories
+        names = [outermost.name, *(memory.name for memory in inner if Operand.OUTPUT in memory.operands)]
         return all(
             self.event(f"{inner}.output.add")
             <= self.event(f"{outer}.output.update") + self.event(f"{outer}.output.add")

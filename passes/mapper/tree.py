@@ -15,19 +15,17 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from dialects.hierarchy import Axis, Hierarchy, Level, Memory
+from dialects.schedule import Operand
 from passes.mapper.bounds import Bounds
 from passes.mapper.dominance import cheapest
-from passes.mapper.effort import SpentError
-from passes.mapper.moves import Laying, Moves
+from passes.mapper.effort import GROUP, SpentError
+from passes.mapper.moves import Filter, Laying, Moves
 from passes.mapper.nest import Column
 from passes.mapper.partial import Flags, Parts, Rows, together
 from passes.mapper.pricing import Values
 
-_GROUP = 300
-"""What it takes to look at some parts together costs as much as these, each on its own."""
-
-_BEAM = 48
-"""How many parts a dive follows."""
+_DONE = 48
+"""How many parts that are done are priced after a round."""
 
 _WIDTHS = (256, 2048)
 """How many parts a round takes from a pool: the first, and those after it."""
@@ -37,9 +35,6 @@ _SLICE = 512
 
 _WAITING = 150_000
 """How many parts wait in a pool, at most: some hundred megabytes, with what is made of them."""
-
-_CROWDING = 0.1
-"""By how much of itself a bound counts as higher, for every better one among parts that use the elements alike."""
 
 Kind = tuple[object, ...]
 
@@ -137,13 +132,6 @@ class Tree:
     value: Callable[[Values, Values], Values]
     price: Callable[[Parts], Values]
 
-    def dive(self, parts: Parts, best: Incumbent) -> None:
-        """Follow only a few parts, with low bounds, that use the elements in many ways."""
-        pools = self._pools(parts, best)
-        for stage in range(len(self.stages)):
-            self._advance(pools, stage, pools[stage].take(_BEAM, best.value, apart), _lowest, best)
-        self._finish(pools[-1].take(_BEAM, best.value, apart), best)
-
     def search(self, parts: Parts, best: Incumbent) -> float:
         """Search all of the tree; a lower bound of what is in it, or the value of the best if that is less.
 
@@ -157,12 +145,12 @@ class Tree:
                 return bound
 
     def _search(self, parts: Parts, best: Incumbent) -> float:
-        pools = self._pools(parts, best)
+        pools = self.pools(parts, best)
         widths = itertools.chain(_WIDTHS, itertools.repeat(_WIDTHS[-1]))
         begun = math.inf
 
         def chosen(bounds: Values) -> Flags:
-            self.moves.effort.spend(_GROUP)
+            self.moves.effort.spend(GROUP)
             return bounds < best.value
 
         try:
@@ -171,20 +159,20 @@ class Tree:
                 for stage in range(len(self.stages)):
                     taken = list(pools[stage].take(width, best.value))
                     begun = min((self.root_bound(stage, each) for each in taken), default=math.inf)
-                    self._advance(pools, stage, taken, chosen, best)
+                    self.advance(pools, stage, taken, chosen, best)
                     begun = math.inf
-                self._finish(pools[-1].take(_BEAM, best.value, apart), best)
+                self.finish(pools[-1].take(_DONE, best.value), best)
         except SpentError:
             pass
         return min(best.value, begun, *(min(pool.least(), pool.floor) for pool in pools))
 
-    def _pools(self, parts: Parts, best: Incumbent) -> list[Pool]:
+    def pools(self, parts: Parts, best: Incumbent) -> list[Pool]:
         """A pool before every stage, and one for what is done."""
         pools = [Pool() for _ in range(len(self.stages) + 1)]
-        self._put(pools, 0, [parts], best)
+        self.put(pools, 0, [parts], best)
         return pools
 
-    def _advance(
+    def advance(
         self,
         pools: list[Pool],
         stage: int,
@@ -195,12 +183,12 @@ class Tree:
         """Lead parts through one stage into the next pool."""
         level = self.stages[stage]
         size = min(_SLICE, max(16, _SLICE * 16 // level.size)) if isinstance(level, Axis) else _SLICE
-        grown = (more for each in taken for few in each.slices(size) for more in self._expanded(stage, few, chosen))
-        self._put(pools, stage + 1, grown, best)
+        grown = (more for each in taken for few in each.slices(size) for more in self.expanded(stage, few, chosen))
+        self.put(pools, stage + 1, grown, best)
 
-    def _put(self, pools: list[Pool], stage: int, grown: Iterable[Parts], best: Incumbent) -> None:
+    def put(self, pools: list[Pool], stage: int, grown: Iterable[Parts], best: Incumbent) -> None:
         """Put parts into the pool before a stage."""
-        axes = [level for level in self.stages[stage:] if isinstance(level, Axis)]
+        axes = self.axes(stage)
         is_last = stage == len(self.stages)
         added: list[tuple[Parts, Values]] = []
 
@@ -210,7 +198,7 @@ class Tree:
         for each in grown:
             for branch in [each] if is_last else self.bounds.branched(each):
                 parts = replace(self.bounds.settled(branch, axes), held={})
-                bounds = self._bound(stage, parts)
+                bounds = self.bound(stage, parts)
                 rows = np.flatnonzero(bounds < best.value)
                 added.append((parts.take(rows), bounds[rows]))
             if sum(parts.count for parts, _ in added) > _WAITING:
@@ -220,52 +208,61 @@ class Tree:
 
     def root_bound(self, stage: int, parts: Parts) -> float:
         """A lower bound of all mappings that some parts before a stage are part of."""
-        return float(self._bound(stage, parts).min())
+        return float(self.bound(stage, parts).min())
 
-    def _expanded(self, stage: int, parts: Parts, chosen: Callable[[Values], Flags]) -> Iterator[Parts]:
+    def expanded(self, stage: int, parts: Parts, chosen: Callable[[Values], Flags]) -> Iterator[Parts]:
         """The parts after one more stage whose bounds are `chosen`."""
         level = self.stages[stage]
         if isinstance(level, Axis):
-            timed = self.bounds.timed
-            begun = parts.marked if timed else parts
-            laid = self.moves.laying(begun, level, lambda each, left: chosen(self._bound(stage, each, left)))
-            if laid.count:
-                yield laid.marked if timed else laid
-            return
+            yield self.laid(stage, level, parts, chosen)
+        else:
+            yield from self.moves.storing(parts, level.name, *self.operands(stage), self.promising(stage, chosen))
 
-        axes = [level for level in self.stages[stage + 1 :] if isinstance(level, Axis)]
+    def laid(self, stage: int, axis: Axis, parts: Parts, chosen: Callable[[Values], Flags]) -> Parts:
+        """The parts after an axis whose bounds are `chosen`, on the way and there."""
+        begun = parts.marked if self.bounds.timed else parts
+        laid = self.moves.laying(begun, axis, lambda each, left: chosen(self.bound(stage, each, left)))
+        return laid.marked if self.bounds.timed else laid
+
+    def operands(self, stage: int) -> tuple[Sequence[Operand], frozenset[Operand]]:
+        """The operands that have a place in the memory of a stage, and those that have one in memories further out."""
+        own, *further = (self.bounds.assignment.get(level.name, ()) for level in self.stages[stage:])
+        return own, frozenset(operand for operands in further for operand in operands)
+
+    def axes(self, stage: int) -> list[Axis]:
+        """The axes that are still to be laid along before a stage."""
+        return [level for level in self.stages[stage:] if isinstance(level, Axis)]
+
+    def promising(self, stage: int, chosen: Callable[[Values], Flags]) -> Filter:
+        """Those parts in the middle of a memory whose bounds are `chosen`."""
 
         def promising(some: Parts) -> Parts:
             if not some.count:
                 return some
-            settled = self.bounds.settled(some, axes)
-            rows = chosen(self._bound(stage, settled, memory=level.name))
+            settled = self.bounds.settled(some, self.axes(stage))
+            rows = chosen(self.bound(stage, settled, memory=self.stages[stage].name))
             return settled if rows.all() else settled.take(np.flatnonzero(rows))
 
-        operands = self.bounds.assignment.get(level.name, ())
-        further = frozenset(
-            operand for other in self.stages[stage + 1 :] for operand in self.bounds.assignment.get(other.name, ())
-        )
-        yield from self.moves.storing(parts, level.name, operands, further, promising)
+        return promising
 
-    def _finish(self, groups: Iterable[Parts], best: Incumbent) -> None:
+    def finish(self, groups: Iterable[Parts], best: Incumbent) -> None:
         """Offer all that becomes of some parts, first what has the lowest bounds: they nearly always are the prices."""
         alike = [each for group in groups for some in self.moves.finishing(group) for each in some.alike()]
-        bounds = [self._bound(len(self.stages), each) for each in alike]
+        bounds = [self.bound(len(self.stages), each) for each in alike]
         for number in sorted(range(len(alike)), key=lambda number: float(bounds[number].min())):
             rows = np.flatnonzero(bounds[number] < best.value)
             if len(rows):
                 parts = alike[number].take(rows)
                 best.offer(parts, self.price(parts))
 
-    def _bound(self, stage: int, parts: Parts, laying: Laying | None = None, memory: str = "") -> Values:
+    def bound(self, stage: int, parts: Parts, laying: Laying | None = None, memory: str = "") -> Values:
         """A lower bound for parts before a stage, or in the middle of it.
 
         In the middle of an axis, `laying` says what is left of it; in that of a `memory`, some of its operands may be
         there.
         """
         within = laying is not None or bool(memory)
-        axes = [level for level in self.stages[stage:] if isinstance(level, Axis)]
+        axes = self.axes(stage)
         room = self._room(parts, axes[1:] if laying else axes)
         if laying:
             room = room * np.minimum(laying.room, self._tiles(parts, laying.loops))
@@ -289,23 +286,6 @@ class Tree:
         """Over how many elements some loops can be laid: no more than there are tiles to run over."""
         extents = np.array(parts.problem.extents, np.int64)[list(loops), None]
         return np.prod(-(-extents // parts.tiles[list(loops)]), axis=0)
-
-
-def _lowest(bounds: Values) -> Flags:
-    """Which bounds a dive follows."""
-    return (
-        bounds <= np.partition(bounds, _BEAM - 1)[_BEAM - 1] if len(bounds) > _BEAM else np.ones(len(bounds), np.bool_)
-    )
-
-
-def apart(parts: Parts, bounds: Values) -> Values:
-    """Bounds that count as higher where better parts use the elements in the same way."""
-    used = np.unique(parts.busy, axis=1, return_inverse=True)[1].reshape(-1)
-    order = np.lexsort((bounds, used))
-    first = np.searchsorted(used[order], used[order])
-    better = np.empty(len(order), np.int64)
-    better[order] = np.arange(len(order)) - first
-    return bounds * (1 + _CROWDING * better)
 
 
 def stages_of(hierarchy: Hierarchy) -> tuple[Level, ...]:

@@ -15,13 +15,14 @@ from dialects.soundness import parse_hierarchy
 from passes.mapper.bounds import Bounds
 from passes.mapper.counts import Counts
 from passes.mapper.dominance import cheapest
+from passes.mapper.dive import apart
 from passes.mapper.effort import Effort
 from passes.mapper.free import assignments
 from passes.mapper.moves import Moves, even, sampled
 from passes.mapper.partial import Parts, together
 from passes.mapper.pricing import Prices, Values
 from passes.mapper.problem import Problem
-from passes.mapper.tree import Incumbent, Pool, Tree, apart, stages_of
+from passes.mapper.tree import Incumbent, Pool, Tree, stages_of
 from tests.passes.mapper.test_free import small_links, small_machines
 
 MOST = 400
@@ -49,10 +50,10 @@ def test_sure_parts_cost_what_is_said(spec: GConv, hierarchy: Hierarchy) -> None
     tree = tree_of(spec, hierarchy)
     assume(tree.bounds.exact)
     nothing, best = Parts.empty(Problem.of(spec)), Incumbent()
-    pools = tree._pools(nothing, best)
+    pools = tree.pools(nothing, best)
     for stage in range(len(tree.stages)):
         taken = pools[stage].take(MOST, np.inf)
-        tree._advance(pools, stage, taken, lambda bounds: np.ones(len(bounds), np.bool_), best)
+        tree.advance(pools, stage, taken, lambda bounds: np.ones(len(bounds), np.bool_), best)
     finished = list(pools[-1].take(MOST, np.inf))
     assume(finished)
     for group in finished:
@@ -70,10 +71,10 @@ def test_steps_are_those_of_the_slowest_element(spec: GConv, hierarchy: Hierarch
     """Also where a last tile is smaller, and leaves elements without work."""
     problem = Problem.of(spec)
     tree = tree_of(spec, hierarchy, Objective.LATENCY)
-    pools = tree._pools(Parts.empty(problem, tree.bounds.flows), best := Incumbent())
+    pools = tree.pools(Parts.empty(problem, tree.bounds.flows), best := Incumbent())
     for stage in range(len(tree.stages)):
         taken = pools[stage].take(MOST, np.inf)
-        tree._advance(pools, stage, taken, lambda bounds: np.ones(len(bounds), np.bool_), best)
+        tree.advance(pools, stage, taken, lambda bounds: np.ones(len(bounds), np.bool_), best)
     for group in pools[-1].take(MOST, np.inf):
         for each in group.alike():
             assert each.steps.tolist() == Counts(problem, hierarchy, *each.nest()).steps.tolist()

@@ -1,0 +1,94 @@
+"""Good mappings at little cost: of the parts before every place of an operand, and before every axis, few are followed.
+
+Such a beam of parts with the lowest bounds finds mappings near the best one, if it is not full of parts that are nearly
+the same: those come first that use the elements in other ways than better ones do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dialects.hierarchy import Axis, Memory
+from dialects.schedule import Operand
+from passes.mapper.dominance import cheapest
+from passes.mapper.effort import GROUP
+from passes.mapper.partial import Flags, Parts, Rows
+from passes.mapper.pricing import Values
+from passes.mapper.tree import Incumbent, Pool, Tree
+
+_CROWDING = 0.1
+"""By how much of itself a bound counts as higher, for every better one among parts that use the elements alike."""
+
+
+@dataclass(frozen=True)
+class Dive:
+    """One dive through a tree that follows `width` parts; what it finds is offered to `best`."""
+
+    tree: Tree
+    best: Incumbent
+    width: int
+
+    def run(self, parts: Parts) -> None:
+        """Lead parts through all levels. Raises `SpentError` if the tree's effort is spent."""
+        tree, best = self.tree, self.best
+        pools = tree.pools(parts, best)
+        for stage, level in enumerate(tree.stages):
+            taken = self._taken(pools[stage])
+            if isinstance(level, Axis):
+                grown = (tree.laid(stage, level, parts, self._lowest) for parts in taken)
+            else:
+                grown = self._stored(stage, level, taken)
+            tree.put(pools, stage + 1, grown, best)
+        tree.finish(self._taken(pools[-1]), best)
+
+    def _stored(self, stage: int, level: Memory, groups: Iterable[Parts]) -> Iterable[Parts]:
+        """With places in a memory for all its operands: one more at a time, whichever is next."""
+        tree = self.tree
+        operands, further = tree.operands(stage)
+        promising = tree.promising(stage, self._lowest)
+        reached: dict[tuple[Operand, ...], Iterable[Parts]] = {tuple(operands): groups}
+        for _ in operands:
+            placed: dict[tuple[Operand, ...], list[Parts]] = {}
+            for waiting, several in reached.items():
+                for parts in several:
+                    for operand in waiting:
+                        others = tuple(each for each in waiting if each is not operand)
+                        found = tree.moves.placing(parts, level.name, operand, others, further, promising)
+                        placed.setdefault(others, []).extend(found)
+            reached = {others: self._narrowed(stage, level, several) for others, several in placed.items()}
+        return reached.get((), ())
+
+    def _narrowed(self, stage: int, level: Memory, groups: Sequence[Parts]) -> list[Parts]:
+        """The most promising parts in the middle of a memory."""
+        tree, pool = self.tree, Pool()
+        settled = [tree.bounds.settled(parts, tree.axes(stage)) for parts in groups]
+        bounds = [tree.bound(stage, parts, memory=level.name) for parts in settled]
+
+        def chosen(parts: Parts) -> Rows:
+            return cheapest(parts, tree.bounds, tree.axes(stage))
+
+        pool.put(list(zip(settled, bounds, strict=True)), chosen)
+        return self._taken(pool)
+
+    def _taken(self, pool: Pool) -> list[Parts]:
+        return list(pool.take(self.width, self.best.value, apart))
+
+    def _lowest(self, bounds: Values) -> Flags:
+        """Which of some parts to follow on the way, by their bounds."""
+        self.tree.moves.effort.spend(GROUP)
+        followed = np.zeros(len(bounds), np.bool_)
+        followed[np.argsort(bounds, kind="stable")[: self.width]] = True
+        return followed & (bounds < self.best.value)
+
+
+def apart(parts: Parts, bounds: Values) -> Values:
+    """Bounds that count as higher where better parts use the elements in the same way."""
+    used = np.unique(parts.busy, axis=1, return_inverse=True)[1].reshape(-1)
+    order = np.lexsort((bounds, used))
+    first = np.searchsorted(used[order], used[order])
+    better = np.empty(len(order), np.int64)
+    better[order] = np.arange(len(order)) - first
+    return bounds * (1 + _CROWDING * better)
