@@ -38,7 +38,7 @@ PEER = ROOT / "out" / "zigzag"
 PACKAGES = ("zigzag-dse==3.9.1", "six")
 """The peer and what its wheel forgets to name."""
 TIMES_FASTER = 20
-EFFORT = 150_000
+EFFORT = 200_000
 """Parts of mappings that our search looks at for a layer and an objective, at most."""
 OBJECTIVES = ("energy", "edp")
 ROUNDING = 1e-9

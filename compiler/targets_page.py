@@ -10,7 +10,7 @@ from compiler.listings import target_table
 from compiler.tables import table
 from dialects import widths
 from dialects.events import HIERARCHY_EVENTS, NEST_EVENTS
-from passes.map_nest import EFFORT
+from passes.mapper.effort import USUAL
 
 INTRODUCTION = (
     "A target is a machine that a TOML file describes. `catena compile -t NAME` takes one that comes with Catena or "
@@ -67,7 +67,7 @@ is said to be `optimal` is that among these. Mappings with tiles that do not nes
 are not searched, though a mapping file may give them; one of them may be better.
 
 The search among all mappings ends after {effort:,} parts of mappings for each layer, which does not depend on how
-fast a computer is (`EFFORT` in `passes/map_nest.py`), unless `--time-limit SECONDS` says how long it may take. If
+fast a computer is (`USUAL` in `passes/mapper/effort.py`), unless `--time-limit SECONDS` says how long it may take. If
 something is left then, the gap says how much: with `gap 0.021`, no mapping of the space is more than 2.1 % better
 than the one found (a gap of 1 says nothing). A search in a dataflow has no such limit but `--time-limit`."""
 
@@ -78,7 +78,7 @@ def targets_page() -> str:
     for heading, content in key_tables().items():
         parts += [f"## {heading}\n", content.markdown() + "\n"]
     parts += ["## Words\n", inspect.cleandoc(widths.__doc__ or "") + "\n", f"{_WORDS}\n"]
-    parts += ["## Time\n", f"{_TIME}\n", "## Searches\n", _SEARCH.format(effort=EFFORT) + "\n"]
+    parts += ["## Time\n", f"{_TIME}\n", "## Searches\n", _SEARCH.format(effort=USUAL) + "\n"]
     events = {**HIERARCHY_EVENTS, **NEST_EVENTS}
     rows = ((f"`{name}`", text) for name, text in events.items())
     parts += ["## Events\n", f"{_EVENTS}\n", table(("event", "meaning"), rows).markdown() + "\n"]

@@ -14,14 +14,12 @@ from dialects.locations import describe
 from dialects.schedule import HostAttr, Mapping, MappingAttr, Objective
 from dialects.target import NestMachine, require_nest_machine
 from passes.assign_host import require_host
+from passes.mapper.effort import USUAL
 from passes.mapper.legality import violations
 from passes.searching.links import map_links
 from passes.searching.nest import NestTask
 from passes.searching.options import SearchingPass
 from passes.storage import Storage
-
-EFFORT = 300_000
-"""Parts of mappings that are looked at for one link, at most: about a second."""
 
 
 class MapNestPass(SearchingPass):
@@ -38,7 +36,7 @@ class MapNestPass(SearchingPass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         machine = require_nest_machine(op, "mapped")
         objective = Objective(self.objective)
-        effort = EFFORT if self.time_limit is None else math.inf
+        effort = USUAL if self.time_limit is None else math.inf
         block = main_function(op).body.block
         storage = Storage(block)
 

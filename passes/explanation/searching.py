@@ -8,15 +8,12 @@ from time import monotonic
 from dialects.accelerator import Accelerator
 from dialects.schedule import Mapping, Objective
 from dialects.target import NestMachine, spatial_machine
-from passes.mapper.effort import Effort
+from passes.mapper.effort import USUAL, Effort
 from passes.mapper.free import best_mappings as best_of_all
 from passes.mapper.search import several_in_dataflow
 from passes.mapping.data_events import sparsity
 from passes.mapping.search import best_mappings
 from passes.work import Work
-
-EFFORT = 100_000
-"""Parts of mappings that are looked at on a machine without a dataflow, at most."""
 
 
 class Deadline:
@@ -53,4 +50,4 @@ def several_for(
     if machine.dataflow is not None:
         found = several_in_dataflow(spec, machine, count, objective, should_stop=should_stop)
         return [each.mapping for each in found]
-    return [each.mapping for each in best_of_all(spec, machine, count, Effort(EFFORT, should_stop), objective)]
+    return [each.mapping for each in best_of_all(spec, machine, count, Effort(USUAL, should_stop), objective)]

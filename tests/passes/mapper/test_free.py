@@ -275,6 +275,47 @@ def test_what_effort_is_left_bounds_the_result(parts: float) -> None:
     assert best.value * (1 - best.gap) == pytest.approx(best.bound)
 
 
+@pytest.mark.parametrize("objective", list(Objective))
+def test_a_search_that_must_stop_at_once_still_finds_a_mapping(objective: Objective) -> None:
+    """Whatever the objective: only the way to any mapping is not cut short."""
+    spec = GConv((Dim("C", op=64, ks=64), Dim("H", opc=56, ks=3)), main="mul", reduce=Reduce.ADD)
+    levels: dict[str, dict[str, object]] = {"dram": {"kind": "memory", "read": 1, "write": 1}}
+    for number in range(3):
+        levels[f"l{number}"] = {"kind": "memory", "words": 9000 >> 3 * number, "bypass": ["I", "K", "O"], "read": 2}
+    machine = parse_hierarchy({"name": "caches", "summary": "", "levels": levels})
+    asked = 0
+
+    def at_once() -> bool:
+        nonlocal asked
+        asked += 1
+        return True
+
+    best = best_mapping(spec, machine, "", objective, Effort(should_stop=at_once))
+    assert best.value < np.inf
+    # each of 512 trees asks a few times, and stops
+    assert asked <= 2000
+
+
+def test_memories_without_sums_do_not_make_bounds_unknown() -> None:
+    spec = GConv((Dim("A", opc=5), Dim("B", op=4, ks=6)), main="mul", reduce=Reduce.ADD)
+    machine = parse_hierarchy(
+        {
+            "name": "apart",
+            "summary": "",
+            "levels": {
+                "dram": {"kind": "memory"},
+                "kernels": {"kind": "memory", "words": 9, "operands": ["K"]},
+                "sums": {"kind": "memory", "words": 20, "operands": ["I", "O"]},
+            },
+            "accesses": {
+                "dram": {"energy": 10, "events": {f"dram.{event}": 1 for event in EVENTS}},
+                "sums": {"energy": 1, "events": {f"sums.{event}": 1 for event in EVENTS}},
+            },
+        }
+    )
+    assert best_mapping(spec, machine).gap == 0
+
+
 def test_a_machine_that_is_too_small_is_refused() -> None:
     machine = parse_hierarchy(
         {

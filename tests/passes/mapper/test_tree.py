@@ -14,8 +14,8 @@ from dialects.schedule import Objective
 from dialects.soundness import parse_hierarchy
 from passes.mapper.bounds import Bounds
 from passes.mapper.counts import Counts
-from passes.mapper.dominance import cheapest
 from passes.mapper.dive import apart
+from passes.mapper.dominance import cheapest
 from passes.mapper.effort import Effort
 from passes.mapper.free import assignments
 from passes.mapper.moves import Moves, even, sampled
