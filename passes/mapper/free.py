@@ -73,7 +73,8 @@ def best_mapping(
     """The mapping with the least value, or, once the effort is spent, the best one found until then.
 
     A limited effort goes to a dive, then to mappings without tiles that are larger than they need be, among which the
-    best one nearly always is, then to all. Only the way to a first mapping is not cut short. Where sums are cheaper to add up further out, there is no bound but 0.
+    best one nearly always is, then to all. Only the way to a first mapping is not cut short. Where sums are cheaper to
+    add up further out, there is no bound but 0.
 
     Raises `CatenaError`: CAT-F001 if none fits or none was found, CAT-C003 if tiles of the machine are not nested.
     """
