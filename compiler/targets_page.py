@@ -66,6 +66,9 @@ of a loop is smaller. With a `dataflow`, it is the mappings that its nest has fo
 is said to be `optimal` is that among these. Mappings with tiles that do not nest, such as tiles of 4 in tiles of 6,
 are not searched, though a mapping file may give them; one of them may be better.
 
+An operand that a memory takes goes past it only if `bypass` has it or, on a machine with a `dataflow`, if the nest does
+not store it there: this holds for mapping files, too.
+
 The search among all mappings ends after {effort:,} parts of mappings for each layer, which does not depend on how
 fast a computer is (`USUAL` in `passes/mapper/effort.py`), unless `--time-limit SECONDS` says how long it may take. If
 something is left then, the gap says how much: with `gap 0.021`, no mapping of the space is more than 2.1 % better
