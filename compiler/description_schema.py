@@ -147,15 +147,34 @@ def key_tables() -> dict[str, Table]:
         "dataflow": Dataflow,
         "limits": NestLimits,
     }
-    return {title: table(("key", "default", "meaning"), _rows(model)) for title, model in tables.items()}
+    return {title: table(("key", "default", "range", "meaning"), _rows(model)) for title, model in tables.items()}
 
 
-def _rows(model: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
+def _rows(model: type[BaseModel]) -> Iterator[tuple[str, str, str, str]]:
+    properties = _without_none(model.model_json_schema())["properties"]
     for name, field in model.model_fields.items():
         if name == "name" and model in (Memory, Axis, Access):
             continue
         default = "required" if field.is_required() else _shown(field.get_default(call_default_factory=True))
-        yield f"`{name}`", default, field.description or ""
+        yield f"`{name}`", default, _range(properties[name]), field.description or ""
+
+
+def _range(schema: dict[str, Any]) -> str:
+    """The least and the greatest number that a key takes, or that the keys of its table take."""
+    inner = schema.get("additionalProperties")
+    found = cast("dict[str, Any]", inner) if isinstance(inner, dict) else schema
+    if "minimum" not in found:
+        return ""
+    least, most = f"{found['minimum']:g}", found.get("maximum")
+    return f"{least} or more" if most is None else f"{least} to {_number(most)}"
+
+
+def _number(value: float) -> str:
+    return (
+        f"2^{value.bit_length() - 1}"
+        if isinstance(value, int) and value > 1 << 16 and not value & (value - 1)
+        else f"{value:g}"
+    )
 
 
 def _shown(value: object) -> str:

@@ -13,13 +13,14 @@ from typing import Annotated, Literal, cast
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from dialects.gconv.spec import LoopKind
+from dialects.host import Cost, Rate
 from dialects.schedule import Operand
 
 Words = Annotated[int, Field(ge=1, le=1 << 48)]
 OperandName = Annotated[Operand, Field(strict=False)]
 Operands = Annotated[tuple[OperandName, ...], Field(strict=False)]
 Loops = Annotated[tuple[Annotated[LoopKind, Field(strict=False)], ...], Field(strict=False)]
-Times = Annotated[float, Field(ge=0)]
+Times = Annotated[float, Field(ge=0, le=1e9)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
@@ -56,14 +57,14 @@ class Memory(_Model, frozen=True):
     reserve: Annotated[
         str, Field(description="words that something else takes, as an expression of the dataflow's parameters")
     ] = "0"
-    operands: Annotated[Operands, Field(description="which operands stay here")] = tuple(Operand)
+    operands: Annotated[Operands, Field(min_length=1, description="which operands stay here")] = tuple(Operand)
     bypass: Annotated[Operands, Field(description="which of them may as well pass by")] = ()
     rooms: Annotated[
         dict[OperandName, Words], Field(description="words that an operand has for itself here, at most")
     ] = Field(default_factory=dict[Operand, int])
     bank: Annotated[Words | None, Field(description="words of a bank, which holds one operand; none: no banks")] = None
-    read: Annotated[float | None, Field(gt=0, description="words per cycle that leave it; none: unlimited")] = None
-    write: Annotated[float | None, Field(gt=0, description="words per cycle that come in; none: unlimited")] = None
+    read: Annotated[Rate | None, Field(description="words per cycle that leave it; none: unlimited")] = None
+    write: Annotated[Rate | None, Field(description="words per cycle that come in; none: unlimited")] = None
     buffers: Annotated[
         int, Field(ge=1, le=2, description="2: tiles are held twice, and moved while the array works on others")
     ] = 1
@@ -84,9 +85,9 @@ class Axis(_Model, frozen=True):
     size: Annotated[int, Field(ge=1, le=1 << 20, description="positions")]
     multicast: Annotated[Operands, Field(description="operands of which one word may go to several positions")] = ()
     reduces: Annotated[bool, Field(description="partial sums of neighbours are added on the way out")] = False
-    loops: Annotated[Loops, Field(description="kinds of loops that may be laid along it: g, op, opc, ks")] = tuple(
-        LoopKind
-    )
+    loops: Annotated[
+        Loops, Field(min_length=1, description="kinds of loops that may be laid along it: g, op, opc, ks")
+    ] = tuple(LoopKind)
 
 
 Level = Annotated[Memory | Axis, Field(discriminator="kind")]
@@ -96,7 +97,7 @@ class Access(_Model, frozen=True):
     """A kind of access that costs energy: which events are such accesses, and how many each."""
 
     name: Name
-    energy: Annotated[float, Field(ge=0, description="energy of one access")]
+    energy: Annotated[Cost, Field(description="energy of one access")]
     events: Annotated[dict[str, Times], Field(description="accesses for each event of `memory.operand.event`")]
 
 
@@ -123,7 +124,7 @@ class Hierarchy(_Model, frozen=True):
     summary: str
     levels: Annotated[tuple[Level, ...], BeforeValidator(_named), Field(strict=False, min_length=1)]
     elements: Annotated[int | None, Field(ge=1, description="positions that may be used over all axes together")] = None
-    operation: Annotated[float, Field(ge=0, description="energy of one operation (MAC)")] = 1
+    operation: Annotated[Cost, Field(description="energy of one operation (MAC)")] = 1
     accesses: Annotated[
         tuple[Access, ...],
         BeforeValidator(_named),

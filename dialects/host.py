@@ -10,8 +10,10 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Rate = Annotated[float, Field(ge=1e-9, le=1e12, allow_inf_nan=False)]
+"""A speed: far from what floats hold, so that times stay finite."""
+Cost = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]
+"""A time or an energy: so that sums of many stay finite."""
 
 
 class Host(BaseModel):

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
+from dialects.gconv.spec import LoopKind
 from dialects.hierarchy import Hierarchy, Memory
+from dialects.schedule import Operand
 from dialects.validation import validated
 
 NOT_ACCESSES = ("operation", "host", "static")
 """What else a report prices: no kind of access has one of these names."""
+_OPERANDS = {"input": Operand.INPUT, "kernel": Operand.KERNEL, "output": Operand.OUTPUT}
+"""Whose words an event is about."""
 
 
 def parse_hierarchy(description: object, where: str = "") -> Hierarchy:
@@ -26,7 +30,12 @@ def parse_hierarchy(description: object, where: str = "") -> Hierarchy:
 
 def contradictions(hierarchy: Hierarchy, where: str = "") -> Iterator[Diagnostic]:
     """All that does not go together (CAT-C003); every message starts with the key that it is about."""
-    for key, message, hint in (*_of_levels(hierarchy), *_of_memories(hierarchy), *_of_events(hierarchy)):
+    for key, message, hint in (
+        *_of_levels(hierarchy),
+        *_of_memories(hierarchy),
+        *_of_axes(hierarchy),
+        *_of_events(hierarchy),
+    ):
         yield Diagnostic("CAT-C003", f"{key}: {message}", "target", where=where, hint=hint)
 
 
@@ -38,6 +47,13 @@ def _of_levels(hierarchy: Hierarchy) -> Iterator[tuple[str, str, str]]:
     elif outermost.words is not None:
         hint = "describe the off-chip memory first, without words"
         yield f"levels.{outermost.name}.words", "the first level is a memory without a capacity", hint
+    if isinstance(outermost, Memory) and (missing := [each for each in Operand if each not in outermost.operands]):
+        hint = "leave operands out: whatever is nowhere else is in the outermost memory"
+        yield (
+            f"levels.{outermost.name}.operands",
+            f"the first level holds every operand, also {', '.join(missing)}",
+            hint,
+        )
     names = [level.name for level in hierarchy.levels]
     for name in dict.fromkeys(names):
         if names.count(name) > 1:
@@ -57,6 +73,32 @@ def _of_memories(hierarchy: Hierarchy) -> Iterator[tuple[str, str, str]]:
             if operand not in memory.operands:
                 hint = "list it under operands, too, or leave it out: what does not stay needs no room"
                 yield f"{key}.rooms", f"{operand} does not stay in this memory", hint
+        yield from ((f"{key}.{name}", message, hint) for name, message, hint in _of_words(memory))
+
+
+def _of_words(memory: Memory) -> Iterator[tuple[str, str, str]]:
+    """What does not go together with the capacity of a memory."""
+    if memory.words is None:
+        return
+    for operand, room in memory.rooms.items():
+        if room > memory.words:
+            yield "rooms", f"{operand} may have more words than there are", f"at most {memory.words}"
+    if memory.bank is not None and memory.words % memory.bank:
+        hint = f"a number that divides {memory.words}"
+        yield "bank", f"{memory.words} words are not a whole number of banks of {memory.bank}", hint
+    if memory.words < memory.buffers:
+        yield "words", f"there is no word for each of {memory.buffers} buffers", f"at least {memory.buffers}"
+
+
+def _of_axes(hierarchy: Hierarchy) -> Iterator[tuple[str, str, str]]:
+    for axis in hierarchy.axes:
+        key = f"levels.{axis.name}"
+        if Operand.OUTPUT in axis.multicast:
+            hint = "leave it out; reduces says whether partial sums of neighbours are added"
+            yield f"{key}.multicast", "O comes from the elements, and is not sent to several", hint
+        if axis.reduces and LoopKind.KS not in axis.loops:
+            hint = 'let loops have "ks", too, or leave reduces out'
+            yield f"{key}.reduces", "no loop lies along this axis whose results are added", hint
 
 
 def _of_events(hierarchy: Hierarchy) -> Iterator[tuple[str, str, str]]:
@@ -72,3 +114,11 @@ def _of_events(hierarchy: Hierarchy) -> Iterator[tuple[str, str, str]]:
     for key, event in named:
         if event not in known:
             yield key, f"nothing is counted as {event!r}", did_you_mean(event, sorted(known))
+    held = {memory.name: memory.operands for memory in hierarchy.memories}
+    for access in hierarchy.accesses:
+        for event, times in access.events.items():
+            place, _, kind = event.partition(".")
+            operand = _OPERANDS.get(kind.partition(".")[0])
+            if times and event in known and place in held and operand and operand not in held[place]:
+                hint = "leave it out, or say 0 of what another description has"
+                yield f"accesses.{access.name}.events", f"{event!r} never happens: no {operand} stays in {place}", hint

@@ -66,8 +66,15 @@ def validated(kind: type[Model], description: object, where: str = "") -> Model:
     try:
         return kind.model_validate(description)
     except ValidationError as error:
-        problems = error.errors(include_url=False)
+        problems = [each for each in error.errors(include_url=False) if not _is_consequence(each, error)]
         raise CatenaError([_diagnostic(problem, kind, description, where) for problem in problems]) from error
+
+
+def _is_consequence(problem: Any, error: ValidationError) -> bool:
+    """Lists whose items are wrong are taken for empty."""
+    place = problem["loc"]
+    inner = (each["loc"] for each in error.errors(include_url=False) if len(each["loc"]) > len(place))
+    return problem["type"] == "too_short" and any(loc[: len(place)] == place for loc in inner)
 
 
 def _diagnostic(problem: Any, kind: type[BaseModel], description: object, where: str) -> Diagnostic:

@@ -45,7 +45,7 @@ def generic_backend() -> Backend:
 def _check(machine: Accelerator) -> None:
     """Instructions can name all levels; the dataflow can be read, and is one for these levels."""
     from dialects.target import nest_machine
-    from passes.mapper.dataflow import parse_dataflow
+    from passes.mapper.dataflow import check_reserves, parse_dataflow
 
     described = nest_machine(machine, "target")
     problems: list[Diagnostic] = []
@@ -55,7 +55,9 @@ def _check(machine: Accelerator) -> None:
             expected, found = f"at most {MOST_LEVELS}", str(len(levels))
             problems.append(Diagnostic("CAT-C003", message, "target", expected=expected, found=found))
     try:
-        if described.dataflow is not None:
+        if described.dataflow is None:
+            check_reserves(described)
+        else:
             parse_dataflow(described)
     except CatenaError as error:
         problems += error.diagnostics

@@ -19,6 +19,7 @@ from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
 from dialects.gconv import GConv, LoopKind
 from dialects.hierarchy import Hierarchy
 from dialects.schedule import Loop
+from dialects.toml_text import as_toml
 from passes.mapper.nest import Column, For, Nest, Node, Par, Store
 from passes.mapper.notation import Expression, OpenNode, parse_expression, parse_nodes
 from passes.mapper.order import Placed, misplaced
@@ -153,6 +154,7 @@ def parse_dataflow(hierarchy: Hierarchy) -> Dataflow:
         raise CatenaError(Diagnostic("CAT-C003", f"{hierarchy.name} has no dataflow", stage="target", hint=hint))
     problems: list[Diagnostic] = []
     reserves = _reserves(hierarchy, problems)
+    problems += _overfull(hierarchy, reserves)
     try:
         left, right = parse_nodes(hierarchy.dataflow.nest, "dataflow.nest")
     except CatenaError as error:
@@ -173,6 +175,35 @@ def _reserves(hierarchy: Hierarchy, problems: list[Diagnostic]) -> dict[str, Exp
         except CatenaError as error:
             problems += error.diagnostics
     return found
+
+
+def _overfull(hierarchy: Hierarchy, reserves: Mapping[str, Expression]) -> Iterator[Diagnostic]:
+    """Memories of which nothing is left whatever the parameters, or more than there is."""
+    for name, reserve in reserves.items():
+        memory = hierarchy.memory(name)
+        # Reserved words are the machine's; a memory with words of its own is converted before it is searched.
+        words = memory.words if memory.word_bits is None else None
+        taken = 0 if reserve.names else int(reserve({}))
+        if taken < 0 or (words is not None and taken >= words):
+            expected = "0 or more" if words is None else f"0 to {words - 1}"
+            message = f"levels.{name}.reserve: this leaves no words, or more than there are"
+            yield Diagnostic("CAT-C003", message, "target", expected=expected, found=str(taken))
+
+
+def check_reserves(hierarchy: Hierarchy) -> None:
+    """What is reserved in a machine without a dataflow, which alone keeps words free: nothing.
+
+    Raises `CatenaError` (CAT-C003) for memories that say otherwise.
+    """
+    problems: list[Diagnostic] = []
+    for name, reserve in _reserves(hierarchy, problems).items():
+        if reserve.names or reserve({}) != 0:
+            message = f"levels.{name}.reserve: words are kept free by a dataflow, and there is none"
+            hint = "give the memory fewer words instead"
+            found = as_toml(hierarchy.memory(name).reserve)
+            problems.append(Diagnostic("CAT-C003", message, "target", found=found, hint=hint))
+    if problems:
+        raise CatenaError(problems)
 
 
 def _unknown(hierarchy: Hierarchy, flow: Dataflow) -> list[Diagnostic]:

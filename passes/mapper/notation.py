@@ -36,6 +36,11 @@ NAME: /[A-Za-z_][A-Za-z0-9_]*/
 %ignore WS
 """
 
+_HINTS = {
+    "flow": "for PART TILE, par PART TILE on AXIS, store MEMORY [OPERANDS]",
+    "sum": "whole numbers, names, +, -, * and parentheses",
+}
+
 
 @dataclass(frozen=True)
 class Expression:
@@ -102,7 +107,7 @@ def _parse(text: str, start: str, where: str) -> Any:
                 f"{where}: cannot read this",
                 "target",
                 found=f"character {at + 1}: {text[at : at + 20].split(chr(10))[0] or 'the end'}",
-                hint="for PART TILE, par PART TILE on AXIS, store MEMORY [OPERANDS]",
+                hint=_HINTS[start],
             )
         ) from error
 

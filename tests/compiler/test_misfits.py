@@ -28,7 +28,7 @@ size = 2
 multicast = ["I"]
 [levels.rf]
 kind = "memory"
-words = 20
+words = 24
 bank = 8
 bypass = ["K"]
 rooms = { O = 1 }
@@ -58,13 +58,13 @@ def test_every_memory_that_is_too_small_is_named(tmp_path: Path) -> None:
 
 def test_what_the_nest_of_a_dataflow_needs_at_least_is_said(tmp_path: Path) -> None:
     nest = "for filters m, store glb [I, K, O], for channels 1, par rows_kernel 1 on pe, store rf [K]"
-    text = MACHINE.replace("words = 20", 'words = 20\nreserve = "rows_kernel * 7"')
+    text = MACHINE.replace("words = 24", 'words = 24\nreserve = "rows_kernel * 7"')
     found = problems(f'{text}[dataflow]\nnest = "{nest}"\n', tmp_path)
     chip = tmp_path / "chip.toml"
     assert [(each.where, each.message.partition(":")[0], each.found) for each in found] == [
         (f"{chip}, line 12", "levels.pe.size", "2"),
         (f"{chip}, line 8", "levels.glb.words", "5"),
-        (f"{chip}, line 16", "levels.rf.words", "20"),
+        (f"{chip}, line 16", "levels.rf.words", "24"),
     ]
     assert found[0].expected == "at least 3 positions"
     assert found[2].expected.endswith("in whole banks of 8, and 21 reserved)")

@@ -29,7 +29,7 @@ def links(draw: st.DrawFn) -> GConv:
 @st.composite
 def hierarchies(draw: st.DrawFn) -> Hierarchy:
     """A buffer, two axes and a register file, each with properties of its own."""
-    some = st.lists(st.sampled_from(["I", "K", "O"]), unique=True)
+    some = st.lists(st.sampled_from(["I", "K"]), unique=True)
     levels: dict[str, dict[str, object]] = {"dram": {"kind": "memory"}}
     for name in ("glb", "x", "y", "rf"):
         if name in ("x", "y"):

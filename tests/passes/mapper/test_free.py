@@ -46,6 +46,9 @@ def small_links(draw: st.DrawFn) -> GConv:
     return GConv(shapes[draw(st.sampled_from(sorted(shapes)))], main="mul", reduce=Reduce.ADD)
 
 
+TENSORS = {"input": "I", "kernel": "K", "output": "O"}
+
+
 @st.composite
 def small_machines(draw: st.DrawFn) -> Hierarchy:
     """One or two small memories, and an axis or none, with random rules and prices."""
@@ -64,29 +67,36 @@ def small_machines(draw: st.DrawFn) -> Hierarchy:
         if name == "pe":
             loops = draw(st.sampled_from([["g", "op", "opc", "ks"], ["op", "ks"], ["opc"]]))
             size = draw(st.integers(1, 4))
-            levels[name] = {"kind": "axis", "size": size, "multicast": draw(some), "reduces": draw(st.booleans())}
-            levels[name]["loops"] = loops
+            reduces = "ks" in loops and draw(st.booleans())
+            multicast = draw(st.lists(st.sampled_from("IK"), unique=True))
+            levels[name] = {"kind": "axis", "size": size, "multicast": multicast, "reduces": reduces, "loops": loops}
             continue
         operands = draw(pair) if shape == "two" else draw(some.filter(bool))
+        bank = draw(st.sampled_from([None, None, 3]))
+        words = draw(st.integers(2, 24)) if bank is None else bank * draw(st.integers(1, 8))
         levels[name] = {
             "kind": "memory",
-            "words": draw(st.integers(2, 24)),
+            "words": words,
             "operands": operands,
             "bypass": draw(st.lists(st.sampled_from(operands), unique=True, max_size=1)),
             "stays": draw(st.sampled_from([True, True, False])),
             "slides": draw(st.booleans()),
-            "bank": draw(st.sampled_from([None, None, 3])),
+            "bank": bank,
             "buffers": draw(st.sampled_from([1, 1, 2])),
             "read": draw(st.sampled_from([None, 0.5, 2.0])),
         }
         if draw(st.booleans()):
-            levels[name]["rooms"] = {draw(st.sampled_from(operands)): draw(st.integers(1, 12))}
+            levels[name]["rooms"] = {draw(st.sampled_from(operands)): draw(st.integers(1, min(12, words)))}
     places = [name for name in levels if name != "pe"]
     prices = st.sampled_from([0, 1, 2, 5])
     accesses = {
         place: {
             "energy": 20 if place == "dram" else 1,
-            "events": {f"{place}.{event}": draw(prices) for event in EVENTS},
+            "events": {
+                f"{place}.{event}": draw(prices)
+                for event in EVENTS
+                if TENSORS[event.partition(".")[0]] in levels[place].get("operands", "IKO")
+            },
         }
         for place in places
     }
@@ -309,7 +319,7 @@ def test_memories_without_sums_do_not_make_bounds_unknown() -> None:
             },
             "accesses": {
                 "dram": {"energy": 10, "events": {f"dram.{event}": 1 for event in EVENTS}},
-                "sums": {"energy": 1, "events": {f"sums.{event}": 1 for event in EVENTS}},
+                "sums": {"energy": 1, "events": {f"sums.{event}": 1 for event in EVENTS if event[0] != "k"}},
             },
         }
     )

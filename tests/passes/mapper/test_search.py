@@ -140,16 +140,18 @@ def test_the_best_mapping_is_what_brute_force_finds(data: st.DataObject) -> None
     spec = GConv((channels, Dim("H", opc=data.draw(size), ks=data.draw(size), stride=stride)), "mul", Reduce.ADD)
     assume(1 < spec.trips <= 48)
     nest = data.draw(st.sampled_from([ROW_STATIONARY, OUTPUT_STATIONARY]))
-    words, elements = data.draw(st.integers(4, 80)), data.draw(st.integers(1, 8))
+    bank = data.draw(st.sampled_from([None, 3, 8]))
+    words = data.draw(st.integers(4, 80)) if bank is None else bank * data.draw(st.integers(1, 80 // bank))
+    register, elements = data.draw(st.integers(1, 30)), data.draw(st.integers(1, 8))
     limits = {
-        "bank": data.draw(st.sampled_from([None, 3, 8])),
-        "rooms": data.draw(st.dictionaries(st.sampled_from("IKO"), st.integers(1, 8))),
+        "bank": bank,
+        "rooms": data.draw(st.dictionaries(st.sampled_from("IKO"), st.integers(1, min(8, register)))),
         "even": data.draw(st.sampled_from([(), ("filters",), ("filters", "channels")])),
         "buffers": data.draw(st.integers(1, 2)),
         "rates": (data.draw(RATES), data.draw(RATES)),
     }
     objective = data.draw(st.sampled_from(Objective))
-    hierarchy = machine(nest, words, elements, data.draw(st.integers(1, 30)), data.draw(st.booleans()), **limits)
+    hierarchy = machine(nest, words, elements, register, data.draw(st.booleans()), **limits)
     expected = brute_force(spec, hierarchy, objective)
     if expected is None:
         with pytest.raises(CatenaError) as caught:
