@@ -20,14 +20,16 @@ class SpentError(Exception):
 
 @dataclass
 class Effort:
-    """How many parts of mappings are looked at, at most, and whether somebody asks to stop before."""
+    """How many parts of mappings may still be looked at, whether somebody asks to stop before; how many were."""
 
     parts: float = math.inf
     should_stop: Callable[[], bool] = field(default=lambda: False)
+    spent: int = 0
 
     def spend(self, parts: int) -> None:
         """Look at some more, or raise `SpentError`."""
         self.parts -= parts
+        self.spent += parts
         if self.parts < 0 or self.should_stop():
             raise SpentError
 

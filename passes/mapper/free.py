@@ -28,8 +28,11 @@ from passes.mapper.problem import Problem
 from passes.mapper.several import Several
 from passes.mapper.tree import Incumbent, Tree, stages_of
 
-_WIDTH, _VALUES = 48, 16
-"""How many parts a dive follows, and how many tiles of a loop it tries at a time."""
+_WIDTHS, _VALUES = (48, 192, 768), 16
+"""How many parts dives follow, one after the other, and how many tiles of a loop they try at a time."""
+
+_WIDER = 8
+"""A wider dive begins if as many times as much effort is left as the one before it took."""
 
 _HURRIED = ((4, 2), (48, 1))
 """The same of dives that only look for any mapping, one after the other until there is one."""
@@ -158,11 +161,15 @@ class _Search:
         has_all = next(every, None) is None
         trees.sort(key=self._root)
         best = best or Incumbent()
-        try:
-            for tree in trees:
-                self._dive(tree, best, effort, _WIDTH, _VALUES)
-        except SpentError:
-            pass
+        for width in _WIDTHS:
+            before = effort.spent
+            try:
+                for tree in trees:
+                    self._dive(tree, best, effort, width, _VALUES)
+            except SpentError:
+                break
+            if effort.parts < _WIDER * (effort.spent - before):
+                break
         for width, values in _HURRIED:
             for tree in trees:
                 if best.parts is None:
