@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,6 +28,7 @@ from compiler.importer.node_types import (
     all_constant,
     contradictions,
     declared_dtype,
+    has_double,
     infer,
     narrowed,
     result_type,
@@ -52,6 +54,8 @@ from passes.lower_onnx.table import LOWERINGS
 if TYPE_CHECKING:
     import onnx
 
+LOG = logging.getLogger("catena.import")
+
 _UNPRINTABLE = re.compile(r"[^A-Za-z0-9_$.-]")
 _NUMBERED = re.compile(r"_(?=\d+(?:_\d+)*$)")
 
@@ -68,6 +72,8 @@ class ModuleBuilder:
         self.graph = graph
         self.folder = folder
         self.problems: list[Diagnostic] = []
+        self.doubles: list[str] = []
+        """Inputs and nodes with values of float64, which are float32 from there on."""
         self.values: dict[str, SSAValue | Array] = {}
         self.constants: dict[str, SSAValue] = {}
         self.after_dropped_windows: set[str] = set()
@@ -102,6 +108,10 @@ class ModuleBuilder:
         """The module of what has been imported. Raises `CatenaError` with every problem found."""
         if self.problems:
             raise CatenaError(self.problems)
+        if self.doubles:
+            first, *others = self.doubles
+            more = f" and {len(others)} more" if others else ""
+            LOG.warning("float64 is computed and stored as float32, with 24 instead of 53 bits: %s%s", first, more)
         self.builder.insert(ReturnOp(*results))
         function = FuncOp(
             "main",
@@ -114,7 +124,7 @@ class ModuleBuilder:
 
     def add_input(self, value: StaticInput) -> None:
         """An argument of the function; a problem if the IR has no such element type."""
-        from onnx import helper
+        from onnx import TensorProto, helper
 
         try:
             dtype = runtime_dtype(np.dtype(helper.tensor_dtype_to_np_dtype(value.element_type)))
@@ -122,6 +132,8 @@ class ModuleBuilder:
         except (KeyError, TypeError):
             self.problems.append(unsupported_type(f"input {value.name!r}", value.element_type))
             return
+        if value.element_type == TensorProto.DOUBLE:
+            self.doubles.append(f"input {value.name!r}")
         self.inputs.append(value)
         argument = self.block.insert_arg(TensorType(element_type, value.shape), len(self.block.args))
         argument.name_hint = value_hint(value.name)
@@ -165,6 +177,8 @@ class ModuleBuilder:
         operation = operation_class(node.proto.op_type, scope.opsets[""])
         # Shape arithmetic keeps float64; what meets a run-time value is float32 from there on.
         if not all_constant(inputs):
+            if has_double(node, inputs):
+                self.doubles.append(f"node {node.name!r}")
             node, inputs = double_narrowed(node), narrowed(inputs)
         results = inferred = infer(node, operation, inputs)
         folded = fold(Node(operation.op_type, operation.since_version, node.attributes, inputs, results))

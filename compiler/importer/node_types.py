@@ -46,6 +46,14 @@ def all_constant(inputs: Iterable[KnownValue | None]) -> bool:
     return all(value is None or value.array is not None for value in inputs)
 
 
+def has_double(node: ReadNode, inputs: Iterable[KnownValue | None]) -> bool:
+    """Whether a node casts to float64 or uses a constant of that type."""
+    from onnx import TensorProto
+
+    constants = (value.array for value in inputs if value is not None and value.array is not None)
+    return node.attributes.get("to") == TensorProto.DOUBLE or any(each.dtype == np.float64 for each in constants)
+
+
 def narrowed(inputs: Iterable[KnownValue | None]) -> tuple[KnownValue | None, ...]:
     """The inputs with float64 constants as float32."""
     return tuple(
