@@ -36,7 +36,7 @@ def charging(event: str, padding_in_buffer: bool) -> Machine:
     return machine_like_eyeriss(energy={**free, "glb": 1, "picojoules": 1}, counting=counting)
 
 
-FAST = machine_like_eyeriss(links=dict.fromkeys(("dram", "input_bus", "kernel_bus", "output_bus"), 1e15))
+FAST = machine_like_eyeriss(links=dict.fromkeys(("dram", "input_bus", "kernel_bus", "output_bus"), 1e12))
 SLOW = machine_like_eyeriss(links={"dram": 0.3, "input_bus": 0.5, "kernel_bus": 1.5, "output_bus": 0.75})
 COUNTED = {"dram": ["dram.input.read", "dram.input.padding"]}
 PIPELINED = machine_like_eyeriss(

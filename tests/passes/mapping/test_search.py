@@ -30,7 +30,7 @@ from tests.passes.mapping.latency import latency_of
 from tests.passes.mapping.machines import EYERISS, FLAT, MACHINES, ODD, machine_like_eyeriss
 from tests.passes.mapping.test_row_stationary import CHIP
 
-UNLIMITED = machine_like_eyeriss(links=dict.fromkeys(("dram", "input_bus", "kernel_bus", "output_bus"), 1e15))
+UNLIMITED = machine_like_eyeriss(links=dict.fromkeys(("dram", "input_bus", "kernel_bus", "output_bus"), 1e12))
 PADDING_CHARGED = UNLIMITED.model_copy(
     update={
         "counting": UNLIMITED.counting.model_copy(
