@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from dialects.accelerator import Accelerator
+from dialects.diagnostics import CatenaError
 from dialects.schedule import Objective
 from dialects.target import NestMachine
 from passes.explanation.facts import Facts
@@ -112,9 +113,12 @@ class _Search:
         return None if mapping is None else facts_of(self._work, mapping, machine)
 
     def doubled(self, machine: Accelerator, base: float) -> Iterator[Doubled]:
-        """Every size, doubled."""
+        """Every size, doubled where a description may say so: a room may not be larger than its memory, for one."""
         for size in sizes(machine):
-            larger = resized(machine, size, 2 * size.value)
+            try:
+                larger = resized(machine, size, 2 * size.value)
+            except CatenaError:
+                continue
             kept = facts_of(self._work, self._facts.mapping, larger)
             best = self.best_on(larger)
             # A search with limited effort may miss on the larger machine what it found on the smaller one.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from xdsl.context import Context
 
@@ -54,6 +56,29 @@ def test_every_size_can_be_changed_by_itself(name: str) -> None:
         assert [(each.key, each.value) for each in sizes(after)] == [
             (each.key, each.value * (2 if each == size else 1)) for each in found
         ]
+
+
+ROOMS = """
+name = "rooms"
+summary = "a memory with rooms of its own for two operands"
+clock_mhz = 100
+word_bits = 16
+levels.dram = { kind = "memory" }
+levels.glb = { kind = "memory", words = 800, rooms = { I = 700, K = 300 } }
+accesses.dram = { energy = 10, events = { "dram.input.read" = 1, "dram.kernel.read" = 1 } }
+"""
+
+
+def test_what_cannot_be_twice_as_large_is_left_out(tmp_path: Path) -> None:
+    """A room may not be larger than its memory; the rest is still explained."""
+    path = tmp_path / "rooms.toml"
+    path.write_text(ROOMS)
+    target = machine(str(path))
+    rooms = {"levels.glb.rooms.I", "levels.glb.rooms.K"}
+    assert {each.key for each in sizes(target)} >= {"levels.glb.words", *rooms}
+    found = gains(found_on(target))
+    assert rooms & found.keys() == {"levels.glb.rooms.K"}
+    assert "levels.glb.words" in found
 
 
 def test_a_small_buffer_binds_the_array() -> None:
