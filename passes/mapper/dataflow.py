@@ -223,6 +223,10 @@ def _unknown(hierarchy: Hierarchy, flow: Dataflow) -> list[Diagnostic]:
             check("part", node.part, PARTS)
         if node.kind == "par":
             check("axis", node.axis, axes)
+    for name in sorted({name for node in flow.nodes for name in node.tile.names} & {*PARTS, "stride"}):
+        message = f"dataflow.nest: {name} is a size of the layer, and no tile is made of these"
+        hint = "a tile is a number, or made of parameters: any other names"
+        found.append(Diagnostic("CAT-C003", message, "target", hint=hint))
     for part in hierarchy.dataflow.even if hierarchy.dataflow else ():
         check("part", part, PARTS, "dataflow.even")
     known = (*flow.inner, *flow.outer, *PARTS, "stride")

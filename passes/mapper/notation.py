@@ -29,16 +29,17 @@ nodes: node ("," node)*
      | "store" NAME "[" OPERAND ("," OPERAND)* "]" -> store
 ?sum: product | sum "+" product -> plus | sum "-" product -> minus
 ?product: atom | product "*" atom -> times
-?atom: INT -> number | NAME -> name | "(" sum ")"
+?atom: NUMBER -> number | NAME -> name | "(" sum ")"
+NUMBER: /[0-9]{1,9}(?![0-9])/
 OPERAND.2: /[IKO](?![A-Za-z0-9_])/
 NAME: /[A-Za-z_][A-Za-z0-9_]*/
-%import common (INT, WS)
+%import common.WS
 %ignore WS
 """
 
 _HINTS = {
     "flow": "for PART TILE, par PART TILE on AXIS, store MEMORY [OPERANDS]",
-    "sum": "whole numbers, names, +, -, * and parentheses",
+    "sum": "whole numbers below 1e9, names, +, -, * and parentheses",
 }
 
 

@@ -67,6 +67,9 @@ def test_a_candidate_is_a_mapping_and_back() -> None:
         ("for filter m", "there is no part 'filter'"),
         ("store gbl [K]", "there is no memory 'gbl'"),
         ("par filters 1 on pes", "there is no axis 'pes'"),
+        ("for filters channels*p", "channels is a size of the layer"),
+        ("for rows_out stride*p", "stride is a size of the layer"),
+        ("for filters p+9223372036854775807", "cannot read this"),
     ],
 )
 def test_what_is_wrong_is_named(text: str, message: str) -> None:
