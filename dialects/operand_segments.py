@@ -39,6 +39,7 @@ class _Operands:
         return None if self._is_optional and start == stop else op.operands[start]
 
     def __set__(self, op: IRDLOperation, value: object) -> NoReturn:
+        # as xDSL's own accessors do
         raise NotImplementedError("named operands cannot be replaced: set them by their number")
 
 

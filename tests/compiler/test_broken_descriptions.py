@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from compiler.targets import select_target
-from dialects.diagnostics import CatenaError, Diagnostic
+from tests.compiler.descriptions import problems
 
 GOOD = """\
 name = "chip"
@@ -33,14 +33,6 @@ events = { "dram.input.read" = 1 }
 [dataflow]
 nest = "for filters m, store glb [O] | par filters 1 on pe"
 """
-
-
-def problems(text: str, folder: Path) -> tuple[Diagnostic, ...]:
-    path = folder / "chip.toml"
-    path.write_text(text)
-    with pytest.raises(CatenaError) as caught:
-        select_target(str(path))
-    return caught.value.diagnostics
 
 
 def test_the_good_one_is_good(tmp_path: Path) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 import backends
 from compiler.description_schema import target_schema
 from compiler.targets import select_target
 from dialects.diagnostics import CatenaError
-
-jsonschema = pytest.importorskip("jsonschema")
 
 WHOLE = """\
 name = "chip"

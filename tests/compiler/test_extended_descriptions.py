@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from compiler.targets import select_target
-from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.diagnostics import Diagnostic
+from tests.compiler.descriptions import problems
 
 BASE = """\
 name = "chip"
@@ -39,14 +39,6 @@ nest = "for filters m, store glb [O] | par filters 1 on pe"
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "base.toml").write_text(BASE)
     return tmp_path
-
-
-def problems(text: str, folder: Path, name: str = "chip.toml") -> tuple[Diagnostic, ...]:
-    path = folder / name
-    path.write_text(text)
-    with pytest.raises(CatenaError) as caught:
-        select_target(str(path))
-    return caught.value.diagnostics
 
 
 def place(problem: Diagnostic) -> tuple[str, int]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from compiler.targets import select_target
-from dialects.diagnostics import CatenaError, Diagnostic
+from tests.compiler.descriptions import problems
 
 GOOD = """\
 name = "chip"
@@ -36,14 +36,6 @@ NEST = """
 [dataflow]
 nest = "for filters m, store glb [O] | par filters 1 on pe"
 """
-
-
-def problems(text: str, folder: Path) -> tuple[Diagnostic, ...]:
-    path = folder / "chip.toml"
-    path.write_text(text)
-    with pytest.raises(CatenaError) as caught:
-        select_target(str(path))
-    return caught.value.diagnostics
 
 
 @pytest.mark.parametrize("text", [GOOD, GOOD + NEST, GOOD.replace("words = 1024", "words = 1024\nbank = 256")])

@@ -9,7 +9,8 @@ import pytest
 from backends.generic.description import MOST_LEVELS
 from backends.generic.isa import ISA, Par, Place
 from compiler.targets import select_target
-from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.diagnostics import Diagnostic
+from tests.compiler.descriptions import problems
 
 GOOD = """\
 name = "chip"
@@ -39,14 +40,6 @@ words = 4
 energy = 100
 events = { "host.input.read" = 1 }
 """
-
-
-def problems(text: str, folder: Path) -> tuple[Diagnostic, ...]:
-    path = folder / "chip.toml"
-    path.write_text(text)
-    with pytest.raises(CatenaError) as caught:
-        select_target(str(path))
-    return caught.value.diagnostics
 
 
 def lines(found: tuple[Diagnostic, ...]) -> list[int]:
