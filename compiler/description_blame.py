@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from compiler.description_lines import line_of, nearest_line
+from compiler.description_lines import first_line_in, line_of, nearest_line
 from compiler.descriptions import EXTENDS
 from compiler.target_files import DescribedTarget
 from dialects.diagnostics import Diagnostic
@@ -40,6 +40,9 @@ def _located(problem: Diagnostic, chain: Sequence[DescribedTarget], makers: int)
     key = problem.message.partition(": ")[0]
     for each in chain[:makers]:
         if (line := line_of(key, each.file)) is not None:
+            return replace(problem, where=f"{each.file}, line {line}")
+    for each in chain[:makers]:
+        if (line := first_line_in(key, each.file)) is not None:
             return replace(problem, where=f"{each.file}, line {line}")
     for each in reversed(chain[:makers]):
         if (line := nearest_line(key, each.file)) is not None:

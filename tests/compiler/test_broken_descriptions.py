@@ -164,6 +164,13 @@ def test_levels_are_tables_by_name(tmp_path: Path) -> None:
     assert problem.where.endswith("line 2")
 
 
+def test_a_misspelled_table_is_found_where_tables_in_it_begin(tmp_path: Path) -> None:
+    (problem,) = problems(GOOD.replace("[levels.pe]", "[level.pe]"), tmp_path)
+    assert problem.message.startswith("level: ")
+    assert problem.where.endswith(f"line {GOOD.splitlines().index('[levels.pe]') + 1}")
+    assert problem.hint == "did you mean 'levels'?"
+
+
 def test_a_whole_description_needs_a_clock(tmp_path: Path) -> None:
     (problem,) = problems(GOOD.replace("clock_mhz = 100\n", ""), tmp_path)
     assert problem.message == "clock_mhz: is missing"
