@@ -1,0 +1,1 @@
+"""Fused groups: links that run tile by tile, one after another, so that what lies between them never leaves the chip."""
