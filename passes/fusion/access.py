@@ -86,14 +86,14 @@ def _axis_indices(axis: AxisIndex, extent: int, indices: list[Table]) -> Table:
     """Which indices of a tensor's axis the indices of an operand's dimensions amount to."""
     loops = indices[0].ndim - 1
     sums: Table = np.ones((1,) * (loops + 1), np.bool_)
-    where: npt.NDArray[np.int64] = np.array([axis.offset])
+    where = [axis.offset]
     for dim, step in axis.terms:
         table = indices[dim]
         sums = sums[..., :, np.newaxis] & table[..., np.newaxis, :]
         sums = sums.reshape(*sums.shape[:-2], sums.shape[-2] * sums.shape[-1])
-        where = (where[:, np.newaxis] + np.arange(0, step * table.shape[-1], step)).reshape(-1)
+        where = [start + step * index for start in where for index in range(table.shape[-1])]
     read = np.zeros((*sums.shape[:-1], extent), np.bool_)
-    if len(np.unique(where)) == len(where):
+    if len(set(where)) == len(where):
         read[..., where] = sums
     else:
         for index, position in enumerate(where):
