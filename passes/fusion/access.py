@@ -39,6 +39,18 @@ def accessed(operand: Operand, link: GroupLink, tile: tuple[Window, ...], shape:
     return tuple(axes)
 
 
+def kernel_factors(link: GroupLink, tile: tuple[Window, ...]) -> Box:
+    """The kernel of a link that a tile reads, with two axes for each dimension: (g, op) together, and ks.
+
+    A kernel's one index for both would make tables of their product.
+    """
+    axes: list[Table] = []
+    for dim, (results, positions) in zip(link.spec.dims, tile, strict=True):
+        kernels = any_of(_split(results, dim), -1)
+        axes += [kernels.reshape(*kernels.shape[:-3], dim.g * dim.op), positions]
+    return tuple(axes)
+
+
 def _split(results: Table, dim: Dim) -> Table:
     """Results of a dimension by their indices of g, op and opc."""
     return results.reshape(*results.shape[:-1], dim.g, dim.op, dim.opc)

@@ -15,9 +15,9 @@ import numpy as np
 from dialects.fused_mapping import FusedMapping, Retention
 from dialects.gconv.spec import Dim, LoopKind
 from dialects.schedule import Loop
-from passes.fusion.access import Window, accessed, operations
-from passes.fusion.group import Group, GroupLink
-from passes.fusion.region import Region, Table
+from passes.fusion.access import Window, accessed, kernel_factors, operations
+from passes.fusion.group import Group, GroupLink, Operand
+from passes.fusion.region import Box, Region, Table
 
 
 @dataclass(frozen=True)
@@ -76,19 +76,19 @@ class _Inference:
                 ]
             worked[link.name] = self._region([operations(link, tile) for tile in windows])
             for tensor in {operand.tensor for operand in link.operands}:
-                shape = group.tensor(tensor).shape
-                boxes = [
-                    accessed(operand, link, tile, shape)
-                    for operand in link.operands
-                    if operand.tensor == tensor
-                    for tile in windows
-                ]
+                operands = [operand for operand in link.operands if operand.tensor == tensor]
+                boxes = [self._accessed(operand, link, tile) for operand in operands for tile in windows]
                 reads[link.name, tensor] = self._region(boxes)
         for tensor in group.external:
             needed[tensor] = self._needed(tensor, reads)
         return Tiles(group, self.mapping, self.turns, needed, made, reads, worked)
 
-    def _region(self, boxes: list[tuple[Table, ...]]) -> Region:
+    def _accessed(self, operand: Operand, link: GroupLink, tile: tuple[Window, ...]) -> Box:
+        if self.group.is_kernel_alone(operand.tensor):
+            return kernel_factors(link, tile)
+        return accessed(operand, link, tile, self.group.tensor(operand.tensor).shape)
+
+    def _region(self, boxes: list[Box]) -> Region:
         return Region.union_of(boxes, self.turns)
 
     def _needed(self, tensor: str, reads: dict[tuple[str, str], Region]) -> Region:
