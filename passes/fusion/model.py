@@ -90,7 +90,7 @@ class FusedCosts:
         return {
             each.tensor: self._held(each).largest
             if each.level is not None
-            else max(region.largest for region in self._local(each.tensor).values())
+            else max((region.largest for region in self._local(each.tensor).values()), default=0)
             for each in self.mapping.retentions
         }
 
