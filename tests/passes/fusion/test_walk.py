@@ -55,7 +55,7 @@ def test_published_fully_connected_pair() -> None:
     walked = walk(group, everything_at(group, 1, (Temporal(Loop("P", LoopKind.OPC), 1),)))
     assert walked.reads == {"x": 18, "w1": 8, "w2": 32, "fc1.out": 0, "fc2.out": 0}
     assert walked.writes == {"x": 0, "w1": 0, "w2": 0, "fc1.out": 0, "fc2.out": 72}
-    assert walked.latency(Stages.SEQUENTIAL, {"fc1": 4, "fc2": 8}) == 54
+    assert walked.latency(Stages.SEQUENTIAL, {"fc1": 4, "fc2": 8}) == 54  # rates not published: one cycle for each C
 
 
 def test_a_reduction_in_tiles_visits_its_result_again() -> None:
