@@ -11,30 +11,22 @@ that stand right of the bar are decided before the others.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 
-from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
-from dialects.gconv import GConv, LoopKind
+import numpy as np
+import numpy.typing as npt
+
+from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.gconv import GConv
 from dialects.hierarchy import Hierarchy
 from dialects.schedule import Loop
-from dialects.toml_text import as_toml
 from passes.mapper.nest import Column, For, Nest, Node, Par, Store
 from passes.mapper.notation import Expression, OpenNode, parse_expression, parse_nodes
-from passes.mapper.order import Placed, misplaced
 from passes.mapper.problem import Problem
-from passes.mapping.roles import Roles
-
-PARTS = tuple(field.name for field in fields(Roles) if field.name != "rest")
-
-_KINDS = {
-    "filters": LoopKind.OP,
-    "channels": LoopKind.KS,
-    "rows_kernel": LoopKind.KS,
-    "slide_kernel": LoopKind.KS,
-}
-"""The kind of loop that plays a part, where it is the same in every link."""
+from passes.mapper.sound_dataflow import idle_reserves, impossible, meaningless, overfull, unknown
+from passes.mapping.roles import PARTS, Roles
 
 
 @dataclass(frozen=True)
@@ -132,16 +124,40 @@ class BoundFlow:
 
     def tiles(self, parameters: Mapping[str, Column], count: int) -> list[Column]:
         """The tiles of all candidates; parameters that are missing are 1."""
-        values = self._all(parameters)
-        return [tile.column(values, count) for tile in self.expressions]
+        values: dict[str, Column | int] = {**dict.fromkeys(self._most, 1), **self.values, **parameters}
+        return [
+            tile.clipped(values, count) if place in self._wide else tile.column(values, count)
+            for place, tile in enumerate(self.expressions)
+        ]
 
-    def reserve(self, memory: str, parameters: Mapping[str, Column]) -> Column | int:
-        """Words of a memory that are taken by something else."""
-        return self.flow.reserves[memory](self._all(parameters))
+    def room(self, memory: str, words: int, parameters: Mapping[str, Column]) -> Column | int:
+        """How many of the words of a memory something else leaves, at most, whatever missing parameters are.
 
-    def _all(self, parameters: Mapping[str, Column]) -> dict[str, Column | int]:
-        missing = dict.fromkeys((*self.flow.inner, *self.flow.outer), 1)
-        return {**missing, **self.values, **parameters}
+        If none is missing that is exact. It is -1 where less than nothing would be taken: no mapping is that.
+        """
+        reserve = self.flow.reserves[memory]
+        if not reserve.names:
+            return words - reserve.at_ones
+        least, most = self.reserved(memory, parameters)
+        return np.where(most < 0, -1, np.clip(words - least, -1, words)).astype(np.int64)
+
+    def reserved(
+        self, memory: str, parameters: Mapping[str, Column]
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """The least and the most words of a memory that something else takes, whatever missing parameters are."""
+        missing = {name: most for name, most in self._most.items() if name not in parameters}
+        return self.flow.reserves[memory].bounds({**self.values, **parameters}, missing)
+
+    @cached_property
+    def _most(self) -> Mapping[str, int]:
+        """What every parameter is at most."""
+        return {name: self.values[self.flow.part_of(name)] for name in (*self.flow.inner, *self.flow.outer)}
+
+    @cached_property
+    def _wide(self) -> frozenset[int]:
+        """The nodes whose tiles words cannot hold for some parameters: they are larger than any loop."""
+        most = {**self.values, **self._most}
+        return frozenset(place for place, tile in enumerate(self.expressions) if tile.is_wide(most))
 
 
 def parse_dataflow(hierarchy: Hierarchy) -> Dataflow:
@@ -154,16 +170,29 @@ def parse_dataflow(hierarchy: Hierarchy) -> Dataflow:
         raise CatenaError(Diagnostic("CAT-C003", f"{hierarchy.name} has no dataflow", stage="target", hint=hint))
     problems: list[Diagnostic] = []
     reserves = _reserves(hierarchy, problems)
-    problems += _overfull(hierarchy, reserves)
+    problems += overfull(hierarchy, reserves)
     try:
         left, right = parse_nodes(hierarchy.dataflow.nest, "dataflow.nest")
     except CatenaError as error:
         raise CatenaError([*error.diagnostics, *problems]) from error
     flow = Dataflow((*left, *right), len(left), reserves)
-    problems += _unknown(hierarchy, flow) or _impossible(hierarchy, flow)
+    parameters = (*flow.inner, *flow.outer)
+    problems += unknown(hierarchy, flow.nodes, parameters, reserves) or impossible(hierarchy, flow.nodes)
+    problems += meaningless(flow.nodes)
     if problems:
         raise CatenaError(problems)
     return flow
+
+
+def check_reserves(hierarchy: Hierarchy) -> None:
+    """What is reserved in a machine without a dataflow, which alone keeps words free: nothing.
+
+    Raises `CatenaError` (CAT-C003) for memories that say otherwise.
+    """
+    problems: list[Diagnostic] = []
+    problems += idle_reserves(hierarchy, _reserves(hierarchy, problems))
+    if problems:
+        raise CatenaError(problems)
 
 
 def _reserves(hierarchy: Hierarchy, problems: list[Diagnostic]) -> dict[str, Expression]:
@@ -175,86 +204,3 @@ def _reserves(hierarchy: Hierarchy, problems: list[Diagnostic]) -> dict[str, Exp
         except CatenaError as error:
             problems += error.diagnostics
     return found
-
-
-def _overfull(hierarchy: Hierarchy, reserves: Mapping[str, Expression]) -> Iterator[Diagnostic]:
-    """Memories of which nothing is left whatever the parameters, or more than there is."""
-    for name, reserve in reserves.items():
-        memory = hierarchy.memory(name)
-        # Reserved words are the machine's; a memory with words of its own is converted before it is searched.
-        words = memory.words if memory.word_bits is None else None
-        taken = 0 if reserve.names else int(reserve({}))
-        if taken < 0 or (words is not None and taken >= words):
-            expected = "0 or more" if words is None else f"0 to {words - 1}"
-            message = f"levels.{name}.reserve: this leaves no words, or more than there are"
-            yield Diagnostic("CAT-C003", message, "target", expected=expected, found=str(taken))
-
-
-def check_reserves(hierarchy: Hierarchy) -> None:
-    """What is reserved in a machine without a dataflow, which alone keeps words free: nothing.
-
-    Raises `CatenaError` (CAT-C003) for memories that say otherwise.
-    """
-    problems: list[Diagnostic] = []
-    for name, reserve in _reserves(hierarchy, problems).items():
-        if reserve.names or reserve({}) != 0:
-            message = f"levels.{name}.reserve: words are kept free by a dataflow, and there is none"
-            hint = "give the memory fewer words instead"
-            found = as_toml(hierarchy.memory(name).reserve)
-            problems.append(Diagnostic("CAT-C003", message, "target", found=found, hint=hint))
-    if problems:
-        raise CatenaError(problems)
-
-
-def _unknown(hierarchy: Hierarchy, flow: Dataflow) -> list[Diagnostic]:
-    found: list[Diagnostic] = []
-
-    def check(what: str, name: str, known: tuple[str, ...], key: str = "dataflow.nest") -> None:
-        if name not in known:
-            message = f"{key}: there is no {what} {name!r}"
-            found.append(Diagnostic("CAT-C003", message, "target", hint=did_you_mean(name, known)))
-
-    memories = tuple(memory.name for memory in hierarchy.memories[1:])
-    axes = tuple(axis.name for axis in hierarchy.axes)
-    for node in flow.nodes:
-        if node.kind == "store":
-            check("memory", node.memory, memories)
-        else:
-            check("part", node.part, PARTS)
-        if node.kind == "par":
-            check("axis", node.axis, axes)
-    for name in sorted({name for node in flow.nodes for name in node.tile.names} & {*PARTS, "stride"}):
-        message = f"dataflow.nest: {name} is a size of the layer, and no tile is made of these"
-        hint = "a tile is a number, or made of parameters: any other names"
-        found.append(Diagnostic("CAT-C003", message, "target", hint=hint))
-    for part in hierarchy.dataflow.even if hierarchy.dataflow else ():
-        check("part", part, PARTS, "dataflow.even")
-    known = (*flow.inner, *flow.outer, *PARTS, "stride")
-    for memory, reserve in flow.reserves.items():
-        for name in sorted(reserve.names):
-            check("parameter", name, known, f"levels.{memory}.reserve")
-    return list(dict.fromkeys(found))
-
-
-def _impossible(hierarchy: Hierarchy, flow: Dataflow) -> Iterator[Diagnostic]:
-    """The statements that a mapping of no link could have."""
-    placed = [
-        Placed(
-            f"store {node.memory} [{', '.join(node.operands)}]" if node.kind == "store" else f"par {node.part}",
-            node.axis,
-            node.memory,
-            node.operands,
-        )
-        for node in flow.nodes
-    ]
-    found = [*misplaced(placed, hierarchy)]
-    for node, named in zip(flow.nodes, placed, strict=True):
-        if node.kind == "store" and (wrong := set(node.operands) - set(hierarchy.memory(node.memory).operands)):
-            stays = ", ".join(hierarchy.memory(node.memory).operands) or "none"
-            found.append((f"'{named.text}': what may not stay in this memory", stays, ", ".join(sorted(wrong))))
-        kind = _KINDS.get(node.part)
-        if node.kind == "par" and kind is not None and kind not in hierarchy.axis(node.axis).loops:
-            kinds = ", ".join(hierarchy.axis(node.axis).loops)
-            found.append((f"'{named.text}' on {node.axis}: the axis does not take this kind of loop", kinds, kind))
-    for message, expected, value in found:
-        yield Diagnostic("CAT-C003", f"dataflow.nest: {message}", "target", expected=expected, found=value)

@@ -32,7 +32,7 @@ def violations(
     `in_order` asks that results leave in row-major order: those of updates at computed addresses.
     """
     sound, found = _structure(spec, mapping, hierarchy)
-    found += misplaced([_where(node) for node in sound.nodes], hierarchy)
+    found += [problem for _, problem in misplaced(map(_where, sound.nodes), hierarchy)]
     if in_order and any(not isinstance(each, Storage) for each in mapping.nodes):
         found.append(("updates at computed addresses are made one after another", "no loop is cut", str(mapping)))
     skipped = [] if in_order else skipped_memories(spec, mapping, hierarchy, stage, node)

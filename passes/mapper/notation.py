@@ -2,24 +2,31 @@
 
     for filters m*p*t, store glb [I, O] | par channels q on pe, store rf [K]
 
-An expression is made of whole numbers, names, `+`, `-`, `*` and parentheses.
+An expression is made of whole numbers, names, `+`, `-`, `*` and parentheses. Names stand for whole numbers of at
+least one. With each name written as one more than what it exceeds one by, the signs of an expression's coefficients say
+between what its values lie, whatever the names are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from itertools import product
+from math import comb, prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.schedule import Operand
+from dialects.toml_text import as_toml, in_text
 from passes.mapper.nest import Column
 
 if TYPE_CHECKING:
-    from lark import Lark
+    from lark import Lark, Token
 
 GRAMMAR = r"""
 flow: nodes ("|" nodes?)?
@@ -41,13 +48,24 @@ _HINTS = {
     "flow": "for PART TILE, par PART TILE on AXIS, store MEMORY [OPERANDS]",
     "sum": "whole numbers below 1e9, names, +, -, * and parentheses",
 }
+_MOST_TERMS = 64
+"""Products in a sum, multiplied out, at most."""
+_MOST_NAMES = 12
+"""Names in a product, at most."""
+_LARGEST_FACTOR = 1 << 48
+"""What numbers multiply to, at most: words of a memory."""
+_EXACT = float(1 << 53)
+"""Whole numbers below are exact as floats."""
+
+Terms = tuple[tuple[int, tuple[str, ...]], ...]
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Expression:
     """A sum of products: for every product, its factor and the names in it."""
 
-    terms: tuple[tuple[int, tuple[str, ...]], ...]
+    terms: Terms
 
     def __call__(self, values: Mapping[str, Column | int]) -> Column | int:
         """The value where names have these; columns give a column."""
@@ -63,15 +81,67 @@ class Expression:
         """The value as a column of some length."""
         return np.broadcast_to(np.asarray(self(values), np.int64), (count,))
 
+    def clipped(self, values: Mapping[str, Column | int], count: int) -> Column:
+        """As `column`, but what is beyond 2^53 is that: for expressions whose values may be too large for words."""
+        value, _ = self.bounds(values, {})
+        return np.broadcast_to(np.clip(value, -_EXACT, _EXACT).astype(np.int64), (count,))
+
+    def bounds(self, values: Mapping[str, Column | int], open_names: Mapping[str, int]) -> tuple[Floats, Floats]:
+        """The least and the most that the value may be where names have these values, and others reach up to a number.
+
+        Both are exact if no name is open, and up to 2^53.
+        """
+        coefficients: dict[tuple[tuple[str, int], ...], Floats] = {(): np.zeros(())}
+        for factor, names in self.terms:
+            fixed = np.asarray(float(factor))
+            for name in names:
+                if name not in open_names:
+                    fixed = fixed * np.asarray(values[name], np.float64)
+            for times, powers in _shifted([name for name in names if name in open_names]):
+                coefficients[powers] = coefficients.get(powers, 0.0) + times * fixed
+        least = most = coefficients.pop(())
+        for powers, coefficient in coefficients.items():
+            reach = coefficient * prod(float(open_names[name] - 1) ** power for name, power in powers)
+            least, most = least + np.minimum(reach, 0.0), most + np.maximum(reach, 0.0)
+        return least, most
+
+    @cached_property
+    def ever(self) -> tuple[int | None, int | None]:
+        """The least and the most that it is whatever the names are; None where that is not known."""
+        coefficients: dict[tuple[tuple[str, int], ...], int] = {(): 0}
+        for factor, names in self.terms:
+            for times, powers in _shifted(names):
+                coefficients[powers] = coefficients.get(powers, 0) + times * factor
+        at_ones = coefficients.pop(())
+        grows, shrinks = (any(sign * each > 0 for each in coefficients.values()) for sign in (1, -1))
+        return None if shrinks else at_ones, None if grows else at_ones
+
+    @cached_property
+    def at_ones(self) -> int:
+        """The value where all names are one."""
+        return sum(factor for factor, _ in self.terms)
+
+    def is_wide(self, most: Mapping[str, int]) -> bool:
+        """Whether values may be beyond 2^53 where names are at most these numbers."""
+        return sum(abs(factor) * prod(float(most[name]) for name in names) for factor, names in self.terms) >= _EXACT
+
     @property
     def names(self) -> frozenset[str]:
         """All names that occur."""
         return frozenset(name for _, names in self.terms for name in names)
 
 
+def _shifted(names: Sequence[str]) -> Iterator[tuple[int, tuple[tuple[str, int], ...]]]:
+    """A product of names, each one more than another, multiplied out: factors, and powers of those others."""
+    times = sorted(Counter(names).items())
+    for powers in product(*(range(power + 1) for _, power in times)):
+        factor = prod(comb(power, taken) for (_, power), taken in zip(times, powers, strict=True))
+        yield factor, tuple((name, taken) for (name, _), taken in zip(times, powers, strict=True) if taken)
+
+
 @dataclass(frozen=True)
 class OpenNode:
-    """A node of a dataflow: a loop by its part, or a memory and its operands."""
+    """A node of a dataflow: a loop by its part, or a memory and its operands; `line` is that of its text, from 1."""
 
     kind: str
     part: str = ""
@@ -79,6 +149,11 @@ class OpenNode:
     axis: str = ""
     memory: str = ""
     operands: tuple[Operand, ...] = ()
+    line: int = field(default=1, compare=False)
+
+
+class _TooLarge(Exception):
+    """An expression with more in it than anybody means."""
 
 
 def parse_nodes(text: str, where: str) -> tuple[tuple[OpenNode, ...], tuple[OpenNode, ...]]:
@@ -100,17 +175,33 @@ def _parse(text: str, start: str, where: str) -> Any:
     parser: Any = _parser()
     try:
         return parser.parse(text, start=start)
+    except _TooLarge as error:
+        hint = f"at most {_MOST_TERMS} products of {_MOST_NAMES} names, with factors up to {_LARGEST_FACTOR}"
+        message = f"{where}: an expression is too large"
+        raise CatenaError(Diagnostic("CAT-C003", message, "target", found=as_toml(text), hint=hint)) from error
     except UnexpectedInput as error:
         at = max(error.pos_in_stream or 0, 0)
+        before = text[:at].split("\n")
         raise CatenaError(
             Diagnostic(
                 "CAT-C003",
                 f"{where}: cannot read this",
                 "target",
-                found=f"character {at + 1}: {text[at : at + 20].split(chr(10))[0] or 'the end'}",
+                where=in_text(len(before)),
+                found=f"character {len(before[-1]) + 1}: {text[at : at + 20].split(chr(10))[0] or 'the end'}",
                 hint=_HINTS[start],
             )
         ) from error
+
+
+def _sum_of(*terms: tuple[int, tuple[str, ...]]) -> Expression:
+    if len(terms) > _MOST_TERMS or any(len(names) > _MOST_NAMES or abs(n) > _LARGEST_FACTOR for n, names in terms):
+        raise _TooLarge
+    return Expression(terms)
+
+
+def _line(token: Token) -> int:
+    return token.line or 1
 
 
 @cache
@@ -127,13 +218,14 @@ def _parser() -> Lark:
             return tuple(children)
 
         def temporal(self, children: list[Any]) -> OpenNode:
-            return OpenNode("for", str(children[0]), children[1])
+            return OpenNode("for", str(children[0]), children[1], line=_line(children[0]))
 
         def spatial(self, children: list[Any]) -> OpenNode:
-            return OpenNode("par", str(children[0]), children[1], axis=str(children[2]))
+            return OpenNode("par", str(children[0]), children[1], axis=str(children[2]), line=_line(children[0]))
 
         def store(self, children: list[Token]) -> OpenNode:
-            return OpenNode("store", memory=str(children[0]), operands=tuple(map(Operand, children[1:])))
+            operands = tuple(map(Operand, children[1:]))
+            return OpenNode("store", memory=str(children[0]), operands=operands, line=_line(children[0]))
 
         def number(self, children: list[Token]) -> Expression:
             return Expression(((int(children[0]), ()),))
@@ -142,15 +234,17 @@ def _parser() -> Lark:
             return Expression(((1, (str(children[0]),)),))
 
         def plus(self, children: list[Expression]) -> Expression:
-            return Expression((*children[0].terms, *children[1].terms))
+            return _sum_of(*children[0].terms, *children[1].terms)
 
         def minus(self, children: list[Expression]) -> Expression:
-            return Expression((*children[0].terms, *((-factor, names) for factor, names in children[1].terms)))
+            return _sum_of(*children[0].terms, *((-factor, names) for factor, names in children[1].terms))
 
         def times(self, children: list[Expression]) -> Expression:
-            return Expression(
-                tuple((a * b, (*left, *right)) for a, left in children[0].terms for b, right in children[1].terms)
-            )
+            one, another = children
+            if len(one.terms) * len(another.terms) > _MOST_TERMS:
+                raise _TooLarge
+            products = ((a * b, (*left, *right)) for a, left in one.terms for b, right in another.terms)
+            return _sum_of(*products)
 
         def sum(self, children: list[Expression]) -> Expression:
             return children[0]

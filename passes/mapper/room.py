@@ -35,7 +35,16 @@ def too_small_for_flow(flow: BoundFlow, hierarchy: Hierarchy, node: str = "") ->
             found.append(_misfit(message, f"at least {used} positions", str(axis.size), node))
     for memory in hierarchy.memories[1:]:
         held = {operand: int(words[0]) for operand, words in counts.occupancy.get(memory.name, {}).items()}
-        found += _without_room(memory, held, int(flow.reserve(memory.name, {})), node)
+        least, most = (int(each) for each in flow.reserved(memory.name, {}))
+        if most < 0 and held and memory.words is not None:
+            message = f"levels.{memory.name}.reserve: no mapping of this link fits, less than nothing is reserved"
+            hint = "reserve words that something else takes: 0 or more"
+            found.append(
+                Diagnostic(
+                    "CAT-F001", message, "mapped", node, expected="0 or more", found=f"at most {most}", hint=hint
+                )
+            )
+        found += _without_room(memory, held, max(least, 0), node)
     return found
 
 

@@ -138,6 +138,11 @@ class Candidates:
         same = {name: np.full(self.count, value, np.int64) for name, value in values.items()}
         return Candidates(self.count, self.columns | same)
 
+    def without(self, names: Iterable[str]) -> Candidates:
+        """These with some parameters open again."""
+        dropped = {*names}
+        return Candidates(self.count, {key: column for key, column in self.columns.items() if key not in dropped})
+
     def chunks(self, width: int = 1) -> Iterator[Candidates]:
         """These, a moderate number at a time if each grows to `width`."""
         for rows in np.array_split(np.arange(self.count), max(1, self.count * width // _CHUNK)):
@@ -152,6 +157,8 @@ class _Search:
         self._hierarchy = hierarchy
         self._outermost = f"{hierarchy.memories[0].name}."
         self._outside = _outside(flow)
+        limited = [flow.flow.reserves[each.name] for each in hierarchy.memories if each.words is not None]
+        self._shrinking = frozenset(name for each in limited if each.ever[0] is None for name in each.names)
         left = {node.memory for node in flow.nest.nodes[: flow.seam] if isinstance(node, Store)}
         self._memories_outside = tuple(each for each in hierarchy.memories if each.name in left)
         self._whole = {name: flow.values[flow.flow.part_of(name)] for name in flow.flow.outer}
@@ -202,7 +209,9 @@ class _Search:
 
     def priced(self, parameters: Mapping[str, int]) -> Found | None:
         """The mapping with these parameters, None if it does not fit."""
-        candidates = Candidates(1, {name: np.array([value], np.int64) for name, value in parameters.items()})
+        flow = self._flow.flow
+        values = {**dict.fromkeys((*flow.inner, *flow.outer), 1), **parameters}
+        candidates = Candidates(1, {name: np.array([value], np.int64) for name, value in values.items()})
         if not self._fits(candidates).all():
             return None
         counts = self._counts(candidates)
@@ -232,8 +241,8 @@ class _Search:
         *names, last = self._flow.flow.outer or ("",)
         for name in names:
             candidates = self._grown(candidates, name, fits)
-        if last and (every or self._even or self._waits):
-            # The largest that fits need not divide its loop, and takes longest to arrive.
+        if last and (every or self._even or self._waits or last in self._shrinking):
+            # The largest that fits need not divide its loop, takes longest to arrive, or fits where a smaller does not.
             return self._grown(candidates, last, fits)
         return self._filled(candidates, last, fits) if last else candidates
 
@@ -271,9 +280,9 @@ class _Search:
             yield values, np.flatnonzero(left == remaining)
 
     def _is_free(self, name: str) -> bool:
-        """Whether sizes that cut a loop into equally many tiles differ: in busy elements, or in fractions of strips."""
+        """Whether sizes that cut a loop into equally many tiles differ: in busy elements, strips, or reserved words."""
         flow = self._flow.flow
-        if name in flow.laid:
+        if name in flow.laid or name in self._shrinking:
             return True
         place = self._flow.places[flow.part_of(name)]
         return not self._hierarchy.nested and place is not None and self._flow.problem.window_of(place) is not None
@@ -313,7 +322,7 @@ class _Search:
             if memory.words is not None and held:
                 bank = memory.bank or 1
                 taken = sum(-(-words // bank) * bank for words in held.values())
-                fits &= taken + self._flow.reserve(memory.name, candidates.columns) <= memory.words
+                fits &= taken <= self._flow.room(memory.name, memory.words, candidates.columns)
         return fits
 
     def _fits_array(self, counts: Counts) -> Flags:
@@ -357,15 +366,19 @@ class _Search:
     def _outermost_bound(self, inner: Candidates) -> tuple[Values, Values]:
         """Lower bounds of the outermost memory's energy and time: of each combination of tiles that decide them."""
         flow = self._flow.flow
-        tied = [
-            tile
-            for tile in self._flow.expressions[: self._flow.seam]
+        tied = {
+            place: tile.names
+            for place, tile in enumerate(self._flow.expressions[: self._flow.seam])
             if tile.names & frozenset(flow.inner) and not tile.names & frozenset(flow.outer)
-        ]
-        names = frozenset(name for tile in tied for name in tile.names)
-        keys = np.stack([np.ones(inner.count, np.int64), *(tile.column(inner.columns, inner.count) for tile in tied)])
+        }
+        # What is reserved outside is decided by parameters themselves, not by tiles.
+        reserving = {name for each in self._memories_outside for name in flow.reserves[each.name].names} & {*flow.inner}
+        names = reserving.union(*tied.values())
+        tiles = self._flow.tiles(inner.columns, inner.count)
+        columns = [*(tiles[place] for place in tied), *(inner.columns[name] for name in sorted(reserving))]
+        keys = np.stack([np.ones(inner.count, np.int64), *columns])
         _, index, inverse = np.unique(keys, axis=1, return_index=True, return_inverse=True)
-        distinct = inner.take(index).replaced({name: 1 for name in flow.inner if name not in names})
+        distinct = inner.take(index).without(name for name in flow.inner if name not in names)
         candidates = distinct.beside(_ROW, np.arange(distinct.count))
         candidates = self._with_outer(candidates, self._fits_outside)
         energy, cycles = np.full(distinct.count, np.inf), np.full(distinct.count, np.inf)

@@ -8,7 +8,8 @@ each part is given to one loop. Loops without a part run one index at a time; th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 
 from dialects.gconv import PASS, Dim, GConv, LoopKind
 from dialects.schedule import Loop
@@ -33,6 +34,20 @@ class Roles:
     filters: Loop | None = None
     groups: Loop | None = None
     rest: tuple[Loop, ...] = field(default=())
+
+
+PARTS = tuple(each.name for each in fields(Roles) if each.name != "rest")
+KINDS: Mapping[str, tuple[LoopKind, ...]] = {
+    "images": (LoopKind.OPC,),
+    "rows_out": (LoopKind.OPC,),
+    "rows_kernel": (LoopKind.KS,),
+    "slide": (LoopKind.OPC,),
+    "slide_kernel": (LoopKind.KS,),
+    "channels": (LoopKind.KS,),
+    "filters": (LoopKind.OP,),
+    "groups": (LoopKind.G, LoopKind.OPC),
+}
+"""The kinds of loops that `assign_roles` gives each part to."""
 
 
 def assign_roles(spec: GConv) -> Roles:

@@ -17,6 +17,7 @@ from passes.mapper.notation import parse_expression
 from passes.mapping.roles import assign_roles
 
 CONV = GConv((Dim("C", op=6, ks=4), Dim("H", opc=5, ks=3, stride=2)), main="mul", reduce=Reduce.ADD)
+LARGE = GConv((Dim("C", op=4000, ks=4),), main="mul", reduce=Reduce.ADD)
 
 
 def machine(nest: str, reserve: str = "0") -> Hierarchy:
@@ -43,7 +44,7 @@ def test_tiles_are_products_of_parameters() -> None:
     assert flow.nest.nodes[3:6] == rest
     columns = {"p": np.array([1, 2]), "m": np.array([3, 2])}
     assert flow.tiles(columns, 2)[0].tolist() == [3, 4]
-    assert np.asarray(flow.reserve("glb", columns)).tolist() == [4, 8]
+    assert [each.tolist() for each in flow.reserved("glb", columns)] == [[4, 8], [4, 8]]
 
 
 def test_a_candidate_is_a_mapping_and_back() -> None:
@@ -87,3 +88,41 @@ def test_unknown_names_in_a_reserve_are_found_all_at_once() -> None:
 
 def test_expressions() -> None:
     assert parse_expression("(a + 2) * b - 3", "here")({"a": 4, "b": 5}) == 27
+
+
+@pytest.mark.parametrize(
+    ("text", "least", "most"),
+    [
+        ("7", 7, 7),
+        ("a * b - b", 0, None),
+        ("(a - 1) * (b - 1)", 0, None),
+        ("0 - 500 * a", None, -500),
+        ("10 - a * a", None, 9),
+        ("a - b", None, None),
+        ("a * b - a - b", -1, None),
+    ],
+)
+def test_what_an_expression_is_whatever_its_parameters(text: str, least: int | None, most: int | None) -> None:
+    assert parse_expression(text, "here").ever == (least, most)
+
+
+def test_bounds_of_an_expression_with_open_names_hold_and_are_reached() -> None:
+    expression = parse_expression("a * b - 3 * b + a * a - 2 * c", "here")
+    a, reach = np.array([1, 2, 5]), {"b": 4, "c": 3}
+    least, most = expression.bounds({"a": a}, reach)
+    values = np.array([expression({"a": a, "b": b, "c": c}) for b in range(1, 5) for c in range(1, 4)])
+    assert (least.tolist(), most.tolist()) == (values.min(0).tolist(), values.max(0).tolist())
+
+
+@pytest.mark.parametrize("text", ["*".join(["(a + b)"] * 40), "*".join(["a"] * 13), "*".join(["999999999"] * 3)])
+def test_expressions_that_explode_are_refused(text: str) -> None:
+    with pytest.raises(CatenaError) as caught:
+        parse_expression(text, "here")
+    assert caught.value.diagnostics[0].message == "here: an expression is too large"
+
+
+def test_tiles_beyond_words_are_whole_loops() -> None:
+    hierarchy = machine(f"for filters {'*'.join(['m'] * 12)}, store glb [I, K, O]")
+    flow = parse_dataflow(hierarchy).on(LARGE, assign_roles(LARGE))
+    (tiles,) = flow.tiles({"m": np.array([1, 2, 4000])}, 3)[:1]
+    assert tiles.tolist() == [1, 1 << 12, 1 << 53]
