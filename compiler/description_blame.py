@@ -8,25 +8,52 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from itertools import takewhile
 
-from compiler.description_lines import first_line_in, line_of, nearest_line
-from compiler.descriptions import EXTENDS
+from compiler.description_lines import first_line_in, line_in_value, line_of, nearest_line
 from compiler.target_files import DescribedTarget
 from dialects.diagnostics import Diagnostic
+from dialects.toml_text import EXTENDS, line_in_text
 
 
 def blamed(
-    problems: Iterable[Diagnostic],
+    problems: Sequence[Diagnostic],
     described: DescribedTarget,
     problems_of: Callable[[DescribedTarget], Iterable[Diagnostic]],
 ) -> list[Diagnostic]:
     """Problems of a description with file and line; messages start with a key and a colon.
 
     What a key is wrong about stays with the file that gives it, if that file or one that changes it makes the problem.
+    What only settings on top of the files make wrong is said of these.
     """
+    if described.as_written is not None:
+        written = {each.message for each in problems_of(described.as_written)}
+        given = [each for each in problems if each.message in written]
+        made = [each for each in problems if each.message not in written]
+        keys = tuple(described.settings)
+        return [
+            *(replace(each, where=set_by(_key(each), keys)) for each in made),
+            *blamed(given, described.as_written, problems_of),
+        ]
     chain = described.chain
     known = [{each.message for each in problems_of(inner)} for inner in chain[1:]]
     return [_located(problem, chain, _makers(problem, known)) for problem in problems]
+
+
+def set_by(key: str, settings: Sequence[str]) -> str:
+    """Which of some settings say something of a key, or of what is nearest to it; all if none is near."""
+
+    def common(setting: str) -> int:
+        pairs = zip(setting.split("."), key.split("."), strict=False)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+    nearest = max(map(common, settings))
+    return f"set by {', '.join(f'--set {each}' for each in settings if common(each) == nearest)}"
+
+
+def _key(problem: Diagnostic) -> str:
+    """The key that a problem is about, with which its message begins."""
+    return problem.message.partition(": ")[0]
 
 
 def _makers(problem: Diagnostic, known: Sequence[set[str]]) -> int:
@@ -37,9 +64,9 @@ def _makers(problem: Diagnostic, known: Sequence[set[str]]) -> int:
 
 
 def _located(problem: Diagnostic, chain: Sequence[DescribedTarget], makers: int) -> Diagnostic:
-    key = problem.message.partition(": ")[0]
+    key, within = _key(problem), line_in_text(problem.where) or 1
     for each in chain[:makers]:
-        if (line := line_of(key, each.file)) is not None:
+        if (line := line_in_value(key, each.file, within)) is not None:
             return replace(problem, where=f"{each.file}, line {line}")
     for each in chain[:makers]:
         if (line := first_line_in(key, each.file)) is not None:

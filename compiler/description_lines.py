@@ -10,7 +10,10 @@ from pathlib import Path
 from compiler.files import read_text
 from dialects.diagnostics import Diagnostic
 
-_TABLE = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]")
+_TABLE = re.compile(r"\s*\[{1,2}\s*([^\[\]]+?)\s*\]")
+_OPENS_TEXT = re.compile(r"=\s*(?:\"\"\"|''')(.*)$")
+_QUOTES = ('"""', "'''")
+"""What texts of several lines stand in."""
 _KEY = re.compile(r"\s*([^\s=\[\]{}#,]+?)\s*=")
 
 
@@ -32,10 +35,33 @@ def line_of(key: str, path: Path) -> int | None:
     return next((line for line, found in _keys(path) if found == key), None)
 
 
+def line_in_value(key: str, path: Path, line: int) -> int | None:
+    """The line of a file that has a line, from 1, of the text that a key gives; that of the key where that is unclear.
+
+    A text in three quotes starts after them, or in the next line if nothing follows them. With lines that are joined
+    by backslashes, its lines are not those of the file.
+    """
+    start = line_of(key, path)
+    if start is None:
+        return None
+    first, *rest = read_text(str(path)).splitlines()[start - 1 :]
+    opened = _OPENS_TEXT.search(first)
+    if opened is None or any(each.rstrip().endswith("\\") for each in [first, *rest][:line]):
+        return start
+    return min(start + line - (1 if opened[1] else 0), start + len(rest))
+
+
 def nearest_line(key: str, path: Path) -> int | None:
-    """The line of a key; of one that the file has not, the line of the closest table that it would be in."""
+    """The line of a key; of one that the file has not, the line of the closest table that it would be in.
+
+    A table that begins nowhere is where the first of its keys is.
+    """
     around = [(len(found), -line) for line, found in _keys(path) if f"{key}.".startswith(f"{found}.")]
-    return -max(around)[1] if around else None
+    if around:
+        return -max(around)[1]
+    parts = key.split(".")
+    tables = (".".join(parts[:count]) for count in reversed(range(1, len(parts))))
+    return next((line for table in tables if (line := first_line_in(table, path)) is not None), None)
 
 
 def first_line_in(table: str, path: Path) -> int | None:
@@ -45,8 +71,18 @@ def first_line_in(table: str, path: Path) -> int | None:
 
 def _keys(path: Path) -> Iterator[tuple[int, str]]:
     """Every line that begins a table or gives a key, with the whole key. Keys of inline tables have no line."""
+    return keys_in(read_text(str(path)))
+
+
+def keys_in(text: str) -> Iterator[tuple[int, str]]:
+    """As for a file, of its text."""
     table = ""
-    for number, line in enumerate(read_text(str(path)).splitlines(), 1):
+    quotes = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if quotes:
+            quotes = "" if line.count(quotes) % 2 else quotes
+            continue
+        quotes = next((each for each in _QUOTES if line.partition("#")[0].count(each) % 2), "")
         if found := _TABLE.match(line):
             table = f"{_plain(found[1])}."
             yield number, table[:-1]

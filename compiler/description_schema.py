@@ -11,13 +11,13 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
-from compiler.descriptions import EXTENDS
 from compiler.tables import Table, table
 from dialects.accelerator import Accelerator
 from dialects.gconv.scalar import FUNCTIONS
 from dialects.hierarchy import Access, Axis, Dataflow, Memory
 from dialects.soundness import NOT_ACCESSES
 from dialects.target import Machine, NestLimits, NestMachine
+from dialects.toml_text import EXTENDS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 NAMED = {"levels": (Memory, Axis), "accesses": (Access,)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,10 +9,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from compiler.files import read_text
+from compiler.toml_mistakes import what_is_no_toml
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.toml_text import as_toml
-
-EXTENDS = "extends"
 
 
 def read_description(path: Path) -> dict[str, Any]:
@@ -22,26 +20,14 @@ def read_description(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        reason, line = _reason_and_line(str(error), text)
-        message = f"the target description is not TOML: {reason}"
-        raise CatenaError(wrong_description(f"{path}, line {line}", message)) from error
+        wrong = what_is_no_toml(str(error), text)
+        message = f"the target description is not TOML: {wrong.reason}"
+        raise CatenaError(wrong_description(f"{path}, line {wrong.line}", message, wrong.hint)) from error
     except RecursionError:
         # The traceback of so many frames helps nobody.
         message = "the target description has too many lists or tables inside one another"
-        raise CatenaError(wrong_description(f"{path}, line {_deepest_line(text)}", message)) from None
-
-
-_POSITION = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
-
-
-def _reason_and_line(message: str, text: str) -> tuple[str, int]:
-    """What a TOML error says, and the line that it says it of."""
-    found = _POSITION.search(message)
-    last = max(len(text.splitlines()), 1)
-    if found is None:
-        return message, last
-    at_end = found[1] is None
-    return message[: found.start()] + (" at the end of the file" if at_end else ""), last if at_end else int(found[1])
+        hint = "no key needs more than three"
+        raise CatenaError(wrong_description(f"{path}, line {_deepest_line(text)}", message, hint)) from None
 
 
 def _deepest_line(text: str) -> int:

@@ -35,7 +35,13 @@ def read_text(name: str) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise CatenaError(
-            Diagnostic("CAT-C002", f"{name} is not a text file", where=f"byte {error.start}", expected="UTF-8 text")
+            Diagnostic(
+                "CAT-C002",
+                f"{name} is not a text file",
+                where=f"byte {error.start}",
+                expected="UTF-8 text",
+                hint="save the file as UTF-8",
+            )
         ) from error
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
 from backends.api import Backend
 from backends.registry import InstalledBackend, find_installed, installed_backends
 from compiler.description_lines import first_line_in, line_of, nearest_line
-from compiler.descriptions import EXTENDS, merged, read_description, wrong_description
-from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
-from dialects.toml_text import as_toml
+from compiler.descriptions import merged, read_description, wrong_description
+from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean, nearest_key
+from dialects.toml_text import EXTENDS, as_toml
 
 DEFAULT_TARGET = "eyeriss"
 GENERIC = "generic"
@@ -25,7 +25,8 @@ _WHAT_TO_EXTEND = "the name of a target, or a file relative to this one"
 class DescribedTarget:
     """A backend, and a description for it as plain data; `base` is what the file changes, if it extends another.
 
-    `is_bundled` says whether the backend comes with Catena itself.
+    `is_bundled` says whether the backend comes with Catena itself. With `settings` on top of the file, `as_written` is
+    the target without them.
     """
 
     backend: Backend
@@ -33,6 +34,8 @@ class DescribedTarget:
     description: dict[str, Any]
     file: Path
     base: DescribedTarget | None = None
+    settings: Mapping[str, str] = field(default_factory=dict[str, str])
+    as_written: DescribedTarget | None = None
 
     @property
     def chain(self) -> tuple[DescribedTarget, ...]:
@@ -47,9 +50,12 @@ def described_target(name: str, settings: Mapping[str, str] | None = None) -> De
     is no description, CAT-C006 for a backend that cannot be loaded.
     """
     found = _describe(name, Path(), ())
-    for key, text in (settings or {}).items():
-        _set(found.description, key, _toml_value(text))
-    return found
+    if not settings:
+        return found
+    description = found.description
+    for key, text in settings.items():
+        description = _with(description, key.split("."), _toml_value(text), key)
+    return replace(found, description=description, settings=settings, as_written=found)
 
 
 def _describe(name: str, folder: Path, seen: tuple[str, ...]) -> DescribedTarget:
@@ -70,10 +76,20 @@ def _extended(path: Path, backend: InstalledBackend | None, seen: tuple[str, ...
         found = _changed(path, description.pop(EXTENDS), description, seen)
         return found if backend is None else replace(found, backend=backend.load(), is_bundled=backend.is_bundled)
     if backend is None and "levels" not in description:
+        if problems := [*_nearly_named(path, description)]:
+            raise CatenaError(problems)
         hint = f'start the file with {EXTENDS} = "{DEFAULT_TARGET}" or another target, or describe its levels'
         raise CatenaError(wrong_description(f"{path}, line 1", "the description does not say what it extends", hint))
     own = backend or find_installed(GENERIC, installed_backends())
     return DescribedTarget(own.load(), own.is_bundled, description, path)
+
+
+def _nearly_named(path: Path, description: Mapping[str, Any]) -> Iterator[Diagnostic]:
+    """Keys that are not called quite like one of those that say what a description is."""
+    for key in description:
+        if near := nearest_key(key, ("levels", EXTENDS)):
+            line = first_line_in(key, path) or 1
+            yield wrong_description(f"{path}, line {line}", f"{key}: there is no such key", f"did you mean {near!r}?")
 
 
 def _changed(path: Path, name: object, changes: dict[str, Any], seen: tuple[str, ...]) -> DescribedTarget:
@@ -143,15 +159,17 @@ def _installed(name: str) -> tuple[InstalledBackend, Path]:
     raise CatenaError(Diagnostic("CAT-C001", f"no target is called {name!r}", hint=did_you_mean(name, known)))
 
 
-def _set(description: dict[str, Any], key: str, value: object) -> None:
-    *tables, last = key.split(".")
-    place = description
-    for table in tables:
-        inner = place.setdefault(table, {})
-        if not isinstance(inner, dict):
-            raise CatenaError(wrong_description("--set", f"{key}: {table!r} is a value, not a table"))
-        place = cast("dict[str, Any]", inner)
-    place[last] = value
+def _with(description: Mapping[str, Any], path: list[str], value: object, key: str) -> dict[str, Any]:
+    """A description with a value in a place; `key` is the whole path, as it was given."""
+    name, *inner = path
+    if not inner:
+        return {**description, name: value}
+    table = description.get(name, {})
+    if not isinstance(table, dict):
+        hint = f"set {name} itself, or a key of a table"
+        message = f"{key}: {name!r} is a value, not a table"
+        raise CatenaError(wrong_description(f"set by --set {key}", message, hint))
+    return {**description, name: _with(cast("dict[str, Any]", table), inner, value, key)}
 
 
 def _toml_value(text: str) -> object:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from backends.api import Backend
 from backends.registry import InstalledBackend, installed_backends
-from compiler.description_blame import blamed
+from compiler.description_blame import blamed, set_by
 from compiler.description_lines import located
 from compiler.descriptions import check_tables
 from compiler.target_files import DescribedTarget, described_target
@@ -26,11 +26,12 @@ from dialects.target import MachineOp, NestMachine, contradictions, in_machine_w
 
 @dataclass(frozen=True)
 class Target:
-    """A machine, the backend that compiles for it, and the files that describe it, if it comes from files."""
+    """A machine, the backend that compiles for it, the files that describe it, and the keys that are set on top."""
 
     backend: Backend
     machine: Accelerator
     files: tuple[Path, ...] = ()
+    settings: tuple[str, ...] = ()
 
     @cached_property
     def machine_op(self) -> MachineOp:
@@ -38,9 +39,12 @@ class Target:
         return MachineOp.of(self.machine)
 
     def misfit(self, problem: Diagnostic) -> Diagnostic:
-        """A layer that does not fit (CAT-F001), with the file and line of the level that is too small."""
+        """A layer that does not fit (CAT-F001), with the file and line or the setting of the level."""
         if problem.code != "CAT-F001" or problem.where or not self.files:
             return problem
+        key = problem.message.partition(": ")[0]
+        if key in self.settings:
+            return replace(problem, where=set_by(key, self.settings))
         return located(replace(problem, where=str(self.files[0])), self.files)
 
 
@@ -53,11 +57,9 @@ def select_target(name: str, settings: Mapping[str, str] | None = None) -> Targe
     """
     described = described_target(name, settings)
     try:
-        files = () if settings else tuple(each.file for each in described.chain)
-        return Target(described.backend, _checked(described, name), files)
+        files = tuple(each.file for each in described.chain)
+        return Target(described.backend, _checked(described, name), files, tuple(described.settings))
     except CatenaError as error:
-        if settings:
-            raise
         raise CatenaError(blamed(error.diagnostics, described, _problems)) from error
 
 

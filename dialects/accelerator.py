@@ -12,7 +12,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from dialects.gconv.scalar import FUNCTIONS
-from dialects.host import Cost, Host, Rate
+from dialects.host import Clock, Cost, Host
+from dialects.value_kinds import NAME_LENGTH, Line, Text, distinct
 
 UNKNOWN_FUNCTION = "unknown_function"
 """The kind of validation error for a scalar function that does not exist."""
@@ -24,6 +25,14 @@ def _known_function(name: str) -> str:
     return name
 
 
+MachineName = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z][A-Za-z0-9_-]*$",
+        max_length=NAME_LENGTH,
+        description="what mapping files, IR and programs call it",
+    ),
+]
 WordType = Literal["f32", "i1", "i8", "ui8", "i16", "ui16", "i32", "ui32", "i64", "ui64"]
 
 
@@ -38,6 +47,7 @@ class StepLimits(BaseModel):
     post_operands: Annotated[int, Field(ge=0, le=12, description="tensors read on the way out")]
     output_path: Annotated[
         tuple[Annotated[str, AfterValidator(_known_function)], ...],
+        AfterValidator(distinct),
         Field(strict=False, description="scalar functions that the chip has on its way out without GCONV Chain"),
     ] = ()
 
@@ -47,21 +57,22 @@ class Accelerator(BaseModel, frozen=True):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
-    summary: str
-    clock_mhz: Rate
-    word_bits: Annotated[int, Field(ge=1, le=64)]
+    name: MachineName
+    summary: Annotated[Line, Field(description="what it is, in a line")]
+    clock_mhz: Clock
+    word_bits: Annotated[int, Field(ge=1, le=64, description="bits of a word, which holds a tensor element")]
     configuration_us: Annotated[
         Cost, Field(description="time to configure a layer in us, which passes weigh; not part of a layer's latency")
     ] = 0
     arithmetic: Annotated[
         tuple[WordType, ...],
+        AfterValidator(distinct),
         Field(strict=False, min_length=1, description="element types that words hold and elements compute in"),
     ] = get_args(WordType)
-    limits: StepLimits
+    limits: Annotated[StepLimits, Field(description="what a link may have")]
     host: Annotated[Host | None, Field(description="the core that executes what leaves the accelerator")] = None
     figures: Annotated[
-        dict[str, int | float | str | list[int]], Field(description="published figures that no model uses yet")
+        dict[Text, int | float | Text | list[int]], Field(description="published figures that no model uses yet")
     ] = Field(default_factory=dict)
 
     @property

@@ -82,6 +82,20 @@ CODES: dict[str, Code] = {
 }
 
 
+def is_control(character: str) -> bool:
+    """Whether a terminal would obey a character and not show it: control codes, and those that turn text around."""
+    code = ord(character)
+    is_code = (code < 0x20 and character not in "\n\t") or 0x7F <= code < 0xA0
+    return is_code or 0x202A <= code <= 0x202E or 0x2066 <= code <= 0x2069
+
+
+def visible(text: str) -> str:
+    """Text with control characters written as Python does."""
+    if text.isprintable():
+        return text
+    return "".join(repr(each)[1:-1] if is_control(each) else each for each in text)
+
+
 @dataclass(frozen=True)
 class Diagnostic:
     """One problem at one place.
@@ -112,7 +126,7 @@ class Diagnostic:
             lines.append(f"  found:    {self.found}")
         if self.hint:
             lines.append(f"  hint:     {self.hint}")
-        return "\n".join(lines)
+        return visible("\n".join(lines))
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary without the empty fields."""
@@ -142,3 +156,9 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     if close:
         return f"did you mean {' or '.join(close)}?"
     return f"known: {', '.join(known)}" if 0 < len(known) <= 12 else ""
+
+
+def nearest_key(key: str, known: Iterable[str]) -> str:
+    """The known key most like one, whatever its case and whether it has _ or -; empty if none is."""
+    names = list(known)
+    return next(iter(get_close_matches(key.lower().replace("-", "_"), names, 1)), "")

@@ -10,18 +10,26 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Annotated, Literal, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.config import JsonDict
 
+from dialects.accelerator import MachineName
 from dialects.gconv.spec import LoopKind
 from dialects.host import Cost, Rate
 from dialects.schedule import Operand
+from dialects.value_kinds import NAME_LENGTH, Line, Text, distinct
 
 Words = Annotated[int, Field(ge=1, le=1 << 48)]
 OperandName = Annotated[Operand, Field(strict=False)]
-Operands = Annotated[tuple[OperandName, ...], Field(strict=False)]
-Loops = Annotated[tuple[Annotated[LoopKind, Field(strict=False)], ...], Field(strict=False)]
+_UNIQUE: JsonDict = {"uniqueItems": True}
+Operands = Annotated[tuple[OperandName, ...], AfterValidator(distinct), Field(strict=False, json_schema_extra=_UNIQUE)]
+Loops = Annotated[
+    tuple[Annotated[LoopKind, Field(strict=False)], ...],
+    AfterValidator(distinct),
+    Field(strict=False, json_schema_extra=_UNIQUE),
+]
 Times = Annotated[float, Field(ge=0, le=1e9)]
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=NAME_LENGTH)]
 
 
 class _Model(BaseModel, frozen=True):
@@ -108,9 +116,11 @@ class Dataflow(_Model, frozen=True):
     the bar is decided first.
     """
 
-    nest: str
+    nest: Annotated[str, Field(description="`for PART TILE`, `par PART TILE on AXIS`, `store MEMORY [OPERANDS]` ...")]
     even: Annotated[
-        tuple[str, ...], Field(strict=False, description="parts of a convolution that are cut into equal tiles only")
+        tuple[str, ...],
+        AfterValidator(distinct),
+        Field(strict=False, description="parts of a convolution that are cut into equal tiles only"),
     ] = ()
     weigh: Annotated[
         dict[str, Times], Field(description="factors of events in the search, where it weighs them differently")
@@ -120,8 +130,8 @@ class Dataflow(_Model, frozen=True):
 class Hierarchy(_Model, frozen=True):
     """The levels of an accelerator, outermost first; the first is a memory that holds every operand."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
-    summary: str
+    name: MachineName
+    summary: Line
     levels: Annotated[tuple[Level, ...], BeforeValidator(_named), Field(strict=False, min_length=1)]
     elements: Annotated[int | None, Field(ge=1, description="positions that may be used over all axes together")] = None
     operation: Annotated[Cost, Field(description="energy of one operation (MAC)")] = 1
@@ -137,7 +147,7 @@ class Hierarchy(_Model, frozen=True):
         ),
     ] = True
     dataflow: Dataflow | None = None
-    sources: Annotated[dict[str, str], Field(description="where each constant comes from")] = Field(
+    sources: Annotated[dict[Text, Text], Field(description="where each constant comes from")] = Field(
         default_factory=dict
     )
 

@@ -10,8 +10,11 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from dialects.value_kinds import Line, Text
+
 Rate = Annotated[float, Field(ge=1e-9, le=1e12, allow_inf_nan=False)]
 """A speed: far from what floats hold, so that times stay finite."""
+Clock = Annotated[float, Field(ge=1e-3, le=1e6, allow_inf_nan=False, description="clock of the array in MHz")]
 Cost = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]
 """A time or an energy: so that sums of many stay finite."""
 
@@ -25,7 +28,7 @@ class Host(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
-    name: Annotated[str, Field(description="which core it is")]
+    name: Annotated[Line, Field(description="which core it is")]
     simple_gops: Annotated[Rate, Field(description="simple operations in 1e9 per second")]
     special_gops: Annotated[Rate, Field(description="special operations in 1e9 per second")]
     simple_pj: Annotated[Cost, Field(description="energy of a simple operation in pJ")]
@@ -35,7 +38,7 @@ class Host(BaseModel):
     link_gbs: Annotated[Rate, Field(description="bandwidth between host and DRAM in 1e9 bytes per second")]
     link_pj: Annotated[Cost, Field(description="energy of a word on the link in pJ, besides the DRAM access")]
     overhead_us: Annotated[Cost, Field(description="fixed time of an offloaded layer in microseconds")] = 0.0
-    sources: Annotated[dict[str, str], Field(description="where each figure comes from")]
+    sources: Annotated[dict[Text, Text], Field(description="where each figure comes from")]
 
     @model_validator(mode="after")
     def _every_figure_has_a_source(self) -> Host:

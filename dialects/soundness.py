@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
 from dialects.gconv.spec import LoopKind
-from dialects.hierarchy import Hierarchy, Memory
+from dialects.hierarchy import Axis, Hierarchy, Memory
 from dialects.schedule import Operand
 from dialects.validation import validated
 
@@ -54,12 +54,15 @@ def _of_levels(hierarchy: Hierarchy) -> Iterator[tuple[str, str, str]]:
             f"the first level holds every operand, also {', '.join(missing)}",
             hint,
         )
+    if isinstance(outermost, Memory) and outermost.bypass:
+        hint = "leave it out: whatever is nowhere else is in the outermost memory"
+        yield f"levels.{outermost.name}.bypass", "nothing goes past the first level", hint
     names = [level.name for level in hierarchy.levels]
     for name in dict.fromkeys(names):
         if names.count(name) > 1:
-            yield f"levels.{name}", "two levels have the same name", ""
+            yield f"levels.{name}", "two levels have the same name", "call one of them something else"
     if "operation" in names:
-        yield "levels.operation", "the arithmetic is called operation, no level can be", ""
+        yield "levels.operation", "the arithmetic is called operation, no level can be", "call it something else"
 
 
 def _of_memories(hierarchy: Hierarchy) -> Iterator[tuple[str, str, str]]:
@@ -73,6 +76,9 @@ def _of_memories(hierarchy: Hierarchy) -> Iterator[tuple[str, str, str]]:
             if operand not in memory.operands:
                 hint = "list it under operands, too, or leave it out: what does not stay needs no room"
                 yield f"{key}.rooms", f"{operand} does not stay in this memory", hint
+        if memory.slides and Operand.INPUT not in memory.operands:
+            hint = "list I under operands, too, or leave it out: it is about words of the input"
+            yield f"{key}.slides", "I does not stay in this memory", hint
         yield from ((f"{key}.{name}", message, hint) for name, message, hint in _of_words(memory))
 
 
@@ -108,17 +114,47 @@ def _of_events(hierarchy: Hierarchy) -> Iterator[tuple[str, str, str]]:
             yield f"accesses.{access.name}", message, f"call the table accesses.{access.name}_memory, say"
     if not hierarchy.memories:
         return
-    known = hierarchy.event_names
-    named = [(f"accesses.{access.name}.events", event) for access in hierarchy.accesses for event in access.events]
-    named += [("dataflow.weigh", event) for event in (hierarchy.dataflow.weigh if hierarchy.dataflow else ())]
-    for key, event in named:
-        if event not in known:
-            yield key, f"nothing is counted as {event!r}", did_you_mean(event, sorted(known))
-    held = {memory.name: memory.operands for memory in hierarchy.memories}
+    priced: dict[str, str] = {}
     for access in hierarchy.accesses:
+        key = f"accesses.{access.name}.events"
         for event, times in access.events.items():
-            place, _, kind = event.partition(".")
-            operand = _OPERANDS.get(kind.partition(".")[0])
-            if times and event in known and place in held and operand and operand not in held[place]:
-                hint = "leave it out, or say 0 of what another description has"
-                yield f"accesses.{access.name}.events", f"{event!r} never happens: no {operand} stays in {place}", hint
+            yield from _of_event(hierarchy, key, event, times)
+            if times and event in priced:
+                hint = f"leave it out of one of them, or say 0: energies of what happens in both add up in {event!r}"
+                yield key, f"{event!r} is priced by accesses.{priced[event]}, too", hint
+            elif times:
+                priced[event] = access.name
+    for event in hierarchy.dataflow.weigh if hierarchy.dataflow else ():
+        # What hops to neighbours is weighed for machines with axes that reduce and for those without.
+        hops = event in hierarchy.event_names and event.endswith(".hop")
+        yield from _of_event(hierarchy, "dataflow.weigh", event, 0 if hops else 1)
+
+
+def _of_event(hierarchy: Hierarchy, key: str, event: str, times: float) -> Iterator[tuple[str, str, str]]:
+    """What is wrong with saying something of an event so many times."""
+    if event not in hierarchy.event_names:
+        names = sorted(hierarchy.event_names)
+        hint = did_you_mean(event, names) or f"MEMORY.OPERAND.EVENT, such as {names[0]!r}"
+        yield key, f"nothing is counted as {event!r}", hint
+    elif times and (reason := _why_never(hierarchy, event)):
+        yield key, f"{event!r} never happens: {reason}", "leave it out, or say 0 of what another description has"
+
+
+def _why_never(hierarchy: Hierarchy, event: str) -> str:
+    """Why an event is not one of this machine; empty if it may be."""
+    place, _, name = event.partition(".")
+    kind, _, what = name.partition(".")
+    operand = _OPERANDS.get(kind)
+    if operand is None:
+        return ""
+    if place == "operation":
+        return "" if what == "fill" else "operations hold no words"
+    memory = hierarchy.memory(place)
+    if operand not in memory.operands:
+        return f"no {operand} stays in {place}"
+    if memory is hierarchy.memories[0] and what == "fill":
+        return f"nothing is outside of {place} that words could come from"
+    further_in = hierarchy.levels[hierarchy.levels.index(memory) :]
+    if what == "hop" and not any(isinstance(level, Axis) and level.reduces for level in further_in):
+        return f"no axis inside {place} reduces"
+    return ""

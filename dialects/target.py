@@ -38,6 +38,7 @@ from dialects.events import BURSTS, COMPRESSED, EVENTS, NEST_EVENTS, OPTIONAL
 from dialects.hierarchy import Hierarchy, Memory
 from dialects.host import Cost, Rate
 from dialects.validation import UNKNOWN_EVENT, validated
+from dialects.value_kinds import Line, Text
 from dialects.widths import narrowed, per_element, wrong_widths
 
 
@@ -197,7 +198,7 @@ class Machine(Accelerator, frozen=True):
     limits: Limits
     energy: Energy
     counting: Counting
-    sources: Annotated[dict[str, str], Field(description="where each constant comes from")]
+    sources: Annotated[dict[Text, Text], Field(description="where each constant comes from")]
 
     @property
     def link_words(self) -> float:
@@ -248,8 +249,8 @@ class NestMachine(Hierarchy, Accelerator, frozen=True):
 
     model_config = ConfigDict(strict=True)
 
-    summary: str = ""
-    limits: NestLimits = NestLimits.model_construct()
+    summary: Annotated[Line, Field(description="what it is, in a line")] = ""
+    limits: Annotated[NestLimits, Field(description="what a link may have")] = NestLimits.model_construct()
     picojoules: Annotated[Rate, Field(description="one unit of energy, of accesses and of the operation, in pJ")] = 1.0
 
     @property

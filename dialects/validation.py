@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from dialects.accelerator import UNKNOWN_FUNCTION
-from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
+from dialects.accelerator import UNKNOWN_FUNCTION, Accelerator
+from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean, nearest_key
 from dialects.events import EVENTS
 from dialects.gconv.scalar import FUNCTIONS
 from dialects.hierarchy import Access, Axis, Hierarchy, Memory
-from dialects.toml_text import as_toml
+from dialects.toml_text import EXTENDS, as_toml
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -35,6 +35,7 @@ _WORDS = {
     "greater_than_equal": "must be at least {ge:.15g}",
     "less_than": "must be less than {lt:.15g}",
     "less_than_equal": "must be at most {le:.15g}",
+    "string_too_long": "must not have more than {max_length} characters",
     "too_short": "must not be empty",
     "too_long": "must not have more than {max_length} entries",
     **dict.fromkeys(("enum", "literal_error"), "must be {expected}"),
@@ -53,6 +54,8 @@ _CHOICES = {
     "rooms": _OPERANDS,
     "loops": "kinds of loops: g, op, opc, ks",
 }
+_FIGURES, _CONTROL = "figures", "control_characters"
+_WORDS[_FIGURES] = "must be a number, a text or a list of whole numbers"
 _NAMED = ("levels", "accesses")
 """Tables of tables, which are kept as lists of tables with names."""
 _LEVELS: dict[str, type[BaseModel]] = {"memory": Memory, "axis": Axis}
@@ -67,7 +70,21 @@ def validated(kind: type[Model], description: object, where: str = "") -> Model:
         return kind.model_validate(description)
     except ValidationError as error:
         problems = [each for each in error.errors(include_url=False) if not _is_consequence(each, error)]
-        raise CatenaError([_diagnostic(problem, kind, description, where) for problem in problems]) from error
+        found = (_diagnostic(each, kind, description, where) for each in _with_whole_figures(problems))
+        raise CatenaError(dict.fromkeys(found)) from error
+
+
+def _with_whole_figures(problems: Sequence[Any]) -> Iterator[Any]:
+    """Problems without the kinds that a figure, which may be of several, is not; what is wrong with its text stays."""
+    texts = {each["loc"][:2] for each in problems if each["loc"][0] == _FIGURES and each["type"] == _CONTROL}
+    for each in problems:
+        place = each["loc"]
+        if place[0] != _FIGURES or len(place) < 3 or "[key]" in place:
+            yield each
+        elif each["type"] == _CONTROL:
+            yield {**each, "loc": place[:2]}
+        elif place[:2] not in texts:
+            yield {**each, "type": _FIGURES, "loc": place[:2], "input": "..." if len(place) > 3 else each["input"]}
 
 
 def _is_consequence(problem: Any, error: ValidationError) -> bool:
@@ -78,7 +95,7 @@ def _is_consequence(problem: Any, error: ValidationError) -> bool:
 
 
 def _diagnostic(problem: Any, kind: type[BaseModel], description: object, where: str) -> Diagnostic:
-    location, model = _located(problem["loc"], kind, description)
+    location, model, meaning = _located(problem["loc"], kind, description)
     key = ".".join(location)
     words = _words(problem)
     return Diagnostic(
@@ -87,7 +104,7 @@ def _diagnostic(problem: Any, kind: type[BaseModel], description: object, where:
         stage="target",
         where=where,
         found="" if problem["type"] == "missing" else as_toml(_as_written(problem["input"], location)),
-        hint=_hint(problem, location, model),
+        hint=_hint(problem, location, model) or meaning,
     )
 
 
@@ -108,9 +125,10 @@ def _as_written(value: object, location: list[str]) -> object:
 
 def _located(
     location: tuple[int | str, ...], model: type[BaseModel] | None, description: object
-) -> tuple[list[str], type[BaseModel] | None]:
-    """A place of a description as a person wrote it, and the model whose key its last part is."""
+) -> tuple[list[str], type[BaseModel] | None, str]:
+    """A place of a description as a person wrote it, the model whose key its last part is, and what it is about."""
     parts: list[str] = []
+    meaning = ""
     rest = [part for part in location if part != "[key]"]
     while rest:
         part = rest.pop(0)
@@ -121,11 +139,15 @@ def _located(
                 model = _LEVELS.get(str(rest.pop(0))) if rest else None
             continue
         parts.append(str(part))
+        field = None if model is None else model.model_fields.get(str(part))
+        if field is not None and field.description:
+            meaning = f"{part}: {field.description}"
         if rest:
             model = _inner_model(model, str(part))
     if len(parts) == 3 and parts[0] in _NAMED and parts[2] == "name":
         parts.pop()  # the name is the table's key
-    return parts, model
+        meaning = f"write [{parts[0]}.NAME] with such a name"
+    return parts, model, meaning
 
 
 def _table_name(description: object, tables: str, index: int | str) -> str:
@@ -158,15 +180,17 @@ def _hint(problem: Any, location: list[str], model: type[BaseModel] | None) -> s
         return next((_CHOICES[part] for part in reversed(location) if part in _CHOICES), "")
     if kind == "missing" and model in (Memory, Axis, Access):
         return f"every {model.__name__.lower()} has {location[-1]}"
+    if len(location) == 2 and location[0] in _NAMED and _WORDS.get(kind) == _WORDS["dict_type"]:
+        return f"write [{'.'.join(location)}] in single brackets, and its keys below"
     known = {UNKNOWN_EVENT: EVENTS, UNKNOWN_FUNCTION: FUNCTIONS}.get(kind, {})
     return did_you_mean(str(problem["input"]), known)
 
 
 def _nearest_key(key: str, model: type[BaseModel] | None) -> str:
-    from difflib import get_close_matches
-
     if model is None:
         return ""
     known = [name for name in model.model_fields if not (name == "name" and model in (Memory, Axis, Access))]
-    near = get_close_matches(key, known, 1)
-    return f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+    if issubclass(model, Accelerator):
+        known.append(EXTENDS)
+    near = nearest_key(key, known)
+    return f"did you mean {near!r}?" if near else f"known keys: {', '.join(known)}"

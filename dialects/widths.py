@@ -38,7 +38,8 @@ def wrong_widths(memories: tuple[Memory, ...], word_bits: int, where: str = "") 
                 yield Diagnostic("CAT-C003", message, "target", where=where, found=str(amount), hint=hint)
             if amount * share > LARGEST:
                 message = f"{key}.{name}: these are more than {LARGEST} words of {word_bits} bits"
-                yield Diagnostic("CAT-C003", message, "target", where=where, found=str(amount))
+                hint = f"at most {int(LARGEST / share)}, or leave it out if there is no end"
+                yield Diagnostic("CAT-C003", message, "target", where=where, found=str(amount), hint=hint)
 
 
 def narrowed(memory: Memory, word_bits: int) -> Memory:

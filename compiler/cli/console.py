@@ -11,7 +11,7 @@ from shutil import get_terminal_size
 from typing import TextIO
 
 from compiler.tables import Table
-from dialects.diagnostics import Diagnostic
+from dialects.diagnostics import Diagnostic, visible
 
 
 class Color(StrEnum):
@@ -93,7 +93,7 @@ class Console:
         groups = _groups(found)
         shown = groups if self.is_verbose else groups[:GROUPS_SHOWN]
         for group in shown:
-            sys.stderr.write(self._styled(_text_of(group)) + "\n")
+            sys.stderr.write(self._styled(visible(_text_of(group))) + "\n")
         if len(shown) < len(groups):
             sys.stderr.write(f"and {len(groups) - len(shown)} more kinds, see --verbose or --json\n")
         if len(found) > 1:

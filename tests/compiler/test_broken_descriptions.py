@@ -73,7 +73,7 @@ def test_what_is_wrong_is_found_where_it_is(
     assert problem.code == "CAT-C003"
     assert problem.where == f"{tmp_path / 'chip.toml'}, line {line}"
     assert problem.hint.startswith(hint)
-    assert hint or not problem.hint
+    assert problem.hint
 
 
 def test_changes_are_blamed_on_the_file_that_makes_them(tmp_path: Path) -> None:

@@ -1,0 +1,35 @@
+"""What values of descriptions are: texts that a terminal can show, lists without repeats."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from dialects.diagnostics import is_control
+
+Item = TypeVar("Item")
+
+NAME_LENGTH = 64
+"""Characters of a name, at most."""
+
+
+def _shown(text: str) -> str:
+    if any(is_control(character) for character in text):
+        raise PydanticCustomError("control_characters", "must have no control characters")
+    return text
+
+
+def distinct(items: tuple[Item, ...]) -> tuple[Item, ...]:
+    """A list in which nothing is twice; a validator."""
+    if repeated := [str(item) for item, times in Counter(items).items() if times > 1]:
+        raise PydanticCustomError("repeated", "has {items} more than once", {"items": ", ".join(repeated)})
+    return items
+
+
+Text = Annotated[str, AfterValidator(_shown)]
+"""Free text, which is printed as it is."""
+Line = Annotated[Text, Field(max_length=500)]
+"""Free text in a table."""

@@ -1,0 +1,151 @@
+"""Where messages about descriptions say that something is: lines, settings, and what is no TOML at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from compiler.targets import select_target
+from dialects.diagnostics import CatenaError, Diagnostic
+from tests.compiler.descriptions import problems
+
+CHIP = """\
+name = "chip"
+clock_mhz = 100
+word_bits = 16
+
+[levels.dram]
+kind = "memory"
+
+[levels.glb]
+kind = "memory"
+words = 1024
+
+[levels.pe]
+kind = "axis"
+size = 8
+
+[dataflow]
+nest = \"\"\"
+for filters m, store glb [O],
+for channels q, store glb [I] |
+par filters 1 on pe
+\"\"\"
+even = ["filters"]
+"""
+
+
+def line(problem: Diagnostic) -> int:
+    return int(problem.where.rpartition("line ")[2])
+
+
+def test_the_chip_is_one(tmp_path: Path) -> None:
+    (tmp_path / "chip.toml").write_text(CHIP)
+    assert select_target(str(tmp_path / "chip.toml")).machine.name == "chip"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "at", "message"),
+    [
+        ("[levels.glb]", "[[levels.glb]]", 8, "levels.glb: must be a table"),
+        ("[levels.", "[Levels.", 5, "Levels: there is no such key"),
+        ("store glb [I]", "store gbl [I]", 19, "dataflow.nest: there is no memory 'gbl'"),
+        ("on pe", "on p", 20, "dataflow.nest: there is no axis 'p'"),
+        ("for filters m", "for filters 0", 18, "dataflow.nest: 'for filters': a tile has one index or more"),
+        ("channels q", "channels q /", 19, "dataflow.nest: cannot read this"),
+        ("|\npar filters 1 on pe", "|\nstore dram [O]", 20, "dataflow.nest: there is no memory 'dram'"),
+        ('\"\"\"\nfor filters m,', '\"\"\"for filter m,', 17, "dataflow.nest: there is no part 'filter'"),
+        ("[O],\n", "[O], \\\n", 17, "dataflow.nest: there is no axis 'q'"),
+        ("even = [", "evne = [", 22, "dataflow.evne: there is no such key"),
+    ],
+)  # fmt: skip
+def test_lines(old: str, new: str, at: int, message: str, tmp_path: Path) -> None:
+    assert old in CHIP
+    text = CHIP.replace(old, new)
+    if "no axis 'q'" in message:
+        text = text.replace("on pe", "on q")
+    (problem,) = problems(text, tmp_path)
+    assert problem.message.startswith(message)
+    assert (problem.where, bool(problem.hint)) == (f"{tmp_path / 'chip.toml'}, line {at}", True)
+
+
+def test_keys_in_texts_of_several_lines_are_none(tmp_path: Path) -> None:
+    text = CHIP.replace("word_bits = 16", 'summary = """\n[levels.pe]\nsize = 8\n"""\nword_bits = 16')
+    (problem,) = problems(text.replace("size = 8\n\n", "size = 0\n\n"), tmp_path)
+    assert line(problem) == 18
+
+
+@pytest.mark.parametrize("key", ["extend", "Extends", "extnds", "etxends"])
+def test_what_is_nearly_called_extends_is_suggested(key: str, tmp_path: Path) -> None:
+    (alone,) = problems(f'name = "x"\n{key} = "eyeriss"\n', tmp_path)
+    beside = problems(f'{key} = "eyeriss"\n{CHIP}', tmp_path)
+    assert (line(alone), line(beside[0])) == (2, 1)
+    assert alone.message == beside[0].message == f"{key}: there is no such key"
+    assert alone.hint == beside[0].hint == "did you mean 'extends'?"
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "message", "hint"),
+    [
+        ("\ufeffa = 1", 1, "byte order mark", "save the file as UTF-8 without one"),
+        ("a = 1\nb = 2\na = 3", 3, "a is given twice", "a is first given in line 1"),
+        ("[x]\na = 1\n\n[y]\n[x]\nb = 2", 5, "x is given twice", "x is first given in line 1"),
+        ("[x.y]\na = 1\n[x]\ny = 3\n[z]", 4, "x.y is given twice", "x.y is first given in line 1"),
+        ("a = 1\n[a.b]\nc = 1", 2, "a.b is given twice", "a is first given in line 1"),
+        ('a = """\nx\n"""\na = """\ny\n"""\n', 4, "a is given twice", "a is first given in line 1"),
+        ("a = yes", 1, "Invalid value", "texts stand in quotes"),
+        ("a = 100 MHz", 1, "Expected newline", "one key a line"),
+        ("a : 1", 1, "Expected '='", "a line is KEY = VALUE"),
+        ("// a", 1, "Invalid statement", "a line is KEY = VALUE"),
+        ("[x\na = 1", 1, "Expected ']'", "close the brackets"),
+        ('a = "x\nb = 1', 1, "Illegal character", "close the quotes in the same line"),
+        ('a = """x\n', 1, '""" is not closed', "close the quotes"),
+        ("a = 'x\nb = 1", 1, "' is not closed", "close the quotes in the same line"),
+        ("a = '''x\nb = 1", 1, "''' is not closed", "close the quotes in the same line"),
+        ('a = "\x1b"', 1, "Illegal character", "leave the control character out"),
+        ("a = { b = 1,\n}", 1, "Invalid initial character", "a table in braces is written in one line"),
+        ('a = "\\q"', 1, "Unescaped", "write two backslashes"),
+        ("a = [1,\n2\n", 2, "Unclosed array", "close the brackets of the list"),
+        ("a = { b = 1 }\na.c = 2", 2, "a.c is given twice", "a is first given in line 1"),
+    ],
+)
+def test_what_is_no_toml(text: str, at: int, message: str, hint: str, tmp_path: Path) -> None:
+    (problem,) = problems(text, tmp_path)
+    assert message in problem.message
+    assert (problem.code, line(problem)) == ("CAT-C003", at)
+    assert problem.hint.startswith(hint)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message", "where"),
+    [
+        ({"levels.pe.size": "0"}, "levels.pe.size: must be at least 1", "set by --set levels.pe.size"),
+        ({"clock_mhz": "1", "levels.glb.bank": "1000"}, "levels.glb.bank: 1024 words are not a whole number",
+         "set by --set levels.glb.bank"),
+        ({"levels.glb.words": "100", "clock_mhz": "1"}, "levels.glb.reserve: this leaves no words",
+         "set by --set levels.glb.words"),
+        ({"levels.rf.kind": "axis"}, "levels.rf.size: is missing", "set by --set levels.rf.kind"),
+        ({"levels.pe.loops": "['ks']", "clock_mhz": "1"}, "dataflow.nest: 'par filters' on pe",
+         "set by --set levels.pe.loops, --set clock_mhz"),
+        ({"clock_mhz.x": "1"}, "clock_mhz.x: 'clock_mhz' is a value, not a table", "set by --set clock_mhz.x"),
+    ],
+)  # fmt: skip
+def test_what_settings_make_wrong_is_said_of_them(
+    settings: dict[str, str], message: str, where: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "chip.toml"
+    path.write_text(CHIP.replace("words = 1024", 'words = 1024\nreserve = "200"'))
+    with pytest.raises(CatenaError) as caught:
+        select_target(str(path), settings)
+    (problem,) = caught.value.diagnostics
+    assert problem.message.startswith(message)
+    assert problem.where == where
+
+
+def test_what_is_wrong_without_settings_keeps_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "chip.toml"
+    path.write_text(CHIP.replace("size = 8", "size = 0"))
+    with pytest.raises(CatenaError) as caught:
+        select_target(str(path), {"clock_mhz": "-1"})
+    assert [each.where for each in caught.value.diagnostics] == ["set by --set clock_mhz", f"{path}, line 14"]
