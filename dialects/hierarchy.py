@@ -63,7 +63,11 @@ class Memory(_Model, frozen=True):
     ] = None
     words: Annotated[Words | None, Field(description="capacity in words for all operands; none: unlimited")] = None
     reserve: Annotated[
-        str, Field(description="words that something else takes, as an expression of the dataflow's parameters")
+        str,
+        Field(
+            description="words that something else takes, as an expression of the dataflow's parameters; none are mappings "
+            "in which these are less than 0"
+        ),
     ] = "0"
     operands: Annotated[Operands, Field(min_length=1, description="which operands stay here")] = tuple(Operand)
     bypass: Annotated[Operands, Field(description="which of them may as well pass by")] = ()
@@ -132,7 +136,11 @@ class Hierarchy(_Model, frozen=True):
 
     name: MachineName
     summary: Line
-    levels: Annotated[tuple[Level, ...], BeforeValidator(_named), Field(strict=False, min_length=1)]
+    levels: Annotated[
+        tuple[Level, ...],
+        BeforeValidator(_named),
+        Field(strict=False, min_length=1, description="memories and array axes, from the outside in"),
+    ]
     elements: Annotated[int | None, Field(ge=1, description="positions that may be used over all axes together")] = None
     operation: Annotated[Cost, Field(description="energy of one operation (MAC)")] = 1
     accesses: Annotated[

@@ -62,6 +62,7 @@ def _sensitivity(found: Sensitivity) -> dict[str, Any]:
             {
                 "key": each.size.key,
                 "value": each.size.value,
+                "larger": each.value,
                 "mapping_kept": _cost(each.kept),
                 "best": None if each.best is None else _cost(each.best),
                 "gain": each.gain,
@@ -70,6 +71,7 @@ def _sensitivity(found: Sensitivity) -> dict[str, Any]:
             }
             for each in found.doubled
         ],
+        "fixed": [{"key": each.size.key, "value": each.size.value, "reason": each.reason} for each in found.fixed],
     }
 
 

@@ -14,7 +14,7 @@ from dialects.gconv import GConv
 from dialects.schedule import Objective, Space
 from passes.explanation.facts import Facts
 from passes.explanation.runners_up import RunnersUp
-from passes.explanation.sensitivity import Sensitivity
+from passes.explanation.sensitivity import Doubled, Sensitivity
 from passes.pricing import elements
 from passes.work import Work
 
@@ -108,21 +108,22 @@ def verdict(facts: Facts) -> str:
 
 def binding(found: Sensitivity) -> str:
     """What would make the layer cheaper, and what faster, most first; capacities with the smallest increase."""
-    gains = ", ".join(_gain(each.size.key, each.gain, found.objective) for each in found.binding[:_MOST_NAMED])
+    gains = ", ".join(_gain(each, each.gain, found.objective) for each in found.binding[:_MOST_NAMED])
     lines = [f"binding: {gains or f'no capacity, axis or bandwidth would, doubled, save any {found.objective}'}"]
     if found.objective is Objective.ENERGY:
-        faster = ", ".join(_gain(each.size.key, each.faster, "cycles") for each in found.slowing[:_MOST_NAMED])
+        faster = ", ".join(_gain(each, each.faster, "cycles") for each in found.slowing[:_MOST_NAMED])
         lines.append(f"slowing: {faster or 'no capacity, axis or bandwidth would, doubled, save any cycles'}")
     for each in found.binding:
         if each.growth is not None:
             found_at = f"a better mapping fits with {each.growth.words:,} words more"
             least = f", none with {each.growth.without:,} more" if each.growth.without else ""
             lines.append(f"  {each.size.key}: {found_at}{least}")
+    lines += [f"  {each.size.key}: cannot be larger by itself, {each.reason}" for each in found.fixed]
     return "\n".join(lines)
 
 
-def _gain(key: str, gain: float, what: str) -> str:
-    return f"{key} x 2 saves {100 * gain:.1f} % {what}"
+def _gain(each: Doubled, gain: float, what: str) -> str:
+    return f"{each.size.key} x {each.value / each.size.value:.3g} saves {100 * gain:.1f} % {what}"
 
 
 def runners_up_table(facts: Facts, found: RunnersUp) -> Table:
@@ -150,13 +151,14 @@ def sensitivity_table(facts: Facts, found: Sensitivity) -> Table:
     for each in found.doubled:
         best = ("not searched in time", "", "") if each.best is None else _changes(facts, each.best)
         kept = _change(each.kept.price.cycles, facts.price.cycles)
-        rows.append((each.size.key, f"{each.size.value:,.10g}", f"{2 * each.size.value:,.10g}", kept, *best))
+        rows.append((each.size.key, f"{each.size.value:,.10g}", f"{each.value:,.10g}", kept, *best))
+    rows += [(each.size.key, f"{each.size.value:,.10g}", "cannot be", "", "", "", "") for each in found.fixed]
     columns = (
-        "size", number("now"), number("doubled"), number("cycles, mapping kept"), number("energy, best mapping"),
+        "size", number("now"), number("larger"), number("cycles, mapping kept"), number("energy, best mapping"),
         number("cycles"), number("off-chip words"),
     )  # fmt: skip
     how = f"energies per access kept, mappings searched again for the least {found.objective}"
-    title = f"What if one size were doubled: {how}; changes against the above"
+    title = f"What if one size were doubled, or as large as the rest allows: {how}; changes against the above"
     return table(columns, rows, title)
 
 

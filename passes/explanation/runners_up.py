@@ -43,17 +43,26 @@ def runners_up(
     count: int,
     should_stop: Callable[[], bool],
 ) -> RunnersUp:
-    """The best mappings that differ in cost from a layer's own, whose facts are given; at most `count` of them."""
+    """The best mappings that differ in cost from a layer's own, whose facts are given; at most `count` of them.
+
+    Of those with the same value the fastest comes first, then the one with the fewest words off the chip.
+    """
     groups: dict[tuple[float, int, int], list[Facts]] = {_cost(facts): []}
     for mapping in several_for(work, machine, objective, _SEARCHED, should_stop):
         if mapping != facts.mapping:
             other = facts_of(work, mapping, machine)
             groups.setdefault(_cost(other), []).append(other)
     as_good = groups.pop(_cost(facts))
-    ranked = sorted(groups.values(), key=lambda each: value_of(each[0], objective))
+    ranked = sorted(groups.values(), key=lambda each: _rank(each[0], objective))
     found = [RunnerUp(each[0], differences(facts.mapping, each[0].mapping), len(each) - 1) for each in ranked]
     return RunnersUp(tuple(found[:count]), len(as_good))
 
 
 def _cost(facts: Facts) -> tuple[float, int, int]:
     return round(facts.price.total_energy, 3), facts.price.cycles, facts.words
+
+
+def _rank(facts: Facts, objective: Objective) -> tuple[float, int, int, str]:
+    """What runners-up are sorted by; values that differ by rounding only are the same."""
+    value = float(f"{value_of(facts, objective):.12g}")
+    return value, facts.price.cycles, facts.words, str(facts.mapping)

@@ -1,22 +1,22 @@
 """What binds a layer: which capacity, axis or bandwidth, were it larger, would make it cheaper, and by how much.
 
-Each is doubled by itself and the best mapping searched again. Energies per access are kept: that larger memories cost
+Each is doubled by itself, or made as large as the rest of the description allows where that is less, and the best
+mapping searched again. Energies per access are kept: that larger memories cost
 more is left out of account. Of capacities that help, the smallest increase is looked for, by bisection.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from dialects.accelerator import Accelerator
-from dialects.diagnostics import CatenaError
 from dialects.schedule import Objective
 from dialects.target import NestMachine
 from passes.explanation.facts import Facts
 from passes.explanation.layer import facts_of
 from passes.explanation.searching import best_for
-from passes.explanation.variants import Size, resized, sizes
+from passes.explanation.variants import Fixed, Larger, Size, larger, resized, sizes
 from passes.work import Work
 
 _BETTER = 1e-9
@@ -36,11 +36,13 @@ class Growth:
 class Doubled:
     """A layer on a machine with one size doubled: with its mapping kept, and with the best one there.
 
-    The latter is None if it was not searched in time. `gain` is the share of what the search makes least that the best
-    mapping saves, `faster` that of the cycles which either saves; `growth` says how much less already saves some.
+    `value` is what the size is there: less than twice as much where no description may say so. The best mapping is None
+    if it was not searched in time. `gain` is the share of what the search makes least that the best mapping saves,
+    `faster` that of the cycles which either saves; `growth` says how much less already saves some.
     """
 
     size: Size
+    value: float
     kept: Facts
     best: Facts | None
     gain: float = 0.0
@@ -50,11 +52,15 @@ class Doubled:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """The best mapping that a search finds on the machine as it is, and on those with one size doubled."""
+    """The best mapping that a search finds on the machine as it is, and on those with one size doubled.
+
+    `fixed` are the sizes that cannot be larger by themselves.
+    """
 
     again: Facts
     doubled: tuple[Doubled, ...]
     objective: Objective
+    fixed: tuple[Fixed, ...] = ()
 
     @property
     def slowing(self) -> tuple[Doubled, ...]:
@@ -93,9 +99,10 @@ def sensitivity(
     search = _Search(work, facts, objective, should_stop)
     again = search.best_on(machine) or facts
     base = min(value_of(facts, objective), value_of(again, objective))
-    doubled = [*search.doubled(machine, base)]
+    found = [(size, larger(machine, size)) for size in sizes(machine)]
+    doubled = [search.on_larger(size, each, base) for size, each in found if isinstance(each, Larger)]
     grown = [search.with_growth(machine, each, base) for each in doubled]
-    return Sensitivity(again, tuple(grown), objective)
+    return Sensitivity(again, tuple(grown), objective, tuple(each for _, each in found if isinstance(each, Fixed)))
 
 
 class _Search:
@@ -112,22 +119,17 @@ class _Search:
         mapping = best_for(self._work, machine, self._objective, self._should_stop)
         return None if mapping is None else facts_of(self._work, mapping, machine)
 
-    def doubled(self, machine: Accelerator, base: float) -> Iterator[Doubled]:
-        """Every size, doubled where a description may say so: a room may not be larger than its memory, for one."""
-        for size in sizes(machine):
-            try:
-                larger = resized(machine, size, 2 * size.value)
-            except CatenaError:
-                continue
-            kept = facts_of(self._work, self._facts.mapping, larger)
-            best = self.best_on(larger)
-            # A search with limited effort may miss on the larger machine what it found on the smaller one.
-            if best is not None and self._value(kept) < self._value(best):
-                best = kept
-            gain = 0.0 if best is None or base == 0 else 1 - self._value(best) / base
-            cycles = min(each.price.cycles for each in (kept, best or kept))
-            faster = 1 - cycles / self._facts.price.cycles if self._facts.price.cycles else 0.0
-            yield Doubled(size, kept, best, max(gain, 0.0), faster=max(faster, 0.0))
+    def on_larger(self, size: Size, larger: Larger, base: float) -> Doubled:
+        """The layer where a size is larger; `base` is what its search makes least on the machine as it is."""
+        kept = facts_of(self._work, self._facts.mapping, larger.machine)
+        best = self.best_on(larger.machine)
+        # A search with limited effort may miss on the larger machine what it found on the smaller one.
+        if best is not None and self._value(kept) < self._value(best):
+            best = kept
+        gain = 0.0 if best is None or base == 0 else 1 - self._value(best) / base
+        cycles = min(each.price.cycles for each in (kept, best or kept))
+        faster = 1 - cycles / self._facts.price.cycles if self._facts.price.cycles else 0.0
+        return Doubled(size, larger.value, kept, best, max(gain, 0.0), faster=max(faster, 0.0))
 
     def with_growth(self, machine: Accelerator, doubled: Doubled, base: float) -> Doubled:
         """With the smallest increase that helps, if it is a capacity that does."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from dialects.accelerator import Accelerator
+from dialects.diagnostics import CatenaError
 from dialects.hierarchy import Memory
 from dialects.target import Machine, NestMachine, parse_machine
 
@@ -80,6 +81,41 @@ def resized(machine: Accelerator, size: Size, value: float) -> Accelerator:
         place = _named(cast("list[dict[str, Any]]", place), part) if isinstance(place, list) else place[part]
     place[last] = value
     return parse_machine(description, "explain")
+
+
+@dataclass(frozen=True)
+class Larger:
+    """A machine on which a size is larger: twice as large, or as large as the rest of the description allows."""
+
+    machine: Accelerator
+    value: float
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A size that cannot be larger, and why."""
+
+    size: Size
+    reason: str
+
+
+def larger(machine: Accelerator, size: Size) -> Larger | Fixed:
+    """The machine with a size doubled or, where no description may say so, with the largest whole number below."""
+    try:
+        return Larger(resized(machine, size, 2 * size.value), 2 * size.value)
+    except CatenaError as error:
+        problem = error.diagnostics[0]
+    least, most = size.value, 2 * size.value
+    found: Larger | None = None
+    while isinstance(size.value, int) and most - least > 1:
+        middle = (int(least) + int(most)) // 2
+        try:
+            found = Larger(resized(machine, size, middle), middle)
+            least = middle
+        except CatenaError:
+            most = middle
+    reason = problem.message.partition(": ")[2]
+    return found or Fixed(size, f"{reason} ({problem.hint})" if problem.hint else reason)
 
 
 def _named(tables: list[dict[str, Any]], name: str) -> dict[str, Any]:

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from xdsl.context import Context
 
+from compiler.explanation.text import binding, sensitivity_table
 from compiler.targets import select_target
 from dialects.accelerator import Accelerator
 from dialects.gconv import Dim, GConv, Reduce, View
 from dialects.schedule import Mapping, MappingAttr, Objective
+from dialects.target import NestMachine
 from dialects.unicode_parser import UnicodeParser
 from passes.explanation.differences import differences
 from passes.explanation.layer import facts_of
@@ -69,16 +71,26 @@ accesses.dram = { energy = 10, events = { "dram.input.read" = 1, "dram.kernel.re
 """
 
 
-def test_what_cannot_be_twice_as_large_is_left_out(tmp_path: Path) -> None:
-    """A room may not be larger than its memory; the rest is still explained."""
+def test_what_cannot_be_twice_as_large_is_as_large_as_it_may_be(tmp_path: Path) -> None:
+    """A room may not be larger than its memory."""
     path = tmp_path / "rooms.toml"
     path.write_text(ROOMS)
-    target = machine(str(path))
-    rooms = {"levels.glb.rooms.I", "levels.glb.rooms.K"}
-    assert {each.key for each in sizes(target)} >= {"levels.glb.words", *rooms}
-    found = gains(found_on(target))
-    assert rooms & found.keys() == {"levels.glb.rooms.K"}
-    assert "levels.glb.words" in found
+    found = found_on(machine(str(path)))
+    assert {each.size.key: each.value for each in found.doubled if each.size.memory} == {
+        "levels.glb.words": 1600, "levels.glb.rooms.I": 800, "levels.glb.rooms.K": 600,
+    }  # fmt: skip
+    assert found.fixed == ()
+
+
+def test_what_cannot_be_larger_says_why(tmp_path: Path) -> None:
+    path = tmp_path / "rooms.toml"
+    path.write_text(ROOMS.replace("I = 700", "I = 800"))
+    found = found_on(machine(str(path)))
+    assert [(each.size.key, each.reason) for each in found.fixed] == [
+        ("levels.glb.rooms.I", "I may have more words than there are (at most 800)")
+    ]
+    assert "  levels.glb.rooms.I: cannot be larger by itself, I may have more words" in binding(found)
+    assert "levels.glb.rooms.I" in "".join(row[0] for row in sensitivity_table(found.again, found).rows)
 
 
 def test_a_small_buffer_binds_the_array() -> None:
@@ -186,3 +198,22 @@ def test_differences_are_named(mine: str, other: str, expected: str) -> None:
 
 def parsed(text: str) -> Mapping:
     return MappingAttr(MappingAttr.parse_parameter(UnicodeParser(Context(), f"<{text}>"))).data
+
+
+@pytest.mark.parametrize("name", ["generic", "isca16-rs"])
+def test_of_runners_up_that_cost_the_same_the_fastest_is_first(name: str) -> None:
+    free = machine(name, **{f"accesses__{each}__energy": "0" for each in accesses_of(name)})
+    mapping = best_for(work(), free, Objective.ENERGY, never)
+    assert mapping is not None
+    facts = facts_of(work(), mapping, free)
+    found = runners_up(work(), facts, free, Objective.ENERGY, 20, never).mappings
+    cycles = [each.facts.price.cycles for each in found]
+    assert len({each.facts.price.total_energy for each in found}) == 1
+    assert len(set(cycles)) > 1
+    assert cycles == sorted(cycles)
+
+
+def accesses_of(name: str) -> list[str]:
+    described = machine(name)
+    assert isinstance(described, NestMachine)
+    return [each.name for each in described.accesses]
