@@ -65,8 +65,8 @@ class Memory(_Model, frozen=True):
     reserve: Annotated[
         str,
         Field(
-            description="words that something else takes, as an expression of the dataflow's parameters; none are mappings "
-            "in which these are less than 0"
+            description="words that something else takes, as an expression of the dataflow's parameters; where that is "
+            "less than 0, there is no mapping"
         ),
     ] = "0"
     operands: Annotated[Operands, Field(min_length=1, description="which operands stay here")] = tuple(Operand)

@@ -57,6 +57,9 @@ def _of_levels(hierarchy: Hierarchy) -> Iterator[tuple[str, str, str]]:
     if isinstance(outermost, Memory) and outermost.bypass:
         hint = "leave it out: whatever is nowhere else is in the outermost memory"
         yield f"levels.{outermost.name}.bypass", "nothing goes past the first level", hint
+    if not hierarchy.nested and hierarchy.dataflow is None:
+        hint = "leave it out, or describe a dataflow: only its search counts tiles as if they were not nested"
+        yield "nested", "there is no dataflow whose tiles could be counted so", hint
     names = [level.name for level in hierarchy.levels]
     for name in dict.fromkeys(names):
         if names.count(name) > 1:

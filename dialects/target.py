@@ -154,10 +154,10 @@ class Energy(_Model):
     """Energy of one access to each level and of one operation, in units of `picojoules`."""
 
     picojoules: Annotated[Rate, Field(description="one unit of energy in pJ")]
-    dram: Cost
-    glb: Cost
-    array: Cost
-    spad: Cost
+    dram: Annotated[Cost, Field(description="an access to the off-chip memory")]
+    glb: Annotated[Cost, Field(description="an access to the buffer")]
+    array: Annotated[Cost, Field(description="a word that goes through the array")]
+    spad: Annotated[Cost, Field(description="an access to a scratchpad")]
     operation: Annotated[Cost, Field(description="one MAC or other operation")]
     gating: Annotated[
         float | None,

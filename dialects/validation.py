@@ -76,10 +76,10 @@ def validated(kind: type[Model], description: object, where: str = "") -> Model:
 
 def _with_whole_figures(problems: Sequence[Any]) -> Iterator[Any]:
     """Problems without the kinds that a figure, which may be of several, is not; what is wrong with its text stays."""
-    texts = {each["loc"][:2] for each in problems if each["loc"][0] == _FIGURES and each["type"] == _CONTROL}
+    texts = {each["loc"][:2] for each in problems if each["loc"][:1] == (_FIGURES,) and each["type"] == _CONTROL}
     for each in problems:
         place = each["loc"]
-        if place[0] != _FIGURES or len(place) < 3 or "[key]" in place:
+        if place[:1] != (_FIGURES,) or len(place) < 3 or "[key]" in place:
             yield each
         elif each["type"] == _CONTROL:
             yield {**each, "loc": place[:2]}
@@ -104,7 +104,7 @@ def _diagnostic(problem: Any, kind: type[BaseModel], description: object, where:
         stage="target",
         where=where,
         found="" if problem["type"] == "missing" else as_toml(_as_written(problem["input"], location)),
-        hint=_hint(problem, location, model) or meaning,
+        hint=_hint(problem, location, model, kind) or meaning,
     )
 
 
@@ -170,9 +170,11 @@ def _inner_model(model: type[BaseModel] | None, key: str) -> type[BaseModel] | N
     return next((each for each in choices if isinstance(each, type) and issubclass(each, BaseModel)), None)
 
 
-def _hint(problem: Any, location: list[str], model: type[BaseModel] | None) -> str:
+def _hint(problem: Any, location: list[str], model: type[BaseModel] | None, whole: type[BaseModel]) -> str:
     kind = problem["type"]
     if kind == "extra_forbidden":
+        if len(location) > 1 and location[-1] in (*whole.model_fields, EXTENDS):
+            return f"{location[-1]} is said of the whole machine: it stands before the first table of the file"
         return _nearest_key(location[-1], model)
     if kind.startswith("union_tag"):
         return 'every level has kind = "memory" or kind = "axis"'
@@ -180,8 +182,11 @@ def _hint(problem: Any, location: list[str], model: type[BaseModel] | None) -> s
         return next((_CHOICES[part] for part in reversed(location) if part in _CHOICES), "")
     if kind == "missing" and model in (Memory, Axis, Access):
         return f"every {model.__name__.lower()} has {location[-1]}"
-    if len(location) == 2 and location[0] in _NAMED and _WORDS.get(kind) == _WORDS["dict_type"]:
+    is_table = len(location) == 1 or (len(location) == 2 and location[0] in _NAMED)
+    if _WORDS.get(kind) == _WORDS["dict_type"] and is_table:
         return f"write [{'.'.join(location)}] in single brackets, and its keys below"
+    if _WORDS.get(kind) == _WORDS["float_type"] and isinstance(problem["input"], dict):
+        return "a name with dots in it stands in quotes"
     known = {UNKNOWN_EVENT: EVENTS, UNKNOWN_FUNCTION: FUNCTIONS}.get(kind, {})
     return did_you_mean(str(problem["input"]), known)
 

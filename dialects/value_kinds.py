@@ -31,5 +31,5 @@ def distinct(items: tuple[Item, ...]) -> tuple[Item, ...]:
 
 Text = Annotated[str, AfterValidator(_shown)]
 """Free text, which is printed as it is."""
-Line = Annotated[Text, Field(max_length=500)]
+Line = Annotated[str, Field(max_length=500), AfterValidator(_shown)]
 """Free text in a table."""

@@ -45,7 +45,7 @@ NAME: /[A-Za-z_][A-Za-z0-9_]*/
 """
 
 _HINTS = {
-    "flow": "for PART TILE, par PART TILE on AXIS, store MEMORY [OPERANDS]",
+    "flow": "for PART TILE, par PART TILE on AXIS, store MEMORY [OPERANDS], with a comma or one | between two of them",
     "sum": "whole numbers below 1e9, names, +, -, * and parentheses",
 }
 _MOST_TERMS = 64

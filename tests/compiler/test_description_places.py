@@ -57,6 +57,7 @@ def test_the_chip_is_one(tmp_path: Path) -> None:
         ("|\npar filters 1 on pe", "|\nstore dram [O]", 20, "dataflow.nest: there is no memory 'dram'"),
         ('\"\"\"\nfor filters m,', '\"\"\"for filter m,', 17, "dataflow.nest: there is no part 'filter'"),
         ("[O],\n", "[O], \\\n", 17, "dataflow.nest: there is no axis 'q'"),
+        ("[dataflow]", "[[dataflow]]", 16, "dataflow: must be a table"),
         ("even = [", "evne = [", 22, "dataflow.evne: there is no such key"),
     ],
 )  # fmt: skip
