@@ -154,7 +154,9 @@ class Hierarchy(_Model, frozen=True):
             description="tiles are cut out of those around them; no: counted as cut out of the whole loop, as papers do"
         ),
     ] = True
-    dataflow: Dataflow | None = None
+    dataflow: Annotated[
+        Dataflow | None, Field(description="what mappings look like; none: all mappings are searched, to a limit")
+    ] = None
     sources: Annotated[dict[Text, Text], Field(description="where each constant comes from")] = Field(
         default_factory=dict
     )

@@ -74,7 +74,7 @@ class ProcessingElement(_Model):
 class GlobalBuffer(_Model):
     """The on-chip buffer that inputs and partial sums share; a bank holds words of one tensor only."""
 
-    banks: Annotated[int, Field(ge=1, le=1 << 20)]
+    banks: Annotated[int, Field(ge=1, le=1 << 20, description="banks of the buffer")]
     bank_words: Annotated[Words, Field(description="words in a bank")]
 
     @property
@@ -173,10 +173,10 @@ class Counting(_Model):
     """
 
     padding_in_buffer: Annotated[bool, Field(description="padding words are written to and read from the buffer")]
-    dram: Events
-    glb: Events
-    array: Events
-    spad: Events
+    dram: Annotated[Events, Field(description="events that are accesses of the off-chip memory")]
+    glb: Annotated[Events, Field(description="events that are accesses of the buffer")]
+    array: Annotated[Events, Field(description="events that are accesses of the way through the array")]
+    spad: Annotated[Events, Field(description="events that are accesses of the scratchpads")]
 
     @property
     def padding_in_dram(self) -> bool:
@@ -189,15 +189,15 @@ class Machine(Accelerator, frozen=True):
 
     model_config = ConfigDict(strict=True)
 
-    array: Array
-    pe: ProcessingElement
-    glb: GlobalBuffer
-    dram: Dram
-    links: Links
+    array: Annotated[Array, Field(description="sides of the array")]
+    pe: Annotated[ProcessingElement, Field(description="scratchpads of an element")]
+    glb: Annotated[GlobalBuffer, Field(description="on-chip buffer")]
+    dram: Annotated[Dram, Field(description="off-chip memory")]
+    links: Annotated[Links, Field(description="words a cycle")]
     pipeline: Annotated[Pipeline | None, Field(description="how passes follow each other")] = None
-    limits: Limits
-    energy: Energy
-    counting: Counting
+    limits: Annotated[Limits, Field(description="what a pass covers at most")]
+    energy: Annotated[Energy, Field(description="energy of accesses")]
+    counting: Annotated[Counting, Field(description="which events are accesses")]
     sources: Annotated[dict[Text, Text], Field(description="where each constant comes from")]
 
     @property
