@@ -55,7 +55,7 @@ def check_machine(target: str, folder: Path, modes: Iterable[str]) -> None:
         check_counts(program, emulator, mode)
 
 
-@pytest.mark.parametrize("machine", ["scalar", "vector", "chain", "lanes"])
+@pytest.mark.parametrize("machine", ["scalar", "vector", "chain", "lanes", "line_buffer"])
 def test_a_description_is_all_that_a_machine_takes(machine: str, tmp_path: Path) -> None:
     check_machine(str(MACHINES / f"{machine}.toml"), tmp_path, MODES)
 
