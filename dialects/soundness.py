@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
 from dialects.gconv.spec import LoopKind
-from dialects.hierarchy import Axis, Hierarchy, Memory
+from dialects.hierarchy import Hierarchy, Memory
 from dialects.schedule import Operand
 from dialects.validation import validated
 
@@ -57,9 +57,6 @@ def _of_levels(hierarchy: Hierarchy) -> Iterator[tuple[str, str, str]]:
     if isinstance(outermost, Memory) and outermost.bypass:
         hint = "leave it out: whatever is nowhere else is in the outermost memory"
         yield f"levels.{outermost.name}.bypass", "nothing goes past the first level", hint
-    if not hierarchy.nested and hierarchy.dataflow is None:
-        hint = "leave it out, or describe a dataflow: only its search counts tiles as if they were not nested"
-        yield "nested", "there is no dataflow whose tiles could be counted so", hint
     names = [level.name for level in hierarchy.levels]
     for name in dict.fromkeys(names):
         if names.count(name) > 1:
@@ -117,20 +114,12 @@ def _of_events(hierarchy: Hierarchy) -> Iterator[tuple[str, str, str]]:
             yield f"accesses.{access.name}", message, f"call the table accesses.{access.name}_memory, say"
     if not hierarchy.memories:
         return
-    priced: dict[str, str] = {}
     for access in hierarchy.accesses:
         key = f"accesses.{access.name}.events"
         for event, times in access.events.items():
             yield from _of_event(hierarchy, key, event, times)
-            if times and event in priced:
-                hint = f"leave it out of one of them, or say 0: energies of what happens in both add up in {event!r}"
-                yield key, f"{event!r} is priced by accesses.{priced[event]}, too", hint
-            elif times:
-                priced[event] = access.name
     for event in hierarchy.dataflow.weigh if hierarchy.dataflow else ():
-        # What hops to neighbours is weighed for machines with axes that reduce and for those without.
-        hops = event in hierarchy.event_names and event.endswith(".hop")
-        yield from _of_event(hierarchy, "dataflow.weigh", event, 0 if hops else 1)
+        yield from _of_event(hierarchy, "dataflow.weigh", event, 1)
 
 
 def _of_event(hierarchy: Hierarchy, key: str, event: str, times: float) -> Iterator[tuple[str, str, str]]:
@@ -157,7 +146,4 @@ def _why_never(hierarchy: Hierarchy, event: str) -> str:
         return f"no {operand} stays in {place}"
     if memory is hierarchy.memories[0] and what == "fill":
         return f"nothing is outside of {place} that words could come from"
-    further_in = hierarchy.levels[hierarchy.levels.index(memory) :]
-    if what == "hop" and not any(isinstance(level, Axis) and level.reduces for level in further_in):
-        return f"no axis inside {place} reduces"
     return ""

@@ -287,7 +287,12 @@ def contradictions(machine: Accelerator, where: str = "") -> list[Diagnostic]:
     """What the description of a machine says that does not go together (CAT-C003)."""
     if not isinstance(machine, NestMachine):
         return []
-    return [*soundness.contradictions(machine, where), *wrong_widths(machine.memories, machine.word_bits, where)]
+    problems = [*soundness.contradictions(machine, where), *wrong_widths(machine.memories, machine.word_bits, where)]
+    if not machine.nested and machine.dataflow is None:
+        message = "nested: there is no dataflow whose tiles could be counted so"
+        hint = "leave it out, or describe a dataflow: only its search counts tiles as if they were not nested"
+        problems.append(Diagnostic("CAT-C003", message, "target", where=where, hint=hint))
+    return problems
 
 
 def in_machine_words(machine: Accelerator) -> Accelerator:
