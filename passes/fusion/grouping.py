@@ -1,0 +1,165 @@
+"""Groups made of links of a chain, and dissolved again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from xdsl.dialects.func import FuncOp
+from xdsl.ir import Block, Operation, SSAValue
+
+from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.fused_mapping import FusedMapping
+from dialects.gconv import IndexedOp, LinkOp, View, ViewOp
+from dialects.gconv.fused import FusedOp, YieldOp
+from dialects.host_segment import needs, segment_inputs, segment_makers
+from dialects.locations import describe, fuse_locations
+from passes.chain_views import Source, readers_of, source_of
+from passes.fusion.names import chain_names, group_names
+from passes.rewriting import erase_dead
+
+
+def group_links(
+    links: Sequence[LinkOp], mapping: FusedMapping | None = None, known: Mapping[SSAValue, str] | None = None
+) -> FusedOp:
+    """Replace links of a function by a group of them, at the place of the last; `known` are its `chain_names`, if at hand.
+
+    What stands between them goes behind the group if it depends on one of them. Views between links become the
+    group's; others may see the same through views of its results.
+    Raises `CatenaError` (CAT-R003) if the links are no group, with nothing changed.
+    """
+    block = links[0].parent
+    assert block is not None
+    function = block.parent_op()
+    assert isinstance(function, FuncOp)
+    members = [op for op in block.ops if op in set(links)]
+    assert len(members) == len(links), "links of one block, each once"
+    behind = _depending(function, members)
+    if problems := group_problems(links, behind):
+        raise CatenaError(problems)
+    (head,) = heads_of(links)
+    names = group_names(members, chain_names(function) if known is None else known)
+    outside = [value for value in names if value.owner not in members]
+    anchor = _successor(members[-1], members)
+    body = Block(arg_types=[value.type for value in outside])
+    _fill(body, members, dict(zip(outside, body.args, strict=True)))
+    exported = [link.result for link in members if link is not head and _uses_outside(link.result, body)]
+    yielded = [head.result, *exported]
+    body.add_op(YieldOp(operands=[yielded]))
+    group = FusedOp.of(outside, [names[each] for each in outside], [names[each.result] for each in members], body, mapping)
+    group.location = fuse_locations(link.location for link in members)
+    block.insert_op_before(group, anchor)
+    for op in behind:
+        op.detach()
+        block.insert_op_before(op, anchor)
+    for inner, result in zip(yielded, group.made, strict=True):
+        result.name_hint = inner.name_hint
+        inner.replace_uses_with_if(result, lambda use: use.operation.parent is not body)
+    return group
+
+
+def inline(group: FusedOp) -> list[LinkOp]:
+    """Put the links of a group into its place, without mappings."""
+    block = group.parent
+    assert block is not None
+    links = group.links
+    for argument, value in zip(group.body.block.args, group.inputs, strict=True):
+        argument.replace_all_uses_with(value)
+    for inner, result in zip(group.yielded, group.made, strict=True):
+        result.replace_all_uses_with(inner)
+    for op in list(group.body.block.ops):
+        op.detach()
+        if isinstance(op, YieldOp):
+            op.erase()
+        else:
+            block.insert_op_before(op, group)
+    block.erase_op(group)
+    return links
+
+
+def heads_of(links: Sequence[LinkOp]) -> list[LinkOp]:
+    """The links whose results no other of them reads."""
+    return [link for link in links if not any(reader in links for reader in readers_of(link.result))]
+
+
+def group_problems(links: Sequence[LinkOp], behind: Sequence[Operation] | None = None) -> list[Diagnostic]:
+    """Why links of a function are no group; `behind` is what stands between them and depends on one of them."""
+    if behind is None:
+        function = links[0].parent_op()
+        assert isinstance(function, FuncOp)
+        behind = _depending(function, [op for op in function.body.block.ops if op in set(links)])
+    problems: dict[Operation, Diagnostic] = {}
+    for link in links:
+        if link.mapping is not None:
+            message = "a link of a group has no mapping of its own"
+            problems[link] = _problem(link, message, hint="say what it does within a turn in the mapping of the group")
+        for value in link.operands:
+            base = source_of(value).base
+            maker = base.owner
+            if isinstance(maker, IndexedOp):
+                problems[link] = _problem(link, "a link that reads at computed addresses takes part in no group")
+            elif isinstance(maker, ViewOp):
+                problems[link] = _problem(link, "a link of a group reads a tensor through a view that needs a copy")
+            elif maker in behind:
+                assert isinstance(maker, Operation)
+                message = f"{maker.name} lies between links of the group: it reads one and makes what another reads"
+                hint = "put it into the group too" if isinstance(maker, LinkOp) else "end the group before it"
+                problems[maker] = _problem(maker, message, hint=hint)
+    heads = heads_of(links)
+    if len(heads) > 1 and not problems:
+        found = ", ".join(describe(head) for head in heads)
+        message = "a group has one head, a link whose result no other of its links reads"
+        problems[heads[0]] = _problem(heads[0], message, found=found, hint="name the links between them as well")
+    return list(problems.values())
+
+
+def _problem(op: Operation, message: str, **more: str) -> Diagnostic:
+    return Diagnostic("CAT-R003", message, "mapped", describe(op), **more)
+
+
+def _depending(function: FuncOp, members: Sequence[Operation]) -> list[Operation]:
+    """What stands between the first and the last of some ops, is none of them and depends on one of them."""
+    inputs, makers = segment_inputs(function), segment_makers(function)
+    found: dict[Operation, None] = {}
+    op: Operation | None = members[0]
+    while op is not None and op is not members[-1]:
+        if op not in members and any(each in found or each in members for each in needs(op, inputs, makers)):
+            found[op] = None
+        op = op.next_op
+    return list(found)
+
+
+def _successor(op: Operation, members: Sequence[Operation]) -> Operation:
+    """The first op behind one that is none of `members`."""
+    following = op.next_op
+    while following is not None and following in members:
+        following = following.next_op
+    assert following is not None, "a function ends in a terminator"
+    return following
+
+
+def _uses_outside(value: SSAValue, body: Block) -> bool:
+    return any(use.operation.parent is not body for use in value.uses)
+
+
+def _fill(body: Block, members: Sequence[LinkOp], inside: dict[SSAValue, SSAValue]) -> None:
+    """Move links into a block, with views of their own; `inside` are the arguments that stand for what is outside."""
+    views: dict[tuple[SSAValue, View], SSAValue] = {}
+    for link in members:
+        left: list[SSAValue] = []
+        moved: list[SSAValue] = []
+        for value in link.operands:
+            source = source_of(value)
+            base = inside.get(source.base, source.base)
+            if (base, source.view) not in views:
+                ops, views[base, source.view] = Source(base, source.view).materialise()
+                for op in ops:
+                    op.location = value.owner.location if isinstance(value.owner, Operation) else link.location
+                    body.add_op(op)
+            moved.append(views[base, source.view])
+            left.append(value)
+        link.detach()
+        body.add_op(link)
+        link.operands = moved
+        for value in left:
+            if isinstance(value.owner, ViewOp):
+                erase_dead(value.owner)
