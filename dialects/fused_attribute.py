@@ -75,7 +75,9 @@ class FusedAttr(Data[FusedMapping]):
         levels = [len(mapping.loops) + 1 if each.level is None else each.level for each in mapping.retentions]
         for retention in mapping.retentions:
             if retention.level is not None and not 0 <= retention.level <= len(mapping.loops):
-                raise VerifyException(f"{quoted(retention.tensor)}: below {retention.level} of {len(mapping.loops)} loops")
+                raise VerifyException(
+                    f"{quoted(retention.tensor)}: below {retention.level} of {len(mapping.loops)} loops"
+                )
             if retention.level is None and not retention.reuse:
                 raise VerifyException(f"{quoted(retention.tensor)}: within links, everything is fetched anew")
         if levels != sorted(levels):

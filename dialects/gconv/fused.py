@@ -75,9 +75,7 @@ class FusedOp(IRDLOperation):
     irdl_options = (ParsePropInAttrDict(),)
     traits = traits_def(Pure(), IsolatedFromAbove())
 
-    assembly_format = (
-        "$inputs `reads` $reads `makes` $makes attr-dict `:` type($inputs) `->` type($made) $body"
-    )
+    assembly_format = "$inputs `reads` $reads `makes` $makes attr-dict `:` type($inputs) `->` type($made) $body"
 
     @classmethod
     def of(

@@ -21,7 +21,7 @@ from passes.rewriting import erase_dead
 def group_links(
     links: Sequence[LinkOp], mapping: FusedMapping | None = None, known: Mapping[SSAValue, str] | None = None
 ) -> FusedOp:
-    """Replace links of a function by a group of them, at the place of the last; `known` are its `chain_names`, if at hand.
+    """Replace links of a function by a group of them, at the place of the last; `known` are its `chain_names`.
 
     What stands between them goes behind the group if it depends on one of them. Views between links become the
     group's; others may see the same through views of its results.
@@ -41,11 +41,13 @@ def group_links(
     outside = [value for value in names if value.owner not in members]
     anchor = _successor(members[-1], members)
     body = Block(arg_types=[value.type for value in outside])
-    _fill(body, members, dict(zip(outside, body.args, strict=True)))
-    exported = [link.result for link in members if link is not head and _uses_outside(link.result, body)]
+    left = _fill(body, members, dict(zip(outside, body.args, strict=True)))
+    exported = [link.result for link in members if link is not head and _is_used_outside(link.result, body)]
     yielded = [head.result, *exported]
     body.add_op(YieldOp(operands=[yielded]))
-    group = FusedOp.of(outside, [names[each] for each in outside], [names[each.result] for each in members], body, mapping)
+    group = FusedOp.of(
+        outside, [names[each] for each in outside], [names[each.result] for each in members], body, mapping
+    )
     group.location = fuse_locations(link.location for link in members)
     block.insert_op_before(group, anchor)
     for op in behind:
@@ -54,6 +56,10 @@ def group_links(
     for inner, result in zip(yielded, group.made, strict=True):
         result.name_hint = inner.name_hint
         inner.replace_uses_with_if(result, lambda use: use.operation.parent is not body)
+    for view in left:
+        erase_dead(view)
+    for link in members:
+        _erase_dead_views(link.result, body)
     return group
 
 
@@ -137,15 +143,28 @@ def _successor(op: Operation, members: Sequence[Operation]) -> Operation:
     return following
 
 
-def _uses_outside(value: SSAValue, body: Block) -> bool:
-    return any(use.operation.parent is not body for use in value.uses)
+def _is_used_outside(value: SSAValue, body: Block) -> bool:
+    """Whether anything outside a block reads a value, directly or through views; dead views do not."""
+    return any(reader.parent is not body for reader in readers_of(value))
 
 
-def _fill(body: Block, members: Sequence[LinkOp], inside: dict[SSAValue, SSAValue]) -> None:
-    """Move links into a block, with views of their own; `inside` are the arguments that stand for what is outside."""
+def _erase_dead_views(value: SSAValue, body: Block) -> None:
+    """Erase the views outside a block of a value that nothing outside reads."""
+    for use in list(value.uses):
+        view = use.operation
+        if isinstance(view, ViewOp) and view.parent is not body and view.parent is not None:
+            _erase_dead_views(view.result, body)
+            view.parent.erase_op(view)
+
+
+def _fill(body: Block, members: Sequence[LinkOp], inside: dict[SSAValue, SSAValue]) -> list[ViewOp]:
+    """Move links into a block, with views of their own; `inside` are the arguments that stand for what is outside.
+
+    Returns the views outside that they read.
+    """
     views: dict[tuple[SSAValue, View], SSAValue] = {}
+    left: dict[ViewOp, None] = {}
     for link in members:
-        left: list[SSAValue] = []
         moved: list[SSAValue] = []
         for value in link.operands:
             source = source_of(value)
@@ -156,10 +175,9 @@ def _fill(body: Block, members: Sequence[LinkOp], inside: dict[SSAValue, SSAValu
                     op.location = value.owner.location if isinstance(value.owner, Operation) else link.location
                     body.add_op(op)
             moved.append(views[base, source.view])
-            left.append(value)
+            if isinstance(value.owner, ViewOp):
+                left[value.owner] = None
         link.detach()
         body.add_op(link)
         link.operands = moved
-        for value in left:
-            if isinstance(value.owner, ViewOp):
-                erase_dead(value.owner)
+    return list(left)
