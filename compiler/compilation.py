@@ -26,6 +26,7 @@ from compiler.targets import Target, select_target
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.module_attributes import BACKEND, STAGE
 from dialects.target import MachineOp, find_machine
+from passes.merge_dims import MergeDimsPass
 from passes.searching.options import SearchingPass, SearchOptions
 from passes.verification import Verifier
 
@@ -227,7 +228,12 @@ class _Compilation:
         ]
         if stage.name == MAPPING_STAGE:
             return [*self._decided(), *self._searching(passes, target)]
-        return passes
+        return [self._sparing_groups(step) for step in passes]
+
+    def _sparing_groups(self, step: ModulePass) -> ModulePass:
+        """A pass that leaves the dimensions of links alone which the mapping file fuses."""
+        file = self._options.mapping
+        return step if file is None or not isinstance(step, MergeDimsPass) else replace(step, groups=file)
 
     def _decided(self) -> list[ModulePass]:
         """The passes that decide where links run, and how those run that a mapping file names."""
@@ -235,11 +241,13 @@ class _Compilation:
         if file is None:
             return [*mode.passes]
         # mapping files bring the searches of all kinds of machines with them
+        from passes.form_groups import FormGroupsPass
         from passes.pin_mappings import PinMappingsPass
 
         objective = self._options.search.objective
         before = PinMappingsPass(file, mode.value, objective=None if objective is None else objective.value)
-        return [before, *mode.passes, replace(before, after_assign_host=True)] if mode.passes else [before]
+        pins = [before, *mode.passes, replace(before, after_assign_host=True)] if mode.passes else [before]
+        return [*pins, FormGroupsPass(file)]
 
     def _searching(self, passes: Sequence[ModulePass], target: Target | None) -> list[ModulePass]:
         """The passes of the mapping stage as the options want mappings to be found."""

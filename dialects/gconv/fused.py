@@ -1,7 +1,8 @@
 """A fused group: links that take turns on tiles, so that what they hand on need not leave the chip.
 
     %y = gconv.fused %x, %k1, %k2 reads ["x", "conv1.K", "conv2.K"] makes ["conv1", "conv2"]
-         {mapping = #schedule.fused<for H.opc 4, store glb ["x", "conv1", "conv2", "conv1.K", "conv2.K"], sequential {}>}
+         {mapping = #schedule.fused<store glb ["conv1.K", "conv2.K"], for H.opc 4, store glb ["x", "conv1", "conv2"],
+                                    sequential {}>}
          : tensor<...>, tensor<...>, tensor<...> -> tensor<...> {
     ^bb0(%0: tensor<...>, %1: tensor<...>, %2: tensor<...>):
       %a = gconv.link %0 : tensor<...> by %1 : tensor<...> ...
@@ -16,6 +17,8 @@ every analysis of a chain that looks at operands and uses sees what a group need
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from itertools import chain
 
 from xdsl.dialects.builtin import ArrayAttr, StringAttr, TensorType
@@ -34,10 +37,11 @@ from xdsl.irdl import (
 from xdsl.traits import IsolatedFromAbove, IsTerminator, Pure
 from xdsl.utils.exceptions import VerifyException
 
+from dialects.diagnostics import did_you_mean
 from dialects.fused_attribute import FusedAttr, quoted
 from dialects.fused_mapping import FusedMapping
 from dialects.gconv.ops import LinkOp, ViewOp
-from dialects.schedule import SearchAttr
+from dialects.schedule import SearchAttr, Spatial, Storage, Temporal
 
 
 @irdl_op_definition
@@ -57,8 +61,8 @@ class YieldOp(IRDLOperation):
 class FusedOp(IRDLOperation):
     """Links with one head, the link whose result no other of them reads, and the views between them.
 
-    `reads` names what the group reads, `makes` its links in their order; a link's result bears the link's name. So every
-    tensor of the group has a name, and no other has the same. `mapping` is a `#schedule.fused`: it says what the
+    `reads` names what the group reads, `makes` its links in their order; a link's result bears the link's name. So
+    every tensor of the group has a name, and no other has the same. `mapping` is a `#schedule.fused`: it says what the
     links do, which have no mappings of their own. `search` says how good a mapping is that was searched for.
     """
 
@@ -143,37 +147,69 @@ class FusedOp(IRDLOperation):
             if not isinstance(self.mapping, FusedAttr):
                 raise VerifyException(f"the mapping of a group is #schedule.fused, found {self.mapping}")
             for problem in mapping_problems(self, self.mapping.data):
-                raise VerifyException(problem)
+                raise VerifyException(problem.message)
         if self.search is not None and not isinstance(self.search, SearchAttr):
             raise VerifyException(f"what is known of a search is #schedule.search, found {self.search}")
 
 
-def mapping_problems(group: FusedOp, mapping: FusedMapping) -> Iterator[str]:
-    """What a mapping says that does not go together with a group, or leaves out."""
-    dims = {dim.name: dim for dim in group.head.nest.data}
+class About(StrEnum):
+    """What of a mapping a problem is about."""
+
+    LOOP = "loop"
+    TENSOR = "tensor"
+    LINK = "link"
+
+
+@dataclass(frozen=True)
+class MappingProblem:
+    """Something that a mapping says, or leaves out, that does not go together with its group."""
+
+    about: About
+    name: str
+    """The loop with its tile as text, or the name of the tensor or link."""
+    message: str
+    hint: str = ""
+
+
+def mapping_problems(group: FusedOp, mapping: FusedMapping) -> Iterator[MappingProblem]:
+    """Everything in which a mapping and a group do not go together."""
+    links = dict(zip(group.link_names, group.links, strict=True))
     for node in mapping.loops:
-        dim = dims.get(node.loop.dim)
-        if dim is None:
-            yield f"{node}: the head {quoted(_head_name(group))} has no dimension {node.loop.dim}"
-        elif node.tile > dim.count(node.loop.kind):
-            yield f"{node}: the loop has {dim.count(node.loop.kind)} indices"
+        if reason := _loop_problem(node, group.head):
+            yield MappingProblem(About.LOOP, str(node), f"{node}: the head {quoted(head_name(group))} {reason}")
     retained = {each.tensor: each for each in mapping.retentions}
     known = [*group.read_names, *group.link_names]
-    for name in retained:
+    for name, retention in retained.items():
         if name not in known:
-            yield f"{quoted(name)} is no tensor of the group"
+            message, hint = f"{quoted(name)} is no tensor of the group", did_you_mean(name, known)
+            yield MappingProblem(About.TENSOR, name, message, hint)
+        elif retention.level is None and name in links and links[name] is not group.head:
+            message = f"{quoted(name)} lives from one link to another: its place cannot be within links"
+            yield MappingProblem(About.TENSOR, name, message)
     for name in known:
         if name not in retained:
-            yield f"{quoted(name)} has no place"
-    for name in group.link_names:
-        if name != _head_name(group) and name in retained and retained[name].level is None:
-            yield f"{quoted(name)} lives from one link to another: its place cannot be within links"
-    for name, _ in mapping.branches:
-        if name not in group.link_names:
-            yield f"{quoted(name)} is no link of the group"
+            yield MappingProblem(About.TENSOR, name, f"{quoted(name)} has no place")
+    for name, branch in mapping.branches:
+        if name not in links:
+            message, hint = f"{quoted(name)} is no link of the group", did_you_mean(name, links)
+            yield MappingProblem(About.LINK, name, message, hint)
+            continue
+        for node in branch.nodes:
+            if not isinstance(node, Storage) and (reason := _loop_problem(node, links[name])):
+                yield MappingProblem(About.LINK, name, f"{node}: the link {quoted(name)} {reason}")
 
 
-def _head_name(group: FusedOp) -> str:
+def _loop_problem(node: Temporal | Spatial, link: LinkOp) -> str:
+    dims = {dim.name: dim for dim in link.nest.data}
+    dim = dims.get(node.loop.dim)
+    if dim is None:
+        return f"has no dimension {node.loop.dim}, it has {', '.join(dims)}"
+    count = dim.count(node.loop.kind)
+    return "" if 1 <= node.tile <= count else f"has {count} indices of {node.loop}"
+
+
+def head_name(group: FusedOp) -> str:
+    """The name of the head and of its result."""
     return group.link_names[group.links.index(group.head)]
 
 

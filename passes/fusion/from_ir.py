@@ -1,8 +1,8 @@
 """Groups as data, from links: which index of a tensor each operand reads.
 
-An operand is a strided view of a tensor. Where every dimension of the view steps along one axis of the tensor, the index
-of each axis is a sum of steps: identity, broadcasts, transposes, slices, every n-th index, several dimensions on one
-axis. A dimension that runs over the end of one axis into the next, as after a reshape, is refused.
+An operand is a strided view of a tensor. Where every dimension of the view steps along one axis of the tensor, the
+index of each axis is a sum of steps: identity, broadcasts, transposes, slices, every n-th index, several dimensions on
+one axis. A dimension that runs over the end of one axis into the next, as after a reshape, is refused.
 """
 
 from __future__ import annotations

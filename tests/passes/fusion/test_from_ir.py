@@ -62,11 +62,13 @@ def test_operands_read_what_their_views_show(module: ModuleOp, data: st.DataObje
 @given(random_chains(), st.data())
 def test_links_and_the_op_of_them_are_the_same_group(module: ModuleOp, data: st.DataObject) -> None:
     links = random_links(data, module)
+    if not links:
+        return
     links.sort(key=links_of(module).index)
     try:
         group = group_of_links(links)
         op = group_links(links)
-    except (CatenaError, IndexError):
+    except CatenaError:
         return
     assert group_of(op) == group
 
