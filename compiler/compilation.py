@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ from compiler.targets import Target, select_target
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.module_attributes import BACKEND, STAGE
 from dialects.target import MachineOp, find_machine
+from passes.mapping_file.reading import links_in_groups
 from passes.merge_dims import MergeDimsPass
 from passes.searching.options import SearchingPass, SearchOptions
 from passes.verification import Verifier
@@ -232,8 +234,13 @@ class _Compilation:
 
     def _sparing_groups(self, step: ModulePass) -> ModulePass:
         """A pass that leaves the dimensions of links alone which the mapping file fuses."""
+        return replace(step, groups=self._options.mapping) if self._fuses and isinstance(step, MergeDimsPass) else step
+
+    @cached_property
+    def _fuses(self) -> bool:
+        """Whether there is a mapping file that fuses links."""
         file = self._options.mapping
-        return step if file is None or not isinstance(step, MergeDimsPass) else replace(step, groups=file)
+        return file is not None and bool(links_in_groups(Path(file)))
 
     def _decided(self) -> list[ModulePass]:
         """The passes that decide where links run, and how those run that a mapping file names."""
@@ -246,8 +253,8 @@ class _Compilation:
 
         objective = self._options.search.objective
         before = PinMappingsPass(file, mode.value, objective=None if objective is None else objective.value)
-        pins = [before, *mode.passes, replace(before, after_assign_host=True)] if mode.passes else [before]
-        return [*pins, FormGroupsPass(file)]
+        again = [replace(before, after_assign_host=True)] if mode.passes else []
+        return [before, *mode.passes, *again, *([FormGroupsPass(file)] if self._fuses else [])]
 
     def _searching(self, passes: Sequence[ModulePass], target: Target | None) -> list[ModulePass]:
         """The passes of the mapping stage as the options want mappings to be found."""

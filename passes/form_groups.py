@@ -108,10 +108,9 @@ class _Statement:
 
     def located(self, problem: Diagnostic, members: Sequence[LinkOp]) -> Diagnostic:
         """A problem of links at the name of the one it is about, else at the statement."""
-        spots = (name.spot for link, name in zip(members, self._written.links, strict=True))
-        named = {describe(link): spot for link, spot in zip(members, spots, strict=True)}
+        named = {describe(link): name.spot for link, name in zip(members, self._written.links, strict=True)}
         spot = named.get(problem.node, self._written.spot)
-        return replace(problem, code="CAT-C003", where=self._file.problem(spot.line, "", spot.column).where)
+        return replace(problem, code="CAT-C003", where=self._file.problem_of(spot, "").where)
 
     def map(self, group: FusedOp, known: Mapping[str, LinkOp]) -> None:
         """Give a group the mapping that is stated, or note what is wrong with it."""
@@ -155,19 +154,21 @@ class _Statement:
             "has a place already",
         )
         memories = None if self._machine is None else on_chip_memories(self._machine)
+        for memory in dict.fromkeys(each.memory for each in self._written.places):
+            if memories is not None and memory.text not in memories:
+                message = f"no memory on the chip is called {memory.text}"
+                self._wrong(memory.spot, message, did_you_mean(memory.text, memories))
         places: dict[str, Retention] = {}
         for place, tensor in self._placed(aliases):
-            self._check_place(place, tensor, group, memories)
+            self._check_mark(place, tensor, group)
             places[tensor] = Retention(tensor, place.memory.text, place.level, not place.anew)
         for tensor in (*group.read_names, *group.link_names):
             if tensor not in places and memories:
                 places[tensor] = Retention(tensor, memories[0], len(self._written.loops))
         return places
 
-    def _check_place(self, place: WrittenPlace, tensor: str, group: FusedOp, memories: Sequence[str] | None) -> None:
-        memory, spot = place.memory.text, place.tensor.spot
-        if memories is not None and memory not in memories:
-            self._wrong(place.memory.spot, f"no memory on the chip is called {memory}", did_you_mean(memory, memories))
+    def _check_mark(self, place: WrittenPlace, tensor: str, group: FusedOp) -> None:
+        spot = place.tensor.spot
         if not place.anew:
             return
         expected = RECOMPUTE if tensor in group.link_names and tensor != head_name(group) else REFETCH
@@ -187,4 +188,4 @@ class _Statement:
             seen.add(key)
 
     def _wrong(self, spot: Spot, message: str, hint: str = "") -> None:
-        self.problems.append(self._file.problem(spot.line, message, spot.column, hint=hint))
+        self.problems.append(self._file.problem_of(spot, message, hint=hint))

@@ -19,6 +19,7 @@ from passes.computed_addresses import read_lookup
 from passes.elementwise import extra_in_result_shape
 from passes.fold_views import fold_views
 from passes.mapping_file.names import named_links
+from passes.mapping_file.reading import links_in_groups
 from passes.redimension import distinctly_named, redimension
 from passes.rewriting import chain_blocks
 from passes.storage import Storage
@@ -34,9 +35,9 @@ class MergeDimsPass(ModulePass):
     view first. Results that lie in place inside a concatenation stay strided views of it, and what is read or written
     at computed addresses steps evenly through its index, too. Windows stay as they are.
 
-    Links with a mapping are left alone, and so are those that `fuse` statements of the mapping file `groups` name: loops
-    around a group cut its head's dimensions, and links of a group hand on tiles, which merging would hide from one
-    another. A link of more than `max-rank` dimensions afterwards is refused.
+    Links with a mapping are left alone, and so are those that `fuse` statements of the mapping file `groups` name:
+    loops around a group cut dimensions of its head, and merged ones would hide which tiles of the others these need.
+    A link of more than `max-rank` dimensions afterwards is refused.
     """
 
     name = "merge-dims"
@@ -65,9 +66,6 @@ class MergeDimsPass(ModulePass):
         """The links that are to be fused."""
         if self.groups is None:
             return frozenset()
-        # mapping files bring the searches of all kinds of machines with them
-        from passes.mapping_file.reading import links_in_groups
-
         names = links_in_groups(Path(self.groups))
         known = named_links([op for op in block.walk() if isinstance(op, LinkOp)])
         return frozenset(link for name, link in known.items() if name in names)

@@ -272,7 +272,8 @@ class Interpreter:
         if not isinstance(op, FusedOp):
             values[op.results[0]] = self._evaluate(op, values)
             return
-        inner = {argument: values[value] for argument, value in zip(op.body.block.args, op.inputs, strict=True)}
+        given = zip(op.body.block.args, op.inputs, strict=True)
+        inner: dict[SSAValue, Array] = {argument: values[value] for argument, value in given}
         for each in op.body.block.ops:
             if each is not op.body.block.last_op:
                 self._execute(each, inner)

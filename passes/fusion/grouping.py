@@ -31,7 +31,7 @@ def group_links(
     assert block is not None
     function = block.parent_op()
     assert isinstance(function, FuncOp)
-    members = [op for op in block.ops if op in set(links)]
+    members = [op for op in block.ops if isinstance(op, LinkOp) and op in links]
     assert len(members) == len(links), "links of one block, each once"
     behind = _depending(function, members)
     if problems := group_problems(links, behind):
@@ -92,8 +92,8 @@ def group_problems(links: Sequence[LinkOp], behind: Sequence[Operation] | None =
     if behind is None:
         function = links[0].parent_op()
         assert isinstance(function, FuncOp)
-        behind = _depending(function, [op for op in function.body.block.ops if op in set(links)])
-    problems: dict[Operation, Diagnostic] = {}
+        behind = _depending(function, [op for op in function.body.block.ops if op in links])
+    problems: dict[object, Diagnostic] = {}
     for link in links:
         if link.mapping is not None:
             message = "a link of a group has no mapping of its own"

@@ -41,7 +41,7 @@ def group_names(links: Sequence[LinkOp], known: Mapping[SSAValue, str]) -> dict[
 
     `known` are the `chain_names`.
     """
-    names = {link.result: known[link.result] for link in links}
+    names: dict[SSAValue, str] = {link.result: known[link.result] for link in links}
     taken = set(names.values())
     for link in links:
         for role, value in operands_of(link):

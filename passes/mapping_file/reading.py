@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -17,7 +17,7 @@ from dialects.schedule import SearchAttr
 from passes.mapping_file import FORMAT, GROUPS, LAYERS, MODE, TARGET, ZEROS
 from passes.mapping_file.notation import Written, WrongTextError, read_mapping, read_search
 from passes.mapping_file.positions import Position, positions
-from passes.mapping_file.statements import WrittenGroup, read_statements
+from passes.mapping_file.statements import Spot, WrittenGroup, read_statements
 
 _LAYER_KEYS = ("loops", "search", "checksum", "mapping")
 
@@ -55,15 +55,18 @@ class MappingFile:
     problems: tuple[Diagnostic, ...] = ()
     groups: tuple[WrittenGroup, ...] = ()
 
-    def problem(self, line: int, message: str, column: int = 0, **more: str) -> Diagnostic:
-        """Something that is wrong at a line, and column if that is known."""
-        return problem_at(self.path, line, message, column, **more)
+    def problem(self, line: int, message: str, **more: str) -> Diagnostic:
+        """Something that is wrong at a line."""
+        return problem_at(self.path, line, message, **more)
+
+    def problem_of(self, spot: Spot, message: str, **more: str) -> Diagnostic:
+        """Something that is wrong at a place in a statement."""
+        return _problem_of(self.path, spot, message, **more)
 
 
-def problem_at(path: str, line: int, message: str, column: int = 0, **more: str) -> Diagnostic:
-    """Something that is wrong at a line of a file, and column, if it is not 0; of the whole file for line 0."""
+def problem_at(path: str, line: int, message: str, **more: str) -> Diagnostic:
+    """Something that is wrong at a line of a file; of the whole file for line 0."""
     where = f"{path}, line {line}" if line else path
-    where += f", column {column}" if column else ""
     return Diagnostic("CAT-C003", message, stage="mapped", where=where, **more)
 
 
@@ -120,10 +123,8 @@ class _Reader:
             if isinstance(statement, WrittenGroup):
                 found.append(statement)
             else:
-                at, wrong = statement.spot, "cannot read this"
-                self._problems.append(
-                    problem_at(self._path, at.line, wrong, at.column, found=statement.found, hint=statement.hint)
-                )
+                more = {"found": statement.found, "hint": statement.hint}
+                self._problems.append(_problem_of(self._path, statement.spot, "cannot read this", **more))
         return tuple(found)
 
     def _text(self, content: Mapping[str, object], key: str, table: tuple[str, ...] = ()) -> str | None:
@@ -197,6 +198,11 @@ class _Reader:
         while key and key not in self._places:
             key = key[:-1]
         return self._places[key].line if key else 0
+
+
+def _problem_of(path: str, spot: Spot, message: str, **more: str) -> Diagnostic:
+    found = problem_at(path, spot.line, message, **more)
+    return replace(found, where=f"{found.where}, column {spot.column}")
 
 
 def links_in_groups(path: Path) -> frozenset[str]:

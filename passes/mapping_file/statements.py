@@ -22,7 +22,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +90,13 @@ class WrittenPlace:
 
 
 @dataclass(frozen=True)
+class _Places:
+    """A `store` statement."""
+
+    places: tuple[WrittenPlace, ...]
+
+
+@dataclass(frozen=True)
 class WrittenGroup:
     """A statement as it is written."""
 
@@ -131,9 +138,9 @@ def _read(text: str, line: int) -> WrittenGroup | WrongStatementError:
     from lark import UnexpectedInput
     from lark.exceptions import VisitError
 
+    parser: Any = _parser()
     try:
-        tree: Any = _parser().parse(text)
-        return _builder(line).transform(tree)
+        return _builder(line).transform(parser.parse(text))
     except UnexpectedInput as error:
         at = min(max(error.pos_in_stream or 0, 0), len(text.rstrip()))
         before, found = text[:at], text[at : at + 20].split("\n")[0]
@@ -164,7 +171,10 @@ def _parser() -> Lark:
 
 
 def _builder(line: int) -> Any:
-    from lark import Token, Transformer, v_args
+    import lark
+    from lark import Token, Transformer
+
+    with_place: Any = lark.v_args(meta=True)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
     def spot(place: Any) -> Spot:
         return Spot(line + place.line - 1, place.column)
@@ -181,9 +191,9 @@ def _builder(line: int) -> Any:
         def place(self, children: list[Any]) -> tuple[str, Name]:
             return ("" if len(children) == 1 else str(children[0])), children[-1]
 
-        def places(self, children: list[Any]) -> list[WrittenPlace]:
+        def places(self, children: list[Any]) -> _Places:
             memory = Name(str(children[0]), spot(children[0]))
-            return [WrittenPlace(name, memory, None, anew) for anew, name in children[1:]]
+            return _Places(tuple(WrittenPlace(name, memory, None, anew) for anew, name in children[1:]))
 
         def temporal(self, children: list[Token]) -> Temporal:
             return Temporal(_loop(children[0]), int(children[1]))
@@ -204,7 +214,7 @@ def _builder(line: int) -> Any:
         def stages(self, children: list[Any]) -> tuple[Stages, list[Any]]:
             return Stages(str(children[0])), children[1:]
 
-        @v_args(meta=True)
+        @with_place
         def group(self, meta: Any, children: list[Any]) -> WrittenGroup:
             return _group(spot(meta), children)
 
@@ -226,12 +236,12 @@ def _group(spot: Spot, children: Sequence[Any]) -> WrittenGroup:
         match child:
             case Name():
                 links.append(child)
-            case list():
-                places += [WrittenPlace(each.tensor, each.memory, len(loops), each.anew) for each in child]
+            case _Places():
+                places += [replace(place, level=len(loops)) for place in child.places]
             case (Stages() as stages, inner):
                 for each in inner:
-                    if isinstance(each, list):
-                        places += each
+                    if isinstance(each, _Places):
+                        places += each.places
                     else:
                         branches.append(each)
             case _:

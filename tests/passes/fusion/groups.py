@@ -25,6 +25,11 @@ def random_links(data: st.DataObject, module: ModuleOp) -> list[LinkOp]:
         found.append(link)
         for value in link.operands:
             maker = source_of(value).base.owner
-            if maker in links and maker not in (*found, *wanted) and data.draw(st.integers(0, 4)):
+            if (
+                isinstance(maker, LinkOp)
+                and maker in links
+                and maker not in (*found, *wanted)
+                and data.draw(st.integers(0, 4))
+            ):
                 wanted.append(maker)
     return found[::-1] if data.draw(st.booleans()) else found
