@@ -28,8 +28,8 @@ class ChooseLayoutsPass(ModulePass):
     A producer writes tiles and consumers read others: which words of a tile lie side by side depends on the order of
     the tensor's dimensions. Mappings are settled, so that tensors do not depend on each other and every order of each
     is tried. A concatenation is one tensor: its parts are written into it whatever its order. An order in which a part
-    could not be written, or a view not be read, in strides is none. Arguments, constants and results stay row-major, and
-    what fused groups read.
+    could not be written, or a view not be read, in strides is none. Arguments, constants and results stay row-major,
+    and so does what fused groups read.
 
     The tensor becomes `gconv.concat` of one part, a transposed view of it: a buffer of that shape, which is written in
     place and read through a view. The words that are moved stay the same, so that only a machine that charges bursts

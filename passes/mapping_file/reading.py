@@ -40,7 +40,7 @@ class Pin:
 
 @dataclass(frozen=True)
 class MappingFile:
-    """What a file says: target, mode, how layers are mapped, shares of zeros with their lines, both by layer name; groups.
+    """What a file says: target, mode, how layers are mapped, shares of zeros with their lines, both by name; groups.
 
     `problems` is what it says that cannot be read; the rest can be looked at all the same.
     """

@@ -24,7 +24,7 @@ _HEAD = """\
 
 
 class MappingText:
-    """A mapping file that holds groups, the mapping of every link that has one, and shares of zeros if they are known."""
+    """A mapping file: groups, the mapping of every link that has one, and shares of zeros if they are known."""
 
     def __init__(self, module: ModuleOp, mode: str = "chain"):
         links = [op for op in module.walk() if isinstance(op, LinkOp)]

@@ -107,7 +107,7 @@ def test_a_mapping_of_another_group_is_refused(mapping: str, message: str) -> No
 
 def test_other_mappings_are_refused() -> None:
     text = GROUP.replace("MAPPING", "mapping = #schedule.mapping<>")
-    with pytest.raises(CatenaError, match="the mapping of a group is #schedule.fused"):
+    with pytest.raises(CatenaError, match=r"the mapping of a group is #schedule.fused"):
         verify_module(parse_module(text))
     text = GROUP.replace("MAPPING", "search = #schedule.host")
     with pytest.raises(CatenaError, match=r"what is known of a search is #schedule.search"):
