@@ -12,9 +12,20 @@
         }
     }
 
-They say what `#schedule.fused` does (`dialects.fused_attribute`), in the same words but for `anew`: a tensor of which
-nothing stays for the next turn is to `recompute` where a link of the group makes it, to `refetch` where none does.
-Commas between statements may stand or be left out. Names are quoted as in JSON.
+The links take turns on tiles of what the last one of them makes, the head: the one whose result no other of them reads.
+`for` cuts its loops. `store` says in which memory tensors lie, and by its place between the loops what of them: what
+all loops below need, of which what the next turn of the loops above needs as well stays there. A tensor of which nothing
+stays is to `recompute` where a link of the group makes it, to `refetch` where none does. A `store` in the last braces is
+within the links, in their own turns. `sequential` links wait for one another, in a `pipeline` each works on a turn of its
+own. What a link does in its turn is a mapping, nodes after one another.
+
+The result of a link is called as the link, an input of the network as the network does, and a constant after the link
+that reads it first: `conv1.K` is its kernel, `conv1.P0` the first operand of its post steps. A tensor that has no place
+lies below all loops, in the outermost memory on the chip. Links of a group keep their dimensions; others' are merged
+(`merge-dims`), so that a group of IR that has passed that stage may not be possible.
+
+Commas between statements may stand or be left out. Names are quoted as in JSON. In the IR the same is
+`#schedule.fused<...>`, where both `recompute` and `refetch` are `anew`.
 """
 
 from __future__ import annotations

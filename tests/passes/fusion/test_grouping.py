@@ -97,7 +97,7 @@ def test_rewrites_of_the_chain_go_around_groups(module: ModuleOp, data: st.DataO
 def test_words_within_a_group_are_legalized() -> None:
     module = parse_module(DIAMOND, [np.zeros((6, 4))])
     GroupNamed("first", "second").apply(Context(), module)
-    module.body.block.insert_op_before(MachineOp.of(EYERISS), module.body.block.first_op)
+    module.body.block.add_op(MachineOp.of(EYERISS))
     run_passes(module, "legalize-words")
     verify_module(module)
     assert "xf64" not in print_module(module)
