@@ -33,9 +33,9 @@ def group_links(
     assert isinstance(function, FuncOp)
     members = [op for op in block.ops if isinstance(op, LinkOp) and op in links]
     assert len(members) == len(links), "links of one block, each once"
-    behind = _depending(function, members)
-    if problems := group_problems(links, behind):
+    if problems := group_problems(links):
         raise CatenaError(problems)
+    behind = _depending(function, members)
     (head,) = heads_of(links)
     names = group_names(members, chain_names(function) if known is None else known)
     outside = [value for value in names if value.owner not in members]
@@ -87,12 +87,12 @@ def heads_of(links: Sequence[LinkOp]) -> list[LinkOp]:
     return [link for link in links if not any(reader in links for reader in readers_of(link.result))]
 
 
-def group_problems(links: Sequence[LinkOp], behind: Sequence[Operation] | None = None) -> list[Diagnostic]:
-    """Why links of a function are no group; `behind` is what stands between them and depends on one of them."""
-    if behind is None:
-        function = links[0].parent_op()
-        assert isinstance(function, FuncOp)
-        behind = _depending(function, [op for op in function.body.block.ops if op in links])
+def group_problems(links: Sequence[LinkOp]) -> list[Diagnostic]:
+    """Why links of a function are no group."""
+    function = links[0].parent_op()
+    assert isinstance(function, FuncOp)
+    behind = _depending(function, [op for op in function.body.block.ops if op in links])
+    makers = segment_makers(function)
     problems: dict[object, Diagnostic] = {}
     for link in links:
         if link.mapping is not None:
@@ -100,7 +100,7 @@ def group_problems(links: Sequence[LinkOp], behind: Sequence[Operation] | None =
             problems[link] = _problem(link, message, hint="say what it does within a turn in the mapping of the group")
         for value in link.operands:
             base = source_of(value).base
-            maker = base.owner
+            maker = makers.get(base, base.owner)
             if isinstance(maker, IndexedOp):
                 problems[link] = _problem(link, "a link that reads at computed addresses takes part in no group")
             elif isinstance(maker, ViewOp):

@@ -175,3 +175,34 @@ def test_a_group_has_one_head() -> None:
 def test_a_link_with_a_mapping_joins_no_group() -> None:
     mapped = DIAMOND.replace('{tensor = "a"}', '{tensor = "a", mapping = #schedule.host}')
     assert list(refused(mapped, "first", "second")) == [("first", "a link of a group has no mapping of its own")]
+
+
+SEGMENT = """
+func.func @main(%x: tensor<4xf64> {onnx.name = "x"}, %s: tensor<4xf64> {onnx.name = "s", onnx.host})
+    -> (tensor<4xf64> {onnx.name = "m", onnx.host}, tensor<4xf64> {onnx.name = "c"}, tensor<4xf64> {onnx.name = "d"}) {
+  %a = gconv.link %x : tensor<4xf64> <C opc 4> "pass" none post <relu> {tensor = "a"} -> tensor<4xf64> loc("a")
+  %m = gconv.link %a : tensor<4xf64> <C opc 4> "pass" none post <neg> {tensor = "m"} -> tensor<4xf64> loc("m")
+  host.segment 0 holds <"512512f62194420532c931bb8ab97b18a078308ddef719c7edecdf4bcee7fe7b"> reads ["m"] makes ["s"]
+    loc("host")
+  %c = gconv.link %a : tensor<4xf64> <C opc 4> "pass" none post <abs> {tensor = "c"} -> tensor<4xf64> loc("c")
+  %d = gconv.link %c : tensor<4xf64> with %s : tensor<4xf64> <C opc 4> "pass" none post <add[0]> -> tensor<4xf64>
+    loc("d")
+  func.return %m, %c, %d : tensor<4xf64>, tensor<4xf64>, tensor<4xf64>
+}
+"""
+
+
+def test_host_segments_depend_on_groups_by_their_ports() -> None:
+    check_ir(
+        SEGMENT,
+        [GroupNamed("a", "c")],
+        """
+// CHECK: gconv.fused %x
+// CHECK: %m = gconv.link
+// CHECK-NEXT: host.segment
+// CHECK-NEXT: %d = gconv.link
+""",
+    )
+    assert list(refused(SEGMENT, "a", "c", "d")) == [
+        ("host", "host.segment lies between links of the group: it reads one and makes what another reads")
+    ]
