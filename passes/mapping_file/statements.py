@@ -15,9 +15,9 @@
 The links take turns on tiles of what the head makes, the one of them whose result no other reads. `for` cuts its
 loops. `store` says in which memory tensors lie, and by its place between the loops what of them: all that the loops
 below need, and of that what the next turn of the loops above needs as well stays there. A tensor of which nothing stays
-is to `recompute` where a link of the group makes it, to `refetch` where none does. A `store` in the last braces is within
-the links, in their own turns. `sequential` links wait for one another, in a `pipeline` each works on a turn of its own.
-What a link does in its turn is a mapping, nodes after one another.
+is to `recompute` where a link of the group makes it, to `refetch` where none does. A `store` in the last braces is
+within the links, in their own turns. `sequential` links wait for one another, in a `pipeline` each works on a turn of
+its own. What a link does in its turn is a mapping, nodes after one another.
 
 The result of a link is called as the link, an input of the network as the network does, and a constant after the link
 that reads it first: `conv1.K` is its kernel, `conv1.P0` the first operand of its post steps. A tensor that has no place
