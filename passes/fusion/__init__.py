@@ -1,1 +1,1 @@
-"""Fused groups: links that run tile by tile, one after another, so that what lies between never leaves the chip."""
+"""Fused groups: links that run tile by tile, one after another, so that what lies between them stays on the chip."""

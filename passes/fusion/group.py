@@ -116,6 +116,14 @@ class Group:
                 if operand.tensor == tensor:
                     yield link, operand
 
+    def is_kernel_alone(self, tensor: str) -> bool:
+        """Whether a tensor lies off-chip and is read once, as the whole kernel of a link."""
+        readers = list(self.readers(tensor))
+        if tensor in self.makers or len(readers) != 1:
+            return False
+        link, operand = readers[0]
+        return operand == Operand.whole(Role.KERNEL, tensor, link.spec.kernel_shape)
+
     @cached_property
     def heads(self) -> tuple[GroupLink, ...]:
         """The links whose results nobody in the group reads; a group that can be tiled has one."""

@@ -21,7 +21,7 @@ from passes.mapping_file.writing import MappingText
 from tests.dialects.test_fused_attribute import fused_mappings
 from tests.filechecking import check_ir, new_ir_context, parse_module
 from tests.passes.chains import check_pass, random_chains
-from tests.passes.fusion.groups import random_links
+from tests.passes.fusion.random_links import random_links
 
 CHAIN = """
 target.machine @small {name = "small", summary = "", clock_mhz = 1.0, word_bits = 16 : i64,

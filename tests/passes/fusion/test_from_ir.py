@@ -19,7 +19,7 @@ from passes.fusion.grouping import group_links
 from passes.fusion.names import operands_of
 from tests.filechecking import parse_module
 from tests.passes.chains import links_of, random_chains
-from tests.passes.fusion.groups import random_links
+from tests.passes.fusion.random_links import random_links
 
 
 def seen(view: View, shape: tuple[int, ...]) -> tuple[AxisIndex, ...] | None:

@@ -21,7 +21,7 @@ from passes.fusion.grouping import group_links, group_problems, inline
 from passes.verification import verify_module
 from tests.filechecking import check_ir, parse_module, print_module, run_passes
 from tests.passes.chains import check_pass, links_of, random_chains
-from tests.passes.fusion.groups import random_links
+from tests.passes.fusion.random_links import random_links
 from tests.passes.mapping.machines import EYERISS
 
 
