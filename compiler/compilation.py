@@ -27,7 +27,6 @@ from compiler.targets import Target, select_target
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.module_attributes import BACKEND, STAGE
 from dialects.target import MachineOp, find_machine
-from passes.mapping_file.reading import links_in_groups
 from passes.merge_dims import MergeDimsPass
 from passes.searching.options import SearchingPass, SearchOptions
 from passes.verification import Verifier
@@ -239,8 +238,11 @@ class _Compilation:
     @cached_property
     def _fuses(self) -> bool:
         """Whether there is a mapping file that fuses links."""
-        file = self._options.mapping
-        return file is not None and bool(links_in_groups(Path(file)))
+        if self._options.mapping is None:
+            return False
+        from passes.mapping_file.reading import links_in_groups
+
+        return bool(links_in_groups(Path(self._options.mapping)))
 
     def _decided(self) -> list[ModulePass]:
         """The passes that decide where links run, and how those run that a mapping file names."""

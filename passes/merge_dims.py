@@ -18,8 +18,6 @@ from passes.chain_views import Source, source_of
 from passes.computed_addresses import read_lookup
 from passes.elementwise import extra_in_result_shape
 from passes.fold_views import fold_views
-from passes.mapping_file.names import named_links
-from passes.mapping_file.reading import links_in_groups
 from passes.redimension import distinctly_named, redimension
 from passes.rewriting import chain_blocks
 from passes.storage import Storage
@@ -66,6 +64,10 @@ class MergeDimsPass(ModulePass):
         """The links that are to be fused."""
         if self.groups is None:
             return frozenset()
+        # most chains are compiled without a mapping file
+        from passes.mapping_file.names import named_links
+        from passes.mapping_file.reading import links_in_groups
+
         names = links_in_groups(Path(self.groups))
         known = named_links([op for op in block.walk() if isinstance(op, LinkOp)])
         return frozenset(link for name, link in known.items() if name in names)
