@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ from compiler.targets import Target, select_target
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.module_attributes import BACKEND, STAGE
 from dialects.target import MachineOp, find_machine
+from passes.merge_dims import MergeDimsPass
 from passes.searching.options import SearchingPass, SearchOptions
 from passes.verification import Verifier
 
@@ -227,7 +229,20 @@ class _Compilation:
         ]
         if stage.name == MAPPING_STAGE:
             return [*self._decided(), *self._searching(passes, target)]
-        return passes
+        return [self._sparing_groups(step) for step in passes]
+
+    def _sparing_groups(self, step: ModulePass) -> ModulePass:
+        """A pass that leaves the dimensions of links alone which the mapping file fuses."""
+        return replace(step, groups=self._options.mapping) if self._fuses and isinstance(step, MergeDimsPass) else step
+
+    @cached_property
+    def _fuses(self) -> bool:
+        """Whether there is a mapping file that fuses links."""
+        if self._options.mapping is None:
+            return False
+        from passes.mapping_file.reading import links_in_groups
+
+        return bool(links_in_groups(Path(self._options.mapping)))
 
     def _decided(self) -> list[ModulePass]:
         """The passes that decide where links run, and how those run that a mapping file names."""
@@ -235,11 +250,13 @@ class _Compilation:
         if file is None:
             return [*mode.passes]
         # mapping files bring the searches of all kinds of machines with them
+        from passes.form_groups import FormGroupsPass
         from passes.pin_mappings import PinMappingsPass
 
         objective = self._options.search.objective
         before = PinMappingsPass(file, mode.value, objective=None if objective is None else objective.value)
-        return [before, *mode.passes, replace(before, after_assign_host=True)] if mode.passes else [before]
+        again = [replace(before, after_assign_host=True)] if mode.passes else []
+        return [before, *mode.passes, *again, *([FormGroupsPass(file)] if self._fuses else [])]
 
     def _searching(self, passes: Sequence[ModulePass], target: Target | None) -> list[ModulePass]:
         """The passes of the mapping stage as the options want mappings to be found."""

@@ -31,7 +31,7 @@ from compiler.targets_page import targets_page
 from dialects.events import EVENTS
 from dialects.module_attributes import MODULE_ATTRIBUTES
 from passes import mapping_file
-from passes.mapping_file import completing
+from passes.mapping_file import completing, statements
 
 if TYPE_CHECKING:
     import click
@@ -139,6 +139,7 @@ def _mapping_files() -> str:
     """The format of mapping files, as the modules say that read them."""
     parts = [NOTICE, "# Mapping files\n", f"{_MAPPING_FILES}\n", inspect.cleandoc(mapping_file.__doc__ or "") + "\n"]
     parts += ["## Mappings in part\n", inspect.cleandoc(completing.__doc__ or "") + "\n"]
+    parts += ["## Fused groups\n", inspect.cleandoc(statements.__doc__ or "") + "\n"]
     return "\n".join(parts)
 
 

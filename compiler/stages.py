@@ -13,6 +13,9 @@ from passes.verification import Legality
 CHAIN = frozenset({"gconv", "weights", "host"})
 """The dialects of a GCONV chain, with the host segments in it."""
 
+MAPPED = {"gconv.link": ("mapping",), "gconv.fused": ("mapping",)}
+"""What the ops of a mapped chain carry."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -72,9 +75,9 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "mapped",
-        "every link carries a `#schedule.mapping`",
+        "every link carries a `#schedule.mapping`, every group of links a `#schedule.fused`",
         ("map-row-stationary", "choose-layouts"),
-        Legality(dialects=CHAIN, ops=frozenset({"target.machine"}), required={"gconv.link": ("mapping",)}),
+        Legality(dialects=CHAIN, ops=frozenset({"target.machine"}), required=MAPPED),
     ),
     Stage(
         "placed",

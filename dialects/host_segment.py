@@ -116,6 +116,12 @@ def segment_outputs(function: FuncOp) -> dict[str, SSAValue]:
     return dict(_ports(function.arg_attrs, function.args))
 
 
+def segment_makers(function: FuncOp) -> dict[SSAValue, Operation]:
+    """The segment that makes an argument, for arguments that segments make."""
+    outputs = segment_outputs(function)
+    return {outputs[name]: segment for segment in segments_of(function) for name in segment.made_names}
+
+
 def _ports(attributes: ArrayAttr[DictionaryAttr] | None, values: Iterable[SSAValue]) -> Iterator[tuple[str, SSAValue]]:
     for entry, value in zip(attributes or (), values, strict=False):
         if PORT in entry.data:
@@ -130,15 +136,13 @@ def execution_order(function: FuncOp) -> list[Operation]:
     ops = list(function.body.block.ops)
     if not any(isinstance(op, SegmentOp) for op in ops):
         return ops
-    inputs, outputs = segment_inputs(function), segment_outputs(function)
-    makers: dict[SSAValue, Operation] = {
-        outputs[name]: op for op in ops if isinstance(op, SegmentOp) for name in op.made_names
-    }
+    inputs = segment_inputs(function)
+    makers = segment_makers(function)
     order: dict[Operation, None] = {}
     for op in ops:
         stack = [op]
         while stack:
-            waiting = [each for each in _needs(stack[-1], inputs, makers) if each not in order and each not in stack]
+            waiting = [each for each in needs(stack[-1], inputs, makers) if each not in order and each not in stack]
             if waiting:
                 stack.append(waiting[0])
             else:
@@ -146,7 +150,8 @@ def execution_order(function: FuncOp) -> list[Operation]:
     return list(order)
 
 
-def _needs(op: Operation, inputs: Mapping[str, SSAValue], makers: Mapping[SSAValue, Operation]) -> Iterator[Operation]:
+def needs(op: Operation, inputs: Mapping[str, SSAValue], makers: Mapping[SSAValue, Operation]) -> Iterator[Operation]:
+    """The ops that make what an op reads; `inputs` are those of segments, `makers` the segments of arguments."""
     values: list[SSAValue] = [*op.operands]
     if isinstance(op, SegmentOp):
         values += [inputs[name] for name in op.read_names if name in inputs]

@@ -11,10 +11,10 @@ from xdsl.ir import Dialect
 _DIALECTS: dict[str, str] = {
     # name -> "module:value"
     "onnx": "dialects.onnx:ONNX",
-    "gconv": "dialects.gconv:GCONV",
+    "gconv": "dialects.gconv.dialect:GCONV",
     "host": "dialects.host_segment:HOST",
     "levels": "dialects.levels:LEVELS",
-    "schedule": "dialects.schedule:SCHEDULE",
+    "schedule": "dialects.schedule_dialect:SCHEDULE",
     "spatial": "dialects.spatial:SPATIAL",
     "target": "dialects.target:TARGET",
     "weights": "dialects.weights:WEIGHTS",

@@ -18,6 +18,7 @@ What no node splits is executed inside one processing element. Everything starts
 
 `#schedule.row_stationary<...>` is the notation of the Eyeriss paper for one family of such mappings.
 `#schedule.host` leaves the array alone: the whole link is the work of the host core.
+`#schedule.fused<...>` maps a group of links (`dialects.fused_attribute`).
 
 `#schedule.search<energy in all, gap 0.021>` stands beside a mapping that a search found: no mapping of that space takes
 less than a share of 0.021 less of what the search made least; `optimal` stands for a gap of 0.
@@ -31,7 +32,7 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from xdsl.ir import Data, Dialect, ParametrizedAttribute
+from xdsl.ir import Data, ParametrizedAttribute
 from xdsl.irdl import irdl_attr_definition
 from xdsl.parser import AttrParser
 from xdsl.printer import Printer
@@ -206,32 +207,48 @@ class MappingAttr(Data[Mapping]):
 
     @classmethod
     def parse_parameter(cls, parser: AttrParser) -> Mapping:
-        nodes: list[Node] = []
-        with parser.in_angle_brackets():
-            keyword = parser.parse_optional_identifier()
-            while keyword is not None:
-                nodes.append(_parse_node(parser, keyword))
-                if parser.parse_optional_punctuation(",") is None:
-                    break
-                keyword = parser.parse_identifier(": for, par or store")
-        return Mapping(tuple(nodes))
+        return parse_mapping(parser)
 
     def print_parameter(self, printer: Printer) -> None:
         with printer.in_angle_brackets():
             printer.print_string(str(self.data))
 
     def verify(self) -> None:
-        stored: set[tuple[str, Operand]] = set()
-        for node in self.data.nodes:
-            if isinstance(node, Storage):
-                if not node.operands:
-                    raise VerifyException(f"{node}: nothing is stored")
-                there = {(node.memory, operand) for operand in node.operands}
-                if stored & there or len(there) < len(node.operands):
-                    raise VerifyException(f"{node}: a tensor is stored twice")
-                stored |= there
-            elif not 1 <= node.tile <= LARGEST_TILE:
-                raise VerifyException(f"{node}: a tile has 1 to {LARGEST_TILE} indices")
+        verify_mapping(self.data)
+
+
+def verify_mapping(mapping: Mapping) -> None:
+    """Raises `VerifyException` if a mapping stores nothing, or a tensor twice in a memory, or has impossible tiles."""
+    stored: set[tuple[str, Operand]] = set()
+    for node in mapping.nodes:
+        if isinstance(node, Storage):
+            if not node.operands:
+                raise VerifyException(f"{node}: nothing is stored")
+            there = {(node.memory, operand) for operand in node.operands}
+            if stored & there or len(there) < len(node.operands):
+                raise VerifyException(f"{node}: a tensor is stored twice")
+            stored |= there
+        else:
+            verify_tile(node)
+
+
+def verify_tile(node: Temporal | Spatial) -> None:
+    """Raises `VerifyException` if a tile has no indices, or more than any loop."""
+    if not 1 <= node.tile <= LARGEST_TILE:
+        raise VerifyException(f"{node}: a tile has 1 to {LARGEST_TILE} indices")
+
+
+def parse_mapping(parser: AttrParser) -> Mapping:
+    """The nodes of a mapping, in angle brackets."""
+    nodes: list[Node] = []
+    with parser.in_angle_brackets():
+        keyword = parser.parse_optional_identifier()
+        while keyword is not None:
+            nodes.append(_parse_node(parser, keyword))
+            if parser.parse_optional_punctuation(",") is None:
+                break
+            keyword = parser.parse_identifier(": for, par or store")
+    return Mapping(tuple(nodes))
 
 
 def _parse_node(parser: AttrParser, keyword: str) -> Node:
@@ -243,12 +260,18 @@ def _parse_node(parser: AttrParser, keyword: str) -> Node:
         return Storage(memory, tuple(operands))
     if keyword not in ("for", "par"):
         parser.raise_error(f"expected for, par or store, found {keyword!r}")
+    if keyword == "for":
+        return parse_temporal(parser)
     loop = _parse_loop(parser)
     tile = parser.parse_integer(allow_boolean=False, allow_negative=False)
-    if keyword == "for":
-        return Temporal(loop, tile)
     parser.parse_keyword("on")
     return Spatial(loop, tile, parser.parse_identifier(": axis name"))
+
+
+def parse_temporal(parser: AttrParser) -> Temporal:
+    """A loop and its tile, what follows `for`."""
+    loop = _parse_loop(parser)
+    return Temporal(loop, parser.parse_integer(allow_boolean=False, allow_negative=False))
 
 
 def _parse_loop(parser: AttrParser) -> Loop:
@@ -341,6 +364,3 @@ class HostAttr(ParametrizedAttribute):
     """The link leaves the accelerator: the target's host core executes it on tensors in DRAM."""
 
     name = "schedule.host"
-
-
-SCHEDULE = Dialect("schedule", [], [MappingAttr, LoopAttr, RowStationaryAttr, SearchAttr, HostAttr])

@@ -12,6 +12,7 @@ from xdsl.ir import Block, SSAValue
 from xdsl.passes import ModulePass
 
 from dialects.gconv import ConcatOp, LinkOp, View, ViewOp, shape_of
+from dialects.gconv.fused import FusedOp
 from dialects.gconv.interpreter import main_function
 from dialects.schedule import MappingAttr
 from dialects.target import require_spatial
@@ -27,7 +28,8 @@ class ChooseLayoutsPass(ModulePass):
     A producer writes tiles and consumers read others: which words of a tile lie side by side depends on the order of
     the tensor's dimensions. Mappings are settled, so that tensors do not depend on each other and every order of each
     is tried. A concatenation is one tensor: its parts are written into it whatever its order. An order in which a part
-    could not be written, or a view not be read, in strides is none. Arguments, constants and results stay row-major.
+    could not be written, or a view not be read, in strides is none. Arguments, constants and results stay row-major,
+    and so does what fused groups read.
 
     The tensor becomes `gconv.concat` of one part, a transposed view of it: a buffer of that shape, which is written in
     place and read through a view. The words that are moved stay the same, so that only a machine that charges bursts
@@ -66,6 +68,8 @@ def _choose(block: Block, burst: int) -> None:
 def _accesses(block: Block, storage: Storage) -> dict[SSAValue, list[_Access]]:
     """Every write and read of each tensor that may lie in another order."""
     found: dict[SSAValue, list[_Access]] = {}
+    grouped = [value for op in block.ops if isinstance(op, FusedOp) for value in op.inputs]
+    fixed = {place.base for value in grouped if (place := storage.seen(source_of(value))) is not None}
     for link in block.ops:
         if not isinstance(link, LinkOp) or not isinstance(link.mapping, MappingAttr):
             continue
@@ -76,7 +80,8 @@ def _accesses(block: Block, storage: Storage) -> dict[SSAValue, list[_Access]]:
         moved = operand_transfers(link.spec, views, link.mapping.data)
         for place, transfers in zip(places, moved, strict=True):
             assert place is not None
-            if isinstance(place.base.owner, LinkOp | ConcatOp) and not storage.is_returned(place.base):
+            is_made = isinstance(place.base.owner, LinkOp | ConcatOp)
+            if is_made and place.base not in fixed and not storage.is_returned(place.base):
                 found.setdefault(place.base, []).append(_Access(transfers, place.view))
     return found
 

@@ -46,20 +46,21 @@ class LegalizeWordsPass(ModulePass):
         function = main_function(op)
         problems = [
             problem
-            for link in function.body.block.ops
+            for link in function.walk()
             if isinstance(link, LinkOp)
             for problem in (*_limits(link, machine), *_types(link, machine), *_numbers(link))
         ]
         if problems:
             raise CatenaError(problems)
         _remember_types(function)
-        for inner in function.body.block.ops:
+        for inner in function.walk():
             if isinstance(inner, ConstantOp) and inner.array.dtype.name in _CARRIED_AS_F32:
                 inner.properties["value"] = WeightRef.of(_words(inner.array))
             elif isinstance(inner, LinkOp) and inner.acc is not None and numpy_dtype_of(inner.acc).kind == "f":
                 inner.properties["acc"] = f32
-        for value in (*function.args, *(value for inner in function.body.block.ops for value in inner.results)):
-            _retype(value)
+        for inner in function.walk():
+            for value in (*inner.results, *(argument for region in inner.regions for argument in region.block.args)):
+                _retype(value)
         last = function.body.block.last_op
         assert last is not None
         types = FunctionType.from_lists(

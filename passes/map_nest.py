@@ -14,6 +14,7 @@ from dialects.locations import describe
 from dialects.schedule import HostAttr, Mapping, MappingAttr, Objective
 from dialects.target import NestMachine, require_nest_machine
 from passes.assign_host import require_host
+from passes.fusion.refusal import require_mapped_groups
 from passes.mapper.effort import USUAL
 from passes.mapper.legality import violations
 from passes.searching.links import map_links
@@ -28,7 +29,7 @@ class MapNestPass(SearchingPass):
     Links with the same loops are searched once: in the machine's dataflow if it has one, otherwise among all mappings,
     as long as a time limit allows, or else with an effort that does not depend on the time it takes. Links whose
     results are updates at computed addresses are not cut, so that these leave in order. Links that the host executes
-    keep `#schedule.host`.
+    keep `#schedule.host`. Groups have to be mapped throughout.
     """
 
     name = "map-nest"
@@ -37,7 +38,9 @@ class MapNestPass(SearchingPass):
         machine = require_nest_machine(op, "mapped")
         objective = Objective(self.objective)
         effort = USUAL if self.time_limit is None else math.inf
-        block = main_function(op).body.block
+        function = main_function(op)
+        require_mapped_groups(function)
+        block = function.body.block
         storage = Storage(block)
 
         def settled(link: LinkOp) -> bool:

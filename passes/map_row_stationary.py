@@ -16,6 +16,7 @@ from dialects.schedule import HostAttr, Mapping, MappingAttr, Objective, RowStat
 from dialects.target import Machine, require_spatial
 from passes.assign_host import require_host
 from passes.chain_views import source_of
+from passes.fusion.refusal import require_mapped_groups
 from passes.mapping.data_events import Sparsity, sparsity
 from passes.mapping.fit import violations
 from passes.mapping.in_order import in_order_mapping
@@ -32,7 +33,7 @@ class MapRowStationaryPass(SearchingPass):
 
     Links with the same loops and input shape, and as many zeros, are searched once. `objective` is what the search
     minimises. Links whose results are updates at computed addresses get the mapping with the largest tiles that keeps
-    their order. Links that the host executes keep `#schedule.host`.
+    their order. Links that the host executes keep `#schedule.host`. Groups have to be mapped throughout.
     """
 
     name = "map-row-stationary"
@@ -42,7 +43,9 @@ class MapRowStationaryPass(SearchingPass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         machine = require_spatial(op, "mapped")
         objective = Objective(self.objective)
-        block = main_function(op).body.block
+        function = main_function(op)
+        require_mapped_groups(function)
+        block = function.body.block
         storage = Storage(block)
 
         def settled(link: LinkOp) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
@@ -32,12 +33,15 @@ class MergeDimsPass(ModulePass):
     view first. Results that lie in place inside a concatenation stay strided views of it, and what is read or written
     at computed addresses steps evenly through its index, too. Windows stay as they are.
 
-    Links with a mapping are left alone. A link of more than `max-rank` dimensions afterwards is refused.
+    Links with a mapping are left alone, and so are those that `fuse` statements of the mapping file `groups` name:
+    loops around a group cut dimensions of its head, and merged ones would hide which tiles of the others these need.
+    A link of more than `max-rank` dimensions afterwards is refused.
     """
 
     name = "merge-dims"
 
     max_rank: int = 8
+    groups: str | None = None
 
     def __post_init__(self) -> None:
         if self.max_rank < 1:
@@ -51,10 +55,22 @@ class MergeDimsPass(ModulePass):
         """
         problems: list[Diagnostic] = []
         for block in chain_blocks(op, self.name):
-            _merge_block(block)
+            _merge_block(block, self._kept(block))
             problems += self._rank_problems(block)
         if problems:
             raise CatenaError(problems)
+
+    def _kept(self, block: Block) -> frozenset[LinkOp]:
+        """The links that are to be fused."""
+        if self.groups is None:
+            return frozenset()
+        # most chains are compiled without a mapping file
+        from passes.mapping_file.names import named_links
+        from passes.mapping_file.reading import links_in_groups
+
+        names = links_in_groups(Path(self.groups))
+        known = named_links([op for op in block.walk() if isinstance(op, LinkOp)])
+        return frozenset(link for name, link in known.items() if name in names)
 
     def _rank_problems(self, block: Block) -> list[Diagnostic]:
         return [
@@ -119,11 +135,11 @@ def _joined(outer: tuple[int, int], inner: tuple[int, int]) -> tuple[int, int]:
     return outer[0] * inner[0], inner[1]
 
 
-def _merge_block(block: Block) -> None:
+def _merge_block(block: Block, kept: frozenset[LinkOp]) -> None:
     fold_views(block)
     storage = Storage(block)
     for op in list(block.ops):
-        if isinstance(op, LinkOp) and op.mapping is None:
+        if isinstance(op, LinkOp) and op.mapping is None and op not in kept:
             merge_link(op, storage)
     fold_views(block)
 

@@ -14,6 +14,7 @@ from xdsl.passes import ModulePass
 from dialects.accelerator import Accelerator
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import LinkOp
+from dialects.gconv.fused import FusedOp
 from dialects.gconv.interpreter import main_function
 from dialects.locations import describe
 from dialects.schedule import MappingAttr, Objective
@@ -68,6 +69,10 @@ class PinMappingsPass(ModulePass):
             changed = [*loop_problems(file, link, pin)]
             problems += changed
             if pin.written is None:
+                continue
+            if isinstance(link.parent_op(), FusedOp):
+                message = "the layer is a link of a group: say what it does within a turn in the mapping of the group"
+                problems.append(replace(file.problem(pin.mapping_line, message), node=describe(link)))
                 continue
             checkable = None if changed or other_target else machine
             in_order = storage.update(link.result) is not None

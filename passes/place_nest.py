@@ -19,6 +19,7 @@ from dialects.spatial import ForOp
 from dialects.target import NestMachine, require_nest_machine
 from passes.assign_host import require_host
 from passes.dram import Storages
+from passes.fusion.refusal import refuse_groups
 from passes.mapper.counts import Counts
 from passes.mapper.legality import violations
 from passes.mapper.nest import For, Par, Store, nest_of
@@ -32,13 +33,16 @@ class PlaceNestPass(ModulePass):
 
     Tiles lie one behind the other in each memory. Where sums leave the chip before they are finished, they wait behind
     the tensors in the outermost memory. The layer of a link that the host executes holds `spatial.offload`.
+    Groups are refused.
     """
 
     name = "place-nest"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         machine = require_nest_machine(op, "placed")
-        storages = Storages(main_function(op))
+        function = main_function(op)
+        refuse_groups(function)
+        storages = Storages(function)
         _require_mappings(links_of(op), machine, storages)
 
         def body(link: LinkOp, buffers: Buffers) -> list[Operation]:

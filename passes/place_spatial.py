@@ -19,6 +19,7 @@ from dialects.spatial import ForOp, LoadOp, OpenOp, PassOp, PlaceOp, SpreadOp, S
 from dialects.target import Machine, require_spatial
 from passes.assign_host import require_host
 from passes.dram import Storages
+from passes.fusion.refusal import refuse_groups
 from passes.mapping.fit import buffer_tiles, violations
 from passes.mapping.tiling import Tiling
 from passes.placing import Buffers, links_of, place
@@ -27,14 +28,16 @@ from passes.placing import Buffers, links_of, place
 class PlaceSpatialPass(ModulePass):
     """Give tensors addresses and turn every mapped link into a layer of loops, transfers and processing passes.
 
-    The layer of a link that the host executes holds `spatial.offload`.
+    The layer of a link that the host executes holds `spatial.offload`. Groups are refused.
     """
 
     name = "place-spatial"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         machine = require_spatial(op, "placed")
-        storages = Storages(main_function(op))
+        function = main_function(op)
+        refuse_groups(function)
+        storages = Storages(function)
         _require_mappings(links_of(op), machine, storages)
 
         def body(link: LinkOp, _: Buffers) -> list[Operation]:

@@ -19,6 +19,7 @@ from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.dtypes import as_storage, dtype_named
 from dialects.element_types import numpy_dtype_of
 from dialects.gconv.contraction import Factor, product
+from dialects.gconv.fused import FusedOp
 from dialects.gconv.indexed import IndexProblem, OutOfRangeError
 from dialects.gconv.indexed_ops import IndexedOp, ScatterOp
 from dialects.gconv.ops import ConcatOp, LinkOp, ViewOp, element_type_of_value, shape_of
@@ -263,8 +264,20 @@ class Interpreter:
                 for name, array in zip(op.made_names, host(op, given), strict=True):
                     values[segment_arguments[name]] = array
                 continue
-            values[op.results[0]] = self._evaluate(op, values)
+            self._execute(op, values)
         raise CatenaError(Diagnostic("CAT-R003", "the function @main does not return"))
+
+    def _execute(self, op: Operation, values: dict[SSAValue, Array]) -> None:
+        """Add what an op makes to the values that are there."""
+        if not isinstance(op, FusedOp):
+            values[op.results[0]] = self._evaluate(op, values)
+            return
+        given = zip(op.body.block.args, op.inputs, strict=True)
+        inner: dict[SSAValue, Array] = {argument: values[value] for argument, value in given}
+        for each in op.body.block.ops:
+            if each is not op.body.block.last_op:
+                self._execute(each, inner)
+        values.update((result, inner[value]) for result, value in zip(op.made, op.yielded, strict=True))
 
     def _evaluate(self, op: Operation, values: Mapping[SSAValue, Array]) -> Array:
         match op:

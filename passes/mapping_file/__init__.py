@@ -31,11 +31,14 @@ machine, loops and mapping agrees; after a change both can stay, or go.
 that the layers are those after the host core has got its share, whose steps are then layers of their own. A mapping may
 also be text as the IR prints it: `"relu1" = "#schedule.row_stationary<m 96, ...>"`; `"host"` leaves a layer to the host
 core.
+
+`groups`, above all tables, is the text of `fuse` statements (`passes.mapping_file.statements`): links that take turns
+on tiles. Links of a group have no mapping among the layers.
 """
 
 FORMAT = 1
 """The version of the format that is written, and the newest that is read."""
-LAYERS, ZEROS, TARGET, MODE = "layers", "zeros", "target", "mode"
+LAYERS, ZEROS, TARGET, MODE, GROUPS = "layers", "zeros", "target", "mode", "groups"
 """The keys of a mapping file beside `format`."""
 HOST = "host"
 """The mapping of a layer that the host core executes."""

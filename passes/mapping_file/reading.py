@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -14,9 +14,10 @@ from xdsl.utils.exceptions import VerifyException
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
 from dialects.gconv import Zeros, ZerosAttr
 from dialects.schedule import SearchAttr
-from passes.mapping_file import FORMAT, LAYERS, MODE, TARGET, ZEROS
+from passes.mapping_file import FORMAT, GROUPS, LAYERS, MODE, TARGET, ZEROS
 from passes.mapping_file.notation import Written, WrongTextError, read_mapping, read_search
 from passes.mapping_file.positions import Position, positions
+from passes.mapping_file.statements import Spot, WrittenGroup, read_statements
 
 _LAYER_KEYS = ("loops", "search", "checksum", "mapping")
 
@@ -39,7 +40,7 @@ class Pin:
 
 @dataclass(frozen=True)
 class MappingFile:
-    """What a file says: target, mode, how layers are mapped, shares of zeros with their lines; both by layer name.
+    """What a file says: target, mode, how layers are mapped, shares of zeros with their lines, both by name; groups.
 
     `problems` is what it says that cannot be read; the rest can be looked at all the same.
     """
@@ -52,10 +53,15 @@ class MappingFile:
     pins: Mapping[str, Pin]
     zeros: Mapping[str, tuple[ZerosAttr, int]]
     problems: tuple[Diagnostic, ...] = ()
+    groups: tuple[WrittenGroup, ...] = ()
 
     def problem(self, line: int, message: str, **more: str) -> Diagnostic:
         """Something that is wrong at a line."""
         return problem_at(self.path, line, message, **more)
+
+    def problem_of(self, spot: Spot, message: str, **more: str) -> Diagnostic:
+        """Something that is wrong at a place in a statement."""
+        return _problem_of(self.path, spot, message, **more)
 
 
 def problem_at(path: str, line: int, message: str, **more: str) -> Diagnostic:
@@ -88,13 +94,14 @@ class _Reader:
 
     def read(self, content: Mapping[str, object]) -> MappingFile:
         """The whole file."""
-        self._check_keys((), content, ("format", TARGET, MODE, LAYERS, ZEROS))
+        self._check_keys((), content, ("format", TARGET, MODE, GROUPS, LAYERS, ZEROS))
         version = content.get("format", FORMAT)
         if version != FORMAT:
             self._wrong(("format",), "the mapping file has another format", expected=str(FORMAT), found=str(version))
         target, mode = self._text(content, TARGET), self._text(content, MODE)
         pins = {layer: self._pin(layer, value) for layer, value in self._table(content, LAYERS).items()}
         zeros = {layer: self._zeros(layer, value) for layer, value in self._table(content, ZEROS).items()}
+        groups = self._groups(content)
         return MappingFile(
             self._path,
             target,
@@ -104,7 +111,21 @@ class _Reader:
             {layer: pin for layer, pin in pins.items() if pin is not None},
             {layer: (value, self._line((ZEROS, layer))) for layer, value in zeros.items() if value is not None},
             tuple(self._problems),
+            groups,
         )
+
+    def _groups(self, content: Mapping[str, object]) -> tuple[WrittenGroup, ...]:
+        text = self._text(content, GROUPS)
+        if text is None:
+            return ()
+        found: list[WrittenGroup] = []
+        for statement in read_statements(text, self._places[GROUPS,].text):
+            if isinstance(statement, WrittenGroup):
+                found.append(statement)
+            else:
+                more = {"found": statement.found, "hint": statement.hint}
+                self._problems.append(_problem_of(self._path, statement.spot, "cannot read this", **more))
+        return tuple(found)
 
     def _text(self, content: Mapping[str, object], key: str, table: tuple[str, ...] = ()) -> str | None:
         value = content.get(key)
@@ -177,6 +198,22 @@ class _Reader:
         while key and key not in self._places:
             key = key[:-1]
         return self._places[key].line if key else 0
+
+
+def _problem_of(path: str, spot: Spot, message: str, **more: str) -> Diagnostic:
+    found = problem_at(path, spot.line, message, **more)
+    return replace(found, where=f"{found.where}, column {spot.column}")
+
+
+def links_in_groups(path: Path) -> frozenset[str]:
+    """The links that the `fuse` statements of a file name, as far as it can be read; what is wrong is found later."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError):
+        return frozenset()
+    text = content.get(GROUPS)
+    statements = read_statements(text) if isinstance(text, str) else ()
+    return frozenset(link.text for each in statements if isinstance(each, WrittenGroup) for link in each.links)
 
 
 def _parse_zeros(shares: object) -> ZerosAttr:

@@ -7,21 +7,24 @@ from collections.abc import Sequence
 from xdsl.dialects.builtin import ModuleOp
 
 from dialects.accelerator import Accelerator
+from dialects.fused_attribute import FusedAttr
 from dialects.gconv import LinkOp
+from dialects.gconv.fused import FusedOp
 from dialects.locations import node_names
 from dialects.schedule import MappingAttr, SearchAttr
 from dialects.target import find_machine
-from passes.mapping_file import FORMAT, LAYERS, MODE, TARGET, ZEROS
+from passes.mapping_file import FORMAT, GROUPS, LAYERS, MODE, TARGET, ZEROS
 from passes.mapping_file.names import loops_text, primary_names
 from passes.mapping_file.notation import written_mapping
 from passes.mapping_file.seal import checksum
+from passes.mapping_file.statements import written_group
 
 _HEAD = """\
 # How every layer is mapped: `catena compile --mapping` uses the file. Layers that are taken out are searched again."""
 
 
 class MappingText:
-    """A mapping file that holds the mapping of every link that has one, and shares of zeros if they are known."""
+    """A mapping file: groups, the mapping of every link that has one, and shares of zeros if they are known."""
 
     def __init__(self, module: ModuleOp, mode: str = "chain"):
         links = [op for op in module.walk() if isinstance(op, LinkOp)]
@@ -29,6 +32,12 @@ class MappingText:
         self._head = [_HEAD, f"format = {FORMAT}"]
         self._head += [] if machine is None else [f"{TARGET} = {_quoted(machine.name)}"]
         self._head += [] if mode == "chain" else [f"{MODE} = {_quoted(mode)}"]
+        groups = [
+            written_group(op.link_names, op.mapping.data)
+            for op in module.walk()
+            if isinstance(op, FusedOp) and isinstance(op.mapping, FusedAttr)
+        ]
+        self._head += [f"{GROUPS} = '''", *"\n".join(groups).splitlines(), "'''"] if groups else []
         self._zeros: list[str] = []
         self._layers: list[tuple[str, list[str]]] = []
         self.mapped = [link.mapping is not None for link in links]

@@ -17,7 +17,8 @@ STRUCTURE = frozenset({"builtin.module", "func.func", "func.return"})
 class Legality:
     """The ops that may remain: whole dialects, single ops, and the properties an op must have.
 
-    `required` maps an op name to the properties each such op must carry.
+    `required` maps an op name to the properties each such op must carry; what stands inside another such op leaves them
+    to that.
     """
 
     dialects: frozenset[str] = frozenset()
@@ -43,6 +44,9 @@ class Legality:
                     expected=self.describe(),
                     found=name_of(op),
                 )
+            around = op.parent_op()
+            if around is not None and around.name in self.required:
+                continue
             for name in self.required.get(op.name, ()):
                 if name not in op.properties:
                     yield Problem(op, "CAT-R003", f"the op has no {name} after stage {stage}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from hypothesis import given, settings
@@ -12,8 +13,10 @@ from hypothesis import given, settings
 from backends.container import program_bytes, read_program
 from compiler.compilation import CompileOptions, compile_source
 from compiler.dumps import MappingDump
+from compiler.ir_text import parse_module, print_module, write_module
 from compiler.modes import Mode
 from dialects.diagnostics import CatenaError
+from dialects.gconv.interpreter import Interpreter
 from passes.searching import links
 from tests.compiler.conftest import Cli
 from tests.compiler.small_models import save_model
@@ -133,3 +136,101 @@ def test_what_is_known_of_a_mapping_is_lost_with_a_change(cnn: Path, tmp_path: P
     result = cli("compile", cnn, "-o", tmp_path / "q.cat", "--mapping", saved, "--json")
     (problem,) = result.json["diagnostics"]
     assert problem["where"] == f"{saved}, line {text[: text.index('search = ')].count(chr(10)) + 1}"
+
+
+FUSED = """
+groups = '''
+fuse "t2", "t5", "t7" {
+    store glb ["t2.K", "t5.K"]
+    for H.opc 3
+    store glb ["t5", recompute "t2"]
+    pipeline {
+        store glb ["t7.P0"]
+        "t2": <for C.op 4>
+        "t5": <>
+        "t7": <>
+    }
+}
+'''
+"""
+
+
+def mapped(source: Path, mapping: Path | None, target: str, saved: Path | None = None, stop: str = "mapped") -> str:
+    observers = () if saved is None else (MappingDump(saved),)
+    options = CompileOptions(target=target, mapping=None if mapping is None else str(mapping), stop=stop)
+    return print_module(compile_source(str(source), options, observers).module)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_fused_links_are_mapped_saved_and_read_again(target: str, tmp_path: Path) -> None:
+    source, mapping = save_model(NETWORKS["separable"](), tmp_path / "model.onnx"), tmp_path / "mapping.toml"
+    # the first memory on the chip of each of these machines
+    memory = "scratchpad" if target == "gemmini" else "glb"
+    mapping.write_text(FUSED.replace("glb", memory))
+    saved, again = tmp_path / "saved.toml", tmp_path / "again.toml"
+    text = mapped(source, mapping, target, saved)
+    assert text.count("gconv.fused") == 1
+    # a point-wise convolution keeps its rows and columns, others are merged
+    assert "<N opc 2, C op 12 ks 4, H opc 8, W opc 8>" in text
+    assert "<NC opc 10, HW ks 16>" in text
+    assert mapped(source, saved, target, again) == text
+    assert again.read_text() == saved.read_text()
+
+    ir = tmp_path / "mapped.mlir"
+    write_module(parse_module(text).module, ir)
+    with pytest.raises(CatenaError, match="a fused group cannot be placed") as caught:
+        compile_source(str(ir), CompileOptions(start="mapped", stop="placed"))
+    (problem,) = caught.value.diagnostics
+    assert (problem.code, problem.stage) == ("CAT-U006", "placed")
+    assert "Conv_3" in problem.node
+
+
+def test_fused_links_compute_what_they_did(tmp_path: Path) -> None:
+    source, mapping = save_model(NETWORKS["separable"](), tmp_path / "model.onnx"), tmp_path / "mapping.toml"
+    mapping.write_text(FUSED)
+    inputs = {"x": np.random.default_rng(1).standard_normal((2, 4, 8, 8)).astype(np.float32)}
+
+    def results(file: Path | None) -> np.ndarray:
+        options = CompileOptions(target="generic", mapping=None if file is None else str(file), stop="mapped")
+        (result,) = Interpreter(compile_source(str(source), options).module).run(inputs).values()
+        return result
+
+    np.testing.assert_array_equal(results(mapping), results(None))
+
+
+def test_what_links_do_within_a_turn_is_not_searched_yet(tmp_path: Path) -> None:
+    source, mapping = save_model(NETWORKS["separable"](), tmp_path / "model.onnx"), tmp_path / "mapping.toml"
+    mapping.write_text(FUSED.replace('"t5": <>', ""))
+    for target in ("eyeriss", "generic"):
+        with pytest.raises(CatenaError, match="it is not searched") as caught:
+            mapped(source, mapping, target)
+        (problem,) = caught.value.diagnostics
+        assert (problem.code, problem.found) == ("CAT-U006", 'nothing of "t5"')
+
+
+def test_a_layer_is_no_link_of_a_group(tmp_path: Path) -> None:
+    source, mapping = save_model(NETWORKS["separable"](), tmp_path / "model.onnx"), tmp_path / "mapping.toml"
+    mapping.write_text(
+        FUSED
+        + '\n[layers]\nt5 = "#schedule.mapping<store glb [I, K, O], for C.g 1, for N.opc 1, store rf [I, K, O]>"\n'
+    )
+    with pytest.raises(CatenaError, match="a link of a group has no mapping of its own") as caught:
+        mapped(source, mapping, "generic")
+    (problem,) = caught.value.diagnostics
+    assert problem.where == f"{mapping}, line 3, column 12"
+
+
+def test_groups_of_ir_keep_their_links_from_mapping_files(tmp_path: Path) -> None:
+    source, mapping = save_model(NETWORKS["separable"](), tmp_path / "model.onnx"), tmp_path / "mapping.toml"
+    mapping.write_text(FUSED)
+    ir = tmp_path / "mapped.mlir"
+    write_module(parse_module(mapped(source, mapping, "generic")).module, ir)
+    other = tmp_path / "other.toml"
+    other.write_text('[layers]\nt5 = "#schedule.mapping<store glb [I, O]>"\n')
+    with pytest.raises(CatenaError, match="the layer is a link of a group"):
+        compile_source(str(ir), CompileOptions(start="encoded", stop="mapped", mapping=str(other)))
+    other.write_text('groups = """\nfuse "t5", "t7" { }\n"""')
+    with pytest.raises(CatenaError, match='"t5" is in another group'):
+        compile_source(str(ir), CompileOptions(start="encoded", stop="mapped", mapping=str(other)))
+    text = print_module(compile_source(str(ir), CompileOptions(start="encoded", stop="mapped")).module)
+    assert text == ir.read_text()

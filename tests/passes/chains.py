@@ -213,7 +213,8 @@ def _transpose(draw: st.DrawFn, builder: ChainBuilder, value: SSAValue) -> SSAVa
 def _concat(draw: st.DrawFn, builder: ChainBuilder, value: SSAValue) -> SSAValue:
     shape = shape_of(value)
     axis = draw(st.integers(0, len(shape) - 1))
-    fitting = [v for v in builder.values if _without(shape_of(v), axis) == _without(shape, axis)]
+    alike = [v for v in builder.values if len(shape_of(v)) == len(shape)]
+    fitting = [v for v in alike if _without(shape_of(v), axis) == _without(shape, axis)]
     parts = [value, *draw(st.lists(st.sampled_from(fitting), max_size=2))]
     return builder.concat(draw(st.permutations(parts)), axis)
 

@@ -29,7 +29,6 @@ from xdsl.utils.exceptions import ParseError, VerifyException
 
 from dialects.diagnostics import CatenaError
 from dialects.gconv import (
-    GCONV,
     ConcatOp,
     Dim,
     GConv,
@@ -44,6 +43,7 @@ from dialects.gconv import (
     View,
     ViewOp,
 )
+from dialects.gconv.dialect import GCONV
 from dialects.gconv.interpreter import Interpreter
 from dialects.gconv.scalar import BY_CODE, FUNCTIONS, Arity, apply
 from dialects.weights import WEIGHTS, ConstantOp

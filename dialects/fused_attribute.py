@@ -1,0 +1,147 @@
+"""The mapping of a fused group as IR, in the spirit of LoopTree's tree.
+
+    #schedule.fused<store glb ["conv1.K", "conv2.K"], for H.opc 4, store glb ["x", anew "conv1"], for W.opc 4,
+                    store glb ["conv2"], sequential {"conv1": <for C.op 4>, "conv2": <for C.op 8>}>
+
+* `for D.k T` cuts a loop of the head, the last link of the group: all links take turns within one turn of it.
+* `store M ["a", "b"]` between these loops is where tensors of the group lie in memory `M`: what the loops below need of
+  them stays there, and of what the next turn of the loops above needs as well. `anew "b"` says that nothing stays for
+  the next turn: it is fetched again, or computed again where a link of the group makes it.
+* `sequential {...}` or `pipeline {...}` says how links take turns, and within a turn what each does, as the nodes of a
+  `#schedule.mapping`. A `store` in these braces is within the links that use a tensor, theirs for their own turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from io import StringIO
+from itertools import groupby
+
+from xdsl.ir import Data
+from xdsl.irdl import irdl_attr_definition
+from xdsl.parser import AttrParser
+from xdsl.printer import Printer
+from xdsl.utils.exceptions import VerifyException
+
+from dialects.fused_mapping import FusedMapping, Retention, Stages
+from dialects.schedule import Mapping, Temporal, parse_mapping, parse_temporal, verify_mapping, verify_tile
+
+ANEW = "anew"
+"""The mark of a tensor of which nothing stays for the next turn."""
+
+
+@irdl_attr_definition
+class FusedAttr(Data[FusedMapping]):
+    """The mapping of a group of links: loops around them, where tensors lie, and what each link does in a turn."""
+
+    name = "schedule.fused"
+
+    @staticmethod
+    def of(mapping: FusedMapping) -> FusedAttr:
+        """A mapping as IR: retentions in the order in which they are written, that of their levels."""
+        inside = len(mapping.loops) + 1
+        ordered = sorted(mapping.retentions, key=lambda each: inside if each.level is None else each.level)
+        return FusedAttr(replace(mapping, retentions=tuple(ordered)))
+
+    @classmethod
+    def parse_parameter(cls, parser: AttrParser) -> FusedMapping:
+        loops: list[Temporal] = []
+        retentions: list[Retention] = []
+        expected = ": for, store, sequential or pipeline"
+        with parser.in_angle_brackets():
+            while (keyword := parser.parse_identifier(expected)) not in tuple(Stages):
+                if keyword == "for":
+                    loops.append(parse_temporal(parser))
+                elif keyword == "store":
+                    retentions += _parse_store(parser, len(loops))
+                else:
+                    parser.raise_error(f"expected for, store, sequential or pipeline, found {keyword!r}")
+                parser.parse_punctuation(",")
+            within, branches = _parse_branches(parser)
+        return FusedMapping(tuple(loops), (*retentions, *within), Stages(keyword), branches)
+
+    def print_parameter(self, printer: Printer) -> None:
+        with printer.in_angle_brackets():
+            printer.print_string(", ".join([*statements(self.data), _stages(self.data)]))
+
+    def verify(self) -> None:
+        mapping = self.data
+        for loop in mapping.loops:
+            verify_tile(loop)
+        _verify_once("loop", [str(node.loop) for node in mapping.loops])
+        _verify_once("tensor", [each.tensor for each in mapping.retentions])
+        _verify_once("link", [name for name, _ in mapping.branches])
+        levels = [len(mapping.loops) + 1 if each.level is None else each.level for each in mapping.retentions]
+        for retention in mapping.retentions:
+            if retention.level is not None and not 0 <= retention.level <= len(mapping.loops):
+                raise VerifyException(
+                    f"{quoted(retention.tensor)}: below {retention.level} of {len(mapping.loops)} loops"
+                )
+            if retention.level is None and not retention.reuse:
+                raise VerifyException(f"{quoted(retention.tensor)}: within links, everything is fetched anew")
+        if levels != sorted(levels):
+            raise VerifyException("tensors stand in the order of their levels")
+        for _, branch in mapping.branches:
+            verify_mapping(branch)
+
+
+def statements(mapping: FusedMapping) -> Iterator[str]:
+    """The loops around the links and the places of tensors between them, outermost first."""
+    for level in range(len(mapping.loops) + 1):
+        if level:
+            yield str(mapping.loops[level - 1])
+        yield from stores(mapping, level)
+
+
+def stores(mapping: FusedMapping, level: int | None) -> Iterator[str]:
+    """The places of tensors below so many loops, or within links."""
+    here = (each for each in mapping.retentions if each.level == level)
+    for memory, tensors in groupby(here, lambda each: each.memory):
+        names = (quoted(each.tensor) if each.reuse else f"{ANEW} {quoted(each.tensor)}" for each in tensors)
+        yield f"store {memory} [{', '.join(names)}]"
+
+
+def _stages(mapping: FusedMapping) -> str:
+    branches = (f"{quoted(link)}: <{nodes}>" for link, nodes in mapping.branches)
+    return f"{mapping.stages} {{{', '.join([*stores(mapping, None), *branches])}}}"
+
+
+def quoted(name: str) -> str:
+    """A name as IR text has it."""
+    stream = StringIO()
+    Printer(stream).print_string_literal(name)
+    return stream.getvalue()
+
+
+def _parse_store(parser: AttrParser, level: int | None) -> list[Retention]:
+    memory = parser.parse_identifier(": memory name")
+
+    def tensor() -> Retention:
+        anew = parser.parse_optional_keyword(ANEW) is not None
+        return Retention(parser.parse_str_literal(": tensor name"), memory, level, not anew)
+
+    return list(parser.parse_comma_separated_list(parser.Delimiter.SQUARE, tensor))
+
+
+def _parse_branches(parser: AttrParser) -> tuple[list[Retention], tuple[tuple[str, Mapping], ...]]:
+    """What stands in the braces: places within links, and what each link does."""
+    retentions: list[Retention] = []
+    branches: list[tuple[str, Mapping]] = []
+
+    def item() -> None:
+        if parser.parse_optional_keyword("store") is not None:
+            retentions.extend(_parse_store(parser, None))
+            return
+        link = parser.parse_str_literal(": store or link name")
+        parser.parse_punctuation(":")
+        branches.append((link, parse_mapping(parser)))
+
+    parser.parse_comma_separated_list(parser.Delimiter.BRACES, item)
+    return retentions, tuple(branches)
+
+
+def _verify_once(what: str, names: list[str]) -> None:
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise VerifyException(f"{what} {quoted(name) if what != 'loop' else name} is there twice")

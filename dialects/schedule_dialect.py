@@ -1,0 +1,10 @@
+"""The schedule dialect: mappings of links and of groups of links as attributes."""
+
+from __future__ import annotations
+
+from xdsl.ir import Dialect
+
+from dialects.fused_attribute import FusedAttr
+from dialects.schedule import HostAttr, LoopAttr, MappingAttr, RowStationaryAttr, SearchAttr
+
+SCHEDULE = Dialect("schedule", [], [MappingAttr, LoopAttr, RowStationaryAttr, SearchAttr, HostAttr, FusedAttr])

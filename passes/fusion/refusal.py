@@ -1,0 +1,49 @@
+"""What is not done for groups yet: searches within them, and layers of them."""
+
+from __future__ import annotations
+
+from xdsl.dialects.func import FuncOp
+
+from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.fused_attribute import FusedAttr, quoted
+from dialects.gconv.fused import FusedOp
+from dialects.locations import describe
+
+
+def groups_of(function: FuncOp) -> list[FusedOp]:
+    """The groups of a function, in order."""
+    return [op for op in function.body.block.ops if isinstance(op, FusedOp)]
+
+
+def require_mapped_groups(function: FuncOp) -> None:
+    """Check that the mapping of every group says what each of its links does in a turn: this is not searched.
+
+    Raises `CatenaError` (CAT-U006) with every group of which it does not.
+    """
+    problems: list[Diagnostic] = []
+    for group in groups_of(function):
+        branches = dict(group.mapping.data.branches) if isinstance(group.mapping, FusedAttr) else {}
+        missing = [name for name in group.link_names if name not in branches]
+        if missing:
+            found = f"nothing of {', '.join(map(quoted, missing))}"
+            message = "the mapping of a group has to say what each of its links does in a turn: it is not searched"
+            hint = 'write "link": <nodes> in the braces of sequential or pipeline'
+            problems.append(Diagnostic("CAT-U006", message, "mapped", describe(group), found=found, hint=hint))
+    if problems:
+        raise CatenaError(problems)
+
+
+def refuse_groups(function: FuncOp) -> None:
+    """Raises `CatenaError` (CAT-U006) if there are groups: no machine has layers for them."""
+    problems = [
+        Diagnostic(
+            "CAT-U006",
+            "a fused group cannot be placed: it is mapped, and goes no further",
+            "placed",
+            describe(group),
+            hint="stop with --to mapped, or take its fuse statement out of the mapping file",
+        )
+        for group in groups_of(function)
+    ]
+    if problems:
+        raise CatenaError(problems)
