@@ -3,7 +3,7 @@
     python3 tasks.py demo         compile ResNet-50, emulate it, verify every layer, print the table
     python3 tasks.py test         run all tests but the exhaustive ones
     python3 tasks.py exhaustive   run those: ONNX's conformance suite in full on every backend, against the record, and
-                                  the mapper against brute force
+                                  the mapper and the search of fused groups against brute force
     python3 tasks.py lint         check style, types and import layers
     python3 tasks.py docs         write the reference pages
     python3 tasks.py conformance  run ONNX's conformance suite and record what passes
@@ -76,7 +76,8 @@ def test() -> None:
 def exhaustive() -> None:
     """The tests that `test` leaves out, on two processes."""
     install("test")
-    call(PYTHON, "-m", "pytest", "-q", "-n", 2, "-m", "exhaustive", "tests/conformance", "tests/passes/mapper")
+    folders = ("tests/conformance", "tests/passes/mapper", "tests/passes/fusion")
+    call(PYTHON, "-m", "pytest", "-q", "-n", 2, "-m", "exhaustive", *folders)
 
 
 def lint() -> None:

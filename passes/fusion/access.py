@@ -104,6 +104,8 @@ def _axis_indices(axis: AxisIndex, extent: int, indices: list[Table]) -> Table:
         sums = sums[..., :, np.newaxis] & table[..., np.newaxis, :]
         sums = sums.reshape(*sums.shape[:-2], sums.shape[-2] * sums.shape[-1])
         where = [start + step * index for start in where for index in range(table.shape[-1])]
+    if where == list(range(extent)):
+        return sums
     read = np.zeros((*sums.shape[:-1], extent), np.bool_)
     if len(set(where)) == len(where):
         read[..., where] = sums

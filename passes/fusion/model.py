@@ -82,6 +82,10 @@ class FusedCosts:
         maker = self.group.makers.get(tensor)
         return uses if maker is None else {**uses, maker.name: self.tiles.made[tensor]}
 
+    def used(self, tensor: str) -> dict[str, int]:
+        """What each link that reads or writes a tensor off-chip uses of it in the turn that uses most, by its name."""
+        return {link: region.largest for link, region in self._local(tensor).items()}
+
     # Occupancy --------------------------------------------------------------------------------------------------------
 
     @cached_property

@@ -1,0 +1,337 @@
+"""The best mappings of a fused group: its Pareto front of capacity, off-chip traffic and operations over `Space`.
+
+Mappings are built from the outside in: a tensor gets a place below the loops that stand already, or one more loop is
+cut. What a place holds, what it moves and what is made for it depend only on the loops above it and on the places that
+stand already; so a part of a mapping has exact costs. What has no place yet will move no less and take no fewer
+operations than with a place right here, and no less room than its smallest tile. Parts that are, with these bounds, no
+better than a whole mapping that is known are given up, and so are parts that have the same future as others and cost no
+less. What is proved besides:
+- a tensor from off-chip has its place above a loop that makes the place no smaller;
+- once only such tensors are left, no loop is cut that makes none of their places smaller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from dialects.fused_mapping import FusedMapping, Retention
+from dialects.schedule import Temporal
+from passes.fusion.axis_tables import Cut, Tabulation
+from passes.fusion.columns import PIECE, Pricing, Within
+from passes.fusion.factors import Ids, Mask, placed_factors
+from passes.fusion.front import Bound, Costs, pareto
+from passes.fusion.group import Group
+from passes.fusion.rows import WITHIN, Numbers, Rows, Small, worse
+from passes.fusion.space import Space, loops_of
+from passes.mapper.effort import Effort, SpentError
+
+AT_ONCE = 1 << 14
+"""Rows that are worked on together, at most."""
+WAITING = 1 << 18
+"""With more rows than these in waiting, those that wait are looked at first: about 100 bytes each, per loop cut."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Costs that are of no use if larger; words, words, operations of the whole group."""
+
+    capacity: int | None = None
+    traffic: int | None = None
+    operations: int | None = None
+
+
+@dataclass(frozen=True)
+class Point:
+    """A mapping and its costs: words of the buffer, words over the off-chip link, operations of all links."""
+
+    capacity: int
+    traffic: int
+    operations: int
+    mapping: FusedMapping
+
+
+class GroupSearch:
+    """A search over the mappings of one group, whose front so far is there at any time.
+
+    `memory` is the buffer that all places are in.
+    """
+
+    def __init__(
+        self,
+        group: Group,
+        memory: str,
+        space: Space | None = None,
+        limits: Limits | None = None,
+        effort: Effort | None = None,
+    ):
+        space, limits = space or Space(), limits or Limits()
+        self.group, self.memory, self.space, self.effort = group, memory, space, effort or Effort()
+        self.exact = False
+        """Whether the front is that of the whole space: the search came to its end and gave up no joins."""
+        dims = {dim.name: dim for dim in group.head.spec.dims}
+        self.loops = loops_of(group, max(space.fewest_turns, 2))
+        counts = [dims[loop.dim].count(loop.kind) for loop in self.loops]
+        cuts = tuple(Cut(loop, count, space.tiles(count)) for loop, count in zip(self.loops, counts, strict=True))
+        self._names = [tensor.name for tensor in group.tensors]
+        bounds = (limits.capacity, limits.traffic, limits.operations)
+        self._limits = np.array([np.iinfo(np.int64).max if each is None else each for each in bounds])
+        tabulation = Tabulation(group)
+        self._factors = placed_factors(group, tabulation, cuts)
+        self._factor_of = {loop: i for i, factor in enumerate(self._factors) for loop in factor.loops}
+        self._pricing = Pricing(tabulation, self._factors, space.stages, self._mapping)
+        self._outside = [i for i in range(len(self._names)) if i not in self._pricing.intermediates]
+        self._first = self._loops_of_twins()
+        self._whole = True
+        self._best: Rows | None = None
+        self._bound = Bound(np.empty((0, 3), np.int64))
+
+    # The front --------------------------------------------------------------------------------------------------------
+
+    @property
+    def costs(self) -> Costs:
+        """Capacity, traffic and operations of the front's points, by rising capacity."""
+        return self._bound.costs
+
+    @property
+    def front(self) -> list[Point]:
+        """The front so far, by rising capacity."""
+        return [
+            Point(capacity, traffic, operations, self.mapping(index))
+            for index, (capacity, traffic, operations) in enumerate(self.costs.tolist())
+        ]
+
+    def mapping(self, point: int) -> FusedMapping:
+        """The mapping of a point of the front, by its index in `costs`."""
+        assert self._best is not None
+        return self._mapping(self._best, point, False)
+
+    def _mapping(self, rows: Rows, row: int, placed: bool) -> FusedMapping:
+        """The mapping of a row; tensors without a place are within the links or, if `placed`, below all loops."""
+        positions, levels = rows.positions[row].tolist(), rows.levels[row].tolist()
+        tiles: dict[int, int] = {}
+        for placed_, state in zip(self._factors, rows.states[row].tolist(), strict=True):
+            tiles |= {placed_.loops[loop]: tile for loop, tile in placed_.factor.tiles(state).items()}
+        order = sorted(tiles, key=lambda loop: positions[loop])
+        loops = tuple(Temporal(self.loops[loop], tiles[loop]) for loop in order)
+        retentions: list[Retention] = []
+        for index, (name, level) in enumerate(zip(self._names, levels, strict=True)):
+            if level != WITHIN:
+                retentions.append(Retention(name, self.memory, level))
+            elif index in self._outside:
+                retentions.append(Retention(name, self.memory, len(loops) if placed else None))
+            else:
+                retentions.append(Retention(name, self.memory, len(loops), reuse=False))
+        return FusedMapping(loops, tuple(retentions), self.space.stages)
+
+    # The walk ---------------------------------------------------------------------------------------------------------
+
+    def run(self) -> GroupSearch:
+        """Search to the end, or until the effort is spent."""
+        for _ in self.improving():
+            pass
+        return self
+
+    def improving(self) -> Iterator[Costs]:
+        """Search, with the costs of the front so far after every set of loops."""
+        most = len(self.loops) if self.space.most_loops is None else min(self.space.most_loops, len(self.loops))
+        try:
+            yield from self._deepen({frozenset(): list(self._placed(self._root(), None, most == 0))}, most)
+            self.exact = self._whole
+        except SpentError:
+            pass
+        yield self.costs
+
+    def _deepen(self, open_rows: dict[frozenset[int], list[Rows]], more: int) -> Iterator[Costs]:
+        """Cut up to so many `more` loops in open rows, given by the loops that they cut.
+
+        Rows with as many loops are looked at together, unless there are too many of them.
+        """
+        yield self.costs
+        if not more:
+            return
+        further: dict[frozenset[int], list[Rows]] = {}
+        waiting = 0
+        for cut, parts in open_rows.items():
+            rows = self._of_use(Rows.all_of(parts)) if parts else None
+            parts.clear()
+            for start in range(0, len(rows) if rows else 0, AT_ONCE):
+                assert rows is not None
+                some = rows.where(np.arange(start, min(start + AT_ONCE, len(rows))))
+                for loop in self._further(cut):
+                    longer = list(self._cut(some, loop, more == 1))
+                    further.setdefault(cut | {loop}, []).extend(longer)
+                    waiting += sum(len(each) for each in longer)
+                if waiting > WAITING:
+                    yield from self._deepen(further, more - 1)
+                    further, waiting = {}, 0
+        yield from self._deepen(further, more - 1)
+
+    def _loops_of_twins(self) -> dict[int, frozenset[int]]:
+        """For loops of a factor that is like one before it: the loops of that one."""
+        before: dict[int, frozenset[int]] = {}
+        for index, placed in enumerate(self._factors):
+            for other in self._factors[:index]:
+                if other.factor is placed.factor:
+                    before |= dict.fromkeys(placed.loops, frozenset(other.loops))
+        return before
+
+    def _further(self, cut: frozenset[int]) -> list[int]:
+        """Loops that may be cut next: if dimensions are alike, those of the first one first."""
+        return [
+            loop
+            for loop in range(len(self.loops))
+            if loop not in cut and (loop not in self._first or cut & self._first[loop])
+        ]
+
+    def _root(self) -> Rows:
+        tensors = len(self._names)
+        zeros = np.zeros((1, tensors))
+        return Rows(
+            np.zeros((1, len(self._factors)), np.int64),
+            np.full((1, tensors), WITHIN, np.int8),
+            np.full((1, len(self.loops)), -1, np.int8),
+            np.zeros((1, 3), np.int64),
+            np.full_like(zeros, np.inf),
+            zeros,
+            zeros,
+        )
+
+    def _of_use(self, rows: Rows) -> Rows:
+        """Rows that may still become points of the front and that no other row with the same future is as good as."""
+        open_ = rows.levels == WITHIN
+        futures: list[Ids] = [open_ @ (1 << np.arange(len(self._names)))]
+        for index, placed in enumerate(self._factors):
+            states, factor = rows.states[:, index], placed.factor
+            complete = factor.complete(states)
+            futures.append(np.where(complete, factor.same[states], states))
+            if len(placed.loops) > 1:
+                begun = ~complete & (rows.positions[:, list(placed.loops)] >= 0).any(axis=1)
+                futures += [np.where(begun, rows.positions[:, loop], -1) for loop in range(len(self.loops))]
+        costs = np.concatenate([rows.costs.astype(np.float64), np.where(open_, rows.moved, 0)], axis=1)
+        return rows.where(~worse(np.stack(futures, axis=1), costs))
+
+    def _cut(self, rows: Rows, loop: int, last: bool) -> Iterator[Rows]:
+        """Rows with one more loop, innermost, in tiles of every size, and with some more places below it."""
+        pricing, index = self._pricing, self._factor_of[loop]
+        factor, inner = self._factors[index].factor, self._factors[index].loops.index(loop)
+        bits = np.array([1 << i for i in range(len(pricing.intermediates))], np.int64)
+        placed = (rows.levels[:, pricing.intermediates] != WITHIN) @ bits
+        states = factor.extended(rows.states[:, index], placed, inner)
+        # Sizes that may lead to a point of the front, by what the first turn needs; with them loops move no less.
+        open_ = rows.levels == WITHIN
+        least = pricing.least(rows, self._to_come(last), index)
+        known = last or len(factor.cuts) == 1
+        lower = rows.costs + pricing.further(rows.moved, rows.worked, open_)
+        chosen: list[Ids] = []
+        for each in states.T:
+            part = factor.first[each] if known else pricing.minimal[index]
+            chosen.append(np.flatnonzero(self._hopeful(lower, pricing.room(least * part, open_))))
+        of, size = np.concatenate(chosen), np.repeat(np.arange(len(chosen)), [len(each) for each in chosen])
+        level = _depth(rows)
+        for start in range(0, len(of), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            longer = rows.where(of[part])
+            longer.states[:, index] = states[of[part], size[part]]
+            longer.positions[:, loop] = level
+            yield from self._placed(longer, loop, last)
+
+    def _to_come(self, last: bool) -> set[int]:
+        """The factors of which further loops may be cut."""
+        return set[int]() if last else set(range(len(self._factors)))
+
+    def _placed(self, rows: Rows, loop: int | None, last: bool) -> Iterator[Rows]:
+        """Rows with any of the tensors without a place put below the loops; those that are still open."""
+        for index in reversed(range(len(self._pricing.intermediates))):
+            rows = Rows.all_of([rows, self._with_intermediate(rows, index, loop)])
+        product = self._pricing.product(rows)
+        if product.all():
+            yield self._priced(rows, loop, False, last)
+            return
+        self._whole &= self.space.all_joins
+        for which, one_by_one in ((product, False), (~product, True)):
+            if which.any() and (self.space.all_joins or not one_by_one):
+                yield self._priced(rows.where(which), loop, one_by_one, last)
+
+    def _with_intermediate(self, rows: Rows, index: int, loop: int | None) -> Rows:
+        tensor = self._pricing.intermediates[index]
+        put = rows.where(np.flatnonzero(rows.levels[:, tensor] == WITHIN))
+        put.levels[:, tensor] = _depth(rows)
+        if loop is not None:
+            factor = self._factor_of[loop]
+            put.states[:, factor] = self._factors[factor].factor.slid(put.states[:, factor], index)
+        return put
+
+    def _priced(self, rows: Rows, loop: int | None, one_by_one: bool, last: bool) -> Rows:
+        """Rows with their costs, and with any of the tensors from off-chip put below the loops; those still open."""
+        self.effort.spend(len(rows) * (PIECE if one_by_one else 1))
+        pricing, level = self._pricing, _depth(rows)
+        columns = pricing.columns_one_by_one(rows) if one_by_one else pricing.columns(rows)
+        smaller = columns.held < rows.held
+        rows.held, rows.moved, rows.worked = columns.held, columns.moved, columns.worked
+        for tensor in pricing.intermediates:
+            rows.costs += np.where(rows.levels[:, [tensor]] == level, pricing.place(rows, tensor), 0)
+        if not one_by_one:
+            least = pricing.least(rows, self._to_come(last))
+        else:
+            least = columns.held if last else np.zeros_like(columns.held)
+
+        of = np.arange(len(rows)) if loop is None else self._of_a_use(rows, loop, smaller)
+        levels, costs = rows.levels[of], rows.costs[of]
+        for tensor in [None, *self._outside]:
+            if tensor is not None:
+                put = np.flatnonzero((levels[:, tensor] == WITHIN) & smaller[of, tensor])
+                put_levels, put_costs = levels[put], costs[put] + pricing.place(rows, tensor)[of[put]]
+                put_levels[:, tensor] = level
+                of = np.concatenate([of, of[put]])
+                levels, costs = np.concatenate([levels, put_levels]), np.concatenate([costs, put_costs])
+            open_ = levels == WITHIN
+            lower = costs + pricing.further(rows.moved[of], rows.worked[of], open_)
+            kept = np.flatnonzero(self._hopeful(lower, pricing.room(least[of], open_)))
+            of, levels, costs = of[kept], levels[kept], costs[kept]
+        self._finish(rows, of, levels, costs, one_by_one)
+        still = np.flatnonzero((levels == WITHIN).any(axis=1)) if not last else of[:0]
+        rows = rows.where(of[still])
+        rows.levels, rows.costs = levels[still], costs[still]
+        return rows
+
+    def _of_a_use(self, rows: Rows, loop: int, smaller: Mask) -> Ids:
+        """Rows where the last loop makes a place of a tensor without one smaller, or may still do with other loops."""
+        if len(self._factors[self._factor_of[loop]].loops) > 1:
+            return np.arange(len(rows))
+        open_ = rows.levels == WITHIN
+        unsettled = open_[:, self._pricing.intermediates].any(axis=1)
+        return np.flatnonzero((open_ & smaller).any(axis=1) | unsettled | ~open_.any(axis=1))
+
+    def _finish(self, rows: Rows, of: Ids, levels: Small, costs: Costs, one_by_one: bool) -> None:
+        """Take candidates, which are rows `of` with these levels and costs, as whole mappings into the front."""
+        pricing = self._pricing
+        base, where = np.unique(of, return_inverse=True)
+        kept = rows.where(base)
+        kept.levels[:, self._outside] = WITHIN
+        within = pricing.within_one_by_one(kept) if one_by_one else pricing.within(kept)
+        rows = rows.where(of)
+        rows.levels, rows.costs = levels, costs
+        whole = pricing.finished(rows, Within(within.moved[where], within.used[where]))
+        good = np.flatnonzero(self._hopeful(whole, 0))
+        if not len(good):
+            return
+        found = rows.where(good)
+        found.costs = whole[good]
+        every = found if self._best is None else Rows.all_of([self._best, found])
+        best = every.where(pareto(every.costs))
+        self._best, self._bound = best, Bound(best.costs)
+
+    def _hopeful(self, costs: Costs, room: Numbers | int) -> Mask:
+        """Whether parts of mappings that cost this at least, and so much more room, may become points of the front."""
+        lower = costs.copy()
+        lower[:, 0] += np.asarray(room).astype(np.int64)
+        within = lower <= self._limits
+        return within[:, 0] & within[:, 1] & within[:, 2] & ~self._bound.beats(lower)
+
+
+def _depth(rows: Rows) -> int:
+    """How many loops rows cut, which are as many in all of them."""
+    return int(rows.positions[:1].max(initial=-1)) + 1

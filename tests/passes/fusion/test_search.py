@@ -1,0 +1,210 @@
+"""The search over mappings of a fused group finds the front of its space, and finds it soon."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dialects.fused_mapping import FusedMapping, Retention, Stages
+from dialects.schedule import Temporal
+from passes.fusion.front import Bound, pareto
+from passes.fusion.group import Group
+from passes.fusion.model import FusedCosts
+from passes.fusion.search import GroupSearch, Limits
+from passes.fusion.space import Space, TileSizes, loops_of, tile_sizes
+from passes.mapper.effort import Effort
+from tests.passes.fusion.groups import conv_pair, fc_pair, random_group, residual_block
+
+BUFFER = "glb"
+Costs = tuple[int, int, int]
+
+
+def _costs(group: Group, mapping: FusedMapping) -> Costs:
+    costs = FusedCosts(group, mapping)
+    return costs.capacity(BUFFER), costs.traffic, sum(work.operations for work in costs.work.values())
+
+
+def _levels(group: Group, tensor: str, loops: int) -> list[Retention]:
+    """Every way to retain a tensor, also those that the space leaves out as never better."""
+    kept = [Retention(tensor, BUFFER, level, reuse) for level in range(loops + 1) for reuse in (True, False)]
+    return kept if tensor in group.intermediates else [*kept, Retention(tensor, BUFFER, None)]
+
+
+def _loop_orders(group: Group, space: Space) -> Iterator[tuple[Temporal, ...]]:
+    dims = {dim.name: dim for dim in group.head.spec.dims}
+    loops = loops_of(group)
+    most = len(loops) if space.most_loops is None else min(space.most_loops, len(loops))
+    for count in range(most + 1):
+        for order in itertools.permutations(loops, count):
+            sizes = [tile_sizes(dims[loop.dim].count(loop.kind), TileSizes.EVERY) for loop in order]
+            for tiles in itertools.product(*sizes):
+                yield tuple(Temporal(loop, tile) for loop, tile in zip(order, tiles, strict=True))
+
+
+def _all_mappings(group: Group, space: Space) -> Iterator[FusedMapping]:
+    for loops in _loop_orders(group, space):
+        for retentions in itertools.product(*(_levels(group, tensor.name, len(loops)) for tensor in group.tensors)):
+            yield FusedMapping(loops, retentions, space.stages)
+
+
+def _sample(rng: random.Random, group: Group, orders: list[tuple[Temporal, ...]], stages: Stages) -> FusedMapping:
+    loops = rng.choice(orders)
+    retentions = tuple(rng.choice(_levels(group, tensor.name, len(loops))) for tensor in group.tensors)
+    return FusedMapping(loops, retentions, stages)
+
+
+def _assert_true(search: GroupSearch) -> None:
+    """The costs of the front are those of its mappings, and none is as good as another."""
+    points = search.front
+    found = [(point.capacity, point.traffic, point.operations) for point in points]
+    assert found == [_costs(search.group, point.mapping) for point in points]
+    assert len(pareto(search.costs)) == len(points) == len(set(found))
+
+
+def _seeds(count: int, usual: int) -> list[Any]:
+    """Seeds, of which the first are tried every time and all of them exhaustively."""
+    return [pytest.param(seed, marks=[] if seed < usual else [pytest.mark.exhaustive]) for seed in range(count)]
+
+
+def _chain(rng: random.Random) -> Group:
+    """A pair of links with few loops, so that all mappings can be priced."""
+    kind = rng.randrange(3)
+    if kind == 0:
+        return fc_pair(rng.randint(1, 3), rng.randint(1, 2), rng.randint(1, 2), rng.randint(1, 2))
+    return conv_pair(rng.randint(5, 6), 1) if kind == 1 else random_group(rng)
+
+
+@pytest.mark.parametrize("seed", _seeds(200, usual=30))
+def test_the_front_is_that_of_all_mappings(seed: int) -> None:
+    rng = random.Random(seed)
+    while True:
+        group, stages = _chain(rng), rng.choice(tuple(Stages))
+        spaces = (Space(every_up_to=99, most_loops=count, stages=stages) for count in (3, 2, 1))
+        sizes = ((space, _count(group, space)) for space in spaces)
+        space = next((space for space, size in sizes if size <= 1500), None)
+        if space is not None:
+            break
+    costs = np.array([_costs(group, mapping) for mapping in _all_mappings(group, space)])
+    search = GroupSearch(group, BUFFER, space).run()
+    assert search.exact
+    assert search.costs.tolist() == costs[pareto(costs)].tolist()
+    _assert_true(search)
+
+
+def _count(group: Group, space: Space) -> int:
+    """How many mappings there are."""
+    total = 0
+    for loops in _loop_orders(group, space):
+        choices = (len(_levels(group, tensor.name, len(loops))) for tensor in group.tensors)
+        total += int(np.prod([*choices]))
+        if total > 10_000:
+            break
+    return total
+
+
+@pytest.mark.parametrize("seed", _seeds(60, usual=8))
+def test_no_mapping_is_better_than_the_front(seed: int) -> None:
+    rng = random.Random(1000 + seed)
+    group = random_group(rng)
+    space = Space(every_up_to=99, most_loops=rng.randint(1, 3), stages=rng.choice(tuple(Stages)))
+    search = GroupSearch(group, BUFFER, space, effort=Effort(100_000)).run()
+    _assert_true(search)
+    if search.exact:
+        orders = list(_loop_orders(group, space))
+        for _ in range(40):
+            mapping = _sample(rng, group, orders, space.stages)
+            assert (search.costs <= _costs(group, mapping)).all(axis=1).any(), mapping
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("as_post", [True, False])
+def test_joins_are_searched(as_post: bool) -> None:
+    group = residual_block(1, 3, as_post)
+    space = Space(every_up_to=99, most_loops=2)
+    search = GroupSearch(group, BUFFER, space).run()
+    assert search.exact
+    _assert_true(search)
+    rng = random.Random(1)
+    orders = list(_loop_orders(group, space))
+    for _ in range(80):
+        mapping = _sample(rng, group, orders, space.stages)
+        assert (search.costs <= _costs(group, mapping)).all(axis=1).any(), mapping
+
+
+COMPULSORY = 504_832
+WORK = 239_616_000
+"""Operations of the pair of section 1.8 without recomputation."""
+
+
+def test_the_pair_of_resnet() -> None:
+    """Figures of looptree.md 1.8: 93,568 B, and 104,128 B without recomputation; and the ends of a front by a grid."""
+    search = GroupSearch(conv_pair(60, 64), BUFFER, Space(most_loops=2, fewest_turns=4)).run()
+    costs = search.costs
+    fetched_once = costs[costs[:, 1] == COMPULSORY]
+    assert fetched_once[:, 0].min() <= 93_568
+    assert fetched_once[fetched_once[:, 2] == WORK][:, 0].min() <= 104_128
+    assert search.exact
+    assert search.effort.spent < 20_000
+
+
+@pytest.mark.slow
+def test_the_front_of_the_pair_of_resnet() -> None:
+    search = GroupSearch(conv_pair(60, 64), BUFFER, Space(fewest_turns=4)).run()
+    costs = search.costs
+    for capacity, traffic in ((72_256, 2_117_632), (94_336, COMPULSORY)):
+        assert costs[costs[:, 0] <= capacity][:, 1].min() <= traffic
+    again = costs[(costs[:, 0] <= 104_320) & (costs[:, 2] == WORK)]
+    assert again[:, 1].min() == COMPULSORY
+    assert search.exact
+    assert search.effort.spent < 1_000_000
+
+
+def test_a_search_is_the_same_every_time() -> None:
+    space = Space(most_loops=2)
+    first, second = (GroupSearch(conv_pair(12, 4), BUFFER, space).run() for _ in range(2))
+    assert first.front == second.front
+    assert first.effort.spent == second.effort.spent
+
+
+@pytest.mark.parametrize("parts", [1, 100, 1000, 5000])
+def test_a_search_can_end_before_it_is_done(parts: int) -> None:
+    search = GroupSearch(conv_pair(12, 4), BUFFER, Space(), effort=Effort(parts)).run()
+    whole = GroupSearch(conv_pair(12, 4), BUFFER, Space(), effort=Effort(100_000)).run()
+    assert not search.exact
+    _assert_true(search)
+    for costs in search.costs:
+        assert (whole.costs <= costs).all(axis=1).any()
+
+
+def test_fronts_only_get_better() -> None:
+    search = GroupSearch(conv_pair(12, 4), BUFFER, Space(most_loops=2))
+    before = np.empty((0, 3), np.int64)
+    for costs in search.improving():
+        assert all((costs <= point).all(axis=1).any() for point in before)
+        before = costs
+    assert len(before)
+
+
+def test_limits_cut_the_front() -> None:
+    group, space = conv_pair(12, 4), Space(most_loops=2)
+    costs = GroupSearch(group, BUFFER, space).run().costs
+    limits = Limits(*np.quantile(costs, 0.8, axis=0).astype(int).tolist())
+    within = costs[(costs <= np.array([limits.capacity, limits.traffic, limits.operations])).all(axis=1)]
+    assert GroupSearch(group, BUFFER, space, limits).run().costs.tolist() == within.tolist()
+    assert len(within)
+
+
+def test_a_front_has_no_point_that_is_beaten() -> None:
+    costs = np.random.default_rng(1).integers(0, 12, (400, 3))
+    kept = costs[pareto(costs)].tolist()
+    beaten = [any((other <= each).all() and (other != each).any() for other in costs) for each in costs]
+    expected = {tuple(each) for each, worse in zip(costs.tolist(), beaten, strict=True) if not worse}
+    assert sorted(map(tuple, kept)) == sorted(expected)
+    front = Bound(costs[pareto(costs)])
+    assert not front.beats(front.costs - [0, 0, 1]).any()
+    assert front.beats(np.array([[12, 12, 12]])).all()
