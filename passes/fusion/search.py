@@ -180,6 +180,9 @@ class GroupSearch:
 
     def _further(self, cut: frozenset[int]) -> list[int]:
         """Loops that may be cut next: if dimensions are alike, those of the first one first."""
+        if self.space.schedule is not None:
+            following = self.space.schedule[len(cut) : len(cut) + 1]
+            return [self.loops.index(loop) for loop in following if loop in self.loops]
         return [
             loop
             for loop in range(len(self.loops))

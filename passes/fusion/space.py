@@ -44,6 +44,7 @@ class Space:
     every_up_to: int = 16
     fewest_turns: int = 2
     most_loops: int | None = 3
+    schedule: tuple[Loop, ...] | None = None
     all_joins: bool = True
     stages: Stages = Stages.SEQUENTIAL
 

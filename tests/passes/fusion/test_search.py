@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -208,3 +209,20 @@ def test_a_front_has_no_point_that_is_beaten() -> None:
     front = Bound(costs[pareto(costs)])
     assert not front.beats(front.costs - [0, 0, 1]).any()
     assert front.beats(np.array([[12, 12, 12]])).all()
+
+
+def test_schedules_have_the_whole_front_between_them() -> None:
+    group, space = conv_pair(6, 2), Space(every_up_to=99, most_loops=2)
+    loops = loops_of(group)
+    fronts = [
+        GroupSearch(group, BUFFER, replace(space, schedule=schedule)).run()
+        for schedule in itertools.permutations(loops, 2)
+    ]
+    for search in fronts:
+        _assert_true(search)
+        schedule = search.space.schedule or ()
+        for point in search.front:
+            cut = tuple(node.loop for node in point.mapping.loops)
+            assert cut == schedule[: len(cut)]
+    costs = np.concatenate([search.costs for search in fronts])
+    assert costs[pareto(costs)].tolist() == GroupSearch(group, BUFFER, space).run().costs.tolist()
