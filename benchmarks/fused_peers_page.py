@@ -1,0 +1,172 @@
+"""The page of `fused_peers`: what each side moves by size of the buffer, how long it looked, what failed.
+
+A module of `benchmarks/fused_peers.py`, no command of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fused_peers import PATIENCE, SIZES, TIMES_FASTER, Peer, problems, recorded
+from fused_peers_mappings import NotExpressibleError, rewritten, with_room
+from fused_peers_ours import price
+
+from compiler.tables import Column, number, table
+
+if TYPE_CHECKING:
+    from fused_peers_problems import Problem
+
+NOTICE = "<!-- Made by `python benchmarks/fused_peers.py --reprice --output docs/fused-peers.md`; do not edit. -->\n"
+
+_INTRODUCTION = """\
+Tools that can be installed with pip and know fused layers, on the same problems and the same machine: an off-chip link,
+one buffer of a given size for everything, words of one byte, and an array that is never in the way. Asked for is least
+traffic over the link. The figures of a peer are its own model's. Where our notation can say a peer's mapping, our model
+prices it as well, which equals a walk of all elements (tests); the smaller figure of both counts. CPU seconds are user
+and system time of the search alone, on one thread, without imports.
+
+This comparison is under way. Fields that are empty were not run yet. Our side has no tensors that stay on the chip
+between groups with loops of their own, which is where a peer moves less, and searches of some groups take too long.
+"""
+
+_MACHINE = """\
+- AccelForge is given a memory whose bits cost 1 to move and a buffer that costs nothing; all tensors pass through the
+  buffer; energy is its objective, beside the use of the buffer: one run gives the frontier, and a row has its best
+  point that fits. Default settings: tiles divide their ranks, a rank is cut once around several layers, halos are kept.
+  Chains have no padding: its windows are cut where a tensor ends, which moves and works less than there is.
+- Stream minimises time; the off-chip link moves a byte a cycle, so that traffic is time. It chooses groups and tiles.
+  Networks are given as ONNX with 8-bit tensors. What it counts has every word of a halo once even if the tiles that it
+  reports have no room to keep it. Our model's figure has, of all retentions that fit beside the reported tiles, the
+  one that moves least.
+- ZigZag maps layer by layer; with `exploit_data_locality` whole tensors stay in the buffer between layers. Only words
+  over the link cost energy. Its API drops the network's own input and result as well; they are kept off-chip here, by
+  an argument of its own stage.
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A problem and a size: what the peer found, and what ours; `again` is the peer's mapping priced by our model."""
+
+    problem: Problem
+    size: int
+    theirs: int | None
+    failed: str
+    seconds: float
+    again: tuple[int, int] | None
+    why_not: str
+    ours: dict[str, Any]
+
+    @property
+    def ratio(self) -> float | None:
+        """Ours by the peer's: at most 1 if ours is no worse."""
+        if self.theirs is None or "traffic" not in self.ours:
+            return None
+        return self.ours["traffic"] / self.theirs
+
+    @property
+    def times_faster(self) -> float | None:
+        """The peer's CPU time by ours."""
+        return self.seconds / max(self.ours["cpu_seconds"], 0.01) if "traffic" in self.ours else None
+
+
+def rows(peer: Peer) -> Iterator[Row]:
+    """All that a peer was asked, beside ours."""
+    runs, mine = recorded(peer.name), recorded("ours")
+    for problem in problems(peer):
+        run = runs.get(problem.name)
+        if run is None:
+            continue
+        for size in SIZES:
+            key = str(size)
+            if not peer.frontier and key not in run:
+                continue
+            if peer.frontier:
+                best = run["best"].get(key)
+                failed = run.get("failed", "" if best else "nothing fits")
+            else:
+                best = run[key] if "traffic" in run[key] else None
+                failed = run[key].get("failed", "")
+            again, why_not = _again(peer, problem, best, size) if best else (None, "")
+            seconds = (run if peer.frontier else run[key]).get("cpu_seconds", PATIENCE)
+            ours = mine.get(problem.name, {}).get(key, {})
+            yield Row(problem, size, best["traffic"] if best else None, failed, seconds, again, why_not, ours)
+
+
+def _again(peer: Peer, problem: Problem, best: dict[str, Any], size: int) -> tuple[tuple[int, int] | None, str]:
+    """A peer's mapping priced by our model, or why it is not."""
+    try:
+        match peer.name:
+            case "accelforge":
+                return price(problem, rewritten(problem, best["mapping"])), ""
+            case "stream":
+                return price(problem, with_room(problem, best["groups"], size)), ""
+            case _:
+                return None, ""
+    except NotExpressibleError as error:
+        return None, str(error)
+
+
+def shortfalls(peers: Sequence[Peer]) -> list[str]:
+    """Where ours is worse or not fast enough."""
+    found: list[str] = []
+    for peer in peers:
+        for row in rows(peer):
+            where = f"{peer.title}, {row.problem.name}, {row.size // 1024} KiB"
+            if row.ratio is not None and row.ratio > 1:
+                found.append(f"{where}: ours moves {row.ratio:.4f} of the peer's words")
+            if row.times_faster is not None and row.times_faster < TIMES_FASTER:
+                found.append(f"{where}: ours is {row.times_faster:.1f} times as fast")
+    return found
+
+
+def page(peers: Sequence[Peer]) -> str:
+    """The whole page."""
+    parts = [NOTICE, "# Fused groups beside peers\n", _INTRODUCTION, _MACHINE]
+    for peer in peers:
+        found = list(rows(peer))
+        parts += [f"## {peer.title}\n", f"`pip install {' '.join(peer.packages)}`\n", _table(found)]
+        parts += [_failures(found)]
+    bounds = shortfalls(peers)
+    parts.append("## Bounds\n")
+    parts.append("\n".join(f"- {line}" for line in bounds) + "\n" if bounds else _NONE)
+    return "\n".join(parts)
+
+
+_NONE = (
+    f"Ours never moves more words than a peer's, and was found at least {TIMES_FASTER} times as fast in every row.\n"
+)
+
+
+def _table(found: Sequence[Row]) -> str:
+    columns: list[str | Column] = ["problem", number("buffer (KiB)"), number("compulsory"), number("theirs")]
+    columns += [number("by our model"), number("their buffer"), number("ours"), number("our buffer"), number("ratio")]
+    columns += [number("their CPU s"), number("ours"), number("times faster")]
+    lines: list[Sequence[object]] = []
+    for row in found:
+        line: list[object] = [row.problem.name, row.size // 1024, f"{row.problem.compulsory:,}"]
+        line += ["failed" if row.theirs is None else f"{row.theirs:,}"]
+        line += [f"{row.again[0]:,}" if row.again else "", f"{row.again[1]:,}" if row.again else ""]
+        line += [f"{row.ours[key]:,}" if key in row.ours else "" for key in ("traffic", "buffer")]
+        line += ["" if row.ratio is None else f"{row.ratio:.3f}", f"{row.seconds:.1f}"]
+        line += [row.ours.get("cpu_seconds", ""), "" if row.times_faster is None else f"{row.times_faster:.0f}"]
+        lines.append(line)
+    return table(columns, lines).markdown() + "\n"
+
+
+def _failures(found: Sequence[Row]) -> str:
+    said: dict[str, list[str]] = {}
+    for row in found:
+        if row.failed:
+            said.setdefault(row.failed, []).append(f"{row.problem.name} at {row.size // 1024} KiB")
+        if row.why_not:
+            said.setdefault(f"Not priced by our model: {row.why_not}", []).append(
+                f"{row.problem.name} at {row.size // 1024} KiB"
+            )
+    return "".join(f"- {why}: {', '.join(where)}.\n" for why, where in said.items())
+
+
+if __name__ == "__main__":
+    raise SystemExit("this is a module of benchmarks/fused_peers.py: run that one")
