@@ -2,7 +2,7 @@
 
     metadata     canonical JSON of `Metadata`
     tensors      canonical JSON of `MemoryMap`: constant images and the tensor table
-    debug        canonical JSON of `DebugMap`: layers, and instruction ranges that belong to them
+    debug        canonical JSON of `DebugMap`: layers, instruction ranges that belong to them, fused groups
     code.N       instruction words of core N, N = 0, 1, ...
     constants.N  words of constant image N, as the target stores them
 
@@ -26,6 +26,7 @@ from backends.isa import Isa
 from backends.program import (
     ConstantImage,
     DebugEntry,
+    GroupEntry,
     LayerEntry,
     Metadata,
     Program,
@@ -78,6 +79,7 @@ class DebugMap(Record):
 
     layers: tuple[LayerEntry, ...]
     entries: tuple[DebugEntry, ...]
+    groups: tuple[GroupEntry, ...] = ()
 
 
 def write_program(program: Program, path: Path) -> None:
@@ -136,6 +138,7 @@ def parse_program(data: Buffer, where: str) -> Program:
         memory_map.tensors,
         debug.layers,
         debug.entries,
+        debug.groups,
     )
     problems = check_program(program, "CAT-P001", where)
     if problems:
@@ -197,7 +200,7 @@ def _write(program: Program, stream: BinaryIO) -> None:
     texts = {
         "metadata": canonical_record(program.metadata),
         "tensors": canonical_record(MemoryMap(constants, program.tensors)),
-        "debug": canonical_record(DebugMap(program.layers, program.debug)),
+        "debug": canonical_record(DebugMap(program.layers, program.debug, program.groups)),
     }
     sections: list[tuple[str, Iterable[Buffer]]] = [
         *((name, (text,)) for name, text in texts.items()),

@@ -43,8 +43,9 @@ def listing_lines(program: Program, isa: Isa) -> Iterator[str]:
     for image in program.constants:
         items = {"memory": image.memory, "base": image.base, "size": image.size, "word": image.word}
         yield _directive(".constants", {**items, "sha256": image_digest(image.array())})
-    for directive, records in ((".layer", program.layers), (".tensor", program.tensors)):
-        yield ""
+    for directive, records in ((".layer", program.layers), (".group", program.groups), (".tensor", program.tensors)):
+        if directive != ".group" or records:
+            yield ""
         yield from (_directive(directive, record_items(record)) for record in records)
     layers = {layer.name: layer for layer in program.layers}
     for core in range(len(program.code)):

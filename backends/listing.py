@@ -6,6 +6,7 @@ Directives, in the order in which the disassembler writes them; keys are the fie
     .target      entries of the target description; may be repeated
     .constants   `ConstantEntry` and sha256: the words are in the side file `<sha256>.bin`
     .layer       `LayerEntry`
+    .group       `GroupEntry`
     .tensor      `TensorEntry`
     .core        index=N; the instructions that follow are those of core N = 0, 1, ...
     .region      layer, loops of a `DebugEntry`; it starts here and ends at the next .region, .endregion or .core
@@ -32,6 +33,7 @@ from backends.problems import Problems
 from backends.program import (
     ConstantImage,
     DebugEntry,
+    GroupEntry,
     LayerEntry,
     Metadata,
     Program,
@@ -143,6 +145,7 @@ class _Reader:
         self._constants: list[ConstantImage] = []
         self._tensors: list[TensorEntry] = []
         self._layers: list[LayerEntry] = []
+        self._groups: list[GroupEntry] = []
         self._debug: list[DebugEntry] = []
         self._cores: list[list[Instruction]] = []
         self._region: tuple[RegionDirective, int] | None = None
@@ -152,6 +155,7 @@ class _Reader:
             ".target": self._read_target,
             ".constants": self._read_constants,
             ".layer": self._read_layer,
+            ".group": self._read_group,
             ".tensor": self._read_tensor,
             ".core": self._read_core,
             ".region": self._read_region,
@@ -190,6 +194,7 @@ class _Reader:
             tuple(self._tensors),
             tuple(self._layers),
             tuple(self._debug),
+            tuple(self._groups),
         )
         problems = check_program(program, "CAT-A001", self._origin)
         if problems:
@@ -227,6 +232,9 @@ class _Reader:
 
     def _read_layer(self, statement: Statement) -> None:
         self._layers.append(self._record(LayerEntry, statement))
+
+    def _read_group(self, statement: Statement) -> None:
+        self._groups.append(self._record(GroupEntry, statement))
 
     def _read_tensor(self, statement: Statement) -> None:
         self._tensors.append(self._record(TensorEntry, statement))

@@ -176,7 +176,8 @@ class LayerEntry(Record):
     `kind` is a short word such as `conv`; `nodes` are the ONNX nodes it came from; `inputs` and `outputs` name
     tensors of the tensor table. `mapping` is the mapping it was made from, as IR text, `predicted` what the cost
     model expects it to count, by event, `work` what it computes, and `search` how good the mapping is, if it was
-    searched for; an emulator reads none of them.
+    searched for; an emulator reads none of them. `group` names the fused group that it takes turns in, if it does: its
+    mapping is then that of its largest turn.
     """
 
     name: str
@@ -188,6 +189,24 @@ class LayerEntry(Record):
     predicted: dict[str, Any] = field(default_factory=dict[str, Any])
     work: LayerWork | None = None
     search: SearchEntry | None = None
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class GroupEntry(Record):
+    """A fused group: layers that take turns on tiles, so that they run together or not at all.
+
+    `layers` are in the order of their turns; `inputs` and `outputs` name what the group reads and writes off-chip, what
+    else its layers hand on stays on the chip. `mapping` is what it was made from, as IR text, `held` the words that
+    tensors take of each memory at most, by its name.
+    """
+
+    name: str
+    layers: tuple[str, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    mapping: str = ""
+    held: dict[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(frozen=True)
@@ -260,7 +279,7 @@ class ConstantImage:
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """A program: code per core, constant images, tensor table, layers and debug map (sorted by core and start)."""
+    """A program: code per core, constant images, tensor table, layers, debug map (sorted by core and start), groups."""
 
     metadata: Metadata
     code: tuple[bytes | memoryview, ...]
@@ -268,6 +287,7 @@ class Program:
     tensors: tuple[TensorEntry, ...]
     layers: tuple[LayerEntry, ...]
     debug: tuple[DebugEntry, ...]
+    groups: tuple[GroupEntry, ...] = ()
 
 
 def target_digest(description: dict[str, Any]) -> str:
@@ -278,7 +298,14 @@ def target_digest(description: dict[str, Any]) -> str:
 def check_program(program: Program, code: str, where: str) -> list[Diagnostic]:
     """What is inconsistent between the parts of a program, as diagnostics with the given code."""
     problems = Problems()
-    for check in (_target_problems, _name_problems, _constant_problems, _debug_problems, _code_problems):
+    for check in (
+        _target_problems,
+        _name_problems,
+        _group_problems,
+        _constant_problems,
+        _debug_problems,
+        _code_problems,
+    ):
         for message in check(program):
             problems.add(Diagnostic(code, message, where=where))
     return problems.report()
@@ -309,6 +336,23 @@ def _name_problems(program: Program) -> Iterator[str]:
     for entry in program.debug:
         if entry.layer not in layers:
             yield f"the debug map names an unknown layer {entry.layer!r}"
+
+
+def _group_problems(program: Program) -> Iterator[str]:
+    layers = {layer.name: layer.group for layer in program.layers}
+    tensors = {tensor.name for tensor in program.tensors}
+    members: dict[str, str] = {}
+    for group in program.groups:
+        for name in group.layers:
+            if layers.get(name) != group.name or name in members:
+                yield f"group {group.name!r} names layer {name!r}, which is none of it"
+            members[name] = group.name
+        for name in (*group.inputs, *group.outputs):
+            if name not in tensors:
+                yield f"group {group.name!r} names an unknown tensor {name!r}"
+    for name, group in layers.items():
+        if group and name not in members:
+            yield f"layer {name!r} is of group {group!r}, which does not name it"
 
 
 def _constant_problems(program: Program) -> Iterator[str]:

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from compiler.tables import Table, table
 from dialects.accelerator import Accelerator
+from dialects.events import HELD_EVENTS
 from dialects.gconv.scalar import FUNCTIONS
 from dialects.hierarchy import Access, Axis, Dataflow, Memory
 from dialects.soundness import NOT_ACCESSES
@@ -125,9 +126,9 @@ def _event_pattern() -> str:
     """What events may be called, whatever the memories are."""
     memory = Memory(kind="memory", name="any")
     machine = NestMachine(name="any", clock_mhz=1, word_bits=1, levels=(memory,))
-    own = sorted(event.partition(".")[2] for event in machine.event_names if event.startswith("any."))
+    own = {event.partition(".")[2] for event in machine.event_names if event.startswith("any.")}
     others = sorted(event for event in machine.event_names if not event.startswith("any."))
-    of_memories = f"[a-z][a-z0-9_]*.({'|'.join(own)})"
+    of_memories = f"[a-z][a-z0-9_]*.({'|'.join(sorted(own | HELD_EVENTS.keys()))})"
     return f"^({'|'.join((of_memories, *others))})$".replace(".", r"\.")
 
 

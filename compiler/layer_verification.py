@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from backends.api import Emulator
-from backends.program import LayerEntry, Program, Role, TensorEntry
+from backends.program import GroupEntry, LayerEntry, Program, Role, TensorEntry
 from backends.segments import SEGMENT
 from compiler.arrays import Array
 from compiler.comparison import Comparison, Measure, largest_error
@@ -135,7 +135,11 @@ class _Layers:
 
     def compare(self) -> Iterator[Comparison]:
         self._host.start(self._reference)
+        groups = {group.name: group for group in self._program.groups}
         for layer in self._program.layers:
+            if layer.group:
+                yield from self._compare_group(groups[layer.group]) if layer.name == layer.group else ()
+                continue
             updated = updated_by(layer)
             given = {name: self._value(self._tensors[name]) for name in layer.inputs if not self._is_constant(name)}
             given |= {name: self._made[name] for name in updated}
@@ -148,6 +152,16 @@ class _Layers:
             for name, array in found.items():
                 written = _unchanged(array, again[name]) if name in shared else None
                 yield self._compare_output(layer, self._tensors[name], array, written, largest)
+
+    def _compare_group(self, group: GroupEntry) -> Iterator[Comparison]:
+        """The layers of a group together: what they hand on stays on the chip, and only its results can be compared."""
+        given = {name: self._value(self._tensors[name]) for name in group.inputs if not self._is_constant(name)}
+        found = self._emulator.run_layer(group.name, given)
+        largest = max(map(_largest, given.values()), default=0.0)
+        for layer in (each for each in self._program.layers if each.name in group.layers):
+            for name in layer.outputs:
+                if name in found:
+                    yield self._compare_output(layer, self._tensors[name], found[name], None, largest)
 
     def _run(
         self, layer: LayerEntry, given: Mapping[str, Array], shared: set[str], filled: bool

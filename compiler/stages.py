@@ -81,9 +81,11 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "placed",
-        "buffers with addresses, layers with loops, loads, passes, stores",
+        "buffers with addresses, layers with loops, loads, passes, stores; groups of layers and their turns",
         ("order-segments", "place-spatial"),
-        Legality(dialects=frozenset({"spatial", "levels", "weights", "host"}), ops=frozenset({"target.machine"})),
+        Legality(
+            dialects=frozenset({"spatial", "levels", "group", "weights", "host"}), ops=frozenset({"target.machine"})
+        ),
     ),
     Stage("program", "the binary container", (), None),
 )

@@ -9,7 +9,7 @@ from compiler.description_schema import key_tables, target_schema
 from compiler.listings import target_table
 from compiler.tables import table
 from dialects import widths
-from dialects.events import HIERARCHY_EVENTS, NEST_EVENTS
+from dialects.events import HELD_EVENTS, HIERARCHY_EVENTS, NEST_EVENTS
 from passes.mapper.effort import USUAL
 
 INTRODUCTION = (
@@ -82,7 +82,7 @@ def targets_page() -> str:
         parts += [f"## {heading}\n", content.markdown() + "\n"]
     parts += ["## Words\n", inspect.cleandoc(widths.__doc__ or "") + "\n", f"{_WORDS}\n"]
     parts += ["## Time\n", f"{_TIME}\n", "## Searches\n", _SEARCH.format(effort=USUAL) + "\n"]
-    events = {**HIERARCHY_EVENTS, **NEST_EVENTS}
+    events = {**HIERARCHY_EVENTS, **HELD_EVENTS, **NEST_EVENTS}
     rows = ((f"`{name}`", text) for name, text in events.items())
     parts += ["## Events\n", f"{_EVENTS}\n", table(("event", "meaning"), rows).markdown() + "\n"]
     parts += ["## JSON schema\n", "As `catena targets --schema` prints it:\n"]

@@ -72,6 +72,13 @@ NEST_EVENTS: dict[str, str] = {
     "output.read": "output words that are combined with updates",
 }
 """What the outermost memory of a hierarchy counts besides, as `MEMORY.EVENT`."""
+HELD_EVENTS: dict[str, str] = {
+    "output.hold": "finished results that are put where a fused group holds them",
+    "output.send": "results that leave the memory for the outermost one, where a fused group holds them",
+    "extra.read": "words of post operands that leave the memory, where a fused group holds them",
+    "extra.fill": "words of post operands that come into the memory for a fused group",
+}
+"""What every memory but the outermost counts besides in layers of fused groups, as `MEMORY.EVENT`; others have none."""
 BURSTS: dict[str, str] = {
     "dram.input.read": "dram.input.burst",
     "dram.kernel.read": "dram.kernel.burst",

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.config import JsonDict
 
 from dialects.accelerator import MachineName
+from dialects.events import HELD_EVENTS
 from dialects.gconv.spec import LoopKind
 from dialects.host import Cost, Rate
 from dialects.schedule import Operand
@@ -178,6 +179,11 @@ class Hierarchy(_Model, frozen=True):
         kinds = [f"{operand}.{event}" for operand in ("input", "kernel") for event in ("read", "fill")]
         kinds += [f"output.{event}" for event in ("update", "add", "hop")]
         return frozenset(f"{place}.{kind}" for place in places for kind in kinds)
+
+    @property
+    def held_event_names(self) -> frozenset[str]:
+        """Further events that are counted in layers of fused groups."""
+        return frozenset(f"{memory.name}.{event}" for memory in self.memories[1:] for event in HELD_EVENTS)
 
     def memory(self, name: str) -> Memory:
         """The memory of a name."""

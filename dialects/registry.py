@@ -12,6 +12,7 @@ _DIALECTS: dict[str, str] = {
     # name -> "module:value"
     "onnx": "dialects.onnx:ONNX",
     "gconv": "dialects.gconv.dialect:GCONV",
+    "group": "dialects.groups:GROUP",
     "host": "dialects.host_segment:HOST",
     "levels": "dialects.levels:LEVELS",
     "schedule": "dialects.schedule_dialect:SCHEDULE",

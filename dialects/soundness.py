@@ -124,6 +124,8 @@ def _of_events(hierarchy: Hierarchy) -> Iterator[tuple[str, str, str]]:
 
 def _of_event(hierarchy: Hierarchy, key: str, event: str, times: float) -> Iterator[tuple[str, str, str]]:
     """What is wrong with saying something of an event so many times."""
+    if event in hierarchy.held_event_names:
+        return
     if event not in hierarchy.event_names:
         names = sorted(hierarchy.event_names)
         hint = did_you_mean(event, names) or f"MEMORY.OPERAND.EVENT, such as {names[0]!r}"

@@ -6,7 +6,7 @@ scatter.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from xdsl.dialects.func import FuncOp
@@ -93,15 +93,24 @@ class Lifetime:
     last: int
 
 
-def lifetimes(function: FuncOp, storages: Storages) -> dict[SSAValue, Lifetime]:
-    """Lifetimes of every storage; arguments live from the start, results to the end. Constants are left out."""
+def lifetimes(
+    function: FuncOp, storages: Storages, together: Iterable[Sequence[LinkOp]] = ()
+) -> dict[SSAValue, Lifetime]:
+    """Lifetimes of every storage; arguments live from the start, results to the end. Constants are left out.
+
+    Links that run `together` take turns: what one of them reads or writes lives while any of them runs.
+    """
     found: dict[SSAValue, Lifetime] = {}
     ops = list(function.body.block.ops)
     for argument in function.args:
         found[argument] = Lifetime(-1, -1)
+    number = {op: index for index, op in enumerate(ops)}
+    beside = {link: (number[links[0]], number[links[-1]]) for links in together for link in links}
     for index, op in enumerate(ops):
-        for value in storages.touched(op) if isinstance(op, LinkOp) else ():
-            _touch(found, storages.place(value).base, index)
+        if isinstance(op, LinkOp):
+            for value in storages.touched(op):
+                for when in beside.get(op, (index,)):
+                    _touch(found, storages.place(value).base, when)
     for value in ops[-1].operands:
         _touch(found, storages.place(value).base, len(ops))
     return found

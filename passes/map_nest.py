@@ -14,9 +14,10 @@ from dialects.locations import describe
 from dialects.schedule import HostAttr, Mapping, MappingAttr, Objective
 from dialects.target import NestMachine, require_nest_machine
 from passes.assign_host import require_host
-from passes.fusion.refusal import require_mapped_groups
+from passes.fusion.refusal import groups_of
 from passes.mapper.effort import USUAL
 from passes.mapper.legality import violations
+from passes.searching.groups import map_groups
 from passes.searching.links import map_links
 from passes.searching.nest import NestTask
 from passes.searching.options import SearchingPass
@@ -29,7 +30,8 @@ class MapNestPass(SearchingPass):
     Links with the same loops are searched once: in the machine's dataflow if it has one, otherwise among all mappings,
     as long as a time limit allows, or else with an effort that does not depend on the time it takes. Links whose
     results are updates at computed addresses are not cut, so that these leave in order. Links that the host executes
-    keep `#schedule.host`. Groups have to be mapped throughout.
+    keep `#schedule.host`. Links of a group get the nest of their
+    largest turn, with their tensors where the group has them.
     """
 
     name = "map-nest"
@@ -39,7 +41,6 @@ class MapNestPass(SearchingPass):
         objective = Objective(self.objective)
         effort = USUAL if self.time_limit is None else math.inf
         function = main_function(op)
-        require_mapped_groups(function)
         block = function.body.block
         storage = Storage(block)
 
@@ -54,6 +55,7 @@ class MapNestPass(SearchingPass):
             return NestTask(objective, describe(link), link.spec.bare, effort, machine)
 
         map_links(block, settled, task, machine, self.options)
+        map_groups(groups_of(function), machine, objective, effort, self.options)
 
 
 def _check(link: LinkOp, machine: NestMachine, *, in_order: bool) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import IntegerAttr, ModuleOp, StringAttr, UnitAttr, i64
@@ -12,20 +13,25 @@ from xdsl.passes import ModulePass
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import LinkOp
 from dialects.gconv.interpreter import main_function
+from dialects.groups import HoldOp, KeepOp
 from dialects.levels import ComputeOp, DrainOp, FillOp, OpenOp, ParOp, PlaceOp, numbers
 from dialects.locations import describe
-from dialects.schedule import HostAttr, LoopAttr, Mapping, MappingAttr, Operand
-from dialects.spatial import ForOp
+from dialects.schedule import HostAttr, LoopAttr, MappingAttr, Operand
+from dialects.spatial import ForOp, LayerOp
 from dialects.target import NestMachine, require_nest_machine
 from passes.assign_host import require_host
 from passes.dram import Storages
-from passes.fusion.refusal import refuse_groups
+from passes.fusion.members import Member, largest, member_violations, part_of
 from passes.mapper.counts import Counts
+from passes.mapper.held import HeldCounts
 from passes.mapper.legality import violations
 from passes.mapper.nest import For, Par, Store, nest_of
 from passes.mapper.problem import Problem
 from passes.mapper.transfers import Plan, plan
-from passes.placing import Buffers, links_of, place
+from passes.place_groups import PlannedGroup, group_op, hold_ops, open_groups
+from passes.placing import Buffers, Gathered, links_of, place
+
+NO_KEEPS: Mapping[str, KeepOp] = MappingProxyType({})
 
 
 class PlaceNestPass(ModulePass):
@@ -33,32 +39,77 @@ class PlaceNestPass(ModulePass):
 
     Tiles lie one behind the other in each memory. Where sums leave the chip before they are finished, they wait behind
     the tensors in the outermost memory. The layer of a link that the host executes holds `spatial.offload`.
-    Groups are refused.
+    Links of a group become layers of an op that says what is done in its turns (`dialects.groups`).
     """
 
     name = "place-nest"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         machine = require_nest_machine(op, "placed")
-        function = main_function(op)
-        refuse_groups(function)
-        storages = Storages(function)
-        _require_mappings(links_of(op), machine, storages)
+        groups = open_groups(op, machine)
+        storages = Storages(main_function(op))
+        _require_mappings(links_of(op), machine, storages, groups)
+        bodies = {id(group): _GroupBody(group, machine) for group in groups.values()}
 
         def body(link: LinkOp, buffers: Buffers) -> list[Operation]:
             assert isinstance(link.mapping, MappingAttr)
+            if link in groups:
+                return bodies[id(groups[link])].of(link, buffers)
             problem = Problem.of(link.spec)
             mapping = link.mapping.data
-            places = _places(problem, mapping, machine, buffers.end)
+            counts = Counts(problem, machine, *nest_of(problem, mapping))
+            places = _places(problem, counts, machine, buffers.end, {})
             return [*places, *_nest(plan(problem, mapping, machine), 0)]
 
-        place(op, None, storages, body)
+        gathered = [Gathered(each.group.links, each.begin, each.gather) for each in bodies.values()]
+        place(op, None, storages, body, gathered)
 
 
-def _require_mappings(links: list[LinkOp], machine: NestMachine, storages: Storages) -> None:
+class _GroupBody:
+    """The layers of a group: nests of the largest turns, whose outermost tiles lie in holds."""
+
+    def __init__(self, group: PlannedGroup, machine: NestMachine):
+        self.group, self._machine = group, machine
+        self._holds: list[HoldOp] = []
+
+    def begin(self, buffers: Buffers) -> None:
+        """Make the holds."""
+        self._holds = hold_ops(self.group, buffers)
+
+    def gather(self, layers: list[LayerOp]) -> Operation:
+        """The group of the layers."""
+        return group_op(self.group, self._holds, layers)
+
+    def of(self, link: LinkOp, buffers: Buffers) -> list[Operation]:
+        """What stands in the layer of a link."""
+        assert isinstance(link.mapping, MappingAttr)
+        member = _member(link, self.group)
+        problem = Problem.of(part_of(link.spec, largest(self.group.shapes(link))))
+        kept = self.group.kept(link)
+        keeps = {role: KeepOp.of(role, self._holds[number].result) for role, number in kept.items()}
+        first = [keep for role, keep in keeps.items() if role not in (Operand.INPUT, Operand.KERNEL)]
+        counts = HeldCounts(problem, self._machine, *nest_of(problem, member.mapping), kept=member.held)
+        places = _places(problem, counts, self._machine, buffers.end, self.group.taken(link))
+        nest = _nest(plan(problem, member.mapping, self._machine), 0, keeps)
+        return [*first, *places, *nest]
+
+
+def _member(link: LinkOp, group: PlannedGroup) -> Member:
+    assert isinstance(link.mapping, MappingAttr)
+    kept = {role: group.plan.holds[number].memory for role, number in group.kept(link).items()}
+    return Member(link.spec, link.mapping.data, kept)
+
+
+def _require_mappings(
+    links: list[LinkOp], machine: NestMachine, storages: Storages, groups: dict[LinkOp, PlannedGroup]
+) -> None:
     problems: list[Diagnostic] = []
     for link in links:
-        if isinstance(link.mapping, HostAttr):
+        if link in groups:
+            group = groups[link]
+            shape, taken = largest(group.shapes(link)), group.taken(link)
+            problems += member_violations(_member(link, group), shape, machine, taken, "placed", describe(link))
+        elif isinstance(link.mapping, HostAttr):
             require_host(machine, "placed", describe(link))
         elif not isinstance(link.mapping, MappingAttr):
             message = "the link has no mapping"
@@ -70,17 +121,21 @@ def _require_mappings(links: list[LinkOp], machine: NestMachine, storages: Stora
         raise CatenaError(problems)
 
 
-def _places(problem: Problem, mapping: Mapping, machine: NestMachine, end: int) -> Iterator[Operation]:
-    """A place for every tile, and one from word `end` of the outermost memory for sums that come back to it."""
-    counts = Counts(problem, machine, *nest_of(problem, mapping))
+def _places(
+    problem: Problem, counts: Counts, machine: NestMachine, end: int, taken: Mapping[str, int]
+) -> Iterator[Operation]:
+    """A place for every tile, and one from word `end` of the outermost memory for sums that come back to it.
+
+    Tiles lie behind the words of each memory that are `taken`.
+    """
     outermost = machine.memories[0].name
-    if counts.events[f"{outermost}.output.add"][0]:
+    if counts.events.get(f"{outermost}.output.add", (0,))[0]:
         sums = 1
         for loop, extent in enumerate(problem.extents):
             sums *= extent if problem.is_relevant(Operand.OUTPUT, loop) else 1
         yield PlaceOp.of(Operand.OUTPUT, outermost, end, sums)
     for memory in machine.memories[1:]:
-        address = 0
+        address = memory.whole_banks(taken.get(memory.name, 0))
         held = counts.occupancy.get(memory.name, {})
         for operand in (each for each in Operand if each in held):
             words = int(held[operand][0])
@@ -88,13 +143,16 @@ def _places(problem: Problem, mapping: Mapping, machine: NestMachine, end: int) 
             address += memory.whole_banks(words)
 
 
-def _nest(made: Plan, position: int) -> list[Operation]:
-    """The ops of a nest from node `position` inwards."""
+def _nest(made: Plan, position: int, keeps: Mapping[str, KeepOp] = NO_KEEPS) -> list[Operation]:
+    """The ops of a nest from node `position` inwards; `keeps` stand for tiles that lie in holds."""
     nodes = made.nest.nodes
     if position == len(nodes):
         return [_compute(made)]
     node, tile = nodes[position], made.tiles[position]
-    inner = _nest(made, position + 1)
+    if isinstance(node, Store) and node.operand in keeps and node.operand is not Operand.OUTPUT:
+        rest = {role: keep for role, keep in keeps.items() if role != node.operand}
+        return [keeps[node.operand], *_nest(made, position + 1, rest)]
+    inner = _nest(made, position + 1, keeps)
     match node:
         case For(loop):
             return [ForOp.of(LoopAttr(made.problem.loops[loop]), tile, inner)]

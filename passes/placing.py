@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from xdsl.dialects.builtin import ArrayAttr, FunctionType, ModuleOp, StringAttr
@@ -28,20 +28,34 @@ Body = Callable[[LinkOp, "Buffers"], list[Operation]]
 """The loops of a mapped link: what stands in its layer."""
 
 
+@dataclass(frozen=True)
+class Gathered:
+    """Links of a chain, one after another, whose layers stand in one op.
+
+    `begin` is called before the first of them is placed, `gather` makes the op of all layers.
+    """
+
+    links: Sequence[LinkOp]
+    begin: Callable[[Buffers], None]
+    gather: Callable[[list[LayerOp]], Operation]
+
+
 def links_of(module: ModuleOp) -> list[LinkOp]:
     """The links of the chain in their order."""
     return [op for op in main_function(module).body.block.ops if isinstance(op, LinkOp)]
 
 
-def place(module: ModuleOp, capacity: int | None, storages: Storages, body: Body) -> None:
-    """Put buffers and layers in the place of the chain.
+def place(
+    module: ModuleOp, capacity: int | None, storages: Storages, body: Body, groups: Sequence[Gathered] = ()
+) -> None:
+    """Put buffers and layers in the place of the chain; layers of links that are gathered, in ops of their own.
 
     The layer of a link that the host executes holds `spatial.offload`. Raises `CatenaError` (CAT-F003) if the tensors
     need more than `capacity` words.
     """
     function = main_function(module)
-    buffers = Buffers(function, capacity, storages)
-    layers = list(_steps(function, buffers, body))
+    buffers = Buffers(function, capacity, storages, [each.links for each in groups])
+    layers = list(_steps(function, buffers, body, groups))
     block = Block([*buffers.ops, *layers, ReturnOp()])
     block.last_op.location = function.location  # pyright: ignore[reportOptionalMemberAccess]
     placed = FuncOp("main", FunctionType.from_lists([], []), Region(block))
@@ -65,8 +79,15 @@ class Buffers:
     They end at word `end`. Raises `CatenaError` (CAT-F003) if that is beyond the memory's `capacity`.
     """
 
-    def __init__(self, function: FuncOp, capacity: int | None, storages: Storages):
+    def __init__(
+        self,
+        function: FuncOp,
+        capacity: int | None,
+        storages: Storages,
+        together: Sequence[Sequence[LinkOp]] = (),
+    ):
         self.storages = storages
+        self._together = together
         self.ops: list[BufferOp] = []
         self._of_storage: dict[SSAValue, BufferOp] = {}
         end = self._place_constants(function)
@@ -121,7 +142,7 @@ class Buffers:
 
     def _place_tensors(self, function: FuncOp, base: int) -> None:
         """A region for the words of each type; within it first fit by lifetime."""
-        lives = lifetimes(function, self.storages)
+        lives = lifetimes(function, self.storages, self._together)
         of_type: dict[Attribute, dict[SSAValue, int]] = {}
         for storage in lives:
             of_type.setdefault(element_type_of_value(storage), {})[storage] = math.prod(shape_of(storage))
@@ -216,11 +237,19 @@ def _user_types(function: FuncOp) -> dict[str, str]:
     return found
 
 
-def _steps(function: FuncOp, buffers: Buffers, body: Body) -> Iterator[Operation]:
+def _steps(function: FuncOp, buffers: Buffers, body: Body, groups: Sequence[Gathered]) -> Iterator[Operation]:
     """A layer for every link, host segments between them on their buffers."""
     inputs, outputs = segment_inputs(function), segment_outputs(function)
+    gathered = {group.links[0]: group for group in groups}
+    members = {link for group in groups for link in group.links}
     for op in function.body.block.ops:
-        if isinstance(op, LinkOp):
+        if isinstance(op, LinkOp) and op in gathered:
+            group = gathered[op]
+            group.begin(buffers)
+            yield group.gather([_layer(link, buffers, body(link, buffers)) for link in group.links])
+        elif isinstance(op, LinkOp) and op in members:
+            continue
+        elif isinstance(op, LinkOp):
             yield _layer(op, buffers, [OffloadOp()] if isinstance(op.mapping, HostAttr) else body(op, buffers))
         elif isinstance(op, SegmentOp):
             values = [*(inputs[name] for name in op.read_names), *(outputs[name] for name in op.made_names)]

@@ -35,7 +35,7 @@ def charges(machine: Accelerator) -> dict[str, dict[str, float]]:
 def charged(counts: Counts, machine: Accelerator) -> dict[str, float]:
     """Accesses of each of these kinds."""
     return {
-        level: sum(times * counts.events[event] for event, times in events.items())
+        level: sum(times * counts.events.get(event, 0) for event, times in events.items())
         for level, events in charges(machine).items()
     }
 

@@ -21,15 +21,23 @@ def run_blocks(
     layer: NestLayer, machine: NestMachine, ranges: LoopRanges, dram: MemoryBank, counters: NestCounters, at: At
 ) -> None:
     """Run a layer's nest."""
+    shape = layer.shape
+    if shape not in layer.counted:
+        _count(layer, machine, ranges, counters)
+        layer.counted[shape] = counters.noted()
+    counters.take(layer.counted[shape])
+    assert layer.compute is not None
+    at(layer.compute.pc)
+    _require_place_for_sums(layer, machine, counters)
+    compute_layer(layer, OffChip(layer, dram))
+
+
+def _count(layer: NestLayer, machine: NestMachine, ranges: LoopRanges, counters: NestCounters) -> None:
     counter = NestCounter(layer, machine, ranges)
     counter.count(counters.add)
     counters.steps, counters.turns, counters.elements = counter.steps, counter.turns, counter.elements
     _note_use(layer, ranges, counters)
     _count_results(layer, machine, counter, counters)
-    assert layer.compute is not None
-    at(layer.compute.pc)
-    _require_place_for_sums(layer, machine, counters)
-    compute_layer(layer, OffChip(layer, dram))
 
 
 def _note_use(layer: NestLayer, ranges: LoopRanges, counters: NestCounters) -> None:
@@ -41,7 +49,7 @@ def _note_use(layer: NestLayer, ranges: LoopRanges, counters: NestCounters) -> N
                 counters.use(node.axis, used[node.axis])
             case FillNode():
                 counters.hold(node.memory, node.tensor, tile_words(layer, ranges, node.tensor, index))
-            case OpenNode():
+            case OpenNode() if not layer.is_kept(node):
                 counters.hold(node.memory, Tensor.OUTPUT, tile_words(layer, ranges, Tensor.OUTPUT, index))
             case _:
                 pass
@@ -50,18 +58,28 @@ def _note_use(layer: NestLayer, ranges: LoopRanges, counters: NestCounters) -> N
 def _count_results(layer: NestLayer, machine: NestMachine, counter: NestCounter, counters: NestCounters) -> None:
     """Count operations, and what goes with finished sums and computed addresses."""
     outer = machine.memories[0].name
-    outputs = math.prod(layer.drained([dim.counts for dim in layer.dims]))
+    outputs = math.prod(layer.drained(layer.sizes))
     sums = math.prod(size[kind] for size in layer.sizes for kind in (Kind.G, Kind.OP, Kind.OPC))
     counters.add("operation.mac" if layer.is_multiply_accumulate else "operation.other", counter.operations)
     counters.add("operation.post", outputs * len(layer.steps_after))
-    counters.add(f"{outer}.output.repeat", outputs - sums)
+    count_finished(layer, machine, outputs, sums, counters)
     for step in layer.steps_after:
         if step.operand is not None:
-            counters.add(f"{outer}.extra.read", counter.extra_words(layer.strides(step.operand)))
+            place = machine.memories[layer.memory_of(step.operand)].name
+            counters.add(f"{place}.extra.read", counter.extra_words(layer.strides(step.operand)))
     read = len(layer.terms[Tensor.INPUT]) * counters.events[f"{outer}.input.read"]
     counters.add(f"{outer}.index.read", read + len(layer.terms[Tensor.OUTPUT]) * outputs)
     if layer.update is not Fold.NONE:
         counters.add(f"{outer}.output.read", outputs)
+
+
+def count_finished(layer: NestLayer, machine: NestMachine, outputs: int, sums: int, counters: NestCounters) -> None:
+    """Count results, made of so many finished sums, where they go."""
+    place = machine.memories[layer.memory_of(Tensor.OUTPUT)].name
+    if Tensor.OUTPUT in layer.keeps:
+        counters.add(f"{place}.output.hold", outputs)
+    else:
+        counters.add(f"{place}.output.repeat", outputs - sums)
 
 
 def _require_place_for_sums(layer: NestLayer, machine: NestMachine, counters: NestCounters) -> None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from backends.generic.counting import RELEVANT
-from backends.generic.nest import FillNode, LoopNode, NestLayer, OpenNode, ParNode
+from backends.generic.nest import FillNode, KeepNode, LoopNode, NestLayer, OpenNode, ParNode
 from backends.generic.ranges import LoopRanges, distinct_positions
 from backends.spatial.isa import Fold, Kind, Tensor
 from backends.spatial.memory import Fault
@@ -54,6 +54,10 @@ class _Checks:
                     self._check_kept(index, node.tensor, node.memory, node.once)
                     self._check_shared(index, node.tensor, node.shared)
                     self._check_reached(index, node.source, source)
+                case KeepNode():
+                    self._check_kept_whole(index, node.tensor, node.memory)
+                case OpenNode() if self._layer.is_kept(node):
+                    self._check_kept_whole(index, Tensor.OUTPUT, node.memory)
                 case OpenNode():
                     target = self._layer.source_place(index, node.target, Tensor.OUTPUT)
                     self._check_tile(index, Tensor.OUTPUT, node.memory)
@@ -112,6 +116,14 @@ class _Checks:
             if isinstance(node, ParNode) and self._axis_depth[node.axis] > self._memory_depth[memory]:
                 axis = self._machine.axes[node.axis].name
                 raise Fault("CAT-E003", f"tiles of positions along {axis} go into {described.name}, which they share")
+
+    def _check_kept_whole(self, index: int, tensor: Tensor, memory: int) -> None:
+        """What lies in a hold is there for all turns and positions of the nest."""
+        described = self._machine.memories[memory]
+        if "IKO"[tensor] not in described.operands:
+            raise Fault("CAT-E003", f"{tensor.name} may not stay in {described.name}")
+        if any(isinstance(node, LoopNode | ParNode) for node in self._layer.nodes[:index]):
+            raise Fault("CAT-E003", f"{tensor.name} lies in a hold, and loops stand around its place in the nest")
 
     def _check_kept(self, index: int, tensor: Tensor, memory: int, once: int) -> None:
         """What stays in later turns of a loop is what those turns need."""

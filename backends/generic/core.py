@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 from backends.generic.checks import check_nest
@@ -10,6 +11,7 @@ from backends.generic.counters import NestCounters
 from backends.generic.nest import (
     ComputeNode,
     FillNode,
+    KeepNode,
     LoopNode,
     NestLayer,
     OpenNode,
@@ -17,9 +19,12 @@ from backends.generic.nest import (
     TilePlace,
 )
 from backends.generic.ranges import LoopRanges
-from backends.spatial.core import LayerSequencer, SegmentRun
+from backends.spatial.core import SegmentRun
+from backends.spatial.groups import GroupSequencer, Member, Memory
+from backends.spatial.holds import HoldState
 from backends.spatial.isa import Fold, Kind, Tensor
 from backends.spatial.memory import Fault, MemoryBank
+from dialects.events import Counts
 from dialects.target import NestMachine
 
 At = Callable[[int], None]
@@ -28,7 +33,7 @@ Engine = Callable[[NestLayer, NestMachine, LoopRanges, MemoryBank, NestCounters,
 """Runs a layer's nest on the machine's memories."""
 
 
-class NestSequencer(LayerSequencer[NestLayer]):
+class NestSequencer(GroupSequencer[NestLayer]):
     """Executes a program layer by layer (`backends.generic.isa.NestCore`)."""
 
     _counters: NestCounters
@@ -70,10 +75,62 @@ class NestSequencer(LayerSequencer[NestLayer]):
             return
         if layer.compute is None:
             raise Fault("CAT-E003", "the loops of a layer end without a compute")
-        before, ranges = self.pc, LoopRanges(layer)
-        check_nest(layer, self.machine, ranges, self._at)
-        self._engine(layer, self.machine, ranges, self.dram, self._counters, self._at)
+        before = self.pc
+        self._run(layer, self._counters)
         self.pc = before
+
+    def _run(self, layer: NestLayer, counters: NestCounters) -> None:
+        ranges = LoopRanges(layer)
+        if layer.shape not in layer.counted:
+            check_nest(layer, self.machine, ranges, self._at)
+        self._engine(layer, self.machine, ranges, self.dram, counters, self._at)
+
+    # Groups -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def outermost(self) -> str:
+        """The name of the memory off-chip."""
+        return self.machine.memories[0].name
+
+    def hold_memory(self, number: int) -> Memory:
+        """The memory of a number. Raises `Fault` if holds cannot lie there."""
+        memory = self._memory(number)
+        if number == 0 or self.machine.axes_outside(memory.name):
+            raise Fault("CAT-E003", f"a hold lies in {memory.name}, which is not the one of its kind on the chip")
+        return Memory(memory.name, memory.words)
+
+    def kept(self, layer: NestLayer, tensor: Tensor, hold: HoldState) -> None:
+        """In the nest, the hold is the tile of the tensor in its memory."""
+        if tensor in (Tensor.INPUT, Tensor.KERNEL):
+            self._inwards()
+            layer.nodes.append(KeepNode(self.pc, tensor, hold.memory))
+
+    def begin_member(self, layer: NestLayer) -> Counts:
+        """Check that a layer can take part in a group; its counts at zero."""
+        self._pars = 0
+        if layer.compute is None:
+            raise Fault("CAT-E003", "the loops of a layer end without a compute")
+        if any(layer.terms.values()) or layer.update is not Fold.NONE:
+            raise Fault("CAT-E003", "a layer of a group has computed addresses")
+        zero = NestCounters(self.machine).result()
+        zero.cycles = 0
+        return zero
+
+    def run_link(self, layer: NestLayer, box: list[tuple[range, ...]], member: Member) -> None:
+        """Run a layer's nest on a box; count what it does."""
+        for (memory, _), place in layer.memory_places.items():
+            self.take_words(member, memory, place.address, place.words)
+        layer.work_on(box)
+        counters = NestCounters(self.machine)
+        self._run(layer, counters)
+        found = counters.result()
+        member.counts.add(found)
+
+    def transfer_cycles(self, words: int, memory: str, *, sends: bool) -> float:
+        """Cycles of a transfer between the outermost memory and a hold, of which the slower one decides."""
+        outer, inner = self.machine.memories[0], self.machine.memory(memory)
+        rates = (inner.read, outer.write) if sends else (outer.read, inner.write)
+        return words / min((rate for rate in rates if rate is not None), default=inf)
 
     def _at(self, pc: int) -> None:
         self.pc = pc
@@ -125,6 +182,9 @@ class NestSequencer(LayerSequencer[NestLayer]):
         self._pars += 1
 
     def end_loop(self) -> None:
+        if not self._opened and self._group is not None:
+            super().end_loop()
+            return
         if not self._opened:
             raise Fault("CAT-E003", "an end without a loop")
         if self.layer.compute is None:

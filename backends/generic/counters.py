@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import ceil, inf
 
+from backends.generic.nest import RunCounts
 from backends.spatial.isa import Tensor
 from dialects.events import Counts
 from dialects.target import NestMachine
@@ -26,7 +27,7 @@ class NestCounters:
 
     def add(self, name: str, count: int) -> None:
         """Count an event."""
-        self.events[name] += count
+        self.events[name] = self.events.get(name, 0) + count
 
     def hold(self, memory: int, tensor: Tensor, words: int) -> None:
         """Note that a memory held so many words of a tensor."""
@@ -35,6 +36,15 @@ class NestCounters:
     def use(self, axis: int, positions: int) -> None:
         """Note that so many positions along an axis were in use."""
         self.used[axis] = max(self.used[axis], positions)
+
+    def noted(self) -> RunCounts:
+        """All of it, to be taken again."""
+        return RunCounts(dict(self.events), self.steps, self.turns, self.elements, dict(self.held), list(self.used))
+
+    def take(self, counts: RunCounts) -> None:
+        """Become what was noted."""
+        self.events, self.held, self.used = dict(counts.events), dict(counts.held), list(counts.used)
+        self.steps, self.turns, self.elements = counts.steps, counts.turns, counts.elements
 
     def result(self) -> Counts:
         """The counts so far."""

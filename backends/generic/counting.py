@@ -24,6 +24,7 @@ from backends.generic.ranges import (
 )
 from backends.spatial.isa import Kind, Tensor
 from backends.spatial.layer import Dimension
+from backends.spatial.memory import Fault
 from dialects.target import NestMachine
 
 RELEVANT = {
@@ -51,7 +52,7 @@ class NestCounter:
         for index, node in enumerate(self._layer.nodes):
             if isinstance(node, FillNode):
                 self._fill(index, node, add)
-            elif isinstance(node, OpenNode):
+            elif isinstance(node, OpenNode) and not self._layer.is_kept(node):
                 once = frozenset(self._layer.loops_above(index)[: node.once])
                 self._sums(index, node.memory, node.target, once, add)
         self._deliver(compute, add)
@@ -81,10 +82,10 @@ class NestCounter:
         nodes = self._layer.nodes
         index = next((i for i, n in enumerate(nodes) if isinstance(n, OpenNode) and n.target == 0), self._end)
         words = 1
-        for number, (dim, stride) in enumerate(zip(self._layer.dims, strides, strict=True)):
+        for number, stride in enumerate(strides):
             for kind in RELEVANT[Tensor.OUTPUT]:
                 if kind is Kind.OP and self._layer.main is None:
-                    words *= dim.counts[kind] if stride else 1
+                    words *= len(self._layer.repeated(number)) if stride else 1
                     continue
                 states = self._ranges.at(number, kind, index, indices=index == self._end)
                 words *= _indices(states) if stride else sum(states.values())
@@ -168,6 +169,10 @@ class NestCounter:
             sent *= words * leaving[0]
             arrived *= words * leaving[1]
             new *= words * leaving[2]
+        if target == 0 and Tensor.OUTPUT in self._layer.keeps:
+            if arrived > new:
+                raise Fault("CAT-E003", "sums leave for a hold before they are finished")
+            return
         name = f"{self._name(target)}.output"
         add(f"{name}.update", arrived)
         add(f"{name}.add", arrived - new)

@@ -18,14 +18,17 @@ from backends.spatial.emit import (
     loop_fields,
     predicted_counts,
 )
+from backends.spatial.emit_groups import keep
 from backends.spatial.isa import End, Loop, Offload
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
 from dialects.events import Counts
+from dialects.groups import KeepOp
 from dialects.levels import ComputeOp, DrainOp, FillOp, Numbers, OpenOp, ParOp, PlaceOp
 from dialects.locations import describe
 from dialects.schedule import MappingAttr
 from dialects.spatial import ForOp, LayerOp, OffloadOp, integer
 from dialects.target import NestMachine, require_nest_machine
+from passes.fusion.placed import group_around, predict_member
 from passes.mapper.legality import violations
 from passes.mapper.prediction import predict
 from passes.work import work_of
@@ -50,12 +53,15 @@ def _emission(module: ModuleOp) -> Emission:
     def predicted(op: LayerOp, known: dict[Hashable, Counts]) -> Counts:
         return _predicted(op, machine, known)
 
-    return Emission(ISA, body, predicted, DRAM_WORDS)
+    numbers = {memory.name: number for number, memory in enumerate(machine.memories) if number}
+    return Emission(ISA, body, predicted, DRAM_WORDS, memories=numbers)
 
 
 def _predicted(op: LayerOp, machine: NestMachine, known: dict[Hashable, Counts]) -> Counts:
     """Raises `CatenaError` (CAT-F002) if the machine cannot run the mapping."""
     assert isinstance(op.mapping, MappingAttr)
+    if group_around(op) is not None:
+        return predict_member(op, machine)
     work, mapping = work_of(op), op.mapping.data
     spec = work.spec
     alike = spec.bare, spec.post, mapping, work.extra_shapes, work.lookups, work.in_order
@@ -99,6 +105,8 @@ class _Body:
                     yield Drain(self._memory(op, op.memory), self._memory(op, op.target), integer(op.once))
                 case ComputeOp():
                     yield self._compute(op)
+                case KeepOp():
+                    yield keep(op)
                 case OffloadOp():
                     yield Offload()
                 case _:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from backends.isa import Block, Instruction, Isa, enumeration, flag, unsigned
+from backends.spatial.group_isa import register
 from backends.spatial.isa import (
     Base,
     Dim,
@@ -56,6 +57,9 @@ for _opcode, _kind, _block in (
     (0x25, Segment, Block.NONE),
 ):
     ISA.instruction(opcode=_opcode, block=_block)(_kind)
+
+
+register(ISA)
 
 
 class NestCore(LayerCore, Protocol):

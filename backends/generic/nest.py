@@ -76,6 +76,15 @@ class OpenNode:
 
 
 @dataclass(frozen=True)
+class KeepNode:
+    """A tensor's tile is what a hold has of it, in the place of one that is filled in (`backends.spatial.groups`)."""
+
+    pc: int
+    tensor: Tensor
+    memory: int
+
+
+@dataclass(frozen=True)
 class ComputeNode:
     """What elements do in the middle of the nest."""
 
@@ -87,7 +96,19 @@ class ComputeNode:
     kernel_shared: frozenset[int]
 
 
-Node = LoopNode | ParNode | FillNode | OpenNode
+Node = LoopNode | ParNode | FillNode | OpenNode | KeepNode
+
+
+@dataclass(frozen=True)
+class RunCounts:
+    """What a run of a layer on ranges of some sizes counted."""
+
+    events: dict[str, int]
+    steps: int
+    turns: int
+    elements: int
+    held: dict[tuple[int, Tensor], int]
+    used: list[int]
 
 
 class NestLayer(LayerState):
@@ -98,6 +119,14 @@ class NestLayer(LayerState):
         self.memory_places: dict[tuple[int, Tensor], TilePlace] = {}
         self.nodes: list[Node] = []
         self.compute: ComputeNode | None = None
+        self.counted: dict[tuple[int, ...], RunCounts] = {}
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The sizes of all whole ranges, repetitions as well: what a run counts depends on nothing else."""
+        return tuple(
+            size for dim in range(len(self.dims)) for size in (*self.whole_sizes(dim), len(self.repeated(dim)))
+        )
 
     @property
     def steps_after(self) -> list[ScalarStep]:
@@ -116,15 +145,30 @@ class NestLayer(LayerState):
 
         Raises `Fault` CAT-E002 if none does.
         """
+        hold = self.keeps.get(tensor)
         if memory == 0:
+            if hold is not None and tensor is not Tensor.OUTPUT:
+                raise Fault("CAT-E003", f"{tensor.name} is wanted from the outermost memory, and lies in a hold")
             return -1
         for index in reversed(range(end)):
             node = self.nodes[index]
             if isinstance(node, FillNode) and (node.tensor, node.memory) == (tensor, memory):
                 return index
+            if isinstance(node, KeepNode) and (node.tensor, node.memory) == (tensor, memory):
+                return index
             if isinstance(node, OpenNode) and tensor is Tensor.OUTPUT and node.memory == memory:
                 return index
         raise Fault("CAT-E002", f"{tensor.name} is wanted from memory {memory}, where nothing has brought it")
+
+    def is_kept(self, node: OpenNode) -> bool:
+        """Whether sums come about where a hold keeps the result."""
+        hold = self.keeps.get(Tensor.OUTPUT)
+        return hold is not None and node.target == 0 and hold.memory == node.memory
+
+    def memory_of(self, tensor: Tensor) -> int:
+        """The memory of a tensor's hold, else the outermost one."""
+        hold = self.keeps.get(tensor)
+        return 0 if hold is None else hold.memory
 
     def loops_above(self, end: int) -> list[int]:
         """The loops over time above a node, innermost first."""

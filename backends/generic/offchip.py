@@ -13,6 +13,7 @@ import numpy.typing as npt
 from backends.fields import Array
 from backends.generic.nest import NestLayer
 from backends.spatial.addresses import UPDATES, Walk, computed_addresses, counted, input_walk
+from backends.spatial.holds import HoldState, grid
 from backends.spatial.isa import INDICES, Fold, Kind, Slot, Tensor
 from backends.spatial.layer import Existing, input_tile, run_steps
 from backends.spatial.memory import Fault, MemoryBank
@@ -28,6 +29,10 @@ class OffChip:
     def __init__(self, layer: NestLayer, dram: MemoryBank):
         self._layer, self._dram = layer, dram
 
+    def _where(self, tensor: Tensor) -> MemoryBank | HoldState:
+        """What has a tensor's words: the outermost memory, or the hold that keeps it."""
+        return self._layer.keeps.get(tensor, self._dram)
+
     # Blocks -----------------------------------------------------------------------------------------------------------
 
     def input(self) -> Array:
@@ -37,9 +42,12 @@ class OffChip:
         dtype = layer.address(Tensor.INPUT).dtype
         words = np.zeros(there.shape, dtype)
         if words.size:
-            words = run_steps(
-                layer.steps[Slot.PRE], self._input(there.shape, [g for g, _ in tile.groups], there.firsts)
-            )
+            groups = [g for g, _ in tile.groups]
+            if Tensor.INPUT in layer.keeps:
+                words = self._held_input(there, groups)
+            else:
+                words = self._input(there.shape, groups, there.firsts)
+            words = run_steps(layer.steps[Slot.PRE], words)
         if words.shape == tile.shape and words.flags.c_contiguous:
             return words
         padded = np.full(tile.shape, scalar_of(layer.padding, words.dtype), words.dtype)
@@ -55,6 +63,26 @@ class OffChip:
         addresses, _ = computed_addresses(self._dram, shape, words, index, terms)
         return self._dram.gather(addresses, words.dtype)
 
+    def _held_input(self, there: Existing, groups: Sequence[int]) -> Array:
+        """As `_input`, from a hold, which has no words that no window touches; 0 stands for these."""
+        layer = self._layer
+        words = input_walk(layer, Tensor.INPUT, groups, there.firsts)
+        touched: list[Indices] = []
+        for index, dim in enumerate(layer.dims):
+            first, count = there.firsts[index], there.shape[2 * index + 1]
+            start, size = layer.starts[index], layer.sizes[index]
+            opc = (start[Kind.OPC] + np.arange(size[Kind.OPC])) * dim.stride
+            ks = (start[Kind.KS] + np.arange(size[Kind.KS])) * dim.dilation
+            places = np.unique(np.add.outer(opc, ks)) - dim.pad
+            places = places[places % dim.up == 0] // dim.up - first
+            touched += [np.arange(there.shape[2 * index]), places[(places >= 0) & (places < count)]]
+        addresses: Indices = np.array(words.address, np.int64)
+        for indices, stride in zip(touched, words.strides, strict=True):
+            addresses = addresses[..., np.newaxis] + indices * stride
+        found = np.zeros(there.shape, words.dtype)
+        found[np.ix_(*touched)] = layer.keeps[Tensor.INPUT].gather(addresses, words.dtype)
+        return found
+
     def kernel(self) -> Array:
         """The kernel of the current ranges, as (g..., op..., ks...)."""
         layer = self._layer
@@ -69,7 +97,7 @@ class OffChip:
             for axis, kind, step in zip(axes, (Kind.G, Kind.OP, Kind.KS), (parallel * taps, taps, 1), strict=True):
                 axis.append((size[kind], stride * step))
         shape, strides = ([part[side] for axis in axes for part in axis] for side in (0, 1))
-        return self._dram.read(address, shape, strides, source.dtype)
+        return self._where(Tensor.KERNEL).read(address, shape, strides, source.dtype)
 
     def write(self, sums: Array) -> None:
         """Send finished sums of the current ranges, (g, op, opc) of every dimension in turn, through `post`."""
@@ -83,7 +111,10 @@ class OffChip:
         terms = layer.terms[Tensor.OUTPUT]
         if not terms:
             self._require_no_update()
-            self._dram.window(words.address, shape, words.strides, words.dtype)[...] = values
+            if Tensor.OUTPUT in layer.keeps:
+                layer.keeps[Tensor.OUTPUT].scatter(grid(words.address, shape, words.strides), values.reshape(shape))
+            else:
+                self._dram.window(words.address, shape, words.strides, words.dtype)[...] = values
             return
         index = self._output_walk(INDICES[Tensor.OUTPUT])
         addresses, _ = computed_addresses(self._dram, shape, words, index, terms)
@@ -106,7 +137,7 @@ class OffChip:
         walk = self._output_walk(tensor)
         sizes = self._layer.drained(self._layer.sizes)
         shape = [1 if stride == 0 else size for size, stride in zip(sizes, walk.strides, strict=True)]
-        return self._dram.read(walk.address, shape, walk.strides, walk.dtype)
+        return self._where(tensor).read(walk.address, shape, walk.strides, walk.dtype)
 
     # Single words -----------------------------------------------------------------------------------------------------
 
@@ -122,7 +153,8 @@ class OffChip:
         source = layer.address(Tensor.INPUT)
         result = np.full(len(words), scalar_of(layer.padding, source.dtype), source.dtype)
         if exist.any():
-            found = self._dram.gather(self._addresses(Tensor.INPUT, positions[exist]), source.dtype)
+            addresses = self._addresses(Tensor.INPUT, positions[exist])
+            found = self._where(Tensor.INPUT).gather(addresses, source.dtype)
             found = run_steps(layer.steps[Slot.PRE], found)
             if found.dtype != result.dtype:
                 result = np.full(len(words), scalar_of(layer.padding, found.dtype), found.dtype)
@@ -140,24 +172,23 @@ class OffChip:
             axis=1,
         )
         source = self._layer.address(Tensor.KERNEL)
-        return self._dram.gather(self._addresses(Tensor.KERNEL, positions), source.dtype)
+        return self._where(Tensor.KERNEL).gather(self._addresses(Tensor.KERNEL, positions), source.dtype)
 
-    def write_words(self, words: Indices, sums: Array) -> int:
-        """Send finished sums, by g, op and opc of every dimension, through `post`; the extra words that were read.
+    def write_words(self, words: Indices, sums: Array) -> dict[Tensor, int]:
+        """Send finished sums, by g, op and opc of every dimension, through `post`; the words of each extra tensor read.
 
         A word of a further tensor is read once for all of these sums that it is repeated for.
         """
         layer = self._layer
         words, sums = self._repeated(words, sums)
         positions = self._output_positions(words)
-        read = 0
+        read: dict[Tensor, int] = {}
 
         def extra(tensor: Tensor) -> Array:
-            nonlocal read
             strides = layer.strides(tensor)
             kept = positions * np.array([stride != 0 for stride in strides])
-            read += len(np.unique(kept, axis=0))
-            return self._dram.gather(self._addresses(tensor, positions), layer.address(tensor).dtype)
+            read[tensor] = read.get(tensor, 0) + len(np.unique(kept, axis=0))
+            return self._where(tensor).gather(self._addresses(tensor, positions), layer.address(tensor).dtype)
 
         values = run_steps(layer.steps[Slot.POST], sums.astype(layer.acc, copy=False), extra)
         target = layer.address(Tensor.OUTPUT)
@@ -167,18 +198,18 @@ class OffChip:
         if not layer.terms[Tensor.OUTPUT]:
             self._require_no_update()
             combine = None
-        self._dram.scatter(self._addresses(Tensor.OUTPUT, positions), values, combine)
+        self._where(Tensor.OUTPUT).scatter(self._addresses(Tensor.OUTPUT, positions), values, combine)
         return read
 
     def _repeated(self, words: Indices, sums: Array) -> tuple[Indices, Array]:
         """In a layer without a kernel every sum is a result of all parallel kernels."""
         if self._layer.main is not None:
             return words, sums
-        for number, dim in enumerate(self._layer.dims):
-            times = dim.counts[Kind.OP]
-            if times > 1:
-                repeated = np.tile(np.arange(times), len(words))
-                words, sums = np.repeat(words, times, axis=0), np.repeat(sums, times)
+        for number in range(len(self._layer.dims)):
+            wanted = self._layer.repeated(number)
+            if len(wanted) > 1:
+                repeated = np.tile(np.array(wanted), len(words))
+                words, sums = np.repeat(words, len(wanted), axis=0), np.repeat(sums, len(wanted))
                 words[:, 3 * number + 1] = repeated
         return words, sums
 

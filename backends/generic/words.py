@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from backends.fields import Array
+from backends.generic.blocks import count_finished
 from backends.generic.core import At
 from backends.generic.counters import NestCounters
-from backends.generic.nest import ComputeNode, FillNode, LoopNode, NestLayer, OpenNode, ParNode
+from backends.generic.nest import ComputeNode, FillNode, KeepNode, LoopNode, NestLayer, OpenNode, ParNode
 from backends.generic.offchip import OffChip
 from backends.generic.ranges import LoopRanges
 from backends.spatial.isa import Fold, Kind, Slot, Tensor
@@ -85,8 +86,12 @@ class _Walk:
 
     def run(self) -> None:
         """From the first instruction of the nest to the last."""
-        sizes = self._layer.sizes
-        self._walk(0, [Element((), tuple(tuple(map(range, of_dim)) for of_dim in sizes))])
+        layer = self._layer
+        ranges = tuple(
+            tuple(range(start, start + size) for start, size in zip(starts, sizes, strict=True))
+            for starts, sizes in zip(layer.starts, layer.sizes, strict=True)
+        )
+        self._walk(0, [Element((), ranges)])
 
     def _walk(self, index: int, elements: list[Element]) -> None:
         if index == len(self._layer.nodes):
@@ -105,6 +110,10 @@ class _Walk:
                 ]
                 self._use(inner)
                 self._walk(index + 1, inner)
+            case KeepNode():
+                self._at(node.pc)
+                self._see(node, elements)
+                self._walk(index + 1, elements)
             case FillNode():
                 self._at(node.pc)
                 if self._is_first(index, node.once):
@@ -186,6 +195,13 @@ class _Walk:
             self._tile(node.memory, node.tensor, each.place).words = kept[each.place] | found[each.place]
             self._counters.add(f"{memory.name}.{_NAMES[node.tensor]}.fill", len(found[each.place]))
 
+    def _see(self, node: KeepNode, elements: list[Element]) -> None:
+        """What a hold has of a tensor is its tile, with padding that is made up as it is read."""
+        for each in elements:
+            words = self._words(node.tensor, each.ranges)
+            tile = Tile(len(words), self._from_outside(node.tensor, set(words)))
+            self._tiles[node.memory, node.tensor, self._memory_of(node.memory, each.place)] = tile
+
     def _take(
         self, index: int, tensor: Tensor, source: int, wanted: dict[Place, list[Word]], shared: frozenset[int]
     ) -> dict[Place, dict[Word, Array]]:
@@ -239,13 +255,16 @@ class _Walk:
     # Sums that go outwards --------------------------------------------------------------------------------------------
 
     def _open(self, node: OpenNode, elements: list[Element]) -> None:
-        room = self._layer.place_in(node.memory, Tensor.OUTPUT).words
+        is_kept = self._layer.is_kept(node)
+        hold = self._layer.keeps.get(Tensor.OUTPUT)
+        room = hold.words if hold is not None and is_kept else self._layer.place_in(node.memory, Tensor.OUTPUT).words
         for each in elements:
             words = self._words(Tensor.OUTPUT, each.ranges)
             if len(words) > room:
                 name = self._machine.memories[node.memory].name
                 raise Fault("CAT-E001", f"a tile overruns its place in {name}", f"at most {room}", str(len(words)))
-            self._counters.hold(node.memory, Tensor.OUTPUT, len(words))
+            if not is_kept:
+                self._counters.hold(node.memory, Tensor.OUTPUT, len(words))
             self._tiles[node.memory, Tensor.OUTPUT, self._memory_of(node.memory, each.place)] = Tile(room)
         self._opened[node.memory] = [each.place for each in elements]
 
@@ -274,13 +293,16 @@ class _Walk:
             sent += len(words)
         name = f"{self._machine.memories[target].name}.output"
         arrived = sum(map(len, arriving.values()))
-        self._counters.add(f"{name}.update", arrived)
-        self._counters.add(f"{name}.hop", sent - arrived)
+        is_counted = target != 0 or Tensor.OUTPUT not in self._layer.keeps
+        if is_counted:
+            self._counters.add(f"{name}.update", arrived)
+            self._counters.add(f"{name}.hop", sent - arrived)
         touched: dict[Word, None] = {}
         for (place, _), words in arriving.items():
             there = self._waiting if target == 0 else self._sums_at(target, place)
             for word, value in words.items():
-                self._counters.add(f"{name}.add", int(word in there))
+                if is_counted:
+                    self._counters.add(f"{name}.add", int(word in there))
                 there[word] = self._combined(there.get(word), value)
                 touched[word] = None
         if target == 0:
@@ -294,6 +316,8 @@ class _Walk:
 
     def _leave(self, words: list[Word], is_finished: bool) -> None:
         """Finished sums leave the outermost memory for the output; others wait there, if there is a place."""
+        if not is_finished and Tensor.OUTPUT in self._layer.keeps:
+            raise Fault("CAT-E003", "sums leave for a hold before they are finished")
         if not is_finished:
             if (0, Tensor.OUTPUT) not in self._layer.memory_places:
                 raise Fault("CAT-E003", "sums leave the chip unfinished and have no place to wait")
@@ -306,10 +330,12 @@ class _Walk:
         outer = self._machine.memories[0].name
         read = self._outside.write_words(np.array(words, np.int64), sums)
         outputs = len(words)
-        for dim in self._layer.dims:
-            outputs *= dim.counts[Kind.OP] if self._layer.main is None else 1
-        self._counters.add(f"{outer}.extra.read", read)
-        self._counters.add(f"{outer}.output.repeat", outputs - len(words))
+        for dim in range(len(self._layer.dims)):
+            outputs *= len(self._layer.repeated(dim)) if self._layer.main is None else 1
+        for tensor, count in read.items():
+            place = self._machine.memories[self._layer.memory_of(tensor)].name
+            self._counters.add(f"{place}.extra.read", count)
+        count_finished(self._layer, self._machine, outputs, len(words), self._counters)
         self._counters.add("operation.post", outputs * len(self._layer.steps[Slot.POST]))
         self._counters.add(f"{outer}.index.read", outputs * len(self._layer.terms[Tensor.OUTPUT]))
         if self._layer.update is not Fold.NONE:

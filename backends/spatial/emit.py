@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import cast
@@ -15,6 +15,7 @@ from backends.isa import Instruction, Isa
 from backends.program import (
     ConstantImage,
     DebugEntry,
+    GroupEntry,
     LayerEntry,
     LayerWork,
     Metadata,
@@ -25,6 +26,7 @@ from backends.program import (
 )
 from backends.program import Role as ProgramRole
 from backends.segments import SEGMENT, segment_image
+from backends.spatial.emit_groups import group_parts
 from backends.spatial.isa import (
     INDICES,
     ISA,
@@ -64,6 +66,7 @@ from dialects.events import Counts
 from dialects.gconv import PASS, GConv, LoopKind, Step, View, element_type_of_value, shape_of
 from dialects.gconv.interpreter import main_function
 from dialects.gconv.scalar import FUNCTIONS
+from dialects.groups import GroupOp, HoldOp, SendOp
 from dialects.host_segment import SegmentOp
 from dialects.locations import describe, node_names
 from dialects.schedule import HostAttr, MappingAttr
@@ -108,6 +111,8 @@ class Emission:
     predicted: Callable[[LayerOp, dict[Hashable, Counts]], Counts | None]
     capacity: int
     compresses: bool = False
+    memories: Mapping[str, int] | None = None
+    """The numbers of the memories that holds of groups may lie in; None if the machine runs no groups."""
 
 
 def emit(module: ModuleOp, backend: str) -> Program:
@@ -140,14 +145,16 @@ def emit_program(module: ModuleOp, backend: str, emission: Emission) -> Program:
     ops = list(main_function(module).body.block.ops)
     buffers = _name_buffers([op for op in ops if isinstance(op, BufferOp)])
     _check_buffers(buffers, emission.capacity)
-    layers = [op for op in ops if isinstance(op, LayerOp | SegmentOp)]
+    layers = layers_in(ops)
     names = _layer_names(layers)
     code: list[Instruction] = []
     debug: list[DebugEntry] = []
-    for index, (op, name) in enumerate(zip(layers, names, strict=True)):
-        start = len(code)
-        code += _segment(index) if isinstance(op, SegmentOp) else _layer(op, index, emission)
-        debug.append(DebugEntry(0, start, len(code), name))
+    of_debug: list[LayerOp | SegmentOp] = []
+    named = dict(zip(layers, names, strict=True))
+    for op, instructions in _code(ops, layers, emission):
+        debug.append(DebugEntry(0, len(code), len(code) + len(instructions), named[op]))
+        of_debug.append(op)
+        code += instructions
     code.append(Halt())
     produced = {buffer: name for op, name in zip(layers, names, strict=True) for buffer in _outputs(op)}
     segments = tuple(segment_image(n, op.content) for n, op in enumerate(layers) if isinstance(op, SegmentOp))
@@ -166,12 +173,84 @@ def emit_program(module: ModuleOp, backend: str, emission: Emission) -> Program:
     )
     return Program(
         metadata,
-        (_encoded(emission.isa, code, debug, layers),),
+        (_encoded(emission.isa, code, debug, of_debug),),
         (*_constants(buffers), *segments),
         tuple(_tensor(op, name, produced.get(op, "")) for op, name in buffers.items()),
-        tuple(_entries(dict(zip(names, layers, strict=True)), buffers, emission)),
+        tuple(_entries(named, buffers, emission)),
         tuple(debug),
+        tuple(_groups(ops, named, buffers)),
     )
+
+
+def _groups(
+    ops: Sequence[Operation], named: Mapping[LayerOp | SegmentOp, str], buffers: dict[BufferOp, str]
+) -> Iterator[GroupEntry]:
+    """The fused groups of a program, named after their last layers."""
+    for group in (op for op in ops if isinstance(op, GroupOp)):
+        layers = group.layers
+        kept = {hold.buffer.owner for hold in group.holds}
+        sent = {op.hold.owner for _, op in group.steps() if isinstance(op, SendOp)}
+        leaving = {cast(HoldOp, hold).buffer.owner for hold in sent}
+        made = {output for layer in layers for output in _outputs(layer)}
+        read = {each: None for layer in layers for each in _inputs(layer) if each not in made}
+        written = [each for layer in layers for each in _outputs(layer) if each in leaving or each not in kept]
+        yield GroupEntry(
+            named[layers[-1]],
+            tuple(named[layer] for layer in layers),
+            tuple(buffers[each] for each in read),
+            tuple(buffers[each] for each in written),
+            "" if group.mapping is None else str(group.mapping),
+            words_held(group),
+        )
+
+
+def words_held(group: GroupOp) -> dict[str, int]:
+    """By memory, the words in which elements of tensors ever lie."""
+    places: dict[str, list[tuple[int, int]]] = {}
+    for hold in group.holds:
+        start = integer(hold.address)
+        places.setdefault(hold.memory.data, []).append((start, start + hold.elements))
+    return {memory: _covered(spans) for memory, spans in places.items()}
+
+
+def _covered(spans: Iterable[tuple[int, int]]) -> int:
+    total = end = 0
+    for start, stop in sorted(spans):
+        total += max(stop - max(start, end), 0)
+        end = max(end, stop)
+    return total
+
+
+def layers_in(ops: Iterable[Operation]) -> list[LayerOp | SegmentOp]:
+    """The layers and host segments of a placed function, those of groups among them."""
+    found: list[LayerOp | SegmentOp] = []
+    for op in ops:
+        if isinstance(op, GroupOp):
+            found += op.layers
+        elif isinstance(op, LayerOp | SegmentOp):
+            found.append(op)
+    return found
+
+
+def _code(
+    ops: Sequence[Operation], layers: Sequence[LayerOp | SegmentOp], emission: Emission
+) -> Iterator[tuple[LayerOp | SegmentOp, list[Instruction]]]:
+    """The instructions of every layer; in a group, several pieces of each."""
+    numbers = {op: index for index, op in enumerate(layers)}
+    groups = [op for op in ops if isinstance(op, GroupOp)]
+    of_layers = {op: index for op, index in numbers.items() if isinstance(op, LayerOp)}
+    for op in ops:
+        if isinstance(op, GroupOp):
+            if emission.memories is None:
+                message = "the machine runs no fused groups"
+                raise CatenaError(Diagnostic("CAT-R003", message, "program", describe(op)))
+            yield from group_parts(
+                op, groups.index(op), of_layers, emission.memories, lambda each: _layer(each, numbers[each], emission)
+            )
+        elif isinstance(op, SegmentOp):
+            yield op, list(_segment(numbers[op]))
+        elif isinstance(op, LayerOp):
+            yield op, list(_layer(op, numbers[op], emission))
 
 
 def _outputs(op: LayerOp | SegmentOp) -> list[BufferOp]:
@@ -307,15 +386,17 @@ def _tensor(op: BufferOp, name: str, produced: str) -> TensorEntry:
 
 
 def _entries(
-    layers: dict[str, LayerOp | SegmentOp], buffers: dict[BufferOp, str], emission: Emission
+    names: Mapping[LayerOp | SegmentOp, str], buffers: dict[BufferOp, str], emission: Emission
 ) -> Iterator[LayerEntry]:
     written: set[BufferOp] = set()
     known: dict[Hashable, Counts] = {}
-    for name, op in layers.items():
+    for op, name in names.items():
         # Updates of a tensor that an earlier layer made are made of that tensor, too.
         updates = isinstance(op, LayerOp) and op.update is not None
         before = [each for each in _outputs(op) if updates and each in written]
-        yield _entry(op, name, buffers, before, _predicted(op, emission, known))
+        parent = op.parent_op()
+        group = names[parent.layers[-1]] if isinstance(parent, GroupOp) else ""
+        yield _entry(op, name, buffers, before, _predicted(op, emission, known), group)
         written.update(_outputs(op))
 
 
@@ -325,6 +406,7 @@ def _entry(
     buffers: dict[BufferOp, str],
     before: list[BufferOp],
     predicted: Counts | None,
+    group: str,
 ) -> LayerEntry:
     return LayerEntry(
         name,
@@ -336,6 +418,7 @@ def _entry(
         predicted.flat() if predicted is not None else {},
         _work(op, buffers) if isinstance(op, LayerOp) else None,
         _search_entry(op),
+        group,
     )
 
 
@@ -373,7 +456,7 @@ def _search_entry(op: LayerOp | SegmentOp) -> SearchEntry | None:
 
 def predicted_counts(module: ModuleOp, emission: Emission) -> dict[str, Counts]:
     """What the cost model expects every layer of a placed module to count, by layer name."""
-    layers = [op for op in main_function(module).body.block.ops if isinstance(op, LayerOp | SegmentOp)]
+    layers = layers_in(main_function(module).body.block.ops)
     found = {name: _predicted(op, emission, {}) for name, op in zip(_layer_names(layers), layers, strict=True)}
     return {name: counts for name, counts in found.items() if counts is not None}
 

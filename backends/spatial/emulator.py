@@ -19,6 +19,8 @@ from backends.spatial.blocks import BlockEngine
 from backends.spatial.core import LayerSequencer, SegmentRun
 from backends.spatial.dram import dram_of
 from backends.spatial.elements import ElementEngine
+from backends.spatial.group_isa import Group
+from backends.spatial.groups import GroupSequencer
 from backends.spatial.isa import ISA, Layer
 from backends.spatial.machine import EngineFactory, SpatialCore
 from backends.spatial.memory import Buffer, Fault, MemoryBank
@@ -45,6 +47,7 @@ class LayerEmulator(ABC):
         self._layers = [entry.name for entry in program.layers]
         self._code = self._decoded()
         self._counters: dict[str, Counts] = {}
+        self._held: dict[str, dict[str, int]] = {}
         self._tensors = {entry.name: entry for entry in program.tensors}
 
     @property
@@ -63,6 +66,9 @@ class LayerEmulator(ABC):
             raise CatenaError(Diagnostic("CAT-P001", "the machine has one core", found=found))
         code = list(self._isa.decode(self.program.code[0], "code.0"))
         for address, instruction in enumerate(code):
+            if isinstance(instruction, Group) and instruction.index >= len(self.program.groups):
+                message = "the code has a group that the program does not list"
+                raise CatenaError(Diagnostic("CAT-P001", message, where=f"instruction {address}"))
             if isinstance(instruction, Layer) and instruction.index >= len(self._layers):
                 raise CatenaError(
                     Diagnostic(
@@ -79,6 +85,11 @@ class LayerEmulator(ABC):
     def counters(self) -> Mapping[str, Counts]:
         """What the last run counted, by layer name, in program order."""
         return self._counters
+
+    @property
+    def held(self) -> Mapping[str, Mapping[str, int]]:
+        """By group and memory, the words in which the last run had elements of tensors."""
+        return self._held
 
     def run(
         self,
@@ -99,7 +110,7 @@ class LayerEmulator(ABC):
         return {self._tensors[name].onnx or name: array for name, array in outputs.items()}
 
     def run_layer(self, layer: str, tensors: Mapping[str, Array]) -> dict[str, Array]:
-        """The outputs of one layer, run alone with the given tensors in memory.
+        """The outputs of one layer, run alone with the given tensors in memory; those of a group run together.
 
         This is how a layer is verified with a reference's inputs. A layer that writes part of a tensor needs that
         tensor too, for the rest of it. Raises as `run`, and `KeyError` for an unknown layer.
@@ -107,9 +118,11 @@ class LayerEmulator(ABC):
         entry = next((entry for entry in self.program.layers if entry.name == layer), None)
         if entry is None:
             raise KeyError(layer)
-        read = [name for name in entry.inputs if self._tensors[name].role is not Role.CONSTANT]
-        self._check_tensors(tensors, read, [*read, *entry.outputs])
-        return self._execute(tensors, entry.outputs, None, layer)
+        group = next((group for group in self.program.groups if group.name == entry.group), None)
+        inputs, outputs = (entry.inputs, entry.outputs) if group is None else (group.inputs, group.outputs)
+        read = [name for name in inputs if self._tensors[name].role is not Role.CONSTANT]
+        self._check_tensors(tensors, read, [*read, *outputs])
+        return self._execute(tensors, outputs, None, layer)
 
     def _named(self, role: Role) -> list[str]:
         return [entry.name for entry in self.program.tensors if entry.role is role]
@@ -136,6 +149,9 @@ class LayerEmulator(ABC):
         except Fault as fault:
             raise CatenaError(self._diagnostic(fault, core.pc, only)) from fault
         self._counters = {self._layers[index]: counts for index, counts in core.counts.items()}
+        if isinstance(core, GroupSequencer):
+            groups = [group.name for group in self.program.groups]
+            self._held = {groups[index]: words for index, words in core.occupancy.items()}
         return {name: self._read(dram, self._tensors[name]) for name in wanted}
 
     def _run_segment(self, dram: MemoryBank, host: HostCall, index: int) -> tuple[int, int]:
@@ -188,7 +204,8 @@ class LayerEmulator(ABC):
         return [*found, self._code[-1]]
 
     def _entries(self, layer: str) -> list[DebugEntry]:
-        return [entry for entry in self.program.debug if entry.layer == layer]
+        together = next((group.layers for group in self.program.groups if layer in group.layers), (layer,))
+        return [entry for entry in self.program.debug if entry.layer in together]
 
     def _watch(self, trace: Callable[[str], None], core: LayerSequencer[Any]) -> Callable[[int, Instruction], None]:
         def watch(pc: int, instruction: Instruction) -> None:

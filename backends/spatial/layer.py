@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from backends.fields import Array
+from backends.spatial.holds import HoldState
 from backends.spatial.isa import INDICES, Axis, Fold, Kind, Memory, Slot, Tensor
 from backends.spatial.memory import Fault
 from dialects.dtypes import dtype_named
@@ -132,8 +133,10 @@ class LayerState:
         self.update = Fold.NONE
         self.places: dict[Tensor, PlaceConfig] = {}
         self.spreads: list[SpreadConfig] = []
+        self.keeps: dict[Tensor, HoldState] = {}
         self.starts: list[list[int]] = []
         self.sizes: list[list[int]] = []
+        self._box: list[tuple[range, ...]] | None = None
 
     def dimension(self, index: int) -> Dimension:
         """The dimension `index`, configured on first use."""
@@ -151,9 +154,19 @@ class LayerState:
         self.dimension(index).counts = counts
         self.sizes[index] = self.whole_sizes(index)
 
+    def work_on(self, box: list[tuple[range, ...]]) -> None:
+        """Take these ranges of (g, op, opc, ks) of every dimension for the whole ones."""
+        self._box = box
+        self.starts = [[indices.start for indices in ranges] for ranges in box]
+        self.sizes = [self.whole_sizes(index) for index in range(len(self.dims))]
+
+    def repeated(self, index: int) -> range:
+        """The indices of parallel kernels of a dimension that are wanted, which a layer without a kernel repeats."""
+        return range(self.dims[index].counts[Kind.OP]) if self._box is None else self._box[index][Kind.OP]
+
     def whole_sizes(self, index: int) -> list[int]:
         """The sizes of the whole ranges of a dimension's loops."""
-        sizes = list(self.dims[index].counts)
+        sizes = list(self.dims[index].counts if self._box is None else map(len, self._box[index]))
         if self.main is None:
             sizes[Kind.OP] = 1
         return sizes
@@ -161,8 +174,8 @@ class LayerState:
     def drained(self, sizes: Sequence[Sequence[int]]) -> list[int]:
         """What leaves the buffer for the sums of some ranges: (g, op, opc) of every dimension in turn."""
         return [
-            dim.counts[kind] if kind is Kind.OP and self.main is None else of_dim[kind]
-            for dim, of_dim in zip(self.dims, sizes, strict=True)
+            len(self.repeated(dim)) if kind is Kind.OP and self.main is None else of_dim[kind]
+            for dim, of_dim in enumerate(sizes)
             for kind in (Kind.G, Kind.OP, Kind.OPC)
         ]
 

@@ -62,6 +62,7 @@ def explain(
     """
     from compiler.cli.progress import activity
     from compiler.explanation.explaining import explain_program
+    from compiler.explanation.groups import group_tables
     from compiler.explanation.json_data import explanations_json
     from compiler.explanation.text import binding, heading, layer_tables, overview_table, proof, verdict
     from compiler.reporting import program_of
@@ -74,6 +75,9 @@ def explain(
     def show(console: Console) -> None:
         if node is None:
             console.table(overview_table(found))
+            for one in group_tables(found):
+                console.out("")
+                console.table(one)
             return
         for place, each in enumerate(found.layers):
             if place:
@@ -87,5 +91,8 @@ def explain(
             for one in layer_tables(each, found.machine):
                 console.out("")
                 console.table(one)
+        for one in group_tables(found):
+            console.out("")
+            console.table(one)
 
     return Outcome(explanations_json(found), show)

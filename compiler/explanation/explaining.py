@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backends.program import Program
+from backends.program import GroupEntry, Program
 from compiler.explanation.layers import ExplainedLayer, explained_layers, selected
 from compiler.reporting import report_of
 from compiler.reports.layers import LayerReport, Provenance
 from dialects.accelerator import Accelerator
 from dialects.schedule import Objective
+from dialects.target import NestMachine
 from passes.explanation.facts import Facts
 from passes.explanation.layer import facts_of
 from passes.explanation.runners_up import RunnersUp, runners_up
@@ -24,7 +25,7 @@ _FOR_RUNNERS_UP = 0.3
 
 @dataclass(frozen=True)
 class Explanation:
-    """A layer, what it counted or will count, and the facts of its mapping; None for what a host does.
+    """A layer, what it counted or will count, and the facts of its mapping; None for what a host or a group does.
 
     If there was a search, `runners_up` are the next best mappings, and `sensitivity` says what binds the layer.
     """
@@ -45,6 +46,12 @@ class Explanations:
     provenance: Provenance
     number_of_layers: int
     layers: tuple[Explanation, ...]
+    groups: tuple[GroupEntry, ...] = ()
+
+    @property
+    def memories(self) -> tuple[str, ...]:
+        """The memories of a machine of levels, outermost first."""
+        return tuple(each.name for each in self.machine.memories) if isinstance(self.machine, NestMachine) else ()
 
 
 def explain_program(
@@ -67,7 +74,7 @@ def explain_program(
         _explained(layer, each, report.machine, deadline and deadline.share(1 / (len(counts) - place)))
         for place, (layer, each) in enumerate(counts)
     )
-    return Explanations(report.model, report.machine, report.provenance, len(layers), found)
+    return Explanations(report.model, report.machine, report.provenance, len(layers), found, program.groups)
 
 
 def _explained(

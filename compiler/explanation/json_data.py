@@ -24,6 +24,7 @@ def explanations_json(found: Explanations) -> dict[str, Any]:
         "clock_mhz": found.machine.clock_mhz,
         "elements": elements(found.machine),
         "layers": [_layer(each) for each in found.layers],
+        **({"groups": [asdict(group) for group in found.groups]} if found.groups else {}),
     }
 
 
@@ -37,6 +38,7 @@ def _layer(each: Explanation) -> dict[str, Any]:
         "cycles": price.cycles,
         "energy_pj": price.total_energy,
         "mapping": entry.mapping,
+        **({"group": entry.group} if entry.group else {}),
         "search": None if entry.search is None else asdict(entry.search),
     }
     if each.facts is None or each.layer.work is None:

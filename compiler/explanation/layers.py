@@ -25,7 +25,10 @@ HOST = "host"
 
 @dataclass(frozen=True)
 class ExplainedLayer:
-    """A layer of a program: its number, from 1, what it computes, and how; `mapping` is None if a host does it."""
+    """A layer of a program: its number, from 1, what it computes, and how.
+
+    `mapping` is None if a host does it, or a group of layers whose mapping says it for all of them.
+    """
 
     number: int
     entry: LayerEntry
@@ -56,7 +59,7 @@ def explained_layers(program: Program) -> list[ExplainedLayer]:
             raise CatenaError(Diagnostic("CAT-P003", f"layer {entry.name!r} does not say what it computes", hint=hint))
         try:
             work = _work(entry.work, read, context)
-            is_mapped = entry.predicted and entry.mapping != HOST
+            is_mapped = entry.predicted and entry.mapping != HOST and not entry.group
             mapping = _mapping(entry.mapping, context) if is_mapped else None
         except (ParseError, VerifyException, *HOSTILE_TEXT) as error:
             message = f"what layer {entry.name!r} computes cannot be read: {error}"

@@ -47,7 +47,7 @@ def _overview_row(each: Explanation, unit: EnergyUnit) -> tuple[str, ...]:
     entry, facts, price = each.layer.entry, each.facts, each.report.price
     head = (str(each.layer.number), shortened(entry.name, _NAME_WIDTH), entry.kind, f"{price.cycles:,}")
     if facts is None:
-        where = "host core" if price.cycles else ""
+        where = f"turns with {entry.group}" if entry.group else "host core" if price.cycles else ""
         return (*head, "", where, "", "", "", "", "", unit.shown(price.total_energy))
     part, cycles = facts.longest
     fullest = facts.fullest

@@ -122,7 +122,7 @@ def access_table(report: Report) -> Table:
     names = [name for name in dict.fromkeys((*EVENTS, *counted)) if counted.get(name)]
     columns: list[str | Column] = ["layer", *(number(name) for name in names)]
     rows = [
-        (shortened(each.layer.name, NAME_WIDTH), *(f"{each.counts.events[name]:,}" for name in names))
+        (shortened(each.layer.name, NAME_WIDTH), *(f"{each.counts.events.get(name, 0):,}" for name in names))
         for each in report.layers
     ]
     total = report.counts

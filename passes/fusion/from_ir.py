@@ -2,7 +2,8 @@
 
 An operand is a strided view of a tensor. Where every dimension of the view steps along one axis of the tensor, the
 index of each axis is a sum of steps: identity, broadcasts, transposes, slices, every n-th index, several dimensions on
-one axis. A dimension that runs over the end of one axis into the next, as after a reshape, is refused.
+one axis. A dimension that runs over the end of one axis into the next, as after a reshape, is refused, unless it is a
+kernel from off-chip that all read in one and the same shape: then that is its shape.
 """
 
 from __future__ import annotations
@@ -55,17 +56,19 @@ def _is_read_outside(value: SSAValue, members: set[LinkOp]) -> bool:
 
 def _group(links: Sequence[LinkOp], names: Mapping[SSAValue, str], exported: frozenset[str]) -> Group:
     tensors: dict[SSAValue, GroupTensor] = {}
+    shapes = _reshaped(links)
     made: list[GroupLink] = []
     problems: list[Diagnostic] = []
     for link in links:
         operands: list[Operand] = []
         for role, value in operands_of(link):
             source = source_of(value)
-            axes = None if isinstance(source.base.owner, IndexedOp | ViewOp) else axes_of(source.view, source.base)
+            shape = shapes.get(source.base, shape_of(source.base))
+            axes = None if isinstance(source.base.owner, IndexedOp | ViewOp) else axes_of(source.view, shape)
             if axes is None:
                 problems.append(_not_axes(link, role, value))
                 continue
-            tensors.setdefault(source.base, GroupTensor(names[source.base], shape_of(source.base)))
+            tensors.setdefault(source.base, GroupTensor(names[source.base], shape))
             operands.append(Operand(Role(role[0]), names[source.base], shape_of(value), axes))
         tensors.setdefault(link.result, GroupTensor(names[link.result], shape_of(link.result)))
         name = names[link.result]
@@ -75,9 +78,24 @@ def _group(links: Sequence[LinkOp], names: Mapping[SSAValue, str], exported: fro
     return Group(tuple(made), tuple(tensors.values()), exported)
 
 
-def axes_of(view: View, base: SSAValue) -> tuple[AxisIndex, ...] | None:
+def _reshaped(links: Sequence[LinkOp]) -> dict[SSAValue, tuple[int, ...]]:
+    """The shapes of kernels from off-chip that are read in another shape than their own, everywhere in the same.
+
+    The dimension of a convolution's that has filters and channels goes over two axes of its kernel.
+    """
+    made = {link.result for link in links}
+    seen: dict[SSAValue, set[tuple[int, ...] | None]] = {}
+    for link in links:
+        for role, value in operands_of(link):
+            source = source_of(value)
+            if source.base not in made:
+                is_kernel = role == Role.KERNEL and source.is_whole
+                seen.setdefault(source.base, set()).add(shape_of(value) if is_kernel else None)
+    return {base: shape for base, shapes in seen.items() if len(shapes) == 1 and (shape := next(iter(shapes)))}
+
+
+def axes_of(view: View, shape: Sequence[int]) -> tuple[AxisIndex, ...] | None:
     """The index of each axis of a tensor as a function of a view's indices; None if a dimension moves several axes."""
-    shape = shape_of(base)
     steps = row_major(shape)
     offsets: list[int] = []
     rest = view.offset

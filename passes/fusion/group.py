@@ -122,7 +122,12 @@ class Group:
         if tensor in self.makers or len(readers) != 1:
             return False
         link, operand = readers[0]
-        return operand == Operand.whole(Role.KERNEL, tensor, link.spec.kernel_shape)
+        shape = self.tensor(tensor).shape
+        if operand.role is not Role.KERNEL or not shape == operand.shape == link.spec.kernel_shape:
+            return False
+        whole = Operand.whole(Role.KERNEL, tensor, shape)
+        pairs = zip(shape, operand.axes, whole.axes, strict=True)
+        return all(extent == 1 or axis == plain for extent, axis, plain in pairs)
 
     @cached_property
     def heads(self) -> tuple[GroupLink, ...]:

@@ -34,11 +34,11 @@ def require_mapped_groups(function: FuncOp) -> None:
 
 
 def refuse_groups(function: FuncOp) -> None:
-    """Raises `CatenaError` (CAT-U006) if there are groups: no machine has layers for them."""
+    """Raises `CatenaError` (CAT-U006) if there are groups: this kind of machine has no layers for them yet."""
     problems = [
         Diagnostic(
             "CAT-U006",
-            "a fused group cannot be placed: it is mapped, and goes no further",
+            "a fused group cannot be placed on this kind of machine: it is mapped, and goes no further",
             "placed",
             describe(group),
             hint="stop with --to mapped, or take its fuse statement out of the mapping file",

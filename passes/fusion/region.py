@@ -94,6 +94,20 @@ class Region:
                     boxes += [_shifted(inner, loop, self.turns)] if loop < level else _earlier(inner, loop, self.turns)
         return Region.union_of(boxes, self.turns)
 
+    def just_before(self, level: int) -> Region:
+        """What the turn right before of the first `level` loops had; inner loops have made one turn."""
+        boxes: list[Box] = []
+        for loop in range(level):
+            ended: Region = self
+            for inner in range(loop + 1, level):
+                ended = ended.at(inner, slice(-1, None))
+            for box in ended.boxes if self.turns[loop] > 1 else ():
+                moved = _shifted(box, loop, self.turns)
+                for inner in range(loop + 1, level):
+                    moved = _guarded(moved, inner, np.arange(self.turns[inner]) == 0)
+                boxes += [moved] if _meets(moved, self) else []
+        return Region.union_of(boxes, self.turns)
+
     def at(self, loop: int, turns: slice) -> Region:
         """Some turns of a loop only."""
         count = len(range(self.turns[loop])[turns])
@@ -118,6 +132,15 @@ def _lengths(table: Table) -> Counts:
 
 def _is_possible(box: Box) -> bool:
     return all(table.any() for table in box)
+
+
+def _meets(box: Box, region: Region) -> bool:
+    """Whether a box and a region have an element together in any turn."""
+    for other in region.boxes:
+        together = [(mine & theirs).any(axis=-1) for mine, theirs in zip(box, other, strict=True)]
+        if bool(np.logical_and.reduce(np.broadcast_arrays(*together)).any()):
+            return True
+    return False
 
 
 def _difference(box: Box, other: Box) -> list[Box]:

@@ -78,6 +78,8 @@ class Counts:
         self.candidates = max((len(column) for column in tiles), default=1)
         self._end = len(nest.nodes)
         self._prefixes: dict[tuple[int, int], Pieces] = {}
+        self.planned: Counts | None = None
+        """The counts of larger ranges that decide what transfers bring, if these are of a smaller part of them."""
 
     @cached_property
     def events(self) -> dict[str, Column]:
@@ -168,7 +170,7 @@ class Counts:
             if memory.stays and not self._problem.is_relevant(operand, node.loop):
                 kept.once[index] = waiting
                 continue
-            reach = self._reach(node.loop, index)
+            reach = self._planned_reach(node.loop, index)
             turns = waiting & (reach > self._tiles[index])
             if slides:
                 shared = turns & self._overlaps(node.loop, place.node)
@@ -186,7 +188,7 @@ class Counts:
         result = np.ones(self.candidates, np.bool_)
         for index, node in enumerate(self._nodes[:end]):
             if isinstance(node, Par) and node.loop in (window.outputs, window.kernels):
-                result &= self._reach(node.loop, index) <= self._tiles[index]
+                result &= self._planned_reach(node.loop, index) <= self._tiles[index]
         return result
 
     def _spatial(self, start: int, end: int) -> Iterator[tuple[int, Par]]:
@@ -218,12 +220,12 @@ class Counts:
 
     def _window_pieces(self, loop: int, end: int, shared: frozenset[int], kept: Mapping[int, Column]) -> Pieces:
         """The pieces of a window's loop that count apart."""
-        innermost = self._column(1) if end == self._end else self._reach(loop, end)
+        innermost = self._column(1) if end == self._end else self._planned_reach(loop, end)
         instead = dict(kept)
         together = np.zeros(self.candidates, np.bool_)
         for index, _ in self._cuts(loop):
             if index in shared:
-                together |= self._reach(loop, index + 1) == innermost
+                together |= self._planned_reach(loop, index + 1) == innermost
             instead[index] = np.where(together, self._problem.extents[loop], instead.get(index, self._tiles[index]))
         pieces = self._pieces(loop, end, instead)
         if end == self._end:
@@ -271,6 +273,10 @@ class Counts:
     def _reach(self, loop: int, end: int) -> Column:
         """The largest piece of a loop above a node."""
         return self._pieces(loop, end).largest
+
+    def _planned_reach(self, loop: int, end: int) -> Column:
+        """As `_reach`, of the ranges that the nest was made for."""
+        return self._reach(loop, end) if self.planned is None else self.planned._reach(loop, end)
 
     def _column(self, value: int) -> Column:
         return np.full(self.candidates, value, np.int64)

@@ -54,7 +54,7 @@ def skipped_memories(
     stored = {
         (each.memory, operand) for each in mapping.nodes if isinstance(each, Storage) for operand in each.operands
     }
-    in_nest = None if hierarchy.dataflow is None else _stores(hierarchy.dataflow.nest)
+    in_nest = stored_in_dataflow(hierarchy)
     return [
         Diagnostic(
             "CAT-F002",
@@ -69,6 +69,11 @@ def skipped_memories(
         if operand in memory.operands and operand not in memory.bypass and (memory.name, operand) not in stored
         if in_nest is None or (memory.name, operand) in in_nest
     ]
+
+
+def stored_in_dataflow(hierarchy: Hierarchy) -> frozenset[tuple[str, Operand]] | None:
+    """Which operands the nest of a machine's dataflow stores in which memories; None without a dataflow."""
+    return None if hierarchy.dataflow is None else _stores(hierarchy.dataflow.nest)
 
 
 @lru_cache(maxsize=8)

@@ -38,7 +38,7 @@ def predict(
     problem = Problem.of(spec)
     nest, columns = nest_of(problem, mapping)
     counted = Counts(problem, machine, nest, columns)
-    turns = _Turns(problem, nest, tuple(int(column[0]) for column in columns))
+    turns = Turns(problem, nest, tuple(int(column[0]) for column in columns))
     events = dict.fromkeys(sorted(machine.event_names), 0)
     words = {event: int(column[0]) for event, column in counted.events.items()}
     operations = words.pop("operation")
@@ -47,9 +47,9 @@ def predict(
     outputs = math.prod(spec.output_shape)
     outer = machine.memories[0].name
     events["operation.post"] = outputs * len(spec.post)
-    events[f"{outer}.output.repeat"] = outputs - _sums(spec)
+    events[f"{outer}.output.repeat"] = outputs - sums_of(spec)
     read = [extras[step.operand] for step in spec.post if step.operand is not None]
-    events[f"{outer}.extra.read"] = sum(_extra_words(spec, shape, turns) for shape in read)
+    events[f"{outer}.extra.read"] = sum(extra_words(spec, shape, turns) for shape in read)
     lookups = lookups or Lookups()
     if lookups.read is not None:
         events[f"{outer}.index.read"] += lookups.read[-1] * events[f"{outer}.input.read"]
@@ -57,16 +57,21 @@ def predict(
         events[f"{outer}.index.read"] += lookups.written[-1] * outputs
     if lookups.combines:
         events[f"{outer}.output.read"] = outputs
-    cycles = math.ceil(round(float(Prices(machine).cycles(counted)[0]), _DIGITS))
+    cycles = whole_cycles(Prices(machine).cycles(counted)[0])
     return EventCounts(events, int(counted.steps[0]), turns.of_nest, turns.side_by_side, cycles)
 
 
-def _sums(spec: GConv) -> int:
+def whole_cycles(cycles: float) -> int:
+    """Cycles rounded up, but for what the order of additions adds."""
+    return math.ceil(round(float(cycles), _DIGITS))
+
+
+def sums_of(spec: GConv) -> int:
     """Results before parallel kernels repeat them, in a link without a kernel."""
     return math.prod(spec.worked(dim, kind) for dim in spec.dims for kind in RELEVANT[Operand.OUTPUT])
 
 
-def _extra_words(spec: GConv, shape: tuple[int, ...], turns: _Turns) -> int:
+def extra_words(spec: GConv, shape: tuple[int, ...], turns: Turns) -> int:
     """Words of a tensor that broadcasts to the output: each transfer of finished sums reads those it needs once."""
     words = 1
     for dim, extent in zip(spec.dims, shape, strict=True):
@@ -77,7 +82,7 @@ def _extra_words(spec: GConv, shape: tuple[int, ...], turns: _Turns) -> int:
 
 
 @dataclass(frozen=True)
-class _Turns:
+class Turns:
     """How often the sequencer turns a loop; elements side by side turn together."""
 
     problem: Problem

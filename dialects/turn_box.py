@@ -1,0 +1,99 @@
+"""What is done in every turn of the loops around a fused group, as data: products of ranges that go along with loops.
+
+Along a loop a range is a row of spans: from a turn on, both its ends move evenly. So halos, clipped borders and last
+tiles are spans of their own, and the regular turns between them are one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Numbers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Span:
+    """From a turn of a loop on: `size` indices from `first`; every later turn `step` further on, and `growth` more."""
+
+    turn: int
+    first: int
+    size: int
+    step: int = 0
+    growth: int = 0
+
+    def at(self, turn: int) -> tuple[int, int]:
+        """The first index in a turn, and the one behind the last."""
+        first = self.first + (turn - self.turn) * self.step
+        return first, first + self.size + (turn - self.turn) * self.growth
+
+
+@dataclass(frozen=True)
+class Along:
+    """A range that goes along with the turns of a loop; spans in the order of their turns, the first from turn 0."""
+
+    loop: int
+    spans: tuple[Span, ...]
+
+    def at(self, turn: int) -> tuple[int, int]:
+        """The first index in a turn, and the one behind the last."""
+        return next(span for span in reversed(self.spans) if span.turn <= turn).at(turn)
+
+
+@dataclass(frozen=True)
+class TurnAxis:
+    """Indices offset + step * n of an axis, where n is among 0 to count - 1 and in all ranges of `along`."""
+
+    count: int
+    along: tuple[Along, ...] = ()
+    offset: int = 0
+    step: int = 1
+
+    def at(self, turns: Sequence[int]) -> range:
+        """The indices in a turn of all loops."""
+        low, high = 0, self.count
+        for each in self.along:
+            first, end = each.at(turns[each.loop])
+            low, high = max(low, first), min(high, end)
+        return range(self.offset + self.step * low, self.offset + self.step * max(low, high), self.step)
+
+    def sizes(self, turns: Sequence[int]) -> Numbers:
+        """How many indices there are in every turn; an extent of 1 for loops that the axis does not go along with."""
+        low: Numbers = np.zeros((1,) * len(turns), np.int64)
+        high: Numbers = np.full_like(low, self.count)
+        for each in self.along:
+            shape = [1] * len(turns)
+            shape[each.loop] = turns[each.loop]
+            firsts, ends = np.array([each.at(turn) for turn in range(turns[each.loop])], np.int64).T
+            low, high = np.maximum(low, firsts.reshape(shape)), np.minimum(high, ends.reshape(shape))
+        return np.maximum(high - low, 0)
+
+
+@dataclass(frozen=True)
+class TurnBox:
+    """A product of ranges, one for each axis, in every turn; where one is empty, there is nothing."""
+
+    axes: tuple[TurnAxis, ...]
+
+    def at(self, turns: Sequence[int]) -> tuple[range, ...]:
+        """The ranges in a turn."""
+        return tuple(axis.at(turns) for axis in self.axes)
+
+    def total(self, turns: Sequence[int]) -> int:
+        """Elements of all turns together."""
+        return sum(math.prod(shape) * times for shape, times in self.shapes(turns))
+
+    def shapes(self, turns: Sequence[int]) -> Iterator[tuple[tuple[int, ...], int]]:
+        """The different shapes that the box has in turns of some loops, and in how many of them; no empty ones."""
+        sizes = [axis.sizes(turns) for axis in self.axes]
+        together = np.broadcast_shapes(*(each.shape for each in sizes))
+        rows = np.stack([np.broadcast_to(each, together).ravel() for each in sizes], axis=1)
+        shapes, times = np.unique(rows, axis=0, return_counts=True)
+        repeats = math.prod(turns) // math.prod(together)
+        for shape, count in zip(shapes.tolist(), times.tolist(), strict=True):
+            if all(shape):
+                yield tuple(shape), count * repeats

@@ -1,0 +1,163 @@
+"""Fused groups in place: links become layers beside one another again, and their group what is done in its turns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Block, Operation, Region, SSAValue
+
+from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.fused_attribute import FusedAttr
+from dialects.gconv import LinkOp
+from dialects.gconv.fused import FusedOp
+from dialects.gconv.interpreter import main_function
+from dialects.groups import FetchOp, GroupOp, HoldOp, PlacedAxis, RunOp, SendOp, TurnsOp
+from dialects.hierarchy import Hierarchy
+from dialects.locations import describe
+from dialects.schedule import MappingAttr
+from dialects.spatial import LayerOp, integer
+from passes.fusion.from_ir import group_of
+from passes.fusion.group import Group
+from passes.fusion.grouping import inline
+from passes.fusion.holds import Fetch, GroupPlan, Run, Step, addresses, extents_of, misfits, plan_group
+from passes.fusion.members import Shape
+from passes.fusion.turns import kept_by, shapes_of, taken_by
+from passes.placing import Buffers
+
+
+@dataclass
+class PlannedGroup:
+    """A group whose links stand in the chain again: its plan, its tensors by name, and where its holds are."""
+
+    group: Group
+    plan: GroupPlan
+    links: list[LinkOp]
+    tensors: dict[str, SSAValue]
+    addresses: tuple[int, ...]
+    mapping: FusedAttr
+
+    def name_of(self, link: LinkOp) -> str:
+        """The name of a link in the group."""
+        return self.group.links[self.links.index(link)].name
+
+    def kept(self, link: LinkOp) -> dict[str, int]:
+        """The holds of a link's tensors, by role."""
+        return kept_by(self.plan, self.name_of(link))
+
+    def taken(self, link: LinkOp) -> dict[str, int]:
+        """By memory, the words up to which holds lie while a link runs."""
+        return taken_by(self.plan, self.addresses, self.name_of(link))
+
+    def shapes(self, link: LinkOp) -> dict[Shape, int]:
+        """What a link's runs are as large as, and how often."""
+        return shapes_of(self.plan, self.name_of(link))
+
+
+def open_groups(module: ModuleOp, hierarchy: Hierarchy) -> dict[LinkOp, PlannedGroup]:
+    """Put the links of every group into its place, with the mappings of their turns; the groups by link.
+
+    Raises `CatenaError` for groups without a mapping (CAT-R003), and as `plan_group`.
+    """
+    found: dict[LinkOp, PlannedGroup] = {}
+    problems: list[Diagnostic] = []
+    for op in [op for op in main_function(module).body.block.ops if isinstance(op, FusedOp)]:
+        try:
+            opened = _open(op, hierarchy)
+        except CatenaError as error:
+            problems += error.diagnostics
+            continue
+        found |= dict.fromkeys(opened.links, opened)
+    if problems:
+        raise CatenaError(problems)
+    return found
+
+
+def _open(op: FusedOp, hierarchy: Hierarchy) -> PlannedGroup:
+    if not isinstance(op.mapping, FusedAttr):
+        raise CatenaError(Diagnostic("CAT-R003", "the group has no mapping", "placed", describe(op)))
+    group, mapping, attribute = group_of(op), op.mapping.data, op.mapping
+    plan = plan_group(group, mapping, hierarchy, "placed", describe(op))
+    placed = addresses(plan.holds, tuple(op.link_names), hierarchy)
+    if problems := list(misfits(plan, placed, hierarchy, "placed", describe(op))):
+        raise CatenaError(problems)
+    branches = dict(mapping.branches)
+    missing = [name for name in op.link_names if name not in branches]
+    if missing:
+        message = f"the mapping of the group has no nest for {', '.join(missing)}"
+        raise CatenaError(Diagnostic("CAT-R003", message, "placed", describe(op), hint="run map-nest"))
+    tensors = dict(zip(op.read_names, op.inputs, strict=True))
+    names = op.link_names
+    links = inline(op)
+    for link, name in zip(links, names, strict=True):
+        link.properties["mapping"] = MappingAttr(branches[name])
+        tensors[name] = link.result
+    return PlannedGroup(group, plan, links, tensors, placed, attribute)
+
+
+def hold_ops(planned: PlannedGroup, buffers: Buffers) -> list[HoldOp]:
+    """The holds of a group."""
+    ops: list[HoldOp] = []
+    for hold, address in zip(planned.plan.holds, planned.addresses, strict=True):
+        access = buffers.access(planned.tensors[hold.tensor])
+        view = access.view.reshape(planned.group.tensor(hold.tensor).shape)
+        if view is None:
+            message = f"{hold.tensor} lies in a buffer in an order that its holds cannot follow"
+            raise CatenaError(Diagnostic("CAT-R003", message, "placed", describe(planned.links[-1])))
+        pitches = _pitches(planned.group, hold.tensor, view.strides)
+        axes = [
+            PlacedAxis(axis.extent, pitch, axis.kept, axis.first, axis.step)
+            for axis, pitch in zip(hold.axes, pitches, strict=True)
+        ]
+        ops.append(HoldOp.of(access.buffer, access.view.offset, hold.memory, address, hold.words, axes))
+    return ops
+
+
+def _pitches(group: Group, tensor: str, strides: Sequence[int]) -> list[int]:
+    """Words in the buffer between neighbours along the axes of a tensor as regions have them; 1 where there is one."""
+    extents = extents_of(group, tensor)
+    if not group.is_kernel_alone(tensor):
+        pairs = zip(extents, strides, strict=True)
+    else:
+        (link, _), *_ = group.readers(tensor)
+        steps = [
+            step for dim, stride in zip(link.spec.dims, strides, strict=True) for step in (stride * dim.ks, stride)
+        ]
+        pairs = zip(extents, steps, strict=True)
+    return [stride if extent > 1 else 1 for extent, stride in pairs]
+
+
+def group_op(planned: PlannedGroup, holds: list[HoldOp], layers: list[LayerOp]) -> GroupOp:
+    """The group of layers, with what is done in its turns."""
+    names = [link.name for link in planned.group.links]
+    plan = planned.plan
+    inner: list[Operation] = []
+    for depth in reversed(range(len(plan.turns) + 1)):
+        around = [_step(step, holds, names) for step in plan.before[depth]]
+        behind = [_step(step, holds, names) for step in plan.after[depth]]
+        inner = [*around, *inner, *behind]
+        if depth:
+            inner = [TurnsOp.of(plan.turns[depth - 1], inner)]
+    group = GroupOp(properties={"mapping": planned.mapping}, regions=[Region(Block([*holds, *layers, *inner]))])
+    for hold in holds:
+        hold.location = cast("Operation", hold.buffer.owner).location
+    group.location = planned.links[-1].location
+    for _, op in group.steps():
+        op.location = layers[integer(op.layer)].location
+    for op in group.walk():
+        if isinstance(op, TurnsOp):
+            op.location = group.location
+    return group
+
+
+def _step(step: Step, holds: list[HoldOp], names: list[str]) -> Operation:
+    layer = names.index(step.link)
+    match step:
+        case Run():
+            return RunOp.of(layer, step.box)
+        case Fetch():
+            return FetchOp.of(holds[step.hold].result, layer, step.box)
+        case _:
+            return SendOp.of(holds[step.hold].result, layer, step.box)

@@ -1,0 +1,198 @@
+"""Nests for the links of fused groups: the best mapping of the largest turn, with tensors where the group has them.
+
+Where holds keep an operand, its path begins in their memory. So it is searched on a machine on which that memory takes
+it no more, and what the operand costs in the outermost memory is what it costs there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.fused_attribute import FusedAttr
+from dialects.gconv.fused import FusedOp
+from dialects.hierarchy import Access, Axis, Memory
+from dialects.locations import describe
+from dialects.schedule import Mapping as LinkMapping
+from dialects.schedule import Objective, Operand, Storage
+from dialects.target import NestMachine
+from passes.fusion.from_ir import group_of
+from passes.fusion.holds import addresses, misfits, plan_group
+from passes.fusion.members import Member, Shape, largest, member_violations, part_of
+from passes.fusion.turns import kept_by, shapes_of, taken_by
+from passes.mapper.counts import OPERAND_NAMES
+from passes.mapper.legality import stored_in_dataflow
+from passes.searching.nest import NestTask
+from passes.searching.options import SearchOptions
+from passes.searching.service import search_all
+from passes.searching.task import Deadline, Found
+
+_NEVER = 1e9
+"""The energy of an access that must not happen."""
+
+
+@dataclass(frozen=True)
+class HeldTask(NestTask):
+    """A search for the nest of a link's largest turn; `kept` are (operand, memory of its hold), `taken` words of holds.
+
+    `machine` is the one that the link runs on, and mappings are for that.
+    """
+
+    kept: tuple[tuple[Operand, str], ...] = ()
+    taken: tuple[tuple[str, int], ...] = ()
+    member: Member | None = None
+    shape: Shape = ()
+
+    @property
+    def signature(self) -> list[Any]:
+        """Loops, where holds keep which operands, and what room they leave."""
+        return [*super().signature, sorted((str(each), memory) for each, memory in self.kept), sorted(self.taken)]
+
+    def look(self, deadline: Deadline) -> Found:
+        """Search until the best mapping is found, or as long as effort and deadline allow."""
+        inner = NestTask(
+            self.objective, self.node, self.spec, self.effort, machine_inside(self.machine, self.kept, dict(self.taken))
+        )
+        found = inner.look(deadline)
+        return replace(found, mapping=LinkMapping((*_first(self.machine, self.kept), *found.mapping.nodes)))
+
+    def violations(self, mapping: LinkMapping) -> list[Diagnostic]:
+        """Every rule of the machine that a mapping of the link breaks."""
+        assert self.member is not None
+        member = replace(self.member, mapping=mapping)
+        return member_violations(member, self.shape, self.machine, dict(self.taken), "mapped", self.node)
+
+
+def _first(machine: NestMachine, kept: Sequence[tuple[Operand, str]]) -> list[Storage]:
+    """What stands before all loops: operands in the memories of their holds."""
+    inside = _stored(machine, kept)
+    stores = (
+        (memory.name, tuple(each for each, where in inside if where == memory.name)) for memory in machine.memories
+    )
+    return [Storage(memory, operands) for memory, operands in stores if operands]
+
+
+def _stored(machine: NestMachine, kept: Sequence[tuple[Operand, str]]) -> list[tuple[Operand, str]]:
+    """What nests store where holds keep it: all but results in memories that take no sums."""
+    return [(each, memory) for each, memory in kept if each in machine.memory(memory).operands]
+
+
+def machine_inside(machine: NestMachine, kept: Sequence[tuple[Operand, str]], taken: Mapping[str, int]) -> NestMachine:
+    """A machine on which operands come from the outermost memory at the prices of the memories that keep them."""
+    where = dict(kept)
+    depth = {memory.name: number for number, memory in enumerate(machine.memories)}
+    within = dict(_stored(machine, kept))
+    flow = stored_in_dataflow(machine)
+    levels: list[Memory | Axis] = []
+    for number, level in enumerate(machine.levels):
+        if isinstance(level, Memory) and number:
+            inside = {each for each, memory in within.items() if depth[level.name] <= depth[memory]}
+            passing = {each for each in Operand if flow is not None and (level.name, each) not in flow}
+            operands = tuple(each for each in level.operands if each not in inside)
+            if not operands:
+                continue
+            change: dict[str, Any] = {
+                "operands": operands,
+                "bypass": tuple(each for each in operands if each in {*level.bypass, *passing}),
+                "reserve": "0",
+            }
+            if level.words is not None:
+                change["words"] = max(level.words - taken.get(level.name, 0), 1)
+            level = level.model_copy(update=change)
+        elif isinstance(level, Memory) and len(set(where.values())) == 1 and len(where) >= 2:
+            inner = machine.memory(next(iter(where.values())))
+            level = level.model_copy(update={"read": inner.read, "write": inner.write})
+        levels.append(level)
+    fields = {name: getattr(machine, name) for name in NestMachine.model_fields}
+    fields |= {"levels": tuple(levels), "dataflow": None, "accesses": tuple(_priced(machine, where))}
+    return NestMachine.model_construct(machine.model_fields_set, **fields)
+
+
+def _priced(machine: NestMachine, where: Mapping[Operand, str]) -> list[Access]:
+    """Accesses, in which what kept operands cost in their memories stands for what they cost in the outermost one."""
+    outer = machine.memories[0].name
+    moved = {f"{memory}.{OPERAND_NAMES[each]}.": f"{outer}.{OPERAND_NAMES[each]}." for each, memory in where.items()}
+    gone = tuple(moved.values())
+    found: list[Access] = []
+    for access in machine.accesses:
+        events = {event: times for event, times in access.events.items() if not event.startswith(gone)}
+        for before, after in moved.items():
+            events |= {
+                after + event.removeprefix(before): times
+                for event, times in access.events.items()
+                if event.startswith(before)
+            }
+        found.append(access.model_copy(update={"events": events}))
+    if Operand.OUTPUT in where and Operand.OUTPUT not in machine.memory(where[Operand.OUTPUT]).operands:
+        # sums that are not finished cannot go where the result lies
+        found.append(Access(name="unfinished", energy=_NEVER, events={f"{outer}.output.add": 1}))
+    return found
+
+
+def map_groups(
+    groups: Sequence[FusedOp], machine: NestMachine, objective: Objective, effort: float, options: SearchOptions
+) -> None:
+    """Give every link of groups that has no nest the best one of its largest turn; those that are given stay.
+
+    Raises `CatenaError` with the problems of all groups.
+    """
+    problems: list[Diagnostic] = []
+    tasks: dict[tuple[FusedOp, str], HeldTask] = {}
+    for op in groups:
+        try:
+            for name, task in _tasks(op, machine, objective, effort).items():
+                tasks[op, name] = task
+        except CatenaError as error:
+            problems += error.diagnostics
+    distinct = {repr(task.signature): task for task in reversed(tasks.values())}
+    results = dict(zip(distinct, search_all(list(distinct.values()), machine, options), strict=True))
+    found: dict[FusedOp, dict[str, LinkMapping]] = {}
+    for (op, name), task in tasks.items():
+        match results[repr(task.signature)]:
+            case Found() as each:
+                found.setdefault(op, {})[name] = each.mapping
+            case diagnostics:
+                problems += [replace(each, node=task.node) for each in diagnostics]
+    if problems:
+        raise CatenaError(problems)
+    for op, nests in found.items():
+        assert isinstance(op.mapping, FusedAttr)
+        known = dict(op.mapping.data.branches) | nests
+        branches = tuple((name, known[name]) for name in op.link_names)
+        op.properties["mapping"] = FusedAttr.of(replace(op.mapping.data, branches=branches))
+
+
+def _tasks(op: FusedOp, machine: NestMachine, objective: Objective, effort: float) -> dict[str, HeldTask]:
+    """The searches of a group, by link. Raises `CatenaError` if its mapping, or a nest in it, is none."""
+    if not isinstance(op.mapping, FusedAttr):
+        raise CatenaError(Diagnostic("CAT-R003", "the group has no mapping", "mapped", describe(op)))
+    group, mapping = group_of(op), op.mapping.data
+    if all(name in dict(mapping.branches) for name in op.link_names):
+        return {}  # what can be priced need not be what can be run; placing it says
+    plan = plan_group(group, mapping, machine, "mapped", describe(op))
+    placed = addresses(plan.holds, tuple(op.link_names), machine)
+    if misfit := list(misfits(plan, placed, machine, "mapped", describe(op))):
+        raise CatenaError(misfit)
+    branches = dict(mapping.branches)
+    found: dict[str, HeldTask] = {}
+    problems: list[Diagnostic] = []
+    for link, name in zip(op.links, op.link_names, strict=True):
+        kept, taken = kept_by(plan, name), taken_by(plan, placed, name)
+        memories = {role: plan.holds[number].memory for role, number in kept.items()}
+        shape = largest(shapes_of(plan, name))
+        spec = link.spec
+        node = describe(link)
+        if name in branches:
+            member = Member(spec, branches[name], memories)
+            problems += member_violations(member, shape, machine, taken, "mapped", node)
+            continue
+        operands = tuple((each, memories[each]) for each in Operand if each in memories)
+        member = Member(spec, LinkMapping(()), memories)
+        room = tuple(sorted(taken.items()))
+        bare = part_of(spec, shape).bare
+        found[name] = HeldTask(objective, node, bare, effort, machine, operands, room, member, shape)
+    if problems:
+        raise CatenaError(problems)
+    return found
