@@ -13,7 +13,7 @@ from itertools import takewhile
 from compiler.description_lines import first_line_in, line_in_value, line_of, nearest_line
 from compiler.target_files import DescribedTarget
 from dialects.diagnostics import Diagnostic
-from dialects.toml_text import EXTENDS, line_in_text
+from dialects.toml_text import EXTENDS, key_parts, line_in_text
 
 
 def blamed(
@@ -44,7 +44,7 @@ def set_by(key: str, settings: Sequence[str]) -> str:
     """Which of some settings say something of a key, or of what is nearest to it; all if none is near."""
 
     def common(setting: str) -> int:
-        pairs = zip(setting.split("."), key.split("."), strict=False)
+        pairs = zip(".".join(key_parts(setting)).split("."), key.split("."), strict=False)
         return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
     nearest = max(map(common, settings))

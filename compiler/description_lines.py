@@ -9,11 +9,13 @@ from pathlib import Path
 
 from compiler.files import read_text
 from dialects.diagnostics import Diagnostic
+from dialects.toml_text import lines_of
 
 _TABLE = re.compile(r"\s*\[{1,2}\s*([^\[\]]+?)\s*\]")
 _OPENS_TEXT = re.compile(r"=\s*(?:\"\"\"|''')(.*)$")
-_QUOTES = ('"""', "'''")
-"""What texts of several lines stand in."""
+_WHOLE = r""""{3}(?:\\.|(?!"{3}).)*"{3,5}|'{3}(?:(?!'{3}).)*'{3,5}|"(?!"")(?:\\.|[^"\\])*"|'(?!'')[^']*'|#.*"""
+_TEXTS = re.compile(rf"{_WHOLE}|(?P<open>\"{{3}}|'{{3}}).*")
+"""Texts that end in their line, comments, and what opens a text that goes on."""
 _KEY = re.compile(r"\s*([^\s=\[\]{}#,]+?)\s*=")
 
 
@@ -44,7 +46,7 @@ def line_in_value(key: str, path: Path, line: int) -> int | None:
     start = line_of(key, path)
     if start is None:
         return None
-    first, *rest = read_text(str(path)).splitlines()[start - 1 :]
+    first, *rest = lines_of(read_text(str(path)))[start - 1 :]
     opened = _OPENS_TEXT.search(first)
     if opened is None or any(each.rstrip().endswith("\\") for each in [first, *rest][:line]):
         return start
@@ -78,11 +80,11 @@ def keys_in(text: str) -> Iterator[tuple[int, str]]:
     """As for a file, of its text."""
     table = ""
     quotes = ""
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(lines_of(text), 1):
         if quotes:
             quotes = "" if line.count(quotes) % 2 else quotes
             continue
-        quotes = next((each for each in _QUOTES if line.partition("#")[0].count(each) % 2), "")
+        quotes = next((each["open"] for each in _TEXTS.finditer(line) if each["open"]), "")
         if found := _TABLE.match(line):
             table = f"{_plain(found[1])}."
             yield number, table[:-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,11 +14,15 @@ from backends.registry import InstalledBackend, find_installed, installed_backen
 from compiler.description_lines import first_line_in, line_of, nearest_line
 from compiler.descriptions import merged, read_description, wrong_description
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean, nearest_key
-from dialects.toml_text import EXTENDS, as_toml
+from dialects.toml_text import EXTENDS, as_toml, key_parts, shortened
 
 DEFAULT_TARGET = "eyeriss"
 GENERIC = "generic"
 """The backend of machines that are described by their levels."""
+_LONGEST_CHAIN = 32
+"""Descriptions that may extend one another."""
+_DEEPEST_KEY = 16
+"""Parts of a key that are looked at; no key has as many."""
 _WHAT_TO_EXTEND = "the name of a target, or a file relative to this one"
 
 
@@ -54,22 +59,53 @@ def described_target(name: str, settings: Mapping[str, str] | None = None) -> De
         return found
     description = found.description
     for key, text in settings.items():
-        description = _with(description, key.split("."), _toml_value(text), key)
+        description = _with(description, _settable(key), _toml_value(key, text), key)
     return replace(found, description=description, settings=settings, as_written=found)
 
 
-def _describe(name: str, folder: Path, seen: tuple[str, ...]) -> DescribedTarget:
+def _settable(key: str) -> list[str]:
+    """The parts of a key of a setting. Raises `CatenaError` (CAT-C003) if none such can be set."""
+    parts = key_parts(key)
+    if parts[0] == EXTENDS:
+        hint = f"name the target with --target, or write a file with {EXTENDS} = ..."
+        raise CatenaError(wrong_description(f"set by --set {shortened(key)}", f"{EXTENDS}: cannot be set", hint))
+    if len(parts) > _DEEPEST_KEY:
+        message, hint = f"{shortened(key)}: there is no such key", "no key has more than four parts"
+        raise CatenaError(wrong_description(f"set by --set {shortened(key)}", message, hint))
+    return parts
+
+
+def _describe(name: str, folder: Path, seen: tuple[Path, ...]) -> DescribedTarget:
     """The backend and the merged description of a target; `seen` are the descriptions that extend it."""
     path = folder / name
-    if not (name.endswith(".toml") or path.is_file()):
+    if len(seen) >= _LONGEST_CHAIN:
+        hint = "put what they say together in fewer files"
+        raise CatenaError(wrong_description("", f"more than {_LONGEST_CHAIN} descriptions extend one another", hint))
+    if not (name.endswith(".toml") or _is_file(path)):
         backend, path = _installed(name)
-        return _extended(path, backend, (*seen, str(path)))
-    if str(path) in seen:
-        raise CatenaError(wrong_description("", f"the description extends itself: {' -> '.join((*seen, str(path)))}"))
-    return _extended(path, None, (*seen, str(path)))
+        return _extended(path, backend, (*seen, path))
+    if _resolved(path) in map(_resolved, seen):
+        chain = " -> ".join(map(str, (*seen, path)))
+        raise CatenaError(wrong_description("", f"the description extends itself: {chain}"))
+    return _extended(path, None, (*seen, path))
 
 
-def _extended(path: Path, backend: InstalledBackend | None, seen: tuple[str, ...]) -> DescribedTarget:
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # the name is too long for one
+        return False
+
+
+def _resolved(path: Path) -> str:
+    """A path by which files are the same, however they are named."""
+    try:
+        return os.path.realpath(path)
+    except ValueError:  # no file has a name with a zero character
+        return str(path)
+
+
+def _extended(path: Path, backend: InstalledBackend | None, seen: tuple[Path, ...]) -> DescribedTarget:
     """The description of a file on top of the one that it extends; a `backend` that is given stays."""
     description = read_description(path)
     if EXTENDS in description:
@@ -92,7 +128,7 @@ def _nearly_named(path: Path, description: Mapping[str, Any]) -> Iterator[Diagno
             yield wrong_description(f"{path}, line {line}", f"{key}: there is no such key", f"did you mean {near!r}?")
 
 
-def _changed(path: Path, name: object, changes: dict[str, Any], seen: tuple[str, ...]) -> DescribedTarget:
+def _changed(path: Path, name: object, changes: dict[str, Any], seen: tuple[Path, ...]) -> DescribedTarget:
     """The description that a file extends, with its changes. What is wrong with its name is said of the file."""
     where = f"{path}, line {line_of(EXTENDS, path) or 1}"
     if not isinstance(name, str):
@@ -156,7 +192,9 @@ def _installed(name: str) -> tuple[InstalledBackend, Path]:
         if name in targets:
             return find_installed(each.name, backends), targets[name]
         known += targets
-    raise CatenaError(Diagnostic("CAT-C001", f"no target is called {name!r}", hint=did_you_mean(name, known)))
+    raise CatenaError(
+        Diagnostic("CAT-C001", f"no target is called {shortened(name)!r}", hint=did_you_mean(name, known))
+    )
 
 
 def _with(description: Mapping[str, Any], path: list[str], value: object, key: str) -> dict[str, Any]:
@@ -172,8 +210,17 @@ def _with(description: Mapping[str, Any], path: list[str], value: object, key: s
     return {**description, name: _with(cast("dict[str, Any]", table), inner, value, key)}
 
 
-def _toml_value(text: str) -> object:
+def _toml_value(key: str, text: str) -> object:
+    """The value of a setting; what is no TOML is text. Raises `CatenaError` (CAT-C003) for more than a value."""
+    where = f"set by --set {shortened(key)}"
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        found = tomllib.loads(f"value = {text}")
     except (tomllib.TOMLDecodeError, RecursionError):
         return text
+    except ValueError as error:
+        message, hint = f"{key}: the number has too many digits", "no key takes a number of more than 64 bits"
+        raise CatenaError(wrong_description(where, message, hint)) from error
+    if len(found) > 1:
+        message, hint = f"{key}: more than a value follows", "give --set again for every key"
+        raise CatenaError(wrong_description(where, message, hint))
+    return found["value"]

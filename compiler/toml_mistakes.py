@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from compiler.description_lines import keys_in
+from dialects.toml_text import lines_of
 
 _POSITION = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 _BYTE_ORDER_MARK = "\ufeff"
@@ -50,7 +51,7 @@ def what_is_no_toml(message: str, text: str) -> NoToml:
         return NoToml("it begins with a byte order mark", 1, "save the file as UTF-8 without one")
     found = _POSITION.search(message)
     reason = message if found is None else message[: found.start()]
-    last = max(len(text.splitlines()), 1)
+    last = max(len(lines_of(text)), 1)
     line = int(found[1]) if found is not None and found[1] else last
     if reason.startswith(_TWICE) and (twice := _given_twice(text, line)):
         return twice
@@ -75,10 +76,10 @@ def _given_twice(text: str, line: int) -> NoToml | None:
 
 
 def _is_table(text: str, line: int) -> bool:
-    return text.splitlines()[line - 1].lstrip().startswith("[")
+    return lines_of(text)[line - 1].lstrip().startswith("[")
 
 
 def _last_odd(text: str, quotes: str, otherwise: int) -> int:
     """The last line that opens what it does not close."""
-    odd = [number for number, line in enumerate(text.splitlines(), 1) if line.count(quotes) % 2]
+    odd = [number for number, line in enumerate(lines_of(text), 1) if line.count(quotes) % 2]
     return odd[-1] if odd else otherwise

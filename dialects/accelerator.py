@@ -36,14 +36,20 @@ MachineName = Annotated[
 WordType = Literal["f32", "i1", "i8", "ui8", "i16", "ui16", "i32", "ui32", "i64", "ui64"]
 
 
+Figure = Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)]
+"""A whole number, as IR holds it."""
+
+
 class StepLimits(BaseModel):
     """How many scalar functions a link may have, and how many tensors they may read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
-    pre_steps: Annotated[int, Field(ge=0, description="scalar functions on the way in")] = 8
-    mid_steps: Annotated[int, Field(ge=0, description="scalar functions between main operator and reduction")] = 8
-    post_steps: Annotated[int, Field(ge=0, description="scalar functions on the way out")]
+    pre_steps: Annotated[int, Field(ge=0, le=1 << 16, description="scalar functions on the way in")] = 8
+    mid_steps: Annotated[
+        int, Field(ge=0, le=1 << 16, description="scalar functions between main operator and reduction")
+    ] = 8
+    post_steps: Annotated[int, Field(ge=0, le=1 << 16, description="scalar functions on the way out")]
     post_operands: Annotated[int, Field(ge=0, le=12, description="tensors read on the way out")]
     output_path: Annotated[
         tuple[Annotated[str, AfterValidator(_known_function)], ...],
@@ -72,7 +78,7 @@ class Accelerator(BaseModel, frozen=True):
     limits: Annotated[StepLimits, Field(description="what a link may have")]
     host: Annotated[Host | None, Field(description="the core that executes what leaves the accelerator")] = None
     figures: Annotated[
-        dict[Text, int | float | Text | list[int]], Field(description="published figures that no model uses yet")
+        dict[Text, Figure | float | Text | list[Figure]], Field(description="published figures that no model uses yet")
     ] = Field(default_factory=dict)
 
     @property

@@ -43,7 +43,7 @@ def _named(tables: object) -> object:
         return tables
     items = cast("dict[str, object]", tables).items()
     return tuple(
-        {"name": name, **cast("dict[str, object]", table)} if isinstance(table, dict) else table
+        {**cast("dict[str, object]", table), "name": name} if isinstance(table, dict) else table
         for name, table in items
     )
 
@@ -142,7 +142,9 @@ class Hierarchy(_Model, frozen=True):
         BeforeValidator(_named),
         Field(strict=False, min_length=1, description="memories and array axes, from the outside in"),
     ]
-    elements: Annotated[int | None, Field(ge=1, description="positions that may be used over all axes together")] = None
+    elements: Annotated[
+        int | None, Field(ge=1, le=1 << 48, description="positions that may be used over all axes together")
+    ] = None
     operation: Annotated[Cost, Field(description="energy of one operation (MAC)")] = 1
     accesses: Annotated[
         tuple[Access, ...],

@@ -138,15 +138,21 @@ class Pipeline(_Model):
 class Limits(StepLimits):
     """What one processing pass can cover at most; longer loops are split over passes."""
 
-    channels: Annotated[int, Field(ge=1, description="reduced channels in a pass")]
-    filters: Annotated[int, Field(ge=1, description="output channels in a pass")]
-    kernel_rows: Annotated[int, Field(ge=1, description="kernel rows across the array")]
-    kernel_cols: Annotated[int, Field(ge=1, description="kernel columns in an element")]
+    channels: Annotated[int, Field(ge=1, le=1 << 48, description="reduced channels in a pass")]
+    filters: Annotated[int, Field(ge=1, le=1 << 48, description="output channels in a pass")]
+    kernel_rows: Annotated[int, Field(ge=1, le=1 << 48, description="kernel rows across the array")]
+    kernel_cols: Annotated[int, Field(ge=1, le=1 << 48, description="kernel columns in an element")]
     kernel_copies: Annotated[
-        int, Field(ge=1, description="elements that may hold the same kernel word: 1 if kernels are not multicast")
+        int,
+        Field(
+            ge=1, le=1 << 48, description="elements that may hold the same kernel word: 1 if kernels are not multicast"
+        ),
     ] = 1 << 20
     chains_per_column: Annotated[
-        int, Field(ge=1, description="output words whose sums may be formed in one column of the array at a time")
+        int,
+        Field(
+            ge=1, le=1 << 48, description="output words whose sums may be formed in one column of the array at a time"
+        ),
     ] = 1 << 10
 
 

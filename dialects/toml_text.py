@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from typing import cast
 
 EXTENDS = "extends"
 """The key by which a description says which other one it changes."""
 _SHOWN = 80
 """Characters after which a text is cut."""
+_LONGEST_DECIMAL = 256
+"""Bits of the largest whole number that is shown in decimal."""
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
+_PART = r"""\s*(?:"[^"\n]*"|'[^'\n]*'|[^."'\s]+)\s*"""
+_DOTTED = re.compile(rf"{_PART}(?:\.{_PART})*")
 _IN_TEXT = re.compile(r"line (\d+) of the text")
 
 
@@ -21,6 +26,8 @@ def as_toml(value: object, depth: int = 3) -> str:
             text = str(value).lower()
         case str():
             text = json.dumps(value, ensure_ascii=False)
+        case int() if value.bit_length() > _LONGEST_DECIMAL:
+            text = hex(value)  # Python writes no more than some thousand digits in decimal, and slowly
         case dict() | list() | tuple() if not depth:
             text = "..."
         case dict():
@@ -30,7 +37,32 @@ def as_toml(value: object, depth: int = 3) -> str:
             text = f"[{', '.join(as_toml(inner, depth - 1) for inner in cast('list[object]', value))}]"
         case _:
             text = str(value)
+    return shortened(text)
+
+
+def shortened(text: str) -> str:
+    """A text, cut where it is long."""
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of TOML: only a line feed, with or without a carriage return, ends one."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    return lines if lines[-1] else lines[:-1]
+
+
+def key_parts(key: str) -> list[str]:
+    """The parts of a dotted key, of which those in quotes may have dots."""
+    if not _DOTTED.fullmatch(key):
+        return key.split(".")
+    return [part.strip().strip("\"'") for part in re.findall(_PART, key)]
+
+
+def too_long_number(text: str) -> int:
+    """The first line with a number of more digits than Python reads; 0 if there is none."""
+    most = sys.get_int_max_str_digits()
+    digits = re.compile(rf"[0-9](?:_?[0-9]){{{most},}}")
+    return next((number for number, line in enumerate(lines_of(text), 1) if digits.search(line)), 0)
 
 
 def _key(name: str) -> str:

@@ -188,7 +188,7 @@ def _hint(problem: Any, location: list[str], model: type[BaseModel] | None, whol
     if _WORDS.get(kind) == _WORDS["float_type"] and isinstance(problem["input"], dict):
         return "a name with dots in it stands in quotes"
     known = {UNKNOWN_EVENT: EVENTS, UNKNOWN_FUNCTION: FUNCTIONS}.get(kind, {})
-    return did_you_mean(str(problem["input"]), known)
+    return did_you_mean(str(problem["input"]), known) if known else ""
 
 
 def _nearest_key(key: str, model: type[BaseModel] | None) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
+from dialects.toml_text import lines_of
+
 _PART = r"""(?:"(?:[^"\\]|\\.)*"|'[^']*'|[A-Za-z0-9_-]+)"""
 _KEYS = rf"{_PART}(?:\s*\.\s*{_PART})*"
 _TABLE = re.compile(rf"\s*\[\s*({_KEYS})\s*\]")
@@ -28,7 +30,7 @@ def positions(text: str) -> Mapping[tuple[str, ...], Position]:
     found: dict[tuple[str, ...], Position] = {}
     table: tuple[str, ...] = ()
     until = ""
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(lines_of(text), 1):
         if until:
             until = "" if until in line else until
         elif match := _TABLE.match(line):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -14,11 +15,13 @@ from xdsl.utils.exceptions import VerifyException
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
 from dialects.gconv import Zeros, ZerosAttr
 from dialects.schedule import SearchAttr
+from dialects.toml_text import as_toml, lines_of, too_long_number
 from passes.mapping_file import FORMAT, GROUPS, LAYERS, MODE, TARGET, ZEROS
 from passes.mapping_file.notation import Written, WrongTextError, read_mapping, read_search
 from passes.mapping_file.positions import Position, positions
 from passes.mapping_file.statements import Spot, WrittenGroup, read_statements
 
+_AT_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
 _LAYER_KEYS = ("loops", "search", "checksum", "mapping")
 
 
@@ -77,12 +80,40 @@ def read_mapping_file(path: Path, context: Context) -> MappingFile:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        content = tomllib.loads(text)
     except OSError as error:
         raise CatenaError(Diagnostic("CAT-C002", f"cannot read {path}: {error.strerror or error}")) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CatenaError(problem_at(str(path), 0, f"the mapping file is not TOML: {error}")) from error
+    except UnicodeDecodeError as error:
+        problem = problem_at(
+            str(path), _line_of_byte(error), "the mapping file is not TOML: no text", hint="save it as UTF-8"
+        )
+        raise CatenaError(problem) from error
+    try:
+        content = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CatenaError(_no_toml(str(path), text, error)) from error
     return _Reader(str(path), positions(text), context).read(content)
+
+
+def _line_of_byte(error: UnicodeDecodeError) -> int:
+    """The line of the first byte that is no text."""
+    return error.object.count(b"\n", 0, error.start) + 1
+
+
+def _no_toml(path: str, text: str, error: Exception) -> Diagnostic:
+    """Why a text is no TOML, at the line that is to blame."""
+    wrong = "the mapping file is not TOML"
+    if text.startswith("\ufeff"):
+        return problem_at(path, 1, f"{wrong}: it begins with a byte order mark", hint="save it as UTF-8 without one")
+    if isinstance(error, RecursionError):
+        opened = [line.count("[") + line.count("{") for line in lines_of(text)]
+        line = opened.index(max(opened)) + 1
+        return problem_at(path, line, f"{wrong}: too many lists or tables inside one another", hint="leave them out")
+    if not isinstance(error, tomllib.TOMLDecodeError):
+        return problem_at(path, too_long_number(text), f"{wrong}: a number has too many digits", hint="shorten it")
+    found = _AT_LINE.search(str(error))
+    line = int(found[1]) if found else max(len(lines_of(text)), 1)
+    hint = "compare the line with a file that --save-mapping writes"
+    return problem_at(path, line, f"{wrong}: {_AT_LINE.sub('', str(error))}", hint=hint)
 
 
 class _Reader:
@@ -97,7 +128,9 @@ class _Reader:
         self._check_keys((), content, ("format", TARGET, MODE, GROUPS, LAYERS, ZEROS))
         version = content.get("format", FORMAT)
         if version != FORMAT:
-            self._wrong(("format",), "the mapping file has another format", expected=str(FORMAT), found=str(version))
+            self._wrong(
+                ("format",), "the mapping file has another format", expected=str(FORMAT), found=as_toml(version)
+            )
         target, mode = self._text(content, TARGET), self._text(content, MODE)
         pins = {layer: self._pin(layer, value) for layer, value in self._table(content, LAYERS).items()}
         zeros = {layer: self._zeros(layer, value) for layer, value in self._table(content, ZEROS).items()}
@@ -209,7 +242,7 @@ def links_in_groups(path: Path) -> frozenset[str]:
     """The links that the `fuse` statements of a file name, as far as it can be read; what is wrong is found later."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError):
+    except (OSError, ValueError, RecursionError):
         return frozenset()
     text = content.get(GROUPS)
     statements = read_statements(text) if isinstance(text, str) else ()

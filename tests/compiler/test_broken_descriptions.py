@@ -180,3 +180,60 @@ def test_a_misspelled_table_is_found_where_tables_in_it_begin(tmp_path: Path) ->
 def test_a_whole_description_needs_a_clock(tmp_path: Path) -> None:
     (problem,) = problems(GOOD.replace("clock_mhz = 100\n", ""), tmp_path)
     assert problem.message == "clock_mhz: is missing"
+
+
+NINES, HEX = "9" * 5000, "0x" + "F" * 5000
+
+
+@pytest.mark.parametrize("old", ["words = 1024", "size = 8", "energy = 100"])
+def test_numbers_of_too_many_digits(old: str, tmp_path: Path) -> None:
+    (problem,) = problems(GOOD.replace(old, f"{old.partition(' ')[0]} = {NINES}"), tmp_path)
+    assert problem.where.endswith(f"line {GOOD[: GOOD.index(old)].count(chr(10)) + 1}")
+    assert problem.message.endswith("too many digits")
+    assert problem.hint
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("words = 1024", f"words = {HEX}"),
+        ("words = 1024", f"wrods = {HEX}"),
+        ('kind = "axis"', f"kind = {HEX}"),
+        ("word_bits = 16", f"word_bits = 16\nfigures.a = {HEX}"),
+        ("word_bits = 16", f"word_bits = 16\nextends = {HEX}"),
+        ("word_bits = 16", f"word_bits = 16\nelements = {10**30}"),
+        ("word_bits = 16", f"word_bits = 16\nlimits.pre_steps = {10**24}"),
+    ],
+)
+def test_numbers_that_nothing_holds(old: str, new: str, tmp_path: Path) -> None:
+    for problem in problems(GOOD.replace(old, new), tmp_path):
+        assert ", line " in problem.where
+        assert len(str(problem)) < 500
+
+
+def test_a_file_that_extends_itself_by_another_path(tmp_path: Path) -> None:
+    (problem,) = problems(f'extends = "../{tmp_path.name}/chip.toml"', tmp_path)
+    assert "the description extends itself" in problem.message
+    assert problem.where.endswith("chip.toml, line 1")
+
+
+def test_a_chain_that_is_too_long(tmp_path: Path) -> None:
+    for index in range(100):
+        (tmp_path / f"link{index}.toml").write_text(f'extends = "link{index + 1}.toml"')
+    (problem,) = problems('extends = "link0.toml"', tmp_path)
+    assert problem.message == "extends: more than 32 descriptions extend one another"
+    assert problem.where.endswith(", line 1")
+
+
+def test_a_name_too_long_for_a_file(tmp_path: Path) -> None:
+    (problem,) = problems(f'extends = "{"a" * 5000}"', tmp_path)
+    assert problem.where.endswith("chip.toml, line 1")
+    assert len(problem.message) < 200
+
+
+@pytest.mark.parametrize("table", ["levels.pe", "accesses.dram"])
+def test_a_table_has_no_other_name_than_its_key(table: str, tmp_path: Path) -> None:
+    text = GOOD.replace(f"[{table}]", f'[{table}]\nname = "other"')
+    (problem,) = problems(text, tmp_path)
+    assert problem.message == f"{table}.name: there is no such key"
+    assert problem.where.endswith(f"line {text[: text.index('other')].count(chr(10)) + 1}")

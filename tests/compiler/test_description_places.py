@@ -8,6 +8,7 @@ import pytest
 
 from compiler.targets import select_target
 from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.target import NestMachine
 from tests.compiler.descriptions import problems
 
 CHIP = """\
@@ -150,3 +151,46 @@ def test_what_is_wrong_without_settings_keeps_its_line(tmp_path: Path) -> None:
     with pytest.raises(CatenaError) as caught:
         select_target(str(path), {"clock_mhz": "-1"})
     assert [each.where for each in caught.value.diagnostics] == ["set by --set clock_mhz", f"{path}, line 14"]
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        """summary = "'''" """,
+        """summary = 'a\"\"\"b'""",
+        "summary = \"a\\\\\\\"b'''\"  # '''",
+        'summary = ""  # \\"\\"\\" ',
+        "# a\u2028b\x85c",
+    ],
+)
+def test_lines_are_those_of_toml(first: str, tmp_path: Path) -> None:
+    (problem,) = problems(f"{first}\n{CHIP}".replace("size = 8", "size = 0"), tmp_path)
+    assert problem.where.endswith(f"line {CHIP[: CHIP.index('size')].count(chr(10)) + 2}")
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "message"),
+    [
+        ("levels.glb.words", "9" * 5000, "levels.glb.words: the number has too many digits"),
+        ("clock_mhz", "5\nfoo = 7", "clock_mhz: more than a value follows"),
+        ("extends", '"tpu"', "extends: cannot be set"),
+        (".".join("a" * 3000), "1", "there is no such key"),
+        ('accesses.far.events."glb.input.read"', "-2", "accesses.far.events.glb.input.read: must be at least 0"),
+    ],
+)
+def test_settings_that_cannot_be(key: str, text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "chip.toml").write_text(CHIP + '\n[accesses.far]\nenergy = 1\nevents = { "glb.input.read" = 1 }\n')
+    with pytest.raises(CatenaError) as caught:
+        select_target(str(tmp_path / "chip.toml"), {key: text})
+    (problem,) = caught.value.diagnostics
+    assert problem.message.endswith(message)
+    assert problem.where.startswith("set by --set ")
+    assert problem.hint
+    assert len(str(problem)) < 500
+
+
+def test_a_setting_of_a_key_in_quotes(tmp_path: Path) -> None:
+    (tmp_path / "chip.toml").write_text(CHIP + '\n[accesses.far]\nenergy = 1\nevents = { "glb.input.read" = 1 }\n')
+    target = select_target(str(tmp_path / "chip.toml"), {'accesses.far.events."glb.input.read"': "2"})
+    assert isinstance(target.machine, NestMachine)
+    assert target.machine.accesses[0].events == {"glb.input.read": 2}

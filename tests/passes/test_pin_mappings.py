@@ -168,8 +168,7 @@ def test_what_is_no_mapping_file_is_refused(tmp_path: Path, text: str, message: 
     path = tmp_path / "m.toml"
     (problem,) = problems(path, text)
     place = 1 if "unknown key 'layer'" in message else len(text.splitlines())
-    line = "" if "not TOML" in message else f", line {place}"
-    assert (problem.code, problem.stage, problem.where) == ("CAT-C003", "mapped", f"{path}{line}")
+    assert (problem.code, problem.stage, problem.where) == ("CAT-C003", "mapped", f"{path}, line {place}")
     assert message in problem.message
 
 
@@ -188,8 +187,18 @@ def test_zeros_are_put_on_links_and_written_again(tmp_path: Path) -> None:
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.toml"
     path.write_bytes(b"[layers]\n\xff = 3")
-    with pytest.raises(CatenaError, match="the mapping file is not TOML"):
+    with pytest.raises(CatenaError, match="line 2.: the mapping file is not TOML"):
         PinMappingsPass(str(path)).apply(new_ir_context(), parse_module(CHAIN))
+
+
+@pytest.mark.parametrize(
+    "text", [f"format = {'9' * 5000}", f"format = 0x{'F' * 5000}", "\ufeffformat = 1", f"a = {'[' * 5000}"]
+)
+def test_what_cannot_be_read_is_said_with_its_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "m.toml").write_text(text)
+    with pytest.raises(CatenaError, match="line 1.: ") as caught:
+        PinMappingsPass(str(tmp_path / "m.toml")).apply(new_ir_context(), parse_module(CHAIN))
+    assert len(str(caught.value)) < 500
 
 
 def test_problems_of_one_file_are_reported_together(tmp_path: Path) -> None:
