@@ -187,7 +187,7 @@ def test_zeros_are_put_on_links_and_written_again(tmp_path: Path) -> None:
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.toml"
     path.write_bytes(b"[layers]\n\xff = 3")
-    with pytest.raises(CatenaError, match="line 2.: the mapping file is not TOML"):
+    with pytest.raises(CatenaError, match=r"line 2.: the mapping file is not TOML"):
         PinMappingsPass(str(path)).apply(new_ir_context(), parse_module(CHAIN))
 
 
@@ -196,7 +196,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_read_is_said_with_its_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "m.toml").write_text(text)
-    with pytest.raises(CatenaError, match="line 1.: ") as caught:
+    with pytest.raises(CatenaError, match=r"line 1.: ") as caught:
         PinMappingsPass(str(tmp_path / "m.toml")).apply(new_ir_context(), parse_module(CHAIN))
     assert len(str(caught.value)) < 500
 
