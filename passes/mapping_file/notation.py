@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from passes.mapping_file import HOST
 from passes.mapping_file.pattern import ANYTHING, OPEN, Item, Pattern
 
 _ATTRIBUTE = "#schedule."
+SHOWN = 100
+"""Characters of a statement that messages show, at most."""
 _OPEN_TILE = re.compile(rf"((?:for|par)\s+\S+\s+){re.escape(OPEN)}(\s.*)?")
 
 
@@ -70,7 +73,7 @@ def read_mapping(text: str, line: int, context: Context) -> Written:
         try:
             items += _items(statement, number, context)
         except (ParseError, VerifyException, TypeError) as error:
-            problems.append((number, f"{statement!r}: {_reason(error)}"))
+            problems.append((number, f"{textwrap.shorten(statement, SHOWN, placeholder='...')!r}: {_reason(error)}"))
     if not problems:
         given = [(item.node, item.line) for item in items if item.node is not None]
         try:
@@ -121,7 +124,10 @@ def _line_of(reason: str, given: list[tuple[Node, int]], otherwise: int) -> int:
 
 def _attribute(text: str, context: Context) -> Attribute:
     parser = UnicodeParser(context, text)
-    attribute = parser.parse_attribute()
+    try:
+        attribute = parser.parse_attribute()
+    except ValueError as error:  # Python reads no number of thousands of digits
+        raise TypeError("a number has too many digits") from error
     if text[parser.pos :].strip():
         raise TypeError(f"unexpected text after the mapping: {text[parser.pos :].strip()!r}")
     return attribute

@@ -121,6 +121,12 @@ def test_statements_that_cannot_be_read_hide_none_of_the_others(tmp_path: Path) 
     assert {each.code for each in found} == {"CAT-C003", "CAT-F002"}
 
 
+def test_a_tile_of_too_many_digits(tmp_path: Path) -> None:
+    (found,) = problems(tmp_path / "m.toml", file_text("generic", (f"for C.ks {'9' * 5000}",)), "generic")
+    assert found.message.endswith("'for C.ks...': a number has too many digits")
+    assert lines([found]) == [7]
+
+
 @pytest.mark.parametrize("tile", ["4", "?"])
 def test_a_mapping_cannot_skip_a_memory(tile: str, tmp_path: Path) -> None:
     statements = ("store glb [I, O]", f"for C.op {tile}", "for H.opc 1", "for W.opc 1", "for C.op 1", "store rf [K, O]")
