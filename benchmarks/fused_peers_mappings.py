@@ -175,3 +175,7 @@ def _places(group: Group, tensor: str, loops: int) -> list[Retention]:
         return [Retention(tensor, BUFFER, loops)]
     again = (True, False) if tensor in group.intermediates else (True,)
     return [Retention(tensor, BUFFER, level, reuse) for level in range(loops + 1) for reuse in again]
+
+
+if __name__ == "__main__":
+    raise SystemExit("this is a module of benchmarks/fused_peers.py")

@@ -312,3 +312,7 @@ def _mobilenet_v2() -> Problem:
 
 
 NETWORKS = (_resnet18(), _mobilenet_v2())
+
+
+if __name__ == "__main__":
+    raise SystemExit("this is a module of benchmarks/fused_peers.py")
