@@ -30,8 +30,10 @@ from T on to the S ones from number F, in every later turn D further on and G mo
 from __future__ import annotations
 
 import math
+from abc import ABC
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from xdsl.dialects.builtin import I64, IntegerAttr, StringAttr, TensorType, i64
 from xdsl.ir import Block, Data, Dialect, Operation, ParametrizedAttribute, Region, SSAValue, TypeAttribute
@@ -292,53 +294,39 @@ class TurnsOp(IRDLOperation):
             raise VerifyException("a loop makes at least one turn")
 
 
+class TransferOp(IRDLOperation, ABC):
+    """A box of elements between off-chip and a hold, which counts for a layer of the group."""
+
+    hold = operand_def(HoldType)
+    layer = prop_def(IntegerAttr[I64])
+    box = prop_def(BoxAttr)
+
+    irdl_options = (ParsePropInAttrDict(),)
+    assembly_format = "$hold `:` type($hold) `for` $layer $box attr-dict"
+
+    @classmethod
+    def of(cls, hold: SSAValue, layer: int, box: TurnBox) -> Self:
+        """A transfer for a layer of the group."""
+        return cls(operands=[hold], properties={"layer": IntegerAttr(layer, i64), "box": BoxAttr(box)})
+
+    def verify_(self) -> None:
+        owner, axes = self.hold.owner, len(self.box.data.axes)
+        if isinstance(owner, HoldOp) and axes != len(owner.axes.data):
+            raise VerifyException(f"a box of {axes} axes for a hold of {len(owner.axes.data)}")
+
+
 @irdl_op_definition
-class FetchOp(IRDLOperation):
-    """Bring a box of elements from off-chip into a hold."""
+class FetchOp(TransferOp):
+    """Bring a box of elements from off-chip into a hold, for the first layer that reads it."""
 
     name = "group.fetch"
 
-    hold = operand_def(HoldType)
-    layer = prop_def(IntegerAttr[I64])
-    box = prop_def(BoxAttr)
-
-    irdl_options = (ParsePropInAttrDict(),)
-    assembly_format = "$hold `:` type($hold) `for` $layer $box attr-dict"
-
-    @classmethod
-    def of(cls, hold: SSAValue, layer: int, box: TurnBox) -> FetchOp:
-        """A fetch for a layer of the group."""
-        return cls(operands=[hold], properties={"layer": IntegerAttr(layer, i64), "box": BoxAttr(box)})
-
-    def verify_(self) -> None:
-        _verify_box(self.hold, self.box)
-
 
 @irdl_op_definition
-class SendOp(IRDLOperation):
-    """Take a box of elements from a hold off-chip."""
+class SendOp(TransferOp):
+    """Take a box of elements from a hold off-chip, for the layer that made it."""
 
     name = "group.send"
-
-    hold = operand_def(HoldType)
-    layer = prop_def(IntegerAttr[I64])
-    box = prop_def(BoxAttr)
-
-    irdl_options = (ParsePropInAttrDict(),)
-    assembly_format = "$hold `:` type($hold) `for` $layer $box attr-dict"
-
-    @classmethod
-    def of(cls, hold: SSAValue, layer: int, box: TurnBox) -> SendOp:
-        """What a layer of the group made, sent away."""
-        return cls(operands=[hold], properties={"layer": IntegerAttr(layer, i64), "box": BoxAttr(box)})
-
-    def verify_(self) -> None:
-        _verify_box(self.hold, self.box)
-
-
-def _verify_box(hold: SSAValue, box: BoxAttr) -> None:
-    if isinstance(hold.owner, HoldOp) and len(box.data.axes) != len(hold.owner.axes.data):
-        raise VerifyException(f"a box of {len(box.data.axes)} axes for a hold of {len(hold.owner.axes.data)}")
 
 
 @irdl_op_definition
