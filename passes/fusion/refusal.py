@@ -1,4 +1,4 @@
-"""What is not done for groups yet: searches within them, and layers of them."""
+"""What machines of rows and columns do not do for groups: search within them, and run them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def require_mapped_groups(function: FuncOp) -> None:
         if missing:
             found = f"nothing of {', '.join(map(quoted, missing))}"
             message = "the mapping of a group has to say what each of its links does in a turn: it is not searched"
-            hint = 'write "link": <nodes> in the braces of sequential or pipeline'
+            hint = 'write "link": <nodes> in the braces; to run groups, take a machine of levels, such as generic'
             problems.append(Diagnostic("CAT-U006", message, "mapped", describe(group), found=found, hint=hint))
     if problems:
         raise CatenaError(problems)
@@ -41,7 +41,7 @@ def refuse_groups(function: FuncOp) -> None:
             "a fused group cannot be placed on this kind of machine: it is mapped, and goes no further",
             "placed",
             describe(group),
-            hint="stop with --to mapped, or take its fuse statement out of the mapping file",
+            hint="take a machine of levels, such as generic, or the fuse statement out of the mapping file",
         )
         for group in groups_of(function)
     ]

@@ -153,7 +153,10 @@ def _read(text: str, line: int) -> WrittenGroup | WrongStatementError:
     try:
         return _builder(line).transform(parser.parse(text))
     except UnexpectedInput as error:
-        at = min(max(error.pos_in_stream or 0, 0), len(text.rstrip()))
+        end = len(text.rstrip())
+        unread: Any = getattr(error, "token", None)
+        is_over = unread is not None and unread.type == "$END"
+        at = end if is_over else min(max(error.pos_in_stream or 0, 0), end)
         before, found = text[:at], text[at : at + 20].split("\n")[0]
         spot = Spot(line + before.count("\n"), at - before.rfind("\n"))
         return WrongStatementError(spot, repr(found) if found else "the end", _hint(error))
@@ -167,11 +170,14 @@ def _hint(error: Any) -> str:
     """What may stand there, in words of the notation."""
     words = {"STRING": 'a name such as "conv1"', "LOOP": "a loop such as H.opc", "NUMBER": "a number", "NAME": "a name"}
     words |= {"ANEW": f"{RECOMPUTE} or {REFETCH}", "STAGES": " or ".join(Stages), "OPERAND": "I, K or O"}
-    words |= {"LBRACE": "{", "RBRACE": "}", "LSQB": "[", "RSQB": "]", "COMMA": ",", "COLON": ":"}
-    words |= {"LESSTHAN": "<", "MORETHAN": ">"}
-    expected: set[str] = set(getattr(error, "accepts", None) or getattr(error, "expected", None) or ())
-    known = {words.get(each, each.lower()) for each in expected} - {"$end"}
-    return f"expected {', '.join(sorted(known))}" if known else ""
+    words |= {"LBRACE": "'{'", "RBRACE": "'}'", "LSQB": "'['", "RSQB": "']'", "COMMA": "','", "COLON": "':'"}
+    words |= {"LESSTHAN": "'<'", "MORETHAN": "'>'"}
+    of_characters = getattr(error, "allowed", None)
+    expected: set[str] = set(getattr(error, "accepts", None) or getattr(error, "expected", None) or of_characters or ())
+    known = {words.get(each, each.lower()) for each in expected - {"$END", "WS", "COMMENT"}}
+    if not known:
+        return "the statement ends before this: a further one begins on a line of its own"
+    return f"expected {' or '.join(sorted(known))}"
 
 
 @cache

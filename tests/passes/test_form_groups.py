@@ -180,6 +180,23 @@ def test_what_is_wrong_is_located(tmp_path: Path, old: str, new: str, place: tup
     assert any(each.where == expected and message in each.message for each in found), found
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "found", "hint"),
+    [
+        ("for H.opc 4", "for H.opc 99999999999", "'99999999999 ", "expected a number"),
+        ("for H.opc 4", "for H.foo 4", "'H.foo 4 ", "expected a loop such as H.opc"),
+        ('fuse "a"', 'fuse "b" {} fuse "a"', '\'fuse "a", "second" {\'', "begins on a line of its own"),
+        ("}", "", "the end", "'}'"),
+    ],
+)
+def test_what_cannot_be_read_says_what_may_stand_there(
+    tmp_path: Path, old: str, new: str, found: str, hint: str
+) -> None:
+    (problem,) = problems(tmp_path / "m.toml", STATEMENT.replace(old, new))
+    assert problem.found.startswith(found)
+    assert hint in problem.hint
+
+
 def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
     text = STATEMENT.replace("for H.opc 4", "for K.opc 4").replace('["k"]', '["kk"]').replace("rf [K]", "[K]")
     text = text.replace(
