@@ -12,7 +12,7 @@ from dialects.toml_text import lines_of
 
 _PART = r"""(?:"(?:[^"\\]|\\.)*"|'[^']*'|[A-Za-z0-9_-]+)"""
 _KEYS = rf"{_PART}(?:\s*\.\s*{_PART})*"
-_TABLE = re.compile(rf"\s*\[\s*({_KEYS})\s*\]")
+_TABLE = re.compile(rf"\s*\[{{1,2}}\s*({_KEYS})\s*\]")
 _KEY = re.compile(rf"\s*({_KEYS})\s*=\s*")
 _DELIMITERS = ('"""', "'''")
 

@@ -12,10 +12,10 @@ from typing import cast
 from xdsl.context import Context
 from xdsl.utils.exceptions import VerifyException
 
-from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
+from dialects.diagnostics import CatenaError, Diagnostic, nearest_key
 from dialects.gconv import Zeros, ZerosAttr
 from dialects.schedule import SearchAttr
-from dialects.toml_text import as_toml, lines_of, too_long_number
+from dialects.toml_text import as_toml, lines_of, shortened, too_long_number
 from passes.mapping_file import FORMAT, GROUPS, LAYERS, MODE, TARGET, ZEROS
 from passes.mapping_file.notation import Written, WrongTextError, read_mapping, read_search
 from passes.mapping_file.positions import Position, positions
@@ -221,14 +221,20 @@ class _Reader:
     def _check_keys(self, table: tuple[str, ...], content: Iterable[str], known: tuple[str, ...]) -> None:
         for key in content:
             if key not in known:
-                self._wrong((*table, key), f"unknown key {key!r}", hint=did_you_mean(key, known))
+                near = nearest_key(key, known)
+                hint = f"did you mean {near}?" if near else f"known: {', '.join(known)}"
+                expected = "a key of a layer" if table else "a key of a mapping file"
+                self._wrong((*table, key), f"unknown key {key!r}", expected=expected, found=shortened(key), hint=hint)
 
     def _wrong(self, key: tuple[str, ...], message: str, **more: str) -> None:
         self._problems.append(problem_at(self._path, self._line(key), message, **more))
 
     def _line(self, key: tuple[str, ...]) -> int:
-        """The line of a key, or of the table that it is in; 0 if the file does not show it."""
+        """The line of a key, of the first that is in it, or of the table that it is in; 0 if the file shows none."""
         while key and key not in self._places:
+            inside = (place.line for inner, place in self._places.items() if inner[: len(key)] == key)
+            if first := min(inside, default=0):
+                return first
             key = key[:-1]
         return self._places[key].line if key else 0
 

@@ -127,6 +127,23 @@ def test_a_tile_of_too_many_digits(tmp_path: Path) -> None:
     assert lines([found]) == [7]
 
 
+@pytest.mark.parametrize(
+    ("added", "line", "found", "hint"),
+    [
+        ('[Layers."y"]', 3, "Layers", "did you mean layers?"),
+        ('[[LAYERS]]\nloops = ""', 3, "LAYERS", "did you mean layers?"),
+        ('\n[layer.a]\nloops = ""\n[layer.b]', 4, "layer", "did you mean layers?"),
+        ('zeroes.a.input = 0.5', 3, "zeroes", "did you mean zeros?"),
+        ('[colours]\nred = 1', 3, "colours", "known: format, target, mode, groups, layers, zeros"),
+    ],
+)  # fmt: skip
+def test_a_table_that_no_mapping_file_has(added: str, line: int, found: str, hint: str, tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path / "m.toml", f'format = 1\ntarget = "generic"\n{added}\n', "generic")
+    assert (problem.code, problem.message) == ("CAT-C003", f"unknown key '{found}'")
+    assert problem.where == f"{tmp_path / 'm.toml'}, line {line}"
+    assert (problem.expected, problem.found, problem.hint) == ("a key of a mapping file", found, hint)
+
+
 @pytest.mark.parametrize("tile", ["4", "?"])
 def test_a_mapping_cannot_skip_a_memory(tile: str, tmp_path: Path) -> None:
     statements = ("store glb [I, O]", f"for C.op {tile}", "for H.opc 1", "for W.opc 1", "for C.op 1", "store rf [K, O]")
