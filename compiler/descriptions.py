@@ -16,7 +16,7 @@ from dialects.toml_text import as_toml, lines_of, too_long_number
 
 def read_description(path: Path) -> dict[str, Any]:
     """One file. Raises `CatenaError`: CAT-C002 if it cannot be read, CAT-C003 if it is not TOML."""
-    text = read_text(str(path))
+    text = read_text(str(path), "a TOML file in UTF-8")
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 from pathlib import Path
 
@@ -25,24 +26,40 @@ def read_bytes(name: str) -> bytes:
         raise CatenaError(cannot("read", name, error)) from error
 
 
-def read_text(name: str) -> str:
-    """The content of a UTF-8 text file, or of standard input for `-`.
+def read_text(name: str, expected: str = "UTF-8 text") -> str:
+    """The content of a UTF-8 text file, or of standard input for `-`; `expected` is what the file should be.
 
     Raises `CatenaError` (CAT-C002) if it cannot be read or is not text.
     """
     data = read_bytes(name)
     try:
-        return data.decode("utf-8")
+        text, first = data.decode("utf-8"), data.find(b"\0")
     except UnicodeDecodeError as error:
-        raise CatenaError(
-            Diagnostic(
-                "CAT-C002",
-                f"{name} is not a text file",
-                where=f"byte {error.start}",
-                expected="UTF-8 text",
-                hint="save the file as UTF-8",
-            )
-        ) from error
+        text, first = "", error.start
+    if first < 0:
+        return text
+    line = data.count(b"\n", 0, first) + 1
+    raise CatenaError(
+        Diagnostic(
+            "CAT-C002",
+            f"{name} is not a text file",
+            where=f"{name}, line {line}",
+            expected=expected,
+            found=_what_it_is(data, first),
+            hint="save the file as UTF-8, or name another one",
+        )
+    )
+
+
+def _what_it_is(data: bytes, first: int) -> str:
+    """What a file may be whose first byte that is no UTF-8 text is known."""
+    byte = f"byte 0x{data[first]:02x}"
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return f"{byte}, with which UTF-16 text begins"
+    if b"\0" in data:
+        return f"{byte}: a binary file, or UTF-16 text"
+    character = data[first : first + 1].decode("latin-1")
+    return f"{byte}, which is {character} in Latin-1" if character.isprintable() else byte
 
 
 def cannot(action: str, name: str, error: Exception) -> Diagnostic:

@@ -107,7 +107,7 @@ def _resolved(path: Path) -> str:
 
 def _extended(path: Path, backend: InstalledBackend | None, seen: tuple[Path, ...]) -> DescribedTarget:
     """The description of a file on top of the one that it extends; a `backend` that is given stays."""
-    description = read_description(path)
+    description = _read(path, seen)
     if EXTENDS in description:
         found = _changed(path, description.pop(EXTENDS), description, seen)
         return found if backend is None else replace(found, backend=backend.load(), is_bundled=backend.is_bundled)
@@ -118,6 +118,30 @@ def _extended(path: Path, backend: InstalledBackend | None, seen: tuple[Path, ..
         raise CatenaError(wrong_description(f"{path}, line 1", "the description does not say what it extends", hint))
     own = backend or find_installed(GENERIC, installed_backends())
     return DescribedTarget(own.load(), own.is_bundled, description, path)
+
+
+def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    """One file. That it cannot be read is said of the file, and of the line in it, that extends it."""
+    try:
+        return read_description(path)
+    except CatenaError as error:
+        extending = seen[-2:-1]
+        if not extending or any(each.code != "CAT-C002" for each in error.diagnostics):
+            raise
+        raise CatenaError([_named_in(extending[0], each) for each in error.diagnostics]) from error
+
+
+def _named_in(extending: Path, problem: Diagnostic) -> Diagnostic:
+    """A file that cannot be read, at the line that names it."""
+    found = f"{problem.found} ({problem.where})" if problem.where else problem.message.rpartition(": ")[2]
+    return replace(
+        problem,
+        message=f"{EXTENDS}: {problem.message}",
+        where=f"{extending}, line {line_of(EXTENDS, extending) or 1}",
+        expected=problem.expected or "a target, or a TOML file that can be read",
+        found=found,
+        hint=problem.hint or _WHAT_TO_EXTEND,
+    )
 
 
 def _nearly_named(path: Path, description: Mapping[str, Any]) -> Iterator[Diagnostic]:

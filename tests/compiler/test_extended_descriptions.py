@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dialects.diagnostics import Diagnostic
+from compiler.targets import select_target
+from dialects.diagnostics import CatenaError, Diagnostic
 from tests.compiler.descriptions import problems
 
 BASE = """\
@@ -69,6 +70,34 @@ def test_a_chain_that_breaks_further_in_is_blamed_on_the_file_that_names_what_is
     (folder / "middle.toml").write_text('\n\nextends = "none.toml"\n')
     (problem,) = problems('extends = "middle.toml"\n', folder)
     assert place(problem) == ("middle.toml", 3)
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "found"),
+    [
+        (b"\x7fELF\x02\x01\x00\xd0", 1, "byte 0xd0: a binary file, or UTF-16 text"),
+        (BASE.encode("utf-16"), 1, "byte 0xff, with which UTF-16 text begins"),
+        (BASE.encode("utf-16-le"), 1, "byte 0x00: a binary file, or UTF-16 text"),
+        (BASE.replace("memory", "m\xe9moire").encode("latin-1"), 6, "byte 0xe9, which is \xe9 in Latin-1"),
+    ],
+    ids=["binary", "utf-16", "utf-16 without mark", "latin-1"],
+)
+def test_what_is_extended_is_text(content: bytes, line: int, found: str, folder: Path) -> None:
+    (folder / "base.toml").write_bytes(content)
+    (folder / "middle.toml").write_text('\n\nextends = "base.toml"\n')
+    for text, where in (('name = "x"\nextends = "base.toml"\n', ("chip.toml", 2)),
+                        ('extends = "middle.toml"\n', ("middle.toml", 3))):  # fmt: skip
+        (problem,) = problems(text, folder)
+        assert (problem.code, place(problem)) == ("CAT-C002", where)
+        assert problem.message == f"extends: {folder / 'base.toml'} is not a text file"
+        assert problem.expected == "a TOML file in UTF-8"
+        assert problem.found == f"{found} ({folder / 'base.toml'}, line {line})"
+        assert problem.hint
+    (folder / "chip.toml").write_bytes(content)
+    with pytest.raises(CatenaError) as caught:
+        select_target(str(folder / "chip.toml"))
+    (alone,) = caught.value.diagnostics
+    assert (place(alone), alone.found) == (("chip.toml", line), found)
 
 
 def test_a_level_stays_of_its_kind(folder: Path) -> None:
