@@ -28,12 +28,16 @@ class Retention:
     for 0), and what the next turn needs as well stays there. With `level` None the place stands within the links that
     use the tensor and is theirs for their own turn only, so that nothing stays. Without `reuse` nothing stays either,
     although the place is there: what the next turn needs is fetched again, or made again by the links of the group.
+
+    All of a `resident` tensor is on the chip before the group begins or after it ends, so that the group neither
+    fetches nor sends it; its place is above all loops.
     """
 
     tensor: str
     memory: str
     level: int | None = 0
     reuse: bool = True
+    resident: bool = False
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ From tables of factors where the numbers are products, and else from `FusedCosts
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -58,6 +58,7 @@ class Pricing:
         factors: Sequence[Placed],
         stages: Stages,
         mapping: Callable[[Rows, int, bool], FusedMapping],
+        resident: Collection[int] = (),
     ):
         self.group = group = tabulation.group
         self.tabulation, self.factors, self.stages, self.mapping = tabulation, factors, stages, mapping
@@ -83,6 +84,8 @@ class Pricing:
         """The link that uses a tensor from off-chip, unless several do: (tensors, links)."""
         for tensor, link in zip(self.used_tensors, users, strict=True):
             self.only_user[tensor, link] = self.used_tensors.count(tensor) == 1
+        self.off_chip = np.array([index not in resident for index in range(len(self.names))])
+        """Tensors that lie off-chip before or after the group, or would."""
         self.minimal = self._minimal()
 
     def _is_late(self, tensor: str) -> bool:
@@ -197,7 +200,8 @@ class Pricing:
     def place(self, rows: Rows, tensor: int) -> Costs:
         """What a place for a tensor below all loops of rows costs."""
         worked = rows.worked[:, tensor] * (not self.late[tensor])
-        return np.stack([rows.held[:, tensor], rows.moved[:, tensor], worked], axis=1).astype(np.int64)
+        moved = rows.moved[:, tensor] * self.off_chip[tensor]
+        return np.stack([rows.held[:, tensor], moved, worked], axis=1).astype(np.int64)
 
     def room(self, least: Numbers, open_: Mask) -> Numbers:
         """What tensors without a place will take at least, for what places hold at least."""

@@ -14,8 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dialects.schedule import Loop
-from passes.fusion.axis_tables import Cut, NotFactorisableError, Ratios, Stance, Tabulation
+from passes.fusion.axis_tables import Tabulation
 from passes.fusion.group import Group, Role
+from passes.fusion.link_walk import Cut, Ratios, Stance
+from passes.fusion.turn_walk import NotFactorisableError
 
 Ids = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -48,6 +50,8 @@ def _meet(group: Group, first: Loop, second: Loop, tensor: str, axis: int) -> bo
     if tensor in group.makers or len(readers) > 1 or first.dim != second.dim:
         return True
     ((link, operand),) = readers
+    if group.is_kernel_alone(tensor):
+        return link is not head
     if link is not head or len(operand.axes[axis].terms) > 1:
         return True
     return operand.role is Role.INPUT and {first.kind, second.kind} == {"opc", "ks"}

@@ -1,8 +1,10 @@
-"""Pareto fronts of (capacity, traffic, operations), all to be small."""
+"""Which of some costs (capacity, traffic, operations), all to be small, are best: Pareto fronts, least traffic."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from enum import StrEnum
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +33,48 @@ def pareto(costs: Costs) -> npt.NDArray[np.int64]:
     return np.array(kept, np.int64)
 
 
-class Bound:
+class Objective(StrEnum):
+    """Which costs are wanted."""
+
+    FRONT = "front"
+    """All that nothing else is as good as in every cost."""
+    TRAFFIC = "traffic"
+    """The least traffic, and of those the least operations; what room it takes does not matter."""
+
+    def best(self, costs: Costs) -> npt.NDArray[np.int64]:
+        """The rows that are wanted, by rising capacity."""
+        if self is Objective.FRONT or not len(costs):
+            return pareto(costs)
+        return np.lexsort((costs[:, 0], costs[:, 2], costs[:, 1]))[:1]
+
+    def bound(self, costs: Costs) -> Bound:
+        """What known costs, which are all wanted, leave to be found."""
+        return FrontBound(costs) if self is Objective.FRONT else TrafficBound(costs)
+
+
+class Bound(Protocol):
+    """Known costs that tell which candidates are of no use."""
+
+    def beats(self, costs: Costs) -> npt.NDArray[np.bool_]:
+        """Which rows are no better than what is known; rows may have costs that will only grow."""
+        ...
+
+
+class TrafficBound:
+    """Tells which candidates are no better than one that is known, if it is traffic and then operations that count."""
+
+    def __init__(self, costs: Costs):
+        self.known = costs[:1, 1:].tolist()
+
+    def beats(self, costs: Costs) -> npt.NDArray[np.bool_]:
+        """Which rows move more, or as much with no fewer operations."""
+        beaten = np.zeros(len(costs), np.bool_)
+        for traffic, operations in self.known:
+            beaten = (costs[:, 1] > traffic) | ((costs[:, 1] == traffic) & (costs[:, 2] >= operations))
+        return beaten
+
+
+class FrontBound:
     """Tells which candidates some known costs are as good as, or better, in every cost.
 
     For some limits of operations it has the least traffic within a capacity; a candidate is compared with the largest
@@ -41,23 +84,18 @@ class Bound:
     LEVELS = 24
 
     def __init__(self, costs: Costs):
-        self.costs = costs
         works = np.unique(costs[:, 2])
         self.limits = works[np.unique(np.linspace(0, len(works) - 1, self.LEVELS).astype(int))] if len(works) else works
-        self.steps: list[tuple[Costs, Costs]] = []
-        order = np.lexsort((costs[:, 1], costs[:, 0]))
-        for limit in self.limits:
-            within = order[costs[order, 2] <= limit]
-            self.steps.append((costs[within, 0], np.minimum.accumulate(costs[within, 1])))
+        self.capacities = np.unique(costs[:, 0])
+        # Nothing is known within no limit, or within no capacity: the first row, the first column.
+        least = np.full((len(self.limits) + 1, len(self.capacities) + 1), np.iinfo(np.int64).max)
+        limit, capacity = np.searchsorted(self.limits, costs[:, 2]), np.searchsorted(self.capacities, costs[:, 0])
+        np.minimum.at(least, (limit + 1, capacity + 1), costs[:, 1])
+        self.least = np.minimum.accumulate(np.minimum.accumulate(least, axis=0), axis=1)
+        """The least traffic within a limit of operations and within a capacity, by their indices + 1."""
 
     def beats(self, costs: Costs) -> npt.NDArray[np.bool_]:
-        """Which rows are no better than a known one; rows may have costs that will only grow."""
-        beaten = np.zeros(len(costs), np.bool_)
-        levels: npt.NDArray[np.int64] = np.searchsorted(self.limits, costs[:, 2], side="right") - 1
-        for level, (capacities, traffics) in enumerate(self.steps):
-            rows = np.flatnonzero(levels == level)
-            wanted: Costs = costs[rows, 0]
-            count: npt.NDArray[np.intp] = np.searchsorted(capacities, wanted, side="right")
-            # With no point of so small a capacity the last one is compared, and does not count.
-            beaten[rows] = (count > 0) & (traffics[count - 1] <= costs[rows, 1])
-        return beaten
+        """Which rows a known one is as good as in every cost."""
+        limit: npt.NDArray[np.intp] = np.searchsorted(self.limits, costs[:, 2], side="right")
+        capacity: npt.NDArray[np.intp] = np.searchsorted(self.capacities, costs[:, 0], side="right")
+        return self.least[limit, capacity] <= costs[:, 1]

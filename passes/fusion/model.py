@@ -47,13 +47,18 @@ class FusedCosts:
     def reads(self) -> dict[str, int]:
         """Words read from off-chip, by tensor: inputs, kernels, and sums that come back to be added to."""
         result = self.group.head.result
+        if self._stays(result):
+            return {**{tensor: self._filled(tensor) for tensor in self.group.external}, result: 0}
         again = self._filled(result) - self.tiles.needed[result].over(range(len(self.tiles.turns))).total
         return {**{tensor: self._filled(tensor) for tensor in self.group.external}, result: again}
 
     @cached_property
     def writes(self) -> dict[str, int]:
         """Words written off-chip, by tensor: the head's result, and intermediates that are wanted outside as well."""
-        exported = {tensor: self.tiles.made[tensor].total for tensor in sorted(self.group.exported)}
+        exported = {
+            tensor: 0 if self._stays(tensor) else self.tiles.made[tensor].total
+            for tensor in sorted(self.group.exported)
+        }
         return {**exported, self.group.head.result: self._filled(self.group.head.result)}
 
     @property
@@ -64,12 +69,17 @@ class FusedCosts:
     def _filled(self, tensor: str) -> int:
         """Words that come into a tensor's place, or leave it, in all turns."""
         retention = self.mapping.retention(tensor)
+        if retention.resident:
+            return 0
         if retention.level is None:
             return sum(region.total for region in self._local(tensor).values())
         held = self._held(retention)
         if not retention.reuse:
             return held.total
         return sum(new.total for new in _changes(held, retention.level))
+
+    def _stays(self, tensor: str) -> bool:
+        return self.mapping.retention(tensor).resident
 
     def _held(self, retention: Retention) -> Region:
         """What a place holds in every turn of the loops above it."""

@@ -12,18 +12,19 @@ less. What is proved besides:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from dialects.fused_mapping import FusedMapping, Retention
 from dialects.schedule import Temporal
-from passes.fusion.axis_tables import Cut, Tabulation
+from passes.fusion.axis_tables import Tabulation
 from passes.fusion.columns import PIECE, Pricing, Within
 from passes.fusion.factors import Ids, Mask, placed_factors
-from passes.fusion.front import Bound, Costs, pareto
+from passes.fusion.front import Costs, Objective
 from passes.fusion.group import Group
+from passes.fusion.link_walk import Cut
 from passes.fusion.rows import WITHIN, Numbers, Rows, Small, worse
 from passes.fusion.space import Space, loops_of
 from passes.mapper.effort import Effort, SpentError
@@ -56,7 +57,8 @@ class Point:
 class GroupSearch:
     """A search over the mappings of one group, whose front so far is there at any time.
 
-    `memory` is the buffer that all places are in.
+    `memory` is the buffer that all places are in. The tensors named as `resident` are there, all of them, before the
+    group begins or after it ends: inputs, the head's result, and others that are wanted outside.
     """
 
     def __init__(
@@ -66,9 +68,12 @@ class GroupSearch:
         space: Space | None = None,
         limits: Limits | None = None,
         effort: Effort | None = None,
+        objective: Objective = Objective.FRONT,
+        resident: Collection[str] = (),
     ):
         space, limits = space or Space(), limits or Limits()
         self.group, self.memory, self.space, self.effort = group, memory, space, effort or Effort()
+        self.objective = objective
         self.exact = False
         """Whether the front is that of the whole space: the search came to its end and gave up no joins."""
         dims = {dim.name: dim for dim in group.head.spec.dims}
@@ -81,19 +86,21 @@ class GroupSearch:
         tabulation = Tabulation(group)
         self._factors = placed_factors(group, tabulation, cuts)
         self._factor_of = {loop: i for i, factor in enumerate(self._factors) for loop in factor.loops}
-        self._pricing = Pricing(tabulation, self._factors, space.stages, self._mapping)
+        self._resident = {self._names.index(name) for name in resident}
+        self._pricing = Pricing(tabulation, self._factors, space.stages, self._mapping, self._resident)
         self._outside = [i for i in range(len(self._names)) if i not in self._pricing.intermediates]
         self._first = self._loops_of_twins()
         self._whole = True
         self._best: Rows | None = None
-        self._bound = Bound(np.empty((0, 3), np.int64))
+        self._costs = np.empty((0, 3), np.int64)
+        self._bound = objective.bound(self._costs)
 
     # The front --------------------------------------------------------------------------------------------------------
 
     @property
     def costs(self) -> Costs:
         """Capacity, traffic and operations of the front's points, by rising capacity."""
-        return self._bound.costs
+        return self._costs
 
     @property
     def front(self) -> list[Point]:
@@ -119,7 +126,7 @@ class GroupSearch:
         retentions: list[Retention] = []
         for index, (name, level) in enumerate(zip(self._names, levels, strict=True)):
             if level != WITHIN:
-                retentions.append(Retention(name, self.memory, level))
+                retentions.append(Retention(name, self.memory, level, resident=index in self._resident))
             elif index in self._outside:
                 retentions.append(Retention(name, self.memory, len(loops) if placed else None))
             else:
@@ -248,7 +255,9 @@ class GroupSearch:
     def _placed(self, rows: Rows, loop: int | None, last: bool) -> Iterator[Rows]:
         """Rows with any of the tensors without a place put below the loops; those that are still open."""
         for index in reversed(range(len(self._pricing.intermediates))):
-            rows = Rows.all_of([rows, self._with_intermediate(rows, index, loop)])
+            put = self._with_intermediate(rows, index, loop)
+            is_resident = loop is None and self._pricing.intermediates[index] in self._resident
+            rows = put if is_resident else Rows.all_of([rows, put])
         product = self._pricing.product(rows)
         if product.all():
             yield self._priced(rows, loop, False, last)
@@ -276,6 +285,9 @@ class GroupSearch:
         rows.held, rows.moved, rows.worked = columns.held, columns.moved, columns.worked
         for tensor in pricing.intermediates:
             rows.costs += np.where(rows.levels[:, [tensor]] == level, pricing.place(rows, tensor), 0)
+        for tensor in self._resident.intersection(self._outside) if loop is None else ():
+            rows.costs += pricing.place(rows, tensor)
+            rows.levels[:, tensor] = level
         if not one_by_one:
             least = pricing.least(rows, self._to_come(last))
         else:
@@ -324,8 +336,9 @@ class GroupSearch:
         found = rows.where(good)
         found.costs = whole[good]
         every = found if self._best is None else Rows.all_of([self._best, found])
-        best = every.where(pareto(every.costs))
-        self._best, self._bound = best, Bound(best.costs)
+        self._best = every.where(self.objective.best(every.costs))
+        self._costs = self._best.costs
+        self._bound = self.objective.bound(self._costs)
 
     def _hopeful(self, costs: Costs, room: Numbers | int) -> Mask:
         """Whether parts of mappings that cost this at least, and so much more room, may become points of the front."""

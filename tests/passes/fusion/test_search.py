@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 
 from dialects.fused_mapping import FusedMapping, Retention, Stages
 from dialects.schedule import Temporal
-from passes.fusion.front import Bound, pareto
+from passes.fusion.front import FrontBound, Objective, pareto
 from passes.fusion.group import Group
 from passes.fusion.model import FusedCosts
 from passes.fusion.search import GroupSearch, Limits
@@ -30,8 +30,10 @@ def _costs(group: Group, mapping: FusedMapping) -> Costs:
     return costs.capacity(BUFFER), costs.traffic, sum(work.operations for work in costs.work.values())
 
 
-def _levels(group: Group, tensor: str, loops: int) -> list[Retention]:
+def _levels(group: Group, tensor: str, loops: int, resident: Collection[str] = ()) -> list[Retention]:
     """Every way to retain a tensor, also those that the space leaves out as never better."""
+    if tensor in resident:
+        return [Retention(tensor, BUFFER, 0, resident=True)]
     kept = [Retention(tensor, BUFFER, level, reuse) for level in range(loops + 1) for reuse in (True, False)]
     return kept if tensor in group.intermediates else [*kept, Retention(tensor, BUFFER, None)]
 
@@ -47,9 +49,10 @@ def _loop_orders(group: Group, space: Space) -> Iterator[tuple[Temporal, ...]]:
                 yield tuple(Temporal(loop, tile) for loop, tile in zip(order, tiles, strict=True))
 
 
-def _all_mappings(group: Group, space: Space) -> Iterator[FusedMapping]:
+def _all_mappings(group: Group, space: Space, resident: Collection[str] = ()) -> Iterator[FusedMapping]:
     for loops in _loop_orders(group, space):
-        for retentions in itertools.product(*(_levels(group, tensor.name, len(loops)) for tensor in group.tensors)):
+        levels = (_levels(group, tensor.name, len(loops), resident) for tensor in group.tensors)
+        for retentions in itertools.product(*levels):
             yield FusedMapping(loops, retentions, space.stages)
 
 
@@ -83,18 +86,60 @@ def _chain(rng: random.Random) -> Group:
 @pytest.mark.parametrize("seed", _seeds(200, usual=30))
 def test_the_front_is_that_of_all_mappings(seed: int) -> None:
     rng = random.Random(seed)
+    group, space = _small(rng)
+    _assert_front_of_all(group, space, ())
+
+
+@pytest.mark.parametrize("seed", _seeds(100, usual=20))
+def test_residents_are_not_moved(seed: int) -> None:
+    rng = random.Random(3000 + seed)
+    group, space = _small(rng)
+    group = replace(group, exported=frozenset(name for name in group.intermediates if rng.random() < 0.5))
+    outside = [*group.external, group.head.result, *sorted(group.exported)]
+    _assert_front_of_all(group, space, rng.sample(outside, rng.randint(1, len(outside))))
+
+
+def _assert_front_of_all(group: Group, space: Space, resident: Collection[str]) -> None:
+    costs = np.array([_costs(group, mapping) for mapping in _all_mappings(group, space, resident)])
+    search = GroupSearch(group, BUFFER, space, resident=resident).run()
+    assert search.exact
+    assert search.costs.tolist() == costs[pareto(costs)].tolist()
+    _assert_true(search)
+
+
+def _small(rng: random.Random) -> tuple[Group, Space]:
+    """A group and a space of at most 1500 mappings."""
     while True:
         group, stages = _chain(rng), rng.choice(tuple(Stages))
         spaces = (Space(every_up_to=99, most_loops=count, stages=stages) for count in (3, 2, 1))
         sizes = ((space, _count(group, space)) for space in spaces)
         space = next((space for space, size in sizes if size <= 1500), None)
         if space is not None:
-            break
-    costs = np.array([_costs(group, mapping) for mapping in _all_mappings(group, space)])
-    search = GroupSearch(group, BUFFER, space).run()
+            return group, space
+
+
+def _exact_front(rng: random.Random, space: Space) -> tuple[Group, Any]:
+    """A random group that does not take long, and the costs of its front."""
+    while True:
+        group = random_group(rng)
+        search = GroupSearch(group, BUFFER, space, effort=Effort(30_000)).run()
+        if search.exact:
+            return group, search.costs
+
+
+@pytest.mark.parametrize("seed", _seeds(60, usual=20))
+def test_the_least_traffic_is_that_of_the_front(seed: int) -> None:
+    rng = random.Random(2000 + seed)
+    space = Space(every_up_to=99, most_loops=2)
+    group, front = _exact_front(rng, space)
+    capacity = int(rng.choice(front[:, 0].tolist()))
+    search = GroupSearch(group, BUFFER, space, Limits(capacity=capacity), objective=Objective.TRAFFIC).run()
     assert search.exact
-    assert search.costs.tolist() == costs[pareto(costs)].tolist()
     _assert_true(search)
+    fitting = front[front[:, 0] <= capacity]
+    least = fitting[np.lexsort((fitting[:, 2], fitting[:, 1]))[0]]
+    assert search.costs[:, 1:].tolist() == [least[1:].tolist()]
+    assert search.costs[0, 0] <= capacity
 
 
 def _count(group: Group, space: Space) -> int:
@@ -206,9 +251,10 @@ def test_a_front_has_no_point_that_is_beaten() -> None:
     beaten = [any((other <= each).all() and (other != each).any() for other in costs) for each in costs]
     expected = {tuple(each) for each, worse in zip(costs.tolist(), beaten, strict=True) if not worse}
     assert sorted(map(tuple, kept)) == sorted(expected)
-    front = Bound(costs[pareto(costs)])
-    assert not front.beats(front.costs - [0, 0, 1]).any()
-    assert front.beats(np.array([[12, 12, 12]])).all()
+    front = costs[pareto(costs)]
+    bound = FrontBound(front)
+    assert not bound.beats(front - [0, 0, 1]).any()
+    assert bound.beats(np.array([[12, 12, 12]])).all()
 
 
 def test_schedules_have_the_whole_front_between_them() -> None:
