@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from io import StringIO
 from itertools import groupby
 
 from xdsl.ir import Data
@@ -24,7 +23,8 @@ from xdsl.parser import AttrParser
 from xdsl.printer import Printer
 from xdsl.utils.exceptions import VerifyException
 
-from dialects.fused_mapping import FusedMapping, Retention, Stages
+from dialects.fused_mapping import FusedMapping, Retention, Stages, quoted
+from dialects.fused_rules import contradictions
 from dialects.schedule import Mapping, Temporal, parse_mapping, parse_temporal, verify_mapping, verify_tile
 
 ANEW = "anew"
@@ -69,17 +69,12 @@ class FusedAttr(Data[FusedMapping]):
         mapping = self.data
         for loop in mapping.loops:
             verify_tile(loop)
-        _verify_once("loop", [str(node.loop) for node in mapping.loops])
-        _verify_once("tensor", [each.tensor for each in mapping.retentions])
-        _verify_once("link", [name for name, _ in mapping.branches])
+        for problem in contradictions(mapping):
+            raise VerifyException(problem.message)
+        for each in mapping.retentions:
+            if each.level is None and not each.reuse:
+                raise VerifyException(f"{quoted(each.tensor)}: within links, everything is fetched anew")
         levels = [len(mapping.loops) + 1 if each.level is None else each.level for each in mapping.retentions]
-        for retention in mapping.retentions:
-            if retention.level is not None and not 0 <= retention.level <= len(mapping.loops):
-                raise VerifyException(
-                    f"{quoted(retention.tensor)}: below {retention.level} of {len(mapping.loops)} loops"
-                )
-            if retention.level is None and not retention.reuse:
-                raise VerifyException(f"{quoted(retention.tensor)}: within links, everything is fetched anew")
         if levels != sorted(levels):
             raise VerifyException("tensors stand in the order of their levels")
         for _, branch in mapping.branches:
@@ -107,13 +102,6 @@ def _stages(mapping: FusedMapping) -> str:
     return f"{mapping.stages} {{{', '.join([*stores(mapping, None), *branches])}}}"
 
 
-def quoted(name: str) -> str:
-    """A name as IR text has it."""
-    stream = StringIO()
-    Printer(stream).print_string_literal(name)
-    return stream.getvalue()
-
-
 def _parse_store(parser: AttrParser, level: int | None) -> list[Retention]:
     memory = parser.parse_identifier(": memory name")
 
@@ -139,9 +127,3 @@ def _parse_branches(parser: AttrParser) -> tuple[list[Retention], tuple[tuple[st
 
     parser.parse_comma_separated_list(parser.Delimiter.BRACES, item)
     return retentions, tuple(branches)
-
-
-def _verify_once(what: str, names: list[str]) -> None:
-    for index, name in enumerate(names):
-        if name in names[:index]:
-            raise VerifyException(f"{what} {quoted(name) if what != 'loop' else name} is there twice")

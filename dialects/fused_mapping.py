@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from io import StringIO
+
+from xdsl.printer import Printer
 
 from dialects.schedule import Loop, Mapping, Temporal
 
@@ -63,3 +66,10 @@ class FusedMapping:
             if node.loop == loop:
                 return index
         return None
+
+
+def quoted(name: str) -> str:
+    """A name as IR text has it."""
+    stream = StringIO()
+    Printer(stream).print_string_literal(name)
+    return stream.getvalue()

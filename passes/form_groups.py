@@ -15,8 +15,9 @@ from dialects.accelerator import Accelerator
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
 from dialects.fused_attribute import FusedAttr
 from dialects.fused_mapping import FusedMapping, Retention
+from dialects.fused_rules import About, mapping_problems
 from dialects.gconv import LinkOp
-from dialects.gconv.fused import About, FusedOp, head_name, mapping_problems
+from dialects.gconv.fused import FusedOp, head_name
 from dialects.gconv.interpreter import main_function
 from dialects.locations import describe
 from dialects.schedule import HostAttr, verify_mapping
@@ -138,7 +139,7 @@ class _Statement:
         spots |= {
             (About.LINK, link): name.spot for (link, _), (name, _) in zip(branches, self._written.branches, strict=True)
         }
-        for problem in mapping_problems(group, mapping):
+        for problem in mapping_problems(group.named, mapping):
             self._wrong(spots.get((problem.about, problem.name), self._written.spot), problem.message, problem.hint)
         if not self.problems:
             group.properties["mapping"] = FusedAttr.of(mapping)

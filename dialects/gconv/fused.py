@@ -17,8 +17,6 @@ every analysis of a chain that looks at operands and uses sees what a group need
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from itertools import chain
 
 from xdsl.dialects.builtin import ArrayAttr, StringAttr, TensorType
@@ -37,11 +35,11 @@ from xdsl.irdl import (
 from xdsl.traits import IsolatedFromAbove, IsTerminator, Pure
 from xdsl.utils.exceptions import VerifyException
 
-from dialects.diagnostics import did_you_mean
-from dialects.fused_attribute import FusedAttr, quoted
-from dialects.fused_mapping import FusedMapping
+from dialects.fused_attribute import FusedAttr
+from dialects.fused_mapping import FusedMapping, quoted
+from dialects.fused_rules import GroupNames, mapping_problems
 from dialects.gconv.ops import LinkOp, ViewOp
-from dialects.schedule import SearchAttr, Spatial, Storage, Temporal
+from dialects.schedule import SearchAttr
 
 
 @irdl_op_definition
@@ -139,6 +137,12 @@ class FusedOp(IRDLOperation):
         assert isinstance(owner, LinkOp)
         return owner
 
+    @property
+    def named(self) -> GroupNames:
+        """What a mapping names of the group; a link and its result bear the same name."""
+        dims = {name: tuple(link.nest.data) for name, link in zip(self.link_names, self.links, strict=True)}
+        return GroupNames(dims, {name: name for name in dims}, tuple(self.read_names), head_name(self))
+
     def verify_(self) -> None:
         _verify_body(self)
         _verify_names(self)
@@ -146,66 +150,10 @@ class FusedOp(IRDLOperation):
         if self.mapping is not None:
             if not isinstance(self.mapping, FusedAttr):
                 raise VerifyException(f"the mapping of a group is #schedule.fused, found {self.mapping}")
-            for problem in mapping_problems(self, self.mapping.data):
+            for problem in mapping_problems(self.named, self.mapping.data):
                 raise VerifyException(problem.message)
         if self.search is not None and not isinstance(self.search, SearchAttr):
             raise VerifyException(f"what is known of a search is #schedule.search, found {self.search}")
-
-
-class About(StrEnum):
-    """What of a mapping a problem is about."""
-
-    LOOP = "loop"
-    TENSOR = "tensor"
-    LINK = "link"
-
-
-@dataclass(frozen=True)
-class MappingProblem:
-    """Something that a mapping says, or leaves out, that does not go together with its group."""
-
-    about: About
-    name: str
-    """The loop with its tile as text, or the name of the tensor or link."""
-    message: str
-    hint: str = ""
-
-
-def mapping_problems(group: FusedOp, mapping: FusedMapping) -> Iterator[MappingProblem]:
-    """Everything in which a mapping and a group do not go together."""
-    links = dict(zip(group.link_names, group.links, strict=True))
-    for node in mapping.loops:
-        if reason := _loop_problem(node, group.head):
-            yield MappingProblem(About.LOOP, str(node), f"{node}: the head {quoted(head_name(group))} {reason}")
-    retained = {each.tensor: each for each in mapping.retentions}
-    known = [*group.read_names, *group.link_names]
-    for name, retention in retained.items():
-        if name not in known:
-            message, hint = f"{quoted(name)} is no tensor of the group", did_you_mean(name, known)
-            yield MappingProblem(About.TENSOR, name, message, hint)
-        elif retention.level is None and name in links and links[name] is not group.head:
-            message = f"{quoted(name)} lives from one link to another: its place cannot be within links"
-            yield MappingProblem(About.TENSOR, name, message)
-    for name in known:
-        if name not in retained:
-            yield MappingProblem(About.TENSOR, name, f"{quoted(name)} has no place")
-    for name, branch in mapping.branches:
-        if name not in links:
-            message, hint = f"{quoted(name)} is no link of the group", did_you_mean(name, links)
-            yield MappingProblem(About.LINK, name, message, hint)
-            continue
-        for node in branch.nodes:
-            if not isinstance(node, Storage) and (reason := _loop_problem(node, links[name])):
-                yield MappingProblem(About.LINK, name, f"{node}: the link {quoted(name)} {reason}")
-
-
-def _loop_problem(node: Temporal | Spatial, link: LinkOp) -> str:
-    dims = {dim.name: dim for dim in link.nest.data}
-    dim = dims.get(node.loop.dim)
-    if dim is None:
-        return f"has no dimension {node.loop.dim}, it has {', '.join(dims)}"
-    count = dim.count(node.loop.kind)
-    return "" if 1 <= node.tile <= count else f"has {count} indices of {node.loop}"
 
 
 def head_name(group: FusedOp) -> str:

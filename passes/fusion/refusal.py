@@ -5,7 +5,8 @@ from __future__ import annotations
 from xdsl.dialects.func import FuncOp
 
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.fused_attribute import FusedAttr, quoted
+from dialects.fused_attribute import FusedAttr
+from dialects.fused_mapping import quoted
 from dialects.gconv.fused import FusedOp
 from dialects.locations import describe
 

@@ -15,6 +15,7 @@ from passes.chain_views import source_of
 from passes.fusion.from_ir import axes_of, group_of, group_of_links
 from passes.fusion.group import AxisIndex, Role
 from passes.fusion.grouping import group_links
+from passes.fusion.legality import named
 from passes.fusion.names import operands_of
 from tests.filechecking import parse_module
 from tests.passes.chains import links_of, random_chains
@@ -69,6 +70,8 @@ def test_links_and_the_op_of_them_are_the_same_group(module: ModuleOp, data: st.
     except CatenaError:
         return
     assert group_of(op) == group
+    # Rules about names are the same, too: what a mapping may say of either is the same.
+    assert named(group) == op.named
 
 
 def test_forms_of_views() -> None:
