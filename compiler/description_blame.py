@@ -6,6 +6,7 @@ blame is the innermost file that makes the problem: what it extends does not hav
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import takewhile
@@ -14,6 +15,9 @@ from compiler.description_lines import first_line_in, line_in_value, line_of, ne
 from compiler.target_files import DescribedTarget
 from dialects.diagnostics import Diagnostic
 from dialects.toml_text import EXTENDS, key_parts, line_in_text
+
+_QUOTED = re.compile(r": '([^']+)'")
+"""What of a table a problem is about, such as an event."""
 
 
 def blamed(
@@ -66,6 +70,9 @@ def _makers(problem: Diagnostic, known: Sequence[set[str]]) -> int:
 def _located(problem: Diagnostic, chain: Sequence[DescribedTarget], makers: int) -> Diagnostic:
     key, within = _key(problem), line_in_text(problem.where) or 1
     for each in chain[:makers]:
+        if (line := _line_in_table(problem, each)) is not None:
+            return replace(problem, where=f"{each.file}, line {line}")
+    for each in chain[:makers]:
         if (line := line_in_value(key, each.file, within)) is not None:
             return replace(problem, where=f"{each.file}, line {line}")
     for each in chain[:makers]:
@@ -79,10 +86,17 @@ def _located(problem: Diagnostic, chain: Sequence[DescribedTarget], makers: int)
     return replace(_with_origin(problem, key, chain[makers:]), where=f"{to_blame}, line {line}")
 
 
+def _line_in_table(problem: Diagnostic, described: DescribedTarget) -> int | None:
+    """The line of what a problem is about in the table of its key, if it has a line of its own."""
+    key = _key(problem)
+    quoted = _QUOTED.match(problem.message, len(key))
+    return None if quoted is None else line_of(f"{key}.{quoted[1]}", described.file)
+
+
 def _with_origin(problem: Diagnostic, key: str, inner: Iterable[DescribedTarget]) -> Diagnostic:
     """A problem that says where the key itself is given, if files that are not to blame do."""
     for each in inner:
-        if (line := line_of(key, each.file)) is not None:
+        if (line := _line_in_table(problem, each) or line_of(key, each.file)) is not None:
             origin = f"it is given in {each.file}, line {line}"
             return replace(problem, hint=f"{problem.hint}; {origin}" if problem.hint else origin)
     return problem

@@ -7,6 +7,7 @@ Capacities and traffic are in words, one tensor element each.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import Annotated, Literal, cast
 
@@ -175,17 +176,36 @@ class Hierarchy(_Model, frozen=True):
         return tuple(level for level in self.levels if isinstance(level, Axis))
 
     @property
+    def places(self) -> tuple[str, ...]:
+        """Where words come in and leave: the memories, outermost first, and the operations."""
+        return (*(memory.name for memory in self.memories), "operation")
+
+    @property
     def event_names(self) -> frozenset[str]:
         """All events that may be counted."""
-        places = [*(memory.name for memory in self.memories), "operation"]
         kinds = [f"{operand}.{event}" for operand in ("input", "kernel") for event in ("read", "fill")]
         kinds += [f"output.{event}" for event in ("update", "add", "hop")]
-        return frozenset(f"{place}.{kind}" for place in places for kind in kinds)
+        return frozenset(f"{place}.{kind}" for place in self.places for kind in kinds)
 
     @property
     def held_event_names(self) -> frozenset[str]:
         """Further events that are counted in layers of fused groups."""
         return frozenset(f"{memory.name}.{event}" for memory in self.memories[1:] for event in HELD_EVENTS)
+
+    @property
+    def never(self) -> Mapping[str, str]:
+        """Events that what is said besides levels rules out, each with the reason."""
+        return {}
+
+    def kept(self, in_nest: Collection[tuple[str, Operand]] | None) -> frozenset[tuple[str, Operand]]:
+        """Which operands may not go past which memories; `in_nest` is where a dataflow stores them, if there is one."""
+        places = {
+            (memory.name, operand)
+            for memory in self.memories[1:]
+            for operand in memory.operands
+            if operand not in memory.bypass
+        }
+        return frozenset(places if in_nest is None else places.intersection(in_nest))
 
     def memory(self, name: str) -> Memory:
         """The memory of a name."""

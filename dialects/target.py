@@ -8,9 +8,9 @@ Words are target words: one tensor element each, `word_bits` wide when bytes are
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, TypeVar, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -236,6 +236,8 @@ class Machine(Accelerator, frozen=True):
         return tuple(events)
 
 
+MachineT = TypeVar("MachineT", bound=Accelerator)
+
 _UNLIMITED = float(1 << 60)
 
 
@@ -268,6 +270,19 @@ class NestMachine(Hierarchy, Accelerator, frozen=True):
         return super().event_names | shared | {outer + name for name in NEST_EVENTS}
 
     @property
+    def never(self) -> Mapping[str, str]:
+        """Events that limits and a host that is not there rule out, each with the reason."""
+        found: dict[str, str] = {}
+        if self.host is None:
+            found |= {name: "there is no table host" for name in EVENTS if name.startswith("host.")}
+        if not self.limits.post_steps:
+            found["operation.post"] = "limits.post_steps is 0"
+        if not self.limits.post_operands:
+            names = (f"{memory.name}.extra.{event}" for memory in self.memories for event in ("read", "fill"))
+            found |= dict.fromkeys(names, "limits.post_operands is 0")
+        return found
+
+    @property
     def link_words(self) -> float:
         """Words that cross the off-chip link in a cycle: as many as the outermost memory sends, or all of them."""
         return self.memories[0].read or _UNLIMITED
@@ -295,21 +310,21 @@ def contradictions(machine: Accelerator, where: str = "") -> list[Diagnostic]:
         return []
     problems = [*soundness.contradictions(machine, where), *wrong_widths(machine.memories, machine.word_bits, where)]
     if not machine.nested and machine.dataflow is None:
-        message = "nested: there is no dataflow whose tiles could be counted so"
+        message = "there is no dataflow whose tiles could be counted so"
         hint = "leave it out, or describe a dataflow: only its search counts tiles as if they were not nested"
-        problems.append(Diagnostic("CAT-C003", message, "target", where=where, hint=hint))
+        problems.append(soundness.Contradiction("nested", message, "true", "false", hint).diagnostic(where))
     return problems
 
 
-def in_machine_words(machine: Accelerator) -> Accelerator:
-    """A machine without contradictions, with memories described in its own words of `word_bits` (`dialects.widths`)."""
+def in_machine_words(machine: MachineT) -> MachineT:
+    """A machine with memories described in its own words of `word_bits` (`dialects.widths`), if widths go together."""
     if not isinstance(machine, NestMachine) or all(memory.word_bits is None for memory in machine.memories):
         return machine
     bits, memories = machine.word_bits, {memory.name: memory for memory in machine.memories}
     fields = {name: getattr(machine, name) for name in NestMachine.model_fields}
     fields["levels"] = tuple(narrowed(each, bits) if isinstance(each, Memory) else each for each in machine.levels)
     fields["accesses"] = tuple(per_element(each, memories, bits) for each in machine.accesses)
-    return NestMachine.model_construct(machine.model_fields_set, **fields)
+    return type(machine).model_construct(machine.model_fields_set, **fields)
 
 
 def _table(description: object) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from backends.program import Program
     from dialects.accelerator import Accelerator
     from dialects.events import Counts
+    from dialects.schedule import Operand
+    from dialects.target import NestMachine
 
 NAME = "generic"
 ENGINES = ("blocks", "words")
@@ -43,9 +45,10 @@ def generic_backend() -> Backend:
 
 
 def _check(machine: Accelerator) -> None:
-    """Instructions can name all levels; the dataflow can be read, and is one for these levels."""
-    from dialects.target import nest_machine
-    from passes.mapper.dataflow import check_reserves, parse_dataflow
+    """Instructions can name all levels; the dataflow can be read, and is one for these levels; all has an effect."""
+    from dialects.pointless import pointless
+    from dialects.target import in_machine_words, nest_machine
+    from dialects.widths import wrong_widths
 
     described = nest_machine(machine, "target")
     problems: list[Diagnostic] = []
@@ -53,16 +56,29 @@ def _check(machine: Accelerator) -> None:
         if len(levels) > MOST_LEVELS:
             message = f"levels.{levels[MOST_LEVELS].name}: instructions cannot name so many {kind}"
             expected, found = f"at most {MOST_LEVELS}", str(len(levels))
-            problems.append(Diagnostic("CAT-C003", message, "target", expected=expected, found=found))
-    try:
-        if described.dataflow is None:
-            check_reserves(described)
-        else:
-            parse_dataflow(described)
-    except CatenaError as error:
-        problems += error.diagnostics
+            hint = "leave levels out, or say of one what several do alike"
+            problems.append(Diagnostic("CAT-C003", message, "target", "", "", expected, found, hint))
+    if not any(wrong_widths(described.memories, described.word_bits)):
+        described = in_machine_words(described)
+    problems += pointless(described, described.kept(_stored(described, problems)))
     if problems:
         raise CatenaError(problems)
+
+
+def _stored(machine: NestMachine, problems: list[Diagnostic]) -> Collection[tuple[str, Operand]] | None:
+    """Where the nest of a dataflow stores operands, nowhere as far as is known if it is wrong; None without one."""
+    from passes.mapper.dataflow import check_reserves, parse_dataflow
+    from passes.mapper.legality import stored_in_dataflow
+
+    try:
+        if machine.dataflow is None:
+            check_reserves(machine)
+        else:
+            parse_dataflow(machine)
+    except CatenaError as error:
+        problems += error.diagnostics
+        return () if machine.dataflow else None
+    return stored_in_dataflow(machine)
 
 
 def _targets() -> dict[str, Path]:

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backends.api import Backend, Emulator
+from dialects.diagnostics import CatenaError
 
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
 
     from backends.isa import Isa
     from backends.program import Program
+    from dialects.accelerator import Accelerator
     from dialects.events import Counts
 
 ENGINES = ("blocks", "elements")
@@ -36,7 +38,17 @@ def spatial_backend(name: str, summary: str, description: Path) -> Backend:
         load=_load,
         predict=_predict,
         engines=ENGINES,
+        check=_check,
     )
+
+
+def _check(machine: Accelerator) -> None:
+    """Everything that is charged may happen."""
+    from dialects.pointless import pointless_counting
+    from dialects.target import spatial_machine
+
+    if problems := list(pointless_counting(spatial_machine(machine, "target"))):
+        raise CatenaError(problems)
 
 
 def _isa() -> Isa:

@@ -54,7 +54,7 @@ def skipped_memories(
     stored = {
         (each.memory, operand) for each in mapping.nodes if isinstance(each, Storage) for operand in each.operands
     }
-    in_nest = stored_in_dataflow(hierarchy)
+    kept = hierarchy.kept(stored_in_dataflow(hierarchy))
     return [
         Diagnostic(
             "CAT-F002",
@@ -66,8 +66,7 @@ def skipped_memories(
         )
         for memory in hierarchy.memories[1:]
         for operand in Problem.of(spec).operands
-        if operand in memory.operands and operand not in memory.bypass and (memory.name, operand) not in stored
-        if in_nest is None or (memory.name, operand) in in_nest
+        if (memory.name, operand) in kept and (memory.name, operand) not in stored
     ]
 
 

@@ -31,7 +31,7 @@ kind = "memory"
 words = 24
 bank = 8
 bypass = ["K"]
-rooms = { O = 1 }
+rooms = { O = 2 }
 buffers = 2
 """
 
@@ -47,24 +47,26 @@ def problems(text: str, folder: Path) -> tuple[Diagnostic, ...]:
 
 
 def test_every_memory_that_is_too_small_is_named(tmp_path: Path) -> None:
-    found = problems(MACHINE, tmp_path)
+    found = problems(MACHINE.replace('words = 24\nbank = 8\nbypass = ["K"]', "words = 32\nbank = 16"), tmp_path)
     assert {(each.code, each.node) for each in found} == {("CAT-F001", "conv")}
     chip = tmp_path / "chip.toml"
     assert [(each.where, each.message.partition(":")[0], each.expected, each.found) for each in found] == [
         (f"{chip}, line 8", "levels.glb.words", "at least 6 words (I 2, K 2, O 2)", "5"),
-        (f"{chip}, line 19", "levels.rf.rooms", "at least 2 words", "1"),
+        (f"{chip}, line 16", "levels.rf.words", "at least 48 words (I 2, K 2, O 2, in whole banks of 16)", "32"),
     ]
 
 
 def test_what_the_nest_of_a_dataflow_needs_at_least_is_said(tmp_path: Path) -> None:
-    nest = "for filters m, store glb [I, K, O], for channels 1, par rows_kernel 1 on pe, store rf [K]"
+    nest = "for filters m, store glb [I, K, O], for channels 1, par rows_kernel 1 on pe, store rf [K], "
+    nest += "for rows_out 2, store rf [O]"
     text = MACHINE.replace("words = 24", 'words = 24\nreserve = "rows_kernel * 7"')
     found = problems(f'{text}[dataflow]\nnest = "{nest}"\n', tmp_path)
     chip = tmp_path / "chip.toml"
     assert [(each.where, each.message.partition(":")[0], each.found) for each in found] == [
         (f"{chip}, line 12", "levels.pe.size", "2"),
         (f"{chip}, line 8", "levels.glb.words", "5"),
+        (f"{chip}, line 20", "levels.rf.rooms", "2"),
         (f"{chip}, line 16", "levels.rf.words", "24"),
     ]
     assert found[0].expected == "at least 3 positions"
-    assert found[2].expected.endswith("in whole banks of 8, and 21 reserved)")
+    assert found[3].expected.endswith("in whole banks of 8, and 21 reserved)")

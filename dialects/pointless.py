@@ -1,0 +1,109 @@
+"""What the description of a hierarchy says to no effect: what never happens, limits nothing, or lets nothing in.
+
+Nobody means that, so that files which say it are refused. Machines in IR and programs may: they are what they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dialects.diagnostics import Diagnostic
+from dialects.events import BURSTS, COMPRESSED, EVENTS, LEVELS
+from dialects.happening import Kept, said_of, why_never
+from dialects.hierarchy import Hierarchy, Memory
+from dialects.schedule import Operand
+from dialects.soundness import Contradiction, Contradictions
+from dialects.target import Machine
+from dialects.toml_text import as_toml
+
+
+def pointless(hierarchy: Hierarchy, kept: Kept) -> Iterator[Diagnostic]:
+    """All that has no effect (CAT-C003) on a machine in words of its own; what is not known is left to `soundness`.
+
+    `kept` is what may not go past which memories. Messages start with the key that they are about.
+    """
+    if not hierarchy.memories:
+        return
+    outermost, *inner = hierarchy.memories
+    for each in (
+        *_of_outermost(outermost),
+        *(each for memory in inner for each in _of_room(memory, kept)),
+        *_of_events(hierarchy, kept),
+    ):
+        yield each.diagnostic()
+
+
+def _of_outermost(memory: Memory) -> Contradictions:
+    """What is said of the first memory as if it had an end, or something further out."""
+    for key, value, is_usual, why in (
+        ("rooms", memory.rooms, not memory.rooms, "it has room for everything"),
+        ("bank", memory.bank, memory.bank is None, "it has no capacity that banks could divide"),
+        ("buffers", memory.buffers, memory.buffers == 1, "no tiles come from further out that it could hold twice"),
+        ("stays", memory.stays, memory.stays, "nothing comes from further out that could come again"),
+        ("slides", memory.slides, not memory.slides, "nothing comes from further out of which it could keep a part"),
+    ):
+        if not is_usual:
+            hint = "leave it out, or say it of a memory further in"
+            message = f"this means nothing in the first level: {why}"
+            yield Contradiction(f"levels.{memory.name}.{key}", message, "no such key", as_toml(value), hint)
+
+
+def _of_room(memory: Memory, kept: Kept) -> Contradictions:
+    """Limits that limit nothing, and those that let nothing in."""
+    key = f"levels.{memory.name}"
+    for operand, room in memory.rooms.items():
+        if room < memory.buffers:
+            message = f"there is no word of {operand} for each of {memory.buffers} buffers"
+            hint = "make the room larger, or leave buffers out"
+            yield Contradiction(f"{key}.rooms", message, f"at least {memory.buffers}", str(room), hint)
+    if memory.words is None:
+        if memory.bank is not None:
+            message = "the memory has no words that banks could divide"
+            hint = "give it words, or leave bank out: a memory without an end needs no banks"
+            yield Contradiction(f"{key}.bank", message, f"words, a multiple of {memory.bank}", "no words", hint)
+    elif memory.words < memory.buffers:
+        message = f"there is no word for each of {memory.buffers} buffers"
+        hint = "give it more words, or leave buffers out"
+        yield Contradiction(f"{key}.words", message, f"at least {memory.buffers}", str(memory.words), hint)
+    elif memory.bank is not None and memory.words % memory.bank == 0:
+        # Every layer has inputs and outputs, and some have no kernel.
+        staying = [each for each in (Operand.INPUT, Operand.OUTPUT) if (memory.name, each) in kept]
+        banks, needed = memory.words // memory.bank, len(staying) * memory.whole_banks(memory.buffers) // memory.bank
+        if banks < needed:
+            message = f"there are too few banks for {' and '.join(staying)} to stay here: a bank holds one operand"
+            hint = "make banks smaller or words more, let operands leave one out, or let bypass have it"
+            yield Contradiction(f"{key}.bank", message, f"at least {needed} banks", f"{banks}, words / bank", hint)
+
+
+def _of_events(hierarchy: Hierarchy, kept: Kept) -> Contradictions:
+    """Events that are priced, or weighed in searches, and never happen; to say 0 of one takes it back."""
+    known = hierarchy.event_names | hierarchy.held_event_names
+    given = {f"accesses.{access.name}.events": access.events for access in hierarchy.accesses}
+    if hierarchy.dataflow is not None:
+        given["dataflow.weigh"] = hierarchy.dataflow.weigh
+    for key, events in given.items():
+        for event, times in events.items():
+            if times and event in known and (reason := why_never(hierarchy, event, kept)):
+                message = f"{event!r} never happens: {reason}"
+                counted = said_of(event.partition(".")[0], hierarchy, kept)
+                hint = "leave it out, or say 0 of what another description has"
+                hint = f"{counted}; {hint}" if counted else hint
+                yield Contradiction(key, message, "an event that may happen", f"{event} = {times:g}", hint)
+
+
+def pointless_counting(machine: Machine) -> Iterator[Diagnostic]:
+    """What a row-stationary machine charges that never happens (CAT-C003), as `pointless`."""
+    if machine.dram.charge_bursts and not machine.dram.burst_words:
+        message, hint = "there are no bursts to charge", "give dram.burst_words, or leave it out to charge words"
+        yield Contradiction("dram.charge_bursts", message, "false", "true", hint).diagnostic()
+    never = {} if machine.dram.burst_words else dict.fromkeys(BURSTS.values(), "dram.burst_words is 0")
+    if machine.dram.compression is None:
+        never |= dict.fromkeys(COMPRESSED.values(), "there is no table dram.compression")
+    if machine.energy.gating is None:
+        never["operation.gated"] = "there is no energy.gating"
+    for level in LEVELS:
+        for event in getattr(machine.counting, level):
+            if reason := never.get(event):
+                counted = ", ".join(name for name in EVENTS if name.startswith(f"{level}.") and name not in never)
+                message, hint = f"{event!r} never happens: {reason}", f"leave it out; of {level} may happen {counted}"
+                yield Contradiction(f"counting.{level}", message, "an event that may happen", event, hint).diagnostic()
