@@ -66,9 +66,6 @@ of a loop is smaller. With a `dataflow`, it is the mappings that its nest has fo
 is said to be `optimal` is that among these. Mappings with tiles that do not nest, such as tiles of 4 in tiles of 6,
 are not searched, though a mapping file may give them; one of them may be better.
 
-A known fault: where a memory right of the bar of a nest holds tiles that a parameter left of the bar cuts, a search
-may miss mappings, find none, or call one `optimal` that is not. Without the bar it does not.
-
 An operand that a memory takes goes past it only if `bypass` has it or, on a machine with a `dataflow`, if the nest does
 not store it there: this holds for mapping files, too.
 

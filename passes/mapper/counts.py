@@ -18,7 +18,7 @@ Sources: Parashar et al., Timeloop, ISPASS 2019, for the shape of the counts; Ch
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -109,11 +109,11 @@ class Counts:
             result = result * self._pieces(loop, self._end, once=slowest).total
         return result
 
-    def elements(self, axis: str) -> Column:
-        """Elements side by side along an axis."""
+    def elements(self, axis: str, unknown: Collection[int] = ()) -> Column:
+        """Elements side by side along an axis; nodes whose tiles are `unknown` lay nothing along it."""
         result = self._column(1)
         for index, node in enumerate(self._nodes):
-            if isinstance(node, Par) and node.axis == axis:
+            if isinstance(node, Par) and node.axis == axis and index not in unknown:
                 result = result * -(-self._reach(node.loop, index) // self._tiles[index])
         return result
 

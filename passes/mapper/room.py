@@ -25,11 +25,13 @@ def too_small(problem: Problem, hierarchy: Hierarchy, node: str = "") -> list[Di
 
 
 def too_small_for_flow(flow: BoundFlow, hierarchy: Hierarchy, node: str = "") -> list[Diagnostic]:
-    """The levels (CAT-F001) that have no room for what the nest of a dataflow needs with all parameters at 1."""
+    """The levels (CAT-F001) that have no room for what the nest of a dataflow needs whatever its parameters are."""
     counts = Counts(flow.problem, hierarchy, flow.nest, flow.tiles({}, 1))
+    # A larger tile is laid over fewer elements: one that a parameter decides over one, if it likes.
+    open_tiles = [place for place, tile in enumerate(flow.expressions) if tile.names]
     found: list[Diagnostic] = []
     for axis in hierarchy.axes:
-        used = int(counts.elements(axis.name)[0])
+        used = int(counts.elements(axis.name, open_tiles)[0])
         if used > axis.size:
             message = f"levels.{axis.name}.size: the dataflow lays more of this link along it"
             found.append(_misfit(message, f"at least {used} positions", str(axis.size), node))

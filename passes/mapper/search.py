@@ -9,10 +9,15 @@ must not cost more. So the inner parameters alone, with all loops whole that out
 costs inside; the outer parameters that fit with an inner tile of one bound what the outermost memory costs. Energy is
 at least the sum of both; time at least the longest of all steps and of what each memory moves. Candidates are priced
 exactly in the order of that bound, until it exceeds the best value found.
+
+Inner parameters are dropped if they do not fit with the smallest outer ones that matter. Let these leave m indices of a
+loop at the bar. Where every tile right of it that p is in has m indices with the next smaller p, too, that p gives the
+same mapping and is tried as well. So p has to fit only where m is more than such a tile (`_least_reach`).
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -26,7 +31,7 @@ from dialects.schedule import Mapping as LinkMapping
 from dialects.schedule import Objective, Operand
 from passes.mapper.counts import Counts
 from passes.mapper.dataflow import BoundFlow, parse_dataflow
-from passes.mapper.nest import Column, Nest, Store, mapping_of
+from passes.mapper.nest import Column, For, Nest, Par, Store, mapping_of
 from passes.mapper.pricing import Prices, Values
 from passes.mapping.roles import Roles, assign_roles
 
@@ -133,11 +138,6 @@ class Candidates:
         """These with a further parameter."""
         return Candidates(self.count, self.columns | {name: column})
 
-    def replaced(self, values: dict[str, int]) -> Candidates:
-        """These with some parameters the same for all."""
-        same = {name: np.full(self.count, value, np.int64) for name, value in values.items()}
-        return Candidates(self.count, self.columns | same)
-
     def without(self, names: Iterable[str]) -> Candidates:
         """These with some parameters open again."""
         dropped = {*names}
@@ -161,7 +161,13 @@ class _Search:
         self._shrinking = frozenset(name for each in limited if each.ever[0] is None for name in each.names)
         left = {node.memory for node in flow.nest.nodes[: flow.seam] if isinstance(node, Store)}
         self._memories_outside = tuple(each for each in hierarchy.memories if each.name in left)
-        self._whole = {name: flow.values[flow.flow.part_of(name)] for name in flow.flow.outer}
+        self._left = Nest(flow.nest.nodes[: flow.seam])
+        self._cut_outside = _cut_by(flow, flow.flow.outer)
+        self._laid_outside = tuple(place for place in self._cut_outside if isinstance(flow.nest.nodes[place], Par))
+        spatial = (place for place, node in enumerate(flow.nest.nodes) if isinstance(node, Par))
+        self._spread = frozenset(name for place in spatial for name in flow.expressions[place].names)
+        self._parameters = (*flow.flow.inner, *flow.flow.outer)
+        self._replaceable = self._find_replaceable()
         self._even = [flow.places[part] for part in hierarchy.dataflow.even] if hierarchy.dataflow else []
         weigh = hierarchy.dataflow.weigh if hierarchy.dataflow and objective is not Objective.TRAFFIC else {}
         self._costs = {event: price * weigh.get(event, 1.0) for event, price in self._prices.of.items()}
@@ -238,13 +244,16 @@ class _Search:
 
         With `every`, all of the last one, too.
         """
-        *names, last = self._flow.flow.outer or ("",)
+        if not self._flow.flow.outer:
+            return candidates.take(np.flatnonzero(fits(candidates)))
+        *names, last = self._flow.flow.outer
         for name in names:
             candidates = self._grown(candidates, name, fits)
-        if last and (every or self._even or self._waits or last in self._shrinking):
-            # The largest that fits need not divide its loop, takes longest to arrive, or fits where a smaller does not.
+        if every or self._even or self._waits or last in self._shrinking | self._spread:
+            # The largest that fits need not divide its loop, takes longest to arrive, is laid over fewer elements, or
+            # fits where a smaller does not.
             return self._grown(candidates, last, fits)
-        return self._filled(candidates, last, fits) if last else candidates
+        return self._filled(candidates, last, fits)
 
     def _grown(self, candidates: Candidates, name: str, fits: Callable[[Candidates], Flags]) -> Candidates:
         """With all values of a further parameter that fit."""
@@ -271,13 +280,19 @@ class _Search:
 
     def _values(self, candidates: Candidates, name: str) -> Iterator[tuple[Column, npt.NDArray[np.intp]]]:
         """The values of a further parameter, ascending, with the candidates that may have them."""
-        done = np.ones(candidates.count, np.int64)
-        for other in self._flow.flow.factors_of(name) & frozenset(candidates.columns):
-            done = done * candidates.columns[other]
-        left = -(-self._flow.values[self._flow.flow.part_of(name)] // done)
+        left = self._left_of(candidates, name)
         for remaining in map(int, np.unique(left)):
             values: Column = np.arange(1, remaining + 1) if self._is_free(name) else _even(remaining)
             yield values, np.flatnonzero(left == remaining)
+
+    def _left_of(self, candidates: Candidates, name: str) -> Column:
+        """What a parameter is at most beside the others that it makes a tile with and that are decided before it."""
+        done: Column = np.ones(candidates.count, np.int64)
+        factors = self._flow.flow.factors_of(name)
+        for other in itertools.takewhile(lambda other: other != name, self._parameters):
+            if other in factors and other in candidates.columns:
+                done = done * candidates.columns[other]
+        return -(-self._flow.values[self._flow.flow.part_of(name)] // done)
 
     def _is_free(self, name: str) -> bool:
         """Whether sizes that cut a loop into equally many tiles differ: in busy elements, strips, or reserved words."""
@@ -289,7 +304,7 @@ class _Search:
 
     def _fits(self, candidates: Candidates) -> Flags:
         counts = self._counts(candidates)
-        fits = self._fits_in(candidates, counts, self._hierarchy.memories) & self._fits_array(counts)
+        fits = self._fits_in(candidates, counts, self._hierarchy.memories) & self._fits_array(candidates, counts)
         return fits & self._is_even(candidates)
 
     def _is_even(self, candidates: Candidates) -> Flags:
@@ -305,13 +320,70 @@ class _Search:
         return fits
 
     def _fits_outside(self, candidates: Candidates) -> Flags:
-        return self._fits_in(candidates, self._counts(candidates, self._outside), self._memories_outside)
+        """Whether what is stored left of the bar fits, with the smallest tiles that missing parameters leave."""
+        return self._fits_in(candidates, self._counts(candidates, self._left), self._memories_outside)
 
     def _may_fit(self, candidates: Candidates) -> Flags:
-        """Whether inner parameters may fit: outside with the smallest outer tiles, inside with the largest."""
-        counts = self._counts(candidates.replaced(self._whole))
-        inside = [each for each in self._hierarchy.memories if each not in self._memories_outside]
-        return self._fits_outside(candidates) & self._fits_in(candidates, counts, inside) & self._fits_array(counts)
+        """Whether inner parameters may fit for some outer ones: with the least tiles left of the bar."""
+        tiles = self._flow.tiles(candidates.columns, candidates.count)
+        least = self._least_reach(candidates)
+        for place in self._cut_outside:
+            loop = self._loop(place)
+            if loop in least:
+                tiles[place] = np.maximum(tiles[place], least[loop])
+        counts = Counts(self._flow.problem, self._hierarchy, self._flow.nest, tiles)
+        return self._fits_in(candidates, counts, self._hierarchy.memories) & self._fits_array(candidates, counts)
+
+    def _find_replaceable(self) -> dict[str, tuple[int, tuple[int, ...]]]:
+        """Inner parameters whose values make no difference but to one loop, right of the bar: with it, and their nodes.
+
+        Outer parameters cut that loop, too. Those that are decided later may have the same values with a smaller one.
+        """
+        flow, inner = self._flow.flow, self._flow.flow.inner
+        reserving = frozenset(name for each in flow.reserves.values() for name in each.names)
+        found: dict[str, tuple[int, tuple[int, ...]]] = {}
+        for number, name in enumerate(inner):
+            places = _cut_by(self._flow, (name,))
+            loops = {self._loop(place) for place in places}
+            later = flow.factors_of(name) & frozenset(inner[number + 1 :])
+            if (
+                len(loops) == 1
+                and loops <= {self._loop(place) for place in self._cut_outside}
+                and places[0] >= self._flow.seam
+                and name not in reserving
+                and all(map(self._is_free, later))
+            ):
+                found[name] = loops.pop(), places
+        return found
+
+    def _least_reach(self, candidates: Candidates) -> dict[int, Column]:
+        """By loop, the indices left of it at the bar with which no smaller parameter gives the same mapping, at least.
+
+        They are more than the least tile that the parameter is in with its next smaller value; with missing parameters,
+        at least as many.
+        """
+        least: dict[int, Column] = {}
+        for name, (loop, places) in self._replaceable.items():
+            if name not in candidates.columns:
+                continue
+            column = candidates.columns[name]
+            before = candidates.beside(name, self._smaller(candidates, name))
+            tiles = self._flow.tiles(before.columns, before.count)
+            reach = np.min([tiles[place] for place in places], axis=0) + 1
+            reach = np.where(column > 1, reach, 1)
+            least[loop] = np.maximum(least.get(loop, 1), reach)
+        return least
+
+    def _smaller(self, candidates: Candidates, name: str) -> Column:
+        """The value of a parameter that comes before each one."""
+        below = np.maximum(candidates.columns[name] - 1, 1)
+        left = self._left_of(candidates, name)
+        return below if self._is_free(name) else -(-left // -(-left // below))
+
+    def _loop(self, place: int) -> int:
+        node = self._flow.nest.nodes[place]
+        assert not isinstance(node, Store)
+        return node.loop
 
     def _fits_in(self, candidates: Candidates, counts: Counts, memories: Iterable[Memory]) -> Flags:
         fits = np.ones(candidates.count, np.bool_)
@@ -325,13 +397,18 @@ class _Search:
                 fits &= taken <= self._flow.room(memory.name, memory.words, candidates.columns)
         return fits
 
-    def _fits_array(self, counts: Counts) -> Flags:
+    def _fits_array(self, candidates: Candidates, counts: Counts) -> Flags:
+        """Whether there are as many elements as missing parameters leave busy at least."""
+        missing = [name for name in (*self._flow.flow.inner, *self._flow.flow.outer) if name not in candidates.columns]
+        # A larger tile lays fewer: one that is not known yet may lay none.
+        unknown = _cut_by(self._flow, missing)
         fits = np.ones(counts.candidates, np.bool_)
+        product: Column = np.ones(counts.candidates, np.int64)
         for axis in self._hierarchy.axes:
-            fits &= counts.elements(axis.name) <= axis.size
-        if self._hierarchy.elements is not None:
-            fits &= self._elements(counts) <= self._hierarchy.elements
-        return fits
+            elements = counts.elements(axis.name, unknown)
+            fits &= elements <= axis.size
+            product = product * elements
+        return fits if self._hierarchy.elements is None else fits & (product <= self._hierarchy.elements)
 
     @property
     def _waits(self) -> bool:
@@ -353,15 +430,28 @@ class _Search:
 
     def _inner_bound(self, inner: Candidates) -> tuple[Values, Values]:
         """Lower bounds of what all memories but the outermost cost, and of the time that they and the array take."""
-        counts = self._counts(inner.replaced(self._whole))
-        cycles: Values = counts.steps.astype(np.float64)
+        counts = self._without_outer_cuts(inner)
+        # An axis that outer parameters may lay a loop along takes all of it in the least time.
+        fastest = self._without_outer_cuts(inner, laid=1) if self._laid_outside else counts
+        cycles: Values = fastest.steps.astype(np.float64)
         if self._takes_time:
             for memory in self._hierarchy.memories[1:]:
                 copies: Column = np.ones(counts.candidates, np.int64)
                 for axis in self._hierarchy.axes_outside(memory.name):
-                    copies = copies * counts.elements(axis.name)
+                    copies = copies * np.minimum(fastest.elements(axis.name), axis.size)
                 cycles = np.maximum(cycles, self._moving(memory, counts) / copies)
         return self._energy(counts, outermost=False), cycles
+
+    def _without_outer_cuts(self, inner: Candidates, laid: int | None = None) -> Counts:
+        """Counts with all loops whole that outer parameters cut, or, on an axis, in tiles of `laid`."""
+        tiles = self._flow.tiles(inner.columns, inner.count)
+        for place in self._cut_outside:
+            node = self._flow.nest.nodes[place]
+            assert not isinstance(node, Store)
+            whole = self._flow.problem.extents[node.loop]
+            tile = whole if laid is None or isinstance(node, For) else laid
+            tiles[place] = np.full(inner.count, tile, np.int64)
+        return Counts(self._flow.problem, self._hierarchy, self._flow.nest, tiles)
 
     def _outermost_bound(self, inner: Candidates) -> tuple[Values, Values]:
         """Lower bounds of the outermost memory's energy and time: of each combination of tiles that decide them."""
@@ -422,6 +512,12 @@ class _Search:
         tiles = self._flow.tiles(candidates.columns, candidates.count)[: len(nest.nodes)]
         missing = [np.ones(candidates.count, np.int64)] * (len(nest.nodes) - len(tiles))
         return Counts(self._flow.problem, self._hierarchy, nest, tiles + missing)
+
+
+def _cut_by(flow: BoundFlow, parameters: Iterable[str]) -> tuple[int, ...]:
+    """The nodes whose tiles some of the parameters decide."""
+    names = frozenset(parameters)
+    return tuple(place for place, tile in enumerate(flow.expressions) if tile.names & names)
 
 
 def _outside(flow: BoundFlow) -> Nest:

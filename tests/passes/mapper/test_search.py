@@ -19,6 +19,7 @@ from passes.mapper.counts import Counts
 from passes.mapper.dataflow import BoundFlow, parse_dataflow
 from passes.mapper.nest import Store
 from passes.mapper.pricing import Prices
+from passes.mapper.room import too_small_for_flow
 from passes.mapper.search import best_in_dataflow, priced_in_dataflow
 from passes.mapping.roles import assign_roles
 from tests.passes.mapper.literal import Literal
@@ -32,6 +33,14 @@ OUTPUT_STATIONARY = """
 for filters m*p, store glb [K], for rows_out f, store glb [I], for filters p, par filters 1 on pe,
 par rows_out 1 on pe, store rf [O] |
 """
+
+# Statements between which a bar may stand: right of it are memories whose tiles parameters left of it cut.
+STATEMENTS = (
+    ("for filters p", "store glb [K]", "for rows_out r", "store rf [O]"),
+    ("for filters f*p", "for rows_out r", "store glb [I]", "par filters p on pe", "store rf [O]"),
+    ("for channels c", "store glb [I]", "for filters f*p", "store glb [K]", "par filters p on pe", "store rf [O]"),
+    ("par filters p on pe", "for channels c", "store rf [K, I]", "for rows_out r", "store rf [O]"),
+)
 
 
 RATES = st.sampled_from([None, 0.25, 1.0, 3.0])
@@ -199,6 +208,61 @@ def test_the_best_mapping_is_what_brute_force_finds(data: st.DataObject) -> None
     stopped = best_in_dataflow(spec, hierarchy, objective=objective, should_stop=lambda: True)
     assert stopped.bound <= expected * (1 + 1e-9)
     assert stopped.value >= expected * (1 - 1e-9)
+
+
+def check_a_bar(data: st.DataObject) -> None:
+    """Where the bar stands changes no value."""
+    size = st.integers(1, 4)
+    channels = Dim("C", op=data.draw(st.integers(1, 6)), ks=data.draw(size))
+    spec = GConv((channels, Dim("H", opc=data.draw(size), ks=data.draw(st.integers(1, 2)))), "mul", Reduce.ADD)
+    assume(1 < spec.trips <= 48)
+    statements = data.draw(st.sampled_from(STATEMENTS))
+    bar = data.draw(st.integers(1, len(statements)))
+    nest = f"{', '.join(statements[:bar])} | {', '.join(statements[bar:])}"
+    words, register, elements = (data.draw(st.integers(*each)) for each in ((2, 40), (1, 16), (1, 8)))
+    rates = data.draw(RATES), data.draw(RATES)
+    hierarchy = machine(nest, words, elements, register, data.draw(st.booleans()), rates=rates)
+    objective = data.draw(st.sampled_from(Objective))
+    expected = brute_force(spec, hierarchy, objective)
+    if expected is None:
+        with pytest.raises(CatenaError):
+            best_in_dataflow(spec, hierarchy, objective=objective)
+        return
+    found = best_in_dataflow(spec, hierarchy, objective=objective)
+    assert found.value == pytest.approx(expected)
+    stopped = best_in_dataflow(spec, hierarchy, objective=objective, should_stop=lambda: True)
+    assert stopped.bound <= expected * (1 + 1e-9)
+
+
+@settings(max_examples=60, derandomize=True, deadline=None)
+@given(st.data())
+def test_where_the_bar_stands_changes_no_value(data: st.DataObject) -> None:
+    check_a_bar(data)
+
+
+@pytest.mark.exhaustive
+def test_where_the_bar_stands_changes_no_value_often() -> None:
+    settings(max_examples=500, deadline=None)(given(st.data())(check_a_bar))()
+
+
+@pytest.mark.parametrize("bar", ["|", ","])
+def test_a_tile_right_of_the_bar_fits_where_one_left_of_it_is_small(bar: str) -> None:
+    spec = GConv((Dim("C", op=8, ks=2), Dim("H", opc=3)), "mul", Reduce.ADD)
+    hierarchy = machine(
+        f"for filters p, store glb [K] {bar} for slide s, for rows_out s, store rf [O]", 80, 1, 2, False
+    )
+    found = best_in_dataflow(spec, hierarchy)
+    assert found.value == pytest.approx(brute_force(spec, hierarchy, Objective.ENERGY))
+
+
+@pytest.mark.parametrize("bar", ["|", ","])
+def test_an_axis_left_of_the_bar_takes_larger_tiles_where_it_is_short(bar: str) -> None:
+    spec = GConv((Dim("C", op=8, ks=2), Dim("H", opc=3)), "mul", Reduce.ADD)
+    nest = f"par filters p on pe, store rf [K] {bar} for rows_out 1, store rf [O]"
+    hierarchy = machine(nest, 80, 2, 12, slides=False)
+    assert best_in_dataflow(spec, hierarchy).parameters == {"p": 4}
+    flow = parse_dataflow(hierarchy).on(spec, assign_roles(spec))
+    assert not too_small_for_flow(flow, hierarchy)
 
 
 def test_what_does_not_fit_has_no_price() -> None:
