@@ -179,7 +179,11 @@ class Span(GroupInstruction):
 
 @dataclass(frozen=True, slots=True)
 class Turns(GroupInstruction):
-    """Do what stands up to the matching `end` in so many turns."""
+    """Do what stands up to the matching `end` in so many turns.
+
+    Loops of turns inside one another are at most as many together as there are results of the layer whose results no
+    other of the group reads, and as there are words off-chip that can be written: every turn makes results of its own.
+    """
 
     turns: int = unsigned(24, "turns", minimum=1)
 

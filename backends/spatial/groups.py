@@ -247,8 +247,24 @@ class GroupSequencer(LayerSequencer[LayerT]):
 
     def begin_turns(self, turns: int) -> None:
         body, node = self._body(), TurnsNode(turns)
+        together, most = math.prod(each.turns for each in (*self.group.opened, node)), self._most_turns()
+        if together > most:
+            limits = f"at most {most} of all loops together", str(together)
+            hint = "turns cut g, op and opc loops of the layer whose results no other of the group reads"
+            raise Fault("CAT-E003", "a group takes more turns than there are results to make in them", *limits, hint)
         body.nodes.append(node)
         self.group.opened.append(node)
+
+    def _most_turns(self) -> int:
+        """The turns that a group can use: each makes a result more that no layer of it reads, of a word off-chip.
+
+        So a few instructions cannot keep the emulator at work for longer than the program's tensors let them.
+        """
+        members = self.group.members.values()
+        read = {id(hold) for each in members for tensor, hold in each.keeps.items() if tensor is not Tensor.OUTPUT}
+        last = (each.layer for each in members if id(each.keeps.get(Tensor.OUTPUT)) not in read)
+        results = (math.prod(math.prod(dim.counts[: Kind.KS]) for dim in layer.dims) for layer in last)
+        return min(max(results, default=0), self.dram.writable)
 
     def _member(self, layer: int) -> Member:
         if layer not in self.group.members:

@@ -66,6 +66,11 @@ class MemoryBank:
         """A writable memory that holds nothing yet."""
         return cls(name, capacity, [Segment(np.zeros(capacity, dtype), 0, np.zeros(capacity, np.bool_))])
 
+    @property
+    def writable(self) -> int:
+        """How many words may be written."""
+        return sum(len(segment.words) for segment in self._segments if segment.valid is not None)
+
     def _segment(self, address: int, shape: Sequence[int], strides: Sequence[int]) -> Segment:
         low, high = _bounds(address, shape, strides)
         for segment in self._segments:

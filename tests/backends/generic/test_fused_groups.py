@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,8 +31,10 @@ from backends.spatial.group_isa import (
     Run,
     Send,
     Span,
+    Turns,
 )
-from backends.spatial.isa import Tensor
+from backends.spatial.isa import Dim as LoopCounts
+from backends.spatial.isa import End, Tensor
 from dialects.diagnostics import CatenaError
 from dialects.fused_mapping import FusedMapping, Retention
 from dialects.gconv import Dim, GConv, LoopKind, Reduce, Step
@@ -408,6 +411,71 @@ def test_faults_name_instruction_and_node(mode: str, edit: Edit, code: str, mess
     assert message in str(problem)
     assert problem.where.startswith("instruction ")
     assert problem.node
+
+
+def around(kind: type[Instruction], *turns: int) -> Edit:
+    """An instruction of a kind inside of further loops of turns, the outermost first."""
+
+    def edit(code: list[Instruction]) -> list[Instruction]:
+        index = next(i for i, each in enumerate(code) if isinstance(each, kind))
+        return [
+            *code[:index],
+            *(Turns(each) for each in turns),
+            code[index],
+            *(End() for _ in turns),
+            *code[index + 1 :],
+        ]
+
+    return edit
+
+
+def loops_of_layers(counts: int) -> Edit:
+    """All layers say that their loops have so many indices, and the first turns are as many."""
+
+    def edit(code: list[Instruction]) -> list[Instruction]:
+        first = next(i for i, each in enumerate(code) if isinstance(each, Turns))
+        code = [
+            replace(each, g=counts, op=counts, opc=counts) if isinstance(each, LoopCounts) else each for each in code
+        ]
+        code[first] = Turns(counts)
+        return code
+
+    return edit
+
+
+MOST = (1 << 24) - 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("edit", "turns"),
+    [
+        (changed(Turns, 0, turns=MOST), MOST),
+        (around(Fetch, MOST, MOST, MOST), MOST),
+        (around(Run, 1, 1, 1, MOST), 3 * MOST),
+        (around(Send, 500), 3 * 500),
+        (loops_of_layers(MOST), MOST),
+    ],
+    ids=["of the group", "nested", "around a run", "too many by few", "of layers as large"],
+)
+def test_a_few_instructions_do_not_keep_the_emulator_at_work(mode: str, edit: Edit, turns: int) -> None:
+    program, inputs = edited(edit)
+    program = parse_program(program_bytes(program), "hostile")
+    with pytest.raises(CatenaError) as caught:
+        NestEmulator(program, mode).run(inputs)  # pyright: ignore[reportArgumentType]
+    (problem,) = caught.value.diagnostics
+    assert (problem.code, problem.found) == ("CAT-E003", str(turns))
+    assert problem.message == "a group takes more turns than there are results to make in them"
+    assert problem.where.startswith("instruction ")
+    assert problem.expected.startswith("at most ")
+    assert problem.hint
+
+
+def test_a_group_may_take_a_turn_for_every_result() -> None:
+    group = conv_pair(6, 2)
+    program = check_group(group, mapped(group, "C.op 1, H.opc 1, W.opc 1", 3), MACHINE, modes=("blocks",))
+    loops = [each.turns for each in ISA.decode(program.code[0], "code.0") if isinstance(each, Turns)]
+    assert math.prod(loops) == math.prod(group.head.spec.output_shape)
 
 
 def test_files_with_groups_are_read_back() -> None:
