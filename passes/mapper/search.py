@@ -118,6 +118,11 @@ def priced_in_dataflow(
     return _Search(parse_dataflow(hierarchy).on(spec, roles or assign_roles(spec)), hierarchy).priced(parameters)
 
 
+def has_mapping(flow: BoundFlow, hierarchy: Hierarchy, most: int) -> bool | None:
+    """Whether any mapping of a dataflow fits; None if that is not known after looking at about `most` candidates."""
+    return _Search(flow, hierarchy).has_any(most)
+
+
 class Candidates:
     """Columns of parameters, `count` long."""
 
@@ -212,6 +217,25 @@ class _Search:
             ranked = sorted(found.items(), key=lambda each: (each[1].value, -each[1].elements))
             found = dict(ranked[:count])
         return list(found.values())
+
+    def has_any(self, most: int) -> bool | None:
+        """Whether a mapping fits, None if that is not known after about `most` candidates: the smallest tiles first."""
+        last = len(self._parameters) - 1
+        stack = [(Candidates(1, {}), 0)]
+        while stack:
+            if most < 0:
+                return None
+            candidates, number = stack.pop()
+            if number > last:
+                if self._fits(candidates).any():
+                    return True
+                continue
+            name = self._parameters[number]
+            grown = self._grown(candidates, name, self._may_fit if name in self._flow.flow.inner else self._fits)
+            most -= grown.count
+            if grown.count:
+                stack += ((chunk, number + 1) for chunk in reversed([*grown.chunks(_CHUNK // _BATCH)]))
+        return False
 
     def priced(self, parameters: Mapping[str, int]) -> Found | None:
         """The mapping with these parameters, None if it does not fit."""
@@ -308,8 +332,10 @@ class _Search:
         return fits & self._is_even(candidates)
 
     def _is_even(self, candidates: Candidates) -> Flags:
-        """Whether the loops that must be cut into equal tiles only are."""
+        """Whether the loops that must be cut into equal tiles only are, or may be while parameters are missing."""
         fits = np.ones(candidates.count, np.bool_)
+        if any(name not in candidates.columns for name in self._parameters):
+            return fits
         tiles = self._flow.tiles(candidates.columns, candidates.count)
         for loop in self._even:
             around: Column = np.full(candidates.count, 1 if loop is None else self._flow.problem.extents[loop])

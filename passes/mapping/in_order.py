@@ -26,11 +26,12 @@ def in_order_mapping(spec: GConv, machine: Machine, node: str = "") -> Mapping:
     raise CatenaError(
         Diagnostic(
             "CAT-F001",
-            "no mapping of this link that keeps the order of updates fits the machine",
+            "glb.banks: no mapping of this link that keeps the order of updates fits, the buffer is too small",
             "mapped",
             node,
-            expected=f"{machine.glb.banks} buffer banks",
-            found=" ".join(f"{dim.name}({dim.g},{dim.op},{dim.opc},{dim.ks})" for dim in spec.dims),
+            expected="room for a tile of one output, inputs and outputs in banks of their own",
+            found=str(machine.glb.banks),
+            hint="give it more banks, or larger ones: glb.bank_words",
         )
     )
 

@@ -91,20 +91,24 @@ def search(
 ) -> Best:
     """As `best_mapping`, or the best mapping found when `should_stop` says so, which is asked once there is one."""
     roles = assign_roles(spec)
+    least: int | None = None
     for whole_windows in (True, False) if _keeps_windows(machine) else (False,):
         for slide in _strips(spec, roles):
             tried = _Search(spec, input_shape, roles, machine, slide, whole_windows, data)
             found, bound = tried.several(objective, 1, should_stop)
             for (value, *_), parameters in found:
                 return Best(build_mapping(spec, roles, parameters, machine), value, bound)
+            banks = tried.least_banks()
+            least = banks if least is None or (banks is not None and banks < least) else least
     raise CatenaError(
         Diagnostic(
             "CAT-F001",
-            "no row-stationary mapping of this link fits the machine",
+            "glb.banks: no row-stationary mapping of this link fits, the buffer is too small for the smallest tiles",
             "mapped",
             node,
-            expected=f"{machine.glb.banks} buffer banks, {machine.array.rows} x {machine.array.cols} elements",
-            found=" ".join(f"{dim.name}({dim.g},{dim.op},{dim.opc},{dim.ks})" for dim in spec.dims),
+            expected="" if least is None else f"at least {least} banks of {machine.glb.bank_words} words",
+            found=str(machine.glb.banks),
+            hint="give it more banks, or larger ones: glb.bank_words",
         )
     )
 
@@ -205,6 +209,18 @@ class _Search:
             found = sorted([*found, *self._ranked(objective, columns, left[batch], count)], key=lambda each: each[0])
             found = found[:count]
         return found, found[0][0][0] if found else np.inf
+
+    def least_banks(self) -> int | None:
+        """The banks of the buffer that the smallest tiles take; None if it is not them that are in the way."""
+        columns, is_needed = self._candidates()
+        columns = replace(columns, n=np.asarray(1))
+        inputs, outputs = self.costs.buffer_words(columns)
+        filters = np.minimum(columns.p * columns.t, self.counts["filters"])
+        bank = self.machine.glb.bank_words
+        banks = -(-inputs // bank) - (-outputs * filters // bank)
+        possible = is_needed & (self.costs.input_scratchpad(columns) <= self.machine.pe.input_words)
+        banks = np.broadcast_to(banks, possible.shape)[possible]
+        return int(banks.min()) if banks.size else None
 
     def _ranked(self, objective: Objective, grid: Columns, places: npt.NDArray[np.intp], count: int) -> list[_Priced]:
         """The best of some candidates over all numbers of images, at most `count`, best first."""

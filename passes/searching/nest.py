@@ -10,6 +10,7 @@ from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import GConv
 from dialects.schedule import Mapping, Space
 from dialects.target import NestMachine
+from passes.mapper.conflict import too_small_together
 from passes.mapper.dataflow import parse_dataflow
 from passes.mapper.effort import Effort
 from passes.mapper.free import best_mapping
@@ -57,7 +58,9 @@ class NestTask(Task):
             best = best_in_dataflow(self.spec, self.machine, self.node, objective=self.objective, should_stop=deadline)
         except CatenaError as error:
             flow = parse_dataflow(self.machine).on(self.spec, assign_roles(self.spec))
-            raise CatenaError(too_small_for_flow(flow, self.machine, self.node) or error.diagnostics) from error
+            misfits = too_small_for_flow(flow, self.machine, self.node)
+            misfits = misfits or too_small_together(flow, self.machine, self.node)
+            raise CatenaError(misfits or error.diagnostics) from error
         return Found(best.mapping, best.value, best.bound, deadline.was_met and best.bound < best.value)
 
     def violations(self, mapping: Mapping) -> list[Diagnostic]:

@@ -36,13 +36,17 @@ buffers = 2
 """
 
 
-def problems(text: str, folder: Path) -> tuple[Diagnostic, ...]:
+def compile_with(text: str, folder: Path) -> None:
     path = folder / "chip.toml"
     path.write_text(text)
     words = np.ones((4, 3, 3, 3), np.float32)
     model = onnx_model([onnx_node("Conv", "x w", "y", name="conv")], {"x": (1, 3, 5, 5)}, "y", {"w": words})
+    compile_model(model, select_target(str(path)))
+
+
+def problems(text: str, folder: Path) -> tuple[Diagnostic, ...]:
     with pytest.raises(CatenaError) as caught:
-        compile_model(model, select_target(str(path)))
+        compile_with(text, folder)
     return caught.value.diagnostics
 
 
@@ -70,3 +74,45 @@ def test_what_the_nest_of_a_dataflow_needs_at_least_is_said(tmp_path: Path) -> N
     ]
     assert found[0].expected == "at least 3 positions"
     assert found[3].expected.endswith("in whole banks of 8, and 21 reserved)")
+
+
+LAID = "store glb [I], for rows_out r, par filters p on pe, for channels 1, store rf [K] | store rf [O]"
+
+
+def laid(words: int, more: str = "", even: str = "") -> str:
+    """A machine whose axis of 2 positions takes all filters at a time, so that elements hold half of them."""
+    text = MACHINE.replace("words = 5\nbuffers = 2", "words = 99").partition("[levels.rf]")[0]
+    return f'{text}[levels.rf]\nkind = "memory"\nwords = {words}\n{more}\n[dataflow]\n{even}\nnest = "{LAID}"\n'
+
+
+def test_a_level_that_is_too_small_beside_others_is_named(tmp_path: Path) -> None:
+    """Two of 4 filters have 18 words of a channel, and 6 results of a row; one, for which there is room, 9 and 3."""
+    (problem,) = problems(laid(23), tmp_path)
+    chip = tmp_path / "chip.toml"
+    assert (problem.code, problem.node, problem.where) == ("CAT-F001", "conv", f"{chip}, line 15")
+    assert problem.message.startswith("levels.rf.words: no mapping of this link fits")
+    assert (problem.expected, problem.found) == ("at least 24 words, the rest being as it is", "23")
+    assert problem.hint
+    compile_with(laid(24), tmp_path)
+
+
+def test_levels_that_are_too_small_together_are_named_with_what_they_need(tmp_path: Path) -> None:
+    found = problems(laid(23, "rooms = { K = 17 }"), tmp_path)
+    assert [(each.message.partition(":")[0], each.expected, each.found) for each in found] == [
+        ("levels.rf.words", "at least 24 words with levels.rf.rooms as large as said there", "23"),
+        ("levels.rf.rooms", "at least 18 words for K with levels.rf.words as large as said there", "17"),
+    ]
+    compile_with(laid(24, "rooms = { K = 18 }"), tmp_path)
+
+
+def test_a_reserve_that_is_less_than_nothing_beside_others_is_named(tmp_path: Path) -> None:
+    (problem,) = problems(laid(500, 'reserve = "8 - 5*p"'), tmp_path)
+    assert problem.where == f"{tmp_path / 'chip.toml'}, line 16"
+    assert problem.message.startswith("levels.rf.reserve: no mapping of this link fits")
+
+
+def test_tiles_that_are_not_equal_are_named(tmp_path: Path) -> None:
+    text = laid(500, even='even = ["rows_out"]').replace("for rows_out r", "par rows_out 2 on pe")
+    (problem,) = problems(text.replace("size = 2", "size = 6"), tmp_path)
+    assert problem.where == f"{tmp_path / 'chip.toml'}, line 18"
+    assert problem.message.startswith("dataflow.even: no mapping")

@@ -299,8 +299,10 @@ def test_strips_are_halved_until_they_fit() -> None:
 
     # One row of 3 x 42 words and a strip of sums take 8 + 3 banks, half a strip 5 + 2, a quarter 3 + 1.
     assert [strip(banks) for banks in (11, 10, 7, 6, 4, 3)] == [40, 20, 20, 10, 10, 5]
-    with pytest.raises(CatenaError, match="no row-stationary mapping"):
+    assert strip(2) == 3
+    with pytest.raises(CatenaError, match="no row-stationary mapping") as caught:
         strip(1)
+    assert caught.value.diagnostics[0].expected == "at least 2 banks of 16 words"
 
 
 def test_windows_that_do_not_fit_the_buffer_come_a_position_at_a_time() -> None:
