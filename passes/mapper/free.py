@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from time import monotonic
 
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import GConv
@@ -20,6 +21,7 @@ from passes.mapper.bounds import Assignment, Bounds
 from passes.mapper.counts import Counts
 from passes.mapper.dive import Dive
 from passes.mapper.effort import Effort, SpentError
+from passes.mapper.greedy import greedy
 from passes.mapper.moves import Moves
 from passes.mapper.nest import mapping_of
 from passes.mapper.partial import Parts
@@ -36,6 +38,9 @@ _WIDER = 8
 
 _HURRIED = ((4, 2), (48, 1))
 """The same of dives that only look for any mapping, one after the other until there is one."""
+
+_GRACE = 0.3
+"""Seconds for which these may go on when the time is over, or as many as it took until then."""
 
 _ASSIGNMENTS = 4096
 """In how many ways operands may lie in memories or pass by, at most; with more, no bound is known."""
@@ -76,8 +81,9 @@ def best_mapping(
     """The mapping with the least value, or, once the effort is spent, the best one found until then.
 
     A limited effort goes to a dive, then to mappings without tiles that are larger than they need be, among which the
-    best one nearly always is, then to all. Only the way to a first mapping is not cut short. Where sums are cheaper to
-    add up further out, there is no bound but 0.
+    best one nearly always is, then to all. If there is no mapping when the time is over, one is looked for in as much
+    time again, and made without a search if there is none then. Where sums are cheaper to add up further out, or there
+    was no time to bound all ways to let operands pass by, there is no bound but 0.
 
     Raises `CatenaError`: CAT-F001 if none fits or none was found, CAT-C003 if tiles of the machine are not nested.
     """
@@ -157,9 +163,16 @@ class _Search:
     def run(self, effort: Effort, best: Incumbent | None = None) -> tuple[Parts | None, float]:
         """The best parts found, which are offered to `best`, and what no mapping is better than."""
         every = assignments(self._problem, self._hierarchy)
-        trees = [self._tree(assignment) for assignment in itertools.islice(every, _ASSIGNMENTS)]
+        start = monotonic()
+        roots: list[tuple[float, Tree]] = []
+        for assignment in itertools.islice(every, _ASSIGNMENTS):
+            tree = self._tree(assignment)
+            roots.append((tree.root_bound(0, self._nothing), tree))
+            if effort.should_stop():
+                break
         has_all = next(every, None) is None
-        trees.sort(key=self._root)
+        roots.sort(key=lambda each: each[0])
+        trees = [tree for _, tree in roots]
         best = best or Incumbent()
         for width in _WIDTHS:
             before = effort.spent
@@ -170,17 +183,35 @@ class _Search:
                 break
             if effort.parts < _WIDER * (effort.spent - before):
                 break
-        for width, values in _HURRIED:
-            for tree in trees:
-                if best.parts is None:
-                    self._dive(tree, best, Effort(), width, values)
+        if best.parts is None:
+            self._hurry(trees, best, effort, max(_GRACE, monotonic() - start))
         first = effort.share(_FIRST)
         for tree in trees:
-            self._with(tree, first, larger=False).search(self._nothing, best)
+            if not effort.should_stop():
+                self._with(tree, first, larger=False).search(self._nothing, best)
         effort = Effort(effort.parts * (1 - _FIRST) + max(first.parts, 0.0), effort.should_stop)
-        bound = min(self._with(tree, effort).search(self._nothing, best) for tree in trees)
+        bound = min(
+            root if effort.should_stop() else self._with(tree, effort).search(self._nothing, best)
+            for root, tree in roots
+        )
         is_bound = has_all and self._prices.additions_cost_less_inside
         return best.parts, min(bound, best.value) if is_bound else 0.0
+
+    def _hurry(self, trees: Sequence[Tree], best: Incumbent, effort: Effort, seconds: float) -> None:
+        """Find any mapping, in so many seconds if the time is over; without a search if that finds none."""
+        end = monotonic() + seconds if effort.should_stop() else math.inf
+        try:
+            for width, values in _HURRIED:
+                for tree in trees:
+                    if best.parts is None:
+                        self._dive(tree, best, Effort(should_stop=lambda: monotonic() >= end), width, values)
+        except SpentError:
+            pass
+        for tree in trees:
+            if best.parts is None:
+                parts = greedy(self._problem, self._hierarchy, self._stages, tree.bounds.assignment, self._nothing)
+                if parts is not None:
+                    best.offer(parts, self._price(parts))
 
     def _dive(self, tree: Tree, best: Incumbent, effort: Effort, width: int, values: int) -> None:
         """Look for a good mapping in a tree. Raises `SpentError` if the effort is spent."""
@@ -204,9 +235,6 @@ class _Search:
     @property
     def _hierarchy(self) -> Hierarchy:
         return self._prices.hierarchy
-
-    def _root(self, tree: Tree) -> float:
-        return tree.root_bound(0, self._nothing)
 
     def _tree(self, assignment: Assignment) -> Tree:
         bounds = Bounds(self._problem, self._prices, assignment)
