@@ -10,20 +10,25 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import takewhile
+from typing import Any, cast
 
 from compiler.description_lines import first_line_in, line_in_value, line_of, nearest_line
 from compiler.target_files import DescribedTarget
 from dialects.diagnostics import Diagnostic
 from dialects.toml_text import EXTENDS, key_parts, line_in_text
 
-_QUOTED = re.compile(r": '([^']+)'")
+_QUOTED = re.compile(r": (?:nothing is counted as )?'([^']+)'")
 """What of a table a problem is about, such as an event."""
+_ROUNDS = 3
+"""How often what hides other problems is put right."""
+
+ProblemsOf = Callable[[DescribedTarget], Iterable[Diagnostic]]
 
 
 def blamed(
     problems: Sequence[Diagnostic],
     described: DescribedTarget,
-    problems_of: Callable[[DescribedTarget], Iterable[Diagnostic]],
+    problems_of: ProblemsOf,
 ) -> list[Diagnostic]:
     """Problems of a description with file and line; messages start with a key and a colon.
 
@@ -31,17 +36,52 @@ def blamed(
     What only settings on top of the files make wrong is said of these.
     """
     if described.as_written is not None:
-        written = {each.message for each in problems_of(described.as_written)}
+        written = _messages(described.as_written, described, problems, problems_of)
         given = [each for each in problems if each.message in written]
         made = [each for each in problems if each.message not in written]
         keys = tuple(described.settings)
         return [
-            *(replace(each, where=set_by(_key(each), keys)) for each in made),
+            *(replace(each, where=set_by(key_of(each), keys)) for each in made),
             *blamed(given, described.as_written, problems_of),
         ]
     chain = described.chain
-    known = [{each.message for each in problems_of(inner)} for inner in chain[1:]]
+    known = [_messages(inner, described, problems, problems_of) for inner in chain[1:]]
     return [_located(problem, chain, _makers(problem, known)) for problem in problems]
+
+
+def _messages(
+    inner: DescribedTarget, outer: DescribedTarget, problems: Iterable[Diagnostic], problems_of: ProblemsOf
+) -> set[str]:
+    """What is wrong with a description by itself.
+
+    Keys that it lacks, or that a description further out puts right, would hide the rest: they are taken from there.
+    """
+    left, found = {each.message for each in problems}, set[str]()
+    for _ in range(_ROUNDS):
+        here = list(problems_of(inner))
+        found |= {each.message for each in here}
+        hiding = {key_of(each) for each in here if each.message not in left}
+        if not hiding:
+            break
+        description = inner.description
+        for key in hiding:
+            description = _as_in(description, outer.description, key.split("."))
+        inner = replace(inner, description=description)
+    return found
+
+
+def _as_in(description: dict[str, Any], other: dict[str, Any], path: Sequence[str]) -> dict[str, Any]:
+    """A description with what another one has in a place, if it has anything there."""
+    name, *inner = path
+    if name not in other:
+        return description
+    if not inner:
+        return {**description, name: other[name]}
+    tables = [cast("object", each.get(name, {})) for each in (description, other)]
+    if not all(isinstance(each, dict) for each in tables):
+        return description
+    ours, theirs = cast("list[dict[str, Any]]", tables)
+    return {**description, name: _as_in(ours, theirs, inner)}
 
 
 def set_by(key: str, settings: Sequence[str]) -> str:
@@ -55,7 +95,7 @@ def set_by(key: str, settings: Sequence[str]) -> str:
     return f"set by {', '.join(f'--set {each}' for each in settings if common(each) == nearest)}"
 
 
-def _key(problem: Diagnostic) -> str:
+def key_of(problem: Diagnostic) -> str:
     """The key that a problem is about, with which its message begins."""
     return problem.message.partition(": ")[0]
 
@@ -68,7 +108,7 @@ def _makers(problem: Diagnostic, known: Sequence[set[str]]) -> int:
 
 
 def _located(problem: Diagnostic, chain: Sequence[DescribedTarget], makers: int) -> Diagnostic:
-    key, within = _key(problem), line_in_text(problem.where) or 1
+    key, within = key_of(problem), line_in_text(problem.where) or 1
     for each in chain[:makers]:
         if (line := _line_in_table(problem, each)) is not None:
             return replace(problem, where=f"{each.file}, line {line}")
@@ -88,7 +128,7 @@ def _located(problem: Diagnostic, chain: Sequence[DescribedTarget], makers: int)
 
 def _line_in_table(problem: Diagnostic, described: DescribedTarget) -> int | None:
     """The line of what a problem is about in the table of its key, if it has a line of its own."""
-    key = _key(problem)
+    key = key_of(problem)
     quoted = _QUOTED.match(problem.message, len(key))
     return None if quoted is None else line_of(f"{key}.{quoted[1]}", described.file)
 

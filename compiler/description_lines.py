@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 
 from compiler.files import read_text
@@ -68,7 +69,10 @@ def nearest_line(key: str, path: Path) -> int | None:
 
 def first_line_in(table: str, path: Path) -> int | None:
     """The first line that says something of a table."""
-    return next((line for line, found in _keys(path) if f"{found}.".startswith(f"{table}.")), None)
+    for line, parts in _parts_in(read_text(str(path))):
+        if table in accumulate(parts, "{}.{}".format):
+            return line
+    return None
 
 
 def _keys(path: Path) -> Iterator[tuple[int, str]]:
@@ -78,7 +82,12 @@ def _keys(path: Path) -> Iterator[tuple[int, str]]:
 
 def keys_in(text: str) -> Iterator[tuple[int, str]]:
     """As for a file, of its text."""
-    table = ""
+    return ((line, ".".join(parts)) for line, parts in _parts_in(text))
+
+
+def _parts_in(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Every line that begins a table or gives a key, with the parts of the whole key."""
+    table: list[str] = []
     quotes = ""
     for number, line in enumerate(lines_of(text), 1):
         if quotes:
@@ -86,12 +95,12 @@ def keys_in(text: str) -> Iterator[tuple[int, str]]:
             continue
         quotes = next((each["open"] for each in _TEXTS.finditer(line) if each["open"]), "")
         if found := _TABLE.match(line):
-            table = f"{_plain(found[1])}."
-            yield number, table[:-1]
+            table = _parts(found[1])
+            yield number, table
         elif found := _KEY.match(line):
-            yield number, table + _plain(found[1])
+            yield number, [*table, *_parts(found[1])]
 
 
-def _plain(key: str) -> str:
-    """A dotted key without quotes and spaces around its parts; quoted parts may hold dots."""
-    return ".".join(part.strip("\"'") for part in re.findall(r"\"[^\"]*\"|'[^']*'|[^.\s]+", key))
+def _parts(key: str) -> list[str]:
+    """The parts of a dotted key, without quotes and spaces around them; quoted parts may hold dots."""
+    return [part.strip("\"'") for part in re.findall(r"\"[^\"]*\"|'[^']*'|[^.\s]+", key)]

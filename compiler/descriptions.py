@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from compiler.files import read_text
 from compiler.toml_mistakes import what_is_no_toml
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.toml_text import as_toml, lines_of, too_long_number
+from dialects.toml_text import as_toml, lines_of, shortened, too_long_number
 
 
 def read_description(path: Path) -> dict[str, Any]:
@@ -22,16 +21,22 @@ def read_description(path: Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         wrong = what_is_no_toml(str(error), text)
         message = f"the target description is not TOML: {wrong.reason}"
-        raise CatenaError(wrong_description(f"{path}, line {wrong.line}", message, wrong.hint)) from error
+        raise CatenaError(_no_toml(path, text, wrong.line, message, "a line of TOML", wrong.hint)) from error
     except ValueError as error:
         message = "the target description has a number of too many digits"
-        hint = "no key takes a number of more than 64 bits"
-        raise CatenaError(wrong_description(f"{path}, line {too_long_number(text)}", message, hint)) from error
+        expected, hint = "a number of at most 64 bits", "no key takes a number of more than 64 bits"
+        raise CatenaError(_no_toml(path, text, too_long_number(text), message, expected, hint)) from error
     except RecursionError:
         # The traceback of so many frames helps nobody.
         message = "the target description has too many lists or tables inside one another"
-        hint = "no key needs more than three"
-        raise CatenaError(wrong_description(f"{path}, line {_deepest_line(text)}", message, hint)) from None
+        expected, hint = "three at most", "no key needs more than three"
+        raise CatenaError(_no_toml(path, text, _deepest_line(text), message, expected, hint)) from None
+
+
+def _no_toml(path: Path, text: str, line: int, message: str, expected: str, hint: str) -> Diagnostic:
+    """Why a text cannot be read, with the line that is to blame."""
+    found = dict(enumerate(lines_of(text), 1)).get(line, "").strip()
+    return wrong_description(f"{path}, line {line}", message, expected, found or "an empty line", hint)
 
 
 def _deepest_line(text: str) -> int:
@@ -40,33 +45,25 @@ def _deepest_line(text: str) -> int:
     return opened.index(max(opened)) + 1
 
 
-def check_tables(description: Mapping[str, Any], where: str) -> None:
-    """Raises `CatenaError` (CAT-C003) where a file has no tables with names, but lists of tables, or something else.
+def wrong_tables(description: Mapping[str, Any], where: str) -> Iterator[Diagnostic]:
+    """Where a description has no tables with names, but lists of tables, or something else (CAT-C003).
 
     Tables are called by their keys, and have no other names inside.
     """
-    problems = [
-        replace(
-            wrong_description(where, f"{name}: must be a table of tables", f"write [{name}.NAME]"),
-            found=as_toml(description[name]),
-        )
-        for name in ("levels", "accesses")
-        if name in description and not isinstance(description[name], dict)
-    ]
     for tables in ("levels", "accesses"):
+        if tables in description and not isinstance(description[tables], dict):
+            message, found = f"{tables}: must be a table of tables", as_toml(description[tables])
+            yield wrong_description(where, message, "a table of tables", found, f"write [{tables}.NAME]")
         for name, table in _inner_table(description, tables).items():
-            kind = _inner_table({name: table}, name).get("kind", "")
+            inner = _inner_table({name: table}, name)
+            kind = inner.get("kind", "")
             if tables == "levels" and not isinstance(kind, str):
-                message, hint = (
-                    f"levels.{name}.kind: must be a text",
-                    'every level has kind = "memory" or kind = "axis"',
-                )
-                problems.append(replace(wrong_description(where, message, hint), found=as_toml(kind)))
-            if "name" in _inner_table({name: table}, name):
-                message = f"{tables}.{name}.name: there is no such key"
-                problems.append(wrong_description(where, message, f"the name is that of the table: [{tables}.NAME]"))
-    if problems:
-        raise CatenaError(problems)
+                expected = 'kind = "memory" or kind = "axis"'
+                message, hint = f"levels.{name}.kind: must be a text", f"every level has {expected}"
+                yield wrong_description(where, message, expected, as_toml(kind), hint)
+            if "name" in inner:
+                message, hint = f"{tables}.{name}.name: there is no such key", f"the table's own: [{tables}.NAME]"
+                yield wrong_description(where, message, "no other name", as_toml(inner["name"]), hint)
 
 
 def _inner_table(table: Mapping[str, Any], key: str) -> dict[str, Any]:
@@ -86,6 +83,6 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     return result
 
 
-def wrong_description(where: str, message: str, hint: str = "") -> Diagnostic:
+def wrong_description(where: str, message: str, expected: str, found: str, hint: str) -> Diagnostic:
     """What is wrong with a description."""
-    return Diagnostic("CAT-C003", message, stage="target", where=where, hint=hint)
+    return Diagnostic("CAT-C003", message, "target", "", where, expected, shortened(found), hint)

@@ -67,11 +67,12 @@ def _settable(key: str) -> list[str]:
     """The parts of a key of a setting. Raises `CatenaError` (CAT-C003) if none such can be set."""
     parts = key_parts(key)
     if parts[0] == EXTENDS:
-        hint = f"name the target with --target, or write a file with {EXTENDS} = ..."
-        raise CatenaError(wrong_description(f"set by --set {shortened(key)}", f"{EXTENDS}: cannot be set", hint))
+        where, hint = f"set by --set {shortened(key)}", f"name it with --target, or write a file with {EXTENDS} = ..."
+        raise CatenaError(wrong_description(where, f"{EXTENDS}: cannot be set", "another key", key, hint))
     if len(parts) > _DEEPEST_KEY:
         message, hint = f"{shortened(key)}: there is no such key", "no key has more than four parts"
-        raise CatenaError(wrong_description(f"set by --set {shortened(key)}", message, hint))
+        expected, found = f"fewer than {_DEEPEST_KEY} parts", f"{len(parts)} parts"
+        raise CatenaError(wrong_description(f"set by --set {shortened(key)}", message, expected, found, hint))
     return parts
 
 
@@ -79,14 +80,16 @@ def _describe(name: str, folder: Path, seen: tuple[Path, ...]) -> DescribedTarge
     """The backend and the merged description of a target; `seen` are the descriptions that extend it."""
     path = folder / name
     if len(seen) >= _LONGEST_CHAIN:
-        hint = "put what they say together in fewer files"
-        raise CatenaError(wrong_description("", f"more than {_LONGEST_CHAIN} descriptions extend one another", hint))
+        message = f"more than {_LONGEST_CHAIN} descriptions extend one another"
+        expected, hint = f"at most {_LONGEST_CHAIN}", "put what they say together in fewer files"
+        raise CatenaError(wrong_description("", message, expected, as_toml(name), hint))
     if not (name.endswith(".toml") or _is_file(path)):
         backend, path = _installed(name)
         return _extended(path, backend, (*seen, path))
     if _resolved(path) in map(_resolved, seen):
         chain = " -> ".join(map(str, (*seen, path)))
-        raise CatenaError(wrong_description("", f"the description extends itself: {chain}"))
+        message = f"the description extends itself: {chain}"
+        raise CatenaError(wrong_description("", message, "another description", as_toml(name), _WHAT_TO_EXTEND))
     return _extended(path, None, (*seen, path))
 
 
@@ -115,7 +118,9 @@ def _extended(path: Path, backend: InstalledBackend | None, seen: tuple[Path, ..
         if problems := [*_nearly_named(path, description)]:
             raise CatenaError(problems)
         hint = f'start the file with {EXTENDS} = "{DEFAULT_TARGET}" or another target, or describe its levels'
-        raise CatenaError(wrong_description(f"{path}, line 1", "the description does not say what it extends", hint))
+        found = f"only {', '.join(description)}" if description else "nothing"
+        message, expected = "the description does not say what it extends", f"{EXTENDS} = ..., or tables levels.NAME"
+        raise CatenaError(wrong_description(f"{path}, line 1", message, expected, found, hint))
     own = backend or find_installed(GENERIC, installed_backends())
     return DescribedTarget(own.load(), own.is_bundled, description, path)
 
@@ -148,16 +153,16 @@ def _nearly_named(path: Path, description: Mapping[str, Any]) -> Iterator[Diagno
     """Keys that are not called quite like one of those that say what a description is."""
     for key in description:
         if near := nearest_key(key, ("levels", EXTENDS)):
-            line = first_line_in(key, path) or 1
-            yield wrong_description(f"{path}, line {line}", f"{key}: there is no such key", f"did you mean {near!r}?")
+            where, message = f"{path}, line {first_line_in(key, path) or 1}", f"{key}: there is no such key"
+            yield wrong_description(where, message, "a key of a description", key, f"did you mean {near!r}?")
 
 
 def _changed(path: Path, name: object, changes: dict[str, Any], seen: tuple[Path, ...]) -> DescribedTarget:
     """The description that a file extends, with its changes. What is wrong with its name is said of the file."""
     where = f"{path}, line {line_of(EXTENDS, path) or 1}"
     if not isinstance(name, str):
-        problem = wrong_description(where, f"{EXTENDS}: must be a text", _WHAT_TO_EXTEND)
-        raise CatenaError(replace(problem, found=as_toml(name)))
+        message = f"{EXTENDS}: must be a text"
+        raise CatenaError(wrong_description(where, message, "a text", as_toml(name), _WHAT_TO_EXTEND))
     try:
         base = _describe(name, path.parent, seen)
     except CatenaError as error:
@@ -185,7 +190,8 @@ def _changes_of_kind(
     if inherited is None:
         message = f"levels: {name} is not described by levels, and cannot have any"
         hint = f"leave out {EXTENDS} to describe a machine by its levels, or change its keys: {', '.join(base)}"
-        yield wrong_description(f"{path}, line {first_line_in('levels', path) or 1}", message, hint)
+        where, found = f"{path}, line {first_line_in('levels', path) or 1}", as_toml(levels)
+        yield wrong_description(where, message, "no such table", found, hint)
         return
     if not (isinstance(inherited, dict) and isinstance(levels, dict)):
         return  # it is no table, which is said when the description is checked
@@ -195,9 +201,10 @@ def _changes_of_kind(
             kinds = tuple(cast("dict[str, object]", each).get("kind") for each in (other, own))
             if kinds[1] is not None and kinds[0] != kinds[1]:
                 message = f"levels.{level}.kind: in {name} this level is of kind {as_toml(kinds[0])}"
-                problem = wrong_description("", message, "a level of another kind needs a name of its own")
-                line = nearest_line(f"levels.{level}.kind", path) or 1
-                yield replace(problem, where=f"{path}, line {line}", found=as_toml(kinds[1]))
+                where = f"{path}, line {nearest_line(f'levels.{level}.kind', path) or 1}"
+                expected, found = (as_toml(each) for each in kinds)
+                hint = "a level of another kind needs a name of its own"
+                yield wrong_description(where, message, expected, found, hint)
 
 
 def _installed(name: str) -> tuple[InstalledBackend, Path]:
@@ -217,7 +224,13 @@ def _installed(name: str) -> tuple[InstalledBackend, Path]:
             return find_installed(each.name, backends), targets[name]
         known += targets
     raise CatenaError(
-        Diagnostic("CAT-C001", f"no target is called {shortened(name)!r}", hint=did_you_mean(name, known))
+        Diagnostic(
+            "CAT-C001",
+            f"no target is called {shortened(name)!r}",
+            expected="a target, or a TOML file",
+            found=as_toml(name),
+            hint=did_you_mean(name, known),
+        )
     )
 
 
@@ -230,7 +243,7 @@ def _with(description: Mapping[str, Any], path: list[str], value: object, key: s
     if not isinstance(table, dict):
         hint = f"set {name} itself, or a key of a table"
         message = f"{key}: {name!r} is a value, not a table"
-        raise CatenaError(wrong_description(f"set by --set {key}", message, hint))
+        raise CatenaError(wrong_description(f"set by --set {key}", message, "a table", as_toml(table), hint))
     return {**description, name: _with(cast("dict[str, Any]", table), inner, value, key)}
 
 
@@ -243,8 +256,8 @@ def _toml_value(key: str, text: str) -> object:
         return text
     except ValueError as error:
         message, hint = f"{key}: the number has too many digits", "no key takes a number of more than 64 bits"
-        raise CatenaError(wrong_description(where, message, hint)) from error
+        raise CatenaError(wrong_description(where, message, "at most 64 bits", text, hint)) from error
     if len(found) > 1:
         message, hint = f"{key}: more than a value follows", "give --set again for every key"
-        raise CatenaError(wrong_description(where, message, hint))
+        raise CatenaError(wrong_description(where, message, "one value", text, hint))
     return found["value"]

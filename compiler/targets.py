@@ -15,9 +15,9 @@ from pathlib import Path
 
 from backends.api import Backend
 from backends.registry import InstalledBackend, installed_backends
-from compiler.description_blame import blamed, set_by
+from compiler.description_blame import blamed, key_of, set_by
 from compiler.description_lines import located
-from compiler.descriptions import check_tables
+from compiler.descriptions import wrong_tables
 from compiler.target_files import DescribedTarget, described_target
 from dialects.accelerator import Accelerator
 from dialects.diagnostics import CatenaError, Diagnostic
@@ -42,7 +42,7 @@ class Target:
         """A layer that does not fit (CAT-F001), with the file and line or the setting of the level."""
         if problem.code != "CAT-F001" or problem.where or not self.files:
             return problem
-        key = problem.message.partition(": ")[0]
+        key = key_of(problem)
         if key in self.settings:
             return replace(problem, where=set_by(key, self.settings))
         return located(replace(problem, where=str(self.files[0])), self.files)
@@ -74,7 +74,8 @@ def _problems(described: DescribedTarget) -> tuple[Diagnostic, ...]:
 
 def _checked(described: DescribedTarget, where: str) -> Accelerator:
     """The machine of a description, which its backend agrees with; raises all that is wrong with it at once."""
-    check_tables(described.description, where)
+    if problems := list(wrong_tables(described.description, where)):
+        raise CatenaError(problems)
     machine = read_machine(described.description, where)
     problems = contradictions(machine, where)
     try:
@@ -84,7 +85,7 @@ def _checked(described: DescribedTarget, where: str) -> Accelerator:
     if isinstance(machine, NestMachine) and _is_of_others(machine.name, described):
         message = f"name: {machine.name} is another target, which comes with its own backend"
         hint = "choose another name: mapping files, IR and programs name their target by it"
-        problems.append(Diagnostic("CAT-C003", message, "target", where=where, hint=hint))
+        problems.append(Diagnostic("CAT-C003", message, "target", "", where, "a name of its own", machine.name, hint))
     if problems:
         raise CatenaError(problems)
     return in_machine_words(machine)

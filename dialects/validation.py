@@ -42,6 +42,21 @@ _WORDS = {
     **dict.fromkeys(("union_tag_not_found", "union_tag_invalid"), "must say what kind of level it is"),
 }
 """What validation errors are called here, by pydantic's names of them."""
+_NOTHING = "nothing"
+_AMOUNTS = (
+    ("must be ", ""),
+    ("must not have more than ", "at most "),
+    ("must have ", ""),
+)
+"""How words for a problem begin that go on with what is expected, and with what that begins."""
+_EXPECTED = {
+    "too_short": "one or more",
+    "repeated": "each of them once",
+    UNKNOWN_EVENT: "an event that is counted",
+    UNKNOWN_FUNCTION: "a scalar function",
+    **dict.fromkeys(("union_tag_not_found", "union_tag_invalid"), 'kind = "memory" or kind = "axis"'),
+}
+"""What is expected where words for a problem do not say so; else these words do, by pydantic's names of errors."""
 _PATTERNS = {
     r"^[a-z][a-z0-9_]*$": "a name is made of small letters, digits and _, and starts with a letter",
     r"^[A-Za-z][A-Za-z0-9_-]*$": "a name is made of letters, digits, _ and -, and starts with a letter",
@@ -96,14 +111,15 @@ def _is_consequence(problem: Any, error: ValidationError) -> bool:
 
 def _diagnostic(problem: Any, kind: type[BaseModel], description: object, where: str) -> Diagnostic:
     location, model, meaning = _located(problem["loc"], kind, description)
-    key = ".".join(location)
+    key = ".".join(part or '""' for part in location)
     words = _words(problem)
     return Diagnostic(
         "CAT-C003",
         f"{key}: {words}" if key else f"a description {words}" if problem["type"] in _WORDS else words,
         stage="target",
         where=where,
-        found="" if problem["type"] == "missing" else as_toml(_as_written(problem["input"], location)),
+        expected=_expected(problem, location, words),
+        found=_NOTHING if problem["type"] == "missing" else as_toml(_as_written(problem["input"], location)),
         hint=_hint(problem, location, model, kind) or meaning,
     )
 
@@ -114,6 +130,19 @@ def _words(problem: Any) -> str:
         return _PATTERNS.get(str(context["pattern"]), str(problem["msg"]))
     words = _WORDS.get(problem["type"])
     return str(problem["msg"]) if words is None else words.format(**context)
+
+
+def _expected(problem: Any, location: list[str], words: str) -> str:
+    """What should be in the place of what is wrong."""
+    kind = problem["type"]
+    if kind == "missing":
+        return f"{location[-1]} = ..."
+    if kind == "extra_forbidden":
+        return f"a key of {'.'.join(location[:-1]) or 'a description'}"
+    for beginning, instead in _AMOUNTS:
+        if words.startswith(beginning):
+            return instead + words.removeprefix(beginning)
+    return _EXPECTED.get(kind, words)
 
 
 def _as_written(value: object, location: list[str]) -> object:

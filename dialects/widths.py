@@ -24,8 +24,9 @@ def wrong_widths(memories: tuple[Memory, ...], word_bits: int, where: str = "") 
         key = f"levels.{memory.name}"
         if 1 not in (share.numerator, share.denominator):
             message = f"{key}.word_bits: a word is a whole number of the machine's words of {word_bits} bits, or a part"
-            hint = f"a multiple of {word_bits}, or a number that divides it"
-            yield Diagnostic("CAT-C003", message, "target", where=where, found=str(memory.word_bits), hint=hint)
+            expected = f"a multiple of {word_bits}, or a number that divides it"
+            hint = f"take word_bits = {word_bits}, or leave it out, if a word is an element"
+            yield Diagnostic("CAT-C003", message, "target", "", where, expected, str(memory.word_bits), hint)
             continue
         amounts = {"words": memory.words, "bank": memory.bank}
         amounts |= {f"rooms.{operand}": words for operand, words in memory.rooms.items()}
@@ -34,12 +35,13 @@ def wrong_widths(memories: tuple[Memory, ...], word_bits: int, where: str = "") 
                 continue
             if amount % share.denominator:
                 message = f"{key}.{name}: part of an element of {word_bits} bits is left in words of {memory.word_bits}"
-                hint = f"a multiple of {share.denominator}"
-                yield Diagnostic("CAT-C003", message, "target", where=where, found=str(amount), hint=hint)
+                expected = f"a multiple of {share.denominator}"
+                hint = f"an element takes {share.denominator} of these words: let a whole number of elements fit"
+                yield Diagnostic("CAT-C003", message, "target", "", where, expected, str(amount), hint)
             if amount * share > LARGEST:
                 message = f"{key}.{name}: these are more than {LARGEST} words of {word_bits} bits"
-                hint = f"at most {int(LARGEST / share)}, or leave it out if there is no end"
-                yield Diagnostic("CAT-C003", message, "target", where=where, found=str(amount), hint=hint)
+                expected, hint = f"at most {int(LARGEST / share)}", "leave it out if there is no end"
+                yield Diagnostic("CAT-C003", message, "target", "", where, expected, str(amount), hint)
 
 
 def narrowed(memory: Memory, word_bits: int) -> Memory:

@@ -48,6 +48,7 @@ _HINTS = {
     "flow": "for PART TILE, par PART TILE on AXIS, store MEMORY [OPERANDS], with a comma or one | between two of them",
     "sum": "whole numbers below 1e9, names, +, -, * and parentheses",
 }
+_EXPECTED = {"flow": "a statement: for, par or store", "sum": "an expression"}
 _MOST_TERMS = 64
 """Products in a sum, multiplied out, at most."""
 _MOST_NAMES = 12
@@ -178,7 +179,10 @@ def _parse(text: str, start: str, where: str) -> Any:
     except _TooLarge as error:
         hint = f"at most {_MOST_TERMS} products of {_MOST_NAMES} names, with factors up to {_LARGEST_FACTOR}"
         message = f"{where}: an expression is too large"
-        raise CatenaError(Diagnostic("CAT-C003", message, "target", found=as_toml(text), hint=hint)) from error
+        expected, hint = hint, "say it with fewer names and smaller numbers"
+        raise CatenaError(
+            Diagnostic("CAT-C003", message, "target", expected=expected, found=as_toml(text), hint=hint)
+        ) from error
     except UnexpectedInput as error:
         at = max(error.pos_in_stream or 0, 0)
         before = text[:at].split("\n")
@@ -188,6 +192,7 @@ def _parse(text: str, start: str, where: str) -> Any:
                 f"{where}: cannot read this",
                 "target",
                 where=in_text(len(before)),
+                expected=_EXPECTED[start],
                 found=f"character {len(before[-1]) + 1}: {text[at : at + 20].split(chr(10))[0] or 'the end'}",
                 hint=_HINTS[start],
             )

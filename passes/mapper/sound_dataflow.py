@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from dialects.diagnostics import Diagnostic, did_you_mean
 from dialects.hierarchy import Hierarchy
-from dialects.toml_text import as_toml, in_text
+from dialects.toml_text import as_toml, in_text, shortened
 from passes.mapper.notation import Expression, OpenNode
 from passes.mapper.order import Placed, misplaced
 from passes.mapping.roles import KINDS, PARTS
 
 _LAYER = (*PARTS, "stride")
 """Names in expressions that are sizes of a layer."""
+_ARTICLES = {"memory": "a", "part": "a", "axis": "an", "parameter": "a"}
+"""What is named."""
 
 
 def unknown(
@@ -24,9 +26,8 @@ def unknown(
     def check(what: str, name: str, known: Sequence[str], key: str = "dataflow.nest", where: str = "") -> None:
         if name not in known:
             hint = did_you_mean(name, known) or (f"known: {', '.join(known)}" if known else f"there is no {what} here")
-            found.append(
-                Diagnostic("CAT-C003", f"{key}: there is no {what} {name!r}", "target", where=where, hint=hint)
-            )
+            message, expected = f"{key}: there is no {what} {name!r}", f"{_ARTICLES[what]} {what} that there is"
+            found.append(Diagnostic("CAT-C003", message, "target", "", where, expected, shortened(name), hint))
 
     memories = tuple(memory.name for memory in hierarchy.memories[1:])
     axes = tuple(axis.name for axis in hierarchy.axes)
@@ -41,7 +42,7 @@ def unknown(
         for name in sorted(node.tile.names & {*_LAYER}):
             message = f"dataflow.nest: {name} is a size of the layer, and no tile is made of these"
             hint = "a tile is a number, or made of parameters: any other names"
-            found.append(Diagnostic("CAT-C003", message, "target", where=where, hint=hint))
+            found.append(Diagnostic("CAT-C003", message, "target", "", where, "a parameter", name, hint))
     for part in hierarchy.dataflow.even if hierarchy.dataflow else ():
         check("part", part, PARTS, "dataflow.even")
     for memory, reserve in reserves.items():
@@ -110,7 +111,7 @@ def meaningless(nodes: Sequence[OpenNode]) -> Iterator[Diagnostic]:
             if least is not None and node.tile.names:
                 found += " where all parameters are 1"
             hint = "1 for one index at a time, a parameter or a product of some for what the search decides"
-            yield Diagnostic("CAT-C003", message, "target", where=in_text(node.line), found=found, hint=hint)
+            yield Diagnostic("CAT-C003", message, "target", "", in_text(node.line), "1 or more", found, hint)
 
 
 def overfull(hierarchy: Hierarchy, reserves: Mapping[str, Expression]) -> Iterator[Diagnostic]:
@@ -123,7 +124,8 @@ def overfull(hierarchy: Hierarchy, reserves: Mapping[str, Expression]) -> Iterat
         if memory.words is None and reserve.terms != ((0, ()),):
             message = f"levels.{name}.reserve: nothing is taken of a memory without an end"
             hint = "leave it out, or give the memory words"
-            yield Diagnostic("CAT-C003", message, "target", found=as_toml(memory.reserve), hint=hint)
+            found = as_toml(memory.reserve)
+            yield Diagnostic("CAT-C003", message, "target", expected="no such key", found=found, hint=hint)
             continue
         is_negative = most is not None and most < 0
         if is_negative or (words is not None and least is not None and least >= words):
@@ -142,4 +144,4 @@ def idle_reserves(hierarchy: Hierarchy, reserves: Mapping[str, Expression]) -> I
             message = f"levels.{name}.reserve: words are kept free by a dataflow, and there is none"
             hint = "give the memory fewer words instead"
             found = as_toml(hierarchy.memory(name).reserve)
-            yield Diagnostic("CAT-C003", message, "target", found=found, hint=hint)
+            yield Diagnostic("CAT-C003", message, "target", expected="no such key", found=found, hint=hint)

@@ -73,7 +73,7 @@ def test_eyeriss_has_the_figures_of_the_papers() -> None:
 @pytest.mark.parametrize(
     ("changes", "message", "found", "hint"),
     [
-        ({"array__rows": None}, "array.rows: is missing", "", "rows: processing elements in a column"),
+        ({"array__rows": None}, "array.rows: is missing", "nothing", "rows: processing elements in a column"),
         ({"array__rows": 0}, "array.rows: must be at least 1", "0", "rows: processing elements in a column"),
         ({"array__rows": 1025}, "array.rows: must be at most 1024", "1025", "rows: processing elements in a column"),
         ({"array__rows": "12"}, "array.rows: must be a whole number", '"12"', "rows: processing elements in a column"),
@@ -103,6 +103,7 @@ def test_eyeriss_has_the_figures_of_the_papers() -> None:
 def test_what_is_wrong_is_named_with_its_key(changes: dict[str, Any], message: str, found: str, hint: str) -> None:
     (problem,) = problems(description(**changes))
     assert (problem.message, problem.found, problem.hint) == (message, found, hint)
+    assert problem.expected
 
 
 def test_all_problems_are_reported_at_once() -> None:
