@@ -203,9 +203,8 @@ class Pricing:
         moved = rows.moved[:, tensor] * self.off_chip[tensor]
         return np.stack([rows.held[:, tensor], moved, worked], axis=1).astype(np.int64)
 
-    def room(self, least: Numbers, open_: Mask) -> Numbers:
-        """What tensors without a place will take at least, for what places hold at least."""
-        least = least * open_
+    def room(self, least: Numbers) -> Numbers:
+        """What tensors without a place will take at least, if their places hold so much at least: (rows, tensors)."""
         return np.rint(least @ self.made_here + self._staged(least @ self.only_user))
 
     def _staged(self, local: Numbers) -> Numbers:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from dialects.schedule import Loop
 from passes.fusion.axis_tables import Tabulation
 from passes.fusion.group import Group, Role
 from passes.fusion.link_walk import Cut, Ratios, Stance
+from passes.fusion.space import Space, loops_of
 from passes.fusion.turn_walk import NotFactorisableError
 
 Ids = npt.NDArray[np.int64]
@@ -267,3 +269,21 @@ class Factor:
             key = (block.loops, combination, contents)
             same[combination] = self._first.setdefault(key, start + combination)
         self.same = longer(self.same, same)
+
+
+class GroupTables:
+    """The loops of a group that a space cuts, and their factors, for any number of searches."""
+
+    def __init__(self, group: Group, space: Space):
+        self.group, self.space = group, space
+        self.tabulation = Tabulation(group)
+        self.loops = loops_of(group, max(space.fewest_turns, 2))
+
+    @cached_property
+    def factors(self) -> list[Placed]:
+        """Independent factors of the loops."""
+        dims = {dim.name: dim for dim in self.group.head.spec.dims}
+        counts = [dims[loop.dim].count(loop.kind) for loop in self.loops]
+        pairs = zip(self.loops, counts, strict=True)
+        cuts = tuple(Cut(loop, count, self.space.tiles(count)) for loop, count in pairs)
+        return placed_factors(self.group, self.tabulation, cuts)

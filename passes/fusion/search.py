@@ -19,14 +19,12 @@ import numpy as np
 
 from dialects.fused_mapping import FusedMapping, Retention
 from dialects.schedule import Temporal
-from passes.fusion.axis_tables import Tabulation
 from passes.fusion.columns import PIECE, Pricing, Within
-from passes.fusion.factors import Ids, Mask, placed_factors
+from passes.fusion.factors import GroupTables, Ids, Mask
 from passes.fusion.front import Costs, Objective
 from passes.fusion.group import Group
-from passes.fusion.link_walk import Cut
 from passes.fusion.rows import WITHIN, Numbers, Rows, Small, worse
-from passes.fusion.space import Space, loops_of
+from passes.fusion.space import Space
 from passes.mapper.effort import Effort, SpentError
 
 AT_ONCE = 1 << 14
@@ -58,7 +56,8 @@ class GroupSearch:
     """A search over the mappings of one group, whose front so far is there at any time.
 
     `memory` is the buffer that all places are in. The tensors named as `resident` are there, all of them, before the
-    group begins or after it ends: inputs, the head's result, and others that are wanted outside.
+    group begins or after it ends: inputs, the head's result, and others that are wanted outside. `tables` are those of
+    the group and space, if they are at hand from an earlier search.
     """
 
     def __init__(
@@ -70,24 +69,21 @@ class GroupSearch:
         effort: Effort | None = None,
         objective: Objective = Objective.FRONT,
         resident: Collection[str] = (),
+        tables: GroupTables | None = None,
     ):
         space, limits = space or Space(), limits or Limits()
         self.group, self.memory, self.space, self.effort = group, memory, space, effort or Effort()
         self.objective = objective
         self.exact = False
         """Whether the front is that of the whole space: the search came to its end and gave up no joins."""
-        dims = {dim.name: dim for dim in group.head.spec.dims}
-        self.loops = loops_of(group, max(space.fewest_turns, 2))
-        counts = [dims[loop.dim].count(loop.kind) for loop in self.loops]
-        cuts = tuple(Cut(loop, count, space.tiles(count)) for loop, count in zip(self.loops, counts, strict=True))
+        tables = tables or GroupTables(group, space)
+        self.loops, self._factors = tables.loops, tables.factors
         self._names = [tensor.name for tensor in group.tensors]
         bounds = (limits.capacity, limits.traffic, limits.operations)
         self._limits = np.array([np.iinfo(np.int64).max if each is None else each for each in bounds])
-        tabulation = Tabulation(group)
-        self._factors = placed_factors(group, tabulation, cuts)
         self._factor_of = {loop: i for i, factor in enumerate(self._factors) for loop in factor.loops}
         self._resident = {self._names.index(name) for name in resident}
-        self._pricing = Pricing(tabulation, self._factors, space.stages, self._mapping, self._resident)
+        self._pricing = Pricing(tables.tabulation, self._factors, space.stages, self._mapping, self._resident)
         self._outside = [i for i in range(len(self._names)) if i not in self._pricing.intermediates]
         self._first = self._loops_of_twins()
         self._whole = True
@@ -232,13 +228,17 @@ class GroupSearch:
         states = factor.extended(rows.states[:, index], placed, inner)
         # Sizes that may lead to a point of the front, by what the first turn needs; with them loops move no less.
         open_ = rows.levels == WITHIN
-        least = pricing.least(rows, self._to_come(last), index)
-        known = last or len(factor.cuts) == 1
         lower = rows.costs + pricing.further(rows.moved, rows.worked, open_)
+        hopeful = np.flatnonzero(self._hopeful(lower, 0))
+        rows, states, lower, open_ = rows.where(hopeful), states[hopeful], lower[hopeful], open_[hopeful]
+        if not len(rows):
+            return
+        least = pricing.least(rows, self._to_come(last), index) * open_
+        known = last or len(factor.cuts) == 1
         chosen: list[Ids] = []
         for each in states.T:
             part = factor.first[each] if known else pricing.minimal[index]
-            chosen.append(np.flatnonzero(self._hopeful(lower, pricing.room(least * part, open_))))
+            chosen.append(np.flatnonzero(self._hopeful(lower, pricing.room(least * part))))
         of, size = np.concatenate(chosen), np.repeat(np.arange(len(chosen)), [len(each) for each in chosen])
         level = _depth(rows)
         for start in range(0, len(of), AT_ONCE):
@@ -304,7 +304,8 @@ class GroupSearch:
                 levels, costs = np.concatenate([levels, put_levels]), np.concatenate([costs, put_costs])
             open_ = levels == WITHIN
             lower = costs + pricing.further(rows.moved[of], rows.worked[of], open_)
-            kept = np.flatnonzero(self._hopeful(lower, pricing.room(least[of], open_)))
+            kept = np.flatnonzero(self._hopeful(lower, 0))
+            kept = kept[self._hopeful(lower[kept], pricing.room(least[of[kept]] * open_[kept]))]
             of, levels, costs = of[kept], levels[kept], costs[kept]
         self._finish(rows, of, levels, costs, one_by_one)
         still = np.flatnonzero((levels == WITHIN).any(axis=1)) if not last else of[:0]

@@ -1,0 +1,341 @@
+"""Which links of a network to fuse, and what stays on the chip between groups: the least traffic within a buffer.
+
+A network runs as groups of neighbouring links, each with loops of its own; a single link is a group too. Between groups
+a tensor lies off-chip, or all of it stays in the buffer until its last reader has run. The best of all such networks is
+a shortest path over cuts and what stays at each. What a group moves at least is known at once (its inputs and results,
+each once), what it can be made to move only by a search. So paths are found with what is known, and the groups of the
+best path are searched until all of it is known: every other path moves no less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import combinations
+
+from dialects.fused_mapping import FusedMapping
+from passes.fusion.canonical import Alike, numbered
+from passes.fusion.factors import GroupTables
+from passes.fusion.front import Objective
+from passes.fusion.group import Group
+from passes.fusion.search import GroupSearch, Limits
+from passes.fusion.space import Space
+from passes.mapper.effort import Effort
+
+Cost = tuple[int, int]
+"""Words over the off-chip link, and operations."""
+NEVER: Cost = (2**62, 2**62)
+
+
+@dataclass(frozen=True)
+class NetworkSpace:
+    """Which networks of groups are looked at, besides those that do not fit.
+
+    Groups have at most `longest` links. At a cut, of the tensors that are made before it and read behind it the
+    smallest, so many as `staying`, may stay on the chip.
+    """
+
+    longest: int = 3
+    staying: int = 2
+    groups: Space = field(default_factory=lambda: Space(most_loops=2, fewest_turns=4, all_joins=False))
+    singles: Space = field(default_factory=lambda: Space(most_loops=3))
+    parts: int = 50_000
+    """Parts of mappings that the search of one group looks at, at most."""
+
+    def of(self, group: Group) -> Space:
+        """The space of mappings of a group."""
+        return self.singles if len(group.links) == 1 else self.groups
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A group of a network, its mapping and its costs.
+
+    `passing` are words of tensors that stay on the chip meanwhile, with which the group has nothing to do.
+    """
+
+    group: Group
+    mapping: FusedMapping
+    capacity: int
+    traffic: int
+    operations: int
+    passing: int
+
+
+@dataclass(frozen=True)
+class NetworkPlan:
+    """A network as groups in their order; `exact` if the searches of all groups that matter came to their end."""
+
+    parts: tuple[Chosen, ...]
+    exact: bool
+
+    @property
+    def capacity(self) -> int:
+        """Words of the buffer."""
+        return max(part.capacity + part.passing for part in self.parts)
+
+    @property
+    def traffic(self) -> int:
+        """Words over the off-chip link."""
+        return sum(part.traffic for part in self.parts)
+
+    @property
+    def operations(self) -> int:
+        """Operations of all links."""
+        return sum(part.operations for part in self.parts)
+
+
+@dataclass(frozen=True)
+class Found:
+    """The best mapping that a search found of a group, if any, and whether it came to its end."""
+
+    capacity: int
+    cost: Cost
+    mapping: FusedMapping | None
+    exact: bool
+
+
+class GroupSearches:
+    """Searches of groups in a buffer called `memory`, made once for all groups that are alike."""
+
+    def __init__(self, memory: str, space: NetworkSpace):
+        self.memory, self.space = memory, space
+        self._tables: dict[Group, GroupTables] = {}
+        self._found: dict[tuple[Group, frozenset[str], int], tuple[int, Found]] = {}
+
+    def tables(self, group: Group) -> GroupTables:
+        """The tables of a numbered group."""
+        if group not in self._tables:
+            self._tables[group] = GroupTables(group, self.space.of(group))
+        return self._tables[group]
+
+    def best(self, group: Group, resident: frozenset[str], capacity: int, traffic: int) -> Found:
+        """The mapping of a numbered group that moves least, within a capacity and at most so much."""
+        key = (group, resident, capacity)
+        limit, found = self._found.get(key, (-1, None))
+        if found is None or (found.mapping is None and limit < traffic):
+            search = GroupSearch(
+                group,
+                self.memory,
+                self.space.of(group),
+                Limits(capacity, traffic),
+                Effort(self.space.parts),
+                Objective.TRAFFIC,
+                resident,
+                self.tables(group),
+            ).run()
+            found = Found(0, NEVER, None, search.exact)
+            for point in search.front:
+                found = Found(point.capacity, (point.traffic, point.operations), point.mapping, search.exact)
+            self._found[key] = traffic, found
+        return found
+
+
+class Network:
+    """The links of a group of any number of heads, as a network; what it exports and its heads' results leave it."""
+
+    def __init__(self, whole: Group):
+        self.whole = whole
+        self.count = len(whole.links)
+        self._made = {link.result: place for place, link in enumerate(whole.links)}
+        self._last: dict[str, int] = {}
+        for place, link in enumerate(whole.links):
+            self._last |= dict.fromkeys((operand.tensor for operand in link.operands), place)
+        self._groups: dict[tuple[int, int], Group] = {}
+
+    @cached_property
+    def _leaving(self) -> set[str]:
+        return {*self.whole.exported, *(head.result for head in self.whole.heads)}
+
+    def group(self, first: int, end: int) -> Group:
+        """The group of some links in a row."""
+        if (first, end) not in self._groups:
+            links = self.whole.links[first:end]
+            touched = {name for link in links for name in (link.result, *(each.tensor for each in link.operands))}
+            tensors = tuple(tensor for tensor in self.whole.tensors if tensor.name in touched)
+            heads = {link.result for link in Group(links, tensors).heads}
+            leaving = {link.result for link in links if link.result in self._leaving or self._last[link.result] >= end}
+            self._groups[first, end] = Group(links, tensors, frozenset(leaving - heads))
+        return self._groups[first, end]
+
+    def crossing(self, cut: int) -> list[str]:
+        """Tensors that are made before a link and read by it or behind it, and nowhere else; smallest first."""
+        names = (name for name, place in self._made.items() if place < cut <= self._last.get(name, -1))
+        return sorted((name for name in names if name not in self._leaving), key=lambda name: (self.words(name), name))
+
+    def words(self, tensor: str) -> int:
+        """Elements of a tensor."""
+        return self.whole.tensor(tensor).size
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Links from `first` up to and without `end`, and the tensors that stay on the chip before and behind them."""
+
+    first: int
+    end: int
+    before: frozenset[str]
+    behind: frozenset[str]
+
+
+@dataclass
+class _Option:
+    """A stretch as a group, what is known of its cost, and the mapping once it has been searched."""
+
+    stretch: Stretch
+    alike: Alike
+    resident: frozenset[str]
+    passing: int
+    cost: Cost
+    found: Found | None = None
+
+    def effort(self) -> int:
+        """How long a search may take, compared with others: it grows with the links."""
+        return 0 if self.found else len(self.alike.group.links) ** 3
+
+
+class NetworkSearch:
+    """The network of groups with the least traffic in a buffer of so many words."""
+
+    def __init__(self, network: Network, capacity: int, searches: GroupSearches):
+        self.network, self.capacity, self.searches, self.space = network, capacity, searches, searches.space
+        self._states = [self._staying(cut) for cut in range(network.count + 1)]
+        self._options = list(self._all_options())
+
+    def run(self) -> NetworkPlan | None:
+        """The plan that moves least; None if none fits."""
+        for _ in self.improving():
+            pass
+        return self.plan
+
+    plan: NetworkPlan | None = None
+
+    def improving(self) -> Iterator[Cost]:
+        """Search, with the least that may be moved as far as is known, which rises."""
+        # Without fusion nothing is best, but all that moves more is of no use then.
+        for option in self._options:
+            if option.stretch.end == option.stretch.first + 1 and not option.stretch.before | option.stretch.behind:
+                self._search(option, NEVER[0])
+        while (path := self._best_path(self._options, *self._ends)) is not None:
+            unknown = sorted((option for option in path if option.found is None), key=_Option.effort)
+            if not unknown:
+                self.plan = self._plan_of(path)
+                return
+            yield _total(path)
+            known = [option for option in self._options if option.found]
+            spare = _spare(path, self._best_path(known, *self._ends))
+            for option in unknown:
+                least = option.cost
+                self._search(option, min(least[0] + spare, self._known_most(option, known)))
+                if option.cost > least:
+                    # Another path may be the best now.
+                    break
+            self._options = [option for option in self._options if option.cost < NEVER]
+
+    def _search(self, option: _Option, most: int) -> None:
+        group, room = option.alike.group, self.capacity - option.passing
+        option.found = self.searches.best(group, option.alike.called(option.resident), room, most)
+        option.cost = option.found.cost
+
+    def _plan_of(self, path: list[_Option]) -> NetworkPlan:
+        parts: list[Chosen] = []
+        for option in path:
+            found, stretch = option.found, option.stretch
+            assert found is not None
+            assert found.mapping is not None
+            group = self.network.group(stretch.first, stretch.end)
+            mapping = option.alike.mapping_of_other(found.mapping)
+            parts.append(Chosen(group, mapping, found.capacity, *found.cost, option.passing))
+        return NetworkPlan(tuple(parts), all(option.found.exact for option in self._options if option.found))
+
+    # Options ----------------------------------------------------------------------------------------------------------
+
+    def _staying(self, cut: int) -> list[frozenset[str]]:
+        """What may stay on the chip at a cut."""
+        fitting = [name for name in self.network.crossing(cut) if self.network.words(name) <= self.capacity]
+        names = fitting[: self.space.staying]
+        return [frozenset(some) for count in range(len(names) + 1) for some in combinations(names, count)]
+
+    def _all_options(self) -> Iterator[_Option]:
+        alike: dict[tuple[int, int], Alike] = {}
+        for first in range(self.network.count):
+            for end in range(first + 1, min(first + self.space.longest, self.network.count) + 1):
+                group = self.network.group(first, end)
+                if len(group.heads) > 1:
+                    continue
+                alike[first, end] = numbered(group)
+                for before in self._states[first]:
+                    for behind in self._states[end]:
+                        if option := self._option(Stretch(first, end, before, behind), alike[first, end]):
+                            yield option
+
+    def _option(self, stretch: Stretch, alike: Alike) -> _Option | None:
+        """A stretch as an option, unless a tensor would come or go in it, or what stays alone does not fit."""
+        network, group = self.network, self.network.group(stretch.first, stretch.end)
+        through = {*network.crossing(stretch.first)} & {*network.crossing(stretch.end)}
+        if stretch.before & through != stretch.behind & through:
+            return None
+        staying, touched = stretch.before | stretch.behind, {tensor.name for tensor in group.tensors}
+        if sum(map(network.words, staying)) > self.capacity:
+            return None
+        resident = staying & touched
+        return _Option(
+            stretch, alike, resident, sum(map(network.words, staying - touched)), self._least(group, alike, resident)
+        )
+
+    def _least(self, group: Group, alike: Alike, resident: Collection[str]) -> Cost:
+        """What a group moves and works at least."""
+        tabulation = self.searches.tables(alike.group).tabulation
+        outside = {*group.external, group.head.result, *group.exported} - {*resident}
+        words = sum(int(tabulation.elements(alike.names[name])) for name in outside)
+        return words, sum(int(tabulation.operations(link.name)) for link in alike.group.links)
+
+    # Paths ------------------------------------------------------------------------------------------------------------
+
+    @property
+    def _ends(self) -> tuple[_Node, _Node]:
+        return (0, frozenset()), (self.network.count, frozenset())
+
+    def _known_most(self, option: _Option, known: list[_Option]) -> int:
+        """What the same links move in other groups that are known: more is of no use."""
+        within = [each for each in known if option.stretch.first <= each.stretch.first <= option.stretch.end]
+        path = self._best_path(within, *_nodes(option))
+        return NEVER[0] if path is None else _total(path)[0]
+
+    def _best_path(self, options: list[_Option], start: _Node, goal: _Node) -> list[_Option] | None:
+        """The path that costs least, as far as is known; of those that cost the same the one that is soon known."""
+        best: dict[_Node, tuple[tuple[Cost, int], _Option | None]] = {start: (((0, 0), 0), None)}
+        for option in options:
+            node, end = _nodes(option)
+            if node in best:
+                (moved, worked), effort = best[node][0]
+                cost = (moved + option.cost[0], worked + option.cost[1]), effort + option.effort()
+                if end not in best or cost < best[end][0]:
+                    best[end] = cost, option
+        if goal not in best or best[goal][0][0] >= NEVER:
+            return None
+        node = goal
+        path: list[_Option] = []
+        while (option := best[node][1]) is not None:
+            path.append(option)
+            node = _nodes(option)[0]
+        return path[::-1]
+
+
+_Node = tuple[int, frozenset[str]]
+"""A cut, and what stays on the chip there."""
+
+
+def _nodes(option: _Option) -> tuple[_Node, _Node]:
+    stretch = option.stretch
+    return (stretch.first, stretch.before), (stretch.end, stretch.behind)
+
+
+def _total(path: list[_Option]) -> Cost:
+    return sum(option.cost[0] for option in path), sum(option.cost[1] for option in path)
+
+
+def _spare(least: list[_Option], known: list[_Option] | None) -> int:
+    """What a group may move more than it must at least, if a known path is not to be better."""
+    return NEVER[0] if known is None else _total(known)[0] - _total(least)[0]

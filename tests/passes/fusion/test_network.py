@@ -1,0 +1,152 @@
+"""Which links of a network are fused, and what stays between groups: equal to trying all partitions."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from dialects.gconv.spec import Dim
+from passes.fusion.canonical import numbered
+from passes.fusion.front import Objective
+from passes.fusion.group import Group
+from passes.fusion.model import FusedCosts
+from passes.fusion.network import Cost, GroupSearches, Network, NetworkPlan, NetworkSearch, NetworkSpace
+from passes.fusion.search import GroupSearch, Limits
+from passes.fusion.space import Space
+from tests.passes.fusion.groups import Builder, random_group, window
+
+BUFFER = "glb"
+EVERY = Space(every_up_to=99, most_loops=1)
+SPACE = NetworkSpace(longest=3, staying=2, groups=EVERY, singles=EVERY, parts=10**6)
+
+
+def _chain(rng: random.Random) -> Group:
+    """Convolutions, point-wise ones and sums over few channels and rows."""
+    net = Builder()
+    seen = [net.external((rng.randint(1, 3), 5, 2))]
+    for _ in range(rng.randint(2, 4)):
+        last = seen[-1]
+        same = [each for each in seen[:-1] if each.shape == last.shape]
+        if same and rng.random() < 0.5:
+            seen.append(net.binary(last, rng.choice(same)))
+        else:
+            tap = rng.choice((1, 3))
+            windows = [window("H", last.shape[1], tap, before=tap // 2, after=tap // 2), Dim("W", opc=2)]
+            seen.append(net.conv(last, rng.randint(1, 3), windows))
+    return net.group()
+
+
+def _best_of_group(group: Group, resident: frozenset[str], capacity: int) -> Cost | None:
+    search = GroupSearch(group, BUFFER, EVERY, Limits(capacity), None, Objective.TRAFFIC, resident).run()
+    assert search.exact
+    return next(((traffic, operations) for _, traffic, operations in search.costs.tolist()), None)
+
+
+def _all_networks(network: Network, capacity: int) -> Iterator[Cost]:
+    """The best of every way to cut a network and to let tensors stay at the cuts."""
+    for count in range(network.count):
+        for cuts in itertools.combinations(range(1, network.count), count):
+            runs = list(itertools.pairwise((0, *cuts, network.count)))
+            if any(end - first > SPACE.longest for first, end in runs):
+                continue
+            if any(len(network.group(*run).heads) > 1 for run in runs):
+                continue
+            tensors = sorted({name for cut in cuts for name in network.crossing(cut)})
+            for staying in itertools.product((False, True), repeat=len(tensors)):
+                here = {name for name, stays in zip(tensors, staying, strict=True) if stays}
+                # A tensor that stays does so wherever it crosses a cut.
+                costs = [_cost_of_run(network, run, here, capacity) for run in runs]
+                known = [cost for cost in costs if cost is not None]
+                if len(known) == len(costs):
+                    yield sum(cost[0] for cost in known), sum(cost[1] for cost in known)
+
+
+def _cost_of_run(network: Network, run: tuple[int, int], staying: set[str], capacity: int) -> Cost | None:
+    group = network.group(*run)
+    there = staying & {*network.crossing(run[0]), *network.crossing(run[1])}
+    touched = there & {tensor.name for tensor in group.tensors}
+    passing = sum(network.words(name) for name in there - touched)
+    return _best_of_group(group, frozenset(touched), capacity - passing)
+
+
+def _assert_true(network: Network, plan: NetworkPlan, capacity: int) -> None:
+    """The plan's numbers are those of its groups, and what stays is there when it is read."""
+    names = [link.name for part in plan.parts for link in part.group.links]
+    assert names == [link.name for link in network.whole.links]
+    assert plan.capacity <= capacity
+    here: set[str] = set()
+    for part in plan.parts:
+        costs = FusedCosts(part.group, part.mapping)
+        assert costs.capacity(BUFFER) == part.capacity
+        assert costs.traffic == part.traffic
+        assert sum(work.operations for work in costs.work.values()) == part.operations
+        resident = {each.tensor for each in part.mapping.retentions if each.resident}
+        made = {link.result for link in part.group.links}
+        assert resident - made == here & {*part.group.external}
+        here |= resident & made
+
+
+@pytest.mark.parametrize(
+    "seed", [pytest.param(seed, marks=[pytest.mark.exhaustive] * (seed > 9)) for seed in range(40)]
+)
+def test_no_network_of_groups_moves_less(seed: int) -> None:
+    rng = random.Random(seed)
+    network = Network(_chain(rng))
+    words = sum(tensor.size for tensor in network.whole.tensors)
+    for part in (0.4, 0.7, 1.0):
+        capacity = int(part * words)
+        plan = NetworkSearch(network, capacity, GroupSearches(BUFFER, SPACE)).run()
+        least = min(_all_networks(network, capacity), default=None)
+        assert (plan is None) == (least is None)
+        if plan is not None:
+            assert plan.exact
+            assert (plan.traffic, plan.operations) == least
+            _assert_true(network, plan, capacity)
+
+
+def test_what_fits_whole_moves_what_must_be_moved() -> None:
+    network = Network(_chain(random.Random(1)))
+    words = sum(tensor.size for tensor in network.whole.tensors)
+    plan = NetworkSearch(network, words, GroupSearches(BUFFER, SPACE)).run()
+    assert plan is not None
+    outside = (*network.whole.external, *(head.result for head in network.whole.heads))
+    assert plan.traffic == sum(network.words(name) for name in outside)
+
+
+def test_nothing_fits() -> None:
+    network = Network(_chain(random.Random(1)))
+    assert NetworkSearch(network, 1, GroupSearches(BUFFER, SPACE)).run() is None
+
+
+def test_the_bound_rises() -> None:
+    network = Network(_chain(random.Random(3)))
+    words = sum(tensor.size for tensor in network.whole.tensors)
+    search = NetworkSearch(network, words // 3, GroupSearches(BUFFER, SPACE))
+    bounds = list(search.improving())
+    assert bounds == sorted(bounds)
+    assert search.plan is None or bounds[-1] <= (search.plan.traffic, search.plan.operations)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_groups_that_differ_in_names_are_alike(seed: int) -> None:
+    group = random_group(random.Random(seed))
+    names = {tensor.name: f"{tensor.name}!" for tensor in group.tensors}
+    links = tuple(
+        replace(
+            link,
+            name=f"{link.name}!",
+            result=names[link.result],
+            operands=tuple(replace(operand, tensor=names[operand.tensor]) for operand in link.operands),
+        )
+        for link in group.links
+    )
+    tensors = tuple(replace(tensor, name=names[tensor.name]) for tensor in group.tensors)
+    other = Group(links, tensors, frozenset(names[name] for name in group.exported))
+    assert numbered(other).group == numbered(group).group
+    mapping = GroupSearch(numbered(group).group, BUFFER, Space(most_loops=0)).run().mapping(0)
+    mine = numbered(other).mapping_of_other(mapping)
+    assert FusedCosts(other, mine).traffic == FusedCosts(numbered(group).group, mapping).traffic
