@@ -68,17 +68,15 @@ def _check(machine: Accelerator) -> None:
 def _stored(machine: NestMachine, problems: list[Diagnostic]) -> Collection[tuple[str, Operand]] | None:
     """Where the nest of a dataflow stores operands, nowhere as far as is known if it is wrong; None without one."""
     from passes.mapper.dataflow import check_reserves, parse_dataflow
-    from passes.mapper.legality import stored_in_dataflow
 
     try:
         if machine.dataflow is None:
             check_reserves(machine)
-        else:
-            parse_dataflow(machine)
+            return None
+        return {(node.memory, operand) for node in parse_dataflow(machine).nodes for operand in node.operands}
     except CatenaError as error:
         problems += error.diagnostics
         return () if machine.dataflow else None
-    return stored_in_dataflow(machine)
 
 
 def _targets() -> dict[str, Path]:
