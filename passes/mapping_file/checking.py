@@ -48,9 +48,11 @@ def pinned_links(file: MappingFile, links: Sequence[LinkOp]) -> tuple[Pinned, li
             link = known.get(layer)
             if link is None:
                 hint = did_you_mean(layer, known)
-                problems.append(file.problem(line, f"no layer is called {layer!r}", hint=hint))
+                message, hint = f"no layer is called {layer!r}", hint or "catena inspect PROGRAM names the layers"
+                problems.append(file.problem(line, message, expected="a layer", found=layer, hint=hint))
             elif link in found:
-                problems.append(file.problem(line, f"{layer!r} and {found[link]!r} are the same layer"))
+                message, hint = f"{layer!r} and {found[link]!r} are the same layer", "leave one of them out"
+                problems.append(file.problem(line, message, expected="another layer", found=layer, hint=hint))
             else:
                 found[link] = layer
         return found

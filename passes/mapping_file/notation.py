@@ -12,6 +12,7 @@ from xdsl.ir import Attribute
 from xdsl.utils.exceptions import ParseError, VerifyException
 
 from dialects.schedule import HostAttr, Mapping, MappingAttr, Node, RowStationaryAttr, SearchAttr
+from dialects.toml_text import lines_of
 from dialects.unicode_parser import UnicodeParser
 from passes.mapping_file import HOST
 from passes.mapping_file.pattern import ANYTHING, OPEN, Item, Pattern
@@ -110,7 +111,7 @@ def read_search(text: str, context: Context) -> SearchAttr:
 
 def _statements(text: str, line: int) -> Iterator[tuple[int, str]]:
     """What stands on each line, without what is for people."""
-    for number, content in enumerate(text.splitlines(), line):
+    for number, content in enumerate(lines_of(text), line):
         statement = content.partition("#")[0].strip().rstrip(",")
         if statement:
             yield number, statement

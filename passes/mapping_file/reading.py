@@ -22,6 +22,7 @@ from passes.mapping_file.positions import Position, positions
 from passes.mapping_file.statements import Spot, WrittenGroup, read_statements
 
 _AT_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
+_STATEMENTS = "one statement a line: for LOOP TILE, par LOOP TILE on AXIS, store MEMORY [OPERANDS]"
 _LAYER_KEYS = ("loops", "search", "checksum", "mapping")
 
 
@@ -84,7 +85,12 @@ def read_mapping_file(path: Path, context: Context) -> MappingFile:
         raise CatenaError(Diagnostic("CAT-C002", f"cannot read {path}: {error.strerror or error}")) from error
     except UnicodeDecodeError as error:
         problem = problem_at(
-            str(path), _line_of_byte(error), "the mapping file is not TOML: no text", hint="save it as UTF-8"
+            str(path),
+            _line_of_byte(error),
+            "the mapping file is not TOML: no text",
+            expected="a TOML file in UTF-8",
+            found=f"byte 0x{error.object[error.start]:02x}",
+            hint="save it as UTF-8",
         )
         raise CatenaError(problem) from error
     try:
@@ -103,17 +109,24 @@ def _no_toml(path: str, text: str, error: Exception) -> Diagnostic:
     """Why a text is no TOML, at the line that is to blame."""
     wrong = "the mapping file is not TOML"
     if text.startswith("\ufeff"):
-        return problem_at(path, 1, f"{wrong}: it begins with a byte order mark", hint="save it as UTF-8 without one")
+        hint = "save it as UTF-8 without one"
+        return _at_its_line(path, 1, f"{wrong}: it begins with a byte order mark", text, hint)
     if isinstance(error, RecursionError):
         opened = [line.count("[") + line.count("{") for line in lines_of(text)]
         line = opened.index(max(opened)) + 1
-        return problem_at(path, line, f"{wrong}: too many lists or tables inside one another", hint="leave them out")
+        return _at_its_line(path, line, f"{wrong}: too many lists or tables inside one another", text, "leave them out")
     if not isinstance(error, tomllib.TOMLDecodeError):
-        return problem_at(path, too_long_number(text), f"{wrong}: a number has too many digits", hint="shorten it")
+        return _at_its_line(path, too_long_number(text), f"{wrong}: a number has too many digits", text, "shorten it")
     found = _AT_LINE.search(str(error))
     line = int(found[1]) if found else max(len(lines_of(text)), 1)
     hint = "compare the line with a file that --save-mapping writes"
-    return problem_at(path, line, f"{wrong}: {_AT_LINE.sub('', str(error))}", hint=hint)
+    return _at_its_line(path, line, f"{wrong}: {_AT_LINE.sub('', str(error))}", text, hint)
+
+
+def _at_its_line(path: str, line: int, message: str, text: str, hint: str) -> Diagnostic:
+    """What is wrong with a line that is no TOML."""
+    found = shortened(dict(enumerate(lines_of(text), 1)).get(line, "").strip()) or "an empty line"
+    return problem_at(path, line, message, expected="a line of TOML", found=found, hint=hint)
 
 
 class _Reader:
@@ -129,7 +142,11 @@ class _Reader:
         version = content.get("format", FORMAT)
         if version != FORMAT:
             self._wrong(
-                ("format",), "the mapping file has another format", expected=str(FORMAT), found=as_toml(version)
+                ("format",),
+                "the mapping file has another format",
+                expected=str(FORMAT),
+                found=as_toml(version),
+                hint="save it again with --save-mapping",
             )
         target, mode = self._text(content, TARGET), self._text(content, MODE)
         pins = {layer: self._pin(layer, value) for layer, value in self._table(content, LAYERS).items()}
@@ -164,7 +181,8 @@ class _Reader:
         value = content.get(key)
         if value is None or isinstance(value, str):
             return value
-        self._wrong((*table, key), f"{key} is not text")
+        hint = "write it in quotes"
+        self._wrong((*table, key), f"{key} is not text", expected="a text", found=as_toml(value), hint=hint)
         return None
 
     def _pin(self, layer: str, value: object) -> Pin | None:
@@ -188,34 +206,46 @@ class _Reader:
         try:
             return read_search(text, self._context)
         except WrongTextError as error:
-            self._wrong(key, f"what is known of the mapping of {layer!r} is not valid: {error}")
+            message = f"what is known of the mapping of {layer!r} is not valid: {error}"
+            hint = "leave it as it was saved, or take search and checksum out"
+            self._wrong(key, message, expected="what --save-mapping writes", found=as_toml(text), hint=hint)
             return None
 
     def _mapping(self, layer: str, value: object, key: tuple[str, ...]) -> Written | None:
         wrong = f"the mapping of {layer!r} is not valid"
         if not isinstance(value, str):
-            self._wrong(key, f"{wrong}: expected text, found {type(value).__name__}")
+            message, hint = f"{wrong}: expected text, found {type(value).__name__}", "write it in quotes"
+            self._wrong(key, message, expected="a text", found=as_toml(value), hint=hint)
             return None
-        line = self._line(key)
+        line = self._places[key].text if key in self._places else self._line(key)
         try:
-            return read_mapping(value, self._places[key].text if key in self._places else line, self._context)
+            return read_mapping(value, line, self._context)
         except WrongTextError as error:
+            statements = dict(enumerate(lines_of(value), line))
             for at, reason in error.problems:
-                self._problems.append(problem_at(self._path, at, f"{wrong}: {reason}"))
+                more = {
+                    "expected": "a mapping",
+                    "found": shortened(statements.get(at, value).strip()),
+                    "hint": _STATEMENTS,
+                }
+                self._problems.append(problem_at(self._path, at, f"{wrong}: {reason}", **more))
             return Written(None, readable=error.readable)
 
     def _zeros(self, layer: str, shares: object) -> ZerosAttr | None:
         try:
             return _parse_zeros(shares)
         except (VerifyException, TypeError) as error:
-            self._wrong((ZEROS, layer), f"the zeros of {layer!r} are not valid: {error}")
+            message, expected = f"the zeros of {layer!r} are not valid: {error}", "shares from 0 to 1"
+            hint = "write { input = 0.4, output = 0.7 }, or one of them"
+            self._wrong((ZEROS, layer), message, expected=expected, found=as_toml(shares), hint=hint)
             return None
 
     def _table(self, content: Mapping[str, object], name: str) -> dict[str, object]:
         table = content.get(name, {})
         if isinstance(table, dict):
             return cast("dict[str, object]", table)
-        self._wrong((name,), f"{name} is not a table")
+        hint = f"write [{name}] and its keys below"
+        self._wrong((name,), f"{name} is not a table", expected="a table", found=as_toml(table), hint=hint)
         return {}
 
     def _check_keys(self, table: tuple[str, ...], content: Iterable[str], known: tuple[str, ...]) -> None:

@@ -144,6 +144,12 @@ def test_a_table_that_no_mapping_file_has(added: str, line: int, found: str, hin
     assert (problem.expected, problem.found, problem.hint) == ("a key of a mapping file", found, hint)
 
 
+def test_only_line_feeds_end_lines(tmp_path: Path) -> None:
+    statements = ("store glb [I, K, O]  # one\u2028line", "for C.op 0")
+    (problem,) = problems(tmp_path / "m.toml", file_text("generic", statements), "generic")
+    assert lines([problem]) == [8]
+
+
 @pytest.mark.parametrize("tile", ["4", "?"])
 def test_a_mapping_cannot_skip_a_memory(tile: str, tmp_path: Path) -> None:
     statements = ("store glb [I, O]", f"for C.op {tile}", "for H.opc 1", "for W.opc 1", "for C.op 1", "store rf [K, O]")

@@ -170,6 +170,9 @@ def test_what_is_no_mapping_file_is_refused(tmp_path: Path, text: str, message: 
     place = 1 if "unknown key 'layer'" in message else len(text.splitlines())
     assert (problem.code, problem.stage, problem.where) == ("CAT-C003", "mapped", f"{path}, line {place}")
     assert message in problem.message
+    assert problem.expected
+    assert problem.found
+    assert problem.hint
 
 
 def test_zeros_are_put_on_links_and_written_again(tmp_path: Path) -> None:
