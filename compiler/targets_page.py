@@ -18,7 +18,10 @@ INTRODUCTION = (
     "code is needed: memories and array axes, one inside the other in the order in which they are written, the "
     "outermost first. A file that starts with `extends` gives only what differs."
 )
-_EVENTS = "What memories of a description by levels count, as `MEMORY.EVENT`, and the outermost one besides:"
+_EVENTS = (
+    "What memories of a description by levels count, as `MEMORY.EVENT`, and the outermost one besides. To price what a "
+    "machine never counts is an error; 0 takes back what the description it changes says of an event."
+)
 
 _WORDS = """\
 An access of a table `accesses.NAME` is one word of the memory, as wide as that says: with `word_bits = 64` at a
