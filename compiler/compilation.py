@@ -47,7 +47,7 @@ class CompileOptions:
     `target` is a name or a TOML file (None: what the IR says, else the default target) and `settings` its overrides.
     `start` is the stage that IR has passed (None: what the IR says), `stop` the last stage to run. `mapping` is a
     mapping file as `passes.pin_mappings` reads it, `search` how other mappings are found, `mode` how the accelerator is
-    used. `without` names passes to leave out.
+    used, `fuse` whether layers are fused. `without` names passes to leave out.
     """
 
     target: str | None = None
@@ -57,6 +57,7 @@ class CompileOptions:
     mapping: str | None = None
     search: SearchOptions = field(default_factory=SearchOptions)
     mode: Mode = Mode.CHAIN
+    fuse: bool = False
     without: frozenset[str] = frozenset()
     importing: ImportOptions = field(default_factory=ImportOptions)
 
@@ -159,7 +160,7 @@ class _Compilation:
         """Options of the mapping stage need that stage."""
         options = self._options
         given = {"a mapping file": options.mapping is not None, f"mode {options.mode}": options.mode is not Mode.CHAIN}
-        given |= dict.fromkeys(options.search.given, True)
+        given |= {"--fuse": options.fuse} | dict.fromkeys(options.search.given, True)
         if MAPPING_STAGE in [stage.name for stage in stages]:
             return
         problems = [
@@ -228,7 +229,10 @@ class _Compilation:
             step for text in pipeline for step in parse_passes(text, extra) if step.name not in self._options.without
         ]
         if stage.name == MAPPING_STAGE:
-            return [*self._decided(), *self._searching(passes, target)]
+            return [*self._decided(), *self._fusing(), *self._searching(passes, target)]
+        if self._options.fuse:
+            # Groups are tiled along dimensions that merging would hide; what is left is merged behind them.
+            return [step for step in passes if not isinstance(step, MergeDimsPass)]
         return [self._sparing_groups(step) for step in passes]
 
     def _sparing_groups(self, step: ModulePass) -> ModulePass:
@@ -257,6 +261,15 @@ class _Compilation:
         before = PinMappingsPass(file, mode.value, objective=None if objective is None else objective.value)
         again = [replace(before, after_assign_host=True)] if mode.passes else []
         return [before, *mode.passes, *again, *([FormGroupsPass(file)] if self._fuses else [])]
+
+    def _fusing(self) -> list[ModulePass]:
+        """The passes that fuse layers."""
+        if not self._options.fuse:
+            return []
+        # most compilations fuse nothing
+        from passes.fuse_layers import FuseLayersPass
+
+        return [FuseLayersPass(), MergeDimsPass()]
 
     def _searching(self, passes: Sequence[ModulePass], target: Target | None) -> list[ModulePass]:
         """The passes of the mapping stage as the options want mappings to be found."""

@@ -46,6 +46,7 @@ class Request:
     target: str | None
     settings: Mapping[str, str]
     mode: str
+    fuse: bool
     mapping: str | None
     objective: str | None
     input_shapes: Mapping[str, Sequence[int]]

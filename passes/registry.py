@@ -32,6 +32,7 @@ _PASSES: dict[str, str] = {
     "legalize-words": "passes.legalize_words:LegalizeWordsPass",
     "assign-host": "passes.assign_host:AssignHostPass",
     "form-groups": "passes.form_groups:FormGroupsPass",
+    "fuse-layers": "passes.fuse_layers:FuseLayersPass",
     "map-row-stationary": "passes.map_row_stationary:MapRowStationaryPass",
     "map-nest": "passes.map_nest:MapNestPass",
     "choose-layouts": "passes.choose_layouts:ChooseLayoutsPass",

@@ -11,6 +11,7 @@ import click
 from compiler.cli.console import Console
 from compiler.cli.options import (
     fallback_option,
+    fuse_option,
     mode_option,
     model_options,
     parse_input_shapes,
@@ -34,6 +35,7 @@ PROGRAM = "program"
 @click.option("-o", "--output", metavar="FILE", help="Where the result goes. [default: MODEL.cat or MODEL.STAGE.mlir]")
 @target_options
 @mode_option
+@fuse_option
 @click.option("--mapping", metavar="FILE", help="Mappings of some layers, and shares of zeros in their data (TOML).")
 @click.option("--save-mapping", metavar="FILE", help="Write the mapping of every layer, to edit or to use again.")
 @click.option("--from", "start", metavar="STAGE", help="Stage that the IR has passed. [default: what the IR says]")
@@ -52,6 +54,7 @@ def compile_model(
     target: str | None,
     settings: tuple[str, ...],
     mode: str,
+    fuse: bool,
     mapping: str | None,
     save_mapping: str | None,
     start: str | None,
@@ -84,7 +87,7 @@ def compile_model(
     folder = None if search["no_cache"] else cache_folder(search["cache_dir"])
     wants_more = (start, dump_ir, dump_passes, print_ir_after, save_mapping, timing, search["time_limit"])
     if folder is not None and stop == PROGRAM and not any(wants_more) and Path(source).suffix not in (".mlir", ".cat"):
-        request = Request(source, target, changes, mode, mapping, search["objective"], shapes, batch, fallback)
+        request = Request(source, target, changes, mode, fuse, mapping, search["objective"], shapes, batch, fallback)
         kept = kept_program(folder, request)
         if kept is not None and (note := kept.take(Path(path))) is not None:
             return _taken(path, note)
@@ -106,6 +109,7 @@ def compile_model(
         target=target,
         settings=changes,
         mode=mode_named(mode),
+        fuse=fuse,
         start=start,
         stop=stop,
         mapping=mapping,

@@ -10,6 +10,7 @@ from compiler.cli.console import Console
 from compiler.cli.options import (
     compile_options,
     fallback_option,
+    fuse_option,
     mode_option,
     model_options,
     search_options,
@@ -33,6 +34,7 @@ from compiler.cli.session import Session, verb
 )
 @target_options
 @mode_option
+@fuse_option
 @click.option("--mapping", metavar="FILE", help="Mappings to use for some layers, if a model is compiled.")
 @search_options
 @model_options
@@ -47,6 +49,7 @@ def explain(
     target: str | None,
     settings: tuple[str, ...],
     mode: str,
+    fuse: bool,
     mapping: str | None,
     input_shapes: tuple[str, ...],
     batch: int | None,
@@ -67,7 +70,7 @@ def explain(
     from compiler.explanation.text import binding, heading, layer_tables, overview_table, proof, verdict
     from compiler.reporting import program_of
 
-    options = compile_options(target, settings, mode, mapping, input_shapes, batch, fallback, search)
+    options = compile_options(target, settings, mode, fuse, mapping, input_shapes, batch, fallback, search)
     seconds = 0.0 if no_search or node is None else search_limit
     with activity(session.console, f"searching for what binds {node}" if seconds else f"explaining {source}"):
         found = explain_program(program_of(source, options), node, stats, seconds)

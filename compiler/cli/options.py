@@ -98,6 +98,12 @@ def mode_option(command: CommandT) -> CommandT:
     )(command)
 
 
+def fuse_option(command: CommandT) -> CommandT:
+    """`--fuse`, for verbs that compile."""
+    text = "Let layers take turns on tiles where less is moved off-chip then."
+    return click.option("--fuse", is_flag=True, help=text)(command)
+
+
 def search_options(command: CommandT) -> CommandT:
     """What `compiler.searching` takes, for verbs that search for mappings."""
     options = (
@@ -139,6 +145,7 @@ def compile_options(
     target: str | None,
     settings: tuple[str, ...],
     mode: str,
+    fuse: bool,
     mapping: str | None,
     input_shapes: tuple[str, ...],
     batch: int | None,
@@ -155,6 +162,7 @@ def compile_options(
         target=target,
         settings=parse_settings(settings),
         mode=mode_named(mode),
+        fuse=fuse,
         mapping=mapping,
         search=parse_search(**search),
         importing=ImportOptions(parse_input_shapes(input_shapes), batch, fallback=fallback),

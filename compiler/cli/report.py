@@ -10,6 +10,7 @@ from compiler.cli.console import Console
 from compiler.cli.options import (
     compile_options,
     fallback_option,
+    fuse_option,
     mode_option,
     model_options,
     search_options,
@@ -25,6 +26,7 @@ from compiler.cli.session import Session, verb
 @click.option("--events", is_flag=True, help="Print every event of every layer besides.")
 @target_options
 @mode_option
+@fuse_option
 @click.option("--mapping", metavar="FILE", help="Mappings to use for some layers, if a model is compiled.")
 @search_options
 @model_options
@@ -37,6 +39,7 @@ def report(
     target: str | None,
     settings: tuple[str, ...],
     mode: str,
+    fuse: bool,
     mapping: str | None,
     input_shapes: tuple[str, ...],
     batch: int | None,
@@ -50,7 +53,7 @@ def report(
     from compiler.reporting import report_on
     from compiler.reports import access_table, layer_table, statistics_json
 
-    options = compile_options(target, settings, mode, mapping, input_shapes, batch, fallback, search)
+    options = compile_options(target, settings, mode, fuse, mapping, input_shapes, batch, fallback, search)
     found = report_on(source, stats, options)
 
     def show(console: Console) -> None:

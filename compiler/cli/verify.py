@@ -11,6 +11,7 @@ from compiler.cli.console import Console
 from compiler.cli.options import (
     compile_options,
     fallback_option,
+    fuse_option,
     mode_option,
     model_options,
     search_options,
@@ -41,6 +42,7 @@ from dialects.diagnostics import ExitCode
 )
 @target_options
 @mode_option
+@fuse_option
 @click.option("--mapping", metavar="FILE", help="Mappings to use for some layers, if a model is compiled.")
 @search_options
 @model_options
@@ -56,6 +58,7 @@ def verify(
     target: str | None,
     settings: tuple[str, ...],
     mode: str,
+    fuse: bool,
     mapping: str | None,
     input_shapes: tuple[str, ...],
     batch: int | None,
@@ -76,7 +79,7 @@ def verify(
     from compiler.tables import number, shortened, table
     from compiler.verifying import verify_source
 
-    options = compile_options(target, settings, mode, mapping, input_shapes, batch, fallback, search)
+    options = compile_options(target, settings, mode, fuse, mapping, input_shapes, batch, fallback, search)
     arrays = read_arrays(inputs) if inputs else None
     with activity(session.console, f"verifying {source}"):
         found = verify_source(

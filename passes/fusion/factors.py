@@ -277,7 +277,7 @@ class GroupTables:
     def __init__(self, group: Group, space: Space):
         self.group, self.space = group, space
         self.tabulation = Tabulation(group)
-        self.loops = loops_of(group, max(space.fewest_turns, 2))
+        self.loops = loops_of(group, max(space.fewest_turns, 2), space.kinds)
 
     @cached_property
     def factors(self) -> list[Placed]:

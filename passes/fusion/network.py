@@ -9,7 +9,7 @@ best path are searched until all of it is known: every other path moves no less.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations
@@ -196,10 +196,21 @@ class _Option:
 
 
 class NetworkSearch:
-    """The network of groups with the least traffic in a buffer of so many words."""
+    """The network of groups with the least traffic in a buffer of so many words.
 
-    def __init__(self, network: Network, capacity: int, searches: GroupSearches):
+    `accepts` may refuse mappings of groups, which are then given up. A link alone is no group, unless tensors stay.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        capacity: int,
+        searches: GroupSearches,
+        accepts: Callable[[Group, FusedMapping], bool] = lambda group, mapping: True,
+    ):
         self.network, self.capacity, self.searches, self.space = network, capacity, searches, searches.space
+        self._accepts = accepts
+        self._refused = False
         self._states = [self._staying(cut) for cut in range(network.count + 1)]
         self._options = list(self._all_options())
 
@@ -237,6 +248,15 @@ class NetworkSearch:
         group, room = option.alike.group, self.capacity - option.passing
         option.found = self.searches.best(group, option.alike.called(option.resident), room, most)
         option.cost = option.found.cost
+        if option.found.mapping is not None and not self._is_accepted(option, option.found.mapping):
+            option.cost, self._refused = NEVER, True
+
+    def _is_accepted(self, option: _Option, mapping: FusedMapping) -> bool:
+        stretch = option.stretch
+        if len(option.alike.group.links) == 1 and not option.resident:
+            return True
+        group = self.network.group(stretch.first, stretch.end)
+        return self._accepts(group, option.alike.mapping_of_other(mapping))
 
     def _plan_of(self, path: list[_Option]) -> NetworkPlan:
         parts: list[Chosen] = []
@@ -247,7 +267,8 @@ class NetworkSearch:
             group = self.network.group(stretch.first, stretch.end)
             mapping = option.alike.mapping_of_other(found.mapping)
             parts.append(Chosen(group, mapping, found.capacity, *found.cost, option.passing))
-        return NetworkPlan(tuple(parts), all(option.found.exact for option in self._options if option.found))
+        known = [option.found for option in self._options if option.found]
+        return NetworkPlan(tuple(parts), not self._refused and all(found.exact for found in known))
 
     # Options ----------------------------------------------------------------------------------------------------------
 

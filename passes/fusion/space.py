@@ -35,12 +35,13 @@ class TileSizes(StrEnum):
 class Space:
     """Which mappings are looked at.
 
-    Loops with more turns than `every_up_to` are cut in balanced tiles only, those with fewer than `fewest_turns` not at
-    all. At most `most_loops` loops are cut. Parts of mappings whose numbers are no products of those of independent
-    loops (in joins, where neither reader of a tensor needs all that the other does) take a few hundred times as long as
-    others; they are given up unless `all_joins`.
+    Loops of the head are of these `kinds`. Those with more turns than `every_up_to` are cut in balanced tiles only,
+    those with fewer than `fewest_turns` not at all. At most `most_loops` loops are cut. Parts of mappings whose numbers
+    are no products of those of independent loops (in joins, where neither reader of a tensor needs all that the other
+    does) take a few hundred times as long as others; they are given up unless `all_joins`.
     """
 
+    kinds: tuple[LoopKind, ...] = tuple(LoopKind)
     every_up_to: int = 16
     fewest_turns: int = 2
     most_loops: int | None = 3
@@ -61,7 +62,7 @@ def tile_sizes(count: int, kind: TileSizes) -> tuple[int, ...]:
     return tuple(sorted({-(-count // turns) for turns in range(2, count + 1)}))
 
 
-def loops_of(group: Group, fewest_turns: int = 2) -> tuple[Loop, ...]:
-    """The loops of a group's head that can be cut, of at least so many turns."""
+def loops_of(group: Group, fewest_turns: int = 2, kinds: tuple[LoopKind, ...] = tuple(LoopKind)) -> tuple[Loop, ...]:
+    """The loops of a group's head that can be cut, of these kinds and of at least so many turns."""
     dims = group.head.spec.dims
-    return tuple(Loop(dim.name, kind) for dim in dims for kind in LoopKind if dim.count(kind) >= fewest_turns)
+    return tuple(Loop(dim.name, kind) for dim in dims for kind in kinds if dim.count(kind) >= fewest_turns)

@@ -1,0 +1,102 @@
+"""fuse-layers: links in a row become groups where less is moved then, and compute what they did."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from xdsl.dialects.builtin import ModuleOp
+
+from dialects.diagnostics import CatenaError
+from dialects.fused_attribute import FusedAttr
+from dialects.gconv import LinkOp
+from dialects.gconv.fused import FusedOp
+from dialects.gconv.interpreter import main_function
+from passes.fuse_layers import FuseLayersPass
+from passes.fusion.from_ir import group_of, group_of_links
+from passes.fusion.model import FusedCosts
+from tests.filechecking import check_ir, new_ir_context, parse_module
+from tests.passes.chains import check_pass, random_chains
+
+MACHINE = """
+target.machine @small {name = "small", summary = "", clock_mhz = 1.0, word_bits = 16 : i64,
+  limits = {post_steps = 8 : i64, post_operands = 4 : i64}, configuration_us = 0.0, figures = {},
+  levels = [{kind = "memory", name = "dram"}, {kind = "memory", name = "glb", words = %s : i64},
+            {kind = "memory", name = "rf", words = 16 : i64}]}
+"""
+LINKS = """
+func.func @main(%x: tensor<2x8x6xf64> {onnx.name = "x"}, %k: tensor<8x3x1xf64> {onnx.name = "k"})
+    -> (tensor<4x8x6xf64> {onnx.name = "y"}) {
+  %a = gconv.link %x : tensor<2x8x6xf64> <C opc 2, H opc 8, W opc 6> "pass" none post <relu> {tensor = "a"}
+    -> tensor<2x8x6xf64> loc("first")
+  %b = gconv.link %a : tensor<2x8x6xf64> by %k : tensor<8x3x1xf64>
+    <C op 4 ks 2, H opc 8 ks 3 pad 1, W opc 6> "mul" add -> tensor<4x8x6xf64> loc("second")
+  func.return %b : tensor<4x8x6xf64>
+}
+"""
+
+
+def chain(words: int) -> str:
+    return MACHINE % words + LINKS
+
+
+def fused(text: str) -> list[FusedOp]:
+    module = parse_module(text)
+    FuseLayersPass().apply(new_ir_context(), module)
+    module.verify()
+    return [op for op in main_function(module).body.block.ops if isinstance(op, FusedOp)]
+
+
+def test_links_are_fused_where_less_is_moved() -> None:
+    check_ir(
+        chain(160),
+        [FuseLayersPass()],
+        """
+// CHECK: %b = gconv.fused %x, %k reads ["x", "k"] makes ["a", "second"]
+// CHECK-SAME: #schedule.fused<
+// CHECK-SAME: for H.opc
+// CHECK-SAME: sequential {store glb [
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT:   gconv.link
+// CHECK-NEXT:   gconv.link
+// CHECK-NEXT:   gconv.yield
+""",
+    )
+
+
+@pytest.mark.parametrize("words", [20, 60, 160, 1000])
+def test_a_group_moves_what_its_ends_are_and_fits(words: int) -> None:
+    groups = fused(chain(words))
+    for op in groups:
+        assert isinstance(op.mapping, FusedAttr)
+        costs = FusedCosts(group_of(op), op.mapping.data)
+        assert costs.capacity("glb") <= words
+        # Alone, both links would move the tensor between them.
+        assert costs.traffic < 2 * 8 * 6 * 3 + 24 + 4 * 8 * 6
+    assert len(groups) == (words > 24)
+
+
+def test_links_with_mappings_are_left_alone() -> None:
+    module = parse_module(chain(1000))
+    mapped = LINKS.replace('{tensor = "a"}', '{tensor = "a", mapping = #schedule.mapping<store glb [I, K, O]>}')
+    assert fused(MACHINE % 1000 + mapped) == []
+    assert len(group_of_links([op for op in main_function(module).walk() if isinstance(op, LinkOp)]).links) == 2
+
+
+@pytest.mark.parametrize("text", [LINKS, chain(1000).replace("words = 1000 : i64", "buffers = 1 : i64")])
+def test_a_machine_with_a_memory_of_some_size_is_needed(text: str) -> None:
+    with pytest.raises(CatenaError) as caught:
+        fused(text)
+    (problem,) = caught.value.diagnostics
+    assert problem.code == "CAT-U006"
+    assert "a memory on the chip has a size" in problem.message
+    assert problem.hint == "take another target, or do without --fuse"
+
+
+@settings(max_examples=30, derandomize=True, deadline=None)
+@given(random_chains())
+def test_random_chains_compute_the_same(module: ModuleOp) -> None:
+    machine = next(iter(parse_module(MACHINE % 100).body.block.ops)).clone()
+    first = module.body.block.first_op
+    assert first is not None
+    module.body.block.insert_op_before(machine, first)
+    check_pass(module, [FuseLayersPass()])
