@@ -12,7 +12,7 @@ from backends.generic.nest import FillNode, NestLayer, OpenNode, ParNode
 from backends.generic.offchip import OffChip
 from backends.generic.ranges import LoopRanges
 from backends.generic.values import compute_layer
-from backends.spatial.isa import Fold, Kind, Tensor
+from backends.spatial.codes import Fold, Kind, Tensor
 from backends.spatial.memory import Fault, MemoryBank
 from dialects.target import NestMachine
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from backends.generic.counting import RELEVANT
 from backends.generic.nest import FillNode, KeepNode, LoopNode, NestLayer, OpenNode, ParNode
 from backends.generic.ranges import LoopRanges, distinct_positions
-from backends.spatial.isa import Fold, Kind, Tensor
+from backends.spatial.codes import Fold, Kind, Tensor
 from backends.spatial.memory import Fault
 from dialects.target import NestMachine
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from math import inf
 from typing import Any
 
 from backends.generic.checks import check_nest
@@ -19,10 +19,10 @@ from backends.generic.nest import (
     TilePlace,
 )
 from backends.generic.ranges import LoopRanges
+from backends.spatial.codes import Fold, Kind, Tensor
 from backends.spatial.core import SegmentRun
-from backends.spatial.groups import GroupSequencer, Member, Memory
+from backends.spatial.groups import GroupSequencer, Member, Memory, Transfer
 from backends.spatial.holds import HoldState
-from backends.spatial.isa import Fold, Kind, Tensor
 from backends.spatial.memory import Fault, MemoryBank
 from dialects.events import Counts
 from dialects.target import NestMachine
@@ -87,11 +87,6 @@ class NestSequencer(GroupSequencer[NestLayer]):
 
     # Groups -----------------------------------------------------------------------------------------------------------
 
-    @property
-    def outermost(self) -> str:
-        """The name of the memory off-chip."""
-        return self.machine.memories[0].name
-
     def hold_memory(self, number: int) -> Memory:
         """The memory of a number. Raises `Fault` if holds cannot lie there."""
         memory = self._memory(number)
@@ -126,11 +121,26 @@ class NestSequencer(GroupSequencer[NestLayer]):
         found = counters.result()
         member.counts.add(found)
 
-    def transfer_cycles(self, words: int, memory: str, *, sends: bool) -> float:
-        """Cycles of a transfer between the outermost memory and a hold, of which the slower one decides."""
-        outer, inner = self.machine.memories[0], self.machine.memory(memory)
-        rates = (inner.read, outer.write) if sends else (outer.read, inner.write)
-        return words / min((rate for rate in rates if rate is not None), default=inf)
+    def count_fetch(self, transfer: Transfer) -> None:
+        """Count what comes from off-chip."""
+        outer, inner = self.machine.memories[0], self.machine.memory(transfer.memory)
+        words, member = transfer.words.size, transfer.member
+        member.count(f"{outer.name}.{transfer.name}.read", words)
+        member.count(f"{inner.name}.{transfer.name}.fill", words)
+        member.transfer_cycles += _cycles(words, outer.read, inner.write)
+
+    def count_send(self, transfer: Transfer) -> None:
+        """Count what goes off-chip."""
+        outer, inner = self.machine.memories[0], self.machine.memory(transfer.memory)
+        words, member = transfer.words.size, transfer.member
+        member.count(f"{inner.name}.output.send", words)
+        member.count(f"{outer.name}.output.update", words)
+        member.transfer_cycles += _cycles(words, inner.read, outer.write)
+
+    def finished(self, member: Member) -> Counts:
+        """The counts of a layer when its group has ended, with the cycles of its transfers."""
+        member.counts.cycles = (member.counts.cycles or 0) + math.ceil(round(member.transfer_cycles, 6))
+        return member.counts
 
     def _at(self, pc: int) -> None:
         self.pc = pc
@@ -228,3 +238,8 @@ class NestSequencer(GroupSequencer[NestLayer]):
         for memory in (*sources, output):
             self._memory(memory)
         layer.compute = ComputeNode(self.pc, *sources, output, *shared)
+
+
+def _cycles(words: int, read: float | None, write: float | None) -> float:
+    """Cycles of a transfer between two memories, of which the slower one decides."""
+    return words / min((rate for rate in (read, write) if rate is not None), default=math.inf)

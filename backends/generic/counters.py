@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import ceil, inf
 
 from backends.generic.nest import RunCounts
-from backends.spatial.isa import Tensor
+from backends.spatial.codes import Tensor
 from dialects.events import Counts
 from dialects.target import NestMachine
 

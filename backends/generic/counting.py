@@ -22,7 +22,7 @@ from backends.generic.ranges import (
     groups,
     new_positions,
 )
-from backends.spatial.isa import Kind, Tensor
+from backends.spatial.codes import Kind, Tensor
 from backends.spatial.layer import Dimension
 from backends.spatial.memory import Fault
 from dialects.target import NestMachine

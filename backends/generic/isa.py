@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from backends.isa import Block, Instruction, Isa, enumeration, flag, unsigned
+from backends.spatial.codes import Kind, Tensor
 from backends.spatial.group_isa import register
 from backends.spatial.isa import (
     Base,
@@ -20,14 +21,12 @@ from backends.spatial.isa import (
     End,
     Function,
     Halt,
-    Kind,
     Layer,
     LayerCore,
     Loop,
     Offload,
     Segment,
     Stride,
-    Tensor,
     Term,
     Update,
     Window,

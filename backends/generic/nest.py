@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from backends.spatial.isa import Fold, Kind, Slot, Tensor
+from backends.spatial.codes import Fold, Kind, Slot, Tensor
 from backends.spatial.layer import LayerState, ScalarStep
 from backends.spatial.memory import Fault
 

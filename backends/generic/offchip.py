@@ -13,8 +13,9 @@ import numpy.typing as npt
 from backends.fields import Array
 from backends.generic.nest import NestLayer
 from backends.spatial.addresses import UPDATES, Walk, computed_addresses, counted, input_walk
+from backends.spatial.codes import INDICES, Fold, Kind, Slot, Tensor
+from backends.spatial.held import held_input
 from backends.spatial.holds import HoldState, grid
-from backends.spatial.isa import INDICES, Fold, Kind, Slot, Tensor
 from backends.spatial.layer import Existing, input_tile, run_steps
 from backends.spatial.memory import Fault, MemoryBank
 from dialects.gconv.scalar import scalar_of
@@ -44,7 +45,7 @@ class OffChip:
         if words.size:
             groups = [g for g, _ in tile.groups]
             if Tensor.INPUT in layer.keeps:
-                words = self._held_input(there, groups)
+                words = held_input(layer, there, groups)
             else:
                 words = self._input(there.shape, groups, there.firsts)
             words = run_steps(layer.steps[Slot.PRE], words)
@@ -62,26 +63,6 @@ class OffChip:
         index = input_walk(self._layer, INDICES[Tensor.INPUT], groups, firsts)
         addresses, _ = computed_addresses(self._dram, shape, words, index, terms)
         return self._dram.gather(addresses, words.dtype)
-
-    def _held_input(self, there: Existing, groups: Sequence[int]) -> Array:
-        """As `_input`, from a hold, which has no words that no window touches; 0 stands for these."""
-        layer = self._layer
-        words = input_walk(layer, Tensor.INPUT, groups, there.firsts)
-        touched: list[Indices] = []
-        for index, dim in enumerate(layer.dims):
-            first, count = there.firsts[index], there.shape[2 * index + 1]
-            start, size = layer.starts[index], layer.sizes[index]
-            opc = (start[Kind.OPC] + np.arange(size[Kind.OPC])) * dim.stride
-            ks = (start[Kind.KS] + np.arange(size[Kind.KS])) * dim.dilation
-            places = np.unique(np.add.outer(opc, ks)) - dim.pad
-            places = places[places % dim.up == 0] // dim.up - first
-            touched += [np.arange(there.shape[2 * index]), places[(places >= 0) & (places < count)]]
-        addresses: Indices = np.array(words.address, np.int64)
-        for indices, stride in zip(touched, words.strides, strict=True):
-            addresses = addresses[..., np.newaxis] + indices * stride
-        found = np.zeros(there.shape, words.dtype)
-        found[np.ix_(*touched)] = layer.keeps[Tensor.INPUT].gather(addresses, words.dtype)
-        return found
 
     def kernel(self) -> Array:
         """The kernel of the current ranges, as (g..., op..., ks...)."""

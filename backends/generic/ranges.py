@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from backends.generic.nest import LoopNode, NestLayer, ParNode
-from backends.spatial.isa import Kind
+from backends.spatial.codes import Kind
 
 INDEX = -1
 """The loop of an element over the indices that nothing else cuts, as a node."""

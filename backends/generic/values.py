@@ -10,7 +10,7 @@ import numpy as np
 from backends.fields import Array
 from backends.generic.nest import NestLayer
 from backends.generic.offchip import OffChip
-from backends.spatial.isa import Fold, Kind, Slot, Tensor
+from backends.spatial.codes import Fold, Kind, Slot, Tensor
 from backends.spatial.layer import input_tile, row_major, run_steps
 from dialects.dtypes import as_storage
 from dialects.gconv.contraction import Factor, product

@@ -21,7 +21,7 @@ from backends.generic.counters import NestCounters
 from backends.generic.nest import ComputeNode, FillNode, KeepNode, LoopNode, NestLayer, OpenNode, ParNode
 from backends.generic.offchip import OffChip
 from backends.generic.ranges import LoopRanges
-from backends.spatial.isa import Fold, Kind, Slot, Tensor
+from backends.spatial.codes import Fold, Kind, Slot, Tensor
 from backends.spatial.layer import run_steps
 from backends.spatial.memory import Fault, MemoryBank
 from dialects.gconv.scalar import apply

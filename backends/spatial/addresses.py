@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from backends.fields import Array
-from backends.spatial.isa import Fold, Tensor
+from backends.spatial.codes import Fold, Tensor
 from backends.spatial.layer import LayerState, TermConfig
 from backends.spatial.memory import Addresses, Fault, MemoryBank
 from dialects.gconv.indexed import IndexProblem

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backends.spatial.isa import Axis, Kind
+from backends.spatial.codes import Axis, Kind
 from backends.spatial.layer import LayerState, SpreadConfig
 from backends.spatial.memory import Fault
 from dialects.target import Machine

@@ -26,7 +26,7 @@ from backends.spatial.array import (
     pass_cycles,
 )
 from backends.spatial.bursts import burst_words
-from backends.spatial.isa import Fold, Kind, Memory, Slot, Tensor
+from backends.spatial.codes import Fold, Kind, Memory, Slot, Tensor
 from backends.spatial.layer import (
     Existing,
     InputTile,

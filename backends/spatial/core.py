@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
+from backends.spatial.codes import Fold, Kind, Slot, Tensor, Word
 from backends.spatial.host import EventCounter, execute_on_host
-from backends.spatial.isa import Fold, Kind, Slot, Tensor, Word
 from backends.spatial.layer import LayerState, TensorAddress, TermConfig, binary_function, scalar_step
 from backends.spatial.memory import Fault, MemoryBank
 from backends.spatial.words import dtype_of_word
@@ -44,6 +44,8 @@ class LayerSequencer(ABC, Generic[LayerT]):
         self._counters = self.new_counters()
         self._jump: int | None = None
         self._halted = False
+        self._code: Sequence[Any] = ()
+        self._watch: Watch | None = None
 
     @abstractmethod
     def new_layer(self, index: int, main: str | None, fold: Fold, padding: float, acc: Any) -> LayerT:
@@ -76,15 +78,25 @@ class LayerSequencer(ABC, Generic[LayerT]):
 
         Raises `Fault`; `pc` is then the instruction's address.
         """
+        self._code, self._watch = code, watch
         while not self._halted:
             if self.pc >= len(code):
                 raise Fault("CAT-E001", "execution ran past the end of the code")
-            instruction = code[self.pc]
-            if watch is not None:
-                watch(self.pc, instruction)
-            self._jump = None
-            instruction.execute(self)
-            self.pc = self.pc + 1 if self._jump is None else self._jump
+            self._step()
+
+    def repeat(self, part: range) -> None:
+        """Execute a part of the code from its first instruction until it is left."""
+        self.pc = part.start
+        while self.pc in part:
+            self._step()
+
+    def _step(self) -> None:
+        instruction = self._code[self.pc]
+        if self._watch is not None:
+            self._watch(self.pc, instruction)
+        self._jump = None
+        instruction.execute(self)
+        self.pc = self.pc + 1 if self._jump is None else self._jump
 
     def begin_layer(self, index: int, main: int, fold: Fold, padding: float, acc: Word) -> None:
         """Close the layer before and forget its configuration."""

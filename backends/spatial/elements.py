@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from backends.spatial.array import Layout, Piece, pass_cycles
 from backends.spatial.blocks import BlockEngine, PassShape, output_traffic
-from backends.spatial.isa import Fold, Kind, Slot, Tensor
+from backends.spatial.codes import Fold, Kind, Slot, Tensor
 from backends.spatial.layer import input_tile, run_steps
 from backends.spatial.memory import Fault
 from backends.spatial.run_length import through_pairs

@@ -26,38 +26,31 @@ from backends.program import (
 )
 from backends.program import Role as ProgramRole
 from backends.segments import SEGMENT, segment_image
+from backends.spatial.codes import INDICES, Axis, Fold, Kind, Memory, Slot, Tensor, Word
 from backends.spatial.emit_groups import group_parts
 from backends.spatial.isa import (
-    INDICES,
     ISA,
-    Axis,
     Base,
     Compress,
     Dim,
     End,
     Executable,
-    Fold,
     Function,
     Halt,
-    Kind,
     Layer,
     Load,
     Loop,
-    Memory,
     Offload,
     Open,
     Pass,
     Place,
     Segment,
-    Slot,
     Spread,
     Store,
     Stride,
-    Tensor,
     Term,
     Update,
     Window,
-    Word,
 )
 from backends.spatial.words import word_of_dtype
 from dialects.diagnostics import CatenaError, Diagnostic

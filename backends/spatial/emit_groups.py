@@ -8,6 +8,7 @@ from itertools import groupby
 from xdsl.ir import Operation, SSAValue
 
 from backends.isa import Instruction
+from backends.spatial.codes import Tensor
 from backends.spatial.group_isa import (
     Box,
     Fetch,
@@ -23,7 +24,7 @@ from backends.spatial.group_isa import (
     Span,
     Turns,
 )
-from backends.spatial.isa import End, Tensor
+from backends.spatial.isa import End
 from backends.spatial.words import word_of_dtype
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
 from dialects.element_types import numpy_dtype_of

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from backends.isa import Block, Instruction, Isa, enumeration, signed, unsigned
-from backends.spatial.isa import Tensor, Word
+from backends.spatial.codes import Tensor, Word
 
 
 class GroupCore(Protocol):

@@ -11,9 +11,10 @@ from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from backends.fields import Array
+from backends.spatial.codes import Kind, Tensor, Word
 from backends.spatial.core import LayerSequencer, SegmentRun
 from backends.spatial.holds import MOST_WORDS, HeldWords, HoldAxis, HoldState
-from backends.spatial.isa import Kind, Tensor, Word
 from backends.spatial.layer import LayerState
 from backends.spatial.memory import Fault, MemoryBank
 from backends.spatial.words import dtype_of_word
@@ -28,10 +29,11 @@ OPERANDS = {Tensor.INPUT: "input", Tensor.KERNEL: "kernel", Tensor.OUTPUT: "outp
 
 @dataclass(frozen=True)
 class Memory:
-    """An on-chip memory that holds may lie in: `words` is None if it holds any number."""
+    """An on-chip memory that holds may lie in: `words` is None if it holds any number; a bank has words of one hold."""
 
     name: str
     words: int | None
+    bank: int = 1
 
 
 @dataclass
@@ -84,6 +86,30 @@ class Member:
     counts: Counts
     transfer_cycles: float = 0.0
 
+    def count(self, event: str, times: int) -> None:
+        """Count an event."""
+        self.counts.events[event] = self.counts.events.get(event, 0) + times
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Words that go between off-chip and a hold of a memory, for a tensor of a layer.
+
+    `shape` and `strides` are those of the words as they lie off-chip.
+    """
+
+    member: Member
+    tensor: Tensor
+    memory: str
+    words: Array
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """What events call the tensor."""
+        return OPERANDS.get(self.tensor, "extra")
+
 
 @dataclass
 class GroupState:
@@ -124,13 +150,16 @@ class GroupSequencer(LayerSequencer[LayerT]):
         """Check that a layer can take part in a group; its counts at zero."""
 
     @abstractmethod
-    def transfer_cycles(self, words: int, memory: str, *, sends: bool) -> float:
-        """Cycles of a transfer between the outermost memory and a hold."""
+    def count_fetch(self, transfer: Transfer) -> None:
+        """Count what comes from off-chip."""
 
-    @property
     @abstractmethod
-    def outermost(self) -> str:
-        """The name of the memory off-chip."""
+    def count_send(self, transfer: Transfer) -> None:
+        """Count what goes off-chip."""
+
+    def finished(self, member: Member) -> Counts:
+        """The counts of a layer when its group has ended."""
+        return member.counts
 
     # Configuration ----------------------------------------------------------------------------------------------------
 
@@ -329,12 +358,12 @@ class _Run:
             self._core.pc = self._group.pc
             if hold.memory not in self._places:
                 last = max(each.end for each in self._group.holds.values() if each.memory == hold.memory)
-                self._places[hold.memory] = HeldWords(self._core.hold_memory(hold.memory).name, last)
+                memory = self._core.hold_memory(hold.memory)
+                self._places[hold.memory] = HeldWords(memory.name, last, memory.bank)
             hold.bind(self._places[hold.memory])
         self._around(self._group.body, [])
         for index, member in self._group.members.items():
-            member.counts.cycles = (member.counts.cycles or 0) + math.ceil(round(member.transfer_cycles, 6))
-            self._core.counts[index] = member.counts
+            self._core.counts[index] = self._core.finished(member)
         self._core.occupancy[self._group.index] = {place.name: place.used for place in self._places.values()}
         self._core.pc = before
 
@@ -368,24 +397,20 @@ class _Run:
 
     def _fetch(self, member: Member, hold: HoldState, box: Box) -> None:
         elements = hold.elements(box)
-        hold.scatter(elements, self._core.dram.gather(elements, hold.dtype))
+        words = self._core.dram.gather(elements, hold.dtype)
+        hold.scatter(elements, words)
         tensor = min(tensor for tensor, kept in member.keeps.items() if kept is hold and tensor is not Tensor.OUTPUT)
-        name = OPERANDS.get(tensor, "extra")
-        place = self._places[hold.memory].name
-        self._count(member, f"{self._core.outermost}.{name}.read", elements.size)
-        self._count(member, f"{place}.{name}.fill", elements.size)
-        member.transfer_cycles += self._core.transfer_cycles(elements.size, place, sends=False)
+        self._core.count_fetch(self._transfer(member, tensor, hold, box, words))
 
     def _send(self, member: Member, hold: HoldState, box: Box) -> None:
         elements = hold.elements(box)
-        self._core.dram.scatter(elements, hold.gather(elements, hold.dtype), None)
-        place = self._places[hold.memory].name
-        self._count(member, f"{place}.output.send", elements.size)
-        self._count(member, f"{self._core.outermost}.output.update", elements.size)
-        member.transfer_cycles += self._core.transfer_cycles(elements.size, place, sends=True)
+        words = hold.gather(elements, hold.dtype)
+        self._core.dram.scatter(elements, words, None)
+        self._core.count_send(self._transfer(member, Tensor.OUTPUT, hold, box, words))
 
-    def _count(self, member: Member, name: str, words: int) -> None:
-        member.counts.events[name] = member.counts.events.get(name, 0) + words
+    def _transfer(self, member: Member, tensor: Tensor, hold: HoldState, box: Box, words: Array) -> Transfer:
+        strides = tuple(axis.pitch * indices.step for axis, indices in zip(hold.axes, box, strict=True))
+        return Transfer(member, tensor, self._places[hold.memory].name, words, words.shape, strides)
 
     def _work(self, member: Member, box: Box) -> None:
         layer = member.layer

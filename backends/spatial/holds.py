@@ -33,17 +33,30 @@ class HoldAxis:
 
 
 class HeldWords:
-    """The words of one memory in which holds lie: which element of which hold each has."""
+    """The words of one memory in which holds lie: which element of which hold each has.
 
-    def __init__(self, name: str, words: int):
-        self.name = name
-        self.holds = np.full(words, _NOTHING, np.int64)
-        self.elements = np.full(words, _NOTHING, np.int64)
+    A bank has words of one hold: what another one had there is gone.
+    """
+
+    def __init__(self, name: str, words: int, bank: int = 1):
+        self.name, self._bank = name, bank
+        whole = -(-words // bank) * bank
+        self.holds = np.full(whole, _NOTHING, np.int64)
+        self.elements = np.full(whole, _NOTHING, np.int64)
 
     @property
     def used(self) -> int:
         """Words that an element lies in, or lay in."""
         return int(np.count_nonzero(self.holds != _NOTHING))
+
+    def put(self, words: Addresses, elements: Addresses, hold: int) -> None:
+        """Elements of a hold come into words."""
+        self.elements[words], self.holds[words] = elements, hold
+        if self._bank > 1:
+            banks = np.unique(words // self._bank)
+            inside = self.elements.reshape(-1, self._bank)
+            others = self.holds.reshape(-1, self._bank)[banks] != hold
+            inside[banks] = np.where(others, _NOTHING, inside[banks])
 
     def overwrite(self, address: int, words: int) -> None:
         """Something else takes words: no element lies there any more."""
@@ -139,8 +152,7 @@ class HoldState:
         place, words = self._bound(values.dtype)[0], self._words(addresses)
         assert self._values is not None
         self._values[words] = values
-        place.elements[words + self.address] = addresses
-        place.holds[words + self.address] = self.number
+        place.put(words + self.address, addresses, self.number)
 
     def _bound(self, dtype: np.dtype[Any]) -> tuple[HeldWords, Array]:
         assert self._place is not None

@@ -15,7 +15,7 @@ import numpy as np
 
 from backends.fields import Array
 from backends.spatial.addresses import UPDATES, Walk, computed_addresses
-from backends.spatial.isa import Fold, Kind, Slot, Tensor
+from backends.spatial.codes import Fold, Kind, Slot, Tensor
 from backends.spatial.layer import Existing, LayerState, ScalarStep, input_tile
 from backends.spatial.memory import Fault, MemoryBank
 from dialects.gconv.function_classes import function_class

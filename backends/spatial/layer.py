@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from backends.fields import Array
+from backends.spatial.codes import INDICES, Axis, Fold, Kind, Memory, Slot, Tensor
 from backends.spatial.holds import HoldState
-from backends.spatial.isa import INDICES, Axis, Fold, Kind, Memory, Slot, Tensor
 from backends.spatial.memory import Fault
 from dialects.dtypes import dtype_named
 from dialects.gconv.scalar import BY_CODE, Arity, apply

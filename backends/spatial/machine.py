@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from backends.spatial.blocks import BlockEngine, Counters
+from backends.spatial.codes import Axis, Fold, Kind, Memory, Tensor
 from backends.spatial.core import LayerSequencer, SegmentRun
-from backends.spatial.isa import Axis, Fold, Kind, Memory, Tensor
 from backends.spatial.layer import LayerState, PlaceConfig, SpreadConfig
 from backends.spatial.memory import Buffer, Fault, MemoryBank
 from dialects.target import Machine

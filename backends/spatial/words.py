@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from backends.spatial.isa import Word
+from backends.spatial.codes import Word
 from dialects.dtypes import dtype_named
 
 _DTYPES: dict[Word, str] = {

@@ -12,8 +12,9 @@ import pytest
 import compiler
 from backends.container import read_program
 from backends.program import Program
+from backends.spatial.codes import Tensor
 from backends.spatial.emulator import MODES, SpatialEmulator
-from backends.spatial.isa import ISA, Compress, Tensor
+from backends.spatial.isa import ISA, Compress
 from backends.spatial.run_length import RunLengthCode
 from dialects.events import Counts
 from tests.onnx_models import onnx_model, onnx_node

@@ -11,7 +11,8 @@ from backends.generic.emulator import MODES, NestEmulator
 from backends.generic.isa import ISA, Compute, Drain, Fill, Open, Par, Place
 from backends.isa import Instruction
 from backends.program import Program
-from backends.spatial.isa import End, Loop, Tensor
+from backends.spatial.codes import Tensor
+from backends.spatial.isa import End, Loop
 from dialects.diagnostics import CatenaError
 from dialects.gconv import Dim, GConv, LoopKind, Reduce
 from dialects.schedule import Loop as LoopName

@@ -22,6 +22,7 @@ from backends.generic.isa import ISA, Place
 from backends.isa import Instruction
 from backends.listing import assemble_program
 from backends.program import Program
+from backends.spatial.codes import Tensor
 from backends.spatial.group_isa import (
     Fetch,
     HeldAxis,
@@ -34,7 +35,7 @@ from backends.spatial.group_isa import (
     Turns,
 )
 from backends.spatial.isa import Dim as LoopCounts
-from backends.spatial.isa import End, Tensor
+from backends.spatial.isa import End
 from dialects.diagnostics import CatenaError
 from dialects.fused_mapping import FusedMapping, Retention
 from dialects.gconv import Dim, GConv, LoopKind, Reduce, Step

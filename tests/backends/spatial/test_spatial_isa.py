@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from backends.assembly import assemble
 from backends.container import parse_program, program_bytes
 from backends.isa import Block
+from backends.spatial.codes import Fold, Kind
 from backends.spatial.emit import emit
-from backends.spatial.isa import ISA, Compress, Executable, Fold, Kind, Offload, Segment, Term, Update
+from backends.spatial.isa import ISA, Compress, Executable, Offload, Segment, Term, Update
 from backends.spatial.machine import SpatialCore
 from dialects.diagnostics import CatenaError
 from dialects.gconv import Dim, GConv, LoopKind, Reduce
