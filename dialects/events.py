@@ -32,7 +32,13 @@ EVENTS: dict[str, str] = {
     "glb.output.read": "partial sums read from the buffer for the array",
     "glb.output.write": "unfinished sums written to the buffer by the array",
     "glb.output.last": "finished sums written to the buffer by the array",
-    "glb.output.drain": "finished sums read from the buffer on their way to DRAM",
+    "glb.output.drain": "finished sums read from the buffer on their way to DRAM, or to a hold",
+    "glb.output.hold": "results written to where the buffer holds them for a fused group",
+    "glb.output.send": "results read from there on their way to DRAM",
+    "glb.kernel.fill": "kernel words written to the buffer, where it holds them for a fused group",
+    "glb.kernel.read": "kernel words read from there for the array",
+    "glb.extra.fill": "words of post operands written to the buffer, where it holds them for a fused group",
+    "glb.extra.read": "words of post operands read from there",
     "array.input.deliver": "input words delivered to processing elements, counted per receiver",
     "array.kernel.deliver": "kernel words delivered to processing elements, counted per receiver",
     "array.output.hop": "partial sums handed from one processing element to the next",
@@ -95,8 +101,10 @@ COMPRESSED: dict[str, str] = {
 
 Tensors that are not compressed count as they are. Padding that is fetched is in the words of inputs.
 """
-OPTIONAL = frozenset({*COMPRESSED.values(), "operation.gated"})
-"""Events that few machines have; where there are none, counts do not mention them."""
+GROUPED = tuple(f"glb.{event}" for event in ("kernel.fill", "kernel.read", *HELD_EVENTS))
+"""What the buffer of a spatial machine counts in layers of fused groups; others have none."""
+OPTIONAL = frozenset({*COMPRESSED.values(), "operation.gated", *GROUPED})
+"""Events that few machines or layers have; where there are none, counts do not mention them."""
 LEVELS = ("dram", "glb", "array", "spad")
 
 
@@ -156,8 +164,9 @@ class Counts:
     def flat(self) -> dict[str, int]:
         """All counts by name."""
         elapsed = {} if self.cycles is None else {"cycles": self.cycles}
+        is_of_hierarchy = any(name not in EVENTS for name in self.events)
         return {
-            **{name: count for name, count in self.events.items() if count or name not in OPTIONAL},
+            **{name: n for name, n in self.events.items() if n or is_of_hierarchy or name not in OPTIONAL},
             "array.cycles": self.array_cycles,
             "array.passes": self.passes,
             "array.peak_pes": self.peak_pes,

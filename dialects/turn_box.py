@@ -63,6 +63,11 @@ class TurnAxis:
 
     def sizes(self, turns: Sequence[int]) -> Numbers:
         """How many indices there are in every turn; an extent of 1 for loops that the axis does not go along with."""
+        low, high = self.ends(turns)
+        return np.maximum(high - low, 0)
+
+    def ends(self, turns: Sequence[int]) -> tuple[Numbers, Numbers]:
+        """The first n in every turn, and the one behind the last, in tables as those of `sizes`."""
         low: Numbers = np.zeros((1,) * len(turns), np.int64)
         high: Numbers = np.full_like(low, self.count)
         for each in self.along:
@@ -70,7 +75,7 @@ class TurnAxis:
             shape[each.loop] = turns[each.loop]
             firsts, ends = np.array([each.at(turn) for turn in range(turns[each.loop])], np.int64).T
             low, high = np.maximum(low, firsts.reshape(shape)), np.minimum(high, ends.reshape(shape))
-        return np.maximum(high - low, 0)
+        return low, high
 
 
 @dataclass(frozen=True)
@@ -97,3 +102,19 @@ class TurnBox:
         for shape, count in zip(shapes.tolist(), times.tolist(), strict=True):
             if all(shape):
                 yield tuple(shape), count * repeats
+
+    def places(self, turns: Sequence[int]) -> Iterator[tuple[tuple[range, ...], int]]:
+        """The different ranges that the box has in turns of some loops, and in how many of them; no empty ones."""
+        ends = [each for axis in self.axes for each in axis.ends(turns)]
+        together = np.broadcast_shapes(*(each.shape for each in ends))
+        rows = np.stack([np.broadcast_to(each, together).ravel() for each in ends], axis=1)
+        places, times = np.unique(rows, axis=0, return_counts=True)
+        repeats = math.prod(turns) // math.prod(together)
+        for place, count in zip(places.tolist(), times.tolist(), strict=True):
+            pairs = zip(self.axes, place[::2], place[1::2], strict=True)
+            ranges = tuple(
+                range(axis.offset + axis.step * low, axis.offset + axis.step * max(low, high), axis.step)
+                for axis, low, high in pairs
+            )
+            if all(map(len, ranges)):
+                yield ranges, count * repeats

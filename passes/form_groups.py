@@ -24,7 +24,7 @@ from dialects.schedule import HostAttr, verify_mapping
 from dialects.target import find_machine
 from passes.fusion.from_ir import group_of
 from passes.fusion.grouping import group_links
-from passes.fusion.memories import on_chip_memories
+from passes.fusion.memories import memory_names
 from passes.fusion.names import chain_names
 from passes.mapping_file.checking import target_problems
 from passes.mapping_file.names import named_links
@@ -154,19 +154,30 @@ class _Statement:
             [(tensor, quoted(tensor), place.tensor.spot) for place, tensor in self._placed(aliases)],
             "has a place already",
         )
-        memories = None if self._machine is None else on_chip_memories(self._machine)
+        memories = () if self._machine is None else memory_names(self._machine)
+        outermost, on_chip = memories[:1], memories[1:]
         for memory in dict.fromkeys(each.memory for each in self._written.places):
-            if memories is not None and memory.text not in memories:
-                message = f"no memory on the chip is called {memory.text}"
-                self._wrong(memory.spot, message, did_you_mean(memory.text, memories))
+            if memories and memory.text not in memories:
+                self._wrong(memory.spot, f"no memory is called {memory.text}", did_you_mean(memory.text, memories))
         places: dict[str, Retention] = {}
         for place, tensor in self._placed(aliases):
-            self._check_mark(place, tensor, group)
+            if place.memory.text in outermost:
+                self._check_off_chip(place, tensor, group)
+            else:
+                self._check_mark(place, tensor, group)
             places[tensor] = Retention(tensor, place.memory.text, place.level, not place.anew)
         for tensor in (*group.read_names, *group.link_names):
-            if tensor not in places and memories:
-                places[tensor] = Retention(tensor, memories[0], len(self._written.loops))
+            if tensor not in places and on_chip:
+                places[tensor] = Retention(tensor, on_chip[0], len(self._written.loops))
         return places
+
+    def _check_off_chip(self, place: WrittenPlace, tensor: str, group: FusedOp) -> None:
+        spot = place.tensor.spot
+        if tensor in group.link_names and tensor != head_name(group):
+            self._wrong(spot, f"{quoted(tensor)} lies between links of the group, which hand it on on the chip")
+        if place.anew:
+            message = f"{place.anew} {quoted(tensor)}: nothing of it stays on the chip anyway"
+            self._wrong(spot, message, "leave the word out")
 
     def _check_mark(self, place: WrittenPlace, tensor: str, group: FusedOp) -> None:
         spot = place.tensor.spot

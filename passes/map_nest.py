@@ -14,13 +14,14 @@ from dialects.locations import describe
 from dialects.schedule import HostAttr, Mapping, MappingAttr, Objective
 from dialects.target import NestMachine, require_nest_machine
 from passes.assign_host import require_host
-from passes.fusion.refusal import groups_of
+from passes.fusion.grouping import groups_of
 from passes.mapper.effort import USUAL
 from passes.mapper.legality import violations
-from passes.searching.groups import map_groups
 from passes.searching.links import map_links
 from passes.searching.nest import NestTask
+from passes.searching.nests_of_groups import NestsOfGroups
 from passes.searching.options import SearchingPass
+from passes.searching.parts import map_groups
 from passes.storage import Storage
 
 
@@ -55,7 +56,7 @@ class MapNestPass(SearchingPass):
             return NestTask(objective, describe(link), link.spec.bare, effort, machine)
 
         map_links(block, settled, task, machine, self.options)
-        map_groups(groups_of(function), machine, objective, effort, self.options)
+        map_groups(groups_of(function), machine, NestsOfGroups(machine, objective, effort), self.options)
 
 
 def _check(link: LinkOp, machine: NestMachine, *, in_order: bool) -> None:

@@ -16,14 +16,16 @@ from dialects.schedule import HostAttr, Mapping, MappingAttr, Objective, RowStat
 from dialects.target import Machine, require_spatial
 from passes.assign_host import require_host
 from passes.chain_views import source_of
-from passes.fusion.refusal import require_mapped_groups
+from passes.fusion.grouping import groups_of
 from passes.mapping.data_events import Sparsity, sparsity
 from passes.mapping.fit import violations
 from passes.mapping.in_order import in_order_mapping
 from passes.mapping.row_stationary import expand
 from passes.searching.links import map_links
 from passes.searching.options import SearchingPass
+from passes.searching.parts import map_groups
 from passes.searching.row_stationary import RowStationaryTask
+from passes.searching.rows_of_groups import RowsOfGroups
 from passes.storage import Storage
 
 
@@ -33,7 +35,8 @@ class MapRowStationaryPass(SearchingPass):
 
     Links with the same loops and input shape, and as many zeros, are searched once. `objective` is what the search
     minimises. Links whose results are updates at computed addresses get the mapping with the largest tiles that keeps
-    their order. Links that the host executes keep `#schedule.host`. Groups have to be mapped throughout.
+    their order. Links that the host executes keep `#schedule.host`. Links of a group that have no nest get that of
+    their largest turn, with their tensors where the group has them.
     """
 
     name = "map-row-stationary"
@@ -44,7 +47,6 @@ class MapRowStationaryPass(SearchingPass):
         machine = require_spatial(op, "mapped")
         objective = Objective(self.objective)
         function = main_function(op)
-        require_mapped_groups(function)
         block = function.body.block
         storage = Storage(block)
 
@@ -62,6 +64,7 @@ class MapRowStationaryPass(SearchingPass):
             return RowStationaryTask(objective, describe(link), link.spec.bare, shape_of(link.input), data, machine)
 
         map_links(block, settled, task, machine, self.options)
+        map_groups(groups_of(function), machine, RowsOfGroups(machine, objective), self.options)
 
 
 def _given(link: LinkOp, machine: Machine, *, in_order: bool) -> Mapping | None:

@@ -14,7 +14,7 @@ from dialects.fused_attribute import FusedAttr
 from dialects.gconv import LinkOp
 from dialects.gconv.fused import FusedOp
 from dialects.gconv.interpreter import main_function
-from dialects.groups import FetchOp, GroupOp, HoldOp, PlacedAxis, RunOp, SendOp, TurnsOp
+from dialects.groups import FetchOp, GroupOp, HoldOp, KeepOp, PlacedAxis, RunOp, SendOp, TurnsOp
 from dialects.hierarchy import Hierarchy
 from dialects.locations import describe
 from dialects.schedule import MappingAttr
@@ -25,7 +25,7 @@ from passes.fusion.grouping import inline
 from passes.fusion.holds import Fetch, GroupPlan, Run, Step, addresses, extents_of, misfits, plan_group
 from passes.fusion.members import Shape
 from passes.fusion.turns import kept_by, shapes_of, taken_by
-from passes.placing import Buffers
+from passes.placing import Buffers, Gathered
 
 
 @dataclass
@@ -87,7 +87,9 @@ def _open(op: FusedOp, hierarchy: Hierarchy) -> PlannedGroup:
     missing = [name for name in op.link_names if name not in branches]
     if missing:
         message = f"the mapping of the group has no nest for {', '.join(missing)}"
-        raise CatenaError(Diagnostic("CAT-R003", message, "placed", describe(op), hint="run map-nest"))
+        raise CatenaError(
+            Diagnostic("CAT-R003", message, "placed", describe(op), hint="run the passes of stage mapped")
+        )
     tensors = dict(zip(op.read_names, op.inputs, strict=True))
     names = op.link_names
     links = inline(op)
@@ -95,6 +97,30 @@ def _open(op: FusedOp, hierarchy: Hierarchy) -> PlannedGroup:
         link.properties["mapping"] = MappingAttr(branches[name])
         tensors[name] = link.result
     return PlannedGroup(group, plan, links, tensors, placed, attribute)
+
+
+class GatheredGroup:
+    """A group while its links are placed: its holds, once they are made."""
+
+    def __init__(self, group: PlannedGroup):
+        self._group = group
+        self._holds: list[HoldOp] = []
+
+    @property
+    def gathered(self) -> Gathered:
+        """How its layers come to stand in one op."""
+        return Gathered(self._group.links, self._begin, self._gather)
+
+    def keeps(self, link: LinkOp) -> dict[str, KeepOp]:
+        """What says in which holds the tensors of a link lie, by role."""
+        kept = self._group.kept(link)
+        return {role: KeepOp.of(role, self._holds[number].result) for role, number in kept.items()}
+
+    def _begin(self, buffers: Buffers) -> None:
+        self._holds = hold_ops(self._group, buffers)
+
+    def _gather(self, layers: list[LayerOp]) -> Operation:
+        return group_op(self._group, self._holds, layers)
 
 
 def hold_ops(planned: PlannedGroup, buffers: Buffers) -> list[HoldOp]:

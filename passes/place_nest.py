@@ -13,11 +13,11 @@ from xdsl.passes import ModulePass
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import LinkOp
 from dialects.gconv.interpreter import main_function
-from dialects.groups import HoldOp, KeepOp
+from dialects.groups import KeepOp
 from dialects.levels import ComputeOp, DrainOp, FillOp, OpenOp, ParOp, PlaceOp, numbers
 from dialects.locations import describe
 from dialects.schedule import HostAttr, LoopAttr, MappingAttr, Operand
-from dialects.spatial import ForOp, LayerOp
+from dialects.spatial import ForOp
 from dialects.target import NestMachine, require_nest_machine
 from passes.assign_host import require_host
 from passes.dram import Storages
@@ -28,8 +28,8 @@ from passes.mapper.legality import violations
 from passes.mapper.nest import For, Par, Store, nest_of
 from passes.mapper.problem import Problem
 from passes.mapper.transfers import Plan, plan
-from passes.place_groups import PlannedGroup, group_op, hold_ops, open_groups
-from passes.placing import Buffers, Gathered, links_of, place
+from passes.place_groups import GatheredGroup, PlannedGroup, open_groups
+from passes.placing import Buffers, links_of, place
 
 NO_KEEPS: Mapping[str, KeepOp] = MappingProxyType({})
 
@@ -49,49 +49,32 @@ class PlaceNestPass(ModulePass):
         groups = open_groups(op, machine)
         storages = Storages(main_function(op))
         _require_mappings(links_of(op), machine, storages, groups)
-        bodies = {id(group): _GroupBody(group, machine) for group in groups.values()}
+        gathered = {id(group): GatheredGroup(group) for group in groups.values()}
 
         def body(link: LinkOp, buffers: Buffers) -> list[Operation]:
             assert isinstance(link.mapping, MappingAttr)
             if link in groups:
-                return bodies[id(groups[link])].of(link, buffers)
+                group = groups[link]
+                return _member_body(link, group, gathered[id(group)].keeps(link), machine, buffers)
             problem = Problem.of(link.spec)
             mapping = link.mapping.data
             counts = Counts(problem, machine, *nest_of(problem, mapping))
             places = _places(problem, counts, machine, buffers.end, {})
             return [*places, *_nest(plan(problem, mapping, machine), 0)]
 
-        gathered = [Gathered(each.group.links, each.begin, each.gather) for each in bodies.values()]
-        place(op, None, storages, body, gathered)
+        place(op, None, storages, body, [each.gathered for each in gathered.values()])
 
 
-class _GroupBody:
-    """The layers of a group: nests of the largest turns, whose outermost tiles lie in holds."""
-
-    def __init__(self, group: PlannedGroup, machine: NestMachine):
-        self.group, self._machine = group, machine
-        self._holds: list[HoldOp] = []
-
-    def begin(self, buffers: Buffers) -> None:
-        """Make the holds."""
-        self._holds = hold_ops(self.group, buffers)
-
-    def gather(self, layers: list[LayerOp]) -> Operation:
-        """The group of the layers."""
-        return group_op(self.group, self._holds, layers)
-
-    def of(self, link: LinkOp, buffers: Buffers) -> list[Operation]:
-        """What stands in the layer of a link."""
-        assert isinstance(link.mapping, MappingAttr)
-        member = _member(link, self.group)
-        problem = Problem.of(part_of(link.spec, largest(self.group.shapes(link))))
-        kept = self.group.kept(link)
-        keeps = {role: KeepOp.of(role, self._holds[number].result) for role, number in kept.items()}
-        first = [keep for role, keep in keeps.items() if role not in (Operand.INPUT, Operand.KERNEL)]
-        counts = HeldCounts(problem, self._machine, *nest_of(problem, member.mapping), kept=member.held)
-        places = _places(problem, counts, self._machine, buffers.end, self.group.taken(link))
-        nest = _nest(plan(problem, member.mapping, self._machine), 0, keeps)
-        return [*first, *places, *nest]
+def _member_body(
+    link: LinkOp, group: PlannedGroup, keeps: dict[str, KeepOp], machine: NestMachine, buffers: Buffers
+) -> list[Operation]:
+    """What stands in the layer of a link of a group: the nest of its largest turn, with outermost tiles in holds."""
+    member = _member(link, group)
+    problem = Problem.of(part_of(link.spec, largest(group.shapes(link))))
+    first = [keep for role, keep in keeps.items() if role not in (Operand.INPUT, Operand.KERNEL)]
+    counts = HeldCounts(problem, machine, *nest_of(problem, member.mapping), kept=member.held)
+    places = _places(problem, counts, machine, buffers.end, group.taken(link))
+    return [*first, *places, *_nest(plan(problem, member.mapping, machine), 0, keeps)]
 
 
 def _member(link: LinkOp, group: PlannedGroup) -> Member:

@@ -27,6 +27,8 @@ from backends.spatial.array import (
 )
 from backends.spatial.bursts import burst_words
 from backends.spatial.codes import Fold, Kind, Memory, Slot, Tensor
+from backends.spatial.held import held_input, touched
+from backends.spatial.holds import grid
 from backends.spatial.layer import (
     Existing,
     InputTile,
@@ -114,35 +116,65 @@ class BlockEngine:
         self._holders: list[set[int]] = []
         self._shapes: dict[tuple[object, ...], PassShape] = {}
         self._window: tuple[tuple[object, ...], Factor] | None = None
+        self._held: MemoryBank | None = None
+
+    def begin(self, counters: Counters) -> None:
+        """Run on the layer's whole ranges, of a shape that the engine was made for: no tile is there of earlier runs.
+
+        An input that lies in a hold comes from there as passes need it, through `pre`, padding filled in.
+        """
+        self.counters = counters
+        self.input = self.output = self.kernel = self._window = None
+        self.kernel_ranges, self.kernel_is_fresh = (), False
+        if Tensor.INPUT not in self.layer.keeps:
+            return
+        tile = input_tile(self.layer)
+        self._held = MemoryBank.blank("the input in its hold", tile.words, self.layer.address(Tensor.INPUT).dtype)
+        self._fill(tile, self._held, 0, self._held_words)
+
+    def _held_words(self, tile: InputTile, there: Existing) -> Array:
+        return held_input(self.layer, there, [first for first, _ in tile.groups])
 
     # Transfers --------------------------------------------------------------------------------------------------------
 
     def load_input(self) -> None:
         """DRAM -> pre -> buffer; padding and positions between dilated words are filled in."""
         layer = self.layer
+        if self._held is not None:
+            raise Fault("CAT-E003", "an input is loaded that lies in a hold")
         place = layer.place(Tensor.INPUT, Memory.GLB)
         tile = input_tile(layer)
         if tile.words > place.words:
             raise Fault("CAT-E001", "an input tile overruns its place", f"at most {place.words}", str(tile.words))
         inputs = self._inputs()
         inputs.forget(place.address, place.words)
-        shape = tile.shape
-        target = inputs.window(place.address, shape, row_major(shape))
+        words = self._fill(tile, inputs, place.address, self._loaded_words)
+        if not words and self.machine.counting.padding_in_dram:
+            padding = np.zeros(tile.shape, layer.address(Tensor.INPUT).dtype)
+            self.through_link(Tensor.INPUT, COMPRESSED["dram.input.read"], padding)
+        self.counters.add("dram.input.read", words)
+        self.counters.add("dram.input.padding", tile.words - words)
+        self.counters.add("glb.input.fill", tile.words if self.machine.counting.padding_in_buffer else words)
+
+    def _fill(
+        self, tile: InputTile, bank: MemoryBank, address: int, words_of: Callable[[InputTile, Existing], Array]
+    ) -> int:
+        """Put a tile into its words: what exists of it through `pre`, padding around it. How much of it exists."""
+        layer, shape = self.layer, tile.shape
+        target = bank.window(address, shape, row_major(shape))
         there = Existing.of(layer, tile)
         words = math.prod(there.shape)
         if words != tile.words:
             target[...] = scalar_of(layer.padding, target.dtype)
         if words:
-            values = self._read_input(there.shape, [first for first, _ in tile.groups], there.firsts)
-            values = self._bring_input(tile, values, there.inside)
-            target[there.inside] = run_steps(layer.steps[Slot.PRE], values)
-        elif self.machine.counting.padding_in_dram:
-            self.through_link(Tensor.INPUT, COMPRESSED["dram.input.read"], np.zeros(tile.shape, target.dtype))
+            target[there.inside] = run_steps(layer.steps[Slot.PRE], words_of(tile, there))
         self.input = tile
         self._window = None
-        self.counters.add("dram.input.read", words)
-        self.counters.add("dram.input.padding", tile.words - words)
-        self.counters.add("glb.input.fill", tile.words if self.machine.counting.padding_in_buffer else words)
+        return words
+
+    def _loaded_words(self, tile: InputTile, there: Existing) -> Array:
+        values = self._read_input(there.shape, [first for first, _ in tile.groups], there.firsts)
+        return self._bring_input(tile, values, there.inside)
 
     def _bring_input(self, tile: InputTile, values: Array, inside: tuple[slice, ...]) -> Array:
         """Input words as they arrive over the link, with the padding around them if that lies in DRAM."""
@@ -159,7 +191,7 @@ class BlockEngine:
         if tensor not in self.layer.compressed:
             self.counters.add(event, stream.size)
             return stream
-        self.counters.add(event, self.code.link_words(stream) * (self.code.code.link_bits // self.code.word_bits))
+        self.counters.add(event, self.code.machine_words(stream))
         return stream
 
     def _inputs(self) -> MemoryBank:
@@ -181,7 +213,7 @@ class BlockEngine:
         return self.dram.gather(addresses, words.dtype)
 
     def load_kernel(self) -> None:
-        """DRAM -> scratchpads; kept here as one block (groups, kernels, terms) of distinct words."""
+        """DRAM or hold -> scratchpads; kept here as one block (groups, kernels, terms) of distinct words."""
         layer = self.layer
         if layer.main is None:
             raise Fault("CAT-E003", "a kernel is loaded in a layer without one")
@@ -202,12 +234,14 @@ class BlockEngine:
         if words > place.words:
             raise Fault("CAT-E001", "a kernel tile overruns its place", f"at most {place.words}", str(words))
         shape, steps = [n for s in shapes for n in s], [n for s in strides for n in s]
-        self._count_bursts("dram.kernel.burst", shape, steps)
-        block = self.dram.read(address, shape, steps, source.dtype)
+        hold = layer.keeps.get(Tensor.KERNEL)
+        if hold is None:
+            self._count_bursts("dram.kernel.burst", shape, steps)
+        block = (hold or self.dram).read(address, shape, steps, source.dtype)
         self.kernel = Factor(np.ascontiguousarray(block).reshape([math.prod(each) for each in shapes]), self.partial)
         self.kernel_ranges = self._kernel_ranges()
         self.kernel_is_fresh = True
-        self.counters.add("dram.kernel.read", words)
+        self.counters.add("dram.kernel.read" if hold is None else "glb.kernel.read", words)
         self.counters.array_cycles += math.ceil(words / self.machine.links.kernel_bus)
 
     def _kernel_ranges(self) -> tuple[int, ...]:
@@ -228,7 +262,7 @@ class BlockEngine:
         return [size[Kind.G] * size[Kind.OP] * size[Kind.OPC] for size in ranges.sizes]
 
     def store(self) -> None:
-        """Buffer -> post -> DRAM; sums that parallel kernels would only repeat are repeated here."""
+        """Buffer -> post -> DRAM or hold; sums that parallel kernels would only repeat are repeated here."""
         layer, tile = self.layer, self.output
         if tile is None or tile != Ranges.of(layer):
             raise Fault("CAT-E003", "the stored tile is not the one that was opened")
@@ -242,10 +276,15 @@ class BlockEngine:
         values = run_steps(layer.steps[Slot.POST], flowing, self._read_extra)
         with np.errstate(invalid="ignore"):
             values = values.astype(layer.address(Tensor.OUTPUT).dtype, copy=False)
-        self._write_output(self.through_link(Tensor.OUTPUT, COMPRESSED["dram.output.write"], values), shape)
         words = math.prod(shape)
+        hold = layer.keeps.get(Tensor.OUTPUT)
+        if hold is None:
+            self._write_output(self.through_link(Tensor.OUTPUT, COMPRESSED["dram.output.write"], values), shape)
+        else:
+            address, strides = self._output_address(Tensor.OUTPUT)
+            hold.scatter(grid(address, shape, strides), np.broadcast_to(values, shape))
         self.counters.add("glb.output.drain", words)
-        self.counters.add("dram.output.write", words)
+        self.counters.add("dram.output.write" if hold is None else "glb.output.hold", words)
         self.counters.add("operation.post", words * len(layer.steps[Slot.POST]))
 
     def _write_output(self, values: Array, shape: list[int]) -> None:
@@ -283,9 +322,13 @@ class BlockEngine:
         address, strides = self._output_address(tensor)
         sizes = self.layer.drained(self.layer.sizes)
         shape = [1 if stride == 0 else size for size, stride in zip(sizes, strides, strict=True)]
+        dtype, hold = self.layer.address(tensor).dtype, self.layer.keeps.get(tensor)
+        if hold is not None:
+            self.counters.add("glb.extra.read", math.prod(shape))
+            return hold.read(address, shape, strides, dtype)
         self.counters.add("dram.extra.read", math.prod(shape))
         self._count_bursts("dram.extra.burst", shape, strides)
-        words = self.dram.read(address, shape, strides, self.layer.address(tensor).dtype)
+        words = self.dram.read(address, shape, strides, dtype)
         return self.through_link(tensor, COMPRESSED["dram.extra.read"], words)
 
     def _count_bursts(
@@ -339,7 +382,9 @@ class BlockEngine:
         counters.events += shape.events
         for name in output_traffic(first, self.layer.is_last_pass()):
             counters.add(name, words)
-        if not self.machine.counting.padding_in_buffer:
+        if self._held is not None:
+            counters.add("glb.input.read", self._touched_words())
+        elif not self.machine.counting.padding_in_buffer:
             counters.add("glb.input.read", self._existing_words())
         if self.kernel_is_fresh:
             counters.add("array.kernel.deliver", shape.kernel_delivery)
@@ -353,14 +398,14 @@ class BlockEngine:
         """The input words of the pass as a view (g..., ks..., opc...) of the buffer."""
         tile, layer = self.input, self.layer
         assert tile is not None
-        address = layer.place(Tensor.INPUT, Memory.GLB).address
+        address = 0 if self._held is not None else layer.place(Tensor.INPUT, Memory.GLB).address
         strides = row_major(tile.shape)
         wanted = input_tile(layer)
         for index, (have, want) in enumerate(zip(tile.groups, wanted.groups, strict=True)):
             address += _offset("groups", have, want) * strides[2 * index]
         for index, (have, want) in enumerate(zip(tile.positions, wanted.positions, strict=True)):
             address += _offset("input positions", have, want) * strides[2 * index + 1]
-        return self._inputs().read(address, *shape.input_axes)
+        return (self._held or self._inputs()).read(address, *shape.input_axes)
 
     def output_block(self, shape: PassShape, first: bool) -> Array:
         """The output words of the pass as a view (g..., op..., opc...) of the buffer."""
@@ -454,7 +499,7 @@ class BlockEngine:
         words = input_tile(layer).words
         delivered, chain = delivered_inputs(layer, found), chain_length(layer, found)
         events = {
-            "glb.input.read": words if machine.counting.padding_in_buffer else 0,
+            "glb.input.read": words if machine.counting.padding_in_buffer and self._held is None else 0,
             "array.input.deliver": delivered,
             "spad.input.write": delivered,
             "spad.input.read": operations,
@@ -467,6 +512,14 @@ class BlockEngine:
         }
         first = 0 if machine.pipeline is None else first_windows(layer, found)
         return events, pass_cycles(machine, busiest_cycles(layer, found), first, words, outputs, chain)
+
+    def _touched_words(self) -> int:
+        """Input words of the pass that windows touch and that exist: a hold has no others."""
+        layer = self.layer
+        return math.prod(
+            size[Kind.G] * len(touched(dim, start, size))
+            for dim, start, size in zip(layer.dims, layer.starts, layer.sizes, strict=True)
+        )
 
     def _existing_words(self) -> int:
         """Input words of the pass without padding; unlike all other counts this depends on where the pass is."""

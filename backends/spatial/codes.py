@@ -90,6 +90,10 @@ class Memory(IntEnum):
     SPAD = 1
 
 
+BUFFER = 1
+"""The memory that holds of groups lie in, as instructions count memories: 0 is off-chip."""
+
+
 class Axis(IntEnum):
     """Array axes."""
 

@@ -43,11 +43,13 @@ class _Element:
 class ElementEngine(BlockEngine):
     """Executes passes one processing element, one word at a time."""
 
-    _held: dict[tuple[Index, ...], dict[Index, Array]]
+    _kernels: dict[tuple[Index, ...], dict[Index, Array]]
+    _windows: set[Index]
+    """Positions, relative to the pass, that some element's window has had in it."""
 
     def load_kernel(self) -> None:
         super().load_kernel()
-        self._held = {}
+        self._kernels = {}
 
     def through_link(self, tensor: Tensor, event: str, stream: Array) -> Array:
         """Compressed transfers arrive encoded and decoded."""
@@ -63,6 +65,7 @@ class ElementEngine(BlockEngine):
         inputs, output = self.input_block(shape), self.output_block(shape, first)
         kernel = self._kernel_words(shape)
         chains: dict[Index, list[tuple[Index, Array]]] = {}
+        self._windows = set()
         elements = list(_elements(shape.layout))
         busiest = 0
         begins: set[Index] = set()
@@ -89,9 +92,9 @@ class ElementEngine(BlockEngine):
                 element.kernels[word] = kernel[word]
                 self.counters.add("array.kernel.deliver", 1)
                 self.counters.add("spad.kernel.write", 1)
-            self._held[_position(element.ranges)] = element.kernels
-        elif _position(element.ranges) in self._held:
-            element.kernels = self._held[_position(element.ranges)]
+            self._kernels[_position(element.ranges)] = element.kernels
+        elif _position(element.ranges) in self._kernels:
+            element.kernels = self._kernels[_position(element.ranges)]
         else:
             raise Fault("CAT-E002", "an element works on kernel words that were not delivered to it")
         if len(element.kernels) > self.machine.pe.kernel_words:
@@ -163,6 +166,7 @@ class ElementEngine(BlockEngine):
     ) -> None:
         """Bring in the words of this window that are not there; drop those that the window has passed."""
         needed = {self._position(groups, outputs, tap): (groups, tap, outputs) for tap in taps}
+        self._windows.update(word[1::2] for word in needed)
         if sliding is None or outputs[sliding] == element.ranges[sliding][Kind.OPC][0]:
             element.inputs.clear()
         else:
@@ -198,13 +202,20 @@ class ElementEngine(BlockEngine):
         spans = [range(low, low + length) for low, length in tile.positions]
         groups = math.prod(n for _, n in tile.groups)
         for position in itertools.product(*spans):
-            if self.machine.counting.padding_in_buffer or self._exists(position):
+            if self._is_read(position, tile.positions):
                 counters.add("glb.input.read", groups)
         outputs = shape.groups * shape.kernels * shape.outputs
         counters.array_cycles += pass_cycles(self.machine, busiest, begins, tile.words, outputs, chain)
         counters.passes += 1
         counters.peak_pes = max(counters.peak_pes, active)
         self.kernel_is_fresh = False
+
+    def _is_read(self, position: Index, spans: tuple[tuple[int, int], ...]) -> bool:
+        """Whether a pass reads the word at a position from the buffer: holds have only those of windows, no padding."""
+        if Tensor.INPUT not in self.layer.keeps:
+            return self.machine.counting.padding_in_buffer or self._exists(position)
+        inside = tuple(each - low for each, (low, _) in zip(position, spans, strict=True))
+        return inside in self._windows and self._exists(position)
 
     def _exists(self, position: Index) -> bool:
         """Whether an input position of the dilated, padded coordinates is a word in DRAM."""

@@ -26,8 +26,8 @@ from backends.program import (
 )
 from backends.program import Role as ProgramRole
 from backends.segments import SEGMENT, segment_image
-from backends.spatial.codes import INDICES, Axis, Fold, Kind, Memory, Slot, Tensor, Word
-from backends.spatial.emit_groups import group_parts
+from backends.spatial.codes import BUFFER, INDICES, Axis, Fold, Kind, Memory, Slot, Tensor, Word
+from backends.spatial.emit_groups import group_parts, keep
 from backends.spatial.isa import (
     ISA,
     Base,
@@ -59,7 +59,7 @@ from dialects.events import Counts
 from dialects.gconv import PASS, GConv, LoopKind, Step, View, element_type_of_value, shape_of
 from dialects.gconv.interpreter import main_function
 from dialects.gconv.scalar import FUNCTIONS
-from dialects.groups import GroupOp, HoldOp, SendOp
+from dialects.groups import GroupOp, HoldOp, KeepOp, SendOp
 from dialects.host_segment import SegmentOp
 from dialects.locations import describe, node_names
 from dialects.schedule import HostAttr, MappingAttr
@@ -80,6 +80,8 @@ from dialects.spatial import (
 )
 from dialects.spatial_access import LookupAttr
 from dialects.target import Machine, require_machine, require_spatial
+from passes.fusion.placed import group_around
+from passes.fusion.placed_on_array import predict_member_on_array
 from passes.mapping.fit import violations
 from passes.mapping.host_cost import predict_offload, predict_segment
 from passes.mapping.prediction import predict_on_array
@@ -121,11 +123,14 @@ def predictions(module: ModuleOp) -> dict[str, Counts]:
 def _emission(module: ModuleOp) -> Emission:
     machine = require_spatial(module, "program")
 
+    def body(op: LayerOp, dims: dict[str, int]) -> Iterator[Instruction]:
+        return _body(op.body.block.ops, dims)
+
     def predicted(op: LayerOp, known: dict[Hashable, Counts]) -> Counts:
         return _predicted_on_array(op, machine, known)
 
     compresses = machine.dram.compression is not None
-    return Emission(ISA, lambda op, dims: _body(op.body.block.ops, dims), predicted, machine.dram.words, compresses)
+    return Emission(ISA, body, predicted, machine.dram.words, compresses, {"glb": BUFFER})
 
 
 def emit_program(module: ModuleOp, backend: str, emission: Emission) -> Program:
@@ -472,6 +477,8 @@ def _predicted(op: LayerOp | SegmentOp, emission: Emission, known: dict[Hashable
 
 def _predicted_on_array(op: LayerOp, machine: Machine, known: dict[Hashable, Counts]) -> Counts:
     assert isinstance(op.mapping, MappingAttr)
+    if group_around(op) is not None:
+        return predict_member_on_array(op, machine)
     work, mapping = work_of(op), op.mapping.data
     spec = work.spec
     minds_data = machine.dram.compression is not None or machine.energy.gating is not None
@@ -554,7 +561,7 @@ def _word(element_type: Attribute, op: Operation) -> Word:
     return word
 
 
-def _body(ops: Iterable[Operation], dims: dict[str, int]) -> Iterator[Executable]:
+def _body(ops: Iterable[Operation], dims: dict[str, int]) -> Iterator[Instruction]:
     for op in ops:
         match op:
             case SpreadOp():
@@ -566,6 +573,8 @@ def _body(ops: Iterable[Operation], dims: dict[str, int]) -> Iterator[Executable
                 yield Loop(*loop_fields(op.loop.data, dims), integer(op.tile))
                 yield from _body(op.body.block.ops, dims)
                 yield End()
+            case KeepOp():
+                yield keep(op)
             case OpenOp():
                 yield Open()
             case LoadOp():

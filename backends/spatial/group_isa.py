@@ -80,7 +80,7 @@ class Hold(GroupInstruction):
     """Words of a memory that elements of a tensor lie in, each axis of it around in circles (`axis`)."""
 
     hold: int = unsigned(8, "number of the hold")
-    memory: int = unsigned(6, "memory", minimum=1)
+    memory: int = unsigned(6, "memory, counted from the one off-chip, which is 0", minimum=1)
     address: int = unsigned(40, "first word")
     words: int = unsigned(40, "words reserved", minimum=1)
     word: Word = enumeration(Word, 5, "type of its words", default=Word.F32)

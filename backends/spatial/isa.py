@@ -4,7 +4,7 @@ A program is a sequence of layers. Configuration instructions describe one gener
 its loops, addressing, scalar functions, where its tensors are in DRAM and on chip, and how loops are laid over the
 array. Then come hardware loops around transfers and processing passes. Every loop instruction cuts the current range of
 one GCONV loop into tiles; transfers and passes act on the ranges in force. A layer is thus tens of words however many
-tiles it runs.
+tiles it runs. Layers of a fused group are read first, and their loops run in its turns (`backends.spatial.group_isa`).
 """
 
 from __future__ import annotations
@@ -303,7 +303,7 @@ class Load(Executable):
     """Bring the tile that the current ranges need on chip.
 
     The input goes from DRAM through the `pre` functions to the buffer, padding included; the kernel goes to the
-    scratchpads of the elements.
+    scratchpads of the elements, from its hold if it lies in one. An input that lies in a hold is not loaded.
     """
 
     tensor: Tensor = enumeration(Tensor, 5, "INPUT or KERNEL")
@@ -317,7 +317,8 @@ class Load(Executable):
 class Pass(Executable):
     """One processing pass: fold main(input, kernel) over the current kernel extents into the output tile.
 
-    The first pass over an output word (all kernel loops at their start) begins a new sum, later ones add to it.
+    The first pass over an output word (all kernel loops at their start) begins a new sum, later ones add to it. An
+    input that lies in a hold comes from there, through the `pre` functions, with padding made up.
     """
 
     def execute(self, core: Core) -> None:
@@ -327,7 +328,7 @@ class Pass(Executable):
 @ISA.instruction(opcode=0x23)
 @dataclass(frozen=True, slots=True)
 class Store(Executable):
-    """Send the finished output tile from the buffer through the `post` functions to DRAM."""
+    """Send the finished output tile from the buffer through the `post` functions to DRAM, or to the output's hold."""
 
     def execute(self, core: Core) -> None:
         core.store()

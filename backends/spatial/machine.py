@@ -1,4 +1,7 @@
-"""The machine that executes instructions: sequencer, hardware loops, memories, one engine per layer."""
+"""The machine that executes instructions: sequencer, hardware loops, memories, one engine per layer.
+
+The loops of a layer run as they come; those of a layer of a fused group are read, and repeated in its turns.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from backends.spatial.blocks import BlockEngine, Counters
-from backends.spatial.codes import Axis, Fold, Kind, Memory, Tensor
-from backends.spatial.core import LayerSequencer, SegmentRun
+from backends.spatial.bursts import burst_words
+from backends.spatial.codes import BUFFER, Axis, Fold, Kind, Memory, Tensor
+from backends.spatial.core import SegmentRun
+from backends.spatial.groups import GroupSequencer, Member, Transfer
+from backends.spatial.groups import Memory as HoldMemory
 from backends.spatial.layer import LayerState, PlaceConfig, SpreadConfig
 from backends.spatial.memory import Buffer, Fault, MemoryBank
+from backends.spatial.run_length import RunLengthCode
+from dialects.events import BURSTS, COMPRESSED, Counts
 from dialects.target import Machine
 
 EngineFactory = Callable[[LayerState, Machine, MemoryBank, Buffer, Counters], BlockEngine]
@@ -28,7 +36,16 @@ class _Frame:
     size: int
 
 
-class SpatialCore(LayerSequencer[LayerState]):
+class SpatialLayer(LayerState):
+    """A layer; in a group `body` is where in the code its loops are, `engines` have run on ranges of some sizes."""
+
+    def __init__(self, index: int, main: str | None, fold: Fold, padding: float, acc: Any):
+        super().__init__(index, main, fold, padding, acc)
+        self.body = range(0)
+        self.engines: dict[tuple[int, ...], BlockEngine] = {}
+
+
+class SpatialCore(GroupSequencer[SpatialLayer]):
     """Executes a program instruction by instruction (`backends.spatial.isa.Core`)."""
 
     _counters: Counters
@@ -46,10 +63,13 @@ class SpatialCore(LayerSequencer[LayerState]):
         self._engine_factory = engine
         self._engine: BlockEngine | None = None
         self._frames: list[_Frame] = []
+        self._unread = 0
+        """Loops of a layer of a group whose ends have not been read."""
+        self._repeats = False
 
-    def new_layer(self, index: int, main: str | None, fold: Fold, padding: float, acc: Any) -> LayerState:
+    def new_layer(self, index: int, main: str | None, fold: Fold, padding: float, acc: Any) -> SpatialLayer:
         """A layer that nothing has configured yet."""
-        return LayerState(index, main, fold, padding, acc)
+        return SpatialLayer(index, main, fold, padding, acc)
 
     def new_counters(self) -> Counters:
         """Counters at zero."""
@@ -58,16 +78,73 @@ class SpatialCore(LayerSequencer[LayerState]):
     @property
     def is_running(self) -> bool:
         """Whether the layer's loops have begun."""
-        return self._engine is not None
+        return self._engine is not None or (self._layer is not None and bool(self._layer.body))
 
     @property
     def is_in_loop(self) -> bool:
         """Whether a loop is open."""
-        return bool(self._frames)
+        return bool(self._frames or self._unread)
 
     def finish_loops(self) -> None:
         """Everything has been done as it came."""
         self._engine = None
+
+    # Groups -----------------------------------------------------------------------------------------------------------
+
+    def hold_memory(self, number: int) -> HoldMemory:
+        """The memory of a number. Raises `Fault` if holds cannot lie there."""
+        if number != BUFFER:
+            raise Fault("CAT-E003", f"holds do not lie in memory {number}", f"memory {BUFFER}, the buffer")
+        return HoldMemory("glb", self.machine.glb.words, self.machine.glb.bank_words)
+
+    def begin_member(self, layer: SpatialLayer) -> Counts:
+        """Check that a layer can take part in a group; its counts at zero."""
+        if any(layer.terms.values()) or layer.update is not Fold.NONE:
+            raise Fault("CAT-E003", "a layer of a group has computed addresses")
+        return Counters().result()
+
+    def run_link(self, layer: SpatialLayer, box: list[tuple[range, ...]], member: Member) -> None:
+        """Run a layer's loops on a box; count what they do. Its tiles take whole banks of the buffer."""
+        bank = self.machine.glb.bank_words
+        for place in layer.places.values():
+            if place.memory is Memory.GLB:
+                banks = place.banks(bank)
+                self.take_words(member, BUFFER, banks.start * bank, len(banks) * bank)
+        layer.work_on(box)
+        counters, sizes = Counters(), layer.signature()
+        if sizes not in layer.engines:
+            layer.engines[sizes] = self._engine_factory(layer, self.machine, self.dram, self.glb, counters)
+        before, self._layer, self._engine, self._repeats = self.pc, layer, layer.engines[sizes], True
+        self._engine.begin(counters)
+        self.repeat(layer.body)
+        self.pc, self._layer, self._engine, self._repeats = before, None, None, False
+        member.counts.add(counters.result())
+
+    def count_fetch(self, transfer: Transfer) -> None:
+        """Count what comes from off-chip."""
+        self._count_transfer(transfer, f"dram.{transfer.name}.read", f"glb.{transfer.name}.fill")
+
+    def count_send(self, transfer: Transfer) -> None:
+        """Count what goes off-chip."""
+        self._count_transfer(transfer, "dram.output.write", "glb.output.send")
+
+    def _count_transfer(self, transfer: Transfer, outer: str, inner: str) -> None:
+        member, words, dram = transfer.member, transfer.words, self.machine.dram
+        member.count(outer, words.size)
+        member.count(inner, words.size)
+        member.count(BURSTS[outer], burst_words(transfer.shape, transfer.strides, dram.burst_words))
+        if dram.compression is not None and outer in COMPRESSED:
+            is_compressed = transfer.tensor in member.layer.compressed
+            code = RunLengthCode(dram.compression, self.machine.word_bits)
+            member.count(COMPRESSED[outer], code.machine_words(words) if is_compressed else words.size)
+
+    def _is_read(self) -> bool:
+        """Whether what comes is read for the turns of a group, and does not happen now."""
+        if self._group is None or self._repeats:
+            return False
+        layer = self.layer
+        layer.body = range(layer.body.start if layer.body else self.pc, self.pc + 1)
+        return True
 
     # Configuration ----------------------------------------------------------------------------------------------------
 
@@ -113,15 +190,25 @@ class SpatialCore(LayerSequencer[LayerState]):
     # Loops ------------------------------------------------------------------------------------------------------------
 
     def begin_loop(self, dim: int, kind: Kind, tile: int) -> None:
-        layer = self._running().layer
+        layer = self.layer
         if dim >= len(layer.dims):
             raise Fault("CAT-E003", f"a loop runs over dimension {dim}, which the layer does not have")
         self.check_worked(layer, kind)
+        if self._is_read():
+            self._unread += 1
+            return
+        self._running()
         start, size = layer.starts[dim][kind], layer.sizes[dim][kind]
         self._frames.append(_Frame(self.pc + 1, dim, kind, tile, start, size))
         layer.sizes[dim][kind] = min(tile, size)
 
     def end_loop(self) -> None:
+        if self._group is not None and not self._repeats and not self._unread:
+            super().end_loop()
+            return
+        if self._is_read():
+            self._unread -= 1
+            return
         if not self._frames:
             raise Fault("CAT-E003", "an end without a loop")
         layer, frame = self.layer, self._frames[-1]
@@ -153,19 +240,23 @@ class SpatialCore(LayerSequencer[LayerState]):
         return self._engine
 
     def open_output(self) -> None:
-        self._running().open_output()
+        if not self._is_read():
+            self._running().open_output()
 
     def load(self, tensor: Tensor) -> None:
-        match tensor:
-            case Tensor.INPUT:
-                self._running().load_input()
-            case Tensor.KERNEL:
-                self._running().load_kernel()
-            case _:
-                raise Fault("CAT-E003", f"{tensor.name} cannot be loaded")
+        if tensor not in (Tensor.INPUT, Tensor.KERNEL):
+            raise Fault("CAT-E003", f"{tensor.name} cannot be loaded")
+        if self._is_read():
+            return
+        if tensor is Tensor.INPUT:
+            self._running().load_input()
+        else:
+            self._running().load_kernel()
 
     def process(self) -> None:
-        self._running().process()
+        if not self._is_read():
+            self._running().process()
 
     def store(self) -> None:
-        self._running().store()
+        if not self._is_read():
+            self._running().store()

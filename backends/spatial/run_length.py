@@ -66,6 +66,10 @@ class RunLengthCode:
         """Words of the link that a stream takes."""
         return -(-len(self._ends(np.asarray(stream).reshape(-1))) // self.code.pairs)
 
+    def machine_words(self, stream: Array) -> int:
+        """Words of `word_bits` bits that these take on the link."""
+        return self.link_words(stream) * (self.code.link_bits // self.word_bits)
+
     def encode(self, stream: npt.NDArray[np.unsignedinteger]) -> LinkWords:
         """A stream of words of `word_bits` bits as words of the link."""
         pairs = self.pairs(stream)

@@ -41,8 +41,9 @@ def _layers_table(group: GroupEntry, members: list[Explanation], found: Explanat
 
 
 def _words(each: Explanation, outer: str) -> int:
-    moved = ("input.read", "kernel.read", "extra.read", "output.update", "output.add", "output.repeat")
-    return each.report.counts.charged(f"{outer}.{name}" for name in moved)
+    read, sent = ("input.read", "kernel.read", "extra.read"), ("output.update", "output.add", "output.repeat")
+    events = each.report.counts.events
+    return sum(events.get(f"{outer}.{name}", 0) for name in (*read, *sent, "output.write"))
 
 
 def _mapping_table(group: GroupEntry) -> Table:

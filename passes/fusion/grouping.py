@@ -181,3 +181,8 @@ def _fill(body: Block, members: Sequence[LinkOp], inside: dict[SSAValue, SSAValu
         body.add_op(link)
         link.operands = moved
     return list(left)
+
+
+def groups_of(function: FuncOp) -> list[FusedOp]:
+    """The groups of a function, in order."""
+    return [op for op in function.body.block.ops if isinstance(op, FusedOp)]

@@ -392,6 +392,7 @@ def misfits(
         taken = max((first + hold.words for hold, first in inside), default=0)
         if memory.words is not None and taken > memory.words:
             tensors = ", ".join(f"{hold.tensor} {hold.words}" for hold, _ in inside)
+            tensors += "" if memory.bank is None else f"; each in whole banks of {memory.bank}"
             yield Diagnostic(
                 "CAT-F002",
                 f"the tensors of the group do not fit {memory.name} ({tensors})",
@@ -399,5 +400,6 @@ def misfits(
                 node,
                 expected=f"at most {memory.words} words",
                 found=f"{taken} words",
-                hint="cut smaller tiles, keep tensors below more loops, or recompute",
+                hint="cut smaller tiles, keep tensors below more loops, recompute, or leave what is read off-chip: "
+                f"store {hierarchy.memories[0].name} [...]",
             )

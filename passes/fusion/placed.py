@@ -15,7 +15,8 @@ from passes.fusion.members import Member, Shape, predict_runs
 from passes.mapper.prediction import whole_cycles
 from passes.work import work_of
 
-_NAMES = {"I": "input", "K": "kernel"}
+NAMES = {"I": "input", "K": "kernel"}
+"""What events call the roles of tensors that are fetched; others are extra."""
 
 
 def group_around(layer: LayerOp) -> GroupOp | None:
@@ -64,24 +65,29 @@ def predict_member(layer: LayerOp, machine: NestMachine) -> Counts:
     return counts
 
 
-def _hold_of(op: StepOp) -> HoldOp:
+def fetched_role(layer: LayerOp, op: FetchOp) -> str:
+    """What is fetched to a layer: what it reads first of the hold."""
+    kept, hold = kept_by(layer), hold_of(op)
+    order = ("I", "K", *(f"P{number}" for number in range(len(layer.extras))))
+    return next(role for role in order if kept.get(role) is hold)
+
+
+def hold_of(op: StepOp) -> HoldOp:
+    """The hold of a transfer."""
     assert not isinstance(op, RunOp)
     return cast("HoldOp", op.hold.owner)
 
 
 def _transfer_events(layer: LayerOp, op: StepOp, machine: NestMachine) -> tuple[str, str]:
-    outer, hold = machine.memories[0].name, _hold_of(op)
+    outer, hold = machine.memories[0].name, hold_of(op)
     if not isinstance(op, FetchOp):
         return f"{hold.memory.data}.output.send", f"{outer}.output.update"
-    order = ("I", "K", *(f"P{number}" for number in range(len(layer.extras))))
-    kept = kept_by(layer)
-    role = next(role for role in order if kept.get(role) is hold)
-    name = _NAMES.get(role, "extra")
+    name = NAMES.get(fetched_role(layer, op), "extra")
     return f"{outer}.{name}.read", f"{hold.memory.data}.{name}.fill"
 
 
 def _rate(op: StepOp, machine: NestMachine) -> float:
     """Words in a cycle of a transfer, of which the slower memory decides."""
-    outer, inner = machine.memories[0], machine.memory(_hold_of(op).memory.data)
+    outer, inner = machine.memories[0], machine.memory(hold_of(op).memory.data)
     rates = (outer.read, inner.write) if isinstance(op, FetchOp) else (inner.read, outer.write)
     return min((rate for rate in rates if rate is not None), default=inf)

@@ -43,11 +43,11 @@ class Transfers:
         total = 0
         for combination in itertools.product(*axes):
             count = math.prod(count for _, _, count in combination)
-            total += count * _words_of_bursts([(stride, size) for stride, size, _ in combination], burst)
+            total += count * words_of_bursts([(stride, size) for stride, size, _ in combination], burst)
         return self.times * total
 
 
-def _words_of_bursts(axes: list[tuple[int, int]], burst: int) -> int:
+def words_of_bursts(axes: list[tuple[int, int]], burst: int) -> int:
     """Words of the bursts of one transfer over (stride, size) axes.
 
     Innermost axes that step evenly make blocks of consecutive words. Blocks of different axes can still meet, two by
@@ -76,35 +76,40 @@ def _whole(words: int, burst: int) -> int:
     return -(-words // burst) * burst
 
 
-def transfers(spec: GConv, input_shape: tuple[int, ...], mapping: Mapping, operand: Operand) -> Transfers:
-    """The transfers of a link's input, kernel or output under a mapping."""
+def transfers(
+    spec: GConv, input_shape: tuple[int, ...], mapping: Mapping, operand: Operand, whole: GConv | None = None
+) -> Transfers:
+    """The transfers of a link's input, kernel or output under a mapping.
+
+    A link that is part of a `whole` one has its kernel and its output among the words of that one's.
+    """
     tiling = Tiling(spec, mapping)
     position = mapping.position(operand)
     assert position is not None, f"mapping without storage of {operand}"
     depth = tiling.at(position)
     axes: list[Axis] = []
     times = 1
-    for index, (dim, words) in enumerate(zip(spec.dims, input_shape, strict=True)):
+    for index, (dim, of, words) in enumerate(zip(spec.dims, (whole or spec).dims, input_shape, strict=True)):
         g, op, opc, ks = (depth.of(dim, kind) for kind in LoopKind)
         match operand:
             case Operand.INPUT:
-                starts = (_starts(mapping, position, Loop(dim.name, kind), dim.count(kind)) for kind in _WINDOW)
+                starts = (starts_of(mapping, position, Loop(dim.name, kind), dim.count(kind)) for kind in _WINDOW)
                 sizes = Counter(real_sizes(dim, words // dim.g, *starts))
                 axes += [Axis(index, words // dim.g, g), Axis(index, 1, dict(sizes))]
                 times *= number(op)
             case Operand.KERNEL:
-                axes += [Axis(index, dim.op * dim.ks, g), Axis(index, dim.ks, op), Axis(index, 1, ks)]
+                axes += [Axis(index, of.op * of.ks, g), Axis(index, of.ks, op), Axis(index, 1, ks)]
                 times *= number(opc)
             case Operand.OUTPUT:
                 sent = {dim.op: 1} if spec.main == PASS else op
-                axes += [Axis(index, dim.op * dim.opc, g), Axis(index, dim.opc, sent), Axis(index, 1, opc)]
+                axes += [Axis(index, of.op * of.opc, g), Axis(index, of.opc, sent), Axis(index, 1, opc)]
     return Transfers(tuple(axes), times)
 
 
 _WINDOW = (LoopKind.OPC, LoopKind.KS)
 
 
-def _starts(mapping: Mapping, position: int, loop: Loop, count: int) -> list[tuple[int, int]]:
+def starts_of(mapping: Mapping, position: int, loop: Loop, count: int) -> list[tuple[int, int]]:
     """(first index, size) of every piece of a loop above `position`."""
     pieces = [(0, count)]
     for node in mapping.nodes[:position]:
@@ -130,14 +135,16 @@ def _is_repeated(view: View, dim: int) -> bool:
     return view.strides[dim] == 0 or view.shape[dim] == 1
 
 
-def operand_transfers(spec: GConv, views: Sequence[View], mapping: Mapping) -> list[Transfers]:
+def operand_transfers(
+    spec: GConv, views: Sequence[View], mapping: Mapping, whole: GConv | None = None
+) -> list[Transfers]:
     """The transfers of every tensor of a link: input, kernel if there is one, post operands, output, as in `views`."""
     shape = views[0].shape
-    output = transfers(spec, shape, mapping, Operand.OUTPUT)
+    output = transfers(spec, shape, mapping, Operand.OUTPUT, whole)
     read = [Operand.INPUT] if spec.main == PASS else [Operand.INPUT, Operand.KERNEL]
     extras = views[len(read) : -1]
     return [
-        *(transfers(spec, shape, mapping, operand) for operand in read),
+        *(transfers(spec, shape, mapping, operand, whole) for operand in read),
         *(read_once(output, view) for view in extras),
         output,
     ]
@@ -157,7 +164,12 @@ def looked_up(tiles: Transfers, index_shape: tuple[int, ...] | None) -> Transfer
 
 
 def burst_events(
-    spec: GConv, views: Sequence[View], mapping: Mapping, burst: int, lookups: Lookups | None = None
+    spec: GConv,
+    views: Sequence[View],
+    mapping: Mapping,
+    burst: int,
+    lookups: Lookups | None = None,
+    whole: GConv | None = None,
 ) -> dict[str, int]:
     """The burst events of a link whose tensors are these views of DRAM; none on a machine without bursts.
 
@@ -166,7 +178,7 @@ def burst_events(
     if not burst:
         return {}
     lookups = lookups or Lookups()
-    moved = operand_transfers(spec, views, mapping)
+    moved = operand_transfers(spec, views, mapping, whole)
     moved[0], moved[-1] = looked_up(moved[0], lookups.read), looked_up(moved[-1], lookups.written)
     words = [each.burst_words(view.strides, burst) for each, view in zip(moved, views, strict=True)]
     has_kernel = spec.main != PASS

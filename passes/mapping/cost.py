@@ -41,6 +41,17 @@ def predict(
     return _Prediction(spec, input_shape, mapping, machine, extras, lookups or Lookups()).counts()
 
 
+def extra_words(spec: GConv, mapping: Mapping, shape: tuple[int, ...]) -> int:
+    """Words of a tensor that broadcasts to the output, read once for every output tile."""
+    position = mapping.position(Operand.OUTPUT)
+    assert position is not None, "mapping without storage of O"
+    depth, words = Tiling(spec, mapping).at(position), 1
+    for dim, extent in zip(spec.dims, shape, strict=True):
+        repeats = depth.count(dim, LoopKind.G, LoopKind.OP, LoopKind.OPC)
+        words *= repeats if extent == 1 else dim.output_extent
+    return words
+
+
 class _Prediction:
     def __init__(
         self,
@@ -59,7 +70,6 @@ class _Prediction:
         counts = Counts()
         events = counts.events
         input_position = self._position(Operand.INPUT)
-        output_position = self._position(Operand.OUTPUT)
         outputs = math.prod(self.spec.output_shape)
         sums = math.prod(self.spec.worked(dim, kind) for dim in self.spec.dims for kind in RELEVANT[Operand.OUTPUT])
         in_pass, in_element = self.tiling.in_pass, self.tiling.in_element
@@ -95,8 +105,8 @@ class _Prediction:
         events["array.output.hop"] = sums * (chains - folds)
         events["spad.output.read"] = events["spad.output.write"] = trips
 
-        events["dram.extra.read"] = sum(self._extra_words(shape, output_position) for shape in self.extras)
-        events["dram.index.read"] = self._index_words(input_position, output_position)
+        events["dram.extra.read"] = sum(extra_words(self.spec, self.mapping, shape) for shape in self.extras)
+        events["dram.index.read"] = self._index_words(input_position)
         events["dram.input.lookup"] = 0 if self.lookups.read is None else real
         events["dram.output.lookup"] = 0 if self.lookups.written is None else outputs
         events["dram.output.read"] = outputs if self.lookups.combines else 0
@@ -169,15 +179,7 @@ class _Prediction:
             total *= dim.g * dim.op * dim.ks * copies
         return total
 
-    def _extra_words(self, shape: tuple[int, ...], position: int) -> int:
-        """Words of a tensor that broadcasts to the output, read once for every output tile."""
-        depth, words = self.tiling.at(position), 1
-        for dim, extent in zip(self.spec.dims, shape, strict=True):
-            repeats = depth.count(dim, LoopKind.G, LoopKind.OP, LoopKind.OPC)
-            words *= repeats if extent == 1 else dim.output_extent
-        return words
-
-    def _index_words(self, input_position: int, output_position: int) -> int:
+    def _index_words(self, input_position: int) -> int:
         """Every tile of input or output reads the part of its index tensor that it needs, all components."""
         words = 0
         if self.lookups.read is not None:
@@ -185,7 +187,7 @@ class _Prediction:
             words += components * self._input_index_words(tuple(shape), input_position)
         if self.lookups.written is not None:
             *shape, components = self.lookups.written
-            words += components * self._extra_words(tuple(shape), output_position)
+            words += components * extra_words(self.spec, self.mapping, tuple(shape))
         return words
 
     def _input_index_words(self, shape: tuple[int, ...], position: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from dialects.diagnostics import Diagnostic
 from dialects.gconv import PASS, GConv, LoopKind
@@ -43,12 +44,31 @@ def _tile_words(spec: GConv, depth: Depth, operand: Operand) -> int:
     return math.prod(size(d.name, kind) for d in spec.dims for kind in RELEVANT[operand])
 
 
+@dataclass(frozen=True)
+class Held:
+    """What a fused group has in the buffer while a link runs: so many banks, and whether the link's input is there."""
+
+    banks: int = 0
+    input: bool = False
+
+
+NOTHING_HELD = Held()
+
+
 def violations(
-    spec: GConv, mapping: Mapping, machine: Machine, stage: str = "mapped", node: str = "", *, in_order: bool = False
+    spec: GConv,
+    mapping: Mapping,
+    machine: Machine,
+    stage: str = "mapped",
+    node: str = "",
+    *,
+    in_order: bool = False,
+    held: Held = NOTHING_HELD,
 ) -> list[Diagnostic]:
     """Every rule of the machine that a mapping breaks; empty when it is legal.
 
     `in_order` asks that output tiles leave in row-major order of their words: those of updates at computed addresses.
+    What is `held` leaves less of the buffer for tiles.
     """
     found = _Violations(stage, node)
     if _structure(spec, mapping, found):
@@ -57,8 +77,20 @@ def violations(
         tiling = Tiling(spec, mapping)
         _array(tiling, machine, found)
         _scratchpads(tiling, machine, found)
-        _buffer(spec, mapping, machine, found)
+        _buffer(spec, mapping, machine, held, found)
         _limits(tiling, machine, found)
+    return found.diagnostics
+
+
+def scratchpad_violations(
+    spec: GConv, mapping: Mapping, machine: Machine, stage: str = "mapped", node: str = ""
+) -> list[Diagnostic]:
+    """The scratchpads that a mapping overruns: all that it can break on fewer indices than those it is legal for.
+
+    Where fewer are left to slide along, an element may slide along another dimension, and keep more words.
+    """
+    found = _Violations(stage, node)
+    _scratchpads(Tiling(spec, mapping), machine, found)
     return found.diagnostics
 
 
@@ -168,12 +200,18 @@ def _scratchpads(tiling: Tiling, machine: Machine, found: _Violations) -> None:
         found.at_most("kernel words in a processing element", machine.pe.kernel_words, words["kernel"])
 
 
-def _buffer(spec: GConv, mapping: Mapping, machine: Machine, found: _Violations) -> None:
+def _buffer(spec: GConv, mapping: Mapping, machine: Machine, held: Held, found: _Violations) -> None:
     tiles = buffer_tiles(spec, mapping)
-    banks = sum(-(-words // machine.glb.bank_words) for words in tiles.values())
+    named = [f"output tile {tiles[Operand.OUTPUT]} words"]
+    if held.input:
+        del tiles[Operand.INPUT]
+    else:
+        named.insert(0, f"input tile {tiles[Operand.INPUT]} words")
+    if held.banks:
+        named.insert(0, f"tensors of the group {held.banks} banks")
+    banks = held.banks + sum(-(-words // machine.glb.bank_words) for words in tiles.values())
     found.at_most(
-        f"buffer banks of {machine.glb.bank_words} words (input tile {tiles[Operand.INPUT]} words, "
-        f"output tile {tiles[Operand.OUTPUT]} words)",
+        f"buffer banks of {machine.glb.bank_words} words ({', '.join(named)})",
         machine.glb.banks,
         banks,
     )

@@ -179,7 +179,7 @@ def test_unfinished_sums_do_not_leave_for_holds() -> None:
         PlaceNestPass().apply(Context(), chain.module)
 
 
-def _quantized() -> tuple[Group, dict[str, IntegerType]]:
+def quantized() -> tuple[Group, dict[str, IntegerType]]:
     """Two convolutions of bytes that are added up in 32 bits."""
     net = Builder()
     y = net.external((2, 10, 9), "x")
@@ -197,7 +197,7 @@ def _quantized() -> tuple[Group, dict[str, IntegerType]]:
 
 @pytest.mark.parametrize("loops", ["H.opc 3", "H.opc 4, W.opc 2"])
 def test_bytes_are_equal_to_the_bit(loops: str) -> None:
-    group, types = _quantized()
+    group, types = quantized()
     check_group(group, mapped(group, loops, 1), MACHINE, types=types)
 
 
@@ -225,11 +225,11 @@ def _check_random(seed: int) -> bool:
     try:
         check_group(group, mapping, spacious, random.Random(seed))
     except CatenaError as error:
-        return not _all_say_why(error)
+        return not all_say_why(error)
     return True
 
 
-def _all_say_why(error: CatenaError) -> bool:
+def all_say_why(error: CatenaError) -> bool:
     """Whether a refusal is one of a mapping, with a reason and a hint."""
     assert all(each.code == "CAT-F002" and each.message and each.hint for each in error.diagnostics), error
     return True

@@ -10,6 +10,7 @@ from backends.container import parse_program, program_bytes
 from backends.isa import Block
 from backends.spatial.codes import Fold, Kind
 from backends.spatial.emit import emit
+from backends.spatial.group_isa import GroupInstruction
 from backends.spatial.isa import ISA, Compress, Executable, Offload, Segment, Term, Update
 from backends.spatial.machine import SpatialCore
 from dialects.diagnostics import CatenaError
@@ -38,21 +39,23 @@ def test_every_instruction_is_emitted() -> None:
             GConv((Dim("C", op=9, ks=40), Dim("H", opc=5, ks=2)), "mul", Reduce.ADD, post=steps("relu")), (40, 6)
         ).module(MACHINES["tiny"])
     )
-    # Layers of the host, host segments, computed addresses and compression have tests of their own.
+    # Layers of the host, host segments, computed addresses, compression and groups have tests of their own.
     others = {Compress, Offload, Segment, Term, Update}
+    others |= {kind for kind in ISA.specs if issubclass(kind, GroupInstruction)}
     assert {type(each) for each in ISA.decode(program.code[0])} == set(ISA.specs) - others
 
 
 def test_every_instruction_can_be_executed() -> None:
     for spec in ISA.specs.values():
-        assert issubclass(spec.kind, Executable)
+        assert issubclass(spec.kind, Executable | GroupInstruction)
         assert not getattr(spec.kind, "__abstractmethods__", ())
     assert not getattr(SpatialCore, "__abstractmethods__", ())
 
 
 def test_loops_are_blocks() -> None:
     blocks = {spec.mnemonic: spec.block for spec in ISA.specs.values() if spec.block is not Block.NONE}
-    assert blocks == {"loop": Block.OPEN, "end": Block.CLOSE}
+    opened = dict.fromkeys(("loop", "group", "turns"), Block.OPEN)
+    assert blocks == {**opened, "end": Block.CLOSE}
 
 
 def test_the_reference_page_explains_every_instruction_and_field() -> None:

@@ -10,23 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.fused_attribute import FusedAttr
-from dialects.gconv.fused import FusedOp
-from dialects.hierarchy import Access, Axis, Memory
-from dialects.locations import describe
+from dialects.diagnostics import Diagnostic
+from dialects.hierarchy import Access, Axis, Hierarchy, Memory
 from dialects.schedule import Mapping as LinkMapping
 from dialects.schedule import Objective, Operand, Storage
 from dialects.target import NestMachine
-from passes.fusion.from_ir import group_of
-from passes.fusion.holds import addresses, misfits, plan_group
 from passes.fusion.members import Member, Shape, largest, member_violations, part_of
-from passes.fusion.turns import kept_by, shapes_of, taken_by
 from passes.mapper.counts import OPERAND_NAMES
 from passes.mapper.legality import stored_in_dataflow
 from passes.searching.nest import NestTask
-from passes.searching.options import SearchOptions
-from passes.searching.service import search_all
+from passes.searching.parts import Part
 from passes.searching.task import Deadline, Found
 
 _NEVER = 1e9
@@ -131,68 +124,29 @@ def _priced(machine: NestMachine, where: Mapping[Operand, str]) -> list[Access]:
     return found
 
 
-def map_groups(
-    groups: Sequence[FusedOp], machine: NestMachine, objective: Objective, effort: float, options: SearchOptions
-) -> None:
-    """Give every link of groups that has no nest the best one of its largest turn; those that are given stay.
+@dataclass(frozen=True)
+class NestsOfGroups:
+    """The nests of links of groups on a machine of levels."""
 
-    Raises `CatenaError` with the problems of all groups.
-    """
-    problems: list[Diagnostic] = []
-    tasks: dict[tuple[FusedOp, str], HeldTask] = {}
-    for op in groups:
-        try:
-            for name, task in _tasks(op, machine, objective, effort).items():
-                tasks[op, name] = task
-        except CatenaError as error:
-            problems += error.diagnostics
-    distinct = {repr(task.signature): task for task in reversed(tasks.values())}
-    results = dict(zip(distinct, search_all(list(distinct.values()), machine, options), strict=True))
-    found: dict[FusedOp, dict[str, LinkMapping]] = {}
-    for (op, name), task in tasks.items():
-        match results[repr(task.signature)]:
-            case Found() as each:
-                found.setdefault(op, {})[name] = each.mapping
-            case diagnostics:
-                problems += [replace(each, node=task.node) for each in diagnostics]
-    if problems:
-        raise CatenaError(problems)
-    for op, nests in found.items():
-        assert isinstance(op.mapping, FusedAttr)
-        known = dict(op.mapping.data.branches) | nests
-        branches = tuple((name, known[name]) for name in op.link_names)
-        op.properties["mapping"] = FusedAttr.of(replace(op.mapping.data, branches=branches))
+    machine: NestMachine
+    objective: Objective
+    effort: float
 
+    @property
+    def levels(self) -> Hierarchy:
+        """The memories that tensors of groups lie in."""
+        return self.machine
 
-def _tasks(op: FusedOp, machine: NestMachine, objective: Objective, effort: float) -> dict[str, HeldTask]:
-    """The searches of a group, by link. Raises `CatenaError` if its mapping, or a nest in it, is none."""
-    if not isinstance(op.mapping, FusedAttr):
-        raise CatenaError(Diagnostic("CAT-R003", "the group has no mapping", "mapped", describe(op)))
-    group, mapping = group_of(op), op.mapping.data
-    if all(name in dict(mapping.branches) for name in op.link_names):
-        return {}  # what can be priced need not be what can be run; placing it says
-    plan = plan_group(group, mapping, machine, "mapped", describe(op))
-    placed = addresses(plan.holds, tuple(op.link_names), machine)
-    if misfit := list(misfits(plan, placed, machine, "mapped", describe(op))):
-        raise CatenaError(misfit)
-    branches = dict(mapping.branches)
-    found: dict[str, HeldTask] = {}
-    problems: list[Diagnostic] = []
-    for link, name in zip(op.links, op.link_names, strict=True):
-        kept, taken = kept_by(plan, name), taken_by(plan, placed, name)
-        memories = {role: plan.holds[number].memory for role, number in kept.items()}
-        shape = largest(shapes_of(plan, name))
-        spec = link.spec
-        node = describe(link)
-        if name in branches:
-            member = Member(spec, branches[name], memories)
-            problems += member_violations(member, shape, machine, taken, "mapped", node)
-            continue
-        operands = tuple((each, memories[each]) for each in Operand if each in memories)
-        member = Member(spec, LinkMapping(()), memories)
-        room = tuple(sorted(taken.items()))
-        bare = part_of(spec, shape).bare
-        found[name] = HeldTask(objective, node, bare, effort, machine, operands, room, member, shape)
-    if problems:
-        raise CatenaError(problems)
-    return found
+    def violations(self, part: Part, nest: LinkMapping) -> list[Diagnostic]:
+        """Every rule that a nest of a link breaks."""
+        member = Member(part.spec, nest, part.kept)
+        return member_violations(member, largest(part.shapes), self.machine, part.taken, "mapped", part.node)
+
+    def task(self, part: Part) -> HeldTask:
+        """The search for the nest of a link."""
+        shape = largest(part.shapes)
+        operands = tuple((each, part.kept[each]) for each in Operand if each in part.kept)
+        room = tuple(sorted(part.taken.items()))
+        member = Member(part.spec, LinkMapping(()), part.kept)
+        bare = part_of(part.spec, shape).bare
+        return HeldTask(self.objective, part.node, bare, self.effort, self.machine, operands, room, member, shape)

@@ -1,0 +1,71 @@
+"""What placed groups count on a machine of rows and columns."""
+
+from __future__ import annotations
+
+import math
+
+from dialects.events import BURSTS, COMPRESSED, Counts
+from dialects.groups import FetchOp, RunOp, SendOp
+from dialects.schedule import MappingAttr
+from dialects.spatial import LayerOp, integer
+from dialects.target import Machine
+from passes.fusion.array_members import ArrayMember, predict_places
+from passes.fusion.placed import NAMES, fetched_role, group_around, hold_of, kept_by
+from passes.mapping.bursts import words_of_bursts
+from passes.mapping.data_events import expected_link_words
+from passes.work import Work, work_of
+
+
+def predict_member_on_array(layer: LayerOp, machine: Machine) -> Counts:
+    """What a layer of a group counts in all turns, transfers that count for it included."""
+    group = group_around(layer)
+    assert group is not None
+    assert isinstance(layer.mapping, MappingAttr)
+    number, work = group.layers.index(layer), work_of(layer)
+    member = ArrayMember(work, layer.mapping.data, frozenset(kept_by(layer)))
+    places = (
+        place
+        for turns, op in group.steps()
+        if isinstance(op, RunOp) and integer(op.layer) == number
+        for place in op.box.data.places(turns)
+    )
+    counts = predict_places(member, machine, places)
+    for turns, op in group.steps():
+        if not isinstance(op, RunOp) and integer(op.layer) == number:
+            for event, count in _transfer_counts(layer, op, turns, work, machine).items():
+                counts.events[event] = counts.events.get(event, 0) + count
+    return counts
+
+
+def _transfer_counts(
+    layer: LayerOp, op: FetchOp | SendOp, turns: tuple[int, ...], work: Work, machine: Machine
+) -> dict[str, int]:
+    """What a transfer counts in all turns on a machine of rows and columns."""
+    role = "O" if isinstance(op, SendOp) else fetched_role(layer, op)
+    name = NAMES.get(role, "extra")
+    outer, inner = (
+        ("dram.output.write", "glb.output.send") if role == "O" else (f"dram.{name}.read", f"glb.{name}.fill")
+    )
+    shapes = list(op.box.data.shapes(turns))
+    words = sum(math.prod(shape) * times for shape, times in shapes)
+    strides = [axis.pitch * of.step for axis, of in zip(hold_of(op).axes.data, op.box.data.axes, strict=True)]
+    bursts = sum(
+        times * words_of_bursts(list(zip(strides, shape, strict=True)), machine.dram.burst_words)
+        for shape, times in shapes
+        if machine.dram.burst_words
+    )
+    found = {outer: words, inner: words, BURSTS[outer]: bursts}
+    code = machine.dram.compression
+    if code is not None and outer in COMPRESSED:
+        zeros = {"I": work.zeros.input, "O": work.zeros.output}.get(role, 0.0)
+        if work.compressed[_place_of(role, work)]:
+            link = sum(times * expected_link_words(math.prod(shape), code, zeros) for shape, times in shapes)
+            words = round(link * code.link_bits / machine.word_bits)
+        found[COMPRESSED[outer]] = words
+    return found
+
+
+def _place_of(role: str, work: Work) -> int:
+    """Where a tensor stands among those of a layer."""
+    known = {"I": 0, "K": 1, "O": -1}
+    return known[role] if role in known else int(role[1:]) + (2 if work.has_kernel else 1)

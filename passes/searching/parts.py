@@ -1,0 +1,114 @@
+"""Links of fused groups as their turns make them: which of them need a nest, and the nests that searches find."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from dialects.accelerator import Accelerator
+from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.fused_attribute import FusedAttr
+from dialects.gconv import GConv, shape_of
+from dialects.gconv.fused import FusedOp
+from dialects.hierarchy import Hierarchy
+from dialects.locations import describe
+from dialects.schedule import Mapping as LinkMapping
+from passes.fusion.from_ir import group_of
+from passes.fusion.holds import addresses, misfits, plan_group
+from passes.fusion.members import Shape
+from passes.fusion.turns import kept_by, shapes_of, taken_by
+from passes.searching.options import SearchOptions
+from passes.searching.service import search_all
+from passes.searching.task import Found, Task
+
+
+@dataclass(frozen=True)
+class Part:
+    """A link of a group: what its turns leave it to do.
+
+    `kept` has the memory of the hold by role (`I`, `K`, `O`, `P0`, ...), `taken` the words of each memory up to which
+    holds lie, `shapes` how many indices of (g, op, opc, ks) of every dimension its runs work.
+    """
+
+    node: str
+    spec: GConv
+    input_shape: tuple[int, ...]
+    kept: Mapping[str, str]
+    taken: Mapping[str, int]
+    shapes: tuple[Shape, ...]
+
+
+class Nests(Protocol):
+    """What a kind of machine knows of nests of links of groups."""
+
+    @property
+    def levels(self) -> Hierarchy:
+        """The memories that tensors of groups lie in."""
+        ...
+
+    def violations(self, part: Part, nest: LinkMapping) -> list[Diagnostic]:
+        """Every rule that a nest of a link breaks."""
+        ...
+
+    def task(self, part: Part) -> Task:
+        """The search for the nest of a link."""
+        ...
+
+
+def map_groups(groups: Sequence[FusedOp], machine: Accelerator, nests: Nests, options: SearchOptions) -> None:
+    """Give every link of groups that has no nest the best one of its largest turn; those that are given stay.
+
+    Raises `CatenaError` with the problems of all groups.
+    """
+    problems: list[Diagnostic] = []
+    tasks: dict[tuple[FusedOp, str], Task] = {}
+    for op in groups:
+        try:
+            for name, task in _tasks(op, nests).items():
+                tasks[op, name] = task
+        except CatenaError as error:
+            problems += error.diagnostics
+    distinct = {repr(task.signature): task for task in reversed(tasks.values())}
+    results = dict(zip(distinct, search_all(list(distinct.values()), machine, options), strict=True))
+    found: dict[FusedOp, dict[str, LinkMapping]] = {}
+    for (op, name), task in tasks.items():
+        match results[repr(task.signature)]:
+            case Found() as each:
+                found.setdefault(op, {})[name] = each.mapping
+            case diagnostics:
+                problems += [replace(each, node=task.node) for each in diagnostics]
+    if problems:
+        raise CatenaError(problems)
+    for op, made in found.items():
+        assert isinstance(op.mapping, FusedAttr)
+        known = dict(op.mapping.data.branches) | made
+        branches = tuple((name, known[name]) for name in op.link_names)
+        op.properties["mapping"] = FusedAttr.of(replace(op.mapping.data, branches=branches))
+
+
+def _tasks(op: FusedOp, nests: Nests) -> dict[str, Task]:
+    """The searches of a group, by link. Raises `CatenaError` if its mapping, or a nest in it, is none."""
+    if not isinstance(op.mapping, FusedAttr):
+        raise CatenaError(Diagnostic("CAT-R003", "the group has no mapping", "mapped", describe(op)))
+    group, mapping = group_of(op), op.mapping.data
+    if all(name in dict(mapping.branches) for name in op.link_names):
+        return {}  # what can be priced need not be what can be run; placing it says
+    plan = plan_group(group, mapping, nests.levels, "mapped", describe(op))
+    placed = addresses(plan.holds, tuple(op.link_names), nests.levels)
+    if misfit := list(misfits(plan, placed, nests.levels, "mapped", describe(op))):
+        raise CatenaError(misfit)
+    branches = dict(mapping.branches)
+    found: dict[str, Task] = {}
+    problems: list[Diagnostic] = []
+    for link, name in zip(op.links, op.link_names, strict=True):
+        kept = {role: plan.holds[number].memory for role, number in kept_by(plan, name).items()}
+        taken, shapes = taken_by(plan, placed, name), tuple(shapes_of(plan, name))
+        part = Part(describe(link), link.spec, shape_of(link.input), kept, taken, shapes)
+        if name in branches:
+            problems += nests.violations(part, branches[name])
+        else:
+            found[name] = nests.task(part)
+    if problems:
+        raise CatenaError(problems)
+    return found

@@ -1,0 +1,118 @@
+"""Blocks of ResNet and MobileNet as fused groups, as a user has them: compiled, run, verified, written as text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from tests.compiler.conftest import Cli
+from tests.compiler.small_models import save_model
+from tests.onnx_models import onnx_model, onnx_node
+
+ROWS_AND_COLUMNS = ("eyeriss", "nlr", "systolic")
+LINK = ("dram.input.read", "dram.kernel.read", "dram.extra.read", "dram.output.write")
+
+
+def _convolution(
+    constants: dict[str, np.ndarray], name: str, source: str, channels: tuple[int, int], size: int, **more: int
+) -> onnx.NodeProto:
+    """A convolution with a bias that keeps rows and columns, but for its stride."""
+    inputs, outputs = channels
+    group = more.get("group", 1)
+    draw = np.random.default_rng(len(constants)).standard_normal
+    constants[f"{name}.w"] = draw((outputs, inputs // group, size, size)).astype(np.float32)
+    constants[f"{name}.b"] = draw(outputs).astype(np.float32)
+    strides = [more.get("stride", 1)] * 2
+    pads = [size // 2] * 4
+    operands = f"{source} {name}.w {name}.b"
+    return onnx_node("Conv", operands, name, name, pads=pads, strides=strides, group=group)
+
+
+def resnet_block() -> onnx.ModelProto:
+    """The basic block of ResNet-18 and ResNet-34."""
+    constants: dict[str, np.ndarray] = {}
+    nodes = [
+        _convolution(constants, "conv1", "x", (8, 8), 3),
+        onnx_node("Relu", "conv1", "relu1"),
+        _convolution(constants, "conv2", "relu1", (8, 8), 3),
+        onnx_node("Add", "conv2 x", "sum"),
+        onnx_node("Relu", "sum", "y"),
+    ]
+    return onnx_model(nodes, {"x": (1, 8, 15, 14)}, "y", constants)
+
+
+def mobilenet_block(stride: int) -> onnx.ModelProto:
+    """An inverted residual of MobileNet-v2; what comes in is added where its rows and columns stay."""
+    constants: dict[str, np.ndarray] = {"low": np.array(0, np.float32), "high": np.array(6, np.float32)}
+    nodes = [
+        _convolution(constants, "expand", "x", (4, 24), 1),
+        onnx_node("Clip", "expand low high", "wide"),
+        _convolution(constants, "depth", "wide", (24, 24), 3, group=24, stride=stride),
+        onnx_node("Clip", "depth low high", "deep"),
+        _convolution(constants, "project", "deep", (24, 4), 1),
+    ]
+    if stride == 1:
+        nodes.append(onnx_node("Add", "project x", "y"))
+    return onnx_model(nodes, {"x": (1, 4, 15, 14)}, "y" if stride == 1 else "project", constants)
+
+
+BLOCKS: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
+    "resnet": (resnet_block, 'fuse "conv1", "conv2" { for H.opc 4 sequential {} }'),
+    "resnet, kernels off-chip": (
+        resnet_block,
+        """fuse "conv1", "conv2" {
+            store dram ["relu1.K", "y.K", "relu1.P0", "y.P0"]
+            for H.opc 2
+            for W.opc 5
+            sequential {}
+        }""",
+    ),
+    "resnet, halo computed again": (
+        resnet_block,
+        'fuse "conv1", "conv2" { for H.opc 3 store glb [recompute "conv1"] sequential {} }',
+    ),
+    "mobilenet": (
+        lambda: mobilenet_block(1),
+        'fuse "expand", "depth", "project" { store dram ["wide.P0", "deep.P0", "y"] for H.opc 1 sequential {} }',
+    ),
+    "mobilenet, stride 2": (
+        lambda: mobilenet_block(2),
+        'fuse "expand", "depth", "project" { for W.opc 3 for H.opc 2 sequential {} }',
+    ),
+}
+
+
+@pytest.mark.parametrize("target", ROWS_AND_COLUMNS)
+@pytest.mark.parametrize("name", BLOCKS)
+def test_blocks_are_fused_run_and_verified(name: str, target: str, tmp_path: Path, cli: Cli) -> None:
+    block, groups = BLOCKS[name]
+    source, mapping = save_model(block(), tmp_path / "block.onnx"), tmp_path / "mapping.toml"
+    mapping.write_text(f"groups = '''\n{groups}\n'''\n")
+
+    program, counted = tmp_path / "block.cat", tmp_path / "counted.json"
+
+    def words(*options: object) -> int:
+        """Compile the block, run it with counts as predicted, verify it; its words over the off-chip link."""
+        done = cli("compile", source, "-t", target, "-o", program, "--no-cache", *options)
+        assert done.code == 0, done.err
+        assert cli("run", program, "--random", "--stats", counted).code == 0
+        verified = cli("verify", program, "--model", source)
+        assert verified.code == 0, verified.out
+        predicted, emulated = (
+            cli("report", program, "--json", *stats).json["result"]["totals"]["counts"]
+            for stats in ((), ("--stats", counted))
+        )
+        assert predicted == emulated
+        return sum(emulated[event] for event in LINK)
+
+    fused = words("--mapping", mapping)
+    listing, again = tmp_path / "block.s", tmp_path / "again.cat"
+    assert cli("disasm", program, "-o", listing).code == 0
+    assert cli("asm", listing, "-o", again).code == 0
+    assert again.read_bytes() == program.read_bytes()
+    if "off-chip" not in name:
+        assert fused < words()
