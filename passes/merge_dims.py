@@ -33,8 +33,9 @@ class MergeDimsPass(ModulePass):
     view first. Results that lie in place inside a concatenation stay strided views of it, and what is read or written
     at computed addresses steps evenly through its index, too. Windows stay as they are.
 
-    Links with a mapping are left alone, and so are those that `fuse` statements of the mapping file `groups` name:
-    loops around a group cut dimensions of its head, and merged ones would hide which tiles of the others these need.
+    Links with a mapping are left alone, and so are those that `fuse` statements of the mapping file `groups` name, and
+    those that make what these read: loops around a group cut dimensions of its head, and merged ones would hide which
+    tiles of the others these need.
     A link of more than `max-rank` dimensions afterwards is refused.
     """
 
@@ -61,7 +62,7 @@ class MergeDimsPass(ModulePass):
             raise CatenaError(problems)
 
     def _kept(self, block: Block) -> frozenset[LinkOp]:
-        """The links that are to be fused."""
+        """The links that are to be fused, and those whose results these read."""
         if self.groups is None:
             return frozenset()
         # most chains are compiled without a mapping file
@@ -70,7 +71,9 @@ class MergeDimsPass(ModulePass):
 
         names = links_in_groups(Path(self.groups))
         known = named_links([op for op in block.walk() if isinstance(op, LinkOp)])
-        return frozenset(link for name, link in known.items() if name in names)
+        fused = [link for name, link in known.items() if name in names]
+        makers = (source_of(value).base.owner for link in fused for value in link.operands)
+        return frozenset((*fused, *(maker for maker in makers if isinstance(maker, LinkOp))))
 
     def _rank_problems(self, block: Block) -> list[Diagnostic]:
         return [

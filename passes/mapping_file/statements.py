@@ -23,8 +23,9 @@ as that mapping says.
 
 The result of a link is called as the link, an input of the network as the network does, and a constant after the link
 that reads it first: `conv1.K` is its kernel, `conv1.P0` the first operand of its post steps. A tensor that has no place
-lies below all loops, in the outermost memory on the chip. Links of a group keep their dimensions; others' are merged
-(`merge-dims`), so that a group of IR that has passed that stage may not be possible.
+lies below all loops, in the outermost memory on the chip. Links of a group, and those whose results it reads, keep
+their dimensions; others' are merged (`merge-dims`), so that a group of IR that has passed that stage may not be
+possible.
 
 Commas between statements may stand or be left out. Names are quoted as in JSON. In the IR the same is
 `#schedule.fused<...>`, where both `recompute` and `refetch` are `anew`.

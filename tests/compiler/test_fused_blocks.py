@@ -32,14 +32,15 @@ def _convolution(
     return onnx_node("Conv", operands, name, name, pads=pads, strides=strides, group=group)
 
 
-def resnet_block() -> onnx.ModelProto:
-    """The basic block of ResNet-18 and ResNet-34."""
+def resnet_block(source: str = "x") -> onnx.ModelProto:
+    """The basic block of ResNet-18 and ResNet-34, perhaps behind a layer that makes what it reads."""
     constants: dict[str, np.ndarray] = {}
     nodes = [
-        _convolution(constants, "conv1", "x", (8, 8), 3),
+        *([] if source == "x" else [onnx_node("Sin", "x", source)]),
+        _convolution(constants, "conv1", source, (8, 8), 3),
         onnx_node("Relu", "conv1", "relu1"),
         _convolution(constants, "conv2", "relu1", (8, 8), 3),
-        onnx_node("Add", "conv2 x", "sum"),
+        onnx_node("Add", f"conv2 {source}", "sum"),
         onnx_node("Relu", "sum", "y"),
     ]
     return onnx_model(nodes, {"x": (1, 8, 15, 14)}, "y", constants)
@@ -70,6 +71,10 @@ BLOCKS: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
             for W.opc 5
             sequential {}
         }""",
+    ),
+    "resnet, behind another layer": (
+        lambda: resnet_block("before"),
+        'fuse "conv1", "conv2" { for H.opc 4 for W.opc 5 store glb ["before"] sequential {} }',
     ),
     "resnet, halo computed again": (
         resnet_block,
