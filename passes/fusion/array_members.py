@@ -28,6 +28,7 @@ from passes.mapping.prediction import predict_on_array
 from passes.mapping.tiling import Tiling, distinct_positions, number
 from passes.work import Work
 
+_HINT = "give the link another nest, or none to have one searched; or cut smaller tiles of the head"
 Place = tuple[range, ...]
 """The indices of (g, op, opc, ks) of every dimension in turn that a run works."""
 
@@ -51,12 +52,12 @@ def array_violations(
     if holds_input and not _begins_with_input(mapping):
         message = "I lies in glb when a turn begins, and the nest does not take it from there"
         expected = "store glb [I] before all loops"
-        return [Diagnostic("CAT-F002", message, stage, node, expected=expected, found=str(mapping))]
+        return [Diagnostic("CAT-F002", message, stage, node, expected=expected, found=str(mapping), hint=_HINT)]
     held = Held(-(-taken // machine.glb.bank_words), holds_input)
     found = violations(part_of(spec, largest(shapes)).bare, mapping, machine, stage, node, held=held)
     for shape in shapes:
         found = found or scratchpad_violations(part_of(spec, shape), mapping, machine, stage, node)
-    return found
+    return [replace(problem, hint=problem.hint or _HINT) for problem in found]
 
 
 def _begins_with_input(mapping: Mapping) -> bool:
