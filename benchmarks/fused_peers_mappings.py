@@ -5,7 +5,7 @@ A module of `benchmarks/fused_peers.py`, no command of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations, product
 from typing import Any
@@ -31,14 +31,10 @@ class NotExpressibleError(Exception):
 
 @dataclass(frozen=True)
 class Part:
-    """Layers that run as one group, by name, and their mapping.
-
-    What is `resident` lies in the buffer whole from one group to the next: it is neither written nor read off-chip.
-    """
+    """Layers that run as one group, by name, and their mapping."""
 
     layers: tuple[str, ...]
     mapping: FusedMapping
-    resident: frozenset[str] = frozenset()
 
 
 def rewritten(problem: Problem, tree: Node) -> list[Part]:
@@ -59,8 +55,13 @@ def _groups(problem: Problem, trunk: Sequence[Node], node: Node) -> Iterator[Par
     else:
         layer = _layer(problem, last[1])
         shared = {tensor for each in trunk if each[:2] == ["Storage", BUFFER] for tensor in each[2]}
-        part = _part(problem, (layer,), around)
-        yield replace(part, resident=frozenset(shared & {*layer.inputs, layer.name}))
+        yield _staying(_part(problem, (layer,), around), shared & {*layer.inputs, layer.name})
+
+
+def _staying(part: Part, tensors: Collection[str]) -> Part:
+    """A part with tensors that lie in the buffer whole from one group to the next."""
+    kept = tuple(replace(each, resident=each.tensor in tensors) for each in part.mapping.retentions)
+    return replace(part, mapping=replace(part.mapping, retentions=kept))
 
 
 def _layer(problem: Problem, name: str) -> Layer:

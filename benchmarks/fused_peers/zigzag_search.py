@@ -44,6 +44,10 @@ SETTINGS = {
     "access_same_data_considered_as_no_access": True,
 }
 """The defaults of ZigZag's API."""
+OF_NETWORKS = {"loma_lpf_limit": 4}
+"""Of whole networks loops are split into fewer parts, so that ZigZag comes to its end."""
+PAIR = 2
+"""Layers of a problem that is no whole network."""
 LINKS = [{"name": "default", "memory_operand_links": {"O": "O", "W": "I2", "I": "I1"}}]
 
 
@@ -110,9 +114,10 @@ def main() -> None:
         ]
         model = network(problem["input"], problem["layers"])
         files = {"accelerator": str(machine(arguments.size, Path(name))), "mapping": str(links)}
+        settings = SETTINGS | (OF_NETWORKS if len(problem["layers"]) > PAIR else {})
         before = sum(os.times()[:4])
         try:
-            layers = [evaluation for evaluation, _ in MainStage(stages, workload=model, **files, **SETTINGS).run()]
+            layers = [evaluation for evaluation, _ in MainStage(stages, workload=model, **files, **settings).run()]
         except Exception as error:  # whatever it raises is what the page says of it
             found["failed"] = f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"
         else:

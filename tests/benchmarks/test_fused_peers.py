@@ -125,6 +125,76 @@ def test_our_recorded_mappings_fit_and_cost_what_is_recorded(peers: ModuleType, 
             assert all(violations(problem(given, name).group(part.layers), part.mapping) == [] for part in parts)
             assert ours.price(problem(given, name), parts) == (found["traffic"], found["buffer"])
             assert found["buffer"] <= int(size)
+            assert [layer for part in parts for layer in part.layers] == [
+                layer.name for layer in problem(given, name).layers
+            ]
+            assert_what_stays_is_there(problem(given, name), parts)
+
+
+def assert_what_stays_is_there(whole: Any, parts: list[Any]) -> None:
+    """Groups read on the chip what one before them left there, and nobody misses off-chip what never went there."""
+    here: set[str] = set()
+    for part in parts:
+        group = whole.group(part.layers)
+        resident = {each.tensor for each in part.mapping.retentions if each.resident}
+        assert resident - {*part.layers} == here & {*group.external}
+        here |= resident & {*part.layers}
+    assert whole.result not in here
+
+
+def test_what_passes_through_a_group_takes_room_there(peers: ModuleType, given: ModuleType) -> None:
+    ours = import_module("fused_peers_ours")
+    layer, chain = given.Layer, (2, 4, 4)
+    whole = given.Problem(
+        "skip",
+        "",
+        chain,
+        (layer("a", ("input",), 2), layer("b", ("a",), 2), layer("c", ("b",), 2), layer("sum", ("c", "a"), 2, 0)),
+    )
+    stays = {"a": ["a"], "b": ["a"], "c": [], "sum": ["a"]}
+    parts = [
+        ours.read(
+            {
+                "layers": [name],
+                "loops": [],
+                "kept": {tensor.name: [0, True] for tensor in whole.group([name]).tensors},
+                "stages": "sequential",
+                "resident": stays[name],
+            }
+        )
+        for name in stays
+    ]
+    words, kernel = 32, 4
+    # Read the input, write and read b and c, write the sum, and three kernels; a never leaves.
+    assert ours.price(whole, parts) == (6 * words + 3 * kernel, 3 * words + kernel)
+    assert_what_stays_is_there(whole, parts)
+
+
+@pytest.mark.slow
+def test_a_walk_of_all_elements_prices_our_groups_alike(peers: ModuleType, given: ModuleType) -> None:
+    ours = import_module("fused_peers_ours")
+    checked = 0
+    for name_of in ("resnet18_layer2", "mobilenet_expand_padded"):
+        for found in peers.recorded("ours")[name_of].values():
+            parts = [ours.read(part) for part in found["parts"]]
+            groups = [problem(given, name_of).group(part.layers) for part in parts]
+            turns = [math.prod(turns_of(group.head, part.mapping)) for group, part in zip(groups, parts, strict=True)]
+            if max(turns) > MANY:
+                continue
+            walked = [walk(group, part.mapping) for group, part in zip(groups, parts, strict=True)]
+            moved = 0
+            for part, each in zip(parts, walked, strict=True):
+                # The walk brings and takes off-chip what stays: each element once, for its place is above all loops.
+                stays = [kept.tensor for kept in part.mapping.retentions if kept.resident]
+                moved += each.offchip - sum(each.reads.get(name, 0) + each.writes.get(name, 0) for name in stays)
+                assert all(
+                    each.reads.get(name, 0) + each.writes.get(name, 0) == problem(given, name_of).words(name)
+                    for name in stays
+                )
+            assert moved == found["traffic"]
+            assert max(each.capacity[ours.BUFFER] for each in walked) == found["buffer"]
+            checked += 1
+    assert checked >= 5
 
 
 def test_without_a_peer_one_line_says_what_to_do(
@@ -138,9 +208,19 @@ def test_without_a_peer_one_line_says_what_to_do(
         peers.interpreter(peer)
 
 
-@pytest.mark.xfail(strict=True, reason="no tensors stay between groups that have loops of their own; slow searches")
+LINKS_OF_THEIR_OWN_LOOPS = "AccelForge, bert_ffn"
+"""What remains: in 64 and 96 KiB AccelForge is quick, and in 96 KiB its layers have loops of their own in a turn."""
+
+
 def test_no_peer_moves_less_and_every_search_is_faster(peers: ModuleType) -> None:
-    assert import_module("fused_peers_page").shortfalls(peers.PEERS) == []
+    found = import_module("fused_peers_page").shortfalls(peers.PEERS)
+    assert [line for line in found if not line.startswith(LINKS_OF_THEIR_OWN_LOOPS)] == []
+
+
+@pytest.mark.xfail(strict=True, reason="bert_ffn: layers of a group have no loops of their own; 13 times as fast")
+def test_no_peer_moves_less_of_two_matrix_products(peers: ModuleType) -> None:
+    found = import_module("fused_peers_page").shortfalls(peers.PEERS)
+    assert [line for line in found if line.startswith(LINKS_OF_THEIR_OWN_LOOPS)] == []
 
 
 def test_the_page_says_what_was_recorded(peers: ModuleType) -> None:
