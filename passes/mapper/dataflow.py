@@ -130,6 +130,13 @@ class BoundFlow:
             for place, tile in enumerate(self.expressions)
         ]
 
+    def loop(self, place: int) -> int:
+        """The loop that a node cuts."""
+        node = self.nest.nodes[place]
+        if isinstance(node, Store):
+            raise TypeError(f"node {place} cuts no loop")
+        return node.loop
+
     def room(self, memory: str, words: int, parameters: Mapping[str, Column]) -> Column | int:
         """How many of the words of a memory something else leaves, at most, whatever missing parameters are.
 

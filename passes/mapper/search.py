@@ -1,8 +1,9 @@
 """The best mapping of a link in a dataflow: branch and bound over its parameters, as NumPy columns.
 
-Tiles are products of parameters, so that every tile is a whole number of those further in, and only the last one of a
+Where tiles are products of parameters, every tile is a whole number of those further in, and only the last one of a
 loop is smaller. Of the counts that cut a loop into the same number of tiles only the smallest is tried, as it takes
-the least room and nothing else differs, unless tiles lie side by side on an axis.
+the least room and nothing else differs, unless tiles lie side by side on an axis. Of others, all are
+(`passes.mapper.chains`).
 
 Removing a cut from a nest never makes an event more frequent, but for additions, which it moves inwards, where they
 must not cost more. So the inner parameters alone, with all loops whole that outer ones would cut, bound what a mapping
@@ -29,6 +30,7 @@ from dialects.gconv import GConv
 from dialects.hierarchy import Hierarchy, Memory
 from dialects.schedule import Mapping as LinkMapping
 from dialects.schedule import Objective, Operand
+from passes.mapper.chains import counts_tiles, cut_by, moves_inwards, tiles_within
 from passes.mapper.counts import Counts
 from passes.mapper.dataflow import BoundFlow, parse_dataflow
 from passes.mapper.nest import Column, For, Nest, Par, Store, mapping_of
@@ -167,11 +169,16 @@ class _Search:
         left = {node.memory for node in flow.nest.nodes[: flow.seam] if isinstance(node, Store)}
         self._memories_outside = tuple(each for each in hierarchy.memories if each.name in left)
         self._left = Nest(flow.nest.nodes[: flow.seam])
-        self._cut_outside = _cut_by(flow, flow.flow.outer)
+        self._cut_outside = cut_by(flow, frozenset(flow.flow.outer))
         self._laid_outside = tuple(place for place in self._cut_outside if isinstance(flow.nest.nodes[place], Par))
-        spatial = (place for place, node in enumerate(flow.nest.nodes) if isinstance(node, Par))
-        self._spread = frozenset(name for place in spatial for name in flow.expressions[place].names)
         self._parameters = (*flow.flow.inner, *flow.flow.outer)
+        self._free = frozenset(self._find_free())
+        self._counted = frozenset(
+            name for name in self._parameters if counts_tiles(flow, name, frozenset(self._parameters))
+        )
+        keeps = any(each.stays or each.slides for each in hierarchy.memories[1:])
+        self._inwards = frozenset(name for name in self._parameters if keeps and moves_inwards(flow, name))
+        self._unordered = frozenset(self._find_unordered())
         self._replaceable = self._find_replaceable()
         self._even = [flow.places[part] for part in hierarchy.dataflow.even] if hierarchy.dataflow else []
         weigh = hierarchy.dataflow.weigh if hierarchy.dataflow and objective is not Objective.TRAFFIC else {}
@@ -273,11 +280,34 @@ class _Search:
         *names, last = self._flow.flow.outer
         for name in names:
             candidates = self._grown(candidates, name, fits)
-        if every or self._even or self._waits or last in self._shrinking | self._spread:
-            # The largest that fits need not divide its loop, takes longest to arrive, is laid over fewer elements, or
-            # fits where a smaller does not.
+        if every or self._even or self._waits or last in self._unordered:
+            # The largest that fits need not divide its loop, takes longest to arrive, or is not the best.
             return self._grown(candidates, last, fits)
-        return self._filled(candidates, last, fits)
+        return self._smaller_too(self._filled(candidates, last, fits), last)
+
+    def _smaller_too(self, candidates: Candidates, name: str) -> Candidates:
+        """With the smaller values of a parameter, too, that may cost less than the largest that fits."""
+        most = candidates.columns[name]
+        values = [most]
+        if name not in self._counted:
+            tiles = self._flow.tiles(candidates.columns, candidates.count)
+            for place in tiles_within(self._flow, name, timed=self._takes_time) or ():
+                tile = tiles[place]
+                if self._hierarchy.nested:
+                    values.append(np.where(tile <= most, most // tile * tile, most))
+                if name in self._inwards and isinstance(self._flow.nest.nodes[place], For):
+                    values.append(np.minimum(tile, most))
+        elif name in self._inwards:
+            values.append(np.ones_like(most))
+        if len(values) == 1:
+            return candidates
+        rows = [np.arange(candidates.count)]
+        for number, column in enumerate(values[1:], 1):
+            is_new = np.all([column != each for each in values[:number]], axis=0)
+            rows.append(np.flatnonzero(is_new))
+        return _joined(
+            [candidates.take(some).beside(name, each[some]) for each, some in zip(values, rows, strict=True)]
+        )
 
     def _grown(self, candidates: Candidates, name: str, fits: Callable[[Candidates], Flags]) -> Candidates:
         """With all values of a further parameter that fit."""
@@ -306,7 +336,7 @@ class _Search:
         """The values of a further parameter, ascending, with the candidates that may have them."""
         left = self._left_of(candidates, name)
         for remaining in map(int, np.unique(left)):
-            values: Column = np.arange(1, remaining + 1) if self._is_free(name) else _even(remaining)
+            values: Column = np.arange(1, remaining + 1) if name in self._free else _even(remaining)
             yield values, np.flatnonzero(left == remaining)
 
     def _left_of(self, candidates: Candidates, name: str) -> Column:
@@ -318,13 +348,26 @@ class _Search:
                 done = done * candidates.columns[other]
         return -(-self._flow.values[self._flow.flow.part_of(name)] // done)
 
-    def _is_free(self, name: str) -> bool:
-        """Whether sizes that cut a loop into equally many tiles differ: in busy elements, strips, or reserved words."""
+    def _find_unordered(self) -> Iterator[str]:
+        """Parameters of which any value that fits may cost least."""
+        for name in self._parameters:
+            laid = any(isinstance(self._flow.nest.nodes[place], Par) for place in cut_by(self._flow, frozenset({name})))
+            is_alone = tiles_within(self._flow, name, timed=self._takes_time) is not None
+            if name in self._shrinking or laid or not (name in self._counted or is_alone):
+                yield name
+
+    def _find_free(self) -> Iterator[str]:
+        """Parameters that are to have all values: sizes that cut a loop into equally many tiles differ.
+
+        They do in busy elements, strips, or reserved words, or if that number says not all.
+        """
         flow = self._flow.flow
-        if name in flow.laid or name in self._shrinking:
-            return True
-        place = self._flow.places[flow.part_of(name)]
-        return not self._hierarchy.nested and place is not None and self._flow.problem.window_of(place) is not None
+        for number, name in enumerate(self._parameters):
+            place = self._flow.places[flow.part_of(name)] if flow.part_of(name) else None
+            strips = not self._hierarchy.nested and place is not None and self._flow.problem.window_of(place)
+            before = frozenset(self._parameters[:number])
+            if strips or name in flow.laid | self._shrinking or not counts_tiles(self._flow, name, before):
+                yield name
 
     def _fits(self, candidates: Candidates) -> Flags:
         counts = self._counts(candidates)
@@ -354,7 +397,7 @@ class _Search:
         tiles = self._flow.tiles(candidates.columns, candidates.count)
         least = self._least_reach(candidates)
         for place in self._cut_outside:
-            loop = self._loop(place)
+            loop = self._flow.loop(place)
             if loop in least:
                 tiles[place] = np.maximum(tiles[place], least[loop])
         counts = Counts(self._flow.problem, self._hierarchy, self._flow.nest, tiles)
@@ -369,15 +412,15 @@ class _Search:
         reserving = frozenset(name for each in flow.reserves.values() for name in each.names)
         found: dict[str, tuple[int, tuple[int, ...]]] = {}
         for number, name in enumerate(inner):
-            places = _cut_by(self._flow, (name,))
-            loops = {self._loop(place) for place in places}
+            places = cut_by(self._flow, frozenset({name}))
+            loops = {self._flow.loop(place) for place in places}
             later = flow.factors_of(name) & frozenset(inner[number + 1 :])
             if (
                 len(loops) == 1
-                and loops <= {self._loop(place) for place in self._cut_outside}
+                and loops <= {self._flow.loop(place) for place in self._cut_outside}
                 and places[0] >= self._flow.seam
                 and name not in reserving
-                and all(map(self._is_free, later))
+                and later <= self._free
             ):
                 found[name] = loops.pop(), places
         return found
@@ -404,12 +447,7 @@ class _Search:
         """The value of a parameter that comes before each one."""
         below = np.maximum(candidates.columns[name] - 1, 1)
         left = self._left_of(candidates, name)
-        return below if self._is_free(name) else -(-left // -(-left // below))
-
-    def _loop(self, place: int) -> int:
-        node = self._flow.nest.nodes[place]
-        assert not isinstance(node, Store)
-        return node.loop
+        return below if name in self._free else -(-left // -(-left // below))
 
     def _fits_in(self, candidates: Candidates, counts: Counts, memories: Iterable[Memory]) -> Flags:
         fits = np.ones(candidates.count, np.bool_)
@@ -427,7 +465,7 @@ class _Search:
         """Whether there are as many elements as missing parameters leave busy at least."""
         missing = [name for name in (*self._flow.flow.inner, *self._flow.flow.outer) if name not in candidates.columns]
         # A larger tile lays fewer: one that is not known yet may lay none.
-        unknown = _cut_by(self._flow, missing)
+        unknown = cut_by(self._flow, frozenset(missing))
         fits = np.ones(counts.candidates, np.bool_)
         product: Column = np.ones(counts.candidates, np.int64)
         for axis in self._hierarchy.axes:
@@ -538,12 +576,6 @@ class _Search:
         tiles = self._flow.tiles(candidates.columns, candidates.count)[: len(nest.nodes)]
         missing = [np.ones(candidates.count, np.int64)] * (len(nest.nodes) - len(tiles))
         return Counts(self._flow.problem, self._hierarchy, nest, tiles + missing)
-
-
-def _cut_by(flow: BoundFlow, parameters: Iterable[str]) -> tuple[int, ...]:
-    """The nodes whose tiles some of the parameters decide."""
-    names = frozenset(parameters)
-    return tuple(place for place, tile in enumerate(flow.expressions) if tile.names & names)
 
 
 def _outside(flow: BoundFlow) -> Nest:

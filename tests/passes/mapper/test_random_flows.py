@@ -1,0 +1,113 @@
+"""The search in random dataflows against every value of every parameter, priced by the same counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+import numpy as np
+import pytest
+
+from dialects.diagnostics import CatenaError
+from dialects.gconv import GConv
+from dialects.hierarchy import Hierarchy
+from dialects.schedule import Objective
+from passes.mapper.counts import Counts
+from passes.mapper.dataflow import BoundFlow, parse_dataflow
+from passes.mapper.nest import Column, Store
+from passes.mapper.pricing import Prices
+from passes.mapper.search import best_in_dataflow
+from passes.mapping.roles import assign_roles
+from tests.passes.mapper.random_flows import random_link, random_machine, small_target
+
+MOST = 100_000
+"""Combinations of parameters that are priced for a case, at most."""
+
+
+def all_values(flow: BoundFlow) -> dict[str, Column] | None:
+    """Columns of all values of all parameters; none if there are no parameters, or too many combinations."""
+    names = (*flow.flow.inner, *flow.flow.outer)
+    most = {name: flow.values[flow.flow.part_of(name)] for name in names}
+    if not names or np.prod([float(each) for each in most.values()]) > MOST:
+        return None
+    grid = np.meshgrid(*(np.arange(1, most[name] + 1) for name in names), indexing="ij")
+    columns: dict[str, Column] = {name: each.ravel() for name, each in zip(names, grid, strict=True)}
+    needed = np.ones(len(columns[names[0]]), np.bool_)
+    for number, name in enumerate(names):
+        before = [columns[other] for other in names[:number] if other in flow.flow.factors_of(name)]
+        needed &= columns[name] <= -(-most[name] // np.prod([np.ones_like(needed, np.int64), *before], axis=0))
+    return {name: column[needed] for name, column in columns.items()}
+
+
+def brute_force(flow: BoundFlow, hierarchy: Hierarchy, objective: Objective, columns: dict[str, Column]) -> float:
+    """The least value of all mappings that fit; infinite if none does."""
+    count = len(next(iter(columns.values())))
+    tiles = flow.tiles(columns, count)
+    counts = Counts(flow.problem, hierarchy, flow.nest, tiles)
+    fits = np.ones(count, np.bool_)
+    for memory in hierarchy.memories[1:]:
+        held = {each: words * memory.buffers for each, words in counts.occupancy.get(memory.name, {}).items()}
+        reserved = np.broadcast_to(np.asarray(flow.flow.reserves[memory.name]({**flow.values, **columns})), (count,))
+        bank = memory.bank or 1
+        taken = sum((-(-words // bank) * bank for words in held.values()), start=np.zeros(count, np.int64))
+        for operand, words in held.items():
+            fits &= words <= memory.rooms.get(operand, words)
+        if held and memory.words is not None:
+            fits &= (reserved >= 0) & (taken + reserved <= memory.words)
+    elements = [counts.elements(axis.name) for axis in hierarchy.axes]
+    for axis, used in zip(hierarchy.axes, elements, strict=True):
+        fits &= used <= axis.size
+    if hierarchy.elements is not None:
+        fits &= np.prod([np.ones(count, np.int64), *elements], axis=0) <= hierarchy.elements
+    for loop in [flow.places[part] for part in hierarchy.dataflow.even] if hierarchy.dataflow else []:
+        around = np.full(count, 1 if loop is None else flow.problem.extents[loop])
+        for node, tile in zip(flow.nest.nodes, tiles, strict=True):
+            if not isinstance(node, Store) and node.loop == loop:
+                fits &= (around % tile == 0) | (tile >= around)
+                around = np.minimum(around, tile)
+    return float(np.where(fits, Prices(hierarchy, objective).value(counts), np.inf).min())
+
+
+def check(seeds: range, make: Callable[[Random], Hierarchy | None], least: int) -> None:
+    """Compare the search, and the bound of one that is stopped, for cases of some seeds, of which so many can be."""
+    compared = 0
+    for seed in seeds:
+        random = Random(seed)
+        spec, hierarchy, objective = random_link(random), make(random), random.choice(list(Objective))
+        if hierarchy is None or spec.trips == 1:
+            continue
+        flow = parse_dataflow(hierarchy).on(spec, assign_roles(spec))
+        if (columns := all_values(flow)) is None:
+            continue
+        compared += 1
+        expected = brute_force(flow, hierarchy, objective, columns)
+        if expected == np.inf:
+            with pytest.raises(CatenaError):
+                best_in_dataflow(spec, hierarchy, objective=objective)
+            continue
+        assert value(spec, hierarchy, objective) == pytest.approx(expected), f"seed {seed}"
+        stopped = best_in_dataflow(spec, hierarchy, objective=objective, should_stop=lambda: True)
+        assert stopped.bound <= expected * (1 + 1e-9), f"seed {seed}"
+    assert compared >= least
+
+
+def value(spec: GConv, hierarchy: Hierarchy, objective: Objective) -> float:
+    """What the search finds; infinite if nothing."""
+    try:
+        return best_in_dataflow(spec, hierarchy, objective=objective).value
+    except CatenaError:
+        return np.inf
+
+
+def test_random_nests_with_a_bar_anywhere() -> None:
+    check(range(150), random_machine, 60)
+
+
+def test_dataflows_of_targets() -> None:
+    check(range(80), small_target, 50)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("make", [random_machine, small_target])
+def test_random_dataflows_often(make: Callable[[Random], Hierarchy | None]) -> None:
+    check(range(1000, 1700), make, 300)
