@@ -14,6 +14,7 @@ MEASURED = {
     "fused-peers.md",
     "fusion.md",
     "isca16.md",
+    "looptree-conclusions.md",
     "looptree-designs.md",
     "zigzag.md",
 }
