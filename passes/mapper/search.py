@@ -31,7 +31,7 @@ from dialects.hierarchy import Hierarchy, Memory
 from dialects.schedule import Mapping as LinkMapping
 from dialects.schedule import Objective, Operand
 from passes.mapper.chains import counts_tiles, cut_by, moves_inwards, tiles_within
-from passes.mapper.counts import Counts
+from passes.mapper.counts import OPERAND_NAMES, Counts
 from passes.mapper.dataflow import BoundFlow, parse_dataflow
 from passes.mapper.nest import Column, For, Nest, Par, Store, mapping_of
 from passes.mapper.pricing import Prices, Values
@@ -162,7 +162,10 @@ class _Search:
         self._prices = Prices(hierarchy, objective)
         self._flow = flow
         self._hierarchy = hierarchy
-        self._outermost = f"{hierarchy.memories[0].name}."
+        # Words that stay nowhere further in go to elements that may share them: only the whole nest says how often.
+        self._passing = [each for each in flow.problem.operands if not flow.nest.stores(each)]
+        stored = (each for each in flow.problem.operands if each not in self._passing)
+        self._outermost = tuple(f"{hierarchy.memories[0].name}.{OPERAND_NAMES[each]}." for each in stored)
         self._outside = _outside(flow)
         limited = [flow.flow.reserves[each.name] for each in hierarchy.memories if each.words is not None]
         self._shrinking = frozenset(name for each in limited if each.ever[0] is None for name in each.names)
@@ -535,11 +538,12 @@ class _Search:
         distinct = inner.take(index).without(name for name in flow.inner if name not in names)
         candidates = distinct.beside(_ROW, np.arange(distinct.count))
         candidates = self._with_outer(candidates, self._fits_outside)
-        energy, cycles = np.full(distinct.count, np.inf), np.full(distinct.count, np.inf)
+        energy = np.full(distinct.count, np.inf)
+        cycles = np.zeros(distinct.count) if self._passing else energy.copy()
         for chunk in candidates.chunks():
             counts = self._counts(chunk, self._outside)
             np.minimum.at(energy, chunk.columns[_ROW], self._energy(counts, outermost=True))
-            if self._takes_time:
+            if self._takes_time and not self._passing:
                 moved = self._moving(self._hierarchy.memories[0], counts)
                 np.minimum.at(cycles, chunk.columns[_ROW], moved)
         inverse = inverse.reshape(-1)

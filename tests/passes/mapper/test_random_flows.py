@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dialects.diagnostics import CatenaError
-from dialects.gconv import GConv
+from dialects.gconv import Dim, GConv, Reduce
 from dialects.hierarchy import Hierarchy
 from dialects.schedule import Objective
 from passes.mapper.counts import Counts
@@ -19,6 +19,7 @@ from passes.mapper.pricing import Prices
 from passes.mapper.search import best_in_dataflow
 from passes.mapping.roles import assign_roles
 from tests.passes.mapper.random_flows import random_link, random_machine, small_target
+from tests.passes.mapper.test_search import machine
 
 MOST = 100_000
 """Combinations of parameters that are priced for a case, at most."""
@@ -105,6 +106,19 @@ def test_random_nests_with_a_bar_anywhere() -> None:
 
 def test_dataflows_of_targets() -> None:
     check(range(80), small_target, 50)
+
+
+def test_what_no_memory_keeps_may_be_shared_by_elements() -> None:
+    """Kernels go from the outermost memory to all elements at once, which the nest left of the bar does not tell."""
+    nest = "store glb [I, O] | for filters f, par rows_out r*s on pe, for channels d*c, for filters f*g, store rf [O]"
+    hierarchy = machine(nest, 80, 4, 35, slides=False, rates=(0.25, 1.0))
+    spec = GConv((Dim("C", op=5, ks=2), Dim("H", opc=8, ks=3, dilation=2)), "mul", Reduce.ADD)
+    flow = parse_dataflow(hierarchy).on(spec, assign_roles(spec))
+    columns = all_values(flow)
+    assert columns is not None
+    for objective in Objective:
+        expected = brute_force(flow, hierarchy, objective, columns)
+        assert value(spec, hierarchy, objective) == pytest.approx(expected)
 
 
 @pytest.mark.exhaustive
