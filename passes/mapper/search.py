@@ -11,6 +11,9 @@ costs inside; the outer parameters that fit with an inner tile of one bound what
 at least the sum of both; time at least the longest of all steps and of what each memory moves. Candidates are priced
 exactly in the order of that bound, until it exceeds the best value found.
 
+That is not quite so where a memory keeps words while other loops run between two cuts of a loop: one of these left out,
+the other may run where it did not. No random nest has shown a mapping that was missed for that.
+
 Inner parameters are dropped if they do not fit with the smallest outer ones that matter. Let these leave m indices of a
 loop at the bar. Where every tile right of it that p is in has m indices with the next smaller p, too, that p gives the
 same mapping and is tried as well. So p has to fit only where m is more than such a tile (`_least_reach`).
