@@ -8,14 +8,24 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import StringAttr
 from xdsl.parser import Parser
 from xdsl.parser.generic_parser import ParserState
-from xdsl.utils.lexer import Input
-from xdsl.utils.mlir_lexer import MLIRLexer, MLIRTokenKind, StringLiteral
+from xdsl.utils.exceptions import ParseError
+from xdsl.utils.lexer import Input, Position, Span
+from xdsl.utils.mlir_lexer import MLIRLexer, MLIRToken, MLIRTokenKind, StringLiteral
 
 
 class LinearLexer(MLIRLexer):
-    """xDSL's lexer without backtracking in string literals: an unclosed one takes xDSL exponential time."""
+    """xDSL's lexer without backtracking in string literals: an unclosed one takes xDSL exponential time.
+
+    Numbers begin with the digits of ASCII; xDSL takes those of every script, and fractions such as ½.
+    """
 
     _unescaped_characters_regex = re.compile(r'"(?:[^"\\\n\v\f]++|\\(?:["nt\\]|[0-9A-Fa-f]{2}))*+"')
+
+    def _lex_number(self, start_pos: Position) -> MLIRToken:
+        first = self.input.slice(start_pos, start_pos + 1) or ""
+        if not first.isascii():
+            raise ParseError(Span(start_pos, start_pos + 1, self.input), f"Unexpected character: {first}")
+        return super()._lex_number(start_pos)
 
 
 class UnicodeParser(Parser):

@@ -39,7 +39,8 @@ _WORDS = {
     "too_short": "must not be empty",
     "too_long": "must not have more than {max_length} entries",
     **dict.fromkeys(("enum", "literal_error"), "must be {expected}"),
-    **dict.fromkeys(("union_tag_not_found", "union_tag_invalid"), "must say what kind of level it is"),
+    "union_tag_not_found": "must say what kind of level it is",
+    "union_tag_invalid": "there is no such kind of level",
 }
 """What validation errors are called here, by pydantic's names of them."""
 _NOTHING = "nothing"
@@ -49,12 +50,13 @@ _AMOUNTS = (
     ("must have ", ""),
 )
 """How words for a problem begin that go on with what is expected, and with what that begins."""
+_KINDS = 'kind = "memory" or kind = "axis"'
 _EXPECTED = {
     "too_short": "one or more",
     "repeated": "each of them once",
     UNKNOWN_EVENT: "an event that is counted",
     UNKNOWN_FUNCTION: "a scalar function",
-    **dict.fromkeys(("union_tag_not_found", "union_tag_invalid"), 'kind = "memory" or kind = "axis"'),
+    **dict.fromkeys(("union_tag_not_found", "union_tag_invalid"), _KINDS),
 }
 """What is expected where words for a problem do not say so; else these words do, by pydantic's names of errors."""
 _PATTERNS = {
@@ -70,6 +72,8 @@ _CHOICES = {
     "loops": "kinds of loops: g, op, opc, ks",
 }
 _FIGURES, _CONTROL = "figures", "control_characters"
+_WHOLE_FIGURE = 3
+"""Parts of the place of a problem with a figure as a whole: the table, its name, a kind that it is not."""
 _WORDS[_FIGURES] = "must be a number, a text or a list of whole numbers"
 _NAMED = ("levels", "accesses")
 """Tables of tables, which are kept as lists of tables with names."""
@@ -98,8 +102,8 @@ def _with_whole_figures(problems: Sequence[Any]) -> Iterator[Any]:
             yield each
         elif each["type"] == _CONTROL:
             yield {**each, "loc": place[:2]}
-        elif place[:2] not in texts:
-            yield {**each, "type": _FIGURES, "loc": place[:2], "input": "..." if len(place) > 3 else each["input"]}
+        elif place[:2] not in texts and len(place) == _WHOLE_FIGURE:
+            yield {**each, "type": _FIGURES, "loc": place[:2]}
 
 
 def _is_consequence(problem: Any, error: ValidationError) -> bool:
@@ -111,6 +115,9 @@ def _is_consequence(problem: Any, error: ValidationError) -> bool:
 
 def _diagnostic(problem: Any, kind: type[BaseModel], description: object, where: str) -> Diagnostic:
     location, model, meaning = _located(problem["loc"], kind, description)
+    if problem["type"] == "union_tag_invalid":
+        problem = {**problem, "input": problem["input"]["kind"]}
+        location.append("kind")
     key = ".".join(part or '""' for part in location)
     words = _words(problem)
     return Diagnostic(
@@ -206,7 +213,8 @@ def _hint(problem: Any, location: list[str], model: type[BaseModel] | None, whol
             return f"{location[-1]} is said of the whole machine: it stands before the first table of the file"
         return _nearest_key(location[-1], model)
     if kind.startswith("union_tag"):
-        return 'every level has kind = "memory" or kind = "axis"'
+        near = nearest_key(str(problem["input"]), _LEVELS) if kind == "union_tag_invalid" else ""
+        return f"did you mean {near!r}?" if near else f"every level has {_KINDS}"
     if kind == "enum":
         return next((_CHOICES[part] for part in reversed(location) if part in _CHOICES), "")
     if kind == "missing" and model in (Memory, Axis, Access):

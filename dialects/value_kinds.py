@@ -22,6 +22,12 @@ def _shown(text: str) -> str:
     return text
 
 
+def _in_one_line(text: str) -> str:
+    if text.splitlines() not in ([], [text]):
+        raise PydanticCustomError("several_lines", "must be one line")
+    return text
+
+
 def distinct(items: tuple[Item, ...]) -> tuple[Item, ...]:
     """A list in which nothing is twice; a validator."""
     if repeated := [str(item) for item, times in Counter(items).items() if times > 1]:
@@ -31,5 +37,5 @@ def distinct(items: tuple[Item, ...]) -> tuple[Item, ...]:
 
 Text = Annotated[str, AfterValidator(_shown)]
 """Free text, which is printed as it is."""
-Line = Annotated[str, Field(max_length=500), AfterValidator(_shown)]
+Line = Annotated[str, Field(max_length=500), AfterValidator(_shown), AfterValidator(_in_one_line)]
 """Free text in a table."""

@@ -48,7 +48,9 @@ def test_the_good_one_is_good(tmp_path: Path) -> None:
         ("clock_mhz = 100", "clok_mhz = 100", 2, "clok_mhz: there is no such key", "did you mean 'clock_mhz'?"),
         ('kind = "axis"\n', "", 12, "levels.pe: must say what kind of level it is",
          'every level has kind = "memory" or kind = "axis"'),
-        ('kind = "axis"', 'kind = "axes"', 12, "levels.pe: must say what kind of level it is",
+        ('kind = "axis"', 'kind = "axes"', 13, "levels.pe.kind: there is no such kind of level",
+         "did you mean 'axis'?"),
+        ('kind = "axis"', 'kind = "cache"', 13, "levels.pe.kind: there is no such kind of level",
          'every level has kind = "memory" or kind = "axis"'),
         ("size = 8", "size = 0", 14, "levels.pe.size: must be at least 1", ""),
         ("size = 8\n", "", 12, "levels.pe.size: is missing", "every axis has size"),
@@ -80,6 +82,20 @@ def test_what_is_wrong_is_found_where_it_is(
     assert problem.where == f"{tmp_path / 'chip.toml'}, line {line}"
     assert problem.hint.startswith(hint)
     assert problem.hint
+
+
+def test_a_list_that_is_no_figure_is_one_problem(tmp_path: Path) -> None:
+    (problem,) = problems(f'{GOOD}\n[figures]\na = [1, "x"]\n', tmp_path)
+    assert problem.where == f"{tmp_path / 'chip.toml'}, line {len(GOOD.splitlines()) + 3}"
+    assert problem.message == "figures.a: must be a number, a text or a list of whole numbers"
+    assert problem.found == '[1, "x"]'
+
+
+@pytest.mark.parametrize("text", ["a\\nb", "a\\n", "a\\u2028b", "a\\u2029b"])
+def test_a_summary_is_one_line(text: str, tmp_path: Path) -> None:
+    (problem,) = problems(f'summary = "{text}"\n{GOOD}', tmp_path)
+    assert problem.message == "summary: must be one line"
+    assert problem.where == f"{tmp_path / 'chip.toml'}, line 1"
 
 
 def test_changes_are_blamed_on_the_file_that_makes_them(tmp_path: Path) -> None:

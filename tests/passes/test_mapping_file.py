@@ -127,6 +127,13 @@ def test_a_tile_of_too_many_digits(tmp_path: Path) -> None:
     assert lines([found]) == [7]
 
 
+@pytest.mark.parametrize("tile", ["\uff14", "\u0664", "\u00bd", "4\uff14"])
+def test_digits_of_tiles_are_those_of_ascii(tile: str, tmp_path: Path) -> None:
+    (found,) = problems(tmp_path / "m.toml", file_text("generic", (f"for C.ks {tile}",)), "generic")
+    assert found.message.endswith(f"Unexpected character: {tile[-1]}")
+    assert lines([found]) == [7]
+
+
 @pytest.mark.parametrize(
     ("added", "line", "found", "hint"),
     [
