@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate
@@ -10,14 +11,16 @@ from pathlib import Path
 
 from compiler.files import read_text
 from dialects.diagnostics import Diagnostic
-from dialects.toml_text import lines_of
+from dialects.toml_text import dotted, lines_of
 
-_TABLE = re.compile(r"\s*\[{1,2}\s*([^\[\]]+?)\s*\]")
+_PART = r"""(?:"(?:\\.|[^"\\])*"|'[^']*'|[^\s=\[\]{}#,."']+)"""
+_DOTTED = rf"{_PART}(?:\s*\.\s*{_PART})*"
+_TABLE = re.compile(rf"\s*\[{{1,2}}\s*({_DOTTED})\s*\]")
 _OPENS_TEXT = re.compile(r"=\s*(?:\"\"\"|''')(.*)$")
 _WHOLE = r""""{3}(?:\\.|(?!"{3}).)*"{3,5}|'{3}(?:(?!'{3}).)*'{3,5}|"(?!"")(?:\\.|[^"\\])*"|'(?!'')[^']*'|#.*"""
 _TEXTS = re.compile(rf"{_WHOLE}|(?P<open>\"{{3}}|'{{3}}).*")
 """Texts that end in their line, comments, and what opens a text that goes on."""
-_KEY = re.compile(r"\s*([^\s=\[\]{}#,]+?)\s*=")
+_KEY = re.compile(rf"\s*({_DOTTED})\s*=")
 
 
 def located(problem: Diagnostic, files: Sequence[Path]) -> Diagnostic:
@@ -102,5 +105,14 @@ def _parts_in(text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _parts(key: str) -> list[str]:
-    """The parts of a dotted key, without quotes and spaces around them; quoted parts may hold dots."""
-    return [part.strip("\"'") for part in re.findall(r"\"[^\"]*\"|'[^']*'|[^.\s]+", key)]
+    """The parts of a dotted key as messages show them, without quotes and spaces; quoted parts may hold dots."""
+    return [dotted([_unquoted(part)]) for part in re.findall(_PART, key)]
+
+
+def _unquoted(part: str) -> str:
+    if "\\" not in part or part[0] != '"':
+        return part.strip("\"'")
+    try:
+        return tomllib.loads(f"part = {part}")["part"]
+    except tomllib.TOMLDecodeError:  # of text that is no TOML, lines are looked up, too
+        return part[1:-1]

@@ -10,7 +10,7 @@ from typing import Any, cast
 from compiler.files import read_text
 from compiler.toml_mistakes import what_is_no_toml
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.toml_text import as_toml, lines_of, shortened, too_long_number
+from dialects.toml_text import as_toml, dotted, lines_of, shortened, too_long_number
 
 
 def read_description(path: Path) -> dict[str, Any]:
@@ -55,14 +55,15 @@ def wrong_tables(description: Mapping[str, Any], where: str) -> Iterator[Diagnos
             message, found = f"{tables}: must be a table of tables", as_toml(description[tables])
             yield wrong_description(where, message, "a table of tables", found, f"write [{tables}.NAME]")
         for name, table in _inner_table(description, tables).items():
+            key = dotted((tables, name))
             inner = _inner_table({name: table}, name)
             kind = inner.get("kind", "")
             if tables == "levels" and not isinstance(kind, str):
                 expected = 'kind = "memory" or kind = "axis"'
-                message, hint = f"levels.{name}.kind: must be a text", f"every level has {expected}"
+                message, hint = f"{key}.kind: must be a text", f"every level has {expected}"
                 yield wrong_description(where, message, expected, as_toml(kind), hint)
             if "name" in inner:
-                message, hint = f"{tables}.{name}.name: there is no such key", f"the table's own: [{tables}.NAME]"
+                message, hint = f"{key}.name: there is no such key", f"the table's own: [{tables}.NAME]"
                 yield wrong_description(where, message, "no other name", as_toml(inner["name"]), hint)
 
 

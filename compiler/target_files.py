@@ -14,7 +14,7 @@ from backends.registry import InstalledBackend, find_installed, installed_backen
 from compiler.description_lines import first_line_in, line_of, nearest_line
 from compiler.descriptions import merged, read_description, wrong_description
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean, nearest_key
-from dialects.toml_text import EXTENDS, as_toml, key_parts, shortened
+from dialects.toml_text import EXTENDS, as_toml, dotted, key_parts, shortened
 
 DEFAULT_TARGET = "eyeriss"
 GENERIC = "generic"
@@ -153,8 +153,9 @@ def _nearly_named(path: Path, description: Mapping[str, Any]) -> Iterator[Diagno
     """Keys that are not called quite like one of those that say what a description is."""
     for key in description:
         if near := nearest_key(key, ("levels", EXTENDS)):
-            where, message = f"{path}, line {first_line_in(key, path) or 1}", f"{key}: there is no such key"
-            yield wrong_description(where, message, "a key of a description", key, f"did you mean {near!r}?")
+            shown = dotted([key])
+            where, message = f"{path}, line {first_line_in(shown, path) or 1}", f"{shown}: there is no such key"
+            yield wrong_description(where, message, "a key of a description", shown, f"did you mean {near!r}?")
 
 
 def _changed(path: Path, name: object, changes: dict[str, Any], seen: tuple[Path, ...]) -> DescribedTarget:
@@ -200,8 +201,9 @@ def _changes_of_kind(
         if isinstance(own, dict) and isinstance(other, dict):
             kinds = tuple(cast("dict[str, object]", each).get("kind") for each in (other, own))
             if kinds[1] is not None and kinds[0] != kinds[1]:
-                message = f"levels.{level}.kind: in {name} this level is of kind {as_toml(kinds[0])}"
-                where = f"{path}, line {nearest_line(f'levels.{level}.kind', path) or 1}"
+                key = dotted(("levels", level, "kind"))
+                message = f"{key}: in {name} this level is of kind {as_toml(kinds[0])}"
+                where = f"{path}, line {nearest_line(key, path) or 1}"
                 expected, found = (as_toml(each) for each in kinds)
                 hint = "a level of another kind needs a name of its own"
                 yield wrong_description(where, message, expected, found, hint)

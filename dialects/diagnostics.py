@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from enum import IntEnum
 from typing import Any
+from unicodedata import category
 
 
 class ExitCode(IntEnum):
@@ -82,6 +83,11 @@ CODES: dict[str, Code] = {
 }
 
 
+_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Unicode's categories of what shows nothing: control, format, surrogate, line and paragraph separator."""
+_SPACING = "\n\t"
+
+
 def is_control(character: str) -> bool:
     """Whether a terminal would obey a character and not show it: control codes, and those that turn text around."""
     code = ord(character)
@@ -90,10 +96,15 @@ def is_control(character: str) -> bool:
 
 
 def visible(text: str) -> str:
-    """Text with control characters written as Python does."""
+    """Text with characters that cannot be seen, other than spaces and line ends, written as Python does."""
+    return "".join(each if each in _SPACING else escaped(each) for each in text)
+
+
+def escaped(text: str) -> str:
+    """Text in one line: control codes, line ends, and what has no width or turns text around, as Python writes them."""
     if text.isprintable():
         return text
-    return "".join(repr(each)[1:-1] if is_control(each) else each for each in text)
+    return "".join(repr(each)[1:-1] if category(each) in _UNSEEN else each for each in text)
 
 
 @dataclass(frozen=True)

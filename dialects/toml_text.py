@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterable
 from typing import cast
+
+from dialects.diagnostics import escaped
 
 EXTENDS = "extends"
 """The key by which a description says which other one it changes."""
@@ -56,6 +59,11 @@ def key_parts(key: str) -> list[str]:
     if not _DOTTED.fullmatch(key):
         return key.split(".")
     return [part.strip().strip("\"'") for part in re.findall(_PART, key)]
+
+
+def dotted(parts: Iterable[str]) -> str:
+    """A dotted key as messages show it: on one line, with characters that cannot be seen written as Python does."""
+    return ".".join(escaped(part) if part else '""' for part in parts)
 
 
 def too_long_number(text: str) -> int:

@@ -12,7 +12,7 @@ from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean, nearest_
 from dialects.events import EVENTS
 from dialects.gconv.scalar import FUNCTIONS
 from dialects.hierarchy import Access, Axis, Hierarchy, Memory
-from dialects.toml_text import EXTENDS, as_toml
+from dialects.toml_text import EXTENDS, as_toml, dotted
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -118,7 +118,7 @@ def _diagnostic(problem: Any, kind: type[BaseModel], description: object, where:
     if problem["type"] == "union_tag_invalid":
         problem = {**problem, "input": problem["input"]["kind"]}
         location.append("kind")
-    key = ".".join(part or '""' for part in location)
+    key = dotted(location)
     words = _words(problem)
     return Diagnostic(
         "CAT-C003",

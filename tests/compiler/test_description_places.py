@@ -72,8 +72,39 @@ def test_lines(old: str, new: str, at: int, message: str, tmp_path: Path) -> Non
     assert (problem.where, bool(problem.hint)) == (f"{tmp_path / 'chip.toml'}, line {at}", True)
 
 
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [
+        ('""', '""'),
+        ("''", '""'),
+        ('"\\u202eabc"', "\\u202eabc"),
+        ('"\u202eabc"', "\\u202eabc"),
+        ('"a\\nb"', "a\\nb"),
+        ('"word\\u200b_bits"', "word\\u200b_bits"),
+        ('"a b=c"', "a b=c"),
+        ('"\\u0061"', "a"),
+        ('"a\\"b"', 'a"b'),
+        ("'a\"b'", 'a"b'),
+        ('"it\'s"', "it's"),
+    ],
+)
+@pytest.mark.parametrize(("after", "table", "at"), [("word_bits = 16", "", 4), ('kind = "memory"', "levels.dram.", 7)])
+def test_odd_keys_are_found_and_shown_in_one_line(
+    key: str, shown: str, after: str, table: str, at: int, tmp_path: Path
+) -> None:
+    (problem,) = problems(CHIP.replace(after, f"{after}\n{key} = 2", 1), tmp_path)
+    assert problem.message == f"{table}{shown}: there is no such key"
+    assert line(problem) == at
+    assert problem.message in str(problem).splitlines()[0]
+
+
+def test_odd_tables_are_found(tmp_path: Path) -> None:
+    found = problems(f'{CHIP}[levels."a\\nb"]\nkind = "axis"\nsize = 2\n', tmp_path)
+    assert [(each.message.partition(": ")[0], line(each)) for each in found] == [("levels.a\\nb", 23)]
+
+
 def test_keys_in_texts_of_several_lines_are_none(tmp_path: Path) -> None:
-    text = CHIP.replace("word_bits = 16", 'summary = """\n[levels.pe]\nsize = 8\n"""\nword_bits = 16')
+    text = CHIP.replace("word_bits = 16", 'figures.note = """\n[levels.pe]\nsize = 8\n"""\nword_bits = 16')
     (problem,) = problems(text.replace("size = 8\n\n", "size = 0\n\n"), tmp_path)
     assert line(problem) == 18
 

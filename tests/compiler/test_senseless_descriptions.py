@@ -97,7 +97,7 @@ def test_what_makes_sense_is_accepted(text: str, tmp_path: Path) -> None:
         ('"chip"', '"' + "c" * 65 + '"', 1, "name: must not have more than 64 characters"),
         ('"chip"', '"chip"\nsummary = "\\u001b[31mred"', 2, "summary: must have no control characters"),
         ('"chip"', '"chip"\nsources.clock_mhz = "\\u009b31m"', 2, "sources.clock_mhz: must have no control characters"),
-        ('"chip"', '"chip"\nsources."a\\u001b" = "x"', 2, "sources.a\x1b: must have no control characters"),
+        ('"chip"', '"chip"\nsources."a\\u001b" = "x"', 2, "sources.a\\x1b: must have no control characters"),
         ('"chip"', '"chip"\nfigures.a = "\\u202e"', 2, "figures.a: must have no control characters"),
         ('"chip"', '"chip"\nfigures.a = { b = 1 }', 2,
          "figures.a: must be a number, a text or a list of whole numbers"),

@@ -37,6 +37,12 @@ def test_a_diagnostic_as_text_and_as_data() -> None:
     assert len(FULL.to_json()) == 8
 
 
+@pytest.mark.parametrize("unseen", ["\x1b", "\x9b", "\u200b", "\u200f", "\u202e", "\u2066", "\ufeff", "\u2028"])
+def test_what_cannot_be_seen_is_escaped(unseen: str) -> None:
+    text = str(Diagnostic("CAT-C003", f"a{unseen}b", found="é 猫 \U0001f408"))
+    assert text == f"error[CAT-C003]: a{repr(unseen)[1:-1]}b\n  found:    é 猫 \U0001f408"
+
+
 def test_an_error_holds_all_diagnostics() -> None:
     error = CatenaError(iter([FULL, Diagnostic("CAT-I001", "oops")]))
     assert [each.code for each in error.diagnostics] == ["CAT-F002", "CAT-I001"]
