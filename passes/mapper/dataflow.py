@@ -62,9 +62,18 @@ class Dataflow:
                 tiles.append(node.tile.names)
         return frozenset(found)
 
-    def part_of(self, parameter: str) -> str:
-        """The part of the loop that a parameter first helps to cut, from the inside; empty if it cuts none."""
-        return next((node.part for node in reversed(self.nodes) if parameter in node.tile.names), "")
+    def parts_of(self, parameter: str) -> tuple[str, ...]:
+        """The parts of the loops that a parameter helps to cut, from the inside; none if it cuts none."""
+        return tuple(dict.fromkeys(node.part for node in reversed(self.nodes) if parameter in node.tile.names))
+
+    def products_of(self, parameter: str) -> frozenset[tuple[str, frozenset[str]]]:
+        """For each product in a tile that a parameter is part of: the part of the loop, and what else it is made of."""
+        return frozenset(
+            (node.part, frozenset(names) - {parameter})
+            for node in self.nodes
+            for _, names in node.tile.terms
+            if parameter in names
+        )
 
     def factors_of(self, parameter: str) -> frozenset[str]:
         """The other parameters that it makes a tile together with."""
@@ -158,7 +167,11 @@ class BoundFlow:
     @cached_property
     def _most(self) -> Mapping[str, int]:
         """What every parameter is at most."""
-        return {name: self.values[self.flow.part_of(name)] for name in (*self.flow.inner, *self.flow.outer)}
+        return {name: self.most_of(name) for name in (*self.flow.inner, *self.flow.outer)}
+
+    def most_of(self, parameter: str) -> int:
+        """The value from which on a parameter alone makes all its tiles as large as their loops."""
+        return max((self.values[part] for part in self.flow.parts_of(parameter)), default=1)
 
     @cached_property
     def _wide(self) -> frozenset[int]:

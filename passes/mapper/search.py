@@ -346,13 +346,17 @@ class _Search:
             yield values, np.flatnonzero(left == remaining)
 
     def _left_of(self, candidates: Candidates, name: str) -> Column:
-        """What a parameter is at most beside the others that it makes a tile with and that are decided before it."""
-        done: Column = np.ones(candidates.count, np.int64)
-        factors = self._flow.flow.factors_of(name)
-        for other in itertools.takewhile(lambda other: other != name, self._parameters):
-            if other in factors and other in candidates.columns:
+        """What a parameter is at most: with more no tile is larger, beside what is decided before it, nor room less."""
+        if name in self._shrinking:
+            return np.full(candidates.count, self._flow.most_of(name))
+        before = frozenset(itertools.takewhile(lambda other: other != name, self._parameters))
+        most: Column = np.ones(candidates.count, np.int64)
+        for part, others in self._flow.flow.products_of(name):
+            done: Column = np.ones(candidates.count, np.int64)
+            for other in others & before & candidates.columns.keys():
                 done = done * candidates.columns[other]
-        return -(-self._flow.values[self._flow.flow.part_of(name)] // done)
+            most = np.maximum(most, -(-self._flow.values[part] // done))
+        return most
 
     def _find_unordered(self) -> Iterator[str]:
         """Parameters of which any value that fits may cost least."""
@@ -369,8 +373,9 @@ class _Search:
         """
         flow = self._flow.flow
         for number, name in enumerate(self._parameters):
-            place = self._flow.places[flow.part_of(name)] if flow.part_of(name) else None
-            strips = not self._hierarchy.nested and place is not None and self._flow.problem.window_of(place)
+            loops = (self._flow.places[part] for part in flow.parts_of(name))
+            slides = any(loop is not None and self._flow.problem.window_of(loop) is not None for loop in loops)
+            strips = not self._hierarchy.nested and slides
             before = frozenset(self._parameters[:number])
             if strips or name in flow.laid | self._shrinking or not counts_tiles(self._flow, name, before):
                 yield name

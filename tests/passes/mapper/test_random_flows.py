@@ -28,16 +28,11 @@ MOST = 100_000
 def all_values(flow: BoundFlow) -> dict[str, Column] | None:
     """Columns of all values of all parameters; none if there are no parameters, or too many combinations."""
     names = (*flow.flow.inner, *flow.flow.outer)
-    most = {name: flow.values[flow.flow.part_of(name)] for name in names}
+    most = {name: flow.most_of(name) for name in names}
     if not names or np.prod([float(each) for each in most.values()]) > MOST:
         return None
     grid = np.meshgrid(*(np.arange(1, most[name] + 1) for name in names), indexing="ij")
-    columns: dict[str, Column] = {name: each.ravel() for name, each in zip(names, grid, strict=True)}
-    needed = np.ones(len(columns[names[0]]), np.bool_)
-    for number, name in enumerate(names):
-        before = [columns[other] for other in names[:number] if other in flow.flow.factors_of(name)]
-        needed &= columns[name] <= -(-most[name] // np.prod([np.ones_like(needed, np.int64), *before], axis=0))
-    return {name: column[needed] for name, column in columns.items()}
+    return {name: each.ravel() for name, each in zip(names, grid, strict=True)}
 
 
 def brute_force(flow: BoundFlow, hierarchy: Hierarchy, objective: Objective, columns: dict[str, Column]) -> float:

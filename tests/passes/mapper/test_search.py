@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 
 import numpy as np
 import pytest
@@ -112,24 +111,15 @@ def cuts_evenly(hierarchy: Hierarchy, flow: BoundFlow, tiles: tuple[int, ...]) -
     return True
 
 
-def most_needed(flow: BoundFlow, name: str, parameters: dict[str, int]) -> int:
-    """The value of a parameter with which its loop is covered, given those that are decided before it."""
-    before = itertools.takewhile(lambda other: other != name, parameters)
-    done = math.prod(parameters[other] for other in before if other in flow.flow.factors_of(name))
-    return -(-flow.values[flow.flow.part_of(name)] // done)
-
-
 def brute_force(spec: GConv, hierarchy: Hierarchy, objective: Objective) -> float | None:
     """The least value over every value of every parameter, each mapping walked."""
     flow = parse_dataflow(hierarchy).on(spec, assign_roles(spec))
     names = (*flow.flow.inner, *flow.flow.outer)
     best: float | None = None
     seen: set[tuple[tuple[int, ...], int]] = set()
-    ranges = (range(1, flow.values[flow.flow.part_of(name)] + 1) for name in names)
+    ranges = (range(1, flow.most_of(name) + 1) for name in names)
     for values in itertools.product(*ranges):
         parameters = dict(zip(names, values, strict=True))
-        if any(value > most_needed(flow, name, parameters) for name, value in parameters.items()):
-            continue
         environment = {**flow.values, **parameters}
         tiles = tuple(int(tile(environment)) for tile in flow.expressions)
         extents = [1 if isinstance(node, Store) else flow.problem.extents[node.loop] for node in flow.nest.nodes]
@@ -232,6 +222,38 @@ def check_a_bar(data: st.DataObject) -> None:
     assert found.value == pytest.approx(expected)
     stopped = best_in_dataflow(spec, hierarchy, objective=objective, should_stop=lambda: True)
     assert stopped.bound <= expected * (1 + 1e-9)
+
+
+SHARED = (
+    "for rows_out t, for rows_kernel t, store glb [I, K, O]",
+    "for rows_out a*c, for filters c, for channels a, store glb [I, K, O]",
+    "for filters a*c, store glb [I, K], for rows_out a + c, store glb [O]",
+    "for rows_out t | for filters t*t, store glb [I, K, O]",
+)
+"""Nests with parameters that are in tiles of several loops: one may have to be larger than another can use."""
+
+
+@settings(max_examples=80, derandomize=True, deadline=None)
+@given(
+    st.sampled_from(SHARED),
+    st.tuples(*[st.integers(1, 5)] * 4),
+    st.integers(3, 60),
+    st.sampled_from(["0", "c", "9 - c"]),
+    st.sampled_from(list(Objective)),
+)
+def test_a_parameter_of_several_loops_is_as_large_as_any_needs(
+    nest: str, sizes: tuple[int, ...], words: int, reserve: str, objective: Objective
+) -> None:
+    filters, channels, rows, taps = sizes
+    spec = GConv((Dim("C", op=filters, ks=channels), Dim("H", opc=rows, ks=taps)), "mul", Reduce.ADD)
+    assume(1 < spec.trips <= 120)
+    hierarchy = machine(nest, words, 1, 1, False, reserve=reserve if "c" in nest.split("store")[0] else "0")
+    expected = brute_force(spec, hierarchy, objective)
+    if expected is None:
+        with pytest.raises(CatenaError):
+            best_in_dataflow(spec, hierarchy, objective=objective)
+    else:
+        assert best_in_dataflow(spec, hierarchy, objective=objective).value == pytest.approx(expected)
 
 
 @settings(max_examples=60, derandomize=True, deadline=None)
