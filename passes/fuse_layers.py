@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import groupby
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
@@ -15,17 +14,16 @@ from xdsl.passes import ModulePass
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.fused_attribute import FusedAttr
 from dialects.fused_mapping import FusedMapping
-from dialects.gconv import LinkOp, ViewOp
+from dialects.gconv import LinkOp
 from dialects.gconv.interpreter import main_function
 from dialects.gconv.spec import LoopKind
 from dialects.target import NestMachine, find_machine
-from dialects.weights import ConstantOp
-from passes.fusion.from_ir import group_of_links
 from passes.fusion.group import Group
 from passes.fusion.grouping import group_links, group_problems
 from passes.fusion.holds import addresses, misfits, plan_group
 from passes.fusion.names import chain_names, group_names
-from passes.fusion.network import Chosen, GroupSearches, Network, NetworkSearch, NetworkSpace
+from passes.fusion.network import Chosen, GroupSearches, NetworkSearch, NetworkSpace
+from passes.fusion.runs import fusible_runs, network_of
 from passes.fusion.space import Space
 
 LOWERED = (LoopKind.G, LoopKind.OP, LoopKind.OPC)
@@ -37,8 +35,9 @@ class FuseLayersPass(ModulePass):
     """Make a `gconv.fused` of links in a row wherever this moves less over the off-chip link.
 
     The network of groups with the least traffic within the outermost memory on the chip, of at most `longest` links
-    each (`passes.fusion.network`), is found by search. Links that are left alone keep their own mappings for later
-    passes. Links with a mapping join no group. It needs the machine in the module, of levels (`passes.fusion`).
+    each (`passes.fusion.network`), is found by search. Groups take at most a tenth more operations, to make halos
+    again. Links that are left alone keep their own mappings for later passes; links with a mapping join no group. It
+    needs the machine in the module, of levels.
 
     Raises `CatenaError` (CAT-U006) if the machine has no memory of limited size outside of its array.
     """
@@ -54,12 +53,12 @@ class FuseLayersPass(ModulePass):
         groups = Space(kinds=LOWERED, most_loops=2, fewest_turns=4, all_joins=False)
         searches = GroupSearches(memory.name, NetworkSpace(self.longest, 0, groups))
         function = main_function(op)
-        for run in list(_runs(function)):
+        for run in list(fusible_runs(function)):
             self._fuse(function, run, machine, searches)
 
     def _fuse(self, function: FuncOp, run: list[LinkOp], machine: NestMachine, searches: GroupSearches) -> None:
         words, called = machine.memories[1].words, group_names(run, chain_names(function))
-        network = _network(run, function)
+        network = network_of(run, function)
         if network is None or words is None:
             return
         search = NetworkSearch(network, words, searches, lambda group, mapping: _runs_on(group, mapping, machine))
@@ -81,31 +80,6 @@ def _machine(module: ModuleOp) -> NestMachine:
     message = "layers are fused on machines of levels, outside of whose axes a memory on the chip has a size"
     found, hint = "no machine" if machine is None else machine.name, "take another target, or do without --fuse"
     raise CatenaError(Diagnostic("CAT-U006", message, "mapped", found=found, hint=hint))
-
-
-def _runs(function: FuncOp) -> Iterator[list[LinkOp]]:
-    """Links in a row that are free to be fused, with nothing but views and constants between them."""
-    ops = [op for op in function.body.block.ops if not isinstance(op, ViewOp | ConstantOp)]
-    for free, run in groupby(ops, lambda op: isinstance(op, LinkOp) and op.mapping is None and _is_plain(op)):
-        links = [op for op in run if isinstance(op, LinkOp)]
-        if free and len(links) > 1:
-            yield links
-
-
-def _is_plain(link: LinkOp) -> bool:
-    """Whether each index of what a link reads is a sum of steps."""
-    try:
-        group_of_links([link])
-    except CatenaError:
-        return False
-    return True
-
-
-def _network(links: Sequence[LinkOp], function: FuncOp) -> Network | None:
-    try:
-        return Network(group_of_links(links, chain_names(function)))
-    except CatenaError:
-        return None
 
 
 def _runs_on(group: Group, mapping: FusedMapping, machine: NestMachine) -> bool:

@@ -31,6 +31,7 @@ VERBS = {
     "opt": Verb("compiler.cli.opt:opt", "Run passes over IR text or a model and print the IR."),
     "asm": Verb("compiler.cli.assembly:asm", "Assemble text into a program."),
     "disasm": Verb("compiler.cli.assembly:disasm", "Disassemble a program, annotated."),
+    "explore": Verb("compiler.cli.explore:explore_model", "Words moved off-chip by size of the buffer, fused and not."),
     "report": Verb("compiler.cli.report:report", "Table of cycles, energy and traffic by layer."),
     "explain": Verb("compiler.cli.explain:explain", "Say why layers cost what they cost."),
     "targets": Verb("compiler.cli.listings:targets", "List the targets."),

@@ -42,6 +42,8 @@ class NetworkSpace:
     singles: Space = field(default_factory=lambda: Space(most_loops=3))
     parts: int = 50_000
     """Parts of mappings that the search of one group looks at, at most."""
+    most_work: float | None = 1.1
+    """How many operations a group may take, by those that it needs; None if making halos again is no matter."""
 
     def of(self, group: Group) -> Space:
         """The space of mappings of a group."""
@@ -119,7 +121,7 @@ class GroupSearches:
                 group,
                 self.memory,
                 self.space.of(group),
-                Limits(capacity, traffic),
+                Limits(capacity, traffic, self._most_operations(group)),
                 Effort(self.space.parts),
                 Objective.TRAFFIC,
                 resident,
@@ -130,6 +132,13 @@ class GroupSearches:
                 found = Found(point.capacity, (point.traffic, point.operations), point.mapping, search.exact)
             self._found[key] = traffic, found
         return found
+
+    def _most_operations(self, group: Group) -> int | None:
+        return None if self.space.most_work is None else int(self.space.most_work * self.operations(group))
+
+    def operations(self, group: Group) -> int:
+        """The operations of a numbered group, each once."""
+        return sum(int(self.tables(group).tabulation.operations(link.name)) for link in group.links)
 
 
 class Network:
@@ -310,7 +319,7 @@ class NetworkSearch:
         tabulation = self.searches.tables(alike.group).tabulation
         outside = {*group.external, group.head.result, *group.exported} - {*resident}
         words = sum(int(tabulation.elements(alike.names[name])) for name in outside)
-        return words, sum(int(tabulation.operations(link.name)) for link in alike.group.links)
+        return words, self.searches.operations(alike.group)
 
     # Paths ------------------------------------------------------------------------------------------------------------
 

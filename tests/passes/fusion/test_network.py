@@ -17,11 +17,11 @@ from passes.fusion.model import FusedCosts
 from passes.fusion.network import Cost, GroupSearches, Network, NetworkPlan, NetworkSearch, NetworkSpace
 from passes.fusion.search import GroupSearch, Limits
 from passes.fusion.space import Space
-from tests.passes.fusion.groups import Builder, random_group, window
+from tests.passes.fusion.groups import Builder, conv_pair, random_group, window
 
 BUFFER = "glb"
 EVERY = Space(every_up_to=99, most_loops=1)
-SPACE = NetworkSpace(longest=3, staying=2, groups=EVERY, singles=EVERY, parts=10**6)
+SPACE = NetworkSpace(longest=3, staying=2, groups=EVERY, singles=EVERY, parts=10**6, most_work=None)
 
 
 def _chain(rng: random.Random) -> Group:
@@ -115,6 +115,19 @@ def test_what_fits_whole_moves_what_must_be_moved() -> None:
     assert plan is not None
     outside = (*network.whole.external, *(head.result for head in network.whole.heads))
     assert plan.traffic == sum(network.words(name) for name in outside)
+
+
+def test_little_is_made_again_if_that_is_asked() -> None:
+    network = Network(conv_pair(10, 2))
+    for words in (120, 160, 250):
+        plans = [
+            NetworkSearch(network, words, GroupSearches(BUFFER, replace(SPACE, most_work=most))).run()
+            for most in (None, 1.2, 1.0)
+        ]
+        assert all(plans)
+        free, little, nothing = (plan for plan in plans if plan is not None)
+        assert free.traffic <= little.traffic <= nothing.traffic
+        assert nothing.operations <= little.operations <= 1.2 * nothing.operations
 
 
 def test_nothing_fits() -> None:

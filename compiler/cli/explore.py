@@ -1,0 +1,54 @@
+"""`catena explore`: what a network moves by size of the buffer."""
+
+from __future__ import annotations
+
+import click
+
+from compiler.cli.console import Console
+from compiler.cli.options import model_options, parse_input_shapes, parse_settings, target_options
+from compiler.cli.outcome import Outcome
+from compiler.cli.session import Session, verb
+
+
+@verb("explore")
+@click.argument("source", metavar="MODEL|IR")
+@click.option(
+    "--size",
+    "sizes",
+    type=click.IntRange(min=1),
+    multiple=True,
+    metavar="WORDS",
+    help="A size of the buffer; may be repeated. [default: from 1/16 to 16 times the target's]",
+)
+@target_options
+@model_options
+def explore_model(
+    session: Session,
+    source: str,
+    sizes: tuple[int, ...],
+    target: str | None,
+    settings: tuple[str, ...],
+    input_shapes: tuple[str, ...],
+    batch: int | None,
+) -> Outcome:
+    """Print the least words that a network moves over the off-chip link, by size of the buffer.
+
+    Layer by layer, fused (as `--fuse` does it), and fused with tensors that stay in the buffer between groups, which
+    no code is made of yet. Figures are those of the model of fused groups; single layers are searched by it as well.
+    """
+    from compiler.cli.progress import activity
+    from compiler.compilation import CompileOptions
+    from compiler.exploration import explore
+    from compiler.sources import ImportOptions
+
+    importing = ImportOptions(parse_input_shapes(input_shapes), batch)
+    options = CompileOptions(target=target, settings=parse_settings(settings), importing=importing)
+    with activity(session.console, f"exploring {source}") as shown:
+        found = explore(source, options, sizes, shown.show)
+
+    def show(console: Console) -> None:
+        console.table(found.table())
+        if found.left_out:
+            console.out(f"{found.left_out} layers cannot be fused and are left out")
+
+    return Outcome(found.json, show, source)

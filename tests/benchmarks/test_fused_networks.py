@@ -1,0 +1,43 @@
+"""The benchmark of fused networks: its table of a small network."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.benchmarks.scripts import script
+from tests.compiler.small_models import save_model
+from tests.end_to_end.networks import NETWORKS
+
+PAGE = Path(__file__).parents[2] / "docs" / "fused-networks.md"
+
+
+def _numbers(row: str) -> list[float]:
+    cells = (cell.strip().removesuffix(" %").replace(",", "") for cell in row.strip("|").split("|"))
+    return [float(cell) for cell in cells]
+
+
+def test_the_table_of_a_small_network(tmp_path: Path) -> None:
+    model = save_model(NETWORKS["separable"](), tmp_path / "separable.onnx")
+    table = script("fused_networks").section("separable", model, (4, 16))
+    bound = int(re.findall(r"moves ([\d,]+) words", table)[0].replace(",", ""))
+    rows = [_numbers(line) for line in table.splitlines() if re.match(r"\| \d", line)]
+    assert [row[0] for row in rows] == [4, 16]
+    for _, alone, fused, less, staying, energy, fused_energy, work, groups, *_ in rows:
+        assert bound <= staying <= fused < alone
+        assert abs(less - 100 * (1 - fused / alone)) <= 0.5
+        assert energy >= 0
+        assert fused_energy >= 0
+        assert work >= 1
+        assert groups >= 1
+
+
+def test_nothing_on_the_page_moves_less_than_must_be_moved() -> None:
+    bound = 0
+    for line in PAGE.read_text(encoding="utf-8").splitlines():
+        if found := re.match(r"Every schedule moves ([\d,]+) words", line):
+            bound = int(found[1].replace(",", ""))
+        if re.match(r"\| \d", line):
+            _, alone, fused, _, staying, *_ = _numbers(line)
+            assert bound <= staying <= fused <= alone
+    assert bound > 0

@@ -1,0 +1,45 @@
+"""catena explore: words by size of the buffer, layer by layer and fused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.compiler.conftest import Cli
+from tests.compiler.small_models import save_model
+from tests.end_to_end.networks import NETWORKS
+
+
+def test_more_room_moves_less_and_fusing_is_never_worse(tmp_path: Path, cli: Cli) -> None:
+    source = save_model(NETWORKS["separable"](), tmp_path / "model.onnx")
+    words = ["--size", "4000", "--size", "500", "--size", "20"]
+    found = json.loads(cli("explore", source, "-t", "generic", *words, "--json").out)["result"]
+    moved = found["words_by_buffer_words"]
+    alone, fused, staying = moved["layer by layer"], moved["fused"], moved["fused, tensors stay"]
+    assert list(alone) == ["20", "500", "4000"]
+    for size in ("500", "4000"):
+        assert found["compulsory_words"] <= staying[size] <= fused[size] < alone[size]
+    assert staying["4000"] == found["compulsory_words"]
+    assert fused["4000"] <= fused["500"]
+    assert found["links_left_out"] == 0
+
+
+def test_sizes_lie_around_the_buffer_of_the_target(tmp_path: Path, cli: Cli) -> None:
+    source = save_model(NETWORKS["odd-names"](), tmp_path / "model.onnx")
+    found = cli("explore", source, "-t", "generic", "--set", "levels.glb.words=1600")
+    assert found.code == 0
+    sizes = [line.split()[0] for line in found.out.splitlines()[3:]]
+    assert sizes == ["100", "200", "400", "800", "1,600", "3,200", "6,400", "12,800", "25,600"]
+
+
+def test_targets_without_levels_are_refused(tmp_path: Path, cli: Cli) -> None:
+    source = save_model(NETWORKS["separable"](), tmp_path / "model.onnx")
+    found = cli("explore", source, "-t", "eyeriss")
+    assert found.code == 3
+    assert "buffers are explored on machines of levels" in found.err
+
+
+def test_a_model_without_layers_to_fuse_is_refused(tmp_path: Path, cli: Cli) -> None:
+    missing = cli("explore", tmp_path / "none.onnx", "-t", "generic")
+    assert missing.code != 0
+    assert "none.onnx" in missing.err
