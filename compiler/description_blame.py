@@ -1,7 +1,8 @@
 """Which file of a description is to blame for a problem, and at which line.
 
 A description may change another one, so that what is wrong with a key may be due to what a file further out says. To
-blame is the innermost file that makes the problem: what it extends does not have it.
+blame is the innermost file that makes the problem: what it extends does not have it. If it does not give the key, the
+line is that of the change that makes the problem.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import replace
 from itertools import takewhile
 from typing import Any, cast
 
+from compiler.description_causes import Causes
 from compiler.description_lines import first_line_in, line_in_value, line_of, nearest_line
 from compiler.target_files import DescribedTarget
 from dialects.diagnostics import Diagnostic
@@ -46,7 +48,12 @@ def blamed(
         ]
     chain = described.chain
     known = [_messages(inner, described, problems, problems_of) for inner in chain[1:]]
-    return [_located(problem, chain, _makers(problem, known)) for problem in problems]
+    makers = [_makers(problem, known) for problem in problems]
+    causes = [Causes(each, lambda changed: _messages(changed, described, problems, problems_of)) for each in chain]
+    return [
+        _located(each, chain[:count], chain[count:], causes[count - 1])
+        for each, count in zip(problems, makers, strict=True)
+    ]
 
 
 def _messages(
@@ -102,28 +109,36 @@ def key_of(problem: Diagnostic) -> str:
 
 def _makers(problem: Diagnostic, known: Sequence[set[str]]) -> int:
     """How many files, from the outermost, it takes to have the problem no more."""
-    if problem.message.endswith("is missing"):
+    if _is_missing(problem):
         return 1  # what is extended need not be complete
     return next((count for count, messages in enumerate(known, 1) if problem.message not in messages), len(known) + 1)
 
 
-def _located(problem: Diagnostic, chain: Sequence[DescribedTarget], makers: int) -> Diagnostic:
+def _is_missing(problem: Diagnostic) -> bool:
+    return problem.message.endswith("is missing")
+
+
+def _located(
+    problem: Diagnostic, makers: Sequence[DescribedTarget], inner: Sequence[DescribedTarget], causes: Causes
+) -> Diagnostic:
+    """A problem at its line in the files that it takes to make it; `causes` are the changes of the last of them."""
     key, within = key_of(problem), line_in_text(problem.where) or 1
-    for each in chain[:makers]:
+    for each in makers:
         if (line := _line_in_table(problem, each)) is not None:
             return replace(problem, where=f"{each.file}, line {line}")
-    for each in chain[:makers]:
+    for each in makers:
         if (line := line_in_value(key, each.file, within)) is not None:
             return replace(problem, where=f"{each.file}, line {line}")
-    for each in chain[:makers]:
+    for each in makers:
         if (line := first_line_in(key, each.file)) is not None:
             return replace(problem, where=f"{each.file}, line {line}")
-    for each in reversed(chain[:makers]):
+    problem, to_blame = _with_origin(problem, key, inner), makers[-1].file
+    if not _is_missing(problem) and (line := causes.line(problem.message, key)) is not None:
+        return replace(problem, where=f"{to_blame}, line {line}")
+    for each in reversed(makers):
         if (line := nearest_line(key, each.file)) is not None:
-            return replace(_with_origin(problem, key, chain[makers:]), where=f"{each.file}, line {line}")
-    to_blame = chain[makers - 1].file
-    line = line_of(EXTENDS, to_blame) or 1
-    return replace(_with_origin(problem, key, chain[makers:]), where=f"{to_blame}, line {line}")
+            return replace(problem, where=f"{each.file}, line {line}")
+    return replace(problem, where=f"{to_blame}, line {line_of(EXTENDS, to_blame) or 1}")
 
 
 def _line_in_table(problem: Diagnostic, described: DescribedTarget) -> int | None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from compiler.description_causes import Causes
+from compiler.target_files import DescribedTarget, described_target
 from compiler.targets import select_target
 from dialects.diagnostics import CatenaError, Diagnostic
 from tests.compiler.descriptions import problems
@@ -116,8 +118,10 @@ def test_a_machine_without_levels_gets_none(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "line", "message"),
     [
-        ('[levels.glb]\noperands = ["I", "O"]', 3, "levels.glb.bypass: K does not stay in this memory"),
-        ('[levels.glb]\nwords = 8\noperands = ["I", "K"]', 1, "dataflow.nest: 'store glb [O]': what may not stay"),
+        ('[levels.glb]\noperands = ["I", "O"]', 4, "levels.glb.bypass: K does not stay in this memory"),
+        ('[levels.glb]\nwords = 8\noperands = ["I", "K"]', 5, "dataflow.nest: 'store glb [O]': what may not stay"),
+        ('[levels]\nglb = { words = 8, operands = ["I", "K"] }', 4, "dataflow.nest: 'store glb [O]': what may not"),
+        ('[levels.new]\nkind = "axis"', 3, "levels.new.size: is missing"),
         ('[levels]\nglb.wrods = 8', 4, "levels.glb.wrods: there is no such key"),
         ('accesses = 3', 3, "accesses: must be a table of tables"),
     ],
@@ -131,10 +135,46 @@ def test_changes_that_make_what_is_extended_wrong(changes: str, line: int, messa
     assert origin is None or problem.hint.endswith(f"it is given in {folder / 'base.toml'}, line {origin}")
 
 
+def test_the_change_of_another_table_that_makes_a_key_wrong_is_found(folder: Path) -> None:
+    (folder / "base.toml").write_text(BASE.replace("words = 1024", "words = 1024\nword_bits = 32"))
+    (folder / "middle.toml").write_text('extends = "base.toml"\nclock_mhz = 7\n\nword_bits = 12\n')
+    for text in ('extends = "middle.toml"\n', 'extends = "middle.toml"\n[levels.glb]\nread = 3\n'):
+        (problem,) = problems(text, folder)
+        assert problem.message.startswith("levels.glb.word_bits: a word is a whole number of the machine's words")
+        assert place(problem) == ("middle.toml", 4)
+        assert problem.hint.endswith(f"it is given in {folder / 'base.toml'}, line 11")
+
+
+@pytest.mark.parametrize(
+    ("changes", "wrong", "line"),
+    [
+        ("clock_mhz = 7\n[levels.pe]\nsize = 4\n[levels.glb]\nwords = 8\n", ("clock", "size"), 4),
+        ("[levels.pe]\nsize = 4\n[levels.glb]\nwords = 8\n", ("size", "words"), 5),
+        ("clock_mhz = 7\n[levels.pe]\nsize = 4\n", ("clock",), 2),
+    ],
+    ids=["of the same tables", "of the same table", "the only one"],
+)
+def test_one_of_several_changes_that_each_make_a_problem(
+    changes: str, wrong: tuple[str, ...], line: int, folder: Path
+) -> None:
+    def messages_of(changed: DescribedTarget) -> set[str]:
+        levels = changed.description["levels"]
+        assert list(levels) == ["dram", "glb", "pe"]
+        now = {
+            "clock": changed.description["clock_mhz"] == 7,
+            "size": levels["pe"]["size"] == 4,
+            "words": levels["glb"]["words"] == 8,
+        }
+        return {"wrong"} if any(now[each] for each in wrong) else set()
+
+    (folder / "chip.toml").write_text(f'extends = "base.toml"\n{changes}')
+    assert Causes(described_target(str(folder / "chip.toml")), messages_of).line("wrong", "levels.glb.bank") == line
+
+
 def test_what_was_wrong_before_is_blamed_on_the_file_that_was_wrong(folder: Path) -> None:
     (folder / "middle.toml").write_text('extends = "base.toml"\n[levels.glb]\noperands = ["I", "O"]\n')
     (problem,) = problems('extends = "middle.toml"\n[levels.glb]\nread = 3\n', folder)
-    assert place(problem) == ("middle.toml", 2)
+    assert place(problem) == ("middle.toml", 3)
 
 
 def test_what_is_missing_is_missing_in_the_file_that_is_read(folder: Path) -> None:

@@ -99,7 +99,7 @@ def test_who_takes_what_a_price_is_about_away_takes_back_the_price(tmp_path: Pat
     (tmp_path / "base.toml").write_text(CHIP.replace("glb.input.read", "glb.output.hop"))
     child = 'extends = "base.toml"\n\n[levels.pe]\nreduces = false\n'
     (problem,) = problems(child, tmp_path)
-    assert problem.where == f"{tmp_path / 'chip.toml'}, line 1"
+    assert problem.where == f"{tmp_path / 'chip.toml'}, line 4"
     assert problem.hint.endswith(f"it is given in {tmp_path / 'base.toml'}, line 25")
     (tmp_path / "chip.toml").write_text(f'{child}[accesses.far.events]\n"glb.output.hop" = 0\n')
     select_target(str(tmp_path / "chip.toml"))

@@ -174,7 +174,7 @@ def test_events_of_another_description_can_be_left_out(tmp_path: Path) -> None:
     (tmp_path / "base.toml").write_text(GOOD)
     changes = 'extends = "base.toml"\n[levels.glb]\noperands = ["O"]\n'
     (problem,) = problems(changes, tmp_path)
-    assert problem.where == f"{tmp_path / 'chip.toml'}, line 1"
+    assert problem.where == f"{tmp_path / 'chip.toml'}, line 3"
     assert problem.hint.endswith(f"it is given in {tmp_path / 'base.toml'}, line 21")
     (tmp_path / "chip.toml").write_text(f'{changes}[accesses.far.events]\n"glb.input.read" = 0\n')
     assert select_target(str(tmp_path / "chip.toml")).machine.name == "chip"
