@@ -20,6 +20,7 @@ from dialects.gconv.spec import LoopKind
 from dialects.host import Cost, Rate
 from dialects.schedule import Operand
 from dialects.value_kinds import NAME_LENGTH, Line, Text, distinct
+from dialects.word_units import MACHINE_WORD, WordUnit
 
 Words = Annotated[int, Field(ge=1, le=1 << 48)]
 OperandName = Annotated[Operand, Field(strict=False)]
@@ -210,6 +211,10 @@ class Hierarchy(_Model, frozen=True):
     def memory(self, name: str) -> Memory:
         """The memory of a name."""
         return next(each for each in self.memories if each.name == name)
+
+    def word_unit(self, memory: str) -> WordUnit:
+        """The words in which the description of the machine counts what a memory holds: those of the machine."""
+        return MACHINE_WORD
 
     def axes_outside(self, memory: str) -> tuple[Axis, ...]:
         """The axes along which a memory exists many times, outermost first."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -35,11 +35,12 @@ from dialects import soundness
 from dialects.accelerator import Accelerator, StepLimits
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.events import BURSTS, COMPRESSED, EVENTS, NEST_EVENTS, OPTIONAL
-from dialects.hierarchy import Hierarchy, Memory
+from dialects.hierarchy import Hierarchy, Memory, Name
 from dialects.host import Cost, Rate
 from dialects.validation import UNKNOWN_EVENT, validated
 from dialects.value_kinds import Line, Text
-from dialects.widths import narrowed, per_element, wrong_widths
+from dialects.widths import narrowed, per_element, word_unit, wrong_widths
+from dialects.word_units import WordUnit
 
 
 def _known_event(name: str) -> str:
@@ -236,8 +237,6 @@ class Machine(Accelerator, frozen=True):
         return tuple(events)
 
 
-MachineT = TypeVar("MachineT", bound=Accelerator)
-
 _UNLIMITED = float(1 << 60)
 
 
@@ -288,12 +287,30 @@ class NestMachine(Hierarchy, Accelerator, frozen=True):
         return self.memories[0].read or _UNLIMITED
 
 
+class ConvertedMachine(NestMachine, frozen=True):
+    """A machine in its own words whose description counts some memories in words of theirs: messages do so, too."""
+
+    widths: Annotated[dict[Name, Annotated[int, Field(ge=1)]], Field(description="bits of a word of these memories")]
+
+    @model_validator(mode="after")
+    def _check_widths(self) -> ConvertedMachine:
+        for name in self.widths.keys() - {memory.name for memory in self.memories}:
+            raise PydanticCustomError("no_memory", "widths.{name}: there is no such memory", {"name": name})
+        return self
+
+    def word_unit(self, memory: str) -> WordUnit:
+        """The words in which the description of the machine counts what a memory holds."""
+        return word_unit(self.widths.get(memory), self.word_bits)
+
+
 def parse_machine(description: object, where: str = "") -> Accelerator:
     """The machine of a description: a `NestMachine` if it has levels, a row-stationary `Machine` if not.
 
-    Raises `CatenaError` (CAT-C003) with one diagnostic per wrong, missing or unknown key.
+    One that `MachineOp` has written may have been converted before. Raises `CatenaError` (CAT-C003) with one diagnostic
+    per wrong, missing or unknown key.
     """
-    machine = read_machine(description, where)
+    is_converted = "widths" in _table(description)
+    machine = validated(ConvertedMachine, description, where) if is_converted else read_machine(description, where)
     if problems := contradictions(machine, where):
         raise CatenaError(problems)
     return in_machine_words(machine)
@@ -316,7 +333,7 @@ def contradictions(machine: Accelerator, where: str = "") -> list[Diagnostic]:
     return problems
 
 
-def in_machine_words(machine: MachineT) -> MachineT:
+def in_machine_words(machine: Accelerator) -> Accelerator:
     """A machine with memories described in its own words of `word_bits` (`dialects.widths`), if widths go together."""
     if not isinstance(machine, NestMachine) or all(memory.word_bits is None for memory in machine.memories):
         return machine
@@ -324,7 +341,8 @@ def in_machine_words(machine: MachineT) -> MachineT:
     fields = {name: getattr(machine, name) for name in NestMachine.model_fields}
     fields["levels"] = tuple(narrowed(each, bits) if isinstance(each, Memory) else each for each in machine.levels)
     fields["accesses"] = tuple(per_element(each, memories, bits) for each in machine.accesses)
-    return type(machine).model_construct(machine.model_fields_set, **fields)
+    fields["widths"] = {name: each.word_bits for name, each in memories.items() if each.word_bits is not None}
+    return ConvertedMachine.model_construct({*machine.model_fields_set, "widths"}, **fields)
 
 
 def _table(description: object) -> dict[str, object]:

@@ -12,6 +12,7 @@ from fractions import Fraction
 
 from dialects.diagnostics import Diagnostic
 from dialects.hierarchy import Access, Memory
+from dialects.word_units import WordUnit
 
 LARGEST = 1 << 48
 """Words of the machine that a memory has at most."""
@@ -20,7 +21,7 @@ LARGEST = 1 << 48
 def wrong_widths(memories: tuple[Memory, ...], word_bits: int, where: str = "") -> Iterator[Diagnostic]:
     """What cannot be converted (CAT-C003); every message starts with the key that it is about."""
     for memory in memories:
-        share = _elements(memory, word_bits)
+        share = word_unit(memory.word_bits, word_bits).share
         key = f"levels.{memory.name}"
         if 1 not in (share.numerator, share.denominator):
             message = f"{key}.word_bits: a word is a whole number of the machine's words of {word_bits} bits, or a part"
@@ -46,7 +47,7 @@ def wrong_widths(memories: tuple[Memory, ...], word_bits: int, where: str = "") 
 
 def narrowed(memory: Memory, word_bits: int) -> Memory:
     """A memory in words of the machine."""
-    share = _elements(memory, word_bits)
+    share = word_unit(memory.word_bits, word_bits).share
 
     def amount(words: int | None) -> int | None:
         return None if words is None else int(words * share)
@@ -72,11 +73,11 @@ def per_element(access: Access, memories: Mapping[str, Memory], word_bits: int) 
         place, _, name = event.partition(".")
         if place not in memories or "." not in name or name == "output.hop":
             return given
-        return float(Fraction(given) / _elements(memories[place], word_bits))
+        return float(Fraction(given) / word_unit(memories[place].word_bits, word_bits).share)
 
     return access.model_copy(update={"events": {event: times(event, given) for event, given in access.events.items()}})
 
 
-def _elements(memory: Memory, word_bits: int) -> Fraction:
-    """Words of the machine, tensor elements, in a word of a memory."""
-    return Fraction(memory.word_bits or word_bits, word_bits)
+def word_unit(own_bits: int | None, word_bits: int) -> WordUnit:
+    """A word of a memory, of its own width if it has one, on a machine with words of `word_bits`."""
+    return WordUnit(Fraction(own_bits or word_bits, word_bits), own_bits)

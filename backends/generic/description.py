@@ -59,7 +59,7 @@ def _check(machine: Accelerator) -> None:
             hint = "leave levels out, or say of one what several do alike"
             problems.append(Diagnostic("CAT-C003", message, "target", "", "", expected, found, hint))
     if not any(wrong_widths(described.memories, described.word_bits)):
-        described = in_machine_words(described)
+        described = nest_machine(in_machine_words(described), "target")
     problems += pointless(described, described.kept(_stored(described, problems)))
     if problems:
         raise CatenaError(problems)

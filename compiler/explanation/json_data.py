@@ -63,17 +63,22 @@ def _sensitivity(found: Sensitivity) -> dict[str, Any]:
         "doubled": [
             {
                 "key": each.size.key,
-                "value": each.size.value,
-                "larger": each.value,
+                "value": each.size.unit.said(each.size.value),
+                "larger": each.size.unit.said(each.value),
                 "mapping_kept": _cost(each.kept),
                 "best": None if each.best is None else _cost(each.best),
                 "gain": each.gain,
-                "needs_words": None if each.growth is None else each.growth.words,
-                "nothing_better_with_words": None if each.growth is None else each.growth.without,
+                "needs_words": None if each.growth is None else each.size.unit.at_least(each.growth.words),
+                "nothing_better_with_words": (
+                    None if each.growth is None else each.size.unit.at_most(each.growth.without)
+                ),
             }
             for each in found.doubled
         ],
-        "fixed": [{"key": each.size.key, "value": each.size.value, "reason": each.reason} for each in found.fixed],
+        "fixed": [
+            {"key": each.size.key, "value": each.size.unit.said(each.size.value), "reason": each.reason}
+            for each in found.fixed
+        ],
     }
 
 

@@ -12,9 +12,10 @@ from compiler.units import EnergyUnit, fitting_unit, shown_energy, shown_millise
 from dialects.accelerator import Accelerator
 from dialects.gconv import GConv
 from dialects.schedule import Objective, Space
-from passes.explanation.facts import Facts
+from passes.explanation.facts import Facts, Held
 from passes.explanation.runners_up import RunnersUp
 from passes.explanation.sensitivity import Doubled, Sensitivity
+from passes.explanation.variants import Size
 from passes.pricing import elements
 from passes.work import Work
 
@@ -101,9 +102,16 @@ def verdict(facts: Facts) -> str:
     lines = [f"most of the time: {part} ({_percent(cycles, facts.price.cycles)} %)"]
     fullest = facts.fullest
     if fullest is not None and fullest.capacity:
-        room = f"{fullest.taken:,} of {fullest.capacity:,} words ({100 * fullest.share:.1f} %)"
+        room = f"{fullest.taken:,} of {fullest.capacity:,} words{_described(fullest)} ({100 * fullest.share:.1f} %)"
         lines.append(f"fullest memory: {fullest.memory}, {room}")
     return "\n".join(lines)
+
+
+def _described(held: Held) -> str:
+    """The capacity of a memory as its description has it, if that is in words of its own."""
+    if held.capacity is None or held.unit.bits is None:
+        return ""
+    return f" = {held.unit.said(held.capacity):,} of {held.unit.bits} bits"
 
 
 def binding(found: Sensitivity) -> str:
@@ -115,8 +123,10 @@ def binding(found: Sensitivity) -> str:
         lines.append(f"slowing: {faster or 'no capacity, axis or bandwidth would, doubled, save any cycles'}")
     for each in found.binding:
         if each.growth is not None:
-            found_at = f"a better mapping fits with {each.growth.words:,} words more"
-            least = f", none with {each.growth.without:,} more" if each.growth.without else ""
+            unit = each.size.unit
+            found_at = f"a better mapping fits with {unit.at_least(each.growth.words):,} {unit.name} more"
+            without = unit.at_most(each.growth.without)
+            least = f", none with {without:,} more" if without else ""
             lines.append(f"  {each.size.key}: {found_at}{least}")
     lines += [f"  {each.size.key}: cannot be larger by itself, {each.reason}" for each in found.fixed]
     return "\n".join(lines)
@@ -151,8 +161,8 @@ def sensitivity_table(facts: Facts, found: Sensitivity) -> Table:
     for each in found.doubled:
         best = ("not searched in time", "", "") if each.best is None else _changes(facts, each.best)
         kept = _change(each.kept.price.cycles, facts.price.cycles)
-        rows.append((each.size.key, f"{each.size.value:,.10g}", f"{each.value:,.10g}", kept, *best))
-    rows += [(each.size.key, f"{each.size.value:,.10g}", "cannot be", "", "", "", "") for each in found.fixed]
+        rows.append((each.size.key, _said(each.size, each.size.value), _said(each.size, each.value), kept, *best))
+    rows += [(each.size.key, _said(each.size, each.size.value), "cannot be", "", "", "", "") for each in found.fixed]
     columns = (
         "size", number("now"), number("larger"), number("cycles, mapping kept"), number("energy, best mapping"),
         number("cycles"), number("off-chip words"),
@@ -160,6 +170,11 @@ def sensitivity_table(facts: Facts, found: Sensitivity) -> Table:
     how = f"energies per access kept, mappings searched again for the least {found.objective}"
     title = f"What if one size were doubled, or as large as the rest allows: {how}; changes against the above"
     return table(columns, rows, title)
+
+
+def _said(size: Size, value: float) -> str:
+    """A value of a size as the description of the machine counts it."""
+    return f"{size.unit.said(value):,.10g}"
 
 
 def _changes(facts: Facts, other: Facts) -> tuple[str, str, str]:
@@ -237,7 +252,7 @@ def memories_table(facts: Facts) -> Table:
             ", ".join(f"{operand} {words:,}" for operand, words in held.words.items())
             + (", each twice" if held.buffers > 1 else ""),
             f"{held.taken:,}",
-            "unlimited" if held.capacity is None else f"{held.capacity:,}",
+            "unlimited" if held.capacity is None else f"{held.capacity:,}{_described(held)}",
             "" if held.capacity is None else f"{100 * held.share:.1f}",
         )
         for held in facts.held

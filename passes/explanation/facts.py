@@ -10,6 +10,7 @@ from dialects.accelerator import Accelerator
 from dialects.events import Counts
 from dialects.schedule import Mapping as LinkMapping
 from dialects.schedule import Operand
+from dialects.word_units import MACHINE_WORD, WordUnit
 from passes.mapping.cost import Price
 from passes.pricing import charges, elements
 
@@ -20,7 +21,8 @@ OPERANDS = {Operand.INPUT: "input", Operand.KERNEL: "kernel", Operand.OUTPUT: "o
 class Held:
     """What a memory, or one copy of it, holds at a time: words of a tile by operand, each `buffers` times.
 
-    `taken` words of `capacity` are then taken, in whole banks; without a capacity the memory is unlimited.
+    `taken` words of `capacity` are then taken, in whole banks; without a capacity the memory is unlimited. Words are
+    those of the machine, of which the description has `unit`s.
     """
 
     memory: str
@@ -28,6 +30,7 @@ class Held:
     taken: int
     capacity: int | None
     buffers: int = 1
+    unit: WordUnit = MACHINE_WORD
 
     @property
     def share(self) -> float:

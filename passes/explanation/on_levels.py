@@ -63,13 +63,14 @@ def _held(machine: NestMachine, counted: Counts) -> tuple[Held, ...]:
             continue
         named = {OPERANDS[operand]: words for operand, words in tiles.items()}
         taken = sum(memory.whole_banks(memory.buffers * words) for words in tiles.values())
-        found.append(Held(memory.name, named, taken, memory.words, memory.buffers))
+        unit = machine.word_unit(memory.name)
+        found.append(Held(memory.name, named, taken, memory.words, memory.buffers, unit))
         for operand, room in memory.rooms.items():
             if operand in tiles:
                 words = memory.buffers * tiles[operand]
                 name = OPERANDS[operand]
                 found.append(
-                    Held(f"{memory.name}.rooms.{operand}", {name: tiles[operand]}, words, room, memory.buffers)
+                    Held(f"{memory.name}.rooms.{operand}", {name: tiles[operand]}, words, room, memory.buffers, unit)
                 )
     return tuple(found)
 

@@ -11,6 +11,7 @@ from dialects.accelerator import Accelerator
 from dialects.diagnostics import CatenaError
 from dialects.hierarchy import Memory
 from dialects.target import Machine, NestMachine, parse_machine
+from dialects.word_units import MACHINE_WORD, WordUnit
 
 _OF_ARRAY = (
     ("glb.banks", "glb"),
@@ -32,13 +33,14 @@ class Size:
     """A number of a machine's description that says how large or fast something is: its key, as for `--set`.
 
     `memory` is the memory whose capacity it is, as `Held` calls it, with `words` in each unit of it; empty for
-    bandwidths and axes.
+    bandwidths and axes. Values are in words of the machine, of which the description has `unit`s.
     """
 
     key: str
     value: float
     memory: str = ""
     words: int = 1
+    unit: WordUnit = MACHINE_WORD
 
 
 def sizes(machine: Accelerator) -> Iterator[Size]:
@@ -54,18 +56,18 @@ def sizes(machine: Accelerator) -> Iterator[Size]:
 
 def _sizes_of_levels(machine: NestMachine) -> Iterator[Size]:
     for memory in machine.memories[1:]:
-        key = f"levels.{memory.name}"
+        key, unit = f"levels.{memory.name}", machine.word_unit(memory.name)
         if memory.words is not None:
-            yield Size(f"{key}.words", memory.words, memory.name)
+            yield Size(f"{key}.words", memory.words, memory.name, unit=unit)
         for operand, room in memory.rooms.items():
-            yield Size(f"{key}.rooms.{operand}", room, f"{memory.name}.rooms.{operand}")
+            yield Size(f"{key}.rooms.{operand}", room, f"{memory.name}.rooms.{operand}", unit=unit)
     for axis in machine.axes:
         yield Size(f"levels.{axis.name}.size", axis.size)
     if machine.elements is not None:
         yield Size("elements", machine.elements)
     for memory in machine.memories:
         for port, rate in _rates(memory):
-            yield Size(f"levels.{memory.name}.{port}", rate)
+            yield Size(f"levels.{memory.name}.{port}", rate, unit=machine.word_unit(memory.name))
 
 
 def _rates(memory: Memory) -> list[tuple[str, float]]:

@@ -14,6 +14,7 @@ from typing import Any
 from dialects.diagnostics import Diagnostic
 from dialects.hierarchy import Axis, Hierarchy, Memory
 from dialects.schedule import Operand
+from dialects.word_units import MACHINE_WORD, WordUnit
 from passes.mapper.dataflow import BoundFlow
 from passes.mapper.search import has_mapping
 
@@ -30,12 +31,21 @@ class _UnknownError(Exception):
 
 @dataclass(frozen=True)
 class _Limit:
-    """A size of a level, or the parts that are to be cut evenly: where it stands, and what it is now, if a number."""
+    """A size of a level, or the parts that are to be cut evenly: where it stands, and what it is now, if a number.
+
+    Sizes are words of the machine, of which the description may say whole `words` only, in whole banks of `bank`.
+    """
 
     key: str
     value: int | None
     unit: str = ""
     operand: Operand | None = None
+    words: WordUnit = MACHINE_WORD
+    bank: int = 1
+
+    def whole(self, size: int) -> int:
+        """The least size that the description may say and that is as large."""
+        return self.words.whole(-(-size // self.bank) * self.bank)
 
 
 def too_small_together(flow: BoundFlow, hierarchy: Hierarchy, node: str = "") -> list[Diagnostic]:
@@ -49,7 +59,8 @@ def too_small_together(flow: BoundFlow, hierarchy: Hierarchy, node: str = "") ->
         found: list[Diagnostic] = []
         for limit in sizes:
             if limit.value is not None:
-                sizes[limit] = _least(flow, hierarchy, sizes, limit)
+                least = _least(flow, hierarchy, sizes, limit)
+                sizes[limit] = None if least is None else limit.whole(least)
             found.append(_described(limit, sizes[limit], [each.key for each in sizes if each != limit], node))
     except _UnknownError:
         return []
@@ -65,10 +76,11 @@ def _limits(hierarchy: Hierarchy) -> Iterator[_Limit]:
     for axis in hierarchy.axes:
         yield _Limit(f"levels.{axis.name}.size", axis.size, "positions")
     for memory in hierarchy.memories[1:]:
+        unit = hierarchy.word_unit(memory.name)
         if memory.words is not None:
-            yield _Limit(f"levels.{memory.name}.words", memory.words, "words")
+            yield _Limit(f"levels.{memory.name}.words", memory.words, unit.name, None, unit, memory.bank or 1)
         for operand, words in memory.rooms.items():
-            yield _Limit(f"levels.{memory.name}.rooms", words, f"words for {operand}", operand)
+            yield _Limit(f"levels.{memory.name}.rooms", words, f"{unit.name} for {operand}", operand, unit)
 
 
 def _fits(flow: BoundFlow, hierarchy: Hierarchy, sizes: Mapping[_Limit, int | None]) -> bool:
@@ -130,5 +142,6 @@ def _described(limit: _Limit, size: int | None, others: list[str], node: str) ->
         return Diagnostic("CAT-F001", message, "mapped", node, expected="0 or more", hint=hint)
     message = f"{limit.key}: no mapping of this link fits, tiles that other levels have room for are too large here"
     hint = "make it larger, or let parameters of dataflow.nest cut tiles smaller there"
-    expected = f"at least {size} {limit.unit}{beside}"
-    return Diagnostic("CAT-F001", message, "mapped", node, expected=expected, found=str(limit.value), hint=hint)
+    expected = f"at least {limit.words.at_least(size)} {limit.unit}{beside}"
+    found = str(limit.words.said(limit.value))
+    return Diagnostic("CAT-F001", message, "mapped", node, expected=expected, found=found, hint=hint)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dialects.diagnostics import Diagnostic
 from dialects.hierarchy import Hierarchy, Memory
 from dialects.schedule import Operand
+from dialects.word_units import WordUnit
 from passes.mapper.counts import Counts
 from passes.mapper.dataflow import BoundFlow
 from passes.mapper.problem import Problem
@@ -20,7 +21,7 @@ def too_small(problem: Problem, hierarchy: Hierarchy, node: str = "") -> list[Di
     found: list[Diagnostic] = []
     for memory in hierarchy.memories[1:]:
         staying = [each for each in problem.operands if each in memory.operands and each not in memory.bypass]
-        found += _without_room(memory, dict.fromkeys(staying, 1), 0, node)
+        found += _without_room(memory, dict.fromkeys(staying, 1), 0, hierarchy.word_unit(memory.name), node)
     return found
 
 
@@ -46,11 +47,14 @@ def too_small_for_flow(flow: BoundFlow, hierarchy: Hierarchy, node: str = "") ->
                     "CAT-F001", message, "mapped", node, expected="0 or more", found=f"at most {most}", hint=hint
                 )
             )
-        found += _without_room(memory, held, max(least, 0), node)
+        found += _without_room(memory, held, max(least, 0), hierarchy.word_unit(memory.name), node)
     return found
 
 
-def _without_room(memory: Memory, held: dict[Operand, int], reserved: int, node: str) -> Iterator[Diagnostic]:
+def _without_room(
+    memory: Memory, held: dict[Operand, int], reserved: int, unit: WordUnit, node: str
+) -> Iterator[Diagnostic]:
+    """What is too small of a memory; `unit` is the word in which its description counts."""
     words = {operand: memory.buffers * number for operand, number in held.items()}
     for operand, number in words.items():
         room = memory.rooms.get(operand)
@@ -58,14 +62,17 @@ def _without_room(memory: Memory, held: dict[Operand, int], reserved: int, node:
             message = (
                 f"levels.{memory.name}.rooms: no mapping of this link fits, there is too little room for {operand}"
             )
-            yield _misfit(message, f"at least {number} words", str(room), node)
+            yield _misfit(message, f"at least {unit.at_least(number)} {unit.name}", str(unit.said(room)), node)
     need = sum(map(memory.whole_banks, words.values())) + reserved
     if words and memory.words is not None and memory.words < need:
-        named = ", ".join(f"{operand} {number}" for operand, number in words.items())
+        named = "" if unit.bits is None else "for elements "
+        named += ", ".join(f"{operand} {number}" for operand, number in words.items())
         banks = f", in whole banks of {memory.bank}" if memory.bank else ""
         reserve = f", and {reserved} reserved" if reserved else ""
         message = f"levels.{memory.name}.words: no mapping of this link fits, the memory is too small"
-        yield _misfit(message, f"at least {need} words ({named}{banks}{reserve})", str(memory.words), node)
+        least = unit.at_least(memory.whole_banks(need))
+        expected = f"at least {least} {unit.name} ({named}{banks}{reserve})"
+        yield _misfit(message, expected, str(unit.said(memory.words)), node)
 
 
 def _misfit(message: str, expected: str, found: str, node: str) -> Diagnostic:

@@ -15,7 +15,7 @@ from passes.searching.version import search_version
 from passes.searching.watching import Progress, tell
 from passes.searching.workers import Budget, Results, in_process, on_scheduler
 
-_SAID_ONLY = {"name", "summary", "sources", "figures", "host"}
+_SAID_ONLY = {"name", "summary", "sources", "figures", "host", "widths"}
 """What a machine says of itself that no search reads."""
 
 

@@ -96,6 +96,50 @@ def test_a_level_that_is_too_small_beside_others_is_named(tmp_path: Path) -> Non
     compile_with(laid(24), tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("bits", "words", "least"),
+    [(80, 4, 5), (48, 7, 8), (8, 46, 48)],
+    ids=["five elements a word, one of which is not needed", "three elements a word", "two words an element"],
+)
+def test_sizes_are_in_words_of_the_memory(bits: int, words: int, least: int, tmp_path: Path) -> None:
+    """24 elements are needed: what the message asks for is what the file may say, and is enough."""
+    (problem,) = problems(laid(words, f"word_bits = {bits}"), tmp_path)
+    assert problem.expected == f"at least {least} words of {bits} bits, the rest being as it is"
+    assert problem.found == str(words)
+    compile_with(laid(least, f"word_bits = {bits}"), tmp_path)
+
+
+def test_sizes_that_are_too_small_together_are_in_words_of_the_memory(tmp_path: Path) -> None:
+    """A reserve leaves 18 + 6 elements of 25, in whole banks of 4 elements."""
+    more = 'word_bits = 32\nbank = 2\nreserve = "1"\nrooms = { K = %d }'
+    found = problems(laid(12, more % 8), tmp_path)
+    assert [(each.message.partition(":")[0], each.expected, each.found) for each in found] == [
+        ("levels.rf.words", "at least 16 words of 32 bits with levels.rf.rooms as large as said there", "12"),
+        ("levels.rf.rooms", "at least 9 words of 32 bits for K with levels.rf.words as large as said there", "8"),
+    ]
+    compile_with(laid(16, more % 9), tmp_path)
+
+
+@pytest.mark.parametrize(("bits", "words", "least"), [(32, 1, 2), (8, 4, 6)])
+def test_what_a_memory_must_hold_is_in_its_words(bits: int, words: int, least: int, tmp_path: Path) -> None:
+    """An element of each operand, of 16 bits."""
+    text = MACHINE.partition("[levels.pe]")[0].replace("buffers = 2", f"word_bits = {bits}")
+    (problem,) = problems(text.replace("words = 5", f"words = {words}"), tmp_path)
+    assert problem.expected == f"at least {least} words of {bits} bits (for elements I 1, K 1, O 1)"
+    assert problem.found == str(words)
+    compile_with(text.replace("words = 5", f"words = {least}"), tmp_path)
+
+
+def test_rooms_are_in_words_of_the_memory(tmp_path: Path) -> None:
+    """Three rows of three results, four elements a word."""
+    text = MACHINE.replace("rooms = { O = 2 }", "word_bits = 64\nrooms = { O = 1 }").replace("buffers = 2", "")
+    nest = "for filters m, store glb [I, K, O], par rows_kernel 1 on pe, for rows_out 5, store rf [O], for channels 1"
+    flow = f'[dataflow]\nnest = "{nest}"\n'
+    found = problems(text.replace("size = 2", "size = 3") + flow, tmp_path)
+    rooms = [each for each in found if each.message.startswith("levels.rf.rooms")]
+    assert [(each.expected, each.found) for each in rooms] == [("at least 3 words of 64 bits", "1")]
+
+
 def test_levels_that_are_too_small_together_are_named_with_what_they_need(tmp_path: Path) -> None:
     found = problems(laid(23, "rooms = { K = 17 }"), tmp_path)
     assert [(each.message.partition(":")[0], each.expected, each.found) for each in found] == [

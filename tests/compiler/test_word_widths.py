@@ -70,7 +70,8 @@ def product(folder: Path) -> Path:
 
 def test_what_memories_say_is_converted_when_it_is_read(tmp_path: Path) -> None:
     converted = machine(MACHINE, tmp_path)
-    assert converted == machine(IN_ELEMENTS, tmp_path)
+    in_elements = machine(IN_ELEMENTS, tmp_path).model_dump()
+    assert converted.model_dump() == {**in_elements, "widths": {"dram": 64, "buf": 32}}
     assert MachineOp.of(converted).machine == converted
     rooms = converted.memory("buf").words, converted.memory("buf").read, converted.memory("dram").write
     assert rooms == (20, 6.0, 4.0)
@@ -78,6 +79,12 @@ def test_what_memories_say_is_converted_when_it_is_read(tmp_path: Path) -> None:
     narrow = split.memory("buf")
     assert (narrow.words, narrow.bank, narrow.rooms, narrow.read) == (5, 1, {"K": 2}, 1.5)
     assert split.accesses[1].events["buf.input.read"] == 2.0
+
+
+def test_a_file_says_widths_at_its_memories_only(tmp_path: Path) -> None:
+    with pytest.raises(CatenaError) as caught:
+        machine(MACHINE.replace("[levels.dram]", "[widths]\nbuf = 32\n[levels.dram]"), tmp_path)
+    assert [each.message.partition(":")[0] for each in caught.value.diagnostics] == ["widths"]
 
 
 def test_capacity_cycles_and_energy_are_those_of_wide_words(tmp_path: Path) -> None:

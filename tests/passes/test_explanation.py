@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from xdsl.context import Context
 
-from compiler.explanation.text import binding, sensitivity_table
+from compiler.explanation.text import binding, memories_table, sensitivity_table
 from compiler.targets import select_target
 from dialects.accelerator import Accelerator
 from dialects.gconv import Dim, GConv, Reduce, View
@@ -80,6 +80,24 @@ def test_what_cannot_be_twice_as_large_is_as_large_as_it_may_be(tmp_path: Path) 
         "levels.glb.words": 1600, "levels.glb.rooms.I": 800, "levels.glb.rooms.K": 600,
     }  # fmt: skip
     assert found.fixed == ()
+
+
+def test_sizes_are_as_the_description_has_them(tmp_path: Path) -> None:
+    """A word of 48 bits is three elements: 267 of them are 801, and 2 a cycle are 6."""
+    path = tmp_path / "wide.toml"
+    glb = "word_bits = 48, words = 267, read = 2"
+    text = ROOMS.replace("words = 800, rooms = { I = 700, K = 300 }", glb)
+    path.write_text(text.replace("events = { ", 'events = { "dram.output.update" = 1, "dram.output.add" = 1, '))
+    found = found_on(machine(str(path)))
+    assert [(row[0], *row[1:3]) for row in sensitivity_table(found.again, found).rows if "glb" in row[0]] == [
+        ("levels.glb.words", "267", "534"),
+        ("levels.glb.read", "2", "4"),
+    ]
+    capacity = next(each for each in found.binding if each.size.key == "levels.glb.words")
+    assert capacity.growth is not None
+    words = -(-capacity.growth.words // 3)
+    assert "801 = 267 of 48 bits" in [row[3] for row in memories_table(found.again).rows]
+    assert f"levels.glb.words: a better mapping fits with {words:,} words of 48 bits more" in binding(found)
 
 
 def test_what_cannot_be_larger_says_why(tmp_path: Path) -> None:
