@@ -223,11 +223,11 @@ class _Search:
                 continue
             counts = self._counts(candidates)
             value, elements = self._value(counts), self._elements(counts)
-            for row in np.lexsort((-elements, value))[:count]:
+            for row in np.lexsort((counts.steps, -elements, value))[:count]:
                 if value[row] <= limit:
                     each = self._found(candidates, counts, int(row), (float(value[row]), -int(elements[row])))
                     found.setdefault(each.mapping, each)
-            ranked = sorted(found.items(), key=lambda each: (each[1].value, -each[1].elements))
+            ranked = sorted(found.items(), key=lambda each: (each[1].value, -each[1].elements, each[1].steps))
             found = dict(ranked[:count])
         return list(found.values())
 
