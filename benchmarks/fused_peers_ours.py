@@ -53,7 +53,7 @@ def run_ours(problem: Problem, sizes: Sequence[int]) -> dict[str, Any]:
 
 def _run(problem: Problem, sizes: Sequence[int]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
-    searches = GroupSearches(BUFFER, NetworkSpace())
+    searches = GroupSearches(BUFFER, NetworkSpace(most_work=None))
     for size in sizes:
         plan, seconds = best_plan(problem, size, searches)
         if plan is None:

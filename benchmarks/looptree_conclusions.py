@@ -220,7 +220,8 @@ def by_size(problem: Problem) -> list[dict[str, Any]]:
     from passes.mapper.effort import Effort
 
     group = problem.group()
-    singly, freely = (GroupSearches(BUFFER, space) for space in (NetworkSpace(longest=1, staying=0), NetworkSpace()))
+    spaces = (NetworkSpace(longest=1, staying=0), NetworkSpace(most_work=None))
+    singly, freely = (GroupSearches(BUFFER, space) for space in spaces)
     space = freely.space.groups
     tables = freely.tables(group)
     found: list[dict[str, Any]] = []

@@ -23,7 +23,7 @@ from passes.fusion.from_ir import group_of
 from passes.fusion.group import Group
 from passes.fusion.grouping import inline
 from passes.fusion.holds import Fetch, GroupPlan, Run, Step, addresses, extents_of, misfits, plan_group
-from passes.fusion.members import Shape
+from passes.fusion.shapes import Shape
 from passes.fusion.turns import kept_by, shapes_of, taken_by
 from passes.placing import Buffers, Gathered
 

@@ -21,7 +21,8 @@ from dialects.spatial import ForOp
 from dialects.target import NestMachine, require_nest_machine
 from passes.assign_host import require_host
 from passes.dram import Storages
-from passes.fusion.members import Member, largest, member_violations, part_of
+from passes.fusion.members import Member, member_violations
+from passes.fusion.shapes import largest, part_of
 from passes.mapper.counts import Counts
 from passes.mapper.held import HeldCounts
 from passes.mapper.legality import violations

@@ -21,8 +21,8 @@ from dialects.target import Machine, require_spatial
 from passes.assign_host import require_host
 from passes.dram import Storages
 from passes.fusion.array_members import array_violations
-from passes.fusion.members import largest, part_of
 from passes.fusion.memories import levels_of
+from passes.fusion.shapes import largest, part_of
 from passes.mapping.fit import buffer_tiles, violations
 from passes.mapping.tiling import Tiling
 from passes.place_groups import GatheredGroup, PlannedGroup, open_groups

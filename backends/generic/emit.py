@@ -28,7 +28,8 @@ from dialects.locations import describe
 from dialects.schedule import MappingAttr
 from dialects.spatial import ForOp, LayerOp, OffloadOp, integer
 from dialects.target import NestMachine, require_nest_machine
-from passes.fusion.placed import group_around, predict_member
+from passes.fusion.placed import group_around
+from passes.fusion.placed_on_levels import predict_member
 from passes.mapper.legality import violations
 from passes.mapper.prediction import predict
 from passes.work import work_of

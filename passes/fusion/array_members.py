@@ -20,7 +20,7 @@ from dialects.gconv.spec import Dim, GConv, LoopKind
 from dialects.gconv.view import View
 from dialects.schedule import Loop, Mapping, Operand, Storage
 from dialects.target import Machine
-from passes.fusion.members import Shape, largest, part_of
+from passes.fusion.shapes import Shape, largest, part_of
 from passes.mapping.bursts import starts_of
 from passes.mapping.cost import extra_words
 from passes.mapping.fit import Held, scratchpad_violations, violations

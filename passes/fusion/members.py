@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from dialects.diagnostics import Diagnostic
 from dialects.events import Counts as EventCounts
-from dialects.gconv.spec import Dim, GConv, LoopKind
+from dialects.gconv.spec import GConv
 from dialects.hierarchy import Axis, Memory
 from dialects.schedule import Mapping as LinkMapping
 from dialects.schedule import Operand, Storage
 from dialects.target import NestMachine
+from passes.fusion.shapes import KINDS, Shape, largest, part_of
 from passes.mapper.counts import Counts
 from passes.mapper.held import HeldCounts
 from passes.mapper.legality import violations
@@ -25,11 +26,6 @@ from passes.mapper.nest import nest_of
 from passes.mapper.prediction import Turns, extra_words, sums_of, whole_cycles
 from passes.mapper.pricing import Prices
 from passes.mapper.problem import Problem, Window
-
-KINDS = tuple(LoopKind)
-
-Shape = tuple[int, ...]
-"""How many indices of (g, op, opc, ks) of every dimension in turn."""
 
 
 @dataclass(frozen=True)
@@ -48,22 +44,6 @@ class Member:
     def held(self) -> dict[Operand, str]:
         """The memories of the operands that holds keep."""
         return {operand: self.kept[operand] for operand in Operand if operand in self.kept}
-
-
-def largest(shapes: Iterable[Shape]) -> Shape:
-    """The smallest shape that holds all of these."""
-    return tuple(max(sizes) for sizes in zip(*shapes, strict=True))
-
-
-def part_of(spec: GConv, shape: Shape) -> GConv:
-    """A link as large as a turn's part of it."""
-    dims = [_part(dim, shape[4 * place : 4 * place + 4]) for place, dim in enumerate(spec.dims)]
-    return replace(spec, dims=tuple(dims))
-
-
-def _part(dim: Dim, sizes: Sequence[int]) -> Dim:
-    g, op, opc, ks = sizes
-    return replace(dim, g=g, op=op, opc=opc, ks=ks)
 
 
 def member_violations(

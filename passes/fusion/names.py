@@ -20,11 +20,13 @@ from dialects.locations import node_names
 from dialects.weights import ConstantOp
 from passes.chain_views import source_of
 from passes.fusion.group import Role
-from passes.mapping_file.names import primary_names
 
 
 def chain_names(function: FuncOp) -> dict[SSAValue, str]:
     """The names of what a function's arguments, links and groups hold; those of links differ from one another."""
+    # most chains have no groups, and no mapping file
+    from passes.mapping_file.names import primary_names
+
     links = [op for op in function.walk() if isinstance(op, LinkOp)]
     names: dict[SSAValue, str] = dict(zip(function.args, argument_names(function), strict=True))
     names |= {link.result: name for link, name in zip(links, primary_names(links), strict=True)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from passes.fusion.holds import GroupPlan, Run
-from passes.fusion.members import Shape
+from passes.fusion.shapes import Shape
 
 
 def kept_by(plan: GroupPlan, link: str) -> dict[str, int]:

@@ -15,7 +15,8 @@ from dialects.hierarchy import Access, Axis, Hierarchy, Memory
 from dialects.schedule import Mapping as LinkMapping
 from dialects.schedule import Objective, Operand, Storage
 from dialects.target import NestMachine
-from passes.fusion.members import Member, Shape, largest, member_violations, part_of
+from passes.fusion.members import Member, member_violations
+from passes.fusion.shapes import Shape, largest, part_of
 from passes.mapper.counts import OPERAND_NAMES
 from passes.mapper.legality import stored_in_dataflow
 from passes.searching.nest import NestTask

@@ -16,7 +16,7 @@ from dialects.locations import describe
 from dialects.schedule import Mapping as LinkMapping
 from passes.fusion.from_ir import group_of
 from passes.fusion.holds import addresses, misfits, plan_group
-from passes.fusion.members import Shape
+from passes.fusion.shapes import Shape
 from passes.fusion.turns import kept_by, shapes_of, taken_by
 from passes.searching.options import SearchOptions
 from passes.searching.service import search_all

@@ -16,8 +16,8 @@ from dialects.hierarchy import Hierarchy
 from dialects.schedule import Mapping, Node, Objective, Operand, Space, Storage
 from dialects.target import Machine
 from passes.fusion.array_members import array_violations
-from passes.fusion.members import largest, part_of
 from passes.fusion.memories import levels_of
+from passes.fusion.shapes import largest, part_of
 from passes.mapping.search import search
 from passes.mapping.tiling import span
 from passes.searching.parts import Part

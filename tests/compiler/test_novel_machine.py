@@ -117,7 +117,7 @@ IN_BASE = {
     "an unknown loop": ('["op", "g"]', '["op", "gs"]', 14),
     "sums of no loop": ('loops = ["op", "g"]', 'loops = ["op", "g"]\nreduces = true', 15),
     "no kind": ('[levels.mirror]\nkind = "memory"', "[levels.mirror]", 16),
-    "another kind": ('[levels.mirror]\nkind = "memory"', '[levels.mirror]\nkind = "rom"', 16),
+    "another kind": ('[levels.mirror]\nkind = "memory"', '[levels.mirror]\nkind = "rom"', 17),
     "a width that divides nothing": ("word_bits = 32", "word_bits = 12", 18),
     "part of an element": ("words = 6000\nbank = 1500", "word_bits = 2\nwords = 6001", 26),
     "a weight": ('operands = ["K"]', 'operands = ["W"]', 20),

@@ -30,8 +30,8 @@ from dialects.weights import ConstantOp
 from passes.fusion.group import Group, Role
 from passes.fusion.grouping import group_links
 from passes.fusion.holds import Run, plan_group
-from passes.fusion.members import largest, part_of
 from passes.fusion.model import FusedCosts
+from passes.fusion.shapes import largest, part_of
 from passes.mapper.problem import Problem
 from passes.place_nest import PlaceNestPass
 from tests.backends.generic.layers import check_counts

@@ -23,9 +23,9 @@ from dialects.target import Machine
 from passes.fusion.array_members import array_violations
 from passes.fusion.group import Group
 from passes.fusion.holds import addresses, plan_group
-from passes.fusion.members import largest, part_of
 from passes.fusion.memories import levels_of
 from passes.fusion.model import FusedCosts
+from passes.fusion.shapes import largest, part_of
 from passes.fusion.turns import kept_by, shapes_of, taken_by
 from passes.map_row_stationary import MapRowStationaryPass
 from passes.place_spatial import PlaceSpatialPass

@@ -1,0 +1,55 @@
+"""What placed groups count on machines of levels: runs of layers, and what is fetched and sent between them."""
+
+from __future__ import annotations
+
+from math import inf
+
+from dialects.events import Counts
+from dialects.groups import FetchOp, RunOp, StepOp
+from dialects.schedule import MappingAttr
+from dialects.spatial import LayerOp, integer
+from dialects.target import NestMachine
+from passes.fusion.members import Member, predict_runs
+from passes.fusion.placed import NAMES, fetched_role, group_around, hold_of, kept_by, runs_of
+from passes.mapper.prediction import whole_cycles
+from passes.work import work_of
+
+
+def member_of(layer: LayerOp) -> Member:
+    """What a layer of a group runs."""
+    assert isinstance(layer.mapping, MappingAttr)
+    work = work_of(layer)
+    kept = {role: hold.memory.data for role, hold in kept_by(layer).items()}
+    return Member(work.spec, layer.mapping.data, kept, work.extra_shapes)
+
+
+def predict_member(layer: LayerOp, machine: NestMachine) -> Counts:
+    """What a layer of a group counts in all turns, transfers that count for it included."""
+    group = group_around(layer)
+    assert group is not None
+    number = group.layers.index(layer)
+    counts = predict_runs(member_of(layer), machine, runs_of(group, number))
+    cycles = 0.0
+    for turns, op in group.steps():
+        if not isinstance(op, RunOp) and integer(op.layer) == number:
+            words = op.box.data.total(turns)
+            for event in _transfer_events(layer, op, machine):
+                counts.events[event] = counts.events.get(event, 0) + words
+            cycles += words / _rate(op, machine)
+    counts.cycles = (counts.cycles or 0) + whole_cycles(cycles)
+    return counts
+
+
+def _transfer_events(layer: LayerOp, op: StepOp, machine: NestMachine) -> tuple[str, str]:
+    outer, hold = machine.memories[0].name, hold_of(op)
+    if not isinstance(op, FetchOp):
+        return f"{hold.memory.data}.output.send", f"{outer}.output.update"
+    name = NAMES.get(fetched_role(layer, op), "extra")
+    return f"{outer}.{name}.read", f"{hold.memory.data}.{name}.fill"
+
+
+def _rate(op: StepOp, machine: NestMachine) -> float:
+    """Words in a cycle of a transfer, of which the slower memory decides."""
+    outer, inner = machine.memories[0], machine.memory(hold_of(op).memory.data)
+    rates = (outer.read, inner.write) if isinstance(op, FetchOp) else (inner.read, outer.write)
+    return min((rate for rate in rates if rate is not None), default=inf)
