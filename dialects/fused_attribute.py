@@ -72,6 +72,8 @@ class FusedAttr(Data[FusedMapping]):
         for problem in contradictions(mapping):
             raise VerifyException(problem.message)
         for each in mapping.retentions:
+            if each.resident:
+                raise VerifyException(f"{quoted(each.tensor)} stays on the chip: there is no word for that in IR yet")
             if each.level is None and not each.reuse:
                 raise VerifyException(f"{quoted(each.tensor)}: within links, everything is fetched anew")
         levels = [len(mapping.loops) + 1 if each.level is None else each.level for each in mapping.retentions]

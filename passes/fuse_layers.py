@@ -17,6 +17,7 @@ from dialects.fused_mapping import FusedMapping
 from dialects.gconv import LinkOp
 from dialects.gconv.interpreter import main_function
 from dialects.gconv.spec import LoopKind
+from dialects.schedule import Operand
 from dialects.target import NestMachine, find_machine
 from passes.fusion.group import Group
 from passes.fusion.grouping import group_links, group_problems
@@ -39,7 +40,8 @@ class FuseLayersPass(ModulePass):
     again. Links that are left alone keep their own mappings for later passes; links with a mapping join no group. It
     needs the machine in the module, of levels.
 
-    Raises `CatenaError` (CAT-U006) if the machine has no memory of limited size outside of its array.
+    Raises `CatenaError` (CAT-U006) if the outermost memory on the chip is not outside of the array, has no size, or
+    takes no inputs or kernels.
     """
 
     name = "fuse-layers"
@@ -75,9 +77,10 @@ def _machine(module: ModuleOp) -> NestMachine:
     machine = find_machine(module)
     if isinstance(machine, NestMachine) and len(machine.memories) > 1:
         outermost = machine.memories[1]
-        if outermost.words is not None and not machine.axes_outside(outermost.name):
+        takes_operands = {Operand.INPUT, Operand.KERNEL} <= {*outermost.operands}
+        if outermost.words is not None and takes_operands and not machine.axes_outside(outermost.name):
             return machine
-    message = "layers are fused on machines of levels, outside of whose axes a memory on the chip has a size"
+    message = "layers are fused on machines of levels that have, outside of all axes, a memory of some size for I and K"
     found, hint = "no machine" if machine is None else machine.name, "take another target, or do without --fuse"
     raise CatenaError(Diagnostic("CAT-U006", message, "mapped", found=found, hint=hint))
 

@@ -132,3 +132,9 @@ def test_levels_that_no_text_says_are_refused(retentions: list[Retention], messa
     loops = (Temporal(Loop("H", LoopKind.OPC), 4),)
     with pytest.raises(VerifyException, match=message):
         FusedAttr(FusedMapping(loops, tuple(retentions)))
+
+
+def test_what_stays_between_groups_is_not_lost_in_text() -> None:
+    mapping = FusedMapping((), (Retention("x", "glb", 0, resident=True),))
+    with pytest.raises(VerifyException, match='"x" stays on the chip: there is no word for that'):
+        FusedAttr.of(mapping)

@@ -82,13 +82,17 @@ def test_links_with_mappings_are_left_alone() -> None:
     assert len(group_of_links([op for op in main_function(module).walk() if isinstance(op, LinkOp)]).links) == 2
 
 
-@pytest.mark.parametrize("text", [LINKS, chain(1000).replace("words = 1000 : i64", "buffers = 1 : i64")])
-def test_a_machine_with_a_memory_of_some_size_is_needed(text: str) -> None:
+NO_SIZE = chain(1000).replace("words = 1000 : i64", "buffers = 1 : i64")
+NO_KERNELS = chain(1000).replace("words = 1000 : i64", 'words = 1000 : i64, operands = ["I", "O"]')
+
+
+@pytest.mark.parametrize("text", [LINKS, NO_SIZE, NO_KERNELS])
+def test_a_memory_of_some_size_for_inputs_and_kernels_is_needed(text: str) -> None:
     with pytest.raises(CatenaError) as caught:
         fused(text)
     (problem,) = caught.value.diagnostics
     assert problem.code == "CAT-U006"
-    assert "a memory on the chip has a size" in problem.message
+    assert "a memory of some size for I and K" in problem.message
     assert problem.hint == "take another target, or do without --fuse"
 
 
