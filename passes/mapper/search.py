@@ -33,6 +33,7 @@ from dialects.gconv import GConv
 from dialects.hierarchy import Hierarchy, Memory
 from dialects.schedule import Mapping as LinkMapping
 from dialects.schedule import Objective, Operand
+from passes.mapper.candidates import CHUNK, Candidates, joined
 from passes.mapper.chains import counts_tiles, cut_by, moves_inwards, tiles_within
 from passes.mapper.counts import OPERAND_NAMES, Counts
 from passes.mapper.dataflow import BoundFlow, parse_dataflow
@@ -43,7 +44,6 @@ from passes.mapping.roles import Roles, assign_roles
 Flags = npt.NDArray[np.bool_]
 
 _BATCH = 256
-_CHUNK = 1 << 16
 _ROW = "#"
 
 
@@ -126,37 +126,6 @@ def priced_in_dataflow(
 def has_mapping(flow: BoundFlow, hierarchy: Hierarchy, most: int) -> bool | None:
     """Whether any mapping of a dataflow fits; None if that is not known after looking at about `most` candidates."""
     return _Search(flow, hierarchy).has_any(most)
-
-
-class Candidates:
-    """Columns of parameters, `count` long."""
-
-    def __init__(self, count: int, columns: dict[str, Column]):
-        self.count = count
-        self.columns = columns
-
-    def take(self, rows: npt.NDArray[np.intp]) -> Candidates:
-        """Some of them."""
-        return Candidates(len(rows), {name: column[rows] for name, column in self.columns.items()})
-
-    def grown(self, name: str, values: Column) -> Candidates:
-        """Every one with every value of a further parameter."""
-        columns = {key: np.repeat(column, len(values)) for key, column in self.columns.items()}
-        return Candidates(self.count * len(values), columns | {name: np.tile(values, self.count)})
-
-    def beside(self, name: str, column: Column) -> Candidates:
-        """These with a further parameter."""
-        return Candidates(self.count, self.columns | {name: column})
-
-    def without(self, names: Iterable[str]) -> Candidates:
-        """These with some parameters open again."""
-        dropped = {*names}
-        return Candidates(self.count, {key: column for key, column in self.columns.items() if key not in dropped})
-
-    def chunks(self, width: int = 1) -> Iterator[Candidates]:
-        """These, a moderate number at a time if each grows to `width`."""
-        for rows in np.array_split(np.arange(self.count), max(1, self.count * width // _CHUNK)):
-            yield self.take(rows)
 
 
 class _Search:
@@ -247,7 +216,7 @@ class _Search:
             grown = self._grown(candidates, name, self._may_fit if name in self._flow.flow.inner else self._fits)
             most -= grown.count
             if grown.count:
-                stack += ((chunk, number + 1) for chunk in reversed([*grown.chunks(_CHUNK // _BATCH)]))
+                stack += ((chunk, number + 1) for chunk in reversed([*grown.chunks(CHUNK // _BATCH)]))
         return False
 
     def priced(self, parameters: Mapping[str, int]) -> Found | None:
@@ -311,9 +280,7 @@ class _Search:
         for number, column in enumerate(values[1:], 1):
             is_new = np.all([column != each for each in values[:number]], axis=0)
             rows.append(np.flatnonzero(is_new))
-        return _joined(
-            [candidates.take(some).beside(name, each[some]) for each, some in zip(values, rows, strict=True)]
-        )
+        return joined([candidates.take(some).beside(name, each[some]) for each, some in zip(values, rows, strict=True)])
 
     def _grown(self, candidates: Candidates, name: str, fits: Callable[[Candidates], Flags]) -> Candidates:
         """With all values of a further parameter that fit."""
@@ -322,7 +289,7 @@ class _Search:
             for chunk in candidates.take(rows).chunks(len(values)):
                 more = chunk.grown(name, values)
                 grown.append(more.take(np.flatnonzero(fits(more))))
-        return _joined(grown)
+        return joined(grown)
 
     def _filled(self, candidates: Candidates, name: str, fits: Callable[[Candidates], Flags]) -> Candidates:
         """With the largest value of a further parameter that fits, found by bisection."""
@@ -336,7 +303,7 @@ class _Search:
                     low, high = np.where(fit, middle, low), np.where(fit, high, middle - 1)
                 some = np.flatnonzero(low >= 0)
                 filled.append(chunk.take(some).beside(name, values[low[some]]))
-        return _joined(filled)
+        return joined(filled)
 
     def _values(self, candidates: Candidates, name: str) -> Iterator[tuple[Column, npt.NDArray[np.intp]]]:
         """The values of a further parameter, ascending, with the candidates that may have them."""
@@ -599,11 +566,6 @@ def _outside(flow: BoundFlow) -> Nest:
         if isinstance(node, Store) and node.operand not in there:
             further.setdefault(node.operand, node)
     return Nest((*nodes, *further.values()))
-
-
-def _joined(parts: list[Candidates]) -> Candidates:
-    columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
-    return Candidates(sum(part.count for part in parts), columns)
 
 
 def _even(extent: int) -> Column:

@@ -25,7 +25,7 @@ from dialects.gconv.fused import FusedOp
 from dialects.gconv.interpreter import Interpreter
 from dialects.locations import node_location
 from dialects.schedule import Mapping, Node, Operand, Storage, Temporal
-from dialects.target import MachineOp, NestMachine
+from dialects.target import Machine, MachineOp, NestMachine
 from dialects.weights import ConstantOp
 from passes.fusion.group import Group, Role
 from passes.fusion.grouping import group_links
@@ -47,7 +47,7 @@ class Chain:
     inputs: dict[str, Array]
 
 
-def chain_of(group: Group, machine: NestMachine, types: Table[str, Attribute] | None = None) -> Chain:
+def chain_of(group: Group, machine: NestMachine | Machine, types: Table[str, Attribute] | None = None) -> Chain:
     """The links of a group as a function: kernels alone are constants, what else it reads are arguments."""
     types = types or {}
     read = [name for name in group.external if any(True for _ in group.readers(name))]
@@ -201,16 +201,20 @@ def check_group(
     costs = FusedCosts(group, mapping)
     for mode in modes:
         emulator = NestEmulator(program, mode)
-        outputs = emulator.run(chain.inputs)
-        for name, array in expected.items():
-            if array.dtype.kind == "f":
-                scale = float(np.abs(array).max(initial=0)) or 1.0
-                np.testing.assert_allclose(outputs[name], array, rtol=0, atol=1e-6 * scale, err_msg=f"{mode}: {name}")
-            else:
-                np.testing.assert_array_equal(outputs[name], array, err_msg=f"{mode}: {name}")
+        assert_results(emulator.run(chain.inputs), expected, mode)
         check_counts(program, emulator, mode)
         _check_model(group, mapping, machine, costs, emulator)
     return program
+
+
+def assert_results(found: Table[str, np.ndarray], expected: Table[str, np.ndarray], mode: str) -> None:
+    """What a group makes is what its links make one by one: floats to a millionth of the largest, others to the bit."""
+    for name, array in expected.items():
+        if array.dtype.kind == "f":
+            scale = float(np.abs(array).max(initial=0)) or 1.0
+            np.testing.assert_allclose(found[name], array, rtol=0, atol=1e-6 * scale, err_msg=f"{mode}: {name}")
+        else:
+            np.testing.assert_array_equal(found[name], array, err_msg=f"{mode}: {name}")
 
 
 def _check_model(

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Mapping as Table
 from dataclasses import replace
 
-import numpy as np
 from xdsl.context import Context
 from xdsl.ir import Attribute
 
@@ -29,7 +28,7 @@ from passes.fusion.shapes import largest, part_of
 from passes.fusion.turns import kept_by, shapes_of, taken_by
 from passes.map_row_stationary import MapRowStationaryPass
 from passes.place_spatial import PlaceSpatialPass
-from tests.backends.generic.fused_groups import Chain, chain_of, fuse
+from tests.backends.generic.fused_groups import Chain, assert_results, chain_of, fuse
 from tests.backends.spatial.layers import check_counts
 
 _TRIES = 40
@@ -107,13 +106,7 @@ def check_group(
     costs = FusedCosts(group, mapping)
     for mode in modes:
         emulator = SpatialEmulator(program, mode)
-        outputs = emulator.run(chain.inputs)
-        for name, array in expected.items():
-            if array.dtype.kind == "f":
-                scale = float(np.abs(array).max(initial=0)) or 1.0
-                np.testing.assert_allclose(outputs[name], array, rtol=0, atol=1e-6 * scale, err_msg=f"{mode}: {name}")
-            else:
-                np.testing.assert_array_equal(outputs[name], array, err_msg=f"{mode}: {name}")
+        assert_results(emulator.run(chain.inputs), expected, mode)
         assert list(emulator.counters) == [entry.name for entry in program.layers]
         for entry in program.layers:
             check_counts(emulator.counters[entry.name], entry, mode)

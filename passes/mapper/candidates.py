@@ -1,0 +1,49 @@
+"""Values of a dataflow's parameters, a column for each parameter that is decided and a row for each candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from passes.mapper.nest import Column
+
+CHUNK = 1 << 16
+"""Candidates that are worked on together, about."""
+
+
+class Candidates:
+    """Columns of parameters, `count` long."""
+
+    def __init__(self, count: int, columns: dict[str, Column]):
+        self.count = count
+        self.columns = columns
+
+    def take(self, rows: npt.NDArray[np.intp]) -> Candidates:
+        """Some of them."""
+        return Candidates(len(rows), {name: column[rows] for name, column in self.columns.items()})
+
+    def grown(self, name: str, values: Column) -> Candidates:
+        """Every one with every value of a further parameter."""
+        columns = {key: np.repeat(column, len(values)) for key, column in self.columns.items()}
+        return Candidates(self.count * len(values), columns | {name: np.tile(values, self.count)})
+
+    def beside(self, name: str, column: Column) -> Candidates:
+        """These with a further parameter."""
+        return Candidates(self.count, self.columns | {name: column})
+
+    def without(self, names: Iterable[str]) -> Candidates:
+        """These with some parameters open again."""
+        dropped = {*names}
+        return Candidates(self.count, {key: column for key, column in self.columns.items() if key not in dropped})
+
+    def chunks(self, width: int = 1) -> Iterator[Candidates]:
+        """These, a moderate number at a time if each grows to `width`."""
+        for rows in np.array_split(np.arange(self.count), max(1, self.count * width // CHUNK)):
+            yield self.take(rows)
+
+
+def joined(parts: list[Candidates]) -> Candidates:
+    columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
+    return Candidates(sum(part.count for part in parts), columns)
