@@ -12,8 +12,9 @@ from typing import Any
 
 from chain_claim import Compilation, Measured
 
+from dialects.array_machine import Machine
 from dialects.events import Counts
-from dialects.target import Machine, parse_machine
+from dialects.machine_kinds import parse_machine
 from passes.mapping.cost import price
 
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import onnx
 
     from backends.program import LayerEntry, Program
+    from dialects.array_machine import Machine
     from dialects.events import Counts
-    from dialects.target import Machine
     from passes.mapping.cost import Price
 
 HERE = Path(__file__).resolve().parent / "eyeriss_chip"

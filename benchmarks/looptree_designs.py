@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dialects.fused_mapping import FusedMapping
-    from dialects.target import NestMachine
+    from dialects.nest_machine import NestMachine
     from passes.fusion.group import Group
     from passes.fusion.model import FusedCosts
 
@@ -70,7 +70,7 @@ def published() -> dict[str, Any]:
 def target(name: str) -> NestMachine:
     """The description of a design."""
     from compiler.targets import select_target
-    from dialects.target import NestMachine
+    from dialects.nest_machine import NestMachine
 
     machine = select_target(str(HERE / f"{name}.toml")).machine
     assert isinstance(machine, NestMachine)

@@ -16,8 +16,9 @@ from dialects.accelerator import Accelerator
 from dialects.events import HELD_EVENTS
 from dialects.gconv.scalar import FUNCTIONS
 from dialects.hierarchy import Access, Axis, Dataflow, Memory
+from dialects.machine_kinds import KINDS
+from dialects.nest_machine import NestLimits, NestMachine
 from dialects.soundness import NOT_ACCESSES
-from dialects.target import Machine, NestLimits, NestMachine
 from dialects.toml_text import EXTENDS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -34,14 +35,15 @@ _EXTENDS = {
 
 
 def target_schema() -> dict[str, Any]:
-    """The schema: a machine by its levels, a row-stationary array, or changes of either in another description."""
-    by_levels, by_array = _schema(NestMachine), _schema(Machine)
-    definitions = {**by_levels.pop("$defs"), **by_array.pop("$defs")}
-    changes = [_changes(schema) for schema in (by_levels, by_array)]
+    """The schema: a machine of one of the kinds that there are, or changes of one in another description."""
+    schemas = [_schema(kind.model) for kind in KINDS]
+    definitions: dict[str, Any] = {}
+    for schema in schemas:
+        definitions |= schema.pop("$defs")
     return {
         "$schema": DIALECT,
         "title": "Catena target description",
-        "anyOf": [by_levels, by_array, *changes],
+        "anyOf": [*schemas, *map(_changes, schemas)],
         "$defs": dict(sorted({**definitions, **{_changed(n): _partial(d) for n, d in definitions.items()}}.items())),
     }
 

@@ -19,7 +19,7 @@ from compiler.reports.layers import Layer, Provenance, Report, build_report
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
 from dialects.dtypes import dtype_named
 from dialects.events import Counts
-from dialects.target import parse_machine
+from dialects.machine_kinds import parse_machine
 
 
 @dataclass(frozen=True)

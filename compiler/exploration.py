@@ -11,7 +11,8 @@ from compiler.tables import Column, Table
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import LinkOp
 from dialects.gconv.interpreter import main_function
-from dialects.target import NestMachine, find_machine
+from dialects.nest_machine import NestMachine
+from dialects.target import find_machine
 from passes.fusion.network import GroupSearches, Network, NetworkSearch, NetworkSpace
 from passes.fusion.runs import fusible_runs, network_of
 

@@ -11,7 +11,8 @@ from compiler.stages import STAGES
 from compiler.tables import Table, number, table
 from dialects.accelerator import Accelerator
 from dialects.diagnostics import CODES, ExitCode
-from dialects.target import NestMachine, spatial_machine
+from dialects.machine_kinds import spatial_machine
+from dialects.nest_machine import NestMachine
 
 EXIT_CODES: Mapping[ExitCode, str] = {
     ExitCode.OK: "success",

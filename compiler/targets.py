@@ -1,6 +1,6 @@
 """Targets: which machine to compile for, from a name or a TOML file, and which backend does it.
 
-A description is TOML as the machines of `dialects.target` have it. It may start from another one with `extends =
+A description is TOML as the machines of `dialects.machine_kinds` have it. It may start from another one with `extends =
 "NAME"` (a target of an installed backend) or `extends = "other.toml"` (a file, relative to this one), and then gives
 only what differs. The backend is the one at the end of that chain. One that has `levels` and extends nothing is a
 machine of its own, of the generic backend.
@@ -21,7 +21,9 @@ from compiler.descriptions import wrong_tables
 from compiler.target_files import DescribedTarget, described_target
 from dialects.accelerator import Accelerator
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.target import MachineOp, NestMachine, contradictions, in_machine_words, read_machine
+from dialects.machine_kinds import read_machine
+from dialects.nest_machine import NestMachine
+from dialects.target import MachineOp
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def _checked(described: DescribedTarget, where: str) -> Accelerator:
     if problems := list(wrong_tables(described.description, where)):
         raise CatenaError(problems)
     machine = read_machine(described.description, where)
-    problems = contradictions(machine, where)
+    problems = machine.contradictions(where)
     try:
         described.backend.check(machine)
     except CatenaError as error:
@@ -88,7 +90,7 @@ def _checked(described: DescribedTarget, where: str) -> Accelerator:
         problems.append(Diagnostic("CAT-C003", message, "target", "", where, "a name of its own", machine.name, hint))
     if problems:
         raise CatenaError(problems)
-    return in_machine_words(machine)
+    return machine.in_machine_words()
 
 
 def _is_of_others(name: str, described: DescribedTarget) -> bool:

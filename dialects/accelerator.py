@@ -1,6 +1,6 @@
 """What every machine says about itself, whatever its array and its memories: what generic passes read.
 
-`dialects.target` has the machines themselves. Words are target words: one tensor element each.
+`dialects.machine_kinds` has the machines themselves. Words are target words: one tensor element each.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from dialects.diagnostics import Diagnostic
 from dialects.gconv.scalar import FUNCTIONS
 from dialects.host import Clock, Cost, Host
 from dialects.value_kinds import NAME_LENGTH, Line, Text, distinct
@@ -80,6 +81,14 @@ class Accelerator(BaseModel, frozen=True):
     figures: Annotated[
         dict[Text, Figure | float | Text | list[Figure]], Field(description="published figures that no model uses yet")
     ] = Field(default_factory=dict)
+
+    def contradictions(self, where: str = "") -> list[Diagnostic]:
+        """What the description says that does not go together (CAT-C003)."""
+        return []
+
+    def in_machine_words(self) -> Accelerator:
+        """The machine with all that it describes in words of `word_bits`."""
+        return self
 
     @property
     @abstractmethod

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dialects.array_machine import Machine
 from dialects.diagnostics import Diagnostic
 from dialects.events import BURSTS, COMPRESSED, EVENTS, LEVELS
 from dialects.happening import Kept, said_of, why_never
 from dialects.hierarchy import Hierarchy, Memory
 from dialects.schedule import Operand
 from dialects.soundness import Contradiction, Contradictions
-from dialects.target import Machine
 from dialects.toml_text import as_toml
 
 

@@ -17,8 +17,9 @@ from dialects.fused_mapping import FusedMapping
 from dialects.gconv import LinkOp
 from dialects.gconv.interpreter import main_function
 from dialects.gconv.spec import LoopKind
+from dialects.nest_machine import NestMachine
 from dialects.schedule import Operand
-from dialects.target import NestMachine, find_machine
+from dialects.target import find_machine
 from passes.fusion.group import Group
 from passes.fusion.grouping import group_links, group_problems
 from passes.fusion.holds import addresses, misfits, plan_group

@@ -11,8 +11,9 @@ from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import LinkOp
 from dialects.gconv.interpreter import main_function
 from dialects.locations import describe
+from dialects.nest_machine import NestMachine
 from dialects.schedule import HostAttr, Mapping, MappingAttr, Objective
-from dialects.target import NestMachine, require_nest_machine
+from dialects.target import require_nest_machine
 from passes.assign_host import require_host
 from passes.fusion.grouping import groups_of
 from passes.mapper.effort import USUAL

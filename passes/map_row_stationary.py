@@ -8,12 +8,13 @@ from typing import Literal
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 
+from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import ConcatOp, LinkOp, ScatterOp, Zeros, shape_of
 from dialects.gconv.interpreter import main_function
 from dialects.locations import describe
 from dialects.schedule import HostAttr, Mapping, MappingAttr, Objective, RowStationaryAttr
-from dialects.target import Machine, require_spatial
+from dialects.target import require_spatial
 from passes.assign_host import require_host
 from passes.chain_views import source_of
 from passes.fusion.grouping import groups_of

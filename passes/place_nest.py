@@ -16,9 +16,10 @@ from dialects.gconv.interpreter import main_function
 from dialects.groups import KeepOp
 from dialects.levels import ComputeOp, DrainOp, FillOp, OpenOp, ParOp, PlaceOp, numbers
 from dialects.locations import describe
+from dialects.nest_machine import NestMachine
 from dialects.schedule import HostAttr, LoopAttr, MappingAttr, Operand
 from dialects.spatial import ForOp
-from dialects.target import NestMachine, require_nest_machine
+from dialects.target import require_nest_machine
 from passes.assign_host import require_host
 from passes.dram import Storages
 from passes.fusion.members import Member, member_violations

@@ -10,6 +10,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 
+from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import PASS, GConv, LinkOp, LoopKind
 from dialects.gconv.interpreter import main_function
@@ -17,7 +18,7 @@ from dialects.groups import KeepOp
 from dialects.locations import describe
 from dialects.schedule import HostAttr, LoopAttr, Mapping, MappingAttr, Operand, Spatial, Storage, Temporal
 from dialects.spatial import ForOp, LoadOp, OpenOp, PassOp, PlaceOp, SpreadOp, StoreOp
-from dialects.target import Machine, require_spatial
+from dialects.target import require_spatial
 from passes.assign_host import require_host
 from passes.dram import Storages
 from passes.fusion.array_members import array_violations

@@ -6,7 +6,8 @@ import math
 
 from dialects.accelerator import Accelerator
 from dialects.events import LEVELS, Counts
-from dialects.target import NestMachine, spatial_machine
+from dialects.machine_kinds import spatial_machine
+from dialects.nest_machine import NestMachine
 from passes.mapping.cost import Price
 from passes.mapping.cost import price as price_on_array
 from passes.mapping.host_cost import host_energy, host_seconds

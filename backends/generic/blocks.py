@@ -14,7 +14,7 @@ from backends.generic.ranges import LoopRanges
 from backends.generic.values import compute_layer
 from backends.spatial.codes import Fold, Kind, Tensor
 from backends.spatial.memory import Fault, MemoryBank
-from dialects.target import NestMachine
+from dialects.nest_machine import NestMachine
 
 
 def run_blocks(

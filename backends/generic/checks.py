@@ -10,7 +10,7 @@ from backends.generic.nest import FillNode, KeepNode, LoopNode, NestLayer, OpenN
 from backends.generic.ranges import LoopRanges, distinct_positions
 from backends.spatial.codes import Fold, Kind, Tensor
 from backends.spatial.memory import Fault
-from dialects.target import NestMachine
+from dialects.nest_machine import NestMachine
 
 
 def check_nest(layer: NestLayer, machine: NestMachine, ranges: LoopRanges, at: Callable[[int], None]) -> None:

@@ -25,7 +25,7 @@ from backends.spatial.groups import GroupSequencer, Member, Memory, Transfer
 from backends.spatial.holds import HoldState
 from backends.spatial.memory import Fault, MemoryBank
 from dialects.events import Counts
-from dialects.target import NestMachine
+from dialects.nest_machine import NestMachine
 
 At = Callable[[int], None]
 """Called by an engine with the address of the instruction that it is about to carry out."""

@@ -7,7 +7,7 @@ from math import ceil, inf
 from backends.generic.nest import RunCounts
 from backends.spatial.codes import Tensor
 from dialects.events import Counts
-from dialects.target import NestMachine
+from dialects.nest_machine import NestMachine
 
 _DIGITS = 6
 """Parts of cycles beyond these digits come from the order of additions."""

@@ -25,7 +25,7 @@ from backends.generic.ranges import (
 from backends.spatial.codes import Kind, Tensor
 from backends.spatial.layer import Dimension
 from backends.spatial.memory import Fault
-from dialects.target import NestMachine
+from dialects.nest_machine import NestMachine
 
 RELEVANT = {
     Tensor.INPUT: (Kind.G, Kind.OPC, Kind.KS),

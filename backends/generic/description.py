@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from backends.program import Program
     from dialects.accelerator import Accelerator
     from dialects.events import Counts
+    from dialects.nest_machine import NestMachine
     from dialects.schedule import Operand
-    from dialects.target import NestMachine
 
 NAME = "generic"
 ENGINES = ("blocks", "words")
@@ -46,8 +46,8 @@ def generic_backend() -> Backend:
 
 def _check(machine: Accelerator) -> None:
     """Instructions can name all levels; the dataflow can be read, and is one for these levels; all has an effect."""
+    from dialects.machine_kinds import nest_machine
     from dialects.pointless import pointless
-    from dialects.target import in_machine_words, nest_machine
     from dialects.widths import wrong_widths
 
     described = nest_machine(machine, "target")
@@ -59,7 +59,7 @@ def _check(machine: Accelerator) -> None:
             hint = "leave levels out, or say of one what several do alike"
             problems.append(Diagnostic("CAT-C003", message, "target", "", "", expected, found, hint))
     if not any(wrong_widths(described.memories, described.word_bits)):
-        described = nest_machine(in_machine_words(described), "target")
+        described = described.in_machine_words()
     problems += pointless(described, described.kept(_stored(described, problems)))
     if problems:
         raise CatenaError(problems)

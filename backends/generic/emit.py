@@ -25,9 +25,10 @@ from dialects.events import Counts
 from dialects.groups import KeepOp
 from dialects.levels import ComputeOp, DrainOp, FillOp, Numbers, OpenOp, ParOp, PlaceOp
 from dialects.locations import describe
+from dialects.nest_machine import NestMachine
 from dialects.schedule import MappingAttr
 from dialects.spatial import ForOp, LayerOp, OffloadOp, integer
-from dialects.target import NestMachine, require_nest_machine
+from dialects.target import require_nest_machine
 from passes.fusion.placed import group_around
 from passes.fusion.placed_on_levels import predict_member
 from passes.mapper.legality import violations

@@ -10,7 +10,8 @@ from backends.program import Program
 from backends.spatial.core import SegmentRun
 from backends.spatial.emulator import LayerEmulator
 from backends.spatial.memory import MemoryBank
-from dialects.target import NestMachine, nest_machine, parse_machine
+from dialects.machine_kinds import nest_machine, parse_machine
+from dialects.nest_machine import NestMachine
 
 MODES: dict[str, Engine] = {"blocks": run_blocks, "words": run_words}
 """How nests are run: loop by loop and block by block, or turn by turn and word by word."""

@@ -25,7 +25,7 @@ from backends.spatial.codes import Fold, Kind, Slot, Tensor
 from backends.spatial.layer import run_steps
 from backends.spatial.memory import Fault, MemoryBank
 from dialects.gconv.scalar import apply
-from dialects.target import NestMachine
+from dialects.nest_machine import NestMachine
 
 Word = tuple[int, ...]
 """A word by its indices, dimension by dimension."""

@@ -13,7 +13,7 @@ import numpy as np
 from backends.spatial.codes import Axis, Kind
 from backends.spatial.layer import LayerState, SpreadConfig
 from backends.spatial.memory import Fault
-from dialects.target import Machine
+from dialects.array_machine import Machine
 
 Piece = tuple[int, int]
 """(start, size) of a range of indices, relative to the pass."""

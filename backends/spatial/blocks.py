@@ -40,10 +40,10 @@ from backends.spatial.layer import (
 )
 from backends.spatial.memory import Buffer, Fault, MemoryBank
 from backends.spatial.run_length import RunLengthCode
+from dialects.array_machine import Machine
 from dialects.events import COMPRESSED, EVENTS, Counts
 from dialects.gconv.contraction import Factor, product
 from dialects.gconv.scalar import apply, scalar_of
-from dialects.target import Machine
 
 EVENT_INDEX = {name: index for index, name in enumerate(EVENTS)}
 EventVector = npt.NDArray[np.int64]

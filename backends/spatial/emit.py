@@ -53,6 +53,7 @@ from backends.spatial.isa import (
     Window,
 )
 from backends.spatial.words import word_of_dtype
+from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.element_types import numpy_dtype_of
 from dialects.events import Counts
@@ -79,7 +80,7 @@ from dialects.spatial import (
     integer,
 )
 from dialects.spatial_access import LookupAttr
-from dialects.target import Machine, require_machine, require_spatial
+from dialects.target import require_machine, require_spatial
 from passes.fusion.placed import group_around
 from passes.fusion.placed_on_array import predict_member_on_array
 from passes.mapping.fit import violations

@@ -24,10 +24,11 @@ from backends.spatial.groups import GroupSequencer
 from backends.spatial.isa import ISA, Layer
 from backends.spatial.machine import EngineFactory, SpatialCore
 from backends.spatial.memory import Buffer, Fault, MemoryBank
+from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.dtypes import dtype_named
 from dialects.events import Counts
-from dialects.target import Machine, parse_machine, spatial_machine
+from dialects.machine_kinds import parse_machine, spatial_machine
 
 MODES: dict[str, EngineFactory] = {"blocks": BlockEngine, "elements": ElementEngine}
 """How passes are executed: whole blocks at a time, or element by element and word by word."""

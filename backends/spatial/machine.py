@@ -18,8 +18,8 @@ from backends.spatial.groups import Memory as HoldMemory
 from backends.spatial.layer import LayerState, PlaceConfig, SpreadConfig
 from backends.spatial.memory import Buffer, Fault, MemoryBank
 from backends.spatial.run_length import RunLengthCode
+from dialects.array_machine import Machine
 from dialects.events import BURSTS, COMPRESSED, Counts
-from dialects.target import Machine
 
 EngineFactory = Callable[[LayerState, Machine, MemoryBank, Buffer, Counters], BlockEngine]
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backends.fields import Array
-from dialects.target import Compression
+from dialects.array_machine import Compression
 
 LinkWords = npt.NDArray[np.uint64]
 

@@ -9,8 +9,8 @@ from compiler.explanation.layers import ExplainedLayer, explained_layers, select
 from compiler.reporting import report_of
 from compiler.reports.layers import LayerReport, Provenance
 from dialects.accelerator import Accelerator
+from dialects.nest_machine import NestMachine
 from dialects.schedule import Objective
-from dialects.target import NestMachine
 from passes.explanation.facts import Facts
 from passes.explanation.layer import facts_of
 from passes.explanation.runners_up import RunnersUp, runners_up

@@ -11,7 +11,7 @@ from compiler.files import read_text
 from compiler.reports.layers import Layer, Provenance, Report, build_report
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.events import Counts
-from dialects.target import parse_machine
+from dialects.machine_kinds import parse_machine
 
 FORMAT = 2
 

@@ -8,8 +8,8 @@ from compiler.reports.layers import LayerReport, Provenance, Report
 from compiler.tables import Column, Table, number, shortened, table
 from compiler.units import EnergyUnit, fitting_unit, shown_energy, shown_milliseconds
 from dialects.accelerator import Accelerator
+from dialects.array_machine import Machine
 from dialects.events import EVENTS, Counts
-from dialects.target import Machine
 from passes.pricing import charged, levels
 
 NAME_WIDTH = 36

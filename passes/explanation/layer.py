@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dialects.accelerator import Accelerator
 from dialects.events import Counts
+from dialects.machine_kinds import spatial_machine
+from dialects.nest_machine import NestMachine
 from dialects.schedule import Mapping
-from dialects.target import NestMachine, spatial_machine
 from passes.explanation.facts import Facts
 from passes.explanation.on_array import facts_on_array
 from passes.explanation.on_levels import facts_on_levels

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
+from dialects.array_machine import Machine
 from dialects.events import Counts
 from dialects.gconv import PASS
 from dialects.schedule import Mapping, Operand, Storage
-from dialects.target import Machine
 from passes.explanation.facts import OPERANDS, Busy, Facts, Held, Moved, peak_cycles, spent
 from passes.mapping.cost import Price, predict, price
 from passes.mapping.fit import buffer_tiles

@@ -8,8 +8,8 @@ import numpy as np
 
 from dialects.events import Counts as EventCounts
 from dialects.hierarchy import Memory
+from dialects.nest_machine import NestMachine
 from dialects.schedule import Mapping, Operand, Storage
-from dialects.target import NestMachine
 from passes.explanation.facts import OPERANDS, Busy, Facts, Held, Moved, peak_cycles, spent
 from passes.mapper.counts import Counts
 from passes.mapper.footprint import tile_words

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from time import monotonic
 
 from dialects.accelerator import Accelerator
+from dialects.machine_kinds import spatial_machine
+from dialects.nest_machine import NestMachine
 from dialects.schedule import Mapping, Objective
-from dialects.target import NestMachine, spatial_machine
 from passes.mapper.effort import USUAL, Effort
 from passes.mapper.free import best_mappings as best_of_all
 from passes.mapper.search import several_in_dataflow

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from dialects.accelerator import Accelerator
+from dialects.nest_machine import NestMachine
 from dialects.schedule import Objective
-from dialects.target import NestMachine
 from passes.explanation.facts import Facts
 from passes.explanation.layer import facts_of
 from passes.explanation.searching import best_for

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from dialects.accelerator import Accelerator
+from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError
 from dialects.hierarchy import Memory
-from dialects.target import Machine, NestMachine, parse_machine
+from dialects.machine_kinds import parse_machine
+from dialects.nest_machine import NestMachine
 from dialects.word_units import MACHINE_WORD, WordUnit
 
 _OF_ARRAY = (

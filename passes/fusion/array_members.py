@@ -14,12 +14,12 @@ from itertools import product
 
 import numpy as np
 
+from dialects.array_machine import Machine
 from dialects.diagnostics import Diagnostic
 from dialects.events import BURSTS, COMPRESSED, Counts
 from dialects.gconv.spec import Dim, GConv, LoopKind
 from dialects.gconv.view import View
 from dialects.schedule import Loop, Mapping, Operand, Storage
-from dialects.target import Machine
 from passes.fusion.shapes import Shape, largest, part_of
 from passes.mapping.bursts import starts_of
 from passes.mapping.cost import extra_words

@@ -15,9 +15,9 @@ from dialects.diagnostics import Diagnostic
 from dialects.events import Counts as EventCounts
 from dialects.gconv.spec import GConv
 from dialects.hierarchy import Axis, Memory
+from dialects.nest_machine import NestMachine
 from dialects.schedule import Mapping as LinkMapping
 from dialects.schedule import Operand, Storage
-from dialects.target import NestMachine
 from passes.fusion.shapes import KINDS, Shape, largest, part_of
 from passes.mapper.counts import Counts
 from passes.mapper.held import HeldCounts

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dialects.accelerator import Accelerator
+from dialects.array_machine import Machine
 from dialects.hierarchy import Hierarchy
-from dialects.target import Machine, NestMachine
+from dialects.nest_machine import NestMachine
 
 
 def memory_names(machine: Accelerator) -> tuple[str, ...]:

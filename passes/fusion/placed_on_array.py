@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
+from dialects.array_machine import Machine
 from dialects.events import BURSTS, COMPRESSED, Counts
 from dialects.groups import FetchOp, RunOp, SendOp
 from dialects.schedule import MappingAttr
 from dialects.spatial import LayerOp, integer
-from dialects.target import Machine
 from passes.fusion.array_members import ArrayMember, predict_places
 from passes.fusion.placed import NAMES, fetched_role, group_around, hold_of, kept_by
 from passes.mapping.bursts import words_of_bursts

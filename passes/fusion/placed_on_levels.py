@@ -6,9 +6,9 @@ from math import inf
 
 from dialects.events import Counts
 from dialects.groups import FetchOp, RunOp, StepOp
+from dialects.nest_machine import NestMachine
 from dialects.schedule import MappingAttr
 from dialects.spatial import LayerOp, integer
-from dialects.target import NestMachine
 from passes.fusion.members import Member, predict_runs
 from passes.fusion.placed import NAMES, fetched_role, group_around, hold_of, kept_by, runs_of
 from passes.mapper.prediction import whole_cycles

@@ -14,8 +14,8 @@ import numpy as np
 
 from dialects.events import Counts as EventCounts
 from dialects.gconv import PASS, GConv, LoopKind
+from dialects.nest_machine import NestMachine
 from dialects.schedule import Loop, Mapping, Operand
-from dialects.target import NestMachine
 from passes.mapper.counts import Counts
 from passes.mapper.nest import For, Nest, Par, Store, nest_of
 from passes.mapper.pieces import Pieces

@@ -15,10 +15,10 @@ from functools import cached_property, partial, reduce
 import numpy as np
 import numpy.typing as npt
 
+from dialects.array_machine import Machine
 from dialects.events import LEVELS
 from dialects.gconv import PASS, Dim, GConv, LoopKind
 from dialects.schedule import Loop, Objective, Operand
-from dialects.target import Machine
 from passes.mapping.data_events import Sparsity
 from passes.mapping.fit import RELEVANT
 from passes.mapping.roles import Roles

@@ -10,10 +10,10 @@ import itertools
 import math
 from dataclasses import dataclass
 
+from dialects.array_machine import Machine
 from dialects.events import LEVELS, Counts
 from dialects.gconv import PASS, Dim, GConv, LoopKind
 from dialects.schedule import Loop, Mapping, Operand, Temporal
-from dialects.target import Machine
 from passes.mapping.fit import RELEVANT
 from passes.mapping.host_cost import host_energy, host_seconds
 from passes.mapping.lookups import Lookups

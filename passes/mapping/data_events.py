@@ -12,10 +12,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dialects.array_machine import Compression, Machine
 from dialects.events import COMPRESSED
 from dialects.gconv import PASS, GConv, LoopKind, View, Zeros
 from dialects.schedule import Mapping, Operand
-from dialects.target import Compression, Machine
 from passes.mapping.bursts import Axis, Transfers, operand_transfers
 from passes.mapping.tiling import Pieces, Tiling, real_positions, span
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from dialects.array_machine import Machine
 from dialects.diagnostics import Diagnostic
 from dialects.gconv import PASS, GConv, LoopKind
 from dialects.schedule import Axis, Loop, Mapping, Operand, Spatial, Storage, Temporal
-from dialects.target import Machine
 from passes.mapping.roles import assign_roles
 from passes.mapping.tiling import Depth, Tiling, span
 

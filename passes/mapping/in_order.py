@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import GConv, LoopKind
 from dialects.schedule import Axis, Loop, Mapping, Node, Operand, Spatial, Storage, Temporal
-from dialects.target import Machine
 from passes.mapping.fit import violations
 from passes.mapping.row_stationary import even_tile
 

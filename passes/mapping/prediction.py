@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dialects.array_machine import Machine
 from dialects.events import Counts
 from dialects.gconv import GConv
 from dialects.schedule import Mapping
-from dialects.target import Machine
 from passes.mapping.bursts import burst_events
 from passes.mapping.cost import predict
 from passes.mapping.data_events import data_events

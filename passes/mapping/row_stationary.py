@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import PASS, GConv, LoopKind
 from dialects.schedule import Axis, Loop, Mapping, Node, Operand, RowStationary, Spatial, Storage, Temporal
-from dialects.target import Machine
 from passes.mapping.fit import RELEVANT
 from passes.mapping.roles import Roles, assign_roles
 

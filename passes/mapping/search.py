@@ -19,10 +19,10 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import numpy.typing as npt
 
+from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import PASS, Dim, GConv
 from dialects.schedule import Loop, Mapping, Objective
-from dialects.target import Machine
 from passes.mapping.column_costs import DENSE, Column, ColumnCosts, Columns, Window, halvings
 from passes.mapping.data_events import Sparsity
 from passes.mapping.roles import Roles, assign_roles

@@ -8,11 +8,13 @@ from collections.abc import Mapping as Items
 from dataclasses import dataclass, replace
 
 from dialects.accelerator import Accelerator
+from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
 from dialects.gconv import LinkOp
 from dialects.locations import describe
+from dialects.machine_kinds import spatial_machine
+from dialects.nest_machine import NestMachine
 from dialects.schedule import Mapping, MappingAttr, Node, RowStationaryAttr, Spatial, Storage
-from dialects.target import Machine, NestMachine, spatial_machine
 from passes.mapper import legality
 from passes.mapping import fit
 from passes.mapping.row_stationary import expand

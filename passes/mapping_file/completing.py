@@ -16,11 +16,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dialects.accelerator import Accelerator
+from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import ConcatOp, LinkOp, ScatterOp, Zeros, shape_of
 from dialects.locations import describe
+from dialects.machine_kinds import spatial_machine
+from dialects.nest_machine import NestMachine
 from dialects.schedule import Mapping, Node, Objective, Spatial, Storage, Temporal
-from dialects.target import Machine, NestMachine, spatial_machine
 from passes.chain_views import source_of
 from passes.mapper.dataflow import BoundFlow
 from passes.mapper.legality import skipped_memories

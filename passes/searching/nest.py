@@ -8,8 +8,8 @@ from typing import Any
 
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import GConv
+from dialects.nest_machine import NestMachine
 from dialects.schedule import Mapping, Space
-from dialects.target import NestMachine
 from passes.mapper.conflict import too_small_together
 from passes.mapper.dataflow import parse_dataflow
 from passes.mapper.effort import Effort

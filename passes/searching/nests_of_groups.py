@@ -12,9 +12,9 @@ from typing import Any
 
 from dialects.diagnostics import Diagnostic
 from dialects.hierarchy import Access, Axis, Hierarchy, Memory
+from dialects.nest_machine import NestMachine
 from dialects.schedule import Mapping as LinkMapping
 from dialects.schedule import Objective, Operand, Storage
-from dialects.target import NestMachine
 from passes.fusion.members import Member, member_violations
 from passes.fusion.shapes import Shape, largest, part_of
 from passes.mapper.counts import OPERAND_NAMES

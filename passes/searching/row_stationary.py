@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass
 from typing import Any
 
+from dialects.array_machine import Machine
 from dialects.diagnostics import Diagnostic
 from dialects.gconv import GConv
 from dialects.schedule import Mapping, Space
-from dialects.target import Machine
 from passes.mapping.data_events import Sparsity
 from passes.mapping.fit import violations
 from passes.mapping.search import search

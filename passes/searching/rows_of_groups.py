@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
 
+from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.hierarchy import Hierarchy
 from dialects.schedule import Mapping, Node, Objective, Operand, Space, Storage
-from dialects.target import Machine
 from passes.fusion.array_members import array_violations
 from passes.fusion.memories import levels_of
 from passes.fusion.shapes import largest, part_of

@@ -8,7 +8,7 @@ import pytest
 
 from compiler.targets import select_target
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.target import NestMachine
+from dialects.nest_machine import NestMachine
 from tests.compiler.descriptions import problems
 
 CHIP = """\

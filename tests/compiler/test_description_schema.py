@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from itertools import combinations
 from pathlib import Path
 
 import jsonschema
@@ -12,6 +13,7 @@ import backends
 from compiler.description_schema import target_schema
 from compiler.targets import select_target
 from dialects.diagnostics import CatenaError
+from dialects.machine_kinds import KINDS
 
 WHOLE = """\
 name = "chip"
@@ -133,3 +135,9 @@ def test_what_is_wrong_is_refused_by_both(
     wrong = text.replace(old, new, 1)
     assert not is_accepted(wrong, tmp_path)
     assert not validator.is_valid(tomllib.loads(wrong))
+
+
+def test_kinds_of_machines_have_no_different_tables_of_the_same_name() -> None:
+    definitions = [kind.model.model_json_schema()["$defs"] for kind in KINDS]
+    for one, other in combinations(definitions, 2):
+        assert [name for name in one.keys() & other.keys() if one[name] != other[name]] == []

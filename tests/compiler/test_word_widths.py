@@ -11,7 +11,8 @@ import pytest
 from compiler import api
 from compiler.targets import select_target
 from dialects.diagnostics import CatenaError
-from dialects.target import MachineOp, NestMachine
+from dialects.nest_machine import NestMachine
+from dialects.target import MachineOp
 from tests.onnx_models import onnx_model, onnx_node
 
 DRAM = '"dram.input.read" = 1, "dram.kernel.read" = 1, "dram.output.update" = 1'

@@ -12,17 +12,12 @@ from hypothesis import strategies as st
 from xdsl.dialects.builtin import DictionaryAttr, ModuleOp, StringAttr
 from xdsl.utils.exceptions import VerifyException
 
+from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic, is_control
 from dialects.events import EVENTS, LEVELS
-from dialects.target import (
-    Machine,
-    MachineOp,
-    find_machine,
-    from_attribute,
-    parse_machine,
-    require_machine,
-    to_attribute,
-)
+from dialects.machine_kinds import parse_machine
+from dialects.plain_attributes import from_attribute, to_attribute
+from dialects.target import MachineOp, find_machine, require_machine
 from tests.filechecking import parse_module, print_module
 
 EYERISS = Path(__file__).parents[2] / "backends" / "eyeriss" / "target.toml"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError
 from dialects.gconv import ConcatOp, Dim, GConv, LinkOp
 from dialects.schedule import Mapping, MappingAttr
-from dialects.target import Machine, MachineOp
+from dialects.target import MachineOp
 from tests.filechecking import check_ir, parse_module, run_passes
 from tests.passes.chains import Chain, ChainBuilder, random_chains
 from tests.passes.mapping.machines import machine_like_eyeriss

@@ -14,11 +14,12 @@ from xdsl.ir import Block, SSAValue
 from backends.container import parse_program, program_bytes
 from backends.spatial.emit import emit
 from backends.spatial.emulator import SpatialEmulator
+from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError
 from dialects.gconv import Reduce, View, shape_of
 from dialects.gconv.interpreter import main_function
 from dialects.spatial import BufferOp, LayerOp, Role, integer
-from dialects.target import Machine, MachineOp
+from dialects.target import MachineOp
 from passes.dram import Lifetime, Storages, first_fit, lifetimes
 from passes.verification import verify_module
 from tests.filechecking import parse_module, run_passes

@@ -11,8 +11,8 @@ from compiler.explanation.text import binding, memories_table, sensitivity_table
 from compiler.targets import select_target
 from dialects.accelerator import Accelerator
 from dialects.gconv import Dim, GConv, Reduce, View
+from dialects.nest_machine import NestMachine
 from dialects.schedule import Mapping, MappingAttr, Objective
-from dialects.target import NestMachine
 from dialects.unicode_parser import UnicodeParser
 from passes.explanation.differences import differences
 from passes.explanation.layer import facts_of

@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from xdsl.dialects.builtin import ModuleOp
 
 import passes.searching.row_stationary
+from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.schedule import MappingAttr, Objective
-from dialects.target import Machine, MachineOp
+from dialects.target import MachineOp
 from passes.map_row_stationary import MapRowStationaryPass
 from passes.mapping.fit import violations
 from passes.mapping.search import best_mapping, search

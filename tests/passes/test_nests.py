@@ -10,7 +10,8 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.parser import Parser
 
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.target import MachineOp, parse_machine
+from dialects.machine_kinds import parse_machine
+from dialects.target import MachineOp
 from passes.map_nest import MapNestPass
 from passes.place_nest import PlaceNestPass
 from passes.verification import verify_module

@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dialects.gconv import Dim, GConv, LinkOp, Reduce, shape_of
+from dialects.machine_kinds import spatial_machine
+from dialects.nest_machine import NestMachine
 from dialects.schedule import Loop, LoopKind, Mapping, MappingAttr, Objective, Operand, Spatial, Storage, Temporal
 from dialects.soundness import parse_hierarchy
-from dialects.target import NestMachine, find_machine, spatial_machine
+from dialects.target import find_machine
 from passes.mapper.counts import Counts
 from passes.mapper.legality import violations
 from passes.mapper.nest import For, Nest, Par, Store, nest_of

@@ -18,9 +18,10 @@ from backends.eyeriss import BACKEND
 from compiler.compilation import CompileOptions, compile_source
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv.interpreter import main_function
+from dialects.machine_kinds import parse_machine
 from dialects.schedule import MappingAttr
 from dialects.spatial import BufferOp, ForOp, LayerOp, PlaceOp, Role, integer
-from dialects.target import MachineOp, parse_machine, require_machine
+from dialects.target import MachineOp, require_machine
 from passes.map_row_stationary import MapRowStationaryPass
 from passes.place_spatial import PlaceSpatialPass
 from passes.verification import verify_module

@@ -9,8 +9,9 @@ import pytest
 from backends.eyeriss import BACKEND
 from backends.registry import find_backend
 from backends.spatial.isa import ISA
+from dialects.array_machine import Machine
 from dialects.events import GROUPED
-from dialects.target import Machine, parse_machine
+from dialects.machine_kinds import parse_machine
 
 
 @pytest.fixture(scope="module")

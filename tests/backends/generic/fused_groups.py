@@ -18,14 +18,16 @@ from backends.fields import Array
 from backends.generic.emit import emit
 from backends.generic.emulator import MODES, NestEmulator
 from backends.program import Program
+from dialects.array_machine import Machine
 from dialects.fused_attribute import FusedAttr
 from dialects.fused_mapping import FusedMapping
 from dialects.gconv import LinkOp, View, ViewOp, row_major, shape_of
 from dialects.gconv.fused import FusedOp
 from dialects.gconv.interpreter import Interpreter
 from dialects.locations import node_location
+from dialects.nest_machine import NestMachine
 from dialects.schedule import Mapping, Node, Operand, Storage, Temporal
-from dialects.target import Machine, MachineOp, NestMachine
+from dialects.target import MachineOp
 from dialects.weights import ConstantOp
 from passes.fusion.group import Group, Role
 from passes.fusion.grouping import group_links

@@ -16,8 +16,9 @@ from backends.program import Program
 from dialects.events import Counts
 from dialects.gconv import LinkOp
 from dialects.gconv.interpreter import Interpreter
+from dialects.machine_kinds import nest_machine, parse_machine
+from dialects.nest_machine import NestMachine
 from dialects.schedule import LARGEST_TILE, Mapping, MappingAttr, Node, Operand, Spatial, Storage, Temporal
-from dialects.target import NestMachine, nest_machine, parse_machine
 from passes.mapper.counts import Counts as MappingCounts
 from passes.mapper.nest import nest_of
 from passes.mapper.problem import Problem

@@ -14,7 +14,7 @@ from backends.generic import BACKEND
 from backends.generic.emulator import MODES, NestEmulator
 from compiler.compilation import CompileOptions, compile_source, write_compiled
 from compiler.targets import select_target
-from dialects.target import NestMachine
+from dialects.nest_machine import NestMachine
 from tests.backends.generic.layers import check_counts
 from tests.end_to_end.networks import Graph, inputs_of, reference_outputs
 

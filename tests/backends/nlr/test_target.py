@@ -8,8 +8,9 @@ import pytest
 
 from backends.nlr import BACKEND
 from backends.registry import find_backend
+from dialects.array_machine import Machine
 from dialects.gconv import Dim, GConv, LoopKind, Reduce
-from dialects.target import Machine, parse_machine
+from dialects.machine_kinds import parse_machine
 from passes.mapping.cost import predict
 from passes.mapping.search import best_mapping
 from passes.mapping.tiling import Tiling

@@ -14,11 +14,11 @@ from backends.container import parse_program, program_bytes
 from backends.program import Program
 from backends.spatial.emit import emit
 from backends.spatial.emulator import MODES, SpatialEmulator
+from dialects.array_machine import Machine
 from dialects.fused_mapping import FusedMapping
 from dialects.gconv import PASS, GConv, LoopKind
 from dialects.gconv.interpreter import Interpreter
 from dialects.schedule import Axis, Loop, Mapping, Node, Operand, Spatial, Storage, Temporal
-from dialects.target import Machine
 from passes.fusion.array_members import array_violations
 from passes.fusion.group import Group
 from passes.fusion.holds import addresses, plan_group

@@ -24,8 +24,8 @@ from backends.program import (
 )
 from backends.spatial.emulator import SpatialEmulator
 from backends.spatial.isa import ISA
+from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.target import Machine
 from tests.backends.spatial.layers import MACHINES
 
 CONV = """

@@ -18,12 +18,14 @@ from backends.eyeriss import BACKEND
 from backends.program import LayerEntry, Program
 from backends.spatial.emit import emit
 from backends.spatial.emulator import MODES, SpatialEmulator
+from dialects.array_machine import Machine
 from dialects.events import GROUPED, OPTIONAL, Counts
 from dialects.gconv import PASS, ConcatOp, Dim, GConv, LinkOp, Reduce, Step, View, ViewOp
 from dialects.gconv.interpreter import Interpreter
 from dialects.locations import node_location
+from dialects.machine_kinds import parse_machine
 from dialects.schedule import Mapping, MappingAttr
-from dialects.target import Machine, MachineOp, parse_machine
+from dialects.target import MachineOp
 from dialects.weights import ConstantOp
 from passes.map_row_stationary import MapRowStationaryPass
 from passes.place_spatial import PlaceSpatialPass

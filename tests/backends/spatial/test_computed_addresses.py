@@ -20,6 +20,7 @@ from backends.spatial.emit import emit
 from backends.spatial.emulator import MODES, SpatialEmulator
 from backends.spatial.layer import TermConfig
 from backends.spatial.memory import Fault, MemoryBank, Segment
+from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError
 from dialects.events import Counts
 from dialects.gconv import PASS, Dim, GConv, IndexedOp, IndexedView, LinkOp, LoopKind, Reduce, ScatterOp, View
@@ -27,7 +28,7 @@ from dialects.gconv.interpreter import Interpreter
 from dialects.locations import node_location
 from dialects.schedule import Loop, Mapping, MappingAttr, Operand, Storage, Temporal
 from dialects.spatial import LayerOp
-from dialects.target import Machine, MachineOp
+from dialects.target import MachineOp
 from dialects.weights import ConstantOp
 from passes.copy_concat import CopyConcatPass
 from passes.mapping.fit import violations

@@ -22,11 +22,11 @@ from backends.spatial.emit import emit
 from backends.spatial.emulator import MODES, SpatialEmulator
 from backends.spatial.group_isa import Fetch, HeldAxis, Hold, Keep, Range, Run, Send, Span
 from backends.spatial.isa import ISA, Load, Open, Place, Store
+from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError
 from dialects.fused_mapping import FusedMapping
 from dialects.gconv import Dim, GConv, Reduce, Step
 from dialects.schedule import Mapping, Operand, Storage
-from dialects.target import Machine
 from passes.fusion.group import Group
 from passes.map_row_stationary import MapRowStationaryPass
 from passes.place_spatial import PlaceSpatialPass

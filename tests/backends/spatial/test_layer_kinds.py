@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from dialects.array_machine import Machine
 from dialects.gconv import PASS, Dim, GConv, LoopKind, Reduce, Step, View
 from dialects.schedule import Loop, Mapping, Operand, Storage, Temporal
-from dialects.target import Machine
 from passes.mapping.search import best_mapping
 from tests.backends.spatial.layers import MACHINES, Access, Layer, Shape, check_layer, steps, window
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
+from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError
-from dialects.target import Machine
 from tests.backends.spatial.drawing import layers, mapped_layers
 from tests.backends.spatial.layers import MACHINES, Layer, check_layer, fractions, machine
 

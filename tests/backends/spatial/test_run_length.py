@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backends.spatial.run_length import RunLengthCode, through_pairs
-from dialects.target import Compression
+from dialects.array_machine import Compression
 
 CHIP = RunLengthCode(Compression(run_bits=5, pairs=3, link_bits=64), 16)
 SMALL = RunLengthCode(Compression(run_bits=2, pairs=2, link_bits=16), 4)

@@ -8,9 +8,10 @@ import pytest
 
 from backends.registry import find_backend
 from backends.systolic import BACKEND
+from dialects.array_machine import Machine
 from dialects.gconv import Dim, GConv, LoopKind, Reduce
+from dialects.machine_kinds import parse_machine
 from dialects.schedule import Axis
-from dialects.target import Machine, parse_machine
 from passes.mapping.cost import predict
 from passes.mapping.search import best_mapping
 

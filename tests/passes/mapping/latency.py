@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dialects.array_machine import Machine
 from dialects.events import Counts
-from dialects.target import Machine
 
 
 def latency_of(counts: Counts, compute_cycles: float, machine: Machine, end_cycles: int = 0) -> float:

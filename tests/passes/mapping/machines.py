@@ -6,7 +6,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from dialects.target import Machine, parse_machine
+from dialects.array_machine import Machine
+from dialects.machine_kinds import parse_machine
 
 _TARGET = Path(__file__).parents[3] / "backends" / "eyeriss" / "target.toml"
 

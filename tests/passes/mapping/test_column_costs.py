@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from dialects.array_machine import Machine
 from dialects.events import EVENTS, LEVELS
 from dialects.gconv import PASS, GConv
 from dialects.schedule import Objective
-from dialects.target import Machine
 from passes.mapping.column_costs import DENSE, Column, ColumnCosts, Columns, Window, halvings
 from passes.mapping.cost import predict, price
 from passes.mapping.data_events import Sparsity

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError
 from dialects.events import EVENTS, Counts
 from dialects.gconv import PASS, Dim, GConv, LoopKind, Reduce, Step
 from dialects.schedule import Axis, Loop, Mapping, Operand, Spatial, Storage, Temporal
-from dialects.target import Machine
 from passes.mapping.cost import predict, price
 from passes.mapping.fit import buffer_tiles, violations
 from passes.mapping.host_cost import host_energy

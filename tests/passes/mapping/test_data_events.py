@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from backends.spatial.run_length import RunLengthCode
-from dialects.target import Compression
+from dialects.array_machine import Compression
 from passes.mapping.data_events import expected_link_words
 
 CODE = Compression(run_bits=5, pairs=3, link_bits=64)

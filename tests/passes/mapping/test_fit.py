@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dialects.array_machine import Machine
 from dialects.diagnostics import Diagnostic
 from dialects.gconv import PASS, Dim, GConv, LoopKind, Reduce
 from dialects.schedule import Axis, Loop, Mapping, Node, Operand, Spatial, Storage, Temporal
-from dialects.target import Machine
 from passes.mapping.fit import buffer_tiles, violations
 from tests.passes.mapping.drawing import links, mappings
 from tests.passes.mapping.machines import ROOMY, machine_like_eyeriss

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError
 from dialects.events import Counts
 from dialects.gconv import PASS, Dim, GConv, LoopKind, Reduce
 from dialects.schedule import Loop, RowStationary
-from dialects.target import Machine
 from passes.mapping.cost import predict, price
 from passes.mapping.fit import violations
 from passes.mapping.roles import assign_roles

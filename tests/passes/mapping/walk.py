@@ -11,10 +11,10 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from dialects.array_machine import Machine
 from dialects.events import Counts
 from dialects.gconv import PASS, GConv, LoopKind
 from dialects.schedule import Loop, Mapping, Node, Operand, Spatial, Storage, Temporal
-from dialects.target import Machine
 
 Ranges = dict[Loop, range]
 Word = tuple[tuple[int, ...], ...]

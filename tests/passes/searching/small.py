@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dialects.array_machine import Machine
 from dialects.gconv import Dim, GConv, Reduce
+from dialects.machine_kinds import parse_machine
+from dialects.nest_machine import NestMachine
 from dialects.schedule import Objective
-from dialects.target import Machine, NestMachine, parse_machine
 from passes.mapping.data_events import Sparsity
 from passes.searching.nest import NestTask
 from passes.searching.row_stationary import RowStationaryTask

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 import passes.searching.cache
+from dialects.array_machine import Machine
 from dialects.schedule import Mapping, Objective
-from dialects.target import Machine
 from passes.mapping.data_events import Sparsity
 from passes.searching.cache import Entry, MappingCache, key_of
 from passes.searching.service import description_of

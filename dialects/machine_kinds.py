@@ -1,0 +1,79 @@
+"""The kinds of machines: what a description is checked by, and which of its tables tells it apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+from dialects.accelerator import Accelerator
+from dialects.array_machine import Machine
+from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.nest_machine import ConvertedMachine, NestMachine
+from dialects.validation import validated
+
+
+@dataclass(frozen=True)
+class MachineKind:
+    """A kind of machine: the model of its descriptions, the table that no other kind has, and what messages call it."""
+
+    model: type[Accelerator]
+    table: str
+    called: str
+
+
+KINDS = (
+    MachineKind(NestMachine, "levels", "a hierarchy of levels"),
+    MachineKind(Machine, "glb", "a row-stationary array"),
+)
+"""All of them; a description with none of their tables is checked as one of the last."""
+
+_AnyMachine = TypeVar("_AnyMachine", bound=Accelerator)
+
+
+def read_machine(description: object, where: str = "") -> Accelerator:
+    """The machine of a description, by the model of its kind; what keys say of each other is not looked at.
+
+    Raises `CatenaError` (CAT-C003) with one diagnostic per wrong, missing or unknown key.
+    """
+    tables = _table(description)
+    kind = next((each for each in KINDS if each.table in tables), KINDS[-1])
+    return validated(kind.model, description, where)
+
+
+def parse_machine(description: object, where: str = "") -> Accelerator:
+    """The machine of a description, in its own words. One that IR holds may have been converted to them before.
+
+    Raises `CatenaError` (CAT-C003) as `read_machine`, and for what keys say that does not go together.
+    """
+    is_converted = "widths" in _table(description)
+    machine = validated(ConvertedMachine, description, where) if is_converted else read_machine(description, where)
+    if problems := machine.contradictions(where):
+        raise CatenaError(problems)
+    return machine.in_machine_words()
+
+
+def _table(description: object) -> dict[str, object]:
+    """A description as a table, an empty one if it is none."""
+    return cast("dict[str, object]", description) if isinstance(description, dict) else {}
+
+
+def of_kind(model: type[_AnyMachine], machine: Accelerator, stage: str, where: str = "") -> _AnyMachine:
+    """A machine as one of the kind with this model.
+
+    Raises `CatenaError` (CAT-R003) if it is another one.
+    """
+    if isinstance(machine, model):
+        return machine
+    expected = next(each.called for each in KINDS if each.model is model)
+    message, hint = f"the machine {machine.name} is of another kind", "use the passes of its backend"
+    raise CatenaError(Diagnostic("CAT-R003", message, stage, where=where, expected=expected, hint=hint))
+
+
+def spatial_machine(machine: Accelerator, stage: str, where: str = "") -> Machine:
+    """A machine as a row-stationary one. Raises `CatenaError` (CAT-R003) if it is another one."""
+    return of_kind(Machine, machine, stage, where)
+
+
+def nest_machine(machine: Accelerator, stage: str, where: str = "") -> NestMachine:
+    """A machine as a hierarchy of memories and axes. Raises `CatenaError` (CAT-R003) if it is another one."""
+    return of_kind(NestMachine, machine, stage, where)
