@@ -1,0 +1,1 @@
+"""Multi-core machines that compute products in crossbars of resistive memory."""

@@ -1,0 +1,1 @@
+"""How tensors are held otherwise than word by word: formats of sparse ones, cells of crossbars."""
