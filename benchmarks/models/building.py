@@ -15,10 +15,22 @@ IR_VERSION = 8
 
 
 class GraphBuilder:
-    """A graph made node by node; `apply` returns the name of a result."""
+    """A graph made node by node; `apply` returns the name of a result.
 
-    def __init__(self, name: str, input_name: str, shape: Sequence[int], seed: int, kind: int = TensorProto.FLOAT):
+    A `hollow` one has shapes only: floating-point weights are inputs, and no numbers are drawn for them.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        input_name: str,
+        shape: Sequence[int],
+        seed: int,
+        kind: int = TensorProto.FLOAT,
+        hollow: bool = False,
+    ):
         self._name = name
+        self._hollow = hollow
         self._inputs: list[onnx.ValueInfoProto] = []
         self._nodes: list[onnx.NodeProto] = []
         self._initializers: list[onnx.TensorProto] = []
@@ -36,17 +48,24 @@ class GraphBuilder:
         return name
 
     def weight(self, name: str, values: npt.NDArray[np.generic]) -> str:
-        """Add an initializer."""
+        """Add an initializer, or, if the graph is hollow, an input."""
+        if self._hollow:
+            return self.input(name, values.shape)
+        return self.constant(name, values)
+
+    def constant(self, name: str, values: npt.NDArray[np.generic]) -> str:
+        """Add an initializer, of a hollow graph too: what says a shape."""
         self._initializers.append(numpy_helper.from_array(np.asarray(values, order="C"), name))
         return name
 
     def integers(self, name: str, values: Sequence[int]) -> str:
         """Add an int64 vector, as shapes and axes are given."""
-        self._initializers.append(numpy_helper.from_array(np.array(values, np.int64), name))
-        return name
+        return self.constant(name, np.array(values, np.int64))
 
     def uniform(self, shape: Sequence[int], low: float, high: float) -> npt.NDArray[np.float32]:
         """Random numbers between two bounds, from `Generator.random`, which is the same everywhere."""
+        if self._hollow:
+            return np.broadcast_to(np.float32(0), tuple(shape))
         drawn = self._random.random(tuple(shape), dtype=np.float32)
         return drawn * np.float32(high - low) + np.float32(low)
 

@@ -12,14 +12,23 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from building import save
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 FOLDER = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
-NETWORKS = {"alexnet": "bvlc_alexnet", "googlenet": "inception_v1", "densenet121": "densenet121"}
+NETWORKS = {
+    "alexnet": "bvlc_alexnet",
+    "densenet121": "densenet121",
+    "googlenet": "inception_v1",
+    "squeezenet": "squeezenet",
+}
 
 
-def light(network: str, seed: int = 0) -> onnx.ModelProto:
-    """A bundled network: an initializer in place of every weight. Raises `KeyError` for another name."""
+def light(network: str, seed: int = 0, ceil: bool = False, hollow: bool = False) -> onnx.ModelProto:
+    """A bundled network: an initializer in place of every weight, or, if `hollow`, an input.
+
+    With `ceil`, strided pools take a border that they would leave out, as Caffe does, for which the networks were made.
+    Raises `KeyError` for another name.
+    """
     model = onnx.load(FOLDER / f"light_{NETWORKS[network]}.onnx")
     graph = model.graph
     random = np.random.default_rng(seed)
@@ -28,9 +37,14 @@ def light(network: str, seed: int = 0) -> onnx.ModelProto:
     for node in graph.node:
         if node.op_type == "ConstantOfShape":
             shape = tuple(int(extent) for extent in shapes[node.input[0]])
-            graph.initializer.append(numpy_helper.from_array(_words(shape, random), node.output[0]))
+            if hollow:
+                graph.input.append(helper.make_tensor_value_info(node.output[0], TensorProto.FLOAT, shape))
+            else:
+                graph.initializer.append(numpy_helper.from_array(_words(shape, random), node.output[0]))
         else:
             nodes.append(node)
+    if ceil:
+        _round_up(nodes)
     del graph.node[:]
     graph.node.extend(nodes)
     used = {name for node in nodes for name in node.input}
@@ -41,6 +55,14 @@ def light(network: str, seed: int = 0) -> onnx.ModelProto:
         del field[:]
         field.extend(copies)
     return model
+
+
+def _round_up(nodes: list[onnx.NodeProto]) -> None:
+    """Pad strided pools at the end; elements beyond the border are no maxima."""
+    for node in nodes:
+        attributes = {each.name: each for each in node.attribute}
+        if node.op_type == "MaxPool" and list(attributes["strides"].ints) == [2, 2]:
+            attributes["pads"].ints[:] = [0, 0, 1, 1]
 
 
 def _words(shape: tuple[int, ...], random: np.random.Generator) -> npt.NDArray[np.float32]:
@@ -57,9 +79,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A topology of the onnx package with seeded weights.")
     parser.add_argument("--network", choices=sorted(NETWORKS), required=True)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--ceil", action="store_true", help="pools take their borders, as in Caffe")
+    parser.add_argument("--hollow", action="store_true", help="weights are inputs: the network's shapes only")
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
-    save(light(arguments.network, arguments.seed), arguments.output)
+    save(light(arguments.network, arguments.seed, arguments.ceil, arguments.hollow), arguments.output)
 
 
 if __name__ == "__main__":

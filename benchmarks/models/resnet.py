@@ -1,4 +1,4 @@
-"""ResNet-18 and ResNet-50 (He et al., CVPR 2016) with seeded weights and batch normalization left in place.
+"""ResNets (He et al., CVPR 2016) with seeded weights and batch normalization left in place.
 
 python benchmarks/models/resnet.py --depth 50 --output out/resnet50.onnx
 """
@@ -11,18 +11,22 @@ from pathlib import Path
 import onnx
 from building import GraphBuilder, save
 
-BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}
+BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 CLASSES = 1000
 RESIDUAL_GAIN = 0.25
 
 
 class ResNet:
-    """Builds the network; the stride of a bottleneck is in its 3 x 3 convolution, as in version 1.5."""
+    """Builds the network.
 
-    def __init__(self, depth: int, batch: int, size: int, seed: int):
+    The stride of a bottleneck is in its 3 x 3 convolution, as in version 1.5, or, in an `original` one, in its first.
+    """
+
+    def __init__(self, depth: int, batch: int, size: int, seed: int, original: bool = False, hollow: bool = False):
         self._depth = depth
         self._batch = batch
-        self._graph = GraphBuilder(f"resnet{depth}", "input", (batch, 3, size, size), seed)
+        self._original = original
+        self._graph = GraphBuilder(f"resnet{depth}", "input", (batch, 3, size, size), seed, hollow=hollow)
 
     def build(self) -> onnx.ModelProto:
         """The network from image to logits."""
@@ -49,8 +53,9 @@ class ResNet:
             y = self._conv(f"{name}.conv2", y, width, out, 3, 1, RESIDUAL_GAIN)
         else:
             out = 4 * width
-            y = self._relu(f"{name}.relu1", self._conv(f"{name}.conv1", x, channels, width, 1, 1))
-            y = self._relu(f"{name}.relu2", self._conv(f"{name}.conv2", y, width, width, 3, stride))
+            first, second = (stride, 1) if self._original else (1, stride)
+            y = self._relu(f"{name}.relu1", self._conv(f"{name}.conv1", x, channels, width, 1, first))
+            y = self._relu(f"{name}.relu2", self._conv(f"{name}.conv2", y, width, width, 3, second))
             y = self._conv(f"{name}.conv3", y, width, out, 1, 1, RESIDUAL_GAIN)
         if stride != 1 or channels != out:
             x = self._conv(f"{name}.downsample", x, channels, out, 1, stride)
@@ -72,21 +77,28 @@ class ResNet:
         return self._graph.apply("Relu", [x], name)
 
 
-def resnet(depth: int, batch: int = 1, size: int = 224, seed: int = 0) -> onnx.ModelProto:
-    """ResNet-`depth` (18 or 50) for `batch` images of `size` x `size`. Raises `KeyError` for another depth."""
-    return ResNet(depth, batch, size, seed).build()
+def resnet(
+    depth: int, batch: int = 1, size: int = 224, seed: int = 0, original: bool = False, hollow: bool = False
+) -> onnx.ModelProto:
+    """ResNet-`depth` (a key of `BLOCKS`) for `batch` images of `size` x `size`. Raises `KeyError` for another depth."""
+    return ResNet(depth, batch, size, seed, original, hollow).build()
 
 
 def main() -> None:
     """Write the model that the command line asks for."""
-    parser = argparse.ArgumentParser(description="Generate ResNet-18 or ResNet-50 with seeded weights.")
+    parser = argparse.ArgumentParser(description="Generate a ResNet with seeded weights.")
     parser.add_argument("--depth", type=int, choices=sorted(BLOCKS), default=50)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--size", type=int, default=224, help="height and width of the image")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--original", action="store_true", help="bottlenecks have their stride in the first convolution"
+    )
+    parser.add_argument("--hollow", action="store_true", help="weights are inputs: the network's shapes only")
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
-    save(resnet(arguments.depth, arguments.batch, arguments.size, arguments.seed), arguments.output)
+    of = arguments.batch, arguments.size, arguments.seed, arguments.original, arguments.hollow
+    save(resnet(arguments.depth, *of), arguments.output)
 
 
 if __name__ == "__main__":

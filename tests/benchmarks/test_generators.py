@@ -161,6 +161,57 @@ def test_vgg_16_has_its_layers(tmp_path: Path) -> None:
     assert kernels["fc6.weight"] == (4096 // 16, 512 // 16 * 2 * 2)
 
 
+def kernels(model: onnx.ModelProto) -> list[tuple[int, ...]]:
+    """The shapes of the kernels of a hollow model's convolutions."""
+    shapes = {each.name: tuple(d.dim_value for d in each.type.tensor_type.shape.dim) for each in model.graph.input}
+    return [shapes[node.input[1]] for node in model.graph.node if node.op_type == "Conv"]
+
+
+def test_vgg_19_has_its_layers(tmp_path: Path) -> None:
+    model = generate("vgg.py", tmp_path / "a.onnx", "--depth", 19, "--hollow")
+    assert [each[0] for each in kernels(model)] == [64] * 2 + [128] * 2 + [256] * 4 + [512] * 8
+    # Simonyan and Zisserman, table 2: 144 million parameters.
+    shapes = [[d.dim_value for d in each.type.tensor_type.shape.dim] for each in model.graph.input[1:]]
+    assert sum(int(np.prod(shape)) for shape in shapes) == 143_667_240
+
+
+@pytest.mark.parametrize(("depth", "convolutions", "weights"), [(101, 104, 44_549_160), (152, 155, 60_192_808)])
+def test_deep_resnets_have_their_layers(depth: int, convolutions: int, weights: int, tmp_path: Path) -> None:
+    """As many weights as the models of torchvision have."""
+    model = generate("resnet.py", tmp_path / "a.onnx", "--depth", depth, "--hollow")
+    assert len(kernels(model)) == convolutions
+    tensors = [each for each in model.graph.input[1:] if not each.name.endswith((".mean", ".var"))]
+    assert sum(int(np.prod([d.dim_value for d in each.type.tensor_type.shape.dim])) for each in tensors) == weights
+
+
+def test_tiny_yolos_have_their_layers(tmp_path: Path) -> None:
+    third = generate("tiny_yolo.py", tmp_path / "a.onnx", "--version", 3, "--hollow")
+    filters = [16, 32, 64, 128, 256, 512, 1024, 256, 512, 255, 128, 256, 255]
+    assert [each[0] for each in kernels(third)] == filters
+    fourth = generate("tiny_yolo.py", tmp_path / "b.onnx", "--version", 4, "--hollow")
+    block = [64, 32, 32, 64]
+    blocks = [each * scale for scale in (1, 2, 4) for each in block]
+    assert [each[0] for each in kernels(fourth)] == [32, 64, *blocks, 512, 256, 512, 255, 128, 256, 255]
+    for model in (third, fourth):
+        heads = [[d.dim_value for d in each.type.tensor_type.shape.dim] for each in model.graph.output]
+        assert heads == [[1, 255, 13, 13], [1, 255, 26, 26]]
+        onnx.shape_inference.infer_shapes(model, strict_mode=True)
+
+
+def test_an_original_resnet_halves_before_its_3_x_3(tmp_path: Path) -> None:
+    model = generate("resnet.py", tmp_path / "a.onnx", "--depth", 50, "--original", "--hollow")
+    strides = {n.name: list(a.ints) for n in model.graph.node for a in n.attribute if a.name == "strides"}
+    assert (strides["layer2.0.conv1"], strides["layer2.0.conv2"]) == ([2, 2], [1, 1])
+
+
+def test_googlenet_with_the_pools_of_caffe(tmp_path: Path) -> None:
+    model = generate("light.py", tmp_path / "a.onnx", "--network", "googlenet", "--ceil", "--hollow")
+    shapes = onnx.shape_inference.infer_shapes(model).graph.value_info
+    sizes = {each.name: [d.dim_value for d in each.type.tensor_type.shape.dim] for each in shapes}
+    widths = [sizes[node.output[0]][3] for node in model.graph.node if node.op_type == "Conv"]
+    assert list(dict.fromkeys(widths)) == [112, 56, 28, 14, 7]
+
+
 def test_c3d_has_its_layers(tmp_path: Path) -> None:
     model = generate("c3d.py", tmp_path / "a.onnx", "--width", 16)
     found = operators(model)
@@ -205,6 +256,7 @@ def test_the_bundled_topologies_get_weights(tmp_path: Path) -> None:
         ("mobilenet.py", ("--size", 32)),
         ("mobilenet_v2.py", ("--size", 32)),
         ("vgg.py", ("--size", 32, "--width", 16)),
+        ("tiny_yolo.py", ("--version", 4, "--size", 32)),
         ("c3d.py", ("--width", 32, "--size", 32)),
         ("capsnet.py", ("--size", 17, "--filters", 16)),
         ("faster_rcnn_zf.py", ("--height", 96, "--width", 128, "--proposals", 5, "--thinner", 16)),
