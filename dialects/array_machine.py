@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic_core import PydanticCustomError
 
 from dialects.accelerator import Accelerator, StepLimits
+from dialects.encodings.run_length import RunLengthCode
 from dialects.events import BURSTS, COMPRESSED, EVENTS
 from dialects.host import Cost, Rate
 from dialects.validation import UNKNOWN_EVENT
@@ -70,10 +71,9 @@ class Compression(_Model):
     pairs: Annotated[int, Field(ge=1, le=64, description="pairs in a word of the link")]
     link_bits: Annotated[int, Field(ge=8, le=64, description="bits of a word of the link")]
 
-    @property
-    def longest_run(self) -> int:
-        """Zeros that one pair can stand for, the word after them aside."""
-        return (1 << self.run_bits) - 1
+    def code(self, word_bits: int) -> RunLengthCode:
+        """The code for words of a width."""
+        return RunLengthCode(self.run_bits, self.pairs, self.link_bits, word_bits)
 
 
 class Dram(_Model):

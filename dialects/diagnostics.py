@@ -72,6 +72,7 @@ CODES: dict[str, Code] = {
         Code("CAT-P002", "a checksum of the program does not match", ExitCode.USAGE),
         Code("CAT-P003", "the program's format version is not supported", ExitCode.USAGE),
         Code("CAT-P004", "the program is for another target", ExitCode.USAGE),
+        Code("CAT-P005", "an encoded tensor is no stream of its format", ExitCode.USAGE),
         Code("CAT-A001", "the assembly text cannot be parsed", ExitCode.USAGE),
         Code("CAT-A002", "an instruction field is out of range", ExitCode.USAGE),
         Code("CAT-E001", "the emulator stopped: address out of range or buffer overrun", ExitCode.MISMATCH),

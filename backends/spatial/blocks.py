@@ -39,7 +39,6 @@ from backends.spatial.layer import (
     run_steps,
 )
 from backends.spatial.memory import Buffer, Fault, MemoryBank
-from backends.spatial.run_length import RunLengthCode
 from dialects.array_machine import Machine
 from dialects.events import COMPRESSED, EVENTS, Counts
 from dialects.gconv.contraction import Factor, product
@@ -107,7 +106,7 @@ class BlockEngine:
         self.partial = layer.partial
         self.sums = glb.of(self.partial)
         compression = machine.dram.compression
-        self.code = None if compression is None else RunLengthCode(compression, machine.word_bits)
+        self.code = None if compression is None else compression.code(machine.word_bits)
         self.input: InputTile | None = None
         self.output: Ranges | None = None
         self.kernel: Factor | None = None

@@ -18,7 +18,7 @@ from backends.spatial.blocks import BlockEngine, PassShape, output_traffic
 from backends.spatial.codes import Fold, Kind, Slot, Tensor
 from backends.spatial.layer import input_tile, run_steps
 from backends.spatial.memory import Fault
-from backends.spatial.run_length import through_pairs
+from dialects.encodings.run_length import through_pairs
 from dialects.gconv.scalar import Array, apply
 
 Index = tuple[int, ...]

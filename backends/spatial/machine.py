@@ -17,7 +17,6 @@ from backends.spatial.groups import GroupSequencer, Member, Transfer
 from backends.spatial.groups import Memory as HoldMemory
 from backends.spatial.layer import LayerState, PlaceConfig, SpreadConfig
 from backends.spatial.memory import Buffer, Fault, MemoryBank
-from backends.spatial.run_length import RunLengthCode
 from dialects.array_machine import Machine
 from dialects.events import BURSTS, COMPRESSED, Counts
 
@@ -135,7 +134,7 @@ class SpatialCore(GroupSequencer[SpatialLayer]):
         member.count(BURSTS[outer], burst_words(transfer.shape, transfer.strides, dram.burst_words))
         if dram.compression is not None and outer in COMPRESSED:
             is_compressed = transfer.tensor in member.layer.compressed
-            code = RunLengthCode(dram.compression, self.machine.word_bits)
+            code = dram.compression.code(self.machine.word_bits)
             member.count(COMPRESSED[outer], code.machine_words(words) if is_compressed else words.size)
 
     def _is_read(self) -> bool:

@@ -55,12 +55,13 @@ def _transfer_counts(
         if machine.dram.burst_words
     )
     found = {outer: words, inner: words, BURSTS[outer]: bursts}
-    code = machine.dram.compression
-    if code is not None and outer in COMPRESSED:
+    compression = machine.dram.compression
+    if compression is not None and outer in COMPRESSED:
         zeros = {"I": work.zeros.input, "O": work.zeros.output}.get(role, 0.0)
         if work.compressed[_place_of(role, work)]:
+            code = compression.code(machine.word_bits)
             link = sum(times * expected_link_words(math.prod(shape), code, zeros) for shape, times in shapes)
-            words = round(link * code.link_bits / machine.word_bits)
+            words = round(link * code.link_bits / code.word_bits)
         found[COMPRESSED[outer]] = words
     return found
 

@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dialects.array_machine import Compression, Machine
+from dialects.array_machine import Machine
+from dialects.encodings.run_length import RunLengthCode
 from dialects.events import COMPRESSED
 from dialects.gconv import PASS, GConv, LoopKind, View, Zeros
 from dialects.schedule import Mapping, Operand
@@ -35,17 +36,17 @@ class Sparsity:
 def sparsity(machine: Machine, zeros: Zeros, input_is_compressed: bool) -> Sparsity:
     """What zeros save on a machine."""
     gated = 0.0 if machine.energy.gating is None else zeros.input
-    code = machine.dram.compression
-    if code is None:
+    if machine.dram.compression is None:
         return Sparsity(gated=gated)
+    code = machine.dram.compression.code(machine.word_bits)
     read, written = (
-        code.link_bits / (machine.word_bits * code.pairs * _covered(code, share))
+        code.link_bits / (code.word_bits * code.pairs_per_word * _covered(code, share))
         for share in (zeros.input, zeros.output)
     )
     return Sparsity(read if input_is_compressed else 1.0, written, gated)
 
 
-def _covered(code: Compression, zeros: float) -> float:
+def _covered(code: RunLengthCode, zeros: float) -> float:
     """Words that a pair stands for on average."""
     return sum(zeros**n for n in range(code.longest_run + 1))
 
@@ -62,8 +63,8 @@ def data_events(
 
     `views` and `compressed` have an entry for every tensor: input, kernel if there is one, post operands, output.
     """
-    code, gates = machine.dram.compression, machine.energy.gating is not None and spec.main != PASS
-    if code is None and not gates:
+    compression, gates = machine.dram.compression, machine.energy.gating is not None and spec.main != PASS
+    if compression is None and not gates:
         return {}
     found: dict[str, int] = {}
     moved = operand_transfers(spec, views, mapping)
@@ -73,11 +74,12 @@ def data_events(
     if gates:
         others = min(1.0, (1 - zeros.input) * _raw(moved[0]) / existing) if existing else 0.0
         found["operation.gated"] = _gated(spec, views[0].shape, others)
-    if code is None:
+    if compression is None:
         return found
+    code = compression.code(machine.word_bits)
     first_extra = 1 if spec.main == PASS else 2
     words = [
-        _words(each, code, machine.word_bits, share) if is_compressed else _raw(each)
+        _words(each, code, share) if is_compressed else _raw(each)
         for each, is_compressed, share in zip(
             moved, compressed, [zeros.input, *[0.0] * (len(moved) - 2), zeros.output], strict=True
         )
@@ -130,13 +132,13 @@ def _raw(tiles: Transfers) -> int:
     return sum(words * count for words, count in _sizes(tiles).items())
 
 
-def _words(tiles: Transfers, code: Compression, word_bits: int, zeros: float) -> int:
+def _words(tiles: Transfers, code: RunLengthCode, zeros: float) -> int:
     """Words of the machine that all transfers take on the link, each a stream of its own."""
     link = sum(count * expected_link_words(words, code, zeros) for words, count in _sizes(tiles).items() if words)
-    return round(link * code.link_bits / word_bits)
+    return round(link * code.link_bits / code.word_bits)
 
 
-def expected_link_words(words: int, code: Compression, zeros: float) -> float:
+def expected_link_words(words: int, code: RunLengthCode, zeros: float) -> float:
     """Words of the link that a stream takes in which words are zero with some probability, independently.
 
     A pair covers 1 + z + z^2 + ... words on average, as far as a run can go; the number of pairs is that of renewals in
@@ -145,8 +147,8 @@ def expected_link_words(words: int, code: Compression, zeros: float) -> float:
     """
     longest = code.longest_run + 1
     if zeros in (0, 1):
-        return -(-(words if zeros == 0 else -(-words // longest)) // code.pairs)
+        return -(-(words if zeros == 0 else -(-words // longest)) // code.pairs_per_word)
     mean = _covered(code, zeros)
     square = sum((2 * n + 1) * zeros**n for n in range(longest))
     pairs = (words - 1) / mean + (square + mean) / (2 * mean**2)
-    return max(1.0, pairs / code.pairs + (code.pairs - 1) / (2 * code.pairs))
+    return max(1.0, pairs / code.pairs_per_word + (code.pairs_per_word - 1) / (2 * code.pairs_per_word))

@@ -15,7 +15,6 @@ from backends.program import Program
 from backends.spatial.codes import Tensor
 from backends.spatial.emulator import MODES, SpatialEmulator
 from backends.spatial.isa import ISA, Compress
-from backends.spatial.run_length import RunLengthCode
 from dialects.events import Counts
 from tests.onnx_models import onnx_model, onnx_node
 
@@ -104,7 +103,7 @@ def test_one_transfer_takes_what_the_code_makes_of_its_words(tmp_path: Path) -> 
     last = program.layers[-1]
     compression = emulator.machine.dram.compression
     assert compression is not None
-    words = 4 * RunLengthCode(compression, 16).link_words(output)
+    words = 4 * compression.code(16).link_words(output)
     assert emulator.counters[last.name].events["dram.output.compressed"] == words
 
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backends.spatial.run_length import RunLengthCode, through_pairs
-from dialects.array_machine import Compression
+from dialects.diagnostics import CatenaError
+from dialects.encodings.run_length import RunLengthCode, through_pairs
 
-CHIP = RunLengthCode(Compression(run_bits=5, pairs=3, link_bits=64), 16)
-SMALL = RunLengthCode(Compression(run_bits=2, pairs=2, link_bits=16), 4)
+CHIP = RunLengthCode(run_bits=5, pairs_per_word=3, link_bits=64, word_bits=16)
+SMALL = RunLengthCode(run_bits=2, pairs_per_word=2, link_bits=16, word_bits=4)
 
 
 def literal_pairs(stream: list[int], longest: int) -> list[tuple[int, int]]:
@@ -60,12 +60,12 @@ def test_every_stream_comes_back(code: RunLengthCode, largest: int, data: st.Dat
     stream = data.draw(streams(largest))
     words = np.array(stream, np.uint16)
     pairs = code.pairs(words)
-    expected = literal_pairs(stream, code.code.longest_run)
+    expected = literal_pairs(stream, code.longest_run)
     assert list(zip(pairs.runs.tolist(), pairs.words.tolist(), strict=True)) == expected
     assert code.stream(pairs).tolist() == stream
     link = code.encode(words)
-    assert len(link) == code.link_words(words) == -(-len(expected) // code.code.pairs)
-    assert all(int(word) < 1 << code.code.link_bits for word in link)
+    assert len(link) == code.link_words(words) == -(-len(expected) // code.pairs_per_word)
+    assert all(int(word) < 1 << code.link_bits for word in link)
     assert code.decode(link, len(stream)).tolist() == stream
 
 
@@ -80,5 +80,5 @@ def test_words_of_any_type_arrive_as_they_were_sent(dtype: str) -> None:
 def test_streams_that_do_not_end_where_they_should_are_refused() -> None:
     link = CHIP.encode(np.arange(1, 9, dtype=np.uint16))
     for damaged, count in ((link[:-1], 8), (link, 7), (link, 5), (link[::-1], 8), (np.append(link, link), 16)):
-        with pytest.raises(ValueError, match="word"):
+        with pytest.raises(CatenaError, match="word"):
             CHIP.decode(damaged, count)
