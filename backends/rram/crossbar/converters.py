@@ -18,7 +18,10 @@ class AdcRange(StrEnum):
     """Which currents a converter tells apart; others are clipped."""
 
     MAX = "max"
-    """All that columns can carry: every row driven at full height, every cell at its highest conductance."""
+    """All that there can be: every row driven at full height, every cell at its highest conductance, or, where pairs of
+    columns are subtracted, one at its highest and the other at its lowest."""
+    COLUMN = "column"
+    """All that one column can carry, for differences of two columns as well: the rule MAX of CrossSim."""
     CALIBRATED = "calibrated"
     """Those that were seen for calibration inputs, for each slice of weights by itself."""
 

@@ -61,18 +61,16 @@ class Crossbar:
         return self.adc.is_ideal and self.physics.is_ideal
 
     def multiply(self, inputs: Integers) -> Whole:
-        """Products of inputs (vectors, rows): (vectors, columns).
+        """Products of inputs (vectors, rows): (vectors, columns), rounded to whole numbers.
 
-        A converted current becomes the nearest whole sum of levels; without conversion, the whole product is rounded
-        once. Raises `CatenaError` (CAT-U006) for inputs out of range.
+        Raises `CatenaError` (CAT-U006) for inputs out of range.
         """
         if self.is_exact:
             low, high = self.format.inputs.range
             if not inputs.size or (low <= int(inputs.min()) and int(inputs.max()) <= high):
                 return product(Factor(inputs, np.int64), self._weights, inputs.shape[1])
         pulses = self.format.inputs.encode(inputs)
-        sums = self._sums(pulses, self._converted(self._currents(pulses)))
-        return self._recombined(sums, inputs)
+        return self._recombined(self._sums(pulses, self._currents(pulses)), inputs)
 
     def calibrate(self, inputs: Integers) -> None:
         """Set the converters' ranges to the currents of these inputs (vectors, rows), for each slice by itself."""
@@ -140,36 +138,35 @@ class Crossbar:
             current += spread * self._reads.standard_normal(shape)
         return currents
 
-    def _converted(self, currents: list[Reals]) -> list[Reals]:
-        """The currents that digital logic takes them for."""
+    def _sums(self, pulses: Whole, currents: list[Reals]) -> Reals:
+        """Sums of levels (pulses, vectors, slices, columns) that digital logic takes currents for."""
+        lowest = np.zeros(()) if self._has_difference else self.physics.g_min * pulses.sum(axis=2)[:, :, None]
+        for side, current in enumerate(currents):
+            for position, step in enumerate(steps(self.format.weights.slices, self.physics)):
+                sums = current[:, :, position]
+                conversion = self._conversion(side, position)
+                if conversion is not None:
+                    sums[...] = conversion(sums)
+                sums -= lowest
+                sums /= step
+                if conversion is not None and conversion.step <= step:
+                    np.rint(sums, out=sums)  # it tells all levels apart, so that only whole sums of them are meant
+        return currents[0] - currents[1] if len(currents) == 2 else currents[0]
+
+    def _conversion(self, side: int, position: int) -> Conversion | None:
+        """The converter of a slice, None if it is ideal."""
         if self.adc.is_ideal:
-            return currents
-        conversions = self._conversions
-        if conversions is None and self.adc.range is AdcRange.CALIBRATED:
+            return None
+        if self._conversions is not None:
+            return self._conversions[side][position]
+        if self.adc.range is AdcRange.CALIBRATED:
             raise CatenaError(
                 Diagnostic("CAT-C003", "a calibrated range needs inputs to calibrate it", hint='or say range = "max"')
             )
-        if conversions is None:
-            conversions = [[self._maximal()] * len(self.format.weights.slices)] * len(currents)
-        for current, slices in zip(currents, conversions, strict=True):
-            for position, conversion in enumerate(slices):
-                current[:, :, position] = conversion(current[:, :, position])
-        return currents
-
-    def _maximal(self) -> Conversion:
-        """A converter for all currents that there can be."""
-        span = self.physics.g_max - (self.physics.g_min if self._has_difference else 0)
+        differs = self._has_difference and self.adc.range is not AdcRange.COLUMN
+        span = self.physics.g_max - (self.physics.g_min if differs else 0)
         high = self._array_rows * (2 ** max(self.format.inputs.widths) - 1) * span
         return Conversion(self.adc.bits, -high if self._is_signed else 0.0, high, self._is_signed)
-
-    def _sums(self, pulses: Whole, currents: list[Reals]) -> Reals:
-        """Sums of levels (pulses, vectors, slices, columns): whole numbers if currents were converted."""
-        step = steps(self.format.weights.slices, self.physics)[:, None]
-        lowest = np.zeros(()) if self._has_difference else self.physics.g_min * pulses.sum(axis=2)[:, :, None, None]
-        sides = [(current - lowest) / step for current in currents]
-        if not self.adc.is_ideal:
-            sides = [np.rint(side) for side in sides]
-        return sides[0] - sides[1] if len(sides) == 2 else sides[0]
 
     def _recombined(self, sums: Reals, inputs: Integers) -> Whole:
         """Products of whole inputs and weights: parts shifted and added, and what their encodings added taken off."""

@@ -133,6 +133,17 @@ def test_a_calibrated_range_is_finer_and_has_to_be_calibrated() -> None:
     assert np.std(clipped.multiply(vectors) - exact) > np.std(finer)
 
 
+def test_the_range_of_a_column_is_wider_than_that_of_a_difference() -> None:
+    matrix, vectors = data(PAIRS, 64, 32, 50)
+    exact = vectors @ matrix
+    physics = Physics(g_min=5, g_max=10)
+    narrow, wide = (
+        np.std(Crossbar(matrix, PAIRS, Adc(bits=6, range=each), physics).multiply(vectors) - exact)
+        for each in (AdcRange.MAX, AdcRange.COLUMN)
+    )
+    assert wide / narrow == pytest.approx(2, rel=0.05)
+
+
 def test_one_bit_has_no_room_for_a_sign() -> None:
     with pytest.raises(CatenaError, match="bit for the sign"):
         Crossbar(np.array([[1]]), PAIRS, Adc(bits=1))
