@@ -17,7 +17,7 @@ from compiler.description_causes import Causes
 from compiler.description_lines import first_line_in, line_in_value, line_of, nearest_line
 from compiler.target_files import DescribedTarget
 from dialects.diagnostics import Diagnostic
-from dialects.toml_text import EXTENDS, key_parts, line_in_text
+from dialects.toml_text import EXTENDS, key_in, key_parts, line_in_text
 
 _QUOTED = re.compile(r": (?:nothing is counted as )?'([^']+)'")
 """What of a table a problem is about, such as an event."""
@@ -104,7 +104,7 @@ def set_by(key: str, settings: Sequence[str]) -> str:
 
 def key_of(problem: Diagnostic) -> str:
     """The key that a problem is about, with which its message begins."""
-    return problem.message.partition(": ")[0]
+    return key_in(problem.message)
 
 
 def _makers(problem: Diagnostic, known: Sequence[set[str]]) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from compiler.files import read_text
 from dialects.diagnostics import Diagnostic
-from dialects.toml_text import dotted, lines_of
+from dialects.toml_text import dotted, key_in, lines_of
 
 _PART = r"""(?:"(?:\\.|[^"\\])*"|'[^']*'|[^\s=\[\]{}#,."']+)"""
 _DOTTED = rf"{_PART}(?:\s*\.\s*{_PART})*"
@@ -28,7 +28,7 @@ def located(problem: Diagnostic, files: Sequence[Path]) -> Diagnostic:
 
     Of a key that no file gives, the table that it would be in is shown, if any.
     """
-    key = problem.message.partition(": ")[0]
+    key = key_in(problem.message)
     for find in (line_of, nearest_line):
         for file in files:
             if (line := find(key, file)) is not None:

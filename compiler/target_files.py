@@ -60,7 +60,27 @@ def described_target(name: str, settings: Mapping[str, str] | None = None) -> De
     description = found.description
     for key, text in settings.items():
         description = _with(description, _settable(key), _toml_value(key, text), key)
+    if problems := [*_set_nowhere(settings, found.description, description)]:
+        raise CatenaError(problems)
     return replace(found, description=description, settings=settings, as_written=found)
+
+
+def _set_nowhere(
+    settings: Mapping[str, str], before: Mapping[str, Any], after: Mapping[str, Any]
+) -> Iterator[Diagnostic]:
+    """Settings of levels, or kinds of accesses, that there are not; with all that they need, they are new ones."""
+    for key in settings:
+        tables, *inner = key_parts(key)
+        known, needed = before.get(tables), {"levels": "kind", "accesses": "events"}.get(tables, "")
+        if not needed or not inner or not isinstance(known, dict) or inner[0] in known:
+            continue
+        made = after[tables][inner[0]]
+        if not isinstance(made, dict) or needed not in made:
+            shown, names = dotted([tables, inner[0]]), [str(each) for each in cast("dict[str, object]", known)]
+            what = "level" if tables == "levels" else "kind of access"
+            hint = did_you_mean(inner[0], names) or f"known: {', '.join(names)}"
+            message, expected = f"{shown}: there is no such {what}", f"a {what} that the description has"
+            yield wrong_description(f"set by --set {shortened(key)}", message, expected, inner[0], hint)
 
 
 def _settable(key: str) -> list[str]:

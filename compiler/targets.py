@@ -8,16 +8,18 @@ machine of its own, of the generic backend.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from backends.api import Backend
 from backends.registry import InstalledBackend, installed_backends
 from compiler.description_blame import blamed, key_of, set_by
 from compiler.description_lines import located
 from compiler.descriptions import wrong_tables
+from compiler.hidden_contradictions import hidden_behind
 from compiler.target_files import DescribedTarget, described_target
 from dialects.accelerator import Accelerator
 from dialects.diagnostics import CatenaError, Diagnostic
@@ -78,7 +80,26 @@ def _checked(described: DescribedTarget, where: str) -> Accelerator:
     """The machine of a description, which its backend agrees with; raises all that is wrong with it at once."""
     if problems := list(wrong_tables(described.description, where)):
         raise CatenaError(problems)
-    machine = read_machine(described.description, where)
+    try:
+        machine = read_machine(described.description, where)
+    except CatenaError as error:
+        hidden = hidden_behind(error.diagnostics, described.description, lambda other: _problems_with(other, described))
+        raise CatenaError([*error.diagnostics, *hidden]) from error
+    if problems := _disagreements(machine, described, where):
+        raise CatenaError(problems)
+    return machine.in_machine_words()
+
+
+def _problems_with(description: dict[str, Any], described: DescribedTarget) -> Sequence[Diagnostic]:
+    """What is wrong with another description in the place of one, first of all with its keys."""
+    try:
+        return _disagreements(read_machine(description), described, "")
+    except CatenaError as error:
+        return error.diagnostics
+
+
+def _disagreements(machine: Accelerator, described: DescribedTarget, where: str) -> list[Diagnostic]:
+    """What keys that are all right say of each other, or to the backend."""
     problems = machine.contradictions(where)
     try:
         described.backend.check(machine)
@@ -88,9 +109,7 @@ def _checked(described: DescribedTarget, where: str) -> Accelerator:
         message = f"name: {machine.name} is another target, which comes with its own backend"
         hint = "choose another name: mapping files, IR and programs name their target by it"
         problems.append(Diagnostic("CAT-C003", message, "target", "", where, "a name of its own", machine.name, hint))
-    if problems:
-        raise CatenaError(problems)
-    return machine.in_machine_words()
+    return problems
 
 
 def _is_of_others(name: str, described: DescribedTarget) -> bool:

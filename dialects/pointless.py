@@ -5,16 +5,24 @@ Nobody means that, so that files which say it are refused. Machines in IR and pr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from dialects.array_machine import Machine
 from dialects.diagnostics import Diagnostic
 from dialects.events import BURSTS, COMPRESSED, EVENTS, LEVELS
+from dialects.gconv.spec import LoopKind
 from dialects.happening import Kept, said_of, why_never
 from dialects.hierarchy import Hierarchy, Memory
 from dialects.schedule import Operand
 from dialects.soundness import Contradiction, Contradictions
 from dialects.toml_text import as_toml
+
+_SHARING = {
+    Operand.INPUT: (LoopKind.OP, LoopKind.OPC, LoopKind.KS),
+    Operand.KERNEL: (LoopKind.OPC,),
+}
+"""Kinds of loops along which positions share words: those that do not index them, and windows, which overlap."""
 
 
 def pointless(hierarchy: Hierarchy, kept: Kept) -> Iterator[Diagnostic]:
@@ -28,7 +36,9 @@ def pointless(hierarchy: Hierarchy, kept: Kept) -> Iterator[Diagnostic]:
     for each in (
         *_of_outermost(outermost),
         *(each for memory in inner for each in _of_room(memory, kept)),
+        *_of_array(hierarchy),
         *_of_events(hierarchy, kept),
+        *_of_weights(hierarchy, kept),
     ):
         yield each.diagnostic()
 
@@ -73,6 +83,37 @@ def _of_room(memory: Memory, kept: Kept) -> Contradictions:
             message = f"there are too few banks for {' and '.join(staying)} to stay here: a bank holds one operand"
             hint = "make banks smaller or words more, let operands leave one out, or let bypass have it"
             yield Contradiction(f"{key}.bank", message, f"at least {needed} banks", f"{banks}, words / bank", hint)
+
+
+def _of_array(hierarchy: Hierarchy) -> Contradictions:
+    """A limit of elements beyond all there are, and words that go to several positions of which each needs its own."""
+    positions = math.prod(axis.size for axis in hierarchy.axes)
+    if hierarchy.elements is not None and hierarchy.elements > positions:
+        sizes = " x ".join(str(axis.size) for axis in hierarchy.axes) or "no axes"
+        message = "there are no more positions that a limit could leave out"
+        hint = "leave it out, or make axes larger"
+        yield Contradiction("elements", message, f"at most {positions}: {sizes}", str(hierarchy.elements), hint)
+    for axis in hierarchy.axes:
+        for operand in axis.multicast:
+            sharing = _SHARING.get(operand)
+            if sharing is not None and not {*sharing} & {*axis.loops}:
+                message = f"no two positions ever need the same word of {operand}"
+                kinds = " or ".join(sharing)
+                hint = f"leave {operand} out, or let loops have {kinds}"
+                expected = f"{operand} only where loops have {kinds}"
+                found = f"loops = {as_toml(axis.loops)}"
+                yield Contradiction(f"levels.{axis.name}.multicast", message, expected, found, hint)
+
+
+def _of_weights(hierarchy: Hierarchy, kept: Kept) -> Contradictions:
+    """Factors of prices that are 0; to say 1 takes a factor back."""
+    priced = {event for each in hierarchy.accesses for event, times in each.events.items() if times * each.energy}
+    for event, times in (hierarchy.dataflow.weigh if hierarchy.dataflow else {}).items():
+        is_known = event in hierarchy.event_names | hierarchy.held_event_names
+        if times != 1 and is_known and event not in priced and not why_never(hierarchy, event, kept):
+            message = f"{event!r} costs nothing that could be weighed"
+            hint = "give it a price in a table accesses.NAME, leave it out, or say 1 of what another description has"
+            yield Contradiction("dataflow.weigh", message, "an event that has a price", f"{event} = {times:g}", hint)
 
 
 def _of_events(hierarchy: Hierarchy, kept: Kept) -> Contradictions:

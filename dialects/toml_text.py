@@ -19,6 +19,7 @@ _LONGEST_DECIMAL = 256
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _PART = r"""\s*(?:"[^"\n]*"|'[^'\n]*'|[^."'\s]+)\s*"""
 _DOTTED = re.compile(rf"{_PART}(?:\.{_PART})*")
+_KEY_IN_MESSAGE = re.compile(r"""((?:"(?:\\.|[^"\\])*"|(?!: ).)+?): """)
 _IN_TEXT = re.compile(r"line (\d+) of the text")
 
 
@@ -62,8 +63,21 @@ def key_parts(key: str) -> list[str]:
 
 
 def dotted(parts: Iterable[str]) -> str:
-    """A dotted key as messages show it: on one line, with characters that cannot be seen written as Python does."""
-    return ".".join(escaped(part) if part else '""' for part in parts)
+    """A dotted key as messages show it: on one line, with characters that cannot be seen written as Python does.
+
+    A part with a colon and a space stands in quotes: messages about a key begin with it, and go on after these.
+    """
+    return ".".join(_shown(part) for part in parts)
+
+
+def _shown(part: str) -> str:
+    return json.dumps(part, ensure_ascii=False) if not part or ": " in part else escaped(part)
+
+
+def key_in(message: str) -> str:
+    """The key that a message begins with, as `dotted` shows it; all of it if no colon follows."""
+    found = _KEY_IN_MESSAGE.match(message)
+    return message.partition(": ")[0] if found is None else found[1]
 
 
 def too_long_number(text: str) -> int:

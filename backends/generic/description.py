@@ -68,15 +68,18 @@ def _check(machine: Accelerator) -> None:
 def _stored(machine: NestMachine, problems: list[Diagnostic]) -> Collection[tuple[str, Operand]] | None:
     """Where the nest of a dataflow stores operands, nowhere as far as is known if it is wrong; None without one."""
     from passes.mapper.dataflow import check_reserves, parse_dataflow
+    from passes.mapper.idle_dataflow import idle
 
     try:
         if machine.dataflow is None:
             check_reserves(machine)
             return None
-        return {(node.memory, operand) for node in parse_dataflow(machine).nodes for operand in node.operands}
+        flow = parse_dataflow(machine)
     except CatenaError as error:
         problems += error.diagnostics
         return () if machine.dataflow else None
+    problems += idle(machine, flow)
+    return {(node.memory, operand) for node in flow.nodes for operand in node.operands}
 
 
 def _targets() -> dict[str, Path]:

@@ -78,6 +78,7 @@ class Counts:
         self.candidates = max((len(column) for column in tiles), default=1)
         self._end = len(nest.nodes)
         self._prefixes: dict[tuple[int, int], Pieces] = {}
+        self._reaches: dict[tuple[int, int], Column] = {}
         self.planned: Counts | None = None
         """The counts of larger ranges that decide what transfers bring, if these are of a smaller part of them."""
 
@@ -271,8 +272,15 @@ class Counts:
                 yield index, node
 
     def _reach(self, loop: int, end: int) -> Column:
-        """The largest piece of a loop above a node."""
-        return self._pieces(loop, end).largest
+        """The largest piece of a loop above a node: what is left over of a cut is smaller than the others."""
+        if (loop, end) not in self._reaches:
+            largest = self._column(self._problem.extents[loop])
+            for index, _ in self._cuts(loop):
+                if index >= end:
+                    break
+                largest = np.minimum(largest, self._tiles[index])
+            self._reaches[loop, end] = largest
+        return self._reaches[loop, end]
 
     def _planned_reach(self, loop: int, end: int) -> Column:
         """As `_reach`, of the ranges that the nest was made for."""

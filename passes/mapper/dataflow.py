@@ -11,9 +11,11 @@ that stand right of the bar are decided before the others.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -79,6 +81,31 @@ class Dataflow:
         """The other parameters that it makes a tile together with."""
         products = {names for node in self.nodes for _, names in node.tile.terms if parameter in names}
         return frozenset(name for names in products for name in names) - {parameter}
+
+    def without_repeats(self, roles: Roles) -> Dataflow:
+        """This one without cuts of a loop that is cut again right away, for links whose loops play several parts.
+
+        The second cut alone makes fewer tiles that are no larger. Cuts stay whose parameter decides anything else.
+        """
+        uses = Counter(name for node in self.nodes for _, names in node.tile.terms for name in names)
+        uses.update(name for reserve in self.reserves.values() for name in reserve.names)
+        played = [node for node in self.nodes if node.kind == "store" or getattr(roles, node.part) is not None]
+        dropped = {
+            id(outer)
+            for outer, inner in pairwise(played)
+            if outer.kind == inner.kind == "for"
+            and getattr(roles, outer.part) == getattr(roles, inner.part)
+            and len(outer.tile.terms) == 1
+            and outer.tile.terms[0][0] == 1
+            and [uses[name] for name in outer.tile.terms[0][1]] == [1]
+        }
+        kept = [[node for node in side if id(node) not in dropped] for side in self._sides]
+        return Dataflow((*kept[0], *kept[1]), len(kept[0]), self.reserves)
+
+    @property
+    def _sides(self) -> tuple[tuple[OpenNode, ...], tuple[OpenNode, ...]]:
+        """What is left and right of the bar."""
+        return self.nodes[: self.seam], self.nodes[self.seam :]
 
     @staticmethod
     def _parameters(nodes: tuple[OpenNode, ...]) -> tuple[str, ...]:

@@ -8,8 +8,12 @@ the least room and nothing else differs, unless tiles lie side by side on an axi
 Removing a cut from a nest never makes an event more frequent, but for additions, which it moves inwards, where they
 must not cost more. So the inner parameters alone, with all loops whole that outer ones would cut, bound what a mapping
 costs inside; the outer parameters that fit with an inner tile of one bound what the outermost memory costs. Energy is
-at least the sum of both; time at least the longest of all steps and of what each memory moves. Candidates are priced
-exactly in the order of that bound, until it exceeds the best value found.
+at least the sum of both; time at least the longest of all steps and of what each memory moves. Inner parameters that
+are not decided yet are left out as well, where `passes.mapper.early` allows it. Candidates are grown, and at last
+priced, in the order of their bounds, the most complete first, until no bound is below the best value found.
+
+Elements side by side do not change what a tile costs, only how many are busy. Unless time counts, sizes that differ in
+nothing else are tried for the mappings that cost least, so that the most busy of them is found.
 
 That is not quite so where a memory keeps words while other loops run between two cuts of a loop: one of these left out,
 the other may run where it did not. No random nest has shown a mapping that was missed for that.
@@ -22,7 +26,7 @@ same mapping and is tried as well. So p has to fit only where m is more than suc
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,13 +41,15 @@ from passes.mapper.candidates import CHUNK, Candidates, joined
 from passes.mapper.chains import counts_tiles, cut_by, moves_inwards, tiles_within
 from passes.mapper.counts import OPERAND_NAMES, Counts
 from passes.mapper.dataflow import BoundFlow, parse_dataflow
+from passes.mapper.early import Early, Open
 from passes.mapper.nest import Column, For, Nest, Par, Store, mapping_of
 from passes.mapper.pricing import Prices, Values
-from passes.mapping.roles import Roles, assign_roles
+from passes.mapping.roles import Roles, roles_in_nest
 
 Flags = npt.NDArray[np.bool_]
 
 _BATCH = 256
+"""Candidates that are priced together: the bounds of few are below the best value."""
 _ROW = "#"
 
 
@@ -77,12 +83,13 @@ def best_in_dataflow(
 ) -> Found:
     """The mapping with the least value; ties go to more busy elements.
 
-    `roles` say which loop plays which part of a convolution, if not those that `assign_roles` gives. Once there is a
+    `roles` say which loop plays which part of a convolution, if not those that `roles_in_nest` gives. Once there is a
     mapping, `should_stop` is asked whether that is good enough.
 
     Raises `CatenaError` (CAT-F001) if none fits, CAT-C003 if the dataflow is wrong.
     """
-    flow = parse_dataflow(hierarchy).on(spec, roles or assign_roles(spec))
+    roles = roles or roles_in_nest(spec)
+    flow = parse_dataflow(hierarchy).without_repeats(roles).on(spec, roles)
     found = _Search(flow, hierarchy, objective).best(should_stop)
     if found is None:
         raise CatenaError(
@@ -109,8 +116,10 @@ def several_in_dataflow(
 
     Raises `CatenaError` (CAT-C003) if the dataflow is wrong.
     """
-    flow = parse_dataflow(hierarchy).on(spec, assign_roles(spec))
-    return _Search(flow, hierarchy, objective).several(count, choice, should_stop)
+    roles = roles_in_nest(spec)
+    flow = parse_dataflow(hierarchy)
+    flow = (flow if choice else flow.without_repeats(roles)).on(spec, roles)
+    return _Search(flow, hierarchy, objective, choice).several(count, should_stop)
 
 
 def priced_in_dataflow(
@@ -120,7 +129,7 @@ def priced_in_dataflow(
 
     Raises `CatenaError` (CAT-C003) if the dataflow is wrong.
     """
-    return _Search(parse_dataflow(hierarchy).on(spec, roles or assign_roles(spec)), hierarchy).priced(parameters)
+    return _Search(parse_dataflow(hierarchy).on(spec, roles or roles_in_nest(spec)), hierarchy).priced(parameters)
 
 
 def has_mapping(flow: BoundFlow, hierarchy: Hierarchy, most: int) -> bool | None:
@@ -129,7 +138,15 @@ def has_mapping(flow: BoundFlow, hierarchy: Hierarchy, most: int) -> bool | None
 
 
 class _Search:
-    def __init__(self, flow: BoundFlow, hierarchy: Hierarchy, objective: Objective = Objective.ENERGY):
+    def __init__(
+        self,
+        flow: BoundFlow,
+        hierarchy: Hierarchy,
+        objective: Objective = Objective.ENERGY,
+        choice: Choice | None = None,
+    ):
+        self._choice = choice
+        """Which candidates may be taken, if not all."""
         self._objective = objective
         self._prices = Prices(hierarchy, objective)
         self._flow = flow
@@ -145,9 +162,9 @@ class _Search:
         self._memories_outside = tuple(each for each in hierarchy.memories if each.name in left)
         self._left = Nest(flow.nest.nodes[: flow.seam])
         self._cut_outside = cut_by(flow, frozenset(flow.flow.outer))
-        self._laid_outside = tuple(place for place in self._cut_outside if isinstance(flow.nest.nodes[place], Par))
         self._parameters = (*flow.flow.inner, *flow.flow.outer)
-        self._free = frozenset(self._find_free())
+        self._tied = frozenset(self._find_tied()) if choice is None and not self._takes_time else frozenset[str]()
+        self._free = frozenset(self._find_free()) - self._tied
         self._counted = frozenset(
             name for name in self._parameters if counts_tiles(flow, name, frozenset(self._parameters))
         )
@@ -158,47 +175,75 @@ class _Search:
         self._even = [flow.places[part] for part in hierarchy.dataflow.even] if hierarchy.dataflow else []
         weigh = hierarchy.dataflow.weigh if hierarchy.dataflow and objective is not Objective.TRAFFIC else {}
         self._costs = {event: price * weigh.get(event, 1.0) for event, price in self._prices.of.items()}
+        early = Early(flow, hierarchy, self._costs)
+        self._early = frozenset(name for name in flow.flow.inner if early.may_be_open(name))
 
     def best(self, should_stop: Callable[[], bool]) -> Found | None:
         """The best mapping, or the best one found until it should stop; None if none fits."""
-        return next(iter(self.several(1, should_stop=should_stop)), None)
+        return next(iter(self.several(1, should_stop)), None)
 
-    def several(
-        self, count: int, choice: Choice | None = None, should_stop: Callable[[], bool] = _never
-    ) -> list[Found]:
+    def several(self, count: int, should_stop: Callable[[], bool]) -> list[Found]:
         """The best mappings that differ, at most `count`, best first, or the best found until it should stop."""
-        inner = Candidates(1, {})
-        for name in self._flow.flow.inner:
-            inner = self._grown(inner, name, self._may_fit)
-        if not inner.count:
-            return []
-        bound = self._bound(inner)
-        order = np.argsort(bound, kind="stable")
-        found: dict[LinkMapping, Found] = {}
-        for start in range(0, len(order), _BATCH):
-            limit = list(found.values())[-1].value if len(found) == count else np.inf
-            batch = order[start : start + _BATCH]
-            batch = batch[bound[batch] <= limit]
-            if not len(batch):
-                break
-            if found and should_stop():
-                least = float(bound[batch[0]])
-                return [replace(each, bound=min(least, each.value)) for each in found.values()]
-            candidates = self._with_outer(inner.take(batch), self._fits, every=choice is not None)
-            if choice is not None:
-                tiles = self._flow.tiles(candidates.columns, candidates.count)
-                candidates = candidates.take(np.flatnonzero(choice(self._flow, tiles)))
+        names = self._flow.flow.inner
+        waiting = [Open(0, Candidates(1, {}), np.zeros(1))]
+        found: list[Found] = []
+        while waiting:
+            level = waiting[-1].level
+            limit = found[-1].value if len(found) == count else np.inf
+            batch, bound = waiting[-1].take(limit, _BATCH if level == len(names) else None)
+            if not batch.count:
+                waiting.pop()
+            elif found and should_stop():
+                least = min(float(bound[0]), *(each.least for each in waiting))
+                return [replace(each, bound=min(least, each.value)) for each in found]
+            elif level < len(names):
+                grown = self._grown(batch.beside(_ROW, np.arange(batch.count)), names[level], self._may_fit)
+                inherited, grown = bound[grown.columns[_ROW]], grown.without([_ROW])
+                waiting.append(Open(level + 1, grown, np.maximum(inherited, self._bound(grown, level + 1))))
+            else:
+                found = self._better(found, batch, count)
+        return found
+
+    def _better(self, found: Sequence[Found], inner: Candidates, count: int) -> list[Found]:
+        """The best of those found and of those with some inner parameters."""
+        limit = found[-1].value if len(found) == count else np.inf
+        candidates = self._with_outer(inner, self._fits, every=self._choice is not None)
+        if self._choice is not None:
+            tiles = self._flow.tiles(candidates.columns, candidates.count)
+            candidates = candidates.take(np.flatnonzero(self._choice(self._flow, tiles)))
+        if not candidates.count:
+            return [*found]
+        counts = self._counts(candidates)
+        value = self._value(counts)
+        if self._tied:
+            best = np.sort(value)[:count][-1]
+            candidates = self._busier(candidates.take(np.flatnonzero(value <= min(best, limit))))
             if not candidates.count:
-                continue
+                return [*found]
             counts = self._counts(candidates)
-            value, elements = self._value(counts), self._elements(counts)
-            for row in np.lexsort((counts.steps, -elements, value))[:count]:
-                if value[row] <= limit:
-                    each = self._found(candidates, counts, int(row), (float(value[row]), -int(elements[row])))
-                    found.setdefault(each.mapping, each)
-            ranked = sorted(found.items(), key=lambda each: (each[1].value, -each[1].elements, each[1].steps))
-            found = dict(ranked[:count])
-        return list(found.values())
+            value = self._value(counts)
+        elements = self._elements(counts)
+        known = {each.mapping: each for each in found}
+        for row in np.lexsort((counts.steps, -elements, value))[:count]:
+            if value[row] <= limit:
+                each = self._found(candidates, counts, int(row), (float(value[row]), -int(elements[row])))
+                known.setdefault(each.mapping, each)
+        return sorted(known.values(), key=lambda each: (each.value, -each.elements, each.steps))[:count]
+
+    def _busier(self, candidates: Candidates) -> Candidates:
+        """Candidates, and those that differ from them in busy elements alone."""
+        for name in self._flow.flow.inner:
+            if name not in self._tied:
+                continue
+            left, value = self._left_of(candidates, name), candidates.columns[name]
+            tiles = -(-left // value)
+            largest = np.where(tiles > 1, (left - 1) // np.maximum(tiles - 1, 1), left)
+            more = largest - value + 1
+            rows = np.repeat(np.arange(candidates.count), more)
+            further = np.arange(len(rows)) - np.repeat(np.cumsum(more) - more, more)
+            candidates = candidates.take(rows).beside(name, value[rows] + further)
+            candidates = candidates.take(np.flatnonzero(self._fits(candidates)))
+        return candidates
 
     def has_any(self, most: int) -> bool | None:
         """Whether a mapping fits, None if that is not known after about `most` candidates: the smallest tiles first."""
@@ -338,14 +383,23 @@ class _Search:
 
         They do in busy elements, strips, or reserved words, or if that number says not all.
         """
-        flow = self._flow.flow
-        for number, name in enumerate(self._parameters):
-            loops = (self._flow.places[part] for part in flow.parts_of(name))
-            slides = any(loop is not None and self._flow.problem.window_of(loop) is not None for loop in loops)
-            strips = not self._hierarchy.nested and slides
-            before = frozenset(self._parameters[:number])
-            if strips or name in flow.laid | self._shrinking or not counts_tiles(self._flow, name, before):
+        for name in self._parameters:
+            if name in self._flow.flow.laid or not self._counts_alone(name):
                 yield name
+
+    def _find_tied(self) -> Iterator[str]:
+        """Inner parameters of which sizes that cut a loop into equally many tiles differ in busy elements alone."""
+        for name in self._flow.flow.inner:
+            if name in self._flow.flow.laid and self._counts_alone(name):
+                yield name
+
+    def _counts_alone(self, name: str) -> bool:
+        """Whether only the number of tiles matters into which a parameter cuts its loop, but for busy elements."""
+        loops = (self._flow.places[part] for part in self._flow.flow.parts_of(name))
+        slides = any(loop is not None and self._flow.problem.window_of(loop) is not None for loop in loops)
+        strips = not self._hierarchy.nested and slides
+        before = frozenset(itertools.takewhile(lambda other: other != name, self._parameters))
+        return not strips and name not in self._shrinking and counts_tiles(self._flow, name, before)
 
     def _fits(self, candidates: Candidates) -> Flags:
         counts = self._counts(candidates)
@@ -463,8 +517,10 @@ class _Search:
     def _takes_time(self) -> bool:
         return self._objective in (Objective.LATENCY, Objective.EDP)
 
-    def _bound(self, inner: Candidates) -> Values:
-        """A lower bound of the value of all candidates with these inner parameters."""
+    def _bound(self, inner: Candidates, level: int) -> Values:
+        """A lower bound of the value of all candidates with these inner parameters, of which `level` are decided."""
+        if not self._early.issuperset(self._flow.flow.inner[level:]):
+            return np.zeros(inner.count)
         inside = [self._inner_bound(chunk) for chunk in inner.chunks()]
         energy, cycles = (np.concatenate(column) for column in zip(*inside, strict=True))
         outer_energy, outer_cycles = self._outermost_bound(inner)
@@ -472,9 +528,10 @@ class _Search:
 
     def _inner_bound(self, inner: Candidates) -> tuple[Values, Values]:
         """Lower bounds of what all memories but the outermost cost, and of the time that they and the array take."""
-        counts = self._without_outer_cuts(inner)
-        # An axis that outer parameters may lay a loop along takes all of it in the least time.
-        fastest = self._without_outer_cuts(inner, laid=1) if self._laid_outside else counts
+        counts = self._without_open_cuts(inner)
+        # An axis that open parameters may lay a loop along takes all of it in the least time.
+        is_laid = any(isinstance(self._flow.nest.nodes[place], Par) for place in self._open_cuts(inner))
+        fastest = self._without_open_cuts(inner, laid=1) if is_laid else counts
         cycles: Values = fastest.steps.astype(np.float64)
         if self._takes_time:
             for memory in self._hierarchy.memories[1:]:
@@ -484,10 +541,14 @@ class _Search:
                 cycles = np.maximum(cycles, self._moving(memory, counts) / copies)
         return self._energy(counts, outermost=False), cycles
 
-    def _without_outer_cuts(self, inner: Candidates, laid: int | None = None) -> Counts:
-        """Counts with all loops whole that outer parameters cut, or, on an axis, in tiles of `laid`."""
+    def _open_cuts(self, inner: Candidates) -> tuple[int, ...]:
+        """The nodes whose tiles parameters have a say in that are not decided."""
+        return cut_by(self._flow, frozenset(self._parameters) - inner.columns.keys())
+
+    def _without_open_cuts(self, inner: Candidates, laid: int | None = None) -> Counts:
+        """Counts with all loops whole that open parameters cut, or, on an axis, in tiles of `laid`."""
         tiles = self._flow.tiles(inner.columns, inner.count)
-        for place in self._cut_outside:
+        for place in self._open_cuts(inner):
             node = self._flow.nest.nodes[place]
             assert not isinstance(node, Store)
             whole = self._flow.problem.extents[node.loop]
@@ -504,7 +565,8 @@ class _Search:
             if tile.names & frozenset(flow.inner) and not tile.names & frozenset(flow.outer)
         }
         # What is reserved outside is decided by parameters themselves, not by tiles.
-        reserving = {name for each in self._memories_outside for name in flow.reserves[each.name].names} & {*flow.inner}
+        reserving = {name for each in self._memories_outside for name in flow.reserves[each.name].names}
+        reserving &= inner.columns.keys()
         names = reserving.union(*tied.values())
         tiles = self._flow.tiles(inner.columns, inner.count)
         columns = [*(tiles[place] for place in tied), *(inner.columns[name] for name in sorted(reserving))]
@@ -515,8 +577,9 @@ class _Search:
         candidates = self._with_outer(candidates, self._fits_outside)
         energy = np.full(distinct.count, np.inf)
         cycles = np.zeros(distinct.count) if self._passing else energy.copy()
+        whole = {place for place, used in tied.items() if not used <= inner.columns.keys()}
         for chunk in candidates.chunks():
-            counts = self._counts(chunk, self._outside)
+            counts = self._counts(chunk, self._outside, whole)
             np.minimum.at(energy, chunk.columns[_ROW], self._energy(counts, outermost=True))
             if self._takes_time and not self._passing:
                 moved = self._moving(self._hierarchy.memories[0], counts)
@@ -550,9 +613,12 @@ class _Search:
             product = product * counts.elements(axis.name)
         return product
 
-    def _counts(self, candidates: Candidates, nest: Nest | None = None) -> Counts:
+    def _counts(self, candidates: Candidates, nest: Nest | None = None, whole: Iterable[int] = ()) -> Counts:
+        """The counts of candidates, with the loops of some nodes whole."""
         nest = nest or self._flow.nest
         tiles = self._flow.tiles(candidates.columns, candidates.count)[: len(nest.nodes)]
+        for place in whole:
+            tiles[place] = np.full(candidates.count, self._flow.problem.extents[self._flow.loop(place)], np.int64)
         missing = [np.ones(candidates.count, np.int64)] * (len(nest.nodes) - len(tiles))
         return Counts(self._flow.problem, self._hierarchy, nest, tiles + missing)
 

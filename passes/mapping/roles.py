@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from itertools import takewhile
 
 from dialects.gconv import PASS, Dim, GConv, LoopKind
 from dialects.schedule import Loop
@@ -50,6 +51,19 @@ KINDS: Mapping[str, tuple[LoopKind, ...]] = {
 """The kinds of loops that `assign_roles` gives each part to."""
 
 
+def roles_in_nest(spec: GConv) -> Roles:
+    """As `assign_roles`, for nests: loops without a part run index by index around all of it.
+
+    The last two position loops behind the channels become rows and sliding positions without a window, too, where they
+    are not one dimension: a kernel of one element crosses them in strides, say.
+    """
+    behind = list(takewhile(lambda dim: dim.g * dim.op * dim.ks == 1, reversed(spec.dims)))
+    positions = [Loop(dim.name, LoopKind.OPC) for dim in reversed(behind) if dim.opc > 1]
+    if len(positions) < 2 or spec.main == PASS or any(dim.is_window for dim in spec.dims):
+        return assign_roles(spec)
+    return _completed(spec, dict(zip(("rows_out", "slide"), positions[-2:], strict=True)))
+
+
 def assign_roles(spec: GConv) -> Roles:
     """Give every part to the loop that suits it best.
 
@@ -61,8 +75,13 @@ def assign_roles(spec: GConv) -> Roles:
     taken: dict[str, Loop] = {}
     if windows:
         _take_windows(windows, taken)
+    return _completed(spec, taken)
+
+
+def _completed(spec: GConv, taken: dict[str, Loop]) -> Roles:
+    """The roles with some that are taken: the longest loop of its kind for every other."""
     free = _Free(spec, set(taken.values()))
-    if not windows:
+    if "rows_out" not in taken:
         _take(taken, free, "rows_out", LoopKind.OPC)
         if "rows_out" in taken:
             taken["slide"] = taken["rows_out"]

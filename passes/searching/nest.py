@@ -18,7 +18,7 @@ from passes.mapper.legality import violations
 from passes.mapper.problem import Problem
 from passes.mapper.room import too_small, too_small_for_flow
 from passes.mapper.search import best_in_dataflow
-from passes.mapping.roles import assign_roles
+from passes.mapping.roles import roles_in_nest
 from passes.searching.task import Deadline, Found, Task
 
 
@@ -57,7 +57,7 @@ class NestTask(Task):
         try:
             best = best_in_dataflow(self.spec, self.machine, self.node, objective=self.objective, should_stop=deadline)
         except CatenaError as error:
-            flow = parse_dataflow(self.machine).on(self.spec, assign_roles(self.spec))
+            flow = parse_dataflow(self.machine).on(self.spec, roles_in_nest(self.spec))
             misfits = too_small_for_flow(flow, self.machine, self.node)
             misfits = misfits or too_small_together(flow, self.machine, self.node)
             raise CatenaError(misfits or error.diagnostics) from error

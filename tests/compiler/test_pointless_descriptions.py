@@ -186,3 +186,52 @@ def test_an_array_charges_what_may_happen(changes: str, line: int, message: str,
     assert problem.expected
     assert problem.found
     assert problem.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message", "found"),
+    [
+        (CHIP.replace("= 16\n", "= 16\nelements = 9\n"), 4, "elements: there are no more positions", "9"),
+        (CHIP.replace("size = 8", 'size = 8\nloops = ["op", "ks"]\nmulticast = ["I", "K"]'), 16,
+         "levels.pe.multicast: no two positions ever need the same word of K", 'loops = ["op", "ks"]'),
+        (CHIP + NEST + 'even = ["filters", "images"]\n', 29,
+         "dataflow.even: the nest does not cut images into tiles of more than one index", "images"),
+        (CHIP + NEST + 'even = ["channels"]\n', 29, "dataflow.even: the nest does not cut channels", "channels"),
+        (CHIP + NEST + 'weigh = { "glb.kernel.read" = 2 }\n', 29,
+         "dataflow.weigh: 'glb.kernel.read' costs nothing that could be weighed", "glb.kernel.read = 2"),
+        (CHIP.replace("energy = 100", "energy = 0") + NEST + 'weigh = { "glb.input.read" = 2 }\n', 29,
+         "dataflow.weigh: 'glb.input.read' costs nothing", "glb.input.read = 2"),
+        (CHIP + NEST.replace("par channels 1 on pe", "par channels 1 on pe, par channels 1 on pe"), 28,
+         "dataflow.nest: 'par channels' on pe lays nothing along it", "a tile that is as large"),
+        (CHIP + NEST.replace("par channels 1", "for channels 2*c, store glb [I], par channels 4*c*d"), 28,
+         "dataflow.nest: 'par channels' on pe lays nothing along it", "a tile that is as large"),
+        (CHIP.replace("words = 1024", 'words = 1024\nreserve = "5*m"') + NEST.replace("store glb [O]", "for images 1"),
+         11,
+         "levels.glb.reserve: the nest stores nothing there that could leave words free", '"5*m"'),
+    ],
+)  # fmt: skip
+def test_what_is_said_to_no_effect(text: str, line: int, message: str, found: str, tmp_path: Path) -> None:
+    (problem,) = problems(text, tmp_path)
+    assert problem.where == f"{tmp_path / 'chip.toml'}, line {line}"
+    assert problem.message.startswith(message)
+    assert problem.found == found
+    assert problem.expected
+    assert problem.hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        CHIP.replace("= 16\n", "= 16\nelements = 8\n"),
+        CHIP.replace("reduces = true", 'loops = ["op"]\nmulticast = ["I"]'),
+        CHIP.replace("reduces = true", 'loops = ["opc"]\nmulticast = ["I", "K"]'),
+        CHIP + NEST + 'even = ["filters"]\n',
+        CHIP + NEST + 'weigh = { "glb.input.read" = 2, "glb.kernel.read" = 1 }\n',
+        CHIP + NEST.replace("par channels 1 on pe", "par channels c on pe, for channels 1"),
+        CHIP + NEST.replace("par channels 1 on pe", "par channels 2*c on pe, par channels c on pe"),
+        CHIP.replace("words = 1024", 'words = 1024\nreserve = "5*m"') + NEST,
+    ],
+)
+def test_what_has_an_effect_may_be_said(text: str, tmp_path: Path) -> None:
+    (tmp_path / "chip.toml").write_text(text)
+    select_target(str(tmp_path / "chip.toml"))

@@ -68,6 +68,15 @@ def random_machine(random: Random) -> Hierarchy | None:
     return _changed(found, {name: {"stays": value} for name, value in stays.items()}, nested=random.random() < 0.8)
 
 
+def with_other_prices(random: Random) -> Hierarchy | None:
+    """A random machine on which sums may cost less further out, or on their way."""
+    found = random_machine(random)
+    if found is None:
+        return None
+    prices = (each.model_copy(update={"energy": random.choice([0.0, 0.5, 1.0, 6.0, 50.0])}) for each in found.accesses)
+    return _changed(found, {}, accesses=tuple(prices))
+
+
 def small_target(random: Random) -> Hierarchy:
     """A machine that is delivered, with small memories and axes, and other rules of what stays or slides there."""
     delivered = select_target(random.choice(TARGETS)).machine

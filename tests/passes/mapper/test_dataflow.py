@@ -14,7 +14,7 @@ from passes.mapper.counts import Counts
 from passes.mapper.dataflow import parse_dataflow
 from passes.mapper.nest import For, Par, Store, mapping_of, nest_of
 from passes.mapper.notation import parse_expression
-from passes.mapping.roles import assign_roles
+from passes.mapping.roles import roles_in_nest
 
 CONV = GConv((Dim("C", op=6, ks=4), Dim("H", opc=5, ks=3, stride=2)), main="mul", reduce=Reduce.ADD)
 LARGE = GConv((Dim("C", op=4000, ks=4),), main="mul", reduce=Reduce.ADD)
@@ -33,7 +33,7 @@ def machine(nest: str, reserve: str = "0") -> Hierarchy:
 def test_tiles_are_products_of_parameters() -> None:
     text = "for filters m*p, store glb [I, O] | for filters p, par filters 1 on pe, store rf [K], for rows_out 1"
     hierarchy = machine(text, "p * stride * (rows_kernel - 1)")
-    flow = parse_dataflow(hierarchy).on(CONV, assign_roles(CONV))
+    flow = parse_dataflow(hierarchy).on(CONV, roles_in_nest(CONV))
     assert (flow.flow.inner, flow.flow.outer) == (("p",), ("m",))
     assert flow.flow.laid == {"p"}
     assert flow.flow.factors_of("m") == {"p"}
@@ -49,7 +49,7 @@ def test_tiles_are_products_of_parameters() -> None:
 
 def test_a_candidate_is_a_mapping_and_back() -> None:
     hierarchy = machine("for filters m*p, store glb [I, O] | for filters p, par filters 1 on pe, store rf [K]")
-    flow = parse_dataflow(hierarchy).on(CONV, assign_roles(CONV))
+    flow = parse_dataflow(hierarchy).on(CONV, roles_in_nest(CONV))
     tiles = flow.tiles({"p": np.array([2]), "m": np.array([2])}, 1)
     mapping = mapping_of(flow.problem, flow.nest, tiles, 0)
     assert str(mapping) == ("for C.op 4, store glb [I, O], for C.op 2, par C.op 1 on pe, store rf [K]")
@@ -123,6 +123,6 @@ def test_expressions_that_explode_are_refused(text: str) -> None:
 
 def test_tiles_beyond_words_are_whole_loops() -> None:
     hierarchy = machine(f"for filters {'*'.join(['m'] * 12)}, store glb [I, K, O]")
-    flow = parse_dataflow(hierarchy).on(LARGE, assign_roles(LARGE))
+    flow = parse_dataflow(hierarchy).on(LARGE, roles_in_nest(LARGE))
     (tiles,) = flow.tiles({"m": np.array([1, 2, 4000])}, 3)[:1]
     assert tiles.tolist() == [1, 1 << 12, 1 << 53]

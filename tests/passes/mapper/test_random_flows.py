@@ -17,8 +17,8 @@ from passes.mapper.dataflow import BoundFlow, parse_dataflow
 from passes.mapper.nest import Column, Store
 from passes.mapper.pricing import Prices
 from passes.mapper.search import best_in_dataflow
-from passes.mapping.roles import assign_roles
-from tests.passes.mapper.random_flows import random_link, random_machine, small_target
+from passes.mapping.roles import roles_in_nest
+from tests.passes.mapper.random_flows import random_link, random_machine, small_target, with_other_prices
 from tests.passes.mapper.test_search import machine
 
 MOST = 100_000
@@ -35,8 +35,10 @@ def all_values(flow: BoundFlow) -> dict[str, Column] | None:
     return {name: each.ravel() for name, each in zip(names, grid, strict=True)}
 
 
-def brute_force(flow: BoundFlow, hierarchy: Hierarchy, objective: Objective, columns: dict[str, Column]) -> float:
-    """The least value of all mappings that fit; infinite if none does."""
+def brute_force(
+    flow: BoundFlow, hierarchy: Hierarchy, objective: Objective, columns: dict[str, Column]
+) -> tuple[float, int]:
+    """The least value of all mappings that fit, infinite if none does, and how many elements one of them has busy."""
     count = len(next(iter(columns.values())))
     tiles = flow.tiles(columns, count)
     counts = Counts(flow.problem, hierarchy, flow.nest, tiles)
@@ -61,7 +63,10 @@ def brute_force(flow: BoundFlow, hierarchy: Hierarchy, objective: Objective, col
             if not isinstance(node, Store) and node.loop == loop:
                 fits &= (around % tile == 0) | (tile >= around)
                 around = np.minimum(around, tile)
-    return float(np.where(fits, Prices(hierarchy, objective).value(counts), np.inf).min())
+    values = np.where(fits, Prices(hierarchy, objective).value(counts), np.inf)
+    least = float(values.min())
+    busy = np.prod([np.ones(count, np.int64), *elements], axis=0)
+    return least, int(busy[values <= least * (1 + 1e-9)].max())
 
 
 def check(seeds: range, make: Callable[[Random], Hierarchy | None], least: int) -> None:
@@ -72,16 +77,19 @@ def check(seeds: range, make: Callable[[Random], Hierarchy | None], least: int) 
         spec, hierarchy, objective = random_link(random), make(random), random.choice(list(Objective))
         if hierarchy is None or spec.trips == 1:
             continue
-        flow = parse_dataflow(hierarchy).on(spec, assign_roles(spec))
+        flow = parse_dataflow(hierarchy).on(spec, roles_in_nest(spec))
         if (columns := all_values(flow)) is None:
             continue
         compared += 1
-        expected = brute_force(flow, hierarchy, objective, columns)
+        expected, busiest = brute_force(flow, hierarchy, objective, columns)
         if expected == np.inf:
             with pytest.raises(CatenaError):
                 best_in_dataflow(spec, hierarchy, objective=objective)
             continue
-        assert value(spec, hierarchy, objective) == pytest.approx(expected), f"seed {seed}"
+        found = best_in_dataflow(spec, hierarchy, objective=objective)
+        assert found.value == pytest.approx(expected), f"seed {seed}"
+        if objective in (Objective.ENERGY, Objective.TRAFFIC):
+            assert found.elements == busiest, f"seed {seed}"
         stopped = best_in_dataflow(spec, hierarchy, objective=objective, should_stop=lambda: True)
         assert stopped.bound <= expected * (1 + 1e-9), f"seed {seed}"
     assert compared >= least
@@ -99,6 +107,10 @@ def test_random_nests_with_a_bar_anywhere() -> None:
     check(range(150), random_machine, 60)
 
 
+def test_random_prices() -> None:
+    check(range(60), with_other_prices, 20)
+
+
 def test_dataflows_of_targets() -> None:
     check(range(80), small_target, 50)
 
@@ -108,15 +120,15 @@ def test_what_no_memory_keeps_may_be_shared_by_elements() -> None:
     nest = "store glb [I, O] | for filters f, par rows_out r*s on pe, for channels d*c, for filters f*g, store rf [O]"
     hierarchy = machine(nest, 80, 4, 35, slides=False, rates=(0.25, 1.0))
     spec = GConv((Dim("C", op=5, ks=2), Dim("H", opc=8, ks=3, dilation=2)), "mul", Reduce.ADD)
-    flow = parse_dataflow(hierarchy).on(spec, assign_roles(spec))
+    flow = parse_dataflow(hierarchy).on(spec, roles_in_nest(spec))
     columns = all_values(flow)
     assert columns is not None
     for objective in Objective:
-        expected = brute_force(flow, hierarchy, objective, columns)
+        expected, _ = brute_force(flow, hierarchy, objective, columns)
         assert value(spec, hierarchy, objective) == pytest.approx(expected)
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("make", [random_machine, small_target])
+@pytest.mark.parametrize("make", [random_machine, with_other_prices, small_target])
 def test_random_dataflows_often(make: Callable[[Random], Hierarchy | None]) -> None:
     check(range(1000, 1700), make, 300)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from compiler.targets import select_target
 from dialects.diagnostics import CatenaError
 from dialects.gconv import Dim, GConv, Reduce
 from dialects.hierarchy import Hierarchy
@@ -20,7 +21,7 @@ from passes.mapper.nest import Store
 from passes.mapper.pricing import Prices
 from passes.mapper.room import too_small_for_flow
 from passes.mapper.search import best_in_dataflow, priced_in_dataflow
-from passes.mapping.roles import assign_roles
+from passes.mapping.roles import roles_in_nest
 from tests.passes.mapper.literal import Literal
 
 ROW_STATIONARY = """
@@ -113,7 +114,7 @@ def cuts_evenly(hierarchy: Hierarchy, flow: BoundFlow, tiles: tuple[int, ...]) -
 
 def brute_force(spec: GConv, hierarchy: Hierarchy, objective: Objective) -> float | None:
     """The least value over every value of every parameter, each mapping walked."""
-    flow = parse_dataflow(hierarchy).on(spec, assign_roles(spec))
+    flow = parse_dataflow(hierarchy).on(spec, roles_in_nest(spec))
     names = (*flow.flow.inner, *flow.flow.outer)
     best: float | None = None
     seen: set[tuple[tuple[int, ...], int]] = set()
@@ -283,7 +284,7 @@ def test_an_axis_left_of_the_bar_takes_larger_tiles_where_it_is_short(bar: str) 
     nest = f"par filters p on pe, store rf [K] {bar} for rows_out 1, store rf [O]"
     hierarchy = machine(nest, 80, 2, 12, slides=False)
     assert best_in_dataflow(spec, hierarchy).parameters == {"p": 4}
-    flow = parse_dataflow(hierarchy).on(spec, assign_roles(spec))
+    flow = parse_dataflow(hierarchy).on(spec, roles_in_nest(spec))
     assert not too_small_for_flow(flow, hierarchy)
 
 
@@ -298,3 +299,43 @@ def test_what_does_not_fit_has_no_price() -> None:
 def test_a_part_to_cut_evenly_is_one_of_a_convolution() -> None:
     with pytest.raises(CatenaError, match="no part 'filter'"):
         parse_dataflow(machine(ROW_STATIONARY, 80, 8, 30, slides=True, even=("filter",)))
+
+
+def delivered(name: str) -> Hierarchy:
+    """A machine that comes with Catena."""
+    found = select_target(name).machine
+    assert isinstance(found, Hierarchy)
+    return found
+
+
+def test_a_large_layer_may_be_stopped_at_any_time() -> None:
+    """A fully connected layer that has some millions of candidates: the question comes again and again."""
+    spec = GConv((Dim("C", op=4096, ks=9216),), "mul", Reduce.ADD)
+    hierarchy = delivered("isca16-rs")
+    asked = 0
+
+    def stop_after(most: int) -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > most
+
+    best = best_in_dataflow(spec, hierarchy)
+    assert best.bound == best.value
+    questions: list[int] = []
+    for most in (0, 2, 10_000):
+        asked = 0
+        stopped = best_in_dataflow(spec, hierarchy, should_stop=lambda most=most: stop_after(most))
+        assert stopped.bound <= best.value <= stopped.value <= 1.2 * best.value
+        assert (stopped.bound < stopped.value) == (asked > most)
+        questions.append(asked)
+    assert questions[:2] == [1, 3]
+    assert questions[2] >= 3
+
+
+@pytest.mark.parametrize("name", ["isca16-nlr", "isca16-osa"])
+def test_a_loop_that_plays_two_parts_is_not_cut_twice_in_a_row(name: str) -> None:
+    """Rows and sliding positions of a kernel of one element are one loop: some ten million pairs of tiles."""
+    spec = GConv((Dim("C", op=64, ks=16), Dim("HW", opc=3136)), "mul", Reduce.ADD)
+    best = best_in_dataflow(spec, delivered(name))
+    assert "e" not in best.parameters
+    assert best.bound == best.value

@@ -7,9 +7,9 @@ from dataclasses import fields
 import pytest
 from hypothesis import given, settings
 
-from dialects.gconv import PASS, Dim, GConv, LoopKind
+from dialects.gconv import PASS, Dim, GConv, LoopKind, Reduce
 from dialects.schedule import Loop
-from passes.mapping.roles import Roles, assign_roles
+from passes.mapping.roles import Roles, assign_roles, roles_in_nest
 from tests.passes.mapping.drawing import Shape, links
 
 WINDOW = {"opc": 13, "ks": 3, "pad": 1}
@@ -100,3 +100,22 @@ def test_every_loop_with_several_indices_has_one_part(link: tuple[GConv, Shape, 
         "groups": {LoopKind.G, LoopKind.OPC} if spec.main == PASS else {LoopKind.G},
     }  # fmt: skip
     assert all(loop is None or loop.kind in kinds[part] for part, loop in vars(roles).items() if part != "rest")
+
+
+@pytest.mark.parametrize(
+    ("dims", "rows", "slide", "images"),
+    [
+        ((Dim("N", opc=4), Dim("C", op=8, ks=4), Dim("H", opc=7), Dim("W", opc=9)), "H", "W", "N"),
+        ((Dim("N", opc=4), Dim("C", op=8, ks=4), Dim("HW", opc=63)), "HW", "HW", "N"),
+        ((Dim("M", opc=7), Dim("N", opc=9), Dim("C", op=8, ks=4)), "N", "N", "M"),
+        ((Dim("C", op=8, ks=4), Dim("H", opc=7, ks=3), Dim("W", opc=9)), "H", "W", None),
+    ],
+    ids=["strides", "one dimension", "before the channels", "a window"],
+)
+def test_positions_in_nests(dims: tuple[Dim, ...], rows: str, slide: str, images: str | None) -> None:
+    roles = roles_in_nest(GConv(dims, "mul", Reduce.ADD))
+    assert roles.rows_out == Loop(rows, LoopKind.OPC)
+    assert roles.slide == Loop(slide, LoopKind.OPC)
+    assert roles.images == (Loop(images, LoopKind.OPC) if images else None)
+    assert roles.filters == Loop("C", LoopKind.OP)
+    assert not roles.rest

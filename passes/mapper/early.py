@@ -1,0 +1,99 @@
+"""Which inner parameters of a dataflow may be open while candidates are bounded, and candidates that wait to be grown.
+
+With the cuts left out that open parameters would make, nothing may become more frequent (`passes.mapper.search`). That
+is so unless what a cut leaves to others, further in, runs there past other loops, so that a memory keeps less; lies
+along an axis, so that windows are cut and no memory slides; or moves additions to where they cost more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from dialects.gconv import LoopKind
+from dialects.hierarchy import Hierarchy
+from dialects.schedule import Operand
+from passes.mapper.candidates import Candidates
+from passes.mapper.chains import cut_by, moves_inwards
+from passes.mapper.dataflow import BoundFlow
+from passes.mapper.nest import Par
+from passes.mapper.pricing import Values
+
+_FIRST, _MOST = 256, 2048
+"""Candidates that are grown together: few until there is something to compare with, then more and more."""
+_ROUNDED = 1 - 1e-12
+"""Bounds and values are sums of the same prices in another order."""
+
+
+class Open:
+    """Candidates with some inner parameters decided, to be grown in the order of their bounds; `level` is how many."""
+
+    def __init__(self, level: int, candidates: Candidates, bound: Values):
+        order = np.argsort(bound, kind="stable")
+        self.level = level
+        self._candidates = candidates.take(order)
+        self._bound = bound[order] * _ROUNDED
+        self._next, self._size = 0, _FIRST
+
+    @property
+    def least(self) -> float:
+        """The least bound of those that wait; infinite if none does."""
+        return float(self._bound[self._next]) if self._next < len(self._bound) else np.inf
+
+    def take(self, limit: float, most: int | None) -> tuple[Candidates, Values]:
+        """The next ones, at most so many, and their bounds, without those above a limit: none once these are left."""
+        start = self._next
+        end = min(start + (most or self._size), int(np.searchsorted(self._bound, limit, side="right")))
+        self._next, self._size = max(start, end), min(2 * self._size, _MOST)
+        rows = np.arange(start, max(start, end))
+        return self._candidates.take(rows), self._bound[rows]
+
+
+@dataclass(frozen=True)
+class Early:
+    """Which parameters may be open: `costs` are the prices of events."""
+
+    flow: BoundFlow
+    hierarchy: Hierarchy
+    costs: Mapping[str, float]
+
+    def may_be_open(self, name: str) -> bool:
+        """Whether a bound holds without the cuts that a parameter decides."""
+        loops = {place: self.flow.loop(place) for place in cut_by(self.flow, frozenset({name}))}
+        sums = {place for place, loop in loops.items() if self.flow.problem.loops[loop].kind is LoopKind.KS}
+        if any(self._adds_up(place) for place in sums) or (sums and not self._additions_may_move_inwards):
+            return False
+        slides = any(each.slides for each in self.hierarchy.memories[1:])
+        if slides and any(self._lies_inside(place, loop) for place, loop in loops.items()):
+            return False
+        keeps = slides or any(each.stays for each in self.hierarchy.memories[1:])
+        return not (keeps and moves_inwards(self.flow, name, timed_only=True))
+
+    def _adds_up(self, place: int) -> bool:
+        node = self.flow.nest.nodes[place]
+        return isinstance(node, Par) and self.hierarchy.axis(node.axis).reduces
+
+    def _lies_inside(self, place: int, loop: int) -> bool:
+        """Whether a loop of a window is laid along an axis further in."""
+        inside = enumerate(self.flow.nest.nodes[place + 1 :])
+        laid = any(isinstance(node, Par) and node.loop == loop for _, node in inside)
+        return laid and self.flow.problem.window_of(loop) is not None
+
+    @property
+    def _additions_may_move_inwards(self) -> bool:
+        """Whether an addition costs no more further in, or on the way to a memory, than in that memory."""
+        outermost, *inner = self.hierarchy.memories
+        names = [outermost.name, *(each.name for each in inner if Operand.OUTPUT in each.operands)]
+        price = [self._price(name, "update") + self._price(name, "add") for name in names]
+        additions = (
+            self._price(inside, "add") <= price[outside]
+            for place, inside in enumerate(names)
+            for outside in range(place)
+        )
+        hops = (self._price(name, "hop") <= price[outside] for outside, name in enumerate(names))
+        return all(additions) and all(hops)
+
+    def _price(self, memory: str, event: str) -> float:
+        return self.costs.get(f"{memory}.output.{event}", 0.0)
