@@ -69,8 +69,8 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "encoded",
-        "the same ops; word types set, everything the target cannot express refused",
-        ("legalize-words",),
+        "the same ops; word types set, what the target cannot express refused, encodings of sparse tensors chosen",
+        ("legalize-words", "choose-encodings"),
         Legality(dialects=CHAIN, ops=frozenset({"target.machine"})),
     ),
     Stage(

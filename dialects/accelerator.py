@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from dialects.diagnostics import Diagnostic
+from dialects.encodings.names import format_named
 from dialects.gconv.scalar import FUNCTIONS
 from dialects.host import Clock, Cost, Host
 from dialects.value_kinds import NAME_LENGTH, Line, Text, distinct
@@ -59,6 +60,28 @@ class StepLimits(BaseModel):
     ] = ()
 
 
+def _known_format(text: str) -> str:
+    try:
+        format_named(text)
+    except ValueError as error:
+        raise PydanticCustomError("wrong_format", "{reason}", {"reason": str(error)}) from error
+    return text
+
+
+Formats = Annotated[
+    tuple[Annotated[str, AfterValidator(_known_format)], ...], AfterValidator(distinct), Field(strict=False)
+]
+
+
+class Encodings(BaseModel):
+    """The formats in which the machine takes tensors with many zeros, as in `spots<height 4>`; dense it takes all."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
+
+    weights: Annotated[Formats, Field(description="formats of kernels that are constants")] = ()
+    activations: Annotated[Formats, Field(description="formats of tensors that links hand to links")] = ()
+
+
 class Accelerator(BaseModel, frozen=True):
     """A machine as generic passes see it."""
 
@@ -77,6 +100,7 @@ class Accelerator(BaseModel, frozen=True):
         Field(strict=False, min_length=1, description="element types that words hold and elements compute in"),
     ] = get_args(WordType)
     limits: Annotated[StepLimits, Field(description="what a link may have")]
+    encodings: Annotated[Encodings | None, Field(description="formats of tensors with many zeros")] = None
     host: Annotated[Host | None, Field(description="the core that executes what leaves the accelerator")] = None
     figures: Annotated[
         dict[Text, Figure | float | Text | list[Figure]], Field(description="published figures that no model uses yet")

@@ -11,6 +11,7 @@ from xdsl.ir import Dialect
 _DIALECTS: dict[str, str] = {
     # name -> "module:value"
     "onnx": "dialects.onnx:ONNX",
+    "encodings": "dialects.encodings.attributes:ENCODINGS",
     "gconv": "dialects.gconv.dialect:GCONV",
     "group": "dialects.groups:GROUP",
     "host": "dialects.host_segment:HOST",

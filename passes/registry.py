@@ -30,6 +30,7 @@ _PASSES: dict[str, str] = {
     "merge-dims": "passes.merge_dims:MergeDimsPass",
     "copy-concat": "passes.copy_concat:CopyConcatPass",
     "legalize-words": "passes.legalize_words:LegalizeWordsPass",
+    "choose-encodings": "passes.choose_encodings:ChooseEncodingsPass",
     "assign-host": "passes.assign_host:AssignHostPass",
     "form-groups": "passes.form_groups:FormGroupsPass",
     "fuse-layers": "passes.fuse_layers:FuseLayersPass",

@@ -33,7 +33,6 @@ class Bitmap(Format):
         reader.end()
         return tensor_of(words, shape, dtype)
 
-    def size(self, tensor: Array) -> Size:
-        return Size(
-            tensor.size, int(np.count_nonzero(words_of(tensor))) * word_bits(tensor.dtype), filling(tensor.size)
-        )
+    def size(self, tensor: Array, bits: int | None = None) -> Size:
+        values = int(np.count_nonzero(words_of(tensor))) * (bits or word_bits(tensor.dtype))
+        return Size(tensor.size, values, filling(tensor.size))

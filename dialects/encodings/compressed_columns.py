@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from dialects.encodings.compressed_rows import CompressedRows
-from dialects.encodings.format import Array, matrix_shape
+from dialects.encodings.format import Array, as_matrix, from_matrix, matrix_shape
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,11 @@ class CompressedColumns(CompressedRows):
     name: ClassVar[str] = "csc"
 
     def rows_and_columns(self, shape: Sequence[int]) -> tuple[int, int]:
-        rows, columns = matrix_shape(shape)
+        rows, columns = matrix_shape(shape, self.rows)
         return columns, rows
 
     def matrix(self, words: Array) -> Array:
-        return np.ascontiguousarray(words.reshape(matrix_shape(words.shape)).T)
+        return np.ascontiguousarray(as_matrix(words, self.rows).T)
 
-    def from_matrix(self, words: Array) -> Array:
-        return words.T
+    def from_matrix(self, words: Array, shape: Sequence[int]) -> Array:
+        return from_matrix(words.T, shape, self.rows)

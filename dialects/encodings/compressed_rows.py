@@ -1,6 +1,6 @@
 """CSR, compressed rows: where each row begins among the words that are not zero, their columns, and they themselves.
 
-The matrix is the tensor's first dimension by all others.
+Rows of the matrix are one dimension of the tensor, columns all others.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from dialects.encodings.format import (
     Format,
     Size,
     Stream,
+    as_matrix,
     filling,
+    from_matrix,
     matrix_shape,
     tensor_of,
     word_bits,
@@ -32,6 +34,7 @@ class CompressedRows(Format):
 
     position_bits: int = 32
     coordinate_bits: int = 16
+    rows: int = 0
 
     name: ClassVar[str] = "csr"
 
@@ -40,15 +43,18 @@ class CompressedRows(Format):
             if bits not in (8, 16, 32, 64):
                 raise ValueError(f"positions and coordinates have 8, 16, 32 or 64 bits, not {bits}")
 
-    def fits(self, shape: Sequence[int]) -> bool:
-        """Whether positions and coordinates of every tensor of a shape have room in their bits."""
+    def problem(self, shape: Sequence[int]) -> str:
+        if not 0 <= self.rows < max(1, len(shape)):
+            return f"there is no dimension {self.rows}"
         rows, columns = self.rows_and_columns(shape)
-        return rows * columns < 1 << self.position_bits and columns <= 1 << self.coordinate_bits
+        if rows * columns >= 1 << self.position_bits or columns > 1 << self.coordinate_bits:
+            return "a tensor of this shape has too many words for positions or coordinates of these widths"
+        return ""
 
     def encode(self, tensor: Array) -> Stream:
         """As `Format.encode`. Raises `ValueError` if the shape does not fit the widths."""
-        if not self.fits(tensor.shape):
-            raise ValueError(f"{self}: a tensor of shape {tensor.shape} has too many words")
+        if problem := self.problem(tensor.shape):
+            raise ValueError(f"{self}, shape {tensor.shape}: {problem}")
         words = self.matrix(words_of(tensor))
         rows, columns = words.shape
         positions = np.zeros(rows + 1, np.int64)
@@ -67,45 +73,26 @@ class CompressedRows(Format):
     def decode(self, stream: Stream, shape: Sequence[int], dtype: npt.DTypeLike) -> Array:
         reader = SectionReader(self.name, stream)
         rows, columns = self.rows_and_columns(shape)
-        given = reader.words("positions", rows + 1, f"u{self.position_bits // 8}")
-        falls = np.concatenate((given[:1] != 0, given[1:] < given[:-1]))
-        if falls.any() or int(given[-1]) > rows * columns:
-            wrong = int(np.argmax(falls)) if falls.any() else rows
-            expected = f"from 0 upwards, to {rows * columns} at most"
-            found = str(int(given[wrong]))
-            raise reader.error("positions", f"word {wrong}", "positions are no ends of rows", expected, found)
-        positions = given.astype(np.int64)
-        count = int(positions[-1])
-        coordinates = reader.words("coordinates", count, f"u{self.coordinate_bits // 8}")
-        steps = coordinates[1:] > coordinates[:-1]
-        starts = positions[1:-1]
-        steps[starts[(starts > 0) & (starts < count)] - 1] = True
-        outside = coordinates >= columns if columns < 1 << self.coordinate_bits else np.zeros(count, np.bool_)
-        if outside.any() or not steps.all():
-            wrong = int(np.argmax(outside)) if outside.any() else int(np.argmin(steps)) + 1
-            expected = f"upwards within a row, below {columns}"
-            found = str(int(coordinates[wrong]))
-            raise reader.error("coordinates", f"word {wrong}", "a coordinate is out of order", expected, found)
+        stored = reader.compressed("", rows, columns, self.position_bits, self.coordinate_bits)
         words = np.zeros(rows * columns, f"u{np.dtype(dtype).itemsize}")
-        row_starts = np.repeat(np.arange(rows, dtype=np.int64) * columns, np.diff(positions))
-        words[row_starts + coordinates] = reader.values(count, words.dtype)
+        words[stored.reshape(-1)] = reader.values(int(np.count_nonzero(stored)), words.dtype)
         reader.end()
-        return tensor_of(self.from_matrix(words.reshape(rows, columns)), shape, dtype)
+        return tensor_of(self.from_matrix(words.reshape(rows, columns), shape), shape, dtype)
 
-    def size(self, tensor: Array) -> Size:
+    def size(self, tensor: Array, bits: int | None = None) -> Size:
         count = int(np.count_nonzero(words_of(tensor)))
         rows, _ = self.rows_and_columns(tensor.shape)
         metadata = (rows + 1) * self.position_bits + count * self.coordinate_bits
-        return Size(metadata, count * word_bits(tensor.dtype), filling(metadata))
+        return Size(metadata, count * (bits or word_bits(tensor.dtype)), filling(metadata))
 
     def rows_and_columns(self, shape: Sequence[int]) -> tuple[int, int]:
         """What is compressed, by what coordinates count."""
-        return matrix_shape(shape)
+        return matrix_shape(shape, self.rows)
 
     def matrix(self, words: Array) -> Array:
         """Words of a tensor as a matrix of `rows_and_columns`."""
-        return words.reshape(matrix_shape(words.shape))
+        return np.ascontiguousarray(as_matrix(words, self.rows))
 
-    def from_matrix(self, words: Array) -> Array:
-        """The words of the tensor in row-major order."""
-        return words
+    def from_matrix(self, words: Array, shape: Sequence[int]) -> Array:
+        """The tensor of such a matrix."""
+        return from_matrix(words, shape, self.rows)

@@ -31,6 +31,7 @@ class Size:
         return self.metadata + self.values + self.padding
 
 
+@dataclass(frozen=True)
 class Format(ABC):
     """A way to store a tensor. Its shape and type are known to whoever reads it and are no part of the stream.
 
@@ -48,8 +49,15 @@ class Format(ABC):
         """The tensor of a stream. Raises `CatenaError` (CAT-P005) if that is no stream of such a tensor."""
 
     @abstractmethod
-    def size(self, tensor: Array) -> Size:
-        """How long the stream of a tensor is, by closed forms over where its zeros are; nothing is encoded."""
+    def size(self, tensor: Array, bits: int | None = None) -> Size:
+        """How long the stream of a tensor is, by closed forms over where its zeros are; nothing is encoded.
+
+        A word has as many bits as in its type, or `bits` if its values stand for words of that width.
+        """
+
+    def problem(self, shape: Sequence[int]) -> str:
+        """Why tensors of a shape cannot be stored so; empty if they can."""
+        return ""
 
 
 def words_of(tensor: Array) -> Array:
@@ -62,9 +70,22 @@ def tensor_of(words: Array, shape: Sequence[int], dtype: npt.DTypeLike) -> Array
     return np.ascontiguousarray(words).view(np.dtype(dtype)).reshape(tuple(shape))
 
 
-def matrix_shape(shape: Sequence[int]) -> tuple[int, int]:
-    """A tensor as a matrix: its first dimension, which filters have, by all others."""
-    return (shape[0], math.prod(shape[1:])) if shape else (1, 1)
+def matrix_shape(shape: Sequence[int], rows: int = 0) -> tuple[int, int]:
+    """A tensor as a matrix: one of its dimensions, that of filters, by all others in their order."""
+    others = (extent for dim, extent in enumerate(shape) if dim != rows)
+    return (shape[rows], math.prod(others)) if shape else (1, 1)
+
+
+def as_matrix(words: Array, rows: int = 0) -> Array:
+    """A tensor as such a matrix."""
+    moved = np.moveaxis(words, rows, 0) if rows else words
+    return moved.reshape(matrix_shape(words.shape, rows))
+
+
+def from_matrix(matrix: Array, shape: Sequence[int], rows: int = 0) -> Array:
+    """The tensor of such a matrix."""
+    moved = matrix.reshape((shape[rows], *shape[:rows], *shape[rows + 1 :]) if shape else ())
+    return np.ascontiguousarray(np.moveaxis(moved, 0, rows) if rows else moved).reshape(tuple(shape))
 
 
 def word_bits(dtype: npt.DTypeLike) -> int:

@@ -175,9 +175,17 @@ class RunLength(Format):
     Words wider than the code's are cut into several, the lowest bits first; narrower ones take one each.
     """
 
-    code: RunLengthCode = RunLengthCode()
+    run_bits: int = 5
+    pairs: int = 3
+    link_bits: int = 64
+    level_bits: int = 16
 
     name: ClassVar[str] = "rlc"
+
+    @property
+    def code(self) -> RunLengthCode:
+        """The code of streams of words."""
+        return RunLengthCode(self.run_bits, self.pairs, self.link_bits, self.level_bits)
 
     def __post_init__(self) -> None:
         code = self.code
@@ -203,8 +211,10 @@ class RunLength(Format):
         narrow = words.astype(f"u{min(bits, self.code.word_bits) // 8}")
         return tensor_of(narrow, shape, dtype)
 
-    def size(self, tensor: Array) -> Size:
+    def size(self, tensor: Array, bits: int | None = None) -> Size:
         code, words = self.code, self._code_words(tensor)
+        if bits is not None:
+            words = np.repeat(words_of(tensor).reshape(-1) != 0, max(1, bits // code.word_bits))
         pairs = code.pair_count(words)
         link = -(-pairs // code.pairs_per_word)
         unused = (link * code.pairs_per_word - pairs) * (code.run_bits + code.word_bits)

@@ -52,6 +52,36 @@ class SectionReader:
             raise self.error("values", f"word {int(np.argmin(words != 0))}", "a zero is stored as a value")
         return words
 
+    def compressed(self, section: str, rows: int, columns: int, position_bits: int, coordinate_bits: int) -> Mask:
+        """Which of `columns` each of `rows` stores, from their ends and coordinates: [rows, columns].
+
+        Raises `CatenaError` if positions do not rise from 0, or coordinates within a row, or they are too large.
+        """
+        prefix = f"{section}, " if section else ""
+        given = self.words(f"{prefix}positions", rows + 1, f"u{position_bits // 8}")
+        falls = np.concatenate((given[:1] != 0, given[1:] < given[:-1]))
+        if falls.any() or int(given[-1]) > rows * columns:
+            wrong = int(np.argmax(falls)) if falls.any() else rows
+            expected, found = f"from 0 upwards, to {rows * columns} at most", str(int(given[wrong]))
+            raise self.error(f"{prefix}positions", f"word {wrong}", "positions are no ends of rows", expected, found)
+        positions = given.astype(np.int64)
+        count = int(positions[-1])
+        coordinates = self.words(f"{prefix}coordinates", count, f"u{coordinate_bits // 8}").astype(np.int64)
+        follows = np.ones(count, np.bool_)
+        follows[1:] = coordinates[1:] > coordinates[:-1]
+        starts = positions[:-1]
+        follows[starts[starts < count]] = True
+        follows &= (coordinates >= 0) & (coordinates < columns)
+        if not follows.all():
+            wrong = int(np.argmin(follows))
+            expected, found = f"upwards within a row, below {columns}", str(int(coordinates[wrong]))
+            place = f"word {wrong}"
+            raise self.error(f"{prefix}coordinates", place, "a coordinate is out of order", expected, found)
+        stored = np.zeros(rows * columns, np.bool_)
+        coordinates += np.repeat(np.arange(rows, dtype=np.int64) * columns, np.diff(positions))
+        stored[coordinates] = True
+        return stored.reshape(rows, columns)
+
     def end(self) -> None:
         """Raises `CatenaError` if anything is left."""
         left = self.stream.size - self.position

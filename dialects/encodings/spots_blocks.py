@@ -22,7 +22,9 @@ from dialects.encodings.format import (
     Mask,
     Size,
     Stream,
+    as_matrix,
     filling,
+    from_matrix,
     matrix_shape,
     tensor_of,
     word_bits,
@@ -46,9 +48,13 @@ class BlockParts:
 
 @dataclass(frozen=True)
 class SpotsBlocks(Format):
-    """Three sections: `M1`, `M2` and `values`. A block is `height` filters of a column."""
+    """Three sections: `M1`, `M2` and `values`. A block is `height` filters of a column.
+
+    Filters are dimension `rows` of the tensor, columns all others in their order.
+    """
 
     height: int
+    rows: int = 0
 
     name: ClassVar[str] = "spots"
 
@@ -56,23 +62,26 @@ class SpotsBlocks(Format):
         if self.height < 1:
             raise ValueError(f"a block has at least one filter, not {self.height}")
 
+    def problem(self, shape: Sequence[int]) -> str:
+        return "" if 0 <= self.rows < max(1, len(shape)) else f"there is no dimension {self.rows}"
+
     def split(self, tensor: Array) -> BlockParts:
-        """The parts of a tensor, as a matrix of its first dimension by all others."""
+        """The parts of a tensor."""
         columns, blocks, there = self._bitmaps(words_of(tensor))
-        matrix = np.ascontiguousarray(tensor).reshape(matrix_shape(tensor.shape))
+        matrix = as_matrix(np.asarray(tensor), self.rows)
         return BlockParts(columns, blocks, _kept(matrix, columns).T[there])
 
     def join(self, parts: BlockParts, shape: Sequence[int]) -> Array:
         """The tensor of parts that belong together."""
-        filters, columns = matrix_shape(shape)
+        filters, columns = matrix_shape(shape, self.rows)
         there = self._rows(parts.blocks, filters)
         kept = np.zeros(there.shape, parts.values.dtype)
         kept[there] = parts.values
         if len(kept) == columns:
-            return np.ascontiguousarray(kept.T).reshape(tuple(shape))
+            return from_matrix(kept.T, shape, self.rows)
         matrix = np.zeros((filters, columns), kept.dtype)
         matrix[:, parts.columns] = kept.T
-        return matrix.reshape(tuple(shape))
+        return from_matrix(matrix, shape, self.rows)
 
     def write(self, parts: BlockParts) -> Stream:
         """The stream of parts."""
@@ -82,7 +91,7 @@ class SpotsBlocks(Format):
     def read(self, stream: Stream, shape: Sequence[int], dtype: npt.DTypeLike) -> BlockParts:
         """The parts of a stream. Raises `CatenaError` (CAT-P005) if that is no stream of such a tensor."""
         reader = SectionReader(self.name, stream)
-        filters, count = matrix_shape(shape)
+        filters, count = matrix_shape(shape, self.rows)
         columns = reader.bits("M1", count)
         kept = int(np.count_nonzero(columns))
         blocks = reader.bits("M2", kept * self.blocks_of(filters)).reshape(kept, self.blocks_of(filters))
@@ -100,9 +109,10 @@ class SpotsBlocks(Format):
     def decode(self, stream: Stream, shape: Sequence[int], dtype: npt.DTypeLike) -> Array:
         return self.join(self.read(stream, shape, dtype), shape)
 
-    def size(self, tensor: Array) -> Size:
+    def size(self, tensor: Array, bits: int | None = None) -> Size:
         columns, blocks, _ = self._bitmaps(words_of(tensor))
-        values = self._stored(blocks, matrix_shape(tensor.shape)[0]) * word_bits(tensor.dtype)
+        stored = self._stored(blocks, matrix_shape(tensor.shape, self.rows)[0])
+        values = stored * (bits or word_bits(tensor.dtype))
         return Size(columns.size + blocks.size, values, filling(columns.size) + filling(blocks.size))
 
     def blocks_of(self, filters: int) -> int:
@@ -111,7 +121,7 @@ class SpotsBlocks(Format):
 
     def _bitmaps(self, words: Array) -> tuple[Mask, Mask, Mask]:
         """M1, M2 and, of every filter in the kept columns, [kept columns, filters], whether its block is stored."""
-        matrix = words.reshape(matrix_shape(words.shape))
+        matrix = as_matrix(words, self.rows)
         filters, count = matrix.shape
         blocks = np.zeros((self.blocks_of(filters), count), np.bool_)
         for row in range(min(self.height, filters)):

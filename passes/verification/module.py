@@ -14,6 +14,7 @@ from xdsl.utils.exceptions import VerifyException
 from dialects.diagnostics import CatenaError, Diagnostic
 from passes.verification.attributes import attribute_problems
 from passes.verification.dominance import dominance_problems
+from passes.verification.encodings import encoding_problems
 from passes.verification.facts import Facts, facts_of, facts_suffice
 from passes.verification.legality import Legality
 from passes.verification.locations import location_problems
@@ -75,6 +76,7 @@ def _problems(
     yield from dominance_problems(module)
     yield from attribute_problems(changed)
     yield from location_problems(changed)
+    yield from encoding_problems(changed)
 
 
 def _definition_problems(ops: Iterable[Operation]) -> Iterator[Problem]:
