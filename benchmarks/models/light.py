@@ -22,6 +22,9 @@ NETWORKS = {
     "squeezenet": "squeezenet",
 }
 
+WEIGHTS_ALONE = 4
+"""The first version of the format whose initializers need not be inputs as well."""
+
 
 def light(network: str, seed: int = 0, ceil: bool = False, hollow: bool = False) -> onnx.ModelProto:
     """A bundled network: an initializer in place of every weight, or, if `hollow`, an input.
@@ -30,6 +33,7 @@ def light(network: str, seed: int = 0, ceil: bool = False, hollow: bool = False)
     Raises `KeyError` for another name.
     """
     model = onnx.load(FOLDER / f"light_{NETWORKS[network]}.onnx")
+    model.ir_version = max(model.ir_version, WEIGHTS_ALONE)
     graph = model.graph
     random = np.random.default_rng(seed)
     shapes = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
@@ -58,9 +62,11 @@ def light(network: str, seed: int = 0, ceil: bool = False, hollow: bool = False)
 
 
 def _round_up(nodes: list[onnx.NodeProto]) -> None:
-    """Pad strided pools at the end; elements beyond the border are no maxima."""
+    """Pad strided pools at the end, where elements are no maxima; so the average of all needs no padding any more."""
     for node in nodes:
         attributes = {each.name: each for each in node.attribute}
+        if node.op_type == "AveragePool":
+            attributes["pads"].ints[:] = [0, 0, 0, 0]
         if node.op_type == "MaxPool" and list(attributes["strides"].ints) == [2, 2]:
             attributes["pads"].ints[:] = [0, 0, 1, 1]
 
