@@ -27,6 +27,7 @@ VERBS = {
     "quantize": Verb("compiler.cli.quantize:quantize", "Quantize a float model for integer targets."),
     "run": Verb("compiler.cli.run:run", "Execute a program on the emulator."),
     "verify": Verb("compiler.cli.verify:verify", "Compare every layer with ONNX Runtime."),
+    "accuracy": Verb("compiler.cli.accuracy:accuracy", "What converters and physics of crossbars do to results."),
     "inspect": Verb("compiler.cli.inspect:inspect", "Summarise a model, IR or program."),
     "opt": Verb("compiler.cli.opt:opt", "Run passes over IR text or a model and print the IR."),
     "asm": Verb("compiler.cli.assembly:asm", "Assemble text into a program."),

@@ -32,7 +32,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from enum import StrEnum
-from functools import cached_property
 from itertools import accumulate
 from typing import Annotated, Any
 
@@ -112,12 +111,12 @@ class WeightFormat(_Model, frozen=True):
         """Bits of all slices: of a weight, or, if it is differential, of its magnitude."""
         return sum(self.slices)
 
-    @cached_property
+    @property
     def shifts(self) -> tuple[int, ...]:
         """The place of each slice: bits to the right of it."""
         return tuple(self.bits - done for done in accumulate(self.slices))
 
-    @cached_property
+    @property
     def factors(self) -> tuple[int, ...]:
         """What a level of each slice is worth."""
         signs = [
@@ -205,7 +204,7 @@ class InputFormat(_Model, frozen=True):
         """What is added to an input of the sum of its pulses' worth."""
         return -(1 << (self.bits - 1)) if self.encoding is InputEncoding.OFFSET else 0
 
-    @cached_property
+    @property
     def widths(self) -> tuple[int, ...]:
         """Bits of the pulses of a magnitude, or of a whole input, most significant first."""
         magnitude = self.bits - 1 if self._has_magnitude else self.bits
@@ -213,7 +212,7 @@ class InputFormat(_Model, frozen=True):
             return (1, *_cut(self.bits - 1, self.dac_bits))
         return _cut(magnitude, self.dac_bits)
 
-    @cached_property
+    @property
     def factors(self) -> tuple[int, ...]:
         """What a pulse of height 1 is worth, in the order in which they are sent."""
         shifts = _shifts(self.widths)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial as with_first
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -34,13 +35,24 @@ _REDUCE = {Reduce.ADD: np.add, Reduce.MAX: np.maximum, Reduce.MIN: np.minimum, R
 _CHUNK_WORDS = 1 << 24
 
 
+Multiply: TypeAlias = Callable[[Array, Array], Array | None]
+"""Makes the sums of products (groups, parallel kernels, outputs) of windows (groups, outputs, terms) and a kernel
+(groups, parallel kernels, terms) in some way of its own; None: as the definition says."""
+
+
 def evaluate(
-    spec: GConv, input: Array, kernel: Array | None = None, extras: Sequence[Array] = (), dtype: np.dtype | None = None
+    spec: GConv,
+    input: Array,
+    kernel: Array | None = None,
+    extras: Sequence[Array] = (),
+    dtype: np.dtype | None = None,
+    multiply: Multiply | None = None,
 ) -> Array:
     """The output of a general convolution.
 
     `input` has, per dimension, g groups; `kernel` has extents g*op*ks; `extras` broadcast to the output shape.
-    Types change as `dialects.gconv.spec` says; returns `dtype` (the input's unless given).
+    Types change as `dialects.gconv.spec` says; returns `dtype` (the input's unless given). `multiply` may take the
+    place of the sums of products.
     """
     rank = len(spec.dims)
     windows = _windows(spec, _steps(spec.pre, input))  # (g..., opc..., ks...)
@@ -56,7 +68,7 @@ def evaluate(
         assert kernel is not None
         parts = kernel.reshape([n for dim in spec.dims for n in (dim.g, dim.op, dim.ks)])
         order = [3 * d + k for k in (0, 1, 2) for d in range(rank)]
-        result = _combine(spec, windows, parts.transpose(order), partial, acc)  # (g..., op..., opc...)
+        result = _combine(spec, windows, parts.transpose(order), partial, acc, multiply)  # (g..., op..., opc...)
     order = [k * rank + d for d in range(rank) for k in (0, 1, 2)]
     output = result.transpose(order).reshape(spec.output_shape)
     output = _steps(spec.post, output, extras)
@@ -117,13 +129,29 @@ def _fold(spec: GConv, values: Array, axes: tuple[int, ...], dtype: np.dtype[Any
         return _REDUCE[spec.reduce].reduce(values, axis=axes, dtype=dtype)
 
 
-def _combine(spec: GConv, windows: Array, kernel: Array, partial: np.dtype[Any], acc: np.dtype[Any]) -> Array:
+def _combine(
+    spec: GConv,
+    windows: Array,
+    kernel: Array,
+    partial: np.dtype[Any],
+    acc: np.dtype[Any],
+    multiply: Multiply | None,
+) -> Array:
     """main, mid and reduce in `partial`, as `acc`; of windows (g..., opc..., ks...), a kernel (g..., op..., ks...)."""
     dims = spec.dims
     groups, ops = math.prod(d.g for d in dims), math.prod(d.op for d in dims)
     outs, terms = math.prod(d.opc for d in dims), math.prod(d.ks for d in dims)
     right = np.ascontiguousarray(kernel).reshape(groups, ops, terms)
     left = windows.reshape(groups, outs, terms)
+    is_product = spec.is_multiply_accumulate and not spec.mid
+    made = multiply(left, right) if multiply is not None and is_product else None
+    result = _sums(spec, left, right, partial, acc) if made is None else _cast(made, acc)
+    return result.reshape([d.g for d in dims] + [d.op for d in dims] + [d.opc for d in dims])
+
+
+def _sums(spec: GConv, left: Array, right: Array, partial: np.dtype[Any], acc: np.dtype[Any]) -> Array:
+    """Of windows (groups, outputs, terms) and a kernel (groups, parallel kernels, terms), in blocks."""
+    (groups, outs, terms), ops = left.shape, right.shape[1]
     result = np.empty((groups, ops, outs), acc)
     if spec.is_multiply_accumulate and not spec.mid and terms > 1 and acc.kind in "fiu":
         for g in _blocks(groups, max(ops, outs) * terms):
@@ -138,7 +166,7 @@ def _combine(spec: GConv, windows: Array, kernel: Array, partial: np.dtype[Any],
                 wide = np.broadcast_to(_cast(left[g, None], partial), (*part.shape[:2], outs, terms))
                 values = _steps(spec.mid, apply(spec.main, wide, part))
                 result[g, p] = _cast(_fold(spec, values, (3,), partial), acc)
-    return result.reshape([d.g for d in dims] + [d.op for d in dims] + [d.opc for d in dims])
+    return result
 
 
 def _blocks(count: int, words: int) -> Iterator[slice]:
@@ -214,6 +242,8 @@ def main_function(module: ModuleOp) -> FuncOp:
     raise CatenaError(Diagnostic("CAT-R003", "the module has no function @main"))
 
 
+LinkMultiply: TypeAlias = Callable[[LinkOp, Array, Array], Array | None]
+"""`Multiply` for the links of a chain."""
 HostCall: TypeAlias = Callable[[SegmentOp, Sequence[Array]], Sequence[Array]]
 """Executes a host segment: the tensors it makes for the chain, from those it reads from it."""
 
@@ -222,10 +252,12 @@ class Interpreter:
     """Runs a gconv chain on NumPy arrays.
 
     `tensors` holds, after `run`, every result that an op names with its ONNX tensor name, in row-major order.
+    `multiply` may make the sums of products of links in its own way.
     """
 
-    def __init__(self, module: ModuleOp):
+    def __init__(self, module: ModuleOp, multiply: LinkMultiply | None = None):
         self._function = main_function(module)
+        self._multiply = multiply
         self.tensors: dict[str, Array] = {}
 
     def run(self, inputs: Mapping[str, Array], host: HostCall | None = None) -> dict[str, Array]:
@@ -298,7 +330,8 @@ class Interpreter:
                 kernel = None if op.kernel is None else values[op.kernel]
                 extras = [values[extra] for extra in op.extras]
                 dtype = numpy_dtype_of(element_type_of_value(op.result))
-                result = evaluate(op.spec, values[op.input], kernel, extras, dtype)
+                multiply = None if self._multiply is None else with_first(self._multiply, op)
+                result = evaluate(op.spec, values[op.input], kernel, extras, dtype, multiply)
             case _:
                 raise CatenaError(Diagnostic("CAT-R003", f"{op.name} is no op of a gconv chain", node=describe(op)))
         if op.tensor is not None:
