@@ -10,6 +10,7 @@ from compiler.pages import pages
 ROOT = Path(__file__).parents[2]
 MEASURED = {
     "chain-claim.md",
+    "crossbar-counts.md",
     "eyeriss-chip.md",
     "fused-networks.md",
     "fused-peers.md",

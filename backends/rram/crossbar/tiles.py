@@ -1,9 +1,6 @@
-"""A matrix that is larger than a crossbar, or many small ones: which crossbars it takes, and its products."""
+"""Products of a matrix that is larger than a crossbar, or of many small ones."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,35 +8,10 @@ from backends.rram.crossbar.converters import AdcRange
 from backends.rram.crossbar.crossbar import Crossbar
 from backends.rram.crossbar.settings import Settings
 from dialects.encodings.cells import InputEncoding, Integers, Whole
+from passes.crossbar_tiles import MatrixShape, Tile
 
 _BLOCK = 1 << 10
 """Vectors that are multiplied at a time, so that all their pulses are held in some 100 MB."""
-
-
-@dataclass(frozen=True)
-class Tile:
-    """What one crossbar (or pair of crossbars) holds: groups in a diagonal, or part of one group's matrix."""
-
-    groups: range
-    rows: range
-    columns: range
-
-
-def tiles(groups: int, rows: int, columns: int, tall: int, wide: int) -> Iterator[Tile]:
-    """Tiles of at most `tall` rows and `wide` columns; several groups share one if they fit in a diagonal."""
-    together = min(tall // rows, wide // columns)
-    if groups > 1 and together > 1:
-        for first in range(0, groups, together):
-            yield Tile(range(first, min(first + together, groups)), range(rows), range(columns))
-        return
-    for group in range(groups):
-        for row in range(0, rows, tall):
-            for column in range(0, columns, wide):
-                yield Tile(
-                    range(group, group + 1),
-                    range(row, min(row + tall, rows)),
-                    range(column, min(column + wide, columns)),
-                )
 
 
 class TiledMatrix:
@@ -51,10 +23,11 @@ class TiledMatrix:
     def __init__(self, weights: Integers, settings: Settings, seed: tuple[int, ...] = (), *, is_signed: bool = True):
         groups, rows, columns = weights.shape
         self._shape = groups, rows, columns
+        shape = MatrixShape(groups, rows, columns, 1)
         self._settings = settings
         format = settings.format if is_signed else settings.with_inputs(InputEncoding.UNSIGNED)
         self._parts: list[tuple[Tile, Crossbar]] = []
-        for number, tile in enumerate(tiles(groups, rows, columns, settings.rows, settings.weight_columns)):
+        for number, tile in enumerate(shape.tiles(settings.rows, settings.weight_columns)):
             drawn = int(np.random.SeedSequence((settings.seed, *seed, number)).generate_state(1)[0])
             diagonal = _diagonal(weights[np.ix_(tile.groups, tile.rows, tile.columns)])
             self._parts.append((tile, Crossbar(diagonal, format, settings.adc, settings.physics, drawn, settings.rows)))
