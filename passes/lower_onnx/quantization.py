@@ -16,7 +16,15 @@ from passes.lower_onnx.chain import Chain
 from passes.lower_onnx.lowering import constraint, lowering
 from passes.lower_onnx.node import Node
 from passes.lower_onnx.reduction import reduced
-from passes.lower_onnx.requantization import StepList, elementwise_link, is_narrow, is_zero, saturated, widened
+from passes.lower_onnx.requantization import (
+    StepList,
+    elementwise_constant,
+    elementwise_link,
+    is_narrow,
+    is_zero,
+    saturated,
+    widened,
+)
 from passes.lower_onnx.tensor import Tensor
 
 
@@ -62,12 +70,15 @@ def dequantize(node: Node, chain: Chain) -> Tensor:
 
 @lowering("QuantizeLinear", constraints=(known_block,))
 def quantize(node: Node, chain: Chain) -> Tensor:
-    """one link: round(x / scale) + zero point, saturated; NaN becomes the smallest integer"""
+    """one link: round(x / scale) + zero point, saturated; NaN becomes the smallest integer. Constants stay constants"""
     x, scale, zero = chain.input(node, 0), chain.input(node, 1), chain.optional_input(node, 2)
     steps = StepList(chain).read("div", _along_axis(node, chain, scale, x.shape))
     placed = None if zero is None or is_zero(chain, zero) else _along_axis(node, chain, zero, x.shape)
     saturated(steps, chain, placed, node.result_type(), bool(node.integer("saturate", 1)))
-    return elementwise_link(chain, x, steps, node.result_type(), "float32")
+    of = chain, x, steps, node.result_type(), "float32"
+    # Products of integers need to know their kernels.
+    known = elementwise_constant(*of) if numpy_dtype_of(node.result_type()).name in ("int8", "uint8", "int16") else None
+    return elementwise_link(*of) if known is None else known
 
 
 @lowering("DynamicQuantizeLinear", results=3)

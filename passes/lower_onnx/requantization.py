@@ -11,6 +11,7 @@ from xdsl.ir import Attribute
 from dialects.dtypes import NARROW_DTYPES
 from dialects.element_types import numpy_dtype_of
 from dialects.gconv import Dim, GConv, Step
+from dialects.gconv.interpreter import evaluate
 from passes.lower_onnx.casting import limits_of
 from passes.lower_onnx.chain import Chain, dimension_names
 from passes.lower_onnx.tensor import Tensor
@@ -56,12 +57,29 @@ def _as_parameters(function: str, value: float) -> tuple[Any, ...] | None:
 
 
 def elementwise_link(chain: Chain, x: Tensor, steps: StepList, element_type: Attribute, acc: str | None) -> Tensor:
+    """A link that does steps with every word of x."""
     x = x.with_rank(max(1, x.rank))
+    extras = [extra.with_rank(x.rank).compact(range(x.rank)) for extra in steps.extras]
+    return chain.link(_elementwise(x, steps, acc), x, extras=extras, element_type=element_type)
+
+
+def elementwise_constant(
+    chain: Chain, x: Tensor, steps: StepList, element_type: Attribute, acc: str | None
+) -> Tensor | None:
+    """What such a link makes of a constant, None if something of it is not known."""
+    x = x.with_rank(max(1, x.rank))
+    words = chain.constant_of(x)
+    extras = [chain.constant_of(extra.with_rank(x.rank)) for extra in steps.extras]
+    known = [extra for extra in extras if extra is not None]
+    if words is None or len(known) < len(extras):
+        return None
+    return chain.constant(evaluate(_elementwise(x, steps, acc), words, None, known, numpy_dtype_of(element_type)))
+
+
+def _elementwise(x: Tensor, steps: StepList, acc: str | None) -> GConv:
     dims = tuple(Dim(name, opc=n) for name, n in zip(dimension_names(x.rank), x.shape, strict=True))
     own = numpy_dtype_of(x.element_type).name
-    spec = GConv(dims, post=tuple(steps.steps), acc=None if acc == own else acc)
-    extras = [extra.with_rank(x.rank).compact(range(x.rank)) for extra in steps.extras]
-    return chain.link(spec, x, extras=extras, element_type=element_type)
+    return GConv(dims, post=tuple(steps.steps), acc=None if acc == own else acc)
 
 
 def saturated(steps: StepList, chain: Chain, zero: Tensor | None, target: Attribute, saturates: bool = True) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from onnx import helper
 
 from dialects.gconv import element_type_of_value
 from dialects.gconv.interpreter import Interpreter
-from tests.passes.lower_onnx.models import check, links_in, lower, normal, one_node
+from tests.passes.lower_onnx.models import check, links_in, lower, model_of, normal, one_node
 
 RNG = np.random.default_rng(7)
 
@@ -91,6 +92,22 @@ def test_matmul_integer_is_exact() -> None:
     parameters = {"b": b, "az": scalar(130, np.uint8)}
     check(one_node("MatMulInteger", {"a": a}, parameters, opset=10), {"a": a}, links=1, rtol=0, atol=0)
     check(one_node("MatMulInteger", {"a": a, **parameters}, opset=10), {"a": a, **parameters}, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("axis", [None, 1], ids=["one scale", "a scale for every column"])
+def test_a_kernel_that_is_quantized_from_constants_is_a_constant(axis: int | None) -> None:
+    """So that the zero point of the other operand is a constant that is added, and the product takes bytes."""
+    a, n = words(np.uint8, 3, 20), 4
+    scales = scalar(0.01) if axis is None else np.linspace(0.01, 0.04, n).astype(np.float32)
+    zeros = np.full(scales.shape, 120, np.uint8)
+    constants = {"w": normal(20, n), "s": scales, "z": zeros, "az": scalar(130, np.uint8)}
+    nodes = [
+        helper.make_node("QuantizeLinear", ["w", "s", "z"], ["b"], **({} if axis is None else {"axis": axis})),
+        helper.make_node("MatMulInteger", ["a", "b", "az", "z"], ["y"]),
+    ]
+    module = check(model_of(nodes, {"a": a}, constants, ["y"], opset=13), {"a": a}, links=1, rtol=0, atol=0)
+    (link,) = links_in(module)
+    assert (link.spec.acc, str(element_type_of_value(link.input))) == ("int32", "ui8")
 
 
 def test_qlinear_matmul() -> None:
