@@ -1,7 +1,8 @@
 """What a person touches: command line, stage table, ONNX import, verification, reports.
 
 The verbs of the command line are functions here (see `compiler.api`): check, compile, run, verify, inspect, opt,
-quantize, assemble, disassemble, report, explain. They are imported when first used, so that the command starts quickly.
+quantize, prune, assemble, disassemble, report, explain. They are imported when first used, so that the command starts
+quickly.
 """
 
 from __future__ import annotations
@@ -9,7 +10,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from compiler.api import assemble, check, compile, disassemble, explain, inspect, opt, quantize, report, run, verify
+    from compiler.api import (
+        assemble,
+        check,
+        compile,
+        disassemble,
+        explain,
+        inspect,
+        opt,
+        prune,
+        quantize,
+        report,
+        run,
+        verify,
+    )
 
 __all__ = [
     "assemble",
@@ -19,6 +33,7 @@ __all__ = [
     "explain",
     "inspect",
     "opt",
+    "prune",
     "quantize",
     "report",
     "run",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from compiler.explanation.explaining import Explanations
     from compiler.inspection import Inspection
     from compiler.layer_verification import Verification
+    from compiler.pruning import Pruned
     from compiler.quantization import Quantized
     from compiler.quantization.calibration import Source
     from compiler.reports import Report
@@ -45,6 +46,7 @@ __all__ = [
     "explain",
     "inspect",
     "opt",
+    "prune",
     "quantize",
     "report",
     "run",
@@ -157,6 +159,35 @@ def quantize(
     return quantize_model(
         Path(model), Path(output), sources, options, seed=seed, input_shapes=input_shapes, batch=batch
     )
+
+
+def prune(
+    model: FilePath,
+    output: FilePath,
+    *,
+    structure: str,
+    sparsity: float,
+    group: int | None = None,
+    block: tuple[int, int] | None = None,
+    exclude: Sequence[str] = (),
+    calibrate: Source | Sequence[Source] = "random:1",
+    seed: int = 0,
+    input_shapes: Shapes | None = None,
+    batch: int | None = None,
+) -> Pruned:
+    """Write a copy of a float ONNX model whose smallest weights are zero (`compiler.pruning`).
+
+    `structure` is `group`, `block`, `channel` or `unstructured`, `sparsity` the share of every layer's weights;
+    `group`, `block` and `exclude` are those of `compiler.pruning.options`. `calibrate` and `seed` are those of
+    `quantize`: the inputs on which outputs are compared. Raises `CatenaError`: CAT-Q002 for a model without weights to
+    prune, CAT-C004 if ONNX Runtime is not installed, CAT-C005 for inputs that do not fit.
+    """
+    from compiler.pruning import PruneOptions, prune_model
+    from compiler.pruning.options import structure_named
+
+    options = PruneOptions(structure_named(structure), sparsity, group, block, tuple(exclude))
+    sources = [calibrate] if isinstance(calibrate, str | PathLike | Mapping) else calibrate
+    return prune_model(Path(model), Path(output), options, sources, seed=seed, input_shapes=input_shapes, batch=batch)
 
 
 def run(

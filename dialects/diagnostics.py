@@ -61,6 +61,7 @@ CODES: dict[str, Code] = {
         Code("CAT-U005", "the opset version is not supported", ExitCode.UNSUPPORTED),
         Code("CAT-U006", "the target cannot execute this link", ExitCode.UNSUPPORTED),
         Code("CAT-Q001", "the model cannot be quantized", ExitCode.UNSUPPORTED),
+        Code("CAT-Q002", "the model cannot be pruned", ExitCode.UNSUPPORTED),
         Code("CAT-R001", "the IR text cannot be parsed", ExitCode.USAGE),
         Code("CAT-R002", "the IR does not verify", ExitCode.USAGE),
         Code("CAT-R003", "the IR is not legal at the named stage", ExitCode.USAGE),

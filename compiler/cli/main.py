@@ -25,6 +25,7 @@ VERBS = {
     "check": Verb("compiler.cli.check:check", "Say what in a model is not supported, all at once."),
     "compile": Verb("compiler.cli.compile:compile_model", "Compile an ONNX model, or go on from IR."),
     "quantize": Verb("compiler.cli.quantize:quantize", "Quantize a float model for integer targets."),
+    "prune": Verb("compiler.cli.prune:prune", "Set small weights of a float model to zero."),
     "run": Verb("compiler.cli.run:run", "Execute a program on the emulator."),
     "verify": Verb("compiler.cli.verify:verify", "Compare every layer with ONNX Runtime."),
     "accuracy": Verb("compiler.cli.accuracy:accuracy", "What converters and physics of crossbars do to results."),

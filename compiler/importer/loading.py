@@ -176,6 +176,21 @@ def _parsed(content: bytes, where: str) -> onnx.ModelProto:
     return model
 
 
+def with_external_data(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
+    """A model with the external data that lie beside its file.
+
+    Raises `CatenaError` (CAT-M004) if they cannot be read.
+    """
+    from onnx import checker, external_data_helper
+
+    try:
+        external_data_helper.load_external_data_for_model(model, str(path.parent))
+    except (OSError, ValueError, checker.ValidationError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise CatenaError(Diagnostic("CAT-M004", f"external data cannot be read: {reason}", where=str(path))) from error
+    return model
+
+
 def newest_opset() -> int:
     """The newest version of the default operator set that the installed ONNX package knows."""
     from onnx import defs

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from compiler.importer.graph import NamedNode, prepare_graph
 from compiler.importer.inputs import DeclaredInput, declared_inputs
-from compiler.importer.loading import DEFAULT_DOMAINS, inline_functions, read_model
+from compiler.importer.loading import DEFAULT_DOMAINS, inline_functions, read_model, with_external_data
 from compiler.onnx_runtime import Level, Session
 from compiler.quantization.options import Format, QuantizeOptions
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
@@ -56,7 +56,7 @@ def prepare_model(path: Path, options: QuantizeOptions) -> FloatModel:
     cannot be raised, CAT-C004 and CAT-V002 from ONNX Runtime.
     """
     loaded = read_model(path)
-    model = inline_functions(_whole(loaded.model, path))
+    model = inline_functions(with_external_data(loaded.model, path))
     graph = prepare_graph(model)
     inputs = tuple(declared_inputs(graph.inputs))
     _refuse(_already_quantized(graph.nodes))
@@ -83,18 +83,6 @@ def _refuse(problems: Iterable[Diagnostic]) -> None:
     found = tuple(problems)
     if found:
         raise CatenaError(found)
-
-
-def _whole(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
-    """The model with its external data."""
-    from onnx import checker, external_data_helper
-
-    try:
-        external_data_helper.load_external_data_for_model(model, str(path.parent))
-    except (OSError, ValueError, checker.ValidationError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise CatenaError(Diagnostic("CAT-M004", f"external data cannot be read: {reason}", where=str(path))) from error
-    return model
 
 
 def _already_quantized(nodes: Iterable[NamedNode]) -> Iterable[Diagnostic]:

@@ -51,7 +51,7 @@ def test_check_inspect_opt(cnn: Path, tmp_path: Path) -> None:
     assert "gconv.link" in compiler.opt(cnn, "lower-onnx")
 
 
-@pytest.mark.parametrize("name", ["check", "compile", "explain", "inspect", "quantize", "report", "verify"])
+@pytest.mark.parametrize("name", ["check", "compile", "explain", "inspect", "prune", "quantize", "report", "verify"])
 def test_what_decides_a_compilation_can_be_given_as_on_the_command_line(name: str) -> None:
     """Options of the terminal, and files that Python writes itself, apart."""
     deciding = {"target", "settings", "mode", "mapping", "input_shapes", "batch", "fallback"}

@@ -30,6 +30,7 @@ VERBS = {
     "compile ir": ("compile", "FILE.mlir", "-o", "OUT.cat"),
     "compile ir from": ("compile", "FILE.mlir", "--from", "fused", "-o", "OUT.cat"),
     "quantize": ("quantize", "FILE", "-o", "OUT.onnx", "--calibrate", "random:1"),
+    "prune": ("prune", "FILE", "-o", "OUT.onnx", "--structure", "group", "--sparsity", "0.5"),
     "run": ("run", "FILE", "--random", "-o", "OUT.npz", "--stats", "OUT.json"),
     "verify": ("verify", "FILE"),
     "verify program": ("verify", "FILE.cat", "--model", "FILE"),

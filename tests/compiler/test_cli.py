@@ -273,6 +273,7 @@ def test_listings(cli: Cli) -> None:
         ("compile", "CNN", "-o", "TMP/x.cat"),
         ("run", "PROGRAM", "--random"),
         ("quantize", "CNN", "-o", "TMP/q.onnx", "--calibrate", "random:1"),
+        ("prune", "CNN", "-o", "TMP/p.onnx", "--structure", "group", "--sparsity", "0.5"),
         ("report", "PROGRAM"),
         ("report", "CNN"),
         ("inspect", "PROGRAM"),
