@@ -11,6 +11,7 @@ from compiler.stages import STAGES
 from compiler.tables import Table, number, table
 from dialects.accelerator import Accelerator
 from dialects.diagnostics import CODES, ExitCode
+from dialects.gemm_machine import GemmMachine
 from dialects.machine_kinds import spatial_machine
 from dialects.nest_machine import NestMachine
 
@@ -53,7 +54,7 @@ def _array(machine: Accelerator) -> str:
     """How many elements there are along each axis."""
     if isinstance(machine, NestMachine):
         return " x ".join(str(axis.size) for axis in machine.axes) or "1"
-    array = spatial_machine(machine, "targets").array
+    array = machine.array if isinstance(machine, GemmMachine) else spatial_machine(machine, "targets").array
     return f"{array.rows} x {array.cols}"
 
 
@@ -61,6 +62,9 @@ def _buffer(machine: Accelerator) -> str:
     """The memory on chip that is next to the outermost one."""
     if isinstance(machine, NestMachine):
         words = next((memory.words for memory in machine.memories[1:] if memory.words is not None), None)
+    elif isinstance(machine, GemmMachine):
+        sram = machine.sram
+        words = sram.input_words + sram.kernel_words + sram.output_words
     else:
         words = spatial_machine(machine, "targets").glb.words
     return "-" if words is None else f"{words * machine.word_bits / 8192:.3g} kB"

@@ -84,7 +84,8 @@ STAGES: tuple[Stage, ...] = (
         "buffers with addresses, layers with loops, loads, passes, stores; groups of layers and their turns",
         ("order-segments", "place-spatial"),
         Legality(
-            dialects=frozenset({"spatial", "levels", "group", "weights", "host"}), ops=frozenset({"target.machine"})
+            dialects=frozenset({"spatial", "levels", "gemm", "group", "weights", "host"}),
+            ops=frozenset({"target.machine"}),
         ),
     ),
     Stage("program", "the binary container", (), None),

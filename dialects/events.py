@@ -53,6 +53,9 @@ EVENTS: dict[str, str] = {
     "operation.mac": "multiply-accumulates",
     "operation.other": "other main operations (comparisons, maxima, plain moves ...)",
     "operation.gated": "main operations on an input of zero, on machines that save energy in them",
+    "operation.skipped": "main operations that are left out, on machines that skip indices of zeros",
+    "patch.neighbour": "input words that a patch unit gets from its neighbour, on machines with im2col units",
+    "patch.reserve": "input words that come from what an im2col unit has kept of the row of patches before",
     "operation.post": "scalar functions applied to outputs",
     "host.read": "words that the host core reads from DRAM",
     "host.write": "words that the host core writes to DRAM",
@@ -103,7 +106,9 @@ Tensors that are not compressed count as they are. Padding that is fetched is in
 """
 GROUPED = tuple(f"glb.{event}" for event in ("kernel.fill", "kernel.read", *HELD_EVENTS))
 """What the buffer of a spatial machine counts in layers of fused groups; others have none."""
-OPTIONAL = frozenset({*COMPRESSED.values(), "operation.gated", *GROUPED})
+OF_PATCHES = ("operation.skipped", "patch.neighbour", "patch.reserve")
+"""What machines with im2col units count besides."""
+OPTIONAL = frozenset({*COMPRESSED.values(), "operation.gated", *GROUPED, *OF_PATCHES})
 """Events that few machines or layers have; where there are none, counts do not mention them."""
 LEVELS = ("dram", "glb", "array", "spad")
 

@@ -8,6 +8,7 @@ from typing import TypeVar, cast
 from dialects.accelerator import Accelerator
 from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.gemm_machine import GemmMachine
 from dialects.nest_machine import ConvertedMachine, NestMachine
 from dialects.validation import validated
 
@@ -23,6 +24,7 @@ class MachineKind:
 
 KINDS = (
     MachineKind(NestMachine, "levels", "a hierarchy of levels"),
+    MachineKind(GemmMachine, "im2col", "im2col units in front of a systolic array"),
     MachineKind(Machine, "glb", "a row-stationary array"),
 )
 """All of them; a description with none of their tables is checked as one of the last."""
@@ -35,9 +37,13 @@ def read_machine(description: object, where: str = "") -> Accelerator:
 
     Raises `CatenaError` (CAT-C003) with one diagnostic per wrong, missing or unknown key.
     """
+    return validated(kind_of(description).model, description, where)
+
+
+def kind_of(description: object) -> MachineKind:
+    """The kind of a machine by the tables of its description."""
     tables = _table(description)
-    kind = next((each for each in KINDS if each.table in tables), KINDS[-1])
-    return validated(kind.model, description, where)
+    return next((each for each in KINDS if each.table in tables), KINDS[-1])
 
 
 def parse_machine(description: object, where: str = "") -> Accelerator:

@@ -13,6 +13,7 @@ _DIALECTS: dict[str, str] = {
     "onnx": "dialects.onnx:ONNX",
     "encodings": "dialects.encodings.attributes:ENCODINGS",
     "gconv": "dialects.gconv.dialect:GCONV",
+    "gemm": "dialects.gemm:GEMM",
     "group": "dialects.groups:GROUP",
     "host": "dialects.host_segment:HOST",
     "levels": "dialects.levels:LEVELS",

@@ -240,15 +240,20 @@ def verify_tile(node: Temporal | Spatial) -> None:
 
 def parse_mapping(parser: AttrParser) -> Mapping:
     """The nodes of a mapping, in angle brackets."""
-    nodes: list[Node] = []
     with parser.in_angle_brackets():
-        keyword = parser.parse_optional_identifier()
-        while keyword is not None:
-            nodes.append(_parse_node(parser, keyword))
-            if parser.parse_optional_punctuation(",") is None:
-                break
-            keyword = parser.parse_identifier(": for, par or store")
-    return Mapping(tuple(nodes))
+        return Mapping(parse_nodes(parser))
+
+
+def parse_nodes(parser: AttrParser) -> tuple[Node, ...]:
+    """Nodes of a mapping with commas between them, or none."""
+    nodes: list[Node] = []
+    keyword = parser.parse_optional_identifier()
+    while keyword is not None:
+        nodes.append(_parse_node(parser, keyword))
+        if parser.parse_optional_punctuation(",") is None:
+            break
+        keyword = parser.parse_identifier(": for, par or store")
+    return tuple(nodes)
 
 
 def _parse_node(parser: AttrParser, keyword: str) -> Node:

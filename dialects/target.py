@@ -18,6 +18,7 @@ from xdsl.utils.exceptions import VerifyException
 from dialects.accelerator import Accelerator
 from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.gemm_machine import GemmMachine
 from dialects.machine_kinds import of_kind, parse_machine
 from dialects.nest_machine import NestMachine
 from dialects.plain_attributes import from_attribute, to_dictionary
@@ -95,6 +96,11 @@ def require_spatial(module: ModuleOp, stage: str) -> Machine:
 def require_nest_machine(module: ModuleOp, stage: str) -> NestMachine:
     """The hierarchy a module is compiled for. Raises `CatenaError` (CAT-R003) for any other machine."""
     return of_kind(NestMachine, require_machine(module, stage), stage)
+
+
+def require_gemm_machine(module: ModuleOp, stage: str) -> GemmMachine:
+    """The machine of matrix products a module is compiled for. Raises `CatenaError` (CAT-R003) for any other one."""
+    return of_kind(GemmMachine, require_machine(module, stage), stage)
 
 
 TARGET = Dialect("target", [MachineOp], [])

@@ -6,8 +6,10 @@ import math
 
 from dialects.accelerator import Accelerator
 from dialects.events import LEVELS, Counts
+from dialects.gemm_machine import GemmMachine
 from dialects.machine_kinds import spatial_machine
 from dialects.nest_machine import NestMachine
+from passes.gemm.pricing import ACCESSES, price_of_products
 from passes.mapping.cost import Price
 from passes.mapping.cost import price as price_on_array
 from passes.mapping.host_cost import host_energy, host_seconds
@@ -17,11 +19,15 @@ def price(counts: Counts, machine: Accelerator) -> Price:
     """Energy and latency of one link's counts."""
     if isinstance(machine, NestMachine):
         return _price_of_nest(counts, machine)
+    if isinstance(machine, GemmMachine):
+        return price_of_products(counts, machine)
     return price_on_array(counts, spatial_machine(machine, "report"))
 
 
 def levels(machine: Accelerator) -> tuple[str, ...]:
     """The kinds of accesses that cost energy, from the outside in."""
+    if isinstance(machine, GemmMachine):
+        return tuple(ACCESSES)
     return tuple(access.name for access in machine.accesses) if isinstance(machine, NestMachine) else LEVELS
 
 
@@ -29,6 +35,8 @@ def charges(machine: Accelerator) -> dict[str, dict[str, float]]:
     """The events that are accesses of each of these kinds, and how many each."""
     if isinstance(machine, NestMachine):
         return {access.name: access.events for access in machine.accesses}
+    if isinstance(machine, GemmMachine):
+        return {level: dict.fromkeys(events, 1) for level, events in ACCESSES.items()}
     array = spatial_machine(machine, "report")
     return {level: dict.fromkeys(array.charged(level), 1) for level in LEVELS}
 
@@ -46,6 +54,8 @@ def elements(machine: Accelerator) -> int:
     if isinstance(machine, NestMachine):
         everywhere = math.prod(axis.size for axis in machine.axes)
         return min(everywhere, machine.elements or everywhere)
+    if isinstance(machine, GemmMachine):
+        return machine.array.rows * machine.array.cols
     array = spatial_machine(machine, "report").array
     return array.rows * array.cols
 

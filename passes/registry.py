@@ -36,9 +36,11 @@ _PASSES: dict[str, str] = {
     "fuse-layers": "passes.fuse_layers:FuseLayersPass",
     "map-row-stationary": "passes.map_row_stationary:MapRowStationaryPass",
     "map-nest": "passes.map_nest:MapNestPass",
+    "map-gemm": "passes.map_gemm:MapGemmPass",
     "choose-layouts": "passes.choose_layouts:ChooseLayoutsPass",
     "order-segments": "passes.order_segments:OrderSegmentsPass",
     "place-spatial": "passes.place_spatial:PlaceSpatialPass",
+    "place-gemm": "passes.place_gemm:PlaceGemmPass",
     "place-nest": "passes.place_nest:PlaceNestPass",
 }
 

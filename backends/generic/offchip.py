@@ -11,12 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from backends.fields import Array
-from backends.generic.nest import NestLayer
 from backends.spatial.addresses import UPDATES, Walk, computed_addresses, counted, input_walk
 from backends.spatial.codes import INDICES, Fold, Kind, Slot, Tensor
 from backends.spatial.held import held_input
 from backends.spatial.holds import HoldState, grid
-from backends.spatial.layer import Existing, input_tile, run_steps
+from backends.spatial.layer import Existing, LayerState, input_tile, run_steps
 from backends.spatial.memory import Fault, MemoryBank
 from dialects.gconv.scalar import scalar_of
 
@@ -27,7 +26,7 @@ Indices = npt.NDArray[np.int64]
 class OffChip:
     """The words of one layer in the outermost memory."""
 
-    def __init__(self, layer: NestLayer, dram: MemoryBank):
+    def __init__(self, layer: LayerState, dram: MemoryBank):
         self._layer, self._dram = layer, dram
 
     def _where(self, tensor: Tensor) -> MemoryBank | HoldState:

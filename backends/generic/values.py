@@ -11,7 +11,7 @@ from backends.fields import Array
 from backends.generic.nest import NestLayer
 from backends.generic.offchip import OffChip
 from backends.spatial.codes import Fold, Kind, Slot, Tensor
-from backends.spatial.layer import input_tile, row_major, run_steps
+from backends.spatial.layer import LayerState, input_tile, row_major, run_steps
 from dialects.dtypes import as_storage
 from dialects.gconv.contraction import Factor, product
 from dialects.gconv.scalar import apply
@@ -55,7 +55,7 @@ def _blocks(layer: NestLayer, loops: Sequence[tuple[int, Kind]]) -> Iterator[Non
     layer.starts[dim][kind], layer.sizes[dim][kind] = start, size
 
 
-def _total(layer: NestLayer, *kinds: Kind) -> int:
+def _total(layer: LayerState, *kinds: Kind) -> int:
     return math.prod(size[kind] for size in layer.sizes for kind in kinds)
 
 
@@ -68,31 +68,49 @@ def _words(layer: NestLayer) -> int:
 
 def _sums(layer: NestLayer, memory: OffChip) -> Array:
     """The results of the current ranges before `post`, as (g, op, opc) of every dimension in turn."""
+    values = Factor(unrolled(layer, memory.input()), layer.partial)
+    kernel = None if layer.main is None else kernel_matrices(layer, memory.kernel())
+    return as_results(layer, reduced(layer, values, kernel))
+
+
+def sides(layer: LayerState) -> tuple[int, int, int, int]:
+    """Groups, kernels, reduced indices and patches of the current ranges."""
     groups, kernels, terms, outputs = (_total(layer, kind) for kind in (Kind.G, Kind.OP, Kind.KS, Kind.OPC))
-    values = Factor(_unrolled(layer, memory).reshape(groups, terms, outputs), layer.partial)
-    kernel = None
-    if layer.main is not None:
-        kernel = Factor(memory.kernel().reshape(groups, kernels, terms), layer.partial)
+    return groups, kernels, terms, outputs
+
+
+def kernel_matrices(layer: LayerState, kernel: Array) -> Factor:
+    """The kernel of the current ranges, given as (g..., op..., ks...), as one matrix (kernels, terms) a group."""
+    groups, kernels, terms, _ = sides(layer)
+    return Factor(kernel.reshape(groups, kernels, terms), layer.partial)
+
+
+def reduced(layer: LayerState, values: Factor, kernel: Factor | None) -> Array:
+    """Main, mid and reduction on matrices (groups, terms, patches) of inputs, as (groups, kernels, patches)."""
+    groups, kernels, terms, outputs = sides(layer)
     if kernel is not None and layer.is_multiply_accumulate and not layer.steps[Slot.MID]:
-        sums = product(kernel, values, terms)
-    else:
-        block = values.words[:, None]
-        if kernel is not None:
-            assert layer.main is not None
-            wide = np.broadcast_to(block, (groups, kernels, terms, outputs))
-            block = apply(layer.main, wide, kernel.words[..., None])
-        block = run_steps(layer.steps[Slot.MID], block)
-        sums = block[:, :, 0] if layer.fold is Fold.NONE else FOLDS[layer.fold].reduce(block, axis=2)
+        return product(kernel, values, terms)
+    block = values.words[:, None]
+    if kernel is not None:
+        assert layer.main is not None
+        wide = np.broadcast_to(block, (groups, kernels, terms, outputs))
+        block = apply(layer.main, wide, kernel.words[..., None])
+    block = run_steps(layer.steps[Slot.MID], block)
+    return block[:, :, 0] if layer.fold is Fold.NONE else FOLDS[layer.fold].reduce(block, axis=2)
+
+
+def as_results(layer: LayerState, sums: Array) -> Array:
+    """Sums (groups, kernels, patches) of the current ranges as (g, op, opc) of every dimension in turn."""
     kinds = (Kind.G, Kind.OP, Kind.OPC)
     sums = sums.reshape([size[kind] for kind in kinds for size in layer.sizes])
     rank = len(layer.sizes)
     return sums.transpose([part * rank + dim for dim in range(rank) for part in range(len(kinds))])
 
 
-def _unrolled(layer: NestLayer, memory: OffChip) -> Array:
-    """The input words of the current ranges as (g..., ks..., opc...)."""
-    padded = memory.input()
+def unrolled(layer: LayerState, padded: Array) -> Array:
+    """The input words of the current ranges, given with padding, as one matrix (terms, patches) a group."""
     assert padded.shape == input_tile(layer).shape
+    groups, _, terms, outputs = sides(layer)
     strides = row_major(padded.shape)
     axes = [(size[Kind.G], strides[2 * d]) for d, size in enumerate(layer.sizes)]
     axes += [(s[Kind.KS], strides[2 * d + 1] * layer.dims[d].dilation) for d, s in enumerate(layer.sizes)]
@@ -100,4 +118,4 @@ def _unrolled(layer: NestLayer, memory: OffChip) -> Array:
     shape, steps = [n for n, _ in axes], [s * padded.itemsize for _, s in axes]
     stored = as_storage(padded)
     windows = np.lib.stride_tricks.as_strided(stored, shape, steps, writeable=False)
-    return np.ascontiguousarray(windows).view(padded.dtype)
+    return np.ascontiguousarray(windows).view(padded.dtype).reshape(groups, terms, outputs)

@@ -14,6 +14,8 @@ from backends.program import LayerEntry, LayerWork, Program, Role
 from backends.segments import SEGMENT
 from compiler.ir_text import HOSTILE_TEXT, new_context
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
+from dialects.gemm_machine import GemmMachine
+from dialects.machine_kinds import kind_of
 from dialects.schedule import Mapping as LinkMapping
 from dialects.schedule import MappingAttr
 from dialects.unicode_parser import UnicodeParser
@@ -27,7 +29,7 @@ HOST = "host"
 class ExplainedLayer:
     """A layer of a program: its number, from 1, what it computes, and how.
 
-    `mapping` is None if a host does it, or a group of layers whose mapping says it for all of them.
+    `mapping` is None if a host does it, a group of layers whose mapping says it for all of them, or matrix products.
     """
 
     number: int
@@ -48,6 +50,7 @@ def explained_layers(program: Program) -> list[ExplainedLayer]:
     what cannot be read.
     """
     context = new_context()
+    is_of_products = kind_of(program.metadata.description).model is GemmMachine
     read = {tensor.name: tensor.role not in (Role.CONSTANT, Role.INPUT) for tensor in program.tensors}
     found: list[ExplainedLayer] = []
     for number, entry in enumerate(program.layers, 1):
@@ -59,7 +62,7 @@ def explained_layers(program: Program) -> list[ExplainedLayer]:
             raise CatenaError(Diagnostic("CAT-P003", f"layer {entry.name!r} does not say what it computes", hint=hint))
         try:
             work = _work(entry.work, read, context)
-            is_mapped = entry.predicted and entry.mapping != HOST and not entry.group
+            is_mapped = entry.predicted and entry.mapping != HOST and not entry.group and not is_of_products
             mapping = _mapping(entry.mapping, context) if is_mapped else None
         except (ParseError, VerifyException, *HOSTILE_TEXT) as error:
             message = f"what layer {entry.name!r} computes cannot be read: {error}"

@@ -10,11 +10,14 @@ from dataclasses import dataclass, replace
 from dialects.accelerator import Accelerator
 from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
-from dialects.gconv import LinkOp
+from dialects.gconv import LinkOp, shape_of
+from dialects.gemm_machine import GemmMachine
+from dialects.gemm_mapping import GemmAttr
 from dialects.locations import describe
 from dialects.machine_kinds import spatial_machine
 from dialects.nest_machine import NestMachine
 from dialects.schedule import Mapping, MappingAttr, Node, RowStationaryAttr, Spatial, Storage
+from passes.gemm import legality as products
 from passes.mapper import legality
 from passes.mapping import fit
 from passes.mapping.row_stationary import expand
@@ -138,7 +141,10 @@ def _broken_rules(link: LinkOp, mapping: object, machine: Accelerator, *, in_ord
                 return broken_rules(link, expand(link.spec, mapping.data, machine, node), machine, in_order=in_order)
             except CatenaError as error:
                 return error.diagnostics
-        case RowStationaryAttr(), _:
+        case GemmAttr(), GemmMachine():
+            shape = shape_of(link.input)
+            return products.violations(link.spec, mapping.data, machine, shape, "mapped", node, in_order=in_order)
+        case GemmAttr() | RowStationaryAttr(), _:
             message, expected = "this notation is of another kind of machine", "one statement a line"
             return [Diagnostic("CAT-R003", message, "mapped", node, expected=expected, found=str(mapping))]
         case _:

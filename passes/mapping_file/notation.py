@@ -11,6 +11,7 @@ from xdsl.context import Context
 from xdsl.ir import Attribute
 from xdsl.utils.exceptions import ParseError, VerifyException
 
+from dialects.gemm_mapping import GemmAttr
 from dialects.schedule import HostAttr, Mapping, MappingAttr, Node, RowStationaryAttr, SearchAttr
 from dialects.toml_text import lines_of
 from dialects.unicode_parser import UnicodeParser
@@ -136,8 +137,10 @@ def _attribute(text: str, context: Context) -> Attribute:
 
 def _mapping(text: str, context: Context) -> Attribute:
     attribute = _attribute(text, context)
-    if not isinstance(attribute, (MappingAttr, RowStationaryAttr, HostAttr)):
-        raise TypeError("expected #schedule.mapping<...>, #schedule.row_stationary<...> or #schedule.host")
+    if not isinstance(attribute, (MappingAttr, RowStationaryAttr, GemmAttr, HostAttr)):
+        raise TypeError(
+            "expected #schedule.mapping<...>, #schedule.row_stationary<...>, #schedule.gemm<...> or #schedule.host"
+        )
     return attribute
 
 

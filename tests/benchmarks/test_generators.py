@@ -257,6 +257,7 @@ def test_the_bundled_topologies_get_weights(tmp_path: Path) -> None:
         ("mobilenet_v2.py", ("--size", 32)),
         ("vgg.py", ("--size", 32, "--width", 16)),
         ("tiny_yolo.py", ("--version", 4, "--size", 32)),
+        ("googlenet.py", ("--size", 32)),
         ("c3d.py", ("--width", 32, "--size", 32)),
         ("capsnet.py", ("--size", 17, "--filters", 16)),
         ("faster_rcnn_zf.py", ("--height", 96, "--width", 128, "--proposals", 5, "--thinner", 16)),

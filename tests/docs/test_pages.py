@@ -19,6 +19,7 @@ MEASURED = {
     "looptree-conclusions.md",
     "looptree-designs.md",
     "rram-ladder.md",
+    "spots.md",
     "zigzag.md",
 }
 """Pages that benchmarks write; making them takes minutes."""

@@ -1,0 +1,278 @@
+"""Executes the transfers and passes of one layer: bounded tiles, patches, products, and what zeros leave out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backends.fields import Array
+from backends.generic.offchip import OffChip
+from backends.generic.values import FOLDS, as_results, kernel_matrices, reduced, sides, unrolled
+from backends.spatial.codes import Fold, Kind, Slot, Tensor
+from backends.spatial.layer import Existing, LayerState, input_tile
+from backends.spatial.memory import Fault, MemoryBank
+from backends.spots.counters import GemmCounters
+from backends.spots.ring import PatchCounts, PatchMaker
+from dialects.gconv.contraction import Factor
+from dialects.gemm_machine import GemmMachine
+
+_RELEVANT = {
+    Tensor.INPUT: (Kind.G, Kind.OPC, Kind.KS),
+    Tensor.KERNEL: (Kind.G, Kind.OP, Kind.KS),
+    Tensor.OUTPUT: (Kind.G, Kind.OP, Kind.OPC),
+}
+_NAMES = {Tensor.INPUT: "input", Tensor.KERNEL: "kernel"}
+Live = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class GemmPlace:
+    """Words of a tensor's memory that its tile lies in."""
+
+    address: int
+    words: int
+
+
+class GemmLayer(LayerState):
+    """A layer's configuration: how the array is divided, what patch units share, and places by tensor."""
+
+    def __init__(self, index: int, main: str | None, fold: Fold, padding: float, acc: np.dtype[Any]):
+        super().__init__(index, main, fold, padding, acc)
+        self.split = 1
+        self.reserved: int | None = None
+        self.tiles: dict[Tensor, GemmPlace] = {}
+
+
+@dataclass
+class _InputTile:
+    """The patches of an input tile as matrices, and which blocks of them are not zero."""
+
+    ranges: tuple[tuple[int, ...], ...]
+    patches: Factor
+    live: Live | None
+
+
+@dataclass
+class _KernelTile:
+    ranges: tuple[tuple[int, ...], ...]
+    matrices: Factor
+    live: Live
+
+
+@dataclass
+class _Results:
+    """A tile of results: None until the first pass; `ranges` are those in force when it was opened."""
+
+    ranges: tuple[tuple[int, ...], ...]
+    sums: Array | None = None
+    whole: bool = False
+
+
+class GemmEngine:
+    """Runs one layer on the machine's memories."""
+
+    def __init__(self, layer: GemmLayer, machine: GemmMachine, dram: MemoryBank, counters: GemmCounters):
+        self.layer, self.machine, self.counters = layer, machine, counters
+        self._memory = OffChip(layer, dram)
+        self._input: _InputTile | None = None
+        self._kernel: _KernelTile | None = None
+        self._results: _Results | None = None
+        self._patches: dict[tuple[tuple[int, int], ...], PatchCounts] = {}
+        self._skips = machine.im2col.skips and layer.is_multiply_accumulate and not layer.steps[Slot.MID]
+        if layer.fold is Fold.NONE and any(dim.counts[Kind.KS] > 1 for dim in layer.dims):
+            raise Fault("CAT-E003", "kernel loops need a reduction")
+
+    # Transfers --------------------------------------------------------------------------------------------------------
+
+    def load_input(self) -> None:
+        """Bring the input tile of the current ranges; only words that exist take room."""
+        layer = self.layer
+        words = math.prod(Existing.of(layer, input_tile(layer)).shape)
+        self._require_room(Tensor.INPUT, words)
+        values = Factor(unrolled(layer, self._memory.input()), layer.partial)
+        self._input = _InputTile(self._ranges(Tensor.INPUT), values, self._live_blocks(values) if self._skips else None)
+        terms = len(layer.terms[Tensor.INPUT])
+        self._count_fetch(Tensor.INPUT, words)
+        self.counters.add("dram.input.lookup", words if terms else 0)
+        self.counters.add("dram.index.read", words * terms)
+
+    def load_kernel(self) -> None:
+        """Bring the kernel tile of the current ranges."""
+        layer = self.layer
+        if layer.main is None:
+            raise Fault("CAT-E003", "a kernel is loaded in a layer without one")
+        groups, kernels, terms, _ = sides(layer)
+        words = groups * kernels * terms
+        self._require_room(Tensor.KERNEL, words)
+        matrices = kernel_matrices(layer, self._memory.kernel())
+        live = (matrices.words != 0).any(axis=1) if self._skips else np.ones((groups, terms), np.bool_)
+        self._kernel = _KernelTile(self._ranges(Tensor.KERNEL), matrices, live)
+        self._count_fetch(Tensor.KERNEL, words)
+
+    def _count_fetch(self, tensor: Tensor, words: int) -> None:
+        name = _NAMES[tensor]
+        self.counters.add(f"dram.{name}.read", words)
+        self.counters.add(f"glb.{name}.fill", words)
+        self.counters.fetched(name, words)
+
+    def open_output(self) -> None:
+        """Begin a tile of results."""
+        if self._results is not None and self._results.sums is not None:
+            raise Fault("CAT-E003", "results are begun anew that were not stored")
+        groups, kernels, _, patches = sides(self.layer)
+        self._require_room(Tensor.OUTPUT, groups * kernels * patches)
+        self._results = _Results(self._ranges(Tensor.OUTPUT))
+
+    def store(self) -> None:
+        """Send the results through `post`."""
+        layer, found = self.layer, self._results
+        if found is None or found.sums is None or found.ranges != self._ranges(Tensor.OUTPUT):
+            raise Fault("CAT-E002", "results are stored that no pass has made")
+        if not found.whole:
+            raise Fault("CAT-E003", "results are stored before their sums are finished")
+        self._memory.write(as_results(layer, found.sums))
+        outputs = math.prod(layer.drained(layer.sizes))
+        self.counters.add("glb.output.drain", found.sums.size)
+        self.counters.add("dram.output.write", outputs)
+        self.counters.add("operation.post", outputs * len(layer.steps[Slot.POST]))
+        for step in layer.steps[Slot.POST]:
+            if step.operand is not None:
+                self.counters.add("dram.extra.read", self._distinct(layer.strides(step.operand)))
+        if terms := len(layer.terms[Tensor.OUTPUT]):
+            self.counters.add("dram.output.lookup", outputs)
+            self.counters.add("dram.index.read", outputs * terms)
+        if layer.update is not Fold.NONE:
+            self.counters.add("dram.output.read", outputs)
+        self.counters.last = outputs
+        self._results = None
+
+    def _distinct(self, strides: Sequence[int]) -> int:
+        """Words of a tensor under the current results; those that a stride of 0 repeats are read once."""
+        drained = self.layer.drained(self.layer.sizes)
+        sizes = [drained[3 * dim : 3 * dim + 3] for dim in range(len(strides))]
+        return math.prod(math.prod(of_dim) for of_dim, stride in zip(sizes, strides, strict=True) if stride)
+
+    # Passes -----------------------------------------------------------------------------------------------------------
+
+    def multiply(self) -> None:
+        """Make patches and fold them with the kernels into the results."""
+        layer, results = self.layer, self._results
+        values = self._there(self._input, Tensor.INPUT)
+        kernel = self._there(self._kernel, Tensor.KERNEL) if layer.main is not None else None
+        if results is None or results.ranges != self._ranges(Tensor.OUTPUT):
+            raise Fault("CAT-E002", "a pass has no results that it adds to")
+        sums = reduced(layer, values.patches, None if kernel is None else kernel.matrices)
+        is_first, is_last = layer.is_first_pass(), layer.is_last_pass()
+        if is_first:
+            results.sums, results.whole = sums, is_last
+            self.counters.add("glb.output.first", sums.size)
+        else:
+            if results.sums is None:
+                raise Fault("CAT-E002", "sums go on that were never begun")
+            with np.errstate(all="ignore"):
+                results.sums = FOLDS[layer.fold](results.sums, sums)
+            results.whole = is_last
+            self.counters.add("glb.output.read", sums.size)
+        self.counters.add("glb.output.last" if is_last else "glb.output.write", sums.size)
+        self._count(values, kernel)
+
+    def _count(self, values: _InputTile, kernel: _KernelTile | None) -> None:
+        """Count what the array and the im2col units did in a pass."""
+        layer, array, counters = self.layer, self.machine.array, self.counters
+        groups, kernels, terms, patches = sides(layer)
+        rows = array.rows // layer.split
+        if kernels > rows * array.accumulators:
+            most = f"{rows * array.accumulators} kernels"
+            raise Fault("CAT-E003", "a pass has more kernels than elements keep results of", most, str(kernels))
+        columns = self._columns(patches)
+        if values.live is None or kernel is None:
+            live = np.full(len(columns), groups * terms, np.int64)
+        else:
+            live = np.einsum("gk,gkt->t", kernel.live.astype(np.int64), values.live.astype(np.int64))
+        worked = int(live @ columns)
+        counters.array += int(live.sum()) * -(-kernels // rows)
+        counters.patches += groups * len(columns) * -(-terms // self.machine.im2col.rows_per_cycle)
+        counters.filling += rows + array.cols - 2 if array.fills else 0
+        counters.passes += 1
+        counters.peak = max(counters.peak, min(kernels, rows) * int(columns.max()))
+        trips = groups * kernels * terms * patches
+        counters.add("operation.mac" if layer.is_multiply_accumulate else "operation.other", trips)
+        counters.add("operation.skipped", trips - worked * kernels)
+        counters.add("array.input.deliver", worked)
+        if kernel is not None:
+            entered = int(live.sum()) * kernels
+            counters.add("glb.kernel.read", entered)
+            counters.add("array.kernel.deliver", entered * layer.split)
+        self._count_patches(groups)
+
+    def _columns(self, patches: int) -> npt.NDArray[np.int64]:
+        """How many patches all arrays together take at a time, one time after another."""
+        part, cols = -(-patches // self.layer.split), self.machine.array.cols
+        turns = np.arange(-(-part // cols)) * cols
+        found = np.zeros(len(turns), np.int64)
+        for unit in range(self.layer.split):
+            size = max(min(part, patches - unit * part), 0)
+            found += np.clip(size - turns, 0, cols)
+        return found
+
+    def _live_blocks(self, values: Factor) -> Live:
+        """Which indices have a word other than zero among the patches that all arrays take at a time.
+
+        Indices that share a bit are live together. The result is (groups, terms, times).
+        """
+        words = values.words != 0
+        groups, terms, patches = words.shape
+        split, cols = self.layer.split, self.machine.array.cols
+        part = -(-patches // split)
+        turns = -(-part // cols)
+        found = np.zeros((groups, terms, turns), np.bool_)
+        for unit in range(split):
+            mine = words[:, :, unit * part : (unit + 1) * part]
+            whole = mine.shape[2] // cols
+            found[:, :, :whole] |= mine[:, :, : whole * cols].reshape(groups, terms, whole, cols).any(axis=3)
+            if mine.shape[2] % cols:
+                found[:, :, whole] |= mine[:, :, whole * cols :].any(axis=2)
+        rows = self.machine.im2col.block_rows
+        if rows > 1:
+            starts: list[int] = list(range(0, terms, rows))
+            found = np.repeat(np.logical_or.reduceat(found, starts, axis=1), rows, axis=1)[:, :terms]
+        return found
+
+    def _count_patches(self, groups: int) -> None:
+        layer = self.layer
+        # Where words come from depends on output and kernel positions only.
+        key = tuple((dim[Kind.OPC], dim[Kind.KS]) for dims in (layer.starts, layer.sizes) for dim in dims)
+        if key not in self._patches:
+            self._patches[key] = PatchMaker(layer, self.machine.im2col, layer.split, layer.reserved).run()
+        found = self._patches[key]
+        self.counters.add("glb.input.read", groups * found.memory)
+        self.counters.add("patch.neighbour", groups * found.neighbour)
+        self.counters.add("patch.reserve", groups * found.reserve)
+
+    # Tiles ------------------------------------------------------------------------------------------------------------
+
+    def _ranges(self, tensor: Tensor) -> tuple[tuple[int, ...], ...]:
+        """The current ranges of the loops that a tensor depends on."""
+        kinds = _RELEVANT[tensor]
+        return tuple(
+            tuple(dim[kind] for kind in kinds) for dims in (self.layer.starts, self.layer.sizes) for dim in dims
+        )
+
+    def _there(self, tile: Any, tensor: Tensor) -> Any:
+        if tile is None or tile.ranges != self._ranges(tensor):
+            raise Fault("CAT-E002", f"a pass needs a tile of {tensor.name} that was not loaded")
+        return tile
+
+    def _require_room(self, tensor: Tensor, words: int) -> None:
+        place = self.layer.tiles.get(tensor)
+        if place is None:
+            raise Fault("CAT-E003", f"{tensor.name} has no place")
+        if words > place.words:
+            raise Fault(
+                "CAT-E001", f"a tile of {tensor.name} is larger than its place", f"{place.words} words", str(words)
+            )

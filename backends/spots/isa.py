@@ -1,0 +1,153 @@
+"""The instruction set of machines with im2col units in front of a systolic array.
+
+Layers are configured as on the spatial machine. Then come hardware loops around transfers and passes: each tensor has a
+memory of its own on the chip, and a pass makes patches of the input there and multiplies them by the kernels.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Protocol
+
+from backends.isa import Block, Instruction, Isa, enumeration, flag, unsigned
+from backends.spatial.codes import Tensor
+from backends.spatial.isa import (
+    Base,
+    Dim,
+    End,
+    Function,
+    Halt,
+    Layer,
+    LayerCore,
+    Loop,
+    Offload,
+    Segment,
+    Stride,
+    Term,
+    Update,
+    Window,
+)
+
+ISA = Isa(
+    name="spots",
+    version=1,
+    word_bits=128,
+    summary="General convolutions as matrix products: layer configuration, loops, transfers, passes.",
+)
+
+for _opcode, _kind, _block in (
+    (0x00, Halt, Block.NONE),
+    (0x01, Layer, Block.NONE),
+    (0x02, Dim, Block.NONE),
+    (0x03, Window, Block.NONE),
+    (0x04, Function, Block.NONE),
+    (0x05, Base, Block.NONE),
+    (0x06, Stride, Block.NONE),
+    (0x09, Term, Block.NONE),
+    (0x0A, Update, Block.NONE),
+    (0x10, Loop, Block.OPEN),
+    (0x11, End, Block.CLOSE),
+    (0x24, Offload, Block.NONE),
+    (0x25, Segment, Block.NONE),
+):
+    ISA.instruction(opcode=_opcode, block=_block)(_kind)
+
+
+class GemmCore(LayerCore, Protocol):
+    """What executes instructions: the operations that their semantics are made of."""
+
+    @abstractmethod
+    def configure(self, split: int, ring: bool, reserved: int) -> None: ...
+    @abstractmethod
+    def set_place(self, tensor: Tensor, address: int, words: int) -> None: ...
+    @abstractmethod
+    def open_output(self) -> None: ...
+    @abstractmethod
+    def load(self, tensor: Tensor) -> None: ...
+    @abstractmethod
+    def multiply(self) -> None: ...
+    @abstractmethod
+    def store(self) -> None: ...
+
+
+class GemmInstruction(Instruction):
+    """An instruction of these machines alone."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def execute(self, core: GemmCore) -> None:
+        """Do on a core what the instruction means."""
+
+
+@ISA.instruction(opcode=0x07)
+@dataclass(frozen=True, slots=True)
+class Configure(GemmInstruction):
+    """Divide the array, and connect the patch units of every im2col unit to a ring.
+
+    On a ring a patch gets from its neighbour what both have. Of `reserved` channels, the next row of patches finds what
+    it shares with the one before. Without a ring every patch reads all its words from the memory.
+    """
+
+    split: int = unsigned(8, "arrays that get the same kernels and divide the patches", minimum=1)
+    ring: bool = flag("patch units hand on words", default=False)
+    reserved: int = unsigned(32, "channels whose words are kept for the next row of patches", default=0)
+
+    def execute(self, core: GemmCore) -> None:
+        core.configure(self.split, self.ring, self.reserved)
+
+
+@ISA.instruction(opcode=0x08)
+@dataclass(frozen=True, slots=True)
+class Place(GemmInstruction):
+    """Where the tile of a tensor is kept in its memory."""
+
+    tensor: Tensor = enumeration(Tensor, 5, "INPUT, KERNEL or OUTPUT")
+    address: int = unsigned(40, "first word")
+    words: int = unsigned(40, "words reserved", minimum=1)
+
+    def execute(self, core: GemmCore) -> None:
+        core.set_place(self.tensor, self.address, self.words)
+
+
+@ISA.instruction(opcode=0x20)
+@dataclass(frozen=True, slots=True)
+class Open(GemmInstruction):
+    """Begin a tile of results: its words hold nothing until a pass writes them."""
+
+    def execute(self, core: GemmCore) -> None:
+        core.open_output()
+
+
+@ISA.instruction(opcode=0x21)
+@dataclass(frozen=True, slots=True)
+class Load(GemmInstruction):
+    """Bring the tile that the current ranges need from off-chip, the input through the `pre` functions."""
+
+    tensor: Tensor = enumeration(Tensor, 5, "INPUT or KERNEL")
+
+    def execute(self, core: GemmCore) -> None:
+        core.load(self.tensor)
+
+
+@ISA.instruction(opcode=0x22)
+@dataclass(frozen=True, slots=True)
+class Multiply(GemmInstruction):
+    """One pass: make patches, and fold main(input, kernel) over the current kernel extents into the tile of results.
+
+    Groups come one after another. Padding is made up. The first pass over a result (all kernel loops at their start)
+    begins a new sum, later ones add to it. Indices of zeros are left out where products are summed up.
+    """
+
+    def execute(self, core: GemmCore) -> None:
+        core.multiply()
+
+
+@ISA.instruction(opcode=0x23)
+@dataclass(frozen=True, slots=True)
+class Store(GemmInstruction):
+    """Send the finished tile of results through the `post` functions off-chip."""
+
+    def execute(self, core: GemmCore) -> None:
+        core.store()

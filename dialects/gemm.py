@@ -1,0 +1,82 @@
+"""The placed form of a link as matrix products: how the machine is configured, and where tiles lie on the chip.
+
+    spatial.layer ... {
+      gemm.configure split 4 ring 16
+      gemm.place "K" at 0 words 9216
+      gemm.place "O" at 0 words 1792
+      gemm.place "I" at 0 words 4176
+      spatial.for <C.op> tile 32 {
+        spatial.load "K"
+        spatial.for <H.opc> tile 14 {
+          spatial.open
+          spatial.load "I"
+          spatial.pass
+          spatial.store
+        }
+      }
+    }
+
+Every tensor has a memory of its own. Loops, transfers and passes are those of `dialects.spatial`.
+"""
+
+from __future__ import annotations
+
+from xdsl.dialects.builtin import I64, IntegerAttr, StringAttr, i64
+from xdsl.ir import Dialect
+from xdsl.irdl import IRDLOperation, ParsePropInAttrDict, irdl_op_definition, opt_prop_def, prop_def
+from xdsl.utils.exceptions import VerifyException
+
+from dialects.schedule import Operand
+from dialects.spatial import integer
+
+
+@irdl_op_definition
+class ConfigureOp(IRDLOperation):
+    """How the array is divided, and of how many channels im2col units keep words; patches share none without `ring`."""
+
+    name = "gemm.configure"
+
+    split = prop_def(IntegerAttr[I64])
+    ring = opt_prop_def(IntegerAttr[I64])
+
+    irdl_options = (ParsePropInAttrDict(),)
+    assembly_format = "`split` $split (`ring` $ring^)? attr-dict"
+
+    @classmethod
+    def of(cls, split: int, reserved: int | None) -> ConfigureOp:
+        """A configuration; `reserved` as in `dialects.gemm_mapping`."""
+        ring = None if reserved is None else IntegerAttr(reserved, i64)
+        return cls(properties={"split": IntegerAttr(split, i64), "ring": ring})
+
+    def verify_(self) -> None:
+        if integer(self.split) < 1 or (self.ring is not None and integer(self.ring) < 0):
+            raise VerifyException("there is at least one array, and nothing less than nothing is kept")
+
+
+@irdl_op_definition
+class PlaceOp(IRDLOperation):
+    """Where the tile of a tensor (I, K, O) is kept in its memory."""
+
+    name = "gemm.place"
+
+    operand_name = prop_def(StringAttr)
+    address = prop_def(IntegerAttr[I64])
+    words = prop_def(IntegerAttr[I64])
+
+    irdl_options = (ParsePropInAttrDict(),)
+    assembly_format = "$operand_name `at` $address `words` $words attr-dict"
+
+    @classmethod
+    def of(cls, operand: Operand, address: int, words: int) -> PlaceOp:
+        """The place of `words` words from `address`."""
+        properties = {"operand_name": StringAttr(operand), "address": IntegerAttr(address, i64)}
+        return cls(properties={**properties, "words": IntegerAttr(words, i64)})
+
+    def verify_(self) -> None:
+        if self.operand_name.data not in tuple(Operand):
+            raise VerifyException(f"unknown tensor {self.operand_name.data!r}: expected one of {', '.join(Operand)}")
+        if integer(self.address) < 0 or integer(self.words) < 1:
+            raise VerifyException("a place has words, from an address of at least 0")
+
+
+GEMM = Dialect("gemm", [ConfigureOp, PlaceOp], [])

@@ -1,0 +1,72 @@
+"""How a link becomes matrix products: in how many arrays, which tiles are where, and what is kept of patches.
+
+    #schedule.gemm<split 4, ring 16, for C.op 128, store sram [K], for H.opc 8, store sram [O], store sram [I],
+                   for C.ks 64>
+
+* `split S`: the array is divided into `S` arrays of fewer rows. They get the same kernels and divide the patches.
+* `ring R`: patch units hand words of a window on to the next, and keep of `R` channels what the next row of patches
+  needs. `stream` stands for patches whose words all come from the memory.
+* The rest are tiles over time as in `#schedule.mapping`: every tensor is stored once, below all loops that it depends
+  on; what no loop cuts is one pass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xdsl.ir import Data
+from xdsl.irdl import irdl_attr_definition
+from xdsl.parser import AttrParser
+from xdsl.printer import Printer
+from xdsl.utils.exceptions import VerifyException
+
+from dialects.schedule import Mapping, Spatial, parse_nodes, verify_mapping
+
+SRAM = "sram"
+"""What mappings call the memories on the chip: each tensor has its own."""
+
+
+@dataclass(frozen=True)
+class GemmMapping:
+    """A mapping; `reserved` channels are kept for the next row of patches, None if nothing is handed on at all."""
+
+    split: int
+    reserved: int | None
+    tiles: Mapping
+
+    def __str__(self) -> str:
+        patches = "stream" if self.reserved is None else f"ring {self.reserved}"
+        return ", ".join((f"split {self.split}", patches, *map(str, self.tiles.nodes)))
+
+
+@irdl_attr_definition
+class GemmAttr(Data[GemmMapping]):
+    """A mapping to matrix products as IR."""
+
+    name = "schedule.gemm"
+
+    @classmethod
+    def parse_parameter(cls, parser: AttrParser) -> GemmMapping:
+        with parser.in_angle_brackets():
+            parser.parse_keyword("split")
+            split = parser.parse_integer(allow_boolean=False)
+            parser.parse_punctuation(",")
+            reserved = None
+            if parser.parse_optional_keyword("stream") is None:
+                parser.parse_keyword("ring")
+                reserved = parser.parse_integer(allow_boolean=False)
+            nodes = parse_nodes(parser) if parser.parse_optional_punctuation(",") is not None else ()
+        return GemmMapping(split, reserved, Mapping(nodes))
+
+    def print_parameter(self, printer: Printer) -> None:
+        with printer.in_angle_brackets():
+            printer.print_string(str(self.data))
+
+    def verify(self) -> None:
+        verify_mapping(self.data.tiles)
+        if self.data.split < 1 or (self.data.reserved or 0) < 0:
+            raise VerifyException("there is at least one array, and nothing less than nothing is kept")
+        if any(isinstance(node, Spatial) for node in self.data.tiles.nodes):
+            raise VerifyException(
+                "rows and columns of the array are those of the matrix product: no loop lies along one"
+            )

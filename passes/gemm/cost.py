@@ -1,0 +1,167 @@
+"""What a link counts as matrix products under a mapping: closed forms over its tiles.
+
+Zeros are part of it as far as they are known (`Live`): what is not known to be zero is taken to be something else, so
+that counts are the largest possible ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dialects.events import EVENTS, Counts
+from dialects.gconv import PASS, GConv, LoopKind
+from dialects.gemm_machine import GemmMachine
+from dialects.gemm_mapping import GemmMapping
+from dialects.schedule import Operand
+from passes.gemm.ring import Ring
+from passes.gemm.tiles import RELEVANT, GemmTiles
+from passes.mapping.lookups import Lookups
+from passes.mapping.tiling import number
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What the array does in all passes, if no index of a reduction is left out.
+
+    A step is one reduced index of up to a row of patches in every array, for all kernels of a pass; `cycles` are those
+    of its rounds of rows, `columns` the patches, and `kernels` the kernel words that enter.
+    """
+
+    cycles: int
+    columns: int
+    kernels: int
+    patch_rows: int
+    passes: int
+
+
+def steps_of(tiles: GemmTiles, machine: GemmMachine) -> Steps:
+    """The steps of a link without zeros."""
+    split, array = tiles.mapping.split, machine.array
+    rows = array.rows // split
+    terms = sum(size * times for size, times in tiles.terms.items())
+    made = sum(-(-size // machine.im2col.rows_per_cycle) * times for size, times in tiles.terms.items())
+    turns = sum(turns_of(size, split, array.cols) * times for size, times in tiles.patches.items())
+    columns = sum(size * times for size, times in tiles.patches.items())
+    rounds = sum(-(-size // rows) * times for size, times in tiles.kernels.items())
+    kernels = sum(size * times for size, times in tiles.kernels.items())
+    groups = tiles.groups
+    of_groups = number(tiles.side(tiles.in_pass, LoopKind.G))
+    tiles_of_kernels = number(tiles.kernels)
+    return Steps(
+        cycles=groups * rounds * turns * terms,
+        columns=groups * tiles_of_kernels * columns * terms,
+        kernels=groups * kernels * turns * terms,
+        patch_rows=groups * tiles_of_kernels * turns * made,
+        passes=of_groups * tiles_of_kernels * number(tiles.patches) * number(tiles.terms),
+    )
+
+
+def turns_of(patches: int, split: int, cols: int) -> int:
+    """How often arrays take a row of patches each, of so many that they divide."""
+    share = math.ceil(patches / split)
+    return math.ceil(share / cols)
+
+
+def predict(
+    spec: GConv,
+    mapping: GemmMapping,
+    machine: GemmMachine,
+    input_shape: tuple[int, ...],
+    extras: Sequence[tuple[int, ...]] = (),
+    lookups: Lookups | None = None,
+) -> Counts:
+    """Counts of a link under a legal mapping, without zeros; `extras` are the shapes of the post operands."""
+    tiles = GemmTiles(spec, mapping, input_shape)
+    steps, patches = steps_of(tiles, machine), Ring(tiles).words()
+    lookups = lookups or Lookups()
+    outputs = math.prod(spec.output_shape)
+    sums = math.prod(spec.worked(dim, kind) for dim in spec.dims for kind in RELEVANT[Operand.OUTPUT])
+    chunks = number(tiles.terms)
+    fetched = tiles.repeats(Operand.INPUT) * tiles.input_words()
+    kernels = 0 if spec.main == PASS else tiles.repeats(Operand.KERNEL) * math.prod(spec.kernel_shape)
+    events = dict.fromkeys(EVENTS, 0)
+    events["dram.input.read"] = events["glb.input.fill"] = fetched
+    events["dram.kernel.read"] = events["glb.kernel.fill"] = kernels
+    events["dram.output.write"] = outputs
+    events["dram.extra.read"] = sum(
+        _extra_words(tiles, extras[step.operand]) for step in spec.post if step.operand is not None
+    )
+    if lookups.read is not None:
+        events["dram.input.lookup"] = fetched
+        events["dram.index.read"] += lookups.read[-1] * fetched
+    if lookups.written is not None:
+        events["dram.output.lookup"] = outputs
+        events["dram.index.read"] += lookups.written[-1] * outputs
+    if lookups.combines:
+        events["dram.output.read"] = outputs
+    events["glb.input.read"] = patches.memory
+    events["patch.neighbour"], events["patch.reserve"] = patches.neighbour, patches.reserve
+    events["glb.kernel.read"] = 0 if spec.main == PASS else steps.kernels
+    events["glb.output.first"] = events["glb.output.last"] = events["glb.output.drain"] = sums
+    events["glb.output.read"] = events["glb.output.write"] = sums * (chunks - 1)
+    events["array.input.deliver"] = steps.columns
+    events["array.kernel.deliver"] = events["glb.kernel.read"] * mapping.split
+    events["operation.mac" if spec.is_multiply_accumulate else "operation.other"] = spec.trips
+    events["operation.post"] = outputs * len(spec.post)
+    busy = max(steps.cycles, steps.patch_rows) + _filling(machine, mapping, steps)
+    words = first_words(tiles, kernels > 0)
+    return Counts(events, busy, steps.passes, _peak(tiles, machine), whole_cycles(busy, events, words, machine))
+
+
+LINK = (
+    *("dram.input.read", "dram.kernel.read", "dram.extra.read", "dram.index.read"),
+    *("dram.output.read", "dram.output.write"),
+)
+"""The events of words on the off-chip link."""
+
+
+def whole_cycles(busy: int, events: dict[str, int], ends: int, machine: GemmMachine) -> int:
+    """Cycles of a layer: array or link, whichever takes longer, and the link for first tiles and the last one."""
+    link = sum(events[event] for event in LINK)
+    rate = machine.dram.words_per_cycle
+    return max(busy, math.ceil(link / rate)) + math.ceil(ends / rate)
+
+
+def first_words(tiles: GemmTiles, has_kernel: bool) -> int:
+    """Words of the first tiles of input and kernel, and of the last results, for which the array waits."""
+    words = tiles.first_input_words()
+    if has_kernel:
+        words += tiles.held_words(Operand.KERNEL)
+    return words + _last_results(tiles)
+
+
+def _last_results(tiles: GemmTiles) -> int:
+    depth, words = tiles.above(Operand.OUTPUT), 1
+    for dim in tiles.spec.dims:
+        for kind in RELEVANT[Operand.OUTPUT]:
+            count = dim.count(kind)
+            tile = count if kind is LoopKind.OP and tiles.spec.main == PASS else max(depth.of(dim, kind))
+            words *= count % tile or tile
+    return words
+
+
+def _filling(machine: GemmMachine, mapping: GemmMapping, steps: Steps) -> int:
+    """Cycles in which words cross the array before it is full, once a pass."""
+    array = machine.array
+    return steps.passes * (array.rows // mapping.split + array.cols - 2) if array.fills else 0
+
+
+def _peak(tiles: GemmTiles, machine: GemmMachine) -> int:
+    """Elements at work at most."""
+    split, cols = tiles.mapping.split, machine.array.cols
+
+    def columns(patches: int) -> int:
+        part = -(-patches // split)
+        return sum(min(cols, max(min(part, patches - part * unit), 0)) for unit in range(split))
+
+    return min(max(tiles.kernels), machine.array.rows // split) * max(map(columns, tiles.patches))
+
+
+def _extra_words(tiles: GemmTiles, shape: tuple[int, ...]) -> int:
+    """Words of a tensor that broadcasts to the output: every tile of results reads those it needs once."""
+    depth, words = tiles.above(Operand.OUTPUT), 1
+    for dim, extent in zip(tiles.spec.dims, shape, strict=True):
+        words *= depth.count(dim, *RELEVANT[Operand.OUTPUT]) if extent == 1 else dim.output_extent
+    return words

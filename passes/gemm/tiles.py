@@ -1,0 +1,119 @@
+"""The tiles of a link as sides of matrix products: how many kernels, patches and reduced indices every pass has."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+
+from dialects.gconv import Dim, GConv, LoopKind
+from dialects.gemm_mapping import GemmMapping
+from dialects.schedule import Operand
+from passes.mapping.tiling import Depth, Pieces, Tiling, real_positions, real_sizes
+
+RELEVANT = {
+    Operand.INPUT: (LoopKind.G, LoopKind.OPC, LoopKind.KS),
+    Operand.KERNEL: (LoopKind.G, LoopKind.OP, LoopKind.KS),
+    Operand.OUTPUT: (LoopKind.G, LoopKind.OP, LoopKind.OPC),
+}
+"""The loops that a tensor depends on."""
+
+
+class GemmTiles:
+    """A link's tiles under a mapping whose structure is sound (`passes.gemm.legality`).
+
+    `input_shape` are the extents of the input, with all groups.
+    """
+
+    def __init__(self, spec: GConv, mapping: GemmMapping, input_shape: tuple[int, ...]):
+        self.spec, self.mapping = spec, mapping
+        self.extents = tuple(extent // dim.g for dim, extent in zip(spec.dims, input_shape, strict=True))
+        self._tiling = Tiling(spec, mapping.tiles)
+        self.in_pass = self._tiling.at(len(mapping.tiles.nodes))
+
+    @property
+    def groups(self) -> int:
+        """Groups of the link, one matrix product each."""
+        return math.prod(dim.g for dim in self.spec.dims)
+
+    @cached_property
+    def kernels(self) -> Pieces:
+        """Kernels of a group in a pass, and how often."""
+        return self.side(self.in_pass, LoopKind.OP)
+
+    @cached_property
+    def patches(self) -> Pieces:
+        """Patches of a group in a pass, and how often."""
+        return self.side(self.in_pass, LoopKind.OPC)
+
+    @cached_property
+    def terms(self) -> Pieces:
+        """Reduced indices in a pass, and how often."""
+        return self.side(self.in_pass, LoopKind.KS)
+
+    def side(self, depth: Depth, kind: LoopKind) -> Pieces:
+        """The products of the pieces of one kind of loops, over all dimensions."""
+        found: Pieces = {1: 1}
+        for dim in self.spec.dims:
+            longer: Pieces = {}
+            for size, count in found.items():
+                for piece, times in depth.of(dim, kind).items():
+                    longer[size * piece] = longer.get(size * piece, 0) + count * times
+            found = longer
+        return found
+
+    def above(self, operand: Operand) -> Depth:
+        """The pieces that loops above the storage of a tensor make."""
+        position = self.mapping.tiles.position(operand)
+        assert position is not None
+        return self._tiling.at(position)
+
+    def repeats(self, operand: Operand) -> int:
+        """How often every tile of a tensor is brought: the pieces of loops outside that it does not depend on."""
+        depth = self.above(operand)
+        others = [kind for kind in LoopKind if kind not in RELEVANT[operand]]
+        return math.prod(depth.count(dim, *others) for dim in self.spec.dims)
+
+    def held_words(self, operand: Operand) -> int:
+        """Words of the largest tile of a tensor on the chip; padding is made up, and takes none."""
+        largest, words = self.above(operand).largest, 1
+        sizes = {(loop.dim, loop.kind): size for loop, size in largest.items()}
+        for dim, extent in zip(self.spec.dims, self.extents, strict=True):
+            if operand is Operand.INPUT:
+                words *= sizes[dim.name, LoopKind.G] * self._largest_span(dim, extent)
+            else:
+                words *= math.prod(sizes[dim.name, kind] for kind in RELEVANT[operand])
+        return words
+
+    def input_words(self) -> int:
+        """Words of all input tiles together, each once."""
+        depth, words = self.above(Operand.INPUT), self.groups
+        for dim, extent in zip(self.spec.dims, self.extents, strict=True):
+            words *= real_positions(dim, extent, *self._windows(depth, dim))
+        return words
+
+    def first_input_words(self) -> int:
+        """Words of the first input tile."""
+        depth, words = self.above(Operand.INPUT), 1
+        for dim, extent in zip(self.spec.dims, self.extents, strict=True):
+            outputs, taps = self._windows(depth, dim)
+            words *= max(depth.of(dim, LoopKind.G)) * real_sizes(dim, extent, outputs[:1], taps[:1])[0]
+        return words
+
+    def _largest_span(self, dim: Dim, extent: int) -> int:
+        return max(real_sizes(dim, extent, *self._windows(self.above(Operand.INPUT), dim)))
+
+    def _windows(self, depth: Depth, dim: Dim) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        return (
+            ranges(dim.opc, depth.of(dim, LoopKind.OPC)),
+            ranges(dim.ks, depth.of(dim, LoopKind.KS)),
+        )
+
+    def windows(self) -> dict[str, tuple[list[tuple[int, int]], list[tuple[int, int]]]]:
+        """The ranges (first index, size) of output and kernel positions of every dimension in passes."""
+        return {dim.name: self._windows(self.in_pass, dim) for dim in self.spec.dims}
+
+
+def ranges(extent: int, pieces: Pieces) -> list[tuple[int, int]]:
+    """The pieces of a loop that is cut once, one after another, as (first index, size)."""
+    tile = max(pieces)
+    return [(first, min(tile, extent - first)) for first in range(0, extent, tile)]

@@ -1,0 +1,71 @@
+"""Pass `map-gemm`: give every link of the chain a mapping to matrix products on the module's machine."""
+
+from __future__ import annotations
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.passes import ModulePass
+
+from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.gconv import GConv, LinkOp, shape_of
+from dialects.gconv.interpreter import main_function
+from dialects.gemm_machine import GemmMachine
+from dialects.gemm_mapping import GemmAttr, GemmMapping
+from dialects.locations import describe
+from dialects.schedule import HostAttr
+from dialects.target import require_gemm_machine
+from passes.assign_host import require_host
+from passes.gemm.legality import violations
+from passes.gemm.search import best_mapping
+from passes.placing import links_of
+from passes.storage import Storage
+
+
+class MapGemmPass(ModulePass):
+    """Choose how the array is divided for every link that has no mapping, and its tiles; check the other mappings.
+
+    Of all divisions and tiles that are tried, one is taken that takes at most a thousandth more than the fewest cycles,
+    and of those one that takes the least energy. Links with the same loops and input shape are searched once. Links
+    whose results are updates at computed addresses leave in order. Links that the host executes keep `#schedule.host`.
+    """
+
+    name = "map-gemm"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        """Map the links of @main. Raises `CatenaError` with the problems of all links."""
+        machine = require_gemm_machine(op, "mapped")
+        storage = Storage(main_function(op).body.block)
+        known: dict[tuple[GConv, tuple[int, ...], bool], GemmMapping] = {}
+        problems: list[Diagnostic] = []
+        for link in links_of(op):
+            in_order = storage.update(link.result) is not None
+            alike = link.spec.bare, shape_of(link.input), in_order
+            try:
+                if not _is_given(link, machine, in_order=in_order):
+                    if alike not in known:
+                        known[alike] = best_mapping(link.spec.bare, machine, shape_of(link.input), in_order=in_order)
+                    link.properties["mapping"] = GemmAttr(known[alike])
+            except CatenaError as error:
+                problems += error.diagnostics
+        if problems:
+            raise CatenaError(problems)
+
+
+def _is_given(link: LinkOp, machine: GemmMachine, *, in_order: bool) -> bool:
+    """Whether a link has a mapping. Raises `CatenaError` if that is none for this machine."""
+    node = describe(link)
+    match link.mapping:
+        case None:
+            return False
+        case GemmAttr():
+            shape = shape_of(link.input)
+            if found := violations(link.spec, link.mapping.data, machine, shape, "mapped", node, in_order=in_order):
+                raise CatenaError(found)
+        case HostAttr():
+            require_host(machine, "mapped", node)
+        case _:
+            message = "this notation is of another kind of machine"
+            raise CatenaError(
+                Diagnostic("CAT-R003", message, "mapped", node, expected="#schedule.gemm", found=str(link.mapping))
+            )
+    return True
