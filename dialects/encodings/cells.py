@@ -149,13 +149,17 @@ class WeightFormat(_Model, frozen=True):
         """Cells that a matrix of weights takes, in all crossbars."""
         return rows * columns * self.columns * self.crossbars
 
+    def check(self, weights: Integers) -> None:
+        """Raises `CatenaError` (CAT-U006) for weights out of range."""
+        _check(weights, "weights", self.range, f"{self.bits} bits of cells, {self.encoding}")
+
     def encode(self, weights: Integers) -> Whole:
         """Levels of weights (rows, columns): (2, slices, rows, columns), what is added and what is subtracted.
 
-        Nothing is subtracted but in differential encodings, which is (1, slices, rows, columns). Raises `CatenaError`
-        (CAT-U006) for weights out of range.
+        Nothing is subtracted but in differential encodings, without which it is (1, slices, rows, columns). Raises
+        `CatenaError` (CAT-U006) for weights out of range.
         """
-        _check(weights, "weights", self.range, f"{self.bits} bits of cells, {self.encoding}")
+        self.check(weights)
         whole = weights.astype(np.int64)
         sides = (
             [np.maximum(whole, 0), np.maximum(-whole, 0)] if self.encoding.is_differential else [whole - self.constant]

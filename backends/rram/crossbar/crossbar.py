@@ -12,6 +12,7 @@ from backends.rram.crossbar.physics import Physics
 from backends.rram.crossbar.programming import deviations, programmed, steps, target
 from backends.rram.crossbar.wires import effective
 from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.dtypes import narrowest
 from dialects.encodings.cells import InputFormat, Integers, WeightEncoding, WeightFormat, Whole
 from dialects.gconv.contraction import Factor, product
 
@@ -49,7 +50,8 @@ class Crossbar:
     ):
         self.format, self.adc, self.physics = format, adc, physics
         self._array_rows = array_rows or weights.shape[0]
-        self._levels = format.weights.encode(weights)
+        format.weights.check(weights)
+        self._whole = narrowest(weights)
         self._seed = seed
         self._reads = np.random.default_rng((seed, _READS))
         self._conversions: list[list[Conversion]] | None = None
@@ -90,7 +92,7 @@ class Crossbar:
 
     @cached_property
     def _weights(self) -> Factor:
-        return Factor(self.format.weights.decode(self._levels), np.int64)
+        return Factor(self._whole, np.int64)
 
     @property
     def _has_difference(self) -> bool:
@@ -103,27 +105,22 @@ class Crossbar:
         return self._has_difference or self.format.inputs.sends_both_signs
 
     @cached_property
-    def _cells(self) -> Reals:
-        """Conductances (sides, slices, rows, columns) as columns see them."""
-        widths = self.format.weights.slices
-        found = programmed(target(self._levels, widths, self.physics), self.physics, self._seed)
-        return _behind_wires(found, self.format.weights.encoding, self.physics.wire) if self.physics.wire else found
+    def _analog(self) -> tuple[list[Reals], list[Reals]]:
+        """Conductances (rows, slices * columns) that make the currents in front of converters, for each of them.
 
-    @cached_property
-    def _matrices(self) -> list[Reals]:
-        """Conductances (rows, slices * columns) that make the currents in front of converters."""
-        flat = [np.ascontiguousarray(np.moveaxis(side, 1, 0)).reshape(side.shape[1], -1) for side in self._cells]
-        return [flat[0] - flat[1]] if self._has_difference else flat
-
-    @cached_property
-    def _variances(self) -> list[Reals]:
-        """Variances of `_matrices` from one read to the next."""
-        noise = self.physics.read_noise
-        if noise is None:
-            return []
-        spread = deviations(self._cells, noise, self.physics)
-        flat = [np.moveaxis(side**2, 1, 0).reshape(side.shape[1], -1) for side in spread]
-        return [flat[0] + flat[1]] if self._has_difference else flat
+        Beside them the variances from one read to the next, if there are any.
+        """
+        weights, physics = self.format.weights, self.physics
+        cells = programmed(target(weights.encode(self._whole), weights.slices, physics), physics, self._seed)
+        if physics.wire:
+            cells = _behind_wires(cells, weights.encoding, physics.wire)
+        noise = physics.read_noise
+        variances = [] if noise is None else _flat(deviations(cells, noise, physics) ** 2)
+        conductances = _flat(cells)
+        if self._has_difference:
+            positive, negative = conductances
+            return [positive - negative], [variances[0] + variances[1]] if variances else []
+        return conductances, variances
 
     def _currents(self, pulses: Whole) -> list[Reals]:
         """What converters see, for pulses (pulses, vectors, rows): (pulses, vectors, slices, columns) for each side.
@@ -131,9 +128,10 @@ class Crossbar:
         The noise of a column is drawn at once: it is normal, with the variances of its cells added up.
         """
         heights = pulses.astype(np.float64)
-        shape = (*pulses.shape[:2], self._levels.shape[1], self._levels.shape[3])
-        currents = [(heights @ matrix).reshape(shape) for matrix in self._matrices]
-        for current, variance in zip(currents, self._variances, strict=False):
+        shape = (*pulses.shape[:2], len(self.format.weights.slices), self._whole.shape[1])
+        matrices, variances = self._analog
+        currents = [(heights @ matrix).reshape(shape) for matrix in matrices]
+        for current, variance in zip(currents, variances, strict=False):
             spread = np.sqrt((heights**2) @ variance).reshape(shape)
             current += spread * self._reads.standard_normal(shape)
         return currents
@@ -180,6 +178,11 @@ class Crossbar:
             bare = self._weights.words.sum(axis=0) - self.format.weights.constant * whole.shape[1]
             found += self.format.inputs.constant * bare
         return found
+
+
+def _flat(cells: Reals) -> list[Reals]:
+    """Every side as a matrix (rows, slices * columns)."""
+    return [np.ascontiguousarray(np.moveaxis(side, 1, 0)).reshape(side.shape[1], -1) for side in cells]
 
 
 def _behind_wires(cells: Reals, encoding: WeightEncoding, wire: float) -> Reals:

@@ -20,6 +20,7 @@ from backends.rram.crossbar import (
     Subtraction,
     lossless_bits,
 )
+from backends.rram.crossbar.programming import deviations
 from dialects.diagnostics import CatenaError
 from dialects.encodings.cells import InputEncoding, InputFormat, WeightEncoding, WeightFormat
 from tests.dialects.encodings.test_cells import input_formats, weight_formats
@@ -225,6 +226,17 @@ def test_stuck_cells_hold_the_lowest_or_the_highest_level() -> None:
     values, counts = np.unique(read, return_counts=True)
     assert values.tolist() == [0, 7, 15]
     assert counts / read.size == pytest.approx([0.1, 0.7, 0.2], abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("time", "g_max", "share", "expected"),
+    [(1.0, 40, 0.0, 0.348), (1.0, 40, 1.0, 1.103), (86_400.0, 40, 0.0, 0.701), (86_400.0, 20, 1.0, 2.651 / 2)],
+)
+def test_standard_deviations_of_measured_rram(time: float, g_max: float, share: float, expected: float) -> None:
+    """Sums of the published coefficients, in uS, at the ends of the range."""
+    physics = Physics(g_max=g_max, time=time)
+    model = Deviation(model=DeviationModel.RRAM_WAN_2022)
+    assert deviations(np.array([share * g_max]), model, physics)[0] == pytest.approx(expected, abs=5e-4)
 
 
 def test_measured_rram_relaxes_in_a_day() -> None:
