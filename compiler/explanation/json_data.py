@@ -8,7 +8,7 @@ from typing import Any
 from compiler.explanation.drawing import NestLine, nest_lines
 from compiler.explanation.explaining import Explanation, Explanations
 from dialects.gconv import LoopKind
-from passes.explanation.facts import Facts
+from passes.explanation.facts import Facts, Held
 from passes.explanation.runners_up import RunnersUp
 from passes.explanation.sensitivity import Sensitivity
 from passes.pricing import elements
@@ -97,6 +97,15 @@ def _line(line: NestLine) -> dict[str, Any]:
     return {"depth": line.depth, "node": line.node, **(cut if line.extent > 1 else {}), **words}
 
 
+def _as_described(held: Held) -> dict[str, Any]:
+    """What is taken, and the capacity, in the words of a memory that has words of its own; nothing for others."""
+    if held.unit.bits is None:
+        return {}
+    capacity = None if held.capacity is None else held.unit.said(held.capacity)
+    taken = held.unit.at_least(held.taken)
+    return {"described": {"word_bits": held.unit.bits, "taken": taken, "capacity": capacity}}
+
+
 def _facts(work: Work, facts: Facts) -> dict[str, Any]:
     return {
         "operations": facts.counts.operations,
@@ -109,6 +118,7 @@ def _facts(work: Work, facts: Facts) -> dict[str, Any]:
                 "buffers": held.buffers,
                 "taken": held.taken,
                 "capacity": held.capacity,
+                **_as_described(held),
             }
             for held in facts.held
         ],

@@ -102,9 +102,22 @@ def verdict(facts: Facts) -> str:
     lines = [f"most of the time: {part} ({_percent(cycles, facts.price.cycles)} %)"]
     fullest = facts.fullest
     if fullest is not None and fullest.capacity:
-        room = f"{fullest.taken:,} of {fullest.capacity:,} words{_described(fullest)} ({100 * fullest.share:.1f} %)"
+        room = f"{fullest.taken:,} of {fullest.capacity:,} words{_own(fullest)} ({100 * fullest.share:.1f} %)"
         lines.append(f"fullest memory: {fullest.memory}, {room}")
     return "\n".join(lines)
+
+
+def _own(held: Held) -> str:
+    """What is taken and the capacity, in words of the memory's own, if its description has such."""
+    if held.capacity is None or held.unit.bits is None:
+        return ""
+    taken, most = held.unit.at_least(held.taken), held.unit.said(held.capacity)
+    return f" = {taken:,} of {most:,} words of {held.unit.bits} bits"
+
+
+def _taken(held: Held) -> str:
+    """What is taken of a memory in words of its own, if its description has such."""
+    return "" if held.unit.bits is None else f" = {held.unit.at_least(held.taken):,} of {held.unit.bits} bits"
 
 
 def _described(held: Held) -> str:
@@ -251,7 +264,7 @@ def memories_table(facts: Facts) -> Table:
             held.memory,
             ", ".join(f"{operand} {words:,}" for operand, words in held.words.items())
             + (", each twice" if held.buffers > 1 else ""),
-            f"{held.taken:,}",
+            f"{held.taken:,}{_taken(held)}",
             "unlimited" if held.capacity is None else f"{held.capacity:,}{_described(held)}",
             "" if held.capacity is None else f"{100 * held.share:.1f}",
         )

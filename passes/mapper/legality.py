@@ -142,10 +142,14 @@ def _amounts(spec: GConv, mapping: Mapping, hierarchy: Hierarchy) -> Problems:
         held = {
             operand: memory.buffers * int(words[0]) for operand, words in counts.occupancy.get(memory.name, {}).items()
         }
+        unit = hierarchy.word_unit(memory.name)
         shown = ", ".join(f"{operand} {words}" for operand, words in held.items())
+        shown = shown if unit.bits is None else f"for elements {shown}"
         taken = sum(map(memory.whole_banks, held.values()))
         if memory.words is not None and taken > memory.words:
-            yield f"words in {memory.name} ({shown})", f"at most {memory.words}", str(taken)
+            most = f"at most {unit.said(memory.words)}"
+            yield f"{unit.name} in {memory.name} ({shown})", most, str(unit.at_least(taken))
         for operand, words in held.items():
             if words > memory.rooms.get(operand, words):
-                yield f"words of {operand} in {memory.name}", f"at most {memory.rooms[operand]}", str(words)
+                most = f"at most {unit.said(memory.rooms[operand])}"
+                yield f"{unit.name} of {operand} in {memory.name}", most, str(unit.at_least(words))

@@ -27,7 +27,8 @@ mapping of this form is searched (`passes.mapping_file.completing` says among wh
 What is saved says also how good the search knows a mapping to be (`search`), which holds as long as the `checksum` of
 machine, loops and mapping agrees; after a change both can stay, or go.
 
-`target` and `loops` may be left out; where they stand, they must be those of the compilation. `mode = "offload"` says
+`format`, `target` and `loops` may be left out. A file without a format has the one above; where the others stand, they
+must be those of the compilation. `mode = "offload"` says
 that the layers are those after the host core has got its share, whose steps are then layers of their own. A mapping may
 also be text as the IR prints it: `"relu1" = "#schedule.row_stationary<m 96, ...>"`; `"host"` leaves a layer to the host
 core.

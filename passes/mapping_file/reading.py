@@ -140,7 +140,7 @@ class _Reader:
         """The whole file."""
         self._check_keys((), content, ("format", TARGET, MODE, GROUPS, LAYERS, ZEROS))
         version = content.get("format", FORMAT)
-        if version != FORMAT:
+        if type(version) is not int or version != FORMAT:
             self._wrong(
                 ("format",),
                 "the mapping file has another format",

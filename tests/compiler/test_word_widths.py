@@ -9,6 +9,7 @@ import onnx
 import pytest
 
 from compiler import api
+from compiler.explanation.json_data import explanations_json
 from compiler.targets import select_target
 from dialects.diagnostics import CatenaError
 from dialects.nest_machine import NestMachine
@@ -111,7 +112,8 @@ def test_capacity_cycles_and_energy_are_those_of_wide_words(tmp_path: Path) -> N
     with pytest.raises(CatenaError) as caught:
         api.compile(model, output=program, target=target, mapping=mapping, no_cache=True)
     (problem,) = caught.value.diagnostics
-    assert (problem.expected, problem.found) == ("at most 18", "19")
+    assert problem.message == "words of 32 bits in buf (for elements I 4, K 12, O 3)"
+    assert (problem.expected, problem.found) == ("at most 9", "10")
 
 
 @pytest.mark.parametrize(
@@ -133,3 +135,14 @@ def test_widths_that_do_not_go_together_are_refused(
     (problem,) = caught.value.diagnostics
     assert problem.message.startswith(message)
     assert problem.where == f"{tmp_path / 'wide.toml'}, line {line}"
+
+
+def test_explanations_have_both_kinds_of_words(tmp_path: Path) -> None:
+    (tmp_path / "wide.toml").write_text(MACHINE)
+    mapping = tmp_path / "m.toml"
+    mapping.write_text(MAPPING)
+    program = tmp_path / "y.cat"
+    api.compile(product(tmp_path), target=tmp_path / "wide.toml", mapping=mapping, output=program)
+    (held,) = explanations_json(api.explain(program))["layers"][0]["memories"]
+    assert held["capacity"] == 20
+    assert held["described"] == {"word_bits": 32, "taken": -(-held["taken"] // 2), "capacity": 10}

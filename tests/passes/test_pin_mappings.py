@@ -151,6 +151,8 @@ def parse_attribute(text: str) -> Attribute:
         ("[layers]\nfirst = '#schedule.loop<C.op>'", "the mapping of 'first' is not valid: expected #schedule.mapping"),
         ("[layers]\nfirst = '#schedule.mapping<'", "the mapping of 'first' is not valid: '>' expected"),
         ("format = 2", "the mapping file has another format"),
+        ("format = true", "the mapping file has another format"),
+        ("format = 1.0", "the mapping file has another format"),
         ("[layers.first]\nmappings = ''", "unknown key 'mappings'"),
         ("[layers.first]\nloops = 3", "loops is not text"),
         ("target = 3", "target is not text"),
