@@ -64,7 +64,14 @@ def wrong_tables(description: Mapping[str, Any], where: str) -> Iterator[Diagnos
                 yield wrong_description(where, message, expected, as_toml(kind), hint)
             if "name" in inner:
                 message, hint = f"{key}.name: there is no such key", f"the table's own: [{tables}.NAME]"
+                if "name" not in description:
+                    hint = "name is said of the whole machine: it stands before the first table of the file"
                 yield wrong_description(where, message, "no other name", as_toml(inner["name"]), hint)
+
+
+def is_second_name(problem: Diagnostic) -> bool:
+    """Whether a problem is that a table has a name beside its own: the rest of the description can be read."""
+    return problem.message.endswith(".name: there is no such key")
 
 
 def _inner_table(table: Mapping[str, Any], key: str) -> dict[str, Any]:

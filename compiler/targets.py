@@ -18,7 +18,7 @@ from backends.api import Backend
 from backends.registry import InstalledBackend, installed_backends
 from compiler.description_blame import blamed, key_of, set_by
 from compiler.description_lines import located
-from compiler.descriptions import wrong_tables
+from compiler.descriptions import is_second_name, wrong_tables
 from compiler.hidden_contradictions import hidden_behind
 from compiler.target_files import DescribedTarget, described_target
 from dialects.accelerator import Accelerator
@@ -78,14 +78,15 @@ def _problems(described: DescribedTarget) -> tuple[Diagnostic, ...]:
 
 def _checked(described: DescribedTarget, where: str) -> Accelerator:
     """The machine of a description, which its backend agrees with; raises all that is wrong with it at once."""
-    if problems := list(wrong_tables(described.description, where)):
-        raise CatenaError(problems)
+    named = list(wrong_tables(described.description, where))
+    if any(not is_second_name(each) for each in named):
+        raise CatenaError(named)
     try:
         machine = read_machine(described.description, where)
     except CatenaError as error:
         hidden = hidden_behind(error.diagnostics, described.description, lambda other: _problems_with(other, described))
-        raise CatenaError([*error.diagnostics, *hidden]) from error
-    if problems := _disagreements(machine, described, where):
+        raise CatenaError([*named, *error.diagnostics, *hidden]) from error
+    if problems := [*named, *_disagreements(machine, described, where)]:
         raise CatenaError(problems)
     return machine.in_machine_words()
 

@@ -13,14 +13,19 @@ _BYTE_ORDER_MARK = "\ufeff"
 _TWICE = ("Cannot declare", "Cannot overwrite", "Cannot mutate")
 _STATEMENT = "a line is KEY = VALUE, [TABLE] or a comment, which starts with #; other names than a_b-1 stand in quotes"
 _CLOSE_QUOTES = "close the quotes in the same line; a text of several lines stands in three quotes"
+_NO_LISTS = "tables with names have single brackets: [levels.NAME]"
+_BARE_NAMES = re.compile(r"[A-Za-z0-9_. -]+")
 _HINTS = (
-    ("Invalid value", "texts stand in quotes, true and false have small letters, a number begins with a digit: 0.5"),
+    (
+        "Invalid value",
+        'texts stand in straight quotes ("), true and false have small letters, a number begins with a digit: 0.5',
+    ),
     (
         "Expected newline",
         "one key a line, with nothing after its value: no unit, no sign, a comment only after #",
     ),
     ("Expected ']' at the end of a table", "close the brackets: [levels.NAME]"),
-    ("Expected ']]'", "tables with names have single brackets: [levels.NAME]"),
+    ("Expected ']]'", _NO_LISTS),
     ("Expected '=' after a key", _STATEMENT),
     ("Invalid statement", _STATEMENT),
     ("Invalid initial character", "a table in braces is written in one line, without a comma at its end"),
@@ -59,8 +64,19 @@ def what_is_no_toml(message: str, text: str) -> NoToml:
         line = _last_odd(text, opened, line)
         return NoToml(f"{opened} is not closed", line, _CLOSE_QUOTES)
     at_end = " at the end of the file" if found is not None and not found[1] else ""
-    hint = next((hint for beginning, hint in _HINTS if reason.startswith(beginning)), _STATEMENT)
+    hint = _hint(reason, dict(enumerate(lines_of(text), 1)).get(line, "").strip())
     return NoToml(reason + at_end, line, hint)
+
+
+def _hint(reason: str, line: str) -> str:
+    """What to do about a line."""
+    if line.startswith("["):
+        name = line.strip("[] ")
+        if line.startswith("[["):
+            return _NO_LISTS
+        if line.endswith("]") and not _BARE_NAMES.fullmatch(name):
+            return _STATEMENT
+    return next((hint for beginning, hint in _HINTS if reason.startswith(beginning)), _STATEMENT)
 
 
 def _given_twice(text: str, line: int) -> NoToml | None:

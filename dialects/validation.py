@@ -127,7 +127,7 @@ def _diagnostic(problem: Any, kind: type[BaseModel], description: object, where:
         where=where,
         expected=_expected(problem, location, words),
         found=_NOTHING if problem["type"] == "missing" else as_toml(_as_written(problem["input"], location)),
-        hint=_hint(problem, location, model, kind) or meaning,
+        hint=_hint(problem, location, model, kind, _beside(description, location)) or meaning,
     )
 
 
@@ -206,19 +206,33 @@ def _inner_model(model: type[BaseModel] | None, key: str) -> type[BaseModel] | N
     return next((each for each in choices if isinstance(each, type) and issubclass(each, BaseModel)), None)
 
 
-def _hint(problem: Any, location: list[str], model: type[BaseModel] | None, whole: type[BaseModel]) -> str:
+def _beside(description: object, location: Sequence[str]) -> list[str]:
+    """The other levels, or kinds of accesses, beside one."""
+    if len(location) < 2 or location[0] not in _NAMED or not isinstance(description, dict):
+        return []
+    tables = cast("dict[str, object]", description).get(location[0])
+    names = cast("dict[str, object]", tables) if isinstance(tables, dict) else {}
+    return [name for name in names if name != location[1]]
+
+
+def _hint(
+    problem: Any, location: list[str], model: type[BaseModel] | None, whole: type[BaseModel], beside: list[str]
+) -> str:
     kind = problem["type"]
     if kind == "extra_forbidden":
         if len(location) > 1 and location[-1] in (*whole.model_fields, EXTENDS):
             return f"{location[-1]} is said of the whole machine: it stands before the first table of the file"
         return _nearest_key(location[-1], model)
     if kind.startswith("union_tag"):
-        near = nearest_key(str(problem["input"]), _LEVELS) if kind == "union_tag_invalid" else ""
+        if kind == "union_tag_not_found":
+            return f"{_did_you_mean(location[1], beside)}every level has {_KINDS}"
+        near = nearest_key(str(problem["input"]), _LEVELS)
         return f"did you mean {near!r}?" if near else f"every level has {_KINDS}"
     if kind == "enum":
         return next((_CHOICES[part] for part in reversed(location) if part in _CHOICES), "")
     if kind == "missing" and model in (Memory, Axis, Access):
-        return f"every {model.__name__.lower()} has {location[-1]}"
+        meant = _did_you_mean(location[1], beside) if len(location) > 1 else ""
+        return f"{meant}every {model.__name__.lower()} has {location[-1]}"
     is_table = len(location) == 1 or (len(location) == 2 and location[0] in _NAMED)
     if _WORDS.get(kind) == _WORDS["dict_type"] and is_table:
         return f"write [{'.'.join(location)}] in single brackets, and its keys below"
@@ -226,6 +240,12 @@ def _hint(problem: Any, location: list[str], model: type[BaseModel] | None, whol
         return "a name with dots in it stands in quotes"
     known = {UNKNOWN_EVENT: EVENTS, UNKNOWN_FUNCTION: FUNCTIONS}.get(kind, {})
     return did_you_mean(str(problem["input"]), known) if known else ""
+
+
+def _did_you_mean(name: str, beside: list[str]) -> str:
+    """The beginning of a hint for a table that lacks what it needs, if it is called nearly as another one."""
+    near = nearest_key(name, beside)
+    return f"did you mean {near!r}? " if near else ""
 
 
 def _nearest_key(key: str, model: type[BaseModel] | None) -> str:

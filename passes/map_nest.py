@@ -21,6 +21,7 @@ from passes.mapper.legality import violations
 from passes.searching.links import map_links
 from passes.searching.nest import NestTask
 from passes.searching.nests_of_groups import NestsOfGroups
+from passes.searching.objectives import objective_on
 from passes.searching.options import SearchingPass
 from passes.searching.parts import map_groups
 from passes.storage import Storage
@@ -40,7 +41,7 @@ class MapNestPass(SearchingPass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         machine = require_nest_machine(op, "mapped")
-        objective = Objective(self.objective)
+        objective = objective_on(machine, Objective(self.objective))
         effort = USUAL if self.time_limit is None else math.inf
         function = main_function(op)
         block = function.body.block

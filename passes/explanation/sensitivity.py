@@ -17,6 +17,7 @@ from passes.explanation.facts import Facts
 from passes.explanation.layer import facts_of
 from passes.explanation.searching import best_for
 from passes.explanation.variants import Fixed, Larger, Size, larger, resized, sizes
+from passes.searching.objectives import objective_on
 from passes.work import Work
 
 _BETTER = 1e-9
@@ -76,7 +77,7 @@ class Sensitivity:
 
 def objective_of(machine: Accelerator) -> Objective:
     """What the mapper of a machine makes least unless it is told something else."""
-    return Objective.ENERGY if isinstance(machine, NestMachine) else Objective.EDP
+    return objective_on(machine) if isinstance(machine, NestMachine) else Objective.EDP
 
 
 def value_of(facts: Facts, objective: Objective) -> float:

@@ -35,6 +35,7 @@ from passes.mapping.search import best_mappings
 from passes.mapping_file.checking import wrong_statements
 from passes.mapping_file.pattern import ANYTHING, OPEN, Item, Pattern, place_of
 from passes.mapping_file.reading import MappingFile, Pin
+from passes.searching.objectives import objective_on
 
 _LOOKED_THROUGH = (64, 1024, 1 << 16)
 """How many of the best mappings are looked through: more if none of them is of the form that is given."""
@@ -72,10 +73,6 @@ class Completion:
             hint = f"write all statements, with {OPEN} for tiles that are to be searched"
             raise CatenaError(self._problem(line, message, hint=hint))
         return self._first(self._of_dataflow(self.machine))
-
-    @property
-    def _on_levels(self) -> Objective:
-        return self.objective or Objective.ENERGY
 
     @property
     def _pattern(self) -> Pattern:
@@ -117,7 +114,8 @@ class Completion:
 
         done = 0
         for count in _LOOKED_THROUGH:
-            some = several_in_dataflow(self.link.spec.bare, machine, count, self._on_levels, choice)
+            objective = objective_on(machine, self.objective)
+            some = several_in_dataflow(self.link.spec.bare, machine, count, objective, choice)
             found = [each.mapping for each in some]
             yield from found[done:]
             if len(found) < count:
@@ -151,7 +149,7 @@ class Completion:
         problem = Problem.of(self.link.spec)
         nodes, tiles, items = _nest(problem, self._pattern.items)
         try:
-            return best_tiles(problem, machine, Nest(tuple(nodes)), tiles, self._on_levels)
+            return best_tiles(problem, machine, Nest(tuple(nodes)), tiles, objective_on(machine, self.objective))
         except NoneFitsError as error:
             item = items[error.node]
             message = f"'{item}' asks for more than {machine.name} has, whatever the open tiles are"

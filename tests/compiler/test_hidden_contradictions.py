@@ -79,3 +79,44 @@ def test_settings_of_what_is_not_there(key: str, message: str, hint: str, tmp_pa
     assert problem.where == f"set by --set {key}"
     settings = {"levels.more.kind": '"memory"', "levels.more.words": "3"}
     select_target(str(tmp_path / "chip.toml"), settings)
+
+
+def test_keys_behind_a_table_are_said_with_all_the_rest(tmp_path: Path) -> None:
+    found = problems(f'[levels.first]\nkind = "memory"\n{CHIP}', tmp_path)
+    assert [each.message for each in found] == [
+        "levels.first.name: there is no such key",
+        "name: is missing",
+        "clock_mhz: is missing",
+        "word_bits: is missing",
+        "levels.first.clock_mhz: there is no such key",
+    ]
+    assert found[0].hint == "name is said of the whole machine: it stands before the first table of the file"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "hint"),
+    [
+        ("[levels.glb]", "[levels.gl³]", 8, "a line is KEY = VALUE, [TABLE] or a comment"),
+        ("[levels.glb]", "[[levels]]", 8, "tables with names have single brackets: [levels.NAME]"),
+        ("[levels.glb]", "[levels.glb", 8, "close the brackets: [levels.NAME]"),
+        ('"axis"', "“axis”", 13, "texts stand in straight quotes"),
+    ],
+)
+def test_hints_for_text_that_is_no_toml(old: str, new: str, line: int, hint: str, tmp_path: Path) -> None:
+    (problem,) = problems(CHIP.replace(old, new), tmp_path)
+    assert problem.where == f"{tmp_path / 'chip.toml'}, line {line}"
+    assert problem.hint.startswith(hint)
+
+
+@pytest.mark.parametrize(
+    ("change", "hint"),
+    [
+        ("[levels.gbl]\nwords = 3\n", "did you mean 'glb'? every level has kind"),
+        ("[accesses.fra]\nenergy = 3\n", "did you mean 'far'? every access has events"),
+    ],
+)
+def test_changes_of_what_is_not_there(change: str, hint: str, tmp_path: Path) -> None:
+    (tmp_path / "base.toml").write_text(CHIP)
+    (problem,) = problems(f'extends = "base.toml"\nname = "other"\n{change}', tmp_path)
+    assert problem.where == f"{tmp_path / 'chip.toml'}, line 3"
+    assert problem.hint.startswith(hint)
