@@ -106,14 +106,14 @@ def _of_array(hierarchy: Hierarchy) -> Contradictions:
 
 
 def _of_weights(hierarchy: Hierarchy, kept: Kept) -> Contradictions:
-    """Factors of prices that are 0; to say 1 takes a factor back."""
-    priced = {event for each in hierarchy.accesses for event, times in each.events.items() if times * each.energy}
+    """Factors of what is no access, whatever accesses cost; to say 1 takes a factor back."""
+    priced = {event for each in hierarchy.accesses for event, times in each.events.items() if times}
     for event, times in (hierarchy.dataflow.weigh if hierarchy.dataflow else {}).items():
         is_known = event in hierarchy.event_names | hierarchy.held_event_names
         if times != 1 and is_known and event not in priced and not why_never(hierarchy, event, kept):
-            message = f"{event!r} costs nothing that could be weighed"
-            hint = "give it a price in a table accesses.NAME, leave it out, or say 1 of what another description has"
-            yield Contradiction("dataflow.weigh", message, "an event that has a price", f"{event} = {times:g}", hint)
+            message = f"{event!r} is no access whose price could be weighed"
+            hint = "list it in a table accesses.NAME, leave it out, or say 1 of what another description has"
+            yield Contradiction("dataflow.weigh", message, "an event of some access", f"{event} = {times:g}", hint)
 
 
 def _of_events(hierarchy: Hierarchy, kept: Kept) -> Contradictions:
