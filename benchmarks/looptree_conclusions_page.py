@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from line_chart import Chart, Line
 from looptree_conclusions import LOOPS_OF_PAIR, MORE, PAIR, Pairs, recorded, sets
 
+from compiler.line_chart import Chart, Line
 from compiler.tables import number, table
 
 FOLDER = "looptree-conclusions"

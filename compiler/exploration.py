@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from compiler.compilation import CompileOptions, compile_source
+from compiler.line_chart import Chart, Line
 from compiler.tables import Column, Table
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import LinkOp
@@ -70,6 +72,19 @@ class Exploration:
         ]
         title = f"{self.source}: least words over the off-chip link (estimated); at least {self.compulsory:,} must be"
         return Table(tuple(columns), tuple(rows), title)
+
+    def chart(self) -> Chart:
+        """The fronts of buffer and words off-chip: what is moved with so much room, and what must be."""
+        fronts = {kind: [(size, words) for size, words in each.items() if words] for kind, each in self.moved.items()}
+        sizes = next(iter(self.moved.values()))
+        must = [(size, self.compulsory) for size in sizes if self.compulsory]
+        lines = (*fronts.items(), ("must be moved", must))
+        return Chart(
+            f"{Path(self.source).name}: words off-chip by size of {self.memory} (estimated)",
+            f"{self.memory} (words of {self.word_bits} bits)",
+            "words over the off-chip link",
+            [Line(kind, points) for kind, points in lines if points],
+        )
 
 
 def explore(

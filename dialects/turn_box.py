@@ -43,6 +43,16 @@ class Along:
         """The first index in a turn, and the one behind the last."""
         return next(span for span in reversed(self.spans) if span.turn <= turn).at(turn)
 
+    def ends(self, turns: int) -> tuple[Numbers, Numbers]:
+        """The first index in each of so many turns, and the one behind the last."""
+        number: Numbers = np.arange(turns, dtype=np.int64)
+        starts = [span.turn for span in self.spans]
+        which = np.searchsorted(starts, number, side="right") - 1
+        table = np.array([(each.turn, each.first, each.size, each.step, each.growth) for each in self.spans], np.int64)
+        start, first, size, step, growth = table[which].T
+        first = first + (number - start) * step
+        return first, first + size + (number - start) * growth
+
 
 @dataclass(frozen=True)
 class TurnAxis:
@@ -73,7 +83,7 @@ class TurnAxis:
         for each in self.along:
             shape = [1] * len(turns)
             shape[each.loop] = turns[each.loop]
-            firsts, ends = np.array([each.at(turn) for turn in range(turns[each.loop])], np.int64).T
+            firsts, ends = each.ends(turns[each.loop])
             low, high = np.maximum(low, firsts.reshape(shape)), np.minimum(high, ends.reshape(shape))
         return low, high
 
@@ -96,8 +106,7 @@ class TurnBox:
         """The different shapes that the box has in turns of some loops, and in how many of them; no empty ones."""
         sizes = [axis.sizes(turns) for axis in self.axes]
         together = np.broadcast_shapes(*(each.shape for each in sizes))
-        rows = np.stack([np.broadcast_to(each, together).ravel() for each in sizes], axis=1)
-        shapes, times = np.unique(rows, axis=0, return_counts=True)
+        shapes, times = _distinct([np.broadcast_to(each, together).ravel() for each in sizes])
         repeats = math.prod(turns) // math.prod(together)
         for shape, count in zip(shapes.tolist(), times.tolist(), strict=True):
             if all(shape):
@@ -107,8 +116,7 @@ class TurnBox:
         """The different ranges that the box has in turns of some loops, and in how many of them; no empty ones."""
         ends = [each for axis in self.axes for each in axis.ends(turns)]
         together = np.broadcast_shapes(*(each.shape for each in ends))
-        rows = np.stack([np.broadcast_to(each, together).ravel() for each in ends], axis=1)
-        places, times = np.unique(rows, axis=0, return_counts=True)
+        places, times = _distinct([np.broadcast_to(each, together).ravel() for each in ends])
         repeats = math.prod(turns) // math.prod(together)
         for place, count in zip(places.tolist(), times.tolist(), strict=True):
             pairs = zip(self.axes, place[::2], place[1::2], strict=True)
@@ -118,3 +126,16 @@ class TurnBox:
             )
             if all(map(len, ranges)):
                 yield ranges, count * repeats
+
+
+def _distinct(columns: Sequence[Numbers]) -> tuple[Numbers, Numbers]:
+    """The different rows of some columns, sorted, and how often there is each."""
+    rows = np.stack(columns, axis=1)
+    lowest = rows.min(axis=0)
+    counts = [int(count) for count in rows.max(axis=0) - lowest + 1]
+    if math.prod(counts) >= 2**62:
+        return np.unique(rows, axis=0, return_counts=True)
+    # numbers are sorted much sooner than rows
+    keys = np.ravel_multi_index(tuple((rows - lowest).T), counts)
+    _, index, times = np.unique(keys, return_index=True, return_counts=True)
+    return rows[index], times

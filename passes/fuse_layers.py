@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from xdsl.context import Context
@@ -11,25 +11,38 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import SSAValue
 from xdsl.passes import ModulePass
 
+from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.fused_attribute import FusedAttr
 from dialects.fused_mapping import FusedMapping
 from dialects.gconv import LinkOp
 from dialects.gconv.interpreter import main_function
 from dialects.gconv.spec import LoopKind
+from dialects.hierarchy import Memory
 from dialects.nest_machine import NestMachine
-from dialects.schedule import Operand
+from dialects.schedule import Objective, Operand
 from dialects.target import find_machine
 from passes.fusion.group import Group
 from passes.fusion.grouping import group_links, group_problems
-from passes.fusion.holds import addresses, misfits, plan_group
+from passes.fusion.memories import levels_of
 from passes.fusion.names import chain_names, group_names
-from passes.fusion.network import Chosen, GroupSearches, NetworkSearch, NetworkSpace
+from passes.fusion.network import Chosen, GroupSearches, NetworkPlan, NetworkSearch, NetworkSpace
 from passes.fusion.runs import fusible_runs, network_of
 from passes.fusion.space import Space
+from passes.mapper.effort import USUAL
+from passes.searching.nests_of_groups import NestsOfGroups
+from passes.searching.parts import Nests, can_run
+from passes.searching.rows_of_groups import RowsOfGroups
 
 LOWERED = (LoopKind.G, LoopKind.OP, LoopKind.OPC)
 """Loops around groups that code is made of: between turns of others sums would stay unfinished."""
+
+
+SPARE = (1 / 4, 1 / 2)
+"""How much of the buffer holds leave where sums have tiles of their own and holds take whole banks.
+
+The second is tried if groups are refused with the first.
+"""
 
 
 @dataclass(frozen=True)
@@ -39,7 +52,7 @@ class FuseLayersPass(ModulePass):
     The network of groups with the least traffic within the outermost memory on the chip, of at most `longest` links
     each (`passes.fusion.network`), is found by search. Groups take at most a tenth more operations, to make halos
     again. Links that are left alone keep their own mappings for later passes; links with a mapping join no group. It
-    needs the machine in the module, of levels.
+    needs the machine in the module.
 
     Raises `CatenaError` (CAT-U006) if the outermost memory on the chip is not outside of the array, has no size, or
     takes no inputs or kernels.
@@ -51,21 +64,27 @@ class FuseLayersPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Form groups in every run of links."""
-        machine = _machine(op)
-        memory = machine.memories[1]
+        machine = _machine_of(op)
         groups = Space(kinds=LOWERED, most_loops=2, fewest_turns=4, all_joins=False)
-        searches = GroupSearches(memory.name, NetworkSpace(self.longest, 0, groups))
+        spaces = [NetworkSpace(self.longest, 0, groups, spare=words) for words in machine.spare]
+        searches = [GroupSearches(machine.buffer.name, space) for space in spaces]
         function = main_function(op)
         for run in list(fusible_runs(function)):
             self._fuse(function, run, machine, searches)
 
-    def _fuse(self, function: FuncOp, run: list[LinkOp], machine: NestMachine, searches: GroupSearches) -> None:
-        words, called = machine.memories[1].words, group_names(run, chain_names(function))
+    def _fuse(self, function: FuncOp, run: list[LinkOp], machine: _Machine, searches: Sequence[GroupSearches]) -> None:
+        words, called = machine.buffer.words, group_names(run, chain_names(function))
         network = network_of(run, function)
         if network is None or words is None:
             return
-        search = NetworkSearch(network, words, searches, lambda group, mapping: _runs_on(group, mapping, machine))
-        plan = search.run()
+        plans: list[NetworkPlan] = []
+        for each in searches:
+            search = NetworkSearch(network, words, each, machine.runs)
+            if found := search.run():
+                plans.append(found)
+            if not search.refused:
+                break
+        plan = min(plans, key=lambda each: each.traffic, default=None)
         place = 0
         for part in plan.parts if plan else ():
             links = run[place : place + len(part.group.links)]
@@ -74,26 +93,36 @@ class FuseLayersPass(ModulePass):
                 _form(function, links, part, called)
 
 
-def _machine(module: ModuleOp) -> NestMachine:
+@dataclass(frozen=True)
+class _Machine:
+    """What groups need to know of a machine: its buffer, and how its links get nests.
+
+    `spare` are words of the buffer that groups may have to leave free; where any, not all groups that fit have nests.
+    """
+
+    buffer: Memory
+    nests: Nests
+    spare: tuple[int, ...] = (0,)
+
+    def runs(self, group: Group, mapping: FusedMapping) -> bool:
+        """Whether code can be made of a mapping."""
+        return can_run(group, mapping, self.nests, searching=self.spare != (0,))
+
+
+def _machine_of(module: ModuleOp) -> _Machine:
     machine = find_machine(module)
+    if isinstance(machine, Machine):
+        buffer = levels_of(machine).memories[1]
+        spare = tuple(int(machine.glb.words * share) for share in SPARE)
+        return _Machine(buffer, RowsOfGroups(machine, Objective.EDP), spare)
     if isinstance(machine, NestMachine) and len(machine.memories) > 1:
         outermost = machine.memories[1]
         takes_operands = {Operand.INPUT, Operand.KERNEL} <= {*outermost.operands}
         if outermost.words is not None and takes_operands and not machine.axes_outside(outermost.name):
-            return machine
-    message = "layers are fused on machines of levels that have, outside of all axes, a memory of some size for I and K"
+            return _Machine(outermost, NestsOfGroups(machine, Objective.ENERGY, USUAL))
+    message = "layers are fused on machines that have, outside of all axes, a memory of some size for I and K"
     found, hint = "no machine" if machine is None else machine.name, "take another target, or do without --fuse"
     raise CatenaError(Diagnostic("CAT-U006", message, "mapped", found=found, hint=hint))
-
-
-def _runs_on(group: Group, mapping: FusedMapping, machine: NestMachine) -> bool:
-    """Whether code can be made of a mapping."""
-    try:
-        plan = plan_group(group, mapping, machine, "mapped", "")
-    except CatenaError:
-        return False
-    placed = addresses(plan.holds, tuple(link.name for link in group.links), machine)
-    return not list(misfits(plan, placed, machine, "mapped", ""))
 
 
 def _form(function: FuncOp, links: list[LinkOp], part: Chosen, called: Mapping[SSAValue, str]) -> None:

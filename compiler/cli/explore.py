@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from compiler.cli.console import Console
@@ -20,12 +22,14 @@ from compiler.cli.session import Session, verb
     metavar="WORDS",
     help="A size of the buffer; may be repeated. [default: from 1/16 to 16 times the target's]",
 )
+@click.option("-o", "--output", metavar="FILE", help="Draw the fronts there, as SVG.")
 @target_options
 @model_options
 def explore_model(
     session: Session,
     source: str,
     sizes: tuple[int, ...],
+    output: str | None,
     target: str | None,
     settings: tuple[str, ...],
     input_shapes: tuple[str, ...],
@@ -39,16 +43,21 @@ def explore_model(
     from compiler.cli.progress import activity
     from compiler.compilation import CompileOptions
     from compiler.exploration import explore
+    from compiler.files import write_text
     from compiler.sources import ImportOptions
 
     importing = ImportOptions(parse_input_shapes(input_shapes), batch)
     options = CompileOptions(target=target, settings=parse_settings(settings), importing=importing)
     with activity(session.console, f"exploring {source}") as shown:
         found = explore(source, options, sizes, shown.show)
+    if output is not None:
+        write_text(Path(output), found.chart().svg())
 
     def show(console: Console) -> None:
         console.table(found.table())
         if found.left_out:
             console.out(f"{found.left_out} layers cannot be fused and are left out")
+        if output is not None:
+            console.out(f"figure: {output}")
 
     return Outcome(found.json, show, source)

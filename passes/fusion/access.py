@@ -86,12 +86,18 @@ def _input_indices(dim: Dim, extent: int, results: Table, positions: Table) -> T
     return read.reshape(*loops, dim.g * group)
 
 
-def _positions(
-    dilated: npt.NDArray[np.int64], up: int, extent: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """The input indices of positions in the dilated input, and which of the positions have one."""
-    inside = (dilated >= 0) & (dilated % up == 0) & (dilated // up < extent)
-    return dilated[inside] // up, inside
+Indices = slice | npt.NDArray[np.int64]
+
+
+def _positions(dilated: npt.NDArray[np.int64], up: int, extent: int) -> tuple[Indices, Indices]:
+    """The input indices of evenly rising positions in the dilated input, and which of the positions have one."""
+    inside = np.flatnonzero((dilated >= 0) & (dilated % up == 0) & (dilated // up < extent))
+    if up > 1 or not len(inside):
+        return dilated[inside] // up, inside
+    # slices are much faster
+    first, last = int(inside[0]), int(inside[-1])
+    step = int(dilated[1] - dilated[0]) if len(dilated) > 1 else 1
+    return slice(int(dilated[first]), int(dilated[last]) + 1, step), slice(first, last + 1)
 
 
 def _axis_indices(axis: AxisIndex, extent: int, indices: list[Table]) -> Table:

@@ -142,13 +142,13 @@ def _axes(factors: dict[int, Table], *, steps: bool) -> Iterator[TurnAxis]:
     offset = int(used[0]) % step
     thin = {loop: table[:, offset::step] for loop, table in factors.items()}
     if (still := thin.pop(_STILL, None)) is not None:
-        for first, end in _runs(still[0]):
+        for first, end in _runs(still)[0]:
             yield TurnAxis(end - first, (), offset + step * first, step)
         return
     count = next(iter(thin.values())).shape[1]
     parts: list[list[Along]] = []
     for loop, table in sorted(thin.items()):
-        runs = [_runs(row) for row in table]
+        runs = _runs(table)
         numbers = range(max(map(len, runs)))
         parts.append([_along(loop, [each[run] if run < len(each) else (0, 0) for each in runs]) for run in numbers])
     for along in product(*parts):
@@ -157,15 +157,21 @@ def _axes(factors: dict[int, Table], *, steps: bool) -> Iterator[TurnAxis]:
 
 def _step(used: Numbers, factors: dict[int, Table]) -> int:
     """The step between all indices that are ever used, if ranges have gaps otherwise."""
-    if all(len(_runs(row)) <= 1 for table in factors.values() for row in table) or len(used) < 2:
+    if len(used) < 2 or all(len(row) <= 1 for table in factors.values() for row in _runs(table)):
         return 1
     return int(np.gcd.reduce(np.diff(used)))
 
 
-def _runs(row: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """The first index of every run of indices, and the one behind its last."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], row, [False]]).astype(np.int8)))
-    return [(int(first), int(end)) for first, end in zip(edges[::2], edges[1::2], strict=True)]
+def _runs(table: Table) -> list[list[tuple[int, int]]]:
+    """For every row the first index of every run of indices, and the one behind its last."""
+    rows, _ = table.shape
+    beside = np.zeros((rows, 1), np.bool_)
+    edges = np.diff(np.concatenate([beside, table, beside], axis=1).astype(np.int8))
+    found: list[list[tuple[int, int]]] = [[] for _ in range(rows)]
+    starts, ends = np.argwhere(edges > 0), np.argwhere(edges < 0)
+    for (row, first), end in zip(starts.tolist(), ends[:, 1].tolist(), strict=True):
+        found[row].append((first, end))
+    return found
 
 
 def _along(loop: int, ranges: Sequence[tuple[int, int]]) -> Along:
@@ -186,5 +192,5 @@ def _along(loop: int, ranges: Sequence[tuple[int, int]]) -> Along:
         spans.append(Span(turn, first, end - first))
         turn += 1
     found = Along(loop, tuple(spans))
-    assert all(found.at(turn) == each for turn, each in enumerate(ranges))
+    assert np.array_equal(np.stack(found.ends(len(ranges)), axis=1), ranges)
     return found

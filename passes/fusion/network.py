@@ -44,6 +44,8 @@ class NetworkSpace:
     """Parts of mappings that the search of one group looks at, at most."""
     most_work: float | None = 1.1
     """How many operations a group may take, by those that it needs; None if making halos again is no matter."""
+    spare: int = 0
+    """Words of the buffer that groups of several links leave to what is no tensor of theirs."""
 
     def of(self, group: Group) -> Space:
         """The space of mappings of a group."""
@@ -196,6 +198,7 @@ class _Option:
     alike: Alike
     resident: frozenset[str]
     passing: int
+    least: Cost
     cost: Cost
     found: Found | None = None
 
@@ -207,7 +210,8 @@ class _Option:
 class NetworkSearch:
     """The network of groups with the least traffic in a buffer of so many words.
 
-    `accepts` may refuse mappings of groups, which are then given up. A link alone is no group, unless tensors stay.
+    `accepts` may refuse mappings of groups, which are then given up: it is asked for those of the best plan, with
+    numbers for names. A link alone is no group, unless tensors stay.
     """
 
     def __init__(
@@ -219,9 +223,10 @@ class NetworkSearch:
     ):
         self.network, self.capacity, self.searches, self.space = network, capacity, searches, searches.space
         self._accepts = accepts
-        self._refused = False
+        self._accepted: dict[tuple[Group, FusedMapping], bool] = {}
         self._states = [self._staying(cut) for cut in range(network.count + 1)]
-        self._options = list(self._all_options())
+        self._every = list(self._all_options())
+        self._options = self._every
 
     def run(self) -> NetworkPlan | None:
         """The plan that moves least; None if none fits."""
@@ -230,6 +235,11 @@ class NetworkSearch:
         return self.plan
 
     plan: NetworkPlan | None = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether groups were given up that code cannot be made of."""
+        return not all(self._accepted.values())
 
     def improving(self) -> Iterator[Cost]:
         """Search, with the least that may be moved as far as is known, which rises."""
@@ -240,6 +250,9 @@ class NetworkSearch:
         while (path := self._best_path(self._options, *self._ends)) is not None:
             unknown = sorted((option for option in path if option.found is None), key=_Option.effort)
             if not unknown:
+                if refused := [option for option in path if not self._is_accepted(option)]:
+                    self._give_up(refused)
+                    continue
                 self.plan = self._plan_of(path)
                 return
             yield _total(path)
@@ -255,17 +268,28 @@ class NetworkSearch:
 
     def _search(self, option: _Option, most: int) -> None:
         group, room = option.alike.group, self.capacity - option.passing
+        if len(group.links) > 1:
+            room -= self.space.spare
         option.found = self.searches.best(group, option.alike.called(option.resident), room, most)
         option.cost = option.found.cost
-        if option.found.mapping is not None and not self._is_accepted(option, option.found.mapping):
-            option.cost, self._refused = NEVER, True
 
-    def _is_accepted(self, option: _Option, mapping: FusedMapping) -> bool:
-        stretch = option.stretch
-        if len(option.alike.group.links) == 1 and not option.resident:
+    def _is_accepted(self, option: _Option) -> bool:
+        group = option.alike.group
+        if (len(group.links) == 1 and not option.resident) or option.found is None or option.found.mapping is None:
             return True
-        group = self.network.group(stretch.first, stretch.end)
-        return self._accepts(group, option.alike.mapping_of_other(mapping))
+        key = group, option.found.mapping
+        if key not in self._accepted:
+            self._accepted[key] = self._accepts(*key)
+        return self._accepted[key]
+
+    def _give_up(self, refused: list[_Option]) -> None:
+        """Do without some options. What was of no use beside them may be of some again."""
+        for option in refused:
+            option.cost = NEVER
+        for option in self._every:
+            if option not in refused and option.found is not None and option.found.mapping is None:
+                option.found, option.cost = None, option.least
+        self._options = [option for option in self._every if option.cost < NEVER]
 
     def _plan_of(self, path: list[_Option]) -> NetworkPlan:
         parts: list[Chosen] = []
@@ -277,7 +301,7 @@ class NetworkSearch:
             mapping = option.alike.mapping_of_other(found.mapping)
             parts.append(Chosen(group, mapping, found.capacity, *found.cost, option.passing))
         known = [option.found for option in self._options if option.found]
-        return NetworkPlan(tuple(parts), not self._refused and all(found.exact for found in known))
+        return NetworkPlan(tuple(parts), not self.refused and all(found.exact for found in known))
 
     # Options ----------------------------------------------------------------------------------------------------------
 
@@ -310,9 +334,8 @@ class NetworkSearch:
         if sum(map(network.words, staying)) > self.capacity:
             return None
         resident = staying & touched
-        return _Option(
-            stretch, alike, resident, sum(map(network.words, staying - touched)), self._least(group, alike, resident)
-        )
+        least = self._least(group, alike, resident)
+        return _Option(stretch, alike, resident, sum(map(network.words, staying - touched)), least, least)
 
     def _least(self, group: Group, alike: Alike, resident: Collection[str]) -> Cost:
         """What a group moves and works at least."""

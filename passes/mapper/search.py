@@ -207,7 +207,7 @@ class _Search:
     def _better(self, found: Sequence[Found], inner: Candidates, count: int) -> list[Found]:
         """The best of those found and of those with some inner parameters."""
         limit = found[-1].value if len(found) == count else np.inf
-        candidates = self._with_outer(inner, self._fits, every=self._choice is not None)
+        candidates = self._with_outer(inner, self._fits, every=self._choice is not None, limit=limit)
         if self._choice is not None:
             tiles = self._flow.tiles(candidates.columns, candidates.count)
             candidates = candidates.take(np.flatnonzero(self._choice(self._flow, tiles)))
@@ -289,17 +289,25 @@ class _Search:
         )
 
     def _with_outer(
-        self, candidates: Candidates, fits: Callable[[Candidates], Flags], *, every: bool = False
+        self,
+        candidates: Candidates,
+        fits: Callable[[Candidates], Flags],
+        *,
+        every: bool = False,
+        limit: float = np.inf,
     ) -> Candidates:
         """With all values of the outer parameters that fit; of the last one the largest, as less seldom costs less.
 
-        With `every`, all of the last one, too.
+        With `every`, all of the last one, too. Those that cost more than `limit` may be missing.
         """
         if not self._flow.flow.outer:
             return candidates.take(np.flatnonzero(fits(candidates)))
         *names, last = self._flow.flow.outer
         for name in names:
             candidates = self._grown(candidates, name, fits)
+            if limit < np.inf:
+                within = [self._may_be_within(chunk, limit) for chunk in candidates.chunks()]
+                candidates = candidates.take(np.flatnonzero(np.concatenate(within)))
         if every or self._even or self._waits or last in self._unordered:
             # The largest that fits need not divide its loop, takes longest to arrive, or is not the best.
             return self._grown(candidates, last, fits)
@@ -337,17 +345,25 @@ class _Search:
         return joined(grown)
 
     def _filled(self, candidates: Candidates, name: str, fits: Callable[[Candidates], Flags]) -> Candidates:
-        """With the largest value of a further parameter that fits, found by bisection."""
-        filled = [Candidates(0, dict.fromkeys((*candidates.columns, name), np.zeros(0, np.int64)))]
+        """With the largest value of a further parameter that fits, found by bisection, of all candidates at a time."""
+        tables: list[Column] = [np.zeros(0, np.int64)]
+        first, last = np.zeros(candidates.count, np.int64), np.full(candidates.count, -1)
+        length = 0
         for values, rows in self._values(candidates, name):
-            for chunk in candidates.take(rows).chunks():
-                low, high = np.full(chunk.count, -1), np.full(chunk.count, len(values) - 1)
-                while (low < high).any():
-                    middle = (low + high + 1) // 2
-                    fit = fits(chunk.beside(name, values[middle]))
-                    low, high = np.where(fit, middle, low), np.where(fit, high, middle - 1)
-                some = np.flatnonzero(low >= 0)
-                filled.append(chunk.take(some).beside(name, values[low[some]]))
+            tables.append(values)
+            first[rows], last[rows] = length, length + len(values) - 1
+            length += len(values)
+        table = np.concatenate(tables)
+        filled = [Candidates(0, dict.fromkeys((*candidates.columns, name), np.zeros(0, np.int64)))]
+        for rows in np.array_split(np.arange(candidates.count), max(1, candidates.count // CHUNK)):
+            chunk = candidates.take(rows)
+            low, high = first[rows] - 1, last[rows]
+            while (low < high).any():
+                middle = (low + high + 1) // 2
+                fit = fits(chunk.beside(name, table[middle]))
+                low, high = np.where(fit, middle, low), np.where(fit, high, middle - 1)
+            some = np.flatnonzero(low >= first[rows])
+            filled.append(chunk.take(some).beside(name, table[low[some]]))
         return joined(filled)
 
     def _values(self, candidates: Candidates, name: str) -> Iterator[tuple[Column, npt.NDArray[np.intp]]]:
@@ -526,20 +542,37 @@ class _Search:
         outer_energy, outer_cycles = self._outermost_bound(inner)
         return self._objective.of(energy + outer_energy + self._work, np.maximum(cycles, outer_cycles))
 
-    def _inner_bound(self, inner: Candidates) -> tuple[Values, Values]:
-        """Lower bounds of what all memories but the outermost cost, and of the time that they and the array take."""
+    def _may_be_within(self, candidates: Candidates, limit: float) -> Flags:
+        """Whether some values of missing parameters may cost no more than a limit.
+
+        Without their cuts candidates cost least, but where such a cut keeps a loop from running further in, past others
+        that then decide what memories keep. So that is compared with cuts as small as they can be, too.
+        """
+        energy, cycles = self._inner_bound(candidates, outermost=None)
+        within = self._objective.of(energy + self._work, cycles) <= limit
+        if self._inwards - candidates.columns.keys():
+            rows = np.flatnonzero(~within)
+            for nest, outermost in ((self._outside, True), (self._flow.nest, None)):
+                energy = self._energy(self._counts(candidates.take(rows), nest), outermost=outermost) + self._work
+                rows = rows[self._objective.of(energy, cycles[rows]) <= limit]
+            within[rows] = True
+        return within
+
+    def _inner_bound(self, inner: Candidates, *, outermost: bool | None = False) -> tuple[Values, Values]:
+        """Lower bounds of what all memories cost, the outermost one as well if `outermost` is None, and of the time."""
         counts = self._without_open_cuts(inner)
-        # An axis that open parameters may lay a loop along takes all of it in the least time.
+        # An axis that open parameters may lay a loop along takes all of it in the least time, and may share words.
         is_laid = any(isinstance(self._flow.nest.nodes[place], Par) for place in self._open_cuts(inner))
         fastest = self._without_open_cuts(inner, laid=1) if is_laid else counts
-        cycles: Values = fastest.steps.astype(np.float64)
+        cycles: Values = np.zeros(counts.candidates)
         if self._takes_time:
+            cycles = fastest.steps.astype(np.float64)
             for memory in self._hierarchy.memories[1:]:
                 copies: Column = np.ones(counts.candidates, np.int64)
                 for axis in self._hierarchy.axes_outside(memory.name):
                     copies = copies * np.minimum(fastest.elements(axis.name), axis.size)
                 cycles = np.maximum(cycles, self._moving(memory, counts) / copies)
-        return self._energy(counts, outermost=False), cycles
+        return self._energy(counts, fastest, outermost=outermost), cycles
 
     def _open_cuts(self, inner: Candidates) -> tuple[int, ...]:
         """The nodes whose tiles parameters have a say in that are not decided."""
@@ -600,11 +633,15 @@ class _Search:
     def _work(self) -> float:
         return self._prices.work(self._flow.problem.operations)
 
-    def _energy(self, counts: Counts, *, outermost: bool | None = None) -> Values:
-        total: Values = np.zeros(counts.candidates)
+    def _energy(self, *several: Counts, outermost: bool | None = None) -> Values:
+        """The energy of events, of each as few as in any of several counts."""
+        total: Values = np.zeros(several[0].candidates)
         for event, cost in self._costs.items():
-            if event in counts.events and outermost in (None, event.startswith(self._outermost)):
-                total = total + cost * counts.events[event]
+            if event in several[0].events and outermost in (None, event.startswith(self._outermost)):
+                times = several[0].events[event]
+                for others in several[1:]:
+                    times = np.minimum(times, others.events[event])
+                total = total + cost * times
         return total
 
     def _elements(self, counts: Counts) -> Column:

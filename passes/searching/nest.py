@@ -13,7 +13,7 @@ from dialects.schedule import Mapping, Space
 from passes.mapper.conflict import too_small_together
 from passes.mapper.dataflow import parse_dataflow
 from passes.mapper.effort import Effort
-from passes.mapper.free import best_mapping
+from passes.mapper.free import best_mapping, good_mapping
 from passes.mapper.legality import violations
 from passes.mapper.problem import Problem
 from passes.mapper.room import too_small, too_small_for_flow
@@ -26,12 +26,14 @@ from passes.searching.task import Deadline, Found, Task
 class NestTask(Task):
     """A search for the best mapping of a link without its scalar functions.
 
-    `effort` is how many parts of mappings are looked at, at most, if the machine has no dataflow.
+    `effort` is how many parts of mappings are looked at, at most, if the machine has no dataflow; a `brief` search ends
+    long before, with the first good mapping.
     """
 
     spec: GConv
     effort: float
     machine: NestMachine
+    brief: bool = False
 
     @property
     def space(self) -> Space:
@@ -50,7 +52,8 @@ class NestTask(Task):
             return self._look_in_dataflow(deadline)
         if misfits := too_small(Problem.of(self.spec), self.machine, self.node):
             raise CatenaError(misfits)
-        found = best_mapping(self.spec, self.machine, self.node, self.objective, Effort(self.effort, deadline))
+        find = good_mapping if self.brief else best_mapping
+        found = find(self.spec, self.machine, self.node, self.objective, Effort(self.effort, deadline))
         return Found(found.mapping, found.value, found.bound, deadline.was_met and found.bound < found.value)
 
     def _look_in_dataflow(self, deadline: Deadline) -> Found:

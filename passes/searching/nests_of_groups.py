@@ -6,8 +6,10 @@ it no more, and what the operand costs in the outermost memory is what it costs 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from dialects.diagnostics import Diagnostic
@@ -41,15 +43,19 @@ class HeldTask(NestTask):
 
     @property
     def signature(self) -> list[Any]:
-        """Loops, where holds keep which operands, and what room they leave."""
-        return [*super().signature, sorted((str(each), memory) for each, memory in self.kept), sorted(self.taken)]
+        """Loops, where holds keep which operands, and what room they leave in memories that others pass through."""
+        used = {memory.name for memory in self._inside.memories}
+        taken = sorted((memory, words) for memory, words in self.taken if memory in used)
+        return [*super().signature, sorted((str(each), memory) for each, memory in self.kept), taken]
+
+    @cached_property
+    def _inside(self) -> NestMachine:
+        return machine_inside(self.machine, self.kept, dict(self.taken))
 
     def look(self, deadline: Deadline) -> Found:
-        """Search until the best mapping is found, or as long as effort and deadline allow."""
-        inner = NestTask(
-            self.objective, self.node, self.spec, self.effort, machine_inside(self.machine, self.kept, dict(self.taken))
-        )
-        found = inner.look(deadline)
+        """Look for a good mapping: groups have many links. Without a limited effort, as long as the deadline allows."""
+        brief = math.isfinite(self.effort)
+        found = NestTask(self.objective, self.node, self.spec, self.effort, self._inside, brief).look(deadline)
         return replace(found, mapping=LinkMapping((*_first(self.machine, self.kept), *found.mapping.nodes)))
 
     def violations(self, mapping: LinkMapping) -> list[Diagnostic]:
@@ -150,4 +156,14 @@ class NestsOfGroups:
         room = tuple(sorted(part.taken.items()))
         member = Member(part.spec, LinkMapping(()), part.kept)
         bare = part_of(part.spec, shape).bare
-        return HeldTask(self.objective, part.node, bare, self.effort, self.machine, operands, room, member, shape)
+        return HeldTask(
+            self.objective,
+            part.node,
+            bare,
+            self.effort,
+            self.machine,
+            kept=operands,
+            taken=room,
+            member=member,
+            shape=shape,
+        )

@@ -9,18 +9,20 @@ from typing import Protocol
 from dialects.accelerator import Accelerator
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.fused_attribute import FusedAttr
-from dialects.gconv import GConv, shape_of
+from dialects.fused_mapping import FusedMapping
+from dialects.gconv import GConv
 from dialects.gconv.fused import FusedOp
 from dialects.hierarchy import Hierarchy
 from dialects.locations import describe
 from dialects.schedule import Mapping as LinkMapping
 from passes.fusion.from_ir import group_of
-from passes.fusion.holds import addresses, misfits, plan_group
+from passes.fusion.group import Group, GroupLink
+from passes.fusion.holds import GroupPlan, addresses, misfits, plan_group
 from passes.fusion.shapes import Shape
 from passes.fusion.turns import kept_by, shapes_of, taken_by
 from passes.searching.options import SearchOptions
 from passes.searching.service import search_all
-from passes.searching.task import Found, Task
+from passes.searching.task import Deadline, Found, Task
 
 
 @dataclass(frozen=True)
@@ -101,10 +103,8 @@ def _tasks(op: FusedOp, nests: Nests) -> dict[str, Task]:
     branches = dict(mapping.branches)
     found: dict[str, Task] = {}
     problems: list[Diagnostic] = []
-    for link, name in zip(op.links, op.link_names, strict=True):
-        kept = {role: plan.holds[number].memory for role, number in kept_by(plan, name).items()}
-        taken, shapes = taken_by(plan, placed, name), tuple(shapes_of(plan, name))
-        part = Part(describe(link), link.spec, shape_of(link.input), kept, taken, shapes)
+    for link, inside in zip(op.links, group.links, strict=True):
+        part, name = _part(inside, plan, placed, describe(link)), inside.name
         if name in branches:
             problems += nests.violations(part, branches[name])
         else:
@@ -112,3 +112,23 @@ def _tasks(op: FusedOp, nests: Nests) -> dict[str, Task]:
     if problems:
         raise CatenaError(problems)
     return found
+
+
+def _part(link: GroupLink, plan: GroupPlan, placed: tuple[int, ...], node: str) -> Part:
+    kept = {role: plan.holds[number].memory for role, number in kept_by(plan, link.name).items()}
+    shapes = tuple(shapes_of(plan, link.name))
+    return Part(node, link.spec, link.input.shape, kept, taken_by(plan, placed, link.name), shapes)
+
+
+def can_run(group: Group, mapping: FusedMapping, nests: Nests, *, searching: bool) -> bool:
+    """Whether code can be made of a mapping: its tensors fit and, if `searching`, there is a nest for every link."""
+    try:
+        plan = plan_group(group, mapping, nests.levels, "mapped", "")
+        placed = addresses(plan.holds, tuple(link.name for link in group.links), nests.levels)
+        if any(misfits(plan, placed, nests.levels, "mapped", "")):
+            return False
+        for link in group.links if searching else ():
+            nests.task(_part(link, plan, placed, "")).look(Deadline())
+    except CatenaError:
+        return False
+    return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 from tests.compiler.conftest import Cli
 from tests.compiler.small_models import save_model
@@ -22,6 +23,33 @@ def test_more_room_moves_less_and_fusing_is_never_worse(tmp_path: Path, cli: Cli
     assert staying["4000"] == found["compulsory_words"]
     assert fused["4000"] <= fused["500"]
     assert found["links_left_out"] == 0
+
+
+def test_the_fronts_are_drawn(tmp_path: Path, cli: Cli) -> None:
+    """A line for each front and for what must be moved, each step of it at its place between the axes' ends."""
+    source = save_model(NETWORKS["separable"](), tmp_path / "model.onnx")
+    figure = tmp_path / "front.svg"
+    sizes = ["--size", "20", "--size", "500", "--size", "4000"]
+    found = cli("explore", source, "-t", "generic", *sizes, "-o", figure)
+    assert found.code == 0
+    assert str(figure) in found.out.replace("\n", "")
+    root = ElementTree.fromstring(figure.read_text(encoding="utf-8"))
+    texts = [each.text for each in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"layer by layer", "fused", "fused, tensors stay", "must be moved"} <= {*texts}
+    assert "model.onnx: words off-chip by size of glb (estimated)" in texts
+    lines = [each.get("d", "") for each in root.iter("{http://www.w3.org/2000/svg}path") if each.get("fill") == "none"]
+    assert len(lines) == 4
+    # 20 words are too few for any: the fronts have two sizes, what must be moved has three
+    assert [line.count("V") for line in lines] == [1, 1, 1, 2]
+    alone, fused, _, must = (float(line.rsplit("V", 1)[1].split("H")[0]) for line in lines)
+    assert alone < fused < must
+
+
+def test_a_figure_that_cannot_be_written_is_an_error(tmp_path: Path, cli: Cli) -> None:
+    source = save_model(NETWORKS["odd-names"](), tmp_path / "model.onnx")
+    found = cli("explore", source, "-t", "generic", "--size", "1000", "-o", tmp_path / "none" / "front.svg")
+    assert found.code != 0
+    assert "CAT-C002" in found.err
 
 
 def test_sizes_lie_around_the_buffer_of_the_target(tmp_path: Path, cli: Cli) -> None:

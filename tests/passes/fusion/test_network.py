@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from dialects.fused_mapping import FusedMapping
 from dialects.gconv.spec import Dim
 from passes.fusion.canonical import numbered
 from passes.fusion.front import Objective
@@ -46,8 +47,9 @@ def _best_of_group(group: Group, resident: frozenset[str], capacity: int) -> Cos
     return next(((traffic, operations) for _, traffic, operations in search.costs.tolist()), None)
 
 
-def _all_networks(network: Network, capacity: int) -> Iterator[Cost]:
-    """The best of every way to cut a network and to let tensors stay at the cuts."""
+def _all_networks(network: Network, capacity: int, refused: Group | None = None) -> Iterator[Cost]:
+    """The best of every way to cut a network and to let tensors stay at the cuts; without groups alike a refused one,
+    if there is one, and nothing stays then."""
     for count in range(network.count):
         for cuts in itertools.combinations(range(1, network.count), count):
             runs = list(itertools.pairwise((0, *cuts, network.count)))
@@ -55,7 +57,9 @@ def _all_networks(network: Network, capacity: int) -> Iterator[Cost]:
                 continue
             if any(len(network.group(*run).heads) > 1 for run in runs):
                 continue
-            tensors = sorted({name for cut in cuts for name in network.crossing(cut)})
+            if refused in [numbered(network.group(*run)).group for run in runs]:
+                continue
+            tensors = sorted({name for cut in cuts for name in network.crossing(cut)} if refused is None else ())
             for staying in itertools.product((False, True), repeat=len(tensors)):
                 here = {name for name, stays in zip(tensors, staying, strict=True) if stays}
                 # A tensor that stays does so wherever it crosses a cut.
@@ -106,6 +110,29 @@ def test_no_network_of_groups_moves_less(seed: int) -> None:
             assert plan.exact
             assert (plan.traffic, plan.operations) == least
             _assert_true(network, plan, capacity)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_refused_groups_are_done_without(seed: int) -> None:
+    """No network of the other groups moves less; only those of the best plan are asked for, once each."""
+    network = Network(_chain(random.Random(seed)))
+    capacity = sum(tensor.size for tensor in network.whole.tensors) // 2
+    space = replace(SPACE, staying=0)
+    free = NetworkSearch(network, capacity, GroupSearches(BUFFER, space)).run()
+    assert free is not None
+    first = next((numbered(part.group).group for part in free.parts if len(part.group.links) > 1), None)
+    asked: list[tuple[Group, FusedMapping]] = []
+
+    def accepts(group: Group, mapping: FusedMapping) -> bool:
+        asked.append((group, mapping))
+        return group != first
+
+    plan = NetworkSearch(network, capacity, GroupSearches(BUFFER, space), accepts).run()
+    assert plan is not None
+    assert len(asked) == len(set(asked))
+    assert plan.exact == (first is None)
+    if first is not None:
+        assert (plan.traffic, plan.operations) == min(_all_networks(network, capacity, first))
 
 
 def test_what_fits_whole_moves_what_must_be_moved() -> None:

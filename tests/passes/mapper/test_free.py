@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from random import Random
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from dialects.schedule import Operand
 from dialects.soundness import parse_hierarchy
 from passes.mapper.counts import Counts
 from passes.mapper.effort import Effort
-from passes.mapper.free import Best, best_mapping
+from passes.mapper.free import Best, best_mapping, good_mapping
 from passes.mapper.nest import Column, For, Nest, Node, Par, Store, nest_of
 from passes.mapper.pricing import Objective, Prices
 from passes.mapper.problem import Problem
@@ -285,6 +286,25 @@ def test_what_effort_is_left_bounds_the_result(parts: float) -> None:
     assert least.gap == 0
     assert best.bound <= least.value <= best.value
     assert best.value * (1 - best.gap) == pytest.approx(best.bound)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_good_mapping_is_close_to_the_best(seed: int) -> None:
+    random = Random(seed)
+    spec = GConv(
+        (Dim("C", op=random.randint(8, 20), ks=random.randint(8, 20)), Dim("H", opc=9, ks=3)), "mul", Reduce.ADD
+    )
+    levels = {
+        "dram": {"kind": "memory"},
+        "pe": {"kind": "axis", "size": random.randint(8, 16), "multicast": ["I", "K"], "reduces": True},
+        "rf": {"kind": "memory", "words": random.randint(30, 90)},
+    }
+    accesses = {"dram": {"energy": 6, "events": {f"dram.{event}": 1 for event in OUTERMOST}}}
+    machine = parse_hierarchy({"name": "inside", "summary": "", "levels": levels, "accesses": accesses})
+    best, good = best_mapping(spec, machine), good_mapping(spec, machine)
+    assert best.gap == 0
+    assert best.value <= good.value <= 1.05 * best.value
+    assert good.bound <= best.value
 
 
 @pytest.mark.parametrize("objective", list(Objective))

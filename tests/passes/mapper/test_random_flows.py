@@ -111,6 +111,12 @@ def test_random_prices() -> None:
     check(range(60), with_other_prices, 20)
 
 
+@pytest.mark.parametrize("seed", [88, 1601])
+def test_bounds_know_that_elements_share_words_and_that_small_tiles_keep_them(seed: int) -> None:
+    """Machines on which cuts that are still missing save more than they cost."""
+    check(range(seed, seed + 1), random_machine, 1)
+
+
 def test_dataflows_of_targets() -> None:
     check(range(80), small_target, 50)
 

@@ -1,7 +1,4 @@
-"""Charts of step lines over logarithmic axes, as SVG text: what a front looks like.
-
-A module of `benchmarks/looptree_conclusions.py`, no command of its own.
-"""
+"""Charts of step lines over logarithmic axes, as SVG text: what a front looks like."""
 
 from __future__ import annotations
 
@@ -115,7 +112,3 @@ def _short(value: float) -> str:
         if value >= size:
             return f"{value / size:g}{unit}"
     return f"{value:g}"
-
-
-if __name__ == "__main__":
-    raise SystemExit("this is a module of benchmarks/looptree_conclusions.py")
