@@ -60,6 +60,7 @@ from dialects.events import Counts
 from dialects.gconv import PASS, GConv, LoopKind, Step, View, element_type_of_value, shape_of
 from dialects.gconv.interpreter import main_function
 from dialects.gconv.scalar import FUNCTIONS
+from dialects.gemm_mapping import GemmAttr
 from dialects.groups import GroupOp, HoldOp, KeepOp, SendOp
 from dialects.host_segment import SegmentOp
 from dialects.locations import describe, node_names
@@ -437,7 +438,7 @@ def _mapping_text(op: LayerOp | SegmentOp) -> str:
     if isinstance(op, SegmentOp):
         return ""
     match op.mapping:
-        case MappingAttr():
+        case MappingAttr() | GemmAttr():
             return str(op.mapping.data)
         case HostAttr():
             return "host"

@@ -1,14 +1,14 @@
 """What a link counts as matrix products under a mapping: closed forms over its tiles.
 
-Zeros are part of it as far as they are known (`Live`): what is not known to be zero is taken to be something else, so
-that counts are the largest possible ones.
+Zeros are part of it as far as they were measured (`passes.gemm.zeros`): what is not known to be zero is taken to be
+something else, so that counts are the largest possible ones.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dialects.events import EVENTS, Counts
 from dialects.gconv import PASS, GConv, LoopKind
@@ -17,6 +17,7 @@ from dialects.gemm_mapping import GemmMapping
 from dialects.schedule import Operand
 from passes.gemm.ring import Ring
 from passes.gemm.tiles import RELEVANT, GemmTiles
+from passes.gemm.zeros import Live
 from passes.mapping.lookups import Lookups
 from passes.mapping.tiling import number
 
@@ -71,10 +72,16 @@ def predict(
     input_shape: tuple[int, ...],
     extras: Sequence[tuple[int, ...]] = (),
     lookups: Lookups | None = None,
+    live: Live | None = None,
 ) -> Counts:
-    """Counts of a link under a legal mapping, without zeros; `extras` are the shapes of the post operands."""
+    """Counts of a link under a legal mapping; `extras` are the shapes of the post operands.
+
+    Zeros are as they were measured (`passes.gemm.zeros`); without, nothing is left out.
+    """
     tiles = GemmTiles(spec, mapping, input_shape)
     steps, patches = steps_of(tiles, machine), Ring(tiles).words()
+    if live is not None:
+        steps = replace(steps, cycles=live.cycles, columns=live.columns, kernels=live.kernels)
     lookups = lookups or Lookups()
     outputs = math.prod(spec.output_shape)
     sums = math.prod(spec.worked(dim, kind) for dim in spec.dims for kind in RELEVANT[Operand.OUTPUT])
@@ -104,6 +111,7 @@ def predict(
     events["array.input.deliver"] = steps.columns
     events["array.kernel.deliver"] = events["glb.kernel.read"] * mapping.split
     events["operation.mac" if spec.is_multiply_accumulate else "operation.other"] = spec.trips
+    events["operation.skipped"] = 0 if live is None else spec.trips - live.operations
     events["operation.post"] = outputs * len(spec.post)
     busy = max(steps.cycles, steps.patch_rows) + _filling(machine, mapping, steps)
     words = first_words(tiles, kernels > 0)
