@@ -33,8 +33,8 @@ TARGET, DATAFLOW = HERE / "target.toml", HERE / "dataflow.toml"
 LAYERS = ("CONV1", "CONV2", "CONV3", "CONV4", "CONV5")
 ZEROS_KNOWN = ("CONV3", "CONV4")
 """Layers whose output is the next one's input, with nothing between: the shares of zeros of both are published."""
-GLB, DRAM, TIME = 0.01, 0.05, 0.12
-"""The largest relative errors allowed: buffer and off-chip traffic, processing time."""
+GLB, DRAM, RATIO, TIME = 0.01, 0.05, 0.10, 0.12
+"""The largest relative errors allowed: buffer and off-chip traffic, what compression saves of it, processing time."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,11 @@ def megabytes(counts: Counts, level: str, raw: bool = False) -> float:
     """What a layer moves at a level, as the chip's paper counts it; `raw` takes feature maps as they are."""
     events = getattr(machine().counting, level) if raw else machine().charged(level)
     return counts.charged(events) * machine().word_bits / 8 / 1e6
+
+
+def compression(counts: Counts) -> float:
+    """How many times the off-chip traffic of a layer would be without compression; filters never are compressed."""
+    return megabytes(counts, "dram", raw=True) / megabytes(counts, "dram")
 
 
 def milliseconds(cycles: int) -> float:

@@ -9,12 +9,14 @@ from eyeriss_chip import (
     DRAM,
     GLB,
     LAYERS,
+    RATIO,
     TIME,
     ZEROS_KNOWN,
     Run,
     Shares,
     chip_mappings,
     choices,
+    compression,
     cost,
     machine,
     measure,
@@ -63,6 +65,11 @@ range is that without any and with only zeros in the output. Uncompressed words 
 published ratio can be, both rounded, are a test on all layers.
 """
 
+_RATIOS = """\
+What compression saves of the whole off-chip traffic of a layer, filters included, which go as they are: uncompressed
+words over words with the run-length code, beside the chip's published ratio.
+"""
+
 _TIME = """\
 Processing time is that of the array: a pass takes as long as the words of the first windows on the 16-bit input
 network, then the element with most work, then three pipeline stages and the way of the last sums up their chain; or as
@@ -99,7 +106,7 @@ def page() -> str:
     runs, shares, printed = measure()
     parts = [NOTICE, "# The Eyeriss chip\n", _INTRODUCTION]
     parts += ["## Operations and buffer traffic\n", _BUFFER, _buffer(runs, printed)]
-    parts += ["## Off-chip traffic\n", _OFF_CHIP, _off_chip(runs, shares)]
+    parts += ["## Off-chip traffic\n", _OFF_CHIP, _off_chip(runs, shares), _RATIOS, _ratios(runs)]
     parts += ["## Time\n", _TIME, _time(runs, printed)]
     parts += ["## Power\n", _POWER, _power(runs)]
     parts += ["## The chip's mappings and the best ones\n", _MAPPINGS, _mappings(), _OWN, _own(shares)]
@@ -154,6 +161,23 @@ def _off_chip(runs: dict[str, Run], shares: dict[str, Shares]) -> str:
     )  # fmt: skip
     pairs = [(megabytes(runs[layer].predicted, "dram"), published()[layer].dram_mb) for layer in ZEROS_KNOWN]
     return f"{table(['layer', *map(number, titles)], rows).markdown()}\n\n{_worst(pairs, DRAM)}"
+
+
+def _ratios(runs: dict[str, Run]) -> str:
+    rows: list[tuple[str, ...]] = []
+    for layer, run in runs.items():
+        row, found = published()[layer], [compression(each) for each in (run.predicted, run.emulated)]
+        errors = [_error(each, row.dram_ratio) for each in found]
+        kind = "a test" if layer in ZEROS_KNOWN else "given by the implied output"
+        rows.append((layer, *(f"{each:.2f}" for each in found), f"{row.dram_ratio:.1f}", *errors, kind))
+    titles = ("predicted", "emulated", "chip", "error (%)", "error of emulated (%)")
+    pairs = [
+        (compression(each), published()[layer].dram_ratio)
+        for layer in ZEROS_KNOWN
+        for each in (runs[layer].predicted, runs[layer].emulated)
+    ]
+    rendered = table(["layer", *map(number, titles), "which is"], rows).markdown()
+    return f"{rendered}\n\nCONV3 and CONV4: {_worst(pairs, RATIO)}"
 
 
 def _time(runs: dict[str, Run], printed: Run) -> str:

@@ -87,6 +87,8 @@ def compile(
     start: str | None = None,
     stop: str = "program",
     mapping: FilePath | None = None,
+    calibrate: FilePath | None = None,
+    density: float | None = None,
     dump_ir: FilePath | None = None,
     input_shapes: Shapes | None = None,
     batch: int | None = None,
@@ -101,7 +103,9 @@ def compile(
     """Compile an ONNX model, or go on from an IR file, up to the stage `stop` (`compiler.compilation`).
 
     `output` is where the program, or the IR and its weights, are written; `start` the stage that IR has passed, if it
-    does not say so itself; `mapping` a mapping file; `dump_ir` a folder for the IR after every stage. The arguments up
+    does not say so itself; `mapping` a mapping file; `calibrate` an
+    .npz file of inputs on which zeros are measured, or `density` the stated share of tensors between layers that is not
+    zero (`passes.measure_zeros`); `dump_ir` a folder for the IR after every stage. The arguments up
     to `allow_fallback` are those of `check`.
 
     Mappings make `objective` least (`energy`, `latency`, `edp` or `traffic`; default: the target's). The search for
@@ -118,7 +122,8 @@ def compile(
 
     search = _search(objective, time_limit, jobs, scheduler, cache_dir, no_cache)
     options = _options(target, settings, input_shapes, batch, mode, allow_fallback, mapping, search)
-    options = replace(options, start=start, stop=stop)
+    calibration = None if calibrate is None else fspath(calibrate)
+    options = replace(options, start=start, stop=stop, calibrate=calibration, density=density)
     observers = () if dump_ir is None else (StageDump(Path(dump_ir)),)
     compiled = compile_source(fspath(source), options, observers)
     if output is not None:

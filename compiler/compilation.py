@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
     from backends.program import Program
 
+ZEROS_STAGE = "encoded"
+"""The stage in which zeros are measured."""
+
 TARGET_STAGE = "fused"
 """The first stage whose passes look at the machine; it is put into the module before them."""
 
@@ -46,8 +49,9 @@ class CompileOptions:
 
     `target` is a name or a TOML file (None: what the IR says, else the default target) and `settings` its overrides.
     `start` is the stage that IR has passed (None: what the IR says), `stop` the last stage to run. `mapping` is a
-    mapping file as `passes.pin_mappings` reads it, `search` how other mappings are found, `mode` how the accelerator is
-    used, `fuse` whether layers are fused. `without` names passes to leave out.
+    mapping file as `passes.pin_mappings` reads it, `calibrate` and `density` are those of `passes.measure_zeros` (None:
+    nothing is known of zeros but what the mapping file says), `search` how other mappings are found, `mode` how the
+    accelerator is used, `fuse` whether layers are fused. `without` names passes to leave out.
     """
 
     target: str | None = None
@@ -55,6 +59,8 @@ class CompileOptions:
     start: str | None = None
     stop: str = PROGRAM.name
     mapping: str | None = None
+    calibrate: str | None = None
+    density: float | None = None
     search: SearchOptions = field(default_factory=SearchOptions)
     mode: Mode = Mode.CHAIN
     fuse: bool = False
@@ -161,7 +167,14 @@ class _Compilation:
         options = self._options
         given = {"a mapping file": options.mapping is not None, f"mode {options.mode}": options.mode is not Mode.CHAIN}
         given |= {"--fuse": options.fuse} | dict.fromkeys(options.search.given, True)
-        if MAPPING_STAGE in [stage.name for stage in stages]:
+        names = [stage.name for stage in stages]
+        zeros = {"--calibrate": options.calibrate is not None, "--density": options.density is not None}
+        if all(zeros.values()):
+            raise CatenaError(Diagnostic("CAT-C001", "zeros are measured or stated: --calibrate or --density"))
+        if ZEROS_STAGE not in names and any(zeros.values()):
+            message = f"{' and '.join(what for what, is_given in zeros.items() if is_given)} is of no use without stage"
+            raise CatenaError(Diagnostic("CAT-C001", f"{message} {ZEROS_STAGE}", hint="see --from, --to"))
+        if MAPPING_STAGE in names:
             return
         problems = [
             Diagnostic("CAT-C001", f"{what} is of no use without stage {MAPPING_STAGE}", hint="see --from, --to")
@@ -228,12 +241,26 @@ class _Compilation:
         passes = [
             step for text in pipeline for step in parse_passes(text, extra) if step.name not in self._options.without
         ]
+        if stage.name == ZEROS_STAGE:
+            return self._measuring(passes)
         if stage.name == MAPPING_STAGE:
             return [*self._decided(), *self._fusing(), *self._searching(passes, target)]
         if self._options.fuse:
             # Groups are tiled along dimensions that merging would hide; what is left is merged behind them.
             return [step for step in passes if not isinstance(step, MergeDimsPass)]
         return [self._sparing_groups(step) for step in passes]
+
+    def _measuring(self, passes: Sequence[ModulePass]) -> list[ModulePass]:
+        """The passes of the stage that chooses encodings, which go by what is known of zeros."""
+        file, density = self._options.calibrate, self._options.density
+        if file is None and density is None:
+            return [*passes]
+        # most compilations measure nothing
+        from passes.choose_encodings import ChooseEncodingsPass
+        from passes.measure_zeros import MeasureZerosPass
+
+        first = next((i for i, step in enumerate(passes) if isinstance(step, ChooseEncodingsPass)), len(passes))
+        return [*passes[:first], MeasureZerosPass(file, density), *passes[first:]]
 
     def _sparing_groups(self, step: ModulePass) -> ModulePass:
         """A pass that leaves the dimensions of links alone which the mapping file fuses."""

@@ -30,6 +30,7 @@ _PASSES: dict[str, str] = {
     "merge-dims": "passes.merge_dims:MergeDimsPass",
     "copy-concat": "passes.copy_concat:CopyConcatPass",
     "legalize-words": "passes.legalize_words:LegalizeWordsPass",
+    "measure-zeros": "passes.measure_zeros:MeasureZerosPass",
     "choose-encodings": "passes.choose_encodings:ChooseEncodingsPass",
     "assign-host": "passes.assign_host:AssignHostPass",
     "form-groups": "passes.form_groups:FormGroupsPass",

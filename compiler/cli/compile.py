@@ -37,6 +37,12 @@ PROGRAM = "program"
 @mode_option
 @fuse_option
 @click.option("--mapping", metavar="FILE", help="Mappings of some layers, and shares of zeros in their data (TOML).")
+@click.option(
+    "--calibrate",
+    metavar="FILE.npz",
+    help="Inputs by tensor name, on which zeros are measured that predictions and encodings go by.",
+)
+@click.option("--density", type=float, metavar="X", help="Share of tensors between layers that is not zero, if stated.")
 @click.option("--save-mapping", metavar="FILE", help="Write the mapping of every layer, to edit or to use again.")
 @click.option("--from", "start", metavar="STAGE", help="Stage that the IR has passed. [default: what the IR says]")
 @click.option("--to", "stop", default="program", metavar="STAGE", help="Last stage to run. [default: program]")
@@ -56,6 +62,8 @@ def compile_model(
     mode: str,
     fuse: bool,
     mapping: str | None,
+    calibrate: str | None,
+    density: float | None,
     save_mapping: str | None,
     start: str | None,
     stop: str,
@@ -85,7 +93,8 @@ def compile_model(
     changes, shapes = parse_settings(settings), parse_input_shapes(input_shapes)
     kept = None
     folder = None if search["no_cache"] else cache_folder(search["cache_dir"])
-    wants_more = (start, dump_ir, dump_passes, print_ir_after, save_mapping, timing, search["time_limit"])
+    wants_more = [start, dump_ir, dump_passes, print_ir_after, save_mapping, timing, search["time_limit"]]
+    wants_more += [calibrate is not None, density is not None]
     if folder is not None and stop == PROGRAM and not any(wants_more) and Path(source).suffix not in (".mlir", ".cat"):
         request = Request(source, target, changes, mode, fuse, mapping, search["objective"], shapes, batch, fallback)
         kept = kept_program(folder, request)
@@ -113,6 +122,8 @@ def compile_model(
         start=start,
         stop=stop,
         mapping=mapping,
+        calibrate=calibrate,
+        density=density,
         search=parse_search(**search),
         importing=ImportOptions(shapes, batch, fallback=fallback, sha256=None if kept is None else kept.model_sha256),
     )

@@ -103,7 +103,7 @@ def _zeros_note(report: Report) -> str:
         return ""
     if report.provenance is not Provenance.PREDICTED:
         return ""
-    return "; compressed with the shares of zeros that the mapping file gives, without zeros where it gives none"
+    return "; compressed with the shares of zeros that are known, without zeros where nothing is"
 
 
 def _segment_note(report: Report) -> str:

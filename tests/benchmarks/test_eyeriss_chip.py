@@ -52,6 +52,15 @@ def test_compressed_traffic_where_zeros_are_known(chip: ModuleType, measured: An
     assert found == pytest.approx(chip.published()[layer].dram_mb, rel=chip.DRAM)
 
 
+@pytest.mark.parametrize("layer", ["CONV3", "CONV4"])
+@pytest.mark.parametrize("kind", ["predicted", "emulated"])
+def test_compression_saves_what_it_saves_on_the_chip(chip: ModuleType, measured: Any, layer: str, kind: str) -> None:
+    """Uncompressed traffic over compressed traffic, filters included, at the published shares of zeros."""
+    found = chip.compression(getattr(measured[0][layer], kind))
+    assert found == pytest.approx(chip.published()[layer].dram_ratio, rel=chip.RATIO)
+    assert found > 1.5
+
+
 @pytest.mark.parametrize("layer", LAYERS)
 def test_the_emulator_counts_what_is_predicted(measured: Any, layer: str) -> None:
     run = measured[0][layer]

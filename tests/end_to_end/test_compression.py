@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from backends.spatial.codes import Tensor
 from backends.spatial.emulator import MODES, SpatialEmulator
 from backends.spatial.isa import ISA, Compress
 from dialects.events import Counts
+from passes.mapping.cost import price
 from tests.onnx_models import onnx_model, onnx_node
 
 TARGET = Path(__file__).parents[2] / "benchmarks" / "eyeriss_chip" / "target.toml"
@@ -105,6 +107,38 @@ def test_one_transfer_takes_what_the_code_makes_of_its_words(tmp_path: Path) -> 
     assert compression is not None
     words = 4 * compression.code(16).link_words(output)
     assert emulator.counters[last.name].events["dram.output.compressed"] == words
+
+
+def test_gated_operations_are_those_on_inputs_of_zero_and_save_energy(tmp_path: Path) -> None:
+    program = built(tmp_path, network(dense=False, pads=1))
+    outputs, counts = counted(program, "blocks")
+    y = np.pad(outputs["y"], ((0, 0), (0, 0), (1, 1), (1, 1)))
+    windows = np.lib.stride_tricks.sliding_window_view(y, (3, 3), axis=(2, 3))
+    filters = SHAPES["w2"][0]
+    machine = SpatialEmulator(program).machine
+    for layer in program.layers[1:]:
+        found = counts[layer.name]
+        assert found.events["operation.gated"] == filters * int(np.count_nonzero(windows == 0))
+        without = deepcopy(found)
+        without.events["operation.gated"] = 0
+        assert price(found, machine).total_energy < price(without, machine).total_energy
+        assert price(found, machine).cycles == price(without, machine).cycles
+
+
+def test_measured_zeros_predict_what_is_counted(tmp_path: Path) -> None:
+    """Calibrated on the inputs of the run: by the chain as it is mapped, padding that is fetched included."""
+    model, data = tmp_path / "m.onnx", tmp_path / "inputs.npz"
+    onnx.save(network(dense=False, pads=1), model)
+    np.savez(data, **inputs())
+    compiler.compile(model, target=str(TARGET), output=tmp_path / "p.cat", calibrate=data)
+    program = read_program(tmp_path / "p.cat")
+    _, counts = counted(program, "blocks")
+    saved = 0
+    for name, expected in predicted(program).items():
+        for event in ("dram.output.compressed", "dram.input.compressed", "operation.gated"):
+            assert expected.events[event] == pytest.approx(counts[name].events[event], rel=0.05, abs=8)
+        saved += expected.events["dram.output.write"] - expected.events["dram.output.compressed"]
+    assert saved > 0
 
 
 def test_given_zeros_predict_what_is_counted(tmp_path: Path) -> None:
