@@ -13,6 +13,7 @@ from dialects.accelerator import Accelerator
 from dialects.diagnostics import CODES, ExitCode
 from dialects.gemm_machine import GemmMachine
 from dialects.machine_kinds import spatial_machine
+from dialects.multicore_machine import MulticoreMachine
 from dialects.nest_machine import NestMachine
 
 EXIT_CODES: Mapping[ExitCode, str] = {
@@ -51,9 +52,13 @@ def target_table() -> Table:
 
 
 def _array(machine: Accelerator) -> str:
-    """How many elements there are along each axis."""
+    """How many elements there are along each axis: cores, crossbars of each, rows and columns of cells."""
     if isinstance(machine, NestMachine):
         return " x ".join(str(axis.size) for axis in machine.axes) or "1"
+    if isinstance(machine, MulticoreMachine):
+        return (
+            f"{machine.cores.count} x {machine.cores.crossbars} x {machine.crossbar.rows} x {machine.crossbar.columns}"
+        )
     array = machine.array if isinstance(machine, GemmMachine) else spatial_machine(machine, "targets").array
     return f"{array.rows} x {array.cols}"
 
@@ -65,6 +70,8 @@ def _buffer(machine: Accelerator) -> str:
     elif isinstance(machine, GemmMachine):
         sram = machine.sram
         words = sram.input_words + sram.kernel_words + sram.output_words
+    elif isinstance(machine, MulticoreMachine):
+        words = machine.cores.buffer_bytes * machine.cores.count * 8 // machine.word_bits
     else:
         words = spatial_machine(machine, "targets").glb.words
     return "-" if words is None else f"{words * machine.word_bits / 8192:.3g} kB"

@@ -84,7 +84,7 @@ STAGES: tuple[Stage, ...] = (
         "buffers with addresses, layers with loops, loads, passes, stores; groups of layers and their turns",
         ("order-segments", "place-spatial"),
         Legality(
-            dialects=frozenset({"spatial", "levels", "gemm", "group", "weights", "host"}),
+            dialects=frozenset({"spatial", "levels", "gemm", "group", "multicore", "weights", "host"}),
             ops=frozenset({"target.machine"}),
         ),
     ),

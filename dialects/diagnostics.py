@@ -66,6 +66,8 @@ CODES: dict[str, Code] = {
         Code("CAT-R002", "the IR does not verify", ExitCode.USAGE),
         Code("CAT-R003", "the IR is not legal at the named stage", ExitCode.USAGE),
         Code("CAT-R004", "a weight is not in the store", ExitCode.USAGE),
+        Code("CAT-R005", "cores may touch a word in either order", ExitCode.USAGE),
+        Code("CAT-R006", "a core waits for what never comes", ExitCode.USAGE),
         Code("CAT-F001", "no legal mapping exists on this target", ExitCode.DOES_NOT_FIT),
         Code("CAT-F002", "a mapping does not fit the target's memories or array", ExitCode.DOES_NOT_FIT),
         Code("CAT-F003", "the program does not fit the target's memory", ExitCode.DOES_NOT_FIT),
@@ -79,6 +81,8 @@ CODES: dict[str, Code] = {
         Code("CAT-E001", "the emulator stopped: address out of range or buffer overrun", ExitCode.MISMATCH),
         Code("CAT-E002", "the emulator stopped: a word was read that was never written", ExitCode.MISMATCH),
         Code("CAT-E003", "the emulator stopped: the instruction is illegal in this state", ExitCode.MISMATCH),
+        Code("CAT-E004", "the emulator stopped: cores race for a word", ExitCode.MISMATCH),
+        Code("CAT-E005", "the emulator stopped: cores wait for each other for ever", ExitCode.MISMATCH),
         Code("CAT-V001", "an output differs from the reference", ExitCode.MISMATCH),
         Code("CAT-V002", "the reference cannot be computed", ExitCode.USAGE),
     )

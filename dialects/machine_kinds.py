@@ -9,6 +9,7 @@ from dialects.accelerator import Accelerator
 from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gemm_machine import GemmMachine
+from dialects.multicore_machine import MulticoreMachine
 from dialects.nest_machine import ConvertedMachine, NestMachine
 from dialects.validation import validated
 
@@ -25,6 +26,7 @@ class MachineKind:
 KINDS = (
     MachineKind(NestMachine, "levels", "a hierarchy of levels"),
     MachineKind(GemmMachine, "im2col", "im2col units in front of a systolic array"),
+    MachineKind(MulticoreMachine, "crossbar", "cores with crossbars"),
     MachineKind(Machine, "glb", "a row-stationary array"),
 )
 """All of them; a description with none of their tables is checked as one of the last."""

@@ -10,6 +10,7 @@ from xdsl.ir import Dialect
 
 _DIALECTS: dict[str, str] = {
     # name -> "module:value"
+    "multicore": "dialects.multicore:MULTICORE",
     "onnx": "dialects.onnx:ONNX",
     "encodings": "dialects.encodings.attributes:ENCODINGS",
     "gconv": "dialects.gconv.dialect:GCONV",

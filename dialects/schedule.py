@@ -267,7 +267,7 @@ def _parse_node(parser: AttrParser, keyword: str) -> Node:
         parser.raise_error(f"expected for, par or store, found {keyword!r}")
     if keyword == "for":
         return parse_temporal(parser)
-    loop = _parse_loop(parser)
+    loop = parse_loop(parser)
     tile = parser.parse_integer(allow_boolean=False, allow_negative=False)
     parser.parse_keyword("on")
     return Spatial(loop, tile, parser.parse_identifier(": axis name"))
@@ -275,11 +275,11 @@ def _parse_node(parser: AttrParser, keyword: str) -> Node:
 
 def parse_temporal(parser: AttrParser) -> Temporal:
     """A loop and its tile, what follows `for`."""
-    loop = _parse_loop(parser)
+    loop = parse_loop(parser)
     return Temporal(loop, parser.parse_integer(allow_boolean=False, allow_negative=False))
 
 
-def _parse_loop(parser: AttrParser) -> Loop:
+def parse_loop(parser: AttrParser) -> Loop:
     text = parser.parse_identifier(": loop such as C.op")
     dim, dot, kind = text.partition(".")
     if not dot:
@@ -302,7 +302,7 @@ class LoopAttr(Data[Loop]):
     @classmethod
     def parse_parameter(cls, parser: AttrParser) -> Loop:
         with parser.in_angle_brackets():
-            return _parse_loop(parser)
+            return parse_loop(parser)
 
     def print_parameter(self, printer: Printer) -> None:
         with printer.in_angle_brackets():

@@ -68,6 +68,7 @@ from dialects.gconv import (
 )
 from dialects.gconv.attributes import computing_type, main_operator, post_only_steps
 from dialects.gemm_mapping import GemmAttr
+from dialects.multicore_mapping import CrossbarsAttr, VectorAttr
 from dialects.operand_segments import with_quick_operands
 from dialects.schedule import Axis, HostAttr, LoopAttr, MappingAttr, Operand, SearchAttr
 from dialects.spatial_access import AccessAttr, Lookup, LookupAttr
@@ -211,7 +212,7 @@ class LayerOp(IRDLOperation):
     read_lookup = opt_prop_def(LookupAttr)
     write_lookup = opt_prop_def(LookupAttr)
     update = opt_prop_def(ReduceAttr)
-    mapping = opt_prop_def(MappingAttr | GemmAttr | HostAttr)
+    mapping = opt_prop_def(MappingAttr | GemmAttr | HostAttr | CrossbarsAttr | VectorAttr)
     search = opt_prop_def(SearchAttr)
     zeros = opt_prop_def(ZerosAttr)
     body = region_def("single_block")

@@ -20,6 +20,7 @@ from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gemm_machine import GemmMachine
 from dialects.machine_kinds import of_kind, parse_machine
+from dialects.multicore_machine import MulticoreMachine
 from dialects.nest_machine import NestMachine
 from dialects.plain_attributes import from_attribute, to_dictionary
 
@@ -101,6 +102,11 @@ def require_nest_machine(module: ModuleOp, stage: str) -> NestMachine:
 def require_gemm_machine(module: ModuleOp, stage: str) -> GemmMachine:
     """The machine of matrix products a module is compiled for. Raises `CatenaError` (CAT-R003) for any other one."""
     return of_kind(GemmMachine, require_machine(module, stage), stage)
+
+
+def require_multicore(module: ModuleOp, stage: str) -> MulticoreMachine:
+    """The cores a module is compiled for. Raises `CatenaError` (CAT-R003) for any other machine."""
+    return of_kind(MulticoreMachine, require_machine(module, stage), stage)
 
 
 TARGET = Dialect("target", [MachineOp], [])

@@ -8,6 +8,7 @@ from dialects.accelerator import Accelerator
 from dialects.events import LEVELS, Counts
 from dialects.gemm_machine import GemmMachine
 from dialects.machine_kinds import spatial_machine
+from dialects.multicore_machine import MulticoreMachine
 from dialects.nest_machine import NestMachine
 from passes.gemm.pricing import ACCESSES, price_of_products
 from passes.mapping.cost import Price
@@ -21,6 +22,8 @@ def price(counts: Counts, machine: Accelerator) -> Price:
         return _price_of_nest(counts, machine)
     if isinstance(machine, GemmMachine):
         return price_of_products(counts, machine)
+    if isinstance(machine, MulticoreMachine):
+        return _price_of_cores(counts, machine)
     return price_on_array(counts, spatial_machine(machine, "report"))
 
 
@@ -28,6 +31,8 @@ def levels(machine: Accelerator) -> tuple[str, ...]:
     """The kinds of accesses that cost energy, from the outside in."""
     if isinstance(machine, GemmMachine):
         return tuple(ACCESSES)
+    if isinstance(machine, MulticoreMachine):
+        return tuple(_OF_CORES)
     return tuple(access.name for access in machine.accesses) if isinstance(machine, NestMachine) else LEVELS
 
 
@@ -37,6 +42,8 @@ def charges(machine: Accelerator) -> dict[str, dict[str, float]]:
         return {access.name: access.events for access in machine.accesses}
     if isinstance(machine, GemmMachine):
         return {level: dict.fromkeys(events, 1) for level, events in ACCESSES.items()}
+    if isinstance(machine, MulticoreMachine):
+        return {kind: {event: 1} for kind, (event, _) in _OF_CORES.items()}
     array = spatial_machine(machine, "report")
     return {level: dict.fromkeys(array.charged(level), 1) for level in LEVELS}
 
@@ -50,14 +57,36 @@ def charged(counts: Counts, machine: Accelerator) -> dict[str, float]:
 
 
 def elements(machine: Accelerator) -> int:
-    """Processing elements of the array."""
+    """Processing elements of the array; of crossbars, the products that all of them make in a cycle."""
     if isinstance(machine, NestMachine):
         everywhere = math.prod(axis.size for axis in machine.axes)
         return min(everywhere, machine.elements or everywhere)
     if isinstance(machine, GemmMachine):
         return machine.array.rows * machine.array.cols
+    if isinstance(machine, MulticoreMachine):
+        weights = machine.cores.count * machine.cores.crossbars * machine.crossbar.rows * machine.weight_columns
+        return max(1, weights // max(1, machine.crossbar.mvm_cycles))
     array = spatial_machine(machine, "report").array
     return array.rows * array.cols
+
+
+_OF_CORES = {
+    "crossbar": ("crossbar.mvm", "mvm"),
+    "bus": ("bus.bytes", "bus_byte"),
+    "vector": ("operation.vector", "operation"),
+    "write": ("crossbar.rewrite", "cell_write"),
+}
+"""What costs energy on cores with crossbars: the event, and the key of the table `energies`."""
+
+
+def _price_of_cores(counts: Counts, machine: MulticoreMachine) -> Price:
+    """Energy of what was done, and of the time that it took; cycles as counted."""
+    energies, cycles = machine.energies, counts.cycles or 0
+    energy = {kind: counts.events[event] * getattr(energies, key) for kind, (event, key) in _OF_CORES.items()}
+    # 1 mW in a cycle of 1 us is 1 nJ.
+    energy["static"] = energies.static_mw * cycles / machine.clock_mhz * 1e3
+    energy |= {"operation": 0.0, "host": 0.0}
+    return Price(energy, math.ceil(counts.events["bus.bytes"] / machine.bus.width_bytes), cycles)
 
 
 def _price_of_nest(counts: Counts, machine: NestMachine) -> Price:

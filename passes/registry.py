@@ -38,11 +38,19 @@ _PASSES: dict[str, str] = {
     "map-row-stationary": "passes.map_row_stationary:MapRowStationaryPass",
     "map-nest": "passes.map_nest:MapNestPass",
     "map-gemm": "passes.map_gemm:MapGemmPass",
+    "slice-weights": "passes.slice_weights:SliceWeightsPass",
+    "partition-crossbars": "passes.partition_crossbars:PartitionCrossbarsPass",
+    "duplicate-weights": "passes.duplicate_weights:DuplicateWeightsPass",
+    "place-cores": "passes.place_cores:PlaceCoresPass",
+    "schedule-cores": "passes.schedule_cores:ScheduleCoresPass",
     "choose-layouts": "passes.choose_layouts:ChooseLayoutsPass",
     "order-segments": "passes.order_segments:OrderSegmentsPass",
     "place-spatial": "passes.place_spatial:PlaceSpatialPass",
     "place-gemm": "passes.place_gemm:PlaceGemmPass",
     "place-nest": "passes.place_nest:PlaceNestPass",
+    "place-multicore": "passes.place_multicore:PlaceMulticorePass",
+    "synchronize-cores": "passes.synchronize_cores:SynchronizeCoresPass",
+    "prove-order": "passes.prove_order:ProveOrderPass",
 }
 
 

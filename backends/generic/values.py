@@ -29,7 +29,7 @@ BLOCK = 1 << 24
 def compute_layer(layer: NestLayer, memory: OffChip) -> None:
     """Compute all outputs of a layer and write them to memory."""
     for _ in _blocks(layer, _parallel(layer)):
-        memory.write(_sums(layer, memory))
+        memory.write(sums_of(layer, memory))
 
 
 def _parallel(layer: NestLayer) -> list[tuple[int, Kind]]:
@@ -66,7 +66,7 @@ def _words(layer: NestLayer) -> int:
     return max(words if is_product else words * _total(layer, Kind.OP), _total(layer, Kind.G, Kind.OP, Kind.OPC))
 
 
-def _sums(layer: NestLayer, memory: OffChip) -> Array:
+def sums_of(layer: NestLayer, memory: OffChip) -> Array:
     """The results of the current ranges before `post`, as (g, op, opc) of every dimension in turn."""
     values = Factor(unrolled(layer, memory.input()), layer.partial)
     kernel = None if layer.main is None else kernel_matrices(layer, memory.kernel())

@@ -64,6 +64,7 @@ from dialects.gemm_mapping import GemmAttr
 from dialects.groups import GroupOp, HoldOp, KeepOp, SendOp
 from dialects.host_segment import SegmentOp
 from dialects.locations import describe, node_names
+from dialects.multicore_mapping import CrossbarsAttr, VectorAttr
 from dialects.schedule import HostAttr, MappingAttr
 from dialects.schedule import Loop as LoopName
 from dialects.spatial import (
@@ -110,6 +111,9 @@ class Emission:
     compresses: bool = False
     memories: Mapping[str, int] | None = None
     """The numbers of the memories that holds of groups may lie in; None if the machine runs no groups."""
+    cores: int = 1
+    streams: Callable[[LayerOp, dict[str, int]], Iterator[tuple[int, Iterator[Instruction]]]] | None = None
+    """On a machine of several cores, in the place of `body`: those that run a part of the layer, and what of it."""
 
 
 def emit(module: ModuleOp, backend: str) -> Program:
@@ -147,15 +151,17 @@ def emit_program(module: ModuleOp, backend: str, emission: Emission) -> Program:
     _check_buffers(buffers, emission.capacity)
     layers = layers_in(ops)
     names = _layer_names(layers)
-    code: list[Instruction] = []
+    codes: list[list[Instruction]] = [[] for _ in range(emission.cores)]
     debug: list[DebugEntry] = []
     of_debug: list[LayerOp | SegmentOp] = []
     named = dict(zip(layers, names, strict=True))
-    for op, instructions in _code(ops, layers, emission):
-        debug.append(DebugEntry(0, len(code), len(code) + len(instructions), named[op]))
+    for op, core, instructions in _code(ops, layers, emission):
+        code = codes[core]
+        debug.append(DebugEntry(core, len(code), len(code) + len(instructions), named[op]))
         of_debug.append(op)
         code += instructions
-    code.append(Halt())
+    for code in codes:
+        code.append(Halt())
     produced = {buffer: name for op, name in zip(layers, names, strict=True) for buffer in _outputs(op)}
     segments = tuple(segment_image(n, op.content) for n, op in enumerate(layers) if isinstance(op, SegmentOp))
     description = machine.model_dump(mode="json", exclude_none=True)
@@ -173,11 +179,11 @@ def emit_program(module: ModuleOp, backend: str, emission: Emission) -> Program:
     )
     return Program(
         metadata,
-        (_encoded(emission.isa, code, debug, of_debug),),
+        _encoded(emission.isa, codes, debug, of_debug),
         (*_constants(buffers), *segments),
         tuple(_tensor(op, name, produced.get(op, "")) for op, name in buffers.items()),
         tuple(_entries(named, buffers, emission)),
-        tuple(debug),
+        tuple(sorted(debug, key=lambda entry: (entry.core, entry.start))),
         tuple(_groups(ops, named, buffers)),
     )
 
@@ -234,8 +240,8 @@ def layers_in(ops: Iterable[Operation]) -> list[LayerOp | SegmentOp]:
 
 def _code(
     ops: Sequence[Operation], layers: Sequence[LayerOp | SegmentOp], emission: Emission
-) -> Iterator[tuple[LayerOp | SegmentOp, list[Instruction]]]:
-    """The instructions of every layer; in a group, several pieces of each."""
+) -> Iterator[tuple[LayerOp | SegmentOp, int, list[Instruction]]]:
+    """The instructions of every layer on every core; in a group, several pieces of each."""
     numbers = {op: index for index, op in enumerate(layers)}
     groups = [op for op in ops if isinstance(op, GroupOp)]
     of_layers = {op: index for op, index in numbers.items() if isinstance(op, LayerOp)}
@@ -244,13 +250,18 @@ def _code(
             if emission.memories is None:
                 message = "the machine runs no fused groups"
                 raise CatenaError(Diagnostic("CAT-R003", message, "program", describe(op)))
-            yield from group_parts(
+            parts = group_parts(
                 op, groups.index(op), of_layers, emission.memories, lambda each: _layer(each, numbers[each], emission)
             )
+            yield from ((each, 0, code) for each, code in parts)
         elif isinstance(op, SegmentOp):
-            yield op, list(_segment(numbers[op]))
+            yield op, 0, list(_segment(numbers[op]))
+        elif isinstance(op, LayerOp) and emission.streams is not None:
+            head = list(_configuration(op, numbers[op], emission))
+            for core, body in emission.streams(op, _numbered(op)):
+                yield op, core, [*head, *body]
         elif isinstance(op, LayerOp):
-            yield op, list(_layer(op, numbers[op], emission))
+            yield op, 0, list(_layer(op, numbers[op], emission))
 
 
 def _outputs(op: LayerOp | SegmentOp) -> list[BufferOp]:
@@ -275,16 +286,16 @@ def _segment(index: int) -> Iterator[Executable]:
 
 
 def _encoded(
-    isa: Isa, code: list[Instruction], debug: list[DebugEntry], layers: Sequence[LayerOp | SegmentOp]
-) -> bytes:
-    """The instruction words. Raises `CatenaError` (CAT-A002) with the layer of every value that no field holds."""
+    isa: Isa, codes: list[list[Instruction]], debug: list[DebugEntry], layers: Sequence[LayerOp | SegmentOp]
+) -> tuple[bytes, ...]:
+    """The instruction words by core. Raises `CatenaError` (CAT-A002) with the layer of every value no field holds."""
     try:
-        return isa.encode(code)
+        return tuple(isa.encode(code) for code in codes)
     except CatenaError as error:
         problems: list[Diagnostic] = []
         for op, entry in zip(layers, debug, strict=True):
             try:
-                isa.encode(code[entry.start : entry.end])
+                isa.encode(codes[entry.core][entry.start : entry.end])
             except CatenaError as of_layer:
                 problems += [replace(each, stage="program", node=describe(op)) for each in of_layer.diagnostics]
         raise CatenaError(problems) from error
@@ -442,6 +453,8 @@ def _mapping_text(op: LayerOp | SegmentOp) -> str:
             return str(op.mapping.data)
         case HostAttr():
             return "host"
+        case CrossbarsAttr() | VectorAttr():
+            return str(op.mapping)
         case _:
             return ""
 
@@ -505,6 +518,17 @@ def _kind(spec: GConv) -> str:
 
 
 def _layer(op: LayerOp, index: int, emission: Emission) -> Iterator[Instruction]:
+    yield from _configuration(op, index, emission)
+    yield from emission.body(op, _numbered(op))
+
+
+def _numbered(op: LayerOp) -> dict[str, int]:
+    """The numbers of a layer's dimensions."""
+    return {dim.name: d for d, dim in enumerate(op.spec.dims)}
+
+
+def _configuration(op: LayerOp, index: int, emission: Emission) -> Iterator[Instruction]:
+    """What a layer computes, and where its tensors are."""
     spec = op.spec
     main = 0 if spec.main == PASS else FUNCTIONS[spec.main].code
     acc = element_type_of_value(op.input) if op.acc is None else op.acc
@@ -528,8 +552,6 @@ def _layer(op: LayerOp, index: int, emission: Emission) -> Iterator[Instruction]
     yield from _lookup(Tensor.OUTPUT, op.write_index, op.write_lookup)
     if op.update is not None:
         yield Update(Fold[op.update.data.name])
-    dims = {dim.name: d for d, dim in enumerate(spec.dims)}
-    yield from emission.body(op, dims)
 
 
 def _function(slot: Slot, step: Step) -> Function:

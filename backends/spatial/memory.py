@@ -67,6 +67,11 @@ class MemoryBank:
         return cls(name, capacity, [Segment(np.zeros(capacity, dtype), 0, np.zeros(capacity, np.bool_))])
 
     @property
+    def segments(self) -> Sequence[Segment]:
+        """What the memory is made of."""
+        return self._segments
+
+    @property
     def writable(self) -> int:
         """How many words may be written."""
         return sum(len(segment.words) for segment in self._segments if segment.valid is not None)

@@ -16,6 +16,7 @@ from compiler.ir_text import HOSTILE_TEXT, new_context
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
 from dialects.gemm_machine import GemmMachine
 from dialects.machine_kinds import kind_of
+from dialects.multicore_machine import MulticoreMachine
 from dialects.schedule import Mapping as LinkMapping
 from dialects.schedule import MappingAttr
 from dialects.unicode_parser import UnicodeParser
@@ -50,7 +51,8 @@ def explained_layers(program: Program) -> list[ExplainedLayer]:
     what cannot be read.
     """
     context = new_context()
-    is_of_products = kind_of(program.metadata.description).model is GemmMachine
+    # Other machines have mappings of their own, which are not explained.
+    has_nests = kind_of(program.metadata.description).model not in (GemmMachine, MulticoreMachine)
     read = {tensor.name: tensor.role not in (Role.CONSTANT, Role.INPUT) for tensor in program.tensors}
     found: list[ExplainedLayer] = []
     for number, entry in enumerate(program.layers, 1):
@@ -62,7 +64,7 @@ def explained_layers(program: Program) -> list[ExplainedLayer]:
             raise CatenaError(Diagnostic("CAT-P003", f"layer {entry.name!r} does not say what it computes", hint=hint))
         try:
             work = _work(entry.work, read, context)
-            is_mapped = entry.predicted and entry.mapping != HOST and not entry.group and not is_of_products
+            is_mapped = entry.predicted and entry.mapping != HOST and not entry.group and has_nests
             mapping = _mapping(entry.mapping, context) if is_mapped else None
         except (ParseError, VerifyException, *HOSTILE_TEXT) as error:
             message = f"what layer {entry.name!r} computes cannot be read: {error}"

@@ -1,0 +1,173 @@
+"""The chip that executes streams: what every action does to memories and counts, for one turn or many at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from backends.rram.counting import Cycles, LayerCounters, transferred
+from backends.rram.isa import Made, What
+from backends.rram.products import MatrixPart
+from backends.rram.streams import Action, Do, Piece, Task
+from backends.rram.tiles import VectorTile
+from backends.spatial.memory import Fault, MemoryBank
+from dialects.multicore_machine import MulticoreMachine
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Cycles of an action, turn by turn: of the bus, None if it takes none, and then of the core itself."""
+
+    bus: Cycles | None
+    core: Cycles
+
+
+class CoreFault(Exception):
+    """A fault of an instruction of a core."""
+
+    def __init__(self, fault: Fault, task: Task, pc: int):
+        super().__init__(fault.message)
+        self.fault, self.task, self.pc = fault, task, pc
+
+
+class Chip:
+    """Cores with their crossbars, and the shared memories."""
+
+    def __init__(
+        self, machine: MulticoreMachine, streams: Sequence[Sequence[Task]], dram: MemoryBank, sums: MemoryBank
+    ):
+        self.machine, self.streams = machine, streams
+        self.dram, self.sums = dram, sums
+        self.counters: dict[int, LayerCounters] = {}
+        self._parts: dict[int, MatrixPart] = {}
+        self._tiles: dict[int, VectorTile] = {}
+        self._holders: dict[tuple[int, int], Task] = {}
+        """Which task's weights a crossbar of a core holds."""
+        for stream in streams:
+            for task in stream:
+                self._add(task)
+
+    def _add(self, task: Task) -> None:
+        counters = self.counters.setdefault(task.layer.index, LayerCounters())
+        counters.parts += 1
+        counters.cores.add(task.core)
+        if task.is_matrix:
+            self._parts[id(task)] = MatrixPart(task, self.machine, self.dram, self.sums, counters)
+        else:
+            self._tiles[id(task)] = VectorTile(task.layer, self.machine, self.dram, counters)
+
+    def program_residents(self) -> None:
+        """Write the weights that are there before the program starts. Raises `CoreFault`."""
+        for stream in self.streams:
+            for task in stream:
+                for piece in task.pieces:
+                    for action in piece.actions:
+                        if action.do is Do.PROGRAM and action.given[2]:
+                            self._guarded(task, piece, action, range(1))
+
+    def part(self, task: Task) -> MatrixPart:
+        """The part of a matrix that a task is about."""
+        return self._parts[id(task)]
+
+    def most_turns(self, task: Task) -> int:
+        """Turns that may be executed at a time."""
+        return self._parts[id(task)].most_turns if task.is_matrix else 1
+
+    def perform(self, task: Task, piece: Piece, action: Action, turns: range) -> Cost:
+        """Do an action for some turns; what it costs in each of them. Raises `CoreFault`."""
+        if action.do is Do.PROGRAM and action.given[2]:
+            return Cost(None, np.zeros(1, np.int64))
+        return self._guarded(task, piece, action, turns)
+
+    def _guarded(self, task: Task, piece: Piece, action: Action, turns: range) -> Cost:
+        try:
+            execute = self._on_crossbars if task.is_matrix else self._on_vectors
+            return execute(task, piece, action, turns)
+        except Fault as fault:
+            raise CoreFault(fault, task, action.pc) from fault
+
+    def signal(self, task: Task, sends: int) -> Cycles:
+        """Count signals; the cycles that each takes of the bus."""
+        counters = self.counters[task.layer.index]
+        counters.add("sync.signal", sends)
+        size = self.machine.bus.signal_bytes
+        counters.add("bus.signal.bytes", sends * size)
+        return transferred(self.machine, counters, np.full(sends, size))
+
+    def _on_crossbars(self, task: Task, piece: Piece, action: Action, turns: range) -> Cost:
+        part = self._parts[id(task)]
+        none = np.zeros(len(turns), np.int64)
+        vectors = part.vectors(piece.start, turns) if piece.is_run else np.array(task.vectors[:1])
+        match action.do:
+            case Do.PROGRAM:
+                return self._program(task, *action.given)
+            case Do.LOAD if action.given is What.INPUT:
+                return Cost(part.load_input(vectors), none)
+            case Do.LOAD if action.given is What.KERNEL:
+                raise Fault("CAT-E003", "a part's kernel is programmed, not loaded")
+            case Do.LOAD:
+                return Cost(part.load_extras(action.given, vectors), none)
+            case Do.MULTIPLY:
+                self._check_holders(task, part)
+                return Cost(None, part.multiply())
+            case Do.FETCH:
+                return Cost(part.fetch(vectors), np.full(len(turns), part.adding))
+            case Do.ACTIVATE:
+                return Cost(None, part.activate(vectors))
+            case Do.STORE:
+                return Cost(part.store(action.given, vectors), none)
+            case _:
+                raise Fault("CAT-E003", f"a part of a matrix cannot {action.do.value}")
+
+    def _program(self, task: Task, crossbars: range, shift: int, resident: bool) -> Cost:
+        part = self._parts[id(task)]
+        bus, writing = part.program(crossbars, shift, resident=resident)
+        for crossbar in crossbars:
+            if resident and (task.core, crossbar) in self._holders:
+                raise Fault("CAT-E003", f"two parts are resident in crossbar {crossbar}")
+            self._holders[task.core, crossbar] = task
+        return Cost(None if resident else bus, np.array([writing]))
+
+    def _check_holders(self, task: Task, part: MatrixPart) -> None:
+        for crossbar in part.crossbars:
+            if self._holders[task.core, crossbar] is not task:
+                raise Fault("CAT-E003", f"crossbar {crossbar} holds the weights of another layer by now")
+
+    def _on_vectors(self, task: Task, piece: Piece, action: Action, turns: range) -> Cost:
+        tile = self._tiles[id(task)]
+        assert len(turns) == 1
+        assert piece.boxes is not None
+        none = np.zeros(1, np.int64)
+        if action is next(each for each in piece.actions if each.do not in (Do.WAIT, Do.SIGNAL)):
+            tile.begin(piece.boxes[turns.start])
+        match action.do:
+            case Do.LOAD:
+                loads = {What.INPUT: tile.load_input, What.KERNEL: tile.load_kernel, What.EXTRAS: tile.load_extras}
+                if action.given not in loads:
+                    raise Fault("CAT-E003", "vector units load all operands of a turn at once")
+                return Cost(loads[action.given](), none)
+            case Do.COMPUTE:
+                return Cost(None, tile.compute())
+            case Do.ACTIVATE:
+                return Cost(None, tile.activate())
+            case Do.STORE if action.given is Made.OUTPUT:
+                return Cost(tile.store(), none)
+            case _:
+                raise Fault("CAT-E003", f"vector units cannot {action.do.value}")
+
+
+def awaited(action: Action, turns: range) -> Ints:
+    """What a `wait` waits for in some turns."""
+    _, (base, step, period, start, most) = action.given
+    return np.minimum(most, base + step * ((np.arange(turns.start, turns.stop) + start) // period))
+
+
+def sends(action: Action, piece: Piece, turns: range) -> npt.NDArray[np.bool_]:
+    """In which of some turns a `signal` sends."""
+    done = np.arange(turns.start + 1, turns.stop + 1)
+    return (done % action.given[3] == 0) | (done == piece.turns)

@@ -1,0 +1,201 @@
+"""The emulator of cores with crossbars, with the machine description that a program carries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
+
+from backends.fields import Array
+from backends.program import Program
+from backends.rram.blocks import BlockEngine, stuck
+from backends.rram.chip import Chip, CoreFault
+from backends.rram.counting import LayerCounters
+from backends.rram.isa import ISA
+from backends.rram.races import RaceDetector, RaceFault, WatchedMemory
+from backends.rram.steps import Pace, StepEngine
+from backends.rram.streams import Action, Do, Piece, StreamReader, Task
+from backends.rram.timing import Simulation, Timeline
+from backends.segments import HostCall
+from backends.spatial.dram import dram_of
+from backends.spatial.memory import Fault, MemoryBank
+from backends.spatial.running import ProgramEmulator
+from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.events import Counts
+from dialects.machine_kinds import of_kind, parse_machine
+from dialects.multicore_machine import MulticoreMachine
+
+SUMS = "the memory of partial sums"
+Registers = dict[tuple[int, int], int]
+
+
+class MulticoreEmulator(ProgramEmulator):
+    """Cores with a program loaded: `mode` is a key of `backends.rram.ENGINES`.
+
+    The engine `steps` executes turn by turn in the order of time, and looks for races; `pace` makes cores faster and
+    slower. Raises `CatenaError` as any emulator, and CAT-C003 for a description that is not valid.
+    """
+
+    def __init__(self, program: Program, mode: str = "blocks", pace: Pace | None = None):
+        super().__init__(program, ISA)
+        described = parse_machine(program.metadata.description, where="program metadata")
+        self.machine = of_kind(MulticoreMachine, described, "emulation", "program metadata")
+        self._mode, self._pace = mode, pace
+        self.timeline = Timeline()
+        if len(program.code) != self.machine.cores.count:
+            cores = f"code for {self.machine.cores.count} cores", f"code for {len(program.code)}"
+            raise CatenaError(Diagnostic("CAT-P001", "the code is for another number of cores", "", "", "", *cores))
+        self._code = [list(ISA.decode(code, f"code.{core}")) for core, code in enumerate(program.code)]
+
+    @property
+    def dram_words(self) -> int:
+        """Words of the shared memory."""
+        return self.machine.shared.words
+
+    def streams(self, dram: MemoryBank) -> list[list[Task]]:
+        """The tasks of every core, as its code says. Raises `CatenaError` for code that no core can execute."""
+        found: list[list[Task]] = []
+        for core, code in enumerate(self._code):
+            reader = StreamReader(core, dram)
+            try:
+                reader.run(code)
+            except Fault as fault:
+                raise CatenaError(self._diagnostic(fault, core, reader.pc)) from fault
+            for task in reader.tasks:
+                if task.layer.index >= len(self._layers):
+                    limits = f"{len(self._layers)} layers", f"layer {task.layer.index}"
+                    message = "the code has a layer that the program does not list"
+                    raise CatenaError(Diagnostic("CAT-P001", message, "", "", f"core {core}", *limits))
+            found.append(reader.tasks)
+        return found
+
+    def _execute(
+        self,
+        tensors: Mapping[str, Array],
+        wanted: Sequence[str],
+        trace: Callable[[str], None] | None,
+        only: str | None = None,
+        host: HostCall | None = None,
+    ) -> dict[str, Array]:
+        dram = dram_of(self.program, self.dram_words)
+        for name, array in tensors.items():
+            self._write(dram, self._tensors[name], array)
+        streams = self.streams(dram)
+        before: Registers = {}
+        if only is not None:
+            index = self._layers.index(only)
+            before = registers_before(streams, index)
+            streams = [[task for task in stream if task.layer.index == index] for stream in streams]
+        if trace is not None:
+            self._trace(streams, trace)
+        sums = MemoryBank.blank(SUMS, self.machine.shared.sum_words, np.dtype(np.int32))
+        try:
+            with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
+                chip, self.timeline = self._run(streams, dram, sums, before)
+        except CoreFault as fault:
+            raise CatenaError(self._diagnostic(fault.fault, fault.task.core, fault.pc)) from fault
+        self._counters = self._counts(chip)
+        return {name: self._read(dram, self._tensors[name]) for name in wanted}
+
+    def _run(
+        self, streams: list[list[Task]], dram: MemoryBank, sums: MemoryBank, before: Registers
+    ) -> tuple[Chip, Timeline]:
+        if self._mode == "steps":
+            ended = {dram.name: self._end(dram), sums.name: sums.capacity}
+            detector = RaceDetector(len(streams), ended)
+            watched = WatchedMemory(dram, detector.seen(dram.name)), WatchedMemory(sums, detector.seen(sums.name))
+            chip = Chip(self.machine, streams, *watched)
+            chip.program_residents()
+            return chip, StepEngine(chip, detector, before, self._pace).run()
+        chip = Chip(self.machine, streams, dram, sums)
+        chip.program_residents()
+        engine = BlockEngine(chip, before)
+        engine.run()
+        costs = {
+            (task.core, action.pc): engine.recorded.of(task.core, action)
+            for stream in streams
+            for task in stream
+            for piece in task.pieces
+            for action in piece.actions
+            if action.do is not Do.WAIT
+        }
+
+        def effect(task: Task, piece: Piece, action: Action, turn: int) -> tuple[int | None, int]:
+            if action.do is Do.WAIT:
+                return None, 0
+            bus, own = costs[task.core, action.pc]
+            return None if bus is None else bus[turn], own[turn]
+
+        simulation = Simulation(streams, effect, before)
+        if not simulation.run():
+            raise stuck(*next(iter(simulation.blocked_at.values())), simulation.latest)
+        return chip, simulation.timeline
+
+    @staticmethod
+    def _end(dram: MemoryBank) -> int:
+        return max((segment.end for segment in dram.segments), default=0)
+
+    def _counts(self, chip: Chip) -> dict[str, Counts]:
+        """Counts by layer; cycles are those by which a layer puts off the end of the program."""
+        ends: dict[int, int] = {}
+        for (core, number), (_, end) in self.timeline.tasks.items():
+            index = chip.streams[core][number].layer.index
+            ends[index] = max(ends.get(index, 0), end)
+        found: dict[str, Counts] = {}
+        reached = 0
+        for index in sorted(chip.counters):
+            end = ends.get(index, reached)
+            found[self._layers[index]] = _counted(chip.counters[index], max(end - reached, 0))
+            reached = max(reached, end)
+        return found
+
+    def _trace(self, streams: Sequence[Sequence[Task]], trace: Callable[[str], None]) -> None:
+        """A line for every instruction of every core, with the turns that it is executed in."""
+        for core, code in enumerate(self._code):
+            turns = {a.pc: piece.turns for task in streams[core] for piece in task.pieces for a in piece.actions}
+            for pc, instruction in enumerate(code):
+                times = f"{turns[pc]} turns" if pc in turns else ""
+                trace(f"{core:4d} {pc:6d}  {ISA.format(instruction):60s}  ; {times}".rstrip("; "))
+
+    def _diagnostic(self, fault: Fault, core: int, pc: int) -> Diagnostic:
+        layer = self._layer_at(core, pc)
+        nodes = self._nodes(layer)
+        if isinstance(fault, RaceFault):
+            other = self._layer_at(fault.before.task.core, fault.before.action.pc)
+            nodes = tuple(dict.fromkeys((*self._nodes(other), *nodes)))
+        return Diagnostic(
+            fault.code,
+            fault.message,
+            stage="emulation",
+            node=" + ".join(nodes),
+            where=f"core {core}, instruction {pc}" + (f", layer {layer}" if layer else ""),
+            expected=fault.expected,
+            found=fault.found,
+            hint=fault.hint,
+        )
+
+    def _layer_at(self, core: int, pc: int) -> str:
+        return next((e.layer for e in self.program.debug if e.core == core and e.start <= pc < e.end), "")
+
+    def _nodes(self, layer: str) -> tuple[str, ...]:
+        return next((entry.nodes for entry in self.program.layers if entry.name == layer), ())
+
+
+def _counted(counters: LayerCounters, cycles: int) -> Counts:
+    return Counts(dict(counters.events), cycles, counters.parts, len(counters.cores), cycles)
+
+
+def registers_before(streams: Sequence[Sequence[Task]], index: int) -> Registers:
+    """What registers hold when all layers before this one are done."""
+    found: Registers = {}
+    for stream in streams:
+        for task in stream:
+            if task.layer.index >= index:
+                continue
+            for piece in task.pieces:
+                for action in piece.actions:
+                    if action.do is Do.SIGNAL:
+                        core, register, base, _ = action.given
+                        found[core, register] = max(found.get((core, register), 0), base + piece.turns)
+    return found

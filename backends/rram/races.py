@@ -1,0 +1,168 @@
+"""Races, found as they happen: vector clocks of cores, and for every word who wrote it and who read it, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backends.fields import Array
+from backends.rram.streams import Action, Task
+from backends.spatial.memory import Addresses, Fault, MemoryBank, Segment
+
+Clock = npt.NDArray[np.int64]
+Seen = Callable[[Addresses, bool], None]
+"""Told the words that are read or, if true, written."""
+
+
+class WatchedMemory(MemoryBank):
+    """A memory that tells which of its words are read and written; constants, which nobody writes, left out."""
+
+    def __init__(self, bank: MemoryBank, seen: Seen):
+        super().__init__(bank.name, bank.capacity, bank.segments)
+        self._seen = seen
+
+    def read(
+        self, address: int, shape: Sequence[int], strides: Sequence[int], dtype: np.dtype[Any] | None = None
+    ) -> Array:
+        words = super().read(address, shape, strides, dtype)
+        if words.size and self._changes(address):
+            self._seen(_grid(address, shape, strides), False)
+        return words
+
+    def window(
+        self, address: int, shape: Sequence[int], strides: Sequence[int], dtype: np.dtype[Any] | None = None
+    ) -> Array:
+        words = super().window(address, shape, strides, dtype)
+        self._seen(_grid(address, shape, strides), True)
+        return words
+
+    def gather(self, addresses: Addresses, dtype: np.dtype[Any]) -> Array:
+        words = super().gather(addresses, dtype)
+        if self._changes(int(addresses.flat[0])):
+            self._seen(addresses, False)
+        return words
+
+    def scatter(self, addresses: Addresses, values: Array, combine: np.ufunc | None) -> None:
+        super().scatter(addresses, values, combine)
+        self._seen(addresses, True)
+
+    def _changes(self, address: int) -> bool:
+        return any(_is_in(address, segment) for segment in self.segments if segment.valid is not None)
+
+
+def _is_in(address: int, segment: Segment) -> bool:
+    return segment.base <= address < segment.end
+
+
+def _grid(address: int, shape: Sequence[int], strides: Sequence[int]) -> Addresses:
+    found = np.full(1, address, np.int64)
+    for size, stride in zip(shape, strides, strict=True):
+        found = (found[:, None] + np.arange(size)[None, :] * stride).reshape(-1)
+    return found
+
+
+@dataclass(frozen=True)
+class Access:
+    """What a core did: in a turn of a task, at an instruction."""
+
+    task: Task
+    action: Action
+    turn: int
+
+
+class _Shadow:
+    """Of every word of a memory, the last writer and its time, and by reader the time of its last read."""
+
+    def __init__(self, words: int):
+        self.writer = np.full(words, -1, np.int32)
+        self.written = np.zeros(words, np.int64)
+        self.read: dict[int, Clock] = {}
+
+
+class RaceDetector:
+    """Vector clocks of cores over all accesses, in the order in which these happen.
+
+    A core's own time counts its accesses. What it knows of others it gets with signals: a wait hands on what the sender
+    knew when it sent the first signal that was large enough. `ended` is the last word of each memory, by name.
+    """
+
+    def __init__(self, cores: int, ended: dict[str, int]):
+        self._clocks = np.zeros((cores, cores), np.int64)
+        self._shadows = {name: _Shadow(end) for name, end in ended.items()}
+        self._accesses: list[list[Access]] = [[] for _ in range(cores)]
+        self._payloads: dict[tuple[int, int], list[Clock]] = {}
+        self._now: Access | None = None
+
+    def begin(self, registers: Sequence[tuple[int, int]]) -> None:
+        """Registers that hold something before the program starts, of which nothing follows."""
+        for register in registers:
+            self._payloads[register] = [np.zeros(len(self._clocks), np.int64)]
+
+    def at(self, task: Task, action: Action, turn: int) -> None:
+        """What is done next."""
+        self._now = Access(task, action, turn)
+
+    def sent(self, core: int, register: tuple[int, int]) -> None:
+        """A core signals."""
+        self._payloads.setdefault(register, []).append(self._clocks[core].copy())
+
+    def passed(self, core: int, number: int, index: int) -> None:
+        """A core passes a wait, with signal `index` of those to a register of its own."""
+        np.maximum(self._clocks[core], self._payloads[core, number][index], out=self._clocks[core])
+
+    def seen(self, memory: str) -> Seen:
+        """What to tell of the words of a memory."""
+
+        def see(words: Addresses, writes: bool) -> None:
+            if self._now is not None:
+                self._see(memory, words.reshape(-1), writes)
+
+        return see
+
+    def _see(self, memory: str, words: Addresses, writes: bool) -> None:
+        assert self._now is not None
+        core, shadow = self._now.task.core, self._shadows[memory]
+        clock = self._clocks[core]
+        writer, written = shadow.writer[words], shadow.written[words]
+        late = (writer >= 0) & (writer != core) & (written > clock[np.maximum(writer, 0)])
+        if late.any():
+            at = int(late.argmax())
+            raise self._race(memory, int(words[at]), int(writer[at]), int(written[at]), True, writes)
+        if writes:
+            for reader, read in shadow.read.items():
+                late = read[words] > clock[reader]
+                if reader != core and late.any():
+                    at = int(late.argmax())
+                    raise self._race(memory, int(words[at]), reader, int(read[words[at]]), False, writes)
+        self._accesses[core].append(self._now)
+        clock[core] = len(self._accesses[core])
+        if writes:
+            shadow.writer[words], shadow.written[words] = core, clock[core]
+        else:
+            if core not in shadow.read:
+                shadow.read[core] = np.zeros(len(shadow.writer), np.int64)
+            shadow.read[core][words] = clock[core]
+
+    def _race(self, memory: str, word: int, other: int, time: int, wrote: bool, writes: bool) -> Fault:
+        assert self._now is not None
+        before = self._accesses[other][time - 1]
+        verbs = {True: "writes", False: "reads"}
+        one, two = f"{verbs[wrote]} it", f"{verbs[writes]} it"
+        return RaceFault(before, memory, word, f"{one} {_where(before)}", f"{two} {_where(self._now)}")
+
+
+def _where(access: Access) -> str:
+    return f"at instruction {access.action.pc} of core {access.task.core}, turn {access.turn}"
+
+
+class RaceFault(Fault):
+    """Two cores touch a word, and nothing orders them; `before` is the access that came first this time."""
+
+    def __init__(self, before: Access, memory: str, word: int, one: str, other: str):
+        message = f"cores race for word {word} of {memory}: one {one}, the other {other}"
+        super().__init__("CAT-E004", message, "a signal from one to the other, and a wait for it")
+        self.before = before

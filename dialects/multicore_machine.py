@@ -1,0 +1,160 @@
+"""A machine of cores with crossbars of resistive cells, a vector unit each, a shared memory and a bus.
+
+Weights stay in the cells. A core brings an input vector over the bus, all its crossbars multiply it at once, digital
+logic adds what they give, and partial sums go through the shared memory from core to core. Cores tell each other how
+far they are: each has sequence registers of its own, which other cores write over the bus and it waits for.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from dialects.accelerator import Accelerator, StepLimits
+from dialects.encodings.cells import WeightFormat
+from dialects.host import Cost
+from dialects.value_kinds import Text
+
+Count = Annotated[int, Field(ge=1, le=1 << 12)]
+Cycles = Annotated[int, Field(ge=0, le=1 << 24)]
+Bytes = Annotated[int, Field(ge=1, le=1 << 40)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
+
+
+class Cores(_Model):
+    """The cores."""
+
+    count: Annotated[Count, Field(description="cores of the chip")]
+    crossbars: Annotated[Count, Field(description="crossbars of a core")]
+    buffer_bytes: Annotated[Bytes, Field(description="buffer of a core, for inputs, sums and tiles of the vector unit")]
+    lanes: Annotated[Count, Field(description="elements that the vector unit works on in a cycle")]
+    registers: Annotated[Count, Field(description="sequence registers of a core, 4 bytes each")] = 1 << 12
+
+
+class Crossbar(_Model):
+    """One crossbar, with the converters around it."""
+
+    rows: Annotated[Count, Field(description="rows: inputs of a product")]
+    columns: Annotated[Count, Field(description="columns of cells")]
+    weights: Annotated[WeightFormat, Field(description="how a weight is held in cells", strict=False)]
+    dac_bits: Annotated[int, Field(ge=1, le=16, description="bits of a pulse on a row")]
+    adc_bits: Annotated[int, Field(ge=0, le=32, description="bits of a converter; 0: as many as it takes")]
+    mvm_cycles: Annotated[Cycles, Field(description="cycles of a product, all pulses and columns")]
+    write_cycles: Annotated[Cycles, Field(description="cycles to program one row of cells")]
+
+
+class Bus(_Model):
+    """What connects cores with the shared memory and each other, one transfer at a time, in the order of asking."""
+
+    width_bytes: Annotated[int, Field(ge=1, le=1 << 12, description="bytes a cycle")]
+    latency: Annotated[Cycles, Field(description="cycles of a transfer besides those of its bytes")]
+    signal_bytes: Annotated[int, Field(ge=1, le=64, description="bytes of a write to a sequence register")] = 4
+
+
+class SharedMemory(_Model):
+    """The memory that all cores see."""
+
+    words: Annotated[int, Field(ge=1, le=1 << 40, description="capacity for tensors in words")]
+    sum_words: Annotated[int, Field(ge=1, le=1 << 40, description="capacity for partial sums, 32 bits each")]
+
+
+class Scheduling(_Model):
+    """How layers are laid over the cores, unless a mapping says otherwise."""
+
+    scheme: Annotated[
+        Literal["sequential", "linear", "cyclic"],
+        Field(description="in which order the cores that share sums visit output vectors"),
+    ] = "linear"
+    pipelined: Annotated[
+        bool, Field(description="a layer begins when what its first outputs need is there, not when all is")
+    ] = False
+    duplicate: Annotated[bool, Field(description="crossbars that are left hold further copies of weights")] = False
+    signal_every: Annotated[
+        int, Field(ge=1, le=1 << 15, description="output vectors for which one signal is sent to the next core")
+    ] = 1
+
+
+class Energies(_Model):
+    """Energy in pJ."""
+
+    mvm: Annotated[Cost, Field(description="a product of one crossbar, with its converters")]
+    bus_byte: Annotated[Cost, Field(description="a byte over the bus, and in or out of the shared memory")]
+    operation: Annotated[Cost, Field(description="an operation of a vector unit")]
+    cell_write: Annotated[Cost, Field(description="programming one cell")]
+    static_mw: Annotated[Cost, Field(description="power of the chip whatever it does, in mW")] = 0.0
+
+
+EVENTS: dict[str, str] = {
+    "memory.input.read": "input words read from the shared memory",
+    "memory.kernel.read": "kernel words read from the shared memory by vector units",
+    "memory.extra.read": "words of post operands (biases, residuals) read from the shared memory",
+    "memory.index.read": "index words read from the shared memory to compute addresses",
+    "memory.output.read": "output words that are combined with updates",
+    "memory.output.write": "output words written to the shared memory",
+    "memory.sums.read": "partial sums read from the shared memory",
+    "memory.sums.write": "partial sums written to the shared memory",
+    "bus.bytes": "bytes over the bus, those of signals among them",
+    "bus.signal.bytes": "bytes of writes to sequence registers",
+    "bus.transfers": "transfers over the bus",
+    "sync.signal": "writes to sequence registers",
+    "sync.wait": "tests of sequence registers",
+    "crossbar.mvm": "products of crossbars",
+    "crossbar.cells": "cells that hold weights",
+    "crossbar.rewrite": "of those, the ones that are programmed while the program runs",
+    "operation.mac": "multiply-accumulates",
+    "operation.other": "other main operations (comparisons, maxima, plain moves ...)",
+    "operation.add": "partial sums added up by vector units",
+    "operation.post": "scalar functions applied to outputs",
+    "operation.vector": "all operations of vector units: those above, and main operations that crossbars do not do",
+}
+"""What layers count on such a machine."""
+
+
+class MulticoreMachine(Accelerator, frozen=True):
+    """Cores with crossbars, as a description gives them."""
+
+    model_config = ConfigDict(strict=True)
+
+    cores: Annotated[Cores, Field(description="cores and what each has")]
+    crossbar: Annotated[Crossbar, Field(description="the crossbars of all cores")]
+    bus: Annotated[Bus, Field(description="what cores communicate over")]
+    shared: Annotated[SharedMemory, Field(description="the shared memory")]
+    schedule: Annotated[Scheduling, Field(description="how layers are laid over cores")] = Scheduling.model_construct()
+    energies: Annotated[Energies, Field(description="energy of what is done")]
+    limits: Annotated[StepLimits, Field(description="what a link may have")] = StepLimits(
+        post_steps=16, post_operands=12
+    )
+    sources: Annotated[dict[Text, Text], Field(description="where each constant comes from")]
+
+    @model_validator(mode="after")
+    def _check_columns(self) -> MulticoreMachine:
+        wide = self.crossbar.weights.columns
+        if wide > self.crossbar.columns:
+            message = "crossbar.columns: a weight takes {wide} columns"
+            raise PydanticCustomError("wide_weight", message, {"wide": wide})
+        if self.crossbar.weights.crossbars > self.cores.crossbars:
+            raise PydanticCustomError("wide_weight", "cores.crossbars: a weight takes {n}", {"n": 2})
+        return self
+
+    @property
+    def link_words(self) -> float:
+        """Words that cross the bus in a cycle."""
+        return max(1e-9, self.bus.width_bytes * 8 / self.word_bits)
+
+    @property
+    def weight_columns(self) -> int:
+        """Weights side by side in a crossbar."""
+        return self.crossbar.columns // self.crossbar.weights.columns
+
+    def transfer_cycles(self, size: int) -> int:
+        """Cycles of a transfer of so many bytes over the bus."""
+        return self.bus.latency + -(-size // self.bus.width_bytes)
+
+    def vector_cycles(self, operations: int) -> int:
+        """Cycles of so many operations on a vector unit."""
+        return -(-operations // self.cores.lanes)

@@ -1,0 +1,456 @@
+"""Which words of the shared memories each turn of a core's stream reads and writes, as tables.
+
+A stream of a layer is a *block* of turns. For every tensor that it touches there is a table: the words, and for each
+the first and the last turn in which the block touches it. Tables are supersets where a copy begins in the middle of a
+row of the output, and for addresses that only a run can tell: exact enough to order accesses, never too small.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from functools import cached_property
+from itertools import product
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+from xdsl.ir import Block as IrBlock
+
+from dialects.gconv import PASS, Dim, GConv, LoopKind, View
+from dialects.gconv.view import row_major
+from dialects.multicore import (
+    ActivateOp,
+    FetchOp,
+    PartOp,
+    RangeOp,
+    RunOp,
+    StoreOp,
+    StreamOp,
+    SumsOp,
+    VectorsOp,
+    span,
+)
+from dialects.schedule import Loop
+from dialects.spatial import BufferOp, ForOp, LayerOp, Role, integer
+
+Ints = npt.NDArray[np.int64]
+Turns = npt.NDArray[np.int32]
+
+
+class Point(IntEnum):
+    """Where in a turn an access stands: before the product, or with the sums and results after it."""
+
+    LOAD = 0
+    STORE = 1
+
+
+@dataclass(frozen=True)
+class Access:
+    """Words (sorted, each once) of a memory, and the first and last turn of the block that touches each."""
+
+    memory: str
+    tensor: str
+    point: Point
+    writes: bool
+    words: Ints
+    first: Turns
+    last: Turns
+
+    @cached_property
+    def low(self) -> int:
+        """The first word."""
+        return int(self.words[0])
+
+    @cached_property
+    def high(self) -> int:
+        """The last word."""
+        return int(self.words[-1])
+
+    @cached_property
+    def begins(self) -> int:
+        """The first turn that touches any word."""
+        return int(self.first.min())
+
+    @cached_property
+    def ends(self) -> int:
+        """The last turn that touches any word."""
+        return int(self.last.max())
+
+    def overlaps(self, other: Access) -> bool:
+        """Whether the two may conflict: one writes, and some words may be the same."""
+        if self.memory != other.memory or not (self.writes or other.writes):
+            return False
+        return self.low <= other.high and other.low <= self.high
+
+    def meets(self, other: Access) -> bool:
+        """Whether two accesses that may conflict really have a word in common."""
+        return bool(len(np.intersect1d(self.words, other.words, assume_unique=True)))
+
+
+@dataclass
+class Run:
+    """Turns of a stream whose ops stand in one block of IR; `offset` is the number of its first turn."""
+
+    body: IrBlock
+    offset: int
+    turns: int
+    start: int = 0
+    """Of a run of vectors, the first of them."""
+
+
+@dataclass
+class Block:
+    """What a core does for a layer: turns, and what they touch; `number` counts blocks in program order."""
+
+    number: int
+    core: int
+    layer: LayerOp
+    stream: StreamOp
+    runs: list[Run]
+    turns: int
+    accesses: list[Access] = field(default_factory=list[Access])
+
+    @property
+    def is_matrix(self) -> bool:
+        """Whether crossbars do it, turn by turn a vector."""
+        return isinstance(self.runs[0].body.parent_op(), RunOp)
+
+
+class Touched:
+    """Accesses of blocks, to be asked for those that may conflict with another one."""
+
+    def __init__(self) -> None:
+        self._entries: dict[tuple[str, bool], list[tuple[Block, Access]]] = {}
+        self._bounds: dict[tuple[str, bool], tuple[Ints, Ints]] = {}
+
+    def add(self, block: Block) -> None:
+        """Note what a block touches."""
+        for access in block.accesses:
+            key = access.memory, access.writes
+            self._entries.setdefault(key, []).append((block, access))
+            self._bounds.pop(key, None)
+
+    def conflicting(self, access: Access) -> Iterator[tuple[Block, Access]]:
+        """What may touch the same words, one of the two writing."""
+        for writes in (True, False) if access.writes else (True,):
+            key = access.memory, writes
+            if key not in self._entries:
+                continue
+            if key not in self._bounds:
+                pairs = [(each.low, each.high) for _, each in self._entries[key]]
+                low, high = np.array(pairs, np.int64).T
+                self._bounds[key] = low, high
+            low, high = self._bounds[key]
+            for index in np.flatnonzero((low <= access.high) & (access.low <= high)):
+                yield self._entries[key][index]
+
+
+def blocks_of(layers: Iterable[LayerOp]) -> list[Block]:
+    """The blocks of placed layers, in program order, with their accesses."""
+    found: list[Block] = []
+    for layer in layers:
+        for op in layer.body.block.ops:
+            if isinstance(op, StreamOp):
+                found.append(_block(len(found), layer, op))
+    return found
+
+
+def _block(number: int, layer: LayerOp, stream: StreamOp) -> Block:
+    runs: list[Run] = []
+    offset = 0
+    for op in stream.body.block.ops:
+        if isinstance(op, RunOp):
+            runs.append(Run(op.body.block, offset, integer(op.turns), integer(op.start)))
+            offset += integer(op.turns)
+    core = integer(stream.core)
+    if runs:
+        block = Block(number, core, layer, stream, runs, offset)
+        block.accesses = [each for each in _of_matrix(block) if len(each.words)]
+    else:
+        turns = list(turns_of(layer.spec, stream))
+        block = Block(number, core, layer, stream, [Run(_innermost(stream), 0, len(turns))], len(turns))
+        block.accesses = [each for each in _of_vectors(layer, turns) if len(each.words)]
+    return block
+
+
+def _innermost(stream: StreamOp) -> IrBlock:
+    """What is done in every turn of a stream of the vector units."""
+    block = stream.body.block
+    while (inner := next((op for op in block.ops if isinstance(op, ForOp)), None)) is not None:
+        block = inner.body.block
+    return block
+
+
+# Crossbars ------------------------------------------------------------------------------------------------------------
+
+
+def _one(stream: StreamOp, kind: type[Any]) -> Any:
+    return next((op for op in stream.body.block.ops if isinstance(op, kind)), None)
+
+
+def _of_matrix(block: Block) -> Iterator[Access]:
+    layer, stream, spec = block.layer, block.stream, block.layer.spec
+    part, vectors = cast(PartOp, _one(stream, PartOp)), span(cast(VectorsOp, _one(stream, VectorsOp)).vectors)
+    groups, rows, columns = span(part.groups), span(part.rows), span(part.columns)
+    start = block.runs[0].start
+    count = len(vectors)
+    turn_of = ((np.arange(count) - start) % count).astype(np.int32)
+    base, view = _buffer(layer, 0), layer.views[0]
+    if not _is_constant(layer, 0):
+        yield _input(spec, view, base, groups, rows, vectors, start)
+    of_output = np.arange(vectors.start, vectors.stop)
+    of_columns = np.array([g * math.prod(d.op for d in spec.dims) + c for g in groups for c in columns])
+    for kind, writes, runs in _by_runs(block):
+        chosen = np.concatenate([np.arange(run.offset, run.offset + run.turns) for run in runs])
+        touched = np.isin(turn_of, chosen)
+        if kind == "S":
+            sums = cast(SumsOp, _one(stream, SumsOp))
+            at = integer(sums.address) + of_output[touched] * integer(sums.stride)
+            yield _table("sums", "S", writes, at, np.arange(len(of_columns)), turn_of[touched])
+            continue
+        numbers = [len(layer.views) - 1] if kind == "O" else range(2, len(layer.views) - 1)
+        for number in numbers:
+            if _is_constant(layer, number):
+                continue
+            if kind == "X" and not varies(spec, layer.views[number]):
+                at, across = _output_words(spec, layer.views[number], of_output[:1], of_columns)
+                words = np.unique(_buffer(layer, number) + at + across)
+                none = np.zeros(len(words), np.int32)
+                yield Access("memory", "B", Point.LOAD, False, words, none, none)
+                continue
+            at, across = _output_words(spec, layer.views[number], of_output[touched], of_columns)
+            yield _table("memory", kind, writes, _buffer(layer, number) + at, across, turn_of[touched])
+
+
+def varies(spec: GConv, view: View) -> bool:
+    """Whether a tensor in the shape of the output has other words for other vectors."""
+    return any(dim.opc > 1 and n > 1 and s for dim, n, s in zip(spec.dims, view.shape, view.strides, strict=True))
+
+
+def _by_runs(block: Block) -> Iterator[tuple[str, bool, list[Run]]]:
+    """Accesses behind the product: what they touch, whether they write, and in which runs."""
+    found: dict[tuple[str, bool], list[Run]] = {}
+    for run in block.runs:
+        for op in run.body.ops:
+            match op:
+                case FetchOp():
+                    found.setdefault(("S", False), []).append(run)
+                case StoreOp():
+                    found.setdefault((op.tensor.data, True), []).append(run)
+                case ActivateOp():
+                    found.setdefault(("X", False), []).append(run)
+                case _:
+                    pass
+    return ((kind, writes, runs) for (kind, writes), runs in found.items())
+
+
+def _table(memory: str, tensor: str, writes: bool, at: Ints, across: Ints, turns: Turns) -> Access:
+    """Words `at` + `across`, those of one `at` touched in one turn."""
+    words = (at[:, None] + across[None, :]).reshape(-1)
+    when = np.repeat(turns, len(across))
+    return Access(memory, tensor, Point.STORE, writes, *_unique(words, when, when))
+
+
+def _unique(words: Ints, first: Turns, last: Turns) -> tuple[Ints, Turns, Turns]:
+    """Sorted, each once, with the earliest and the latest turn."""
+    order = np.argsort(words, kind="stable")
+    words, first, last = words[order], first[order], last[order]
+    starts = np.flatnonzero(np.concatenate(([True], words[1:] != words[:-1]))) if len(words) else order
+    if len(starts) == len(words):
+        return words, first, last
+    return words[starts], np.minimum.reduceat(first, starts), np.maximum.reduceat(last, starts)
+
+
+def _output_words(spec: GConv, view: View, vectors: Ints, columns: Ints) -> tuple[Ints, Ints]:
+    """Of a tensor in the shape of the output: words from its start by vector, and by column of all groups."""
+    at, across = np.full(len(vectors), view.offset, np.int64), np.zeros(len(columns), np.int64)
+    of_vector = np.unravel_index(vectors, [dim.opc for dim in spec.dims])
+    groups, parallel = np.divmod(columns, math.prod(dim.op for dim in spec.dims))
+    of_group = np.unravel_index(groups, [dim.g for dim in spec.dims])
+    of_column = np.unravel_index(parallel, [dim.op for dim in spec.dims])
+    for d, dim in enumerate(spec.dims):
+        stride = view.strides[d] if view.shape[d] > 1 else 0
+        at += of_vector[d] * stride
+        across += (of_group[d] * dim.op + of_column[d]) * dim.opc * stride
+    return at, across
+
+
+def _input(spec: GConv, view: View, base: int, groups: range, rows: range, vectors: range, start: int) -> Access:
+    """The words of the input that the windows of some vectors need."""
+    tables = [
+        _window(spec, view, base, groups, box, vectors, start)
+        for box in _boxes(rows.start, rows.stop, [dim.ks for dim in spec.dims])
+    ]
+    words = np.concatenate([words for words, _, _ in tables])
+    first = np.concatenate([first for _, first, _ in tables])
+    last = np.concatenate([last for _, _, last in tables])
+    return Access("memory", "I", Point.LOAD, False, *_unique(words, first, last))
+
+
+def _boxes(start: int, stop: int, shape: Sequence[int]) -> list[list[range]]:
+    """A range of row-major numbers as ranges of the indices of every dimension."""
+    if not shape:
+        return [[]]
+    inner = math.prod(shape[1:])
+    (first, begin), (last, end) = divmod(start, inner), divmod(stop, inner)
+    if first == last:
+        return [[range(first, first + 1), *rest] for rest in _boxes(begin, end, shape[1:])]
+    found = [[range(first, first + 1), *rest] for rest in _boxes(begin, inner, shape[1:])] if begin else []
+    if last > first + bool(begin):
+        found.append([range(first + bool(begin), last), *map(range, shape[1:])])
+    return found + ([[range(last, last + 1), *rest] for rest in _boxes(0, end, shape[1:])] if end else [])
+
+
+def _window(
+    spec: GConv, view: View, base: int, groups: range, rows: Sequence[range], vectors: range, start: int
+) -> tuple[Ints, Turns, Turns]:
+    """Words, first and last turns of some kernel positions: a range of each dimension."""
+    group_sets = _sets(groups, [dim.g for dim in spec.dims])
+    steps = row_major([dim.opc for dim in spec.dims])
+    words = np.full(1, base + view.offset, np.int64)
+    low = high = np.zeros(1, np.int64)
+    for d, dim in enumerate(spec.dims):
+        extent = view.shape[d] // dim.g
+        places, first, last = _readers(dim, extent, np.array(rows[d]))
+        at = (group_sets[d][:, None] * extent + places[None, :]).reshape(-1) * view.strides[d]
+        first, last = np.tile(first, len(group_sets[d])), np.tile(last, len(group_sets[d]))
+        words = (words[:, None] + at[None, :]).reshape(-1)
+        low = (low[:, None] + first[None, :] * steps[d]).reshape(-1)
+        high = (high[:, None] + last[None, :] * steps[d]).reshape(-1)
+    touched = (high >= vectors.start) & (low < vectors.stop)
+    words = words[touched]
+    low = np.maximum(low[touched] - vectors.start, 0)
+    high = np.minimum(high[touched] - vectors.start, len(vectors) - 1)
+    count = len(vectors)
+    wraps = (low < start) & (high >= start)
+    begins, ends = np.where(wraps, 0, (low - start) % count), np.where(wraps, count - 1, (high - start) % count)
+    return words, begins.astype(np.int32), ends.astype(np.int32)
+
+
+def _sets(flat: range, shape: Sequence[int]) -> list[Ints]:
+    """The indices of each dimension that occur in a range of row-major numbers."""
+    return [np.unique(each) for each in np.unravel_index(np.arange(flat.start, flat.stop), shape)]
+
+
+def _readers(dim: Dim, extent: int, rows: Ints) -> tuple[Ints, Ints, Ints]:
+    """Positions of one group that are read, and the first and last output position that reads each."""
+    outputs = np.arange(dim.opc)
+    places = outputs[:, None] * dim.stride + rows[None, :] * dim.dilation - dim.pad
+    first, last = np.full(extent, dim.opc, np.int64), np.full(extent, -1, np.int64)
+    exists = (places >= 0) & (places < extent)
+    reading = np.broadcast_to(outputs[:, None], places.shape)[exists]
+    np.minimum.at(first, places[exists], reading)
+    np.maximum.at(last, places[exists], reading)
+    read = np.flatnonzero(last >= 0)
+    return read, first[read], last[read]
+
+
+def _buffer(layer: LayerOp, number: int) -> int:
+    return integer(cast(BufferOp, layer.tensors[number].owner).address)
+
+
+def _is_constant(layer: LayerOp, number: int) -> bool:
+    return cast(BufferOp, layer.tensors[number].owner).role.data == Role.CONSTANT
+
+
+# Vector units ---------------------------------------------------------------------------------------------------------
+
+Ranges = dict[tuple[int, LoopKind], range]
+
+
+def turns_of(spec: GConv, stream: StreamOp) -> Iterator[Ranges]:
+    """The ranges of all loops in every turn of a stream of the vector units, in order."""
+    numbers = {dim.name: d for d, dim in enumerate(spec.dims)}
+
+    def key(loop: Loop) -> tuple[int, LoopKind]:
+        return numbers[loop.dim], loop.kind
+
+    ranges: Ranges = {(d, kind): range(spec.worked(dim, kind)) for d, dim in enumerate(spec.dims) for kind in LoopKind}
+    nest: list[tuple[tuple[int, LoopKind], int]] = []
+    ops = list(stream.body.block.ops)
+    while ops:
+        op = ops.pop(0)
+        if isinstance(op, RangeOp):
+            ranges[key(op.loop.data)] = span(op.part)
+        elif isinstance(op, ForOp):
+            nest.append((key(op.loop.data), integer(op.tile)))
+            ops = list(op.body.block.ops)
+    cuts: list[list[range]] = []
+    for loop, tile in nest:
+        whole = ranges[loop]
+        cuts.append([range(at, min(at + tile, whole.stop)) for at in range(whole.start, whole.stop, tile)])
+    for tiles in product(*cuts):
+        yield {**ranges, **{loop: part for (loop, _), part in zip(nest, tiles, strict=True)}}
+
+
+def _of_vectors(layer: LayerOp, turns: Sequence[Ranges]) -> Iterator[Access]:
+    spec, count = layer.spec, len(layer.views)
+    if layer.read_index is not None and not _is_constant_value(layer.read_index):
+        yield _whole(cast(BufferOp, layer.read_index.owner), "I", False, len(turns))
+    if layer.write_index is not None and not _is_constant_value(layer.write_index):
+        yield _whole(cast(BufferOp, layer.write_index.owner), "O", False, len(turns))
+    for number, view in enumerate(layer.views):
+        buffer = cast(BufferOp, layer.tensors[number].owner)
+        is_output = number == count - 1
+        if buffer.role.data == Role.CONSTANT:
+            continue
+        is_kernel = number == 1 and layer.kernel is not None
+        tensor = "O" if is_output else "I" if number == 0 else "K" if is_kernel else "X"
+        if (number == 0 and layer.read_index is not None) or (is_output and layer.write_index is not None):
+            yield _whole(buffer, tensor, is_output, len(turns))
+            if is_output:
+                yield _whole(buffer, tensor, False, len(turns))
+            continue
+        yield _literal(spec, view, buffer, tensor, turns, is_kernel=is_kernel, writes=is_output)
+
+
+def _is_constant_value(value: Any) -> bool:
+    return cast(BufferOp, value.owner).role.data == Role.CONSTANT
+
+
+def _whole(buffer: BufferOp, tensor: str, writes: bool, turns: int) -> Access:
+    """All words of a buffer in all turns: addresses that only a run can tell."""
+    words = integer(buffer.address) + np.arange(buffer.words)
+    point = Point.STORE if tensor == "O" else Point.LOAD
+    first, last = np.zeros(len(words), np.int32), np.full(len(words), turns - 1, np.int32)
+    return Access("memory", tensor, point, writes, words, first, last)
+
+
+def _literal(
+    spec: GConv, view: View, buffer: BufferOp, tensor: str, turns: Sequence[Ranges], *, is_kernel: bool, writes: bool
+) -> Access:
+    """The words of a tensor turn by turn."""
+    first, last = np.full(buffer.words, -1, np.int32), np.full(buffer.words, -1, np.int32)
+    for number, ranges in enumerate(turns):
+        words = np.full(1, view.offset, np.int64)
+        for d, dim in enumerate(spec.dims):
+            index = _index(dim, d, ranges, view, spec, is_input=tensor == "I", is_kernel=is_kernel)
+            stride = view.strides[d] if view.shape[d] > 1 else 0
+            words = (words[:, None] + (index * stride)[None, :]).reshape(-1)
+        last[words] = number
+        first[words[first[words] < 0]] = number
+    touched = np.flatnonzero(last >= 0)
+    point = Point.STORE if writes else Point.LOAD
+    at = integer(buffer.address) + touched
+    return Access("memory", tensor, point, writes, at, first[touched], last[touched])
+
+
+def _index(dim: Dim, number: int, ranges: Ranges, view: View, spec: GConv, *, is_input: bool, is_kernel: bool) -> Ints:
+    """The indices of one dimension of a tensor that ranges of its loops touch."""
+    g, op, opc, ks = (np.array(ranges[number, kind]) for kind in (LoopKind.G, LoopKind.OP, LoopKind.OPC, LoopKind.KS))
+    if is_input:
+        extent = view.shape[number] // dim.g
+        places = np.unique(opc[:, None] * dim.stride + ks[None, :] * dim.dilation - dim.pad)
+        places = places[places % dim.up == 0] // dim.up
+        places = places[(places >= 0) & (places < extent)]
+        return (g[:, None] * extent + places[None, :]).reshape(-1)
+    if is_kernel:
+        return ((g[:, None, None] * dim.op + op[None, :, None]) * dim.ks + ks[None, None, :]).reshape(-1)
+    if spec.main == PASS:
+        op = np.arange(dim.op)
+    if view.shape[number] == 1:
+        return np.zeros(1, np.int64)
+    return ((g[:, None, None] * dim.op + op[None, :, None]) * dim.opc + opc[None, None, :]).reshape(-1)

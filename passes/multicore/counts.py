@@ -1,0 +1,410 @@
+"""What a layer counts on a machine of cores with crossbars, by closed forms over its streams.
+
+Cycles are those of the layer alone on a bus that is free: cores of a ring follow one another as its scheme says, or the
+bus is busy all the time, whichever takes longer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from xdsl.ir import SSAValue
+
+from dialects.element_types import numpy_dtype_of
+from dialects.events import Counts
+from dialects.gconv import PASS, GConv, LoopKind, View, element_type_of_value
+from dialects.multicore import (
+    ActivateOp,
+    ComputeOp,
+    FetchOp,
+    LoadOp,
+    MvmOp,
+    PartOp,
+    ProgramOp,
+    RunOp,
+    SignalOp,
+    StoreOp,
+    StreamOp,
+    VectorsOp,
+    WaitOp,
+    span,
+)
+from dialects.multicore_machine import EVENTS, MulticoreMachine
+from dialects.multicore_mapping import CrossbarsAttr, Scheme
+from dialects.spatial import ForOp, LayerOp, integer
+from passes.multicore.accesses import Ranges, turns_of, varies
+from passes.multicore.matrix import Grid, Matrix
+
+Numbers = npt.NDArray[np.int64]
+SUM_BYTES = 4
+
+
+def predict(layer: LayerOp, machine: MulticoreMachine) -> Counts:
+    """The counts of a placed layer."""
+    tally = Tally(machine)
+    spans: list[int] = []
+    rings: dict[int, list[_Timed]] = {}
+    streams = [op for op in layer.body.block.ops if isinstance(op, StreamOp)]
+    parts = _rings(layer, machine)
+    for number, stream in enumerate(streams):
+        timed = _matrix(layer, stream, tally) if parts else _vectors(layer, stream, tally)
+        rings.setdefault(parts[number] if parts else number, []).append(timed)
+    for ring in rings.values():
+        spans.append(_elapsed(ring, _scheme(layer)))
+    cycles = max(tally.bus_cycles, max(spans, default=0))
+    return Counts(tally.events, cycles, len(streams), len({integer(each.core) for each in streams}), cycles)
+
+
+def _scheme(layer: LayerOp) -> Scheme:
+    return layer.mapping.data.scheme if isinstance(layer.mapping, CrossbarsAttr) else Scheme.LINEAR
+
+
+def _rings(layer: LayerOp, machine: MulticoreMachine) -> list[int]:
+    """For every part of a matrix, a number that all parts of its ring have; empty for other layers."""
+    if not isinstance(layer.mapping, CrossbarsAttr):
+        return []
+    parts = Grid.of(Matrix.of(layer.spec), layer.mapping.data, machine).parts()
+    return [part.ring[0] for part in parts]
+
+
+@dataclass
+class Tally:
+    """Events, and the cycles that the bus is taken."""
+
+    machine: MulticoreMachine
+    events: dict[str, int] = field(default_factory=lambda: dict.fromkeys(EVENTS, 0))
+    bus_cycles: int = 0
+
+    def add(self, event: str, count: int) -> None:
+        """Count an event."""
+        self.events[event] += count
+
+    def operate(self, event: str, operations: int) -> None:
+        """Count operations of a vector unit."""
+        self.add(event, operations)
+        self.add("operation.vector", operations)
+
+    def move(self, size: Numbers) -> Numbers:
+        """Cycles of transfers of so many bytes, each of which the bus is taken for."""
+        bus = self.machine.bus
+        cycles = bus.latency + -(-size // bus.width_bytes)
+        self.add("bus.bytes", int(size.sum()))
+        self.add("bus.transfers", len(size))
+        self.bus_cycles += int(cycles.sum())
+        return cycles
+
+
+@dataclass(frozen=True)
+class _Timed:
+    """Cycles of every turn of a stream, before it touches sums and from there on, and before all turns."""
+
+    before: Numbers
+    after: Numbers
+    head: int
+
+
+def _elapsed(ring: Sequence[_Timed], scheme: Scheme) -> int:
+    """Cycles of the cores of a ring; a turn of one waits for that of the one before, about the same vector."""
+    alone = [each.head + int(each.before.sum() + each.after.sum()) for each in ring]
+    if scheme is Scheme.SEQUENTIAL:
+        return sum(alone)
+    if scheme is Scheme.CYCLIC or len(ring) == 1:
+        return max(alone)
+    done = np.zeros(len(ring[0].before), np.int64)
+    for each in ring:
+        # end[t] = max(end[t - 1] + before[t], done[t]) + after[t], with all that is added up taken out of it.
+        steady = np.cumsum(each.before + each.after)
+        slack = np.maximum.accumulate(np.maximum(done + each.after - steady, each.head))
+        done = slack + steady
+    return int(done[-1])
+
+
+# Crossbars ------------------------------------------------------------------------------------------------------------
+
+
+def _matrix(layer: LayerOp, stream: StreamOp, tally: Tally) -> _Timed:
+    spec, machine = layer.spec, tally.machine
+    ops = list(stream.body.block.ops)
+    part = next(op for op in ops if isinstance(op, PartOp))
+    vectors = span(next(op for op in ops if isinstance(op, VectorsOp)).vectors)
+    groups, rows, columns = len(span(part.groups)), span(part.rows), span(part.columns)
+    results = groups * len(columns)
+    inputs = groups * existing_inputs(spec, layer.views[0], rows, vectors)
+    head, before, after = 0, np.zeros(0, np.int64), np.zeros(0, np.int64)
+    crossbars = 0
+    fixed, varying = ([t for t in _extras(layer, part) if t[2] is kind] for kind in (False, True))
+    for op in ops:
+        match op:
+            case ProgramOp():
+                crossbars = len(span(op.crossbars))
+                head += _program(layer, op, groups * len(rows) * len(columns), len(rows) * groups, tally)
+            case LoadOp():
+                head += int(_load_extras(fixed, 1, tally)[0])
+            case SignalOp():
+                _signals(op, 1, tally)
+            case WaitOp():
+                tally.add("sync.wait", 1)
+            case RunOp():
+                turns = (integer(op.start) + np.arange(integer(op.turns))) % len(vectors)
+                early, late = np.zeros(len(turns), np.int64), np.zeros(len(turns), np.int64)
+                into = early
+                for each in op.body.block.ops:
+                    match each:
+                        case LoadOp() if each.tensor.data == "I":
+                            words = inputs[turns]
+                            tally.add("memory.input.read", int(words.sum()))
+                            into += tally.move(words * _size(layer.input))
+                        case LoadOp():
+                            into += _load_extras(varying, len(turns), tally)
+                        case MvmOp():
+                            tall = -(-len(rows) // machine.crossbar.rows) - 1 if groups == 1 else 0
+                            into += machine.crossbar.mvm_cycles + machine.vector_cycles(tall * results)
+                            tally.add("crossbar.mvm", crossbars * len(turns))
+                            tally.operate("operation.add", tall * results * len(turns))
+                            tally.add("operation.mac", results * len(rows) * len(turns))
+                            into = late
+                        case _:
+                            into += _after_product(each, layer, results, len(turns), tally)
+                before, after = np.concatenate((before, early)), np.concatenate((after, late))
+            case _:
+                pass
+    return _Timed(before, after, head)
+
+
+def _after_product(op: object, layer: LayerOp, results: int, turns: int, tally: Tally) -> Numbers | int:
+    """Cycles of every turn of what is done with `results` sums."""
+    sizes, steps = np.full(turns, results), len(layer.spec.post)
+    match op:
+        case FetchOp():
+            tally.add("memory.sums.read", results * turns)
+            tally.operate("operation.add", results * turns)
+            return tally.move(sizes * SUM_BYTES) + tally.machine.vector_cycles(results)
+        case ActivateOp():
+            tally.operate("operation.post", results * steps * turns)
+            return tally.machine.vector_cycles(results * steps)
+        case StoreOp() if op.tensor.data == "S":
+            tally.add("memory.sums.write", results * turns)
+            return tally.move(sizes * SUM_BYTES)
+        case StoreOp():
+            tally.add("memory.output.write", results * turns)
+            return tally.move(sizes * _size(layer.output))
+        case SignalOp():
+            return _signals(op, turns, tally)
+        case WaitOp():
+            tally.add("sync.wait", turns)
+            return 0
+        case _:
+            return 0
+
+
+def _signals(op: SignalOp, turns: int, tally: Tally) -> Numbers:
+    """Cycles of the signals of every turn."""
+    done = np.arange(1, turns + 1)
+    sends = (done % integer(op.every) == 0) | (done == turns)
+    count = int(sends.sum())
+    tally.add("sync.signal", count)
+    tally.add("bus.signal.bytes", count * tally.machine.bus.signal_bytes)
+    cycles = tally.move(np.full(count, tally.machine.bus.signal_bytes))
+    result = np.zeros(turns, np.int64)
+    result[sends] = cycles
+    return result
+
+
+def _program(layer: LayerOp, op: ProgramOp, weights: int, rows: int, tally: Tally) -> int:
+    machine = tally.machine
+    tally.add("crossbar.cells", machine.crossbar.weights.cells(1, weights))
+    if op.resident is not None:
+        return 0
+    assert layer.kernel is not None
+    tally.add("memory.kernel.read", weights)
+    tally.add("crossbar.rewrite", machine.crossbar.weights.cells(1, weights))
+    cycles = tally.move(np.array([weights * _size(layer.kernel)]))
+    return int(cycles[0]) + min(rows, machine.crossbar.rows) * machine.crossbar.write_cycles
+
+
+def _extras(layer: LayerOp, part: PartOp) -> list[tuple[int, int, bool]]:
+    """Of every operand of `post`: words of the part's columns, bytes of a word, whether they vary with the vector."""
+    spec = layer.spec
+    first = 2 if layer.kernel is not None else 1
+    columns = [(g, c) for g in span(part.groups) for c in span(part.columns)]
+    found: list[tuple[int, int, bool]] = []
+    for number in range(first, len(layer.views) - 1):
+        view = layer.views[number]
+        seen = {tuple(_channel(spec, view, group, column)) for group, column in columns}
+        found.append((len(seen), _size(layer.tensors[number]), varies(spec, view)))
+    return found
+
+
+def _channel(spec: GConv, view: View, group: int, column: int) -> Iterator[int]:
+    """The indices of a column in the dimensions in which a tensor has several words for it."""
+    for dim, extent, stride in zip(reversed(spec.dims), reversed(view.shape), reversed(view.strides), strict=True):
+        group, g = divmod(group, dim.g)
+        column, op = divmod(column, dim.op)
+        if extent > 1 and stride:
+            yield g * dim.op + op
+
+
+def _load_extras(extras: Sequence[tuple[int, int, bool]], turns: int, tally: Tally) -> Numbers:
+    words = sum(words for words, *_ in extras)
+    tally.add("memory.extra.read", words * turns)
+    return tally.move(np.full(turns, sum(words * size for words, size, _ in extras)))
+
+
+def existing_inputs(spec: GConv, view: View, rows: range, vectors: range) -> Numbers:
+    """Of every vector, the words of its window in these rows that are no padding."""
+    of_row = np.unravel_index(np.arange(rows.start, rows.stop), [dim.ks for dim in spec.dims])
+    of_vector = np.unravel_index(np.arange(vectors.start, vectors.stop), [dim.opc for dim in spec.dims])
+    masks: list[npt.NDArray[np.bool_]] = []
+    keys: list[Numbers] = []
+    for d, dim in enumerate(spec.dims):
+        places = np.arange(dim.opc)[:, None] * dim.stride + np.arange(dim.ks)[None, :] * dim.dilation - dim.pad
+        exists = (places >= 0) & (places < view.shape[d] // dim.g)
+        if not exists.all():
+            masks.append(exists[of_vector[d]])
+            keys.append(of_row[d])
+    if not masks:
+        return np.full(len(vectors), len(rows), np.int64)
+    kinds, counts = np.unique(np.stack(keys), axis=1, return_counts=True)
+    total = np.zeros(len(vectors), np.int64)
+    for kind, count in zip(kinds.T, counts, strict=True):
+        there = np.ones(len(vectors), np.bool_)
+        for mask, index in zip(masks, kind, strict=True):
+            there &= mask[:, index]
+        total += there * int(count)
+    return total
+
+
+def _size(value: SSAValue) -> int:
+    """Bytes of a word of a tensor."""
+    return numpy_dtype_of(element_type_of_value(value)).itemsize
+
+
+# Vector units ---------------------------------------------------------------------------------------------------------
+
+
+def _vectors(layer: LayerOp, stream: StreamOp, tally: Tally) -> _Timed:
+    spec, machine = layer.spec, tally.machine
+    turns = list(turns_of(spec, stream))
+    ops: list[object] = []
+    block = stream.body.block
+    head = 0
+    while True:
+        inner = next((op for op in block.ops if isinstance(op, ForOp)), None)
+        if inner is None:
+            ops += list(block.ops)
+            break
+        for op in block.ops:
+            match op:
+                case SignalOp():
+                    head += int(_signals(op, 1, tally)[0])
+                case WaitOp():
+                    tally.add("sync.wait", 1)
+                case _:
+                    pass
+        block = inner.body.block
+    done = np.zeros(len(turns), np.int64)
+    outputs = np.array([_results(spec, ranges) for ranges in turns])
+    for op in ops:
+        match op:
+            case LoadOp():
+                done += _load(layer, op.tensor.data, turns, tally)
+            case ComputeOp():
+                trips = np.array([math.prod(len(each) for each in ranges.values()) for ranges in turns])
+                tally.operate("operation.mac" if spec.is_multiply_accumulate else "operation.other", int(trips.sum()))
+                done += -(-trips // machine.cores.lanes)
+            case ActivateOp():
+                steps = outputs * len(spec.post)
+                tally.operate("operation.post", int(steps.sum()))
+                done += -(-steps // machine.cores.lanes)
+            case StoreOp():
+                done += _store(layer, outputs, turns, tally)
+            case SignalOp():
+                done += _signals(op, len(turns), tally)
+            case WaitOp():
+                tally.add("sync.wait", len(turns))
+            case _:
+                pass
+    return _Timed(done, np.zeros(len(turns), np.int64), head)
+
+
+def _results(spec: GConv, ranges: Ranges) -> int:
+    """Results of a turn; without a kernel, parallel kernels repeat each of them."""
+    total = 1
+    for d, dim in enumerate(spec.dims):
+        parallel = dim.op if spec.main == PASS else len(ranges[d, LoopKind.OP])
+        total *= len(ranges[d, LoopKind.G]) * parallel * len(ranges[d, LoopKind.OPC])
+    return total
+
+
+def _load(layer: LayerOp, tensor: str, turns: Sequence[Ranges], tally: Tally) -> Numbers:
+    spec = layer.spec
+    match tensor:
+        case "I":
+            words = np.array([_input_words(spec, layer.views[0], ranges) for ranges in turns])
+            tally.add("memory.input.read", int(words.sum()))
+            return tally.move(words * _size(layer.input) + _index_bytes(layer, turns, tally, is_input=True))
+        case "K":
+            assert layer.kernel is not None
+            kinds = (LoopKind.G, LoopKind.OP, LoopKind.KS)
+            words = np.array(
+                [math.prod(len(r[d, kind]) for d in range(len(spec.dims)) for kind in kinds) for r in turns]
+            )
+            tally.add("memory.kernel.read", int(words.sum()))
+            return tally.move(words * _size(layer.kernel))
+        case _:
+            first = 2 if layer.kernel is not None else 1
+            total = np.zeros(len(turns), np.int64)
+            for number in range(first, len(layer.views) - 1):
+                words = np.array([_distinct(spec, layer.views[number], ranges) for ranges in turns])
+                tally.add("memory.extra.read", int(words.sum()))
+                total += words * _size(layer.tensors[number])
+            return tally.move(total)
+
+
+def _store(layer: LayerOp, outputs: Numbers, turns: Sequence[Ranges], tally: Tally) -> Numbers:
+    tally.add("memory.output.write", int(outputs.sum()))
+    size = outputs * _size(layer.output)
+    if layer.update is not None and layer.update.data.value != "none":
+        tally.add("memory.output.read", int(outputs.sum()))
+        size = size * 2
+    return tally.move(size + _index_bytes(layer, turns, tally, is_input=False))
+
+
+def _index_bytes(layer: LayerOp, turns: Sequence[Ranges], tally: Tally, *, is_input: bool) -> Numbers:
+    """Bytes of the index words that addresses of a turn are computed from."""
+    lookup, index = (layer.read_lookup, layer.read_index) if is_input else (layer.write_lookup, layer.write_index)
+    if lookup is None or index is None:
+        return np.zeros(len(turns), np.int64)
+    view, terms = lookup.data.index, len(lookup.data.terms)
+    count = _input_words if is_input else _distinct
+    words = np.array([count(layer.spec, view, ranges) * terms for ranges in turns])
+    tally.add("memory.index.read", int(words.sum()))
+    return words * _size(index)
+
+
+def _input_words(spec: GConv, view: View, ranges: Ranges) -> int:
+    """Words of a tile of a tensor that is laid out like the input; words that repeat along a dimension count once."""
+    total = 1
+    for d, dim in enumerate(spec.dims):
+        if view.shape[d] > 1 and not view.strides[d]:
+            continue
+        opc, ks = ranges[d, LoopKind.OPC], ranges[d, LoopKind.KS]
+        low = opc.start * dim.stride + ks.start * dim.dilation - dim.pad
+        high = (opc.stop - 1) * dim.stride + (ks.stop - 1) * dim.dilation - dim.pad
+        first, last = max(-(-low // dim.up), 0), min(high // dim.up, view.shape[d] // dim.g - 1)
+        total *= len(ranges[d, LoopKind.G]) * max(last - first + 1, 0)
+    return total
+
+
+def _distinct(spec: GConv, view: View, ranges: Ranges) -> int:
+    """Words of a tile of a tensor in the shape of the output; those that repeat along a dimension count once."""
+    total = 1
+    for d, dim in enumerate(spec.dims):
+        if view.shape[d] > 1 and view.strides[d]:
+            parallel = dim.op if spec.main == PASS else len(ranges[d, LoopKind.OP])
+            total *= len(ranges[d, LoopKind.G]) * parallel * len(ranges[d, LoopKind.OPC])
+    return total

@@ -1,0 +1,64 @@
+"""Turns of vector units: ranges of loops whose words fit the buffer of a core."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from xdsl.ir import SSAValue
+
+from dialects.dtypes import dtype_named
+from dialects.element_types import numpy_dtype_of
+from dialects.gconv import PASS, GConv, LinkOp, LoopKind, element_type_of_value, shape_of
+from dialects.schedule import Loop
+
+Sizes = dict[Loop, int]
+
+
+def loops_of(spec: GConv) -> list[Loop]:
+    """The loops that a link may be cut along: those of its results."""
+    kinds = [LoopKind.G, *([LoopKind.OP] if spec.main != PASS else []), LoopKind.OPC]
+    return [Loop(dim.name, kind) for dim in spec.dims for kind in kinds if dim.count(kind) > 1]
+
+
+def tiles_for(link: LinkOp, sizes: Sizes, limit: int) -> Sizes | None:
+    """Tiles of the loops, halved from the largest on until a turn's tensors fit `limit` bytes; None if none do."""
+    tiles = dict(sizes)
+    while bytes_of(link, tiles) > limit:
+        loop = max(tiles, key=lambda each: tiles[each], default=None)
+        if loop is None or tiles[loop] == 1:
+            return None
+        tiles[loop] = -(-tiles[loop] // 2)
+    return {loop: tile for loop, tile in tiles.items() if tile < sizes[loop]}
+
+
+def bytes_of(link: LinkOp, tiles: Sizes) -> int:
+    """Bytes of all tensors of a turn: input, kernel, operands of `post`, sums or results."""
+    spec = link.spec
+    words = [_words(spec, tiles, tensor) for tensor in ("input", "kernel", "output")]
+    sums = _bytes(link.input) if spec.acc is None else dtype_named(spec.acc).itemsize
+    total = words[0] * _bytes(link.input) + words[2] * max(_bytes(link.result), sums)
+    if link.kernel is not None:
+        total += words[1] * _bytes(link.kernel)
+    return total + sum(min(words[2], math.prod(shape_of(extra))) * _bytes(extra) for extra in link.extras)
+
+
+def _bytes(value: SSAValue) -> int:
+    return numpy_dtype_of(element_type_of_value(value)).itemsize
+
+
+def _words(spec: GConv, tiles: Sizes, tensor: str) -> int:
+    total = 1
+    for dim in spec.dims:
+        g, op, opc, ks = (tiles.get(Loop(dim.name, kind), dim.count(kind)) for kind in _KINDS)
+        match tensor:
+            case "input":
+                total *= g * (((opc - 1) * dim.stride + (ks - 1) * dim.dilation) // dim.up + 1)
+            case "kernel":
+                total *= g * op * ks
+            case _:
+                total *= g * op * opc
+    return total
+
+
+_KINDS: Sequence[LoopKind] = (LoopKind.G, LoopKind.OP, LoopKind.OPC, LoopKind.KS)

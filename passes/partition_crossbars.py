@@ -1,0 +1,79 @@
+"""Pass `partition-crossbars`: tiles of matrices are gathered for cores, loops of other links cut into parts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import SSAValue
+from xdsl.passes import ModulePass
+
+from dialects.element_types import numpy_dtype_of
+from dialects.gconv import PASS, LinkOp, LoopKind, element_type_of_value, shape_of
+from dialects.gconv.interpreter import main_function
+from dialects.multicore_machine import MulticoreMachine
+from dialects.multicore_mapping import CrossbarMapping, CrossbarsAttr, VectorAttr, VectorMapping
+from dialects.schedule import Loop
+from dialects.target import require_multicore
+from passes.multicore.matrix import Grid, Matrix
+from passes.placing import links_of
+from passes.storage import Storage
+
+LEAST_WORK = 256
+"""Cycles of a vector unit below which a link is not given to one core more."""
+
+
+class PartitionCrossbarsPass(ModulePass):
+    """Decide how many tiles below and beside one another each core holds, and which loop vector units share.
+
+    A core takes tiles below one another first: what its own crossbars add up needs neither bus nor shared memory. Links
+    that update words at computed addresses are not cut, so that their updates stay in order.
+    """
+
+    name = "partition-crossbars"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        machine = require_multicore(op, "mapped")
+        storage = Storage(main_function(op).body.block)
+        for link in links_of(op):
+            match link.mapping:
+                case CrossbarsAttr(data=mapping) if not mapping.cores:
+                    link.properties["mapping"] = CrossbarsAttr(_gathered(Matrix.of(link.spec), mapping, machine))
+                case VectorAttr(data=mapping) if not mapping.cores:
+                    updates = storage.update(link.result) is not None
+                    loop, parts = (None, 1) if updates else _cut(link, machine)
+                    link.properties["mapping"] = VectorAttr(VectorMapping(loop, tuple(range(parts))))
+                case _:
+                    pass
+
+
+def _gathered(matrix: Matrix, mapping: CrossbarMapping, machine: MulticoreMachine) -> CrossbarMapping:
+    grid = Grid.of(matrix, mapping, machine)
+    room = machine.cores.crossbars // grid.crossbars_of_tile
+    high = min(grid.tall_tiles, room)
+    # Parts below one another as even as possible, so that none of them is waited for.
+    high = -(-grid.tall_tiles // -(-grid.tall_tiles // high))
+    return replace(mapping, span=(high, min(grid.wide_tiles, room // high)))
+
+
+def _cut(link: LinkOp, machine: MulticoreMachine) -> tuple[Loop | None, int]:
+    """The longest loop of results, and how many cores get a part of it.
+
+    That is as many as it takes to compute while the bus moves the tensors, twice that to be sure.
+    """
+    spec = link.spec
+    kinds = [LoopKind.G, LoopKind.OPC, *([LoopKind.OP] if spec.main != PASS else [])]
+    loops = [(dim.count(kind), Loop(dim.name, kind)) for dim in spec.dims for kind in kinds]
+    extent, loop = max(loops, key=lambda each: each[0], default=(1, None))
+    if loop is None or extent == 1:
+        return None, 1
+    work = (spec.trips + math.prod(spec.output_shape) * len(spec.post)) / machine.cores.lanes
+    moved = sum(_bytes(value) for value in (*link.operands, link.result)) / machine.bus.width_bytes
+    wanted = min(work // LEAST_WORK, 2 * work // moved + 1)
+    return loop, max(1, min(extent, int(wanted), machine.cores.count))
+
+
+def _bytes(value: SSAValue) -> int:
+    return math.prod(shape_of(value)) * numpy_dtype_of(element_type_of_value(value)).itemsize

@@ -1,0 +1,207 @@
+"""Pass `prove-order`: check that all conflicting accesses of cores are ordered, and that no core waits for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Operation
+from xdsl.passes import ModulePass
+
+from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.gconv.interpreter import main_function
+from dialects.locations import describe
+from dialects.multicore import EXTRAS, FetchOp, LoadOp, RunOp, SignalOp, StoreOp, WaitOp
+from dialects.spatial import ForOp, LayerOp, integer
+from dialects.target import require_multicore
+from passes.multicore.accesses import Access, Block, Point, Run, Touched, blocks_of
+from passes.multicore.clocks import Clocks, Register, Signals, Stuck, Wait
+from passes.multicore.tokens import signalled, waited
+
+Ints = npt.NDArray[np.int64]
+MOST = 20
+"""Problems that are named; of a missing token there may be one for every pair of cores."""
+
+
+class ProveOrderPass(ModulePass):
+    """Refuse streams in which two cores may touch a word in either order, or a core waits for what never comes.
+
+    What holds for the vector clocks of waits and signals holds however fast cores are and whoever gets the bus first.
+    A word that blocks touch in several turns counts as touched from the first to the last of them. The pass changes
+    nothing.
+    """
+
+    name = "prove-order"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        machine = require_multicore(op, "placed")
+        layers = [each for each in main_function(op).body.block.ops if isinstance(each, LayerOp)]
+        blocks = blocks_of(layers)
+        signals, problems = _signals(blocks)
+        waits = {block.number: list(_waits(block)) for block in blocks}
+        if problems:
+            raise CatenaError(problems[:MOST])
+        clocks = Clocks(machine.cores.count)
+        if stuck := clocks.run(blocks, waits, signals):
+            raise CatenaError([_deadlock(each, signals, blocks) for each in stuck[:MOST]])
+        if found := list(_races(blocks, clocks)):
+            raise CatenaError(found)
+
+
+def _tokens(block: Block) -> Iterator[tuple[WaitOp | SignalOp, Run | None]]:
+    """Waits and signals of a block in their order, with the run they stand in."""
+    runs = {run.body: run for run in block.runs}
+    for op in block.stream.walk():
+        if isinstance(op, WaitOp | SignalOp):
+            around = op.parent_block()
+            assert around is not None
+            run = runs.get(around)
+            yield op, None if run is None or (not block.is_matrix and around is block.stream.body.block) else run
+
+
+def _waits(block: Block) -> Iterator[Wait]:
+    for op, run in _tokens(block):
+        if not isinstance(op, WaitOp):
+            continue
+        values = np.zeros(block.turns, np.int64)
+        before = [each for each in _beside(op, forwards=False) if isinstance(each, _MOVING)]
+        is_late = any(not _is_early(each) for each in before)
+        if run is not None:
+            of_run = waited(op, run.turns)
+            # Behind what touches sums or results, a wait is one for the next turn.
+            values[run.offset + is_late : run.offset + run.turns] = of_run[: run.turns - is_late]
+        elif not before:
+            values[0] = waited(op, 1)[0]
+        point = Point.STORE if before and not is_late else Point.LOAD
+        yield Wait((block.core, integer(op.register)), point, values, str(op))
+
+
+_MOVING = (LoadOp, FetchOp, StoreOp, RunOp, ForOp)
+
+
+def _is_early(op: Operation) -> bool:
+    """Whether an op only brings what the product, or a vector unit, works on."""
+    around = op.parent_op()
+    return isinstance(op, LoadOp) and not (isinstance(around, RunOp) and op.tensor.data == EXTRAS)
+
+
+def _beside(op: Operation, *, forwards: bool) -> Iterator[Operation]:
+    """The ops behind or before one in its block."""
+    each = op.next_op if forwards else op.prev_op
+    while each is not None:
+        yield each
+        each = each.next_op if forwards else each.prev_op
+
+
+def _signals(blocks: Sequence[Block]) -> tuple[dict[Register, Signals], list[Diagnostic]]:
+    """What is sent to every register, in order; registers that two cores write, or that would fall, are problems."""
+    sent: dict[Register, list[tuple[Block, SignalOp, Ints, Ints]]] = {}
+    problems: list[Diagnostic] = []
+    for block in blocks:
+        of_block: dict[Register, list[tuple[SignalOp, Ints, Ints]]] = {}
+        for op, run in _tokens(block):
+            if isinstance(op, SignalOp):
+                later = next((each for each in _beside(op, forwards=True) if isinstance(each, _MOVING)), None)
+                if later is not None:
+                    message = f"{_place(block)} signals before it is done: {op} stands before {later.name}"
+                    problems.append(Diagnostic("CAT-R005", message, "placed", describe(block.layer)))
+                values, turns = signalled(op, run, block.turns - 1)
+                of_block.setdefault((integer(op.core), integer(op.register)), []).append((op, values, turns))
+        for register, several in of_block.items():
+            sent.setdefault(register, []).extend((block, *each) for each in several)
+    found: dict[Register, Signals] = {}
+    for register, entries in sent.items():
+        core, number = register
+        writers = {block.core: (block, op) for block, op, *_ in entries}
+        if len(writers) > 1:
+            (one, _), (other, _) = list(writers.values())[:2]
+            message = f"register {number} of core {core} is written by cores {one.core} and {other.core}"
+            problems.append(_between("CAT-R005", message, one, other, "a register for each core that signals"))
+        values = np.concatenate([values for _, _, values, _ in entries])
+        if (np.diff(values) < 0).any():
+            at = int(np.flatnonzero(np.diff(values) < 0)[0])
+            owners = [block for block, _, each, _ in entries for _ in each]
+            message = f"register {number} of core {core} would fall from {values[at]} to {values[at + 1]}"
+            problems.append(_between("CAT-R005", message, owners[at], owners[at + 1], "signals whose values grow"))
+        numbers = np.concatenate([np.full(len(each), block.number) for block, _, each, _ in entries])
+        turns = np.concatenate([turns for *_, turns in entries])
+        found[register] = Signals(entries[0][0].core, values, numbers, turns)
+    return found, problems
+
+
+def _place(block: Block, what: str = "") -> str:
+    return f"core {block.core}{what}, node {describe(block.layer)!r}"
+
+
+def _between(code: str, message: str, one: Block, other: Block, expected: str, found: str = "") -> Diagnostic:
+    nodes = dict.fromkeys((describe(one.layer), describe(other.layer)))
+    return Diagnostic(code, message, "placed", " and ".join(nodes), expected=expected, found=found)
+
+
+def _deadlock(stuck: Stuck, signals: dict[Register, Signals], blocks: Sequence[Block]) -> Diagnostic:
+    block, wait = stuck.block, stuck.wait
+    given = signals.get(wait.register)
+    wanted = int(wait.values[stuck.turn])
+    if given is None:
+        whom, other = "nobody signals to it", block
+    else:
+        number = min(int(np.searchsorted(given.values, wanted)), len(given.values) - 1)
+        other = blocks[int(given.blocks[number])]
+        whom = f"{_place(other)} signals {int(given.values[number])} after turn {int(given.turns[number])} at most"
+        if int(given.values[number]) >= wanted:
+            whom = f"{_place(other)} signals that after turn {int(given.turns[number])}, and waits itself"
+    message = f"{_place(block)}, waits for ever in turn {stuck.turn}: {wait.what}"
+    expected = f"register {wait.register[1]} of core {block.core} at least {wanted}"
+    return _between("CAT-R006", message, block, other, expected, whom)
+
+
+def _races(blocks: Iterable[Block], clocks: Clocks) -> Iterator[Diagnostic]:
+    """Pairs of accesses that nothing orders, `MOST` at most."""
+    touched, count = Touched(), 0
+    for block in blocks:
+        for access in block.accesses:
+            for other, before in touched.conflicting(access):
+                if other.core == block.core:
+                    continue
+                word = _unordered(block, access, other, before, clocks)
+                if word is not None:
+                    yield _race(block, access, other, before, word)
+                    count += 1
+                    if count == MOST:
+                        return
+        touched.add(block)
+
+
+def _unordered(
+    block: Block, access: Access, other: Block, before: Access, clocks: Clocks
+) -> tuple[int, int, int] | None:
+    """A word, with the turns of both blocks that touch it, of which none is known to the other to be over."""
+    over = clocks.base[other.number] + before.ends + 1
+    if int(clocks.row(block, access.point, access.begins)[other.core]) >= over:
+        return None
+    _, mine, theirs = np.intersect1d(access.words, before.words, assume_unique=True, return_indices=True)
+    if not len(mine):
+        return None
+    known = clocks.knows(block, access.point, access.first[mine], other.core)
+    ordered = known >= clocks.base[other.number] + before.last[theirs] + 1
+    if not ordered.all():
+        known = clocks.knows(other, before.point, before.first[theirs], block.core)
+        ordered |= known >= clocks.base[block.number] + access.last[mine] + 1
+    if ordered.all():
+        return None
+    at = int(np.flatnonzero(~ordered)[0])
+    return int(access.words[mine[at]]), int(access.first[mine[at]]), int(before.last[theirs[at]])
+
+
+_VERBS = {True: "writes", False: "reads"}
+
+
+def _race(block: Block, access: Access, other: Block, before: Access, where: tuple[int, int, int]) -> Diagnostic:
+    word, mine, theirs = where
+    one = f"{_place(other)} {_VERBS[before.writes]} {before.tensor} in turn {theirs}"
+    two = f"{_place(block)} {_VERBS[access.writes]} {access.tensor} in turn {mine}"
+    message = f"nothing orders two accesses to word {word} of the {access.memory}: {one}; {two}"
+    return _between("CAT-R005", message, other, block, "a signal from one to the other, and a wait for it")

@@ -1,0 +1,286 @@
+"""Pass `synchronize-cores`: signals and waits that order all accesses to the same words, and no more of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Operation
+from xdsl.passes import ModulePass
+
+from dialects.gconv.interpreter import main_function
+from dialects.multicore import LoadOp, MvmOp, RunOp, SignalOp, StoreOp, StreamOp
+from dialects.multicore_machine import MulticoreMachine
+from dialects.multicore_mapping import CrossbarsAttr
+from dialects.spatial import ForOp, LayerOp
+from dialects.target import require_multicore
+from passes.multicore.accesses import Access, Block, Point, Touched, blocks_of
+from passes.multicore.clocks import Clocks, Register, Signals, Wait
+from passes.multicore.matrix import Grid, Matrix
+from passes.multicore.rounds import predecessors
+from passes.multicore.tokens import Ramp, wait_op
+
+Ints = npt.NDArray[np.int64]
+
+
+class SynchronizeCoresPass(ModulePass):
+    """Derive tokens from what the streams of cores read and write, leave out those that others imply, insert the rest.
+
+    Blocks that read, write or add to the same words are ordered as the layers are, and within a layer as its scheme has
+    the cores of a ring. A core waits for the block before, or, on a pipelined machine, for as much of it as each of its
+    turns needs. What a core knows already, from waiting for others that knew it, it does not wait for again.
+    """
+
+    name = "synchronize-cores"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        machine = require_multicore(op, "placed")
+        layers = [each for each in main_function(op).body.block.ops if isinstance(each, LayerOp)]
+        _Synchronizer(machine, blocks_of(layers)).run()
+
+
+@dataclass(frozen=True)
+class _Edge:
+    """A block waits for turns of another one: how many of them, in each of its own turns."""
+
+    producer: Block
+    consumer: Block
+    point: Point
+    needs: Ints
+    is_ring: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all is waited for before the first turn."""
+        return int(self.needs[0]) == int(self.needs[-1])
+
+
+@dataclass
+class _Synchronizer:
+    machine: MulticoreMachine
+    blocks: list[Block]
+    registers: dict[tuple[int, int], int] = field(default_factory=dict[tuple[int, int], int])
+    """The register of a consumer's core for a producer's."""
+    taken: dict[int, int] = field(default_factory=dict[int, int])
+    base: dict[int, int] = field(default_factory=dict[int, int])
+    """Turns that a block's core did before it."""
+    edges: list[_Edge] = field(default_factory=list[_Edge])
+    heads: dict[int, npt.NDArray[np.int32]] = field(default_factory=dict[int, npt.NDArray[np.int32]])
+    """What the first turn of a block knows, by core."""
+    touched: Touched = field(default_factory=Touched)
+
+    def run(self) -> None:
+        """Find all tokens, layer by layer, then put them into the streams."""
+        clocks = Clocks(self.machine.cores.count)
+        of_layer: dict[LayerOp, list[Block]] = {}
+        for block in self.blocks:
+            of_layer.setdefault(block.layer, []).append(block)
+        done: dict[int, int] = {}
+        for block in self.blocks:
+            self.base[block.number] = done.get(block.core, 0)
+            done[block.core] = self.base[block.number] + block.turns
+        for layer, blocks in of_layer.items():
+            rings = list(_ring_edges(layer, blocks, self.machine))
+            chosen = [*rings]
+            for block in blocks:
+                chosen += self._from_layers_before(block, clocks, rings)
+            for block in blocks:
+                self.touched.add(block)
+            self._note(blocks, chosen, clocks)
+            self.edges += chosen
+        _Insertion(self).run()
+
+    # Needs ------------------------------------------------------------------------------------------------------------
+
+    def _from_layers_before(self, block: Block, clocks: Clocks, rings: Sequence[_Edge]) -> list[_Edge]:
+        """What a block waits for of layers before its own: the latest first, what they imply left out."""
+        found: dict[int, dict[Point, Ints]] = {}
+        producers: dict[int, Block] = {}
+        pairs: dict[tuple[int, Point], list[tuple[Access, Access]]] = {}
+        for access in block.accesses:
+            for other, before in self.touched.conflicting(access):
+                needs = None if other.core == block.core else self._needs(block, access, other, before)
+                if needs is None:
+                    continue
+                producers[other.number] = other
+                pairs.setdefault((other.number, access.point), []).append((access, before))
+                of_point = found.setdefault(other.number, {})
+                of_point[access.point] = np.maximum(of_point.get(access.point, 0), needs)
+        # What the first turn knows, by core; what later ones wait for besides adds to it.
+        head = clocks.known_at_end(block.core)
+        for edge in rings:
+            if edge.consumer is block and edge.is_whole:
+                head = np.maximum(head, self.heads[edge.producer.number])
+        chosen: list[_Edge] = []
+        for number in sorted(found, reverse=True):
+            for point, needs in sorted(found[number].items()):
+                edge = _Edge(producers[number], block, point, needs)
+                if self._is_implied(edge, head, chosen, clocks):
+                    continue
+                if not any(each.meets(other) for each, other in pairs[number, point]):
+                    continue
+                chosen.append(edge)
+                if edge.is_whole:
+                    head = np.maximum(head, self._told(edge, clocks))
+        self.heads[block.number] = head
+        return chosen
+
+    def _told(self, edge: _Edge, clocks: Clocks) -> npt.NDArray[np.int32]:
+        """What a block knows when a turn of a producer is over that it waits for before all of its own."""
+        last = int(edge.needs[0])
+        row = clocks.row(edge.producer, Point.STORE, last - 1).copy()
+        row[edge.producer.core] = self.base[edge.producer.number] + last
+        return row
+
+    def _needs(self, block: Block, access: Access, other: Block, before: Access) -> Ints | None:
+        """Turns of another block that each turn of this one needs; None if they touch no word both."""
+        if not self.machine.schedule.pipelined:
+            return np.full(block.turns, other.turns)
+        _, mine, theirs = np.intersect1d(access.words, before.words, assume_unique=True, return_indices=True)
+        if not len(mine):
+            return None
+        needs = np.zeros(block.turns, np.int64)
+        np.maximum.at(needs, access.first[mine], before.last[theirs].astype(np.int64) + 1)
+        needs = np.maximum.accumulate(needs)
+        ramp = _ramp(needs, block)
+        return np.maximum(ramp.values(block.turns), 0)
+
+    def _is_implied(self, edge: _Edge, head: npt.NDArray[np.int32], chosen: Sequence[_Edge], clocks: Clocks) -> bool:
+        """Whether what is waited for already, and what the core did before, says that the producer is far enough."""
+        core = edge.producer.core
+        wanted = self.base[edge.producer.number] + edge.needs
+        if edge.is_whole or int(head[core]) >= int(wanted[-1]):
+            return int(head[core]) >= int(wanted[0])
+        known = np.full(edge.consumer.turns, head[core], np.int64)
+        for other in chosen:
+            if other.is_whole or other.point > edge.point:
+                continue
+            turns = (np.maximum(other.needs, 1) - 1).astype(np.int32)
+            implied = clocks.knows(other.producer, Point.STORE, turns, core).astype(np.int64)
+            known = np.maximum(known, np.where(other.needs > 0, implied, 0))
+        return bool((np.maximum.accumulate(known) >= wanted).all())
+
+    def _note(self, blocks: Sequence[Block], edges: Sequence[_Edge], clocks: Clocks) -> None:
+        """Bring the clocks up to these blocks, as if every turn of a producer were signalled."""
+        waits: dict[int, list[Wait]] = {}
+        signals: dict[Register, Signals] = {}
+        for edge in edges:
+            producer = edge.producer
+            register = (producer.number, edge.consumer.number)
+            turns = np.arange(producer.turns)
+            numbers = np.full(producer.turns, producer.number)
+            signals[register] = Signals(producer.core, turns + 1, numbers, turns)
+            waits.setdefault(edge.consumer.number, []).append(Wait(register, edge.point, edge.needs))
+        assert not clocks.run(blocks, waits, signals)
+
+
+def _ramp(needs: Ints, block: Block) -> Ramp:
+    """Needs of a block as a ramp over its rows of vectors."""
+    width = Matrix.of(block.layer.spec).width if block.is_matrix else 1
+    return Ramp.over(needs, width, 0)
+
+
+def _ring_edges(layer: LayerOp, blocks: Sequence[Block], machine: MulticoreMachine) -> Iterator[_Edge]:
+    """The cores of a ring wait for each other as the scheme of the layer has them follow one another."""
+    if not isinstance(layer.mapping, CrossbarsAttr):
+        return
+    mapping = layer.mapping.data
+    parts = Grid.of(Matrix.of(layer.spec), mapping, machine).parts()
+    for part, block in zip(parts, blocks, strict=True):
+        found = predecessors(part, mapping.scheme)
+        if found is None:
+            continue
+        producer = blocks[part.ring[found[0]]]
+        if producer.core != block.core:
+            yield _Edge(producer, block, Point.STORE, found[1], is_ring=True)
+
+
+# Insertion ------------------------------------------------------------------------------------------------------------
+
+
+class _Insertion:
+    """Puts waits and signals where they belong in the streams."""
+
+    def __init__(self, found: _Synchronizer):
+        self._found = found
+        self._of_pair: dict[tuple[int, int], list[_Edge]] = {}
+        self._moves: dict[StreamOp, Operation] = {}
+        for edge in found.edges:
+            self._of_pair.setdefault((edge.producer.number, edge.consumer.core), []).append(edge)
+
+    def run(self) -> None:
+        """Insert all of them."""
+        for edge in self._found.edges:
+            self._wait(edge)
+        for edges in self._of_pair.values():
+            self._signal(edges)
+
+    def _register(self, edge: _Edge) -> int:
+        registers, taken = self._found.registers, self._found.taken
+        key = (edge.consumer.core, edge.producer.core)
+        if key not in registers:
+            registers[key] = taken.get(edge.consumer.core, 0)
+            taken[edge.consumer.core] = registers[key] + 1
+        return registers[key]
+
+    def _wait(self, edge: _Edge) -> None:
+        register, base = self._register(edge), self._found.base[edge.producer.number]
+        if edge.is_whole:
+            op = wait_op(register, Ramp(int(edge.needs[0]), 0, 1, 0, int(edge.needs[0])), base)
+            op.location = edge.consumer.layer.location
+            stream = edge.consumer.stream
+            if stream not in self._moves:
+                self._moves[stream] = _first_move(stream)
+            stream.body.block.insert_op_before(op, self._moves[stream])
+            return
+        width = Matrix.of(edge.consumer.layer.spec).width if edge.consumer.is_matrix else 1
+        for run in edge.consumer.runs:
+            needs = edge.needs[run.offset : run.offset + run.turns]
+            if not needs.any():
+                continue
+            op = wait_op(register, Ramp.over(needs, width, run.offset % width), base)
+            op.location = edge.consumer.layer.location
+            first = next(iter(run.body.ops))
+            product = next((each for each in run.body.ops if isinstance(each, MvmOp)), None)
+            if edge.point is Point.LOAD or product is None:
+                run.body.insert_op_before(op, first)
+            else:
+                run.body.insert_op_after(op, product)
+
+    def _signal(self, edges: Sequence[_Edge]) -> None:
+        edge = edges[0]
+        producer = edge.producer
+        base = self._found.base[producer.number]
+        fields = {"core": edge.consumer.core, "register": self._register(edge)}
+        if all(each.is_whole for each in edges):
+            op = SignalOp.of(**fields, base=base + producer.turns - 1, every=1)
+            op.location = producer.layer.location
+            producer.stream.body.block.add_op(op)
+            return
+        every = min(self._every(each) for each in edges)
+        for run in producer.runs:
+            op = SignalOp.of(**fields, base=base + run.offset, every=min(every, run.turns))
+            op.location = producer.layer.location
+            run.body.add_op(op)
+
+    def _every(self, edge: _Edge) -> int:
+        """Turns of the producer to a signal: those of the scheme in a ring, else a row of its output."""
+        producer = edge.producer
+        if edge.is_whole:
+            return producer.turns
+        if not edge.is_ring:
+            return Matrix.of(producer.layer.spec).width if producer.is_matrix else 1
+        assert isinstance(producer.layer.mapping, CrossbarsAttr)
+        every = producer.layer.mapping.data.every
+        # A ring whose cores wait for more than what they begin with would wait for itself.
+        return min(every, *(run.turns for run in producer.runs)) if len(producer.runs) > 1 else every
+
+
+def _first_move(stream: StreamOp) -> Operation:
+    """The first op of a stream that moves anything."""
+    ops = stream.body.block.ops
+    return next(each for each in ops if isinstance(each, LoadOp | ForOp | RunOp | StoreOp))

@@ -1,0 +1,186 @@
+"""Cores with crossbars: results to the bit for every scheme, chip and pace; counts as predicted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from backends.rram.emulator import MulticoreEmulator
+from backends.rram.isa import ISA, Mvm, Program, Signal, Store, Wait
+from backends.rram.steps import Pace
+from dialects.diagnostics import CatenaError
+from dialects.multicore_mapping import Scheme
+from tests.backends.rram.quantized import SMALL, Network, Ready, one_layer, ready, residual
+
+CHIPS = {
+    "one crossbar a core": SMALL,
+    "wide crossbars": {"cores.crossbars": "2", "crossbar.rows": "8", "crossbar.columns": "64"},
+    "reprogrammed": {**SMALL, "cores.count": "7", "crossbar.write_cycles": "3"},
+    "large cores": {},
+}
+
+
+@pytest.mark.parametrize("chip", CHIPS)
+@pytest.mark.parametrize("scheme", Scheme)
+def test_layers_are_exact_and_count_as_predicted(scheme: Scheme, chip: str) -> None:
+    layers = (
+        one_layer(0, 12, 10, 3, 7, pads=[1, 1, 1, 1]),
+        one_layer(1, 8, 8, 3, 6, 8, strides=[2, 2], pads=[1, 0, 0, 1]),
+        one_layer(2, 12, 20, 2, 5, 2),
+    )
+    for model in layers:
+        made = ready(model, {**CHIPS[chip], "schedule.scheme": scheme})
+        assert not made.differences(made.emulate(), but="cycles")
+
+
+@pytest.mark.parametrize("scheme", Scheme)
+def test_cycles_are_predicted_where_the_bus_is_free(scheme: Scheme) -> None:
+    made = ready(one_layer(3, 24, 12, 3, 9), {**SMALL, "cores.crossbars": "3", "schedule.scheme": scheme})
+    counted = sum(counts.cycles or 0 for counts in made.emulate().counters.values())
+    assert counted == pytest.approx(sum(layer.predicted["cycles"] for layer in made.program.layers), rel=0.05)
+
+
+@pytest.mark.parametrize("vectors", [1, 2, 3, 7])
+def test_rings_longer_than_their_vectors_end(vectors: int) -> None:
+    for scheme in Scheme:
+        model = one_layer(4, 90, 3, 1, vectors)
+        made = ready(model, {**SMALL, "crossbar.rows": "5", "schedule.scheme": scheme, "cores.count": "40"})
+        made.emulate()
+        made.emulate("steps", Pace(vectors))
+
+
+@pytest.mark.parametrize("pipelined", ["false", "true"])
+@pytest.mark.parametrize("scheme", Scheme)
+def test_whole_networks_at_any_pace(scheme: Scheme, pipelined: str) -> None:
+    settings = {**SMALL, "schedule.scheme": scheme, "schedule.pipelined": pipelined, "schedule.signal_every": "2"}
+    made = ready(residual(5), settings)
+    assert not made.differences(made.emulate(), but="cycles")
+    for seed in range(2):
+        assert not made.differences(made.emulate("steps", Pace(seed)), but="cycles")
+
+
+def test_engines_take_the_same_time() -> None:
+    made = ready(residual(6), {**SMALL, "schedule.pipelined": "true"})
+    blocks, steps = made.emulate(), made.emulate("steps")
+    assert blocks.timeline == steps.timeline
+    assert blocks.counters == steps.counters
+
+
+def test_copies_and_pipelines_are_faster() -> None:
+    model, chip = residual(7, 8), {**SMALL, "cores.count": "144"}
+    times = [
+        ready(model, {**chip, "schedule.pipelined": pipelined, "schedule.duplicate": copies}).emulate().timeline.end
+        for pipelined, copies in (("false", "false"), ("true", "false"), ("true", "true"))
+    ]
+    assert times[0] > times[1] > times[2]
+
+
+def test_a_layer_alone_gives_what_it_gives_in_the_network() -> None:
+    made = ready(residual(8), SMALL)
+    emulator = MulticoreEmulator(made.program)
+    layer = made.program.layers[0]
+    results = emulator.run_layer(layer.name, {layer.inputs[0]: made.inputs["x"]})
+    assert results.keys() == set(layer.outputs)
+    assert emulator.counters.keys() == {layer.name}
+
+
+# Programs that were tampered with ------------------------------------------------------------------------------------
+
+
+def _changed(made: Ready, core: int, change: dict[int, object] | None = None, drop: int | None = None) -> Ready:
+    """The program with instructions of a core changed, or one left out."""
+    code = list(ISA.decode(made.program.code[core], "code"))
+    for pc, instruction in (change or {}).items():
+        code[pc] = instruction  # pyright: ignore[reportArgumentType]
+    if drop is not None:
+        code[drop] = Wait(0, 0, 0, 1, 0, 0)
+    codes = list(made.program.code)
+    codes[core] = ISA.encode(code)
+    return replace(made, program=replace(made.program, code=tuple(codes)))
+
+
+def _places(made: Ready, kind: type) -> list[tuple[int, int]]:
+    """Core and address of every instruction of a kind."""
+    return [
+        (core, pc)
+        for core, code in enumerate(made.program.code)
+        for pc, each in enumerate(ISA.decode(code, "code"))
+        if isinstance(each, kind)
+    ]
+
+
+def _emulated(made: Ready) -> None:
+    """Several times, at different paces."""
+    for seed in range(4):
+        made.emulate("steps", Pace(seed))
+
+
+def test_every_wait_is_needed() -> None:
+    """Without any one of them, cores race, and the emulator says who for what."""
+    made = ready(residual(9, 4), {**SMALL, "schedule.scheme": "cyclic"})
+    waits = _places(made, Wait)
+    assert len(waits) > 20
+    for core, pc in waits[:: len(waits) // 8]:
+        broken = _changed(made, core, drop=pc)
+        with pytest.raises(CatenaError) as raised:
+            _emulated(broken)
+        assert raised.value.diagnostics[0].code == "CAT-E004"
+        assert raised.value.diagnostics[0].message.count("of core") == 2
+        assert raised.value.diagnostics[0].node
+
+
+@pytest.mark.parametrize("mode", ["blocks", "steps"])
+def test_signals_that_never_come_are_waited_for_for_ever(mode: str) -> None:
+    made = ready(residual(10, 4), SMALL)
+    for core, pc in _places(made, Signal)[::20]:
+        with pytest.raises(CatenaError) as raised:
+            _changed(made, core, drop=pc).emulate(mode)
+        assert raised.value.diagnostics[0].code == "CAT-E005"
+
+
+def test_crossbars_hold_what_was_written_last() -> None:
+    made = ready(one_layer(11, 40, 4, 1, 3), {**SMALL, "cores.count": "1"})
+    places = _places(made, Program)
+    core, pc = places[-1]
+    assert [each for each, _ in places].count(core) > 1
+    with pytest.raises(CatenaError, match="multiply without weights"):
+        _changed(made, core, drop=pc).emulate()
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "message"),
+    [
+        (Program, {"first": 3000}, "crossbars that the core does not have"),
+        (Program, {"count": 1, "shift": 9000}, "beyond what cells can hold"),
+        (Signal, {"core": 4000}, "which is not there"),
+        (Mvm, None, "sums are wanted that nothing has made"),
+        (Store, None, "CAT-E00"),
+    ],
+)
+def test_what_hardware_cannot_do_is_a_fault(kind: type, change: dict[str, int] | None, message: str) -> None:
+    made = ready(one_layer(12, 40, 4, 1, 3), SMALL)
+    core, pc = _places(made, kind)[0]
+    old = next(each for at, each in enumerate(ISA.decode(made.program.code[core], "code")) if at == pc)
+    broken = _changed(made, core, drop=pc) if change is None else _changed(made, core, {pc: replace(old, **change)})
+    with pytest.raises(CatenaError, match=message):
+        broken.emulate()
+
+
+def test_code_for_other_chips_is_refused() -> None:
+    made = ready(one_layer(13, 4, 4, 1, 3), SMALL)
+    with pytest.raises(CatenaError) as raised:
+        MulticoreEmulator(replace(made.program, code=made.program.code[:3]))
+    assert raised.value.diagnostics[0].code == "CAT-P001"
+
+
+def test_weights_with_a_zero_point_fit_the_same_cells() -> None:
+    network = Network(np.random.default_rng(14))
+    weights = network.constant(network.random.integers(0, 256, (6, 9)).astype(np.uint8))
+    result = network.node(
+        "MatMulInteger", ["x", weights, network.constant(np.uint8(7)), network.constant(np.uint8(201))]
+    )
+    made = ready(network.model((4, 6), result), SMALL)
+    assert all(counts.events["crossbar.mvm"] for counts in made.emulate().counters.values())
+    assert any(each.shift for each in ISA.decode(made.program.code[0], "code") if isinstance(each, Program))
