@@ -11,7 +11,6 @@ that stand right of the bar are decided before the others.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -85,19 +84,30 @@ class Dataflow:
     def without_repeats(self, roles: Roles) -> Dataflow:
         """This one without cuts of a loop that is cut again right away, for links whose loops play several parts.
 
-        The second cut alone makes fewer tiles that are no larger. Cuts stay whose parameter decides anything else.
+        For tiles of m in tiles of n, both parameters, tiles of the smaller one alone are as large, and no more. Cuts
+        stay where a parameter decides anything else.
         """
-        uses = Counter(name for node in self.nodes for _, names in node.tile.terms for name in names)
-        uses.update(name for reserve in self.reserves.values() for name in reserve.names)
+        tiles = [node for node in self.nodes if node.kind != "store"]
+        outside = frozenset(name for reserve in self.reserves.values() for name in reserve.names)
+
+        def is_alone(node: OpenNode, *, nowhere_else: bool) -> bool:
+            """Whether a tile is a parameter that decides nothing but this cut, or what is cut of this loop further in."""
+            if len(node.tile.terms) != 1 or node.tile.terms[0][0] != 1 or len(node.tile.terms[0][1]) != 1:
+                return False
+            used = [each for each in tiles if node.tile.names & each.tile.names]
+            loops = {getattr(roles, each.part) for each in used}
+            if node.tile.names & outside or used[0] is not node:
+                return False
+            return len(used) == 1 if nowhere_else else len(loops) == 1
+
         played = [node for node in self.nodes if node.kind == "store" or getattr(roles, node.part) is not None]
         dropped = {
             id(outer)
             for outer, inner in pairwise(played)
             if outer.kind == inner.kind == "for"
             and getattr(roles, outer.part) == getattr(roles, inner.part)
-            and len(outer.tile.terms) == 1
-            and outer.tile.terms[0][0] == 1
-            and [uses[name] for name in outer.tile.terms[0][1]] == [1]
+            and is_alone(outer, nowhere_else=True)
+            and is_alone(inner, nowhere_else=False)
         }
         kept = [[node for node in side if id(node) not in dropped] for side in self._sides]
         return Dataflow((*kept[0], *kept[1]), len(kept[0]), self.reserves)

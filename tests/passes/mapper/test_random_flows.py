@@ -134,6 +134,12 @@ def test_what_no_memory_keeps_may_be_shared_by_elements() -> None:
         assert value(spec, hierarchy, objective) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("seed", [1240, 1519])
+def test_a_cut_in_a_row_stays_where_the_next_one_cannot_be_as_small(seed: int) -> None:
+    """As in `for rows_out r, for rows_out 2`."""
+    check(range(seed, seed + 1), random_machine, 1)
+
+
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("make", [random_machine, with_other_prices, small_target])
 def test_random_dataflows_often(make: Callable[[Random], Hierarchy | None]) -> None:
