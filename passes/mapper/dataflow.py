@@ -91,7 +91,7 @@ class Dataflow:
         outside = frozenset(name for reserve in self.reserves.values() for name in reserve.names)
 
         def is_alone(node: OpenNode, *, nowhere_else: bool) -> bool:
-            """Whether a tile is a parameter that decides nothing but this cut, or what is cut of this loop further in."""
+            """Whether a tile is a parameter that decides nothing but this cut, or others of the loop further in."""
             if len(node.tile.terms) != 1 or node.tile.terms[0][0] != 1 or len(node.tile.terms[0][1]) != 1:
                 return False
             used = [each for each in tiles if node.tile.names & each.tile.names]
