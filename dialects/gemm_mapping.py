@@ -34,9 +34,13 @@ class GemmMapping:
     reserved: int | None
     tiles: Mapping
 
+    @property
+    def form(self) -> str:
+        """What it says beside tiles: how the array is divided, and what becomes of patches."""
+        return f"split {self.split}, " + ("stream" if self.reserved is None else f"ring {self.reserved}")
+
     def __str__(self) -> str:
-        patches = "stream" if self.reserved is None else f"ring {self.reserved}"
-        return ", ".join((f"split {self.split}", patches, *map(str, self.tiles.nodes)))
+        return ", ".join((self.form, *map(str, self.tiles.nodes)))
 
 
 @irdl_attr_definition

@@ -34,7 +34,7 @@ class NestLine:
 def nest_lines(spec: GConv, facts: Facts) -> list[NestLine]:
     """The nodes of a mapping, outermost first, and last what is left to every element."""
     reached = {Loop(dim.name, kind): spec.worked(dim, kind) for dim in spec.dims for kind in LoopKind}
-    lines: list[NestLine] = []
+    lines = [NestLine(0, facts.form)] if facts.form else []
     for depth, node in enumerate(facts.mapping.nodes):
         if isinstance(node, Storage):
             words = {OPERANDS[operand]: words for operand, words in facts.tiles[depth].items()}

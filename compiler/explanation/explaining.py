@@ -9,6 +9,8 @@ from compiler.explanation.layers import ExplainedLayer, explained_layers, select
 from compiler.reporting import report_of
 from compiler.reports.layers import LayerReport, Provenance
 from dialects.accelerator import Accelerator
+from dialects.gemm_mapping import GemmMapping
+from dialects.multicore_machine import MulticoreMachine
 from dialects.nest_machine import NestMachine
 from dialects.schedule import Objective
 from passes.explanation.facts import Facts
@@ -25,7 +27,9 @@ _FOR_RUNNERS_UP = 0.3
 
 @dataclass(frozen=True)
 class Explanation:
-    """A layer, what it counted or will count, and the facts of its mapping; None for what a host or a group does.
+    """A layer, what it counted or will count, and the facts of its mapping.
+
+    There are none of what a host, a group or several cores do.
 
     If there was a search, `runners_up` are the next best mappings, and `sensitivity` says what binds the layer.
     """
@@ -47,6 +51,11 @@ class Explanations:
     number_of_layers: int
     layers: tuple[Explanation, ...]
     groups: tuple[GroupEntry, ...] = ()
+
+    @property
+    def has_cores(self) -> bool:
+        """Whether several cores share the work of layers."""
+        return isinstance(self.machine, MulticoreMachine)
 
     @property
     def memories(self) -> tuple[str, ...]:
@@ -84,8 +93,8 @@ def _explained(
     if work is None or layer.mapping is None:
         return Explanation(layer, report, None)
     facts = facts_of(work, layer.mapping, machine, report.counts)
-    # Updates that leave in order have one mapping, which is not searched.
-    if deadline is None or work.in_order:
+    # Updates that leave in order have one mapping, which is not searched; products on other machines are not compared.
+    if deadline is None or work.in_order or isinstance(layer.mapping, GemmMapping):
         return Explanation(layer, report, facts)
     noted = layer.entry.search
     objective = objective_of(machine) if noted is None else Objective(noted.objective)

@@ -15,6 +15,7 @@ from backends.segments import SEGMENT
 from compiler.ir_text import HOSTILE_TEXT, new_context
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
 from dialects.gemm_machine import GemmMachine
+from dialects.gemm_mapping import GemmAttr, GemmMapping
 from dialects.machine_kinds import kind_of
 from dialects.multicore_machine import MulticoreMachine
 from dialects.schedule import Mapping as LinkMapping
@@ -30,13 +31,13 @@ HOST = "host"
 class ExplainedLayer:
     """A layer of a program: its number, from 1, what it computes, and how.
 
-    `mapping` is None if a host does it, a group of layers whose mapping says it for all of them, or matrix products.
+    `mapping` is None if a host does it, a group of layers whose mapping says it for all of them, or several cores.
     """
 
     number: int
     entry: LayerEntry
     work: Work | None
-    mapping: LinkMapping | None
+    mapping: LinkMapping | GemmMapping | None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -51,8 +52,9 @@ def explained_layers(program: Program) -> list[ExplainedLayer]:
     what cannot be read.
     """
     context = new_context()
-    # Other machines have mappings of their own, which are not explained.
-    has_nests = kind_of(program.metadata.description).model not in (GemmMachine, MulticoreMachine)
+    machine = kind_of(program.metadata.description).model
+    # What several cores do together has no mapping of single layers.
+    has_mappings = machine is not MulticoreMachine
     read = {tensor.name: tensor.role not in (Role.CONSTANT, Role.INPUT) for tensor in program.tensors}
     found: list[ExplainedLayer] = []
     for number, entry in enumerate(program.layers, 1):
@@ -64,8 +66,8 @@ def explained_layers(program: Program) -> list[ExplainedLayer]:
             raise CatenaError(Diagnostic("CAT-P003", f"layer {entry.name!r} does not say what it computes", hint=hint))
         try:
             work = _work(entry.work, read, context)
-            is_mapped = entry.predicted and entry.mapping != HOST and not entry.group and has_nests
-            mapping = _mapping(entry.mapping, context) if is_mapped else None
+            is_mapped = entry.predicted and entry.mapping != HOST and not entry.group and has_mappings
+            mapping = _mapping(entry.mapping, machine is GemmMachine, context) if is_mapped else None
         except (ParseError, VerifyException, *HOSTILE_TEXT) as error:
             message = f"what layer {entry.name!r} computes cannot be read: {error}"
             raise CatenaError(Diagnostic("CAT-P003", message)) from error
@@ -102,9 +104,9 @@ def _work(entry: LayerWork, is_made: Mapping[str, bool], context: Context) -> Wo
     return work_from(attributes, tuple(is_made[name] for name in entry.tensors))
 
 
-def _mapping(text: str, context: Context) -> LinkMapping:
-    attribute = _attribute(f"#schedule.mapping<{text}>", context)
-    if not isinstance(attribute, MappingAttr):
+def _mapping(text: str, is_of_products: bool, context: Context) -> LinkMapping | GemmMapping:
+    attribute = _attribute(f"#schedule.{'gemm' if is_of_products else 'mapping'}<{text}>", context)
+    if not isinstance(attribute, MappingAttr | GemmAttr):
         raise TypeError(f"{text!r} is no mapping")
     return attribute.data
 

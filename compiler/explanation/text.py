@@ -11,6 +11,7 @@ from compiler.tables import Table, number, shortened, table
 from compiler.units import EnergyUnit, fitting_unit, shown_energy, shown_milliseconds
 from dialects.accelerator import Accelerator
 from dialects.gconv import GConv
+from dialects.gemm_mapping import GemmMapping
 from dialects.schedule import Objective, Space
 from passes.explanation.facts import Facts, Held
 from passes.explanation.runners_up import RunnersUp
@@ -41,14 +42,15 @@ def overview_table(found: Explanations) -> Table:
         f"{found.model} on {machine.name}, counts {found.provenance.value}; x peak: cycles over those of "
         f"{elements(machine)} elements at work; x tensors: words over those of all tensors once"
     )
-    return table(columns, (_overview_row(each, unit) for each in found.layers), title)
+    elsewhere = "several cores" if found.has_cores else "host core"
+    return table(columns, (_overview_row(each, unit, elsewhere) for each in found.layers), title)
 
 
-def _overview_row(each: Explanation, unit: EnergyUnit) -> tuple[str, ...]:
+def _overview_row(each: Explanation, unit: EnergyUnit, elsewhere: str) -> tuple[str, ...]:
     entry, facts, price = each.layer.entry, each.facts, each.report.price
     head = (str(each.layer.number), shortened(entry.name, _NAME_WIDTH), entry.kind, f"{price.cycles:,}")
     if facts is None:
-        where = f"turns with {entry.group}" if entry.group else "host core" if price.cycles else ""
+        where = f"turns with {entry.group}" if entry.group else elsewhere if price.cycles else ""
         return (*head, "", where, "", "", "", "", "", unit.shown(price.total_energy))
     part, cycles = facts.longest
     fullest = facts.fullest
@@ -89,7 +91,9 @@ def proof(each: Explanation) -> str:
     """What is known of how good the mapping is, as its search noted it."""
     noted = each.layer.entry.search
     if noted is None:
-        return "the mapping was given, not searched" if each.facts is not None else ""
+        # Searches for matrix products leave no note.
+        is_given = each.facts is not None and not isinstance(each.layer.mapping, GemmMapping)
+        return "the mapping was given, not searched" if is_given else ""
     space = _SPACES[Space(noted.space)]
     if not noted.gap:
         return f"no mapping of {space} takes less {noted.objective}"

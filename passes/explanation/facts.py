@@ -77,7 +77,7 @@ class Facts:
     """A mapped layer: counts as predicted, or as an emulation found, and their price.
 
     `tiles` has the words of each operand that each store of the mapping brings, by the place of the node; `time` says
-    what the cycles are made of: parts that come one after the other.
+    what the cycles are made of: parts that come one after the other. `form` is what the mapping says beside its nest.
     """
 
     mapping: LinkMapping
@@ -90,6 +90,7 @@ class Facts:
     spent: tuple[Spent, ...]
     moved: tuple[Moved, ...]
     peak_cycles: int
+    form: str = ""
 
     @property
     def words(self) -> int:

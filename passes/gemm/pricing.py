@@ -26,11 +26,16 @@ def price_of_products(counts: Counts, machine: GemmMachine) -> Price:
     """Energy and latency of one link's counts. Operations that are left out, or gated, cost nothing."""
     costs, host = machine.energy, machine.host
     found = {level: counts.charged(events) for level, events in ACCESSES.items()}
-    carried_out = counts.operations - counts.events["operation.skipped"] - counts.events["operation.gated"]
-    found["result"] += 2 * carried_out  # a result is read and written in every operation
+    operations = carried_out(counts)
+    found["result"] += 2 * operations  # a result is read and written in every operation
     energy = {level: words * getattr(costs, level) * costs.picojoules for level, words in found.items()}
-    energy["operation"] = carried_out * costs.operation * costs.picojoules
+    energy["operation"] = operations * costs.operation * costs.picojoules
     energy["host"] = 0.0 if host is None else host_energy(counts, host)
     waiting = 0 if host is None else math.ceil(host_seconds(counts, host, machine.word_bits) * machine.clock_mhz * 1e6)
     link = math.ceil(counts.charged(LINK) / machine.link_words)
     return Price(energy, link, (counts.cycles or 0) + waiting, waiting)
+
+
+def carried_out(counts: Counts) -> int:
+    """Main operations that are neither left out nor gated."""
+    return counts.operations - counts.events["operation.skipped"] - counts.events["operation.gated"]

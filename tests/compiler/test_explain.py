@@ -22,7 +22,7 @@ from tests.compiler.conftest import Cli
 from tests.compiler.small_models import save_model, small_cnn
 from tests.end_to_end.networks import NETWORKS
 
-TARGETS = ("eyeriss", "systolic", "nlr", "generic", "tpu", "gemmini", "isca16-rs")
+TARGETS = ("eyeriss", "systolic", "nlr", "generic", "tpu", "gemmini", "isca16-rs", "spots")
 NETWORKS_HERE = ("residual", "separable", "moved-data", "reductions")
 
 
