@@ -1,0 +1,99 @@
+"""Published networks, fused: the results of the unfused programs, and every count as predicted.
+
+Small versions of them; whole ones in the exhaustive run.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx.utils
+import pytest
+
+from backends.generic.emulator import NestEmulator
+from compiler.compilation import CompileOptions, compile_source
+from dialects.events import Counts
+from tests.reference_models import reference_index, reference_source
+
+MODELS = Path(__file__).parents[2] / "benchmarks" / "models"
+MOVED = [f"dram.{event}" for event in ("input.read", "kernel.read", "extra.read", "output.update")]
+FIFTH = "conv3_1.relu"
+"""What the fifth convolution of VGG-16 makes."""
+
+
+def _generated(folder: Path, script: str, *options: object) -> Path:
+    path = folder / "model.onnx"
+    command = [sys.executable, MODELS / script, *options, "--output", path]
+    subprocess.run([str(word) for word in command], check=True)
+    return path
+
+
+def _first_five(folder: Path, *options: object) -> Path:
+    """The first five convolutions of VGG-16, with the pools between."""
+    whole, path = _generated(folder, "vgg.py", *options), folder / "first.onnx"
+    onnx.utils.extract_model(str(whole), str(path), ["input"], [FIFTH])
+    return path
+
+
+def _super_resolution(folder: Path) -> Path:
+    if "super_resolution10" not in reference_index():
+        pytest.skip("no reference models")
+    source = reference_source("super_resolution10")
+    assert isinstance(source, Path)
+    return source
+
+
+Made = Callable[[Path], Path]
+SMALL: dict[str, tuple[Made, int]] = {
+    "first five of VGG-16": (lambda folder: _first_five(folder, "--size", 32, "--width", 8), 4096),
+    "VGG-16": (lambda folder: _generated(folder, "vgg.py", "--size", 32, "--width", 16), 2048),
+    "MobileNet-v2": (lambda folder: _generated(folder, "mobilenet_v2.py", "--size", 32), 16384),
+}
+WHOLE: dict[str, tuple[Made, int]] = {
+    "first five of VGG-16": (lambda folder: _first_five(folder), 65536),
+    "VGG-16": (lambda folder: _generated(folder, "vgg.py"), 65536),
+    "MobileNet-v2": (lambda folder: _generated(folder, "mobilenet_v2.py"), 65536),
+    "ResNet-18": (lambda folder: _generated(folder, "resnet.py", "--depth", 18), 65536),
+    "super-resolution": (_super_resolution, 65536),
+}
+"""Networks and words of the buffer."""
+
+
+def _check(source: Path, words: int) -> None:
+    shape = [each.dim_value or 1 for each in onnx.load(source).graph.input[0].type.tensor_type.shape.dim]
+    name = onnx.load(source).graph.input[0].name
+    inputs = {name: np.random.default_rng(0).standard_normal(shape).astype(np.float32)}
+    results: list[dict[str, np.ndarray]] = []
+    moved: list[int] = []
+    for fuse in (False, True):
+        options = CompileOptions(target="generic", settings={"levels.glb.words": str(words)}, fuse=fuse)
+        program = compile_source(str(source), options).program
+        assert program is not None
+        assert bool(program.groups) == fuse
+        emulator = NestEmulator(program)
+        results.append(emulator.run(inputs))
+        for layer in program.layers:
+            assert not emulator.counters[layer.name].differences(Counts.of(layer.predicted)), layer.name
+        moved.append(sum(counts.charged(MOVED) for counts in emulator.counters.values()))
+    for output, values in results[0].items():
+        np.testing.assert_allclose(results[1][output], values, rtol=0, atol=1e-5 * np.abs(values).max())
+    assert moved[1] < moved[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALL)
+def test_small_networks_compute_the_same_and_move_less(name: str, tmp_path: Path) -> None:
+    made, words = SMALL[name]
+    _check(made(tmp_path), words)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("name", WHOLE)
+def test_whole_networks_compute_the_same_and_move_less(name: str, tmp_path: Path) -> None:
+    made, words = WHOLE[name]
+    _check(made(tmp_path), words)
