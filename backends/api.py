@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
@@ -55,6 +55,15 @@ class Emulator(Protocol):
     @property
     def counters(self) -> Mapping[str, Any]:
         """What the last run counted, by layer name."""
+        ...
+
+
+@runtime_checkable
+class PhysicalEmulator(Protocol):
+    """An emulator that can compute as real devices do, not as they should."""
+
+    def set_physics(self, description: Mapping[str, Any], where: str) -> None:
+        """Compute so from now on, as a table of the backend's own keys says. Raises `CatenaError` (CAT-C003)."""
         ...
 
 

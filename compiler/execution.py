@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from backends.api import Emulator
+from backends.api import Emulator, PhysicalEmulator
 from backends.container import read_program
 from backends.files import replacing
 from backends.program import Program, Role, TensorEntry
 from backends.registry import find_backend
 from compiler.arrays import Array, random_array
+from compiler.descriptions import read_description
 from compiler.host_execution import HostRuntime
 from compiler.reports.layers import Layer, Provenance, Report, build_report
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
@@ -30,11 +31,11 @@ class Execution:
     report: Report
 
 
-def load_program(path: Path, engine: str | None = None) -> tuple[Program, Emulator]:
+def load_program(path: Path, engine: str | None = None, physics: Path | None = None) -> tuple[Program, Emulator]:
     """Read a program and put it into the emulator of its backend, with one of the backend's engines.
 
-    Raises `CatenaError`: CAT-C002, CAT-P001 to CAT-P004; CAT-C001 if the backend is not installed or has no such
-    engine.
+    `physics` is a TOML file that says how devices compute. Raises `CatenaError`: CAT-C002, CAT-P001 to CAT-P004;
+    CAT-C001 if the backend is not installed, has no such engine or no physics, CAT-C003 for the file.
     """
     program = read_program(path)
     backend = find_backend(program.metadata.backend)
@@ -47,7 +48,13 @@ def load_program(path: Path, engine: str | None = None) -> tuple[Program, Emulat
                 hint=did_you_mean(engine, backend.engines),
             )
         )
-    return program, backend.load(program, engine)
+    emulator = backend.load(program, engine)
+    if physics is not None:
+        if not isinstance(emulator, PhysicalEmulator):
+            message = f"the emulator of {backend.name} has no physics"
+            raise CatenaError(Diagnostic("CAT-C001", message, hint="compile for crossbars: -t rram"))
+        emulator.set_physics(read_description(physics), str(physics))
+    return program, emulator
 
 
 def run_loaded(

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backends.rram.counting import Cycles, LayerCounters, transferred
+from backends.rram.crossbar.settings import Settings
 from backends.rram.isa import Made, What
 from backends.rram.products import MatrixPart
 from backends.rram.streams import Action, Do, Piece, Task
@@ -39,9 +40,14 @@ class Chip:
     """Cores with their crossbars, and the shared memories."""
 
     def __init__(
-        self, machine: MulticoreMachine, streams: Sequence[Sequence[Task]], dram: MemoryBank, sums: MemoryBank
+        self,
+        machine: MulticoreMachine,
+        streams: Sequence[Sequence[Task]],
+        dram: MemoryBank,
+        sums: MemoryBank,
+        physics: Settings | None = None,
     ):
-        self.machine, self.streams = machine, streams
+        self.machine, self.streams, self._physics = machine, streams, physics
         self.dram, self.sums = dram, sums
         self.counters: dict[int, LayerCounters] = {}
         self._parts: dict[int, MatrixPart] = {}
@@ -57,7 +63,7 @@ class Chip:
         counters.parts += 1
         counters.cores.add(task.core)
         if task.is_matrix:
-            self._parts[id(task)] = MatrixPart(task, self.machine, self.dram, self.sums, counters)
+            self._parts[id(task)] = MatrixPart(task, self.machine, self.dram, self.sums, counters, self._physics)
         else:
             self._tiles[id(task)] = VectorTile(task.layer, self.machine, self.dram, counters)
 

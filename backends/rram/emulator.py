@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
@@ -12,6 +13,7 @@ from backends.program import Program
 from backends.rram.blocks import BlockEngine, stuck
 from backends.rram.chip import Chip, CoreFault
 from backends.rram.counting import LayerCounters
+from backends.rram.crossbar.settings import Settings
 from backends.rram.isa import ISA
 from backends.rram.races import RaceDetector, RaceFault, WatchedMemory
 from backends.rram.steps import Pace, StepEngine
@@ -22,9 +24,11 @@ from backends.spatial.dram import dram_of
 from backends.spatial.memory import Fault, MemoryBank
 from backends.spatial.running import ProgramEmulator
 from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.encodings.cells import InputFormat
 from dialects.events import Counts
 from dialects.machine_kinds import of_kind, parse_machine
 from dialects.multicore_machine import MulticoreMachine
+from dialects.validation import validated
 
 SUMS = "the memory of partial sums"
 Registers = dict[tuple[int, int], int]
@@ -42,11 +46,35 @@ class MulticoreEmulator(ProgramEmulator):
         described = parse_machine(program.metadata.description, where="program metadata")
         self.machine = of_kind(MulticoreMachine, described, "emulation", "program metadata")
         self._mode, self._pace = mode, pace
+        self._physics: Settings | None = None
         self.timeline = Timeline()
         if len(program.code) != self.machine.cores.count:
             cores = f"code for {self.machine.cores.count} cores", f"code for {len(program.code)}"
             raise CatenaError(Diagnostic("CAT-P001", "the code is for another number of cores", "", "", "", *cores))
         self._code = [list(ISA.decode(code, f"code.{core}")) for core, code in enumerate(program.code)]
+
+    def set_physics(self, description: Mapping[str, Any], where: str) -> None:
+        """Make products as converters, cells and wires of such `Settings` do; the machine has the crossbars' shape.
+
+        Raises `CatenaError` (CAT-C003) for settings that are not valid, or that the machine has.
+        """
+        given, crossbar = validated(Settings, description, where), self.machine.crossbar
+        own = sorted({"rows", "columns", "weights"} & given.model_fields_set)
+        if own or given.inputs.dac_bits not in (1, crossbar.dac_bits):
+            found = ", ".join(own) or "inputs.dac_bits"
+            message = "the program was compiled for crossbars of a shape of their own"
+            hint = "leave it out: the program's target says it"
+            raise CatenaError(Diagnostic("CAT-C003", message, "emulation", "", where, "", found, hint))
+        inputs = InputFormat(bits=given.inputs.bits, dac_bits=crossbar.dac_bits, encoding=given.inputs.encoding)
+        self._physics = Settings(
+            rows=crossbar.rows,
+            columns=crossbar.columns,
+            weights=crossbar.weights,
+            inputs=inputs,
+            adc=given.adc,
+            physics=given.physics,
+            seed=given.seed,
+        )
 
     @property
     def dram_words(self) -> int:
@@ -105,10 +133,10 @@ class MulticoreEmulator(ProgramEmulator):
             ended = {dram.name: self._end(dram), sums.name: sums.capacity}
             detector = RaceDetector(len(streams), ended)
             watched = WatchedMemory(dram, detector.seen(dram.name)), WatchedMemory(sums, detector.seen(sums.name))
-            chip = Chip(self.machine, streams, *watched)
+            chip = Chip(self.machine, streams, *watched, self._physics)
             chip.program_residents()
             return chip, StepEngine(chip, detector, before, self._pace).run()
-        chip = Chip(self.machine, streams, dram, sums)
+        chip = Chip(self.machine, streams, dram, sums, self._physics)
         chip.program_residents()
         engine = BlockEngine(chip, before)
         engine.run()

@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from backends.fields import Array
 from backends.rram.counting import Cycles, LayerCounters, transferred
+from backends.rram.crossbar.settings import Settings
+from backends.rram.crossbar.tiles import TiledMatrix
 from backends.rram.isa import Made, What
 from backends.rram.streams import Task
 from backends.spatial.codes import Kind, Slot, Tensor
@@ -25,11 +27,23 @@ SUM_BYTES = 4
 
 
 class MatrixPart:
-    """The part of a matrix that a core has, and what its registers hold between two actions of a turn."""
+    """The part of a matrix that a core has, and what its registers hold between two actions of a turn.
+
+    With `physics` its crossbars compute as such converters, cells and wires do.
+    """
 
     def __init__(
-        self, task: Task, machine: MulticoreMachine, dram: MemoryBank, sums: MemoryBank, counters: LayerCounters
+        self,
+        task: Task,
+        machine: MulticoreMachine,
+        dram: MemoryBank,
+        sums: MemoryBank,
+        counters: LayerCounters,
+        physics: Settings | None = None,
     ):
+        self._physics = physics
+        self._analog: TiledMatrix | None = None
+        self._shift = 0
         self._task, self._machine, self._dram, self._sums, self._counters = task, machine, dram, sums, counters
         layer = task.layer
         self.layer = layer
@@ -77,7 +91,7 @@ class MatrixPart:
         if least < low or most > high:
             found = f"{least} to {most}"
             raise Fault("CAT-E003", "weights are beyond what cells can hold", f"{low} to {high}", found)
-        self._weights = Factor(words, self.layer.acc)
+        self._weights, self._shift, self._analog = Factor(words, self.layer.acc), shift, None
         self.crossbars = crossbars
         self._counters.add("crossbar.cells", format.cells(words.shape[2], words.shape[0] * words.shape[1]))
         if resident:
@@ -202,8 +216,12 @@ class MatrixPart:
         if self._weights is None or self._input is None:
             raise Fault("CAT-E003", "crossbars multiply without weights, or without an input")
         rows = len(task.rows)
-        made = product(self._weights, Factor(self._input, self.layer.acc), rows)
-        turns = int(made.shape[2])
+        made: Array
+        if self._physics is None:
+            made = product(self._weights, Factor(self._input, self.layer.acc), rows)
+        else:
+            made = self._measured(self._weights.words, self._input, self._physics)
+        turns: int = self._input.shape[2]
         self._made = made.transpose(2, 0, 1).reshape(turns, self.results)
         self._input = None
         added = (-(-rows // machine.crossbar.rows) - 1) * self.results if self._group_count == 1 else 0
@@ -211,6 +229,16 @@ class MatrixPart:
         self._counters.operate("operation.add", added * turns)
         self._counters.add("operation.mac", self.results * rows * turns)
         return np.full(turns, machine.crossbar.mvm_cycles + machine.vector_cycles(added), np.int64)
+
+    def _measured(self, weights: Array, input: Array, physics: Settings) -> Array:
+        """Sums (groups, columns, vectors) that crossbars with physics make; what weights were shifted by is added."""
+        vectors, task = np.swapaxes(input, 1, 2), self._task
+        if self._analog is None:
+            place = task.core, self.crossbars.start, self.layer.index
+            cells = np.swapaxes(weights, 1, 2) - self._shift
+            self._analog = TiledMatrix(cells, physics, place, is_signed=input.dtype.kind == "i")
+        shifted = self._shift * vectors.sum(axis=2, dtype=np.int64)[:, :, None]
+        return np.swapaxes(self._analog.multiply(vectors) + shifted, 1, 2).astype(self.layer.acc)
 
     def made(self) -> Array:
         """The sums of the turns at work. Raises `Fault` CAT-E003 if there are none."""

@@ -32,6 +32,7 @@ from dialects.diagnostics import CatenaError, Diagnostic
 @click.option("-o", "--output", metavar="FILE.npz", help="Write the outputs by ONNX tensor name.")
 @click.option("--stats", metavar="FILE.json", help="Write what was counted, for catena report.")
 @click.option("--engine", metavar="NAME", help="How to execute: blocks (default), or elements, word by word (slow).")
+@click.option("--physics", metavar="FILE.toml", help="Crossbars compute as these converters, cells and wires do.")
 @click.option("--trace", metavar="FILE", help="Write a line for every instruction that is executed.")
 def run(
     session: Session,
@@ -42,6 +43,7 @@ def run(
     output: str | None,
     stats: str | None,
     engine: str | None,
+    physics: str | None,
     trace: str | None,
 ) -> Outcome:
     """Execute PROGRAM on the emulator of its backend."""
@@ -58,7 +60,7 @@ def run(
 
     if at_random and inputs:
         raise CatenaError(Diagnostic("CAT-C001", "--random and -i exclude each other"))
-    loaded, emulator = load_program(Path(program), engine)
+    loaded, emulator = load_program(Path(program), engine, None if physics is None else Path(physics))
     arrays = random_inputs(loaded, seed) if at_random else read_arrays(inputs)
     with activity(session.console, f"running {program}"):
         done = run_loaded(loaded, emulator, arrays, trace=None if trace is None else Path(trace))

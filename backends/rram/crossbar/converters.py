@@ -12,6 +12,8 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 Reals = npt.NDArray[np.float64]
+_GRID = 1 << 20
+"""Parts of a step that currents are told apart by."""
 
 
 class AdcRange(StrEnum):
@@ -78,7 +80,11 @@ class Conversion:
             return np.full_like(currents, self.low)
         found = np.clip(currents, self.low, self.high)
         found -= self.low
-        found /= self.step
+        # Currents in the middle of two codes are common, and BLAS adds few vectors up in another order than many: which
+        # code they get must not depend on last places.
+        found *= _GRID / self.step
+        np.rint(found, out=found)
+        found /= _GRID
         np.rint(found, out=found)
         found *= self.step
         found += self.low

@@ -133,7 +133,9 @@ class Crossbar:
         currents = [(heights @ matrix).reshape(shape) for matrix in matrices]
         for current, variance in zip(currents, variances, strict=False):
             spread = np.sqrt((heights**2) @ variance).reshape(shape)
-            current += spread * self._reads.standard_normal(shape)
+            # Vector by vector, so that it does not matter how many are multiplied at a time.
+            drawn = self._reads.standard_normal((shape[1], shape[0], *shape[2:]))
+            current += spread * np.swapaxes(drawn, 0, 1)
         return currents
 
     def _sums(self, pulses: Whole, currents: list[Reals]) -> Reals:

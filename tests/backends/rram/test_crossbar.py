@@ -210,6 +210,14 @@ def test_independent_errors_by_their_variance() -> None:
     assert np.std(error) == pytest.approx(expected, rel=0.1)
 
 
+@pytest.mark.parametrize("physics", [Physics(g_min=5, g_max=30), Physics(read_noise=Deviation(magnitude=0.02))])
+def test_it_does_not_matter_how_many_vectors_are_multiplied_at_a_time(physics: Physics) -> None:
+    matrix, vectors = data(OFFSET, 60, 8, 40)
+    together = Crossbar(matrix, OFFSET, Adc(bits=5), physics).multiply(vectors)
+    one_by_one = Crossbar(matrix, OFFSET, Adc(bits=5), physics)
+    assert (np.concatenate([one_by_one.multiply(each[None]) for each in vectors]) == together).all()
+
+
 def test_drift_shrinks_products_by_its_law() -> None:
     matrix, vectors = data(PAIRS, 16, 8, 10)
     exact = vectors @ matrix
