@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -69,15 +69,21 @@ class Convolutions:
         return (self.memory + self.others) / self.memory
 
 
-def networks() -> dict[str, onnx.ModelProto]:
-    """The four networks for one image."""
+def networks(names: Collection[str] = ()) -> dict[str, onnx.ModelProto]:
+    """The four networks, or those of some names, for one image. Raises `KeyError` for others."""
     sys.path.insert(0, str(HERE / "models"))
     from alexnet_paper import alexnet_paper
     from googlenet import googlenet
     from resnet import resnet
-    from vgg import vgg16
+    from vgg import vgg
 
-    return {"AlexNet": alexnet_paper(1), "VGG-16": vgg16(), "ResNet-50": resnet(50), "GoogLeNet": googlenet()}
+    builders: dict[str, Callable[[], onnx.ModelProto]] = {
+        "AlexNet": lambda: alexnet_paper(1),
+        "VGG-16": lambda: vgg(16),
+        "ResNet-50": lambda: resnet(50),
+        "GoogLeNet": googlenet,
+    }
+    return {name: builders[name]() for name in names or builders}
 
 
 def convolutions(path: Path, names: set[str], settings: Mapping[str, str]) -> Convolutions:
