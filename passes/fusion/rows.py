@@ -44,7 +44,8 @@ class Rows:
 
     def where(self, which: Mask | Ids) -> Rows:
         """Some of the rows."""
-        return Rows(*(getattr(self, column.name)[which] for column in fields(self)))
+        ids = np.flatnonzero(which) if which.dtype == np.bool_ else which
+        return Rows(*(getattr(self, column.name).take(ids, axis=0) for column in fields(self)))
 
     @staticmethod
     def all_of(parts: list[Rows]) -> Rows:

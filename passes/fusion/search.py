@@ -229,7 +229,7 @@ class GroupSearch:
         # Sizes that may lead to a point of the front, by what the first turn needs; with them loops move no less.
         open_ = rows.levels == WITHIN
         lower = rows.costs + pricing.further(rows.moved, rows.worked, open_)
-        hopeful = np.flatnonzero(self._hopeful(lower, 0))
+        hopeful = np.flatnonzero(self._hopeful(lower))
         rows, states, lower, open_ = rows.where(hopeful), states[hopeful], lower[hopeful], open_[hopeful]
         if not len(rows):
             return
@@ -304,7 +304,7 @@ class GroupSearch:
                 levels, costs = np.concatenate([levels, put_levels]), np.concatenate([costs, put_costs])
             open_ = levels == WITHIN
             lower = costs + pricing.further(rows.moved[of], rows.worked[of], open_)
-            kept = np.flatnonzero(self._hopeful(lower, 0))
+            kept = np.flatnonzero(self._hopeful(lower))
             kept = kept[self._hopeful(lower[kept], pricing.room(least[of[kept]] * open_[kept]))]
             of, levels, costs = of[kept], levels[kept], costs[kept]
         self._finish(rows, of, levels, costs, one_by_one)
@@ -331,7 +331,7 @@ class GroupSearch:
         rows = rows.where(of)
         rows.levels, rows.costs = levels, costs
         whole = pricing.finished(rows, Within(within.moved[where], within.used[where]))
-        good = np.flatnonzero(self._hopeful(whole, 0))
+        good = np.flatnonzero(self._hopeful(whole))
         if not len(good):
             return
         found = rows.where(good)
@@ -341,10 +341,12 @@ class GroupSearch:
         self._costs = self._best.costs
         self._bound = self.objective.bound(self._costs)
 
-    def _hopeful(self, costs: Costs, room: Numbers | int) -> Mask:
+    def _hopeful(self, costs: Costs, room: Numbers | None = None) -> Mask:
         """Whether parts of mappings that cost this at least, and so much more room, may become points of the front."""
-        lower = costs.copy()
-        lower[:, 0] += np.asarray(room).astype(np.int64)
+        lower = costs
+        if room is not None:
+            lower = costs.copy()
+            lower[:, 0] += room.astype(np.int64)
         within = lower <= self._limits
         return within[:, 0] & within[:, 1] & within[:, 2] & ~self._bound.beats(lower)
 

@@ -217,7 +217,7 @@ def test_no_peer_moves_less_and_every_search_is_faster(peers: ModuleType) -> Non
     assert [line for line in found if not line.startswith(LINKS_OF_THEIR_OWN_LOOPS)] == []
 
 
-@pytest.mark.xfail(strict=True, reason="bert_ffn: layers of a group have no loops of their own; 13 times as fast")
+@pytest.mark.xfail(strict=True, reason="bert_ffn: layers of a group have no loops of their own")
 def test_no_peer_moves_less_of_two_matrix_products(peers: ModuleType) -> None:
     found = import_module("fused_peers_page").shortfalls(peers.PEERS)
     assert [line for line in found if line.startswith(LINKS_OF_THEIR_OWN_LOOPS)] == []
