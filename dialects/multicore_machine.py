@@ -61,6 +61,12 @@ class SharedMemory(_Model):
 
     words: Annotated[int, Field(ge=1, le=1 << 40, description="capacity for tensors in words")]
     sum_words: Annotated[int, Field(ge=1, le=1 << 40, description="capacity for partial sums, 32 bits each")]
+    sum_bytes: Annotated[
+        int,
+        Field(
+            ge=1, le=4, description="bytes of a partial sum on the bus; fewer than 4 only to time what others assume"
+        ),
+    ] = 4
 
 
 class Scheduling(_Model):

@@ -262,7 +262,9 @@ class _Insertion:
             producer.stream.body.block.add_op(op)
             return
         every = min(self._every(each) for each in edges)
-        for run in producer.runs:
+        most = max(int(each.needs.max()) for each in edges)
+        # Turns that nobody waits for are not signalled: of a cyclic ring, those in which a core is the last one.
+        for run in (each for each in producer.runs if each.offset < most):
             op = SignalOp.of(**fields, base=base + run.offset, every=min(every, run.turns))
             op.location = producer.layer.location
             run.body.add_op(op)

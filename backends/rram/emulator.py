@@ -48,6 +48,8 @@ class MulticoreEmulator(ProgramEmulator):
         self._mode, self._pace = mode, pace
         self._physics: Settings | None = None
         self.timeline = Timeline()
+        self.registers = 0
+        """Sequence registers of all cores that a run wrote."""
         if len(program.code) != self.machine.cores.count:
             cores = f"code for {self.machine.cores.count} cores", f"code for {len(program.code)}"
             raise CatenaError(Diagnostic("CAT-P001", "the code is for another number of cores", "", "", "", *cores))
@@ -117,6 +119,7 @@ class MulticoreEmulator(ProgramEmulator):
             streams = [[task for task in stream if task.layer.index == index] for stream in streams]
         if trace is not None:
             self._trace(streams, trace)
+        self.registers = len(_written(streams))
         sums = MemoryBank.blank(SUMS, self.machine.shared.sum_words, np.dtype(np.int32))
         try:
             with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
@@ -212,6 +215,12 @@ class MulticoreEmulator(ProgramEmulator):
 
 def _counted(counters: LayerCounters, cycles: int) -> Counts:
     return Counts(dict(counters.events), cycles, counters.parts, len(counters.cores), cycles)
+
+
+def _written(streams: Sequence[Sequence[Task]]) -> set[tuple[int, int]]:
+    """The registers that signals go to."""
+    actions = (a for stream in streams for task in stream for piece in task.pieces for a in piece.actions)
+    return {action.given[:2] for action in actions if action.do is Do.SIGNAL}
 
 
 def registers_before(streams: Sequence[Sequence[Task]], index: int) -> Registers:

@@ -24,6 +24,7 @@ Ints = npt.NDArray[np.int64]
 BLOCK = 1 << 22
 """Words of inputs that are gathered at a time, about."""
 SUM_BYTES = 4
+"""Bytes of a sum in the buffer of a core."""
 
 
 class MatrixPart:
@@ -260,7 +261,7 @@ class MatrixPart:
             self._made = made + self._sums.gather(self.sum_addresses(vectors), np.dtype(np.int32))
         self._counters.add("memory.sums.read", made.size)
         self._counters.operate("operation.add", made.size)
-        sizes = np.full(len(vectors), self.results * SUM_BYTES)
+        sizes = np.full(len(vectors), self.results * self._machine.shared.sum_bytes)
         return transferred(self._machine, self._counters, sizes)
 
     @property
@@ -285,7 +286,7 @@ class MatrixPart:
         if made is Made.SUMS:
             self._sums.scatter(self.sum_addresses(vectors), words, None)
             self._counters.add("memory.sums.write", words.size)
-            size = SUM_BYTES
+            size = self._machine.shared.sum_bytes
         else:
             dtype = self.layer.address(Tensor.OUTPUT).dtype
             with np.errstate(invalid="ignore"):

@@ -40,7 +40,6 @@ from passes.multicore.accesses import Ranges, turns_of, varies
 from passes.multicore.matrix import Grid, Matrix
 
 Numbers = npt.NDArray[np.int64]
-SUM_BYTES = 4
 
 
 def predict(layer: LayerOp, machine: MulticoreMachine) -> Counts:
@@ -182,13 +181,13 @@ def _after_product(op: object, layer: LayerOp, results: int, turns: int, tally: 
         case FetchOp():
             tally.add("memory.sums.read", results * turns)
             tally.operate("operation.add", results * turns)
-            return tally.move(sizes * SUM_BYTES) + tally.machine.vector_cycles(results)
+            return tally.move(sizes * tally.machine.shared.sum_bytes) + tally.machine.vector_cycles(results)
         case ActivateOp():
             tally.operate("operation.post", results * steps * turns)
             return tally.machine.vector_cycles(results * steps)
         case StoreOp() if op.tensor.data == "S":
             tally.add("memory.sums.write", results * turns)
-            return tally.move(sizes * SUM_BYTES)
+            return tally.move(sizes * tally.machine.shared.sum_bytes)
         case StoreOp():
             tally.add("memory.output.write", results * turns)
             return tally.move(sizes * _size(layer.output))

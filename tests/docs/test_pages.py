@@ -19,6 +19,7 @@ MEASURED = {
     "looptree-conclusions.md",
     "looptree-designs.md",
     "rram-ladder.md",
+    "rram.md",
     "spots.md",
     "zigzag.md",
 }
