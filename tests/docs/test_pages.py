@@ -20,6 +20,7 @@ MEASURED = {
     "looptree-designs.md",
     "rram-ladder.md",
     "rram.md",
+    "spots-rivals.md",
     "spots.md",
     "zigzag.md",
 }
