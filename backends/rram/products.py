@@ -19,6 +19,7 @@ from backends.spatial.memory import Fault, MemoryBank
 from dialects.gconv.contraction import Factor, product
 from dialects.gconv.scalar import scalar_of
 from dialects.multicore_machine import MulticoreMachine
+from passes.crossbar_tiles import MatrixShape
 
 Ints = npt.NDArray[np.int64]
 BLOCK = 1 << 22
@@ -105,12 +106,8 @@ class MatrixPart:
 
     def _tiles(self) -> int:
         """Crossbars that the part takes: groups in a diagonal, or tiles of each group."""
-        rows, columns, groups = len(self._task.rows), len(self._task.columns), self._group_count
-        tall, wide = self._machine.crossbar.rows, self._machine.weight_columns
-        together = min(tall // rows, wide // columns)
-        if groups > 1 and together > 1:
-            return -(-groups // together)
-        return groups * -(-rows // tall) * -(-columns // wide)
+        shape = MatrixShape(self._group_count, len(self._task.rows), len(self._task.columns), len(self._task.vectors))
+        return shape.crossbars(self._machine.crossbar.rows, self._machine.weight_columns)
 
     def kernel_addresses(self) -> Ints:
         """Where the weights are, as (groups, columns, rows)."""

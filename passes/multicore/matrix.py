@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from xdsl.ir import SSAValue
 
 from dialects.dtypes import dtype_named
 from dialects.element_types import numpy_dtype_of
-from dialects.gconv import GConv, LinkOp, LoopKind, element_type_of_value
+from dialects.gconv import GConv, LinkOp, element_type_of_value
 from dialects.gconv.interpreter import take_view
 from dialects.gconv.scalar import Array
 from dialects.multicore_machine import MulticoreMachine
@@ -17,31 +16,24 @@ from dialects.multicore_mapping import CrossbarMapping
 from dialects.weights import ConstantOp
 from passes.chain_views import source_of
 from passes.computed_addresses import read_lookup
+from passes.crossbar_tiles import MatrixShape
 
-_KINDS = (LoopKind.G, LoopKind.KS, LoopKind.OP, LoopKind.OPC)
 INPUT_BITS = 8
 """Bits of an input of a product: what `mvm_cycles` is the time of."""
 
 
 @dataclass(frozen=True)
-class Matrix:
-    """Of each group: kernel positions are rows, parallel kernels columns; output positions are vectors.
+class Matrix(MatrixShape):
+    """The matrix of a link: loops of the general convolution, flattened in the order of its dimensions."""
 
-    All of them are loops of the general convolution, flattened in the order of its dimensions.
-    """
-
-    groups: int
-    rows: int
-    columns: int
-    vectors: int
     width: int
     """Vectors of one row of the output: the extent of the last dimension that has several."""
 
     @classmethod
     def of(cls, spec: GConv) -> Matrix:
+        shape = MatrixShape.of(spec)
         several = [dim.opc for dim in spec.dims if dim.opc > 1]
-        groups, rows, columns, vectors = (math.prod(dim.count(kind) for dim in spec.dims) for kind in _KINDS)
-        return cls(groups, rows, columns, vectors, several[-1] if several else 1)
+        return cls(shape.groups, shape.rows, shape.columns, shape.vectors, several[-1] if several else 1)
 
 
 def is_product(link: LinkOp, machine: MulticoreMachine) -> bool:

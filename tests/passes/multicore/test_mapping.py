@@ -7,6 +7,8 @@ from typing import cast
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
@@ -18,7 +20,7 @@ from dialects.multicore_machine import MulticoreMachine
 from dialects.multicore_mapping import CrossbarMapping, CrossbarsAttr, Scheme, VectorAttr, VectorMapping
 from dialects.schedule import Loop
 from passes.duplicate_weights import DuplicateWeightsPass
-from passes.multicore.matrix import Grid, Matrix
+from passes.multicore.matrix import Grid, Matrix, tile_of
 from passes.multicore.rounds import is_cyclic, predecessors, rounds
 from passes.partition_crossbars import PartitionCrossbarsPass
 from passes.place_cores import PlaceCoresPass
@@ -129,6 +131,18 @@ def test_links_without_cores_are_refused_all_at_once() -> None:
         PlaceMulticorePass().apply(Context(), module)
     assert len(raised.value.diagnostics) == len(links_of(module))
     assert {each.code for each in raised.value.diagnostics} == {"CAT-R003"}
+
+
+@settings(deadline=None)
+@given(groups=st.integers(1, 40), rows=st.integers(1, 300), columns=st.integers(1, 40))
+def test_partitions_take_the_crossbars_of_the_closed_form(groups: int, rows: int, columns: int) -> None:
+    """That published counts are compared with."""
+    machine = cast(MulticoreMachine, select_target("rram", CHIP).machine)
+    matrix = Matrix(groups, rows, columns, 1, 1)
+    mapping = CrossbarMapping(tile_of(matrix, machine), (rows, groups * columns))
+    each = machine.crossbar.weights.crossbars
+    expected = each * matrix.crossbars(machine.crossbar.rows, machine.weight_columns)
+    assert Grid.of(matrix, mapping, machine).crossbars == expected
 
 
 @pytest.mark.parametrize("each", PASSES)
