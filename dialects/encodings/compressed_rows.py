@@ -27,6 +27,8 @@ from dialects.encodings.format import (
 )
 from dialects.encodings.sections import SectionReader, word_bytes
 
+_PART_WORDS = 1 << 16
+
 
 @dataclass(frozen=True)
 class CompressedRows(Format):
@@ -59,16 +61,17 @@ class CompressedRows(Format):
         rows, columns = words.shape
         positions = np.zeros(rows + 1, np.int64)
         np.cumsum(np.count_nonzero(words, axis=1), out=positions[1:])
-        places = np.flatnonzero(words)
-        values = words.reshape(-1)[places]
-        places -= np.repeat(np.arange(rows, dtype=np.int64) * columns, np.diff(positions))
-        return np.concatenate(
-            (
-                word_bytes(positions.astype(f"u{self.position_bits // 8}")),
-                word_bytes(places.astype(f"u{self.coordinate_bits // 8}")),
-                word_bytes(values),
-            )
-        )
+        coordinates: list[Array] = []
+        values: list[Array] = []
+        # Some rows at a time: what is made of them stays in a cache.
+        for first in range(0, rows, step := max(1, _PART_WORDS // max(1, columns))):
+            part, ends = words[first : first + step], positions[first : first + step + 1]
+            places = np.flatnonzero(part)
+            values.append(part.reshape(-1)[places])
+            places -= np.repeat(np.arange(len(part), dtype=np.int64) * columns, np.diff(ends))
+            coordinates.append(places.astype(f"u{self.coordinate_bits // 8}"))
+        sections = [word_bytes(positions.astype(f"u{self.position_bits // 8}"))]
+        return np.concatenate([*sections, *map(word_bytes, coordinates), *map(word_bytes, values)])
 
     def decode(self, stream: Stream, shape: Sequence[int], dtype: npt.DTypeLike) -> Array:
         reader = SectionReader(self.name, stream)

@@ -9,7 +9,7 @@ words come.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -20,6 +20,9 @@ from dialects.encodings.format import Array, Format, Size, Stream, tensor_of, wo
 from dialects.encodings.sections import SectionReader, malformed, word_bytes
 
 LinkWords = npt.NDArray[np.uint64]
+
+_PART_WORDS = 1 << 16
+"""Words that are encoded at a time: what is made of them stays in a cache."""
 
 
 @dataclass(frozen=True)
@@ -99,17 +102,30 @@ class RunLengthCode:
 
     def encode(self, stream: npt.NDArray[np.unsignedinteger]) -> LinkWords:
         """A stream of words of `word_bits` bits as words of the link."""
-        pairs = self.pairs(stream)
-        count = -(-pairs.runs.size // self.pairs_per_word)
-        slots = np.zeros(count * self.pairs_per_word, np.uint64)
-        used = slots[: pairs.runs.size]
-        np.left_shift(pairs.words, np.uint64(self.run_bits), out=used, dtype=np.uint64)
-        used |= pairs.runs.view(np.uint64)
+        packed: list[LinkWords] = []
+        left = np.zeros(0, np.uint64)
+        for part in _parts(np.asarray(stream).reshape(-1)):
+            pairs = self.pairs(part)
+            slots = np.empty(left.size + pairs.runs.size, np.uint64)
+            slots[: left.size] = left
+            added = slots[left.size :]
+            np.left_shift(pairs.words, np.uint64(self.run_bits), out=added, dtype=np.uint64)
+            added |= pairs.runs.view(np.uint64)
+            whole = slots.size - slots.size % self.pairs_per_word
+            packed.append(self._packed(slots[:whole]))
+            left = slots[whole:]
+        if left.size:
+            packed.append(self._packed(np.append(left, np.zeros(self.pairs_per_word - left.size, np.uint64))))
+        link = np.concatenate(packed) if packed else left
+        if link.size:
+            link[-1] |= np.uint64(1) << np.uint64(self.link_bits - 1)
+        return link
+
+    def _packed(self, slots: npt.NDArray[np.uint64]) -> LinkWords:
+        """Words of the link from their pairs."""
         packed = slots[:: self.pairs_per_word].copy()
         for place, shift in enumerate(self._shifts()[1:], 1):
             packed |= slots[place :: self.pairs_per_word] << shift
-        if count:
-            packed[-1] |= np.uint64(1) << np.uint64(self.link_bits - 1)
         return packed
 
     def decode(self, link: LinkWords, count: int) -> npt.NDArray[np.uint64]:
@@ -166,6 +182,18 @@ class RunLengthCode:
     def _shifts(self) -> npt.NDArray[np.uint64]:
         """Where the pairs of a link word begin."""
         return np.arange(self.pairs_per_word, dtype=np.uint64) * np.uint64(self.run_bits + self.word_bits)
+
+
+def _parts(words: Array) -> Iterator[Array]:
+    """A stream in parts that fit a cache; each but the last ends with a word that is not zero, and so with a run."""
+    first = 0
+    while first < words.size:
+        end = min(first + _PART_WORDS, words.size)
+        while end < words.size and not words[end - 1]:
+            others = words[end : end + _PART_WORDS] != 0
+            end += int(np.argmax(others)) + 1 if others.any() else others.size
+        yield words[first:end]
+        first = end
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 MEASURED = {
     "chain-claim.md",
     "crossbar-counts.md",
+    "encodings.md",
     "eyeriss-chip.md",
     "fused-networks.md",
     "fused-peers.md",

@@ -82,3 +82,20 @@ def test_streams_that_do_not_end_where_they_should_are_refused() -> None:
     for damaged, count in ((link[:-1], 8), (link, 7), (link, 5), (link[::-1], 8), (np.append(link, link), 16)):
         with pytest.raises(CatenaError, match="word"):
             CHIP.decode(damaged, count)
+
+
+@pytest.mark.parametrize("others", [[], [65535], [65536], [0, 131071], [70000, 200000], list(range(65530, 65545))])
+@pytest.mark.parametrize("length", [200001, 65536, 131072])
+def test_long_streams_are_encoded_in_parts_as_they_are_whole(others: list[int], length: int) -> None:
+    words = np.zeros(length, np.uint16)
+    words[[place for place in others if place < length]] = 7
+    link = CHIP.encode(words)
+    pairs = literal_pairs(words.tolist(), 31)
+    padded = [*pairs, *[(0, 0)] * (-len(pairs) % 3)]
+    expected = [
+        sum((run | level << 5) << 21 * place for place, (run, level) in enumerate(padded[first : first + 3]))
+        for first in range(0, len(padded), 3)
+    ]
+    expected[-1] |= 1 << 63
+    assert link.tolist() == expected
+    np.testing.assert_array_equal(CHIP.decode(link, length), words)
