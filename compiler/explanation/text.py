@@ -14,6 +14,7 @@ from dialects.gconv import GConv
 from dialects.gemm_mapping import GemmMapping
 from dialects.schedule import Objective, Space
 from passes.explanation.facts import Facts, Held
+from passes.explanation.link import least_link_cycles
 from passes.explanation.runners_up import RunnersUp
 from passes.explanation.sensitivity import Doubled, Sensitivity
 from passes.explanation.variants import Size
@@ -133,8 +134,12 @@ def _described(held: Held) -> str:
 
 def binding(found: Sensitivity) -> str:
     """What would make the layer cheaper, and what faster, most first; capacities with the smallest increase."""
+    searched = [each for each in found.doubled if each.best is not None]
+    if found.doubled and not searched:
+        return "binding: not known, no larger machine was searched in time"
+    of = "" if len(searched) == len(found.doubled) else f" ({len(found.doubled) - len(searched)} not searched in time)"
     gains = ", ".join(_gain(each, each.gain, found.objective) for each in found.binding[:_MOST_NAMED])
-    lines = [f"binding: {gains or f'no capacity, axis or bandwidth would, doubled, save any {found.objective}'}"]
+    lines = [f"binding: {gains or f'no capacity, axis or bandwidth would, doubled, save any {found.objective}'}{of}"]
     if found.objective is Objective.ENERGY:
         faster = ", ".join(_gain(each, each.faster, "cycles") for each in found.slowing[:_MOST_NAMED])
         lines.append(f"slowing: {faster or 'no capacity, axis or bandwidth would, doubled, save any cycles'}")
@@ -334,7 +339,7 @@ def bounds_table(facts: Facts, machine: Accelerator) -> Table:
         ("off-chip words, all", f"{facts.words:,}", f"{facts.least_words:,}", _times(facts.words, facts.least_words)),
         ("cycles, all elements at work", *_against(facts.price.cycles, facts.peak_cycles)),
     ]
-    on_link = facts.least_words / machine.link_words
+    on_link = least_link_cycles(facts, machine)
     if on_link >= 1:
         rows.append(("cycles, every tensor once over the link", *_against(facts.price.cycles, on_link)))
     work = f"{facts.counts.operations:,} operations on {elements(machine)} elements"

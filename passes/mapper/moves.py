@@ -9,7 +9,8 @@ A loop that is cut further out than it was makes the tiles between smaller, and 
   between them.
 
 So these cuts are tried, right inside the store of an operand, and no others: none inside of an axis, and of the tiles
-that cut a loop into equally many only the smallest.
+that cut a loop into equally many only the smallest, unless tiles of a window have gaps: what they touch then does not
+grow evenly with them.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ class Moves:
         used: Column = np.ones(parts.count, np.int64)
         loops = self.along(axis)
         for number, loop in enumerate(loops):
-            rows, factors = self._factors(self._left(parts, loop), axis.size // used)
+            rows, factors = self._factors(loop, self._left(parts, loop), axis.size // used)
             laid, used = parts.laid(axis, loop, factors, rows), used[rows] * factors
             allowed = promising(laid, Laying(axis.size // used, loops[number + 1 :]))
             if self._hierarchy.elements is not None:
@@ -207,7 +208,7 @@ class Moves:
         factors: list[Column] = []
         tiles = parts.tiles
         for loop in loops:
-            more, by = self._factors(self._left(parts, loop)[rows])
+            more, by = self._factors(loop, self._left(parts, loop)[rows])
             tiles = tiles[:, more].copy()
             tiles[loop] = np.minimum(tiles[loop] * by, self._problem.extents[loop])
             fits = np.flatnonzero(self._fits(parts, rows[more], tiles, memory, waiting))
@@ -228,14 +229,14 @@ class Moves:
                 fits &= words <= level.rooms[operand]
         return fits if level.words is None else fits & (held <= level.words)
 
-    def _factors(self, left: Column, most: Column | None = None) -> tuple[Rows, Column]:
-        """Rows, each repeated with every factor that is worth trying: up to `most`, one always."""
+    def _factors(self, loop: int, left: Column, most: Column | None = None) -> tuple[Rows, Column]:
+        """Rows, each repeated with every factor of a loop that is worth trying: up to `most`, one always."""
         rows: list[Rows] = [np.zeros(0, np.intp)]
         factors: list[Column] = [np.zeros(0, np.int64)]
         key = left if most is None else left * (int(most.max(initial=1)) + 1) + most
         for value in np.unique(key):
             some = np.flatnonzero(key == value)
-            values = even(int(left[some[0]]))
+            values = worthwhile(self._problem, loop, int(left[some[0]]), every=self._values is None)
             if most is not None:
                 values = values[values <= most[some[0]]]
             if self._values is not None:
@@ -253,6 +254,13 @@ class Moves:
 def even(extent: int) -> Column:
     """The smallest tile for every number of tiles that a loop can be cut into."""
     return np.unique(-(-extent // np.arange(1, extent + 1)))
+
+
+def worthwhile(problem: Problem, loop: int, extent: int, *, every: bool = True) -> Column:
+    """The tiles of so many indices of a loop among which none better is missing; with not `every`, those of `even`."""
+    window = problem.window_of(loop)
+    has_gaps = every and window is not None and (window.stride > 1 or window.dilation > 1)
+    return np.arange(1, extent + 1) if has_gaps else even(extent)
 
 
 def sampled(tiles: Column, extent: int, number: int) -> Column:

@@ -13,7 +13,7 @@ import numpy as np
 from dialects.hierarchy import Hierarchy
 from dialects.schedule import Mapping, Objective
 from passes.mapper.counts import Counts, Flags
-from passes.mapper.moves import even
+from passes.mapper.moves import worthwhile
 from passes.mapper.nest import Column, Nest, Par, Store, mapping_of
 from passes.mapper.pricing import Prices
 from passes.mapper.problem import Problem
@@ -53,7 +53,8 @@ def best_tiles(
             columns.append(np.ones(count, np.int64))
         else:
             reach = _reach(problem, nest, columns, node.loop, count)
-            rows, column = (np.arange(count), np.minimum(reach, tile)) if tile is not None else _open(reach)
+            is_open = tile is None
+            rows, column = _open(problem, node.loop, reach) if is_open else (np.arange(count), np.minimum(reach, tile))
             columns = [*(each[rows] for each in columns), column]
         counts = Counts(problem, hierarchy, Nest(nest.nodes[: place + 1]), columns)
         rows = np.flatnonzero(_fits(counts, hierarchy, node))
@@ -74,9 +75,9 @@ def _reach(problem: Problem, nest: Nest, columns: list[Column], loop: int, count
     return reach
 
 
-def _open(reach: Column) -> tuple[Column, Column]:
-    """Rows, each repeated with every tile that cuts what it reaches into another number of pieces."""
-    values = {int(each): even(int(each)) for each in np.unique(reach)}
+def _open(problem: Problem, loop: int, reach: Column) -> tuple[Column, Column]:
+    """Rows, each repeated with every tile of a loop that is worth trying within what it reaches."""
+    values = {int(each): worthwhile(problem, loop, int(each)) for each in np.unique(reach)}
     lengths = np.array([len(values[int(each)]) for each in reach])
     return np.repeat(np.arange(len(reach)), lengths), np.concatenate([values[int(each)] for each in reach])
 

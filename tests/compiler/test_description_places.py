@@ -127,7 +127,7 @@ def test_what_is_nearly_called_extends_is_suggested(key: str, tmp_path: Path) ->
         ("[x.y]\na = 1\n[x]\ny = 3\n[z]", 4, "x.y is given twice", "x.y is first given in line 1"),
         ("a = 1\n[a.b]\nc = 1", 2, "a.b is given twice", "a is first given in line 1"),
         ('a = """\nx\n"""\na = """\ny\n"""\n', 4, "a is given twice", "a is first given in line 1"),
-        ("a = yes", 1, "Invalid value", "texts stand in quotes"),
+        ("a = yes", 1, "Invalid value", "texts stand in straight quotes"),
         ("a = 100 MHz", 1, "Expected newline", "one key a line"),
         ("a : 1", 1, "Expected '='", "a line is KEY = VALUE"),
         ("// a", 1, "Invalid statement", "a line is KEY = VALUE"),

@@ -18,6 +18,7 @@ from compiler.explanation.explaining import Explanations, explain_program
 from compiler.modes import Mode
 from dialects.diagnostics import CatenaError
 from passes.explanation.facts import Facts
+from passes.explanation.link import least_link_cycles
 from tests.compiler.conftest import Cli
 from tests.compiler.small_models import save_model, small_cnn
 from tests.end_to_end.networks import NETWORKS
@@ -51,6 +52,7 @@ def test_the_parts_add_up_to_the_whole(name: str, target: str, tmp_path: Path) -
         assert sum(spent.energy for spent in facts.spent) == pytest.approx(facts.price.total_energy)
         assert facts.price == each.report.price
         assert facts.peak_cycles <= facts.price.cycles
+        assert least_link_cycles(facts, found.machine) <= facts.price.cycles + 1
         for moved in facts.moved:
             assert moved.least <= moved.words, moved
         for held in facts.held:

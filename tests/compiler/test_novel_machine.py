@@ -89,7 +89,7 @@ size = 16
 post_steps = 2
 
 [dataflow]
-even = ["images"]
+even = ["rows_out"]
 nest = '''
 for groups 1, for images 1, for filters f*2, par filters f on vault, store mirror [K],
 for rows_out r, store loop [I] |
@@ -154,7 +154,7 @@ IN_CHIP = {
     "no size": ("size = 16", "size = true", 6),
     "an unknown limit": ("post_steps = 2", "poststeps = 2", 9),
     "more than there can be": ("post_steps = 2", "post_operands = 13", 9),
-    "an unknown part": ('["images"]', '["image"]', 12),
+    "an unknown part": ('["rows_out"]', '["row_out"]', 12),
     "a tile of nothing": ("for filters f*2", "for filters f*0", 14),
     "a tile of the layer's size": ("for rows_out r", "for rows_out slide", 15),
     "an axis that takes no such loop": ("par filters f on vault", "par rows_out 1 on vault", 14),
