@@ -13,7 +13,7 @@ from xdsl.dialects.builtin import ModuleOp
 from backends.rram.accuracy import Effect, LayerEffect, effect
 from backends.rram.crossbar.settings import Settings
 from compiler.compilation import CompileOptions, compile_source
-from compiler.descriptions import read_description
+from compiler.descriptions.data import read_description
 from compiler.importer.inputs import DeclaredInput
 from compiler.quantization.calibration import Source, read_samples
 from compiler.tables import Table, number, shortened, table

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from compiler.execution import Execution
     from compiler.explanation.explaining import Explanations
     from compiler.inspection import Inspection
-    from compiler.layer_verification import Verification
     from compiler.pruning import Pruned
     from compiler.quantization import Quantized
     from compiler.quantization.calibration import Source
     from compiler.reports import Report
+    from compiler.verification.layers import Verification
     from passes.searching.options import SearchOptions
 
 FilePath = str | PathLike[str]
@@ -239,15 +239,15 @@ def verify(
     cache_dir: FilePath | None = None,
     no_cache: bool = False,
 ) -> Verification:
-    """Compare every layer, then the whole program, with ONNX Runtime (`compiler.layer_verification`).
+    """Compare every layer, then the whole program, with ONNX Runtime (`compiler.verification.layers`).
 
     `source` is a program, whose ONNX file is `model`, or an ONNX file that is compiled first, with the arguments from
     `target` on, as for `compile`. `tolerance` is relative to the largest value of each float tensor (default: 1e-4,
-    5e-3 for float16), `lsb` in last places of quantized tensors (default: `compiler.measures`). Raises `CatenaError`:
-    CAT-C004 if ONNX Runtime is not installed; a difference is no error.
+    5e-3 for float16), `lsb` in last places of quantized tensors (default: `compiler.verification.measures`).
+    Raises `CatenaError`: CAT-C004 if ONNX Runtime is not installed; a difference is no error.
     """
-    from compiler.measures import Tolerances
-    from compiler.verifying import verify_source
+    from compiler.verification.measures import Tolerances
+    from compiler.verification.programs import verify_source
 
     search = _search(objective, time_limit, jobs, scheduler, cache_dir, no_cache)
     options = _options(target, settings, input_shapes, batch, mode, allow_fallback, mapping, search)

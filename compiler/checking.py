@@ -12,12 +12,12 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation
 
 from compiler.compilation import CompileOptions, compile_source
+from compiler.descriptions.files import DEFAULT_TARGET
 from compiler.driver import SilentObserver, StageRun
 from compiler.fallback_hint import with_hints
 from compiler.host_summary import HostSegment, segments_in_module
 from compiler.modes import Mode
 from compiler.sources import SourceKind, kind_of
-from compiler.target_files import DEFAULT_TARGET
 from compiler.targets import select_target
 from dialects.diagnostics import CODES, CatenaError, Diagnostic, ExitCode
 from passes.assign_host import require_host

@@ -15,6 +15,7 @@ from xdsl.passes import ModulePass
 
 from backends.api import Backend
 from backends.registry import find_backend
+from compiler.descriptions.files import DEFAULT_TARGET
 from compiler.driver import Observer, StageRun, run_stage, stage_of, without_garbage_collection
 from compiler.fallback_hint import fallback_hint
 from compiler.ir_text import new_context, read_module
@@ -22,7 +23,6 @@ from compiler.modes import Mode
 from compiler.pipelines import parse_passes
 from compiler.sources import ImportOptions, SourceKind, kind_of, load_message, load_model
 from compiler.stages import IMPORT, MAPPING_STAGE, PROGRAM, STAGE_NAMES, Stage, stage_named, stage_number, stages_after
-from compiler.target_files import DEFAULT_TARGET
 from compiler.targets import Target, select_target
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.module_attributes import BACKEND, STAGE

@@ -14,7 +14,7 @@ from backends.files import replacing
 from backends.program import Program, Role, TensorEntry
 from backends.registry import find_backend
 from compiler.arrays import Array, random_array
-from compiler.descriptions import read_description
+from compiler.descriptions.data import read_description
 from compiler.host_execution import HostRuntime
 from compiler.reports.layers import Layer, Provenance, Report, build_report
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backends.registry import bundled_backends, find_backend
-from compiler.descriptions import read_description
+from compiler.descriptions.data import read_description
 from compiler.files import make_folder, write_text
 from compiler.listings import (
     compile_time_table,

@@ -24,7 +24,7 @@ from typing import Any, cast
 
 from backends.files import copy_into, mapped, replacing
 from backends.sections import read_sections, root_digest
-from compiler.target_files import DEFAULT_TARGET, described_target
+from compiler.descriptions.files import DEFAULT_TARGET, described_target
 from dialects.code_digest import code_digest
 from dialects.diagnostics import CatenaError
 

@@ -16,11 +16,11 @@ from typing import Any
 
 from backends.api import Backend
 from backends.registry import InstalledBackend, installed_backends
-from compiler.description_blame import blamed, key_of, set_by
-from compiler.description_lines import located
-from compiler.descriptions import is_second_name, wrong_tables
-from compiler.hidden_contradictions import hidden_behind
-from compiler.target_files import DescribedTarget, described_target
+from compiler.descriptions.blame import blamed, key_of, set_by
+from compiler.descriptions.data import is_second_name, wrong_tables
+from compiler.descriptions.files import DescribedTarget, described_target
+from compiler.descriptions.hidden_contradictions import hidden_behind
+from compiler.descriptions.lines import located
 from dialects.accelerator import Accelerator
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.machine_kinds import read_machine

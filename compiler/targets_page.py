@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 
-from compiler.description_schema import key_tables, target_schema
+from compiler.descriptions.schema import key_tables, target_schema
 from compiler.listings import target_table
 from compiler.tables import table
 from dialects import widths

@@ -40,7 +40,7 @@ def targets(session: Session, markdown: bool, schema: bool) -> Outcome:
     from compiler.listings import target_table
 
     if schema:
-        from compiler.description_schema import target_schema
+        from compiler.descriptions.schema import target_schema
 
         found = target_schema()
         return Outcome(found, lambda console: console.out(json.dumps(found, indent=1)))

@@ -75,9 +75,9 @@ def verify(
     from compiler.arrays import read_arrays
     from compiler.cli.progress import activity
     from compiler.host_summary import describe_segments
-    from compiler.measures import Tolerances
     from compiler.tables import number, shortened, table
-    from compiler.verifying import verify_source
+    from compiler.verification.measures import Tolerances
+    from compiler.verification.programs import verify_source
 
     options = compile_options(target, settings, mode, fuse, mapping, input_shapes, batch, fallback, search)
     arrays = read_arrays(inputs) if inputs else None

@@ -11,9 +11,9 @@ from onnx import helper, shape_inference
 from onnx.backend.base import Backend, Device, DeviceType
 
 from compiler.arrays import Array
+from compiler.descriptions.files import DEFAULT_TARGET
 from compiler.onnx_backend.engines import Engine, engine_named
 from compiler.onnx_backend.representation import CatenaRep, Inputs, arrays_of
-from compiler.target_files import DEFAULT_TARGET
 from dialects.diagnostics import CatenaError, Diagnostic
 
 

@@ -12,10 +12,10 @@ import onnx
 from backends.container import parse_program, program_bytes
 from compiler.arrays import Array
 from compiler.compilation import CompileOptions, compile_model
+from compiler.descriptions.files import DEFAULT_TARGET
 from compiler.driver import Observer
 from compiler.execution import program_inputs
 from compiler.sources import ImportOptions
-from compiler.target_files import DEFAULT_TARGET
 from compiler.targets import Target, select_target
 from dialects.gconv.interpreter import Interpreter
 

@@ -10,7 +10,7 @@ import pytest
 from compiler.conformance.cases import Case, conformance_cases
 from compiler.conformance.results import INTERPRETER, Row, changes, read_results, recorded_engines, rows_of
 from compiler.conformance.suite import run_cases
-from compiler.target_files import DEFAULT_TARGET
+from compiler.descriptions.files import DEFAULT_TARGET
 
 SHARDS = 8
 """Parts of the suite on each engine, so that several processes share the work."""

@@ -13,8 +13,8 @@ from backends.container import read_program
 from backends.program import Program
 from backends.spatial.emulator import MODES, SpatialEmulator
 from compiler.compilation import CompileOptions, compile_source, write_compiled
-from compiler.layer_verification import verify_program
 from compiler.modes import Mode
+from compiler.verification.layers import verify_program
 from dialects.diagnostics import CatenaError
 from tests.end_to_end.test_networks import check_counts
 from tests.passes.lower_onnx.models import integers, model_of, normal, one_node

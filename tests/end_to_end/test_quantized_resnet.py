@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from backends.spatial.emulator import SpatialEmulator
-from compiler.comparison import Unit
 from compiler.compilation import compile_source, write_compiled
 from compiler.execution import load_program
-from compiler.layer_verification import verify_program
 from compiler.quantization import QuantizeOptions, quantize_model
 from compiler.quantization.options import Format
+from compiler.verification.comparison import Unit
+from compiler.verification.layers import verify_program
 from dialects.events import Counts
 
 pytest.importorskip("onnxruntime")

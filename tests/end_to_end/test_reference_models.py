@@ -17,10 +17,10 @@ from backends.listing import assemble_program
 from backends.program import Program
 from backends.spatial.emulator import SpatialEmulator
 from backends.spatial.isa import ISA
-from compiler.comparison import Unit
 from compiler.compilation import CompileOptions, compile_source, write_compiled
-from compiler.layer_verification import verify_program
 from compiler.sources import ImportOptions
+from compiler.verification.comparison import Unit
+from compiler.verification.layers import verify_program
 from dialects.diagnostics import CatenaError, ExitCode
 from dialects.events import Counts
 from tests.reference_models import (

@@ -11,7 +11,7 @@ from backends.container import read_program
 from backends.spatial.emulator import MODES, SpatialEmulator
 from compiler.compilation import CompileOptions, compile_source, write_compiled
 from compiler.modes import Mode
-from compiler.verifying import verify_source
+from compiler.verification.programs import verify_source
 from tests.end_to_end.networks import NETWORKS, inputs_of, reference_outputs
 from tests.end_to_end.test_networks import check_counts, check_outputs
 

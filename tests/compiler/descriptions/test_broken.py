@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from compiler.targets import select_target
-from tests.compiler.descriptions import problems
+from tests.compiler.descriptions.problems import problems
 
 GOOD = """\
 name = "chip"

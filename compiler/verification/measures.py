@@ -6,9 +6,9 @@ that is more: a mean of numbers that cancel is no closer. Integers that count, i
 Quantized tensors, and floats that were dequantized from them: 1 LSB a layer with the reference's inputs. From end to
 end they may differ by 2 LSB, or by as much as ONNX Runtime with all its optimizations differs from ONNX Runtime without
 any; with 16-bit integers also by as much as it differs from itself in other orders of summation
-(`compiler.summation_orders`). An output that is computed in float from quantized tensors is given that in LSB of the
-last of them, the largest if there are several: what stands behind a classifier's last integers, a softmax for example,
-does not enlarge a difference.
+(`compiler.verification.summation_orders`). An output that is computed in float from quantized tensors is given that in
+LSB of the last of them, the largest if there are several: what stands behind a classifier's last
+integers, a softmax for example, does not enlarge a difference.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from compiler.arrays import Array
-from compiler.comparison import Measure, Unit, largest_error
-from compiler.quantized_tensors import QuantizedTensors
+from compiler.verification.comparison import Measure, Unit, largest_error
+from compiler.verification.quantized_tensors import QuantizedTensors
 
 if TYPE_CHECKING:
     pass

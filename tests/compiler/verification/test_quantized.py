@@ -12,15 +12,15 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from backends.container import write_program
-from compiler.comparison import Unit
 from compiler.compilation import compile_source
 from compiler.execution import load_program
-from compiler.layer_verification import Verification, verify_program
-from compiler.measures import LSB_OF_OUTPUT, Tolerances
 from compiler.quantization import QuantizeOptions, quantize_model
 from compiler.quantization.options import Format
-from compiler.quantized_tensors import QuantizedTensors
-from compiler.verifying import verify_source
+from compiler.verification.comparison import Unit
+from compiler.verification.layers import Verification, verify_program
+from compiler.verification.measures import LSB_OF_OUTPUT, Tolerances
+from compiler.verification.programs import verify_source
+from compiler.verification.quantized_tensors import QuantizedTensors
 from tests.compiler.conftest import Cli
 from tests.compiler.small_models import save_model
 

@@ -8,8 +8,8 @@ import pytest
 
 from compiler.targets import select_target
 from dialects.diagnostics import CatenaError
-from tests.compiler.descriptions import problems
-from tests.compiler.test_pointless_descriptions import CHIP, NEST
+from tests.compiler.descriptions.problems import problems
+from tests.compiler.descriptions.test_pointless import CHIP, NEST
 
 BANKS = CHIP.replace("words = 1024", "words = 1024\nbank = 7")
 NO_BANKS = "levels.glb.bank: 1024 words are not a whole number of banks of 7"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from compiler.description_lines import keys_in
+from compiler.descriptions.lines import keys_in
 from dialects.toml_text import lines_of
 
 _POSITION = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")

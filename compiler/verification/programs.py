@@ -11,10 +11,10 @@ from backends.container import write_program
 from compiler.arrays import Array
 from compiler.compilation import CompileOptions, compile_source
 from compiler.execution import load_program
-from compiler.layer_verification import Verification, verify_program
-from compiler.measures import Tolerances
 from compiler.sources import SourceKind, kind_of
 from compiler.stages import PROGRAM
+from compiler.verification.layers import Verification, verify_program
+from compiler.verification.measures import Tolerances
 from dialects.diagnostics import CatenaError, Diagnostic
 
 

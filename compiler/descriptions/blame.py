@@ -13,9 +13,9 @@ from dataclasses import replace
 from itertools import takewhile
 from typing import Any, cast
 
-from compiler.description_causes import Causes
-from compiler.description_lines import first_line_in, line_in_value, line_of, nearest_line
-from compiler.target_files import DescribedTarget
+from compiler.descriptions.causes import Causes
+from compiler.descriptions.files import DescribedTarget
+from compiler.descriptions.lines import first_line_in, line_in_value, line_of, nearest_line
 from dialects.diagnostics import Diagnostic
 from dialects.toml_text import EXTENDS, key_in, key_parts, line_in_text
 

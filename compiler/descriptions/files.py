@@ -11,8 +11,8 @@ from typing import Any, cast
 
 from backends.api import Backend
 from backends.registry import InstalledBackend, find_installed, installed_backends
-from compiler.description_lines import first_line_in, line_of, nearest_line
-from compiler.descriptions import merged, read_description, wrong_description
+from compiler.descriptions.data import merged, read_description, wrong_description
+from compiler.descriptions.lines import first_line_in, line_of, nearest_line
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean, nearest_key
 from dialects.toml_text import EXTENDS, as_toml, dotted, key_parts, shortened
 

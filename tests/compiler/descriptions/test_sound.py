@@ -10,7 +10,7 @@ from backends.generic.description import MOST_LEVELS
 from backends.generic.isa import ISA, Par, Place
 from compiler.targets import select_target
 from dialects.diagnostics import Diagnostic
-from tests.compiler.descriptions import problems
+from tests.compiler.descriptions.problems import problems
 
 GOOD = """\
 name = "chip"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from compiler.comparison import Measure, Unit, largest_error
+from compiler.verification.comparison import Measure, Unit, largest_error
 
 RELATIVE = Measure(Unit.RELATIVE, 1e-4)
 EXACT = Measure(Unit.EXACT, 0.0, np.ones(()))

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 import backends
-from compiler.description_schema import target_schema
+from compiler.descriptions.schema import target_schema
 from compiler.targets import select_target
 from dialects.diagnostics import CatenaError
 from dialects.machine_kinds import KINDS

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from compiler.arrays import Array
-from compiler.reference import plain_session
+from compiler.verification.reference import plain_session
 
 if TYPE_CHECKING:
     import onnx
@@ -34,7 +34,7 @@ def differing_results(model: onnx.ModelProto, inputs: Mapping[str, Array], shape
     """Results of a model, those of a pair on the same inputs and added up in different orders.
 
     `shapes` are those of the model's tensors. Nothing runs before it is asked for. Raises `CatenaError` as
-    `compiler.reference.reference_tensors`.
+    `compiler.verification.reference.reference_tensors`.
     """
     models = [model, *(reordered(model, shapes, seed) for seed in range(ORDERS))]
     sessions = [plain_session(each) for each in models]

@@ -9,11 +9,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from compiler.comparison import Measure, Unit
-from compiler.measures import Measures, Tolerances
-from compiler.quantized_tensors import QuantizedTensors
-from compiler.reference import plain_session, reference_tensors
-from compiler.summation_orders import INPUTS, ORDERS, Pair, differing_results, reordered
+from compiler.verification.comparison import Measure, Unit
+from compiler.verification.measures import Measures, Tolerances
+from compiler.verification.quantized_tensors import QuantizedTensors
+from compiler.verification.reference import plain_session, reference_tensors
+from compiler.verification.summation_orders import INPUTS, ORDERS, Pair, differing_results, reordered
 
 pytest.importorskip("onnxruntime")
 

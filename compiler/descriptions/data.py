@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from compiler.descriptions.toml_mistakes import what_is_no_toml
 from compiler.files import read_text
-from compiler.toml_mistakes import what_is_no_toml
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.toml_text import as_toml, dotted, lines_of, shortened, too_long_number
 

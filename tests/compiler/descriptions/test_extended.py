@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from compiler.description_causes import Causes
-from compiler.target_files import DescribedTarget, described_target
+from compiler.descriptions.causes import Causes
+from compiler.descriptions.files import DescribedTarget, described_target
 from compiler.targets import select_target
 from dialects.diagnostics import CatenaError, Diagnostic
-from tests.compiler.descriptions import problems
+from tests.compiler.descriptions.problems import problems
 
 BASE = """\
 name = "chip"

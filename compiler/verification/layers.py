@@ -18,15 +18,15 @@ from backends.api import Emulator
 from backends.program import GroupEntry, LayerEntry, Program, Role, TensorEntry
 from backends.segments import SEGMENT
 from compiler.arrays import Array
-from compiler.comparison import Comparison, Measure, largest_error
 from compiler.execution import fitted_inputs, random_inputs, run_program
 from compiler.host_execution import HostRuntime
 from compiler.host_summary import HostSegment, segments_in_program
-from compiler.measures import Measures, Tolerances
-from compiler.quantized_tensors import QuantizedTensors
-from compiler.reference import optimized_outputs, reference_model, reference_tensors
 from compiler.sources import file_digest
-from compiler.summation_orders import Pair, differing_results
+from compiler.verification.comparison import Comparison, Measure, largest_error
+from compiler.verification.measures import Measures, Tolerances
+from compiler.verification.quantized_tensors import QuantizedTensors
+from compiler.verification.reference import optimized_outputs, reference_model, reference_tensors
+from compiler.verification.summation_orders import Pair, differing_results
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.dtypes import dtype_named
 
@@ -79,9 +79,9 @@ def verify_program(
 ) -> Verification:
     """Compare a loaded program with the ONNX model it was compiled from; random inputs unless given.
 
-    `compiler.measures` says in which unit and how closely. Raises `CatenaError`: CAT-C001 if the program is of another
-    model, CAT-C004 without ONNX Runtime, CAT-C005 for inputs that do not fit, CAT-V002 if the reference cannot be
-    computed, CAT-E001 to CAT-E003 for faults.
+    `compiler.verification.measures` says in which unit and how closely. Raises `CatenaError`: CAT-C001 if the program
+    is of another model, CAT-C004 without ONNX Runtime, CAT-C005 for inputs that do not fit, CAT-V002 if the
+    reference cannot be computed, CAT-E001 to CAT-E003 for faults.
     """
     expected, found = program.metadata.model_sha256, file_digest(model)
     if expected != found:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
-from compiler.description_blame import key_of
+from compiler.descriptions.blame import key_of
 from dialects.diagnostics import Diagnostic, nearest_key
 from dialects.gconv import LoopKind
 from dialects.schedule import Operand

@@ -9,7 +9,7 @@ import pytest
 from compiler.targets import select_target
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.nest_machine import NestMachine
-from tests.compiler.descriptions import problems
+from tests.compiler.descriptions.problems import problems
 
 CHIP = """\
 name = "chip"

@@ -7,9 +7,9 @@ from dataclasses import replace
 from itertools import takewhile
 from typing import Any, cast
 
-from compiler.description_lines import nearest_line
-from compiler.descriptions import merged, read_description
-from compiler.target_files import DescribedTarget
+from compiler.descriptions.data import merged, read_description
+from compiler.descriptions.files import DescribedTarget
+from compiler.descriptions.lines import nearest_line
 from dialects.toml_text import EXTENDS, dotted
 
 MessagesOf = Callable[[DescribedTarget], set[str]]
