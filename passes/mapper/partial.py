@@ -83,6 +83,10 @@ class Link:
         idle = problem.idle(self.operand)
         return self.alive and self.stays and all(loop in idle for loop in loops)
 
+    def inside(self, memory: str, *, stays: bool) -> Link:
+        """When its operand got a place in a memory further out: where words do not stay, all of them come anew."""
+        return replace(self, upper=self.upper or memory, alive=self.alive and stays)
+
     def after(self, operand: Operand) -> Link:
         """When another operand got a place."""
         return self if self.owed is None else replace(self, owed=self.owed - {operand})
@@ -248,9 +252,7 @@ class Parts:
             fits &= words <= level.rooms[operand]
         slides = level.slides and operand is Operand.INPUT
         links = tuple(
-            replace(link, upper=memory, alive=link.alive and level.stays)
-            if link.operand is operand and link.upper is None
-            else link.after(operand)
+            link.inside(memory, stays=level.stays) if link.operand is operand else link.after(operand)
             for link in self.links
         )
         flows = self.flows

@@ -28,10 +28,10 @@ def links(draw: st.DrawFn) -> GConv:
 
 @st.composite
 def hierarchies(draw: st.DrawFn) -> Hierarchy:
-    """A buffer, two axes and a register file, each with properties of its own."""
+    """Two buffers, two axes and a register file, each with properties of its own."""
     some = st.lists(st.sampled_from(["I", "K"]), unique=True)
     levels: dict[str, dict[str, object]] = {"dram": {"kind": "memory"}}
-    for name in ("glb", "x", "y", "rf"):
+    for name in ("sram", "glb", "x", "y", "rf"):
         if name in ("x", "y"):
             multicast, reduces = draw(some), draw(st.booleans())
             levels[name] = {"kind": "axis", "size": 64, "multicast": multicast, "reduces": reduces}
@@ -61,6 +61,8 @@ def nests(draw: st.DrawFn, problem: Problem) -> tuple[Nest, list[int]]:
 
     for _ in range(draw(st.integers(0, 2))):
         cut()
+    if draw(st.booleans()):
+        store("sram")
     store("glb")
     for _ in range(draw(st.integers(0, 2))):
         cut()

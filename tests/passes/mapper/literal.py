@@ -190,10 +190,10 @@ class Literal:
             return same, None
         memory = self.hierarchy.memory(node.memory)
         temporal = [(i, each) for i, each in enumerate(self.nest.nodes[:end]) if isinstance(each, For)]
-        upper = self._upper(operand, end)
-        passes_by = upper >= 0 and not self.hierarchy.memory(self._memory(upper)).stays
+        # What words only pass by sends all of them on in every visit, through whatever lies in between.
+        passed = [i for i, _ in self.nest.stores(operand) if i < end and not self.hierarchy.memory(self._memory(i)).stays]
         for turn, (index, each) in reversed(list(enumerate(temporal))):
-            if passes_by and index < upper:
+            if passed and index < passed[-1]:
                 return same, None
             if memory.stays and self.problem.loops[each.loop].kind not in RELEVANT[operand]:
                 same.add(turn)

@@ -44,6 +44,28 @@ def test_counts_are_what_walking_the_nest_gives(data: st.DataObject) -> None:
     assert closed == walked
 
 
+@settings(max_examples=200, derandomize=True, deadline=None)
+@given(st.data())
+def test_what_passes_a_memory_by_comes_anew_however_far_in(data: st.DataObject) -> None:
+    """Three memories inside one another for one operand, of which the outermost keeps nothing."""
+    spec = data.draw(links())
+    assume(has_loops(spec))
+    problem = Problem.of(spec)
+    operand = data.draw(st.sampled_from(problem.operands))
+    inner = {name: {"kind": "memory", "slides": data.draw(st.booleans())} for name in ("glb", "rf")}
+    nodes: list[For | Store] = []
+    tiles: list[int] = []
+    for memory in ("sram", "glb", "rf", None):
+        for loop in data.draw(st.lists(st.integers(0, len(problem.loops) - 1), min_size=1, max_size=2)):
+            nodes.append(For(loop))
+            tiles.append(data.draw(st.integers(1, problem.extents[loop])))
+        if memory:
+            nodes.append(Store(memory, operand))
+            tiles.append(1)
+    closed, walked = both(problem, machine(sram={"kind": "memory", "stays": False}, **inner), Nest(tuple(nodes)), tiles)
+    assert closed == walked
+
+
 CONV = GConv((Dim("C", op=4, ks=2), Dim("H", opc=5, ks=3)), main="mul", reduce=Reduce.ADD)
 OP, CHANNEL, ROW, TAP = range(4)
 
