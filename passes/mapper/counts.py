@@ -106,7 +106,8 @@ class Counts:
         """Steps until the slowest element is done, of one operation in every element each."""
         result = self._column(1)
         for loop in range(len(self._problem.extents)):
-            slowest = {i: np.ones(self.candidates, np.bool_) for i, node in self._cuts(loop) if isinstance(node, Par)}
+            cuts = self._nest.cuts(loop)
+            slowest = {index: np.ones(self.candidates, np.bool_) for index, node in cuts if isinstance(node, Par)}
             result = result * self._pieces(loop, self._end, once=slowest).total
         return result
 
@@ -175,7 +176,7 @@ class Counts:
             turns = waiting & (reach > self._tiles[index])
             if slides:
                 shared = turns & self._overlaps(node.loop, place.node)
-                for inner, _ in self._cuts(node.loop):
+                for inner, _ in self._nest.cuts(node.loop):
                     if index <= inner < place.node:
                         kept.tiles[inner] = np.where(shared, reach, kept.tiles.get(inner, self._tiles[inner]))
             waiting = waiting & ~turns
@@ -224,7 +225,7 @@ class Counts:
         innermost = self._column(1) if end == self._end else self._planned_reach(loop, end)
         instead = dict(kept)
         together = np.zeros(self.candidates, np.bool_)
-        for index, _ in self._cuts(loop):
+        for index, _ in self._nest.cuts(loop):
             if index in shared:
                 together |= self._planned_reach(loop, index + 1) == innermost
             instead[index] = np.where(together, self._problem.extents[loop], instead.get(index, self._tiles[index]))
@@ -252,7 +253,7 @@ class Counts:
         """
         pieces = whole = Pieces.whole(self._problem.extents[loop], self.candidates)
         changed = False
-        for index, _ in self._cuts(loop):
+        for index, _ in self._nest.cuts(loop):
             if index >= end:
                 break
             changed |= index in instead or index in once
@@ -260,27 +261,24 @@ class Counts:
                 pieces = self._prefixes[loop, index]
                 continue
             tile = instead.get(index, self._tiles[index])
+            if index in once and once[index].all():
+                pieces = pieces.first(tile)
+                continue
             cut = pieces.cut(tile) if self._hierarchy.nested else whole.cut(np.minimum(tile, pieces.largest))
             pieces = pieces.first(tile).where(once[index], cut) if index in once else cut
             if not changed:
                 self._prefixes[loop, index] = pieces
         return pieces
 
-    def _cuts(self, loop: int) -> Iterator[tuple[int, For | Par]]:
-        for index, node in enumerate(self._nodes):
-            if not isinstance(node, Store) and node.loop == loop:
-                yield index, node
-
     def _reach(self, loop: int, end: int) -> Column:
         """The largest piece of a loop above a node: what is left over of a cut is smaller than the others."""
-        if (loop, end) not in self._reaches:
+        above = [index for index, _ in self._nest.cuts(loop) if index < end]
+        if (loop, len(above)) not in self._reaches:
             largest = self._column(self._problem.extents[loop])
-            for index, _ in self._cuts(loop):
-                if index >= end:
-                    break
-                largest = np.minimum(largest, self._tiles[index])
-            self._reaches[loop, end] = largest
-        return self._reaches[loop, end]
+            if above:
+                largest = np.minimum(self._reach(loop, above[-1]), self._tiles[above[-1]])
+            self._reaches[loop, len(above)] = largest
+        return self._reaches[loop, len(above)]
 
     def _planned_reach(self, loop: int, end: int) -> Column:
         """As `_reach`, of the ranges that the nest was made for."""

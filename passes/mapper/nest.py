@@ -7,6 +7,7 @@ tiles of `tiles[k][c]` indices, so that one formula prices all candidates of a n
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,18 @@ class Nest:
     def stores(self, operand: Operand) -> tuple[tuple[int, Store], ...]:
         """The places of an operand from the outermost inwards, with the indices of their nodes."""
         return tuple((i, n) for i, n in enumerate(self.nodes) if isinstance(n, Store) and n.operand is operand)
+
+    def cuts(self, loop: int) -> tuple[tuple[int, For | Par], ...]:
+        """The nodes that cut a loop from the outermost inwards, with their indices."""
+        return self._cuts.get(loop, ())
+
+    @cached_property
+    def _cuts(self) -> dict[int, tuple[tuple[int, For | Par], ...]]:
+        cuts: dict[int, tuple[tuple[int, For | Par], ...]] = {}
+        for index, node in enumerate(self.nodes):
+            if not isinstance(node, Store):
+                cuts[node.loop] = (*cuts.get(node.loop, ()), (index, node))
+        return cuts
 
 
 def nest_of(problem: Problem, mapping: Mapping) -> tuple[Nest, list[Column]]:

@@ -50,6 +50,8 @@ Flags = npt.NDArray[np.bool_]
 
 _BATCH = 256
 """Candidates that are priced together: the bounds of few are below the best value."""
+_FIRST_BATCH = 32
+"""The same as long as there is no such value: one that is found soon saves to price most of the others."""
 _ROW = "#"
 
 
@@ -190,7 +192,8 @@ class _Search:
         while waiting:
             level = waiting[-1].level
             limit = found[-1].value if len(found) == count else np.inf
-            batch, bound = waiting[-1].take(limit, _BATCH if level == len(names) else None)
+            most = _BATCH if limit < np.inf else _FIRST_BATCH
+            batch, bound = waiting[-1].take(limit, most if level == len(names) else None)
             if not batch.count:
                 waiting.pop()
             elif found and should_stop():
