@@ -32,6 +32,7 @@ in every turn whose number t + 1 `every` divides, and in the last one. Outside o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 from xdsl.dialects.builtin import I64, ArrayAttr, IntegerAttr, StringAttr, UnitAttr, i64
 from xdsl.ir import Attribute, Block, Dialect, Operation, Region
@@ -61,6 +62,7 @@ def pair(values: Sequence[int]) -> Pair:
     return ArrayAttr([IntegerAttr(value, i64) for value in values])
 
 
+@cache
 def whole(value: int) -> IntegerAttr[I64]:
     """A number as an attribute."""
     return IntegerAttr(value, i64)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation
@@ -17,11 +16,11 @@ from dialects.locations import describe
 from dialects.multicore import EXTRAS, FetchOp, LoadOp, RunOp, SignalOp, StoreOp, WaitOp
 from dialects.spatial import ForOp, LayerOp, integer
 from dialects.target import require_multicore
-from passes.multicore.accesses import Access, Block, Point, Run, Touched, blocks_of
+from passes.multicore.accesses import Block, Run, blocks_of
 from passes.multicore.clocks import Clocks, Register, Signals, Stuck, Wait
+from passes.multicore.tables import NEVER, Access, Ints, Point, Touched
 from passes.multicore.tokens import signalled, waited
 
-Ints = npt.NDArray[np.int64]
 MOST = 20
 """Problems that are named; of a missing token there may be one for every pair of cores."""
 
@@ -160,7 +159,7 @@ def _deadlock(stuck: Stuck, signals: dict[Register, Signals], blocks: Sequence[B
 
 def _races(blocks: Iterable[Block], clocks: Clocks) -> Iterator[Diagnostic]:
     """Pairs of accesses that nothing orders, `MOST` at most."""
-    touched, count = Touched(), 0
+    touched, count = Touched[Block](), 0
     for block in blocks:
         for access in block.accesses:
             for other, before in touched.conflicting(access):
@@ -172,28 +171,35 @@ def _races(blocks: Iterable[Block], clocks: Clocks) -> Iterator[Diagnostic]:
                     count += 1
                     if count == MOST:
                         return
-        touched.add(block)
+        touched.add(block, block.accesses)
 
 
 def _unordered(
     block: Block, access: Access, other: Block, before: Access, clocks: Clocks
 ) -> tuple[int, int, int] | None:
     """A word, with the turns of both blocks that touch it, of which none is known to the other to be over."""
-    over = clocks.base[other.number] + before.ends + 1
-    if int(clocks.row(block, access.point, access.begins)[other.core]) >= over:
+    last = clocks.base[other.number] + before.ends + 1
+    if int(clocks.row(block, access.point, access.begins)[other.core]) >= last:
         return None
-    _, mine, theirs = np.intersect1d(access.words, before.words, assume_unique=True, return_indices=True)
-    if not len(mine):
+    needs = access.needs(before, block.turns)
+    if needs is None:
         return None
-    known = clocks.knows(block, access.point, access.first[mine], other.core)
-    ordered = known >= clocks.base[other.number] + before.last[theirs] + 1
-    if not ordered.all():
-        known = clocks.knows(other, before.point, before.first[theirs], block.core)
-        ordered |= known >= clocks.base[block.number] + access.last[mine] + 1
+    turns = np.flatnonzero(needs)
+    known = clocks.knows(block, access.point, turns.astype(np.int32), other.core)
+    if (known >= clocks.base[other.number] + needs[turns]).all():
+        return None
+    low, mine, theirs = access.beside(before)
+    words = np.flatnonzero((mine != NEVER) & (theirs >= 0))
+    known = clocks.knows(block, access.point, mine[words], other.core)
+    ordered = known >= clocks.base[other.number] + theirs[words] + 1
+    # A word that comes behind in the order of layers may still be touched before, if tokens say so.
+    _, begun, over = before.beside(access)
+    known = clocks.knows(other, before.point, begun[words], block.core)
+    ordered |= known >= clocks.base[block.number] + over[words] + 1
     if ordered.all():
         return None
-    at = int(np.flatnonzero(~ordered)[0])
-    return int(access.words[mine[at]]), int(access.first[mine[at]]), int(before.last[theirs[at]])
+    at = int(words[np.flatnonzero(~ordered)[0]])
+    return low + at, int(mine[at]), int(theirs[at])
 
 
 _VERBS = {True: "writes", False: "reads"}

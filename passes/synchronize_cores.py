@@ -18,13 +18,12 @@ from dialects.multicore_machine import MulticoreMachine
 from dialects.multicore_mapping import CrossbarsAttr
 from dialects.spatial import ForOp, LayerOp
 from dialects.target import require_multicore
-from passes.multicore.accesses import Access, Block, Point, Touched, blocks_of
+from passes.multicore.accesses import Block, blocks_of
 from passes.multicore.clocks import Clocks, Register, Signals, Wait
 from passes.multicore.matrix import Grid, Matrix
 from passes.multicore.rounds import predecessors
+from passes.multicore.tables import Access, Ints, Point, Touched
 from passes.multicore.tokens import Ramp, wait_op
-
-Ints = npt.NDArray[np.int64]
 
 
 class SynchronizeCoresPass(ModulePass):
@@ -71,7 +70,7 @@ class _Synchronizer:
     edges: list[_Edge] = field(default_factory=list[_Edge])
     heads: dict[int, npt.NDArray[np.int32]] = field(default_factory=dict[int, npt.NDArray[np.int32]])
     """What the first turn of a block knows, by core."""
-    touched: Touched = field(default_factory=Touched)
+    touched: Touched[Block] = field(default_factory=Touched[Block])
 
     def run(self) -> None:
         """Find all tokens, layer by layer, then put them into the streams."""
@@ -89,7 +88,7 @@ class _Synchronizer:
             for block in blocks:
                 chosen += self._from_layers_before(block, clocks, rings)
             for block in blocks:
-                self.touched.add(block)
+                self.touched.add(block, block.accesses)
             self._note(blocks, chosen, clocks)
             self.edges += chosen
         _Insertion(self).run()
@@ -98,34 +97,40 @@ class _Synchronizer:
 
     def _from_layers_before(self, block: Block, clocks: Clocks, rings: Sequence[_Edge]) -> list[_Edge]:
         """What a block waits for of layers before its own: the latest first, what they imply left out."""
-        found: dict[int, dict[Point, Ints]] = {}
+        found: dict[int, dict[Point, list[tuple[Access, Access]]]] = {}
         producers: dict[int, Block] = {}
-        pairs: dict[tuple[int, Point], list[tuple[Access, Access]]] = {}
         for access in block.accesses:
             for other, before in self.touched.conflicting(access):
-                needs = None if other.core == block.core else self._needs(block, access, other, before)
-                if needs is None:
-                    continue
-                producers[other.number] = other
-                pairs.setdefault((other.number, access.point), []).append((access, before))
-                of_point = found.setdefault(other.number, {})
-                of_point[access.point] = np.maximum(of_point.get(access.point, 0), needs)
+                if other.core != block.core:
+                    producers[other.number] = other
+                    found.setdefault(other.number, {}).setdefault(access.point, []).append((access, before))
         # What the first turn knows, by core; what later ones wait for besides adds to it.
         head = clocks.known_at_end(block.core)
         for edge in rings:
             if edge.consumer is block and edge.is_whole:
                 head = np.maximum(head, self.heads[edge.producer.number])
+        # The same with what is chosen for the first turn, whatever later ones wait for.
+        first = dict.fromkeys(Point, head)
         chosen: list[_Edge] = []
         for number in sorted(found, reverse=True):
-            for point, needs in sorted(found[number].items()):
-                edge = _Edge(producers[number], block, point, needs)
-                if self._is_implied(edge, head, chosen, clocks):
+            producer = producers[number]
+            for point, pairs in sorted(found[number].items()):
+                if int(first[point][producer.core]) >= self.base[number] + producer.turns:
                     continue
-                if not any(each.meets(other) for each, other in pairs[number, point]):
+                needs = self._needs(block, producer, pairs)
+                if needs is None:
+                    continue
+                edge = _Edge(producer, block, point, needs)
+                if self._is_implied(edge, first[point], chosen, clocks):
+                    continue
+                if not any(each.meets(other) for each, other in pairs):
                     continue
                 chosen.append(edge)
                 if edge.is_whole:
                     head = np.maximum(head, self._told(edge, clocks))
+                for each in Point:
+                    if needs[0] and (edge.is_whole or each >= point):
+                        first[each] = np.maximum(first[each], self._told(edge, clocks))
         self.heads[block.number] = head
         return chosen
 
@@ -136,26 +141,28 @@ class _Synchronizer:
         row[edge.producer.core] = self.base[edge.producer.number] + last
         return row
 
-    def _needs(self, block: Block, access: Access, other: Block, before: Access) -> Ints | None:
+    def _needs(self, block: Block, producer: Block, pairs: Sequence[tuple[Access, Access]]) -> Ints | None:
         """Turns of another block that each turn of this one needs; None if they touch no word both."""
         if not self.machine.schedule.pipelined:
-            return np.full(block.turns, other.turns)
-        _, mine, theirs = np.intersect1d(access.words, before.words, assume_unique=True, return_indices=True)
-        if not len(mine):
-            return None
-        needs = np.zeros(block.turns, np.int64)
-        np.maximum.at(needs, access.first[mine], before.last[theirs].astype(np.int64) + 1)
-        needs = np.maximum.accumulate(needs)
-        ramp = _ramp(needs, block)
-        return np.maximum(ramp.values(block.turns), 0)
+            return np.full(block.turns, producer.turns)
+        found: Ints | None = None
+        for access, before in pairs:
+            needs = access.needs(before, block.turns)
+            if needs is not None:
+                ramp = _ramp(np.maximum.accumulate(needs), block).values(block.turns)
+                found = ramp if found is None else np.maximum(found, ramp)
+        return None if found is None else np.maximum(found, 0)
 
-    def _is_implied(self, edge: _Edge, head: npt.NDArray[np.int32], chosen: Sequence[_Edge], clocks: Clocks) -> bool:
-        """Whether what is waited for already, and what the core did before, says that the producer is far enough."""
+    def _is_implied(self, edge: _Edge, first: npt.NDArray[np.int32], chosen: Sequence[_Edge], clocks: Clocks) -> bool:
+        """Whether what is waited for already, and what the core did before, says that the producer is far enough.
+
+        `first` is what is known then in the first turn.
+        """
         core = edge.producer.core
         wanted = self.base[edge.producer.number] + edge.needs
-        if edge.is_whole or int(head[core]) >= int(wanted[-1]):
-            return int(head[core]) >= int(wanted[0])
-        known = np.full(edge.consumer.turns, head[core], np.int64)
+        if edge.is_whole or int(first[core]) >= int(wanted[-1]):
+            return int(first[core]) >= int(wanted[-1])
+        known = np.full(edge.consumer.turns, first[core], np.int64)
         for other in chosen:
             if other.is_whole or other.point > edge.point:
                 continue

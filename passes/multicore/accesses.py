@@ -10,13 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
-from functools import cached_property
 from itertools import product
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 from xdsl.ir import Block as IrBlock
 
 from dialects.gconv import PASS, Dim, GConv, LoopKind, View
@@ -35,59 +32,7 @@ from dialects.multicore import (
 )
 from dialects.schedule import Loop
 from dialects.spatial import BufferOp, ForOp, LayerOp, Role, integer
-
-Ints = npt.NDArray[np.int64]
-Turns = npt.NDArray[np.int32]
-
-
-class Point(IntEnum):
-    """Where in a turn an access stands: before the product, or with the sums and results after it."""
-
-    LOAD = 0
-    STORE = 1
-
-
-@dataclass(frozen=True)
-class Access:
-    """Words (sorted, each once) of a memory, and the first and last turn of the block that touches each."""
-
-    memory: str
-    tensor: str
-    point: Point
-    writes: bool
-    words: Ints
-    first: Turns
-    last: Turns
-
-    @cached_property
-    def low(self) -> int:
-        """The first word."""
-        return int(self.words[0])
-
-    @cached_property
-    def high(self) -> int:
-        """The last word."""
-        return int(self.words[-1])
-
-    @cached_property
-    def begins(self) -> int:
-        """The first turn that touches any word."""
-        return int(self.first.min())
-
-    @cached_property
-    def ends(self) -> int:
-        """The last turn that touches any word."""
-        return int(self.last.max())
-
-    def overlaps(self, other: Access) -> bool:
-        """Whether the two may conflict: one writes, and some words may be the same."""
-        if self.memory != other.memory or not (self.writes or other.writes):
-            return False
-        return self.low <= other.high and other.low <= self.high
-
-    def meets(self, other: Access) -> bool:
-        """Whether two accesses that may conflict really have a word in common."""
-        return bool(len(np.intersect1d(self.words, other.words, assume_unique=True)))
+from passes.multicore.tables import NEVER, Access, Ints, Point, Turns
 
 
 @dataclass
@@ -119,46 +64,22 @@ class Block:
         return isinstance(self.runs[0].body.parent_op(), RunOp)
 
 
-class Touched:
-    """Accesses of blocks, to be asked for those that may conflict with another one."""
-
-    def __init__(self) -> None:
-        self._entries: dict[tuple[str, bool], list[tuple[Block, Access]]] = {}
-        self._bounds: dict[tuple[str, bool], tuple[Ints, Ints]] = {}
-
-    def add(self, block: Block) -> None:
-        """Note what a block touches."""
-        for access in block.accesses:
-            key = access.memory, access.writes
-            self._entries.setdefault(key, []).append((block, access))
-            self._bounds.pop(key, None)
-
-    def conflicting(self, access: Access) -> Iterator[tuple[Block, Access]]:
-        """What may touch the same words, one of the two writing."""
-        for writes in (True, False) if access.writes else (True,):
-            key = access.memory, writes
-            if key not in self._entries:
-                continue
-            if key not in self._bounds:
-                pairs = [(each.low, each.high) for _, each in self._entries[key]]
-                low, high = np.array(pairs, np.int64).T
-                self._bounds[key] = low, high
-            low, high = self._bounds[key]
-            for index in np.flatnonzero((low <= access.high) & (access.low <= high)):
-                yield self._entries[key][index]
-
-
 def blocks_of(layers: Iterable[LayerOp]) -> list[Block]:
     """The blocks of placed layers, in program order, with their accesses."""
     found: list[Block] = []
     for layer in layers:
+        inputs: Inputs = {}
         for op in layer.body.block.ops:
             if isinstance(op, StreamOp):
-                found.append(_block(len(found), layer, op))
+                found.append(_block(len(found), layer, op, inputs))
     return found
 
 
-def _block(number: int, layer: LayerOp, stream: StreamOp) -> Block:
+Inputs = dict[tuple[range, range, range, int], Access | None]
+"""What cores of a layer read of its input, by groups, rows, vectors and the first of these: several do the same."""
+
+
+def _block(number: int, layer: LayerOp, stream: StreamOp, inputs: Inputs) -> Block:
     runs: list[Run] = []
     offset = 0
     for op in stream.body.block.ops:
@@ -168,11 +89,11 @@ def _block(number: int, layer: LayerOp, stream: StreamOp) -> Block:
     core = integer(stream.core)
     if runs:
         block = Block(number, core, layer, stream, runs, offset)
-        block.accesses = [each for each in _of_matrix(block) if len(each.words)]
+        block.accesses = [each for each in _of_matrix(block, inputs) if each is not None]
     else:
         turns = list(turns_of(layer.spec, stream))
         block = Block(number, core, layer, stream, [Run(_innermost(stream), 0, len(turns))], len(turns))
-        block.accesses = [each for each in _of_vectors(layer, turns) if len(each.words)]
+        block.accesses = [each for each in _of_vectors(layer, turns) if each is not None]
     return block
 
 
@@ -191,7 +112,7 @@ def _one(stream: StreamOp, kind: type[Any]) -> Any:
     return next((op for op in stream.body.block.ops if isinstance(op, kind)), None)
 
 
-def _of_matrix(block: Block) -> Iterator[Access]:
+def _of_matrix(block: Block, inputs: Inputs) -> Iterator[Access | None]:
     layer, stream, spec = block.layer, block.stream, block.layer.spec
     part, vectors = cast(PartOp, _one(stream, PartOp)), span(cast(VectorsOp, _one(stream, VectorsOp)).vectors)
     groups, rows, columns = span(part.groups), span(part.rows), span(part.columns)
@@ -200,7 +121,10 @@ def _of_matrix(block: Block) -> Iterator[Access]:
     turn_of = ((np.arange(count) - start) % count).astype(np.int32)
     base, view = _buffer(layer, 0), layer.views[0]
     if not _is_constant(layer, 0):
-        yield _input(spec, view, base, groups, rows, vectors, start)
+        key = groups, rows, vectors, start
+        if key not in inputs:
+            inputs[key] = _input(spec, view, base, *key)
+        yield inputs[key]
     of_output = np.arange(vectors.start, vectors.stop)
     of_columns = np.array([g * math.prod(d.op for d in spec.dims) + c for g in groups for c in columns])
     for kind, writes, runs in _by_runs(block):
@@ -209,7 +133,7 @@ def _of_matrix(block: Block) -> Iterator[Access]:
         if kind == "S":
             sums = cast(SumsOp, _one(stream, SumsOp))
             at = integer(sums.address) + of_output[touched] * integer(sums.stride)
-            yield _table("sums", "S", writes, at, np.arange(len(of_columns)), turn_of[touched])
+            yield _table("sums", "S", writes, at, np.arange(len(of_columns)), turn_of[touched], ())
             continue
         numbers = [len(layer.views) - 1] if kind == "O" else range(2, len(layer.views) - 1)
         for number in numbers:
@@ -219,10 +143,11 @@ def _of_matrix(block: Block) -> Iterator[Access]:
                 at, across = _output_words(spec, layer.views[number], of_output[:1], of_columns)
                 words = np.unique(_buffer(layer, number) + at + across)
                 none = np.zeros(len(words), np.int32)
-                yield Access("memory", "B", Point.LOAD, False, words, none, none)
+                yield Access.of("memory", "B", Point.LOAD, False, [(words, none, none)])
                 continue
             at, across = _output_words(spec, layer.views[number], of_output[touched], of_columns)
-            yield _table("memory", kind, writes, _buffer(layer, number) + at, across, turn_of[touched])
+            at += _buffer(layer, number)
+            yield _table("memory", kind, writes, at, across, turn_of[touched], layer.views[number].strides)
 
 
 def varies(spec: GConv, view: View) -> bool:
@@ -247,21 +172,13 @@ def _by_runs(block: Block) -> Iterator[tuple[str, bool, list[Run]]]:
     return ((kind, writes, runs) for (kind, writes), runs in found.items())
 
 
-def _table(memory: str, tensor: str, writes: bool, at: Ints, across: Ints, turns: Turns) -> Access:
+def _table(
+    memory: str, tensor: str, writes: bool, at: Ints, across: Ints, turns: Turns, strides: Sequence[int]
+) -> Access | None:
     """Words `at` + `across`, those of one `at` touched in one turn."""
     words = (at[:, None] + across[None, :]).reshape(-1)
     when = np.repeat(turns, len(across))
-    return Access(memory, tensor, Point.STORE, writes, *_unique(words, when, when))
-
-
-def _unique(words: Ints, first: Turns, last: Turns) -> tuple[Ints, Turns, Turns]:
-    """Sorted, each once, with the earliest and the latest turn."""
-    order = np.argsort(words, kind="stable")
-    words, first, last = words[order], first[order], last[order]
-    starts = np.flatnonzero(np.concatenate(([True], words[1:] != words[:-1]))) if len(words) else order
-    if len(starts) == len(words):
-        return words, first, last
-    return words[starts], np.minimum.reduceat(first, starts), np.maximum.reduceat(last, starts)
+    return Access.of(memory, tensor, Point.STORE, writes, [(words, when, when)], strides)
 
 
 def _output_words(spec: GConv, view: View, vectors: Ints, columns: Ints) -> tuple[Ints, Ints]:
@@ -278,16 +195,11 @@ def _output_words(spec: GConv, view: View, vectors: Ints, columns: Ints) -> tupl
     return at, across
 
 
-def _input(spec: GConv, view: View, base: int, groups: range, rows: range, vectors: range, start: int) -> Access:
+def _input(spec: GConv, view: View, base: int, groups: range, rows: range, vectors: range, start: int) -> Access | None:
     """The words of the input that the windows of some vectors need."""
-    tables = [
-        _window(spec, view, base, groups, box, vectors, start)
-        for box in _boxes(rows.start, rows.stop, [dim.ks for dim in spec.dims])
-    ]
-    words = np.concatenate([words for words, _, _ in tables])
-    first = np.concatenate([first for _, first, _ in tables])
-    last = np.concatenate([last for _, _, last in tables])
-    return Access("memory", "I", Point.LOAD, False, *_unique(words, first, last))
+    boxes = _boxes(rows.start, rows.stop, [dim.ks for dim in spec.dims])
+    tables = (_window(spec, view, base, groups, box, vectors, start) for box in boxes)
+    return Access.of("memory", "I", Point.LOAD, False, tables, view.strides)
 
 
 def _boxes(start: int, stop: int, shape: Sequence[int]) -> list[list[range]]:
@@ -310,12 +222,16 @@ def _window(
     """Words, first and last turns of some kernel positions: a range of each dimension."""
     group_sets = _sets(groups, [dim.g for dim in spec.dims])
     steps = row_major([dim.opc for dim in spec.dims])
-    words = np.full(1, base + view.offset, np.int64)
+    # Words that every vector reads alike, such as those of all channels, and words that only some do.
+    alike, words = np.full(1, base + view.offset, np.int64), np.zeros(1, np.int64)
     low = high = np.zeros(1, np.int64)
     for d, dim in enumerate(spec.dims):
         extent = view.shape[d] // dim.g
         places, first, last = _readers(dim, extent, np.array(rows[d]))
         at = (group_sets[d][:, None] * extent + places[None, :]).reshape(-1) * view.strides[d]
+        if dim.opc == 1:
+            alike = (alike[:, None] + at[None, :]).reshape(-1)
+            continue
         first, last = np.tile(first, len(group_sets[d])), np.tile(last, len(group_sets[d]))
         words = (words[:, None] + at[None, :]).reshape(-1)
         low = (low[:, None] + first[None, :] * steps[d]).reshape(-1)
@@ -326,8 +242,10 @@ def _window(
     high = np.minimum(high[touched] - vectors.start, len(vectors) - 1)
     count = len(vectors)
     wraps = (low < start) & (high >= start)
-    begins, ends = np.where(wraps, 0, (low - start) % count), np.where(wraps, count - 1, (high - start) % count)
-    return words, begins.astype(np.int32), ends.astype(np.int32)
+    begins = np.where(wraps, 0, (low - start) % count).astype(np.int32)
+    ends = np.where(wraps, count - 1, (high - start) % count).astype(np.int32)
+    words = (alike[:, None] + words[None, :]).reshape(-1)
+    return words, np.tile(begins, len(alike)), np.tile(ends, len(alike))
 
 
 def _sets(flat: range, shape: Sequence[int]) -> list[Ints]:
@@ -386,7 +304,7 @@ def turns_of(spec: GConv, stream: StreamOp) -> Iterator[Ranges]:
         yield {**ranges, **{loop: part for (loop, _), part in zip(nest, tiles, strict=True)}}
 
 
-def _of_vectors(layer: LayerOp, turns: Sequence[Ranges]) -> Iterator[Access]:
+def _of_vectors(layer: LayerOp, turns: Sequence[Ranges]) -> Iterator[Access | None]:
     spec, count = layer.spec, len(layer.views)
     if layer.read_index is not None and not _is_constant_value(layer.read_index):
         yield _whole(cast(BufferOp, layer.read_index.owner), "I", False, len(turns))
@@ -413,29 +331,34 @@ def _is_constant_value(value: Any) -> bool:
 
 def _whole(buffer: BufferOp, tensor: str, writes: bool, turns: int) -> Access:
     """All words of a buffer in all turns: addresses that only a run can tell."""
-    words = integer(buffer.address) + np.arange(buffer.words)
     point = Point.STORE if tensor == "O" else Point.LOAD
-    first, last = np.zeros(len(words), np.int32), np.full(len(words), turns - 1, np.int32)
-    return Access("memory", tensor, point, writes, words, first, last)
+    first, last = np.zeros(buffer.words, np.int32), np.full(buffer.words, turns - 1, np.int32)
+    return Access("memory", tensor, point, writes, integer(buffer.address), first, last)
 
 
 def _literal(
     spec: GConv, view: View, buffer: BufferOp, tensor: str, turns: Sequence[Ranges], *, is_kernel: bool, writes: bool
-) -> Access:
+) -> Access | None:
     """The words of a tensor turn by turn."""
-    first, last = np.full(buffer.words, -1, np.int32), np.full(buffer.words, -1, np.int32)
+    first, last = np.full(buffer.words, NEVER, np.int32), np.full(buffer.words, -1, np.int32)
+    known: dict[tuple[int, ...], Ints] = {}
     for number, ranges in enumerate(turns):
         words = np.full(1, view.offset, np.int64)
         for d, dim in enumerate(spec.dims):
-            index = _index(dim, d, ranges, view, spec, is_input=tensor == "I", is_kernel=is_kernel)
-            stride = view.strides[d] if view.shape[d] > 1 else 0
-            words = (words[:, None] + (index * stride)[None, :]).reshape(-1)
+            key = (d, *(at for kind in LoopKind for at in (ranges[d, kind].start, ranges[d, kind].stop)))
+            if key not in known:
+                index = _index(dim, d, ranges, view, spec, is_input=tensor == "I", is_kernel=is_kernel)
+                known[key] = index * (view.strides[d] if view.shape[d] > 1 else 0)
+            words = (words[:, None] + known[key][None, :]).reshape(-1)
         last[words] = number
-        first[words[first[words] < 0]] = number
+        first[words] = np.minimum(first[words], number)
     touched = np.flatnonzero(last >= 0)
+    if not len(touched):
+        return None
+    low, stop = int(touched[0]), int(touched[-1]) + 1
     point = Point.STORE if writes else Point.LOAD
-    at = integer(buffer.address) + touched
-    return Access("memory", tensor, point, writes, at, first[touched], last[touched])
+    at = integer(buffer.address) + low
+    return Access("memory", tensor, point, writes, at, first[low:stop], last[low:stop], view.strides)
 
 
 def _index(dim: Dim, number: int, ranges: Ranges, view: View, spec: GConv, *, is_input: bool, is_kernel: bool) -> Ints:

@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from passes.multicore.accesses import Block, Point
+from passes.multicore.accesses import Block
+from passes.multicore.tables import Point
 
 Ints = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.int32]
@@ -170,11 +172,11 @@ class Clocks:
         """What was known when these signals were sent, the turns before them included."""
         rows = np.zeros((len(numbers), len(self._final)), np.int32)
         blocks, turns = signals.blocks[numbers], signals.turns[numbers]
-        for block in np.unique(blocks):
-            of_block = blocks == block
-            at = turns[of_block]
-            rows[of_block] = self._known[int(block)].store[at]
-            rows[of_block, signals.core] = self.base[int(block)] + at + 1
+        bounds = [0, *(np.flatnonzero(np.diff(blocks)) + 1).tolist(), len(blocks)]
+        for start, end in pairwise(bounds):
+            block, at = int(blocks[start]), turns[start:end]
+            rows[start:end] = self._known[block].store[at]
+            rows[start:end, signals.core] = self.base[block] + at + 1
         return rows
 
     def _finish(self, block: Block) -> None:
