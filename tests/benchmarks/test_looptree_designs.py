@@ -44,6 +44,17 @@ def test_what_pyramids_keep_is_what_the_closed_form_says(designs: ModuleType) ->
             assert designs.reuse_words(network, reading) == designs.closed_form_words(network, reading)
 
 
+def test_what_comes_first_says_what_is_staged(designs: ModuleType) -> None:
+    cloud = [run for run in designs.runs() if run.platform == "cloud"]
+    assert all(run.fetched_first == run.expected_first(run.staged) for run in cloud)
+    otherwise = {(run.network, run.sequence): run for run in cloud if run.staged != run.on_chip}
+    assert {*otherwise} == {("XLM", 1024), ("XLM", 2048)}
+    for run in otherwise.values():
+        tiles = run.sequence // run.edge
+        assert run.costs("KV").traffic == (tiles + 3) * run.tensor
+        assert run.costs("K").traffic == run.costs("V").traffic == (2 * tiles + 2) * run.tensor
+
+
 def test_storage_of_vgg_is_met_however_it_is_read(designs: ModuleType) -> None:
     published = designs.published()["fused_cnn"]["vgg_e"]["storage_kb"]
     for reading in designs.READINGS:
