@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from backends.canonical_json import canonical, record_items
 from backends.container import require_isa
@@ -61,15 +61,13 @@ def image_digest(words: Array) -> str:
 
 def _core_lines(program: Program, isa: Isa, core: int, layers: Mapping[str, LayerEntry]) -> Iterator[str]:
     code = program.code[core]
-    decoded = isa.decode(code, f"code of core {core}")
     words = bytes(code).hex()
     digits = 2 * isa.word_bytes
-    address_digits = max(4, len(f"{len(decoded):x}"))
+    address_digits = max(4, len(f"{len(code) // isa.word_bytes:x}"))
     pending = iter([entry for entry in program.debug if entry.core == core])
     entry = next(pending, None)
     current: DebugEntry | None = None
-    nest: list[str] = []
-    for address, instruction in enumerate(decoded):
+    for address, (text, nest) in enumerate(nested_instructions(program, isa, core)):
         if current is not None and address == current.end:
             current = None
             if entry is None or entry.start != address:
@@ -77,13 +75,22 @@ def _core_lines(program: Program, isa: Isa, core: int, layers: Mapping[str, Laye
         if entry is not None and entry.start == address:
             yield _region(entry)
             current, entry = entry, next(pending, None)
-        spec = isa.specs[type(instruction)]
-        if spec.block is Block.CLOSE and nest:
-            nest.pop()
-        text = INDENT * len(nest) + spec.format(instruction)
         prefix = f"{address:0{address_digits}x}: {words[address * digits : (address + 1) * digits]}  "
         comment = _comment(current, layers, nest)
         yield f"{prefix}{text:<{COMMENT_COLUMN}}  ; {comment}" if comment else prefix + text
+
+
+def nested_instructions(program: Program, isa: Isa, core: int) -> Iterator[tuple[str, Sequence[str]]]:
+    """The text of every instruction of a core, indented by the blocks it is in, and the labels of these blocks.
+
+    Raises `CatenaError` (CAT-P001) for code that does not decode.
+    """
+    nest: list[str] = []
+    for instruction in isa.decode(program.code[core], f"code of core {core}"):
+        spec = isa.specs[type(instruction)]
+        if spec.block is Block.CLOSE and nest:
+            nest.pop()
+        yield INDENT * len(nest) + spec.format(instruction), nest
         if spec.block is Block.OPEN:
             nest.append(instruction.nest_label())
 
@@ -95,7 +102,7 @@ def _region(entry: DebugEntry) -> str:
     return _directive(".region", items)
 
 
-def _comment(current: DebugEntry | None, layers: Mapping[str, LayerEntry], nest: list[str]) -> str:
+def _comment(current: DebugEntry | None, layers: Mapping[str, LayerEntry], nest: Sequence[str]) -> str:
     parts: list[str] = []
     if current is not None:
         parts.append(_plain(current.layer))

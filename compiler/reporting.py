@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from backends.container import read_program
 from backends.program import Program
 from compiler.compilation import CompileOptions, compile_source
+from compiler.driver import Observer
 from compiler.execution import predicted_report
 from compiler.reports import Report, read_statistics
 from compiler.sources import SourceKind, kind_of
@@ -43,10 +45,10 @@ def report_of(program: Program, statistics: str | None = None) -> Report:
     return emulated
 
 
-def program_of(source: str, options: CompileOptions) -> Program:
-    """The program of a file, or of a model or IR, which is compiled for it."""
+def program_of(source: str, options: CompileOptions, observers: Sequence[Observer] = ()) -> Program:
+    """The program of a file, or of a model or IR, which is compiled for it as the observers watch."""
     if kind_of(source) is SourceKind.PROGRAM:
         return read_program(Path(source))
-    program = compile_source(source, replace(options, stop=PROGRAM.name)).program
+    program = compile_source(source, replace(options, stop=PROGRAM.name), observers).program
     assert program is not None
     return program

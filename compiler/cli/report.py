@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -23,6 +24,9 @@ from compiler.cli.session import Session, verb
 @verb("report")
 @click.argument("source", metavar="PROGRAM|MODEL|IR")
 @click.option("--stats", metavar="FILE.json", help="Counts of an emulation, as catena run --stats writes them.")
+@click.option(
+    "-o", "--output", metavar="FILE.html", help="Write a page that shows them, the network, mappings and code."
+)
 @click.option("--events", is_flag=True, help="Print every event of every layer besides.")
 @target_options
 @mode_option
@@ -35,6 +39,7 @@ def report(
     session: Session,
     source: str,
     stats: str | None,
+    output: str | None,
     events: bool,
     target: str | None,
     settings: tuple[str, ...],
@@ -48,18 +53,31 @@ def report(
 ) -> Outcome:
     """Print a table of the layers: operations, cycles, array use, words moved at every level, energy.
 
-    The figures are predicted from the mapping, or emulated if --stats is given; the title says which.
+    The figures are predicted from the mapping, or emulated if --stats is given; the title says which. With -o, one HTML
+    file shows them as charts beside the network, with the mapping and the instructions of every layer; if a model or IR
+    is compiled, with the IR after every stage.
     """
-    from compiler.reporting import report_on
+    from compiler.files import write_text
+    from compiler.reporting import program_of, report_of
     from compiler.reports import access_table, layer_table, statistics_json
 
     options = compile_options(target, settings, mode, fuse, mapping, input_shapes, batch, fallback, search)
-    found = report_on(source, stats, options)
+    if output is None:
+        found = report_of(program_of(source, options), stats)
+    else:
+        from compiler.report_page import StageTexts, page_of, render
+
+        texts = StageTexts()
+        program = program_of(source, options, [texts])
+        found = report_of(program, stats)
+        write_text(Path(output), render(page_of(program, stats, texts.texts)))
 
     def show(console: Console) -> None:
         console.table(layer_table(found))
         if events or console.is_verbose:
             console.out("")
             console.table(access_table(found))
+        if output is not None:
+            console.out(f"page: {output}")
 
     return Outcome(statistics_json(found), show)

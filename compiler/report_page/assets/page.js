@@ -1,0 +1,40 @@
+// Unpacks the data and draws every section; what goes wrong is said on the page.
+
+let REPORT = null;
+
+function fail(error) {
+  document.body.prepend(make("p", { id: "failure" }, `The report cannot be shown: ${error}`));
+}
+
+window.addEventListener("error", (event) => fail(event.message));
+window.addEventListener("unhandledrejection", (event) => fail(event.reason));
+
+async function unpacked() {
+  const packed = Uint8Array.from(atob(section("data").textContent), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return JSON.parse(await new Response(stream).text());
+}
+
+function drawOverview(report) {
+  section("origin").textContent =
+    `${report.summary}. Counts are ${report.provenance}; energy and time are priced with the constants of the target ${report.target}. Words have ${report.word_bits} bits. ${report.tool}.`;
+  const place = section("overview");
+  place.querySelector(".figures").append(...report.figures.map((each) =>
+    make("div", { class: "figure" }, make("div", { class: "name" }, each.name), make("div", { class: "value" }, each.value), make("p", { class: "note" }, each.note))));
+  const slowest = report.layers.map((layer, number) => [layer, number]).sort(([one], [other]) => (other.cycles || 0) - (one.cycles || 0)).slice(0, 10);
+  const most = slowest.length ? slowest[0][0].cycles || 1 : 1;
+  place.querySelector(".top").append(...slowest.filter(([layer]) => layer.cycles).map(([layer, number]) => {
+    const what = layer.binds ? `${layer.binds.what} (${percent(layer.binds.share)})` : "";
+    const name = make("span", { class: "name", title: layer.name }, `${layer.number}. ${layer.name}`, make("span", { class: "what" }, what));
+    const bar = make("div", { class: "bar", style: `width:${(100 * layer.cycles) / most}%` });
+    return make("button", { onclick: () => openLayer(number) }, name, bar, make("span", { class: "share" }, percent(layer.cycles / report.cycles)));
+  }));
+}
+
+unpacked().then((report) => {
+  REPORT = report;
+  for (const part of [drawOverview, drawNetwork, drawCosts, drawRoofline, drawMemories, drawLayers, drawStages]) part(report);
+  const asked = /^#layer-(\d+)$/.exec(location.hash);
+  if (asked && report.layers[asked[1] - 1]) openLayer(asked[1] - 1);
+  document.documentElement.dataset.ready = "yes";
+}).catch(fail);

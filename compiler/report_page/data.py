@@ -1,0 +1,99 @@
+"""What a report page shows, as plain data: counts, facts, network, code and IR of a program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from backends.program import Program
+from compiler.assembling import program_backend_isa
+from compiler.explanation.explaining import Explanation, explain_program
+from compiler.explanation.json_data import explanations_json
+from compiler.report_page.code import code_by_layer
+from compiler.report_page.graph import drawing
+from compiler.report_page.headline import cause, figures
+from compiler.report_page.stage_texts import StageText
+from compiler.reporting import report_of
+from compiler.reports import LayerReport
+from dialects.accelerator import Accelerator
+from passes.pricing import elements
+
+
+@dataclass(frozen=True)
+class Page:
+    """The title of a report, and its data for JSON: words, cycles, pJ and ms."""
+
+    title: str
+    data: Mapping[str, Any]
+
+
+def page_of(program: Program, statistics: str | None = None, stages: Sequence[StageText] = ()) -> Page:
+    """The data of the report of a program.
+
+    With `statistics`, a file of `catena run --stats`, counts are those of an emulation; `stages` are the texts of the
+    compilation that made it. Raises `CatenaError`: CAT-C003 for statistics of another program, CAT-P001 and CAT-P003
+    for a program that cannot be read.
+    """
+    isa = program_backend_isa(program.metadata)
+    report, found = report_of(program, statistics), explain_program(program, statistics=statistics)
+    code, shape = code_by_layer(program, isa), drawing(program)
+    machine = report.machine
+    explained = {each.layer.entry.name: each for each in found.layers}
+    facts = {each["name"]: each for each in explanations_json(found)["layers"]}
+    counted = {each.layer.name: each for each in report.layers}
+    instructions = sum(len(each) // isa.word_bytes for each in program.code)
+    layers = [
+        {
+            "inputs": list(entry.inputs),
+            "outputs": list(entry.outputs),
+            "place": shape.places[place],
+            "code": [asdict(piece) for piece in code.get(entry.name, ())],
+            **facts.get(entry.name, {"name": entry.name, "kind": entry.kind, "nodes": list(entry.nodes)}),
+            **_counted(counted.get(entry.name), explained.get(entry.name), machine),
+            "number": place + 1,
+        }
+        for place, entry in enumerate(program.layers)
+    ]
+    title = f"{report.model} on {machine.name}"
+    return Page(
+        title,
+        {
+            "title": title,
+            "model": report.model,
+            "target": machine.name,
+            "summary": machine.summary,
+            "provenance": report.provenance.value,
+            "tool": program.metadata.tool,
+            "model_sha256": program.metadata.model_sha256,
+            "clock_mhz": machine.clock_mhz,
+            "word_bits": machine.word_bits,
+            "elements": elements(machine),
+            "link_words": machine.link_words,
+            "cycles": report.cycles,
+            "energy_pj": report.energy,
+            "figures": [asdict(each) for each in figures(report, found, program, instructions)],
+            "layers": layers,
+            "arrows": shape.arrows,
+            "groups": [asdict(group) for group in program.groups],
+            "cores": len(program.code),
+            "stages": [each.as_json() for each in stages],
+        },
+    )
+
+
+def _counted(report: LayerReport | None, found: Explanation | None, machine: Accelerator) -> dict[str, Any]:
+    """What a layer counted, and what binds it; nothing of a layer that is not counted."""
+    if report is None:
+        return {}
+    events, binding = report.counts.events, None if found is None else cause(found)
+    return {
+        "cycles": report.price.cycles,
+        "energy_pj": report.price.total_energy,
+        "energy_by_level": {level: energy for level, energy in report.price.energy.items() if energy},
+        "utilisation": report.utilisation(machine),
+        "macs": events.get("operation.mac", 0),
+        "operations": report.counts.operations,
+        "counts": {name: number for name, number in report.counts.flat().items() if number},
+        "binds": None if binding is None else asdict(binding),
+    }

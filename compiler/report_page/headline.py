@@ -1,0 +1,93 @@
+"""The first screen of a report: does it fit, how long, how much energy, how busy, how far from the least traffic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from backends.program import Program
+from compiler.explanation.explaining import Explanation, Explanations
+from compiler.reports import Report
+from compiler.units import shown_energy, shown_milliseconds
+from passes.pricing import elements
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of the first screen: what it is, its value with the unit, and what to compare it with."""
+
+    name: str
+    value: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What a layer waits for most, and the share of its time, from 0 to 1."""
+
+    what: str
+    share: float
+
+
+def figures(report: Report, found: Explanations, program: Program, instructions: int) -> list[Figure]:
+    """The figures of the first screen."""
+    explained = [each.facts for each in found.layers if each.facts is not None]
+    milliseconds, energy = report.milliseconds, report.energy
+    least = sum(each.peak_cycles for each in explained)
+    shown = [
+        Figure(
+            "latency",
+            shown_milliseconds(milliseconds),
+            f"{report.cycles:,} cycles at {report.machine.clock_mhz:g} MHz"
+            + (f"; {least:,} if every element were busy in every one" if least and _all_known(found) else ""),
+        ),
+        Figure(
+            "energy",
+            shown_energy(energy),
+            f"{energy / milliseconds / 1e6:,.3g} mW on average" if milliseconds else "",
+        ),
+        Figure("array use", f"{100 * report.utilisation:.1f} %", f"of {elements(report.machine):,} elements"),
+    ]
+    if explained:
+        words, compulsory = (
+            sum(each.words for each in explained),
+            sum(each.least_words for each in explained),
+        )
+        times = f"{words / compulsory:.2f} times the {compulsory:,} of every tensor once" if compulsory else ""
+        part = "" if _all_known(found) else f", {len(explained)} of {len(found.layers)} layers"
+        shown.append(Figure("off-chip words", f"{words:,}", times + part))
+    shown += _fit(found)
+    bytes_of_constants = sum(image.size * image.dtype.itemsize for image in program.constants)
+    shown.append(
+        Figure("program", f"{instructions:,} instructions", f"{bytes_of_constants / 1e6:,.2f} MB of constants")
+    )
+    if report.host_segments:
+        shown.append(
+            Figure("on the host", f"{len(report.host_segments)} segments", "neither time nor energy of theirs")
+        )
+    return shown
+
+
+def cause(each: Explanation) -> Cause | None:
+    """What takes the longest part of a layer's time; nothing if it is not known."""
+    if each.facts is None or not each.facts.time or not each.report.price.cycles:
+        return None
+    what, cycles = each.facts.longest
+    return Cause(what, min(1.0, cycles / each.report.price.cycles))
+
+
+def _all_known(found: Explanations) -> bool:
+    return all(each.facts is not None for each in found.layers)
+
+
+def _fit(found: Explanations) -> list[Figure]:
+    """The memory with the least room left, and in which layer."""
+    fullest = [
+        (held.share, held, each)
+        for each in found.layers
+        if each.facts is not None and (held := each.facts.fullest) is not None and held.capacity
+    ]
+    if not fullest:
+        return []
+    share, held, each = max(fullest, key=lambda one: one[0])
+    note = f"of {held.memory} taken at most: {held.taken:,} of {held.capacity:,} words, by layer {each.layer.number}"
+    return [Figure("fits", f"{100 * share:.0f} %", note)]

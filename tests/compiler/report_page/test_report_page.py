@@ -1,0 +1,144 @@
+"""The report as an HTML file: the numbers it shows are those of the table, it draws itself, and it trusts no name."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backends.container import read_program
+from backends.disassembly import nested_instructions
+from backends.program import Program
+from compiler.assembling import program_backend_isa
+from compiler.cli.main import execute
+from compiler.report_page import page_of, render
+from compiler.report_page.graph import drawing
+from compiler.reporting import report_of
+from dialects.diagnostics import CatenaError
+from tests.compiler.small_models import save_model, small_cnn
+
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
+NARROW, WIDE = "390,844", "1280,800"
+
+
+def data_of(html: str) -> dict[str, Any]:
+    """What the script of a page unpacks."""
+    packed = re.search(r'<script id="data"[^>]*>([^<]*)</script>', html)
+    assert packed is not None
+    return json.loads(gzip.decompress(base64.b64decode(packed[1])))
+
+
+@pytest.fixture(scope="module")
+def loaded(program: Path) -> Program:
+    return read_program(program)
+
+
+def test_layers_have_the_counts_of_the_report(loaded: Program) -> None:
+    data, report = data_of(render(page_of(loaded))), report_of(loaded)
+    assert data["cycles"] == report.cycles
+    assert data["energy_pj"] == pytest.approx(report.energy)
+    for shown, counted in zip(data["layers"], report.layers, strict=True):
+        assert shown["name"] == counted.layer.name
+        assert shown["cycles"] == counted.price.cycles
+        assert shown["counts"] == {name: number for name, number in counted.counts.flat().items() if number}
+        assert sum(shown["energy_by_level"].values()) == pytest.approx(counted.price.total_energy)
+        assert sum(each["cycles"] for each in shown["time"]) == pytest.approx(shown["cycles"], rel=0.01)
+
+
+def test_figures_of_the_first_screen(loaded: Program) -> None:
+    figures = {each["name"]: each for each in page_of(loaded).data["figures"]}
+    report = report_of(loaded)
+    assert figures["latency"]["note"].startswith(f"{report.cycles:,} cycles at 200 MHz")
+    facts = [each["bounds"] for each in page_of(loaded).data["layers"]]
+    assert figures["off-chip words"]["value"] == f"{sum(each['off_chip_words'] for each in facts):,}"
+    least = sum(each["off_chip_words_at_least"] for each in facts)
+    assert f"the {least:,} of every tensor once" in figures["off-chip words"]["note"]
+
+
+def test_every_instruction_stands_with_its_layer(loaded: Program) -> None:
+    isa = program_backend_isa(loaded.metadata)
+    texts = [text for text, _ in nested_instructions(loaded, isa, 0)]
+    for layer in page_of(loaded).data["layers"]:
+        for piece in layer["code"]:
+            assert list(piece["lines"]) == texts[piece["start"] : piece["start"] + piece["count"]]
+    assert sum(piece["count"] for layer in page_of(loaded).data["layers"] for piece in layer["code"]) == sum(
+        each.end - each.start for each in loaded.debug
+    )
+
+
+def test_arrows_follow_tensors_downwards(loaded: Program) -> None:
+    shape = drawing(loaded)
+    assert shape.arrows
+    for start, end in shape.arrows:
+        assert set(loaded.layers[start].outputs) & set(loaded.layers[end].inputs)
+        assert shape.places[start][1] < shape.places[end][1]
+    assert len(set(shape.places)) == len(loaded.layers)
+
+
+def test_a_page_needs_nothing_else_and_trusts_no_name(loaded: Program) -> None:
+    name = "</script><img src=x onerror=alert(1)> @DATA@ @SCRIPT@"
+    html = render(page_of(replace(loaded, metadata=replace(loaded.metadata, model=name))))
+    assert "<img" not in html
+    assert data_of(html)["model"] == name
+    assert not re.search(r"""(src|href)=["']?(https?:|//)|@import|url\(""", html)
+
+
+def test_the_same_program_gives_the_same_page(loaded: Program) -> None:
+    assert render(page_of(loaded)) == render(page_of(loaded))
+
+
+def test_a_page_of_a_model_has_its_ir(tmp_path: Path) -> None:
+    model, page = save_model(small_cnn(), tmp_path / "small.onnx"), tmp_path / "page.html"
+    assert execute(["report", str(model), "-o", str(page)]) == 0
+    stages = {each["stage"]: each for each in data_of(page.read_text())["stages"]}
+    assert list(stages) == ["import", "gconv", "fused", "encoded", "mapped", "placed"]
+    assert '"conv1"' in stages["import"]["text"]
+    assert "gconv.link" in stages["gconv"]["text"]
+    assert all(each["is_whole"] for each in stages.values())
+    assert "map-row-stationary" in " ".join(stages["mapped"]["passes"])
+
+
+def test_statistics_of_another_program_are_refused(loaded: Program, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.json"
+    wrong.write_text("{}")
+    with pytest.raises(CatenaError) as caught:
+        page_of(loaded, str(wrong))
+    assert caught.value.diagnostics[0].code == "CAT-C003"
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+def test_a_browser_draws_every_section_without_an_error(loaded: Program, tmp_path: Path, size: str) -> None:
+    page = tmp_path / "page.html"
+    page.write_text(render(page_of(loaded)))
+    shown = _in_browser(f"file://{page}#layer-1", size)
+    assert 'data-ready="yes"' in shown.stdout
+    assert 'id="failure"' not in shown.stdout
+    assert "CONSOLE" not in shown.stderr
+    assert shown.stdout.count('class="box"') == len(loaded.layers)
+    assert shown.stdout.count("data-layer=") == len(loaded.layers)
+    assert f"1. {loaded.layers[0].name}" in shown.stdout[shown.stdout.index("<dialog") :]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_a_page_says_that_its_data_are_broken(loaded: Program, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text(re.sub(r'(<script id="data"[^>]*>)[^<]{40}', r"\1", render(page_of(loaded))))
+    shown = _in_browser(f"file://{page}", WIDE)
+    assert 'id="failure"' in shown.stdout
+
+
+def _in_browser(address: str, size: str) -> subprocess.CompletedProcess[str]:
+    options = ("--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--virtual-time-budget=9000")
+    command = [str(CHROMIUM), *options, f"--window-size={size}", "--dump-dom", address]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
