@@ -67,6 +67,19 @@ class PhysicalEmulator(Protocol):
         ...
 
 
+Seen = Callable[[int, "Mapping[str, Array]"], None]
+"""Called with the address of an instruction that was just executed, and copies of what memories hold, by name."""
+
+
+@runtime_checkable
+class SteppedEmulator(Protocol):
+    """An emulator that shows what memories hold after every instruction of a layer."""
+
+    def step_layer(self, layer: str, tensors: Mapping[str, Array], seen: Seen) -> None:
+        """Execute a layer alone, as `Emulator.run_layer` does. Raises as that."""
+        ...
+
+
 def _any_machine(machine: Accelerator) -> None:
     """Every valid description will do."""
 

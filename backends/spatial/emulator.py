@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
 
+from backends.api import Seen
 from backends.fields import Array
 from backends.isa import Instruction, Isa
-from backends.program import DebugEntry, Program
+from backends.program import DebugEntry, Program, TensorEntry
 from backends.segments import HostCall
 from backends.spatial.blocks import BlockEngine
 from backends.spatial.core import LayerSequencer, SegmentRun
@@ -82,6 +83,7 @@ class LayerEmulator(ProgramEmulator):
         trace: Callable[[str], None] | None,
         only: str | None = None,
         host: HostCall | None = None,
+        seen: Seen | None = None,
     ) -> dict[str, Array]:
         dram = dram_of(self.program, self.dram_words)
         for name, array in tensors.items():
@@ -93,7 +95,7 @@ class LayerEmulator(ProgramEmulator):
             # Passes multiply small matrices: threads would wait for each other longer than they compute.
             # Overflow and invalid operations follow IEEE 754 silently.
             with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
-                core.run(code, None if trace is None else self._watch(trace, core))
+                core.run(code, self._watch(trace, core) if seen is None else self._steps(seen, core, only, wanted))
         except Fault as fault:
             raise CatenaError(self._diagnostic(fault, core.pc, only)) from fault
         self._counters = {self._layers[index]: counts for index, counts in core.counts.items()}
@@ -122,7 +124,42 @@ class LayerEmulator(ProgramEmulator):
         together = next((group.layers for group in self.program.groups if layer in group.layers), (layer,))
         return [entry for entry in self.program.debug if entry.layer in together]
 
-    def _watch(self, trace: Callable[[str], None], core: LayerSequencer[Any]) -> Callable[[int, Instruction], None]:
+    def step_layer(self, layer: str, tensors: Mapping[str, Array], seen: Seen) -> None:
+        """Execute a layer alone and show the memories after every instruction: those on chip, and its results."""
+        entry = next(each for each in self.program.layers if each.name == layer)
+        group = next((each for each in self.program.groups if each.name == entry.group), None)
+        self._execute(tensors, entry.outputs if group is None else group.outputs, None, layer, seen=seen)
+
+    def memories(self, core: LayerSequencer[Any]) -> dict[str, Array]:
+        """Copies of what the memories on chip hold, by name."""
+        return {}
+
+    def _steps(
+        self, seen: Seen, core: LayerSequencer[Any], only: str | None, wanted: Sequence[str]
+    ) -> Callable[[int, Instruction], None]:
+        """What `seen` is told before the next instruction is executed."""
+        addresses = [pc for entry in self._entries(only or "") for pc in range(entry.start, entry.end)]
+        before: list[int] = []
+
+        def watch(pc: int, instruction: Instruction) -> None:
+            if before:
+                results = {name: self._words_of(core.dram, self._tensors[name]) for name in wanted}
+                seen(addresses[before[-1]], {**self.memories(core), **results})
+            before[:] = [pc]
+
+        return watch
+
+    def _words_of(self, dram: MemoryBank, entry: TensorEntry) -> Array:
+        """A copy of the words of a tensor, whether anything has written them or not."""
+        segment = next(each for each in dram.segments if each.base <= entry.address < each.end or not entry.words)
+        return segment.words[entry.address - segment.base :][: entry.words].copy()
+
+    def _watch(
+        self, trace: Callable[[str], None] | None, core: LayerSequencer[Any]
+    ) -> Callable[[int, Instruction], None] | None:
+        if trace is None:
+            return None
+
         def watch(pc: int, instruction: Instruction) -> None:
             trace(f"{pc:6d}  {self._isa.format(instruction):40s}  ; {core.position()}")
 
@@ -165,3 +202,7 @@ class SpatialEmulator(LayerEmulator):
     def new_core(self, dram: MemoryBank, segment: SegmentRun | None) -> SpatialCore:
         """What executes instructions, with an empty buffer."""
         return SpatialCore(self.machine, dram, Buffer("the buffer", self.machine.glb.words), self._engine, segment)
+
+    def memories(self, core: LayerSequencer[Any]) -> dict[str, Array]:
+        """Copies of the words in the buffer, by their type."""
+        return core.glb.words() if isinstance(core, SpatialCore) else {}

@@ -182,3 +182,12 @@ class Buffer:
         if dtype not in self._banks:
             self._banks[dtype] = MemoryBank.blank(self.name, self.capacity, dtype)
         return self._banks[dtype]
+
+    def words(self) -> dict[str, Array]:
+        """A copy of all words by the name of their type; those that nothing has written are zero."""
+        found: dict[str, Array] = {}
+        for dtype, bank in self._banks.items():
+            (segment,) = bank.segments
+            assert segment.valid is not None
+            found[dtype.name] = np.where(segment.valid, segment.words, np.zeros((), dtype))
+        return found

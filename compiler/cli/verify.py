@@ -40,6 +40,11 @@ from dialects.diagnostics import ExitCode
     help="Largest difference of quantized tensors. [default: 1 a layer; from end to end 2, or what ONNX Runtime's "
     "optimizations make]",
 )
+@click.option(
+    "--reproducer",
+    metavar="DIR",
+    help="If a layer is wrong, write it there alone: model, inputs, program, and how to run them.",
+)
 @target_options
 @mode_option
 @fuse_option
@@ -55,6 +60,7 @@ def verify(
     seed: int,
     tolerance: float | None,
     lsb: float | None,
+    reproducer: str | None,
     target: str | None,
     settings: tuple[str, ...],
     mode: str,
@@ -68,7 +74,7 @@ def verify(
     """Run every layer of a program with the inputs that ONNX Runtime computes for it, then the whole program.
 
     The source is a PROGRAM, whose model --model names, or a MODEL, which is compiled first. Ends with exit code 5 if
-    anything differs and names the first wrong layer.
+    anything differs, and says in which layer, in which tile of it, and which instruction is to blame.
     """
     from dataclasses import asdict
 
@@ -89,6 +95,7 @@ def verify(
             seed=seed,
             tolerances=Tolerances(tolerance, lsb),
             options=options,
+            reproducer=None if reproducer is None else Path(reproducer),
         )
 
     rows = [
@@ -113,11 +120,17 @@ def verify(
         )
         if found.first_wrong is not None:
             console.out(f"first difference: {found.first_wrong.subject}")
+        for line in () if found.location is None else found.location.lines():
+            console.out(line)
+        if found.reproducer is not None:
+            console.out(f"to see it again: cd {reproducer} && {found.reproducer.command}")
 
     result = {
         "equal": found.is_equal,
         "host_segments": [asdict(each) for each in found.host_segments],
         "first_wrong": None if found.first_wrong is None else found.first_wrong.subject,
+        "location": None if found.location is None else asdict(found.location),
+        "reproducer": None if found.reproducer is None else [str(path) for path in found.reproducer.files],
         "comparisons": [
             {
                 "subject": each.subject,

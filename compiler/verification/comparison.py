@@ -92,17 +92,23 @@ def largest_error(array: Array, reference: Array, measure: Measure, whole: Array
         return float("inf"), f"({array.size} elements for {reference.size})"
     if not array.size:
         return 0.0, ""
+    difference = errors(array, reference, measure, whole)
     found, expected = array.reshape(-1), reference.reshape(-1)
-    step = _step(reference if whole is None else whole, reference.shape, measure)
-    if measure.is_grid:
-        difference = _differences(_multiples(found, step), _multiples(expected, step))
-    else:
-        difference = _differences(found, expected) / step
-        if measure.unit is Unit.LSB:
-            difference = _near_integers(difference, _NOISE * np.maximum(np.rint(difference), 1))
     index = int(np.argmax(difference))
     place = ", ".join(str(int(each)) for each in np.unravel_index(index, array.shape))
     return float(difference[index]), f"at [{place}]: {float(found[index]):.6g} for {float(expected[index]):.6g}"
+
+
+def errors(array: Array, reference: Array, measure: Measure, whole: Array | None = None) -> Array:
+    """The difference of every element, flat, in the unit of a measure; as `largest_error`, for arrays of one size."""
+    found, expected = array.reshape(-1), reference.reshape(-1)
+    step = _step(reference if whole is None else whole, reference.shape, measure)
+    if measure.is_grid:
+        return _differences(_multiples(found, step), _multiples(expected, step))
+    difference = _differences(found, expected) / step
+    if measure.unit is Unit.LSB:
+        difference = _near_integers(difference, _NOISE * np.maximum(np.rint(difference), 1))
+    return difference
 
 
 def _multiples(array: Array, step: Array | float) -> Array:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from compiler.arrays import Array
 from compiler.execution import fitted_inputs, random_inputs, run_program
 from compiler.host_execution import HostRuntime
 from compiler.host_summary import HostSegment, segments_in_program
+from compiler.localising.evidence import Evidence
 from compiler.sources import file_digest
 from compiler.verification.comparison import Comparison, Measure, largest_error
 from compiler.verification.measures import Measures, Tolerances
@@ -29,6 +31,10 @@ from compiler.verification.reference import optimized_outputs, reference_model, 
 from compiler.verification.summation_orders import Pair, differing_results
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.dtypes import dtype_named
+
+if TYPE_CHECKING:
+    from compiler.localising.locating import Location
+    from compiler.localising.reproducer import Reproducer
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,11 @@ class Verification:
     layers: tuple[Comparison, ...]
     outputs: tuple[Comparison, ...]
     host_segments: tuple[HostSegment, ...] = ()
+    evidence: Evidence | None = None
+    """Of the first wrong layer that an emulator ran."""
+    location: Location | None = None
+    """Where that layer goes wrong, once somebody has looked."""
+    reproducer: Reproducer | None = None
 
     @property
     def is_equal(self) -> bool:
@@ -102,13 +113,14 @@ def verify_program(
     # ONNX Runtime's optimizations round quantized tensors otherwise than the graph says.
     optimized = optimized_outputs(source, arrays) if quantized.is_quantized else {}
     measures = Measures(reference, quantized, optimized, tolerances or Tolerances())
-    layers = tuple(_Layers(program, emulator, host, reference, measures).compare())
+    running = _Layers(program, emulator, host, reference, measures)
+    layers = tuple(running.compare())
     shapes = {name: array.shape for name, array in reference.items()}
     outputs = tuple(
         _compare_result(name, array, reference.get(name), measures, lambda: differing_results(source, arrays, shapes))
         for name, array in run_program(program, emulator, host, arrays).items()
     )
-    return Verification(layers, outputs, segments_in_program(program))
+    return Verification(layers, outputs, segments_in_program(program), running.evidence)
 
 
 class _Layers:
@@ -129,6 +141,8 @@ class _Layers:
         self._measures = measures
         self._tensors = {tensor.name: tensor for tensor in program.tensors}
         self._made: dict[str, Array] = {}
+        self.evidence: Evidence | None = None
+        """What is left of the first wrong result of the emulator."""
         self._writers = Counter(name for layer in program.layers for name in layer.outputs)
         # A tensor that a later layer updates has its value of the reference after the last update only.
         self._updates_left = Counter(name for layer in program.layers for name in updated_by(layer))
@@ -151,7 +165,8 @@ class _Layers:
             largest = max(map(_largest, given.values()), default=0.0)
             for name, array in found.items():
                 written = _unchanged(array, again[name]) if name in shared else None
-                yield self._compare_output(layer, self._tensors[name], array, written, largest)
+                before = {each: self._blank(each, False) for each in shared}
+                yield self._compare_output(layer, self._tensors[name], array, written, largest, {**before, **given})
 
     def _compare_group(self, group: GroupEntry) -> Iterator[Comparison]:
         """The layers of a group together: what they hand on stays on the chip, and only its results can be compared."""
@@ -161,7 +176,7 @@ class _Layers:
         for layer in (each for each in self._program.layers if each.name in group.layers):
             for name in layer.outputs:
                 if name in found:
-                    yield self._compare_output(layer, self._tensors[name], found[name], None, largest)
+                    yield self._compare_output(layer, self._tensors[name], found[name], None, largest, given)
 
     def _run(
         self, layer: LayerEntry, given: Mapping[str, Array], shared: set[str], filled: bool
@@ -175,11 +190,17 @@ class _Layers:
         return self._emulator.run_layer(layer.name, {**before, **given})
 
     def _compare_output(
-        self, layer: LayerEntry, tensor: TensorEntry, array: Array, written: Array | None, largest: float
+        self,
+        layer: LayerEntry,
+        tensor: TensorEntry,
+        array: Array,
+        written: Array | None,
+        largest: float,
+        given: Mapping[str, Array],
     ) -> Comparison:
         reference = whole = self._reference_of(tensor)
-        given = {self._tensors[name].onnx for name in layer.inputs}
-        measure = self._measures.of_layer(tensor.onnx, given, array.dtype, largest)
+        read = {self._tensors[name].onnx for name in layer.inputs}
+        whole_measure = measure = self._measures.of_layer(tensor.onnx, read, array.dtype, largest)
         if written is None:
             self._made[tensor.name] = array
         else:
@@ -189,7 +210,12 @@ class _Layers:
                 measure = measure.of_part(written, reference.shape)
                 array, reference = array[written], reference.reshape(array.shape)[written]
         subject, name = f"layer {layer.name!r}", tensor.onnx or tensor.name
-        return _compare(subject, name, layer.nodes, array, reference, measure, whole)
+        found = _compare(subject, name, layer.nodes, array, reference, measure, whole)
+        if self.evidence is None and not found.is_equal and whole is not None and layer.kind != SEGMENT:
+            part = np.ones(tensor.shape, np.bool_) if written is None else written.reshape(tensor.shape)
+            made, expected = self._made[tensor.name].reshape(tensor.shape), whole.reshape(tensor.shape)
+            self.evidence = Evidence(layer, tensor, given, made, expected, part, whole_measure, self._reference)
+        return found
 
     def _value(self, tensor: TensorEntry) -> Array:
         reference = self._reference_of(tensor)

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from backends.api import Emulator
 from backends.container import write_program
+from backends.program import Program
 from compiler.arrays import Array
 from compiler.compilation import CompileOptions, compile_source
 from compiler.execution import load_program
@@ -26,10 +28,12 @@ def verify_source(
     seed: int = 0,
     tolerances: Tolerances | None = None,
     options: CompileOptions | None = None,
+    reproducer: Path | None = None,
 ) -> Verification:
     """Verify a program file beside the ONNX file `model`, or an ONNX file that is compiled for it.
 
-    The emulator always loads the program from a file. Raises `CatenaError` as `compile_source` and `verify_program`.
+    If it is wrong, says where, and writes what shows it again to the folder `reproducer`. The emulator always loads the
+    program from a file. Raises `CatenaError` as `compile_source`, `verify_program` and `write_reproducer`.
     """
     kind = kind_of(source)
     if kind is SourceKind.PROGRAM:
@@ -38,7 +42,7 @@ def verify_source(
                 Diagnostic("CAT-C001", "verifying a program needs its model", hint="add --model FILE.onnx")
             )
         program, emulator = load_program(Path(source))
-        return verify_program(program, emulator, model, inputs, seed=seed, tolerances=tolerances)
+        return _verified(program, emulator, model, inputs, seed, tolerances, reproducer)
     if kind is SourceKind.IR:
         raise CatenaError(
             Diagnostic("CAT-C001", f"{source} is IR", hint="compile it and verify the program with --model")
@@ -49,4 +53,25 @@ def verify_source(
         path = Path(folder) / "program.cat"
         write_program(compiled.program, path)
         program, emulator = load_program(path)
-        return verify_program(program, emulator, Path(source), inputs, seed=seed, tolerances=tolerances)
+        return _verified(program, emulator, Path(source), inputs, seed, tolerances, reproducer)
+
+
+def _verified(
+    program: Program,
+    emulator: Emulator,
+    model: Path,
+    inputs: Mapping[str, Array] | None,
+    seed: int,
+    tolerances: Tolerances | None,
+    reproducer: Path | None,
+) -> Verification:
+    found = verify_program(program, emulator, model, inputs, seed=seed, tolerances=tolerances)
+    if found.evidence is None:
+        return found
+    # The compiler is needed again only for programs that are wrong.
+    from compiler.localising.locating import locate
+    from compiler.localising.reproducer import write_reproducer
+
+    location = locate(program, emulator, model, found.evidence)
+    written = None if reproducer is None else write_reproducer(reproducer, program, model, found.evidence, location)
+    return replace(found, location=location, reproducer=written)

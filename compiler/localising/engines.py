@@ -1,0 +1,87 @@
+"""The emulator to blame: the first instruction after which two of its engines disagree, one of which is right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from backends.api import Backend, Emulator, SteppedEmulator
+from backends.isa import Isa
+from backends.program import Program
+from compiler.arrays import Array
+from compiler.localising.evidence import Evidence
+from compiler.localising.instructions import Blame, instruction_at
+from dialects.diagnostics import CatenaError
+
+MOST_BYTES = 256 << 20
+"""Bytes of memories that are kept of one engine for comparison."""
+_CLOSE = 1e-4
+"""What sums may differ by, relative to the largest of a memory, because they are added in another order."""
+
+
+def engines_that_are_right(program: Program, backend: Backend, evidence: Evidence) -> tuple[str, ...]:
+    """The engines of the emulator that execute the layer right."""
+    found: list[str] = []
+    for name in backend.engines:
+        try:
+            made = backend.load(program, name).run_layer(evidence.layer.name, evidence.given)
+        except CatenaError:
+            continue
+        if not evidence.is_wrong(made[evidence.tensor.name].reshape(evidence.tensor.shape)).any():
+            found.append(name)
+    return tuple(found)
+
+
+def blamed_execution(program: Program, wrong: Emulator, right: Emulator, layer: Evidence, isa: Isa) -> Blame | None:
+    """The first instruction after which the memories of one emulator are not those of the other; None if unknown."""
+    if not isinstance(wrong, SteppedEmulator) or not isinstance(right, SteppedEmulator):
+        return None
+    states = _States()
+    right.step_layer(layer.layer.name, layer.given, states.keep)
+    wrong.step_layer(layer.layer.name, layer.given, states.compare)
+    if states.differing is None:
+        return None
+    # A layer of one core: the emulators that show their steps have no more.
+    address = states.differing
+    reason = "the emulator executes it otherwise than its other engine, which is right; the code is the compiler's"
+    return Blame(0, address, isa.format(instruction_at(program, isa, 0, address)), reason)
+
+
+class _States:
+    """What memories hold after every instruction of the one emulator, beside those of the other."""
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[int, Mapping[str, Array]]] = []
+        self._bytes = 0
+        self._place = 0
+        self.differing: int | None = None
+
+    def keep(self, address: int, memories: Mapping[str, Array]) -> None:
+        if self._bytes < MOST_BYTES:
+            self._bytes += sum(words.nbytes for words in memories.values())
+            self._kept.append((address, memories))
+
+    def compare(self, address: int, memories: Mapping[str, Array]) -> None:
+        if self.differing is not None or self._place >= len(self._kept):
+            return
+        other, expected = self._kept[self._place]
+        self._place += 1
+        if other != address or not _agree(memories, expected):
+            self.differing = address
+
+
+def _agree(found: Mapping[str, Array], expected: Mapping[str, Array]) -> bool:
+    if found.keys() != expected.keys():
+        return False
+    for name, words in found.items():
+        others = expected[name]
+        if np.array_equal(words, others):
+            continue
+        if words.dtype.kind != "f":
+            return False
+        finite = np.isfinite(others)
+        largest = float(np.max(np.abs(others), initial=0.0, where=finite)) or 1.0
+        if not np.allclose(words, others, rtol=0, atol=_CLOSE * largest, equal_nan=True):
+            return False
+    return True

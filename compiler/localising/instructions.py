@@ -1,0 +1,166 @@
+"""The instruction to blame: where a program and the one compiled again differ, and whose repair mends the layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+import numpy as np
+
+from backends.isa import Instruction, Isa
+from backends.program import ConstantImage, DebugEntry, LayerEntry, Program, Role, TensorEntry
+from compiler.arrays import Array
+from dialects.diagnostics import CatenaError
+
+_MOVERS = ("load", "fill", "program")
+"""Instructions that bring an operand; post operands come with the instruction that takes results out."""
+_SENDERS = ("store", "drain", "activate")
+
+Mends = Callable[[Program], bool]
+"""Whether the layer is right in another program."""
+
+
+@dataclass(frozen=True)
+class Blame:
+    """An instruction, by core and address, as assembly, and what is wrong with it or with what it brings."""
+
+    core: int
+    address: int
+    text: str
+    reason: str
+    expected: str = ""
+    found: str = ""
+
+    def __str__(self) -> str:
+        core = f"core {self.core}, " if self.core else ""
+        return f"{core}instruction {self.address} ({self.text})"
+
+
+def blamed_instruction(program: Program, again: Program, layer: LayerEntry, isa: Isa, mends: Mends) -> Blame | None:
+    """The first instruction of a layer whose repair mends it, or that brings the constants whose repair does.
+
+    If no repair of one instruction does, the first that differs is blamed where all repairs together mend the layer.
+    None if code and constants are those that the compiler makes, or have nothing to do with it.
+    """
+    entries = [entry for entry in program.debug if entry.layer == layer.name]
+    differing = [place for entry in entries for place in _differing(program, again, entry)]
+    if differing:
+        alone = next((place for place in differing if mends(_repaired(program, again, [place]))), None)
+        if alone is None and mends(_repaired(program, again, differing)):
+            alone = differing[0]
+        if alone is not None:
+            return _of_code(program, again, alone, isa)
+    theirs = {tensor.name: tensor for tensor in again.tensors}
+    for tensor in _constants(program, layer):
+        found = _words(program, tensor)
+        expected = _words(again, theirs[tensor.name]) if tensor.name in theirs else None
+        if found is None or expected is None or np.array_equal(_bits(found), _bits(expected)):
+            continue
+        if found.size == expected.size and mends(_with_words(program, tensor, expected)):
+            return _of_constants(program, entries, isa, tensor, found, expected)
+    return None
+
+
+def instruction_at(program: Program, isa: Isa, core: int, address: int) -> Instruction:
+    """One instruction of a program."""
+    width = isa.word_bytes
+    return next(iter(isa.decode(program.code[core][address * width : (address + 1) * width])))
+
+
+def _differing(program: Program, again: Program, entry: DebugEntry) -> Iterator[tuple[int, int]]:
+    width = program.metadata.word_bits // 8
+    first, second = (np.frombuffer(each.code[entry.core], np.uint8).reshape(-1, width) for each in (program, again))
+    wrong = (first[entry.start : entry.end] != second[entry.start : entry.end]).any(axis=1)
+    yield from ((entry.core, entry.start + int(place)) for place in np.flatnonzero(wrong))
+
+
+def _repaired(program: Program, again: Program, places: Sequence[tuple[int, int]]) -> Program:
+    """The program with some instructions of the other one."""
+    width = program.metadata.word_bits // 8
+    code = [bytearray(words) for words in program.code]
+    for core, address in places:
+        part = slice(address * width, (address + 1) * width)
+        code[core][part] = bytes(again.code[core][part])
+    return replace(program, code=tuple(bytes(words) for words in code))
+
+
+def _of_code(program: Program, again: Program, place: tuple[int, int], isa: Isa) -> Blame:
+    core, address = place
+    right = instruction_at(again, isa, core, address)
+    try:
+        wrong = instruction_at(program, isa, core, address)
+    except CatenaError:
+        return Blame(core, address, "no instruction", "the word cannot be decoded", isa.format(right))
+    if type(wrong) is type(right):
+        names = [
+            each.name
+            for each in isa.specs[type(right)].fields
+            if not _same(getattr(wrong, each.name), getattr(right, each.name))
+        ]
+        reason = f"its {' and '.join(names) or 'word'} is not what the compiler makes of the layer"
+    else:
+        reason = "it is another instruction than the compiler makes of the layer"
+    return Blame(core, address, isa.format(wrong), reason, isa.format(right), isa.format(wrong))
+
+
+def _same(first: object, second: object) -> bool:
+    return first == second or (first != first and second != second)
+
+
+def _constants(program: Program, layer: LayerEntry) -> Iterator[TensorEntry]:
+    for tensor in program.tensors:
+        if tensor.role is Role.CONSTANT and tensor.words and tensor.name in layer.inputs:
+            yield tensor
+
+
+def _words(program: Program, tensor: TensorEntry) -> Array | None:
+    for image in program.constants:
+        if image.memory == tensor.memory and image.base <= tensor.address < image.base + image.size:
+            return image.array()[tensor.address - image.base :][: tensor.words]
+    return None
+
+
+def _with_words(program: Program, tensor: TensorEntry, words: Array) -> Program:
+    """The program with other words in the place of a tensor of constants."""
+    images: list[ConstantImage] = []
+    for image in program.constants:
+        if image.memory == tensor.memory and image.base <= tensor.address < image.base + image.size:
+            whole = image.array().copy()
+            whole[tensor.address - image.base :][: tensor.words] = words
+            image = replace(image, pieces=((image.base, whole),))
+        images.append(image)
+    return replace(program, constants=tuple(images))
+
+
+def _bits(words: Array) -> Array:
+    return np.ascontiguousarray(words).view(np.uint8)
+
+
+def _of_constants(
+    program: Program, entries: Sequence[DebugEntry], isa: Isa, tensor: TensorEntry, found: Array, expected: Array
+) -> Blame | None:
+    """The instruction that brings a tensor of constants on chip: not it is wrong, but what it brings."""
+    size = found.itemsize
+    place = int(np.flatnonzero((_bits(found) != _bits(expected)).reshape(-1, size).any(axis=1))[0])
+    reason = f"it brings constants that are not those of the model: word {place} of {tensor.onnx or tensor.name!r}"
+    operand: object = None
+    based: Blame | None = None
+    sender: Blame | None = None
+    for entry in entries:
+        for address in range(entry.start, entry.end):
+            instruction = instruction_at(program, isa, entry.core, address)
+            mnemonic, *_ = isa.format(instruction).split()
+            blame = Blame(entry.core, address, isa.format(instruction), reason, str(expected[place]), str(found[place]))
+            if mnemonic == "base" and getattr(instruction, "address", None) == tensor.address:
+                operand, based = getattr(instruction, "tensor", None), blame
+            elif based is not None and mnemonic in _MOVERS and _moves(instruction, operand):
+                return blame
+            elif based is not None and mnemonic in _SENDERS:
+                sender = sender or blame
+    return sender or based
+
+
+def _moves(instruction: Instruction, operand: object) -> bool:
+    given = getattr(instruction, "tensor", None)
+    return isinstance(given, Enum) and given == operand

@@ -1,0 +1,102 @@
+"""Tiles: the first turn of a layer's loops over time in which a wrong result is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from backends.program import TensorEntry
+from compiler.arrays import Array
+from compiler.explanation.layers import ExplainedLayer
+from dialects.gconv import Dim, LoopKind, View
+from dialects.schedule import Loop, Mapping, Temporal
+
+_OF_OUTPUT = (LoopKind.G, LoopKind.OP, LoopKind.OPC)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Ranges of loops, as first and last index; how many results in them are wrong, of how many.
+
+    Of a layer whose loops are not known it has the ranges of the tensor's axes instead, `axis 0` and so on.
+    """
+
+    ranges: tuple[tuple[str, int, int], ...]
+    wrong: int
+    elements: int
+
+    def __str__(self) -> str:
+        shown = ", ".join(
+            f"{name} {first}" + (f" to {last}" if last > first else "") for name, first, last in self.ranges
+        )
+        return f"{shown or 'the whole result'}: {self.wrong:,} of {self.elements:,} results wrong"
+
+
+def first_wrong_tile(wrong: Array, tensor: TensorEntry, layer: ExplainedLayer | None) -> Tile:
+    """The tile of the first wrong result in the order of execution; `wrong` is a mask of the tensor, some of it set."""
+    if layer is not None and layer.work is not None and isinstance(layer.mapping, Mapping):
+        dims = layer.work.spec.dims
+        elements = _elements(dims, layer.work.views[-1], tensor)
+        if elements is not None:
+            made = wrong.reshape(-1)[elements]
+            if made.any():
+                grid = np.indices([dim.output_extent for dim in dims]).reshape(len(dims), -1)
+                indices = dict(_split(dims, grid))
+                return _of_loops(made, indices, layer.mapping, {dim.name: dim for dim in dims})
+    places = np.argwhere(wrong)
+    low, high = places.min(axis=0), places.max(axis=0)
+    ranges = tuple((f"axis {axis}", int(low[axis]), int(high[axis])) for axis in range(wrong.ndim))
+    box = wrong[tuple(slice(int(first), int(last) + 1) for first, last in zip(low, high, strict=True))]
+    return Tile(ranges, int(wrong.sum()), int(box.size))
+
+
+def _elements(dims: tuple[Dim, ...], view: View, tensor: TensorEntry) -> Array | None:
+    """For every result of the loops, in row-major order, the element of the tensor that it is; None if it has none."""
+    extents = [dim.output_extent for dim in dims]
+    if tuple(view.shape) != tuple(extents) or not tensor.words:
+        return None
+    addresses = _addresses(tensor.shape, tensor.strides, 0)
+    wanted = _addresses(view.shape, view.strides, view.offset)
+    order = np.argsort(addresses, kind="stable")
+    found = np.searchsorted(addresses[order], wanted).clip(max=addresses.size - 1)
+    elements = order[found]
+    return elements if np.array_equal(addresses[elements], wanted) else None
+
+
+def _addresses(shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Array:
+    """Where the elements of a strided view lie, in row-major order."""
+    places = np.full(shape, offset, np.int64)
+    for axis, (extent, stride) in enumerate(zip(shape, strides, strict=True)):
+        places += (np.arange(extent) * stride).reshape([-1 if each == axis else 1 for each in range(len(shape))])
+    return places.reshape(-1)
+
+
+def _split(dims: tuple[Dim, ...], grid: Array) -> Iterator[tuple[Loop, Array]]:
+    for axis, dim in enumerate(dims):
+        yield Loop(dim.name, LoopKind.OPC), grid[axis] % dim.opc
+        yield Loop(dim.name, LoopKind.OP), grid[axis] // dim.opc % dim.op
+        yield Loop(dim.name, LoopKind.G), grid[axis] // (dim.opc * dim.op)
+
+
+def _of_loops(wrong: Array, indices: dict[Loop, Array], mapping: Mapping, dims: dict[str, Dim]) -> Tile:
+    flat = wrong.reshape(-1)
+    inside = np.ones(flat.shape, np.bool_)
+    sizes = {loop: dims[loop.dim].count(loop.kind) for loop in indices}
+    starts = dict.fromkeys(sizes, 0)
+    for node in mapping.nodes:
+        if isinstance(node, Temporal) and node.loop.kind in _OF_OUTPUT and node.loop in indices:
+            loop, tile = node.loop, node.tile
+            # The first turn that makes a wrong result, of those that are left.
+            turn = (indices[loop] - starts[loop]) // tile
+            first = int(turn[inside & flat].min())
+            inside &= turn == first
+            starts[loop] += first * tile
+            sizes[loop] = min(tile, sizes[loop] - first * tile)
+    ranges = tuple(
+        (str(loop), starts[loop], starts[loop] + sizes[loop] - 1)
+        for loop in indices
+        if dims[loop.dim].count(loop.kind) > 1
+    )
+    return Tile(ranges, int((inside & flat).sum()), int(inside.sum()))

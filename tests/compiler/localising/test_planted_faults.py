@@ -1,0 +1,111 @@
+"""verify finds planted faults: the layer, and the instruction, of each; and cuts out what shows it again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from backends.container import write_program
+from compiler.execution import load_program
+from compiler.localising.evidence import Evidence
+from compiler.localising.locating import Location, locate
+from compiler.sources import file_digest
+from compiler.verification.layers import verify_program
+from tests.compiler.conftest import Cli
+from tests.compiler.localising.faults import FAULTS, Fault, program_for
+from tests.compiler.small_models import save_model, small_cnn
+
+onnxruntime = pytest.importorskip("onnxruntime")
+
+
+def planted(fault: Fault, folder: Path) -> tuple[Path, Path]:
+    """The model and the program with a fault, as files; checksums of the program are right."""
+    model = save_model(small_cnn(), folder / "model.onnx")
+    program = fault.plant(program_for(fault.target), folder)
+    path = folder / "wrong.cat"
+    write_program(replace(program, metadata=replace(program.metadata, model_sha256=file_digest(model))), path)
+    return model, path
+
+
+def located(fault: Fault, folder: Path) -> tuple[Evidence, Location]:
+    model, path = planted(fault, folder)
+    program, emulator = load_program(path, fault.engine)
+    evidence = verify_program(program, emulator, model).evidence
+    assert evidence is not None, "the fault changes nothing"
+    return evidence, locate(program, emulator, model, evidence)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_planted_fault_is_found(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fault = FAULTS[name]
+    fault.mutate(monkeypatch)
+    evidence, found = located(fault, tmp_path)
+    assert found.layer == fault.layer
+    assert found.blame is not None, found.lines()
+    assert found.blame.text.startswith(fault.instruction)
+    assert 0 < found.tile.wrong <= found.tile.elements
+    assert found.tile.wrong <= int(evidence.wrong.sum())
+
+
+def test_there_are_twenty_faults_on_all_four_kinds_of_machines() -> None:
+    assert len(FAULTS) >= 20
+    assert {fault.target for fault in FAULTS.values()} == {"eyeriss", "generic", "spots", "rram"}
+
+
+def test_the_first_wrong_tile_is_that_of_the_first_turn(tmp_path: Path) -> None:
+    """The generic machine makes a row and a column at a time: without padding, only borders are wrong."""
+    fault = replace(FAULTS["padding"], target="generic")
+    evidence, found = located(fault, tmp_path)
+    ranges = {name: (first, last) for name, first, last in found.tile.ranges}
+    wrong = evidence.wrong.reshape(4, 6, 6)
+    top, left = np.argwhere(wrong.any(axis=0))[0]
+    assert ranges["H.opc"] == (top, top)
+    assert ranges["W.opc"] == (left, left)
+    assert found.tile.wrong == wrong[:, top, left].sum()
+
+
+@pytest.mark.parametrize("name", ["padding", "one bias", "half of the weights", "stride of windows"])
+def test_a_reproducer_shows_the_fault_again(
+    name: str, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault = FAULTS[name]
+    model, path = planted(fault, tmp_path)
+    folder = tmp_path / "again"
+    result = cli("verify", path, "--model", model, "--reproducer", folder, "--json")
+    assert result.code == 5
+    place = result.json["result"]["location"]
+    assert (place["layer"], place["blame"]["text"].startswith(fault.instruction)) == (fault.layer, True)
+    cut = onnx.load(folder / "model.onnx")
+    onnx.checker.check_model(cut)
+    assert [node.name for node in cut.graph.node][-1] == fault.layer.split(" + ")[-1]
+    assert "pool1" not in {node.name for node in cut.graph.node}
+    inputs, expected = (dict(np.load(folder / f"{each}.npz")) for each in ("inputs", "expected"))
+    session = onnxruntime.InferenceSession(cut.SerializeToString(), providers=["CPUExecutionProvider"])
+    for array, wanted in zip(session.run(None, inputs), expected.values(), strict=True):
+        np.testing.assert_allclose(array, wanted, rtol=1e-5, atol=1e-6)
+    command = (folder / "README.txt").read_text().split("catena ")[1].split("\n")[0].split()
+    monkeypatch.chdir(folder)
+    again = cli(*command)
+    assert again.code == 5
+    assert f"first wrong layer: {fault.layer}" in again.out
+    assert f"({fault.instruction}" in again.out
+
+
+def test_the_text_says_layer_tile_and_instruction(tmp_path: Path, cli: Cli) -> None:
+    model, path = planted(FAULTS["padding"], tmp_path)
+    out = cli("verify", path, "--model", model).out
+    assert "first wrong layer: conv1 + relu1" in out
+    assert "first wrong tile: C.op 0 to 3" in out
+    assert "to blame: instruction 4 (window dim=1" in out
+    assert "expected: window dim=1, stride=1, dilation=1, pad=1" in out
+
+
+def test_a_program_that_is_right_has_no_location(tmp_path: Path, cli: Cli) -> None:
+    model = save_model(small_cnn(), tmp_path / "model.onnx")
+    result = cli("verify", model, "--reproducer", tmp_path / "again", "--json")
+    assert (result.code, result.json["result"]["location"]) == (0, None)
+    assert not (tmp_path / "again").exists()
