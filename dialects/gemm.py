@@ -1,7 +1,7 @@
 """The placed form of a link as matrix products: how the machine is configured, and where tiles lie on the chip.
 
     spatial.layer ... {
-      gemm.configure split 4 ring 16
+      gemm.configure split 4 ring 16 resumes
       gemm.place "K" at 0 words 9216
       gemm.place "O" at 0 words 1792
       gemm.place "I" at 0 words 4176
@@ -21,7 +21,7 @@ Every tensor has a memory of its own. Loops, transfers and passes are those of `
 
 from __future__ import annotations
 
-from xdsl.dialects.builtin import I64, IntegerAttr, StringAttr, i64
+from xdsl.dialects.builtin import I64, IntegerAttr, StringAttr, UnitAttr, i64
 from xdsl.ir import Dialect
 from xdsl.irdl import IRDLOperation, ParsePropInAttrDict, irdl_op_definition, opt_prop_def, prop_def
 from xdsl.utils.exceptions import VerifyException
@@ -32,23 +32,30 @@ from dialects.spatial import integer
 
 @irdl_op_definition
 class ConfigureOp(IRDLOperation):
-    """How the array is divided, and of how many channels im2col units keep words; patches share none without `ring`."""
+    """How the array is divided, and of how many channels im2col units keep words; patches share none without `ring`.
+
+    With `resumes`, words are kept from one pass to the next.
+    """
 
     name = "gemm.configure"
 
     split = prop_def(IntegerAttr[I64])
     ring = opt_prop_def(IntegerAttr[I64])
+    resumes = opt_prop_def(UnitAttr)
 
     irdl_options = (ParsePropInAttrDict(),)
-    assembly_format = "`split` $split (`ring` $ring^)? attr-dict"
+    assembly_format = "`split` $split (`ring` $ring^)? (`resumes` $resumes^)? attr-dict"
 
     @classmethod
-    def of(cls, split: int, reserved: int | None) -> ConfigureOp:
+    def of(cls, split: int, reserved: int | None, *, resumes: bool = False) -> ConfigureOp:
         """A configuration; `reserved` as in `dialects.gemm_mapping`."""
         ring = None if reserved is None else IntegerAttr(reserved, i64)
-        return cls(properties={"split": IntegerAttr(split, i64), "ring": ring})
+        kept = UnitAttr() if resumes else None
+        return cls(properties={"split": IntegerAttr(split, i64), "ring": ring, "resumes": kept})
 
     def verify_(self) -> None:
+        if self.resumes is not None and self.ring is None:
+            raise VerifyException("nothing is kept of patches that share no words")
         if integer(self.split) < 1 or (self.ring is not None and integer(self.ring) < 0):
             raise VerifyException("there is at least one array, and nothing less than nothing is kept")
 

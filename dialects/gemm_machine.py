@@ -37,7 +37,7 @@ class GemmArray(_Model):
         Field(
             strict=False,
             min_length=1,
-            description="in how many arrays of fewer rows it can be divided, which share kernels and divide patches",
+            description="in how many arrays it can be divided, which share kernels and take patches in turn",
         ),
     ]
     fills: Annotated[
@@ -50,10 +50,13 @@ class GemmArray(_Model):
 
 
 class Im2colUnits(_Model):
-    """Units that make patches of input words, one for every array; a unit has a patch unit for every column."""
+    """Units that make patches of input words, one for every array; a unit has a patch unit for every column.
+
+    Patch units of all arrays that are in use form one ring.
+    """
 
     neighbour_words: Annotated[Words, Field(description="words that a patch unit gets from the one beside it")]
-    reserve_words: Annotated[Words, Field(description="words that a unit keeps for the next row of patches")]
+    reserve_words: Annotated[Words, Field(description="words that units keep together for next rows of patches")]
     rows_per_cycle: Annotated[int, Field(ge=1, le=64, description="indices of the reduction that a unit makes a cycle")]
     skips: Annotated[
         bool, Field(description="indices of the reduction are left out whose words, or kernels, are all zero")

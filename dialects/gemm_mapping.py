@@ -1,11 +1,13 @@
 """How a link becomes matrix products: in how many arrays, which tiles are where, and what is kept of patches.
 
-    #schedule.gemm<split 4, ring 16, for C.op 128, store sram [K], for H.opc 8, store sram [O], store sram [I],
+    #schedule.gemm<split 4, ring 16 resumes, for C.op 128, store sram [K], for H.opc 8, store sram [O], store sram [I],
                    for C.ks 64>
 
-* `split S`: the array is divided into `S` arrays of fewer rows. They get the same kernels and divide the patches.
+* `split S`: the array is divided into `S` arrays of fewer rows. They get the same kernels and take patches in turn.
 * `ring R`: patch units hand words of a window on to the next, and keep of `R` channels what the next row of patches
   needs. `stream` stands for patches whose words all come from the memory.
+* `resumes`: rows are also kept from pass to pass, for `R` channels of every pass that makes patches of the same rows,
+  so that a strip of rows goes on where the strip before it ended. Without, every pass begins with nothing.
 * The rest are tiles over time as in `#schedule.mapping`: every tensor is stored once, below all loops that it depends
   on; what no loop cuts is one pass.
 """
@@ -28,16 +30,21 @@ SRAM = "sram"
 
 @dataclass(frozen=True)
 class GemmMapping:
-    """A mapping; `reserved` channels are kept for the next row of patches, None if nothing is handed on at all."""
+    """A mapping; `reserved` channels are kept for the next row of patches, None if nothing is handed on at all.
+
+    With `resumes`, rows are kept from one pass to the next, too.
+    """
 
     split: int
     reserved: int | None
     tiles: Mapping
+    resumes: bool = False
 
     @property
     def form(self) -> str:
         """What it says beside tiles: how the array is divided, and what becomes of patches."""
-        return f"split {self.split}, " + ("stream" if self.reserved is None else f"ring {self.reserved}")
+        patches = "stream" if self.reserved is None else f"ring {self.reserved}" + " resumes" * self.resumes
+        return f"split {self.split}, {patches}"
 
     def __str__(self) -> str:
         return ", ".join((self.form, *map(str, self.tiles.nodes)))
@@ -55,12 +62,13 @@ class GemmAttr(Data[GemmMapping]):
             parser.parse_keyword("split")
             split = parser.parse_integer(allow_boolean=False)
             parser.parse_punctuation(",")
-            reserved = None
+            reserved, resumes = None, False
             if parser.parse_optional_keyword("stream") is None:
                 parser.parse_keyword("ring")
                 reserved = parser.parse_integer(allow_boolean=False)
+                resumes = parser.parse_optional_keyword("resumes") is not None
             nodes = parse_nodes(parser) if parser.parse_optional_punctuation(",") is not None else ()
-        return GemmMapping(split, reserved, Mapping(nodes))
+        return GemmMapping(split, reserved, Mapping(nodes), resumes)
 
     def print_parameter(self, printer: Printer) -> None:
         with printer.in_angle_brackets():
@@ -70,6 +78,8 @@ class GemmAttr(Data[GemmMapping]):
         verify_mapping(self.data.tiles)
         if self.data.split < 1 or (self.data.reserved or 0) < 0:
             raise VerifyException("there is at least one array, and nothing less than nothing is kept")
+        if self.data.resumes and self.data.reserved is None:
+            raise VerifyException("nothing is kept of patches that share no words")
         if any(isinstance(node, Spatial) for node in self.data.tiles.nodes):
             raise VerifyException(
                 "rows and columns of the array are those of the matrix product: no loop lies along one"

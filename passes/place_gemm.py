@@ -46,7 +46,8 @@ class PlaceGemmPass(ModulePass):
             mapping = link.mapping.data
             tiles = GemmTiles(link.spec, mapping, shape_of(link.input))
             places = [PlaceOp.of(each, 0, max(tiles.held_words(each), 1)) for each in operands_of(link.spec)]
-            return [ConfigureOp.of(mapping.split, mapping.reserved), *places, *_loops(mapping, 0)]
+            configure = ConfigureOp.of(mapping.split, mapping.reserved, resumes=mapping.resumes)
+            return [configure, *places, *_loops(mapping, 0)]
 
         place(op, machine.dram.words, storages, body)
 

@@ -68,7 +68,7 @@ def _body(ops: Iterable[Operation], dims: dict[str, int]) -> Iterator[Instructio
         match op:
             case ConfigureOp():
                 reserved = None if op.ring is None else integer(op.ring)
-                yield Configure(integer(op.split), reserved is not None, reserved or 0)
+                yield Configure(integer(op.split), reserved is not None, reserved or 0, op.resumes is not None)
             case PlaceOp():
                 yield Place(TENSORS[op.operand_name.data], integer(op.address), integer(op.words))
             case ForOp():

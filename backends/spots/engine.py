@@ -17,7 +17,7 @@ from backends.spatial.codes import Fold, Kind, Slot, Tensor
 from backends.spatial.layer import Existing, LayerState, input_tile
 from backends.spatial.memory import Fault, MemoryBank
 from backends.spots.counters import GemmCounters
-from backends.spots.ring import PatchCounts, PatchMaker
+from backends.spots.ring import PatchUnits
 from dialects.gconv.contraction import Factor
 from dialects.gemm_machine import GemmMachine
 
@@ -45,6 +45,7 @@ class GemmLayer(LayerState):
         super().__init__(index, main, fold, padding, acc)
         self.split = 1
         self.reserved: int | None = None
+        self.resumes = False
         self.tiles: dict[Tensor, GemmPlace] = {}
 
 
@@ -82,7 +83,7 @@ class GemmEngine:
         self._input: _InputTile | None = None
         self._kernel: _KernelTile | None = None
         self._results: _Results | None = None
-        self._patches: dict[tuple[tuple[int, int], ...], PatchCounts] = {}
+        self._units = PatchUnits(layer, machine.im2col, layer.reserved, resumes=layer.resumes)
         self._skips = machine.im2col.skips and layer.is_multiply_accumulate and not layer.steps[Slot.MID]
         if layer.fold is Fold.NONE and any(dim.counts[Kind.KS] > 1 for dim in layer.dims):
             raise Fault("CAT-E003", "kernel loops need a reduction")
@@ -212,13 +213,8 @@ class GemmEngine:
 
     def _columns(self, patches: int) -> npt.NDArray[np.int64]:
         """How many patches all arrays together take at a time, one time after another."""
-        part, cols = -(-patches // self.layer.split), self.machine.array.cols
-        turns = np.arange(-(-part // cols)) * cols
-        found = np.zeros(len(turns), np.int64)
-        for unit in range(self.layer.split):
-            size = max(min(part, patches - unit * part), 0)
-            found += np.clip(size - turns, 0, cols)
-        return found
+        columns = self.layer.split * self.machine.array.cols
+        return np.minimum(patches - np.arange(0, patches, columns), columns)
 
     def _live_blocks(self, values: Factor) -> Live:
         """Which indices have a word other than zero among the patches that all arrays take at a time.
@@ -227,16 +223,12 @@ class GemmEngine:
         """
         words = values.words != 0
         groups, terms, patches = words.shape
-        split, cols = self.layer.split, self.machine.array.cols
-        part = -(-patches // split)
-        turns = -(-part // cols)
-        found = np.zeros((groups, terms, turns), np.bool_)
-        for unit in range(split):
-            mine = words[:, :, unit * part : (unit + 1) * part]
-            whole = mine.shape[2] // cols
-            found[:, :, :whole] |= mine[:, :, : whole * cols].reshape(groups, terms, whole, cols).any(axis=3)
-            if mine.shape[2] % cols:
-                found[:, :, whole] |= mine[:, :, whole * cols :].any(axis=2)
+        columns = self.layer.split * self.machine.array.cols
+        whole = patches // columns
+        found = np.zeros((groups, terms, -(-patches // columns)), np.bool_)
+        found[:, :, :whole] = words[:, :, : whole * columns].reshape(groups, terms, whole, columns).any(axis=3)
+        if patches % columns:
+            found[:, :, whole] = words[:, :, whole * columns :].any(axis=2)
         rows = self.machine.im2col.block_rows
         if rows > 1:
             starts: list[int] = list(range(0, terms, rows))
@@ -244,12 +236,7 @@ class GemmEngine:
         return found
 
     def _count_patches(self, groups: int) -> None:
-        layer = self.layer
-        # Where words come from depends on output and kernel positions only.
-        key = tuple((dim[Kind.OPC], dim[Kind.KS]) for dims in (layer.starts, layer.sizes) for dim in dims)
-        if key not in self._patches:
-            self._patches[key] = PatchMaker(layer, self.machine.im2col, layer.split, layer.reserved).run()
-        found = self._patches[key]
+        found = self._units.make(groups)
         self.counters.add("glb.input.read", groups * found.memory)
         self.counters.add("patch.neighbour", groups * found.neighbour)
         self.counters.add("patch.reserve", groups * found.reserve)

@@ -1,4 +1,8 @@
-"""Im2col units at work: patches made one after another, of words from the memory, the neighbour and the reserve."""
+"""Im2col units at work: patches made one after another, of words from the memory, the neighbour and the reserve.
+
+Patch units of all arrays form one ring, and take patches in turn. Rounds lie across the last dimension with several
+output positions, and follow one another along the one before it.
+"""
 
 from __future__ import annotations
 
@@ -7,88 +11,117 @@ import math
 from dataclasses import dataclass
 
 from backends.spatial.codes import Kind
-from backends.spatial.layer import Dimension, LayerState
+from backends.spatial.layer import LayerState
 from backends.spatial.memory import Fault
 from dialects.gemm_machine import Im2colUnits
 
 Positions = frozenset[int]
+Ranges = tuple[tuple[int, int], ...]
 
 
-@dataclass
-class PatchCounts:
-    """Input words that went into patches, by where they came from."""
+@dataclass(frozen=True)
+class Kept:
+    """What the reserve holds of a round: which one it was, its rows of the input, of how many channels, and words.
 
-    memory: int = 0
-    neighbour: int = 0
-    reserve: int = 0
+    `place` are the output positions of the round: ranges across, single positions otherwise; the last one is along.
+    """
+
+    place: tuple[int, ...]
+    rows: Positions
+    channels: int
+    words: int
 
 
-@dataclass
-class _Unit:
-    """What an im2col unit remembers: the rows of the input that its last round had, and of how many channels."""
+@dataclass(frozen=True)
+class Made:
+    """Input words of the patches of a pass, by where they came from; what is kept at most, and when it is over."""
 
-    place: tuple[int, ...] = ()
-    row: int = -1
-    rows: Positions = frozenset()
-    channels: int = 0
+    memory: int
+    neighbour: int
+    reserve: int
+    most: int
+    kept: Kept | None
+
+
+class PatchUnits:
+    """The im2col units of a layer, and what their reserve holds between passes: words for every kernel range."""
+
+    def __init__(self, layer: LayerState, units: Im2colUnits, reserved: int | None, *, resumes: bool):
+        self._layer, self._units = layer, units
+        self._reserved, self._resumes = reserved, resumes
+        self._reserve: dict[Ranges, Kept] = {}
+        self._known: dict[tuple[Ranges, Kept | None], Made] = {}
+
+    def make(self, groups: int) -> Made:
+        """Make the patches of the current ranges, for each of some groups the same.
+
+        Raises `Fault` if a buffer cannot hold its words.
+        """
+        terms = self._ranges(Kind.KS)
+        before = self._reserve.get(terms) if self._resumes else None
+        key = (*self._ranges(Kind.G), *self._ranges(Kind.OPC), *terms), before
+        if key not in self._known:
+            self._known[key] = PatchMaker(self._layer, self._units, self._reserved, before).run()
+        found = self._known[key]
+        words = found.most
+        if self._resumes:
+            others = sum(each.words for ranges, each in self._reserve.items() if ranges != terms)
+            words = groups * (others + max(found.most, before.words if before is not None else 0))
+            if found.kept is None:
+                self._reserve.pop(terms, None)
+            else:
+                self._reserve[terms] = found.kept
+        if words > self._units.reserve_words:
+            message = "more words are kept for the next row of patches than there is room"
+            raise Fault("CAT-E001", message, f"{self._units.reserve_words} words", str(words))
+        return found
+
+    def _ranges(self, kind: Kind) -> Ranges:
+        return tuple(
+            (start[kind], size[kind]) for start, size in zip(self._layer.starts, self._layer.sizes, strict=True)
+        )
 
 
 class PatchMaker:
-    """The im2col units while a pass runs: every one makes the patches of its array, row by row.
+    """The im2col units while a pass runs for one group: `before` is what they find of a pass before."""
 
-    Rounds lie across the last dimension with several output positions, and follow one another along the one before it.
-    """
-
-    def __init__(self, layer: LayerState, units: Im2colUnits, split: int, reserved: int | None):
-        self._layer, self._units = layer, units
-        self._split, self._reserved = split, reserved
+    def __init__(self, layer: LayerState, units: Im2colUnits, reserved: int | None, before: Kept | None):
+        self._layer, self._units, self._reserved, self._kept = layer, units, reserved, before
         several = [index for index, dim in enumerate(layer.dims) if dim.counts[Kind.OPC] > 1]
         self._across = several[-1] if several else None
         self._along = several[-2] if len(several) > 1 else None
 
-    def run(self) -> PatchCounts:
-        """Make the patches of the current ranges of one group. Raises `Fault` if a buffer cannot hold its words."""
-        found = PatchCounts()
-        dims = range(len(self._layer.dims))
-        width = 1 if self._across is None else self._layer.sizes[self._across][Kind.OPC]
-        outer = [range(self._layer.sizes[d][Kind.OPC]) if d != self._across else range(1) for d in dims]
-        rounds = math.prod(len(each) for each in outer)
-        share = -(-rounds * width // self._split)
-        taps = {d: [self._positions(d, index) for index in range(self._layer.sizes[d][Kind.OPC])] for d in dims}
+    def run(self) -> Made:
+        """Make the patches of the current ranges. Raises `Fault` if a buffer cannot hold its words."""
+        layer, reserved = self._layer, self._reserved
+        dims = range(len(layer.dims))
+        outer = [range(layer.sizes[d][Kind.OPC]) if d != self._across else range(1) for d in dims]
+        taps = {d: [self._positions(d, index) for index in range(layer.sizes[d][Kind.OPC])] for d in dims}
         patches: list[Positions] = [frozenset((0,))] if self._across is None else taps[self._across]
         new = [patches[0], *(after - before for before, after in itertools.pairwise(patches))]
-        if self._reserved is not None:
-            self._check_neighbours(patches, new, taps)
-        every, fresh = [len(each) for each in patches], [len(each) for each in new]
-        all_every, all_fresh = _sums(every), _sums(fresh)
+        every, taken = sum(map(len, patches)), sum(map(len, new))
         span = len(frozenset[int]().union(*patches))
-        units = [_Unit() for _ in range(self._split)]
-        for number, place in enumerate(itertools.product(*outer)):
-            begin = number * width
+        if reserved is not None:
+            self._check_neighbours(patches, new, taps)
+        memory = neighbour = reserve = most = 0
+        for place in itertools.product(*outer):
             rows = frozenset((0,)) if self._along is None else taps[self._along][place[self._along]]
             channels = math.prod(len(taps[d][place[d]]) for d in dims if d != self._across and d != self._along)
-            while begin < (number + 1) * width:
-                unit = begin // share
-                end = min((unit + 1) * share, (number + 1) * width)
-                first, last = begin - number * width, end - number * width
-                needed = channels * len(rows) * (all_every[last] - all_every[first])
-                if self._reserved is None:
-                    found.memory += needed
-                else:
-                    taken = every[first] + all_fresh[last] - all_fresh[first + 1]
-                    kept = self._kept(units[unit], place, rows, channels) * taken
-                    found.reserve += kept
-                    found.memory += channels * len(rows) * taken - kept
-                    found.neighbour += needed - channels * len(rows) * taken
-                    self._remember(units[unit], place, rows, channels, is_whole=last - first == width)
-                    self._check_reserve(units[unit], place, taps, span)
-                begin = end
-        return found
+            needed = channels * len(rows)
+            if reserved is None:
+                memory += needed * every
+                continue
+            kept = self._found(place, rows, channels) * taken
+            reserve += kept
+            memory += needed * taken - kept
+            neighbour += needed * (every - taken)
+            self._keep(place, rows, min(channels, reserved), span)
+            most = max(most, 0 if self._kept is None else self._kept.words)
+        return Made(memory, neighbour, reserve, most, self._kept)
 
     def _positions(self, index: int, output: int) -> Positions:
-        """The positions of a dimension that one output of the current range reads, padding and gaps left out."""
-        dim: Dimension = self._layer.dims[index]
-        start, size = self._layer.starts[index], self._layer.sizes[index]
+        """The positions of a dimension that one output reads, counted within the current range; those that exist."""
+        dim, start, size = self._layer.dims[index], self._layer.starts[index], self._layer.sizes[index]
         base = (start[Kind.OPC] + output) * dim.stride - dim.pad
         found: set[int] = set()
         for tap in range(start[Kind.KS], start[Kind.KS] + size[Kind.KS]):
@@ -106,36 +139,31 @@ class PatchMaker:
             most = f"{self._units.neighbour_words} words"
             raise Fault("CAT-E001", "a patch gets more from its neighbour than it can hold", most, str(shared * rows))
 
-    def _kept(self, unit: _Unit, place: tuple[int, ...], rows: Positions, channels: int) -> int:
-        """Words of a position across that the round before has left: rows of the reserved channels."""
-        if self._along is None or unit.row < 0 or unit.row + 1 != place[self._along]:
+    def _place(self, place: tuple[int, ...]) -> tuple[int, ...]:
+        """Which round of the layer one of the current range is."""
+        assert self._along is not None
+        starts, sizes = self._layer.starts, self._layer.sizes
+        at = [start[Kind.OPC] + index for start, index in zip(starts, place, strict=True)]
+        groups = [value for start, size in zip(starts, sizes, strict=True) for value in (start[Kind.G], size[Kind.G])]
+        width = 1 if self._across is None else sizes[self._across][Kind.OPC]
+        others = (each for dim, each in enumerate(at) if dim != self._along)
+        return (*groups, *others, width, at[self._along])
+
+    def _found(self, place: tuple[int, ...], rows: Positions, channels: int) -> int:
+        """Words of a position across that are reserved: rows of the round before, of the channels that it kept."""
+        if self._along is None or self._kept is None:
             return 0
-        same = (*place[: self._along], unit.row, *place[self._along + 1 :])
-        return min(channels, unit.channels) * len(rows & unit.rows) if same == unit.place else 0
+        *same, row = self._place(place)
+        if self._kept.place != (*same, row - 1):
+            return 0
+        return min(channels, self._kept.channels) * len(rows & self._kept.rows)
 
-    def _check_reserve(self, unit: _Unit, place: tuple[int, ...], taps: dict[int, list[Positions]], span: int) -> None:
-        """What the next row of patches needs again of the reserved channels has room, `span` positions across."""
-        if self._along is None or unit.row < 0 or unit.row + 1 >= len(taps[self._along]):
+    def _keep(self, place: tuple[int, ...], rows: Positions, channels: int, span: int) -> None:
+        """Keep what the next row of patches needs again, `span` positions across; after the last row nothing."""
+        self._kept = None
+        if self._along is None:
             return
-        again = unit.rows & taps[self._along][unit.row + 1]
-        words = unit.channels * len(again) * span
-        if words > self._units.reserve_words:
-            most = f"{self._units.reserve_words} words"
-            raise Fault(
-                "CAT-E001", "more words are kept for the next row of patches than there is room", most, str(words)
-            )
-
-    def _remember(self, unit: _Unit, place: tuple[int, ...], rows: Positions, channels: int, *, is_whole: bool) -> None:
-        if self._along is None or not is_whole:
-            unit.row = -1
-            return
-        unit.place, unit.row, unit.rows, unit.channels = (
-            place,
-            place[self._along],
-            rows,
-            min(channels, self._reserved or 0),
-        )
-
-
-def _sums(values: list[int]) -> list[int]:
-    return [0, *itertools.accumulate(values)]
+        row = self._layer.starts[self._along][Kind.OPC] + place[self._along]
+        if row + 1 < self._layer.dims[self._along].counts[Kind.OPC]:
+            again = rows & self._positions(self._along, place[self._along] + 1)
+            self._kept = Kept(self._place(place), again, channels, channels * len(again) * span)

@@ -59,7 +59,8 @@ def _held(work: Work, tiles: GemmTiles, machine: GemmMachine) -> tuple[Held, ...
     reserved = tiles.mapping.reserved
     if reserved is not None:
         ring = Ring(tiles)
-        kept = reserved * ring.reserve_words_per_channel
+        channels = ring.reserved_channels(reserved, resumes=tiles.mapping.resumes)
+        kept = channels * ring.reserve_words_per_channel
         neighbour, units = ring.neighbour_words, machine.im2col
         found.append(Held("im2col.neighbour", {"input": neighbour}, neighbour, units.neighbour_words))
         found.append(Held("im2col.reserve", {"input": kept}, kept, units.reserve_words))

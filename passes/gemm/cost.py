@@ -60,9 +60,8 @@ def steps_of(tiles: GemmTiles, machine: GemmMachine) -> Steps:
 
 
 def turns_of(patches: int, split: int, cols: int) -> int:
-    """How often arrays take a row of patches each, of so many that they divide."""
-    share = math.ceil(patches / split)
-    return math.ceil(share / cols)
+    """How often arrays take a row of patches each, of so many."""
+    return -(-patches // (split * cols))
 
 
 def predict(
@@ -160,11 +159,7 @@ def _peak(tiles: GemmTiles, machine: GemmMachine) -> int:
     """Elements at work at most."""
     split, cols = tiles.mapping.split, machine.array.cols
 
-    def columns(patches: int) -> int:
-        part = -(-patches // split)
-        return sum(min(cols, max(min(part, patches - part * unit), 0)) for unit in range(split))
-
-    return min(max(tiles.kernels), machine.array.rows // split) * max(map(columns, tiles.patches))
+    return min(max(tiles.kernels), machine.array.rows // split) * min(max(tiles.patches), split * cols)
 
 
 def _extra_words(tiles: GemmTiles, shape: tuple[int, ...]) -> int:

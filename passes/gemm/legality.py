@@ -90,7 +90,8 @@ def _machine(spec: GConv, mapping: GemmMapping, machine: GemmMachine, input_shap
         if ring.neighbour_words > machine.im2col.neighbour_words:
             most = machine.im2col.neighbour_words
             yield "words that a patch unit gets from its neighbour", f"at most {most}", ring.neighbour_words
-        reserved = mapping.reserved * ring.reserve_words_per_channel
+        channels = ring.reserved_channels(mapping.reserved, resumes=mapping.resumes)
+        reserved = channels * ring.reserve_words_per_channel
         if reserved > machine.im2col.reserve_words:
             yield "words kept for the next row of patches", f"at most {machine.im2col.reserve_words}", reserved
 

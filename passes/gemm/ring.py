@@ -2,7 +2,9 @@
 
 A round is a row of patches: all output positions along one dimension, `across`, for one index of the dimension `along`
 before it and of all others. A patch takes from the patch before it in the round what both have. What the round before
-had of the same rows of the input comes from the reserve, for the channels that are reserved, if that round was whole.
+had of the same rows of the input comes from the reserve, for the channels that are reserved. The first round of a pass
+finds something there if the mapping resumes, and if the pass that had the same kernel positions last ended one row
+before, with the same indices of everything else.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dialects.gconv import Dim, LoopKind
+from dialects.schedule import Loop, Temporal
 from passes.gemm.tiles import GemmTiles
+from passes.mapping.tiling import Pieces, number, products
 
 Column = npt.NDArray[np.int64]
 
@@ -99,6 +103,27 @@ class Ring:
         return math.prod(self._taps(index) for index in range(len(self._dims)) if index not in self._window)
 
     @property
+    def has_strips(self) -> bool:
+        """Whether passes have fewer rows of patches than there are, and may go on where others ended."""
+        along = self._along
+        return along is not None and self._largest[self._dims[along].name, LoopKind.OPC] < self._dims[along].opc
+
+    def reserved_channels(self, reserved: int, *, resumes: bool) -> int:
+        """Channels that words are kept of at a time: those of a pass, or of all passes over the same rows."""
+        if not resumes:
+            return reserved
+        pieces: Pieces = {1: 1}
+        passes = 1
+        for index, dim in enumerate(self._dims):
+            of_dim = self._tiles.in_pass.of(dim, LoopKind.KS)
+            if index in self._window:
+                passes *= number(of_dim)
+            else:
+                pieces = products(pieces, of_dim)
+        groups = math.prod(self._largest[dim.name, LoopKind.G] for dim in self._dims)
+        return groups * passes * sum(min(size, reserved) * times for size, times in pieces.items())
+
+    @property
     def _window(self) -> tuple[int | None, int | None]:
         return self._across, self._along
 
@@ -109,60 +134,76 @@ class Ring:
         """Words of the patches of all passes."""
         tiles, total = self._tiles, PatchWords()
         choices = [self._distinct(index) for index in range(len(self._dims))]
-        outer = tiles.groups * sum(tiles.kernels.values())
+        kernels, resumed = number(tiles.kernels), self._resumed_kernels()
         for combination in itertools.product(*choices):
             outputs, taps = [each.outputs for each in combination], [each.taps for each in combination]
-            total = total.plus(self._pass(outputs, taps), outer * math.prod(each.times for each in combination))
+            times = tiles.groups * math.prod(each.times for each in combination)
+            again = resumed if self._follows(outputs) else 0
+            total = total.plus(self._pass(outputs, taps, resumed=False), times * (kernels - again))
+            if again:
+                total = total.plus(self._pass(outputs, taps, resumed=True), times * again)
         return total
+
+    def _resumed_kernels(self) -> int:
+        """For how many tiles of kernels a strip of rows goes on where the one before ended.
+
+        Of tiles of kernels that are worked on strip by strip, the first finds the rows before; then come those of its
+        own strip. Nothing goes on if other patches, or groups, come in between.
+        """
+        tiles, along = self._tiles, self._along
+        if not tiles.mapping.resumes or along is None:
+            return 0
+        counts = {Loop(dim.name, kind): dim.count(kind) for dim in self._dims for kind in LoopKind}
+        rows, inside, kernels = Loop(self._dims[along].name, LoopKind.OPC), False, number(tiles.kernels)
+        for node in tiles.mapping.tiles.nodes:
+            if not isinstance(node, Temporal):
+                continue
+            times = -(-counts[node.loop] // node.tile)
+            if inside and times > 1 and node.loop.kind in (LoopKind.G, LoopKind.OPC):
+                return 0
+            if inside and node.loop.kind is LoopKind.OP:
+                kernels //= times
+            inside |= node.loop == rows
+        return kernels
+
+    def _follows(self, outputs: Sequence[tuple[int, int]]) -> bool:
+        """Whether patches of a pass are rows one after another, and there is a row before."""
+        others = (size for index, (_, size) in enumerate(outputs) if index not in self._window)
+        return self._along is not None and outputs[self._along][0] > 0 and math.prod(others) == 1
 
     def _distinct(self, index: int) -> list[_Windows]:
         """The ranges of a dimension that passes work on, those alike once: most differ only at borders."""
-        dim, found = self._dims[index], dict[tuple[int, bytes], _Windows]()
+        dim, found = self._dims[index], dict[tuple[int, bool, bytes], _Windows]()
         all_outputs, all_taps = self._tiles.windows()[dim.name]
         for taps in all_taps:
             for outputs in all_outputs:
                 existing = existing_taps(dim, self._extents[index], outputs, taps)
                 fresh = existing_taps(dim, self._extents[index], outputs, taps, shared_taps(dim, taps[1]))
-                key = taps[1], existing.tobytes() + fresh.tobytes()
+                key = taps[1], outputs[0] > 0, existing.tobytes() + fresh.tobytes()
                 before = found.get(key)
                 found[key] = _Windows(outputs, taps, 1 if before is None else before.times + 1)
         return list(found.values())
 
-    def _pass(self, outputs: Sequence[tuple[int, int]], taps: Sequence[tuple[int, int]]) -> PatchWords:
+    def _pass(
+        self, outputs: Sequence[tuple[int, int]], taps: Sequence[tuple[int, int]], *, resumed: bool
+    ) -> PatchWords:
         """Words of one pass over ranges of outputs and kernel positions of every dimension."""
         across, along = self._across, self._along
-        split, reserved = self._tiles.mapping.split, self._tiles.mapping.reserved
-        width = 1 if across is None else outputs[across][1]
-        rows = 1 if along is None else outputs[along][1]
-        rounds = math.prod(size for _, size in outputs) // width
+        reserved = self._tiles.mapping.reserved
         channels = self._channels(outputs, taps)
         if across is None:
             return PatchWords(int(channels.sum()))
         all_across = self._existing(across, outputs, taps)
         all_along = np.ones(1, np.int64) if along is None else self._existing(along, outputs, taps)
+        needed = int(channels.sum() * all_along.sum())
         if reserved is None:
-            return PatchWords(int(np.outer(channels, all_along).sum() * all_across.sum()))
+            return PatchWords(needed * int(all_across.sum()))
         fresh_across = self._existing(across, outputs, taps, fresh=True)
         fresh_along = all_along if along is None else self._existing(along, outputs, taps, fresh=True)
-        whole, fresh = np.cumsum(np.append(0, all_across)), np.cumsum(np.append(0, fresh_across))
-        part = -(-rounds * width // split)
-        found = PatchWords()
-        for start in range(0, rounds * width, part):
-            end = min(start + part, rounds * width)
-            number = np.arange(start // width, -(-end // width))
-            first = np.maximum(start - number * width, 0)
-            last = np.minimum(end - number * width, width)
-            of_round = channels[number // rows]
-            taken = whole[first + 1] - whole[first] + fresh[last] - fresh[first + 1]
-            every = whole[last] - whole[first]
-            row = number % rows
-            follows = (number > number[0]) & (row > 0)
-            follows[1:] &= (first[:-1] == 0) & (last[:-1] == width)
-            kept = np.where(follows, np.minimum(of_round, reserved), 0) * (all_along[row] - fresh_along[row])
-            needed = of_round * all_along[row]
-            reserve, neighbour = int((kept * taken).sum()), int((needed * (every - taken)).sum())
-            found = found.plus(PatchWords(int((needed * taken).sum()) - reserve, neighbour, reserve), 1)
-        return found
+        every, taken = int(all_across.sum()), int(all_across[0] + fresh_across[1:].sum())
+        again = (all_along - fresh_along)[0 if resumed else 1 :]
+        kept = int(np.minimum(channels, reserved).sum() * again.sum()) * taken
+        return PatchWords(needed * taken - kept, needed * (every - taken), kept)
 
     def _channels(self, outputs: Sequence[tuple[int, int]], taps: Sequence[tuple[int, int]]) -> Column:
         """Words of other dimensions of every index of these, in row-major order."""

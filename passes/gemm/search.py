@@ -98,8 +98,21 @@ def with_ring(spec: GConv, mapping: GemmMapping, machine: GemmMachine, input_sha
         return replace(mapping, reserved=None)
     if ring.neighbour_words > machine.im2col.neighbour_words:
         return replace(mapping, reserved=None)
-    room = machine.im2col.reserve_words // along if along else 0
-    return replace(mapping, reserved=min(ring.channels, room))
+    channels = machine.im2col.reserve_words // along if along else 0
+    anew = replace(mapping, reserved=min(ring.channels, channels))
+    if not along or not ring.has_strips:
+        return anew
+    # As many channels of every pass as fit together: there are fewer of them in the last one.
+    kept = next(
+        (
+            each
+            for each in range(min(ring.channels, channels), 0, -1)
+            if ring.reserved_channels(each, resumes=True) <= channels
+        ),
+        0,
+    )
+    resumed = replace(mapping, reserved=kept, resumes=True)
+    return min(resumed, anew, key=lambda each: Ring(GemmTiles(spec, each, input_shape)).words().memory)
 
 
 def _value(tiles: GemmTiles, machine: GemmMachine) -> _Value:

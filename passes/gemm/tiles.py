@@ -8,7 +8,7 @@ from functools import cached_property
 from dialects.gconv import Dim, GConv, LoopKind
 from dialects.gemm_mapping import GemmMapping
 from dialects.schedule import Operand
-from passes.mapping.tiling import Depth, Pieces, Tiling, real_positions, real_sizes
+from passes.mapping.tiling import Depth, Pieces, Tiling, products, real_positions, real_sizes
 
 RELEVANT = {
     Operand.INPUT: (LoopKind.G, LoopKind.OPC, LoopKind.KS),
@@ -54,11 +54,7 @@ class GemmTiles:
         """The products of the pieces of one kind of loops, over all dimensions."""
         found: Pieces = {1: 1}
         for dim in self.spec.dims:
-            longer: Pieces = {}
-            for size, count in found.items():
-                for piece, times in depth.of(dim, kind).items():
-                    longer[size * piece] = longer.get(size * piece, 0) + count * times
-            found = longer
+            found = products(found, depth.of(dim, kind))
         return found
 
     def above(self, operand: Operand) -> Depth:

@@ -45,8 +45,7 @@ def measure(tiles: GemmTiles, machine: GemmMachine, source: Array, kernel: Array
     for taps in _boxes(tiles, LoopKind.KS):
         for outputs in _boxes(tiles, LoopKind.OPC):
             words = _matrix(patches, outputs, taps)
-            firsts, sizes = _turns(words.shape[1], split, array.cols)
-            blocks = _any_of_turns(words, firsts, split, machine.im2col.block_rows)
+            blocks, sizes = _any_of_turns(words, split * array.cols, machine.im2col.block_rows)
             for parallel in _boxes(tiles, LoopKind.OP):
                 of_kernels: Mask = np.logical_or.reduce(_matrix(kernels, parallel, taps), axis=1, keepdims=True)
                 times = (blocks & of_kernels).sum(axis=(0, 2))
@@ -91,30 +90,14 @@ def _matrix(words: Mask, middle: Sequence[tuple[int, int]], last: Sequence[tuple
     return box.transpose(order).reshape(sides)
 
 
-def _turns(patches: int, split: int, cols: int) -> tuple[list[list[int]], npt.NDArray[np.int64]]:
-    """For every array, the patches with which it begins every time, and how many all arrays take at a time."""
-    share = math.ceil(patches / split)
-    starts = range(0, share, cols)
-    firsts: list[list[int]] = []
-    sizes = np.zeros(len(starts), np.int64)
-    for array in range(split):
-        begin, end = array * share, min((array + 1) * share, patches)
-        mine = [begin + start for start in starts if begin + start < end]
-        firsts.append(mine)
-        sizes[: len(mine)] += np.diff([*mine, end]) if mine else 0
-    return firsts, sizes
+def _any_of_turns(words: Mask, columns: int, rows: int) -> tuple[Mask, npt.NDArray[np.int64]]:
+    """Whether any patch that arrays take at a time has a word of an index other than zero: (g, times, indices).
 
-
-def _any_of_turns(words: Mask, firsts: list[list[int]], split: int, rows: int) -> Mask:
-    """Whether any patch that arrays take at a time has a word of an index other than zero: (g, times, indices)."""
-    found = np.zeros((words.shape[0], len(firsts[0]), words.shape[2]), np.bool_)
-    for array in range(split):
-        mine = firsts[array]
-        if mine:
-            following = firsts[array + 1] if array + 1 < split else []
-            part = words[:, mine[0] : following[0] if following else words.shape[1]]
-            found[:, : len(mine)] |= np.logical_or.reduceat(part, np.array(mine) - mine[0], axis=1)
+    And how many patches that are, every time.
+    """
+    starts: list[int] = list(range(0, words.shape[1], columns))
+    found: Mask = np.logical_or.reduceat(words, starts, axis=1)
     if rows > 1:
         for first in range(0, words.shape[2], rows):
             found[:, :, first : first + rows] = found[:, :, first : first + rows].any(axis=2, keepdims=True)
-    return found
+    return found, np.diff(np.array([*starts, words.shape[1]], np.int64))

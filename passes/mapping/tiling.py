@@ -36,6 +36,15 @@ def cut(pieces: Pieces, tile: int) -> Pieces:
     return result
 
 
+def products(first: Pieces, second: Pieces) -> Pieces:
+    """The products of every piece of one loop and every piece of another."""
+    found: Pieces = {}
+    for size, count in first.items():
+        for piece, times in second.items():
+            found[size * piece] = found.get(size * piece, 0) + count * times
+    return found
+
+
 def number(pieces: Pieces) -> int:
     """How many pieces there are."""
     return sum(pieces.values())

@@ -113,7 +113,9 @@ def mappings(draw: st.DrawFn, layer: Layer, target: GemmMachine) -> GemmMapping:
         least = max((i + 1 for i, node in enumerate(nodes) if _cuts(node, operand)), default=0)
         nodes.insert(least, Storage(SRAM, (operand,)))
     split = draw(st.sampled_from(target.array.splits))
-    return GemmMapping(split, draw(st.sampled_from([None, 0, 1, 3])), Mapping(tuple(nodes)))
+    reserved = draw(st.sampled_from([None, 0, 1, 3]))
+    resumes = reserved is not None and draw(st.booleans())
+    return GemmMapping(split, reserved, Mapping(tuple(nodes)), resumes)
 
 
 def _cuts(node: Node, operand: Any) -> bool:

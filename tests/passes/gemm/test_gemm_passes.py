@@ -48,7 +48,7 @@ def test_a_link_gets_a_mapping_and_a_layer_of_transfers_and_passes() -> None:
     MapGemmPass().apply(Context(), module)
     match_checks(
         print_module(module),
-        "// CHECK: mapping = #schedule.gemm<split 4, ring 2, for K.op 2, for H.opc 4, store sram [O], for K.ks 2,",
+        "// CHECK: #schedule.gemm<split 4, ring 2 resumes, for K.op 2, for H.opc 4, store sram [O], for K.ks 2,",
     )
     PlaceGemmPass().apply(Context(), module)
     verify_module(module)
@@ -58,7 +58,7 @@ def test_a_link_gets_a_mapping_and_a_layer_of_transfers_and_passes() -> None:
         text,
         """
         // CHECK: spatial.layer
-        // CHECK: gemm.configure split 4 ring 2
+        // CHECK: gemm.configure split 4 ring 2 resumes
         // CHECK: gemm.place "I" at 0 words 96
         // CHECK: gemm.place "K" at 0 words 36
         // CHECK: gemm.place "O" at 0 words 48
@@ -90,7 +90,7 @@ def test_a_mapping_that_is_given_stays() -> None:
         ("gemm<split 1, stream, store sram [I, K, O], for H.opc 2>", "cuts the tile of O, which is stored above"),
         ("gemm<split 1, stream, for Q.opc 2, store sram [I, K, O]>", "names a loop the link does not have"),
         ("gemm<split 1, stream, for H.opc 4, for H.opc 2, store sram [I, K, O]>", "cuts a loop again"),
-        ("gemm<split 1, ring 2000, store sram [I, K, O]>", "words kept for the next row of patches"),
+        ("gemm<split 1, ring 4000, store sram [I, K, O]>", "words kept for the next row of patches"),
         ("mapping<store sram [I, K, O]>", "this notation is of another kind of machine"),
     ],
 )
@@ -115,6 +115,7 @@ def test_links_without_a_mapping_are_not_placed() -> None:
     [
         "gemm<split 0, stream, store sram [I]>",
         "gemm<split 1, ring 1, par K.op 1 on row>",
+        "gemm<split 1, stream resumes>",
         "gemm<split 1>",
         "gemm<stream, split 1>",
     ],

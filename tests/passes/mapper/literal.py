@@ -191,7 +191,9 @@ class Literal:
         memory = self.hierarchy.memory(node.memory)
         temporal = [(i, each) for i, each in enumerate(self.nest.nodes[:end]) if isinstance(each, For)]
         # What words only pass by sends all of them on in every visit, through whatever lies in between.
-        passed = [i for i, _ in self.nest.stores(operand) if i < end and not self.hierarchy.memory(self._memory(i)).stays]
+        passed = [
+            i for i, _ in self.nest.stores(operand) if i < end and not self.hierarchy.memory(self._memory(i)).stays
+        ]
         for turn, (index, each) in reversed(list(enumerate(temporal))):
             if passed and index < passed[-1]:
                 return same, None
