@@ -81,6 +81,10 @@ than the one found (a gap of 1 says nothing). The more memories lie inside one a
 gaps of 5 to 40 % are usual even for small layers, and `--time-limit` narrows them. A search in a dataflow has no such
 limit but `--time-limit`, which it looks at between some hundred candidates and the next.
 
+Where `output.add` of a memory costs more than `output.update` and `output.add` of one further out together, the search
+of all mappings also lets sums leave early, but bounds what it finds by prices on which that never pays: such mappings
+may have a gap though they are the best.
+
 Where no access has a price all mappings take the same energy: then the fastest is searched."""
 
 

@@ -86,8 +86,9 @@ def best_mapping(
 
     A limited effort goes to a dive, then to mappings without tiles that are larger than they need be, among which the
     best one nearly always is, then to all. If there is no mapping when the time is over, one is looked for in as much
-    time again, and made without a search if there is none then. Where sums are cheaper to add up further out, or there
-    was no time to bound all ways to let operands pass by, there is no bound but 0.
+    time again, and made without a search if there is none then. Where sums are cheaper to add up further out, the bound
+    is that of a machine on which they are not (`Prices.evened`). Where there was no time to bound all ways to let
+    operands pass by, there is no bound but 0.
 
     Raises `CatenaError`: CAT-F001 if none fits or none was found, CAT-C003 if tiles of the machine are not nested.
     """
@@ -162,9 +163,16 @@ def _too_small(problem: Problem, hierarchy: Hierarchy) -> str:
 
 
 class _Search:
+    """The search of one link. It bounds parts, and says which need not be tried, by `evened` prices.
+
+    These are the prices themselves, or else no mapping costs less by them than `least`: the least that one did.
+    """
+
     def __init__(self, problem: Problem, prices: Prices):
         self._problem = problem
         self._prices = prices
+        self._evened = prices.evened
+        self._least = math.inf
         self._stages = stages_of(prices.hierarchy)
         self._nothing = Parts.empty(problem, Bounds(problem, prices, {}).flows)
 
@@ -194,7 +202,7 @@ class _Search:
             root if effort.should_stop() else self._with(tree, effort).search(self._nothing, best)
             for root, tree in roots
         )
-        return best.parts, min(bound, best.value) if has_all else 0.0
+        return best.parts, min(bound, best.value, self._least) if has_all else 0.0
 
     def dive(self, effort: Effort) -> tuple[Parts | None, float]:
         """The best parts that one dive in every tree finds, and what no mapping is better than."""
@@ -207,7 +215,7 @@ class _Search:
                 self._dive(tree, best, effort, _QUICK, _VALUES)
         if best.parts is None:
             self._hurry(trees, best, effort, max(_GRACE, monotonic() - start))
-        return best.parts, min(roots[0][0], best.value) if has_all else 0.0
+        return best.parts, min(roots[0][0], best.value, self._least) if has_all else 0.0
 
     def _roots(self, effort: Effort) -> tuple[list[tuple[float, Tree]], bool]:
         """Bounds and trees of all ways to let operands pass by, lowest first; whether they bound all mappings."""
@@ -219,7 +227,7 @@ class _Search:
             if effort.should_stop():
                 break
         roots.sort(key=lambda each: each[0])
-        return roots, next(every, None) is None and self._prices.additions_cost_less_inside
+        return roots, next(every, None) is None
 
     def _hurry(self, trees: Sequence[Tree], best: Incumbent, effort: Effort, seconds: float) -> None:
         """Find any mapping, in so many seconds if the time is over; without a search if that finds none."""
@@ -276,7 +284,7 @@ class _Search:
         return self._prices.hierarchy
 
     def _tree(self, assignment: Assignment) -> Tree:
-        bounds = Bounds(self._problem, self._prices, assignment)
+        bounds = Bounds(self._problem, self._evened, assignment)
         moves = self._moves(Effort())
         return Tree(self._hierarchy, moves, bounds, self._stages, self._combined, self._price)
 
@@ -285,13 +293,17 @@ class _Search:
         return replace(tree, moves=self._moves(effort, larger=larger, values=values))
 
     def _moves(self, effort: Effort, *, larger: bool = True, values: int | None = None) -> Moves:
-        return Moves(self._problem, self._hierarchy, effort, larger=larger, values=values)
+        sends = self._evened is not self._prices
+        return Moves(self._problem, self._hierarchy, effort, larger=larger, values=values, sends=sends)
 
     def _combined(self, energy: Values, cycles: Values) -> Values:
         return self._prices.combined(energy, cycles, self._problem.operations)
 
     def _price(self, parts: Parts) -> Values:
-        return self._prices.value(self._counts(parts))
+        counts = self._counts(parts)
+        if self._evened is not self._prices:
+            self._least = min(self._least, float(self._evened.value(counts).min()))
+        return self._prices.value(counts)
 
     def _counts(self, parts: Parts) -> Counts:
         return Counts(self._problem, self._hierarchy, *parts.nest())

@@ -54,13 +54,22 @@ class Moves:
     """The moves on one machine; `promising` drops parts on the way.
 
     Tiles that are larger for the sake of others are many, and rarely pay; without `larger` they are left out. With
-    `values`, only so many tiles of a loop are tried at a time, and the search is no longer exact.
+    `values`, only so many tiles of a loop are tried at a time, and the search is no longer exact. With `sends`, sums
+    may cost less if they leave a memory before they are complete.
     """
 
     def __init__(
-        self, problem: Problem, hierarchy: Hierarchy, effort: Effort, *, larger: bool = True, values: int | None = None
+        self,
+        problem: Problem,
+        hierarchy: Hierarchy,
+        effort: Effort,
+        *,
+        larger: bool = True,
+        values: int | None = None,
+        sends: bool = False,
     ):
         self.effort = effort
+        self._sends = sends
         self._values = values
         self._problem = problem
         self._hierarchy = hierarchy
@@ -136,7 +145,7 @@ class Moves:
             if len(rows):
                 yield some.cut(loops, left[:, rows], rows)
 
-        for some in (parts, *self._slid(parts, grown)):
+        for some in (parts, *self._slid(parts, grown), *self._sent(parts, grown)):
             yield some
             for loops in dict.fromkeys(self._problem.idle(link.operand) for link in some.links if link.alive):
                 yield from grown(some, loops)
@@ -168,7 +177,7 @@ class Moves:
         profiting = _subsets(others) if self._larger and level.stays else [()]
         # what does not stay is brought again for all loops outside of it
         again = () if level.stays else self._problem.idle(operand)
-        for before in (parts, *self._slid(parts, grown)):
+        for before in (parts, *self._slid(parts, grown), *self._sent(parts, grown)):
             for loops in ((), *dict.fromkeys(self._problem.idle(link.operand) for link in before.links if link.alive)):
                 for first in grown(before, loops):
                     for overlapping in dict.fromkeys(((), tuple(loop for loop in slid if loop not in loops))):
@@ -201,6 +210,14 @@ class Moves:
                 for inside in (parts, *(grown(parts, idle) if idle else ())):
                     for loop in self._windows:
                         yield from grown(inside, (loop,))
+
+    def _sent(self, parts: Parts, grown: Grow) -> Iterator[Parts]:
+        """With a loop cut that makes a memory turn to other sums, if these had better leave than be added up there."""
+        for link in parts.links if self._sends else ():
+            if link.alive and link.operand is Operand.OUTPUT:
+                for loop in range(len(self._problem.loops)):
+                    if self._problem.is_relevant(Operand.OUTPUT, loop):
+                        yield from grown(parts, (loop,))
 
     def _grown(self, parts: Parts, loops: tuple[int, ...], memory: str, waiting: Sequence[Operand]) -> Parts:
         """With all cuts of loops, of one at least, for which tiles of the operands that wait fit into the memory."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -24,12 +25,19 @@ Values = npt.NDArray[np.float64]
 class Prices:
     """The prices of a machine's events.
 
-    For the objective `traffic` they are those of words that go into and out of the outermost memory: one each.
+    For the objective `traffic` they are those of words that go into and out of the outermost memory: one each. Those
+    of `changed` events are other ones.
     """
 
-    def __init__(self, hierarchy: Hierarchy, objective: Objective = Objective.ENERGY):
+    def __init__(
+        self,
+        hierarchy: Hierarchy,
+        objective: Objective = Objective.ENERGY,
+        changed: Mapping[str, float] = MappingProxyType({}),
+    ):
         self.hierarchy = hierarchy
         self.objective = objective
+        self._changed = changed
 
     @cached_property
     def of(self) -> Mapping[str, float]:
@@ -37,28 +45,34 @@ class Prices:
         outermost = self.hierarchy.memories[0].name
         if self.objective is Objective.TRAFFIC:
             moved = ("input.read", "kernel.read", "output.update", "output.add")
-            return {f"{outermost}.{event}": 1.0 for event in moved}
+            return {f"{outermost}.{event}": 1.0 for event in moved} | dict(self._changed)
         prices: dict[str, float] = {}
         for access in self.hierarchy.accesses:
             for event, times in access.events.items():
                 prices[event] = prices.get(event, 0.0) + access.energy * times
-        return prices
+        return prices | dict(self._changed)
 
     def event(self, name: str) -> float:
         """The price of one event."""
         return self.of.get(name, 0.0)
 
-    @property
-    def additions_cost_less_inside(self) -> bool:
-        """Whether it is never cheaper to let sums leave a memory only so that they are added up further out."""
+    @cached_property
+    def evened(self) -> Prices:
+        """These, but for additions: none costs more than to let the sum leave and be added up further out.
+
+        No mapping costs more with them. They are the same on machines where that is so anyway.
+        """
         outermost, *inner = self.hierarchy.memories
         names = [outermost.name, *(memory.name for memory in inner if Operand.OUTPUT in memory.operands)]
-        return all(
-            self.event(f"{inner}.output.add")
-            <= self.event(f"{outer}.output.update") + self.event(f"{outer}.output.add")
-            for place, inner in enumerate(names)
-            for outer in names[:place]
-        )
+        changed: dict[str, float] = {}
+        least = np.inf
+        for name in names:
+            added = f"{name}.output.add"
+            price = min(self.event(added), least)
+            if price < self.event(added):
+                changed[added] = price
+            least = min(least, self.event(f"{name}.output.update") + price)
+        return Prices(self.hierarchy, self.objective, changed) if changed else self
 
     def energy(self, counts: Counts) -> Values:
         """The priced events of all candidates, without operations, which all mappings have as many of."""
