@@ -16,6 +16,9 @@ from compiler.sources import SourceKind, kind_of
 from compiler.stages import PROGRAM
 from dialects.diagnostics import CatenaError, Diagnostic
 
+STATISTICS = ".json"
+"""How names of statistics files end."""
+
 
 def report_on(source: str, statistics: str | None = None, options: CompileOptions | None = None) -> Report:
     """The report of a program file, or of a model or IR, which is compiled for it.
@@ -43,6 +46,13 @@ def report_of(program: Program, statistics: str | None = None) -> Report:
             )
         )
     return emulated
+
+
+def report_on_any(source: str, options: CompileOptions | None = None) -> Report:
+    """The report that a statistics file holds, or that of any other source, as `report_on`."""
+    if source.endswith(STATISTICS):
+        return read_statistics(source)
+    return report_on(source, None, options)
 
 
 def program_of(source: str, options: CompileOptions, observers: Sequence[Observer] = ()) -> Program:

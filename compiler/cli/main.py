@@ -35,6 +35,7 @@ VERBS = {
     "disasm": Verb("compiler.cli.assembly:disasm", "Disassemble a program, annotated."),
     "explore": Verb("compiler.cli.explore:explore_model", "Words moved off-chip by size of the buffer, fused and not."),
     "report": Verb("compiler.cli.report:report", "Table of cycles, energy and traffic by layer."),
+    "diff": Verb("compiler.cli.diff:diff", "Compare two programs, or what they counted."),
     "explain": Verb("compiler.cli.explain:explain", "Say why layers cost what they cost."),
     "targets": Verb("compiler.cli.listings:targets", "List the targets."),
     "passes": Verb("compiler.cli.listings:passes", "List the stages and passes."),
