@@ -8,6 +8,7 @@
     python3 tasks.py lint         check style, types and import layers
     python3 tasks.py docs         write the reference pages
     python3 tasks.py conformance  run ONNX's conformance suite and record what passes
+    python3 tasks.py fuzz         mutate files of every kind that is read, 100,000 in all, or --count N, from --seed S
     python3 tasks.py bench        measure beside ONNX Runtime and ONNX's ReferenceEvaluator
     python3 tasks.py clean        remove what the others make
 
@@ -102,6 +103,12 @@ def conformance() -> None:
     docs()
 
 
+def fuzz(*options: str) -> None:
+    """Every reader on mutated files; fails if one does anything but refuse or accept them."""
+    install("test")
+    call(PYTHON, "-m", "tests.fuzz", "--jobs", 2, "--out", OUT / "fuzz", *options)
+
+
 def bench() -> None:
     """The benchmarks."""
     install("verify")
@@ -114,8 +121,8 @@ def clean() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-TASKS: dict[str, Callable[[], None]] = {
-    each.__name__: each for each in (demo, test, exhaustive, lint, docs, conformance, bench, clean)
+TASKS: dict[str, Callable[..., None]] = {
+    each.__name__: each for each in (demo, test, exhaustive, lint, docs, conformance, fuzz, bench, clean)
 }
 
 
@@ -123,13 +130,15 @@ def main() -> None:
     """Run the tasks that the command line names."""
     if sys.version_info < OLDEST_PYTHON:
         raise SystemExit("Catena needs Python 3.11 or newer; this is " + sys.version.split()[0])
-    names = sys.argv[1:]
+    names, options = sys.argv[1:], []
+    if names[:1] == ["fuzz"]:
+        names, options = names[:1], names[1:]
     unknown = [name for name in names if name not in TASKS]
     if not names or unknown:
         print(__doc__)
         raise SystemExit(f"unknown task: {', '.join(unknown)}" if unknown else 2)
     for name in names:
-        TASKS[name]()
+        TASKS[name](*options)
 
 
 if __name__ == "__main__":

@@ -134,7 +134,14 @@ def contradictions(declared: onnx.ValueInfoProto, value: SSAValue, may_be_larger
 
 
 def declared_dtype(element_type: int) -> np.dtype[Any] | None:
-    """The NumPy type of a `TensorProto.DataType`, None for an undefined one."""
+    """The NumPy type of a `TensorProto.DataType`, None for an undefined one.
+
+    Raises `CatenaError` (CAT-M001) for a number that stands for no type.
+    """
     from onnx import helper
 
-    return np.dtype(helper.tensor_dtype_to_np_dtype(element_type)) if element_type else None
+    try:
+        return np.dtype(helper.tensor_dtype_to_np_dtype(element_type)) if element_type else None
+    except KeyError as error:
+        message = f"{element_type} is the number of no element type"
+        raise CatenaError(Diagnostic("CAT-M001", message, stage=STAGE)) from error
