@@ -103,6 +103,7 @@ def compile_model(
 
     from dataclasses import asdict
 
+    from compiler.cli.interrupts import interrupts
     from compiler.cli.observers import StageLines, observers_for, timing_lines
     from compiler.cli.progress import activity
     from compiler.compilation import CompileOptions, compile_source, write_compiled
@@ -112,6 +113,7 @@ def compile_model(
     from compiler.modes import mode_named
     from compiler.searching import search_options as parse_search
     from compiler.sources import ImportOptions
+    from passes.searching.stopping import stopped
     from passes.searching.watching import Progress, watched
 
     options = CompileOptions(
@@ -132,19 +134,23 @@ def compile_model(
         observers.append(MappingDump(Path(save_mapping), options.mode))
     searches: list[Progress] = []
 
-    with activity(session.console, f"compiling {source}") as shown:
+    with activity(session.console, f"compiling {source}") as shown, interrupts(session.console.is_quiet) as interrupted:
 
         def watch(progress: Progress) -> None:
+            if not searches:
+                interrupted.begin()
             searches[:] = [progress]
             shown.show(f"compiling {source}: {progress}")
+            if session.console.is_verbose:
+                shown.say(str(progress))
 
-        with watched(watch):
+        with watched(watch), stopped(interrupted.came):
             compiled = compile_source(source, options, [*observers, StageLines(shown.say)])
         if not prints:
             write_compiled(compiled, Path(path))
     segments = () if compiled.program is None else segments_in_program(compiled.program)
     remark = describe_segments(segments) if segments else ""
-    if kept is not None:
+    if kept is not None and not interrupted.came():
         kept.keep(Path(path), remark)
 
     def show(console: Console) -> None:
@@ -152,9 +158,8 @@ def compile_model(
             console.out(print_module(compiled.module))
         if remark:
             console.out(remark)
-        if console.is_verbose:
-            for progress in searches:
-                console.note(str(progress))
+        if interrupted.came():
+            console.note("searches were interrupted: `catena report` says how far from the best their mappings may be")
         if timing or console.is_verbose:
             for run in compiled.runs:
                 for line in timing_lines(run.passes):
@@ -175,6 +180,7 @@ def compile_model(
             for run in compiled.runs
         ],
         "searches": None if not searches else asdict(searches[0]),
+        "is_interrupted": interrupted.came(),
         "is_from_cache": False,
     }
     return Outcome(result, show, "" if prints else path)

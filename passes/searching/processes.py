@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.synchronize import Event
 
 from dialects.diagnostics import CatenaError, Diagnostic
+from passes.searching.stopping import Asked, never
 from passes.searching.task import Result, Task, run
 from passes.searching.workers import Budget, Results
 
+_POLL_SECONDS = 0.2
+"""How often is looked whether searches are to end."""
 
-def in_processes(tasks: Sequence[Task], budget: Budget, jobs: int) -> Results:
-    """In up to `jobs` new processes. When the caller stops, searches that still run are cancelled.
+
+def in_processes(tasks: Sequence[Task], budget: Budget, jobs: int, is_stopped: Asked = never) -> Results:
+    """In up to `jobs` new processes. When the caller stops, or says so, searches that still run are cancelled.
 
     Raises `CatenaError` (CAT-I001) if a process ends too early.
     """
@@ -30,8 +35,11 @@ def in_processes(tasks: Sequence[Task], budget: Budget, jobs: int) -> Results:
                 while waiting and len(running) < jobs:
                     seconds = budget.share(len(waiting), jobs)
                     index, task = waiting.pop()
-                    running[pool.submit(_run_here, task, seconds)] = index
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                    with _deaf():
+                        running[pool.submit(_run_here, task, seconds)] = index
+                done, _ = wait(running, _POLL_SECONDS, FIRST_COMPLETED)
+                if is_stopped():
+                    cancelled.set()
                 for future in done:
                     yield running.pop(future), future.result()
         except BrokenProcessPool as error:
@@ -40,6 +48,16 @@ def in_processes(tasks: Sequence[Task], budget: Budget, jobs: int) -> Results:
             raise CatenaError(Diagnostic("CAT-I001", message, "mapped", hint=hint)) from error
         finally:
             cancelled.set()
+
+
+@contextmanager
+def _deaf() -> Generator[None]:
+    """Interrupts wait until the block has ended; processes that begin in it never get any."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _cancelled: Event | None = None

@@ -10,6 +10,7 @@ from pathlib import Path
 from dialects.accelerator import Accelerator
 from passes.searching.cache import LOG, Entry, MappingCache, key_of
 from passes.searching.options import SearchOptions
+from passes.searching.stopping import asked_to_stop
 from passes.searching.task import Found, Result, Task
 from passes.searching.version import search_version
 from passes.searching.watching import Progress, tell
@@ -22,8 +23,9 @@ _SAID_ONLY = {"name", "summary", "sources", "figures", "host", "widths"}
 def search_all(tasks: Sequence[Task], machine: Accelerator, options: SearchOptions) -> list[Result]:
     """What distinct searches on a machine end with, in their order; mappings are legal.
 
-    Every search that ends is in the cache at once: an interrupt loses only those that run. Raises `CatenaError` if
-    there is nowhere to search, as the functions of `workers` and `processes` do.
+    Every search that ends is in the cache at once: an interrupt loses only those that run. Once `stopping` asks for it,
+    they end with the best found. Raises `CatenaError` if there is nowhere to search, as the functions of `workers` and
+    `processes` do.
     """
     if not tasks:
         return []
@@ -41,6 +43,7 @@ class _Service:
         self._keys = _keys(tasks, machine) if self._cache is not None else []
         self._known: dict[int, Entry] = {}
         self._results: dict[int, Result] = {}
+        self._is_stopped = asked_to_stop()
         limit = options.time_limit
         self._allowed = None if limit is None else limit / -(-len(tasks) // options.jobs)
         """Seconds for one search if all are made."""
@@ -78,12 +81,12 @@ class _Service:
     def _run(self, tasks: Sequence[Task]) -> Results:
         budget, options = Budget(self._options.time_limit), self._options
         if options.scheduler is not None and tasks:
-            return on_scheduler(tasks, budget, options.scheduler)
+            return on_scheduler(tasks, budget, options.scheduler, self._is_stopped)
         if min(options.jobs, len(tasks)) > 1:
             from passes.searching.processes import in_processes
 
-            return in_processes(tasks, budget, options.jobs)
-        return in_process(tasks, budget)
+            return in_processes(tasks, budget, options.jobs, self._is_stopped)
+        return in_process(tasks, budget, self._is_stopped)
 
     def _kept(self, index: int, result: Result) -> Result:
         """A result, with what was known before; noted in the cache if it is legal."""
@@ -94,7 +97,8 @@ class _Service:
         if problems := self._tasks[index].violations(found.mapping):
             return tuple(problems)
         if self._cache is not None:
-            self._cache.put(self._keys[index], Entry(found, self._allowed if found.is_cut else None))
+            allowed = 0.0 if self._is_stopped() else self._allowed
+            self._cache.put(self._keys[index], Entry(found, allowed if found.is_cut else None))
         return found
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.schedule import Mapping, Objective, Search, Space
+from passes.searching.stopping import never
 
 _FINEST_GAP = 1e4
 """Gaps are rounded up to a whole number of these parts."""
@@ -39,23 +40,19 @@ Result = Found | tuple[Diagnostic, ...]
 """What a search ends with: a mapping, or why there is none."""
 
 
-def _never() -> bool:
-    return False
-
-
 @dataclass
 class Deadline:
-    """Says when a search should stop: its wall seconds have passed, or somebody has cancelled it."""
+    """Says when a search should stop, and whether it did: its seconds have passed, or somebody has cancelled it."""
 
     seconds: float | None = None
-    is_cancelled: Callable[[], bool] = _never
+    is_cancelled: Callable[[], bool] = never
     was_met: bool = False
     _start: float = field(default_factory=monotonic)
 
     def __call__(self) -> bool:
-        if self.seconds is not None and monotonic() - self._start >= self.seconds:
-            self.was_met = True
-        return self.was_met or self.is_cancelled()
+        is_over = self.seconds is not None and monotonic() - self._start >= self.seconds
+        self.was_met = self.was_met or is_over or self.is_cancelled()
+        return self.was_met
 
 
 @dataclass(frozen=True)
@@ -89,7 +86,7 @@ class Task:
         """Every rule of the machine that a mapping of the layer breaks."""
 
 
-def run(task: Task, seconds: float | None, is_cancelled: Callable[[], bool] = _never) -> Result:
+def run(task: Task, seconds: float | None, is_cancelled: Callable[[], bool] = never) -> Result:
     """Make a search, for `seconds` at most."""
     try:
         return task.look(Deadline(seconds, is_cancelled))

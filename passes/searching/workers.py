@@ -7,12 +7,14 @@ the place, unless time limits cut searches off.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from time import monotonic
 from typing import Any
 
 from dialects.diagnostics import CatenaError, Diagnostic
+from passes.searching.stopping import Asked, never
 from passes.searching.task import Result, Task, run
 from passes.searching.version import search_version
 
@@ -20,6 +22,9 @@ Results = Generator[tuple[int, Result]]
 
 _CONNECT_SECONDS = 10
 """How long a Dask scheduler has to answer."""
+
+_POLL_SECONDS = 0.5
+"""How often is looked whether its searches are to end."""
 
 
 @dataclass
@@ -36,14 +41,16 @@ class Budget:
         return max(0.0, self.seconds - (monotonic() - self._start)) / -(-left // workers)
 
 
-def in_process(tasks: Sequence[Task], budget: Budget) -> Results:
+def in_process(tasks: Sequence[Task], budget: Budget, is_stopped: Asked = never) -> Results:
     """One after the other, here."""
     for index, task in enumerate(tasks):
-        yield index, run(task, budget.share(len(tasks) - index, 1))
+        yield index, run(task, budget.share(len(tasks) - index, 1), is_stopped)
 
 
-def on_scheduler(tasks: Sequence[Task], budget: Budget, address: str) -> Results:
+def on_scheduler(tasks: Sequence[Task], budget: Budget, address: str, is_stopped: Asked = never) -> Results:
     """On the workers of a Dask scheduler, which have this version of Catena installed.
+
+    What still runs there when searches are stopped is cancelled, and done here at once.
 
     Raises `CatenaError`: CAT-C004 if Dask is not installed, CAT-C001 if no scheduler with workers is at the address.
     """
@@ -67,8 +74,15 @@ def on_scheduler(tasks: Sequence[Task], budget: Budget, address: str) -> Results
             for index, task in enumerate(tasks)
         }
         try:
-            for future in distributed.as_completed(list(futures), loop=client.loop):
-                yield futures[future], future.result()
+            waiting = dict(futures)
+            while waiting and not is_stopped():
+                with suppress(TimeoutError):
+                    done = distributed.wait(list(waiting), _POLL_SECONDS, "FIRST_COMPLETED").done
+                    for future in done:
+                        yield waiting.pop(future), future.result()
+            for future, index in waiting.items():
+                client.cancel([future])
+                yield index, run(tasks[index], None, is_stopped)
         finally:
             client.cancel(list(futures))
 

@@ -199,16 +199,40 @@ def test_an_interrupt_ends_with_130_and_nothing_half_done(
     slow: Path, free: Path, cache: Path, tmp_path: Path, jobs: int
 ) -> None:
     catena, output = Path(sys.executable).with_name("catena"), tmp_path / "p.cat"
-    words = [catena, "compile", slow, "-o", output, "-t", free, "--time-limit", "600", "-j", str(jobs)]
+    words = [catena, "compile", slow, "-o", output, "-t", free, "--time-limit", "600", "-j", str(jobs), "-v"]
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        assert any("encoded" in line for line in process.stderr)
-        time.sleep(2)
+        assert any("0/2 distinct layers mapped" in line for line in process.stderr)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.readline().startswith("interrupted: going on")
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 130
         assert process.stderr.read().endswith("interrupted\n")
     assert not output.exists()
     assert all(path.suffix == ".json" for path in cache.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_the_first_interrupt_ends_searches_with_the_best_found(
+    cli: Cli, slow: Path, free: Path, cache: Path, tmp_path: Path, jobs: int
+) -> None:
+    """To all processes, as from a terminal, as soon as searches begin: those of others must not end by it."""
+    catena, output = Path(sys.executable).with_name("catena"), tmp_path / "p.cat"
+    words = [catena, "compile", slow, "-o", output, "-t", free, "--time-limit", "600", "-j", str(jobs), "-v"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        assert process.stderr is not None
+        assert any("0/2 distinct layers mapped" in line for line in process.stderr)
+        time.sleep(0.5)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(timeout=120) == 0
+        said = process.stderr.read()
+    assert "interrupted: going on" in said
+    assert "searches were interrupted" in said
+    layers = cli("report", output, "--json").json["result"]["layers"]
+    assert any(each["search"]["gap"] > 0 for each in layers if each.get("search"))
+    again = cli("compile", slow, "-o", tmp_path / "q.cat", "-t", free, "--time-limit", "1", "--json").json["result"]
+    assert again["searches"]["cached"] == 0
 
 
 def test_the_cache_is_shown_and_cleared(cli: Cli, cnn: Path, cache: Path, tmp_path: Path) -> None:
