@@ -13,6 +13,7 @@ EVENTS: dict[str, str] = {
     "dram.input.read": "input words read from DRAM",
     "dram.input.padding": "padding words of input tiles, which are made up and not fetched",
     "dram.kernel.read": "kernel words read from DRAM",
+    "dram.kernel.bitmap": "words of bitmaps, and of where they are, read from DRAM, of kernels in blocks",
     "dram.input.lookup": "input words read from DRAM at computed addresses, counted among those read",
     "dram.index.read": "index words read from DRAM to compute addresses",
     "dram.extra.read": "words of post operands (biases, residuals) read from DRAM",
@@ -37,6 +38,8 @@ EVENTS: dict[str, str] = {
     "glb.output.send": "results read from there on their way to DRAM",
     "glb.kernel.fill": "kernel words written to the buffer, where it holds them for a fused group",
     "glb.kernel.read": "kernel words read from there for the array",
+    "bitmap.kernel.fill": "words of bitmaps written to their memory, of kernels in blocks",
+    "bitmap.kernel.read": "words of bitmaps read from there, once for every row of patches",
     "glb.extra.fill": "words of post operands written to the buffer, where it holds them for a fused group",
     "glb.extra.read": "words of post operands read from there",
     "array.input.deliver": "input words delivered to processing elements, counted per receiver",
@@ -52,7 +55,7 @@ EVENTS: dict[str, str] = {
     "spad.output.write": "partial sums written to scratchpads",
     "operation.mac": "multiply-accumulates",
     "operation.other": "other main operations (comparisons, maxima, plain moves ...)",
-    "operation.gated": "main operations on an input of zero, on machines that save energy in them",
+    "operation.gated": "main operations on zeros, on machines that save energy in them",
     "operation.skipped": "main operations that are left out, on machines that skip indices of zeros",
     "patch.neighbour": "input words that a patch unit gets from its neighbour, on machines with im2col units",
     "patch.reserve": "input words that come from what an im2col unit has kept of the row of patches before",
@@ -108,7 +111,9 @@ GROUPED = tuple(f"glb.{event}" for event in ("kernel.fill", "kernel.read", *HELD
 """What the buffer of a spatial machine counts in layers of fused groups; others have none."""
 OF_PATCHES = ("operation.skipped", "patch.neighbour", "patch.reserve")
 """What machines with im2col units count besides."""
-OPTIONAL = frozenset({*COMPRESSED.values(), "operation.gated", *GROUPED, *OF_PATCHES})
+OF_BITMAPS = ("dram.kernel.bitmap", "bitmap.kernel.fill", "bitmap.kernel.read")
+"""What layers count besides whose kernels lie in blocks."""
+OPTIONAL = frozenset({*COMPRESSED.values(), "operation.gated", *GROUPED, *OF_PATCHES, *OF_BITMAPS})
 """Events that few machines or layers have; where there are none, counts do not mention them."""
 LEVELS = ("dram", "glb", "array", "spad")
 

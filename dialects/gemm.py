@@ -3,6 +3,7 @@
     spatial.layer ... {
       gemm.configure split 4 ring 16 resumes
       gemm.place "K" at 0 words 9216
+      gemm.blocks of 8 from %bitmaps : tensor<330xui16> words 74
       gemm.place "O" at 0 words 1792
       gemm.place "I" at 0 words 4176
       spatial.for <C.op> tile 32 {
@@ -16,14 +17,15 @@
       }
     }
 
-Every tensor has a memory of its own. Loops, transfers and passes are those of `dialects.spatial`.
+Every tensor has a memory of its own. With `gemm.blocks` the kernel lies off-chip as `passes.gemm.streams` says. Loops,
+transfers and passes are those of `dialects.spatial`.
 """
 
 from __future__ import annotations
 
-from xdsl.dialects.builtin import I64, IntegerAttr, StringAttr, UnitAttr, i64
-from xdsl.ir import Dialect
-from xdsl.irdl import IRDLOperation, ParsePropInAttrDict, irdl_op_definition, opt_prop_def, prop_def
+from xdsl.dialects.builtin import I64, IntegerAttr, StringAttr, TensorType, UnitAttr, i64
+from xdsl.ir import Dialect, SSAValue
+from xdsl.irdl import IRDLOperation, ParsePropInAttrDict, irdl_op_definition, operand_def, opt_prop_def, prop_def
 from xdsl.utils.exceptions import VerifyException
 
 from dialects.schedule import Operand
@@ -86,4 +88,32 @@ class PlaceOp(IRDLOperation):
             raise VerifyException("a place has words, from an address of at least 0")
 
 
-GEMM = Dialect("gemm", [ConfigureOp, PlaceOp], [])
+@irdl_op_definition
+class BlocksOp(IRDLOperation):
+    """The kernel comes as streams of blocks, one for every tile: its buffer has the words of those that are kept.
+
+    `bitmaps` is the buffer that says where tiles are and which blocks they keep, `words` what their bitmaps take on the
+    chip at most.
+    """
+
+    name = "gemm.blocks"
+
+    height = prop_def(IntegerAttr[I64])
+    bitmaps = operand_def(TensorType)
+    words = prop_def(IntegerAttr[I64])
+
+    irdl_options = (ParsePropInAttrDict(),)
+    assembly_format = "`of` $height `from` $bitmaps `:` type($bitmaps) `words` $words attr-dict"
+
+    @classmethod
+    def of(cls, height: int, bitmaps: SSAValue, words: int) -> BlocksOp:
+        """Blocks of `height` kernels, from the buffer of their bitmaps."""
+        properties = {"height": IntegerAttr(height, i64), "words": IntegerAttr(words, i64)}
+        return cls(operands=[bitmaps], properties=properties)
+
+    def verify_(self) -> None:
+        if integer(self.height) < 1 or integer(self.words) < 1:
+            raise VerifyException("a block has at least one kernel, and bitmaps at least one word")
+
+
+GEMM = Dialect("gemm", [ConfigureOp, PlaceOp, BlocksOp], [])

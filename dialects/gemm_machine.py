@@ -13,12 +13,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic_core import PydanticCustomError
 
 from dialects.accelerator import Accelerator, StepLimits
+from dialects.encodings.names import format_named
+from dialects.encodings.spots_blocks import SpotsBlocks
 from dialects.host import Cost, Rate
 from dialects.value_kinds import Text, distinct
 
 Words = Annotated[int, Field(ge=1, le=1 << 40)]
 Halves = Annotated[int, Field(ge=2, le=1 << 40)]
 Part = Annotated[int, Field(ge=1, le=64)]
+STREAM_WORD_BITS = (8, 16, 32, 64)
+"""Widths of words in which streams lie: whole bytes, and a number of words for the places of tiles."""
 
 
 class _Model(BaseModel):
@@ -72,6 +76,9 @@ class Srams(_Model):
     output_words: Annotated[
         Halves, Field(description="results, in both halves, of as many bits as they are summed up in")
     ]
+    bitmap_words: Annotated[
+        Halves | None, Field(description="words of the bitmaps of kernels in blocks of zeros or none, in both halves")
+    ] = None
 
 
 class GemmDram(_Model):
@@ -126,4 +133,20 @@ class GemmMachine(Accelerator, frozen=True):
             if self.array.rows % split:
                 reason = "array.splits: {rows} rows do not divide into {split} arrays"
                 raise PydanticCustomError("wrong_split", reason, {"rows": self.array.rows, "split": split})
+        return self
+
+    @model_validator(mode="after")
+    def _check_encodings(self) -> GemmMachine:
+        """Kernels come dense or as blocks of SPOTS, everything else dense."""
+        if self.encodings is None:
+            return self
+        if self.encodings.activations:
+            raise PydanticCustomError("wrong_encoding", "encodings.activations: tensors between links come dense")
+        for text in self.encodings.weights:
+            if not isinstance(format_named(text), SpotsBlocks):
+                reason = "encodings.weights: kernels come in blocks, as in spots<height 8>, not as {text}"
+                raise PydanticCustomError("wrong_encoding", reason, {"text": text})
+        if self.encodings.weights and (self.sram.bitmap_words is None or self.word_bits not in STREAM_WORD_BITS):
+            reason = "encodings.weights: needs sram.bitmap_words, and word_bits of {widths}"
+            raise PydanticCustomError("wrong_encoding", reason, {"widths": " or ".join(map(str, STREAM_WORD_BITS))})
         return self

@@ -78,7 +78,7 @@ def _shortest(formats: Iterable[Format], tensor: Array, bits: int) -> Format | N
 
 def _kernel_format(op: ConstantOp, formats: Sequence[Format], bits: int) -> Format | None:
     """The format of a constant that only links read, as their kernel. Raises `CatenaError` (CAT-R004)."""
-    found: set[int | None] = set()
+    found: set[tuple[int, int] | None] = set()
     for user, value in _users(op):
         if not isinstance(user, LinkOp) or user.kernel is not value or value in (user.input, *user.extras):
             return None
@@ -97,19 +97,26 @@ def _users(op: ConstantOp) -> Iterator[tuple[Operation, SSAValue]]:
             yield view, op.result
 
 
-def _with_rows(formats: Iterable[Format], rows: int | None) -> Iterator[Format]:
+def _with_rows(formats: Iterable[Format], filters: tuple[int, int] | None) -> Iterator[Format]:
     """Formats, those of matrices with the dimension that their rows are, if there is one."""
+    rows, inner = filters or (0, 1)
     for encoding in formats:
-        if not isinstance(encoding, CompressedRows | SpotsBlocks):
-            yield encoding
-        elif rows is not None:
-            yield replace(encoding, rows=rows)
+        match encoding:
+            case SpotsBlocks():
+                if filters is not None:
+                    yield replace(encoding, rows=rows, inner=inner)
+            case CompressedRows():
+                if filters is not None and inner == 1:
+                    yield replace(encoding, rows=rows)
+            case _:
+                yield encoding
 
 
-def filters_of(link: LinkOp, kernel: SSAValue) -> int | None:
-    """The dimension of a constant that a link's filters are: that along which its `op` loop steps.
+def filters_of(link: LinkOp, kernel: SSAValue) -> tuple[int, int] | None:
+    """The dimension of a constant that a link's filters are, and how many of its indices each has.
 
-    `kernel` is the constant or a view of it. None if there are several such loops, or they step otherwise.
+    It is that along which the link's `op` loop steps; `kernel` is the constant or a view of it. None if there are
+    several such loops, or they step otherwise.
     """
     view = kernel.owner if isinstance(kernel.owner, ViewOp) else None
     shape = shape_of(kernel if view is None else view.base)
@@ -119,7 +126,11 @@ def filters_of(link: LinkOp, kernel: SSAValue) -> int | None:
     ]
     if len(steps) != 1:
         return None
-    return next((dim for dim, each in enumerate(zip(row_major(shape), shape, strict=True)) if each == steps[0]), None)
+    (step, filters) = steps[0]
+    for dim, (stride, extent) in enumerate(zip(row_major(shape), shape, strict=True)):
+        if stride * extent == step * filters and step % stride == 0:
+            return dim, step // stride
+    return None
 
 
 def _activation_format(link: LinkOp, formats: Sequence[Format], bits: int) -> Format | None:

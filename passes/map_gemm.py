@@ -17,6 +17,7 @@ from dialects.target import require_gemm_machine
 from passes.assign_host import require_host
 from passes.gemm.legality import violations
 from passes.gemm.search import best_mapping
+from passes.gemm.streams import Encoded, encoded_kernel, encoding_of_kernel
 from passes.placing import links_of
 from passes.storage import Storage
 
@@ -25,7 +26,8 @@ class MapGemmPass(ModulePass):
     """Choose how the array is divided for every link that has no mapping, and its tiles; check the other mappings.
 
     Of all divisions and tiles that are tried, one is taken that takes at most a thousandth more than the fewest cycles,
-    and of those one that takes the least energy. Links with the same loops and input shape are searched once. Links
+    and of those one that takes the least energy. Kernels in blocks move the words that are left of them, and their
+    bitmaps need room even if nothing is zero. Links with the same loops and input shape are searched once. Links
     whose results are updates at computed addresses leave in order. Links that the host executes keep `#schedule.host`.
     """
 
@@ -35,15 +37,18 @@ class MapGemmPass(ModulePass):
         """Map the links of @main. Raises `CatenaError` with the problems of all links."""
         machine = require_gemm_machine(op, "mapped")
         storage = Storage(main_function(op).body.block)
-        known: dict[tuple[GConv, tuple[int, ...], bool], GemmMapping] = {}
+        known: dict[tuple[GConv, tuple[int, ...], bool, Encoded | None], GemmMapping] = {}
         problems: list[Diagnostic] = []
         for link in links_of(op):
             in_order = storage.update(link.result) is not None
-            alike = link.spec.bare, shape_of(link.input), in_order
             try:
                 if not _is_given(link, machine, in_order=in_order):
+                    kernel = encoded_kernel(link, machine)
+                    alike = link.spec.bare, shape_of(link.input), in_order, kernel
                     if alike not in known:
-                        known[alike] = best_mapping(link.spec.bare, machine, shape_of(link.input), in_order=in_order)
+                        known[alike] = best_mapping(
+                            link.spec.bare, machine, shape_of(link.input), in_order=in_order, kernel=kernel
+                        )
                     link.properties["mapping"] = GemmAttr(known[alike])
             except CatenaError as error:
                 problems += error.diagnostics
@@ -59,7 +64,9 @@ def _is_given(link: LinkOp, machine: GemmMachine, *, in_order: bool) -> bool:
             return False
         case GemmAttr():
             shape = shape_of(link.input)
-            if found := violations(link.spec, link.mapping.data, machine, shape, "mapped", node, in_order=in_order):
+            blocks, mapping = encoding_of_kernel(link), link.mapping.data
+            found = violations(link.spec, mapping, machine, shape, "mapped", node, in_order=in_order, blocks=blocks)
+            if found:
                 raise CatenaError(found)
         case HostAttr():
             require_host(machine, "mapped", node)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from xdsl.dialects.builtin import ArrayAttr, FunctionType, ModuleOp, StringAttr
+from xdsl.dialects.builtin import ArrayAttr, FunctionType, IntegerAttr, ModuleOp, StringAttr, i64
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 
 from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.element_types import element_type_of, tensor_type
 from dialects.gconv import ConcatOp, LinkOp, ReduceAttr, ScatterOp, View, element_type_of_value, shape_of
 from dialects.gconv.interpreter import argument_names, main_function, result_names
 from dialects.host_segment import SegmentOp, host_ports, segment_inputs, segment_outputs
@@ -19,7 +20,7 @@ from dialects.schedule import HostAttr
 from dialects.spatial import AccessAttr, BufferOp, LayerOp, OffloadOp, Role
 from dialects.spatial_access import Lookup as PlacedLookup
 from dialects.spatial_access import LookupAttr
-from dialects.weights import ConstantOp, WeightRef
+from dialects.weights import Array, ConstantOp, WeightRef
 from passes.chain_views import source_of
 from passes.computed_addresses import Lookup
 from passes.dram import Storages, first_fit, lifetimes
@@ -45,16 +46,30 @@ def links_of(module: ModuleOp) -> list[LinkOp]:
     return [op for op in main_function(module).body.block.ops if isinstance(op, LinkOp)]
 
 
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """A kernel as it is stored: the words that are kept, one after another, and what says where they belong."""
+
+    values: Array
+    index: Array
+
+
 def place(
-    module: ModuleOp, capacity: int | None, storages: Storages, body: Body, groups: Sequence[Gathered] = ()
+    module: ModuleOp,
+    capacity: int | None,
+    storages: Storages,
+    body: Body,
+    groups: Sequence[Gathered] = (),
+    encoded: Mapping[LinkOp, Encoded] | None = None,
 ) -> None:
     """Put buffers and layers in the place of the chain; layers of links that are gathered, in ops of their own.
 
-    The layer of a link that the host executes holds `spatial.offload`. Raises `CatenaError` (CAT-F003) if the tensors
-    need more than `capacity` words.
+    The layer of a link that the host executes holds `spatial.offload`. Kernels that are `encoded` lie so, and have no
+    words at addresses that strides lead to. Raises `CatenaError` (CAT-F003) if the tensors need more than `capacity`
+    words.
     """
     function = main_function(module)
-    buffers = Buffers(function, capacity, storages, [each.links for each in groups])
+    buffers = Buffers(function, capacity, storages, [each.links for each in groups], encoded or {})
     layers = list(_steps(function, buffers, body, groups))
     block = Block([*buffers.ops, *layers, ReturnOp()])
     block.last_op.location = function.location  # pyright: ignore[reportOptionalMemberAccess]
@@ -85,9 +100,12 @@ class Buffers:
         capacity: int | None,
         storages: Storages,
         together: Sequence[Sequence[LinkOp]] = (),
+        encoded: Mapping[LinkOp, Encoded] | None = None,
     ):
         self.storages = storages
         self._together = together
+        self._encoded = encoded or {}
+        self._of_encoded: dict[Encoded, tuple[BufferOp, BufferOp]] = {}
         self.ops: list[BufferOp] = []
         self._of_storage: dict[SSAValue, BufferOp] = {}
         end = self._place_constants(function)
@@ -109,6 +127,19 @@ class Buffers:
         place = self.storages.place(value)
         return Access(self._of_storage[place.base].result, place.view)
 
+    def kernel(self, link: LinkOp) -> Access:
+        """The buffer that holds a link's kernel; of one that is encoded, no more than its shape can be said."""
+        assert link.kernel is not None
+        if link not in self._encoded:
+            return self.access(link.kernel)
+        values, _ = self._of_encoded[self._encoded[link]]
+        shape = link.spec.kernel_shape
+        return Access(values.result, View(shape, (0,) * len(shape)))
+
+    def index_of_kernel(self, link: LinkOp) -> SSAValue:
+        """The buffer that says where the words of an encoded kernel belong."""
+        return self._of_encoded[self._encoded[link]][1].result
+
     def looked_up(self, lookup: Lookup) -> tuple[Access, SSAValue, LookupAttr]:
         """What a lookup in a buffer accesses, the buffer of its index tensor, and how addresses are made."""
         index = self.storages.seen(lookup.index)
@@ -127,18 +158,41 @@ class Buffers:
 
     def _place_constants(self, function: FuncOp) -> int:
         """Constants of one type of word after those of another, within a type in the order of their first use."""
-        of_type: dict[Attribute, dict[SSAValue, WeightRef]] = {}
+        of_type: dict[Attribute, dict[BufferOp, None]] = {}
         for link in function.body.block.ops:
             for value in self.storages.touched(link) if isinstance(link, LinkOp) else ():
+                if isinstance(link, LinkOp) and link in self._encoded and value is link.kernel:
+                    for op in self._encoded_buffers(link):
+                        of_type.setdefault(element_type_of_value(op.result), {})[op] = None
+                    continue
                 storage = self.storages.place(value).base
-                if isinstance(storage.owner, ConstantOp):
-                    of_type.setdefault(element_type_of_value(storage), {})[storage] = storage.owner.value
+                if isinstance(storage.owner, ConstantOp) and storage not in self._of_storage:
+                    op = BufferOp.of(Role.CONSTANT, 0, storage.type, value=storage.owner.value)
+                    op.location = storage.owner.location
+                    self._of_storage[storage] = op
+                    of_type.setdefault(element_type_of_value(storage), {})[op] = None
         address = 0
-        for constants in of_type.values():
-            for storage, value in constants.items():
-                self._add(storage, BufferOp.of(Role.CONSTANT, address, storage.type, value=value))
-                address += View.dense(shape_of(storage)).size
+        for op in (each for constants in of_type.values() for each in constants):
+            op.properties["address"] = IntegerAttr(address, i64)
+            self.ops.append(op)
+            address += op.words
         return address
+
+    def _encoded_buffers(self, link: LinkOp) -> tuple[BufferOp, BufferOp]:
+        """The buffers of an encoded kernel, whose addresses are not known yet."""
+        found = self._encoded[link]
+        if found not in self._of_encoded:
+            values, index = (
+                BufferOp.of(
+                    Role.CONSTANT, 0, tensor_type(element_type_of(each.dtype), each.shape), value=WeightRef.of(each)
+                )
+                for each in (found.values, found.index)
+            )
+            assert link.kernel is not None
+            owner = self.storages.place(link.kernel).base.owner
+            values.location = index.location = owner.location if isinstance(owner, Operation) else link.location
+            self._of_encoded[found] = values, index
+        return self._of_encoded[found]
 
     def _place_tensors(self, function: FuncOp, base: int) -> None:
         """A region for the words of each type; within it first fit by lifetime."""
@@ -266,7 +320,7 @@ def _layer(link: LinkOp, buffers: Buffers, body: list[Operation]) -> LayerOp:
     output, write_index, write_lookup = (
         (buffers.access(link.result), None, None) if update is None else buffers.looked_up(update.where)
     )
-    kernel = None if link.kernel is None else buffers.access(link.kernel)
+    kernel = None if link.kernel is None else buffers.kernel(link)
     extras = [buffers.access(extra) for extra in link.extras]
     layer = LayerOp(
         operands=[

@@ -276,7 +276,9 @@ def _inputs(op: LayerOp | SegmentOp) -> list[BufferOp]:
         values = list(op.buffers)[: len(op.reads)]
     else:
         indices = [index for index in (op.read_index, op.write_index) if index is not None]
-        values = [*op.tensors[:-1], *indices]
+        of_body = [value for each in op.body.block.ops for value in each.operands]
+        others = [value for value in of_body if isinstance(value.owner, BufferOp)]
+        values = [*op.tensors[:-1], *indices, *others]
     return [cast(BufferOp, value.owner) for value in values]
 
 

@@ -10,7 +10,8 @@ from backends.spatial.core import LayerSequencer, SegmentRun
 from backends.spatial.memory import Fault, MemoryBank
 from backends.spots.counters import GemmCounters
 from backends.spots.engine import GemmEngine, GemmLayer, GemmPlace
-from dialects.gemm_machine import GemmMachine
+from backends.spots.kernels import BlocksConfig
+from dialects.gemm_machine import STREAM_WORD_BITS, GemmMachine
 
 
 @dataclass
@@ -90,6 +91,15 @@ class GemmSequencer(LayerSequencer[GemmLayer]):
             )
         self.configured().tiles[tensor] = GemmPlace(address, words)
 
+    def set_blocks(self, height: int, address: int, words: int) -> None:
+        room = (self.machine.sram.bitmap_words or 0) // 2
+        if words > room:
+            message = "bitmaps of a tile take more than half of their memory"
+            raise Fault("CAT-E001", message, f"{room} words", f"{words} words")
+        if self.machine.word_bits not in STREAM_WORD_BITS:
+            raise Fault("CAT-E003", f"words of {self.machine.word_bits} bits hold no streams of blocks")
+        self.configured().blocks = BlocksConfig(height, address, words)
+
     # Loops ------------------------------------------------------------------------------------------------------------
 
     def begin_loop(self, dim: int, kind: Kind, tile: int) -> None:
@@ -131,9 +141,18 @@ class GemmSequencer(LayerSequencer[GemmLayer]):
             case Tensor.INPUT:
                 self._running().load_input()
             case Tensor.KERNEL:
-                self._running().load_kernel()
+                self._running().load_kernel(self._tile_number())
             case _:
                 raise Fault("CAT-E003", f"{tensor.name} cannot be loaded")
+
+    def _tile_number(self) -> int:
+        """How many tiles of the kernel the running loops have made before."""
+        number = 0
+        for frame in self._frames:
+            if frame.kind in (Kind.G, Kind.OP, Kind.KS):
+                done = (self.layer.starts[frame.dim][frame.kind] - frame.start) // frame.tile
+                number = number * -(-frame.size // frame.tile) + done
+        return number
 
     def multiply(self) -> None:
         self._running().multiply()

@@ -8,8 +8,8 @@ from dialects.events import EVENTS, Counts
 from dialects.gemm_machine import GemmMachine
 
 _LINK = (
-    *("dram.input.read", "dram.kernel.read", "dram.index.read", "dram.extra.read"),
-    *("dram.output.read", "dram.output.write"),
+    *("dram.input.read", "dram.kernel.read", "dram.kernel.bitmap", "dram.index.read"),
+    *("dram.extra.read", "dram.output.read", "dram.output.write"),
 )
 
 

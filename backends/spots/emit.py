@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator
+from typing import cast
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation
@@ -11,17 +12,20 @@ from backends.isa import Instruction
 from backends.program import Program
 from backends.spatial.emit import TENSORS, Emission, emit_program, loop_fields, predicted_counts
 from backends.spatial.isa import End, Loop, Offload
-from backends.spots.isa import ISA, Configure, Load, Multiply, Open, Place, Store
+from backends.spots.isa import ISA, Blocks, Configure, Load, Multiply, Open, Place, Store
 from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.encodings.spots_blocks import SpotsBlocks
 from dialects.events import Counts
-from dialects.gemm import ConfigureOp, PlaceOp
+from dialects.gemm import BlocksOp, ConfigureOp, PlaceOp
 from dialects.gemm_machine import GemmMachine
 from dialects.gemm_mapping import GemmAttr
 from dialects.locations import describe
-from dialects.spatial import ForOp, LayerOp, LoadOp, OffloadOp, OpenOp, PassOp, StoreOp, integer
+from dialects.spatial import BufferOp, ForOp, LayerOp, LoadOp, OffloadOp, OpenOp, PassOp, StoreOp, integer
 from dialects.target import require_gemm_machine
 from passes.gemm.cost import predict
 from passes.gemm.legality import violations
+from passes.gemm.streams import blocks_of_tiles, kernel_boxes
+from passes.gemm.tiles import GemmTiles
 from passes.work import work_of
 
 
@@ -54,12 +58,20 @@ def _predicted(op: LayerOp, machine: GemmMachine, known: dict[Hashable, Counts])
         message, hint = "the layer has a mapping of another kind of machine", "use the passes of its backend"
         raise CatenaError(Diagnostic("CAT-R003", message, "program", describe(op), hint=hint))
     spec, mapping = work.spec, attribute.data
-    alike = spec.bare, spec.post, mapping, work.input_shape, work.extra_shapes, work.lookups, work.in_order
+    blocks = next((each for each in op.body.block.ops if isinstance(each, BlocksOp)), None)
+    bitmaps = None if blocks is None else cast("BufferOp", blocks.bitmaps.owner).value
+    alike = spec.bare, spec.post, mapping, work.input_shape, work.extra_shapes, work.lookups, work.in_order, bitmaps
     if alike not in known:
         shape, node = work.input_shape, describe(op)
-        if problems := violations(spec, mapping, machine, shape, "program", node, in_order=work.in_order):
+        height = None if blocks is None else integer(blocks.height)
+        encoding = None if height is None else SpotsBlocks(height)
+        problems = violations(spec, mapping, machine, shape, "program", node, in_order=work.in_order, blocks=encoding)
+        if problems:
             raise CatenaError(problems)
-        known[alike] = predict(spec, mapping, machine, shape, work.extra_shapes, work.lookups)
+        kept = None
+        if height is not None and bitmaps is not None:
+            kept = blocks_of_tiles(bitmaps.data.array, kernel_boxes(GemmTiles(spec, mapping, shape)), height)
+        known[alike] = predict(spec, mapping, machine, shape, work.extra_shapes, work.lookups, kept)
     return known[alike]
 
 
@@ -71,6 +83,9 @@ def _body(ops: Iterable[Operation], dims: dict[str, int]) -> Iterator[Instructio
                 yield Configure(integer(op.split), reserved is not None, reserved or 0, op.resumes is not None)
             case PlaceOp():
                 yield Place(TENSORS[op.operand_name.data], integer(op.address), integer(op.words))
+            case BlocksOp():
+                address = integer(cast("BufferOp", op.bitmaps.owner).address)
+                yield Blocks(integer(op.height), address, integer(op.words))
             case ForOp():
                 yield Loop(*loop_fields(op.loop.data, dims), integer(op.tile))
                 yield from _body(op.body.block.ops, dims)

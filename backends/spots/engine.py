@@ -17,6 +17,7 @@ from backends.spatial.codes import Fold, Kind, Slot, Tensor
 from backends.spatial.layer import Existing, LayerState, input_tile
 from backends.spatial.memory import Fault, MemoryBank
 from backends.spots.counters import GemmCounters
+from backends.spots.kernels import BlocksConfig, BlockStreams, KernelWords, dense_words
 from backends.spots.ring import PatchUnits
 from dialects.gconv.contraction import Factor
 from dialects.gemm_machine import GemmMachine
@@ -47,6 +48,7 @@ class GemmLayer(LayerState):
         self.reserved: int | None = None
         self.resumes = False
         self.tiles: dict[Tensor, GemmPlace] = {}
+        self.blocks: BlocksConfig | None = None
 
 
 @dataclass
@@ -62,7 +64,7 @@ class _InputTile:
 class _KernelTile:
     ranges: tuple[tuple[int, ...], ...]
     matrices: Factor
-    live: Live
+    words: KernelWords
 
 
 @dataclass
@@ -79,7 +81,7 @@ class GemmEngine:
 
     def __init__(self, layer: GemmLayer, machine: GemmMachine, dram: MemoryBank, counters: GemmCounters):
         self.layer, self.machine, self.counters = layer, machine, counters
-        self._memory = OffChip(layer, dram)
+        self._memory, self._dram = OffChip(layer, dram), dram
         self._input: _InputTile | None = None
         self._kernel: _KernelTile | None = None
         self._results: _Results | None = None
@@ -102,24 +104,32 @@ class GemmEngine:
         self.counters.add("dram.input.lookup", words if terms else 0)
         self.counters.add("dram.index.read", words * terms)
 
-    def load_kernel(self) -> None:
-        """Bring the kernel tile of the current ranges."""
+    def load_kernel(self, number: int) -> None:
+        """Bring the kernel tile of the current ranges, which loops have made so many tiles before."""
         layer = self.layer
         if layer.main is None:
             raise Fault("CAT-E003", "a kernel is loaded in a layer without one")
         groups, kernels, terms, _ = sides(layer)
-        words = groups * kernels * terms
-        self._require_room(Tensor.KERNEL, words)
-        matrices = kernel_matrices(layer, self._memory.kernel())
-        live = (matrices.words != 0).any(axis=1) if self._skips else np.ones((groups, terms), np.bool_)
-        self._kernel = _KernelTile(self._ranges(Tensor.KERNEL), matrices, live)
-        self._count_fetch(Tensor.KERNEL, words)
+        if layer.blocks is None:
+            found = dense_words(self._memory.kernel().reshape(groups, kernels, terms))
+        else:
+            streams = BlockStreams(layer, layer.blocks, self._dram, self.machine.word_bits)
+            found = streams.tile(number, groups, kernels, terms)
+            if found.bitmaps > layer.blocks.words:
+                most = f"{layer.blocks.words} words"
+                raise Fault("CAT-E001", "bitmaps of a tile are larger than their place", most, str(found.bitmaps))
+        self._require_room(Tensor.KERNEL, found.values)
+        self._kernel = _KernelTile(self._ranges(Tensor.KERNEL), kernel_matrices(layer, found.matrices), found)
+        self.counters.add("dram.kernel.bitmap", found.bitmaps + found.places)
+        self.counters.add("bitmap.kernel.fill", found.bitmaps)
+        self._count_fetch(Tensor.KERNEL, found.values, found.bitmaps + found.places)
 
-    def _count_fetch(self, tensor: Tensor, words: int) -> None:
+    def _count_fetch(self, tensor: Tensor, words: int, others: int = 0) -> None:
+        """Count a tile that comes, with other words that come with it."""
         name = _NAMES[tensor]
         self.counters.add(f"dram.{name}.read", words)
         self.counters.add(f"glb.{name}.fill", words)
-        self.counters.fetched(name, words)
+        self.counters.fetched(name, words + others)
 
     def open_output(self) -> None:
         """Begin a tile of results."""
@@ -191,11 +201,15 @@ class GemmEngine:
             most = f"{rows * array.accumulators} kernels"
             raise Fault("CAT-E003", "a pass has more kernels than elements keep results of", most, str(kernels))
         columns = self._columns(patches)
-        if values.live is None or kernel is None:
-            live = np.full(len(columns), groups * terms, np.int64)
-        else:
-            live = np.einsum("gk,gkt->t", kernel.live.astype(np.int64), values.live.astype(np.int64))
-        worked = int(live @ columns)
+        live = np.full(len(columns), groups * terms, np.int64)
+        stored = live * kernels
+        if values.live is not None and kernel is not None:
+            there = values.live.reshape(groups * terms, -1).astype(np.float64)
+            live, stored = (
+                (each.reshape(-1).astype(np.float64) @ there).astype(np.int64)
+                for each in (kernel.words.columns, kernel.words.stored)
+            )
+        worked, carried_out = int(live @ columns), int(stored @ columns)
         counters.array += int(live.sum()) * -(-kernels // rows)
         counters.patches += groups * len(columns) * -(-terms // self.machine.im2col.rows_per_cycle)
         counters.filling += rows + array.cols - 2 if array.fills else 0
@@ -204,9 +218,11 @@ class GemmEngine:
         trips = groups * kernels * terms * patches
         counters.add("operation.mac" if layer.is_multiply_accumulate else "operation.other", trips)
         counters.add("operation.skipped", trips - worked * kernels)
+        counters.add("operation.gated", worked * kernels - carried_out)
         counters.add("array.input.deliver", worked)
         if kernel is not None:
-            entered = int(live.sum()) * kernels
+            entered = int(stored.sum())
+            counters.add("bitmap.kernel.read", kernel.words.bitmaps * len(columns))
             counters.add("glb.kernel.read", entered)
             counters.add("array.kernel.deliver", entered * layer.split)
         self._count_patches(groups)

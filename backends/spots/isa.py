@@ -62,6 +62,8 @@ class GemmCore(LayerCore, Protocol):
     @abstractmethod
     def set_place(self, tensor: Tensor, address: int, words: int) -> None: ...
     @abstractmethod
+    def set_blocks(self, height: int, address: int, words: int) -> None: ...
+    @abstractmethod
     def open_output(self) -> None: ...
     @abstractmethod
     def load(self, tensor: Tensor) -> None: ...
@@ -113,6 +115,24 @@ class Place(GemmInstruction):
         core.set_place(self.tensor, self.address, self.words)
 
 
+@ISA.instruction(opcode=0x0C)
+@dataclass(frozen=True, slots=True)
+class Blocks(GemmInstruction):
+    """The kernel comes as streams of SPOTS blocks, one for every tile, which their bitmaps decode.
+
+    The words of blocks that are kept lie from the kernel's address, the bitmaps from `address`. They begin with two
+    numbers of 32 bits for every tile, of those that loops around its load make, inner ones faster: the word of the
+    bitmaps where the tile's M1 and M2 begin, and the word of the kernel where its first block does.
+    """
+
+    height: int = unsigned(16, "kernels of a block", minimum=1)
+    address: int = unsigned(40, "first word of the bitmaps")
+    words: int = unsigned(40, "words of bitmaps of a tile that have room on the chip", minimum=1)
+
+    def execute(self, core: GemmCore) -> None:
+        core.set_blocks(self.height, self.address, self.words)
+
+
 @ISA.instruction(opcode=0x20)
 @dataclass(frozen=True, slots=True)
 class Open(GemmInstruction):
@@ -125,7 +145,10 @@ class Open(GemmInstruction):
 @ISA.instruction(opcode=0x21)
 @dataclass(frozen=True, slots=True)
 class Load(GemmInstruction):
-    """Bring the tile that the current ranges need from off-chip, the input through the `pre` functions."""
+    """Bring the tile that the current ranges need from off-chip, the input through the `pre` functions.
+
+    A kernel in blocks brings the place of the tile, its bitmaps, and the words of blocks that are kept.
+    """
 
     tensor: Tensor = enumeration(Tensor, 5, "INPUT or KERNEL")
 
@@ -139,7 +162,8 @@ class Multiply(GemmInstruction):
     """One pass: make patches, and fold main(input, kernel) over the current kernel extents into the tile of results.
 
     Groups come one after another. Padding is made up. The first pass over a result (all kernel loops at their start)
-    begins a new sum, later ones add to it. Indices of zeros are left out where products are summed up.
+    begins a new sum, later ones add to it. Where products are summed up, an index is left out if its words are zero in
+    all patches that arrays take at a time, or if M1 says so; operations in blocks that M2 does not keep are gated.
     """
 
     def execute(self, core: GemmCore) -> None:

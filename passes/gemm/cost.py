@@ -16,8 +16,9 @@ from dialects.gemm_machine import GemmMachine
 from dialects.gemm_mapping import GemmMapping
 from dialects.schedule import Operand
 from passes.gemm.ring import Ring
-from passes.gemm.tiles import RELEVANT, GemmTiles
-from passes.gemm.zeros import Live
+from passes.gemm.streams import TileBlocks, words_of_place
+from passes.gemm.tiles import RELEVANT, GemmTiles, turns_of
+from passes.gemm.zeros import Live, leaves_out, live_of_kernel
 from passes.mapping.lookups import Lookups
 from passes.mapping.tiling import number
 
@@ -59,11 +60,6 @@ def steps_of(tiles: GemmTiles, machine: GemmMachine) -> Steps:
     )
 
 
-def turns_of(patches: int, split: int, cols: int) -> int:
-    """How often arrays take a row of patches each, of so many."""
-    return -(-patches // (split * cols))
-
-
 def predict(
     spec: GConv,
     mapping: GemmMapping,
@@ -71,14 +67,18 @@ def predict(
     input_shape: tuple[int, ...],
     extras: Sequence[tuple[int, ...]] = (),
     lookups: Lookups | None = None,
+    blocks: Sequence[TileBlocks] | None = None,
     live: Live | None = None,
 ) -> Counts:
     """Counts of a link under a legal mapping; `extras` are the shapes of the post operands.
 
-    Zeros are as they were measured (`passes.gemm.zeros`); without, nothing is left out.
+    `blocks` are those that a kernel in blocks keeps, tile by tile; None if it lies dense. Zeros are as they were
+    measured (`passes.gemm.zeros`); without, nothing is left out but columns that a kernel in blocks does not keep.
     """
     tiles = GemmTiles(spec, mapping, input_shape)
     steps, patches = steps_of(tiles, machine), Ring(tiles).words()
+    if live is None and blocks is not None and leaves_out(spec, machine):
+        live = live_of_kernel(tiles, machine, blocks)
     if live is not None:
         steps = replace(steps, cycles=live.cycles, columns=live.columns, kernels=live.kernels)
     lookups = lookups or Lookups()
@@ -86,10 +86,12 @@ def predict(
     sums = math.prod(spec.worked(dim, kind) for dim in spec.dims for kind in RELEVANT[Operand.OUTPUT])
     chunks = number(tiles.terms)
     fetched = tiles.repeats(Operand.INPUT) * tiles.input_words()
-    kernels = 0 if spec.main == PASS else tiles.repeats(Operand.KERNEL) * math.prod(spec.kernel_shape)
+    kernel = _kernel_words(tiles, machine, blocks)
     events = dict.fromkeys(EVENTS, 0)
     events["dram.input.read"] = events["glb.input.fill"] = fetched
-    events["dram.kernel.read"] = events["glb.kernel.fill"] = kernels
+    events["dram.kernel.read"] = events["glb.kernel.fill"] = kernel.values
+    events["dram.kernel.bitmap"], events["bitmap.kernel.fill"] = kernel.bitmaps + kernel.places, kernel.bitmaps
+    events["bitmap.kernel.read"] = kernel.looked_up
     events["dram.output.write"] = outputs
     events["dram.extra.read"] = sum(
         _extra_words(tiles, extras[step.operand]) for step in spec.post if step.operand is not None
@@ -111,14 +113,43 @@ def predict(
     events["array.kernel.deliver"] = events["glb.kernel.read"] * mapping.split
     events["operation.mac" if spec.is_multiply_accumulate else "operation.other"] = spec.trips
     events["operation.skipped"] = 0 if live is None else spec.trips - live.operations
+    events["operation.gated"] = 0 if live is None else live.gated
     events["operation.post"] = outputs * len(spec.post)
     busy = max(steps.cycles, steps.patch_rows) + _filling(machine, mapping, steps)
-    words = first_words(tiles, kernels > 0)
+    words = first_input_and_results(tiles) + kernel.first
     return Counts(events, busy, steps.passes, _peak(tiles, machine), whole_cycles(busy, events, words, machine))
 
 
+@dataclass(frozen=True)
+class _KernelWords:
+    """What comes of a kernel: words, words of bitmaps, words of the places of tiles, and all of the first tile.
+
+    `looked_up` are the words of bitmaps that are read for rows of patches.
+    """
+
+    values: int
+    bitmaps: int = 0
+    places: int = 0
+    looked_up: int = 0
+    first: int = 0
+
+
+def _kernel_words(tiles: GemmTiles, machine: GemmMachine, blocks: Sequence[TileBlocks] | None) -> _KernelWords:
+    if tiles.spec.main == PASS:
+        return _KernelWords(0)
+    repeats = tiles.repeats(Operand.KERNEL)
+    if blocks is None:
+        dense = math.prod(tiles.spec.kernel_shape)
+        return _KernelWords(repeats * dense, first=tiles.held_words(Operand.KERNEL))
+    place = words_of_place(machine.word_bits)
+    values, bitmaps = (sum(each) for each in zip(*((one.values, one.bitmap_words) for one in blocks), strict=True))
+    turns = sum(turns_of(size, tiles.mapping.split, machine.array.cols) * n for size, n in tiles.patches.items())
+    first = place + blocks[0].bitmap_words + blocks[0].values
+    return _KernelWords(repeats * values, repeats * bitmaps, repeats * place * len(blocks), bitmaps * turns, first)
+
+
 LINK = (
-    *("dram.input.read", "dram.kernel.read", "dram.extra.read", "dram.index.read"),
+    *("dram.input.read", "dram.kernel.read", "dram.kernel.bitmap", "dram.extra.read", "dram.index.read"),
     *("dram.output.read", "dram.output.write"),
 )
 """The events of words on the off-chip link."""
@@ -133,10 +164,12 @@ def whole_cycles(busy: int, events: dict[str, int], ends: int, machine: GemmMach
 
 def first_words(tiles: GemmTiles, has_kernel: bool) -> int:
     """Words of the first tiles of input and kernel, and of the last results, for which the array waits."""
-    words = tiles.first_input_words()
-    if has_kernel:
-        words += tiles.held_words(Operand.KERNEL)
-    return words + _last_results(tiles)
+    return first_input_and_results(tiles) + (tiles.held_words(Operand.KERNEL) if has_kernel else 0)
+
+
+def first_input_and_results(tiles: GemmTiles) -> int:
+    """Words of the first tile of the input, and of the last results."""
+    return tiles.first_input_words() + _last_results(tiles)
 
 
 def _last_results(tiles: GemmTiles) -> int:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dialects.diagnostics import Diagnostic
+from dialects.encodings.spots_blocks import SpotsBlocks
 from dialects.gconv import PASS, GConv, LoopKind
 from dialects.gemm_machine import GemmMachine
 from dialects.gemm_mapping import SRAM, GemmMapping
 from dialects.schedule import Loop, Operand, Storage, Temporal
 from passes.gemm.ring import Ring
+from passes.gemm.streams import bitmap_words
 from passes.gemm.tiles import RELEVANT, GemmTiles
 
 
@@ -22,14 +24,16 @@ def violations(
     node: str = "",
     *,
     in_order: bool = False,
+    blocks: SpotsBlocks | None = None,
 ) -> list[Diagnostic]:
     """Every rule of the machine that a mapping breaks (CAT-F002); empty when it is legal.
 
-    `in_order` asks that results leave in row-major order: those of updates at computed addresses.
+    `in_order` asks that results leave in row-major order: those of updates at computed addresses. `blocks` are those in
+    which the kernel lies, whose bitmaps need room even if nothing of it is zero.
     """
     found = list(_structure(spec, mapping))
     if not found:
-        found = list(_machine(spec, mapping, machine, input_shape))
+        found = list(_machine(spec, mapping, machine, input_shape, blocks))
     if in_order:
         found += _order(spec, mapping)
     return [
@@ -72,7 +76,13 @@ def _structure(spec: GConv, mapping: GemmMapping) -> _Broken:
                 yield f"'{node}' cuts the tile of {operand}, which is stored above", "storage below", node.loop
 
 
-def _machine(spec: GConv, mapping: GemmMapping, machine: GemmMachine, input_shape: tuple[int, ...]) -> _Broken:
+def _machine(
+    spec: GConv,
+    mapping: GemmMapping,
+    machine: GemmMachine,
+    input_shape: tuple[int, ...],
+    blocks: SpotsBlocks | None,
+) -> _Broken:
     splits = machine.array.splits
     if mapping.split not in splits:
         yield "arrays that it is divided into", " or ".join(map(str, splits)), mapping.split
@@ -85,6 +95,10 @@ def _machine(spec: GConv, mapping: GemmMapping, machine: GemmMachine, input_shap
         words, room = tiles.held_words(operand), room_of(operand, machine)
         if words > room:
             yield f"words of a tile of {operand}, in half of its memory", f"at most {room}", words
+    if blocks is not None:
+        words, room = bitmap_words(tiles, blocks.height, machine.word_bits), room_of_bitmaps(machine)
+        if words > room:
+            yield "words of bitmaps of a tile of K, in half of their memory", f"at most {room}", words
     if mapping.reserved is not None:
         ring = Ring(tiles)
         if ring.neighbour_words > machine.im2col.neighbour_words:
@@ -105,6 +119,11 @@ def room_of(operand: Operand, machine: GemmMachine) -> int:
         Operand.OUTPUT: sram.output_words,
     }
     return words[operand] // 2
+
+
+def room_of_bitmaps(machine: GemmMachine) -> int:
+    """Words of half of the memory of bitmaps."""
+    return (machine.sram.bitmap_words or 0) // 2
 
 
 def _order(spec: GConv, mapping: GemmMapping) -> _Broken:

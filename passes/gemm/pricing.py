@@ -14,6 +14,7 @@ ACCESSES: dict[str, tuple[str, ...]] = {
     "dram": (*LINK, *WORDS),
     "sram": (
         *("glb.input.fill", "glb.input.read", "glb.kernel.fill", "glb.kernel.read"),
+        *("bitmap.kernel.fill", "bitmap.kernel.read"),
         *("glb.output.first", "glb.output.read", "glb.output.write", "glb.output.last", "glb.output.drain"),
     ),
     "array": ("array.input.deliver", "array.kernel.deliver", "patch.neighbour"),

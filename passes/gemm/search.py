@@ -11,19 +11,26 @@ from dialects.gconv import PASS, Dim, GConv, LoopKind
 from dialects.gemm_machine import GemmMachine
 from dialects.gemm_mapping import SRAM, GemmMapping
 from dialects.schedule import Loop, Mapping, Node, Operand, Storage, Temporal
-from passes.gemm.cost import first_words, predict, steps_of, turns_of
-from passes.gemm.legality import operands_of, room_of
+from passes.gemm.cost import first_words, predict, steps_of
+from passes.gemm.legality import operands_of, room_of, room_of_bitmaps
 from passes.gemm.pricing import price_of_products
 from passes.gemm.ring import Ring
-from passes.gemm.tiles import RELEVANT, GemmTiles
+from passes.gemm.streams import Encoded, bitmap_words
+from passes.gemm.tiles import RELEVANT, GemmTiles, turns_of
 
 
 def best_mapping(
-    spec: GConv, machine: GemmMachine, input_shape: tuple[int, ...], *, in_order: bool = False
+    spec: GConv,
+    machine: GemmMachine,
+    input_shape: tuple[int, ...],
+    *,
+    in_order: bool = False,
+    kernel: Encoded | None = None,
 ) -> GemmMapping:
     """The mapping that takes the least energy, of those that are as good as the fastest one.
 
-    With `in_order`, results leave in row-major order. A word of every tensor always fits.
+    With `in_order`, results leave in row-major order. `kernel` is what is known of one that lies in blocks. A word of
+    every tensor always fits.
     """
     found: list[tuple[_Value, GemmMapping]] = []
     least = math.inf
@@ -31,14 +38,18 @@ def best_mapping(
     def most() -> float:
         return least * _CLOSE
 
-    candidates = _in_order(spec, machine, input_shape) if in_order else _candidates(spec, machine, input_shape, most)
+    candidates = (
+        _in_order(spec, machine, input_shape, kernel)
+        if in_order
+        else _candidates(spec, machine, input_shape, kernel, most)
+    )
     for mapping in candidates:
-        value = _value(GemmTiles(spec, mapping, input_shape), machine)
+        value = _value(GemmTiles(spec, mapping, input_shape), machine, kernel)
         if value.cycles <= most():
             found.append((value, mapping))
             least = min(least, value.cycles)
     close = sorted((each for each in found if each[0].cycles <= most()), key=lambda each: each[0].energy)[:_WEIGHED]
-    whole = [_finished(spec, mapping, machine, input_shape) for _, mapping in close]
+    whole = [_finished(spec, mapping, machine, input_shape, kernel) for _, mapping in close]
     return min(whole, key=lambda each: _energy(spec, each, machine, input_shape))
 
 
@@ -56,8 +67,14 @@ class _Value:
     energy: float
 
 
-def _finished(spec: GConv, mapping: GemmMapping, machine: GemmMachine, input_shape: tuple[int, ...]) -> GemmMapping:
-    return with_ring(spec, _with_groups(spec, mapping, machine, input_shape), machine, input_shape)
+def _finished(
+    spec: GConv,
+    mapping: GemmMapping,
+    machine: GemmMachine,
+    input_shape: tuple[int, ...],
+    kernel: Encoded | None,
+) -> GemmMapping:
+    return with_ring(spec, _with_groups(spec, mapping, machine, input_shape, kernel), machine, input_shape)
 
 
 def _energy(spec: GConv, mapping: GemmMapping, machine: GemmMachine, input_shape: tuple[int, ...]) -> float:
@@ -66,7 +83,13 @@ def _energy(spec: GConv, mapping: GemmMapping, machine: GemmMachine, input_shape
     return price_of_products(counts, machine).total_energy / machine.energy.picojoules
 
 
-def _with_groups(spec: GConv, mapping: GemmMapping, machine: GemmMachine, input_shape: tuple[int, ...]) -> GemmMapping:
+def _with_groups(
+    spec: GConv,
+    mapping: GemmMapping,
+    machine: GemmMachine,
+    input_shape: tuple[int, ...],
+    kernel: Encoded | None,
+) -> GemmMapping:
     """A mapping of one group at a time with as many groups in a pass as fit."""
     groups = math.prod(dim.g for dim in spec.dims)
     if groups == 1 or not any(isinstance(n, Temporal) and n.loop.kind is LoopKind.G for n in mapping.tiles.nodes):
@@ -84,7 +107,7 @@ def _with_groups(spec: GConv, mapping: GemmMapping, machine: GemmMachine, input_
                 if not is_group or tile < counts[node.loop.dim]:
                     loops.append(Temporal(node.loop, tile))
         larger = replace(mapping, tiles=Mapping(tuple(_stored(spec, loops))))
-        if _fullest(spec, larger, machine, input_shape) <= 1:
+        if _fullest(GemmTiles(spec, larger, input_shape), machine, kernel) <= 1:
             return larger
         room //= 2
     return mapping
@@ -115,11 +138,12 @@ def with_ring(spec: GConv, mapping: GemmMapping, machine: GemmMachine, input_sha
     return min(resumed, anew, key=lambda each: Ring(GemmTiles(spec, each, input_shape)).words().memory)
 
 
-def _value(tiles: GemmTiles, machine: GemmMachine) -> _Value:
+def _value(tiles: GemmTiles, machine: GemmMachine, kernel: Encoded | None) -> _Value:
     spec, steps = tiles.spec, steps_of(tiles, machine)
     words = tiles.repeats(Operand.INPUT) * tiles.input_words() + math.prod(spec.output_shape)
     if spec.main != PASS:
-        words += tiles.repeats(Operand.KERNEL) * math.prod(spec.kernel_shape)
+        share = 1.0 if kernel is None else kernel.share
+        words += tiles.repeats(Operand.KERNEL) * math.ceil(math.prod(spec.kernel_shape) * share)
     array, rate = machine.array, machine.dram.words_per_cycle
     filling = steps.passes * (array.rows // tiles.mapping.split + array.cols - 2) if array.fills else 0
     ends = first_words(tiles, spec.main != PASS)
@@ -128,7 +152,11 @@ def _value(tiles: GemmTiles, machine: GemmMachine) -> _Value:
 
 
 def _candidates(
-    spec: GConv, machine: GemmMachine, input_shape: tuple[int, ...], most: Callable[[], float]
+    spec: GConv,
+    machine: GemmMachine,
+    input_shape: tuple[int, ...],
+    kernel: Encoded | None,
+    most: Callable[[], float],
 ) -> Iterator[GemmMapping]:
     """Mappings for every division of the array and number of kernels in a pass, if they may take less than `most`."""
     kernels, patches, terms = (math.prod(spec.worked(dim, kind) for dim in spec.dims) for kind in _SIDES)
@@ -144,7 +172,7 @@ def _candidates(
                 continue
             chunk = min(terms, room_of(Operand.KERNEL, machine) // found if spec.main != PASS else terms)
             for term_tiles in _chunks(spec, terms, chunk):
-                for box in _patch_boxes(spec, machine, input_shape, split, kernel_tiles, term_tiles, patches):
+                for box in _patch_boxes(spec, machine, input_shape, kernel, split, kernel_tiles, term_tiles, patches):
                     is_cut = math.prod(box) < patches and found < kernels
                     for kernels_first in (True, False) if is_cut else (True,):
                         yield _mapping(spec, split, kernel_tiles, box, term_tiles, kernels_first=kernels_first)
@@ -169,6 +197,7 @@ def _patch_boxes(
     spec: GConv,
     machine: GemmMachine,
     input_shape: tuple[int, ...],
+    kernel: Encoded | None,
     split: int,
     kernel_tiles: tuple[int, ...],
     term_tiles: tuple[int, ...],
@@ -179,7 +208,7 @@ def _patch_boxes(
     while size:
         box = _box(spec, LoopKind.OPC, size)
         mapping = _mapping(spec, split, kernel_tiles, box, term_tiles, kernels_first=True)
-        fullest = _fullest(spec, mapping, machine, input_shape)
+        fullest = _fullest(GemmTiles(spec, mapping, input_shape), machine, kernel)
         if fullest <= 1:
             even = _even(box, split * machine.array.cols)
             return [box] if even is None or math.prod(box) == patches else [even, box]
@@ -197,10 +226,12 @@ def _even(box: tuple[int, ...], columns: int) -> tuple[int, ...] | None:
     return (*box[:cut], tile, *box[cut + 1 :]) if 0 < tile < box[cut] else None
 
 
-def _fullest(spec: GConv, mapping: GemmMapping, machine: GemmMachine, input_shape: tuple[int, ...]) -> float:
-    """The share of half of its memory that the tile takes which takes most."""
-    tiles = GemmTiles(spec, mapping, input_shape)
-    return max(tiles.held_words(operand) / room_of(operand, machine) for operand in operands_of(spec))
+def _fullest(tiles: GemmTiles, machine: GemmMachine, kernel: Encoded | None) -> float:
+    """The share of half of its memory that the tile takes, or its bitmaps, which takes most."""
+    shares = [tiles.held_words(operand) / room_of(operand, machine) for operand in operands_of(tiles.spec)]
+    if kernel is not None:
+        shares.append(bitmap_words(tiles, kernel.height, machine.word_bits) / room_of_bitmaps(machine))
+    return max(shares)
 
 
 def _box(spec: GConv, kind: LoopKind, size: int) -> tuple[int, ...]:
@@ -251,7 +282,9 @@ def _loops(dims: Sequence[Dim], kind: LoopKind, tiles: Sequence[int]) -> list[Te
     return [Temporal(Loop(dim.name, kind), tile) for dim, tile in zip(dims, tiles, strict=True)]
 
 
-def _in_order(spec: GConv, machine: GemmMachine, input_shape: tuple[int, ...]) -> Iterator[GemmMapping]:
+def _in_order(
+    spec: GConv, machine: GemmMachine, input_shape: tuple[int, ...], kernel: Encoded | None
+) -> Iterator[GemmMapping]:
     """The largest tiles of results that leave in row-major order, on one array."""
     loops = [Loop(dim.name, kind) for dim in spec.dims for kind in RELEVANT[Operand.OUTPUT]]
     counts = {Loop(dim.name, kind): spec.worked(dim, kind) for dim in spec.dims for kind in LoopKind}
@@ -261,8 +294,8 @@ def _in_order(spec: GConv, machine: GemmMachine, input_shape: tuple[int, ...]) -
             cut = [Temporal(each, 1) for each in loops[:place] if counts[each] > 1]
             cut += [Temporal(loop, tile)] if tile < counts[loop] else []
             mapping = GemmMapping(1, None, Mapping(tuple(_stored(spec, cut))))
-            kernels = max(GemmTiles(spec, mapping, input_shape).kernels)
-            if _fullest(spec, mapping, machine, input_shape) <= 1 and kernels <= machine.array.resident(1):
+            tiles = GemmTiles(spec, mapping, input_shape)
+            if _fullest(tiles, machine, kernel) <= 1 and max(tiles.kernels) <= machine.array.resident(1):
                 yield mapping
                 return
             tile //= 2

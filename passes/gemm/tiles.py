@@ -109,6 +109,11 @@ class GemmTiles:
         return {dim.name: self._windows(self.in_pass, dim) for dim in self.spec.dims}
 
 
+def turns_of(patches: int, split: int, cols: int) -> int:
+    """How often arrays take a row of patches each, of so many."""
+    return -(-patches // (split * cols))
+
+
 def ranges(extent: int, pieces: Pieces) -> list[tuple[int, int]]:
     """The pieces of a loop that is cut once, one after another, as (first index, size)."""
     tile = max(pieces)

@@ -1,7 +1,7 @@
 """What zeros leave out of a link's matrix products, measured on its tensors: all that predictions need of the data.
 
-An index of the reduction is worked on at a time if a word of it is not zero in a patch that arrays take then, and one
-is not zero in a kernel of the pass.
+An index of the reduction is worked on at a time if a word of it is not zero in a patch that arrays take then, and if
+kernels in blocks keep its column.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dialects.gconv import Dim, LoopKind
+from dialects.gconv import Dim, GConv, LoopKind
 from dialects.gemm_machine import GemmMachine
-from passes.gemm.tiles import GemmTiles, ranges
+from passes.gemm.streams import TileBlocks, kernel_boxes
+from passes.gemm.tiles import GemmTiles, ranges, turns_of
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
@@ -27,37 +28,83 @@ Mask = npt.NDArray[np.bool_]
 class Live:
     """What is left of `passes.gemm.cost.Steps`: cycles of the array, patch words and kernel words that enter it.
 
-    `operations` are those that are carried out.
+    `operations` are those that are not left out, `gated` the ones among them in blocks that kernels do not keep.
     """
 
     cycles: int
     columns: int
     kernels: int
     operations: int
+    gated: int
 
 
-def measure(tiles: GemmTiles, machine: GemmMachine, source: Array, kernel: Array) -> Live:
-    """What zeros leave of a link that sums up products of its input, after `pre`, and its kernel."""
+def leaves_out(spec: GConv, machine: GemmMachine) -> bool:
+    """Whether the machine leaves out indices of zeros of a link: where products are summed up."""
+    return machine.im2col.skips and spec.is_multiply_accumulate and not spec.mid
+
+
+def live_of_kernel(tiles: GemmTiles, machine: GemmMachine, blocks: Sequence[TileBlocks]) -> Live:
+    """What is left of a kernel in blocks, if no word of the input is zero."""
+    split, array = tiles.mapping.split, machine.array
+    turns = sum(turns_of(size, split, array.cols) * times for size, times in tiles.patches.items())
+    patches = sum(size * times for size, times in tiles.patches.items())
+    cycles = columns = entered = operations = 0
+    for tile in blocks:
+        (_, count, _), kept = tile.box.sizes, int(np.count_nonzero(tile.columns))
+        cycles += kept * turns * math.ceil(count / (array.rows // split))
+        columns += kept * patches
+        entered += tile.values
+        operations += kept * count * patches
+    return Live(cycles, columns, entered * turns, operations, operations - entered * patches)
+
+
+def measure(tiles: GemmTiles, machine: GemmMachine, source: Array, blocks: Sequence[TileBlocks] | None = None) -> Live:
+    """What zeros leave of a link that sums up products of its input, after `pre`, and its kernel.
+
+    `blocks` are those of a kernel in blocks; of one that lies dense nothing is known to be zero.
+    """
     spec, split, array = tiles.spec, tiles.mapping.split, machine.array
     patches = _patches(spec.dims, source, spec.padding)
-    kernels = kernel.reshape([size for dim in spec.dims for size in (dim.g, dim.op, dim.ks)]) != 0
-    cycles = columns = entered = operations = 0
-    for taps in _boxes(tiles, LoopKind.KS):
+    cycles = columns = entered = operations = gated = 0
+    for (groups, taps), kernels in _by_patches(tiles, blocks).items():
         for outputs in _boxes(tiles, LoopKind.OPC):
-            words = _matrix(patches, outputs, taps)
-            blocks, sizes = _any_of_turns(words, split * array.cols, machine.im2col.block_rows)
-            for parallel in _boxes(tiles, LoopKind.OP):
-                of_kernels: Mask = np.logical_or.reduce(_matrix(kernels, parallel, taps), axis=1, keepdims=True)
-                times = (blocks & of_kernels).sum(axis=(0, 2))
-                count = math.prod(size for _, size in parallel)
+            words = _matrix(patches, groups, outputs, taps)
+            live, sizes = _any_of_turns(words, split * array.cols, machine.im2col.block_rows)
+            for count, kept, stored in kernels:
+                # [times]: indices of all groups that are worked on, and kernel words that enter
+                times = np.einsum("gtk,gk->t", live, kept, dtype=np.int64, casting="unsafe")
+                of_kernels = np.einsum("gtk,gk->t", live, stored, dtype=np.int64, casting="unsafe")
                 cycles += int(times.sum()) * math.ceil(count / (array.rows // split))
-                columns += int((times * sizes).sum())
-                entered += int(times.sum()) * count
-                operations += int((times * sizes).sum()) * count
-    return Live(cycles, columns, entered, operations)
+                columns += int(times @ sizes)
+                entered += int(of_kernels.sum())
+                operations += int(times @ sizes) * count
+                gated += int(times @ sizes) * count - int(of_kernels @ sizes)
+    return Live(cycles, columns, entered, operations, gated)
 
 
-def _boxes(tiles: GemmTiles, kind: LoopKind) -> Iterator[Sequence[tuple[int, int]]]:
+_Ranges = Sequence[tuple[int, int]]
+_Kept = tuple[int, Mask, npt.NDArray[np.int64]]
+
+
+def _by_patches(
+    tiles: GemmTiles, blocks: Sequence[TileBlocks] | None
+) -> dict[tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]], list[_Kept]]:
+    """For every range of groups and reduced indices, the tiles of kernels there.
+
+    Of each, how many kernels it has, which columns [groups, indices] it keeps, and how many words of these.
+    """
+    found: dict[tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]], list[_Kept]] = {}
+    for number, box in enumerate(kernel_boxes(tiles)):
+        groups, count, terms = box.sizes
+        if blocks is None:
+            kept = count, np.ones((groups, terms), np.bool_), np.full((groups, terms), count, np.int64)
+        else:
+            kept = count, blocks[number].columns, blocks[number].stored
+        found.setdefault((box.groups, box.terms), []).append(kept)
+    return found
+
+
+def _boxes(tiles: GemmTiles, kind: LoopKind) -> Iterator[_Ranges]:
     """The ranges of a kind of loops in passes, a combination of all dimensions at a time."""
     of_dims = [ranges(tiles.spec.worked(dim, kind), tiles.in_pass.of(dim, kind)) for dim in tiles.spec.dims]
     return itertools.product(*of_dims)
@@ -78,14 +125,12 @@ def _patches(dims: Sequence[Dim], source: Array, padding: float) -> Mask:
     return found
 
 
-def _matrix(words: Mask, middle: Sequence[tuple[int, int]], last: Sequence[tuple[int, int]]) -> Mask:
-    """Ranges of the second and third of every dimension's parts as matrices (g, second, third)."""
-    parts, index = 3, [slice(None)] * words.ndim
-    for dim, (of_middle, of_last) in enumerate(zip(middle, last, strict=True)):
-        index[parts * dim + 1] = slice(of_middle[0], sum(of_middle))
-        index[parts * dim + 2] = slice(of_last[0], sum(of_last))
-    box = words[tuple(index)]
-    order = [parts * dim + part for part in range(parts) for dim in range(len(middle))]
+def _matrix(words: Mask, groups: _Ranges, outputs: _Ranges, taps: _Ranges) -> Mask:
+    """Ranges of every dimension's parts as matrices (groups, outputs, taps)."""
+    parts = 3
+    pieces = [each for of_dim in zip(groups, outputs, taps, strict=True) for each in of_dim]
+    box = words[tuple(slice(first, first + size) for first, size in pieces)]
+    order = [parts * dim + part for part in range(parts) for dim in range(len(groups))]
     sides = [math.prod(box.shape[part::parts]) for part in range(parts)]
     return box.transpose(order).reshape(sides)
 

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from xdsl.context import Context
 
-from backends.container import read_program, write_program
+from backends.container import program_bytes, read_program, write_program
 from backends.disassembly import disassemble, image_digest
 from backends.listing import assemble_program
-from backends.program import LayerEntry, Program, Role
+from backends.program import Program
+from backends.spots.emit import emit
 from backends.spots.emulator import SpotsEmulator
 from backends.spots.isa import ISA
 from compiler.api import explain, report
 from compiler.compilation import CompileOptions, compile_source, write_compiled
+from compiler.pruning import PruneOptions, Structure, prune_model
 from compiler.sources import ImportOptions
-from dialects.events import Counts
-from dialects.gconv import View
-from dialects.gconv.scalar import apply
-from dialects.gemm_machine import GemmMachine
-from dialects.gemm_mapping import GemmAttr
-from dialects.unicode_parser import UnicodeParser
-from passes.gemm.cost import predict
-from passes.gemm.tiles import GemmTiles
-from passes.gemm.zeros import measure
-from passes.work import ATTRIBUTES, work_from
+from dialects.diagnostics import CatenaError
+from dialects.encodings.attributes import encoded_type
+from dialects.encodings.spots_blocks import SpotsBlocks
+from dialects.events import OF_BITMAPS, Counts
+from dialects.weights import ConstantOp
+from passes.place_gemm import PlaceGemmPass
+from tests.benchmarks.scripts import script
 from tests.end_to_end.networks import NETWORKS, inputs_of, reference_outputs
-from tests.filechecking import new_ir_context
 from tests.reference_models import (
     reference_cases,
     reference_index,
@@ -107,61 +107,99 @@ def test_a_reference_model_computes_and_counts_as_predicted(name: str, tmp_path:
     check_counts(program, emulator)
 
 
-@pytest.mark.parametrize("name", ["residual", "classifier"])
-def test_with_the_zeros_that_are_measured_a_network_counts_as_predicted(name: str, tmp_path: Path) -> None:
-    """Layer by layer, each on the tensors that the layers before it made."""
+@pytest.mark.parametrize("name", ["residual", "classifier", "dense", "separable"])
+@pytest.mark.parametrize("group", [0, 4, 8])
+def test_with_the_zeros_that_are_measured_a_network_counts_as_predicted(name: str, group: int, tmp_path: Path) -> None:
+    """Layer by layer, each on the tensors that the layers before it made; with groups, on kernels in blocks."""
     source = tmp_path / "model.onnx"
     model = NETWORKS[name]()
     onnx.save(model, source)
-    program = compiled(source, {**SMALL, "im2col.skips": "true"})
-    emulator = SpotsEmulator(program)
-    tensors: dict[str, np.ndarray] = dict(inputs_of(model))
-    tensors |= constants(program)
-    skipped = 0
-    for layer in program.layers:
-        made = [each for each in (*layer.inputs, *layer.outputs) if each in tensors]
-        given = {each: tensors[each] for each in made if role_of(program, each) is not Role.CONSTANT}
-        tensors |= emulator.run_layer(layer.name, given)
-        counted = emulator.counters[layer.name]
-        assert not counted.differences(predicted_with(layer, tensors, emulator.machine)), layer.name
-        skipped += counted.events["operation.skipped"]
-    assert skipped
+    if group:
+        prune_model(source, source, PruneOptions(Structure.GROUP, 0.6, group=group))
+    program = compiled(source, {**SMALL, "encodings.weights": f'["spots<height {group or 8}>"]'})
+    total = Counts()
+    for each in script("spots_zeros").counted(program, inputs_of(model)):
+        assert not each.emulated.differences(each.predicted), each.layer.name
+        total.add(each.emulated)
+    assert total.events["operation.skipped"]
+    assert bool(total.events["dram.kernel.bitmap"]) == bool(group)
 
 
-def role_of(program: Program, name: str) -> Role:
-    return next(entry.role for entry in program.tensors if entry.name == name)
+@pytest.mark.parametrize("name", ["residual", "classifier"])
+def test_a_network_with_blocks_computes_what_its_dense_kernels_do(name: str, tmp_path: Path) -> None:
+    """To the bit, in fewer words of kernels; and the same bytes come of a listing."""
+    source = tmp_path / "model.onnx"
+    model = NETWORKS[name]()
+    onnx.save(model, source)
+    prune_model(source, source, PruneOptions(Structure.GROUP, 0.6, group=8))
+    blocks, dense = compiled(source, SMALL), compiled(source, {**SMALL, "encodings.weights": "[]"})
+    machines = SpotsEmulator(blocks), SpotsEmulator(dense)
+    found, expected = (machine.run(inputs_of(model)) for machine in machines)
+    for tensor, array in expected.items():
+        np.testing.assert_array_equal(found[tensor], array)
+    words = [
+        sum(each.charged(("dram.kernel.read", "dram.kernel.bitmap")) for each in machine.counters.values())
+        for machine in machines
+    ]
+    assert words[0] < 0.55 * words[1]
+    listing = disassemble(blocks, ISA)
+    assert "blocks height=8, address=" in listing
+    images = {image_digest(image.array()): memoryview(image.array()).cast("B") for image in blocks.constants}
+    again = assemble_program(listing, lambda _: ISA, images.__getitem__, "listing")
+    assert program_bytes(again) == program_bytes(blocks)
 
 
-def constants(program: Program) -> dict[str, np.ndarray]:
-    """The constants of a program as they lie in memory."""
-    found: dict[str, np.ndarray] = {}
-    for entry in program.tensors:
-        if entry.role is Role.CONSTANT:
-            image = next(each for each in program.constants if each.base <= entry.address < each.base + each.size)
-            words = image.array()[entry.address - image.base :][: entry.words]
-            found[entry.name] = words.reshape(entry.shape)
-    return found
+def test_without_zeros_blocks_cost_their_bitmaps_and_nothing_else(tmp_path: Path) -> None:
+    """Kernels without zeros stay dense; in blocks all the same, they take their bitmaps on the link and no more."""
+    source = tmp_path / "model.onnx"
+    model = NETWORKS["residual"]()
+    onnx.save(model, source)
+    chosen, never = compiled(source, {}), compiled(source, {"encodings.weights": "[]"})
+    assert [each.predicted for each in chosen.layers] == [each.predicted for each in never.layers]
+    forced = in_blocks(source)
+    inputs = inputs_of(model)
+    both = {}
+    for program in (forced, never):
+        emulator = SpotsEmulator(program)
+        emulator.run(inputs)
+        both[program] = emulator.counters
+    assert any(each.events["dram.kernel.bitmap"] for each in both[forced].values())
+    for name, counts in both[never].items():
+        differences = both[forced][name].differences(counts)
+        bitmaps = both[forced][name].events["dram.kernel.bitmap"]
+        assert differences.keys() <= {*OF_BITMAPS, "cycles"}
+        assert (both[forced][name].cycles or 0) - (counts.cycles or 0) <= 2 + bitmaps / 12.8
+        # A bit for eight kernels and one for every column, of eight kernels at least; and the place of a tile.
+        assert bitmaps <= counts.events["dram.kernel.read"] / 64 + 8
 
 
-def predicted_with(layer: LayerEntry, tensors: dict[str, np.ndarray], machine: GemmMachine) -> Counts:
-    """What a layer counts, given its tensors."""
-    assert layer.work is not None
-    context = new_ir_context()
-    texts = {name: getattr(layer.work, name) for name in ATTRIBUTES}
-    attributes = {name: UnicodeParser(context, text).parse_attribute() for name, text in texts.items() if text}
-    work = work_from(attributes, tuple(False for _ in layer.work.tensors))
-    mapping = UnicodeParser(context, f"#schedule.gemm<{layer.mapping}>").parse_attribute()
-    assert isinstance(mapping, GemmAttr)
-    spec, live = work.spec, None
-    if spec.is_multiply_accumulate and not spec.mid:
-        named = zip(layer.work.tensors[:2], work.views[:2], strict=True)
-        source, kernel = (viewed(tensors[each], view) for each, view in named)
-        for step in spec.pre:
-            source = apply(step.function, source, parameters=step.parameters)
-        live = measure(GemmTiles(spec, mapping.data, work.input_shape), machine, source, kernel)
-    return predict(spec, mapping.data, machine, work.input_shape, work.extra_shapes, work.lookups, live)
+def in_blocks(source: Path) -> Program:
+    """A program all of whose kernels lie in blocks, on mappings for dense ones: types in the IR are changed by hand."""
+    module = compile_source(str(source), CompileOptions(target="spots", stop="mapped")).module
+    for op in module.walk():
+        if isinstance(op, ConstantOp):
+            op.result._type = encoded_type(op.result.type, SpotsBlocks(8, 1))  # pyright: ignore[reportPrivateUsage]
+    PlaceGemmPass().apply(Context(), module)
+    module.verify()
+    return emit(module, "spots")
 
 
-def viewed(words: np.ndarray, view: View) -> np.ndarray:
-    flat = np.ascontiguousarray(words).reshape(-1)
-    return np.lib.stride_tricks.as_strided(flat[view.offset :], view.shape, [flat.itemsize * n for n in view.strides])
+def test_a_stream_that_is_none_is_an_error_that_says_where(tmp_path: Path) -> None:
+    source = tmp_path / "model.onnx"
+    model = NETWORKS["residual"]()
+    onnx.save(model, source)
+    prune_model(source, source, PruneOptions(Structure.GROUP, 0.6, group=8))
+    program = compiled(source, {})
+    images = list(program.constants)
+    place = next(number for number, image in enumerate(images) if image.word == "uint16")
+    broken = images[place].array().copy()
+    broken[4] ^= 1
+    pieces = ((images[place].base, broken),)
+    images[place] = replace(images[place], pieces=pieces)
+    with pytest.raises(CatenaError) as caught:
+        SpotsEmulator(replace(program, constants=tuple(images))).run(inputs_of(model))
+    (found,) = caught.value.diagnostics
+    assert found.code == "CAT-P005"
+    assert found.node == " + ".join(program.layers[0].nodes)
+    assert found.message.startswith("tile 0 of the kernel, ")
+    assert "instruction" in found.where

@@ -14,12 +14,15 @@ from backends.program import Program
 from backends.spots import BACKEND
 from backends.spots.emit import emit
 from backends.spots.emulator import SpotsEmulator
+from dialects.encodings.attributes import encoded_type
+from dialects.encodings.spots_blocks import SpotsBlocks
 from dialects.events import Counts
 from dialects.gconv import LinkOp
 from dialects.gconv.interpreter import Interpreter
 from dialects.gemm_machine import GemmMachine
 from dialects.gemm_mapping import GemmAttr, GemmMapping
 from dialects.machine_kinds import of_kind, parse_machine
+from dialects.weights import ConstantOp
 from passes.map_gemm import MapGemmPass
 from passes.place_gemm import PlaceGemmPass
 from tests.backends.spatial.layers import Layer
@@ -45,20 +48,26 @@ def compile_chain(module: ModuleOp) -> Program:
     return parse_program(program_bytes(emit(module, "spots")), "test")
 
 
-def program_of(layer: Layer, target: GemmMachine, mapping: GemmMapping | None = None) -> Program:
-    """The program of a layer, with a mapping if one is given."""
+def program_of(
+    layer: Layer, target: GemmMachine, mapping: GemmMapping | None = None, height: int | None = None
+) -> Program:
+    """The program of a layer, with a mapping if one is given; its kernel lies in blocks of a height, if that is."""
     module = layer.module(target)
-    for link in module.walk():
-        if isinstance(link, LinkOp) and mapping is not None and link.tensor is not None and link.tensor.data == "layer":
-            link.properties["mapping"] = GemmAttr(mapping)
+    for op in module.walk():
+        if isinstance(op, LinkOp) and mapping is not None and op.tensor is not None and op.tensor.data == "layer":
+            op.properties["mapping"] = GemmAttr(mapping)
+        if isinstance(op, ConstantOp) and height is not None and op.array.ndim:
+            op.result._type = encoded_type(op.result.type, SpotsBlocks(height))  # pyright: ignore[reportPrivateUsage]
     return compile_chain(module)
 
 
-def check_layer(layer: Layer, target: GemmMachine, mapping: GemmMapping | None = None) -> SpotsEmulator:
+def check_layer(
+    layer: Layer, target: GemmMachine, mapping: GemmMapping | None = None, height: int | None = None
+) -> SpotsEmulator:
     """Compile and run a layer: exact outputs, and the counts that are predicted unless something is left out."""
     inputs = layer.inputs()
     expected = Interpreter(layer.module(target)).run(inputs)
-    program = program_of(layer, target, mapping)
+    program = program_of(layer, target, mapping, height)
     emulator = SpotsEmulator(program)
     outputs = emulator.run(inputs)
     assert outputs.keys() == expected.keys()

@@ -11,7 +11,7 @@ from backends.isa import Instruction
 from backends.program import Program
 from backends.spatial.codes import Tensor
 from backends.spots.emulator import SpotsEmulator
-from backends.spots.isa import ISA, Configure, Load, Multiply, Open, Place
+from backends.spots.isa import ISA, Blocks, Configure, Load, Multiply, Open, Place
 from dialects.diagnostics import CatenaError
 from dialects.gconv import Dim, GConv, Reduce
 from tests.backends.spatial.layers import Layer
@@ -22,9 +22,9 @@ LAYER = Layer.of(SPEC, (4, 10, 8))
 TARGET = machine(array={"rows": 8, "cols": 2})
 
 
-def fault(change: Any) -> tuple[str, str]:
+def fault(change: Any, height: int | None = None) -> tuple[str, str]:
     """The code and message of the fault of a program of which every instruction was changed, or left out."""
-    program = program_of(LAYER, TARGET)
+    program = program_of(LAYER, TARGET, height=height)
     code = [made for each in ISA.decode(program.code[0], "test") if (made := change(each)) is not None]
     return run(replace(program, code=(ISA.encode(code),)))
 
@@ -65,6 +65,23 @@ def place(tensor: Tensor, **fields: int) -> Any:
 )
 def test_a_fault_says_what_cannot_be(change: Any, code: str, message: str) -> None:
     found = fault(change)
+    assert found[0] == code
+    assert message in found[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "message"),
+    [
+        (changed(Blocks, words=1), "CAT-E001", "bitmaps of a tile are larger than their place"),
+        (changed(Blocks, words=1 << 20), "CAT-E001", "bitmaps of a tile take more than half of their memory"),
+        (changed(Blocks, address=1 << 30), "CAT-E001", "access outside of DRAM"),
+        (changed(Blocks, address=0), "CAT-E003", "words of DRAM are taken for words of another type"),
+        (changed(Blocks, height=2), "CAT-P005", "tile 0 of the kernel, "),
+        (place(Tensor.KERNEL, words=3), "CAT-E001", "a tile of KERNEL is larger than its place"),
+    ],
+)
+def test_a_kernel_in_blocks_that_cannot_be_read_is_a_fault(change: Any, code: str, message: str) -> None:
+    found = fault(change, height=4)
     assert found[0] == code
     assert message in found[1]
 

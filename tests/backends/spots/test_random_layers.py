@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from xdsl.parser import Parser
 
-from backends.program import LayerEntry
-from dialects.events import Counts
-from dialects.gconv import LoopKind, Reduce, View
-from dialects.gconv.scalar import apply
+from dialects.encodings.spots_blocks import SpotsBlocks
+from dialects.gconv import LoopKind, Reduce
 from dialects.gemm_machine import GemmMachine
-from dialects.gemm_mapping import SRAM, GemmAttr, GemmMapping
+from dialects.gemm_mapping import SRAM, GemmMapping
 from dialects.schedule import Loop, Mapping, Node, Storage, Temporal
-from passes.gemm.cost import predict
 from passes.gemm.legality import operands_of, violations
-from passes.gemm.tiles import RELEVANT, GemmTiles
-from passes.gemm.zeros import measure
+from passes.gemm.tiles import RELEVANT
 from tests.backends.spatial.drawing import layers
-from tests.backends.spatial.layers import Layer
+from tests.backends.spatial.layers import Layer, integers
 from tests.backends.spots.layers import check_layer, machine
+from tests.benchmarks.scripts import script
 from tests.filechecking import new_ir_context
 
 OPERATIONS = 300
@@ -49,6 +46,7 @@ def machines(draw: st.DrawFn, *, skips: bool = False) -> GemmMachine:
         "skips": skips,
     }
     sram = {f"{each}_words": draw(words) for each in ("input", "kernel", "output")}
+    sram["bitmap_words"] = draw(st.sampled_from([4, 40, 4096]))
     dram = {"words_per_cycle": draw(st.sampled_from([0.75, 3.0, 1e6]))}
     return machine(name="drawn", array=array, im2col=im2col, sram=sram, dram=dram)
 
@@ -60,44 +58,32 @@ def test_the_mapping_that_is_chosen_computes_and_counts_what_it_should(layer: La
     check_layer(layer, target)
 
 
-@settings(max_examples=60, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
-@given(layer=layers(), target=machines(skips=True))
-def test_what_is_left_out_changes_no_result_and_costs_nothing(layer: Layer, target: GemmMachine) -> None:
+def sparse(shape: tuple[int, ...], seed: int, reduce: Reduce = Reduce.ADD) -> np.ndarray:
+    """Small integers, most of them zero."""
+    words = integers(shape, seed, reduce)
+    return words if reduce is Reduce.MUL else words * (np.random.default_rng(seed + 9).random(shape) < 0.3)
+
+
+HEIGHTS = st.sampled_from([None, 1, 2, 3, 8])
+"""Of blocks that kernels lie in; None: dense."""
+
+
+@settings(max_examples=50, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@given(layer=layers(), target=machines(skips=True), height=HEIGHTS)
+def test_what_is_left_out_changes_no_result_and_costs_nothing(
+    layer: Layer, target: GemmMachine, height: int | None
+) -> None:
     assume(layer.spec.trips <= OPERATIONS)
-    emulator = check_layer(layer, target)
+    layer = replace(layer, words=sparse)
+    emulator = check_layer(layer, target, height=height)
     entry = emulator.program.layers[-1]
-    if entry.kind == "move" or layer.spec.main != "mul" or layer.spec.reduce is not Reduce.ADD or layer.spec.mid:
+    if layer.kernel is None:
         return
-    found = emulator.counters[entry.name].differences(with_zeros(layer, target, entry))
+    source = layer.inputs()["x"]
+    zeros = script("spots_zeros")
+    predicted = zeros.predicted_with(emulator.program, entry, source, target, new_ir_context())
+    found = emulator.counters[entry.name].differences(predicted)
     assert not found, f"{entry.mapping}: (counted, predicted) {found}"
-
-
-def with_zeros(layer: Layer, target: GemmMachine, entry: LayerEntry) -> Counts:
-    """What a layer of a program counts, given its tensors."""
-    source = read(layer.inputs()["x"], layer.input.view)
-    for step in layer.spec.pre:
-        source = apply(step.function, source, parameters=step.parameters)
-    assert layer.kernel is not None
-    kernel = read(layer.words(layer.kernel.base, 1, layer.spec.reduce), layer.kernel.view)
-    mapping = parse_gemm(f"#schedule.gemm<{entry.mapping}>")
-    shape = layer.input.view.shape
-    live = measure(GemmTiles(layer.spec, mapping, shape), target, source, kernel)
-    extras = [
-        tuple(1 if stride == 0 else n for n, stride in zip(extra.view.shape, extra.view.strides, strict=True))
-        for extra in layer.extras
-    ]
-    return predict(layer.spec, mapping, target, shape, extras, live=live)
-
-
-def read(words: np.ndarray, view: View) -> np.ndarray:
-    strides = [words.itemsize * stride for stride in view.strides]
-    return np.lib.stride_tricks.as_strided(words.reshape(-1)[view.offset :], view.shape, strides)
-
-
-def parse_gemm(text: str) -> GemmMapping:
-    attribute = Parser(new_ir_context(), text).parse_attribute()
-    assert isinstance(attribute, GemmAttr)
-    return attribute.data
 
 
 @st.composite
@@ -123,10 +109,14 @@ def _cuts(node: Node, operand: Any) -> bool:
 
 
 @settings(max_examples=40, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
-@given(layer=layers(), target=machines(), data=st.data())
-def test_any_mapping_computes_and_counts_what_it_should(layer: Layer, target: GemmMachine, data: st.DataObject) -> None:
+@given(layer=layers(), target=machines(), height=HEIGHTS, data=st.data())
+def test_any_mapping_computes_and_counts_what_it_should(
+    layer: Layer, target: GemmMachine, height: int | None, data: st.DataObject
+) -> None:
     assume(layer.spec.trips <= OPERATIONS)
+    layer = replace(layer, words=sparse)
     mapping = data.draw(mappings(layer, target))
     shape = layer.input.view.shape
-    assume(not violations(layer.spec, mapping, target, shape))
-    check_layer(layer, target, mapping)
+    blocks = None if height is None or layer.kernel is None or not layer.kernel.base else SpotsBlocks(height)
+    assume(not violations(layer.spec, mapping, target, shape, blocks=blocks))
+    check_layer(layer, target, mapping, height)

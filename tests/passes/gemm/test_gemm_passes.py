@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
@@ -12,6 +13,7 @@ from xdsl.utils.exceptions import ParseError, VerifyException
 
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.target import MachineOp
+from dialects.weights import ConstantOp, WeightRef
 from passes.map_gemm import MapGemmPass
 from passes.place_gemm import PlaceGemmPass
 from passes.verification import verify_module
@@ -129,3 +131,74 @@ def test_rows_that_do_not_divide_are_no_machine() -> None:
     with pytest.raises(CatenaError) as caught:
         machine(array={"rows": 6, "splits": [1, 4]})
     assert "6 rows do not divide into 4 arrays" in str(caught.value)
+
+
+BLOCKS = """
+func.func @main(%x : tensor<4x10x8xf32> {onnx.name = "x"}) -> (tensor<5x8x6xf32> {onnx.name = "y"}) {
+  %w = weights.constant <"DIGEST"> : tensor<20x3x3xf32, #encodings.spots<height 2, inner 4>> loc("w")
+  %y = gconv.link %x : tensor<4x10x8xf32> by %w : tensor<20x3x3xf32, #encodings.spots<height 2, inner 4>>
+    <K op 5 ks 4, H opc 8 ks 3, W opc 6 ks 3> "mul" add MAPPED -> tensor<5x8x6xf32> loc("product")
+  func.return %y : tensor<5x8x6xf32>
+}
+"""
+
+
+def in_blocks(mapping: str = "", **changes: Any) -> ModuleOp:
+    """The chain with a constant kernel in blocks: only three of 36 columns have words, two in the first tile."""
+    words = np.zeros((5, 4, 9), np.float32)
+    words[0, 1, 2] = words[1, 3, 0] = words[4, 3, 8] = 1
+    constant = WeightRef.of(words.reshape(20, 3, 3))
+    text = BLOCKS.replace("MAPPED", f"{{mapping = #schedule.{mapping}}}" if mapping else "")
+    module = Parser(new_ir_context(), text.replace("DIGEST", constant.data.digest)).parse_module()
+    for op in module.walk():
+        if isinstance(op, ConstantOp):
+            op.properties["value"] = constant
+    array = {"rows": 4, "cols": 2, "splits": [1, 2, 4]}
+    module.body.block.insert_op_before(MachineOp.of(machine(name="m", array=array, **changes)), next(iter(module.ops)))
+    return module
+
+
+def test_a_kernel_in_blocks_becomes_streams_of_its_tiles() -> None:
+    module = in_blocks("gemm<split 2, stream, for K.op 4, store sram [K, O, I]>")
+    MapGemmPass().apply(Context(), module)
+    PlaceGemmPass().apply(Context(), module)
+    verify_module(module)
+    text = print_module(module)
+    assert print_module(parse_module(text)) == text
+    # Two tiles: two columns of two kernels each, then one of one; 5 bytes of M1, a byte of M2, two places.
+    match_checks(
+        text,
+        """
+        // CHECK: %{{.*}} = spatial.buffer "constant" at 0 holds {{.*}} : tensor<5xf32>
+        // CHECK: %[[BITMAPS:.*]] = spatial.buffer "constant" at 5 holds {{.*}} : tensor<14xui16>
+        // CHECK: gemm.place "K" at 0 words 4
+        // CHECK: gemm.blocks of 2 from %[[BITMAPS]] : tensor<14xui16> words 3
+        // CHECK: spatial.for <K.op> tile 4
+        // CHECK: spatial.load "K"
+        """,
+    )
+
+
+def test_bitmaps_need_room_even_if_nothing_is_zero() -> None:
+    found = problems(in_blocks("gemm<split 2, stream, store sram [K, O, I]>", sram={"bitmap_words": 12}))
+    assert [(each.message, each.expected, each.found) for each in found] == [
+        ("words of bitmaps of a tile of K, in half of their memory", "at most 6", "10")
+    ]
+    module = in_blocks(sram={"bitmap_words": 12})
+    MapGemmPass().apply(Context(), module)
+    PlaceGemmPass().apply(Context(), module)
+    verify_module(module)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"encodings": {"weights": ["rlc"]}}, "kernels come in blocks, as in spots<height 8>, not as rlc"),
+        ({"encodings": {"activations": ["bitmap"]}}, "tensors between links come dense"),
+        ({"word_bits": 12}, "needs sram.bitmap_words, and word_bits of 8 or 16 or 32 or 64"),
+    ],
+)
+def test_encodings_that_the_machine_cannot_decode_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(CatenaError) as caught:
+        machine(**changes)
+    assert message in str(caught.value)
