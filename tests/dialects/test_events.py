@@ -13,7 +13,7 @@ COUNTS = st.builds(Counts, st.fixed_dictionaries(dict.fromkeys(EVENTS, NUMBERS))
 
 
 def test_every_event_belongs_to_a_level_or_is_an_operation() -> None:
-    assert {name.split(".")[0] for name in EVENTS} == {*LEVELS, "operation", "host", "segment", "patch"}
+    assert {name.split(".")[0] for name in EVENTS} == {*LEVELS, "operation", "host", "segment", "patch", "bitmap"}
     assert all(EVENTS.values())
     assert Counts().events == dict.fromkeys(EVENTS, 0)
 
