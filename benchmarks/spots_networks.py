@@ -121,7 +121,7 @@ def rows(names: Sequence[str]) -> list[Row]:
 
 
 _INTRODUCTION = f"""\
-Networks with seeded weights, of which `catena prune --structure group` set {100 * SPARSITY:.0f} % of every layer to zero
+Networks with seeded weights, of which `catena prune --structure group` set {100 * SPARSITY:.0f} % of a layer to zero
 in groups of filters, on a random image: zeros of activations are those of ReLUs. Every layer is emulated on what the
 layers before it made, and compared event by event with closed forms that are given the zeros of its kernel, tile by
 tile, and those of its input. `differ` are the layers in which any count, cycles among them, is another. `error` is the

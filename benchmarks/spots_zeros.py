@@ -111,3 +111,7 @@ def viewed(words: Array, view: View) -> Array:
     """A view of a tensor's words."""
     flat = np.ascontiguousarray(words).reshape(-1)
     return np.lib.stride_tricks.as_strided(flat[view.offset :], view.shape, [flat.itemsize * n for n in view.strides])
+
+
+if __name__ == "__main__":
+    raise SystemExit("this is a module of benchmarks/spots_networks.py; it has no command of its own")

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from xdsl.parser import Parser
 
 from dialects.encodings.spots_blocks import SpotsBlocks
 from dialects.gconv import LoopKind, Reduce
 from dialects.gemm_machine import GemmMachine
-from dialects.gemm_mapping import SRAM, GemmMapping
+from dialects.gemm_mapping import SRAM, GemmAttr, GemmMapping
 from dialects.schedule import Loop, Mapping, Node, Storage, Temporal
 from passes.gemm.legality import operands_of, violations
 from passes.gemm.tiles import RELEVANT
@@ -84,6 +85,12 @@ def test_what_is_left_out_changes_no_result_and_costs_nothing(
     predicted = zeros.predicted_with(emulator.program, entry, source, target, new_ir_context())
     found = emulator.counters[entry.name].differences(predicted)
     assert not found, f"{entry.mapping}: (counted, predicted) {found}"
+
+
+def parse_gemm(text: str) -> GemmMapping:
+    attribute = Parser(new_ir_context(), text).parse_attribute()
+    assert isinstance(attribute, GemmAttr)
+    return attribute.data
 
 
 @st.composite
