@@ -66,7 +66,8 @@ class FuseLayersPass(ModulePass):
         """Form groups in every run of links."""
         machine = _machine_of(op)
         groups = Space(kinds=LOWERED, most_loops=2, fewest_turns=4, all_joins=False)
-        spaces = [NetworkSpace(self.longest, 0, groups, spare=words) for words in machine.spare]
+        alone = Space(most_loops=2)
+        spaces = [NetworkSpace(self.longest, 0, groups, alone, spare=words) for words in machine.spare]
         searches = [GroupSearches(machine.buffer.name, space) for space in spaces]
         function = main_function(op)
         for run in list(fusible_runs(function)):

@@ -22,7 +22,8 @@ from dialects.spatial import LayerOp, integer
 from passes.fusion.from_ir import group_of
 from passes.fusion.group import Group
 from passes.fusion.grouping import inline
-from passes.fusion.holds import Fetch, GroupPlan, Run, Step, addresses, extents_of, misfits, plan_group
+from passes.fusion.holds import Fetch, GroupPlan, Run, Step, addresses, extents_of, misfits
+from passes.fusion.plans import known_plan
 from passes.fusion.shapes import Shape
 from passes.fusion.turns import kept_by, shapes_of, taken_by
 from passes.placing import Buffers, Gathered
@@ -59,7 +60,7 @@ class PlannedGroup:
 def open_groups(module: ModuleOp, hierarchy: Hierarchy) -> dict[LinkOp, PlannedGroup]:
     """Put the links of every group into its place, with the mappings of their turns; the groups by link.
 
-    Raises `CatenaError` for groups without a mapping (CAT-R003), and as `plan_group`.
+    Raises `CatenaError` for groups without a mapping (CAT-R003), and as `known_plan`.
     """
     found: dict[LinkOp, PlannedGroup] = {}
     problems: list[Diagnostic] = []
@@ -79,7 +80,7 @@ def _open(op: FusedOp, hierarchy: Hierarchy) -> PlannedGroup:
     if not isinstance(op.mapping, FusedAttr):
         raise CatenaError(Diagnostic("CAT-R003", "the group has no mapping", "placed", describe(op)))
     group, mapping, attribute = group_of(op), op.mapping.data, op.mapping
-    plan = plan_group(group, mapping, hierarchy, "placed", describe(op))
+    plan = known_plan(group, mapping, hierarchy, "placed", describe(op))
     placed = addresses(plan.holds, tuple(op.link_names), hierarchy)
     if problems := list(misfits(plan, placed, hierarchy, "placed", describe(op))):
         raise CatenaError(problems)

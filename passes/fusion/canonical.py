@@ -20,6 +20,11 @@ class Alike:
         """What it calls these tensors."""
         return frozenset(self.names[name] for name in names)
 
+    def mapping(self, mapping: FusedMapping) -> FusedMapping:
+        """A mapping of the other group as one of the numbered group."""
+        retentions = tuple(replace(each, tensor=self.names[each.tensor]) for each in mapping.retentions)
+        return replace(mapping, retentions=retentions)
+
     def mapping_of_other(self, mapping: FusedMapping) -> FusedMapping:
         """A mapping of the numbered group as one of the other."""
         back = {mine: name for name, mine in self.names.items()}

@@ -115,14 +115,19 @@ def plan_group(group: Group, mapping: FusedMapping, hierarchy: Hierarchy, stage:
     Raises `CatenaError` (CAT-F002) with everything that this code generator cannot make of the mapping.
     """
     problems = [
-        Diagnostic("CAT-F002", message, stage, node, hint=hint) for message, hint in _refused(group, mapping, hierarchy)
+        Diagnostic("CAT-F002", message, stage, node, hint=hint) for message, hint in refused(group, mapping, hierarchy)
     ]
     if problems:
         raise CatenaError(problems)
-    return _Planner(group, mapping, hierarchy, stage, node).plan()
+    return plan_anew(group, mapping, hierarchy.memories[0].name, stage, node)
 
 
-def _refused(group: Group, mapping: FusedMapping, hierarchy: Hierarchy) -> Iterator[tuple[str, str]]:
+def plan_anew(group: Group, mapping: FusedMapping, outermost: str, stage: str, node: str) -> GroupPlan:
+    """As `plan_group`, of a mapping that is not `refused`, on a machine whose outermost memory is called so."""
+    return _Planner(group, mapping, outermost, stage, node).plan()
+
+
+def refused(group: Group, mapping: FusedMapping, hierarchy: Hierarchy) -> Iterator[tuple[str, str]]:
     """Mappings that are priced and not lowered, with hints."""
     if mapping.stages is Stages.PIPELINE:
         yield "links that work at the same time are priced, and cannot be run yet", "write sequential { ... }"
@@ -144,9 +149,9 @@ def _refused(group: Group, mapping: FusedMapping, hierarchy: Hierarchy) -> Itera
 
 
 class _Planner:
-    def __init__(self, group: Group, mapping: FusedMapping, hierarchy: Hierarchy, stage: str, node: str):
+    def __init__(self, group: Group, mapping: FusedMapping, outermost: str, stage: str, node: str):
         self._group, self._mapping, self._stage, self._node = group, mapping, stage, node
-        self._outermost = hierarchy.memories[0].name
+        self._outermost = outermost
         self._tiles: Tiles = infer(group, mapping)
         self._depth = len(mapping.loops)
         self._holds: list[Hold] = []

@@ -17,7 +17,8 @@ from dialects.locations import describe
 from dialects.schedule import Mapping as LinkMapping
 from passes.fusion.from_ir import group_of
 from passes.fusion.group import Group, GroupLink
-from passes.fusion.holds import GroupPlan, addresses, misfits, plan_group
+from passes.fusion.holds import GroupPlan, addresses, misfits
+from passes.fusion.plans import known_plan
 from passes.fusion.shapes import Shape
 from passes.fusion.turns import kept_by, shapes_of, taken_by
 from passes.searching.options import SearchOptions
@@ -96,7 +97,7 @@ def _tasks(op: FusedOp, nests: Nests) -> dict[str, Task]:
     group, mapping = group_of(op), op.mapping.data
     if all(name in dict(mapping.branches) for name in op.link_names):
         return {}  # what can be priced need not be what can be run; placing it says
-    plan = plan_group(group, mapping, nests.levels, "mapped", describe(op))
+    plan = known_plan(group, mapping, nests.levels, "mapped", describe(op))
     placed = addresses(plan.holds, tuple(op.link_names), nests.levels)
     if misfit := list(misfits(plan, placed, nests.levels, "mapped", describe(op))):
         raise CatenaError(misfit)
@@ -123,7 +124,7 @@ def _part(link: GroupLink, plan: GroupPlan, placed: tuple[int, ...], node: str) 
 def can_run(group: Group, mapping: FusedMapping, nests: Nests, *, searching: bool) -> bool:
     """Whether code can be made of a mapping: its tensors fit and, if `searching`, there is a nest for every link."""
     try:
-        plan = plan_group(group, mapping, nests.levels, "mapped", "")
+        plan = known_plan(group, mapping, nests.levels, "mapped", "")
         placed = addresses(plan.holds, tuple(link.name for link in group.links), nests.levels)
         if any(misfits(plan, placed, nests.levels, "mapped", "")):
             return False

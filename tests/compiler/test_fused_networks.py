@@ -16,12 +16,15 @@ import onnx.utils
 import pytest
 
 from backends.generic.emulator import NestEmulator
+from backends.spatial.emulator import SpatialEmulator
 from compiler.compilation import CompileOptions, compile_source
 from dialects.events import Counts
 from tests.reference_models import reference_index, reference_source
 
 MODELS = Path(__file__).parents[2] / "benchmarks" / "models"
-MOVED = [f"dram.{event}" for event in ("input.read", "kernel.read", "extra.read", "output.update")]
+READ = [f"dram.{event}" for event in ("input.read", "kernel.read", "extra.read")]
+GENERIC, EYERISS = (NestEmulator, "dram.output.update"), (SpatialEmulator, "dram.output.write")
+"""By target: its emulator, and what it counts of results that leave the chip."""
 FIFTH = "conv3_1.relu"
 """What the fifth convolution of VGG-16 makes."""
 
@@ -64,22 +67,27 @@ WHOLE: dict[str, tuple[Made, int]] = {
 """Networks and words of the buffer."""
 
 
-def _check(source: Path, words: int) -> None:
+def _check(source: Path, words: int | None) -> None:
+    """A network on `generic` with so many words of buffer, or on `eyeriss` as it is."""
+    target, (emulated, left) = ("eyeriss", EYERISS) if words is None else ("generic", GENERIC)
+    settings = {} if words is None else {"levels.glb.words": str(words)}
     shape = [each.dim_value or 1 for each in onnx.load(source).graph.input[0].type.tensor_type.shape.dim]
     name = onnx.load(source).graph.input[0].name
     inputs = {name: np.random.default_rng(0).standard_normal(shape).astype(np.float32)}
     results: list[dict[str, np.ndarray]] = []
     moved: list[int] = []
     for fuse in (False, True):
-        options = CompileOptions(target="generic", settings={"levels.glb.words": str(words)}, fuse=fuse)
-        program = compile_source(str(source), options).program
+        program = compile_source(str(source), CompileOptions(target=target, settings=settings, fuse=fuse)).program
         assert program is not None
         assert bool(program.groups) == fuse
-        emulator = NestEmulator(program)
+        emulator = emulated(program)
         results.append(emulator.run(inputs))
         for layer in program.layers:
             assert not emulator.counters[layer.name].differences(Counts.of(layer.predicted)), layer.name
-        moved.append(sum(counts.charged(MOVED) for counts in emulator.counters.values()))
+        for group in program.groups:
+            held = emulator.held[group.name]
+            assert all(0 < words <= group.held[memory] for memory, words in held.items()), group.name
+        moved.append(sum(counts.charged([*READ, left]) for counts in emulator.counters.values()))
     for output, values in results[0].items():
         np.testing.assert_allclose(results[1][output], values, rtol=0, atol=1e-5 * np.abs(values).max())
     assert moved[1] < moved[0]
@@ -97,3 +105,10 @@ def test_small_networks_compute_the_same_and_move_less(name: str, tmp_path: Path
 def test_whole_networks_compute_the_same_and_move_less(name: str, tmp_path: Path) -> None:
     made, words = WHOLE[name]
     _check(made(tmp_path), words)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("name", ["ResNet-18"])
+def test_whole_networks_on_an_array_compute_the_same_and_move_less(name: str, tmp_path: Path) -> None:
+    made, _ = WHOLE[name]
+    _check(made(tmp_path), None)

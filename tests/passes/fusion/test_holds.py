@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +23,7 @@ from passes.fusion.group import Group
 from passes.fusion.holds import Fetch, GroupPlan, Hold, Run, Send, Step, addresses, plan_group
 from passes.fusion.inference import Tiles
 from passes.fusion.model import FusedCosts
+from passes.fusion.plans import known_plan
 from passes.fusion.region import Region, Table
 from tests.backends.generic.layers import machine
 from tests.passes.fusion.groups import conv_pair, random_case
@@ -160,6 +161,38 @@ def _check(group: Group, mapping: FusedMapping) -> bool:
 @given(st.integers(0, 1 << 20))
 def test_plans_of_random_groups_do_what_the_model_says(seed: int) -> None:
     _check(*random_lowerable(seed))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 1 << 20))
+def test_known_plans_are_those_that_are_made_anew(seed: int) -> None:
+    group, mapping = random_lowerable(seed)
+    for each in (group, _called_otherwise(group)):
+        names = dict(zip((t.name for t in group.tensors), (t.name for t in each.tensors), strict=True))
+        kept = tuple(replace(one, tensor=names[one.tensor]) for one in mapping.retentions)
+        both = [_planned(made, each, replace(mapping, retentions=kept)) for made in (plan_group, known_plan)]
+        assert both[0] == both[1]
+
+
+def _called_otherwise(group: Group) -> Group:
+    tensors = tuple(replace(each, name=f"{each.name}'") for each in group.tensors)
+    links = tuple(
+        replace(
+            link,
+            name=f"{link.name}'",
+            result=f"{link.result}'",
+            operands=tuple(replace(each, tensor=f"{each.tensor}'") for each in link.operands),
+        )
+        for link in group.links
+    )
+    return Group(links, tensors, frozenset(f"{name}'" for name in group.exported))
+
+
+def _planned(made: Callable[..., GroupPlan], group: Group, mapping: FusedMapping) -> GroupPlan | list[str]:
+    try:
+        return made(group, mapping, MACHINE, "placed", "node")
+    except CatenaError as error:
+        return [each.message for each in error.diagnostics]
 
 
 @pytest.mark.parametrize(
