@@ -166,6 +166,7 @@ def predicted_report(program: Program) -> Report:
     """
     try:
         counters = {layer.name: Counts.of(layer.predicted) for layer in program.layers if layer.predicted}
+        return _report(program, Provenance.PREDICTED, counters)
     except (KeyError, ValueError, TypeError) as error:
         raise CatenaError(
             Diagnostic(
@@ -174,7 +175,6 @@ def predicted_report(program: Program) -> Report:
                 hint="compile the model again",
             )
         ) from error
-    return _report(program, Provenance.PREDICTED, counters)
 
 
 def _report(program: Program, provenance: Provenance, counters: Mapping[str, Counts]) -> Report:

@@ -6,11 +6,16 @@ import re
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import StringAttr
+from xdsl.ir import TypeAttribute
 from xdsl.parser import Parser
 from xdsl.parser.generic_parser import ParserState
 from xdsl.utils.exceptions import ParseError
 from xdsl.utils.lexer import Input, Position, Span
 from xdsl.utils.mlir_lexer import MLIRLexer, MLIRToken, MLIRTokenKind, StringLiteral
+
+WIDEST = (1 << 24) - 1
+"""Bits of the widest integer type, as in MLIR."""
+_INTEGER = re.compile(r"[su]?i(\d+)", re.ASCII)
 
 
 class LinearLexer(MLIRLexer):
@@ -38,6 +43,14 @@ class UnicodeParser(Parser):
     def __init__(self, ctx: Context, input: str, name: str = "<text>"):
         super().__init__(ctx, "", name)
         self._parser_state = ParserState(LinearLexer(Input(input, name)))
+
+    def _parse_optional_integer_or_float_type(self) -> TypeAttribute | None:
+        token = self._current_token
+        width = _INTEGER.fullmatch(token.text)
+        if width is not None and int(width.group(1)) > WIDEST:
+            # Asking for the range of such a type would take gigabytes.
+            raise ParseError(token.span, f"integers have at most {WIDEST} bits")
+        return super()._parse_optional_integer_or_float_type()
 
     def parse_optional_str_literal(self) -> str | None:
         """Parse a string literal, if present."""

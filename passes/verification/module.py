@@ -113,6 +113,10 @@ def _own_problem(op: Operation, is_likely: bool) -> Problem | None:
         op.verify(verify_nested_ops=False)
     except VerifyException as error:
         return Problem(op, "CAT-R002", str(error))
+    except NotImplementedError as error:
+        # xDSL prints the op into its exception, and cannot print numbers of some float types.
+        reason = error.__context__ if isinstance(error.__context__, VerifyException) else "it cannot be printed"
+        return Problem(op, "CAT-R002", str(reason))
     for region in op.regions:
         block = region.first_block
         if block is not None and block is region.last_block and not block.ops and not op.has_trait(NoTerminator):

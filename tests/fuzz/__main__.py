@@ -38,7 +38,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("out/fuzz"))
     parser.add_argument("--minutes", type=float)
     given = parser.parse_args()
-    names = given.reader or list(READERS)
+    names = given.reader or sorted(READERS, key=lambda name: -SHARES[name])
     whole = sum(SHARES[name] for name in names)
     counts = {name: -(-given.count * SHARES[name] // whole) for name in names}
     until = None if given.minutes is None else time.monotonic() + 60 * given.minutes

@@ -29,6 +29,8 @@ def mutated_model(random: Random, data: bytes, corpus: Sequence[bytes]) -> bytes
             return mutated_bytes(random, data, corpus)
         for _ in range(random.choice((1, 1, 2, 3))):
             places = list(_places(model))
+            if not places:
+                return mutated_bytes(random, data, corpus)
             _change(random, *random.choice(places), places)
         return model.SerializeToString(deterministic=True)
     except (DecodeError, EncodeError, ValueError):
