@@ -57,6 +57,7 @@ EVENTS: dict[str, str] = {
     "operation.other": "other main operations (comparisons, maxima, plain moves ...)",
     "operation.gated": "main operations on zeros, on machines that save energy in them",
     "operation.skipped": "main operations that are left out, on machines that skip indices of zeros",
+    "operation.overflow": "sums that left the range of their accumulators and wrapped around, at the end of a pass",
     "patch.neighbour": "input words that a patch unit gets from its neighbour, on machines with im2col units",
     "patch.reserve": "input words that come from what an im2col unit has kept of the row of patches before",
     "operation.post": "scalar functions applied to outputs",
@@ -109,7 +110,7 @@ Tensors that are not compressed count as they are. Padding that is fetched is in
 """
 GROUPED = tuple(f"glb.{event}" for event in ("kernel.fill", "kernel.read", *HELD_EVENTS))
 """What the buffer of a spatial machine counts in layers of fused groups; others have none."""
-OF_PATCHES = ("operation.skipped", "patch.neighbour", "patch.reserve")
+OF_PATCHES = ("operation.skipped", "operation.overflow", "patch.neighbour", "patch.reserve")
 """What machines with im2col units count besides."""
 OF_BITMAPS = ("dram.kernel.bitmap", "bitmap.kernel.fill", "bitmap.kernel.read")
 """What layers count besides whose kernels lie in blocks."""

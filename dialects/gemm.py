@@ -28,6 +28,7 @@ from xdsl.ir import Dialect, SSAValue
 from xdsl.irdl import IRDLOperation, ParsePropInAttrDict, irdl_op_definition, operand_def, opt_prop_def, prop_def
 from xdsl.utils.exceptions import VerifyException
 
+from dialects.gemm_mapping import MOST_SUM_BITS, Sums
 from dialects.schedule import Operand
 from dialects.spatial import integer
 
@@ -116,4 +117,26 @@ class BlocksOp(IRDLOperation):
             raise VerifyException("a block has at least one kernel, and bitmaps at least one word")
 
 
-GEMM = Dialect("gemm", [ConfigureOp, PlaceOp, BlocksOp], [])
+@irdl_op_definition
+class AccumulateOp(IRDLOperation):
+    """Integer products lose their lowest `shift` bits, rounded, and are added in `bits` bits, which wrap around."""
+
+    name = "gemm.accumulate"
+
+    bits = prop_def(IntegerAttr[I64])
+    shift = prop_def(IntegerAttr[I64])
+
+    irdl_options = (ParsePropInAttrDict(),)
+    assembly_format = "$bits `shift` $shift attr-dict"
+
+    @classmethod
+    def of(cls, sums: Sums) -> AccumulateOp:
+        """Accumulators as a mapping says."""
+        return cls(properties={"bits": IntegerAttr(sums.bits, i64), "shift": IntegerAttr(sums.shift, i64)})
+
+    def verify_(self) -> None:
+        if not (2 <= integer(self.bits) <= MOST_SUM_BITS and 0 <= integer(self.shift) < MOST_SUM_BITS):
+            raise VerifyException(f"accumulators have 2 to {MOST_SUM_BITS} bits, and products lose fewer")
+
+
+GEMM = Dialect("gemm", [ConfigureOp, PlaceOp, BlocksOp, AccumulateOp], [])

@@ -113,6 +113,13 @@ class GemmMachine(Accelerator, frozen=True):
     sram: Annotated[Srams, Field(description="memories on the chip")]
     dram: Annotated[GemmDram, Field(description="off-chip memory")]
     accumulator_bits: Annotated[int, Field(ge=8, le=64, description="bits of a result while it is summed up")]
+    fixed_point: Annotated[
+        bool,
+        Field(
+            description="integer products lose low bits, rounded, so that their sums fit accumulator_bits; without, "
+            "sums are as wide as the network has them"
+        ),
+    ] = False
     limits: Annotated[GemmLimits, Field(description="what a link may have")]
     energy: Annotated[GemmEnergy, Field(description="energy of accesses")]
     sources: Annotated[dict[Text, Text], Field(description="where each constant comes from")]

@@ -1,13 +1,15 @@
 """How a link becomes matrix products: in how many arrays, which tiles are where, and what is kept of patches.
 
-    #schedule.gemm<split 4, ring 16 resumes, for C.op 128, store sram [K], for H.opc 8, store sram [O], store sram [I],
-                   for C.ks 64>
+    #schedule.gemm<split 4, ring 16 resumes, sums 24 shift 9, for C.op 128, store sram [K], for H.opc 8,
+                   store sram [O], store sram [I], for C.ks 64>
 
 * `split S`: the array is divided into `S` arrays of fewer rows. They get the same kernels and take patches in turn.
 * `ring R`: patch units hand words of a window on to the next, and keep of `R` channels what the next row of patches
   needs. `stream` stands for patches whose words all come from the memory.
 * `resumes`: rows are also kept from pass to pass, for `R` channels of every pass that makes patches of the same rows,
   so that a strip of rows goes on where the strip before it ended. Without, every pass begins with nothing.
+* `sums B shift S`: integer products lose S bits, rounded, and are added in accumulators of B bits, which wrap around.
+  Without, sums are as wide as the link's.
 * The rest are tiles over time as in `#schedule.mapping`: every tensor is stored once, below all loops that it depends
   on; what no loop cuts is one pass.
 """
@@ -24,27 +26,41 @@ from xdsl.utils.exceptions import VerifyException
 
 from dialects.schedule import Mapping, Spatial, parse_nodes, verify_mapping
 
+MOST_SUM_BITS = 48
+"""Bits of accumulators at most: sums of products in them do not leave 64 bits."""
 SRAM = "sram"
 """What mappings call the memories on the chip: each tensor has its own."""
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Accumulators of so many bits, to which integer products without their lowest `shift` bits are added."""
+
+    bits: int
+    shift: int
+
+    def __str__(self) -> str:
+        return f"sums {self.bits} shift {self.shift}"
 
 
 @dataclass(frozen=True)
 class GemmMapping:
     """A mapping; `reserved` channels are kept for the next row of patches, None if nothing is handed on at all.
 
-    With `resumes`, rows are kept from one pass to the next, too.
+    With `resumes`, rows are kept from one pass to the next, too. Without `sums`, these are as wide as the link's.
     """
 
     split: int
     reserved: int | None
     tiles: Mapping
     resumes: bool = False
+    sums: Sums | None = None
 
     @property
     def form(self) -> str:
-        """What it says beside tiles: how the array is divided, and what becomes of patches."""
+        """What it says beside tiles: how the array is divided, what becomes of patches, and how sums are added up."""
         patches = "stream" if self.reserved is None else f"ring {self.reserved}" + " resumes" * self.resumes
-        return f"split {self.split}, {patches}"
+        return ", ".join((f"split {self.split}", patches, *([] if self.sums is None else [str(self.sums)])))
 
     def __str__(self) -> str:
         return ", ".join((self.form, *map(str, self.tiles.nodes)))
@@ -67,8 +83,14 @@ class GemmAttr(Data[GemmMapping]):
                 parser.parse_keyword("ring")
                 reserved = parser.parse_integer(allow_boolean=False)
                 resumes = parser.parse_optional_keyword("resumes") is not None
-            nodes = parse_nodes(parser) if parser.parse_optional_punctuation(",") is not None else ()
-        return GemmMapping(split, reserved, Mapping(nodes), resumes)
+            sums, goes_on = None, parser.parse_optional_punctuation(",") is not None
+            if goes_on and parser.parse_optional_keyword("sums") is not None:
+                bits = parser.parse_integer(allow_boolean=False, allow_negative=False)
+                parser.parse_keyword("shift")
+                sums = Sums(bits, parser.parse_integer(allow_boolean=False, allow_negative=False))
+                goes_on = parser.parse_optional_punctuation(",") is not None
+            nodes = parse_nodes(parser) if goes_on else ()
+        return GemmMapping(split, reserved, Mapping(nodes), resumes, sums)
 
     def print_parameter(self, printer: Printer) -> None:
         with printer.in_angle_brackets():
@@ -80,6 +102,9 @@ class GemmAttr(Data[GemmMapping]):
             raise VerifyException("there is at least one array, and nothing less than nothing is kept")
         if self.data.resumes and self.data.reserved is None:
             raise VerifyException("nothing is kept of patches that share no words")
+        sums = self.data.sums
+        if sums is not None and not (2 <= sums.bits <= MOST_SUM_BITS and sums.shift < MOST_SUM_BITS):
+            raise VerifyException(f"accumulators have 2 to {MOST_SUM_BITS} bits, and products lose fewer")
         if any(isinstance(node, Spatial) for node in self.data.tiles.nodes):
             raise VerifyException(
                 "rows and columns of the array are those of the matrix product: no loop lies along one"

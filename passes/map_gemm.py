@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
@@ -15,6 +17,7 @@ from dialects.locations import describe
 from dialects.schedule import HostAttr
 from dialects.target import require_gemm_machine
 from passes.assign_host import require_host
+from passes.gemm.fixed_point import fixed_sums
 from passes.gemm.legality import violations
 from passes.gemm.search import best_mapping
 from passes.gemm.streams import Encoded, encoded_kernel, encoding_of_kernel
@@ -27,7 +30,8 @@ class MapGemmPass(ModulePass):
 
     Of all divisions and tiles that are tried, one is taken that takes at most a thousandth more than the fewest cycles,
     and of those one that takes the least energy. Kernels in blocks move the words that are left of them, and their
-    bitmaps need room even if nothing is zero. Links with the same loops and input shape are searched once. Links
+    bitmaps need room even if nothing is zero. On machines with `fixed_point` integer products lose as many bits as sums
+    need to fit for any input. Links with the same loops and input shape are searched once. Links
     whose results are updates at computed addresses leave in order. Links that the host executes keep `#schedule.host`.
     """
 
@@ -50,10 +54,17 @@ class MapGemmPass(ModulePass):
                             link.spec.bare, machine, shape_of(link.input), in_order=in_order, kernel=kernel
                         )
                     link.properties["mapping"] = GemmAttr(known[alike])
+                _set_sums(link, machine)
             except CatenaError as error:
                 problems += error.diagnostics
         if problems:
             raise CatenaError(problems)
+
+
+def _set_sums(link: LinkOp, machine: GemmMachine) -> None:
+    """Say how a link with a mapping sums up integer products, where the machine has narrow accumulators."""
+    if isinstance(link.mapping, GemmAttr) and link.mapping.data.sums is None and machine.fixed_point:
+        link.properties["mapping"] = GemmAttr(replace(link.mapping.data, sums=fixed_sums(link, machine)))
 
 
 def _is_given(link: LinkOp, machine: GemmMachine, *, in_order: bool) -> bool:

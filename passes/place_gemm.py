@@ -12,7 +12,7 @@ from xdsl.passes import ModulePass
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import LinkOp, shape_of
 from dialects.gconv.interpreter import main_function
-from dialects.gemm import BlocksOp, ConfigureOp, PlaceOp
+from dialects.gemm import AccumulateOp, BlocksOp, ConfigureOp, PlaceOp
 from dialects.gemm_machine import GemmMachine
 from dialects.gemm_mapping import GemmAttr, GemmMapping
 from dialects.locations import describe
@@ -66,7 +66,8 @@ class PlaceGemmPass(ModulePass):
                 blocks = [BlocksOp.of(stream.height, buffers.index_of_kernel(link), most)]
             places = [PlaceOp.of(each, 0, max(held, 1)) for each, held in words.items()]
             configure = ConfigureOp.of(mapping.split, mapping.reserved, resumes=mapping.resumes)
-            return [configure, *places, *blocks, *_loops(mapping, 0)]
+            sums = [] if mapping.sums is None else [AccumulateOp.of(mapping.sums)]
+            return [configure, *sums, *places, *blocks, *_loops(mapping, 0)]
 
         kept: dict[KernelStream, Encoded] = {each: Encoded(each.values, each.bitmaps) for each in streams.values()}
         encoded = {link: kept[stream] for link, stream in streams.items()}

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from backends.spatial.codes import Fold, Kind, Tensor
+from backends.spatial.codes import Fold, Kind, Slot, Tensor
 from backends.spatial.core import LayerSequencer, SegmentRun
 from backends.spatial.memory import Fault, MemoryBank
+from backends.spots.accumulators import Accumulators
 from backends.spots.counters import GemmCounters
 from backends.spots.engine import GemmEngine, GemmLayer, GemmPlace
 from backends.spots.kernels import BlocksConfig
@@ -99,6 +100,15 @@ class GemmSequencer(LayerSequencer[GemmLayer]):
         if self.machine.word_bits not in STREAM_WORD_BITS:
             raise Fault("CAT-E003", f"words of {self.machine.word_bits} bits hold no streams of blocks")
         self.configured().blocks = BlocksConfig(height, address, words)
+
+    def set_sums(self, bits: int, shift: int) -> None:
+        if bits > self.machine.accumulator_bits:
+            most = f"{self.machine.accumulator_bits} bits"
+            raise Fault("CAT-E003", "sums are wider than accumulators", most, f"{bits} bits")
+        layer = self.configured()
+        if not layer.is_multiply_accumulate or layer.partial.kind not in "iu" or layer.steps[Slot.MID]:
+            raise Fault("CAT-E003", "only integer products are added up in narrow accumulators")
+        layer.accumulators = Accumulators(bits, shift)
 
     # Loops ------------------------------------------------------------------------------------------------------------
 

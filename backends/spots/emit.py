@@ -12,11 +12,11 @@ from backends.isa import Instruction
 from backends.program import Program
 from backends.spatial.emit import TENSORS, Emission, emit_program, loop_fields, predicted_counts
 from backends.spatial.isa import End, Loop, Offload
-from backends.spots.isa import ISA, Blocks, Configure, Load, Multiply, Open, Place, Store
+from backends.spots.isa import ISA, Accumulate, Blocks, Configure, Load, Multiply, Open, Place, Store
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.encodings.spots_blocks import SpotsBlocks
 from dialects.events import Counts
-from dialects.gemm import BlocksOp, ConfigureOp, PlaceOp
+from dialects.gemm import AccumulateOp, BlocksOp, ConfigureOp, PlaceOp
 from dialects.gemm_machine import GemmMachine
 from dialects.gemm_mapping import GemmAttr
 from dialects.locations import describe
@@ -83,6 +83,8 @@ def _body(ops: Iterable[Operation], dims: dict[str, int]) -> Iterator[Instructio
                 yield Configure(integer(op.split), reserved is not None, reserved or 0, op.resumes is not None)
             case PlaceOp():
                 yield Place(TENSORS[op.operand_name.data], integer(op.address), integer(op.words))
+            case AccumulateOp():
+                yield Accumulate(integer(op.bits), integer(op.shift))
             case BlocksOp():
                 address = integer(cast("BufferOp", op.bitmaps.owner).address)
                 yield Blocks(integer(op.height), address, integer(op.words))

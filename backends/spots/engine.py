@@ -16,6 +16,7 @@ from backends.generic.values import FOLDS, as_results, kernel_matrices, reduced,
 from backends.spatial.codes import Fold, Kind, Slot, Tensor
 from backends.spatial.layer import Existing, LayerState, input_tile
 from backends.spatial.memory import Fault, MemoryBank
+from backends.spots.accumulators import Accumulators
 from backends.spots.counters import GemmCounters
 from backends.spots.kernels import BlocksConfig, BlockStreams, KernelWords, dense_words
 from backends.spots.ring import PatchUnits
@@ -49,6 +50,7 @@ class GemmLayer(LayerState):
         self.resumes = False
         self.tiles: dict[Tensor, GemmPlace] = {}
         self.blocks: BlocksConfig | None = None
+        self.accumulators: Accumulators | None = None
 
 
 @dataclass
@@ -146,7 +148,8 @@ class GemmEngine:
             raise Fault("CAT-E002", "results are stored that no pass has made")
         if not found.whole:
             raise Fault("CAT-E003", "results are stored before their sums are finished")
-        self._memory.write(as_results(layer, found.sums))
+        sums = found.sums if layer.accumulators is None else layer.accumulators.restored(found.sums)
+        self._memory.write(as_results(layer, sums))
         outputs = math.prod(layer.drained(layer.sizes))
         self.counters.add("glb.output.drain", found.sums.size)
         self.counters.add("dram.output.write", outputs)
@@ -177,20 +180,28 @@ class GemmEngine:
         kernel = self._there(self._kernel, Tensor.KERNEL) if layer.main is not None else None
         if results is None or results.ranges != self._ranges(Tensor.OUTPUT):
             raise Fault("CAT-E002", "a pass has no results that it adds to")
-        sums = reduced(layer, values.patches, None if kernel is None else kernel.matrices)
+        sums = self._summed(values.patches, None if kernel is None else kernel.matrices)
         is_first, is_last = layer.is_first_pass(), layer.is_last_pass()
         if is_first:
-            results.sums, results.whole = sums, is_last
             self.counters.add("glb.output.first", sums.size)
         else:
             if results.sums is None:
                 raise Fault("CAT-E002", "sums go on that were never begun")
             with np.errstate(all="ignore"):
-                results.sums = FOLDS[layer.fold](results.sums, sums)
-            results.whole = is_last
+                sums = FOLDS[layer.fold](results.sums, sums)
             self.counters.add("glb.output.read", sums.size)
+        if layer.accumulators is not None:
+            sums, lost = layer.accumulators.wrapped(sums)
+            self.counters.add("operation.overflow", lost)
+        results.sums, results.whole = sums, is_last
         self.counters.add("glb.output.last" if is_last else "glb.output.write", sums.size)
         self._count(values, kernel)
+
+    def _summed(self, patches: Factor, kernel: Factor | None) -> Array:
+        """Results of a pass, before they are added to others."""
+        if self.layer.accumulators is None or kernel is None:
+            return reduced(self.layer, patches, kernel)
+        return self.layer.accumulators.summed(kernel, patches)
 
     def _count(self, values: _InputTile, kernel: _KernelTile | None) -> None:
         """Count what the array and the im2col units did in a pass."""

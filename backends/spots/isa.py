@@ -64,6 +64,8 @@ class GemmCore(LayerCore, Protocol):
     @abstractmethod
     def set_blocks(self, height: int, address: int, words: int) -> None: ...
     @abstractmethod
+    def set_sums(self, bits: int, shift: int) -> None: ...
+    @abstractmethod
     def open_output(self) -> None: ...
     @abstractmethod
     def load(self, tensor: Tensor) -> None: ...
@@ -131,6 +133,22 @@ class Blocks(GemmInstruction):
 
     def execute(self, core: GemmCore) -> None:
         core.set_blocks(self.height, self.address, self.words)
+
+
+@ISA.instruction(opcode=0x0D)
+@dataclass(frozen=True, slots=True)
+class Accumulate(GemmInstruction):
+    """Integer products are added in accumulators of `bits` bits of two's complement, which wrap around.
+
+    A product p is added as floor((p + 2^(shift - 1)) / 2^shift), and finished sums are multiplied by 2^shift. Without
+    this instruction sums have the type of the layer.
+    """
+
+    bits: int = unsigned(8, "bits of an accumulator", minimum=2)
+    shift: int = unsigned(8, "bits that products lose")
+
+    def execute(self, core: GemmCore) -> None:
+        core.set_sums(self.bits, self.shift)
 
 
 @ISA.instruction(opcode=0x20)

@@ -55,6 +55,7 @@ def run(
     from compiler.files import write_text
     from compiler.host_summary import describe_segments, segments_in_program
     from compiler.reports import statistics_json
+    from compiler.reports.text import overflow_note
     from compiler.tables import table
     from compiler.units import shown_energy, shown_milliseconds
 
@@ -86,6 +87,7 @@ def run(
         console.out(
             f"{report.cycles:,} cycles = {time} at {report.machine.clock_mhz:g} MHz, "
             f"{shown_energy(report.energy)}, {report.counts.events['operation.mac']:,} MACs ({report.provenance.value})"
+            f"{overflow_note(report)}"
         )
 
     result = {

@@ -64,7 +64,7 @@ def layer_table(report: Report) -> Table:
         f"{report.model} on {machine.name}, {report.provenance.value}: {report.cycles:,} cycles = "
         f"{shown_milliseconds(report.milliseconds)} at {machine.clock_mhz:g} MHz, {shown_energy(report.energy)} "
         f"(words of {machine.word_bits} bits){_search_note(report)}{_zeros_note(report)}"
-        f"{_segment_note(report)}"
+        f"{_segment_note(report)}{overflow_note(report)}"
     )
     return replace(table(columns, rows, title), footer=footer)
 
@@ -114,6 +114,12 @@ def _segment_note(report: Report) -> str:
     nodes = sum(len(each.layer.nodes) for each in segments)
     words = report.counts.charged(("segment.read", "segment.write"))
     return f"; without {len(segments)} host segments ({nodes} nodes, {words:,} words over the link)"
+
+
+def overflow_note(report: Report) -> str:
+    """How many sums were lost in accumulators that were too narrow."""
+    lost = report.counts.events.get("operation.overflow", 0)
+    return f"; {lost:,} sums left the range of their accumulators and wrapped around" if lost else ""
 
 
 def access_table(report: Report) -> Table:

@@ -87,6 +87,11 @@ def _machine(
     if mapping.split not in splits:
         yield "arrays that it is divided into", " or ".join(map(str, splits)), mapping.split
         return
+    if mapping.sums is not None:
+        if mapping.sums.bits != machine.accumulator_bits:
+            yield "bits of sums", machine.accumulator_bits, mapping.sums.bits
+        if not spec.is_multiply_accumulate or spec.mid:
+            yield "sums of products that lose bits", "products, and no step in between", spec.main
     tiles = GemmTiles(spec, mapping, input_shape)
     resident, kernels = machine.array.resident(mapping.split), max(tiles.kernels)
     if kernels > resident:

@@ -202,3 +202,16 @@ def test_encodings_that_the_machine_cannot_decode_are_refused(changes: dict[str,
     with pytest.raises(CatenaError) as caught:
         machine(**changes)
     assert message in str(caught.value)
+
+
+def test_sums_in_narrow_accumulators_are_part_of_the_mapping() -> None:
+    given = "gemm<split 2, stream, sums 24 shift 9, store sram [K, O, I]>"
+    module = module_of(given)
+    MapGemmPass().apply(Context(), module)
+    assert given in print_module(module)
+    PlaceGemmPass().apply(Context(), module)
+    match_checks(print_module(module), "// CHECK: gemm.accumulate 24 shift 9")
+    found = problems(module_of(given.replace("24", "20")))
+    assert [(each.message, each.expected, each.found) for each in found] == [("bits of sums", "24", "20")]
+    with pytest.raises((ParseError, VerifyException)):
+        module_of(given.replace("24", "1"))
