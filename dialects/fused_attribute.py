@@ -8,7 +8,8 @@
   them stays there, and of what the next turn of the loops above needs as well. `anew "b"` says that nothing stays for
   the next turn: it is fetched again, or computed again where a link of the group makes it.
 * `sequential {...}` or `pipeline {...}` says how links take turns, and within a turn what each does, as the nodes of a
-  `#schedule.mapping`. A `store` in these braces is within the links that use a tensor, theirs for their own turn.
+  `#schedule.mapping`. A `store` in these braces is within the links that use a tensor, theirs for their own turn. Where
+  a link stores such a tensor there below loops of its own mapping, it brings it in pieces.
 """
 
 from __future__ import annotations

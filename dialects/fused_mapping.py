@@ -29,8 +29,10 @@ class Retention:
 
     Its place stands below the first `level` loops: it holds what one turn of these loops needs of the tensor (all of it
     for 0), and what the next turn needs as well stays there. With `level` None the place stands within the links that
-    use the tensor and is theirs for their own turn only, so that nothing stays. Without `reuse` nothing stays either,
-    although the place is there: what the next turn needs is fetched again, or made again by the links of the group.
+    use the tensor and is theirs for their own turn only, so that nothing stays; a link whose own mapping stores the
+    tensor in that memory below loops brings it in pieces, each as large as those loops leave it. Without `reuse`
+    nothing stays either, although the place is there: what the next turn needs is fetched again, or made again by the
+    links of the group.
 
     All of a `resident` tensor is on the chip before the group begins or after it ends, so that the group neither
     fetches nor sends it; its place is above all loops.

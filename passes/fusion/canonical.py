@@ -15,6 +15,8 @@ class Alike:
 
     group: Group
     names: Mapping[str, str]
+    links: tuple[str, ...]
+    """The names of the other group's links, in order."""
 
     def called(self, names: Collection[str]) -> frozenset[str]:
         """What it calls these tensors."""
@@ -23,13 +25,17 @@ class Alike:
     def mapping(self, mapping: FusedMapping) -> FusedMapping:
         """A mapping of the other group as one of the numbered group."""
         retentions = tuple(replace(each, tensor=self.names[each.tensor]) for each in mapping.retentions)
-        return replace(mapping, retentions=retentions)
+        numbers = {name: link.name for name, link in zip(self.links, self.group.links, strict=True)}
+        branches = tuple((numbers[name], nest) for name, nest in mapping.branches)
+        return replace(mapping, retentions=retentions, branches=branches)
 
     def mapping_of_other(self, mapping: FusedMapping) -> FusedMapping:
         """A mapping of the numbered group as one of the other."""
         back = {mine: name for name, mine in self.names.items()}
         retentions = tuple(replace(each, tensor=back[each.tensor]) for each in mapping.retentions)
-        return replace(mapping, retentions=retentions)
+        names = {link.name: name for name, link in zip(self.links, self.group.links, strict=True)}
+        branches = tuple((names[name], nest) for name, nest in mapping.branches)
+        return replace(mapping, retentions=retentions, branches=branches)
 
 
 def numbered(group: Group) -> Alike:
@@ -45,4 +51,5 @@ def numbered(group: Group) -> Alike:
         )
         for number, link in enumerate(group.links)
     )
-    return Alike(Group(links, tensors, frozenset(names[name] for name in group.exported)), names)
+    exported = frozenset(names[name] for name in group.exported)
+    return Alike(Group(links, tensors, exported), names, tuple(link.name for link in group.links))

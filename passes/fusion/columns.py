@@ -13,12 +13,17 @@ import numpy as np
 
 from dialects.fused_mapping import FusedMapping, Stages
 from dialects.gconv.spec import PASS
+from dialects.schedule import Loop
 from passes.fusion.axis_tables import Tabulation
 from passes.fusion.factors import Factor, Ids, Mask, Placed
 from passes.fusion.front import Costs
 from passes.fusion.model import FusedCosts
+from passes.fusion.own_nests import OwnNests
+from passes.fusion.piece_columns import PieceColumns, Uses
 from passes.fusion.rows import WITHIN, Numbers, Rows, Small
 
+ROUNDING = 1e-6
+"""Sums of parts of words are off by less."""
 PIECE = 300
 """A mapping that is priced on its own takes as long as so many rows."""
 
@@ -43,13 +48,15 @@ class Within:
     """What goes over the off-chip link for each tensor: (rows, tensors)."""
     used: Numbers
     """What links hold of tensors at most: (rows, uses)."""
+    saved: Numbers
+    """What less the head holds if its result, or its input, comes in pieces: (rows, 2)."""
 
 
 class Pricing:
     """The numbers of parts of mappings of one group.
 
     `mapping` makes the mapping of a row, with tensors without a place within the links or, if asked to, right below all
-    loops.
+    loops. Within links tensors come in the pieces of `own` nests; `loops` are those of the head.
     """
 
     def __init__(
@@ -59,6 +66,8 @@ class Pricing:
         stages: Stages,
         mapping: Callable[[Rows, int, bool], FusedMapping],
         resident: Collection[int] = (),
+        loops: Sequence[Loop] = (),
+        own: OwnNests | None = None,
     ):
         self.group = group = tabulation.group
         self.tabulation, self.factors, self.stages, self.mapping = tabulation, factors, stages, mapping
@@ -87,6 +96,11 @@ class Pricing:
         self.off_chip = np.array([index not in resident for index in range(len(self.names))])
         """Tensors that lie off-chip before or after the group, or would."""
         self.minimal = self._minimal()
+        uses = Uses(self.names, self.used_tensors, users)
+        self.pieces = PieceColumns(own, uses, factors, loops, self.needed) if own else None
+        if self.pieces:
+            for tensor, least in zip(self.used_tensors, self.pieces.least, strict=True):
+                self.only_user[tensor] *= least
 
     def _is_late(self, tensor: str) -> bool:
         """A link without a kernel that repeats results works once for all that a turn makes, however often it does."""
@@ -144,7 +158,10 @@ class Pricing:
             moved[:, tensor] += read[:, reading]
         moved[:, self.result] = 2 * result - self.needed[self.result]
         used = np.concatenate([most_read, rows.held[:, [self.result]]], axis=1)
-        return Within(np.rint(moved), np.rint(used))
+        if self.pieces:
+            used = np.rint(self.pieces.used(used))
+            return Within(np.rint(moved), used, self.pieces.saved(rows, used))
+        return Within(np.rint(moved), np.rint(used), np.zeros((count, 2)))
 
     def _cut(self, rows: Rows) -> Iterator[tuple[Ids, Small, Factor]]:
         """The factors of which any row cuts loops, with their states and the positions of their loops."""
@@ -205,7 +222,7 @@ class Pricing:
 
     def room(self, least: Numbers) -> Numbers:
         """What tensors without a place will take at least, if their places hold so much at least: (rows, tensors)."""
-        return np.rint(least @ self.made_here + self._staged(least @ self.only_user))
+        return np.floor(least @ self.made_here + self._staged(least @ self.only_user) + ROUNDING)
 
     def _staged(self, local: Numbers) -> Numbers:
         return reduce(np.add if self.stages is Stages.PIPELINE else np.maximum, local.T)
@@ -216,6 +233,8 @@ class Pricing:
         lasting = (rows.held * open_) @ self.made_here
         moved = _dot(np.where(self.made_here, rows.moved, within.moved), open_)
         local = (within.used * open_[:, self.used_tensors]) @ self.user
+        if self.pieces:
+            local[:, -1] -= self.pieces.possible(within.saved, open_).max(axis=1)
         further = (lasting + self._staged(local), moved, self.working(rows.worked, open_))
         return rows.costs + np.stack(further, axis=1).astype(np.int64)
 
@@ -236,7 +255,8 @@ class Pricing:
 
     def within_one_by_one(self, rows: Rows) -> Within:
         """The numbers of rows for tensors within the links, whatever they are."""
-        found = Within(np.zeros((len(rows), len(self.names))), np.zeros((len(rows), len(self.used_tensors))))
+        shapes = ((len(rows), count) for count in (len(self.names), len(self.used_tensors), 2))
+        found = Within(*(np.zeros(shape) for shape in shapes))
         users = self.user.argmax(axis=1).tolist()
         for row in range(len(rows)):
             costs = FusedCosts(self.group, self.mapping(rows, row, False))

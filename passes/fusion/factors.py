@@ -6,6 +6,7 @@ to them) are numbers, so that rows of candidates are columns of numbers: `block 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -187,6 +188,18 @@ class Factor:
         cuts = [self.cuts[loop] for loop in loops]
         indices = np.unravel_index(combination, [len(cut.tiles) for cut in cuts]) if cuts else ()
         return {loop: cut.tiles[int(index)] for loop, cut, index in zip(loops, cuts, indices, strict=True)}
+
+    def indices(self, loops: tuple[int, ...]) -> Ids:
+        """How many indices of some of the loops the largest turn has together, by state."""
+        sizes: list[Ids] = []
+        for block in self.blocks:
+            found = np.ones(1, np.int64)
+            for loop in block.loops:
+                tiles = np.asarray(self.cuts[loop].tiles if loop in loops else [1] * len(self.cuts[loop].tiles))
+                found = (found[:, np.newaxis] * tiles).ravel()
+            whole = math.prod(self.cuts[loop].count for loop in loops if loop not in block.loops)
+            sizes.append(np.pad(found * whole, (0, self.width - len(found)), mode="edge"))
+        return np.concatenate(sizes)
 
     def least(self) -> Ratios:
         """What part of each tensor the first turn needs in the smallest tiles: no place ever holds less."""

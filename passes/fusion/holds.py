@@ -21,6 +21,7 @@ from dialects.turn_box import TurnBox
 from passes.fusion.boxes import MOST_BOXES, IrregularError, boxes_of, merged
 from passes.fusion.group import Group, GroupLink, Operand, Role
 from passes.fusion.inference import Tiles, infer
+from passes.fusion.pieces import own_loops, piece_problems
 from passes.fusion.region import Box, Region, Table, any_of
 
 KINDS = tuple(LoopKind)
@@ -146,6 +147,7 @@ def refused(group: Group, mapping: FusedMapping, hierarchy: Hierarchy) -> Iterat
                 f"{each.tensor}: there are several memories {each.memory}",
                 "a memory outside of all axes holds tensors",
             )
+    yield from ((message, hint) for _, message, hint in piece_problems(group, mapping))
 
 
 class _Planner:
@@ -179,6 +181,7 @@ class _Planner:
             if not runs:
                 self._refuse(f"{link.name} makes nothing that the group needs")
             self._check_work(link, runs)
+            self._check_pieces(link, runs)
         if self._problems:
             raise CatenaError(self._problems)
         return GroupPlan(
@@ -207,9 +210,10 @@ class _Planner:
         self._before[level] += [Fetch(number, first, box) for box in boxes]
 
     def _borrowed(self, retention: Retention, local: dict[str, list[Step]]) -> None:
-        """A tensor that each link that reads it fetches for itself, in every turn."""
+        """A tensor that each link that reads it fetches for itself, in every turn, or its nest does in pieces."""
         for link in self._group.links:
-            if (link.name, retention.tensor) not in self._tiles.reads:
+            in_pieces = own_loops(self._mapping, link, retention.tensor)
+            if (link.name, retention.tensor) not in self._tiles.reads or in_pieces:
                 continue
             read = self._tiles.reads[link.name, retention.tensor]
             number = self._hold(retention, read, self._depth, link.name)
@@ -222,6 +226,8 @@ class _Planner:
         """A tensor that a link makes: the head's leaves at the end of its level's turn, exported ones once made."""
         tensor = retention.tensor
         maker = self._group.makers[tensor]
+        if own_loops(self._mapping, maker, tensor):
+            return  # its nest takes it away, piece by piece
         level = self._depth if retention.level is None else retention.level
         held = self._tiles.needed[tensor].over(range(level, self._depth))
         number = self._hold(retention, held, level, maker.name if retention.level is None else None)
@@ -294,6 +300,17 @@ class _Planner:
                 )
         if worked != self._tiles.worked[link.name].total:
             self._refuse(f"{link.name}: what it repeats is wanted in several pieces")
+
+    def _check_pieces(self, link: GroupLink, runs: list[Run]) -> None:
+        """What a nest brings in pieces it brings in every run."""
+        tensors = {link.result, *(operand.tensor for operand in link.operands)}
+        if not any(own_loops(self._mapping, link, tensor) for tensor in tensors):
+            return
+        made = int(np.count_nonzero(np.broadcast_to(self._tiles.made[link.result].counts, self._tiles.turns)))
+        if sum(times for run in runs for _, times in run.box.shapes(self._tiles.turns)) > made:
+            self._refuse(
+                f"{link.name}: what comes in pieces would come several times, for what a turn makes is no range"
+            )
 
 
 def extents_of(group: Group, tensor: str) -> tuple[int, ...]:

@@ -12,8 +12,10 @@ from functools import cached_property
 import numpy as np
 
 from dialects.fused_mapping import FusedMapping, Retention, Stages
-from passes.fusion.group import Group
+from dialects.schedule import Temporal
+from passes.fusion.group import Group, GroupLink
 from passes.fusion.inference import Tiles, infer
+from passes.fusion.pieces import Use, own_loops, pieces
 from passes.fusion.region import Counts, Region
 
 
@@ -72,7 +74,7 @@ class FusedCosts:
         if retention.resident:
             return 0
         if retention.level is None:
-            return sum(region.total for region in self._local(tensor).values())
+            return sum(use.moved for use in self._local[tensor].values())
         held = self._held(retention)
         if not retention.reuse:
             return held.total
@@ -86,15 +88,23 @@ class FusedCosts:
         needed = self.tiles.needed[retention.tensor]
         return needed.over(range(retention.level or 0, len(needed.turns)))
 
-    def _local(self, tensor: str) -> dict[str, Region]:
-        """What each link uses of a tensor in a turn, by name of the link."""
-        uses = {link: region for (link, read), region in self.tiles.reads.items() if read == tensor}
-        maker = self.group.makers.get(tensor)
-        return uses if maker is None else {**uses, maker.name: self.tiles.made[tensor]}
+    @cached_property
+    def _local(self) -> dict[str, dict[str, Use]]:
+        """What each link uses of tensors in places of its own, by name of the tensor and of the link."""
+        found: dict[str, dict[str, Use]] = {each.tensor: {} for each in self.mapping.retentions if each.level is None}
+        for link in self.group.links:
+            for tensor in {link.result, *(operand.tensor for operand in link.operands)} & found.keys():
+                found[tensor][link.name] = self._use(link, tensor)
+        return found
+
+    def _use(self, link: GroupLink, tensor: str) -> Use:
+        if loops := own_loops(self.mapping, link, tensor):
+            return pieces(self.tiles, link, tensor, tuple(each for each in loops if isinstance(each, Temporal)))
+        return Use.whole(self.tiles.made[tensor] if link.result == tensor else self.tiles.reads[link.name, tensor])
 
     def used(self, tensor: str) -> dict[str, int]:
         """What each link that reads or writes a tensor off-chip uses of it in the turn that uses most, by its name."""
-        return {link: region.largest for link, region in self._local(tensor).items()}
+        return {link: use.largest for link, use in self._local[tensor].items()}
 
     # Occupancy --------------------------------------------------------------------------------------------------------
 
@@ -104,7 +114,7 @@ class FusedCosts:
         return {
             each.tensor: self._held(each).largest
             if each.level is not None
-            else max((region.largest for region in self._local(each.tensor).values()), default=0)
+            else max((use.largest for use in self._local[each.tensor].values()), default=0)
             for each in self.mapping.retentions
         }
 
@@ -132,9 +142,9 @@ class FusedCosts:
     def _in(self, memory: str) -> list[Retention]:
         return [each for each in self.mapping.retentions if each.memory == memory]
 
-    def _within_links(self, memory: str) -> Iterator[list[Region]]:
+    def _within_links(self, memory: str) -> Iterator[list[Use]]:
         """For every link what it uses in places of its own."""
-        local = [self._local(each.tensor) for each in self._in(memory) if each.level is None]
+        local = [self._local[each.tensor] for each in self._in(memory) if each.level is None]
         for link in self.group.links:
             yield [uses[link.name] for uses in local if link.name in uses]
 

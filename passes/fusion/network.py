@@ -52,6 +52,14 @@ class NetworkSpace:
         return self.singles if len(group.links) == 1 else self.groups
 
 
+IN_PIECES = NetworkSpace(
+    groups=Space(most_loops=2, fewest_turns=4, all_joins=False, pieces=True),
+    singles=Space(most_loops=2, pieces=True),
+    parts=35_000,
+)
+"""The usual networks of groups whose links have loops of their own, so that fewer are cut around them."""
+
+
 @dataclass(frozen=True)
 class Chosen:
     """A group of a network, its mapping and its costs.

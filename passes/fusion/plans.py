@@ -11,6 +11,7 @@ from dialects.hierarchy import Hierarchy
 from passes.fusion.canonical import Alike, numbered
 from passes.fusion.group import Group
 from passes.fusion.holds import GroupPlan, Step, plan_anew, plan_group, refused
+from passes.fusion.pieces import has_pieces
 
 _KEPT = 128
 """Plans that are kept: more than the groups of a network."""
@@ -18,7 +19,8 @@ _KEPT = 128
 
 def known_plan(group: Group, mapping: FusedMapping, hierarchy: Hierarchy, stage: str, node: str) -> GroupPlan:
     """The plan of a group, as `plan_group` makes it and with its errors."""
-    if not any(True for _ in refused(group, mapping, hierarchy)):
+    # What comes in pieces depends on the nests, too.
+    if not has_pieces(group, mapping) and not any(True for _ in refused(group, mapping, hierarchy)):
         alike = numbered(group)
         without_nests = replace(alike.mapping(mapping), branches=())
         plan = _plan(alike.group, without_nests, hierarchy.memories[0].name)

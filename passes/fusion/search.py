@@ -13,16 +13,18 @@ less. What is proved besides:
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dialects.fused_mapping import FusedMapping, Retention
-from dialects.schedule import Temporal
+from dialects.schedule import Mapping, Temporal
 from passes.fusion.columns import PIECE, Pricing, Within
 from passes.fusion.factors import GroupTables, Ids, Mask
 from passes.fusion.front import Costs, Objective
 from passes.fusion.group import Group
+from passes.fusion.own_nests import OwnNests
+from passes.fusion.piece_columns import PieceColumns
 from passes.fusion.rows import WITHIN, Numbers, Rows, Small, worse
 from passes.fusion.space import Space
 from passes.mapper.effort import Effort, SpentError
@@ -83,7 +85,10 @@ class GroupSearch:
         self._limits = np.array([np.iinfo(np.int64).max if each is None else each for each in bounds])
         self._factor_of = {loop: i for i, factor in enumerate(self._factors) for loop in factor.loops}
         self._resident = {self._names.index(name) for name in resident}
-        self._pricing = Pricing(tables.tabulation, self._factors, space.stages, self._mapping, self._resident)
+        own = OwnNests.of(group) if space.pieces else None
+        self._pricing = Pricing(
+            tables.tabulation, self._factors, space.stages, self._mapping, self._resident, self.loops, own
+        )
         self._outside = [i for i in range(len(self._names)) if i not in self._pricing.intermediates]
         self._first = self._loops_of_twins()
         self._whole = True
@@ -109,7 +114,22 @@ class GroupSearch:
     def mapping(self, point: int) -> FusedMapping:
         """The mapping of a point of the front, by its index in `costs`."""
         assert self._best is not None
-        return self._mapping(self._best, point, False)
+        mapping = self._mapping(self._best, point, False)
+        row = self._best.where(np.array([point]))
+        pieces = self._pricing.pieces
+        if pieces is None or not self._pricing.product(row).all():
+            return mapping
+        return replace(mapping, branches=tuple(self._own_nests(pieces, row, mapping)))
+
+    def _own_nests(self, pieces: PieceColumns, row: Rows, mapping: FusedMapping) -> Iterator[tuple[str, Mapping]]:
+        """What links of a row bring in pieces."""
+        within = [each.tensor for each in mapping.retentions if each.level is None]
+        open_ = np.array([[name in within for name in self._names]])
+        row.levels[:, self._outside] = WITHIN
+        by_result, by_input = pieces.possible(self._pricing.within(row).saved, open_)[0]
+        for link in self.group.links:
+            if (nest := pieces.own.nest(link, self.memory, within, by_result=by_result >= by_input)) is not None:
+                yield link.name, nest
 
     def _mapping(self, rows: Rows, row: int, placed: bool) -> FusedMapping:
         """The mapping of a row; tensors without a place are within the links or, if `placed`, below all loops."""
@@ -330,7 +350,7 @@ class GroupSearch:
         within = pricing.within_one_by_one(kept) if one_by_one else pricing.within(kept)
         rows = rows.where(of)
         rows.levels, rows.costs = levels, costs
-        whole = pricing.finished(rows, Within(within.moved[where], within.used[where]))
+        whole = pricing.finished(rows, Within(within.moved[where], within.used[where], within.saved[where]))
         good = np.flatnonzero(self._hopeful(whole))
         if not len(good):
             return

@@ -38,7 +38,8 @@ class Space:
     Loops of the head are of these `kinds`. Those with more turns than `every_up_to` are cut in balanced tiles only,
     those with fewer than `fewest_turns` not at all. At most `most_loops` loops are cut. Parts of mappings whose numbers
     are no products of those of independent loops (in joins, where neither reader of a tensor needs all that the other
-    does) take a few hundred times as long as others; they are given up unless `all_joins`.
+    does) take a few hundred times as long as others; they are given up unless `all_joins`. With `pieces`, links bring
+    what they have within themselves in pieces (`own_nests`), except in such joins.
     """
 
     kinds: tuple[LoopKind, ...] = tuple(LoopKind)
@@ -48,6 +49,7 @@ class Space:
     schedule: tuple[Loop, ...] | None = None
     all_joins: bool = True
     stages: Stages = Stages.SEQUENTIAL
+    pieces: bool = False
 
     def tiles(self, count: int) -> tuple[int, ...]:
         """The tile sizes of a loop with so many turns, smallest first."""

@@ -18,8 +18,9 @@ below need, and of that what the next turn of the loops above needs as well stay
 is to `recompute` where a link of the group makes it, to `refetch` where none does. A `store` in the last braces is
 within the links, in their own turns. `sequential` links wait for one another, in a `pipeline` each works on a turn of
 its own. What a link does in its turn is a mapping, nodes after one another; where none is given, the best one for its
-largest turn is searched. What a `store` leaves in the memory off-chip is read from there, or goes there, in every turn
-as that mapping says.
+largest turn is searched. Where that mapping stores what is within the links in the same memory below loops, as in
+`<for C.op 4, store glb [K]>`, it comes in pieces. What a `store` leaves in the memory off-chip is read from there, or
+goes there, in every turn as that mapping says.
 
 The result of a link is called as the link, an input of the network as the network does, and a constant after the link
 that reads it first: `conv1.K` is its kernel, `conv1.P0` the first operand of its post steps. A tensor that has no place

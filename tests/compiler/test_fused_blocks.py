@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -121,3 +122,33 @@ def test_blocks_are_fused_run_and_verified(name: str, target: str, tmp_path: Pat
     assert again.read_bytes() == program.read_bytes()
     if "off-chip" not in name:
         assert fused < words()
+
+
+def test_kernels_come_in_pieces(tmp_path: Path, cli: Cli) -> None:
+    """What the statements say is compiled, counted as predicted, verified and shown; no piece comes twice in a turn."""
+    source, mapping = save_model(resnet_block(), tmp_path / "block.onnx"), tmp_path / "mapping.toml"
+    program, counted = tmp_path / "block.cat", tmp_path / "counted.json"
+    inside = "for H.opc 1, for W.opc 1, store rf [O], for C.ks 1, for H.ks 1, for W.ks 1, store rf [I, K]"
+
+    def words(nest: str) -> tuple[int, int]:
+        """Words of kernels over the off-chip link, and those that the tensors of the group take on the chip."""
+        group = f'store glb ["relu1.K"] "relu1": <{nest}, {inside}>'
+        mapping.write_text(f"groups = '''\nfuse \"conv1\", \"conv2\" {{ for H.opc 4 sequential {{ {group} }} }}\n'''\n")
+        done = cli("compile", source, "-t", "generic", "-o", program, "--no-cache", "--mapping", mapping)
+        assert done.code == 0, done.err
+        assert cli("run", program, "--random", "--stats", counted).code == 0
+        assert cli("verify", program, "--model", source).code == 0
+        predicted, emulated = (
+            cli("report", program, "--json", *stats).json["result"]["totals"]["counts"]
+            for stats in ((), ("--stats", counted))
+        )
+        assert predicted == emulated
+        explained = cli("explain", program, "conv1").out
+        assert f'"relu1": <{nest}' in explained
+        (held,) = re.findall(r"their tensors take ([\d,]+) words of glb", explained)
+        return emulated["dram.kernel.read"], int(held.replace(",", ""))
+
+    whole, held = words("store glb [I, K, O]")
+    in_pieces, left = words("store glb [I, O], for C.op 2, store glb [K]")
+    assert in_pieces == whole == (4 + 1) * 8 * 8 * 9
+    assert left == held - 8 * 8 * 9

@@ -29,10 +29,11 @@ from dialects.nest_machine import NestMachine
 from dialects.schedule import Mapping, Node, Operand, Storage, Temporal
 from dialects.target import MachineOp
 from dialects.weights import ConstantOp
-from passes.fusion.group import Group, Role
+from passes.fusion.group import Group, GroupLink, Role
 from passes.fusion.grouping import group_links
 from passes.fusion.holds import Run, plan_group
 from passes.fusion.model import FusedCosts
+from passes.fusion.pieces import IGNORED, own_loops, part_of_link
 from passes.fusion.shapes import largest, part_of
 from passes.mapper.problem import Problem
 from passes.place_nest import PlaceNestPass
@@ -123,8 +124,8 @@ def fuse(chain: Chain, group: Group, mapping: FusedMapping) -> FusedOp:
 def with_nests(
     group: Group, mapping: FusedMapping, machine: NestMachine, rng: random.Random | None = None
 ) -> FusedMapping:
-    """The mapping with a nest for every link: what lies in holds first, then, if there is a generator, some loops."""
-    plan = plan_group(group, mapping, machine, "placed", "")
+    """The mapping with a nest for every link: what lies in holds first, then what it says, or some loops at random."""
+    plan, given = plan_group(group, mapping, machine, "placed", ""), dict(mapping.branches)
     branches: list[tuple[str, Mapping]] = []
     for link in group.links:
         kept = {
@@ -143,7 +144,10 @@ def with_nests(
         if sums is not None and Operand.OUTPUT not in machine.memory(sums).operands:
             nodes.append(Storage(machine.memories[-1].name, (Operand.OUTPUT,)))
             kept[Operand.OUTPUT] = machine.memories[-1].name
-        if rng is not None:
+        for node in given.get(link.name, Mapping(())).nodes:
+            if not isinstance(node, Storage) or not any(operand in kept for operand in node.operands):
+                nodes.append(node)
+        if rng is not None and link.name not in given:
             shapes = [
                 shape
                 for depth, step in plan.steps
@@ -229,13 +233,43 @@ def _check_model(
         counted.update(counts.events)
     if any(each.memory == outer for each in mapping.retentions):
         return
+    if not all(_is_counted_alike(group, mapping, link) for link in group.links):
+        return
     reads = sum(counted[f"{outer}.{name}.read"] for name in ("input", "kernel", "extra"))
     assert reads == sum(words for name, words in costs.reads.items() if name in group.external)
     assert counted[f"{outer}.output.update"] == sum(costs.writes.values())
     (entry,) = emulator.program.groups
     spare = sum(hold.spare for hold in plan_group(group, mapping, machine, "placed", "").holds)
+    if (held := _without_pieces(group, mapping)) is None:
+        return
+    costs = FusedCosts(group, held)
     for memory, words in emulator.held[entry.name].items():
         assert costs.capacity(memory) <= entry.held[memory] <= costs.capacity(memory) + spare
         assert words == entry.held[memory] or spare
     for link, counts in zip(group.links, emulator.counters.values(), strict=True):
         assert counts.operations == costs.work[link.name].operations, link.name
+
+
+def _is_counted_alike(group: Group, mapping: FusedMapping, link: GroupLink) -> bool:
+    """Whether a nest moves the words of the model for what it brings in pieces: each once, and no padding or gaps."""
+    for tensor in (link.result, *(operand.tensor for operand in link.operands)):
+        operand, loops = part_of_link(link, tensor), own_loops(mapping, link, tensor)
+        if operand is not None and any(node.loop.kind is IGNORED[operand] for node in loops):
+            return False
+        windows = (dim.pad or dim.up > 1 or dim.stride > 1 or dim.dilation > 1 for dim in link.spec.dims)
+        if loops and operand is Operand.INPUT and any(windows):
+            return False
+    return True
+
+
+def _without_pieces(group: Group, mapping: FusedMapping) -> FusedMapping | None:
+    """A mapping with what links bring in pieces, beside all holds, in another memory; None if others hold the same."""
+    cut: set[str] = set()
+    for each in mapping.retentions:
+        users = [link for link in group.links if part_of_link(link, each.tensor) is not None]
+        in_pieces = [bool(own_loops(mapping, link, each.tensor)) for link in users]
+        if any(in_pieces) and not all(in_pieces):
+            return None
+        cut |= {each.tensor} if any(in_pieces) else set()
+    kept = tuple(replace(each, memory="pieces") if each.tensor in cut else each for each in mapping.retentions)
+    return replace(mapping, retentions=kept)

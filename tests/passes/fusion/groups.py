@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from dialects.fused_mapping import FusedMapping, Retention, Stages
 from dialects.gconv.spec import PASS, Dim, GConv, LoopKind, Reduce, Step
-from dialects.schedule import Loop, Temporal
+from dialects.schedule import Loop, Node, Storage, Temporal
+from dialects.schedule import Mapping as Nest
 from passes.fusion.group import AxisIndex, Group, GroupLink, GroupTensor, Operand, Role
+from passes.fusion.pieces import part_of_link, piece_problems
 
 Shape = tuple[int, ...]
 
@@ -330,6 +332,38 @@ def random_mapping(rng: random.Random, group: Group, most_turns: int = 50) -> Fu
             levels.append(None)
         retentions.append(Retention(tensor.name, rng.choice(memories), rng.choice(levels), rng.random() < 0.75))
     return FusedMapping(tuple(nodes), tuple(retentions), rng.choice(tuple(Stages)))
+
+
+def with_own_loops(rng: random.Random, group: Group, mapping: FusedMapping) -> FusedMapping:
+    """A mapping whose links store, below loops of their own, what lies within them, as far as a model can tell."""
+    inside = {each.tensor: each.memory for each in mapping.retentions if each.level is None}
+    branches: list[tuple[str, Nest]] = []
+    for link in group.links:
+        stores: list[Node] = [
+            Storage(inside[tensor], (operand,))
+            for tensor in dict.fromkeys([*(each.tensor for each in link.operands), link.result])
+            if tensor in inside and (operand := part_of_link(link, tensor)) is not None
+        ]
+        loops = [Loop(dim.name, kind) for dim in link.spec.dims for kind in LoopKind if dim.count(kind) > 1]
+        for _ in range(10 if stores else 0):
+            nodes = [
+                *stores,
+                *(
+                    _own_loop(rng, link, loop)
+                    for loop in rng.sample(loops, rng.randint(min(1, len(loops)), min(3, len(loops))))
+                ),
+            ]
+            rng.shuffle(nodes)
+            branch = (link.name, Nest(tuple(nodes)))
+            if not list(piece_problems(group, replace(mapping, branches=(branch,)))):
+                branches.append(branch)
+                break
+    return replace(mapping, branches=tuple(branches))
+
+
+def _own_loop(rng: random.Random, link: GroupLink, loop: Loop) -> Temporal:
+    count = next(dim.count(loop.kind) for dim in link.spec.dims if dim.name == loop.dim)
+    return Temporal(loop, rng.randint(1, max(1, count // 2)))
 
 
 cases = st.randoms(use_true_random=False).map(random_case)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,7 @@ from dialects.fused_mapping import FusedMapping
 from passes.fusion.group import Group
 from passes.fusion.legality import violations
 from passes.fusion.model import FusedCosts
-from tests.passes.fusion.groups import REFUSED, fc_pair, random_case
+from tests.passes.fusion.groups import REFUSED, fc_pair, random_case, random_group, random_mapping, with_own_loops
 from tests.passes.fusion.resnet_pair import FIRST, GROUP, PIPELINED, ROWS, SECOND, Row, mapping
 from tests.passes.fusion.walk import walk
 
@@ -36,6 +37,24 @@ def _agree(group: Group, chosen: FusedMapping) -> None:
 def _counted(counts: object) -> dict[str, int]:
     assert isinstance(counts, dict)
     return {name: count for name, count in counts.items() if count}
+
+
+@pytest.mark.parametrize("first", [0, *(pytest.param(each, marks=pytest.mark.exhaustive) for each in (100, 1000))])
+def test_what_links_bring_in_pieces_costs_what_a_walk_counts(first: int) -> None:
+    differing = 0
+    for seed in range(first, max(100, 2 * first)):
+        rng = random.Random(seed)
+        group = random_group(rng)
+        chosen = random_mapping(rng, group, most_turns=12)
+        kept = (
+            replace(each, level=None) if each.tensor not in group.intermediates and rng.random() < 0.5 else each
+            for each in chosen.retentions
+        )
+        whole = replace(chosen, retentions=tuple(kept))
+        in_pieces = with_own_loops(rng, group, whole)
+        _agree(group, in_pieces)
+        differing += FusedCosts(group, in_pieces).occupancy != FusedCosts(group, whole).occupancy
+    assert differing > 20
 
 
 @pytest.mark.parametrize("first", range(0, 1200, 100))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 
 from dialects.fused_mapping import FusedMapping, Retention, Stages
-from dialects.schedule import Temporal
+from dialects.gconv.spec import LoopKind
+from dialects.schedule import Loop, Temporal
 from passes.fusion.front import FrontBound, Objective, pareto
-from passes.fusion.group import Group
+from passes.fusion.group import Group, GroupLink
+from passes.fusion.inference import Tiles, infer
 from passes.fusion.model import FusedCosts
+from passes.fusion.pieces import is_cut, part_of_link, pieces
 from passes.fusion.search import GroupSearch, Limits
 from passes.fusion.space import Space, TileSizes, loops_of, tile_sizes
 from passes.mapper.effort import Effort
@@ -105,6 +108,58 @@ def _assert_front_of_all(group: Group, space: Space, resident: Collection[str]) 
     assert search.exact
     assert search.costs.tolist() == costs[pareto(costs)].tolist()
     _assert_true(search)
+
+
+@pytest.mark.parametrize("seed", _seeds(100, usual=8))
+def test_pieces_take_the_room_of_the_best_own_loops(seed: int) -> None:
+    """Of all own loops of all links in all mappings, those that bring each piece once."""
+    rng = random.Random(5000 + seed)
+    while True:
+        group, stages = _chain(rng), rng.choice(tuple(Stages))
+        space = Space(every_up_to=99, most_loops=rng.randint(1, 2), stages=stages, pieces=True)
+        if _count(group, space) <= 400:
+            break
+    costs = np.array([_costs_in_pieces(group, mapping) for mapping in _all_mappings(group, space)])
+    search = GroupSearch(group, BUFFER, space).run()
+    assert search.exact
+    assert search.costs.tolist() == costs[pareto(costs)].tolist()
+    _assert_true(search)
+
+
+def _costs_in_pieces(group: Group, mapping: FusedMapping) -> Costs:
+    """What a mapping costs with the own loops that leave each link most room."""
+    capacity, traffic, operations = _costs(group, mapping)
+    tiles = infer(group, mapping)
+    within = {each.tensor for each in mapping.retentions if each.level is None}
+    whole, least = zip(*(_rooms(tiles, link, within) for link in group.links), strict=True)
+    staged = sum if mapping.stages is Stages.PIPELINE else max
+    return capacity - staged(whole) + staged(least), traffic, operations
+
+
+def _rooms(tiles: Tiles, link: GroupLink, within: set[str]) -> tuple[int, int]:
+    """What a link holds of the tensors within it, whole and in pieces."""
+    names = [name for name in dict.fromkeys([*(each.tensor for each in link.operands), link.result]) if name in within]
+    whole = {name: pieces(tiles, link, name, ()) for name in names}
+    kernels = [name for name in names if tiles.group.is_kernel_alone(name)]
+    loops = [Loop(dim.name, kind) for dim in link.spec.dims for kind in LoopKind if dim.count(kind) > 1]
+    cut = [loop for loop in loops if loop.kind in (LoopKind.OP, LoopKind.KS)]
+
+    def room(name: str, order: Sequence[Loop]) -> int:
+        sizes = [whole[name].largest]
+        if part_of_link(link, name) is not None:
+            for depth, size in itertools.product(range(len(order)), (1, 2)):
+                nodes = tuple(Temporal(loop, size) for loop in order[: depth + 1])
+                if any(not is_cut(tiles.group, link, name, each.loop) and each.loop.kind != "op" for each in nodes):
+                    continue
+                use = pieces(tiles, link, name, nodes)
+                if use.moved == whole[name].moved:
+                    sizes.append(use.largest)
+        return min(sizes)
+
+    orders = [order for count in range(len(cut) + 1) for order in itertools.permutations(cut, count)]
+    others = min(sum(room(name, order) for name in names if name not in kernels) for order in orders)
+    every = [loop for loop in loops if loop.kind is not LoopKind.OPC]
+    return sum(use.largest for use in whole.values()), others + sum(room(name, every) for name in kernels)
 
 
 def _small(rng: random.Random) -> tuple[Group, Space]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from dialects.fused_mapping import FusedMapping, Retention, Stages
 from dialects.gconv.spec import PASS, Dim, LoopKind
-from dialects.schedule import Loop, Temporal
+from dialects.schedule import Loop, Storage, Temporal
+from dialects.schedule import Mapping as Nest
 from passes.fusion.group import Group, GroupLink, Operand, Role
 
 Elements = npt.NDArray[np.bool_]
@@ -124,6 +125,7 @@ class _Walker:
         self.done = {link.name: _Distinct() for link in group.links}
         self.counts: dict[str, list[int]] = {link.name: [] for link in group.links}
         self.local: dict[tuple[str, str], list[int]] = defaultdict(list)
+        self.moved: dict[tuple[str, str], int] = defaultdict(int)
         self.exported = dict.fromkeys(group.exported, 0)
         self.written = np.zeros(group.tensor(self.head.result).size, np.bool_)
 
@@ -135,25 +137,51 @@ class _Walker:
                 outputs, terms = tables.tile(self.mapping.loops, index)
                 needed[link.result] = outputs
                 self.written |= outputs
-                self._use(link, link.result, outputs)
             else:
                 outputs, terms = self._new(link.result, index, needed[link.result]), tables.all_terms
                 if link.result in self.exported:
                     self.exported[link.result] += _size(outputs)
             self.counts[link.name].append(self.done[link.name].add(tables.worked(outputs), terms))
+            self._bring(link, link.result, outputs, terms)
             read: dict[str, Elements] = {}
             for operand, access in zip(link.operands, tables.accesses, strict=True):
                 elements = access.read(outputs, terms)
                 read[operand.tensor] = read[operand.tensor] | elements if operand.tensor in read else elements
             for tensor, elements in read.items():
                 needed[tensor] |= elements
-                self._use(link, tensor, elements)
+                self._bring(link, tensor, outputs, terms)
         for tensor, place in self.places.items():
             place.see(index, needed[tensor])
 
-    def _use(self, link: GroupLink, tensor: str, elements: Elements) -> None:
-        if self.retentions[tensor].level is None:
-            self.local[link.name, tensor].append(_size(elements))
+    def _bring(self, link: GroupLink, tensor: str, outputs: Elements, terms: Elements) -> None:
+        """Walk a link's own loops above its own place of a tensor: what the place gets, and what it holds at most."""
+        if self.retentions[tensor].level is not None:
+            return
+        tables, largest = self.links[link.name], 0
+        there = np.zeros(self.group.tensor(tensor).size, np.bool_)
+        for some, few in tables.parts(outputs, terms, self._own_loops(link, tensor)):
+            if link.result == tensor:
+                piece = some & few.any()
+            else:
+                reads = [access.read(some, few) for access in tables.accesses_of(tensor)]
+                piece = np.logical_or.reduce(reads)
+            self.moved[link.name, tensor] += _size(piece & ~there)
+            largest, there = max(largest, _size(piece)), piece
+        self.local[link.name, tensor].append(largest)
+
+    def _own_loops(self, link: GroupLink, tensor: str) -> list[Temporal]:
+        """The loops of the link's nest before it stores the tensor where its place is."""
+        names = ["O" if link.result == tensor else "", *(op.role for op in link.operands if op.tensor == tensor)]
+        (name, *others) = [each for each in names if each]
+        loops: list[Temporal] = []
+        for node in dict(self.mapping.branches).get(link.name, Nest(())).nodes:
+            if isinstance(node, Temporal):
+                loops.append(node)
+                continue
+            here = isinstance(node, Storage) and node.memory == self.retentions[tensor].memory and name in node.operands
+            if here and not others:
+                return loops
+        return []
 
     def _new(self, tensor: str, index: Index, needed: Elements) -> Elements:
         """What of an intermediate must be made in this turn."""
@@ -198,7 +226,7 @@ class _Walker:
         """Words of a tensor that cross the chip's border in one direction."""
         if tensor in self.places:
             return self.places[tensor].fills
-        return sum(sum(sizes) for (_, used), sizes in self.local.items() if used == tensor)
+        return sum(words for (_, used), words in self.moved.items() if used == tensor)
 
     def _capacity(
         self, memory: str, held: Mapping[str, Sequence[int]], local: Mapping[tuple[str, str], Sequence[int]]
@@ -232,7 +260,7 @@ class _LinkTables:
     """The points of a link, which are pairs of an output and a term of the reduction, and what they read."""
 
     def __init__(self, link: GroupLink, group: Group) -> None:
-        self.dims = link.spec.dims
+        self.dims, self.operands = link.spec.dims, link.operands
         self.outputs = _indices(self.dims, OUTPUT)
         self.terms = _indices(self.dims, (LoopKind.KS,))
         self.all_terms: Elements = np.ones(math.prod(dim.ks for dim in self.dims), np.bool_)
@@ -250,6 +278,32 @@ class _LinkTables:
             points, indices = (terms, self.terms[key]) if key in self.terms else (outputs, self.outputs[key])
             points &= indices // loop.tile == turn
         return outputs, terms
+
+    def parts(
+        self, outputs: Elements, terms: Elements, loops: Sequence[Temporal]
+    ) -> Iterator[tuple[Elements, Elements]]:
+        """Outputs and terms of the turns of loops that cut these, from the lowest index that there is."""
+        if not outputs.any() or not terms.any():
+            return
+        cut: list[tuple[bool, npt.NDArray[np.int64]]] = []
+        for node in loops:
+            key = node.loop.dim, node.loop.kind
+            of_terms = key in self.terms
+            indices = self.terms[key] if of_terms else self.outputs[key]
+            cut.append((of_terms, (indices - indices[terms if of_terms else outputs].min()) // node.tile))
+        counts = [int(numbers[terms if of_terms else outputs].max()) + 1 for of_terms, numbers in cut]
+        for turn in itertools.product(*map(range, counts)):
+            some, few = outputs.copy(), terms.copy()
+            for (of_terms, numbers), number in zip(cut, turn, strict=True):
+                points = few if of_terms else some
+                points &= numbers == number
+            if some.any() and few.any():
+                yield some, few
+
+    def accesses_of(self, tensor: str) -> list[_Access]:
+        """How the operands that see a tensor read."""
+        pairs = zip(self.operands, self.accesses, strict=True)
+        return [access for operand, access in pairs if operand.tensor == tensor]
 
     def worked(self, outputs: Elements) -> Elements:
         """What is worked through for these outputs: themselves, without a kernel one of each `op`."""
