@@ -115,6 +115,11 @@ class Accelerator(BaseModel, frozen=True):
         return self
 
     @property
+    def pipelines_layers(self) -> bool:
+        """Whether a layer begins before those that it reads from are over."""
+        return False
+
+    @property
     @abstractmethod
     def link_words(self) -> float:
         """Words that cross the off-chip link in a cycle."""

@@ -19,7 +19,9 @@
     }
 
 A core works on `part` of a link's matrix, [first, count] of groups, rows and columns each, and on `vectors`, [first,
-count] of the output positions in row-major order. Turn t of a run is about vector `first + (from + t) mod count`.
+count] of the output positions in row-major order; `by [stretch, step]` if they come in stretches that begin `step`
+apart. A turn is about one of them, or as many as are `abreast`: turn t of a run about those of number
+`(from + t) mod turns`.
 
 A layer of the vector units has `range`s of its loops, loops that cut them (`spatial.for`), and in the innermost one
 what is done in every turn: loads, `compute`, `store`.
@@ -51,6 +53,7 @@ from xdsl.utils.exceptions import VerifyException
 from dialects.multicore_mapping import CrossbarsAttr, VectorAttr
 from dialects.schedule import LoopAttr
 from dialects.spatial import integer
+from dialects.vector_sets import VectorSet
 
 Pair = ArrayAttr[IntegerAttr[I64]]
 INPUT, KERNEL, EXTRAS, FIXED, OUTPUT, SUMS = "I", "K", "X", "B", "O", "S"
@@ -165,17 +168,45 @@ class ProgramOp(CoreOp):
 
 @irdl_op_definition
 class VectorsOp(CoreOp):
-    """The output positions that the core works on, [first, count]."""
+    """The output positions that the core works on, [first, count], in stretches of [length, step] if given.
+
+    A turn is about `abreast` of them, one by default: crossbars hold as many copies of the part.
+    """
 
     name = "multicore.vectors"
 
     vectors = prop_def(Pair)
+    stretches = opt_prop_def(Pair)
+    abreast = opt_prop_def(IntegerAttr[I64])
 
     irdl_options = (ParsePropInAttrDict(),)
-    assembly_format = "$vectors attr-dict"
+    assembly_format = "$vectors (`by` $stretches^)? (`abreast` $abreast^)? attr-dict"
+
+    @classmethod
+    def of_set(cls, vectors: VectorSet) -> Operation:
+        """The op for some positions."""
+        by = None if vectors.stretch == vectors.count else (vectors.stretch, vectors.step)
+        abreast = None if vectors.abreast == 1 else vectors.abreast
+        return cls.of(vectors=(vectors.first, vectors.count), stretches=by, abreast=abreast)
+
+    @property
+    def positions(self) -> VectorSet:
+        """The positions."""
+        first, count = (integer(each) for each in self.vectors)
+        abreast = 1 if self.abreast is None else integer(self.abreast)
+        if self.stretches is None:
+            return VectorSet.contiguous(first, count, abreast)
+        stretch, step = (integer(each) for each in self.stretches)
+        return VectorSet(first, count, stretch, step, abreast)
 
     def verify_(self) -> None:
         _verify_span("vectors", self.vectors)
+        if self.stretches is not None:
+            found = [integer(each) for each in self.stretches]
+            if len(found) != 2 or not 1 <= found[0] <= found[1]:
+                raise VerifyException("stretches are [length, step], which do not overlap")
+        if self.abreast is not None and integer(self.abreast) < 1:
+            raise VerifyException("a turn is about one vector at least")
 
 
 @irdl_op_definition
@@ -197,7 +228,7 @@ class SumsOp(CoreOp):
 
 @irdl_op_definition
 class RunOp(CoreOp):
-    """Turns, one vector each, from that with number `start` on and around."""
+    """Turns, from that with number `start` on and around."""
 
     name = "multicore.run"
 

@@ -148,6 +148,11 @@ class MulticoreMachine(Accelerator, frozen=True):
         return self
 
     @property
+    def pipelines_layers(self) -> bool:
+        """Whether a layer begins before those that it reads from are over."""
+        return self.schedule.pipelined
+
+    @property
     def link_words(self) -> float:
         """Words that cross the bus in a cycle."""
         return max(1e-9, self.bus.width_bytes * 8 / self.word_bits)

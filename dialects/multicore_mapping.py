@@ -7,7 +7,8 @@ rows, output channels columns, output positions the vectors that it is multiplie
                          cyclic every 1, phase 0>
 
 says that a crossbar holds a tile of 128 rows and 32 columns of the matrix, that each core has 4 tiles below one another
-and 1 beside, that there are two copies, each for a part of the vectors, and which cores have the parts: those of a copy
+and 1 beside, that there are two copies, each for a part of the vectors (`copies 2 by 4`: each four times over in the
+same cores, for four vectors at a time), and which cores have the parts: those of a copy
 after those of another, those beside one another before those below. The rest says in which order cores visit vectors,
 how many there are to a signal, and when the weights come: in phase 0 before the network runs, later for this layer.
 
@@ -53,6 +54,8 @@ class CrossbarMapping:
     scheme: Scheme = Scheme.LINEAR
     every: int = 1
     phase: int = 0
+    abreast: int = 1
+    """Copies within the same cores: vectors that are multiplied at a time."""
 
 
 @dataclass(frozen=True)
@@ -78,26 +81,30 @@ class CrossbarsAttr(Data[CrossbarMapping]):
             span = _after(parser, "span"), _after(parser, "by")
             parser.parse_punctuation(",")
             copies = _after(parser, "copies")
+            several = parser.parse_optional_keyword("by") is not None
+            abreast = parser.parse_integer(allow_boolean=False, allow_negative=False) if several else 1
             parser.parse_punctuation(",")
             cores = _cores(parser)
             parser.parse_punctuation(",")
             scheme = Scheme(parser.parse_identifier(f": {' or '.join(Scheme)}"))
             every = _after(parser, "every")
             parser.parse_punctuation(",")
-            return CrossbarMapping(tile, matrix, span, copies, cores, scheme, every, _after(parser, "phase"))
+            phase = _after(parser, "phase")
+            return CrossbarMapping(tile, matrix, span, copies, cores, scheme, every, phase, abreast)
 
     def print_parameter(self, printer: Printer) -> None:
         it = self.data
+        abreast = f" by {it.abreast}" if it.abreast > 1 else ""
         with printer.in_angle_brackets():
             printer.print_string(
                 f"tiles {it.tile[0]} by {it.tile[1]} of {it.matrix[0]} by {it.matrix[1]}, span {it.span[0]} by "
-                f"{it.span[1]}, copies {it.copies}, cores {list(it.cores)}, {it.scheme} every {it.every}, "
+                f"{it.span[1]}, copies {it.copies}{abreast}, cores {list(it.cores)}, {it.scheme} every {it.every}, "
                 f"phase {it.phase}"
             )
 
     def verify(self) -> None:
         it = self.data
-        if min(*it.tile, *it.matrix, *it.span, it.copies, it.every) < 1:
+        if min(*it.tile, *it.matrix, *it.span, it.copies, it.every, it.abreast) < 1:
             raise VerifyException("tiles, matrix, span, copies and vectors to a signal are at least 1")
 
 

@@ -14,6 +14,7 @@ from xdsl.passes import ModulePass
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import Dim, LinkOp, LoopKind, View, shape_of
 from dialects.locations import describe
+from dialects.target import find_machine
 from passes.chain_views import Source, source_of
 from passes.computed_addresses import read_lookup
 from passes.elementwise import extra_in_result_shape
@@ -33,9 +34,10 @@ class MergeDimsPass(ModulePass):
     view first. Results that lie in place inside a concatenation stay strided views of it, and what is read or written
     at computed addresses steps evenly through its index, too. Windows stay as they are.
 
-    Links with a mapping are left alone, and so are those that `fuse` statements of the mapping file `groups` name, and
-    those that make what these read: loops around a group cut dimensions of its head, and merged ones would hide which
-    tiles of the others these need.
+    On a machine whose layers run as a pipeline (`pipelines_layers`) output positions stay apart, so that rows can be
+    told from one another. Links with a mapping are left alone, and so are those that `fuse` statements of the mapping
+    file `groups` name, and those that make what these read: loops around a group cut dimensions of its head, and merged
+    ones would hide which tiles of the others these need.
     A link of more than `max-rank` dimensions afterwards is refused.
     """
 
@@ -55,8 +57,10 @@ class MergeDimsPass(ModulePass):
         dimensions (CAT-U006).
         """
         problems: list[Diagnostic] = []
+        machine = find_machine(op)
+        has_rows = machine is not None and machine.pipelines_layers
         for block in chain_blocks(op, self.name):
-            _merge_block(block, self._kept(block))
+            _merge_block(block, self._kept(block), has_rows=has_rows)
             problems += self._rank_problems(block)
         if problems:
             raise CatenaError(problems)
@@ -138,21 +142,24 @@ def _joined(outer: tuple[int, int], inner: tuple[int, int]) -> tuple[int, int]:
     return outer[0] * inner[0], inner[1]
 
 
-def _merge_block(block: Block, kept: frozenset[LinkOp]) -> None:
+def _merge_block(block: Block, kept: frozenset[LinkOp], *, has_rows: bool) -> None:
     fold_views(block)
     storage = Storage(block)
     for op in list(block.ops):
         if isinstance(op, LinkOp) and op.mapping is None and op not in kept:
-            merge_link(op, storage)
+            merge_link(op, storage, has_rows=has_rows)
     fold_views(block)
 
 
-def merge_link(link: LinkOp, storage: Storage) -> None:
-    """Replace a link by one of fewer dimensions, if there are fewer; `storage` is kept up to date."""
+def merge_link(link: LinkOp, storage: Storage, *, has_rows: bool = False) -> None:
+    """Replace a link by one of fewer dimensions, if there are fewer; `storage` is kept up to date.
+
+    If it `has_rows`, dimensions of output positions do not merge.
+    """
     lookup = read_lookup(link)
     source = source_of(link.input)
     dims, input = (link.nest.data, source) if lookup is not None else _without_crops(link.nest.data, source)
-    axes = _merged_axes(_axes(link, dims, input, storage))
+    axes = _merged_axes(_axes(link, dims, input, storage), has_rows=has_rows)
     new_dims = distinctly_named([axis.dim for axis in axes])
     if new_dims == list(link.nest.data):
         return
@@ -198,10 +205,11 @@ def _axes(link: LinkOp, dims: Sequence[Dim], input: Source, storage: Storage) ->
     ]
 
 
-def _merged_axes(axes: Sequence[_Axis]) -> list[_Axis]:
+def _merged_axes(axes: Sequence[_Axis], *, has_rows: bool) -> list[_Axis]:
     result: list[_Axis] = []
     for axis in [axis for axis in axes if not axis.is_unit] or axes[-1:]:
-        merged = result[-1].merged(axis) if result else None
+        is_apart = has_rows and axis.kind is LoopKind.OPC
+        merged = result[-1].merged(axis) if result and not is_apart else None
         if merged is not None:
             result[-1] = merged
         else:

@@ -18,11 +18,14 @@ from dialects.multicore_mapping import CrossbarMapping, CrossbarsAttr, VectorAtt
 from dialects.schedule import Loop
 from dialects.target import require_multicore
 from passes.multicore.matrix import Grid, Matrix
+from passes.multicore.tiles import row_loop
 from passes.placing import links_of
 from passes.storage import Storage
 
 LEAST_WORK = 256
 """Cycles of a vector unit below which a link is not given to one core more."""
+LEAST_BESIDE = 1 << 14
+"""The same where layers run side by side: still little beside what layers on crossbars take."""
 
 
 class PartitionCrossbarsPass(ModulePass):
@@ -61,17 +64,20 @@ def _gathered(matrix: Matrix, mapping: CrossbarMapping, machine: MulticoreMachin
 def _cut(link: LinkOp, machine: MulticoreMachine) -> tuple[Loop | None, int]:
     """The longest loop of results, and how many cores get a part of it.
 
-    That is as many as it takes to compute while the bus moves the tensors, twice that to be sure.
+    That is as many as it takes to compute while the bus moves the tensors, twice that to be sure. In a pipeline all
+    cores go through the rows together.
     """
     spec = link.spec
+    row = row_loop(spec) if machine.pipelines_layers else None
     kinds = [LoopKind.G, LoopKind.OPC, *([LoopKind.OP] if spec.main != PASS else [])]
     loops = [(dim.count(kind), Loop(dim.name, kind)) for dim in spec.dims for kind in kinds]
-    extent, loop = max(loops, key=lambda each: each[0], default=(1, None))
+    extent, loop = max((each for each in loops if each[1] != row), key=lambda each: each[0], default=(1, None))
     if loop is None or extent == 1:
         return None, 1
     work = (spec.trips + math.prod(spec.output_shape) * len(spec.post)) / machine.cores.lanes
     moved = sum(_bytes(value) for value in (*link.operands, link.result)) / machine.bus.width_bytes
-    wanted = min(work // LEAST_WORK, 2 * work // moved + 1)
+    least = LEAST_BESIDE if machine.pipelines_layers else LEAST_WORK
+    wanted = min(work // least, 2 * work // moved + 1)
     return loop, max(1, min(extent, int(wanted), machine.cores.count))
 
 

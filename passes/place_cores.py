@@ -8,7 +8,8 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
-from dialects.multicore_mapping import CrossbarsAttr, VectorAttr
+from dialects.gconv import LinkOp
+from dialects.multicore_mapping import CrossbarsAttr, VectorAttr, VectorMapping
 from dialects.target import require_multicore
 from passes.multicore.matrix import Grid, Matrix
 from passes.multicore.placement import Placement
@@ -19,23 +20,32 @@ class PlaceCoresPass(ModulePass):
     """Put the parts of matrices on cores with free crossbars, those of a layer on different ones.
 
     When no crossbars are left, a phase begins: its layers are programmed when their turn comes, into crossbars that
-    others used before. Parts of other links go round the cores.
+    others used before. Parts of other links go to cores that have no crossbars in use, and the fewest such parts.
     """
 
     name = "place-cores"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         machine = require_multicore(op, "mapped")
-        placement, next_core = Placement(machine), 0
+        placement = Placement(machine)
+        vector_parts = [0] * machine.cores.count
+        others: list[tuple[LinkOp, VectorMapping]] = []
+        with_crossbars: set[int] = set()
         for link in links_of(op):
             match link.mapping:
                 case CrossbarsAttr(data=mapping) if not mapping.cores:
                     cores, phase = placement.cores(Grid.of(Matrix.of(link.spec), mapping, machine))
                     link.properties["mapping"] = CrossbarsAttr(replace(mapping, cores=cores, phase=phase))
+                    with_crossbars.update(cores)
                 case VectorAttr(data=mapping):
-                    parts = len(mapping.cores)
-                    cores = tuple(sorted((next_core + part) % machine.cores.count for part in range(parts)))
-                    next_core = (next_core + parts) % machine.cores.count
-                    link.properties["mapping"] = VectorAttr(replace(mapping, cores=cores))
+                    others.append((link, mapping))
+                case CrossbarsAttr(data=mapping):
+                    with_crossbars.update(mapping.cores)
                 case _:
                     pass
+        for link, mapping in others:
+            order = sorted(range(machine.cores.count), key=lambda core: (core in with_crossbars, vector_parts[core]))
+            cores = tuple(sorted(order[: len(mapping.cores)]))
+            for core in cores:
+                vector_parts[core] += 1
+            link.properties["mapping"] = VectorAttr(replace(mapping, cores=cores))

@@ -38,7 +38,7 @@ from dialects.target import require_multicore
 from passes.dram import Storages
 from passes.multicore.matrix import Grid, Matrix, Part, constant_words, shift_of
 from passes.multicore.rounds import Round, rounds
-from passes.multicore.tiles import loops_of, tiles_for
+from passes.multicore.tiles import loops_of, row_loop, tiles_for
 from passes.placing import Buffers, links_of, place
 
 
@@ -46,7 +46,8 @@ class PlaceMulticorePass(ModulePass):
     """Give tensors addresses in the shared memory, partial sums words of theirs, and every core its stream.
 
     A stream addresses what it touches by hardware loops: the vectors of a part by their number, tiles of vector units
-    by the ranges of loops. Layers of a pipelined machine have partial sums of their own, others use the same words.
+    by the ranges of loops. Layers of a pipelined machine have tensors and partial sums of their own, others share the
+    words.
     """
 
     name = "place-multicore"
@@ -61,7 +62,8 @@ class PlaceMulticorePass(ModulePass):
         def body(link: LinkOp, buffers: Buffers) -> list[Operation]:
             return writer.streams(link)
 
-        place(op, machine.shared.words, Storages(main_function(op)), body)
+        together = links if machine.pipelines_layers else ()
+        place(op, machine.shared.words, Storages(main_function(op)), body, together=together)
 
 
 def _refuse_others(module: ModuleOp) -> None:
@@ -149,7 +151,7 @@ class _Writer:
             hint = "leave its mapping to slice-weights"
             raise CatenaError(Diagnostic("CAT-R003", message, "placed", describe(link), hint=hint))
         for part, core in zip(grid.parts(), mapping.cores, strict=True):
-            head = [self._part(part), VectorsOp.of(vectors=_pair(part.vectors))]
+            head = [self._part(part), VectorsOp.of_set(part.vectors)]
             if base is not None:
                 stride = len(part.groups) * len(part.columns)
                 ring = part.ring[0] % (grid.tall * grid.wide)
@@ -191,7 +193,8 @@ class _Writer:
             sizes[loop] = -(-sizes[loop] // parts)
         # Updates stay in their order, in one turn.
         is_cut = loop is not None or parts > 1
-        tiles = tiles_for(link, sizes, self.machine.cores.buffer_bytes) if is_cut else {}
+        row = row_loop(spec) if self.machine.pipelines_layers else None
+        tiles = tiles_for(link, sizes, self.machine.cores.buffer_bytes, row) if is_cut else {}
         if tiles is None:
             found = f"{self.machine.cores.buffer_bytes} bytes"
             message = "not even one result's operands fit the buffer of a core"

@@ -61,15 +61,17 @@ def place(
     body: Body,
     groups: Sequence[Gathered] = (),
     encoded: Mapping[LinkOp, Encoded] | None = None,
+    together: Sequence[LinkOp] = (),
 ) -> None:
     """Put buffers and layers in the place of the chain; layers of links that are gathered, in ops of their own.
 
-    The layer of a link that the host executes holds `spatial.offload`. Kernels that are `encoded` lie so, and have no
-    words at addresses that strides lead to. Raises `CatenaError` (CAT-F003) if the tensors need more than `capacity`
-    words.
+    Links that run `together`, besides those that are gathered, share no words of memory. The layer of a link that the
+    host executes holds `spatial.offload`. Kernels that are `encoded` lie so, and have no words at addresses that
+    strides lead to. Raises `CatenaError` (CAT-F003) if the tensors need more than `capacity` words.
     """
     function = main_function(module)
-    buffers = Buffers(function, capacity, storages, [each.links for each in groups], encoded or {})
+    beside = [*(each.links for each in groups), *([together] if together else [])]
+    buffers = Buffers(function, capacity, storages, beside, encoded or {})
     layers = list(_steps(function, buffers, body, groups))
     block = Block([*buffers.ops, *layers, ReturnOp()])
     block.last_op.location = function.location  # pyright: ignore[reportOptionalMemberAccess]

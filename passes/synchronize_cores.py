@@ -187,8 +187,7 @@ class _Synchronizer:
 
 def _ramp(needs: Ints, block: Block) -> Ramp:
     """Needs of a block as a ramp over its rows of vectors."""
-    width = Matrix.of(block.layer.spec).width if block.is_matrix else 1
-    return Ramp.over(needs, width, 0)
+    return Ramp.over(needs, block.row, 0)
 
 
 def _ring_edges(layer: LayerOp, blocks: Sequence[Block], machine: MulticoreMachine) -> Iterator[_Edge]:
@@ -244,12 +243,11 @@ class _Insertion:
                 self._moves[stream] = _first_move(stream)
             stream.body.block.insert_op_before(op, self._moves[stream])
             return
-        width = Matrix.of(edge.consumer.layer.spec).width if edge.consumer.is_matrix else 1
         for run in edge.consumer.runs:
             needs = edge.needs[run.offset : run.offset + run.turns]
             if not needs.any():
                 continue
-            op = wait_op(register, Ramp.over(needs, width, run.offset % width), base)
+            op = wait_op(register, Ramp.over(needs, edge.consumer.row, run.offset), base)
             op.location = edge.consumer.layer.location
             first = next(iter(run.body.ops))
             product = next((each for each in run.body.ops if isinstance(each, MvmOp)), None)
@@ -282,7 +280,7 @@ class _Insertion:
         if edge.is_whole:
             return producer.turns
         if not edge.is_ring:
-            return Matrix.of(producer.layer.spec).width if producer.is_matrix else 1
+            return producer.row
         assert isinstance(producer.layer.mapping, CrossbarsAttr)
         every = producer.layer.mapping.data.every
         # A ring whose cores wait for more than what they begin with would wait for itself.

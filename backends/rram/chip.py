@@ -107,26 +107,33 @@ class Chip:
 
     def _on_crossbars(self, task: Task, piece: Piece, action: Action, turns: range) -> Cost:
         part = self._parts[id(task)]
+        if action.do is Do.PROGRAM:
+            return self._program(task, *action.given)
         none = np.zeros(len(turns), np.int64)
-        vectors = part.vectors(piece.start, turns) if piece.is_run else np.array(task.vectors[:1])
+        of_part = part.turns(piece.start, turns) if piece.is_run else np.zeros(1, np.int64)
+        if action.do is Do.LOAD and action.given is What.FIXED:
+            return Cost(part.load_extras(What.FIXED, part.positions.of_turns(of_part)[:1]), none)
+        vectors, sizes = part.positions.of_turns(of_part), part.positions.sizes(of_part)
+
+        def by_turn(cycles: Cycles) -> Cycles:
+            return np.add.reduceat(cycles, np.cumsum(sizes) - sizes)
+
         match action.do:
-            case Do.PROGRAM:
-                return self._program(task, *action.given)
             case Do.LOAD if action.given is What.INPUT:
-                return Cost(part.load_input(vectors), none)
+                return Cost(by_turn(part.load_input(vectors)), none)
             case Do.LOAD if action.given is What.KERNEL:
                 raise Fault("CAT-E003", "a part's kernel is programmed, not loaded")
             case Do.LOAD:
-                return Cost(part.load_extras(action.given, vectors), none)
+                return Cost(by_turn(part.load_extras(action.given, vectors)), none)
             case Do.MULTIPLY:
                 self._check_holders(task, part)
-                return Cost(None, part.multiply())
+                return Cost(None, self.machine.crossbar.mvm_cycles + by_turn(part.multiply()))
             case Do.FETCH:
-                return Cost(part.fetch(vectors), np.full(len(turns), part.adding))
+                return Cost(by_turn(part.fetch(vectors)), sizes * part.adding)
             case Do.ACTIVATE:
-                return Cost(None, part.activate(vectors))
+                return Cost(None, by_turn(part.activate(vectors)))
             case Do.STORE:
-                return Cost(part.store(action.given, vectors), none)
+                return Cost(by_turn(part.store(action.given, vectors)), none)
             case _:
                 raise Fault("CAT-E003", f"a part of a matrix cannot {action.do.value}")
 

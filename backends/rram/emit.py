@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import astuple
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation
@@ -105,7 +106,7 @@ def _body(ops: Iterable[Operation], dims: dict[str, int]) -> Iterator[Instructio
             case ProgramOp():
                 yield Program(*_pair(op.crossbars), integer(op.shift), op.resident is not None)
             case VectorsOp():
-                yield Vectors(*_pair(op.vectors))
+                yield Vectors(*astuple(op.positions))
             case SumsOp():
                 yield Sums(integer(op.address), integer(op.stride))
             case RunOp():

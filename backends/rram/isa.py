@@ -29,6 +29,7 @@ from backends.spatial.isa import (
     Update,
     Window,
 )
+from dialects.vector_sets import VectorSet
 
 ISA = Isa(
     name="rram",
@@ -77,7 +78,7 @@ class StreamCore(LayerCore, Protocol):
     @abstractmethod
     def program(self, crossbars: range, shift: int, *, resident: bool) -> None: ...
     @abstractmethod
-    def set_vectors(self, vectors: range) -> None: ...
+    def set_vectors(self, vectors: VectorSet) -> None: ...
     @abstractmethod
     def set_sums(self, address: int, stride: int) -> None: ...
     @abstractmethod
@@ -153,13 +154,19 @@ class Program(StreamInstruction):
 @ISA.instruction(opcode=0x32)
 @dataclass(frozen=True, slots=True)
 class Vectors(StreamInstruction):
-    """The output positions that this core works on, numbered in row-major order."""
+    """The output positions that this core works on, numbered in row-major order: `stretch` of them every `step`.
 
-    first: int = unsigned(40, "first vector")
-    count: int = unsigned(32, "vectors", minimum=1)
+    With several `abreast`, a turn is about as many of them, and crossbars hold as many copies of the part.
+    """
+
+    first: int = unsigned(28, "first vector")
+    count: int = unsigned(28, "vectors", minimum=1)
+    stretch: int = unsigned(28, "vectors after one another", minimum=1)
+    step: int = unsigned(28, "vectors from the beginning of a stretch to that of the next", minimum=1)
+    abreast: int = unsigned(8, "vectors of a turn", default=1, minimum=1)
 
     def execute(self, core: StreamCore) -> None:
-        core.set_vectors(_range(self.first, self.count))
+        core.set_vectors(VectorSet(self.first, self.count, self.stretch, self.step, self.abreast))
 
 
 @ISA.instruction(opcode=0x33)
@@ -177,12 +184,12 @@ class Sums(StreamInstruction):
 @ISA.instruction(opcode=0x34, block=Block.OPEN)
 @dataclass(frozen=True, slots=True)
 class Run(StreamInstruction):
-    """Run the instructions up to the matching `end` for vector after vector, around at the last of the part's.
+    """Run the instructions up to the matching `end` in turn after turn, around at the last that the vectors take.
 
-    Turn t is about vector first + (start + t) mod count.
+    Turn t is about the vectors of turn (start + t) mod turns.
     """
 
-    start: int = unsigned(32, "vector of the part to start with")
+    start: int = unsigned(32, "turn of the vectors to start with")
     turns: int = unsigned(32, "turns", minimum=1)
 
     def execute(self, core: StreamCore) -> None:

@@ -19,6 +19,7 @@ from backends.spatial.memory import Fault, MemoryBank
 from dialects.gconv.contraction import Factor, product
 from dialects.gconv.scalar import scalar_of
 from dialects.multicore_machine import MulticoreMachine
+from dialects.vector_sets import VectorSet
 from passes.crossbar_tiles import MatrixShape
 
 Ints = npt.NDArray[np.int64]
@@ -44,7 +45,8 @@ class MatrixPart:
         physics: Settings | None = None,
     ):
         self._physics = physics
-        self._analog: TiledMatrix | None = None
+        self._analog: dict[int, TiledMatrix] = {}
+        """The crossbars of every copy that lies abreast."""
         self._shift = 0
         self._task, self._machine, self._dram, self._sums, self._counters = task, machine, dram, sums, counters
         layer = task.layer
@@ -57,6 +59,8 @@ class MatrixPart:
         self._weights: Factor | None = None
         self.crossbars = range(0)
         self._input: Array | None = None
+        self._loaded: Ints = np.zeros(0, np.int64)
+        """The vectors whose windows the input has."""
         self._made: Array | None = None
         self._extras: dict[Tensor, Array] = {}
 
@@ -67,12 +71,18 @@ class MatrixPart:
     @property
     def most_turns(self) -> int:
         """Turns at a time that take a moderate amount of the emulator's own memory."""
-        return max(1, BLOCK // max(1, self._group_count * len(self._task.rows)))
+        return max(1, BLOCK // max(1, self._group_count * len(self._task.rows) * self.positions.abreast))
 
-    def vectors(self, start: int, turns: range) -> Ints:
-        """The numbers of the vectors that turns of a run from `start` are about."""
-        part = self._task.vectors
-        return part.start + (start + np.arange(turns.start, turns.stop)) % len(part)
+    def turns(self, start: int, turns: range) -> Ints:
+        """Which turns of the part's vectors turns of a run from `start` are."""
+        return (start + np.arange(turns.start, turns.stop)) % self.positions.turns
+
+    @property
+    def positions(self) -> VectorSet:
+        """The vectors that the core works on. Raises `Fault` CAT-E003 if nothing said which."""
+        if self._task.vectors is None:
+            raise Fault("CAT-E003", "a part has no vectors")
+        return self._task.vectors
 
     # Weights ----------------------------------------------------------------------------------------------------------
 
@@ -83,7 +93,8 @@ class MatrixPart:
         if crossbars.stop > machine.cores.crossbars:
             limits = f"{machine.cores.crossbars} crossbars", f"crossbar {crossbars.stop - 1}"
             raise Fault("CAT-E001", "a part is written into crossbars that the core does not have", *limits)
-        tiles = self._tiles() * format.crossbars
+        copies = self.positions.abreast
+        tiles = self._tiles() * format.crossbars * copies
         if tiles > len(crossbars):
             raise Fault("CAT-E001", "a part does not fit its crossbars", f"{len(crossbars)} crossbars", str(tiles))
         addresses = self.kernel_addresses()
@@ -93,20 +104,21 @@ class MatrixPart:
         if least < low or most > high:
             found = f"{least} to {most}"
             raise Fault("CAT-E003", "weights are beyond what cells can hold", f"{low} to {high}", found)
-        self._weights, self._shift, self._analog = Factor(words, self.layer.acc), shift, None
+        self._weights, self._shift, self._analog = Factor(words, self.layer.acc), shift, {}
         self.crossbars = crossbars
-        self._counters.add("crossbar.cells", format.cells(words.shape[2], words.shape[0] * words.shape[1]))
+        cells = copies * format.cells(words.shape[2], words.shape[0] * words.shape[1])
+        self._counters.add("crossbar.cells", cells)
         if resident:
             return np.zeros(1, np.int64), 0
         self._counters.add("memory.kernel.read", words.size)
-        self._counters.add("crossbar.rewrite", format.cells(words.shape[2], words.shape[0] * words.shape[1]))
+        self._counters.add("crossbar.rewrite", cells)
         cycles = transferred(machine, self._counters, np.array([words.size * words.itemsize]))
         rows = min(len(task.rows) * len(task.groups), machine.crossbar.rows)
         return cycles, rows * machine.crossbar.write_cycles
 
     def _tiles(self) -> int:
         """Crossbars that the part takes: groups in a diagonal, or tiles of each group."""
-        shape = MatrixShape(self._group_count, len(self._task.rows), len(self._task.columns), len(self._task.vectors))
+        shape = MatrixShape(self._group_count, len(self._task.rows), len(self._task.columns), len(self.positions))
         return shape.crossbars(self._machine.crossbar.rows, self._machine.weight_columns)
 
     def kernel_addresses(self) -> Ints:
@@ -162,7 +174,7 @@ class MatrixPart:
             words = np.full(addresses.shape, scalar_of(layer.padding, kind), kind)
             if found is not None:
                 words[there] = found
-        self._input = words
+        self._input, self._loaded = words, vectors
         counts = exist.sum(axis=0, dtype=np.int64) * self._group_count
         self._counters.add("memory.input.read", int(counts.sum()))
         return transferred(self._machine, self._counters, counts * dtype.itemsize)
@@ -209,7 +221,7 @@ class MatrixPart:
         return found
 
     def multiply(self) -> Cycles:
-        """Products of all vectors that were loaded."""
+        """Products of all vectors that were loaded; the cycles of adding up, for each, what tiles of a column give."""
         machine, task = self._machine, self._task
         if self._weights is None or self._input is None:
             raise Fault("CAT-E003", "crossbars multiply without weights, or without an input")
@@ -219,24 +231,32 @@ class MatrixPart:
             made = product(self._weights, Factor(self._input, self.layer.acc), rows)
         else:
             made = self._measured(self._weights.words, self._input, self._physics)
-        turns: int = self._input.shape[2]
-        self._made = made.transpose(2, 0, 1).reshape(turns, self.results)
+        count: int = self._input.shape[2]
+        self._made = made.transpose(2, 0, 1).reshape(count, self.results)
         self._input = None
         added = (-(-rows // machine.crossbar.rows) - 1) * self.results if self._group_count == 1 else 0
-        self._counters.add("crossbar.mvm", len(self.crossbars) * turns)
-        self._counters.operate("operation.add", added * turns)
-        self._counters.add("operation.mac", self.results * rows * turns)
-        return np.full(turns, machine.crossbar.mvm_cycles + machine.vector_cycles(added), np.int64)
+        self._counters.add("crossbar.mvm", len(self.crossbars) // self.positions.abreast * count)
+        self._counters.operate("operation.add", added * count)
+        self._counters.add("operation.mac", self.results * rows * count)
+        return np.full(count, machine.vector_cycles(added), np.int64)
 
     def _measured(self, weights: Array, input: Array, physics: Settings) -> Array:
         """Sums (groups, columns, vectors) that crossbars with physics make; what weights were shifted by is added."""
-        vectors, task = np.swapaxes(input, 1, 2), self._task
-        if self._analog is None:
-            place = task.core, self.crossbars.start, self.layer.index
-            cells = np.swapaxes(weights, 1, 2) - self._shift
-            self._analog = TiledMatrix(cells, physics, place, is_signed=input.dtype.kind == "i")
+        vectors = np.swapaxes(input, 1, 2)
         shifted = self._shift * vectors.sum(axis=2, dtype=np.int64)[:, :, None]
-        return np.swapaxes(self._analog.multiply(vectors) + shifted, 1, 2).astype(self.layer.acc)
+        made = np.repeat(shifted, weights.shape[1], axis=2)
+        of_copy = self.positions.copies(self._loaded)
+        each = len(self.crossbars) // self.positions.abreast
+        for copy in range(self.positions.abreast):
+            chosen = np.flatnonzero(of_copy == copy)
+            if not len(chosen):
+                continue
+            if copy not in self._analog:
+                place = self._task.core, self.crossbars.start + copy * each, self.layer.index
+                cells = np.swapaxes(weights, 1, 2) - self._shift
+                self._analog[copy] = TiledMatrix(cells, physics, place, is_signed=input.dtype.kind == "i")
+            made[:, chosen] += self._analog[copy].multiply(vectors[:, chosen])
+        return np.swapaxes(made, 1, 2).astype(self.layer.acc)
 
     def made(self) -> Array:
         """The sums of the turns at work. Raises `Fault` CAT-E003 if there are none."""

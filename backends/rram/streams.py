@@ -16,6 +16,7 @@ from backends.spatial.codes import Fold, Kind
 from backends.spatial.core import LayerSequencer
 from backends.spatial.memory import Fault, MemoryBank
 from dialects.events import Counts
+from dialects.vector_sets import VectorSet
 
 
 class Do(Enum):
@@ -66,7 +67,7 @@ class Task:
     groups: range = range(0)
     rows: range = range(0)
     columns: range = range(0)
-    vectors: range = range(0)
+    vectors: VectorSet | None = None
     sums: tuple[int, int] | None = None
     ranges: dict[tuple[int, int], range] = field(default_factory=dict[tuple[int, int], range])
     pieces: list[Piece] = field(default_factory=list[Piece])
@@ -155,10 +156,11 @@ class StreamReader(LayerSequencer[NestLayer]):
             raise Fault("CAT-E003", "crossbars add up products, and nothing else")
         task.groups, task.rows, task.columns = groups, rows, columns
 
-    def set_vectors(self, vectors: range) -> None:
+    def set_vectors(self, vectors: VectorSet) -> None:
         count = int(np.prod([dim.counts[Kind.OPC] for dim in self.configured().dims]))
-        if vectors.stop > count:
-            raise Fault("CAT-E001", "a part has vectors that the layer has not", f"below {count}", str(vectors.stop))
+        if vectors.last >= count or vectors.step < vectors.stretch:
+            found = f"vector {vectors.last}"
+            raise Fault("CAT-E001", "a part has vectors that the layer has not", f"below {count}", found)
         self.task.vectors = vectors
 
     def set_sums(self, address: int, stride: int) -> None:
@@ -175,10 +177,11 @@ class StreamReader(LayerSequencer[NestLayer]):
 
     def begin_run(self, start: int, turns: int) -> None:
         task = self.task
-        if self._opened or not task.is_matrix or not task.vectors:
+        if self._opened or not task.is_matrix or task.vectors is None:
             raise Fault("CAT-E003", "a run stands alone, in a layer with a part and vectors")
-        if start >= len(task.vectors) or turns > len(task.vectors):
-            raise Fault("CAT-E001", "a run has more vectors than its part", str(len(task.vectors)), str(turns))
+        most = task.vectors.turns
+        if start >= most or turns > most:
+            raise Fault("CAT-E001", "a run has more turns than its vectors take", str(most), str(turns))
         self._opened.append(_Open(turns, start))
         task.pieces.append(Piece(turns, start, is_run=True))
 

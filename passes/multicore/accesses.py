@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import product
 from typing import Any, cast
 
@@ -32,6 +33,8 @@ from dialects.multicore import (
 )
 from dialects.schedule import Loop
 from dialects.spatial import BufferOp, ForOp, LayerOp, Role, integer
+from dialects.vector_sets import VectorSet
+from passes.multicore.matrix import Matrix
 from passes.multicore.tables import NEVER, Access, Ints, Point, Turns
 
 
@@ -63,6 +66,16 @@ class Block:
         """Whether crossbars do it, turn by turn a vector."""
         return isinstance(self.runs[0].body.parent_op(), RunOp)
 
+    @cached_property
+    def row(self) -> int:
+        """Turns after which others are told of them: a row of the output, or a stretch that the core has of it."""
+        if not self.is_matrix:
+            return 1
+        vectors = cast(VectorsOp, _one(self.stream, VectorsOp))
+        found = vectors.positions
+        row = Matrix.of(self.layer.spec).width if vectors.stretches is None else found.stretch
+        return max(1, row // found.abreast)
+
 
 def blocks_of(layers: Iterable[LayerOp]) -> list[Block]:
     """The blocks of placed layers, in program order, with their accesses."""
@@ -75,7 +88,7 @@ def blocks_of(layers: Iterable[LayerOp]) -> list[Block]:
     return found
 
 
-Inputs = dict[tuple[range, range, range, int], Access | None]
+Inputs = dict[tuple[range, range, VectorSet, int], Access | None]
 """What cores of a layer read of its input, by groups, rows, vectors and the first of these: several do the same."""
 
 
@@ -114,18 +127,17 @@ def _one(stream: StreamOp, kind: type[Any]) -> Any:
 
 def _of_matrix(block: Block, inputs: Inputs) -> Iterator[Access | None]:
     layer, stream, spec = block.layer, block.stream, block.layer.spec
-    part, vectors = cast(PartOp, _one(stream, PartOp)), span(cast(VectorsOp, _one(stream, VectorsOp)).vectors)
+    part, vectors = cast(PartOp, _one(stream, PartOp)), cast(VectorsOp, _one(stream, VectorsOp)).positions
     groups, rows, columns = span(part.groups), span(part.rows), span(part.columns)
     start = block.runs[0].start
-    count = len(vectors)
-    turn_of = ((np.arange(count) - start) % count).astype(np.int32)
+    turn_of = ((np.arange(len(vectors)) // vectors.abreast - start) % vectors.turns).astype(np.int32)
     base, view = _buffer(layer, 0), layer.views[0]
     if not _is_constant(layer, 0):
         key = groups, rows, vectors, start
         if key not in inputs:
             inputs[key] = _input(spec, view, base, *key)
         yield inputs[key]
-    of_output = np.arange(vectors.start, vectors.stop)
+    of_output = vectors.numbers
     of_columns = np.array([g * math.prod(d.op for d in spec.dims) + c for g in groups for c in columns])
     for kind, writes, runs in _by_runs(block):
         chosen = np.concatenate([np.arange(run.offset, run.offset + run.turns) for run in runs])
@@ -195,7 +207,9 @@ def _output_words(spec: GConv, view: View, vectors: Ints, columns: Ints) -> tupl
     return at, across
 
 
-def _input(spec: GConv, view: View, base: int, groups: range, rows: range, vectors: range, start: int) -> Access | None:
+def _input(
+    spec: GConv, view: View, base: int, groups: range, rows: range, vectors: VectorSet, start: int
+) -> Access | None:
     """The words of the input that the windows of some vectors need."""
     boxes = _boxes(rows.start, rows.stop, [dim.ks for dim in spec.dims])
     tables = (_window(spec, view, base, groups, box, vectors, start) for box in boxes)
@@ -217,7 +231,7 @@ def _boxes(start: int, stop: int, shape: Sequence[int]) -> list[list[range]]:
 
 
 def _window(
-    spec: GConv, view: View, base: int, groups: range, rows: Sequence[range], vectors: range, start: int
+    spec: GConv, view: View, base: int, groups: range, rows: Sequence[range], vectors: VectorSet, start: int
 ) -> tuple[Ints, Turns, Turns]:
     """Words, first and last turns of some kernel positions: a range of each dimension."""
     group_sets = _sets(groups, [dim.g for dim in spec.dims])
@@ -236,11 +250,11 @@ def _window(
         words = (words[:, None] + at[None, :]).reshape(-1)
         low = (low[:, None] + first[None, :] * steps[d]).reshape(-1)
         high = (high[:, None] + last[None, :] * steps[d]).reshape(-1)
-    touched = (high >= vectors.start) & (low < vectors.stop)
-    words = words[touched]
-    low = np.maximum(low[touched] - vectors.start, 0)
-    high = np.minimum(high[touched] - vectors.start, len(vectors) - 1)
-    count = len(vectors)
+    # From positions of the output to turns: the first of the part's at or behind one, the last at or before another.
+    numbers, count = vectors.numbers, vectors.turns
+    low, high = np.searchsorted(numbers, low), np.searchsorted(numbers, high, side="right") - 1
+    touched = low <= high
+    words, low, high = words[touched], low[touched] // vectors.abreast, high[touched] // vectors.abreast
     wraps = (low < start) & (high >= start)
     begins = np.where(wraps, 0, (low - start) % count).astype(np.int32)
     ends = np.where(wraps, count - 1, (high - start) % count).astype(np.int32)

@@ -36,6 +36,7 @@ from dialects.multicore import (
 from dialects.multicore_machine import EVENTS, MulticoreMachine
 from dialects.multicore_mapping import CrossbarsAttr, Scheme
 from dialects.spatial import ForOp, LayerOp, integer
+from dialects.vector_sets import VectorSet
 from passes.multicore.accesses import Ranges, turns_of, varies
 from passes.multicore.matrix import Grid, Matrix
 
@@ -129,7 +130,7 @@ def _matrix(layer: LayerOp, stream: StreamOp, tally: Tally) -> _Timed:
     spec, machine = layer.spec, tally.machine
     ops = list(stream.body.block.ops)
     part = next(op for op in ops if isinstance(op, PartOp))
-    vectors = span(next(op for op in ops if isinstance(op, VectorsOp)).vectors)
+    vectors = next(op for op in ops if isinstance(op, VectorsOp)).positions
     groups, rows, columns = len(span(part.groups)), span(part.rows), span(part.columns)
     results = groups * len(columns)
     inputs = groups * existing_inputs(spec, layer.views[0], rows, vectors)
@@ -140,7 +141,9 @@ def _matrix(layer: LayerOp, stream: StreamOp, tally: Tally) -> _Timed:
         match op:
             case ProgramOp():
                 crossbars = len(span(op.crossbars))
-                head += _program(layer, op, groups * len(rows) * len(columns), len(rows) * groups, tally)
+                head += _program(
+                    layer, op, groups * len(rows) * len(columns), len(rows) * groups, vectors.abreast, tally
+                )
             case LoadOp():
                 head += int(_load_extras(fixed, 1, tally)[0])
             case SignalOp():
@@ -148,56 +151,59 @@ def _matrix(layer: LayerOp, stream: StreamOp, tally: Tally) -> _Timed:
             case WaitOp():
                 tally.add("sync.wait", 1)
             case RunOp():
-                turns = (integer(op.start) + np.arange(integer(op.turns))) % len(vectors)
+                turns = (integer(op.start) + np.arange(integer(op.turns))) % vectors.turns
+                sizes = vectors.sizes(turns)
+                starts = np.cumsum(sizes) - sizes
+                places = np.repeat(turns * vectors.abreast - starts, sizes) + np.arange(sizes.sum())
+                count = len(places)
                 early, late = np.zeros(len(turns), np.int64), np.zeros(len(turns), np.int64)
                 into = early
                 for each in op.body.block.ops:
                     match each:
                         case LoadOp() if each.tensor.data == "I":
-                            words = inputs[turns]
+                            words = inputs[places]
                             tally.add("memory.input.read", int(words.sum()))
-                            into += tally.move(words * _size(layer.input))
+                            into += np.add.reduceat(tally.move(words * _size(layer.input)), starts)
                         case LoadOp():
-                            into += _load_extras(varying, len(turns), tally)
+                            into += np.add.reduceat(_load_extras(varying, count, tally), starts)
                         case MvmOp():
                             tall = -(-len(rows) // machine.crossbar.rows) - 1 if groups == 1 else 0
-                            into += machine.crossbar.mvm_cycles + machine.vector_cycles(tall * results)
-                            tally.add("crossbar.mvm", crossbars * len(turns))
-                            tally.operate("operation.add", tall * results * len(turns))
-                            tally.add("operation.mac", results * len(rows) * len(turns))
+                            into += machine.crossbar.mvm_cycles + sizes * machine.vector_cycles(tall * results)
+                            tally.add("crossbar.mvm", crossbars // vectors.abreast * count)
+                            tally.operate("operation.add", tall * results * count)
+                            tally.add("operation.mac", results * len(rows) * count)
                             into = late
+                        case SignalOp():
+                            into += _signals(each, len(turns), tally)
+                        case WaitOp():
+                            tally.add("sync.wait", len(turns))
                         case _:
-                            into += _after_product(each, layer, results, len(turns), tally)
+                            into += np.add.reduceat(_after_product(each, layer, results, count, tally), starts)
                 before, after = np.concatenate((before, early)), np.concatenate((after, late))
             case _:
                 pass
     return _Timed(before, after, head)
 
 
-def _after_product(op: object, layer: LayerOp, results: int, turns: int, tally: Tally) -> Numbers | int:
-    """Cycles of every turn of what is done with `results` sums."""
-    sizes, steps = np.full(turns, results), len(layer.spec.post)
+def _after_product(op: object, layer: LayerOp, results: int, count: int, tally: Tally) -> Numbers:
+    """Cycles of what is done with the `results` sums of each of `count` vectors."""
+    sizes, steps = np.full(count, results), len(layer.spec.post)
     match op:
         case FetchOp():
-            tally.add("memory.sums.read", results * turns)
-            tally.operate("operation.add", results * turns)
+            tally.add("memory.sums.read", results * count)
+            tally.operate("operation.add", results * count)
             return tally.move(sizes * tally.machine.shared.sum_bytes) + tally.machine.vector_cycles(results)
         case ActivateOp():
-            tally.operate("operation.post", results * steps * turns)
-            return tally.machine.vector_cycles(results * steps)
+            tally.operate("operation.post", results * steps * count)
+            return np.full(count, tally.machine.vector_cycles(results * steps))
         case StoreOp() if op.tensor.data == "S":
-            tally.add("memory.sums.write", results * turns)
+            tally.add("memory.sums.write", results * count)
             return tally.move(sizes * tally.machine.shared.sum_bytes)
         case StoreOp():
-            tally.add("memory.output.write", results * turns)
+            tally.add("memory.output.write", results * count)
             return tally.move(sizes * _size(layer.output))
-        case SignalOp():
-            return _signals(op, turns, tally)
-        case WaitOp():
-            tally.add("sync.wait", turns)
-            return 0
         case _:
-            return 0
+            return np.zeros(count, np.int64)
 
 
 def _signals(op: SignalOp, turns: int, tally: Tally) -> Numbers:
@@ -213,14 +219,16 @@ def _signals(op: SignalOp, turns: int, tally: Tally) -> Numbers:
     return result
 
 
-def _program(layer: LayerOp, op: ProgramOp, weights: int, rows: int, tally: Tally) -> int:
+def _program(layer: LayerOp, op: ProgramOp, weights: int, rows: int, copies: int, tally: Tally) -> int:
+    """Cycles of programming; copies within a core are written at a time, of words that come once."""
     machine = tally.machine
-    tally.add("crossbar.cells", machine.crossbar.weights.cells(1, weights))
+    cells = copies * machine.crossbar.weights.cells(1, weights)
+    tally.add("crossbar.cells", cells)
     if op.resident is not None:
         return 0
     assert layer.kernel is not None
     tally.add("memory.kernel.read", weights)
-    tally.add("crossbar.rewrite", machine.crossbar.weights.cells(1, weights))
+    tally.add("crossbar.rewrite", cells)
     cycles = tally.move(np.array([weights * _size(layer.kernel)]))
     return int(cycles[0]) + min(rows, machine.crossbar.rows) * machine.crossbar.write_cycles
 
@@ -253,10 +261,10 @@ def _load_extras(extras: Sequence[tuple[int, int, bool]], turns: int, tally: Tal
     return tally.move(np.full(turns, sum(words * size for words, size, _ in extras)))
 
 
-def existing_inputs(spec: GConv, view: View, rows: range, vectors: range) -> Numbers:
+def existing_inputs(spec: GConv, view: View, rows: range, vectors: VectorSet) -> Numbers:
     """Of every vector, the words of its window in these rows that are no padding."""
     of_row = np.unravel_index(np.arange(rows.start, rows.stop), [dim.ks for dim in spec.dims])
-    of_vector = np.unravel_index(np.arange(vectors.start, vectors.stop), [dim.opc for dim in spec.dims])
+    of_vector = np.unravel_index(vectors.numbers, [dim.opc for dim in spec.dims])
     masks: list[npt.NDArray[np.bool_]] = []
     keys: list[Numbers] = []
     for d, dim in enumerate(spec.dims):

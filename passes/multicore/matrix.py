@@ -13,6 +13,7 @@ from dialects.gconv.interpreter import take_view
 from dialects.gconv.scalar import Array
 from dialects.multicore_machine import MulticoreMachine
 from dialects.multicore_mapping import CrossbarMapping
+from dialects.vector_sets import VectorSet
 from dialects.weights import ConstantOp
 from passes.chain_views import source_of
 from passes.computed_addresses import read_lookup
@@ -86,14 +87,15 @@ def tile_of(matrix: Matrix, machine: MulticoreMachine) -> tuple[int, int]:
 class Part:
     """What a core does: groups, rows and columns of the matrix in its crossbars, and the vectors that it works on.
 
-    `ring` are the numbers of the parts that add to the same sums, in the order of their rows, this one's among them.
+    With several vectors to a turn, crossbars hold as many copies. `ring` are the numbers of the parts that add to the
+    same sums, in the order of their rows, this one's among them.
     """
 
     number: int
     groups: range
     rows: range
     columns: range
-    vectors: range
+    vectors: VectorSet
     crossbars: int
     ring: tuple[int, ...]
 
@@ -150,21 +152,15 @@ class Grid:
         found: list[Part] = []
         for copy in range(self.mapping.copies):
             first = copy * self.tall * self.wide
-            vectors = self._vectors(copy)
+            total, width, mapping = self.matrix.vectors, self.matrix.width, self.mapping
+            vectors = VectorSet.share(total, width, mapping.copies, copy, mapping.abreast)
             for below in range(self.tall):
                 for beside in range(self.wide):
                     ring = tuple(first + each * self.wide + beside for each in range(self.tall))
                     found.append(self._part(len(found), below, beside, vectors, ring))
         return found
 
-    def _vectors(self, copy: int) -> range:
-        """The vectors of a copy: whole rows of the output, where there are as many rows as copies."""
-        total, copies, width = self.matrix.vectors, self.mapping.copies, self.matrix.width
-        unit = width if total // width >= copies else 1
-        units = total // unit
-        return range(units * copy // copies * unit, units * (copy + 1) // copies * unit)
-
-    def _part(self, number: int, below: int, beside: int, vectors: range, ring: tuple[int, ...]) -> Part:
+    def _part(self, number: int, below: int, beside: int, vectors: VectorSet, ring: tuple[int, ...]) -> Part:
         matrix, (tall, wide), (high, broad) = self.matrix, self.mapping.tile, self.mapping.span
         tiles = range(below * high, min((below + 1) * high, self.tall_tiles))
         rows = range(tiles.start * tall, min(tiles.stop * tall, matrix.rows)) if self.per_tile == 1 else None
@@ -179,4 +175,5 @@ class Grid:
                 range(group, group + 1),
                 range(across.start * wide, min(across.stop * wide, matrix.columns)),
             )
-        return Part(number, groups, rows, columns, vectors, len(tiles) * len(across) * self.crossbars_of_tile, ring)
+        crossbars = len(tiles) * len(across) * self.crossbars_of_tile * self.mapping.abreast
+        return Part(number, groups, rows, columns, vectors, crossbars, ring)

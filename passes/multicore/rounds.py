@@ -14,7 +14,7 @@ from passes.multicore.matrix import Part
 
 @dataclass(frozen=True)
 class Round:
-    """Turns that do the same: turn t is about vector `start` + t, around, of the part's."""
+    """Turns that do the same: turn t is turn `start` + t, around, of those that the part's vectors take."""
 
     start: int
     turns: int
@@ -24,12 +24,12 @@ class Round:
 
 def is_cyclic(part: Part, scheme: Scheme) -> bool:
     """Whether the cores of a ring begin at different vectors: each needs one to begin with at least."""
-    return scheme is Scheme.CYCLIC and 1 < len(part.ring) <= len(part.vectors)
+    return scheme is Scheme.CYCLIC and 1 < len(part.ring) <= part.vectors.turns
 
 
 def beginnings(part: Part) -> list[int]:
-    """Of each core of a cyclic ring, the vector that it begins with; and the number of vectors."""
-    count, cores = len(part.vectors), len(part.ring)
+    """Of each core of a cyclic ring, the turn of the vectors that it begins with; and the number of turns."""
+    count, cores = part.vectors.turns, len(part.ring)
     return [count * place // cores for place in range(cores + 1)]
 
 
@@ -39,7 +39,7 @@ def rounds(part: Part, scheme: Scheme) -> Iterator[Round]:
     All cores visit vectors in the same order, or each of a cyclic ring begins with a region of its own: there it is the
     first, then it follows the next core, and it is the last in the region of the core that follows it.
     """
-    count, cores, place = len(part.vectors), len(part.ring), part.place
+    count, cores, place = part.vectors.turns, len(part.ring), part.place
     if not is_cyclic(part, scheme):
         yield Round(0, count, place == 0, place == cores - 1)
         return
@@ -58,7 +58,7 @@ def predecessors(part: Part, scheme: Scheme) -> tuple[int, npt.NDArray[np.int64]
 
     Turn t of this part needs that many turns of the other one, 0 where this part is the first.
     """
-    count, cores, place = len(part.vectors), len(part.ring), part.place
+    count, cores, place = part.vectors.turns, len(part.ring), part.place
     turns = np.arange(count, dtype=np.int64)
     if is_cyclic(part, scheme):
         at = beginnings(part)

@@ -21,9 +21,18 @@ def loops_of(spec: GConv) -> list[Loop]:
     return [Loop(dim.name, kind) for dim in spec.dims for kind in kinds if dim.count(kind) > 1]
 
 
-def tiles_for(link: LinkOp, sizes: Sizes, limit: int) -> Sizes | None:
-    """Tiles of the loops, halved from the largest on until a turn's tensors fit `limit` bytes; None if none do."""
-    tiles = dict(sizes)
+def row_loop(spec: GConv) -> Loop | None:
+    """The loop whose turns are rows of the output, one before the last of its positions; None if it has no rows."""
+    found = [Loop(dim.name, LoopKind.OPC) for dim in spec.dims if dim.opc > 1]
+    return found[-2] if len(found) > 1 else None
+
+
+def tiles_for(link: LinkOp, sizes: Sizes, limit: int, row: Loop | None = None) -> Sizes | None:
+    """Tiles of the loops, halved from the largest on until a turn's tensors fit `limit` bytes; None if none do.
+
+    With `row` the turns of that loop come first, one for each of its indices.
+    """
+    tiles = dict(sizes) if row is None else {row: 1, **{loop: size for loop, size in sizes.items() if loop != row}}
     while bytes_of(link, tiles) > limit:
         loop = max(tiles, key=lambda each: tiles[each], default=None)
         if loop is None or tiles[loop] == 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,10 @@ from dialects.spatial import integer
 from passes.multicore.accesses import Run
 
 Ints = npt.NDArray[np.int64]
+TOGETHER = 8
+"""Rows that a period of a wait may have."""
+MOST_TURNS = (1 << 16) - 1
+"""Turns of a period, and growth from one to the next, at most: what fields of `wait` hold."""
 
 
 @dataclass(frozen=True)
@@ -30,21 +35,34 @@ class Ramp:
 
     @classmethod
     def over(cls, needs: Ints, width: int, offset: int) -> Ramp:
-        """A ramp that is nowhere below `needs`, which do not fall; `width` turns make a row.
+        """A ramp that is nowhere below `needs`, which do not fall; `width` turns make a row, the first begins `offset`
+        turns before.
 
-        `offset` is the place of the first turn in its row. Turns of a row need as much as the last of them.
+        Turns of some rows need as much as the last of them; as many rows together as waits for the least.
         """
         most = int(needs[-1])
         if most == int(needs[0]):
             return cls(most, 0, 1, 0, most)
         if np.array_equal(needs, needs[0] + np.arange(len(needs))):
             return cls(int(needs[0]), 1, 1, 0, most)
-        rows = (np.arange(len(needs)) + offset) // width
-        last = np.flatnonzero(np.concatenate((rows[1:] != rows[:-1], [True])))
-        of_row = needs[last]
-        step = int(np.max(np.diff(of_row), initial=0))
-        base = int(np.max(of_row - step * rows[last]))
-        return cls(max(base, 1), step, width, offset, most)
+        found = [ramp for rows in range(1, TOGETHER + 1) for ramp in cls._steps(needs, rows * width, offset)]
+        # If not even a row fits the fields, everything is waited for at once.
+        return min(found, key=lambda ramp: int(ramp.values(len(needs)).sum()), default=cls(most, 0, 1, 0, most))
+
+    @classmethod
+    def _steps(cls, needs: Ints, period: int, offset: int) -> Iterator[Ramp]:
+        """Ramps of a period: with the largest step that there is, and with one of the mean."""
+        start = offset % period
+        periods = (np.arange(len(needs)) + start) // period
+        last = np.flatnonzero(np.concatenate((periods[1:] != periods[:-1], [True])))
+        if period > MOST_TURNS:
+            return
+        of_period = needs[last]
+        mean = -(-int(of_period[-1] - of_period[0]) // max(len(last) - 1, 1))
+        for step in {int(np.max(np.diff(of_period), initial=0)), mean}:
+            if step < MOST_TURNS:
+                base = int(np.max(of_period - step * periods[last]))
+                yield cls(max(base, 1), step, period, start, int(needs[-1]))
 
 
 def wait_op(register: int, ramp: Ramp, base: int) -> WaitOp:

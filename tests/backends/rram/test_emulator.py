@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from backends.rram.emulator import MulticoreEmulator
-from backends.rram.isa import ISA, Mvm, Program, Signal, Store, Wait
+from backends.rram.isa import ISA, Mvm, Program, Signal, Store, Vectors, Wait
 from backends.rram.steps import Pace
 from dialects.diagnostics import CatenaError
 from dialects.multicore_mapping import Scheme
@@ -77,6 +77,35 @@ def test_copies_and_pipelines_are_faster() -> None:
     assert times[0] > times[1] > times[2]
 
 
+ABREAST = {"cores.count": "30", "cores.crossbars": "9", "crossbar.rows": "16", "crossbar.columns": "32"}
+"""A chip whose cores have room for several copies of a part."""
+
+
+@pytest.mark.parametrize(("scheme", "pipelined"), [*((scheme, "true") for scheme in Scheme), ("cyclic", "false")])
+def test_copies_within_cores_and_beside_them(scheme: str, pipelined: str) -> None:
+    """Several vectors in a turn, the last one with fewer, rows by turns; and crossbars with physics that are ideal."""
+    chip = {**ABREAST, "schedule.scheme": scheme, "schedule.pipelined": pipelined, "schedule.duplicate": "true"}
+    made = ready(residual(12, 9), chip)
+    vectors = [each for code in made.program.code for each in ISA.decode(code, "code") if isinstance(each, Vectors)]
+    assert any(each.abreast > 1 for each in vectors)
+    assert any(each.step > each.stretch for each in vectors)
+    emulator = made.emulate()
+    assert not made.differences(emulator, but="cycles")
+    assert made.emulate("steps").timeline == emulator.timeline
+    made.emulate("steps", Pace(3))
+    emulator.set_physics({}, "nowhere")
+    for name, result in emulator.run(made.inputs).items():
+        np.testing.assert_array_equal(result, made.expected[name])
+
+
+def test_a_pipeline_overlaps_layers_row_by_row() -> None:
+    """Every layer begins before the one that it reads from is over, pooling and joining among them."""
+    made = ready(residual(13, 12), {**SMALL, "cores.count": "144", "schedule.pipelined": "true"})
+    timeline = made.emulate().timeline
+    longest = max(end - begin for begin, end in timeline.tasks.values())
+    assert timeline.end < 1.5 * longest
+
+
 def test_a_layer_alone_gives_what_it_gives_in_the_network() -> None:
     made = ready(residual(8), SMALL)
     emulator = MulticoreEmulator(made.program)
@@ -126,9 +155,12 @@ def test_every_wait_is_needed() -> None:
         broken = _changed(made, core, drop=pc)
         with pytest.raises(CatenaError) as raised:
             _emulated(broken)
-        assert raised.value.diagnostics[0].code == "CAT-E004"
-        assert raised.value.diagnostics[0].message.count("of core") == 2
-        assert raised.value.diagnostics[0].node
+        found = raised.value.diagnostics[0]
+        assert found.node
+        # What was never written has no other core to name yet.
+        if found.code != "CAT-E002":
+            assert found.code == "CAT-E004"
+            assert found.message.count("of core") == 2
 
 
 @pytest.mark.parametrize("mode", ["blocks", "steps"])

@@ -81,8 +81,27 @@ def test_copies_take_what_is_left_of_the_chip() -> None:
     copies = [each.copies for each in mappings]
     # The first layers have 36 vectors, the last one has 4.
     assert min(copies[:3]) > copies[3] == 1
+    assert [each.abreast for each in mappings] == [1] * 4
     cores = [core for each in mappings for core in each.cores]
     assert len(cores) == len(set(cores)) <= 144
+
+
+def test_cores_hold_several_copies_before_others_do() -> None:
+    """As many as divide a row of 6 and fit; in a pipeline no core has parts of two layers."""
+    module = _encoded(**{"schedule.duplicate": "true", "schedule.pipelined": "true", "cores.crossbars": "4"})
+    for each in PASSES[:4]:
+        each.apply(Context(), module)
+    mappings = [each for each in _mappings(module) if isinstance(each, CrossbarMapping)]
+    assert {each.abreast for each in mappings if each.span == (1, 1)} <= {2, 3}
+    assert all(each.abreast * each.span[0] * each.span[1] <= 4 for each in mappings)
+    assert any(each.abreast > 1 and each.copies > 1 for each in mappings)
+    cores = [core for each in mappings for core in each.cores]
+    vector_cores = [core for each in _mappings(module) if isinstance(each, VectorMapping) for core in each.cores]
+    assert len(cores) == len(set(cores))
+    assert vector_cores
+    assert not set(cores) & set(vector_cores)
+    printed = CrossbarMapping((16, 4), (36, 12), (2, 1), 3, (), Scheme.LINEAR, 1, 0, 2)
+    assert "copies 3 by 2" in str(CrossbarsAttr(printed))
 
 
 def test_chips_that_are_too_small_are_programmed_in_phases() -> None:
