@@ -10,7 +10,7 @@ The built-in backends use nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
     from xdsl.passes import ModulePass
 
+    from backends.activity import Activity
     from backends.fields import Array
     from backends.isa import Isa
     from backends.program import Program
@@ -64,6 +65,20 @@ class PhysicalEmulator(Protocol):
 
     def set_physics(self, description: Mapping[str, Any], where: str) -> None:
         """Compute so from now on, as a table of the backend's own keys says. Raises `CatenaError` (CAT-C003)."""
+        ...
+
+
+@runtime_checkable
+class TimedEmulator(Protocol):
+    """An emulator of several cores, which can say what each did when."""
+
+    def record_activity(self) -> None:
+        """Note from now on what cores do when."""
+        ...
+
+    @property
+    def activity(self) -> Sequence[Activity]:
+        """What cores did in the last run."""
         ...
 
 

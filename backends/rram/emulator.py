@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
 
+from backends.activity import Activity
 from backends.fields import Array
 from backends.program import Program
+from backends.rram.activity import ActivityLog
 from backends.rram.blocks import BlockEngine, stuck
 from backends.rram.chip import Chip, CoreFault
 from backends.rram.counting import LayerCounters
@@ -48,6 +50,7 @@ class MulticoreEmulator(ProgramEmulator):
         self._mode, self._pace = mode, pace
         self._physics: Settings | None = None
         self.timeline = Timeline()
+        self._log: ActivityLog | None = None
         self.registers = 0
         """Sequence registers of all cores that a run wrote."""
         if len(program.code) != self.machine.cores.count:
@@ -77,6 +80,15 @@ class MulticoreEmulator(ProgramEmulator):
             physics=given.physics,
             seed=given.seed,
         )
+
+    def record_activity(self) -> None:
+        """Note from now on what cores do when."""
+        self._log = ActivityLog()
+
+    @property
+    def activity(self) -> list[Activity]:
+        """What cores did in the last run, if that was noted."""
+        return [] if self._log is None else list(self._log.activities(self._layers))
 
     @property
     def dram_words(self) -> int:
@@ -119,6 +131,7 @@ class MulticoreEmulator(ProgramEmulator):
             streams = [[task for task in stream if task.layer.index == index] for stream in streams]
         if trace is not None:
             self._trace(streams, trace)
+        self._log = None if self._log is None else ActivityLog()
         self.registers = len(_written(streams))
         sums = MemoryBank.blank(SUMS, self.machine.shared.sum_words, np.dtype(np.int32))
         try:
@@ -138,7 +151,7 @@ class MulticoreEmulator(ProgramEmulator):
             watched = WatchedMemory(dram, detector.seen(dram.name)), WatchedMemory(sums, detector.seen(sums.name))
             chip = Chip(self.machine, streams, *watched, self._physics)
             chip.program_residents()
-            return chip, StepEngine(chip, detector, before, self._pace).run()
+            return chip, StepEngine(chip, detector, before, self._pace, self._log).run()
         chip = Chip(self.machine, streams, dram, sums, self._physics)
         chip.program_residents()
         engine = BlockEngine(chip, before)
@@ -158,7 +171,7 @@ class MulticoreEmulator(ProgramEmulator):
             bus, own = costs[task.core, action.pc]
             return None if bus is None else bus[turn], own[turn]
 
-        simulation = Simulation(streams, effect, before)
+        simulation = Simulation(streams, effect, before, log=self._log)
         if not simulation.run():
             raise stuck(*next(iter(simulation.blocked_at.values())), simulation.latest)
         return chip, simulation.timeline

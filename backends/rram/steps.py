@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backends.rram.activity import ActivityLog
 from backends.rram.blocks import stuck
 from backends.rram.chip import Chip, CoreFault, sends
 from backends.rram.races import RaceDetector
@@ -30,9 +31,14 @@ class StepEngine:
     """Runs all cores to the end."""
 
     def __init__(
-        self, chip: Chip, detector: RaceDetector, before: Mapping[tuple[int, int], int], pace: Pace | None = None
+        self,
+        chip: Chip,
+        detector: RaceDetector,
+        before: Mapping[tuple[int, int], int],
+        pace: Pace | None = None,
+        log: ActivityLog | None = None,
     ):
-        self._chip, self._detector, self._before = chip, detector, before
+        self._chip, self._detector, self._before, self._log = chip, detector, before, log
         detector.begin(list(before))
         self._random = None if pace is None else np.random.default_rng(pace.seed)
         self._spread = 1.0 if pace is None else pace.spread
@@ -42,7 +48,13 @@ class StepEngine:
     def run(self) -> Timeline:
         """Execute everything. Raises `CoreFault`: CAT-E004 for a race, CAT-E005 if cores wait for ever."""
         simulation = Simulation(
-            self._chip.streams, self._effect, self._before, self._rank, self._detector.passed, self._detector.sent
+            self._chip.streams,
+            self._effect,
+            self._before,
+            self._rank,
+            self._detector.passed,
+            self._detector.sent,
+            self._log,
         )
         if not simulation.run():
             raise stuck(*next(iter(simulation.blocked_at.values())), simulation.latest)

@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from backends.rram.activity import ActivityLog
 from backends.rram.streams import Action, Do, Piece, Task
 
 Effect = Callable[[Task, Piece, Action, int], tuple[int | None, int]]
@@ -38,7 +39,8 @@ class Simulation:
 
     A core runs ahead by itself until it needs the bus. It gets it when it asks, or when those that asked before are
     done; of those that ask at the same time, the one with the lowest `rank` is first. `passed` is told which signal to
-    a register let a core pass, `sent` that one was sent. Registers begin with the values `before`.
+    a register let a core pass, `sent` that one was sent; `log` notes who worked when. Registers begin with the values
+    `before`.
     """
 
     def __init__(
@@ -49,7 +51,9 @@ class Simulation:
         rank: Callable[[int], float] = float,
         passed: Callable[[int, int, int], None] | None = None,
         sent: Callable[[int, tuple[int, int]], None] | None = None,
+        log: ActivityLog | None = None,
     ):
+        self._log = log
         self._streams, self._effect, self._rank, self._passed, self._sent = streams, effect, rank, passed, sent
         self.registers = {register: History([value], [0]) for register, value in before.items()}
         self.timeline = Timeline(waiting=[0] * len(streams))
@@ -105,6 +109,9 @@ class Simulation:
                         bus, own = self._effect(task, piece, action, turn)
                         if bus:
                             yield "bus", bus, 0
+                        if self._log is not None:
+                            self._log.transfer(task, time[core] - (bus or 0), time[core])
+                            self._log.work(task, action.do, time[core], time[core] + own)
                         time[core] += own
                         if action.do is Do.SIGNAL and bus:
                             self._signal(core, action, turn, time[core])

@@ -64,6 +64,7 @@ def explain(
     binds the layer: capacities, axes and bandwidths are doubled one at a time, and the best mapping is searched again.
     """
     from compiler.cli.progress import activity
+    from compiler.explanation.cores import core_tables, cores_table
     from compiler.explanation.explaining import explain_program
     from compiler.explanation.groups import group_tables
     from compiler.explanation.json_data import explanations_json
@@ -77,7 +78,7 @@ def explain(
 
     def show(console: Console) -> None:
         if node is None:
-            console.table(overview_table(found))
+            console.table(cores_table(found) if found.has_cores else overview_table(found))
             for one in group_tables(found):
                 console.out("")
                 console.table(one)
@@ -91,7 +92,7 @@ def explain(
                 console.out(verdict(each.facts))
             if each.sensitivity is not None:
                 console.out(binding(each.sensitivity))
-            for one in layer_tables(each, found.machine):
+            for one in core_tables(each.cores) if each.cores is not None else layer_tables(each, found.machine):
                 console.out("")
                 console.table(one)
         for one in group_tables(found):

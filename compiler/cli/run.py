@@ -34,6 +34,12 @@ from dialects.diagnostics import CatenaError, Diagnostic
 @click.option("--engine", metavar="NAME", help="How to execute: blocks (default), or elements, word by word (slow).")
 @click.option("--physics", metavar="FILE.toml", help="Crossbars compute as these converters, cells and wires do.")
 @click.option("--trace", metavar="FILE", help="Write a line for every instruction that is executed.")
+@click.option(
+    "--timeline",
+    multiple=True,
+    metavar="FILE.svg|FILE.json",
+    help="Write what each of several cores did when: as a picture, or as a trace for Perfetto; may be repeated.",
+)
 def run(
     session: Session,
     program: str,
@@ -45,6 +51,7 @@ def run(
     engine: str | None,
     physics: str | None,
     trace: str | None,
+    timeline: tuple[str, ...],
 ) -> Outcome:
     """Execute PROGRAM on the emulator of its backend."""
     import json
@@ -57,16 +64,19 @@ def run(
     from compiler.reports import statistics_json
     from compiler.reports.text import overflow_note
     from compiler.tables import table
+    from compiler.timeline_files import timeline_files
     from compiler.units import shown_energy, shown_milliseconds
 
     if at_random and inputs:
         raise CatenaError(Diagnostic("CAT-C001", "--random and -i exclude each other"))
     loaded, emulator = load_program(Path(program), engine, None if physics is None else Path(physics))
+    pictures = timeline_files(timeline, loaded, emulator)
     arrays = random_inputs(loaded, seed) if at_random else read_arrays(inputs)
     with activity(session.console, f"running {program}"):
         done = run_loaded(loaded, emulator, arrays, trace=None if trace is None else Path(trace))
     if output is not None:
         write_arrays(done.outputs, Path(output))
+    pictures.write()
     statistics = statistics_json(done.report)
     if stats is not None:
         write_text(Path(stats), json.dumps(statistics, indent=1) + "\n")

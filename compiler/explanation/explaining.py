@@ -9,12 +9,14 @@ from compiler.explanation.layers import ExplainedLayer, explained_layers, select
 from compiler.reporting import report_of
 from compiler.reports.layers import LayerReport, Provenance
 from dialects.accelerator import Accelerator
+from dialects.events import Counts
 from dialects.gemm_mapping import GemmMapping
 from dialects.multicore_machine import MulticoreMachine
 from dialects.nest_machine import NestMachine
 from dialects.schedule import Objective
 from passes.explanation.facts import Facts
 from passes.explanation.layer import facts_of
+from passes.explanation.on_cores import CoreFacts, facts_on_cores
 from passes.explanation.runners_up import RunnersUp, runners_up
 from passes.explanation.searching import Deadline
 from passes.explanation.sensitivity import Sensitivity, objective_of, sensitivity
@@ -29,7 +31,7 @@ _FOR_RUNNERS_UP = 0.3
 class Explanation:
     """A layer, what it counted or will count, and the facts of its mapping.
 
-    There are none of what a host, a group or several cores do.
+    There are none of what a host or a group does; what several cores do has facts of its own, `cores`.
 
     If there was a search, `runners_up` are the next best mappings, and `sensitivity` says what binds the layer.
     """
@@ -39,6 +41,7 @@ class Explanation:
     facts: Facts | None
     runners_up: RunnersUp | None = None
     sensitivity: Sensitivity | None = None
+    cores: CoreFacts | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,10 @@ def _explained(
     layer: ExplainedLayer, report: LayerReport, machine: Accelerator, deadline: Deadline | None
 ) -> Explanation:
     work = layer.work
+    if work is not None and layer.on_cores is not None and isinstance(machine, MulticoreMachine):
+        alone = Counts.of(layer.entry.predicted)
+        on_cores = facts_on_cores(work, layer.on_cores, machine, alone, layer.output_bytes)
+        return Explanation(layer, report, None, cores=on_cores)
     if work is None or layer.mapping is None:
         return Explanation(layer, report, None)
     facts = facts_of(work, layer.mapping, machine, report.counts)

@@ -41,6 +41,13 @@ def _layer(each: Explanation) -> dict[str, Any]:
         **({"group": entry.group} if entry.group else {}),
         "search": None if entry.search is None else asdict(entry.search),
     }
+    if each.cores is not None:
+        own = {
+            "speed_up": each.cores.speed_up,
+            "signal_share": each.cores.signal_share,
+            "bus_share": each.cores.bus_share,
+        }
+        return head | {"cores": {**asdict(each.cores), **own}}
     if each.facts is None or each.layer.work is None:
         return head
     found = {} if each.sensitivity is None else {"what_if": _sensitivity(each.sensitivity)}

@@ -14,10 +14,12 @@ from backends.program import LayerEntry, LayerWork, Program, Role
 from backends.segments import SEGMENT
 from compiler.ir_text import HOSTILE_TEXT, new_context
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
+from dialects.dtypes import dtype_named
 from dialects.gemm_machine import GemmMachine
 from dialects.gemm_mapping import GemmAttr, GemmMapping
 from dialects.machine_kinds import kind_of
 from dialects.multicore_machine import MulticoreMachine
+from dialects.multicore_mapping import CrossbarMapping, CrossbarsAttr, VectorAttr, VectorMapping
 from dialects.schedule import Mapping as LinkMapping
 from dialects.schedule import MappingAttr
 from dialects.unicode_parser import UnicodeParser
@@ -31,13 +33,16 @@ HOST = "host"
 class ExplainedLayer:
     """A layer of a program: its number, from 1, what it computes, and how.
 
-    `mapping` is None if a host does it, a group of layers whose mapping says it for all of them, or several cores.
+    `mapping` is None if a host does it, a group of layers whose mapping says it for all of them, or several cores:
+    theirs is `on_cores`. Words of its results have `output_bytes` bytes.
     """
 
     number: int
     entry: LayerEntry
     work: Work | None
     mapping: LinkMapping | GemmMapping | None
+    on_cores: CrossbarMapping | VectorMapping | None = None
+    output_bytes: int = 1
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -56,6 +61,7 @@ def explained_layers(program: Program) -> list[ExplainedLayer]:
     # What several cores do together has no mapping of single layers.
     has_mappings = machine is not MulticoreMachine
     read = {tensor.name: tensor.role not in (Role.CONSTANT, Role.INPUT) for tensor in program.tensors}
+    sizes = {tensor.name: dtype_named(tensor.dtype).itemsize for tensor in program.tensors}
     found: list[ExplainedLayer] = []
     for number, entry in enumerate(program.layers, 1):
         if entry.kind == SEGMENT:
@@ -68,10 +74,12 @@ def explained_layers(program: Program) -> list[ExplainedLayer]:
             work = _work(entry.work, read, context)
             is_mapped = entry.predicted and entry.mapping != HOST and not entry.group and has_mappings
             mapping = _mapping(entry.mapping, machine is GemmMachine, context) if is_mapped else None
+            on_cores = None if has_mappings or not entry.predicted else _on_cores(entry.mapping, context)
         except (ParseError, VerifyException, *HOSTILE_TEXT) as error:
             message = f"what layer {entry.name!r} computes cannot be read: {error}"
             raise CatenaError(Diagnostic("CAT-P003", message)) from error
-        found.append(ExplainedLayer(number, entry, work, mapping))
+        size = max((sizes.get(name, 1) for name in entry.outputs), default=1)
+        found.append(ExplainedLayer(number, entry, work, mapping, on_cores, size))
     return found
 
 
@@ -108,6 +116,13 @@ def _mapping(text: str, is_of_products: bool, context: Context) -> LinkMapping |
     attribute = _attribute(f"#schedule.{'gemm' if is_of_products else 'mapping'}<{text}>", context)
     if not isinstance(attribute, MappingAttr | GemmAttr):
         raise TypeError(f"{text!r} is no mapping")
+    return attribute.data
+
+
+def _on_cores(text: str, context: Context) -> CrossbarMapping | VectorMapping:
+    attribute = _attribute(text, context)
+    if not isinstance(attribute, CrossbarsAttr | VectorAttr):
+        raise TypeError(f"{text!r} is no mapping onto cores")
     return attribute.data
 
 

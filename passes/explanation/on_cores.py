@@ -1,0 +1,183 @@
+"""What several cores with crossbars do together for a layer: who holds what, what a turn takes, and what limits them.
+
+Cycles of turns are closed forms for windows without padding; counts and cycles of the layer are those predicted for it
+alone on a free bus.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dialects.events import Counts
+from dialects.multicore_machine import MulticoreMachine
+from dialects.multicore_mapping import CrossbarMapping, Scheme, VectorMapping
+from passes.multicore.matrix import INPUT_BITS, Grid, Matrix, Part
+from passes.work import Work
+
+SUM_BYTES = 4
+"""Bytes of a sum in the buffer of a core."""
+_BUS_BOUND = 0.9
+"""The share of a layer's cycles in which the bus is taken from which on it is what limits it."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a core does in a turn, on what resource, for how many cycles."""
+
+    name: str
+    resource: str
+    cycles: int
+
+
+@dataclass(frozen=True)
+class CoreFacts:
+    """A layer on several cores.
+
+    `ring` is P_V, the cores that add to the same sums, `beside` those that share their inputs; a copy has both, and
+    `abreast` copies lie in the same cores. `sequential` are the cycles if the cores of a ring worked one after another,
+    `alone` those predicted. Layers on vector units have a ring of one, and neither crossbars nor steps.
+    """
+
+    form: str
+    cores: tuple[int, ...]
+    ring: int
+    beside: int
+    copies: int
+    abreast: int
+    crossbars: int
+    cells: int
+    rewritten: int
+    vectors: int
+    turns: int
+    steps: tuple[Step, ...]
+    buffer_bytes: int
+    alone: int
+    sequential: int
+    bus_cycles: int
+    bus_bytes: int
+    signal_bytes: int
+    binds: str
+
+    @property
+    def speed_up(self) -> float:
+        """How much faster than one core of a ring after another."""
+        return self.sequential / self.alone if self.alone else 0.0
+
+    @property
+    def signal_share(self) -> float:
+        """Bytes of signals over those of all other traffic, as the literature counts them."""
+        return self.signal_bytes / max(1, self.bus_bytes - self.signal_bytes)
+
+    @property
+    def bus_share(self) -> float:
+        """The share of the layer's cycles in which the bus is taken, at least."""
+        return min(1.0, self.bus_cycles / self.alone) if self.alone else 0.0
+
+
+def facts_on_cores(
+    work: Work,
+    mapping: CrossbarMapping | VectorMapping,
+    machine: MulticoreMachine,
+    predicted: Counts,
+    output_bytes: int,
+) -> CoreFacts:
+    """The facts of a layer, whose results have words of `output_bytes` bytes."""
+    events, alone = predicted.events, predicted.cycles or 0
+    bus = -(-events["bus.bytes"] // machine.bus.width_bytes) + machine.bus.latency * events["bus.transfers"]
+    traffic = bus, events["bus.bytes"], events["bus.signal.bytes"]
+    if isinstance(mapping, VectorMapping):
+        parts = len(mapping.cores)
+        operations = machine.vector_cycles(events["operation.vector"])
+        binds = "bus" if bus >= _BUS_BOUND * alone else "vector units" if operations > bus * parts else "bus and waits"
+        form = f"{mapping.loop} in {parts} parts" if mapping.loop else "all of it on one core"
+        one = (1, 1, 1, 1, 0, 0, 0, 0, 0)
+        return CoreFacts(form, mapping.cores, *one, (), 0, alone, alone, *traffic, binds)
+    grid = Grid.of(Matrix.of(work.spec), mapping, machine)
+    parts = grid.parts()
+    ring = [parts[number] for number in parts[0].ring]
+    turn = [_steps(work, part, machine, output_bytes) for part in ring]
+    sequential = parts[0].vectors.turns * sum(step.cycles for steps in turn for step in steps)
+    (tall, wide), (high, broad) = mapping.tile, mapping.span
+    form = (
+        f"{mapping.matrix[0]} x {mapping.matrix[1]} in tiles of {tall} x {wide}, {high} x {broad} of them to a core; "
+        f"{mapping.scheme}, a signal for {mapping.every} turns in a ring, phase {mapping.phase}"
+    )
+    return CoreFacts(
+        form,
+        mapping.cores,
+        grid.tall,
+        grid.wide,
+        mapping.copies,
+        mapping.abreast,
+        sum(part.crossbars for part in parts),
+        events["crossbar.cells"],
+        events["crossbar.rewrite"],
+        grid.matrix.vectors,
+        max(part.vectors.turns for part in parts),
+        max(turn, key=lambda steps: sum(step.cycles for step in steps)),
+        max(_buffer(part, output_bytes) for part in parts),
+        alone,
+        sequential,
+        *traffic,
+        _binding(turn, mapping.scheme, parts[0].vectors.turns, bus, alone),
+    )
+
+
+def _steps(work: Work, part: Part, machine: MulticoreMachine, output_bytes: int) -> tuple[Step, ...]:
+    """What a core does in a turn, by its place in the ring."""
+    results, together = _results(part), part.vectors.abreast
+    is_first, is_last = part.place == 0, part.place == len(part.ring) - 1
+    tiles = -(-len(part.rows) // machine.crossbar.rows) - 1 if len(part.groups) == 1 else 0
+
+    def moved(name: str, size: int) -> Step:
+        return Step(name, "bus", together * machine.transfer_cycles(size))
+
+    def worked(name: str, operations: int) -> Step:
+        return Step(name, "vector unit", together * machine.vector_cycles(operations))
+
+    steps = [
+        moved("inputs", _inputs(part)),
+        Step("product", "crossbars", machine.crossbar.mvm_cycles),
+        worked("adding tiles below one another", tiles * results),
+    ]
+    if not is_first:
+        steps.append(moved("fetching sums", results * machine.shared.sum_bytes))
+        steps.append(worked("adding sums", results))
+    if is_last:
+        steps.append(worked("post functions", results * len(work.spec.post)))
+        steps.append(moved("results", results * output_bytes))
+    else:
+        steps.append(moved("storing sums", results * machine.shared.sum_bytes))
+        steps.append(Step("signal", "bus", machine.transfer_cycles(machine.bus.signal_bytes)))
+    return tuple(each for each in steps if each.cycles)
+
+
+def _results(part: Part) -> int:
+    return len(part.groups) * len(part.columns)
+
+
+def _inputs(part: Part) -> int:
+    """Bytes of the inputs of a vector."""
+    return len(part.groups) * len(part.rows) * INPUT_BITS // 8
+
+
+def _buffer(part: Part, output_bytes: int) -> int:
+    """Bytes of a core's buffer: inputs, sums and those that are fetched, results."""
+    of_vector = _inputs(part) + _results(part) * (2 * SUM_BYTES + output_bytes)
+    return part.vectors.abreast * of_vector
+
+
+def _binding(turn: list[tuple[Step, ...]], scheme: Scheme, turns: int, bus: int, alone: int) -> str:
+    """What limits a layer that runs alone."""
+    if bus >= _BUS_BOUND * alone:
+        return "bus"
+    longest = max(turn, key=lambda steps: sum(step.cycles for step in steps))
+    taken: dict[str, int] = {}
+    for step in longest:
+        taken[step.resource] = taken.get(step.resource, 0) + turns * step.cycles
+    if len(turn) > 1:
+        # A core of a ring begins when the one before it is behind its product, or all done.
+        behind = sum(step.cycles for step in longest if step.name not in ("inputs", "product"))
+        waited = alone * (len(turn) - 1) // len(turn) if scheme is Scheme.SEQUENTIAL else (len(turn) - 1) * behind
+        taken["waiting in the ring"] = waited if scheme is not Scheme.CYCLIC else 0
+    return max(taken, key=lambda name: taken[name])

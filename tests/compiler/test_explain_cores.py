@@ -1,0 +1,55 @@
+"""Explanations of layers on several cores: partition, ring, turns and what limits them, against an emulation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from backends.container import write_program
+from compiler.explanation.explaining import explain_program
+from tests.backends.rram.quantized import SMALL, one_layer, ready
+from tests.compiler.conftest import Cli
+
+CHIP = {**SMALL, "bus.width_bytes": "64"}
+
+
+def test_speed_up_is_that_over_the_emulated_sequence() -> None:
+    """40 rows are a ring of 3 cores; the closed form of one after another is what is emulated, within 2 %."""
+    model = one_layer(20, 40, 4, 1, 8)
+    emulator = ready(model, {**CHIP, "schedule.scheme": "sequential"}).emulate()
+    made = ready(model, CHIP)
+    (found,) = explain_program(made.program).layers
+    facts = found.cores
+    assert facts is not None
+    assert (facts.ring, facts.beside, facts.copies, facts.crossbars, facts.vectors) == (3, 1, 1, 3, 64)
+    assert facts.sequential == pytest.approx(emulator.timeline.end, rel=0.02)
+    assert facts.alone == pytest.approx(made.emulate().timeline.end, rel=0.05)
+    assert 0.9 * facts.ring < facts.speed_up < facts.ring
+    assert facts.binds == "crossbars"
+
+
+def test_what_limits_a_layer_follows_the_chip() -> None:
+    model = one_layer(21, 40, 12, 1, 8)
+
+    def binds(**chip: str) -> str:
+        (found,) = explain_program(ready(model, {**CHIP, **chip}).program).layers
+        assert found.cores is not None
+        return found.cores.binds
+
+    assert binds(**{"schedule.scheme": "sequential"}) == "waiting in the ring"
+    assert binds(**{"crossbar.mvm_cycles": "1", "bus.width_bytes": "1"}) == "bus"
+
+
+def test_the_command_shows_cores(cli: Cli, tmp_path: Path) -> None:
+    program = tmp_path / "layer.cat"
+    write_program(ready(one_layer(22, 40, 4, 3, 6, pads=[1, 1, 1, 1]), CHIP).program, program)
+    every, one = cli("explain", program), cli("explain", program, "1", "--no-search")
+    assert (every.code, one.code) == (0, 0)
+    assert "% of P_V" in every.out
+    for shown in ("times as fast as one core after another", "limited by", "fetching sums", "buffer of a core"):
+        assert shown in one.out
+    (layer,) = json.loads(cli("explain", program, "--json").out)["result"]["layers"]
+    assert layer["cores"]["ring"] == 23
+    assert layer["cores"]["signal_share"] > 0
