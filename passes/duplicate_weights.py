@@ -47,7 +47,9 @@ class DuplicateWeightsPass(ModulePass):
         others = [link.mapping.data for link in links if isinstance(link.mapping, VectorAttr)]
         beside = min(sum(len(each.cores) for each in others), machine.cores.count // 8)
         for phase in _phases(grids, machine):
-            room = _Room(machine, machine.cores.count - beside) if machine.pipelines_layers else _Room(machine, None)
+            # Where there are too few cores for layers to have their own, copies go only where a layer is already.
+            taken = max(machine.cores.count - beside, _cores_of(phase))
+            room = _Room(machine, taken if machine.pipelines_layers else None)
             for link, grid in _duplicated(phase, machine, room).items():
                 link.properties["mapping"] = CrossbarsAttr(grid.mapping)
 
@@ -61,11 +63,14 @@ class _Room:
 
     def holds(self, grids: Mapping[LinkOp, Grid]) -> bool:
         """Whether there is room for all of them."""
-        if self.cores is not None:
-            wanted = sum(each.tall * each.wide * each.mapping.copies for each in grids.values())
-            if wanted > self.cores:
-                return False
+        if self.cores is not None and _cores_of(grids) > self.cores:
+            return False
         return Placement.fits(grids.values(), self.machine)
+
+
+def _cores_of(grids: Mapping[LinkOp, Grid]) -> int:
+    """Cores, if no layer shares one with another."""
+    return sum(each.tall * each.wide * each.mapping.copies for each in grids.values())
 
 
 def _grids(links: list[LinkOp], machine: MulticoreMachine) -> dict[LinkOp, Grid]:

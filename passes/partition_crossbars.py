@@ -31,7 +31,8 @@ LEAST_BESIDE = 1 << 14
 class PartitionCrossbarsPass(ModulePass):
     """Decide how many tiles below and beside one another each core holds, and which loop vector units share.
 
-    A core takes tiles below one another first: what its own crossbars add up needs neither bus nor shared memory. Links
+    A core takes tiles below one another first: what its own crossbars add up needs neither bus nor shared memory. In a
+    pipeline every layer should have cores of its own; if these do not suffice, layers are packed more densely. Links
     that update words at computed addresses are not cut, so that their updates stay in order.
     """
 
@@ -40,16 +41,24 @@ class PartitionCrossbarsPass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         machine = require_multicore(op, "mapped")
         storage = Storage(main_function(op).body.block)
+        grids: dict[LinkOp, Grid] = {}
+        beside = 0
         for link in links_of(op):
             match link.mapping:
                 case CrossbarsAttr(data=mapping) if not mapping.cores:
-                    link.properties["mapping"] = CrossbarsAttr(_gathered(Matrix.of(link.spec), mapping, machine))
+                    matrix = Matrix.of(link.spec)
+                    grids[link] = Grid.of(matrix, _gathered(matrix, mapping, machine), machine)
                 case VectorAttr(data=mapping) if not mapping.cores:
                     updates = storage.update(link.result) is not None
                     loop, parts = (None, 1) if updates else _cut(link, machine)
                     link.properties["mapping"] = VectorAttr(VectorMapping(loop, tuple(range(parts))))
+                    beside += parts
                 case _:
                     pass
+        if machine.pipelines_layers:
+            _pack(grids, machine, machine.cores.count - min(beside, machine.cores.count // 8))
+        for link, grid in grids.items():
+            link.properties["mapping"] = CrossbarsAttr(grid.mapping)
 
 
 def _gathered(matrix: Matrix, mapping: CrossbarMapping, machine: MulticoreMachine) -> CrossbarMapping:
@@ -59,6 +68,29 @@ def _gathered(matrix: Matrix, mapping: CrossbarMapping, machine: MulticoreMachin
     # Parts below one another as even as possible, so that none of them is waited for.
     high = -(-grid.tall_tiles // -(-grid.tall_tiles // high))
     return replace(mapping, span=(high, min(grid.wide_tiles, room // high)))
+
+
+def _pack(grids: dict[LinkOp, Grid], machine: MulticoreMachine, cores: int) -> None:
+    """Have layers take no more than so many cores together, if that can be: those that save the most at a time."""
+    while sum(grid.tall * grid.wide for grid in grids.values()) > cores:
+        found = [(grid.tall * grid.wide, link, _denser(grid, machine)) for link, grid in grids.items()]
+        saved = [(taken - other.tall * other.wide, link, other) for taken, link, other in found if other is not None]
+        if not saved:
+            return
+        _, link, chosen = max(saved, key=lambda each: each[0])
+        grids[link] = chosen
+
+
+def _denser(grid: Grid, machine: MulticoreMachine) -> Grid | None:
+    """The layer with more parts below one another, but fewer in all; None if there is no such way."""
+    room = machine.cores.crossbars // grid.crossbars_of_tile
+    for tall in range(grid.tall + 1, grid.tall_tiles + 1):
+        high = -(-grid.tall_tiles // tall)
+        span = high, min(grid.wide_tiles, room // high)
+        other = replace(grid, mapping=replace(grid.mapping, span=span))
+        if other.tall * other.wide < grid.tall * grid.wide:
+            return other
+    return None
 
 
 def _cut(link: LinkOp, machine: MulticoreMachine) -> tuple[Loop | None, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,7 +14,6 @@ from backends.container import write_program
 from compiler.core_timeline import COLUMNS, LEFT, CoreTimeline
 from tests.backends.rram.quantized import SMALL, ready, residual
 from tests.compiler.conftest import Cli
-
 
 _SVG = "{http://www.w3.org/2000/svg}"
 
@@ -76,7 +76,7 @@ def test_emulators_note_all_time_that_is_not_waited(mode: str) -> None:
         groups = {each.core if key == "core" else 0 for each in chosen}
         for group in groups:
             several = sorted((e.begin, e.end) for e in chosen if key == "kind" or e.core == group)
-            assert all(before[1] <= after[0] for before, after in zip(several, several[1:], strict=False))
+            assert all(before[1] <= after[0] for before, after in pairwise(several))
 
 
 def test_the_command_writes_both(cli: Cli, tmp_path: Path) -> None:

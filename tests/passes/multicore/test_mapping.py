@@ -104,6 +104,27 @@ def test_cores_hold_several_copies_before_others_do() -> None:
     assert "copies 3 by 2" in str(CrossbarsAttr(printed))
 
 
+def test_pipelines_are_packed_where_cores_are_few() -> None:
+    """Twelve crossbars to a core: parts of the last layer, 7 x 3 tiles, are put beside one another."""
+    few, many = (
+        _encoded(**{"schedule.pipelined": "true", "cores.crossbars": "12", "cores.count": count})
+        for count in ("5", "144")
+    )
+    taken: list[int] = []
+    for module in (few, many):
+        for each in PASSES[:2]:
+            each.apply(Context(), module)
+        machine = cast(MulticoreMachine, select_target("rram", {**CHIP, "cores.crossbars": "12"}).machine)
+        grids = [
+            Grid.of(Matrix.of(link.spec), link.mapping.data, machine)
+            for link in links_of(module)
+            if isinstance(link.mapping, CrossbarsAttr)
+        ]
+        taken.append(sum(each.tall * each.wide for each in grids))
+        assert all(each.mapping.span[0] * each.mapping.span[1] <= 12 for each in grids)
+    assert taken[0] < taken[1]
+
+
 def test_chips_that_are_too_small_are_programmed_in_phases() -> None:
     module = _encoded(**{"cores.count": "20"})
     for each in PASSES[:4]:
