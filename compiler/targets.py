@@ -106,6 +106,11 @@ def _disagreements(machine: Accelerator, described: DescribedTarget, where: str)
         described.backend.check(machine)
     except CatenaError as error:
         problems += error.diagnostics
+    if isinstance(machine, NestMachine) and not problems:
+        # only such machines need what reads dataflows
+        from compiler.descriptions.taken_back import taken_back
+
+        problems += taken_back(described, machine)
     if isinstance(machine, NestMachine) and _is_of_others(machine.name, described):
         message = f"name: {machine.name} is another target, which comes with its own backend"
         hint = "choose another name: mapping files, IR and programs name their target by it"

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Mapping as Items
 from dataclasses import dataclass, replace
 
 from dialects.accelerator import Accelerator
 from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
-from dialects.gconv import LinkOp, shape_of
+from dialects.gconv import LinkOp, LoopKind, shape_of
 from dialects.gemm_machine import GemmMachine
 from dialects.gemm_mapping import GemmAttr
 from dialects.locations import describe
 from dialects.machine_kinds import spatial_machine
 from dialects.nest_machine import NestMachine
-from dialects.schedule import Mapping, MappingAttr, Node, RowStationaryAttr, Spatial, Storage
+from dialects.schedule import Loop, Mapping, MappingAttr, Node, RowStationaryAttr, Spatial, Storage
 from passes.gemm import legality as products
 from passes.mapper import legality
 from passes.mapping import fit
@@ -116,13 +116,29 @@ def mapping_problems(
 ) -> Iterator[Diagnostic]:
     """Which rules of the machine a mapping breaks, each at the line of the statement that breaks it."""
     assert pin.written is not None
+    if isinstance(pin.written.mapping, MappingAttr) and pin.written.lines:
+        statements = list(zip(pin.written.mapping.data.nodes, pin.written.lines, strict=True))
+        yield from too_large_tiles(file, link, statements)
     for problem in _broken_rules(link, pin.written.mapping, machine, in_order=in_order):
         line = _line_of(problem.message, pin)
         yield replace(problem, where=file.problem(line, "").where, hint=problem.hint or _too_many(problem))
 
 
+def too_large_tiles(file: MappingFile, link: LinkOp, statements: Iterable[tuple[Node, int]]) -> Iterator[Diagnostic]:
+    """Which of some statements, with their lines, cut loops into tiles of more indices than these have."""
+    extents = {str(Loop(dim.name, kind)): link.spec.worked(dim, kind) for dim in link.spec.dims for kind in LoopKind}
+    for node, line in statements:
+        if not isinstance(node, Storage) and node.tile > extents.get(str(node.loop), node.tile):
+            extent = extents[str(node.loop)]
+            message, hint = f"'{node}': the tile is larger than its loop", "leave the statement out to cut nothing"
+            found = file.problem(line, message, expected=f"at most {extent}", found=str(node.tile), hint=hint)
+            yield replace(found, node=describe(link))
+
+
 def wrong_statements(file: MappingFile, link: LinkOp, pattern: Pattern, machine: Accelerator) -> Iterator[Diagnostic]:
     """What no mapping of a link may say, whatever the other statements and open tiles are."""
+    given = ((each.node, each.line) for each in pattern.items if each.node is not None and not each.is_open)
+    yield from too_large_tiles(file, link, given)
     items = {f"'{item.node}'": item for item in reversed(pattern.items) if item.node is not None}
     for problem in broken_rules(link, Mapping(pattern.nodes), machine):
         statement = "'" + problem.message.split("'")[1] + "'" if problem.message.startswith("'") else ""

@@ -247,3 +247,12 @@ def test_a_changed_file_is_used_or_refused(target: str, tmp_path: Path) -> None:
             assert each.where.startswith(str(tmp_path))
 
     check()
+
+
+def test_a_tile_is_no_larger_than_its_loop(tmp_path: Path) -> None:
+    statements = tuple(each.replace("for C.op 4", "for C.op 400") for each in MAPPINGS["eyeriss"])
+    problem, *_ = problems(tmp_path / "m.toml", file_text("eyeriss", statements), "eyeriss")
+    assert (problem.code, problem.found) == ("CAT-C003", "400")
+    assert problem.message == "'for C.op 400': the tile is larger than its loop"
+    assert problem.where.endswith("line 10")
+    assert problem.expected.startswith("at most ")

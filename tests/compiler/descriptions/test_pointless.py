@@ -206,6 +206,13 @@ def test_an_array_charges_what_may_happen(changes: str, line: int, message: str,
         (CHIP.replace("words = 1024", 'words = 1024\nreserve = "5*m"') + NEST.replace("store glb [O]", "for images 1"),
          11,
          "levels.glb.reserve: the nest stores nothing there that could leave words free", '"5*m"'),
+        (CHIP + NEST.replace("store glb [O]", "for images 1"), 8, "levels.glb: the nest stores nothing there", "none"),
+        (CHIP + NEST.replace("par channels 1 on pe", "for channels 1"), 12,
+         "levels.pe: the nest lays nothing along it", "none"),
+        (CHIP.replace('\n[accesses.far.events]\n"glb.input.read" = 1\n', "events = {}\n"), 23,
+         "accesses.far.events: nothing is an access of this kind", "{}"),
+        (CHIP + NEST + 'weigh = { "glb.input.read" = 1 }\n', 29,
+         "dataflow.weigh: 'glb.input.read' weighs as much anyway", "glb.input.read = 1"),
     ],
 )  # fmt: skip
 def test_what_is_said_to_no_effect(text: str, line: int, message: str, found: str, tmp_path: Path) -> None:
@@ -224,7 +231,7 @@ def test_what_is_said_to_no_effect(text: str, line: int, message: str, found: st
         CHIP.replace("reduces = true", 'loops = ["op"]\nmulticast = ["I"]'),
         CHIP.replace("reduces = true", 'loops = ["opc"]\nmulticast = ["I", "K"]'),
         CHIP + NEST + 'even = ["filters"]\n',
-        CHIP + NEST + 'weigh = { "glb.input.read" = 2, "glb.kernel.read" = 1 }\n',
+        CHIP + NEST + 'weigh = { "glb.input.read" = 2 }\n',
         CHIP.replace("energy = 100", "energy = 0") + NEST + 'weigh = { "glb.input.read" = 2 }\n',
         CHIP + NEST.replace("par channels 1 on pe", "par channels c on pe, for channels 1"),
         CHIP + NEST.replace("par channels 1 on pe", "par channels 2*c on pe, par channels c on pe"),
@@ -233,4 +240,13 @@ def test_what_is_said_to_no_effect(text: str, line: int, message: str, found: st
 )
 def test_what_has_an_effect_may_be_said(text: str, tmp_path: Path) -> None:
     (tmp_path / "chip.toml").write_text(text)
+    select_target(str(tmp_path / "chip.toml"))
+
+
+def test_what_another_description_says_may_be_taken_back(tmp_path: Path) -> None:
+    (tmp_path / "base.toml").write_text(CHIP + NEST + 'weigh = { "glb.input.read" = 2 }\n')
+    (tmp_path / "chip.toml").write_text(
+        'extends = "base.toml"\n[accesses.far]\nevents = {}\n[dataflow]\nweigh = { "glb.input.read" = 1 }\n'
+        'nest = "for filters m, store glb [O] | for channels 1"\n'
+    )
     select_target(str(tmp_path / "chip.toml"))
