@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fused_peers_mappings import BUFFER, NotExpressibleError, Part
@@ -16,15 +17,18 @@ from fused_peers_problems import Problem
 
 from dialects.fused_mapping import FusedMapping, Retention, Stages
 from dialects.gconv.spec import LoopKind
-from dialects.schedule import Loop, Temporal
+from dialects.schedule import Loop, Mapping, Node, Operand, Storage, Temporal
 from passes.fusion.inference import turns_of
 from passes.fusion.model import FusedCosts
-from passes.fusion.network import GroupSearches, Network, NetworkPlan, NetworkSearch, NetworkSpace
+from passes.fusion.network import IN_PIECES, GroupSearches, Network, NetworkPlan, NetworkSearch
 
 TURNS = 1_000_000
 """Turns of a group that is priced turn by turn, at most."""
 RUNS = 7
 """Runs of a search: its CPU time is the least of them, for the machine is never quite quiet."""
+
+SHORT = 4
+"""Layers of a network that may be one group as a whole; groups of longer ones have as many as usual."""
 
 
 def best_plan(problem: Problem, size: int, searches: GroupSearches) -> tuple[NetworkPlan | None, float]:
@@ -53,7 +57,9 @@ def run_ours(problem: Problem, sizes: Sequence[int]) -> dict[str, Any]:
 
 def _run(problem: Problem, sizes: Sequence[int]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
-    searches = GroupSearches(BUFFER, NetworkSpace(most_work=None))
+    layers = len(problem.layers)
+    longest = max(IN_PIECES.longest, layers) if layers <= SHORT else IN_PIECES.longest
+    searches = GroupSearches(BUFFER, replace(IN_PIECES, most_work=None, longest=longest))
     for size in sizes:
         plan, seconds = best_plan(problem, size, searches)
         if plan is None:
@@ -77,6 +83,7 @@ def written(part: Part) -> dict[str, Any]:
         "loops": [[node.loop.dim, node.loop.kind.value, node.tile] for node in part.mapping.loops],
         "kept": {each.tensor: [each.level, each.reuse] for each in part.mapping.retentions},
         "stages": part.mapping.stages.value,
+        "own": {link: [_node_written(node) for node in nest.nodes] for link, nest in part.mapping.branches},
         "resident": sorted(each.tensor for each in part.mapping.retentions if each.resident),
     }
 
@@ -88,7 +95,23 @@ def read(content: dict[str, Any]) -> Part:
         Retention(tensor, BUFFER, level, reuse, tensor in content["resident"])
         for tensor, (level, reuse) in content["kept"].items()
     )
-    return Part(tuple(content["layers"]), FusedMapping(loops, kept, Stages(content["stages"])))
+    own = tuple((link, Mapping(tuple(map(_node_read, nodes)))) for link, nodes in content["own"].items())
+    return Part(tuple(content["layers"]), FusedMapping(loops, kept, Stages(content["stages"]), own))
+
+
+def _node_written(node: Node) -> list[Any]:
+    """A loop of a link's own, or, in the buffer, operands."""
+    if isinstance(node, Storage):
+        return [operand.value for operand in node.operands]
+    return [node.loop.dim, node.loop.kind.value, node.tile]
+
+
+def _node_read(content: list[Any]) -> Node:
+    match content:
+        case [str(dim), str(kind), int(tile)]:
+            return Temporal(Loop(dim, LoopKind(kind)), tile)
+        case _:
+            return Storage(BUFFER, tuple(map(Operand, content)))
 
 
 def price(problem: Problem, parts: Sequence[Part]) -> tuple[int, int]:

@@ -28,11 +28,11 @@ traffic over the link. The figures of a peer are its own model's. Where our nota
 prices it as well, which equals a walk of all elements (tests); the smaller figure of both counts. CPU seconds are user
 and system time of the search alone, on one thread, without imports.
 
-Ours is `NetworkSearch` in its default space: groups of up to three layers, up to two ranks of a group's last layer cut
-and up to three of a layer alone, up to two tensors that stay on the chip whole from one group to the next. Its CPU time
-is the least of seven runs; sizes of one problem share the tables of their groups, which count for the first one. Rows
-of a peer that finds a frontier in one run are compared with that whole run; below its table is what ours takes for
-all sizes together.
+Ours is `NetworkSearch` in the space `IN_PIECES`: groups of up to three layers (four where the network has no more), up
+to two ranks of a group's last layer cut, within a turn loops of each layer's own that bring its input and its kernel in
+pieces, up to two tensors that stay on the chip whole from one group to the next. Its CPU time is the least of seven
+runs; sizes of one problem share the tables of their groups, which count for the first one. Rows of a peer that finds a
+frontier in one run are compared with that whole run; below its table is what ours takes for all sizes together.
 """
 
 _MACHINE = """\

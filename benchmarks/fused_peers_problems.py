@@ -311,7 +311,19 @@ def _mobilenet_v2() -> Problem:
     return Problem("mobilenet_v2", "MobileNet-v2: all convolutions", (3, 224, 224), tuple(layers))
 
 
-NETWORKS = (_resnet18(), _mobilenet_v2())
+_SUPER_RESOLUTION = Problem(
+    "super_resolution",
+    "ONNX's super-resolution network: all convolutions, 1 to 64, 64, 32, 9 channels, 224 to 224",
+    (1, 224, 224),
+    (
+        Layer("conv1", (INPUT,), 64, 5, pad=2),
+        Layer("conv2", ("conv1",), 64, 3, pad=1),
+        Layer("conv3", ("conv2",), 32, 3, pad=1),
+        Layer("conv4", ("conv3",), 9, 3, pad=1),
+    ),
+)
+
+NETWORKS = (_SUPER_RESOLUTION, _resnet18(), _mobilenet_v2())
 
 
 if __name__ == "__main__":
