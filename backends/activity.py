@@ -17,3 +17,20 @@ class Activity:
     kind: str
     begin: int
     end: int
+
+
+@dataclass(frozen=True)
+class Occupancy:
+    """How busy `cores` cores and their bus were for `cycles` cycles; all but counts are in core or bus cycles.
+
+    `used` cores did anything; cores `worked`, or `waited` for sequence registers. `register_bytes` are those of the
+    registers that were written.
+    """
+
+    cycles: int
+    cores: int
+    used: int
+    worked: int
+    waited: int
+    bus: int
+    register_bytes: int

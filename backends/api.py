@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
     from xdsl.passes import ModulePass
 
-    from backends.activity import Activity
+    from backends.activity import Activity, Occupancy
     from backends.fields import Array
     from backends.isa import Isa
     from backends.program import Program
@@ -79,6 +79,11 @@ class TimedEmulator(Protocol):
     @property
     def activity(self) -> Sequence[Activity]:
         """What cores did in the last run."""
+        ...
+
+    @property
+    def occupancy(self) -> Occupancy:
+        """How busy cores and their bus were in the last run."""
         ...
 
 

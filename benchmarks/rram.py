@@ -1,18 +1,15 @@
-"""Cores with crossbars: speed-up of the schemes and traffic of signals by layer, and whole networks.
+"""Cores with crossbars: speed-up of the schemes and traffic of signals by layer.
 
-    python benchmarks/rram.py [--layers] [--networks] [--output docs/rram.md]
+    python benchmarks/rram.py [--output docs/rram.md]
 
-Every figure is counted by the emulator on programs whose results are those of the interpreter, to the bit. Networks are
-generated, quantized with `catena quantize`, and run layer by layer, pipelined, and pipelined with copies.
+Every figure is counted by the emulator on programs whose results are those of the interpreter, to the bit.
+`rram_latency.py` has whole networks.
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +25,6 @@ from compiler.tables import number, table
 from compiler.targets import select_target
 from dialects.gconv.interpreter import Interpreter
 
-HERE = Path(__file__).resolve().parent
 NOTICE = "<!-- Made by `python benchmarks/rram.py --output docs/rram.md`; do not edit. -->\n"
 MVM_CYCLES = 1400
 INTRODUCTION = f"""\
@@ -37,6 +33,7 @@ INTRODUCTION = f"""\
 Pelke et al. (VLSI-SoC 2023) let the cores that add to the same sums follow one another, at most P_V times as fast as
 one after the other, P_V being their number. Neither the latency of a product nor the layers of their figures are known:
 this is no reproduction of these. A product takes {MVM_CYCLES} cycles here, transfers take those of their bytes.
+[Whole networks](rram-latency.md) have a page of their own.
 """
 
 
@@ -87,10 +84,6 @@ class Found:
     bytes: int
     signals: int
     bus: int
-    seconds: tuple[float, float]
-    """CPU time of compiling and of emulating."""
-    kilobytes: int
-    """Instructions."""
     registers: int
     """Sequence registers of all cores that are written."""
 
@@ -121,15 +114,11 @@ def product_layer(layer: Layer) -> onnx.ModelProto:
 def run(model: onnx.ModelProto, settings: Mapping[str, str]) -> Found:
     """Compile and emulate a model; results must be those of the interpreter, and counts those predicted."""
     target = select_target("rram", settings)
-    start = time.process_time()
     program = compile_model(model, target).program
     assert program is not None
-    compiled = time.process_time()
     inputs = random_inputs(program, 0)
     emulator = MulticoreEmulator(program)
-    begun = time.process_time()
     results = emulator.run(inputs)
-    done = time.process_time()
     chain = compile_model(model, target, CompileOptions(stop="encoded")).module
     for name, expected in Interpreter(chain).run(inputs).items():
         np.testing.assert_array_equal(results[name], expected)
@@ -142,8 +131,6 @@ def run(model: onnx.ModelProto, settings: Mapping[str, str]) -> Found:
         sum(each["bus.bytes"] for each in events),
         sum(each["bus.signal.bytes"] for each in events),
         emulator.timeline.bus,
-        (compiled - start, done - begun),
-        sum(map(len, program.code)) // 1024,
         emulator.registers,
     )
 
@@ -191,53 +178,6 @@ def layer_rows(case: Case) -> Iterator[tuple[str, ...]]:
         )
 
 
-@dataclass(frozen=True)
-class Network:
-    """A generated network."""
-
-    title: str
-    script: str
-    arguments: tuple[str, ...] = ()
-
-
-NETWORKS = (Network("ResNet-18", "resnet.py", ("--depth", "18")), Network("MobileNet", "mobilenet.py"))
-WAYS = {
-    "layer by layer": {},
-    "pipelined": {"schedule.pipelined": "true"},
-    "pipelined, copies": {"schedule.pipelined": "true", "schedule.duplicate": "true"},
-}
-NETWORK_COLUMNS = (
-    *("network", "schedule", number("cycles"), number("faster"), number("bus busy %"), number("instructions kB")),
-    *(number("compiling s"), number("emulating s")),
-)
-_CATENA = "import sys; from compiler.cli import main; sys.exit(main())"
-
-
-def quantized(network: Network, folder: Path) -> onnx.ModelProto:
-    """The network with weights of 8 bits."""
-    plain, small = folder / f"{network.title}.onnx", folder / f"{network.title}.quantized.onnx"
-    script = HERE / "models" / network.script
-    subprocess.run([sys.executable, script, *network.arguments, "--output", plain], check=True, capture_output=True)
-    words = ["quantize", plain, "-o", small, "--calibrate", "random:2"]
-    subprocess.run([sys.executable, "-c", _CATENA, *words], check=True, capture_output=True)
-    return onnx.load(small)
-
-
-def network_rows(network: Network) -> Iterator[tuple[str, ...]]:
-    """The ways to run a network."""
-    with tempfile.TemporaryDirectory() as folder:
-        model = quantized(network, Path(folder))
-    first: int | None = None
-    for title, settings in WAYS.items():
-        found = run(model, settings)
-        first = first or found.cycles
-        yield (
-            *(network.title, title, f"{found.cycles:,}", f"{first / found.cycles:.2f}"),
-            *(f"{100 * found.bus / found.cycles:.0f}", f"{found.kilobytes}"),
-            *(f"{seconds:.1f}" for seconds in found.seconds),
-        )
-
-
 LAYERS = """\
 ## Layers
 
@@ -247,28 +187,15 @@ A signal for several vectors costs a linear ring a start-up of as many turns for
 cyclic ring have a region of their own to begin with, so that it costs them nothing: a fraction of the traffic is left,
 at the same speed.
 """
-WHOLE = """\
-## Networks
-
-On the target `rram` as it is, 144 cores with 64 crossbars. CPU time, of everything from the ONNX model to the program,
-and of the emulation of one image.
-"""
 
 
 def main() -> int:
     """Make the page."""
     parser = argparse.ArgumentParser(description=str(__doc__).split("\n\n", 1)[0])
-    parser.add_argument("--layers", action="store_true", help="only the layers")
-    parser.add_argument("--networks", action="store_true", help="only the networks")
     parser.add_argument("--output", type=Path, help="the file to write; standard output if none")
     arguments = parser.parse_args()
-    parts = [NOTICE, INTRODUCTION]
-    if arguments.layers or not arguments.networks:
-        rows = [row for case in CASES for row in _shown(layer_rows(case))]
-        parts += [LAYERS, table(LAYER_COLUMNS, rows).markdown(), ""]
-    if arguments.networks or not arguments.layers:
-        rows = [row for network in NETWORKS for row in _shown(network_rows(network))]
-        parts += [WHOLE, table(NETWORK_COLUMNS, rows).markdown(), ""]
+    rows = [row for case in CASES for row in _shown(layer_rows(case))]
+    parts = [NOTICE, INTRODUCTION, LAYERS, table(LAYER_COLUMNS, rows).markdown(), ""]
     text = "\n".join(parts)
     if arguments.output is None:
         print(text)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backends.activity import Activity
+from backends.activity import Activity, Occupancy
 from compiler.line_chart import COLORS
 from compiler.tables import shortened
 
@@ -145,6 +145,16 @@ class CoreTimeline:
         for each in self.activities:
             found.setdefault((row_of[each.core], numbers[each.layer]), []).append(each)
         return {key: _binned(several, self.end) / cores[key[0]] for key, several in found.items()}
+
+
+def occupancy_line(found: Occupancy) -> str:
+    """How busy cores and the bus were, in a line."""
+    time, bus = max(1, found.cores * found.cycles), found.bus / max(1, found.cycles)
+    return (
+        f"{found.used} of {found.cores} cores had work; all together worked {100 * found.worked / time:.1f} % of the "
+        f"time and waited for others {100 * found.waited / time:.1f} %; bus {100 * bus:.1f} %; "
+        f"sequence registers of {found.register_bytes:,} bytes"
+    )
 
 
 def _binned(activities: Sequence[Activity], end: int) -> Shares:

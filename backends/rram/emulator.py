@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
 
-from backends.activity import Activity
+from backends.activity import Activity, Occupancy
 from backends.fields import Array
 from backends.program import Program
 from backends.rram.activity import ActivityLog
@@ -33,6 +33,7 @@ from dialects.multicore_machine import MulticoreMachine
 from dialects.validation import validated
 
 SUMS = "the memory of partial sums"
+REGISTER_BYTES = 4
 Registers = dict[tuple[int, int], int]
 
 
@@ -89,6 +90,20 @@ class MulticoreEmulator(ProgramEmulator):
     def activity(self) -> list[Activity]:
         """What cores did in the last run, if that was noted."""
         return [] if self._log is None else list(self._log.activities(self._layers))
+
+    @property
+    def occupancy(self) -> Occupancy:
+        """How busy cores and the bus were in the last run."""
+        timeline, machine = self.timeline, self.machine
+        return Occupancy(
+            timeline.end,
+            machine.cores.count,
+            sum(cycles > 0 for cycles in timeline.working),
+            sum(timeline.working),
+            sum(timeline.waiting),
+            timeline.bus,
+            self.registers * REGISTER_BYTES,
+        )
 
     @property
     def dram_words(self) -> int:

@@ -31,6 +31,8 @@ class Timeline:
     bus: int = 0
     waiting: list[int] = field(default_factory=list[int])
     """Of every core, the cycles that it waited for registers."""
+    working: list[int] = field(default_factory=list[int])
+    """Of every core, the cycles that it worked or had the bus."""
     end: int = 0
 
 
@@ -56,7 +58,7 @@ class Simulation:
         self._log = log
         self._streams, self._effect, self._rank, self._passed, self._sent = streams, effect, rank, passed, sent
         self.registers = {register: History([value], [0]) for register, value in before.items()}
-        self.timeline = Timeline(waiting=[0] * len(streams))
+        self.timeline = Timeline(waiting=[0] * len(streams), working=[0] * len(streams))
         self._asking: list[tuple[int, float, int, int]] = []
         self._blocked: dict[tuple[int, int], tuple[int, int, int]] = {}
         """By register, the core that waits for it, since when and for what."""
@@ -113,6 +115,7 @@ class Simulation:
                             self._log.transfer(task, time[core] - (bus or 0), time[core])
                             self._log.work(task, action.do, time[core], time[core] + own)
                         time[core] += own
+                        self.timeline.working[core] += (bus or 0) + own
                         if action.do is Do.SIGNAL and bus:
                             self._signal(core, action, turn, time[core])
             tasks[core, number] = begun, time[core]

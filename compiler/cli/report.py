@@ -55,15 +55,21 @@ def report(
 
     The figures are predicted from the mapping, or emulated if --stats is given; the title says which. With -o, one HTML
     file shows them as charts beside the network, with the mapping and the instructions of every layer; if a model or IR
-    is compiled, with the IR after every stage.
+    is compiled, with the IR after every stage. Where several cores share layers, a second table says how: rings and
+    their speed-up, signals, bus, buffers, crossbars, and what limits each layer.
     """
+    from compiler.explanation.cores import cores_table
+    from compiler.explanation.explaining import explain_program
+    from compiler.explanation.json_data import explanations_json
     from compiler.files import write_text
     from compiler.reporting import program_of, report_of
     from compiler.reports import access_table, layer_table, statistics_json
+    from dialects.multicore_machine import MulticoreMachine
 
     options = compile_options(target, settings, mode, fuse, mapping, input_shapes, batch, fallback, search)
     if output is None:
-        found = report_of(program_of(source, options), stats)
+        program = program_of(source, options)
+        found = report_of(program, stats)
     else:
         from compiler.report_page import StageTexts, page_of, render
 
@@ -72,12 +78,20 @@ def report(
         found = report_of(program, stats)
         write_text(Path(output), render(page_of(program, stats, texts.texts)))
 
+    of_cores = explain_program(program) if isinstance(found.machine, MulticoreMachine) else None
+
     def show(console: Console) -> None:
         console.table(layer_table(found))
+        if of_cores is not None:
+            console.out("")
+            console.table(cores_table(of_cores))
         if events or console.is_verbose:
             console.out("")
             console.table(access_table(found))
         if output is not None:
             console.out(f"page: {output}")
 
-    return Outcome(statistics_json(found), show)
+    result = statistics_json(found)
+    if of_cores is not None:
+        result["cores"] = explanations_json(of_cores)["layers"]
+    return Outcome(result, show)

@@ -55,9 +55,12 @@ def run(
 ) -> Outcome:
     """Execute PROGRAM on the emulator of its backend."""
     import json
+    from dataclasses import asdict
 
+    from backends.api import TimedEmulator
     from compiler.arrays import read_arrays, write_arrays
     from compiler.cli.progress import activity
+    from compiler.core_timeline import occupancy_line
     from compiler.execution import load_program, random_inputs, run_loaded
     from compiler.files import write_text
     from compiler.host_summary import describe_segments, segments_in_program
@@ -87,6 +90,7 @@ def run(
     ]
 
     segments = segments_in_program(loaded)
+    occupancy = emulator.occupancy if isinstance(emulator, TimedEmulator) else None
 
     def show(console: Console) -> None:
         if segments:
@@ -99,6 +103,8 @@ def run(
             f"{shown_energy(report.energy)}, {report.counts.events['operation.mac']:,} MACs ({report.provenance.value})"
             f"{overflow_note(report)}"
         )
+        if occupancy is not None:
+            console.out(f"{occupancy_line(occupancy)} ({report.provenance.value})")
 
     result = {
         "program": program,
@@ -106,6 +112,7 @@ def run(
         "stats": stats,
         "outputs": {name: {"type": str(array.dtype), "shape": array.shape} for name, array in done.outputs.items()},
         "totals": statistics["totals"],
+        **({} if occupancy is None else {"cores": asdict(occupancy)}),
     }
     return Outcome(result, show, output or program)
 

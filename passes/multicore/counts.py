@@ -154,8 +154,8 @@ def _matrix(layer: LayerOp, stream: StreamOp, tally: Tally) -> _Timed:
                 turns = (integer(op.start) + np.arange(integer(op.turns))) % vectors.turns
                 sizes = vectors.sizes(turns)
                 starts = np.cumsum(sizes) - sizes
-                places = np.repeat(turns * vectors.abreast - starts, sizes) + np.arange(sizes.sum())
-                count = len(places)
+                count = int(sizes.sum())
+                places: Numbers = np.repeat(turns * vectors.abreast - starts, sizes) + np.arange(count)
                 early, late = np.zeros(len(turns), np.int64), np.zeros(len(turns), np.int64)
                 into = early
                 for each in op.body.block.ops:

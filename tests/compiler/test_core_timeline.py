@@ -68,6 +68,10 @@ def test_emulators_note_all_time_that_is_not_waited(mode: str) -> None:
     activity = emulator.activity
     assert max(each.end for each in activity) == emulator.timeline.end
     assert sum(each.end - each.begin for each in activity if each.kind == "bus") == emulator.timeline.bus
+    occupancy = emulator.occupancy
+    assert occupancy.worked == sum(each.end - each.begin for each in activity)
+    assert occupancy.used == len({each.core for each in activity})
+    assert occupancy.register_bytes == 4 * emulator.registers > 0
     products = sum(each.end - each.begin for each in activity if each.kind == "crossbars")
     counted = sum(counts.events["crossbar.mvm"] for counts in emulator.counters.values())
     assert products >= counted * emulator.machine.crossbar.mvm_cycles // emulator.machine.cores.crossbars
@@ -86,6 +90,7 @@ def test_the_command_writes_both(cli: Cli, tmp_path: Path) -> None:
     words = [word for file in files for word in ("--timeline", file)]
     done = cli("run", program, "--random", *words)
     assert done.code == 0, done.err
+    assert "of 40 cores had work" in done.out
     assert ElementTree.parse(files[0]).getroot().tag == f"{_SVG}svg"
     assert json.loads(files[1].read_text())["traceEvents"]
     wrong = cli("run", program, "--random", "--timeline", tmp_path / "cores.png")

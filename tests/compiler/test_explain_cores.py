@@ -48,6 +48,9 @@ def test_the_command_shows_cores(cli: Cli, tmp_path: Path) -> None:
     every, one = cli("explain", program), cli("explain", program, "1", "--no-search")
     assert (every.code, one.code) == (0, 0)
     assert "% of P_V" in every.out
+    reported = cli("report", program)
+    assert "% of P_V" in reported.out
+    assert json.loads(cli("report", program, "--json").out)["result"]["cores"][0]["cores"]["ring"] == 23
     for shown in ("times as fast as one core after another", "limited by", "fetching sums", "buffer of a core"):
         assert shown in one.out
     (layer,) = json.loads(cli("explain", program, "--json").out)["result"]["layers"]

@@ -19,6 +19,7 @@ MEASURED = {
     "isca16.md",
     "looptree-conclusions.md",
     "looptree-designs.md",
+    "rram-latency.md",
     "rram-ladder.md",
     "rram.md",
     "spots-rivals.md",

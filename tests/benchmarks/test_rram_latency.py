@@ -1,0 +1,29 @@
+"""benchmarks/rram_latency.py: its rows, of a small network that is there already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+
+from tests.backends.rram.quantized import residual
+from tests.benchmarks.scripts import script
+
+latency = script("rram_latency")
+
+
+def test_rows_of_a_network(tmp_path: Path) -> None:
+    network = latency.Network("small", "none.py", (), (2_000_000, 1_000_000, None))
+    onnx.save(residual(0), tmp_path / "small.onnx")
+    rows = list(latency.rows(network, tmp_path))
+    assert [row[1] for row in rows] == list(latency.WAYS)
+    assert all(len(row) == len(latency.COLUMNS) for row in rows)
+    cycles = [int(row[5].replace(",", "")) for row in rows]
+    assert cycles[0] > cycles[1] > cycles[2]
+    assert all(row[3:5] == ("1", "0") for row in rows)
+    short, long = latency.peer_rows(network, tmp_path)
+    assert short[2:4] == ("2,000,000", "1,000,000")
+    # With the longer latency the peer was not measured: it takes no less than with the shorter one.
+    assert long[2:4] == ("> 2,000,000", "")
+    assert long[5].startswith("< ")
+    assert "small" in latency.page(rows, [short, long])
