@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,10 @@ class Accumulators:
     bits: int
     shift: int
 
+    def rounded(self, products: Any) -> Any:
+        """Products as they are added."""
+        return (products + ((1 << self.shift) >> 1)) >> self.shift
+
     def summed(self, kernel: Factor, patches: Factor) -> Array:
         """Sums of rounded products of integers, not wrapped yet: (groups, kernels, patches).
 
@@ -28,7 +33,7 @@ class Accumulators:
         left, right = (each.converted(np.int64) for each in (kernel, patches))
         groups, kernels, terms = left.shape
         found = np.zeros((groups, kernels, right.shape[2]), np.int64)
-        half, width = (1 << self.shift) >> 1, max(_BLOCK // max(kernels, 1), 1)
+        width = max(_BLOCK // max(kernels, 1), 1)
         for group in range(groups):
             for start in range(0, right.shape[2], width):
                 part = right[group, :, start : start + width]
@@ -36,7 +41,7 @@ class Accumulators:
                 for term in range(terms):
                     weights = left[group, :, term]
                     if weights.any():
-                        block += (weights[:, None] * part[term] + half) >> self.shift
+                        block += self.rounded(weights[:, None] * part[term])
         return found
 
     def wrapped(self, sums: Array) -> tuple[Array, int]:

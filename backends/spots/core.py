@@ -32,7 +32,14 @@ class GemmSequencer(LayerSequencer[GemmLayer]):
 
     _counters: GemmCounters
 
-    def __init__(self, machine: GemmMachine, dram: MemoryBank, segment: SegmentRun | None = None):
+    def __init__(
+        self,
+        machine: GemmMachine,
+        dram: MemoryBank,
+        engine: type[GemmEngine] = GemmEngine,
+        segment: SegmentRun | None = None,
+    ):
+        self._engine_kind = engine
         self.machine = machine
         super().__init__(dram, has_host=machine.host is not None, segment=segment)
         self._engine: GemmEngine | None = None
@@ -140,7 +147,7 @@ class GemmSequencer(LayerSequencer[GemmLayer]):
 
     def _running(self) -> GemmEngine:
         if self._engine is None:
-            self._engine = GemmEngine(self.layer, self.machine, self.dram, self._counters)
+            self._engine = self._engine_kind(self.layer, self.machine, self.dram, self._counters)
         return self._engine
 
     def open_output(self) -> None:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from dialects.events import Counts
 
 NAME = "spots"
-ENGINES = ("blocks",)
-"""How the emulator runs passes: whole blocks at a time."""
+ENGINES = ("blocks", "elements")
+"""How the emulator runs passes: whole blocks at a time, or element by element and word by word."""
 
 
 def spots_backend() -> Backend:
@@ -60,7 +60,7 @@ def _emit(module: ModuleOp) -> Program:
 def _load(program: Program, engine: str | None = None) -> Emulator:
     from backends.spots.emulator import SpotsEmulator
 
-    return SpotsEmulator(program)
+    return SpotsEmulator(program, engine or ENGINES[0])
 
 
 def _predict(module: ModuleOp) -> Mapping[str, Counts]:

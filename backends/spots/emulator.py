@@ -7,20 +7,26 @@ from backends.spatial.core import SegmentRun
 from backends.spatial.emulator import LayerEmulator
 from backends.spatial.memory import MemoryBank
 from backends.spots.core import GemmSequencer
+from backends.spots.elements import ElementEngine
+from backends.spots.engine import GemmEngine
 from backends.spots.isa import ISA
 from dialects.gemm_machine import GemmMachine
 from dialects.machine_kinds import of_kind, parse_machine
 
+MODES: dict[str, type[GemmEngine]] = {"blocks": GemmEngine, "elements": ElementEngine}
+"""How passes are executed: whole blocks at a time, or element by element and word by word."""
+
 
 class SpotsEmulator(LayerEmulator):
-    """A machine with a program loaded.
+    """A machine with a program loaded; `mode` is a key of `MODES`.
 
     Raises `CatenaError` as any emulator, and CAT-C003 for a description that is not valid.
     """
 
-    def __init__(self, program: Program):
+    def __init__(self, program: Program, mode: str = "blocks"):
         super().__init__(program, ISA)
         described = parse_machine(program.metadata.description, where="program metadata")
+        self._engine = MODES[mode]
         self.machine: GemmMachine = of_kind(GemmMachine, described, "emulation", where="program metadata")
 
     @property
@@ -30,4 +36,4 @@ class SpotsEmulator(LayerEmulator):
 
     def new_core(self, dram: MemoryBank, segment: SegmentRun | None) -> GemmSequencer:
         """What executes instructions, with nothing on chip."""
-        return GemmSequencer(self.machine, dram, segment)
+        return GemmSequencer(self.machine, dram, self._engine, segment)

@@ -54,7 +54,7 @@ class GemmLayer(LayerState):
 
 
 @dataclass
-class _InputTile:
+class InputTile:
     """The patches of an input tile as matrices, and which blocks of them are not zero."""
 
     ranges: tuple[tuple[int, ...], ...]
@@ -63,7 +63,9 @@ class _InputTile:
 
 
 @dataclass
-class _KernelTile:
+class KernelTile:
+    """A kernel tile as matrices, and what the machine knows of it."""
+
     ranges: tuple[tuple[int, ...], ...]
     matrices: Factor
     words: KernelWords
@@ -78,14 +80,32 @@ class _Results:
     whole: bool = False
 
 
+@dataclass
+class PassWork:
+    """What the array and the im2col units did in a pass.
+
+    `cycles` of the array; patch words (`columns`) and kernel words that entered; operations that were left out, and
+    gated; `rows` that im2col units made; words of bitmaps that were looked up; elements at work at most.
+    """
+
+    cycles: int = 0
+    columns: int = 0
+    kernels: int = 0
+    skipped: int = 0
+    gated: int = 0
+    rows: int = 0
+    lookups: int = 0
+    peak: int = 0
+
+
 class GemmEngine:
     """Runs one layer on the machine's memories."""
 
     def __init__(self, layer: GemmLayer, machine: GemmMachine, dram: MemoryBank, counters: GemmCounters):
         self.layer, self.machine, self.counters = layer, machine, counters
         self._memory, self._dram = OffChip(layer, dram), dram
-        self._input: _InputTile | None = None
-        self._kernel: _KernelTile | None = None
+        self._input: InputTile | None = None
+        self._kernel: KernelTile | None = None
         self._results: _Results | None = None
         self._units = PatchUnits(layer, machine.im2col, layer.reserved, resumes=layer.resumes)
         self._skips = machine.im2col.skips and layer.is_multiply_accumulate and not layer.steps[Slot.MID]
@@ -100,7 +120,7 @@ class GemmEngine:
         words = math.prod(Existing.of(layer, input_tile(layer)).shape)
         self._require_room(Tensor.INPUT, words)
         values = Factor(unrolled(layer, self._memory.input()), layer.partial)
-        self._input = _InputTile(self._ranges(Tensor.INPUT), values, self._live_blocks(values) if self._skips else None)
+        self._input = InputTile(self._ranges(Tensor.INPUT), values, self._live_blocks(values) if self._skips else None)
         terms = len(layer.terms[Tensor.INPUT])
         self._count_fetch(Tensor.INPUT, words)
         self.counters.add("dram.input.lookup", words if terms else 0)
@@ -121,7 +141,7 @@ class GemmEngine:
                 most = f"{layer.blocks.words} words"
                 raise Fault("CAT-E001", "bitmaps of a tile are larger than their place", most, str(found.bitmaps))
         self._require_room(Tensor.KERNEL, found.values)
-        self._kernel = _KernelTile(self._ranges(Tensor.KERNEL), kernel_matrices(layer, found.matrices), found)
+        self._kernel = KernelTile(self._ranges(Tensor.KERNEL), kernel_matrices(layer, found.matrices), found)
         self.counters.add("dram.kernel.bitmap", found.bitmaps + found.places)
         self.counters.add("bitmap.kernel.fill", found.bitmaps)
         self._count_fetch(Tensor.KERNEL, found.values, found.bitmaps + found.places)
@@ -180,7 +200,8 @@ class GemmEngine:
         kernel = self._there(self._kernel, Tensor.KERNEL) if layer.main is not None else None
         if results is None or results.ranges != self._ranges(Tensor.OUTPUT):
             raise Fault("CAT-E002", "a pass has no results that it adds to")
-        sums = self._summed(values.patches, None if kernel is None else kernel.matrices)
+        self._require_registers()
+        sums, work = self._work(values, kernel)
         is_first, is_last = layer.is_first_pass(), layer.is_last_pass()
         if is_first:
             self.counters.add("glb.output.first", sums.size)
@@ -195,7 +216,7 @@ class GemmEngine:
             self.counters.add("operation.overflow", lost)
         results.sums, results.whole = sums, is_last
         self.counters.add("glb.output.last" if is_last else "glb.output.write", sums.size)
-        self._count(values, kernel)
+        self._count(work, has_kernel=kernel is not None)
 
     def _summed(self, patches: Factor, kernel: Factor | None) -> Array:
         """Results of a pass, before they are added to others."""
@@ -203,14 +224,18 @@ class GemmEngine:
             return reduced(self.layer, patches, kernel)
         return self.layer.accumulators.summed(kernel, patches)
 
-    def _count(self, values: _InputTile, kernel: _KernelTile | None) -> None:
-        """Count what the array and the im2col units did in a pass."""
-        layer, array, counters = self.layer, self.machine.array, self.counters
+    def _require_registers(self) -> None:
+        array, kernels = self.machine.array, sides(self.layer)[1]
+        most = array.rows // self.layer.split * array.accumulators
+        if kernels > most:
+            message = "a pass has more kernels than elements keep results of"
+            raise Fault("CAT-E003", message, f"{most} kernels", str(kernels))
+
+    def _work(self, values: InputTile, kernel: KernelTile | None) -> tuple[Array, PassWork]:
+        """Results of a pass before they are added to others, and what was done for them: all words at a time."""
+        layer, array = self.layer, self.machine.array
         groups, kernels, terms, patches = sides(layer)
         rows = array.rows // layer.split
-        if kernels > rows * array.accumulators:
-            most = f"{rows * array.accumulators} kernels"
-            raise Fault("CAT-E003", "a pass has more kernels than elements keep results of", most, str(kernels))
         columns = self._columns(patches)
         live = np.full(len(columns), groups * terms, np.int64)
         stored = live * kernels
@@ -221,21 +246,35 @@ class GemmEngine:
                 for each in (kernel.words.columns, kernel.words.stored)
             )
         worked, carried_out = int(live @ columns), int(stored @ columns)
-        counters.array += int(live.sum()) * -(-kernels // rows)
-        counters.patches += groups * len(columns) * -(-terms // self.machine.im2col.rows_per_cycle)
-        counters.filling += rows + array.cols - 2 if array.fills else 0
+        return self._summed(values.patches, None if kernel is None else kernel.matrices), PassWork(
+            cycles=int(live.sum()) * -(-kernels // rows),
+            columns=worked,
+            kernels=0 if kernel is None else int(stored.sum()),
+            skipped=groups * kernels * terms * patches - worked * kernels,
+            gated=worked * kernels - carried_out,
+            rows=groups * len(columns) * -(-terms // self.machine.im2col.rows_per_cycle),
+            lookups=0 if kernel is None else kernel.words.bitmaps * len(columns),
+            peak=min(kernels, rows) * int(columns.max()),
+        )
+
+    def _count(self, work: PassWork, *, has_kernel: bool) -> None:
+        """Count what the array and the im2col units did in a pass."""
+        layer, array, counters = self.layer, self.machine.array, self.counters
+        groups, kernels, terms, patches = sides(layer)
+        counters.array += work.cycles
+        counters.patches += work.rows
+        counters.filling += array.rows // layer.split + array.cols - 2 if array.fills else 0
         counters.passes += 1
-        counters.peak = max(counters.peak, min(kernels, rows) * int(columns.max()))
+        counters.peak = max(counters.peak, work.peak)
         trips = groups * kernels * terms * patches
         counters.add("operation.mac" if layer.is_multiply_accumulate else "operation.other", trips)
-        counters.add("operation.skipped", trips - worked * kernels)
-        counters.add("operation.gated", worked * kernels - carried_out)
-        counters.add("array.input.deliver", worked)
-        if kernel is not None:
-            entered = int(stored.sum())
-            counters.add("bitmap.kernel.read", kernel.words.bitmaps * len(columns))
-            counters.add("glb.kernel.read", entered)
-            counters.add("array.kernel.deliver", entered * layer.split)
+        counters.add("operation.skipped", work.skipped)
+        counters.add("operation.gated", work.gated)
+        counters.add("array.input.deliver", work.columns)
+        if has_kernel:
+            counters.add("bitmap.kernel.read", work.lookups)
+            counters.add("glb.kernel.read", work.kernels)
+            counters.add("array.kernel.deliver", work.kernels * layer.split)
         self._count_patches(groups)
 
     def _columns(self, patches: int) -> npt.NDArray[np.int64]:

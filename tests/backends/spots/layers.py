@@ -70,9 +70,14 @@ def check_layer(
     program = program_of(layer, target, mapping, height)
     emulator = SpotsEmulator(program)
     outputs = emulator.run(inputs)
-    assert outputs.keys() == expected.keys()
+    literal = SpotsEmulator(program, "elements")
+    again = literal.run(inputs)
+    assert outputs.keys() == expected.keys() == again.keys()
+    for name, counts in emulator.counters.items():
+        assert not literal.counters[name].differences(counts), name
     for name, array in expected.items():
-        np.testing.assert_array_equal(outputs[name], array, err_msg=f"{name}: {program.layers[-1].mapping}")
+        for found in (outputs, again):
+            np.testing.assert_array_equal(found[name], array, err_msg=f"{name}: {program.layers[-1].mapping}")
     for entry in program.layers:
         found, predicted = emulator.counters[entry.name], Counts.of(entry.predicted)
         differences = found.differences(predicted)

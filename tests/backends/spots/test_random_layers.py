@@ -52,7 +52,7 @@ def machines(draw: st.DrawFn, *, skips: bool = False) -> GemmMachine:
     return machine(name="drawn", array=array, im2col=im2col, sram=sram, dram=dram)
 
 
-@settings(max_examples=40, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(layer=layers(), target=machines())
 def test_the_mapping_that_is_chosen_computes_and_counts_what_it_should(layer: Layer, target: GemmMachine) -> None:
     assume(layer.spec.trips <= OPERATIONS)
@@ -69,7 +69,7 @@ HEIGHTS = st.sampled_from([None, 1, 2, 3, 8])
 """Of blocks that kernels lie in; None: dense."""
 
 
-@settings(max_examples=50, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(layer=layers(), target=machines(skips=True), height=HEIGHTS)
 def test_what_is_left_out_changes_no_result_and_costs_nothing(
     layer: Layer, target: GemmMachine, height: int | None
@@ -115,7 +115,7 @@ def _cuts(node: Node, operand: Any) -> bool:
     return isinstance(node, Temporal) and node.loop.kind in RELEVANT[operand]
 
 
-@settings(max_examples=40, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(layer=layers(), target=machines(), height=HEIGHTS, data=st.data())
 def test_any_mapping_computes_and_counts_what_it_should(
     layer: Layer, target: GemmMachine, height: int | None, data: st.DataObject
