@@ -8,7 +8,7 @@ in any order, ends in the same state as any timing does: if cores are stuck then
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -20,7 +20,10 @@ from passes.multicore.accesses import Block
 from passes.multicore.tables import Point
 
 Ints = npt.NDArray[np.int64]
+Row = npt.NDArray[np.int32]
+"""A number for every core, or for every turn."""
 Rows = npt.NDArray[np.int32]
+"""Turns by cores."""
 Register = tuple[int, int]
 """A core, and the number of one of its registers."""
 
@@ -75,10 +78,64 @@ class Stuck:
 
 @dataclass
 class _Known:
-    """Of a block, how many turns of every core each of its turns knows of, at both points."""
+    """What every turn of a block knows at both points: how many turns of every core are over.
 
+    Most is known from the first turn on: a row for all cores, by point. Only of `cores` (sorted) the turns of a block
+    know more and more; `load` and `store` have a column for each of these.
+    """
+
+    always: tuple[Row, Row]
+    cores: Ints
     load: Rows
     store: Rows
+
+    @classmethod
+    def constant(cls, load: Row, store: Row) -> _Known:
+        """All turns know the same."""
+        none = np.zeros((0, 0), np.int32)
+        return cls((load, store), np.zeros(0, np.int64), none, none)
+
+    def of(self, point: Point) -> Rows:
+        """The columns at a point."""
+        return self.load if point is Point.LOAD else self.store
+
+    def row(self, point: Point, turn: int) -> Row:
+        """What a turn knows of all cores."""
+        row = self.always[point].copy()
+        if len(self.cores):
+            row[self.cores] = self.of(point)[turn]
+        return row
+
+    def column(self, point: Point, turns: Ints | Row, core: int) -> Row:
+        """What turns know of a core."""
+        at = int(np.searchsorted(self.cores, core))
+        if at < len(self.cores) and self.cores[at] == core:
+            return self.of(point)[turns, at]
+        return np.full(len(turns), self.always[point][core], np.int32)
+
+    def widen(self, cores: npt.NDArray[np.bool_], turns: int) -> None:
+        """Have a column for each of these cores, too."""
+        wanted = cores.copy()
+        wanted[self.cores] = True
+        chosen = np.flatnonzero(wanted)
+        if len(chosen) == len(self.cores):
+            return
+        at = np.searchsorted(chosen, self.cores)
+        made = [np.broadcast_to(always[chosen], (turns, len(chosen))).copy() for always in self.always]
+        for table, columns in zip(made, (self.load, self.store), strict=True):
+            if len(at):
+                table[:, at] = columns
+        self.cores, (self.load, self.store) = chosen, made
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What waits that a block passes tell it: in which of its turns, and of which cores how many turns are over."""
+
+    point: Point
+    turns: Ints
+    cores: Ints
+    rows: Rows
 
 
 class Clocks:
@@ -137,66 +194,91 @@ class Clocks:
         passing: Sequence[Ints],
         signals: Mapping[Register, Signals],
     ) -> None:
-        cores = len(self._final)
-        before = self._final[block.core] if start == 0 else self._known[block.number].store[start - 1]
         if start == 0:
             self.base[block.number] = int(self._done[block.core])
-        if start == 0 and end == block.turns and not any(wanted[1:].max(initial=-1) >= 0 for wanted in passing):
-            # Everything is waited for in the first turn: all turns know the same.
-            row = before.copy()
-            at_load = row
-            for point in Point:
-                for wait, wanted in zip(waits, passing, strict=True):
-                    if wait.point is point and wanted[0] >= 0:
-                        row = np.maximum(row, self._payload(signals[wait.register], wanted[:1])[0])
-                if point is Point.LOAD:
-                    at_load = row
-            shape = (block.turns, cores)
-            self._known[block.number] = _Known(np.broadcast_to(at_load, shape), np.broadcast_to(row, shape))
-            return
-        if start == 0:
-            shape = (block.turns, cores)
-            self._known[block.number] = _Known(np.zeros(shape, np.int32), np.zeros(shape, np.int32))
-        joined = np.zeros((end - start, 2, cores), np.int32)
-        joined[0, 0] = before
-        for wait, wanted in zip(waits, passing, strict=True):
-            some = np.flatnonzero(wanted[start:end] >= 0)
-            if len(some):
-                payload = self._payload(signals[wait.register], wanted[start:end][some])
-                joined[some, int(wait.point)] = np.maximum(joined[some, int(wait.point)], payload)
-        flat = np.maximum.accumulate(joined.reshape(-1, cores), axis=0).reshape(joined.shape)
+            self._known[block.number] = self._begun(block, waits, passing, signals)
         known = self._known[block.number]
+        told = [
+            each
+            for wait, wanted in zip(waits, passing, strict=True)
+            for each in self._told(known, wait.point, signals.get(wait.register), wanted, start, end)
+        ]
+        if told:
+            cores = np.zeros(len(self._final), np.bool_)
+            for each in told:
+                cores[each.cores] = True
+            known.widen(cores, block.turns)
+        if not len(known.cores):
+            return
+        joined = np.zeros((end - start, 2, len(known.cores)), np.int32)
+        joined[0, 0] = known.always[Point.LOAD][known.cores] if start == 0 else known.store[start - 1]
+        for each in told:
+            at, of_point = np.ix_(each.turns, np.searchsorted(known.cores, each.cores)), joined[:, int(each.point)]
+            of_point[at] = np.maximum(of_point[at], each.rows)
+        flat = np.maximum.accumulate(joined.reshape(-1, len(known.cores)), axis=0).reshape(joined.shape)
         known.load[start:end], known.store[start:end] = flat[:, 0], flat[:, 1]
 
-    def _payload(self, signals: Signals, numbers: Ints) -> Rows:
-        """What was known when these signals were sent, the turns before them included."""
-        rows = np.zeros((len(numbers), len(self._final)), np.int32)
-        blocks, turns = signals.blocks[numbers], signals.turns[numbers]
-        bounds = [0, *(np.flatnonzero(np.diff(blocks)) + 1).tolist(), len(blocks)]
-        for start, end in pairwise(bounds):
-            block, at = int(blocks[start]), turns[start:end]
-            rows[start:end] = self._known[block].store[at]
-            rows[start:end, signals.core] = self.base[block] + at + 1
-        return rows
+    def _begun(
+        self, block: Block, waits: Sequence[Wait], passing: Sequence[Ints], signals: Mapping[Register, Signals]
+    ) -> _Known:
+        """What a block knows in its first turn; at the later point, too, if it learns nothing in others."""
+        row = self._final[block.core].copy()
+        rows: list[Row] = []
+        is_constant = not any(wanted[1:].max(initial=-1) >= 0 for wanted in passing)
+        for point in Point:
+            for wait, wanted in zip(waits, passing, strict=True):
+                if wait.point is point and wanted[0] >= 0 and (is_constant or point is Point.LOAD):
+                    row = np.maximum(row, self._payload(signals[wait.register], int(wanted[0])))
+            rows.append(row)
+        return _Known.constant(*rows)
+
+    def _payload(self, signals: Signals, number: int) -> Row:
+        """What was known when a signal was sent, the turns before it included."""
+        block, turn = int(signals.blocks[number]), int(signals.turns[number])
+        row = self._known[block].row(Point.STORE, turn)
+        row[signals.core] = self.base[block] + turn + 1
+        return row
+
+    def _told(
+        self, known: _Known, point: Point, signals: Signals | None, wanted: Ints, start: int, end: int
+    ) -> Iterator[_Told]:
+        """What signals tell the turns from `start` to `end` beyond what all of them know."""
+        turns = np.flatnonzero(wanted[start:end] >= 0)
+        if signals is None or not len(turns):
+            return
+        numbers = wanted[start:end][turns]
+        blocks, sent = signals.blocks[numbers], signals.turns[numbers]
+        for first, stop in pairwise([0, *(np.flatnonzero(np.diff(blocks)) + 1).tolist(), len(blocks)]):
+            block, at = int(blocks[first]), sent[first:stop]
+            theirs = self._known[block]
+            news = theirs.always[Point.STORE] > known.always[point]
+            news[theirs.cores] = True
+            news[signals.core] = True
+            cores = np.flatnonzero(news)
+            rows = np.broadcast_to(theirs.always[Point.STORE][cores], (len(at), len(cores))).copy()
+            if len(theirs.cores):
+                rows[:, np.searchsorted(cores, theirs.cores)] = theirs.store[at]
+            rows[:, np.searchsorted(cores, signals.core)] = self.base[block] + at + 1
+            new = rows.max(axis=0) > known.always[point][cores]
+            if new.any():
+                yield _Told(point, turns[first:stop], cores[new], rows[:, new])
 
     def _finish(self, block: Block) -> None:
-        self._final[block.core] = self._known[block.number].store[-1]
+        self._final[block.core] = self._known[block.number].row(Point.STORE, block.turns - 1)
         self._done[block.core] += block.turns
         self._final[block.core, block.core] = self._done[block.core]
 
-    def known_at_end(self, core: int) -> Rows:
+    def known_at_end(self, core: int) -> Row:
         """How many turns of every core are known to be over when all blocks of a core that ran are."""
         return self._final[core]
 
-    def row(self, block: Block, point: Point, turn: int) -> Rows:
+    def row(self, block: Block, point: Point, turn: int) -> Row:
         """How many turns of every core are known to be over in a turn of a block."""
-        known = self._known[block.number]
-        return (known.load if point is Point.LOAD else known.store)[turn]
+        return self._known[block.number].row(point, turn)
 
-    def knows(self, block: Block, point: Point, turns: npt.NDArray[np.int32], core: int) -> npt.NDArray[np.int32]:
+    def knows(self, block: Block, point: Point, turns: Ints | Row, core: int) -> Row:
         """How many turns of a core are known to be over in some turns of a block."""
-        known = self._known[block.number]
-        return (known.load if point is Point.LOAD else known.store)[turns, core]
+        return self._known[block.number].column(point, turns, core)
 
 
 def _first(signals: Signals | None, values: Ints) -> Ints:
