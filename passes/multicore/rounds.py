@@ -27,30 +27,34 @@ def is_cyclic(part: Part, scheme: Scheme) -> bool:
     return scheme is Scheme.CYCLIC and 1 < len(part.ring) <= part.vectors.turns
 
 
-def beginnings(part: Part) -> list[int]:
-    """Of each core of a cyclic ring, the turn of the vectors that it begins with; and the number of turns."""
+def regions(part: Part) -> tuple[int, int, int]:
+    """Of a part of a cyclic ring, the first turn of its own region, how many it has, and how many the one before.
+
+    Regions lie in the order opposite to places, so that a core follows the one of the place before, as in a linear
+    ring: where all ask for the bus at a time, those that others wait for have it first.
+    """
     count, cores = part.vectors.turns, len(part.ring)
-    return [count * place // cores for place in range(cores + 1)]
+    region = cores - 1 - part.place
+    before, first, behind = (count * (region + each) // cores for each in (-1, 0, 1))
+    return first, behind - first, first - before if region else count - count * (cores - 1) // cores
 
 
 def rounds(part: Part, scheme: Scheme) -> Iterator[Round]:
     """The rounds of a part.
 
     All cores visit vectors in the same order, or each of a cyclic ring begins with a region of its own: there it is the
-    first, then it follows the next core, and it is the last in the region of the core that follows it.
+    first, then it follows the core before, and it is the last in the region of the core that follows it.
     """
     count, cores, place = part.vectors.turns, len(part.ring), part.place
     if not is_cyclic(part, scheme):
         yield Round(0, count, place == 0, place == cores - 1)
         return
-    at = beginnings(part)
-    own = at[place + 1] - at[place]
-    # Going around from its own region, a core comes to that of the next place first, and last to that before its own.
-    last = at[place] - at[place - 1] if place else at[cores] - at[cores - 1]
-    yield Round(at[place], own, is_first=True, is_last=False)
+    # Going around from its own region, a core comes to the next one first, and last to that before its own.
+    at, own, last = regions(part)
+    yield Round(at, own, is_first=True, is_last=False)
     if count - own - last:
-        yield Round((at[place] + own) % count, count - own - last, is_first=False, is_last=False)
-    yield Round((at[place] + count - last) % count, last, is_first=False, is_last=True)
+        yield Round((at + own) % count, count - own - last, is_first=False, is_last=False)
+    yield Round((at + count - last) % count, last, is_first=False, is_last=True)
 
 
 def predecessors(part: Part, scheme: Scheme) -> tuple[int, npt.NDArray[np.int64]] | None:
@@ -61,9 +65,8 @@ def predecessors(part: Part, scheme: Scheme) -> tuple[int, npt.NDArray[np.int64]
     count, cores, place = part.vectors.turns, len(part.ring), part.place
     turns = np.arange(count, dtype=np.int64)
     if is_cyclic(part, scheme):
-        at = beginnings(part)
-        own = at[place + 1] - at[place]
-        return (place + 1) % cores, np.where(turns < own, 0, turns - own + 1)
+        _, own, _ = regions(part)
+        return (place - 1) % cores, np.where(turns < own, 0, turns - own + 1)
     if place == 0:
         return None
     return place - 1, np.full(count, count) if scheme is Scheme.SEQUENTIAL else turns + 1
