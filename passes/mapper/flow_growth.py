@@ -1,0 +1,102 @@
+"""Candidates of a dataflow with further parameters: all their values that fit, or the largest of those."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from dialects.hierarchy import Hierarchy
+from passes.mapper.candidates import CHUNK, Candidates, joined
+from passes.mapper.chains import tiles_within
+from passes.mapper.dataflow import BoundFlow
+from passes.mapper.flow_values import FlowValues
+from passes.mapper.nest import Column, For
+
+Flags = npt.NDArray[np.bool_]
+Fits = Callable[[Candidates], Flags]
+"""Which candidates to go on with."""
+
+
+class FlowGrowth:
+    """Grows candidates; with `every`, the last outer parameter has all values that fit, not the largest only."""
+
+    def __init__(self, flow: BoundFlow, hierarchy: Hierarchy, values: FlowValues, *, every: bool):
+        self._flow = flow
+        self._hierarchy = hierarchy
+        self._values = values
+        self._every = every
+
+    def with_outer(
+        self, candidates: Candidates, fits: Fits, *, every: bool = False, within: Fits | None = None
+    ) -> Candidates:
+        """With all values of the outer parameters that fit; of the last one the largest, as less seldom costs less.
+
+        With `every`, all of the last one, too. Those that are not `within` a limit may be missing.
+        """
+        if not self._flow.flow.outer:
+            return candidates.take(np.flatnonzero(fits(candidates)))
+        *names, last = self._flow.flow.outer
+        for name in names:
+            candidates = self.grown(candidates, name, fits)
+            if within is not None:
+                some = [within(chunk) for chunk in candidates.chunks()]
+                candidates = candidates.take(np.flatnonzero(np.concatenate(some)))
+        if every or self._every or last in self._values.unordered:
+            # The largest that fits need not divide its loop, takes longest to arrive, or is not the best.
+            return self.grown(candidates, last, fits)
+        return self._smaller_too(self._filled(candidates, last, fits), last)
+
+    def grown(self, candidates: Candidates, name: str, fits: Fits) -> Candidates:
+        """With all values of a further parameter that fit."""
+        grown = [Candidates(0, dict.fromkeys((*candidates.columns, name), np.zeros(0, np.int64)))]
+        for values, rows in self._values.of(candidates, name):
+            for chunk in candidates.take(rows).chunks(len(values)):
+                more = chunk.grown(name, values)
+                grown.append(more.take(np.flatnonzero(fits(more))))
+        return joined(grown)
+
+    def _smaller_too(self, candidates: Candidates, name: str) -> Candidates:
+        """With the smaller values of a parameter, too, that may cost less than the largest that fits."""
+        most = candidates.columns[name]
+        values = [most]
+        if name not in self._values.counted:
+            tiles = self._flow.tiles(candidates.columns, candidates.count)
+            for place in tiles_within(self._flow, name, timed=self._values.timed) or ():
+                tile = tiles[place]
+                if self._hierarchy.nested:
+                    values.append(np.where(tile <= most, most // tile * tile, most))
+                if name in self._values.inwards and isinstance(self._flow.nest.nodes[place], For):
+                    values.append(np.minimum(tile, most))
+        elif name in self._values.inwards:
+            values.append(np.ones_like(most))
+        if len(values) == 1:
+            return candidates
+        rows = [np.arange(candidates.count)]
+        for number, column in enumerate(values[1:], 1):
+            is_new = np.all([column != each for each in values[:number]], axis=0)
+            rows.append(np.flatnonzero(is_new))
+        return joined([candidates.take(some).beside(name, each[some]) for each, some in zip(values, rows, strict=True)])
+
+    def _filled(self, candidates: Candidates, name: str, fits: Fits) -> Candidates:
+        """With the largest value of a further parameter that fits, found by bisection, of all candidates at a time."""
+        tables: list[Column] = [np.zeros(0, np.int64)]
+        first, last = np.zeros(candidates.count, np.int64), np.full(candidates.count, -1)
+        length = 0
+        for values, rows in self._values.of(candidates, name):
+            tables.append(values)
+            first[rows], last[rows] = length, length + len(values) - 1
+            length += len(values)
+        table = np.concatenate(tables)
+        filled = [Candidates(0, dict.fromkeys((*candidates.columns, name), np.zeros(0, np.int64)))]
+        for rows in np.array_split(np.arange(candidates.count), max(1, candidates.count // CHUNK)):
+            chunk = candidates.take(rows)
+            low, high = first[rows] - 1, last[rows]
+            while (low < high).any():
+                middle = (low + high + 1) // 2
+                fit = fits(chunk.beside(name, table[middle]))
+                low, high = np.where(fit, middle, low), np.where(fit, high, middle - 1)
+            some = np.flatnonzero(low >= first[rows])
+            filled.append(chunk.take(some).beside(name, table[low[some]]))
+        return joined(filled)

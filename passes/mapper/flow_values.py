@@ -1,0 +1,101 @@
+"""Which values of the parameters of a dataflow are tried, such that no better mapping is missing."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from dialects.hierarchy import Hierarchy
+from passes.mapper.candidates import Candidates
+from passes.mapper.chains import counts_tiles, cut_by, moves_inwards, tiles_within
+from passes.mapper.dataflow import BoundFlow
+from passes.mapper.nest import Column, Par
+
+
+class FlowValues:
+    """The values of parameters, all of them of those that are `free`; `counted` only cut loops into numbers of tiles.
+
+    Larger values of `inwards` ones may make loops run further in. Of `unordered` ones any that fits may cost least, of
+    others the largest. `tied` ones differ in busy elements alone, if `ties` are to be told apart at last.
+    """
+
+    def __init__(self, flow: BoundFlow, hierarchy: Hierarchy, *, timed: bool, ties: bool):
+        self._flow = flow
+        self._hierarchy = hierarchy
+        self.timed = timed
+        self.parameters = (*flow.flow.inner, *flow.flow.outer)
+        limited = [flow.flow.reserves[each.name] for each in hierarchy.memories if each.words is not None]
+        self._shrinking = frozenset(name for each in limited if each.ever[0] is None for name in each.names)
+        self.tied = frozenset(self._find_tied()) if ties else frozenset[str]()
+        self.free = frozenset(self._find_free()) - self.tied
+        self.counted = frozenset(
+            name for name in self.parameters if counts_tiles(flow, name, frozenset(self.parameters))
+        )
+        keeps = any(each.stays or each.slides for each in hierarchy.memories[1:])
+        self.inwards = frozenset(name for name in self.parameters if keeps and moves_inwards(flow, name))
+        self.unordered = frozenset(self._find_unordered())
+
+    def of(self, candidates: Candidates, name: str) -> Iterator[tuple[Column, npt.NDArray[np.intp]]]:
+        """The values of a further parameter, ascending, with the candidates that may have them."""
+        left = self.left_of(candidates, name)
+        for remaining in map(int, np.unique(left)):
+            values: Column = np.arange(1, remaining + 1) if name in self.free else _even(remaining)
+            yield values, np.flatnonzero(left == remaining)
+
+    def left_of(self, candidates: Candidates, name: str) -> Column:
+        """What a parameter is at most: with more no tile is larger, beside what is decided before it, nor room less."""
+        if name in self._shrinking:
+            return np.full(candidates.count, self._flow.most_of(name))
+        before = frozenset(itertools.takewhile(lambda other: other != name, self.parameters))
+        most: Column = np.ones(candidates.count, np.int64)
+        for part, others in self._flow.flow.products_of(name):
+            done: Column = np.ones(candidates.count, np.int64)
+            for other in others & before & candidates.columns.keys():
+                done = done * candidates.columns[other]
+            most = np.maximum(most, -(-self._flow.values[part] // done))
+        return most
+
+    def smaller(self, candidates: Candidates, name: str) -> Column:
+        """The value of a parameter that comes before each one."""
+        below = np.maximum(candidates.columns[name] - 1, 1)
+        left = self.left_of(candidates, name)
+        return below if name in self.free else -(-left // -(-left // below))
+
+    def _find_unordered(self) -> Iterator[str]:
+        """Parameters of which any value that fits may cost least."""
+        for name in self.parameters:
+            laid = any(isinstance(self._flow.nest.nodes[place], Par) for place in cut_by(self._flow, frozenset({name})))
+            is_alone = tiles_within(self._flow, name, timed=self.timed) is not None
+            if name in self._shrinking or laid or not (name in self.counted or is_alone):
+                yield name
+
+    def _find_free(self) -> Iterator[str]:
+        """Parameters that are to have all values: sizes that cut a loop into equally many tiles differ.
+
+        They do in busy elements, strips, or reserved words, or if that number says not all.
+        """
+        for name in self.parameters:
+            if name in self._flow.flow.laid or not self._counts_alone(name):
+                yield name
+
+    def _find_tied(self) -> Iterator[str]:
+        """Inner parameters of which sizes that cut a loop into equally many tiles differ in busy elements alone."""
+        for name in self._flow.flow.inner:
+            if name in self._flow.flow.laid and self._counts_alone(name):
+                yield name
+
+    def _counts_alone(self, name: str) -> bool:
+        """Whether only the number of tiles matters into which a parameter cuts its loop, but for busy elements."""
+        loops = (self._flow.places[part] for part in self._flow.flow.parts_of(name))
+        slides = any(loop is not None and self._flow.problem.window_of(loop) is not None for loop in loops)
+        strips = not self._hierarchy.nested and slides
+        before = frozenset(itertools.takewhile(lambda other: other != name, self.parameters))
+        return not strips and name not in self._shrinking and counts_tiles(self._flow, name, before)
+
+
+def _even(extent: int) -> Column:
+    """The smallest tile for every number of tiles that a loop can be cut into."""
+    return np.unique(-(-extent // np.arange(1, extent + 1)))
