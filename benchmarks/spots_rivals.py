@@ -1,15 +1,17 @@
 """The SPOTS machine beside Eyeriss and a Gemmini-like array with as many elements, on networks with pruned weights.
 
-    python benchmarks/spots_rivals.py [--network AlexNet ...] [--output docs/spots-rivals.md]
+    python benchmarks/spots_rivals.py [--network AlexNet ...] [--points FILE] [--output docs/spots-rivals.md]
 
 All three have 512 elements, words of 16 bits, 500 MHz, the same words on the chip and on the link, and mappings with
 the least latency. SPOTS and Eyeriss are emulated on the same image, so that zeros are those of weights and of ReLUs; a
-Gemmini-like array takes the same for any data. Nothing is fitted to what is published.
+Gemmini-like array takes the same for any data. Nothing is fitted to what is published. What was measured is added to
+the file of points, and not measured again.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,9 +27,16 @@ HERE = Path(__file__).resolve().parent
 NOTICE = "<!-- Made by `python benchmarks/spots_rivals.py --output docs/spots-rivals.md`; do not edit. -->\n"
 GROUP = 128
 """Filters in which the same positions are pruned: as many as four divisions of the array keep results of."""
-SPARSITIES = (0.0, 0.5, 0.7, 0.9)
-NETWORKS = ("AlexNet", "ResNet-50", "GoogLeNet")
-"""Those of the page; VGG-16, of which every share of zeros takes minutes, has to be asked for."""
+DENSE = -1.0
+"""In the place of a sparsity: no zeros at all, neither in weights nor in feature maps."""
+SPARSITIES = (DENSE, 0.0, 0.25, 0.5, 0.7, 0.9)
+NETWORKS: dict[str, Sequence[float]] = {
+    "AlexNet": SPARSITIES,
+    "VGG-16": (DENSE, 0.0, 0.7),
+    "ResNet-50": SPARSITIES,
+    "GoogLeNet": SPARSITIES,
+}
+"""The sparsities of the page; every one takes minutes on VGG-16, so that it has the fewest."""
 STATED = 0.7
 """The sparsity of the table by network."""
 RIVALS: dict[str, dict[str, str]] = {
@@ -77,8 +86,8 @@ def cost(report: Report) -> Cost:
     return Cost(sum(each.price.cycles for each in layers), sum(each.price.total_energy for each in layers))
 
 
-def measured(path: Path) -> dict[str, Cost]:
-    """What a network costs on all machines."""
+def measured(path: Path, *, dense: bool = False) -> dict[str, Cost]:
+    """What a network costs on all machines; as predicted without zeros if it is `dense`."""
     from backends.spatial.emulator import SpatialEmulator
     from backends.spots.emulator import SpotsEmulator
     from compiler.compilation import CompileOptions, compile_source
@@ -87,12 +96,16 @@ def measured(path: Path) -> dict[str, Cost]:
     from passes.searching.options import SearchOptions
 
     found: dict[str, Cost] = {}
-    for target, settings in RIVALS.items():
+    for target, given in RIVALS.items():
+        settings = dict(given)
+        if dense:
+            settings.pop("dram.compression", None)
+            settings |= {"im2col.skips": "false"} if target == "spots" else {}
         # SPOTS always has the fastest mapping that is tried.
         search = SearchOptions() if target == "spots" else SearchOptions(objective=Objective.LATENCY)
         program = compile_source(str(path), CompileOptions(target=target, settings=settings, search=search)).program
         assert program is not None
-        if target == "gemmini":
+        if dense or target == "gemmini":
             found[target] = cost(predicted_report(program))
             continue
         emulator = SpotsEmulator(program) if target == "spots" else SpatialEmulator(program)
@@ -101,8 +114,10 @@ def measured(path: Path) -> dict[str, Cost]:
     return found
 
 
-def sweep(names: Sequence[str], sparsities: Sequence[float] = SPARSITIES) -> dict[str, dict[float, dict[str, Cost]]]:
-    """What the machines need for every network with every share of zeros among its weights."""
+def sweep(
+    sparsities: Mapping[str, Sequence[float]], points: Path | None = None
+) -> dict[str, dict[float, dict[str, Cost]]]:
+    """What the machines need for every network with some shares of zeros among its weights; see above for `points`."""
     import onnx
 
     sys.path.insert(0, str(HERE))
@@ -111,17 +126,28 @@ def sweep(names: Sequence[str], sparsities: Sequence[float] = SPARSITIES) -> dic
     from compiler.pruning.options import PruneOptions, Structure
     from compiler.pruning.pruning import prune_model
 
+    known: dict[str, dict[str, list[float]]] = {}
+    if points is not None and points.exists():
+        known = json.loads(points.read_text())
     found: dict[str, dict[float, dict[str, Cost]]] = {}
     with TemporaryDirectory() as folder:
-        for name, model in networks(names).items():
+        for name, shares in sparsities.items():
             whole, pruned = Path(folder) / "whole.onnx", Path(folder) / "pruned.onnx"
-            onnx.save(model, whole)
+            onnx.save(networks((name,))[name], whole)
             found[name] = {}
-            for share in sparsities:
-                if share:
-                    prune_model(whole, pruned, PruneOptions(Structure.GROUP, share, group=GROUP))
-                found[name][share] = measured(pruned if share else whole)
-                print(name, share, {k: v.cycles for k, v in found[name][share].items()}, file=sys.stderr, flush=True)
+            for share in shares:
+                point = f"{name} {share}"
+                if point not in known:
+                    if share > 0:
+                        prune_model(whole, pruned, PruneOptions(Structure.GROUP, share, group=GROUP))
+                    costs = measured(pruned if share > 0 else whole, dense=share == DENSE)
+                    known[point] = {target: [each.cycles, each.energy] for target, each in costs.items()}
+                    print(point, known[point], file=sys.stderr, flush=True)
+                    if points is not None:
+                        points.write_text(json.dumps(known, indent=1))
+                found[name][share] = {
+                    target: Cost(int(cycles), energy) for target, (cycles, energy) in known[point].items()
+                }
     return found
 
 
@@ -148,12 +174,35 @@ its mapper finds. Figures are of the layers with kernels: what else there is bet
 Weights are seeded, and pruned by `catena prune --structure group --group {GROUP}`; images are random. SPOTS and
 Eyeriss are emulated, so that zeros are those of pruned weights and of ReLUs; Eyeriss compresses feature maps on the
 link and gates elements on inputs of zero. On the Gemmini-like array zeros save nothing. What SPOTS leaves out it leaves
-out in time; its kernels go over the link as they are, not encoded. Sizes and energies of SPOTS are assumed
-([spots.md](spots.md)).
-Without pruning there are still the zeros of ReLUs, and transfers of feature maps, which Eyeriss does not overlap with
-its work as the others do. Nothing is fitted to the published averages, whose networks' sparsities and
-group sizes were not found.
+out in time, and its kernels go over the link in blocks with bitmaps, words and bitmaps counted. Sizes and energies of
+SPOTS are assumed ([spots.md](spots.md)).
+`dense` are predictions for data without any zero, with nothing left out, gated or compressed. Without pruning (0 %)
+there are the zeros of ReLUs, and transfers of feature maps, which Eyeriss does not overlap with its work as the others
+do. Nothing is fitted to the published averages, whose networks' sparsities and group sizes were not found.
 """
+
+
+_ENDS = """\
+The first row of a network above in which SPOTS takes less time than the other machine, and the first one whose factor
+is within 5 % of the largest: from there on more zeros hardly save time, because im2col units make patches at their own
+pace, or the link is busy. Where that is the last row, the advantage still grows there.
+"""
+
+
+def ends(found: Mapping[str, Mapping[float, Mapping[str, Cost]]]) -> list[tuple[str, str, str, str]]:
+    """For every network and rival, the first sparsities of the sweep with an advantage, and with most of it."""
+    rows: list[tuple[str, str, str, str]] = []
+    for name, shares in found.items():
+        for rival in PUBLISHED:
+            factors = {share: speed_up(costs, rival) for share, costs in shares.items()}
+            starts = [share for share, factor in factors.items() if factor > 1]
+            most = next(share for share, factor in factors.items() if factor > max(factors.values()) / 1.05)
+            rows.append((name, rival, _share(starts[0]) if starts else "nowhere", _share(most)))
+    return rows
+
+
+def _share(share: float) -> str:
+    return "dense" if share == DENSE else f"{100 * share:.0f} %"
 
 
 def page(found: Mapping[str, Mapping[float, Mapping[str, Cost]]]) -> str:
@@ -170,7 +219,11 @@ def page(found: Mapping[str, Mapping[float, Mapping[str, Cost]]]) -> str:
     means = [f"{mean([of(costs, rival) for costs in stated]):.2f}" for of in (speed_up, saving) for rival in rivals]
     rows += [("geometric mean", *means), ("published", *(f"{PUBLISHED[rival]:.2f}" for rival in rivals), "", "")]
     swept = [
-        (name, f"{100 * share:.0f}", *(f"{of(costs, rival):.2f}" for of in (speed_up, saving) for rival in rivals))
+        (
+            name,
+            "dense" if share == DENSE else f"{100 * share:.0f}",
+            *(f"{of(costs, rival):.2f}" for of in (speed_up, saving) for rival in rivals),
+        )
         for name, shares in found.items()
         for share, costs in shares.items()
     ]
@@ -184,6 +237,9 @@ def page(found: Mapping[str, Mapping[float, Mapping[str, Cost]]]) -> str:
             table(("network", *map(number, titles)), rows).markdown() + "\n",
             "## By the share of pruned weights\n",
             table(("network", number("pruned %"), *map(number, titles)), swept).markdown() + "\n",
+            "## Where the advantage starts and ends\n",
+            _ENDS,
+            table(("network", "rival", "starts at", "within 5 % of its most from"), ends(found)).markdown() + "\n",
         )
     )
 
@@ -192,9 +248,11 @@ def main() -> None:
     """Run the comparison and print or write the page."""
     parser = argparse.ArgumentParser(description=str(__doc__).split("\n\n", 1)[0])
     parser.add_argument("--network", action="append", help="this network, as VGG-16; may be given several times")
+    parser.add_argument("--points", type=Path, help="JSON file of what was measured: read, and added to")
     parser.add_argument("--output", type=Path, help="write the page here instead of printing it")
     arguments = parser.parse_args()
-    text = page(sweep(arguments.network or NETWORKS))
+    names = arguments.network or NETWORKS
+    text = page(sweep({name: NETWORKS[name] for name in names}, arguments.points))
     if arguments.output:
         arguments.output.write_text(text)
     else:

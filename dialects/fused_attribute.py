@@ -8,8 +8,9 @@
   them stays there, and of what the next turn of the loops above needs as well. `anew "b"` says that nothing stays for
   the next turn: it is fetched again, or computed again where a link of the group makes it.
 * `sequential {...}` or `pipeline {...}` says how links take turns, and within a turn what each does, as the nodes of a
-  `#schedule.mapping`. A `store` in these braces is within the links that use a tensor, theirs for their own turn. Where
-  a link stores such a tensor there below loops of its own mapping, it brings it in pieces.
+  `#schedule.mapping`, or all that a `#schedule.gemm` says. A `store` in these braces is within the links that use a
+  tensor, theirs for their own turn. Where a link stores such a tensor there below loops of its own mapping, it brings
+  it in pieces.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from xdsl.utils.exceptions import VerifyException
 
 from dialects.fused_mapping import FusedMapping, Retention, Stages, quoted
 from dialects.fused_rules import contradictions
-from dialects.schedule import Mapping, Temporal, parse_mapping, parse_temporal, verify_mapping, verify_tile
+from dialects.gemm_mapping import Nest, parse_nest, verify_nest
+from dialects.schedule import Temporal, parse_temporal, verify_tile
 
 ANEW = "anew"
 """The mark of a tensor of which nothing stays for the next turn."""
@@ -81,7 +83,7 @@ class FusedAttr(Data[FusedMapping]):
         if levels != sorted(levels):
             raise VerifyException("tensors stand in the order of their levels")
         for _, branch in mapping.branches:
-            verify_mapping(branch)
+            verify_nest(branch)
 
 
 def statements(mapping: FusedMapping) -> Iterator[str]:
@@ -115,10 +117,10 @@ def _parse_store(parser: AttrParser, level: int | None) -> list[Retention]:
     return list(parser.parse_comma_separated_list(parser.Delimiter.SQUARE, tensor))
 
 
-def _parse_branches(parser: AttrParser) -> tuple[list[Retention], tuple[tuple[str, Mapping], ...]]:
+def _parse_branches(parser: AttrParser) -> tuple[list[Retention], tuple[tuple[str, Nest], ...]]:
     """What stands in the braces: places within links, and what each link does."""
     retentions: list[Retention] = []
-    branches: list[tuple[str, Mapping]] = []
+    branches: list[tuple[str, Nest]] = []
 
     def item() -> None:
         if parser.parse_optional_keyword("store") is not None:
@@ -126,7 +128,7 @@ def _parse_branches(parser: AttrParser) -> tuple[list[Retention], tuple[tuple[st
             return
         link = parser.parse_str_literal(": store or link name")
         parser.parse_punctuation(":")
-        branches.append((link, parse_mapping(parser)))
+        branches.append((link, parse_nest(parser)))
 
     parser.parse_comma_separated_list(parser.Delimiter.BRACES, item)
     return retentions, tuple(branches)

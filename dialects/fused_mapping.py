@@ -13,7 +13,8 @@ from io import StringIO
 
 from xdsl.printer import Printer
 
-from dialects.schedule import Loop, Mapping, Temporal
+from dialects.gemm_mapping import Nest
+from dialects.schedule import Loop, Temporal
 
 
 class Stages(StrEnum):
@@ -52,7 +53,7 @@ class FusedMapping:
     loops: tuple[Temporal, ...]
     retentions: tuple[Retention, ...]
     stages: Stages = Stages.SEQUENTIAL
-    branches: tuple[tuple[str, Mapping], ...] = ()
+    branches: tuple[tuple[str, Nest], ...] = ()
     """The mapping of a link's part in one turn, by the name of the link."""
 
     def retention(self, tensor: str) -> Retention:

@@ -24,7 +24,7 @@ from xdsl.parser import AttrParser
 from xdsl.printer import Printer
 from xdsl.utils.exceptions import VerifyException
 
-from dialects.schedule import Mapping, Spatial, parse_nodes, verify_mapping
+from dialects.schedule import Mapping, MappingAttr, Node, Spatial, parse_nodes, verify_mapping
 
 MOST_SUM_BITS = 48
 """Bits of accumulators at most: sums of products in them do not leave 64 bits."""
@@ -57,6 +57,11 @@ class GemmMapping:
     sums: Sums | None = None
 
     @property
+    def nodes(self) -> tuple[Node, ...]:
+        """Its tiles over time."""
+        return self.tiles.nodes
+
+    @property
     def form(self) -> str:
         """What it says beside tiles: how the array is divided, what becomes of patches, and how sums are added up."""
         patches = "stream" if self.reserved is None else f"ring {self.reserved}" + " resumes" * self.resumes
@@ -76,36 +81,62 @@ class GemmAttr(Data[GemmMapping]):
     def parse_parameter(cls, parser: AttrParser) -> GemmMapping:
         with parser.in_angle_brackets():
             parser.parse_keyword("split")
-            split = parser.parse_integer(allow_boolean=False)
-            parser.parse_punctuation(",")
-            reserved, resumes = None, False
-            if parser.parse_optional_keyword("stream") is None:
-                parser.parse_keyword("ring")
-                reserved = parser.parse_integer(allow_boolean=False)
-                resumes = parser.parse_optional_keyword("resumes") is not None
-            sums, goes_on = None, parser.parse_optional_punctuation(",") is not None
-            if goes_on and parser.parse_optional_keyword("sums") is not None:
-                bits = parser.parse_integer(allow_boolean=False, allow_negative=False)
-                parser.parse_keyword("shift")
-                sums = Sums(bits, parser.parse_integer(allow_boolean=False, allow_negative=False))
-                goes_on = parser.parse_optional_punctuation(",") is not None
-            nodes = parse_nodes(parser) if goes_on else ()
-        return GemmMapping(split, reserved, Mapping(nodes), resumes, sums)
+            return _behind_split(parser)
 
     def print_parameter(self, printer: Printer) -> None:
         with printer.in_angle_brackets():
             printer.print_string(str(self.data))
 
     def verify(self) -> None:
-        verify_mapping(self.data.tiles)
-        if self.data.split < 1 or (self.data.reserved or 0) < 0:
-            raise VerifyException("there is at least one array, and nothing less than nothing is kept")
-        if self.data.resumes and self.data.reserved is None:
-            raise VerifyException("nothing is kept of patches that share no words")
-        sums = self.data.sums
-        if sums is not None and not (2 <= sums.bits <= MOST_SUM_BITS and sums.shift < MOST_SUM_BITS):
-            raise VerifyException(f"accumulators have 2 to {MOST_SUM_BITS} bits, and products lose fewer")
-        if any(isinstance(node, Spatial) for node in self.data.tiles.nodes):
-            raise VerifyException(
-                "rows and columns of the array are those of the matrix product: no loop lies along one"
-            )
+        verify_nest(self.data)
+
+
+Nest = Mapping | GemmMapping
+"""What a link does in a turn of a fused group, on machines of either kind."""
+
+
+def attribute_of(nest: Nest) -> MappingAttr | GemmAttr:
+    """A nest as the mapping of a link."""
+    return GemmAttr(nest) if isinstance(nest, GemmMapping) else MappingAttr(nest)
+
+
+def parse_nest(parser: AttrParser) -> Nest:
+    """The nodes of a mapping in angle brackets, those to matrix products with what stands before them."""
+    with parser.in_angle_brackets():
+        if parser.parse_optional_keyword("split") is not None:
+            return _behind_split(parser)
+        return Mapping(parse_nodes(parser))
+
+
+def _behind_split(parser: AttrParser) -> GemmMapping:
+    split = parser.parse_integer(allow_boolean=False)
+    parser.parse_punctuation(",")
+    reserved, resumes = None, False
+    if parser.parse_optional_keyword("stream") is None:
+        parser.parse_keyword("ring")
+        reserved = parser.parse_integer(allow_boolean=False)
+        resumes = parser.parse_optional_keyword("resumes") is not None
+    sums, goes_on = None, parser.parse_optional_punctuation(",") is not None
+    if goes_on and parser.parse_optional_keyword("sums") is not None:
+        bits = parser.parse_integer(allow_boolean=False, allow_negative=False)
+        parser.parse_keyword("shift")
+        sums = Sums(bits, parser.parse_integer(allow_boolean=False, allow_negative=False))
+        goes_on = parser.parse_optional_punctuation(",") is not None
+    return GemmMapping(split, reserved, Mapping(parse_nodes(parser) if goes_on else ()), resumes, sums)
+
+
+def verify_nest(nest: Nest) -> None:
+    """Raises `VerifyException` for a mapping that says nothing sound on any machine."""
+    if isinstance(nest, Mapping):
+        verify_mapping(nest)
+        return
+    verify_mapping(nest.tiles)
+    if nest.split < 1 or (nest.reserved or 0) < 0:
+        raise VerifyException("there is at least one array, and nothing less than nothing is kept")
+    if nest.resumes and nest.reserved is None:
+        raise VerifyException("nothing is kept of patches that share no words")
+    sums = nest.sums
+    if sums is not None and not (2 <= sums.bits <= MOST_SUM_BITS and sums.shift < MOST_SUM_BITS):
+        raise VerifyException(f"accumulators have 2 to {MOST_SUM_BITS} bits, and products lose fewer")
+    if any(isinstance(node, Spatial) for node in nest.nodes):
+        raise VerifyException("rows and columns of the array are those of the matrix product: no loop lies along one")

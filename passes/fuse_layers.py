@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from xdsl.context import Context
@@ -18,6 +18,7 @@ from dialects.fused_mapping import FusedMapping
 from dialects.gconv import LinkOp
 from dialects.gconv.interpreter import main_function
 from dialects.gconv.spec import LoopKind
+from dialects.gemm_machine import GemmMachine
 from dialects.hierarchy import Memory
 from dialects.nest_machine import NestMachine
 from dialects.schedule import Objective, Operand
@@ -26,9 +27,10 @@ from passes.fusion.group import Group
 from passes.fusion.grouping import group_links, group_problems
 from passes.fusion.memories import levels_of
 from passes.fusion.names import chain_names, group_names
-from passes.fusion.network import Chosen, GroupSearches, NetworkPlan, NetworkSearch, NetworkSpace
+from passes.fusion.network import GroupSearches, NetworkPlan, NetworkSearch, NetworkSpace
 from passes.fusion.runs import fusible_runs, network_of
 from passes.fusion.space import Space
+from passes.gemm.groups import Worth, in_memories
 from passes.mapper.effort import USUAL
 from passes.searching.nests_of_groups import NestsOfGroups
 from passes.searching.parts import Nests, can_run
@@ -51,8 +53,9 @@ class FuseLayersPass(ModulePass):
 
     The network of groups with the least traffic within the outermost memory on the chip, of at most `longest` links
     each (`passes.fusion.network`), is found by search. Groups take at most a tenth more operations, to make halos
-    again. Links that are left alone keep their own mappings for later passes; links with a mapping join no group. It
-    needs the machine in the module.
+    again; on machines of matrix products their product of energy and cycles is no larger than that of their links alone
+    (`passes.gemm.groups`). Links that are left alone keep their own mappings for later passes; links with a mapping
+    join no group. It needs the machine in the module.
 
     Raises `CatenaError` (CAT-U006) if the outermost memory on the chip is not outside of the array, has no size, or
     takes no inputs or kernels.
@@ -91,23 +94,21 @@ class FuseLayersPass(ModulePass):
             links = run[place : place + len(part.group.links)]
             place += len(links)
             if len(links) > 1 and not group_problems(links):
-                _form(function, links, part, called)
+                _form(function, links, machine.placed(part.group, part.mapping), called)
 
 
 @dataclass(frozen=True)
 class _Machine:
-    """What groups need to know of a machine: its buffer, and how its links get nests.
+    """What groups need to know of a machine: its buffer, and whether code can be made of a mapping.
 
     `spare` are words of the buffer that groups may have to leave free; where any, not all groups that fit have nests.
+    `placed` puts tensors that were searched for in one buffer into the memories of their own.
     """
 
     buffer: Memory
-    nests: Nests
+    runs: Callable[[Group, FusedMapping], bool]
     spare: tuple[int, ...] = (0,)
-
-    def runs(self, group: Group, mapping: FusedMapping) -> bool:
-        """Whether code can be made of a mapping."""
-        return can_run(group, mapping, self.nests, searching=self.spare != (0,))
+    placed: Callable[[Group, FusedMapping], FusedMapping] = lambda _, mapping: mapping
 
 
 def _machine_of(module: ModuleOp) -> _Machine:
@@ -115,21 +116,29 @@ def _machine_of(module: ModuleOp) -> _Machine:
     if isinstance(machine, Machine):
         buffer = levels_of(machine).memories[1]
         spare = tuple(int(machine.glb.words * share) for share in SPARE)
-        return _Machine(buffer, RowsOfGroups(machine, Objective.EDP), spare)
+        return _Machine(buffer, _with_nests(RowsOfGroups(machine, Objective.EDP), searching=True), spare)
     if isinstance(machine, NestMachine) and len(machine.memories) > 1:
         outermost = machine.memories[1]
         takes_operands = {Operand.INPUT, Operand.KERNEL} <= {*outermost.operands}
         if outermost.words is not None and takes_operands and not machine.axes_outside(outermost.name):
-            return _Machine(outermost, NestsOfGroups(machine, Objective.ENERGY, USUAL))
+            nests = NestsOfGroups(machine, Objective.ENERGY, USUAL)
+            return _Machine(outermost, _with_nests(nests, searching=False))
+    if isinstance(machine, GemmMachine):
+        buffer = min(levels_of(machine).memories[1:], key=lambda each: each.words or 0)
+        return _Machine(buffer, Worth(machine).runs, placed=in_memories)
     message = "layers are fused on machines that have, outside of all axes, a memory of some size for I and K"
     found, hint = "no machine" if machine is None else machine.name, "take another target, or do without --fuse"
     raise CatenaError(Diagnostic("CAT-U006", message, "mapped", found=found, hint=hint))
 
 
-def _form(function: FuncOp, links: list[LinkOp], part: Chosen, called: Mapping[SSAValue, str]) -> None:
+def _with_nests(nests: Nests, *, searching: bool) -> Callable[[Group, FusedMapping], bool]:
+    return lambda group, mapping: can_run(group, mapping, nests, searching=searching)
+
+
+def _form(function: FuncOp, links: list[LinkOp], mapping: FusedMapping, called: Mapping[SSAValue, str]) -> None:
     """Make a group of links, with the mapping that was found of them; `called` are the names that it has."""
     known = chain_names(function)
     names = {called[value]: name for value, name in group_names(links, known).items() if value in called}
-    retentions = (replace(each, tensor=names.get(each.tensor, each.tensor)) for each in part.mapping.retentions)
+    retentions = (replace(each, tensor=names.get(each.tensor, each.tensor)) for each in mapping.retentions)
     group = group_links(links, known=known)
-    group.properties["mapping"] = FusedAttr.of(replace(part.mapping, retentions=tuple(retentions)))
+    group.properties["mapping"] = FusedAttr.of(replace(mapping, retentions=tuple(retentions)))

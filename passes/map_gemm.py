@@ -10,6 +10,7 @@ from xdsl.passes import ModulePass
 
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import GConv, LinkOp, shape_of
+from dialects.gconv.fused import FusedOp
 from dialects.gconv.interpreter import main_function
 from dialects.gemm_machine import GemmMachine
 from dialects.gemm_mapping import GemmAttr, GemmMapping
@@ -18,6 +19,7 @@ from dialects.schedule import HostAttr
 from dialects.target import require_gemm_machine
 from passes.assign_host import require_host
 from passes.gemm.fixed_point import fixed_sums
+from passes.gemm.groups import map_groups
 from passes.gemm.legality import violations
 from passes.gemm.search import best_mapping
 from passes.gemm.streams import Encoded, encoded_kernel, encoding_of_kernel
@@ -31,8 +33,9 @@ class MapGemmPass(ModulePass):
     Of all divisions and tiles that are tried, one is taken that takes at most a thousandth more than the fewest cycles,
     and of those one that takes the least energy. Kernels in blocks move the words that are left of them, and their
     bitmaps need room even if nothing is zero. On machines with `fixed_point` integer products lose as many bits as sums
-    need to fit for any input. Links with the same loops and input shape are searched once. Links
-    whose results are updates at computed addresses leave in order. Links that the host executes keep `#schedule.host`.
+    need to fit for any input. Links with the same loops and input shape are searched once. Links whose results are
+    updates at computed addresses leave in order. Links of a group get mappings of their largest turn, which are the
+    group's; their kernels lie dense. Links that the host executes keep `#schedule.host`.
     """
 
     name = "map-gemm"
@@ -43,6 +46,11 @@ class MapGemmPass(ModulePass):
         storage = Storage(main_function(op).body.block)
         known: dict[tuple[GConv, tuple[int, ...], bool, Encoded | None], GemmMapping] = {}
         problems: list[Diagnostic] = []
+        groups = [each for each in main_function(op).body.block.ops if isinstance(each, FusedOp)]
+        try:
+            map_groups(groups, machine)
+        except CatenaError as error:
+            problems += error.diagnostics
         for link in links_of(op):
             in_order = storage.update(link.result) is not None
             try:

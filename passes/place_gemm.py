@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
@@ -10,7 +10,7 @@ from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.gconv import LinkOp, shape_of
+from dialects.gconv import GConv, LinkOp, shape_of
 from dialects.gconv.interpreter import main_function
 from dialects.gemm import AccumulateOp, BlocksOp, ConfigureOp, PlaceOp
 from dialects.gemm_machine import GemmMachine
@@ -22,7 +22,9 @@ from dialects.target import require_gemm_machine
 from passes.assign_host import require_host
 from passes.chain_views import source_of
 from passes.dram import Storages
-from passes.gemm.legality import operands_of, violations
+from passes.fusion.memories import levels_of
+from passes.gemm.legality import MEMORIES, NOTHING_TAKEN, operands_of, violations
+from passes.gemm.members import inside, member_violations
 from passes.gemm.streams import (
     KernelStream,
     blocks_of_tiles,
@@ -32,15 +34,19 @@ from passes.gemm.streams import (
     kernel_of,
 )
 from passes.gemm.tiles import GemmTiles
+from passes.place_groups import GatheredGroup, PlannedGroup, open_groups
 from passes.placing import Buffers, Encoded, links_of, place
+from passes.searching.parts import Part
 
 
 class PlaceGemmPass(ModulePass):
     """Give tensors addresses and turn every mapped link into a layer of loops, transfers and passes.
 
-    Every tensor of a link has a memory of its own on the chip, in which its tile begins at word 0. A kernel whose type
-    says that it lies in blocks of SPOTS becomes streams of its tiles (`passes.gemm.streams`), and gets room for the
-    largest of them. The layer of a link that the host executes holds `spatial.offload`.
+    Every tensor of a link has a memory of its own on the chip, in which its tile begins at word 0, or behind what a
+    group holds there. A kernel whose type says that it lies in blocks of SPOTS becomes streams of its tiles
+    (`passes.gemm.streams`), and gets room for the largest of them; kernels of groups lie dense. The layer of a link
+    that the host executes holds `spatial.offload`. Links of a group become layers of an op that says what is done in
+    its turns (`dialects.groups`).
     """
 
     name = "place-gemm"
@@ -48,30 +54,34 @@ class PlaceGemmPass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Place @main. Raises `CatenaError` for mappings that are missing or not legal, and tensors that do not fit."""
         machine = require_gemm_machine(op, "placed")
+        groups = open_groups(op, levels_of(machine), GemmMapping)
         storages = Storages(main_function(op))
         links = links_of(op)
-        _require_mappings(links, machine, storages)
-        streams = kernel_streams(links, machine)
+        _require_mappings(links, machine, storages, groups)
+        gathered = {id(group): GatheredGroup(group) for group in groups.values()}
+        streams = kernel_streams([link for link in links if link not in groups], machine)
 
         def body(link: LinkOp, buffers: Buffers) -> list[Operation]:
             assert isinstance(link.mapping, GemmAttr)
+            if link in groups:
+                group = groups[link]
+                keeps = gathered[id(group)].keeps(link)
+                whole = inside(link.spec, group.shapes(link))
+                return [*keeps.values(), *_layer(link.mapping.data, *whole, keeps, group.taken(link))]
             mapping, stream = link.mapping.data, streams.get(link)
-            tiles = GemmTiles(link.spec, mapping, shape_of(link.input))
-            words = {each: tiles.held_words(each) for each in operands_of(link.spec)}
-            blocks: list[Operation] = []
-            if stream is not None:
-                of_tiles = blocks_of_tiles(stream.bitmaps, kernel_boxes(tiles), stream.height)
-                words[Operand.KERNEL] = max(each.values for each in of_tiles)
-                most = max(each.bitmap_words for each in of_tiles)
-                blocks = [BlocksOp.of(stream.height, buffers.index_of_kernel(link), most)]
-            places = [PlaceOp.of(each, 0, max(held, 1)) for each, held in words.items()]
-            configure = ConfigureOp.of(mapping.split, mapping.reserved, resumes=mapping.resumes)
-            sums = [] if mapping.sums is None else [AccumulateOp.of(mapping.sums)]
-            return [configure, *sums, *places, *blocks, *_loops(mapping, 0)]
+            if stream is None:
+                return _layer(mapping, link.spec, shape_of(link.input))
+            boxes = kernel_boxes(GemmTiles(link.spec, mapping, shape_of(link.input)))
+            of_tiles = blocks_of_tiles(stream.bitmaps, boxes, stream.height)
+            most = max(each.bitmap_words for each in of_tiles)
+            blocks = BlocksOp.of(stream.height, buffers.index_of_kernel(link), most)
+            values = max(each.values for each in of_tiles)
+            return _layer(mapping, link.spec, shape_of(link.input), values=values, blocks=[blocks])
 
         kept: dict[KernelStream, Encoded] = {each: Encoded(each.values, each.bitmaps) for each in streams.values()}
         encoded = {link: kept[stream] for link, stream in streams.items()}
-        place(op, machine.dram.words, storages, body, encoded=encoded)
+        opened = [each.gathered for each in gathered.values()]
+        place(op, machine.dram.words, storages, body, opened, encoded=encoded)
 
 
 def kernel_streams(links: Sequence[LinkOp], machine: GemmMachine) -> dict[LinkOp, KernelStream]:
@@ -91,10 +101,43 @@ def kernel_streams(links: Sequence[LinkOp], machine: GemmMachine) -> dict[LinkOp
     return found
 
 
-def _require_mappings(links: Sequence[LinkOp], machine: GemmMachine, storages: Storages) -> None:
+def _layer(
+    mapping: GemmMapping,
+    spec: GConv,
+    input_shape: tuple[int, ...],
+    kept: Collection[str] = (),
+    taken: Mapping[str, int] = NOTHING_TAKEN,
+    *,
+    values: int | None = None,
+    blocks: Sequence[Operation] = (),
+) -> list[Operation]:
+    """How the machine is configured, where tiles lie behind words that are taken, and the loops.
+
+    A kernel in `blocks` has so many values in its largest tile.
+    """
+    tiles = GemmTiles(spec, mapping, input_shape)
+    words = {each: tiles.held_words(each) for each in operands_of(spec, kept)}
+    if values is not None:
+        words[Operand.KERNEL] = values
+    places = [PlaceOp.of(each, taken.get(MEMORIES.get(each, ""), 0), max(held, 1)) for each, held in words.items()]
+    configure = ConfigureOp.of(mapping.split, mapping.reserved, resumes=mapping.resumes)
+    sums = [] if mapping.sums is None else [AccumulateOp.of(mapping.sums)]
+    return [configure, *sums, *places, *blocks, *_loops(mapping, 0)]
+
+
+def _require_mappings(
+    links: Sequence[LinkOp], machine: GemmMachine, storages: Storages, groups: dict[LinkOp, PlannedGroup]
+) -> None:
     problems: list[Diagnostic] = []
     for link in links:
         node = describe(link)
+        if link in groups:
+            assert isinstance(link.mapping, GemmAttr)
+            group = groups[link]
+            kept = {role: group.plan.holds[number].memory for role, number in group.kept(link).items()}
+            part = Part(node, link.spec, shape_of(link.input), kept, group.taken(link), tuple(group.shapes(link)))
+            problems += member_violations(part, link.mapping.data, machine, "placed")
+            continue
         match link.mapping:
             case HostAttr():
                 require_host(machine, "placed", node)

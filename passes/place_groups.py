@@ -14,10 +14,11 @@ from dialects.fused_attribute import FusedAttr
 from dialects.gconv import LinkOp
 from dialects.gconv.fused import FusedOp
 from dialects.gconv.interpreter import main_function
+from dialects.gemm_mapping import GemmMapping, Nest, attribute_of
 from dialects.groups import FetchOp, GroupOp, HoldOp, KeepOp, PlacedAxis, RunOp, SendOp, TurnsOp
 from dialects.hierarchy import Hierarchy
 from dialects.locations import describe
-from dialects.schedule import MappingAttr
+from dialects.schedule import Mapping
 from dialects.spatial import LayerOp, integer
 from passes.fusion.from_ir import group_of
 from passes.fusion.group import Group
@@ -57,16 +58,19 @@ class PlannedGroup:
         return shapes_of(self.plan, self.name_of(link))
 
 
-def open_groups(module: ModuleOp, hierarchy: Hierarchy) -> dict[LinkOp, PlannedGroup]:
-    """Put the links of every group into its place, with the mappings of their turns; the groups by link.
+def open_groups(
+    module: ModuleOp, hierarchy: Hierarchy, nests: type[Mapping] | type[GemmMapping] = Mapping
+) -> dict[LinkOp, PlannedGroup]:
+    """Put the links of every group into its place, with the mappings of their turns, `nests`; the groups by link.
 
-    Raises `CatenaError` for groups without a mapping (CAT-R003), and as `known_plan`.
+    Raises `CatenaError` for groups without a mapping, or with one of another kind of machine (CAT-R003), and as
+    `known_plan`.
     """
     found: dict[LinkOp, PlannedGroup] = {}
     problems: list[Diagnostic] = []
     for op in [op for op in main_function(module).body.block.ops if isinstance(op, FusedOp)]:
         try:
-            opened = _open(op, hierarchy)
+            opened = _open(op, hierarchy, nests)
         except CatenaError as error:
             problems += error.diagnostics
             continue
@@ -76,7 +80,7 @@ def open_groups(module: ModuleOp, hierarchy: Hierarchy) -> dict[LinkOp, PlannedG
     return found
 
 
-def _open(op: FusedOp, hierarchy: Hierarchy) -> PlannedGroup:
+def _open(op: FusedOp, hierarchy: Hierarchy, nests: type[Nest]) -> PlannedGroup:
     if not isinstance(op.mapping, FusedAttr):
         raise CatenaError(Diagnostic("CAT-R003", "the group has no mapping", "placed", describe(op)))
     group, mapping, attribute = group_of(op), op.mapping.data, op.mapping
@@ -91,11 +95,14 @@ def _open(op: FusedOp, hierarchy: Hierarchy) -> PlannedGroup:
         raise CatenaError(
             Diagnostic("CAT-R003", message, "placed", describe(op), hint="run the passes of stage mapped")
         )
+    if others := [name for name, nest in branches.items() if not isinstance(nest, nests)]:
+        message, hint = f"nests of {', '.join(others)} are of another kind of machine", "use the passes of its backend"
+        raise CatenaError(Diagnostic("CAT-R003", message, "placed", describe(op), hint=hint))
     tensors = dict(zip(op.read_names, op.inputs, strict=True))
     names = op.link_names
     links = inline(op)
     for link, name in zip(links, names, strict=True):
-        link.properties["mapping"] = MappingAttr(branches[name])
+        link.properties["mapping"] = attribute_of(branches[name])
         tensors[name] = link.result
     return PlannedGroup(group, plan, links, tensors, placed, attribute)
 

@@ -6,16 +6,16 @@ The loops of a layer run as they come; those of a layer of a fused group are rea
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from backends.spatial.blocks import BlockEngine, Counters
 from backends.spatial.bursts import burst_words
 from backends.spatial.codes import BUFFER, Axis, Fold, Kind, Memory, Tensor
 from backends.spatial.core import SegmentRun
-from backends.spatial.groups import GroupSequencer, Member, Transfer
+from backends.spatial.groups import Member, Transfer
 from backends.spatial.groups import Memory as HoldMemory
 from backends.spatial.layer import LayerState, PlaceConfig, SpreadConfig
+from backends.spatial.loops import LoopedLayer, LoopSequencer
 from backends.spatial.memory import Buffer, Fault, MemoryBank
 from dialects.array_machine import Machine
 from dialects.events import BURSTS, COMPRESSED, Counts
@@ -23,28 +23,15 @@ from dialects.events import BURSTS, COMPRESSED, Counts
 EngineFactory = Callable[[LayerState, Machine, MemoryBank, Buffer, Counters], BlockEngine]
 
 
-@dataclass
-class _Frame:
-    """A running hardware loop: its body starts at `body`; `start` and `size` are the range that it cuts."""
-
-    body: int
-    dim: int
-    kind: Kind
-    tile: int
-    start: int
-    size: int
-
-
-class SpatialLayer(LayerState):
-    """A layer; in a group `body` is where in the code its loops are, `engines` have run on ranges of some sizes."""
+class SpatialLayer(LoopedLayer):
+    """A layer; `engines` have run on ranges of some sizes in a group."""
 
     def __init__(self, index: int, main: str | None, fold: Fold, padding: float, acc: Any):
         super().__init__(index, main, fold, padding, acc)
-        self.body = range(0)
         self.engines: dict[tuple[int, ...], BlockEngine] = {}
 
 
-class SpatialCore(GroupSequencer[SpatialLayer]):
+class SpatialCore(LoopSequencer[SpatialLayer]):
     """Executes a program instruction by instruction (`backends.spatial.isa.Core`)."""
 
     _counters: Counters
@@ -61,10 +48,6 @@ class SpatialCore(GroupSequencer[SpatialLayer]):
         self.machine, self.glb = machine, glb
         self._engine_factory = engine
         self._engine: BlockEngine | None = None
-        self._frames: list[_Frame] = []
-        self._unread = 0
-        """Loops of a layer of a group whose ends have not been read."""
-        self._repeats = False
 
     def new_layer(self, index: int, main: str | None, fold: Fold, padding: float, acc: Any) -> SpatialLayer:
         """A layer that nothing has configured yet."""
@@ -78,11 +61,6 @@ class SpatialCore(GroupSequencer[SpatialLayer]):
     def is_running(self) -> bool:
         """Whether the layer's loops have begun."""
         return self._engine is not None or (self._layer is not None and bool(self._layer.body))
-
-    @property
-    def is_in_loop(self) -> bool:
-        """Whether a loop is open."""
-        return bool(self._frames or self._unread)
 
     def finish_loops(self) -> None:
         """Everything has been done as it came."""
@@ -113,10 +91,10 @@ class SpatialCore(GroupSequencer[SpatialLayer]):
         counters, sizes = Counters(), layer.signature()
         if sizes not in layer.engines:
             layer.engines[sizes] = self._engine_factory(layer, self.machine, self.dram, self.glb, counters)
-        before, self._layer, self._engine, self._repeats = self.pc, layer, layer.engines[sizes], True
+        self._engine = layer.engines[sizes]
         self._engine.begin(counters)
-        self.repeat(layer.body)
-        self.pc, self._layer, self._engine, self._repeats = before, None, None, False
+        self.repeat_loops(layer)
+        self._engine = None
         member.counts.add(counters.result())
 
     def count_fetch(self, transfer: Transfer) -> None:
@@ -136,14 +114,6 @@ class SpatialCore(GroupSequencer[SpatialLayer]):
             is_compressed = transfer.tensor in member.layer.compressed
             code = dram.compression.code(self.machine.word_bits)
             member.count(COMPRESSED[outer], code.machine_words(words) if is_compressed else words.size)
-
-    def _is_read(self) -> bool:
-        """Whether what comes is read for the turns of a group, and does not happen now."""
-        if self._group is None or self._repeats:
-            return False
-        layer = self.layer
-        layer.body = range(layer.body.start if layer.body else self.pc, self.pc + 1)
-        return True
 
     # Configuration ----------------------------------------------------------------------------------------------------
 
@@ -186,52 +156,11 @@ class SpatialCore(GroupSequencer[SpatialLayer]):
         self.check_worked(self.configured(), kind)
         self.configured().spreads.append(SpreadConfig(dim, kind, tile, axis))
 
-    # Loops ------------------------------------------------------------------------------------------------------------
-
-    def begin_loop(self, dim: int, kind: Kind, tile: int) -> None:
-        layer = self.layer
-        if dim >= len(layer.dims):
-            raise Fault("CAT-E003", f"a loop runs over dimension {dim}, which the layer does not have")
-        self.check_worked(layer, kind)
-        if self._is_read():
-            self._unread += 1
-            return
-        self._running()
-        start, size = layer.starts[dim][kind], layer.sizes[dim][kind]
-        self._frames.append(_Frame(self.pc + 1, dim, kind, tile, start, size))
-        layer.sizes[dim][kind] = min(tile, size)
-
-    def end_loop(self) -> None:
-        if self._group is not None and not self._repeats and not self._unread:
-            super().end_loop()
-            return
-        if self._is_read():
-            self._unread -= 1
-            return
-        if not self._frames:
-            raise Fault("CAT-E003", "an end without a loop")
-        layer, frame = self.layer, self._frames[-1]
-        starts, sizes = layer.starts[frame.dim], layer.sizes[frame.dim]
-        following = starts[frame.kind] + frame.tile
-        if following < frame.start + frame.size:
-            starts[frame.kind] = following
-            sizes[frame.kind] = min(frame.tile, frame.start + frame.size - following)
-            self._jump = frame.body
-        else:
-            starts[frame.kind], sizes[frame.kind] = frame.start, frame.size
-            self._frames.pop()
-
-    def position(self) -> str:
-        """The running loops and where they are, for traces."""
-        if self._layer is None:
-            return ""
-        parts = [f"layer {self._layer.index}"]
-        for frame in self._frames:
-            start = self._layer.starts[frame.dim][frame.kind]
-            parts.append(f"d{frame.dim}.{frame.kind.name.lower()}={start}")
-        return " ".join(parts)
-
     # Transfers and passes ---------------------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Make the engine of the layer that runs."""
+        self._running()
 
     def _running(self) -> BlockEngine:
         if self._engine is None:
@@ -239,13 +168,13 @@ class SpatialCore(GroupSequencer[SpatialLayer]):
         return self._engine
 
     def open_output(self) -> None:
-        if not self._is_read():
+        if not self.is_read():
             self._running().open_output()
 
     def load(self, tensor: Tensor) -> None:
         if tensor not in (Tensor.INPUT, Tensor.KERNEL):
             raise Fault("CAT-E003", f"{tensor.name} cannot be loaded")
-        if self._is_read():
+        if self.is_read():
             return
         if tensor is Tensor.INPUT:
             self._running().load_input()
@@ -253,9 +182,9 @@ class SpatialCore(GroupSequencer[SpatialLayer]):
             self._running().load_kernel()
 
     def process(self) -> None:
-        if not self._is_read():
+        if not self.is_read():
             self._running().process()
 
     def store(self) -> None:
-        if not self._is_read():
+        if not self.is_read():
             self._running().store()

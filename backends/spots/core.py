@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Callable
 from typing import Any
 
 from backends.spatial.codes import Fold, Kind, Slot, Tensor
-from backends.spatial.core import LayerSequencer, SegmentRun
+from backends.spatial.core import SegmentRun
+from backends.spatial.groups import Member, Memory, Transfer
+from backends.spatial.holds import HoldState
+from backends.spatial.loops import LoopSequencer
 from backends.spatial.memory import Fault, MemoryBank
 from backends.spots.accumulators import Accumulators
 from backends.spots.counters import GemmCounters
 from backends.spots.engine import GemmEngine, GemmLayer, GemmPlace
 from backends.spots.kernels import BlocksConfig
-from dialects.gemm_machine import STREAM_WORD_BITS, GemmMachine
+from dialects.events import EVENTS, Counts
+from dialects.gemm_machine import STREAM_WORD_BITS, GemmMachine, Srams
+
+HELD: dict[int, Callable[[Srams], tuple[str, int]]] = {
+    1: lambda sram: ("input", sram.input_words),
+    2: lambda sram: ("kernel", sram.kernel_words),
+}
+"""The memories that holds of groups may lie in, by number: names and words."""
+OWN_MEMORY = {Tensor.INPUT: 1, Tensor.KERNEL: 2}
+"""Which of them tensors are read from."""
 
 
-@dataclass
-class _Frame:
-    """A running hardware loop: its body starts at `body`; `start` and `size` are the range that it cuts."""
-
-    body: int
-    dim: int
-    kind: Kind
-    tile: int
-    start: int
-    size: int
-
-
-class GemmSequencer(LayerSequencer[GemmLayer]):
+class GemmSequencer(LoopSequencer[GemmLayer]):
     """Executes a program instruction by instruction (`backends.spots.isa.GemmCore`)."""
 
     _counters: GemmCounters
@@ -43,7 +44,6 @@ class GemmSequencer(LayerSequencer[GemmLayer]):
         self.machine = machine
         super().__init__(dram, has_host=machine.host is not None, segment=segment)
         self._engine: GemmEngine | None = None
-        self._frames: list[_Frame] = []
 
     def new_layer(self, index: int, main: str | None, fold: Fold, padding: float, acc: Any) -> GemmLayer:
         """A layer that nothing has configured yet."""
@@ -56,23 +56,63 @@ class GemmSequencer(LayerSequencer[GemmLayer]):
     @property
     def is_running(self) -> bool:
         """Whether the layer's loops have begun."""
-        return self._engine is not None
-
-    @property
-    def is_in_loop(self) -> bool:
-        """Whether a loop is open."""
-        return bool(self._frames)
+        return self._engine is not None or (self._layer is not None and bool(self._layer.body))
 
     def finish_loops(self) -> None:
         """Everything has been done as it came."""
         self._engine = None
 
-    def position(self) -> str:
-        """The running loops and where they are, for traces."""
-        if self._layer is None:
-            return ""
-        loops = (f"d{f.dim}.{f.kind.name.lower()}={self._layer.starts[f.dim][f.kind]}" for f in self._frames)
-        return " ".join((f"layer {self._layer.index}", *loops))
+    # Groups -----------------------------------------------------------------------------------------------------------
+
+    def hold_memory(self, number: int) -> Memory:
+        """The memory of a number. Raises `Fault` if holds cannot lie there."""
+        if number not in HELD:
+            numbers = " or ".join(map(str, HELD))
+            raise Fault("CAT-E003", f"holds do not lie in memory {number}", f"memory {numbers}")
+        return Memory(*HELD[number](self.machine.sram))
+
+    def kept(self, layer: GemmLayer, tensor: Tensor, hold: HoldState) -> None:
+        """Im2col units read inputs from their memory only, the array kernels from theirs."""
+        wanted = OWN_MEMORY.get(tensor, hold.memory)
+        if hold.memory != wanted:
+            message = f"{tensor.name} lies in a memory that it is not read from"
+            raise Fault("CAT-E003", message, f"memory {wanted}", str(hold.memory))
+
+    def begin_member(self, layer: GemmLayer) -> Counts:
+        """Check that a layer can take part in a group; its counts at zero."""
+        if any(layer.terms.values()) or layer.update is not Fold.NONE:
+            raise Fault("CAT-E003", "a layer of a group has computed addresses")
+        return Counts(dict.fromkeys(EVENTS, 0), cycles=0)
+
+    def run_link(self, layer: GemmLayer, box: list[tuple[range, ...]], member: Member) -> None:
+        """Run a layer's loops on a box; count what they do. Tiles take words twice, in both halves."""
+        for tensor, place in layer.tiles.items():
+            if tensor in OWN_MEMORY:
+                self.take_words(member, OWN_MEMORY[tensor], place.address, 2 * place.words)
+        layer.work_on(box)
+        counters = GemmCounters(self.machine)
+        self._engine = self._engine_kind(layer, self.machine, self.dram, counters)
+        self.repeat_loops(layer)
+        self._engine = None
+        member.counts.add(counters.result())
+
+    def count_fetch(self, transfer: Transfer) -> None:
+        """Count what comes from off-chip."""
+        self._count_transfer(transfer, f"dram.{transfer.name}.read", f"glb.{transfer.name}.fill")
+
+    def count_send(self, transfer: Transfer) -> None:
+        """Count what goes off-chip."""
+        self._count_transfer(transfer, "dram.output.write", "glb.output.send")
+
+    def _count_transfer(self, transfer: Transfer, outer: str, inner: str) -> None:
+        transfer.member.count(outer, transfer.words.size)
+        transfer.member.count(inner, transfer.words.size)
+        transfer.member.transfer_cycles += transfer.words.size / self.machine.dram.words_per_cycle
+
+    def finished(self, member: Member) -> Counts:
+        """The counts of a layer when its group has ended, with the cycles of its transfers."""
+        member.counts.cycles = (member.counts.cycles or 0) + math.ceil(round(member.transfer_cycles, 6))
+        return member.counts
 
     # Configuration ----------------------------------------------------------------------------------------------------
 
@@ -91,12 +131,10 @@ class GemmSequencer(LayerSequencer[GemmLayer]):
         sizes = {Tensor.INPUT: sram.input_words, Tensor.KERNEL: sram.kernel_words, Tensor.OUTPUT: sram.output_words}
         if tensor not in sizes:
             raise Fault("CAT-E003", f"there is no memory for {tensor.name} on the chip")
-        room = sizes[tensor] // 2
-        if address + words > room:
-            found = f"words up to {address + words - 1}"
-            raise Fault(
-                "CAT-E001", f"a place lies outside of half of the memory of {tensor.name}", f"{room} words", found
-            )
+        end = address + 2 * words
+        if end > sizes[tensor]:
+            message, found = f"a place and its other half lie outside of the memory of {tensor.name}", f"{end} words"
+            raise Fault("CAT-E001", message, f"{sizes[tensor]} words", found)
         self.configured().tiles[tensor] = GemmPlace(address, words)
 
     def set_blocks(self, height: int, address: int, words: int) -> None:
@@ -117,33 +155,11 @@ class GemmSequencer(LayerSequencer[GemmLayer]):
             raise Fault("CAT-E003", "only integer products are added up in narrow accumulators")
         layer.accumulators = Accumulators(bits, shift)
 
-    # Loops ------------------------------------------------------------------------------------------------------------
-
-    def begin_loop(self, dim: int, kind: Kind, tile: int) -> None:
-        layer = self.layer
-        if dim >= len(layer.dims):
-            raise Fault("CAT-E003", f"a loop runs over dimension {dim}, which the layer does not have")
-        self.check_worked(layer, kind)
-        self._running()
-        start, size = layer.starts[dim][kind], layer.sizes[dim][kind]
-        self._frames.append(_Frame(self.pc + 1, dim, kind, tile, start, size))
-        layer.sizes[dim][kind] = min(tile, size)
-
-    def end_loop(self) -> None:
-        if not self._frames:
-            raise Fault("CAT-E003", "an end without a loop")
-        frame = self._frames[-1]
-        starts, sizes = self.layer.starts[frame.dim], self.layer.sizes[frame.dim]
-        following = starts[frame.kind] + frame.tile
-        if following < frame.start + frame.size:
-            starts[frame.kind] = following
-            sizes[frame.kind] = min(frame.tile, frame.start + frame.size - following)
-            self._jump = frame.body
-        else:
-            starts[frame.kind], sizes[frame.kind] = frame.start, frame.size
-            self._frames.pop()
-
     # Transfers and passes ---------------------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Make the engine of the layer that runs."""
+        self._running()
 
     def _running(self) -> GemmEngine:
         if self._engine is None:
@@ -151,9 +167,12 @@ class GemmSequencer(LayerSequencer[GemmLayer]):
         return self._engine
 
     def open_output(self) -> None:
-        self._running().open_output()
+        if not self.is_read():
+            self._running().open_output()
 
     def load(self, tensor: Tensor) -> None:
+        if tensor in OWN_MEMORY and self.is_read():
+            return
         match tensor:
             case Tensor.INPUT:
                 self._running().load_input()
@@ -172,7 +191,9 @@ class GemmSequencer(LayerSequencer[GemmLayer]):
         return number
 
     def multiply(self) -> None:
-        self._running().multiply()
+        if not self.is_read():
+            self._running().multiply()
 
     def store(self) -> None:
-        self._running().store()
+        if not self.is_read():
+            self._running().store()

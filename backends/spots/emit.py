@@ -11,6 +11,7 @@ from xdsl.ir import Operation
 from backends.isa import Instruction
 from backends.program import Program
 from backends.spatial.emit import TENSORS, Emission, emit_program, loop_fields, predicted_counts
+from backends.spatial.emit_groups import keep
 from backends.spatial.isa import End, Loop, Offload
 from backends.spots.isa import ISA, Accumulate, Blocks, Configure, Load, Multiply, Open, Place, Store
 from dialects.diagnostics import CatenaError, Diagnostic
@@ -19,11 +20,15 @@ from dialects.events import Counts
 from dialects.gemm import AccumulateOp, BlocksOp, ConfigureOp, PlaceOp
 from dialects.gemm_machine import GemmMachine
 from dialects.gemm_mapping import GemmAttr
+from dialects.groups import KeepOp
 from dialects.locations import describe
 from dialects.spatial import BufferOp, ForOp, LayerOp, LoadOp, OffloadOp, OpenOp, PassOp, StoreOp, integer
 from dialects.target import require_gemm_machine
+from passes.fusion.memories import INPUTS, KERNELS
+from passes.fusion.placed import group_around
 from passes.gemm.cost import predict
 from passes.gemm.legality import violations
+from passes.gemm.members import predict_member
 from passes.gemm.streams import blocks_of_tiles, kernel_boxes
 from passes.gemm.tiles import GemmTiles
 from passes.work import work_of
@@ -48,7 +53,7 @@ def _emission(module: ModuleOp) -> Emission:
     def predicted(op: LayerOp, known: dict[Hashable, Counts]) -> Counts:
         return _predicted(op, machine, known)
 
-    return Emission(ISA, body, predicted, machine.dram.words)
+    return Emission(ISA, body, predicted, machine.dram.words, memories={INPUTS: 1, KERNELS: 2})
 
 
 def _predicted(op: LayerOp, machine: GemmMachine, known: dict[Hashable, Counts]) -> Counts:
@@ -57,6 +62,8 @@ def _predicted(op: LayerOp, machine: GemmMachine, known: dict[Hashable, Counts])
     if not isinstance(attribute, GemmAttr):
         message, hint = "the layer has a mapping of another kind of machine", "use the passes of its backend"
         raise CatenaError(Diagnostic("CAT-R003", message, "program", describe(op), hint=hint))
+    if group_around(op) is not None:
+        return predict_member(op, machine)
     spec, mapping = work.spec, attribute.data
     blocks = next((each for each in op.body.block.ops if isinstance(each, BlocksOp)), None)
     bitmaps = None if blocks is None else cast("BufferOp", blocks.bitmaps.owner).value
@@ -81,6 +88,8 @@ def _body(ops: Iterable[Operation], dims: dict[str, int]) -> Iterator[Instructio
             case ConfigureOp():
                 reserved = None if op.ring is None else integer(op.ring)
                 yield Configure(integer(op.split), reserved is not None, reserved or 0, op.resumes is not None)
+            case KeepOp():
+                yield keep(op)
             case PlaceOp():
                 yield Place(TENSORS[op.operand_name.data], integer(op.address), integer(op.words))
             case AccumulateOp():

@@ -14,7 +14,8 @@ from backends.fields import Array
 from backends.generic.offchip import OffChip
 from backends.generic.values import FOLDS, as_results, kernel_matrices, reduced, sides, unrolled
 from backends.spatial.codes import Fold, Kind, Slot, Tensor
-from backends.spatial.layer import Existing, LayerState, input_tile
+from backends.spatial.layer import Existing, input_tile
+from backends.spatial.loops import LoopedLayer
 from backends.spatial.memory import Fault, MemoryBank
 from backends.spots.accumulators import Accumulators
 from backends.spots.counters import GemmCounters
@@ -40,7 +41,7 @@ class GemmPlace:
     words: int
 
 
-class GemmLayer(LayerState):
+class GemmLayer(LoopedLayer):
     """A layer's configuration: how the array is divided, what patch units share, and places by tensor."""
 
     def __init__(self, index: int, main: str | None, fold: Fold, padding: float, acc: np.dtype[Any]):
@@ -117,23 +118,31 @@ class GemmEngine:
     def load_input(self) -> None:
         """Bring the input tile of the current ranges; only words that exist take room."""
         layer = self.layer
+        if Tensor.INPUT in layer.keeps:
+            raise Fault("CAT-E003", "an input is loaded that lies in a hold")
         words = math.prod(Existing.of(layer, input_tile(layer)).shape)
         self._require_room(Tensor.INPUT, words)
-        values = Factor(unrolled(layer, self._memory.input()), layer.partial)
-        self._input = InputTile(self._ranges(Tensor.INPUT), values, self._live_blocks(values) if self._skips else None)
+        self._input = self._patches_there()
         terms = len(layer.terms[Tensor.INPUT])
         self._count_fetch(Tensor.INPUT, words)
         self.counters.add("dram.input.lookup", words if terms else 0)
         self.counters.add("dram.index.read", words * terms)
+
+    def _patches_there(self) -> InputTile:
+        """The patches of the current ranges, of input words off-chip or in a hold."""
+        values = Factor(unrolled(self.layer, self._memory.input()), self.layer.partial)
+        return InputTile(self._ranges(Tensor.INPUT), values, self._live_blocks(values) if self._skips else None)
 
     def load_kernel(self, number: int) -> None:
         """Bring the kernel tile of the current ranges, which loops have made so many tiles before."""
         layer = self.layer
         if layer.main is None:
             raise Fault("CAT-E003", "a kernel is loaded in a layer without one")
+        if Tensor.KERNEL in layer.keeps:
+            raise Fault("CAT-E003", "a kernel is loaded that lies in a hold")
         groups, kernels, terms, _ = sides(layer)
         if layer.blocks is None:
-            found = dense_words(self._memory.kernel().reshape(groups, kernels, terms))
+            found = self._dense_kernels()
         else:
             streams = BlockStreams(layer, layer.blocks, self._dram, self.machine.word_bits)
             found = streams.tile(number, groups, kernels, terms)
@@ -141,10 +150,18 @@ class GemmEngine:
                 most = f"{layer.blocks.words} words"
                 raise Fault("CAT-E001", "bitmaps of a tile are larger than their place", most, str(found.bitmaps))
         self._require_room(Tensor.KERNEL, found.values)
-        self._kernel = KernelTile(self._ranges(Tensor.KERNEL), kernel_matrices(layer, found.matrices), found)
+        self._kernel = self._kernel_tile(found)
         self.counters.add("dram.kernel.bitmap", found.bitmaps + found.places)
         self.counters.add("bitmap.kernel.fill", found.bitmaps)
         self._count_fetch(Tensor.KERNEL, found.values, found.bitmaps + found.places)
+
+    def _dense_kernels(self) -> KernelWords:
+        """The kernels of the current ranges, off-chip or in a hold."""
+        groups, kernels, terms, _ = sides(self.layer)
+        return dense_words(self._memory.kernel().reshape(groups, kernels, terms))
+
+    def _kernel_tile(self, words: KernelWords) -> KernelTile:
+        return KernelTile(self._ranges(Tensor.KERNEL), kernel_matrices(self.layer, words.matrices), words)
 
     def _count_fetch(self, tensor: Tensor, words: int, others: int = 0) -> None:
         """Count a tile that comes, with other words that come with it."""
@@ -172,17 +189,18 @@ class GemmEngine:
         self._memory.write(as_results(layer, sums))
         outputs = math.prod(layer.drained(layer.sizes))
         self.counters.add("glb.output.drain", found.sums.size)
-        self.counters.add("dram.output.write", outputs)
+        self.counters.add("glb.output.hold" if Tensor.OUTPUT in layer.keeps else "dram.output.write", outputs)
         self.counters.add("operation.post", outputs * len(layer.steps[Slot.POST]))
         for step in layer.steps[Slot.POST]:
             if step.operand is not None:
-                self.counters.add("dram.extra.read", self._distinct(layer.strides(step.operand)))
+                event = "glb.extra.read" if step.operand in layer.keeps else "dram.extra.read"
+                self.counters.add(event, self._distinct(layer.strides(step.operand)))
         if terms := len(layer.terms[Tensor.OUTPUT]):
             self.counters.add("dram.output.lookup", outputs)
             self.counters.add("dram.index.read", outputs * terms)
         if layer.update is not Fold.NONE:
             self.counters.add("dram.output.read", outputs)
-        self.counters.last = outputs
+        self.counters.last = 0 if Tensor.OUTPUT in layer.keeps else outputs
         self._results = None
 
     def _distinct(self, strides: Sequence[int]) -> int:
@@ -196,6 +214,10 @@ class GemmEngine:
     def multiply(self) -> None:
         """Make patches and fold them with the kernels into the results."""
         layer, results = self.layer, self._results
+        if Tensor.INPUT in layer.keeps:
+            self._input = self._patches_there()
+        if Tensor.KERNEL in layer.keeps and layer.main is not None:
+            self._kernel = self._kernel_tile(self._dense_kernels())
         values = self._there(self._input, Tensor.INPUT)
         kernel = self._there(self._kernel, Tensor.KERNEL) if layer.main is not None else None
         if results is None or results.ranges != self._ranges(Tensor.OUTPUT):

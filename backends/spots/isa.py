@@ -12,6 +12,7 @@ from typing import Protocol
 
 from backends.isa import Block, Instruction, Isa, enumeration, flag, unsigned
 from backends.spatial.codes import Tensor
+from backends.spatial.group_isa import register
 from backends.spatial.isa import (
     Base,
     Dim,
@@ -52,6 +53,9 @@ for _opcode, _kind, _block in (
     (0x25, Segment, Block.NONE),
 ):
     ISA.instruction(opcode=_opcode, block=_block)(_kind)
+
+
+register(ISA)
 
 
 class GemmCore(LayerCore, Protocol):

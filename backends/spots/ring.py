@@ -87,7 +87,7 @@ class PatchMaker:
 
     def __init__(self, layer: LayerState, units: Im2colUnits, reserved: int | None, before: Kept | None):
         self._layer, self._units, self._reserved, self._kept = layer, units, reserved, before
-        several = [index for index, dim in enumerate(layer.dims) if dim.counts[Kind.OPC] > 1]
+        several = [index for index in range(len(layer.dims)) if layer.whole_sizes(index)[Kind.OPC] > 1]
         self._across = several[-1] if several else None
         self._along = several[-2] if len(several) > 1 else None
 

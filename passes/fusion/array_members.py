@@ -115,7 +115,7 @@ def _times(counts: Counts, times: int) -> Counts:
 
 def _predict(member: ArrayMember, machine: Machine, place: Place) -> Counts:
     kept, mapping = member.kept, member.mapping
-    work = _part(member.work, place)
+    work = part_at(member.work, place)
     first = 2 if work.has_kernel else 1
     extras = [f"P{number}" not in kept for number in range(len(work.views) - first - 1)]
     moved = [*[True] * first, *extras, True]
@@ -148,7 +148,7 @@ def _forget(counts: Counts, event: str) -> None:
             counts.events[name] = 0
 
 
-def _part(work: Work, place: Place) -> Work:
+def part_at(work: Work, place: Place) -> Work:
     """A link as far as a run works it: padded as it is there, with the views that it has of its tensors."""
     spec = part_of(work.spec, tuple(map(len, place)))
     dims = tuple(

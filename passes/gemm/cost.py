@@ -7,7 +7,7 @@ something else, so that counts are the largest possible ones.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from dialects.events import EVENTS, Counts
@@ -15,6 +15,7 @@ from dialects.gconv import PASS, GConv, LoopKind
 from dialects.gemm_machine import GemmMachine
 from dialects.gemm_mapping import GemmMapping
 from dialects.schedule import Operand
+from passes.gemm.legality import operands_of
 from passes.gemm.ring import Ring
 from passes.gemm.streams import TileBlocks, words_of_place
 from passes.gemm.tiles import RELEVANT, GemmTiles, turns_of
@@ -69,11 +70,13 @@ def predict(
     lookups: Lookups | None = None,
     blocks: Sequence[TileBlocks] | None = None,
     live: Live | None = None,
+    kept: Collection[str] = (),
 ) -> Counts:
     """Counts of a link under a legal mapping; `extras` are the shapes of the post operands.
 
     `blocks` are those that a kernel in blocks keeps, tile by tile; None if it lies dense. Zeros are as they were
     measured (`passes.gemm.zeros`); without, nothing is left out but columns that a kernel in blocks does not keep.
+    `kept` are the roles of tensors that lie in holds of a group: nothing of them goes over the off-chip link.
     """
     tiles = GemmTiles(spec, mapping, input_shape)
     steps, patches = steps_of(tiles, machine), Ring(tiles).words()
@@ -85,17 +88,18 @@ def predict(
     outputs = math.prod(spec.output_shape)
     sums = math.prod(spec.worked(dim, kind) for dim in spec.dims for kind in RELEVANT[Operand.OUTPUT])
     chunks = number(tiles.terms)
-    fetched = tiles.repeats(Operand.INPUT) * tiles.input_words()
-    kernel = _kernel_words(tiles, machine, blocks)
+    loaded = [each for each in (Operand.INPUT, Operand.KERNEL) if each in operands_of(spec, kept)]
+    fetched = tiles.repeats(Operand.INPUT) * tiles.input_words() if Operand.INPUT in loaded else 0
+    kernel = _kernel_words(tiles, machine, blocks) if Operand.KERNEL in loaded else _KernelWords()
     events = dict.fromkeys(EVENTS, 0)
     events["dram.input.read"] = events["glb.input.fill"] = fetched
     events["dram.kernel.read"] = events["glb.kernel.fill"] = kernel.values
     events["dram.kernel.bitmap"], events["bitmap.kernel.fill"] = kernel.bitmaps + kernel.places, kernel.bitmaps
     events["bitmap.kernel.read"] = kernel.looked_up
-    events["dram.output.write"] = outputs
-    events["dram.extra.read"] = sum(
-        _extra_words(tiles, extras[step.operand]) for step in spec.post if step.operand is not None
-    )
+    events["glb.output.hold" if Operand.OUTPUT in kept else "dram.output.write"] = outputs
+    for operand in (step.operand for step in spec.post if step.operand is not None):
+        place = "glb" if f"P{operand}" in kept else "dram"
+        events[f"{place}.extra.read"] += _extra_words(tiles, extras[operand])
     if lookups.read is not None:
         events["dram.input.lookup"] = fetched
         events["dram.index.read"] += lookups.read[-1] * fetched
@@ -116,7 +120,7 @@ def predict(
     events["operation.gated"] = 0 if live is None else live.gated
     events["operation.post"] = outputs * len(spec.post)
     busy = max(steps.cycles, steps.patch_rows) + _filling(machine, mapping, steps)
-    words = first_input_and_results(tiles) + kernel.first
+    words = first_input_and_results(tiles, kept) + kernel.first
     return Counts(events, busy, steps.passes, _peak(tiles, machine), whole_cycles(busy, events, words, machine))
 
 
@@ -127,7 +131,7 @@ class _KernelWords:
     `looked_up` are the words of bitmaps that are read for rows of patches.
     """
 
-    values: int
+    values: int = 0
     bitmaps: int = 0
     places: int = 0
     looked_up: int = 0
@@ -167,9 +171,10 @@ def first_words(tiles: GemmTiles, has_kernel: bool) -> int:
     return first_input_and_results(tiles) + (tiles.held_words(Operand.KERNEL) if has_kernel else 0)
 
 
-def first_input_and_results(tiles: GemmTiles) -> int:
-    """Words of the first tile of the input, and of the last results."""
-    return tiles.first_input_words() + _last_results(tiles)
+def first_input_and_results(tiles: GemmTiles, kept: Collection[str] = ()) -> int:
+    """Words of the first tile of the input, and of the last results, that go over the link."""
+    words = 0 if Operand.INPUT in kept else tiles.first_input_words()
+    return words + (0 if Operand.OUTPUT in kept else _last_results(tiles))
 
 
 def _last_results(tiles: GemmTiles) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType
 
 from dialects.diagnostics import Diagnostic
 from dialects.encodings.spots_blocks import SpotsBlocks
@@ -10,9 +11,12 @@ from dialects.gconv import PASS, GConv, LoopKind
 from dialects.gemm_machine import GemmMachine
 from dialects.gemm_mapping import SRAM, GemmMapping
 from dialects.schedule import Loop, Operand, Storage, Temporal
+from passes.fusion.memories import INPUTS, KERNELS
 from passes.gemm.ring import Ring
 from passes.gemm.streams import bitmap_words
 from passes.gemm.tiles import RELEVANT, GemmTiles
+
+NOTHING_TAKEN: Mapping[str, int] = MappingProxyType({})
 
 
 def violations(
@@ -25,15 +29,18 @@ def violations(
     *,
     in_order: bool = False,
     blocks: SpotsBlocks | None = None,
+    kept: Collection[str] = (),
+    taken: Mapping[str, int] = NOTHING_TAKEN,
 ) -> list[Diagnostic]:
     """Every rule of the machine that a mapping breaks (CAT-F002); empty when it is legal.
 
     `in_order` asks that results leave in row-major order: those of updates at computed addresses. `blocks` are those in
-    which the kernel lies, whose bitmaps need room even if nothing of it is zero.
+    which the kernel lies, whose bitmaps need room even if nothing of it is zero. Of a link of a group, `kept` are the
+    roles of what lies in holds, and has no tile, `taken` the words of memories up to which holds lie.
     """
-    found = list(_structure(spec, mapping))
+    found = list(_structure(spec, mapping, kept))
     if not found:
-        found = list(_machine(spec, mapping, machine, input_shape, blocks))
+        found = list(_machine(spec, mapping, machine, input_shape, blocks, kept, taken))
     if in_order:
         found += _order(spec, mapping)
     return [
@@ -42,15 +49,18 @@ def violations(
     ]
 
 
+MEMORIES = {Operand.INPUT: INPUTS, Operand.KERNEL: KERNELS}
+"""The memories of tensors in which holds may lie, too."""
 _Broken = Iterator[tuple[str, object, object]]
 
 
-def operands_of(spec: GConv) -> tuple[Operand, ...]:
-    """The tensors of a link that have tiles."""
-    return (Operand.INPUT, Operand.OUTPUT) if spec.main == PASS else tuple(Operand)
+def operands_of(spec: GConv, kept: Collection[str] = ()) -> tuple[Operand, ...]:
+    """The tensors of a link that have tiles: results are summed up in one even if they leave for a hold."""
+    there = (Operand.INPUT, Operand.OUTPUT) if spec.main == PASS else tuple(Operand)
+    return tuple(each for each in there if each is Operand.OUTPUT or each not in kept)
 
 
-def _structure(spec: GConv, mapping: GemmMapping) -> _Broken:
+def _structure(spec: GConv, mapping: GemmMapping, kept: Collection[str]) -> _Broken:
     loops = {Loop(dim.name, kind) for dim in spec.dims for kind in LoopKind}
     nodes = mapping.tiles.nodes
     cut: set[Loop] = set()
@@ -68,8 +78,8 @@ def _structure(spec: GConv, mapping: GemmMapping) -> _Broken:
             cut.add(node.loop)
     for operand in Operand:
         stores = [i for i, node in enumerate(nodes) if isinstance(node, Storage) and operand in node.operands]
-        if len(stores) != (operand in operands_of(spec)):
-            yield f"tensor {operand} and its storage", int(operand in operands_of(spec)), len(stores)
+        if len(stores) != (operand in operands_of(spec, kept)):
+            yield f"tensor {operand} and its storage", int(operand in operands_of(spec, kept)), len(stores)
             continue
         for node in nodes[stores[0] + 1 :] if stores else ():
             if isinstance(node, Temporal) and node.loop.kind in RELEVANT[operand]:
@@ -82,6 +92,8 @@ def _machine(
     machine: GemmMachine,
     input_shape: tuple[int, ...],
     blocks: SpotsBlocks | None,
+    kept: Collection[str],
+    taken: Mapping[str, int],
 ) -> _Broken:
     splits = machine.array.splits
     if mapping.split not in splits:
@@ -96,8 +108,8 @@ def _machine(
     resident, kernels = machine.array.resident(mapping.split), max(tiles.kernels)
     if kernels > resident:
         yield "kernels of a pass, whose results elements keep", f"at most {resident}", kernels
-    for operand in operands_of(spec):
-        words, room = tiles.held_words(operand), room_of(operand, machine)
+    for operand in operands_of(spec, kept):
+        words, room = tiles.held_words(operand), room_of(operand, machine, taken)
         if words > room:
             yield f"words of a tile of {operand}, in half of its memory", f"at most {room}", words
     if blocks is not None:
@@ -115,15 +127,15 @@ def _machine(
             yield "words kept for the next row of patches", f"at most {machine.im2col.reserve_words}", reserved
 
 
-def room_of(operand: Operand, machine: GemmMachine) -> int:
-    """Words of half of a tensor's memory."""
+def room_of(operand: Operand, machine: GemmMachine, taken: Mapping[str, int] = NOTHING_TAKEN) -> int:
+    """Words of half of what holds leave of a tensor's memory."""
     sram = machine.sram
     words = {
         Operand.INPUT: sram.input_words,
         Operand.KERNEL: sram.kernel_words,
         Operand.OUTPUT: sram.output_words,
     }
-    return words[operand] // 2
+    return (words[operand] - taken.get(MEMORIES.get(operand, ""), 0)) // 2
 
 
 def room_of_bitmaps(machine: GemmMachine) -> int:

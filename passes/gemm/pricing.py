@@ -13,9 +13,10 @@ from passes.mapping.host_cost import WORDS, host_energy, host_seconds
 ACCESSES: dict[str, tuple[str, ...]] = {
     "dram": (*LINK, *WORDS),
     "sram": (
-        *("glb.input.fill", "glb.input.read", "glb.kernel.fill", "glb.kernel.read"),
+        *("glb.input.fill", "glb.input.read", "glb.kernel.fill", "glb.kernel.read", "glb.extra.fill", "glb.extra.read"),
         *("bitmap.kernel.fill", "bitmap.kernel.read"),
         *("glb.output.first", "glb.output.read", "glb.output.write", "glb.output.last", "glb.output.drain"),
+        *("glb.output.hold", "glb.output.send"),
     ),
     "array": ("array.input.deliver", "array.kernel.deliver", "patch.neighbour"),
     "result": ("patch.reserve",),

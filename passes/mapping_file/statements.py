@@ -287,7 +287,9 @@ def written_group(links: Sequence[str], mapping: FusedMapping) -> str:
     lines = [f"{FUSE} {', '.join(map(quoted, links))} {{", *(f"    {each}" for each in stores(0))]
     for level, node in enumerate(mapping.loops, 1):
         lines += [f"    {node}", *(f"    {each}" for each in stores(level))]
-    inner = [*stores(None), *(f"{quoted(link)}: <{nodes}>" for link, nodes in mapping.branches)]
+    # Files have no words for nests of matrix products, which are searched again.
+    nests = ((link, nest) for link, nest in mapping.branches if isinstance(nest, Mapping))
+    inner = [*stores(None), *(f"{quoted(link)}: <{nest}>" for link, nest in nests)]
     lines += [f"    {mapping.stages} {{", *(f"        {each}" for each in inner), "    }", "}"]
     return "".join(f"{line}\n" for line in lines)
 

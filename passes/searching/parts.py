@@ -105,9 +105,13 @@ def _tasks(op: FusedOp, nests: Nests) -> dict[str, Task]:
     found: dict[str, Task] = {}
     problems: list[Diagnostic] = []
     for link, inside in zip(op.links, group.links, strict=True):
-        part, name = _part(inside, plan, placed, describe(link)), inside.name
-        if name in branches:
-            problems += nests.violations(part, branches[name])
+        part, name = part_in(inside, plan, placed, describe(link)), inside.name
+        nest = branches.get(name)
+        if isinstance(nest, LinkMapping):
+            problems += nests.violations(part, nest)
+        elif nest is not None:
+            message = f"the nest of {name} is of another kind of machine"
+            problems.append(Diagnostic("CAT-R003", message, "mapped", part.node, hint="use the passes of its backend"))
         else:
             found[name] = nests.task(part)
     if problems:
@@ -115,7 +119,8 @@ def _tasks(op: FusedOp, nests: Nests) -> dict[str, Task]:
     return found
 
 
-def _part(link: GroupLink, plan: GroupPlan, placed: tuple[int, ...], node: str) -> Part:
+def part_in(link: GroupLink, plan: GroupPlan, placed: tuple[int, ...], node: str) -> Part:
+    """What a plan, with its holds in place, leaves a link to do."""
     kept = {role: plan.holds[number].memory for role, number in kept_by(plan, link.name).items()}
     shapes = tuple(shapes_of(plan, link.name))
     return Part(node, link.spec, link.input.shape, kept, taken_by(plan, placed, link.name), shapes)
@@ -129,7 +134,7 @@ def can_run(group: Group, mapping: FusedMapping, nests: Nests, *, searching: boo
         if any(misfits(plan, placed, nests.levels, "mapped", "")):
             return False
         for link in group.links if searching else ():
-            nests.task(_part(link, plan, placed, "")).look(Deadline())
+            nests.task(part_in(link, plan, placed, "")).look(Deadline())
     except CatenaError:
         return False
     return True

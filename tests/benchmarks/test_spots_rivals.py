@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from tests.benchmarks.scripts import script
@@ -18,10 +21,27 @@ def test_means_are_geometric_and_ratios_say_what_the_rival_takes() -> None:
     assert "| published | 1.74 | 2.16 |" in text
 
 
+def test_an_advantage_starts_and_ends_where_the_factors_say() -> None:
+    rivals = script("spots_rivals")
+    points = ((rivals.DENSE, 90), (0.0, 101), (0.5, 199), (0.7, 200))
+    shares = {
+        share: {"spots": rivals.Cost(100, 1.0), "eyeriss": rivals.Cost(cycles, 1.0), "gemmini": rivals.Cost(50, 1.0)}
+        for share, cycles in points
+    }
+    assert rivals.ends({"Net": shares}) == [("Net", "eyeriss", "0 %", "50 %"), ("Net", "gemmini", "nowhere", "dense")]
+    assert "| Net | dense | 0.90 | 0.50 |" in rivals.page({"Net": shares})
+
+
+def test_what_was_measured_is_not_measured_again(tmp_path: Path) -> None:
+    rivals, points = script("spots_rivals"), tmp_path / "points.json"
+    points.write_text(json.dumps({"AlexNet 0.5": {"spots": [100, 4.0]}}))
+    assert rivals.sweep({"AlexNet": (0.5,)}, points) == {"AlexNet": {0.5: {"spots": rivals.Cost(100, 4.0)}}}
+
+
 @pytest.mark.slow
 def test_more_zeros_take_less_time() -> None:
     pytest.importorskip("onnxruntime")
-    found = script("spots_rivals").sweep(["AlexNet"], (0.0, 0.7))["AlexNet"]
+    found = script("spots_rivals").sweep({"AlexNet": (0.0, 0.7)})["AlexNet"]
     assert found[0.7]["spots"].cycles < found[0.0]["spots"].cycles
     assert found[0.7]["gemmini"].cycles == found[0.0]["gemmini"].cycles
     assert found[0.7]["spots"].cycles < found[0.7]["eyeriss"].cycles

@@ -22,6 +22,7 @@ MEASURED = {
     "rram-latency.md",
     "rram-ladder.md",
     "rram.md",
+    "spots-groups.md",
     "spots-networks.md",
     "spots-rivals.md",
     "spots.md",

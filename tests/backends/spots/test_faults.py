@@ -52,7 +52,11 @@ def place(tensor: Tensor, **fields: int) -> Any:
     ("change", "code", "message"),
     [
         (changed(Configure, split=3), "CAT-E003", "the array does not divide into so many"),
-        (place(Tensor.INPUT, address=1 << 30), "CAT-E001", "a place lies outside of half of the memory of INPUT"),
+        (
+            place(Tensor.INPUT, address=1 << 30),
+            "CAT-E001",
+            "a place and its other half lie outside of the memory",
+        ),
         (place(Tensor.INPUT, words=3), "CAT-E001", "a tile of INPUT is larger than its place"),
         (place(Tensor.KERNEL, words=3), "CAT-E001", "a tile of KERNEL is larger than its place"),
         (place(Tensor.OUTPUT, words=3), "CAT-E001", "a tile of OUTPUT is larger than its place"),

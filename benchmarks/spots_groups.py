@@ -1,0 +1,147 @@
+"""Fused groups and zeros together on the target `spots`: what each saves alone, and both in one network.
+
+    python benchmarks/spots_groups.py [--output docs/spots-groups.md]
+
+Every network is compiled four times, and emulated with the same image: with and without fused groups, with and without
+pruned kernels in blocks and indices of zeros left out. Outputs of the same weights have to be equal to the bit, and,
+where nothing is left out, all counts as predicted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+HERE = Path(__file__).resolve().parent
+NOTICE = "<!-- Made by `python benchmarks/spots_groups.py --output docs/spots-groups.md`; do not edit. -->\n"
+NETWORKS = ("AlexNet", "GoogLeNet", "ResNet-50")
+PRUNED = 0.7
+GROUP = 128
+DENSE = {"im2col.skips": "false"}
+"""Nothing is left out; kernels lie dense if `choose-encodings` is, too."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Words on the off-chip link, cycles and pJ of all layers; how many groups there are, and layers in them."""
+
+    words: int
+    cycles: int
+    energy: float
+    groups: int
+    fused: int
+
+
+def measured(path: Path, *, fuse: bool, sparse: bool) -> tuple[Cost, dict[str, npt.NDArray[np.float32]]]:
+    """What a network costs, and its outputs. Raises `ValueError` for counts that were predicted otherwise."""
+    from backends.spots.emulator import SpotsEmulator
+    from compiler.compilation import CompileOptions, compile_source
+    from compiler.execution import emulated_report, random_inputs
+    from dialects.events import Counts
+    from passes.gemm.cost import LINK
+
+    without = frozenset() if sparse else frozenset(("choose-encodings",))
+    options = CompileOptions(target="spots", settings={} if sparse else DENSE, fuse=fuse, without=without)
+    program = compile_source(str(path), options).program
+    assert program is not None
+    emulator = SpotsEmulator(program)
+    outputs = emulator.run(random_inputs(program, 0))
+    for layer in program.layers:
+        found = emulator.counters[layer.name].differences(Counts.of(layer.predicted))
+        if found and not sparse:
+            raise ValueError(f"{layer.name}: (counted, predicted) {found}")
+    report = emulated_report(program, emulator.counters)
+    cost = Cost(
+        sum(counts.charged(LINK) for counts in emulator.counters.values()),
+        sum(layer.price.cycles for layer in report.layers),
+        sum(layer.price.total_energy for layer in report.layers),
+        len(program.groups),
+        sum(bool(layer.group) for layer in program.layers),
+    )
+    return cost, outputs
+
+
+def of_network(name: str, folder: Path) -> dict[tuple[bool, bool], Cost]:
+    """What a pruned network costs by (fused, sparse). Raises `ValueError` for outputs that differ."""
+    import onnx
+
+    sys.path.insert(0, str(HERE))
+    from spots import networks
+
+    from compiler.pruning.options import PruneOptions, Structure
+    from compiler.pruning.pruning import prune_model
+
+    whole, pruned = folder / "whole.onnx", folder / "pruned.onnx"
+    onnx.save(networks((name,))[name], whole)
+    prune_model(whole, pruned, PruneOptions(Structure.GROUP, PRUNED, group=GROUP))
+    costs: dict[tuple[bool, bool], Cost] = {}
+    expected: dict[str, npt.NDArray[np.float32]] = {}
+    for sparse in (False, True):
+        for fuse in (False, True):
+            costs[fuse, sparse], outputs = measured(pruned, fuse=fuse, sparse=sparse)
+            expected = expected or outputs
+            if not all(np.array_equal(outputs[each], array) for each, array in expected.items()):
+                raise ValueError(f"{name}: outputs differ, fused {fuse}, sparse {sparse}")
+            print(name, fuse, sparse, costs[fuse, sparse], file=sys.stderr, flush=True)
+    return costs
+
+
+_INTRODUCTION = f"""\
+Networks of seeded weights, {100 * PRUNED:.0f} % of them pruned by `catena prune --structure group --group {GROUP}`,
+compiled for `spots` with `--fuse` and without, and emulated with one random image. `dense` leaves nothing out, and
+moves kernels as they are; `sparse` leaves out indices of zeros, and moves kernels in blocks with bitmaps. Outputs of
+all four are equal to the bit, and all counts of dense programs are those that were predicted. Kernels of links in
+groups lie dense: what zeros save there are indices of the feature maps. Words, cycles and energy are of all layers.
+"""
+
+
+def page(found: Mapping[str, Mapping[tuple[bool, bool], Cost]]) -> str:
+    """The whole page."""
+    from compiler.tables import number, table
+
+    rows: list[tuple[str, ...]] = []
+    for name, costs in found.items():
+        plain = costs[False, False]
+        for (fuse, sparse), cost in costs.items():
+            what = ("groups, " if fuse else "") + ("sparse" if sparse else "dense")
+            groups = f"{cost.groups} of {cost.fused} layers" if fuse else ""
+            ratios = (plain.words / cost.words, plain.cycles / cost.cycles, plain.energy / cost.energy)
+            sizes = (f"{cost.words / 1e6:.3f}", f"{cost.cycles / 1e6:.3f}", f"{cost.energy / 1e9:.3f}")
+            rows.append((name, what, groups, *sizes, *(f"{each:.2f}" for each in ratios)))
+    titles = ("M words off-chip", "M cycles", "mJ", "fewer words", "less time", "less energy")
+    return "\n".join(
+        (
+            NOTICE,
+            "# Fused groups and zeros on SPOTS\n",
+            _INTRODUCTION,
+            table(("network", "program", "groups", *map(number, titles)), rows).markdown() + "\n",
+        )
+    )
+
+
+def main() -> None:
+    """Measure the networks and print or write the page."""
+    parser = argparse.ArgumentParser(description=str(__doc__).split("\n\n", 1)[0])
+    parser.add_argument("--network", action="append", help="this network; may be given several times")
+    parser.add_argument("--output", type=Path, help="write the page here instead of printing it")
+    arguments = parser.parse_args()
+    with TemporaryDirectory() as folder:
+        text = page({name: of_network(name, Path(folder)) for name in arguments.network or NETWORKS})
+    if arguments.output:
+        arguments.output.write_text(text)
+    else:
+        print(text)
+
+
+if __name__ == "__main__":
+    main()
