@@ -107,6 +107,22 @@ def test_a_reference_model_computes_and_counts_as_predicted(name: str, tmp_path:
     check_counts(program, emulator)
 
 
+@pytest.mark.models
+@pytest.mark.exhaustive
+@pytest.mark.skipif(not reference_index(), reason="no reference models")
+@pytest.mark.parametrize("name", FLOATS)
+def test_a_reference_model_counts_as_predicted_with_its_zeros(name: str, tmp_path: Path) -> None:
+    """On the machine as it is, layer by layer, with the zeros of the first sample's activations and of all kernels."""
+    source = reference_source(name)
+    if isinstance(source, onnx.ModelProto):
+        onnx.save(source, tmp_path / "filled.onnx")
+        source = tmp_path / "filled.onnx"
+    program = compiled(source, {}, input_shapes=reference_shapes(name))
+    inputs, _ = next(iter(reference_cases(name)))
+    for each in script("spots_zeros").counted(program, inputs):
+        assert not each.emulated.differences(each.predicted), each.layer.name
+
+
 @pytest.mark.parametrize("name", ["residual", "classifier", "dense", "separable"])
 @pytest.mark.parametrize("group", [0, 4, 8])
 def test_with_the_zeros_that_are_measured_a_network_counts_as_predicted(name: str, group: int, tmp_path: Path) -> None:
