@@ -19,7 +19,7 @@ from passes.work import Work
 
 _OFF_CHIP = {
     "input": ("dram.input.read",),
-    "kernel": ("dram.kernel.read",),
+    "kernel": ("dram.kernel.read", "dram.kernel.bitmap"),
     "extra": ("dram.extra.read",),
     "index": ("dram.index.read",),
     "output": ("dram.output.write", "dram.output.read"),
