@@ -26,6 +26,7 @@ from compiler.stages import IMPORT, MAPPING_STAGE, PROGRAM, STAGE_NAMES, Stage, 
 from compiler.targets import Target, select_target
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.module_attributes import BACKEND, STAGE
+from dialects.nest_machine import NestMachine
 from dialects.target import MachineOp, find_machine
 from passes.merge_dims import MergeDimsPass
 from passes.searching.options import SearchingPass, SearchOptions
@@ -244,7 +245,7 @@ class _Compilation:
         if stage.name == ZEROS_STAGE:
             return self._measuring(passes)
         if stage.name == MAPPING_STAGE:
-            return [*self._decided(), *self._fusing(), *self._searching(passes, target)]
+            return [*self._decided(), *self._fusing(), *self._searching([*passes, *self._judging(target)], target)]
         if self._options.fuse:
             # Groups are tiled along dimensions that merging would hide; what is left is merged behind them.
             return [step for step in passes if not isinstance(step, MergeDimsPass)]
@@ -297,6 +298,17 @@ class _Compilation:
         from passes.fuse_layers import FuseLayersPass
 
         return [FuseLayersPass(), MergeDimsPass()]
+
+    def _judging(self, target: Target | None) -> list[ModulePass]:
+        """The pass that takes groups apart which cost more than their links alone, where an objective is asked for."""
+        options, machine = self._options, None if target is None else target.machine
+        if not options.fuse or options.search.objective is None or not isinstance(machine, NestMachine):
+            return []
+        if self._fuses:
+            return []  # groups that a mapping file names are not to be taken apart
+        from passes.dissolve_groups import DissolveGroupsPass
+
+        return [DissolveGroupsPass()]
 
     def _searching(self, passes: Sequence[ModulePass], target: Target | None) -> list[ModulePass]:
         """The passes of the mapping stage as the options want mappings to be found."""

@@ -37,6 +37,7 @@ _PASSES: dict[str, str] = {
     "fuse-layers": "passes.fuse_layers:FuseLayersPass",
     "map-row-stationary": "passes.map_row_stationary:MapRowStationaryPass",
     "map-nest": "passes.map_nest:MapNestPass",
+    "dissolve-groups": "passes.dissolve_groups:DissolveGroupsPass",
     "map-gemm": "passes.map_gemm:MapGemmPass",
     "slice-weights": "passes.slice_weights:SliceWeightsPass",
     "partition-crossbars": "passes.partition_crossbars:PartitionCrossbarsPass",

@@ -26,14 +26,9 @@ from dialects.groups import KeepOp
 from dialects.levels import ComputeOp, DrainOp, FillOp, Numbers, OpenOp, ParOp, PlaceOp
 from dialects.locations import describe
 from dialects.nest_machine import NestMachine
-from dialects.schedule import MappingAttr
 from dialects.spatial import ForOp, LayerOp, OffloadOp, integer
 from dialects.target import require_nest_machine
-from passes.fusion.placed import group_around
-from passes.fusion.placed_on_levels import predict_member
-from passes.mapper.legality import violations
-from passes.mapper.prediction import predict
-from passes.work import work_of
+from passes.fusion.placed_on_levels import predict_layer
 
 
 def emit(module: ModuleOp, backend: str) -> Program:
@@ -53,26 +48,10 @@ def _emission(module: ModuleOp) -> Emission:
         return _Body(machine, dims).of(op.body.block.ops)
 
     def predicted(op: LayerOp, known: dict[Hashable, Counts]) -> Counts:
-        return _predicted(op, machine, known)
+        return predict_layer(op, machine, known)
 
     numbers = {memory.name: number for number, memory in enumerate(machine.memories) if number}
     return Emission(ISA, body, predicted, DRAM_WORDS, memories=numbers)
-
-
-def _predicted(op: LayerOp, machine: NestMachine, known: dict[Hashable, Counts]) -> Counts:
-    """Raises `CatenaError` (CAT-F002) if the machine cannot run the mapping."""
-    assert isinstance(op.mapping, MappingAttr)
-    if group_around(op) is not None:
-        return predict_member(op, machine)
-    work, mapping = work_of(op), op.mapping.data
-    spec = work.spec
-    alike = spec.bare, spec.post, mapping, work.extra_shapes, work.lookups, work.in_order
-    if alike not in known:
-        problems = violations(spec, mapping, machine, "program", describe(op), in_order=work.in_order)
-        if problems:
-            raise CatenaError(problems)
-        known[alike] = predict(spec, mapping, machine, work.extra_shapes, work.lookups)
-    return known[alike]
 
 
 class _Body:

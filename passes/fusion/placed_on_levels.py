@@ -1,17 +1,21 @@
-"""What placed groups count on machines of levels: runs of layers, and what is fetched and sent between them."""
+"""What placed layers count on machines of levels; in groups, what runs and what is fetched and sent between runs."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from math import inf
 
+from dialects.diagnostics import CatenaError
 from dialects.events import Counts
 from dialects.groups import FetchOp, RunOp, StepOp
+from dialects.locations import describe
 from dialects.nest_machine import NestMachine
 from dialects.schedule import MappingAttr
 from dialects.spatial import LayerOp, integer
 from passes.fusion.members import Member, predict_runs
 from passes.fusion.placed import NAMES, fetched_role, group_around, hold_of, kept_by, runs_of
-from passes.mapper.prediction import whole_cycles
+from passes.mapper.legality import violations
+from passes.mapper.prediction import predict, whole_cycles
 from passes.work import work_of
 
 
@@ -21,6 +25,25 @@ def member_of(layer: LayerOp) -> Member:
     work = work_of(layer)
     kept = {role: hold.memory.data for role, hold in kept_by(layer).items()}
     return Member(work.spec, layer.mapping.data, kept, work.extra_shapes)
+
+
+def predict_layer(layer: LayerOp, machine: NestMachine, known: dict[Hashable, Counts]) -> Counts:
+    """What a layer counts; `known` has what was found of others, and takes what is found of this one.
+
+    Raises `CatenaError` (CAT-F002) if the machine cannot run the mapping.
+    """
+    assert isinstance(layer.mapping, MappingAttr)
+    if group_around(layer) is not None:
+        return predict_member(layer, machine)
+    work, mapping = work_of(layer), layer.mapping.data
+    spec = work.spec
+    alike = spec.bare, spec.post, mapping, work.extra_shapes, work.lookups, work.in_order
+    if alike not in known:
+        problems = violations(spec, mapping, machine, "program", describe(layer), in_order=work.in_order)
+        if problems:
+            raise CatenaError(problems)
+        known[alike] = predict(spec, mapping, machine, work.extra_shapes, work.lookups)
+    return known[alike]
 
 
 def predict_member(layer: LayerOp, machine: NestMachine) -> Counts:

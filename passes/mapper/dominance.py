@@ -22,7 +22,7 @@ def cheapest(parts: Parts, bounds: Bounds, axes: Sequence[Axis]) -> Rows:
     """The parts that no other one replaces; `axes` are still to be laid along."""
     if parts.count < 2 or not bounds.exact:
         return np.arange(parts.count)
-    group = _numbered(_state(parts, bounds, axes))
+    group = _numbered(_state(parts, bounds, axes), parts.count)
     cost = parts.sunk + bounds.pending(parts, axes)
     order = np.lexsort((cost, ~parts.sure, group))
     ordered = group[order]
@@ -60,9 +60,9 @@ def _counting(problem: Problem, link: Link) -> list[int]:
     return [*problem.idle(link.operand), *(slid if link.operand is Operand.INPUT else ())]
 
 
-def _numbered(rows: Sequence[Column]) -> Rows:
-    """Numbers from 0 of columns that differ."""
-    number = np.zeros(len(rows[0]), np.int64) if rows else np.zeros(1, np.int64)
+def _numbered(rows: Sequence[Column], count: int) -> Rows:
+    """Numbers from 0 of columns that differ, of which there are `count`; without rows none does."""
+    number = np.zeros(count, np.int64)
     most = 1
     for row in rows:
         low, high = int(row.min()), int(row.max())

@@ -11,8 +11,11 @@ import pytest
 from backends.generic.emulator import NestEmulator
 from backends.spatial.emulator import SpatialEmulator
 from compiler.compilation import CompileOptions, compile_source
+from compiler.execution import predicted_report
 from dialects.diagnostics import CatenaError
 from dialects.events import Counts
+from dialects.schedule import Objective
+from passes.searching.options import SearchOptions
 from tests.compiler.conftest import Cli
 from tests.compiler.small_models import save_model
 from tests.end_to_end.networks import NETWORKS, inputs_of
@@ -35,6 +38,14 @@ size = 4
 kind = "memory"
 words = 64
 """
+DEAR_HOLDS = """
+extends = "generic"
+name = "dear-holds"
+[accesses.held]
+energy = 10000
+events = { "glb.output.hold" = 1 }
+"""
+"""A machine on which results that stay on the chip cost more than all else: only groups have any."""
 NOTHING_BETWEEN = ("moved-data", "typed")
 """Networks whose links lie apart."""
 USUAL = ("residual", "separable", "attention", "joins", "broadcasts")
@@ -66,6 +77,35 @@ def test_networks_compute_the_same_and_move_less(name: str, target: str, tmp_pat
         np.testing.assert_allclose(found[output], values, rtol=0, atol=1e-5 * np.abs(values).max(), err_msg=output)
     assert after <= before
     assert after < before or name in NOTHING_BETWEEN
+
+
+def _expected(source: Path, target: str, words: int, objective: Objective | None, *, fuse: bool) -> tuple[float, ...]:
+    """Energy in pJ, cycles and groups of a network."""
+    settings = {"levels.glb.words": str(words)}
+    options = CompileOptions(target=target, settings=settings, fuse=fuse, search=SearchOptions(objective))
+    program = compile_source(str(source), options).program
+    assert program is not None
+    report = predicted_report(program)
+    return report.energy, report.cycles, len(program.groups)
+
+
+def test_groups_that_cost_more_are_taken_apart_where_an_objective_is_asked_for(tmp_path: Path) -> None:
+    source = save_model(NETWORKS["residual"](), tmp_path / "model.onnx")
+    target = tmp_path / "dear-holds.toml"
+    target.write_text(DEAR_HOLDS, encoding="utf-8")
+    alone = _expected(source, str(target), 300, Objective.ENERGY, fuse=False)
+    fused = _expected(source, str(target), 300, None, fuse=True)
+    assert fused[2] == 1
+    assert fused[0] > alone[0]
+    assert _expected(source, str(target), 300, Objective.ENERGY, fuse=True) == alone
+
+
+@pytest.mark.parametrize(("objective", "which"), [(Objective.ENERGY, 0), (Objective.LATENCY, 1)])
+def test_fusing_makes_nothing_more_of_what_is_to_be_least(objective: Objective, which: int, tmp_path: Path) -> None:
+    source = save_model(NETWORKS["joins"](), tmp_path / "model.onnx")
+    alone, fused = (_expected(source, "generic", 300, objective, fuse=fuse) for fuse in (False, True))
+    assert fused[2]
+    assert fused[which] < alone[which]
 
 
 def test_a_target_that_cannot_fuse_says_so(tmp_path: Path, cli: Cli) -> None:

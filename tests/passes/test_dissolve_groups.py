@@ -1,0 +1,107 @@
+"""dissolve-groups: groups that cost more than their links alone are taken apart, and nothing else changes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import assume, given, settings
+from xdsl.dialects.builtin import ModuleOp
+
+from dialects.diagnostics import CatenaError
+from dialects.gconv.fused import FusedOp
+from passes.dissolve_groups import DissolveGroupsPass
+from passes.fuse_layers import FuseLayersPass
+from passes.map_nest import MapNestPass
+from passes.place_nest import PlaceNestPass
+from tests.filechecking import check_ir, new_ir_context, parse_module
+from tests.passes.chains import check_pass, random_chains
+from tests.passes.test_fuse_layers import LINKS, MACHINE
+
+OFF_CHIP, HELD = "dram.input.read", "glb.output.hold"
+"""Events of which groups have less, and of which only groups have any."""
+
+
+SMALL = """
+func.func @main(%x: tensor<2x1x6x5xf64> {onnx.name = "x"})
+    -> (tensor<60x1xf64> {onnx.name = "y"}, tensor<1x60xf64> {onnx.name = "z"}) {
+  %a = gconv.link %x : tensor<2x1x6x5xf64> <A opc 2, B, C opc 6, D opc 5> "pass" none pre <relu> {tensor = "a"}
+    -> tensor<2x1x6x5xf64>
+  %b = gconv.link %a : tensor<2x1x6x5xf64> <A opc 2, B, C opc 6, D opc 5> "pass" none pre <relu> {tensor = "b"}
+    -> tensor<2x1x6x5xf64>
+  %v = gconv.view %b <[1]> : tensor<2x1x6x5xf64> -> tensor<60xf64>
+  %c = gconv.link %v : tensor<60xf64> <A opc 60> "pass" none pre <relu> {tensor = "c"} -> tensor<60xf64>
+  %d = gconv.link %c : tensor<60xf64> <A opc 60> "pass" none pre <relu> {tensor = "d"} -> tensor<60xf64>
+  %e = gconv.link %d : tensor<60xf64> <A opc 60> "pass" none pre <relu, relu> {tensor = "e"} -> tensor<60xf64>
+  %z = gconv.view %d <[60, 1]> : tensor<60xf64> -> tensor<1x60xf64>
+  %y = gconv.view %e <[1, 1]> : tensor<60xf64> -> tensor<60x1xf64>
+  func.return %y, %z : tensor<60x1xf64>, tensor<1x60xf64>
+}
+"""
+
+
+def machine(words: int, dear: str, other: float = 1.0) -> str:
+    """A machine on which one event costs a thousand times as much as reading an input word, if that costs anything."""
+    events = f"""{{"{dear}" = 1000.0, "rf.input.read" = {other}}}"""
+    charged = f"""accesses = [{{name = "all", energy = 1.0, events = {events}}}], levels ="""
+    return (MACHINE % words).replace("levels =", charged)
+
+
+def passes(objective: str = "energy") -> list[FuseLayersPass | MapNestPass | DissolveGroupsPass]:
+    return [FuseLayersPass(), MapNestPass(), DissolveGroupsPass(objective)]  # pyright: ignore[reportArgumentType]
+
+
+def test_groups_that_cost_more_are_taken_apart() -> None:
+    check_ir(
+        machine(160, HELD) + LINKS,
+        passes(),
+        """
+// CHECK-NOT: gconv.fused
+// CHECK: gconv.link {{.*}}mapping = #schedule.mapping<
+// CHECK: gconv.link {{.*}}mapping = #schedule.mapping<
+""",
+    )
+
+
+@pytest.mark.parametrize("objective", ["energy", "traffic"])
+def test_groups_that_cost_less_stay_as_they_are(objective: str) -> None:
+    module = parse_module(machine(160, OFF_CHIP) + LINKS)
+    context = new_ir_context()
+    *fusing, last = passes(objective)
+    for step in fusing:
+        step.apply(context, module)
+    before = str(module)
+    last.apply(context, module)
+    assert str(module) == before
+    assert any(isinstance(op, FusedOp) for op in module.walk())
+
+
+def test_nests_of_groups_are_found_where_nothing_in_them_costs() -> None:
+    module = parse_module(machine(100, HELD, other=0.0) + SMALL)
+    for step in passes():
+        step.apply(new_ir_context(), module)
+    assert not any(isinstance(op, FusedOp) for op in module.walk())
+
+
+def test_a_machine_of_levels_is_needed() -> None:
+    with pytest.raises(CatenaError):
+        DissolveGroupsPass().apply(new_ir_context(), parse_module(LINKS))
+
+
+@settings(max_examples=6, derandomize=True, deadline=None)
+@given(random_chains())
+def test_random_chains_compute_the_same(module: ModuleOp) -> None:
+    target = next(iter(parse_module(machine(100, HELD)).body.block.ops)).clone()
+    first = module.body.block.first_op
+    assert first is not None
+    module.body.block.insert_op_before(target, first)
+    assume(_can_be_placed(module.clone()))
+    check_pass(module, passes())
+
+
+def _can_be_placed(module: ModuleOp) -> bool:
+    """Whether a chain is one that the pass sees: others get copies before."""
+    try:
+        for step in (MapNestPass(), PlaceNestPass()):
+            step.apply(new_ir_context(), module)
+    except CatenaError:
+        return False
+    return True
