@@ -86,7 +86,13 @@ def _checked(described: DescribedTarget, where: str) -> Accelerator:
     except CatenaError as error:
         hidden = hidden_behind(error.diagnostics, described.description, lambda other: _problems_with(other, described))
         raise CatenaError([*named, *error.diagnostics, *hidden]) from error
-    if problems := [*named, *_disagreements(machine, described, where)]:
+    problems = [*named, *_disagreements(machine, described, where)]
+    if isinstance(machine, NestMachine) and not problems:
+        # only such machines need what reads dataflows
+        from compiler.descriptions.taken_back import taken_back
+
+        problems += taken_back(described, machine)
+    if problems:
         raise CatenaError(problems)
     return machine.in_machine_words()
 
@@ -106,11 +112,6 @@ def _disagreements(machine: Accelerator, described: DescribedTarget, where: str)
         described.backend.check(machine)
     except CatenaError as error:
         problems += error.diagnostics
-    if isinstance(machine, NestMachine) and not problems:
-        # only such machines need what reads dataflows
-        from compiler.descriptions.taken_back import taken_back
-
-        problems += taken_back(described, machine)
     if isinstance(machine, NestMachine) and _is_of_others(machine.name, described):
         message = f"name: {machine.name} is another target, which comes with its own backend"
         hint = "choose another name: mapping files, IR and programs name their target by it"
