@@ -15,14 +15,13 @@ from xdsl.dialects.builtin import ModuleOp
 
 from backends.rram.crossbar.settings import Settings
 from backends.rram.crossbar.tiles import TiledMatrix
-from dialects.dtypes import dtype_named
-from dialects.element_types import numpy_dtype_of
-from dialects.gconv import LinkOp, element_type_of_value
+from dialects.gconv import LinkOp
 from dialects.gconv.interpreter import Interpreter, take_view
 from dialects.gconv.scalar import Array
 from dialects.weights import ConstantOp
 from passes.chain_views import source_of
 from passes.mapping_file.names import primary_names
+from passes.multicore.matrix import product_words
 from passes.placing import links_of
 
 
@@ -89,17 +88,8 @@ class Effect:
 
 def is_product(link: LinkOp, settings: Settings) -> bool:
     """Whether crossbars can do a link: sums of products of integers that fit pulses, and constants that fit cells."""
-    spec, kernel = link.spec, link.kernel
-    if kernel is None or not spec.is_multiply_accumulate or spec.mid:
-        return False
-    owner = source_of(kernel).base.owner
-    if not isinstance(owner, ConstantOp):
-        return False
-    input, acc = numpy_dtype_of(element_type_of_value(link.input)), spec.acc
-    if input.kind not in "iu" or input.itemsize * 8 > settings.inputs.bits or acc is None:
-        return False
-    words = owner.array
-    if dtype_named(acc).kind not in "iu" or words.dtype.kind not in "iu" or not words.size:
+    words = product_words(link, settings.inputs.bits)
+    if words is None:
         return False
     low, high = settings.weights.range
     return low <= int(words.min()) and int(words.max()) <= high

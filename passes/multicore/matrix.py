@@ -39,20 +39,24 @@ class Matrix(MatrixShape):
 
 def is_product(link: LinkOp, machine: MulticoreMachine) -> bool:
     """Whether crossbars can do a link: sums of products of narrow integers and constants that cells can hold."""
-    spec, kernel = link.spec, link.kernel
-    if kernel is None or not spec.is_multiply_accumulate or spec.mid or any(dim.up > 1 for dim in spec.dims):
-        return False
-    if read_lookup(link) is not None:
-        return False
-    input, acc = numpy_dtype_of(element_type_of_value(link.input)), spec.acc
-    if input.kind not in "iu" or input.itemsize * 8 > INPUT_BITS or acc is None or dtype_named(acc).name != "int32":
-        return False
-    if not float(spec.padding).is_integer():
-        return False
-    words = constant_words(kernel)
-    if words is None or words.dtype.kind not in "iu" or not words.size:
+    words, acc = product_words(link, INPUT_BITS), link.spec.acc
+    if words is None or acc is None or dtype_named(acc).name != "int32":
         return False
     return shift_of(words, machine) is not None
+
+
+def product_words(link: LinkOp, input_bits: int) -> Array | None:
+    """The constants that a link multiplies integers of so many bits or fewer by; None if it does something else."""
+    spec, kernel = link.spec, link.kernel
+    if kernel is None or not spec.is_multiply_accumulate or spec.mid or any(dim.up > 1 for dim in spec.dims):
+        return None
+    if read_lookup(link) is not None or not float(spec.padding).is_integer():
+        return None
+    input, acc = numpy_dtype_of(element_type_of_value(link.input)), spec.acc
+    if input.kind not in "iu" or input.itemsize * 8 > input_bits or acc is None or dtype_named(acc).kind not in "iu":
+        return None
+    words = constant_words(kernel)
+    return words if words is not None and words.dtype.kind in "iu" and words.size else None
 
 
 def shift_of(words: Array, machine: MulticoreMachine) -> int | None:
