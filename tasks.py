@@ -4,7 +4,8 @@
     python3 tasks.py test         run all tests but the exhaustive ones
     python3 tasks.py exhaustive   run those: ONNX's conformance suite in full on every backend, against the record, the
                                   mapper and the search of fused groups against brute force, and random groups,
-                                  schedules of cores and whole fused networks on the emulators
+                                  schedules of cores and whole fused networks on the emulators; all examples of
+                                  property tests, of which `test` takes a third
     python3 tasks.py lint         check style, types and import layers
     python3 tasks.py docs         write the reference pages
     python3 tasks.py conformance  run ONNX's conformance suite and record what passes
@@ -70,15 +71,16 @@ def demo() -> None:
 
 
 def test() -> None:
-    """All tests but the exhaustive ones, on two processes."""
+    """All tests but the exhaustive ones, on two processes; one that is done takes over from the other."""
     install("test")
-    call(PYTHON, "-m", "pytest", "-q", "-n", 2)
+    call(PYTHON, "-m", "pytest", "-q", "-n", 2, "--dist", "worksteal")
 
 
 def exhaustive() -> None:
-    """The tests that `test` leaves out, on two processes."""
+    """The tests that `test` leaves out, and all examples of property tests, on two processes."""
     install("test")
-    call(PYTHON, "-m", "pytest", "-q", "-n", 2, "-m", "exhaustive")
+    os.environ["CATENA_EXAMPLES"] = "all"
+    call(PYTHON, "-m", "pytest", "-q", "-n", 2, "--dist", "worksteal", "-m", "exhaustive or hypothesis")
 
 
 def lint() -> None:

@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Set
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import pytest
 
 FOLDER = Path(__file__).resolve().parents[2] / "shared" / "models"
 INDEX = FOLDER / "index.json"
 
+LARGE = frozenset(
+    (
+        *("light_bvlc_alexnet", "light_vgg19", "light_zfnet512", "light_inception_v1", "light_resnet50"),
+        *("prisma_seg", "fastestdet", "yolox_nano", "deeplab_dm05", "selfie_seg", "ppocr_cls"),
+    )
+)
+"""Models that take many seconds: they are in the exhaustive run. ResNet-18, SqueezeNet and smaller ones with layers of
+every kind are in every test run."""
+
 Feeds = dict[str, np.ndarray]
+
+
+def by_size(names: Iterable[str], large: Set[str] = LARGE) -> list[Any]:
+    """Parameters of a test for these models; large ones are for the exhaustive run."""
+    return [pytest.param(name, marks=pytest.mark.exhaustive) if name in large else name for name in names]
 
 
 @cache

@@ -12,8 +12,9 @@ from backends.assembly import assemble, format_instruction
 from backends.isa import Instruction
 from dialects.diagnostics import CatenaError
 from tests.backends.toy import INSTRUCTIONS, TOY, End, Level, Loop, LoopKind, Move, refusal
+from tests.examples import examples
 
-HYPOTHESIS = settings(max_examples=150, deadline=None, derandomize=True)
+HYPOTHESIS = settings(max_examples=examples(150), deadline=None, derandomize=True)
 
 
 def first_problem(text: str) -> tuple[str, str, str]:

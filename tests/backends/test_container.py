@@ -23,10 +23,11 @@ from backends.isa import Isa
 from backends.program import ConstantImage, DebugEntry, LayerEntry, Quantization, Role, TensorEntry
 from dialects.diagnostics import CatenaError
 from tests.backends.toy import TOY, refusal, toy_metadata, toy_program
+from tests.examples import examples
 
 HEADER, ENTRY = 128, 80
 BYTES = program_bytes(toy_program())
-HYPOTHESIS = settings(max_examples=200, deadline=None, derandomize=True)
+HYPOTHESIS = settings(max_examples=examples(200), deadline=None, derandomize=True)
 
 
 def load(data: bytes) -> set[str]:

@@ -20,8 +20,9 @@ from backends.listing import assemble_program, read_listing, write_listing
 from backends.program import ConstantImage, DebugEntry, LayerEntry, Metadata, Program, Role, TensorEntry, target_digest
 from dialects.diagnostics import CatenaError
 from tests.backends.toy import INSTRUCTIONS, TOY, End, Loop, LoopKind, refusal, toy_metadata, toy_program
+from tests.examples import examples
 
-HYPOTHESIS = settings(max_examples=120, deadline=None, derandomize=True)
+HYPOTHESIS = settings(max_examples=examples(120), deadline=None, derandomize=True)
 PROGRAM = toy_program()
 BYTES = program_bytes(PROGRAM)
 TEXT = disassemble(PROGRAM, TOY)

@@ -18,9 +18,10 @@ from backends.fields import FloatField, narrow, widen
 from backends.isa import Instruction, Isa, enumeration, f32, unsigned
 from dialects.diagnostics import CatenaError
 from tests.backends.toy import FLOATS, INSTRUCTIONS, TOY, End, Level, Loop, LoopKind, Move, Wide, f32_of, refusal
+from tests.examples import examples
 
 PROGRAMS = st.lists(INSTRUCTIONS, max_size=12)
-HYPOTHESIS = settings(max_examples=150, deadline=None, derandomize=True)
+HYPOTHESIS = settings(max_examples=examples(150), deadline=None, derandomize=True)
 
 
 def bits_of_f32(value: float) -> int:

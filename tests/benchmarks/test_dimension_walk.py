@@ -11,6 +11,7 @@ from dialects.hierarchy import Hierarchy
 from passes.mapper.nest import Nest
 from passes.mapper.problem import Problem
 from tests.benchmarks.scripts import FOLDER, script
+from tests.examples import examples
 from tests.passes.mapper.drawing import has_loops, hierarchies, links, nests
 from tests.passes.mapper.literal import Literal
 
@@ -31,7 +32,7 @@ def same(problem: Problem, machine: Hierarchy, nest: Nest, tiles: list[int]) -> 
     assert used == literal.elements
 
 
-@settings(max_examples=300, derandomize=True, deadline=None)
+@settings(max_examples=examples(300), derandomize=True, deadline=None)
 @given(st.data())
 def test_dimensions_walked_by_themselves_move_what_all_loops_together_move(data: st.DataObject) -> None:
     spec = data.draw(links())

@@ -16,6 +16,7 @@ from compiler.reports import Report
 from compiler.reports.difference_tables import pair_table, total_table
 from compiler.reports.differences import differences
 from tests.compiler.conftest import Cli
+from tests.examples import examples
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def test_a_report_does_not_differ_from_itself(report: Report) -> None:
     assert {row[-1] for row in total_table(found).rows} <= {"=", ""}
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=examples(60), deadline=None, derandomize=True)
 @given(st.data())
 def test_every_layer_is_in_one_pair_with_all_that_share_its_nodes(report: Report, data: st.DataObject) -> None:
     def drawn() -> Report:

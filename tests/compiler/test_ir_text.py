@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from compiler.ir_text import parse_module, print_module, read_module, write_module
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.weights import ConstantOp
+from tests.examples import examples
 
 CONSTANT = f'%w = weights.constant <"{"0" * 64}"> : tensor<2xf32> loc("w")'
 TEXT = f"builtin.module {{\n  func.func @main() {{\n    {CONSTANT}\n    func.return\n  }}\n}}\n"
@@ -64,7 +65,7 @@ def test_deep_nesting_is_refused() -> None:
     assert failure("builtin.module { " * 5000).code == "CAT-R001"
 
 
-@settings(derandomize=True, deadline=None, max_examples=150)
+@settings(derandomize=True, deadline=None, max_examples=examples(150))
 @given(st.data())
 def test_damaged_text_never_escapes_as_another_exception(data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(TEXT)))

@@ -13,6 +13,7 @@ from dialects.fused_mapping import FusedMapping, Retention, Stages
 from dialects.gconv import LoopKind
 from dialects.schedule import LARGEST_TILE, Axis, Loop, Mapping, Operand, Spatial, Storage, Temporal
 from dialects.unicode_parser import UnicodeParser
+from tests.examples import examples
 from tests.filechecking import new_ir_context
 
 LOOPS = st.builds(Loop, st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,5}", fullmatch=True), st.sampled_from(LoopKind))
@@ -46,7 +47,7 @@ def parsed(text: str) -> Attribute:
     return UnicodeParser(new_ir_context(), text).parse_attribute()
 
 
-@settings(max_examples=300, derandomize=True, deadline=None)
+@settings(max_examples=examples(300), derandomize=True, deadline=None)
 @given(fused_mappings())
 def test_mappings_print_and_parse_back(mapping: FusedMapping) -> None:
     attribute = FusedAttr.of(mapping)

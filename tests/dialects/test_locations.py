@@ -19,6 +19,7 @@ from xdsl.dialects.builtin import (
 )
 
 from dialects.locations import describe, fuse_locations, node_location, node_names
+from tests.examples import examples
 from tests.filechecking import parse_module, print_module
 
 FILE = FileLineColLoc(StringAttr("m.onnx"), IntAttr(1), IntAttr(2))
@@ -53,7 +54,7 @@ def test_fusing_keeps_the_order_and_drops_repeats() -> None:
     assert fuse_locations([b, fused(a, b)]) == fused(b, a)
 
 
-@settings(max_examples=100, derandomize=True, deadline=None)
+@settings(max_examples=examples(100), derandomize=True, deadline=None)
 @given(st.lists(NAMES, max_size=4))
 def test_fusing_in_steps_is_fusing_at_once(groups: list[list[str]]) -> None:
     steps: LocationAttr = UnknownLoc()
@@ -66,7 +67,7 @@ def test_fusing_in_steps_is_fusing_at_once(groups: list[list[str]]) -> None:
         assert isinstance(steps.locations, ArrayAttr)
 
 
-@settings(max_examples=60, derandomize=True, deadline=None)
+@settings(max_examples=examples(60), derandomize=True, deadline=None)
 @given(NAMES)
 def test_locations_print_and_parse_back(names: list[str]) -> None:
     module = parse_module("func.func @main() { func.return }")

@@ -18,9 +18,10 @@ from dialects.onnx import AttributeKind, from_attribute, to_attribute
 from dialects.onnx.attributes import float_text, has_kind, parse_value, print_value
 from dialects.unicode_parser import UnicodeParser
 from dialects.weights import WeightRef
+from tests.examples import examples
 from tests.filechecking import new_ir_context
 
-FUZZ = settings(derandomize=True, deadline=None, max_examples=100)
+FUZZ = settings(derandomize=True, deadline=None, max_examples=examples(100))
 INT64 = st.integers(-(2**63), 2**63 - 1)
 FLOAT32 = st.floats(width=32)
 

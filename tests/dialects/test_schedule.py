@@ -28,6 +28,7 @@ from dialects.schedule import (
     Temporal,
 )
 from dialects.unicode_parser import UnicodeParser
+from tests.examples import examples
 from tests.filechecking import new_ir_context
 
 LOOPS = st.builds(Loop, st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,5}", fullmatch=True), st.sampled_from(LoopKind))
@@ -61,7 +62,7 @@ def parsed(text: str) -> Attribute:
     return UnicodeParser(new_ir_context(), text).parse_attribute()
 
 
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=examples(200), derandomize=True, deadline=None)
 @given(ATTRIBUTES)
 def test_attributes_print_and_parse_back(attribute: Attribute) -> None:
     again = parsed(str(attribute))

@@ -15,6 +15,7 @@ from dialects.schedule import Loop, LoopAttr
 from dialects.spatial import AccessAttr, BufferOp, ForOp, LayerOp, PassOp, Role, integer
 from dialects.unicode_parser import UnicodeParser
 from dialects.weights import WeightRef
+from tests.examples import examples
 from tests.filechecking import new_ir_context, parse_module, print_module
 
 WORDS = np.arange(12, dtype=np.float32).reshape(1, 2, 2, 3)
@@ -113,7 +114,7 @@ def parse_kind(text: str) -> object:
 STRIDES = st.integers(-(1 << 40), 1 << 40)
 
 
-@settings(max_examples=100, derandomize=True, deadline=None)
+@settings(max_examples=examples(100), derandomize=True, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 1 << 40), STRIDES), max_size=6), st.integers(0, 1 << 40))
 def test_accesses_print_and_parse_back(axes: list[tuple[int, int]], offset: int) -> None:
     attribute = AccessAttr(View(tuple(n for n, _ in axes), tuple(s for _, s in axes), offset))

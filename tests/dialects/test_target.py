@@ -18,6 +18,7 @@ from dialects.events import EVENTS, LEVELS
 from dialects.machine_kinds import parse_machine
 from dialects.plain_attributes import from_attribute, to_attribute
 from dialects.target import MachineOp, find_machine, require_machine
+from tests.examples import examples
 from tests.filechecking import parse_module, print_module
 
 EYERISS = Path(__file__).parents[2] / "backends" / "eyeriss" / "target.toml"
@@ -136,7 +137,7 @@ def machines(draw: st.DrawFn) -> Machine:
     return parse_machine(description(**changes))
 
 
-@settings(max_examples=60, derandomize=True, deadline=None)
+@settings(max_examples=examples(60), derandomize=True, deadline=None)
 @given(machines())
 def test_machines_print_and_parse_back(machine: Machine) -> None:
     module = ModuleOp([MachineOp.of(machine)])
@@ -179,7 +180,7 @@ PLAIN = st.recursive(
 )
 
 
-@settings(max_examples=150, derandomize=True, deadline=None)
+@settings(max_examples=examples(150), derandomize=True, deadline=None)
 @given(PLAIN)
 def test_plain_data_survives_as_attributes(value: object) -> None:
     found = from_attribute(to_attribute(value))

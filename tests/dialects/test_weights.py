@@ -28,6 +28,7 @@ from dialects.weights import (
     digest_of,
     save_weights,
 )
+from tests.examples import examples
 from tests.filechecking import parse_module, print_module
 
 DTYPES = ("float16", "float32", "float64", "bool", "int8", "int32", "int64", "uint8", "uint64")
@@ -41,7 +42,7 @@ def same(a: np.ndarray, b: np.ndarray) -> bool:
     return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
 
 
-@settings(max_examples=100, derandomize=True, deadline=None)
+@settings(max_examples=examples(100), derandomize=True, deadline=None)
 @given(array=ARRAYS)
 def test_what_is_put_is_what_is_got(tmp_path_factory: pytest.TempPathFactory, array: np.ndarray) -> None:
     store = WeightStore(tmp_path_factory.mktemp("store"))

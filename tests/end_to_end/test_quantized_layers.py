@@ -14,9 +14,10 @@ from compiler.targets import select_target
 from dialects.gconv.interpreter import Interpreter
 from tests.end_to_end.networks import inputs_of
 from tests.end_to_end.quantized_layers import quantized_layers
+from tests.examples import examples
 
 
-@settings(derandomize=True, deadline=None, max_examples=40)
+@settings(derandomize=True, deadline=None, max_examples=examples(40))
 @given(quantized_layers(), st.integers(0, 99))
 def test_engines_and_interpreter_agree_to_the_bit(model: onnx.ModelProto, seed: int) -> None:
     target, inputs = select_target("eyeriss"), inputs_of(model, seed)

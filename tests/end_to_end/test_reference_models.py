@@ -25,6 +25,7 @@ from dialects.diagnostics import CatenaError, ExitCode
 from dialects.events import Counts
 from tests.reference_models import (
     Feeds,
+    by_size,
     reference_cases,
     reference_index,
     reference_shapes,
@@ -64,7 +65,7 @@ def program_of(name: str) -> Iterator[tuple[Program, Path]]:
         yield read_program(output), output
 
 
-@pytest.mark.parametrize("name", [name for name in of_tier("A", "B", "C", "T") if name not in QUANTIZED])
+@pytest.mark.parametrize("name", by_size(name for name in of_tier("A", "B", "C", "T") if name not in QUANTIZED))
 def test_a_model_computes_counts_and_disassembles(name: str) -> None:
     with program_of(name) as (program, path):
         emulator = SpatialEmulator(program)

@@ -31,6 +31,8 @@ from passes.place_gemm import PlaceGemmPass
 from tests.benchmarks.scripts import script
 from tests.end_to_end.networks import NETWORKS, inputs_of, reference_outputs
 from tests.reference_models import (
+    LARGE,
+    by_size,
     reference_cases,
     reference_index,
     reference_shapes,
@@ -44,6 +46,8 @@ SMALL = {"array.rows": "8", "sram.input_words": "512", "sram.kernel_words": "256
 """A machine on which even small networks run in many passes."""
 TOLERANCE = 2e-6
 """Relative to the largest value of an output."""
+SLOW = {"blazeface_front", "ultraface_rfb320", "dory_penguinet", "super_resolution10", "bodypix_mbv1_050_s16"}
+"""Models that take this machine longer than others of their size."""
 FLOATS = [name for name, entry in reference_index().items() if entry["tier"] in "ABT"] or ["none"]
 
 
@@ -93,7 +97,7 @@ def test_listings_assemble_to_the_same_bytes_and_reports_are_made(tmp_path: Path
 @pytest.mark.models
 @pytest.mark.slow
 @pytest.mark.skipif(not reference_index(), reason="no reference models")
-@pytest.mark.parametrize("name", FLOATS)
+@pytest.mark.parametrize("name", by_size(FLOATS, LARGE | SLOW))
 def test_a_reference_model_computes_and_counts_as_predicted(name: str, tmp_path: Path) -> None:
     source = reference_source(name)
     if isinstance(source, onnx.ModelProto):

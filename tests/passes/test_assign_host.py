@@ -15,6 +15,7 @@ from dialects.gconv.interpreter import Interpreter
 from dialects.schedule import HostAttr
 from dialects.target import MachineOp
 from dialects.weights import ConstantOp
+from tests.examples import examples
 from tests.filechecking import CONTROL_FLOW, check_ir, parse_module, run_passes
 from tests.passes.chains import Chain, ChainBuilder, check_pass, links_of, plain, random_chains
 from tests.passes.mapping.machines import EYERISS, TINY, machine_like_eyeriss
@@ -167,7 +168,7 @@ def test_the_mapper_leaves_hosts_alone_but_not_without_a_host() -> None:
         assert [(each.code, each.node) for each in caught.value.diagnostics] == [("CAT-U006", "n0")]
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(derandomize=True, deadline=None, max_examples=examples(60))
 @given(random_chains())
 def test_keeps_the_meaning_and_places_every_link_once(module: Chain) -> None:
     check_pass(on(module, TINY), "assign-host")
@@ -210,7 +211,7 @@ def quantized_convolutions(draw: st.DrawFn) -> tuple[Chain, np.ndarray]:
     return on(builder.module([builder.add(link)])), array
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(derandomize=True, deadline=None, max_examples=examples(60))
 @given(quantized_convolutions())
 def test_sums_of_integers_cross_to_the_host_whole(case: tuple[Chain, np.ndarray]) -> None:
     module, array = case

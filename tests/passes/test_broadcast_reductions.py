@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from dialects.diagnostics import CatenaError
 from dialects.gconv import Dim, GConv, Reduce, Step, View
 from dialects.target import MachineOp
+from tests.examples import examples
 from tests.filechecking import CONTROL_FLOW, check_ir, parse_module, run_passes
 from tests.passes.chains import Chain, ChainBuilder, check_pass, links_of, plain, random_chains
 from tests.passes.mapping.machines import machine_like_eyeriss
@@ -154,7 +155,7 @@ def normalizations(draw: st.DrawFn) -> Chain:
     return builder.module([builder.link(spec, x, other)])
 
 
-@settings(derandomize=True, deadline=None, max_examples=80)
+@settings(derandomize=True, deadline=None, max_examples=examples(80))
 @given(normalizations() | random_chains())
 def test_keeps_the_meaning(module: Chain) -> None:
     before = len(links_of(module))

@@ -20,6 +20,7 @@ from dialects.target import MachineOp
 from passes.statistics import chain_statistics
 from passes.verification import verify_module
 from tests.end_to_end.networks import inputs_of, reference_outputs
+from tests.examples import examples
 from tests.filechecking import print_module, run_passes
 from tests.passes.chains import Chain, assert_close, check_pass, random_chains
 from tests.passes.mapping.machines import EYERISS
@@ -46,13 +47,13 @@ def test_every_pass_ends_in_one_sweep(name: str) -> None:
     check()
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(derandomize=True, deadline=None, max_examples=examples(60))
 @given(random_chains())
 def test_the_pipeline_keeps_the_meaning(module: Chain) -> None:
     check_pass(module, ",".join(PASSES), 1e-12)
 
 
-@settings(derandomize=True, deadline=None, max_examples=150)
+@settings(derandomize=True, deadline=None, max_examples=examples(150))
 @given(random_networks())
 def test_a_random_network_computes_what_onnx_runtime_does(model: onnx.ModelProto) -> None:
     module = on_eyeriss(import_model(model))

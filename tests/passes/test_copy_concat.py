@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from dialects.diagnostics import CatenaError
 from dialects.gconv import ConcatOp, Dim, GConv, Reduce, Step, View, shape_of
 from dialects.gconv.interpreter import argument_names, main_function
+from tests.examples import examples
 from tests.filechecking import CONTROL_FLOW, check_ir, parse_module, run_passes
 from tests.passes.chains import Chain, ChainBuilder, assert_close, check_pass, links_of, plain, random_chains, run_chain
 from tests.passes.placement import run_in_place
@@ -204,7 +205,7 @@ def test_refuses_control_flow() -> None:
         run_passes(parse_module(CONTROL_FLOW), "copy-concat")
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(derandomize=True, deadline=None, max_examples=examples(60))
 @given(random_chains())
 def test_keeps_the_meaning_in_place(module: Chain) -> None:
     check_places(module)
@@ -212,13 +213,13 @@ def test_keeps_the_meaning_in_place(module: Chain) -> None:
     assert len(links_of(check_pass(module, "copy-concat"))) == count
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(derandomize=True, deadline=None, max_examples=examples(60))
 @given(random_chains())
 def test_keeps_the_meaning_of_the_whole_pipeline_in_place(module: Chain) -> None:
     check_places(module, PIPELINE, 1e-12)
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(derandomize=True, deadline=None, max_examples=examples(60))
 @given(random_chains())
 def test_merging_dimensions_costs_no_copies(module: Chain) -> None:
     """But for results in another order: merged dimensions cannot be written in it, and are copied into it."""

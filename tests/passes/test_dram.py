@@ -22,6 +22,7 @@ from dialects.spatial import BufferOp, LayerOp, Role, integer
 from dialects.target import MachineOp
 from passes.dram import Lifetime, Storages, first_fit, lifetimes
 from passes.verification import verify_module
+from tests.examples import examples
 from tests.filechecking import parse_module, run_passes
 from tests.passes.chains import Chain, assert_close, random_chains, run_chain
 from tests.passes.mapping.machines import EYERISS, TINY
@@ -48,7 +49,7 @@ def alive_together(one: Lifetime, other: Lifetime) -> bool:
     return bool(set(range(one.first, one.last + 1)) & set(range(other.first, other.last + 1)))
 
 
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=examples(200), derandomize=True, deadline=None)
 @given(demands())
 def test_first_fit_gives_words_to_one_storage_at_a_time(
     demand: tuple[dict[SSAValue, int], dict[SSAValue, Lifetime], int],

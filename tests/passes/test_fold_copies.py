@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from dialects.diagnostics import CatenaError
 from dialects.gconv import Dim, GConv, Reduce, Step, View, shape_of
+from tests.examples import examples
 from tests.filechecking import CONTROL_FLOW, check_ir, parse_module, run_passes
 from tests.passes.chains import Chain, ChainBuilder, check_pass, links_of, plain, random_chains
 
@@ -162,13 +163,13 @@ def copies_read_otherwise(draw: st.DrawFn) -> Chain:
     return builder.module([builder.link(spec, builder.view(copy, View.dense(joined)), kernel, [extra])])
 
 
-@settings(derandomize=True, deadline=None, max_examples=200)
+@settings(derandomize=True, deadline=None, max_examples=examples(200))
 @given(copies_read_otherwise())
 def test_splits_any_plain_dimension(module: Chain) -> None:
     assert len(links_of(check_pass(module, "fold-copies"))) == 1
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(derandomize=True, deadline=None, max_examples=examples(60))
 @given(random_chains())
 def test_keeps_the_meaning(module: Chain) -> None:
     before = len(links_of(module))

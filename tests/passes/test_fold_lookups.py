@@ -8,6 +8,7 @@ from hypothesis import given, settings
 
 from dialects.diagnostics import CatenaError
 from dialects.gconv import Dim, GConv, IndexedOp, IndexedView, Reduce, Step, View
+from tests.examples import examples
 from tests.filechecking import CONTROL_FLOW, check_ir, parse_module, run_passes
 from tests.passes.chains import Chain, ChainBuilder, check_pass, links_of, plain, random_chains
 
@@ -63,7 +64,7 @@ def test_what_goes_into_the_reader(module: Chain, links: int) -> None:
     assert len(links_of(check_pass(module, "fold-lookups"))) == links
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(derandomize=True, deadline=None, max_examples=examples(60))
 @given(random_chains())
 def test_the_meaning_is_kept(module: Chain) -> None:
     check_pass(module, "fold-views,fold-lookups")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from dialects.diagnostics import CatenaError
 from dialects.gconv import Dim, GConv, Reduce, Step, View
+from tests.examples import examples
 from tests.filechecking import CONTROL_FLOW, check_ir, parse_module, run_passes
 from tests.passes.chains import Chain, ChainBuilder, check_pass, links_of, random_chains
 
@@ -124,7 +125,7 @@ def test_refuses_control_flow() -> None:
         run_passes(parse_module(CONTROL_FLOW), "fold-pad")
 
 
-@settings(derandomize=True, deadline=None, max_examples=200)
+@settings(derandomize=True, deadline=None, max_examples=examples(200))
 @given(
     st.tuples(*[st.integers(-2, 2)] * 2),
     st.builds(
@@ -147,7 +148,7 @@ def test_keeps_the_meaning_of_any_window(
     check_pass(padded(*pad, GConv((Dim("C", opc=2), dim), reduce=reduce, pre=pre), value), "fold-pad", 1e-12)
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(derandomize=True, deadline=None, max_examples=examples(60))
 @given(random_chains())
 def test_keeps_the_meaning(module: Chain) -> None:
     check_pass(module, "fold-pad")

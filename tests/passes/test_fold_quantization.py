@@ -14,6 +14,7 @@ from dialects.gconv import LinkOp, element_type_of_value
 from dialects.gconv.interpreter import Interpreter
 from dialects.weights import ConstantOp
 from passes.verification import verify_module
+from tests.examples import examples
 from tests.filechecking import check_ir, parse_module, run_passes
 from tests.passes.lower_onnx.models import lower, model_of
 
@@ -250,7 +251,7 @@ def quantized_layers(draw: st.DrawFn) -> tuple[dict[str, np.ndarray], dict[str, 
     return {"x": words(x_dtype, 1, inputs, 6, 5)}, constants, attributes
 
 
-@settings(max_examples=60, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(quantized_layers())
 def test_the_meaning_is_kept_within_one_step(
     drawn: tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, object]],

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from dialects.diagnostics import CatenaError
 from dialects.gconv import View, ViewOp
 from passes.chain_views import source_of
+from tests.examples import examples
 from tests.filechecking import CONTROL_FLOW, check_ir, parse_module, run_passes
 from tests.passes.chains import Chain, ChainBuilder, check_pass, random_chains
 
@@ -97,7 +98,7 @@ def test_refuses_control_flow_and_names_every_function() -> None:
     assert [(d.code, d.where) for d in caught.value.diagnostics] == [("CAT-R003", "@branches")]
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(derandomize=True, deadline=None, max_examples=examples(60))
 @given(random_chains())
 def test_keeps_the_meaning(module: Chain) -> None:
     check_pass(module, "fold-views")

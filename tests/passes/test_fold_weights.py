@@ -15,6 +15,7 @@ from dialects.gconv.scalar import apply
 from dialects.weights import Blob, ConstantOp
 from passes.clamping_steps import without_idle_clamps
 from passes.linear_steps import Term
+from tests.examples import examples
 from tests.filechecking import CONTROL_FLOW, check_ir, parse_module, run_passes
 from tests.passes.chains import Chain, ChainBuilder, check_pass, links_of, plain, random_chains
 
@@ -304,7 +305,7 @@ _CLAMPS = st.one_of(
 )
 
 
-@settings(derandomize=True, deadline=None, max_examples=300)
+@settings(derandomize=True, deadline=None, max_examples=examples(300))
 @given(st.lists(_CLAMPS, max_size=5))
 def test_clamps_keep_every_value(terms: list[Term]) -> None:
     values = np.array([-math.inf, -3, -2, -1.5, -1, -0.5, 0, 0.5, 1, 2, 3, 4, math.inf, math.nan])
@@ -318,7 +319,7 @@ def test_clamps_keep_every_value(terms: list[Term]) -> None:
     assert len(fewer) <= len(terms)
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(derandomize=True, deadline=None, max_examples=examples(60))
 @given(random_chains())
 def test_keeps_the_meaning(module: Chain) -> None:
     steps = sum(len(link.spec.post) for link in links_of(module))
@@ -326,7 +327,7 @@ def test_keeps_the_meaning(module: Chain) -> None:
     assert sum(len(link.spec.post) for link in links_of(module)) <= steps
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(derandomize=True, deadline=None, max_examples=examples(60))
 @given(random_chains())
 def test_keeps_the_meaning_of_fused_chains(module: Chain) -> None:
     check_pass(module, "fold-views,fuse-elementwise,fold-weights", 1e-12)

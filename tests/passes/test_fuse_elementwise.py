@@ -9,6 +9,7 @@ from xdsl.ir import SSAValue
 
 from dialects.diagnostics import CatenaError
 from dialects.gconv import Dim, GConv, Reduce, Step, View, shape_of
+from tests.examples import examples
 from tests.filechecking import CONTROL_FLOW, check_ir, parse_module, run_passes
 from tests.passes.chains import Chain, ChainBuilder, check_pass, links_of, plain, random_chains
 
@@ -359,7 +360,7 @@ def test_goes_into_all_parts_or_none() -> None:
     assert len(links_of(module)) == 3
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(derandomize=True, deadline=None, max_examples=examples(60))
 @given(random_chains())
 def test_keeps_the_meaning(module: Chain) -> None:
     before = len(links_of(module))

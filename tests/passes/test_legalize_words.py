@@ -21,6 +21,7 @@ from dialects.target import MachineOp
 from dialects.weights import ConstantOp
 from passes.legalize_words import LegalizeWordsPass
 from passes.verification import verify_module
+from tests.examples import examples
 from tests.filechecking import check_ir, new_ir_context, parse_module, run_passes
 from tests.passes.mapping.machines import EYERISS, machine_like_eyeriss
 
@@ -146,7 +147,7 @@ def typed_chains(draw: st.DrawFn) -> tuple[ModuleOp, np.ndarray]:
     return ModuleOp([MachineOp.of(EYERISS), FuncOp("main", signature, Region(block))]), source
 
 
-@settings(max_examples=90, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(90), derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(typed_chains())
 def test_the_meaning_is_kept(chain: tuple[ModuleOp, np.ndarray]) -> None:
     module, source = chain

@@ -227,7 +227,7 @@ def test_a_changed_file_is_used_or_refused(target: str, tmp_path: Path) -> None:
         "?",
     )
 
-    @settings(max_examples=300, derandomize=True, deadline=None)
+    @settings(max_examples=120, derandomize=True, deadline=None)
     @given(st.data())
     def check(data: st.DataObject) -> None:
         changed = text

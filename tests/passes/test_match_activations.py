@@ -10,6 +10,7 @@ from hypothesis import given, settings
 
 from dialects.diagnostics import CatenaError
 from dialects.gconv import GConv, Step, View
+from tests.examples import examples
 from tests.filechecking import CONTROL_FLOW, check_ir, parse_module, run_passes
 from tests.passes.chains import Chain, ChainBuilder, check_pass, links_of, plain, random_chains
 
@@ -125,7 +126,7 @@ def test_refuses_control_flow() -> None:
         run_passes(parse_module(CONTROL_FLOW), "match-activations")
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(derandomize=True, deadline=None, max_examples=examples(60))
 @given(random_chains())
 def test_keeps_the_meaning(module: Chain) -> None:
     before = len(links_of(module))

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 
 from dialects.diagnostics import CatenaError
 from dialects.gconv import Dim, GConv, Reduce, Step, View, ViewOp
+from tests.examples import examples
 from tests.filechecking import CONTROL_FLOW, check_ir, parse_module, run_passes
 from tests.passes.chains import Chain, ChainBuilder, check_pass, links_of, plain, random_chains
 
@@ -169,7 +170,7 @@ def test_refuses_bad_options_and_control_flow() -> None:
         run_passes(parse_module(CONTROL_FLOW), "merge-dims")
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(derandomize=True, deadline=None, max_examples=examples(60))
 @given(random_chains())
 def test_keeps_the_meaning(module: Chain) -> None:
     ranks = [len(link.nest.data) for link in links_of(module)]
@@ -179,7 +180,7 @@ def test_keeps_the_meaning(module: Chain) -> None:
     assert dims_of(check_pass(module, "merge-dims")) == once
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(derandomize=True, deadline=None, max_examples=examples(60))
 @given(random_chains())
 def test_keeps_the_meaning_of_fused_chains(module: Chain) -> None:
     check_pass(module, "fold-pad,fuse-elementwise,fuse-pre,merge-dims")

@@ -27,6 +27,7 @@ from passes.mapping.search import best_mappings
 from passes.mapping_file.notation import read_mapping
 from passes.mapping_file.pattern import Pattern
 from passes.pin_mappings import PinMappingsPass
+from tests.examples import examples
 from tests.filechecking import new_ir_context
 from tests.passes.test_mapping_file import file_text, lines, module_for, pinned, problems
 
@@ -68,7 +69,7 @@ def mapped(path: Path, target: str, *statements: str) -> Mapping:
     return mapping.data
 
 
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=examples(200), derandomize=True, deadline=None)
 @given(st.lists(NODES, min_size=1, max_size=6), st.data())
 def test_what_is_left_out_of_a_mapping_leaves_a_pattern_of_it(
     nodes: list[Temporal | Spatial], data: st.DataObject

@@ -13,6 +13,7 @@ from dialects.gconv import GConv, IndexedView, Reduce, ScatterOp, Step, View
 from dialects.gconv.interpreter import main_function
 from passes.dram import Storages, lifetimes
 from passes.storage import UPDATES, Storage
+from tests.examples import examples
 from tests.filechecking import check_ir
 from tests.passes.chains import Chain, ChainBuilder, links_of, plain
 from tests.passes.test_copy_concat import check_places, made
@@ -123,7 +124,7 @@ def scatters(draw: st.DrawFn) -> Chain:
     return builder.module(draw(st.lists(st.sampled_from(builder.values[1:]), min_size=1, max_size=3)))
 
 
-@settings(derandomize=True, deadline=None, max_examples=80)
+@settings(derandomize=True, deadline=None, max_examples=examples(80))
 @given(scatters())
 def test_nothing_is_overwritten_before_it_is_read(module: Chain) -> None:
     check_places(module, "merge-dims,copy-concat")

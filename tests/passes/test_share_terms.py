@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from dialects.diagnostics import CatenaError
 from dialects.gconv import Dim, GConv, Reduce, Step, View
 from dialects.target import MachineOp
+from tests.examples import examples
 from tests.filechecking import CONTROL_FLOW, check_ir, parse_module, run_passes
 from tests.passes.chains import Chain, ChainBuilder, check_pass, links_of, random_chains
 from tests.passes.mapping.machines import machine_like_eyeriss
@@ -138,7 +139,7 @@ def test_leaves_what_broadcast_reductions_could_not_take(module: Chain) -> None:
     assert len(links_of(module)) == before
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(derandomize=True, deadline=None, max_examples=examples(60))
 @given(random_chains())
 def test_keeps_the_meaning(module: Chain) -> None:
     check_pass(module, "share-terms{words=100000}", 1e-12)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from dialects.diagnostics import CatenaError
 from dialects.gconv import Dim, GConv, LinkOp, Reduce, Step
 from dialects.target import MachineOp
+from tests.examples import examples
 from tests.filechecking import CONTROL_FLOW, check_ir, parse_module, run_passes
 from tests.passes.chains import BINARY, UNARY, Chain, ChainBuilder, check_pass, links_of
 from tests.passes.mapping.machines import machine_like_eyeriss
@@ -84,7 +85,7 @@ def test_what_lies_between_has_the_type_that_flows() -> None:
     )
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(derandomize=True, deadline=None, max_examples=examples(60))
 @given(st.data())
 def test_keeps_the_meaning_within_the_limits(data: Any) -> None:
     unary = st.sampled_from(UNARY)

@@ -43,6 +43,7 @@ from tests.backends.spatial.layers import (
     names,
     window,
 )
+from tests.examples import examples
 from tests.filechecking import new_ir_context, parse_module, print_module
 
 
@@ -243,7 +244,7 @@ def test_the_order_of_output_tiles(tiles: list[tuple[str, int]], legal: bool) ->
     assert (not violations(spec, mapping, MACHINES["eyeriss"], in_order=True)) == legal
 
 
-@settings(max_examples=60, **QUIET)
+@settings(max_examples=examples(60), **QUIET)
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=4), st.sampled_from(sorted(MACHINES)))
 def test_mappings_in_order_are_legal(shape: list[int], name: str) -> None:
     spec = GConv(tuple(Dim(f"D{axis}", opc=n) for axis, n in enumerate(shape)))

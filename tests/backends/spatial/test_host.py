@@ -20,6 +20,7 @@ from passes.mapping.host_cost import host_energy, host_seconds, predict_offload
 from tests.backends.spatial.drawing import layers
 from tests.backends.spatial.handmade import Handmade, X
 from tests.backends.spatial.layers import MACHINES, Layer, compile_chain
+from tests.examples import examples
 
 HOST_EVENTS = [name for name in EVENTS if name.startswith("host.")]
 EYERISS = MACHINES["eyeriss"]
@@ -50,7 +51,7 @@ def offloaded(layer: Layer) -> Counts:
     return found
 
 
-@settings(max_examples=150, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(150), derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(layer=layers())
 def test_any_layer_computes_and_counts_what_it_should(layer: Layer) -> None:
     offloaded(layer)

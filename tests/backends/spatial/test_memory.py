@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backends.spatial.memory import Fault, MemoryBank, Segment
+from tests.examples import examples
 
 SIZE = 24
 
@@ -49,7 +50,7 @@ def windows(draw: st.DrawFn) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
     return draw(st.integers(-3, SIZE + 2)), shape, strides
 
 
-@settings(max_examples=300, derandomize=True, deadline=None)
+@settings(max_examples=examples(300), derandomize=True, deadline=None)
 @given(windows(), st.sets(st.integers(0, SIZE - 1)))
 def test_a_read_needs_every_word_to_exist_and_to_be_written(
     window: tuple[int, tuple[int, ...], tuple[int, ...]], written: set[int]
@@ -70,7 +71,7 @@ def test_a_read_needs_every_word_to_exist_and_to_be_written(
             assert values[index] == address + sum(i * s for i, s in zip(index, strides, strict=True))
 
 
-@settings(max_examples=300, derandomize=True, deadline=None)
+@settings(max_examples=examples(300), derandomize=True, deadline=None)
 @given(windows())
 def test_a_write_reaches_the_words_of_its_window_and_no_others(
     window: tuple[int, tuple[int, ...], tuple[int, ...]],

@@ -11,6 +11,7 @@ from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError
 from tests.backends.spatial.drawing import layers, mapped_layers
 from tests.backends.spatial.layers import MACHINES, Layer, check_layer, fractions, machine
+from tests.examples import examples
 
 
 @pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES.keys())
@@ -34,13 +35,13 @@ ROOMY = machine(
 )
 
 
-@settings(max_examples=80, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(80), derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(layer=mapped_layers())
 def test_any_mapping_computes_and_counts_what_it_should(layer: Layer) -> None:
     check_layer(layer, ROOMY)
 
 
-@settings(max_examples=80, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(80), derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(layer=mapped_layers())
 def test_no_mapping_changes_how_sums_of_floats_are_rounded(layer: Layer) -> None:
     check_layer(replace(layer, words=fractions), ROOMY)

@@ -14,9 +14,10 @@ from onnx import TensorProto, defs, helper
 from compiler.importer import import_model
 from dialects.diagnostics import CatenaError, Diagnostic
 from passes.verification import verify_module
+from tests.examples import examples
 from tests.onnx_models import onnx_model, onnx_node
 
-FUZZ = settings(derandomize=True, deadline=None, max_examples=150)
+FUZZ = settings(derandomize=True, deadline=None, max_examples=examples(150))
 
 
 def valid_bytes() -> bytes:
@@ -133,7 +134,7 @@ def arbitrary_models(draw: st.DrawFn) -> onnx.ModelProto:
     return onnx_model(nodes, {"x": shape}, f"{nodes[-1].output[0]} o0_0", constants, opset=opset)
 
 
-@settings(derandomize=True, deadline=None, max_examples=400)
+@settings(derandomize=True, deadline=None, max_examples=examples(400))
 @given(arbitrary_models())
 def test_nodes_put_together_at_random(model: onnx.ModelProto) -> None:
     try:

@@ -15,7 +15,7 @@ from passes.fold_constants import FoldConstantsPass
 from passes.verification import verify_module
 from tests.filechecking import new_ir_context, parse_module, print_module
 from tests.onnx_models import exported_model, main_function
-from tests.reference_models import reference_cases, reference_index, reference_shapes, reference_source
+from tests.reference_models import by_size, reference_cases, reference_index, reference_shapes, reference_source
 
 REFUSED = {"fns_candy": "CAT-U001", "espcn_quant_subpixel": "CAT-U003"}
 HEAVY = {"light_bvlc_alexnet", "light_vgg19", "light_zfnet512", "light_resnet50"}
@@ -42,14 +42,14 @@ def assert_text_is_stable(source: Path | onnx.ModelProto, shapes: dict[str, list
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", model_names())
+@pytest.mark.parametrize("name", by_size(model_names(), HEAVY - {"light_resnet50"}))
 def test_the_text_of_every_model_is_stable(name: str, tmp_path: Path) -> None:
     """Byte-identical after parsing, and nothing is left to fold."""
     assert_text_is_stable(reference_source(name, filled=name not in HEAVY), reference_shapes(name), tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in model_names() if name not in HEAVY])
+@pytest.mark.parametrize("name", by_size(name for name in model_names() if name not in HEAVY))
 def test_the_imported_model_computes_the_same(name: str) -> None:
     """float16 is widened, so that model is compared with less precision."""
     runtime = pytest.importorskip("onnxruntime")

@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from compiler.importer import import_model, split_file
 from compiler.importer.loading import read_split_model, with_words
 from dialects.diagnostics import CatenaError
+from tests.examples import examples
 from tests.onnx_models import onnx_model, onnx_node, returned_arrays
 
 LARGE = np.arange(3000, dtype=np.float32).reshape(30, 100)
@@ -137,7 +138,7 @@ def test_graphs_that_occur_in_pieces_are_one(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found, expected)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=examples(150), deadline=None, derandomize=True)
 @given(st.data())
 def test_damaged_files_are_read_as_in_one_part(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     content = bytearray(model_with(numpy_helper.from_array(LARGE, "w")).SerializeToString())

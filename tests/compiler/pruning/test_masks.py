@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from compiler.pruning.masks import kept_weights
 from compiler.pruning.options import PruneOptions, Structure
 from dialects.diagnostics import CatenaError
+from tests.examples import examples
 
 
 def of(structure: str, sparsity: float = 0.5, group: int | None = None, block: tuple[int, int] | None = None):
@@ -32,7 +33,7 @@ def test_blocks_and_channels_and_weights() -> None:
     assert single.tolist() == [[False, False, True, True], [True] * 4, [True, False, True, True]]
 
 
-@settings(max_examples=80, derandomize=True, deadline=None)
+@settings(max_examples=examples(80), derandomize=True, deadline=None)
 @given(data=st.data(), structure=st.sampled_from(list(Structure)), sparsity=st.sampled_from((0.0, 0.3, 0.7, 0.95)))
 def test_units_go_whole_and_no_larger_one_goes_first(
     data: st.DataObject, structure: Structure, sparsity: float

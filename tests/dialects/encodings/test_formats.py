@@ -17,6 +17,7 @@ from dialects.encodings.compressed_rows import CompressedRows
 from dialects.encodings.format import Array, Format, words_of
 from dialects.encodings.run_length import RunLength, RunLengthCode
 from dialects.encodings.spots_blocks import SpotsBlocks
+from tests.examples import examples
 
 FORMATS: tuple[Format, ...] = (
     Bitmap(),
@@ -59,7 +60,7 @@ def tensors(draw: st.DrawFn) -> Array:
 
 
 @pytest.mark.parametrize("encoding", FORMATS, ids=str)
-@settings(max_examples=60, derandomize=True, deadline=None)
+@settings(max_examples=examples(60), derandomize=True, deadline=None)
 @given(tensor=tensors())
 def test_every_tensor_comes_back_bit_for_bit(encoding: Format, tensor: Array) -> None:
     if encoding.problem(tensor.shape):
@@ -87,7 +88,7 @@ def test_a_stream_that_is_cut_or_goes_on_is_refused(encoding: Format, tensor: Ar
 
 
 @pytest.mark.parametrize("encoding", FORMATS, ids=str)
-@settings(max_examples=60, derandomize=True, deadline=None)
+@settings(max_examples=examples(60), derandomize=True, deadline=None)
 @given(tensor=tensors(), data=st.data())
 def test_a_damaged_stream_is_refused_or_is_that_of_another_tensor(
     encoding: Format, tensor: Array, data: st.DataObject

@@ -15,6 +15,7 @@ from dialects.encodings.format import Array, Format, words_of
 from dialects.encodings.levels import PARAMETERS, Level, LevelKind, Levels
 from dialects.encodings.run_length import RunLength
 from dialects.encodings.spots_blocks import SpotsBlocks
+from tests.examples import examples
 
 DENSE, BITMAP, COMPRESSED, RUN_LENGTH = LevelKind
 NARROW = (16, 8)
@@ -82,7 +83,7 @@ def test_named_formats_are_their_levels(named: Format, levels: Levels, tensor: A
         np.testing.assert_array_equal(encoding.decode(stream, tensor.shape, tensor.dtype), tensor)
 
 
-@settings(max_examples=150, derandomize=True, deadline=None)
+@settings(max_examples=examples(150), derandomize=True, deadline=None)
 @given(data=st.data())
 def test_any_levels_give_the_tensor_back(data: st.DataObject) -> None:
     rank = data.draw(st.integers(1, 4))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from dialects.diagnostics import CatenaError
 from dialects.encodings.run_length import RunLengthCode, through_pairs
+from tests.examples import examples
 
 CHIP = RunLengthCode(run_bits=5, pairs_per_word=3, link_bits=64, word_bits=16)
 SMALL = RunLengthCode(run_bits=2, pairs_per_word=2, link_bits=16, word_bits=4)
@@ -54,7 +55,7 @@ def test_a_pair_covers_at_most_32_zeros(zeros: int, pairs: int) -> None:
 
 
 @pytest.mark.parametrize(("code", "largest"), [(CHIP, 65535), (SMALL, 15)], ids=["chip", "small"])
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=examples(200), derandomize=True, deadline=None)
 @given(data=st.data())
 def test_every_stream_comes_back(code: RunLengthCode, largest: int, data: st.DataObject) -> None:
     stream = data.draw(streams(largest))

@@ -18,6 +18,7 @@ from dialects.gconv import AddressingAttr, IndexedOp, IndexedView, Reduce, Scatt
 from dialects.gconv.indexed import OutOfRangeError
 from dialects.gconv.indexed_ops import Addressing
 from dialects.gconv.interpreter import Interpreter
+from tests.examples import examples
 from tests.filechecking import new_ir_context, parse_module, print_module
 
 Term = tuple[int, int]
@@ -47,7 +48,7 @@ def lookups(draw: st.DrawFn) -> tuple[IndexedView, tuple[int, ...], np.ndarray]:
     return view, (view.reach.bounds()[1] + 1,), index
 
 
-@settings(derandomize=True, deadline=None, max_examples=150)
+@settings(derandomize=True, deadline=None, max_examples=examples(150))
 @given(lookups(), st.sampled_from([np.float32, np.int64, np.uint8, np.bool_]))
 def test_a_gather_reads_what_the_loop_nest_reads(lookup, dtype) -> None:
     view, shape, index = lookup
@@ -57,7 +58,7 @@ def test_a_gather_reads_what_the_loop_nest_reads(lookup, dtype) -> None:
     np.testing.assert_array_equal(found, loop_nest.gather(view, base, index))
 
 
-@settings(derandomize=True, deadline=None, max_examples=150)
+@settings(derandomize=True, deadline=None, max_examples=examples(150))
 @given(lookups(), st.sampled_from(list(Reduce)), st.sampled_from([np.float32, np.int32, np.uint8]))
 def test_a_scatter_updates_in_the_order_of_the_loop_nest(lookup, reduce, dtype) -> None:
     view, shape, index = lookup
@@ -70,7 +71,7 @@ def test_a_scatter_updates_in_the_order_of_the_loop_nest(lookup, reduce, dtype) 
     np.testing.assert_array_equal(result, loop_nest.scatter(view, data, index, updates, reduce))
 
 
-@settings(derandomize=True, deadline=None, max_examples=150)
+@settings(derandomize=True, deadline=None, max_examples=examples(150))
 @given(lookups(), st.data())
 def test_composition_and_reshape_name_the_same_elements(lookup, data) -> None:
     view, (size,), index = lookup
@@ -87,7 +88,7 @@ def test_composition_and_reshape_name_the_same_elements(lookup, data) -> None:
         np.testing.assert_array_equal(flat.gather(base[size:], whole), expected.reshape(-1))
 
 
-@settings(derandomize=True, deadline=None, max_examples=100)
+@settings(derandomize=True, deadline=None, max_examples=examples(100))
 @given(
     st.lists(st.integers(-9, 9), max_size=4).map(tuple),
     st.lists(st.tuples(st.integers(-99, 99), st.integers(1, 10**6)), min_size=1, max_size=3).map(tuple),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from dialects.gconv import Dim, GConv, Reduce, Step
 from dialects.gconv import interpreter as vectorised
 from dialects.gconv import loop_nest as literal
+from tests.examples import examples
 
 MAINS = ("pass", "mul", "add", "sub", "rsub", "max", "min", "eq", "gt", "keep", "drop", "prelu")
 UNARY = (Step("relu"), Step("abs"), Step("neg"), Step("square"), Step("affine", (0.5, 1.0)), Step("clip", (-1.0, 1.0)))
@@ -63,7 +64,7 @@ def cases(draw: st.DrawFn) -> tuple[GConv, np.ndarray, np.ndarray | None, list[n
     return spec, data, kernel, [values.integers(-3, 4, shape).astype(np.float64) for shape in shapes]
 
 
-@settings(max_examples=400, derandomize=True, deadline=None)
+@settings(max_examples=examples(400), derandomize=True, deadline=None)
 @given(cases())
 def test_vectorised_interpreter_equals_the_loop_nest(case):
     spec, data, kernel, extras = case
@@ -72,7 +73,7 @@ def test_vectorised_interpreter_equals_the_loop_nest(case):
     np.testing.assert_array_equal(vectorised.evaluate(spec, data, kernel, extras), expected)
 
 
-@settings(max_examples=60, derandomize=True, deadline=None)
+@settings(max_examples=examples(60), derandomize=True, deadline=None)
 @given(cases(), st.sampled_from(["int8", "uint8", "int32"]))
 def test_integer_interpreters_agree_and_pad_with_the_dtypes_limits(case, dtype):
     spec, data, kernel, _extras = case
@@ -82,7 +83,7 @@ def test_integer_interpreters_agree_and_pad_with_the_dtypes_limits(case, dtype):
     np.testing.assert_array_equal(vectorised.evaluate(spec, *arrays), expected)
 
 
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=examples(200), derandomize=True, deadline=None)
 @given(cases(), st.integers(0, 99))
 def test_sums_of_float32_do_not_depend_on_their_order(case, seed):
     spec, data, kernel, extras = case

@@ -47,6 +47,7 @@ from dialects.gconv.dialect import GCONV
 from dialects.gconv.interpreter import Interpreter
 from dialects.gconv.scalar import BY_CODE, FUNCTIONS, Arity, apply
 from dialects.weights import WEIGHTS, ConstantOp
+from tests.examples import examples
 
 
 def gconv_context() -> Context:
@@ -69,7 +70,7 @@ COUNT = st.integers(1, 2000)
 DIMS = st.builds(Dim, st.just("d"), COUNT, COUNT, COUNT, COUNT, COUNT, COUNT, st.integers(-9, 9), COUNT)
 
 
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=examples(200), derandomize=True, deadline=None)
 @given(st.lists(DIMS, max_size=4))
 def test_nest_text_reads_back(dims):
     named = tuple(Dim(f"d{i}", *list(vars(dim).values())[1:]) for i, dim in enumerate(dims))
@@ -77,7 +78,7 @@ def test_nest_text_reads_back(dims):
     assert parse_attribute(str(attribute)) == attribute
 
 
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=examples(200), derandomize=True, deadline=None)
 @given(NUMBERS)
 def test_scalar_text_reads_back(number):
     attribute = ScalarAttr(number)
@@ -85,7 +86,7 @@ def test_scalar_text_reads_back(number):
     assert hash(parse_attribute(str(attribute))) == hash(attribute)
 
 
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=examples(200), derandomize=True, deadline=None)
 @given(st.data(), st.lists(st.sampled_from(sorted(FUNCTIONS)), max_size=4))
 def test_steps_text_reads_back(data, names):
     steps = tuple(
@@ -99,7 +100,7 @@ def test_steps_text_reads_back(data, names):
     assert parse_attribute(str(StepsAttr(steps))) == StepsAttr(steps)
 
 
-@settings(max_examples=100, derandomize=True, deadline=None)
+@settings(max_examples=examples(100), derandomize=True, deadline=None)
 @given(st.integers(0, 10**9), st.lists(st.integers(-(10**6), 10**6), max_size=5).map(tuple))
 def test_strided_text_reads_back(offset, strides):
     attribute = StridedAttr((offset, strides))

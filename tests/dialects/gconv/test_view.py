@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from dialects.gconv import View
 from dialects.gconv.interpreter import take_view
+from tests.examples import examples
 
 
 @st.composite
@@ -60,7 +61,7 @@ def programs(draw: st.DrawFn) -> tuple[View, np.ndarray, np.ndarray]:
     return view, base, array
 
 
-@settings(max_examples=300, derandomize=True, deadline=None)
+@settings(max_examples=examples(300), derandomize=True, deadline=None)
 @given(programs())
 def test_views_hold_what_numpy_says(program):
     view, base, expected = program
@@ -72,7 +73,7 @@ def test_views_hold_what_numpy_says(program):
         np.testing.assert_array_equal(expected.reshape(-1), np.arange(view.size) + view.offset)
 
 
-@settings(max_examples=300, derandomize=True, deadline=None)
+@settings(max_examples=examples(300), derandomize=True, deadline=None)
 @given(programs(), st.data())
 def test_reshape_is_refused_exactly_when_numpy_copies(program, data):
     view, base, expected = program
@@ -85,7 +86,7 @@ def test_reshape_is_refused_exactly_when_numpy_copies(program, data):
         np.testing.assert_array_equal(take_view(reshaped, base), expected.reshape(target))
 
 
-@settings(max_examples=300, derandomize=True, deadline=None)
+@settings(max_examples=examples(300), derandomize=True, deadline=None)
 @given(programs(), st.data())
 def test_composition_reads_the_inner_result_row_major(program, data):
     inner, base, intermediate = program

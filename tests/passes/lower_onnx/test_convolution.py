@@ -8,6 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dialects.gconv import ViewOp
+from tests.examples import examples
 from tests.passes.lower_onnx.models import check, links_in, lower, normal, one_node
 
 pytest.importorskip("onnxruntime")
@@ -38,7 +39,7 @@ def convolutions(draw: st.DrawFn) -> tuple[dict[str, object], tuple[int, ...], t
     return attributes, (draw(st.integers(1, 2)), groups * inputs, *spatial), (groups * outputs, inputs, *kernel)
 
 
-@settings(max_examples=60, derandomize=True, deadline=None)
+@settings(max_examples=examples(60), derandomize=True, deadline=None)
 @given(convolutions(), st.booleans(), st.booleans(), st.sampled_from((10, 11, 22)))
 def test_convolutions(case, constant_weights, with_bias, opset):
     attributes, shape, weight_shape = case
@@ -104,7 +105,7 @@ def transposed_convolutions(draw: st.DrawFn) -> tuple[dict[str, object], tuple[i
     return attributes, (draw(st.integers(1, 2)), groups * inputs, *spatial), (groups * inputs, outputs, *kernel)
 
 
-@settings(max_examples=80, derandomize=True, deadline=None)
+@settings(max_examples=examples(80), derandomize=True, deadline=None)
 @given(transposed_convolutions(), st.booleans(), st.booleans(), st.sampled_from((10, 11, 22)))
 def test_transposed_convolutions(case, constant_weights, with_bias, opset):
     attributes, shape, weight_shape = case

@@ -11,6 +11,7 @@ from onnx import helper
 from dialects.diagnostics import CatenaError
 from dialects.gconv import ViewOp
 from passes.lower_onnx.gathering import even_runs
+from tests.examples import examples
 from tests.passes.lower_onnx.models import (
     check,
     check_values,
@@ -233,7 +234,7 @@ def test_gathers_of_constant_places(indices, links, concats, axis):
     assert len(links_in(module)) <= links
 
 
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=examples(200), derandomize=True, deadline=None)
 @given(st.lists(st.integers(0, 9), max_size=12))
 def test_runs_spell_out_the_indices(indices):
     runs = even_runs(indices)

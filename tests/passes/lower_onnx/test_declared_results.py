@@ -12,6 +12,7 @@ from onnx.reference import ReferenceEvaluator
 from dialects.diagnostics import CatenaError
 from dialects.gconv import IndexedOp
 from dialects.gconv.interpreter import Interpreter
+from tests.examples import examples
 from tests.filechecking import check_ir
 from tests.passes.lower_onnx.declaring import declaring
 from tests.passes.lower_onnx.models import integers, lower, normal
@@ -79,7 +80,7 @@ def sliced(x: np.ndarray, axes: list[int], cuts: list[tuple[int, int, int]]) -> 
     return x
 
 
-@settings(max_examples=120, derandomize=True, deadline=None)
+@settings(max_examples=examples(120), derandomize=True, deadline=None)
 @given(slices(), st.booleans(), st.sampled_from([np.int32, np.int64]))
 def test_slices_from_computed_places(case, known_steps: bool, dtype: type) -> None:
     x, axes, runs = case

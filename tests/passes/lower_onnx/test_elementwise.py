@@ -11,6 +11,7 @@ from onnx import helper
 
 from dialects.diagnostics import CatenaError
 from dialects.gconv.interpreter import Interpreter
+from tests.examples import examples
 from tests.passes.lower_onnx.models import check, check_values, links_in, lower, model_of, normal, one_node
 
 pytest.importorskip("onnxruntime")
@@ -108,7 +109,7 @@ def broadcast_shapes(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[int, ...]]
     return pair[0], pair[1]
 
 
-@settings(max_examples=100, derandomize=True, deadline=None)
+@settings(max_examples=examples(100), derandomize=True, deadline=None)
 @given(st.sampled_from(ARITHMETIC + COMPARISONS), broadcast_shapes(), st.sampled_from(("none", "a", "b")), st.data())
 def test_binary_functions_broadcast(op_type, shapes, constant, data):
     opset = data.draw(st.sampled_from((13, 16) if op_type.endswith("OrEqual") else (7, 13, 16)))

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.passes.lower_onnx.models import check, links_in, normal, one_node
 
 pytest.importorskip("onnxruntime")
@@ -45,7 +46,7 @@ def test_integer_matmul():
 C_SHAPES = (None, (), (1,), (5,), (1, 5), (3, 1), (3, 5))
 
 
-@settings(max_examples=60, derandomize=True, deadline=None)
+@settings(max_examples=examples(60), derandomize=True, deadline=None)
 @given(
     st.sampled_from(C_SHAPES),
     st.sampled_from((1.0, 0.5, -2.0)),

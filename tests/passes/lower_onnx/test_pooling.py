@@ -10,6 +10,7 @@ from onnx import helper
 
 from dialects.diagnostics import CatenaError
 from dialects.gconv.interpreter import Interpreter
+from tests.examples import examples
 from tests.passes.lower_onnx.models import check, check_values, links_in, lower, model_of, normal, one_node
 
 pytest.importorskip("onnxruntime")
@@ -41,7 +42,7 @@ def may_round_up(attributes: dict[str, object]) -> bool:
     return attributes["auto_pad"] in ("NOTSET", "VALID")
 
 
-@settings(max_examples=60, derandomize=True, deadline=None)
+@settings(max_examples=examples(60), derandomize=True, deadline=None)
 @given(pools(dilated=True), st.booleans(), st.sampled_from((10, 11, 12, 22)))
 def test_max_pools(case, ceil_mode, opset):
     attributes, shape = case
@@ -55,7 +56,7 @@ def test_max_pool_of_opset_7():
     check(one_node("MaxPool", inputs, opset=7, kernel_shape=[3, 2], strides=[2, 1], pads=[1, 0, 1, 1]), inputs, links=1)
 
 
-@settings(max_examples=60, derandomize=True, deadline=None)
+@settings(max_examples=examples(60), derandomize=True, deadline=None)
 @given(st.data(), st.booleans(), st.booleans(), st.sampled_from((7, 10, 11, 19, 22)))
 def test_average_pools(data, ceil_mode, count_include_pad, opset):
     attributes, shape = data.draw(pools(dilated=opset >= 19))
@@ -74,7 +75,7 @@ def test_average_pool_without_padding_is_a_scaled_sum():
     assert not link.extras
 
 
-@settings(max_examples=60, derandomize=True, deadline=None)
+@settings(max_examples=examples(60), derandomize=True, deadline=None)
 @given(pools(dilated=False), st.booleans(), st.sampled_from((1, 2, 3)), st.sampled_from((11, 18, 22)))
 def test_lp_pools(case, ceil_mode, order, opset):
     attributes, shape = case
@@ -133,7 +134,7 @@ def test_global_pools(op_type, attributes, shape):
     check(one_node(op_type, inputs, **attributes), inputs, links=1)
 
 
-@settings(max_examples=100, derandomize=True, deadline=None)
+@settings(max_examples=examples(100), derandomize=True, deadline=None)
 @given(pools(dilated=True), st.booleans(), st.integers(0, 1), st.booleans())
 def test_indices_of_max_pools(case, ceil_mode, storage_order, ties):
     attributes, shape = case

@@ -10,6 +10,7 @@ from dialects.gconv.interpreter import Interpreter
 from passes.verification import verify_module
 from tests.filechecking import run_passes
 from tests.reference_models import (
+    by_size,
     reference_cases,
     reference_index,
     reference_shapes,
@@ -37,7 +38,7 @@ def ids() -> list[str]:
     return [name for name, entry in entries if entry.get("reference") and name not in QUANTIZED] or ["none"]
 
 
-@pytest.mark.parametrize("name", ids())
+@pytest.mark.parametrize("name", by_size(ids()))
 def test_outputs_match_the_reference(name: str) -> None:
     module = import_model(reference_source(name), input_shapes=reference_shapes(name))
     run_passes(module, "fold-constants,lower-onnx")

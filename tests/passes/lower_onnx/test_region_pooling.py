@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from onnx.reference import ReferenceEvaluator
 
 from dialects.diagnostics import CatenaError
+from tests.examples import examples
 from tests.passes.lower_onnx.models import check, check_values, lower, normal, one_node
 
 pytest.importorskip("onnxruntime")
@@ -22,7 +23,7 @@ def corners(regions: int, height: int, width: int, seed: int, step: float) -> np
     return (np.stack([x, y], 2).reshape(regions, 4) / step).round() * step
 
 
-@settings(max_examples=60, derandomize=True, deadline=None)
+@settings(max_examples=examples(60), derandomize=True, deadline=None)
 @given(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9), st.integers(1, 5), st.integers(1, 4), st.data())
 def test_max_roi_pool(images, height, width, rows, columns, data):
     scale = data.draw(st.sampled_from((1.0, 0.5, 0.0625)))
@@ -62,7 +63,7 @@ def aligned(seed: int, images: int, height: int, width: int, scale: float, regio
     return {"x": normal(images, 2, height, width, seed=seed), "rois": rois.astype(np.float32), "numbers": numbers}
 
 
-@settings(max_examples=80, derandomize=True, deadline=None)
+@settings(max_examples=examples(80), derandomize=True, deadline=None)
 @given(st.integers(1, 2), st.integers(1, 7), st.integers(1, 7), st.integers(1, 3), st.integers(1, 3), st.data())
 def test_roi_align(images, height, width, rows, columns, data):
     scale = data.draw(st.sampled_from((1.0, 0.25)))

@@ -13,6 +13,7 @@ from dialects.gconv import PASS, Dim, GConv, LoopKind, View
 from dialects.schedule import Loop, Mapping, Operand, Storage, Temporal
 from passes.mapping.bursts import Axis, Transfers, burst_events, transfers
 from passes.mapping.cost import price
+from tests.examples import examples
 from tests.passes.mapping.machines import machine_like_eyeriss
 
 COPY = GConv((Dim("C", opc=4), Dim("H", opc=6), Dim("W", opc=5)))
@@ -33,7 +34,7 @@ def runs(axes: list[tuple[int, int]]) -> list[int]:
     return lengths
 
 
-@settings(max_examples=300, derandomize=True, deadline=None)
+@settings(max_examples=examples(300), derandomize=True, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 13), st.integers(1, 4)), min_size=1, max_size=4), st.integers(1, 5))
 def test_words_of_bursts_are_those_of_the_runs_of_addresses(axes: list[tuple[int, int]], burst: int) -> None:
     moved = Transfers(tuple(Axis(dim, 1, {size: 1}) for dim, (_, size) in enumerate(axes)), 1)

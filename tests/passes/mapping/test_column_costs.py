@@ -20,6 +20,7 @@ from passes.mapping.fit import buffer_tiles
 from passes.mapping.roles import assign_roles
 from passes.mapping.row_stationary import Parameters, build_mapping, extent, fold
 from passes.mapping.tiling import Tiling
+from tests.examples import examples
 from tests.passes.mapping.drawing import Shape, links, window_links
 from tests.passes.mapping.latency import latency_of
 from tests.passes.mapping.machines import EYERISS, ODD, machine_like_eyeriss
@@ -97,7 +98,7 @@ def costs(
 
 
 @pytest.mark.parametrize("padded", [True, False], ids=["padded", "unpadded"])
-@settings(max_examples=100, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(100), derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(candidate=candidates())
 def test_every_event_is_the_cost_models(padded: bool, candidate: tuple[GConv, Shape, Parameters]) -> None:
     spec, shape, x = candidate
@@ -109,7 +110,7 @@ def test_every_event_is_the_cost_models(padded: bool, candidate: tuple[GConv, Sh
         assert one.value(Objective.ENERGY, columns, m)[0] == expected.events[event], (event, str(mapping))
 
 
-@settings(max_examples=100, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(100), derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(candidates(), st.sampled_from((EYERISS, ODD)))
 def test_energy_passes_and_sizes_are_those_of_the_mapping(
     candidate: tuple[GConv, Shape, Parameters], machine: Machine
@@ -130,7 +131,7 @@ def test_energy_passes_and_sizes_are_those_of_the_mapping(
     assert one.input_scratchpad(columns)[0] == Tiling(spec, mapping).scratchpad_words()["input"]
 
 
-@settings(max_examples=60, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(candidates())
 def test_compute_cycles_are_those_of_the_busiest_elements(candidate: tuple[GConv, Shape, Parameters]) -> None:
     spec, shape, x = candidate
@@ -140,7 +141,7 @@ def test_compute_cycles_are_those_of_the_busiest_elements(candidate: tuple[GConv
     assert one.value(Objective.LATENCY, columns, m)[0] == pytest.approx(walk.compute_cycles, rel=1e-6)
 
 
-@settings(max_examples=60, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(candidates())
 def test_latency_has_the_beginnings_and_ends_of_passes(candidate: tuple[GConv, Shape, Parameters]) -> None:
     spec, shape, x = candidate
@@ -161,7 +162,7 @@ def test_latency_has_the_beginnings_and_ends_of_passes(candidate: tuple[GConv, S
     assert one.value(Objective.ENERGY, columns, m)[0] == pytest.approx(expected)
 
 
-@settings(max_examples=60, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(candidates())
 def test_zeros_make_words_on_the_link_and_operations_cheaper(candidate: tuple[GConv, Shape, Parameters]) -> None:
     spec, shape, x = candidate
@@ -175,7 +176,7 @@ def test_zeros_make_words_on_the_link_and_operations_cheaper(candidate: tuple[GC
     assert one.value(Objective.ENERGY, columns, m)[0] * 2 == pytest.approx(expected)
 
 
-@settings(max_examples=100, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(100), derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(candidates(), st.sampled_from((EYERISS, SLOW)))
 def test_latency_is_that_of_all_passes_taken_together(
     candidate: tuple[GConv, Shape, Parameters], machine: Machine
@@ -193,7 +194,7 @@ def test_latency_is_that_of_all_passes_taken_together(
     assert one.value(Objective.EDP, columns, m)[0] == pytest.approx(energy * latency, rel=1e-12)
 
 
-@settings(max_examples=150, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(150), derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(candidates(), st.sampled_from((EYERISS, ODD)), st.sampled_from(Objective))
 def test_bounds_are_below_the_value_whatever_filters_and_images_are_in_the_buffer(
     candidate: tuple[GConv, Shape, Parameters], machine: Machine, objective: Objective

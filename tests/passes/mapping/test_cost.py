@@ -18,6 +18,7 @@ from passes.mapping.cost import predict, price
 from passes.mapping.fit import buffer_tiles, violations
 from passes.mapping.host_cost import host_energy
 from passes.mapping.tiling import Tiling
+from tests.examples import examples
 from tests.passes.mapping.drawing import Shape, links, mappings
 from tests.passes.mapping.machines import EYERISS, ROOMY, machine_like_eyeriss
 from tests.passes.mapping.walk import Walk
@@ -49,7 +50,7 @@ PIPELINED = machine_like_eyeriss(**ROOM, pipeline={"stages": 3}, links={"input_b
 @pytest.mark.parametrize(
     "machine", [ROOMY, UNPADDED, FRACTIONS, PIPELINED], ids=["padded", "unpadded", "slow buses", "pipelined"]
 )
-@settings(max_examples=150, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(150), derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_counts_are_those_of_a_walk_through_the_loops(machine: Machine, data: st.DataObject) -> None:
     spec, shape, extras = data.draw(links())

@@ -14,6 +14,7 @@ from dialects.diagnostics import Diagnostic
 from dialects.gconv import PASS, Dim, GConv, LoopKind, Reduce
 from dialects.schedule import Axis, Loop, Mapping, Node, Operand, Spatial, Storage, Temporal
 from passes.mapping.fit import buffer_tiles, violations
+from tests.examples import examples
 from tests.passes.mapping.drawing import links, mappings
 from tests.passes.mapping.machines import ROOMY, machine_like_eyeriss
 
@@ -220,7 +221,7 @@ def test_buffer_tiles_are_the_largest() -> None:
     assert buffer_tiles(SPEC, Mapping((STORE_O,))) == {Operand.OUTPUT: 6 * 5 * 7}
 
 
-@settings(max_examples=100, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(100), derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_sound_mappings_break_no_rule_on_a_roomy_machine(data: Any) -> None:
     spec, _, _ = data.draw(links(most_trips=2000, largest=9))

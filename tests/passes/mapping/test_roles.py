@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from dialects.gconv import PASS, Dim, GConv, LoopKind, Reduce
 from dialects.schedule import Loop
 from passes.mapping.roles import Roles, assign_roles, roles_in_nest
+from tests.examples import examples
 from tests.passes.mapping.drawing import Shape, links
 
 WINDOW = {"opc": 13, "ks": 3, "pad": 1}
@@ -82,7 +83,7 @@ def test_parts(spec: GConv, parts: dict[str, str]) -> None:
     assert named == parts
 
 
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=examples(200), derandomize=True, deadline=None)
 @given(links(most_trips=10**6, largest=9))
 def test_every_loop_with_several_indices_has_one_part(link: tuple[GConv, Shape, tuple[Shape, ...]]) -> None:
     spec = link[0]

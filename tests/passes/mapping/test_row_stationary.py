@@ -19,6 +19,7 @@ from passes.mapping.fit import violations
 from passes.mapping.roles import assign_roles
 from passes.mapping.row_stationary import Parameters, build_mapping, even_tile, expand, extent, fold
 from passes.mapping.tiling import Tiling
+from tests.examples import examples
 from tests.passes.mapping.drawing import Shape, links
 from tests.passes.mapping.machines import EYERISS, MACHINES, ROOMY, machine_like_eyeriss
 
@@ -184,7 +185,7 @@ def test_the_notation_needs_a_loop_for_every_parameter() -> None:
     assert violations(pool, expand(pool, rs(1, 1, 4, 1, 1, 1, 1), EYERISS), EYERISS) == []
 
 
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=examples(200), derandomize=True, deadline=None)
 @given(st.integers(1, 300), st.integers(1, 300))
 def test_an_even_tile_is_the_smallest_with_as_few_pieces(whole: int, limit: int) -> None:
     tile = even_tile(whole, limit)
@@ -196,7 +197,7 @@ SHAPES = [(12, 14), (4, 3), (1, 5), (7, 2), (5, 5)]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@settings(max_examples=100, derandomize=True, deadline=None)
+@settings(max_examples=examples(100), derandomize=True, deadline=None)
 @given(data=st.data())
 def test_sets_fold_onto_the_array_exactly_when_their_mapping_fits(shape: tuple[int, int], data: st.DataObject) -> None:
     sizes = {"array": {"rows": shape[0], "cols": shape[1]}}
@@ -224,7 +225,7 @@ def test_sets_fold_onto_the_array_exactly_when_their_mapping_fits(shape: tuple[i
 ROOMY_TABLES = {table: getattr(ROOMY, table).model_dump() for table in ("pe", "glb", "limits")}
 
 
-@settings(max_examples=150, derandomize=True, deadline=None)
+@settings(max_examples=examples(150), derandomize=True, deadline=None)
 @given(data=st.data())
 def test_every_choice_of_parameters_gives_a_sound_mapping(data: st.DataObject) -> None:
     spec, _, _ = data.draw(links(most_trips=4000, largest=9))

@@ -25,6 +25,7 @@ from passes.mapping.roles import assign_roles
 from passes.mapping.row_stationary import Parameters, build_mapping, expand, fold
 from passes.mapping.search import best_mapping, even_tiles
 from passes.mapping.search import search as search_until
+from tests.examples import examples
 from tests.passes.mapping.drawing import Shape, links, window_links
 from tests.passes.mapping.latency import latency_of
 from tests.passes.mapping.machines import EYERISS, FLAT, MACHINES, ODD, machine_like_eyeriss
@@ -238,7 +239,7 @@ def test_the_best_mapping_is_the_best_of_an_enumeration(problem: Problem) -> Non
     assert stopped.bound <= whole.value <= stopped.value
 
 
-@settings(max_examples=90, derandomize=True, deadline=None, suppress_health_check=ALL_CHECKS)
+@settings(max_examples=examples(90), derandomize=True, deadline=None, suppress_health_check=ALL_CHECKS)
 @given(problems())
 def test_what_is_found_is_legal_and_of_the_stated_value(problem: Problem) -> None:
     spec, shape, machine, objective = problem

@@ -22,6 +22,7 @@ from passes.mapping.tiling import (
     real_sizes,
     span,
 )
+from tests.examples import examples
 from tests.passes.mapping.drawing import links, mappings
 
 SIZE = st.integers(1, 12)
@@ -32,7 +33,7 @@ def sliced(ranges: list[range], tile: int) -> list[range]:
     return [indices[i : i + tile] for indices in ranges for i in range(0, len(indices), tile)]
 
 
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=examples(200), derandomize=True, deadline=None)
 @given(st.integers(1, 60), st.lists(st.integers(1, 70), max_size=4))
 def test_cutting_gives_the_sizes_of_nested_slices(extent: int, tiles: list[int]) -> None:
     pieces, ranges = {extent: 1}, [range(extent)]
@@ -58,14 +59,14 @@ def test_distinct_positions_are_those_of_a_set(stride: int, dilation: int) -> No
         assert distinct_positions(outputs, kernels, stride, dilation) == len(positions)
 
 
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=examples(200), derandomize=True, deadline=None)
 @given(SIZE, SIZE, st.integers(1, 5), st.integers(1, 5))
 def test_a_span_reaches_from_the_first_to_the_last_position(outputs: int, kernels: int, s: int, d: int) -> None:
     positions = {a * s + b * d for a in range(outputs) for b in range(kernels)}
     assert span(outputs, kernels, Dim("W", stride=s, dilation=d)) == max(positions) - min(positions) + 1
 
 
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=examples(200), derandomize=True, deadline=None)
 @given(
     SIZE, SIZE, st.integers(1, 4), st.integers(1, 4), st.integers(-3, 4), st.integers(1, 3), SIZE, SIZE,
     st.integers(1, 30),
@@ -92,7 +93,7 @@ def test_many_pieces_are_counted_without_a_table(stride: int, dilation: int, pad
     assert real_positions(dim, extent, *rows) == sum(real_sizes(dim, extent, *rows))
 
 
-@settings(max_examples=100, derandomize=True, deadline=None)
+@settings(max_examples=examples(100), derandomize=True, deadline=None)
 @given(st.data())
 def test_every_depth_has_the_pieces_of_the_nodes_above(data: st.DataObject) -> None:
     spec, _, _ = data.draw(links(most_trips=400))
