@@ -38,12 +38,14 @@ class Blame:
 
 
 def blamed_instruction(program: Program, again: Program, layer: LayerEntry, isa: Isa, mends: Mends) -> Blame | None:
-    """The first instruction of a layer whose repair mends it, or that brings the constants whose repair does.
+    """The first instruction of a layer, or of its group, that mends it if repaired, or brings constants that do.
 
     If no repair of one instruction does, the first that differs is blamed where all repairs together mend the layer.
     None if code and constants are those that the compiler makes, or have nothing to do with it.
     """
-    entries = [entry for entry in program.debug if entry.layer == layer.name]
+    layers = together(program, layer)
+    names = {each.name for each in layers}
+    entries = [entry for entry in program.debug if entry.layer in names]
     differing = [place for entry in entries for place in _differing(program, again, entry)]
     if differing:
         alone = next((place for place in differing if mends(_repaired(program, again, [place]))), None)
@@ -52,7 +54,7 @@ def blamed_instruction(program: Program, again: Program, layer: LayerEntry, isa:
         if alone is not None:
             return _of_code(program, again, alone, isa)
     theirs = {tensor.name: tensor for tensor in again.tensors}
-    for tensor in _constants(program, layer):
+    for tensor in _constants(program, layers):
         found = _words(program, tensor)
         expected = _words(again, theirs[tensor.name]) if tensor.name in theirs else None
         if found is None or expected is None or np.array_equal(_bits(found), _bits(expected)):
@@ -60,6 +62,11 @@ def blamed_instruction(program: Program, again: Program, layer: LayerEntry, isa:
         if found.size == expected.size and mends(_with_words(program, tensor, expected)):
             return _of_constants(program, entries, isa, tensor, found, expected)
     return None
+
+
+def together(program: Program, layer: LayerEntry) -> list[LayerEntry]:
+    """A layer, or all of its group: they run together, so that any of them may be to blame."""
+    return [each for each in program.layers if each.name == layer.name or (layer.group and each.group == layer.group)]
 
 
 def instruction_at(program: Program, isa: Isa, core: int, address: int) -> Instruction:
@@ -108,10 +115,9 @@ def _same(first: object, second: object) -> bool:
     return first == second or (first != first and second != second)
 
 
-def _constants(program: Program, layer: LayerEntry) -> Iterator[TensorEntry]:
-    for tensor in program.tensors:
-        if tensor.role is Role.CONSTANT and tensor.words and tensor.name in layer.inputs:
-            yield tensor
+def _constants(program: Program, layers: Sequence[LayerEntry]) -> Iterator[TensorEntry]:
+    read = {name for layer in layers for name in layer.inputs}
+    yield from (each for each in program.tensors if each.role is Role.CONSTANT and each.words and each.name in read)
 
 
 def _words(program: Program, tensor: TensorEntry) -> Array | None:

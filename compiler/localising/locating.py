@@ -12,7 +12,7 @@ from backends.registry import find_backend
 from compiler.explanation.layers import ExplainedLayer, explained_layers
 from compiler.localising.engines import blamed_execution, engines_that_are_right
 from compiler.localising.evidence import Evidence
-from compiler.localising.instructions import Blame, blamed_instruction
+from compiler.localising.instructions import Blame, blamed_instruction, together
 from compiler.localising.recompiling import or_reason
 from compiler.localising.tiles import Tile, first_wrong_tile
 from dialects.diagnostics import CatenaError
@@ -52,7 +52,7 @@ def locate(program: Program, emulator: Emulator, model: Path, evidence: Evidence
 def _blamed(program: Program, emulator: Emulator, model: Path, evidence: Evidence) -> tuple[Blame | None, str]:
     backend = find_backend(program.metadata.backend)
     isa = backend.isa()
-    again, reason = or_reason(program, model)
+    again, reason = or_reason(program, model, {each.name for each in together(program, evidence.layer)})
     if again is not None:
         blame = blamed_instruction(program, again, evidence.layer, isa, _mending(evidence, backend.load))
         if blame is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from backends.program import LayerEntry, Program
@@ -50,10 +50,14 @@ def recompiled(program: Program, model: Path) -> Program:
     return found
 
 
-def same_layers(first: Program, second: Program) -> bool:
-    """Whether two programs have the same layers with instructions at the same places, so that they can be compared."""
-    layers = [[(each.name, each.inputs, each.outputs) for each in program.layers] for program in (first, second)]
-    places = [[(each.core, each.start, each.end, each.layer) for each in program.debug] for program in (first, second)]
+def same_layers(first: Program, second: Program, names: Collection[str]) -> bool:
+    """Whether two programs have the same layers, and those of some names their instructions at the same places."""
+    programs = (first, second)
+    layers = [[(each.name, each.inputs, each.outputs) for each in program.layers] for program in programs]
+    places = [
+        [(each.core, each.start, each.end, each.layer) for each in program.debug if each.layer in names]
+        for program in programs
+    ]
     return layers[0] == layers[1] and places[0] == places[1] and len(first.code) == len(second.code)
 
 
@@ -83,12 +87,12 @@ def _quoted(text: str) -> str:
     return '"' + "".join(each if each.isprintable() else f"\\U{ord(each):08x}" for each in escaped) + '"'
 
 
-def or_reason(program: Program, model: Path) -> tuple[Program | None, str]:
-    """The program compiled again if it can be compared, else why not."""
+def or_reason(program: Program, model: Path, names: Collection[str]) -> tuple[Program | None, str]:
+    """The program compiled again if layers of some names can be compared, else why not."""
     try:
         found = recompiled(program, model)
     except CatenaError as error:
         return None, f"the program cannot be compiled again from its own mappings: {error.diagnostics[0].message}"
-    if not same_layers(program, found):
+    if not same_layers(program, found, names):
         return None, "compiled again from its own mappings, the program has other layers"
     return found, ""

@@ -10,6 +10,7 @@ import onnx
 import pytest
 
 from backends.container import write_program
+from compiler.compilation import CompileOptions, compile_source
 from compiler.execution import load_program
 from compiler.localising.evidence import Evidence
 from compiler.localising.locating import Location, locate
@@ -93,6 +94,22 @@ def test_a_reproducer_shows_the_fault_again(
     assert again.code == 5
     assert f"first wrong layer: {fault.layer}" in again.out
     assert f"({fault.instruction}" in again.out
+
+
+def test_a_layer_of_a_group_is_found_by_what_leaves_the_group(tmp_path: Path) -> None:
+    model = save_model(small_cnn(), tmp_path / "model.onnx")
+    program = compile_source(str(model), CompileOptions(target="generic", fuse=True)).program
+    assert program is not None
+    assert program.groups[0].layers == ("conv1 + relu1", "pool1")
+    path = tmp_path / "wrong.cat"
+    write_program(FAULTS["main operator"].plant(program, tmp_path), path)
+    program, emulator = load_program(path)
+    evidence = verify_program(program, emulator, model).evidence
+    assert evidence is not None
+    assert evidence.layer.name == "pool1"
+    found = locate(program, emulator, model, evidence).blame
+    assert found is not None
+    assert found.text.startswith(FAULTS["main operator"].instruction)
 
 
 def test_the_text_says_layer_tile_and_instruction(tmp_path: Path, cli: Cli) -> None:
