@@ -100,7 +100,7 @@ def mode_option(command: CommandT) -> CommandT:
 
 def fuse_option(command: CommandT) -> CommandT:
     """`--fuse`, for verbs that compile."""
-    text = "Let layers take turns on tiles where less is moved off-chip then."
+    text = "Let layers take turns on tiles where less is moved off-chip; with --objective, where that costs no more."
     return click.option("--fuse", is_flag=True, help=text)(command)
 
 

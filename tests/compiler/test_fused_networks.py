@@ -108,7 +108,7 @@ def test_whole_networks_compute_the_same_and_move_less(name: str, tmp_path: Path
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("name", ["ResNet-18", "MobileNet-v2"])
+@pytest.mark.parametrize("name", ["first five of VGG-16", "ResNet-18", "MobileNet-v2"])
 def test_whole_networks_on_an_array_compute_the_same_and_move_less(name: str, tmp_path: Path) -> None:
     made, _ = WHOLE[name]
     _check(made(tmp_path), None)
