@@ -248,11 +248,20 @@ def _did_you_mean(name: str, beside: list[str]) -> str:
     return f"did you mean {near!r}? " if near else ""
 
 
+_MEANT: Mapping[tuple[type[BaseModel], str], str] = {
+    (Memory, "size"): "words",
+    (Memory, "capacity"): "words",
+    (Axis, "words"): "size",
+    (Axis, "elements"): "size",
+}
+"""Keys that others are taken for by what they mean, whatever they are called like."""
+
+
 def _nearest_key(key: str, model: type[BaseModel] | None) -> str:
     if model is None:
         return ""
     known = [name for name in model.model_fields if not (name == "name" and model in (Memory, Axis, Access))]
     if issubclass(model, Accelerator):
         known.append(EXTENDS)
-    near = nearest_key(key, known)
+    near = _MEANT.get((model, key)) or nearest_key(key, known)
     return f"did you mean {near!r}?" if near else f"known keys: {', '.join(known)}"

@@ -45,6 +45,7 @@ def test_the_good_one_is_good(tmp_path: Path) -> None:
     ("old", "new", "line", "message", "hint"),
     [
         ("words = 1024", "wrods = 1024", 10, "levels.glb.wrods: there is no such key", "did you mean 'words'?"),
+        ("words = 1024", "size = 1024", 10, "levels.glb.size: there is no such key", "did you mean 'words'?"),
         ("clock_mhz = 100", "clok_mhz = 100", 2, "clok_mhz: there is no such key", "did you mean 'clock_mhz'?"),
         ('kind = "axis"\n', "", 12, "levels.pe: must say what kind of level it is",
          'every level has kind = "memory" or kind = "axis"'),
