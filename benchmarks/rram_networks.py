@@ -1,0 +1,204 @@
+"""Quantized networks on cores with crossbars: to the bit as the interpreter, and how far from ONNX Runtime.
+
+    python benchmarks/rram_networks.py [--only NAME ...] [--output docs/rram-networks.md]
+
+Networks are generated and quantized with `catena quantize`, or come from a folder of reference models beside the
+checkout (`../shared/models`); where that is absent these are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from backends.program import Program
+from backends.rram.emulator import MulticoreEmulator
+from compiler.compilation import CompileOptions, compile_model
+from compiler.execution import random_inputs
+from compiler.sources import ImportOptions
+from compiler.tables import number, table
+from compiler.targets import select_target
+from compiler.verification.comparison import Unit
+from compiler.verification.programs import verify_source
+from dialects.gconv.interpreter import Interpreter
+
+HERE = Path(__file__).resolve().parent
+REFERENCE = HERE.parents[1] / "shared" / "models"
+NOTICE = "<!-- Made by `python benchmarks/rram_networks.py --output docs/rram-networks.md`; do not edit. -->\n"
+INTRODUCTION = """\
+# Quantized networks on cores with crossbars
+
+Every network is compiled for the target `rram` in three ways: layer by layer, pipelined, and pipelined with copies of
+weights. The outputs of all three programs on the emulator are those of the interpreter, to the bit, and all counts but
+cycles are those predicted, or this page is not made. `catena verify` then sets every layer of the pipelined program
+beside ONNX Runtime, with the inputs that ONNX Runtime has for it: the largest difference, in last places of quantized
+tensors (LSB), and relative to the largest value of others. What ONNX Runtime has no tensor for is not compared.
+
+CPU time is that of one core, for the whole of compiling from the ONNX model in memory to the program, and of emulating
+one image.
+"""
+AFTERWARDS = """\
+The last three carry integers in tensors of floats (`integer-exact` networks): crossbars hold no floats, so that all of
+their layers run on vector units.
+"""
+WAYS: Mapping[str, Mapping[str, str]] = {
+    "layer by layer": {},
+    "pipelined": {"schedule.pipelined": "true"},
+    "pipelined, copies": {"schedule.pipelined": "true", "schedule.duplicate": "true"},
+}
+_CATENA = "import sys; from compiler.cli import main; sys.exit(main())"
+
+
+@dataclass(frozen=True)
+class Network:
+    """A generated network, or a reference model: a file without arguments."""
+
+    title: str
+    source: str
+    arguments: tuple[str, ...] = ()
+    shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
+
+    @property
+    def is_generated(self) -> bool:
+        """Whether a script makes it."""
+        return self.source.endswith(".py")
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it can be had."""
+        return self.is_generated or (REFERENCE / self.source).exists()
+
+    @property
+    def importing(self) -> ImportOptions:
+        """How it is read: with its shapes."""
+        return ImportOptions(dict(self.shapes))
+
+    def file(self, folder: Path) -> Path:
+        """The quantized network as a file; a generated one is made in the folder."""
+        if not self.is_generated:
+            return REFERENCE / self.source
+        plain, small = folder / "plain.onnx", folder / f"{self.title}.onnx"
+        script = HERE / "models" / self.source
+        subprocess.run([sys.executable, script, *self.arguments, "--output", plain], check=True, capture_output=True)
+        words = ["quantize", plain, "-o", small, "--calibrate", "random:2"]
+        subprocess.run([sys.executable, "-c", _CATENA, *words], check=True, capture_output=True)
+        return small
+
+
+NETWORKS = (
+    Network("ResNet-18", "resnet.py", ("--depth", "18")),
+    Network("ResNet-50", "resnet.py", ("--depth", "50")),
+    Network("MobileNet-v1", "mobilenet.py"),
+    Network("MobileNet-v2", "mobilenet_v2.py"),
+    Network("SqueezeNet", "light.py", ("--network", "squeezenet")),
+    Network("GoogLeNet", "googlenet.py"),
+    Network("of_kws", "of_kws.onnx"),
+    Network("qat_mnv4s", "qat_mnv4s.onnx", (), (("input_u8", (1, 3, 224, 224)),)),
+    Network("ort_qdq_multi", "ort_qdq_multi.onnx"),
+    Network("mnist_quantized", "mnist_quantized.onnx"),
+    Network("dory_penguinet", "dory_penguinet.onnx"),
+    Network("dory_tcn", "dory_tcn.onnx"),
+    Network("dory_dronet2", "dory_dronet2.onnx"),
+)
+COLUMNS = (
+    *(
+        "network",
+        number("layers"),
+        number("on crossbars"),
+        number("compared"),
+        number("largest LSB"),
+        number("relative"),
+    ),
+    *(number("instructions kB"), number("compiling s"), number("pipelined s"), number("copies s")),
+    number("emulating s"),
+)
+
+
+@dataclass(frozen=True)
+class Way:
+    """A program, and the CPU time of making it and of emulating it."""
+
+    program: Program
+    seconds: tuple[float, float]
+    on_crossbars: int
+
+
+def compiled(model: onnx.ModelProto, network: Network, settings: Mapping[str, str]) -> Way:
+    """A program whose results are those of the interpreter, to the bit, and whose counts are those predicted."""
+    target = select_target("rram", settings)
+    start = time.process_time()
+    program = compile_model(model, target, CompileOptions(importing=network.importing)).program
+    compiling = time.process_time() - start
+    assert program is not None
+    inputs = random_inputs(program, 0)
+    emulator = MulticoreEmulator(program)
+    start = time.process_time()
+    results = emulator.run(inputs)
+    emulating = time.process_time() - start
+    chain = compile_model(model, target, CompileOptions(importing=network.importing, stop="encoded")).module
+    for name, expected in Interpreter(chain).run(inputs).items():
+        np.testing.assert_array_equal(results[name], expected)
+    for layer in program.layers:
+        counted = emulator.counters[layer.name].flat()
+        assert all(counted[name] == layer.predicted[name] for name in counted if "cycles" not in name), layer.name
+    products = sum(counts.events["crossbar.mvm"] > 0 for counts in emulator.counters.values())
+    return Way(program, (compiling, emulating), products)
+
+
+def row(network: Network, folder: Path) -> tuple[str, ...]:
+    """The row of a network. Raises `AssertionError` for results, counts or a layer that are wrong."""
+    file = network.file(folder)
+    ways = [compiled(onnx.load(file), network, settings) for settings in WAYS.values()]
+    options = CompileOptions("rram", WAYS["pipelined"], importing=network.importing)
+    found = verify_source(str(file), options=options)
+    assert found.is_equal, found.first_wrong
+    measured = [each for each in found.layers if each.error is not None]
+    places = [each.error or 0.0 for each in measured if each.unit is Unit.LSB]
+    others = [each.error or 0.0 for each in measured if each.unit is not Unit.LSB]
+    chosen = ways[1]
+    return (
+        *(network.title, str(len(chosen.program.layers)), str(chosen.on_crossbars), str(len(measured))),
+        f"{max(places):.0f}" if places else "-",
+        f"{max(others):.0e}" if others else "-",
+        str(sum(map(len, chosen.program.code)) // 1024),
+        *(f"{way.seconds[0]:.1f}" for way in ways),
+        f"{chosen.seconds[1]:.1f}",
+    )
+
+
+def rows(networks: Sequence[Network]) -> Iterator[tuple[str, ...]]:
+    """The rows of networks that can be had."""
+    for network in networks:
+        if network.is_there:
+            with tempfile.TemporaryDirectory() as folder:
+                made = row(network, Path(folder))
+            print(" | ".join(made), file=sys.stderr)
+            yield made
+
+
+def main() -> int:
+    """Make the page."""
+    parser = argparse.ArgumentParser(description=str(__doc__).split("\n\n", 1)[0])
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="only networks of these titles")
+    parser.add_argument("--output", type=Path, help="the file to write; standard output if none")
+    arguments = parser.parse_args()
+    chosen = [each for each in NETWORKS if arguments.only is None or each.title in arguments.only]
+    text = "\n".join([NOTICE, INTRODUCTION, table(COLUMNS, list(rows(chosen))).markdown(), "", AFTERWARDS])
+    if arguments.output is None:
+        print(text)
+    else:
+        arguments.output.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
