@@ -36,6 +36,8 @@ programming cells is part of the time. Cycles are emulated; all other counts of 
 
 - *Layer by layer*: a layer begins when the one before is over. *Pipelined*: it begins when the rows that it reads are
   there. *Copies*: crossbars that are left hold more copies of weights.
+- Phases: how often layers find no room and the chip is programmed anew. A layer larger than all of it, as the first
+  dense one of VGG-16, takes several in a row and counts once.
 - Full crossbars: as many as the cells that hold weights would fill. The use of crossbars is the share of the time in
   which crossbars of the whole chip multiply; that of cores, the share in which they compute or have the bus, and do not
   wait.
