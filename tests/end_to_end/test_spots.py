@@ -18,7 +18,7 @@ from backends.program import Program
 from backends.spots.emit import emit
 from backends.spots.emulator import SpotsEmulator
 from backends.spots.isa import ISA
-from compiler.api import explain, report
+from compiler.api import explain, quantize, report
 from compiler.compilation import CompileOptions, compile_source, write_compiled
 from compiler.pruning import PruneOptions, Structure, prune_model
 from compiler.sources import ImportOptions
@@ -167,6 +167,26 @@ def test_a_network_with_blocks_computes_what_its_dense_kernels_do(name: str, tmp
     images = {image_digest(image.array()): memoryview(image.array()).cast("B") for image in blocks.constants}
     again = assemble_program(listing, lambda _: ISA, images.__getitem__, "listing")
     assert program_bytes(again) == program_bytes(blocks)
+
+
+@pytest.mark.parametrize("format", ["qdq", "fixed16"])
+def test_integer_kernels_lie_in_blocks_too(format: str, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    whole, source = tmp_path / "whole.onnx", tmp_path / "model.onnx"
+    onnx.save(NETWORKS["residual"](), whole)
+    prune_model(whole, whole, PruneOptions(Structure.GROUP, 0.6, group=8))
+    quantize(whole, source, ["random:1"], format=format, symmetric=format == "qdq")
+    blocks, dense = compiled(source, {}), compiled(source, {"encodings.weights": "[]"})
+    inputs = inputs_of(NETWORKS["residual"]())
+    found, expected = SpotsEmulator(blocks).run(inputs), SpotsEmulator(dense).run(inputs)
+    for tensor, array in expected.items():
+        np.testing.assert_array_equal(found[tensor], array)
+    total = Counts()
+    for each in script("spots_zeros").counted(blocks, inputs):
+        assert not each.emulated.differences(each.predicted), each.layer.name
+        total.add(each.emulated)
+    assert total.events["dram.kernel.bitmap"]
+    assert total.events["operation.gated"]
 
 
 def test_without_zeros_blocks_cost_their_bitmaps_and_nothing_else(tmp_path: Path) -> None:
