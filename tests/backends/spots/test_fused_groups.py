@@ -45,7 +45,7 @@ TIGHT = machine(
 """A machine on which a turn of a link takes many passes."""
 
 
-def check_group(group: Group, mapping: FusedMapping, target: GemmMachine) -> Program:
+def check_group(group: Group, mapping: FusedMapping, target: GemmMachine, mode: str = "blocks") -> Program:
     """Run a group: outputs of the links one by one, and what was predicted, by link and of the model of groups.
 
     Raises `CatenaError` if the mapping cannot be lowered.
@@ -61,8 +61,8 @@ def check_group(group: Group, mapping: FusedMapping, target: GemmMachine) -> Pro
     PlaceGemmPass().apply(Context(), module)
     module.verify()
     program = parse_program(program_bytes(emit(module, "spots")), "test")
-    emulator = SpotsEmulator(program)
-    assert_results(emulator.run(chain.inputs), expected, "blocks")
+    emulator = SpotsEmulator(program, mode)
+    assert_results(emulator.run(chain.inputs), expected, mode)
     counted: Counter[str] = Counter()
     costs = FusedCosts(group, mapping)
     for link, entry in zip(group.links, program.layers, strict=True):
@@ -81,6 +81,10 @@ def check_group(group: Group, mapping: FusedMapping, target: GemmMachine) -> Pro
 def test_groups_run_as_their_links_do_and_count_what_is_predicted(name: str) -> None:
     group, mapping = CASES[name]()
     check_group(group, mapping, TIGHT if len(name) % 2 else SPOTS)
+
+
+def test_groups_run_element_by_element_as_well() -> None:
+    check_group(*CASES[next(iter(CASES))](), TIGHT, "elements")
 
 
 def test_what_is_an_input_and_a_kernel_cannot_be_held_for_both() -> None:
