@@ -311,6 +311,10 @@ class ModuleBuilder:
 
     def _add_op(self, node: ReadNode, operation: type[OnnxOp], results: tuple[ValueType | None, ...]) -> None:
         outputs = tuple(node.proto.output)
+        unknown = [name for name in node.attributes if name not in operation.schema().attributes]
+        if unknown:
+            message = f"{node.proto.op_type} has no attribute {unknown[0]!r}"
+            raise CatenaError(Diagnostic("CAT-M001", message, stage=STAGE, node=node.name))
         may_be_declared = None in results and _takes_declared_extents(operation.op_type)
         result_types = [
             result_type(node, name, result, may_be_declared) for name, result in zip(outputs, results, strict=True)

@@ -1,10 +1,12 @@
 """Fuzz everything that reads files.
 
     python -m tests.fuzz [--count 100000] [--seed 0] [--reader NAME]... [--jobs 1] [--out out/fuzz] [--minutes M]
+                         [--page FILE]
 
 `--count` executions are divided among the readers by how fast they are. Prints a row for each reader and writes
 findings, minimised, to the folder, with what happened; inputs that were refused in a new way go there, too, for
-`tests/fuzz/corpus`. Ends with 1 if anything was found.
+`tests/fuzz/corpus`. `--page` writes what all campaigns did whose results are in the folder. Ends with 1 if anything was
+found.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from pathlib import Path
 
 from tests.fuzz.campaign import Finding, Result, run_apart
 from tests.fuzz.minimising import minimised
+from tests.fuzz.page import campaign_page
 from tests.fuzz.readers import READERS
 
 SHARES = {
@@ -37,6 +40,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("out/fuzz"))
     parser.add_argument("--minutes", type=float)
+    parser.add_argument("--page", type=Path)
     given = parser.parse_args()
     names = given.reader or sorted(READERS, key=lambda name: -SHARES[name])
     whole = sum(SHARES[name] for name in names)
@@ -65,12 +69,20 @@ def main() -> int:
         f"seed {given.seed}: {found} findings"
     )
     rows = [
-        {"reader": each.reader, "executions": each.executions, "accepted": each.accepted, "seconds": each.seconds,
-         "ways": each.ways, "findings": len(each.findings)}
+        {
+            "reader": each.reader,
+            "executions": each.executions,
+            "accepted": each.accepted,
+            "seconds": round(each.seconds, 1),
+            "findings": len(each.findings),
+        }
         for each in results
-    ]  # fmt: skip
+    ]
     given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / f"seed-{given.seed}.json").write_text(json.dumps(rows, indent=1) + "\n")
+    content = {"seed": given.seed, "wall_seconds": round(wall), "readers": rows}
+    (given.out / f"seed-{given.seed}.json").write_text(json.dumps(content, indent=1) + "\n")
+    if given.page is not None:
+        given.page.write_text(campaign_page(sorted(given.out.glob("seed-*.json"))), encoding="utf-8")
     return 1 if found else 0
 
 

@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from random import Random
-from types import FrameType, TracebackType
+from types import FrameType
 
 from dialects.diagnostics import CatenaError
 from tests.fuzz.readers import READERS, Reader
@@ -79,7 +79,7 @@ def execute(reader: Reader, data: bytes, folder: Path) -> tuple[bool, frozenset[
     except CatenaError as error:
         if any(each.code == "CAT-I001" for each in error.diagnostics):
             return False, frozenset(), _finding(reader, "internal error", error, data)
-        return False, _lines(error.__traceback__), _growth(reader, before, data)
+        return False, _lines(error), _growth(reader, before, data)
     except TookTooLong as error:
         return False, frozenset(), _finding(reader, "hang", error, data)
     except MemoryError as error:
@@ -227,9 +227,14 @@ def _is_own(filename: str) -> bool:
     return path.is_relative_to(ROOT) and not path.is_relative_to(ROOT / "tests") and ".venv" not in path.parts
 
 
-def _lines(trace: TracebackType | None) -> frozenset[tuple[str, int]]:
+def _lines(error: BaseException) -> frozenset[tuple[str, int]]:
+    """The lines on the way to an error, and to those that it came from."""
     found: list[tuple[str, int]] = []
-    while trace is not None:
-        found.append((trace.tb_frame.f_code.co_name, trace.tb_lineno))
-        trace = trace.tb_next
+    cause: BaseException | None = error
+    while cause is not None:
+        trace = cause.__traceback__
+        while trace is not None:
+            found.append((trace.tb_frame.f_code.co_name, trace.tb_lineno))
+            trace = trace.tb_next
+        cause = cause.__cause__ or cause.__context__
     return frozenset(found)
