@@ -39,7 +39,8 @@ _MACHINE = """\
 - AccelForge is given a memory whose bits cost 1 to move and a buffer that costs nothing; all tensors pass through the
   buffer; energy is its objective, beside the use of the buffer: one run gives the frontier, and a row has its best
   point that fits. Default settings: tiles divide their ranks, a rank is cut once around several layers, halos are kept.
-  Chains have no padding: its windows are cut where a tensor ends, which moves and works less than there is.
+  Chains have no padding: its windows are cut where a tensor ends, which moves and works less than there is; so it is in
+  whole networks, which have padding. These have rows for the sizes that ours was asked for.
 - Stream minimises time; the off-chip link moves a byte a cycle, so that traffic is time. It chooses groups and tiles.
   Networks are given as ONNX with 8-bit tensors. What it counts has every word of a halo once even if the tiles that it
   reports have no room to keep it. Our model's figure has, of all retentions that fit beside the reported tiles, the
@@ -85,7 +86,7 @@ def rows(peer: Peer) -> Iterator[Row]:
             continue
         for size in SIZES:
             key = str(size)
-            if not peer.frontier and key not in run:
+            if key not in (mine.get(problem.name, {}) if peer.frontier else run):
                 continue
             if peer.frontier:
                 best = run["best"].get(key)

@@ -266,7 +266,7 @@ def _without_pieces(group: Group, mapping: FusedMapping) -> FusedMapping | None:
     """A mapping with what links bring in pieces, beside all holds, in another memory; None if others hold the same."""
     cut: set[str] = set()
     for each in mapping.retentions:
-        users = [link for link in group.links if part_of_link(link, each.tensor) is not None]
+        users = [link for link in group.links if each.tensor in (link.result, *(read.tensor for read in link.operands))]
         in_pieces = [bool(own_loops(mapping, link, each.tensor)) for link in users]
         if any(in_pieces) and not all(in_pieces):
             return None
