@@ -33,7 +33,7 @@ from passes.fusion.group import Group, GroupLink, Role
 from passes.fusion.grouping import group_links
 from passes.fusion.holds import Run, plan_group
 from passes.fusion.model import FusedCosts
-from passes.fusion.pieces import IGNORED, own_loops, part_of_link
+from passes.fusion.pieces import is_cut, own_loops, part_of_link
 from passes.fusion.shapes import largest, part_of
 from passes.mapper.problem import Problem
 from passes.place_nest import PlaceNestPass
@@ -251,10 +251,13 @@ def _check_model(
 
 
 def _is_counted_alike(group: Group, mapping: FusedMapping, link: GroupLink) -> bool:
-    """Whether a nest moves the words of the model for what it brings in pieces: each once, and no padding or gaps."""
+    """Whether a nest moves the words of the model for what it brings in pieces: each once, and no padding or gaps.
+
+    What a view shows several times nests bring as often.
+    """
     for tensor in (link.result, *(operand.tensor for operand in link.operands)):
         operand, loops = part_of_link(link, tensor), own_loops(mapping, link, tensor)
-        if operand is not None and any(node.loop.kind is IGNORED[operand] for node in loops):
+        if not all(is_cut(group, link, tensor, node.loop) for node in loops):
             return False
         windows = (dim.pad or dim.up > 1 or dim.stride > 1 or dim.dilation > 1 for dim in link.spec.dims)
         if loops and operand is Operand.INPUT and any(windows):
