@@ -1,6 +1,6 @@
 """Speed-up of the schemes and traffic of signals over layers, crossbars and buses, up to a thousand cores.
 
-    python benchmarks/rram_grid.py [--layers TITLE ...] [--output docs/rram-grid.md]
+    python benchmarks/rram_grid.py [--layers TITLE ...] [--sides N ...] [--output docs/rram-grid.md]
 
 A program does not depend on the width of the bus, which its description says: every schedule of a layer is compiled
 once, its results are those of the interpreter, and it is emulated with every bus.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -142,19 +142,28 @@ def rows(case: Case) -> Iterator[tuple[str, ...]]:
         )
 
 
+def page(made: Sequence[tuple[str, ...]]) -> str:
+    """The page of some rows; it says which cases are not among them."""
+    there = {row[:2] for row in made}
+    absent = [f"{layer.title} at {side}" for layer in LAYERS for side in SIDES if (layer.title, str(side)) not in there]
+    left = [f"Left out when this was made: {', '.join(absent)}.\n"] if absent else []
+    return "\n".join([NOTICE, INTRODUCTION, table(COLUMNS, list(made)).markdown(), "", *left])
+
+
 def main() -> int:
     """Make the page."""
     parser = argparse.ArgumentParser(description=str(__doc__).split("\n\n", 1)[0])
     parser.add_argument("--layers", nargs="+", metavar="TITLE", help="only these layers")
+    parser.add_argument("--sides", nargs="+", type=int, choices=SIDES, default=SIDES, help="only these crossbars")
     parser.add_argument("--output", type=Path, help="the file to write; standard output if none")
     arguments = parser.parse_args()
     made: list[tuple[str, ...]] = []
     for layer in LAYERS:
         if arguments.layers is None or layer.title in arguments.layers:
-            for side in SIDES:
+            for side in arguments.sides:
                 made += rows(Case(layer, side, BUSES[-1]))
                 print(*(" | ".join(row) for row in made[-len(BUSES) :]), sep="\n", file=sys.stderr, flush=True)
-    text = "\n".join([NOTICE, INTRODUCTION, table(COLUMNS, made).markdown(), ""])
+    text = page(made)
     if arguments.output is None:
         print(text)
     else:

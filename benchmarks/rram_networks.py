@@ -47,8 +47,8 @@ CPU time is that of one core, for the whole of compiling from the ONNX model in 
 one image.
 """
 AFTERWARDS = """\
-The last three carry integers in tensors of floats (`integer-exact` networks): crossbars hold no floats, so that all of
-their layers run on vector units.
+The `dory_` networks carry integers in tensors of floats: crossbars hold no floats, so that all of their layers run on
+vector units.
 """
 WAYS: Mapping[str, Mapping[str, str]] = {
     "layer by layer": {},
@@ -185,6 +185,14 @@ def rows(networks: Sequence[Network]) -> Iterator[tuple[str, ...]]:
             yield made
 
 
+def page(made: Sequence[tuple[str, ...]]) -> str:
+    """The page of some rows; it says which networks are not among them."""
+    titles = {each[0] for each in made}
+    absent = [each.title for each in NETWORKS if each.title not in titles]
+    left = [f"Left out when this was made: {', '.join(absent)}.\n"] if absent else []
+    return "\n".join([NOTICE, INTRODUCTION, table(COLUMNS, list(made)).markdown(), "", AFTERWARDS, *left])
+
+
 def main() -> int:
     """Make the page."""
     parser = argparse.ArgumentParser(description=str(__doc__).split("\n\n", 1)[0])
@@ -192,7 +200,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="the file to write; standard output if none")
     arguments = parser.parse_args()
     chosen = [each for each in NETWORKS if arguments.only is None or each.title in arguments.only]
-    text = "\n".join([NOTICE, INTRODUCTION, table(COLUMNS, list(rows(chosen))).markdown(), "", AFTERWARDS])
+    text = page(list(rows(chosen)))
     if arguments.output is None:
         print(text)
     else:
