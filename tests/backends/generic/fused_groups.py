@@ -18,7 +18,7 @@ from backends.fields import Array
 from backends.generic.emit import emit
 from backends.generic.emulator import MODES, NestEmulator
 from backends.program import Program
-from dialects.array_machine import Machine
+from dialects.accelerator import Accelerator
 from dialects.fused_attribute import FusedAttr
 from dialects.fused_mapping import FusedMapping
 from dialects.gconv import LinkOp, View, ViewOp, row_major, shape_of
@@ -50,7 +50,7 @@ class Chain:
     inputs: dict[str, Array]
 
 
-def chain_of(group: Group, machine: NestMachine | Machine, types: Table[str, Attribute] | None = None) -> Chain:
+def chain_of(group: Group, machine: Accelerator, types: Table[str, Attribute] | None = None) -> Chain:
     """The links of a group as a function: kernels alone are constants, what else it reads are arguments."""
     types = types or {}
     read = [name for name in group.external if any(True for _ in group.readers(name))]

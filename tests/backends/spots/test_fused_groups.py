@@ -143,6 +143,6 @@ def test_a_fault_says_what_cannot_be(change: Any, code: str, message: str) -> No
 
 def test_listings_of_groups_assemble_to_the_same_bytes() -> None:
     program = check_group(*CASES[next(iter(CASES))](), SPOTS)
-    images = {image_digest(image.array()): memoryview(image.array()).cast("B") for image in program.constants}
+    images = {image_digest(image.array()): image.array().data.cast("B") for image in program.constants}
     again = assemble_program("\n".join(listing_lines(program, ISA)), lambda _: ISA, images.__getitem__)
     assert program_bytes(again) == program_bytes(program)
