@@ -15,20 +15,8 @@ from typing import Protocol
 
 from backends.isa import Block, Instruction, Isa, enumeration, flag, signed, unsigned
 from backends.spatial.codes import Kind
-from backends.spatial.isa import (
-    Base,
-    Dim,
-    End,
-    Function,
-    Halt,
-    Layer,
-    LayerCore,
-    Loop,
-    Stride,
-    Term,
-    Update,
-    Window,
-)
+from backends.spatial.isa import LayerCore
+from backends.spatial.layer_isa import register_layers
 from dialects.vector_sets import VectorSet
 
 ISA = Isa(
@@ -38,20 +26,7 @@ ISA = Isa(
     summary="Cores with crossbars: layer configuration, parts of matrices, runs of vectors, signals and waits.",
 )
 
-for _opcode, _kind, _block in (
-    (0x00, Halt, Block.NONE),
-    (0x01, Layer, Block.NONE),
-    (0x02, Dim, Block.NONE),
-    (0x03, Window, Block.NONE),
-    (0x04, Function, Block.NONE),
-    (0x05, Base, Block.NONE),
-    (0x06, Stride, Block.NONE),
-    (0x09, Term, Block.NONE),
-    (0x0A, Update, Block.NONE),
-    (0x10, Loop, Block.OPEN),
-    (0x11, End, Block.CLOSE),
-):
-    ISA.instruction(opcode=_opcode, block=_block)(_kind)
+register_layers(ISA)
 
 
 class What(IntEnum):

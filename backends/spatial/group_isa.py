@@ -226,7 +226,7 @@ class Send(GroupInstruction):
         core.add_send(self.hold, self.box, self.layer)
 
 
-def register(isa: Isa) -> None:
+def register_groups(isa: Isa) -> None:
     """Give an instruction set the instructions of groups."""
     for opcode, kind, mnemonic, block in (
         (0x30, Group, None, Block.OPEN),

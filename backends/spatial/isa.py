@@ -15,7 +15,7 @@ from typing import Protocol
 
 from backends.isa import Block, Instruction, Isa, enumeration, f32, signed, unsigned
 from backends.spatial.codes import Axis, Fold, Kind, Memory, Slot, Tensor, Word
-from backends.spatial.group_isa import register
+from backends.spatial.group_isa import register_groups
 
 ISA = Isa(
     name="spatial",
@@ -359,4 +359,4 @@ class Segment(LayerInstruction):
         core.run_segment()
 
 
-register(ISA)
+register_groups(ISA)

@@ -10,25 +10,11 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Protocol
 
-from backends.isa import Block, Instruction, Isa, enumeration, flag, unsigned
+from backends.isa import Instruction, Isa, enumeration, flag, unsigned
 from backends.spatial.codes import Tensor
-from backends.spatial.group_isa import register
-from backends.spatial.isa import (
-    Base,
-    Dim,
-    End,
-    Function,
-    Halt,
-    Layer,
-    LayerCore,
-    Loop,
-    Offload,
-    Segment,
-    Stride,
-    Term,
-    Update,
-    Window,
-)
+from backends.spatial.group_isa import register_groups
+from backends.spatial.isa import LayerCore
+from backends.spatial.layer_isa import register_host, register_layers
 
 ISA = Isa(
     name="spots",
@@ -37,25 +23,9 @@ ISA = Isa(
     summary="General convolutions as matrix products: layer configuration, loops, transfers, passes.",
 )
 
-for _opcode, _kind, _block in (
-    (0x00, Halt, Block.NONE),
-    (0x01, Layer, Block.NONE),
-    (0x02, Dim, Block.NONE),
-    (0x03, Window, Block.NONE),
-    (0x04, Function, Block.NONE),
-    (0x05, Base, Block.NONE),
-    (0x06, Stride, Block.NONE),
-    (0x09, Term, Block.NONE),
-    (0x0A, Update, Block.NONE),
-    (0x10, Loop, Block.OPEN),
-    (0x11, End, Block.CLOSE),
-    (0x24, Offload, Block.NONE),
-    (0x25, Segment, Block.NONE),
-):
-    ISA.instruction(opcode=_opcode, block=_block)(_kind)
-
-
-register(ISA)
+register_layers(ISA)
+register_host(ISA)
+register_groups(ISA)
 
 
 class GemmCore(LayerCore, Protocol):
