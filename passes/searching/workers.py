@@ -7,10 +7,9 @@ the place, unless time limits cut searches off.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 from dialects.diagnostics import CatenaError, Diagnostic
@@ -23,8 +22,8 @@ Results = Generator[tuple[int, Result]]
 _CONNECT_SECONDS = 10
 """How long a Dask scheduler has to answer."""
 
-_POLL_SECONDS = 0.5
-"""How often is looked whether its searches are to end."""
+_POLL_SECONDS = 0.05
+"""How often is looked what has ended, and whether its searches are to end."""
 
 
 @dataclass
@@ -76,10 +75,11 @@ def on_scheduler(tasks: Sequence[Task], budget: Budget, address: str, is_stopped
         try:
             waiting = dict(futures)
             while waiting and not is_stopped():
-                with suppress(TimeoutError):
-                    done = distributed.wait(list(waiting), _POLL_SECONDS, "FIRST_COMPLETED").done
-                    for future in done:
-                        yield waiting.pop(future), future.result()
+                done = [future for future in waiting if future.done()]
+                for future in done:
+                    yield waiting.pop(future), future.result()
+                if not done:
+                    sleep(_POLL_SECONDS)
             for future, index in waiting.items():
                 client.cancel([future])
                 yield index, run(tasks[index], None, is_stopped)

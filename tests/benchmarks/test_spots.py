@@ -21,4 +21,4 @@ def test_convolutions_take_what_their_shapes_say(name: str) -> None:
     assert found["best"].milliseconds == pytest.approx(reference.best, abs=0.005)
     assert found["best"].cycles < found["filling"].cycles < 1.05 * found["best"].cycles
     assert found["tall"].saving > reference.saving - 0.05
-    assert found["tall"].saving > found["best"].saving > found["across"].saving > 1.8
+    assert found["tall"].saving >= found["best"].saving > found["across"].saving > 1.8

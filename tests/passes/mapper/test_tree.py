@@ -30,7 +30,8 @@ MOST = 400
 
 
 def tree_of(spec: GConv, hierarchy: Hierarchy, objective: Objective = Objective.ENERGY) -> Tree:
-    problem, prices = Problem.of(spec), Prices(hierarchy, objective)
+    # As the search bounds parts, where sums may be cheaper to add further out.
+    problem, prices = Problem.of(spec), Prices(hierarchy, objective).evened
     bounds = Bounds(problem, prices, next(assignments(problem, hierarchy)))
     moves = Moves(problem, hierarchy, Effort())
 
@@ -43,7 +44,7 @@ def tree_of(spec: GConv, hierarchy: Hierarchy, objective: Objective = Objective.
     return Tree(hierarchy, moves, bounds, stages_of(hierarchy), combined, price)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, derandomize=True, deadline=None)
 @given(spec=small_links(), hierarchy=small_machines())
 def test_sure_parts_cost_what_is_said(spec: GConv, hierarchy: Hierarchy) -> None:
     """Others are replaced by them, so they must not cost more, when everything ends; some links may go on."""
@@ -65,7 +66,7 @@ def test_sure_parts_cost_what_is_said(spec: GConv, hierarchy: Hierarchy) -> None
                 assert (found <= said[rows] * (1 + 1e-9) + 1e-6)[each.sure[rows]].all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, derandomize=True, deadline=None)
 @given(spec=small_links(), hierarchy=small_machines())
 def test_steps_are_those_of_the_slowest_element(spec: GConv, hierarchy: Hierarchy) -> None:
     """Also where a last tile is smaller, and leaves elements without work."""
