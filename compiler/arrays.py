@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -112,7 +113,9 @@ def _loaded(stream: BinaryIO) -> Any:
 def _opened(path: Path) -> Generator[BinaryIO]:
     # NumPy does not close a file that it cannot make sense of.
     try:
-        with path.open("rb") as stream:
+        with path.open("rb") as stream, warnings.catch_warnings():
+            # Headers that Python 2 wrote and old names of types are read all the same.
+            warnings.simplefilter("ignore")
             yield stream
     except OSError as error:
         raise CatenaError(cannot("read", str(path), error)) from error

@@ -19,7 +19,6 @@ MENDED = sorted((HERE / "mended").glob("*/*"))
 """Inputs that once were findings, by reader."""
 SLOW = ("onnx", "ir", "listing", "target", "mapping", "program")
 EXHAUSTIVE = pytest.mark.exhaustive
-pytestmark = pytest.mark.filterwarnings("ignore:Reading `.npy` or `.npz` file:UserWarning")
 
 
 @pytest.mark.parametrize("name", [pytest.param(each, marks=EXHAUSTIVE) if each in SLOW else each for each in READERS])

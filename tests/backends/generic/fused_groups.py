@@ -240,7 +240,7 @@ def _check_model(
     assert counted[f"{outer}.output.update"] == sum(costs.writes.values())
     (entry,) = emulator.program.groups
     spare = sum(hold.spare for hold in plan_group(group, mapping, machine, "placed", "").holds)
-    if (held := _without_pieces(group, mapping)) is None:
+    if (held := without_pieces(group, mapping)) is None:
         return
     costs = FusedCosts(group, held)
     for memory, words in emulator.held[entry.name].items():
@@ -265,7 +265,7 @@ def _is_counted_alike(group: Group, mapping: FusedMapping, link: GroupLink) -> b
     return True
 
 
-def _without_pieces(group: Group, mapping: FusedMapping) -> FusedMapping | None:
+def without_pieces(group: Group, mapping: FusedMapping) -> FusedMapping | None:
     """A mapping with what links bring in pieces, beside all holds, in another memory; None if others hold the same."""
     cut: set[str] = set()
     for each in mapping.retentions:

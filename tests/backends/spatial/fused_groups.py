@@ -18,6 +18,7 @@ from dialects.array_machine import Machine
 from dialects.fused_mapping import FusedMapping
 from dialects.gconv import PASS, GConv, LoopKind
 from dialects.gconv.interpreter import Interpreter
+from dialects.groups import GroupOp
 from dialects.schedule import Axis, Loop, Mapping, Node, Operand, Spatial, Storage, Temporal
 from passes.fusion.array_members import array_violations
 from passes.fusion.group import Group
@@ -28,7 +29,7 @@ from passes.fusion.shapes import largest, part_of
 from passes.fusion.turns import kept_by, shapes_of, taken_by
 from passes.map_row_stationary import MapRowStationaryPass
 from passes.place_spatial import PlaceSpatialPass
-from tests.backends.generic.fused_groups import Chain, assert_results, chain_of, fuse
+from tests.backends.generic.fused_groups import Chain, assert_results, chain_of, fuse, without_pieces
 from tests.backends.spatial.layers import check_counts
 
 _TRIES = 40
@@ -111,7 +112,16 @@ def check_group(
         for entry in program.layers:
             check_counts(emulator.counters[entry.name], entry, mode)
         check_model(group, mapping, machine, costs, emulator)
+        check_room(group, with_nests_of(chain, group, mapping), machine, emulator)
     return program
+
+
+def with_nests_of(chain: Chain, group: Group, mapping: FusedMapping) -> FusedMapping:
+    """A mapping with the nests that links have in a placed chain, drawn or searched."""
+    (fused,) = [op for op in chain.module.walk() if isinstance(op, GroupOp)]
+    assert fused.mapping is not None
+    nests = dict(fused.mapping.data.branches)
+    return replace(mapping, branches=tuple((link.name, nests[link.result]) for link in group.links))
 
 
 def check_model(
@@ -127,6 +137,13 @@ def check_model(
     reads = sum(counted[f"dram.{name}.read"] for name in ("input", "kernel", "extra"))
     assert reads == sum(words for name, words in costs.reads.items() if name in group.external)
     assert counted["dram.output.write"] == sum(costs.writes.values())
+
+
+def check_room(group: Group, mapping: FusedMapping, machine: Machine, emulator: SpatialEmulator) -> None:
+    """What tensors take at most is what the model says, but for what nests bring in pieces, which no hold has."""
+    if any(each.memory == "dram" for each in mapping.retentions) or (held := without_pieces(group, mapping)) is None:
+        return
+    costs = FusedCosts(group, held)
     (entry,) = emulator.program.groups
     holds = plan_group(group, mapping, levels_of(machine), "placed", "").holds
     spare = sum(hold.spare for hold in holds)
