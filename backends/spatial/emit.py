@@ -4,28 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 from typing import cast
 
 from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.ir import Attribute, Operation, SSAValue
 
-from backends.fields import Array
 from backends.isa import Instruction, Isa
 from backends.program import (
-    ConstantImage,
     DebugEntry,
     GroupEntry,
     LayerEntry,
-    LayerWork,
     Metadata,
     Program,
-    SearchEntry,
-    TensorEntry,
     target_digest,
 )
-from backends.program import Role as ProgramRole
-from backends.segments import SEGMENT, segment_image
+from backends.segments import segment_image
 from backends.spatial.codes import BUFFER, INDICES, Axis, Fold, Kind, Memory, Slot, Tensor, Word
 from backends.spatial.emit_groups import group_parts, keep
 from backends.spatial.isa import (
@@ -52,19 +45,19 @@ from backends.spatial.isa import (
     Update,
     Window,
 )
+from backends.spatial.layer_entries import kind_of_layer, mapping_text, search_entry, work_entry
+from backends.spatial.tensor_table import check_buffers, constant_images, name_buffers, tensor_entry, unique
 from backends.spatial.words import word_of_dtype
 from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.element_types import numpy_dtype_of
 from dialects.events import Counts
-from dialects.gconv import PASS, GConv, LoopKind, Step, View, element_type_of_value, shape_of
+from dialects.gconv import PASS, LoopKind, Step, View, element_type_of_value, shape_of
 from dialects.gconv.interpreter import main_function
 from dialects.gconv.scalar import FUNCTIONS
-from dialects.gemm_mapping import GemmAttr
 from dialects.groups import GroupOp, HoldOp, KeepOp, SendOp
 from dialects.host_segment import SegmentOp
 from dialects.locations import describe, node_names
-from dialects.multicore_mapping import CrossbarsAttr, VectorAttr
 from dialects.schedule import HostAttr, MappingAttr
 from dialects.schedule import Loop as LoopName
 from dialects.spatial import (
@@ -76,7 +69,6 @@ from dialects.spatial import (
     OpenOp,
     PassOp,
     PlaceOp,
-    Role,
     SpreadOp,
     StoreOp,
     integer,
@@ -88,7 +80,7 @@ from passes.fusion.placed_on_array import predict_member_on_array
 from passes.mapping.fit import violations
 from passes.mapping.host_cost import predict_offload, predict_segment
 from passes.mapping.prediction import predict_on_array
-from passes.work import ATTRIBUTES, work_of
+from passes.work import work_of
 
 TOOL = "catena"
 _KINDS = {LoopKind.G: Kind.G, LoopKind.OP: Kind.OP, LoopKind.OPC: Kind.OPC, LoopKind.KS: Kind.KS}
@@ -147,8 +139,8 @@ def emit_program(module: ModuleOp, backend: str, emission: Emission) -> Program:
     """
     machine = require_machine(module, "program")
     ops = list(main_function(module).body.block.ops)
-    buffers = _name_buffers([op for op in ops if isinstance(op, BufferOp)])
-    _check_buffers(buffers, emission.capacity)
+    buffers = name_buffers([op for op in ops if isinstance(op, BufferOp)])
+    check_buffers(buffers, emission.capacity)
     layers = layers_in(ops)
     names = _layer_names(layers)
     codes: list[list[Instruction]] = [[] for _ in range(emission.cores)]
@@ -180,8 +172,8 @@ def emit_program(module: ModuleOp, backend: str, emission: Emission) -> Program:
     return Program(
         metadata,
         _encoded(emission.isa, codes, debug, of_debug),
-        (*_constants(buffers), *segments),
-        tuple(_tensor(op, name, produced.get(op, "")) for op, name in buffers.items()),
+        (*constant_images(buffers), *segments),
+        tuple(tensor_entry(op, name, produced.get(op, "")) for op, name in buffers.items()),
         tuple(_entries(named, buffers, emission)),
         tuple(sorted(debug, key=lambda entry: (entry.core, entry.start))),
         tuple(_groups(ops, named, buffers)),
@@ -308,96 +300,6 @@ def _text(module: ModuleOp, key: str) -> str:
     return attribute.data if isinstance(attribute, StringAttr) else ""
 
 
-def _unique(names: Iterable[str]) -> list[str]:
-    """Names made different by `#2`, `#3` ... where they repeat."""
-    seen: set[str] = set()
-    result: list[str] = []
-    for name in names:
-        candidate, count = name, 1
-        while candidate in seen:
-            count += 1
-            candidate = f"{name}#{count}"
-        seen.add(candidate)
-        result.append(candidate)
-    return result
-
-
-def _name_buffers(buffers: list[BufferOp]) -> dict[BufferOp, str]:
-    """A name for every tensor: that of the ONNX tensor it holds, else of the nodes it came from."""
-    inputs = [op for op in buffers if op.role.data in (Role.INPUT, Role.OUTPUT)]
-    rest = [op for op in buffers if op.role.data not in (Role.INPUT, Role.OUTPUT)]
-    wanted = [op.tensor.data if op.tensor is not None else describe(op) or "tensor" for op in (*inputs, *rest)]
-    named = dict(zip((*inputs, *rest), _unique(wanted), strict=True))
-    return {op: named[op] for op in buffers}
-
-
-def _check_buffers(buffers: dict[BufferOp, str], capacity: int) -> None:
-    """No buffer reaches beyond the memory, and nothing lies over a constant.
-
-    Raises `CatenaError` (CAT-R003) with every buffer that does.
-    """
-    problems: list[Diagnostic] = []
-
-    def problem(op: BufferOp, message: str, expected: str) -> None:
-        found = f"words {integer(op.address)} to {integer(op.address) + op.words - 1}"
-        problems.append(Diagnostic("CAT-R003", message, "program", describe(op), expected=expected, found=found))
-
-    constants = sorted((integer(op.address), integer(op.address) + op.words) for op in buffers if op.value is not None)
-    end = max((stop for _, stop in constants), default=0)
-    for op, name in buffers.items():
-        start, stop = integer(op.address), integer(op.address) + op.words
-        if stop > capacity:
-            problem(op, f"tensor {name!r} reaches beyond the off-chip memory", f"at most word {capacity - 1}")
-        if op.value is None and start < end and op.words:
-            problem(op, f"tensor {name!r} lies among the constants", f"words from {end}")
-        if op.value is not None and sum(begin < stop and start < last for begin, last in constants) > 1:
-            problem(op, f"constant {name!r} overlaps another constant", "words of its own")
-    if problems:
-        raise CatenaError(problems)
-
-
-def _constants(buffers: dict[BufferOp, str]) -> tuple[ConstantImage, ...]:
-    """One image for every run of constants of one type."""
-    held = sorted((op for op in buffers if op.value is not None and op.words), key=lambda op: integer(op.address))
-    images: list[ConstantImage] = []
-    for word, group in groupby(held, key=lambda op: numpy_dtype_of(element_type_of_value(op.result)).name):
-        ops = list(group)
-        start, end = integer(ops[0].address), integer(ops[-1].address) + ops[-1].words
-        images.append(ConstantImage("dram", start, end - start, word, _Pieces(ops)))
-    return tuple(images)
-
-
-class _Pieces:
-    """The words of constant buffers in the order of their addresses, looked up one at a time."""
-
-    def __init__(self, buffers: list[BufferOp]):
-        self._buffers = buffers
-
-    def __iter__(self) -> Iterator[tuple[int, Array]]:
-        for op in self._buffers:
-            assert op.value is not None
-            yield integer(op.address), op.value.data.array
-
-
-def _tensor(op: BufferOp, name: str, produced: str) -> TensorEntry:
-    shape = shape_of(op.result)
-    word = numpy_dtype_of(element_type_of_value(op.result)).name
-    dtype = op.dtype.data if op.dtype is not None else word
-    return TensorEntry(
-        name,
-        ProgramRole(op.role.data),
-        "dram",
-        integer(op.address),
-        op.words,
-        shape,
-        op.view.strides,
-        dtype,
-        produced,
-        onnx=op.tensor.data if op.tensor is not None else "",
-        word=word if word != dtype else "",
-    )
-
-
 def _entries(
     names: Mapping[LayerOp | SegmentOp, str], buffers: dict[BufferOp, str], emission: Emission
 ) -> Iterator[LayerEntry]:
@@ -423,50 +325,16 @@ def _entry(
 ) -> LayerEntry:
     return LayerEntry(
         name,
-        _entry_kind(op),
+        kind_of_layer(op),
         node_names(op.location),
         tuple(dict.fromkeys(buffers[each] for each in (*_inputs(op), *before))),
         tuple(buffers[each] for each in _outputs(op)),
-        _mapping_text(op),
+        mapping_text(op),
         predicted.flat() if predicted is not None else {},
-        _work(op, buffers) if isinstance(op, LayerOp) else None,
-        _search_entry(op),
+        work_entry(op, buffers) if isinstance(op, LayerOp) else None,
+        search_entry(op),
         group,
     )
-
-
-def _work(op: LayerOp, buffers: dict[BufferOp, str]) -> LayerWork:
-    tensors = tuple(buffers[cast(BufferOp, value.owner)] for value in op.tensors)
-    return LayerWork(tensors, **{name: str(op.properties[name]) for name in ATTRIBUTES if name in op.properties})
-
-
-def _entry_kind(op: LayerOp | SegmentOp) -> str:
-    if isinstance(op, SegmentOp):
-        return SEGMENT
-    return f"host {_kind(op.spec)}" if isinstance(op.mapping, HostAttr) else _kind(op.spec)
-
-
-def _mapping_text(op: LayerOp | SegmentOp) -> str:
-    """The nodes of a layer's mapping, or `host`."""
-    if isinstance(op, SegmentOp):
-        return ""
-    match op.mapping:
-        case MappingAttr() | GemmAttr():
-            return str(op.mapping.data)
-        case HostAttr():
-            return "host"
-        case CrossbarsAttr() | VectorAttr():
-            return str(op.mapping)
-        case _:
-            return ""
-
-
-def _search_entry(op: LayerOp | SegmentOp) -> SearchEntry | None:
-    """How good a layer's mapping is, if it was searched for."""
-    if isinstance(op, SegmentOp) or op.search is None:
-        return None
-    found = op.search.data
-    return SearchEntry(found.objective.value, found.space.value, found.gap)
 
 
 def predicted_counts(module: ModuleOp, emission: Emission) -> dict[str, Counts]:
@@ -477,7 +345,7 @@ def predicted_counts(module: ModuleOp, emission: Emission) -> dict[str, Counts]:
 
 
 def _layer_names(layers: Sequence[LayerOp | SegmentOp]) -> list[str]:
-    return _unique([" + ".join(node_names(op.location)) or "layer" for op in layers])
+    return unique([" + ".join(node_names(op.location)) or "layer" for op in layers])
 
 
 def _predicted(op: LayerOp | SegmentOp, emission: Emission, known: dict[Hashable, Counts]) -> Counts | None:
@@ -508,15 +376,6 @@ def _predicted_on_array(op: LayerOp, machine: Machine, known: dict[Hashable, Cou
         raise CatenaError(problems)
     known[alike] = predict_on_array(work, mapping, machine)
     return known[alike]
-
-
-def _kind(spec: GConv) -> str:
-    """A short word for what a layer does."""
-    if spec.is_multiply_accumulate:
-        return "conv" if any(dim.is_window for dim in spec.dims) else "matmul"
-    if any(dim.ks > 1 for dim in spec.dims):
-        return "pool" if any(dim.is_window for dim in spec.dims) else "reduce"
-    return "move" if spec.main == PASS and not spec.post and not spec.pre else "map"
 
 
 def _layer(op: LayerOp, index: int, emission: Emission) -> Iterator[Instruction]:

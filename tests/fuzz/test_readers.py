@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -62,9 +63,9 @@ def test_a_campaign_is_always_the_same() -> None:
     assert run("stream", 300, 8).kept != first.kept
 
 
-def broken(read: object) -> Reader:
+def broken(read: Callable[[bytes, Path], None]) -> Reader:
     """A reader of texts in braces that does not do what it should with some of them."""
-    return Reader("stream", read, lambda: {"one": b"{1}"}, READERS["physics"].mutate)  # type: ignore[arg-type]
+    return Reader("stream", read, lambda: {"one": b"{1}"}, READERS["physics"].mutate)
 
 
 def divide(data: bytes, folder: Path) -> None:
