@@ -165,18 +165,24 @@ class _Layers:
             largest = max(map(_largest, given.values()), default=0.0)
             for name, array in found.items():
                 written = _unchanged(array, again[name]) if name in shared else None
-                before = {each: self._blank(each, False) for each in shared}
+                before = self._blanks(shared, False)
                 yield self._compare_output(layer, self._tensors[name], array, written, largest, {**before, **given})
 
     def _compare_group(self, group: GroupEntry) -> Iterator[Comparison]:
         """The layers of a group together: what they hand on stays on the chip, and only its results can be compared."""
         given = {name: self._value(self._tensors[name]) for name in group.inputs if not self._is_constant(name)}
-        found = self._emulator.run_layer(group.name, given)
+        shared = {name for name in group.outputs if self._writers[name] > 1}
+        before = self._blanks(shared, False)
+        found = self._emulator.run_layer(group.name, {**before, **given})
+        again = self._emulator.run_layer(group.name, {**self._blanks(shared, True), **given}) if shared else found
         largest = max(map(_largest, given.values()), default=0.0)
-        for layer in (each for each in self._program.layers if each.name in group.layers):
-            for name in layer.outputs:
-                if name in found:
-                    yield self._compare_output(layer, self._tensors[name], found[name], None, largest, given)
+        members = [layer for layer in self._program.layers if layer.name in group.layers]
+        # Of several that fill parts of a tensor, the last one stands for what the group makes of it.
+        makers = {name: layer for layer in members for name in layer.outputs if name in found}
+        for name, layer in makers.items():
+            written = _unchanged(found[name], again[name]) if name in shared else None
+            tensor = self._tensors[name]
+            yield self._compare_output(layer, tensor, found[name], written, largest, {**before, **given})
 
     def _run(
         self, layer: LayerEntry, given: Mapping[str, Array], shared: set[str], filled: bool
@@ -186,8 +192,7 @@ class _Layers:
             shapes = (self._tensors[name].shape for name in layer.outputs)
             reshaped = (array.reshape(shape) for array, shape in zip(made, shapes, strict=True))
             return dict(zip(layer.outputs, reshaped, strict=True))
-        before = {name: self._blank(name, filled) for name in shared}
-        return self._emulator.run_layer(layer.name, {**before, **given})
+        return self._emulator.run_layer(layer.name, {**self._blanks(shared, filled), **given})
 
     def _compare_output(
         self,
@@ -229,6 +234,9 @@ class _Layers:
 
     def _is_constant(self, name: str) -> bool:
         return self._tensors[name].role is Role.CONSTANT
+
+    def _blanks(self, names: Iterable[str], filled: bool) -> dict[str, Array]:
+        return {name: self._blank(name, filled) for name in names}
 
     def _blank(self, name: str, filled: bool) -> Array:
         tensor = self._tensors[name]
