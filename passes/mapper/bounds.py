@@ -137,43 +137,56 @@ class Bounds:
         for operand in (*links, *waiting):
             price = self._least_price(operand, memory)
             least[operand] = price * self._least[operand]
-            tiles = links[operand].own if operand in links else parts.tiles
-            idle = self._problem.idle(operand)
-            terms[operand] = least[operand] * np.prod(
-                [-(-self._problem.extents[loop] // tiles[loop]) for loop in idle], axis=0, dtype=np.float64
-            )
+            left = -(-self._problem.whole // links[operand].own) if operand in links else parts.left
+            times: Values = np.full(parts.count, least[operand])
+            for loop in self._problem.idle(operand):
+                times = times * left[loop]
+            terms[operand] = times
         if not waiting:
             return np.sum(list(least.values())) + np.zeros(parts.count)
         best: Values = np.full(parts.count, np.inf)
+        growth = self._growth(parts, memory, waiting)
         for last in (*links, *waiting):
             others = [terms[operand] for operand in terms if operand is not last]
-            room = np.ones(parts.count) if last in links else self._growth(parts, memory, last, waiting)
             floor = sum(least.values()) - least[last]
+            if last in links:
+                best = np.minimum(best, least[last] + np.maximum(least_sum(others, 1), floor))
+                continue
+            room = growth[last]
             cost = least[last] + np.maximum(least_sum(others, np.maximum(room, 1.0)), floor)
             best = np.minimum(best, np.where(room < 1, np.inf, cost))
         return best
 
-    def _growth(self, parts: Parts, memory: str, operand: Operand, waiting: Sequence[Operand]) -> Values:
-        """How often the tile of an operand that waits fits into a memory, at most, beside what else must be there."""
+    def _growth(self, parts: Parts, memory: str, waiting: Sequence[Operand]) -> Mapping[Operand, Values]:
+        """How often the tile of each operand that waits fits into a memory, at most, beside what else must be there."""
         level = self._hierarchy.memory(memory)
         problem = self._problem
-        room: Values = np.full(parts.count, np.inf)
-        if level.words is not None:
-            taken = parts.held.get(memory, np.zeros(parts.count))
-            for other in waiting:
-                if other is not operand:
-                    taken = taken + tile_words(problem, other, parts.tiles) * level.buffers
-            room = level.words - taken
-        if operand in level.rooms:
-            room = np.minimum(room, level.rooms[operand])
-        words: Values = np.full(parts.count, level.buffers, np.float64)
-        for loop in problem.plain(operand):
+        words = {operand: tile_words(problem, operand, parts.tiles) * level.buffers for operand in waiting}
+        found: dict[Operand, Values] = {}
+        for operand in waiting:
+            room: Values = np.full(parts.count, np.inf)
+            if level.words is not None:
+                others = [words[other] for other in waiting if other is not operand]
+                room = (level.words - sum(others, start=parts.held.get(memory, 0))) * np.ones(parts.count)
+            if operand in level.rooms:
+                room = np.minimum(room, level.rooms[operand])
+            if operand is Operand.INPUT and problem.windows:
+                found[operand] = self._input_growth(parts, room) / level.buffers
+            else:
+                found[operand] = room / words[operand]
+        return found
+
+    def _input_growth(self, parts: Parts, room: Values) -> Values:
+        """How often the tile of an input with windows fits into so much room, at most."""
+        problem = self._problem
+        words: Values = np.ones(parts.count)
+        for loop in problem.plain(Operand.INPUT):
             words = words * parts.tiles[loop]
-        for window in problem.windows if operand is Operand.INPUT else ():
+        for window in problem.windows:
             outputs, kernels = parts.tiles[window.outputs], parts.tiles[window.kernels]
             # so many words does every further output bring, however many kernel positions there are
             words = words * outputs * np.minimum(window.along, kernels)
-            room = room * -(-problem.extents[window.kernels] // kernels)
+            room = room * parts.left[window.kernels]
         return room / words
 
     def _least_price(self, operand: Operand, memory: str) -> float:
@@ -203,21 +216,20 @@ class Bounds:
 
     def _shared_visits(self, link: Link, visits: Mapping[int, Column]) -> Mapping[int, Column]:
         """As `visits`, of elements that may share words: as many, where none do."""
+        if link.shared is link.own and link.laid is None:
+            return visits
         found: dict[int, Column] = {}
         for loop, own in visits.items():
             extent = self._problem.extents[loop]
-            if link.shared is link.own and link.laid is None:
-                found[loop] = own
-                continue
             alone = link.shared[loop] == link.lasting(self._problem, loop)
             found[loop] = np.where(alone, own, -(-extent // link.shared[loop]))
         return found
 
     def _whole(self, parts: Parts, link: Link, loops: list[int]) -> Values:
         """What a link costs at least if some loops run inside it."""
-        extents = np.array(self._problem.extents, np.int64)
         shared, own = link.shared.copy(), link.own.copy()
-        shared[loops], own[loops] = extents[loops, None], extents[loops, None]
+        for loop in loops:
+            shared[loop] = own[loop] = self._problem.extents[loop]
         visits = self._visits(link)
         together = dict(self._shared_visits(link, visits))
         # each element over which a loop is laid needs a tile once
@@ -319,24 +331,25 @@ class Bounds:
         if not self.timed:
             return np.zeros(parts.count)
         steps: Values = parts.steps / np.asarray(room, np.float64)
+        settled = parts.placed - {(link.operand, link.lower) for link in parts.links}
         for port, words in zip(self._ports, parts.flows[:-1], strict=True):
             if not self._hierarchy.axes_outside(port.memory):
-                steps = np.maximum(steps, (words + self._left(parts, port)) / port.rate)
+                left = sum(least for link, least in self._through[port] if link not in settled)
+                steps = np.maximum(steps, (words + left) / port.rate)
         return steps
 
-    def _left(self, parts: Parts, port: Port) -> float:
-        """Words of links that are not settled that a port moves at least."""
-        total = 0.0
-        for (operand, lower), upper in self._upper.items():
-            moved = port.memory == (upper or self._hierarchy.memories[0].name) and (
-                port.goes if operand is not Operand.OUTPUT else not port.goes
-            )
-            settled = (operand, lower) in parts.placed and all(
-                (link.operand, link.lower) != (operand, lower) for link in parts.links
-            )
-            if moved and not settled:
-                total += self._least[operand]
-        return total
+    @cached_property
+    def _through(self) -> Mapping[Port, list[tuple[tuple[Operand, str], int]]]:
+        """By port, the links that it moves words of, by operand and lower place, and how many at least."""
+        outermost = self._hierarchy.memories[0].name
+        return {
+            port: [
+                (link, self._least[link[0]])
+                for link, upper in self._upper.items()
+                if port.memory == (upper or outermost) and port.goes == (link[0] is not Operand.OUTPUT)
+            ]
+            for port in self._ports
+        }
 
     @cached_property
     def exact(self) -> bool:
@@ -396,8 +409,7 @@ class Bounds:
     @cached_property
     def _least(self) -> Mapping[Operand, int]:
         """Words of each operand."""
-        whole = np.array(self._problem.extents, np.int64)[:, None]
-        return {operand: int(self._moved.words(operand, whole)[0]) for operand in self._problem.operands}
+        return {operand: int(self._moved.words(operand, self._problem.whole)[0]) for operand in self._problem.operands}
 
     def _path(self, operand: Operand) -> list[str]:
         memories = [memory.name for memory in self._hierarchy.memories]

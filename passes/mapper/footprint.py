@@ -30,7 +30,7 @@ class Moved:
 
         Loops that the operand is not indexed by come `visits` times, or once for every tile.
         """
-        result: Column = np.ones(tiles.shape[1], np.int64) * self._problem.words(operand)
+        result: Column = np.full(tiles.shape[1], self._problem.words(operand), np.int64)
         for loop in self._problem.idle(operand):
             result = result * (visits[loop] if loop in visits else -(-self._problem.extents[loop] // tiles[loop]))
         if operand is Operand.INPUT:
@@ -73,11 +73,14 @@ def tile_words(problem: Problem, operand: Operand, sizes: Sequence[Column] | Col
         result = result * sizes[loop]
     if operand is Operand.INPUT:
         for window in problem.windows:
-            outputs, kernels = (
-                Pieces([sizes[loop]], [np.ones_like(sizes[loop])]) for loop in (window.outputs, window.kernels)
-            )
-            result = result * positions(window, outputs, kernels)
+            result = result * touched(window, sizes[window.outputs], sizes[window.kernels])
     return result
+
+
+def touched(window: Window, outputs: Column, kernels: Column) -> Column:
+    """Input positions of single pieces of a window, as `positions` says."""
+    early = np.minimum(outputs, window.across)
+    return kernels * early + (outputs - early) * np.minimum(kernels, window.along)
 
 
 def positions(window: Window, outputs: Pieces, kernels: Pieces) -> Column:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -122,7 +123,7 @@ class Moves:
         used: Column = np.ones(parts.count, np.int64)
         loops = self.along(axis)
         for number, loop in enumerate(loops):
-            rows, factors = self._factors(loop, self._left(parts, loop), axis.size // used)
+            rows, factors = self._factors(loop, parts.left[loop], axis.size // used)
             laid, used = parts.laid(axis, loop, factors, rows), used[rows] * factors
             allowed = promising(laid, Laying(axis.size // used, loops[number + 1 :]))
             if self._hierarchy.elements is not None:
@@ -140,7 +141,7 @@ class Moves:
         """All ways to order what is left outside everything: what is to stay alive runs innermost."""
 
         def grown(some: Parts, loops: tuple[int, ...]) -> Iterator[Parts]:
-            left = np.stack([self._left(some, loop) for loop in loops]) if loops else np.zeros((0, some.count))
+            left = some.left[list(loops)]
             rows = np.flatnonzero((left > 1).any(axis=0))
             if len(rows):
                 yield some.cut(loops, left[:, rows], rows)
@@ -225,7 +226,7 @@ class Moves:
         factors: list[Column] = []
         tiles = parts.tiles
         for loop in loops:
-            more, by = self._factors(loop, self._left(parts, loop)[rows])
+            more, by = self._factors(loop, parts.left[loop][rows])
             tiles = tiles[:, more].copy()
             tiles[loop] = np.minimum(tiles[loop] * by, self._problem.extents[loop])
             fits = np.flatnonzero(self._fits(parts, rows[more], tiles, memory, waiting))
@@ -263,14 +264,13 @@ class Moves:
             factors.append(np.tile(values, len(some)))
         return np.concatenate(rows), np.concatenate(factors)
 
-    def _left(self, parts: Parts, loop: int) -> Column:
-        """How many tiles of a loop there are to run over."""
-        return -(-self._problem.extents[loop] // parts.tiles[loop])
 
-
+@lru_cache(maxsize=4096)
 def even(extent: int) -> Column:
-    """The smallest tile for every number of tiles that a loop can be cut into."""
-    return np.unique(-(-extent // np.arange(1, extent + 1)))
+    """The smallest tile for every number of tiles that a loop can be cut into; not to be written to."""
+    tiles = np.unique(-(-extent // np.arange(1, extent + 1)))
+    tiles.flags.writeable = False
+    return tiles
 
 
 def worthwhile(problem: Problem, loop: int, extent: int, *, every: bool = True) -> Column:

@@ -64,13 +64,11 @@ class Link:
     def take(self, rows: Rows) -> Link:
         """Of some parts."""
         shared = self.shared[:, rows]
-        return replace(
-            self,
-            shared=shared,
-            own=shared if self.own is self.shared else self.own[:, rows],
-            laid=None if self.laid is None else self.laid[:, rows],
-            kept=None if self.kept is None else self.kept[:, rows],
-        )
+        own = shared if self.own is self.shared else self.own[:, rows]
+        laid = None if self.laid is None else self.laid[:, rows]
+        kept = None if self.kept is None else self.kept[:, rows]
+        end = (self.alive, self.stays, self.slides, self.owed)
+        return Link(self.operand, self.lower, self.upper, *end, shared, own, laid, kept)
 
     @property
     def kind(self) -> tuple[object, ...]:
@@ -339,9 +337,14 @@ class Parts:
         )
 
     @cached_property
+    def left(self) -> Column:
+        """How many tiles of every loop there are to run over, a row for each."""
+        return -(-self.problem.whole // self.tiles)
+
+    @cached_property
     def steps(self) -> Column:
         """Steps until the element with the most to do is done, if all else runs over time; needs the `marks`."""
-        extents = np.array(self.problem.extents, np.int64)[:, None]
+        extents = self.problem.whole
         edges = [*np.split(self.marks, len(self.marks) // len(extents)), self.tiles] if len(self.marks) else []
         axes = list(zip(edges[::2], edges[1::2], strict=False))
         return np.prod(_slowest(np.broadcast_to(extents, self.tiles.shape), axes), axis=0)

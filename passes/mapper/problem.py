@@ -100,11 +100,20 @@ class Problem:
 
     def within(self, tiles: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Tiles, a row for every loop, that are no larger than the loops."""
-        return np.minimum(tiles, np.array(self.extents, np.int64)[:, None])
+        return np.minimum(tiles, self.whole)
+
+    @cached_property
+    def whole(self) -> npt.NDArray[np.int64]:
+        """The extents of all loops as one column of tiles."""
+        return np.array(self.extents, np.int64)[:, None]
 
     def words(self, operand: Operand) -> int:
         """Words of an operand that no window slides over."""
-        return math.prod(self.extents[loop] for loop in self.plain(operand))
+        return self._words[operand]
+
+    @cached_property
+    def _words(self) -> dict[Operand, int]:
+        return {operand: math.prod(self.extents[loop] for loop in self._plain[operand]) for operand in Operand}
 
     def idle(self, operand: Operand) -> tuple[int, ...]:
         """The loops that an operand is not indexed by."""

@@ -284,8 +284,10 @@ class Tree:
 
     def _tiles(self, parts: Parts, loops: Sequence[int]) -> Column:
         """Over how many elements some loops can be laid: no more than there are tiles to run over."""
-        extents = np.array(parts.problem.extents, np.int64)[list(loops), None]
-        return np.prod(-(-extents // parts.tiles[list(loops)]), axis=0)
+        tiles: Column = np.ones(parts.count, np.int64)
+        for loop in loops:
+            tiles = tiles * parts.left[loop]
+        return tiles
 
 
 def stages_of(hierarchy: Hierarchy) -> tuple[Level, ...]:
