@@ -30,7 +30,7 @@ class Moved:
 
         Loops that the operand is not indexed by come `visits` times, or once for every tile.
         """
-        result: Column = np.full(tiles.shape[1], self._problem.words(operand), np.int64)
+        result: Column = np.ones(tiles.shape[1], np.int64) * self._problem.words(operand)
         for loop in self._problem.idle(operand):
             result = result * (visits[loop] if loop in visits else -(-self._problem.extents[loop] // tiles[loop]))
         if operand is Operand.INPUT:
