@@ -47,8 +47,8 @@ CPU time is that of one core, for the whole of compiling from the ONNX model in 
 one image.
 """
 AFTERWARDS = """\
-The `dory_` networks carry integers in tensors of floats: crossbars hold no floats, so that all of their layers run on
-vector units.
+The `dory_` networks and `zz_resnet8` carry integers in tensors of floats: crossbars hold no floats, so that all of their
+layers run on vector units.
 """
 WAYS: Mapping[str, Mapping[str, str]] = {
     "layer by layer": {},
@@ -108,6 +108,7 @@ NETWORKS = (
     Network("dory_penguinet", "dory_penguinet.onnx"),
     Network("dory_tcn", "dory_tcn.onnx"),
     Network("dory_dronet2", "dory_dronet2.onnx"),
+    Network("zz_resnet8", "zz_resnet8.onnx"),
 )
 COLUMNS = (
     *(

@@ -105,7 +105,10 @@ def _signals(blocks: Sequence[Block]) -> tuple[dict[Register, Signals], list[Dia
             if isinstance(op, SignalOp):
                 later = next((each for each in _beside(op, forwards=True) if isinstance(each, _MOVING)), None)
                 if later is not None:
-                    message = f"{_place(block)} signals before it is done: {op} stands before {later.name}"
+                    message = (
+                        f"{_place(block)}, signals to core {integer(op.core)} before it is done: "
+                        f"multicore.signal stands before {later.name}"
+                    )
                     problems.append(Diagnostic("CAT-R005", message, "placed", describe(block.layer)))
                 values, turns = signalled(op, run, block.turns - 1)
                 of_block.setdefault((integer(op.core), integer(op.register)), []).append((op, values, turns))
@@ -117,14 +120,16 @@ def _signals(blocks: Sequence[Block]) -> tuple[dict[Register, Signals], list[Dia
         writers = {block.core: (block, op) for block, op, *_ in entries}
         if len(writers) > 1:
             (one, _), (other, _) = list(writers.values())[:2]
-            message = f"register {number} of core {core} is written by cores {one.core} and {other.core}"
+            message = f"register {number} of core {core} has two writers: {_place(one)}; {_place(other)}"
             problems.append(_between("CAT-R005", message, one, other, "a register for each core that signals"))
         values = np.concatenate([values for _, _, values, _ in entries])
         if (np.diff(values) < 0).any():
             at = int(np.flatnonzero(np.diff(values) < 0)[0])
             owners = [block for block, _, each, _ in entries for _ in each]
-            message = f"register {number} of core {core} would fall from {values[at]} to {values[at + 1]}"
-            problems.append(_between("CAT-R005", message, owners[at], owners[at + 1], "signals whose values grow"))
+            one, other = owners[at], owners[at + 1]
+            falls = f"register {number} of core {core} would fall from {values[at]} to {values[at + 1]}"
+            message = f"{falls}: signalled by {_place(one)}, then {_place(other)}"
+            problems.append(_between("CAT-R005", message, one, other, "signals whose values grow"))
         numbers = np.concatenate([np.full(len(each), block.number) for block, _, each, _ in entries])
         turns = np.concatenate([turns for *_, turns in entries])
         found[register] = Signals(entries[0][0].core, values, numbers, turns)
