@@ -219,19 +219,8 @@ def test_without_a_peer_one_line_says_what_to_do(
         peers.interpreter(peer)
 
 
-NOT_YET_FAST = "Stream, super_resolution, 256 KiB: ours is"
-"""What remains: both fuse the whole network at its compulsory traffic, and tables of four layers take their time."""
-
-
 def test_no_peer_moves_less_and_every_search_is_faster(peers: ModuleType) -> None:
-    found = import_module("fused_peers_page").shortfalls(peers.PEERS)
-    assert [line for line in found if not line.startswith(NOT_YET_FAST)] == []
-
-
-@pytest.mark.xfail(strict=True, reason="tables of four layers of 224 rows and columns")
-def test_a_network_of_four_layers_is_found_faster(peers: ModuleType) -> None:
-    found = import_module("fused_peers_page").shortfalls(peers.PEERS)
-    assert [line for line in found if line.startswith(NOT_YET_FAST)] == []
+    assert import_module("fused_peers_page").shortfalls(peers.PEERS) == []
 
 
 def test_the_page_says_what_was_recorded(peers: ModuleType) -> None:
