@@ -28,7 +28,7 @@ from passes.gemm.cost import predict
 from passes.gemm.streams import TileBlocks, blocks_of_tiles, kernel_boxes
 from passes.gemm.tiles import GemmTiles
 from passes.gemm.zeros import leaves_out, measure
-from passes.work import ATTRIBUTES, work_from
+from passes.work import ATTRIBUTES, Work, work_from
 
 Array = npt.NDArray[Any]
 
@@ -79,10 +79,7 @@ def predicted_with(
     program: Program, layer: LayerEntry, source: Array, machine: GemmMachine, context: Context
 ) -> Counts:
     """What a layer counts, given the tensor that is its input."""
-    assert layer.work is not None
-    texts = {name: getattr(layer.work, name) for name in ATTRIBUTES}
-    attributes = {name: UnicodeParser(context, text).parse_attribute() for name, text in texts.items() if text}
-    work = work_from(attributes, tuple(False for _ in layer.work.tensors))
+    work = computed_by(layer, context)
     mapping = UnicodeParser(context, f"#schedule.gemm<{layer.mapping}>").parse_attribute()
     assert isinstance(mapping, GemmAttr)
     spec, tiles = work.spec, GemmTiles(work.spec, mapping.data, work.input_shape)
@@ -95,6 +92,14 @@ def predicted_with(
         live = measure(tiles, machine, words, blocks)
     shapes = work.input_shape, work.extra_shapes
     return predict(spec, mapping.data, machine, *shapes, work.lookups, blocks, live)
+
+
+def computed_by(layer: LayerEntry, context: Context) -> Work:
+    """What a layer computes, as its program says."""
+    assert layer.work is not None
+    texts = {name: getattr(layer.work, name) for name in ATTRIBUTES}
+    attributes = {name: UnicodeParser(context, text).parse_attribute() for name, text in texts.items() if text}
+    return work_from(attributes, tuple(False for _ in layer.work.tensors))
 
 
 def kept_blocks(program: Program, layer: LayerEntry, tiles: GemmTiles) -> Sequence[TileBlocks] | None:

@@ -28,7 +28,7 @@ from xdsl.ir import Dialect, SSAValue
 from xdsl.irdl import IRDLOperation, ParsePropInAttrDict, irdl_op_definition, operand_def, opt_prop_def, prop_def
 from xdsl.utils.exceptions import VerifyException
 
-from dialects.gemm_mapping import MOST_SUM_BITS, Sums
+from dialects.gemm_mapping import MOST_SUM_BITS, GemmMapping, Sums
 from dialects.schedule import Operand
 from dialects.spatial import integer
 
@@ -37,7 +37,7 @@ from dialects.spatial import integer
 class ConfigureOp(IRDLOperation):
     """How the array is divided, and of how many channels im2col units keep words; patches share none without `ring`.
 
-    With `resumes`, words are kept from one pass to the next.
+    With `resumes`, words are kept from one pass to the next, with `rewinds` those that a strip found until it is done.
     """
 
     name = "gemm.configure"
@@ -45,20 +45,24 @@ class ConfigureOp(IRDLOperation):
     split = prop_def(IntegerAttr[I64])
     ring = opt_prop_def(IntegerAttr[I64])
     resumes = opt_prop_def(UnitAttr)
+    rewinds = opt_prop_def(UnitAttr)
 
     irdl_options = (ParsePropInAttrDict(),)
-    assembly_format = "`split` $split (`ring` $ring^)? (`resumes` $resumes^)? attr-dict"
+    assembly_format = "`split` $split (`ring` $ring^)? (`resumes` $resumes^)? (`rewinds` $rewinds^)? attr-dict"
 
     @classmethod
-    def of(cls, split: int, reserved: int | None, *, resumes: bool = False) -> ConfigureOp:
-        """A configuration; `reserved` as in `dialects.gemm_mapping`."""
-        ring = None if reserved is None else IntegerAttr(reserved, i64)
-        kept = UnitAttr() if resumes else None
-        return cls(properties={"split": IntegerAttr(split, i64), "ring": ring, "resumes": kept})
+    def of(cls, mapping: GemmMapping) -> ConfigureOp:
+        """What a mapping says of array and patches."""
+        ring = None if mapping.reserved is None else IntegerAttr(mapping.reserved, i64)
+        kept = {"resumes": mapping.resumes, "rewinds": mapping.rewinds}
+        flags = {name: UnitAttr() for name, is_set in kept.items() if is_set}
+        return cls(properties={"split": IntegerAttr(mapping.split, i64), "ring": ring, **flags})
 
     def verify_(self) -> None:
         if self.resumes is not None and self.ring is None:
             raise VerifyException("nothing is kept of patches that share no words")
+        if self.rewinds is not None and self.resumes is None:
+            raise VerifyException("what strips do not resume from is not kept for their end")
         if integer(self.split) < 1 or (self.ring is not None and integer(self.ring) < 0):
             raise VerifyException("there is at least one array, and nothing less than nothing is kept")
 

@@ -1,6 +1,6 @@
 """How a link becomes matrix products: in how many arrays, which tiles are where, and what is kept of patches.
 
-    #schedule.gemm<split 4, ring 16 resumes, sums 24 shift 9, for C.op 128, store sram [K], for H.opc 8,
+    #schedule.gemm<split 4, ring 16 resumes rewinds, sums 24 shift 9, for C.op 128, store sram [K], for H.opc 8,
                    store sram [O], store sram [I], for C.ks 64>
 
 * `split S`: the array is divided into `S` arrays of fewer rows. They get the same kernels and take patches in turn.
@@ -8,6 +8,8 @@
   needs. `stream` stands for patches whose words all come from the memory.
 * `resumes`: rows are also kept from pass to pass, for `R` channels of every pass that makes patches of the same rows,
   so that a strip of rows goes on where the strip before it ended. Without, every pass begins with nothing.
+* `rewinds`: what a strip found there stays until it is done, so that of several tiles of kernels that are worked on
+  strip by strip each goes on where the strip before ended. It takes twice the room. Without, only the first one does.
 * `sums B shift S`: integer products lose S bits, rounded, and are added in accumulators of B bits, which wrap around.
   Without, sums are as wide as the link's.
 * The rest are tiles over time as in `#schedule.mapping`: every tensor is stored once, below all loops that it depends
@@ -47,7 +49,8 @@ class Sums:
 class GemmMapping:
     """A mapping; `reserved` channels are kept for the next row of patches, None if nothing is handed on at all.
 
-    With `resumes`, rows are kept from one pass to the next, too. Without `sums`, these are as wide as the link's.
+    With `resumes`, rows are kept from one pass to the next, too, with `rewinds` for every tile of kernels. Without
+    `sums`, these are as wide as the link's.
     """
 
     split: int
@@ -55,6 +58,7 @@ class GemmMapping:
     tiles: Mapping
     resumes: bool = False
     sums: Sums | None = None
+    rewinds: bool = False
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -64,7 +68,8 @@ class GemmMapping:
     @property
     def form(self) -> str:
         """What it says beside tiles: how the array is divided, what becomes of patches, and how sums are added up."""
-        patches = "stream" if self.reserved is None else f"ring {self.reserved}" + " resumes" * self.resumes
+        kept = " resumes" * self.resumes + " rewinds" * self.rewinds
+        patches = "stream" if self.reserved is None else f"ring {self.reserved}{kept}"
         return ", ".join((f"split {self.split}", patches, *([] if self.sums is None else [str(self.sums)])))
 
     def __str__(self) -> str:
@@ -111,18 +116,19 @@ def parse_nest(parser: AttrParser) -> Nest:
 def _behind_split(parser: AttrParser) -> GemmMapping:
     split = parser.parse_integer(allow_boolean=False)
     parser.parse_punctuation(",")
-    reserved, resumes = None, False
+    reserved, resumes, rewinds = None, False, False
     if parser.parse_optional_keyword("stream") is None:
         parser.parse_keyword("ring")
         reserved = parser.parse_integer(allow_boolean=False)
         resumes = parser.parse_optional_keyword("resumes") is not None
+        rewinds = parser.parse_optional_keyword("rewinds") is not None
     sums, goes_on = None, parser.parse_optional_punctuation(",") is not None
     if goes_on and parser.parse_optional_keyword("sums") is not None:
         bits = parser.parse_integer(allow_boolean=False, allow_negative=False)
         parser.parse_keyword("shift")
         sums = Sums(bits, parser.parse_integer(allow_boolean=False, allow_negative=False))
         goes_on = parser.parse_optional_punctuation(",") is not None
-    return GemmMapping(split, reserved, Mapping(parse_nodes(parser) if goes_on else ()), resumes, sums)
+    return GemmMapping(split, reserved, Mapping(parse_nodes(parser) if goes_on else ()), resumes, sums, rewinds)
 
 
 def verify_nest(nest: Nest) -> None:
@@ -135,6 +141,8 @@ def verify_nest(nest: Nest) -> None:
         raise VerifyException("there is at least one array, and nothing less than nothing is kept")
     if nest.resumes and nest.reserved is None:
         raise VerifyException("nothing is kept of patches that share no words")
+    if nest.rewinds and not nest.resumes:
+        raise VerifyException("what strips do not resume from is not kept for their end")
     sums = nest.sums
     if sums is not None and not (2 <= sums.bits <= MOST_SUM_BITS and sums.shift < MOST_SUM_BITS):
         raise VerifyException(f"accumulators have 2 to {MOST_SUM_BITS} bits, and products lose fewer")

@@ -120,7 +120,7 @@ def _layer(
     if values is not None:
         words[Operand.KERNEL] = values
     places = [PlaceOp.of(each, taken.get(MEMORIES.get(each, ""), 0), max(held, 1)) for each, held in words.items()]
-    configure = ConfigureOp.of(mapping.split, mapping.reserved, resumes=mapping.resumes)
+    configure = ConfigureOp.of(mapping)
     sums = [] if mapping.sums is None else [AccumulateOp.of(mapping.sums)]
     return [configure, *sums, *places, *blocks, *_loops(mapping, 0)]
 

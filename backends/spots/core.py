@@ -119,12 +119,15 @@ class GemmSequencer(LoopSequencer[GemmLayer]):
     def compress(self, tensor: Tensor) -> None:
         raise Fault("CAT-E003", f"{tensor.name} is compressed on a machine without a code for it")
 
-    def configure(self, split: int, ring: bool, reserved: int, resumes: bool) -> None:
+    def configure(self, split: int, ring: bool, reserved: int, resumes: bool, rewinds: bool) -> None:
         if split not in self.machine.array.splits:
             splits = " or ".join(map(str, self.machine.array.splits))
             raise Fault("CAT-E003", "the array does not divide into so many", splits, str(split))
+        if rewinds and not resumes:
+            raise Fault("CAT-E003", "what passes do not go on from is not kept for others")
         layer = self.configured()
-        layer.split, layer.reserved, layer.resumes = split, reserved if ring else None, resumes
+        layer.split, layer.reserved = split, reserved if ring else None
+        layer.resumes, layer.rewinds = resumes, rewinds
 
     def set_place(self, tensor: Tensor, address: int, words: int) -> None:
         sram = self.machine.sram

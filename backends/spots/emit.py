@@ -87,7 +87,8 @@ def _body(ops: Iterable[Operation], dims: dict[str, int]) -> Iterator[Instructio
         match op:
             case ConfigureOp():
                 reserved = None if op.ring is None else integer(op.ring)
-                yield Configure(integer(op.split), reserved is not None, reserved or 0, op.resumes is not None)
+                kept = op.resumes is not None, op.rewinds is not None
+                yield Configure(integer(op.split), reserved is not None, reserved or 0, *kept)
             case KeepOp():
                 yield keep(op)
             case PlaceOp():

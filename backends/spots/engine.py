@@ -48,7 +48,7 @@ class GemmLayer(LoopedLayer):
         super().__init__(index, main, fold, padding, acc)
         self.split = 1
         self.reserved: int | None = None
-        self.resumes = False
+        self.resumes = self.rewinds = False
         self.tiles: dict[Tensor, GemmPlace] = {}
         self.blocks: BlocksConfig | None = None
         self.accumulators: Accumulators | None = None
@@ -108,7 +108,7 @@ class GemmEngine:
         self._input: InputTile | None = None
         self._kernel: KernelTile | None = None
         self._results: _Results | None = None
-        self._units = PatchUnits(layer, machine.im2col, layer.reserved, resumes=layer.resumes)
+        self._units = PatchUnits(layer, machine.im2col, layer.reserved, resumes=layer.resumes, rewinds=layer.rewinds)
         self._skips = machine.im2col.skips and layer.is_multiply_accumulate and not layer.steps[Slot.MID]
         if layer.fold is Fold.NONE and any(dim.counts[Kind.KS] > 1 for dim in layer.dims):
             raise Fault("CAT-E003", "kernel loops need a reduction")

@@ -32,7 +32,7 @@ class GemmCore(LayerCore, Protocol):
     """What executes instructions: the operations that their semantics are made of."""
 
     @abstractmethod
-    def configure(self, split: int, ring: bool, reserved: int, resumes: bool) -> None: ...
+    def configure(self, split: int, ring: bool, reserved: int, resumes: bool, rewinds: bool) -> None: ...
     @abstractmethod
     def set_place(self, tensor: Tensor, address: int, words: int) -> None: ...
     @abstractmethod
@@ -65,17 +65,18 @@ class Configure(GemmInstruction):
     """Divide the array, and connect the patch units of every im2col unit to a ring.
 
     On a ring a patch gets from its neighbour what both have. Of `reserved` channels, the next row of patches finds what
-    it shares with the one before; with `resumes`, in a later pass, too. Without a ring every patch reads all its words
-    from the memory.
+    it shares with the one before; with `resumes`, in a later pass, too; with `rewinds`, in every later pass that goes
+    on from there. Without a ring every patch reads all its words from the memory.
     """
 
     split: int = unsigned(8, "arrays that get the same kernels and take patches in turn", minimum=1)
     ring: bool = flag("patch units hand on words", default=False)
     reserved: int = unsigned(32, "channels whose words are kept for the next row of patches", default=0)
     resumes: bool = flag("words are kept from one pass to the next", default=False)
+    rewinds: bool = flag("words that a pass goes on from are kept for others that do", default=False)
 
     def execute(self, core: GemmCore) -> None:
-        core.configure(self.split, self.ring, self.reserved, self.resumes)
+        core.configure(self.split, self.ring, self.reserved, self.resumes, self.rewinds)
 
 
 @ISA.instruction(opcode=0x08)

@@ -46,10 +46,10 @@ class Made:
 class PatchUnits:
     """The im2col units of a layer, and what their reserve holds between passes: words for every kernel range."""
 
-    def __init__(self, layer: LayerState, units: Im2colUnits, reserved: int | None, *, resumes: bool):
+    def __init__(self, layer: LayerState, units: Im2colUnits, reserved: int | None, *, resumes: bool, rewinds: bool):
         self._layer, self._units = layer, units
-        self._reserved, self._resumes = reserved, resumes
-        self._reserve: dict[Ranges, Kept] = {}
+        self._reserved, self._resumes, self._rewinds = reserved, resumes, rewinds
+        self._reserve: dict[Ranges, tuple[Kept, ...]] = {}
         self._known: dict[tuple[Ranges, Kept | None], Made] = {}
 
     def make(self, groups: int) -> Made:
@@ -58,19 +58,20 @@ class PatchUnits:
         Raises `Fault` if a buffer cannot hold its words.
         """
         terms = self._ranges(Kind.KS)
-        before = self._reserve.get(terms) if self._resumes else None
+        held = self._reserve.pop(terms, ())
+        maker = PatchMaker(self._layer, self._units, self._reserved)
+        before = next((each for each in held if maker.goes_on_from(each)), None)
         key = (*self._ranges(Kind.G), *self._ranges(Kind.OPC), *terms), before
         if key not in self._known:
-            self._known[key] = PatchMaker(self._layer, self._units, self._reserved, before).run()
+            self._known[key] = maker.run(before)
         found = self._known[key]
         words = found.most
         if self._resumes:
-            others = sum(each.words for ranges, each in self._reserve.items() if ranges != terms)
-            words = groups * (others + max(found.most, before.words if before is not None else 0))
-            if found.kept is None:
-                self._reserve.pop(terms, None)
-            else:
-                self._reserve[terms] = found.kept
+            stays = before if self._rewinds else None
+            others = sum(each.words for of_terms in self._reserve.values() for each in of_terms)
+            there, kept = sum(each.words for each in held), 0 if stays is None else stays.words
+            words = groups * (others + kept + max(found.most, there - kept))
+            self._reserve[terms] = tuple(each for each in (stays, found.kept) if each is not None)
         if words > self._units.reserve_words:
             message = "more words are kept for the next row of patches than there is room"
             raise Fault("CAT-E001", message, f"{self._units.reserve_words} words", str(words))
@@ -83,16 +84,25 @@ class PatchUnits:
 
 
 class PatchMaker:
-    """The im2col units while a pass runs for one group: `before` is what they find of a pass before."""
+    """The im2col units while a pass runs for one group."""
 
-    def __init__(self, layer: LayerState, units: Im2colUnits, reserved: int | None, before: Kept | None):
-        self._layer, self._units, self._reserved, self._kept = layer, units, reserved, before
+    def __init__(self, layer: LayerState, units: Im2colUnits, reserved: int | None):
+        self._layer, self._units, self._reserved = layer, units, reserved
+        self._kept: Kept | None = None
         several = [index for index in range(len(layer.dims)) if layer.whole_sizes(index)[Kind.OPC] > 1]
         self._across = several[-1] if several else None
         self._along = several[-2] if len(several) > 1 else None
 
-    def run(self) -> Made:
-        """Make the patches of the current ranges. Raises `Fault` if a buffer cannot hold its words."""
+    def goes_on_from(self, kept: Kept) -> bool:
+        """Whether the first round of the current ranges is the one after a round that words are kept of."""
+        return self._along is not None and self._is_next(kept, self._place((0,) * len(self._layer.dims)))
+
+    def run(self, before: Kept | None) -> Made:
+        """Make the patches of the current ranges, beginning with what is kept of a pass before.
+
+        Raises `Fault` if a buffer cannot hold its words.
+        """
+        self._kept = before
         layer, reserved = self._layer, self._reserved
         dims = range(len(layer.dims))
         outer = [range(layer.sizes[d][Kind.OPC]) if d != self._across else range(1) for d in dims]
@@ -149,12 +159,15 @@ class PatchMaker:
         others = (each for dim, each in enumerate(at) if dim != self._along)
         return (*groups, *others, width, at[self._along])
 
+    def _is_next(self, kept: Kept, place: tuple[int, ...]) -> bool:
+        *same, row = place
+        return kept.place == (*same, row - 1)
+
     def _found(self, place: tuple[int, ...], rows: Positions, channels: int) -> int:
         """Words of a position across that are reserved: rows of the round before, of the channels that it kept."""
         if self._along is None or self._kept is None:
             return 0
-        *same, row = self._place(place)
-        if self._kept.place != (*same, row - 1):
+        if not self._is_next(self._kept, self._place(place)):
             return 0
         return min(channels, self._kept.channels) * len(rows & self._kept.rows)
 

@@ -59,7 +59,7 @@ def _held(work: Work, tiles: GemmTiles, machine: GemmMachine) -> tuple[Held, ...
     reserved = tiles.mapping.reserved
     if reserved is not None:
         ring = Ring(tiles)
-        channels = ring.reserved_channels(reserved, resumes=tiles.mapping.resumes)
+        channels = ring.reserved_channels(tiles.mapping)
         kept = channels * ring.reserve_words_per_channel
         neighbour, units = ring.neighbour_words, machine.im2col
         found.append(Held("im2col.neighbour", {"input": neighbour}, neighbour, units.neighbour_words))

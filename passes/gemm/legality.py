@@ -121,7 +121,7 @@ def _machine(
         if ring.neighbour_words > machine.im2col.neighbour_words:
             most = machine.im2col.neighbour_words
             yield "words that a patch unit gets from its neighbour", f"at most {most}", ring.neighbour_words
-        channels = ring.reserved_channels(mapping.reserved, resumes=mapping.resumes)
+        channels = ring.reserved_channels(mapping)
         reserved = channels * ring.reserve_words_per_channel
         if reserved > machine.im2col.reserve_words:
             yield "words kept for the next row of patches", f"at most {machine.im2col.reserve_words}", reserved

@@ -4,7 +4,7 @@ A round is a row of patches: all output positions along one dimension, `across`,
 before it and of all others. A patch takes from the patch before it in the round what both have. What the round before
 had of the same rows of the input comes from the reserve, for the channels that are reserved. The first round of a pass
 finds something there if the mapping resumes, and if the pass that had the same kernel positions last ended one row
-before, with the same indices of everything else.
+before, with the same indices of everything else; or, if it rewinds, if the last one that ended there did.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dialects.gconv import Dim, LoopKind
+from dialects.gemm_mapping import GemmMapping
 from dialects.schedule import Loop, Temporal
 from passes.gemm.tiles import GemmTiles
 from passes.mapping.tiling import Pieces, number, products
@@ -108,9 +109,19 @@ class Ring:
         along = self._along
         return along is not None and self._largest[self._dims[along].name, LoopKind.OPC] < self._dims[along].opc
 
-    def reserved_channels(self, reserved: int, *, resumes: bool) -> int:
-        """Channels that words are kept of at a time: those of a pass, or of all passes over the same rows."""
-        if not resumes:
+    @property
+    def repeats_strips(self) -> bool:
+        """Whether strips have several tiles of kernels, of which only the first goes on from the strip before."""
+        resumed = self._resumed_kernels(rewinds=False)
+        return 0 < resumed < number(self._tiles.kernels)
+
+    def reserved_channels(self, mapping: GemmMapping) -> int:
+        """Channels that words are kept of at a time: those of a pass, or of all passes over the same rows.
+
+        `mapping` has these tiles; while it rewinds, there are those of the strip before as well.
+        """
+        reserved = mapping.reserved or 0
+        if not mapping.resumes:
             return reserved
         pieces: Pieces = {1: 1}
         passes = 1
@@ -121,7 +132,8 @@ class Ring:
             else:
                 pieces = products(pieces, of_dim)
         groups = math.prod(self._largest[dim.name, LoopKind.G] for dim in self._dims)
-        return groups * passes * sum(min(size, reserved) * times for size, times in pieces.items())
+        channels = sum(min(size, reserved) * times for size, times in pieces.items())
+        return (1 + mapping.rewinds) * groups * passes * channels
 
     @property
     def _window(self) -> tuple[int | None, int | None]:
@@ -134,7 +146,7 @@ class Ring:
         """Words of the patches of all passes."""
         tiles, total = self._tiles, PatchWords()
         choices = [self._distinct(index) for index in range(len(self._dims))]
-        kernels, resumed = number(tiles.kernels), self._resumed_kernels()
+        kernels, resumed = number(tiles.kernels), self._resumed_kernels(rewinds=tiles.mapping.rewinds)
         for combination in itertools.product(*choices):
             outputs, taps = [each.outputs for each in combination], [each.taps for each in combination]
             times = tiles.groups * math.prod(each.times for each in combination)
@@ -144,11 +156,12 @@ class Ring:
                 total = total.plus(self._pass(outputs, taps, resumed=True), times * again)
         return total
 
-    def _resumed_kernels(self) -> int:
+    def _resumed_kernels(self, *, rewinds: bool) -> int:
         """For how many tiles of kernels a strip of rows goes on where the one before ended.
 
         Of tiles of kernels that are worked on strip by strip, the first finds the rows before; then come those of its
-        own strip. Nothing goes on if other patches, or groups, come in between.
+        own strip, unless what the first one found is kept for the others. Nothing goes on if other patches, or groups,
+        come in between.
         """
         tiles, along = self._tiles, self._along
         if not tiles.mapping.resumes or along is None:
@@ -161,7 +174,7 @@ class Ring:
             times = -(-counts[node.loop] // node.tile)
             if inside and times > 1 and node.loop.kind in (LoopKind.G, LoopKind.OPC):
                 return 0
-            if inside and node.loop.kind is LoopKind.OP:
+            if inside and node.loop.kind is LoopKind.OP and not rewinds:
                 kernels //= times
             inside |= node.loop == rows
         return kernels

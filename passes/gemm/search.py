@@ -125,17 +125,20 @@ def with_ring(spec: GConv, mapping: GemmMapping, machine: GemmMachine, input_sha
     anew = replace(mapping, reserved=min(ring.channels, channels))
     if not along or not ring.has_strips:
         return anew
-    # As many channels of every pass as fit together: there are fewer of them in the last one.
-    kept = next(
-        (
-            each
-            for each in range(min(ring.channels, channels), 0, -1)
-            if ring.reserved_channels(each, resumes=True) <= channels
-        ),
-        0,
+    resumed = replace(mapping, reserved=0, resumes=True)
+    ways = (
+        [resumed, replace(resumed, rewinds=True)]
+        if Ring(GemmTiles(spec, resumed, input_shape)).repeats_strips
+        else [resumed]
     )
-    resumed = replace(mapping, reserved=kept, resumes=True)
-    return min(resumed, anew, key=lambda each: Ring(GemmTiles(spec, each, input_shape)).words().memory)
+    found = [_with_most_channels(ring, each, channels) for each in ways]
+    return min(*found, anew, key=lambda each: Ring(GemmTiles(spec, each, input_shape)).words().memory)
+
+
+def _with_most_channels(ring: Ring, mapping: GemmMapping, room: int) -> GemmMapping:
+    """A mapping that keeps as many channels of every pass as fit together: there are fewer of them in the last one."""
+    of_passes = (replace(mapping, reserved=each) for each in range(min(ring.channels, room), 0, -1))
+    return next((each for each in of_passes if ring.reserved_channels(each) <= room), mapping)
 
 
 def _value(tiles: GemmTiles, machine: GemmMachine, kernel: Encoded | None) -> _Value:

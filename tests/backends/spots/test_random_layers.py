@@ -108,7 +108,8 @@ def mappings(draw: st.DrawFn, layer: Layer, target: GemmMachine) -> GemmMapping:
     split = draw(st.sampled_from(target.array.splits))
     reserved = draw(st.sampled_from([None, 0, 1, 3]))
     resumes = reserved is not None and draw(st.booleans())
-    return GemmMapping(split, reserved, Mapping(tuple(nodes)), resumes)
+    rewinds = resumes and draw(st.booleans())
+    return GemmMapping(split, reserved, Mapping(tuple(nodes)), resumes, rewinds=rewinds)
 
 
 def _cuts(node: Node, operand: Any) -> bool:

@@ -118,6 +118,7 @@ def test_links_without_a_mapping_are_not_placed() -> None:
         "gemm<split 0, stream, store sram [I]>",
         "gemm<split 1, ring 1, par K.op 1 on row>",
         "gemm<split 1, stream resumes>",
+        "gemm<split 1, ring 1 rewinds>",
         "gemm<split 1>",
         "gemm<stream, split 1>",
     ],
