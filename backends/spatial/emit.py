@@ -75,6 +75,7 @@ from dialects.spatial import (
 )
 from dialects.spatial_access import LookupAttr
 from dialects.target import require_machine, require_spatial
+from passes.fusion.occupied import words_held
 from passes.fusion.placed import group_around
 from passes.fusion.placed_on_array import predict_member_on_array
 from passes.mapping.fit import violations
@@ -200,23 +201,6 @@ def _groups(
             "" if group.mapping is None else str(group.mapping),
             words_held(group),
         )
-
-
-def words_held(group: GroupOp) -> dict[str, int]:
-    """By memory, the words in which elements of tensors ever lie."""
-    places: dict[str, list[tuple[int, int]]] = {}
-    for hold in group.holds:
-        start = integer(hold.address)
-        places.setdefault(hold.memory.data, []).append((start, start + hold.elements))
-    return {memory: _covered(spans) for memory, spans in places.items()}
-
-
-def _covered(spans: Iterable[tuple[int, int]]) -> int:
-    total = end = 0
-    for start, stop in sorted(spans):
-        total += max(stop - max(start, end), 0)
-        end = max(end, stop)
-    return total
 
 
 def layers_in(ops: Iterable[Operation]) -> list[LayerOp | SegmentOp]:

@@ -231,6 +231,8 @@ def _check_model(
     counted: Counter[str] = Counter()
     for counts in emulator.counters.values():
         counted.update(counts.events)
+    (entry,) = emulator.program.groups
+    assert emulator.held[entry.name] == entry.held
     if any(each.memory == outer for each in mapping.retentions):
         return
     if not all(_is_counted_alike(group, mapping, link) for link in group.links):
@@ -238,14 +240,12 @@ def _check_model(
     reads = sum(counted[f"{outer}.{name}.read"] for name in ("input", "kernel", "extra"))
     assert reads == sum(words for name, words in costs.reads.items() if name in group.external)
     assert counted[f"{outer}.output.update"] == sum(costs.writes.values())
-    (entry,) = emulator.program.groups
     spare = sum(hold.spare for hold in plan_group(group, mapping, machine, "placed", "").holds)
     if (held := without_pieces(group, mapping)) is None:
         return
     costs = FusedCosts(group, held)
-    for memory, words in emulator.held[entry.name].items():
-        assert costs.capacity(memory) <= entry.held[memory] <= costs.capacity(memory) + spare
-        assert words == entry.held[memory] or spare
+    for memory, words in entry.held.items():
+        assert costs.capacity(memory) <= words <= costs.capacity(memory) + spare
     for link, counts in zip(group.links, emulator.counters.values(), strict=True):
         assert counts.operations == costs.work[link.name].operations, link.name
 

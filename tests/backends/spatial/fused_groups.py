@@ -141,14 +141,14 @@ def check_model(
 
 def check_room(group: Group, mapping: FusedMapping, machine: Machine, emulator: SpatialEmulator) -> None:
     """What tensors take at most is what the model says, but for what nests bring in pieces, which no hold has."""
+    (entry,) = emulator.program.groups
+    assert emulator.held[entry.name] == entry.held
     if any(each.memory == "dram" for each in mapping.retentions) or (held := without_pieces(group, mapping)) is None:
         return
     costs = FusedCosts(group, held)
-    (entry,) = emulator.program.groups
     holds = plan_group(group, mapping, levels_of(machine), "placed", "").holds
     spare = sum(hold.spare for hold in holds)
-    for memory, words in emulator.held[entry.name].items():
-        assert words == entry.held[memory] or spare
-        assert costs.capacity(memory) <= entry.held[memory]
+    for memory, words in entry.held.items():
+        assert costs.capacity(memory) <= words
         # what single links have for themselves begins in whole banks, so that it fills other words for each of them
-        assert entry.held[memory] <= costs.capacity(memory) + spare or any(hold.link for hold in holds)
+        assert words <= costs.capacity(memory) + spare or any(hold.link for hold in holds)

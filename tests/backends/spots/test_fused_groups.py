@@ -63,6 +63,7 @@ def check_group(group: Group, mapping: FusedMapping, target: GemmMachine, mode: 
     program = parse_program(program_bytes(emit(module, "spots")), "test")
     emulator = SpotsEmulator(program, mode)
     assert_results(emulator.run(chain.inputs), expected, mode)
+    assert emulator.held == {entry.name: entry.held for entry in program.groups}
     counted: Counter[str] = Counter()
     costs = FusedCosts(group, mapping)
     for link, entry in zip(group.links, program.layers, strict=True):
