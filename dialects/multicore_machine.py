@@ -34,6 +34,13 @@ class Cores(_Model):
     buffer_bytes: Annotated[Bytes, Field(description="buffer of a core, for inputs, sums and tiles of the vector unit")]
     lanes: Annotated[Count, Field(description="elements that the vector unit works on in a cycle")]
     registers: Annotated[Count, Field(description="sequence registers of a core, 4 bytes each")] = 1 << 12
+    overlap: Annotated[
+        bool,
+        Field(
+            description="a core brings the next input and adds up the last sums while its crossbars multiply; "
+            "it has two buffers of both"
+        ),
+    ] = False
 
 
 class Crossbar(_Model):
@@ -151,6 +158,11 @@ class MulticoreMachine(Accelerator, frozen=True):
     def pipelines_layers(self) -> bool:
         """Whether a layer begins before those that it reads from are over."""
         return self.schedule.pipelined
+
+    @property
+    def units(self) -> int:
+        """Units of a core that are at turns of their own: what brings inputs, crossbars, and what finishes sums."""
+        return 3 if self.cores.overlap else 1
 
     @property
     def link_words(self) -> float:

@@ -225,11 +225,18 @@ def _pair(indices: range) -> tuple[int, int]:
 
 
 def _runs(link: LinkOp, part: Part, scheme: Scheme) -> list[Operation]:
-    """What a core does for its vectors: runs of turns in which it does the same."""
+    """What a core does for its vectors: runs of turns in which it does the same.
+
+    What all vectors have in common is brought when it is first needed: cores of a cyclic ring are at work by then, and
+    would all ask for the bus if they did so at the start.
+    """
     varies = [_varies(link, number) for number in range(len(link.extras))]
-    made = list(rounds(part, scheme))
-    fixed = [LoadOp.of(tensor="B")] if not all(varies) and any(each.is_last for each in made) else []
-    return [*fixed, *(_run(each, has_post=bool(link.spec.post), varies=any(varies)) for each in made)]
+    found: list[Operation] = []
+    for each in rounds(part, scheme):
+        if each.is_last and not all(varies):
+            found.append(LoadOp.of(tensor="B"))
+        found.append(_run(each, has_post=bool(link.spec.post), varies=any(varies)))
+    return found
 
 
 def _varies(link: LinkOp, number: int) -> bool:

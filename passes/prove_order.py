@@ -40,14 +40,17 @@ class ProveOrderPass(ModulePass):
         layers = [each for each in main_function(op).body.block.ops if isinstance(each, LayerOp)]
         blocks = blocks_of(layers)
         signals, problems = _signals(blocks)
-        waits = {block.number: list(_waits(block)) for block in blocks}
+        waits = {block.number: list(_waits(block, overlap=machine.cores.overlap)) for block in blocks}
         if problems:
             raise CatenaError(problems[:MOST])
-        clocks = Clocks(machine.cores.count)
+        clocks = Clocks(machine.cores.count, overlap=machine.cores.overlap)
         if stuck := clocks.run(blocks, waits, signals):
             raise CatenaError([_deadlock(each, signals, blocks) for each in stuck[:MOST]])
-        if found := list(_races(blocks, clocks)):
-            raise CatenaError(found)
+        found = list(_races(blocks, clocks))
+        if machine.cores.overlap:
+            found += list(_races_within(blocks))
+        if found:
+            raise CatenaError(found[:MOST])
 
 
 def _tokens(block: Block) -> Iterator[tuple[WaitOp | SignalOp, Run | None]]:
@@ -61,7 +64,7 @@ def _tokens(block: Block) -> Iterator[tuple[WaitOp | SignalOp, Run | None]]:
             yield op, None if run is None or (not block.is_matrix and around is block.stream.body.block) else run
 
 
-def _waits(block: Block) -> Iterator[Wait]:
+def _waits(block: Block, *, overlap: bool) -> Iterator[Wait]:
     for op, run in _tokens(block):
         if not isinstance(op, WaitOp):
             continue
@@ -74,7 +77,9 @@ def _waits(block: Block) -> Iterator[Wait]:
             values[run.offset + is_late : run.offset + run.turns] = of_run[: run.turns - is_late]
         elif not before:
             values[0] = waited(op, 1)[0]
-        point = Point.STORE if before and not is_late else Point.LOAD
+        # Then it holds up inputs, too, unless cores bring these while they finish sums.
+        is_inner = bool(before) and (not is_late or (overlap and block.is_matrix))
+        point = Point.STORE if is_inner else Point.LOAD
         yield Wait((block.core, integer(op.register)), point, values, str(op))
 
 
@@ -177,6 +182,19 @@ def _races(blocks: Iterable[Block], clocks: Clocks) -> Iterator[Diagnostic]:
                     if count == MOST:
                         return
         touched.add(block, block.accesses)
+
+
+def _races_within(blocks: Iterable[Block]) -> Iterator[Diagnostic]:
+    """Words that a core brings as inputs and writes as results of the same matrix, while turns overlap."""
+    for block in (each for each in blocks if each.is_matrix):
+        brought = Touched[Block]()
+        brought.add(block, (access for access in block.accesses if access.point is Point.LOAD))
+        for write in (access for access in block.accesses if access.writes):
+            for _, read in brought.conflicting(write):
+                if read.meets(write):
+                    what = f"reads {read.tensor} and writes {write.tensor} of words of the {read.memory}"
+                    message = f"{_place(block)} {what}, as turns overlap"
+                    yield Diagnostic("CAT-R005", message, "placed", describe(block.layer))
 
 
 def _unordered(

@@ -74,7 +74,7 @@ class _Synchronizer:
 
     def run(self) -> None:
         """Find all tokens, layer by layer, then put them into the streams."""
-        clocks = Clocks(self.machine.cores.count)
+        clocks = Clocks(self.machine.cores.count, overlap=self.machine.cores.overlap)
         of_layer: dict[LayerOp, list[Block]] = {}
         for block in self.blocks:
             of_layer.setdefault(block.layer, []).append(block)

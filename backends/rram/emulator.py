@@ -162,7 +162,7 @@ class MulticoreEmulator(ProgramEmulator):
     ) -> tuple[Chip, Timeline]:
         if self._mode == "steps":
             ended = {dram.name: self._end(dram), sums.name: sums.capacity}
-            detector = RaceDetector(len(streams), ended)
+            detector = RaceDetector(len(streams) * self.machine.units, ended)
             watched = WatchedMemory(dram, detector.seen(dram.name)), WatchedMemory(sums, detector.seen(sums.name))
             chip = Chip(self.machine, streams, *watched, self._physics)
             chip.program_residents()
@@ -186,7 +186,7 @@ class MulticoreEmulator(ProgramEmulator):
             bus, own = costs[task.core, action.pc]
             return None if bus is None else bus[turn], own[turn]
 
-        simulation = Simulation(streams, effect, before, log=self._log)
+        simulation = Simulation(streams, effect, before, log=self._log, units=self.machine.units)
         if not simulation.run():
             raise stuck(*next(iter(simulation.blocked_at.values())), simulation.latest)
         return chip, simulation.timeline

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +15,7 @@ from backends.rram.crossbar.settings import Settings
 from backends.rram.crossbar.tiles import TiledMatrix
 from backends.rram.isa import Made, What
 from backends.rram.streams import Task
+from backends.rram.units import DEPTH
 from backends.spatial.codes import Kind, Slot, Tensor
 from backends.spatial.layer import run_steps
 from backends.spatial.memory import Fault, MemoryBank
@@ -23,6 +26,7 @@ from dialects.vector_sets import VectorSet
 from passes.crossbar_tiles import MatrixShape
 
 Ints = npt.NDArray[np.int64]
+Held = TypeVar("Held")
 BLOCK = 1 << 22
 """Words of inputs that are gathered at a time, about."""
 SUM_BYTES = 4
@@ -58,10 +62,11 @@ class MatrixPart:
         self._of_column = self._unravel(np.array(task.columns), Kind.OP)
         self._weights: Factor | None = None
         self.crossbars = range(0)
-        self._input: Array | None = None
-        self._loaded: Ints = np.zeros(0, np.int64)
-        """The vectors whose windows the input has."""
-        self._made: Array | None = None
+        self._inputs: deque[tuple[Array, Ints]] = deque()
+        """Windows that were loaded and not yet multiplied, with the vectors that they are of."""
+        self._made: deque[Array] = deque()
+        """Sums that were made and not yet stored; what is done with sums is done with the first of them."""
+        self._depth = DEPTH if machine.cores.overlap else 1
         self._extras: dict[Tensor, Array] = {}
 
     def _unravel(self, flat: Ints, kind: Kind) -> list[Ints]:
@@ -174,7 +179,7 @@ class MatrixPart:
             words = np.full(addresses.shape, scalar_of(layer.padding, kind), kind)
             if found is not None:
                 words[there] = found
-        self._input, self._loaded = words, vectors
+        self._hold(self._inputs, (words, vectors), "inputs")
         counts = exist.sum(axis=0, dtype=np.int64) * self._group_count
         self._counters.add("memory.input.read", int(counts.sum()))
         return transferred(self._machine, self._counters, counts * dtype.itemsize)
@@ -223,29 +228,35 @@ class MatrixPart:
     def multiply(self) -> Cycles:
         """Products of all vectors that were loaded; the cycles of adding up, for each, what tiles of a column give."""
         machine, task = self._machine, self._task
-        if self._weights is None or self._input is None:
+        if self._weights is None or not self._inputs:
             raise Fault("CAT-E003", "crossbars multiply without weights, or without an input")
         rows = len(task.rows)
+        input, vectors = self._inputs.popleft()
         made: Array
         if self._physics is None:
-            made = product(self._weights, Factor(self._input, self.layer.acc), rows)
+            made = product(self._weights, Factor(input, self.layer.acc), rows)
         else:
-            made = self._measured(self._weights.words, self._input, self._physics)
-        count: int = self._input.shape[2]
-        self._made = made.transpose(2, 0, 1).reshape(count, self.results)
-        self._input = None
+            made = self._measured(self._weights.words, input, vectors, self._physics)
+        count: int = input.shape[2]
+        self._hold(self._made, made.transpose(2, 0, 1).reshape(count, self.results), "sums")
         added = (-(-rows // machine.crossbar.rows) - 1) * self.results if self._group_count == 1 else 0
         self._counters.add("crossbar.mvm", len(self.crossbars) // self.positions.abreast * count)
         self._counters.operate("operation.add", added * count)
         self._counters.add("operation.mac", self.results * rows * count)
         return np.full(count, machine.vector_cycles(added), np.int64)
 
-    def _measured(self, weights: Array, input: Array, physics: Settings) -> Array:
+    def _hold(self, buffers: deque[Held], held: Held, what: str) -> None:
+        """Put something into the next buffer. Raises `Fault` CAT-E003 if there is none left."""
+        if len(buffers) == self._depth:
+            raise Fault("CAT-E003", f"{what} would be lost that nobody took", f"{self._depth} at a time")
+        buffers.append(held)
+
+    def _measured(self, weights: Array, input: Array, numbers: Ints, physics: Settings) -> Array:
         """Sums (groups, columns, vectors) that crossbars with physics make; what weights were shifted by is added."""
         vectors = np.swapaxes(input, 1, 2)
         shifted = self._shift * vectors.sum(axis=2, dtype=np.int64)[:, :, None]
         made = np.repeat(shifted, weights.shape[1], axis=2)
-        of_copy = self.positions.copies(self._loaded)
+        of_copy = self.positions.copies(numbers)
         each = len(self.crossbars) // self.positions.abreast
         for copy in range(self.positions.abreast):
             chosen = np.flatnonzero(of_copy == copy)
@@ -260,9 +271,9 @@ class MatrixPart:
 
     def made(self) -> Array:
         """The sums of the turns at work. Raises `Fault` CAT-E003 if there are none."""
-        if self._made is None:
+        if not self._made:
             raise Fault("CAT-E003", "sums are wanted that nothing has made")
-        return self._made
+        return self._made[0]
 
     def sum_addresses(self, vectors: Ints) -> Ints:
         """Where partial sums are, as (vectors, columns)."""
@@ -275,7 +286,7 @@ class MatrixPart:
         """Bring partial sums and add them."""
         made = self.made()
         with np.errstate(over="ignore"):
-            self._made = made + self._sums.gather(self.sum_addresses(vectors), np.dtype(np.int32))
+            self._made[0] = made + self._sums.gather(self.sum_addresses(vectors), np.dtype(np.int32))
         self._counters.add("memory.sums.read", made.size)
         self._counters.operate("operation.add", made.size)
         sizes = np.full(len(vectors), self.results * self._machine.shared.sum_bytes)
@@ -293,13 +304,14 @@ class MatrixPart:
         for step in steps:
             if step.operand is not None and step.operand not in self._extras:
                 raise Fault("CAT-E003", f"{step.operand.name} was not loaded")
-        self._made = run_steps(steps, made, lambda tensor: self._extras[tensor])
+        self._made[0] = run_steps(steps, made, lambda tensor: self._extras[tensor])
         self._counters.operate("operation.post", made.size * len(steps))
         return np.full(len(vectors), self._machine.vector_cycles(self.results * len(steps)))
 
     def store(self, made: Made, vectors: Ints) -> Cycles:
         """Write partial sums, or results."""
         words = self.made()
+        self._made.popleft()
         if made is Made.SUMS:
             self._sums.scatter(self.sum_addresses(vectors), words, None)
             self._counters.add("memory.sums.write", words.size)

@@ -13,6 +13,7 @@ from backends.rram.chip import Chip, CoreFault, sends
 from backends.rram.races import RaceDetector
 from backends.rram.streams import Action, Do, Piece, Task
 from backends.rram.timing import Simulation, Timeline
+from backends.rram.units import unit_of
 from backends.spatial.memory import Fault
 
 
@@ -39,6 +40,7 @@ class StepEngine:
         log: ActivityLog | None = None,
     ):
         self._chip, self._detector, self._before, self._log = chip, detector, before, log
+        self._units = chip.machine.units
         detector.begin(list(before))
         self._random = None if pace is None else np.random.default_rng(pace.seed)
         self._spread = 1.0 if pace is None else pace.spread
@@ -52,9 +54,9 @@ class StepEngine:
             self._effect,
             self._before,
             self._rank,
-            self._detector.passed,
-            self._detector.sent,
+            self._detector,
             self._log,
+            self._units,
         )
         if not simulation.run():
             raise stuck(*next(iter(simulation.blocked_at.values())), simulation.latest)
@@ -80,7 +82,7 @@ class StepEngine:
                 self._check(task, action)
                 return int(self._chip.signal(task, 1)[0]), 0
             case _:
-                self._detector.at(task, action, turn)
+                self._detector.at(task.core * self._units + unit_of(piece, action, self._units), task, action, turn)
                 cost = self._chip.perform(task, piece, action, turns)
                 bus = None if cost.bus is None else self._slowed(task.core, int(cost.bus[0]))
                 return bus, self._slowed(task.core, int(cost.core[0]))

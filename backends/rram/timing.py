@@ -1,4 +1,7 @@
-"""Time on a chip of cores: each core by itself, but for the bus, which transfers have in the order of asking."""
+"""Time on a chip of cores: each core by itself, but for the bus, which transfers have in the order of asking.
+
+A core that overlaps turns has units that are each at a turn of their own (`units.py`).
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,34 @@ import heapq
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from backends.rram.activity import ActivityLog
 from backends.rram.streams import Action, Do, Piece, Task
+from backends.rram.units import followed, is_apart, share
 
 Effect = Callable[[Task, Piece, Action, int], tuple[int | None, int]]
 """Does an action in a turn; the cycles that it takes of the bus, None if it takes none, and then of the core."""
+
+
+class Listener(Protocol):
+    """What is told in which order units of cores do things; a unit of a core is its number among all units."""
+
+    def passed(self, unit: int, register: tuple[int, int], index: int) -> None:
+        """A unit passes a wait, with signal `index` of those to the register."""
+        ...
+
+    def sent(self, unit: int, register: tuple[int, int]) -> None:
+        """A unit signals."""
+        ...
+
+    def followed(self, unit: int, other: int, turn: int) -> None:
+        """A unit begins a turn after another one of its core ended one."""
+        ...
+
+    def ended(self, unit: int, turn: int) -> None:
+        """A unit ends a turn."""
+        ...
 
 
 @dataclass
@@ -32,17 +57,20 @@ class Timeline:
     waiting: list[int] = field(default_factory=list[int])
     """Of every core, the cycles that it waited for registers."""
     working: list[int] = field(default_factory=list[int])
-    """Of every core, the cycles that it worked or had the bus."""
+    """Of every core, the cycles that it worked or had the bus; of its busiest unit, if it has several."""
     end: int = 0
+
+
+_Request = int | tuple[tuple[int, int], int] | None
+"""Cycles of the bus that a unit asks for, a register that it waits for with the value, or None to go on later."""
 
 
 class Simulation:
     """Cores, the bus and sequence registers over time.
 
-    A core runs ahead by itself until it needs the bus. It gets it when it asks, or when those that asked before are
-    done; of those that ask at the same time, the one with the lowest `rank` is first. `passed` is told which signal to
-    a register let a core pass, `sent` that one was sent; `log` notes who worked when. Registers begin with the values
-    `before`.
+    A core, or each of its `units`, runs ahead by itself until it needs the bus. It gets it when it asks, or when those
+    that asked before are done; of those that ask at the same time, the one with the lowest `rank` is first. `listener`
+    is told who follows whom; `log` notes who worked when. Registers begin with the values `before`.
     """
 
     def __init__(
@@ -51,19 +79,24 @@ class Simulation:
         effect: Effect,
         before: Mapping[tuple[int, int], int],
         rank: Callable[[int], float] = float,
-        passed: Callable[[int, int, int], None] | None = None,
-        sent: Callable[[int, tuple[int, int]], None] | None = None,
+        listener: Listener | None = None,
         log: ActivityLog | None = None,
+        units: int = 1,
     ):
-        self._log = log
-        self._streams, self._effect, self._rank, self._passed, self._sent = streams, effect, rank, passed, sent
+        self._log, self._units = log, units
+        self._streams, self._effect, self._rank, self._listener = streams, effect, rank, listener
         self.registers = {register: History([value], [0]) for register, value in before.items()}
-        self.timeline = Timeline(waiting=[0] * len(streams), working=[0] * len(streams))
+        self.timeline = Timeline()
         self._asking: list[tuple[int, float, int, int]] = []
-        self._blocked: dict[tuple[int, int], tuple[int, int, int]] = {}
-        """By register, the core that waits for it, since when and for what."""
-        self._runs: list[Iterator[tuple[str, int, int]]] = []
-        self._time = [0] * len(streams)
+        self._blocked: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        """By register, the units that wait for it, and for what."""
+        self._behind: dict[tuple[int, int], list[int]] = {}
+        """By unit and turn, the units that wait for the end of it."""
+        self._runs: list[Iterator[_Request]] = []
+        count = len(streams) * units
+        self._time, self._working, self._waiting = [0] * count, [0] * count, [0] * count
+        self._ends: list[list[int]] = [[] for _ in range(count)]
+        """Of every unit, when its turns ended; kept if cores have several."""
         self.blocked_at: dict[int, tuple[Task, Piece, int]] = {}
 
     @property
@@ -73,80 +106,113 @@ class Simulation:
 
     def run(self) -> bool:
         """Run to the end; whether all cores got there."""
-        self._runs = [self._core(core, stream) for core, stream in enumerate(self._streams)]
-        for core in range(len(self._streams)):
-            self._resume(core)
+        units = range(self._units)
+        self._runs = [self._unit(core, unit, stream) for core, stream in enumerate(self._streams) for unit in units]
+        for unit in range(len(self._runs)):
+            self._resume(unit)
         free = 0
         while self._asking:
-            time, _, core, cycles = heapq.heappop(self._asking)
+            time, _, unit, cycles = heapq.heappop(self._asking)
             start = max(time, free)
             free = start + cycles
             self.timeline.bus += cycles
-            self._time[core] = free
-            self._resume(core)
+            self._time[unit] = free
+            self._resume(unit)
         self.timeline.end = max(self._time, default=0)
-        return not self._blocked
+        self.timeline.working, self.timeline.waiting = (
+            [max(of_units[at : at + self._units]) for at in range(0, len(of_units), self._units)]
+            for of_units in (self._working, self._waiting)
+        )
+        return not self.blocked_at
 
-    def _resume(self, core: int) -> None:
-        """Let a core go on from its time until it asks for the bus, or waits for a register."""
-        request = next(self._runs[core], None)
-        if request is None:
-            return
-        kind, first, second = request
-        if kind == "bus":
-            heapq.heappush(self._asking, (self._time[core], self._rank(core), core, first))
-        else:
-            self._blocked[core, first] = core, self._time[core], second
+    def _resume(self, unit: int) -> None:
+        """Let a unit go on from its time until it asks for the bus, or waits for a register or another unit."""
+        request = next(self._runs[unit], None)
+        if isinstance(request, int):
+            heapq.heappush(self._asking, (self._time[unit], self._rank(unit // self._units), unit, request))
+        elif request is not None:
+            register, wanted = request
+            self._blocked.setdefault(register, []).append((unit, wanted))
 
-    def _core(self, core: int, stream: Sequence[Task]) -> Iterator[tuple[str, int, int]]:
-        time, tasks = self._time, self.timeline.tasks
+    def _unit(self, core: int, place: int, stream: Sequence[Task]) -> Iterator[_Request]:
+        unit, time, before = core * self._units + place, self._time, 0
         for number, task in enumerate(stream):
-            begun = time[core]
-            for piece in task.pieces:
+            begun = time[unit]
+            for at, piece in enumerate(task.pieces):
+                apart, actions = is_apart(piece, self._units), share(piece, place, self._units)
                 for turn in range(piece.turns):
-                    for action in piece.actions:
+                    if self._units > 1:
+                        alone = not apart or (at == 0 and turn == 0)
+                        for other, last in followed(place, before + turn, apart=apart, alone=alone):
+                            yield from self._follow(unit, core * self._units + other, last)
+                    for action in actions:
                         if action.do is Do.WAIT:
-                            yield from self._wait(core, task, piece, action, turn)
+                            yield from self._wait(unit, task, piece, action, turn)
                             continue
                         bus, own = self._effect(task, piece, action, turn)
                         if bus:
-                            yield "bus", bus, 0
+                            yield bus
                         if self._log is not None:
-                            self._log.transfer(task, time[core] - (bus or 0), time[core])
-                            self._log.work(task, action.do, time[core], time[core] + own)
-                        time[core] += own
-                        self.timeline.working[core] += (bus or 0) + own
+                            self._log.transfer(task, time[unit] - (bus or 0), time[unit])
+                            self._log.work(task, action.do, time[unit], time[unit] + own)
+                        time[unit] += own
+                        self._working[unit] += (bus or 0) + own
                         if action.do is Do.SIGNAL and bus:
-                            self._signal(core, action, turn, time[core])
-            tasks[core, number] = begun, time[core]
+                            self._signal(unit, action, turn, time[unit])
+                    if self._units > 1:
+                        self._end(unit)
+                before += piece.turns
+            first, last = self.timeline.tasks.get((core, number), (begun, 0))
+            self.timeline.tasks[core, number] = min(first, begun), max(last, time[unit])
 
-    def _wait(self, core: int, task: Task, piece: Piece, action: Action, turn: int) -> Iterator[tuple[str, int, int]]:
-        number, (base, step, period, start, most) = action.given
+    def _follow(self, unit: int, other: int, turn: int) -> Iterator[_Request]:
+        ends = self._ends[other]
+        if turn >= len(ends):
+            self._behind.setdefault((other, turn), []).append(unit)
+            yield None
+        self._time[unit] = max(self._time[unit], ends[turn])
+        if self._listener is not None:
+            self._listener.followed(unit, other, turn)
+
+    def _end(self, unit: int) -> None:
+        turn = len(self._ends[unit])
+        self._ends[unit].append(self._time[unit])
+        if self._listener is not None:
+            self._listener.ended(unit, turn)
+        for other in self._behind.pop((unit, turn), ()):
+            self._resume(other)
+
+    def _wait(self, unit: int, task: Task, piece: Piece, action: Action, turn: int) -> Iterator[_Request]:
+        register = unit // self._units, action.given[0]
+        base, step, period, start, most = action.given[1]
         wanted = min(most, base + step * ((turn + start) // period))
         self._effect(task, piece, action, turn)
         if wanted <= 0:
             return
-        history = self.registers.setdefault((core, number), History())
+        history = self.registers.setdefault(register, History())
         at = bisect_left(history.values, wanted)
         if at == len(history.values):
-            self.blocked_at[core] = task, piece, turn
-            yield "wait", number, wanted
-            del self.blocked_at[core]
+            self.blocked_at[unit] = task, piece, turn
+            yield register, wanted
+            del self.blocked_at[unit]
             at = bisect_left(history.values, wanted)
-        if history.times[at] > self._time[core]:
-            self.timeline.waiting[core] += history.times[at] - self._time[core]
-            self._time[core] = history.times[at]
-        if self._passed is not None:
-            self._passed(core, number, at)
+        if history.times[at] > self._time[unit]:
+            self._waiting[unit] += history.times[at] - self._time[unit]
+            self._time[unit] = history.times[at]
+        if self._listener is not None:
+            self._listener.passed(unit, register, at)
 
     def _signal(self, sender: int, action: Action, turn: int, time: int) -> None:
         core, number, base, _ = action.given
-        if self._sent is not None:
-            self._sent(sender, (core, number))
-        history = self.registers.setdefault((core, number), History())
-        history.values.append(base + turn + 1)
+        register, value = (core, number), base + turn + 1
+        if self._listener is not None:
+            self._listener.sent(sender, register)
+        history = self.registers.setdefault(register, History())
+        history.values.append(value)
         history.times.append(time)
-        waiting = self._blocked.get((core, number))
-        if waiting is not None and waiting[2] <= base + turn + 1:
-            del self._blocked[core, number]
-            self._resume(core)
+        waiting = self._blocked.pop(register, [])
+        if late := [each for each in waiting if each[1] > value]:
+            self._blocked[register] = late
+        for unit, wanted in waiting:
+            if wanted <= value:
+                self._resume(unit)

@@ -154,8 +154,8 @@ def _of_matrix(block: Block, inputs: Inputs) -> Iterator[Access | None]:
             if kind == "X" and not varies(spec, layer.views[number]):
                 at, across = _output_words(spec, layer.views[number], of_output[:1], of_columns)
                 words = np.unique(_buffer(layer, number) + at + across)
-                none = np.zeros(len(words), np.int32)
-                yield Access.of("memory", "B", Point.LOAD, False, [(words, none, none)])
+                first = np.zeros(len(words), np.int32)
+                yield Access.of("memory", "B", Point.LOAD, False, [(words, first, first + np.int32(runs[0].offset))])
                 continue
             at, across = _output_words(spec, layer.views[number], of_output[touched], of_columns)
             at += _buffer(layer, number)

@@ -4,6 +4,10 @@ A turn knows what its core did before, and of every wait that it passed what the
 Registers only grow and have one writer, so a wait passes at the earliest with the first signal that is large enough:
 what a turn knows from that one is certain. Because signals are never taken back, running every core as far as it gets,
 in any order, ends in the same state as any timing does: if cores are stuck then, they are stuck always.
+
+Cores that overlap turns of a matrix bring inputs while they finish sums of turns before: what they wait for behind a
+product says nothing of inputs. They wait for no more than cores do that overlap nothing, so that they are not stuck
+where these are not.
 """
 
 from __future__ import annotations
@@ -139,9 +143,10 @@ class _Told:
 
 
 class Clocks:
-    """Vector clocks of blocks; `base` has the turns that a block's core did before it."""
+    """Vector clocks of blocks; `base` has the turns that a block's core did before it, `overlap` is that of cores."""
 
-    def __init__(self, cores: int):
+    def __init__(self, cores: int, *, overlap: bool):
+        self._overlap = overlap
         self._final = np.zeros((cores, cores), np.int32)
         self._done = np.zeros(cores, np.int64)
         self._known: dict[int, _Known] = {}
@@ -211,10 +216,17 @@ class Clocks:
         if not len(known.cores):
             return
         joined = np.zeros((end - start, 2, len(known.cores)), np.int32)
-        joined[0, 0] = known.always[Point.LOAD][known.cores] if start == 0 else known.store[start - 1]
+        overlaps = self._overlap and block.is_matrix
+        for point in Point if overlaps or start == 0 else (Point.LOAD,):
+            before = known.of(point if overlaps else Point.STORE)
+            joined[0, int(point)] = known.always[point][known.cores] if start == 0 else before[start - 1]
         for each in told:
             at, of_point = np.ix_(each.turns, np.searchsorted(known.cores, each.cores)), joined[:, int(each.point)]
             of_point[at] = np.maximum(of_point[at], each.rows)
+        if overlaps:
+            load, store = np.maximum.accumulate(joined, axis=0).swapaxes(0, 1)
+            known.load[start:end], known.store[start:end] = load, np.maximum(load, store)
+            return
         flat = np.maximum.accumulate(joined.reshape(-1, len(known.cores)), axis=0).reshape(joined.shape)
         known.load[start:end], known.store[start:end] = flat[:, 0], flat[:, 1]
 

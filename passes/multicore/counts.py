@@ -54,7 +54,7 @@ def predict(layer: LayerOp, machine: MulticoreMachine) -> Counts:
         timed = _matrix(layer, stream, tally) if parts else _vectors(layer, stream, tally)
         rings.setdefault(parts[number] if parts else number, []).append(timed)
     for ring in rings.values():
-        spans.append(_elapsed(ring, _scheme(layer)))
+        spans.append(_elapsed(ring, _scheme(layer), overlap=machine.cores.overlap and bool(parts)))
     cycles = max(tally.bus_cycles, max(spans, default=0))
     return Counts(tally.events, cycles, len(streams), len({integer(each.core) for each in streams}), cycles)
 
@@ -100,25 +100,46 @@ class Tally:
 
 @dataclass(frozen=True)
 class _Timed:
-    """Cycles of every turn of a stream, before it touches sums and from there on, and before all turns."""
+    """Cycles of every turn of a stream: what brings inputs, the product, and the rest; and before all turns."""
 
-    before: Numbers
-    after: Numbers
+    load: Numbers
+    product: Numbers
+    rest: Numbers
     head: int
 
+    def ready(self, *, overlap: bool) -> Numbers:
+        """When each turn has its product, if no other core holds it up."""
+        if not overlap:
+            return self.head + np.cumsum(self.load + self.product + self.rest) - self.rest
+        loaded = self.head + np.cumsum(self.load)
+        before = np.cumsum(self.product)
+        return np.maximum.accumulate(loaded - (before - self.product)) + before
 
-def _elapsed(ring: Sequence[_Timed], scheme: Scheme) -> int:
+    def done(self, ready: Numbers) -> Numbers:
+        """When each turn is over, given when it may begin with what follows its product."""
+        steady = np.cumsum(self.rest)
+        return np.maximum.accumulate(ready + self.rest - steady) + steady
+
+    def alone(self, *, overlap: bool) -> int:
+        """Cycles of all turns, if no other core holds them up."""
+        return int(self.done(self.ready(overlap=overlap))[-1])
+
+
+def _elapsed(ring: Sequence[_Timed], scheme: Scheme, *, overlap: bool) -> int:
     """Cycles of the cores of a ring; a turn of one waits for that of the one before, about the same vector."""
-    alone = [each.head + int(each.before.sum() + each.after.sum()) for each in ring]
+    alone = [each.alone(overlap=overlap) for each in ring]
     if scheme is Scheme.SEQUENTIAL:
         return sum(alone)
     if scheme is Scheme.CYCLIC or len(ring) == 1:
         return max(alone)
-    done = np.zeros(len(ring[0].before), np.int64)
+    done = np.zeros(len(ring[0].rest), np.int64)
     for each in ring:
-        # end[t] = max(end[t - 1] + before[t], done[t]) + after[t], with all that is added up taken out of it.
-        steady = np.cumsum(each.before + each.after)
-        slack = np.maximum.accumulate(np.maximum(done + each.after - steady, each.head))
+        if overlap:
+            done = each.done(np.maximum(each.ready(overlap=True), done))
+            continue
+        # end[t] = max(end[t - 1] + before[t], done[t]) + rest[t], with all that is added up taken out of it.
+        steady = np.cumsum(each.load + each.product + each.rest)
+        slack = np.maximum.accumulate(np.maximum(done + each.rest - steady, each.head))
         done = slack + steady
     return int(done[-1])
 
@@ -134,7 +155,9 @@ def _matrix(layer: LayerOp, stream: StreamOp, tally: Tally) -> _Timed:
     groups, rows, columns = len(span(part.groups)), span(part.rows), span(part.columns)
     results = groups * len(columns)
     inputs = groups * existing_inputs(spec, layer.views[0], rows, vectors)
-    head, before, after = 0, np.zeros(0, np.int64), np.zeros(0, np.int64)
+    head = 0
+    none = np.zeros(0, np.int64)
+    timed = none, none, none
     crossbars = 0
     fixed, varying = ([t for t in _extras(layer, part) if t[2] is kind] for kind in (False, True))
     for op in ops:
@@ -156,8 +179,8 @@ def _matrix(layer: LayerOp, stream: StreamOp, tally: Tally) -> _Timed:
                 starts = np.cumsum(sizes) - sizes
                 count = int(sizes.sum())
                 places: Numbers = np.repeat(turns * vectors.abreast - starts, sizes) + np.arange(count)
-                early, late = np.zeros(len(turns), np.int64), np.zeros(len(turns), np.int64)
-                into = early
+                load, product, rest = (np.zeros(len(turns), np.int64) for _ in timed)
+                into = load
                 for each in op.body.block.ops:
                     match each:
                         case LoadOp() if each.tensor.data == "I":
@@ -168,21 +191,21 @@ def _matrix(layer: LayerOp, stream: StreamOp, tally: Tally) -> _Timed:
                             into += np.add.reduceat(_load_extras(varying, count, tally), starts)
                         case MvmOp():
                             tall = -(-len(rows) // machine.crossbar.rows) - 1 if groups == 1 else 0
-                            into += machine.crossbar.mvm_cycles + sizes * machine.vector_cycles(tall * results)
+                            product += machine.crossbar.mvm_cycles + sizes * machine.vector_cycles(tall * results)
                             tally.add("crossbar.mvm", crossbars // vectors.abreast * count)
                             tally.operate("operation.add", tall * results * count)
                             tally.add("operation.mac", results * len(rows) * count)
-                            into = late
+                            into = rest
                         case SignalOp():
                             into += _signals(each, len(turns), tally)
                         case WaitOp():
                             tally.add("sync.wait", len(turns))
                         case _:
                             into += np.add.reduceat(_after_product(each, layer, results, count, tally), starts)
-                before, after = np.concatenate((before, early)), np.concatenate((after, late))
+                timed = (np.append(timed[0], load), np.append(timed[1], product), np.append(timed[2], rest))
             case _:
                 pass
-    return _Timed(before, after, head)
+    return _Timed(*timed, head)
 
 
 def _after_product(op: object, layer: LayerOp, results: int, count: int, tally: Tally) -> Numbers:
@@ -335,7 +358,8 @@ def _vectors(layer: LayerOp, stream: StreamOp, tally: Tally) -> _Timed:
                 tally.add("sync.wait", len(turns))
             case _:
                 pass
-    return _Timed(done, np.zeros(len(turns), np.int64), head)
+    none = np.zeros(len(turns), np.int64)
+    return _Timed(done, none, none, head)
 
 
 def _results(spec: GConv, ranges: Ranges) -> int:

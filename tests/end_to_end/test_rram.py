@@ -35,6 +35,7 @@ def test_random_schedules() -> None:
             "schedule.duplicate": str(random.choice(["true", "false"])),
             "schedule.signal_every": str(random.integers(1, 5)),
             "bus.latency": str(random.integers(0, 20)),
+            "cores.overlap": str(random.choice(["true", "false"])),
         }
         made = ready(residual(seed, int(random.integers(3, 7))), settings, seed)
         assert not made.differences(made.emulate(), but="cycles")

@@ -26,6 +26,7 @@ def _network(seed: int) -> ModuleOp:
     scheme = ("sequential", "linear", "cyclic", "linear")[seed % 4]
     settings = {"schedule.scheme": scheme, "schedule.signal_every": str(1 + seed % 2)}
     settings["schedule.pipelined"] = "true" if seed % 4 == 3 else "false"
+    settings["cores.overlap"] = "true" if seed % 3 == 2 else "false"
     return placed(residual(seed, 4 + seed % 3), {**SMALL, **settings})
 
 
