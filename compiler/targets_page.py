@@ -71,10 +71,9 @@ are not searched, though a mapping file may give them; one of them may be better
 tested, but not proven, where a loop is cut on both sides of the bar, with other loops in between, around a memory that
 `stays` or `slides`.
 
-Two faults are known, where `optimal` says too much. A layer with more dilation than stride, on an axis that reduces and
-lays its kernel: some uneven tiles of such windows are left out, and what is found was up to 11 % dearer than the best
-on small layers. And places in a memory always lie outside those in memories further in, even where no axis stands
-between the two and no operand lies in both: with the two tables swapped the same machine may get a better mapping.
+A fault is known, where `optimal` says too much: places in a memory always lie outside those in memories further in,
+even where no axis stands between the two and no operand lies in both. With the two tables swapped the same machine may
+get a better mapping.
 
 An operand that a memory takes goes past it only if `bypass` has it or, on a machine with a `dataflow`, if the nest does
 not store it there: this holds for mapping files, too.

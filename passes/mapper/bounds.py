@@ -24,8 +24,7 @@ from passes.mapper.nest import Column
 from passes.mapper.partial import OPERATION, Link, Parts
 from passes.mapper.pricing import Objective, Prices, Values
 from passes.mapper.problem import Problem
-
-_ROUNDING = 1e-12
+from passes.mapper.sharing import Sharing, least_sum
 
 Assignment = Mapping[str, tuple[Operand, ...]]
 """Which operands have a place in which memory; the outermost one is not among them."""
@@ -93,35 +92,33 @@ class Bounds:
         Up to `room` further elements may share words along `axes`.
         """
         total = parts.sunk
-        spread: list[Values] = []
+        spread = Sharing(room)
         for link in parts.links:
             if not link.alive:
                 total = total + self._ended(parts, link, axes, spread)
         alive = [link for link in parts.links if link.alive]
         inner = [link for link in alive if link.lower != memory]
-        energy = total + self._next(parts, inner, room, axes, spread)
+        energy = total + self._next(parts, inner, axes, spread)
         if memory:
             energy = energy + self.crowded(parts, memory)
         if len(inner) < len(alive):
-            energy = np.maximum(energy, total + self._next(parts, alive, room, axes, spread))
+            energy = np.maximum(energy, total + self._next(parts, alive, axes, spread))
         return energy
 
-    def _next(
-        self, parts: Parts, alive: Sequence[Link], room: Column | int, axes: Sequence[Axis], spread: Sequence[Values]
-    ) -> Values | float:
+    def _next(self, parts: Parts, alive: Sequence[Link], axes: Sequence[Axis], spread: Sharing) -> Values | float:
         """The least of links that are alive: the next cut is of loops of one kind, and those not alive for it end."""
         if not alive:
-            return least_sum(spread, room)
+            return spread.least
         best: Values = np.full(parts.count, np.inf)
         for kind in self.kinds(alive):
-            terms = list(spread)
+            terms = spread.copy()
             links: Values = np.zeros(parts.count)
             for link in alive:
                 if loops := self.further(link, kind):
-                    links = links + self._whole(parts, link, loops)
+                    links = links + self._whole(parts, link, loops, axes, spread.room)
                 else:
                     links = links + self._ended(parts, link, axes, terms)
-            best = np.minimum(best, links + least_sum(terms, room))
+            best = np.minimum(best, links + terms.least)
         return best
 
     def crowded(self, parts: Parts, memory: str) -> Values:
@@ -198,7 +195,7 @@ class Bounds:
         elements = math.prod(axis.size for axis in axes if _shares(axis, operand))
         return max(0.0, tariff.own - tariff.saved) + tariff.shared / elements
 
-    def _ended(self, parts: Parts, link: Link, axes: Sequence[Axis], spread: list[Values]) -> Values:
+    def _ended(self, parts: Parts, link: Link, axes: Sequence[Axis], spread: Sharing | None = None) -> Values:
         """What a link costs that no further loop is free for; what elements may still share is added to `spread`."""
         visits = self._visits(link)
         own: Values = self.own_price(parts, link) * self._moved.words(link.operand, link.own, visits)
@@ -206,10 +203,20 @@ class Bounds:
         if not price:
             return own
         shared: Values = price * self._moved.words(link.operand, link.shared, self._shared_visits(link, visits))
-        if self.axes_left(link, axes):
-            spread.append(shared)
-            return own
-        return own + shared
+        left = self.axes_left(link, axes)
+        if not left or spread is None:
+            return own + shared
+        if kinds := self._overlapping(link, left):
+            spread.overlapping = shared, self._moved.overlap(link.shared, kinds)
+        else:
+            spread.costs.append(shared)
+        return own
+
+    def _overlapping(self, link: Link, axes: Sequence[Axis]) -> frozenset[LoopKind]:
+        """The kinds of loops along which windows of a link may overlap, so that elements share more of them."""
+        if link.operand is not Operand.INPUT or not self._problem.windows:
+            return frozenset()
+        return frozenset(kind for axis in axes for kind in axis.loops) & {LoopKind.OPC, LoopKind.KS}
 
     def _visits(self, link: Link) -> dict[int, Column]:
         return {loop: link.visits(self._problem, loop) for loop in self._problem.idle(link.operand)}
@@ -225,7 +232,7 @@ class Bounds:
             found[loop] = np.where(alone, own, -(-extent // link.shared[loop]))
         return found
 
-    def _whole(self, parts: Parts, link: Link, loops: list[int]) -> Values:
+    def _whole(self, parts: Parts, link: Link, loops: list[int], axes: Sequence[Axis], room: Column | int) -> Values:
         """What a link costs at least if some loops run inside it."""
         shared, own = link.shared.copy(), link.own.copy()
         for loop in loops:
@@ -245,7 +252,12 @@ class Bounds:
             total: Values = price * self._moved.words(link.operand, link.own)
         else:
             total = price * self._moved.words(link.operand, own, visits)
-        return total + shared_price * self._moved.words(link.operand, shared, together) if shared_price else total
+        if not shared_price:
+            return total
+        words: Values = shared_price * self._moved.words(link.operand, shared, together)
+        if kinds := self._overlapping(link, self.axes_left(link, axes)):
+            words = words / np.minimum(self._moved.overlap(shared, kinds), room)
+        return total + words
 
     def axes_left(self, link: Link, axes: Sequence[Axis]) -> list[Axis]:
         """Of some axes, those along which elements may share words of a link."""
@@ -299,7 +311,7 @@ class Bounds:
             return parts
         sunk = parts.sunk
         for link in done:
-            sunk = sunk + self._ended(parts, link, (), [])
+            sunk = sunk + self._ended(parts, link, ())
         links = tuple(link for link in parts.links if all(link is not each for each in done))
         flows = parts.flows
         for link in done if self.timed else ():
@@ -459,29 +471,6 @@ class Bounds:
             for operand in self._problem.operands
             for lower, inside in pairwise(self._path(operand)[1:])
         }
-
-
-def least_sum(terms: Sequence[Values], room: Column | int) -> Values | float:
-    """The least sum of terms if each may be divided by a number of at least one, all together by `room`.
-
-    The largest terms are divided so that they become equal, as many of them as that leaves above the others.
-    """
-    if not terms:
-        return 0.0
-    if len(terms) == 1:
-        return terms[0] / room * (1 - _ROUNDING)
-    if len(terms) == 2:
-        high, low = np.maximum(*terms), np.minimum(*terms)
-        equal = 2 * np.sqrt(high * low / room)
-        return np.where(high / room >= low, high / room + low, equal) * (1 - _ROUNDING)
-    ordered = -np.sort(-np.stack(terms), axis=0)
-    logarithms = np.log(np.maximum(ordered, np.finfo(np.float64).tiny))
-    result = np.full(ordered.shape[1], np.nan)
-    for several in range(len(terms), 0, -1):
-        level = np.exp((logarithms[:several].sum(axis=0) - np.log(room)) / several)
-        applies = np.isnan(result) & ((level <= ordered[several - 1]) | (several == 1))
-        result = np.where(applies, several * level + ordered[several:].sum(axis=0), result)
-    return result * (1 - _ROUNDING)
 
 
 def _shares(axis: Axis, operand: Operand) -> bool:

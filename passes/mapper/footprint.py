@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
 from types import MappingProxyType
 
 import numpy as np
 
+from dialects.gconv import LoopKind
 from dialects.schedule import Operand
 from passes.mapper.nest import Column
 from passes.mapper.pieces import Pieces
@@ -24,6 +26,7 @@ class Moved:
 
     def __init__(self, problem: Problem):
         self._problem = problem
+        self._gains: dict[tuple[int, frozenset[LoopKind]], Column | None] = {}
 
     def words(self, operand: Operand, tiles: Column, visits: Mapping[int, Column] = _NO_VISITS) -> Column:
         """Words of all tiles together, with a row of `tiles` for every loop.
@@ -38,20 +41,45 @@ class Moved:
                 result = result * self._positions(number, tiles[window.outputs], tiles[window.kernels])
         return result
 
+    def overlap(self, tiles: Column, kinds: frozenset[LoopKind]) -> Column:
+        """How many times as few words of windows there are, at most, if tiles grow along some kinds of loops."""
+        gain: Column = np.ones_like(tiles[0], np.float64)
+        for number, window in enumerate(self._problem.windows):
+            gain = gain * self._gain(number, kinds, tiles[window.outputs], tiles[window.kernels])
+        return gain
+
+    def _gain(self, number: int, kinds: frozenset[LoopKind], outputs: Column, kernels: Column) -> Column:
+        window = self._problem.windows[number]
+        if (number, kinds) not in self._gains:
+            self._gains[number, kinds] = self._table(window, partial(self._overlap, window, kinds))
+        table = self._gains[number, kinds]
+        return self._overlap(window, kinds, outputs, kernels) if table is None else table[outputs, kernels]
+
+    def _overlap(self, window: Window, kinds: frozenset[LoopKind], outputs: Column, kernels: Column) -> Column:
+        """The same of one window. The larger a tile, either way, the fewer words it has for a pair of positions."""
+        extents = [self._problem.extents[loop] for loop in (window.outputs, window.kernels)]
+        largest = [
+            np.full_like(tile, extent) if kind in kinds else tile
+            for kind, extent, tile in zip((LoopKind.OPC, LoopKind.KS), extents, (outputs, kernels), strict=True)
+        ]
+        least = math.prod(extents) * touched(window, *largest) / (largest[0] * largest[1])
+        return self._cut(window, outputs, kernels) / least
+
     @cached_property
     def _tables(self) -> list[Column | None]:
         """By window, the words for every pair of tiles, where there are not too many."""
-        tables: list[Column | None] = []
-        for window in self._problem.windows:
-            outputs, kernels = (self._problem.extents[loop] for loop in (window.outputs, window.kernels))
-            if outputs * kernels > _TABLE:
-                tables.append(None)
-                continue
-            grid = np.meshgrid(np.arange(1, outputs + 1), np.arange(1, kernels + 1), indexing="ij")
-            table = np.zeros((outputs + 1, kernels + 1), np.int64)
-            table[1:, 1:] = self._cut(window, *(axis.ravel() for axis in grid)).reshape(outputs, kernels)
-            tables.append(table)
-        return tables
+        return [self._table(window, partial(self._cut, window)) for window in self._problem.windows]
+
+    def _table(self, window: Window, of: Callable[[Column, Column], Column]) -> Column | None:
+        """What there is for every pair of tiles of a window; None if these are too many."""
+        outputs, kernels = (self._problem.extents[loop] for loop in (window.outputs, window.kernels))
+        if outputs * kernels > _TABLE:
+            return None
+        grid = np.meshgrid(np.arange(1, outputs + 1), np.arange(1, kernels + 1), indexing="ij")
+        values = of(*(axis.ravel() for axis in grid))
+        table = np.zeros((outputs + 1, kernels + 1), values.dtype)
+        table[1:, 1:] = values.reshape(outputs, kernels)
+        return table
 
     def _positions(self, number: int, outputs: Column, kernels: Column) -> Column:
         table = self._tables[number]

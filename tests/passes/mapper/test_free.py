@@ -382,6 +382,32 @@ def test_tiles_of_windows_with_gaps_need_not_be_even(window: Dim, words: int) ->
     compare(spec, machine, Objective.ENERGY)
 
 
+@pytest.mark.parametrize(
+    ("window", "operands", "words"),
+    [
+        (Dim("W", opc=7, ks=3, dilation=3), "I", 6),
+        (Dim("W", opc=9, ks=3, dilation=2), "I", 4),
+        (Dim("W", opc=11, ks=2, dilation=2), "IKO", 12),
+    ],
+)
+def test_inputs_and_sums_may_both_become_fewer_along_an_axis(window: Dim, operands: str, words: int) -> None:
+    """Kernel positions side by side share windows and add up sums at the same time: a bound must allow for both."""
+    spec = GConv((window,), "mul", Reduce.ADD)
+    machine = parse_hierarchy(
+        {
+            "name": "row",
+            "summary": "",
+            "levels": {
+                "dram": {"kind": "memory"},
+                "x": {"kind": "axis", "size": 4, "loops": ["ks"], "multicast": ["I"], "reduces": True},
+                "glb": {"kind": "memory", "operands": list(operands), "words": words},
+            },
+            "accesses": {"dram": {"energy": 10, "events": {f"dram.{event}": 1 for event in OUTERMOST[:4]}}},
+        }
+    )
+    compare(spec, machine, Objective.TRAFFIC)
+
+
 @pytest.mark.parametrize("parts", [0, 3000, math.inf])
 def test_what_effort_is_left_bounds_the_result(parts: float) -> None:
     spec = GConv((Dim("C", op=6, ks=6), Dim("H", opc=6, ks=3)), main="mul", reduce=Reduce.ADD)
