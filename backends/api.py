@@ -26,6 +26,13 @@ if TYPE_CHECKING:
     from backends.segments import HostCall
     from dialects.accelerator import Accelerator
 
+API_VERSION = (1, 0)
+"""Version of what a backend may use, as `docs/guide/backend-api.md` states it.
+
+The first number grows when backends have to be changed to go on working, the second when something is added. A backend
+says in `Backend.api` which version it was written for; `backends.registry` refuses one that this is no version for.
+"""
+
 Trace = Callable[[str], None]
 """Called with one line of text for every instruction that an emulator executes."""
 
@@ -114,6 +121,7 @@ class Backend:
     to execute; None is the usual one, which is named first). `predict` gives the counters that the cost model expects,
     by layer name. `passes` maps stage names to the pass pipelines that take the place of the stage's own; `pass_types`
     adds passes by their command-line name. `check` raises `CatenaError` for a description that the backend cannot use.
+    `api` is the version of this interface that it was written for.
     """
 
     name: str
@@ -130,3 +138,4 @@ class Backend:
     pass_types: Mapping[str, Callable[[], type[ModulePass]]] = field(
         default_factory=dict[str, "Callable[[], type[ModulePass]]"]
     )
+    api: tuple[int, int] = (1, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from backends.registry import installed_backends
+from backends.registry import InstalledBackend, Offer, installed_backends, installed_targets
 from compiler.pipelines import PassInfo, describe_pass, known_passes
 from compiler.stages import STAGES
 from compiler.tables import Table, number, table
@@ -34,17 +34,21 @@ def target_table() -> Table:
     from dialects.diagnostics import CatenaError
 
     rows: list[tuple[str, ...]] = []
-    for installed in installed_backends():
+
+    def failed(name: str, installed: Offer, error: CatenaError) -> None:
+        rows.append((name, "-", "-", "-", error.diagnostics[0].message, installed.distribution))
+
+    for installed in (*installed_backends(), *installed_targets()):
         try:
-            names = target_names(installed)
+            names = target_names(installed) if isinstance(installed, InstalledBackend) else (installed.name,)
         except CatenaError as error:
-            rows.append((installed.name, "-", "-", "-", error.diagnostics[0].message, installed.distribution))
+            failed(installed.name, installed, error)
             continue
         for name in names:
             try:
                 machine = select_target(name).machine
             except CatenaError as error:
-                rows.append((name, "-", "-", "-", error.diagnostics[0].message, installed.distribution))
+                failed(name, installed, error)
                 continue
             clock = f"{machine.clock_mhz:g}"
             rows.append((name, _array(machine), _buffer(machine), clock, machine.summary, installed.distribution))

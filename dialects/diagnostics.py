@@ -85,6 +85,7 @@ CODES: dict[str, Code] = {
         Code("CAT-E005", "the emulator stopped: cores wait for each other for ever", ExitCode.MISMATCH),
         Code("CAT-V001", "an output differs from the reference", ExitCode.MISMATCH),
         Code("CAT-V002", "the reference cannot be computed", ExitCode.USAGE),
+        Code("CAT-V003", "the target fails a case of the conformance kit", ExitCode.MISMATCH),
     )
 }
 

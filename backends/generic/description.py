@@ -40,11 +40,11 @@ def generic_backend() -> Backend:
         engines=ENGINES,
         passes={"mapped": ("map-nest",), "placed": ("order-segments", "place-nest")},
         targets=_targets,
-        check=_check,
+        check=check_levels,
     )
 
 
-def _check(machine: Accelerator) -> None:
+def check_levels(machine: Accelerator) -> None:
     """Instructions can name all levels; the dataflow can be read, and is one for these levels; all has an effect."""
     from dialects.machine_kinds import nest_machine
     from dialects.pointless import pointless

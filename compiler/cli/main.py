@@ -41,6 +41,8 @@ VERBS = {
     "passes": Verb("compiler.cli.listings:passes", "List the stages and passes."),
     "ops": Verb("compiler.cli.listings:operators", "List the supported ONNX operators."),
     "errors": Verb("compiler.cli.listings:errors", "List the error and exit codes."),
+    "new-backend": Verb("compiler.cli.new_backend:new_backend", "Write a package for a machine of your own."),
+    "conformance": Verb("compiler.cli.conformance:conformance", "Check a target against the conformance kit."),
     "cache": Verb("compiler.cli.cache:cache", "Show or remove what was kept of earlier compilations."),
     "doctor": Verb("compiler.cli.doctor:doctor", "Show versions and optional dependencies."),
 }

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from backends.api import Backend
-from backends.registry import InstalledBackend, find_installed, installed_backends
+from backends.registry import InstalledBackend, InstalledTarget, find_installed, installed_backends, installed_targets
 from compiler.descriptions.data import merged, read_description, wrong_description
 from compiler.descriptions.lines import first_line_in, line_of, nearest_line
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean, nearest_key
@@ -229,14 +229,15 @@ def _changes_of_kind(
                 yield wrong_description(where, message, expected, found, hint)
 
 
-def _installed(name: str) -> tuple[InstalledBackend, Path]:
-    """The backend that offers a target, and its description."""
+def _installed(name: str) -> tuple[InstalledBackend | None, Path]:
+    """The backend that offers a target, None if it is only described, and its description."""
     # Looking through all distributions for backends takes its time: once is enough.
     backends = installed_backends()
-    known = [each.name for each in backends]
+    described = installed_targets()
+    known = [each.name for each in (*backends, *described)]
     if name in known:
-        installed = find_installed(name, backends)
-        return installed, installed.load().description()
+        installed = find_installed(name, (*backends, *described))
+        return (None, installed.load()) if isinstance(installed, InstalledTarget) else _of_backend(installed)
     for each in backends:
         try:
             targets = each.load().targets()
@@ -254,6 +255,10 @@ def _installed(name: str) -> tuple[InstalledBackend, Path]:
             hint=did_you_mean(name, known),
         )
     )
+
+
+def _of_backend(installed: InstalledBackend) -> tuple[InstalledBackend, Path]:
+    return installed, installed.load().description()
 
 
 def _with(description: Mapping[str, Any], path: list[str], value: object, key: str) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from backends.registry import GROUP, find_backend, installed_backends
+from backends.api import API_VERSION
+from backends.registry import GROUP, TARGETS, find_backend, installed_backends, installed_targets
 from dialects.diagnostics import CatenaError
 
 GOOD = """
@@ -26,14 +27,14 @@ BACKEND = Backend(
 """
 
 
-def install_plugin(folder: Path, distribution: str, name: str, source: str) -> None:
+def install_plugin(folder: Path, distribution: str, name: str, source: str, group: str = GROUP) -> None:
     """Put a distribution with one module and one entry point into a folder of the import path."""
     module = distribution.replace("-", "_")
     (folder / f"{module}.py").write_text(source)
     info = folder / f"{module}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[{GROUP}]\n{name} = {module}:BACKEND\n")
+    (info / "entry_points.txt").write_text(f"[{group}]\n{name} = {module}:BACKEND\n")
 
 
 @pytest.fixture
@@ -107,3 +108,37 @@ def test_the_registry_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("version", "is_right"),
+    [
+        (API_VERSION, True),
+        ((API_VERSION[0], 0), True),
+        ((API_VERSION[0], API_VERSION[1] + 1), False),
+        ((API_VERSION[0] + 1, 0), False),
+        ((API_VERSION[0] - 1, 9), False),
+    ],
+)
+def test_a_backend_for_another_version_of_the_interface_is_refused(
+    site: Path, version: tuple[int, int], is_right: bool
+) -> None:
+    name = f"version{version[0]}{version[1]}"
+    install_plugin(site, f"{name}-chip", name, GOOD.format(name=name).rstrip().rstrip(")") + f"api={version})\n")
+    if is_right:
+        assert find_backend(name).api == version
+        return
+    code, text = refused(name)
+    assert code == "CAT-C006"
+    assert "another version of the backend API" in text
+    assert ".".join(map(str, version)) in text
+    assert f"{API_VERSION[0]}.0 to {API_VERSION[0]}.{API_VERSION[1]}" in text
+
+
+def test_a_described_target_is_a_path(site: Path) -> None:
+    install_plugin(site, "told-chip", "toldchip", "from pathlib import Path\nBACKEND = Path('there.toml')\n", TARGETS)
+    install_plugin(site, "lost-chip", "lostchip", "BACKEND = 'there.toml'\n", TARGETS)
+    told, lost = (next(each for each in installed_targets() if each.name == name) for name in ("toldchip", "lostchip"))
+    assert told.load() == Path("there.toml")
+    with pytest.raises(CatenaError, match="lost_chip:BACKEND is a str, not a Path"):
+        lost.load()

@@ -1,0 +1,1 @@
+"""New packages for targets and backends, from templates."""

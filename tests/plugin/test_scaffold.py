@@ -1,0 +1,102 @@
+"""`catena new-backend`: packages that are found once they are installed, and conform."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import onnx
+import pytest
+
+from compiler.backend_kit.networks import build_network
+from compiler.scaffold.project import project_files
+from dialects.diagnostics import ExitCode
+from tests.plugin.test_plugin import Environment, install
+
+NAMES = {0: "boxes", 1: "lanes"}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """The command with a package of each level, written by itself and installed."""
+    folder, site = tmp_path_factory.mktemp("projects"), tmp_path_factory.mktemp("site")
+    without = Environment((), folder)
+    for level, name in NAMES.items():
+        without.catena("new-backend", name, "--level", level)
+        install(folder / f"catena-{name}", site)
+    return Environment((site,), folder)
+
+
+def test_they_are_targets(made: Environment) -> None:
+    rows = {row["target"]: row for row in made.json("targets")["result"]["targets"]}  # type: ignore[index]
+    for name in NAMES.values():
+        assert rows[name]["distribution"] == f"catena-{name}"
+        assert rows[name]["array"] == "8"
+
+
+def test_the_backend_with_instructions_of_its_own_conforms(made: Environment) -> None:
+    result = made.json("conformance", "lanes")["result"]
+    assert result["conforms"]  # type: ignore[index]
+    assert result["counts_compared"]  # type: ignore[index]
+    assert result["totals"]["refused"] == result["totals"]["failed"] == 0  # type: ignore[index]
+    assert result["totals"]["passed"] > 150  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    "patterns", [("network/*",), pytest.param((), marks=pytest.mark.exhaustive)], ids=["networks", "all"]
+)
+def test_the_described_target_conforms(made: Environment, patterns: tuple[str, ...]) -> None:
+    words = [word for pattern in patterns for word in ("-k", pattern)]
+    totals = made.json("conformance", "boxes", *words)["result"]["totals"]  # type: ignore[index]
+    assert totals["passed"] == sum(totals.values())
+
+
+def test_both_run_the_same_nests_by_other_instructions(made: Environment) -> None:
+    model = made.folder / "m.onnx"
+    onnx.save(build_network("classifier").model, model)
+    counted = {}
+    for name in NAMES.values():
+        made.catena("compile", model, "-t", name, "-o", f"{name}.cat")
+        made.catena("run", f"{name}.cat", "--random", "--stats", f"{name}.json")
+        counted[name] = [each["counts"] for each in json.loads((made.folder / f"{name}.json").read_text())["layers"]]
+    assert counted["lanes"] == counted["boxes"]
+    listing = made.catena("disasm", "lanes.cat").stdout
+    for mnemonic in ("place", "lanes", "bring", "clear", "work", "send"):
+        assert re.search(rf"^[0-9a-f]+: [0-9a-f]+ +{mnemonic}\b", listing, re.MULTILINE), mnemonic
+
+
+def test_a_program_of_a_described_target_needs_no_package(made: Environment) -> None:
+    assert (made.folder / "boxes.cat").exists()
+    Environment((), made.folder).catena("run", "boxes.cat", "--random")
+    done = Environment((), made.folder).catena("run", "lanes.cat", "--random", fails=True)
+    assert "CAT-C001" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["Boxes"], ExitCode.USAGE, "CAT-C001"),
+        (["a" * 65], ExitCode.USAGE, "CAT-C001"),
+        (["../out"], ExitCode.USAGE, "CAT-C001"),
+        (["eyeriss"], ExitCode.USAGE, "of catena"),
+        (["boxes"], ExitCode.USAGE, "of catena-boxes"),
+        (["crates", "-o", "catena-boxes"], ExitCode.USAGE, "CAT-C002"),
+    ],
+)
+def test_what_cannot_be_made_is_refused(made: Environment, words: list[str], code: ExitCode, says: str) -> None:
+    before = sorted(made.folder.rglob("*"))
+    done = made.catena("new-backend", *words, fails=True)
+    assert done.returncode == code
+    assert says in done.stderr
+    assert sorted(made.folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize("level", NAMES)
+def test_files_are_well_formed(level: int) -> None:
+    files = project_files("some-chip", level)
+    assert files.keys() >= {"pyproject.toml", "catena_some_chip/__init__.py", "tests/test_catena_some_chip.py"}
+    for path, text in files.items():
+        assert "$" not in text
+        if path.endswith(".py"):
+            compile(text, path, "exec")
+            assert max(map(len, text.splitlines())) <= 120
