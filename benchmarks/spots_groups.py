@@ -100,8 +100,8 @@ _INTRODUCTION = f"""\
 Networks of seeded weights, {100 * PRUNED:.0f} % of them pruned by `catena prune --structure group --group {GROUP}`,
 compiled for `spots` with `--fuse` and without, and emulated with one random image. `dense` leaves nothing out, and
 moves kernels as they are; `sparse` leaves out indices of zeros, and moves kernels in blocks with bitmaps. Outputs of
-all four are equal to the bit, and all counts of dense programs are those that were predicted. Kernels of links in
-groups lie dense: what zeros save there are indices of the feature maps. Words, cycles and energy are of all layers.
+all four are equal to the bit, and all counts of dense programs are those that were predicted. Words, cycles and energy
+are of all layers.
 """
 
 

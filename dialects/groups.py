@@ -249,7 +249,8 @@ class HoldOp(IRDLOperation):
 class KeepOp(IRDLOperation):
     """In a layer: one of its tensors (I, K, O, or P0, P1 ... of its post steps) lies in a hold.
 
-    In the nest, I and K are brought no further than there; sums of O come about and are finished there.
+    In the nest, I and K are brought no further than there; sums of O come about and are finished there. M are the
+    bitmaps of a K in blocks, which then lies in a hold as well.
     """
 
     name = "group.keep"
@@ -267,8 +268,8 @@ class KeepOp(IRDLOperation):
 
     def verify_(self) -> None:
         name = self.tensor.data
-        if name not in ("I", "K", "O") and not (name[:1] == "P" and name[1:].isdecimal()):
-            raise VerifyException(f"unknown tensor {name!r}: expected I, K, O, P0, P1 ...")
+        if name not in ("I", "K", "O", "M") and not (name[:1] == "P" and name[1:].isdecimal()):
+            raise VerifyException(f"unknown tensor {name!r}: expected I, K, O, M, P0, P1 ...")
 
 
 @irdl_op_definition

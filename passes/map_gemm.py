@@ -35,7 +35,7 @@ class MapGemmPass(ModulePass):
     bitmaps need room even if nothing is zero. On machines with `fixed_point` integer products lose as many bits as sums
     need to fit for any input. Links with the same loops and input shape are searched once. Links whose results are
     updates at computed addresses leave in order. Links of a group get mappings of their largest turn, which are the
-    group's; their kernels lie dense. Links that the host executes keep `#schedule.host`.
+    group's. Links that the host executes keep `#schedule.host`.
     """
 
     name = "map-gemm"

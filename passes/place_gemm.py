@@ -15,6 +15,7 @@ from dialects.gconv.interpreter import main_function
 from dialects.gemm import AccumulateOp, BlocksOp, ConfigureOp, PlaceOp
 from dialects.gemm_machine import GemmMachine
 from dialects.gemm_mapping import GemmAttr, GemmMapping
+from dialects.groups import KeepOp
 from dialects.locations import describe
 from dialects.schedule import HostAttr, LoopAttr, Operand, Storage, Temporal
 from dialects.spatial import ForOp, LoadOp, OpenOp, PassOp, StoreOp
@@ -23,6 +24,7 @@ from passes.assign_host import require_host
 from passes.chain_views import source_of
 from passes.dram import Storages
 from passes.fusion.memories import levels_of
+from passes.gemm.held_kernels import encode_held
 from passes.gemm.legality import MEMORIES, NOTHING_TAKEN, operands_of, violations
 from passes.gemm.members import inside, member_violations
 from passes.gemm.streams import (
@@ -44,9 +46,10 @@ class PlaceGemmPass(ModulePass):
 
     Every tensor of a link has a memory of its own on the chip, in which its tile begins at word 0, or behind what a
     group holds there. A kernel whose type says that it lies in blocks of SPOTS becomes streams of its tiles
-    (`passes.gemm.streams`), and gets room for the largest of them; kernels of groups lie dense. The layer of a link
-    that the host executes holds `spatial.offload`. Links of a group become layers of an op that says what is done in
-    its turns (`dialects.groups`).
+    (`passes.gemm.streams`), and gets room for the largest of them; in groups it lies in a hold, with its bitmaps in
+    another one, if all runs take all of it (`passes.gemm.held_kernels`), and dense otherwise. The layer of a link that
+    the host executes holds `spatial.offload`. Links of a group become layers of an op that says what is done in its
+    turns (`dialects.groups`).
     """
 
     name = "place-gemm"
@@ -60,23 +63,25 @@ class PlaceGemmPass(ModulePass):
         _require_mappings(links, machine, storages, groups)
         gathered = {id(group): GatheredGroup(group) for group in groups.values()}
         streams = kernel_streams([link for link in links if link not in groups], machine)
+        for planned in {id(group): group for group in groups.values()}.values():
+            streams |= encode_held(planned, machine)
 
         def body(link: LinkOp, buffers: Buffers) -> list[Operation]:
             assert isinstance(link.mapping, GemmAttr)
-            if link in groups:
-                group = groups[link]
+            mapping, stream, group = link.mapping.data, streams.get(link), groups.get(link)
+            keeps: dict[str, KeepOp] = {}
+            spec, extents = link.spec, shape_of(link.input)
+            if group is not None:
                 keeps = gathered[id(group)].keeps(link)
-                whole = inside(link.spec, group.shapes(link))
-                return [*keeps.values(), *_layer(link.mapping.data, *whole, keeps, group.taken(link))]
-            mapping, stream = link.mapping.data, streams.get(link)
+                spec, extents = inside(link.spec, group.shapes(link))
+            taken = NOTHING_TAKEN if group is None else group.taken(link)
             if stream is None:
-                return _layer(mapping, link.spec, shape_of(link.input))
-            boxes = kernel_boxes(GemmTiles(link.spec, mapping, shape_of(link.input)))
-            of_tiles = blocks_of_tiles(stream.bitmaps, boxes, stream.height)
+                return [*keeps.values(), *_layer(mapping, spec, extents, keeps, taken)]
+            of_tiles = blocks_of_tiles(stream.bitmaps, kernel_boxes(GemmTiles(spec, mapping, extents)), stream.height)
             most = max(each.bitmap_words for each in of_tiles)
-            blocks = BlocksOp.of(stream.height, buffers.index_of_kernel(link), most)
+            blocks = [BlocksOp.of(stream.height, buffers.index_of_kernel(link), most)]
             values = max(each.values for each in of_tiles)
-            return _layer(mapping, link.spec, shape_of(link.input), values=values, blocks=[blocks])
+            return [*keeps.values(), *_layer(mapping, spec, extents, keeps, taken, values=values, blocks=blocks)]
 
         kept: dict[KernelStream, Encoded] = {each: Encoded(each.values, each.bitmaps) for each in streams.values()}
         encoded = {link: kept[stream] for link, stream in streams.items()}
@@ -117,7 +122,7 @@ def _layer(
     """
     tiles = GemmTiles(spec, mapping, input_shape)
     words = {each: tiles.held_words(each) for each in operands_of(spec, kept)}
-    if values is not None:
+    if values is not None and Operand.KERNEL in words:
         words[Operand.KERNEL] = values
     places = [PlaceOp.of(each, taken.get(MEMORIES.get(each, ""), 0), max(held, 1)) for each, held in words.items()]
     configure = ConfigureOp.of(mapping)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import cast
 
 from xdsl.dialects.builtin import ModuleOp
@@ -18,21 +18,36 @@ from dialects.gemm_mapping import GemmMapping, Nest, attribute_of
 from dialects.groups import FetchOp, GroupOp, HoldOp, KeepOp, PlacedAxis, RunOp, SendOp, TurnsOp
 from dialects.hierarchy import Hierarchy
 from dialects.locations import describe
-from dialects.schedule import Mapping
+from dialects.schedule import Mapping as LinkMapping
 from dialects.spatial import LayerOp, integer
+from dialects.turn_box import TurnAxis, TurnBox
 from passes.fusion.from_ir import group_of
 from passes.fusion.group import Group
 from passes.fusion.grouping import inline
 from passes.fusion.holds import Fetch, GroupPlan, Run, Step, addresses, extents_of, misfits
+from passes.fusion.memories import BITMAPS
 from passes.fusion.plans import known_plan
 from passes.fusion.shapes import Shape
 from passes.fusion.turns import kept_by, shapes_of, taken_by
 from passes.placing import Buffers, Gathered
 
 
+@dataclass(frozen=True)
+class HeldBlocks:
+    """A link's kernel in blocks in a hold: words of blocks and of bitmaps, and where those lie in their memory."""
+
+    link: LinkOp
+    values: int
+    bitmaps: int
+    address: int
+
+
 @dataclass
 class PlannedGroup:
-    """A group whose links stand in the chain again: its plan, its tensors by name, and where its holds are."""
+    """A group whose links stand in the chain again: its plan, its tensors by name, and where its holds are.
+
+    `blocks` has the holds in which kernels lie in blocks.
+    """
 
     group: Group
     plan: GroupPlan
@@ -40,6 +55,7 @@ class PlannedGroup:
     tensors: dict[str, SSAValue]
     addresses: tuple[int, ...]
     mapping: FusedAttr
+    blocks: dict[int, HeldBlocks] = field(default_factory=dict[int, HeldBlocks])
 
     def name_of(self, link: LinkOp) -> str:
         """The name of a link in the group."""
@@ -59,7 +75,7 @@ class PlannedGroup:
 
 
 def open_groups(
-    module: ModuleOp, hierarchy: Hierarchy, nests: type[Mapping] | type[GemmMapping] = Mapping
+    module: ModuleOp, hierarchy: Hierarchy, nests: type[LinkMapping] | type[GemmMapping] = LinkMapping
 ) -> dict[LinkOp, PlannedGroup]:
     """Put the links of every group into its place, with the mappings of their turns, `nests`; the groups by link.
 
@@ -113,6 +129,7 @@ class GatheredGroup:
     def __init__(self, group: PlannedGroup):
         self._group = group
         self._holds: list[HoldOp] = []
+        self._bitmaps: dict[int, HoldOp] = {}
 
     @property
     def gathered(self) -> Gathered:
@@ -122,19 +139,34 @@ class GatheredGroup:
     def keeps(self, link: LinkOp) -> dict[str, KeepOp]:
         """What says in which holds the tensors of a link lie, by role."""
         kept = self._group.kept(link)
-        return {role: KeepOp.of(role, self._holds[number].result) for role, number in kept.items()}
+        keeps = {role: KeepOp.of(role, self._holds[number].result) for role, number in kept.items()}
+        if "K" in kept and (bitmaps := self._bitmaps.get(kept["K"])) is not None:
+            keeps["M"] = KeepOp.of("M", bitmaps.result)
+        return keeps
 
     def _begin(self, buffers: Buffers) -> None:
         self._holds = hold_ops(self._group, buffers)
+        self._bitmaps = {
+            number: _words_in_a_row(buffers.index_of_kernel(held.link), BITMAPS, held.address, held.bitmaps)
+            for number, held in self._group.blocks.items()
+        }
 
     def _gather(self, layers: list[LayerOp]) -> Operation:
-        return group_op(self._group, self._holds, layers)
+        return group_op(self._group, self._holds, layers, self._bitmaps)
+
+
+def _words_in_a_row(buffer: SSAValue, memory: str, address: int, words: int) -> HoldOp:
+    """A hold of a whole buffer, word by word."""
+    return HoldOp.of(buffer, 0, memory, address, words, [PlacedAxis(words, 1, words)])
 
 
 def hold_ops(planned: PlannedGroup, buffers: Buffers) -> list[HoldOp]:
-    """The holds of a group."""
+    """The holds of a group, but for bitmaps."""
     ops: list[HoldOp] = []
-    for hold, address in zip(planned.plan.holds, planned.addresses, strict=True):
+    for number, (hold, address) in enumerate(zip(planned.plan.holds, planned.addresses, strict=True)):
+        if (held := planned.blocks.get(number)) is not None:
+            ops.append(_words_in_a_row(buffers.kernel(held.link).buffer, hold.memory, address, held.values))
+            continue
         access = buffers.access(planned.tensors[hold.tensor])
         view = access.view.reshape(planned.group.tensor(hold.tensor).shape)
         if view is None:
@@ -163,19 +195,23 @@ def _pitches(group: Group, tensor: str, strides: Sequence[int]) -> list[int]:
     return [stride if extent > 1 else 1 for extent, stride in pairs]
 
 
-def group_op(planned: PlannedGroup, holds: list[HoldOp], layers: list[LayerOp]) -> GroupOp:
-    """The group of layers, with what is done in its turns."""
+def group_op(
+    planned: PlannedGroup, holds: list[HoldOp], layers: list[LayerOp], bitmaps: Mapping[int, HoldOp]
+) -> GroupOp:
+    """The group of layers, with what is done in its turns; `bitmaps` are holds of these, by those of kernels."""
     names = [link.name for link in planned.group.links]
     plan = planned.plan
     inner: list[Operation] = []
     for depth in reversed(range(len(plan.turns) + 1)):
-        around = [_step(step, holds, names) for step in plan.before[depth]]
-        behind = [_step(step, holds, names) for step in plan.after[depth]]
+        around = [op for step in plan.before[depth] for op in _steps(step, holds, names, bitmaps)]
+        behind = [op for step in plan.after[depth] for op in _steps(step, holds, names, bitmaps)]
         inner = [*around, *inner, *behind]
         if depth:
             inner = [TurnsOp.of(plan.turns[depth - 1], inner)]
-    group = GroupOp(properties={"mapping": planned.mapping}, regions=[Region(Block([*holds, *layers, *inner]))])
-    for hold in holds:
+    group = GroupOp(
+        properties={"mapping": planned.mapping}, regions=[Region(Block([*holds, *bitmaps.values(), *layers, *inner]))]
+    )
+    for hold in (*holds, *bitmaps.values()):
         hold.location = cast("Operation", hold.buffer.owner).location
     group.location = planned.links[-1].location
     for _, op in group.steps():
@@ -186,12 +222,19 @@ def group_op(planned: PlannedGroup, holds: list[HoldOp], layers: list[LayerOp]) 
     return group
 
 
-def _step(step: Step, holds: list[HoldOp], names: list[str]) -> Operation:
+def _steps(step: Step, holds: list[HoldOp], names: list[str], bitmaps: Mapping[int, HoldOp]) -> list[Operation]:
     layer = names.index(step.link)
     match step:
         case Run():
-            return RunOp.of(layer, step.box)
+            return [RunOp.of(layer, step.box)]
+        case Fetch(number) if number in bitmaps:
+            return [_fetch_all(bitmaps[number], layer), _fetch_all(holds[number], layer)]
         case Fetch():
-            return FetchOp.of(holds[step.hold].result, layer, step.box)
+            return [FetchOp.of(holds[step.hold].result, layer, step.box)]
         case _:
-            return SendOp.of(holds[step.hold].result, layer, step.box)
+            return [SendOp.of(holds[step.hold].result, layer, step.box)]
+
+
+def _fetch_all(hold: HoldOp, layer: int) -> FetchOp:
+    box = TurnBox(tuple(TurnAxis(axis.extent) for axis in hold.axes.data))
+    return FetchOp.of(hold.result, layer, box)

@@ -33,7 +33,10 @@ class Slot(IntEnum):
 
 
 class Tensor(IntEnum):
-    """The tensors of a layer; EXTRA0 to EXTRA11 are operands of post functions, indices make addresses."""
+    """The tensors of a layer; EXTRA0 to EXTRA11 are operands of post functions, indices make addresses.
+
+    BITMAPS say which words of a kernel in blocks there are.
+    """
 
     INPUT = 0
     KERNEL = 1
@@ -52,6 +55,7 @@ class Tensor(IntEnum):
     EXTRA11 = 14
     INPUT_INDEX = 15
     OUTPUT_INDEX = 16
+    BITMAPS = 17
 
 
 INDICES = {Tensor.INPUT: Tensor.INPUT_INDEX, Tensor.OUTPUT: Tensor.OUTPUT_INDEX}

@@ -34,7 +34,7 @@ from dialects.locations import describe
 from dialects.spatial import BufferOp, LayerOp, integer
 from dialects.turn_box import TurnBox
 
-_TENSORS = {"I": Tensor.INPUT, "K": Tensor.KERNEL, "O": Tensor.OUTPUT}
+_TENSORS = {"I": Tensor.INPUT, "K": Tensor.KERNEL, "O": Tensor.OUTPUT, "M": Tensor.BITMAPS}
 
 LayerCode = Callable[[LayerOp], Iterator[Instruction]]
 Part = tuple[LayerOp, list[Instruction]]

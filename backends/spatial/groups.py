@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from backends.fields import Array
 from backends.spatial.codes import Kind, Tensor, Word
@@ -130,7 +130,10 @@ class GroupSequencer(LayerSequencer[LayerT]):
     """A sequencer that executes fused groups as well (`backends.spatial.group_isa.GroupCore`).
 
     `occupancy` has for every group that ended, by its number, the words of every memory that elements lay in.
+    `more_kept` are what holds have besides inputs, kernels, results and operands of post functions.
     """
+
+    more_kept: ClassVar[frozenset[Tensor]] = frozenset()
 
     def __init__(self, dram: MemoryBank, *, has_host: bool, segment: SegmentRun | None = None):
         super().__init__(dram, has_host=has_host, segment=segment)
@@ -242,7 +245,7 @@ class GroupSequencer(LayerSequencer[LayerT]):
         axes[-1][3].append((loop, Span(turn, first, size, step, growth)))
 
     def keep(self, tensor: Tensor, hold: int) -> None:
-        if tensor > Tensor.EXTRA11:
+        if tensor > Tensor.EXTRA11 and tensor not in self.more_kept:
             raise Fault("CAT-E003", f"{tensor.name} cannot lie in a hold")
         layer, state = self.layer, self._add_to(hold)
         if tensor in layer.keeps:

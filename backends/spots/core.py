@@ -22,16 +22,19 @@ from dialects.gemm_machine import STREAM_WORD_BITS, GemmMachine, Srams
 HELD: dict[int, Callable[[Srams], tuple[str, int]]] = {
     1: lambda sram: ("input", sram.input_words),
     2: lambda sram: ("kernel", sram.kernel_words),
+    3: lambda sram: ("bitmap", sram.bitmap_words or 0),
 }
 """The memories that holds of groups may lie in, by number: names and words."""
 OWN_MEMORY = {Tensor.INPUT: 1, Tensor.KERNEL: 2}
 """Which of them tensors are read from."""
+_BITMAPS = 3
 
 
 class GemmSequencer(LoopSequencer[GemmLayer]):
     """Executes a program instruction by instruction (`backends.spots.isa.GemmCore`)."""
 
     _counters: GemmCounters
+    more_kept = frozenset((Tensor.BITMAPS,))
 
     def __init__(
         self,
@@ -72,8 +75,9 @@ class GemmSequencer(LoopSequencer[GemmLayer]):
         return Memory(*HELD[number](self.machine.sram))
 
     def kept(self, layer: GemmLayer, tensor: Tensor, hold: HoldState) -> None:
-        """Im2col units read inputs from their memory only, the array kernels from theirs."""
-        wanted = OWN_MEMORY.get(tensor, hold.memory)
+        """Im2col units read inputs from their memory only, the array kernels and bitmaps from theirs."""
+        others = hold.memory if hold.memory != _BITMAPS else OWN_MEMORY[Tensor.INPUT]
+        wanted = _BITMAPS if tensor is Tensor.BITMAPS else OWN_MEMORY.get(tensor, others)
         if hold.memory != wanted:
             message = f"{tensor.name} lies in a memory that it is not read from"
             raise Fault("CAT-E003", message, f"memory {wanted}", str(hold.memory))
@@ -82,6 +86,9 @@ class GemmSequencer(LoopSequencer[GemmLayer]):
         """Check that a layer can take part in a group; its counts at zero."""
         if any(layer.terms.values()) or layer.update is not Fold.NONE:
             raise Fault("CAT-E003", "a layer of a group has computed addresses")
+        held = {Tensor.KERNEL, Tensor.BITMAPS} & layer.keeps.keys()
+        if layer.blocks is not None and len(held) < len((Tensor.KERNEL, Tensor.BITMAPS)):
+            raise Fault("CAT-E003", "a layer of a group has a kernel in blocks that lies, or its bitmaps, in no hold")
         return Counts(dict.fromkeys(EVENTS, 0), cycles=0)
 
     def run_link(self, layer: GemmLayer, box: list[tuple[range, ...]], member: Member) -> None:
@@ -98,7 +105,10 @@ class GemmSequencer(LoopSequencer[GemmLayer]):
 
     def count_fetch(self, transfer: Transfer) -> None:
         """Count what comes from off-chip."""
-        self._count_transfer(transfer, f"dram.{transfer.name}.read", f"glb.{transfer.name}.fill")
+        events = f"dram.{transfer.name}.read", f"glb.{transfer.name}.fill"
+        if transfer.tensor is Tensor.BITMAPS:
+            events = "dram.kernel.bitmap", "bitmap.kernel.fill"
+        self._count_transfer(transfer, *events)
 
     def count_send(self, transfer: Transfer) -> None:
         """Count what goes off-chip."""
@@ -195,7 +205,7 @@ class GemmSequencer(LoopSequencer[GemmLayer]):
 
     def multiply(self) -> None:
         if not self.is_read():
-            self._running().multiply()
+            self._running().multiply(self._tile_number())
 
     def store(self) -> None:
         if not self.is_read():

@@ -24,12 +24,11 @@ from dialects.groups import KeepOp
 from dialects.locations import describe
 from dialects.spatial import BufferOp, ForOp, LayerOp, LoadOp, OffloadOp, OpenOp, PassOp, StoreOp, integer
 from dialects.target import require_gemm_machine
-from passes.fusion.memories import INPUTS, KERNELS
+from passes.fusion.memories import BITMAPS, INPUTS, KERNELS
 from passes.fusion.placed import group_around
 from passes.gemm.cost import predict
 from passes.gemm.legality import violations
-from passes.gemm.members import predict_member
-from passes.gemm.streams import blocks_of_tiles, kernel_boxes
+from passes.gemm.members import blocks_in, kept_blocks, predict_member
 from passes.gemm.tiles import GemmTiles
 from passes.work import work_of
 
@@ -53,7 +52,7 @@ def _emission(module: ModuleOp) -> Emission:
     def predicted(op: LayerOp, known: dict[Hashable, Counts]) -> Counts:
         return _predicted(op, machine, known)
 
-    return Emission(ISA, body, predicted, machine.dram.words, memories={INPUTS: 1, KERNELS: 2})
+    return Emission(ISA, body, predicted, machine.dram.words, memories={INPUTS: 1, KERNELS: 2, BITMAPS: 3})
 
 
 def _predicted(op: LayerOp, machine: GemmMachine, known: dict[Hashable, Counts]) -> Counts:
@@ -65,7 +64,7 @@ def _predicted(op: LayerOp, machine: GemmMachine, known: dict[Hashable, Counts])
     if group_around(op) is not None:
         return predict_member(op, machine)
     spec, mapping = work.spec, attribute.data
-    blocks = next((each for each in op.body.block.ops if isinstance(each, BlocksOp)), None)
+    blocks = blocks_in(op)
     bitmaps = None if blocks is None else cast("BufferOp", blocks.bitmaps.owner).value
     alike = spec.bare, spec.post, mapping, work.input_shape, work.extra_shapes, work.lookups, work.in_order, bitmaps
     if alike not in known:
@@ -75,9 +74,7 @@ def _predicted(op: LayerOp, machine: GemmMachine, known: dict[Hashable, Counts])
         problems = violations(spec, mapping, machine, shape, "program", node, in_order=work.in_order, blocks=encoding)
         if problems:
             raise CatenaError(problems)
-        kept = None
-        if height is not None and bitmaps is not None:
-            kept = blocks_of_tiles(bitmaps.data.array, kernel_boxes(GemmTiles(spec, mapping, shape)), height)
+        kept = kept_blocks(blocks, GemmTiles(spec, mapping, shape))
         known[alike] = predict(spec, mapping, machine, shape, work.extra_shapes, work.lookups, kept)
     return known[alike]
 

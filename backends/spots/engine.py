@@ -140,25 +140,26 @@ class GemmEngine:
             raise Fault("CAT-E003", "a kernel is loaded in a layer without one")
         if Tensor.KERNEL in layer.keeps:
             raise Fault("CAT-E003", "a kernel is loaded that lies in a hold")
-        groups, kernels, terms, _ = sides(layer)
-        if layer.blocks is None:
-            found = self._dense_kernels()
-        else:
-            streams = BlockStreams(layer, layer.blocks, self._dram, self.machine.word_bits)
-            found = streams.tile(number, groups, kernels, terms)
-            if found.bitmaps > layer.blocks.words:
-                most = f"{layer.blocks.words} words"
-                raise Fault("CAT-E001", "bitmaps of a tile are larger than their place", most, str(found.bitmaps))
+        found = self._kernels(number)
         self._require_room(Tensor.KERNEL, found.values)
         self._kernel = self._kernel_tile(found)
         self.counters.add("dram.kernel.bitmap", found.bitmaps + found.places)
         self.counters.add("bitmap.kernel.fill", found.bitmaps)
         self._count_fetch(Tensor.KERNEL, found.values, found.bitmaps + found.places)
 
-    def _dense_kernels(self) -> KernelWords:
-        """The kernels of the current ranges, off-chip or in a hold."""
-        groups, kernels, terms, _ = sides(self.layer)
-        return dense_words(self._memory.kernel().reshape(groups, kernels, terms))
+    def _kernels(self, number: int) -> KernelWords:
+        """The kernels of the current ranges, off-chip or in a hold, which loops have made so many tiles before."""
+        layer = self.layer
+        groups, kernels, terms, _ = sides(layer)
+        if layer.blocks is None:
+            return dense_words(self._memory.kernel().reshape(groups, kernels, terms))
+        values, bitmaps = (layer.keeps.get(each, self._dram) for each in (Tensor.KERNEL, Tensor.BITMAPS))
+        streams = BlockStreams(layer, layer.blocks, values, bitmaps, self.machine.word_bits)
+        found = streams.tile(number, groups, kernels, terms)
+        if found.bitmaps > layer.blocks.words:
+            most = f"{layer.blocks.words} words"
+            raise Fault("CAT-E001", "bitmaps of a tile are larger than their place", most, str(found.bitmaps))
+        return found
 
     def _kernel_tile(self, words: KernelWords) -> KernelTile:
         return KernelTile(self._ranges(Tensor.KERNEL), kernel_matrices(self.layer, words.matrices), words)
@@ -211,13 +212,14 @@ class GemmEngine:
 
     # Passes -----------------------------------------------------------------------------------------------------------
 
-    def multiply(self) -> None:
-        """Make patches and fold them with the kernels into the results."""
+    def multiply(self, number: int) -> None:
+        """Make patches and fold them with the kernels into the results: with tile `number` of those that are held."""
         layer, results = self.layer, self._results
         if Tensor.INPUT in layer.keeps:
             self._input = self._patches_there()
         if Tensor.KERNEL in layer.keeps and layer.main is not None:
-            self._kernel = self._kernel_tile(self._dense_kernels())
+            self._kernel = self._kernel_tile(self._kernels(number))
+            self.counters.add("bitmap.kernel.read", self._kernel.words.places)
         values = self._there(self._input, Tensor.INPUT)
         kernel = self._there(self._kernel, Tensor.KERNEL) if layer.main is not None else None
         if results is None or results.ranges != self._ranges(Tensor.OUTPUT):

@@ -99,7 +99,8 @@ class Blocks(GemmInstruction):
 
     The words of blocks that are kept lie from the kernel's address, the bitmaps from `address`. They begin with two
     numbers of 32 bits for every tile, of those that loops around its load make, inner ones faster: the word of the
-    bitmaps where the tile's M1 and M2 begin, and the word of the kernel where its first block does.
+    bitmaps where the tile's M1 and M2 begin, and the word of the kernel where its first block does. In a layer of a
+    group KERNEL and BITMAPS lie in holds, from which every pass takes the tile of the loops around it.
     """
 
     height: int = unsigned(16, "kernels of a block", minimum=1)

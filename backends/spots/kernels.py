@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from backends.fields import Array
 from backends.spatial.codes import Tensor
+from backends.spatial.holds import HoldState
 from backends.spatial.layer import LayerState
 from backends.spatial.memory import Fault, MemoryBank
 from dialects.diagnostics import CatenaError
@@ -57,10 +58,18 @@ def dense_words(matrices: Array) -> KernelWords:
 
 
 class BlockStreams:
-    """The streams of one layer's kernel in the off-chip memory."""
+    """The streams of one layer's kernel: its words and their bitmaps in the off-chip memory, or in holds."""
 
-    def __init__(self, layer: LayerState, config: BlocksConfig, dram: MemoryBank, word_bits: int):
-        self._layer, self._config, self._dram = layer, config, dram
+    def __init__(
+        self,
+        layer: LayerState,
+        config: BlocksConfig,
+        values: MemoryBank | HoldState,
+        bitmaps: MemoryBank | HoldState,
+        word_bits: int,
+    ):
+        self._layer, self._config = layer, config
+        self._memory_of_values, self._memory_of_bitmaps = values, bitmaps
         self._word: np.dtype[Any] = np.dtype(f"<u{word_bits // 8}")
         self._format = SpotsBlocks(config.height)
 
@@ -106,11 +115,11 @@ class BlockStreams:
         return self._bitmap_words(start, -(-size // self._word.itemsize)).view(np.uint8)[:size]
 
     def _bitmap_words(self, start: int, count: int) -> Array:
-        found = self._dram.read(self._config.address + start, (count,), (1,), self._word)
+        found = self._memory_of_bitmaps.read(self._config.address + start, (count,), (1,), self._word)
         return np.ascontiguousarray(found)
 
     def _values(self, start: int, count: int) -> Array:
         source = self._layer.address(Tensor.KERNEL)
         if not count:
             return np.zeros(0, source.dtype)
-        return np.ascontiguousarray(self._dram.read(source.address + start, (count,), (1,), source.dtype))
+        return np.ascontiguousarray(self._memory_of_values.read(source.address + start, (count,), (1,), source.dtype))

@@ -18,8 +18,8 @@ def memory_names(machine: Accelerator) -> tuple[str, ...]:
     return ("dram", "glb", "spad")
 
 
-INPUTS, KERNELS = "input", "kernel"
-"""The memories of inputs and of kernels of a machine of matrix products."""
+INPUTS, KERNELS, BITMAPS = "input", "kernel", "bitmap"
+"""The memories of inputs, of kernels, and of their bitmaps, of a machine of matrix products."""
 
 
 def levels_of(machine: Machine | GemmMachine) -> Hierarchy:

@@ -37,7 +37,7 @@ def runs_of(group: GroupOp, number: int) -> Counter[Shape]:
 def fetched_role(layer: LayerOp, op: FetchOp) -> str:
     """What is fetched to a layer: what it reads first of the hold."""
     kept, hold = kept_by(layer), hold_of(op)
-    order = ("I", "K", *(f"P{number}" for number in range(len(layer.extras))))
+    order = ("I", "K", "M", *(f"P{number}" for number in range(len(layer.extras))))
     return next(role for role in order if kept.get(role) is hold)
 
 

@@ -90,7 +90,7 @@ def predict(
     chunks = number(tiles.terms)
     loaded = [each for each in (Operand.INPUT, Operand.KERNEL) if each in operands_of(spec, kept)]
     fetched = tiles.repeats(Operand.INPUT) * tiles.input_words() if Operand.INPUT in loaded else 0
-    kernel = _kernel_words(tiles, machine, blocks) if Operand.KERNEL in loaded else _KernelWords()
+    kernel = (_kernel_words if Operand.KERNEL in loaded else _held_kernel)(tiles, machine, blocks)
     events = dict.fromkeys(EVENTS, 0)
     events["dram.input.read"] = events["glb.input.fill"] = fetched
     events["dram.kernel.read"] = events["glb.kernel.fill"] = kernel.values
@@ -152,6 +152,15 @@ def _kernel_words(tiles: GemmTiles, machine: GemmMachine, blocks: Sequence[TileB
     return _KernelWords(repeats * values, repeats * bitmaps, repeats * place * len(blocks), bitmaps * turns, first)
 
 
+def _held_kernel(tiles: GemmTiles, machine: GemmMachine, blocks: Sequence[TileBlocks] | None) -> _KernelWords:
+    """Of a kernel in a hold, or none at all, nothing comes; passes look up where tiles in blocks are."""
+    if blocks is None or tiles.spec.main == PASS:
+        return _KernelWords()
+    turns = sum(turns_of(size, tiles.mapping.split, machine.array.cols) * n for size, n in tiles.patches.items())
+    places = len(blocks) * number(tiles.patches) * words_of_place(machine.word_bits)
+    return _KernelWords(looked_up=sum(each.bitmap_words for each in blocks) * turns + places)
+
+
 LINK = (
     *("dram.input.read", "dram.kernel.read", "dram.kernel.bitmap", "dram.extra.read", "dram.index.read"),
     *("dram.output.read", "dram.output.write"),
@@ -166,9 +175,9 @@ def whole_cycles(busy: int, events: dict[str, int], ends: int, machine: GemmMach
     return max(busy, math.ceil(link / rate)) + math.ceil(ends / rate)
 
 
-def first_words(tiles: GemmTiles, has_kernel: bool) -> int:
+def first_words(tiles: GemmTiles, has_kernel: bool, kept: Collection[str] = ()) -> int:
     """Words of the first tiles of input and kernel, and of the last results, for which the array waits."""
-    return first_input_and_results(tiles) + (tiles.held_words(Operand.KERNEL) if has_kernel else 0)
+    return first_input_and_results(tiles, kept) + (tiles.held_words(Operand.KERNEL) if has_kernel else 0)
 
 
 def first_input_and_results(tiles: GemmTiles, kept: Collection[str] = ()) -> int:

@@ -9,26 +9,36 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import cast
 
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.events import Counts
 from dialects.gconv import GConv
+from dialects.gemm import BlocksOp
 from dialects.gemm_machine import GemmMachine
 from dialects.gemm_mapping import GemmAttr, GemmMapping
 from dialects.groups import FetchOp, RunOp
 from dialects.schedule import Mapping, Operand, Storage
-from dialects.spatial import LayerOp, integer
+from dialects.spatial import BufferOp, LayerOp, integer
 from passes.fusion.array_members import Place, part_at
 from passes.fusion.memories import INPUTS, KERNELS
-from passes.fusion.placed import NAMES, fetched_role, group_around, kept_by
+from passes.fusion.placed import fetched_role, group_around, kept_by
 from passes.fusion.shapes import Shape, largest, part_of
 from passes.gemm.cost import predict
 from passes.gemm.legality import MEMORIES, violations
 from passes.gemm.search import best_mapping
+from passes.gemm.streams import TileBlocks, blocks_of_tiles, kernel_boxes
+from passes.gemm.tiles import GemmTiles
 from passes.mapping.tiling import span
 from passes.searching.parts import Part
 from passes.work import Work, work_of
 
+_FETCHED = {
+    "I": ("dram.input.read", "glb.input.fill"),
+    "K": ("dram.kernel.read", "glb.kernel.fill"),
+    "M": ("dram.kernel.bitmap", "bitmap.kernel.fill"),
+}
+"""What words count as that come to holds of these roles."""
 _ANY = 1 << 40
 """Words of a memory in which a tensor has no tile that would have to fit."""
 _HINT = "cut smaller tiles of the head, or keep fewer tensors"
@@ -51,7 +61,7 @@ def member_mapping(part: Part, machine: GemmMachine) -> GemmMapping:
     }
     roomy = machine.model_copy(update={"sram": machine.sram.model_copy(update=left)})
     whole, extents = inside(part.spec, part.shapes)
-    found = best_mapping(whole.bare, roomy, extents)
+    found = best_mapping(whole.bare, roomy, extents, kept=frozenset(part.kept))
     mapping = replace(found, tiles=_without(found.tiles, part))
     if problems := member_violations(part, mapping, machine, "mapped"):
         raise CatenaError(problems)
@@ -96,43 +106,63 @@ def predict_member(layer: LayerOp, machine: GemmMachine) -> Counts:
     """What a layer of a group counts in all turns, transfers that count for it included.
 
     Runs of equal shape that are equally far beyond the borders of the input count the same. Transfers for holds are
-    not hidden behind work.
+    not hidden behind work. Nothing is known of zeros but those of a kernel in blocks.
     """
     group = group_around(layer)
     assert group is not None
     assert isinstance(layer.mapping, GemmAttr)
     number, work, kept = group.layers.index(layer), work_of(layer), frozenset(kept_by(layer))
-    total, known, moved = Counts(cycles=0), dict[GConv, Counts](), 0
+    total, moved = Counts(cycles=0), 0
+    runs = _Runs(work, layer.mapping.data, machine, kept, blocks_in(layer))
     for turns, op in group.steps():
         if isinstance(op, RunOp):
             if integer(op.layer) == number:
                 for place, times in op.box.data.places(turns):
-                    total.add(_times(_run(work, layer.mapping.data, machine, kept, place, known), times))
+                    total.add(_times(runs.at(place), times))
         elif integer(op.layer) == number:
             words = op.box.data.total(turns)
             moved += words
             events = ("dram.output.write", "glb.output.send")
             if isinstance(op, FetchOp):
-                name = NAMES.get(fetched_role(layer, op), "extra")
-                events = (f"dram.{name}.read", f"glb.{name}.fill")
+                events = _FETCHED.get(fetched_role(layer, op), ("dram.extra.read", "glb.extra.fill"))
             for event in events:
                 total.events[event] = total.events.get(event, 0) + words
     total.cycles = (total.cycles or 0) + math.ceil(moved / machine.dram.words_per_cycle)
     return total
 
 
-def _run(
-    work: Work,
-    mapping: GemmMapping,
-    machine: GemmMachine,
-    kept: frozenset[str],
-    place: Place,
-    known: dict[GConv, Counts],
-) -> Counts:
-    part = part_at(work, place)
-    if part.spec not in known:
-        known[part.spec] = predict(part.spec, mapping, machine, part.input_shape, part.extra_shapes, kept=kept)
-    return known[part.spec]
+class _Runs:
+    """What runs of a layer count: of those that are alike, once."""
+
+    def __init__(
+        self, work: Work, mapping: GemmMapping, machine: GemmMachine, kept: frozenset[str], blocks: BlocksOp | None
+    ):
+        self._work, self._mapping, self._machine, self._kept, self._blocks = work, mapping, machine, kept, blocks
+        self._known: dict[GConv, Counts] = {}
+
+    def at(self, place: Place) -> Counts:
+        """What a run counts."""
+        part = part_at(self._work, place)
+        if part.spec not in self._known:
+            shape = part.input_shape
+            blocks = kept_blocks(self._blocks, GemmTiles(part.spec, self._mapping, shape))
+            self._known[part.spec] = predict(
+                part.spec, self._mapping, self._machine, shape, part.extra_shapes, blocks=blocks, kept=self._kept
+            )
+        return self._known[part.spec]
+
+
+def blocks_in(layer: LayerOp) -> BlocksOp | None:
+    """How the kernel of a placed layer lies in blocks, if it does."""
+    return next((each for each in layer.body.block.ops if isinstance(each, BlocksOp)), None)
+
+
+def kept_blocks(blocks: BlocksOp | None, tiles: GemmTiles) -> list[TileBlocks] | None:
+    """What every tile of a kernel in blocks keeps."""
+    bitmaps = None if blocks is None else cast("BufferOp", blocks.bitmaps.owner).value
+    if blocks is None or bitmaps is None:
+        return None
+    return blocks_of_tiles(bitmaps.data.array, kernel_boxes(tiles), integer(blocks.height))
 
 
 def _times(counts: Counts, times: int) -> Counts:

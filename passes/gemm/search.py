@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from dialects.gconv import PASS, Dim, GConv, LoopKind
@@ -26,11 +26,12 @@ def best_mapping(
     *,
     in_order: bool = False,
     kernel: Encoded | None = None,
+    kept: Collection[str] = (),
 ) -> GemmMapping:
     """The mapping that takes the least energy, of those that are as good as the fastest one.
 
-    With `in_order`, results leave in row-major order. `kernel` is what is known of one that lies in blocks. A word of
-    every tensor always fits.
+    With `in_order`, results leave in row-major order. `kernel` is what is known of one that lies in blocks, `kept` the
+    roles of tensors that lie in holds. A word of every tensor always fits.
     """
     found: list[tuple[_Value, GemmMapping]] = []
     least = math.inf
@@ -44,13 +45,13 @@ def best_mapping(
         else _candidates(spec, machine, input_shape, kernel, most)
     )
     for mapping in candidates:
-        value = _value(GemmTiles(spec, mapping, input_shape), machine, kernel)
+        value = _value(GemmTiles(spec, mapping, input_shape), machine, kernel, kept)
         if value.cycles <= most():
             found.append((value, mapping))
             least = min(least, value.cycles)
     close = sorted((each for each in found if each[0].cycles <= most()), key=lambda each: each[0].energy)[:_WEIGHED]
     whole = [_finished(spec, mapping, machine, input_shape, kernel) for _, mapping in close]
-    return min(whole, key=lambda each: _energy(spec, each, machine, input_shape))
+    return min(whole, key=lambda each: _energy(spec, each, machine, input_shape, kept))
 
 
 _CLOSE = 1.001
@@ -77,9 +78,11 @@ def _finished(
     return with_ring(spec, _with_groups(spec, mapping, machine, input_shape, kernel), machine, input_shape)
 
 
-def _energy(spec: GConv, mapping: GemmMapping, machine: GemmMachine, input_shape: tuple[int, ...]) -> float:
+def _energy(
+    spec: GConv, mapping: GemmMapping, machine: GemmMachine, input_shape: tuple[int, ...], kept: Collection[str]
+) -> float:
     """The energy of a mapping, in units of the machine's."""
-    counts = predict(spec, mapping, machine, input_shape)
+    counts = predict(spec, mapping, machine, input_shape, kept=kept)
     return price_of_products(counts, machine).total_energy / machine.energy.picojoules
 
 
@@ -141,15 +144,18 @@ def _with_most_channels(ring: Ring, mapping: GemmMapping, room: int) -> GemmMapp
     return next((each for each in of_passes if ring.reserved_channels(each) <= room), mapping)
 
 
-def _value(tiles: GemmTiles, machine: GemmMachine, kernel: Encoded | None) -> _Value:
+def _value(tiles: GemmTiles, machine: GemmMachine, kernel: Encoded | None, kept: Collection[str]) -> _Value:
     spec, steps = tiles.spec, steps_of(tiles, machine)
-    words = tiles.repeats(Operand.INPUT) * tiles.input_words() + math.prod(spec.output_shape)
-    if spec.main != PASS:
+    words = 0 if Operand.OUTPUT in kept else math.prod(spec.output_shape)
+    if Operand.INPUT not in kept:
+        words += tiles.repeats(Operand.INPUT) * tiles.input_words()
+    has_kernel = spec.main != PASS and Operand.KERNEL not in kept
+    if has_kernel:
         share = 1.0 if kernel is None else kernel.share
         words += tiles.repeats(Operand.KERNEL) * math.ceil(math.prod(spec.kernel_shape) * share)
     array, rate = machine.array, machine.dram.words_per_cycle
     filling = steps.passes * (array.rows // tiles.mapping.split + array.cols - 2) if array.fills else 0
-    ends = first_words(tiles, spec.main != PASS)
+    ends = first_words(tiles, has_kernel, kept)
     cycles = max(max(steps.cycles, steps.patch_rows) + filling, words / rate) + ends / rate
     return _Value(cycles, words * machine.energy.dram + steps.kernels * machine.energy.sram)
 

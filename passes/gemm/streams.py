@@ -113,8 +113,12 @@ def words_of_place(word_bits: int) -> int:
 
 
 def kernel_boxes(tiles: GemmTiles) -> list[KernelBox]:
-    """The tiles of a link's kernel in the order in which the loops around its storage make them."""
-    spec, depth = tiles.spec, tiles.above(Operand.KERNEL)
+    """The tiles of a link's kernel in the order in which the loops around its storage make them.
+
+    Of a kernel that lies in a hold they are those of passes.
+    """
+    spec, is_stored = tiles.spec, tiles.mapping.tiles.position(Operand.KERNEL) is not None
+    depth = tiles.above(Operand.KERNEL) if is_stored else tiles.in_pass
     whole = {(dim.name, kind): (0, spec.worked(dim, kind)) for dim in spec.dims for kind in KINDS}
     cut = [
         ((loop.dim, loop.kind), ranges(whole[loop.dim, loop.kind][1], depth.pieces[loop]))
@@ -128,7 +132,7 @@ def kernel_boxes(tiles: GemmTiles) -> list[KernelBox]:
 
 
 def _loops_around(mapping: GemmMapping) -> list[Loop]:
-    """The loops around the storage of the kernel that it depends on."""
+    """The loops around the storage of the kernel, or around passes, that it depends on."""
     position = mapping.tiles.position(Operand.KERNEL)
     nodes = mapping.tiles.nodes[:position]
     return [node.loop for node in nodes if isinstance(node, Temporal) and node.loop.kind in KINDS]

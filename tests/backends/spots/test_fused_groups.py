@@ -131,7 +131,7 @@ def fault(change: Any) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("change", "code", "message"),
     [
-        (changed(Hold, memory=3), "CAT-E003", "holds do not lie in memory 3"),
+        (changed(Hold, memory=4), "CAT-E003", "holds do not lie in memory 4"),
         (changed(Hold, address=1 << 30), "CAT-E001", "a hold lies outside of"),
         (without(Fetch), "CAT-E002", "that is not there"),
     ],

@@ -1,0 +1,128 @@
+"""Kernels in blocks in fused groups: they lie in holds with their bitmaps, and save time, energy and words there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from xdsl.context import Context
+
+from backends.container import parse_program, program_bytes
+from backends.program import Program
+from backends.spatial.codes import Tensor
+from backends.spatial.group_isa import Fetch, Hold, Keep
+from backends.spots.emit import emit
+from backends.spots.emulator import SpotsEmulator
+from backends.spots.isa import ISA, Blocks
+from dialects.diagnostics import CatenaError
+from dialects.encodings.attributes import encoded_type
+from dialects.encodings.spots_blocks import SpotsBlocks
+from dialects.events import Counts
+from dialects.gconv.interpreter import Interpreter
+from dialects.gemm_machine import GemmMachine
+from dialects.weights import ConstantOp, WeightRef
+from passes.gemm.groups import in_memories
+from passes.map_gemm import MapGemmPass
+from passes.place_gemm import PlaceGemmPass
+from tests.backends.generic.fused_groups import Chain, assert_results, chain_of, fuse
+from tests.backends.generic.test_fused_groups import mapped
+from tests.backends.spots.layers import machine
+from tests.filechecking import parse_module, print_module
+from tests.passes.fusion.groups import conv_pair
+
+TARGET = machine(array={"rows": 4, "cols": 2, "accumulators": 2}, im2col={"skips": True})
+GROUP = conv_pair(13, 2)
+ROWS = "H.opc 4"
+
+
+def pruned(target: GemmMachine = TARGET, loops: str = ROWS) -> Chain:
+    """The fused pair on inputs without zeros; most columns of its kernels are zero, and the others hold no zeros."""
+    chain = chain_of(GROUP, target)
+    chain.inputs = {name: np.abs(words) + 1 for name, words in chain.inputs.items()}
+    for seed, op in enumerate(op for op in chain.module.walk() if isinstance(op, ConstantOp)):
+        kept = np.random.default_rng(seed).random(op.array.shape[1:]) < 0.4
+        kept.flat[0] = True
+        op.properties["value"] = WeightRef.of((np.abs(op.array) + 1) * kept)
+        op.result._type = encoded_type(op.result.type, SpotsBlocks(2))  # pyright: ignore[reportPrivateUsage]
+    fuse(chain, GROUP, in_memories(GROUP, mapped(GROUP, loops, 1, w1=0, w2=0)))
+    return chain
+
+
+def compiled(chain: Chain) -> Program:
+    """Its program, as read back from its file; the text of every stage reads back, too."""
+    for step in (MapGemmPass(), PlaceGemmPass()):
+        step.apply(Context(), chain.module)
+        chain.module.verify()
+        text = print_module(chain.module)
+        assert print_module(parse_module(text)) == text
+    return parse_program(program_bytes(emit(chain.module, "spots")), "test")
+
+
+def code_of(program: Program, kind: type[Any]) -> list[Any]:
+    return [each for each in ISA.decode(program.code[0], "test") if isinstance(each, kind)]
+
+
+@pytest.mark.parametrize("skips", [False, True])
+def test_kernels_in_blocks_lie_in_holds_and_count_what_is_predicted(skips: bool) -> None:
+    target = machine(array={"rows": 4, "cols": 2, "accumulators": 2}, im2col={"skips": skips})
+    chain = pruned(target)
+    expected = Interpreter(chain.module.clone()).run(chain.inputs)
+    kernels = [op.array for op in chain.module.walk() if isinstance(op, ConstantOp)]
+    program = compiled(chain)
+    assert len(code_of(program, Blocks)) == 2
+    assert [each.memory for each in code_of(program, Hold)].count(3) == 2
+    counted: list[Counts] = []
+    for mode in ("blocks", "elements"):
+        emulator = SpotsEmulator(program, mode)
+        assert_results(emulator.run(chain.inputs), expected, mode)
+        counted = [emulator.counters[entry.name] for entry in program.layers]
+        for entry, found in zip(program.layers, counted, strict=True):
+            assert not found.differences(Counts.of(entry.predicted)), (entry.name, mode)
+    assert sum(each.events["dram.kernel.read"] for each in counted) == sum(map(np.count_nonzero, kernels))
+    left_out = sum(each.events["operation.skipped"] for each in counted)
+    assert (left_out > sum(each.operations for each in counted) / 3) == skips
+
+
+@pytest.mark.parametrize("loops", ["H.opc 4, C.op 1"])
+def test_a_kernel_that_turns_cut_lies_dense(loops: str) -> None:
+    chain = pruned(loops=loops)
+    expected = Interpreter(chain.module.clone()).run(chain.inputs)
+    program = compiled(chain)
+    assert len(code_of(program, Blocks)) < 2
+    assert_results(SpotsEmulator(program).run(chain.inputs), expected, "blocks")
+
+
+def test_bitmaps_without_room_leave_kernels_dense() -> None:
+    program = compiled(pruned(machine(array=TARGET.array.model_dump(), sram={"bitmap_words": 4})))
+    assert not code_of(program, Blocks)
+
+
+def fault(change: Any) -> tuple[str, str]:
+    """The code and message of the fault of the program of which every instruction was changed, or left out."""
+    chain = pruned()
+    program = compiled(chain)
+    code = [made for each in ISA.decode(program.code[0], "test") if (made := change(each)) is not None]
+    with pytest.raises(CatenaError) as caught:
+        SpotsEmulator(replace(program, code=(ISA.encode(code),))).run(chain.inputs)
+    (found,) = caught.value.diagnostics
+    return found.code, found.message
+
+
+def is_bitmaps(each: Any) -> bool:
+    return isinstance(each, Keep) and each.tensor is Tensor.BITMAPS
+
+
+def test_a_fault_says_what_cannot_be() -> None:
+    bitmaps = {each.hold for each in code_of(compiled(pruned()), Keep) if is_bitmaps(each)}
+    never_brought = fault(lambda each: None if isinstance(each, Fetch) and each.hold in bitmaps else each)
+    assert never_brought[0] == "CAT-E002"
+    assert "bitmap that is not there" in never_brought[1]
+    in_no_hold = fault(lambda each: None if is_bitmaps(each) else each)
+    assert in_no_hold == (
+        "CAT-E003",
+        "a layer of a group has a kernel in blocks that lies, or its bitmaps, in no hold",
+    )
+    elsewhere = fault(lambda each: replace(each, memory=2) if isinstance(each, Hold) and each.memory == 3 else each)
+    assert elsewhere == ("CAT-E003", "BITMAPS lies in a memory that it is not read from")
