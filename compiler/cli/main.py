@@ -28,6 +28,7 @@ VERBS = {
     "prune": Verb("compiler.cli.prune:prune", "Set small weights of a float model to zero."),
     "run": Verb("compiler.cli.run:run", "Execute a program on the emulator."),
     "verify": Verb("compiler.cli.verify:verify", "Compare every layer with ONNX Runtime."),
+    "reduce": Verb("compiler.cli.reduce:reduce_model", "Shrink a model that fails to the smallest one that does."),
     "accuracy": Verb("compiler.cli.accuracy:accuracy", "What converters and physics of crossbars do to results."),
     "inspect": Verb("compiler.cli.inspect:inspect", "Summarise a model, IR or program."),
     "opt": Verb("compiler.cli.opt:opt", "Run passes over IR text or a model and print the IR."),
