@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.durable_files import put_in_place
 
 _MOST_AT_ONCE = 1 << 30
 
@@ -38,8 +39,7 @@ def replacing(path: Path) -> Generator[BinaryIO]:
     try:
         with os.fdopen(handle, "wb") as stream:
             yield stream
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+            put_in_place(stream, Path(temporary), path)
     except OSError as error:
         Path(temporary).unlink(missing_ok=True)
         raise _unwritable(path, error) from error

@@ -28,7 +28,8 @@ def diagnostics_of(error: BaseException) -> tuple[Diagnostic, ...]:
         subject = f"{error.filename}: " if error.filename else ""
         return (Diagnostic("CAT-C002", f"{subject}{error.strerror or error}"),)
     if isinstance(error, MemoryError):
-        return (Diagnostic("CAT-I001", "the machine has not enough memory for this"),)
+        hint = "allow more with --max-memory, or use a larger machine"
+        return (Diagnostic("CAT-C007", "there is not enough memory for this", hint=hint),)
     return (
         Diagnostic(
             "CAT-I001",

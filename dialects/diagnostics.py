@@ -46,6 +46,7 @@ CODES: dict[str, Code] = {
         Code("CAT-C004", "an optional dependency is not installed", ExitCode.USAGE),
         Code("CAT-C005", "an input array does not fit the model", ExitCode.USAGE),
         Code("CAT-C006", "a back-end plug-in cannot be loaded", ExitCode.USAGE),
+        Code("CAT-C007", "there is not enough memory, or not enough is allowed", ExitCode.USAGE),
         Code("CAT-M001", "the file is not a valid ONNX model", ExitCode.USAGE),
         Code("CAT-M002", "a shape is dynamic and no value was given for it", ExitCode.USAGE),
         Code("CAT-M003", "shape or type inference found a contradiction", ExitCode.USAGE),

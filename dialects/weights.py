@@ -33,6 +33,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.dtypes import NARROW_DTYPES, dtype_named, little_endian
+from dialects.durable_files import put_in_place
 from dialects.element_types import element_type_of, numpy_dtype_of, tensor_type
 
 Array = npt.NDArray[Any]
@@ -204,8 +205,7 @@ class WeightStore:
         try:
             with os.fdopen(handle, "wb") as stream:
                 stream.write(_serialized(blob.array))
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
+                put_in_place(stream, Path(temporary), path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise

@@ -12,6 +12,7 @@ import click
 
 from compiler.cli.console import Color, Console
 from compiler.cli.outcome import Outcome, envelope
+from compiler.memory_limit import bytes_of, memory_limit
 from dialects.diagnostics import ExitCode
 
 _COLORS = tuple(each.value for each in Color)
@@ -39,12 +40,14 @@ def verb(name: str) -> Callable[[Callable[..., Outcome]], click.Command]:
             color: str,
             no_progress: bool,
             debug: bool,
+            max_memory: int | None,
             **options: Any,
         ) -> int:
             console = Console(Color(color), -1 if quiet else int(verbose), not (no_progress or as_json))
             session = Session(name, console, as_json)
             start = perf_counter()
-            outcome = function(session, **options)
+            with memory_limit(max_memory):
+                outcome = function(session, **options)
             _finish(session, outcome, perf_counter() - start)
             return int(outcome.exit_code)
 
@@ -63,6 +66,13 @@ def _finish(session: Session, outcome: Outcome, seconds: float) -> None:
     console.verdict(outcome.exit_code == ExitCode.OK, seconds, outcome.subject)
 
 
+def _bytes(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
+    try:
+        return None if not text else bytes_of(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is {error}: give it as in 512M or 4G") from error
+
+
 def _common_options(command: Callable[..., int]) -> Callable[..., int]:
     options = (
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object, errors included."),
@@ -70,6 +80,13 @@ def _common_options(command: Callable[..., int]) -> Callable[..., int]:
         click.option("-q", "--quiet", is_flag=True, help="Print results and errors only."),
         click.option("--color", type=click.Choice(_COLORS), default="auto", help="When to colour. [default: auto]"),
         click.option("--no-progress", is_flag=True, help="Do not print progress."),
+        click.option(
+            "--max-memory",
+            envvar="CATENA_MAX_MEMORY",
+            metavar="SIZE",
+            callback=_bytes,
+            help="Take at most so much memory for data, as in 4G, in every process. [env: CATENA_MAX_MEMORY]",
+        ),
         click.option("--debug", is_flag=True, help="Print the traceback of an unexpected error."),
     )
     for option in reversed(options):

@@ -120,6 +120,7 @@ def _parsed(content: bytes, key: str) -> Entry:
 
 
 def _write(path: Path, content: bytes) -> None:
+    # Not settled on the disk, as outputs are: an entry that a power cut halves has a wrong checksum.
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as stream:

@@ -153,3 +153,38 @@ def test_a_name_given_twice_is_an_error(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.arange(2))
     with pytest.raises(CatenaError, match="'x' is given twice"):
         read_arrays([f"x={tmp_path}/x.npy", f"x={tmp_path}/x.npy"])
+
+
+def test_words_reach_the_disk_before_the_name_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, done = tmp_path / "x.txt", list[str]()
+    path.write_text("old")
+    sync, replace = os.fsync, os.replace
+
+    def synced(handle: int) -> None:
+        done.append("folder" if Path(f"/proc/self/fd/{handle}").resolve() == tmp_path else path.read_text())
+        sync(handle)
+
+    def replaced(source: str, target: str) -> None:
+        done.append(Path(source).read_text())
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", replaced)
+    write_text(path, "new")
+    assert done == ["old", "new", "folder"]
+
+
+def test_a_disk_that_does_not_take_the_words_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.txt"
+    path.write_text("old")
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(CatenaError, match="no space left"):
+        write_text(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
