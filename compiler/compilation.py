@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from time import perf_counter
@@ -25,11 +25,12 @@ from compiler.sources import ImportOptions, SourceKind, kind_of, load_message, l
 from compiler.stages import IMPORT, MAPPING_STAGE, PROGRAM, STAGE_NAMES, Stage, stage_named, stage_number, stages_after
 from compiler.targets import Target, select_target
 from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.gemm_machine import GemmMachine
 from dialects.module_attributes import BACKEND, STAGE
 from dialects.nest_machine import NestMachine
 from dialects.target import MachineOp, find_machine
 from passes.merge_dims import MergeDimsPass
-from passes.searching.options import SearchingPass, SearchOptions
+from passes.searching.options import ObjectivePass, SearchOptions
 from passes.verification import Verifier
 
 if TYPE_CHECKING:
@@ -302,7 +303,7 @@ class _Compilation:
     def _judging(self, target: Target | None) -> list[ModulePass]:
         """The pass that takes groups apart which cost more than their links alone, where an objective is asked for."""
         options, machine = self._options, None if target is None else target.machine
-        if not options.fuse or options.search.objective is None or not isinstance(machine, NestMachine):
+        if not options.fuse or options.search.objective is None or not isinstance(machine, NestMachine | GemmMachine):
             return []
         if self._fuses:
             return []  # groups that a mapping file names are not to be taken apart
@@ -313,10 +314,12 @@ class _Compilation:
     def _searching(self, passes: Sequence[ModulePass], target: Target | None) -> list[ModulePass]:
         """The passes of the mapping stage as the options want mappings to be found."""
         search = self._options.search
-        if search.given and not any(isinstance(step, SearchingPass) for step in passes):
+        known = {each.name for step in passes if isinstance(step, ObjectivePass) for each in fields(step)}
+        if unknown := [each for each in search.given if each.removeprefix("--").replace("-", "_") not in known]:
             name = "" if target is None else target.machine.name
-            message = f"the target {name} searches for no mappings"
-            raise CatenaError(Diagnostic("CAT-C001", message, "mapped", found=", ".join(search.given)))
+            message = f"the target {name} searches for {'mappings at once' if known else 'no mappings'}"
+            hint = "--objective is all that it can be asked for" if known else None
+            raise CatenaError(Diagnostic("CAT-C001", message, "mapped", found=", ".join(unknown), hint=hint))
         return [search.applied_to(step) for step in passes]
 
     def _target_of(self, module: ModuleOp) -> Target:

@@ -176,11 +176,15 @@ class Objective(StrEnum):
 
 
 class Space(StrEnum):
-    """Among which mappings a search looks: the row-stationary ones, those of a machine's dataflow, or all."""
+    """Among which mappings a search looks: the row-stationary ones, those of a machine's dataflow, or all.
+
+    On machines of matrix products they are `divisions`: what `passes.gemm.candidates` says.
+    """
 
     ROW_STATIONARY = "row_stationary"
     DATAFLOW = "dataflow"
     ALL = "all"
+    DIVISIONS = "divisions"
 
 
 @dataclass(frozen=True)

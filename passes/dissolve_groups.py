@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
+from xdsl.passes import ModulePass
 
 from dialects.events import Counts
 from dialects.gconv import LinkOp
 from dialects.gconv.fused import FusedOp
 from dialects.gconv.interpreter import main_function
+from dialects.gemm_machine import GemmMachine
 from dialects.nest_machine import NestMachine
 from dialects.schedule import Objective
 from dialects.spatial import LayerOp
-from dialects.target import require_nest_machine
+from dialects.target import find_machine, require_nest_machine
 from passes.fusion.grouping import groups_of, inline
-from passes.fusion.placed_on_levels import predict_layer
+from passes.fusion.placed_on_levels import predict_layer as predict_on_levels
+from passes.gemm.cost import LINK
+from passes.gemm.prediction import predict_layer as predict_on_products
+from passes.gemm.pricing import price_of_products
+from passes.map_gemm import MapGemmPass
 from passes.map_nest import MapNestPass
 from passes.mapper.pricing import Prices
+from passes.mapping.cost import Price
 from passes.merge_dims import MergeDimsPass
 from passes.order_segments import OrderSegmentsPass
+from passes.place_gemm import PlaceGemmPass
 from passes.place_nest import PlaceNestPass
 from passes.pricing import price
 from passes.searching.objectives import objective_on
@@ -37,52 +46,48 @@ class DissolveGroupsPass(SearchingPass):
     """Take every group of a mapped chain apart that costs more, by the objective, than its links would alone.
 
     That is found on copies: one is placed as it is, in another one all groups are taken apart and mapped first. What
-    counts is what the cost model expects of the layers. Where energy times time is asked for, neither may be more. So
-    no network costs more than it would without groups; links of groups that are taken apart get mappings as `map-nest`
-    gives them.
+    counts is what the cost model expects of the layers, with the zeros of kernels in blocks where the machine has them.
+    Where energy times time is asked for, neither may be more. So no network costs more than it would without groups;
+    links of groups that are taken apart get mappings as the pass gives them that maps chains on the machine.
     """
 
     name = "dissolve-groups"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        """Dissolve groups. Raises `CatenaError` as `map-nest` and `place-nest` do."""
-        machine = require_nest_machine(op, "mapped")
+        """Dissolve groups. Raises `CatenaError` as passes that map and place on the machine do."""
+        machine = find_machine(op)
+        on_products = isinstance(machine, GemmMachine)
+        judge = _OnProducts(machine) if on_products else _OnLevels(require_nest_machine(op, "mapped"))
         groups = groups_of(main_function(op))
         if not groups:
             return
         places = _places_of_members(op)
-        together = self._costs(ctx, op.clone(), places, machine)
+        together = self._costs(ctx, op.clone(), places, judge)
         apart = op.clone()
-        self._take_apart(ctx, apart, groups_of(main_function(apart)))
-        alone = self._costs(ctx, apart, places, machine)
+        self._take_apart(ctx, apart, groups_of(main_function(apart)), judge)
+        alone = self._costs(ctx, apart, places, judge)
         compared = zip(groups, together, alone, strict=True)
         costly = [group for group, mine, others in compared if any(map(operator.gt, mine, others))]
-        self._take_apart(ctx, op, costly)
+        self._take_apart(ctx, op, costly, judge)
 
-    def _take_apart(self, ctx: Context, module: ModuleOp, groups: Sequence[FusedOp]) -> None:
+    def _take_apart(self, ctx: Context, module: ModuleOp, groups: Sequence[FusedOp], judge: _Judge) -> None:
         """Put links of groups back into the chain, and map them as those that never were in one."""
         if not groups:
             return
         for group in groups:
             inline(group)
         MergeDimsPass().apply(ctx, module)
-        self.options.applied_to(MapNestPass()).apply(ctx, module)
+        self.options.applied_to(judge.mapping).apply(ctx, module)
 
-    def _costs(
-        self, ctx: Context, module: ModuleOp, groups: Sequence[Sequence[int]], machine: NestMachine
-    ) -> list[Costs]:
+    def _costs(self, ctx: Context, module: ModuleOp, groups: Sequence[Sequence[int]], judge: _Judge) -> list[Costs]:
         """What links of a mapped module cost, some together, given by their places in it; the module is placed."""
         links = len(_links(module))
         OrderSegmentsPass().apply(ctx, module)
-        PlaceNestPass().apply(ctx, module)
+        judge.placing.apply(ctx, module)
         layers = [layer for layer in module.walk() if isinstance(layer, LayerOp)]
         assert len(layers) == links, "a layer for every link"
-        objective = objective_on(machine, Objective(self.objective))
-        known: dict[Hashable, Counts] = {}
-        return [
-            _cost([predict_layer(layers[place], machine, known) for place in places], machine, objective)
-            for places in groups
-        ]
+        objective = Objective(self.objective)
+        return [judge.costs([layers[place] for place in places], objective) for places in groups]
 
 
 def _links(module: ModuleOp) -> list[LinkOp]:
@@ -95,9 +100,59 @@ def _places_of_members(module: ModuleOp) -> list[list[int]]:
     return [[places[link] for link in group.links] for group in groups_of(main_function(module))]
 
 
-def _cost(counts: Sequence[Counts], machine: NestMachine, objective: Objective) -> Costs:
-    """What layers cost together; energy and cycles of each kind that counts."""
-    prices = [price(each, machine) for each in counts]
+class _Judge(Protocol):
+    """How links are mapped and placed on a kind of machine, and what their layers cost there."""
+
+    @property
+    def mapping(self) -> ModulePass:
+        """The pass that maps links."""
+        ...
+
+    @property
+    def placing(self) -> ModulePass:
+        """The pass that places them."""
+        ...
+
+    def costs(self, layers: Sequence[LayerOp], objective: Objective) -> Costs:
+        """What layers cost together; energy and cycles of each kind that counts."""
+        ...
+
+
+class _OnLevels:
+    """Machines of levels."""
+
+    mapping, placing = MapNestPass(), PlaceNestPass()
+
+    def __init__(self, machine: NestMachine):
+        self._machine = machine
+        self._known: dict[Hashable, Counts] = {}
+
+    def costs(self, layers: Sequence[LayerOp], objective: Objective) -> Costs:
+        """What layers cost together."""
+        machine = self._machine
+        objective = objective_on(machine, objective)
+        counts = [predict_on_levels(each, machine, self._known) for each in layers]
+        moved = {*Prices(machine, objective).of, f"{machine.memories[0].name}.extra.read"}
+        return _costs([price(each, machine) for each in counts], counts, moved, objective)
+
+
+class _OnProducts:
+    """Machines of matrix products."""
+
+    mapping, placing = MapGemmPass(), PlaceGemmPass()
+
+    def __init__(self, machine: GemmMachine):
+        self._machine = machine
+        self._known: dict[Hashable, Counts] = {}
+
+    def costs(self, layers: Sequence[LayerOp], objective: Objective) -> Costs:
+        """What layers cost together."""
+        counts = [predict_on_products(each, self._machine, self._known) for each in layers]
+        return _costs([price_of_products(each, self._machine) for each in counts], counts, LINK, objective)
+
+
+def _costs(prices: Sequence[Price], counts: Sequence[Counts], moved: Collection[str], objective: Objective) -> Costs:
+    """What counts by the objective; `moved` are the events of words on the off-chip link."""
     energy, cycles = sum(each.total_energy for each in prices), float(sum(each.cycles for each in prices))
     match objective:
         case Objective.ENERGY:
@@ -107,5 +162,4 @@ def _cost(counts: Sequence[Counts], machine: NestMachine, objective: Objective) 
         case Objective.EDP:
             return energy, cycles
         case Objective.TRAFFIC:
-            moved = {*Prices(machine, objective).of, f"{machine.memories[0].name}.extra.read"}
             return (float(sum(each.events.get(event, 0) for each in counts for event in moved)),)

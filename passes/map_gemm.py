@@ -2,53 +2,60 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.passes import ModulePass
 
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import GConv, LinkOp, shape_of
 from dialects.gconv.fused import FusedOp
 from dialects.gconv.interpreter import main_function
 from dialects.gemm_machine import GemmMachine
-from dialects.gemm_mapping import GemmAttr, GemmMapping
+from dialects.gemm_mapping import GemmAttr
 from dialects.locations import describe
-from dialects.schedule import HostAttr
+from dialects.schedule import HostAttr, Objective, Search, SearchAttr, Space
 from dialects.target import require_gemm_machine
 from passes.assign_host import require_host
 from passes.gemm.fixed_point import fixed_sums
 from passes.gemm.groups import map_groups
 from passes.gemm.legality import violations
-from passes.gemm.search import best_mapping
+from passes.gemm.search import Chosen, Problem, best_mapping
 from passes.gemm.streams import Encoded, encoded_kernel, encoding_of_kernel
 from passes.placing import links_of
+from passes.searching.options import ObjectivePass
 from passes.storage import Storage
 
 
-class MapGemmPass(ModulePass):
+@dataclass(frozen=True)
+class MapGemmPass(ObjectivePass):
     """Choose how the array is divided for every link that has no mapping, and its tiles; check the other mappings.
 
-    Of all divisions and tiles that are tried, one is taken that takes at most a thousandth more than the fewest cycles,
-    and of those one that takes the least energy. Kernels in blocks move the words that are left of them, and their
-    bitmaps need room even if nothing is zero. On machines with `fixed_point` integer products lose as many bits as sums
-    need to fit for any input. Links with the same loops and input shape are searched once. Links whose results are
-    updates at computed addresses leave in order. Links of a group get mappings of their largest turn, which are the
+    Of all divisions and tiles that are tried (`passes.gemm.candidates`) the best one by the objective is taken, and
+    `#schedule.search` says how good it is: `latency` is the least energy of those that take at most a thousandth more
+    than the fewest cycles. Costs are those without zeros; kernels in blocks move the words that are left of them, and
+    their bitmaps need room even if nothing is zero. On machines with `fixed_point` integer products lose as many bits
+    as sums need to fit for any input. Links with the same loops and input shape are searched once. Links whose results
+    are updates at computed addresses leave in order. Links of a group get mappings of their largest turn, which are the
     group's. Links that the host executes keep `#schedule.host`.
     """
 
     name = "map-gemm"
 
+    objective: Literal["energy", "latency", "edp", "traffic"] = "latency"
+
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Map the links of @main. Raises `CatenaError` with the problems of all links."""
         machine = require_gemm_machine(op, "mapped")
         storage = Storage(main_function(op).body.block)
-        known: dict[tuple[GConv, tuple[int, ...], bool, Encoded | None], GemmMapping] = {}
+        objective = Objective(self.objective)
+        known: dict[tuple[GConv, tuple[int, ...], bool, Encoded | None], Chosen] = {}
         problems: list[Diagnostic] = []
         groups = [each for each in main_function(op).body.block.ops if isinstance(each, FusedOp)]
         try:
-            map_groups(groups, machine)
+            map_groups(groups, machine, objective)
         except CatenaError as error:
             problems += error.diagnostics
         for link in links_of(op):
@@ -58,15 +65,24 @@ class MapGemmPass(ModulePass):
                     kernel = encoded_kernel(link, machine)
                     alike = link.spec.bare, shape_of(link.input), in_order, kernel
                     if alike not in known:
-                        known[alike] = best_mapping(
-                            link.spec.bare, machine, shape_of(link.input), in_order=in_order, kernel=kernel
+                        problem = Problem(
+                            link.spec.bare, machine, shape_of(link.input), kernel=kernel, in_order=in_order
                         )
-                    link.properties["mapping"] = GemmAttr(known[alike])
+                        known[alike] = best_mapping(problem, objective)
+                    link.properties["mapping"] = GemmAttr(known[alike].mapping)
+                    if not in_order:
+                        found = Search(objective, Space.DIVISIONS, _rounded(known[alike].gap))
+                        link.properties["search"] = SearchAttr(found)
                 _set_sums(link, machine)
             except CatenaError as error:
                 problems += error.diagnostics
         if problems:
             raise CatenaError(problems)
+
+
+def _rounded(gap: float) -> float:
+    """A gap in ten thousandths, no smaller than it is."""
+    return math.ceil(round(gap * 10_000, 6)) / 10_000
 
 
 def _set_sums(link: LinkOp, machine: GemmMachine) -> None:

@@ -15,22 +15,14 @@ from backends.spatial.emit_groups import keep
 from backends.spatial.isa import End, Loop, Offload
 from backends.spots.isa import ISA, Accumulate, Blocks, Configure, Load, Multiply, Open, Place, Store
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.encodings.spots_blocks import SpotsBlocks
 from dialects.events import Counts
 from dialects.gemm import AccumulateOp, BlocksOp, ConfigureOp, PlaceOp
-from dialects.gemm_machine import GemmMachine
-from dialects.gemm_mapping import GemmAttr
 from dialects.groups import KeepOp
 from dialects.locations import describe
 from dialects.spatial import BufferOp, ForOp, LayerOp, LoadOp, OffloadOp, OpenOp, PassOp, StoreOp, integer
 from dialects.target import require_gemm_machine
 from passes.fusion.memories import BITMAPS, INPUTS, KERNELS
-from passes.fusion.placed import group_around
-from passes.gemm.cost import predict
-from passes.gemm.legality import violations
-from passes.gemm.members import blocks_in, kept_blocks, predict_member
-from passes.gemm.tiles import GemmTiles
-from passes.work import work_of
+from passes.gemm.prediction import predict_layer
 
 
 def emit(module: ModuleOp, backend: str) -> Program:
@@ -50,33 +42,9 @@ def _emission(module: ModuleOp) -> Emission:
         return _body(op.body.block.ops, dims)
 
     def predicted(op: LayerOp, known: dict[Hashable, Counts]) -> Counts:
-        return _predicted(op, machine, known)
+        return predict_layer(op, machine, known)
 
     return Emission(ISA, body, predicted, machine.dram.words, memories={INPUTS: 1, KERNELS: 2, BITMAPS: 3})
-
-
-def _predicted(op: LayerOp, machine: GemmMachine, known: dict[Hashable, Counts]) -> Counts:
-    """Raises `CatenaError` (CAT-F002) if the machine cannot run the mapping."""
-    work, attribute = work_of(op), op.mapping
-    if not isinstance(attribute, GemmAttr):
-        message, hint = "the layer has a mapping of another kind of machine", "use the passes of its backend"
-        raise CatenaError(Diagnostic("CAT-R003", message, "program", describe(op), hint=hint))
-    if group_around(op) is not None:
-        return predict_member(op, machine)
-    spec, mapping = work.spec, attribute.data
-    blocks = blocks_in(op)
-    bitmaps = None if blocks is None else cast("BufferOp", blocks.bitmaps.owner).value
-    alike = spec.bare, spec.post, mapping, work.input_shape, work.extra_shapes, work.lookups, work.in_order, bitmaps
-    if alike not in known:
-        shape, node = work.input_shape, describe(op)
-        height = None if blocks is None else integer(blocks.height)
-        encoding = None if height is None else SpotsBlocks(height)
-        problems = violations(spec, mapping, machine, shape, "program", node, in_order=work.in_order, blocks=encoding)
-        if problems:
-            raise CatenaError(problems)
-        kept = kept_blocks(blocks, GemmTiles(spec, mapping, shape))
-        known[alike] = predict(spec, mapping, machine, shape, work.extra_shapes, work.lookups, kept)
-    return known[alike]
 
 
 def _body(ops: Iterable[Operation], dims: dict[str, int]) -> Iterator[Instruction]:

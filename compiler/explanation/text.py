@@ -26,6 +26,7 @@ _SPACES = {
     Space.ROW_STATIONARY: "the row-stationary space",
     Space.DATAFLOW: "the machine's dataflow",
     Space.ALL: "all mappings",
+    Space.DIVISIONS: "divisions of the array with the largest tiles that fit",
 }
 _MOST_NAMED = 3
 """Sizes that are named as binding, at most."""

@@ -16,7 +16,7 @@ from dialects.gemm_machine import GemmMachine
 from dialects.gemm_mapping import GemmMapping
 from dialects.schedule import Operand
 from passes.gemm.legality import operands_of
-from passes.gemm.ring import Ring
+from passes.gemm.ring import PatchWords, Ring
 from passes.gemm.streams import TileBlocks, words_of_place
 from passes.gemm.tiles import RELEVANT, GemmTiles, turns_of
 from passes.gemm.zeros import Live, leaves_out, live_of_kernel
@@ -71,15 +71,17 @@ def predict(
     blocks: Sequence[TileBlocks] | None = None,
     live: Live | None = None,
     kept: Collection[str] = (),
+    patches: PatchWords | None = None,
 ) -> Counts:
     """Counts of a link under a legal mapping; `extras` are the shapes of the post operands.
 
     `blocks` are those that a kernel in blocks keeps, tile by tile; None if it lies dense. Zeros are as they were
     measured (`passes.gemm.zeros`); without, nothing is left out but columns that a kernel in blocks does not keep.
-    `kept` are the roles of tensors that lie in holds of a group: nothing of them goes over the off-chip link.
+    `kept` are the roles of tensors that lie in holds of a group: nothing of them goes over the off-chip link. Patches
+    are made as the mapping says, or take the words that are given.
     """
     tiles = GemmTiles(spec, mapping, input_shape)
-    steps, patches = steps_of(tiles, machine), Ring(tiles).words()
+    steps, patches = steps_of(tiles, machine), patches or Ring(tiles).words()
     if live is None and blocks is not None and leaves_out(spec, machine):
         live = live_of_kernel(tiles, machine, blocks)
     if live is not None:

@@ -14,6 +14,7 @@ from dialects.gconv.fused import FusedOp
 from dialects.gemm_machine import GemmMachine
 from dialects.gemm_mapping import GemmMapping, Nest
 from dialects.locations import describe
+from dialects.schedule import Objective
 from passes.fusion.from_ir import group_of
 from passes.fusion.group import Group, Role
 from passes.fusion.holds import GroupPlan, Run, addresses, misfits, plan_group
@@ -23,7 +24,7 @@ from passes.gemm.cost import predict
 from passes.gemm.fixed_point import fixed_sums
 from passes.gemm.members import inside, member_mapping, member_violations
 from passes.gemm.pricing import price_of_products
-from passes.gemm.search import best_mapping
+from passes.gemm.search import Problem, best_mapping
 from passes.searching.parts import Part, part_in
 
 
@@ -40,7 +41,7 @@ def _is_kernel(group: Group, tensor: str) -> bool:
     return roles == {Role.KERNEL}
 
 
-def map_groups(groups: Sequence[FusedOp], machine: GemmMachine) -> None:
+def map_groups(groups: Sequence[FusedOp], machine: GemmMachine, objective: Objective) -> None:
     """Give every link of groups that has no mapping the best one of its largest turn, and check those that are given.
 
     Raises `CatenaError` with the problems of all groups.
@@ -50,7 +51,7 @@ def map_groups(groups: Sequence[FusedOp], machine: GemmMachine) -> None:
         try:
             if not isinstance(op.mapping, FusedAttr):
                 raise CatenaError(Diagnostic("CAT-R003", "the group has no mapping", "mapped", describe(op)))
-            branches = tuple(_nests(op, group_of(op), op.mapping.data, machine).items())
+            branches = tuple(_nests(op, group_of(op), op.mapping.data, machine, objective).items())
             op.properties["mapping"] = FusedAttr.of(replace(op.mapping.data, branches=branches))
         except CatenaError as error:
             problems += error.diagnostics
@@ -58,7 +59,9 @@ def map_groups(groups: Sequence[FusedOp], machine: GemmMachine) -> None:
         raise CatenaError(problems)
 
 
-def _nests(op: FusedOp, group: Group, mapping: FusedMapping, machine: GemmMachine) -> dict[str, Nest]:
+def _nests(
+    op: FusedOp, group: Group, mapping: FusedMapping, machine: GemmMachine, objective: Objective
+) -> dict[str, Nest]:
     """What every link does in a turn. Raises `CatenaError` if the group, or a link of it, does not fit."""
     levels = levels_of(machine)
     plan = plan_group(group, mapping, levels, "mapped", describe(op))
@@ -68,7 +71,7 @@ def _nests(op: FusedOp, group: Group, mapping: FusedMapping, machine: GemmMachin
     for link, member in zip(op.links, group.links, strict=True):
         part, nest = part_in(member, plan, placed, describe(link)), given.get(member.name)
         if nest is None and not problems:
-            found[member.name] = replace(member_mapping(part, machine), sums=fixed_sums(link, machine))
+            found[member.name] = replace(member_mapping(part, machine, objective), sums=fixed_sums(link, machine))
         elif isinstance(nest, GemmMapping):
             found[member.name] = nest
             problems += member_violations(part, nest, machine, "mapped")
@@ -121,7 +124,7 @@ class Worth:
 
     def _of_link(self, spec: GConv, input_shape: tuple[int, ...]) -> Cost:
         if (spec, input_shape) not in self._alone:
-            mapping = best_mapping(spec, self._machine, input_shape)
+            mapping = best_mapping(Problem(spec, self._machine, input_shape)).mapping
             self._alone[spec, input_shape] = self._cost(predict(spec, mapping, self._machine, input_shape))
         return self._alone[spec, input_shape]
 

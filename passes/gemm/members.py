@@ -18,7 +18,7 @@ from dialects.gemm import BlocksOp
 from dialects.gemm_machine import GemmMachine
 from dialects.gemm_mapping import GemmAttr, GemmMapping
 from dialects.groups import FetchOp, RunOp
-from dialects.schedule import Mapping, Operand, Storage
+from dialects.schedule import Mapping, Objective, Operand, Storage
 from dialects.spatial import BufferOp, LayerOp, integer
 from passes.fusion.array_members import Place, part_at
 from passes.fusion.memories import INPUTS, KERNELS
@@ -26,7 +26,7 @@ from passes.fusion.placed import fetched_role, group_around, kept_by
 from passes.fusion.shapes import Shape, largest, part_of
 from passes.gemm.cost import predict
 from passes.gemm.legality import MEMORIES, violations
-from passes.gemm.search import best_mapping
+from passes.gemm.search import Problem, best_mapping
 from passes.gemm.streams import TileBlocks, blocks_of_tiles, kernel_boxes
 from passes.gemm.tiles import GemmTiles
 from passes.mapping.tiling import span
@@ -52,7 +52,7 @@ def inside(spec: GConv, shapes: Iterable[Shape]) -> tuple[GConv, tuple[int, ...]
     return replace(part, dims=dims), extents
 
 
-def member_mapping(part: Part, machine: GemmMachine) -> GemmMapping:
+def member_mapping(part: Part, machine: GemmMachine, objective: Objective = Objective.LATENCY) -> GemmMapping:
     """The best mapping of the largest turn of a link. Raises `CatenaError` (CAT-F002) if none is found that fits."""
     rooms = {Operand.INPUT: machine.sram.input_words, Operand.KERNEL: machine.sram.kernel_words}
     left = {
@@ -61,7 +61,8 @@ def member_mapping(part: Part, machine: GemmMachine) -> GemmMapping:
     }
     roomy = machine.model_copy(update={"sram": machine.sram.model_copy(update=left)})
     whole, extents = inside(part.spec, part.shapes)
-    found = best_mapping(whole.bare, roomy, extents, kept=frozenset(part.kept))
+    problem = Problem(whole.bare, roomy, extents, kept=frozenset(part.kept))
+    found = best_mapping(problem, objective).mapping
     mapping = replace(found, tiles=_without(found.tiles, part))
     if problems := member_violations(part, mapping, machine, "mapped"):
         raise CatenaError(problems)

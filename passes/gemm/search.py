@@ -1,57 +1,63 @@
-"""The best mapping of a link to matrix products, among all divisions of the array and the largest tiles that fit."""
+"""The best mapping of a link to matrix products, among all divisions of the array and the largest tiles that fit.
+
+What mappings cost is known but for zeros: nothing is left out, and of a kernel in blocks the share of words there are.
+"""
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 
-from dialects.gconv import PASS, Dim, GConv, LoopKind
+from dialects.events import Counts
+from dialects.gconv import PASS, GConv
 from dialects.gemm_machine import GemmMachine
-from dialects.gemm_mapping import SRAM, GemmMapping
-from dialects.schedule import Loop, Mapping, Node, Operand, Storage, Temporal
+from dialects.gemm_mapping import GemmMapping
+from dialects.schedule import Objective, Operand
+from passes.gemm.candidates import candidates, in_order_of_results, with_groups, with_ring
 from passes.gemm.cost import first_words, predict, steps_of
-from passes.gemm.legality import operands_of, room_of, room_of_bitmaps
 from passes.gemm.pricing import price_of_products
-from passes.gemm.ring import Ring
-from passes.gemm.streams import Encoded, bitmap_words
-from passes.gemm.tiles import RELEVANT, GemmTiles, turns_of
+from passes.gemm.ring import PatchWords
+from passes.gemm.streams import Encoded
+from passes.gemm.tiles import GemmTiles
 
 
-def best_mapping(
-    spec: GConv,
-    machine: GemmMachine,
-    input_shape: tuple[int, ...],
-    *,
-    in_order: bool = False,
-    kernel: Encoded | None = None,
-    kept: Collection[str] = (),
-) -> GemmMapping:
-    """The mapping that takes the least energy, of those that are as good as the fastest one.
+@dataclass(frozen=True)
+class Problem:
+    """A link to be mapped on a machine.
 
-    With `in_order`, results leave in row-major order. `kernel` is what is known of one that lies in blocks, `kept` the
-    roles of tensors that lie in holds. A word of every tensor always fits.
+    `kernel` is what is known of one that lies in blocks, `kept` are the roles of tensors that lie in holds. With
+    `in_order`, results leave in row-major order.
     """
-    found: list[tuple[_Value, GemmMapping]] = []
-    least = math.inf
 
-    def most() -> float:
-        return least * _CLOSE
+    spec: GConv
+    machine: GemmMachine
+    input_shape: tuple[int, ...]
+    kernel: Encoded | None = None
+    kept: Collection[str] = ()
+    in_order: bool = False
 
-    candidates = (
-        _in_order(spec, machine, input_shape, kernel)
-        if in_order
-        else _candidates(spec, machine, input_shape, kernel, most)
-    )
-    for mapping in candidates:
-        value = _value(GemmTiles(spec, mapping, input_shape), machine, kernel, kept)
-        if value.cycles <= most():
-            found.append((value, mapping))
-            least = min(least, value.cycles)
-    close = sorted((each for each in found if each[0].cycles <= most()), key=lambda each: each[0].energy)[:_WEIGHED]
-    whole = [_finished(spec, mapping, machine, input_shape, kernel) for _, mapping in close]
-    return min(whole, key=lambda each: _energy(spec, each, machine, input_shape, kept))
+
+@dataclass(frozen=True)
+class Chosen:
+    """A mapping; no mapping of the space has a value below (1 - `gap`) times its own."""
+
+    mapping: GemmMapping
+    gap: float
+
+
+def best_mapping(problem: Problem, objective: Objective = Objective.LATENCY) -> Chosen:
+    """The best mapping of a link; a word of every tensor always fits.
+
+    Of mappings that take hardly longer than the fastest one (`_CLOSE`), `latency` means the one that takes the least
+    energy; of those that move as few words as any, `traffic` the fastest one.
+    """
+    search = _Search(problem)
+    if problem.in_order or objective is Objective.LATENCY:
+        return search.fastest()
+    if objective is Objective.TRAFFIC:
+        return search.fewest_words()
+    return search.least_energy(with_time=objective is Objective.EDP)
 
 
 _CLOSE = 1.001
@@ -62,249 +68,112 @@ _WEIGHED = 6
 
 @dataclass(frozen=True)
 class _Value:
-    """Cycles of a mapping, and the energy of its words off-chip and of kernels, in units of the machine's."""
+    """A mapping's cycles, and no more than any has with more groups in a pass; words on the link; kernel words read."""
 
     cycles: float
-    energy: float
+    least_cycles: float
+    words: int
+    kernels: int
 
 
-def _finished(
-    spec: GConv,
-    mapping: GemmMapping,
-    machine: GemmMachine,
-    input_shape: tuple[int, ...],
-    kernel: Encoded | None,
-) -> GemmMapping:
-    return with_ring(spec, _with_groups(spec, mapping, machine, input_shape, kernel), machine, input_shape)
+class _Search:
+    """The mappings of a link and what they cost."""
 
+    def __init__(self, problem: Problem):
+        self._problem = problem
 
-def _energy(
-    spec: GConv, mapping: GemmMapping, machine: GemmMachine, input_shape: tuple[int, ...], kept: Collection[str]
-) -> float:
-    """The energy of a mapping, in units of the machine's."""
-    counts = predict(spec, mapping, machine, input_shape, kept=kept)
-    return price_of_products(counts, machine).total_energy / machine.energy.picojoules
+    def fastest(self) -> Chosen:
+        """The mapping that takes the least energy, of those that are as good as the fastest one."""
+        problem, energy = self._problem, self._problem.machine.energy
+        found: list[tuple[_Value, GemmMapping]] = []
+        least = bound = math.inf
 
+        def most() -> float:
+            return least * _CLOSE
 
-def _with_groups(
-    spec: GConv,
-    mapping: GemmMapping,
-    machine: GemmMachine,
-    input_shape: tuple[int, ...],
-    kernel: Encoded | None,
-) -> GemmMapping:
-    """A mapping of one group at a time with as many groups in a pass as fit."""
-    groups = math.prod(dim.g for dim in spec.dims)
-    if groups == 1 or not any(isinstance(n, Temporal) and n.loop.kind is LoopKind.G for n in mapping.tiles.nodes):
-        return mapping
-    tiles = GemmTiles(spec, mapping, input_shape)
-    room = min(room_of(each, machine) // max(tiles.held_words(each), 1) for each in operands_of(spec))
-    while room > 1:
-        sizes = dict(zip((dim.name for dim in spec.dims), _box(spec, LoopKind.G, min(room, groups)), strict=True))
-        counts = {dim.name: dim.g for dim in spec.dims}
-        loops: list[Temporal] = []
-        for node in mapping.tiles.nodes:
-            if isinstance(node, Temporal):
-                is_group = node.loop.kind is LoopKind.G
-                tile = sizes[node.loop.dim] if is_group else node.tile
-                if not is_group or tile < counts[node.loop.dim]:
-                    loops.append(Temporal(node.loop, tile))
-        larger = replace(mapping, tiles=Mapping(tuple(_stored(spec, loops))))
-        if _fullest(GemmTiles(spec, larger, input_shape), machine, kernel) <= 1:
-            return larger
-        room //= 2
-    return mapping
+        looked_at = (in_order_of_results if problem.in_order else candidates)(
+            problem.spec, problem.machine, problem.input_shape, problem.kernel, most
+        )
+        for mapping in looked_at:
+            value = self._value(mapping)
+            bound = min(bound, value.least_cycles)
+            if value.cycles <= most():
+                found.append((value, mapping))
+                least = min(least, value.cycles)
 
+        def cheapest(each: tuple[_Value, GemmMapping]) -> float:
+            return each[0].words * energy.dram + each[0].kernels * energy.sram
 
-def with_ring(spec: GConv, mapping: GemmMapping, machine: GemmMachine, input_shape: tuple[int, ...]) -> GemmMapping:
-    """A mapping whose patches share as many words as buffers of im2col units have room for."""
-    ring = Ring(GemmTiles(spec, mapping, input_shape))
-    along = ring.reserve_words_per_channel
-    if not ring.neighbour_words and not along:
-        return replace(mapping, reserved=None)
-    if ring.neighbour_words > machine.im2col.neighbour_words:
-        return replace(mapping, reserved=None)
-    channels = machine.im2col.reserve_words // along if along else 0
-    anew = replace(mapping, reserved=min(ring.channels, channels))
-    if not along or not ring.has_strips:
-        return anew
-    resumed = replace(mapping, reserved=0, resumes=True)
-    ways = (
-        [resumed, replace(resumed, rewinds=True)]
-        if Ring(GemmTiles(spec, resumed, input_shape)).repeats_strips
-        else [resumed]
-    )
-    found = [_with_most_channels(ring, each, channels) for each in ways]
-    return min(*found, anew, key=lambda each: Ring(GemmTiles(spec, each, input_shape)).words().memory)
+        close = sorted((each for each in found if each[0].cycles <= most()), key=cheapest)[:_WEIGHED]
+        whole = [self._finished(mapping) for _, mapping in close]
+        best = min(whole, key=lambda each: self._energy(each, self._counts(each)))
+        return Chosen(best, 1 - min(bound / self._value(best).cycles, 1))
 
+    def fewest_words(self) -> Chosen:
+        """The fastest mapping of those that move the fewest words over the link."""
+        values = {mapping: self._value(mapping) for mapping in self._all()}
+        best = min(values, key=lambda each: (values[each].words, values[each].cycles))
+        return Chosen(self._finished(best), 0.0)
 
-def _with_most_channels(ring: Ring, mapping: GemmMapping, room: int) -> GemmMapping:
-    """A mapping that keeps as many channels of every pass as fit together: there are fewer of them in the last one."""
-    of_passes = (replace(mapping, reserved=each) for each in range(min(ring.channels, room), 0, -1))
-    return next((each for each in of_passes if ring.reserved_channels(each) <= room), mapping)
+    def least_energy(self, *, with_time: bool) -> Chosen:
+        """The mapping with the least energy, or product of energy and cycles: patches are made in order of bounds."""
+        bounds: dict[GemmMapping, float] = {}
+        for mapping in self._all():
+            value = self._value(mapping)
+            bounds[mapping] = self._least_energy(mapping) * (value.least_cycles if with_time else 1)
+        best, least = None, math.inf
+        for mapping in sorted(bounds, key=bounds.__getitem__):
+            if bounds[mapping] >= least:
+                break
+            whole = self._finished(mapping)
+            value = self._energy(whole, self._counts(whole)) * (self._value(whole).cycles if with_time else 1)
+            if value < least:
+                best, least = whole, value
+        assert best is not None
+        return Chosen(best, 0.0)
 
+    def _all(self) -> Iterable[GemmMapping]:
+        problem = self._problem
+        return candidates(problem.spec, problem.machine, problem.input_shape, problem.kernel, lambda: math.inf)
 
-def _value(tiles: GemmTiles, machine: GemmMachine, kernel: Encoded | None, kept: Collection[str]) -> _Value:
-    spec, steps = tiles.spec, steps_of(tiles, machine)
-    words = 0 if Operand.OUTPUT in kept else math.prod(spec.output_shape)
-    if Operand.INPUT not in kept:
-        words += tiles.repeats(Operand.INPUT) * tiles.input_words()
-    has_kernel = spec.main != PASS and Operand.KERNEL not in kept
-    if has_kernel:
-        share = 1.0 if kernel is None else kernel.share
-        words += tiles.repeats(Operand.KERNEL) * math.ceil(math.prod(spec.kernel_shape) * share)
-    array, rate = machine.array, machine.dram.words_per_cycle
-    filling = steps.passes * (array.rows // tiles.mapping.split + array.cols - 2) if array.fills else 0
-    ends = first_words(tiles, has_kernel, kept)
-    cycles = max(max(steps.cycles, steps.patch_rows) + filling, words / rate) + ends / rate
-    return _Value(cycles, words * machine.energy.dram + steps.kernels * machine.energy.sram)
+    def _finished(self, mapping: GemmMapping) -> GemmMapping:
+        """A mapping with as many groups in a pass as fit, whose patches share what they can."""
+        problem = self._problem
+        spec, machine, shape = problem.spec, problem.machine, problem.input_shape
+        return with_ring(spec, with_groups(spec, mapping, machine, shape, problem.kernel), machine, shape)
 
+    def _counts(self, mapping: GemmMapping, patches: PatchWords | None = None) -> Counts:
+        problem = self._problem
+        return predict(problem.spec, mapping, problem.machine, problem.input_shape, kept=problem.kept, patches=patches)
 
-def _candidates(
-    spec: GConv,
-    machine: GemmMachine,
-    input_shape: tuple[int, ...],
-    kernel: Encoded | None,
-    most: Callable[[], float],
-) -> Iterator[GemmMapping]:
-    """Mappings for every division of the array and number of kernels in a pass, if they may take less than `most`."""
-    kernels, patches, terms = (math.prod(spec.worked(dim, kind) for dim in spec.dims) for kind in _SIDES)
-    groups, array = math.prod(dim.g for dim in spec.dims), machine.array
-    for split in array.splits:
-        rows = array.rows // split
-        of_kernels = {1, *(min(rows * times, kernels) for times in range(1, array.accumulators + 1))}
-        for size in sorted(of_kernels, reverse=True):
-            kernel_tiles = _box(spec, LoopKind.OP, size)
-            found = math.prod(kernel_tiles)
-            rounds = kernels // found * math.ceil(found / rows)
-            if groups * rounds * turns_of(patches, split, array.cols) * terms >= most():
-                continue
-            chunk = min(terms, room_of(Operand.KERNEL, machine) // found if spec.main != PASS else terms)
-            for term_tiles in _chunks(spec, terms, chunk):
-                for box in _patch_boxes(spec, machine, input_shape, kernel, split, kernel_tiles, term_tiles, patches):
-                    is_cut = math.prod(box) < patches and found < kernels
-                    for kernels_first in (True, False) if is_cut else (True,):
-                        yield _mapping(spec, split, kernel_tiles, box, term_tiles, kernels_first=kernels_first)
+    def _energy(self, mapping: GemmMapping, counts: Counts) -> float:
+        """The energy of counts without zeros, but for kernel words that do not come, in units of the machine's."""
+        problem, energy = self._problem, self._problem.machine.energy
+        price = price_of_products(counts, problem.machine).total_energy / energy.picojoules
+        if problem.kernel is None:
+            return price
+        return price - (1 - problem.kernel.share) * counts.events["dram.kernel.read"] * (energy.dram + energy.sram)
 
+    def _least_energy(self, mapping: GemmMapping) -> float:
+        """No more than the energy of a mapping: every input word that patches need is read once, and nothing else."""
+        problem = self._problem
+        tiles = GemmTiles(problem.spec, mapping, problem.input_shape)
+        return self._energy(mapping, self._counts(mapping, PatchWords(memory=tiles.distinct_input_words)))
 
-_SIDES = (LoopKind.OP, LoopKind.OPC, LoopKind.KS)
-
-
-def _chunks(spec: GConv, terms: int, most: int) -> Iterator[tuple[int, ...]]:
-    """Tiles of the reduction: the largest that fits, and smaller ones, which leave room and come sooner."""
-    seen: set[tuple[int, ...]] = set()
-    for divisor in (1, 2, 4, 16, 128, terms):
-        size = min(most, -(-terms // divisor))
-        if size >= 1:
-            tiles = _box(spec, LoopKind.KS, size)
-            if tiles not in seen:
-                seen.add(tiles)
-                yield tiles
-
-
-def _patch_boxes(
-    spec: GConv,
-    machine: GemmMachine,
-    input_shape: tuple[int, ...],
-    kernel: Encoded | None,
-    split: int,
-    kernel_tiles: tuple[int, ...],
-    term_tiles: tuple[int, ...],
-    patches: int,
-) -> list[tuple[int, ...]]:
-    """The largest tile of patches that fits, and the largest that leaves no column of the arrays idle."""
-    size = min(patches, max(room_of(Operand.OUTPUT, machine) // math.prod(kernel_tiles), 1))
-    while size:
-        box = _box(spec, LoopKind.OPC, size)
-        mapping = _mapping(spec, split, kernel_tiles, box, term_tiles, kernels_first=True)
-        fullest = _fullest(GemmTiles(spec, mapping, input_shape), machine, kernel)
-        if fullest <= 1:
-            even = _even(box, split * machine.array.cols)
-            return [box] if even is None or math.prod(box) == patches else [even, box]
-        size = min(math.prod(box) - 1, max(int(math.prod(box) / fullest), 1))
-    return []
-
-
-def _even(box: tuple[int, ...], columns: int) -> tuple[int, ...] | None:
-    """A smaller box of a whole number of times `columns` patches; None if there is none, or it is that already."""
-    cut = next((index for index, tile in enumerate(box) if tile > 1), None)
-    if cut is None:
-        return None
-    step = columns // math.gcd(columns, math.prod(box[cut + 1 :]))
-    tile = box[cut] // step * step
-    return (*box[:cut], tile, *box[cut + 1 :]) if 0 < tile < box[cut] else None
-
-
-def _fullest(tiles: GemmTiles, machine: GemmMachine, kernel: Encoded | None) -> float:
-    """The share of half of its memory that the tile takes, or its bitmaps, which takes most."""
-    shares = [tiles.held_words(operand) / room_of(operand, machine) for operand in operands_of(tiles.spec)]
-    if kernel is not None:
-        shares.append(bitmap_words(tiles, kernel.height, machine.word_bits) / room_of_bitmaps(machine))
-    return max(shares)
-
-
-def _box(spec: GConv, kind: LoopKind, size: int) -> tuple[int, ...]:
-    """Tiles of the loops of a kind with at most `size` indices together: inner dimensions stay whole longest."""
-    tiles: list[int] = []
-    for dim in reversed(spec.dims):
-        extent = spec.worked(dim, kind)
-        tile = max(min(extent, size), 1)
-        tiles.append(tile)
-        size = size // extent if tile == extent else 0
-    return tuple(reversed(tiles))
-
-
-def _mapping(
-    spec: GConv,
-    split: int,
-    kernels: Sequence[int],
-    patches: Sequence[int],
-    terms: Sequence[int],
-    *,
-    kernels_first: bool,
-) -> GemmMapping:
-    """Groups outermost, then kernels and patches in either order, then the reduction; storage as far out as may be."""
-    groups = _loops(spec.dims, LoopKind.G, [1] * len(spec.dims))
-    sides = [_loops(spec.dims, LoopKind.OP, kernels), _loops(spec.dims, LoopKind.OPC, patches)]
-    loops = [*groups, *itertools.chain(*(sides if kernels_first else reversed(sides)))]
-    loops += _loops(spec.dims, LoopKind.KS, terms)
-    counts = {Loop(dim.name, kind): spec.worked(dim, kind) for dim in spec.dims for kind in LoopKind}
-    cut = [node for node in loops if node.tile < counts[node.loop]]
-    return GemmMapping(split, None, Mapping(tuple(_stored(spec, cut))))
-
-
-def _stored(spec: GConv, loops: Sequence[Temporal]) -> Iterator[Node]:
-    """Loops with the storage of every tensor right below the last one that it depends on."""
-    below: dict[int, list[Operand]] = {}
-    for operand in operands_of(spec):
-        depth = max((i + 1 for i, node in enumerate(loops) if node.loop.kind in RELEVANT[operand]), default=0)
-        below.setdefault(depth, []).append(operand)
-    for depth in range(len(loops) + 1):
-        # results are begun before words for them come
-        for operand in sorted(below.get(depth, ()), key=lambda each: each is not Operand.OUTPUT):
-            yield Storage(SRAM, (operand,))
-        if depth < len(loops):
-            yield loops[depth]
-
-
-def _loops(dims: Sequence[Dim], kind: LoopKind, tiles: Sequence[int]) -> list[Temporal]:
-    return [Temporal(Loop(dim.name, kind), tile) for dim, tile in zip(dims, tiles, strict=True)]
-
-
-def _in_order(
-    spec: GConv, machine: GemmMachine, input_shape: tuple[int, ...], kernel: Encoded | None
-) -> Iterator[GemmMapping]:
-    """The largest tiles of results that leave in row-major order, on one array."""
-    loops = [Loop(dim.name, kind) for dim in spec.dims for kind in RELEVANT[Operand.OUTPUT]]
-    counts = {Loop(dim.name, kind): spec.worked(dim, kind) for dim in spec.dims for kind in LoopKind}
-    for place, loop in enumerate(loops):
-        tile = counts[loop]
-        while tile:
-            cut = [Temporal(each, 1) for each in loops[:place] if counts[each] > 1]
-            cut += [Temporal(loop, tile)] if tile < counts[loop] else []
-            mapping = GemmMapping(1, None, Mapping(tuple(_stored(spec, cut))))
-            tiles = GemmTiles(spec, mapping, input_shape)
-            if _fullest(tiles, machine, kernel) <= 1 and max(tiles.kernels) <= machine.array.resident(1):
-                yield mapping
-                return
-            tile //= 2
+    def _value(self, mapping: GemmMapping) -> _Value:
+        problem, machine = self._problem, self._problem.machine
+        spec, kept, tiles = problem.spec, problem.kept, GemmTiles(problem.spec, mapping, problem.input_shape)
+        steps = steps_of(tiles, machine)
+        words = 0 if Operand.OUTPUT in kept else math.prod(spec.output_shape)
+        if Operand.INPUT not in kept:
+            words += tiles.repeats(Operand.INPUT) * tiles.input_words()
+        has_kernel = spec.main != PASS and Operand.KERNEL not in kept
+        if has_kernel:
+            share = 1.0 if problem.kernel is None else problem.kernel.share
+            words += tiles.repeats(Operand.KERNEL) * math.ceil(math.prod(spec.kernel_shape) * share)
+        array, rate = machine.array, machine.dram.words_per_cycle
+        filling = steps.passes * (array.rows // tiles.mapping.split + array.cols - 2) if array.fills else 0
+        busy, ends = max(steps.cycles, steps.patch_rows), first_words(tiles, has_kernel, kept) / rate
+        cycles = max(busy + filling, words / rate) + ends
+        least = cycles if tiles.groups == 1 else max(busy, words / rate) + ends
+        return _Value(cycles, least, words, steps.kernels)

@@ -87,6 +87,14 @@ class GemmTiles:
             words *= real_positions(dim, extent, *self._windows(depth, dim))
         return words
 
+    @property
+    def distinct_input_words(self) -> int:
+        """Words of the input that any window touches."""
+        words = self.groups
+        for dim, extent in zip(self.spec.dims, self.extents, strict=True):
+            words *= real_positions(dim, extent, [(0, dim.opc)], [(0, dim.ks)])
+        return words
+
     def first_input_words(self) -> int:
         """Words of the first input tile."""
         depth, words = self.above(Operand.INPUT), 1

@@ -28,10 +28,10 @@ class SearchOptions:
     cache_dir: str | None = None
 
     def applied_to(self, step: ModulePass) -> ModulePass:
-        """A pass with these options, if it searches; what is not asked for stays as it is."""
-        if not isinstance(step, SearchingPass):
+        """A pass with those of these options that it has, if it searches; what is not asked for stays as it is."""
+        if not isinstance(step, ObjectivePass):
             return step
-        return replace(step, **self._asked())
+        return replace(step, **{name: value for name, value in self._asked().items() if hasattr(step, name)})
 
     @property
     def given(self) -> tuple[str, ...]:
@@ -43,10 +43,16 @@ class SearchOptions:
 
 
 @dataclass(frozen=True)
-class SearchingPass(ModulePass):
-    """A pass that searches for mappings, with the options of `SearchOptions`."""
+class ObjectivePass(ModulePass):
+    """A pass that chooses mappings, which make an objective least."""
 
     objective: Literal["energy", "latency", "edp", "traffic"] = "energy"
+
+
+@dataclass(frozen=True)
+class SearchingPass(ObjectivePass):
+    """A pass that searches for mappings for some time, with the options of `SearchOptions`."""
+
     time_limit: int | float | None = None
     jobs: int = 1
     scheduler: str | None = None
