@@ -24,7 +24,7 @@ class Occupancy:
     """How busy `cores` cores and their bus were for `cycles` cycles; all but counts are in core or bus cycles.
 
     `used` cores did anything; cores `worked`, or `waited` for sequence registers. `register_bytes` are those of the
-    registers that were written.
+    registers that were written, `buffer_bytes` the most that the buffer of any core held at a time.
     """
 
     cycles: int
@@ -34,3 +34,4 @@ class Occupancy:
     waited: int
     bus: int
     register_bytes: int
+    buffer_bytes: int

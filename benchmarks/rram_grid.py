@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -36,47 +37,66 @@ SIDES = (32, 64, 128)
 BUSES = (4, 8, 16, 32, 64)
 FREE = 75
 """Percent of the time that the bus may be busy without being called the limit."""
-ALL = {"sequential": {"schedule.scheme": "sequential"}, **SCHEDULES}
+IN_ORDER = {"sequential": {"schedule.scheme": "sequential"}, **SCHEDULES}
+OVERLAPPED = {
+    f"{scheme}, overlapped": {"schedule.scheme": scheme, "cores.overlap": "true"}
+    for scheme in ("sequential", "linear", "cyclic")
+}
+EXACT = ("sequential", "linear", "sequential, overlapped", "linear, overlapped")
+"""Schedules that are timed with partial sums of 32 bits, too."""
+LEAST = 99
+"""Percent of P_V that a linear ring of overlapped cores has where the bus is not the limit."""
 INTRODUCTION = f"""\
 # Layers on cores with crossbars: crossbars, buses, cores
 
 Convolutions of MobileNet and ResNet-18 as matrices (rows by columns, 14 x 14 or 7 x 7 vectors), a tile of the matrix to
-a core. Speed-ups are over the sequential scheme on the same chip, in percent of P_V, the cores that add to the same
-sums. A product takes {MVM_CYCLES} cycles, inputs, sums and results a byte a word, a signal 4 bytes, as the paper's
-accounting has it; `docs/rram.md` has the 32-bit sums that results are made with, timed. Signals are their share of all
-other traffic. A bus that is busy for more than {FREE} % of the time under either scheme is called the limit. Results
-are those of the interpreter to the bit, with every bus.
+a core. Speed-ups are over the sequential scheme on the same chip, in which a core begins when the one before is done,
+in percent of P_V, the cores that add to the same sums. A product takes {MVM_CYCLES} cycles; inputs, sums and results
+are a byte a word and a signal is 4 bytes, as the paper's accounting has it. Signals are their share of all other
+traffic. A bus that is busy for more than {FREE} % of the time under any scheme is called the limit. Results are those
+of the interpreter to the bit, with every bus; events are those predicted, or this page is not made.
 
-`12` is the cyclic ring with a signal for 12 vectors, or for as many as its smallest region has. Registers are the
-sequence registers that are written, 4 bytes each: one for every pair of cores that signal. PUMA keeps an attribute for
-every word of shared memory: the last column is how much less registers take than an attribute of a byte for each of
-the 16-bit words of the paper's 64 kB. A core's buffer is what a turn takes: its input, its sums and those it fetches,
-4 bytes each, a bias for each. Partial sums wait in place in the shared memory, one copy of them whatever P_V is.
+`12` is the cyclic ring with a signal for 12 vectors, or for as many as its smallest region has. Cores do everything in
+order, but for the two columns `overlapped`: there a core brings the next input and finishes the last sums while its
+crossbars multiply (`cores.overlap`), under the sequential scheme that it is compared with, too. In order, what cores
+wait for each other's transfers adds to every turn, and their first turns meet on the bus; overlapped, most of that
+hides behind products: the linear ring is at {LEAST} % of P_V and more wherever the bus is not the limit.
+
+Registers are the sequence registers that are written, 4 bytes each: one for every pair of cores that signal. PUMA keeps
+an attribute for every word of shared memory: `saved` is how much less registers take than an attribute of a byte for
+each of the 16-bit words of the paper's 64 kB. A core's buffer is what it holds at most at a time, as counted and as
+predicted: its input or the sums that it fetches, its own sums, 4 bytes each, constants of `post`; overlapped, there are
+two inputs and two vectors' sums. Partial sums wait in place in the shared memory, one copy of them whatever P_V is.
+"""
+SUMS = """\
+## Partial sums of 32 bits
+
+The same with the sums that results are made with, 4 bytes a word on the bus. `traffic` is how much more the bus moves
+than with 1 byte.
 """
 COLUMNS = (
-    *(
-        "layer",
-        number("crossbar"),
-        number("cores"),
-        number("P_V"),
-        number("bus B"),
-        number("linear %"),
-        number("cyclic %"),
-    ),
-    *(number("12 %"), number("signals %"), number("cyclic"), number("12"), number("bus busy %"), "limit"),
-    *(number("registers B"), number("saved %"), number("buffer B")),
+    *("layer", number("crossbar"), number("cores"), number("P_V"), number("bus B")),
+    *(number("linear %"), number("cyclic %"), number("12 %")),
+    *(number("linear overlapped %"), number("cyclic overlapped %")),
+    *(number("signals %"), number("cyclic"), number("12"), number("bus busy %"), "limit"),
+    *(number("registers B"), number("saved %"), number("buffer B"), number("overlapped")),
+)
+SUMS_COLUMNS = (
+    *("layer", number("crossbar"), number("cores"), number("P_V"), number("bus B")),
+    *(number("linear %"), number("linear overlapped %"), number("signals %"), number("traffic"), number("bus busy %")),
 )
 
 
 @dataclass(frozen=True)
 class Timed:
-    """Cycles of a run and of its bus, bytes of signals and of everything else, registers that are written."""
+    """Cycles of a run and of its bus, bytes of signals and of all else, registers written, bytes of a core's buffer."""
 
     cycles: int
     bus: int
     signals: int
     others: int
     registers: int
+    buffer: int
 
     @property
     def share(self) -> float:
@@ -89,65 +109,96 @@ class Timed:
         return 100 * self.bus / self.cycles
 
 
-def with_bus(program: Program, width: int) -> Program:
-    """The same program on a chip with another bus."""
+def with_bus(program: Program, width: int, sum_bytes: int) -> Program:
+    """The same program on a chip with another bus, and partial sums of some bytes on it."""
     metadata = program.metadata
-    description: dict[str, Any] = {**metadata.description, "bus": {**metadata.description["bus"], "width_bytes": width}}
+    description: dict[str, Any] = dict(metadata.description)
+    for table_name, change in (("bus", {"width_bytes": width}), ("shared", {"sum_bytes": sum_bytes})):
+        description[table_name] = {**description[table_name], **change}
     changed = replace(metadata, description=description, target_sha256=target_digest(description))
     return replace(program, metadata=changed)
 
 
-def timed(case: Case, settings: Mapping[str, str]) -> dict[int, Timed]:
-    """A schedule of a case, by bus. Raises `AssertionError` for wrong results."""
+Times = dict[tuple[int, int], Timed]
+"""By width of the bus and bytes of a partial sum."""
+
+
+def timed(case: Case, settings: Mapping[str, str], sums: Sequence[int] = (1,)) -> Times:
+    """A schedule of a case. Raises `AssertionError` for wrong results, and for events that were not predicted."""
     model, target = product_layer(case.layer), select_target("rram", {**settings_of(case), **settings})
     program = compile_model(model, target).program
     assert program is not None
     inputs = random_inputs(program, 0)
     chain = compile_model(model, target, CompileOptions(stop="encoded")).module
     expected = Interpreter(chain).run(inputs)
-    found: dict[int, Timed] = {}
-    for width in BUSES:
-        emulator = MulticoreEmulator(with_bus(program, width))
+    found: Times = {}
+    for width, sum_bytes in product(BUSES, sums):
+        emulator = MulticoreEmulator(with_bus(program, width, sum_bytes))
         results = emulator.run(inputs)
         for name, array in expected.items():
             np.testing.assert_array_equal(results[name], array)
         events = [counts.events for counts in emulator.counters.values()]
+        for layer, counted in zip(program.layers, events, strict=True):
+            assert sum_bytes != case.sum_bytes or all(layer.predicted[name] == counted[name] for name in counted)
         signals = sum(each["bus.signal.bytes"] for each in events)
         moved = sum(each["bus.bytes"] for each in events)
-        line = emulator.timeline
-        found[width] = Timed(line.end, line.bus, signals, moved - signals, emulator.registers)
+        line, buffer = emulator.timeline, max(emulator.buffers.values())
+        found[width, sum_bytes] = Timed(line.end, line.bus, signals, moved - signals, emulator.registers, buffer)
     return found
 
 
-def buffer_bytes(case: Case) -> int:
-    """What a turn takes of the buffer of a core."""
-    rows, columns = min(case.side, case.layer.channels), min(case.side, case.layer.filters)
-    return rows + 2 * 4 * columns + 4 * columns
+Rows = tuple[list[tuple[str, ...]], list[tuple[str, ...]]]
+"""Of the first table, and of that of exact sums."""
 
 
-def rows(case: Case) -> Iterator[tuple[str, ...]]:
-    """The rows of a case: one for every bus."""
-    runs = {title: timed(case, settings) for title, settings in ALL.items()}
+def rows(case: Case) -> Rows:
+    """The rows of a case: one for every bus. Raises `AssertionError` for a free bus and too low a speed-up."""
+    runs = {
+        title: timed(case, settings, (1, 4) if title in EXACT else (1,))
+        for title, settings in {**IN_ORDER, **OVERLAPPED}.items()
+    }
+    found: Rows = [], []
     for width in BUSES:
-        alone, *others = (runs[title][width] for title in ALL)
-        faster = [100 * alone.cycles / each.cycles / case.ring for each in others]
-        busy = max(each.busy for each in others[:2])
+        place = (case.layer.title, *map(str, (case.side, case.cores, case.ring, width)))
+        alone, *others = (runs[title][width, 1] for title in IN_ORDER)
+        slow, linear, cyclic = (runs[title][width, 1] for title in OVERLAPPED)
+        faster = [alone.cycles / each.cycles for each in others] + [
+            slow.cycles / each.cycles for each in (linear, cyclic)
+        ]
+        busy = max(each.busy for each in (*others[:2], linear, cyclic))
+        assert busy > FREE or slow.cycles / linear.cycles >= LEAST / 100 * case.ring, place
         memory = 4 * others[1].registers
-        yield (
-            *(case.layer.title, *map(str, (case.side, case.cores, case.ring, width))),
-            *(f"{each:.2f}" for each in faster),
-            *(f"{each.share:.2f}" for each in others),
-            *(f"{busy:.0f}", "bus" if busy > FREE else ""),
-            *(str(memory), f"{100 * (1 - memory / (1 << 15)):.1f}", str(buffer_bytes(case))),
+        found[0].append(
+            (
+                *(*place, *(f"{100 * each / case.ring:.2f}" for each in faster)),
+                *(f"{each.share:.2f}" for each in others),
+                *(f"{busy:.0f}", "bus" if busy > FREE else ""),
+                *(str(memory), f"{100 * (1 - memory / (1 << 15)):.1f}"),
+                *(str(max(each.buffer for each in several)) for several in (others, (linear, cyclic))),
+            )
         )
+        exact = [runs[title][width, 4] for title in EXACT]
+        faster = [exact[0].cycles / exact[1].cycles, exact[2].cycles / exact[3].cycles]
+        more = exact[1].others / others[0].others
+        found[1].append(
+            (
+                *(*place, *(f"{100 * each / case.ring:.2f}" for each in faster)),
+                *(f"{exact[1].share:.2f}", f"{more:.2f}", f"{exact[1].busy:.0f}"),
+            )
+        )
+    return found
 
 
-def page(made: Sequence[tuple[str, ...]]) -> str:
+def page(made: Rows) -> str:
     """The page of some rows; it says which cases are not among them."""
-    there = {row[:2] for row in made}
+    there = {row[:2] for row in made[0]}
     absent = [f"{layer.title} at {side}" for layer in LAYERS for side in SIDES if (layer.title, str(side)) not in there]
     left = [f"Left out when this was made: {', '.join(absent)}.\n"] if absent else []
-    return "\n".join([NOTICE, INTRODUCTION, table(COLUMNS, list(made)).markdown(), "", *left])
+    tables = (
+        table(columns, several).markdown() for columns, several in zip((COLUMNS, SUMS_COLUMNS), made, strict=True)
+    )
+    first, second = tables
+    return "\n".join([NOTICE, INTRODUCTION, first, "", SUMS, second, "", *left])
 
 
 def main() -> int:
@@ -157,12 +208,13 @@ def main() -> int:
     parser.add_argument("--sides", nargs="+", type=int, choices=SIDES, default=SIDES, help="only these crossbars")
     parser.add_argument("--output", type=Path, help="the file to write; standard output if none")
     arguments = parser.parse_args()
-    made: list[tuple[str, ...]] = []
+    made: Rows = [], []
     for layer in LAYERS:
         if arguments.layers is None or layer.title in arguments.layers:
             for side in arguments.sides:
-                made += rows(Case(layer, side, BUSES[-1]))
-                print(*(" | ".join(row) for row in made[-len(BUSES) :]), sep="\n", file=sys.stderr, flush=True)
+                for all_rows, several in zip(made, rows(Case(layer, side, BUSES[-1])), strict=True):
+                    all_rows += several
+                    print(*(" | ".join(row) for row in several), sep="\n", file=sys.stderr, flush=True)
     text = page(made)
     if arguments.output is None:
         print(text)

@@ -114,6 +114,7 @@ EVENTS: dict[str, str] = {
     "bus.bytes": "bytes over the bus, those of signals among them",
     "bus.signal.bytes": "bytes of writes to sequence registers",
     "bus.transfers": "transfers over the bus",
+    "buffer.bytes": "bytes of the buffers of cores that turns of a layer take at most, of all its parts together",
     "sync.signal": "writes to sequence registers",
     "sync.wait": "tests of sequence registers",
     "crossbar.mvm": "products of crossbars",

@@ -112,7 +112,8 @@ def _larger(grid: Grid, machine: MulticoreMachine) -> Iterator[Grid]:
     """The layer with more copies within its cores, and with one more on others."""
     mapping, matrix = grid.mapping, grid.matrix
     size = max(part.crossbars for part in grid.parts()[: grid.tall * grid.wide]) // mapping.abreast
-    most = min(machine.cores.crossbars // size, machine.cores.buffer_bytes // _bytes(grid), MOST_ABREAST)
+    fitting = machine.cores.buffer_bytes // _bytes(grid, buffers=2 if machine.cores.overlap else 1)
+    most = min(machine.cores.crossbars // size, fitting, MOST_ABREAST)
     wider = [n for n in range(mapping.abreast + 1, most + 1) if matrix.width % n == 0]
     if wider:
         yield replace(grid, mapping=replace(mapping, abreast=wider[0]))
@@ -126,10 +127,10 @@ def _part(grid: Grid) -> tuple[int, int]:
     return min(rows, grid.matrix.rows * grid.matrix.groups), min(columns, grid.matrix.columns * grid.matrix.groups)
 
 
-def _bytes(grid: Grid) -> int:
-    """Bytes of a core's buffer that a vector takes: its input, sums, and sums or operands that are fetched."""
+def _bytes(grid: Grid, buffers: int) -> int:
+    """Bytes of a core's buffer that a vector takes: inputs and sums, and sums or operands that are fetched."""
     rows, columns = _part(grid)
-    return rows + 2 * columns * SUM_BYTES
+    return buffers * rows + (buffers + 1) * columns * SUM_BYTES
 
 
 def _cycles(grid: Grid, machine: MulticoreMachine) -> int:

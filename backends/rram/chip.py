@@ -80,6 +80,15 @@ class Chip:
         """The part of a matrix that a task is about."""
         return self._parts[id(task)]
 
+    def buffer_peaks(self) -> dict[int, int]:
+        """By core, the most bytes that its buffer held."""
+        found: dict[int, int] = {}
+        for stream in self.streams:
+            for task in stream:
+                at_work = self._parts[id(task)] if task.is_matrix else self._tiles[id(task)]
+                found[task.core] = max(found.get(task.core, 0), at_work.buffer.peak)
+        return found
+
     def most_turns(self, task: Task) -> int:
         """Turns that may be executed at a time."""
         return self._parts[id(task)].most_turns if task.is_matrix else 1

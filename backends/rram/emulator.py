@@ -54,6 +54,8 @@ class MulticoreEmulator(ProgramEmulator):
         self._log: ActivityLog | None = None
         self.registers = 0
         """Sequence registers of all cores that a run wrote."""
+        self.buffers: dict[int, int] = {}
+        """By core, the most bytes that its buffer held at a time in a run."""
         if len(program.code) != self.machine.cores.count:
             cores = f"code for {self.machine.cores.count} cores", f"code for {len(program.code)}"
             raise CatenaError(Diagnostic("CAT-P001", "the code is for another number of cores", "", "", "", *cores))
@@ -103,6 +105,7 @@ class MulticoreEmulator(ProgramEmulator):
             sum(timeline.waiting),
             timeline.bus,
             self.registers * REGISTER_BYTES,
+            max(self.buffers.values(), default=0),
         )
 
     @property
@@ -155,6 +158,7 @@ class MulticoreEmulator(ProgramEmulator):
         except CoreFault as fault:
             raise CatenaError(self._diagnostic(fault.fault, fault.task.core, fault.pc)) from fault
         self._counters = self._counts(chip)
+        self.buffers = chip.buffer_peaks()
         return {name: self._read(dram, self._tensors[name]) for name in wanted}
 
     def _run(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from backends.fields import Array
+from backends.rram.buffers import Buffer
 from backends.rram.counting import Cycles, LayerCounters, transferred
 from backends.rram.crossbar.settings import Settings
 from backends.rram.crossbar.tiles import TiledMatrix
@@ -67,6 +67,8 @@ class MatrixPart:
         self._made: deque[Array] = deque()
         """Sums that were made and not yet stored; what is done with sums is done with the first of them."""
         self._depth = DEPTH if machine.cores.overlap else 1
+        doubled = frozenset(("input", "sums") if machine.cores.overlap else ())
+        self.buffer = Buffer(counters, machine.cores.buffer_bytes, doubled)
         self._extras: dict[Tensor, Array] = {}
 
     def _unravel(self, flat: Ints, kind: Kind) -> list[Ints]:
@@ -180,6 +182,7 @@ class MatrixPart:
             if found is not None:
                 words[there] = found
         self._hold(self._inputs, (words, vectors), "inputs")
+        self.buffer.hold("input", self._of_turn(words.size * dtype.itemsize, vectors))
         counts = exist.sum(axis=0, dtype=np.int64) * self._group_count
         self._counters.add("memory.input.read", int(counts.sum()))
         return transferred(self._machine, self._counters, counts * dtype.itemsize)
@@ -195,6 +198,8 @@ class MatrixPart:
             words = len(np.unique(addresses[0]))
             self._counters.add("memory.extra.read", words * turns)
             sizes += words * dtype.itemsize
+        abreast = self._of_turn(sizes * turns, vectors) if what is What.EXTRAS else sizes
+        self.buffer.hold(what.name, abreast)
         return transferred(self._machine, self._counters, np.full(turns, sizes))
 
     def extras(self, varying: bool) -> list[Tensor]:
@@ -239,6 +244,8 @@ class MatrixPart:
             made = self._measured(self._weights.words, input, vectors, self._physics)
         count: int = input.shape[2]
         self._hold(self._made, made.transpose(2, 0, 1).reshape(count, self.results), "sums")
+        self.buffer.hold("sums", self._of_turn(made.nbytes, vectors))
+        self.buffer.release("input")
         added = (-(-rows // machine.crossbar.rows) - 1) * self.results if self._group_count == 1 else 0
         self._counters.add("crossbar.mvm", len(self.crossbars) // self.positions.abreast * count)
         self._counters.operate("operation.add", added * count)
@@ -250,6 +257,10 @@ class MatrixPart:
         if len(buffers) == self._depth:
             raise Fault("CAT-E003", f"{what} would be lost that nobody took", f"{self._depth} at a time")
         buffers.append(held)
+
+    def _of_turn(self, size: int, vectors: Ints) -> int:
+        """Bytes of the largest turn, of so many for all of some vectors."""
+        return size // len(vectors) * min(self.positions.abreast, len(vectors))
 
     def _measured(self, weights: Array, input: Array, numbers: Ints, physics: Settings) -> Array:
         """Sums (groups, columns, vectors) that crossbars with physics make; what weights were shifted by is added."""
@@ -287,6 +298,8 @@ class MatrixPart:
         made = self.made()
         with np.errstate(over="ignore"):
             self._made[0] = made + self._sums.gather(self.sum_addresses(vectors), np.dtype(np.int32))
+        self.buffer.hold("fetched", self._of_turn(made.size * SUM_BYTES, vectors))
+        self.buffer.release("fetched")
         self._counters.add("memory.sums.read", made.size)
         self._counters.operate("operation.add", made.size)
         sizes = np.full(len(vectors), self.results * self._machine.shared.sum_bytes)
@@ -312,6 +325,7 @@ class MatrixPart:
         """Write partial sums, or results."""
         words = self.made()
         self._made.popleft()
+        self.buffer.release("sums", What.EXTRAS.name)
         if made is Made.SUMS:
             self._sums.scatter(self.sum_addresses(vectors), words, None)
             self._counters.add("memory.sums.write", words.size)
@@ -323,10 +337,3 @@ class MatrixPart:
             self._counters.add("memory.output.write", words.size)
             size = dtype.itemsize
         return transferred(self._machine, self._counters, np.full(len(vectors), self.results * size))
-
-    def buffer_bytes(self, extras: Sequence[Tensor]) -> int:
-        """Bytes of a core's buffer that a turn takes: an input, sums and those fetched, operands of `post`."""
-        layer, task = self.layer, self._task
-        inputs = len(task.rows) * self._group_count * layer.address(Tensor.INPUT).dtype.itemsize
-        others = sum(self.results * layer.address(tensor).dtype.itemsize for tensor in extras)
-        return inputs + 2 * self.results * SUM_BYTES + others

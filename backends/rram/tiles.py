@@ -10,6 +10,7 @@ from backends.fields import Array
 from backends.generic.nest import NestLayer
 from backends.generic.offchip import OffChip
 from backends.generic.values import sums_of
+from backends.rram.buffers import Buffer
 from backends.rram.counting import Cycles, LayerCounters, transferred
 from backends.rram.streams import Box
 from backends.spatial.codes import INDICES, Fold, Slot, Tensor
@@ -63,20 +64,18 @@ class VectorTile:
         self.layer, self._machine, self._dram, self._counters = layer, machine, dram, counters
         self._loaded = _Loaded(layer, dram)
         self._sums: Array | None = None
-        self._held = 0
+        self.buffer = Buffer(counters, machine.cores.buffer_bytes)
 
     def begin(self, box: Box) -> None:
         """Work on these ranges, with nothing loaded."""
         self.layer.work_on(box)
         self._loaded = _Loaded(self.layer, self._dram)
-        self._sums, self._held = None, 0
+        self._sums = None
+        self.buffer.clear()
 
-    def _hold(self, size: int) -> None:
-        """Raises `Fault` CAT-E001 if the buffer of the core overflows; updates in order are streamed through it."""
-        self._held += size
-        limit = self._machine.cores.buffer_bytes
-        if self._held > limit and not self.layer.terms[Tensor.OUTPUT]:
-            raise Fault("CAT-E001", "the buffer of a core overflows", f"{limit} bytes", f"{self._held} bytes")
+    def _hold(self, what: str, size: int) -> None:
+        """Updates in order are streamed through the buffer."""
+        self.buffer.hold(what, size, is_streamed=bool(self.layer.terms[Tensor.OUTPUT]))
 
     def load_input(self) -> Cycles:
         """Bring the input of the ranges."""
@@ -86,7 +85,7 @@ class VectorTile:
         self._loaded.take_input()
         words = self._repeated_once(Tensor.INPUT, there.shape)
         self._counters.add("memory.input.read", words)
-        self._hold(words * dtype.itemsize)
+        self._hold("input", words * dtype.itemsize)
         return self._moved(words * dtype.itemsize + self._index_bytes(Tensor.INPUT, there.shape))
 
     def _repeated_once(self, tensor: Tensor, shape: tuple[int, ...]) -> int:
@@ -114,7 +113,7 @@ class VectorTile:
         self._loaded.take_kernel()
         words = self._loaded.kernel()
         self._counters.add("memory.kernel.read", words.size)
-        self._hold(words.nbytes)
+        self._hold("kernel", words.nbytes)
         return self._moved(words.nbytes)
 
     def load_extras(self) -> Cycles:
@@ -125,7 +124,7 @@ class VectorTile:
             words = self._loaded.take_extra(tensor)
             self._counters.add("memory.extra.read", words.size)
             size += words.nbytes
-        self._hold(size)
+        self._hold("extras", size)
         return self._moved(size)
 
     def compute(self) -> Cycles:
@@ -135,7 +134,7 @@ class VectorTile:
         trips = math.prod(math.prod(sizes) for sizes in layer.sizes)
         self._counters.operate("operation.mac" if layer.is_multiply_accumulate else "operation.other", trips)
         width = max(layer.acc.itemsize, layer.address(Tensor.OUTPUT).dtype.itemsize)
-        self._hold(math.prod(layer.drained(layer.sizes)) * width)
+        self._hold("sums", math.prod(layer.drained(layer.sizes)) * width)
         return np.array([self._machine.vector_cycles(trips)])
 
     def activate(self) -> Cycles:

@@ -14,9 +14,11 @@ import numpy as np
 import numpy.typing as npt
 from xdsl.ir import SSAValue
 
+from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.element_types import numpy_dtype_of
 from dialects.events import Counts
 from dialects.gconv import PASS, GConv, LoopKind, View, element_type_of_value
+from dialects.locations import describe
 from dialects.multicore import (
     ActivateOp,
     ComputeOp,
@@ -38,6 +40,7 @@ from dialects.multicore_mapping import CrossbarsAttr, Scheme
 from dialects.spatial import ForOp, LayerOp, integer
 from dialects.vector_sets import VectorSet
 from passes.multicore.accesses import Ranges, turns_of, varies
+from passes.multicore.buffers import Sizes, acc_bytes
 from passes.multicore.matrix import Grid, Matrix
 
 Numbers = npt.NDArray[np.int64]
@@ -160,6 +163,8 @@ def _matrix(layer: LayerOp, stream: StreamOp, tally: Tally) -> _Timed:
     timed = none, none, none
     crossbars = 0
     fixed, varying = ([t for t in _extras(layer, part) if t[2] is kind] for kind in (False, True))
+    of_vector = Sizes.of(layer, groups * len(rows), results, sum(words * size for words, size, _ in varying))
+    constants = held = 0
     for op in ops:
         match op:
             case ProgramOp():
@@ -169,6 +174,7 @@ def _matrix(layer: LayerOp, stream: StreamOp, tally: Tally) -> _Timed:
                 )
             case LoadOp():
                 head += int(_load_extras(fixed, 1, tally)[0])
+                constants = sum(words * size for words, size, _ in fixed)
             case SignalOp():
                 _signals(op, 1, tally)
             case WaitOp():
@@ -178,6 +184,8 @@ def _matrix(layer: LayerOp, stream: StreamOp, tally: Tally) -> _Timed:
                 sizes = vectors.sizes(turns)
                 starts = np.cumsum(sizes) - sizes
                 count = int(sizes.sum())
+                most = of_vector.of_run(op, int(sizes.max()), overlap=machine.cores.overlap)
+                held = max(held, constants + most)
                 places: Numbers = np.repeat(turns * vectors.abreast - starts, sizes) + np.arange(count)
                 load, product, rest = (np.zeros(len(turns), np.int64) for _ in timed)
                 into = load
@@ -205,6 +213,11 @@ def _matrix(layer: LayerOp, stream: StreamOp, tally: Tally) -> _Timed:
                 timed = (np.append(timed[0], load), np.append(timed[1], product), np.append(timed[2], rest))
             case _:
                 pass
+    tally.add("buffer.bytes", held)
+    if held > machine.cores.buffer_bytes:
+        found = f"{machine.cores.buffer_bytes} bytes", f"{held} bytes"
+        message = "a turn of a part does not fit the buffer of a core"
+        raise CatenaError(Diagnostic("CAT-F002", message, "program", describe(layer), "", *found))
     return _Timed(*timed, head)
 
 
@@ -338,14 +351,20 @@ def _vectors(layer: LayerOp, stream: StreamOp, tally: Tally) -> _Timed:
         block = inner.body.block
     done = np.zeros(len(turns), np.int64)
     outputs = np.array([_results(spec, ranges) for ranges in turns])
+    held = np.zeros(len(turns), np.int64)
     for op in ops:
         match op:
             case LoadOp():
-                done += _load(layer, op.tensor.data, turns, tally)
+                size = _load(layer, op.tensor.data, turns, tally)
+                held += size
+                if op.tensor.data == "I":
+                    size = size + _index_bytes(layer, turns, tally, is_input=True)
+                done += tally.move(size)
             case ComputeOp():
                 trips = np.array([math.prod(len(each) for each in ranges.values()) for ranges in turns])
                 tally.operate("operation.mac" if spec.is_multiply_accumulate else "operation.other", int(trips.sum()))
                 done += -(-trips // machine.cores.lanes)
+                held += outputs * max(_size(layer.output), acc_bytes(layer))
             case ActivateOp():
                 steps = outputs * len(spec.post)
                 tally.operate("operation.post", int(steps.sum()))
@@ -358,6 +377,7 @@ def _vectors(layer: LayerOp, stream: StreamOp, tally: Tally) -> _Timed:
                 tally.add("sync.wait", len(turns))
             case _:
                 pass
+    tally.add("buffer.bytes", int(held.max()))
     none = np.zeros(len(turns), np.int64)
     return _Timed(done, none, none, head)
 
@@ -372,12 +392,13 @@ def _results(spec: GConv, ranges: Ranges) -> int:
 
 
 def _load(layer: LayerOp, tensor: str, turns: Sequence[Ranges], tally: Tally) -> Numbers:
+    """Bytes of a tensor that turns bring."""
     spec = layer.spec
     match tensor:
         case "I":
             words = np.array([_input_words(spec, layer.views[0], ranges) for ranges in turns])
             tally.add("memory.input.read", int(words.sum()))
-            return tally.move(words * _size(layer.input) + _index_bytes(layer, turns, tally, is_input=True))
+            return words * _size(layer.input)
         case "K":
             assert layer.kernel is not None
             kinds = (LoopKind.G, LoopKind.OP, LoopKind.KS)
@@ -385,7 +406,7 @@ def _load(layer: LayerOp, tensor: str, turns: Sequence[Ranges], tally: Tally) ->
                 [math.prod(len(r[d, kind]) for d in range(len(spec.dims)) for kind in kinds) for r in turns]
             )
             tally.add("memory.kernel.read", int(words.sum()))
-            return tally.move(words * _size(layer.kernel))
+            return words * _size(layer.kernel)
         case _:
             first = 2 if layer.kernel is not None else 1
             total = np.zeros(len(turns), np.int64)
@@ -393,7 +414,7 @@ def _load(layer: LayerOp, tensor: str, turns: Sequence[Ranges], tally: Tally) ->
                 words = np.array([_distinct(spec, layer.views[number], ranges) for ranges in turns])
                 tally.add("memory.extra.read", int(words.sum()))
                 total += words * _size(layer.tensors[number])
-            return tally.move(total)
+            return total
 
 
 def _store(layer: LayerOp, outputs: Numbers, turns: Sequence[Ranges], tally: Tally) -> Numbers:

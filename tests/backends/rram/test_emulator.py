@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from backends.program import target_digest
 from backends.rram.emulator import MulticoreEmulator
 from backends.rram.isa import ISA, Mvm, Program, Signal, Store, Vectors, Wait
 from backends.rram.steps import Pace
@@ -113,6 +114,25 @@ def test_a_layer_alone_gives_what_it_gives_in_the_network() -> None:
     results = emulator.run_layer(layer.name, {layer.inputs[0]: made.inputs["x"]})
     assert results.keys() == set(layer.outputs)
     assert emulator.counters.keys() == {layer.name}
+
+
+def test_turns_that_do_not_fit_the_buffer_of_a_core() -> None:
+    """40 x 9 inputs in parts of 16 rows, 4 results of 4 bytes each: refused, and found when it is executed."""
+    model, chip = one_layer(15, 40, 4, 3, 4), {**SMALL, "cores.count": "144"}
+    made = ready(model, chip)
+    emulator = made.emulate()
+    # A core that fetches: 4 sums, as many of the core before; the last one has biases and scales of 4 results, too.
+    assert max(emulator.buffers.values()) == 2 * 4 * 4 + 2 * 4 * 4
+    assert min(emulator.buffers.values()) == 16 + 4 * 4
+    with pytest.raises(CatenaError, match="does not fit the buffer of a core") as raised:
+        ready(model, {**chip, "cores.buffer_bytes": "63"})
+    assert raised.value.diagnostics[0].code == "CAT-F002"
+    metadata = made.program.metadata
+    description = dict(metadata.description)
+    description["cores"] = {**description["cores"], "buffer_bytes": 63}
+    changed = replace(metadata, description=description, target_sha256=target_digest(description))
+    with pytest.raises(CatenaError, match="the buffer of a core overflows"):
+        replace(made, program=replace(made.program, metadata=changed)).emulate()
 
 
 # Programs that were tampered with ------------------------------------------------------------------------------------
