@@ -318,7 +318,7 @@ class _Compilation:
         if unknown := [each for each in search.given if each.removeprefix("--").replace("-", "_") not in known]:
             name = "" if target is None else target.machine.name
             message = f"the target {name} searches for {'mappings at once' if known else 'no mappings'}"
-            hint = "--objective is all that it can be asked for" if known else None
+            hint = "--objective is all that it can be asked for" if known else ""
             raise CatenaError(Diagnostic("CAT-C001", message, "mapped", found=", ".join(unknown), hint=hint))
         return [search.applied_to(step) for step in passes]
 
