@@ -1,6 +1,6 @@
 # Short names for `python3 tasks.py ...`, which says what each does.
 PYTHON ?= python3
 
-.PHONY: demo test exhaustive lint docs conformance bench clean
-demo test exhaustive lint docs conformance bench clean:
+.PHONY: demo test exhaustive lint docs site conformance bench clean
+demo test exhaustive lint docs site conformance bench clean:
 	@$(PYTHON) tasks.py $@

@@ -8,6 +8,7 @@
                                   property tests, of which `test` takes a third
     python3 tasks.py lint         check style, types and import layers
     python3 tasks.py docs         write the reference pages
+    python3 tasks.py site         make a site of all pages, in out/site
     python3 tasks.py conformance  run ONNX's conformance suite and record what passes
     python3 tasks.py fuzz         mutate files of every kind that is read, 100,000 in all, or --count N, from --seed S
     python3 tasks.py bench        measure beside ONNX Runtime and ONNX's ReferenceEvaluator
@@ -98,6 +99,14 @@ def docs() -> None:
     call(PYTHON, "-m", "compiler.pages", "docs")
 
 
+def site() -> None:
+    """All pages as a site, by Sphinx; warnings are errors."""
+    install("docs")
+    call(
+        PYTHON, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "docs", OUT / "site", "-d", OUT / "site-cache"
+    )
+
+
 def conformance() -> None:
     """The recorded results of ONNX's conformance suite, and the pages that show them."""
     install("verify")
@@ -124,7 +133,7 @@ def clean() -> None:
 
 
 TASKS: dict[str, Callable[..., None]] = {
-    each.__name__: each for each in (demo, test, exhaustive, lint, docs, conformance, fuzz, bench, clean)
+    each.__name__: each for each in (demo, test, exhaustive, lint, docs, site, conformance, fuzz, bench, clean)
 }
 
 

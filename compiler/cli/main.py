@@ -45,6 +45,7 @@ VERBS = {
     "new-backend": Verb("compiler.cli.new_backend:new_backend", "Write a package for a machine of your own."),
     "conformance": Verb("compiler.cli.conformance:conformance", "Check a target against the conformance kit."),
     "cache": Verb("compiler.cli.cache:cache", "Show or remove what was kept of earlier compilations."),
+    "completion": Verb("compiler.cli.completion:completion", "Print a script for completion in a shell."),
     "doctor": Verb("compiler.cli.doctor:doctor", "Show versions and optional dependencies."),
 }
 

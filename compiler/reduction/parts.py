@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from dialects.onnx.native_errors import NATIVE_ERRORS
+
 if TYPE_CHECKING:
     import onnx
 
@@ -41,6 +43,23 @@ def known_values(model: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:
         model = onnx.shape_inference.infer_shapes(model, data_prop=True)
     values = (*model.graph.value_info, *model.graph.input, *model.graph.output)
     return {each.name: each for each in values if each.type.tensor_type.HasField("shape")}
+
+
+def is_valid(model: onnx.ModelProto) -> bool:
+    """Whether ONNX takes a model: operators, attributes, names, order of nodes, shapes; and nothing is empty.
+
+    Windows that do not fit into their inputs have outputs of no extent, or of a negative one.
+    """
+    import onnx
+
+    try:
+        onnx.checker.check_model(model)
+        inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, *NATIVE_ERRORS):
+        return False
+    values = (*inferred.graph.value_info, *inferred.graph.output)
+    dims = [dim for value in values for dim in value.type.tensor_type.shape.dim]
+    return all(dim.dim_value > 0 for dim in dims if dim.HasField("dim_value"))
 
 
 def part_of(

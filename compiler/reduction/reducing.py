@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from compiler.reduction.criteria import Fails
+from compiler.reduction.parts import is_valid
 from compiler.reduction.shrinking import (
     Size,
     bypassed_nodes,
@@ -34,7 +35,8 @@ def _nothing(_: object) -> None:
 class Reduction:
     """A reduction as far as it came: the smallest model that `fails`, how many were tried, and whether none is left.
 
-    `found` is told every model that is smaller than those before and fails, `show` what is being tried.
+    `found` is told every model that is smaller than those before and fails, `show` what is being tried. If the whole is
+    a valid ONNX model, so is every smaller one.
     """
 
     model: onnx.ModelProto
@@ -45,6 +47,7 @@ class Reduction:
     is_finished: bool = False
     _seen: set[bytes] = field(default_factory=set[bytes])
     _end: float = math.inf
+    _keeps_valid: bool = False
 
     @property
     def size(self) -> Size:
@@ -53,6 +56,7 @@ class Reduction:
 
     def run(self, time_limit: float | None = None) -> None:
         """Reduce until no candidate fails, so many seconds are over, or Ctrl-C comes."""
+        self._keeps_valid = is_valid(self.model)
         self._end = math.inf if time_limit is None else time.monotonic() + time_limit
         try:
             while self._pass():
@@ -91,6 +95,8 @@ class Reduction:
             if digest in self._seen or size_of(candidate) >= self.size:
                 continue
             self._seen.add(digest)
+            if self._keeps_valid and not is_valid(candidate):
+                continue
             self.tried += 1
             self.show(f"{self.size[0]} nodes, {self.size[1]} elements, {self.tried} tried")
             if self.fails(candidate):

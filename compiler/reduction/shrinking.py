@@ -143,10 +143,11 @@ def _with_extent(model: onnx.ModelProto, extent: int, smaller: int) -> onnx.Mode
 
 
 def _unshaped(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model without what was inferred of it, which a change has made wrong."""
+    """The model without what was inferred of it, which a change has made wrong; outputs keep their rank."""
     model.graph.ClearField("value_info")
     for value in model.graph.output:
-        value.type.tensor_type.ClearField("shape")
+        for dim in _dims(value):
+            dim.Clear()
     return model
 
 

@@ -162,6 +162,21 @@ def test_the_time_limit_ends_with_what_there_is(unsupported: Path, cli: Cli) -> 
     assert len(onnx.load(unsupported.with_name("model.reduced.onnx")).graph.node) == 10
 
 
+def test_what_is_valid_stays_valid() -> None:
+    kept: list[onnx.ModelProto] = []
+    reduction = Reduction(
+        BUILT["classifier"].model,
+        lambda model: any(node.op_type == "MaxPool" for node in model.graph.node),
+        kept.append,
+    )
+    reduction.run()
+    for model in kept:
+        onnx.checker.check_model(model)
+    (node,) = reduction.model.graph.node
+    assert "kernel_shape" in [each.name for each in node.attribute]
+    assert all(dim.dim_value > 0 for dim in known_values(reduction.model)[node.output[0]].type.tensor_type.shape.dim)
+
+
 def test_constants_and_attributes_become_plain() -> None:
     def has_convolution(model: onnx.ModelProto) -> bool:
         return any(node.op_type == "Conv" and len(node.input) > 1 for node in model.graph.node)

@@ -1,0 +1,19 @@
+"""How Sphinx makes a site of these pages: `python3 tasks.py site`."""
+
+from importlib.metadata import version as version_of
+
+project = "Catena"
+copyright = "the authors of Catena, Apache License 2.0"
+version = release = version_of("catena")
+
+extensions = ["myst_parser"]
+source_suffix = {".md": "markdown"}
+exclude_patterns = ["looptree-conclusions"]
+myst_heading_anchors = 3
+myst_enable_extensions = ["colon_fence"]
+
+html_theme = "furo"
+html_title = f"Catena {release}"
+html_show_sphinx = False
+# Listings of instructions and mappings are of no language that Pygments knows.
+highlight_language = "none"

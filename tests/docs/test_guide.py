@@ -1,0 +1,65 @@
+"""The commands of the guide, executed one after the other: those of Catena in this process, others in a shell."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from compiler.cli.main import VERBS, execute
+
+ROOT = Path(__file__).parents[2]
+GUIDE = ROOT / "docs" / "guide"
+PAGES = ("first-ten-minutes.md", "how-do-i.md")
+
+
+def commands(page: str) -> Iterator[str]:
+    """The lines of the blocks of a page that are to be executed."""
+    text = (GUIDE / page).read_text(encoding="utf-8")
+    for block in re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        yield from block.splitlines()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder as a checkout looks to the commands."""
+    shutil.copytree(ROOT / "benchmarks" / "models", tmp_path / "benchmarks" / "models")
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "page", [PAGES[0], pytest.param(PAGES[1], marks=pytest.mark.exhaustive)], ids=[page[:-3] for page in PAGES]
+)
+def test_every_command_works(page: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("onnxruntime")
+    for line in commands(page):
+        words = shlex.split(line)
+        if words[0] == "catena" and not re.search(r"[|>]", line):
+            assert execute(words[1:]) == 0, (line, capsys.readouterr().err)
+            continue
+        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (line, done.stderr)
+    assert (folder / "out" / "model.cat").exists()
+
+
+def test_the_pages_name_commands_that_there_are() -> None:
+    for page in GUIDE.glob("*.md"):
+        for name in re.findall(r"^catena ([a-z][\w-]*)", page.read_text(encoding="utf-8"), re.MULTILINE):
+            assert name in VERBS, page.name
+
+
+def test_the_answers_cover_most_commands() -> None:
+    text = "\n".join(line for page in PAGES for line in commands(page))
+    left = {name for name in VERBS if f"catena {name}" not in text}
+    assert left <= {"accuracy", "cache", "completion", "errors", "ops", "opt"}
