@@ -40,7 +40,8 @@ def best_plan(problem: Problem, size: int, searches: GroupSearches) -> tuple[Net
 
 def parts_of(plan: NetworkPlan) -> list[Part]:
     """A plan's groups as parts, which name their layers."""
-    return [Part(tuple(link.name for link in chosen.group.links), chosen.mapping) for chosen in plan.parts]
+    groups = ((tuple(link.name for link in part.group.links), part.mapping) for part in plan.parts)
+    return [Part(links, mapping) for links, mapping in groups if mapping is not None]
 
 
 def run_ours(problem: Problem, sizes: Sequence[int]) -> dict[str, Any]:

@@ -298,7 +298,7 @@ class _Compilation:
         # most compilations fuse nothing
         from passes.fuse_layers import FuseLayersPass
 
-        return [FuseLayersPass(), MergeDimsPass()]
+        return [self._options.search.applied_to(FuseLayersPass()), MergeDimsPass()]
 
     def _judging(self, target: Target | None) -> list[ModulePass]:
         """The pass that takes groups apart which cost more than their links alone, where an objective is asked for."""

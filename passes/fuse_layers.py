@@ -9,7 +9,6 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import SSAValue
-from xdsl.passes import ModulePass
 
 from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
@@ -23,6 +22,8 @@ from dialects.hierarchy import Memory
 from dialects.nest_machine import NestMachine
 from dialects.schedule import Objective, Operand
 from dialects.target import find_machine
+from passes.fusion.alone import LinksAlone, links_alone
+from passes.fusion.coarsening import coarsened
 from passes.fusion.group import Group
 from passes.fusion.grouping import group_links, group_problems
 from passes.fusion.memories import levels_of
@@ -33,6 +34,7 @@ from passes.fusion.space import Space
 from passes.gemm.groups import Worth, in_memories
 from passes.mapper.effort import USUAL
 from passes.searching.nests_of_groups import NestsOfGroups
+from passes.searching.options import SearchingPass
 from passes.searching.parts import Nests, can_run
 from passes.searching.rows_of_groups import RowsOfGroups
 
@@ -48,14 +50,16 @@ The second is tried if groups are refused with the first.
 
 
 @dataclass(frozen=True)
-class FuseLayersPass(ModulePass):
+class FuseLayersPass(SearchingPass):
     """Make a `gconv.fused` of links in a row wherever this moves less over the off-chip link.
 
     The network of groups with the least traffic within the outermost memory on the chip, of at most `longest` links
     each (`passes.fusion.network`), is found by search. Groups take at most a tenth more operations, to make halos
     again; on machines of matrix products their product of energy and cycles is no larger than that of their links alone
-    (`passes.gemm.groups`). Links that are left alone keep their own mappings for later passes; links with a mapping
-    join no group. It needs the machine in the module.
+    (`passes.gemm.groups`). On machines of levels links count as they are mapped alone, with the options of `map-nest`,
+    and where a single link moves less by loops and places of a group it becomes a group of its own. Links that are left
+    alone get the mappings by which they were compared, there, or else by later passes; links with a mapping join no
+    group. It needs the machine in the module.
 
     Raises `CatenaError` (CAT-U006) if the outermost memory on the chip is not outside of the array, has no size, or
     takes no inputs or kernels.
@@ -69,21 +73,40 @@ class FuseLayersPass(ModulePass):
         """Form groups in every run of links."""
         machine = _machine_of(op)
         groups = Space(kinds=LOWERED, most_loops=2, fewest_turns=4, all_joins=False)
-        alone = Space(most_loops=2)
-        spaces = [NetworkSpace(self.longest, 0, groups, alone, spare=words) for words in machine.spare]
+        # where no link of its own is a group, these only say what links move
+        singles = Space(kinds=tuple(LoopKind) if machine.levels is None else LOWERED, most_loops=2)
+        spaces = [NetworkSpace(self.longest, 0, groups, singles, spare=words) for words in machine.spare]
         searches = [GroupSearches(machine.buffer.name, space) for space in spaces]
         function = main_function(op)
+        alone = self._alone(ctx, op, machine)
         for run in list(fusible_runs(function)):
-            self._fuse(function, run, machine, searches)
+            self._fuse(function, run, machine, searches, [alone.words[link] for link in run if alone.words])
+        alone.map_the_rest(ctx, op)
 
-    def _fuse(self, function: FuncOp, run: list[LinkOp], machine: _Machine, searches: Sequence[GroupSearches]) -> None:
+    def _alone(self, ctx: Context, module: ModuleOp, machine: _Machine) -> LinksAlone:
+        """What is known of links alone: nothing where one of them cannot be mapped so, which may do in a group."""
+        if machine.levels is None:
+            return LinksAlone()
+        try:
+            return links_alone(ctx, module, machine.levels, self.options)
+        except CatenaError:
+            return LinksAlone()
+
+    def _fuse(
+        self,
+        function: FuncOp,
+        run: list[LinkOp],
+        machine: _Machine,
+        searches: Sequence[GroupSearches],
+        alone: Sequence[int],
+    ) -> None:
         words, called = machine.buffer.words, group_names(run, chain_names(function))
         network = network_of(run, function)
         if network is None or words is None:
             return
         plans: list[NetworkPlan] = []
         for each in searches:
-            search = NetworkSearch(network, words, each, machine.runs)
+            search = NetworkSearch(network, words, each, machine.settled, alone)
             if found := search.run():
                 plans.append(found)
             if not search.refused:
@@ -93,22 +116,33 @@ class FuseLayersPass(ModulePass):
         for part in plan.parts if plan else ():
             links = run[place : place + len(part.group.links)]
             place += len(links)
-            if len(links) > 1 and not group_problems(links):
+            is_group = len(links) > 1 or bool(alone)
+            if part.mapping is not None and is_group and not group_problems(links):
                 _form(function, links, machine.placed(part.group, part.mapping), called)
 
 
 @dataclass(frozen=True)
 class _Machine:
-    """What groups need to know of a machine: its buffer, and whether code can be made of a mapping.
+    """What groups need to know of a machine: its buffer, and whether code can be made of a mapping (`runs`).
 
     `spare` are words of the buffer that groups may have to leave free; where any, not all groups that fit have nests.
-    `placed` puts tensors that were searched for in one buffer into the memories of their own.
+    `placed` puts tensors that were searched for in one buffer into the memories of their own. `levels` is the machine
+    if it is one of levels.
     """
 
     buffer: Memory
     runs: Callable[[Group, FusedMapping], bool]
     spare: tuple[int, ...] = (0,)
     placed: Callable[[Group, FusedMapping], FusedMapping] = lambda _, mapping: mapping
+    levels: NestMachine | None = None
+
+    def settled(self, group: Group, mapping: FusedMapping) -> FusedMapping | None:
+        """The mapping that a group gets: in fewer turns if there is room that nests do not use; None if none runs."""
+        if self.levels is not None and self.buffer.words is not None:
+            coarse = coarsened(group, mapping, self.buffer.name, self.buffer.words)
+            if coarse != mapping and self.runs(group, coarse):
+                return coarse
+        return mapping if self.runs(group, mapping) else None
 
 
 def _machine_of(module: ModuleOp) -> _Machine:
@@ -122,7 +156,7 @@ def _machine_of(module: ModuleOp) -> _Machine:
         takes_operands = {Operand.INPUT, Operand.KERNEL} <= {*outermost.operands}
         if outermost.words is not None and takes_operands and not machine.axes_outside(outermost.name):
             nests = NestsOfGroups(machine, Objective.ENERGY, USUAL)
-            return _Machine(outermost, _with_nests(nests, searching=False))
+            return _Machine(outermost, _with_nests(nests, searching=False), levels=machine)
     if isinstance(machine, GemmMachine):
         buffer = min(levels_of(machine).memories[1:], key=lambda each: each.words or 0)
         return _Machine(buffer, Worth(machine).runs, placed=in_memories)

@@ -14,6 +14,7 @@ from xdsl.dialects.func import ReturnOp
 from xdsl.ir import Block, Operation, SSAValue
 
 from dialects.gconv import ConcatOp, IndexedOp, LinkOp, ScatterOp, View, ViewOp, shape_of
+from dialects.gconv.fused import FusedOp
 from passes.chain_views import Source, source_of
 from passes.computed_addresses import Lookup, Update, read_lookup
 
@@ -132,7 +133,7 @@ class Storage:
             base = source.base
             if base in self._places or base in self._returned or base is whole.base:
                 continue
-            if not isinstance(base.owner, LinkOp | ConcatOp):
+            if not isinstance(base.owner, LinkOp | FusedOp | ConcatOp):
                 continue
             view = _written_as(source.view, block, shape_of(base))
             if view is not None and all(reader.of(view) is not None for reader in _other_views(base, part)):
@@ -160,7 +161,7 @@ class Storage:
             return
         source = source_of(scatter.data)
         base = source.base
-        if base in self._places or not isinstance(base.owner, LinkOp | ConcatOp | ScatterOp):
+        if base in self._places or not isinstance(base.owner, LinkOp | FusedOp | ConcatOp | ScatterOp):
             return
         view = _written_as(source.view, whole.view, shape_of(base))
         link = source_of(scatter.updates).base.owner

@@ -9,7 +9,7 @@ best path are searched until all of it is known: every other path moves no less.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations
@@ -19,6 +19,7 @@ from passes.fusion.canonical import Alike, numbered
 from passes.fusion.factors import GroupTables
 from passes.fusion.front import Objective
 from passes.fusion.group import Group
+from passes.fusion.model import FusedCosts
 from passes.fusion.search import GroupSearch, Limits
 from passes.fusion.space import Space
 from passes.mapper.effort import Effort
@@ -64,11 +65,12 @@ IN_PIECES = NetworkSpace(
 class Chosen:
     """A group of a network, its mapping and its costs.
 
-    `passing` are words of tensors that stay on the chip meanwhile, with which the group has nothing to do.
+    Without a mapping it is a link alone, which runs by one of its own. `passing` are words of tensors that stay on the
+    chip meanwhile, with which the group has nothing to do.
     """
 
     group: Group
-    mapping: FusedMapping
+    mapping: FusedMapping | None
     capacity: int
     traffic: int
     operations: int
@@ -209,6 +211,8 @@ class _Option:
     least: Cost
     cost: Cost
     found: Found | None = None
+    alone: Found | None = None
+    """What a link costs by a mapping of its own; None where it has to run as a group."""
 
     def effort(self) -> int:
         """How long a search may take, compared with others: it grows with the links."""
@@ -218,8 +222,10 @@ class _Option:
 class NetworkSearch:
     """The network of groups with the least traffic in a buffer of so many words.
 
-    `accepts` may refuse mappings of groups, which are then given up: it is asked for those of the best plan, with
-    numbers for names. A link alone is no group, unless tensors stay.
+    `settle` is given the mappings of the best plan, with numbers for names, and says what becomes of them: another
+    mapping that moves no more, or None for groups that are to be given up. Where `alone` has, link by link, the words
+    that it moves by a mapping of its own, it is a group only if it moves less as one. Without, a link alone is never
+    refused.
     """
 
     def __init__(
@@ -227,11 +233,14 @@ class NetworkSearch:
         network: Network,
         capacity: int,
         searches: GroupSearches,
-        accepts: Callable[[Group, FusedMapping], bool] = lambda group, mapping: True,
+        settle: Callable[[Group, FusedMapping], FusedMapping | None] = lambda group, mapping: mapping,
+        alone: Sequence[int] = (),
     ):
+        assert len(alone) in (0, network.count)
+        self._alone = alone
         self.network, self.capacity, self.searches, self.space = network, capacity, searches, searches.space
-        self._accepts = accepts
-        self._accepted: dict[tuple[Group, FusedMapping], bool] = {}
+        self._settle = settle
+        self._settled: dict[tuple[Group, FusedMapping], FusedMapping | None] = {}
         self._states = [self._staying(cut) for cut in range(network.count + 1)]
         self._every = list(self._all_options())
         self._options = self._every
@@ -247,7 +256,7 @@ class NetworkSearch:
     @property
     def refused(self) -> bool:
         """Whether groups were given up that code cannot be made of."""
-        return not all(self._accepted.values())
+        return None in self._settled.values()
 
     def improving(self) -> Iterator[Cost]:
         """Search, with the least that may be moved as far as is known, which rises."""
@@ -278,24 +287,35 @@ class NetworkSearch:
         group, room = option.alike.group, self.capacity - option.passing
         if len(group.links) > 1:
             room -= self.space.spare
+        if option.alone is not None:
+            most = min(most, option.alone.cost[0] - 1)
         option.found = self.searches.best(group, option.alike.called(option.resident), room, most)
+        if option.alone is not None and option.found.mapping is None:
+            option.found = option.alone
         option.cost = option.found.cost
 
     def _is_accepted(self, option: _Option) -> bool:
-        group = option.alike.group
-        if (len(group.links) == 1 and not option.resident) or option.found is None or option.found.mapping is None:
-            return True
-        key = group, option.found.mapping
-        if key not in self._accepted:
-            self._accepted[key] = self._accepts(*key)
-        return self._accepted[key]
+        return option.found is None or option.found.mapping is None or self._settled_of(option) is not None
+
+    def _settled_of(self, option: _Option) -> FusedMapping | None:
+        """What becomes of the mapping that was found."""
+        group, found = option.alike.group, option.found
+        if found is None or found.mapping is None:
+            return None
+        if len(group.links) == 1 and not option.resident and option.alone is None:
+            return found.mapping
+        key = group, found.mapping
+        if key not in self._settled:
+            self._settled[key] = self._settle(*key)
+        return self._settled[key]
 
     def _give_up(self, refused: list[_Option]) -> None:
         """Do without some options. What was of no use beside them may be of some again."""
         for option in refused:
-            option.cost = NEVER
+            option.found, option.cost = option.alone, NEVER if option.alone is None else option.alone.cost
         for option in self._every:
-            if option not in refused and option.found is not None and option.found.mapping is None:
+            settled = option in refused or option.alone is not None
+            if not settled and option.found is not None and option.found.mapping is None:
                 option.found, option.cost = None, option.least
         self._options = [option for option in self._every if option.cost < NEVER]
 
@@ -304,10 +324,12 @@ class NetworkSearch:
         for option in path:
             found, stretch = option.found, option.stretch
             assert found is not None
-            assert found.mapping is not None
             group = self.network.group(stretch.first, stretch.end)
-            mapping = option.alike.mapping_of_other(found.mapping)
-            parts.append(Chosen(group, mapping, found.capacity, *found.cost, option.passing))
+            settled, capacity = self._settled_of(option), found.capacity
+            if settled is not None and settled != found.mapping:
+                capacity = FusedCosts(option.alike.group, settled).capacity(self.searches.memory)
+            mapping = None if settled is None else option.alike.mapping_of_other(settled)
+            parts.append(Chosen(group, mapping, capacity, *found.cost, option.passing))
         known = [option.found for option in self._options if option.found]
         return NetworkPlan(tuple(parts), not self.refused and all(found.exact for found in known))
 
@@ -342,8 +364,12 @@ class NetworkSearch:
         if sum(map(network.words, staying)) > self.capacity:
             return None
         resident = staying & touched
-        least = self._least(group, alike, resident)
-        return _Option(stretch, alike, resident, sum(map(network.words, staying - touched)), least, least)
+        least, alone = self._least(group, alike, resident), None
+        if self._alone and len(group.links) == 1 and not staying:
+            cost = self._alone[stretch.first], self.searches.operations(alike.group)
+            least, alone = min(least, cost), Found(0, cost, None, exact=True)
+        passing = sum(map(network.words, staying - touched))
+        return _Option(stretch, alike, resident, passing, least, least, alone=alone)
 
     def _least(self, group: Group, alike: Alike, resident: Collection[str]) -> Cost:
         """What a group moves and works at least."""

@@ -95,7 +95,7 @@ def test_groups_that_cost_more_are_taken_apart_where_an_objective_is_asked_for(t
     target.write_text(DEAR_HOLDS, encoding="utf-8")
     alone = _expected(source, str(target), 300, Objective.ENERGY, fuse=False)
     fused = _expected(source, str(target), 300, None, fuse=True)
-    assert fused[2] == 1
+    assert fused[2] >= 1
     assert fused[0] > alone[0]
     assert _expected(source, str(target), 300, Objective.ENERGY, fuse=True) == alone
 

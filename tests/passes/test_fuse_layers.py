@@ -14,6 +14,7 @@ from dialects.gconv.interpreter import main_function
 from passes.fuse_layers import FuseLayersPass
 from passes.fusion.from_ir import group_of, group_of_links
 from passes.fusion.model import FusedCosts
+from passes.map_nest import MapNestPass
 from tests.filechecking import check_ir, new_ir_context, parse_module
 from tests.passes.chains import check_pass, random_chains
 
@@ -80,6 +81,36 @@ def test_links_with_mappings_are_left_alone() -> None:
     mapped = LINKS.replace('{tensor = "a"}', '{tensor = "a", mapping = #schedule.mapping<store glb [I, K, O]>}')
     assert fused(MACHINE % 1000 + mapped) == []
     assert len(group_of_links([op for op in main_function(module).walk() if isinstance(op, LinkOp)]).links) == 2
+
+
+ONE = """
+func.func @main(%x: tensor<4x12xf64> {onnx.name = "x"}, %k: tensor<32x1xf64> {onnx.name = "k"})
+    -> (tensor<8x12xf64> {onnx.name = "y"}) {
+  %a = gconv.link %x : tensor<4x12xf64> by %k : tensor<32x1xf64> <C op 8 ks 4, W opc 12> "mul" add
+    -> tensor<8x12xf64> loc("only")
+  func.return %a : tensor<8x12xf64>
+}
+"""
+TWO_BUFFERS = MACHINE.replace("words = %s : i64", "words = %s : i64, buffers = 2 : i64")
+
+
+def test_a_link_is_a_group_where_it_moves_less_as_one() -> None:
+    """Tiles of a layer alone lie twice in such a memory, what a group holds once."""
+    (group,) = fused(TWO_BUFFERS % 90 + ONE)
+    assert isinstance(group.mapping, FusedAttr)
+    assert len(group.links) == 1
+    assert FusedCosts(group_of(group), group.mapping.data).traffic == 4 * 12 + 8 * 4 + 8 * 12
+
+
+@pytest.mark.parametrize("machine", [MACHINE, TWO_BUFFERS])
+def test_others_are_left_alone_with_the_mappings_that_they_were_compared_by(machine: str) -> None:
+    module = parse_module(machine % 1000 + ONE)
+    FuseLayersPass(objective="traffic").apply(new_ir_context(), module)
+    mapped = parse_module(machine % 1000 + ONE)
+    MapNestPass(objective="traffic").apply(new_ir_context(), mapped)
+    (link,), (expected,) = ([op for op in each.walk() if isinstance(op, LinkOp)] for each in (module, mapped))
+    assert link.mapping is not None
+    assert (link.mapping, link.search) == (expected.mapping, expected.search)
 
 
 NO_SIZE = chain(1000).replace("words = 1000 : i64", "buffers = 1 : i64")

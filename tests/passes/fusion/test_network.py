@@ -84,6 +84,7 @@ def _assert_true(network: Network, plan: NetworkPlan, capacity: int) -> None:
     assert plan.capacity <= capacity
     here: set[str] = set()
     for part in plan.parts:
+        assert part.mapping is not None
         costs = FusedCosts(part.group, part.mapping)
         assert costs.capacity(BUFFER) == part.capacity
         assert costs.traffic == part.traffic
@@ -123,16 +124,45 @@ def test_refused_groups_are_done_without(seed: int) -> None:
     first = next((numbered(part.group).group for part in free.parts if len(part.group.links) > 1), None)
     asked: list[tuple[Group, FusedMapping]] = []
 
-    def accepts(group: Group, mapping: FusedMapping) -> bool:
+    def settle(group: Group, mapping: FusedMapping) -> FusedMapping | None:
         asked.append((group, mapping))
-        return group != first
+        return None if group == first else mapping
 
-    plan = NetworkSearch(network, capacity, GroupSearches(BUFFER, space), accepts).run()
+    plan = NetworkSearch(network, capacity, GroupSearches(BUFFER, space), settle).run()
     assert plan is not None
     assert len(asked) == len(set(asked))
     assert plan.exact == (first is None)
     if first is not None:
         assert (plan.traffic, plan.operations) == min(_all_networks(network, capacity, first))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_links_may_run_by_mappings_of_their_own(seed: int) -> None:
+    """By what these move, no network of groups and links alone moves less; groups that are refused run alone."""
+    rng = random.Random(seed)
+    network = Network(_chain(rng))
+    capacity = sum(tensor.size for tensor in network.whole.tensors) // 2
+    runs = [(first, end) for first in range(network.count) for end in range(first + 1, network.count + 1)]
+    groups = {run: network.group(*run) for run in runs if run[1] - run[0] <= SPACE.longest}
+    known = {run: _best_of_group(each, frozenset(), capacity) for run, each in groups.items() if len(each.heads) == 1}
+    alone = [
+        rng.randint(cost[0] - 5, cost[0] + 5) if (cost := known[at, at + 1]) else 10**6 for at in range(network.count)
+    ]
+    searches = GroupSearches(BUFFER, replace(SPACE, staying=0))
+    for refuses in (False, True):
+        least = [0, *[10**9] * network.count]
+        for first, end in sorted(known):
+            words = [cost[0] for cost in (known[first, end],) if cost and not refuses]
+            words += [alone[first]] if end == first + 1 else []
+            least[end] = min([least[end], *(least[first] + each for each in words)])
+        plan = NetworkSearch(network, capacity, searches, lambda _, m, no=refuses: None if no else m, alone).run()
+        assert plan is not None
+        assert plan.traffic == least[-1]
+        moved = [part.traffic for part in plan.parts if part.mapping is None]
+        places = itertools.accumulate((len(part.group.links) for part in plan.parts), initial=0)
+        pairs = zip(places, plan.parts, strict=False)
+        assert moved == [alone[place] for place, part in pairs if part.mapping is None]
+        assert not refuses or len(moved) == network.count
 
 
 def test_what_fits_whole_moves_what_must_be_moved() -> None:

@@ -1,0 +1,66 @@
+"""Links by mappings of their own, as a machine of levels finds them: what groups have to be better than."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Attribute
+
+from dialects.gconv import GConv, LinkOp, shape_of
+from dialects.gconv.interpreter import main_function
+from dialects.nest_machine import NestMachine
+from dialects.schedule import MappingAttr, Objective
+from passes.map_nest import MapNestPass
+from passes.mapper.prediction import predict
+from passes.mapper.pricing import Prices
+from passes.merge_dims import MergeDimsPass
+from passes.searching.options import SearchOptions
+from passes.storage import Storage
+
+
+@dataclass(frozen=True)
+class LinksAlone:
+    """What links move over the off-chip link, and how they are mapped: by the loops that merging leaves them."""
+
+    words: dict[LinkOp, int] = field(default_factory=dict[LinkOp, int])
+    mappings: dict[GConv, dict[str, Attribute]] = field(default_factory=dict[GConv, dict[str, Attribute]])
+    """Properties of a link with these loops: its mapping, and how good that is."""
+
+    def map_the_rest(self, ctx: Context, module: ModuleOp) -> None:
+        """Give links that are in no group the mappings that they were compared with."""
+        if not self.mappings:
+            return
+        MergeDimsPass().apply(ctx, module)
+        storage = Storage(main_function(module).body.block)
+        for link in _links(module):
+            if link.mapping is None and storage.update(link.result) is None:
+                link.properties |= self.mappings.get(link.spec.bare, {})
+
+
+def links_alone(ctx: Context, module: ModuleOp, machine: NestMachine, options: SearchOptions) -> LinksAlone:
+    """Every link without a mapping as `map-nest` maps it, found on a copy.
+
+    With a time limit mappings are not kept, and searched again by what it allows. Raises `CatenaError` as `map-nest`.
+    """
+    copy = module.clone()
+    MergeDimsPass().apply(ctx, copy)
+    replace(options, time_limit=None).applied_to(MapNestPass()).apply(ctx, copy)
+    found = LinksAlone()
+    for link, mapped in zip(_links(module), _links(copy), strict=True):
+        if link.mapping is None and isinstance(mapped.mapping, MappingAttr):
+            found.words[link] = _words(mapped, mapped.mapping, machine)
+            if options.time_limit is None and mapped.search is not None:
+                found.mappings[mapped.spec.bare] = {"mapping": mapped.mapping, "search": mapped.search}
+    return found
+
+
+def _links(module: ModuleOp) -> list[LinkOp]:
+    return [op for op in main_function(module).body.block.ops if isinstance(op, LinkOp)]
+
+
+def _words(link: LinkOp, mapping: MappingAttr, machine: NestMachine) -> int:
+    events = predict(link.spec, mapping.data, machine, [shape_of(each) for each in link.extras]).events
+    moved = {*Prices(machine, Objective.TRAFFIC).of, f"{machine.memories[0].name}.extra.read"}
+    return sum(events.get(event, 0) for event in moved)

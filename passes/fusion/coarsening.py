@@ -1,0 +1,46 @@
+"""A mapping in fewer turns that moves no more: what a link does within a turn has more to reuse then.
+
+Searches find the mapping that needs the least room of those that move least. Room that is left is of more use to the
+links within a turn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dialects.fused_mapping import FusedMapping
+from passes.fusion.group import Group
+from passes.fusion.model import FusedCosts
+
+
+def coarsened(group: Group, mapping: FusedMapping, memory: str, words: int) -> FusedMapping:
+    """A mapping with larger tiles, as far as it moves and works no more, in so many words of a memory.
+
+    Turns of one loop after the other, the innermost first, are halved until none can be.
+    """
+    counts = {dim.name: dim for dim in group.head.spec.dims}
+    costs = FusedCosts(group, mapping)
+    limits = costs.traffic, _operations(costs)
+    loops = list(reversed(range(len(mapping.loops))))
+    while loops:
+        for loop in list(loops):
+            node = mapping.loops[loop]
+            count = counts[node.loop.dim].count(node.loop.kind)
+            turns = -(-count // node.tile)
+            # a loop of one turn would be none
+            tile = -(-count // max(turns // 2, 2))
+            cut = (*mapping.loops[:loop], replace(node, tile=tile), *mapping.loops[loop + 1 :])
+            larger = replace(mapping, loops=cut)
+            if turns > 2 and _is_within(FusedCosts(group, larger), memory, words, limits):
+                mapping = larger
+            else:
+                loops.remove(loop)
+    return mapping
+
+
+def _is_within(costs: FusedCosts, memory: str, words: int, limits: tuple[int, int]) -> bool:
+    return costs.capacity(memory) <= words and costs.traffic <= limits[0] and _operations(costs) <= limits[1]
+
+
+def _operations(costs: FusedCosts) -> int:
+    return sum(work.operations for work in costs.work.values())
