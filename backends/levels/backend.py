@@ -92,12 +92,15 @@ def levels_backend(
 
 
 def _check(machine: Accelerator) -> None:
-    """As on the generic machine; and there is one memory on chip, once for all elements."""
+    """As on the generic machine; there is one memory on chip, once for all elements, and tiles are brought whole."""
     from dialects.machine_kinds import nest_machine
 
     check_levels(machine)
     described = nest_machine(machine, "target")
     inner = described.memories[1:]
+    if any(memory.slides for memory in inner):
+        message = f"levels.{inner[0].name}.slides: the machine brings whole tiles"
+        raise CatenaError(Diagnostic("CAT-C003", message, "target", "", "", "false", "true"))
     if len(inner) != 1 or described.axes_outside(inner[0].name):
         message = "levels: the machine has one memory on chip, outside of all axes"
         expected, sites = "a memory, another one, then axes", ", ".join(level.name for level in described.levels)

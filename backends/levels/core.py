@@ -52,6 +52,7 @@ class TileCore(LoopSequencer[LoopedLayer]):
         self.laid: dict[int, int] = {}
         self._types: dict[Tensor, np.dtype[Any]] = {}
         self._waiting: dict[tuple[tuple[int, int], ...], Array] = {}
+        self._room_outside = 0
         self._has_begun = False
 
     @property
@@ -119,12 +120,15 @@ class TileCore(LoopSequencer[LoopedLayer]):
 
     # On chip ----------------------------------------------------------------------------------------------------------
 
-    def place(self, tensor: Tensor, address: int, words: int) -> None:
-        """Say where on chip the tile of a tensor lies.
+    def place(self, tensor: Tensor, address: int, words: int, *, outside: bool = False) -> None:
+        """Say where on chip the tile of a tensor lies, or off-chip the sums that are not finished.
 
         Raises `Fault`: CAT-E001 outside of the memory, CAT-E003 in words of another tensor, or after loops have begun.
         """
         self.configured()
+        if outside:
+            self._room_outside = words
+            return
         if address + words > self.memory.capacity:
             limits = f"{self.memory.capacity} words", f"words up to {address + words - 1}"
             raise Fault("CAT-E001", f"a place lies outside of {self.memory.name}", *limits)
@@ -260,10 +264,18 @@ class TileCore(LoopSequencer[LoopedLayer]):
             start[Kind.KS] + size[Kind.KS] == dim.counts[Kind.KS]
             for start, size, dim in zip(layer.starts, layer.sizes, layer.dims, strict=True)
         ):
-            self._waiting[ranges] = sums.copy()
+            self._wait(ranges, sums)
             return
         OffChip(layer, self.dram).write(sums)
         self._count_results(outer, sums.size)
+
+    def _wait(self, ranges: tuple[tuple[int, int], ...], sums: Array) -> None:
+        """Sums that are not finished wait off-chip, in their place."""
+        self._waiting[ranges] = sums.copy()
+        taken = sum(each.size for each in self._waiting.values())
+        if taken > self._room_outside:
+            limits = f"{self._room_outside} words", f"{taken}"
+            raise Fault("CAT-E003", "sums leave the chip unfinished and have no place to wait", *limits)
 
     def _count_results(self, outer: str, sums: int) -> None:
         layer = self.layer

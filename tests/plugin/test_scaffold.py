@@ -42,6 +42,13 @@ def test_the_backend_with_instructions_of_its_own_conforms(made: Environment) ->
     assert result["totals"]["passed"] > 150  # type: ignore[index]
 
 
+def test_a_description_that_is_not_the_machine_fails(made: Environment) -> None:
+    words = ("conformance", "lanes", "-k", "Conv/float32/odd", "--set", "levels.lane.multicast=[]")
+    done = made.catena(*words, fails=True)
+    assert done.returncode == ExitCode.MISMATCH
+    assert "pad.kernel.read is" in done.stderr
+
+
 @pytest.mark.parametrize(
     "patterns", [("network/*",), pytest.param((), marks=pytest.mark.exhaustive)], ids=["networks", "all"]
 )
@@ -60,6 +67,7 @@ def test_both_run_the_same_nests_by_other_instructions(made: Environment) -> Non
         made.catena("run", f"{name}.cat", "--random", "--stats", f"{name}.json")
         counted[name] = [each["counts"] for each in json.loads((made.folder / f"{name}.json").read_text())["layers"]]
     assert counted["lanes"] == counted["boxes"]
+    assert "fullest memory: pad" in made.catena("explain", "lanes.cat", "Conv_0", "--no-search").stdout
     listing = made.catena("disasm", "lanes.cat").stdout
     for mnemonic in ("place", "lanes", "bring", "clear", "work", "send"):
         assert re.search(rf"^[0-9a-f]+: [0-9a-f]+ +{mnemonic}\b", listing, re.MULTILINE), mnemonic

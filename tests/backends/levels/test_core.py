@@ -64,6 +64,10 @@ def without(mnemonic: str) -> Change:
     return lambda each: [] if type(each).__name__.lower() == mnemonic else [each]
 
 
+def twice(mnemonic: str) -> Change:
+    return lambda each: [each, each] if type(each).__name__.lower() == mnemonic else [each]
+
+
 def of_tensor(change: Change, number: int) -> Change:
     """A change of instructions for one tensor alone."""
     return lambda each: change(each) if getattr(each, "tensor", None) == number else [each]
@@ -92,7 +96,8 @@ def test_along_which_loop_lanes_lie_changes_no_result(lanes: Target, program: Pr
         (of_tensor(fields("bring", tensor=Tensor.OUTPUT), 0), "CAT-E003", "OUTPUT is not brought on chip"),
         (without("work"), "CAT-E002", "OUTPUT is wanted from pad"),
         (fields("lanes", dim=9), "CAT-E003", "dimension 9"),
-        (without("end"), "CAT-E003", "inside a loop"),
+        (without("end"), "CAT-E003", "sums leave the chip unfinished"),
+        (twice("end"), "CAT-E003", "an end without a loop"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
@@ -114,6 +119,23 @@ def test_more_lanes_than_there_are_is_a_fault(lanes: Target, program: Program, s
     metadata = replace(program.metadata, description=changed, target_sha256=target_digest(changed))
     with pytest.raises(CatenaError, match="more positions than axis lane has"):
         run(lanes, replace(program, metadata=metadata), small)
+
+
+def test_sums_that_are_not_finished_wait_where_there_is_room(lanes: Target) -> None:
+    builder = ModelBuilder("convolution", 1)
+    small = builder.finished(OPERATORS["Conv, 3-D"][0](builder, FLOAT, SHAPES[0]))
+    program = compile_model(small.model, lanes).program
+    assert program is not None
+    (output,) = run(lanes, program, small).values()
+    assert np.abs(output).max() > 0
+    with pytest.raises(CatenaError, match="have no place to wait"):
+        run(lanes, program, small, lambda each: [] if getattr(each, "outside", False) else [each])
+
+
+def test_a_machine_that_slides_is_refused(lanes: Target) -> None:
+    sliding = select_target(str(lanes.backend.description()), {"levels.pad.slides": "true"})
+    with pytest.raises(CatenaError, match="brings whole tiles"):
+        lanes.backend.check(sliding.machine)
 
 
 def test_a_machine_of_other_levels_is_refused(lanes: Target) -> None:
