@@ -13,8 +13,8 @@ from backends.generic.values import sums_of
 from backends.rram.buffers import Buffer
 from backends.rram.counting import Cycles, LayerCounters, transferred
 from backends.rram.streams import Box
-from backends.spatial.codes import INDICES, Fold, Slot, Tensor
-from backends.spatial.layer import Existing, input_tile
+from backends.spatial.codes import INDICES, Fold, Kind, Slot, Tensor
+from backends.spatial.layer import Existing, InputTile, input_tile
 from backends.spatial.memory import Fault, MemoryBank
 from dialects.multicore_machine import MulticoreMachine
 
@@ -80,13 +80,26 @@ class VectorTile:
     def load_input(self) -> Cycles:
         """Bring the input of the ranges."""
         layer = self.layer
-        there = Existing.of(layer, input_tile(layer))
+        shape = self._touched(input_tile(layer))
         dtype = layer.address(Tensor.INPUT).dtype
         self._loaded.take_input()
-        words = self._repeated_once(Tensor.INPUT, there.shape)
+        words = self._repeated_once(Tensor.INPUT, shape)
         self._counters.add("memory.input.read", words)
         self._hold("input", words * dtype.itemsize)
-        return self._moved(words * dtype.itemsize + self._index_bytes(Tensor.INPUT, there.shape))
+        return self._moved(words * dtype.itemsize + self._index_bytes(Tensor.INPUT, shape))
+
+    def _touched(self, tile: InputTile) -> tuple[int, ...]:
+        """Groups and positions that exist; windows that are all as far apart leave out what lies between."""
+        layer = self.layer
+        shape = list(Existing.of(layer, tile).shape)
+        for d, (dim, sizes, (low, length)) in enumerate(zip(layer.dims, layer.sizes, tile.positions, strict=True)):
+            if dim.up > 1:
+                continue
+            starts, taps = np.ogrid[: sizes[Kind.OPC], : sizes[Kind.KS]]
+            gaps = np.gcd.reduce((starts * dim.stride + taps * dim.dilation).reshape(-1))
+            places = np.arange(low, low + length, max(int(gaps), 1))
+            shape[2 * d + 1] = int(((places >= 0) & (places < dim.extent)).sum())
+        return tuple(shape)
 
     def _repeated_once(self, tensor: Tensor, shape: tuple[int, ...]) -> int:
         """Words of a tile laid out as (groups, positions): those that repeat along a dimension count once."""

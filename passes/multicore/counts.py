@@ -42,6 +42,7 @@ from dialects.vector_sets import VectorSet
 from passes.multicore.accesses import Ranges, turns_of, varies
 from passes.multicore.buffers import Sizes, acc_bytes
 from passes.multicore.matrix import Grid, Matrix
+from passes.multicore.tiles import distance
 
 Numbers = npt.NDArray[np.int64]
 
@@ -439,7 +440,7 @@ def _index_bytes(layer: LayerOp, turns: Sequence[Ranges], tally: Tally, *, is_in
 
 
 def _input_words(spec: GConv, view: View, ranges: Ranges) -> int:
-    """Words of a tile of a tensor that is laid out like the input; words that repeat along a dimension count once."""
+    """Words that windows touch of a tensor that is laid out like the input; those that repeat count once."""
     total = 1
     for d, dim in enumerate(spec.dims):
         if view.shape[d] > 1 and not view.strides[d]:
@@ -447,8 +448,13 @@ def _input_words(spec: GConv, view: View, ranges: Ranges) -> int:
         opc, ks = ranges[d, LoopKind.OPC], ranges[d, LoopKind.KS]
         low = opc.start * dim.stride + ks.start * dim.dilation - dim.pad
         high = (opc.stop - 1) * dim.stride + (ks.stop - 1) * dim.dilation - dim.pad
-        first, last = max(-(-low // dim.up), 0), min(high // dim.up, view.shape[d] // dim.g - 1)
-        total *= len(ranges[d, LoopKind.G]) * max(last - first + 1, 0)
+        end = view.shape[d] // dim.g - 1
+        if dim.up > 1:
+            count = min(high // dim.up, end) - max(-(-low // dim.up), 0) + 1
+        else:
+            step = distance(dim, len(opc), len(ks))
+            count = (min(high, end) - low) // step - max(-(low // step), 0) + 1
+        total *= len(ranges[d, LoopKind.G]) * max(count, 0)
     return total
 
 

@@ -9,7 +9,7 @@ from xdsl.ir import SSAValue
 
 from dialects.dtypes import dtype_named
 from dialects.element_types import numpy_dtype_of
-from dialects.gconv import PASS, GConv, LinkOp, LoopKind, element_type_of_value, shape_of
+from dialects.gconv import PASS, Dim, GConv, LinkOp, LoopKind, element_type_of_value, shape_of
 from dialects.schedule import Loop
 
 Sizes = dict[Loop, int]
@@ -52,6 +52,12 @@ def bytes_of(link: LinkOp, tiles: Sizes) -> int:
     return total + sum(min(words[2], math.prod(shape_of(extra))) * _bytes(extra) for extra in link.extras)
 
 
+def distance(dim: Dim, positions: int, taps: int) -> int:
+    """How far apart input positions are that windows touch; what lies between is not brought."""
+    steps = [step for step, count in ((dim.stride, positions), (dim.dilation, taps)) if count > 1]
+    return math.gcd(*steps) if steps else 1
+
+
 def _bytes(value: SSAValue) -> int:
     return numpy_dtype_of(element_type_of_value(value)).itemsize
 
@@ -62,7 +68,8 @@ def _words(spec: GConv, tiles: Sizes, tensor: str) -> int:
         g, op, opc, ks = (tiles.get(Loop(dim.name, kind), dim.count(kind)) for kind in _KINDS)
         match tensor:
             case "input":
-                total *= g * (((opc - 1) * dim.stride + (ks - 1) * dim.dilation) // dim.up + 1)
+                reach = (opc - 1) * dim.stride + (ks - 1) * dim.dilation
+                total *= g * (reach // (dim.up if dim.up > 1 else distance(dim, opc, ks)) + 1)
             case "kernel":
                 total *= g * op * ks
             case _:

@@ -116,6 +116,17 @@ def test_a_layer_alone_gives_what_it_gives_in_the_network() -> None:
     assert emulator.counters.keys() == {layer.name}
 
 
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_what_windows_leave_out_is_not_brought(stride: int) -> None:
+    """Windows of 3 x 3 at distance 6 reach over 169 words, which a buffer of 120 bytes does not hold, and touch 9."""
+    network = Network(np.random.default_rng(16))
+    pooled = network.node("MaxPool", ["x"], kernel_shape=[3, 3], dilations=[6, 6], strides=[stride] * 2, pads=[3] * 4)
+    made = ready(network.model((1, 2, 14, 14), pooled), {"cores.buffer_bytes": "120", "cores.count": "3"})
+    emulator = made.emulate()
+    assert not made.differences(emulator, but="cycles")
+    assert max(emulator.buffers.values()) <= 120
+
+
 def test_turns_that_do_not_fit_the_buffer_of_a_core() -> None:
     """40 x 9 inputs in parts of 16 rows, 4 results of 4 bytes each: refused, and found when it is executed."""
     model, chip = one_layer(15, 40, 4, 3, 4), {**SMALL, "cores.count": "144"}
