@@ -63,17 +63,14 @@ are averages over a layer: no memory runs full or empty in between."""
 
 _SEARCH = """\
 Without a table `dataflow`, mappings are searched among these: operands lie in the memories that take them or, where
-`bypass` lets them, pass by; in every memory they get their places in any order, with loops cut between them; any
-loops are laid along any axis that takes them; every tile is a whole number of those inside it, and only the last one
-of a loop is smaller. With a `dataflow`, it is the mappings that its nest has for any values of its parameters. What
-is said to be `optimal` is that among these. Mappings with tiles that do not nest, such as tiles of 4 in tiles of 6,
-are not searched, though a mapping file may give them; one of them may be better. That none is missed in a dataflow is
-tested, but not proven, where a loop is cut on both sides of the bar, with other loops in between, around a memory that
-`stays` or `slides`.
-
-A fault is known, where `optimal` says too much: places in a memory always lie outside those in memories further in,
-even where no axis stands between the two and no operand lies in both. With the two tables swapped the same machine may
-get a better mapping.
+`bypass` lets them, pass by; they get their places in any order in which each goes from the outside in, also in several
+memories without an axis in between, with loops cut between them; any loops are laid along any axis that takes them,
+each once, along axes without a memory in between in any order; every tile is a whole number of those inside it, and
+only the last one of a loop is smaller. With a `dataflow`, it is the mappings that its nest has for any values of its
+parameters. What is said to be `optimal` is that among these. Mappings with tiles that do not nest, such as tiles of 4
+in tiles of 6, are not searched, though a mapping file may give them; one of them may be better. That none is missed in
+a dataflow is tested, but not proven, where a loop is cut on both sides of the bar, with other loops in between, around
+a memory that `stays` or `slides`.
 
 An operand that a memory takes goes past it only if `bypass` has it or, on a machine with a `dataflow`, if the nest does
 not store it there: this holds for mapping files, too.

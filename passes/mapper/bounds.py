@@ -86,8 +86,8 @@ class Bounds:
         outermost = self._hierarchy.memories[0].name
         return -self._prices.event(f"{outermost}.output.add") * self._least[Operand.OUTPUT]
 
-    def energy(self, parts: Parts, room: Column | int, axes: Sequence[Axis], memory: str = "") -> Values:
-        """The least energy of the links that are there, and of those that `memory` is still to get.
+    def energy(self, parts: Parts, room: Column | int, axes: Sequence[Axis], memories: Sequence[str] = ()) -> Values:
+        """The least energy of the links that are there, and of those that `memories` are still to get.
 
         Up to `room` further elements may share words along `axes`.
         """
@@ -97,9 +97,9 @@ class Bounds:
             if not link.alive:
                 total = total + self._ended(parts, link, axes, spread)
         alive = [link for link in parts.links if link.alive]
-        inner = [link for link in alive if link.lower != memory]
+        inner = [link for link in alive if link.lower not in memories]
         energy = total + self._next(parts, inner, axes, spread)
-        if memory:
+        for memory in memories:
             energy = energy + self.crowded(parts, memory)
         if len(inner) < len(alive):
             energy = np.maximum(energy, total + self._next(parts, alive, axes, spread))

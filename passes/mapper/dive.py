@@ -11,13 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dialects.hierarchy import Axis, Memory
-from dialects.schedule import Operand
 from passes.mapper.dominance import cheapest
 from passes.mapper.effort import GROUP
+from passes.mapper.moves import Place, nexts
 from passes.mapper.partial import Flags, Parts, Rows
 from passes.mapper.pricing import Values
-from passes.mapper.tree import Incumbent, Pool, Tree
+from passes.mapper.tree import Incumbent, Pool, Tree, axes_of
 
 _CROWDING = 0.1
 """By how much of itself a bound counts as higher, for every better one among parts that use the elements alike."""
@@ -35,37 +34,36 @@ class Dive:
         """Lead parts through all levels. Raises `SpentError` if the tree's effort is spent."""
         tree, best = self.tree, self.best
         pools = tree.pools(parts, best)
-        for stage, level in enumerate(tree.stages):
+        for stage, levels in enumerate(tree.stages):
             taken = self._taken(pools[stage])
-            if isinstance(level, Axis):
-                grown = (tree.laid(stage, level, parts, self._lowest) for parts in taken)
+            if axes := axes_of(levels):
+                grown = (tree.laid(stage, axes, parts, self._lowest) for parts in taken)
             else:
-                grown = self._stored(stage, level, taken)
+                grown = self._stored(stage, taken)
             tree.put(pools, stage + 1, grown, best)
         tree.finish(self._taken(pools[-1]), best)
 
-    def _stored(self, stage: int, level: Memory, groups: Iterable[Parts]) -> Iterable[Parts]:
-        """With places in a memory for all its operands: one more at a time, whichever is next."""
+    def _stored(self, stage: int, groups: Iterable[Parts]) -> Iterable[Parts]:
+        """With all places in the memories of a stage: one more at a time, whichever may be next."""
         tree = self.tree
-        operands, further = tree.operands(stage)
+        places, further = tree.places(stage)
         promising = tree.promising(stage, self._lowest)
-        reached: dict[tuple[Operand, ...], Iterable[Parts]] = {tuple(operands): groups}
-        for _ in operands:
-            placed: dict[tuple[Operand, ...], list[Parts]] = {}
+        reached: dict[tuple[Place, ...], Iterable[Parts]] = {tuple(places): groups}
+        for _ in places:
+            placed: dict[tuple[Place, ...], list[Parts]] = {}
             for waiting, several in reached.items():
                 for parts in several:
-                    for operand in waiting:
-                        others = tuple(each for each in waiting if each is not operand)
-                        found = tree.moves.placing(parts, level.name, operand, others, further, promising)
+                    for place, others in nexts(waiting):
+                        found = tree.moves.placing(parts, place, others, further, promising)
                         placed.setdefault(others, []).extend(found)
-            reached = {others: self._narrowed(stage, level, several) for others, several in placed.items()}
+            reached = {others: self._narrowed(stage, several) for others, several in placed.items()}
         return reached.get((), ())
 
-    def _narrowed(self, stage: int, level: Memory, groups: Sequence[Parts]) -> list[Parts]:
-        """The most promising parts in the middle of a memory."""
+    def _narrowed(self, stage: int, groups: Sequence[Parts]) -> list[Parts]:
+        """The most promising parts in the middle of memories."""
         tree, pool = self.tree, Pool()
         settled = [tree.bounds.settled(parts, tree.axes(stage)) for parts in groups]
-        bounds = [tree.bound(stage, parts, memory=level.name) for parts in settled]
+        bounds = [tree.bound(stage, parts, storing=True) for parts in settled]
 
         def chosen(parts: Parts) -> Rows:
             return cheapest(parts, tree.bounds, tree.axes(stage))

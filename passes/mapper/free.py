@@ -1,35 +1,36 @@
 """The best of all mappings of a link on a machine.
 
-The space: operands may lie in the memories that take them, or pass by; in every memory they get their places in any
-order, with loops cut between them; any loops are laid along any axis that takes them; every tile is a whole number of
-those inside it, the last one of a loop being smaller. `passes.mapper.moves` says which of these need not be tried.
+The space: operands may lie in the memories that take them, or pass by; they get their places in any order in which each
+goes from the outside in, with loops cut between them; any loops are laid along any axis that takes them, once each, in
+any order where no memory lies between axes; every tile is a whole number of those inside it, the last one of a loop
+being smaller. `passes.mapper.moves` says which of these need not be tried.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from time import monotonic
 
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import GConv
-from dialects.hierarchy import Hierarchy
+from dialects.hierarchy import Axis, Hierarchy, Memory
 from dialects.schedule import Mapping, Operand
 from passes.mapper.bounds import Assignment, Bounds
 from passes.mapper.counts import Counts
 from passes.mapper.dive import Dive
 from passes.mapper.effort import Effort, SpentError
 from passes.mapper.greedy import greedy
-from passes.mapper.moves import Moves
+from passes.mapper.moves import Moves, stages_of
 from passes.mapper.nest import mapping_of
 from passes.mapper.partial import Parts
 from passes.mapper.pricing import Objective, Prices, Values
 from passes.mapper.problem import Problem
 from passes.mapper.several import Several
-from passes.mapper.tree import Incumbent, Tree, stages_of
+from passes.mapper.tree import Incumbent, Tree
 
 _WIDTHS, _VALUES = (48, 192, 768), 16
 """How many parts dives follow, one after the other, and how many tiles of a loop they try at a time."""
@@ -39,6 +40,9 @@ _WIDER = 8
 
 _QUICK = 192
 """How many parts the only dive of a quick search follows."""
+
+_FAR = 1.3
+"""If the best one is so many times as dear as the bound, a slower dive mixes places in neighbouring memories."""
 
 _HURRIED = ((4, 2), (48, 1))
 """The same of dives that only look for any mapping, one after the other until there is one."""
@@ -173,7 +177,6 @@ class _Search:
         self._prices = prices
         self._evened = prices.evened
         self._least = math.inf
-        self._stages = stages_of(prices.hierarchy)
         self._nothing = Parts.empty(problem, Bounds(problem, prices, {}).flows)
 
     def run(self, effort: Effort, best: Incumbent | None = None) -> tuple[Parts | None, float]:
@@ -191,12 +194,16 @@ class _Search:
                 break
             if effort.parts < _WIDER * (effort.spent - before):
                 break
+        if best.value > _FAR * roots[0][0] and self._has_neighbours:
+            with suppress(SpentError):
+                for tree in trees:
+                    self._dive(tree, best, effort, _WIDTHS[0], _VALUES, mixed=(Memory,))
         if best.parts is None:
             self._hurry(trees, best, effort, max(_GRACE, monotonic() - start))
         first = effort.share(_FIRST)
         for tree in trees:
             if not effort.should_stop():
-                self._with(tree, first, larger=False).search(self._nothing, best)
+                self._with(tree, first, larger=False, mixed=(Memory,)).search(self._nothing, best)
         effort = Effort(effort.parts * (1 - _FIRST) + max(first.parts, 0.0), effort.should_stop)
         bound = min(
             root if effort.should_stop() else self._with(tree, effort).search(self._nothing, best)
@@ -241,13 +248,21 @@ class _Search:
             pass
         for tree in trees:
             if best.parts is None:
-                parts = greedy(self._problem, self._hierarchy, self._stages, tree.bounds.assignment, self._nothing)
+                parts = greedy(self._problem, self._hierarchy, tree.bounds.assignment, self._nothing)
                 if parts is not None:
                     best.offer(parts, self._price(parts))
 
-    def _dive(self, tree: Tree, best: Incumbent, effort: Effort, width: int, values: int) -> None:
+    def _dive(
+        self,
+        tree: Tree,
+        best: Incumbent,
+        effort: Effort,
+        width: int,
+        values: int,
+        mixed: Collection[type[Memory | Axis]] = (),
+    ) -> None:
         """Look for a good mapping in a tree. Raises `SpentError` if the effort is spent."""
-        Dive(self._with(tree, effort, larger=False, values=values), best, width).run(self._nothing)
+        Dive(self._with(tree, effort, larger=False, values=values, mixed=mixed), best, width).run(self._nothing)
 
     def required(self, best: Parts | None, bound: float, node: str) -> Best:
         """The best parts as a mapping. Raises `CatenaError` (CAT-F001) if there are none."""
@@ -280,21 +295,41 @@ class _Search:
         )
 
     @property
+    def _has_neighbours(self) -> bool:
+        """Whether there are memories without an axis in between."""
+        return stages_of(self._hierarchy, (Memory,)) != stages_of(self._hierarchy, ())
+
+    @property
     def _hierarchy(self) -> Hierarchy:
         return self._prices.hierarchy
 
     def _tree(self, assignment: Assignment) -> Tree:
         bounds = Bounds(self._problem, self._evened, assignment)
         moves = self._moves(Effort())
-        return Tree(self._hierarchy, moves, bounds, self._stages, self._combined, self._price)
+        return Tree(self._hierarchy, moves, bounds, self._combined, self._price)
 
-    def _with(self, tree: Tree, effort: Effort, *, larger: bool = True, values: int | None = None) -> Tree:
+    def _with(
+        self,
+        tree: Tree,
+        effort: Effort,
+        *,
+        larger: bool = True,
+        values: int | None = None,
+        mixed: Collection[type[Memory | Axis]] = (Memory, Axis),
+    ) -> Tree:
         """A tree with other moves."""
-        return replace(tree, moves=self._moves(effort, larger=larger, values=values))
+        return replace(tree, moves=self._moves(effort, larger, values, mixed))
 
-    def _moves(self, effort: Effort, *, larger: bool = True, values: int | None = None) -> Moves:
+    def _moves(
+        self,
+        effort: Effort,
+        larger: bool = True,
+        values: int | None = None,
+        mixed: Collection[type[Memory | Axis]] = (Memory, Axis),
+    ) -> Moves:
+        stages = stages_of(self._hierarchy, mixed)
         sends = self._evened is not self._prices
-        return Moves(self._problem, self._hierarchy, effort, larger=larger, values=values, sends=sends)
+        return Moves(self._problem, self._hierarchy, stages, effort, larger=larger, values=values, sends=sends)
 
     def _combined(self, energy: Values, cycles: Values) -> Values:
         return self._prices.combined(energy, cycles, self._problem.operations)

@@ -22,14 +22,13 @@ from passes.mapper.problem import Problem
 _ROW = np.zeros(1, np.intp)
 
 
-def greedy(
-    problem: Problem, hierarchy: Hierarchy, stages: Sequence[Level], assignment: Assignment, parts: Parts
-) -> Parts | None:
-    """Parts led through all `stages`, from the inside out; None if the tiles that they begin with do not fit."""
-    if not _fit(problem, stages, assignment, parts.tiles):
+def greedy(problem: Problem, hierarchy: Hierarchy, assignment: Assignment, parts: Parts) -> Parts | None:
+    """Parts led through all levels, from the inside out; None if the tiles that they begin with do not fit."""
+    levels = hierarchy.levels[:0:-1]
+    if not _fit(problem, levels, assignment, parts.tiles):
         return None
-    for number, level in enumerate(stages):
-        outside = stages[number:]
+    for number, level in enumerate(levels):
+        outside = levels[number:]
         if isinstance(level, Axis):
             parts = _laid(problem, hierarchy, level, outside, assignment, parts)
         else:

@@ -16,19 +16,25 @@ grow evenly with them.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
-from dialects.hierarchy import Axis, Hierarchy
+from dialects.hierarchy import Axis, Hierarchy, Level, Memory
 from dialects.schedule import Operand
 from passes.mapper.effort import Effort
 from passes.mapper.footprint import tile_words
 from passes.mapper.nest import Column, Store
-from passes.mapper.partial import Flags, Parts, Rows, in_banks
+from passes.mapper.partial import Flags, Parts, Rows, in_banks, together
 from passes.mapper.problem import Problem
+
+Stage = tuple[Level, ...]
+"""Memories, or axes, without one of the other kind in between, from the inside out, that parts pass in one step."""
+
+Place = tuple[str, Operand]
+"""A memory, and an operand that has a place there."""
 
 Grow = Callable[[Parts, tuple[int, ...]], Iterator[Parts]]
 """Parts with all cuts of some loops, of one at least."""
@@ -43,12 +49,33 @@ Filter = Callable[[Parts], Parts]
 """Those parts that may still be part of a mapping that is better than what is known."""
 
 
+def stages_of(hierarchy: Hierarchy, mixed: Collection[type[Memory | Axis]] = (Memory, Axis)) -> tuple[Stage, ...]:
+    """The levels from the inside out, but for the outermost memory.
+
+    Those of a `mixed` kind between which none of the other kind lies are one stage: places in such memories come in any
+    order that every operand meets from the inside out, and loops are laid along such axes in any order.
+    """
+    stages: list[Stage] = []
+    for kind, group in itertools.groupby(reversed(hierarchy.levels[1:]), type):
+        levels = tuple(group)
+        stages += [levels] if kind in mixed else [(level,) for level in levels]
+    return tuple(stages)
+
+
 @dataclass(frozen=True)
 class Laying:
-    """What is left of an axis: so many times as many elements, for these loops."""
+    """What is left of axes: so many times as many elements, for these loops."""
 
     room: Column
     loops: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Laid:
+    """Parts in the middle of axes, and how many positions along each are used."""
+
+    parts: Parts
+    used: tuple[Column, ...]
 
 
 class Moves:
@@ -56,13 +83,14 @@ class Moves:
 
     Tiles that are larger for the sake of others are many, and rarely pay; without `larger` they are left out. With
     `values`, only so many tiles of a loop are tried at a time, and the search is no longer exact. With `sends`, sums
-    may cost less if they leave a memory before they are complete.
+    may cost less if they leave a memory before they are complete. `stages` are those that parts pass.
     """
 
     def __init__(
         self,
         problem: Problem,
         hierarchy: Hierarchy,
+        stages: Sequence[Stage],
         effort: Effort,
         *,
         larger: bool = True,
@@ -70,6 +98,7 @@ class Moves:
         sends: bool = False,
     ):
         self.effort = effort
+        self.stages = stages
         self._sends = sends
         self._values = values
         self._problem = problem
@@ -78,64 +107,87 @@ class Moves:
         self._windows = tuple(loop for window in problem.windows for loop in (window.outputs, window.kernels))
 
     def storing(
-        self,
-        parts: Parts,
-        memory: str,
-        operands: Sequence[Operand],
-        further: frozenset[Operand],
-        promising: Filter,
+        self, parts: Parts, waiting: Sequence[Place], further: frozenset[Operand], promising: Filter
     ) -> Iterator[Parts]:
-        """All ways to give operands a place in a memory, cuts between them included.
+        """All ways to give operands the places that they wait for, cuts between them included.
 
         `further` operands get a place in memories further out.
         """
-        if not operands:
+        if not waiting:
             yield parts
             return
-        for operand in operands:
-            others = [each for each in operands if each is not operand]
-            for placed in self.placing(parts, memory, operand, others, further, promising):
+        for place, others in nexts(waiting):
+            for placed in self.placing(parts, place, others, further, promising):
                 stored = promising(placed)
                 if stored.count:
-                    yield from self.storing(stored, memory, others, further, promising)
+                    yield from self.storing(stored, others, further, promising)
 
     def placing(
-        self,
-        parts: Parts,
-        memory: str,
-        operand: Operand,
-        others: Sequence[Operand],
-        further: frozenset[Operand],
-        promising: Filter,
+        self, parts: Parts, place: Place, others: Sequence[Place], further: frozenset[Operand], promising: Filter
     ) -> Iterator[Parts]:
         """All ways to give one operand a place in a memory, after cuts, before `others` get theirs."""
-        for cut, owed in self._cuts(parts, memory, (operand, *others), further.union(others), promising):
-            if not _is_swapped(cut, memory, operand):
+        memory, operand = place
+        later = further.union(each for _, each in others)
+        for cut, owed in self._cuts(parts, (place, *others), later, promising):
+            if not self._is_swapped(cut, memory, operand):
                 placed = cut.stored(self._hierarchy, memory, operand, owed)
                 if placed.count:
                     yield placed
 
-    def laying(self, parts: Parts, axis: Axis, promising: Callable[[Parts, Laying], Flags]) -> Parts:
-        """With every loop that may be laid along an axis laid over as many elements as there are, or fewer.
+    def _is_swapped(self, parts: Parts, memory: str, operand: Operand) -> bool:
+        """Whether the store before, with nothing in between, could as well come later, and is tried so."""
+        last = parts.trail.nodes[-1] if parts.trail.nodes else None
+        order = list(Operand)
+        return (
+            isinstance(last, Store)
+            and order.index(last.operand) > order.index(operand)
+            and any({last.memory, memory} <= {level.name for level in stage} for stage in self.stages)
+        )
 
-        `promising` is also told what is left of the axis.
+    def laying(self, parts: Parts, axes: Sequence[Axis], promising: Callable[[Parts, Laying], Flags]) -> Parts:
+        """With every loop that may be laid along axes laid over as many elements as there are, or fewer.
+
+        `promising` is also told what is left of the axes.
         """
-        used: Column = np.ones(parts.count, np.int64)
-        loops = self.along(axis)
+        begun = _Laid(parts, tuple(np.ones(parts.count, np.int64) for _ in axes))
+        loops = self.along(axes)
         for number, loop in enumerate(loops):
-            rows, factors = self._factors(loop, parts.left[loop], axis.size // used)
-            laid, used = parts.laid(axis, loop, factors, rows), used[rows] * factors
-            allowed = promising(laid, Laying(axis.size // used, loops[number + 1 :]))
-            if self._hierarchy.elements is not None:
-                allowed = allowed & (np.prod(laid.busy, axis=0) <= self._hierarchy.elements)
-            fits = np.flatnonzero(allowed)
-            parts, used = laid.take(fits), used[fits]
-        return parts
+            taking = [index for index, axis in enumerate(axes) if self._problem.loops[loop].kind in axis.loops]
+            orders = itertools.permutations(taking)
+            begun = _all([self._laid(begun, axes, loops[number:], order, promising) for order in orders])
+        return begun.parts
 
-    def along(self, axis: Axis) -> tuple[int, ...]:
-        """The loops that may be laid along an axis."""
-        loops = self._problem.loops
-        return tuple(number for number, loop in enumerate(loops) if loop.kind in axis.loops)
+    def _laid(
+        self,
+        begun: _Laid,
+        axes: Sequence[Axis],
+        loops: tuple[int, ...],
+        order: Sequence[int],
+        promising: Callable[[Parts, Laying], Flags],
+    ) -> _Laid:
+        """With the first of some loops laid along axes one after the other, from the inside out.
+
+        Those along which there is one element come first, in one order: it makes no difference.
+        """
+        parts, used, before = begun.parts, list(begun.used), None
+        for place, index in enumerate(order):
+            rows, factors = self._factors(loops[0], parts.left[loops[0]], axes[index].size // used[index])
+            parts, used = parts.laid(axes[index], loops[0], factors, rows), [each[rows] for each in used]
+            used[index] = used[index] * factors
+            room = np.prod([axis.size // each for axis, each in zip(axes, used, strict=True)], axis=0)
+            allowed = promising(parts, Laying(room, loops[place + 1 == len(order) :]))
+            if self._hierarchy.elements is not None:
+                allowed = allowed & (np.prod(parts.busy, axis=0) <= self._hierarchy.elements)
+            if before is not None:
+                allowed = allowed & ((factors > 1) | ((before[rows] == 1) & (order[place - 1] < index)))
+            fits = np.flatnonzero(allowed)
+            parts, used, before = parts.take(fits), [each[fits] for each in used], factors[fits]
+        return _Laid(parts, tuple(used))
+
+    def along(self, axes: Sequence[Axis]) -> tuple[int, ...]:
+        """The loops that may be laid along some axes."""
+        kinds = {kind for axis in axes for kind in axis.loops}
+        return tuple(number for number, loop in enumerate(self._problem.loops) if loop.kind in kinds)
 
     def finishing(self, parts: Parts) -> Iterator[Parts]:
         """All ways to order what is left outside everything: what is to stay alive runs innermost."""
@@ -152,7 +204,7 @@ class Moves:
                 yield from grown(some, loops)
 
     def _cuts(
-        self, parts: Parts, memory: str, waiting: Sequence[Operand], later: frozenset[Operand], promising: Filter
+        self, parts: Parts, waiting: Sequence[Place], later: frozenset[Operand], promising: Filter
     ) -> Iterator[tuple[Parts, frozenset[Operand]]]:
         """With all sequences of cuts right inside the store of the first of some operands that wait for a place.
 
@@ -167,11 +219,11 @@ class Moves:
             # what ends with any of these cuts tells most parts that are too dear before there are many of them
             begun = promising(some.before(loops))
             for few in begun.slices(_SLICE):
-                cut = promising(self._grown(few, loops, memory, waiting))
+                cut = promising(self._grown(few, loops, waiting))
                 if cut.count:
                     yield cut
 
-        operand = waiting[0]
+        memory, operand = waiting[0]
         slid = self._windows if operand is Operand.INPUT else ()
         others = [each for each in self._problem.operands if each is not operand and each in later]
         level = self._hierarchy.memory(memory)
@@ -220,8 +272,8 @@ class Moves:
                     if self._problem.is_relevant(Operand.OUTPUT, loop):
                         yield from grown(parts, (loop,))
 
-    def _grown(self, parts: Parts, loops: tuple[int, ...], memory: str, waiting: Sequence[Operand]) -> Parts:
-        """With all cuts of loops, of one at least, for which tiles of the operands that wait fit into the memory."""
+    def _grown(self, parts: Parts, loops: tuple[int, ...], waiting: Sequence[Place]) -> Parts:
+        """With all cuts of loops, of one at least, for which tiles of the operands that wait fit into the memories."""
         rows: Rows = np.arange(parts.count)
         factors: list[Column] = []
         tiles = parts.tiles
@@ -229,23 +281,29 @@ class Moves:
             more, by = self._factors(loop, parts.left[loop][rows])
             tiles = tiles[:, more].copy()
             tiles[loop] = np.minimum(tiles[loop] * by, self._problem.extents[loop])
-            fits = np.flatnonzero(self._fits(parts, rows[more], tiles, memory, waiting))
+            fits = np.flatnonzero(self._fits(parts, rows[more], tiles, waiting))
             rows, tiles = rows[more][fits], tiles[:, fits]
             factors = [*(each[more][fits] for each in factors), by[fits]]
         stacked = np.stack(factors)
         some = np.flatnonzero((stacked > 1).any(axis=0))
         return parts.cut(loops, stacked[:, some], rows[some])
 
-    def _fits(self, parts: Parts, rows: Rows, tiles: Column, memory: str, waiting: Sequence[Operand]) -> Flags:
-        level = self._hierarchy.memory(memory)
+    def _fits(self, parts: Parts, rows: Rows, tiles: Column, waiting: Sequence[Place]) -> Flags:
         fits = np.ones(len(rows), np.bool_)
-        held: Column = parts.held[memory][rows] if memory in parts.held else np.zeros(len(rows), np.int64)
-        for operand in waiting:
+        held: dict[str, Column] = {}
+        for memory, operand in waiting:
+            level = self._hierarchy.memory(memory)
+            if memory not in held:
+                held[memory] = parts.held[memory][rows] if memory in parts.held else np.zeros(len(rows), np.int64)
             words = tile_words(self._problem, operand, tiles) * level.buffers
-            held = held + in_banks(level, words)
+            held[memory] = held[memory] + in_banks(level, words)
             if operand in level.rooms:
                 fits &= words <= level.rooms[operand]
-        return fits if level.words is None else fits & (held <= level.words)
+        for memory, taken in held.items():
+            most = self._hierarchy.memory(memory).words
+            if most is not None:
+                fits &= taken <= most
+        return fits
 
     def _factors(self, loop: int, left: Column, most: Column | None = None) -> tuple[Rows, Column]:
         """Rows, each repeated with every factor of a loop that is worth trying: up to `most`, one always."""
@@ -294,11 +352,20 @@ def _spread(values: Column, number: int) -> Column:
     return values[np.linspace(0, len(values) - 1, number).astype(np.intp)]
 
 
-def _is_swapped(parts: Parts, memory: str, operand: Operand) -> bool:
-    """Whether the store before, with nothing in between, could as well come later, and is tried so."""
-    last = parts.trail.nodes[-1] if parts.trail.nodes else None
-    order = list(Operand)
-    return isinstance(last, Store) and last.memory == memory and order.index(last.operand) > order.index(operand)
+def nexts(waiting: Sequence[Place]) -> Iterator[tuple[Place, tuple[Place, ...]]]:
+    """Which place may come next, and those that still wait then: of every operand the first, which is the innermost."""
+    for number, (memory, operand) in enumerate(waiting):
+        if all(operand is not each for _, each in waiting[:number]):
+            yield (memory, operand), (*waiting[:number], *waiting[number + 1 :])
+
+
+def _all(found: Sequence[_Laid]) -> _Laid:
+    """All that was laid in several orders."""
+    some = [each for each in found if each.parts.count] or [*found[:1]]
+    if len(some) == 1:
+        return some[0]
+    used = (np.concatenate(each) for each in zip(*(each.used for each in some), strict=True))
+    return _Laid(together([each.parts for each in some]), tuple(used))
 
 
 def _subsets(operands: Sequence[Operand]) -> list[tuple[Operand, ...]]:

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from dialects.hierarchy import Axis, Hierarchy, Level, Memory
+from dialects.hierarchy import Axis, Hierarchy, Memory
 from dialects.schedule import Operand
 from passes.mapper.bounds import Bounds
 from passes.mapper.dominance import cheapest
 from passes.mapper.effort import GROUP, SpentError
-from passes.mapper.moves import Filter, Laying, Moves
+from passes.mapper.moves import Filter, Laying, Moves, Place, Stage
 from passes.mapper.nest import Column
 from passes.mapper.partial import Flags, Parts, Rows, together
 from passes.mapper.pricing import Values
@@ -121,16 +121,19 @@ def _most(values: Sequence[Values], number: int) -> float:
 class Tree:
     """The mappings with one assignment of operands to memories.
 
-    `stages` are the levels from the inside out, but for the outermost memory. `value` combines energy and cycles;
-    `price` says what finished parts cost exactly.
+    `value` combines energy and cycles; `price` says what finished parts cost exactly.
     """
 
     hierarchy: Hierarchy
     moves: Moves
     bounds: Bounds
-    stages: tuple[Level, ...]
     value: Callable[[Values, Values], Values]
     price: Callable[[Parts], Values]
+
+    @property
+    def stages(self) -> Sequence[Stage]:
+        """Of memories or of axes, from the inside out."""
+        return self.moves.stages
 
     def search(self, parts: Parts, best: Incumbent) -> float:
         """Search all of the tree; a lower bound of what is in it, or the value of the best if that is less.
@@ -181,8 +184,8 @@ class Tree:
         best: Incumbent,
     ) -> None:
         """Lead parts through one stage into the next pool."""
-        level = self.stages[stage]
-        size = min(_SLICE, max(16, _SLICE * 16 // level.size)) if isinstance(level, Axis) else _SLICE
+        positions = math.prod(axis.size for axis in axes_of(self.stages[stage]))
+        size = min(_SLICE, max(16, _SLICE * 16 // positions))
         grown = (more for each in taken for few in each.slices(size) for more in self.expanded(stage, few, chosen))
         self.put(pools, stage + 1, grown, best)
 
@@ -212,35 +215,37 @@ class Tree:
 
     def expanded(self, stage: int, parts: Parts, chosen: Callable[[Values], Flags]) -> Iterator[Parts]:
         """The parts after one more stage whose bounds are `chosen`."""
-        level = self.stages[stage]
-        if isinstance(level, Axis):
-            yield self.laid(stage, level, parts, chosen)
+        if axes := axes_of(self.stages[stage]):
+            yield self.laid(stage, axes, parts, chosen)
         else:
-            yield from self.moves.storing(parts, level.name, *self.operands(stage), self.promising(stage, chosen))
+            yield from self.moves.storing(parts, *self.places(stage), self.promising(stage, chosen))
 
-    def laid(self, stage: int, axis: Axis, parts: Parts, chosen: Callable[[Values], Flags]) -> Parts:
-        """The parts after an axis whose bounds are `chosen`, on the way and there."""
+    def laid(self, stage: int, axes: Sequence[Axis], parts: Parts, chosen: Callable[[Values], Flags]) -> Parts:
+        """The parts after axes whose bounds are `chosen`, on the way and there."""
         begun = parts.marked if self.bounds.timed else parts
-        laid = self.moves.laying(begun, axis, lambda each, left: chosen(self.bound(stage, each, left)))
+        laid = self.moves.laying(begun, axes, lambda each, left: chosen(self.bound(stage, each, left)))
         return laid.marked if self.bounds.timed else laid
 
-    def operands(self, stage: int) -> tuple[Sequence[Operand], frozenset[Operand]]:
-        """The operands that have a place in the memory of a stage, and those that have one in memories further out."""
-        own, *further = (self.bounds.assignment.get(level.name, ()) for level in self.stages[stage:])
-        return own, frozenset(operand for operands in further for operand in operands)
+    def places(self, stage: int) -> tuple[Sequence[Place], frozenset[Operand]]:
+        """The places in the memories of a stage, and the operands that have one in memories further out."""
+        own, *further = (
+            [(level.name, operand) for level in each for operand in self.bounds.assignment.get(level.name, ())]
+            for each in self.stages[stage:]
+        )
+        return own, frozenset(operand for places in further for _, operand in places)
 
     def axes(self, stage: int) -> list[Axis]:
         """The axes that are still to be laid along before a stage."""
-        return [level for level in self.stages[stage:] if isinstance(level, Axis)]
+        return [axis for each in self.stages[stage:] for axis in axes_of(each)]
 
     def promising(self, stage: int, chosen: Callable[[Values], Flags]) -> Filter:
-        """Those parts in the middle of a memory whose bounds are `chosen`."""
+        """Those parts in the middle of memories whose bounds are `chosen`."""
 
         def promising(some: Parts) -> Parts:
             if not some.count:
                 return some
             settled = self.bounds.settled(some, self.axes(stage))
-            rows = chosen(self.bound(stage, settled, memory=self.stages[stage].name))
+            rows = chosen(self.bound(stage, settled, storing=True))
             return settled if rows.all() else settled.take(np.flatnonzero(rows))
 
         return promising
@@ -255,22 +260,23 @@ class Tree:
                 parts = alike[number].take(rows)
                 best.offer(parts, self.price(parts))
 
-    def bound(self, stage: int, parts: Parts, laying: Laying | None = None, memory: str = "") -> Values:
+    def bound(self, stage: int, parts: Parts, laying: Laying | None = None, *, storing: bool = False) -> Values:
         """A lower bound for parts before a stage, or in the middle of it.
 
-        In the middle of an axis, `laying` says what is left of it; in that of a `memory`, some of its operands may be
-        there.
+        In the middle of axes, `laying` says what is left of them; in that of memories (`storing`) some operands may
+        have their places there.
         """
-        within = laying is not None or bool(memory)
+        memories = [level.name for level in self.stages[stage] if isinstance(level, Memory)] if storing else []
+        within = laying is not None or storing
         axes = self.axes(stage)
-        room = self._room(parts, axes[1:] if laying else axes)
+        room = self._room(parts, self.axes(stage + 1) if laying else axes)
         if laying:
             room = room * np.minimum(laying.room, self._tiles(parts, laying.loops))
         if self.hierarchy.elements is not None:
             room = np.minimum(room, self.hierarchy.elements // np.prod(parts.busy, axis=0))
         room = np.maximum(room, 1)
-        energy = self.bounds.energy(parts, room, axes, memory) + self.bounds.constant
-        for level in self.stages[stage + within :]:
+        energy = self.bounds.energy(parts, room, axes, memories) + self.bounds.constant
+        for level in itertools.chain.from_iterable(self.stages[stage + within :]):
             if isinstance(level, Memory):
                 energy = energy + self.bounds.crowded(parts, level.name)
         return self.value(energy, self.bounds.cycles(parts, room))
@@ -279,7 +285,7 @@ class Tree:
         """How many times as many elements may work at most, if axes are still to be laid along."""
         room: Column = np.ones(parts.count, np.int64)
         for axis in axes:
-            room = room * np.minimum(axis.size, self._tiles(parts, self.moves.along(axis)))
+            room = room * np.minimum(axis.size, self._tiles(parts, self.moves.along([axis])))
         return room
 
     def _tiles(self, parts: Parts, loops: Sequence[int]) -> Column:
@@ -290,6 +296,6 @@ class Tree:
         return tiles
 
 
-def stages_of(hierarchy: Hierarchy) -> tuple[Level, ...]:
-    """The levels from the inside out, but for the outermost memory."""
-    return tuple(reversed(hierarchy.levels[1:]))
+def axes_of(stage: Stage) -> list[Axis]:
+    """The axes of a stage; none if it is of memories."""
+    return [level for level in stage if isinstance(level, Axis)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random
 
 import numpy as np
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dialects.diagnostics import CatenaError
 from dialects.gconv import Dim, GConv, Reduce
-from dialects.hierarchy import Hierarchy, Memory
+from dialects.hierarchy import Axis, Hierarchy, Memory
 from dialects.schedule import Operand
 from dialects.soundness import parse_hierarchy
 from passes.mapper.counts import Counts
@@ -58,23 +58,25 @@ def small_machines(draw: st.DrawFn) -> Hierarchy:
     some = st.lists(st.sampled_from("IKO"), unique=True)
     pair = st.lists(st.sampled_from("IKO"), unique=True, min_size=1, max_size=2)
     levels: dict[str, dict[str, object]] = {"dram": {"kind": "memory"}}
-    shape = draw(st.sampled_from(["buffer", "array", "array and buffer", "elements", "two"]))
+    shape = draw(st.sampled_from(["buffer", "array", "elements", "two", "siblings", "plane", "row"]))
     names = {
         "buffer": ["glb"],
         "array": ["glb", "pe"],
-        "array and buffer": ["glb", "pe"],
         "elements": ["pe", "rf"],
         "two": ["glb", "pe", "rf"],
+        "siblings": ["glb", "rf"],
+        "plane": ["pe", "pes"],
+        "row": ["pe", "pes", "rf"],
     }[shape]
     for name in names:
-        if name == "pe":
+        if name.startswith("pe"):
             loops = draw(st.sampled_from([["g", "op", "opc", "ks"], ["op", "ks"], ["opc"]]))
             size = draw(st.integers(1, 4))
-            reduces = "ks" in loops and draw(st.booleans())
+            reduces = draw(st.booleans()) and loops != ["opc"]
             multicast = draw(st.lists(st.sampled_from("IK"), unique=True))
             levels[name] = {"kind": "axis", "size": size, "multicast": multicast, "reduces": reduces, "loops": loops}
             continue
-        operands = draw(pair) if shape == "two" else draw(some.filter(bool))
+        operands = draw(pair) if shape in ("two", "siblings") else draw(some.filter(bool))
         bank = draw(st.sampled_from([None, None, 3]))
         words = draw(st.integers(2, 24)) if bank is None else bank * draw(st.integers(1, 8))
         levels[name] = {
@@ -90,7 +92,7 @@ def small_machines(draw: st.DrawFn) -> Hierarchy:
         }
         if draw(st.booleans()):
             levels[name]["rooms"] = {draw(st.sampled_from(operands)): draw(st.integers(1, min(12, words)))}
-    places = [name for name in levels if name != "pe"]
+    places = [name for name in levels if not name.startswith("pe")]
     prices = st.sampled_from([0, 1, 2, 5])
     accesses = {
         place: {
@@ -139,31 +141,54 @@ def chains(extent: int, slots: int) -> list[tuple[int, ...]]:
     return found
 
 
-def every_nest(problem: Problem, hierarchy: Hierarchy) -> Iterator[tuple[Nest, list[Column]]]:
-    """All nests: stores in any order, all loops between any two in any order, and along every axis."""
-    loops = range(len(problem.loops))
+def skeletons(problem: Problem, hierarchy: Hierarchy) -> Iterator[tuple[list[Node], list[int]]]:
+    """Stores and loops along axes in every order that mappings may have, and before which of them loops may run.
+
+    Memories without an axis in between get places in any order in which each operand goes from the outside in; axes
+    without a memory in between are laid along in any order, loop by loop.
+    """
     for assignment in assignments(problem, hierarchy):
-        levels: list[list[list[Node]]] = []
-        for level in hierarchy.levels[1:]:
-            if isinstance(level, Memory):
-                levels.append(
-                    [
-                        [Store(level.name, each) for each in order]
-                        for order in itertools.permutations(assignment[level.name])
-                    ]
-                )
+        parts: list[list[list[Node]]] = []
+        for _, levels in itertools.groupby(hierarchy.levels[1:], type):
+            some = list(levels)
+            memories = [level for level in some if isinstance(level, Memory)]
+            if memories:
+                stores = [Store(level.name, each) for level in memories for each in assignment[level.name]]
+                inwards = {level.name: depth for depth, level in enumerate(memories)}
+                parts.append([[*order] for order in itertools.permutations(stores) if _goes_inwards(order, inwards)])
             else:
-                levels.append([[Par(loop, level.name) for loop in loops if problem.loops[loop].kind in level.loops]])
-        for chosen in itertools.product(*levels):
-            fixed = [node for level in chosen for node in level]
-            gaps = [i for i, node in enumerate(fixed) if isinstance(node, Store) or _is_first_along(fixed, i)]
-            for orders in itertools.product(itertools.permutations(loops), repeat=len(gaps)):
-                nodes: list[Node] = []
-                for index, node in enumerate(fixed):
-                    if index in gaps:
-                        nodes.extend(For(loop) for loop in orders[gaps.index(index)])
-                    nodes.append(node)
-                yield Nest(tuple(nodes)), _tiles(problem, nodes)
+                loops = range(len(problem.loops))
+                axes = [level for level in some if isinstance(level, Axis)]
+                taking = [[axis for axis in axes if problem.loops[loop].kind in axis.loops] for loop in loops]
+                orders = itertools.product(*(itertools.permutations(each) for each in taking))
+                parts.append(
+                    [[Par(loop, axis.name) for loop, along in enumerate(order) for axis in along] for order in orders]
+                )
+        for chosen in itertools.product(*parts):
+            fixed = [node for part in chosen for node in part]
+            yield fixed, [i for i, node in enumerate(fixed) if isinstance(node, Store) or _is_first_along(fixed, i)]
+
+
+def _goes_inwards(order: Sequence[Store], inwards: dict[str, int]) -> bool:
+    """Whether each operand gets its places from the outside in."""
+    return all(
+        inwards[outer.memory] < inwards[inner.memory]
+        for outer, inner in itertools.combinations(order, 2)
+        if outer.operand is inner.operand
+    )
+
+
+def every_nest(problem: Problem, hierarchy: Hierarchy) -> Iterator[tuple[Nest, list[Column]]]:
+    """All nests: all `skeletons`, with all loops between any two places in any order."""
+    loops = range(len(problem.loops))
+    for fixed, gaps in skeletons(problem, hierarchy):
+        for orders in itertools.product(itertools.permutations(loops), repeat=len(gaps)):
+            nodes: list[Node] = []
+            for index, node in enumerate(fixed):
+                if index in gaps:
+                    nodes.extend(For(loop) for loop in orders[gaps.index(index)])
+                nodes.append(node)
+            yield Nest(tuple(nodes)), _tiles(problem, nodes)
 
 
 def _is_first_along(nodes: list[Node], index: int) -> bool:
@@ -173,12 +198,8 @@ def _is_first_along(nodes: list[Node], index: int) -> bool:
 
 def nests(problem: Problem, hierarchy: Hierarchy) -> int:
     """How many nests `every_nest` has."""
-    total = 0
-    for assignment in assignments(problem, hierarchy):
-        stores = sum(len(operands) for operands in assignment.values())
-        orders = math.prod(math.factorial(len(operands)) for operands in assignment.values())
-        total += orders * math.factorial(len(problem.loops)) ** (stores + bool(hierarchy.axes))
-    return total
+    orders = math.factorial(len(problem.loops))
+    return sum(orders ** len(gaps) for _, gaps in skeletons(problem, hierarchy))
 
 
 def _tiles(problem: Problem, nodes: list[Node]) -> list[Column]:
@@ -406,6 +427,52 @@ def test_inputs_and_sums_may_both_become_fewer_along_an_axis(window: Dim, operan
         }
     )
     compare(spec, machine, Objective.TRAFFIC)
+
+
+@pytest.mark.parametrize("order", ["ab", "ba"])
+def test_the_order_of_memories_without_an_axis_in_between_decides_nothing(order: str) -> None:
+    """They hold other operands, of which places come in any order."""
+    memories = {
+        "a": {"kind": "memory", "operands": ["I", "O"], "words": 6},
+        "b": {"kind": "memory", "operands": ["K"], "words": 15},
+    }
+    machine = parse_hierarchy(
+        {
+            "name": "two",
+            "summary": "",
+            "levels": {"dram": {"kind": "memory"}, **{name: memories[name] for name in order}},
+            "accesses": {"dram": {"energy": 10, "events": {f"dram.{event}": 1 for event in OUTERMOST[:4]}}},
+        }
+    )
+    best = best_mapping(GConv((Dim("W", opc=4), Dim("C", op=3, ks=5)), "mul", Reduce.ADD), machine)
+    assert (best.value, best.gap) == (470, 0)
+    compare(GConv((Dim("B", op=4, ks=4),), "mul", Reduce.ADD), machine, Objective.ENERGY)
+
+
+@pytest.mark.parametrize("order", ["xy", "yx"])
+def test_the_order_of_axes_without_a_memory_in_between_decides_nothing(order: str) -> None:
+    """Windows are shared along the inner one only of two that lay the same loop."""
+    axes = {
+        "x": {"kind": "axis", "size": 2, "loops": ["opc"], "multicast": ["I"]},
+        "y": {"kind": "axis", "size": 3, "loops": ["opc"]},
+    }
+    machine = parse_hierarchy(
+        {
+            "name": "plane",
+            "operation": 0,
+            "summary": "",
+            "levels": {
+                "dram": {"kind": "memory"},
+                **{name: axes[name] for name in order},
+                "rf": {"kind": "memory", "operands": ["I"], "words": 3},
+            },
+            "accesses": {"dram": {"energy": 10, "events": {"dram.input.read": 1}}},
+        }
+    )
+    spec = GConv((Dim("W", opc=6, ks=3),), "mul", Reduce.ADD)
+    # three pairs of neighbours read four words each, in three steps
+    assert best_mapping(spec, machine, "", Objective.EDP).value == 3 * 4 * 10 * 3
+    compare(spec, machine, Objective.EDP)
 
 
 @pytest.mark.parametrize("parts", [0, 3000, math.inf])

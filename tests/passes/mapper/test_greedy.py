@@ -18,7 +18,6 @@ from passes.mapper.nest import mapping_of
 from passes.mapper.partial import Parts
 from passes.mapper.problem import Problem
 from passes.mapper.room import too_small
-from passes.mapper.tree import stages_of
 from tests.passes.mapper.test_free import small_links, small_machines
 
 
@@ -26,10 +25,7 @@ from tests.passes.mapper.test_free import small_links, small_machines
 @given(spec=small_links(), hierarchy=small_machines())
 def test_there_is_a_legal_one_wherever_a_word_of_every_operand_fits(spec: GConv, hierarchy: Hierarchy) -> None:
     problem = Problem.of(spec)
-    found = [
-        greedy(problem, hierarchy, stages_of(hierarchy), each, Parts.empty(problem))
-        for each in assignments(problem, hierarchy)
-    ]
+    found = [greedy(problem, hierarchy, each, Parts.empty(problem)) for each in assignments(problem, hierarchy)]
     assert any(parts is not None for parts in found) or too_small(problem, hierarchy)
     for parts in found:
         if parts is not None:

@@ -18,11 +18,11 @@ from passes.mapper.dive import apart
 from passes.mapper.dominance import cheapest
 from passes.mapper.effort import Effort
 from passes.mapper.free import assignments
-from passes.mapper.moves import Moves, even, sampled
+from passes.mapper.moves import Moves, even, sampled, stages_of
 from passes.mapper.partial import Parts, together
 from passes.mapper.pricing import Prices, Values
 from passes.mapper.problem import Problem
-from passes.mapper.tree import Incumbent, Pool, Tree, stages_of
+from passes.mapper.tree import Incumbent, Pool, Tree
 from tests.passes.mapper.test_free import small_links, small_machines
 
 MOST = 400
@@ -33,7 +33,7 @@ def tree_of(spec: GConv, hierarchy: Hierarchy, objective: Objective = Objective.
     # As the search bounds parts, where sums may be cheaper to add further out.
     problem, prices = Problem.of(spec), Prices(hierarchy, objective).evened
     bounds = Bounds(problem, prices, next(assignments(problem, hierarchy)))
-    moves = Moves(problem, hierarchy, Effort())
+    moves = Moves(problem, hierarchy, stages_of(hierarchy), Effort())
 
     def price(parts: Parts) -> Values:
         return prices.value(Counts(problem, hierarchy, *parts.nest()))
@@ -41,7 +41,7 @@ def tree_of(spec: GConv, hierarchy: Hierarchy, objective: Objective = Objective.
     def combined(energy: Values, cycles: Values) -> Values:
         return prices.combined(energy, cycles, problem.operations)
 
-    return Tree(hierarchy, moves, bounds, stages_of(hierarchy), combined, price)
+    return Tree(hierarchy, moves, bounds, combined, price)
 
 
 @settings(max_examples=60, derandomize=True, deadline=None)
