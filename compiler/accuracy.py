@@ -11,7 +11,7 @@ from typing import Any
 from xdsl.dialects.builtin import ModuleOp
 
 from backends.rram.accuracy import Effect, LayerEffect, effect
-from backends.rram.crossbar.settings import Settings
+from backends.rram.crossbar.settings import Settings, settings_for
 from compiler.compilation import CompileOptions, compile_source
 from compiler.descriptions.data import read_description
 from compiler.importer.inputs import DeclaredInput
@@ -22,6 +22,8 @@ from dialects.element_types import numpy_dtype_of
 from dialects.gconv import element_type_of_value
 from dialects.gconv.interpreter import argument_names, main_function
 from dialects.gconv.ops import shape_of
+from dialects.multicore_machine import MulticoreMachine
+from dialects.target import find_machine
 from dialects.validation import validated
 
 
@@ -75,11 +77,16 @@ def accuracy(
 ) -> Accuracy:
     """Run a quantized network on crossbars that a TOML file describes, beside the exact run.
 
-    `samples` are as for `compiler.quantization`. Raises `CatenaError` as `compile_source` and `read_samples` do; for
-    the file, CAT-C002 and CAT-C003; CAT-U006 if crossbars can do no link.
+    Where the target has crossbars they have its shape, cells and pulses, and the file says the rest. `samples` are as
+    for `compiler.quantization`. Raises `CatenaError` as `compile_source` and `read_samples` do; for the file, CAT-C002
+    and CAT-C003; CAT-U006 if crossbars can do no link.
     """
-    settings = validated(Settings, read_description(physics), str(physics))
+    description = read_description(physics)
+    settings = validated(Settings, description, str(physics))
     module = compile_source(source, replace(options, stop="encoded")).module
+    machine = find_machine(module)
+    if isinstance(machine, MulticoreMachine):
+        settings = settings_for(machine, description, str(physics))
     arrays = read_samples(samples, _inputs(module), seed=seed)
     found = effect(module, arrays, settings)
     if not found.layers:

@@ -15,7 +15,7 @@ from backends.rram.activity import ActivityLog
 from backends.rram.blocks import BlockEngine, stuck
 from backends.rram.chip import Chip, CoreFault
 from backends.rram.counting import LayerCounters
-from backends.rram.crossbar.settings import Settings
+from backends.rram.crossbar.settings import Settings, settings_for
 from backends.rram.isa import ISA
 from backends.rram.races import RaceDetector, RaceFault, WatchedMemory
 from backends.rram.steps import Pace, StepEngine
@@ -26,11 +26,9 @@ from backends.spatial.dram import dram_of
 from backends.spatial.memory import Fault, MemoryBank
 from backends.spatial.running import ProgramEmulator
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.encodings.cells import InputFormat
 from dialects.events import Counts
 from dialects.machine_kinds import of_kind, parse_machine
 from dialects.multicore_machine import MulticoreMachine
-from dialects.validation import validated
 
 SUMS = "the memory of partial sums"
 REGISTER_BYTES = 4
@@ -66,23 +64,7 @@ class MulticoreEmulator(ProgramEmulator):
 
         Raises `CatenaError` (CAT-C003) for settings that are not valid, or that the machine has.
         """
-        given, crossbar = validated(Settings, description, where), self.machine.crossbar
-        own = sorted({"rows", "columns", "weights"} & given.model_fields_set)
-        if own or given.inputs.dac_bits not in (1, crossbar.dac_bits):
-            found = ", ".join(own) or "inputs.dac_bits"
-            message = "the program was compiled for crossbars of a shape of their own"
-            hint = "leave it out: the program's target says it"
-            raise CatenaError(Diagnostic("CAT-C003", message, "emulation", "", where, "", found, hint))
-        inputs = InputFormat(bits=given.inputs.bits, dac_bits=crossbar.dac_bits, encoding=given.inputs.encoding)
-        self._physics = Settings(
-            rows=crossbar.rows,
-            columns=crossbar.columns,
-            weights=crossbar.weights,
-            inputs=inputs,
-            adc=given.adc,
-            physics=given.physics,
-            seed=given.seed,
-        )
+        self._physics = settings_for(self.machine, description, where)
 
     def record_activity(self) -> None:
         """Note from now on what cores do when."""

@@ -47,7 +47,8 @@ def accuracy(
 ) -> Outcome:
     """Run a quantized network with the products of its layers made by crossbars, beside the exact run.
 
-    Integer products with constants are made as the crossbars of FILE.toml make them, all else exactly. Printed are
+    Integer products with constants are made as the crossbars of FILE.toml make them, all else exactly; with a target
+    that has crossbars (`-t rram`) it says their rows, columns, weights and pulses, and FILE.toml the rest. Printed are
     signal-to-noise ratios of every layer's sums, of its own error alone and with those of layers before it, of the
     outputs, and how often the largest output is the same.
     """

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -10,7 +11,10 @@ from pydantic_core import PydanticCustomError
 from backends.rram.crossbar.converters import Adc
 from backends.rram.crossbar.crossbar import Format
 from backends.rram.crossbar.physics import Physics
+from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.encodings.cells import InputEncoding, InputFormat, WeightEncoding, WeightFormat
+from dialects.multicore_machine import MulticoreMachine
+from dialects.validation import validated
 
 Extent = Annotated[int, Field(ge=1, le=1 << 12)]
 
@@ -52,3 +56,27 @@ class Settings(BaseModel, frozen=True):
     def weight_columns(self) -> int:
         """Weights side by side in a crossbar."""
         return self.columns // self.weights.columns
+
+
+def settings_for(machine: MulticoreMachine, description: Mapping[str, Any], where: str) -> Settings:
+    """Converters and physics of a description, on the crossbars of a machine.
+
+    Raises `CatenaError` (CAT-C003) for settings that are not valid, or that the machine has.
+    """
+    given, crossbar = validated(Settings, description, where), machine.crossbar
+    own = sorted({"rows", "columns", "weights"} & given.model_fields_set)
+    if own or given.inputs.dac_bits not in (1, crossbar.dac_bits):
+        found = ", ".join(own) or "inputs.dac_bits"
+        message = "the target has crossbars of a shape of their own"
+        hint = "leave it out: the target says it"
+        raise CatenaError(Diagnostic("CAT-C003", message, "emulation", "", where, "", found, hint))
+    inputs = InputFormat(bits=given.inputs.bits, dac_bits=crossbar.dac_bits, encoding=given.inputs.encoding)
+    return Settings(
+        rows=crossbar.rows,
+        columns=crossbar.columns,
+        weights=crossbar.weights,
+        inputs=inputs,
+        adc=given.adc,
+        physics=given.physics,
+        seed=given.seed,
+    )

@@ -98,6 +98,22 @@ def test_the_command_prints_layers_and_outputs(cli: Cli, model: Path, tmp_path: 
     assert result["settings"]["adc"]["bits"] == 7
 
 
+def test_a_target_with_crossbars_says_their_shape(cli: Cli, model: Path, tmp_path: Path) -> None:
+    physics = tmp_path / "physics.toml"
+    physics.write_text("[adc]\nbits = 6\n")
+    own = json.loads(cli("accuracy", model, "--physics", physics, "--json").out)["result"]
+    chip = ("-t", "rram", "--set", "crossbar.rows=32", "--set", "crossbar.columns=16")
+    found = json.loads(cli("accuracy", model, "--physics", physics, *chip, "--json").out)["result"]
+    settings = found["settings"]
+    assert (settings["rows"], settings["columns"], settings["weights"]["encoding"]) == (32, 16, "offset")
+    assert settings["adc"] == own["settings"]["adc"]
+    # 96 rows of 5 columns, 4 weights side by side: 3 x 2 crossbars in place of one for each sign.
+    assert [layers[-1]["crossbars"] for layers in (own["layers"], found["layers"])] == [2, 6]
+    physics.write_text("rows = 64\n")
+    refused = cli("accuracy", model, "--physics", physics, *chip)
+    assert (refused.code, "CAT-C003" in refused.err, "the target says it" in refused.err) == (2, True, True)
+
+
 def test_the_command_says_what_is_wrong(cli: Cli, model: Path, tmp_path: Path) -> None:
     floats = save_model(small_cnn(), tmp_path / "floats.onnx")
     physics = tmp_path / "physics.toml"
