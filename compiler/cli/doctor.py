@@ -2,51 +2,38 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import sys
-from importlib.metadata import PackageNotFoundError, requires, version
-
 from compiler.cli.console import Console
 from compiler.cli.outcome import Outcome
 from compiler.cli.session import Session, verb
-
-OPTIONAL = {
-    "onnxruntime": "catena verify, catena quantize (pip install 'catena[verify]')",
-    "distributed": "catena compile --scheduler (pip install 'catena[dist]')",
-}
+from dialects.diagnostics import ExitCode
 
 
 @verb("doctor")
 def doctor(session: Session) -> Outcome:
-    """Show the versions of Python, Catena and what it needs, and which optional parts are missing."""
-    from backends.registry import installed_backends
+    """Show the versions of Python, Catena and what it needs, which optional parts are missing, and all plug-ins.
+
+    Ends with exit code 2 if something needed is missing, or a plug-in cannot be loaded.
+    """
+    from compiler.health import examine
     from compiler.tables import table
 
-    rows = [("catena", version("catena"), ""), ("python", platform.python_version(), sys.executable)]
-    for requirement in requires("catena") or []:
-        if "extra ==" not in requirement:
-            name = _bare(requirement)
-            rows.append((name, _version(name), requirement))
-    rows += [(name, _version(name), f"optional: {use}") for name, use in OPTIONAL.items()]
-    backends = ", ".join(backend.name for backend in installed_backends())
-    machine = f"{platform.machine()}, {os.cpu_count()} cores"
+    found = examine()
 
     def show(console: Console) -> None:
+        rows = ((each.name, each.version, each.needed) for each in found.packages)
         console.table(table(("package", "version", "needed"), rows))
-        console.out(f"machine: {machine}; targets: {backends}")
+        plug_ins = ((each.name, each.kind, each.distribution, each.state) for each in found.plug_ins)
+        console.table(table(("plug-in", "kind", "distribution", "state"), plug_ins))
+        console.out(f"machine: {found.machine}")
+        console.out(f"cache: {found.cache}")
 
-    return Outcome({"packages": {name: found for name, found, _ in rows}, "machine": machine}, show)
-
-
-def _bare(requirement: str) -> str:
-    """`numpy` of `numpy<3,>=1.26`."""
-    end = next((index for index, each in enumerate(requirement) if each in "<>=!~ [;"), len(requirement))
-    return requirement[:end].strip()
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "missing"
+    result = {
+        "packages": {each.name: each.version for each in found.packages},
+        "plug_ins": [
+            {"name": each.name, "kind": each.kind, "distribution": each.distribution, "state": each.state}
+            for each in found.plug_ins
+        ],
+        "machine": found.machine,
+        "cache": found.cache,
+    }
+    return Outcome(result, show, "", found.problems, ExitCode.USAGE if found.problems else ExitCode.OK)

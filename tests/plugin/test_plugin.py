@@ -224,6 +224,13 @@ def test_a_broken_plugin_is_listed_with_the_reason(beside_a_broken_one: Environm
     assert found["toychip"]["array"] == "5 x 3"
 
 
+def test_the_doctor_names_a_broken_plugin(beside_a_broken_one: Environment) -> None:
+    done = beside_a_broken_one.catena("doctor", fails=True)
+    assert done.returncode == 2
+    assert "cannot be loaded" in done.stdout
+    assert "CAT-C006" in done.stderr
+
+
 def test_a_broken_plugin_cannot_be_used_and_is_named(beside_a_broken_one: Environment) -> None:
     done = beside_a_broken_one.catena("compile", "m.onnx", "-t", "broken", "-o", "broken.cat", fails=True)
     assert done.returncode == 2

@@ -34,12 +34,26 @@ def test_they_are_targets(made: Environment) -> None:
         assert rows[name]["array"] == "8"
 
 
-def test_the_backend_with_instructions_of_its_own_conforms(made: Environment) -> None:
-    result = made.json("conformance", "lanes")["result"]
+SOME = ("*/thin", "network/*")
+AND_ALL = pytest.mark.parametrize(
+    "patterns", [SOME, pytest.param((), marks=pytest.mark.exhaustive)], ids=["some", "all"]
+)
+
+
+def conforming(made: Environment, name: str, patterns: tuple[str, ...]) -> int:
+    """How many cases passed, which are all that were run; counts were compared."""
+    words = [word for pattern in patterns for word in ("-k", pattern)]
+    result = made.json("conformance", name, *words)["result"]
     assert result["conforms"]  # type: ignore[index]
     assert result["counts_compared"]  # type: ignore[index]
-    assert result["totals"]["refused"] == result["totals"]["failed"] == 0  # type: ignore[index]
-    assert result["totals"]["passed"] > 150  # type: ignore[index]
+    passed = result["totals"]["passed"]  # type: ignore[index]
+    assert passed == len(result["cases"])  # type: ignore[index]
+    return passed
+
+
+@AND_ALL
+def test_the_backend_with_instructions_of_its_own_conforms(made: Environment, patterns: tuple[str, ...]) -> None:
+    assert conforming(made, "lanes", patterns) > (50 if patterns else 150)
 
 
 def test_a_description_that_is_not_the_machine_fails(made: Environment) -> None:
@@ -49,13 +63,9 @@ def test_a_description_that_is_not_the_machine_fails(made: Environment) -> None:
     assert "pad.kernel.read is" in done.stderr
 
 
-@pytest.mark.parametrize(
-    "patterns", [("network/*",), pytest.param((), marks=pytest.mark.exhaustive)], ids=["networks", "all"]
-)
+@AND_ALL
 def test_the_described_target_conforms(made: Environment, patterns: tuple[str, ...]) -> None:
-    words = [word for pattern in patterns for word in ("-k", pattern)]
-    totals = made.json("conformance", "boxes", *words)["result"]["totals"]  # type: ignore[index]
-    assert totals["passed"] == sum(totals.values())
+    assert conforming(made, "boxes", patterns[1:]) >= (4 if patterns else 150)
 
 
 def test_both_run_the_same_nests_by_other_instructions(made: Environment) -> None:
@@ -108,3 +118,10 @@ def test_files_are_well_formed(level: int) -> None:
         if path.endswith(".py"):
             compile(text, path, "exec")
             assert max(map(len, text.splitlines())) <= 120
+
+
+def test_the_doctor_sees_them(made: Environment) -> None:
+    found = {each["name"]: each for each in made.json("doctor")["result"]["plug_ins"]}  # type: ignore[index]
+    assert (found["boxes"]["kind"], found["boxes"]["state"]) == ("target", "ok")
+    assert found["lanes"]["kind"] == "backend"
+    assert found["lanes"]["state"].startswith("ok, interface ")
