@@ -122,8 +122,7 @@ def compile(
 
     search = _search(objective, time_limit, jobs, scheduler, cache_dir, no_cache)
     options = _options(target, settings, input_shapes, batch, mode, allow_fallback, mapping, search)
-    calibration = None if calibrate is None else fspath(calibrate)
-    options = replace(options, start=start, stop=stop, calibrate=calibration, density=density)
+    options = _with_zeros(replace(options, start=start, stop=stop), calibrate, density)
     observers = () if dump_ir is None else (StageDump(Path(dump_ir)),)
     compiled = compile_source(fspath(source), options, observers)
     if output is not None:
@@ -298,6 +297,8 @@ def report(
     settings: Mapping[str, str] | None = None,
     mode: str = "chain",
     mapping: FilePath | None = None,
+    calibrate: FilePath | None = None,
+    density: float | None = None,
     input_shapes: Shapes | None = None,
     batch: int | None = None,
     allow_fallback: str | None = None,
@@ -318,6 +319,7 @@ def report(
 
     search = _search(objective, time_limit, jobs, scheduler, cache_dir, no_cache)
     options = _options(target, settings, input_shapes, batch, mode, allow_fallback, mapping, search)
+    options = _with_zeros(options, calibrate, density)
     return report_on(fspath(source), None if statistics is None else fspath(statistics), options)
 
 
@@ -331,6 +333,8 @@ def explain(
     settings: Mapping[str, str] | None = None,
     mode: str = "chain",
     mapping: FilePath | None = None,
+    calibrate: FilePath | None = None,
+    density: float | None = None,
     objective: str | None = None,
     time_limit: float | None = None,
     jobs: int = 1,
@@ -352,8 +356,15 @@ def explain(
 
     search = _search(objective, time_limit, jobs, scheduler, cache_dir, no_cache)
     options = _options(target, settings, input_shapes, batch, mode, allow_fallback, mapping, search)
+    options = _with_zeros(options, calibrate, density)
     program = program_of(fspath(source), options)
     return explain_program(program, node, None if statistics is None else fspath(statistics), search_limit)
+
+
+def _with_zeros(options: CompileOptions, calibrate: FilePath | None, density: float | None) -> CompileOptions:
+    from dataclasses import replace
+
+    return replace(options, calibrate=None if calibrate is None else fspath(calibrate), density=density)
 
 
 def _options(

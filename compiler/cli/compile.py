@@ -18,6 +18,7 @@ from compiler.cli.options import (
     parse_settings,
     search_options,
     target_options,
+    zeros_options,
 )
 from compiler.cli.outcome import Outcome
 from compiler.cli.session import Session, verb
@@ -37,12 +38,7 @@ PROGRAM = "program"
 @mode_option
 @fuse_option
 @click.option("--mapping", metavar="FILE", help="Mappings of some layers, and shares of zeros in their data (TOML).")
-@click.option(
-    "--calibrate",
-    metavar="FILE.npz",
-    help="Inputs by tensor name, on which zeros are measured that predictions and encodings go by.",
-)
-@click.option("--density", type=float, metavar="X", help="Share of tensors between layers that is not zero, if stated.")
+@zeros_options
 @click.option("--save-mapping", metavar="FILE", help="Write the mapping of every layer, to edit or to use again.")
 @click.option("--from", "start", metavar="STAGE", help="Stage that the IR has passed. [default: what the IR says]")
 @click.option("--to", "stop", default="program", metavar="STAGE", help="Last stage to run. [default: program]")

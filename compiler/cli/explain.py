@@ -15,6 +15,7 @@ from compiler.cli.options import (
     model_options,
     search_options,
     target_options,
+    zeros_options,
 )
 from compiler.cli.outcome import Outcome
 from compiler.cli.session import Session, verb
@@ -36,6 +37,7 @@ from compiler.cli.session import Session, verb
 @mode_option
 @fuse_option
 @click.option("--mapping", metavar="FILE", help="Mappings to use for some layers, if a model is compiled.")
+@zeros_options
 @search_options
 @model_options
 @fallback_option
@@ -51,6 +53,8 @@ def explain(
     mode: str,
     fuse: bool,
     mapping: str | None,
+    calibrate: str | None,
+    density: float | None,
     input_shapes: tuple[str, ...],
     batch: int | None,
     fallback: str | None,
@@ -71,7 +75,9 @@ def explain(
     from compiler.explanation.text import binding, heading, layer_tables, overview_table, proof, verdict
     from compiler.reporting import program_of
 
-    options = compile_options(target, settings, mode, fuse, mapping, input_shapes, batch, fallback, search)
+    options = compile_options(
+        target, settings, mode, fuse, mapping, input_shapes, batch, fallback, search, calibrate, density
+    )
     seconds = 0.0 if no_search or node is None else search_limit
     with activity(session.console, f"searching for what binds {node}" if seconds else f"explaining {source}"):
         found = explain_program(program_of(source, options), node, stats, seconds)

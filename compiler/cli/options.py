@@ -104,6 +104,14 @@ def fuse_option(command: CommandT) -> CommandT:
     return click.option("--fuse", is_flag=True, help=text)(command)
 
 
+def zeros_options(command: CommandT) -> CommandT:
+    """What is known of zeros in a network's data, for verbs that compile."""
+    stated = "Share of tensors between layers that is not zero, if stated."
+    measured = "Inputs by tensor name, on which zeros are measured that predictions and encodings go by."
+    command = click.option("--density", type=float, metavar="X", help=stated)(command)
+    return click.option("--calibrate", metavar="FILE.npz", help=measured)(command)
+
+
 def search_options(command: CommandT) -> CommandT:
     """What `compiler.searching` takes, for verbs that search for mappings."""
     options = (
@@ -151,6 +159,8 @@ def compile_options(
     batch: int | None,
     fallback: str | None,
     search: dict[str, Any],
+    calibrate: str | None = None,
+    density: float | None = None,
 ) -> CompileOptions:
     """The options of verbs that compile a model first, unless they are given a program."""
     from compiler.compilation import CompileOptions
@@ -164,6 +174,8 @@ def compile_options(
         mode=mode_named(mode),
         fuse=fuse,
         mapping=mapping,
+        calibrate=calibrate,
+        density=density,
         search=parse_search(**search),
         importing=ImportOptions(parse_input_shapes(input_shapes), batch, fallback=fallback),
     )

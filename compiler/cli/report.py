@@ -16,6 +16,7 @@ from compiler.cli.options import (
     model_options,
     search_options,
     target_options,
+    zeros_options,
 )
 from compiler.cli.outcome import Outcome
 from compiler.cli.session import Session, verb
@@ -32,6 +33,7 @@ from compiler.cli.session import Session, verb
 @mode_option
 @fuse_option
 @click.option("--mapping", metavar="FILE", help="Mappings to use for some layers, if a model is compiled.")
+@zeros_options
 @search_options
 @model_options
 @fallback_option
@@ -46,6 +48,8 @@ def report(
     mode: str,
     fuse: bool,
     mapping: str | None,
+    calibrate: str | None,
+    density: float | None,
     input_shapes: tuple[str, ...],
     batch: int | None,
     fallback: str | None,
@@ -66,7 +70,9 @@ def report(
     from compiler.reports import access_table, layer_table, statistics_json
     from dialects.multicore_machine import MulticoreMachine
 
-    options = compile_options(target, settings, mode, fuse, mapping, input_shapes, batch, fallback, search)
+    options = compile_options(
+        target, settings, mode, fuse, mapping, input_shapes, batch, fallback, search, calibrate, density
+    )
     if output is None:
         program = program_of(source, options)
         found = report_of(program, stats)

@@ -276,6 +276,8 @@ def test_listings(cli: Cli) -> None:
         ("prune", "CNN", "-o", "TMP/p.onnx", "--structure", "group", "--sparsity", "0.5"),
         ("report", "PROGRAM"),
         ("report", "CNN"),
+        ("report", "CNN", "--density", "0.5"),
+        ("explain", "CNN", "--density", "0.5"),
         ("inspect", "PROGRAM"),
         ("disasm", "PROGRAM"),
         ("targets",),

@@ -141,6 +141,21 @@ def test_measured_zeros_predict_what_is_counted(tmp_path: Path) -> None:
     assert saved > 0
 
 
+def test_reports_and_explanations_of_models_go_by_zeros_as_programs_do(tmp_path: Path) -> None:
+    model, data = tmp_path / "m.onnx", tmp_path / "inputs.npz"
+    onnx.save(network(dense=False, pads=1), model)
+    np.savez(data, **inputs())
+    compiler.compile(model, target=str(TARGET), output=tmp_path / "p.cat", calibrate=data)
+    of_program = compiler.report(tmp_path / "p.cat").layers
+    assert [each.counts for each in compiler.report(model, target=str(TARGET), calibrate=data).layers] == [
+        each.counts for each in of_program
+    ]
+    explained = compiler.explain(model, target=str(TARGET), calibrate=data)
+    assert [each.facts.counts for each in explained.layers if each.facts] == [each.counts for each in of_program]
+    stated = compiler.report(model, target=str(TARGET), density=0.1).layers
+    assert sum(each.price.total_energy for each in stated) < sum(each.price.total_energy for each in of_program)
+
+
 def test_given_zeros_predict_what_is_counted(tmp_path: Path) -> None:
     program = built(tmp_path, network(dense=False, pads=1))
     outputs, counts = counted(program, "blocks")
