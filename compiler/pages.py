@@ -26,6 +26,7 @@ from compiler.listings import (
     pass_table,
     stage_table,
 )
+from compiler.stage_pages import stage_pages
 from compiler.tables import Table, table
 from compiler.targets_page import targets_page
 from dialects.events import EVENTS
@@ -70,6 +71,7 @@ def pages() -> dict[str, str]:
         made[f"target-{backend.name}.md"] = _target(backend.name, backend.summary, backend.description())
         for name, path in backend.targets().items():
             made[f"target-{name}.md"] = _target(name, str(read_description(path).get("summary", "")), path)
+    made |= {name: f"{NOTICE}\n{text}" for name, text in stage_pages().items()}
     return dict(sorted(made.items()))
 
 
