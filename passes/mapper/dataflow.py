@@ -204,11 +204,28 @@ class BoundFlow:
     @cached_property
     def _most(self) -> Mapping[str, int]:
         """What every parameter is at most."""
-        return {name: self.most_of(name) for name in (*self.flow.inner, *self.flow.outer)}
+        names = (*self.flow.inner, *self.flow.outer)
+        sizes = {name: max((self.values[part] for part in self.flow.parts_of(name)), default=1) for name in names}
+        most = sizes
+        for _ in names:
+            # what one may reach may let another one reach more
+            most = {name: max(size, self._reserving(name, most)) for name, size in sizes.items()}
+        return most
+
+    def _reserving(self, parameter: str, most: Mapping[str, int]) -> int:
+        """With how much of a parameter something is still reserved, at most, if that becomes less with it alone."""
+        values = {**self.values, **most}
+        found: list[int] = []
+        for reserve in self.flow.reserves.values():
+            shrinking = [-factor for factor, names in reserve.terms if factor < 0 and parameter in names]
+            grows = any(factor > 0 and parameter in names for factor, names in reserve.terms)
+            if shrinking and not grows:
+                found.append(reserve.positive(values) // sum(shrinking))
+        return min(found, default=1)
 
     def most_of(self, parameter: str) -> int:
-        """The value from which on a parameter alone makes all its tiles as large as their loops."""
-        return max((self.values[part] for part in self.flow.parts_of(parameter)), default=1)
+        """The value from which on a parameter alone makes all its tiles as large as their loops, and reserves least."""
+        return self._most[parameter]
 
     @cached_property
     def _wide(self) -> frozenset[int]:

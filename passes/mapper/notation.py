@@ -106,6 +106,10 @@ class Expression:
             least, most = least + np.minimum(reach, 0.0), most + np.maximum(reach, 0.0)
         return least, most
 
+    def positive(self, values: Mapping[str, int]) -> int:
+        """The sum of the products that add to it."""
+        return sum(factor * prod(values[name] for name in names) for factor, names in self.terms if factor > 0)
+
     @cached_property
     def ever(self) -> tuple[int | None, int | None]:
         """The least and the most that it is whatever the names are; None where that is not known."""

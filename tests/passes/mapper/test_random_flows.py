@@ -12,6 +12,7 @@ from dialects.diagnostics import CatenaError
 from dialects.gconv import Dim, GConv, Reduce
 from dialects.hierarchy import Hierarchy
 from dialects.schedule import Objective
+from dialects.soundness import parse_hierarchy
 from passes.mapper.counts import Counts
 from passes.mapper.dataflow import BoundFlow, parse_dataflow
 from passes.mapper.nest import Column, Store
@@ -21,6 +22,8 @@ from passes.mapping.roles import roles_in_nest
 from tests.passes.mapper.random_flows import random_link, random_machine, small_target, with_other_prices
 from tests.passes.mapper.test_search import machine
 
+MOST_RESERVED = 21
+"""A parameter that makes less than `random_flows` reserves at most be reserved: with more, less than nothing would be."""
 MOST = 100_000
 """Combinations of parameters that are priced for a case, at most."""
 
@@ -28,7 +31,9 @@ MOST = 100_000
 def all_values(flow: BoundFlow) -> dict[str, Column] | None:
     """Columns of all values of all parameters; none if there are no parameters, or too many combinations."""
     names = (*flow.flow.inner, *flow.flow.outer)
-    most = {name: flow.most_of(name) for name in names}
+    reserving = frozenset(name for reserve in flow.flow.reserves.values() for name in reserve.names)
+    sizes = {name: max((flow.values[part] for part in flow.flow.parts_of(name)), default=1) for name in names}
+    most = {name: max(size, MOST_RESERVED) if name in reserving else size for name, size in sizes.items()}
     if not names or np.prod([float(each) for each in most.values()]) > MOST:
         return None
     grid = np.meshgrid(*(np.arange(1, most[name] + 1) for name in names), indexing="ij")
@@ -105,6 +110,30 @@ def value(spec: GConv, hierarchy: Hierarchy, objective: Objective) -> float:
 
 def test_random_nests_with_a_bar_anywhere() -> None:
     check(range(150), random_machine, 60)
+
+
+def test_a_parameter_may_be_larger_than_its_loop_to_reserve_less() -> None:
+    """With `a` no larger than the kernel, 6 of 9 words would be reserved where 4 are needed."""
+    reserving = parse_hierarchy(
+        {
+            "name": "reserving",
+            "summary": "",
+            "levels": {
+                "dram": {"kind": "memory"},
+                "b": {"kind": "memory", "operands": ["K"], "words": 9, "buffers": 2, "reserve": "8 - a"},
+            },
+            "accesses": {"dram": {"energy": 10, "events": {"dram.kernel.read": 1}}},
+            "dataflow": {"nest": "for rows_kernel 1, store b [K], for rows_kernel a"},
+        }
+    )
+    spec = GConv((Dim("C", op=2), Dim("H", opc=6, ks=2)), "mul", Reduce.ADD)
+    flow = parse_dataflow(reserving).on(spec, roles_in_nest(spec))
+    assert flow.most_of("a") == 8
+    columns = all_values(flow)
+    assert columns is not None
+    expected, _ = brute_force(flow, reserving, Objective.ENERGY, columns)
+    assert value(spec, reserving, Objective.ENERGY) == pytest.approx(expected)
+    assert expected < np.inf
 
 
 def test_random_prices() -> None:
