@@ -23,7 +23,7 @@ from tests.passes.mapper.random_flows import random_link, random_machine, small_
 from tests.passes.mapper.test_search import machine
 
 MOST_RESERVED = 21
-"""A parameter that makes less than `random_flows` reserves at most be reserved: with more, less than nothing would be."""
+"""With more of a parameter that `random_flows` subtracts from what is reserved, less than nothing would be."""
 MOST = 100_000
 """Combinations of parameters that are priced for a case, at most."""
 
