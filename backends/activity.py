@@ -24,7 +24,8 @@ class Occupancy:
     """How busy `cores` cores and their bus were for `cycles` cycles; all but counts are in core or bus cycles.
 
     `used` cores did anything; cores `worked`, or `waited` for sequence registers. `register_bytes` are those of the
-    registers that were written, `buffer_bytes` the most that the buffer of any core held at a time.
+    registers that were written, `buffer_bytes` the most that the buffer of any core held at a time, `memory_words` the
+    words of the shared memory in which anything but constants ever lay.
     """
 
     cycles: int
@@ -35,3 +36,4 @@ class Occupancy:
     bus: int
     register_bytes: int
     buffer_bytes: int
+    memory_words: int

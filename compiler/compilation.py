@@ -27,6 +27,7 @@ from compiler.targets import Target, select_target
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gemm_machine import GemmMachine
 from dialects.module_attributes import BACKEND, STAGE
+from dialects.multicore_machine import MulticoreMachine
 from dialects.nest_machine import NestMachine
 from dialects.target import MachineOp, find_machine
 from passes.merge_dims import MergeDimsPass
@@ -132,7 +133,7 @@ class _Compilation:
         stages = stages_after(None, options.stop)
         self._check_use(stages)
         # A wrong target shows before the work is done, not after.
-        target = select_target(options.target or DEFAULT_TARGET, options.settings) if _needs_target(stages) else None
+        target = self._selected() if _needs_target(stages) else None
         module = self._import(lambda: load_model(source, options.importing), target)
         return self._run(module, stages[1:], target)
 
@@ -246,8 +247,10 @@ class _Compilation:
         if stage.name == ZEROS_STAGE:
             return self._measuring(passes)
         if stage.name == MAPPING_STAGE:
-            return [*self._decided(), *self._fusing(), *self._searching([*passes, *self._judging(target)], target)]
-        if self._options.fuse:
+            fusing = [] if _is_of_cores(target) else self._fusing()
+            behind = [*self._judging(target), *self._fusing_rows(target)]
+            return [*self._decided(), *fusing, *self._searching([*passes, *behind], target)]
+        if self._options.fuse and not _is_of_cores(target):
             # Groups are tiled along dimensions that merging would hide; what is left is merged behind them.
             return [step for step in passes if not isinstance(step, MergeDimsPass)]
         return [self._sparing_groups(step) for step in passes]
@@ -300,6 +303,14 @@ class _Compilation:
 
         return [self._options.search.applied_to(FuseLayersPass()), MergeDimsPass()]
 
+    def _fusing_rows(self, target: Target | None) -> list[ModulePass]:
+        """The pass that fuses layers that are mapped already, on machines whose groups are pipelines of cores."""
+        if not (self._options.fuse and _is_of_cores(target)):
+            return []
+        from passes.fuse_rows import FuseRowsPass
+
+        return [FuseRowsPass()]
+
     def _judging(self, target: Target | None) -> list[ModulePass]:
         """The pass that takes groups apart which cost more than their links alone, where an objective is asked for."""
         options, machine = self._options, None if target is None else target.machine
@@ -322,16 +333,24 @@ class _Compilation:
             raise CatenaError(Diagnostic("CAT-C001", message, "mapped", found=", ".join(unknown), hint=hint))
         return [search.applied_to(step) for step in passes]
 
+    def _selected(self) -> Target:
+        """The target that is asked for. Groups of cores are pipelines: where layers are fused they run as such."""
+        name, settings = self._options.target or DEFAULT_TARGET, self._options.settings
+        target = select_target(name, settings)
+        if self._options.fuse and _is_of_cores(target):
+            return select_target(name, {"schedule.pipelined": "true", **settings})
+        return target
+
     def _target_of(self, module: ModuleOp) -> Target:
         """The target of IR: the one it names, the one that is asked for, or the default; they must agree."""
         options = self._options
         machine = find_machine(module)
         if machine is None:
-            return select_target(options.target or DEFAULT_TARGET, options.settings)
+            return self._selected()
         noted = module.attributes.get(BACKEND)
         if options.target is None and not options.settings:
             return Target(find_backend(noted.data if isinstance(noted, StringAttr) else machine.name), machine)
-        asked = select_target(options.target or DEFAULT_TARGET, options.settings)
+        asked = self._selected()
         if asked.machine != machine:
             raise CatenaError(
                 Diagnostic(
@@ -362,6 +381,10 @@ def write_compiled(compiled: Compiled, path: Path) -> None:
         write_module(compiled.module, path)
     else:
         write_program(compiled.program, path)
+
+
+def _is_of_cores(target: Target | None) -> bool:
+    return target is not None and isinstance(target.machine, MulticoreMachine)
 
 
 def _needs_target(stages: Sequence[Stage]) -> bool:

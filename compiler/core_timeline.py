@@ -153,7 +153,8 @@ def occupancy_line(found: Occupancy) -> str:
     return (
         f"{found.used} of {found.cores} cores had work; all together worked {100 * found.worked / time:.1f} % of the "
         f"time and waited for others {100 * found.waited / time:.1f} %; bus {100 * bus:.1f} %; "
-        f"sequence registers of {found.register_bytes:,} bytes, buffers of up to {found.buffer_bytes:,} bytes"
+        f"sequence registers of {found.register_bytes:,} bytes, buffers of up to {found.buffer_bytes:,} bytes; "
+        f"tensors in {found.memory_words:,} words of the memory"
     )
 
 

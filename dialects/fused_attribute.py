@@ -11,6 +11,8 @@
   `#schedule.mapping`, or all that a `#schedule.gemm` says. A `store` in these braces is within the links that use a
   tensor, theirs for their own turn. Where a link stores such a tensor there below loops of its own mapping, it brings
   it in pieces.
+* On cores what a link does is an attribute, `#multicore.crossbars` or `#multicore.vector`. Links of such a pipeline go
+  row by row, each at its own pace: the one loop says how many rows, of its own, a link may be ahead of those that read.
 """
 
 from __future__ import annotations
@@ -25,10 +27,11 @@ from xdsl.parser import AttrParser
 from xdsl.printer import Printer
 from xdsl.utils.exceptions import VerifyException
 
-from dialects.fused_mapping import FusedMapping, Retention, Stages, quoted
+from dialects.fused_mapping import Branch, FusedMapping, Retention, Stages, quoted
 from dialects.fused_rules import contradictions
-from dialects.gemm_mapping import Nest, parse_nest, verify_nest
-from dialects.schedule import Temporal, parse_temporal, verify_tile
+from dialects.gemm_mapping import GemmMapping, parse_nest, verify_nest
+from dialects.multicore_mapping import CrossbarMapping, CrossbarsAttr, VectorAttr, VectorMapping
+from dialects.schedule import Mapping, Temporal, parse_temporal, verify_tile
 
 ANEW = "anew"
 """The mark of a tensor of which nothing stays for the next turn."""
@@ -83,7 +86,10 @@ class FusedAttr(Data[FusedMapping]):
         if levels != sorted(levels):
             raise VerifyException("tensors stand in the order of their levels")
         for _, branch in mapping.branches:
-            verify_nest(branch)
+            if isinstance(branch, Mapping | GemmMapping):
+                verify_nest(branch)
+            else:
+                on_cores(branch)
 
 
 def statements(mapping: FusedMapping) -> Iterator[str]:
@@ -103,8 +109,27 @@ def stores(mapping: FusedMapping, level: int | None) -> Iterator[str]:
 
 
 def _stages(mapping: FusedMapping) -> str:
-    branches = (f"{quoted(link)}: <{nodes}>" for link, nodes in mapping.branches)
+    branches = (f"{quoted(link)}: {branch_text(branch)}" for link, branch in mapping.branches)
     return f"{mapping.stages} {{{', '.join([*stores(mapping, None), *branches])}}}"
+
+
+def branch_text(branch: Branch) -> str:
+    """What a link does, as IR text."""
+    return f"<{branch}>" if isinstance(branch, Mapping | GemmMapping) else str(on_cores(branch))
+
+
+def on_cores(branch: CrossbarMapping | VectorMapping) -> CrossbarsAttr | VectorAttr:
+    """How a link is laid over cores as the mapping of the link. Raises `VerifyException` if that says nothing sound."""
+    return CrossbarsAttr(branch) if isinstance(branch, CrossbarMapping) else VectorAttr(branch)
+
+
+def _parse_branch(parser: AttrParser) -> Branch:
+    attribute = parser.parse_optional_attribute()
+    if attribute is None:
+        return parse_nest(parser)
+    if not isinstance(attribute, CrossbarsAttr | VectorAttr):
+        parser.raise_error(f"expected nodes of a nest, or how a link is laid over cores, found {attribute}")
+    return attribute.data
 
 
 def _parse_store(parser: AttrParser, level: int | None) -> list[Retention]:
@@ -117,10 +142,10 @@ def _parse_store(parser: AttrParser, level: int | None) -> list[Retention]:
     return list(parser.parse_comma_separated_list(parser.Delimiter.SQUARE, tensor))
 
 
-def _parse_branches(parser: AttrParser) -> tuple[list[Retention], tuple[tuple[str, Nest], ...]]:
+def _parse_branches(parser: AttrParser) -> tuple[list[Retention], tuple[tuple[str, Branch], ...]]:
     """What stands in the braces: places within links, and what each link does."""
     retentions: list[Retention] = []
-    branches: list[tuple[str, Nest]] = []
+    branches: list[tuple[str, Branch]] = []
 
     def item() -> None:
         if parser.parse_optional_keyword("store") is not None:
@@ -128,7 +153,7 @@ def _parse_branches(parser: AttrParser) -> tuple[list[Retention], tuple[tuple[st
             return
         link = parser.parse_str_literal(": store or link name")
         parser.parse_punctuation(":")
-        branches.append((link, parse_nest(parser)))
+        branches.append((link, _parse_branch(parser)))
 
     parser.parse_comma_separated_list(parser.Delimiter.BRACES, item)
     return retentions, tuple(branches)

@@ -13,8 +13,12 @@ from io import StringIO
 
 from xdsl.printer import Printer
 
-from dialects.gemm_mapping import Nest
-from dialects.schedule import Loop, Temporal
+from dialects.gemm_mapping import GemmMapping, Nest
+from dialects.multicore_mapping import CrossbarMapping, VectorMapping
+from dialects.schedule import Loop, Mapping, Temporal
+
+Branch = Nest | CrossbarMapping | VectorMapping
+"""What a link does in a turn: a nest, or how it is laid over cores."""
 
 
 class Stages(StrEnum):
@@ -53,7 +57,7 @@ class FusedMapping:
     loops: tuple[Temporal, ...]
     retentions: tuple[Retention, ...]
     stages: Stages = Stages.SEQUENTIAL
-    branches: tuple[tuple[str, Nest], ...] = ()
+    branches: tuple[tuple[str, Branch], ...] = ()
     """The mapping of a link's part in one turn, by the name of the link."""
 
     def retention(self, tensor: str) -> Retention:
@@ -62,6 +66,11 @@ class FusedMapping:
             if each.tensor == tensor:
                 return each
         raise KeyError(tensor)
+
+    @property
+    def nests(self) -> dict[str, Nest]:
+        """The mappings of links that are nests, by link."""
+        return {link: branch for link, branch in self.branches if isinstance(branch, Mapping | GemmMapping)}
 
     def position(self, loop: Loop) -> int | None:
         """Which of the loops cuts a loop of the head."""

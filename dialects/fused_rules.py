@@ -10,6 +10,7 @@ from enum import StrEnum
 from dialects.diagnostics import did_you_mean
 from dialects.fused_mapping import FusedMapping, quoted
 from dialects.gconv.spec import Dim
+from dialects.multicore_mapping import CrossbarMapping, VectorMapping
 from dialects.schedule import Spatial, Storage, Temporal
 
 
@@ -86,6 +87,8 @@ def mapping_problems(group: GroupNames, mapping: FusedMapping) -> Iterator[Mappi
         if name not in group.dims:
             message, hint = f"{quoted(name)} is no link of the group", did_you_mean(name, group.dims)
             yield MappingProblem(About.LINK, name, message, hint)
+            continue
+        if isinstance(branch, CrossbarMapping | VectorMapping):
             continue
         for node in branch.nodes:
             if not isinstance(node, Storage) and (reason := _loop_problem(node, group.dims[name])):

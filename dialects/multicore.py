@@ -27,8 +27,9 @@ A layer of the vector units has `range`s of its loops, loops that cut them (`spa
 what is done in every turn: loads, `compute`, `store`.
 
 Sequence registers only ever grow. Before turn t, `wait` waits until its register holds at least
-min(most, base + step * ((t + from) div of)); after turn t, `signal` writes base + t + 1 to a register of another core,
-in every turn whose number t + 1 `every` divides, and in the last one. Outside of a run there is one turn.
+min(most, base + step * ((t + from) div of)), with `after N` only from turn N on, which it counts from; after turn t,
+`signal` writes base + t + 1 to a register of another core, in every turn whose number t + 1 `every` divides, and in the
+last one. Outside of a run there is one turn.
 """
 
 from __future__ import annotations
@@ -325,7 +326,10 @@ class StoreOp(CoreOp):
 
 @irdl_op_definition
 class WaitOp(CoreOp):
-    """Wait until a sequence register of the core holds at least min(most, base + step * ((turn + from) div of))."""
+    """Wait until a sequence register of the core holds at least min(most, base + step * ((turn + from) div of)).
+
+    With `after`, that many turns do not wait, and others are counted from there.
+    """
 
     name = "multicore.wait"
 
@@ -335,13 +339,18 @@ class WaitOp(CoreOp):
     period = prop_def(IntegerAttr[I64])
     start = prop_def(IntegerAttr[I64])
     most = prop_def(IntegerAttr[I64])
+    after = opt_prop_def(IntegerAttr[I64])
 
     irdl_options = (ParsePropInAttrDict(),)
-    assembly_format = "$register `for` $base `step` $step `of` $period `from` $start `at` `most` $most attr-dict"
+    assembly_format = (
+        "$register `for` $base `step` $step `of` $period `from` $start `at` `most` $most (`after` $after^)? attr-dict"
+    )
 
     def verify_(self) -> None:
         if integer(self.period) < 1 or integer(self.step) < 0 or integer(self.register) < 0:
             raise VerifyException("a wait has a register, a step from 0, and a period from 1")
+        if self.after is not None and (integer(self.after) < 1 or integer(self.start)):
+            raise VerifyException("a wait that begins after some turns counts from there")
 
 
 @irdl_op_definition

@@ -60,7 +60,7 @@ def _choose(block: Block, burst: int) -> None:
     }
     turned = {tensor: order for tensor, order in orders.items() if order is not None}
     for tensor, order in turned.items():
-        _lay_out(tensor, order)
+        lay_out(tensor, order)
     if turned:
         fold_views(block)
 
@@ -94,7 +94,7 @@ def _best_order(tensor: SSAValue, accesses: Sequence[_Access], storage: Storage,
         return None  # Every burst is full.
     best: tuple[int, ...] | None = None
     for order in _orders(shape):
-        layout = _seen_in(shape, order)
+        layout = seen_in(shape, order)
         words = _words(accesses, layout, burst)
         if words is not None and (fewest is None or words < fewest) and storage.fits(tensor, layout):
             fewest, best = words, order
@@ -109,7 +109,7 @@ def _orders(shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
         yield (*single, *order)
 
 
-def _seen_in(shape: Sequence[int], order: Sequence[int]) -> View:
+def seen_in(shape: Sequence[int], order: Sequence[int]) -> View:
     """A tensor whose dimensions lie in `order`, outermost first, as a view of its words."""
     inverse = [list(order).index(axis) for axis in range(len(order))]
     return View.dense([shape[axis] for axis in order]).permute(inverse)
@@ -126,7 +126,8 @@ def _words(accesses: Sequence[_Access], layout: View, burst: int) -> int | None:
     return total
 
 
-def _lay_out(tensor: SSAValue, order: tuple[int, ...]) -> None:
+def lay_out(tensor: SSAValue, order: tuple[int, ...]) -> None:
+    """Have a tensor that a link or a concatenation makes lie with its dimensions in this order, outermost first."""
     owner = tensor.owner
     assert isinstance(owner, LinkOp | ConcatOp)
     block = owner.parent
@@ -134,7 +135,7 @@ def _lay_out(tensor: SSAValue, order: tuple[int, ...]) -> None:
     shape = shape_of(tensor)
     turned = ViewOp.of(tensor, View.dense(shape).permute(order))
     buffer = ConcatOp.of([turned.result], 0)
-    back = ViewOp.of(buffer.result, _seen_in(shape, order))
+    back = ViewOp.of(buffer.result, seen_in(shape, order))
     for op in (turned, buffer, back):
         op.location = owner.location
     block.insert_ops_after([turned, buffer, back], owner)

@@ -111,14 +111,15 @@ def _open(op: FusedOp, hierarchy: Hierarchy, nests: type[Nest]) -> PlannedGroup:
         raise CatenaError(
             Diagnostic("CAT-R003", message, "placed", describe(op), hint="run the passes of stage mapped")
         )
-    if others := [name for name, nest in branches.items() if not isinstance(nest, nests)]:
+    known = {name: nest for name, nest in mapping.nests.items() if isinstance(nest, nests)}
+    if others := [name for name in branches if name not in known]:
         message, hint = f"nests of {', '.join(others)} are of another kind of machine", "use the passes of its backend"
         raise CatenaError(Diagnostic("CAT-R003", message, "placed", describe(op), hint=hint))
     tensors = dict(zip(op.read_names, op.inputs, strict=True))
     names = op.link_names
     links = inline(op)
     for link, name in zip(links, names, strict=True):
-        link.properties["mapping"] = attribute_of(branches[name])
+        link.properties["mapping"] = attribute_of(known[name])
         tensors[name] = link.result
     return PlannedGroup(group, plan, links, tensors, placed, attribute)
 

@@ -11,7 +11,6 @@ from xdsl.passes import ModulePass
 
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import LinkOp, LoopKind, shape_of
-from dialects.gconv.fused import FusedOp
 from dialects.gconv.interpreter import main_function
 from dialects.host_segment import SegmentOp
 from dialects.locations import describe
@@ -36,6 +35,7 @@ from dialects.schedule import Loop, LoopAttr
 from dialects.spatial import ForOp
 from dialects.target import require_multicore
 from passes.dram import Storages
+from passes.multicore.groups import open_groups
 from passes.multicore.matrix import Grid, Matrix, Part, constant_words, shift_of
 from passes.multicore.rounds import Round, rounds
 from passes.multicore.tiles import loops_of, row_loop, tiles_for
@@ -47,7 +47,8 @@ class PlaceMulticorePass(ModulePass):
 
     A stream addresses what it touches by hardware loops: the vectors of a part by their number, tiles of vector units
     by the ranges of loops. Layers of a pipelined machine have tensors and partial sums of their own, others share the
-    words.
+    words. What a group keeps between its links lies row by row, in a hold that has room for all of it
+    (`bound-buffers` makes it smaller).
     """
 
     name = "place-multicore"
@@ -55,6 +56,7 @@ class PlaceMulticorePass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         machine = require_multicore(op, "placed")
         _refuse_others(op)
+        groups = open_groups(op, machine)
         links = links_of(op)
         grids = _grids(links, machine)
         writer = _Writer(machine, grids)
@@ -63,16 +65,22 @@ class PlaceMulticorePass(ModulePass):
             return writer.streams(link)
 
         together = links if machine.pipelines_layers else ()
-        place(op, machine.shared.words, Storages(main_function(op)), body, together=together)
+        gathered = [each.gathered for each in groups]
+        # Of groups it is known later how much of the memory they take.
+        capacity = None if groups else machine.shared.words
+        place(op, capacity, Storages(main_function(op)), body, gathered, together=together)
+        for each in groups:
+            each.add_holds()
 
 
 def _refuse_others(module: ModuleOp) -> None:
-    """Raises `CatenaError` (CAT-U006) for what is no link of its own: host segments and fused groups."""
+    """Raises `CatenaError` (CAT-U006) for what cores do not run: host segments."""
     problems = [
-        Diagnostic("CAT-U006", f"cores do not run a {op.name}", "placed", describe(op), hint=hint)
+        Diagnostic(
+            "CAT-U006", f"cores do not run a {op.name}", "placed", describe(op), hint="leave out --allow-fallback"
+        )
         for op in main_function(module).body.block.ops
-        for kind, hint in ((SegmentOp, "leave out --allow-fallback"), (FusedOp, "leave out --fuse"))
-        if isinstance(op, kind)
+        if isinstance(op, SegmentOp)
     ]
     if problems:
         raise CatenaError(problems)

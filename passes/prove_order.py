@@ -7,17 +7,20 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv.interpreter import main_function
+from dialects.groups import GroupOp
 from dialects.locations import describe
 from dialects.multicore import EXTRAS, FetchOp, LoadOp, RunOp, SignalOp, StoreOp, WaitOp
-from dialects.spatial import ForOp, LayerOp, integer
+from dialects.spatial import BufferOp, ForOp, integer
 from dialects.target import require_multicore
-from passes.multicore.accesses import Block, Run, blocks_of
+from passes.multicore.accesses import Block, Run, blocks_of, placed_layers
 from passes.multicore.clocks import Clocks, Register, Signals, Stuck, Wait
+from passes.multicore.needs import circles_of
 from passes.multicore.tables import NEVER, Access, Ints, Point, Touched
 from passes.multicore.tokens import signalled, waited
 
@@ -28,7 +31,9 @@ MOST = 20
 class ProveOrderPass(ModulePass):
     """Refuse streams in which two cores may touch a word in either order, or a core waits for what never comes.
 
-    What holds for the vector clocks of waits and signals holds however fast cores are and whoever gets the bus first.
+    In a hold, words that take the place of others have to come after all accesses to these, and no other tensor may lie
+    there. What holds for the vector clocks of waits and signals holds however fast cores are and whoever gets the bus
+    first.
     A word that blocks touch in several turns counts as touched from the first to the last of them. The pass changes
     nothing.
     """
@@ -37,8 +42,9 @@ class ProveOrderPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         machine = require_multicore(op, "placed")
-        layers = [each for each in main_function(op).body.block.ops if isinstance(each, LayerOp)]
-        blocks = blocks_of(layers)
+        function = main_function(op)
+        blocks = blocks_of(placed_layers(function))
+        groups = [each for each in function.body.block.ops if isinstance(each, GroupOp)]
         signals, problems = _signals(blocks)
         waits = {block.number: list(_waits(block, overlap=machine.cores.overlap)) for block in blocks}
         if problems:
@@ -46,9 +52,9 @@ class ProveOrderPass(ModulePass):
         clocks = Clocks(machine.cores.count, overlap=machine.cores.overlap)
         if stuck := clocks.run(blocks, waits, signals):
             raise CatenaError([_deadlock(each, signals, blocks) for each in stuck[:MOST]])
-        found = list(_races(blocks, clocks))
+        found = [*_overlaps(function), *_races(blocks, clocks), *_overwritten(groups, blocks, clocks)]
         if machine.cores.overlap:
-            found += list(_races_within(blocks))
+            found += _races_within(blocks)
         if found:
             raise CatenaError(found[:MOST])
 
@@ -223,6 +229,55 @@ def _unordered(
         return None
     at = int(words[np.flatnonzero(~ordered)[0]])
     return low + at, int(mine[at]), int(theirs[at])
+
+
+def _overwritten(groups: Iterable[GroupOp], blocks: Sequence[Block], clocks: Clocks) -> Iterator[Diagnostic]:
+    """Words of holds that may take the place of others that are still to be written or read, one for each pair."""
+    for group in groups:
+        members = set(group.layers)
+        inside = [block for block in blocks if block.layer in members]
+        for circle in circles_of(group):
+            touched = [(block, each) for block in inside for each in circle.touched(block)]
+            for block, write in touched:
+                for other, before in touched if write.writes else ():
+                    pair = circle.replaced(write, before)
+                    word = pair and _too_early(block, write, other, pair[1], clocks)
+                    if word:
+                        yield _race(block, write, other, before, word)
+
+
+def _too_early(
+    block: Block, access: Access, other: Block, before: Access, clocks: Clocks
+) -> tuple[int, int, int] | None:
+    """A word that a block writes in a turn that does not know another's access to be over, and both turns."""
+    low, mine, theirs = access.beside(before)
+    words = np.flatnonzero((mine != NEVER) & (theirs >= 0))
+    if block.core == other.core:
+        known = clocks.base[block.number] + mine[words]
+    else:
+        known = clocks.knows(block, access.point, mine[words], other.core)
+    late = words[known < clocks.base[other.number] + theirs[words] + 1]
+    if not len(late):
+        return None
+    at = int(late[0])
+    return low + at, int(mine[at]), int(theirs[at])
+
+
+def _overlaps(function: FuncOp) -> Iterator[Diagnostic]:
+    """Tensors that lie where a hold does."""
+    ops = list(function.body.block.ops)
+    holds = [hold for op in ops if isinstance(op, GroupOp) for hold in op.holds]
+    held = {hold.buffer for hold in holds}
+    places = [(integer(hold.address), integer(hold.address) + integer(hold.words), hold) for hold in holds]
+    buffers = [op for op in ops if isinstance(op, BufferOp) and op.words and op.result not in held]
+    others = [(integer(op.address), integer(op.address) + op.words, op) for op in buffers]
+    for number, (start, stop, hold) in enumerate(places):
+        for begin, end, op in (*others, *places[:number]):
+            if start < end and begin < stop:
+                message = "another tensor lies where a hold keeps words"
+                found = f"words {begin} to {end - 1} beside {start} to {stop - 1}"
+                nodes = " and ".join(dict.fromkeys((describe(hold), describe(op))))
+                yield Diagnostic("CAT-R005", message, "placed", nodes, expected="words of its own", found=found)
 
 
 _VERBS = {True: "writes", False: "reads"}

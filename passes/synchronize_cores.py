@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,15 +13,14 @@ from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 
 from dialects.gconv.interpreter import main_function
+from dialects.groups import GroupOp
 from dialects.multicore import LoadOp, MvmOp, RunOp, SignalOp, StoreOp, StreamOp
 from dialects.multicore_machine import MulticoreMachine
-from dialects.multicore_mapping import CrossbarsAttr
 from dialects.spatial import ForOp, LayerOp
 from dialects.target import require_multicore
-from passes.multicore.accesses import Block, blocks_of
+from passes.multicore.accesses import Block, blocks_of, placed_layers
 from passes.multicore.clocks import Clocks, Register, Signals, Wait
-from passes.multicore.matrix import Grid, Matrix
-from passes.multicore.rounds import predecessors
+from passes.multicore.needs import Edge, circles_of, needed, reuse_edges, ring_edges
 from passes.multicore.tables import Access, Ints, Point, Touched
 from passes.multicore.tokens import Ramp, wait_op
 
@@ -38,24 +37,8 @@ class SynchronizeCoresPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         machine = require_multicore(op, "placed")
-        layers = [each for each in main_function(op).body.block.ops if isinstance(each, LayerOp)]
+        layers = placed_layers(main_function(op))
         _Synchronizer(machine, blocks_of(layers)).run()
-
-
-@dataclass(frozen=True)
-class _Edge:
-    """A block waits for turns of another one: how many of them, in each of its own turns."""
-
-    producer: Block
-    consumer: Block
-    point: Point
-    needs: Ints
-    is_ring: bool = False
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether all is waited for before the first turn."""
-        return int(self.needs[0]) == int(self.needs[-1])
 
 
 @dataclass
@@ -67,7 +50,7 @@ class _Synchronizer:
     taken: dict[int, int] = field(default_factory=dict[int, int])
     base: dict[int, int] = field(default_factory=dict[int, int])
     """Turns that a block's core did before it."""
-    edges: list[_Edge] = field(default_factory=list[_Edge])
+    edges: list[Edge] = field(default_factory=list[Edge])
     heads: dict[int, npt.NDArray[np.int32]] = field(default_factory=dict[int, npt.NDArray[np.int32]])
     """What the first turn of a block knows, by core."""
     touched: Touched[Block] = field(default_factory=Touched[Block])
@@ -83,7 +66,7 @@ class _Synchronizer:
             self.base[block.number] = done.get(block.core, 0)
             done[block.core] = self.base[block.number] + block.turns
         for layer, blocks in of_layer.items():
-            rings = list(_ring_edges(layer, blocks, self.machine))
+            rings = list(ring_edges(layer, blocks, self.machine))
             chosen = [*rings]
             for block in blocks:
                 chosen += self._from_layers_before(block, clocks, rings)
@@ -91,11 +74,15 @@ class _Synchronizer:
                 self.touched.add(block, block.accesses)
             self._note(blocks, chosen, clocks)
             self.edges += chosen
+            group = layer.parent_op()
+            if isinstance(group, GroupOp) and layer is group.layers[-1]:
+                together = [each for member in group.layers for each in of_layer.get(member, ())]
+                self.edges += self._to_use_again(group, together, clocks)
         _Insertion(self).run()
 
     # Needs ------------------------------------------------------------------------------------------------------------
 
-    def _from_layers_before(self, block: Block, clocks: Clocks, rings: Sequence[_Edge]) -> list[_Edge]:
+    def _from_layers_before(self, block: Block, clocks: Clocks, rings: Sequence[Edge]) -> list[Edge]:
         """What a block waits for of layers before its own: the latest first, what they imply left out."""
         found: dict[int, dict[Point, list[tuple[Access, Access]]]] = {}
         producers: dict[int, Block] = {}
@@ -111,7 +98,7 @@ class _Synchronizer:
                 head = np.maximum(head, self.heads[edge.producer.number])
         # The same with what is chosen for the first turn, whatever later ones wait for.
         first = dict.fromkeys(Point, head)
-        chosen: list[_Edge] = []
+        chosen: list[Edge] = []
         for number in sorted(found, reverse=True):
             producer = producers[number]
             for point, pairs in sorted(found[number].items()):
@@ -120,7 +107,7 @@ class _Synchronizer:
                 needs = self._needs(block, producer, pairs)
                 if needs is None:
                     continue
-                edge = _Edge(producer, block, point, needs)
+                edge = Edge(producer, block, point, needs)
                 if self._is_implied(edge, first[point], chosen, clocks):
                     continue
                 if not any(each.meets(other) for each, other in pairs):
@@ -134,7 +121,26 @@ class _Synchronizer:
         self.heads[block.number] = head
         return chosen
 
-    def _told(self, edge: _Edge, clocks: Clocks) -> npt.NDArray[np.int32]:
+    def _to_use_again(self, group: GroupOp, blocks: Sequence[Block], clocks: Clocks) -> list[Edge]:
+        """What the blocks of a group wait for before they write into words that others still need.
+
+        What a block knows without these waits it knows with them, too.
+        """
+        numbers = {block.number for block in blocks}
+        known: dict[int, list[Edge]] = {}
+        for edge in self.edges:
+            if edge.consumer.number in numbers:
+                known.setdefault(edge.consumer.number, []).append(edge)
+        chosen: list[Edge] = []
+        found = list(reuse_edges(circles_of(group), blocks))
+        for edge in sorted(found, key=lambda each: -each.producer.number):
+            others = known.setdefault(edge.consumer.number, [])
+            if not self._is_implied(edge, clocks.row(edge.consumer, edge.point, 0), others, clocks):
+                others.append(edge)
+                chosen.append(edge)
+        return chosen
+
+    def _told(self, edge: Edge, clocks: Clocks) -> npt.NDArray[np.int32]:
         """What a block knows when a turn of a producer is over that it waits for before all of its own."""
         last = int(edge.needs[0])
         row = clocks.row(edge.producer, Point.STORE, last - 1).copy()
@@ -145,15 +151,9 @@ class _Synchronizer:
         """Turns of another block that each turn of this one needs; None if they touch no word both."""
         if not self.machine.schedule.pipelined:
             return np.full(block.turns, producer.turns)
-        found: Ints | None = None
-        for access, before in pairs:
-            needs = access.needs(before, block.turns)
-            if needs is not None:
-                ramp = _ramp(np.maximum.accumulate(needs), block).values(block.turns)
-                found = ramp if found is None else np.maximum(found, ramp)
-        return None if found is None else np.maximum(found, 0)
+        return needed(block, pairs)
 
-    def _is_implied(self, edge: _Edge, first: npt.NDArray[np.int32], chosen: Sequence[_Edge], clocks: Clocks) -> bool:
+    def _is_implied(self, edge: Edge, first: npt.NDArray[np.int32], chosen: Sequence[Edge], clocks: Clocks) -> bool:
         """Whether what is waited for already, and what the core did before, says that the producer is far enough.
 
         `first` is what is known then in the first turn.
@@ -171,7 +171,7 @@ class _Synchronizer:
             known = np.maximum(known, np.where(other.needs > 0, implied, 0))
         return bool((np.maximum.accumulate(known) >= wanted).all())
 
-    def _note(self, blocks: Sequence[Block], edges: Sequence[_Edge], clocks: Clocks) -> None:
+    def _note(self, blocks: Sequence[Block], edges: Sequence[Edge], clocks: Clocks) -> None:
         """Bring the clocks up to these blocks, as if every turn of a producer were signalled."""
         waits: dict[int, list[Wait]] = {}
         signals: dict[Register, Signals] = {}
@@ -185,26 +185,6 @@ class _Synchronizer:
         assert not clocks.run(blocks, waits, signals)
 
 
-def _ramp(needs: Ints, block: Block) -> Ramp:
-    """Needs of a block as a ramp over its rows of vectors."""
-    return Ramp.over(needs, block.row, 0)
-
-
-def _ring_edges(layer: LayerOp, blocks: Sequence[Block], machine: MulticoreMachine) -> Iterator[_Edge]:
-    """The cores of a ring wait for each other as the scheme of the layer has them follow one another."""
-    if not isinstance(layer.mapping, CrossbarsAttr):
-        return
-    mapping = layer.mapping.data
-    parts = Grid.of(Matrix.of(layer.spec), mapping, machine).parts()
-    for part, block in zip(parts, blocks, strict=True):
-        found = predecessors(part, mapping.scheme)
-        if found is None:
-            continue
-        producer = blocks[part.ring[found[0]]]
-        if producer.core != block.core:
-            yield _Edge(producer, block, Point.STORE, found[1], is_ring=True)
-
-
 # Insertion ------------------------------------------------------------------------------------------------------------
 
 
@@ -213,7 +193,7 @@ class _Insertion:
 
     def __init__(self, found: _Synchronizer):
         self._found = found
-        self._of_pair: dict[tuple[int, int], list[_Edge]] = {}
+        self._of_pair: dict[tuple[int, int], list[Edge]] = {}
         self._moves: dict[StreamOp, Operation] = {}
         for edge in found.edges:
             self._of_pair.setdefault((edge.producer.number, edge.consumer.core), []).append(edge)
@@ -225,7 +205,7 @@ class _Insertion:
         for edges in self._of_pair.values():
             self._signal(edges)
 
-    def _register(self, edge: _Edge) -> int:
+    def _register(self, edge: Edge) -> int:
         registers, taken = self._found.registers, self._found.taken
         key = (edge.consumer.core, edge.producer.core)
         if key not in registers:
@@ -233,7 +213,7 @@ class _Insertion:
             taken[edge.consumer.core] = registers[key] + 1
         return registers[key]
 
-    def _wait(self, edge: _Edge) -> None:
+    def _wait(self, edge: Edge) -> None:
         register, base = self._register(edge), self._found.base[edge.producer.number]
         if edge.is_whole:
             op = wait_op(register, Ramp(int(edge.needs[0]), 0, 1, 0, int(edge.needs[0])), base)
@@ -247,7 +227,9 @@ class _Insertion:
             needs = edge.needs[run.offset : run.offset + run.turns]
             if not needs.any():
                 continue
-            op = wait_op(register, Ramp.over(needs, edge.consumer.row, run.offset), base)
+            row = edge.consumer.row
+            ramp = Ramp.over(needs, row, run.offset) if needs[0] else Ramp.later(needs, row)
+            op = wait_op(register, ramp, base)
             op.location = edge.consumer.layer.location
             first = next(iter(run.body.ops))
             product = next((each for each in run.body.ops if isinstance(each, MvmOp)), None)
@@ -256,7 +238,7 @@ class _Insertion:
             else:
                 run.body.insert_op_after(op, product)
 
-    def _signal(self, edges: Sequence[_Edge]) -> None:
+    def _signal(self, edges: Sequence[Edge]) -> None:
         edge = edges[0]
         producer = edge.producer
         base = self._found.base[producer.number]
@@ -266,25 +248,13 @@ class _Insertion:
             op.location = producer.layer.location
             producer.stream.body.block.add_op(op)
             return
-        every = min(self._every(each) for each in edges)
+        every = min(each.every for each in edges)
         most = max(int(each.needs.max()) for each in edges)
         # Turns that nobody waits for are not signalled: of a cyclic ring, those in which a core is the last one.
         for run in (each for each in producer.runs if each.offset < most):
             op = SignalOp.of(**fields, base=base + run.offset, every=min(every, run.turns))
             op.location = producer.layer.location
             run.body.add_op(op)
-
-    def _every(self, edge: _Edge) -> int:
-        """Turns of the producer to a signal: those of the scheme in a ring, else a row of its output."""
-        producer = edge.producer
-        if edge.is_whole:
-            return producer.turns
-        if not edge.is_ring:
-            return producer.row
-        assert isinstance(producer.layer.mapping, CrossbarsAttr)
-        every = producer.layer.mapping.data.every
-        # A ring whose cores wait for more than what they begin with would wait for itself.
-        return min(every, *(run.turns for run in producer.runs)) if len(producer.runs) > 1 else every
 
 
 def _first_move(stream: StreamOp) -> Operation:

@@ -69,7 +69,7 @@ BACKEND = Backend(
     engines=ENGINES,
     passes={
         "mapped": ("slice-weights", "partition-crossbars", "duplicate-weights", "place-cores", "schedule-cores"),
-        "placed": ("order-segments", "place-multicore", "synchronize-cores", "prove-order"),
+        "placed": ("order-segments", "place-multicore", "bound-buffers", "synchronize-cores", "prove-order"),
     },
     targets=_targets,
     check=_check,

@@ -185,8 +185,7 @@ class Chip:
 
 def awaited(action: Action, turns: range) -> Ints:
     """What a `wait` waits for in some turns."""
-    _, (base, step, period, start, most) = action.given
-    return np.minimum(most, base + step * ((np.arange(turns.start, turns.stop) + start) // period))
+    return action.given[1].of(turns)
 
 
 def sends(action: Action, piece: Piece, turns: range) -> npt.NDArray[np.bool_]:

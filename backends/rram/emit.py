@@ -21,6 +21,7 @@ from backends.rram.isa import (
     Part,
     Program,
     Range,
+    Reuse,
     Run,
     Signal,
     Store,
@@ -33,6 +34,7 @@ from backends.spatial.emit import Emission, emit_program, loop_fields, predicted
 from backends.spatial.isa import End, Loop
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.events import Counts
+from dialects.groups import KeepOp
 from dialects.locations import describe
 from dialects.multicore import (
     ActivateOp,
@@ -55,6 +57,7 @@ from dialects.multicore import (
 from dialects.spatial import ForOp, LayerOp, integer
 from dialects.target import require_multicore
 from passes.multicore.counts import predict
+from passes.multicore.rows import SHARED
 
 _LOADED = {"I": What.INPUT, "K": What.KERNEL, "X": What.EXTRAS, "B": What.FIXED}
 _STORED = {"O": Made.OUTPUT, "S": Made.SUMS}
@@ -79,11 +82,18 @@ def _emission(module: ModuleOp) -> Emission:
     def predicted(op: LayerOp, known: dict[Hashable, Counts]) -> Counts:
         return predict(op, machine)
 
-    return Emission(ISA, body, predicted, machine.shared.words, cores=machine.cores.count, streams=_streams)
+    return Emission(
+        *(ISA, body, predicted, machine.shared.words),
+        memories={SHARED: 1},
+        cores=machine.cores.count,
+        streams=_streams,
+    )
 
 
 def _streams(op: LayerOp, dims: dict[str, int]) -> Iterator[tuple[int, Iterator[Instruction]]]:
     for stream in op.body.block.ops:
+        if isinstance(stream, KeepOp):
+            continue
         if not isinstance(stream, StreamOp):
             raise CatenaError(_foreign(stream))
         yield integer(stream.core), _body(stream.body.block.ops, dims)
@@ -138,8 +148,10 @@ def _action(op: Operation) -> Instruction:
         case StoreOp():
             return Store(_STORED[op.tensor.data])
         case WaitOp():
-            fields = (op.register, op.base, op.step, op.period, op.start, op.most)
-            return Wait(*(integer(each) for each in fields))
+            register, base, step, period = (integer(each) for each in (op.register, op.base, op.step, op.period))
+            if op.after is not None:
+                return Reuse(register, base, step, period, integer(op.after), integer(op.most))
+            return Wait(register, base, step, period, integer(op.start), integer(op.most))
         case SignalOp():
             return Signal(integer(op.core), integer(op.register), integer(op.base), integer(op.every))
         case _:

@@ -16,6 +16,7 @@ from backends.rram.blocks import BlockEngine, stuck
 from backends.rram.chip import Chip, CoreFault
 from backends.rram.counting import LayerCounters
 from backends.rram.crossbar.settings import Settings, settings_for
+from backends.rram.holds import HOLDS, SharedHolds
 from backends.rram.isa import ISA
 from backends.rram.races import RaceDetector, RaceFault, WatchedMemory
 from backends.rram.steps import Pace, StepEngine
@@ -54,6 +55,8 @@ class MulticoreEmulator(ProgramEmulator):
         """Sequence registers of all cores that a run wrote."""
         self.buffers: dict[int, int] = {}
         """By core, the most bytes that its buffer held at a time in a run."""
+        self.shared_words = 0
+        """Words of the shared memory in which the last run had anything but constants."""
         if len(program.code) != self.machine.cores.count:
             cores = f"code for {self.machine.cores.count} cores", f"code for {len(program.code)}"
             raise CatenaError(Diagnostic("CAT-P001", "the code is for another number of cores", "", "", "", *cores))
@@ -88,6 +91,7 @@ class MulticoreEmulator(ProgramEmulator):
             timeline.bus,
             self.registers * REGISTER_BYTES,
             max(self.buffers.values(), default=0),
+            self.shared_words,
         )
 
     @property
@@ -126,29 +130,40 @@ class MulticoreEmulator(ProgramEmulator):
         streams = self.streams(dram)
         before: Registers = {}
         if only is not None:
-            index = self._layers.index(only)
-            before = registers_before(streams, index)
-            streams = [[task for task in stream if task.layer.index == index] for stream in streams]
+            chosen = self._together(only)
+            before = registers_before(streams, min(chosen))
+            streams = [[task for task in stream if task.layer.index in chosen] for stream in streams]
         if trace is not None:
             self._trace(streams, trace)
         self._log = None if self._log is None else ActivityLog()
         self.registers = len(_written(streams))
+        try:
+            holds = SharedHolds(streams, self._end(dram), self.machine.shared.words)
+        except Fault as fault:
+            raise CatenaError(self._diagnostic(fault, 0, 0)) from fault
         sums = MemoryBank.blank(SUMS, self.machine.shared.sum_words, np.dtype(np.int32))
         try:
             with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
-                chip, self.timeline = self._run(streams, dram, sums, before)
+                chip, self.timeline = self._run(streams, dram, sums, before, holds)
         except CoreFault as fault:
             raise CatenaError(self._diagnostic(fault.fault, fault.task.core, fault.pc)) from fault
         self._counters = self._counts(chip)
         self.buffers = chip.buffer_peaks()
+        self.shared_words = _written_words(dram) + holds.used
         return {name: self._read(dram, self._tensors[name]) for name in wanted}
 
+    def _together(self, layer: str) -> set[int]:
+        """The numbers of the layers that run with one: those of its group."""
+        group = next((group for group in self.program.groups if layer in group.layers), None)
+        return {self._layers.index(name) for name in (group.layers if group is not None else (layer,))}
+
     def _run(
-        self, streams: list[list[Task]], dram: MemoryBank, sums: MemoryBank, before: Registers
+        self, streams: list[list[Task]], dram: MemoryBank, sums: MemoryBank, before: Registers, holds: SharedHolds
     ) -> tuple[Chip, Timeline]:
         if self._mode == "steps":
-            ended = {dram.name: self._end(dram), sums.name: sums.capacity}
+            ended = {dram.name: self._end(dram), sums.name: sums.capacity, HOLDS: holds.end}
             detector = RaceDetector(len(streams) * self.machine.units, ended)
+            holds.watch(detector.seen(HOLDS))
             watched = WatchedMemory(dram, detector.seen(dram.name)), WatchedMemory(sums, detector.seen(sums.name))
             chip = Chip(self.machine, streams, *watched, self._physics)
             chip.program_residents()
@@ -229,6 +244,11 @@ class MulticoreEmulator(ProgramEmulator):
 
 def _counted(counters: LayerCounters, cycles: int) -> Counts:
     return Counts(dict(counters.events), cycles, counters.parts, len(counters.cores), cycles)
+
+
+def _written_words(dram: MemoryBank) -> int:
+    """Words of a memory that something was ever written to."""
+    return sum(int(np.count_nonzero(each.valid)) for each in dram.segments if each.valid is not None)
 
 
 def _written(streams: Sequence[Sequence[Task]]) -> set[tuple[int, int]]:

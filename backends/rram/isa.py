@@ -13,20 +13,27 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from backends.isa import Block, Instruction, Isa, enumeration, flag, signed, unsigned
 from backends.spatial.codes import Kind
+from backends.spatial.group_isa import register_holds
 from backends.spatial.isa import LayerCore
 from backends.spatial.layer_isa import register_layers
 from dialects.vector_sets import VectorSet
 
 ISA = Isa(
     name="rram",
-    version=1,
+    version=2,
     word_bits=128,
     summary="Cores with crossbars: layer configuration, parts of matrices, runs of vectors, signals and waits.",
 )
 
 register_layers(ISA)
+register_holds(ISA, first=0x38)
+
+Ints = npt.NDArray[np.int64]
 
 
 class What(IntEnum):
@@ -43,6 +50,30 @@ class Made(IntEnum):
 
     OUTPUT = 0
     SUMS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """What a wait waits for: min(most, base + step * ((turn - after + start) div period)), nothing before `after`."""
+
+    base: int
+    step: int
+    period: int
+    start: int
+    most: int
+    after: int = 0
+
+    def at(self, turn: int) -> int:
+        """The value of a turn."""
+        if turn < self.after:
+            return 0
+        return min(self.most, self.base + self.step * ((turn - self.after + self.start) // self.period))
+
+    def of(self, turns: range) -> Ints:
+        """The values of some turns."""
+        numbers = np.arange(turns.start, turns.stop) - self.after
+        values = np.minimum(self.most, self.base + self.step * ((numbers + self.start) // self.period))
+        return np.where(numbers >= 0, values, 0)
 
 
 class StreamCore(LayerCore, Protocol):
@@ -73,7 +104,7 @@ class StreamCore(LayerCore, Protocol):
     @abstractmethod
     def store(self, made: Made) -> None: ...
     @abstractmethod
-    def wait(self, register: int, ramp: tuple[int, int, int, int, int]) -> None: ...
+    def wait(self, register: int, threshold: Threshold) -> None: ...
     @abstractmethod
     def signal(self, core: int, register: int, base: int, every: int) -> None: ...
 
@@ -259,7 +290,26 @@ class Wait(StreamInstruction):
     most: int = unsigned(30, "value that is enough")
 
     def execute(self, core: StreamCore) -> None:
-        core.wait(self.register, (self.base, self.step, self.period, self.start, self.most))
+        core.wait(self.register, Threshold(self.base, self.step, self.period, self.start, self.most))
+
+
+@ISA.instruction(opcode=0x2A)
+@dataclass(frozen=True, slots=True)
+class Reuse(StreamInstruction):
+    """Wait as `wait` does, but from turn `after` on: those before write words that nothing is in yet.
+
+    The register has to hold at least min(most, base + step * ((turn - after) div period)).
+    """
+
+    register: int = unsigned(12, "register of this core")
+    base: int = unsigned(30, "value in the first turn that waits")
+    step: int = unsigned(16, "growth from period to period")
+    period: int = unsigned(16, "turns of a period", minimum=1)
+    after: int = unsigned(16, "turns that do not wait", minimum=1)
+    most: int = unsigned(30, "value that is enough")
+
+    def execute(self, core: StreamCore) -> None:
+        core.wait(self.register, Threshold(self.base, self.step, self.period, 0, self.most, self.after))
 
 
 @ISA.instruction(opcode=0x29)

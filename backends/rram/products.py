@@ -17,6 +17,7 @@ from backends.rram.isa import Made, What
 from backends.rram.streams import Task
 from backends.rram.units import DEPTH
 from backends.spatial.codes import Kind, Slot, Tensor
+from backends.spatial.holds import HoldState
 from backends.spatial.layer import run_steps
 from backends.spatial.memory import Fault, MemoryBank
 from dialects.gconv.contraction import Factor, product
@@ -141,6 +142,10 @@ class MatrixPart:
             )
         return found
 
+    def _where(self, tensor: Tensor) -> MemoryBank | HoldState:
+        """What has a tensor's words: the shared memory, or a hold in it."""
+        return self.layer.keeps.get(tensor, self._dram)
+
     # Turns ------------------------------------------------------------------------------------------------------------
 
     def input_addresses(self, vectors: Ints) -> tuple[Ints, npt.NDArray[np.bool_]]:
@@ -168,15 +173,15 @@ class MatrixPart:
     def load_input(self, vectors: Ints) -> Cycles:
         """Bring the windows of vectors, as (groups, rows, vectors)."""
         layer = self.layer
-        dtype = layer.address(Tensor.INPUT).dtype
+        dtype, memory = layer.address(Tensor.INPUT).dtype, self._where(Tensor.INPUT)
         addresses, exist = self.input_addresses(vectors)
         if exist.all():
-            words = run_steps(layer.steps[Slot.PRE], self._dram.gather(addresses, dtype))
+            words = run_steps(layer.steps[Slot.PRE], memory.gather(addresses, dtype))
         else:
             there = np.broadcast_to(exist, addresses.shape)
             found = None
             if there.any():
-                found = run_steps(layer.steps[Slot.PRE], self._dram.gather(addresses[there], dtype))
+                found = run_steps(layer.steps[Slot.PRE], memory.gather(addresses[there], dtype))
             kind = dtype if found is None else found.dtype
             words = np.full(addresses.shape, scalar_of(layer.padding, kind), kind)
             if found is not None:
@@ -194,7 +199,7 @@ class MatrixPart:
         for tensor in self.extras(what is What.EXTRAS):
             addresses = self.output_addresses(tensor, vectors if what is What.EXTRAS else vectors[:1])
             dtype = layer.address(tensor).dtype
-            self._extras[tensor] = self._dram.gather(addresses, dtype)
+            self._extras[tensor] = self._where(tensor).gather(addresses, dtype)
             words = len(np.unique(addresses[0]))
             self._counters.add("memory.extra.read", words * turns)
             sizes += words * dtype.itemsize
@@ -333,7 +338,8 @@ class MatrixPart:
         else:
             dtype = self.layer.address(Tensor.OUTPUT).dtype
             with np.errstate(invalid="ignore"):
-                self._dram.scatter(self.output_addresses(Tensor.OUTPUT, vectors), words.astype(dtype, copy=False), None)
+                addresses = self.output_addresses(Tensor.OUTPUT, vectors)
+                self._where(Tensor.OUTPUT).scatter(addresses, words.astype(dtype, copy=False), None)
             self._counters.add("memory.output.write", words.size)
             size = dtype.itemsize
         return transferred(self._machine, self._counters, np.full(len(vectors), self.results * size))

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from backends.generic.nest import NestLayer
-from backends.rram.isa import Made, What
-from backends.spatial.codes import Fold, Kind
+from backends.rram.isa import Made, Threshold, What
+from backends.spatial.codes import Fold, Kind, Tensor, Word
 from backends.spatial.core import LayerSequencer
+from backends.spatial.holds import HoldAxis, HoldState
 from backends.spatial.memory import Fault, MemoryBank
+from backends.spatial.words import dtype_of_word
 from dialects.events import Counts
 from dialects.vector_sets import VectorSet
 
@@ -107,6 +109,7 @@ class StreamReader(LayerSequencer[NestLayer]):
         self.tasks: list[Task] = []
         self._opened: list[_Open] = []
         self._closed = False
+        self._holds: dict[int, HoldState] = {}
 
     # What the layers' sequencer asks ----------------------------------------------------------------------------------
 
@@ -114,6 +117,7 @@ class StreamReader(LayerSequencer[NestLayer]):
         layer = NestLayer(index, main, fold, padding, acc)
         self.tasks.append(Task(self.core, layer))
         self._closed = False
+        self._holds = {}
         return layer
 
     def new_counters(self) -> _NoCounters:
@@ -172,6 +176,38 @@ class StreamReader(LayerSequencer[NestLayer]):
         if dim >= len(layer.dims) or indices.stop > layer.dims[dim].counts[kind]:
             raise Fault("CAT-E001", "a range reaches beyond its loop")
         self.task.ranges[dim, kind] = indices
+
+    # Holds ------------------------------------------------------------------------------------------------------------
+
+    def add_hold(self, hold: int, memory: int, address: int, words: int, word: Word) -> None:
+        """A hold of the layer that is being read; holds are in the one memory that all cores see."""
+        if hold in self._holds:
+            raise Fault("CAT-E003", f"hold {hold} is there already")
+        self._holds[hold] = HoldState(hold, memory, address, words, dtype_of_word(word))
+
+    def _hold(self, hold: int) -> HoldState:
+        if hold not in self._holds:
+            raise Fault("CAT-E003", f"there is no hold {hold} yet")
+        return self._holds[hold]
+
+    def set_home(self, hold: int, address: int) -> None:
+        self._hold(hold).home = address
+
+    def add_axis(self, hold: int, extent: int, first: int, step: int, kept: int) -> None:
+        self._hold(hold).axes.append(HoldAxis(extent, first, step, kept))
+
+    def set_pitch(self, hold: int, pitch: int) -> None:
+        axes = self._hold(hold).axes
+        if not axes:
+            raise Fault("CAT-E003", f"hold {hold} has no axis yet")
+        axes[-1].pitch = pitch
+
+    def keep(self, tensor: Tensor, hold: int) -> None:
+        """A tensor of the layer lies in a hold."""
+        layer = self.task.layer
+        if tensor > Tensor.EXTRA11 or tensor in layer.keeps:
+            raise Fault("CAT-E003", f"{tensor.name} lies in two holds, or can lie in none")
+        layer.keeps[tensor] = self._hold(hold)
 
     # Loops ------------------------------------------------------------------------------------------------------------
 
@@ -257,8 +293,8 @@ class StreamReader(LayerSequencer[NestLayer]):
     def store(self, made: Made) -> None:
         self._add(Do.STORE, made)
 
-    def wait(self, register: int, ramp: tuple[int, int, int, int, int]) -> None:
-        self._add(Do.WAIT, (register, ramp))
+    def wait(self, register: int, threshold: Threshold) -> None:
+        self._add(Do.WAIT, (register, threshold))
 
     def signal(self, core: int, register: int, base: int, every: int) -> None:
         self._add(Do.SIGNAL, (core, register, base, every))

@@ -184,8 +184,7 @@ class Simulation:
 
     def _wait(self, unit: int, task: Task, piece: Piece, action: Action, turn: int) -> Iterator[_Request]:
         register = unit // self._units, action.given[0]
-        base, step, period, start, most = action.given[1]
-        wanted = min(most, base + step * ((turn + start) // period))
+        wanted = action.given[1].at(turn)
         self._effect(task, piece, action, turn)
         if wanted <= 0:
             return

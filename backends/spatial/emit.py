@@ -20,7 +20,7 @@ from backends.program import (
 )
 from backends.segments import segment_image
 from backends.spatial.codes import BUFFER, INDICES, Axis, Fold, Kind, Memory, Slot, Tensor, Word
-from backends.spatial.emit_groups import group_parts, keep
+from backends.spatial.emit_groups import group_parts, keep, kept_tensors
 from backends.spatial.isa import (
     ISA,
     Base,
@@ -46,7 +46,7 @@ from backends.spatial.isa import (
     Window,
 )
 from backends.spatial.layer_entries import kind_of_layer, mapping_text, search_entry, work_entry
-from backends.spatial.tensor_table import check_buffers, constant_images, name_buffers, tensor_entry, unique
+from backends.spatial.tensor_table import DRAM, HELD, check_buffers, constant_images, name_buffers, tensor_entry, unique
 from backends.spatial.words import word_of_dtype
 from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
@@ -88,6 +88,10 @@ _KINDS = {LoopKind.G: Kind.G, LoopKind.OP: Kind.OP, LoopKind.OPC: Kind.OPC, Loop
 TENSORS: dict[str, Tensor] = {"I": Tensor.INPUT, "K": Tensor.KERNEL, "O": Tensor.OUTPUT}
 
 
+Streams = Callable[[LayerOp, dict[str, int]], Iterator[tuple[int, Iterator[Instruction]]]]
+"""The cores that run a part of a layer, given the numbers of its dimensions, and what of it."""
+
+
 @dataclass(frozen=True)
 class Emission:
     """What a kind of machine adds to the programs of layers.
@@ -105,7 +109,7 @@ class Emission:
     memories: Mapping[str, int] | None = None
     """The numbers of the memories that holds of groups may lie in; None if the machine runs no groups."""
     cores: int = 1
-    streams: Callable[[LayerOp, dict[str, int]], Iterator[tuple[int, Iterator[Instruction]]]] | None = None
+    streams: Streams | None = None
     """On a machine of several cores, in the place of `body`: those that run a part of the layer, and what of it."""
 
 
@@ -141,7 +145,8 @@ def emit_program(module: ModuleOp, backend: str, emission: Emission) -> Program:
     machine = require_machine(module, "program")
     ops = list(main_function(module).body.block.ops)
     buffers = name_buffers([op for op in ops if isinstance(op, BufferOp)])
-    check_buffers(buffers, emission.capacity)
+    names_only = _names_only(ops, emission)
+    check_buffers({op: name for op, name in buffers.items() if op not in names_only}, emission.capacity)
     layers = layers_in(ops)
     names = _layer_names(layers)
     codes: list[list[Instruction]] = [[] for _ in range(emission.cores)]
@@ -174,11 +179,20 @@ def emit_program(module: ModuleOp, backend: str, emission: Emission) -> Program:
         metadata,
         _encoded(emission.isa, codes, debug, of_debug),
         (*constant_images(buffers), *segments),
-        tuple(tensor_entry(op, name, produced.get(op, "")) for op, name in buffers.items()),
+        tuple(
+            tensor_entry(op, name, produced.get(op, ""), HELD if op in names_only else DRAM)
+            for op, name in buffers.items()
+        ),
         tuple(_entries(named, buffers, emission)),
         tuple(sorted(debug, key=lambda entry: (entry.core, entry.start))),
         tuple(_groups(ops, named, buffers)),
     )
+
+
+def _names_only(ops: Iterable[Operation], emission: Emission) -> set[Operation]:
+    """On a machine of several cores, buffers that have no words of their own: holds have them, of the same memory."""
+    groups = [op for op in ops if isinstance(op, GroupOp)] if emission.streams is not None else []
+    return {cast(BufferOp, hold.buffer.owner) for group in groups for hold in group.holds}
 
 
 def _groups(
@@ -222,7 +236,11 @@ def _code(
     groups = [op for op in ops if isinstance(op, GroupOp)]
     of_layers = {op: index for op, index in numbers.items() if isinstance(op, LayerOp)}
     for op in ops:
-        if isinstance(op, GroupOp):
+        if isinstance(op, GroupOp) and emission.streams is not None:
+            for each in op.layers:
+                holds = list(kept_tensors(each, emission.memories or {}))
+                yield from _of_cores(each, numbers[each], holds, emission.streams, emission)
+        elif isinstance(op, GroupOp):
             if emission.memories is None:
                 message = "the machine runs no fused groups"
                 raise CatenaError(Diagnostic("CAT-R003", message, "program", describe(op)))
@@ -233,11 +251,18 @@ def _code(
         elif isinstance(op, SegmentOp):
             yield op, 0, list(_segment(numbers[op]))
         elif isinstance(op, LayerOp) and emission.streams is not None:
-            head = list(_configuration(op, numbers[op], emission))
-            for core, body in emission.streams(op, _numbered(op)):
-                yield op, core, [*head, *body]
+            yield from _of_cores(op, numbers[op], [], emission.streams, emission)
         elif isinstance(op, LayerOp):
             yield op, 0, list(_layer(op, numbers[op], emission))
+
+
+def _of_cores(
+    op: LayerOp, number: int, holds: Sequence[Instruction], streams: Streams, emission: Emission
+) -> Iterator[tuple[LayerOp, int, list[Instruction]]]:
+    """What every core does for a layer: each is configured for it."""
+    head = [*_configuration(op, number, emission), *holds]
+    for core, body in streams(op, _numbered(op)):
+        yield op, core, [*head, *body]
 
 
 def _outputs(op: LayerOp | SegmentOp) -> list[BufferOp]:

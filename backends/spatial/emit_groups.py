@@ -82,6 +82,17 @@ def _parts(
     yield first, [End()]
 
 
+def kept_tensors(layer: LayerOp, memories: Mapping[str, int]) -> Iterator[Instruction]:
+    """The holds of a layer that belongs to a group, and what of it lies in them. Raises as `group_parts`."""
+    keeps = [op for op in layer.body.block.ops if isinstance(op, KeepOp)]
+    made = [keep(op) for op in keeps]
+    holds = {each.hold: op.hold.owner for each, op in zip(made, keeps, strict=True)}
+    for number, hold in holds.items():
+        assert isinstance(hold, HoldOp)
+        yield from _hold(hold, number, memories)
+    yield from made
+
+
 def _hold(op: HoldOp, number: int, memories: Mapping[str, int]) -> Iterator[Instruction]:
     buffer = op.buffer.owner
     assert isinstance(buffer, BufferOp)

@@ -226,21 +226,23 @@ class Send(GroupInstruction):
         core.add_send(self.hold, self.box, self.layer)
 
 
+def register_holds(isa: Isa, first: int) -> None:
+    """Give an instruction set those that say which tensors of a layer lie in holds, with opcodes from `first` on."""
+    for opcode, kind in enumerate((Hold, Home, HeldAxis, Pitch, Keep), first):
+        isa.instruction(opcode=opcode, mnemonic="axis" if kind is HeldAxis else None)(kind)
+
+
 def register_groups(isa: Isa) -> None:
     """Give an instruction set the instructions of groups."""
-    for opcode, kind, mnemonic, block in (
-        (0x30, Group, None, Block.OPEN),
-        (0x31, Hold, None, Block.NONE),
-        (0x32, Home, None, Block.NONE),
-        (0x33, HeldAxis, "axis", Block.NONE),
-        (0x34, Pitch, None, Block.NONE),
-        (0x35, Keep, None, Block.NONE),
-        (0x36, Box, None, Block.NONE),
-        (0x37, Range, None, Block.NONE),
-        (0x38, Span, None, Block.NONE),
-        (0x39, Turns, None, Block.OPEN),
-        (0x3A, Fetch, None, Block.NONE),
-        (0x3B, Run, None, Block.NONE),
-        (0x3C, Send, None, Block.NONE),
+    isa.instruction(opcode=0x30, block=Block.OPEN)(Group)
+    register_holds(isa, first=0x31)
+    for opcode, kind, block in (
+        (0x36, Box, Block.NONE),
+        (0x37, Range, Block.NONE),
+        (0x38, Span, Block.NONE),
+        (0x39, Turns, Block.OPEN),
+        (0x3A, Fetch, Block.NONE),
+        (0x3B, Run, Block.NONE),
+        (0x3C, Send, Block.NONE),
     ):
-        isa.instruction(opcode=opcode, mnemonic=mnemonic, block=block)(kind)
+        isa.instruction(opcode=opcode, block=block)(kind)

@@ -14,6 +14,9 @@ from dialects.gconv import element_type_of_value, shape_of
 from dialects.locations import describe
 from dialects.spatial import BufferOp, Role, integer
 
+DRAM, HELD = "dram", "held"
+"""Where a tensor lies: in words of its own, or in a hold of the same memory."""
+
 
 def unique(names: Iterable[str]) -> list[str]:
     """Names made different by `#2`, `#3` ... where they repeat."""
@@ -70,7 +73,7 @@ def constant_images(buffers: dict[BufferOp, str]) -> tuple[ConstantImage, ...]:
     for word, group in groupby(held, key=lambda op: numpy_dtype_of(element_type_of_value(op.result)).name):
         ops = list(group)
         start, end = integer(ops[0].address), integer(ops[-1].address) + ops[-1].words
-        images.append(ConstantImage("dram", start, end - start, word, _Pieces(ops)))
+        images.append(ConstantImage(DRAM, start, end - start, word, _Pieces(ops)))
     return tuple(images)
 
 
@@ -86,15 +89,18 @@ class _Pieces:
             yield integer(op.address), op.value.data.array
 
 
-def tensor_entry(op: BufferOp, name: str, produced: str) -> TensorEntry:
-    """A tensor of the off-chip memory; `produced` names the layer that makes it, empty if none does."""
+def tensor_entry(op: BufferOp, name: str, produced: str, memory: str = DRAM) -> TensorEntry:
+    """A tensor of the off-chip memory; `produced` names the layer that makes it, empty if none does.
+
+    One that is `HELD` has addresses that only name its elements.
+    """
     shape = shape_of(op.result)
     word = numpy_dtype_of(element_type_of_value(op.result)).name
     dtype = op.dtype.data if op.dtype is not None else word
     return TensorEntry(
         name,
         ProgramRole(op.role.data),
-        "dram",
+        memory,
         integer(op.address),
         op.words,
         shape,

@@ -100,7 +100,10 @@ def mode_option(command: CommandT) -> CommandT:
 
 def fuse_option(command: CommandT) -> CommandT:
     """`--fuse`, for verbs that compile."""
-    text = "Let layers take turns on tiles where less is moved off-chip; with --objective, where that costs no more."
+    text = (
+        "Let layers take turns on tiles where less is moved off-chip; with --objective, where that costs no more. "
+        "On cores with crossbars, let them run as a pipeline that keeps few rows of what they hand on."
+    )
     return click.option("--fuse", is_flag=True, help=text)(command)
 
 

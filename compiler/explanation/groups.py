@@ -8,7 +8,9 @@ from backends.program import GroupEntry
 from compiler.explanation.explaining import Explanation, Explanations
 from compiler.ir_text import new_context
 from compiler.tables import Table, number, shortened, table
-from dialects.fused_attribute import FusedAttr, quoted, statements, stores
+from dialects.fused_attribute import FusedAttr, branch_text, statements, stores
+from dialects.fused_mapping import quoted
+from dialects.multicore_machine import MulticoreMachine
 from dialects.unicode_parser import UnicodeParser
 
 _NAME_WIDTH = 36
@@ -24,10 +26,12 @@ def group_tables(found: Explanations) -> Iterator[Table]:
 
 
 def _layers_table(group: GroupEntry, members: list[Explanation], found: Explanations) -> Table:
-    outer = found.memories[0] if found.memories else "dram"
+    is_of_cores = isinstance(found.machine, MulticoreMachine)
+    outer = "memory" if is_of_cores else found.memories[0] if found.memories else "dram"
     held = ", ".join(f"{words:,} words of {memory}" for memory, words in group.held.items())
     title = f"group {group.name}: {len(group.layers)} layers take turns; their tensors take {held or 'no words'}"
-    columns = ("layer", number("operations"), number("off-chip words"), "nest in its largest turn")
+    moved, does = ("bus words", "on cores") if is_of_cores else ("off-chip words", "nest in its largest turn")
+    columns = ("layer", number("operations"), number(moved), does)
     rows = [
         (
             shortened(each.layer.entry.name, _NAME_WIDTH),
@@ -65,6 +69,6 @@ def _mapping_lines(group: GroupEntry) -> Iterator[str]:
     yield "  " * depth + f"{attribute.data.stages} {{"
     for line in stores(attribute.data, None):
         yield "  " * (depth + 1) + line
-    for link, nest in attribute.data.branches:
-        yield "  " * (depth + 1) + f"{quoted(link)}: <{nest}>"
+    for link, branch in attribute.data.branches:
+        yield "  " * (depth + 1) + f"{quoted(link)}: {branch_text(branch)}"
     yield "  " * depth + "}"

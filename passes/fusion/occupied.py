@@ -47,6 +47,8 @@ class _Arrival:
 
 def words_held(group: GroupOp) -> dict[str, int]:
     """By memory, the words in which elements of tensors ever lie."""
+    if not group.steps():
+        return _filled(group)
     arrivals = _arrivals(group)
     ends: dict[str, int] = {}
     for hold in arrivals:
@@ -57,6 +59,14 @@ def words_held(group: GroupOp) -> dict[str, int]:
         start = integer(hold.address)
         words[hold.memory.data][start : start + hold.elements] |= _occupied(hold, arriving).ravel()
     return {memory: int(np.count_nonzero(table)) for memory, table in words.items()}
+
+
+def _filled(group: GroupOp) -> dict[str, int]:
+    """The same where layers run whole, on cores of their own: each fills its hold, more than once."""
+    found: dict[str, int] = {}
+    for hold in group.holds:
+        found[hold.memory.data] = found.get(hold.memory.data, 0) + hold.elements
+    return found
 
 
 def _arrivals(group: GroupOp) -> dict[HoldOp, list[_Arrival]]:

@@ -51,7 +51,7 @@ class Use:
 def own_loops(mapping: FusedMapping, link: GroupLink, tensor: str) -> tuple[Temporal | Spatial, ...]:
     """The loops of a link above its own place of a tensor; none where the place holds all that a turn uses."""
     retention, operand = mapping.retention(tensor), part_of_link(link, tensor)
-    nest = dict(mapping.branches).get(link.name)
+    nest = mapping.nests.get(link.name)
     if nest is None or operand is None or retention.level is not None:
         return ()
     above: list[Temporal | Spatial] = []

@@ -15,10 +15,12 @@ from itertools import product
 from typing import Any, cast
 
 import numpy as np
+from xdsl.dialects.func import FuncOp
 from xdsl.ir import Block as IrBlock
 
 from dialects.gconv import PASS, Dim, GConv, LoopKind, View
 from dialects.gconv.view import row_major
+from dialects.groups import GroupOp
 from dialects.multicore import (
     ActivateOp,
     FetchOp,
@@ -75,6 +77,17 @@ class Block:
         found = vectors.positions
         row = Matrix.of(self.layer.spec).width if vectors.stretches is None else found.stretch
         return max(1, row // found.abreast)
+
+
+def placed_layers(function: FuncOp) -> list[LayerOp]:
+    """The layers of a placed function in their order, those of groups among them."""
+    found: list[LayerOp] = []
+    for op in function.body.block.ops:
+        if isinstance(op, GroupOp):
+            found += op.layers
+        elif isinstance(op, LayerOp):
+            found.append(op)
+    return found
 
 
 def blocks_of(layers: Iterable[LayerOp]) -> list[Block]:

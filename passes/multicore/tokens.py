@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -21,17 +22,23 @@ MOST_TURNS = (1 << 16) - 1
 
 @dataclass(frozen=True)
 class Ramp:
-    """Values min(most, base + step * ((turn + start) div period)), of the turns of a run."""
+    """Values min(most, base + step * ((turn + start) div period)), of the turns of a run.
+
+    The first `after` turns have no value, 0; the others are counted from there.
+    """
 
     base: int
     step: int
     period: int
     start: int
     most: int
+    after: int = 0
 
     def values(self, turns: int) -> Ints:
         """The value of every turn."""
-        return np.minimum(self.most, self.base + self.step * ((np.arange(turns) + self.start) // self.period))
+        numbers = np.arange(-self.after, turns - self.after)
+        values = np.minimum(self.most, self.base + self.step * ((numbers + self.start) // self.period))
+        return np.where(numbers >= 0, values, 0)
 
     @classmethod
     def over(cls, needs: Ints, width: int, offset: int) -> Ramp:
@@ -40,35 +47,48 @@ class Ramp:
 
         Turns of some rows need as much as the last of them; as many rows together as waits for the least.
         """
-        most = int(needs[-1])
-        if most == int(needs[0]):
-            return cls(most, 0, 1, 0, most)
-        if np.array_equal(needs, needs[0] + np.arange(len(needs))):
-            return cls(int(needs[0]), 1, 1, 0, most)
-        found = [ramp for rows in range(1, TOGETHER + 1) for ramp in cls._steps(needs, rows * width, offset)]
-        # If not even a row fits the fields, everything is waited for at once.
-        return min(found, key=lambda ramp: int(ramp.values(len(needs)).sum()), default=cls(most, 0, 1, 0, most))
+        return _ramp(needs.astype(np.int64).tobytes(), width, offset)
 
     @classmethod
-    def _steps(cls, needs: Ints, period: int, offset: int) -> Iterator[Ramp]:
-        """Ramps of a period: with the largest step that there is, and with one of the mean."""
-        start = offset % period
-        periods = (np.arange(len(needs)) + start) // period
-        last = np.flatnonzero(np.concatenate((periods[1:] != periods[:-1], [True])))
-        if period > MOST_TURNS:
-            return
-        of_period = needs[last]
-        mean = -(-int(of_period[-1] - of_period[0]) // max(len(last) - 1, 1))
-        for step in {int(np.max(np.diff(of_period), initial=0)), mean}:
-            if step < MOST_TURNS:
-                base = int(np.max(of_period - step * periods[last]))
-                yield cls(max(base, 1), step, period, start, int(needs[-1]))
+    def later(cls, needs: Ints, width: int) -> Ramp:
+        """The same of needs that begin with zeros, which are no reason to wait."""
+        first = int((needs > 0).argmax())
+        return replace(cls.over(needs[first:], width, 0), start=0, after=first)
+
+
+@lru_cache(64)
+def _ramp(data: bytes, width: int, offset: int) -> Ramp:
+    """The ramp over needs, as words of 64 bits: those of a layer's parts are often the same, one after another."""
+    needs = np.frombuffer(data, np.int64)
+    most = int(needs[-1])
+    if most == int(needs[0]):
+        return Ramp(most, 0, 1, 0, most)
+    if np.array_equal(needs, needs[0] + np.arange(len(needs))):
+        return Ramp(int(needs[0]), 1, 1, 0, most)
+    found = [ramp for rows in range(1, TOGETHER + 1) for ramp in _steps(needs, rows * width, offset)]
+    # If not even a row fits the fields, everything is waited for at once.
+    return min(found, key=lambda ramp: int(ramp.values(len(needs)).sum()), default=Ramp(most, 0, 1, 0, most))
+
+
+def _steps(needs: Ints, period: int, offset: int) -> Iterator[Ramp]:
+    """Ramps of a period: with the largest step that there is, and with one of the mean."""
+    start = offset % period
+    periods = (np.arange(len(needs)) + start) // period
+    last = np.flatnonzero(np.concatenate((periods[1:] != periods[:-1], [True])))
+    if period > MOST_TURNS:
+        return
+    of_period = needs[last]
+    mean = -(-int(of_period[-1] - of_period[0]) // max(len(last) - 1, 1))
+    for step in {int(np.max(np.diff(of_period), initial=0)), mean}:
+        if step < MOST_TURNS:
+            base = int(np.max(of_period - step * periods[last]))
+            yield Ramp(max(base, 1), step, period, start, int(needs[-1]))
 
 
 def wait_op(register: int, ramp: Ramp, base: int) -> WaitOp:
     """The op that waits for a ramp on top of what the register had before."""
     fields = {"base": base + ramp.base, "step": ramp.step, "period": ramp.period, "start": ramp.start}
-    op = WaitOp.of(register=register, most=base + ramp.most, **fields)
+    op = WaitOp.of(register=register, most=base + ramp.most, after=ramp.after or None, **fields)
     assert isinstance(op, WaitOp)
     return op
 
@@ -76,7 +96,8 @@ def wait_op(register: int, ramp: Ramp, base: int) -> WaitOp:
 def waited(op: WaitOp, turns: int) -> Ints:
     """What an op waits for in every turn."""
     fields = (op.base, op.step, op.period, op.start, op.most)
-    return Ramp(*(integer(each) for each in fields)).values(turns)
+    after = 0 if op.after is None else integer(op.after)
+    return Ramp(*(integer(each) for each in fields), after=after).values(turns)
 
 
 def signalled(op: SignalOp, run: Run | None, last_turn: int) -> tuple[Ints, Ints]:

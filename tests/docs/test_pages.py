@@ -21,6 +21,7 @@ MEASURED = {
     "looptree-conclusions.md",
     "looptree-designs.md",
     "rram-grid.md",
+    "rram-groups.md",
     "rram-ladder.md",
     "rram-latency.md",
     "rram-networks.md",

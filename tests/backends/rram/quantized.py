@@ -91,9 +91,10 @@ def residual(seed: int, extent: int = 6) -> onnx.ModelProto:
     return network.model((1, 4, extent, extent), network.conv(pooled, 12, 9, 3, strides=[2, 2], pads=[1, 1, 1, 1]))
 
 
-def placed(model: onnx.ModelProto, settings: Mapping[str, str]) -> ModuleOp:
+def placed(model: onnx.ModelProto, settings: Mapping[str, str], *, fuse: bool = False) -> ModuleOp:
     """The IR of stage `placed`."""
-    return compile_model(model, select_target("rram", settings), CompileOptions(stop="placed")).module
+    options = CompileOptions(stop="placed", fuse=fuse)
+    return compile_model(model, select_target("rram", settings), options).module
 
 
 @dataclass(frozen=True)
@@ -125,10 +126,10 @@ class Ready:
         return found
 
 
-def ready(model: onnx.ModelProto, settings: Mapping[str, str], seed: int = 0) -> Ready:
+def ready(model: onnx.ModelProto, settings: Mapping[str, str], seed: int = 0, *, fuse: bool = False) -> Ready:
     """Compile a model for the target with some settings, and interpret it."""
     target = select_target("rram", settings)
-    program = compile_model(model, target).program
+    program = compile_model(model, target, CompileOptions(fuse=fuse)).program
     assert program is not None
     chain = compile_model(model, target, CompileOptions(stop="encoded")).module
     inputs = random_inputs(program, seed)
