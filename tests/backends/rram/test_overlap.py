@@ -14,10 +14,12 @@ from backends.rram.steps import Pace
 from backends.rram.streams import Action, Do, Task
 from backends.spatial.codes import Fold
 from dialects.diagnostics import CatenaError
+from dialects.multicore import LoadOp, RunOp, StreamOp, WaitOp, whole
 from dialects.multicore_mapping import Scheme
-from dialects.spatial import BufferOp, LayerOp
+from dialects.spatial import BufferOp, LayerOp, integer
+from passes.multicore.tokens import waited
 from passes.prove_order import ProveOrderPass
-from tests.backends.rram.quantized import SMALL, one_layer, placed, ready, residual
+from tests.backends.rram.quantized import SMALL, Network, one_layer, placed, ready, residual
 
 OVERLAP = {**SMALL, "cores.overlap": "true"}
 LONG = {**OVERLAP, "crossbar.mvm_cycles": "1400"}
@@ -71,6 +73,33 @@ def test_results_over_inputs_are_refused_where_turns_overlap(overlap: str) -> No
     with pytest.raises(CatenaError, match="as turns overlap") as raised:
         _prove(module)
     assert raised.value.diagnostics[0].node
+
+
+@pytest.mark.parametrize("overlap", ["false", "true"])
+def test_waits_behind_sums_say_nothing_of_inputs_where_turns_overlap(overlap: str) -> None:
+    """A wait for what the next turn reads stands at the end of a turn: in order that is early enough."""
+    network = Network(np.random.default_rng(25))
+    result = network.conv(network.conv("x", 4, 4, 1), 4, 4, 1)
+    settings = {**OVERLAP, "cores.overlap": overlap, "schedule.pipelined": "true"}
+    module = placed(network.model((1, 4, 4, 4), result), settings)
+    wait = next(op for op in module.walk() if isinstance(op, WaitOp) and isinstance(op.parent_op(), RunOp))
+    run = wait.parent_op()
+    assert isinstance(run, RunOp)
+    assert integer(wait.step)
+    first = wait.clone()
+    first.properties["most"] = whole(int(waited(wait, 1)[0]))
+    wait.detach()
+    run.body.block.add_op(wait)
+    wait.properties["start"] = whole(integer(wait.start) + 1)
+    stream = run.parent_op()
+    assert isinstance(stream, StreamOp)
+    stream.body.block.insert_op_before(first, next(op for op in stream.body.block.ops if isinstance(op, LoadOp)))
+    if overlap == "false":
+        _prove(module)
+        return
+    with pytest.raises(CatenaError, match="nothing orders two accesses") as raised:
+        _prove(module)
+    assert raised.value.diagnostics[0].message.count("core ") == 2
 
 
 def _prove(module: ModuleOp) -> None:
