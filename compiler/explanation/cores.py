@@ -59,7 +59,7 @@ def core_tables(facts: CoreFacts) -> Iterator[Table]:
         ("in a ring x beside x copies", f"{facts.ring} x {facts.beside} x {copies}"),
         ("crossbars", f"{facts.crossbars:,}, {facts.cells:,} cells, {facts.rewritten:,} of them written as it runs"),
         ("vectors", f"{facts.vectors:,} in {facts.turns:,} turns of a core at most"),
-        ("buffer of a core", f"{facts.buffer_bytes:,} bytes"),
+        ("buffer of a part, on average", f"{facts.buffer_bytes:,} bytes"),
         (
             "bus",
             f"{facts.bus_bytes:,} bytes, {facts.signal_bytes:,} of them signals; "
@@ -80,7 +80,7 @@ def core_tables(facts: CoreFacts) -> Iterator[Table]:
         yield replace(made, footer=("all", "", f"{total:,}", ""))
 
 
-_OF_CROSSBARS = ("crossbars", "vectors", "buffer of a core", "in a ring x beside x copies")
+_OF_CROSSBARS = ("crossbars", "vectors", "in a ring x beside x copies")
 """What layers of vector units have not."""
 
 

@@ -14,8 +14,7 @@ from dialects.multicore_mapping import CrossbarMapping, Scheme, VectorMapping
 from passes.multicore.matrix import INPUT_BITS, Grid, Matrix, Part
 from passes.work import Work
 
-SUM_BYTES = 4
-"""Bytes of a sum in the buffer of a core."""
+_TILES = "adding tiles below one another"
 _BUS_BOUND = 0.9
 """The share of a layer's cycles in which the bus is taken from which on it is what limits it."""
 
@@ -34,8 +33,9 @@ class CoreFacts:
     """A layer on several cores.
 
     `ring` is P_V, the cores that add to the same sums, `beside` those that share their inputs; a copy has both, and
-    `abreast` copies lie in the same cores. `sequential` are the cycles if the cores of a ring worked one after another,
-    `alone` those predicted. Layers on vector units have a ring of one, and neither crossbars nor steps.
+    `abreast` copies lie in the same cores. `buffer_bytes` are those of a core's buffer that a part takes on average.
+    `sequential` are the cycles if the cores of a ring worked one after another, `alone` those predicted. Layers on
+    vector units have a ring of one, and neither crossbars nor steps.
     """
 
     form: str
@@ -91,12 +91,14 @@ def facts_on_cores(
         binds = "bus" if bus >= _BUS_BOUND * alone else "vector units" if operations > bus * parts else "bus and waits"
         form = f"{mapping.loop} in {parts} parts" if mapping.loop else "all of it on one core"
         one = (1, 1, 1, 1, 0, 0, 0, 0, 0)
-        return CoreFacts(form, mapping.cores, *one, (), 0, alone, alone, *traffic, binds)
+        buffer = -(-events.get("buffer.bytes", 0) // parts)
+        return CoreFacts(form, mapping.cores, *one, (), buffer, alone, alone, *traffic, binds)
     grid = Grid.of(Matrix.of(work.spec), mapping, machine)
     parts = grid.parts()
     ring = [parts[number] for number in parts[0].ring]
     turn = [_steps(work, part, machine, output_bytes) for part in ring]
-    sequential = parts[0].vectors.turns * sum(step.cycles for steps in turn for step in steps)
+    turns, overlap = parts[0].vectors.turns, machine.cores.overlap
+    sequential = turns * sum(_cycles(steps, overlap=overlap) for steps in turn)
     (tall, wide), (high, broad) = mapping.tile, mapping.span
     form = (
         f"{mapping.matrix[0]} x {mapping.matrix[1]} in tiles of {tall} x {wide}, {high} x {broad} of them to a core; "
@@ -114,12 +116,12 @@ def facts_on_cores(
         events["crossbar.rewrite"],
         grid.matrix.vectors,
         max(part.vectors.turns for part in parts),
-        max(turn, key=lambda steps: sum(step.cycles for step in steps)),
-        max(_buffer(part, output_bytes) for part in parts),
+        max(turn, key=lambda steps: _cycles(steps, overlap=overlap)),
+        -(-events.get("buffer.bytes", 0) // len(parts)),
         alone,
         sequential,
         *traffic,
-        _binding(turn, mapping.scheme, parts[0].vectors.turns, bus, alone),
+        _binding(turn, mapping.scheme, turns, bus, alone, overlap=overlap),
     )
 
 
@@ -138,7 +140,7 @@ def _steps(work: Work, part: Part, machine: MulticoreMachine, output_bytes: int)
     steps = [
         moved("inputs", _inputs(part)),
         Step("product", "crossbars", machine.crossbar.mvm_cycles),
-        worked("adding tiles below one another", tiles * results),
+        worked(_TILES, tiles * results),
     ]
     if not is_first:
         steps.append(moved("fetching sums", results * machine.shared.sum_bytes))
@@ -161,23 +163,34 @@ def _inputs(part: Part) -> int:
     return len(part.groups) * len(part.rows) * INPUT_BITS // 8
 
 
-def _buffer(part: Part, output_bytes: int) -> int:
-    """Bytes of a core's buffer: inputs, sums and those that are fetched, results."""
-    of_vector = _inputs(part) + _results(part) * (2 * SUM_BYTES + output_bytes)
-    return part.vectors.abreast * of_vector
+def _units(steps: tuple[Step, ...]) -> dict[str, int]:
+    """Cycles of a turn by unit of a core that overlaps turns."""
+    taken = {"bringing inputs": 0, "crossbars": 0, "finishing sums": 0}
+    for step in steps:
+        unit = "bringing inputs" if step.name == "inputs" else "finishing sums"
+        taken["crossbars" if step.name in ("product", _TILES) else unit] += step.cycles
+    return taken
 
 
-def _binding(turn: list[tuple[Step, ...]], scheme: Scheme, turns: int, bus: int, alone: int) -> str:
+def _cycles(steps: tuple[Step, ...], *, overlap: bool) -> int:
+    """Cycles of a turn, or of its longest part where turns overlap."""
+    return max(_units(steps).values()) if overlap else sum(step.cycles for step in steps)
+
+
+def _binding(turn: list[tuple[Step, ...]], scheme: Scheme, turns: int, bus: int, alone: int, *, overlap: bool) -> str:
     """What limits a layer that runs alone."""
     if bus >= _BUS_BOUND * alone:
         return "bus"
-    longest = max(turn, key=lambda steps: sum(step.cycles for step in steps))
+    longest = max(turn, key=lambda steps: _cycles(steps, overlap=overlap))
     taken: dict[str, int] = {}
-    for step in longest:
-        taken[step.resource] = taken.get(step.resource, 0) + turns * step.cycles
+    if overlap:
+        taken = {unit: turns * cycles for unit, cycles in _units(longest).items()}
+    else:
+        for step in longest:
+            taken[step.resource] = taken.get(step.resource, 0) + turns * step.cycles
     if len(turn) > 1:
         # A core of a ring begins when the one before it is behind its product, or all done.
-        behind = sum(step.cycles for step in longest if step.name not in ("inputs", "product"))
+        behind = _units(longest)["finishing sums"]
         waited = alone * (len(turn) - 1) // len(turn) if scheme is Scheme.SEQUENTIAL else (len(turn) - 1) * behind
         taken["waiting in the ring"] = waited if scheme is not Scheme.CYCLIC else 0
     return max(taken, key=lambda name: taken[name])

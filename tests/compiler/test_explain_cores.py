@@ -15,11 +15,12 @@ from tests.compiler.conftest import Cli
 CHIP = {**SMALL, "bus.width_bytes": "64"}
 
 
-def test_speed_up_is_that_over_the_emulated_sequence() -> None:
+@pytest.mark.parametrize("overlap", ["false", "true"])
+def test_speed_up_is_that_over_the_emulated_sequence(overlap: str) -> None:
     """40 rows are a ring of 3 cores; the closed form of one after another is what is emulated, within 2 %."""
-    model = one_layer(20, 40, 4, 1, 8)
-    emulator = ready(model, {**CHIP, "schedule.scheme": "sequential"}).emulate()
-    made = ready(model, CHIP)
+    model, chip = one_layer(20, 40, 4, 1, 8), {**CHIP, "cores.overlap": overlap}
+    emulator = ready(model, {**chip, "schedule.scheme": "sequential"}).emulate()
+    made = ready(model, chip)
     (found,) = explain_program(made.program).layers
     facts = found.cores
     assert facts is not None
@@ -28,6 +29,7 @@ def test_speed_up_is_that_over_the_emulated_sequence() -> None:
     assert facts.alone == pytest.approx(made.emulate().timeline.end, rel=0.05)
     assert 0.9 * facts.ring < facts.speed_up < facts.ring
     assert facts.binds == "crossbars"
+    assert facts.buffer_bytes == pytest.approx(sum(made.emulate().buffers.values()) / 3, abs=1)
 
 
 def test_what_limits_a_layer_follows_the_chip() -> None:
@@ -51,7 +53,7 @@ def test_the_command_shows_cores(cli: Cli, tmp_path: Path) -> None:
     reported = cli("report", program)
     assert "% of P_V" in reported.out
     assert json.loads(cli("report", program, "--json").out)["result"]["cores"][0]["cores"]["ring"] == 23
-    for shown in ("times as fast as one core after another", "limited by", "fetching sums", "buffer of a core"):
+    for shown in ("times as fast as one core after another", "limited by", "fetching sums", "buffer of a part"):
         assert shown in one.out
     (layer,) = json.loads(cli("explain", program, "--json").out)["result"]["layers"]
     assert layer["cores"]["ring"] == 23
