@@ -78,7 +78,7 @@ class InstalledBackend(Offer):
         found = self._imported("backend")
         if not isinstance(found, Backend):
             raise self._broken("backend", f"{self.reference} is a {type(found).__name__}, not a Backend")
-        if found.api[0] != API_VERSION[0] or found.api > API_VERSION:
+        if not _can_use(found.api):
             expected = f"{API_VERSION[0]}.0 to {_version(API_VERSION)}"
             message = "it was written for another version of the backend API"
             raise self._broken("backend", message, expected, _version(found.api))
@@ -102,8 +102,21 @@ class InstalledTarget(Offer):
 OfferT = TypeVar("OfferT", bound=Offer)
 
 
-def _version(version: tuple[int, int]) -> str:
-    return ".".join(map(str, version))
+def _can_use(version: object) -> bool:
+    """Whether this interface is the one of a version, or one to which things were added since."""
+    match version:
+        case (int(first), int(second)):
+            return first == API_VERSION[0] and second <= API_VERSION[1]
+        case _:
+            return False
+
+
+def _version(version: object) -> str:
+    match version:
+        case (int(first), int(second)):
+            return f"{first}.{second}"
+        case _:
+            return repr(version)
 
 
 def installed_backends() -> tuple[InstalledBackend, ...]:

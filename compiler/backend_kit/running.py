@@ -161,8 +161,8 @@ def run_kit(
 ) -> KitReport:
     """Run the cases whose names match a pattern (all without any) on a target, for at most so many seconds.
 
-    Cases that are left over are not run. `show` is told which one is at work. Raises `CatenaError` (CAT-C001) if no
-    case matches.
+    Cases that are left over then, or when Ctrl-C comes, are not run. `show` is told which one is at work. Raises
+    `CatenaError` (CAT-C001) if no case matches.
     """
     cases = [
         each for each in all_cases() if not patterns or any(fnmatchcase(each.name, pattern) for pattern in patterns)
@@ -177,7 +177,11 @@ def run_kit(
             results.append(CaseResult(case, Status.NOT_RUN))
             continue
         show(f"{number + 1} of {len(cases)}: {case.name}")
-        results.append(run_case(case, target))
+        try:
+            results.append(run_case(case, target))
+        except KeyboardInterrupt:
+            results += [CaseResult(each, Status.NOT_RUN) for each in cases[number:]]
+            break
     return KitReport(target.machine.name, not depends_on_data(target), tuple(results))
 
 

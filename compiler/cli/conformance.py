@@ -28,7 +28,7 @@ def conformance(
     Operators in several types and shapes and a few small networks are compiled. Every engine of the emulator has to
     compute what the interpreter of the chain does, to count what was predicted, and to make the same tensors when it
     runs layer by layer; programs have to survive being written, read, disassembled and assembled. What a target refuses
-    as not supported or too large is in the table with its code, and is no failure.
+    as not supported or too large is in the table with its code, and is no failure. Ctrl-C ends with the table so far.
     """
     from compiler.backend_kit.running import Status, run_kit
     from compiler.cli.progress import activity

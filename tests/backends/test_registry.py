@@ -135,6 +135,15 @@ def test_a_backend_for_another_version_of_the_interface_is_refused(
     assert f"{API_VERSION[0]}.0 to {API_VERSION[0]}.{API_VERSION[1]}" in text
 
 
+@pytest.mark.parametrize("version", ["'1.0'", "1", "(1,)", "None"])
+def test_what_is_no_version_is_refused(site: Path, version: str) -> None:
+    name = f"odd{version.encode().hex()}"
+    install_plugin(site, f"{name}-chip", name, GOOD.format(name=name).rstrip().rstrip(")") + f"api={version})\n")
+    code, text = refused(name)
+    assert code == "CAT-C006"
+    assert version in text
+
+
 def test_a_described_target_is_a_path(site: Path) -> None:
     install_plugin(site, "told-chip", "toldchip", "from pathlib import Path\nBACKEND = Path('there.toml')\n", TARGETS)
     install_plugin(site, "lost-chip", "lostchip", "BACKEND = 'there.toml'\n", TARGETS)

@@ -129,6 +129,17 @@ def test_what_is_left_after_the_time_limit_is_not_run(lanes: Target) -> None:
     assert not report.conforms
 
 
+def test_an_interrupt_leaves_what_was_run(lanes: Target) -> None:
+    def load(program: Program, engine: str | None) -> Any:
+        if "Relu" in program.metadata.model:
+            raise KeyboardInterrupt
+        return lanes.backend.load(program, engine)
+
+    report = run_kit(replace(lanes, backend=replace(lanes.backend, load=load)), CASES)
+    assert [each.status for each in report.results] == [Status.PASSED, Status.NOT_RUN]
+    assert report.exit_code is ExitCode.PARTIAL
+
+
 def test_there_are_all_cases_and_their_names_are_their_own() -> None:
     cases = list(all_cases())
     assert len({each.name for each in cases}) == len(cases)
