@@ -19,14 +19,17 @@ from xdsl.ir import Operation, SSAValue
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.dtypes import as_storage, dtype_named
 from dialects.element_types import numpy_dtype_of
+from dialects.fused_attribute import FusedAttr
 from dialects.gconv.contraction import Factor, product
 from dialects.gconv.fused import FusedOp
 from dialects.gconv.indexed import IndexProblem, OutOfRangeError
 from dialects.gconv.indexed_ops import IndexedOp, ScatterOp
+from dialects.gconv.narrow_sums import narrow_sums
 from dialects.gconv.ops import ConcatOp, LinkOp, ViewOp, element_type_of_value, shape_of
 from dialects.gconv.scalar import Array, apply, scalar_of
 from dialects.gconv.spec import PASS, Dim, GConv, Reduce, Step
 from dialects.gconv.view import View
+from dialects.gemm_mapping import GemmAttr, GemmMapping
 from dialects.host_segment import SegmentOp, execution_order, host_ports, segment_inputs, segment_outputs
 from dialects.locations import describe
 from dialects.weights import ConstantOp
@@ -248,16 +251,28 @@ HostCall: TypeAlias = Callable[[SegmentOp, Sequence[Array]], Sequence[Array]]
 """Executes a host segment: the tensors it makes for the chain, from those it reads from it."""
 
 
+def _as_mapped(link: LinkOp, windows: Array, kernel: Array) -> Array | None:
+    """Sums in the accumulators that a mapping names, of a link alone or in a group; None if it names none."""
+    mapping, around = link.mapping, link.parent_op()
+    nest = mapping.data if isinstance(mapping, GemmAttr) else None
+    if isinstance(around, FusedOp) and isinstance(around.mapping, FusedAttr):
+        nest = dict(around.mapping.data.branches).get(around.link_names[around.links.index(link)])
+    if not isinstance(nest, GemmMapping) or nest.sums is None:
+        return None
+    return narrow_sums(windows, kernel, nest.sums.bits, nest.sums.shift)
+
+
 class Interpreter:
     """Runs a gconv chain on NumPy arrays.
 
     `tensors` holds, after `run`, every result that an op names with its ONNX tensor name, in row-major order.
-    `multiply` may make the sums of products of links in its own way.
+    `multiply` may make the sums of products of links in its own way; without, they are as wide as the link says, or
+    as narrow as its mapping to matrix products does.
     """
 
     def __init__(self, module: ModuleOp, multiply: LinkMultiply | None = None):
         self._function = main_function(module)
-        self._multiply = multiply
+        self._multiply = multiply or _as_mapped
         self.tensors: dict[str, Array] = {}
 
     def run(self, inputs: Mapping[str, Array], host: HostCall | None = None) -> dict[str, Array]:
@@ -330,7 +345,7 @@ class Interpreter:
                 kernel = None if op.kernel is None else values[op.kernel]
                 extras = [values[extra] for extra in op.extras]
                 dtype = numpy_dtype_of(element_type_of_value(op.result))
-                multiply = None if self._multiply is None else with_first(self._multiply, op)
+                multiply = with_first(self._multiply, op)
                 result = evaluate(op.spec, values[op.input], kernel, extras, dtype, multiply)
             case _:
                 raise CatenaError(Diagnostic("CAT-R003", f"{op.name} is no op of a gconv chain", node=describe(op)))

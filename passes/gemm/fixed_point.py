@@ -16,8 +16,7 @@ from dialects.gconv import LinkOp, element_type_of_value
 from dialects.gemm_machine import GemmMachine
 from dialects.gemm_mapping import Sums
 from dialects.weights import ConstantOp
-from passes.chain_views import source_of
-from passes.gemm.streams import kernel_of
+from passes.gemm.streams import kernel_of, source_of_kernel
 
 
 def fixed_sums(link: LinkOp, machine: GemmMachine) -> Sums | None:
@@ -53,8 +52,7 @@ def _terms(link: LinkOp) -> int:
 
 def _most_weight(link: LinkOp, dtype: np.dtype[Any]) -> int:
     """The largest sum of magnitudes of a parallel kernel's words; of one that is no constant, the largest possible."""
-    assert link.kernel is not None
-    if not isinstance(source_of(link.kernel).base.owner, ConstantOp):
+    if not isinstance(source_of_kernel(link).base.owner, ConstantOp):
         return _magnitude(dtype) * _terms(link)
     words = np.abs(kernel_of(link).astype(np.int64))
     return int(words.sum(axis=tuple(range(2, words.ndim, 3))).max(initial=0))

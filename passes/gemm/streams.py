@@ -16,17 +16,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from xdsl.ir import BlockArgument
 
 from dialects.encodings.attributes import encoding_of
 from dialects.encodings.sections import SectionReader, bitmap_bytes
 from dialects.encodings.spots_blocks import SpotsBlocks
 from dialects.gconv import LinkOp, LoopKind
+from dialects.gconv.fused import FusedOp
 from dialects.gconv.interpreter import take_view
 from dialects.gemm_machine import GemmMachine
 from dialects.gemm_mapping import GemmMapping
 from dialects.schedule import Loop, Operand, Temporal
 from dialects.weights import ConstantOp
-from passes.chain_views import source_of
+from passes.chain_views import Source, source_of
 from passes.gemm.tiles import RELEVANT, GemmTiles, ranges
 
 Array = npt.NDArray[Any]
@@ -89,9 +91,18 @@ class Encoded:
     share: float
 
 
+def source_of_kernel(link: LinkOp) -> Source:
+    """Where the kernel of a link comes from, through the group that it may be in."""
+    assert link.kernel is not None
+    source, around = source_of(link.kernel), link.parent_op()
+    if not isinstance(source.base, BlockArgument) or not isinstance(around, FusedOp):
+        return source
+    return source_of(around.inputs[source.base.index]).through(source.view) or source
+
+
 def encoding_of_kernel(link: LinkOp) -> SpotsBlocks | None:
     """The blocks in which the kernel of a link is to lie; None if it lies dense."""
-    base = None if link.kernel is None else source_of(link.kernel).base
+    base = None if link.kernel is None else source_of_kernel(link).base
     encoding = encoding_of(base.type) if base is not None and isinstance(base.owner, ConstantOp) else None
     return encoding if isinstance(encoding, SpotsBlocks) else None
 
@@ -101,7 +112,7 @@ def encoded_kernel(link: LinkOp, machine: GemmMachine) -> Encoded | None:
     encoding = encoding_of_kernel(link)
     if encoding is None or link.kernel is None:
         return None
-    owner = source_of(link.kernel).base.owner
+    owner = source_of_kernel(link).base.owner
     assert isinstance(owner, ConstantOp)
     bits = encoding.size(owner.array, machine.word_bits).bits
     return Encoded(encoding.height, round(bits / max(owner.array.size * machine.word_bits, 1), 2))
@@ -140,8 +151,7 @@ def _loops_around(mapping: GemmMapping) -> list[Loop]:
 
 def kernel_of(link: LinkOp) -> Array:
     """A link's constant kernel with an axis for every loop, (g, op, ks) of every dimension in turn."""
-    assert link.kernel is not None
-    source = source_of(link.kernel)
+    source = source_of_kernel(link)
     assert isinstance(source.base.owner, ConstantOp)
     words = take_view(source.view, source.base.owner.array)
     return words.reshape([size for dim in link.spec.dims for size in (dim.g, dim.op, dim.ks)])

@@ -19,7 +19,10 @@ from compiler.execution import emulated_report
 from compiler.reports.text import overflow_note
 from dialects.diagnostics import CatenaError
 from dialects.events import Counts
+from dialects.gconv import LinkOp
 from dialects.gconv.contraction import Factor
+from dialects.gconv.interpreter import Interpreter
+from dialects.gemm_mapping import GemmAttr
 from passes.gemm.fixed_point import least_shift
 from tests.end_to_end.networks import NETWORKS, inputs_of
 
@@ -106,3 +109,33 @@ def test_sums_that_the_machine_cannot_keep_are_a_fault(tmp_path: Path) -> None:
         SpotsEmulator(changed(program, bits=25)).run(inputs_of(model))
     (found,) = caught.value.diagnostics
     assert (found.code, found.message, found.expected) == ("CAT-E003", "sums are wider than accumulators", "24 bits")
+
+
+@pytest.mark.parametrize("fuse", [False, True])
+@pytest.mark.parametrize("shift", [None, 0])
+def test_the_interpreter_means_the_same_by_narrow_sums(tmp_path: Path, shift: int | None, *, fuse: bool) -> None:
+    """To the bit, also of sums that leave their range; and as much is lost in groups as out of them."""
+    pytest.importorskip("onnxruntime")
+    model, whole, source = NETWORKS["dense"](), tmp_path / "whole.onnx", tmp_path / "model.onnx"
+    onnx.save(model, whole)
+    quantize(whole, source, ["random:1"], format="fixed16")
+    inputs = inputs_of(model)
+    settings = {"fixed_point": "true"}
+    options = CompileOptions(target="spots", settings=settings, fuse=fuse)
+    module = compile_source(str(source), replace(options, stop="mapped", fuse=fuse and shift is None)).module
+    assert module is not None
+    program = compile_source(str(source), options).program
+    assert program is not None
+    if shift is not None:
+        program = changed(program, shift=shift)
+        for op in module.walk():
+            if isinstance(op, LinkOp) and isinstance(op.mapping, GemmAttr) and op.mapping.data.sums is not None:
+                sums = replace(op.mapping.data.sums, shift=shift)
+                op.properties["mapping"] = GemmAttr(replace(op.mapping.data, sums=sums))
+    expected, emulator = Interpreter(module).run(inputs), SpotsEmulator(program)
+    found = emulator.run(inputs)
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array)
+    overflown = sum(counts.events["operation.overflow"] for counts in emulator.counters.values())
+    assert bool(overflown) == (shift is not None)
