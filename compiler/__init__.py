@@ -1,8 +1,8 @@
 """What a person touches: command line, stage table, ONNX import, verification, reports.
 
 The verbs of the command line are functions here (see `compiler.api`): check, compile, run, verify, inspect, opt,
-quantize, prune, assemble, disassemble, report, explain. They are imported when first used, so that the command starts
-quickly.
+quantize, prune, assemble, disassemble, report, explain, reduce, conform. They are imported when first used, so that the
+command starts quickly.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ if TYPE_CHECKING:
         assemble,
         check,
         compile,
+        conform,
         disassemble,
         explain,
         inspect,
         opt,
         prune,
         quantize,
+        reduce,
         report,
         run,
         verify,
@@ -29,12 +31,14 @@ __all__ = [
     "assemble",
     "check",
     "compile",
+    "conform",
     "disassemble",
     "explain",
     "inspect",
     "opt",
     "prune",
     "quantize",
+    "reduce",
     "report",
     "run",
     "verify",

@@ -21,6 +21,7 @@ from dialects.diagnostics import CatenaError, Diagnostic
 
 if TYPE_CHECKING:
     from compiler.arrays import Array
+    from compiler.backend_kit.running import KitReport
     from compiler.checking import CheckReport
     from compiler.compilation import Compiled, CompileOptions
     from compiler.execution import Execution
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from compiler.pruning import Pruned
     from compiler.quantization import Quantized
     from compiler.quantization.calibration import Source
+    from compiler.reduction.files import Reduced
     from compiler.reports import Report
     from compiler.verification.layers import Verification
     from passes.searching.options import SearchOptions
@@ -42,12 +44,14 @@ __all__ = [
     "assemble",
     "check",
     "compile",
+    "conform",
     "disassemble",
     "explain",
     "inspect",
     "opt",
     "prune",
     "quantize",
+    "reduce",
     "report",
     "run",
     "verify",
@@ -359,6 +363,57 @@ def explain(
     options = _with_zeros(options, calibrate, density)
     program = program_of(fspath(source), options)
     return explain_program(program, node, None if statistics is None else fspath(statistics), search_limit)
+
+
+def reduce(
+    model: FilePath,
+    output: FilePath | None = None,
+    *,
+    code: str | None = None,
+    message: str = "",
+    verify: bool = False,
+    command: str | None = None,
+    time_limit: float | None = None,
+    target: FilePath | None = None,
+    settings: Mapping[str, str] | None = None,
+    input_shapes: Shapes | None = None,
+    batch: int | None = None,
+) -> Reduced:
+    """Shrink a model that fails to the smallest one that still does (`compiler.reduction`).
+
+    What fails is compiling it with an error `code` (None: that of its first problem), with `verify` also comparing it
+    with ONNX Runtime, or a `command` that gets the model's file name in the place of `{}`. The smallest model is
+    written to `output` (default: beside the model, as `MODEL.reduced.onnx`). Raises `CatenaError` if it does not fail.
+    """
+    from compiler.reduction.files import reduce_file
+
+    return reduce_file(
+        Path(model),
+        None if output is None else Path(output),
+        _options(target, settings, input_shapes, batch),
+        code=code,
+        message=message,
+        verify=verify,
+        command=command,
+        time_limit=time_limit,
+    )
+
+
+def conform(
+    target: FilePath,
+    patterns: Sequence[str] = (),
+    *,
+    settings: Mapping[str, str] | None = None,
+    time_limit: float | None = None,
+) -> KitReport:
+    """Run the conformance kit on a target, a name or a TOML file (`compiler.backend_kit`).
+
+    `patterns` choose cases by name, such as `Conv*/int8/*`. Failures are in the report, and are no errors.
+    """
+    from compiler.backend_kit.running import run_kit
+    from compiler.targets import select_target
+
+    return run_kit(select_target(fspath(target), settings), patterns, time_limit)
 
 
 def _with_zeros(options: CompileOptions, calibrate: FilePath | None, density: float | None) -> CompileOptions:

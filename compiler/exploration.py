@@ -73,6 +73,9 @@ class Exploration:
         title = f"{self.source}: least words over the off-chip link (estimated); at least {self.compulsory:,} must be"
         return Table(tuple(columns), tuple(rows), title)
 
+    def _repr_html_(self) -> str:
+        return self.table().html() + self.chart().svg()
+
     def chart(self) -> Chart:
         """The fronts of buffer and words off-chip: what is moved with so much room, and what must be."""
         fronts = {kind: [(size, words) for size, words in each.items() if words] for kind, each in self.moved.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from html import escape
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,23 @@ class Table:
         rule = ["---:" if column.is_number else "---" for column in self.columns]
         body = [[_escaped(cell) for cell in row] for row in (*self.rows, *([self.footer] if self.footer else []))]
         return "\n".join(f"| {' | '.join(line)} |" for line in [head, rule, *body])
+
+    def html(self) -> str:
+        """The table as HTML, as notebooks show it."""
+        kinds = [' style="text-align: right"' if column.is_number else "" for column in self.columns]
+        head = _cells("th", [column.title for column in self.columns], kinds)
+        body = "".join(_cells("td", row, kinds) for row in self.rows)
+        foot = f"<tfoot>{_cells('th', self.footer, kinds)}</tfoot>" if self.footer else ""
+        title = f"<caption>{escape(self.title)}</caption>" if self.title else ""
+        return f"<table>{title}<thead>{head}</thead><tbody>{body}</tbody>{foot}</table>"
+
+    def _repr_html_(self) -> str:
+        return self.html()
+
+
+def _cells(tag: str, cells: Sequence[str], kinds: Sequence[str]) -> str:
+    made = (f"<{tag}{kind}>{escape(cell)}</{tag}>" for cell, kind in zip(cells, kinds, strict=True))
+    return f"<tr>{''.join(made)}</tr>"
 
 
 def table(columns: Sequence[str | Column], rows: Iterable[Sequence[object]], title: str = "") -> Table:

@@ -118,6 +118,9 @@ class KitReport:
         cells = [[row, *(_cell(self._at(row, column)) for column in columns)] for row in rows]
         return table(("case", *columns), cells, f"Conformance of {self.target}: cases that passed, of all")
 
+    def _repr_html_(self) -> str:
+        return self.table().html()
+
     def _at(self, row: str, column: str) -> list[CaseResult]:
         return [each for each in self.results if (each.case.row, each.case.column) == (row, column)]
 

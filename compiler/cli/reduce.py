@@ -54,47 +54,31 @@ def reduce_model(
     """
     from compiler.cli.progress import activity
     from compiler.compilation import CompileOptions
-    from compiler.files import write_bytes
-    from compiler.reduction.criteria import command_fails, diagnosed
-    from compiler.reduction.loading import load_whole
-    from compiler.reduction.parts import fixed_shapes
-    from compiler.reduction.reducing import Reduction
-    from compiler.reduction.shrinking import size_of
+    from compiler.reduction.files import reduce_file
+    from compiler.sources import ImportOptions
 
     if command is not None and (code or message or verify):
         raise click.UsageError("--command says what fails; leave out --code, --message and --verify")
-    whole = fixed_shapes(load_whole(Path(model)), parse_input_shapes(input_shapes), batch)
-    options = CompileOptions(target=target, settings=parse_settings(settings))
-    path = Path(output or f"{Path(model).with_suffix('')}.reduced.onnx")
+    importing = ImportOptions(parse_input_shapes(input_shapes), batch)
+    options = CompileOptions(target=target, settings=parse_settings(settings), importing=importing)
     with activity(session.console, f"reducing {model}") as shown:
-        if command is not None:
-            failure = command_fails(whole, command)
-        else:
-            failure = diagnosed(whole, options, code=code, verify=verify, message=message)
-        write_bytes(path, whole.SerializeToString())
-        reduction = Reduction(
-            whole, failure.fails, lambda smaller: write_bytes(path, smaller.SerializeToString()), shown.show
+        found = reduce_file(
+            Path(model),
+            None if output is None else Path(output),
+            options,
+            code=code,
+            message=message,
+            verify=verify,
+            command=command,
+            time_limit=time_limit,
+            show=shown.show,
         )
-        reduction.run(time_limit)
-
-    sizes = {"before": size_of(whole), "after": reduction.size}
-    names = ("nodes", "elements", "varied constants", "inputs of nodes", "attributes")
 
     def show(console: Console) -> None:
-        from compiler.tables import number, table
-
-        rows = [(name, *(f"{size[place]}" for size in sizes.values())) for place, name in enumerate(names)]
-        console.table(table(("", number("before"), number("after")), rows))
-        console.out(f"still fails: {failure.description}")
-        if not reduction.is_finished:
+        console.table(found.table())
+        console.out(f"still fails: {found.failure}")
+        if not found.is_finished:
             console.out("stopped before everything was tried")
 
-    result = {
-        "output": str(path),
-        "failure": failure.description,
-        "tried": reduction.tried,
-        "finished": reduction.is_finished,
-        **{when: dict(zip(names, size, strict=True)) for when, size in sizes.items()},
-    }
-    exit_code = ExitCode.OK if reduction.is_finished else ExitCode.PARTIAL
-    return Outcome(result, show, str(path), (), exit_code)
+    exit_code = ExitCode.OK if found.is_finished else ExitCode.PARTIAL
+    return Outcome(found.json, show, str(found.output), (), exit_code)

@@ -99,6 +99,11 @@ class Report:
         slots = counts.array_cycles * elements(self.machine)
         return counts.operations / slots if slots else 0.0
 
+    def _repr_html_(self) -> str:
+        from compiler.reports.text import layer_table
+
+        return layer_table(self).html()
+
 
 def build_report(
     model: str, machine: Accelerator, provenance: Provenance, layers: Iterable[Layer], counts: Mapping[str, Counts]

@@ -13,6 +13,7 @@ from click import Context
 import compiler
 from compiler import api
 from compiler.cli.main import CATENA
+from compiler.tables import number, table
 from dialects.diagnostics import CatenaError
 from tests.compiler.small_models import save_model, unsupported_model
 from tests.onnx_models import onnx_model, onnx_node
@@ -51,7 +52,9 @@ def test_check_inspect_opt(cnn: Path, tmp_path: Path) -> None:
     assert "gconv.link" in compiler.opt(cnn, "lower-onnx")
 
 
-@pytest.mark.parametrize("name", ["check", "compile", "explain", "inspect", "prune", "quantize", "report", "verify"])
+@pytest.mark.parametrize(
+    "name", ["check", "compile", "explain", "inspect", "prune", "quantize", "reduce", "report", "verify"]
+)
 def test_what_decides_a_compilation_can_be_given_as_on_the_command_line(name: str) -> None:
     """Options of the terminal, and files that Python writes itself, apart."""
     deciding = {"target", "settings", "mode", "mapping", "input_shapes", "batch", "fallback"}
@@ -89,3 +92,25 @@ def test_every_function_is_documented_and_exported() -> None:
 def test_nothing_else_is_there() -> None:
     with pytest.raises(AttributeError, match="no attribute 'complie'"):
         compiler.complie  # noqa: B018
+
+
+def test_reduce_and_conform(tmp_path: Path) -> None:
+    found = compiler.reduce(save_model(unsupported_model(), tmp_path / "u.onnx"), tmp_path / "small.onnx")
+    assert found.is_finished
+    assert found.after[0] == 1
+    assert [node.op_type for node in onnx.load(tmp_path / "small.onnx").graph.node] != []
+    assert compiler.conform("generic", ["Relu/float32/thin"]).results[0].status == "passed"
+
+
+def test_notebooks_get_tables(program: Path, tmp_path: Path) -> None:
+    """What Jupyter asks objects for: HTML with everything escaped that a model may be called."""
+    report = compiler.report(program)
+    assert report._repr_html_().count("<tr>") == len(report.layers) + 2
+    kit = compiler.conform("generic", ["Relu/float32/thin"])
+    assert "<td>Relu</td>" in kit._repr_html_()
+    hostile = table(("<b>", number("n")), [("<script>", 1)], "a & b")
+    html = hostile._repr_html_()
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+    assert "a &amp; b" in html
+    assert html.count('style="text-align: right"') == 2

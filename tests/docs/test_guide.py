@@ -51,6 +51,8 @@ def test_every_command_works(page: str, folder: Path, capsys: pytest.CaptureFixt
         done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
         assert done.returncode == 0, (line, done.stderr)
     assert (folder / "out" / "model.cat").exists()
+    for example in re.findall(r"^```python\n(.*?)^```", (GUIDE / page).read_text("utf-8"), re.MULTILINE | re.DOTALL):
+        exec(compile(example, page, "exec"), {})
 
 
 def test_the_pages_name_commands_that_there_are() -> None:
