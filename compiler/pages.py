@@ -26,8 +26,10 @@ from compiler.listings import (
     pass_table,
     stage_table,
 )
+from compiler.machine_drawing import drawing
 from compiler.stage_pages import stage_pages
 from compiler.tables import Table, table
+from compiler.targets import select_target
 from compiler.targets_page import targets_page
 from dialects.events import EVENTS
 from dialects.module_attributes import MODULE_ATTRIBUTES
@@ -121,6 +123,7 @@ def _target(name: str, summary: str, path: Path) -> str:
         NOTICE,
         f"# The target {name}\n",
         f"{summary}\n",
+        f"```\n{drawing(select_target(name).machine)}\n```\n",
         "Its description. A file that starts with "
         f'`extends = "{name}"` and gives other values describes another machine: `catena compile -t FILE.toml`.\n',
         f"```toml\n{text.rstrip()}\n```\n",

@@ -32,11 +32,31 @@ def _outcome(name: str, tables: Sequence[Table], markdown: bool) -> Outcome:
     return Outcome({each.title or name: rows(each) for each in tables}, show)
 
 
+def _drawn(name: str) -> Outcome:
+    """One target: its machine as a tree."""
+    from compiler.machine_drawing import drawing
+    from compiler.targets import select_target
+
+    machine = select_target(name).machine
+    drawn = drawing(machine)
+
+    def show(console: Console) -> None:
+        console.out(
+            f"{machine.name}: {machine.summary}; {machine.clock_mhz:g} MHz, words of {machine.word_bits} bits\n"
+        )
+        console.out(drawn)
+
+    return Outcome({"target": machine.name, "drawing": drawn.splitlines()}, show)
+
+
 @verb("targets")
+@click.argument("name", metavar="[TARGET]", required=False)
 @_markdown
 @click.option("--schema", is_flag=True, help="Print the JSON schema of target descriptions instead.")
-def targets(session: Session, markdown: bool, schema: bool) -> Outcome:
-    """List the targets that are installed, or say what a target description may hold."""
+def targets(session: Session, name: str | None, markdown: bool, schema: bool) -> Outcome:
+    """List the targets that are installed, draw one (or that of a TOML file), or say what a description may hold."""
+    if name is not None:
+        return _drawn(name)
     from compiler.listings import target_table
 
     if schema:
