@@ -36,8 +36,13 @@ INTRODUCTION = """\
 
 The target is `generic` with buffers of other sizes: a buffer for everything, 16 x 16 elements, words of 16 bits.
 Unfused layers are mapped for least energy, each with the whole buffer. `--fuse` looks for the groups that move least in
-all, then every layer's part of a turn is mapped for least energy. Words are those over the off-chip link; counts and
-energy are predicted, and equal the emulator's. Halos that are made again are operations more.
+all, then every layer's part of a turn is mapped for the least product of energy and time. Words are those over the
+off-chip link; counts and energy are predicted, and equal the emulator's. Halos that are made again are operations more.
+
+A layer alone has two of every tile in this buffer, so that transfers go on while it works. A group has each word once,
+and its transfers wait for its work and the other way round. So a single layer, too, can move less as a group, and
+becomes one then; groups cost time where layers alone are not slowed by the link. `--objective` takes those apart that
+cost more of what it asks for.
 
 Code does not yet let a tensor stay in the buffer between groups that have loops of their own. What the search finds
 with that is in a column of its own: words by the model, which a walk of all elements equals.
@@ -46,12 +51,17 @@ with that is in a column of its own: words by the model, which a walk of all ele
 
 @dataclass(frozen=True)
 class Figures:
-    """A compiled network: words over the off-chip link, energy in pJ, operations, groups, CPU seconds."""
+    """A compiled network: words over the off-chip link, energy in pJ, operations, cycles, groups, CPU seconds.
+
+    `singles` are groups of one link.
+    """
 
     words: int
     energy: float
     operations: int
+    cycles: int
     groups: int
+    singles: int
     seconds: float
 
 
@@ -75,7 +85,9 @@ def figures(model: Path, words: int, *, fuse: bool) -> Figures:
     assert program is not None
     report = predicted_report(program)
     moved = report.counts.charged([f"dram.{event}" for event in MOVED])
-    return Figures(moved, report.energy, report.counts.operations, len(program.groups), seconds)
+    cycles = sum(layer.price.cycles for layer in report.layers)
+    groups, singles = len(program.groups), sum(len(group.layers) == 1 for group in program.groups)
+    return Figures(moved, report.energy, report.counts.operations, cycles, groups, singles, seconds)
 
 
 @dataclass(frozen=True)
@@ -116,8 +128,9 @@ def section(network: str, model: Path, sizes: tuple[int, ...]) -> str:
         f"Every schedule moves {known.compulsory:,} words at least: weights, image and result, each once.",
         "",
         "| buffer (KB) | words, unfused | fused | less by | with tensors that stay (model) "
-        "| energy, unfused (mJ) | fused | operations, fused / unfused | groups | compiling, unfused (CPU s) | fused |",
-        "| ---: " * 11 + "|",
+        "| energy, unfused (mJ) | fused | operations, fused / unfused | cycles, fused / unfused "
+        "| groups (of one layer) | compiling, unfused (CPU s) | fused |",
+        "| ---: " * 12 + "|",
     ]
     for kilobytes, capacity in words.items():
         alone, fused = (figures(model, capacity, fuse=fuse) for fuse in (False, True))
@@ -130,7 +143,8 @@ def section(network: str, model: Path, sizes: tuple[int, ...]) -> str:
             f"{alone.energy / 1e9:.2f}",
             f"{fused.energy / 1e9:.2f}",
             f"{fused.operations / alone.operations:.3f}",
-            f"{fused.groups}",
+            f"{fused.cycles / alone.cycles:.2f}",
+            f"{fused.groups} ({fused.singles})",
             f"{alone.seconds:.1f}",
             f"{fused.seconds:.1f}",
         )

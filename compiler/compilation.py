@@ -331,6 +331,11 @@ class _Compilation:
             message = f"the target {name} searches for {'mappings at once' if known else 'no mappings'}"
             hint = "--objective is all that it can be asked for" if known else ""
             raise CatenaError(Diagnostic("CAT-C001", message, "mapped", found=", ".join(unknown), hint=hint))
+        if self._options.fuse and search.objective is None:
+            from passes.map_nest import MapNestPass
+
+            # by energy alone links would lie on few elements in turns whose parts of them are small
+            passes = [replace(step, groups="edp") if isinstance(step, MapNestPass) else step for step in passes]
         return [search.applied_to(step) for step in passes]
 
     def _selected(self) -> Target:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Literal
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
@@ -27,6 +29,7 @@ from passes.searching.parts import map_groups
 from passes.storage import Storage
 
 
+@dataclass(frozen=True)
 class MapNestPass(SearchingPass):
     """Search the best mapping of every link that has none, and check those that are given.
 
@@ -34,10 +37,12 @@ class MapNestPass(SearchingPass):
     as long as a time limit allows, or else with an effort that does not depend on the time it takes. Links whose
     results are updates at computed addresses are not cut, so that these leave in order. Links that the host executes
     keep `#schedule.host`. Links of a group get the nest of their
-    largest turn, with their tensors where the group has them.
+    largest turn, with their tensors where the group has them, that is best by `groups`, or else by the same objective.
     """
 
     name = "map-nest"
+
+    groups: Literal["energy", "latency", "edp", "traffic"] | None = None
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         machine = require_nest_machine(op, "mapped")
@@ -58,7 +63,8 @@ class MapNestPass(SearchingPass):
             return NestTask(objective, describe(link), link.spec.bare, effort, machine)
 
         map_links(block, settled, task, machine, self.options)
-        map_groups(groups_of(function), machine, NestsOfGroups(machine, objective, effort), self.options)
+        of_groups = objective if self.groups is None else objective_on(machine, Objective(self.groups))
+        map_groups(groups_of(function), machine, NestsOfGroups(machine, of_groups, effort), self.options)
 
 
 def _check(link: LinkOp, machine: NestMachine, *, in_order: bool) -> None:
