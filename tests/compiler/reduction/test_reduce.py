@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shlex
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -242,3 +245,27 @@ def test_unforeseen_errors_are_kept_by_their_place(monkeypatch: pytest.MonkeyPat
     failure = diagnosed(BUILT["attention"].model, CompileOptions(), code=None, verify=False)
     assert "unexpected ZeroDivisionError" in failure.description
     assert failure.fails(BUILT["classifier"].model)
+
+
+def test_ctrl_c_ends_with_the_smallest_so_far(tmp_path: Path) -> None:
+    path, output = tmp_path / "model.onnx", tmp_path / "small.onnx"
+    onnx.save(BUILT["classifier"].model, path)
+    code = "import sys; from compiler.cli import main; sys.exit(main())"
+    slow = shlex.join([sys.executable, "-c", "import sys, time; time.sleep(0.1); sys.exit(3)"])
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "reduce", str(path), "-o", str(output), "--command", slow],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        whole = path.stat().st_size
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not (output.exists() and output.stat().st_size < whole / 2):
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == ExitCode.PARTIAL, err
+    assert "stopped before everything was tried" in out
+    assert "Traceback" not in err
+    onnx.checker.check_model(onnx.load(output))
+    assert {each.name for each in tmp_path.iterdir()} == {"model.onnx", "small.onnx"}
