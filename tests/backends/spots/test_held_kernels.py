@@ -31,6 +31,7 @@ from tests.backends.generic.test_fused_groups import mapped
 from tests.backends.spots.layers import machine
 from tests.filechecking import parse_module, print_module
 from tests.passes.fusion.groups import conv_pair
+from tests.passes.fusion.test_holds import random_lowerable
 
 TARGET = machine(array={"rows": 4, "cols": 2, "accumulators": 2}, im2col={"skips": True})
 GROUP = conv_pair(13, 2)
@@ -80,6 +81,8 @@ def test_kernels_in_blocks_lie_in_holds_and_count_what_is_predicted(skips: bool)
         counted = [emulator.counters[entry.name] for entry in program.layers]
         for entry, found in zip(program.layers, counted, strict=True):
             assert not found.differences(Counts.of(entry.predicted)), (entry.name, mode)
+        assert emulator.held == {entry.name: entry.held for entry in program.groups}
+        assert all(held["bitmap"] > 0 for held in emulator.held.values())
     assert sum(each.events["dram.kernel.read"] for each in counted) == sum(map(np.count_nonzero, kernels))
     left_out = sum(each.events["operation.skipped"] for each in counted)
     assert (left_out > sum(each.operations for each in counted) / 3) == skips
@@ -97,6 +100,46 @@ def test_a_kernel_that_turns_cut_lies_dense(loops: str) -> None:
 def test_bitmaps_without_room_leave_kernels_dense() -> None:
     program = compiled(pruned(machine(array=TARGET.array.model_dump(), sram={"bitmap_words": 4})))
     assert not code_of(program, Blocks)
+
+
+def random_group(seed: int, *, skips: bool) -> int:
+    """Run a random group of pruned kernels: how many lie in blocks; -1 if it cannot be lowered."""
+    sizes = {"input_words": 4000, "kernel_words": 4000, "output_words": 24}
+    target = machine(array=TARGET.array.model_dump(), im2col={"reserve_words": 24, "skips": skips}, sram=sizes)
+    group, mapping = random_lowerable(seed)
+    chain = chain_of(group, target)
+    for number, op in enumerate(op for op in chain.module.walk() if isinstance(op, ConstantOp)):
+        kept = np.random.default_rng(7 * seed + number).random(op.array.shape) < 0.1
+        op.properties["value"] = WeightRef.of((op.array * kept).astype(op.array.dtype))
+        if op.array.ndim:
+            encoded = encoded_type(op.result.type, SpotsBlocks(1 + seed % 3))
+            op.result._type = encoded  # pyright: ignore[reportPrivateUsage]
+    expected = Interpreter(chain.module.clone()).run(chain.inputs)
+    fuse(chain, group, in_memories(group, mapping))
+    try:
+        program = compiled(chain)
+    except CatenaError:
+        return -1
+    engines = {mode: SpotsEmulator(program, mode) for mode in ("blocks", "elements")}
+    for mode, emulator in engines.items():
+        assert_results(emulator.run(chain.inputs), expected, mode)
+    for entry in program.layers:
+        found, predicted = engines["blocks"].counters[entry.name], Counts.of(entry.predicted)
+        assert not engines["elements"].counters[entry.name].differences(found)
+        more = {event for event, (count, most) in found.differences(predicted).items() if not skips or count > most}
+        assert more <= {"operation.skipped"}, (entry.name, found.differences(predicted))
+    return len(code_of(program, Blocks))
+
+
+def test_random_groups_compute_the_same_with_kernels_in_blocks() -> None:
+    assert sum(max(random_group(seed, skips=bool(seed % 2)), 0) for seed in (1, 39, 42, 57)) >= 4
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("seed", range(120))
+def test_more_random_groups_compute_the_same_with_kernels_in_blocks(seed: int) -> None:
+    for skips in (False, True):
+        random_group(seed, skips=skips)
 
 
 def fault(change: Any) -> tuple[str, str]:
