@@ -101,6 +101,9 @@ def _check(machine: Accelerator) -> None:
     if any(memory.slides for memory in inner):
         message = f"levels.{inner[0].name}.slides: the machine brings whole tiles"
         raise CatenaError(Diagnostic("CAT-C003", message, "target", "", "", "false", "true"))
+    if any(memory.words is None for memory in inner):
+        message = f"levels.{inner[0].name}.words: a memory on chip has a size"
+        raise CatenaError(Diagnostic("CAT-C003", message, "target", "", "", "a number of words", "none"))
     if len(inner) != 1 or described.axes_outside(inner[0].name):
         message = "levels: the machine has one memory on chip, outside of all axes"
         expected, sites = "a memory, another one, then axes", ", ".join(level.name for level in described.levels)

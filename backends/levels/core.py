@@ -17,13 +17,11 @@ from backends.fields import Array
 from backends.generic.counters import NestCounters
 from backends.generic.offchip import OffChip
 from backends.generic.values import FOLDS, as_results, kernel_matrices, reduced
+from backends.levels.ungrouped import UngroupedSequencer
 from backends.spatial.codes import Fold, Kind, Slot, Tensor
 from backends.spatial.core import SegmentRun
-from backends.spatial.groups import Member, Transfer
-from backends.spatial.groups import Memory as HoldMemory
-from backends.spatial.loops import LoopedLayer, LoopSequencer
+from backends.spatial.loops import Frame, LoopedLayer
 from backends.spatial.memory import Buffer, Fault, MemoryBank
-from dialects.events import Counts
 from dialects.gconv.contraction import Factor
 from dialects.nest_machine import NestMachine
 
@@ -32,7 +30,7 @@ OPERANDS = {Tensor.INPUT: "input", Tensor.KERNEL: "kernel", Tensor.OUTPUT: "outp
 """What events call the tensors that lie on chip."""
 
 
-class TileCore(LoopSequencer[LoopedLayer]):
+class TileCore(UngroupedSequencer):
     """The core of a machine; subclasses add methods that their instructions call.
 
     `memory` is the one on chip: so many words, of whatever types, which are only read where something wrote them.
@@ -91,18 +89,21 @@ class TileCore(LoopSequencer[LoopedLayer]):
         self.counters.add(event, times)
 
     def is_first(self, once: int) -> bool:
-        """Whether the `once` innermost loops are in their first turns."""
-        return all(
-            self.layer.starts[frame.dim][frame.kind] == frame.start
-            for frame in self._frames[len(self._frames) - once :]
-        )
+        """Whether the `once` innermost loops are in their first turns. Raises `Fault` CAT-E003 if there are fewer."""
+        return all(self.layer.starts[each.dim][each.kind] == each.start for each in self._innermost(once))
 
     def is_last(self, once: int) -> bool:
-        """Whether the `once` innermost loops are in their last turns."""
+        """Whether the `once` innermost loops are in their last turns. Raises `Fault` CAT-E003 if there are fewer."""
         return all(
-            self.layer.starts[frame.dim][frame.kind] + frame.tile >= frame.start + frame.size
-            for frame in self._frames[len(self._frames) - once :]
+            self.layer.starts[each.dim][each.kind] + each.tile >= each.start + each.size
+            for each in self._innermost(once)
         )
+
+    def _innermost(self, once: int) -> Sequence[Frame]:
+        if once > len(self._frames):
+            limits = f"at most {len(self._frames)}", f"{once}"
+            raise Fault("CAT-E003", "words stay for more loops than there are", *limits)
+        return self._frames[len(self._frames) - once :]
 
     def sizes(self, kind: Kind) -> list[int]:
         """The sizes of the current ranges of the loops of a kind, one per dimension."""
@@ -319,27 +320,6 @@ class TileCore(LoopSequencer[LoopedLayer]):
         for dim, size in zip(layer.dims, layer.sizes, strict=True):
             shape += [size[Kind.G], np.unique(_positions(dim.stride, dim.dilation, size)).size]
         return tuple(shape)
-
-    # Groups, which such machines do not run ---------------------------------------------------------------------------
-
-    def hold_memory(self, number: int) -> HoldMemory:
-        raise _no_groups()
-
-    def begin_member(self, layer: LoopedLayer) -> Counts:
-        raise _no_groups()
-
-    def run_link(self, layer: LoopedLayer, box: list[tuple[range, ...]], member: Member) -> None:
-        raise _no_groups()
-
-    def count_fetch(self, transfer: Transfer) -> None:
-        raise _no_groups()
-
-    def count_send(self, transfer: Transfer) -> None:
-        raise _no_groups()
-
-
-def _no_groups() -> Fault:
-    return Fault("CAT-E003", "the machine runs no fused groups")
 
 
 def _positions(stride: int, dilation: int, sizes: Sequence[int]) -> npt.NDArray[np.int64]:

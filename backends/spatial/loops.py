@@ -17,7 +17,7 @@ from backends.spatial.memory import Fault, MemoryBank
 
 
 @dataclass
-class _Frame:
+class Frame:
     """A running hardware loop: its body starts at `body`; `start` and `size` are the range that it cuts."""
 
     body: int
@@ -44,7 +44,7 @@ class LoopSequencer(GroupSequencer[LoopedT]):
 
     def __init__(self, dram: MemoryBank, *, has_host: bool, segment: SegmentRun | None = None):
         super().__init__(dram, has_host=has_host, segment=segment)
-        self._frames: list[_Frame] = []
+        self._frames: list[Frame] = []
         self._unread = 0
         """Loops of a layer of a group whose ends have not been read."""
         self._repeats = False
@@ -89,7 +89,7 @@ class LoopSequencer(GroupSequencer[LoopedT]):
             return
         self.prepare()
         start, size = layer.starts[dim][kind], layer.sizes[dim][kind]
-        self._frames.append(_Frame(self.pc + 1, dim, kind, tile, start, size))
+        self._frames.append(Frame(self.pc + 1, dim, kind, tile, start, size))
         layer.sizes[dim][kind] = min(tile, size)
 
     def end_loop(self) -> None:

@@ -98,6 +98,8 @@ def test_along_which_loop_lanes_lie_changes_no_result(lanes: Target, program: Pr
         (fields("lanes", dim=9), "CAT-E003", "dimension 9"),
         (without("end"), "CAT-E003", "sums leave the chip unfinished"),
         (twice("end"), "CAT-E003", "an end without a loop"),
+        (fields("bring", once=9), "CAT-E003", "for more loops than there are"),
+        (fields("send", once=9), "CAT-E003", "for more loops than there are"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
