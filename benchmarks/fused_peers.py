@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -33,7 +34,7 @@ SIZES = tuple(kilobytes * 1024 for kilobytes in (64, 96, 108, 128, 216, 256))
 """Bytes of the buffer."""
 TIMES_FASTER = 20
 PATIENCE = 1800
-"""Seconds that a peer may take for one run."""
+"""CPU seconds that a peer may take for one run, unless others are given."""
 
 
 @dataclass(frozen=True)
@@ -76,28 +77,32 @@ def interpreter(peer: Peer) -> Path:
     return python
 
 
-def ask(peer: Peer, python: Path, problem: Problem, size: int | None = None) -> dict[str, Any]:
-    """What a peer finds for a problem, or `failed` and why."""
+def ask(
+    peer: Peer, python: Path, problem: Problem, size: int | None = None, patience: int = PATIENCE
+) -> dict[str, Any]:
+    """What a peer finds for a problem in so many CPU seconds of each of its processes, or `failed` and why."""
     with tempfile.TemporaryDirectory() as name:
         request, result = Path(name) / "problem.json", Path(name) / "result.json"
         layers = [asdict(layer) | {"shape": problem.shapes[layer.name]} for layer in problem.layers]
         request.write_text(json.dumps({**problem.einsums(), "input": problem.input, "layers": layers}))
         words = [str(python), str(peer.script), str(request), str(result)]
         words += [] if size is None else ["--size", str(size)]
-        try:
-            done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=PATIENCE, cwd=name)
-        except subprocess.TimeoutExpired:
-            return {"failed": f"not finished after {PATIENCE} s"}
+        limited = ["sh", "-c", f'ulimit -t {patience}; exec "$@"', "sh", *words]
+        done = subprocess.run(limited, capture_output=True, text=True, check=False, cwd=name)
         if result.exists():
             return json.loads(result.read_text())
+        if -done.returncode in (signal.SIGXCPU, signal.SIGKILL):
+            return {"failed": f"not finished after {patience} CPU seconds", "cpu_seconds": patience}
         return {"failed": (done.stderr.strip().splitlines() or ["no result"])[-1][:400]}
 
 
-def run_peer(peer: Peer, python: Path, problem: Problem, sizes: Sequence[int]) -> dict[str, Any]:
+def run_peer(
+    peer: Peer, python: Path, problem: Problem, sizes: Sequence[int], patience: int = PATIENCE
+) -> dict[str, Any]:
     """A peer's runs on a problem, as its record has them: a frontier and its best points by size, or runs by size."""
     if not peer.frontier:
-        return {str(size): ask(peer, python, problem, size) for size in sizes}
-    found = ask(peer, python, problem)
+        return {str(size): ask(peer, python, problem, size, patience) for size in sizes}
+    found = ask(peer, python, problem, patience=patience)
     points = found.pop("points", [])
     found["front"] = [[point["buffer"], point["traffic"]] for point in points]
     found["best"] = {str(size): best for size in SIZES if (best := _least(points, size)) is not None}
@@ -140,6 +145,9 @@ def main() -> int:
     )
     parser.add_argument("--peer", choices=[peer.name for peer in PEERS], help="run only this peer")
     parser.add_argument("--python", type=Path, metavar="PATH", help="an interpreter that has the peer")
+    parser.add_argument(
+        "--patience", type=int, default=PATIENCE, metavar="S", help="CPU seconds that a peer may take for a run"
+    )
     parser.add_argument("--ours", action="store_true", help="run our search, and no peer")
     parser.add_argument("--reprice", action="store_true", help="take the recorded runs: search nothing")
     parser.add_argument("--output", type=Path, metavar="FILE.md", help="write the page here instead of printing it")
@@ -153,13 +161,16 @@ def main() -> int:
     def chosen(names: Sequence[Problem]) -> list[Problem]:
         return [each for each in names if arguments.problem is None or each.name in arguments.problem]
 
+    def asking(peer: Peer, python: Path) -> Callable[[Problem], dict[str, Any]]:
+        return lambda problem: run_peer(peer, python, problem, sizes, arguments.patience)
+
     sizes = [kilobytes * 1024 for kilobytes in arguments.size] if arguments.size else SIZES
     runs: list[tuple[str, Sequence[Problem], Callable[[Problem], dict[str, Any]]]] = []
     if not arguments.reprice and not arguments.ours:
         for peer in PEERS:
             if arguments.peer in (None, peer.name):
                 python = arguments.python or interpreter(peer)
-                runs.append((peer.name, problems(peer), lambda each, p=peer, at=python: run_peer(p, at, each, sizes)))
+                runs.append((peer.name, problems(peer), asking(peer, python)))
     if not arguments.reprice and not arguments.peer:
         every = {each.name: each for peer in PEERS for each in problems(peer)}
         runs.append(("ours", list(every.values()), lambda each: run_ours(each, sizes)))

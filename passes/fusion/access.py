@@ -104,18 +104,19 @@ def _axis_indices(axis: AxisIndex, extent: int, indices: list[Table]) -> Table:
     """Which indices of a tensor's axis the indices of an operand's dimensions amount to."""
     loops = indices[0].ndim - 1
     sums: Table = np.ones((1,) * (loops + 1), np.bool_)
-    where = [axis.offset]
+    where: npt.NDArray[np.int64] = np.full(1, axis.offset, np.int64)
     for dim, step in axis.terms:
         table = indices[dim]
         sums = sums[..., :, np.newaxis] & table[..., np.newaxis, :]
         sums = sums.reshape(*sums.shape[:-2], sums.shape[-2] * sums.shape[-1])
-        where = [start + step * index for start in where for index in range(table.shape[-1])]
-    if where == list(range(extent)):
+        further: npt.NDArray[np.int64] = step * np.arange(table.shape[-1], dtype=np.int64)
+        where = np.add.outer(where, further).ravel()
+    if np.array_equal(where, np.arange(extent)):
         return sums
     read = np.zeros((*sums.shape[:-1], extent), np.bool_)
-    if len(set(where)) == len(where):
+    if len(np.unique(where)) == len(where):
         read[..., where] = sums
     else:
-        for index, position in enumerate(where):
+        for index, position in enumerate(where.tolist()):
             read[..., position] |= sums[..., index]
     return read
