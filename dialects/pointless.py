@@ -66,6 +66,10 @@ def _of_room(memory: Memory, kept: Kept) -> Contradictions:
             message = f"there is no word of {operand} for each of {memory.buffers} buffers"
             hint = "make the room larger, or leave buffers out"
             yield Contradiction(f"{key}.rooms", message, f"at least {memory.buffers}", str(room), hint)
+    if memory.words is None and memory.buffers > 1 and not memory.rooms and memory.read is memory.write is None:
+        message = "the memory has room for everything, and takes no time that could be hidden"
+        hint = "leave it out, or give the memory words, or read or write, the words of a cycle"
+        yield Contradiction(f"{key}.buffers", message, "no such key", str(memory.buffers), hint)
     if memory.words is None:
         if memory.bank is not None:
             message = "the memory has no words that banks could divide"

@@ -96,7 +96,8 @@ class _Statement:
         for name in self._written.links:
             link = known.get(name.text)
             if link is None:
-                self._wrong(name.spot, f"no link is called {quoted(name.text)}", hint=did_you_mean(name.text, known))
+                hint = did_you_mean(name.text, known) or "catena inspect PROGRAM names the layers"
+                self._wrong(name.spot, f"no link is called {quoted(name.text)}", hint=hint)
             elif link in found:
                 self._wrong(name.spot, f"{quoted(name.text)} and {quoted(found[link].text)} are the same link")
             elif link in taken:

@@ -129,6 +129,7 @@ def _types(link: LinkOp, machine: Accelerator) -> Iterator[Diagnostic]:
             describe(link),
             expected=", ".join(machine.arithmetic),
             found=", ".join(missing),
+            hint="let the target's arithmetic have it, or quantize the model to a type that is there",
         )
 
 

@@ -21,7 +21,7 @@ _ONE = ((1, ()),)
 def idle(hierarchy: Hierarchy, flow: Dataflow) -> Iterator[Diagnostic]:
     """All that has no effect (CAT-C003) in a dataflow that is right for its machine."""
     yield from _idle_even(hierarchy, flow.nodes)
-    yield from _idle_axes(hierarchy, flow.nodes)
+    yield from _idle_cuts(flow.nodes, flow.seam)
     yield from _idle_reserves(hierarchy, flow)
 
 
@@ -37,15 +37,22 @@ def _idle_even(hierarchy: Hierarchy, nodes: Sequence[OpenNode]) -> Iterator[Diag
             yield Diagnostic("CAT-C003", message, "target", "", "", expected, part, hint)
 
 
-def _idle_axes(hierarchy: Hierarchy, nodes: Sequence[OpenNode]) -> Iterator[Diagnostic]:
-    """Loops laid along axes of which tiles around them leave no more than one element's share."""
+def _idle_cuts(nodes: Sequence[OpenNode], seam: int) -> Iterator[Diagnostic]:
+    """Loops cut, or laid along axes, where tiles around leave no more than one tile, or one element's share.
+
+    Right of the bar a nest may say once more with which tiles it begins.
+    """
     around: dict[str, Expression] = {}
-    for node in nodes:
+    begun: set[str] = set()
+    for index, node in enumerate(nodes):
         if node.kind == "store":
             continue
         outer = around.get(node.part)
-        if node.kind == "par" and outer is not None and _is_whole(outer, node.tile):
-            message = f"dataflow.nest: 'par {node.part}' on {node.axis} lays nothing along it"
+        begins = index >= seam and node.part not in begun
+        begun |= {node.part} if index >= seam else set()
+        if outer is not None and _is_whole(outer, node.tile) and not (begins and node.kind == "for"):
+            idle = f"on {node.axis} lays nothing along it" if node.kind == "par" else "cuts nothing"
+            message = f"dataflow.nest: '{node.kind} {node.part}' {idle}"
             expected = "a tile that is smaller than the one that the nest cuts it out of"
             hint = "leave the statement out, or cut this part into larger tiles further out"
             found = "a tile that is as large"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from dialects.diagnostics import Diagnostic, did_you_mean
@@ -13,6 +14,11 @@ from passes.mapper.nest import nest_of
 from passes.mapper.notation import parse_nodes
 from passes.mapper.order import Placed, Problems, misplaced
 from passes.mapper.problem import Problem
+
+Hinted = tuple[str, str, str, str]
+"""What is wrong, what was expected, what was found, and what to do."""
+
+_INWARDS = "write stores from the outside in: memories in the order of the target, an operand once in each"
 
 MOST_SPATIAL = 16
 """Spatial nodes of a mapping at most: as many as a transfer can name (`backends.generic.isa`)."""
@@ -32,17 +38,18 @@ def violations(
     `in_order` asks that results leave in row-major order: those of updates at computed addresses.
     """
     sound, found = _structure(spec, mapping, hierarchy)
-    found += [problem for _, problem in misplaced(map(_where, sound.nodes), hierarchy)]
+    found += [(*problem, _INWARDS) for _, problem in misplaced(map(_where, sound.nodes), hierarchy)]
     if in_order and any(not isinstance(each, Storage) for each in mapping.nodes):
-        found.append(("updates at computed addresses are made one after another", "no loop is cut", str(mapping)))
+        message = "updates at computed addresses are made one after another"
+        found.append((message, "no loop is cut", str(mapping), "leave all statements but stores out"))
     skipped = [] if in_order else skipped_memories(spec, mapping, hierarchy, stage, node)
     if not found:
-        found += _amounts(spec, mapping, hierarchy)
+        found += [(*problem, "") for problem in _amounts(spec, mapping, hierarchy)]
     elif len(sound.nodes) < len(mapping.nodes):
         skipped = []  # one of the wrong statements may be what is missing
     broken = [
-        Diagnostic("CAT-F002", message, stage, node, expected=expected, found=value)
-        for message, expected, value in found
+        Diagnostic("CAT-F002", message, stage, node, expected=expected, found=value, hint=hint)
+        for message, expected, value, hint in found
     ]
     return broken + skipped
 
@@ -82,11 +89,12 @@ def _stores(nest: str) -> frozenset[tuple[str, Operand]]:
     return frozenset((each.memory, operand) for each in (*left, *right) for operand in each.operands)
 
 
-def _structure(spec: GConv, mapping: Mapping, hierarchy: Hierarchy) -> tuple[Mapping, list[tuple[str, str, str]]]:
+def _structure(spec: GConv, mapping: Mapping, hierarchy: Hierarchy) -> tuple[Mapping, list[Hinted]]:
     """The statements that make sense, each for itself, and what is wrong with the others."""
-    found: list[tuple[str, str, str]] = []
+    found: list[Hinted] = []
     if len(mapping.spatial) > MOST_SPATIAL:
-        found.append(("too many loops are laid over the array", f"at most {MOST_SPATIAL}", str(len(mapping.spatial))))
+        message, hint = "too many loops are laid over the array", "let some run over time"
+        found.append((message, f"at most {MOST_SPATIAL}", str(len(mapping.spatial)), hint))
     sound: list[Node] = []
     for node in mapping.nodes:
         wrong = [*_statement(spec, node, hierarchy)]
@@ -96,29 +104,37 @@ def _structure(spec: GConv, mapping: Mapping, hierarchy: Hierarchy) -> tuple[Map
     return Mapping(tuple(sound)), found
 
 
-def _statement(spec: GConv, node: Node, hierarchy: Hierarchy) -> Problems:
-    loops = {str(Loop(dim.name, kind)) for dim in spec.dims for kind in LoopKind}
+def _statement(spec: GConv, node: Node, hierarchy: Hierarchy) -> Iterator[Hinted]:
+    loops = sorted({str(Loop(dim.name, kind)) for dim in spec.dims for kind in LoopKind})
     memories = [memory.name for memory in hierarchy.memories[1:]]
     axes = [axis.name for axis in hierarchy.axes]
     if isinstance(node, Storage):
         if node.memory not in memories:
-            yield f"'{node}': no such memory", did_you_mean(node.memory, memories), node.memory
+            yield f"'{node}': no such memory", _listed(memories), node.memory, did_you_mean(node.memory, memories)
         elif missing := set(node.operands) - set(hierarchy.memory(node.memory).operands):
-            names = ", ".join(hierarchy.memory(node.memory).operands) or "none"
-            yield f"'{node}': what may not stay in this memory", names, ", ".join(sorted(missing))
+            names, gone = _listed(hierarchy.memory(node.memory).operands), ", ".join(sorted(missing))
+            hint = f"leave {gone} out, or let the target say levels.{node.memory}.operands"
+            yield f"'{node}': what may not stay in this memory", names, gone, hint
         if Operand.KERNEL in node.operands and spec.main == PASS:
-            yield f"'{node}': the link has no kernel", "I or O", Operand.KERNEL
+            yield f"'{node}': the link has no kernel", "I or O", Operand.KERNEL, "leave K out"
         return
     if str(node.loop) not in loops:
-        yield f"'{node}' names a loop the link does not have", ", ".join(sorted(loops)), str(node.loop)
+        message, name = f"'{node}' names a loop the link does not have", str(node.loop)
+        yield message, ", ".join(loops), name, did_you_mean(name, loops) or "catena inspect PROGRAM shows the loops"
     elif node.loop.kind is LoopKind.OP and spec.main == PASS:
-        yield f"'{node}' cuts a repetition, which the way out makes", "no op loop", str(node.loop)
+        message, hint = f"'{node}' cuts a repetition, which the way out makes", "leave the statement out"
+        yield message, "no op loop", str(node.loop), hint
     if isinstance(node, Spatial):
         if node.axis not in axes:
-            yield f"'{node}': no such axis", did_you_mean(node.axis, axes), node.axis
+            yield f"'{node}': no such axis", _listed(axes), node.axis, did_you_mean(node.axis, axes)
         elif node.loop.kind not in hierarchy.axis(node.axis).loops:
             kinds = ", ".join(hierarchy.axis(node.axis).loops)
-            yield f"'{node}': the axis does not take this kind of loop", kinds, node.loop.kind
+            hint = f"lay it along another axis, or let the target say levels.{node.axis}.loops"
+            yield f"'{node}': the axis does not take this kind of loop", kinds, node.loop.kind, hint
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) or "none"
 
 
 def _where(node: Node) -> Placed:

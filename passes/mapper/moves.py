@@ -152,6 +152,8 @@ class Moves:
         begun = _Laid(parts, tuple(np.ones(parts.count, np.int64) for _ in axes))
         loops = self.along(axes)
         for number, loop in enumerate(loops):
+            if not begun.parts.count:
+                break
             taking = [index for index, axis in enumerate(axes) if self._problem.loops[loop].kind in axis.loops]
             orders = itertools.permutations(taking)
             begun = _all([self._laid(begun, axes, loops[number:], order, promising) for order in orders])

@@ -394,11 +394,19 @@ def _slowest(indices: Column, axes: Sequence[tuple[Column, Column]]) -> Column:
 
     The first of the elements side by side has a whole tile, or all there is.
     """
-    if not axes:
-        return indices
-    *inside, (before, after) = axes
-    whole, rest = np.divmod(indices, after)
-    return whole * _slowest(before, inside) + _slowest(np.minimum(rest, before), inside)
+    whole: list[Column] = []
+    for number, (before, _) in enumerate(axes):
+        whole.append(_led_inwards(before, axes[:number], whole))
+    return _led_inwards(indices, axes, whole)
+
+
+def _led_inwards(indices: Column, axes: Sequence[tuple[Column, Column]], whole: Sequence[Column]) -> Column:
+    """As `_slowest`, where it is known how many steps the `whole` tile before each axis takes."""
+    steps: Column = np.zeros_like(indices)
+    for (before, after), each in zip(reversed(axes), reversed(whole), strict=True):
+        times, rest = np.divmod(indices, after)
+        steps, indices = steps + times * each, np.minimum(rest, before)
+    return steps + indices
 
 
 def _side_by_side(columns: Sequence[Column | None], links: Sequence[Link]) -> Column | None:

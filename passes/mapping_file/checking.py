@@ -118,27 +118,36 @@ def mapping_problems(
     assert pin.written is not None
     if isinstance(pin.written.mapping, MappingAttr) and pin.written.lines:
         statements = list(zip(pin.written.mapping.data.nodes, pin.written.lines, strict=True))
-        yield from too_large_tiles(file, link, statements)
+        yield from idle_tiles(file, link, statements)
     for problem in _broken_rules(link, pin.written.mapping, machine, in_order=in_order):
         line = _line_of(problem.message, pin)
         yield replace(problem, where=file.problem(line, "").where, hint=problem.hint or _too_many(problem))
 
 
-def too_large_tiles(file: MappingFile, link: LinkOp, statements: Iterable[tuple[Node, int]]) -> Iterator[Diagnostic]:
-    """Which of some statements, with their lines, cut loops into tiles of more indices than these have."""
+def idle_tiles(file: MappingFile, link: LinkOp, statements: Iterable[tuple[Node, int]]) -> Iterator[Diagnostic]:
+    """Which of some statements, with their lines, cut nothing: no more of their loop is left than a tile."""
     extents = {str(Loop(dim.name, kind)): link.spec.worked(dim, kind) for dim in link.spec.dims for kind in LoopKind}
+    around: dict[str, int] = {}
     for node, line in statements:
-        if not isinstance(node, Storage) and node.tile > extents.get(str(node.loop), node.tile):
-            extent = extents[str(node.loop)]
-            message, hint = f"'{node}': the tile is larger than its loop", "leave the statement out to cut nothing"
-            found = file.problem(line, message, expected=f"at most {extent}", found=str(node.tile), hint=hint)
-            yield replace(found, node=describe(link))
+        if isinstance(node, Storage) or str(node.loop) not in extents:
+            continue
+        loop, hint = str(node.loop), "leave the statement out to cut nothing"
+        extent, outer = extents[loop], around.get(loop)
+        if node.tile > extent:
+            message, most = f"'{node}': the tile is larger than its loop", extent
+        elif outer is not None and node.tile >= outer:
+            message, most = f"'{node}' cuts nothing: the tile around it is no larger", outer - 1
+        else:
+            around[loop] = node.tile
+            continue
+        found = file.problem(line, message, expected=f"at most {most}", found=str(node.tile), hint=hint)
+        yield replace(found, node=describe(link))
 
 
 def wrong_statements(file: MappingFile, link: LinkOp, pattern: Pattern, machine: Accelerator) -> Iterator[Diagnostic]:
     """What no mapping of a link may say, whatever the other statements and open tiles are."""
     given = ((each.node, each.line) for each in pattern.items if each.node is not None and not each.is_open)
-    yield from too_large_tiles(file, link, given)
+    yield from idle_tiles(file, link, given)
     items = {f"'{item.node}'": item for item in reversed(pattern.items) if item.node is not None}
     for problem in broken_rules(link, Mapping(pattern.nodes), machine):
         statement = "'" + problem.message.split("'")[1] + "'" if problem.message.startswith("'") else ""

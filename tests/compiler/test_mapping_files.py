@@ -132,7 +132,7 @@ def test_what_is_known_of_a_mapping_is_lost_with_a_change(cnn: Path, tmp_path: P
     text = saved.read_text()
     saved.write_text(text.replace("optimal", "gap 0.5", 1))
     assert known() == [False, True, True]
-    saved.write_text(text.replace("\nstore spad [K]\n", "\nfor C.op 2\nstore spad [K]\n", 1))
+    saved.write_text(text.replace("\nstore spad [K]\n", "\nfor C.op 3\nstore spad [K]\n", 1))
     assert known() == [False, True, True]
     saved.write_text(text.replace("optimal", "the best", 1))
     result = cli("compile", cnn, "-o", tmp_path / "q.cat", "--mapping", saved, "--json")

@@ -249,6 +249,16 @@ def test_a_changed_file_is_used_or_refused(target: str, tmp_path: Path) -> None:
     check()
 
 
+@pytest.mark.parametrize("again", ["for C.op 4", "for C.op 5"])
+def test_a_second_cut_that_cuts_nothing_is_refused(again: str, tmp_path: Path) -> None:
+    statements = tuple(f"{each}\n{again}" if each == "for C.op 4" else each for each in MAPPINGS["eyeriss"])
+    assert statements != MAPPINGS["eyeriss"]
+    problem, *_ = problems(tmp_path / "m.toml", file_text("eyeriss", statements), "eyeriss")
+    assert (problem.code, problem.expected) == ("CAT-C003", "at most 3")
+    assert problem.message == f"'{again}' cuts nothing: the tile around it is no larger"
+    assert problem.where.endswith("line 11")
+
+
 def test_a_tile_is_no_larger_than_its_loop(tmp_path: Path) -> None:
     statements = tuple(each.replace("for C.op 4", "for C.op 400") for each in MAPPINGS["eyeriss"])
     problem, *_ = problems(tmp_path / "m.toml", file_text("eyeriss", statements), "eyeriss")

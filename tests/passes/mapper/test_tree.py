@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 
 from dialects.gconv import Dim, GConv, Reduce
-from dialects.hierarchy import Hierarchy
+from dialects.hierarchy import Axis, Hierarchy
 from dialects.schedule import Objective
 from dialects.soundness import parse_hierarchy
 from passes.mapper.bounds import Bounds
@@ -147,3 +147,13 @@ def test_trails_are_compact_and_tell_what_was_made_alike() -> None:
     compact = last.trail.compact()
     assert len(compact.inside) == 1
     assert compact.made() == other.trail.made()
+
+
+def test_steps_along_many_axes_take_no_longer_than_along_few() -> None:
+    """With a part of the steps for every axis, not for every choice of some."""
+    problem = Problem.of(GConv((Dim("A", opc=2**20 - 1), Dim("B", opc=3)), main="mul", reduce=Reduce.ADD))
+    axis = Axis(kind="axis", name="x", size=2)
+    parts = Parts.empty(problem)
+    for _ in range(20):
+        parts = parts.marked.laid(axis, 0, np.array([2]), np.array([0])).marked
+    assert parts.steps.tolist() == [3]
