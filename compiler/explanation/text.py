@@ -26,7 +26,7 @@ _SPACES = {
     Space.ROW_STATIONARY: "the row-stationary space",
     Space.DATAFLOW: "the machine's dataflow",
     Space.ALL: "all mappings",
-    Space.DIVISIONS: "divisions of the array with the largest tiles that fit",
+    Space.DIVISIONS: "divisions of the array with the largest tiles that fit (priced without zeros)",
 }
 _MOST_NAMED = 3
 """Sizes that are named as binding, at most."""
