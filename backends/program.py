@@ -80,6 +80,10 @@ class Quantization(Record):
             raise ValueError("scale and zero_point differ in length, or have several values and no axis")
 
 
+HELD = "held"
+"""The memory of tensors that lie in holds of the outermost one: their addresses are names of elements."""
+
+
 @dataclass(frozen=True)
 class TensorEntry(Record):
     """A tensor in a memory of the target.

@@ -9,7 +9,7 @@ from xdsl.passes import ModulePass
 
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv.interpreter import main_function
-from dialects.groups import AxesAttr, GroupOp, HoldOp, KeepOp, PlacedAxis
+from dialects.groups import AxesAttr, GroupOp, HoldOp, PlacedAxis
 from dialects.spatial import BufferOp, Role, integer
 from dialects.target import require_multicore
 from passes.multicore.bounds import bounds
@@ -19,8 +19,7 @@ class BoundBuffersPass(ModulePass):
     """Give every hold of a group as many rows as its cores need, and all tensors words that are then free.
 
     Rows lie around in circles: one takes the place of another that nobody needs any more. Elements of such a tensor
-    keep addresses, behind those of all words, which are no more than names. What needs all of its rows at a time lies
-    in the memory as ever, in no hold.
+    keep addresses, behind those of all words, which are no more than names.
     """
 
     name = "bound-buffers"
@@ -31,28 +30,13 @@ class BoundBuffersPass(ModulePass):
         groups = [each for each in function.body.block.ops if isinstance(each, GroupOp)]
         circles: dict[HoldOp, int] = {}
         for group in groups:
-            for hold, rows in bounds(group, machine).items():
-                if rows < hold.axes.data[0].extent:
-                    circles[hold] = rows
-                else:
-                    _release(group, hold)
+            circles |= bounds(group, machine)
         if groups:
             end = _pack(function, circles)
             if end > machine.shared.words:
                 limits = f"at most {machine.shared.words} words", f"{end} words"
                 message = "the network does not fit the shared memory"
                 raise CatenaError(Diagnostic("CAT-F003", message, "placed", "", "", *limits))
-
-
-def _release(group: GroupOp, hold: HoldOp) -> None:
-    """Have a tensor lie in no hold."""
-    for layer in group.layers:
-        for op in list(layer.body.block.ops):
-            if isinstance(op, KeepOp) and op.hold is hold.result:
-                op.detach()
-                op.erase()
-    hold.detach()
-    hold.erase()
 
 
 def _pack(function: FuncOp, circles: dict[HoldOp, int]) -> int:

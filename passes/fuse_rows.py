@@ -32,10 +32,11 @@ from passes.storage import Storage
 class FuseRowsPass(ModulePass):
     """Make a `gconv.fused` of links in a row that hand on tensors row by row, each on cores of its own.
 
-    The links of a group run side by side, all in turns of `rows` rows of the head. What lies between them is kept only
-    as long as it is needed: its place is below that loop. Links in a row are cut into groups so that the largest share
-    of the tensors lies within one. A group has one head; its links have rows, no two of them a core in common, and
-    cores that add to the same sums follow one another (`linear`). The mappings of links become those of the group.
+    The links of a group, `longest` at most, run side by side, row by row, and may be `rows` rows ahead of those that
+    read. What lies between them is kept only as long as it is needed: its place is below the loop over these. Links in
+    a row are cut into groups so that the largest share of the tensors lies within one. A group has one head; its links
+    have rows, no two of them a core in common, and cores that add to the same sums follow one another (`linear`). The
+    mappings of links become those of the group.
 
     Raises `CatenaError` (CAT-U006) on a machine whose layers do not run as a pipeline.
     """
@@ -43,6 +44,7 @@ class FuseRowsPass(ModulePass):
     name = "fuse-rows"
 
     rows: int = 1
+    longest: int = 255
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         machine = require_multicore(op, "mapped")
@@ -52,7 +54,7 @@ class FuseRowsPass(ModulePass):
             raise CatenaError(Diagnostic("CAT-U006", message, "mapped", found=machine.name, hint=hint))
         function = main_function(op)
         for run in list(_runs(function)):
-            for links in _Cut(run).groups():
+            for links in _Cut(run, self.longest).groups():
                 _form(function, links, self.rows)
 
 
@@ -85,9 +87,10 @@ def _may_join(link: LinkOp, storage: Storage) -> bool:
 
 @dataclass(frozen=True)
 class _Cut:
-    """How a run of links is cut into groups."""
+    """How a run of links is cut into groups of `longest` links at most."""
 
     links: Sequence[LinkOp]
+    longest: int
 
     def groups(self) -> list[list[LinkOp]]:
         """The groups that keep the largest share of the tensors to themselves, of two links at least."""
@@ -112,7 +115,7 @@ class _Cut:
         found: dict[int, int] = {}
         cores: set[int] = set()
         unread: dict[LinkOp, None] = {}
-        for end in range(start + 1, len(self.links) + 1):
+        for end in range(start + 1, min(start + self.longest, len(self.links)) + 1):
             link = self.links[end - 1]
             assert isinstance(link.mapping, CrossbarsAttr | VectorAttr)
             if cores & set(link.mapping.data.cores):

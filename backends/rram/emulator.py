@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingType
 
 from backends.activity import Activity, Occupancy
 from backends.fields import Array
-from backends.program import Program
+from backends.program import HELD, Program, TensorEntry
 from backends.rram.activity import ActivityLog
 from backends.rram.blocks import BlockEngine, stuck
 from backends.rram.chip import Chip, CoreFault
@@ -27,6 +27,7 @@ from backends.spatial.dram import dram_of
 from backends.spatial.memory import Fault, MemoryBank
 from backends.spatial.running import ProgramEmulator
 from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.dtypes import dtype_named
 from dialects.events import Counts
 from dialects.machine_kinds import of_kind, parse_machine
 from dialects.multicore_machine import MulticoreMachine
@@ -125,8 +126,9 @@ class MulticoreEmulator(ProgramEmulator):
         host: HostCall | None = None,
     ) -> dict[str, Array]:
         dram = dram_of(self.program, self.dram_words)
-        for name, array in tensors.items():
-            self._write(dram, self._tensors[name], array)
+        held = {name: array for name, array in tensors.items() if self._tensors[name].memory == HELD}
+        for name in tensors.keys() - held.keys():
+            self._write(dram, self._tensors[name], tensors[name])
         streams = self.streams(dram)
         before: Registers = {}
         if only is not None:
@@ -141,6 +143,8 @@ class MulticoreEmulator(ProgramEmulator):
             holds = SharedHolds(streams, self._end(dram), self.machine.shared.words)
         except Fault as fault:
             raise CatenaError(self._diagnostic(fault, 0, 0)) from fault
+        if only is not None:
+            holds.remember({self._tensors[name].address: _flat(self._tensors[name], held[name]) for name in held})
         sums = MemoryBank.blank(SUMS, self.machine.shared.sum_words, np.dtype(np.int32))
         try:
             with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
@@ -150,7 +154,14 @@ class MulticoreEmulator(ProgramEmulator):
         self._counters = self._counts(chip)
         self.buffers = chip.buffer_peaks()
         self.shared_words = _written_words(dram) + holds.used
-        return {name: self._read(dram, self._tensors[name]) for name in wanted}
+        return {name: self._result(self._tensors[name], dram, holds) for name in wanted}
+
+    def _result(self, entry: TensorEntry, dram: MemoryBank, holds: SharedHolds) -> Array:
+        """A tensor as it is in the memory or, of one that lies in a hold, as it was made."""
+        made = holds.made(entry.address) if entry.memory == HELD else None
+        if made is None:
+            return self._read(dram, entry)
+        return _strided(made, entry).astype(dtype_named(entry.dtype))
 
     def _together(self, layer: str) -> set[int]:
         """The numbers of the layers that run with one: those of its group."""
@@ -244,6 +255,19 @@ class MulticoreEmulator(ProgramEmulator):
 
 def _counted(counters: LayerCounters, cycles: int) -> Counts:
     return Counts(dict(counters.events), cycles, counters.parts, len(counters.cores), cycles)
+
+
+def _strided(words: Array, entry: TensorEntry) -> Array:
+    """A tensor as a view of its words."""
+    steps = [stride * words.itemsize for stride in entry.strides]
+    return np.ndarray(entry.shape, words.dtype, words, 0, steps)
+
+
+def _flat(entry: TensorEntry, array: Array) -> Array:
+    """The words of a tensor, in the order of their addresses."""
+    words = np.zeros(entry.words, dtype_named(entry.word_type))
+    _strided(words, entry)[...] = array
+    return words
 
 
 def _written_words(dram: MemoryBank) -> int:

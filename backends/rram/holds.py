@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +20,15 @@ HOLDS = "the holds of the shared memory"
 
 @dataclass
 class SharedHold(HoldState):
-    """A hold that tells which of its words are read and written."""
+    """A hold that tells which of its words are read and written.
+
+    If asked to, it remembers every element as it was `made`, and has a `given` one in its place: so each layer of a
+    group is verified with what others should have made.
+    """
 
     seen: Seen | None = None
+    made: Array | None = None
+    given: Array | None = None
 
     def gather(self, addresses: Addresses, dtype: np.dtype[Any]) -> Array:
         place, values = self._bound(dtype)
@@ -34,6 +41,10 @@ class SharedHold(HoldState):
 
     def scatter(self, addresses: Addresses, values: Array, combine: np.ufunc | None = None) -> None:
         super().scatter(addresses, values, combine)
+        if self.made is not None:
+            self.made[addresses - self.home] = values
+        if self.given is not None:
+            super().scatter(addresses, self.given[addresses - self.home], combine)
         self._tell(addresses, True)
 
     def _words(self, addresses: Addresses) -> Addresses:
@@ -79,6 +90,16 @@ class SharedHolds:
     def used(self) -> int:
         """Words in which anything ever lay."""
         return self._words.used
+
+    def remember(self, given: Mapping[int, Array]) -> None:
+        """Remember what is made; elements that are given, by the address of their tensor, lie there in its place."""
+        for state in self._known.values():
+            state.made = np.zeros(math.prod(axis.extent for axis in state.axes), state.dtype)
+            state.given = given.get(state.home)
+
+    def made(self, home: int) -> Array | None:
+        """What was made of the tensor at an address; None if it does not lie in a hold, or nothing is remembered."""
+        return next((state.made for state in self._known.values() if state.home == home), None)
 
     def watch(self, seen: Seen) -> None:
         """Tell of all that is read and written from now on."""

@@ -11,6 +11,7 @@ from xdsl.ir import Attribute, Operation, SSAValue
 
 from backends.isa import Instruction, Isa
 from backends.program import (
+    HELD,
     DebugEntry,
     GroupEntry,
     LayerEntry,
@@ -20,6 +21,7 @@ from backends.program import (
 )
 from backends.segments import segment_image
 from backends.spatial.codes import BUFFER, INDICES, Axis, Fold, Kind, Memory, Slot, Tensor, Word
+from backends.spatial.dram import MEMORY
 from backends.spatial.emit_groups import group_parts, keep, kept_tensors
 from backends.spatial.isa import (
     ISA,
@@ -46,7 +48,7 @@ from backends.spatial.isa import (
     Window,
 )
 from backends.spatial.layer_entries import kind_of_layer, mapping_text, search_entry, work_entry
-from backends.spatial.tensor_table import DRAM, HELD, check_buffers, constant_images, name_buffers, tensor_entry, unique
+from backends.spatial.tensor_table import check_buffers, constant_images, name_buffers, tensor_entry, unique
 from backends.spatial.words import word_of_dtype
 from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
@@ -180,7 +182,7 @@ def emit_program(module: ModuleOp, backend: str, emission: Emission) -> Program:
         _encoded(emission.isa, codes, debug, of_debug),
         (*constant_images(buffers), *segments),
         tuple(
-            tensor_entry(op, name, produced.get(op, ""), HELD if op in names_only else DRAM)
+            tensor_entry(op, name, produced.get(op, ""), HELD if op in names_only else MEMORY)
             for op, name in buffers.items()
         ),
         tuple(_entries(named, buffers, emission)),

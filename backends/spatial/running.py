@@ -10,7 +10,7 @@ import numpy as np
 from backends.container import require_isa
 from backends.fields import Array
 from backends.isa import Isa
-from backends.program import Program, Role, TensorEntry
+from backends.program import HELD, GroupEntry, Program, Role, TensorEntry
 from backends.segments import HostCall
 from backends.spatial.memory import Fault, MemoryBank
 from dialects.diagnostics import CatenaError, Diagnostic
@@ -75,7 +75,9 @@ class ProgramEmulator(ABC):
         """The outputs of one layer, run alone with the given tensors in memory; those of a group run together.
 
         This is how a layer is verified with a reference's inputs. A layer that writes part of a tensor needs that
-        tensor too, for the rest of it. Raises as `run`, and `KeyError` for an unknown layer.
+        tensor too, for the rest of it. What lies in holds of a group may be given, too: then each of its layers reads
+        that in the place of what others made; what they made is among the outputs. Raises as `run`, and `KeyError` for
+        an unknown layer.
         """
         entry = next((entry for entry in self.program.layers if entry.name == layer), None)
         if entry is None:
@@ -83,8 +85,14 @@ class ProgramEmulator(ABC):
         group = next((group for group in self.program.groups if group.name == entry.group), None)
         inputs, outputs = (entry.inputs, entry.outputs) if group is None else (group.inputs, group.outputs)
         read = [name for name in inputs if self._tensors[name].role is not Role.CONSTANT]
-        self._check_tensors(tensors, read, [*read, *outputs])
-        return self._execute(tensors, outputs, None, layer)
+        inner = [] if group is None else self._handed_on(group)
+        self._check_tensors(tensors, read, [*read, *outputs, *inner])
+        return self._execute(tensors, [*outputs, *inner], None, layer)
+
+    def _handed_on(self, group: GroupEntry) -> list[str]:
+        """The tensors between layers of a group that lie in holds which emulators can look into."""
+        layers = (entry for entry in self.program.layers if entry.name in group.layers)
+        return [name for entry in layers for name in entry.outputs if self._tensors[name].memory == HELD]
 
     def _named(self, role: Role) -> list[str]:
         return [entry.name for entry in self.program.tensors if entry.role is role]

@@ -8,14 +8,12 @@ from itertools import groupby
 from backends.fields import Array
 from backends.program import ConstantImage, TensorEntry
 from backends.program import Role as ProgramRole
+from backends.spatial.dram import MEMORY
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.element_types import numpy_dtype_of
 from dialects.gconv import element_type_of_value, shape_of
 from dialects.locations import describe
 from dialects.spatial import BufferOp, Role, integer
-
-DRAM, HELD = "dram", "held"
-"""Where a tensor lies: in words of its own, or in a hold of the same memory."""
 
 
 def unique(names: Iterable[str]) -> list[str]:
@@ -73,7 +71,7 @@ def constant_images(buffers: dict[BufferOp, str]) -> tuple[ConstantImage, ...]:
     for word, group in groupby(held, key=lambda op: numpy_dtype_of(element_type_of_value(op.result)).name):
         ops = list(group)
         start, end = integer(ops[0].address), integer(ops[-1].address) + ops[-1].words
-        images.append(ConstantImage(DRAM, start, end - start, word, _Pieces(ops)))
+        images.append(ConstantImage(MEMORY, start, end - start, word, _Pieces(ops)))
     return tuple(images)
 
 
@@ -89,7 +87,7 @@ class _Pieces:
             yield integer(op.address), op.value.data.array
 
 
-def tensor_entry(op: BufferOp, name: str, produced: str, memory: str = DRAM) -> TensorEntry:
+def tensor_entry(op: BufferOp, name: str, produced: str, memory: str = MEMORY) -> TensorEntry:
     """A tensor of the off-chip memory; `produced` names the layer that makes it, empty if none does.
 
     One that is `HELD` has addresses that only name its elements.

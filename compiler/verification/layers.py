@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backends.api import Emulator
-from backends.program import GroupEntry, LayerEntry, Program, Role, TensorEntry
+from backends.program import HELD, GroupEntry, LayerEntry, Program, Role, TensorEntry
 from backends.segments import SEGMENT
 from compiler.arrays import Array
 from compiler.execution import fitted_inputs, random_inputs, run_program
@@ -169,8 +169,14 @@ class _Layers:
                 yield self._compare_output(layer, self._tensors[name], array, written, largest, {**before, **given})
 
     def _compare_group(self, group: GroupEntry) -> Iterator[Comparison]:
-        """The layers of a group together: what they hand on stays on the chip, and only its results can be compared."""
+        """The layers of a group together: what they hand on stays on the chip, and only its results can be compared.
+
+        Of what lies in holds that emulators can look into, each layer's part is compared: others read the reference's.
+        """
         given = {name: self._value(self._tensors[name]) for name in group.inputs if not self._is_constant(name)}
+        inner = (name for layer in self._program.layers if layer.name in group.layers for name in layer.outputs)
+        looked_into = [self._tensors[name] for name in inner if self._tensors[name].memory == HELD]
+        given |= {each.name: self._value(each) for each in looked_into if self._reference_of(each) is not None}
         shared = {name for name in group.outputs if self._writers[name] > 1}
         before = self._blanks(shared, False)
         found = self._emulator.run_layer(group.name, {**before, **given})

@@ -109,7 +109,7 @@ def _problems(op: FusedOp, machine: MulticoreMachine) -> Iterator[Diagnostic]:
     others = [name for name in op.link_names if not isinstance(branches.get(name), CrossbarMapping | VectorMapping)]
     if others:
         message = f"the mapping of the group does not lay {', '.join(map(quoted, others))} over cores"
-        yield problem("CAT-R003", message, hint="fuse-rows makes groups of links that are mapped")
+        yield problem("CAT-R003", message, hint="on cores --fuse makes groups, of links that are mapped")
         return
     if not machine.pipelines_layers:
         message = "groups run as pipelines, and layers of this machine one after another"

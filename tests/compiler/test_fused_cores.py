@@ -23,6 +23,8 @@ def test_the_command_fuses_verifies_and_shows_groups(cli: Cli, tmp_path: Path) -
     assert made.code == 0, made.err
     verified = cli("verify", program, "--model", source)
     assert verified.code == 0, verified.out + verified.err
+    # What lies between layers of the group is compared, too: each reads what the reference has.
+    assert "6 of 6 layers" in verified.out + verified.err
     shown = cli("explain", program)
     assert "6 layers take turns" in shown.out
     assert "words of shared" in shown.out

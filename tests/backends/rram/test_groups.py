@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
+from backends.program import HELD
 from backends.rram.emulator import MulticoreEmulator
 from backends.rram.footprint import memory_words
 from backends.rram.isa import ISA, Reuse, Wait
@@ -105,8 +106,18 @@ def test_a_group_runs_alone_as_a_whole() -> None:
     (group,) = made.program.groups
     emulator = MulticoreEmulator(made.program)
     results = emulator.run_layer(group.layers[0], {"x": made.inputs["x"]})
-    assert set(results) == set(group.outputs)
+    held = {tensor.name for tensor in made.program.tensors if tensor.memory == HELD}
+    assert set(results) == {*group.outputs, *held}
+    assert len(held) == 5
     assert set(emulator.counters) == set(group.layers)
+    np.testing.assert_array_equal(results["t8"], made.expected["t8"])
+    # With something else in the place of what a layer makes, others read that, and what it made is still told.
+    zeros = np.zeros_like(results["t0"])
+    changed = emulator.run_layer(group.name, {"x": made.inputs["x"], "t0": zeros})
+    np.testing.assert_array_equal(changed["t0"], results["t0"])
+    assert (changed["t1"] != results["t1"]).any()
+    again = emulator.run_layer(group.name, {"x": made.inputs["x"], **{name: results[name] for name in held}})
+    assert all((again[name] == results[name]).all() for name in results)
 
 
 def _altered(made: Ready, kind: type, number: int, **fields: int) -> Ready:
