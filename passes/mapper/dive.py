@@ -13,10 +13,10 @@ import numpy as np
 
 from passes.mapper.dominance import cheapest
 from passes.mapper.effort import GROUP
-from passes.mapper.moves import Place, nexts
 from passes.mapper.partial import Flags, Parts, Rows
 from passes.mapper.pricing import Values
-from passes.mapper.tree import Incumbent, Pool, Tree, axes_of
+from passes.mapper.stages import Place, axes_of, nexts
+from passes.mapper.tree import Incumbent, Pool, Tree
 
 _CROWDING = 0.1
 """By how much of itself a bound counts as higher, for every better one among parts that use the elements alike."""

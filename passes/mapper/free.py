@@ -24,12 +24,13 @@ from passes.mapper.counts import Counts
 from passes.mapper.dive import Dive
 from passes.mapper.effort import Effort, SpentError
 from passes.mapper.greedy import greedy
-from passes.mapper.moves import Moves, stages_of
+from passes.mapper.moves import Moves
 from passes.mapper.nest import mapping_of
 from passes.mapper.partial import Parts
 from passes.mapper.pricing import Objective, Prices, Values
 from passes.mapper.problem import Problem
 from passes.mapper.several import Several
+from passes.mapper.stages import stages_of
 from passes.mapper.tree import Incumbent, Tree
 
 _WIDTHS, _VALUES = (48, 192, 768), 16

@@ -13,8 +13,8 @@ import numpy as np
 
 from dialects.hierarchy import Axis, Hierarchy, Level, Memory
 from passes.mapper.bounds import Assignment
+from passes.mapper.choices import even
 from passes.mapper.footprint import tile_words
-from passes.mapper.moves import even
 from passes.mapper.nest import Column
 from passes.mapper.partial import Parts, in_banks
 from passes.mapper.problem import Problem

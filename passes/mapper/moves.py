@@ -16,25 +16,20 @@ grow evenly with them.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
-from dialects.hierarchy import Axis, Hierarchy, Level, Memory
+from dialects.hierarchy import Axis, Hierarchy
 from dialects.schedule import Operand
+from passes.mapper.choices import sampled, worthwhile
 from passes.mapper.effort import Effort
 from passes.mapper.footprint import tile_words
 from passes.mapper.nest import Column, Store
 from passes.mapper.partial import Flags, Parts, Rows, in_banks, together
 from passes.mapper.problem import Problem
-
-Stage = tuple[Level, ...]
-"""Memories, or axes, without one of the other kind in between, from the inside out, that parts pass in one step."""
-
-Place = tuple[str, Operand]
-"""A memory, and an operand that has a place there."""
+from passes.mapper.stages import Place, Stage, nexts
 
 Grow = Callable[[Parts, tuple[int, ...]], Iterator[Parts]]
 """Parts with all cuts of some loops, of one at least."""
@@ -47,19 +42,6 @@ _LAID = 16
 
 Filter = Callable[[Parts], Parts]
 """Those parts that may still be part of a mapping that is better than what is known."""
-
-
-def stages_of(hierarchy: Hierarchy, mixed: Collection[type[Memory | Axis]] = (Memory, Axis)) -> tuple[Stage, ...]:
-    """The levels from the inside out, but for the outermost memory.
-
-    Those of a `mixed` kind between which none of the other kind lies are one stage: places in such memories come in any
-    order that every operand meets from the inside out, and loops are laid along such axes in any order.
-    """
-    stages: list[Stage] = []
-    for kind, group in itertools.groupby(reversed(hierarchy.levels[1:]), type):
-        levels = tuple(group)
-        stages += [levels] if kind in mixed else [(level,) for level in levels]
-    return tuple(stages)
 
 
 @dataclass(frozen=True)
@@ -323,42 +305,6 @@ class Moves:
             rows.append(np.repeat(some, len(values)))
             factors.append(np.tile(values, len(some)))
         return np.concatenate(rows), np.concatenate(factors)
-
-
-@lru_cache(maxsize=4096)
-def even(extent: int) -> Column:
-    """The smallest tile for every number of tiles that a loop can be cut into; not to be written to."""
-    tiles = np.unique(-(-extent // np.arange(1, extent + 1)))
-    tiles.flags.writeable = False
-    return tiles
-
-
-def worthwhile(problem: Problem, loop: int, extent: int, *, every: bool = True) -> Column:
-    """The tiles of so many indices of a loop among which none better is missing; with not `every`, those of `even`."""
-    window = problem.window_of(loop)
-    has_gaps = every and window is not None and (window.stride > 1 or window.dilation > 1)
-    return np.arange(1, extent + 1) if has_gaps else even(extent)
-
-
-def sampled(tiles: Column, extent: int, number: int) -> Column:
-    """So many of some tiles of a loop, evenly: first of those that divide it."""
-    whole = extent % tiles == 0
-    chosen = _spread(tiles[whole], number)
-    more = _spread(tiles[~whole], number - len(chosen))
-    return np.sort(np.concatenate([chosen, more]))
-
-
-def _spread(values: Column, number: int) -> Column:
-    if len(values) <= number:
-        return values
-    return values[np.linspace(0, len(values) - 1, number).astype(np.intp)]
-
-
-def nexts(waiting: Sequence[Place]) -> Iterator[tuple[Place, tuple[Place, ...]]]:
-    """Which place may come next, and those that still wait then: of every operand the first, which is the innermost."""
-    for number, (memory, operand) in enumerate(waiting):
-        if all(operand is not each for _, each in waiting[:number]):
-            yield (memory, operand), (*waiting[:number], *waiting[number + 1 :])
 
 
 def _all(found: Sequence[_Laid]) -> _Laid:

@@ -12,8 +12,8 @@ import numpy as np
 
 from dialects.hierarchy import Hierarchy
 from dialects.schedule import Mapping, Objective
+from passes.mapper.choices import worthwhile
 from passes.mapper.counts import Counts, Flags
-from passes.mapper.moves import worthwhile
 from passes.mapper.nest import Column, Nest, Par, Store, mapping_of
 from passes.mapper.pricing import Prices
 from passes.mapper.problem import Problem

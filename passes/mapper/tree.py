@@ -19,10 +19,11 @@ from dialects.schedule import Operand
 from passes.mapper.bounds import Bounds
 from passes.mapper.dominance import cheapest
 from passes.mapper.effort import GROUP, SpentError
-from passes.mapper.moves import Filter, Laying, Moves, Place, Stage
+from passes.mapper.moves import Filter, Laying, Moves
 from passes.mapper.nest import Column
 from passes.mapper.partial import Flags, Parts, Rows, together
 from passes.mapper.pricing import Values
+from passes.mapper.stages import Place, Stage, axes_of
 
 _DONE = 48
 """How many parts that are done are priced after a round."""
@@ -294,8 +295,3 @@ class Tree:
         for loop in loops:
             tiles = tiles * parts.left[loop]
         return tiles
-
-
-def axes_of(stage: Stage) -> list[Axis]:
-    """The axes of a stage; none if it is of memories."""
-    return [level for level in stage if isinstance(level, Axis)]

@@ -13,15 +13,17 @@ from dialects.hierarchy import Axis, Hierarchy
 from dialects.schedule import Objective
 from dialects.soundness import parse_hierarchy
 from passes.mapper.bounds import Bounds
+from passes.mapper.choices import even, sampled
 from passes.mapper.counts import Counts
 from passes.mapper.dive import apart
 from passes.mapper.dominance import cheapest
 from passes.mapper.effort import Effort
 from passes.mapper.free import assignments
-from passes.mapper.moves import Moves, even, sampled, stages_of
+from passes.mapper.moves import Moves
 from passes.mapper.partial import Parts, together
 from passes.mapper.pricing import Prices, Values
 from passes.mapper.problem import Problem
+from passes.mapper.stages import stages_of
 from passes.mapper.tree import Incumbent, Pool, Tree
 from tests.passes.mapper.test_free import small_links, small_machines
 
