@@ -45,7 +45,9 @@ OVERLAPPED = {
 EXACT = ("sequential", "linear", "sequential, overlapped", "linear, overlapped")
 """Schedules that are timed with partial sums of 32 bits, too."""
 LEAST = 99
-"""Percent of P_V that a linear ring of overlapped cores has where the bus is not the limit."""
+"""Percent of P_V that a linear ring of overlapped cores has where the bus is not the limit, and it can have so much."""
+NEAR = 0.005
+"""How far from the least time that it can take it is otherwise, as a share of it."""
 INTRODUCTION = f"""\
 # Layers on cores with crossbars: crossbars, buses, cores
 
@@ -60,7 +62,11 @@ of the interpreter to the bit, with every bus; events are those predicted, or th
 order, but for the two columns `overlapped`: there a core brings the next input and finishes the last sums while its
 crossbars multiply (`cores.overlap`), under the sequential scheme that it is compared with, too. In order, what cores
 wait for each other's transfers adds to every turn, and their first turns meet on the bus; overlapped, most of that
-hides behind products: the linear ring is at {LEAST} % of P_V and more wherever the bus is not the limit.
+hides behind products: the linear ring is at {LEAST} % of P_V and more wherever the bus is not the limit. `at most` is
+what start and end allow, whatever the bus does between: a core has its first input before all of its products, and when
+the first core is through with these, the transfers that follow the last product of every core are still to come, one
+after the other. With 49 vectors that alone can cost more than 1 %: then the ring is within {100 * NEAR} % of the time
+that this takes at least.
 
 Registers are the sequence registers that are written, 4 bytes each: one for every pair of cores that signal. PUMA keeps
 an attribute for every word of shared memory: `saved` is how much less registers take than an attribute of a byte for
@@ -77,7 +83,7 @@ than with 1 byte.
 COLUMNS = (
     *("layer", number("crossbar"), number("cores"), number("P_V"), number("bus B")),
     *(number("linear %"), number("cyclic %"), number("12 %")),
-    *(number("linear overlapped %"), number("cyclic overlapped %")),
+    *(number("linear overlapped %"), number("at most %"), number("cyclic overlapped %")),
     *(number("signals %"), number("cyclic"), number("12"), number("bus busy %"), "limit"),
     *(number("registers B"), number("saved %"), number("buffer B"), number("overlapped")),
 )
@@ -147,6 +153,16 @@ def timed(case: Case, settings: Mapping[str, str], sums: Sequence[int] = (1,)) -
     return found
 
 
+def least_cycles(case: Case, width: int) -> int:
+    """Cycles that a linear ring of overlapped cores takes at the least, with partial sums of a byte."""
+    inputs, results = (-(-min(case.side, extent) // width) for extent in (case.layer.channels, case.layer.filters))
+    signal, follow = -(-4 // width), case.ring - 1
+    rings = case.cores // case.ring
+    # The first core of a ring fetches nothing, the last one stores results and does not signal.
+    last = rings * (follow * (results + signal) + follow * results + results)
+    return inputs + case.layer.width**2 * MVM_CYCLES + last
+
+
 Rows = tuple[list[tuple[str, ...]], list[tuple[str, ...]]]
 """Of the first table, and of that of exact sums."""
 
@@ -162,15 +178,17 @@ def rows(case: Case) -> Rows:
         place = (case.layer.title, *map(str, (case.side, case.cores, case.ring, width)))
         alone, *others = (runs[title][width, 1] for title in IN_ORDER)
         slow, linear, cyclic = (runs[title][width, 1] for title in OVERLAPPED)
-        faster = [alone.cycles / each.cycles for each in others] + [
-            slow.cycles / each.cycles for each in (linear, cyclic)
-        ]
         busy = max(each.busy for each in (*others[:2], linear, cyclic))
-        assert busy > FREE or slow.cycles / linear.cycles >= LEAST / 100 * case.ring, place
+        least, reached = least_cycles(case, width), slow.cycles / linear.cycles
+        near = linear.cycles <= (1 + NEAR) * least
+        assert linear.cycles >= least, place
+        assert busy > FREE or reached >= LEAST / 100 * case.ring or near, place
+        faster = [alone.cycles / each.cycles for each in others]
+        faster += [reached, slow.cycles / least, slow.cycles / cyclic.cycles]
         memory = 4 * others[1].registers
         found[0].append(
             (
-                *(*place, *(f"{100 * each / case.ring:.2f}" for each in faster)),
+                *(*place, *(_share(each, case) for each in faster)),
                 *(f"{each.share:.2f}" for each in others),
                 *(f"{busy:.0f}", "bus" if busy > FREE else ""),
                 *(str(memory), f"{100 * (1 - memory / (1 << 15)):.1f}"),
@@ -182,11 +200,16 @@ def rows(case: Case) -> Rows:
         more = exact[1].others / others[0].others
         found[1].append(
             (
-                *(*place, *(f"{100 * each / case.ring:.2f}" for each in faster)),
+                *(*place, *(_share(each, case) for each in faster)),
                 *(f"{exact[1].share:.2f}", f"{more:.2f}", f"{exact[1].busy:.0f}"),
             )
         )
     return found
+
+
+def _share(speed_up: float, case: Case) -> str:
+    """A speed-up in percent of P_V."""
+    return f"{100 * speed_up / case.ring:.2f}"
 
 
 def page(made: Rows) -> str:
