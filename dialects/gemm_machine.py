@@ -7,6 +7,8 @@ reduction runs over the kernel's extent (`ks`). The array keeps results where th
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -86,6 +88,10 @@ class GemmDram(_Model):
 
     words: Annotated[Words, Field(description="capacity in words")]
     words_per_cycle: Annotated[Rate, Field(description="words on the off-chip link a cycle, both directions together")]
+
+    def cycles(self, words: int) -> int:
+        """Whole cycles in which so many words cross the link, at the rate as it is written in decimal."""
+        return math.ceil(words / Fraction(str(self.words_per_cycle)))
 
 
 class GemmLimits(StepLimits):

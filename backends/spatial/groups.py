@@ -85,6 +85,7 @@ class Member:
     keeps: dict[Tensor, HoldState]
     counts: Counts
     transfer_cycles: float = 0.0
+    transfer_words: int = 0
 
     def count(self, event: str, times: int) -> None:
         """Count an event."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -117,11 +116,11 @@ class GemmSequencer(LoopSequencer[GemmLayer]):
     def _count_transfer(self, transfer: Transfer, outer: str, inner: str) -> None:
         transfer.member.count(outer, transfer.words.size)
         transfer.member.count(inner, transfer.words.size)
-        transfer.member.transfer_cycles += transfer.words.size / self.machine.dram.words_per_cycle
+        transfer.member.transfer_words += transfer.words.size
 
     def finished(self, member: Member) -> Counts:
         """The counts of a layer when its group has ended, with the cycles of its transfers."""
-        member.counts.cycles = (member.counts.cycles or 0) + math.ceil(round(member.transfer_cycles, 6))
+        member.counts.cycles = (member.counts.cycles or 0) + self.machine.dram.cycles(member.transfer_words)
         return member.counts
 
     # Configuration ----------------------------------------------------------------------------------------------------

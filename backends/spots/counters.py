@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import ceil
-
 from dialects.events import EVENTS, Counts
 from dialects.gemm_machine import GemmMachine
 
@@ -37,8 +35,7 @@ class GemmCounters:
     def result(self) -> Counts:
         """The counts so far: array and im2col units work at the same time, and so does the link but at both ends."""
         busy = max(self.array, self.patches) + self.filling
-        rate = self._machine.dram.words_per_cycle
-        link = ceil(sum(self.events[event] for event in _LINK) / rate)
-        ends = ceil((sum(self.first.values()) + self.last) / rate)
+        link = self._machine.dram.cycles(sum(self.events[event] for event in _LINK))
+        ends = self._machine.dram.cycles(sum(self.first.values()) + self.last)
         cycles = max(busy, link) + ends if self.passes else None
         return Counts(dict(self.events), busy, self.passes, self.peak, cycles)

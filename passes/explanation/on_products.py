@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from dialects.events import Counts
 from dialects.gemm_machine import GemmMachine
 from dialects.gemm_mapping import GemmMapping
@@ -97,7 +95,7 @@ def _spent(counts: Counts, cost: Price, machine: GemmMachine) -> tuple[Spent, ..
 
 def _time(machine: GemmMachine, counts: Counts, cost: Price) -> tuple[tuple[str, float], ...]:
     """The array at work, or the link if that takes longer; what the array waits for before and after; the host."""
-    link = math.ceil(counts.charged(LINK) / machine.dram.words_per_cycle)
+    link = machine.dram.cycles(counts.charged(LINK))
     at_work = counts.array_cycles >= link
     longer = max(counts.array_cycles, link)
     parts: list[tuple[str, float]] = [

@@ -173,8 +173,7 @@ LINK = (
 def whole_cycles(busy: int, events: dict[str, int], ends: int, machine: GemmMachine) -> int:
     """Cycles of a layer: array or link, whichever takes longer, and the link for first tiles and the last one."""
     link = sum(events[event] for event in LINK)
-    rate = machine.dram.words_per_cycle
-    return max(busy, math.ceil(link / rate)) + math.ceil(ends / rate)
+    return max(busy, machine.dram.cycles(link)) + machine.dram.cycles(ends)
 
 
 def first_words(tiles: GemmTiles, has_kernel: bool, kept: Collection[str] = ()) -> int:

@@ -13,8 +13,16 @@ from dialects.gemm_machine import GemmMachine
 from dialects.gemm_mapping import GemmAttr
 from passes.fusion.holds import Fetch
 from passes.fusion.shapes import part_of
+from passes.gemm.legality import room_of_bitmaps
 from passes.gemm.members import inside
-from passes.gemm.streams import KernelStream, encode_kernel, encoding_of_kernel, kernel_boxes, kernel_of
+from passes.gemm.streams import (
+    KernelStream,
+    blocks_of_tiles,
+    encode_kernel,
+    encoding_of_kernel,
+    kernel_boxes,
+    kernel_of,
+)
 from passes.gemm.tiles import GemmTiles
 from passes.place_groups import HeldBlocks, PlannedGroup
 
@@ -22,7 +30,8 @@ from passes.place_groups import HeldBlocks, PlannedGroup
 def encode_held(group: PlannedGroup, machine: GemmMachine) -> dict[LinkOp, KernelStream]:
     """The streams of kernels that lie in blocks in holds of a group, which takes note of them.
 
-    As many do as have room for their bitmaps, and are no longer than dense.
+    As many do as have room for their bitmaps, of which those of a tile take half of it at most, and are no longer than
+    dense.
     """
     found: dict[LinkOp, KernelStream] = {}
     taken, room = 0, machine.sram.bitmap_words or 0
@@ -35,7 +44,9 @@ def encode_held(group: PlannedGroup, machine: GemmMachine) -> dict[LinkOp, Kerne
         boxes = kernel_boxes(GemmTiles(spec, link.mapping.data, extents))
         stream = encode_kernel(kernel_of(link), boxes, encoding.height, machine.word_bits)
         values, bitmaps = stream.values.size, stream.bitmaps.size
-        if taken + bitmaps <= room and values + bitmaps <= group.plan.holds[number].words:
+        of_tile = max(each.bitmap_words for each in blocks_of_tiles(stream.bitmaps, boxes, encoding.height))
+        has_room = taken + bitmaps <= room and of_tile <= room_of_bitmaps(machine)
+        if has_room and values + bitmaps <= group.plan.holds[number].words:
             group.blocks[number] = HeldBlocks(link, values, bitmaps, taken)
             found[link] = stream
             taken += bitmaps

@@ -6,7 +6,6 @@ leave the tile of their sums for their hold.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import cast
@@ -128,7 +127,7 @@ def predict_member(layer: LayerOp, machine: GemmMachine) -> Counts:
                 events = _FETCHED.get(fetched_role(layer, op), ("dram.extra.read", "glb.extra.fill"))
             for event in events:
                 total.events[event] = total.events.get(event, 0) + words
-    total.cycles = (total.cycles or 0) + math.ceil(moved / machine.dram.words_per_cycle)
+    total.cycles = (total.cycles or 0) + machine.dram.cycles(moved)
     return total
 
 

@@ -34,7 +34,7 @@ def price_of_products(counts: Counts, machine: GemmMachine) -> Price:
     energy["operation"] = operations * costs.operation * costs.picojoules
     energy["host"] = 0.0 if host is None else host_energy(counts, host)
     waiting = 0 if host is None else math.ceil(host_seconds(counts, host, machine.word_bits) * machine.clock_mhz * 1e6)
-    link = math.ceil(counts.charged(LINK) / machine.link_words)
+    link = machine.dram.cycles(counts.charged(LINK))
     return Price(energy, link, (counts.cycles or 0) + waiting, waiting)
 
 

@@ -45,6 +45,10 @@ TIGHT = machine(
 """A machine on which a turn of a link takes many passes."""
 
 
+INEXACT = machine(dram={"words_per_cycle": 0.144})
+"""A machine whose link moves 18 words in 125 cycles, which no binary fraction says."""
+
+
 def check_group(group: Group, mapping: FusedMapping, target: GemmMachine, mode: str = "blocks") -> Program:
     """Run a group: outputs of the links one by one, and what was predicted, by link and of the model of groups.
 
@@ -82,6 +86,12 @@ def check_group(group: Group, mapping: FusedMapping, target: GemmMachine, mode: 
 def test_groups_run_as_their_links_do_and_count_what_is_predicted(name: str) -> None:
     group, mapping = CASES[name]()
     check_group(group, mapping, TIGHT if len(name) % 2 else SPOTS)
+
+
+def test_transfers_take_as_long_as_predicted_at_a_rate_that_no_binary_fraction_says() -> None:
+    program = check_group(*CASES["strides, padding, dilation"](), INEXACT)
+    counts = Counts.of(program.layers[1].predicted)
+    assert (counts.events["dram.kernel.read"], counts.cycles) == (18, counts.array_cycles + 125)
 
 
 def test_groups_run_element_by_element_as_well() -> None:

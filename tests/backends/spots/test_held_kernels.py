@@ -23,6 +23,7 @@ from dialects.events import Counts
 from dialects.gconv.interpreter import Interpreter
 from dialects.gemm_machine import GemmMachine
 from dialects.weights import ConstantOp, WeightRef
+from passes.fusion.group import Group
 from passes.gemm.groups import in_memories
 from passes.map_gemm import MapGemmPass
 from passes.place_gemm import PlaceGemmPass
@@ -38,16 +39,16 @@ GROUP = conv_pair(13, 2)
 ROWS = "H.opc 4"
 
 
-def pruned(target: GemmMachine = TARGET, loops: str = ROWS) -> Chain:
+def pruned(target: GemmMachine = TARGET, loops: str = ROWS, group: Group = GROUP) -> Chain:
     """The fused pair on inputs without zeros; most columns of its kernels are zero, and the others hold no zeros."""
-    chain = chain_of(GROUP, target)
+    chain = chain_of(group, target)
     chain.inputs = {name: np.abs(words) + 1 for name, words in chain.inputs.items()}
     for seed, op in enumerate(op for op in chain.module.walk() if isinstance(op, ConstantOp)):
         kept = np.random.default_rng(seed).random(op.array.shape[1:]) < 0.4
         kept.flat[0] = True
         op.properties["value"] = WeightRef.of((np.abs(op.array) + 1) * kept)
         op.result._type = encoded_type(op.result.type, SpotsBlocks(2))  # pyright: ignore[reportPrivateUsage]
-    fuse(chain, GROUP, in_memories(GROUP, mapped(GROUP, loops, 1, w1=0, w2=0)))
+    fuse(chain, group, in_memories(group, mapped(group, loops, 1, w1=0, w2=0)))
     return chain
 
 
@@ -100,6 +101,20 @@ def test_a_kernel_that_turns_cut_lies_dense(loops: str) -> None:
 def test_bitmaps_without_room_leave_kernels_dense() -> None:
     program = compiled(pruned(machine(array=TARGET.array.model_dump(), sram={"bitmap_words": 4})))
     assert not code_of(program, Blocks)
+
+
+def test_bitmaps_of_a_tile_beyond_half_of_their_memory_leave_the_kernel_dense() -> None:
+    wide, array = conv_pair(13, 8), {"rows": 8, "cols": 2, "accumulators": 2}
+    program = compiled(pruned(machine(array=array), group=wide))
+    least = min(each.words for each in code_of(program, Blocks))
+    bitmaps = [each.words for each in code_of(program, Hold) if each.memory == 3]
+    words = 2 * least - 2
+    assert min(bitmaps) <= words  # so that one of them would have room
+    chain = pruned(machine(array=array, sram={"bitmap_words": words}), group=wide)
+    expected = Interpreter(chain.module.clone()).run(chain.inputs)
+    program = compiled(chain)
+    assert not code_of(program, Blocks)
+    assert_results(SpotsEmulator(program).run(chain.inputs), expected, "blocks")
 
 
 def random_group(seed: int, *, skips: bool) -> int:
