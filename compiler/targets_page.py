@@ -67,8 +67,8 @@ Without a table `dataflow`, mappings are searched among these: operands lie in t
 memories without an axis in between, with loops cut between them; any loops are laid along any axis that takes them,
 each once, along axes without a memory in between in any order; every tile is a whole number of those inside it, and
 only the last one of a loop is smaller. With a `dataflow`, it is the mappings that its nest has for any values of its
-parameters: up to the size of the largest loop that one cuts or, where less is reserved with more of it, until nothing
-is. What is said to be `optimal` is that among these. Mappings with tiles that do not nest, such as tiles of 4
+parameters: up to the size of the largest loop that one cuts or, where less may be reserved with more of it, until
+nothing is. What is said to be `optimal` is that among these. Mappings with tiles that do not nest, such as tiles of 4
 in tiles of 6, are not searched, though a mapping file may give them; one of them may be better. That none is missed in
 a dataflow is tested, but not proven, where a loop is cut on both sides of the bar, with other loops in between, around
 a memory that `stays` or `slides`.
@@ -79,9 +79,10 @@ not store it there: this holds for mapping files, too.
 The search among all mappings ends after {effort:,} parts of mappings for each layer, which does not depend on how
 fast a computer is (`USUAL` in `passes/mapper/effort.py`), unless `--time-limit SECONDS` says how long it may take. If
 something is left then, the gap says how much: with `gap 0.021`, no mapping of the space is more than 2.1 % better
-than the one found (a gap of 1 says nothing). The more memories lie inside one another, the more is left: with five,
-gaps of 5 to 40 % are usual even for small layers, and `--time-limit` narrows them. A search in a dataflow has no such
-limit but `--time-limit`, which it looks at between some hundred candidates and the next.
+than the one found (a gap of 1 says nothing). The more memories lie inside one another, and the more axes there are, the
+more is left: with five memories gaps of 5 to 40 % are usual even for small layers, with three memories and three axes
+they may be larger still. What was found is then nearly always within a few percent of the best all the same: it is the
+bound that takes time, which `--time-limit` gives. A search in a dataflow has no such limit but `--time-limit`, which it looks at between some hundred candidates and the next.
 
 Where `output.add` of a memory costs more than `output.update` and `output.add` of one further out together, the search
 of all mappings also lets sums leave early, but bounds what it finds by prices on which that never pays: such mappings

@@ -15,7 +15,7 @@ from dialects.events import EVENTS, NEST_EVENTS, OPTIONAL
 from dialects.hierarchy import Hierarchy, Memory, Name
 from dialects.host import Rate
 from dialects.value_kinds import Line
-from dialects.widths import narrowed, per_element, word_unit, wrong_widths
+from dialects.widths import narrowed, per_element, word_unit, wrong_times, wrong_widths
 from dialects.word_units import WordUnit
 
 _UNLIMITED = float(1 << 60)
@@ -69,7 +69,9 @@ class NestMachine(Hierarchy, Accelerator, frozen=True):
 
     def contradictions(self, where: str = "") -> list[Diagnostic]:
         """What levels, widths and the dataflow say that does not go together (CAT-C003)."""
+        memories = {memory.name: memory for memory in self.memories}
         problems = [*soundness.contradictions(self, where), *wrong_widths(self.memories, self.word_bits, where)]
+        problems += wrong_times(self.accesses, memories, self.word_bits, where)
         if not self.nested and self.dataflow is None:
             message = "there is no dataflow whose tiles could be counted so"
             hint = "leave it out, or describe a dataflow: only its search counts tiles as if they were not nested"

@@ -17,6 +17,9 @@ from dialects.hierarchy import Hierarchy, Memory
 from dialects.schedule import Operand
 from dialects.soundness import Contradiction, Contradictions
 from dialects.toml_text import as_toml
+from dialects.widths import counted_in
+
+_WEIGHTS = "dataflow.weigh"
 
 _SHARING = {
     Operand.INPUT: (LoopKind.OP, LoopKind.OPC, LoopKind.KS),
@@ -117,7 +120,7 @@ def _of_weights(hierarchy: Hierarchy, kept: Kept) -> Contradictions:
         if times != 1 and is_known and event not in priced and not why_never(hierarchy, event, kept):
             message = f"{event!r} is no access whose price could be weighed"
             hint = "list it in a table accesses.NAME, leave it out, or say 1 of what another description has"
-            yield Contradiction("dataflow.weigh", message, "an event of some access", f"{event} = {times:g}", hint)
+            yield Contradiction(_WEIGHTS, message, "an event of some access", f"{event} = {times:g}", hint)
 
 
 def _of_events(hierarchy: Hierarchy, kept: Kept) -> Contradictions:
@@ -125,15 +128,17 @@ def _of_events(hierarchy: Hierarchy, kept: Kept) -> Contradictions:
     known = hierarchy.event_names | hierarchy.held_event_names
     given = {f"accesses.{access.name}.events": access.events for access in hierarchy.accesses}
     if hierarchy.dataflow is not None:
-        given["dataflow.weigh"] = hierarchy.dataflow.weigh
+        given[_WEIGHTS] = hierarchy.dataflow.weigh
     for key, events in given.items():
         for event, times in events.items():
             if times and event in known and (reason := why_never(hierarchy, event, kept)):
                 message = f"{event!r} never happens: {reason}"
+                place = counted_in(event, {each.name for each in hierarchy.memories}) if key != _WEIGHTS else None
+                said = times if place is None else times * hierarchy.word_unit(place).share
                 counted = said_of(event.partition(".")[0], hierarchy, kept)
                 hint = "leave it out, or say 0 of what another description has"
                 hint = f"{counted}; {hint}" if counted else hint
-                yield Contradiction(key, message, "an event that may happen", f"{event} = {times:g}", hint)
+                yield Contradiction(key, message, "an event that may happen", f"{event} = {said:g}", hint)
 
 
 def pointless_counting(machine: Machine) -> Iterator[Diagnostic]:

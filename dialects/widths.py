@@ -7,7 +7,7 @@ elements: descriptions are converted once, when they have been read. Elements ar
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from fractions import Fraction
 
 from dialects.diagnostics import Diagnostic
@@ -16,6 +16,12 @@ from dialects.word_units import WordUnit
 
 LARGEST = 1 << 48
 """Words of the machine that a memory has at most."""
+
+RATES = (1e-9, 1e12)
+"""Words of the machine that go through a port in a cycle, at least and at most (`dialects.host.Rate`)."""
+
+MOST_TIMES = 1e9
+"""Accesses for one event, at most (`dialects.hierarchy.Times`)."""
 
 
 def wrong_widths(memories: tuple[Memory, ...], word_bits: int, where: str = "") -> Iterator[Diagnostic]:
@@ -43,6 +49,26 @@ def wrong_widths(memories: tuple[Memory, ...], word_bits: int, where: str = "") 
                 message = f"{key}.{name}: these are more than {LARGEST} words of {word_bits} bits"
                 expected, hint = f"at most {int(LARGEST / share)}", "leave it out if there is no end"
                 yield Diagnostic("CAT-C003", message, "target", "", where, expected, str(amount), hint)
+        least, most = (float(Fraction(rate) / share) for rate in RATES)
+        for name, rate in (("read", memory.read), ("write", memory.write)):
+            if rate is not None and not least <= rate <= most:
+                message = f"{key}.{name}: far from any bandwidth, in words of {word_bits} bits"
+                expected, hint = f"from {least:g} to {most:g}", "leave it out if there is no end"
+                yield Diagnostic("CAT-C003", message, "target", "", where, expected, f"{rate:g}", hint)
+
+
+def wrong_times(
+    accesses: tuple[Access, ...], memories: Mapping[str, Memory], word_bits: int, where: str = ""
+) -> Iterator[Diagnostic]:
+    """Accesses for each event that are too many once events count words of the machine (CAT-C003)."""
+    for access in accesses:
+        for event, times in per_element(access, memories, word_bits).events.items():
+            if times > MOST_TIMES:
+                given = access.events[event]
+                message = f"accesses.{access.name}.events: too many for each element of {word_bits} bits"
+                expected = f"{event} at most {MOST_TIMES * given / times:g}"
+                hint = "say it with fewer accesses of more energy"
+                yield Diagnostic("CAT-C003", message, "target", "", where, expected, f"{event} = {given:g}", hint)
 
 
 def narrowed(memory: Memory, word_bits: int) -> Memory:
@@ -70,12 +96,18 @@ def per_element(access: Access, memories: Mapping[str, Memory], word_bits: int) 
     """Accesses for each event, if events count words of the machine; sums that hop to neighbours stay as they are."""
 
     def times(event: str, given: float) -> float:
-        place, _, name = event.partition(".")
-        if place not in memories or "." not in name or name == "output.hop":
-            return given
-        return float(Fraction(given) / word_unit(memories[place].word_bits, word_bits).share)
+        place = counted_in(event, memories)
+        return (
+            given if place is None else float(Fraction(given) / word_unit(memories[place].word_bits, word_bits).share)
+        )
 
     return access.model_copy(update={"events": {event: times(event, given) for event, given in access.events.items()}})
+
+
+def counted_in(event: str, memories: Container[str]) -> str | None:
+    """The memory whose words an event counts; None if it counts something else."""
+    place, _, name = event.partition(".")
+    return None if place not in memories or "." not in name or name == "output.hop" else place
 
 
 def word_unit(own_bits: int | None, word_bits: int) -> WordUnit:

@@ -213,15 +213,21 @@ class BoundFlow:
         return most
 
     def _reserving(self, parameter: str, most: Mapping[str, int]) -> int:
-        """With how much of a parameter something is still reserved, at most, if that becomes less with it alone."""
+        """With how much of a parameter something is still reserved, at most, where that can become less with it.
+
+        Every reserve that always becomes less limits it; of those that do so only for some values of others, the one
+        that limits it least counts.
+        """
         values = {**self.values, **most}
-        found: list[int] = []
+        always: list[int] = []
+        sometimes: list[int] = []
         for reserve in self.flow.reserves.values():
-            shrinking = [-factor for factor, names in reserve.terms if factor < 0 and parameter in names]
-            grows = any(factor > 0 and parameter in names for factor, names in reserve.terms)
-            if shrinking and not grows:
-                found.append(reserve.positive(values) // sum(shrinking))
-        return min(found, default=1)
+            factors = [factor for factor, names in reserve.terms if parameter in names]
+            if factors and max(factors) < 0:
+                always.append(reserve.positive(values) // -sum(factors))
+            elif factors and min(factors) < 0:
+                sometimes.append(reserve.settled_from(parameter, values))
+        return min(always) if always else max(sometimes, default=1)
 
     def most_of(self, parameter: str) -> int:
         """The value from which on a parameter alone makes all its tiles as large as their loops, and reserves least."""

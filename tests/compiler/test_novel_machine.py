@@ -93,7 +93,7 @@ even = ["rows_out"]
 nest = '''
 for groups 1, for images 1, for filters f*2, par filters f on vault, store mirror [K],
 for rows_out r, store loop [I] |
-par channels 1 on wave, for channels 1, store detector [O]
+par channels 1 on wave, store detector [O]
 '''
 """
 LIGHT = """\
@@ -160,7 +160,7 @@ IN_CHIP = {
     "an axis that takes no such loop": ("par filters f on vault", "par rows_out 1 on vault", 14),
     "who may not stay": ("store loop [I]", "store loop [K]", 15),
     "a memory outside again": ("store detector [O]", "store loop [O]", 16),
-    "no statement": ("for channels 1, ", "for channels 1; ", 16),
+    "no statement": ("for images 1, ", "for images 1; ", 14),
     "what the nest keeps from passing": ("store detector [O]", "store detector [I]", 16),
     "a reserve below nothing": ("[limits]", '[levels.detector]\nreserve = "0 - 3"\n[limits]', 9),
     "a reserve of all": ("[limits]", '[levels.detector]\nreserve = "24"\n[limits]', 9),

@@ -124,6 +124,9 @@ def test_capacity_cycles_and_energy_are_those_of_wide_words(tmp_path: Path) -> N
         ("word_bits = 32\nwords = 10", "word_bits = 8\nwords = 9", 12,
          "levels.buf.words: part of an element of 16 bits is left in words of 8"),
         ("words = 10", "words = 281474976710656", 12, "levels.buf.words: these are more than"),
+        ("read = 2", "read = 1e12", 7, "levels.dram.read: far from any bandwidth, in words of 16 bits"),
+        ("word_bits = 32\nwords = 10\nread = 3", "word_bits = 8\nwords = 10\nread = 1.5e-9", 13,
+         "levels.buf.read: far from any bandwidth"),
     ],
 )  # fmt: skip
 def test_widths_that_do_not_go_together_are_refused(
@@ -135,6 +138,26 @@ def test_widths_that_do_not_go_together_are_refused(
     (problem,) = caught.value.diagnostics
     assert problem.message.startswith(message)
     assert problem.where == f"{tmp_path / 'wide.toml'}, line {line}"
+
+
+def test_accesses_that_are_too_many_for_an_element_are_refused_as_the_file_says_them(tmp_path: Path) -> None:
+    narrow = MACHINE.replace("word_bits = 32", "word_bits = 8").replace(
+        '"buf.kernel.read" = 1', '"buf.kernel.read" = 1e9'
+    )
+    with pytest.raises(CatenaError) as caught:
+        machine(narrow, tmp_path)
+    (problem,) = caught.value.diagnostics
+    assert problem.message == "accesses.buf.events: too many for each element of 16 bits"
+    assert (problem.expected, problem.found) == ("buf.kernel.read at most 5e+08", "buf.kernel.read = 1e+09")
+    assert problem.where == f"{tmp_path / 'wide.toml'}, line 20"
+
+
+def test_accesses_that_never_happen_are_said_as_in_the_file(tmp_path: Path) -> None:
+    without_outputs = MACHINE.replace("words = 10", 'words = 10\noperands = ["I", "K"]')
+    with pytest.raises(CatenaError) as caught:
+        machine(without_outputs.replace('"buf.kernel.read" = 1', '"buf.output.update" = 3'), tmp_path)
+    (problem,) = caught.value.diagnostics
+    assert problem.found == "buf.output.update = 3"
 
 
 def test_explanations_have_both_kinds_of_words(tmp_path: Path) -> None:

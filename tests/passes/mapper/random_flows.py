@@ -77,6 +77,20 @@ def with_other_prices(random: Random) -> Hierarchy | None:
     return _changed(found, {}, accesses=tuple(prices))
 
 
+def with_several_reserving(random: Random) -> Hierarchy | None:
+    """A random machine that reserves less with more of a parameter, for some values of others at least."""
+    found = random_machine(random)
+    reserve = random.choice(["9 - 2*f0 + f0*r0", "12 - 2*r0 + r0*c0", "15 - 4*f0 + f0*f0", "9 - 3*c0 + 2*c0"])
+    if found is None:
+        return None
+    try:
+        changed = _changed(found, {"glb": {"reserve": reserve}})
+        parse_dataflow(changed)
+    except CatenaError:
+        return None
+    return changed
+
+
 def small_target(random: Random) -> Hierarchy:
     """A machine that is delivered, with small memories and axes, and other rules of what stays or slides there."""
     delivered = select_target(random.choice(TARGETS)).machine

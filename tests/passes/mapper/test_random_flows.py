@@ -19,11 +19,18 @@ from passes.mapper.nest import Column, Store
 from passes.mapper.pricing import Prices
 from passes.mapper.search import best_in_dataflow
 from passes.mapping.roles import roles_in_nest
-from tests.passes.mapper.random_flows import random_link, random_machine, small_target, with_other_prices
+from tests.passes.mapper.random_flows import (
+    random_link,
+    random_machine,
+    small_target,
+    with_other_prices,
+    with_several_reserving,
+)
 from tests.passes.mapper.test_search import machine
 
 MOST_RESERVED = 21
 """With more of a parameter that `random_flows` subtracts from what is reserved, less than nothing would be."""
+READS = ("input.read", "kernel.read", "output.update", "output.add")
 MOST = 100_000
 """Combinations of parameters that are priced for a case, at most."""
 
@@ -134,6 +141,36 @@ def test_a_parameter_may_be_larger_than_its_loop_to_reserve_less() -> None:
     expected, _ = brute_force(flow, reserving, Objective.ENERGY, columns)
     assert value(spec, reserving, Objective.ENERGY) == pytest.approx(expected)
     assert expected < np.inf
+
+
+@pytest.mark.parametrize(("reserve", "most"), [("10 - p", 10), ("10 - 2*p + p", 13), ("10 - 2*p + p*s", 16)])
+@pytest.mark.parametrize("operand", ["K", "O"])
+def test_a_parameter_may_only_sometimes_let_less_be_reserved(reserve: str, most: int, operand: str) -> None:
+    """All three are 10 - p where `s` is 1: with 10 of `p`, which cuts a loop of 4, all words are left."""
+    nest = f"for rows_out {'s' if 's' in reserve else 1}, store a [I] | for filters p, store a [{operand}]"
+    description = {
+        "name": "reserving",
+        "summary": "",
+        "levels": {
+            "dram": {"kind": "memory"},
+            "a": {"kind": "memory", "operands": ["I", operand], "words": 20, "reserve": reserve},
+        },
+        "accesses": {"dram": {"energy": 10, "events": {f"dram.{name}": 1 for name in READS}}},
+        "dataflow": {"nest": nest},
+    }
+    reserving = parse_hierarchy(description)
+    spec = GConv((Dim("C", op=4, ks=4), Dim("H", opc=4)), "mul", Reduce.ADD)
+    flow = parse_dataflow(reserving).on(spec, roles_in_nest(spec))
+    columns = all_values(flow)
+    assert columns is not None
+    expected, _ = brute_force(flow, reserving, Objective.ENERGY, columns)
+    assert value(spec, reserving, Objective.ENERGY) == pytest.approx(expected)
+    assert expected < np.inf
+    assert flow.most_of("p") == most
+
+
+def test_random_reserves_of_several_parameters() -> None:
+    check(range(250), with_several_reserving, 15)
 
 
 def test_random_prices() -> None:
