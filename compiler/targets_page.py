@@ -81,8 +81,10 @@ fast a computer is (`USUAL` in `passes/mapper/effort.py`), unless `--time-limit 
 something is left then, the gap says how much: with `gap 0.021`, no mapping of the space is more than 2.1 % better
 than the one found (a gap of 1 says nothing). The more memories lie inside one another, and the more axes there are, the
 more is left: with five memories gaps of 5 to 40 % are usual even for small layers, with three memories and three axes
-they may be larger still. What was found is then nearly always within a few percent of the best all the same: it is the
-bound that takes time, which `--time-limit` gives. A search in a dataflow has no such limit but `--time-limit`, which it looks at between some hundred candidates and the next.
+they may be larger still. Often what was found is then within a few percent of the best all the same, for it is the
+bound that takes time; but where neighbouring memories share an operand it was seen twice as dear as the best.
+`--time-limit` narrows gaps. A search in a dataflow has no such limit but `--time-limit`, which it looks at
+between some hundred candidates and the next.
 
 Where `output.add` of a memory costs more than `output.update` and `output.add` of one further out together, the search
 of all mappings also lets sums leave early, but bounds what it finds by prices on which that never pays: such mappings
