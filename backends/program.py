@@ -155,6 +155,7 @@ class LayerWork(Record):
     write_lookup: str = ""
     update: str = ""
     zeros: str = ""
+    live: str = ""
 
 
 @dataclass(frozen=True)

@@ -249,7 +249,8 @@ class _Compilation:
         if stage.name == MAPPING_STAGE:
             fusing = [] if _is_of_cores(target) else self._fusing()
             behind = [*self._judging(target), *self._fusing_rows(target)]
-            return [*self._decided(), *fusing, *self._searching([*passes, *behind], target)]
+            searching = self._searching([*passes, *behind], target)
+            return [*self._decided(), *fusing, *searching, *self._measuring_skips(target)]
         if self._options.fuse and not _is_of_cores(target):
             # Groups are tiled along dimensions that merging would hide; what is left is merged behind them.
             return [step for step in passes if not isinstance(step, MergeDimsPass)]
@@ -266,6 +267,15 @@ class _Compilation:
 
         first = next((i for i, step in enumerate(passes) if isinstance(step, ChooseEncodingsPass)), len(passes))
         return [*passes[:first], MeasureZerosPass(file, density), *passes[first:]]
+
+    def _measuring_skips(self, target: Target | None) -> list[ModulePass]:
+        """The pass that measures what mapped links leave out, on machines that do so."""
+        if self._options.calibrate is None or target is None or not isinstance(target.machine, GemmMachine):
+            return []
+        # most compilations measure nothing
+        from passes.measure_skips import MeasureSkipsPass
+
+        return [MeasureSkipsPass(self._options.calibrate)]
 
     def _sparing_groups(self, step: ModulePass) -> ModulePass:
         """A pass that leaves the dimensions of links alone which the mapping file fuses."""

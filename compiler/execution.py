@@ -11,12 +11,12 @@ import numpy as np
 from backends.api import Emulator, PhysicalEmulator
 from backends.container import read_program
 from backends.files import replacing
-from backends.program import Program, Role, TensorEntry
+from backends.program import LayerWork, Program, Role, TensorEntry
 from backends.registry import find_backend
 from compiler.arrays import Array, random_array
 from compiler.descriptions.data import read_description
 from compiler.host_execution import HostRuntime
-from compiler.reports.layers import Layer, Provenance, Report, build_report
+from compiler.reports.layers import KnownZeros, Layer, Provenance, Report, build_report
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
 from dialects.dtypes import dtype_named
 from dialects.events import Counts
@@ -179,5 +179,13 @@ def predicted_report(program: Program) -> Report:
 
 def _report(program: Program, provenance: Provenance, counters: Mapping[str, Counts]) -> Report:
     machine = parse_machine(program.metadata.description, where="the program's target")
-    layers = (Layer(layer.name, layer.kind, layer.nodes, layer.search) for layer in program.layers)
+    layers = (
+        Layer(layer.name, layer.kind, layer.nodes, layer.search, _known_zeros(layer.work)) for layer in program.layers
+    )
     return build_report(program.metadata.model, machine, provenance, layers, counters)
+
+
+def _known_zeros(work: LayerWork | None) -> KnownZeros:
+    if work is None or not (work.live or work.zeros):
+        return KnownZeros.NONE
+    return KnownZeros.MEASURED if work.live else KnownZeros.ESTIMATED

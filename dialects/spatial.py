@@ -67,6 +67,7 @@ from dialects.gconv import (
     shape_of,
 )
 from dialects.gconv.attributes import computing_type, main_operator, post_only_steps
+from dialects.gemm_live import LiveAttr
 from dialects.gemm_mapping import GemmAttr
 from dialects.multicore_mapping import CrossbarsAttr, VectorAttr
 from dialects.operand_segments import with_quick_operands
@@ -188,7 +189,8 @@ class LayerOp(IRDLOperation):
     `accesses` has one entry per tensor in the order input, kernel, extras, output; shapes as in `gconv.link`. An input
     with a `read_index` is looked up there: its access shows what indices of 0 name. An output with a `write_index`
     updates words at such addresses, combined by `update`, in row-major order. `mapping` is what the loops were made
-    from, `search` how good that is, `zeros` what is known of the data; only predictions and reports use them.
+    from, `search` how good that is, `zeros` and `live` what is known of the data; only predictions and reports use
+    them.
     """
 
     name = "spatial.layer"
@@ -215,6 +217,7 @@ class LayerOp(IRDLOperation):
     mapping = opt_prop_def(MappingAttr | GemmAttr | HostAttr | CrossbarsAttr | VectorAttr)
     search = opt_prop_def(SearchAttr)
     zeros = opt_prop_def(ZerosAttr)
+    live = opt_prop_def(LiveAttr)
     body = region_def("single_block")
 
     irdl_options = (AttrSizedOperandSegments(as_property=True), ParsePropInAttrDict())

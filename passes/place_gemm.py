@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
@@ -21,20 +21,12 @@ from dialects.schedule import HostAttr, LoopAttr, Operand, Storage, Temporal
 from dialects.spatial import ForOp, LoadOp, OpenOp, PassOp, StoreOp
 from dialects.target import require_gemm_machine
 from passes.assign_host import require_host
-from passes.chain_views import source_of
 from passes.dram import Storages
 from passes.fusion.memories import levels_of
 from passes.gemm.held_kernels import encode_held
 from passes.gemm.legality import MEMORIES, NOTHING_TAKEN, operands_of, violations
 from passes.gemm.members import inside, member_violations
-from passes.gemm.streams import (
-    KernelStream,
-    blocks_of_tiles,
-    encode_kernel,
-    encoding_of_kernel,
-    kernel_boxes,
-    kernel_of,
-)
+from passes.gemm.streams import KernelStream, blocks_of_tiles, encoding_of_kernel, kernel_boxes, kernel_streams
 from passes.gemm.tiles import GemmTiles
 from passes.place_groups import GatheredGroup, PlannedGroup, open_groups
 from passes.placing import Buffers, Encoded, links_of, place
@@ -87,23 +79,6 @@ class PlaceGemmPass(ModulePass):
         encoded = {link: kept[stream] for link, stream in streams.items()}
         opened = [each.gathered for each in gathered.values()]
         place(op, machine.dram.words, storages, body, opened, encoded=encoded)
-
-
-def kernel_streams(links: Sequence[LinkOp], machine: GemmMachine) -> dict[LinkOp, KernelStream]:
-    """The streams of kernels that are to lie in blocks; links that take the same tiles of a constant share them."""
-    known: dict[Hashable, KernelStream] = {}
-    found: dict[LinkOp, KernelStream] = {}
-    for link in links:
-        encoding = encoding_of_kernel(link)
-        if encoding is None or link.kernel is None or not isinstance(link.mapping, GemmAttr):
-            continue
-        boxes = kernel_boxes(GemmTiles(link.spec, link.mapping.data, shape_of(link.input)))
-        source = source_of(link.kernel)
-        alike = source.base, source.view, tuple(boxes)
-        if alike not in known:
-            known[alike] = encode_kernel(kernel_of(link), boxes, encoding.height, machine.word_bits)
-        found[link] = known[alike]
-    return found
 
 
 def _layer(

@@ -346,6 +346,7 @@ def _layer(link: LinkOp, buffers: Buffers, body: list[Operation]) -> LayerOp:
             "mapping": link.mapping,
             "search": link.search,
             "zeros": link.zeros,
+            "live": link.live,
             "accesses": ArrayAttr(
                 AccessAttr(each.view) for each in (input, *([] if kernel is None else [kernel]), *extras, output)
             ),

@@ -22,6 +22,7 @@ from dialects.gconv import (
     ZerosAttr,
     gconv_of,
 )
+from dialects.gemm_live import Live, LiveAttr
 from dialects.spatial import BufferOp, LayerOp, Role
 from dialects.spatial_access import AccessAttr, LookupAttr
 from passes.mapping.lookups import Lookups
@@ -30,7 +31,7 @@ KindT = TypeVar("KindT", bound=Attribute)
 
 ATTRIBUTES = (
     *("nest", "main", "reduce", "accesses", "acc", "pad", "pre", "mid", "post"),
-    *("read_lookup", "write_lookup", "update", "zeros"),
+    *("read_lookup", "write_lookup", "update", "zeros", "live"),
 )
 """The properties of a `spatial.layer` that say what it computes."""
 
@@ -42,7 +43,8 @@ class Work:
     """A layer's general convolution, where its tensors lie, and what is known of their data.
 
     `views` and `compressed` have an entry for every tensor: input, kernel if there is one, post operands, output; the
-    latter says which go compressed where the link does that. `in_order` asks that results leave in row-major order.
+    latter says which go compressed where the link does that. `in_order` asks that results leave in row-major order;
+    `live` is what zeros leave of matrix products, as it was measured.
     """
 
     spec: GConv
@@ -51,6 +53,7 @@ class Work:
     lookups: Lookups = _NO_LOOKUPS
     in_order: bool = False
     zeros: Zeros = _NO_ZEROS
+    live: Live | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -79,6 +82,7 @@ def work_from(attributes: Mapping[str, Attribute], compressed: tuple[bool, ...])
 
     Raises `TypeError` or `KeyError` for attributes that are not those of a layer.
     """
+    live = _get(attributes, "live", LiveAttr)
     zeros, update = _get(attributes, "zeros", ZerosAttr), _get(attributes, "update", ReduceAttr)
     read, written = (_index_shape(_get(attributes, name, LookupAttr)) for name in ("read_lookup", "write_lookup"))
     accesses = attributes["accesses"]
@@ -97,7 +101,8 @@ def work_from(attributes: Mapping[str, Attribute], compressed: tuple[bool, ...])
     )
     combines = update is not None and update.data is not Reduce.NONE
     lookups = Lookups(read, written, combines)
-    return Work(spec, views, compressed, lookups, update is not None, _NO_ZEROS if zeros is None else zeros.data)
+    known = _NO_ZEROS if zeros is None else zeros.data, None if live is None else live.data
+    return Work(spec, views, compressed, lookups, update is not None, *known)
 
 
 def is_compressed(buffer: BufferOp) -> bool:

@@ -21,14 +21,26 @@ class Provenance(StrEnum):
     PREDICTED = "predicted from the mapping"
 
 
+class KnownZeros(StrEnum):
+    """What predictions know of the zeros of a layer's data: what they leave out, shares of them, or nothing."""
+
+    MEASURED = "measured"
+    ESTIMATED = "estimated"
+    NONE = "taken as none"
+
+
 @dataclass(frozen=True)
 class Layer:
-    """A layer by name, with its kind, the ONNX nodes it came from, and how good its mapping is if it was searched."""
+    """A layer by name, with its kind, the ONNX nodes it came from, and how good its mapping is if it was searched.
+
+    `zeros` says what predictions know of those of its data.
+    """
 
     name: str
     kind: str
     nodes: tuple[str, ...]
     search: SearchEntry | None = None
+    zeros: KnownZeros = KnownZeros.NONE
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
-from compiler.reports.layers import LayerReport, Provenance, Report
+from compiler.reports.layers import KnownZeros, LayerReport, Provenance, Report
 from compiler.tables import Column, Table, number, shortened, table
 from compiler.units import EnergyUnit, fitting_unit, shown_energy, shown_milliseconds
 from dialects.accelerator import Accelerator
 from dialects.array_machine import Machine
 from dialects.events import EVENTS, Counts
+from dialects.gemm_machine import GemmMachine
 from passes.pricing import charged, levels
 
 NAME_WIDTH = 36
@@ -97,13 +99,27 @@ def _mark(each: LayerReport) -> str:
 
 
 def _zeros_note(report: Report) -> str:
-    """What predictions of compressed words rest on."""
+    """What predictions rest on where they depend on zeros in the data."""
     machine = report.machine
-    if not isinstance(machine, Machine) or machine.dram.compression is None:
-        return ""
     if report.provenance is not Provenance.PREDICTED:
         return ""
+    if isinstance(machine, GemmMachine) and machine.im2col.skips:
+        return _skips_note(report)
+    if not isinstance(machine, Machine) or machine.dram.compression is None:
+        return ""
     return "; compressed with the shares of zeros that are known, without zeros where nothing is"
+
+
+def _skips_note(report: Report) -> str:
+    """How many layers of products are predicted with what is known of the zeros of their inputs."""
+    layers = Counter(each.layer.zeros for each in report.layers if each.counts.events.get("operation.mac"))
+    how = {
+        KnownZeros.MEASURED: "measured, the mean of all samples",
+        KnownZeros.ESTIMATED: "estimated from their share as if each were by chance",
+        KnownZeros.NONE: "taken as none, which is the most that it may cost",
+    }
+    known = [f"in {count} of {layers.total()} layers {how[zeros]}" for zeros, count in layers.items()]
+    return f"; zeros of inputs {' and '.join(known)}" if known else ""
 
 
 def _segment_note(report: Report) -> str:

@@ -46,6 +46,7 @@ from dialects.gconv.attributes import (
 )
 from dialects.gconv.spec import PASS, GConv, Reduce
 from dialects.gconv.view import View
+from dialects.gemm_live import LiveAttr
 from dialects.operand_segments import with_quick_operands
 
 
@@ -105,7 +106,8 @@ class LinkOp(IRDLOperation):
     The input has, per dimension, g groups of any extent; the kernel g*op*ks; the result g*op*opc; an extra operand of
     `post` has the result's extent or 1. `acc` is the type that main, mid and the reduction compute in (but for sums of
     floats: see `dialects.gconv.spec`), if that is not the input's. `tensor` names the ONNX tensor the result equals, if
-    it equals one; `search` says how good a `mapping` is that was searched for, `zeros` what is known of the data.
+    it equals one; `search` says how good a `mapping` is that was searched for; `zeros`, and `live` under a
+    mapping to matrix products, what is known of the data.
     """
 
     name = "gconv.link"
@@ -125,6 +127,7 @@ class LinkOp(IRDLOperation):
     mapping = opt_prop_def(Attribute)
     search = opt_prop_def(Attribute)
     zeros = opt_prop_def(ZerosAttr)
+    live = opt_prop_def(LiveAttr)
     result = result_def(TensorType)
 
     irdl_options = (AttrSizedOperandSegments(as_property=True), ParsePropInAttrDict())

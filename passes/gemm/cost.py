@@ -1,7 +1,7 @@
 """What a link counts as matrix products under a mapping: closed forms over its tiles.
 
-Zeros are part of it as far as they were measured (`passes.gemm.zeros`): what is not known to be zero is taken to be
-something else, so that counts are the largest possible ones.
+Zeros are part of it as far as they were measured, or stated (`passes.gemm.zeros`): where nothing is known of them,
+there are none in the input, so that counts are the largest possible ones.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from dialects.events import EVENTS, Counts
 from dialects.gconv import PASS, GConv, LoopKind
+from dialects.gemm_live import Live
 from dialects.gemm_machine import GemmMachine
 from dialects.gemm_mapping import GemmMapping
 from dialects.schedule import Operand
@@ -19,7 +20,7 @@ from passes.gemm.legality import operands_of
 from passes.gemm.ring import PatchWords, Ring
 from passes.gemm.streams import TileBlocks, words_of_place
 from passes.gemm.tiles import RELEVANT, GemmTiles, turns_of
-from passes.gemm.zeros import Live, leaves_out, live_of_kernel
+from passes.gemm.zeros import expected_live, leaves_out
 from passes.mapping.lookups import Lookups
 from passes.mapping.tiling import number
 
@@ -70,20 +71,21 @@ def predict(
     lookups: Lookups | None = None,
     blocks: Sequence[TileBlocks] | None = None,
     live: Live | None = None,
+    zeros: float = 0.0,
     kept: Collection[str] = (),
     patches: PatchWords | None = None,
 ) -> Counts:
     """Counts of a link under a legal mapping; `extras` are the shapes of the post operands.
 
-    `blocks` are those that a kernel in blocks keeps, tile by tile; None if it lies dense. Zeros are as they were
-    measured (`passes.gemm.zeros`); without, nothing is left out but columns that a kernel in blocks does not keep.
+    `blocks` are those that a kernel in blocks keeps, tile by tile; None if it lies dense. What is `live` was measured;
+    without, words of the input are zero with the probability `zeros`, each by itself (`passes.gemm.zeros`).
     `kept` are the roles of tensors that lie in holds of a group: nothing of them goes over the off-chip link. Patches
     are made as the mapping says, or take the words that are given.
     """
     tiles = GemmTiles(spec, mapping, input_shape)
     steps, patches = steps_of(tiles, machine), patches or Ring(tiles).words()
-    if live is None and blocks is not None and leaves_out(spec, machine):
-        live = live_of_kernel(tiles, machine, blocks)
+    if live is None and (blocks is not None or zeros) and leaves_out(spec, machine):
+        live = expected_live(tiles, machine, blocks, zeros)
     if live is not None:
         steps = replace(steps, cycles=live.cycles, columns=live.columns, kernels=live.kernels)
     lookups = lookups or Lookups()

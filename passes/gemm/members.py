@@ -106,7 +106,7 @@ def predict_member(layer: LayerOp, machine: GemmMachine) -> Counts:
     """What a layer of a group counts in all turns, transfers that count for it included.
 
     Runs of equal shape that are equally far beyond the borders of the input count the same. Transfers for holds are
-    not hidden behind work. Nothing is known of zeros but those of a kernel in blocks.
+    not hidden behind work. Zeros of the input are those that are stated, by chance.
     """
     group = group_around(layer)
     assert group is not None
@@ -138,6 +138,7 @@ class _Runs:
         self, work: Work, mapping: GemmMapping, machine: GemmMachine, kept: frozenset[str], blocks: BlocksOp | None
     ):
         self._work, self._mapping, self._machine, self._kept, self._blocks = work, mapping, machine, kept, blocks
+        self._zeros = known_zeros(work)
         self._known: dict[GConv, Counts] = {}
 
     def at(self, place: Place) -> Counts:
@@ -147,9 +148,21 @@ class _Runs:
             shape = part.input_shape
             blocks = kept_blocks(self._blocks, GemmTiles(part.spec, self._mapping, shape))
             self._known[part.spec] = predict(
-                part.spec, self._mapping, self._machine, shape, part.extra_shapes, blocks=blocks, kept=self._kept
+                part.spec,
+                self._mapping,
+                self._machine,
+                shape,
+                part.extra_shapes,
+                blocks=blocks,
+                kept=self._kept,
+                zeros=self._zeros,
             )
         return self._known[part.spec]
+
+
+def known_zeros(work: Work) -> float:
+    """The share of zeros in the words that patches are made of, as far as it is known: `pre` may make others."""
+    return 0.0 if work.spec.pre else work.zeros.input
 
 
 def blocks_in(layer: LayerOp) -> BlocksOp | None:

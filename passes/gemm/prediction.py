@@ -15,7 +15,7 @@ from dialects.spatial import BufferOp, LayerOp, integer
 from passes.fusion.placed import group_around
 from passes.gemm.cost import predict
 from passes.gemm.legality import violations
-from passes.gemm.members import blocks_in, kept_blocks, predict_member
+from passes.gemm.members import blocks_in, kept_blocks, known_zeros, predict_member
 from passes.gemm.tiles import GemmTiles
 from passes.work import work_of
 
@@ -34,12 +34,13 @@ def predict_layer(op: LayerOp, machine: GemmMachine, known: dict[Hashable, Count
     spec, mapping, shape = work.spec, attribute.data, work.input_shape
     blocks = blocks_in(op)
     bitmaps = None if blocks is None else cast("BufferOp", blocks.bitmaps.owner).value
-    alike = spec.bare, spec.post, mapping, shape, work.extra_shapes, work.lookups, work.in_order, bitmaps
+    about = work.live, known_zeros(work)
+    alike = spec.bare, spec.post, mapping, shape, work.extra_shapes, work.lookups, work.in_order, bitmaps, about
     if alike not in known:
         encoding = None if blocks is None else SpotsBlocks(integer(blocks.height))
         node, in_order = describe(op), work.in_order
         if found := violations(spec, mapping, machine, shape, "program", node, in_order=in_order, blocks=encoding):
             raise CatenaError(found)
         kept = kept_blocks(blocks, GemmTiles(spec, mapping, shape))
-        known[alike] = predict(spec, mapping, machine, shape, work.extra_shapes, work.lookups, kept)
+        known[alike] = predict(spec, mapping, machine, shape, work.extra_shapes, work.lookups, kept, *about)
     return known[alike]

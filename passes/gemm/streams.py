@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,11 +21,11 @@ from xdsl.ir import BlockArgument
 from dialects.encodings.attributes import encoding_of
 from dialects.encodings.sections import SectionReader, bitmap_bytes
 from dialects.encodings.spots_blocks import SpotsBlocks
-from dialects.gconv import LinkOp, LoopKind
+from dialects.gconv import LinkOp, LoopKind, shape_of
 from dialects.gconv.fused import FusedOp
 from dialects.gconv.interpreter import take_view
 from dialects.gemm_machine import GemmMachine
-from dialects.gemm_mapping import GemmMapping
+from dialects.gemm_mapping import GemmAttr, GemmMapping
 from dialects.schedule import Loop, Operand, Temporal
 from dialects.weights import ConstantOp
 from passes.chain_views import Source, source_of
@@ -185,6 +185,23 @@ def encode_kernel(kernel: Array, boxes: Sequence[KernelBox], height: int, word_b
     stream = np.concatenate((places.reshape(-1).view(np.uint8), *bitmaps))
     kept = np.concatenate(values) if value else np.zeros(1, kernel.dtype)  # a buffer has a word
     return KernelStream(height, kept, stream.view(f"<u{word_bytes}"))
+
+
+def kernel_streams(links: Sequence[LinkOp], machine: GemmMachine) -> dict[LinkOp, KernelStream]:
+    """The streams of kernels that are to lie in blocks; links that take the same tiles of a constant share them."""
+    known: dict[Hashable, KernelStream] = {}
+    found: dict[LinkOp, KernelStream] = {}
+    for link in links:
+        encoding = encoding_of_kernel(link)
+        if encoding is None or link.kernel is None or not isinstance(link.mapping, GemmAttr):
+            continue
+        boxes = kernel_boxes(GemmTiles(link.spec, link.mapping.data, shape_of(link.input)))
+        source = source_of(link.kernel)
+        alike = source.base, source.view, tuple(boxes)
+        if alike not in known:
+            known[alike] = encode_kernel(kernel_of(link), boxes, encoding.height, machine.word_bits)
+        found[link] = known[alike]
+    return found
 
 
 def blocks_of_tiles(bitmaps: Array, boxes: Sequence[KernelBox], height: int) -> list[TileBlocks]:

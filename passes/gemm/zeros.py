@@ -1,4 +1,4 @@
-"""What zeros leave out of a link's matrix products, measured on its tensors: all that predictions need of the data.
+"""What zeros leave of a link's matrix products, measured or by chance: all that predictions need of the data.
 
 An index of the reduction is worked on at a time if a word of it is not zero in a patch that arrays take then, and if
 kernels in blocks keep its column.
@@ -8,34 +8,21 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from dialects.gconv import Dim, GConv, LoopKind
+from dialects.gemm_live import Live
 from dialects.gemm_machine import GemmMachine
 from passes.gemm.streams import TileBlocks, kernel_boxes
-from passes.gemm.tiles import GemmTiles, ranges, turns_of
+from passes.gemm.tiles import GemmTiles, ranges
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Live:
-    """What is left of `passes.gemm.cost.Steps`: cycles of the array, patch words and kernel words that enter it.
-
-    `operations` are those that are not left out, `gated` the ones among them in blocks that kernels do not keep.
-    """
-
-    cycles: int
-    columns: int
-    kernels: int
-    operations: int
-    gated: int
 
 
 def leaves_out(spec: GConv, machine: GemmMachine) -> bool:
@@ -43,19 +30,36 @@ def leaves_out(spec: GConv, machine: GemmMachine) -> bool:
     return machine.im2col.skips and spec.is_multiply_accumulate and not spec.mid
 
 
-def live_of_kernel(tiles: GemmTiles, machine: GemmMachine, blocks: Sequence[TileBlocks]) -> Live:
-    """What is left of a kernel in blocks, if no word of the input is zero."""
-    split, array = tiles.mapping.split, machine.array
-    turns = sum(turns_of(size, split, array.cols) * times for size, times in tiles.patches.items())
-    patches = sum(size * times for size, times in tiles.patches.items())
-    cycles = columns = entered = operations = 0
-    for tile in blocks:
-        (_, count, _), kept = tile.box.sizes, int(np.count_nonzero(tile.columns))
-        cycles += kept * turns * math.ceil(count / (array.rows // split))
-        columns += kept * patches
-        entered += tile.values
-        operations += kept * count * patches
-    return Live(cycles, columns, entered * turns, operations, operations - entered * patches)
+def expected_live(
+    tiles: GemmTiles, machine: GemmMachine, blocks: Sequence[TileBlocks] | None = None, zeros: float = 0.0
+) -> Live:
+    """What is left if every word of patches is zero with a probability, independently of all others.
+
+    Padding counts as other words do, and so do words that indices of one bit share. With a probability of 0 that is
+    what a kernel in blocks leaves, exactly.
+    """
+    split, array, rows = tiles.mapping.split, machine.array, machine.im2col.block_rows
+    together: Counter[int] = Counter()  # patches that arrays take at a time, and how often
+    for size, times in tiles.patches.items():
+        whole, rest = divmod(size, split * array.cols)
+        together.update({split * array.cols: whole * times})
+        together.update({rest: times} if rest else {})
+    cycles = columns = entered = operations = stored = 0.0
+    for number, box in enumerate(kernel_boxes(tiles)):
+        groups, count, terms = box.sizes
+        kept = np.ones((groups, terms), np.bool_) if blocks is None else blocks[number].columns
+        words = kept * count if blocks is None else blocks[number].stored
+        indices = np.minimum(rows, terms - np.arange(terms) // rows * rows)
+        for patches, times in together.items():
+            chance = 1 - zeros ** (patches * indices)
+            live, of_kernels = (times * float((each * chance).sum()) for each in (kept, words))
+            cycles += live * math.ceil(count / (array.rows // split))
+            columns += live * patches
+            entered += of_kernels
+            operations += live * patches * count
+            stored += of_kernels * patches
+    whole_operations = round(operations)
+    return Live(round(cycles), round(columns), round(entered), whole_operations, whole_operations - round(stored))
 
 
 def measure(tiles: GemmTiles, machine: GemmMachine, source: Array, blocks: Sequence[TileBlocks] | None = None) -> Live:

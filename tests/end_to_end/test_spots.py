@@ -20,7 +20,9 @@ from backends.spots.emulator import SpotsEmulator
 from backends.spots.isa import ISA
 from compiler.api import explain, quantize, report
 from compiler.compilation import CompileOptions, compile_source, write_compiled
+from compiler.execution import emulated_report, predicted_report
 from compiler.pruning import PruneOptions, Structure, prune_model
+from compiler.reports.text import layer_table
 from compiler.sources import ImportOptions
 from dialects.diagnostics import CatenaError
 from dialects.encodings.attributes import encoded_type
@@ -130,19 +132,38 @@ def test_a_reference_model_counts_as_predicted_with_its_zeros(name: str, tmp_pat
 @pytest.mark.parametrize("name", ["residual", "classifier", "dense", "separable"])
 @pytest.mark.parametrize("group", [0, 4, 8])
 def test_with_the_zeros_that_are_measured_a_network_counts_as_predicted(name: str, group: int, tmp_path: Path) -> None:
-    """Layer by layer, each on the tensors that the layers before it made; with groups, on kernels in blocks."""
-    source = tmp_path / "model.onnx"
+    """Calibrated on the inputs that it then runs on; with groups, on kernels in blocks."""
+    source, samples = tmp_path / "model.onnx", tmp_path / "samples.npz"
     model = NETWORKS[name]()
     onnx.save(model, source)
+    np.savez(samples, **inputs_of(model))
     if group:
         prune_model(source, source, PruneOptions(Structure.GROUP, 0.6, group=group))
-    program = compiled(source, {**SMALL, "encodings.weights": f'["spots<height {group or 8}>"]'})
-    total = Counts()
-    for each in script("spots_zeros").counted(program, inputs_of(model)):
-        assert not each.emulated.differences(each.predicted), each.layer.name
-        total.add(each.emulated)
-    assert total.events["operation.skipped"]
-    assert bool(total.events["dram.kernel.bitmap"]) == bool(group)
+    settings = {**SMALL, "encodings.weights": f'["spots<height {group or 8}>"]'}
+    options = CompileOptions(target="spots", settings=settings, calibrate=str(samples))
+    program = compile_source(str(source), options).program
+    assert program is not None
+    emulator = SpotsEmulator(program)
+    emulator.run(inputs_of(model))
+    check_counts(program, emulator)
+    total = emulated_report(program, emulator.counters)
+    assert total.cycles == predicted_report(program).cycles
+    assert total.counts.events["operation.skipped"]
+    assert bool(total.counts.events["dram.kernel.bitmap"]) == bool(group)
+
+
+def test_reports_say_what_is_known_of_zeros(tmp_path: Path) -> None:
+    source, samples = tmp_path / "model.onnx", tmp_path / "samples.npz"
+    model = NETWORKS["classifier"]()
+    onnx.save(model, source)
+    np.savez(samples, **inputs_of(model))
+    nothing, measured = report(source, target="spots"), report(source, target="spots", calibrate=samples)
+    stated = report(source, target="spots", density=0.1)
+    assert measured.cycles < nothing.cycles
+    assert stated.counts.events["operation.skipped"] > 0
+    assert "layers taken as none" in str(layer_table(nothing).title)
+    assert "layers measured, the mean of all samples" in str(layer_table(measured).title)
+    assert "layers estimated from their share" in str(layer_table(stated).title)
 
 
 @pytest.mark.parametrize("name", ["residual", "classifier"])
