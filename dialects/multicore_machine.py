@@ -50,7 +50,15 @@ class Crossbar(_Model):
     columns: Annotated[Count, Field(description="columns of cells")]
     weights: Annotated[WeightFormat, Field(description="how a weight is held in cells", strict=False)]
     dac_bits: Annotated[int, Field(ge=1, le=16, description="bits of a pulse on a row")]
-    adc_bits: Annotated[int, Field(ge=0, le=32, description="bits of a converter; 0: as many as it takes")]
+    adc_bits: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=32,
+            description="bits of a converter, with physics that give none; 0: as many as it takes. "
+            "Without physics products are exact",
+        ),
+    ]
     mvm_cycles: Annotated[Cycles, Field(description="cycles of a product, all pulses and columns")]
     write_cycles: Annotated[Cycles, Field(description="cycles to program one row of cells")]
 

@@ -48,9 +48,10 @@ def accuracy(
     """Run a quantized network with the products of its layers made by crossbars, beside the exact run.
 
     Integer products with constants are made as the crossbars of FILE.toml make them, all else exactly; with a target
-    that has crossbars (`-t rram`) it says their rows, columns, weights and pulses, and FILE.toml the rest. Printed are
-    signal-to-noise ratios of every layer's sums, of its own error alone and with those of layers before it, of the
-    outputs, and how often the largest output is the same.
+    that has crossbars (`-t rram`) it says their rows, columns, weights and pulses, and bits of converters
+    (`crossbar.adc_bits`) unless FILE.toml does; FILE.toml says the rest. Printed are signal-to-noise ratios of every
+    layer's sums, of its own error alone and with those of layers before it, of the outputs, and how often the largest
+    output is the same.
     """
     from compiler.accuracy import accuracy as measured
     from compiler.cli.progress import activity

@@ -32,7 +32,11 @@ from dialects.diagnostics import CatenaError, Diagnostic
 @click.option("-o", "--output", metavar="FILE.npz", help="Write the outputs by ONNX tensor name.")
 @click.option("--stats", metavar="FILE.json", help="Write what was counted, for catena report.")
 @click.option("--engine", metavar="NAME", help="How to execute: blocks (default), or elements, word by word (slow).")
-@click.option("--physics", metavar="FILE.toml", help="Crossbars compute as these converters, cells and wires do.")
+@click.option(
+    "--physics",
+    metavar="FILE.toml",
+    help="Crossbars compute as these converters, cells and wires do; bits not given are the target's.",
+)
 @click.option("--trace", metavar="FILE", help="Write a line for every instruction that is executed.")
 @click.option(
     "--timeline",

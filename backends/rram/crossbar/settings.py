@@ -61,6 +61,8 @@ class Settings(BaseModel, frozen=True):
 def settings_for(machine: MulticoreMachine, description: Mapping[str, Any], where: str) -> Settings:
     """Converters and physics of a description, on the crossbars of a machine.
 
+    The machine's `adc_bits` are the resolution of converters unless the description gives one.
+
     Raises `CatenaError` (CAT-C003) for settings that are not valid, or that the machine has.
     """
     given, crossbar = validated(Settings, description, where), machine.crossbar
@@ -70,13 +72,14 @@ def settings_for(machine: MulticoreMachine, description: Mapping[str, Any], wher
         message = "the target has crossbars of a shape of their own"
         hint = "leave it out: the target says it"
         raise CatenaError(Diagnostic("CAT-C003", message, "emulation", "", where, "", found, hint))
+    bits = crossbar.adc_bits
     inputs = InputFormat(bits=given.inputs.bits, dac_bits=crossbar.dac_bits, encoding=given.inputs.encoding)
     return Settings(
         rows=crossbar.rows,
         columns=crossbar.columns,
         weights=crossbar.weights,
         inputs=inputs,
-        adc=given.adc,
+        adc=given.adc if "bits" in given.adc.model_fields_set else given.adc.model_copy(update={"bits": bits}),
         physics=given.physics,
         seed=given.seed,
     )

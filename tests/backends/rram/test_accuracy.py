@@ -109,6 +109,14 @@ def test_a_target_with_crossbars_says_their_shape(cli: Cli, model: Path, tmp_pat
     assert settings["adc"] == own["settings"]["adc"]
     # 96 rows of 5 columns, 4 weights side by side: 3 x 2 crossbars in place of one for each sign.
     assert [layers[-1]["crossbars"] for layers in (own["layers"], found["layers"])] == [2, 6]
+    # Bits of converters are the target's unless the file gives some, 0 among them.
+    for text, bits in (("", 3), ("[adc]\nbits = 0\n", 0), ("[adc]\nrange = 'column'\n", 3)):
+        physics.write_text(text)
+        coarse = json.loads(
+            cli("accuracy", model, "--physics", physics, *chip, "--set", "crossbar.adc_bits=3", "--json").out
+        )
+        assert coarse["result"]["settings"]["adc"]["bits"] == bits
+        assert all((layer["own_snr_db"] is None) == (bits == 0) for layer in coarse["result"]["layers"])
     physics.write_text("rows = 64\n")
     refused = cli("accuracy", model, "--physics", physics, *chip)
     assert (refused.code, "CAT-C003" in refused.err, "the target says it" in refused.err) == (2, True, True)

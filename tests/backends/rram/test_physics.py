@@ -51,6 +51,21 @@ def test_ideal_physics_change_nothing(program: Path, tmp_path: Path, text: str) 
     assert (ran(program, tmp_path, text) == ran(program, tmp_path, None)).all()
 
 
+def test_bits_of_converters_are_the_targets_if_physics_give_none(tmp_path: Path) -> None:
+    """Without physics they change nothing."""
+    model, found = save_model(quantized_network(), tmp_path / "quantized.onnx"), dict[str, Path]()
+    for bits in ("0", "3"):
+        found[bits] = tmp_path / f"{bits}.cat"
+        options = CompileOptions(target="rram", settings={"crossbar.adc_bits": bits})
+        write_compiled(compile_source(str(model), options), found[bits])
+    exact = ran(found["0"], tmp_path, None)
+    assert (ran(found["3"], tmp_path, None) == exact).all()
+    assert (ran(found["3"], tmp_path, "[adc]\nbits = 0\n") == exact).all()
+    coarse = ran(found["3"], tmp_path, "")
+    assert (coarse != exact).any()
+    assert (coarse == ran(found["0"], tmp_path, "[adc]\nbits = 3\n")).all()
+
+
 def test_engines_agree_with_physics_and_seeds_matter(program: Path, tmp_path: Path) -> None:
     found = ran(program, tmp_path, NOISY)
     assert (found == ran(program, tmp_path, NOISY, "steps")).all()
