@@ -39,6 +39,7 @@ _PASSES: dict[str, str] = {
     "map-nest": "passes.map_nest:MapNestPass",
     "dissolve-groups": "passes.dissolve_groups:DissolveGroupsPass",
     "map-gemm": "passes.map_gemm:MapGemmPass",
+    "drop-encodings": "passes.drop_encodings:DropEncodingsPass",
     "measure-skips": "passes.measure_skips:MeasureSkipsPass",
     "slice-weights": "passes.slice_weights:SliceWeightsPass",
     "partition-crossbars": "passes.partition_crossbars:PartitionCrossbarsPass",

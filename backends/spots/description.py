@@ -32,7 +32,7 @@ def spots_backend() -> Backend:
         load=_load,
         predict=_predict,
         engines=ENGINES,
-        passes={"mapped": ("map-gemm",), "placed": ("order-segments", "place-gemm")},
+        passes={"mapped": ("map-gemm", "drop-encodings"), "placed": ("order-segments", "place-gemm")},
         check=_check,
     )
 

@@ -65,8 +65,10 @@ class PruneOptions:
             if name != self.structure:
                 message = f"--{name} is of no use with --structure {self.structure}"
                 yield Diagnostic("CAT-C001", message, hint=f"--structure {name}")
-            if min(value if isinstance(value, tuple) else (value,)) < 1:
-                yield Diagnostic("CAT-C001", f"--{name}: sizes are at least 1", found=str(value))
+            sizes = value if isinstance(value, tuple) else (value,)
+            if min(sizes) < 1:
+                found = "x".join(map(str, sizes))
+                yield Diagnostic("CAT-C001", f"--{name}: sizes are at least 1", found=found)
 
 
 def structure_named(name: str) -> Structure:

@@ -52,9 +52,8 @@ class LayerReport:
     price: Price
 
     def utilisation(self, machine: Accelerator) -> float:
-        """Operations per processing element and array cycle, from 0 to 1."""
-        slots = self.counts.array_cycles * elements(machine)
-        return self.counts.operations / slots if slots else 0.0
+        """Operations that are worked on per processing element and array cycle, from 0 to 1; left out ones are not."""
+        return _utilisation(self.counts, machine)
 
 
 @dataclass(frozen=True)
@@ -106,15 +105,18 @@ class Report:
 
     @property
     def utilisation(self) -> float:
-        """Operations per processing element and array cycle, from 0 to 1."""
-        counts = self.counts
-        slots = counts.array_cycles * elements(self.machine)
-        return counts.operations / slots if slots else 0.0
+        """Operations that are worked on per processing element and array cycle, from 0 to 1; left out ones are not."""
+        return _utilisation(self.counts, self.machine)
 
     def _repr_html_(self) -> str:
         from compiler.reports.text import layer_table
 
         return layer_table(self).html()
+
+
+def _utilisation(counts: Counts, machine: Accelerator) -> float:
+    slots = counts.array_cycles * elements(machine)
+    return (counts.operations - counts.events.get("operation.skipped", 0)) / slots if slots else 0.0
 
 
 def build_report(

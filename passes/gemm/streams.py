@@ -82,6 +82,11 @@ class KernelStream:
     values: Array
     bitmaps: Array
 
+    @property
+    def words(self) -> int:
+        """Words that come over the link if every tile comes once."""
+        return self.values.size + self.bitmaps.size
+
 
 @dataclass(frozen=True)
 class Encoded:

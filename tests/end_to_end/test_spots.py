@@ -160,6 +160,7 @@ def test_reports_say_what_is_known_of_zeros(tmp_path: Path) -> None:
     nothing, measured = report(source, target="spots"), report(source, target="spots", calibrate=samples)
     stated = report(source, target="spots", density=0.1)
     assert measured.cycles < nothing.cycles
+    assert max(each.utilisation(measured.machine) for each in measured.layers) <= 1
     assert stated.counts.events["operation.skipped"] > 0
     assert "layers taken as none" in str(layer_table(nothing).title)
     assert "layers measured, the mean of all samples" in str(layer_table(measured).title)

@@ -135,5 +135,8 @@ def test_the_table_has_every_layer(cli: Cli, cnn: Path, tmp_path: Path) -> None:
 def test_pruned_models_compile(tmp_path: Path) -> None:
     path = save_model(small_cnn(), tmp_path / "m.onnx")
     compiler.prune(path, tmp_path / "p.onnx", structure="block", sparsity=0.7, block=(2, 3))
+    with pytest.raises(CatenaError) as caught:
+        compiler.prune(path, tmp_path / "p.onnx", structure="block", sparsity=0.7, block=(0, 2))
+    assert [each.found for each in caught.value.diagnostics] == ["0x2"]
     assert list(onnx.load(tmp_path / "p.onnx").graph.node) == list(onnx.load(path).graph.node)
     assert compiler.verify(tmp_path / "p.onnx").is_equal
