@@ -8,6 +8,7 @@ from xdsl.context import Context
 
 from backends.spots.emit import emit
 from backends.spots.emulator import SpotsEmulator
+from dialects.accelerator import Accelerator
 from dialects.diagnostics import CatenaError
 from dialects.events import Counts
 from dialects.gconv.interpreter import Interpreter
@@ -32,7 +33,7 @@ def kernel(zeros: float) -> np.ndarray:
     return words.reshape(512, 1)
 
 
-def chain(words: np.ndarray, mapping: str, target: object = TARGET) -> str:
+def chain(words: np.ndarray, mapping: str, target: Accelerator = TARGET) -> str:
     digest = ConstantOp.of(words).value.data.digest
     blocks = "tensor<512x1xf32, #encodings.spots<height 8, rows 0, inner 64>>"
     return f"""{MachineOp.of(target)!s}
