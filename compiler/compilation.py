@@ -24,6 +24,7 @@ from compiler.pipelines import parse_passes
 from compiler.sources import ImportOptions, SourceKind, kind_of, load_message, load_model
 from compiler.stages import IMPORT, MAPPING_STAGE, PROGRAM, STAGE_NAMES, Stage, stage_named, stage_number, stages_after
 from compiler.targets import Target, select_target
+from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gemm_machine import GemmMachine
 from dialects.module_attributes import BACKEND, STAGE
@@ -324,7 +325,8 @@ class _Compilation:
     def _judging(self, target: Target | None) -> list[ModulePass]:
         """The pass that takes groups apart which cost more than their links alone, where an objective is asked for."""
         options, machine = self._options, None if target is None else target.machine
-        if not options.fuse or options.search.objective is None or not isinstance(machine, NestMachine | GemmMachine):
+        judged = isinstance(machine, NestMachine | GemmMachine | Machine)
+        if not options.fuse or options.search.objective is None or not judged:
             return []
         if self._fuses:
             return []  # groups that a mapping file names are not to be taken apart

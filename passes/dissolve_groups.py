@@ -11,6 +11,7 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
+from dialects.array_machine import Machine
 from dialects.events import Counts
 from dialects.gconv import LinkOp
 from dialects.gconv.fused import FusedOp
@@ -21,18 +22,21 @@ from dialects.schedule import Objective
 from dialects.spatial import LayerOp
 from dialects.target import find_machine, require_nest_machine
 from passes.fusion.grouping import groups_of, inline
+from passes.fusion.placed_on_array import predict_layer as predict_on_array
 from passes.fusion.placed_on_levels import predict_layer as predict_on_levels
 from passes.gemm.cost import LINK
 from passes.gemm.prediction import predict_layer as predict_on_products
 from passes.gemm.pricing import price_of_products
 from passes.map_gemm import MapGemmPass
 from passes.map_nest import MapNestPass
+from passes.map_row_stationary import MapRowStationaryPass
 from passes.mapper.pricing import Prices
-from passes.mapping.cost import Price
+from passes.mapping.cost import FEATURES, Price
 from passes.merge_dims import MergeDimsPass
 from passes.order_segments import OrderSegmentsPass
 from passes.place_gemm import PlaceGemmPass
 from passes.place_nest import PlaceNestPass
+from passes.place_spatial import PlaceSpatialPass
 from passes.pricing import price
 from passes.searching.objectives import objective_on
 from passes.searching.options import SearchingPass
@@ -56,8 +60,14 @@ class DissolveGroupsPass(SearchingPass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Dissolve groups. Raises `CatenaError` as passes that map and place on the machine do."""
         machine = find_machine(op)
-        on_products = isinstance(machine, GemmMachine)
-        judge = _OnProducts(machine) if on_products else _OnLevels(require_nest_machine(op, "mapped"))
+        judge: _Judge
+        match machine:
+            case GemmMachine():
+                judge = _OnProducts(machine)
+            case Machine():
+                judge = _OnArray(machine)
+            case _:
+                judge = _OnLevels(require_nest_machine(op, "mapped"))
         groups = groups_of(main_function(op))
         if not groups:
             return
@@ -133,6 +143,23 @@ class _OnLevels:
         objective = objective_on(machine, objective)
         counts = [predict_on_levels(each, machine, self._known) for each in layers]
         moved = {*Prices(machine, objective).of, f"{machine.memories[0].name}.extra.read"}
+        return _costs([price(each, machine) for each in counts], counts, moved, objective)
+
+
+class _OnArray:
+    """Machines of rows and columns."""
+
+    mapping, placing = MapRowStationaryPass(), PlaceSpatialPass()
+
+    def __init__(self, machine: Machine):
+        self._machine = machine
+        self._known: dict[Hashable, Counts] = {}
+
+    def costs(self, layers: Sequence[LayerOp], objective: Objective) -> Costs:
+        """What layers cost together."""
+        machine = self._machine
+        counts = [predict_on_array(each, machine, self._known) for each in layers]
+        moved = machine.on_link((*FEATURES, "dram.kernel.read"))
         return _costs([price(each, machine) for each in counts], counts, moved, objective)
 
 

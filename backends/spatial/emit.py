@@ -50,7 +50,6 @@ from backends.spatial.isa import (
 from backends.spatial.layer_entries import kind_of_layer, mapping_text, search_entry, work_entry
 from backends.spatial.tensor_table import check_buffers, constant_images, name_buffers, tensor_entry, unique
 from backends.spatial.words import word_of_dtype
-from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.element_types import numpy_dtype_of
 from dialects.events import Counts
@@ -60,7 +59,7 @@ from dialects.gconv.scalar import FUNCTIONS
 from dialects.groups import GroupOp, HoldOp, KeepOp, SendOp
 from dialects.host_segment import SegmentOp
 from dialects.locations import describe, node_names
-from dialects.schedule import HostAttr, MappingAttr
+from dialects.schedule import HostAttr
 from dialects.schedule import Loop as LoopName
 from dialects.spatial import (
     BufferOp,
@@ -78,11 +77,8 @@ from dialects.spatial import (
 from dialects.spatial_access import LookupAttr
 from dialects.target import require_machine, require_spatial
 from passes.fusion.occupied import words_held
-from passes.fusion.placed import group_around
-from passes.fusion.placed_on_array import predict_member_on_array
-from passes.mapping.fit import violations
+from passes.fusion.placed_on_array import predict_layer
 from passes.mapping.host_cost import predict_offload, predict_segment
-from passes.mapping.prediction import predict_on_array
 from passes.work import work_of
 
 TOOL = "catena"
@@ -132,7 +128,7 @@ def _emission(module: ModuleOp) -> Emission:
         return _body(op.body.block.ops, dims)
 
     def predicted(op: LayerOp, known: dict[Hashable, Counts]) -> Counts:
-        return _predicted_on_array(op, machine, known)
+        return predict_layer(op, machine, known)
 
     compresses = machine.dram.compression is not None
     return Emission(ISA, body, predicted, machine.dram.words, compresses, {"glb": BUFFER})
@@ -369,24 +365,6 @@ def _predicted(op: LayerOp | SegmentOp, emission: Emission, known: dict[Hashable
     if isinstance(op.mapping, HostAttr):
         return predict_offload(op.spec, op.views, work_of(op).lookups)
     return emission.predicted(op, known)
-
-
-def _predicted_on_array(op: LayerOp, machine: Machine, known: dict[Hashable, Counts]) -> Counts:
-    assert isinstance(op.mapping, MappingAttr)
-    if group_around(op) is not None:
-        return predict_member_on_array(op, machine)
-    work, mapping = work_of(op), op.mapping.data
-    spec = work.spec
-    minds_data = machine.dram.compression is not None or machine.energy.gating is not None
-    of_data = (work.zeros, work.compressed, spec.padding) if minds_data else ()
-    alike = (spec.bare, len(spec.post), mapping, work.views, work.lookups, work.in_order, of_data)
-    if alike in known:
-        return known[alike]
-    problems = violations(spec, mapping, machine, "program", describe(op), in_order=work.in_order)
-    if problems:
-        raise CatenaError(problems)
-    known[alike] = predict_on_array(work, mapping, machine)
-    return known[alike]
 
 
 def _layer(op: LayerOp, index: int, emission: Emission) -> Iterator[Instruction]:

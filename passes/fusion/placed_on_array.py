@@ -3,17 +3,44 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 
 from dialects.array_machine import Machine
+from dialects.diagnostics import CatenaError
 from dialects.events import BURSTS, COMPRESSED, Counts
 from dialects.groups import FetchOp, RunOp, SendOp
+from dialects.locations import describe
 from dialects.schedule import MappingAttr
 from dialects.spatial import LayerOp, integer
 from passes.fusion.array_members import ArrayMember, predict_places
 from passes.fusion.placed import NAMES, fetched_role, group_around, hold_of, kept_by
 from passes.mapping.bursts import words_of_bursts
 from passes.mapping.data_events import expected_link_words
+from passes.mapping.fit import violations
+from passes.mapping.prediction import predict_on_array
 from passes.work import Work, work_of
+
+
+def predict_layer(layer: LayerOp, machine: Machine, known: dict[Hashable, Counts]) -> Counts:
+    """What a layer counts, in a group or not; as `known` of one like it.
+
+    Raises `CatenaError` if its nest breaks a rule of the machine.
+    """
+    assert isinstance(layer.mapping, MappingAttr)
+    if group_around(layer) is not None:
+        return predict_member_on_array(layer, machine)
+    work, mapping = work_of(layer), layer.mapping.data
+    spec = work.spec
+    minds_data = machine.dram.compression is not None or machine.energy.gating is not None
+    of_data = (work.zeros, work.compressed, spec.padding) if minds_data else ()
+    alike = (spec.bare, len(spec.post), mapping, work.views, work.lookups, work.in_order, of_data)
+    if alike in known:
+        return known[alike]
+    problems = violations(spec, mapping, machine, "program", describe(layer), in_order=work.in_order)
+    if problems:
+        raise CatenaError(problems)
+    known[alike] = predict_on_array(work, mapping, machine)
+    return known[alike]
 
 
 def predict_member_on_array(layer: LayerOp, machine: Machine) -> Counts:

@@ -28,6 +28,9 @@ from passes.mapping.tiling import (
     touching,
 )
 
+FEATURES = ("dram.input.read", "dram.index.read", "dram.extra.read", "dram.output.read", "dram.output.write")
+"""The events of words on the off-chip link that no kernel has."""
+
 
 def predict(
     spec: GConv,
@@ -292,7 +295,7 @@ def price(counts: Counts, machine: Machine) -> Price:
         spent = 1 - costs.gating * counts.events["operation.gated"] / counts.operations
         energy["spad"], energy["operation"] = energy["spad"] * spent, energy["operation"] * spent
     kernels = math.ceil(counts.charged(machine.on_link(("dram.kernel.read",))) / machine.links.dram)
-    others = ["dram.input.read", "dram.index.read", "dram.extra.read", "dram.output.read", "dram.output.write"]
+    others = [*FEATURES]
     if machine.counting.padding_in_dram:
         others.append("dram.input.padding")
     others = math.ceil(counts.charged(machine.on_link(others)) / machine.links.dram)

@@ -173,6 +173,15 @@ def test_values_that_make_no_sense_are_refused(cli: Cli, cnn: Path, words: tuple
     assert cli("compile", cnn, "-o", os.devnull, *words).code == 2
 
 
+@pytest.mark.parametrize("target", ["eyeriss", "generic", "spots"])
+def test_groups_are_judged_by_an_objective_on_every_machine_that_has_them(cli: Cli, cnn: Path, target: str) -> None:
+    words = ("compile", cnn, "-t", target, "-o", os.devnull, "--fuse", "--timing", "--no-cache")
+    asked, not_asked = cli(*words, "--objective", "latency"), cli(*words)
+    assert (asked.code, not_asked.code) == (0, 0), asked.err + not_asked.err
+    assert "dissolve-groups" in asked.err + asked.out
+    assert "dissolve-groups" not in not_asked.err + not_asked.out
+
+
 def test_an_objective_that_does_not_exist_has_a_hint() -> None:
     with pytest.raises(CatenaError) as caught:
         search_options("enrgy")

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 from hypothesis import assume, given, settings
 from xdsl.dialects.builtin import ModuleOp
 
 from dialects.diagnostics import CatenaError
+from dialects.gconv import LinkOp
 from dialects.gconv.fused import FusedOp
+from dialects.target import MachineOp
 from passes.dissolve_groups import DissolveGroupsPass
 from passes.fuse_layers import FuseLayersPass
 from passes.map_nest import MapNestPass
+from passes.map_row_stationary import MapRowStationaryPass
+from passes.merge_dims import MergeDimsPass
 from passes.place_nest import PlaceNestPass
 from tests.filechecking import check_ir, new_ir_context, parse_module
 from tests.passes.chains import check_pass, random_chains
+from tests.passes.mapping.machines import machine_like_eyeriss
 from tests.passes.test_fuse_layers import LINKS, MACHINE
 
 OFF_CHIP, HELD = "dram.input.read", "glb.output.hold"
@@ -81,7 +88,24 @@ def test_nests_of_groups_are_found_where_nothing_in_them_costs() -> None:
     assert not any(isinstance(op, FusedOp) for op in module.walk())
 
 
-def test_a_machine_of_levels_is_needed() -> None:
+@pytest.mark.parametrize(
+    ("objective", "stays"), [("energy", True), ("traffic", True), ("latency", False), ("edp", False)]
+)
+def test_on_arrays_too(objective: Literal["energy", "latency", "edp", "traffic"], *, stays: bool) -> None:
+    array = str(MachineOp.of(machine_like_eyeriss(name="m", glb={"banks": 6, "bank_words": 64})))
+    module, apart = parse_module(array + LINKS), parse_module(array + LINKS)
+    for step in (FuseLayersPass(), MapRowStationaryPass(objective=objective)):
+        step.apply(new_ir_context(), module)
+    before = str(module)
+    assert any(isinstance(op, FusedOp) for op in module.walk())
+    DissolveGroupsPass(objective).apply(new_ir_context(), module)
+    for step in (MergeDimsPass(), MapRowStationaryPass(objective=objective)):
+        step.apply(new_ir_context(), apart)
+    nests = [[op.mapping for op in each.walk() if isinstance(op, LinkOp)] for each in (module, apart)]
+    assert str(module) == before if stays else nests[0] == nests[1]
+
+
+def test_a_machine_is_needed() -> None:
     with pytest.raises(CatenaError):
         DissolveGroupsPass().apply(new_ir_context(), parse_module(LINKS))
 
