@@ -109,10 +109,9 @@ def _unconstrained() -> str:
         "Energy of an operation in MAC energies, ALU included, 16 images. The hardware is that of the dataflow, its\n"
         "memories, axes and prices; but operands may get their places in any order, with loops cut between them, and\n"
         f"any loops may lie on the array (`passes/mapper/free.py`, an effort of {EFFORT:,} a layer, or the mapping in\n"
-        "the dataflow where that is better). The optimum lies between the bound and what was found; a bound of 1, the\n"
-        "operation alone, is none: sums are cheaper to add up further out there, which no bound covers yet. In\n"
-        "both columns tiles are cut out of those around them, so that figures of dataflows differ a little from those\n"
-        "above.\n"
+        "the dataflow where that is better). The optimum lies between the bound and what was found: with so many axes and\n"
+        "memories that effort does not close the gap. In both columns tiles are cut out of those around them, so\n"
+        "that figures of dataflows differ a little from those above.\n"
     )
     return f"{note}\n{table(columns, rows).markdown()}\n"
 
