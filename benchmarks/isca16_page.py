@@ -109,8 +109,8 @@ def _unconstrained() -> str:
         "Energy of an operation in MAC energies, ALU included, 16 images. The hardware is that of the dataflow, its\n"
         "memories, axes and prices; but operands may get their places in any order, with loops cut between them, and\n"
         f"any loops may lie on the array (`passes/mapper/free.py`, an effort of {EFFORT:,} a layer, or the mapping in\n"
-        "the dataflow where that is better). The optimum lies between the bound and what was found: with so many axes and\n"
-        "memories that effort does not close the gap. In both columns tiles are cut out of those around them, so\n"
+        "the dataflow where that is better). The optimum lies between the bound and what was found: with so many axes\n"
+        "and memories that effort does not close the gap. In both columns tiles are cut out of those around them, so\n"
         "that figures of dataflows differ a little from those above.\n"
     )
     return f"{note}\n{table(columns, rows).markdown()}\n"
