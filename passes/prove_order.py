@@ -33,7 +33,7 @@ class ProveOrderPass(ModulePass):
 
     In a hold, words that take the place of others have to come after all accesses to these, and no other tensor may lie
     there. What holds for the vector clocks of waits and signals holds however fast cores are and whoever gets the bus
-    first.
+    first. Cores have as many sequence registers as tokens name (CAT-F002).
     A word that blocks touch in several turns counts as touched from the first to the last of them. The pass changes
     nothing.
     """
@@ -46,6 +46,7 @@ class ProveOrderPass(ModulePass):
         blocks = blocks_of(placed_layers(function))
         groups = [each for each in function.body.block.ops if isinstance(each, GroupOp)]
         signals, problems = _signals(blocks)
+        problems += _missing_registers(blocks, machine.cores.registers)
         waits = {block.number: list(_waits(block, overlap=machine.cores.overlap)) for block in blocks}
         if problems:
             raise CatenaError(problems[:MOST])
@@ -145,6 +146,23 @@ def _signals(blocks: Sequence[Block]) -> tuple[dict[Register, Signals], list[Dia
         turns = np.concatenate([turns for *_, turns in entries])
         found[register] = Signals(entries[0][0].core, values, numbers, turns)
     return found, problems
+
+
+def _missing_registers(blocks: Iterable[Block], available: int) -> Iterator[Diagnostic]:
+    """Cores that tokens name more registers of than there are, each with the first block whose tokens do."""
+    needed: dict[int, int] = {}
+    first: dict[int, Block] = {}
+    for block in blocks:
+        for op, _ in _tokens(block):
+            core, count = integer(op.core) if isinstance(op, SignalOp) else block.core, integer(op.register) + 1
+            needed[core] = max(needed.get(core, 0), count)
+            if count > available:
+                first.setdefault(core, block)
+    hint = f"--set cores.registers={max(needed.values(), default=0)}, or fewer cores that share a layer"
+    for core, block in first.items():
+        message = f"core {core} has too few sequence registers: one for each core that signals to it"
+        node, found = describe(block.layer), f"cores.registers = {available}"
+        yield Diagnostic("CAT-F002", message, "placed", node, "", f"at least {needed[core]}", found, hint)
 
 
 def _place(block: Block, what: str = "") -> str:

@@ -114,8 +114,25 @@ class MulticoreEmulator(ProgramEmulator):
                     limits = f"{len(self._layers)} layers", f"layer {task.layer.index}"
                     message = "the code has a layer that the program does not list"
                     raise CatenaError(Diagnostic("CAT-P001", message, "", "", f"core {core}", *limits))
+            self._check_registers(core, reader.tasks)
             found.append(reader.tasks)
         return found
+
+    def _check_registers(self, core: int, tasks: Sequence[Task]) -> None:
+        """Refuse tokens of a core that name registers which the machine has not."""
+        count = self.machine.cores.registers
+        for action in (action for task in tasks for piece in task.pieces for action in piece.actions):
+            match action.do:
+                case Do.SIGNAL:
+                    owner, register, *_ = action.given
+                case Do.WAIT:
+                    owner, register = core, action.given[0]
+                case _:
+                    continue
+            if register >= count:
+                message = f"register {register} of core {owner}, which is not there"
+                fault = Fault("CAT-E001", message, f"below cores.registers = {count}", str(register))
+                raise CatenaError(self._diagnostic(fault, core, action.pc))
 
     def _execute(
         self,

@@ -203,6 +203,19 @@ def test_signals_that_never_come_are_waited_for_for_ever(mode: str) -> None:
         assert raised.value.diagnostics[0].code == "CAT-E005"
 
 
+@pytest.mark.parametrize("kind", [Wait, Signal])
+def test_registers_that_the_machine_has_not(kind: type[Wait | Signal]) -> None:
+    made = ready(residual(10, 4), {**SMALL, "cores.registers": "64"})
+    core, pc = _places(made, kind)[3]
+    token = list(ISA.decode(made.program.code[core], "code"))[pc]
+    assert isinstance(token, Wait | Signal)
+    with pytest.raises(CatenaError, match="register 64 of core") as raised:
+        _changed(made, core, {pc: replace(token, register=64)}).emulate()
+    found = raised.value.diagnostics[0]
+    assert (found.code, found.expected) == ("CAT-E001", "below cores.registers = 64")
+    assert found.where.startswith(f"core {core}, instruction {pc}")
+
+
 def test_crossbars_hold_what_was_written_last() -> None:
     made = ready(one_layer(11, 40, 4, 1, 3), {**SMALL, "cores.count": "1"})
     places = _places(made, Program)

@@ -21,13 +21,17 @@ RACE, DEADLOCK = "CAT-R005", "CAT-R006"
 _DOING = (LoadOp, RunOp, ForOp, StoreOp)
 
 
-@cache
-def _network(seed: int) -> ModuleOp:
+def _settings(seed: int) -> dict[str, str]:
     scheme = ("sequential", "linear", "cyclic", "linear")[seed % 4]
     settings = {"schedule.scheme": scheme, "schedule.signal_every": str(1 + seed % 2)}
     settings["schedule.pipelined"] = "true" if seed % 4 == 3 else "false"
     settings["cores.overlap"] = "true" if seed % 3 == 2 else "false"
-    return placed(residual(seed, 4 + seed % 3), {**SMALL, **settings})
+    return {**SMALL, **settings}
+
+
+@cache
+def _network(seed: int) -> ModuleOp:
+    return placed(residual(seed, 4 + seed % 3), _settings(seed))
 
 
 def _prove(module: ModuleOp) -> None:
@@ -188,3 +192,19 @@ def test_a_race_names_both_cores_and_nodes() -> None:
     assert "nothing orders two accesses to word" in message
     assert message.splitlines()[0].count("core ") == 2
     assert message.splitlines()[0].count("QLinearConv.") + message.splitlines()[0].count("MaxPool.") >= 2
+
+
+def test_cores_have_the_registers_that_tokens_name() -> None:
+    module = _network(2).clone()
+    tokens = [op for op in module.walk() if isinstance(op, SignalOp)]
+    needed = max(integer(op.register) for op in tokens) + 1
+    assert needed > 1
+    cores = {integer(op.core) for op in tokens if integer(op.register) == needed - 1}
+    placed(residual(2, 6), {**_settings(2), "cores.registers": str(needed)})
+    with pytest.raises(CatenaError) as raised:
+        placed(residual(2, 6), {**_settings(2), "cores.registers": str(needed - 1)})
+    found = raised.value.diagnostics
+    assert {each.code for each in found} == {"CAT-F002"}
+    assert {each.message.split(" has ")[0] for each in found} == {f"core {core}" for core in cores}
+    assert all(each.node and each.expected == f"at least {needed}" for each in found)
+    assert all(each.found == f"cores.registers = {needed - 1}" for each in found)
