@@ -251,11 +251,11 @@ class _Compilation:
             fusing = [] if _is_of_cores(target) else self._fusing()
             behind = [*self._judging(target), *self._fusing_rows(target)]
             searching = self._searching([*passes, *behind], target)
-            return [*self._decided(), *fusing, *searching, *self._measuring_skips(target)]
-        if self._options.fuse and not _is_of_cores(target):
+            return [*self._decided(target), *fusing, *searching, *self._measuring_skips(target)]
+        if self._merges_late(target):
             # Groups are tiled along dimensions that merging would hide; what is left is merged behind them.
             return [step for step in passes if not isinstance(step, MergeDimsPass)]
-        return [self._sparing_groups(step) for step in passes]
+        return [self._merging() if isinstance(step, MergeDimsPass) else step for step in passes]
 
     def _measuring(self, passes: Sequence[ModulePass]) -> list[ModulePass]:
         """The passes of the stage that chooses encodings, which go by what is known of zeros."""
@@ -278,9 +278,14 @@ class _Compilation:
 
         return [MeasureSkipsPass(self._options.calibrate)]
 
-    def _sparing_groups(self, step: ModulePass) -> ModulePass:
-        """A pass that leaves the dimensions of links alone which the mapping file fuses."""
-        return replace(step, groups=self._options.mapping) if self._fuses and isinstance(step, MergeDimsPass) else step
+    def _merges_late(self, target: Target | None) -> bool:
+        """Whether dimensions merge behind the fusing of layers."""
+        return (self._options.fuse or self._fuses) and not _is_of_cores(target)
+
+    def _merging(self) -> MergeDimsPass:
+        """The pass that merges dimensions, except of layers that the mapping file maps as they are."""
+        file = self._options.mapping
+        return MergeDimsPass(mappings=file, only_named=file is not None and self._options.fuse)
 
     @cached_property
     def _fuses(self) -> bool:
@@ -291,7 +296,7 @@ class _Compilation:
 
         return bool(links_in_groups(Path(self._options.mapping)))
 
-    def _decided(self) -> list[ModulePass]:
+    def _decided(self, target: Target | None) -> list[ModulePass]:
         """The passes that decide where links run, and how those run that a mapping file names."""
         file, mode = self._options.mapping, self._options.mode
         if file is None:
@@ -302,8 +307,11 @@ class _Compilation:
 
         objective = self._options.search.objective
         before = PinMappingsPass(file, mode.value, objective=None if objective is None else objective.value)
-        again = [replace(before, after_assign_host=True)] if mode.passes else []
-        return [before, *mode.passes, *again, *([FormGroupsPass(file)] if self._fuses else [])]
+        grouping = [FormGroupsPass(file)] if self._fuses else []
+        merging = [self._merging()] if self._merges_late(target) else []
+        if not mode.passes:
+            return [*grouping, *merging, before]
+        return [before, *mode.passes, *grouping, *merging, replace(before, after_assign_host=True)]
 
     def _fusing(self) -> list[ModulePass]:
         """The passes that fuse layers."""

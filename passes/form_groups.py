@@ -45,7 +45,7 @@ class FormGroupsPass(ModulePass):
     """Make a `gconv.fused` of the links that each `fuse` statement of a mapping file names.
 
     A tensor of a group that the statement gives no place lies below all loops, in the outermost memory on the chip, and
-    what the next turn needs of it stays there. It runs after `pin-mappings`: links with a mapping join no group.
+    what the next turn needs of it stays there. Links with a mapping join no group.
 
     Raises `CatenaError` with every problem and its line and column: CAT-C002 for a file that cannot be read; CAT-C003
     for statements that name no group of the chain, or say of one what does not go together with it or the machine.
@@ -75,6 +75,8 @@ class FormGroupsPass(ModulePass):
                 except CatenaError as error:
                     said.problems += [said.located(each, members) for each in error.diagnostics]
                 else:
+                    inner = zip(group.made, group.yielded, strict=True)
+                    names |= {result: names[value] for result, value in inner}  # later groups may read them
                     said.map(group, known)
             problems += said.problems
         if problems:

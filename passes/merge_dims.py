@@ -35,16 +35,16 @@ class MergeDimsPass(ModulePass):
     at computed addresses steps evenly through its index, too. Windows stay as they are.
 
     On a machine whose layers run as a pipeline (`pipelines_layers`) output positions stay apart, so that rows can be
-    told from one another. Links with a mapping are left alone, and so are those that `fuse` statements of the mapping
-    file `groups` name, and those that make what these read: loops around a group cut dimensions of its head, and merged
-    ones would hide which tiles of the others these need.
+    told from one another. Links with a mapping are left alone, and so are those that have the loops for which the
+    mapping file `mappings` says they were mapped; with `only-named`, also all that it gives no loops.
     A link of more than `max-rank` dimensions afterwards is refused.
     """
 
     name = "merge-dims"
 
     max_rank: int = 8
-    groups: str | None = None
+    mappings: str | None = None
+    only_named: bool = False
 
     def __post_init__(self) -> None:
         if self.max_rank < 1:
@@ -59,25 +59,25 @@ class MergeDimsPass(ModulePass):
         problems: list[Diagnostic] = []
         machine = find_machine(op)
         has_rows = machine is not None and machine.pipelines_layers
+        kept = self._kept(ctx, [link for link in op.walk() if isinstance(link, LinkOp)])
         for block in chain_blocks(op, self.name):
-            _merge_block(block, self._kept(block), has_rows=has_rows)
+            _merge_block(block, kept, has_rows=has_rows)
             problems += self._rank_problems(block)
         if problems:
             raise CatenaError(problems)
 
-    def _kept(self, block: Block) -> frozenset[LinkOp]:
-        """The links that are to be fused, and those whose results these read."""
-        if self.groups is None:
+    def _kept(self, ctx: Context, links: Sequence[LinkOp]) -> frozenset[LinkOp]:
+        """The links that the mapping file asks to leave as they are."""
+        if self.mappings is None:
             return frozenset()
         # most chains are compiled without a mapping file
-        from passes.mapping_file.names import named_links
-        from passes.mapping_file.reading import links_in_groups
+        from passes.mapping_file.names import loops_text, named_links
+        from passes.mapping_file.reading import stated_loops
 
-        names = links_in_groups(Path(self.groups))
-        known = named_links([op for op in block.walk() if isinstance(op, LinkOp)])
-        fused = [link for name, link in known.items() if name in names]
-        makers = (source_of(value).base.owner for link in fused for value in link.operands)
-        return frozenset((*fused, *(maker for maker in makers if isinstance(maker, LinkOp))))
+        known = named_links(links)
+        stated = {known[name]: loops for name, loops in stated_loops(Path(self.mappings), ctx).items() if name in known}
+        alike = {link for link, loops in stated.items() if loops.split() == loops_text(link).split()}
+        return frozenset(alike | ({*links} - {*stated} if self.only_named else set()))
 
     def _rank_problems(self, block: Block) -> list[Diagnostic]:
         return [

@@ -16,6 +16,7 @@ from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import LinkOp
 from dialects.gconv.fused import FusedOp
 from dialects.gconv.interpreter import main_function
+from dialects.gemm_mapping import GemmAttr
 from dialects.locations import describe
 from dialects.schedule import MappingAttr, Objective
 from dialects.target import find_machine
@@ -94,7 +95,7 @@ class PinMappingsPass(ModulePass):
 def _note_search(link: LinkOp, pin: Pin, machine: Accelerator | None) -> None:
     """Note how good a pinned mapping is, if the file knows."""
     mapping = link.mapping
-    if machine is None or pin.search is None or not isinstance(mapping, MappingAttr):
+    if machine is None or pin.search is None or not isinstance(mapping, MappingAttr | GemmAttr):
         return
     if pin.checksum == checksum(link, mapping, pin.search, machine):
         link.properties["search"] = pin.search

@@ -10,8 +10,11 @@ from compiler.ir_text import new_context
 from compiler.tables import Table, number, shortened, table
 from dialects.fused_attribute import FusedAttr, branch_text, statements, stores
 from dialects.fused_mapping import quoted
+from dialects.gemm_mapping import GemmMapping
 from dialects.multicore_machine import MulticoreMachine
+from dialects.schedule import Mapping
 from dialects.unicode_parser import UnicodeParser
+from passes.mapping_file.statements import written_group
 
 _NAME_WIDTH = 36
 
@@ -62,13 +65,13 @@ def _mapping_lines(group: GroupEntry) -> Iterator[str]:
     if not isinstance(attribute, FusedAttr):
         yield group.mapping
         return
-    depth = 0
-    for line in statements(attribute.data):
-        yield "  " * depth + line
-        depth += line.startswith("for ")
-    yield "  " * depth + f"{attribute.data.stages} {{"
-    for line in stores(attribute.data, None):
-        yield "  " * (depth + 1) + line
-    for link, branch in attribute.data.branches:
-        yield "  " * (depth + 1) + f"{quoted(link)}: {branch_text(branch)}"
-    yield "  " * depth + "}"
+    mapping = attribute.data
+    if all(isinstance(branch, Mapping | GemmMapping) for _, branch in mapping.branches):
+        # as a mapping file has it, to be taken over
+        yield from written_group([link for link, _ in mapping.branches], mapping).splitlines()
+        return
+    yield from statements(mapping)
+    yield f"{mapping.stages} {{"
+    yield from (f"    {line}" for line in stores(mapping, None))
+    yield from (f"    {quoted(link)}: {branch_text(branch)}" for link, branch in mapping.branches)
+    yield "}"

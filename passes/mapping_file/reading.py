@@ -285,6 +285,15 @@ def links_in_groups(path: Path) -> frozenset[str]:
     return frozenset(link.text for each in statements if isinstance(each, WrittenGroup) for link in each.links)
 
 
+def stated_loops(path: Path, context: Context) -> dict[str, str]:
+    """The loops for which a file says that layers were mapped, by name; none if it cannot be read (found later)."""
+    try:
+        file = read_mapping_file(path, context)
+    except CatenaError:
+        return {}
+    return {name: pin.loops for name, pin in file.pins.items() if pin.loops is not None}
+
+
 def _parse_zeros(shares: object) -> ZerosAttr:
     if not isinstance(shares, dict) or not set(cast("dict[str, object]", shares)) <= {"input", "output"}:
         raise TypeError("expected { input = SHARE, output = SHARE }")

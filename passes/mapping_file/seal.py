@@ -6,12 +6,13 @@ import hashlib
 
 from dialects.accelerator import Accelerator
 from dialects.gconv import LinkOp
+from dialects.gemm_mapping import GemmAttr
 from dialects.schedule import MappingAttr, SearchAttr
 
 _DIGITS = 16
 
 
-def checksum(link: LinkOp, mapping: MappingAttr, search: SearchAttr, machine: Accelerator) -> str:
+def checksum(link: LinkOp, mapping: MappingAttr | GemmAttr, search: SearchAttr, machine: Accelerator) -> str:
     """Hex digits that change with the machine, the loops of a link, its mapping, or what is said of it."""
     parts = (
         machine.model_dump_json(exclude_none=True),

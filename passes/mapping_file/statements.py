@@ -24,9 +24,12 @@ goes there, in every turn as that mapping says.
 
 The result of a link is called as the link, an input of the network as the network does, and a constant after the link
 that reads it first: `conv1.K` is its kernel, `conv1.P0` the first operand of its post steps. A tensor that has no place
-lies below all loops, in the outermost memory on the chip. Links of a group, and those whose results it reads, keep
-their dimensions; others' are merged (`merge-dims`), so that a group of IR that has passed that stage may not be
-possible.
+lies below all loops, in the outermost memory on the chip. Links of a group keep their dimensions. Others' are merged
+behind it (`merge-dims`), but for layers that have the `loops` that the file gives them.
+
+`catena explain` prints the groups of a program as such statements. A `pipeline`, and loops around the links over `ks`
+of the head, are priced but cannot be run yet on machines of levels, on row-stationary arrays and on arrays of matrix
+products (`generic`, `eyeriss`, `spots`).
 
 Commas between statements may stand or be left out. Names are quoted as in JSON. In the IR the same is
 `#schedule.fused<...>`, where both `recompute` and `refetch` are `anew`.
@@ -39,6 +42,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from dialects.fused_mapping import FusedMapping, Stages
@@ -275,12 +279,11 @@ def written_group(links: Sequence[str], mapping: FusedMapping) -> str:
     made = set(links[:-1])
 
     def stores(level: int | None) -> Iterator[str]:
-        memories = dict.fromkeys(each.memory for each in mapping.retentions if each.level == level)
-        for memory in memories:
+        here = (each for each in mapping.retentions if each.level == level)
+        for memory, tensors in groupby(here, lambda each: each.memory):
             names = [
                 ("" if each.reuse else f"{RECOMPUTE if each.tensor in made else REFETCH} ") + quoted(each.tensor)
-                for each in mapping.retentions
-                if each.level == level and each.memory == memory
+                for each in tensors
             ]
             yield f"store {memory} [{', '.join(names)}]"
 

@@ -10,6 +10,7 @@ from dialects.accelerator import Accelerator
 from dialects.fused_attribute import FusedAttr
 from dialects.gconv import LinkOp
 from dialects.gconv.fused import FusedOp
+from dialects.gemm_mapping import GemmAttr
 from dialects.locations import node_names
 from dialects.schedule import MappingAttr, SearchAttr
 from dialects.target import find_machine
@@ -66,7 +67,11 @@ class MappingText:
 
 def _search(link: LinkOp, machine: Accelerator | None) -> list[str]:
     """How good the mapping of a link is, if a search has found it."""
-    if not isinstance(link.search, SearchAttr) or not isinstance(link.mapping, MappingAttr) or machine is None:
+    if (
+        not isinstance(link.search, SearchAttr)
+        or not isinstance(link.mapping, MappingAttr | GemmAttr)
+        or machine is None
+    ):
         return []
     seal = checksum(link, link.mapping, link.search, machine)
     return [f"search = {_quoted(str(link.search.data))}", f"checksum = {_quoted(seal)}"]

@@ -97,6 +97,18 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert MappingText(again).render() == text
 
 
+def test_a_group_names_what_an_earlier_one_makes(tmp_path: Path) -> None:
+    third = '%c = gconv.link %b : tensor<4x8x6xf64> <C opc 4, H opc 8, W opc 6> "pass" none post <neg>'
+    third += ' -> tensor<4x8x6xf64> loc("third")'
+    chain = CHAIN.replace("func.return %b", f"{third}\n  func.return %c")
+    text = """groups = '''
+fuse "a" { store glb ["x", "a"] }
+fuse "second", "third" { store glb ["a", "k", "second", "third"] }
+'''"""
+    module = formed(tmp_path / "m.toml", text, chain)
+    assert [op.read_names for op in module.walk() if isinstance(op, FusedOp)] == [["x"], ["a", "k"]]
+
+
 @settings(max_examples=100, derandomize=True, deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=6), min_size=1, max_size=4, unique=True))
 def test_names_of_any_characters_are_written_and_read(names: list[str]) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
 from dialects.diagnostics import CatenaError
 from dialects.gconv import Dim, GConv, Reduce, Step, View, ViewOp
+from passes.merge_dims import MergeDimsPass
 from tests.examples import examples
-from tests.filechecking import CONTROL_FLOW, check_ir, parse_module, run_passes
+from tests.filechecking import CONTROL_FLOW, check_ir, new_ir_context, parse_module, run_passes
 from tests.passes.chains import Chain, ChainBuilder, check_pass, links_of, plain, random_chains
 
 
@@ -184,3 +187,26 @@ def test_keeps_the_meaning(module: Chain) -> None:
 @given(random_chains())
 def test_keeps_the_meaning_of_fused_chains(module: Chain) -> None:
     check_pass(module, "fold-pad,fuse-elementwise,fuse-pre,merge-dims")
+
+
+def test_links_that_have_the_loops_of_a_mapping_file_are_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "m.toml"
+    path.write_text('[layers.a]\nloops = "H opc 4,  W opc 5"\n[layers.b]\nloops = "HW opc 20"\n')
+    text = "func.func @main(%0: tensor<4x5xf32>) -> tensor<4x5xf32> {\n"
+    for index, name in enumerate("abc", 1):
+        text += f'%{index} = gconv.link %{index - 1} : tensor<4x5xf32> <H opc 4, W opc 5> "pass" none post <neg> '
+        text += f'{{tensor = "{name}"}} -> tensor<4x5xf32>\n'
+    text += "func.return %3 : tensor<4x5xf32>\n}"
+
+    def merged(step: MergeDimsPass) -> list[list[str]]:
+        module = parse_module(text)
+        step.apply(new_ir_context(), module)
+        return dims_of(module)
+
+    apart, together = ["H opc 4", "W opc 5"], ["HW opc 20"]
+    assert merged(MergeDimsPass(mappings=str(path))) == [apart, together, together]
+    assert merged(MergeDimsPass(mappings=str(path), only_named=True)) == [apart, together, apart]
+    path.write_text("[layers.a]\nloops = 4\n")
+    assert merged(MergeDimsPass(mappings=str(path))) == [together] * 3
+    path.write_text("no mapping file")
+    assert merged(MergeDimsPass(mappings=str(path))) == [together] * 3
