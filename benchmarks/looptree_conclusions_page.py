@@ -235,10 +235,10 @@ def _pair(found: Mapping[str, Any]) -> str:
 
 Two 3x3 convolutions of 64 channels without padding, 60 to 56 rows and columns, {LOOPS_OF_PAIR} ranks cut at most, those
 of kernels too. The authors' model prices the best mappings that were written for it by hand at 93,568 B, and at
-104,128 B without recomputation, both at {found["traffic"]:,} B of traffic. The whole front of buffer, traffic and
-operations has {found["points"]} points; at that traffic they begin at **{found["buffer"]:,} B**, and at
-**{found["without"]:,} B** without recomputation. It takes **{found["cpu_seconds"]:.2f} CPU s** (least of seven runs, on
-a busy machine; 2 s are allowed)\
+104,128 B without recomputation, both at {found["traffic"]:,} B of traffic. Over these mappings the whole front of
+buffer, traffic and operations has {found["points"]} points; at that traffic they begin at **{found["buffer"]:,} B**,
+and at **{found["without"]:,} B** without recomputation. It takes **{found["cpu_seconds"]:.2f} CPU s** (least of seven
+runs, on a busy machine; 2 s are allowed)\
 {"" if found["exact"] else ", and did not come to its end"}.
 
 {_image("front-of-the-pair", "traffic by buffer of ResNet-18's first pair")}"""

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from backends.registry import installed_backends
 from compiler.compilation import CompileOptions, compile_source
 from compiler.line_chart import Chart, Line
+from compiler.sources import SourceKind, kind_of
 from compiler.tables import Column, Table
+from compiler.targets import select_target, target_names
+from dialects.accelerator import Accelerator
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import LinkOp
 from dialects.gconv.interpreter import main_function
@@ -24,6 +29,8 @@ KINDS = {
     "fused, tensors stay": NetworkSpace(),
 }
 """What is looked at: links alone, groups of links, and groups between which tensors may stay in the buffer."""
+DEFAULT_TARGET = "generic"
+"""What models are explored on unless a target is given."""
 STEPS = 9
 """Sizes that are looked at unless some are given: from a sixteenth of the target's buffer to sixteen times of it."""
 
@@ -97,14 +104,16 @@ def explore(
 
     Raises `CatenaError`: CAT-U006 if the target has no levels of memory or the model nothing to fuse.
     """
+    if options.target is None and kind_of(source) is SourceKind.MODEL:
+        options = replace(options, target=DEFAULT_TARGET)
     module = compile_source(source, replace(options, stop="fused", without=frozenset(["merge-dims"]))).module
     machine, function = find_machine(module), main_function(module)
     runs = list(fusible_runs(function))
     networks = [network for run in runs if (network := network_of(run, function)) is not None]
-    if not isinstance(machine, NestMachine) or len(machine.memories) < 2:
+    if not isinstance(machine, NestMachine) or not _can_be_explored(machine):
         name = "no machine" if machine is None else machine.name
-        message = "buffers are explored on machines of levels"
-        raise CatenaError(Diagnostic("CAT-U006", message, "mapped", found=name, hint="take another target"))
+        message, hint = "buffers are explored on machines of levels", f"use --target with one of {_explorable()}"
+        raise CatenaError(Diagnostic("CAT-U006", message, "mapped", found=name, hint=hint))
     if not networks:
         raise CatenaError(Diagnostic("CAT-U006", "the model has no layers that could be fused", "mapped", where=source))
     memory = machine.memories[1]
@@ -120,6 +129,19 @@ def explore(
         moved,
         links - sum(network.count for network in networks),
     )
+
+
+def _can_be_explored(machine: Accelerator | None) -> bool:
+    return isinstance(machine, NestMachine) and len(machine.memories) >= 2
+
+
+def _explorable() -> str:
+    """The targets that come with backends and can be explored; those of backends that cannot be loaded are left out."""
+    names: list[str] = []
+    for installed in installed_backends():
+        with suppress(CatenaError):
+            names += [name for name in target_names(installed) if _can_be_explored(select_target(name).machine)]
+    return ", ".join(names)
 
 
 def _compulsory(network: Network) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from compiler.cli.console import Console
-from compiler.cli.options import model_options, parse_input_shapes, parse_settings, target_options
+from compiler.cli.options import model_options, parse_input_shapes, parse_settings, target_options_with
 from compiler.cli.outcome import Outcome
 from compiler.cli.session import Session, verb
 
@@ -23,7 +23,7 @@ from compiler.cli.session import Session, verb
     help="A size of the buffer; may be repeated. [default: from 1/16 to 16 times the target's]",
 )
 @click.option("-o", "--output", metavar="FILE", help="Draw the fronts there, as SVG.")
-@target_options
+@target_options_with("generic")
 @model_options
 def explore_model(
     session: Session,
@@ -37,8 +37,11 @@ def explore_model(
 ) -> Outcome:
     """Print the least words that a network moves over the off-chip link, by size of the buffer.
 
-    Layer by layer, fused (as `--fuse` does it), and fused with tensors that stay in the buffer between groups, which
-    no code is made of yet. Figures are those of the model of fused groups; single layers are searched by it as well.
+    Layer by layer, fused, and fused with tensors that stay in the buffer between groups, which no code is made of yet.
+    Figures are those of the model of fused groups, which searches these at every size: layers alone cut by
+    up to three loops, groups of up to three layers by up to two, of any kind. `catena compile --fuse` searches what
+    code runs: loops that leave no sum unfinished between turns and, on machines of levels, layers alone as they are
+    mapped there. So it may move more; `catena report` says how much.
     """
     from compiler.cli.progress import activity
     from compiler.compilation import CompileOptions

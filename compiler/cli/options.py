@@ -71,12 +71,17 @@ def fallback_option(command: CommandT) -> CommandT:
 
 def target_options(command: CommandT) -> CommandT:
     """`--target` and `--set`, for verbs that need a machine."""
+    return target_options_with("eyeriss")(command)
+
+
+def target_options_with(default: str) -> Callable[[CommandT], CommandT]:
+    """`--target` and `--set`, for verbs whose target is that one if none is given."""
     target = click.option(
         "-t",
         "--target",
         envvar="CATENA_TARGET",
         metavar="NAME|TOML",
-        help="Target: a name of `catena targets` or a TOML file. [default: eyeriss; env: CATENA_TARGET]",
+        help=f"Target: a name of `catena targets` or a TOML file. [default: {default}; env: CATENA_TARGET]",
     )
     settings = click.option(
         "--set",
@@ -85,7 +90,7 @@ def target_options(command: CommandT) -> CommandT:
         metavar="KEY=VALUE",
         help="Override a value of the target, such as glb.banks=20; may be repeated.",
     )
-    return target(settings(command))
+    return lambda command: target(settings(command))
 
 
 def mode_option(command: CommandT) -> CommandT:

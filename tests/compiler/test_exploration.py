@@ -65,6 +65,18 @@ def test_targets_without_levels_are_refused(tmp_path: Path, cli: Cli) -> None:
     found = cli("explore", source, "-t", "eyeriss")
     assert found.code == 3
     assert "buffers are explored on machines of levels" in found.err
+    hint = " ".join(found.err.split())
+    assert "use --target with one of" in hint
+    assert " generic" in hint
+    assert " spots" not in hint.split("use --target")[1]
+
+
+def test_a_target_that_can_be_explored_is_the_default(tmp_path: Path, cli: Cli) -> None:
+    source = save_model(NETWORKS["separable"](), tmp_path / "model.onnx")
+    words = ("explore", source, "--size", "500", "--json")
+    unsaid, said = (json.loads(cli(*words, *target).out)["result"] for target in ((), ("-t", "generic")))
+    assert unsaid == said
+    assert "default: generic" in " ".join(cli("explore", "--help").out.split())
 
 
 def test_a_model_without_layers_to_fuse_is_refused(tmp_path: Path, cli: Cli) -> None:
