@@ -17,6 +17,7 @@ from backends.api import Backend
 from backends.registry import find_backend
 from compiler.descriptions.files import DEFAULT_TARGET
 from compiler.driver import Observer, StageRun, run_stage, stage_of, without_garbage_collection
+from compiler.dumps import MappingDump
 from compiler.fallback_hint import fallback_hint
 from compiler.ir_text import new_context, read_module
 from compiler.modes import Mode
@@ -135,12 +136,14 @@ class _Compilation:
         self._check_use(stages)
         # A wrong target shows before the work is done, not after.
         target = self._selected() if _needs_target(stages) else None
+        self._check_mapping_files(target)
         module = self._import(lambda: load_model(source, options.importing), target)
         return self._run(module, stages[1:], target)
 
     def from_message(self, model: onnx.ModelProto, target: Target) -> Compiled:
         stages = stages_after(None, self._options.stop)
         self._check_use(stages)
+        self._check_mapping_files(target)
         module = self._import(lambda: load_message(model, self._options.importing), target)
         return self._run(module, stages[1:], target)
 
@@ -164,6 +167,7 @@ class _Compilation:
         legality = stage_named(start).legality
         self._verifier.verify(module, stage=start, legality=legality, positions=parsed.positions)
         target = self._target_of(module) if _needs_target(stages) else None
+        self._check_mapping_files(target)
         return self._run(module, stages, target)
 
     def _check_use(self, stages: Sequence[Stage]) -> None:
@@ -184,6 +188,22 @@ class _Compilation:
             Diagnostic("CAT-C001", f"{what} is of no use without stage {MAPPING_STAGE}", hint="see --from, --to")
             for what, is_given in given.items()
             if is_given
+        ]
+        if problems:
+            raise CatenaError(problems)
+
+    def _check_mapping_files(self, target: Target | None) -> None:
+        """Mapping files have no words for how layers lie on cores."""
+        if target is None or not _is_of_cores(target):
+            return
+        given, observers = self._options.mapping, self._observers
+        files = [] if given is None else [("--mapping", given)]
+        files += [("--save-mapping", str(each.path)) for each in observers if isinstance(each, MappingDump)]
+        message = f"the passes of {target.machine.name} lay layers over its cores: mapping files cannot say how"
+        hint = "leave {} out; --set schedule.KEY=VALUE changes what the passes choose"
+        problems = [
+            Diagnostic("CAT-C001", f"{option}: {message}", "mapped", where=file, hint=hint.format(option))
+            for option, file in files
         ]
         if problems:
             raise CatenaError(problems)

@@ -58,7 +58,7 @@ class MappingDump(SilentObserver):
     """
 
     def __init__(self, path: Path, mode: Mode = Mode.CHAIN):
-        self._path = path
+        self.path = path
         self._mode = mode
         self._text: MappingText | None = None
 
@@ -68,7 +68,7 @@ class MappingDump(SilentObserver):
             from passes.mapping_file.writing import MappingText
 
             self._text = MappingText(module, self._mode.value)
-            write_text(self._path, self._text.render())
+            write_text(self.path, self._text.render())
 
     def after_program(self, run: StageRun, program: Program) -> None:
         """Write it again with costs."""
@@ -79,7 +79,7 @@ class MappingDump(SilentObserver):
             return
         layers = [each for each in explain_program(program).layers if each.layer.work is not None]
         costs = [cost_line(each) for each, is_mapped in zip(layers, self._text.mapped, strict=True) if is_mapped]
-        write_text(self._path, self._text.render(costs))
+        write_text(self.path, self._text.render(costs))
 
 
 class PassPrinter(SilentObserver):

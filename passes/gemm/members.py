@@ -90,7 +90,7 @@ def member_violations(part: Part, mapping: GemmMapping, machine: GemmMachine, st
             part.node,
             expected=memory,
             found=part.kept[role],
-            hint="tensors that are inputs of one link and kernels of another end a group",
+            hint=f"place it by store {memory} [...]; what is input of one link and kernel of another ends a group",
         )
         for role, memory in (("I", INPUTS), ("K", KERNELS))
         if part.kept.get(role, memory) != memory

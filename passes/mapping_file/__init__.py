@@ -35,6 +35,9 @@ core.
 
 `groups`, above all tables, is the text of `fuse` statements (`passes.mapping_file.statements`): links that take turns
 on tiles. Links of a group have no mapping among the layers.
+
+Mapping files are of machines with an array. On a machine of many cores (`rram`) its passes lay layers over cores, as
+`--set schedule.KEY=VALUE` of the target has it, and `--mapping` and `--save-mapping` are refused.
 """
 
 FORMAT = 1

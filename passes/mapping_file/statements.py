@@ -176,10 +176,10 @@ def _read(text: str, line: int) -> WrittenGroup | WrongStatementError:
 
 def _hint(error: Any) -> str:
     """What may stand there, in words of the notation."""
-    words = {"STRING": 'a name such as "conv1"', "LOOP": "a loop such as H.opc", "NUMBER": "a number", "NAME": "a name"}
+    words = {"STRING": 'a name such as "conv1"', "LOOP": "a loop such as H.opc", "NAME": "a name"}
     words |= {"ANEW": f"{RECOMPUTE} or {REFETCH}", "STAGES": " or ".join(Stages), "OPERAND": "I, K or O"}
     words |= {"LBRACE": "'{'", "RBRACE": "'}'", "LSQB": "'['", "RSQB": "']'", "COMMA": "','", "COLON": "':'"}
-    words |= {"LESSTHAN": "'<'", "MORETHAN": "'>'"}
+    words |= {"NUMBER": "a number of at most 9 digits", "LESSTHAN": "'<'", "MORETHAN": "'>'"}
     of_characters = getattr(error, "allowed", None)
     expected: set[str] = set(getattr(error, "accepts", None) or getattr(error, "expected", None) or of_characters or ())
     known = {words.get(each, each.lower()) for each in expected - {"$END", "WS", "COMMENT"}}

@@ -36,6 +36,20 @@ def test_the_command_fuses_verifies_and_shows_groups(cli: Cli, tmp_path: Path) -
     assert "fused groups of cores run as pipelines" in refused.err
 
 
+def test_mapping_files_are_refused_and_none_is_written(cli: Cli, tmp_path: Path) -> None:
+    source, saved, given = (tmp_path / name for name in ("network.onnx", "saved.toml", "given.toml"))
+    onnx.save(residual(5, 9), source)
+    given.write_text('format = 1\n[layers.y]\nmapping = "for C.op 1"\n')
+    for option, file in (("--save-mapping", saved), ("--mapping", given)):
+        refused = cli("compile", source, "-t", "rram", option, file, "-o", tmp_path / "network.cat")
+        assert refused.code == 2
+        message = f"{file}): {option}: the passes of rram lay layers over its cores: mapping files cannot say how"
+        assert message in " ".join(refused.err.split()), refused.err
+        assert f"leave {option} out; --set schedule.KEY=VALUE" in refused.err
+    assert not saved.exists()
+    assert not (tmp_path / "network.cat").exists()
+
+
 def test_listings_of_groups_assemble_again(cli: Cli, tmp_path: Path) -> None:
     program, listing, again = (tmp_path / name for name in ("a.cat", "a.s", "b.cat"))
     write_program(ready(residual(5, 9), CHIP, fuse=True).program, program)

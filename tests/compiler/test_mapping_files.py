@@ -280,6 +280,14 @@ def test_a_layer_is_no_link_of_a_group(tmp_path: Path) -> None:
     assert problem.where == f"{mapping}, line 17"
 
 
+def test_a_kernel_that_is_not_where_it_is_read_is_to_be_placed(tmp_path: Path) -> None:
+    source, mapping = save_model(NETWORKS["separable"](), tmp_path / "model.onnx"), tmp_path / "mapping.toml"
+    mapping.write_text('groups = """\nfuse "t2", "t5" { for H.opc 1 }\n"""')
+    with pytest.raises(CatenaError, match="K lies in a memory that it is not read from") as caught:
+        mapped(source, mapping, "spots")
+    assert caught.value.diagnostics[0].hint.startswith("place it by store kernel [...]")
+
+
 def test_groups_of_ir_keep_their_links_from_mapping_files(tmp_path: Path) -> None:
     source, mapping = save_model(NETWORKS["separable"](), tmp_path / "model.onnx"), tmp_path / "mapping.toml"
     mapping.write_text(FUSED)

@@ -196,7 +196,7 @@ def test_what_is_wrong_is_located(tmp_path: Path, old: str, new: str, place: tup
 @pytest.mark.parametrize(
     ("old", "new", "found", "hint"),
     [
-        ("for H.opc 4", "for H.opc 99999999999", "'99999999999 ", "expected a number"),
+        ("for H.opc 4", "for H.opc 99999999999", "'99999999999 ", "expected a number of at most 9 digits"),
         ("for H.opc 4", "for H.foo 4", "'H.foo 4 ", "expected a loop such as H.opc"),
         ('fuse "a"', 'fuse "b" {} fuse "a"', '\'fuse "a", "second" {\'', "begins on a line of its own"),
         ("}", "", "the end", "'}'"),
