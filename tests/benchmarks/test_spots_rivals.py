@@ -19,6 +19,10 @@ def test_means_are_geometric_and_ratios_say_what_the_rival_takes() -> None:
     text = rivals.page({"Net": {rivals.STATED: costs}})
     assert "| Net | 4.00 | 1.00 | 0.50 | 1.00 |" in text
     assert "| published | 1.74 | 2.16 |" in text
+    assert "groups of 8\n" not in text
+    small = {"spots": rivals.Cost(200, 4.0), "eyeriss": costs["eyeriss"], "gemmini": costs["gemmini"]}
+    text = rivals.page({"Net": {rivals.STATED: costs}}, {"Net": {rivals.STATED: small}})
+    assert "| Net | 2.00 | 0.50 | 0.50 | 1.00 |" in text.split("pruned, in groups of 8\n")[1]
 
 
 def test_an_advantage_starts_and_ends_where_the_factors_say() -> None:
@@ -34,7 +38,9 @@ def test_an_advantage_starts_and_ends_where_the_factors_say() -> None:
 
 def test_what_was_measured_is_not_measured_again(tmp_path: Path) -> None:
     rivals, points = script("spots_rivals"), tmp_path / "points.json"
-    points.write_text(json.dumps({"AlexNet 0.5": {"spots": [100, 4.0]}}))
+    known = {"AlexNet 0.5": {"spots": [100, 4.0]}, "AlexNet 0.5 group 8": {"spots": [300, 2.0]}}
+    points.write_text(json.dumps(known))
+    assert rivals.sweep({"AlexNet": (0.5,)}, points, 8) == {"AlexNet": {0.5: {"spots": rivals.Cost(300, 2.0)}}}
     assert rivals.sweep({"AlexNet": (0.5,)}, points) == {"AlexNet": {0.5: {"spots": rivals.Cost(100, 4.0)}}}
 
 
