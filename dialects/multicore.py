@@ -328,7 +328,8 @@ class StoreOp(CoreOp):
 class WaitOp(CoreOp):
     """Wait until a sequence register of the core holds at least min(most, base + step * ((turn + from) div of)).
 
-    With `after`, that many turns do not wait, and others are counted from there.
+    With `after`, that many turns do not wait, and others are counted from there. `by` names the core that signals to
+    the register: each has one for every core that does.
     """
 
     name = "multicore.wait"
@@ -340,10 +341,12 @@ class WaitOp(CoreOp):
     start = prop_def(IntegerAttr[I64])
     most = prop_def(IntegerAttr[I64])
     after = opt_prop_def(IntegerAttr[I64])
+    producer = opt_prop_def(IntegerAttr[I64])
 
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format = (
-        "$register `for` $base `step` $step `of` $period `from` $start `at` `most` $most (`after` $after^)? attr-dict"
+        "$register `for` $base `step` $step `of` $period `from` $start `at` `most` $most (`after` $after^)? "
+        "(`by` $producer^)? attr-dict"
     )
 
     def verify_(self) -> None:
@@ -351,6 +354,8 @@ class WaitOp(CoreOp):
             raise VerifyException("a wait has a register, a step from 0, and a period from 1")
         if self.after is not None and (integer(self.after) < 1 or integer(self.start)):
             raise VerifyException("a wait that begins after some turns counts from there")
+        if self.producer is not None and integer(self.producer) < 0:
+            raise VerifyException("a wait is for a core from 0")
 
 
 @irdl_op_definition

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from xdsl.context import Context
@@ -48,10 +48,12 @@ class ProveOrderPass(ModulePass):
         signals, problems = _signals(blocks)
         problems += _missing_registers(blocks, machine.cores.registers)
         waits = {block.number: list(_waits(block, overlap=machine.cores.overlap)) for block in blocks}
+        problems += _mistaken(blocks, waits, signals)
         if problems:
             raise CatenaError(problems[:MOST])
         clocks = Clocks(machine.cores.count, overlap=machine.cores.overlap)
         if stuck := clocks.run(blocks, waits, signals):
+            stuck.sort(key=lambda each: _comes(each, signals))
             raise CatenaError([_deadlock(each, signals, blocks) for each in stuck[:MOST]])
         found = [*_overlaps(function), *_races(blocks, clocks), *_overwritten(groups, blocks, clocks)]
         if machine.cores.overlap:
@@ -87,7 +89,13 @@ def _waits(block: Block, *, overlap: bool) -> Iterator[Wait]:
         # Then it holds up inputs, too, unless cores bring these while they finish sums.
         is_inner = bool(before) and (not is_late or (overlap and block.is_matrix))
         point = Point.STORE if is_inner else Point.LOAD
-        yield Wait((block.core, integer(op.register)), point, values, str(op))
+        producer = None if op.producer is None else integer(op.producer)
+        yield Wait((block.core, integer(op.register)), point, values, str(op), producer)
+
+
+def _awaits(block: Block) -> set[Register]:
+    """The registers that a block waits for."""
+    return {(block.core, integer(op.register)) for op, _ in _tokens(block) if isinstance(op, WaitOp)}
 
 
 _MOVING = (LoadOp, FetchOp, StoreOp, RunOp, ForOp)
@@ -121,7 +129,10 @@ def _signals(blocks: Sequence[Block]) -> tuple[dict[Register, Signals], list[Dia
                         f"{_place(block)}, signals to core {integer(op.core)} before it is done: "
                         f"multicore.signal stands before {later.name}"
                     )
-                    problems.append(Diagnostic("CAT-R005", message, "placed", describe(block.layer)))
+                    register = integer(op.core), integer(op.register)
+                    waiter = next((each for each in blocks if register in _awaits(each)), block)
+                    who = f"{_place(waiter)} waits for it"
+                    problems.append(_between("CAT-R005", message, block, waiter, "a signal behind all moves", who))
                 values, turns = signalled(op, run, block.turns - 1)
                 of_block.setdefault((integer(op.core), integer(op.register)), []).append((op, values, turns))
         for register, several in of_block.items():
@@ -165,6 +176,20 @@ def _missing_registers(blocks: Iterable[Block], available: int) -> Iterator[Diag
         yield Diagnostic("CAT-F002", message, "placed", node, "", f"at least {needed[core]}", found, hint)
 
 
+def _mistaken(
+    blocks: Sequence[Block], waits: Mapping[int, Sequence[Wait]], signals: Mapping[Register, Signals]
+) -> Iterator[Diagnostic]:
+    """Waits for a core on a register that another one signals to."""
+    for block in blocks:
+        for wait in waits[block.number]:
+            given = signals.get(wait.register)
+            if given is not None and wait.producer not in (None, given.core):
+                sender = blocks[int(given.blocks[0])]
+                message = f"{_place(block)}, waits for core {wait.producer} on register {wait.register[1]}"
+                found = f"{_place(sender)} signals to it"
+                yield _between("CAT-R005", message, block, sender, f"a signal of core {wait.producer}", found)
+
+
 def _place(block: Block, what: str = "") -> str:
     return f"core {block.core}{what}, node {describe(block.layer)!r}"
 
@@ -174,12 +199,19 @@ def _between(code: str, message: str, one: Block, other: Block, expected: str, f
     return Diagnostic(code, message, "placed", " and ".join(nodes), expected=expected, found=found)
 
 
+def _comes(stuck: Stuck, signals: Mapping[Register, Signals]) -> bool:
+    """Whether what is waited for comes once its sender gets on; what never comes is why others wait."""
+    given = signals.get(stuck.wait.register)
+    return given is not None and int(given.values[-1]) >= int(stuck.wait.values[stuck.turn])
+
+
 def _deadlock(stuck: Stuck, signals: dict[Register, Signals], blocks: Sequence[Block]) -> Diagnostic:
     block, wait = stuck.block, stuck.wait
     given = signals.get(wait.register)
     wanted = int(wait.values[stuck.turn])
     if given is None:
-        whom, other = "nobody signals to it", block
+        other, turn = _awaited(wait, wanted, blocks) or (block, 0)
+        whom = "nobody signals to it" + (f": {_place(other)}, should after turn {turn}" if other is not block else "")
     else:
         number = min(int(np.searchsorted(given.values, wanted)), len(given.values) - 1)
         other = blocks[int(given.blocks[number])]
@@ -189,6 +221,17 @@ def _deadlock(stuck: Stuck, signals: dict[Register, Signals], blocks: Sequence[B
     message = f"{_place(block)}, waits for ever in turn {stuck.turn}: {wait.what}"
     expected = f"register {wait.register[1]} of core {block.core} at least {wanted}"
     return _between("CAT-R006", message, block, other, expected, whom)
+
+
+def _awaited(wait: Wait, wanted: int, blocks: Sequence[Block]) -> tuple[Block, int] | None:
+    """The block, and its turn, after which a core has done as many turns as a wait for it wants, or else its last."""
+    found, done = None, 0
+    for block in (each for each in blocks if each.core == wait.producer):
+        found = block, min(wanted - done, block.turns) - 1
+        done += block.turns
+        if done >= wanted:
+            break
+    return found
 
 
 def _races(blocks: Iterable[Block], clocks: Clocks) -> Iterator[Diagnostic]:

@@ -216,7 +216,7 @@ class _Insertion:
     def _wait(self, edge: Edge) -> None:
         register, base = self._register(edge), self._found.base[edge.producer.number]
         if edge.is_whole:
-            op = wait_op(register, Ramp(int(edge.needs[0]), 0, 1, 0, int(edge.needs[0])), base)
+            op = wait_op(register, edge.producer.core, Ramp(int(edge.needs[0]), 0, 1, 0, int(edge.needs[0])), base)
             op.location = edge.consumer.layer.location
             stream = edge.consumer.stream
             if stream not in self._moves:
@@ -229,7 +229,7 @@ class _Insertion:
                 continue
             row = edge.consumer.row
             ramp = Ramp.over(needs, row, run.offset) if needs[0] else Ramp.later(needs, row)
-            op = wait_op(register, ramp, base)
+            op = wait_op(register, edge.producer.core, ramp, base)
             op.location = edge.consumer.layer.location
             first = next(iter(run.body.ops))
             product = next((each for each in run.body.ops if isinstance(each, MvmOp)), None)

@@ -63,12 +63,16 @@ class Signals:
 
 @dataclass(frozen=True)
 class Wait:
-    """What a block waits for in each of its turns: values of a register, 0 for none; `what` names it in messages."""
+    """What a block waits for in each of its turns: values of a register, 0 for none.
+
+    `what` names it in messages; `producer` is the core that should signal, if the wait says so.
+    """
 
     register: Register
     point: Point
     values: Ints
     what: str = ""
+    producer: int | None = None
 
 
 @dataclass(frozen=True)

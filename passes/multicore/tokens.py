@@ -85,10 +85,10 @@ def _steps(needs: Ints, period: int, offset: int) -> Iterator[Ramp]:
             yield Ramp(max(base, 1), step, period, start, int(needs[-1]))
 
 
-def wait_op(register: int, ramp: Ramp, base: int) -> WaitOp:
-    """The op that waits for a ramp on top of what the register had before."""
+def wait_op(register: int, producer: int, ramp: Ramp, base: int) -> WaitOp:
+    """The op that waits for a ramp on top of what the register had before, which a core `producer` writes."""
     fields = {"base": base + ramp.base, "step": ramp.step, "period": ramp.period, "start": ramp.start}
-    op = WaitOp.of(register=register, most=base + ramp.most, after=ramp.after or None, **fields)
+    op = WaitOp.of(register=register, most=base + ramp.most, after=ramp.after or None, producer=producer, **fields)
     assert isinstance(op, WaitOp)
     return op
 

@@ -42,6 +42,7 @@ def test_mappings_without_tiles_are_refused() -> None:
         (ProgramOp.of(crossbars=(0, 0), shift=0), "at least one"),
         (StoreOp.of(tensor="K"), "unknown tensor 'K'"),
         (WaitOp.of(register=0, base=1, step=0, period=0, start=0, most=1), "a period from 1"),
+        (WaitOp.of(register=0, base=1, step=0, period=1, start=0, most=1, producer=-1), "a core from 0"),
         (SignalOp.of(core=0, register=0, base=-1, every=1), "a base from 0"),
     ],
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import numpy as np
@@ -11,7 +12,7 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation
 
-from dialects.diagnostics import CatenaError
+from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.multicore import LoadOp, RunOp, SignalOp, StoreOp, StreamOp, WaitOp, whole
 from dialects.spatial import ForOp, integer
 from passes.prove_order import ProveOrderPass
@@ -150,8 +151,52 @@ def _caught(module: ModuleOp, change: Change, seed: int) -> None:
     found = _refused(module).diagnostics[0]
     assert found.code in codes, found
     assert found.node
-    # Of what nobody signals to, there is no other one.
-    assert f"{found.message} {found.found}".count("core ") >= (1 if "nobody signals" in found.found else 2), found
+    assert len(_places(found)) >= 2, found
+    assert all(node in found.node for _, node in _places(found)), found
+
+
+def _places(found: Diagnostic) -> set[tuple[int, str]]:
+    """Cores and nodes that a message names together."""
+    named = re.findall(r"core (\d+), node '([^']*)'", f"{found.message} {found.found}")
+    return {(int(core), node) for core, node in named}
+
+
+def test_a_removed_signal_names_who_should_send_it_and_who_waits() -> None:
+    """All of them to a register, or one, without which others may tell as much."""
+    refused = 0
+    for seed in range(16):
+        module = _network(seed % 4).clone()
+        signal = _any(module, np.random.default_rng(seed), SignalOp)
+        assert isinstance(signal, SignalOp)
+        pair = {integer(_stream(signal).core), integer(signal.core)}
+        if seed % 2:
+            signal.detach()
+        else:
+            _remove_signals(module, np.random.default_rng(seed))
+        for found in _problems(module)[:1]:
+            refused += 1
+            assert {core for core, _ in _places(found)} == pair, found
+    assert refused >= 12
+
+
+def _problems(module: ModuleOp) -> Sequence[Diagnostic]:
+    try:
+        _prove(module)
+    except CatenaError as error:
+        return error.diagnostics
+    return ()
+
+
+def test_a_wait_names_the_core_that_signals() -> None:
+    module = _network(1).clone()
+    wait = _any(module, np.random.default_rng(0), WaitOp)
+    assert isinstance(wait, WaitOp)
+    assert wait.producer is not None
+    producer = integer(wait.producer)
+    wait.properties["producer"] = whole(producer + 1)
+    found = _refused(module).diagnostics[0]
+    assert (found.code, found.expected) == (RACE, f"a signal of core {producer + 1}")
+    assert {core for core, _ in _places(found)} == {integer(_stream(wait).core), producer}
 
 
 @pytest.mark.parametrize("change", CHANGES)
