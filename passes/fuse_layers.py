@@ -126,6 +126,7 @@ class _Machine:
     """What groups need to know of a machine: its buffer, and whether code can be made of a mapping (`runs`).
 
     `spare` are words of the buffer that groups may have to leave free; where any, not all groups that fit have nests.
+    `room` are words within which groups get larger tiles; the first with which code can be made of them counts.
     `placed` puts tensors that were searched for in one buffer into the memories of their own. `levels` is the machine
     if it is one of levels.
     """
@@ -135,11 +136,12 @@ class _Machine:
     spare: tuple[int, ...] = (0,)
     placed: Callable[[Group, FusedMapping], FusedMapping] = lambda _, mapping: mapping
     levels: NestMachine | None = None
+    room: tuple[int, ...] = ()
 
     def settled(self, group: Group, mapping: FusedMapping) -> FusedMapping | None:
         """The mapping that a group gets: in fewer turns if there is room that nests do not use; None if none runs."""
-        if self.levels is not None and self.buffer.words is not None:
-            coarse = coarsened(group, mapping, self.buffer.name, self.buffer.words)
+        for words in self.room:
+            coarse = coarsened(group, mapping, self.buffer.name, words)
             if coarse != mapping and self.runs(group, coarse):
                 return coarse
         return mapping if self.runs(group, mapping) else None
@@ -150,13 +152,14 @@ def _machine_of(module: ModuleOp) -> _Machine:
     if isinstance(machine, Machine):
         buffer = levels_of(machine).memories[1]
         spare = tuple(int(machine.glb.words * share) for share in SPARE)
-        return _Machine(buffer, _with_nests(RowsOfGroups(machine, Objective.EDP), searching=True), spare)
+        room = tuple(machine.glb.words - words for words in spare)
+        return _Machine(buffer, _with_nests(RowsOfGroups(machine, Objective.EDP), searching=True), spare, room=room)
     if isinstance(machine, NestMachine) and len(machine.memories) > 1:
         outermost = machine.memories[1]
         takes_operands = {Operand.INPUT, Operand.KERNEL} <= {*outermost.operands}
         if outermost.words is not None and takes_operands and not machine.axes_outside(outermost.name):
             nests = NestsOfGroups(machine, Objective.ENERGY, USUAL)
-            return _Machine(outermost, _with_nests(nests, searching=False), levels=machine)
+            return _Machine(outermost, _with_nests(nests, searching=False), levels=machine, room=(outermost.words,))
     if isinstance(machine, GemmMachine):
         buffer = min(levels_of(machine).memories[1:], key=lambda each: each.words or 0)
         return _Machine(buffer, Worth(machine).runs, placed=in_memories)

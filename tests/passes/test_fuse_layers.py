@@ -11,12 +11,14 @@ from dialects.fused_attribute import FusedAttr
 from dialects.gconv import LinkOp
 from dialects.gconv.fused import FusedOp
 from dialects.gconv.interpreter import main_function
+from dialects.target import MachineOp
 from passes.fuse_layers import FuseLayersPass
 from passes.fusion.from_ir import group_of, group_of_links
 from passes.fusion.model import FusedCosts
 from passes.map_nest import MapNestPass
 from tests.filechecking import check_ir, new_ir_context, parse_module
 from tests.passes.chains import check_pass, random_chains
+from tests.passes.mapping.machines import machine_like_eyeriss
 
 MACHINE = """
 target.machine @small {name = "small", summary = "", clock_mhz = 1.0, word_bits = 16 : i64,
@@ -62,6 +64,13 @@ def test_links_are_fused_where_less_is_moved() -> None:
 // CHECK-NEXT:   gconv.yield
 """,
     )
+
+
+@pytest.mark.parametrize(("banks", "loop"), [((12, 16), "for H.opc 2"), ((6, 64), "for C.op 2")])
+def test_groups_of_an_array_take_as_few_turns_as_there_is_room_for(banks: tuple[int, int], loop: str) -> None:
+    array = machine_like_eyeriss(name="m", glb=dict(zip(("banks", "bank_words"), banks, strict=True)))
+    (op,) = fused(str(MachineOp.of(array)) + LINKS)
+    assert loop in str(op.mapping)
 
 
 @pytest.mark.parametrize("words", [20, 60, 160, 1000])
