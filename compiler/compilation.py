@@ -192,6 +192,14 @@ class _Compilation:
         if problems:
             raise CatenaError(problems)
 
+    def _at_its_statement(self, problem: Diagnostic, module: ModuleOp) -> Diagnostic:
+        """A problem of a group that the mapping file makes, with its place in the file."""
+        if not self._fuses or self._options.mapping is None:
+            return problem
+        from passes.mapping_file.blame import at_its_statement
+
+        return at_its_statement(problem, module, Path(self._options.mapping), self._context)
+
     def _check_mapping_files(self, target: Target | None) -> None:
         """Mapping files have no words for how layers lie on cores."""
         if target is None or not _is_of_cores(target):
@@ -247,7 +255,8 @@ class _Compilation:
             except CatenaError as error:
                 if target is None:
                     raise
-                raise CatenaError([target.misfit(each) for each in error.diagnostics]) from error
+                found = [target.misfit(self._at_its_statement(each, module)) for each in error.diagnostics]
+                raise CatenaError(found) from error
         return Compiled(module, program, tuple(self._runs))
 
     def _emit(self, module: ModuleOp, backend: Backend) -> Program:

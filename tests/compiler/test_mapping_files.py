@@ -288,6 +288,25 @@ def test_a_kernel_that_is_not_where_it_is_read_is_to_be_placed(tmp_path: Path) -
     assert caught.value.diagnostics[0].hint.startswith("place it by store kernel [...]")
 
 
+@pytest.mark.parametrize("target", ["eyeriss", "generic", "spots"])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("pipeline { }", "links that work at the same time are priced, and cannot be run yet"),
+        ("for C.ks 1", "for C.ks 1: sums would stay unfinished between turns"),
+    ],
+)
+def test_what_no_code_is_made_of_names_its_statement(text: str, message: str, target: str, tmp_path: Path) -> None:
+    source, mapping = save_model(NETWORKS["residual"](), tmp_path / "model.onnx"), tmp_path / "mapping.toml"
+    compiled(source, CompileOptions(target=target, fuse=True), mapping)
+    first, second = [each.splitlines()[0].rstrip(" {") for each in mapping.read_text().split("fuse ")[1:]]
+    mapping.write_text(f"groups = '''\nfuse {first} {{ }}\n\n  fuse {second} {{ {text} }}\n'''")
+    with pytest.raises(CatenaError) as caught:
+        mapped(source, mapping, target)
+    (problem,) = [each for each in caught.value.diagnostics if each.message == message]
+    assert (problem.code, problem.where) == ("CAT-F002", f"{mapping}, line 4, column 3")
+
+
 def test_groups_of_ir_keep_their_links_from_mapping_files(tmp_path: Path) -> None:
     source, mapping = save_model(NETWORKS["separable"](), tmp_path / "model.onnx"), tmp_path / "mapping.toml"
     mapping.write_text(FUSED)

@@ -1,0 +1,33 @@
+"""Which statement of a mapping file made a group with which something is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+
+from dialects.diagnostics import Diagnostic
+from dialects.gconv import LinkOp
+from dialects.gconv.fused import FusedOp
+from dialects.locations import describe
+from passes.mapping_file.names import named_links
+from passes.mapping_file.reading import read_mapping_file
+
+
+def at_its_statement(problem: Diagnostic, module: ModuleOp, path: Path, context: Context) -> Diagnostic:
+    """A problem of a group with the file, line and column of its statement; as it is if it is of none, or located.
+
+    Raises `CatenaError` (CAT-C002) if the file cannot be read.
+    """
+    groups = {op for op in module.walk() if isinstance(op, FusedOp) and describe(op) == problem.node}
+    if problem.where or not problem.node or not groups:
+        return problem
+    known = named_links([op for op in module.walk() if isinstance(op, LinkOp)])
+    file = read_mapping_file(path, context)
+    for statement in file.groups:
+        links = [known[name.text] for name in statement.links if name.text in known]
+        if links and links[0].parent_op() in groups:
+            return replace(problem, where=file.problem_of(statement.spot, "").where)
+    return problem
