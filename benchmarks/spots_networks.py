@@ -2,9 +2,9 @@
 
     python benchmarks/spots_networks.py [--network AlexNet ...] [--output docs/spots-networks.md]
 
-Networks are generated with seeded weights and pruned group-wise. Every layer is emulated on what the layers before it
-made of a random image, so that zeros of activations are those of ReLUs, and compared with closed forms that are given
-the zeros of its kernel and its input. Outputs are compared with ONNX Runtime's.
+Networks are generated with seeded weights and pruned group-wise. Each is calibrated on a random image (`--calibrate`)
+and emulated on it, so that zeros of activations are those of ReLUs; every layer is compared with its prediction.
+Outputs are compared with ONNX Runtime's.
 """
 
 from __future__ import annotations
@@ -50,30 +50,31 @@ def measured(network: str, source: Path, pruned: Path, group: int) -> Row:
     import numpy as np
     import onnxruntime
 
-    sys.path.insert(0, str(HERE))
-    from spots_zeros import counted
-
     from backends.spots.emulator import SpotsEmulator
     from compiler.compilation import CompileOptions, compile_source
     from compiler.execution import random_inputs
     from dialects.events import Counts
 
     begin = time.process_time()
-    program = compile_source(str(pruned), CompileOptions(target="spots")).program
     before = compile_source(str(source), CompileOptions(target="spots", settings={"im2col.skips": "false"})).program
-    assert program is not None
     assert before is not None
-    inputs = random_inputs(program, 0)
+    inputs, samples = random_inputs(before, 0), pruned.with_suffix(".npz")
+    with samples.open("wb") as file:
+        np.savez(file, **inputs)
+    program = compile_source(str(pruned), CompileOptions(target="spots", calibrate=str(samples))).program
+    assert program is not None
     emulated, predicted, differing, layers = Counts(), Counts(), 0, 0
-    for each in counted(program, inputs):
-        emulated.add(each.emulated)
-        predicted.add(each.predicted)
-        differing += bool(each.emulated.differences(each.predicted))
+    emulator = SpotsEmulator(program)
+    outputs = emulator.run(inputs)
+    for layer in program.layers:
+        found, expected = emulator.counters[layer.name], Counts.of(layer.predicted)
+        emulated.add(found)
+        predicted.add(expected)
+        differing += bool(found.differences(expected))
         layers += 1
     seconds = time.process_time() - begin
     session = onnxruntime.InferenceSession(str(pruned), providers=["CPUExecutionProvider"])
     expected = session.run(None, dict(inputs))
-    outputs = SpotsEmulator(program).run(inputs)
     errors = [
         float(np.abs(outputs[output.name] - array).max() / max(float(np.abs(array).max()), 1e-30))
         for output, array in zip(session.get_outputs(), expected, strict=True)

@@ -119,4 +119,4 @@ def viewed(words: Array, view: View) -> Array:
 
 
 if __name__ == "__main__":
-    raise SystemExit("this is a module of benchmarks/spots_networks.py; it has no command of its own")
+    raise SystemExit("this is a module of benchmarks/spots.py; it has no command of its own")
