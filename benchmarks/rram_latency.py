@@ -34,8 +34,9 @@ The target `rram` as it is: 144 cores with 64 crossbars of 128 x 128 cells, 1305
 a cycle, 1000 MHz. One image, weights resident unless the network is larger than the chip: then it runs in phases, and
 programming cells is part of the time. Cycles are emulated; all other counts of these runs are those predicted.
 
-- *Layer by layer*: a layer begins when the one before is over. *Pipelined*: it begins when the rows that it reads are
-  there. *Copies*: crossbars that are left hold more copies of weights.
+- *Layer by layer*: a layer begins when those that it reads from are over, so that independent branches run at the same
+  time. *Pipelined*: it begins when the rows that it reads are there. *Copies*: crossbars that are left hold more copies
+  of weights.
 - Phases: how often layers find no room and the chip is programmed anew. A layer larger than all of it, as the first
   dense one of VGG-16, takes several in a row and counts once.
 - Full crossbars: as many as the cells that hold weights would fill. The use of crossbars is the share of the time in

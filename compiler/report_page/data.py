@@ -64,6 +64,7 @@ def page_of(program: Program, statistics: str | None = None, stages: Sequence[St
             "target": machine.name,
             "summary": machine.summary,
             "provenance": report.provenance.value,
+            "cycles_note": report.cycles_note,
             "tool": program.metadata.tool,
             "model_sha256": program.metadata.model_sha256,
             "clock_mhz": machine.clock_mhz,

@@ -10,6 +10,7 @@ from backends.program import SearchEntry
 from backends.segments import SEGMENT
 from dialects.accelerator import Accelerator
 from dialects.events import Counts
+from dialects.multicore_machine import MulticoreMachine
 from passes.mapping.cost import Price
 from passes.pricing import elements, price
 
@@ -75,8 +76,15 @@ class Report:
 
     @property
     def cycles(self) -> int:
-        """Cycles from start to end."""
+        """Cycles from start to end, or as `cycles_note` says."""
         return sum(each.price.cycles for each in self.layers)
+
+    @property
+    def cycles_note(self) -> str:
+        """What cycles of the whole leave out, if anything: on cores, layers may run at the same time."""
+        if self.provenance is not Provenance.PREDICTED or not isinstance(self.machine, MulticoreMachine):
+            return ""
+        return "cycles are those of each layer alone on a free bus, added up; in a run layers may overlap"
 
     @property
     def milliseconds(self) -> float:

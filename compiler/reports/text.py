@@ -65,10 +65,14 @@ def layer_table(report: Report) -> Table:
     title = (
         f"{report.model} on {machine.name}, {report.provenance.value}: {report.cycles:,} cycles = "
         f"{shown_milliseconds(report.milliseconds)} at {machine.clock_mhz:g} MHz, {shown_energy(report.energy)} "
-        f"(words of {machine.word_bits} bits){_search_note(report)}{_zeros_note(report)}"
+        f"(words of {machine.word_bits} bits){_cycles_note(report)}{_search_note(report)}{_zeros_note(report)}"
         f"{_segment_note(report)}{overflow_note(report)}"
     )
     return replace(table(columns, rows, title), footer=footer)
+
+
+def _cycles_note(report: Report) -> str:
+    return f"; {report.cycles_note}" if report.cycles_note else ""
 
 
 _SPACES = {

@@ -9,8 +9,9 @@ import pytest
 
 from backends.container import write_program
 from compiler.explanation.explaining import explain_program
-from tests.backends.rram.quantized import SMALL, one_layer, ready
+from tests.backends.rram.quantized import SMALL, one_layer, ready, residual
 from tests.compiler.conftest import Cli
+from tests.compiler.report_page.test_report_page import data_of
 
 CHIP = {**SMALL, "bus.width_bytes": "64"}
 
@@ -58,3 +59,17 @@ def test_the_command_shows_cores(cli: Cli, tmp_path: Path) -> None:
     (layer,) = json.loads(cli("explain", program, "--json").out)["result"]["layers"]
     assert layer["cores"]["ring"] == 23
     assert layer["cores"]["signal_share"] > 0
+
+
+def test_predicted_cycles_are_said_to_be_those_of_layers_alone(cli: Cli, tmp_path: Path) -> None:
+    """What is emulated is the whole, in which layers overlap."""
+    program = tmp_path / "network.cat"
+    write_program(ready(residual(23, 6), {**CHIP, "schedule.pipelined": "true"}).program, program)
+    assert cli("run", program, "--random", "-o", tmp_path / "y.npz", "--stats", tmp_path / "s.json").code == 0
+    note = "each layer alone on a free bus, added up"
+    predicted, emulated = cli("report", program).out, cli("report", program, "--stats", tmp_path / "s.json").out
+    assert (note in predicted.splitlines()[0], note in emulated) == (True, False)
+    for stats, has_note in ((None, True), (tmp_path / "s.json", False)):
+        given = () if stats is None else ("--stats", stats)
+        assert cli("report", program, *given, "-o", tmp_path / "page.html").code == 0
+        assert (note in data_of((tmp_path / "page.html").read_text())["cycles_note"]) == has_note
