@@ -123,10 +123,23 @@ class BlockEngine:
             if at.task < len(stream):
                 task = stream[at.task]
                 piece = task.pieces[at.piece]
-                raise stuck(task, piece, at.turn, self._registers)
+                raise stuck(task, piece, at.turn, self._registers, self._chip.streams)
 
 
-def stuck(task: Task, piece: Piece, turn: int, registers: dict[tuple[int, int], int]) -> CoreFault:
+class DeadlockFault(Fault):
+    """A core waits for ever for a register; `sender` is the task that should signal to it, if any does."""
+
+    def __init__(self, message: str, wanted: int, holds: int, sender: tuple[Task, int] | None):
+        who = "no instruction signals to it"
+        if sender is not None:
+            who = f"core {sender[0].core}, instruction {sender[1]}, signals to it and does not get so far"
+        super().__init__("CAT-E005", message, f"at least {wanted}", f"{holds}; {who}")
+        self.sender = sender
+
+
+def stuck(
+    task: Task, piece: Piece, turn: int, registers: Mapping[tuple[int, int], int], streams: Sequence[Sequence[Task]]
+) -> CoreFault:
     """The fault of a core that waits for ever."""
     for action in piece.actions:
         if action.do is Do.WAIT:
@@ -134,6 +147,19 @@ def stuck(task: Task, piece: Piece, turn: int, registers: dict[tuple[int, int], 
             holds = registers.get((task.core, number), 0)
             if wanted > holds:
                 message = f"core {task.core} waits for ever for register {number}, in turn {turn}"
-                fault = Fault("CAT-E005", message, f"at least {wanted}", str(holds))
+                fault = DeadlockFault(message, wanted, holds, _sender(streams, task.core, number, wanted))
                 return CoreFault(fault, task, action.pc)
     raise AssertionError("a core that waits for nothing is not stuck")
+
+
+def _sender(streams: Sequence[Sequence[Task]], core: int, register: int, wanted: int) -> tuple[Task, int] | None:
+    """The task and instruction that signal as much to a register, or else the last that signal to it."""
+    found = None
+    for task in (task for stream in streams for task in stream):
+        for piece in task.pieces:
+            for action in piece.actions:
+                if action.do is Do.SIGNAL and action.given[:2] == (core, register):
+                    found = task, action.pc
+                    if action.given[2] + piece.turns >= wanted:
+                        return found
+    return found

@@ -12,7 +12,7 @@ from backends.activity import Activity, Occupancy
 from backends.fields import Array
 from backends.program import HELD, Program, TensorEntry
 from backends.rram.activity import ActivityLog
-from backends.rram.blocks import BlockEngine, stuck
+from backends.rram.blocks import BlockEngine, DeadlockFault, stuck
 from backends.rram.chip import Chip, CoreFault
 from backends.rram.counting import LayerCounters
 from backends.rram.crossbar.settings import Settings, settings_for
@@ -217,7 +217,7 @@ class MulticoreEmulator(ProgramEmulator):
 
         simulation = Simulation(streams, effect, before, log=self._log, units=self.machine.units)
         if not simulation.run():
-            raise stuck(*next(iter(simulation.blocked_at.values())), simulation.latest)
+            raise stuck(*next(iter(simulation.blocked_at.values())), simulation.latest, streams)
         return chip, simulation.timeline
 
     @staticmethod
@@ -252,6 +252,9 @@ class MulticoreEmulator(ProgramEmulator):
         if isinstance(fault, RaceFault):
             other = self._layer_at(fault.before.task.core, fault.before.action.pc)
             nodes = tuple(dict.fromkeys((*self._nodes(other), *nodes)))
+        if isinstance(fault, DeadlockFault) and fault.sender is not None:
+            task, at = fault.sender
+            nodes = tuple(dict.fromkeys((*nodes, *self._nodes(self._layer_at(task.core, at)))))
         return Diagnostic(
             fault.code,
             fault.message,

@@ -59,7 +59,7 @@ class StepEngine:
             self._units,
         )
         if not simulation.run():
-            raise stuck(*next(iter(simulation.blocked_at.values())), simulation.latest)
+            raise stuck(*next(iter(simulation.blocked_at.values())), simulation.latest, self._chip.streams)
         return simulation.timeline
 
     def _rank(self, core: int) -> float:

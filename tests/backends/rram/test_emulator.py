@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -201,6 +202,28 @@ def test_signals_that_never_come_are_waited_for_for_ever(mode: str) -> None:
         with pytest.raises(CatenaError) as raised:
             _changed(made, core, drop=pc).emulate(mode)
         assert raised.value.diagnostics[0].code == "CAT-E005"
+
+
+@pytest.mark.parametrize("mode", ["blocks", "steps"])
+def test_a_deadlock_names_who_waits_and_who_should_signal(mode: str) -> None:
+    made = ready(residual(10, 4), SMALL)
+    for core, pc in _places(made, Wait)[::20]:
+        wait = list(ISA.decode(made.program.code[core], "code"))[pc]
+        assert isinstance(wait, Wait)
+        with pytest.raises(CatenaError) as raised:
+            _changed(made, core, {pc: Wait(wait.register, 60000, 0, 1, 0, 60000)}).emulate(mode)
+        found = raised.value.diagnostics[0]
+        waiting, sending = (
+            re.match(r"core (\d+) waits", found.message),
+            re.search(r"; core (\d+), inst", str(found.found)),
+        )
+        assert waiting is not None
+        assert sending is not None
+        signals = list(ISA.decode(made.program.code[int(sending[1])], "code"))
+        assert any(isinstance(each, Signal) and each.core == int(waiting[1]) for each in signals)
+        entries = [e.layer for e in made.program.debug if e.core == int(sending[1])]
+        nodes = {node for layer in made.program.layers if layer.name in entries for node in layer.nodes}
+        assert nodes & set(found.node.split(" + "))
 
 
 @pytest.mark.parametrize("kind", [Wait, Signal])
