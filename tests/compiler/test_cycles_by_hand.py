@@ -44,7 +44,7 @@ MAPPING = '[layers.y]\nmapping = """\npar N.op 1 on pe\nstore rf [I, K, O]\n"""\
         # What a register file moves that has no second tile comes after what off-chip memory moves meanwhile.
         ("buffers = 2", "buffers = 1", 6 + 12),
         # Register files without limits take no time, and a faster link less than the steps.
-        ("read = 1\nwrite = 1\n", "", 6),
+        ("read = 1\nwrite = 1\nbuffers = 2\n", "", 6),
         ("read = 2\n[levels.pe]", "read = 8\n[levels.pe]", 12 + 4 + 4 + 1),
         ("read = 2", "", 12 + 4 + 4 + 1),
     ],
