@@ -18,6 +18,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import onnx
+    from xdsl.context import Context
+
+    from backends.program import LayerEntry
+    from passes.work import Work
 
 HERE = Path(__file__).resolve().parent
 NOTICE = "<!-- Made by `python benchmarks/spots.py --output docs/spots.md`; do not edit. -->\n"
@@ -101,14 +105,22 @@ def networks(names: Collection[str] = ()) -> dict[str, onnx.ModelProto]:
     return {name: builders[name]() for name in names or builders}
 
 
+def computed_by(layer: LayerEntry, context: Context) -> Work:
+    """What a layer computes, as its program says."""
+    from dialects.unicode_parser import UnicodeParser
+    from passes.work import ATTRIBUTES, work_from
+
+    assert layer.work is not None
+    texts = {name: getattr(layer.work, name) for name in ATTRIBUTES}
+    attributes = {name: UnicodeParser(context, text).parse_attribute() for name, text in texts.items() if text}
+    return work_from(attributes, tuple(False for _ in layer.work.tensors))
+
+
 def convolutions(path: Path, kernels: Mapping[str, int], settings: Mapping[str, str]) -> Convolutions:
     """The layers of a network that come from convolutions, compiled with some settings.
 
     `kernels` are the names of these, and how many kernels each has for every group.
     """
-    sys.path.insert(0, str(HERE))
-    from spots_zeros import computed_by
-
     from compiler.compilation import CompileOptions, compile_source
     from compiler.ir_text import new_context
     from dialects.events import Counts

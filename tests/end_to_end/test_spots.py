@@ -30,7 +30,7 @@ from dialects.encodings.spots_blocks import SpotsBlocks
 from dialects.events import OF_BITMAPS, Counts
 from dialects.weights import ConstantOp
 from passes.place_gemm import PlaceGemmPass
-from tests.benchmarks.scripts import script
+from tests.backends.spots.with_zeros import counted
 from tests.end_to_end.networks import NETWORKS, inputs_of, reference_outputs
 from tests.reference_models import (
     LARGE,
@@ -125,7 +125,7 @@ def test_a_reference_model_counts_as_predicted_with_its_zeros(name: str, tmp_pat
         source = tmp_path / "filled.onnx"
     program = compiled(source, {}, input_shapes=reference_shapes(name))
     inputs, _ = next(iter(reference_cases(name)))
-    for each in script("spots_zeros").counted(program, inputs):
+    for each in counted(program, inputs):
         assert not each.emulated.differences(each.predicted), each.layer.name
 
 
@@ -204,7 +204,7 @@ def test_integer_kernels_lie_in_blocks_too(format: str, tmp_path: Path) -> None:
     for tensor, array in expected.items():
         np.testing.assert_array_equal(found[tensor], array)
     total = Counts()
-    for each in script("spots_zeros").counted(blocks, inputs):
+    for each in counted(blocks, inputs):
         assert not each.emulated.differences(each.predicted), each.layer.name
         total.add(each.emulated)
     assert total.events["dram.kernel.bitmap"]

@@ -20,7 +20,7 @@ from passes.gemm.tiles import RELEVANT
 from tests.backends.spatial.drawing import layers
 from tests.backends.spatial.layers import Layer, integers
 from tests.backends.spots.layers import check_layer, machine
-from tests.benchmarks.scripts import script
+from tests.backends.spots.with_zeros import predicted_with
 from tests.filechecking import new_ir_context
 
 OPERATIONS = 300
@@ -81,8 +81,7 @@ def test_what_is_left_out_changes_no_result_and_costs_nothing(
     if layer.kernel is None:
         return
     source = layer.inputs()["x"]
-    zeros = script("spots_zeros")
-    predicted = zeros.predicted_with(emulator.program, entry, source, target, new_ir_context())
+    predicted = predicted_with(emulator.program, entry, source, target, new_ir_context())
     found = emulator.counters[entry.name].differences(predicted)
     assert not found, f"{entry.mapping}: (counted, predicted) {found}"
 

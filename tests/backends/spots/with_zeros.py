@@ -28,7 +28,7 @@ from passes.gemm.cost import predict
 from passes.gemm.streams import TileBlocks, blocks_of_tiles, kernel_boxes
 from passes.gemm.tiles import GemmTiles
 from passes.gemm.zeros import leaves_out, measure
-from passes.work import ATTRIBUTES, Work, work_from
+from tests.benchmarks.scripts import script
 
 Array = npt.NDArray[Any]
 
@@ -79,7 +79,7 @@ def predicted_with(
     program: Program, layer: LayerEntry, source: Array, machine: GemmMachine, context: Context
 ) -> Counts:
     """What a layer counts, given the tensor that is its input."""
-    work = computed_by(layer, context)
+    work = script("spots").computed_by(layer, context)
     mapping = UnicodeParser(context, f"#schedule.gemm<{layer.mapping}>").parse_attribute()
     assert isinstance(mapping, GemmAttr)
     spec, tiles = work.spec, GemmTiles(work.spec, mapping.data, work.input_shape)
@@ -92,14 +92,6 @@ def predicted_with(
         live = measure(tiles, machine, words, blocks)
     shapes = work.input_shape, work.extra_shapes
     return predict(spec, mapping.data, machine, *shapes, work.lookups, blocks, live)
-
-
-def computed_by(layer: LayerEntry, context: Context) -> Work:
-    """What a layer computes, as its program says."""
-    assert layer.work is not None
-    texts = {name: getattr(layer.work, name) for name in ATTRIBUTES}
-    attributes = {name: UnicodeParser(context, text).parse_attribute() for name, text in texts.items() if text}
-    return work_from(attributes, tuple(False for _ in layer.work.tensors))
 
 
 def kept_blocks(program: Program, layer: LayerEntry, tiles: GemmTiles) -> Sequence[TileBlocks] | None:
@@ -116,7 +108,3 @@ def viewed(words: Array, view: View) -> Array:
     """A view of a tensor's words."""
     flat = np.ascontiguousarray(words).reshape(-1)
     return np.lib.stride_tricks.as_strided(flat[view.offset :], view.shape, [flat.itemsize * n for n in view.strides])
-
-
-if __name__ == "__main__":
-    raise SystemExit("this is a module of benchmarks/spots.py; it has no command of its own")
