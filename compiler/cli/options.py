@@ -115,7 +115,7 @@ def fuse_option(command: CommandT) -> CommandT:
 def zeros_options(command: CommandT) -> CommandT:
     """What is known of zeros in a network's data, for verbs that compile."""
     stated = "Share of tensors between layers that is not zero, if stated: where, is left to chance."
-    measured = "Inputs by tensor name, one sample or several: predictions and encodings go by their zeros, the mean."
+    measured = "Inputs by tensor name. Predictions and encodings go by their zeros, of several samples by the mean."
     command = click.option("--density", type=float, metavar="X", help=stated)(command)
     return click.option("--calibrate", metavar="FILE.npz", help=measured)(command)
 

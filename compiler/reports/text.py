@@ -118,7 +118,7 @@ def _skips_note(report: Report) -> str:
     """How many layers of products are predicted with what is known of the zeros of their inputs."""
     layers = Counter(each.layer.zeros for each in report.layers if each.counts.events.get("operation.mac"))
     how = {
-        KnownZeros.MEASURED: "measured, the mean of all samples",
+        KnownZeros.MEASURED: "measured, the mean of all samples' zeros",
         KnownZeros.ESTIMATED: "estimated from their share as if each were by chance",
         KnownZeros.NONE: "taken as none, which is the most that it may cost",
     }
