@@ -25,8 +25,8 @@ from tests.fuzz.page import campaign_page
 from tests.fuzz.readers import READERS
 
 SHARES = {
-    "stream": 640, "weights": 170, "npy": 80, "physics": 50, "npz": 25, "target": 10, "mapping": 10, "program": 8,
-    "onnx": 5, "ir": 1, "listing": 1,
+    "stream": 400, "weights": 200, "npy": 100, "physics": 80, "npz": 60, "mapping": 50, "program": 40, "target": 30,
+    "onnx": 20, "ir": 10, "listing": 10,
 }  # fmt: skip
 """Thousandths of all executions; a reader that takes a hundred times as long gets about a hundredth of them."""
 
