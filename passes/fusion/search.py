@@ -20,7 +20,7 @@ import numpy as np
 from dialects.fused_mapping import FusedMapping, Retention
 from dialects.schedule import Mapping, Temporal
 from passes.fusion.columns import PIECE, Pricing, Within
-from passes.fusion.factors import GroupTables, Ids, Mask
+from passes.fusion.factors import GroupTables, Ids, Mask, Ratios
 from passes.fusion.front import Costs, Objective
 from passes.fusion.group import Group
 from passes.fusion.own_nests import OwnNests
@@ -31,6 +31,8 @@ from passes.mapper.effort import Effort, SpentError
 
 AT_ONCE = 1 << 14
 """Rows that are worked on together, at most."""
+FIRST = 1 << 8
+"""Rows that are worked on together first, where it is the least traffic that is wanted."""
 WAITING = 1 << 18
 """With more rows than these in waiting, those that wait are looked at first: about 100 bytes each, per loop cut."""
 
@@ -254,19 +256,48 @@ class GroupSearch:
         if not len(rows):
             return
         least = pricing.least(rows, self._to_come(last), index) * open_
-        known = last or len(factor.cuts) == 1
-        chosen: list[Ids] = []
-        for each in states.T:
-            part = factor.first[each] if known else pricing.minimal[index]
-            chosen.append(np.flatnonzero(self._hopeful(lower, pricing.room(least * part))))
-        of, size = np.concatenate(chosen), np.repeat(np.arange(len(chosen)), [len(each) for each in chosen])
+        sizes = states.shape[1]
+        if last or len(factor.cuts) == 1:
+            of, size = self._sizes_of_use(lower, least, factor.first, states)
+        else:
+            rooms = pricing.room(least * pricing.minimal[index])
+            of = np.tile(np.flatnonzero(self._hopeful(lower, rooms)), sizes)
+            size = np.repeat(np.arange(sizes), len(of) // sizes)
         level = _depth(rows)
-        for start in range(0, len(of), AT_ONCE):
-            part = slice(start, start + AT_ONCE)
+        for part in self._batches(lower[of]):
             longer = rows.where(of[part])
             longer.states[:, index] = states[of[part], size[part]]
             longer.positions[:, loop] = level
             yield from self._placed(longer, loop, last)
+
+    def _batches(self, lower: Costs) -> Iterator[Ids]:
+        """Rows that cost this at least, some at a time; those that what was found meanwhile makes useless never come.
+
+        If it is traffic that counts, those that may move least come first, few at a time.
+        """
+        waiting, at_once = np.arange(len(lower)), AT_ONCE
+        if self.objective is Objective.TRAFFIC:
+            waiting, at_once = np.argsort(lower[:, 1], kind="stable"), FIRST
+        while len(waiting):
+            yield waiting[:at_once]
+            waiting, at_once = waiting[at_once:], min(4 * at_once, AT_ONCE)
+            waiting = waiting[self._hopeful(lower[waiting])]
+
+    def _sizes_of_use(self, lower: Costs, least: Numbers, first: Ratios, states: Ids) -> tuple[Ids, Ids]:
+        """Rows and tile sizes, size by size, in which what the first turn needs leaves a point of the front possible.
+
+        `first` are parts of what places hold at `least`, by state.
+        """
+        rows, sizes = states.shape
+        of, size = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        at_once = max(AT_ONCE // rows, 1)
+        for start in range(0, sizes, at_once):
+            some = states[:, start : start + at_once].T
+            rooms = self._pricing.room((least * first[some]).reshape(-1, least.shape[1]))
+            found = np.flatnonzero(self._hopeful(np.tile(lower, (len(some), 1)), rooms))
+            of.append(found % rows)
+            size.append(found // rows + start)
+        return np.concatenate(of), np.concatenate(size)
 
     def _to_come(self, last: bool) -> set[int]:
         """The factors of which further loops may be cut."""
