@@ -49,6 +49,10 @@ class StageRun:
 class Observer(Protocol):
     """Told about a compilation as it goes: printers and dumps. None of them changes the module."""
 
+    def before_passes(self, stage: str, module: ModuleOp) -> None:
+        """The passes of a stage, or of a pipeline if `stage` is empty, are about to run."""
+        ...
+
     def after_pass(self, stage: str, step: ModulePass, module: ModuleOp) -> None:
         """A pass has run and the module has been verified."""
         ...
@@ -64,6 +68,9 @@ class Observer(Protocol):
 
 class SilentObserver:
     """Does nothing; a base for observers that watch one thing."""
+
+    def before_passes(self, stage: str, module: ModuleOp) -> None:
+        """Passes are about to run."""
 
     def after_pass(self, stage: str, step: ModulePass, module: ModuleOp) -> None:
         """A pass has run."""
@@ -102,6 +109,8 @@ def run_passes(
     """
     runs: list[PassRun] = []
     checked = verifier or Verifier()
+    for observer in observers:
+        observer.before_passes(stage, module)
     for step in passes:
         start = perf_counter()
         try:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import StringIO
+from itertools import accumulate
 from pathlib import Path
 
 from xdsl.context import Context
@@ -144,6 +146,37 @@ def print_module(module: ModuleOp) -> str:
     Printer(stream, print_debuginfo=True).print_op(module)
     stream.write("\n")
     return stream.getvalue()
+
+
+@dataclass(frozen=True)
+class ModuleText:
+    """A module as `print_module` prints it, line by line, and the line from 0 on which every op begins."""
+
+    lines: tuple[str, ...]
+    starts: Mapping[Operation, int]
+
+
+class _LinePrinter(Printer):
+    """Notes where every op begins."""
+
+    def __init__(self, stream: StringIO):
+        super().__init__(stream, print_debuginfo=True)
+        self._written = stream
+        self.begins: dict[Operation, int] = {}
+
+    def print_op(self, op: Operation) -> None:
+        self.begins[op] = self._written.tell()
+        super().print_op(op)
+
+
+def print_lines(module: ModuleOp) -> ModuleText:
+    """A module as lines of text, with the place of every op in it."""
+    stream = StringIO()
+    printer = _LinePrinter(stream)
+    printer.print_op(module)
+    lines = stream.getvalue().split("\n")
+    ends = list(accumulate(len(line) + 1 for line in lines))
+    return ModuleText(tuple(lines), {op: bisect_right(ends, begin) for op, begin in printer.begins.items()})
 
 
 def write_module(module: ModuleOp, path: Path) -> None:

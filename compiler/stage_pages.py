@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from backends.disassembly import listing_lines
 from compiler.backend_kit.models import ModelBuilder, SmallModel
 from compiler.backend_kit.operators import FLOAT
 from compiler.compilation import compile_model
+from compiler.ir_history import IrHistory, StageText
 from compiler.pipelines import describe_pass, known_passes
-from compiler.report_page.stage_texts import StageText, StageTexts
 from compiler.stages import PROGRAM, STAGE_NAMES, STAGES, Stage, stage_number
 from compiler.tables import table
 from compiler.targets import Target, select_target
@@ -31,10 +31,10 @@ _EXAMPLE = (
 def stage_pages() -> dict[str, str]:
     """The pages by file name, without a notice; compiling the example takes some tenths of a second."""
     target = select_target(EXAMPLE_TARGET)
-    kept = StageTexts()
+    kept = IrHistory()
     program = compile_model(example().model, target, observers=(kept,)).program
     assert program is not None
-    texts = {each.stage: each for each in kept.texts}
+    texts = {each.stage: each for each in kept.stages}
     lines = list(listing_lines(program, target.backend.isa()))
     first = next(number for number, line in enumerate(lines) if line.startswith(".core"))
     listing = "\n".join(lines[first : first + _LISTED])
@@ -70,7 +70,7 @@ def _page(stage: Stage, texts: Mapping[str, StageText], listing: str, target: Ta
         "## The example\n",
         _EXAMPLE + f" `catena compile MODEL --to {stage.name} -o FILE.mlir` writes such text.\n",
     ]
-    parts += [f"```\n{_shortened(text.text)}\n```\n"]
+    parts += [f"```\n{_shortened(text.text.lines)}\n```\n"]
     return "\n".join(parts)
 
 
@@ -93,6 +93,6 @@ def _legality(stage: Stage) -> Iterator[str]:
     yield f"Legal afterwards: ops of the dialects {dialects}{f', and {besides}' if besides else ''}.\n"
 
 
-def _shortened(text: str) -> str:
-    without = _MACHINE.sub(r"\1...", text)
+def _shortened(lines: Sequence[str]) -> str:
+    without = _MACHINE.sub(r"\1...", "\n".join(lines))
     return _DIGEST.sub('"..."', without).rstrip()

@@ -79,6 +79,11 @@ class Console:
         width = max(needed, get_terminal_size().columns)
         RichConsole(file=sys.stdout, width=width, markup=False, highlight=False, emoji=False).print(drawn)
 
+    def marked(self, text: str, style: str, stream: TextIO | None = None) -> None:
+        """A line of a result in a colour, where there is colour."""
+        into = sys.stdout if stream is None else stream
+        into.write(f"{style}{text}{RESET}\n" if style and self.has_color(into) else f"{text}\n")
+
     def note(self, text: str) -> None:
         """A remark on standard error, unless quiet."""
         if not self.is_quiet:

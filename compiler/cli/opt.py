@@ -18,6 +18,7 @@ from compiler.cli.session import Session, verb
 @click.option("-p", "--passes", "pipeline", default="", metavar="PIPELINE", help="Passes: name{option=value},name...")
 @click.option("-o", "--output", metavar="FILE", help="Write the IR there (weights beside it) instead of printing it.")
 @click.option("--print-ir-after", metavar="PASS|all|changed", help="Print the IR after passes to standard error.")
+@click.option("--changes", metavar="PASS|all", help="Print what passes changed, op by op, to standard error.")
 @click.option("--dump-passes", metavar="DIR", help="Write the IR after every pass into a folder.")
 @click.option("--timing", is_flag=True, help="Print the time of every pass.")
 @model_options
@@ -27,6 +28,7 @@ def opt(
     pipeline: str,
     output: str | None,
     print_ir_after: str | None,
+    changes: str | None,
     dump_passes: str | None,
     timing: bool,
     input_shapes: tuple[str, ...],
@@ -37,19 +39,26 @@ def opt(
     The IR is verified before the first pass and after every pass; the weight store is the folder `weights` beside
     the file.
     """
+    from compiler.cli.changes import print_changes
     from compiler.cli.observers import observers_for, timing_lines
+    from compiler.ir_history import IrHistory
+    from compiler.ir_history.text import changes_json, selected, steps_json
     from compiler.ir_text import print_module, write_module
     from compiler.optimization import optimize
     from compiler.sources import ImportOptions
 
     options = ImportOptions(parse_input_shapes(input_shapes), batch)
     observers = observers_for(None, dump_passes, print_ir_after, sys.stderr)
+    history = None if changes is None else IrHistory()
+    observers += [] if history is None else [history]
     module, runs = optimize(source, pipeline, options=options, observers=observers)
+    steps = [] if history is None or changes is None else selected(history.steps, changes)
     if output is not None:
         write_module(module, Path(output))
     text = print_module(module)
 
     def show(console: Console) -> None:
+        print_changes(console, steps, stream=sys.stderr)
         if output is None:
             console.out(text)
         if timing:
@@ -60,5 +69,6 @@ def opt(
         "passes": [{"pass": run.spec, "seconds": run.seconds, "verify_seconds": run.verify_seconds} for run in runs],
         "output": output,
         "ir": text if output is None else None,
+        **({"steps": steps_json(steps), "changes": changes_json(steps)} if changes is not None else {}),
     }
     return Outcome(result, show, output or "")

@@ -59,8 +59,8 @@ def report(
 
     The figures are predicted from the mapping, or emulated if --stats is given; the title says which. With -o, one HTML
     file shows them as charts beside the network, with the mapping and the instructions of every layer; if a model or IR
-    is compiled, with the IR after every stage. Where several cores share layers, a second table says how: rings and
-    their speed-up, signals, bus, buffers, crossbars, and what limits each layer.
+    is compiled, with the IR after every pass and what each changed. Where several cores share layers, a second table
+    says how: rings and their speed-up, signals, bus, buffers, crossbars, and what limits each layer.
     """
     from compiler.explanation.cores import cores_table
     from compiler.explanation.explaining import explain_program
@@ -77,12 +77,13 @@ def report(
         program = program_of(source, options)
         found = report_of(program, stats)
     else:
-        from compiler.report_page import StageTexts, page_of, render
+        from compiler.ir_history import IrHistory
+        from compiler.report_page import page_of, render
 
-        texts = StageTexts()
-        program = program_of(source, options, [texts])
+        history = IrHistory()
+        program = program_of(source, options, [history])
         found = report_of(program, stats)
-        write_text(Path(output), render(page_of(program, stats, texts.texts)))
+        write_text(Path(output), render(page_of(program, stats, history)))
 
     of_cores = explain_program(program) if isinstance(found.machine, MulticoreMachine) else None
 

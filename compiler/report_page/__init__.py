@@ -2,6 +2,5 @@
 
 from compiler.report_page.data import Page, page_of
 from compiler.report_page.rendering import render
-from compiler.report_page.stage_texts import StageTexts
 
-__all__ = ["Page", "StageTexts", "page_of", "render"]
+__all__ = ["Page", "page_of", "render"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,10 +10,11 @@ from backends.program import Program
 from compiler.assembling import program_backend_isa
 from compiler.explanation.explaining import Explanation, explain_program
 from compiler.explanation.json_data import explanations_json
+from compiler.ir_history import IrHistory
 from compiler.report_page.code import code_by_layer
+from compiler.report_page.explorer import explorer
 from compiler.report_page.graph import drawing
 from compiler.report_page.headline import cause, figures
-from compiler.report_page.stage_texts import StageText
 from compiler.reporting import report_of
 from compiler.reports import LayerReport
 from dialects.accelerator import Accelerator
@@ -28,10 +29,10 @@ class Page:
     data: Mapping[str, Any]
 
 
-def page_of(program: Program, statistics: str | None = None, stages: Sequence[StageText] = ()) -> Page:
+def page_of(program: Program, statistics: str | None = None, history: IrHistory | None = None) -> Page:
     """The data of the report of a program.
 
-    With `statistics`, a file of `catena run --stats`, counts are those of an emulation; `stages` are the texts of the
+    With `statistics`, a file of `catena run --stats`, counts are those of an emulation; `history` is that of the
     compilation that made it. Raises `CatenaError`: CAT-C003 for statistics of another program, CAT-P001 and CAT-P003
     for a program that cannot be read.
     """
@@ -78,7 +79,7 @@ def page_of(program: Program, statistics: str | None = None, stages: Sequence[St
             "arrows": shape.arrows,
             "groups": [asdict(group) for group in program.groups],
             "cores": len(program.code),
-            "stages": [each.as_json() for each in stages],
+            "ir": None if history is None else explorer(history),
         },
     )
 

@@ -57,7 +57,7 @@ function layerParts(layer) {
     grid("Energy", layer.energy, { level: (each) => each.level, operand: (each) => each.operand, accesses: (each) => whole(each.accesses), energy: (each) => energy(each.energy_pj) }, ["accesses", "energy"]),
     grid("Off-chip words", layer.off_chip, { operand: (each) => each.operand, words: (each) => whole(each.words), "at least": (each) => whole(each.at_least) }, ["words", "at least"]),
     grid("Events", Object.entries(layer.counts || {}), { event: ([name]) => name, count: ([, count]) => whole(count) }, ["count"]),
-    inStages(layer),
+    inPasses(layer),
     code(layer),
   ];
 }
@@ -96,19 +96,19 @@ function grid(title, list, columns, numbers = []) {
   const kind = (name) => (numbers.includes(name) ? { class: "number" } : {});
   const head = make("tr", {}, ...Object.keys(columns).map((name) => make("th", kind(name), name)));
   const rows = list.map((each) => make("tr", {}, ...Object.entries(columns).map(([name, of]) => make("td", kind(name), of(each)))));
-  return make("div", {}, make("h3", {}, title), make("div", { class: "scroll" }, make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows))));
+  return make("div", {}, title ? make("h3", {}, title) : null, make("div", { class: "scroll" }, make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows))));
 }
 
-function inStages(layer) {
-  if (!REPORT.stages.length) return null;
-  const places = REPORT.stages.map((stage) => {
+function inPasses(layer) {
+  if (!REPORT.ir || !layer.nodes.length) return null;
+  const nodes = layer.nodes.map((name) => {
     const go = () => {
       section("layer").close();
-      showStage(stage.stage, layer.nodes[0] || layer.name);
+      followNode(name);
     };
-    return make("button", { onclick: go }, stage.stage);
+    return make("button", { onclick: go }, name);
   });
-  return make("div", {}, make("h3", {}, "IR"), make("div", { class: "controls" }, "where it comes from at stage", ...places));
+  return make("div", {}, make("h3", {}, "IR"), make("div", { class: "controls" }, "what every pass made of", ...nodes));
 }
 
 function code(layer) {

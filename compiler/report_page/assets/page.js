@@ -33,8 +33,12 @@ function drawOverview(report) {
 
 unpacked().then((report) => {
   REPORT = report;
-  for (const part of [drawOverview, drawNetwork, drawCosts, drawRoofline, drawMemories, drawLayers, drawStages]) part(report);
+  for (const part of [drawOverview, drawNetwork, drawCosts, drawRoofline, drawMemories, drawLayers, drawExplorer]) part(report);
   const asked = /^#layer-(\d+)$/.exec(location.hash);
   if (asked && report.layers[asked[1] - 1]) openLayer(asked[1] - 1);
+  const node = /^#node=(.+)$/.exec(location.hash);
+  if (node && report.ir) followNode(decodeURIComponent(node[1]));
+  // What the address names is there only now.
+  else if (/^#[a-z]+$/.test(location.hash)) section(location.hash.slice(1))?.scrollIntoView();
   document.documentElement.dataset.ready = "yes";
 }).catch(fail);

@@ -19,7 +19,10 @@ from backends.disassembly import nested_instructions
 from backends.program import Program
 from compiler.assembling import program_backend_isa
 from compiler.cli.main import execute
+from compiler.compilation import CompileOptions, compile_source
+from compiler.ir_history import IrHistory
 from compiler.report_page import page_of, render
+from compiler.report_page.explorer import explorer
 from compiler.report_page.graph import drawing
 from compiler.reporting import report_of
 from dialects.diagnostics import CatenaError
@@ -100,12 +103,35 @@ def test_the_same_program_gives_the_same_page(loaded: Program) -> None:
 def test_a_page_of_a_model_has_its_ir(tmp_path: Path) -> None:
     model, page = save_model(small_cnn(), tmp_path / "small.onnx"), tmp_path / "page.html"
     assert execute(["report", str(model), "-o", str(page)]) == 0
-    stages = {each["stage"]: each for each in data_of(page.read_text())["stages"]}
+    ir = data_of(page.read_text())["ir"]
+    stages = {each["stage"]: text_of(ir, each["text"]) for each in ir["stages"]}
     assert list(stages) == ["import", "gconv", "fused", "encoded", "mapped", "placed"]
-    assert '"conv1"' in stages["import"]["text"]
-    assert "gconv.link" in stages["gconv"]["text"]
-    assert all(each["is_whole"] for each in stages.values())
-    assert "map-row-stationary" in " ".join(stages["mapped"]["passes"])
+    for stage, text in stages.items():
+        assert execute(["compile", str(model), "--to", stage, "-o", str(tmp_path / "stage.mlir")]) == 0
+        assert "\n".join(text) + "\n" == (tmp_path / "stage.mlir").read_text()
+
+
+def test_changes_of_a_page_are_those_of_the_passes(tmp_path: Path) -> None:
+    history = IrHistory()
+    model = save_model(small_cnn(), tmp_path / "small.onnx")
+    compile_source(str(model), CompileOptions(stop="placed"), [history])
+    ir = explorer(history)
+    for shown, step in zip(ir["steps"], history.steps, strict=True):
+        texts = [text_of(ir, shown["before"]), text_of(ir, shown["after"])]
+        found = [
+            (ir["kinds"][kind], *(None if at < 0 else text[at].strip() for text, at in zip(texts, lines, strict=True)))
+            for kind, *lines, _, _, _ in shown["changes"]
+        ]
+        assert found == [(str(each.kind), step.line_before(each), step.line_after(each)) for each in step.changes]
+        assert [ir["places"][each[3]] for each in shown["changes"]] == [list(each.nodes) for each in step.changes]
+
+
+def text_of(ir: dict[str, Any], number: int) -> list[str]:
+    """A text of the explorer as lines."""
+    runs = ir["texts"][number]["runs"]
+    return [
+        ir["lines"][first + step] for first, count in zip(runs[::2], runs[1::2], strict=True) for step in range(count)
+    ]
 
 
 def test_statistics_of_another_program_are_refused(loaded: Program, tmp_path: Path) -> None:
@@ -128,6 +154,24 @@ def test_a_browser_draws_every_section_without_an_error(loaded: Program, tmp_pat
     assert shown.stdout.count('class="box"') == len(loaded.layers)
     assert shown.stdout.count("data-layer=") == len(loaded.layers)
     assert f"1. {loaded.layers[0].name}" in shown.stdout[shown.stdout.index("<dialog") :]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_a_browser_follows_a_node_through_the_passes(tmp_path: Path) -> None:
+    model, page = save_model(small_cnn(), tmp_path / "small.onnx"), tmp_path / "page.html"
+    assert execute(["report", str(model), "-o", str(page)]) == 0
+    shown = _in_browser(f"file://{page}#node=conv1", NARROW)
+    assert "CONSOLE" not in shown.stderr
+    assert 'id="failure"' not in shown.stdout
+    explorer = shown.stdout[shown.stdout.index('class="explorer"') :]
+    heads = re.findall(r'class="line head">([^<]*)<', explorer)
+    assert heads[0] == "gconv: lower-onnx"
+    assert heads[-1] == "placed: place-spatial"
+    removed, added = (re.search(rf'class="line {kind}">(.*?)</span>\n', explorer) for kind in ("removed", "added"))
+    assert removed is not None
+    assert added is not None
+    assert '<span class="op">onnx.Conv_v11</span>' in removed[1]
+    assert '<span class="op">gconv.' in added[1]
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
