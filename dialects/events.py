@@ -124,7 +124,8 @@ class Counts:
     """Counts of one link or of several: events, array cycles, processing passes.
 
     `array_cycles` are cycles in which the array computes or is being filled; `peak_pes` the most processing elements
-    active at once. Machines of a hierarchy count events of their own memories, and `cycles` from start to end.
+    active at once. Machines of a hierarchy count events of their own memories, and `cycles` from start to end. On cores
+    `cycles` are those by which a link puts off the end; predicted `array_cycles` are those of a link alone.
     """
 
     events: dict[str, int] = field(default_factory=lambda: dict.fromkeys(EVENTS, 0))

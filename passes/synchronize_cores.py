@@ -91,13 +91,12 @@ class _Synchronizer:
                 if other.core != block.core:
                     producers[other.number] = other
                     found.setdefault(other.number, {}).setdefault(access.point, []).append((access, before))
-        # What the first turn knows, by core; what later ones wait for besides adds to it.
-        head = clocks.known_at_end(block.core)
+        # What the first turn knows at each point, by core; what later ones wait for besides adds to it.
+        first = dict.fromkeys(Point, clocks.known_at_end(block.core))
         for edge in rings:
             if edge.consumer is block and edge.is_whole:
-                head = np.maximum(head, self.heads[edge.producer.number])
-        # The same with what is chosen for the first turn, whatever later ones wait for.
-        first = dict.fromkeys(Point, head)
+                _learn(first, edge, self.heads[edge.producer.number])
+        head = first[Point.STORE]
         chosen: list[Edge] = []
         for number in sorted(found, reverse=True):
             producer = producers[number]
@@ -115,9 +114,8 @@ class _Synchronizer:
                 chosen.append(edge)
                 if edge.is_whole:
                     head = np.maximum(head, self._told(edge, clocks))
-                for each in Point:
-                    if needs[0] and (edge.is_whole or each >= point):
-                        first[each] = np.maximum(first[each], self._told(edge, clocks))
+                if needs[0]:
+                    _learn(first, edge, self._told(edge, clocks))
         self.heads[block.number] = head
         return chosen
 
@@ -164,7 +162,7 @@ class _Synchronizer:
             return int(first[core]) >= int(wanted[-1])
         known = np.full(edge.consumer.turns, first[core], np.int64)
         for other in chosen:
-            if other.is_whole or other.point > edge.point:
+            if other.is_whole or other.stands_at > edge.point:
                 continue
             turns = (np.maximum(other.needs, 1) - 1).astype(np.int32)
             implied = clocks.knows(other.producer, Point.STORE, turns, core).astype(np.int64)
@@ -181,8 +179,15 @@ class _Synchronizer:
             turns = np.arange(producer.turns)
             numbers = np.full(producer.turns, producer.number)
             signals[register] = Signals(producer.core, turns + 1, numbers, turns)
-            waits.setdefault(edge.consumer.number, []).append(Wait(register, edge.point, edge.needs))
+            waits.setdefault(edge.consumer.number, []).append(Wait(register, edge.stands_at, edge.needs))
         assert not clocks.run(blocks, waits, signals)
+
+
+def _learn(first: dict[Point, npt.NDArray[np.int32]], edge: Edge, told: npt.NDArray[np.int32]) -> None:
+    """Add what a wait tells to what is known at its point and behind it."""
+    for point in Point:
+        if point >= edge.stands_at:
+            first[point] = np.maximum(first[point], told)
 
 
 # Insertion ------------------------------------------------------------------------------------------------------------
@@ -214,29 +219,31 @@ class _Insertion:
         return registers[key]
 
     def _wait(self, edge: Edge) -> None:
-        register, base = self._register(edge), self._found.base[edge.producer.number]
-        if edge.is_whole:
-            op = wait_op(register, edge.producer.core, Ramp(int(edge.needs[0]), 0, 1, 0, int(edge.needs[0])), base)
-            op.location = edge.consumer.layer.location
+        if edge.is_whole and edge.stands_at is Point.LOAD:
             stream = edge.consumer.stream
             if stream not in self._moves:
                 self._moves[stream] = _first_move(stream)
+            op = self._wait_op(edge, Ramp(int(edge.needs[0]), 0, 1, 0, int(edge.needs[0])))
             stream.body.block.insert_op_before(op, self._moves[stream])
             return
-        for run in edge.consumer.runs:
+        # What is known from the first turns on is known in all others.
+        for run in edge.consumer.runs[:1] if edge.is_whole else edge.consumer.runs:
             needs = edge.needs[run.offset : run.offset + run.turns]
             if not needs.any():
                 continue
             row = edge.consumer.row
             ramp = Ramp.over(needs, row, run.offset) if needs[0] else Ramp.later(needs, row)
-            op = wait_op(register, edge.producer.core, ramp, base)
-            op.location = edge.consumer.layer.location
-            first = next(iter(run.body.ops))
-            product = next((each for each in run.body.ops if isinstance(each, MvmOp)), None)
-            if edge.point is Point.LOAD or product is None:
-                run.body.insert_op_before(op, first)
+            op = self._wait_op(edge, ramp)
+            if edge.stands_at is Point.LOAD:
+                run.body.insert_op_before(op, next(iter(run.body.ops)))
             else:
-                run.body.insert_op_after(op, product)
+                run.body.insert_op_after(op, next(each for each in run.body.ops if isinstance(each, MvmOp)))
+
+    def _wait_op(self, edge: Edge, ramp: Ramp) -> Operation:
+        base = self._found.base[edge.producer.number]
+        op = wait_op(self._register(edge), edge.producer.core, ramp, base)
+        op.location = edge.consumer.layer.location
+        return op
 
     def _signal(self, edges: Sequence[Edge]) -> None:
         edge = edges[0]

@@ -34,6 +34,7 @@ from backends.spatial.emit import Emission, emit_program, loop_fields, predicted
 from backends.spatial.isa import End, Loop
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.events import Counts
+from dialects.gconv.interpreter import main_function
 from dialects.groups import KeepOp
 from dialects.locations import describe
 from dialects.multicore import (
@@ -56,6 +57,7 @@ from dialects.multicore import (
 )
 from dialects.spatial import ForOp, LayerOp, integer
 from dialects.target import require_multicore
+from passes.multicore.accesses import placed_layers
 from passes.multicore.counts import predict
 from passes.multicore.rows import SHARED
 
@@ -79,8 +81,11 @@ def _emission(module: ModuleOp) -> Emission:
     def body(op: LayerOp, dims: dict[str, int]) -> Iterator[Instruction]:
         raise AssertionError("a machine of cores has streams")
 
+    layers = [op for op in placed_layers(main_function(module)) if op.mapping is not None]
+    counts = dict(zip(layers, predict(layers, machine), strict=True))
+
     def predicted(op: LayerOp, known: dict[Hashable, Counts]) -> Counts:
-        return predict(op, machine)
+        return counts[op]
 
     return Emission(
         *(ISA, body, predicted, machine.shared.words),

@@ -113,7 +113,7 @@ def _miscounted(program: Program, emulator: Emulator, target: Target) -> Iterato
     """Layers whose counts are not those that the cost model expected, where these do not depend on the data."""
     if depends_on_data(target):
         return
-    # On several cores layers overlap and share a bus; predicted is the time of a layer alone.
+    # Of several cores, who waits for the bus is not predicted, nor so which layer puts off the end.
     untimed = _TIMES if isinstance(target.machine, MulticoreMachine) else ()
     for entry in program.layers:
         counted = emulator.counters.get(entry.name)

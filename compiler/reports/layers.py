@@ -81,10 +81,12 @@ class Report:
 
     @property
     def cycles_note(self) -> str:
-        """What cycles of the whole leave out, if anything: on cores, layers may run at the same time."""
+        """What cycles of the whole leave out, if anything: on cores, transfers may wait for the bus."""
         if self.provenance is not Provenance.PREDICTED or not isinstance(self.machine, MulticoreMachine):
             return ""
-        return "cycles are those of each layer alone on a free bus, added up; in a run layers may overlap"
+        return (
+            "cycles are those by which each layer puts off the end on a free bus; in a run cores may wait for the bus"
+        )
 
     @property
     def milliseconds(self) -> float:

@@ -1,7 +1,7 @@
 """What several cores with crossbars do together for a layer: who holds what, what a turn takes, and what limits them.
 
 Cycles of turns are closed forms for windows without padding; counts and cycles of the layer are those predicted for it
-alone on a free bus.
+alone, as if all layers before it were done, on a free bus.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def facts_on_cores(
     output_bytes: int,
 ) -> CoreFacts:
     """The facts of a layer, whose results have words of `output_bytes` bytes."""
-    events, alone = predicted.events, predicted.cycles or 0
+    events, alone = predicted.events, predicted.array_cycles
     bus = -(-events["bus.bytes"] // machine.bus.width_bytes) + machine.bus.latency * events["bus.transfers"]
     traffic = bus, events["bus.bytes"], events["bus.signal.bytes"]
     if isinstance(mapping, VectorMapping):

@@ -1,7 +1,7 @@
 """What a layer counts on a machine of cores with crossbars, by closed forms over its streams.
 
-Cycles are those of the layer alone on a bus that is free: cores of a ring follow one another as its scheme says, or the
-bus is busy all the time, whichever takes longer.
+Cycles of a layer are those by which it puts off the end of the program, on a bus that is free or, if that takes longer,
+busy all the time (`pace.py`); array cycles are those of the layer alone, as if all before it were done.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from xdsl.ir import SSAValue
+from xdsl.ir import Operation, SSAValue
 
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.element_types import numpy_dtype_of
@@ -33,46 +33,43 @@ from dialects.multicore import (
     StreamOp,
     VectorsOp,
     WaitOp,
-    span,
 )
+from dialects.multicore import span as span_of
 from dialects.multicore_machine import EVENTS, MulticoreMachine
-from dialects.multicore_mapping import CrossbarsAttr, Scheme
+from dialects.multicore_mapping import CrossbarsAttr
 from dialects.spatial import ForOp, LayerOp, integer
 from dialects.vector_sets import VectorSet
-from passes.multicore.accesses import Ranges, turns_of, varies
+from passes.multicore.accesses import Ranges, Run, turns_of, varies
 from passes.multicore.buffers import Sizes, acc_bytes
-from passes.multicore.matrix import Grid, Matrix
+from passes.multicore.pace import BRING, FINISH, MULTIPLY, Course, Paces, postponed, span
 from passes.multicore.tiles import distance
+from passes.multicore.tokens import signalled, waited
 
 Numbers = npt.NDArray[np.int64]
 
 
-def predict(layer: LayerOp, machine: MulticoreMachine) -> Counts:
-    """The counts of a placed layer."""
-    tally = Tally(machine)
-    spans: list[int] = []
-    rings: dict[int, list[_Timed]] = {}
-    streams = [op for op in layer.body.block.ops if isinstance(op, StreamOp)]
-    parts = _rings(layer, machine)
-    for number, stream in enumerate(streams):
-        timed = _matrix(layer, stream, tally) if parts else _vectors(layer, stream, tally)
-        rings.setdefault(parts[number] if parts else number, []).append(timed)
-    for ring in rings.values():
-        spans.append(_elapsed(ring, _scheme(layer), overlap=machine.cores.overlap and bool(parts)))
-    cycles = max(tally.bus_cycles, max(spans, default=0))
-    return Counts(tally.events, cycles, len(streams), len({integer(each.core) for each in streams}), cycles)
-
-
-def _scheme(layer: LayerOp) -> Scheme:
-    return layer.mapping.data.scheme if isinstance(layer.mapping, CrossbarsAttr) else Scheme.LINEAR
-
-
-def _rings(layer: LayerOp, machine: MulticoreMachine) -> list[int]:
-    """For every part of a matrix, a number that all parts of its ring have; empty for other layers."""
-    if not isinstance(layer.mapping, CrossbarsAttr):
-        return []
-    parts = Grid.of(Matrix.of(layer.spec), layer.mapping.data, machine).parts()
-    return [part.ring[0] for part in parts]
+def predict(layers: Sequence[LayerOp], machine: MulticoreMachine) -> list[Counts]:
+    """The counts of all placed layers of a program, in its order; none of layers that have no mapping."""
+    tallies: list[Tally] = []
+    courses: list[Course] = []
+    numbers: list[range] = []
+    for layer in layers:
+        tally = Tally(machine)
+        streams = [op for op in layer.body.block.ops if isinstance(op, StreamOp)]
+        read = _matrix if isinstance(layer.mapping, CrossbarsAttr) else _vectors
+        numbers.append(range(len(courses), len(courses) + len(streams)))
+        courses += [read(layer, stream, tally) for stream in streams]
+        tallies.append(tally)
+    paces = Paces(courses)
+    together = paces.run(range(len(courses)))
+    spans = [span(together[each] for each in of_layer) for of_layer in numbers]
+    cycles = postponed(spans, [tally.bus_cycles for tally in tallies])
+    found: list[Counts] = []
+    for tally, of_layer, each in zip(tallies, numbers, cycles, strict=True):
+        alone = each if len(layers) == 1 else max(tally.bus_cycles, span(paces.run(of_layer).values())[1])
+        cores = len({courses[number].core for number in of_layer})
+        found.append(Counts(tally.events, alone, len(of_layer), cores, each))
+    return found
 
 
 @dataclass
@@ -102,116 +99,67 @@ class Tally:
         return cycles
 
 
-@dataclass(frozen=True)
-class _Timed:
-    """Cycles of every turn of a stream: what brings inputs, the product, and the rest; and before all turns."""
-
-    load: Numbers
-    product: Numbers
-    rest: Numbers
-    head: int
-
-    def ready(self, *, overlap: bool) -> Numbers:
-        """When each turn has its product, if no other core holds it up."""
-        if not overlap:
-            return self.head + np.cumsum(self.load + self.product + self.rest) - self.rest
-        loaded = self.head + np.cumsum(self.load)
-        before = np.cumsum(self.product)
-        return np.maximum.accumulate(loaded - (before - self.product)) + before
-
-    def done(self, ready: Numbers) -> Numbers:
-        """When each turn is over, given when it may begin with what follows its product."""
-        steady = np.cumsum(self.rest)
-        return np.maximum.accumulate(ready + self.rest - steady) + steady
-
-    def alone(self, *, overlap: bool) -> int:
-        """Cycles of all turns, if no other core holds them up."""
-        return int(self.done(self.ready(overlap=overlap))[-1])
-
-
-def _elapsed(ring: Sequence[_Timed], scheme: Scheme, *, overlap: bool) -> int:
-    """Cycles of the cores of a ring; a turn of one waits for that of the one before, about the same vector."""
-    alone = [each.alone(overlap=overlap) for each in ring]
-    if scheme is Scheme.SEQUENTIAL:
-        return sum(alone)
-    if scheme is Scheme.CYCLIC or len(ring) == 1:
-        return max(alone)
-    done = np.zeros(len(ring[0].rest), np.int64)
-    for each in ring:
-        if overlap:
-            done = each.done(np.maximum(each.ready(overlap=True), done))
-            continue
-        # end[t] = max(end[t - 1] + before[t], done[t]) + rest[t], with all that is added up taken out of it.
-        steady = np.cumsum(each.load + each.product + each.rest)
-        slack = np.maximum.accumulate(np.maximum(done + each.rest - steady, each.head))
-        done = slack + steady
-    return int(done[-1])
-
-
 # Crossbars ------------------------------------------------------------------------------------------------------------
 
 
-def _matrix(layer: LayerOp, stream: StreamOp, tally: Tally) -> _Timed:
+def _matrix(layer: LayerOp, stream: StreamOp, tally: Tally) -> Course:
     spec, machine = layer.spec, tally.machine
     ops = list(stream.body.block.ops)
     part = next(op for op in ops if isinstance(op, PartOp))
     vectors = next(op for op in ops if isinstance(op, VectorsOp)).positions
-    groups, rows, columns = len(span(part.groups)), span(part.rows), span(part.columns)
+    groups, rows, columns = len(span_of(part.groups)), span_of(part.rows), span_of(part.columns)
     results = groups * len(columns)
     inputs = groups * existing_inputs(spec, layer.views[0], rows, vectors)
-    head = 0
-    none = np.zeros(0, np.int64)
-    timed = none, none, none
+    course = Course(integer(stream.core), overlap=machine.cores.overlap)
     crossbars = 0
     fixed, varying = ([t for t in _extras(layer, part) if t[2] is kind] for kind in (False, True))
     of_vector = Sizes.of(layer, groups * len(rows), results, sum(words * size for words, size, _ in varying))
     constants = held = 0
     for op in ops:
+        if isinstance(op, ProgramOp | LoadOp | SignalOp | WaitOp):
+            _begin_between(op, course)
         match op:
             case ProgramOp():
-                crossbars = len(span(op.crossbars))
-                head += _program(
-                    layer, op, groups * len(rows) * len(columns), len(rows) * groups, vectors.abreast, tally
-                )
+                crossbars = len(span_of(op.crossbars))
+                weights = groups * len(rows) * len(columns)
+                course.spend(BRING, _program(layer, op, weights, len(rows) * groups, vectors.abreast, tally))
             case LoadOp():
-                head += int(_load_extras(fixed, 1, tally)[0])
+                course.spend(FINISH, _load_extras(fixed, 1, tally))
                 constants = sum(words * size for words, size, _ in fixed)
-            case SignalOp():
-                _signals(op, 1, tally)
-            case WaitOp():
-                tally.add("sync.wait", 1)
+            case SignalOp() | WaitOp():
+                _token(op, None, BRING, course, tally)
             case RunOp():
-                turns = (integer(op.start) + np.arange(integer(op.turns))) % vectors.turns
+                run = Run(op.body.block, 0, integer(op.turns))
+                turns = (integer(op.start) + np.arange(run.turns)) % vectors.turns
                 sizes = vectors.sizes(turns)
                 starts = np.cumsum(sizes) - sizes
                 count = int(sizes.sum())
                 most = of_vector.of_run(op, int(sizes.max()), overlap=machine.cores.overlap)
                 held = max(held, constants + most)
                 places: Numbers = np.repeat(turns * vectors.abreast - starts, sizes) + np.arange(count)
-                load, product, rest = (np.zeros(len(turns), np.int64) for _ in timed)
-                into = load
+                course.begin(run.turns, apart=True)
+                unit = BRING
                 for each in op.body.block.ops:
                     match each:
                         case LoadOp() if each.tensor.data == "I":
                             words = inputs[places]
                             tally.add("memory.input.read", int(words.sum()))
-                            into += np.add.reduceat(tally.move(words * _size(layer.input)), starts)
+                            course.spend(unit, np.add.reduceat(tally.move(words * _size(layer.input)), starts))
                         case LoadOp():
-                            into += np.add.reduceat(_load_extras(varying, count, tally), starts)
+                            course.spend(unit, np.add.reduceat(_load_extras(varying, count, tally), starts))
                         case MvmOp():
                             tall = -(-len(rows) // machine.crossbar.rows) - 1 if groups == 1 else 0
-                            product += machine.crossbar.mvm_cycles + sizes * machine.vector_cycles(tall * results)
+                            product = machine.crossbar.mvm_cycles + sizes * machine.vector_cycles(tall * results)
                             tally.add("crossbar.mvm", crossbars // vectors.abreast * count)
                             tally.operate("operation.add", tall * results * count)
                             tally.add("operation.mac", results * len(rows) * count)
-                            into = rest
-                        case SignalOp():
-                            into += _signals(each, len(turns), tally)
-                        case WaitOp():
-                            tally.add("sync.wait", len(turns))
+                            course.spend(MULTIPLY, product)
+                            unit = FINISH
+                        case SignalOp() | WaitOp():
+                            _token(each, run, unit, course, tally)
                         case _:
-                            into += np.add.reduceat(_after_product(each, layer, results, count, tally), starts)
-                timed = (np.append(timed[0], load), np.append(timed[1], product), np.append(timed[2], rest))
+                            spent = _after_product(each, layer, results, count, tally)
+                            course.spend(unit, np.add.reduceat(spent, starts))
             case _:
                 pass
     tally.add("buffer.bytes", held)
@@ -219,7 +167,18 @@ def _matrix(layer: LayerOp, stream: StreamOp, tally: Tally) -> _Timed:
         found = f"{machine.cores.buffer_bytes} bytes", f"{held} bytes"
         message = "a turn of a part does not fit the buffer of a core"
         raise CatenaError(Diagnostic("CAT-F002", message, "program", describe(layer), "", *found))
-    return _Timed(*timed, head)
+    return course
+
+
+def _begin_between(op: Operation, course: Course) -> None:
+    """What stands between runs is a turn by itself: units go on meanwhile if it brings constants and nothing else."""
+    if isinstance(op.prev_op, ProgramOp | LoadOp | SignalOp | WaitOp):
+        return
+    together: list[Operation] = [op]
+    while isinstance(op.next_op, LoadOp | SignalOp | WaitOp):
+        op = op.next_op
+        together.append(op)
+    course.begin(1, apart=all(isinstance(each, LoadOp) for each in together))
 
 
 def _after_product(op: object, layer: LayerOp, results: int, count: int, tally: Tally) -> Numbers:
@@ -243,17 +202,19 @@ def _after_product(op: object, layer: LayerOp, results: int, count: int, tally: 
             return np.zeros(count, np.int64)
 
 
-def _signals(op: SignalOp, turns: int, tally: Tally) -> Numbers:
-    """Cycles of the signals of every turn."""
-    done = np.arange(1, turns + 1)
-    sends = (done % integer(op.every) == 0) | (done == turns)
-    count = int(sends.sum())
-    tally.add("sync.signal", count)
-    tally.add("bus.signal.bytes", count * tally.machine.bus.signal_bytes)
-    cycles = tally.move(np.full(count, tally.machine.bus.signal_bytes))
-    result = np.zeros(turns, np.int64)
-    result[sends] = cycles
-    return result
+def _token(op: SignalOp | WaitOp, run: Run | None, unit: int, course: Course, tally: Tally) -> None:
+    """A wait or a signal in every turn of a run, or in one turn."""
+    turns = 1 if run is None else run.turns
+    if isinstance(op, WaitOp):
+        tally.add("sync.wait", turns)
+        course.wait(unit, (course.core, integer(op.register)), waited(op, turns))
+        return
+    values, sent = signalled(op, run, 0)
+    size = tally.machine.bus.signal_bytes
+    tally.add("sync.signal", len(values))
+    tally.add("bus.signal.bytes", len(values) * size)
+    register = integer(op.core), integer(op.register)
+    course.signal(unit, register, values, sent, tally.move(np.full(len(values), size)))
 
 
 def _program(layer: LayerOp, op: ProgramOp, weights: int, rows: int, copies: int, tally: Tally) -> int:
@@ -274,7 +235,7 @@ def _extras(layer: LayerOp, part: PartOp) -> list[tuple[int, int, bool]]:
     """Of every operand of `post`: words of the part's columns, bytes of a word, whether they vary with the vector."""
     spec = layer.spec
     first = 2 if layer.kernel is not None else 1
-    columns = [(g, c) for g in span(part.groups) for c in span(part.columns)]
+    columns = [(g, c) for g in span_of(part.groups) for c in span_of(part.columns)]
     found: list[tuple[int, int, bool]] = []
     for number in range(first, len(layer.views) - 1):
         view = layer.views[number]
@@ -330,57 +291,54 @@ def _size(value: SSAValue) -> int:
 # Vector units ---------------------------------------------------------------------------------------------------------
 
 
-def _vectors(layer: LayerOp, stream: StreamOp, tally: Tally) -> _Timed:
+def _vectors(layer: LayerOp, stream: StreamOp, tally: Tally) -> Course:
     spec, machine = layer.spec, tally.machine
     turns = list(turns_of(spec, stream))
-    ops: list[object] = []
-    block = stream.body.block
-    head = 0
-    while True:
-        inner = next((op for op in block.ops if isinstance(op, ForOp)), None)
-        if inner is None:
-            ops += list(block.ops)
-            break
+    course = Course(integer(stream.core), overlap=False)
+    block, behind = stream.body.block, list[SignalOp]()
+    while (inner := next((op for op in block.ops if isinstance(op, ForOp)), None)) is not None:
+        course.begin(1)
         for op in block.ops:
             match op:
                 case SignalOp():
-                    head += int(_signals(op, 1, tally)[0])
+                    behind.append(op)
                 case WaitOp():
-                    tally.add("sync.wait", 1)
+                    _token(op, None, BRING, course, tally)
                 case _:
                     pass
         block = inner.body.block
-    done = np.zeros(len(turns), np.int64)
+    run = None if block is stream.body.block else Run(block, 0, len(turns))
+    course.begin(len(turns))
     outputs = np.array([_results(spec, ranges) for ranges in turns])
     held = np.zeros(len(turns), np.int64)
-    for op in ops:
+    for op in block.ops:
         match op:
             case LoadOp():
                 size = _load(layer, op.tensor.data, turns, tally)
                 held += size
                 if op.tensor.data == "I":
                     size = size + _index_bytes(layer, turns, tally, is_input=True)
-                done += tally.move(size)
+                course.spend(BRING, tally.move(size))
             case ComputeOp():
                 trips = np.array([math.prod(len(each) for each in ranges.values()) for ranges in turns])
                 tally.operate("operation.mac" if spec.is_multiply_accumulate else "operation.other", int(trips.sum()))
-                done += -(-trips // machine.cores.lanes)
+                course.spend(BRING, -(-trips // machine.cores.lanes))
                 held += outputs * max(_size(layer.output), acc_bytes(layer))
             case ActivateOp():
                 steps = outputs * len(spec.post)
                 tally.operate("operation.post", int(steps.sum()))
-                done += -(-steps // machine.cores.lanes)
+                course.spend(BRING, -(-steps // machine.cores.lanes))
             case StoreOp():
-                done += _store(layer, outputs, turns, tally)
-            case SignalOp():
-                done += _signals(op, len(turns), tally)
-            case WaitOp():
-                tally.add("sync.wait", len(turns))
+                course.spend(BRING, _store(layer, outputs, turns, tally))
+            case SignalOp() | WaitOp():
+                _token(op, run, BRING, course, tally)
             case _:
                 pass
+    for op in behind:
+        course.begin(1)
+        _token(op, None, BRING, course, tally)
     tally.add("buffer.bytes", int(held.max()))
-    none = np.zeros(len(turns), np.int64)
-    return _Timed(done, none, none, head)
+    return course
 
 
 def _results(spec: GConv, ranges: Ranges) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 
 from dialects.groups import GroupOp, HoldOp
 from dialects.multicore_machine import MulticoreMachine
-from dialects.multicore_mapping import CrossbarsAttr
+from dialects.multicore_mapping import CrossbarsAttr, Scheme
 from dialects.spatial import BufferOp, LayerOp, integer
 from passes.multicore.accesses import Block
 from passes.multicore.matrix import Grid, Matrix
@@ -34,6 +34,11 @@ class Edge:
     def is_whole(self) -> bool:
         """Whether all is waited for before the first turn."""
         return int(self.needs[0]) == int(self.needs[-1])
+
+    @property
+    def stands_at(self) -> Point:
+        """Where in a turn the wait stands: just before what it is for, but vector units wait before all of a turn."""
+        return self.point if self.consumer.is_matrix else Point.LOAD
 
     @cached_property
     def every(self) -> int:
@@ -76,18 +81,22 @@ def needed(block: Block, pairs: Iterable[tuple[Access, Access]]) -> Ints | None:
 
 
 def ring_edges(layer: LayerOp, blocks: Sequence[Block], machine: MulticoreMachine) -> Iterator[Edge]:
-    """The cores of a ring wait for each other as the scheme of the layer has them follow one another."""
+    """The cores of a ring wait for each other as the scheme of the layer has them follow one another.
+
+    One after the other they begin with nothing before the one ahead is done; else only sums are added up in order.
+    """
     if not isinstance(layer.mapping, CrossbarsAttr):
         return
     mapping = layer.mapping.data
     parts = Grid.of(Matrix.of(layer.spec), mapping, machine).parts()
+    point = Point.LOAD if mapping.scheme is Scheme.SEQUENTIAL else Point.STORE
     for part, block in zip(parts, blocks, strict=True):
         found = predecessors(part, mapping.scheme)
         if found is None:
             continue
         producer = blocks[part.ring[found[0]]]
         if producer.core != block.core:
-            yield Edge(producer, block, Point.STORE, found[1], is_ring=True)
+            yield Edge(producer, block, point, found[1], is_ring=True)
 
 
 # Words that are used again --------------------------------------------------------------------------------------------

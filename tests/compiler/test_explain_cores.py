@@ -66,7 +66,7 @@ def test_predicted_cycles_are_said_to_be_those_of_layers_alone(cli: Cli, tmp_pat
     program = tmp_path / "network.cat"
     write_program(ready(residual(23, 6), {**CHIP, "schedule.pipelined": "true"}).program, program)
     assert cli("run", program, "--random", "-o", tmp_path / "y.npz", "--stats", tmp_path / "s.json").code == 0
-    note = "each layer alone on a free bus, added up"
+    note = "each layer puts off the end on a free bus"
     predicted, emulated = cli("report", program).out, cli("report", program, "--stats", tmp_path / "s.json").out
     assert (note in predicted.splitlines()[0], note in emulated) == (True, False)
     for stats, has_note in ((None, True), (tmp_path / "s.json", False)):
