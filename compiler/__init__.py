@@ -1,8 +1,8 @@
 """What a person touches: command line, stage table, ONNX import, verification, reports.
 
 The verbs of the command line are functions here (see `compiler.api`): check, compile, run, verify, inspect, opt,
-quantize, prune, assemble, disassemble, report, explain, reduce, conform. They are imported when first used, so that the
-command starts quickly.
+quantize, prune, assemble, disassemble, report, explain, explore, reduce, conform. They are imported when first used,
+so that the command starts quickly.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         conform,
         disassemble,
         explain,
+        explore,
         inspect,
         opt,
         prune,
@@ -34,6 +35,7 @@ __all__ = [
     "conform",
     "disassemble",
     "explain",
+    "explore",
     "inspect",
     "opt",
     "prune",

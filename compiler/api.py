@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from compiler.backend_kit.running import KitReport
     from compiler.checking import CheckReport
     from compiler.compilation import Compiled, CompileOptions
+    from compiler.design_space import Explored, Space
     from compiler.execution import Execution
     from compiler.explanation.explaining import Explanations
     from compiler.inspection import Inspection
@@ -47,6 +48,7 @@ __all__ = [
     "conform",
     "disassemble",
     "explain",
+    "explore",
     "inspect",
     "opt",
     "prune",
@@ -363,6 +365,36 @@ def explain(
     options = _with_zeros(options, calibrate, density)
     program = program_of(fspath(source), options)
     return explain_program(program, node, None if statistics is None else fspath(statistics), search_limit)
+
+
+def explore(
+    model: FilePath,
+    space: FilePath | Space,
+    *,
+    jobs: int = 1,
+    scheduler: str | None = None,
+    time_limit: float | None = None,
+    cache_dir: FilePath | None = None,
+    no_cache: bool = False,
+    input_shapes: Shapes | None = None,
+    batch: int | None = None,
+) -> Explored:
+    """Try the points of a space, a file or a `Space`, on a model; the result knows the best (`compiler.design_space`).
+
+    Points are tried in `jobs` processes, or on the workers of the Dask scheduler at the address `scheduler`, and none
+    begins after `time_limit` seconds; an interrupt ends it with what was found until then. Points that were tried
+    before are in the folder `cache_dir` (`compiler.cache_folder`), unless `no_cache` is set. What is wrong with a point
+    is part of the result. Raises `CatenaError` for a file that is wrong.
+    """
+    from compiler.cache_folder import cache_folder
+    from compiler.design_space import Space, explore_space, read_space
+    from compiler.design_space.exploring import Places
+    from compiler.design_space.variants import Network
+
+    folder = None if no_cache else cache_folder(None if cache_dir is None else fspath(cache_dir))
+    asked = space if isinstance(space, Space) else read_space(Path(space))
+    network = Network(Path(model), input_shapes or {}, batch)
+    return explore_space(network, asked, Places(jobs, scheduler, time_limit, folder))
 
 
 def reduce(

@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from compiler.design_space.results import FOLDER as POINTS
 from compiler.program_cache import FOLDER as PROGRAMS
 from dialects.diagnostics import CatenaError, Diagnostic
 from passes.searching.cache import FOLDER as MAPPINGS
 
+_SEALED = re.compile(r"[0-9a-f]{2}/([0-9a-f]{62}\.json|[a-z0-9_]+\.tmp)")
 KINDS = {
-    MAPPINGS: re.compile(r"[0-9a-f]{2}/([0-9a-f]{62}\.json|[a-z0-9_]+\.tmp)"),
+    MAPPINGS: _SEALED,
+    POINTS: _SEALED,
     PROGRAMS: re.compile(r"[0-9a-f]{64}\.(cat|json)|\.[0-9a-f]{64}\.[a-z0-9_.]+\.tmp"),
 }
 """The folders of the cache, and what the files are called that Catena puts there."""

@@ -388,12 +388,9 @@ class _Compilation:
         return [search.applied_to(step) for step in passes]
 
     def _selected(self) -> Target:
-        """The target that is asked for. Groups of cores are pipelines: where layers are fused they run as such."""
-        name, settings = self._options.target or DEFAULT_TARGET, self._options.settings
-        target = select_target(name, settings)
-        if self._options.fuse and _is_of_cores(target):
-            return select_target(name, {"schedule.pipelined": "true", **settings})
-        return target
+        """The target that is asked for."""
+        options = self._options
+        return target_for(options.target or DEFAULT_TARGET, options.settings, options.fuse)
 
     def _target_of(self, module: ModuleOp) -> Target:
         """The target of IR: the one it names, the one that is asked for, or the default; they must agree."""
@@ -416,6 +413,17 @@ class _Compilation:
                 )
             )
         return asked
+
+
+def target_for(name: str, settings: Mapping[str, str], fuse: bool) -> Target:
+    """A target for layers that are fused or not: groups of cores are pipelines, and run as such.
+
+    Raises `CatenaError` as `select_target` does.
+    """
+    target = select_target(name, settings)
+    if fuse and _is_of_cores(target):
+        return select_target(name, {"schedule.pipelined": "true", **settings})
+    return target
 
 
 def stage_pipeline(stage: Stage, backend: Backend | None) -> tuple[str, ...]:

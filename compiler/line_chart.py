@@ -1,4 +1,4 @@
-"""Charts of step lines over logarithmic axes, as SVG text: what a front looks like."""
+"""Charts of step lines and dots over logarithmic axes, as SVG text: what a front looks like."""
 
 from __future__ import annotations
 
@@ -28,13 +28,22 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Dots:
+    """Points of one kind, each with the text that a pointer over it shows."""
+
+    name: str
+    points: Sequence[tuple[Point, str]]
+
+
+@dataclass(frozen=True)
 class Chart:
-    """Lines over two logarithmic axes."""
+    """Lines, and dots, over two axes; an axis is logarithmic unless there is something on it that is not positive."""
 
     title: str
     across: str
     up: str
     lines: Sequence[Line]
+    dots: Sequence[Dots] = ()
 
     def svg(self) -> str:
         """The chart as a whole SVG file."""
@@ -44,8 +53,10 @@ class Chart:
         return f'<svg xmlns="http://www.w3.org/2000/svg" {frame} {style}>\n{body}\n</svg>\n'
 
     def _elements(self) -> Iterator[str]:
-        across = _Axis.of([x for line in self.lines for x, _ in line.points], LEFT, WIDTH - RIGHT)
-        up = _Axis.of([y for line in self.lines for _, y in line.points], HEIGHT - BOTTOM, TOP)
+        points = [point for line in self.lines for point in line.points]
+        points += [point for dots in self.dots for point, _ in dots.points]
+        across = _axis([x for x, _ in points], LEFT, WIDTH - RIGHT)
+        up = _axis([y for _, y in points], HEIGHT - BOTTOM, TOP)
         yield f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>'
         yield _text(LEFT, TOP - 14, self.title, weight="bold")
         for value in across.marks:
@@ -66,6 +77,21 @@ class Chart:
             x, y = WIDTH - RIGHT + 12, TOP + 10 + 20 * index
             yield f'<path d="M{x} {y}H{x + 24}" {stroke}/>'
             yield _text(x + 30, y + 4, line.name)
+        for index, dots in enumerate(self.dots, len(self.lines)):
+            fill = f'r="4" fill="{COLORS[index % len(COLORS)]}" fill-opacity="0.7"'
+            for (x, y), text in dots.points:
+                yield f'<circle cx="{across.place(x)}" cy="{up.place(y)}" {fill}><title>{escape(text)}</title></circle>'
+            x, y = WIDTH - RIGHT + 24, TOP + 10 + 20 * index
+            yield f'<circle cx="{x}" cy="{y}" {fill}/>'
+            yield _text(x + 18, y + 4, dots.name)
+
+
+def _axis(values: Sequence[float], start: float, end: float) -> _Axis:
+    low, high = min(values), max(values)
+    if low > 0:
+        return _Axis(low / 1.1, high * 1.1, start, end)
+    margin = (high - low) / 20 or 1.0
+    return _LinearAxis(low - margin, high + margin, start, end)
 
 
 @dataclass(frozen=True)
@@ -76,10 +102,6 @@ class _Axis:
     high: float
     start: float
     end: float
-
-    @staticmethod
-    def of(values: Sequence[float], start: float, end: float) -> _Axis:
-        return _Axis(min(values) / 1.1, max(values) * 1.1, start, end)
 
     def place(self, value: float) -> float:
         part = math.log(value / self.low) / math.log(self.high / self.low)
@@ -94,6 +116,21 @@ class _Axis:
             if len(seen) <= MANY:
                 break
         return seen
+
+
+@dataclass(frozen=True)
+class _LinearAxis(_Axis):
+    """The same without a logarithm."""
+
+    def place(self, value: float) -> float:
+        return round(self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start), 1)
+
+    @property
+    def marks(self) -> list[float]:
+        power = 10.0 ** math.floor(math.log10(self.high - self.low))
+        step = next(each * power for each in (0.1, 0.2, 0.5, 1) if (self.high - self.low) / (each * power) <= MANY)
+        numbers = range(math.ceil(self.low / step), math.floor(self.high / step) + 1)
+        return [float(f"{number * step:.12g}") for number in numbers]
 
 
 def _steps(points: Sequence[Point], across: _Axis, up: _Axis) -> str:

@@ -8,6 +8,7 @@ writes them; a test compares what is there with what this module makes.
 from __future__ import annotations
 
 import inspect
+import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from backends.registry import bundled_backends, find_backend
 from compiler.descriptions.data import read_description
+from compiler.design_space.schema import key_tables, space_schema
 from compiler.files import make_folder, write_text
 from compiler.listings import (
     compile_time_table,
@@ -65,6 +67,7 @@ def pages() -> dict[str, str]:
         "targets.md": f"{NOTICE}\n{targets_page()}",
         "command-line.md": _command_line(),
         "mapping-files.md": _mapping_files(),
+        "space-files.md": _space_files(),
     }
     for bundled in bundled_backends():
         backend = find_backend(bundled.name)
@@ -129,6 +132,19 @@ def _target(name: str, summary: str, path: Path) -> str:
         f"```toml\n{text.rstrip()}\n```\n",
     ]
     return "\n".join(lines)
+
+
+_SPACE_FILES = (
+    "What `catena explore MODEL --space FILE` tries: every combination of what the lists of a TOML file hold. How to "
+    "use it is on the page about [exploring](guide/exploring.md)."
+)
+
+
+def _space_files() -> str:
+    """The format of space files, as the models say that check them."""
+    parts = [_page("Space files", key_tables(), _SPACE_FILES), "## JSON schema\n"]
+    parts += ["As `catena explore --schema` prints it, to be named in a first line `#:schema FILE` for editors:\n"]
+    return "\n".join([*parts, f"```json\n{json.dumps(space_schema(), indent=1)}\n```\n"])
 
 
 _MAPPING_FILES = (

@@ -16,7 +16,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -164,10 +164,9 @@ class KeptProgram:
 
     def _external_digests(self) -> dict[str, str] | None:
         """The files that hold tensors of the model, relative to it, with their digests; None if one just changed."""
-        from compiler.importer.loading import read_split_model
+        from compiler.importer.external_files import external_files
 
-        names = sorted(set(_external_names(read_split_model(self.model, maps_words=True).model)))
-        paths = {name: self.model.parent / name for name in names}
+        paths = {name: self.model.parent / name for name in external_files(self.model)}
         if any(path.stat().st_mtime_ns >= self.since for path in paths.values()):
             return None
         return {name: _digest(path) for name, path in paths.items()}
@@ -204,13 +203,3 @@ def _touch(path: Path) -> None:
     except OSError:
         # Somebody else's cache, or gone meanwhile: then it is not for us to keep.
         return
-
-
-def _external_names(message: Any) -> Iterator[str]:
-    """The locations of external data anywhere in a protobuf message."""
-    for descriptor, value in message.ListFields():
-        if descriptor.name == "external_data":
-            yield from (entry.value for entry in value if entry.key == "location")
-        elif descriptor.message_type is not None:
-            for each in value if descriptor.is_repeated else (value,):
-                yield from _external_names(each)

@@ -23,6 +23,22 @@ _KEY_IN_MESSAGE = re.compile(r"""((?:"(?:\\.|[^"\\])*"|(?!: ).)+?): """)
 _IN_TEXT = re.compile(r"line (\d+) of the text")
 
 
+def written(value: object) -> str:
+    """Plain data as TOML writes it in one line, all of it."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case str():
+            return json.dumps(value, ensure_ascii=False)
+        case dict():
+            table = cast("dict[str, object]", value)
+            return f"{{{', '.join(f'{_key(key)} = {written(inner)}' for key, inner in table.items())}}}"
+        case list() | tuple():
+            return f"[{', '.join(map(written, cast('list[object]', value)))}]"
+        case _:
+            return str(value)
+
+
 def as_toml(value: object, depth: int = 3) -> str:
     """Plain data as TOML writes it in one line, cut where it is long or deep."""
     match value:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast, get_args
 
@@ -71,6 +72,7 @@ _CHOICES = {
     "rooms": _OPERANDS,
     "loops": "kinds of loops: g, op, opc, ks",
 }
+_QUOTED = re.compile(r"'([^']*)'")
 _FIGURES, _CONTROL = "figures", "control_characters"
 _WHOLE_FIGURE = 3
 """Parts of the place of a problem with a figure as a whole: the table, its name, a kind that it is not."""
@@ -228,6 +230,10 @@ def _hint(
             return f"{_did_you_mean(location[1], beside)}every level has {_KINDS}"
         near = nearest_key(str(problem["input"]), _LEVELS)
         return f"did you mean {near!r}?" if near else f"every level has {_KINDS}"
+    if kind == "literal_error" and (
+        near := nearest_key(str(problem["input"]), _QUOTED.findall(problem["ctx"]["expected"]))
+    ):
+        return f"did you mean {near!r}?"
     if kind == "enum":
         return next((_CHOICES[part] for part in reversed(location) if part in _CHOICES), "")
     if kind == "missing" and model in (Memory, Axis, Access):

@@ -6,10 +6,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from time import monotonic
 
 from compiler.cli.console import Color, Console
 
 Say = Callable[[str], None]
+_SECONDS_BETWEEN = 10.0
+"""Of lines about work whose parts are many."""
 
 
 @dataclass(frozen=True)
@@ -48,3 +51,15 @@ def _say_nothing(line: str) -> None:
 def _write_line(line: str) -> None:
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
+
+
+def spaced(say: Say) -> Callable[[str, bool], None]:
+    """A `say` for work of many parts: the first line, the one of the end, and of the others one every ten seconds."""
+    next_time = [0.0]
+
+    def say_some(line: str, is_end: bool) -> None:
+        if is_end or monotonic() >= next_time[0]:
+            next_time[0] = monotonic() + _SECONDS_BETWEEN
+            say(line)
+
+    return say_some

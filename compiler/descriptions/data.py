@@ -13,22 +13,25 @@ from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.toml_text import as_toml, dotted, lines_of, shortened, too_long_number
 
 
-def read_description(path: Path) -> dict[str, Any]:
-    """One file. Raises `CatenaError`: CAT-C002 if it cannot be read, CAT-C003 if it is not TOML."""
+def read_description(path: Path, kind: str = "target description") -> dict[str, Any]:
+    """One file of a `kind`, as messages call it.
+
+    Raises `CatenaError`: CAT-C002 if it cannot be read, CAT-C003 if it is not TOML.
+    """
     text = read_text(str(path), "a TOML file in UTF-8")
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         wrong = what_is_no_toml(str(error), text)
-        message = f"the target description is not TOML: {wrong.reason}"
+        message = f"the {kind} is not TOML: {wrong.reason}"
         raise CatenaError(_no_toml(path, text, wrong.line, message, "a line of TOML", wrong.hint)) from error
     except ValueError as error:
-        message = "the target description has a number of too many digits"
+        message = f"the {kind} has a number of too many digits"
         expected, hint = "a number of at most 64 bits", "no key takes a number of more than 64 bits"
         raise CatenaError(_no_toml(path, text, too_long_number(text), message, expected, hint)) from error
     except RecursionError:
         # The traceback of so many frames helps nobody.
-        message = "the target description has too many lists or tables inside one another"
+        message = f"the {kind} has too many lists or tables inside one another"
         expected, hint = "three at most", "no key needs more than three"
         raise CatenaError(_no_toml(path, text, _deepest_line(text), message, expected, hint)) from None
 

@@ -82,7 +82,7 @@ def _partial(schema: Any) -> Any:
 
 
 def _schema(model: type[Accelerator]) -> dict[str, Any]:
-    schema = _without_none(model.model_json_schema())
+    schema = without_none(model.model_json_schema())
     for name, inner in NAMED.items():
         if name in schema["properties"]:
             choices = [{"$ref": f"{_DEFINITION}{each.__name__}"} for each in inner]
@@ -105,11 +105,11 @@ def _schema(model: type[Accelerator]) -> dict[str, Any]:
     return schema
 
 
-def _without_none(schema: Any) -> Any:
+def without_none(schema: Any) -> Any:
     """A schema without values that TOML cannot write."""
     match schema:
         case dict():
-            table = {key: _without_none(value) for key, value in cast("dict[str, Any]", schema).items()}
+            table = {key: without_none(value) for key, value in cast("dict[str, Any]", schema).items()}
             if "default" in table and table["default"] is None:
                 del table["default"]
             choices = table.get("anyOf")
@@ -119,7 +119,7 @@ def _without_none(schema: Any) -> Any:
                 table |= rest[0] if len(rest) == 1 else {"anyOf": rest}
             return table
         case list():
-            return [_without_none(item) for item in cast("list[Any]", schema)]
+            return [without_none(item) for item in cast("list[Any]", schema)]
         case _:
             return schema
 
@@ -150,11 +150,11 @@ def key_tables() -> dict[str, Table]:
         "dataflow": Dataflow,
         "limits": NestLimits,
     }
-    return {title: table(("key", "default", "range", "meaning"), _rows(model)) for title, model in tables.items()}
+    return {title: table(("key", "default", "range", "meaning"), key_rows(model)) for title, model in tables.items()}
 
 
-def _rows(model: type[BaseModel]) -> Iterator[tuple[str, str, str, str]]:
-    properties = _without_none(model.model_json_schema())["properties"]
+def key_rows(model: type[BaseModel]) -> Iterator[tuple[str, str, str, str]]:
+    properties = without_none(model.model_json_schema())["properties"]
     for name, field in model.model_fields.items():
         if name == "name" and model in (Memory, Axis, Access):
             continue
@@ -163,9 +163,11 @@ def _rows(model: type[BaseModel]) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _range(schema: dict[str, Any]) -> str:
-    """The least and the greatest number that a key takes, or that the keys of its table take."""
-    inner = schema.get("additionalProperties")
+    """The numbers that a key takes, or that the keys of its table or the entries of its list take; or the texts."""
+    inner = schema.get("additionalProperties", schema.get("items"))
     found = cast("dict[str, Any]", inner) if isinstance(inner, dict) else schema
+    if "enum" in found:
+        return ", ".join(map(str, found["enum"]))
     if "minimum" not in found:
         return ""
     least, most = f"{found['minimum']:g}", found.get("maximum")
@@ -185,7 +187,7 @@ def _shown(value: object) -> str:
         case None | {} | () | "":
             return ""
         case tuple():
-            return ", ".join(map(str, value))
+            return ", ".join(map(_shown, cast("tuple[object, ...]", value)))
         case BaseModel():
             return "see below"
         case bool():

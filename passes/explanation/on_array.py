@@ -13,15 +13,9 @@ from passes.mapping.cost import Price, predict, price
 from passes.mapping.fit import buffer_tiles
 from passes.mapping.prediction import predict_on_array
 from passes.mapping.tiling import Tiling, padded_words
+from passes.off_chip import ON_ARRAYS
 from passes.work import Work
 
-_OFF_CHIP = {
-    "input": ("dram.input.read",),
-    "kernel": ("dram.kernel.read",),
-    "extra": ("dram.extra.read",),
-    "index": ("dram.index.read",),
-    "output": ("dram.output.write", "dram.output.read"),
-}
 _IN_PASSES = {
     "array": "passes, as long as elements compute",
     "links.input_bus": "passes, as long as inputs come over links.input_bus",
@@ -129,6 +123,6 @@ def _moved(work: Work, machine: Machine, counts: Counts) -> tuple[Moved, ...]:
     least = predict(work.spec, work.input_shape, whole, machine, work.extra_shapes, work.lookups)
     return tuple(
         Moved(operand, words, least.charged(events))
-        for operand, events in _OFF_CHIP.items()
+        for operand, events in ON_ARRAYS.items()
         if (words := counts.charged(events))
     )

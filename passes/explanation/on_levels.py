@@ -18,6 +18,7 @@ from passes.mapper.prediction import predict
 from passes.mapper.pricing import Prices
 from passes.mapper.problem import Problem
 from passes.mapping.cost import Price
+from passes.off_chip import off_chip_events
 from passes.pricing import price
 from passes.work import Work
 
@@ -112,25 +113,21 @@ def _busier_port(memory: Memory, prices: Prices, counted: Counts) -> tuple[str, 
 
 def _moved(work: Work, problem: Problem, machine: NestMachine, counts: EventCounts) -> tuple[Moved, ...]:
     """What goes off chip, beside the words of the tensors; padding counts as words on this machine."""
-    outer = machine.memories[0].name
     extents = [np.array([extent]) for extent in problem.extents]
     least = {operand: int(tile_words(problem, operand, extents)[0]) for operand in problem.operands}
     outputs = math.prod(work.spec.output_shape)
     used = [work.extra_shapes[step.operand] for step in work.spec.post if step.operand is not None]
-    events = {
-        "input": (("input.read",), least[Operand.INPUT]),
-        "kernel": (("kernel.read",), least.get(Operand.KERNEL, 0)),
-        "extra": (("extra.read",), sum(math.prod(shape) for shape in used)),
-        "index": (("index.read",), _index_words(work, least[Operand.INPUT], outputs)),
-        "output": (
-            ("output.update", "output.repeat", "output.add", "output.read"),
-            outputs * (2 if work.lookups.combines else 1),
-        ),
+    fewest = {
+        "input": least[Operand.INPUT],
+        "kernel": least.get(Operand.KERNEL, 0),
+        "extra": sum(math.prod(shape) for shape in used),
+        "index": _index_words(work, least[Operand.INPUT], outputs),
+        "output": outputs * (2 if work.lookups.combines else 1),
     }
     return tuple(
-        Moved(operand, words, fewest)
-        for operand, (names, fewest) in events.items()
-        if (words := counts.charged(f"{outer}.{name}" for name in names))
+        Moved(operand, words, fewest[operand])
+        for operand, events in off_chip_events(machine).items()
+        if (words := counts.charged(events))
     )
 
 

@@ -13,15 +13,8 @@ from passes.gemm.pricing import ACCESSES, carried_out, price_of_products
 from passes.gemm.ring import Ring
 from passes.gemm.tiles import GemmTiles
 from passes.mapping.cost import Price
+from passes.off_chip import ON_PRODUCTS
 from passes.work import Work
-
-_OFF_CHIP = {
-    "input": ("dram.input.read",),
-    "kernel": ("dram.kernel.read", "dram.kernel.bitmap"),
-    "extra": ("dram.extra.read",),
-    "index": ("dram.index.read",),
-    "output": ("dram.output.write", "dram.output.read"),
-}
 
 
 def facts_on_products(work: Work, mapping: GemmMapping, machine: GemmMachine, counts: Counts | None = None) -> Facts:
@@ -113,6 +106,6 @@ def _moved(work: Work, mapping: GemmMapping, machine: GemmMachine, counts: Count
     least = predict(work.spec, once, machine, work.input_shape, work.extra_shapes, work.lookups)
     return tuple(
         Moved(operand, words, least.charged(events))
-        for operand, events in _OFF_CHIP.items()
+        for operand, events in ON_PRODUCTS.items()
         if (words := counts.charged(events))
     )

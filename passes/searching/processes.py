@@ -12,14 +12,14 @@ from multiprocessing.synchronize import Event
 
 from dialects.diagnostics import CatenaError, Diagnostic
 from passes.searching.stopping import Asked, never
-from passes.searching.task import Result, Task, run
+from passes.searching.task import FoundT, Job, Problems, run
 from passes.searching.workers import Budget, Results
 
 _POLL_SECONDS = 0.2
 """How often is looked whether searches are to end."""
 
 
-def in_processes(tasks: Sequence[Task], budget: Budget, jobs: int, is_stopped: Asked = never) -> Results:
+def in_processes(tasks: Sequence[Job[FoundT]], budget: Budget, jobs: int, is_stopped: Asked = never) -> Results[FoundT]:
     """In up to `jobs` new processes. When the caller stops, or says so, searches that still run are cancelled.
 
     Raises `CatenaError` (CAT-I001) if a process ends too early.
@@ -28,7 +28,7 @@ def in_processes(tasks: Sequence[Task], budget: Budget, jobs: int, is_stopped: A
     context = multiprocessing.get_context("spawn")
     cancelled = context.Event()
     waiting = list(enumerate(tasks))[::-1]
-    running: dict[Future[Result], int] = {}
+    running: dict[Future[FoundT | Problems], int] = {}
     with ProcessPoolExecutor(jobs, context, _begin, (cancelled,)) as pool:
         try:
             while waiting or running:
@@ -70,6 +70,6 @@ def _begin(cancelled: Event) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _run_here(task: Task, seconds: float | None) -> Result:
+def _run_here(task: Job[FoundT], seconds: float | None) -> FoundT | Problems:
     assert _cancelled is not None
     return run(task, seconds, _cancelled.is_set)

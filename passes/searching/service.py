@@ -8,8 +8,9 @@ from contextlib import closing
 from pathlib import Path
 
 from dialects.accelerator import Accelerator
-from passes.searching.cache import LOG, Entry, MappingCache, key_of
+from passes.searching.cache import Entry, MappingCache, key_of
 from passes.searching.options import SearchOptions
+from passes.searching.sealed_files import LOG
 from passes.searching.stopping import asked_to_stop
 from passes.searching.task import Found, Result, Task
 from passes.searching.version import search_version
@@ -78,7 +79,7 @@ class _Service:
                 self._results[missing[place]] = self._kept(missing[place], result)
                 tell(Progress(len(self._tasks), cached, number))
 
-    def _run(self, tasks: Sequence[Task]) -> Results:
+    def _run(self, tasks: Sequence[Task]) -> Results[Found]:
         budget, options = Budget(self._options.time_limit), self._options
         if options.scheduler is not None and tasks:
             return on_scheduler(tasks, budget, options.scheduler, self._is_stopped)

@@ -1,4 +1,7 @@
-"""A search as data: what is looked for, so that any process can look, and what was found."""
+"""A search as data: what is looked for, so that any process can look, and what was found.
+
+A search for a mapping is one kind of `Job`; whatever can be looked for in other processes is another.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.schedule import Mapping, Objective, Search, Space
@@ -36,7 +39,8 @@ class Found:
         return Found(best.mapping, best.value, bound, self.is_cut and other.is_cut and bound < best.value)
 
 
-Result = Found | tuple[Diagnostic, ...]
+Problems = tuple[Diagnostic, ...]
+Result = Found | Problems
 """What a search ends with: a mapping, or why there is none."""
 
 
@@ -53,6 +57,18 @@ class Deadline:
         is_over = self.seconds is not None and monotonic() - self._start >= self.seconds
         self.was_met = self.was_met or is_over or self.is_cancelled()
         return self.was_met
+
+
+FoundT = TypeVar("FoundT")
+FoundT_co = TypeVar("FoundT_co", covariant=True)
+
+
+class Job(Protocol[FoundT_co]):
+    """What a process can do for another: look for something until a deadline. Raises `CatenaError` if it is not."""
+
+    def look(self, deadline: Deadline) -> FoundT_co:
+        """What is found; once the deadline says stop, the best until then."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -86,9 +102,9 @@ class Task:
         """Every rule of the machine that a mapping of the layer breaks."""
 
 
-def run(task: Task, seconds: float | None, is_cancelled: Callable[[], bool] = never) -> Result:
+def run(job: Job[FoundT], seconds: float | None, is_cancelled: Callable[[], bool] = never) -> FoundT | Problems:
     """Make a search, for `seconds` at most."""
     try:
-        return task.look(Deadline(seconds, is_cancelled))
+        return job.look(Deadline(seconds, is_cancelled))
     except CatenaError as error:
         return error.diagnostics

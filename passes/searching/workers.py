@@ -6,7 +6,8 @@ the place, unless time limits cut searches off.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from time import monotonic, sleep
@@ -14,10 +15,10 @@ from typing import Any
 
 from dialects.diagnostics import CatenaError, Diagnostic
 from passes.searching.stopping import Asked, never
-from passes.searching.task import Result, Task, run
+from passes.searching.task import Found, FoundT, Job, Problems, Result, Task, run
 from passes.searching.version import search_version
 
-Results = Generator[tuple[int, Result]]
+Results = Generator[tuple[int, FoundT | Problems]]
 
 _CONNECT_SECONDS = 10
 """How long a Dask scheduler has to answer."""
@@ -40,16 +41,15 @@ class Budget:
         return max(0.0, self.seconds - (monotonic() - self._start)) / -(-left // workers)
 
 
-def in_process(tasks: Sequence[Task], budget: Budget, is_stopped: Asked = never) -> Results:
+def in_process(jobs: Sequence[Job[FoundT]], budget: Budget, is_stopped: Asked = never) -> Results[FoundT]:
     """One after the other, here."""
-    for index, task in enumerate(tasks):
-        yield index, run(task, budget.share(len(tasks) - index, 1), is_stopped)
+    for index, job in enumerate(jobs):
+        yield index, run(job, budget.share(len(jobs) - index, 1), is_stopped)
 
 
-def on_scheduler(tasks: Sequence[Task], budget: Budget, address: str, is_stopped: Asked = never) -> Results:
-    """On the workers of a Dask scheduler, which have this version of Catena installed.
-
-    What still runs there when searches are stopped is cancelled, and done here at once.
+@contextmanager
+def scheduler(address: str) -> Generator[tuple[Any, int]]:
+    """A client of the Dask scheduler at an address, and how many threads its workers have.
 
     Raises `CatenaError`: CAT-C004 if Dask is not installed, CAT-C001 if no scheduler with workers is at the address.
     """
@@ -67,19 +67,25 @@ def on_scheduler(tasks: Sequence[Task], budget: Budget, address: str, is_stopped
             raise CatenaError(
                 Diagnostic("CAT-C001", f"the Dask scheduler at {address} has no workers", "mapped", hint=hint)
             )
+        yield client, threads
+
+
+def on_scheduler(tasks: Sequence[Task], budget: Budget, address: str, is_stopped: Asked = never) -> Results[Found]:
+    """On the workers of a Dask scheduler, which have this version of Catena installed.
+
+    What still runs there when searches are stopped is cancelled, and done here at once. Raises `CatenaError` as
+    `scheduler` does.
+    """
+    with scheduler(address) as (client, threads):
         seconds = budget.share(len(tasks), threads)
         futures = {
             client.submit(_run_there, task, seconds, search_version(), pure=False): index
             for index, task in enumerate(tasks)
         }
+        waiting = dict(futures)
         try:
-            waiting = dict(futures)
-            while waiting and not is_stopped():
-                done = [future for future in waiting if future.done()]
-                for future in done:
-                    yield waiting.pop(future), future.result()
-                if not done:
-                    sleep(_POLL_SECONDS)
+            for future in as_they_come(waiting, is_stopped):
+                yield waiting.pop(future), future.result()
             for future, index in waiting.items():
                 client.cancel([future])
                 yield index, run(tasks[index], None, is_stopped)
@@ -87,11 +93,23 @@ def on_scheduler(tasks: Sequence[Task], budget: Budget, address: str, is_stopped
             client.cancel(list(futures))
 
 
+def as_they_come(waiting: Mapping[Any, int], is_stopped: Asked) -> Generator[Any]:
+    """Futures of a scheduler as they are done, until `is_stopped`; whoever takes one removes it from `waiting`."""
+    while waiting and not is_stopped():
+        done = [future for future in waiting if future.done()]
+        yield from done
+        if not done:
+            sleep(_POLL_SECONDS)
+
+
 def _run_there(task: Task, seconds: float | None, version: str) -> Result:
-    if version != search_version():
-        message = "a Dask worker has another version of Catena"
-        return (Diagnostic("CAT-C001", message, "mapped", hint="install the same version everywhere"),)
-    return run(task, seconds)
+    return run(task, seconds) if version == search_version() else other_version()
+
+
+def other_version() -> Problems:
+    """What a worker says that has another version of Catena than whoever asks it."""
+    message = "a Dask worker has another version of Catena"
+    return (Diagnostic("CAT-C001", message, "mapped", hint="install the same version everywhere"),)
 
 
 def _distributed() -> Any:

@@ -117,11 +117,49 @@ def test_explore_killed_at_random_moments(count: int, model: Path, shared_cache:
         figure.write_bytes(right)
 
 
+SPACE = """\
+[targets.eyeriss]
+glb.banks = [20, 27]
+"""
+
+
+@kills(3)
+def test_a_space_killed_at_random_moments(count: int, model: Path, shared_cache: Path, tmp_path: Path) -> None:
+    """Files are not there, or whole; points that were tried are kept, and no half of one is ever taken for one."""
+    space, table = tmp_path / "space.toml", tmp_path / "points.csv"
+    space.write_text(SPACE)
+    words: list[object] = ["explore", model, "--space", space, "-o", table]
+    seconds = finished(*words, "--no-cache")
+    right = table.read_bytes()
+
+    def words_of_turn(turn: int) -> list[object]:
+        table.unlink(missing_ok=True)
+        if turn % 3 == 0:
+            shutil.rmtree(shared_cache, ignore_errors=True)
+        return words
+
+    for turn in killed_turns(count, seconds, words_of_turn):
+        assert not table.exists() or table.read_bytes() == right
+        if turn % 8 == 7:
+            finished(*words)
+            assert table.read_bytes() == right
+    finished(*words)
+    assert table.read_bytes() == right
+
+
 VERBS: dict[str, Callable[[Path, Path, Path], list[object]]] = {
     "compile": lambda model, program, out: ["compile", model, "-o", out / "new.cat"],
     "compile to IR": lambda model, program, out: ["compile", model, "--to", "fused", "-o", out / "new.mlir"],
     "run": lambda model, program, out: ["run", program, "--random", "-o", out / "new.npz"],
     "disasm": lambda model, program, out: ["disasm", program, "-o", out / "new.s"],
+    "explore": lambda model, program, out: [
+        "explore",
+        model,
+        "--space",
+        program.parent / "space.toml",
+        "-o",
+        out / "new.html",
+    ],
 }
 """Commands that write files."""
 
@@ -132,6 +170,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("compiled")
     source = save_model(NETWORKS["residual"](), folder / "model.onnx")
     finished("compile", source, "-o", folder / "p.cat")
+    (folder / "space.toml").write_text("[targets.eyeriss]\n")
     return source, folder / "p.cat"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-import passes.searching.cache
+import passes.searching.sealed_files
 from dialects.array_machine import Machine
 from dialects.schedule import Mapping, Objective
 from passes.mapping.data_events import Sparsity
@@ -103,7 +103,7 @@ def test_a_checksum_alone_does_not_make_a_mapping(tmp_path: Path) -> None:
     assert cache.get(KEY) is not None
     (path,) = tmp_path.rglob("*.json")
     text = path.read_bytes().partition(b"\n")[2].removesuffix(b"\n").replace(b'"mapping": ""', b'"mapping": "for C"')
-    path.write_bytes(passes.searching.cache.sealed(text))
+    path.write_bytes(passes.searching.sealed_files.sealed(text))
     assert cache.get(KEY) is None
 
 
@@ -117,7 +117,7 @@ def test_a_folder_that_cannot_be_written_costs_one_warning(tmp_path: Path, caplo
 
 
 def test_the_files_that_were_not_used_for_the_longest_time_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passes.searching.cache, "MOST_IN_FOLDER", 3)
+    monkeypatch.setattr(passes.searching.sealed_files, "MOST_IN_FOLDER", 3)
     cache = MappingCache(tmp_path)
     keys = [f"ab{number:062x}" for number in range(5)]
     for age, each in enumerate(keys[:3]):
