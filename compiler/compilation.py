@@ -360,16 +360,20 @@ class _Compilation:
         return [FuseRowsPass()]
 
     def _judging(self, target: Target | None) -> list[ModulePass]:
-        """The pass that takes groups apart which cost more than their links alone, where an objective is asked for."""
+        """The pass that takes groups apart which cost more than their links alone, by the objective that is asked for.
+
+        Without one it is energy times time on machines of rows and columns, where few words that are saved can cost
+        much time; groups of machines of matrix products are compared as they are formed.
+        """
         options, machine = self._options, None if target is None else target.machine
-        judged = isinstance(machine, NestMachine | GemmMachine | Machine)
-        if not options.fuse or options.search.objective is None or not judged:
-            return []
-        if self._fuses:
+        if not options.fuse or self._fuses or not isinstance(machine, NestMachine | GemmMachine | Machine):
             return []  # groups that a mapping file names are not to be taken apart
+        without = options.search.objective is None
+        if without and not isinstance(machine, Machine):
+            return []
         from passes.dissolve_groups import DissolveGroupsPass
 
-        return [DissolveGroupsPass()]
+        return [DissolveGroupsPass(product=without)]
 
     def _searching(self, passes: Sequence[ModulePass], target: Target | None) -> list[ModulePass]:
         """The passes of the mapping stage as the options want mappings to be found."""

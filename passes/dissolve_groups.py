@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
@@ -53,9 +54,12 @@ class DissolveGroupsPass(SearchingPass):
     counts is what the cost model expects of the layers, with the zeros of kernels in blocks where the machine has them.
     Where energy times time is asked for, neither may be more. So no network costs more than it would without groups;
     links of groups that are taken apart get mappings as the pass gives them that maps chains on the machine.
+    By `product`, one may be more where the other is less by as large a factor or a larger one.
     """
 
     name = "dissolve-groups"
+
+    product: bool = False
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Dissolve groups. Raises `CatenaError` as passes that map and place on the machine do."""
@@ -96,8 +100,9 @@ class DissolveGroupsPass(SearchingPass):
         judge.placing.apply(ctx, module)
         layers = [layer for layer in module.walk() if isinstance(layer, LayerOp)]
         assert len(layers) == links, "a layer for every link"
-        objective = Objective(self.objective)
-        return [judge.costs([layers[place] for place in places], objective) for places in groups]
+        objective = Objective.EDP if self.product else Objective(self.objective)
+        costs = (judge.costs([layers[place] for place in places], objective) for places in groups)
+        return [(math.prod(each),) if self.product else each for each in costs]
 
 
 def _links(module: ModuleOp) -> list[LinkOp]:

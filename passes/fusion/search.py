@@ -261,8 +261,9 @@ class GroupSearch:
             of, size = self._sizes_of_use(lower, least, factor.first, states)
         else:
             rooms = pricing.room(least * pricing.minimal[index])
-            of = np.tile(np.flatnonzero(self._hopeful(lower, rooms)), sizes)
-            size = np.repeat(np.arange(sizes), len(of) // sizes)
+            found = np.flatnonzero(self._hopeful(lower, rooms))
+            numbers = np.arange(sizes, dtype=np.int64)
+            of, size = np.tile(found, sizes), np.repeat(numbers, len(found))
         level = _depth(rows)
         for part in self._batches(lower[of]):
             longer = rows.where(of[part])

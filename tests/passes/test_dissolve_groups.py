@@ -105,6 +105,19 @@ def test_on_arrays_too(objective: Literal["energy", "latency", "edp", "traffic"]
     assert str(module) == before if stays else nests[0] == nests[1]
 
 
+@pytest.mark.parametrize(("dram", "stays"), [(2.0, False), (200.0, True)])
+def test_by_product_energy_that_is_saved_may_take_time(dram: float, *, stays: bool) -> None:
+    energy = {"dram": dram, "glb": 6.0, "array": 2.0, "spad": 1.0, "operation": 1.0}
+    array = machine_like_eyeriss(name="m", glb={"banks": 6, "bank_words": 64}, energy=energy)
+    module = parse_module(str(MachineOp.of(array)) + LINKS)
+    for step in (FuseLayersPass(), MapRowStationaryPass()):
+        step.apply(new_ir_context(), module)
+    before = str(module)
+    DissolveGroupsPass(product=True).apply(new_ir_context(), module)
+    assert (str(module) == before) is stays
+    assert any(isinstance(op, FusedOp) for op in module.walk()) is stays
+
+
 def test_a_machine_is_needed() -> None:
     with pytest.raises(CatenaError):
         DissolveGroupsPass().apply(new_ir_context(), parse_module(LINKS))
