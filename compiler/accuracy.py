@@ -13,7 +13,7 @@ from xdsl.dialects.builtin import ModuleOp
 from backends.rram.accuracy import Effect, LayerEffect, effect
 from backends.rram.crossbar.settings import Settings, settings_for
 from compiler.compilation import CompileOptions, compile_source
-from compiler.descriptions.data import read_description
+from compiler.descriptions.data import read_physics
 from compiler.importer.inputs import DeclaredInput
 from compiler.quantization.calibration import Source, read_samples
 from compiler.tables import Table, number, shortened, table
@@ -81,8 +81,8 @@ def accuracy(
     for `compiler.quantization`. Raises `CatenaError` as `compile_source` and `read_samples` do; for the file, CAT-C002
     and CAT-C003; CAT-U006 if crossbars can do no link.
     """
-    description = read_description(physics)
-    settings = validated(Settings, description, str(physics))
+    description = read_physics(physics)
+    settings = validated(Settings, description, str(physics), "emulation")
     module = compile_source(source, replace(options, stop="encoded")).module
     machine = find_machine(module)
     if isinstance(machine, MulticoreMachine):

@@ -14,7 +14,7 @@ from backends.files import replacing
 from backends.program import LayerWork, Program, Role, TensorEntry
 from backends.registry import find_backend
 from compiler.arrays import Array, random_array
-from compiler.descriptions.data import read_description
+from compiler.descriptions.data import read_physics
 from compiler.host_execution import HostRuntime
 from compiler.reports.layers import KnownZeros, Layer, Provenance, Report, build_report
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
@@ -53,7 +53,7 @@ def load_program(path: Path, engine: str | None = None, physics: Path | None = N
         if not isinstance(emulator, PhysicalEmulator):
             message = f"the emulator of {backend.name} has no physics"
             raise CatenaError(Diagnostic("CAT-C001", message, hint="compile for crossbars: -t rram"))
-        emulator.set_physics(read_description(physics), str(physics))
+        emulator.set_physics(read_physics(physics), str(physics))
     return program, emulator
 
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from dialects.accelerator import Accelerator, StepLimits
-from dialects.encodings.cells import WeightFormat
+from dialects.encodings.cells import WeightFormat, too_narrow
 from dialects.host import Cost
 from dialects.value_kinds import Text
 
@@ -157,10 +156,9 @@ class MulticoreMachine(Accelerator, frozen=True):
     def _check_columns(self) -> MulticoreMachine:
         wide = self.crossbar.weights.columns
         if wide > self.crossbar.columns:
-            message = "crossbar.columns: a weight takes {wide} columns"
-            raise PydanticCustomError("wide_weight", message, {"wide": wide})
+            raise too_narrow("crossbar.columns", "columns", wide)
         if self.crossbar.weights.crossbars > self.cores.crossbars:
-            raise PydanticCustomError("wide_weight", "cores.crossbars: a weight takes {n}", {"n": 2})
+            raise too_narrow("cores.crossbars", "crossbars", self.crossbar.weights.crossbars)
         return self
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -17,6 +18,8 @@ from dialects.toml_text import EXTENDS, as_toml, dotted
 
 Model = TypeVar("Model", bound=BaseModel)
 
+KEY = "key"
+"""What an error of a whole description calls the key that is to blame in its context, beside what is `expected`."""
 UNKNOWN_EVENT = "unknown_event"
 """The kind of validation error for an event that is not counted."""
 
@@ -82,8 +85,8 @@ _NAMED = ("levels", "accesses")
 _LEVELS: dict[str, type[BaseModel]] = {"memory": Memory, "axis": Axis}
 
 
-def validated(kind: type[Model], description: object, where: str = "") -> Model:
-    """A model of plain data.
+def validated(kind: type[Model], description: object, where: str = "", stage: str = "target") -> Model:
+    """A model of plain data, which a stage reads.
 
     Raises `CatenaError` (CAT-C003) with one diagnostic per wrong, missing or unknown key.
     """
@@ -92,7 +95,7 @@ def validated(kind: type[Model], description: object, where: str = "") -> Model:
     except ValidationError as error:
         problems = [each for each in error.errors(include_url=False) if not _is_consequence(each, error)]
         found = (_diagnostic(each, kind, description, where) for each in _with_whole_figures(problems))
-        raise CatenaError(dict.fromkeys(found)) from error
+        raise CatenaError(dict.fromkeys(replace(each, stage=stage) for each in found)) from error
 
 
 def _with_whole_figures(problems: Sequence[Any]) -> Iterator[Any]:
@@ -122,6 +125,8 @@ def _diagnostic(problem: Any, kind: type[BaseModel], description: object, where:
         location.append("kind")
     key = dotted(location)
     words = _words(problem)
+    if not key and KEY in problem.get("ctx", {}):
+        return _of_key(problem, words, kind, description, where)
     return Diagnostic(
         "CAT-C003",
         f"{key}: {words}" if key else f"a description {words}" if problem["type"] in _WORDS else words,
@@ -131,6 +136,17 @@ def _diagnostic(problem: Any, kind: type[BaseModel], description: object, where:
         found=_NOTHING if problem["type"] == "missing" else as_toml(_as_written(problem["input"], location)),
         hint=_hint(problem, location, model, kind, _beside(description, location)) or meaning,
     )
+
+
+def _of_key(problem: Any, words: str, kind: type[BaseModel], description: object, where: str) -> Diagnostic:
+    """What is wrong with a key beside others: a check of the whole says which, and what it expects there."""
+    key, expected = str(problem["ctx"][KEY]), str(problem["ctx"]["expected"])
+    value: object = description
+    for part in key.split("."):
+        value = cast("dict[str, object]", value).get(part) if isinstance(value, dict) else None
+    meaning = _located(tuple(key.split(".")), kind, description)[2]
+    found = _NOTHING if value is None else as_toml(value)
+    return Diagnostic("CAT-C003", f"{key}: {words}", "target", "", where, expected, found, meaning)
 
 
 def _words(problem: Any) -> str:

@@ -18,8 +18,10 @@ from dialects.locations import describe
 from dialects.multicore import EXTRAS, FetchOp, LoadOp, RunOp, SignalOp, StoreOp, WaitOp
 from dialects.spatial import BufferOp, ForOp, integer
 from dialects.target import require_multicore
-from passes.multicore.accesses import Block, Run, blocks_of, placed_layers
-from passes.multicore.clocks import Clocks, Register, Signals, Stuck, Wait
+from passes.multicore.accesses import Block, blocks_of, placed_layers
+from passes.multicore.clocks import Clocks, Register, Signals, Wait
+from passes.multicore.deadlocks import deadlocks
+from passes.multicore.naming import between, place_of, tokens_in
 from passes.multicore.needs import circles_of
 from passes.multicore.tables import NEVER, Access, Ints, Point, Touched
 from passes.multicore.tokens import signalled, waited
@@ -53,8 +55,7 @@ class ProveOrderPass(ModulePass):
             raise CatenaError(problems[:MOST])
         clocks = Clocks(machine.cores.count, overlap=machine.cores.overlap)
         if stuck := clocks.run(blocks, waits, signals):
-            stuck.sort(key=lambda each: _comes(each, signals))
-            raise CatenaError([_deadlock(each, signals, blocks) for each in stuck[:MOST]])
+            raise CatenaError(deadlocks(stuck, signals, blocks, clocks)[:MOST])
         found = [*_overlaps(function), *_races(blocks, clocks), *_overwritten(groups, blocks, clocks)]
         if machine.cores.overlap:
             found += _races_within(blocks)
@@ -62,19 +63,8 @@ class ProveOrderPass(ModulePass):
             raise CatenaError(found[:MOST])
 
 
-def _tokens(block: Block) -> Iterator[tuple[WaitOp | SignalOp, Run | None]]:
-    """Waits and signals of a block in their order, with the run they stand in."""
-    runs = {run.body: run for run in block.runs}
-    for op in block.stream.walk():
-        if isinstance(op, WaitOp | SignalOp):
-            around = op.parent_block()
-            assert around is not None
-            run = runs.get(around)
-            yield op, None if run is None or (not block.is_matrix and around is block.stream.body.block) else run
-
-
 def _waits(block: Block, *, overlap: bool) -> Iterator[Wait]:
-    for op, run in _tokens(block):
+    for op, run in tokens_in(block):
         if not isinstance(op, WaitOp):
             continue
         values = np.zeros(block.turns, np.int64)
@@ -95,7 +85,7 @@ def _waits(block: Block, *, overlap: bool) -> Iterator[Wait]:
 
 def _awaits(block: Block) -> set[Register]:
     """The registers that a block waits for."""
-    return {(block.core, integer(op.register)) for op, _ in _tokens(block) if isinstance(op, WaitOp)}
+    return {(block.core, integer(op.register)) for op, _ in tokens_in(block) if isinstance(op, WaitOp)}
 
 
 _MOVING = (LoadOp, FetchOp, StoreOp, RunOp, ForOp)
@@ -121,18 +111,18 @@ def _signals(blocks: Sequence[Block]) -> tuple[dict[Register, Signals], list[Dia
     problems: list[Diagnostic] = []
     for block in blocks:
         of_block: dict[Register, list[tuple[SignalOp, Ints, Ints]]] = {}
-        for op, run in _tokens(block):
+        for op, run in tokens_in(block):
             if isinstance(op, SignalOp):
                 later = next((each for each in _beside(op, forwards=True) if isinstance(each, _MOVING)), None)
                 if later is not None:
                     message = (
-                        f"{_place(block)}, signals to core {integer(op.core)} before it is done: "
+                        f"{place_of(block)}, signals to core {integer(op.core)} before it is done: "
                         f"multicore.signal stands before {later.name}"
                     )
                     register = integer(op.core), integer(op.register)
                     waiter = next((each for each in blocks if register in _awaits(each)), block)
-                    who = f"{_place(waiter)} waits for it"
-                    problems.append(_between("CAT-R005", message, block, waiter, "a signal behind all moves", who))
+                    who = f"{place_of(waiter)} waits for it"
+                    problems.append(between("CAT-R005", message, block, waiter, "a signal behind all moves", who))
                 values, turns = signalled(op, run, block.turns - 1)
                 of_block.setdefault((integer(op.core), integer(op.register)), []).append((op, values, turns))
         for register, several in of_block.items():
@@ -143,16 +133,16 @@ def _signals(blocks: Sequence[Block]) -> tuple[dict[Register, Signals], list[Dia
         writers = {block.core: (block, op) for block, op, *_ in entries}
         if len(writers) > 1:
             (one, _), (other, _) = list(writers.values())[:2]
-            message = f"register {number} of core {core} has two writers: {_place(one)}; {_place(other)}"
-            problems.append(_between("CAT-R005", message, one, other, "a register for each core that signals"))
+            message = f"register {number} of core {core} has two writers: {place_of(one)}; {place_of(other)}"
+            problems.append(between("CAT-R005", message, one, other, "a register for each core that signals"))
         values = np.concatenate([values for _, _, values, _ in entries])
         if (np.diff(values) < 0).any():
             at = int(np.flatnonzero(np.diff(values) < 0)[0])
             owners = [block for block, _, each, _ in entries for _ in each]
             one, other = owners[at], owners[at + 1]
             falls = f"register {number} of core {core} would fall from {values[at]} to {values[at + 1]}"
-            message = f"{falls}: signalled by {_place(one)}, then {_place(other)}"
-            problems.append(_between("CAT-R005", message, one, other, "signals whose values grow"))
+            message = f"{falls}: signalled by {place_of(one)}, then {place_of(other)}"
+            problems.append(between("CAT-R005", message, one, other, "signals whose values grow"))
         numbers = np.concatenate([np.full(len(each), block.number) for block, _, each, _ in entries])
         turns = np.concatenate([turns for *_, turns in entries])
         found[register] = Signals(entries[0][0].core, values, numbers, turns)
@@ -164,7 +154,7 @@ def _missing_registers(blocks: Iterable[Block], available: int) -> Iterator[Diag
     needed: dict[int, int] = {}
     first: dict[int, Block] = {}
     for block in blocks:
-        for op, _ in _tokens(block):
+        for op, _ in tokens_in(block):
             core, count = integer(op.core) if isinstance(op, SignalOp) else block.core, integer(op.register) + 1
             needed[core] = max(needed.get(core, 0), count)
             if count > available:
@@ -185,53 +175,9 @@ def _mistaken(
             given = signals.get(wait.register)
             if given is not None and wait.producer not in (None, given.core):
                 sender = blocks[int(given.blocks[0])]
-                message = f"{_place(block)}, waits for core {wait.producer} on register {wait.register[1]}"
-                found = f"{_place(sender)} signals to it"
-                yield _between("CAT-R005", message, block, sender, f"a signal of core {wait.producer}", found)
-
-
-def _place(block: Block, what: str = "") -> str:
-    return f"core {block.core}{what}, node {describe(block.layer)!r}"
-
-
-def _between(code: str, message: str, one: Block, other: Block, expected: str, found: str = "") -> Diagnostic:
-    nodes = dict.fromkeys((describe(one.layer), describe(other.layer)))
-    return Diagnostic(code, message, "placed", " and ".join(nodes), expected=expected, found=found)
-
-
-def _comes(stuck: Stuck, signals: Mapping[Register, Signals]) -> bool:
-    """Whether what is waited for comes once its sender gets on; what never comes is why others wait."""
-    given = signals.get(stuck.wait.register)
-    return given is not None and int(given.values[-1]) >= int(stuck.wait.values[stuck.turn])
-
-
-def _deadlock(stuck: Stuck, signals: dict[Register, Signals], blocks: Sequence[Block]) -> Diagnostic:
-    block, wait = stuck.block, stuck.wait
-    given = signals.get(wait.register)
-    wanted = int(wait.values[stuck.turn])
-    if given is None:
-        other, turn = _awaited(wait, wanted, blocks) or (block, 0)
-        whom = "nobody signals to it" + (f": {_place(other)}, should after turn {turn}" if other is not block else "")
-    else:
-        number = min(int(np.searchsorted(given.values, wanted)), len(given.values) - 1)
-        other = blocks[int(given.blocks[number])]
-        whom = f"{_place(other)} signals {int(given.values[number])} after turn {int(given.turns[number])} at most"
-        if int(given.values[number]) >= wanted:
-            whom = f"{_place(other)} signals that after turn {int(given.turns[number])}, and waits itself"
-    message = f"{_place(block)}, waits for ever in turn {stuck.turn}: {wait.what}"
-    expected = f"register {wait.register[1]} of core {block.core} at least {wanted}"
-    return _between("CAT-R006", message, block, other, expected, whom)
-
-
-def _awaited(wait: Wait, wanted: int, blocks: Sequence[Block]) -> tuple[Block, int] | None:
-    """The block, and its turn, after which a core has done as many turns as a wait for it wants, or else its last."""
-    found, done = None, 0
-    for block in (each for each in blocks if each.core == wait.producer):
-        found = block, min(wanted - done, block.turns) - 1
-        done += block.turns
-        if done >= wanted:
-            break
-    return found
+                message = f"{place_of(block)}, waits for core {wait.producer} on register {wait.register[1]}"
+                found = f"{place_of(sender)} signals to it"
+                yield between("CAT-R005", message, block, sender, f"a signal of core {wait.producer}", found)
 
 
 def _races(blocks: Iterable[Block], clocks: Clocks) -> Iterator[Diagnostic]:
@@ -260,7 +206,7 @@ def _races_within(blocks: Iterable[Block]) -> Iterator[Diagnostic]:
             for _, read in brought.conflicting(write):
                 if read.meets(write):
                     what = f"reads {read.tensor} and writes {write.tensor} of words of the {read.memory}"
-                    message = f"{_place(block)} {what}, as turns overlap"
+                    message = f"{place_of(block)} {what}, as turns overlap"
                     yield Diagnostic("CAT-R005", message, "placed", describe(block.layer))
 
 
@@ -346,7 +292,7 @@ _VERBS = {True: "writes", False: "reads"}
 
 def _race(block: Block, access: Access, other: Block, before: Access, where: tuple[int, int, int]) -> Diagnostic:
     word, mine, theirs = where
-    one = f"{_place(other)} {_VERBS[before.writes]} {before.tensor} in turn {theirs}"
-    two = f"{_place(block)} {_VERBS[access.writes]} {access.tensor} in turn {mine}"
+    one = f"{place_of(other)} {_VERBS[before.writes]} {before.tensor} in turn {theirs}"
+    two = f"{place_of(block)} {_VERBS[access.writes]} {access.tensor} in turn {mine}"
     message = f"nothing orders two accesses to word {word} of the {access.memory}: {one}; {two}"
-    return _between("CAT-R005", message, other, block, "a signal from one to the other, and a wait for it")
+    return between("CAT-R005", message, other, block, "a signal from one to the other, and a wait for it")

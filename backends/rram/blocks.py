@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from backends.rram.chip import Chip, CoreFault, Cost, awaited, sends
+from backends.rram.deadlocks import Waiting, deadlock
 from backends.rram.streams import Action, Do, Piece, Task
 from backends.spatial.memory import Fault
 
@@ -118,48 +119,11 @@ class BlockEngine:
         self.recorded.add(task.core, action.pc, Cost(cycles, np.zeros(len(turns), np.int64)))
 
     def _check_ended(self, cores: Sequence[int]) -> None:
+        waiting: list[Waiting] = []
         for core in cores:
             at, stream = self._positions[core], self._chip.streams[core]
             if at.task < len(stream):
                 task = stream[at.task]
-                piece = task.pieces[at.piece]
-                raise stuck(task, piece, at.turn, self._registers, self._chip.streams)
-
-
-class DeadlockFault(Fault):
-    """A core waits for ever for a register; `sender` is the task that should signal to it, if any does."""
-
-    def __init__(self, message: str, wanted: int, holds: int, sender: tuple[Task, int] | None):
-        who = "no instruction signals to it"
-        if sender is not None:
-            who = f"core {sender[0].core}, instruction {sender[1]}, signals to it and does not get so far"
-        super().__init__("CAT-E005", message, f"at least {wanted}", f"{holds}; {who}")
-        self.sender = sender
-
-
-def stuck(
-    task: Task, piece: Piece, turn: int, registers: Mapping[tuple[int, int], int], streams: Sequence[Sequence[Task]]
-) -> CoreFault:
-    """The fault of a core that waits for ever."""
-    for action in piece.actions:
-        if action.do is Do.WAIT:
-            number, wanted = action.given[0], int(awaited(action, range(turn, turn + 1))[0])
-            holds = registers.get((task.core, number), 0)
-            if wanted > holds:
-                message = f"core {task.core} waits for ever for register {number}, in turn {turn}"
-                fault = DeadlockFault(message, wanted, holds, _sender(streams, task.core, number, wanted))
-                return CoreFault(fault, task, action.pc)
-    raise AssertionError("a core that waits for nothing is not stuck")
-
-
-def _sender(streams: Sequence[Sequence[Task]], core: int, register: int, wanted: int) -> tuple[Task, int] | None:
-    """The task and instruction that signal as much to a register, or else the last that signal to it."""
-    found = None
-    for task in (task for stream in streams for task in stream):
-        for piece in task.pieces:
-            for action in piece.actions:
-                if action.do is Do.SIGNAL and action.given[:2] == (core, register):
-                    found = task, action.pc
-                    if action.given[2] + piece.turns >= wanted:
-                        return found
-    return found
+                waiting.append(Waiting(task, task.pieces[at.piece], at.turn))
+        if waiting:
+            raise deadlock(waiting, self._registers, self._chip.streams, self._chip.writers)

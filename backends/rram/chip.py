@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,8 +46,11 @@ class Chip:
         dram: MemoryBank,
         sums: MemoryBank,
         physics: Settings | None = None,
+        writers: Mapping[tuple[int, int], int] | None = None,
     ):
         self.machine, self.streams, self._physics = machine, streams, physics
+        self.writers = writers or {}
+        """By core and register, the core that signals to it."""
         self.dram, self.sums = dram, sums
         self.counters: dict[int, LayerCounters] = {}
         self._parts: dict[int, MatrixPart] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import astuple
+from itertools import chain
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation
@@ -29,6 +30,7 @@ from backends.rram.isa import (
     Vectors,
     Wait,
     What,
+    Writer,
 )
 from backends.spatial.emit import Emission, emit_program, loop_fields, predicted_counts
 from backends.spatial.isa import End, Loop
@@ -91,17 +93,33 @@ def _emission(module: ModuleOp) -> Emission:
         *(ISA, body, predicted, machine.shared.words),
         memories={SHARED: 1},
         cores=machine.cores.count,
-        streams=_streams,
+        streams=_Streams(),
     )
 
 
-def _streams(op: LayerOp, dims: dict[str, int]) -> Iterator[tuple[int, Iterator[Instruction]]]:
-    for stream in op.body.block.ops:
-        if isinstance(stream, KeepOp):
-            continue
-        if not isinstance(stream, StreamOp):
-            raise CatenaError(_foreign(stream))
-        yield integer(stream.core), _body(stream.body.block.ops, dims)
+class _Streams:
+    """The streams of layers, one layer after another: registers are declared before the first wait for them."""
+
+    def __init__(self) -> None:
+        self._declared: set[tuple[int, int]] = set()
+
+    def __call__(self, op: LayerOp, dims: dict[str, int]) -> Iterator[tuple[int, Iterator[Instruction]]]:
+        for stream in op.body.block.ops:
+            if isinstance(stream, KeepOp):
+                continue
+            if not isinstance(stream, StreamOp):
+                raise CatenaError(_foreign(stream))
+            writers, body = self._writers(stream), _body(stream.body.block.ops, dims)
+            yield integer(stream.core), chain(writers, body)
+
+    def _writers(self, stream: StreamOp) -> Iterator[Instruction]:
+        core = integer(stream.core)
+        for wait in (op for op in stream.walk() if isinstance(op, WaitOp) and op.producer is not None):
+            register = integer(wait.register)
+            if (core, register) not in self._declared:
+                self._declared.add((core, register))
+                assert wait.producer is not None
+                yield Writer(register, integer(wait.producer))
 
 
 def _foreign(op: Operation) -> Diagnostic:

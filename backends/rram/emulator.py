@@ -12,19 +12,23 @@ from backends.activity import Activity, Occupancy
 from backends.fields import Array
 from backends.program import HELD, Program, TensorEntry
 from backends.rram.activity import ActivityLog
-from backends.rram.blocks import BlockEngine, DeadlockFault, stuck
+from backends.rram.blocks import BlockEngine
 from backends.rram.chip import Chip, CoreFault
 from backends.rram.counting import LayerCounters
 from backends.rram.crossbar.settings import Settings, settings_for
+from backends.rram.deadlocks import deadlock
 from backends.rram.holds import HOLDS, SharedHolds
 from backends.rram.isa import ISA
-from backends.rram.races import RaceDetector, RaceFault, WatchedMemory
+from backends.rram.origins import read_too_early
+from backends.rram.pairs import PairFault
+from backends.rram.races import RaceDetector, WatchedMemory
+from backends.rram.registers import foreign_signal, missing_register
 from backends.rram.steps import Pace, StepEngine
 from backends.rram.streams import Action, Do, Piece, StreamReader, Task
 from backends.rram.timing import Simulation, Timeline
 from backends.segments import HostCall
 from backends.spatial.dram import dram_of
-from backends.spatial.memory import Fault, MemoryBank
+from backends.spatial.memory import Fault, MemoryBank, UnwrittenFault
 from backends.spatial.running import ProgramEmulator
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.dtypes import dtype_named
@@ -52,6 +56,8 @@ class MulticoreEmulator(ProgramEmulator):
         self._physics: Settings | None = None
         self.timeline = Timeline()
         self._log: ActivityLog | None = None
+        self._writers: dict[tuple[int, int], int] = {}
+        """By core and register, the core that signals to it."""
         self.registers = 0
         """Sequence registers of all cores that a run wrote."""
         self.buffers: dict[int, int] = {}
@@ -114,25 +120,12 @@ class MulticoreEmulator(ProgramEmulator):
                     limits = f"{len(self._layers)} layers", f"layer {task.layer.index}"
                     message = "the code has a layer that the program does not list"
                     raise CatenaError(Diagnostic("CAT-P001", message, "", "", f"core {core}", *limits))
-            self._check_registers(core, reader.tasks)
             found.append(reader.tasks)
+            self._writers |= {(core, register): writer for register, writer in reader.writers.items()}
+        for check in (missing_register(found, self.machine.cores.registers), foreign_signal(found, self._writers)):
+            if check is not None:
+                raise CatenaError(self._diagnostic(check.fault, check.task.core, check.pc))
         return found
-
-    def _check_registers(self, core: int, tasks: Sequence[Task]) -> None:
-        """Refuse tokens of a core that name registers which the machine has not."""
-        count = self.machine.cores.registers
-        for action in (action for task in tasks for piece in task.pieces for action in piece.actions):
-            match action.do:
-                case Do.SIGNAL:
-                    owner, register, *_ = action.given
-                case Do.WAIT:
-                    owner, register = core, action.given[0]
-                case _:
-                    continue
-            if register >= count:
-                message = f"register {register} of core {owner}, which is not there"
-                fault = Fault("CAT-E001", message, f"below cores.registers = {count}", str(register))
-                raise CatenaError(self._diagnostic(fault, core, action.pc))
 
     def _execute(
         self,
@@ -167,7 +160,10 @@ class MulticoreEmulator(ProgramEmulator):
             with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
                 chip, self.timeline = self._run(streams, dram, sums, before, holds)
         except CoreFault as fault:
-            raise CatenaError(self._diagnostic(fault.fault, fault.task.core, fault.pc)) from fault
+            found = fault.fault
+            if isinstance(found, UnwrittenFault):
+                found = read_too_early(found, fault.task, self.machine, streams, (dram, sums))
+            raise CatenaError(self._diagnostic(found, fault.task.core, fault.pc)) from fault
         self._counters = self._counts(chip)
         self.buffers = chip.buffer_peaks()
         self.shared_words = _written_words(dram) + holds.used
@@ -193,10 +189,10 @@ class MulticoreEmulator(ProgramEmulator):
             detector = RaceDetector(len(streams) * self.machine.units, ended)
             holds.watch(detector.seen(HOLDS))
             watched = WatchedMemory(dram, detector.seen(dram.name)), WatchedMemory(sums, detector.seen(sums.name))
-            chip = Chip(self.machine, streams, *watched, self._physics)
+            chip = Chip(self.machine, streams, *watched, self._physics, self._writers)
             chip.program_residents()
             return chip, StepEngine(chip, detector, before, self._pace, self._log).run()
-        chip = Chip(self.machine, streams, dram, sums, self._physics)
+        chip = Chip(self.machine, streams, dram, sums, self._physics, self._writers)
         chip.program_residents()
         engine = BlockEngine(chip, before)
         engine.run()
@@ -217,7 +213,7 @@ class MulticoreEmulator(ProgramEmulator):
 
         simulation = Simulation(streams, effect, before, log=self._log, units=self.machine.units)
         if not simulation.run():
-            raise stuck(*next(iter(simulation.blocked_at.values())), simulation.latest, streams)
+            raise deadlock(simulation.waiting, simulation.latest, streams, self._writers)
         return chip, simulation.timeline
 
     @staticmethod
@@ -249,12 +245,10 @@ class MulticoreEmulator(ProgramEmulator):
     def _diagnostic(self, fault: Fault, core: int, pc: int) -> Diagnostic:
         layer = self._layer_at(core, pc)
         nodes = self._nodes(layer)
-        if isinstance(fault, RaceFault):
-            other = self._layer_at(fault.before.task.core, fault.before.action.pc)
-            nodes = tuple(dict.fromkeys((*self._nodes(other), *nodes)))
-        if isinstance(fault, DeadlockFault) and fault.sender is not None:
-            task, at = fault.sender
-            nodes = tuple(dict.fromkeys((*nodes, *self._nodes(self._layer_at(task.core, at)))))
+        if isinstance(fault, PairFault) and fault.other is not None:
+            task, at = fault.other
+            others = self._nodes(self._layer_at(task.core, at))
+            nodes = tuple(dict.fromkeys((*others, *nodes) if fault.came_first else (*nodes, *others)))
         return Diagnostic(
             fault.code,
             fault.message,

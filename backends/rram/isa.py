@@ -25,7 +25,7 @@ from dialects.vector_sets import VectorSet
 
 ISA = Isa(
     name="rram",
-    version=2,
+    version=3,
     word_bits=128,
     summary="Cores with crossbars: layer configuration, parts of matrices, runs of vectors, signals and waits.",
 )
@@ -85,6 +85,8 @@ class StreamCore(LayerCore, Protocol):
     def program(self, crossbars: range, shift: int, *, resident: bool) -> None: ...
     @abstractmethod
     def set_vectors(self, vectors: VectorSet) -> None: ...
+    @abstractmethod
+    def set_writer(self, register: int, core: int) -> None: ...
     @abstractmethod
     def set_sums(self, address: int, stride: int) -> None: ...
     @abstractmethod
@@ -185,6 +187,18 @@ class Sums(StreamInstruction):
 
     def execute(self, core: StreamCore) -> None:
         core.set_sums(self.address, self.stride)
+
+
+@ISA.instruction(opcode=0x2B)
+@dataclass(frozen=True, slots=True)
+class Writer(StreamInstruction):
+    """The one core that writes a sequence register of this core; signals of others to it are faults."""
+
+    register: int = unsigned(12, "register of this core")
+    core: int = unsigned(12, "core that signals to it")
+
+    def execute(self, core: StreamCore) -> None:
+        core.set_writer(self.register, self.core)
 
 
 @ISA.instruction(opcode=0x34, block=Block.OPEN)

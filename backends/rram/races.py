@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backends.fields import Array
+from backends.rram.pairs import PairFault
 from backends.rram.streams import Action, Task
 from backends.rram.units import DEPTH
 from backends.spatial.memory import Addresses, Fault, MemoryBank, Segment
@@ -34,14 +35,14 @@ class WatchedMemory(MemoryBank):
     ) -> Array:
         words = super().read(address, shape, strides, dtype)
         if words.size and self._changes(address):
-            self._seen(_grid(address, shape, strides), False)
+            self._seen(grid(address, shape, strides), False)
         return words
 
     def window(
         self, address: int, shape: Sequence[int], strides: Sequence[int], dtype: np.dtype[Any] | None = None
     ) -> Array:
         words = super().window(address, shape, strides, dtype)
-        self._seen(_grid(address, shape, strides), True)
+        self._seen(grid(address, shape, strides), True)
         return words
 
     def gather(self, addresses: Addresses, dtype: np.dtype[Any]) -> Array:
@@ -54,6 +55,10 @@ class WatchedMemory(MemoryBank):
         super().scatter(addresses, values, combine)
         self._seen(addresses, True)
 
+    def tell(self, words: Addresses) -> None:
+        """Say of words that they are written."""
+        self._seen(words, True)
+
     def _changes(self, address: int) -> bool:
         return any(_is_in(address, segment) for segment in self.segments if segment.valid is not None)
 
@@ -62,7 +67,8 @@ def _is_in(address: int, segment: Segment) -> bool:
     return segment.base <= address < segment.end
 
 
-def _grid(address: int, shape: Sequence[int], strides: Sequence[int]) -> Addresses:
+def grid(address: int, shape: Sequence[int], strides: Sequence[int]) -> Addresses:
+    """The addresses of a strided window."""
     found = np.full(1, address, np.int64)
     for size, stride in zip(shape, strides, strict=True):
         found = (found[:, None] + np.arange(size)[None, :] * stride).reshape(-1)
@@ -179,10 +185,10 @@ def _where(access: Access) -> str:
     return f"at instruction {access.action.pc} of core {access.task.core}, turn {access.turn}"
 
 
-class RaceFault(Fault):
+class RaceFault(PairFault):
     """Two cores touch a word, and nothing orders them; `before` is the access that came first this time."""
 
-    def __init__(self, before: Access, memory: str, word: int, one: str, other: str):
-        message = f"cores race for word {word} of {memory}: one {one}, the other {other}"
-        super().__init__("CAT-E004", message, "a signal from one to the other, and a wait for it")
-        self.before = before
+    def __init__(self, before: Access, memory: str, word: int, one: str, two: str):
+        message = f"cores race for word {word} of {memory}: one {one}, the other {two}"
+        expected = "a signal from one to the other, and a wait for it"
+        super().__init__("CAT-E004", message, expected, other=(before.task, before.action.pc), came_first=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from backends.rram.activity import ActivityLog
-from backends.rram.blocks import stuck
 from backends.rram.chip import Chip, CoreFault, sends
+from backends.rram.deadlocks import deadlock
 from backends.rram.races import RaceDetector
 from backends.rram.streams import Action, Do, Piece, Task
 from backends.rram.timing import Simulation, Timeline
@@ -59,7 +59,7 @@ class StepEngine:
             self._units,
         )
         if not simulation.run():
-            raise stuck(*next(iter(simulation.blocked_at.values())), simulation.latest, self._chip.streams)
+            raise deadlock(simulation.waiting, simulation.latest, self._chip.streams, self._chip.writers)
         return simulation.timeline
 
     def _rank(self, core: int) -> float:

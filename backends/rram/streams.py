@@ -107,6 +107,8 @@ class StreamReader(LayerSequencer[NestLayer]):
         super().__init__(dram, has_host=False)
         self.core = core
         self.tasks: list[Task] = []
+        self.writers: dict[int, int] = {}
+        """By register of this core, the core that writes it."""
         self._opened: list[_Open] = []
         self._closed = False
         self._holds: dict[int, HoldState] = {}
@@ -166,6 +168,11 @@ class StreamReader(LayerSequencer[NestLayer]):
             found = f"vector {vectors.last}"
             raise Fault("CAT-E001", "a part has vectors that the layer has not", f"below {count}", found)
         self.task.vectors = vectors
+
+    def set_writer(self, register: int, core: int) -> None:
+        if self.writers.setdefault(register, core) != core:
+            limits = f"core {self.writers[register]}", f"core {core}"
+            raise Fault("CAT-E003", f"register {register} of core {self.core} has two writers", *limits)
 
     def set_sums(self, address: int, stride: int) -> None:
         self.task.sums = address, stride

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from backends.rram.activity import ActivityLog
+from backends.rram.deadlocks import Waiting
 from backends.rram.streams import Action, Do, Piece, Task
 from backends.rram.units import followed, is_apart, share
 
@@ -103,6 +104,11 @@ class Simulation:
     def latest(self) -> dict[tuple[int, int], int]:
         """What registers hold."""
         return {register: history.values[-1] for register, history in self.registers.items() if history.values}
+
+    @property
+    def waiting(self) -> list[Waiting]:
+        """Which units still wait for a register, and where."""
+        return [Waiting(*at) for at in self.blocked_at.values()]
 
     def run(self) -> bool:
         """Run to the end; whether all cores got there."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from backends.fields import Array
-from backends.spatial.memory import Addresses, Fault
+from backends.spatial.memory import Addresses, Fault, UnwrittenFault
 
 _NOTHING = -1
 MOST_WORDS = 1 << 26
@@ -138,9 +138,10 @@ class HoldState:
         if missing.any():
             address = int(addresses[missing].flat[0])
             there = place.holds[words[missing].flat[0] + self.address]
-            raise Fault(
-                "CAT-E002",
+            raise UnwrittenFault(
                 f"an element is wanted from hold {self.number} in {place.name} that is not there",
+                place.name,
+                address,
                 f"element {self._named(address)}",
                 "nothing was ever there" if there == _NOTHING else "it was overwritten, or never brought",
             )

@@ -23,6 +23,14 @@ class Fault(Exception):
         self.code, self.message, self.expected, self.found, self.hint = code, message, expected, found, hint
 
 
+class UnwrittenFault(Fault):
+    """A word of a memory, by its name, is read that was never written."""
+
+    def __init__(self, message: str, memory: str, word: int, expected: str = "", found: str = ""):
+        super().__init__("CAT-E002", message, expected, found or f"word {word}")
+        self.memory, self.word = memory, word
+
+
 def _bounds(address: int, shape: Sequence[int], strides: Sequence[int]) -> tuple[int, int]:
     low = high = address
     for size, stride in zip(shape, strides, strict=True):
@@ -99,7 +107,12 @@ class MemoryBank:
         segment = self._segment(address, shape, strides)
         self._check_type(segment, dtype)
         if segment.valid is not None and not segment.strided(segment.valid, address, shape, strides).all():
-            raise Fault("CAT-E002", f"a word of {self.name} is read that was never written", found=f"from {address}")
+            found = segment.strided(segment.valid, address, shape, strides)
+            missing = np.unravel_index(int(found.argmin()), found.shape)
+            word = address + int(np.dot(missing, np.asarray(strides, np.int64)))
+            raise UnwrittenFault(
+                f"a word of {self.name} is read that was never written", self.name, word, found=f"from {address}"
+            )
         return segment.strided(segment.words, address, shape, strides)
 
     def window(
@@ -125,7 +138,7 @@ class MemoryBank:
         places = addresses - segment.base
         if segment.valid is not None and not segment.valid[places].all():
             missing = int(addresses[~segment.valid[places]][0])
-            raise Fault("CAT-E002", f"a word of {self.name} is read that was never written", found=f"word {missing}")
+            raise UnwrittenFault(f"a word of {self.name} is read that was never written", self.name, missing)
         return segment.words[places]
 
     def scatter(self, addresses: Addresses, values: Array, combine: np.ufunc | None) -> None:

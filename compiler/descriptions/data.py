@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,8 +14,8 @@ from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.toml_text import as_toml, dotted, lines_of, shortened, too_long_number
 
 
-def read_description(path: Path, kind: str = "target description") -> dict[str, Any]:
-    """One file of a `kind`, as messages call it.
+def read_description(path: Path, kind: str = "target description", stage: str = "target") -> dict[str, Any]:
+    """One file of a `kind`, as messages call it, that a stage reads.
 
     Raises `CatenaError`: CAT-C002 if it cannot be read, CAT-C003 if it is not TOML.
     """
@@ -24,22 +25,28 @@ def read_description(path: Path, kind: str = "target description") -> dict[str, 
     except tomllib.TOMLDecodeError as error:
         wrong = what_is_no_toml(str(error), text)
         message = f"the {kind} is not TOML: {wrong.reason}"
-        raise CatenaError(_no_toml(path, text, wrong.line, message, "a line of TOML", wrong.hint)) from error
+        raise CatenaError(_no_toml(path, text, wrong.line, message, "a line of TOML", wrong.hint, stage)) from error
     except ValueError as error:
         message = f"the {kind} has a number of too many digits"
         expected, hint = "a number of at most 64 bits", "no key takes a number of more than 64 bits"
-        raise CatenaError(_no_toml(path, text, too_long_number(text), message, expected, hint)) from error
+        raise CatenaError(_no_toml(path, text, too_long_number(text), message, expected, hint, stage)) from error
     except RecursionError:
         # The traceback of so many frames helps nobody.
         message = f"the {kind} has too many lists or tables inside one another"
         expected, hint = "three at most", "no key needs more than three"
-        raise CatenaError(_no_toml(path, text, _deepest_line(text), message, expected, hint)) from None
+        raise CatenaError(_no_toml(path, text, _deepest_line(text), message, expected, hint, stage)) from None
 
 
-def _no_toml(path: Path, text: str, line: int, message: str, expected: str, hint: str) -> Diagnostic:
+def read_physics(path: Path) -> dict[str, Any]:
+    """A file that says how crossbars compute; raises as `read_description`."""
+    return read_description(path, "physics file", "emulation")
+
+
+def _no_toml(path: Path, text: str, line: int, message: str, expected: str, hint: str, stage: str) -> Diagnostic:
     """Why a text cannot be read, with the line that is to blame."""
     found = dict(enumerate(lines_of(text), 1)).get(line, "").strip()
-    return wrong_description(f"{path}, line {line}", message, expected, found or "an empty line", hint)
+    wrong = wrong_description(f"{path}, line {line}", message, expected, found or "an empty line", hint)
+    return replace(wrong, stage=stage)
 
 
 def _deepest_line(text: str) -> int:

@@ -28,6 +28,7 @@ def statistics_json(report: Report) -> dict[str, Any]:
         "word_bits": machine.word_bits,
         "totals": {
             "cycles": report.cycles,
+            "cycles_note": report.cycles_note,
             "milliseconds": report.milliseconds,
             "energy_pj": report.energy,
             "host_cycles": report.host_cycles,

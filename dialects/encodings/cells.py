@@ -86,6 +86,12 @@ MAPPINGS = {
 """Pairs of encodings by the names of Pelke et al., analog-cim-sim (CIM-Explorer, 2025)."""
 
 
+def too_narrow(key: str, what: str, least: int) -> PydanticCustomError:
+    """The error of a description whose `key` has too few columns or crossbars for a weight."""
+    context = {"key": key, "least": least, "what": what, "expected": f"at least {least}"}
+    return PydanticCustomError("wide_weight", "a weight takes {least} {what}", context)
+
+
 class _Model(BaseModel, frozen=True):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 

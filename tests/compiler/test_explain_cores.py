@@ -71,5 +71,7 @@ def test_predicted_cycles_are_said_to_be_those_of_layers_alone(cli: Cli, tmp_pat
     assert (note in predicted.splitlines()[0], note in emulated) == (True, False)
     for stats, has_note in ((None, True), (tmp_path / "s.json", False)):
         given = () if stats is None else ("--stats", stats)
+        totals = json.loads(cli("report", program, *given, "--json").out)["result"]["totals"]
+        assert (note in totals["cycles_note"]) == has_note
         assert cli("report", program, *given, "-o", tmp_path / "page.html").code == 0
         assert (note in data_of((tmp_path / "page.html").read_text())["cycles_note"]) == has_note

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from xdsl.utils.exceptions import VerifyException
 
+from compiler.targets import select_target
+from dialects.diagnostics import CatenaError
 from dialects.gconv.spec import LoopKind
 from dialects.multicore import ProgramOp, SignalOp, StoreOp, WaitOp
 from dialects.multicore_mapping import CrossbarMapping, CrossbarsAttr, Scheme, VectorAttr, VectorMapping
@@ -49,3 +51,16 @@ def test_mappings_without_tiles_are_refused() -> None:
 def test_ops_are_checked(op: ProgramOp, message: str) -> None:
     with pytest.raises(VerifyException, match=message):
         op.verify()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "encoding", "expected"),
+    [("crossbar.columns", 2, "offset", "at least 4"), ("cores.crossbars", 1, "differential-2xb", "at least 2")],
+)
+def test_weights_too_wide_are_blamed_on_one_key(key: str, value: int, encoding: str, expected: str) -> None:
+    with pytest.raises(CatenaError) as error:
+        select_target("rram", {key: str(value), "crossbar.weights.encoding": encoding})
+    (problem,) = error.value.diagnostics
+    assert problem.message.startswith(f"{key}: a weight takes ")
+    assert (problem.expected, problem.found, problem.where) == (expected, str(value), f"set by --set {key}")
+    assert problem.hint

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from backends.rram.crossbar.converters import Adc
 from backends.rram.crossbar.crossbar import Format
 from backends.rram.crossbar.physics import Physics
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.encodings.cells import InputEncoding, InputFormat, WeightEncoding, WeightFormat
+from dialects.encodings.cells import InputEncoding, InputFormat, WeightEncoding, WeightFormat, too_narrow
 from dialects.multicore_machine import MulticoreMachine
 from dialects.validation import validated
 
@@ -39,7 +38,7 @@ class Settings(BaseModel, frozen=True):
     @model_validator(mode="after")
     def _check(self) -> Settings:
         if self.weights.columns > self.columns:
-            raise PydanticCustomError("wide_weight", "a weight takes {wide} columns", {"wide": self.weights.columns})
+            raise too_narrow("columns", "columns", self.weights.columns)
         return self
 
     @property
@@ -65,7 +64,7 @@ def settings_for(machine: MulticoreMachine, description: Mapping[str, Any], wher
 
     Raises `CatenaError` (CAT-C003) for settings that are not valid, or that the machine has.
     """
-    given, crossbar = validated(Settings, description, where), machine.crossbar
+    given, crossbar = validated(Settings, description, where, "emulation"), machine.crossbar
     own = sorted({"rows", "columns", "weights"} & given.model_fields_set)
     if own or given.inputs.dac_bits not in (1, crossbar.dac_bits):
         found = ", ".join(own) or "inputs.dac_bits"

@@ -81,6 +81,15 @@ def test_the_shape_of_crossbars_is_the_programs(program: Path, tmp_path: Path) -
         ran(program, tmp_path, "[adc]\nbits = -1\n")
 
 
+def test_a_broken_file_is_called_what_it_is(program: Path, tmp_path: Path) -> None:
+    with pytest.raises(CatenaError, match="the physics file is not TOML") as error:
+        ran(program, tmp_path, "[adc]\nbits =\n")
+    assert (error.value.diagnostics[0].stage, error.value.diagnostics[0].where[-6:]) == ("emulation", "line 2")
+    with pytest.raises(CatenaError) as error:
+        ran(program, tmp_path, "[adc]\nbitz = 1\n")
+    assert error.value.diagnostics[0].stage == "emulation"
+
+
 def test_the_command_takes_physics(cli: Cli, program: Path, tmp_path: Path) -> None:
     physics = tmp_path / "physics.toml"
     physics.write_text(NOISY)

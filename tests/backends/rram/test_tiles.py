@@ -66,6 +66,8 @@ def test_settings_are_checked_all_at_once() -> None:
     with pytest.raises(CatenaError) as error:
         validated(Settings, table, "file.toml")
     assert len(error.value.diagnostics) == 4
-    with pytest.raises(CatenaError, match="takes 4 columns"):
+    with pytest.raises(CatenaError, match="columns: a weight takes 4 columns") as error:
         validated(Settings, {"columns": 3, "weights": {"slices": [2, 2, 2, 2]}})
+    (problem,) = error.value.diagnostics
+    assert (problem.expected, problem.found) == ("at least 4", "3")
     assert Settings(inputs=InputFormat(bits=9)).format.inputs.bits == 9

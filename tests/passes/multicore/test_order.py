@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 
 import numpy as np
@@ -163,9 +163,20 @@ def _places(found: Diagnostic) -> set[tuple[int, str]]:
 
 def test_a_removed_signal_names_who_should_send_it_and_who_waits() -> None:
     """All of them to a register, or one, without which others may tell as much."""
+    assert _named_without_signals((seed % 4, seed) for seed in range(16)) >= 12
+    assert _named_without_signals([(7, 701)]) == 1
+
+
+@pytest.mark.exhaustive
+def test_removed_signals_of_fifty_programs_name_who_should_send_them() -> None:
+    assert _named_without_signals((seed, 100 * seed + number) for seed in range(50) for number in range(6)) >= 290
+
+
+def _named_without_signals(seeds: Iterable[tuple[int, int]]) -> int:
+    """How many programs are refused, of networks and signals by their seeds; each names the pair, and their nodes."""
     refused = 0
-    for seed in range(16):
-        module = _network(seed % 4).clone()
+    for network, seed in seeds:
+        module = _network(network).clone()
         signal = _any(module, np.random.default_rng(seed), SignalOp)
         assert isinstance(signal, SignalOp)
         pair = {integer(_stream(signal).core), integer(signal.core)}
@@ -176,7 +187,10 @@ def test_a_removed_signal_names_who_should_send_it_and_who_waits() -> None:
         for found in _problems(module)[:1]:
             refused += 1
             assert {core for core, _ in _places(found)} == pair, found
-    assert refused >= 12
+            assert all(node in found.node for _, node in _places(found)), found
+            assert str(found.found).count("multicore.") >= 1
+            assert "multicore.wait" in found.message
+    return refused
 
 
 def _problems(module: ModuleOp) -> Sequence[Diagnostic]:
