@@ -9,23 +9,15 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from backends.activity import Activity, Occupancy
+from compiler.core_rows import BUS, LEVELS, CoreRows, Stretch, core_rows
 from compiler.line_chart import COLORS
 from compiler.tables import shortened
 
-Shares = npt.NDArray[np.float64]
 COLUMNS = 960
 """Stretches of time that the picture tells apart, a pixel each."""
 LEFT, LEGEND, TOP, BOTTOM = 92, 330, 58, 40
-MOST_ROWS = 72
-"""Rows of cores; if there are more cores, neighbours share a row."""
 LEGEND_ROW = 15
-LEVELS = 5
-"""Shades of a colour, by the share of the time that cores are at work."""
-BUS = "bus"
 FINEST = 4_000
 """Events of a trace are as long as a run divided by this at least; shorter ones of a kind become one."""
 
@@ -90,20 +82,18 @@ class CoreTimeline:
 
         The stronger a colour, the larger the share of the time in which the cores are at work or have the bus.
         """
-        cores = self.cores
-        together = -(-len(cores) // MOST_ROWS)
-        rows = [cores[at : at + together] for at in range(0, len(cores), together)]
-        layers = [name for name in self.layers if any(each.layer == name for each in self.activities)]
+        drawn = core_rows(self.activities, self.layers, COLUMNS)
+        rows, layers = drawn.rows, drawn.layers
         high = max(4, min(16, 640 // max(1, len(rows))))
         height = TOP + max((len(rows) + 2) * high + 12, LEGEND_ROW * len(layers)) + BOTTOM
         width = LEFT + COLUMNS + LEGEND
-        body = "\n".join(self._elements(rows, layers, high, height))
+        body = "\n".join(self._elements(drawn, high, height))
         frame = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
         style = 'font-family="sans-serif" font-size="11"'
         return f'<svg xmlns="http://www.w3.org/2000/svg" {frame} {style}>\n{body}\n</svg>\n'
 
-    def _elements(self, rows: Sequence[Sequence[int]], layers: Sequence[str], high: int, height: int) -> Iterator[str]:
-        end = max(1, self.end)
+    def _elements(self, drawn: CoreRows, high: int, height: int) -> Iterator[str]:
+        rows, end = drawn.rows, max(1, drawn.end)
         milliseconds = end / (self.clock_mhz * 1e3)
         yield f'<rect width="{LEFT + COLUMNS + LEGEND}" height="{height}" fill="white"/>'
         yield _text(
@@ -117,34 +107,21 @@ class CoreTimeline:
             yield f'<path d="M{x:.1f} {TOP}V{bottom}" stroke="#dddddd"/>'
             yield _text(x, bottom + 14, _short(value), anchor="middle")
         yield _text(LEFT + COLUMNS / 2, bottom + 30, "cycles", anchor="middle")
-        row_of = {core: number for number, several in enumerate(rows) for core in several}
-        shares = self._shares(row_of, [len(each) for each in rows], layers)
         step = max(1, math.ceil(11 / high))
         for number, several in enumerate(rows):
             if number % step == 0:
                 ends = several[0], several[-1]
                 name = f"core {ends[0]}" if len(several) == 1 else f"{ends[0]} ... {ends[1]}"
                 yield _text(LEFT - 6, TOP + number * high + high / 2 + 4, name, anchor="end")
-        for (number, layer), share in sorted(shares.items()):
-            yield from _cells(share, TOP + number * high, high, _color(layer))
+        for (number, layer), stretches in drawn.stretches.items():
+            yield from _cells(stretches, TOP + number * high, high, _color(layer))
         y = TOP + (len(rows) + 1) * high
         yield _text(LEFT - 6, y + high / 2 + 4, BUS, anchor="end")
-        on_bus = _binned([each for each in self.activities if each.kind == BUS], end)
-        yield from _cells(on_bus, y, high, "#000000")
-        for index, name in enumerate(layers):
+        yield from _cells(drawn.bus, y, high, "#000000")
+        for index, name in enumerate(drawn.layers):
             x, y = LEFT + COLUMNS + 14, TOP + LEGEND_ROW * index
             yield f'<rect x="{x}" y="{y}" width="11" height="11" fill="{_color(index)}"/>'
             yield _text(x + 17, y + 10, f"{index + 1} {shortened(name, 48)}")
-
-    def _shares(
-        self, row_of: Mapping[int, int], cores: Sequence[int], layers: Sequence[str]
-    ) -> dict[tuple[int, int], Shares]:
-        """By row and layer, the share of the time of its cores that is work, column by column."""
-        numbers = {name: number for number, name in enumerate(layers)}
-        found: dict[tuple[int, int], list[Activity]] = {}
-        for each in self.activities:
-            found.setdefault((row_of[each.core], numbers[each.layer]), []).append(each)
-        return {key: _binned(several, self.end) / cores[key[0]] for key, several in found.items()}
 
 
 def occupancy_line(found: Occupancy) -> str:
@@ -158,30 +135,11 @@ def occupancy_line(found: Occupancy) -> str:
     )
 
 
-def _binned(activities: Sequence[Activity], end: int) -> Shares:
-    """The time of activities that falls into each column, as a multiple of it."""
-    edges = np.linspace(0, end, COLUMNS + 1)
-    begins = np.array([each.begin for each in activities], np.float64)
-    ends = np.array([each.end for each in activities], np.float64)
-
-    # Work up to a time is what had begun until then, less what had not ended.
-    def up_to(times: Shares, edge: Shares) -> Shares:
-        ordered = np.sort(times)
-        count = np.searchsorted(ordered, edge)
-        return count * edge - np.concatenate(([0.0], np.cumsum(ordered)))[count]
-
-    done = up_to(begins, edges) - up_to(ends, edges)
-    return np.diff(done) / (end / COLUMNS)
-
-
-def _cells(share: Shares, y: float, high: int, color: str) -> Iterator[str]:
-    """Rectangles of a row, for stretches of the same shade."""
-    shade = np.ceil(np.minimum(share, 1.0) * LEVELS - 1e-6).astype(int)
-    starts = np.flatnonzero(np.concatenate(([True], shade[1:] != shade[:-1])))
-    for start, stop in zip(starts, [*starts[1:], COLUMNS], strict=True):
-        if shade[start] > 0:
-            place = f'x="{LEFT + start}" y="{y}" width="{stop - start}" height="{high - (high > 5)}"'
-            yield f'<rect {place} fill="{color}" fill-opacity="{0.15 + 0.85 * shade[start] / LEVELS:.2f}"/>'
+def _cells(stretches: Sequence[Stretch], y: float, high: int, color: str) -> Iterator[str]:
+    """Rectangles of a row."""
+    for each in stretches:
+        place = f'x="{LEFT + each.start}" y="{y}" width="{each.stop - each.start}" height="{high - (high > 5)}"'
+        yield f'<rect {place} fill="{color}" fill-opacity="{0.15 + 0.85 * each.shade / LEVELS:.2f}"/>'
 
 
 def _gathered(activities: Sequence[Activity], gap: int) -> Iterator[Activity]:

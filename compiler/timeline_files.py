@@ -1,15 +1,18 @@
-"""The files of `catena run --timeline`."""
+"""The files of `catena run --timeline`: pictures and traces, and traces read again."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from backends.activity import Activity
 from backends.api import Emulator, TimedEmulator
 from backends.program import Program
 from compiler.core_timeline import CoreTimeline
-from compiler.files import write_text
+from compiler.files import read_text, write_text
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.machine_kinds import parse_machine
 
@@ -63,3 +66,26 @@ def timeline_files(names: Sequence[str], program: Program, emulator: Emulator) -
     if paths and timed is not None:
         timed.record_activity()
     return TimelineFiles(paths, program, timed)
+
+
+def read_activities(name: str, program: Program) -> list[Activity]:
+    """What a trace that `catena run --timeline` wrote of a program says cores did.
+
+    Raises `CatenaError`: CAT-C002 for a file that cannot be read, CAT-C003 for one that is no such trace of it.
+    """
+    layers = {layer.name for layer in program.layers}
+    cores = len(program.code)
+    try:
+        read: Any = json.loads(read_text(name))
+        found = [
+            Activity(each["tid"], each["name"], each["cat"], each["args"]["begin_cycle"], each["args"]["end_cycle"])
+            for each in read["traceEvents"]
+            if each["ph"] == "X"
+        ]
+        sound = all(each.layer in layers and 0 <= each.core < cores and 0 <= each.begin <= each.end for each in found)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        found, sound = [], False
+    if not found or not sound:
+        expected = "a file that catena run --timeline FILE.json wrote of this program"
+        raise CatenaError(Diagnostic("CAT-C003", f"{name} is no timeline of this program", expected=expected))
+    return found

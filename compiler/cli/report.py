@@ -28,6 +28,7 @@ from compiler.cli.session import Session, verb
 @click.option(
     "-o", "--output", metavar="FILE.html", help="Write a page that shows them, the network, mappings and code."
 )
+@click.option("--timeline", metavar="FILE.json", help="What cores did in a run, for the page (catena run --timeline).")
 @click.option("--events", is_flag=True, help="Print every event of every layer besides.")
 @target_options
 @mode_option
@@ -42,6 +43,7 @@ def report(
     source: str,
     stats: str | None,
     output: str | None,
+    timeline: str | None,
     events: bool,
     target: str | None,
     settings: tuple[str, ...],
@@ -70,6 +72,8 @@ def report(
     from compiler.reports import access_table, layer_table, statistics_json
     from dialects.multicore_machine import MulticoreMachine
 
+    if timeline is not None and output is None:
+        raise click.UsageError("--timeline is for the page: name its file with -o")
     options = compile_options(
         target, settings, mode, fuse, mapping, input_shapes, batch, fallback, search, calibrate, density
     )
@@ -78,12 +82,12 @@ def report(
         found = report_of(program, stats)
     else:
         from compiler.ir_history import IrHistory
-        from compiler.report_page import page_of, render
+        from compiler.report_page import GroupTiles, page_of, render
 
-        history = IrHistory()
-        program = program_of(source, options, [history])
+        history, tiles = IrHistory(), GroupTiles()
+        program = program_of(source, options, [history, tiles])
         found = report_of(program, stats)
-        write_text(Path(output), render(page_of(program, stats, history)))
+        write_text(Path(output), render(page_of(program, stats, history, tiles, timeline)))
 
     of_cores = explain_program(program) if isinstance(found.machine, MulticoreMachine) else None
 

@@ -2,5 +2,6 @@
 
 from compiler.report_page.data import Page, page_of
 from compiler.report_page.rendering import render
+from compiler.report_page.tiles import GroupTiles
 
-__all__ = ["Page", "page_of", "render"]
+__all__ = ["GroupTiles", "Page", "page_of", "render"]

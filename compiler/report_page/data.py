@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from backends.program import Program
+from backends.program import GroupEntry, Program
 from compiler.assembling import program_backend_isa
 from compiler.explanation.explaining import Explanation, explain_program
 from compiler.explanation.json_data import explanations_json
 from compiler.ir_history import IrHistory
 from compiler.report_page.code import code_by_layer
+from compiler.report_page.cores import cores_json
 from compiler.report_page.explorer import explorer
 from compiler.report_page.graph import drawing
 from compiler.report_page.headline import cause, figures
+from compiler.report_page.tiles import GroupTiles
 from compiler.reporting import report_of
 from compiler.reports import LayerReport
 from dialects.accelerator import Accelerator
@@ -29,12 +31,18 @@ class Page:
     data: Mapping[str, Any]
 
 
-def page_of(program: Program, statistics: str | None = None, history: IrHistory | None = None) -> Page:
+def page_of(
+    program: Program,
+    statistics: str | None = None,
+    history: IrHistory | None = None,
+    tiles: GroupTiles | None = None,
+    timeline: str | None = None,
+) -> Page:
     """The data of the report of a program.
 
-    With `statistics`, a file of `catena run --stats`, counts are those of an emulation; `history` is that of the
-    compilation that made it. Raises `CatenaError`: CAT-C003 for statistics of another program, CAT-P001 and CAT-P003
-    for a program that cannot be read.
+    With `statistics`, a file of `catena run --stats`, counts are those of an emulation, and with `timeline`, one of
+    `catena run --timeline`, so is what cores did; `history` and `tiles` watched the compilation that made it. Raises
+    `CatenaError`: CAT-C003 for files of another program, CAT-P001 and CAT-P003 for a program that cannot be read.
     """
     isa = program_backend_isa(program.metadata)
     report, found = report_of(program, statistics), explain_program(program, statistics=statistics)
@@ -77,11 +85,18 @@ def page_of(program: Program, statistics: str | None = None, history: IrHistory 
             "figures": [asdict(each) for each in figures(report, found, program, instructions)],
             "layers": layers,
             "arrows": shape.arrows,
-            "groups": [asdict(group) for group in program.groups],
+            "groups": [_group(group, tiles) for group in program.groups],
             "cores": len(program.code),
-            "ir": None if history is None else explorer(history),
+            "timeline": cores_json(program, found, timeline),
+            "ir": None if history is None or not history.steps else explorer(history),
         },
     )
+
+
+def _group(group: GroupEntry, tiles: GroupTiles | None) -> dict[str, Any]:
+    """A group, with what it does in every turn if its compilation was watched."""
+    known = {} if tiles is None else tiles.groups
+    return asdict(group) | {"tiles": next((known[name] for name in group.outputs if name in known), None)}
 
 
 def _counted(report: LayerReport | None, found: Explanation | None, machine: Accelerator) -> dict[str, Any]:

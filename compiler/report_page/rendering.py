@@ -12,7 +12,17 @@ from importlib.resources import files
 from compiler.report_page.data import Page
 
 STYLES = ("page.css",)
-SCRIPTS = ("drawing.js", "charts.js", "network.js", "layers.js", "ir_text.js", "explorer.js", "page.js")
+SCRIPTS = (
+    "drawing.js",
+    "charts.js",
+    "network.js",
+    "layers.js",
+    "groups.js",
+    "cores.js",
+    "ir_text.js",
+    "explorer.js",
+    "page.js",
+)
 """In the order in which they are needed."""
 
 

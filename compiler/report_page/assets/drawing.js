@@ -52,6 +52,12 @@ function percent(share) {
   return `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
 }
 
+// A section that this program has nothing for, and the way to it.
+function dropSection(place) {
+  document.querySelector(`nav a[href="#${place.id}"]`).remove();
+  place.remove();
+}
+
 // From nearly white to dark blue, and the colour of text on it.
 function shade(share) {
   const at = Math.max(0, Math.min(1, share));
@@ -61,6 +67,12 @@ function shade(share) {
 
 function cut(text, length) {
   return text.length <= length ? text : `${text.slice(0, length - 1)}…`;
+}
+
+// A name that tells layers apart: those of nodes that only change the numbers come last, if there are others.
+function label(layer) {
+  const nodes = layer.nodes.filter((name) => !/(Quantize|Dequantize)Linear/.test(name));
+  return nodes.length ? nodes.join(" + ") : layer.name;
 }
 
 function choice(label, options, onchange) {

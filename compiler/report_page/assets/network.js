@@ -49,7 +49,7 @@ function networkPicture(report, share, value) {
     picture.append(titled(draw("rect", box), `${layer.name}\n${value(layer)}`));
     const style = `fill:${colour.text};pointer-events:none`;
     picture.append(words(left + 8, top + 16, `${layer.number}. ${layer.kind}`, { style: `${style};font-weight:600` }));
-    picture.append(words(left + 8, top + 32, cut(layer.name, 25), { style }));
+    picture.append(words(left + 8, top + 32, cut(label(layer), 25), { style }));
     picture.append(words(left + 8, top + 48, cut(value(layer), 25), { style }));
   });
   return picture;

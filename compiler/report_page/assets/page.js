@@ -25,7 +25,7 @@ function drawOverview(report) {
   const most = slowest.length ? slowest[0][0].cycles || 1 : 1;
   place.querySelector(".top").append(...slowest.filter(([layer]) => layer.cycles).map(([layer, number]) => {
     const what = layer.binds ? `${layer.binds.what} (${percent(layer.binds.share)})` : "";
-    const name = make("span", { class: "name", title: layer.name }, `${layer.number}. ${layer.name}`, make("span", { class: "what" }, what));
+    const name = make("span", { class: "name", title: layer.name }, `${layer.number}. ${label(layer)}`, make("span", { class: "what" }, what));
     const bar = make("div", { class: "bar", style: `width:${(100 * layer.cycles) / most}%` });
     return make("button", { onclick: () => openLayer(number) }, name, bar, make("span", { class: "share" }, percent(layer.cycles / report.cycles)));
   }));
@@ -33,7 +33,7 @@ function drawOverview(report) {
 
 unpacked().then((report) => {
   REPORT = report;
-  for (const part of [drawOverview, drawNetwork, drawCosts, drawRoofline, drawMemories, drawLayers, drawExplorer]) part(report);
+  for (const part of [drawOverview, drawNetwork, drawCosts, drawRoofline, drawMemories, drawCores, drawGroups, drawLayers, drawExplorer]) part(report);
   const asked = /^#layer-(\d+)$/.exec(location.hash);
   if (asked && report.layers[asked[1] - 1]) openLayer(asked[1] - 1);
   const node = /^#node=(.+)$/.exec(location.hash);

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
-import json
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,19 +21,8 @@ from compiler.report_page.explorer import explorer
 from compiler.report_page.graph import drawing
 from compiler.reporting import report_of
 from dialects.diagnostics import CatenaError
+from tests.compiler.report_page.in_browser import CHROMIUM, NARROW, WIDE, data_of, drawn, in_browser
 from tests.compiler.small_models import save_model, small_cnn
-
-CHROMIUM = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
-)
-NARROW, WIDE = "390,844", "1280,800"
-
-
-def data_of(html: str) -> dict[str, Any]:
-    """What the script of a page unpacks."""
-    packed = re.search(r'<script id="data"[^>]*>([^<]*)</script>', html)
-    assert packed is not None
-    return json.loads(gzip.decompress(base64.b64decode(packed[1])))
 
 
 @pytest.fixture(scope="module")
@@ -147,23 +131,18 @@ def test_statistics_of_another_program_are_refused(loaded: Program, tmp_path: Pa
 def test_a_browser_draws_every_section_without_an_error(loaded: Program, tmp_path: Path, size: str) -> None:
     page = tmp_path / "page.html"
     page.write_text(render(page_of(loaded)))
-    shown = _in_browser(f"file://{page}#layer-1", size)
-    assert 'data-ready="yes"' in shown.stdout
-    assert 'id="failure"' not in shown.stdout
-    assert "CONSOLE" not in shown.stderr
-    assert shown.stdout.count('class="box"') == len(loaded.layers)
-    assert shown.stdout.count("data-layer=") == len(loaded.layers)
-    assert f"1. {loaded.layers[0].name}" in shown.stdout[shown.stdout.index("<dialog") :]
+    shown = drawn(f"file://{page}#layer-1", size)
+    assert shown.count('class="box"') == len(loaded.layers)
+    assert shown.count("data-layer=") == len(loaded.layers)
+    assert f"1. {loaded.layers[0].name}" in shown[shown.index("<dialog") :]
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 def test_a_browser_follows_a_node_through_the_passes(tmp_path: Path) -> None:
     model, page = save_model(small_cnn(), tmp_path / "small.onnx"), tmp_path / "page.html"
     assert execute(["report", str(model), "-o", str(page)]) == 0
-    shown = _in_browser(f"file://{page}#node=conv1", NARROW)
-    assert "CONSOLE" not in shown.stderr
-    assert 'id="failure"' not in shown.stdout
-    explorer = shown.stdout[shown.stdout.index('class="explorer"') :]
+    shown = drawn(f"file://{page}#node=conv1", NARROW)
+    explorer = shown[shown.index('class="explorer"') :]
     heads = re.findall(r'class="line head">([^<]*)<', explorer)
     assert heads[0] == "gconv: lower-onnx"
     assert heads[-1] == "placed: place-spatial"
@@ -178,11 +157,5 @@ def test_a_browser_follows_a_node_through_the_passes(tmp_path: Path) -> None:
 def test_a_page_says_that_its_data_are_broken(loaded: Program, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     page.write_text(re.sub(r'(<script id="data"[^>]*>)[^<]{40}', r"\1", render(page_of(loaded))))
-    shown = _in_browser(f"file://{page}", WIDE)
+    shown = in_browser(f"file://{page}", WIDE)
     assert 'id="failure"' in shown.stdout
-
-
-def _in_browser(address: str, size: str) -> subprocess.CompletedProcess[str]:
-    options = ("--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--virtual-time-budget=9000")
-    command = [str(CHROMIUM), *options, f"--window-size={size}", "--dump-dom", address]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

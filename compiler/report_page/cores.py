@@ -1,0 +1,59 @@
+"""What the cores of a program did over time: as a run noted it, or as it is predicted of layers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from backends.activity import Activity
+from backends.program import Program
+from compiler.core_rows import LEVELS, CoreRows, core_rows
+from compiler.explanation.explaining import Explanations
+from compiler.timeline_files import read_activities
+
+COLUMNS = 480
+RUN = "emulated, as catena run --timeline noted them"
+ALONE = (
+    "predicted as one layer after another, each on its cores for as long as it takes alone on a free bus. In a run they "
+    "may overlap: catena run PROGRAM --timeline FILE.json, then catena report PROGRAM --timeline FILE.json -o FILE.html"
+)
+
+
+def cores_json(program: Program, found: Explanations, timeline: str | None) -> dict[str, Any] | None:
+    """Rows of cores with their stretches of work; nothing for a program whose layers are on no cores of their own.
+
+    A stretch is [layer, first column, column behind the last, shade], layers are numbers of those of the program.
+    Raises `CatenaError` (CAT-C003) for a timeline of another program.
+    """
+    names = [layer.name for layer in program.layers]
+    if timeline is not None:
+        return _rows(core_rows(read_activities(timeline, program), names, COLUMNS), names, RUN)
+    alone = list(_alone(found))
+    return _rows(core_rows(alone, names, COLUMNS), names, ALONE) if alone else None
+
+
+def _alone(found: Explanations) -> Iterator[Activity]:
+    begin = 0
+    for each in found.layers:
+        if each.cores is not None:
+            end = begin + each.cores.alone
+            for core in each.cores.cores:
+                yield Activity(core, each.layer.entry.name, "work", begin, end)
+            begin = end
+
+
+def _rows(drawn: CoreRows, names: Sequence[str], provenance: str) -> dict[str, Any]:
+    number = [names.index(layer) for layer in drawn.layers]
+    rows: list[dict[str, Any]] = [{"cores": list(cores), "work": []} for cores in drawn.rows]
+    for (row, layer), stretches in drawn.stretches.items():
+        rows[row]["work"] += [[number[layer], each.start, each.stop, each.shade] for each in stretches]
+    bus = [[each.start, each.stop, each.shade] for each in drawn.bus]
+    return {
+        "provenance": provenance,
+        "end": drawn.end,
+        "columns": drawn.columns,
+        "shades": LEVELS,
+        "layers": number,
+        "rows": rows,
+        "bus": bus,
+    }

@@ -1,0 +1,39 @@
+"""Pages in a browser, where there is one, and the data that stand in them."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+import shutil
+import subprocess
+from typing import Any
+
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
+NARROW, WIDE = "390,844", "1280,800"
+
+
+def data_of(html: str) -> dict[str, Any]:
+    """What the script of a page unpacks."""
+    packed = re.search(r'<script id="data"[^>]*>([^<]*)</script>', html)
+    assert packed is not None
+    return json.loads(gzip.decompress(base64.b64decode(packed[1])))
+
+
+def in_browser(address: str, size: str) -> subprocess.CompletedProcess[str]:
+    """The page as the browser has it when scripts have run; its console stands on standard error."""
+    options = ("--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--virtual-time-budget=9000")
+    command = [str(CHROMIUM), *options, f"--window-size={size}", "--dump-dom", address]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def drawn(address: str, size: str) -> str:
+    """The page, if it was drawn without an error."""
+    shown = in_browser(address, size)
+    assert 'data-ready="yes"' in shown.stdout
+    assert 'id="failure"' not in shown.stdout
+    assert "CONSOLE" not in shown.stderr
+    return shown.stdout

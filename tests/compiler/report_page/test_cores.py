@@ -1,0 +1,70 @@
+"""Gantt charts of a page: what a run noted stands where it was, and the page says where its times come from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from backends.container import read_program, write_program
+from compiler.report_page import page_of, render
+from compiler.report_page.cores import COLUMNS
+from compiler.timeline_files import read_activities
+from tests.backends.rram.quantized import SMALL, ready, residual
+from tests.compiler.conftest import Cli
+from tests.compiler.report_page.in_browser import CHROMIUM, NARROW, data_of, drawn
+
+
+@pytest.fixture(scope="module")
+def cored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network on a few cores, as a program."""
+    path = tmp_path_factory.mktemp("cores") / "cored.cat"
+    write_program(ready(residual(1), SMALL).program, path)
+    return path
+
+
+def test_a_run_is_drawn_as_it_was(cored: Path, tmp_path: Path, cli: Cli) -> None:
+    trace, page = tmp_path / "trace.json", tmp_path / "page.html"
+    assert cli("run", cored, "--random", "--timeline", trace).code == 0
+    assert cli("report", cored, "--timeline", trace, "-o", page).code == 0
+    program, shown = read_program(cored), data_of(page.read_text())["timeline"]
+    done = read_activities(str(trace), program)
+    assert shown["provenance"].startswith("emulated")
+    assert shown["end"] == max(each.end for each in done)
+    assert {core for row in shown["rows"] for core in row["cores"]} == {each.core for each in done}
+    column = shown["end"] / COLUMNS
+    for row in shown["rows"]:
+        for layer, start, stop, _ in row["work"]:
+            mine = [each for each in done if each.core in row["cores"] and each.layer == program.layers[layer].name]
+            for at in range(start, stop):
+                assert any(each.begin < (at + 1) * column and each.end > at * column for each in mine)
+
+
+def test_without_a_run_layers_are_drawn_alone(cored: Path) -> None:
+    data = page_of(read_program(cored)).data
+    shown = data["timeline"]
+    assert shown["provenance"].startswith("predicted")
+    assert shown["end"] == sum(layer["cores"]["alone"] for layer in data["layers"] if "cores" in layer)
+
+
+def test_traces_of_other_programs_are_refused(cored: Path, program: Path, tmp_path: Path, cli: Cli) -> None:
+    trace = tmp_path / "trace.json"
+    event = {"ph": "X", "tid": 0, "name": "other", "cat": "bus", "args": {"begin_cycle": 0, "end_cycle": 1}}
+    for content in ("{", "[]", json.dumps({"traceEvents": []}), json.dumps({"traceEvents": [event]})):
+        trace.write_text(content)
+        found = cli("report", cored, "--timeline", trace, "-o", tmp_path / "page.html")
+        assert found.code == 2
+        assert "CAT-C003" in found.err
+    assert cli("report", program, "--timeline", trace).code == 2
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_a_browser_draws_cores(cored: Path, tmp_path: Path) -> None:
+    page, program = tmp_path / "page.html", read_program(cored)
+    page.write_text(render(page_of(program)))
+    shown = drawn(f"file://{page}#cores", NARROW)
+    part = shown[shown.index('<section id="cores">') : shown.index('<section id="layers">')]
+    rows = data_of(page.read_text())["timeline"]["rows"]
+    assert part.count('class="part"') == sum(len(row["work"]) for row in rows)
+    assert "predicted as one layer after another" in part
