@@ -14,8 +14,8 @@ from compiler.timeline_files import read_activities
 COLUMNS = 480
 RUN = "emulated, as catena run --timeline noted them"
 ALONE = (
-    "predicted as one layer after another, each on its cores for as long as it takes alone on a free bus. In a run they "
-    "may overlap: catena run PROGRAM --timeline FILE.json, then catena report PROGRAM --timeline FILE.json -o FILE.html"
+    "predicted as one layer after another, each on its cores for as long as it takes alone on a free bus. In a run "
+    "they may overlap: catena run PROGRAM --timeline FILE.json, then catena report PROGRAM --timeline FILE.json -o PAGE"
 )
 
 
