@@ -116,7 +116,7 @@ def conformance() -> None:
 
 def fuzz(*options: str) -> None:
     """Every reader on mutated files; fails if one does anything but refuse or accept them."""
-    install("test")
+    install("test,fuzz")
     call(PYTHON, "-m", "tests.fuzz", "--jobs", 2, "--out", OUT / "fuzz", *options)
 
 

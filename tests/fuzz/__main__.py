@@ -1,11 +1,12 @@
 """Fuzz everything that reads files.
 
     python -m tests.fuzz [--count 100000] [--seed 0] [--reader NAME]... [--jobs 1] [--out out/fuzz] [--minutes M]
-                         [--page FILE]
+                         [--unguided] [--page FILE]
 
 `--count` executions are divided among the readers by how fast they are. Prints a row for each reader and writes
 findings, minimised, to the folder, with what happened; inputs that were refused in a new way go there, too, for
-`tests/fuzz/corpus`. `--page` writes what all campaigns did whose results are in the folder. Ends with 1 if anything was
+`tests/fuzz/corpus`. If atheris is installed (extra `fuzz`), mutations are guided by the branches that inputs reach,
+unless `--unguided`. `--page` writes what all campaigns did whose results are in the folder. Ends with 1 if anything was
 found.
 """
 
@@ -19,7 +20,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.fuzz.campaign import Finding, Result, run_apart
+from tests.fuzz.campaign import Finding, Result, run_apart, run_in_process
+from tests.fuzz.guided import is_installed, run_guided
 from tests.fuzz.minimising import minimised
 from tests.fuzz.page import campaign_page
 from tests.fuzz.readers import READERS
@@ -40,6 +42,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("out/fuzz"))
     parser.add_argument("--minutes", type=float)
+    parser.add_argument("--unguided", action="store_true")
     parser.add_argument("--page", type=Path)
     given = parser.parse_args()
     names = given.reader or sorted(READERS, key=lambda name: -SHARES[name])
@@ -47,9 +50,11 @@ def main() -> int:
     counts = {name: -(-given.count * SHARES[name] // whole) for name in names}
     until = None if given.minutes is None else time.monotonic() + 60 * given.minutes
     start = time.monotonic()
+    part = run_guided if is_installed() and not given.unguided else run_in_process
+    print("guided by branches reached" if part is run_guided else "guided by ways of refusal", flush=True)
 
     def campaign(name: str) -> Result:
-        result = run_apart(name, counts[name], given.seed, until)
+        result = run_apart(name, counts[name], given.seed, until, part)
         _save(result, given.out)
         rate = result.executions / max(result.seconds, 1e-9)
         print(
@@ -79,7 +84,13 @@ def main() -> int:
         for each in results
     ]
     given.out.mkdir(parents=True, exist_ok=True)
-    content = {"seed": given.seed, "wall_seconds": round(wall), "readers": rows}
+    content = {
+        "seed": given.seed,
+        "jobs": given.jobs,
+        "guided": part is run_guided,
+        "wall_seconds": round(wall),
+        "readers": rows,
+    }
     (given.out / f"seed-{given.seed}.json").write_text(json.dumps(content, indent=1) + "\n")
     if given.page is not None:
         given.page.write_text(campaign_page(sorted(given.out.glob("seed-*.json"))), encoding="utf-8")

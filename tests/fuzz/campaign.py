@@ -12,7 +12,7 @@ import signal
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -33,7 +33,7 @@ GROWTH = 256 << 20
 """Bytes by which one execution may raise the most memory that the process ever had."""
 MOST_KEPT = 400
 """Inputs of a corpus that mutation chooses from."""
-_WALL = 60.0
+_WALL = 300.0
 """Seconds after which a process that does not answer is ended."""
 
 
@@ -89,62 +89,68 @@ def execute(reader: Reader, data: bytes, folder: Path) -> tuple[bool, frozenset[
     return True, frozenset(), _growth(reader, before, data)
 
 
-def run(name: str, count: int, seed: int, current: Path | None = None, until: float | None = None) -> Result:
-    """So many executions in this process, always the same ones; `current` is a file that gets each input first.
+class Campaign:
+    """Executions of one reader in this process; `current` is a file that gets each input first."""
 
-    Ends early at the time `until` of `time.monotonic`.
-    """
-    reader = READERS[name]
+    def __init__(self, name: str, folder: Path, current: Path | None = None) -> None:
+        self.reader = READERS[name]
+        self.corpus = self.reader.corpus()
+        self.result = Result(name)
+        self._folder = folder
+        self._current = current
+        self._seen: set[object] = set()
+        self._start = time.process_time()
+        self.reader.prepare(folder)
+
+    def execute(self, data: bytes) -> None:
+        """Read once, and note what became of it."""
+        if self._current is not None:
+            self._current.write_bytes(data)
+        accepted, ways, finding = execute(self.reader, data, self._folder)
+        result = self.result
+        result.executions += 1
+        result.accepted += accepted
+        if finding is not None and finding.key not in self._seen:
+            self._seen.add(finding.key)
+            result.findings.append(finding)
+        if ways and ways not in self._seen:
+            self._seen.add(ways)
+            if result.executions > len(self.corpus) and len(self.corpus) < MOST_KEPT:
+                self.corpus.append(data)
+                result.kept.append(data)
+            result.ways += 1
+        result.seconds = time.process_time() - self._start
+
+
+def run(name: str, count: int, seed: int, current: Path | None = None, until: float | None = None) -> Result:
+    """So many executions in this process, always the same ones. Ends early at the time `until` of `time.monotonic`."""
     random = Random(f"{seed} {name}")
-    result = Result(name)
-    corpus = reader.corpus()
-    seen: set[object] = set()
-    start = time.process_time()
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        reader.prepare(folder)
-        for data in _inputs(reader, random, corpus, count):
+        campaign = Campaign(name, Path(scratch), current)
+        for data in _inputs(campaign.reader, random, campaign.corpus, count):
             if until is not None and time.monotonic() > until:
                 break
-            if current is not None:
-                current.write_bytes(data)
-            accepted, ways, finding = execute(reader, data, folder)
-            result.executions += 1
-            result.accepted += accepted
-            if finding is not None and finding.key not in seen:
-                seen.add(finding.key)
-                result.findings.append(finding)
-            if ways and ways not in seen:
-                seen.add(ways)
-                if result.executions > len(corpus) and len(corpus) < MOST_KEPT:
-                    corpus.append(data)
-                    result.kept.append(data)
-                result.ways += 1
-    result.seconds = time.process_time() - start
-    return result
+            campaign.execute(data)
+    return campaign.result
 
 
-def run_apart(name: str, count: int, seed: int, until: float | None = None) -> Result:
+Part = Callable[[str, int, int, Path, float | None], Result | None]
+"""Executes in another process: name, count, seed, file of the current input, end. None if that process died."""
+
+
+def run_apart(name: str, count: int, seed: int, until: float | None = None, part: Part | None = None) -> Result:
     """The same in processes of their own: one that dies or never answers is a finding, and the next one goes on."""
+    part = run_in_process if part is None else part
     whole = Result(name)
-    part = seed
     with tempfile.TemporaryDirectory() as scratch:
         current = Path(scratch) / "current"
         while whole.executions < count and (until is None or time.monotonic() < until):
-            # Campaigns are started from several threads, where a fork could stop at somebody's lock.
-            context = multiprocessing.get_context("spawn")
-            receiver, sender = context.Pipe(duplex=False)
-            wanted = count - whole.executions
-            process = context.Process(target=_send, args=(sender, name, wanted, part, current, until))
-            process.start()
-            sender.close()
-            result = _wait(receiver, process, current)
-            process.join()
+            result = part(name, count - whole.executions, seed, current, until)
+            seed += 1_000_003
             if result is None:
                 data = current.read_bytes() if current.is_file() else b""
-                whole.findings.append(Finding(name, "crash", f"exit code {process.exitcode}", "", data))
+                whole.findings.append(Finding(name, "crash", "the process ended", "", data))
                 whole.executions += 1
-                part += 1_000_003
                 if len(whole.findings) > 20:
                     break
                 continue
@@ -154,7 +160,6 @@ def run_apart(name: str, count: int, seed: int, until: float | None = None) -> R
             whole.ways += result.ways
             whole.findings += result.findings
             whole.kept += result.kept
-            part += 1_000_003
     return whole
 
 
@@ -165,10 +170,33 @@ def _inputs(reader: Reader, random: Random, corpus: list[bytes], count: int) -> 
         yield reader.mutate(random, random.choice(corpus), corpus)
 
 
-def _send(sender: Connection, name: str, count: int, seed: int, current: Path, until: float | None) -> None:
+def run_in_process(name: str, count: int, seed: int, current: Path, until: float | None) -> Result | None:
+    """`run` in a process of its own."""
+    # Campaigns are started from several threads, where a fork could stop at somebody's lock.
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_send, args=(sender, name, count, seed, current, until))
+    process.start()
+    sender.close()
+    result = _wait(receiver, process, current)
+    process.join()
+    return result
+
+
+def limit_memory() -> None:
+    """Let this process grow by no more than `BYTES`."""
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + BYTES, hard))
+
+
+def is_stuck(current: Path) -> bool:
+    """Whether a process has been at its input for too long, whatever its limits."""
+    return current.is_file() and time.time() - current.stat().st_mtime > _WALL
+
+
+def _send(sender: Connection, name: str, count: int, seed: int, current: Path, until: float | None) -> None:
+    limit_memory()
     sender.send(run(name, count, seed, current, until))
 
 
@@ -182,7 +210,7 @@ def _wait(receiver: Connection, process: BaseProcess, current: Path) -> Result |
                 return None
         if not process.is_alive():
             return None
-        if current.is_file() and time.time() - current.stat().st_mtime > _WALL * 5:
+        if is_stuck(current):
             process.kill()
             return None
 

@@ -32,10 +32,12 @@ def campaign_page(results: Sequence[Path]) -> str:
     seconds: Counter[str] = Counter()
     findings: Counter[str] = Counter()
     seeds: list[int] = []
+    guided: set[bool] = set()
     wall = 0.0
     for path in results:
         content = json.loads(path.read_text())
         seeds.append(content["seed"])
+        guided.add(content["guided"])
         wall = max(wall, content["wall_seconds"])
         for row in content["readers"]:
             count[row["reader"]] += row["executions"]
@@ -53,8 +55,8 @@ def campaign_page(results: Sequence[Path]) -> str:
 # Fuzzing
 
 Files of every kind that is read, changed at random: {sum(count.values()):,} executions in
-{sum(seconds.values()):,.0f} CPU seconds, of campaigns that ran side by side on a loaded machine of two cores for
-{wall / 60:.0f} minutes; seed {", ".join(map(str, seeds))}. A finding is whatever is no diagnostic of Catena's: another
+{sum(seconds.values()):,.0f} CPU seconds on a machine of two cores that did other things, too ({wall / 60:.0f} minutes);
+seed {", ".join(map(str, seeds))}. {_guidance(guided)} A finding is whatever is no diagnostic of Catena's: another
 exception, more than {SECONDS:g} CPU seconds, or {BYTES >> 30} GiB more memory. The last column are inputs that were
 findings, of these campaigns or earlier ones, and were mended: they are tests now.
 
@@ -62,7 +64,16 @@ findings, of these campaigns or earlier ones, and were mended: they are tests no
 | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |
 {chr(10).join(rows)}
 
-`python3 tasks.py fuzz --count 1000000` does it again. Executions are divided so that slow readers get few. What is
-refused by a new way through the code is kept and mutated further; mutations of models, programs and archives keep the
-outer form.
+`python3 tasks.py fuzz --count 1000000` does it again. Executions are divided so that slow readers get few. Mutations of
+models, programs and archives keep the outer form. An input that is refused by a new way through the code may join the
+corpus, which is part of the tests.
 """
+
+
+def _guidance(guided: set[bool]) -> str:
+    """How it was decided what to mutate further."""
+    ways = {
+        True: "libFuzzer (atheris) kept and mutated further what reached new branches of Catena's code.",
+        False: "What was refused by a new way through Catena's code was kept and mutated further.",
+    }
+    return " ".join(ways[each] for each in sorted(guided, reverse=True))
