@@ -27,8 +27,8 @@ from tests.fuzz.page import campaign_page
 from tests.fuzz.readers import READERS
 
 SHARES = {
-    "stream": 400, "weights": 200, "npy": 100, "physics": 80, "npz": 60, "mapping": 50, "program": 40, "target": 30,
-    "onnx": 20, "ir": 10, "listing": 10,
+    "stream": 500, "weights": 200, "npy": 110, "physics": 80, "npz": 60, "program": 15, "onnx": 12, "mapping": 10,
+    "target": 8, "ir": 3, "listing": 2,
 }  # fmt: skip
 """Thousandths of all executions; a reader that takes a hundred times as long gets about a hundredth of them."""
 
