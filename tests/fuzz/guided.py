@@ -86,7 +86,7 @@ def main() -> None:
         flags = [f"-seed={int(seed) % (1 << 31) + 1}", f"-max_len={LARGEST}", "-len_control=0"]
         # Small inputs, and those changed many times, are refused at the door.
         flags += ["-reduce_inputs=0", "-prefer_small=0", "-mutate_depth=1"]
-        flags += ["-timeout=0", "-rss_limit_mb=0", "-malloc_limit_mb=0"]
+        flags += ["-timeout=600", "-rss_limit_mb=0", "-malloc_limit_mb=0"]
         limit_memory()
         atheris.Setup([sys.argv[0], *flags, str(seeds)], one, custom_mutator=mutated)
         atheris.Fuzz()
