@@ -87,6 +87,11 @@ def _first_opset(op_type: str) -> int:
     return min(schema.since_version for schema in schemas if schema.name == op_type and not schema.domain)
 
 
+def _as_int32(version: int) -> int:
+    """A version as ONNX's checker takes it; files have 64 bits for it."""
+    return max(-(1 << 31), min(version, (1 << 31) - 1))
+
+
 def schema_problems(
     nodes: Iterable[tuple[str, onnx.NodeProto]], opsets: Mapping[str, int], ir_version: int
 ) -> list[Diagnostic]:
@@ -94,8 +99,9 @@ def schema_problems(
     from onnx import checker
 
     context = checker.C.CheckerContext()
-    context.ir_version = ir_version
-    context.opset_imports = {**opsets, "ai.onnx": opsets[""]}
+    context.ir_version = _as_int32(ir_version)
+    versions = {**opsets, "ai.onnx": opsets[""]}
+    context.opset_imports = {domain: _as_int32(version) for domain, version in versions.items()}
     problems: list[Diagnostic] = []
     for name, node in nodes:
         try:
