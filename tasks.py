@@ -9,6 +9,7 @@
     python3 tasks.py lint         check style, types and import layers
     python3 tasks.py docs         write the reference pages
     python3 tasks.py site         make a site of all pages, in out/site
+    python3 tasks.py lock         pin versions of all dependencies in requirements.lock, and list their licences
     python3 tasks.py conformance  run ONNX's conformance suite and record what passes
     python3 tasks.py fuzz         mutate files of every kind that is read, 100,000 in all, or --count N, from --seed S
     python3 tasks.py bench        measure beside ONNX Runtime and ONNX's ReferenceEvaluator
@@ -107,6 +108,15 @@ def site() -> None:
     )
 
 
+def lock() -> None:
+    """Pinned versions of everything, with hashes, and the page of licences."""
+    for extra in ("dev", "docs", "fuzz", "lock"):
+        install(extra)
+    options = ("--all-extras", "--universal", "--python-version", "3.11", "--generate-hashes", "--no-emit-index-url")
+    call(BIN / "uv", "pip", "compile", "--quiet", "--no-header", *options, "pyproject.toml", "-o", "requirements.lock")
+    call(PYTHON, "docs/dependencies.py", "docs/dependencies.md")
+
+
 def conformance() -> None:
     """The recorded results of ONNX's conformance suite, and the pages that show them."""
     install("verify")
@@ -133,7 +143,7 @@ def clean() -> None:
 
 
 TASKS: dict[str, Callable[..., None]] = {
-    each.__name__: each for each in (demo, test, exhaustive, lint, docs, site, conformance, fuzz, bench, clean)
+    each.__name__: each for each in (demo, test, exhaustive, lint, docs, site, lock, conformance, fuzz, bench, clean)
 }
 
 

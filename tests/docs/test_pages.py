@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 MEASURED = {
     "chain-claim.md",
     "crossbar-counts.md",
+    "dependencies.md",
     "encodings.md",
     "eyeriss-chip.md",
     "fused-networks.md",
@@ -32,7 +33,7 @@ MEASURED = {
     "spots.md",
     "zigzag.md",
 }
-"""Pages that benchmarks and fuzzing write; making them takes minutes."""
+"""Pages that benchmarks, fuzzing and `tasks.py lock` write; making them takes minutes, or other packages."""
 
 
 WRITTEN = {"index.md"}
