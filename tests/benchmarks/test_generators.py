@@ -65,7 +65,7 @@ def test_alexnet_has_the_shapes_of_the_paper(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_benchmark_prints_ratios(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     script = MODELS.parent / "run.py"

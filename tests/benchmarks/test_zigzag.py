@@ -158,13 +158,13 @@ def results(zigzag: ModuleType) -> Any:
     return zigzag.results(zigzag.NETWORKS, zigzag.recorded("peer.json"), zigzag.recorded("ours.json"))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_no_layer_is_worse_and_every_search_is_faster(results: Any) -> None:
     assert [each.network.name for each in results] == NETWORKS
     assert [problem for each in results for problem in each.problems()] == []
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_page_says_what_was_recorded(zigzag: ModuleType, results: Any) -> None:
     made = import_module("zigzag_page").page(results, zigzag.recorded("peer.json"), zigzag.recorded("ours.json"))
     page = (FOLDER.parent / "docs" / "zigzag.md").read_text()

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dialects.events import EVENTS, LEVELS, OPTIONAL, Counts
+from tests.examples import examples
 
 NUMBERS = st.integers(0, 1 << 50)
 COUNTS = st.builds(Counts, st.fixed_dictionaries(dict.fromkeys(EVENTS, NUMBERS)), NUMBERS, NUMBERS, NUMBERS)
@@ -18,7 +19,7 @@ def test_every_event_belongs_to_a_level_or_is_an_operation() -> None:
     assert Counts().events == dict.fromkeys(EVENTS, 0)
 
 
-@settings(max_examples=30, derandomize=True, deadline=None)
+@settings(max_examples=examples(30), derandomize=True, deadline=None)
 @given(COUNTS, COUNTS)
 def test_layers_add_up_but_share_the_array(one: Counts, other: Counts) -> None:
     total = Counts.of(one.flat())
@@ -28,7 +29,7 @@ def test_layers_add_up_but_share_the_array(one: Counts, other: Counts) -> None:
         assert count == (max(both) if name == "array.peak_pes" else sum(both))
 
 
-@settings(max_examples=30, derandomize=True, deadline=None)
+@settings(max_examples=examples(30), derandomize=True, deadline=None)
 @given(COUNTS)
 def test_the_flat_form_is_complete(counts: Counts) -> None:
     flat = counts.flat()

@@ -19,6 +19,7 @@ from compiler.modes import Mode
 from dialects.events import Counts
 from tests.end_to_end.networks import NETWORKS, inputs_of
 from tests.end_to_end.quantized_layers import quantized_layers
+from tests.examples import examples
 
 ON_CHIP = ("conv", "matmul")
 
@@ -54,7 +55,17 @@ def test_a_network_computes_what_it_does_as_a_chain(name: str, tmp_path: Path) -
         assert not differences, f"{layer.name}: (counted, predicted) {differences}"
 
 
-@settings(derandomize=True, deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    derandomize=True,
+    deadline=None,
+    max_examples=examples(25),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+    derandomize=True,
+    deadline=None,
+    max_examples=examples(25),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(quantized_layers(), st.integers(0, 99))
 def test_a_quantized_layer_computes_the_same_integers(tmp_path: Path, model: onnx.ModelProto, seed: int) -> None:
     source = tmp_path / "layer.onnx"

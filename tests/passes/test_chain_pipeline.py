@@ -36,7 +36,7 @@ def _without_names(module: Chain) -> str:
 
 @pytest.mark.parametrize("name", PASSES)
 def test_every_pass_ends_in_one_sweep(name: str) -> None:
-    @settings(derandomize=True, deadline=None, max_examples=30)
+    @settings(derandomize=True, deadline=None, max_examples=examples(30))
     @given(random_chains())
     def check(module: Chain) -> None:
         run_passes(module, name)

@@ -17,6 +17,7 @@ from dialects.gconv.interpreter import Interpreter
 from dialects.target import MachineOp
 from dialects.weights import ConstantOp
 from passes.verification import verify_module
+from tests.examples import examples
 from tests.filechecking import check_ir, parse_module, run_passes
 from tests.passes.mapping.machines import machine_like_eyeriss
 
@@ -113,7 +114,7 @@ def test_constants_that_are_read_otherwise_stay_dense() -> None:
     )
 
 
-@settings(max_examples=25, derandomize=True, deadline=None)
+@settings(max_examples=examples(25), derandomize=True, deadline=None)
 @given(
     keep=st.sampled_from((0.05, 0.3, 0.8)),
     zeros=st.sampled_from((0.0, 0.3, 0.95)),

@@ -10,6 +10,7 @@ from dialects.diagnostics import CatenaError
 from dialects.gconv import ConcatOp, Dim, GConv, LinkOp
 from dialects.schedule import Mapping, MappingAttr
 from dialects.target import MachineOp
+from tests.examples import examples
 from tests.filechecking import check_ir, parse_module, run_passes
 from tests.passes.chains import Chain, ChainBuilder, random_chains
 from tests.passes.mapping.machines import machine_like_eyeriss
@@ -111,7 +112,7 @@ def for_machine(module: Chain) -> Chain:
     return module
 
 
-@settings(derandomize=True, deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
+@settings(derandomize=True, deadline=None, max_examples=examples(40), suppress_health_check=list(HealthCheck))
 @given(random_chains(max_ops=5))
 def test_keeps_the_meaning_and_what_is_in_place(module: Chain) -> None:
     run_passes(for_machine(module), "fold-views,merge-dims,copy-concat,map-row-stationary")

@@ -189,7 +189,7 @@ def with_many_steps(machine: Machine) -> Machine:
 
 
 @pytest.mark.parametrize("machine", [with_many_steps(EYERISS), with_many_steps(TINY)], ids=lambda machine: machine.name)
-@settings(max_examples=35, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(35), derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(chain=random_chains())
 def test_random_chains_run_in_the_words_they_were_given(machine: Machine, chain: Chain) -> None:
     expected, _ = run_chain(chain)

@@ -10,6 +10,7 @@ from dialects.diagnostics import CatenaError
 from dialects.gconv import ConcatOp, GConv, Step, View
 from dialects.weights import Blob, ConstantOp
 from passes.chain_views import is_constant
+from tests.examples import examples
 from tests.filechecking import CONTROL_FLOW, check_ir, parse_module, run_passes
 from tests.passes.chains import Chain, ChainBuilder, check_pass, links_of, plain, random_chains
 
@@ -84,7 +85,7 @@ def test_refuses_bad_options_and_control_flow() -> None:
         run_passes(parse_module(CONTROL_FLOW), "evaluate-constants")
 
 
-@settings(derandomize=True, deadline=None, max_examples=50)
+@settings(derandomize=True, deadline=None, max_examples=examples(50))
 @given(random_chains())
 def test_keeps_the_meaning(module: Chain) -> None:
     check_pass(module, "evaluate-constants")

@@ -19,6 +19,7 @@ from passes.fusion.names import chain_names, group_names
 from passes.mapping_file.statements import WrittenGroup, read_statements, written_group
 from passes.mapping_file.writing import MappingText
 from tests.dialects.test_fused_attribute import fused_mappings
+from tests.examples import examples
 from tests.filechecking import check_ir, new_ir_context, parse_module
 from tests.passes.chains import check_pass, random_chains
 from tests.passes.fusion.random_links import random_links
@@ -109,7 +110,7 @@ fuse "second", "third" { store glb ["a", "k", "second", "third"] }
     assert [op.read_names for op in module.walk() if isinstance(op, FusedOp)] == [["x"], ["a", "k"]]
 
 
-@settings(max_examples=100, derandomize=True, deadline=None)
+@settings(max_examples=examples(100), derandomize=True, deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=6), min_size=1, max_size=4, unique=True))
 def test_names_of_any_characters_are_written_and_read(names: list[str]) -> None:
     text = written_group(names, FusedMapping((), ()))
@@ -119,7 +120,7 @@ def test_names_of_any_characters_are_written_and_read(names: list[str]) -> None:
     assert [name.text for name in group.links] == names
 
 
-@settings(max_examples=100, derandomize=True, deadline=None)
+@settings(max_examples=examples(100), derandomize=True, deadline=None)
 @given(fused_mappings())
 def test_statements_say_what_the_attribute_does(mapping: FusedMapping) -> None:
     mapping = FusedAttr.of(mapping).data
@@ -137,7 +138,7 @@ def test_statements_say_what_the_attribute_does(mapping: FusedMapping) -> None:
 def test_groups_of_random_chains_compute_the_same(tmp_path: Path) -> None:
     path, sizes = tmp_path / "m.toml", []
 
-    @settings(max_examples=100, derandomize=True, deadline=None)
+    @settings(max_examples=examples(100), derandomize=True, deadline=None)
     @given(random_chains(), st.data())
     def check(module: ModuleOp, data: st.DataObject) -> None:
         links = random_links(data, module)

@@ -16,6 +16,7 @@ from passes.fuse_layers import FuseLayersPass
 from passes.fusion.from_ir import group_of, group_of_links
 from passes.fusion.model import FusedCosts
 from passes.map_nest import MapNestPass
+from tests.examples import examples
 from tests.filechecking import check_ir, new_ir_context, parse_module
 from tests.passes.chains import check_pass, random_chains
 from tests.passes.mapping.machines import machine_like_eyeriss
@@ -136,7 +137,7 @@ def test_a_memory_of_some_size_for_inputs_and_kernels_is_needed(text: str) -> No
     assert problem.hint == "take another target, or do without --fuse"
 
 
-@settings(max_examples=30, derandomize=True, deadline=None)
+@settings(max_examples=examples(30), derandomize=True, deadline=None)
 @given(random_chains())
 def test_random_chains_compute_the_same(module: ModuleOp) -> None:
     machine = next(iter(parse_module(MACHINE % 100).body.block.ops)).clone()

@@ -17,6 +17,7 @@ from passes.map_row_stationary import MapRowStationaryPass
 from passes.mapping.fit import violations
 from passes.mapping.search import best_mapping, search
 from passes.verification import verify_module
+from tests.examples import examples
 from tests.filechecking import check_ir, new_ir_context, parse_module, run_passes
 from tests.passes.chains import Chain, links_of, random_chains, run_chain
 from tests.passes.mapping.machines import EYERISS, ODD, TINY, machine_like_eyeriss
@@ -169,7 +170,7 @@ def test_without_a_machine_or_a_function_there_is_nothing_to_map_to() -> None:
 
 
 @pytest.mark.parametrize("machine", [EYERISS, TINY, ODD], ids=lambda machine: machine.name)
-@settings(max_examples=25, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(25), derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(chain=random_chains(max_ops=5))
 def test_chains_mean_the_same_and_every_mapping_is_legal(machine: Machine, chain: Chain) -> None:
     before = run_chain(chain)

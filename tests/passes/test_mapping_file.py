@@ -14,6 +14,7 @@ from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import LinkOp
 from passes.mapping_file.positions import Position, positions
 from passes.pin_mappings import PinMappingsPass
+from tests.examples import examples
 from tests.filechecking import new_ir_context, parse_module
 
 CHAIN = """
@@ -227,7 +228,7 @@ def test_a_changed_file_is_used_or_refused(target: str, tmp_path: Path) -> None:
         "?",
     )
 
-    @settings(max_examples=120, derandomize=True, deadline=None)
+    @settings(max_examples=examples(120), derandomize=True, deadline=None)
     @given(st.data())
     def check(data: st.DataObject) -> None:
         changed = text

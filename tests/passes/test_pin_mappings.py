@@ -17,6 +17,7 @@ from dialects.unicode_parser import UnicodeParser
 from passes.mapping_file.reading import read_mapping_file
 from passes.mapping_file.writing import MappingText
 from passes.pin_mappings import PinMappingsPass
+from tests.examples import examples
 from tests.filechecking import new_ir_context, parse_module
 
 CHAIN = """
@@ -118,7 +119,7 @@ def test_a_tensor_keeps_its_name_from_a_node_of_the_same_name(tmp_path: Path) ->
 
 
 def test_names_of_any_characters_are_written_and_read(tmp_path: Path) -> None:
-    @settings(max_examples=60, derandomize=True, deadline=None)
+    @settings(max_examples=examples(60), derandomize=True, deadline=None)
     @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12))
     def check(name: str) -> None:
         module = parse_module(CHAIN)

@@ -13,11 +13,12 @@ from backends.rram.crossbar.tiles import TiledMatrix
 from dialects.diagnostics import CatenaError
 from dialects.encodings.cells import InputFormat, WeightEncoding, WeightFormat
 from dialects.validation import validated
+from tests.examples import examples
 
 SIZES = st.integers(1, 12)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(
     shape=st.tuples(st.integers(1, 4), SIZES, SIZES),
     size=st.tuples(st.integers(3, 12), st.integers(4, 12)),

@@ -15,7 +15,7 @@ from tests.examples import examples
 
 
 @pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES.keys())
-@settings(max_examples=50, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(50), derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(layer=layers())
 def test_a_layer_computes_and_counts_what_it_should(machine: Machine, layer: Layer) -> None:
     try:

@@ -21,6 +21,7 @@ from tests.backends.spatial.drawing import layers
 from tests.backends.spatial.layers import Layer, integers
 from tests.backends.spots.layers import check_layer, machine
 from tests.backends.spots.with_zeros import predicted_with
+from tests.examples import examples
 from tests.filechecking import new_ir_context
 
 OPERATIONS = 300
@@ -52,7 +53,7 @@ def machines(draw: st.DrawFn, *, skips: bool = False) -> GemmMachine:
     return machine(name="drawn", array=array, im2col=im2col, sram=sram, dram=dram)
 
 
-@settings(max_examples=30, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(30), derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(layer=layers(), target=machines())
 def test_the_mapping_that_is_chosen_computes_and_counts_what_it_should(layer: Layer, target: GemmMachine) -> None:
     assume(layer.spec.trips <= OPERATIONS)
@@ -69,7 +70,7 @@ HEIGHTS = st.sampled_from([None, 1, 2, 3, 8])
 """Of blocks that kernels lie in; None: dense."""
 
 
-@settings(max_examples=30, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(30), derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(layer=layers(), target=machines(skips=True), height=HEIGHTS)
 def test_what_is_left_out_changes_no_result_and_costs_nothing(
     layer: Layer, target: GemmMachine, height: int | None
@@ -115,7 +116,7 @@ def _cuts(node: Node, operand: Any) -> bool:
     return isinstance(node, Temporal) and node.loop.kind in RELEVANT[operand]
 
 
-@settings(max_examples=30, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(30), derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(layer=layers(), target=machines(), height=HEIGHTS, data=st.data())
 def test_any_mapping_computes_and_counts_what_it_should(
     layer: Layer, target: GemmMachine, height: int | None, data: st.DataObject

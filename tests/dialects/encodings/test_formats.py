@@ -75,7 +75,7 @@ def test_every_tensor_comes_back_bit_for_bit(encoding: Format, tensor: Array) ->
 
 
 @pytest.mark.parametrize("encoding", FORMATS, ids=str)
-@settings(max_examples=40, derandomize=True, deadline=None)
+@settings(max_examples=examples(40), derandomize=True, deadline=None)
 @given(tensor=tensors(), data=st.data())
 def test_a_stream_that_is_cut_or_goes_on_is_refused(encoding: Format, tensor: Array, data: st.DataObject) -> None:
     if encoding.problem(tensor.shape):

@@ -72,7 +72,7 @@ def parameters(kind: LevelKind) -> tuple[int, ...]:
 
 
 @pytest.mark.parametrize(("named", "levels"), NAMED, ids=[str(named) for named, _ in NAMED])
-@settings(max_examples=40, derandomize=True, deadline=None)
+@settings(max_examples=examples(40), derandomize=True, deadline=None)
 @given(tensor=tensors(rank=3))
 def test_named_formats_are_their_levels(named: Format, levels: Levels, tensor: Array) -> None:
     stream = named.encode(tensor)

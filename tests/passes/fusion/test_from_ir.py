@@ -17,6 +17,7 @@ from passes.fusion.group import AxisIndex, Role
 from passes.fusion.grouping import group_links
 from passes.fusion.legality import named
 from passes.fusion.names import operands_of
+from tests.examples import examples
 from tests.filechecking import parse_module
 from tests.passes.chains import links_of, random_chains
 from tests.passes.fusion.random_links import random_links
@@ -34,7 +35,7 @@ def elements(axes: tuple[AxisIndex, ...], shape: tuple[int, ...], tensor: np.nda
     return result
 
 
-@settings(max_examples=150, derandomize=True, deadline=None)
+@settings(max_examples=examples(150), derandomize=True, deadline=None)
 @given(random_chains(), st.data())
 def test_operands_read_what_their_views_show(module: ModuleOp, data: st.DataObject) -> None:
     links = random_links(data, module)
@@ -57,7 +58,7 @@ def test_operands_read_what_their_views_show(module: ModuleOp, data: st.DataObje
             )
 
 
-@settings(max_examples=100, derandomize=True, deadline=None)
+@settings(max_examples=examples(100), derandomize=True, deadline=None)
 @given(random_chains(), st.data())
 def test_links_and_the_op_of_them_are_the_same_group(module: ModuleOp, data: st.DataObject) -> None:
     links = random_links(data, module)

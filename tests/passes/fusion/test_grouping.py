@@ -19,6 +19,7 @@ from dialects.gconv.fused import FusedOp
 from dialects.target import MachineOp
 from passes.fusion.grouping import group_links, group_problems, inline
 from passes.verification import verify_module
+from tests.examples import examples
 from tests.filechecking import check_ir, parse_module, print_module, run_passes
 from tests.passes.chains import check_pass, links_of, random_chains
 from tests.passes.fusion.random_links import random_links
@@ -51,7 +52,7 @@ def groups_of(module: ModuleOp) -> list[FusedOp]:
     return [op for op in module.walk() if isinstance(op, FusedOp)]
 
 
-@settings(max_examples=150, derandomize=True, deadline=None)
+@settings(max_examples=examples(150), derandomize=True, deadline=None)
 @given(random_chains(), st.data())
 def test_groups_compute_what_their_links_do(module: ModuleOp, data: st.DataObject) -> None:
     links = random_links(data, module)
@@ -73,7 +74,7 @@ def test_groups_compute_what_their_links_do(module: ModuleOp, data: st.DataObjec
 def test_most_random_links_make_a_group() -> None:
     grouped: list[int] = []
 
-    @settings(max_examples=100, derandomize=True, deadline=None)
+    @settings(max_examples=examples(100), derandomize=True, deadline=None)
     @given(random_chains(), st.data())
     def count(module: ModuleOp, data: st.DataObject) -> None:
         links = random_links(data, module)
@@ -84,7 +85,7 @@ def test_most_random_links_make_a_group() -> None:
     assert len(grouped) > 20
 
 
-@settings(max_examples=60, derandomize=True, deadline=None)
+@settings(max_examples=examples(60), derandomize=True, deadline=None)
 @given(random_chains(), st.data())
 def test_rewrites_of_the_chain_go_around_groups(module: ModuleOp, data: st.DataObject) -> None:
     links = random_links(data, module)

@@ -26,6 +26,7 @@ from passes.fusion.model import FusedCosts
 from passes.fusion.plans import known_plan
 from passes.fusion.region import Region, Table
 from tests.backends.generic.layers import machine
+from tests.examples import examples
 from tests.passes.fusion.groups import conv_pair, random_case
 
 MACHINE = machine({"glb": {"kind": "memory"}, "spad": {"kind": "memory"}})
@@ -157,13 +158,13 @@ def _check(group: Group, mapping: FusedMapping) -> bool:
     return True
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(st.integers(0, 1 << 20))
 def test_plans_of_random_groups_do_what_the_model_says(seed: int) -> None:
     _check(*random_lowerable(seed))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(st.integers(0, 1 << 20))
 def test_known_plans_are_those_that_are_made_anew(seed: int) -> None:
     group, mapping = random_lowerable(seed)

@@ -13,6 +13,7 @@ from dialects.fused_mapping import FusedMapping, Retention, Stages
 from dialects.gconv.spec import LoopKind
 from dialects.schedule import Loop, Temporal
 from passes.fusion.group import Group, Role
+from tests.examples import examples
 from tests.passes.fusion import resnet_pair
 from tests.passes.fusion.groups import (
     REFUSED,
@@ -124,7 +125,7 @@ def test_untiled_groups_move_everything_once(group: Group) -> None:
     assert walked.operations == {link.name: link.spec.trips for link in group.links}
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=UNHURRIED)
+@settings(deadline=None, max_examples=examples(60), suppress_health_check=UNHURRIED)
 @given(cases)
 def test_walk_is_the_definition(case: tuple[Group, FusedMapping]) -> None:
     group, mapping = case

@@ -32,6 +32,7 @@ from tests.backends.spatial.drawing import layers
 from tests.backends.spatial.layers import Layer
 from tests.backends.spots.layers import machine
 from tests.backends.spots.test_random_layers import machines
+from tests.examples import examples
 from tests.filechecking import match_checks, parse_module, print_module
 from tests.passes.gemm.test_gemm_passes import module_of
 
@@ -62,7 +63,7 @@ def value(problem: Problem, mapping: object, objective: Objective) -> float:
             return counts.charged(LINK)
 
 
-@settings(max_examples=30, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(30), derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(layer=layers(), target=machines(), objective=st.sampled_from(OBJECTIVES))
 def test_no_mapping_of_the_space_is_better_than_the_gap_says(
     layer: Layer, target: GemmMachine, objective: Objective

@@ -13,6 +13,7 @@ from dialects.diagnostics import CatenaError
 from dialects.gconv import IndexedOp, Reduce, ScatterOp
 from dialects.gconv.interpreter import Interpreter
 from passes.lower_onnx.sorting import rounds
+from tests.examples import examples
 from tests.passes.lower_onnx.models import check, check_values, integers, links_in, lower, normal, one_node
 from tests.passes.lower_onnx.moving import MAKERS, Moving, moving_nodes
 
@@ -21,7 +22,7 @@ pytest.importorskip("onnxruntime")
 
 @pytest.mark.parametrize("op_type", MAKERS)
 def test_random_nodes(op_type: str) -> None:
-    @settings(max_examples=60, derandomize=True, deadline=None)
+    @settings(max_examples=examples(60), derandomize=True, deadline=None)
     @given(moving_nodes(op_type))
     def same_as_onnx_runtime(case: Moving) -> None:
         check(case.model, case.inputs)

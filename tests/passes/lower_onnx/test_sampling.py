@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx.reference import ReferenceEvaluator
 
+from tests.examples import examples
 from tests.passes.lower_onnx.models import check, check_values, integers, normal, one_node
 
 pytest.importorskip("onnxruntime")
@@ -72,7 +73,7 @@ def test_affine_grid(size, corners):
     check(model, inputs, links=1)
 
 
-@settings(max_examples=40, derandomize=True, deadline=None)
+@settings(max_examples=examples(40), derandomize=True, deadline=None)
 @given(st.data())
 def test_deform_conv(data):
     draw = lambda low, high: data.draw(st.integers(low, high))  # noqa: E731

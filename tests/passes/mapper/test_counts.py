@@ -14,6 +14,7 @@ from dialects.soundness import parse_hierarchy
 from passes.mapper.counts import Counts
 from passes.mapper.nest import For, Nest, Par, Store
 from passes.mapper.problem import Problem
+from tests.examples import examples
 from tests.passes.mapper.drawing import has_loops, hierarchies, links, nests
 from tests.passes.mapper.literal import Literal
 
@@ -32,7 +33,7 @@ def both(problem: Problem, machine: Hierarchy, nest: Nest, tiles: list[int]) -> 
     return here | {"steps": int(counts.steps[0])}, there | {"steps": literal.steps}
 
 
-@settings(max_examples=500, derandomize=True, deadline=None)
+@settings(max_examples=examples(500), derandomize=True, deadline=None)
 @given(st.data())
 def test_counts_are_what_walking_the_nest_gives(data: st.DataObject) -> None:
     spec = data.draw(links())
@@ -44,7 +45,7 @@ def test_counts_are_what_walking_the_nest_gives(data: st.DataObject) -> None:
     assert closed == walked
 
 
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=examples(200), derandomize=True, deadline=None)
 @given(st.data())
 def test_what_passes_a_memory_by_comes_anew_however_far_in(data: st.DataObject) -> None:
     """Three memories inside one another for one operand, of which the outermost keeps nothing."""

@@ -23,6 +23,7 @@ from passes.mapper.free import Best, best_mapping, good_mapping
 from passes.mapper.nest import Column, For, Nest, Node, Par, Store, nest_of
 from passes.mapper.pricing import Objective, Prices
 from passes.mapper.problem import Problem
+from tests.examples import examples
 from tests.passes.mapper.literal import Literal
 
 MOST_NESTS = 150
@@ -287,7 +288,7 @@ def compare(spec: GConv, hierarchy: Hierarchy, objective: Objective) -> None:
     assert walk.steps == found.steps
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(spec=small_links(), hierarchy=small_machines(), objective=st.sampled_from(Objective))
 def test_it_finds_what_brute_force_finds(spec: GConv, hierarchy: Hierarchy, objective: Objective) -> None:
     check(spec, hierarchy, objective)
@@ -296,7 +297,7 @@ def test_it_finds_what_brute_force_finds(spec: GConv, hierarchy: Hierarchy, obje
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("objective", list(Objective))
 def test_it_finds_what_brute_force_finds_often(objective: Objective) -> None:
-    @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+    @settings(max_examples=examples(250), deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
     @given(spec=small_links(), hierarchy=small_machines())
     def every(spec: GConv, hierarchy: Hierarchy) -> None:
         check(spec, hierarchy, objective)

@@ -18,10 +18,11 @@ from passes.mapper.nest import mapping_of
 from passes.mapper.partial import Parts
 from passes.mapper.problem import Problem
 from passes.mapper.room import too_small
+from tests.examples import examples
 from tests.passes.mapper.test_free import small_links, small_machines
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(spec=small_links(), hierarchy=small_machines())
 def test_there_is_a_legal_one_wherever_a_word_of_every_operand_fits(spec: GConv, hierarchy: Hierarchy) -> None:
     problem = Problem.of(spec)

@@ -12,10 +12,11 @@ from dialects.hierarchy import Hierarchy
 from passes.mapper.counts import Counts
 from passes.mapper.nest import Store
 from passes.mapper.problem import Problem
+from tests.examples import examples
 from tests.passes.mapper.drawing import has_loops, hierarchies, links, nests
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(data=st.data(), spec=links(), hierarchy=hierarchies())
 def test_what_never_happens_is_never_counted(data: st.DataObject, spec: GConv, hierarchy: Hierarchy) -> None:
     assume(has_loops(spec))

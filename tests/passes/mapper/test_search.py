@@ -22,6 +22,7 @@ from passes.mapper.pricing import Prices
 from passes.mapper.room import too_small_for_flow
 from passes.mapper.search import best_in_dataflow, priced_in_dataflow
 from passes.mapping.roles import roles_in_nest
+from tests.examples import examples
 from tests.passes.mapper.literal import Literal
 
 ROW_STATIONARY = """
@@ -160,7 +161,7 @@ def is_sound(hierarchy: Hierarchy) -> bool:
     return True
 
 
-@settings(max_examples=150, derandomize=True, deadline=None)
+@settings(max_examples=examples(150), derandomize=True, deadline=None)
 @given(st.data())
 def test_the_best_mapping_is_what_brute_force_finds(data: st.DataObject) -> None:
     size = st.integers(1, 4)
@@ -234,7 +235,7 @@ SHARED = (
 """Nests with parameters that are in tiles of several loops: one may have to be larger than another can use."""
 
 
-@settings(max_examples=80, derandomize=True, deadline=None)
+@settings(max_examples=examples(80), derandomize=True, deadline=None)
 @given(
     st.sampled_from(SHARED),
     st.tuples(*[st.integers(1, 5)] * 4),
@@ -257,7 +258,7 @@ def test_a_parameter_of_several_loops_is_as_large_as_any_needs(
         assert best_in_dataflow(spec, hierarchy, objective=objective).value == pytest.approx(expected)
 
 
-@settings(max_examples=60, derandomize=True, deadline=None)
+@settings(max_examples=examples(60), derandomize=True, deadline=None)
 @given(st.data())
 def test_where_the_bar_stands_changes_no_value(data: st.DataObject) -> None:
     check_a_bar(data)
@@ -265,7 +266,7 @@ def test_where_the_bar_stands_changes_no_value(data: st.DataObject) -> None:
 
 @pytest.mark.exhaustive
 def test_where_the_bar_stands_changes_no_value_often() -> None:
-    settings(max_examples=500, deadline=None)(given(st.data())(check_a_bar))()
+    settings(max_examples=examples(500), deadline=None)(given(st.data())(check_a_bar))()
 
 
 @pytest.mark.parametrize("bar", ["|", ","])

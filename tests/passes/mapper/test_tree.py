@@ -25,6 +25,7 @@ from passes.mapper.pricing import Prices, Values
 from passes.mapper.problem import Problem
 from passes.mapper.stages import stages_of
 from passes.mapper.tree import Incumbent, Pool, Tree
+from tests.examples import examples
 from tests.passes.mapper.test_free import small_links, small_machines
 
 MOST = 400
@@ -46,7 +47,7 @@ def tree_of(spec: GConv, hierarchy: Hierarchy, objective: Objective = Objective.
     return Tree(hierarchy, moves, bounds, combined, price)
 
 
-@settings(max_examples=60, derandomize=True, deadline=None)
+@settings(max_examples=examples(60), derandomize=True, deadline=None)
 @given(spec=small_links(), hierarchy=small_machines())
 def test_sure_parts_cost_what_is_said(spec: GConv, hierarchy: Hierarchy) -> None:
     """Others are replaced by them, so they must not cost more, when everything ends; some links may go on."""
@@ -68,7 +69,7 @@ def test_sure_parts_cost_what_is_said(spec: GConv, hierarchy: Hierarchy) -> None
                 assert (found <= said[rows] * (1 + 1e-9) + 1e-6)[each.sure[rows]].all()
 
 
-@settings(max_examples=60, derandomize=True, deadline=None)
+@settings(max_examples=examples(60), derandomize=True, deadline=None)
 @given(spec=small_links(), hierarchy=small_machines())
 def test_steps_are_those_of_the_slowest_element(spec: GConv, hierarchy: Hierarchy) -> None:
     """Also where a last tile is smaller, and leaves elements without work."""

@@ -14,6 +14,7 @@ from dialects.schedule import MappingAttr
 from passes.mapping.fit import violations
 from tests.backends.spatial.drawing import layers
 from tests.backends.spatial.layers import compile_chain
+from tests.examples import examples
 from tests.passes.mapping.drawing import mappings
 from tests.passes.mapping.machines import machine_like_eyeriss
 
@@ -26,7 +27,7 @@ WIDE = machine_like_eyeriss(
 )
 
 
-@settings(max_examples=40, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(40), derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_any_legal_mapping_computes_the_same_and_counts_what_is_predicted(data: st.DataObject) -> None:
     layer = data.draw(layers())

@@ -219,7 +219,7 @@ def convolution(filters: int, size: int, taps: int, stride: int, machine: Machin
 # On these, half of the sets of filters that the array holds are better than all of them.
 @example(convolution(128, 4, 5, 1, ODD))
 @example(convolution(12, 27, 5, 2, FLAT))
-@settings(max_examples=50, derandomize=True, deadline=None, suppress_health_check=ALL_CHECKS)
+@settings(max_examples=examples(50), derandomize=True, deadline=None, suppress_health_check=ALL_CHECKS)
 @given(problems(most_trips=800, largest=6))
 def test_the_best_mapping_is_the_best_of_an_enumeration(problem: Problem) -> None:
     spec, shape, machine, objective = problem
