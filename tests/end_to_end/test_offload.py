@@ -61,11 +61,6 @@ def test_a_network_computes_what_it_does_as_a_chain(name: str, tmp_path: Path) -
     max_examples=examples(25),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-    derandomize=True,
-    deadline=None,
-    max_examples=examples(25),
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
 @given(quantized_layers(), st.integers(0, 99))
 def test_a_quantized_layer_computes_the_same_integers(tmp_path: Path, model: onnx.ModelProto, seed: int) -> None:
     source = tmp_path / "layer.onnx"
