@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -24,6 +25,7 @@ from compiler.cli.session import Session, verb
 @click.argument("first", metavar="PROGRAM|MODEL|IR|STATS")
 @click.argument("second", metavar="PROGRAM|MODEL|IR|STATS")
 @click.option("--all", "every", is_flag=True, help="Print the layers that are the same, too.")
+@click.option("--html", metavar="FILE", help="Write a page that shows both side by side.")
 @target_options
 @mode_option
 @fuse_option
@@ -35,6 +37,7 @@ def diff(
     first: str,
     second: str,
     every: bool,
+    html: str | None,
     target: str | None,
     settings: tuple[str, ...],
     mode: str,
@@ -58,9 +61,17 @@ def diff(
     options = compile_options(target, settings, mode, fuse, None, input_shapes, batch, fallback, search)
     found = differences(report_on_any(first, options), report_on_any(second, options))
 
+    if html is not None:
+        from compiler.files import write_text
+        from compiler.report_page import difference_page, render_differences
+
+        write_text(Path(html), render_differences(difference_page(found, (first, second))))
+
     def show(console: Console) -> None:
         console.table(total_table(found))
         console.out("")
         console.table(pair_table(found, every))
+        if html is not None:
+            console.out(f"page: {html}")
 
     return Outcome(found.json, show, f"{first}, {second}")

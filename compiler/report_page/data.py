@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from backends.program import GroupEntry, Program
@@ -16,19 +15,12 @@ from compiler.report_page.cores import cores_json
 from compiler.report_page.explorer import explorer
 from compiler.report_page.graph import drawing
 from compiler.report_page.headline import cause, figures
+from compiler.report_page.page import Page
 from compiler.report_page.tiles import GroupTiles
 from compiler.reporting import report_of
 from compiler.reports import LayerReport
 from dialects.accelerator import Accelerator
 from passes.pricing import elements
-
-
-@dataclass(frozen=True)
-class Page:
-    """The title of a report, and its data for JSON: words, cycles, pJ and ms."""
-
-    title: str
-    data: Mapping[str, Any]
 
 
 def page_of(

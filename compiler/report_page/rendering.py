@@ -6,14 +6,16 @@ import base64
 import gzip
 import json
 import re
+from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 
-from compiler.report_page.data import Page
+from compiler.report_page.page import Page
 
 STYLES = ("page.css",)
 SCRIPTS = (
     "drawing.js",
+    "unpack.js",
     "charts.js",
     "network.js",
     "layers.js",
@@ -24,21 +26,31 @@ SCRIPTS = (
     "page.js",
 )
 """In the order in which they are needed."""
+OF_DIFFERENCES = ("drawing.js", "unpack.js", "difference.js")
 
 
 def render(page: Page) -> str:
-    """The whole file. Data are packed with gzip and written as base64, which every current browser can unpack."""
-    shell = _asset("page.html")
+    """The report of a program as a whole file."""
+    return _filled("page.html", SCRIPTS, page)
+
+
+def render_differences(page: Page) -> str:
+    """The page of two compilations as a whole file."""
+    return _filled("difference.html", OF_DIFFERENCES, page)
+
+
+def _filled(shell: str, scripts: Sequence[str], page: Page) -> str:
+    """Data are packed with gzip and written as base64, which every current browser can unpack."""
     text = json.dumps(page.data, separators=(",", ":"), allow_nan=False)
     # No time stamp: the same program gives the same file.
     packed = base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode("ascii")
     parts = {
         "TITLE": escape(page.title),
         "STYLE": "\n".join(map(_asset, STYLES)),
-        "SCRIPT": "\n".join(map(_asset, SCRIPTS)),
+        "SCRIPT": "\n".join(map(_asset, scripts)),
         "DATA": packed,
     }
-    return re.sub(f"@({'|'.join(parts)})@", lambda found: parts[found[1]], shell)
+    return re.sub(f"@({'|'.join(parts)})@", lambda found: parts[found[1]], _asset(shell))
 
 
 def _asset(name: str) -> str:

@@ -52,6 +52,15 @@ function percent(share) {
   return `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
 }
 
+// A table; columns are functions of the rows, those in `numbers` stand to the right.
+function grid(title, list, columns, numbers = []) {
+  if (!list || !list.length) return null;
+  const kind = (name) => (numbers.includes(name) ? { class: "number" } : {});
+  const head = make("tr", {}, ...Object.keys(columns).map((name) => make("th", kind(name), name)));
+  const rows = list.map((each) => make("tr", {}, ...Object.entries(columns).map(([name, of]) => make("td", kind(name), of(each)))));
+  return make("div", {}, title ? make("h3", {}, title) : null, make("div", { class: "scroll" }, make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows))));
+}
+
 // A section that this program has nothing for, and the way to it.
 function dropSection(place) {
   document.querySelector(`nav a[href="#${place.id}"]`).remove();

@@ -91,14 +91,6 @@ function fullness(held) {
   return make("div", {}, `${whole(held.taken)} of ${whole(held.capacity)} words (${percent(share)})`, meter);
 }
 
-function grid(title, list, columns, numbers = []) {
-  if (!list || !list.length) return null;
-  const kind = (name) => (numbers.includes(name) ? { class: "number" } : {});
-  const head = make("tr", {}, ...Object.keys(columns).map((name) => make("th", kind(name), name)));
-  const rows = list.map((each) => make("tr", {}, ...Object.entries(columns).map(([name, of]) => make("td", kind(name), of(each)))));
-  return make("div", {}, title ? make("h3", {}, title) : null, make("div", { class: "scroll" }, make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows))));
-}
-
 function inPasses(layer) {
   if (!REPORT.ir || !layer.nodes.length) return null;
   const nodes = layer.nodes.map((name) => {

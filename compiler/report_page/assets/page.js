@@ -1,19 +1,6 @@
-// Unpacks the data and draws every section; what goes wrong is said on the page.
+// Draws every section.
 
 let REPORT = null;
-
-function fail(error) {
-  document.body.prepend(make("p", { id: "failure" }, `The report cannot be shown: ${error}`));
-}
-
-window.addEventListener("error", (event) => fail(event.message));
-window.addEventListener("unhandledrejection", (event) => fail(event.reason));
-
-async function unpacked() {
-  const packed = Uint8Array.from(atob(section("data").textContent), (letter) => letter.charCodeAt(0));
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return JSON.parse(await new Response(stream).text());
-}
 
 function drawOverview(report) {
   section("origin").textContent =
