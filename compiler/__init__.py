@@ -1,8 +1,8 @@
 """What a person touches: command line, stage table, ONNX import, verification, reports.
 
 The verbs of the command line are functions here (see `compiler.api`): check, compile, run, verify, inspect, opt,
-quantize, prune, assemble, disassemble, report, explain, explore, reduce, conform. They are imported when first used,
-so that the command starts quickly.
+quantize, prune, assemble, disassemble, report, explain, explore, reduce, conform; and history, which is `inspect
+--passes`. They are imported when first used, so that the command starts quickly.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         disassemble,
         explain,
         explore,
+        history,
         inspect,
         opt,
         prune,
@@ -36,6 +37,7 @@ __all__ = [
     "disassemble",
     "explain",
     "explore",
+    "history",
     "inspect",
     "opt",
     "prune",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from compiler.execution import Execution
     from compiler.explanation.explaining import Explanations
     from compiler.inspection import Inspection
+    from compiler.ir_history import IrHistory
     from compiler.pruning import Pruned
     from compiler.quantization import Quantized
     from compiler.quantization.calibration import Source
@@ -49,6 +50,7 @@ __all__ = [
     "disassemble",
     "explain",
     "explore",
+    "history",
     "inspect",
     "opt",
     "prune",
@@ -267,6 +269,31 @@ def inspect(source: FilePath, *, input_shapes: Shapes | None = None, batch: int 
     from compiler.inspection import inspect_source
 
     return inspect_source(fspath(source), _options(None, None, input_shapes, batch).importing)
+
+
+def history(
+    source: FilePath,
+    *,
+    target: FilePath | None = None,
+    settings: Mapping[str, str] | None = None,
+    mode: str = "chain",
+    stop: str = "placed",
+    input_shapes: Shapes | None = None,
+    batch: int | None = None,
+) -> IrHistory:
+    """What every pass made of the IR of a model, up to the stage `stop`: its texts and changes (`compiler.ir_history`).
+
+    On the command line that is `inspect --passes`. The other arguments are those of `check`.
+    """
+    from dataclasses import replace
+
+    from compiler.compilation import compile_source
+    from compiler.ir_history import IrHistory
+
+    found = IrHistory()
+    options = _options(target, settings, input_shapes, batch, mode)
+    compile_source(fspath(source), replace(options, stop=stop), [found])
+    return found
 
 
 def opt(source: FilePath, pipeline: str = "", *, input_shapes: Shapes | None = None, batch: int | None = None) -> str:

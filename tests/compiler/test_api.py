@@ -49,6 +49,8 @@ def test_check_inspect_opt(cnn: Path, tmp_path: Path) -> None:
     found = compiler.check(save_model(unsupported_model(), tmp_path / "u.onnx"))
     assert [problem.node for problem in found.problems] == ["noise1", "noise2"]
     assert compiler.inspect(cnn).facts["MACs"] == 2700
+    (lowered,) = (step for step in compiler.history(cnn, stop="gconv").steps if step.name == "lower-onnx")
+    assert lowered.changes
     assert "gconv.link" in compiler.opt(cnn, "lower-onnx")
 
 
@@ -56,12 +58,12 @@ def test_check_inspect_opt(cnn: Path, tmp_path: Path) -> None:
     "name", ["check", "compile", "explain", "inspect", "prune", "quantize", "reduce", "report", "verify"]
 )
 def test_what_decides_a_compilation_can_be_given_as_on_the_command_line(name: str) -> None:
-    """Options of the terminal, and files that Python writes itself, apart."""
+    """Options of the terminal, and files that Python writes itself, apart; `inspect --passes` is `history`."""
     deciding = {"target", "settings", "mode", "mapping", "input_shapes", "batch", "fallback"}
     command = CATENA.get_command(Context(CATENA), name)
     assert command is not None
     options = {parameter.name for parameter in command.params} & deciding
-    parameters = set(introspection.signature(getattr(compiler, name)).parameters)
+    parameters = set(introspection.signature(getattr(compiler, "history" if name == "inspect" else name)).parameters)
     assert {"allow_fallback" if option == "fallback" else option for option in options} <= parameters
 
 
