@@ -8,23 +8,22 @@ import numpy as np
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
-from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv.interpreter import main_function
 from dialects.groups import GroupOp
 from dialects.locations import describe
-from dialects.multicore import EXTRAS, FetchOp, LoadOp, RunOp, SignalOp, StoreOp, WaitOp
-from dialects.spatial import BufferOp, ForOp, integer
+from dialects.multicore import SignalOp, WaitOp
+from dialects.spatial import BufferOp, integer
 from dialects.target import require_multicore
 from passes.multicore.accesses import Block, blocks_of, placed_layers
 from passes.multicore.clocks import Clocks, Register, Signals, Wait
 from passes.multicore.deadlocks import deadlocks
 from passes.multicore.naming import between, place_of, tokens_in
 from passes.multicore.needs import circles_of
-from passes.multicore.tables import NEVER, Access, Ints, Point, Touched
-from passes.multicore.tokens import signalled, waited
+from passes.multicore.reading import MOVING, beside, joined, sendings, waits_of
+from passes.multicore.tables import NEVER, Access, Point, Touched
 
 MOST = 20
 """Problems that are named; of a missing token there may be one for every pair of cores."""
@@ -49,7 +48,8 @@ class ProveOrderPass(ModulePass):
         groups = [each for each in function.body.block.ops if isinstance(each, GroupOp)]
         signals, problems = _signals(blocks)
         problems += _missing_registers(blocks, machine.cores.registers)
-        waits = {block.number: list(_waits(block, overlap=machine.cores.overlap)) for block in blocks}
+        overlap = machine.cores.overlap
+        waits = {block.number: [wait for _, wait in waits_of(block, overlap=overlap)] for block in blocks}
         problems += _mistaken(blocks, waits, signals)
         if problems:
             raise CatenaError(problems[:MOST])
@@ -63,89 +63,38 @@ class ProveOrderPass(ModulePass):
             raise CatenaError(found[:MOST])
 
 
-def _waits(block: Block, *, overlap: bool) -> Iterator[Wait]:
-    for op, run in tokens_in(block):
-        if not isinstance(op, WaitOp):
-            continue
-        values = np.zeros(block.turns, np.int64)
-        before = [each for each in _beside(op, forwards=False) if isinstance(each, _MOVING)]
-        is_late = any(not _is_early(each) for each in before)
-        if run is not None:
-            of_run = waited(op, run.turns)
-            # Behind what touches sums or results, a wait is one for the next turn.
-            values[run.offset + is_late : run.offset + run.turns] = of_run[: run.turns - is_late]
-        elif not before:
-            values[0] = waited(op, 1)[0]
-        # Then it holds up inputs, too, unless cores bring these while they finish sums.
-        is_inner = bool(before) and (not is_late or (overlap and block.is_matrix))
-        point = Point.STORE if is_inner else Point.LOAD
-        producer = None if op.producer is None else integer(op.producer)
-        yield Wait((block.core, integer(op.register)), point, values, str(op), producer)
-
-
 def _awaits(block: Block) -> set[Register]:
     """The registers that a block waits for."""
     return {(block.core, integer(op.register)) for op, _ in tokens_in(block) if isinstance(op, WaitOp)}
 
 
-_MOVING = (LoadOp, FetchOp, StoreOp, RunOp, ForOp)
-
-
-def _is_early(op: Operation) -> bool:
-    """Whether an op only brings what the product, or a vector unit, works on."""
-    around = op.parent_op()
-    return isinstance(op, LoadOp) and not (isinstance(around, RunOp) and op.tensor.data == EXTRAS)
-
-
-def _beside(op: Operation, *, forwards: bool) -> Iterator[Operation]:
-    """The ops behind or before one in its block."""
-    each = op.next_op if forwards else op.prev_op
-    while each is not None:
-        yield each
-        each = each.next_op if forwards else each.prev_op
-
-
 def _signals(blocks: Sequence[Block]) -> tuple[dict[Register, Signals], list[Diagnostic]]:
     """What is sent to every register, in order; registers that two cores write, or that would fall, are problems."""
-    sent: dict[Register, list[tuple[Block, SignalOp, Ints, Ints]]] = {}
     problems: list[Diagnostic] = []
-    for block in blocks:
-        of_block: dict[Register, list[tuple[SignalOp, Ints, Ints]]] = {}
-        for op, run in tokens_in(block):
-            if isinstance(op, SignalOp):
-                later = next((each for each in _beside(op, forwards=True) if isinstance(each, _MOVING)), None)
-                if later is not None:
-                    message = (
-                        f"{place_of(block)}, signals to core {integer(op.core)} before it is done: "
-                        f"multicore.signal stands before {later.name}"
-                    )
-                    register = integer(op.core), integer(op.register)
-                    waiter = next((each for each in blocks if register in _awaits(each)), block)
-                    who = f"{place_of(waiter)} waits for it"
-                    problems.append(between("CAT-R005", message, block, waiter, "a signal behind all moves", who))
-                values, turns = signalled(op, run, block.turns - 1)
-                of_block.setdefault((integer(op.core), integer(op.register)), []).append((op, values, turns))
-        for register, several in of_block.items():
-            sent.setdefault(register, []).extend((block, *each) for each in several)
     found: dict[Register, Signals] = {}
-    for register, entries in sent.items():
-        core, number = register
-        writers = {block.core: (block, op) for block, op, *_ in entries}
+    for (core, number), several in sendings(blocks).items():
+        for each in several:
+            later = next((op for op in beside(each.op, forwards=True) if isinstance(op, MOVING)), None)
+            if later is not None:
+                message = (
+                    f"{place_of(each.block)}, signals to core {core} before it is done: "
+                    f"multicore.signal stands before {later.name}"
+                )
+                waiter = next((one for one in blocks if (core, number) in _awaits(one)), each.block)
+                who = f"{place_of(waiter)} waits for it"
+                problems.append(between("CAT-R005", message, each.block, waiter, "a signal behind all moves", who))
+        writers = {each.block.core: each.block for each in several}
         if len(writers) > 1:
-            (one, _), (other, _) = list(writers.values())[:2]
+            one, other = list(writers.values())[:2]
             message = f"register {number} of core {core} has two writers: {place_of(one)}; {place_of(other)}"
             problems.append(between("CAT-R005", message, one, other, "a register for each core that signals"))
-        values = np.concatenate([values for _, _, values, _ in entries])
-        if (np.diff(values) < 0).any():
-            at = int(np.flatnonzero(np.diff(values) < 0)[0])
-            owners = [block for block, _, each, _ in entries for _ in each]
-            one, other = owners[at], owners[at + 1]
-            falls = f"register {number} of core {core} would fall from {values[at]} to {values[at + 1]}"
+        sent = found[core, number] = joined(several)
+        if (np.diff(sent.values) < 0).any():
+            at = int(np.flatnonzero(np.diff(sent.values) < 0)[0])
+            one, other = (blocks[int(sent.blocks[each])] for each in (at, at + 1))
+            falls = f"register {number} of core {core} would fall from {sent.values[at]} to {sent.values[at + 1]}"
             message = f"{falls}: signalled by {place_of(one)}, then {place_of(other)}"
             problems.append(between("CAT-R005", message, one, other, "signals whose values grow"))
-        numbers = np.concatenate([np.full(len(each), block.number) for block, _, each, _ in entries])
-        turns = np.concatenate([turns for *_, turns in entries])
-        found[register] = Signals(entries[0][0].core, values, numbers, turns)
     return found, problems
 
 

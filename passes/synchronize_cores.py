@@ -21,6 +21,7 @@ from dialects.target import require_multicore
 from passes.multicore.accesses import Block, blocks_of, placed_layers
 from passes.multicore.clocks import Clocks, Register, Signals, Wait
 from passes.multicore.needs import Edge, circles_of, needed, reuse_edges, ring_edges
+from passes.multicore.reduction import reduce_tokens
 from passes.multicore.tables import Access, Ints, Point, Touched
 from passes.multicore.tokens import Ramp, wait_op
 
@@ -30,15 +31,19 @@ class SynchronizeCoresPass(ModulePass):
 
     Blocks that read, write or add to the same words are ordered as the layers are, and within a layer as its scheme has
     the cores of a ring. A core waits for the block before, or, on a pipelined machine, for as much of it as each of its
-    turns needs. What a core knows already, from waiting for others that knew it, it does not wait for again.
+    turns needs. What a core knows already, from waiting for others that knew it, it does not wait for again, so that
+    no wait is left without which all would still be in order (`reduction.py`).
     """
 
     name = "synchronize-cores"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         machine = require_multicore(op, "placed")
-        layers = placed_layers(main_function(op))
-        _Synchronizer(machine, blocks_of(layers)).run()
+        function = main_function(op)
+        blocks = blocks_of(placed_layers(function))
+        _Synchronizer(machine, blocks).run()
+        groups = [each for each in function.body.block.ops if isinstance(each, GroupOp)]
+        reduce_tokens(blocks, groups, machine)
 
 
 @dataclass

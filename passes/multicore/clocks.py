@@ -51,6 +51,10 @@ class Signals:
             (int(self.blocks[at]), at, end) for at, end in zip(starts, [*starts[1:], len(self.blocks)], strict=True)
         ]
 
+    def passing(self, values: Ints) -> Ints:
+        """The numbers of the first signals that are at least these values, zeros among which are left out."""
+        return np.searchsorted(np.maximum.accumulate(self.values), values[values > 0])
+
     def sent(self, progress: Mapping[int, int]) -> int:
         """How many were sent, given how many turns blocks have done; blocks that are not mentioned are over."""
         for block, start, end in self.pieces:
@@ -85,7 +89,7 @@ class Stuck:
 
 
 @dataclass
-class _Known:
+class Known:
     """What every turn of a block knows at both points: how many turns of every core are over.
 
     Most is known from the first turn on: a row for all cores, by point. Only of `cores` (sorted) the turns of a block
@@ -98,7 +102,7 @@ class _Known:
     store: Rows
 
     @classmethod
-    def constant(cls, load: Row, store: Row) -> _Known:
+    def constant(cls, load: Row, store: Row) -> Known:
         """All turns know the same."""
         none = np.zeros((0, 0), np.int32)
         return cls((load, store), np.zeros(0, np.int64), none, none)
@@ -120,6 +124,24 @@ class _Known:
         if at < len(self.cores) and self.cores[at] == core:
             return self.of(point)[turns, at]
         return np.full(len(turns), self.always[point][core], np.int32)
+
+    def same(self, other: Known) -> bool:
+        """Whether turns know the same."""
+        single = np.ones(len(self.always[0]), np.bool_)
+        single[self.cores] = single[other.cores] = False
+        if any((mine[single] != theirs[single]).any() for mine, theirs in zip(self.always, other.always, strict=True)):
+            return False
+        turns = max(len(self.load), len(other.load))
+        return all(
+            np.array_equal(self._full(point, turns, ~single), other._full(point, turns, ~single)) for point in Point
+        )
+
+    def _full(self, point: Point, turns: int, cores: npt.NDArray[np.bool_]) -> Rows:
+        """A column for each of these cores, those that it has among them."""
+        found = np.broadcast_to(self.always[point][cores], (turns, int(cores.sum()))).copy()
+        if len(self.cores):
+            found[:, np.searchsorted(np.flatnonzero(cores), self.cores)] = self.of(point)
+        return found
 
     def widen(self, cores: npt.NDArray[np.bool_], turns: int) -> None:
         """Have a column for each of these cores, too."""
@@ -153,7 +175,9 @@ class Clocks:
         self._overlap = overlap
         self._final = np.zeros((cores, cores), np.int32)
         self._done = np.zeros(cores, np.int64)
-        self._known: dict[int, _Known] = {}
+        self._known: dict[int, Known] = {}
+        self._last: dict[int, Block] = {}
+        self._before: dict[int, Block | None] = {}
         self.base: dict[int, int] = {}
 
     def run(
@@ -205,7 +229,21 @@ class Clocks:
     ) -> None:
         if start == 0:
             self.base[block.number] = int(self._done[block.core])
-            self._known[block.number] = self._begun(block, waits, passing, signals)
+            self._before[block.number] = self._last.get(block.core)
+            self._last[block.core] = block
+            self._known[block.number] = self._begun(self._final[block.core].copy(), waits, passing, signals)
+        self._learn(block, start, end, waits, passing, signals)
+
+    def _learn(
+        self,
+        block: Block,
+        start: int,
+        end: int,
+        waits: Sequence[Wait],
+        passing: Sequence[Ints],
+        signals: Mapping[Register, Signals],
+    ) -> None:
+        """Add what the turns from `start` to `end` learn of waits after the first turn of a block."""
         known = self._known[block.number]
         told = [
             each
@@ -235,10 +273,9 @@ class Clocks:
         known.load[start:end], known.store[start:end] = flat[:, 0], flat[:, 1]
 
     def _begun(
-        self, block: Block, waits: Sequence[Wait], passing: Sequence[Ints], signals: Mapping[Register, Signals]
-    ) -> _Known:
-        """What a block knows in its first turn; at the later point, too, if it learns nothing in others."""
-        row = self._final[block.core].copy()
+        self, row: Row, waits: Sequence[Wait], passing: Sequence[Ints], signals: Mapping[Register, Signals]
+    ) -> Known:
+        """What a block that knows `row` before knows in its first turn, and in all if it learns nothing in others."""
         rows: list[Row] = []
         is_constant = not any(wanted[1:].max(initial=-1) >= 0 for wanted in passing)
         for point in Point:
@@ -246,7 +283,7 @@ class Clocks:
                 if wait.point is point and wanted[0] >= 0 and (is_constant or point is Point.LOAD):
                     row = np.maximum(row, self._payload(signals[wait.register], int(wanted[0])))
             rows.append(row)
-        return _Known.constant(*rows)
+        return Known.constant(*rows)
 
     def _payload(self, signals: Signals, number: int) -> Row:
         """What was known when a signal was sent, the turns before it included."""
@@ -256,7 +293,7 @@ class Clocks:
         return row
 
     def _told(
-        self, known: _Known, point: Point, signals: Signals | None, wanted: Ints, start: int, end: int
+        self, known: Known, point: Point, signals: Signals | None, wanted: Ints, start: int, end: int
     ) -> Iterator[_Told]:
         """What signals tell the turns from `start` to `end` beyond what all of them know."""
         turns = np.flatnonzero(wanted[start:end] >= 0)
@@ -280,9 +317,33 @@ class Clocks:
                 yield _Told(point, turns[first:stop], cores[new], rows[:, new])
 
     def _finish(self, block: Block) -> None:
-        self._final[block.core] = self._known[block.number].row(Point.STORE, block.turns - 1)
         self._done[block.core] += block.turns
-        self._final[block.core, block.core] = self._done[block.core]
+        self._final[block.core] = self._at_end(block)
+
+    def _at_end(self, block: Block) -> Row:
+        row = self._known[block.number].row(Point.STORE, block.turns - 1)
+        row[block.core] = self.base[block.number] + block.turns
+        return row
+
+    def again(self, block: Block, waits: Sequence[Wait], signals: Mapping[Register, Signals]) -> Known | None:
+        """Find again what a block that ran knows, by its waits and what others know; the state before if it changes.
+
+        Signals are those of the run, and waits no more.
+        """
+        old = self._known[block.number]
+        passing = [np.where(wait.values > 0, _first(signals.get(wait.register), wait.values), -1) for wait in waits]
+        self._known[block.number] = self._begun(self.known_before(block), waits, passing, signals)
+        self._learn(block, 0, block.turns, waits, passing, signals)
+        return None if self._known[block.number].same(old) else old
+
+    def known_before(self, block: Block) -> Row:
+        """How many turns of every core are known to be over before a block that ran waits for anything."""
+        before = self._before[block.number]
+        return np.zeros(len(self._final), np.int32) if before is None else self._at_end(before)
+
+    def restore(self, states: Mapping[int, Known]) -> None:
+        """Let blocks know what they did before, by their numbers."""
+        self._known.update(states)
 
     def known_at_end(self, core: int) -> Row:
         """How many turns of every core are known to be over when all blocks of a core that ran are."""

@@ -1,0 +1,84 @@
+"""Tokens as they stand in streams: what each turn waits for and where, and what is sent after which turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from xdsl.ir import Operation
+
+from dialects.multicore import EXTRAS, FetchOp, LoadOp, RunOp, SignalOp, StoreOp, WaitOp
+from dialects.spatial import ForOp, integer
+from passes.multicore.accesses import Block
+from passes.multicore.clocks import Register, Signals, Wait
+from passes.multicore.naming import tokens_in
+from passes.multicore.tables import Ints, Point
+from passes.multicore.tokens import signalled, waited
+
+MOVING = (LoadOp, FetchOp, StoreOp, RunOp, ForOp)
+"""What moves words, or has ops inside that do."""
+
+
+def beside(op: Operation, *, forwards: bool) -> Iterator[Operation]:
+    """The ops behind or before one in its block."""
+    each = op.next_op if forwards else op.prev_op
+    while each is not None:
+        yield each
+        each = each.next_op if forwards else each.prev_op
+
+
+def waits_of(block: Block, *, overlap: bool) -> Iterator[tuple[WaitOp, Wait]]:
+    """The waits of a block, each with what it waits for in every turn; `overlap` is that of cores."""
+    for op, run in tokens_in(block):
+        if not isinstance(op, WaitOp):
+            continue
+        values = np.zeros(block.turns, np.int64)
+        before = [each for each in beside(op, forwards=False) if isinstance(each, MOVING)]
+        is_late = any(not _is_early(each) for each in before)
+        if run is not None:
+            of_run = waited(op, run.turns)
+            # Behind what touches sums or results, a wait is one for the next turn.
+            values[run.offset + is_late : run.offset + run.turns] = of_run[: run.turns - is_late]
+        elif not before:
+            values[0] = waited(op, 1)[0]
+        # Then it holds up inputs, too, unless cores bring these while they finish sums.
+        is_inner = bool(before) and (not is_late or (overlap and block.is_matrix))
+        point = Point.STORE if is_inner else Point.LOAD
+        producer = None if op.producer is None else integer(op.producer)
+        yield op, Wait((block.core, integer(op.register)), point, values, str(op), producer)
+
+
+def _is_early(op: Operation) -> bool:
+    """Whether an op only brings what the product, or a vector unit, works on."""
+    around = op.parent_op()
+    return isinstance(op, LoadOp) and not (isinstance(around, RunOp) and op.tensor.data == EXTRAS)
+
+
+@dataclass(frozen=True)
+class Sending:
+    """A signal op of a block: the values that it sends, and after which turns of the block."""
+
+    block: Block
+    op: SignalOp
+    values: Ints
+    turns: Ints
+
+
+def sendings(blocks: Iterable[Block]) -> dict[Register, list[Sending]]:
+    """All signals in program order, by the register that they go to."""
+    found: dict[Register, list[Sending]] = {}
+    for block in blocks:
+        for op, run in tokens_in(block):
+            if isinstance(op, SignalOp):
+                sending = Sending(block, op, *signalled(op, run, block.turns - 1))
+                found.setdefault((integer(op.core), integer(op.register)), []).append(sending)
+    return found
+
+
+def joined(several: Sequence[Sending]) -> Signals:
+    """The signals to one register, one after the other."""
+    values = np.concatenate([each.values for each in several])
+    numbers = np.concatenate([np.full(len(each.values), each.block.number) for each in several])
+    turns = np.concatenate([each.turns for each in several])
+    return Signals(several[0].block.core, values, numbers, turns)
