@@ -29,6 +29,9 @@ from compiler.cli.session import Session, verb
     "-o", "--output", metavar="FILE.html", help="Write a page that shows them, the network, mappings and code."
 )
 @click.option("--timeline", metavar="FILE.json", help="What cores did in a run, for the page (catena run --timeline).")
+@click.option(
+    "--verified", metavar="FILE.json", help="Errors of layers, for the page: what catena verify --json printed."
+)
 @click.option("--events", is_flag=True, help="Print every event of every layer besides.")
 @target_options
 @mode_option
@@ -44,6 +47,7 @@ def report(
     stats: str | None,
     output: str | None,
     timeline: str | None,
+    verified: str | None,
     events: bool,
     target: str | None,
     settings: tuple[str, ...],
@@ -72,8 +76,9 @@ def report(
     from compiler.reports import access_table, layer_table, statistics_json
     from dialects.multicore_machine import MulticoreMachine
 
-    if timeline is not None and output is None:
-        raise click.UsageError("--timeline is for the page: name its file with -o")
+    for option, file in (("--timeline", timeline), ("--verified", verified)):
+        if file is not None and output is None:
+            raise click.UsageError(f"{option} is for the page: name its file with -o")
     options = compile_options(
         target, settings, mode, fuse, mapping, input_shapes, batch, fallback, search, calibrate, density
     )
@@ -87,7 +92,7 @@ def report(
         history, tiles = IrHistory(), GroupTiles()
         program = program_of(source, options, [history, tiles])
         found = report_of(program, stats)
-        write_text(Path(output), render(page_of(program, stats, history, tiles, timeline)))
+        write_text(Path(output), render(page_of(program, stats, history, tiles, timeline, verified)))
 
     of_cores = explain_program(program) if isinstance(found.machine, MulticoreMachine) else None
 

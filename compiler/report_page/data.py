@@ -12,6 +12,7 @@ from compiler.explanation.json_data import explanations_json
 from compiler.ir_history import IrHistory
 from compiler.report_page.code import code_by_layer
 from compiler.report_page.cores import cores_json
+from compiler.report_page.errors import errors_of
 from compiler.report_page.explorer import explorer
 from compiler.report_page.graph import drawing
 from compiler.report_page.headline import cause, figures
@@ -19,6 +20,7 @@ from compiler.report_page.page import Page
 from compiler.report_page.tiles import GroupTiles
 from compiler.reporting import report_of
 from compiler.reports import LayerReport
+from compiler.reports.text import zeros_note
 from dialects.accelerator import Accelerator
 from passes.pricing import elements
 
@@ -29,17 +31,20 @@ def page_of(
     history: IrHistory | None = None,
     tiles: GroupTiles | None = None,
     timeline: str | None = None,
+    verified: str | None = None,
 ) -> Page:
     """The data of the report of a program.
 
     With `statistics`, a file of `catena run --stats`, counts are those of an emulation, and with `timeline`, one of
-    `catena run --timeline`, so is what cores did; `history` and `tiles` watched the compilation that made it. Raises
+    `catena run --timeline`, so is what cores did; errors of layers stand in `verified`,
+    what `catena verify --json` printed; `history` and `tiles` watched the compilation that made it. Raises
     `CatenaError`: CAT-C003 for files of another program, CAT-P001 and CAT-P003 for a program that cannot be read.
     """
     isa = program_backend_isa(program.metadata)
     report, found = report_of(program, statistics), explain_program(program, statistics=statistics)
     code, shape = code_by_layer(program, isa), drawing(program)
     machine = report.machine
+    errors = {} if verified is None else errors_of(verified, program)
     explained = {each.layer.entry.name: each for each in found.layers}
     facts = {each["name"]: each for each in explanations_json(found)["layers"]}
     counted = {each.layer.name: each for each in report.layers}
@@ -53,6 +58,7 @@ def page_of(
             **facts.get(entry.name, {"name": entry.name, "kind": entry.kind, "nodes": list(entry.nodes)}),
             **_counted(counted.get(entry.name), explained.get(entry.name), machine),
             "number": place + 1,
+            "error": errors.get(entry.name),
         }
         for place, entry in enumerate(program.layers)
     ]
@@ -66,6 +72,7 @@ def page_of(
             "summary": machine.summary,
             "provenance": report.provenance.value,
             "cycles_note": report.cycles_note,
+            "zeros_note": zeros_note(report),
             "tool": program.metadata.tool,
             "model_sha256": program.metadata.model_sha256,
             "clock_mhz": machine.clock_mhz,

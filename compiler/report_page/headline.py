@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backends.program import Program
+from backends.program import Program, Role
 from compiler.explanation.explaining import Explanation, Explanations
 from compiler.reports import Report
 from compiler.units import shown_energy, shown_milliseconds
+from dialects.multicore_machine import MulticoreMachine
 from passes.pricing import elements
+
+LEVEL_EVENT = 2
+"""Points in the name of an event of a level: level.operand.what."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +26,10 @@ class Figure:
 
 @dataclass(frozen=True)
 class Cause:
-    """What a layer waits for most, and the share of its time, from 0 to 1."""
+    """What a layer waits for most, and the share of its time, from 0 to 1 if that is known."""
 
     what: str
-    share: float
+    share: float | None
 
 
 def figures(report: Report, found: Explanations, program: Program, instructions: int) -> list[Figure]:
@@ -43,7 +47,7 @@ def figures(report: Report, found: Explanations, program: Program, instructions:
         Figure(
             "energy",
             shown_energy(energy),
-            f"{energy / milliseconds / 1e6:,.3g} mW on average" if milliseconds else "",
+            _power(energy / milliseconds / 1e6) if milliseconds else "",
         ),
         Figure("array use", f"{100 * report.utilisation:.1f} %", f"of {elements(report.machine):,} elements"),
     ]
@@ -55,7 +59,7 @@ def figures(report: Report, found: Explanations, program: Program, instructions:
         times = f"{words / compulsory:.2f} times the {compulsory:,} of every tensor once" if compulsory else ""
         part = "" if _all_known(found) else f", {len(explained)} of {len(found.layers)} layers"
         shown.append(Figure("off-chip words", f"{words:,}", times + part))
-    shown += _fit(found)
+    shown += _fit(found) + _of_cores(report, found, program)
     bytes_of_constants = sum(image.size * image.dtype.itemsize for image in program.constants)
     shown.append(
         Figure("program", f"{instructions:,} instructions", f"{bytes_of_constants / 1e6:,.2f} MB of constants")
@@ -69,14 +73,51 @@ def figures(report: Report, found: Explanations, program: Program, instructions:
 
 def cause(each: Explanation) -> Cause | None:
     """What takes the longest part of a layer's time; nothing if it is not known."""
+    if each.cores is not None:
+        turn = sum(step.cycles for step in each.cores.steps)
+        longest = sum(step.cycles for step in each.cores.steps if step.resource == each.cores.binds)
+        return Cause(each.cores.binds, longest / turn if turn and longest else None)
     if each.facts is None or not each.facts.time or not each.report.price.cycles:
         return None
     what, cycles = each.facts.longest
     return Cause(what, min(1.0, cycles / each.report.price.cycles))
 
 
+def _power(milliwatts: float) -> str:
+    shown = f"{milliwatts:,.0f}" if milliwatts >= 100 else f"{milliwatts:.3g}"
+    return f"{shown} mW on average"
+
+
 def _all_known(found: Explanations) -> bool:
     return all(each.facts is not None for each in found.layers)
+
+
+def _of_cores(report: Report, found: Explanations, program: Program) -> list[Figure]:
+    """How much of a chip of several cores is taken, and what goes over the bus to and from the shared memory."""
+    machine, cores = report.machine, [each.cores for each in found.layers if each.cores is not None]
+    if not isinstance(machine, MulticoreMachine) or not cores:
+        return []
+    used, there = sum(each.crossbars for each in cores), machine.cores.count * machine.cores.crossbars
+    fullest = max(each.buffer_bytes for each in cores)
+    at_work = len({core for each in cores for core in each.cores})
+    events = report.counts.events
+    words = sum(
+        count for name, count in events.items() if name.startswith("memory.") and name.count(".") == LEVEL_EVENT
+    )
+    ends = sum(tensor.words for tensor in program.tensors if tensor.role in (Role.INPUT, Role.OUTPUT))
+    return [
+        Figure(
+            "fits",
+            f"{100 * used / there:.0f} % of crossbars",
+            f"{used:,} of {there:,} in {at_work} of {machine.cores.count} cores; a part takes {fullest:,} bytes of a "
+            f"buffer of {machine.cores.buffer_bytes:,} on average at most",
+        ),
+        Figure(
+            "shared-memory words",
+            f"{words:,}",
+            f"{words / ends:.1f} times the {ends:,} of the network's inputs and outputs" if ends else "",
+        ),
+    ]
 
 
 def _fit(found: Explanations) -> list[Figure]:

@@ -19,6 +19,7 @@ SCRIPTS = (
     "charts.js",
     "network.js",
     "layers.js",
+    "sparsity.js",
     "groups.js",
     "cores.js",
     "ir_text.js",

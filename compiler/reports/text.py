@@ -65,7 +65,7 @@ def layer_table(report: Report) -> Table:
     title = (
         f"{report.model} on {machine.name}, {report.provenance.value}: {report.cycles:,} cycles = "
         f"{shown_milliseconds(report.milliseconds)} at {machine.clock_mhz:g} MHz, {shown_energy(report.energy)} "
-        f"(words of {machine.word_bits} bits){_cycles_note(report)}{_search_note(report)}{_zeros_note(report)}"
+        f"(words of {machine.word_bits} bits){_cycles_note(report)}{_search_note(report)}{zeros_note(report)}"
         f"{_segment_note(report)}{overflow_note(report)}"
     )
     return replace(table(columns, rows, title), footer=footer)
@@ -102,7 +102,7 @@ def _mark(each: LayerReport) -> str:
     return f"gap {100 * search.gap:.2f} %" if search.gap else "optimal"
 
 
-def _zeros_note(report: Report) -> str:
+def zeros_note(report: Report) -> str:
     """What predictions rest on where they depend on zeros in the data."""
     machine = report.machine
     if report.provenance is not Provenance.PREDICTED:

@@ -143,3 +143,8 @@ def _step(whole: Array, shape: tuple[int, ...], measure: Measure) -> Array | flo
     if measure.step.size == 1:
         return float(measure.step.item())
     return np.broadcast_to(measure.step, shape).reshape(-1)
+
+
+def layer_subject(name: str) -> str:
+    """What comparisons call a layer."""
+    return f"layer {name!r}"

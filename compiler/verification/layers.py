@@ -24,7 +24,7 @@ from compiler.host_execution import HostRuntime
 from compiler.host_summary import HostSegment, segments_in_program
 from compiler.localising.evidence import Evidence
 from compiler.sources import file_digest
-from compiler.verification.comparison import Comparison, Measure, largest_error
+from compiler.verification.comparison import Comparison, Measure, largest_error, layer_subject
 from compiler.verification.measures import Measures, Tolerances
 from compiler.verification.quantized_tensors import QuantizedTensors
 from compiler.verification.reference import optimized_outputs, reference_model, reference_tensors
@@ -220,7 +220,7 @@ class _Layers:
             if reference is not None:
                 measure = measure.of_part(written, reference.shape)
                 array, reference = array[written], reference.reshape(array.shape)[written]
-        subject, name = f"layer {layer.name!r}", tensor.onnx or tensor.name
+        subject, name = layer_subject(layer.name), tensor.onnx or tensor.name
         found = _compare(subject, name, layer.nodes, array, reference, measure, whole)
         if self.evidence is None and not found.is_equal and whole is not None and layer.kind != SEGMENT:
             part = np.ones(tensor.shape, np.bool_) if written is None else written.reshape(tensor.shape)

@@ -14,6 +14,24 @@ const COSTS = {
     read: energy,
     axis: "energy",
   },
+  both: {
+    name: "energy by level and operand",
+    parts: (layer) => summed((layer.energy || []).filter((each) => each.operand), (each) => `${each.level}: ${each.operand}`, (each) => each.energy_pj),
+    read: energy,
+    axis: "energy",
+  },
+  accesses: {
+    name: "accesses by level",
+    parts: (layer) => summed(accesses(layer), ([level]) => level, ([, , count]) => count),
+    read: (value) => `${whole(value)} accesses`,
+    axis: "accesses",
+  },
+  operands: {
+    name: "accesses by level and operand",
+    parts: (layer) => summed(accesses(layer), ([level, operand]) => `${level}: ${operand}`, ([, , count]) => count),
+    read: (value) => `${whole(value)} accesses`,
+    axis: "accesses",
+  },
   traffic: {
     name: "off-chip words by operand",
     parts: (layer) => summed(layer.off_chip || [], (each) => each.operand, (each) => each.words),
@@ -27,6 +45,12 @@ const COSTS = {
     axis: "cycles",
   },
 };
+
+// Level, operand and number of every kind of access, from the events that are counted: level.operand.what.
+function accesses(layer) {
+  const events = Object.entries(layer.counts || {}).map(([name, count]) => [...name.split("."), count]);
+  return events.filter((each) => each.length === 4 && each[0] !== "operation").map(([level, operand, , count]) => [level, operand, count]);
+}
 
 function summed(list, key, amount) {
   const found = {};

@@ -50,6 +50,7 @@ function layerParts(layer) {
     make("p", { class: "note" }, `${layer.kind}; ONNX: ${layer.nodes.join(", ") || "none"}`),
     make("p", { class: "note" }, `reads ${layer.inputs.join(", ") || "nothing"}; makes ${layer.outputs.join(", ")}`),
     proof(layer),
+    foundError(layer),
     nest(layer),
     grid("Memories", layer.memories, { memory: (each) => each.memory, words: (each) => parts(each.words), taken: (each) => fullness(each) }),
     grid("Time", layer.time, { part: (each) => each.part, cycles: (each) => whole(each.cycles) }, ["cycles"]),
@@ -68,6 +69,12 @@ function proof(layer) {
   const group = layer.group ? `in the fused group ${layer.group}` : "";
   const text = [found, group].filter(Boolean).join("; ");
   return text ? make("p", {}, text) : null;
+}
+
+function foundError(layer) {
+  if (!layer.error) return null;
+  const { error, unit, tolerance, equal } = layer.error;
+  return make("p", {}, `against ONNX Runtime: error ${short(error)} ${unit}, tolerance ${short(tolerance)}: ${equal ? "ok" : "WRONG"}`);
 }
 
 function nest(layer) {

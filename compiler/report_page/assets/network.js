@@ -10,17 +10,25 @@ const COLOURINGS = {
     (value) => `${percent(value)} more`,
   ],
   utilisation: ["array use", (layer) => layer.utilisation || 0, percent],
+  error: ["error in units of its tolerance", relativeError, (value) => (value < 0 ? "no reference" : `${short(value)} of the tolerance`)],
 };
+
+// How much of the tolerance an error takes; -1 of layers that nothing was compared with.
+function relativeError(layer) {
+  if (!layer.error) return -1;
+  return layer.error.tolerance ? layer.error.error / layer.error.tolerance : layer.error.error;
+}
 
 function drawNetwork(report) {
   const place = section("network"), picture = make("div", { class: "scroll" }), scale = make("span", { class: "note" });
   const show = (kind) => {
     const [name, of, read] = COLOURINGS[kind];
     const most = Math.max(1e-12, ...report.layers.map(of));
-    picture.replaceChildren(networkPicture(report, (layer) => of(layer) / most, (layer) => read(of(layer))));
+    picture.replaceChildren(networkPicture(report, (layer) => Math.max(0, of(layer)) / most, (layer) => read(of(layer))));
     scale.textContent = `white: 0, dark: ${read(most)}`;
   };
-  const options = Object.entries(COLOURINGS).map(([key, [name]]) => [key, name]);
+  const known = Object.entries(COLOURINGS).filter(([key]) => key !== "error" || report.layers.some((layer) => layer.error));
+  const options = known.map(([key, [name]]) => [key, name]);
   place.append(make("div", { class: "controls" }, choice("Colour by", options, show), scale), picture);
   show("cycles");
 }

@@ -59,6 +59,17 @@ def test_traces_of_other_programs_are_refused(cored: Path, program: Path, tmp_pa
     assert cli("report", program, "--timeline", trace).code == 2
 
 
+def test_the_first_screen_says_how_full_the_chip_is(cored: Path) -> None:
+    data = page_of(read_program(cored)).data
+    figures = {each["name"]: each for each in data["figures"]}
+    cores = [layer["cores"] for layer in data["layers"] if "cores" in layer]
+    assert f"{sum(each['crossbars'] for each in cores)} of {SMALL['cores.count']} in" in figures["fits"]["note"]
+    counts = [layer["counts"] for layer in data["layers"]]
+    moved = sum(count for each in counts for name, count in each.items() if name.startswith("memory."))
+    assert figures["shared-memory words"]["value"] == f"{moved:,}"
+    assert {layer["binds"]["what"] for layer in data["layers"] if "cores" in layer} == {each["binds"] for each in cores}
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 def test_a_browser_draws_cores(cored: Path, tmp_path: Path) -> None:
     page, program = tmp_path / "page.html", read_program(cored)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from compiler.report_page.explorer import explorer
 from compiler.report_page.graph import drawing
 from compiler.reporting import report_of
 from dialects.diagnostics import CatenaError
+from tests.compiler.conftest import Cli
 from tests.compiler.report_page.in_browser import CHROMIUM, NARROW, WIDE, data_of, drawn, in_browser
 from tests.compiler.small_models import save_model, small_cnn
 
@@ -159,3 +161,39 @@ def test_a_page_says_that_its_data_are_broken(loaded: Program, tmp_path: Path) -
     page.write_text(re.sub(r'(<script id="data"[^>]*>)[^<]{40}', r"\1", render(page_of(loaded))))
     shown = in_browser(f"file://{page}", WIDE)
     assert 'id="failure"' in shown.stdout
+
+
+def test_errors_of_layers_colour_the_network(program: Path, cnn: Path, tmp_path: Path, cli: Cli) -> None:
+    verified, page = tmp_path / "verified.json", tmp_path / "page.html"
+    verified.write_text(cli("verify", program, "--model", cnn, "--json").out)
+    assert cli("report", program, "--verified", verified, "-o", page).code == 0
+    comparisons = json.loads(verified.read_text())["result"]["comparisons"]
+    found = [each["error"]["error"] for each in data_of(page.read_text())["layers"] if each["error"]]
+    assert found
+    of_layers = [each["error"] for each in comparisons if each["subject"].startswith("layer")]
+    assert found == [error for error in of_layers if error is not None]
+    verified.write_text('{"result": {"comparisons": []}}')
+    refused = cli("report", program, "--verified", verified, "-o", page)
+    assert refused.code == 2
+    assert "CAT-C003" in refused.err
+    assert cli("report", program, "--verified", verified).code == 2
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_a_browser_draws_what_zeros_save(cnn: Path, tmp_path: Path, cli: Cli) -> None:
+    page, pruned = tmp_path / "page.html", tmp_path / "pruned.onnx"
+    assert cli("prune", cnn, "--structure", "unstructured", "--sparsity", "0.5", "-o", pruned).code == 0
+    assert cli("report", pruned, "-t", "spots", "-o", page).code == 0
+    data = data_of(page.read_text())
+    saving = [
+        each
+        for each in data["layers"]
+        if each["counts"].get("operation.skipped", 0) + each["counts"].get("operation.gated", 0) > 0
+    ]
+    assert saving
+    shown = drawn(f"file://{page}#sparsity", NARROW)
+    part = shown[shown.index('<section id="sparsity">') : shown.index('<section id="layers">')]
+    assert part.count('class="parts"') == len(saving)
+    assert "zeros of inputs" in part
+    assert data["zeros_note"] in part
+    assert 'id="cores"' not in shown
