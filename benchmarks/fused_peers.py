@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import venv
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -35,13 +35,14 @@ SIZES = tuple(kilobytes * 1024 for kilobytes in (64, 96, 108, 128, 216, 256))
 TIMES_FASTER = 20
 PATIENCE = 1800
 """CPU seconds that a peer may take for one run, unless others are given."""
+NOT_ENDED = "did not end in {} CPU s"
 
 
 @dataclass(frozen=True)
 class Peer:
     """A peer: its name, its script in `benchmarks/fused_peers`, what pip installs, and whether one run is a frontier.
 
-    `padded`: whether it is given layers with padding; else chains without.
+    `padded`: whether it is given layers with padding; else chains without. It needs Python 3 of a `minor` version.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Peer:
     packages: tuple[str, ...]
     frontier: bool
     padded: bool
+    minor: int
 
     @property
     def script(self) -> Path:
@@ -57,9 +59,9 @@ class Peer:
 
 
 PEERS = (
-    Peer("accelforge", "AccelForge", ("accelforge==1.0.467",), frontier=True, padded=False),
-    Peer("stream", "Stream", ("stream-dse==2.1.1", "six"), frontier=False, padded=True),
-    Peer("zigzag", "ZigZag", ("zigzag-dse==3.9.1", "six"), frontier=False, padded=True),
+    Peer("accelforge", "AccelForge", ("accelforge==1.0.467",), frontier=True, padded=False, minor=12),
+    Peer("stream", "Stream", ("stream-dse==2.1.1", "six"), frontier=False, padded=True, minor=12),
+    Peer("zigzag", "ZigZag", ("zigzag-dse==3.9.1", "six"), frontier=False, padded=True, minor=11),
 )
 
 
@@ -70,11 +72,23 @@ def interpreter(peer: Peer) -> Path:
     """
     python = INSTALLED / peer.name / "bin" / "python"
     if not python.exists():
-        venv.create(INSTALLED / peer.name, with_pip=True)
+        subprocess.run([_base_interpreter(peer), "-m", "venv", str(INSTALLED / peer.name)], check=True)
     words = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *peer.packages]
-    if subprocess.run(words, capture_output=True, check=False).returncode:
-        raise SystemExit(f"cannot install {peer.title} with pip; --reprice takes its recorded run")
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or [""])[-1]
+        raise SystemExit(f"cannot install {peer.title} with pip; --reprice takes its recorded run. {said}")
     return python
+
+
+def _base_interpreter(peer: Peer) -> str:
+    """The interpreter that runs this, or a newer one on the path if the peer needs that."""
+    if sys.version_info >= (3, peer.minor):
+        return sys.executable
+    newer = (shutil.which(f"python3.{minor}") for minor in range(peer.minor, peer.minor + 4))
+    if (found := next((each for each in newer if each), None)) is None:
+        raise SystemExit(f"{peer.title} needs Python 3.{peer.minor} or newer: --peer {peer.name} --python PATH")
+    return found
 
 
 def ask(
@@ -92,7 +106,7 @@ def ask(
         if result.exists():
             return json.loads(result.read_text())
         if -done.returncode in (signal.SIGXCPU, signal.SIGKILL):
-            return {"failed": f"not finished after {patience} CPU seconds", "cpu_seconds": patience}
+            return {"failed": NOT_ENDED.format(patience), "cpu_seconds": patience}
         return {"failed": (done.stderr.strip().splitlines() or ["no result"])[-1][:400]}
 
 

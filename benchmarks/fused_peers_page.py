@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fused_peers import PATIENCE, SIZES, TIMES_FASTER, Peer, problems, recorded
+from fused_peers import NOT_ENDED, PATIENCE, SIZES, TIMES_FASTER, Peer, problems, recorded
 from fused_peers_mappings import NotExpressibleError, rewritten, with_room
 from fused_peers_ours import price
 
@@ -70,6 +70,18 @@ class Row:
         if self.theirs is None or "traffic" not in self.ours:
             return None
         return self.ours["traffic"] / self.theirs
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the peer was not stopped."""
+        return self.failed != NOT_ENDED.format(round(self.seconds))
+
+    @property
+    def told(self) -> str:
+        """What the peer moves, or what became of its run."""
+        if self.theirs is not None:
+            return f"{self.theirs:,}"
+        return "failed" if self.has_ended else f"{self.failed} (ours: {self.ours.get('cpu_seconds', 'failed')})"
 
     @property
     def times_faster(self) -> float | None:
@@ -154,11 +166,12 @@ def _table(found: Sequence[Row]) -> str:
     lines: list[Sequence[object]] = []
     for row in found:
         line: list[object] = [row.problem.name, row.size // 1024, f"{row.problem.compulsory:,}"]
-        line += ["failed" if row.theirs is None else f"{row.theirs:,}"]
+        line += [row.told]
         line += [f"{row.again[0]:,}" if row.again else "", f"{row.again[1]:,}" if row.again else ""]
         line += [f"{row.ours[key]:,}" if key in row.ours else "" for key in ("traffic", "buffer")]
         line += ["" if row.ratio is None else f"{row.ratio:.3f}", f"{row.seconds:.1f}"]
-        line += [row.ours.get("cpu_seconds", ""), "" if row.times_faster is None else f"{row.times_faster:.0f}"]
+        line += [row.ours.get("cpu_seconds", "")]
+        line += ["" if row.times_faster is None else f"{'' if row.has_ended else '> '}{row.times_faster:.0f}"]
         lines.append(line)
     return table(columns, lines).markdown() + "\n"
 
@@ -176,7 +189,7 @@ def _together(found: Sequence[Row]) -> str:
 def _failures(found: Sequence[Row]) -> str:
     said: dict[str, list[str]] = {}
     for row in found:
-        if row.failed:
+        if row.failed and row.has_ended:
             said.setdefault(row.failed, []).append(f"{row.problem.name} at {row.size // 1024} KiB")
         if row.why_not:
             said.setdefault(f"Not priced by our model: {row.why_not}", []).append(

@@ -89,6 +89,7 @@ def sets() -> Mapping[str, Problem]:
 
 PAIR = "resnet18_layer1"
 """The pair of the published figures, without padding."""
+EVERY_RANK = f"{PAIR}, every rank"
 
 
 def search(
@@ -266,6 +267,26 @@ def pair() -> dict[str, Any]:
     }
 
 
+def every_rank() -> dict[str, Any]:
+    """The front of the pair over mappings that cut any number of its ranks."""
+    from fused_peers_problems import PAIRS
+
+    from passes.fusion.search import GroupSearch
+    from passes.fusion.space import Space
+
+    problem = PAIRS[0]
+    before = sum(os.times()[:4])
+    run = GroupSearch(problem.group(), BUFFER, Space(most_loops=None, fewest_turns=FEWEST_TURNS)).run()
+    return {
+        "cpu_seconds": round(sum(os.times()[:4]) - before, 2),
+        "exact": run.exact,
+        "ranks": len(run.loops),
+        "points": len(run.costs),
+        "buffer": int(run.costs[run.costs[:, 1] == problem.compulsory][:, 0].min()),
+        "front": falling(run.costs[:, :2].tolist()),
+    }
+
+
 def conclusions(problem: Problem) -> dict[str, Any]:
     """All that is found of a fusion set."""
     return {
@@ -299,12 +320,13 @@ def main() -> int:
     sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT)]
     from looptree_conclusions_page import charts, page
 
-    names = [*sets(), PAIR]
+    alone = {PAIR: pair, EVERY_RANK: every_rank}
+    names = [*sets(), *alone]
     unknown = [name for name in arguments.set or () if name not in names]
     if unknown:
         parser.error(f"no set {unknown[0]!r}: there are {', '.join(names)}")
     for name in () if arguments.reprice else arguments.set or names:
-        record(name, pair() if name == PAIR else conclusions(sets()[name]))
+        record(name, alone[name]() if name in alone else conclusions(sets()[name]))
         print(name, file=sys.stderr, flush=True)
     if arguments.output:
         arguments.output.write_text(page())

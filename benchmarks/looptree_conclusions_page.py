@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from looptree_conclusions import LOOPS_OF_PAIR, MORE, PAIR, Pairs, recorded, sets
+from looptree_conclusions import EVERY_RANK, FEWEST_TURNS, LOOPS_OF_PAIR, MORE, PAIR, Pairs, recorded, sets
 
 from compiler.line_chart import Chart, Line
 from compiler.tables import number, table
@@ -17,6 +17,7 @@ FOLDER = "looptree-conclusions"
 NOTICE = f"<!-- Made by `python benchmarks/looptree_conclusions.py --output docs/{FOLDER}.md`; do not edit. -->\n"
 TENFOLD, NINEFOLD, HALF = 10, 9, 2
 """What the paper reports as its largest ratios: ranks and schedule, retention, recomputation."""
+ROOMS = tuple(kibibytes * 1024 for kibibytes in (4, 8, 16, 32, 48, 64, 80, 96))
 BUFFER_AXIS, TRAFFIC_AXIS = "buffer (bytes)", "off-chip traffic (bytes)"
 
 _INTRODUCTION = """\
@@ -37,7 +38,13 @@ def page() -> str:
     """The whole page."""
     found = {name: recorded()[name] for name in sets() if name in recorded()}
     parts = [NOTICE, "# LoopTree's conclusions, found by search\n", _INTRODUCTION, _sets(found)]
-    parts += [*_schedules(found), *_retention(found), *_recomputation(found), *_sizes(found), _pair(recorded()[PAIR])]
+    parts += [
+        *_schedules(found),
+        *_retention(found),
+        *_recomputation(found),
+        *_sizes(found),
+        _pair(recorded()[PAIR], recorded()[EVERY_RANK]),
+    ]
     return "\n".join(parts)
 
 
@@ -230,7 +237,22 @@ def _sizes(found: Mapping[str, Any]) -> list[str]:
 # The pair of the published figures ------------------------------------------------------------------------------------
 
 
-def _pair(found: Mapping[str, Any]) -> str:
+def least_within(front: Sequence[Sequence[int]], room: int) -> int:
+    """The least traffic of a front within so much buffer, which holds one of its points."""
+    return min(traffic for buffer, traffic in front if buffer <= room)
+
+
+def _fronts(some: Mapping[str, Any], every: Mapping[str, Any]) -> str:
+    """The least traffic within some buffers, by how many ranks may be cut."""
+    lines: list[list[object]] = []
+    for room in ROOMS:
+        least = [least_within(each["front"], room) for each in (some, every)]
+        lines.append([f"{room:,}", *(f"{each:,}" for each in least), f"{least[1] / least[0]:.3f}"])
+    columns = [number("buffer (B)"), number(f"{LOOPS_OF_PAIR} ranks"), number("every rank"), number("ratio")]
+    return table(columns, lines).markdown()
+
+
+def _pair(found: Mapping[str, Any], every: Mapping[str, Any]) -> str:
     return f"""## ResNet-18's first pair
 
 Two 3x3 convolutions of 64 channels without padding, 60 to 56 rows and columns, {LOOPS_OF_PAIR} ranks cut at most, those
@@ -240,6 +262,13 @@ buffer, traffic and operations has {found["points"]} points; at that traffic the
 and at **{found["without"]:,} B** without recomputation. It takes **{found["cpu_seconds"]:.2f} CPU s** (least of seven
 runs, on a busy machine; 2 s are allowed)\
 {"" if found["exact"] else ", and did not come to its end"}.
+
+More ranks are of use in small buffers. Where all {every["ranks"]} ranks of at least {FEWEST_TURNS} indices may be cut,
+in any order, and kernel rows and columns not, the whole front has {every["points"]} points, and at compulsory traffic
+it begins at {every["buffer"]:,} B. That takes {every["cpu_seconds"]:.1f} CPU s\
+{"" if every["exact"] else ", and did not come to its end"}. Least traffic (B):
+
+{_fronts(found, every)}
 
 {_image("front-of-the-pair", "traffic by buffer of ResNet-18's first pair")}"""
 
@@ -264,8 +293,9 @@ def charts() -> dict[str, str]:
             chart = Chart(f"{name}: recomputation", BUFFER_AXIS, "operations", [Line("compulsory traffic", front)])
             made[f"recomputation-{file}"] = chart
         made[f"sizes-{file}"] = Chart(f"{name}: fused or not", BUFFER_AXIS, TRAFFIC_AXIS, _lines_of_sizes(each))
-    front = recorded()[PAIR]["front"]
-    made["front-of-the-pair"] = Chart("ResNet-18's first pair", BUFFER_AXIS, TRAFFIC_AXIS, [Line("front", front)])
+    fronts = {f"{LOOPS_OF_PAIR} ranks": PAIR, "every rank": EVERY_RANK}
+    lines = [Line(title, recorded()[name]["front"]) for title, name in fronts.items()]
+    made["front-of-the-pair"] = Chart("ResNet-18's first pair", BUFFER_AXIS, TRAFFIC_AXIS, lines)
     return {f"{name}.svg": chart.svg() for name, chart in made.items()}
 
 

@@ -94,6 +94,19 @@ def test_the_front_of_the_pair_is_found_in_two_seconds(
     assert recorded["cpu_seconds"] <= 2
 
 
+def test_more_ranks_are_never_worse(conclusions: ModuleType, pages: ModuleType) -> None:
+    some, every = (conclusions.recorded()[name] for name in (conclusions.PAIR, conclusions.EVERY_RANK))
+    assert every["exact"]
+    for room in pages.ROOMS:
+        assert pages.least_within(every["front"], room) <= pages.least_within(some["front"], room)
+
+
+@pytest.mark.exhaustive
+def test_the_front_of_every_rank_is_the_recorded_one(conclusions: ModuleType) -> None:
+    recorded = conclusions.recorded()[conclusions.EVERY_RANK]
+    assert {**conclusions.every_rank(), "cpu_seconds": 0} == {**recorded, "cpu_seconds": 0}
+
+
 def test_ratios_that_the_page_tells(conclusions: ModuleType, pages: ModuleType) -> None:
     found = conclusions.recorded()
     assert pages.ratio_of_schedules(found["pw+dw+pw 24x56"]) > pages.TENFOLD
