@@ -61,7 +61,11 @@ class CoreTimeline:
             for core in self.cores
         ]
         for each in _gathered(self.activities, self.end // FINEST):
-            arguments = {"begin_cycle": each.begin, "end_cycle": each.end}
+            arguments = {
+                "begin_cycle": each.begin,
+                "end_cycle": each.end,
+                "onnx": " + ".join(self.nodes.get(each.layer, ())),
+            }
             times = {"ts": each.begin / self.clock_mhz, "dur": (each.end - each.begin) / self.clock_mhz}
             events.append(
                 {

@@ -32,6 +32,8 @@ from compiler.cli.session import Session, verb
 @click.option(
     "--verified", metavar="FILE.json", help="Errors of layers, for the page: what catena verify --json printed."
 )
+@click.option("--trace", metavar="FILE.json", help="Write layers and their tiles over time, for Perfetto.")
+@click.option("--model-explorer", metavar="DIR", help="Write the graph of layers and their costs for Model Explorer.")
 @click.option("--events", is_flag=True, help="Print every event of every layer besides.")
 @target_options
 @mode_option
@@ -48,6 +50,8 @@ def report(
     output: str | None,
     timeline: str | None,
     verified: str | None,
+    trace: str | None,
+    model_explorer: str | None,
     events: bool,
     target: str | None,
     settings: tuple[str, ...],
@@ -93,6 +97,17 @@ def report(
         program = program_of(source, options, [history, tiles])
         found = report_of(program, stats)
         write_text(Path(output), render(page_of(program, stats, history, tiles, timeline, verified)))
+
+    if trace is not None or model_explorer is not None:
+        from compiler.layer_trace import layer_trace
+        from compiler.model_explorer import write_model_explorer
+
+        explained = explain_program(program, statistics=stats)
+        if trace is not None:
+            write_text(Path(trace), layer_trace(explained))
+        if model_explorer is not None:
+            words = {each.layer.entry.name: each.facts.words for each in explained.layers if each.facts is not None}
+            write_model_explorer(Path(model_explorer), program, found, words)
 
     of_cores = explain_program(program) if isinstance(found.machine, MulticoreMachine) else None
 
