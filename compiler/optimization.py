@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from xdsl.dialects.builtin import ModuleOp
 
@@ -12,6 +13,7 @@ from compiler.pipelines import parse_passes
 from compiler.sources import ImportOptions, SourceKind, kind_of, load_model
 from compiler.stages import STAGE_NAMES, stage_named
 from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.target import MachineOp
 from passes.verification import verify_module
 
 
@@ -46,5 +48,8 @@ def load_module(source: str, options: ImportOptions) -> ModuleOp:
     parsed = read_module(source)
     stage = stage_of(parsed.module)
     legality = stage_named(stage).legality if stage in STAGE_NAMES else None
+    if legality is not None:
+        # Dumps of single passes hold the machine that is put in before the passes of the next stage.
+        legality = replace(legality, ops=legality.ops | {MachineOp.name})
     verify_module(parsed.module, stage=stage or "", legality=legality, positions=parsed.positions)
     return parsed.module

@@ -112,25 +112,28 @@ function drawRoofline(report) {
   // A link that no layer could ever wait for is no roof.
   const hasLink = ridge > leftmost / 1000;
   const xs = [...points.map((each) => each.intensity), ...(hasLink ? [ridge] : [])], ys = [...points.map((each) => each.rate), report.elements];
-  const across = logAxis(xs, 60, 700), up = logAxis(ys, 300, 20);
-  const picture = draw("svg", { width: 900, height: 350, role: "img" });
+  // Beside the roof there is room for what it is; on a phone that stands below.
+  const isNarrow = place.clientWidth < 800, right = isNarrow ? Math.max(240, place.clientWidth - 30) : 700;
+  const across = logAxis(xs, 60, right), up = logAxis(ys, 300, 20);
+  const picture = draw("svg", { width: isNarrow ? right + 20 : 900, height: isNarrow ? 390 : 350, role: "img" });
   for (const mark of across.marks) {
     picture.append(draw("path", { d: `M${across.at(mark)} 20V300`, class: "grid" }), words(across.at(mark), 316, short(mark), { "text-anchor": "middle", class: "soft" }));
   }
   for (const mark of up.marks) {
-    picture.append(draw("path", { d: `M60 ${up.at(mark)}H700`, class: "grid" }), words(54, up.at(mark) + 4, short(mark), { "text-anchor": "end", class: "soft" }));
+    picture.append(draw("path", { d: `M60 ${up.at(mark)}H${right}`, class: "grid" }), words(54, up.at(mark) + 4, short(mark), { "text-anchor": "end", class: "soft" }));
   }
   const top = up.at(report.elements), low = Math.max(across.low, up.low / report.link_words);
   const slope = hasLink ? `M${across.at(low)} ${up.at(low * report.link_words)}L${across.at(ridge)} ${top}` : `M60 ${top}`;
   const link = hasLink ? `${short(report.link_words)} words a cycle off-chip` : "off-chip words do not limit it";
-  picture.append(draw("path", { d: `${slope}H700`, fill: "none", stroke: "#d55e00", "stroke-width": 2 }));
-  picture.append(words(706, top + 4, `${whole(report.elements)} operations a cycle`), words(706, top + 20, link, { class: "soft" }));
+  picture.append(draw("path", { d: `${slope}H${right}`, fill: "none", stroke: "#d55e00", "stroke-width": 2 }));
+  const [x, y] = isNarrow ? [60, 364] : [706, top + 4];
+  picture.append(words(x, y, `${whole(report.elements)} operations a cycle`), words(x, y + 16, link, { class: "soft" }));
   for (const each of points) {
     const text = `${each.layer.number}. ${each.layer.name}\n${short(each.intensity)} operations a word, ${short(each.rate)} a cycle`;
     const dot = { cx: across.at(each.intensity), cy: up.at(each.rate), r: 5, fill: "#0072b2", "fill-opacity": 0.65, class: "dot", onclick: () => openLayer(each.number) };
     picture.append(titled(draw("circle", dot), text));
   }
-  picture.append(words(380, 340, "operations per off-chip word", { "text-anchor": "middle" }), words(60, 12, "operations per cycle"));
+  picture.append(words((60 + right) / 2, 340, "operations per off-chip word", { "text-anchor": "middle" }), words(60, 12, "operations per cycle"));
   place.append(make("div", { class: "scroll" }, picture));
 }
 
@@ -149,11 +152,11 @@ function drawMemories(report) {
     return;
   }
   place.append(make("p", { class: "note" }, "Words that the tiles of each layer take of a memory, as a share of its capacity; layers are as wide as they take cycles."));
-  const left = 130, wide = 1040, tall = 46, total = report.cycles || 1;
+  const left = 100, wide = Math.max(220, Math.min(1070, place.clientWidth - left - 24)), tall = 46, total = report.cycles || 1;
   const picture = draw("svg", { width: left + wide + 20, height: names.length * (tall + 16) + 26, role: "img" });
   names.forEach((name, row) => {
     const base = (row + 1) * (tall + 16) - 6;
-    picture.append(words(left - 8, base - tall / 2, cut(name, 18), { "text-anchor": "end" }));
+    picture.append(words(left - 8, base - tall / 2, cut(name, 14), { "text-anchor": "end" }));
     picture.append(draw("rect", { x: left, y: base - tall, width: wide, height: tall, fill: "none", class: "grid" }));
     let before = 0;
     report.layers.forEach((layer, number) => {

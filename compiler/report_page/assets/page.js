@@ -4,7 +4,7 @@ let REPORT = null;
 
 function drawOverview(report) {
   section("origin").textContent =
-    `${report.summary}. Counts are ${report.provenance}${report.cycles_note && `; ${report.cycles_note}`}; energy and time are priced with the constants of the target ${report.target}. Words have ${report.word_bits} bits. ${report.tool}.`;
+    `${report.summary}. Counts are ${report.provenance}${report.cycles_note && `; ${report.cycles_note}`}; energy and time are priced with the constants of the target ${report.target}. Words have ${report.word_bits} bits. Made by ${report.tool}.`;
   const place = section("overview");
   place.querySelector(".figures").append(...report.figures.map((each) =>
     make("div", { class: "figure" }, make("div", { class: "name" }, each.name), make("div", { class: "value" }, each.value), make("p", { class: "note" }, each.note))));

@@ -56,3 +56,14 @@ def test_passes_run_by_themselves_say_what_they_did(cli: Cli, cnn: Path, tmp_pat
     assert "// ----- fuse-elementwise: 1 removed" in found.err
     assert "- %" in found.err
     assert "fold-views" not in found.err
+
+
+def test_dumps_of_passes_are_read_again(cli: Cli, cnn: Path, tmp_path: Path) -> None:
+    dumps, again = tmp_path / "passes", tmp_path / "again.mlir"
+    assert cli("compile", cnn, "--to", "fused", "-o", tmp_path / "f.mlir", "--dump-passes", dumps).code == 0
+    (before,) = dumps.glob("*-fused-fold-pad.mlir")
+    (after,) = dumps.glob("*-fused-fuse-elementwise.mlir")
+    found = cli("opt", before, "-p", "fuse-elementwise", "--changes", "all", "-o", again)
+    assert found.code == 0
+    assert "// ----- fuse-elementwise: " in found.err
+    assert again.read_text() == after.read_text()

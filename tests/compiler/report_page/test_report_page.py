@@ -23,7 +23,7 @@ from compiler.report_page.graph import drawing
 from compiler.reporting import report_of
 from dialects.diagnostics import CatenaError
 from tests.compiler.conftest import Cli
-from tests.compiler.report_page.in_browser import CHROMIUM, NARROW, WIDE, data_of, drawn, in_browser
+from tests.compiler.report_page.in_browser import CHROMIUM, NARROW, WIDE, data_of, drawn, in_browser, needed_width
 from tests.compiler.small_models import save_model, small_cnn
 
 
@@ -137,6 +137,13 @@ def test_a_browser_draws_every_section_without_an_error(loaded: Program, tmp_pat
     assert shown.count('class="box"') == len(loaded.layers)
     assert shown.count("data-layer=") == len(loaded.layers)
     assert f"1. {loaded.layers[0].name}" in shown[shown.index("<dialog") :]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_nothing_is_wider_than_a_phone(tmp_path: Path) -> None:
+    model, page = save_model(small_cnn(), tmp_path / "small.onnx"), tmp_path / "page.html"
+    assert execute(["report", str(model), "-o", str(page)]) == 0
+    assert needed_width(page, 390) <= 390
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
