@@ -18,7 +18,8 @@ from dialects.groups import GroupOp
 from dialects.multicore import WaitOp
 from dialects.multicore_machine import MulticoreMachine
 from passes.multicore.accesses import Block
-from passes.multicore.clocks import Clocks, Known, Register, Signals, Wait
+from passes.multicore.clocks import Clocks, Register, Signals, Wait
+from passes.multicore.known import Known
 from passes.multicore.needs import circles_of
 from passes.multicore.reading import Sending, joined, sendings, waits_of
 from passes.multicore.tables import NEVER, Access, Ints, Point, Touched

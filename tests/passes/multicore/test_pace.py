@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from dialects.multicore_mapping import Scheme
-from passes.multicore.pace import BRING, FINISH, MULTIPLY, Course, Paces, postponed
+from passes.multicore.course import BRING, FINISH, MULTIPLY, Course
+from passes.multicore.pace import Paces, postponed
 from tests.backends.rram.quantized import SMALL, Ready, one_layer, ready, residual
 
 SHARE = 0.05
