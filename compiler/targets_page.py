@@ -67,11 +67,9 @@ Without a table `dataflow`, mappings are searched among these: operands lie in t
 memories without an axis in between, with loops cut between them; any loops are laid along any axis that takes them,
 each once, along axes without a memory in between in any order; every tile is a whole number of those inside it, and
 only the last one of a loop is smaller. With a `dataflow`, it is the mappings that its nest has for any values of its
-parameters: up to the size of the largest loop that one cuts or, where less may be reserved with more of it, until
-nothing is. What is said to be `optimal` is that among these. Mappings with tiles that do not nest, such as tiles of 4
-in tiles of 6, are not searched, though a mapping file may give them; one of them may be better. That none is missed in
-a dataflow is tested, but not proven, where a loop is cut on both sides of the bar, with other loops in between, around
-a memory that `stays` or `slides`.
+parameters, each from 1 to the size of the largest loop that it helps to cut, whatever is reserved with more. What is
+said to be `optimal` is that among these. Mappings with tiles that do not nest, such as tiles of 4 in tiles of 6, are
+not searched, though a mapping file may give them; one of them may be better.
 
 An operand that a memory takes goes past it only if `bypass` has it or, on a machine with a `dataflow`, if the nest does
 not store it there: this holds for mapping files, too.

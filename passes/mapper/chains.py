@@ -54,18 +54,20 @@ def counts_tiles(flow: BoundFlow, name: str, before: frozenset[str]) -> bool:
 
 
 def moves_inwards(flow: BoundFlow, name: str, *, timed_only: bool = False) -> bool:
-    """Whether a larger value may make loops run further in, past others: what those leave alone comes more often.
+    """Whether a larger value may make loops run further in, where what others leave alone comes more often.
 
-    For a parameter that `counts_tiles` that is so only where nothing runs there with 1, but with larger values. With
+    They run past other loops, or lie along an axis, each of whose elements gets what one alone would have kept. For a
+    parameter that `counts_tiles` that is so only where nothing runs there with 1, but with larger values. With
     `timed_only` loops that are laid along axes further in do not count.
     """
     for place in cut_by(flow, frozenset({name})):
         loop = flow.loop(place)
-        further = [
-            each
-            for each in nodes_of(flow, loop)
-            if each > place and not (timed_only and isinstance(flow.nest.nodes[each], Par))
-        ]
+        further = [each for each in nodes_of(flow, loop) if each > place]
+        laid = [each for each in further if isinstance(flow.nest.nodes[each], Par)]
+        if timed_only:
+            further = [each for each in further if each not in laid]
+        elif any(name not in flow.expressions[each].names for each in laid):
+            return True
         others = [
             each
             for each in range(place + 1, max(further, default=place))

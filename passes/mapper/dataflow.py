@@ -5,8 +5,8 @@
     store rf [K], for images 1, for slide 1, store rf [I, O]
 
 Loops are named by the part that they play in a convolution (`passes.mapping.roles`). Names in expressions are those
-parts, for their extents, `stride`, the stride of `rows_out`, and parameters, for counts of at least one. Parameters
-that stand right of the bar are decided before the others.
+parts, for their extents, `stride`, the stride of `rows_out`, and parameters, for counts from one to the extent of the
+largest loop that they help to cut. Parameters that stand right of the bar are decided before the others.
 """
 
 from __future__ import annotations
@@ -205,32 +205,10 @@ class BoundFlow:
     def _most(self) -> Mapping[str, int]:
         """What every parameter is at most."""
         names = (*self.flow.inner, *self.flow.outer)
-        sizes = {name: max((self.values[part] for part in self.flow.parts_of(name)), default=1) for name in names}
-        most = sizes
-        for _ in names:
-            # what one may reach may let another one reach more
-            most = {name: max(size, self._reserving(name, most)) for name, size in sizes.items()}
-        return most
-
-    def _reserving(self, parameter: str, most: Mapping[str, int]) -> int:
-        """With how much of a parameter something is still reserved, at most, where that can become less with it.
-
-        Every reserve that always becomes less limits it; of those that do so only for some values of others, the one
-        that limits it least counts.
-        """
-        values = {**self.values, **most}
-        always: list[int] = []
-        sometimes: list[int] = []
-        for reserve in self.flow.reserves.values():
-            factors = [factor for factor, names in reserve.terms if parameter in names]
-            if factors and max(factors) < 0:
-                always.append(reserve.positive(values) // -sum(factors))
-            elif factors and min(factors) < 0:
-                sometimes.append(reserve.settled_from(parameter, values))
-        return min(always) if always else max(sometimes, default=1)
+        return {name: max((self.values[part] for part in self.flow.parts_of(name)), default=1) for name in names}
 
     def most_of(self, parameter: str) -> int:
-        """The value from which on a parameter alone makes all its tiles as large as their loops, and reserves least."""
+        """The largest value of a parameter: the extent of the largest loop that it helps to cut."""
         return self._most[parameter]
 
     @cached_property

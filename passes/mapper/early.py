@@ -1,13 +1,14 @@
 """Which inner parameters of a dataflow may be open while candidates are bounded, and candidates that wait to be grown.
 
 With the cuts left out that open parameters would make, nothing may become more frequent (`passes.mapper.search`). That
-is so unless what a cut leaves to others, further in, runs there past other loops, so that a memory keeps less; lies
-along an axis, so that windows are cut and no memory slides; or moves additions to where they cost more.
+is so unless what a cut leaves to others, further in, runs there past other loops, so that a memory keeps less, or lies
+along an axis, so that windows are cut and no memory slides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,17 +54,16 @@ class Open:
 
 @dataclass(frozen=True)
 class Early:
-    """Which parameters may be open: `costs` are the prices of events."""
+    """Which parameters may be open."""
 
     flow: BoundFlow
     hierarchy: Hierarchy
-    costs: Mapping[str, float]
 
     def may_be_open(self, name: str) -> bool:
         """Whether a bound holds without the cuts that a parameter decides."""
         loops = {place: self.flow.loop(place) for place in cut_by(self.flow, frozenset({name}))}
         sums = {place for place, loop in loops.items() if self.flow.problem.loops[loop].kind is LoopKind.KS}
-        if any(self._adds_up(place) for place in sums) or (sums and not self._additions_may_move_inwards):
+        if any(self._adds_up(place) for place in sums):
             return False
         slides = any(each.slides for each in self.hierarchy.memories[1:])
         if slides and any(self._lies_inside(place, loop) for place, loop in loops.items()):
@@ -81,19 +81,23 @@ class Early:
         laid = any(isinstance(node, Par) and node.loop == loop for _, node in inside)
         return laid and self.flow.problem.window_of(loop) is not None
 
-    @property
-    def _additions_may_move_inwards(self) -> bool:
-        """Whether an addition costs no more further in, or on the way to a memory, than in that memory."""
-        outermost, *inner = self.hierarchy.memories
-        names = [outermost.name, *(each.name for each in inner if Operand.OUTPUT in each.operands)]
-        price = [self._price(name, "update") + self._price(name, "add") for name in names]
-        additions = (
-            self._price(inside, "add") <= price[outside]
-            for place, inside in enumerate(names)
-            for outside in range(place)
-        )
-        hops = (self._price(name, "hop") <= price[outside] for outside, name in enumerate(names))
-        return all(additions) and all(hops)
 
-    def _price(self, memory: str, event: str) -> float:
-        return self.costs.get(f"{memory}.output.{event}", 0.0)
+def with_cheap_sums(
+    hierarchy: Hierarchy, costs: Mapping[str, float], meeting: Collection[str] = ()
+) -> Mapping[str, float]:
+    """Prices of which none is higher, such that sums cost no more to add, or on their way, than further out.
+
+    By these no mapping costs less if a sum leaves a memory sooner, or if it meets others on its way to a memory of
+    `meeting`. They are the same where that is so anyway.
+    """
+    outermost, *inner = hierarchy.memories
+    names = [outermost.name, *(each.name for each in inner if Operand.OUTPUT in each.operands)]
+    lowered = dict(costs)
+    least = math.inf
+    for name in names:
+        add, update, hop = (f"{name}.output.{event}" for event in ("add", "update", "hop"))
+        lowered |= {add: min(lowered[add], least)} if add in lowered else {}
+        least = min(least, lowered.get(update, 0.0) + lowered.get(add, 0.0))
+        lowered |= {hop: min(lowered[hop], least)} if hop in lowered else {}
+        least = min(least, lowered.get(hop, 0.0)) if name in meeting else least
+    return lowered

@@ -1,30 +1,36 @@
 """What candidates of a dataflow cost, and at least while parameters are missing.
 
-Removing a cut from a nest never makes an event more frequent, but for additions, which it moves inwards, where they
-must not cost more. So the inner parameters alone, with all loops whole that outer ones would cut, bound what a mapping
-costs inside; the outer parameters that fit with an inner tile of one bound what the outermost memory costs. Energy is
-at least the sum of both; time at least the longest of all steps and of what each memory moves. Inner parameters that
-are not decided yet are left out as well, where `passes.mapper.early` allows it.
+Removing the innermost cut of a loop never makes an event more frequent, but for additions, which it moves inwards: no
+bound counts them at more than they would cost further out (`passes.mapper.early.with_cheap_sums`). Nor does removing
+another cut, unless what the loop does further in then matters: it runs past loops that left alone what a memory keeps,
+or is laid along an axis, each of whose elements gets what one would have kept. Events of operands for which that may be
+are counted without all cuts of the loop further in.
 
-That is not quite so where a memory keeps words while other loops run between two cuts of a loop: one of these left out,
-the other may run where it did not. No random nest has shown a mapping that was missed for that.
+So the inner parameters alone, with all loops whole that outer ones would cut, bound what a mapping costs inside; the
+outer parameters that fit with an inner tile of one bound what the outermost memory costs, less the addition that a sum
+saves inside when it arrives there once more. Energy is at least the sum of both; time at least the longest of all steps
+and of what each memory moves. Inner parameters that are not decided yet are left out as well, where
+`passes.mapper.early` allows it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 import numpy as np
 import numpy.typing as npt
 
-from dialects.hierarchy import Memory
-from dialects.schedule import Objective
+from dialects.gconv import LoopKind
+from dialects.schedule import Objective, Operand
 from passes.mapper.candidates import Candidates
 from passes.mapper.chains import cut_by
 from passes.mapper.counts import OPERAND_NAMES, Counts
 from passes.mapper.dataflow import BoundFlow
-from passes.mapper.early import Early
+from passes.mapper.early import Early, with_cheap_sums
 from passes.mapper.flow_counts import FlowCounts
 from passes.mapper.flow_fit import FlowFit
 from passes.mapper.flow_growth import FlowGrowth
+from passes.mapper.flow_shifts import FlowShifts
 from passes.mapper.flow_values import FlowValues
 from passes.mapper.nest import Column, For, Par, Store
 from passes.mapper.pricing import Prices, Values
@@ -54,9 +60,11 @@ class FlowBounds:
         self._passing = [each for each in flow.problem.operands if not flow.nest.stores(each)]
         stored = (each for each in flow.problem.operands if each not in self._passing)
         self._outermost = tuple(f"{hierarchy.memories[0].name}.{OPERAND_NAMES[each]}." for each in stored)
-        weigh = hierarchy.dataflow.weigh if hierarchy.dataflow and self._objective is not Objective.TRAFFIC else {}
-        self._costs = {event: price * weigh.get(event, 1.0) for event, price in prices.of.items()}
-        early = Early(flow, hierarchy, self._costs)
+        self._costs = search_costs(prices)
+        self._cheapest = with_cheap_sums(hierarchy, self._costs)
+        self._outer_costs = self._less_what_is_saved(self._cheapest)
+        self._shifts = FlowShifts(flow, hierarchy)
+        early = Early(flow, hierarchy)
         self._early = frozenset(name for name in flow.flow.inner if early.may_be_open(name))
 
     def of(self, inner: Candidates, level: int) -> Values:
@@ -70,31 +78,28 @@ class FlowBounds:
 
     def value(self, counts: Counts) -> Values:
         """What the search makes least."""
-        energy = self._energy(counts) + self._work
+        energy = _priced(counts.events, self._costs, counts.candidates) + self._work
         return self._objective.of(energy, self._prices.cycles(counts) if self._values.timed else energy)
 
     def may_be_within(self, candidates: Candidates, limit: float) -> Flags:
-        """Whether some values of missing parameters may cost no more than a limit.
+        """Whether some values of missing parameters may cost no more than a limit."""
+        energy, cycles = self._inner_bound(candidates, outermost=True)
+        return self._objective.of(energy + self._work, cycles) <= limit
 
-        Without their cuts candidates cost least, but where such a cut keeps a loop from running further in, past others
-        that then decide what memories keep. So that is compared with cuts as small as they can be, too.
-        """
-        energy, cycles = self._inner_bound(candidates, outermost=None)
-        within = self._objective.of(energy + self._work, cycles) <= limit
-        if self._values.inwards - candidates.columns.keys():
-            rows = np.flatnonzero(~within)
-            for nest, outermost in ((self._counts.outside, True), (self._flow.nest, None)):
-                energy = self._energy(self._counts.of(candidates.take(rows), nest), outermost=outermost) + self._work
-                rows = rows[self._objective.of(energy, cycles[rows]) <= limit]
-            within[rows] = True
-        return within
-
-    def _inner_bound(self, inner: Candidates, *, outermost: bool | None = False) -> tuple[Values, Values]:
-        """Lower bounds of what all memories cost, the outermost one as well if `outermost` is None, and of the time."""
+    def _inner_bound(self, inner: Candidates, *, outermost: bool = False) -> tuple[Values, Values]:
+        """Lower bounds of what all memories cost, the `outermost` one as well if so said, and of the time."""
         counts = self._without_open_cuts(inner)
+        open_cuts = self._open_cuts(inner)
         # An axis that open parameters may lay a loop along takes all of it in the least time, and may share words.
-        is_laid = any(isinstance(self._flow.nest.nodes[place], Par) for place in self._open_cuts(inner))
+        is_laid = any(isinstance(self._flow.nest.nodes[place], Par) for place in open_cuts)
         fastest = self._without_open_cuts(inner, laid=1) if is_laid else counts
+        events = {event: np.minimum(times, fastest.events[event]) for event, times in counts.events.items()}
+        costs = self._cheapest
+        for operand, further in self._shifts.of(open_cuts).items():
+            shifted = self._without_open_cuts(inner, further=further).events
+            events |= {event: times for event, times in shifted.items() if f".{OPERAND_NAMES[operand]}." in event}
+            if operand is Operand.OUTPUT and (meeting := self._shifts.meeting(further)):
+                costs = with_cheap_sums(self._hierarchy, self._costs, meeting)
         cycles: Values = np.zeros(counts.candidates)
         if self._values.timed:
             cycles = fastest.steps.astype(np.float64)
@@ -102,17 +107,22 @@ class FlowBounds:
                 copies: Column = np.ones(counts.candidates, np.int64)
                 for axis in self._hierarchy.axes_outside(memory.name):
                     copies = copies * np.minimum(fastest.elements(axis.name), axis.size)
-                cycles = np.maximum(cycles, self._moving(memory, counts) / copies)
-        return self._energy(counts, fastest, outermost=outermost), cycles
+                cycles = np.maximum(cycles, np.maximum(*self._prices.shared_port_cycles(memory, events)) / copies)
+        if not outermost:
+            events = {event: times for event, times in events.items() if not event.startswith(self._outermost)}
+        return _priced(events, costs, counts.candidates), cycles
 
     def _open_cuts(self, inner: Candidates) -> tuple[int, ...]:
         """The nodes whose tiles parameters have a say in that are not decided."""
         return cut_by(self._flow, frozenset(self._values.parameters) - inner.columns.keys())
 
-    def _without_open_cuts(self, inner: Candidates, laid: int | None = None) -> Counts:
-        """Counts with all loops whole that open parameters cut, or, on an axis, in tiles of `laid`."""
+    def _without_open_cuts(self, inner: Candidates, laid: int | None = None, further: Iterable[int] = ()) -> Counts:
+        """Counts with all loops whole that open parameters cut, or, on an axis, in tiles of `laid`.
+
+        So are those of `further` nodes.
+        """
         tiles = self._flow.tiles(inner.columns, inner.count)
-        for place in self._open_cuts(inner):
+        for place in {*self._open_cuts(inner), *further}:
             node = self._flow.nest.nodes[place]
             assert not isinstance(node, Store)
             whole = self._flow.problem.extents[node.loop]
@@ -141,31 +151,49 @@ class FlowBounds:
         candidates = self._growth.with_outer(candidates, self._fit.fit_outside)
         energy = np.full(distinct.count, np.inf)
         cycles = np.zeros(distinct.count) if self._passing else energy.copy()
-        whole = {place for place, used in tied.items() if not used <= inner.columns.keys()}
+        cuts = tuple(place for place, used in tied.items() if not used <= inner.columns.keys())
+        whole = {*cuts, *(place for place in self._shifts.further(cuts) if place < self._flow.seam)}
         for chunk in candidates.chunks():
             counts = self._counts.of(chunk, self._counts.outside, whole)
-            np.minimum.at(energy, chunk.columns[_ROW], self._energy(counts, outermost=True))
+            outside = {event: times for event, times in counts.events.items() if event.startswith(self._outermost)}
+            np.minimum.at(energy, chunk.columns[_ROW], _priced(outside, self._outer_costs, chunk.count))
             if self._values.timed and not self._passing:
-                moved = self._moving(self._hierarchy.memories[0], counts)
-                np.minimum.at(cycles, chunk.columns[_ROW], moved)
+                moved = self._prices.shared_port_cycles(self._hierarchy.memories[0], counts.events)
+                np.minimum.at(cycles, chunk.columns[_ROW], np.maximum(*moved))
         inverse = inverse.reshape(-1)
         return energy[inverse], cycles[inverse]
 
-    def _moving(self, memory: Memory, counts: Counts) -> Values:
-        """Cycles in which one copy of a memory would move the words of all copies."""
-        return np.maximum(*self._prices.shared_port_cycles(memory, counts))
+    def _less_what_is_saved(self, costs: Mapping[str, float]) -> Mapping[str, float]:
+        """Prices with which the outermost memory's energy may be added to that of a nest without outer cuts.
+
+        With a sum that arrives there once more, an addition less is made in the memory inside, or on the way to it.
+        """
+        outer = cut_by(self._flow, frozenset(self._flow.flow.outer))
+        kinds = {self._flow.problem.loops[self._flow.loop(place)].kind for place in outer if place < self._flow.seam}
+        stores = self._flow.nest.stores(Operand.OUTPUT)
+        added = f"{self._hierarchy.memories[0].name}.output.add"
+        if not stores or LoopKind.KS not in kinds:
+            return costs
+        inside = stores[0][1].memory
+        saved = max(costs.get(f"{inside}.output.{event}", 0.0) for event in ("add", "hop"))
+        return {**costs, added: costs.get(added, 0.0) - saved}
 
     @property
     def _work(self) -> float:
         return self._prices.work(self._flow.problem.operations)
 
-    def _energy(self, *several: Counts, outermost: bool | None = None) -> Values:
-        """The energy of events, of each as few as in any of several counts."""
-        total: Values = np.zeros(several[0].candidates)
-        for event, cost in self._costs.items():
-            if event in several[0].events and outermost in (None, event.startswith(self._outermost)):
-                times = several[0].events[event]
-                for others in several[1:]:
-                    times = np.minimum(times, others.events[event])
-                total = total + cost * times
-        return total
+
+def search_costs(prices: Prices) -> Mapping[str, float]:
+    """The prices by which a search in a dataflow compares mappings: as weighed there."""
+    dataflow = prices.hierarchy.dataflow
+    weigh = dataflow.weigh if dataflow and prices.objective is not Objective.TRAFFIC else {}
+    return {event: price * weigh.get(event, 1.0) for event, price in prices.of.items()}
+
+
+def _priced(events: Mapping[str, Column], costs: Mapping[str, float], count: int) -> Values:
+    """The energy of some events of so many candidates."""
+    total: Values = np.zeros(count)
+    for event, cost in costs.items():
+        if event in events:
+            total = total + cost * events[event]
+    return total

@@ -12,7 +12,7 @@ from passes.mapper.candidates import CHUNK, Candidates, joined
 from passes.mapper.chains import tiles_within
 from passes.mapper.dataflow import BoundFlow
 from passes.mapper.flow_values import FlowValues
-from passes.mapper.nest import Column, For
+from passes.mapper.nest import Column
 
 Flags = npt.NDArray[np.bool_]
 Fits = Callable[[Candidates], Flags]
@@ -67,7 +67,7 @@ class FlowGrowth:
                 tile = tiles[place]
                 if self._hierarchy.nested:
                     values.append(np.where(tile <= most, most // tile * tile, most))
-                if name in self._values.inwards and isinstance(self._flow.nest.nodes[place], For):
+                if name in self._values.inwards:
                     values.append(np.minimum(tile, most))
         elif name in self._values.inwards:
             values.append(np.ones_like(most))

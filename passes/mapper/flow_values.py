@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from dialects.gconv import LoopKind
 from dialects.hierarchy import Hierarchy
 from passes.mapper.candidates import Candidates
 from passes.mapper.chains import counts_tiles, cut_by, moves_inwards, tiles_within
@@ -19,16 +20,20 @@ class FlowValues:
     """The values of parameters, all of them of those that are `free`; `counted` only cut loops into numbers of tiles.
 
     Larger values of `inwards` ones may make loops run further in. Of `unordered` ones any that fits may cost least, of
-    others the largest. `tied` ones differ in busy elements alone, if `ties` are to be told apart at last.
+    others the largest. `tied` ones differ in busy elements alone, if `ties` are to be told apart at last. With
+    `dear_sums` it may cost less to let sums leave sooner.
     """
 
-    def __init__(self, flow: BoundFlow, hierarchy: Hierarchy, *, timed: bool, ties: bool):
+    def __init__(self, flow: BoundFlow, hierarchy: Hierarchy, *, timed: bool, ties: bool, dear_sums: bool = False):
         self._flow = flow
         self._hierarchy = hierarchy
+        self._dear_sums = dear_sums
         self.timed = timed
         self.parameters = (*flow.flow.inner, *flow.flow.outer)
         limited = [flow.flow.reserves[each.name] for each in hierarchy.memories if each.words is not None]
-        self._shrinking = frozenset(name for each in limited if each.ever[0] is None for name in each.names)
+        # More of a parameter may leave more room, or make something of less than nothing.
+        least = [(each.names, each.ever[0]) for each in limited]
+        self._reserving = frozenset(name for names, words in least if words is None or words < 0 for name in names)
         self.tied = frozenset(self._find_tied()) if ties else frozenset[str]()
         self.free = frozenset(self._find_free()) - self.tied
         self.counted = frozenset(
@@ -47,7 +52,7 @@ class FlowValues:
 
     def left_of(self, candidates: Candidates, name: str) -> Column:
         """What a parameter is at most: with more no tile is larger, beside what is decided before it, nor room less."""
-        if name in self._shrinking:
+        if name in self._reserving:
             return np.full(candidates.count, self._flow.most_of(name))
         before = frozenset(itertools.takewhile(lambda other: other != name, self.parameters))
         most: Column = np.ones(candidates.count, np.int64)
@@ -69,8 +74,14 @@ class FlowValues:
         for name in self.parameters:
             laid = any(isinstance(self._flow.nest.nodes[place], Par) for place in cut_by(self._flow, frozenset({name})))
             is_alone = tiles_within(self._flow, name, timed=self.timed) is not None
-            if name in self._shrinking or laid or not (name in self.counted or is_alone):
+            sends = self._dear_sums and self._cuts_sums(name)
+            if name in self._reserving or laid or sends or not (name in self.counted or is_alone):
                 yield name
+
+    def _cuts_sums(self, name: str) -> bool:
+        """Whether a parameter helps to cut a loop that adds up."""
+        loops = (self._flow.loop(place) for place in cut_by(self._flow, frozenset({name})))
+        return any(self._flow.problem.loops[loop].kind is LoopKind.KS for loop in loops)
 
     def _find_free(self) -> Iterator[str]:
         """Parameters that are to have all values: sizes that cut a loop into equally many tiles differ.
@@ -93,7 +104,7 @@ class FlowValues:
         slides = any(loop is not None and self._flow.problem.window_of(loop) is not None for loop in loops)
         strips = not self._hierarchy.nested and slides
         before = frozenset(itertools.takewhile(lambda other: other != name, self.parameters))
-        return not strips and name not in self._shrinking and counts_tiles(self._flow, name, before)
+        return not strips and name not in self._reserving and counts_tiles(self._flow, name, before)
 
 
 def _even(extent: int) -> Column:

@@ -106,18 +106,6 @@ class Expression:
             least, most = least + np.minimum(reach, 0.0), most + np.maximum(reach, 0.0)
         return least, most
 
-    def positive(self, values: Mapping[str, int]) -> int:
-        """The sum of the products that add to it."""
-        return sum(factor * prod(values[name] for name in names) for factor, names in self.terms if factor > 0)
-
-    def settled_from(self, name: str, most: Mapping[str, int]) -> int:
-        """From where on more of a name only makes it larger, or it is below 0, if others are at most these numbers.
-
-        It is a polynomial of the name whose coefficients are whole numbers: beyond the sum of what they are at most lie
-        none of its roots, nor of its derivative's (Cauchy's bound).
-        """
-        return sum(abs(factor) * prod(most[each] for each in names if each != name) for factor, names in self.terms)
-
     @cached_property
     def ever(self) -> tuple[int | None, int | None]:
         """The least and the most that it is whatever the names are; None where that is not known."""

@@ -126,14 +126,14 @@ class Prices:
             for axis in self.hierarchy.axes:
                 served = served if axis in outside else served * counts.elements(axis.name)
             share = np.minimum(served / counts.events["operation"], 1.0)
-        out, come = self.shared_port_cycles(memory, counts)
+        out, come = self.shared_port_cycles(memory, counts.events)
         return out * share, come * share
 
-    def shared_port_cycles(self, memory: Memory, counts: Counts) -> tuple[Values, Values]:
+    def shared_port_cycles(self, memory: Memory, events: Mapping[str, Column]) -> tuple[Values, Values]:
         """As `port_cycles`, if a single copy of the memory moved the words of all."""
         sums = "output.add" if memory is self.hierarchy.memories[0] else "output.update"
-        out = _total(counts, memory, "input.read", "kernel.read", sums)
-        come = _total(counts, memory, "input.fill", "kernel.fill", "output.update")
+        out = _total(events, memory, "input.read", "kernel.read", sums)
+        come = _total(events, memory, "input.fill", "kernel.fill", "output.update")
         return out / (memory.read or np.inf), come / (memory.write or np.inf)
 
     def ramp_cycles(self, memory: Memory, counts: Counts) -> Values:
@@ -146,8 +146,8 @@ class Prices:
         return total
 
 
-def _total(counts: Counts, memory: Memory, *events: str) -> Values:
-    total: Values = np.zeros(counts.candidates)
-    for event in events:
-        total = total + counts.events.get(f"{memory.name}.{event}", 0)
+def _total(events: Mapping[str, Column], memory: Memory, *names: str) -> Values:
+    total: Values = np.zeros(len(events["operation"]))
+    for name in names:
+        total = total + events.get(f"{memory.name}.{name}", 0)
     return total

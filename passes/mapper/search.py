@@ -28,8 +28,8 @@ from dialects.schedule import Objective
 from passes.mapper.candidates import CHUNK, Candidates
 from passes.mapper.counts import Counts
 from passes.mapper.dataflow import BoundFlow, parse_dataflow
-from passes.mapper.early import Open
-from passes.mapper.flow_bounds import FlowBounds
+from passes.mapper.early import Open, with_cheap_sums
+from passes.mapper.flow_bounds import FlowBounds, search_costs
 from passes.mapper.flow_counts import FlowCounts
 from passes.mapper.flow_fit import FlowFit
 from passes.mapper.flow_growth import FlowGrowth
@@ -144,13 +144,14 @@ class _Search:
         self._flow = flow
         timed = objective in (Objective.LATENCY, Objective.EDP)
         self._counts = FlowCounts(flow, hierarchy)
-        self._values = FlowValues(flow, hierarchy, timed=timed, ties=choice is None and not timed)
+        prices = Prices(hierarchy, objective)
+        costs = search_costs(prices)
+        dear_sums = with_cheap_sums(hierarchy, costs) != costs
+        self._values = FlowValues(flow, hierarchy, timed=timed, ties=choice is None and not timed, dear_sums=dear_sums)
         self._fit = FlowFit(flow, hierarchy, self._values, self._counts)
         waits = timed and _has_ramp(hierarchy)
         self._growth = FlowGrowth(flow, hierarchy, self._values, every=waits or bool(self._fit.even))
-        self._bounds = FlowBounds(
-            flow, Prices(hierarchy, objective), self._values, self._counts, self._fit, self._growth
-        )
+        self._bounds = FlowBounds(flow, prices, self._values, self._counts, self._fit, self._growth)
 
     def best(self, should_stop: Callable[[], bool]) -> Found | None:
         """The best mapping, or the best one found until it should stop; None if none fits."""

@@ -91,6 +91,40 @@ def with_several_reserving(random: Random) -> Hierarchy | None:
     return changed
 
 
+def cut_on_both_sides(random: Random) -> Hierarchy | None:
+    """A machine whose nest cuts loops left of the bar, and again right of it; stores and axes lie anywhere between."""
+    parts = {part: letter for part, letter in PARTS.items() if part != "rows_kernel"}
+
+    def cuts(*tiles: str) -> list[str]:
+        chosen = random.sample(sorted(parts), random.randint(1, len(parts)))
+        return [f"for {part} {random.choice(tiles).replace('_', parts[part])}" for part in chosen]
+
+    left = cuts("_1", "_1", "_0*_1")
+    loops = [*left, *cuts("_0", "_0", "1"), *cuts("1")[: random.randint(0, 2)]]
+    laid = f"par {random.choice(sorted(parts))} {random.choice('1z')} on pe"
+    levels = [f"store glb [{each}]" for each in random.sample("IKO", 3)[: random.randint(0, 3)]]
+    levels += [laid, *(f"store rf [{each}]" for each in random.sample("IKO", random.randint(1, 3)))]
+    places = sorted(random.randint(0, len(loops)) for _ in levels)
+    nodes: list[str] = []
+    for number in range(len(loops) + 1):
+        nodes += [level for place, level in zip(places, levels, strict=True) if place == number]
+        nodes += loops[number : number + 1]
+    bar = nodes.index(left[-1]) + 1
+    try:
+        found = machine(
+            f"{', '.join(nodes[:bar])} | {', '.join(nodes[bar:])}",
+            random.randint(6, 80),
+            random.choice([1, 2, 4, 8]),
+            random.randint(4, 40),
+            slides=random.random() < 0.5,
+        )
+        parse_dataflow(found)
+    except CatenaError:
+        return None
+    prices = (each.model_copy(update={"energy": random.choice([0.0, 0.5, 1.0, 6.0, 50.0])}) for each in found.accesses)
+    return _changed(found, {}, accesses=tuple(prices))
+
+
 def small_target(random: Random) -> Hierarchy:
     """A machine that is delivered, with small memories and axes, and other rules of what stays or slides there."""
     delivered = select_target(random.choice(TARGETS)).machine
