@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,17 +31,23 @@ Assignment = Mapping[str, tuple[Operand, ...]]
 """Which operands have a place in which memory; the outermost one is not among them."""
 
 
-@dataclass(frozen=True)
-class Tariff:
-    """What a word of a link costs: `shared` if elements that share it count once, `own` if all count.
-
-    `added` are the costs of an addition where sums arrive, which all words that do are once their place is there, but
-    for those that leave it again: they save `saved` in the link inside.
-    """
+class Rate(NamedTuple):
+    """What a word of a link costs: `shared` if elements that share it count once, `own` if all count."""
 
     shared: float
     own: float
-    added: float = 0.0
+
+
+@dataclass(frozen=True)
+class Tariff:
+    """What a word of a link costs `at_least`, and if it is `added` where it arrives.
+
+    All sums that arrive are, once their place is there, but for those that leave it again: they save `saved` in the
+    link inside.
+    """
+
+    at_least: Rate
+    added: Rate
     saved: float = 0.0
 
 
@@ -74,17 +81,46 @@ class Bounds:
                 continue
             name = OPERAND_NAMES[operand]
             for upper, lower in links:
-                read, fill = self._prices.event(f"{upper}.{name}.read"), self._prices.event(f"{lower}.{name}.fill")
-                found[operand, lower] = Tariff(read, fill)
+                rate = Rate(self._event(f"{upper}.{name}.read"), self._event(f"{lower}.{name}.fill"))
+                found[operand, lower] = Tariff(rate, rate)
         return found
 
     @cached_property
     def constant(self) -> float:
-        """What every mapping saves: the first arrival of a sum in the outermost memory adds nothing."""
+        """What every mapping costs beside its links.
+
+        All that is added up costs as much as the cheapest merge; the first arrival of a sum in the outermost memory
+        adds nothing.
+        """
         if Operand.OUTPUT not in self._problem.operands:
             return 0.0
-        outermost = self._hierarchy.memories[0].name
-        return -self._prices.event(f"{outermost}.output.add") * self._least[Operand.OUTPUT]
+        outermost, results = self._hierarchy.memories[0].name, self._least[Operand.OUTPUT]
+        merges = self._problem.operations - results
+        return self._merge * merges - self._event(f"{outermost}.output.add") * results
+
+    @cached_property
+    def _merge(self) -> float:
+        """The least price of a merge: two sums become one where they arrive, or on their way along an axis.
+
+        All mappings make as many, so that links cost only what is above it.
+        """
+        return min((self._prices.event(event) for event in self._merges), default=0.0)
+
+    @cached_property
+    def _merges(self) -> frozenset[str]:
+        """The events that are merges."""
+        found: set[str] = set()
+        for upper, lower in pairwise(self._path(Operand.OUTPUT)):
+            found.add(f"{upper}.output.add")
+            between = self._between.get((Operand.OUTPUT, lower), frozenset())
+            if any(axis.name in between and axis.reduces for axis in self._hierarchy.axes):
+                found.add(f"{upper}.output.hop")
+        return frozenset(found)
+
+    def _event(self, name: str) -> float:
+        """The price of an event, above that of the cheapest merge if it is one."""
+        price = self._prices.event(name)
+        return price - self._merge if name in self._merges else price
 
     def energy(self, parts: Parts, room: Column | int, axes: Sequence[Axis], memories: Sequence[str] = ()) -> Values:
         """The least energy of the links that are there, and of those that `memories` are still to get.
@@ -131,16 +167,19 @@ class Bounds:
         waiting = [each for each in self.assignment.get(memory, ()) if (each, memory) not in parts.placed]
         least: dict[Operand, float] = {}
         terms: dict[Operand, Values] = {}
+        saved: Values = np.zeros(parts.count)
         for operand in (*links, *waiting):
             price = self._least_price(operand, memory)
             least[operand] = price * self._least[operand]
             left = -(-self._problem.whole // links[operand].own) if operand in links else parts.left
-            times: Values = np.full(parts.count, least[operand])
+            times: Values = np.ones(parts.count)
             for loop in self._problem.idle(operand):
                 times = times * left[loop]
-            terms[operand] = times
+            terms[operand] = least[operand] * times
+            if operand in links:
+                saved = saved + self._most_saved(operand, memory) * self._least[operand] * times
         if not waiting:
-            return np.sum(list(least.values())) + np.zeros(parts.count)
+            return np.sum(list(least.values())) - saved
         best: Values = np.full(parts.count, np.inf)
         growth = self._growth(parts, memory, waiting)
         for last in (*links, *waiting):
@@ -152,7 +191,7 @@ class Bounds:
             room = growth[last]
             cost = least[last] + np.maximum(least_sum(others, np.maximum(room, 1.0)), floor)
             best = np.minimum(best, np.where(room < 1, np.inf, cost))
-        return best
+        return best - saved
 
     def _growth(self, parts: Parts, memory: str, waiting: Sequence[Operand]) -> Mapping[Operand, Values]:
         """How often the tile of each operand that waits fits into a memory, at most, beside what else must be there."""
@@ -190,10 +229,15 @@ class Bounds:
         """The price of a word that goes to a memory, at least."""
         tariff = self.tariffs[operand, memory]
         if self._is_even(operand, memory):
-            return tariff.shared + tariff.own + tariff.added - tariff.saved
+            return sum(tariff.added) - tariff.saved
         axes = [axis for axis in self._hierarchy.axes if axis.name in self._between[operand, memory]]
         elements = math.prod(axis.size for axis in axes if _shares(axis, operand))
-        return max(0.0, tariff.own - tariff.saved) + tariff.shared / elements
+        return max(0.0, tariff.at_least.own - tariff.saved) + tariff.at_least.shared / elements
+
+    def _most_saved(self, operand: Operand, memory: str) -> float:
+        """What a word that goes to a memory saves inside above its own price, which `_least_price` leaves out."""
+        tariff = self.tariffs[operand, memory]
+        return 0.0 if self._is_even(operand, memory) else max(0.0, tariff.saved - tariff.at_least.own)
 
     def _ended(self, parts: Parts, link: Link, axes: Sequence[Axis], spread: Sharing | None = None) -> Values:
         """What a link costs that no further loop is free for; what elements may still share is added to `spread`."""
@@ -266,17 +310,21 @@ class Bounds:
 
     def _price(self, link: Link) -> float:
         """The price of a word that elements share."""
-        tariff = self.tariffs[link.operand, link.lower]
-        place = self._upper[link.operand, link.lower]
-        waits = link.upper is None and place is not None and not self._is_even(link.operand, place)
-        return tariff.shared + (0.0 if waits else tariff.added)
+        return self._rate(link).shared
 
-    def own_price(self, parts: Parts, link: Link) -> float:
+    def own_price(self, parts: Parts, link: Link, rate: Rate | None = None) -> float:
         """The price of a word of an element, less what it saves in the link inside, if that is there."""
         tariff = self.tariffs[link.operand, link.lower]
         inside = self._inner.get((link.operand, link.lower))
         counts = inside in parts.placed or self._is_even(link.operand, link.lower)
-        return tariff.own - (tariff.saved if counts else 0.0)
+        return (rate or self._rate(link)).own - (tariff.saved if counts else 0.0)
+
+    def _rate(self, link: Link) -> Rate:
+        """What a word costs as far as is known: how many sums arrive first in a place that is not there is not."""
+        tariff = self.tariffs[link.operand, link.lower]
+        place = self._upper[link.operand, link.lower]
+        waits = link.upper is None and place is not None and not self._is_even(link.operand, place)
+        return tariff.at_least if waits else tariff.added
 
     def _is_even(self, operand: Operand, place: str) -> bool:
         """Whether elements share no words of a place on the way in or out; then staying is not dearer than leaving."""
@@ -335,7 +383,8 @@ class Bounds:
         for link in parts.links:
             if not link.alive and self.axes_left(link, axes):
                 words = self._moved.words(link.operand, link.own, self._visits(link))
-                total = total + self.own_price(parts, link) * words
+                rate = self.tariffs[link.operand, link.lower].added
+                total = total + self.own_price(parts, link, rate) * words
         return total
 
     def cycles(self, parts: Parts, room: Column | int = 1) -> Values:
@@ -367,11 +416,14 @@ class Bounds:
     def exact(self) -> bool:
         """Whether links of which nothing is open cost what is said, where parts are sure.
 
-        Not if it is cheaper to let a sum arrive than to add it up on the way: the bound has all sums arrive then.
+        Not if it is cheaper to let a sum arrive and add it than to add it up on the way: the bound has all sums arrive
+        then.
         """
+        links = pairwise(self._path(Operand.OUTPUT))
         event = self._prices.event
         return all(
-            event(f"{each.name}.output.hop") <= event(f"{each.name}.output.update") for each in self._hierarchy.memories
+            event(f"{upper}.output.hop") <= event(f"{upper}.output.update") + event(f"{upper}.output.add")
+            for upper, _ in links
         )
 
     @cached_property
@@ -432,14 +484,15 @@ class Bounds:
         ]
 
     def _sums(self, links: list[tuple[str, str]]) -> dict[tuple[Operand, str], Tariff]:
-        event = self._prices.event
+        event = self._event
         found: dict[tuple[Operand, str], Tariff] = {}
         for upper, lower in links:
             hop, update = event(f"{upper}.output.hop"), event(f"{upper}.output.update")
-            # no more words arrive than were sent
-            shared, own = (update - hop, hop) if update >= hop else (0.0, update)
+            added = update + event(f"{upper}.output.add")
+            # no more words arrive than were sent, so that each costs the less of both on its way
+            at_least, rate = (Rate(max(0.0, each - hop), min(each, hop)) for each in (update, added))
             saved = 0.0 if lower == OPERATION else event(f"{lower}.output.add")
-            found[Operand.OUTPUT, lower] = Tariff(shared, own, event(f"{upper}.output.add"), saved)
+            found[Operand.OUTPUT, lower] = Tariff(at_least, rate, saved)
         return found
 
     @cached_property

@@ -329,8 +329,18 @@ class _Search:
         mixed: Collection[type[Memory | Axis]] = (Memory, Axis),
     ) -> Moves:
         stages = stages_of(self._hierarchy, mixed)
-        sends = self._evened is not self._prices
-        return Moves(self._problem, self._hierarchy, stages, effort, larger=larger, values=values, sends=sends)
+        meets = self._prices.meets
+        sends = meets or self._evened is not self._prices
+        return Moves(
+            self._problem,
+            self._hierarchy,
+            stages,
+            effort,
+            larger=larger,
+            values=values,
+            sends=sends,
+            meets=meets,
+        )
 
     def _combined(self, energy: Values, cycles: Values) -> Values:
         return self._prices.combined(energy, cycles, self._problem.operations)

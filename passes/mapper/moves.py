@@ -10,7 +10,8 @@ A loop that is cut further out than it was makes the tiles between smaller, and 
 
 So these cuts are tried, right inside the store of an operand, and no others: none inside of an axis, and of the tiles
 that cut a loop into equally many only the smallest, unless tiles of a window have gaps: what they touch then does not
-grow evenly with them.
+grow evenly with them. Along an axis all numbers of elements are tried where more of them save additions inside: sums
+that meet on their way out may be cheaper.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ class Moves:
 
     Tiles that are larger for the sake of others are many, and rarely pay; without `larger` they are left out. With
     `values`, only so many tiles of a loop are tried at a time, and the search is no longer exact. With `sends`, sums
-    may cost less if they leave a memory before they are complete. `stages` are those that parts pass.
+    may cost less if they leave a memory before they are complete; with `meets` for some that meet along an axis then.
+    `stages` are those that parts pass.
     """
 
     def __init__(
@@ -78,10 +80,12 @@ class Moves:
         larger: bool = True,
         values: int | None = None,
         sends: bool = False,
+        meets: bool = False,
     ):
         self.effort = effort
         self.stages = stages
         self._sends = sends
+        self._meets = meets
         self._values = values
         self._problem = problem
         self._hierarchy = hierarchy
@@ -155,7 +159,9 @@ class Moves:
         """
         parts, used, before = begun.parts, list(begun.used), None
         for place, index in enumerate(order):
-            rows, factors = self._factors(loops[0], parts.left[loops[0]], axes[index].size // used[index])
+            sums = axes[index].reduces and not self._problem.is_relevant(Operand.OUTPUT, loops[0])
+            most = axes[index].size // used[index]
+            rows, factors = self._factors(loops[0], parts.left[loops[0]], most, uneven=self._meets and sums)
             parts, used = parts.laid(axes[index], loops[0], factors, rows), [each[rows] for each in used]
             used[index] = used[index] * factors
             room = np.prod([axis.size // each for axis, each in zip(axes, used, strict=True)], axis=0)
@@ -289,14 +295,21 @@ class Moves:
                 fits &= taken <= most
         return fits
 
-    def _factors(self, loop: int, left: Column, most: Column | None = None) -> tuple[Rows, Column]:
-        """Rows, each repeated with every factor of a loop that is worth trying: up to `most`, one always."""
+    def _factors(
+        self, loop: int, left: Column, most: Column | None = None, *, uneven: bool = False
+    ) -> tuple[Rows, Column]:
+        """Rows, each repeated with every factor of a loop that is worth trying: up to `most`, one always.
+
+        With `uneven`, those too that make no fewer tiles.
+        """
         rows: list[Rows] = [np.zeros(0, np.intp)]
         factors: list[Column] = [np.zeros(0, np.int64)]
         key = left if most is None else left * (int(most.max(initial=1)) + 1) + most
         for value in np.unique(key):
             some = np.flatnonzero(key == value)
             values = worthwhile(self._problem, loop, int(left[some[0]]), every=self._values is None)
+            if uneven and self._values is None:
+                values = np.arange(1, int(left[some[0]]) + 1)
             if most is not None:
                 values = values[values <= most[some[0]]]
             if self._values is not None:

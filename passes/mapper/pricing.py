@@ -14,7 +14,7 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from dialects.hierarchy import Hierarchy, Memory
+from dialects.hierarchy import Axis, Hierarchy, Memory
 from dialects.schedule import Objective, Operand
 from passes.mapper.counts import Counts
 from passes.mapper.nest import Column
@@ -73,6 +73,19 @@ class Prices:
                 changed[added] = price
             least = min(least, self.event(f"{name}.output.update") + price)
         return Prices(self.hierarchy, self.objective, changed) if changed else self
+
+    @cached_property
+    def meets(self) -> bool:
+        """Whether sums are cheaper to add on their way to some memory than in one further in."""
+        levels = self.hierarchy.levels
+        axes = [place for place, level in enumerate(levels) if isinstance(level, Axis) and level.reduces]
+        memories = [(place, level.name) for place, level in enumerate(levels) if isinstance(level, Memory)]
+        return any(
+            self.event(f"{outside}.output.hop") < self.event(f"{inside}.output.add")
+            for outer, outside in memories
+            for inner, inside in memories
+            if any(outer < axis < inner for axis in axes)
+        )
 
     def energy(self, counts: Counts) -> Values:
         """The priced events of all candidates, without operations, which all mappings have as many of."""

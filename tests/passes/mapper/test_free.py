@@ -12,13 +12,14 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from compiler.targets import select_target
 from dialects.diagnostics import CatenaError
 from dialects.gconv import Dim, GConv, Reduce
 from dialects.hierarchy import Axis, Hierarchy, Memory
 from dialects.schedule import Operand
 from dialects.soundness import parse_hierarchy
 from passes.mapper.counts import Counts
-from passes.mapper.effort import Effort
+from passes.mapper.effort import USUAL, Effort
 from passes.mapper.free import Best, best_mapping, good_mapping
 from passes.mapper.nest import Column, For, Nest, Node, Par, Store, nest_of
 from passes.mapper.pricing import Objective, Prices
@@ -345,6 +346,51 @@ def test_where_sums_are_cheaper_to_add_further_out_the_gap_is_true(objective: Ob
         gaps.append(found.gap)
     assert len(gaps) >= 8
     assert gaps.count(0.0) >= len(gaps) // 2
+
+
+def meeting_sums(random: Random) -> tuple[GConv, Hierarchy]:
+    """A link, and a machine whose sums meet along an axis for more or less than they cost to add in its elements."""
+    shape = random.choice(
+        [(Dim("A", op=2, ks=6),), (Dim("A", opc=2), Dim("B", ks=7)), (Dim("A", op=3), Dim("B", ks=5))]
+    )
+    kept = random.choice(["O", "KO", "IO"])
+    levels: dict[str, dict[str, object]] = {"dram": {"kind": "memory"}}
+    if random.random() < 0.3:
+        levels["glb"] = {"kind": "memory", "operands": ["O"], "words": random.randint(1, 4)}
+    levels["pe"] = {"kind": "axis", "size": random.randint(2, 5), "multicast": ["I"], "reduces": True}
+    levels["rf"] = {"kind": "memory", "operands": list(kept), "words": random.randint(2, 12)}
+    events = [f"{name}.output.{event}" for name in levels if name != "pe" for event in ("update", "add", "hop")]
+    accesses: dict[str, dict[str, object]] = {
+        event.replace(".", "_"): {"energy": random.choice([0, 1, 2, 3, 6, 12]), "events": {event: 1}}
+        for event in events
+    }
+    accesses["dram"] = {"energy": 4, "events": {"dram.input.read": 1, "dram.kernel.read": 1}}
+    machine = parse_hierarchy({"name": "meeting", "summary": "", "levels": levels, "accesses": accesses})
+    return GConv(shape, "mul", Reduce.ADD), machine
+
+
+@pytest.mark.parametrize("seeds", [range(40), pytest.param(range(40, 600), marks=pytest.mark.exhaustive)])
+def test_sums_that_meet_along_an_axis(seeds: range) -> None:
+    """Wherever two sums are merged costs something, and more elements than are needed may be worth having for it."""
+    compared, uneven = 0, 0
+    for seed in seeds:
+        spec, machine = meeting_sums(Random(seed))
+        prices = Prices(machine)
+        if prices.evened is not prices or nests(Problem.of(spec), machine) > MOST_NESTS:
+            continue
+        compare(spec, machine, Objective.ENERGY)
+        compared, uneven = compared + 1, uneven + prices.meets
+    assert compared > len(seeds) // 4
+    assert 0 < uneven < compared
+
+
+def test_bounds_of_machines_without_registers_are_reached() -> None:
+    """CONV3 of AlexNet on the machine without local reuse, whose sums meet in the array or in the buffer."""
+    machine = select_target("isca16-nlr", {}).machine
+    assert isinstance(machine, Hierarchy)
+    window = {"opc": 13, "ks": 3}
+    spec = GConv((Dim("C", op=384, ks=256), Dim("H", **window), Dim("W", **window)), "mul", Reduce.ADD)
+    assert best_mapping(spec, machine, effort=Effort(USUAL)).gap == 0.0
 
 
 def one_operand(random: Random) -> tuple[GConv, Hierarchy]:
