@@ -23,8 +23,8 @@ GRADIENT = [{"stop": 0, "bgColor": "#eef4fb"}, {"stop": 1, "bgColor": "#084594",
 def write_model_explorer(folder: Path, program: Program, report: Report, words: Mapping[str, int]) -> list[Path]:
     """Write `graph.json` and a file of node data for cycles, energy, array use and off-chip words.
 
-    `words` are those that layers move off-chip, as far as that is known. Gives back the files; raises `CatenaError`
-    (CAT-C002) if one cannot be written.
+    `words` are those that layers move off-chip, of cores to and from the memory that they share. Gives back the files;
+    raises `CatenaError` (CAT-C002) if one cannot be written.
     """
     make_folder(folder)
     files = {GRAPH: graph(program, report), **node_data(report, words)}

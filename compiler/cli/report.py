@@ -99,6 +99,7 @@ def report(
         write_text(Path(output), render(page_of(program, stats, history, tiles, timeline, verified)))
 
     if trace is not None or model_explorer is not None:
+        from compiler.explanation.groups import outer_words
         from compiler.layer_trace import layer_trace
         from compiler.model_explorer import write_model_explorer
 
@@ -106,7 +107,7 @@ def report(
         if trace is not None:
             write_text(Path(trace), layer_trace(explained))
         if model_explorer is not None:
-            words = {each.layer.entry.name: each.facts.words for each in explained.layers if each.facts is not None}
+            words = {each.layer.entry.name: outer_words(each, explained) for each in explained.layers}
             write_model_explorer(Path(model_explorer), program, found, words)
 
     of_cores = explain_program(program) if isinstance(found.machine, MulticoreMachine) else None

@@ -30,7 +30,6 @@ def group_tables(found: Explanations) -> Iterator[Table]:
 
 def _layers_table(group: GroupEntry, members: list[Explanation], found: Explanations) -> Table:
     is_of_cores = isinstance(found.machine, MulticoreMachine)
-    outer = "memory" if is_of_cores else found.memories[0] if found.memories else "dram"
     held = ", ".join(f"{words:,} words of {memory}" for memory, words in group.held.items())
     title = f"group {group.name}: {len(group.layers)} layers take turns; their tensors take {held or 'no words'}"
     moved, does = ("bus words", "on cores") if is_of_cores else ("off-chip words", "nest in its largest turn")
@@ -39,7 +38,7 @@ def _layers_table(group: GroupEntry, members: list[Explanation], found: Explanat
         (
             shortened(each.layer.entry.name, _NAME_WIDTH),
             f"{each.report.counts.operations:,}",
-            f"{_words(each, outer):,}",
+            f"{outer_words(each, found):,}",
             each.layer.entry.mapping,
         )
         for each in members
@@ -47,7 +46,10 @@ def _layers_table(group: GroupEntry, members: list[Explanation], found: Explanat
     return table(columns, rows, title)
 
 
-def _words(each: Explanation, outer: str) -> int:
+def outer_words(each: Explanation, found: Explanations) -> int:
+    """Words that a layer moves between the outermost memory, of cores the one they share, and all else."""
+    is_of_cores = isinstance(found.machine, MulticoreMachine)
+    outer = "memory" if is_of_cores else found.memories[0] if found.memories else "dram"
     read, sent = ("input.read", "kernel.read", "extra.read"), ("output.update", "output.add", "output.repeat")
     events = each.report.counts.events
     return sum(events.get(f"{outer}.{name}", 0) for name in (*read, *sent, "output.write"))

@@ -7,7 +7,8 @@ from typing import Any
 
 from backends.program import GroupEntry, Program
 from compiler.assembling import program_backend_isa
-from compiler.explanation.explaining import Explanation, explain_program
+from compiler.explanation.explaining import Explanation, Explanations, explain_program
+from compiler.explanation.groups import outer_words
 from compiler.explanation.json_data import explanations_json
 from compiler.ir_history import IrHistory
 from compiler.report_page.code import code_by_layer
@@ -22,6 +23,10 @@ from compiler.reporting import report_of
 from compiler.reports import LayerReport
 from compiler.reports.text import zeros_note
 from dialects.accelerator import Accelerator
+from dialects.array_machine import Machine
+from dialects.gemm_machine import GemmMachine
+from dialects.nest_machine import NestMachine
+from passes.fusion.memories import levels_of
 from passes.pricing import elements
 
 
@@ -56,7 +61,7 @@ def page_of(
             "place": shape.places[place],
             "code": [asdict(piece) for piece in code.get(entry.name, ())],
             **facts.get(entry.name, {"name": entry.name, "kind": entry.kind, "nodes": list(entry.nodes)}),
-            **_counted(counted.get(entry.name), explained.get(entry.name), machine),
+            **_counted(counted.get(entry.name), explained.get(entry.name), found),
             "number": place + 1,
             "error": errors.get(entry.name),
         }
@@ -85,6 +90,7 @@ def page_of(
             "layers": layers,
             "arrows": shape.arrows,
             "groups": [_group(group, tiles) for group in program.groups],
+            "capacities": _capacities(machine),
             "cores": len(program.code),
             "timeline": cores_json(program, found, timeline),
             "ir": None if history is None or not history.steps else explorer(history),
@@ -98,16 +104,31 @@ def _group(group: GroupEntry, tiles: GroupTiles | None) -> dict[str, Any]:
     return asdict(group) | {"tiles": next((known[name] for name in group.outputs if name in known), None)}
 
 
-def _counted(report: LayerReport | None, found: Explanation | None, machine: Accelerator) -> dict[str, Any]:
+def _off_chip(each: Explanation, found: Explanations) -> int:
+    """Words of a layer over the off-chip link; of cores those of the memory that they share."""
+    return outer_words(each, found) if each.facts is None else each.facts.words
+
+
+def _capacities(machine: Accelerator) -> dict[str, int]:
+    """The words of memories in which tensors of fused groups may lie, by name."""
+    if isinstance(machine, NestMachine):
+        return {memory.name: memory.words for memory in machine.memories if memory.words is not None}
+    if isinstance(machine, Machine | GemmMachine):
+        return {memory.name: memory.words for memory in levels_of(machine).memories if memory.words is not None}
+    return {}
+
+
+def _counted(report: LayerReport | None, each: Explanation | None, found: Explanations) -> dict[str, Any]:
     """What a layer counted, and what binds it; nothing of a layer that is not counted."""
     if report is None:
         return {}
-    events, binding = report.counts.events, None if found is None else cause(found)
+    events, binding = report.counts.events, None if each is None else cause(each)
     return {
         "cycles": report.price.cycles,
         "energy_pj": report.price.total_energy,
         "energy_by_level": {level: energy for level, energy in report.price.energy.items() if energy},
-        "utilisation": report.utilisation(machine),
+        "utilisation": report.utilisation(found.machine),
+        "off_chip_words": None if each is None else _off_chip(each, found),
         "macs": events.get("operation.mac", 0),
         "operations": report.counts.operations,
         "counts": {name: number for name, number in report.counts.flat().items() if number},

@@ -101,7 +101,7 @@ function stackedBars(report, cost) {
 function drawRoofline(report) {
   const place = section("roofline");
   const points = report.layers
-    .map((layer, number) => ({ layer, number, words: (layer.bounds || {}).off_chip_words, rate: layer.operations / layer.cycles }))
+    .map((layer, number) => ({ layer, number, words: layer.off_chip_words, rate: layer.cycles ? layer.operations / layer.cycles : 0 }))
     .filter((each) => each.words > 0 && each.rate > 0)
     .map((each) => ({ ...each, intensity: each.layer.operations / each.words }));
   if (!points.length) {
@@ -144,14 +144,22 @@ function logAxis(values, from, to) {
   return { low, high, marks, at: (value) => from + ((to - from) * Math.log10(value / low)) / Math.log10(high / low || 10) };
 }
 
+// What memories hold: of a layer by itself, or of the fused group in which it takes turns, at most.
+function heldBy(report, layer) {
+  if (layer.memories) return layer.memories.filter((each) => each.capacity);
+  const group = report.groups.find((each) => each.name === layer.group);
+  if (!group) return [];
+  return Object.entries(group.held).map(([memory, taken]) => ({ memory, taken, capacity: report.capacities[memory] })).filter((each) => each.capacity);
+}
+
 function drawMemories(report) {
   const place = section("memories");
-  const names = [...new Set(report.layers.flatMap((layer) => (layer.memories || []).filter((each) => each.capacity).map((each) => each.memory)))];
+  const names = [...new Set(report.layers.flatMap((layer) => heldBy(report, layer).map((each) => each.memory)))];
   if (!names.length) {
     place.append(make("p", { class: "note" }, "No layer of this program says what its memories hold."));
     return;
   }
-  place.append(make("p", { class: "note" }, "Words that the tiles of each layer take of a memory, as a share of its capacity; layers are as wide as they take cycles."));
+  place.append(make("p", { class: "note" }, "Words that the tiles of each layer take of a memory, as a share of its capacity; layers are as wide as they take cycles. Layers of a fused group hold together what their group does at most."));
   const left = 100, wide = Math.max(220, Math.min(1070, place.clientWidth - left - 24)), tall = 46, total = report.cycles || 1;
   const picture = draw("svg", { width: left + wide + 20, height: names.length * (tall + 16) + 26, role: "img" });
   names.forEach((name, row) => {
@@ -160,7 +168,7 @@ function drawMemories(report) {
     picture.append(draw("rect", { x: left, y: base - tall, width: wide, height: tall, fill: "none", class: "grid" }));
     let before = 0;
     report.layers.forEach((layer, number) => {
-      const held = (layer.memories || []).find((each) => each.memory === name && each.capacity);
+      const held = heldBy(report, layer).find((each) => each.memory === name);
       const x = left + (wide * before) / total, width = (wide * (layer.cycles || 0)) / total;
       before += layer.cycles || 0;
       if (!held) return;

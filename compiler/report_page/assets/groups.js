@@ -33,7 +33,7 @@ function groupParts(report, group) {
     const turn = Number(slider.value), at = turnsAt(turn, extents);
     said.textContent = `turn ${whole(turn + 1)} of ${whole(total)}${extents.length > 1 ? ` (${at.map((each) => each + 1).join(", ")})` : ""}`;
     pictures.replaceChildren(...inOrder(tiles.tensors).map((tensor) => tensorPicture(tensor, at)));
-    held.replaceChildren(...Object.entries(tiles.held).map(([memory, words]) => heldPicture(report, group, memory, words, turn)));
+    held.replaceChildren(...Object.entries(tiles.held).map(([memory, words]) => heldPicture(report, memory, words, turn)));
   };
   show();
   const again = tiles.links.filter((link) => link.again);
@@ -147,9 +147,8 @@ function boxPicture(tensor, axes, needed, fresh) {
   return picture;
 }
 
-function heldPicture(report, group, memory, held, turn) {
-  const layer = report.layers.find((each) => each.group === group.name && (each.memories || []).some((one) => one.memory === memory && one.capacity));
-  const capacity = layer ? layer.memories.find((one) => one.memory === memory).capacity : 0;
+function heldPicture(report, memory, held, turn) {
+  const capacity = report.capacities[memory] || 0;
   const most = Math.max(1, capacity, ...held), wide = 560, tall = 60, step = wide / held.length;
   const picture = draw("svg", { width: wide + 130, height: tall + 26, role: "img" });
   held.forEach((amount, number) => {

@@ -8,7 +8,7 @@ const COLUMNS = [
   ["cycles", (layer) => layer.cycles || 0, whole],
   ["array use", (layer) => layer.utilisation || 0, percent],
   ["energy", (layer) => layer.energy_pj || 0, energy],
-  ["off-chip words", (layer) => (layer.bounds || { off_chip_words: -1 }).off_chip_words, (words) => (words < 0 ? "not known" : whole(words))],
+  ["off-chip words", (layer) => layer.off_chip_words ?? -1, (words) => (words < 0 ? "not known" : whole(words))],
   ["takes longest", (layer) => (layer.binds ? layer.binds.what : ""), null],
 ];
 

@@ -3,7 +3,7 @@
 const COLOURINGS = {
   cycles: ["cycles", (layer) => layer.cycles || 0, (value) => `${whole(value)} cycles`],
   energy: ["energy", (layer) => layer.energy_pj || 0, energy],
-  traffic: ["off-chip words", (layer) => (layer.bounds || {}).off_chip_words || 0, (value) => `${whole(value)} words`],
+  traffic: ["off-chip words", (layer) => layer.off_chip_words || 0, (value) => `${whole(value)} words`],
   distance: [
     "off-chip words above the least",
     (layer) => (layer.bounds && layer.bounds.off_chip_words_at_least ? layer.bounds.off_chip_words / layer.bounds.off_chip_words_at_least - 1 : 0),

@@ -19,7 +19,7 @@ from dialects.fused_attribute import FusedAttr
 from dialects.gconv.fused import FusedOp
 from passes.fusion.from_ir import group_of
 from passes.fusion.model import FusedCosts
-from tests.compiler.report_page.in_browser import CHROMIUM, NARROW, data_of, drawn
+from tests.compiler.report_page.in_browser import CHROMIUM, NARROW, data_of, drawn, needed_width
 from tests.compiler.small_models import save_model
 from tests.end_to_end.networks import NETWORKS
 
@@ -95,6 +95,11 @@ def test_a_browser_draws_tiles(tmp_path: Path) -> None:
     assert execute(["report", str(source), "-t", "generic", *setting, "--fuse", "-o", str(page)]) == 0
     tiles = data_of(page.read_text())["groups"][0]["tiles"]
     shown = drawn(f"file://{page}#groups", NARROW)
+    assert needed_width(page, 390) <= 390
+    data = data_of(page.read_text())
+    assert all(layer["off_chip_words"] for layer in data["layers"] if layer["inputs"][0] == "x")
+    memories = shown[shown.index('<section id="memories">') : shown.index('<section id="groups">')]
+    assert "glb: " in memories
     part = shown[shown.index('<section id="groups">') : shown.index('<section id="layers">')]
     for tensor in tiles["tensors"]:
         again = tensor["words"] - tensor["once"]
