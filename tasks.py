@@ -10,9 +10,10 @@
     python3 tasks.py docs         write the reference pages
     python3 tasks.py site         make a site of all pages, in out/site
     python3 tasks.py lock         pin versions of all dependencies in requirements.lock, and list their licences
+    python3 tasks.py notebooks    execute the notebooks of docs/notebooks, and write into them what they show
     python3 tasks.py conformance  run ONNX's conformance suite and record what passes
     python3 tasks.py fuzz         mutate files of every kind that is read, 100,000 in all, or --count N, from --seed S
-    python3 tasks.py bench        measure beside ONNX Runtime and ONNX's ReferenceEvaluator
+    python3 tasks.py bench        measure beside ONNX Runtime, IREE, TVM, ZigZag and others, and our own bounds
     python3 tasks.py clean        remove what the others make
 
 Everything is installed into the folder `.venv`, once. The standard library is all that this file needs.
@@ -117,6 +118,12 @@ def lock() -> None:
     call(PYTHON, "docs/dependencies.py", "docs/dependencies.md")
 
 
+def notebooks() -> None:
+    """What the cells of all notebooks show."""
+    install("test")
+    call(PYTHON, "-m", "tests.docs.notebooks", "docs/notebooks")
+
+
 def conformance() -> None:
     """The recorded results of ONNX's conformance suite, and the pages that show them."""
     install("verify")
@@ -131,8 +138,9 @@ def fuzz(*options: str) -> None:
 
 
 def bench() -> None:
-    """The benchmarks."""
+    """The page about other tools, which are installed into a temporary folder, and the bounds that we set ourselves."""
     install("verify")
+    call(PYTHON, "benchmarks/peers.py", "--output", "docs/benchmarks.md")
     call(PYTHON, "benchmarks/run.py")
 
 
@@ -143,7 +151,8 @@ def clean() -> None:
 
 
 TASKS: dict[str, Callable[..., None]] = {
-    each.__name__: each for each in (demo, test, exhaustive, lint, docs, site, lock, conformance, fuzz, bench, clean)
+    each.__name__: each
+    for each in (demo, test, exhaustive, lint, docs, site, notebooks, lock, conformance, fuzz, bench, clean)
 }
 
 

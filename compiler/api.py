@@ -209,19 +209,27 @@ def run(
     seed: int = 0,
     engine: str | None = None,
     trace: FilePath | None = None,
+    timeline: bool = False,
 ) -> Execution:
     """Execute a program file on its backend's emulator (`compiler.execution`).
 
     `inputs` are arrays by ONNX tensor name; without them they are made up from `seed`. `trace` is a file that gets a
-    line for every instruction, `engine` one of the backend's ways to execute (`backends.api`). Raises `CatenaError`:
-    CAT-C005 for inputs that do not fit, CAT-E001 to CAT-E003 for faults, CAT-P001 to CAT-P004 for a file that is no
-    program.
+    line for every instruction, `engine` one of the backend's ways to execute (`backends.api`). With `timeline`, the
+    result says what each core did when. Raises `CatenaError`: CAT-C005 for inputs that do not fit, CAT-E001 to CAT-E003
+    for faults, CAT-P001 to CAT-P004 for a file that is no program, CAT-C001 for a timeline of a machine without cores.
     """
+    from dataclasses import replace
+
     from compiler.execution import load_program, random_inputs, run_loaded
+    from compiler.timeline_files import timed, timeline_of
 
     loaded, emulator = load_program(Path(program), engine)
+    cores = timed(loaded, emulator) if timeline else None
+    if cores is not None:
+        cores.record_activity()
     arrays = random_inputs(loaded, seed) if inputs is None else inputs
-    return run_loaded(loaded, emulator, arrays, trace=None if trace is None else Path(trace))
+    done = run_loaded(loaded, emulator, arrays, trace=None if trace is None else Path(trace))
+    return done if cores is None else replace(done, timeline=timeline_of(loaded, cores))
 
 
 def verify(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,11 +13,13 @@ from xdsl.ir import Operation
 
 from compiler.compilation import CompileOptions, compile_source
 from compiler.descriptions.files import DEFAULT_TARGET
+from compiler.displaying import Displayed, Part
 from compiler.driver import SilentObserver, StageRun
 from compiler.fallback_hint import with_hints
 from compiler.host_summary import HostSegment, segments_in_module
 from compiler.modes import Mode
 from compiler.sources import SourceKind, kind_of
+from compiler.tables import Table, number, table
 from compiler.targets import select_target
 from dialects.diagnostics import CODES, CatenaError, Diagnostic, ExitCode
 from passes.assign_host import require_host
@@ -36,7 +38,7 @@ LAST_STAGE = "encoded"
 
 
 @dataclass(frozen=True)
-class CheckReport:
+class CheckReport(Displayed):
     """What a check found: how many nodes of each operator there are, what goes to the host, and every problem."""
 
     model: str
@@ -49,6 +51,19 @@ class CheckReport:
     def is_supported(self) -> bool:
         """Whether the model can be compiled."""
         return not self.problems
+
+    def operator_table(self) -> Table:
+        """How many nodes of each operator there are."""
+        return table(("operator", number("nodes")), self.operators.items())
+
+    def problem_table(self) -> Table:
+        """Every problem, with the node that it is about."""
+        rows = ((each.code, each.node, each.message, each.hint) for each in self.problems)
+        return table(("code", "node", "problem", "hint"), rows, f"{self.model} cannot be compiled for {self.target}")
+
+    def displayed(self) -> Iterable[Part]:
+        """What notebooks show."""
+        return [self.operator_table() if self.is_supported else self.problem_table()]
 
 
 class _OperatorCount(SilentObserver):

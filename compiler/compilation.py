@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ from xdsl.passes import ModulePass
 from backends.api import Backend
 from backends.registry import find_backend
 from compiler.descriptions.files import DEFAULT_TARGET
+from compiler.displaying import Displayed, Part
 from compiler.driver import Observer, StageRun, run_stage, stage_of, without_garbage_collection
 from compiler.dumps import MappingDump
 from compiler.fallback_hint import fallback_hint
@@ -24,6 +25,7 @@ from compiler.modes import Mode
 from compiler.pipelines import parse_passes
 from compiler.sources import ImportOptions, SourceKind, kind_of, load_message, load_model
 from compiler.stages import IMPORT, MAPPING_STAGE, PROGRAM, STAGE_NAMES, Stage, stage_named, stage_number, stages_after
+from compiler.tables import Table, number, table
 from compiler.targets import Target, select_target
 from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
@@ -74,12 +76,21 @@ class CompileOptions:
 
 
 @dataclass(frozen=True)
-class Compiled:
+class Compiled(Displayed):
     """What a compilation made: the module after the last IR stage, the program if it went that far, and timings."""
 
     module: ModuleOp
     program: Program | None
     runs: tuple[StageRun, ...]
+
+    def stage_table(self) -> Table:
+        """The stages that ran."""
+        rows = ((run.stage, f"{run.seconds:.3f}", run.detail) for run in self.runs)
+        return table(("stage", number("wall s"), "what there is after it"), rows)
+
+    def displayed(self) -> Iterable[Part]:
+        """What notebooks show."""
+        return [self.stage_table()]
 
 
 def compile_source(

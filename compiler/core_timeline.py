@@ -45,6 +45,9 @@ class CoreTimeline:
             first[each.core] = min(first.get(each.core, each.begin), each.begin)
         return sorted(first, key=lambda core: (first[core], core))
 
+    def _repr_svg_(self) -> str:
+        return self.svg()
+
     def trace_json(self) -> str:
         """Events in the format of Chrome's tracing, which Perfetto reads: a process a kind of work, a thread a core.
 

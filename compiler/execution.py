@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,20 +16,46 @@ from backends.program import LayerWork, Program, Role, TensorEntry
 from backends.registry import find_backend
 from compiler.arrays import Array, random_array
 from compiler.descriptions.data import read_physics
+from compiler.displaying import Displayed, Part
 from compiler.host_execution import HostRuntime
 from compiler.reports.layers import KnownZeros, Layer, Provenance, Report, build_report
+from compiler.reports.text import layer_table
+from compiler.tables import Table, table
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
 from dialects.dtypes import dtype_named
 from dialects.events import Counts
 from dialects.machine_kinds import parse_machine
 
+if TYPE_CHECKING:
+    from compiler.core_timeline import CoreTimeline
+
 
 @dataclass(frozen=True)
-class Execution:
-    """What a run gave: the outputs by ONNX tensor name, and what the emulator counted."""
+class Execution(Displayed):
+    """What a run gave: the outputs by ONNX tensor name, what the emulator counted, what cores did if that was asked."""
 
     outputs: Mapping[str, Array]
     report: Report
+    timeline: CoreTimeline | None = None
+
+    def output_table(self) -> Table:
+        """The outputs: type, shape and range of each."""
+        rows = (
+            (name, array.dtype, "x".join(map(str, array.shape)) or "scalar", *_range(array))
+            for name, array in self.outputs.items()
+        )
+        return table(("output", "type", "shape", "smallest", "largest"), rows)
+
+    def displayed(self) -> Iterable[Part]:
+        """What notebooks show."""
+        return [self.output_table(), layer_table(self.report)]
+
+
+def _range(array: object) -> tuple[str, str]:
+    values = np.asarray(array)
+    if values.dtype.kind not in "fiub":
+        return "", ""
+    return (f"{values.min():.6g}", f"{values.max():.6g}") if values.size else ("", "")
 
 
 def load_program(path: Path, engine: str | None = None, physics: Path | None = None) -> tuple[Program, Emulator]:

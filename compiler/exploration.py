@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 from backends.registry import installed_backends
 from compiler.compilation import CompileOptions, compile_source
+from compiler.displaying import Displayed, Part
 from compiler.line_chart import Chart, Line
 from compiler.sources import SourceKind, kind_of
 from compiler.tables import Column, Table
@@ -36,7 +37,7 @@ STEPS = 9
 
 
 @dataclass(frozen=True)
-class Exploration:
+class Exploration(Displayed):
     """Words over the off-chip link, by kind and by words of the buffer; None where nothing fits.
 
     `left_out` are links that are no part of any group, and of these figures.
@@ -80,8 +81,9 @@ class Exploration:
         title = f"{self.source}: least words over the off-chip link (estimated); at least {self.compulsory:,} must be"
         return Table(tuple(columns), tuple(rows), title)
 
-    def _repr_html_(self) -> str:
-        return self.table().html() + self.chart().svg()
+    def displayed(self) -> Iterable[Part]:
+        """What notebooks show."""
+        return [self.table(), self.chart()]
 
     def chart(self) -> Chart:
         """The fronts of buffer and words off-chip: what is moved with so much room, and what must be."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from xdsl.ir import Attribute
 
 from backends.container import read_program
 from backends.program import Program
+from compiler.displaying import Displayed, Part
 from compiler.driver import run_passes, stage_of
 from compiler.host_summary import describe_segments, segments_in_program
 from compiler.ir_text import new_context
@@ -30,12 +31,16 @@ from passes.statistics import chain_statistics
 
 
 @dataclass(frozen=True)
-class Inspection:
+class Inspection(Displayed):
     """What there is to say about a file: single facts, then tables."""
 
     kind: SourceKind
     facts: Mapping[str, Any]
     tables: tuple[Table, ...]
+
+    def displayed(self) -> Iterable[Part]:
+        """What notebooks show."""
+        return [table((self.kind.value, ""), self.facts.items()), *self.tables]
 
 
 def inspect_source(source: str, options: ImportOptions | None = None) -> Inspection:

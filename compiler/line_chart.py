@@ -52,6 +52,9 @@ class Chart:
         body = "\n".join(self._elements())
         return f'<svg xmlns="http://www.w3.org/2000/svg" {frame} {style}>\n{body}\n</svg>\n'
 
+    def _repr_svg_(self) -> str:
+        return self.svg()
+
     def _elements(self) -> Iterator[str]:
         points = [point for line in self.lines for point in line.points]
         points += [point for dots in self.dots for point, _ in dots.points]

@@ -60,6 +60,9 @@ class Table:
     def _repr_html_(self) -> str:
         return self.html()
 
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return {"text/html": self.html(), "text/plain": self.plain()}
+
 
 def _cells(tag: str, cells: Sequence[str], kinds: Sequence[str]) -> str:
     made = (f"<{tag}{kind}>{escape(cell)}</{tag}>" for cell, kind in zip(cells, kinds, strict=True))

@@ -31,17 +31,29 @@ class TimelineFiles:
         """Write them. Raises `CatenaError` (CAT-C002) if that fails."""
         if self.emulator is None or not self.paths:
             return
-        machine = parse_machine(self.program.metadata.description, where="the program's target")
-        layers = self.program.layers
-        timeline = CoreTimeline(
-            f"{self.program.metadata.model} on {machine.name}",
-            machine.clock_mhz,
-            [layer.name for layer in layers],
-            {layer.name: layer.nodes for layer in layers},
-            self.emulator.activity,
-        )
+        timeline = timeline_of(self.program, self.emulator)
         for path in self.paths:
             write_text(path, timeline.svg() if path.suffix == PICTURE else timeline.trace_json())
+
+
+def timeline_of(program: Program, emulator: TimedEmulator) -> CoreTimeline:
+    """What cores did in the last run, which was recorded."""
+    machine = parse_machine(program.metadata.description, where="the program's target")
+    return CoreTimeline(
+        f"{program.metadata.model} on {machine.name}",
+        machine.clock_mhz,
+        [layer.name for layer in program.layers],
+        {layer.name: layer.nodes for layer in program.layers},
+        emulator.activity,
+    )
+
+
+def timed(program: Program, emulator: Emulator) -> TimedEmulator:
+    """An emulator that says what its cores do. Raises `CatenaError` (CAT-C001) if it has no several cores."""
+    if isinstance(emulator, TimedEmulator):
+        return emulator
+    message = f"layers on {program.metadata.backend} run one after the other: there is no timeline"
+    raise CatenaError(Diagnostic("CAT-C001", message, hint="compile for several cores: -t rram"))
 
 
 def timeline_files(names: Sequence[str], program: Program, emulator: Emulator) -> TimelineFiles:
@@ -57,15 +69,16 @@ def timeline_files(names: Sequence[str], program: Program, emulator: Emulator) -
         for path in paths
         if path.suffix not in (PICTURE, TRACE)
     ]
-    timed = emulator if isinstance(emulator, TimedEmulator) else None
-    if paths and timed is None:
-        message = f"layers on {program.metadata.backend} run one after the other: there is no timeline"
-        problems.append(Diagnostic("CAT-C001", message, hint="compile for several cores: -t rram"))
+    of_cores: TimedEmulator | None = None
+    try:
+        of_cores = timed(program, emulator) if paths else None
+    except CatenaError as error:
+        problems += error.diagnostics
     if problems:
         raise CatenaError(problems)
-    if paths and timed is not None:
-        timed.record_activity()
-    return TimelineFiles(paths, program, timed)
+    if of_cores is not None:
+        of_cores.record_activity()
+    return TimelineFiles(paths, program, of_cores)
 
 
 def read_activities(name: str, program: Program) -> list[Activity]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -13,6 +13,7 @@ from compiler.backend_kit.checking import Finding, check_model, depends_on_data
 from compiler.backend_kit.models import SmallModel
 from compiler.backend_kit.networks import NETWORKS, build_network
 from compiler.backend_kit.operators import EVERY_ENGINE, operator_cases
+from compiler.displaying import Displayed, Part
 from compiler.tables import Table, table
 from compiler.targets import Target
 from dialects.diagnostics import CODES, CatenaError, Diagnostic, ExitCode
@@ -58,7 +59,7 @@ class CaseResult:
 
 
 @dataclass(frozen=True)
-class KitReport:
+class KitReport(Displayed):
     """What became of all cases on a target."""
 
     target: str
@@ -118,8 +119,9 @@ class KitReport:
         cells = [[row, *(_cell(self._at(row, column)) for column in columns)] for row in rows]
         return table(("case", *columns), cells, f"Conformance of {self.target}: cases that passed, of all")
 
-    def _repr_html_(self) -> str:
-        return self.table().html()
+    def displayed(self) -> Iterable[Part]:
+        """What notebooks show."""
+        return [self.table()]
 
     def _at(self, row: str, column: str) -> list[CaseResult]:
         return [each for each in self.results if (each.case.row, each.case.column) == (row, column)]

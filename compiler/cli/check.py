@@ -45,7 +45,6 @@ def check(
     from compiler.host_summary import describe_segments
     from compiler.modes import mode_named
     from compiler.sources import ImportOptions
-    from compiler.tables import number, table
 
     importing = ImportOptions(parse_input_shapes(input_shapes), batch, fallback=fallback)
     found = check_model(
@@ -54,7 +53,7 @@ def check(
 
     def show(console: Console) -> None:
         if found.operators:
-            console.table(table(("operator", number("nodes")), found.operators.items()))
+            console.table(found.operator_table())
         if found.host_segments:
             console.out(describe_segments(found.host_segments))
         if found.is_supported:

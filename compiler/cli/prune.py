@@ -59,7 +59,6 @@ def prune(
     from compiler.cli.progress import activity
     from compiler.pruning import PruneOptions, prune_model
     from compiler.pruning.options import parse_block, structure_named
-    from compiler.tables import number, table
 
     path = Path(output if output is not None else f"{Path(model).name.split('.')[0] or 'out'}.pruned.onnx")
     if path.resolve() == Path(model).resolve():
@@ -78,16 +77,9 @@ def prune(
             say=shown.say,
         )
 
-    layers = [
-        (row.node, row.operator, row.weights, *(f"{share:.2%}" for share in (row.before, row.asked, row.reached)))
-        for row in done.layers
-    ]
-    losses = [(each.name, f"{each.relative:.4g}", f"{each.cosine:.4f}") for each in done.losses]
-
     def show(console: Console) -> None:
-        columns = (number("weights"), number("zeros before"), number("asked"), number("reached"))
-        console.table(table(("layer", "operator", *columns), layers))
-        console.table(table(("output", number("relative error"), number("cosine similarity")), losses))
+        for each in done.tables():
+            console.table(each)
         console.out(
             f"{done.zeros:.2%} of the weights of these layers are zero; outputs against the model as it was, "
             f"by ONNX Runtime on {done.samples} sample{'s' if done.samples > 1 else ''}, without training"

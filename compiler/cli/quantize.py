@@ -71,7 +71,6 @@ def quantize(
     from compiler.cli.progress import activity
     from compiler.quantization.options import QuantizeOptions, format_named, method_named
     from compiler.quantization.quantizing import quantize_model
-    from compiler.tables import number, table
 
     path = Path(output if output is not None else f"{Path(model).name.split('.')[0] or 'out'}.quantized.onnx")
     if path.resolve() == Path(model).resolve():
@@ -85,12 +84,9 @@ def quantize(
             Path(model), path, calibrate, options, seed=seed, input_shapes=shapes, batch=batch, say=shown.say
         )
 
-    operators = [(row.operator, row.quantized or "", len(row.in_float) or "", row.reason) for row in done.operators]
-    errors = [(each.name, f"{each.sqnr:.1f}", f"{each.largest:.4g}", f"{each.scale:.4g}") for each in done.errors]
-
     def show(console: Console) -> None:
-        console.table(table(("operator", number("quantized"), number("in float"), "reason"), operators))
-        console.table(table(("output", number("SQNR dB"), number("largest error"), number("largest value")), errors))
+        for each in done.tables():
+            console.table(each)
         console.out(f"opset {done.opset}; errors against the float model on {done.samples} calibration samples")
 
     result = {

@@ -70,7 +70,6 @@ def run(
     from compiler.host_summary import describe_segments, segments_in_program
     from compiler.reports import statistics_json
     from compiler.reports.text import overflow_note
-    from compiler.tables import table
     from compiler.timeline_files import timeline_files
     from compiler.units import shown_energy, shown_milliseconds
 
@@ -88,18 +87,13 @@ def run(
     if stats is not None:
         write_text(Path(stats), json.dumps(statistics, indent=1) + "\n")
 
-    rows = [
-        (name, array.dtype, "x".join(map(str, array.shape)) or "scalar", *_range(array))
-        for name, array in done.outputs.items()
-    ]
-
     segments = segments_in_program(loaded)
     occupancy = emulator.occupancy if isinstance(emulator, TimedEmulator) else None
 
     def show(console: Console) -> None:
         if segments:
             console.out(describe_segments(segments))
-        console.table(table(("output", "type", "shape", "smallest", "largest"), rows))
+        console.table(done.output_table())
         report = done.report
         time = shown_milliseconds(report.milliseconds)
         console.out(
@@ -119,12 +113,3 @@ def run(
         **({} if occupancy is None else {"cores": asdict(occupancy)}),
     }
     return Outcome(result, show, output or program)
-
-
-def _range(array: object) -> tuple[str, str]:
-    import numpy as np
-
-    values = np.asarray(array)
-    if values.dtype.kind not in "fiub":
-        return "", ""
-    return (f"{values.min():.6g}", f"{values.max():.6g}") if values.size else ("", "")

@@ -81,9 +81,9 @@ def verify(
     from compiler.arrays import read_arrays
     from compiler.cli.progress import activity
     from compiler.host_summary import describe_segments
-    from compiler.tables import number, shortened, table
     from compiler.verification.measures import Tolerances
     from compiler.verification.programs import verify_source
+    from compiler.verification.text import comparison_table
 
     options = compile_options(target, settings, mode, fuse, mapping, input_shapes, batch, fallback, search)
     arrays = read_arrays(inputs) if inputs else None
@@ -98,20 +98,10 @@ def verify(
             reproducer=None if reproducer is None else Path(reproducer),
         )
 
-    rows = [
-        (
-            shortened(each.subject),
-            shortened(each.tensor, 32),
-            "no reference" if each.error is None else _amount(each.error),
-            "" if each.error is None else each.unit.value,
-            "" if each.error is None else "ok" if each.is_equal else "WRONG",
-        )
-        for each in (*found.layers, *found.outputs)
-    ]
     compared = [each for each in found.layers if each.error is not None]
 
     def show(console: Console) -> None:
-        console.table(table(("what", "tensor", number("error"), "unit", "verdict"), rows))
+        console.table(comparison_table((*found.layers, *found.outputs)))
         if found.host_segments:
             console.out(describe_segments(found.host_segments))
         console.out(
@@ -146,8 +136,3 @@ def verify(
     }
     exit_code = ExitCode.OK if found.is_equal else ExitCode.MISMATCH
     return Outcome(result, show, source, found.diagnostics(), exit_code)
-
-
-def _amount(error: float) -> str:
-    """Whole numbers, as most errors in LSB are, or two digits."""
-    return f"{error:.0f}" if error == round(error, 0) and error < 1e6 else f"{error:.2e}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +13,11 @@ from typing import Any
 
 from compiler.design_space.figures import FIGURES, Values
 from compiler.design_space.front import front_of
-from compiler.design_space.page import Part, page
+from compiler.design_space.page import Section, page
 from compiler.design_space.points import Point
 from compiler.design_space.results import Outcome
 from compiler.design_space.space import Space
+from compiler.displaying import Displayed, Part
 from compiler.line_chart import Chart, Dots, Line
 from compiler.tables import Column, Table
 from dialects.diagnostics import Diagnostic
@@ -42,7 +43,7 @@ class Tried:
 
 
 @dataclass(frozen=True)
-class Explored:
+class Explored(Displayed):
     """The points that were tried, of `total`; `cached` of them were known before."""
 
     model: str
@@ -185,10 +186,15 @@ class Explored:
 
     def html(self) -> str:
         """One file that shows it all, and fetches nothing."""
-        failures = [Part("Without figures", table=self.failures())] if self.failed else []
-        charts = [Part("", svg=chart.svg()) for chart in self.charts()]
+        failures = [Section("Without figures", table=self.failures())] if self.failed else []
+        charts = [Section("", svg=chart.svg()) for chart in self.charts()]
         name = Path(self.model).name
-        parts = [*charts, Part("The front", table=self.table()), Part("All points", table=self.all_points()), *failures]
+        parts = [
+            *charts,
+            Section("The front", table=self.table()),
+            Section("All points", table=self.all_points()),
+            *failures,
+        ]
         return page(f"{name}: design space", self.summary, parts)
 
     @property
@@ -220,5 +226,6 @@ class Explored:
             ],
         }
 
-    def _repr_html_(self) -> str:
-        return "".join(chart.svg() for chart in self.charts()) + self.table().html()
+    def displayed(self) -> Iterable[Part]:
+        """What notebooks show."""
+        return [*self.charts(), self.table(), self.summary]

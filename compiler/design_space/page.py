@@ -32,7 +32,7 @@ for (const head of document.querySelectorAll("th")) head.addEventListener("click
 
 
 @dataclass(frozen=True)
-class Part:
+class Section:
     """A table or a chart under a heading."""
 
     heading: str
@@ -40,7 +40,7 @@ class Part:
     svg: str = ""
 
 
-def page(title: str, summary: str, parts: Iterable[Part]) -> str:
+def page(title: str, summary: str, parts: Iterable[Section]) -> str:
     """The whole file."""
     shown: list[str] = []
     for part in parts:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from backends.program import GroupEntry, Program
+from compiler.displaying import Displayed, Part
 from compiler.explanation.layers import ExplainedLayer, explained_layers, selected
 from compiler.reporting import report_of
 from compiler.reports.layers import LayerReport, Provenance
@@ -45,7 +47,7 @@ class Explanation:
 
 
 @dataclass(frozen=True)
-class Explanations:
+class Explanations(Displayed):
     """Some of the layers of a program on a machine, and where their counts come from."""
 
     model: str
@@ -54,6 +56,17 @@ class Explanations:
     number_of_layers: int
     layers: tuple[Explanation, ...]
     groups: tuple[GroupEntry, ...] = ()
+
+    def displayed(self) -> Iterable[Part]:
+        """What notebooks show."""
+        from compiler.explanation.cores import core_tables, cores_table
+        from compiler.explanation.text import heading, layer_tables, overview_table
+
+        if len(self.layers) != 1:
+            return [cores_table(self) if self.has_cores else overview_table(self)]
+        (each,) = self.layers
+        tables = core_tables(each.cores) if each.cores is not None else layer_tables(each, self.machine)
+        return [heading(each, self), *tables]
 
     @property
     def has_cores(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from compiler.arrays import Array
+from compiler.displaying import Displayed, Part
 from compiler.files import write_bytes
 from compiler.importer.graph import prepare_graph
 from compiler.importer.inputs import declared_inputs
@@ -20,6 +21,7 @@ from compiler.pruning.layers import Layer, prunable_layers
 from compiler.pruning.masks import kept_weights
 from compiler.pruning.options import PruneOptions
 from compiler.quantization.calibration import Sample, Source, read_samples
+from compiler.tables import Table, number, table
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
 
 if TYPE_CHECKING:
@@ -53,13 +55,30 @@ class OutputLoss:
 
 
 @dataclass(frozen=True)
-class Pruned:
+class Pruned(Displayed):
     """A pruned model that has been written."""
 
     output: Path
     samples: int
     layers: tuple[PrunedLayer, ...]
     losses: tuple[OutputLoss, ...]
+
+    def tables(self) -> tuple[Table, Table]:
+        """The layers, and what the outputs lose."""
+        layers = (
+            (row.node, row.operator, row.weights, *(f"{share:.2%}" for share in (row.before, row.asked, row.reached)))
+            for row in self.layers
+        )
+        losses = ((each.name, f"{each.relative:.4g}", f"{each.cosine:.4f}") for each in self.losses)
+        columns = (number("weights"), number("zeros before"), number("asked"), number("reached"))
+        return (
+            table(("layer", "operator", *columns), layers),
+            table(("output", number("relative error"), number("cosine similarity")), losses),
+        )
+
+    def displayed(self) -> Iterable[Part]:
+        """What notebooks show."""
+        return self.tables()
 
     @property
     def zeros(self) -> float:

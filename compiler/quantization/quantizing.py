@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compiler.arrays import Array
+from compiler.displaying import Displayed, Part
 from compiler.files import write_bytes
 from compiler.onnx_runtime import require_onnx_runtime
 from compiler.quantization.calibration import Source, read_samples
@@ -16,6 +17,7 @@ from compiler.quantization.options import Format, QuantizeOptions
 from compiler.quantization.preparation import PURPOSE, FloatModel, prepare_model
 from compiler.quantization.quantizer import run_quantizer
 from compiler.quantization.summary import OperatorSummary, OutputError, operator_summaries, output_errors
+from compiler.tables import Table, number, table
 from dialects.diagnostics import CatenaError, Diagnostic
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Quantized:
+class Quantized(Displayed):
     """A quantized model that has been written: its opset, what computes in integers, and the error of its outputs."""
 
     output: Path
@@ -31,6 +33,19 @@ class Quantized:
     samples: int
     operators: tuple[OperatorSummary, ...]
     errors: tuple[OutputError, ...]
+
+    def tables(self) -> tuple[Table, Table]:
+        """The operators, and the errors of the outputs."""
+        operators = ((row.operator, row.quantized or "", len(row.in_float) or "", row.reason) for row in self.operators)
+        errors = ((each.name, f"{each.sqnr:.1f}", f"{each.largest:.4g}", f"{each.scale:.4g}") for each in self.errors)
+        return (
+            table(("operator", number("quantized"), number("in float"), "reason"), operators),
+            table(("output", number("SQNR dB"), number("largest error"), number("largest value")), errors),
+        )
+
+    def displayed(self) -> Iterable[Part]:
+        """What notebooks show."""
+        return self.tables()
 
 
 def quantize_model(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from compiler.compilation import CompileOptions
+from compiler.displaying import Displayed, Part
 from compiler.files import write_bytes
 from compiler.reduction.criteria import command_fails, diagnosed
 from compiler.reduction.loading import load_whole
@@ -22,7 +23,7 @@ MEASURES = ("nodes", "elements", "varied constants", "inputs of nodes", "attribu
 
 
 @dataclass(frozen=True)
-class Reduced:
+class Reduced(Displayed):
     """What came of a reduction: sizes as in `MEASURES`, candidates tried, and whether all of them were."""
 
     output: Path
@@ -49,8 +50,9 @@ class Reduced:
         rows = zip(MEASURES, self.before, self.after, strict=True)
         return table(("", number("before"), number("after")), rows)
 
-    def _repr_html_(self) -> str:
-        return self.table().html()
+    def displayed(self) -> Iterable[Part]:
+        """What notebooks show."""
+        return [self.table()]
 
 
 def reduce_file(

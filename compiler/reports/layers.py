@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from backends.program import SearchEntry
 from backends.segments import SEGMENT
+from compiler.displaying import Displayed, Part
 from dialects.accelerator import Accelerator
 from dialects.events import Counts
 from dialects.multicore_machine import MulticoreMachine
@@ -58,7 +59,7 @@ class LayerReport:
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(Displayed):
     """All layers of a program on a machine; the totals are sums over layers, which run one after the other."""
 
     model: str
@@ -118,10 +119,11 @@ class Report:
         """Operations that are worked on per processing element and array cycle, from 0 to 1; left out ones are not."""
         return _utilisation(self.counts, self.machine)
 
-    def _repr_html_(self) -> str:
+    def displayed(self) -> Iterable[Part]:
+        """What notebooks show."""
         from compiler.reports.text import layer_table
 
-        return layer_table(self).html()
+        return [layer_table(self)]
 
 
 def _utilisation(counts: Counts, machine: Accelerator) -> float:

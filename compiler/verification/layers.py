@@ -19,6 +19,7 @@ from backends.api import Emulator
 from backends.program import HELD, GroupEntry, LayerEntry, Program, Role, TensorEntry
 from backends.segments import SEGMENT
 from compiler.arrays import Array
+from compiler.displaying import Displayed, Part
 from compiler.execution import fitted_inputs, random_inputs, run_program
 from compiler.host_execution import HostRuntime
 from compiler.host_summary import HostSegment, segments_in_program
@@ -29,6 +30,7 @@ from compiler.verification.measures import Measures, Tolerances
 from compiler.verification.quantized_tensors import QuantizedTensors
 from compiler.verification.reference import optimized_outputs, reference_model, reference_tensors
 from compiler.verification.summation_orders import Pair, differing_results
+from compiler.verification.text import comparison_table
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.dtypes import dtype_named
 
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Verification:
+class Verification(Displayed):
     """All layers in program order, each alone with the reference's inputs; then the outputs from end to end.
 
     `host_segments` are those among the layers that ONNX Runtime executed, as it did for the reference.
@@ -52,6 +54,10 @@ class Verification:
     location: Location | None = None
     """Where that layer goes wrong, once somebody has looked."""
     reproducer: Reproducer | None = None
+
+    def displayed(self) -> Iterable[Part]:
+        """What notebooks show."""
+        return [comparison_table((*self.layers, *self.outputs))]
 
     @property
     def is_equal(self) -> bool:

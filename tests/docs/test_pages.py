@@ -9,6 +9,7 @@ from compiler.pages import pages
 
 ROOT = Path(__file__).parents[2]
 MEASURED = {
+    "benchmarks.md",
     "chain-claim.md",
     "crossbar-counts.md",
     "dependencies.md",

@@ -1,0 +1,28 @@
+"""A verification as a table: every layer and output, its error and the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from compiler.tables import Table, number, shortened, table
+from compiler.verification.comparison import Comparison
+
+
+def comparison_table(comparisons: Sequence[Comparison]) -> Table:
+    """A row for each; relative errors are to the largest value of the tensor."""
+    rows = (
+        (
+            shortened(each.subject),
+            shortened(each.tensor, 32),
+            "no reference" if each.error is None else _amount(each.error),
+            "" if each.error is None else each.unit.value,
+            "" if each.error is None else "ok" if each.is_equal else "WRONG",
+        )
+        for each in comparisons
+    )
+    return table(("what", "tensor", number("error"), "unit", "verdict"), rows)
+
+
+def _amount(error: float) -> str:
+    """Whole numbers, as most errors in LSB are, or two digits."""
+    return f"{error:.0f}" if error == round(error, 0) and error < 1e6 else f"{error:.2e}"
