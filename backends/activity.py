@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Activity:
 class Occupancy:
     """How busy `cores` cores and their bus were for `cycles` cycles; all but counts are in core or bus cycles.
 
+    Of a mesh, `links` has the cycles that each was taken, by from where to where it leads, and `bus` the most of these.
+
     `used` cores did anything; cores `worked`, or `waited` for sequence registers. `register_bytes` are those of the
     registers that were written, `buffer_bytes` the most that the buffer of any core held at a time, `memory_words` the
     words of the shared memory in which anything but constants ever lay.
@@ -37,3 +40,4 @@ class Occupancy:
     register_bytes: int
     buffer_bytes: int
     memory_words: int
+    links: Mapping[str, int] = field(default_factory=dict[str, int])

@@ -134,9 +134,14 @@ class CoreTimeline:
 def occupancy_line(found: Occupancy) -> str:
     """How busy cores and the bus were, in a line."""
     time, bus = max(1, found.cores * found.cycles), found.bus / max(1, found.cycles)
+    moved = f"bus {100 * bus:.1f} %"
+    if found.links:
+        name, mean = max(found.links, key=lambda each: found.links[each]), sum(found.links.values()) / len(found.links)
+        moved = f"busiest link {100 * bus:.1f} % ({name}), mean of {len(found.links)} links that were used "
+        moved += f"{100 * mean / max(1, found.cycles):.1f} %"
     return (
         f"{found.used} of {found.cores} cores had work; all together worked {100 * found.worked / time:.1f} % of the "
-        f"time and waited for others {100 * found.waited / time:.1f} %; bus {100 * bus:.1f} %; "
+        f"time and waited for others {100 * found.waited / time:.1f} %; {moved}; "
         f"sequence registers of {found.register_bytes:,} bytes, buffers of up to {found.buffer_bytes:,} bytes; "
         f"tensors in {found.memory_words:,} words of the memory"
     )

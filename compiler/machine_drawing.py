@@ -87,7 +87,12 @@ def _(machine: GemmMachine) -> Iterator[Line]:
 def _(machine: MulticoreMachine) -> Iterator[Line]:
     cores, crossbar = machine.cores, machine.crossbar
     yield 0, "shared memory", f"{_words(machine.shared.words)}, and {machine.shared.sum_words:,} sums"
-    yield 1, "bus", f"{machine.bus.width_bytes} bytes a cycle, {machine.bus.latency} cycles a transfer"
+    bus, mesh = machine.bus, machine.bus.mesh
+    if mesh is None:
+        yield 1, "bus", f"{bus.width_bytes} bytes a cycle, {bus.latency} cycles a transfer"
+    else:
+        links = f"links of {bus.width_bytes} bytes a cycle, {bus.latency} cycles each"
+        yield 1, f"mesh {mesh.rows} x {mesh.columns}", f"{links}; {len(mesh.ports)} ports of the memory"
     yield 2, f"core x {cores.count}", f"buffer of {cores.buffer_bytes:,} bytes, {cores.registers:,} registers"
     yield 3, "vector unit", f"{cores.lanes} lanes"
     yield (

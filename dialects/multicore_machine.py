@@ -1,4 +1,4 @@
-"""A machine of cores with crossbars of resistive cells, a vector unit each, a shared memory and a bus.
+"""A machine of cores with crossbars of resistive cells, a vector unit each, a shared memory and a bus or mesh.
 
 Weights stay in the cells. A core brings an input vector over the bus, all its crossbars multiply it at once, digital
 logic adds what they give, and partial sums go through the shared memory from core to core. Cores tell each other how
@@ -10,10 +10,12 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from dialects.accelerator import Accelerator, StepLimits
 from dialects.encodings.cells import WeightFormat, too_narrow
 from dialects.host import Cost
+from dialects.mesh import Mesh
 from dialects.value_kinds import Text
 
 Count = Annotated[int, Field(ge=1, le=1 << 12)]
@@ -63,11 +65,17 @@ class Crossbar(_Model):
 
 
 class Bus(_Model):
-    """What connects cores with the shared memory and each other, one transfer at a time, in the order of asking."""
+    """What connects cores with the shared memory and each other.
 
-    width_bytes: Annotated[int, Field(ge=1, le=1 << 12, description="bytes a cycle")]
-    latency: Annotated[Cycles, Field(description="cycles of a transfer besides those of its bytes")]
+    One bus has one transfer at a time, in the order of asking; of a mesh every link has.
+    """
+
+    width_bytes: Annotated[int, Field(ge=1, le=1 << 12, description="bytes a cycle; of a mesh, over each link")]
+    latency: Annotated[
+        Cycles, Field(description="cycles of a transfer besides those of its bytes; of a mesh, of every link")
+    ]
     signal_bytes: Annotated[int, Field(ge=1, le=64, description="bytes of a write to a sequence register")] = 4
+    mesh: Annotated[Mesh | None, Field(description="routers and links, in the place of one bus")] = None
 
 
 class SharedMemory(_Model):
@@ -104,6 +112,7 @@ class Energies(_Model):
 
     mvm: Annotated[Cost, Field(description="a product of one crossbar, with its converters")]
     bus_byte: Annotated[Cost, Field(description="a byte over the bus, and in or out of the shared memory")]
+    hop_byte: Annotated[Cost, Field(description="a byte over a link of a mesh, with the router before it")] = 0.0
     operation: Annotated[Cost, Field(description="an operation of a vector unit")]
     cell_write: Annotated[Cost, Field(description="programming one cell")]
     static_mw: Annotated[Cost, Field(description="power of the chip whatever it does, in mW")] = 0.0
@@ -118,9 +127,11 @@ EVENTS: dict[str, str] = {
     "memory.output.write": "output words written to the shared memory",
     "memory.sums.read": "partial sums read from the shared memory",
     "memory.sums.write": "partial sums written to the shared memory",
-    "bus.bytes": "bytes over the bus, those of signals among them",
+    "bus.bytes": "bytes over the bus or mesh, each once, those of signals among them",
     "bus.signal.bytes": "bytes of writes to sequence registers",
-    "bus.transfers": "transfers over the bus",
+    "bus.transfers": "transfers over the bus or mesh",
+    "mesh.byte_hops": "bytes over the links of a mesh, counted on every link",
+    "mesh.link_cycles": "cycles for which the busiest link of a mesh is taken, in each layer by itself",
     "buffer.bytes": "bytes of the buffers of cores that turns of a layer take at most, of all its parts together",
     "sync.signal": "writes to sequence registers",
     "sync.wait": "tests of sequence registers",
@@ -159,6 +170,14 @@ class MulticoreMachine(Accelerator, frozen=True):
             raise too_narrow("crossbar.columns", "columns", wide)
         if self.crossbar.weights.crossbars > self.cores.crossbars:
             raise too_narrow("cores.crossbars", "crossbars", self.crossbar.weights.crossbars)
+        mesh = self.bus.mesh
+        if mesh is not None and mesh.rows * mesh.columns < self.cores.count:
+            routers = mesh.rows * mesh.columns
+            context = {"key": "cores.count", "routers": routers, "expected": f"at most {routers}"}
+            raise PydanticCustomError("few_routers", "the mesh has routers for {routers} cores", context)
+        if mesh is None and self.energies.hop_byte:
+            context = {"key": "energies.hop_byte", "expected": "bus.mesh, or nothing"}
+            raise PydanticCustomError("no_mesh", "there is no mesh with links", context)
         return self
 
     @property
@@ -173,17 +192,34 @@ class MulticoreMachine(Accelerator, frozen=True):
 
     @property
     def link_words(self) -> float:
-        """Words that cross the bus in a cycle."""
-        return max(1e-9, self.bus.width_bytes * 8 / self.word_bits)
+        """Words that come from the shared memory, or go there, in a cycle."""
+        return max(1e-9, self.memory_bytes * 8 / self.word_bits)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes that come from the shared memory in a cycle, over all of its ports."""
+        return self.bus.width_bytes * (1 if self.bus.mesh is None else len(self.bus.mesh.ports))
 
     @property
     def weight_columns(self) -> int:
         """Weights side by side in a crossbar."""
         return self.crossbar.columns // self.crossbar.weights.columns
 
-    def transfer_cycles(self, size: int) -> int:
-        """Cycles of a transfer of so many bytes over the bus."""
-        return self.bus.latency + -(-size // self.bus.width_bytes)
+    def transfer_cycles(self, size: int, core: int | None = None) -> int:
+        """Cycles of a transfer of so many bytes between a core and the shared memory, if nobody else has the way.
+
+        Over a mesh, a core asks for what it loads, and is told that what it stored is there; without a core, it is one
+        at the mean distance.
+        """
+        mesh = self.bus.mesh
+        passes = 1 if mesh is None else 2 * (mesh.links_on_average if core is None else mesh.links_to_memory(core))
+        return passes * self.bus.latency + -(-size // self.bus.width_bytes)
+
+    def signal_cycles(self, core: int, other: int) -> int:
+        """Cycles of a signal from a core to another one, if nobody else has the way."""
+        mesh = self.bus.mesh
+        passes = 1 if mesh is None else mesh.links_between(core, other)
+        return passes * self.bus.latency + -(-self.bus.signal_bytes // self.bus.width_bytes)
 
     def vector_cycles(self, operations: int) -> int:
         """Cycles of so many operations on a vector unit."""

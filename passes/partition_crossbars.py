@@ -107,7 +107,7 @@ def _cut(link: LinkOp, machine: MulticoreMachine) -> tuple[Loop | None, int]:
     if loop is None or extent == 1:
         return None, 1
     work = (spec.trips + math.prod(spec.output_shape) * len(spec.post)) / machine.cores.lanes
-    moved = sum(_bytes(value) for value in (*link.operands, link.result)) / machine.bus.width_bytes
+    moved = sum(_bytes(value) for value in (*link.operands, link.result)) / machine.memory_bytes
     least = LEAST_BESIDE if machine.pipelines_layers else LEAST_WORK
     wanted = min(work // least, 2 * work // moved + 1)
     return loop, max(1, min(extent, int(wanted), machine.cores.count))

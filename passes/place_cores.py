@@ -20,7 +20,8 @@ class PlaceCoresPass(ModulePass):
     """Put the parts of matrices on cores with free crossbars, those of a layer on different ones.
 
     When no crossbars are left, a phase begins: its layers are programmed when their turn comes, into crossbars that
-    others used before. Parts of other links go to cores that have no crossbars in use, and the fewest such parts.
+    others used before. Parts of other links go to cores that have no crossbars in use, and the fewest such parts. On a
+    mesh, parts of a ring lie next to each other, and others near the memory.
     """
 
     name = "place-cores"
@@ -28,6 +29,7 @@ class PlaceCoresPass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         machine = require_multicore(op, "mapped")
         placement = Placement(machine)
+        mesh = machine.bus.mesh
         vector_parts = [0] * machine.cores.count
         others: list[tuple[LinkOp, VectorMapping]] = []
         with_crossbars: set[int] = set()
@@ -43,8 +45,12 @@ class PlaceCoresPass(ModulePass):
                     with_crossbars.update(mapping.cores)
                 case _:
                     pass
+        near = range(machine.cores.count)
+        if mesh is not None:
+            last = placement.last
+            near = sorted(near, key=lambda core: mesh.links_to_memory(core) + mesh.links_between(core, last))
         for link, mapping in others:
-            order = sorted(range(machine.cores.count), key=lambda core: (core in with_crossbars, vector_parts[core]))
+            order = sorted(near, key=lambda core: (core in with_crossbars, vector_parts[core]))
             cores = tuple(sorted(order[: len(mapping.cores)]))
             for core in cores:
                 vector_parts[core] += 1

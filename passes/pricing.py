@@ -73,6 +73,7 @@ def elements(machine: Accelerator) -> int:
 _OF_CORES = {
     "crossbar": ("crossbar.mvm", "mvm"),
     "bus": ("bus.bytes", "bus_byte"),
+    "mesh": ("mesh.byte_hops", "hop_byte"),
     "vector": ("operation.vector", "operation"),
     "write": ("crossbar.rewrite", "cell_write"),
 }
@@ -86,7 +87,9 @@ def _price_of_cores(counts: Counts, machine: MulticoreMachine) -> Price:
     # 1 mW in a cycle of 1 us is 1 nJ.
     energy["static"] = energies.static_mw * cycles / machine.clock_mhz * 1e3
     energy |= {"operation": 0.0, "host": 0.0}
-    return Price(energy, math.ceil(counts.events["bus.bytes"] / machine.bus.width_bytes), cycles)
+    if machine.bus.mesh is None:
+        del energy["mesh"]
+    return Price(energy, math.ceil(counts.events["bus.bytes"] / machine.memory_bytes), cycles)
 
 
 def _price_of_nest(counts: Counts, machine: NestMachine) -> Price:

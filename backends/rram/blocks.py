@@ -115,7 +115,7 @@ class BlockEngine:
                 fault = Fault("CAT-E003", f"register {register} of core {core} would fall", found=found)
                 raise CoreFault(fault, task, action.pc)
             self._registers[core, register] = base + last + 1
-            cycles[sent] = self._chip.signal(task, int(sent.sum()))
+            cycles[sent] = self._chip.signal(task, action, int(sent.sum()))
         self.recorded.add(task.core, action.pc, Cost(cycles, np.zeros(len(turns), np.int64)))
 
     def _check_ended(self, cores: Sequence[int]) -> None:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from backends.rram.counting import Cycles, LayerCounters, transferred
+from backends.rram.counting import Cycles, LayerCounters, Way, Ways
 from backends.rram.crossbar.settings import Settings
 from backends.rram.isa import Made, What
+from backends.rram.network import Network
 from backends.rram.products import MatrixPart
 from backends.rram.streams import Action, Do, Piece, Task
 from backends.rram.tiles import VectorTile
@@ -49,6 +50,7 @@ class Chip:
         writers: Mapping[tuple[int, int], int] | None = None,
     ):
         self.machine, self.streams, self._physics = machine, streams, physics
+        self.network = Network(machine)
         self.writers = writers or {}
         """By core and register, the core that signals to it."""
         self.dram, self.sums = dram, sums
@@ -65,10 +67,11 @@ class Chip:
         counters = self.counters.setdefault(task.layer.index, LayerCounters())
         counters.parts += 1
         counters.cores.add(task.core)
+        ways = Ways(self.network, task.core, counters)
         if task.is_matrix:
-            self._parts[id(task)] = MatrixPart(task, self.machine, self.dram, self.sums, counters, self._physics)
+            self._parts[id(task)] = MatrixPart(task, self.machine, self.dram, self.sums, counters, ways, self._physics)
         else:
-            self._tiles[id(task)] = VectorTile(task.layer, self.machine, self.dram, counters)
+            self._tiles[id(task)] = VectorTile(task.layer, self.machine, self.dram, counters, ways)
 
     def program_residents(self) -> None:
         """Write the weights that are there before the program starts. Raises `CoreFault`."""
@@ -109,13 +112,13 @@ class Chip:
         except Fault as fault:
             raise CoreFault(fault, task, action.pc) from fault
 
-    def signal(self, task: Task, sends: int) -> Cycles:
-        """Count signals; the cycles that each takes of the bus."""
+    def signal(self, task: Task, action: Action, sends: int) -> Cycles:
+        """Count signals; the cycles for which each takes the bus, or a link."""
         counters = self.counters[task.layer.index]
         counters.add("sync.signal", sends)
         size = self.machine.bus.signal_bytes
         counters.add("bus.signal.bytes", sends * size)
-        return transferred(self.machine, counters, np.full(sends, size))
+        return Way(self.network, self.network.route_of(task.core, action), counters).moved(np.full(sends, size))
 
     def _on_crossbars(self, task: Task, piece: Piece, action: Action, turns: range) -> Cost:
         part = self._parts[id(task)]

@@ -99,6 +99,7 @@ class MulticoreEmulator(ProgramEmulator):
             self.registers * REGISTER_BYTES,
             max(self.buffers.values(), default=0),
             self.shared_words,
+            {} if machine.bus.mesh is None else timeline.links,
         )
 
     @property
@@ -211,7 +212,7 @@ class MulticoreEmulator(ProgramEmulator):
             bus, own = costs[task.core, action.pc]
             return None if bus is None else bus[turn], own[turn]
 
-        simulation = Simulation(streams, effect, before, log=self._log, units=self.machine.units)
+        simulation = Simulation(streams, effect, before, chip.network, log=self._log, units=self.machine.units)
         if not simulation.run():
             raise deadlock(simulation.waiting, simulation.latest, streams, self._writers)
         return chip, simulation.timeline

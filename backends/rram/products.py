@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from backends.fields import Array
 from backends.rram.buffers import Buffer
-from backends.rram.counting import Cycles, LayerCounters, transferred
+from backends.rram.counting import Cycles, LayerCounters, Ways
 from backends.rram.crossbar.settings import Settings
 from backends.rram.crossbar.tiles import TiledMatrix
 from backends.rram.isa import Made, What
@@ -47,9 +47,10 @@ class MatrixPart:
         dram: MemoryBank,
         sums: MemoryBank,
         counters: LayerCounters,
+        ways: Ways,
         physics: Settings | None = None,
     ):
-        self._physics = physics
+        self._physics, self._ways = physics, ways
         self._analog: dict[int, TiledMatrix] = {}
         """The crossbars of every copy that lies abreast."""
         self._shift = 0
@@ -120,7 +121,7 @@ class MatrixPart:
             return np.zeros(1, np.int64), 0
         self._counters.add("memory.kernel.read", words.size)
         self._counters.add("crossbar.rewrite", cells)
-        cycles = transferred(machine, self._counters, np.array([words.size * words.itemsize]))
+        cycles = self._ways.load.moved(np.array([words.size * words.itemsize]))
         rows = min(len(task.rows) * len(task.groups), machine.crossbar.rows)
         return cycles, rows * machine.crossbar.write_cycles
 
@@ -190,7 +191,7 @@ class MatrixPart:
         self.buffer.hold("input", self._of_turn(words.size * dtype.itemsize, vectors))
         counts = exist.sum(axis=0, dtype=np.int64) * self._group_count
         self._counters.add("memory.input.read", int(counts.sum()))
-        return transferred(self._machine, self._counters, counts * dtype.itemsize)
+        return self._ways.load.moved(counts * dtype.itemsize)
 
     def load_extras(self, what: What, vectors: Ints) -> Cycles:
         """Bring operands of `post`: those that vary with the vector, or those that do not, once."""
@@ -205,7 +206,7 @@ class MatrixPart:
             sizes += words * dtype.itemsize
         abreast = self._of_turn(sizes * turns, vectors) if what is What.EXTRAS else sizes
         self.buffer.hold(what.name, abreast)
-        return transferred(self._machine, self._counters, np.full(turns, sizes))
+        return self._ways.load.moved(np.full(turns, sizes))
 
     def extras(self, varying: bool) -> list[Tensor]:
         """The operands of `post` that vary with the vector, or that do not."""
@@ -308,7 +309,7 @@ class MatrixPart:
         self._counters.add("memory.sums.read", made.size)
         self._counters.operate("operation.add", made.size)
         sizes = np.full(len(vectors), self.results * self._machine.shared.sum_bytes)
-        return transferred(self._machine, self._counters, sizes)
+        return self._ways.load.moved(sizes)
 
     @property
     def adding(self) -> int:
@@ -342,4 +343,4 @@ class MatrixPart:
                 self._where(Tensor.OUTPUT).scatter(addresses, words.astype(dtype, copy=False), None)
             self._counters.add("memory.output.write", words.size)
             size = dtype.itemsize
-        return transferred(self._machine, self._counters, np.full(len(vectors), self.results * size))
+        return self._ways.store.moved(np.full(len(vectors), self.results * size))

@@ -53,6 +53,7 @@ class StepEngine:
             self._chip.streams,
             self._effect,
             self._before,
+            self._chip.network,
             self._rank,
             self._detector,
             self._log,
@@ -80,7 +81,7 @@ class StepEngine:
                 if not sends(action, piece, turns)[0]:
                     return None, 0
                 self._check(task, action)
-                return int(self._chip.signal(task, 1)[0]), 0
+                return int(self._chip.signal(task, action, 1)[0]), 0
             case _:
                 self._detector.at(task.core * self._units + unit_of(piece, action, self._units), task, action, turn)
                 cost = self._chip.perform(task, piece, action, turns)

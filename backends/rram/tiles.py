@@ -11,7 +11,7 @@ from backends.generic.nest import NestLayer
 from backends.generic.offchip import OffChip
 from backends.generic.values import sums_of
 from backends.rram.buffers import Buffer
-from backends.rram.counting import Cycles, LayerCounters, transferred
+from backends.rram.counting import Cycles, LayerCounters, Way, Ways
 from backends.rram.streams import Box
 from backends.spatial.codes import INDICES, Fold, Kind, Slot, Tensor
 from backends.spatial.layer import Existing, InputTile, input_tile
@@ -51,6 +51,10 @@ class _Loaded(OffChip):
         return _there(self.extras.get(tensor), tensor.name)
 
 
+def _moved(way: Way, size: int) -> Cycles:
+    return way.moved(np.array([size]))
+
+
 def _there(words: Array | None, what: str) -> Array:
     if words is None:
         raise Fault("CAT-E003", f"{what} was not loaded")
@@ -60,7 +64,10 @@ def _there(words: Array | None, what: str) -> Array:
 class VectorTile:
     """The tiles of one turn."""
 
-    def __init__(self, layer: NestLayer, machine: MulticoreMachine, dram: MemoryBank, counters: LayerCounters):
+    def __init__(
+        self, layer: NestLayer, machine: MulticoreMachine, dram: MemoryBank, counters: LayerCounters, ways: Ways
+    ):
+        self._ways = ways
         self.layer, self._machine, self._dram, self._counters = layer, machine, dram, counters
         self._loaded = _Loaded(layer, dram)
         self._sums: Array | None = None
@@ -86,7 +93,7 @@ class VectorTile:
         words = self._repeated_once(Tensor.INPUT, shape)
         self._counters.add("memory.input.read", words)
         self._hold("input", words * dtype.itemsize)
-        return self._moved(words * dtype.itemsize + self._index_bytes(Tensor.INPUT, shape))
+        return _moved(self._ways.load, words * dtype.itemsize + self._index_bytes(Tensor.INPUT, shape))
 
     def _touched(self, tile: InputTile) -> tuple[int, ...]:
         """Groups and positions that exist; windows that are all as far apart leave out what lies between."""
@@ -118,16 +125,13 @@ class VectorTile:
         self._counters.add("memory.index.read", words)
         return words * self.layer.address(index).dtype.itemsize
 
-    def _moved(self, size: int) -> Cycles:
-        return transferred(self._machine, self._counters, np.array([size]))
-
     def load_kernel(self) -> Cycles:
         """Bring the kernel of the ranges."""
         self._loaded.take_kernel()
         words = self._loaded.kernel()
         self._counters.add("memory.kernel.read", words.size)
         self._hold("kernel", words.nbytes)
-        return self._moved(words.nbytes)
+        return _moved(self._ways.load, words.nbytes)
 
     def load_extras(self) -> Cycles:
         """Bring all operands of `post` of the ranges."""
@@ -138,7 +142,7 @@ class VectorTile:
             self._counters.add("memory.extra.read", words.size)
             size += words.nbytes
         self._hold("extras", size)
-        return self._moved(size)
+        return _moved(self._ways.load, size)
 
     def compute(self) -> Cycles:
         """Sums of the ranges."""
@@ -178,4 +182,4 @@ class VectorTile:
             ) * len(layer.terms[Tensor.OUTPUT])
             self._counters.add("memory.index.read", read)
             size += read * layer.address(Tensor.OUTPUT_INDEX).dtype.itemsize
-        return self._moved(size)
+        return _moved(self._ways.store, size)

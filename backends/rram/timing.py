@@ -1,4 +1,4 @@
-"""Time on a chip of cores: each core by itself, but for the bus, which transfers have in the order of asking.
+"""Time on a chip of cores: each core by itself, but for links (one bus, or those of a mesh), in the order of asking.
 
 A core that overlaps turns has units that are each at a turn of their own (`units.py`).
 """
@@ -13,11 +13,12 @@ from typing import Protocol
 
 from backends.rram.activity import ActivityLog
 from backends.rram.deadlocks import Waiting
+from backends.rram.network import Network, Route
 from backends.rram.streams import Action, Do, Piece, Task
 from backends.rram.units import followed, is_apart, share
 
 Effect = Callable[[Task, Piece, Action, int], tuple[int | None, int]]
-"""Does an action in a turn; the cycles that it takes of the bus, None if it takes none, and then of the core."""
+"""Does an action in a turn; the cycles that it takes of links, None if it moves nothing, and then of the core."""
 
 
 class Listener(Protocol):
@@ -50,27 +51,34 @@ class History:
 
 @dataclass
 class Timeline:
-    """When cores worked on layers, and how long they and the bus were busy; all in cycles."""
+    """When cores worked on layers, and how long they and links were busy; all in cycles."""
 
     tasks: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict[tuple[int, int], tuple[int, int]])
     """Start and end of every task, by core and its number in the stream."""
-    bus: int = 0
+    links: dict[str, int] = field(default_factory=dict[str, int])
+    """Of every link of the network, by name, the cycles that it was taken."""
     waiting: list[int] = field(default_factory=list[int])
     """Of every core, the cycles that it waited for registers."""
     working: list[int] = field(default_factory=list[int])
-    """Of every core, the cycles that it worked or had the bus; of its busiest unit, if it has several."""
+    """Of every core, the cycles that it worked or moved words; of its busiest unit, if it has several."""
     end: int = 0
+
+    @property
+    def bus(self) -> int:
+        """Cycles that the bus, or the busiest link, was taken."""
+        return max(self.links.values(), default=0)
 
 
 _Request = int | tuple[tuple[int, int], int] | None
-"""Cycles of the bus that a unit asks for, a register that it waits for with the value, or None to go on later."""
+"""Cycles of links that a unit asks for, a register that it waits for with the value, or None to go on later."""
 
 
 class Simulation:
-    """Cores, the bus and sequence registers over time.
+    """Cores, the network and sequence registers over time.
 
-    A core, or each of its `units`, runs ahead by itself until it needs the bus. It gets it when it asks, or when those
-    that asked before are done; of those that ask at the same time, the one with the lowest `rank` is first. `listener`
+    A core, or each of its `units`, runs ahead by itself until it moves words. These cross the links of their route in
+    turn; each link is had by those who come first, and of those that come at the same time by the one with the lowest
+    `rank`. A link passes on what comes while the rest follows, and holds back what has to wait. `listener`
     is told who follows whom; `log` notes who worked when. Registers begin with the values `before`.
     """
 
@@ -79,22 +87,26 @@ class Simulation:
         streams: Sequence[Sequence[Task]],
         effect: Effect,
         before: Mapping[tuple[int, int], int],
+        network: Network,
         rank: Callable[[int], float] = float,
         listener: Listener | None = None,
         log: ActivityLog | None = None,
         units: int = 1,
     ):
-        self._log, self._units = log, units
+        self._log, self._units, self._network = log, units, network
         self._streams, self._effect, self._rank, self._listener = streams, effect, rank, listener
         self.registers = {register: History([value], [0]) for register, value in before.items()}
         self.timeline = Timeline()
-        self._asking: list[tuple[int, float, int, int]] = []
+        self._asking: list[tuple[int, float, int, int, int]] = []
+        """Who comes to a link when: a rank, a unit, cycles, and how many links of its route are behind it."""
         self._blocked: dict[tuple[int, int], list[tuple[int, int]]] = {}
         """By register, the units that wait for it, and for what."""
         self._behind: dict[tuple[int, int], list[int]] = {}
         """By unit and turn, the units that wait for the end of it."""
         self._runs: list[Iterator[_Request]] = []
         count = len(streams) * units
+        self._routes: list[Route | None] = [None] * count
+        """Of every unit, the route of what it moves."""
         self._time, self._working, self._waiting = [0] * count, [0] * count, [0] * count
         self._ends: list[list[int]] = [[] for _ in range(count)]
         """Of every unit, when its turns ended; kept if cores have several."""
@@ -116,14 +128,22 @@ class Simulation:
         self._runs = [self._unit(core, unit, stream) for core, stream in enumerate(self._streams) for unit in units]
         for unit in range(len(self._runs)):
             self._resume(unit)
-        free = 0
+        free: dict[int, int] = {}
+        taken: dict[int, int] = {}
         while self._asking:
-            time, _, unit, cycles = heapq.heappop(self._asking)
-            start = max(time, free)
-            free = start + cycles
-            self.timeline.bus += cycles
-            self._time[unit] = free
+            time, rank, unit, cycles, passed = heapq.heappop(self._asking)
+            route = self._routes[unit]
+            assert route is not None
+            link = route.links[passed]
+            start = max(time, free.get(link, 0))
+            free[link] = start + cycles
+            taken[link] = taken.get(link, 0) + cycles
+            if passed + 1 < len(route.links):
+                heapq.heappush(self._asking, (start + route.hop, rank, unit, cycles, passed + 1))
+                continue
+            self._time[unit] = start + route.hop + cycles + route.after
             self._resume(unit)
+        self.timeline.links = {name: taken.get(link, 0) for link, name in enumerate(self._network.names)}
         self.timeline.end = max(self._time, default=0)
         self.timeline.working, self.timeline.waiting = (
             [max(of_units[at : at + self._units]) for at in range(0, len(of_units), self._units)]
@@ -135,7 +155,10 @@ class Simulation:
         """Let a unit go on from its time until it asks for the bus, or waits for a register or another unit."""
         request = next(self._runs[unit], None)
         if isinstance(request, int):
-            heapq.heappush(self._asking, (self._time[unit], self._rank(unit // self._units), unit, request))
+            route = self._routes[unit]
+            assert route is not None
+            begins = self._time[unit] + route.before
+            heapq.heappush(self._asking, (begins, self._rank(unit // self._units), unit, request, 0))
         elif request is not None:
             register, wanted = request
             self._blocked.setdefault(register, []).append((unit, wanted))
@@ -157,7 +180,10 @@ class Simulation:
                             continue
                         bus, own = self._effect(task, piece, action, turn)
                         if bus:
+                            route = self._network.route_of(core, action)
+                            self._routes[unit] = route
                             yield bus
+                            bus += route.latency
                         if self._log is not None:
                             self._log.transfer(task, time[unit] - (bus or 0), time[unit])
                             self._log.work(task, action.do, time[unit], time[unit] + own)

@@ -83,7 +83,9 @@ def facts_on_cores(
 ) -> CoreFacts:
     """The facts of a layer, whose results have words of `output_bytes` bytes."""
     events, alone = predicted.events, predicted.array_cycles
-    bus = -(-events["bus.bytes"] // machine.bus.width_bytes) + machine.bus.latency * events["bus.transfers"]
+    bus = events["mesh.link_cycles"]
+    if machine.bus.mesh is None:
+        bus = -(-events["bus.bytes"] // machine.bus.width_bytes) + machine.bus.latency * events["bus.transfers"]
     traffic = bus, events["bus.bytes"], events["bus.signal.bytes"]
     if isinstance(mapping, VectorMapping):
         parts = len(mapping.cores)
@@ -96,7 +98,7 @@ def facts_on_cores(
     grid = Grid.of(Matrix.of(work.spec), mapping, machine)
     parts = grid.parts()
     ring = [parts[number] for number in parts[0].ring]
-    turn = [_steps(work, part, machine, output_bytes) for part in ring]
+    turn = [_steps(work, part, machine, mapping.cores, output_bytes) for part in ring]
     turns, overlap = parts[0].vectors.turns, machine.cores.overlap
     sequential = turns * sum(_cycles(steps, overlap=overlap) for steps in turn)
     (tall, wide), (high, broad) = mapping.tile, mapping.span
@@ -125,14 +127,17 @@ def facts_on_cores(
     )
 
 
-def _steps(work: Work, part: Part, machine: MulticoreMachine, output_bytes: int) -> tuple[Step, ...]:
-    """What a core does in a turn, by its place in the ring."""
+def _steps(
+    work: Work, part: Part, machine: MulticoreMachine, cores: tuple[int, ...], output_bytes: int
+) -> tuple[Step, ...]:
+    """What a core does in a turn, by its place in the ring; `cores` are those of all parts."""
+    core = cores[part.number]
     results, together = _results(part), part.vectors.abreast
     is_first, is_last = part.place == 0, part.place == len(part.ring) - 1
     tiles = -(-len(part.rows) // machine.crossbar.rows) - 1 if len(part.groups) == 1 else 0
 
     def moved(name: str, size: int) -> Step:
-        return Step(name, "bus", together * machine.transfer_cycles(size))
+        return Step(name, "bus", together * machine.transfer_cycles(size, core))
 
     def worked(name: str, operations: int) -> Step:
         return Step(name, "vector unit", together * machine.vector_cycles(operations))
@@ -150,7 +155,8 @@ def _steps(work: Work, part: Part, machine: MulticoreMachine, output_bytes: int)
         steps.append(moved("results", results * output_bytes))
     else:
         steps.append(moved("storing sums", results * machine.shared.sum_bytes))
-        steps.append(Step("signal", "bus", machine.transfer_cycles(machine.bus.signal_bytes)))
+        follower = cores[part.ring[part.place + 1]]
+        steps.append(Step("signal", "bus", machine.signal_cycles(core, follower)))
     return tuple(each for each in steps if each.cycles)
 
 

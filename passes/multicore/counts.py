@@ -53,7 +53,9 @@ def predict(layers: Sequence[LayerOp], machine: MulticoreMachine) -> list[Counts
         streams = [op for op in layer.body.block.ops if isinstance(op, StreamOp)]
         read = on_crossbars if isinstance(layer.mapping, CrossbarsAttr) else on_vector_units
         numbers.append(range(len(courses), len(courses) + len(streams)))
-        courses += [read(layer, stream, tally) for stream in streams]
+        for stream in streams:
+            tally.core = integer(stream.core)
+            courses.append(read(layer, stream, tally))
         tallies.append(tally)
     paces = Paces(courses)
     together = paces.run(range(len(courses)))
@@ -110,9 +112,9 @@ def on_crossbars(layer: LayerOp, stream: StreamOp, tally: Tally) -> Course:
                         case LoadOp() if each.tensor.data == "I":
                             words = inputs[places]
                             tally.add("memory.input.read", int(words.sum()))
-                            course.spend(unit, np.add.reduceat(tally.move(words * size_of(layer.input)), starts))
+                            course.spend(unit, tally.load(words * size_of(layer.input), starts))
                         case LoadOp():
-                            course.spend(unit, np.add.reduceat(_load_extras(varying, count, tally), starts))
+                            course.spend(unit, _load_extras(varying, count, tally, starts))
                         case MvmOp():
                             tall = -(-len(rows) // machine.crossbar.rows) - 1 if groups == 1 else 0
                             product = machine.crossbar.mvm_cycles + sizes * machine.vector_cycles(tall * results)
@@ -124,8 +126,7 @@ def on_crossbars(layer: LayerOp, stream: StreamOp, tally: Tally) -> Course:
                         case SignalOp() | WaitOp():
                             token(each, run, unit, course, tally)
                         case _:
-                            spent = _after_product(each, layer, results, count, tally)
-                            course.spend(unit, np.add.reduceat(spent, starts))
+                            course.spend(unit, _after_product(each, layer, results, sizes, starts, tally))
             case _:
                 pass
     tally.add("buffer.bytes", held)
@@ -147,25 +148,27 @@ def _begin_between(op: Operation, course: Course) -> None:
     course.begin(1, apart=all(isinstance(each, LoadOp) for each in together))
 
 
-def _after_product(op: object, layer: LayerOp, results: int, count: int, tally: Tally) -> Numbers:
-    """Cycles of what is done with the `results` sums of each of `count` vectors."""
-    sizes, steps = np.full(count, results), len(layer.spec.post)
+def _after_product(op: object, layer: LayerOp, results: int, sizes: Numbers, starts: Numbers, tally: Tally) -> Numbers:
+    """Cycles, turn by turn, of what is done with `results` sums of each vector: turns have `sizes` of these."""
+    count, steps = int(sizes.sum()), len(layer.spec.post)
+    each = np.full(count, results)
     match op:
         case FetchOp():
             tally.add("memory.sums.read", results * count)
             tally.operate("operation.add", results * count)
-            return tally.move(sizes * tally.machine.shared.sum_bytes) + tally.machine.vector_cycles(results)
+            moved = tally.load(each * tally.machine.shared.sum_bytes, starts)
+            return moved + sizes * tally.machine.vector_cycles(results)
         case ActivateOp():
             tally.operate("operation.post", results * steps * count)
-            return np.full(count, tally.machine.vector_cycles(results * steps))
+            return sizes * tally.machine.vector_cycles(results * steps)
         case StoreOp() if op.tensor.data == "S":
             tally.add("memory.sums.write", results * count)
-            return tally.move(sizes * tally.machine.shared.sum_bytes)
+            return tally.store(each * tally.machine.shared.sum_bytes, starts)
         case StoreOp():
             tally.add("memory.output.write", results * count)
-            return tally.move(sizes * size_of(layer.output))
+            return tally.store(each * size_of(layer.output), starts)
         case _:
-            return np.zeros(count, np.int64)
+            return np.zeros(len(sizes), np.int64)
 
 
 def _program(layer: LayerOp, op: ProgramOp, weights: int, rows: int, copies: int, tally: Tally) -> int:
@@ -178,7 +181,7 @@ def _program(layer: LayerOp, op: ProgramOp, weights: int, rows: int, copies: int
     assert layer.kernel is not None
     tally.add("memory.kernel.read", weights)
     tally.add("crossbar.rewrite", cells)
-    cycles = tally.move(np.array([weights * size_of(layer.kernel)]))
+    cycles = tally.load(np.array([weights * size_of(layer.kernel)]))
     return int(cycles[0]) + min(rows, machine.crossbar.rows) * machine.crossbar.write_cycles
 
 
@@ -204,10 +207,12 @@ def _channel(spec: GConv, view: View, group: int, column: int) -> Iterator[int]:
             yield g * dim.op + op
 
 
-def _load_extras(extras: Sequence[tuple[int, int, bool]], turns: int, tally: Tally) -> Numbers:
+def _load_extras(
+    extras: Sequence[tuple[int, int, bool]], turns: int, tally: Tally, starts: Numbers | None = None
+) -> Numbers:
     words = sum(words for words, *_ in extras)
     tally.add("memory.extra.read", words * turns)
-    return tally.move(np.full(turns, sum(words * size for words, size, _ in extras)))
+    return tally.load(np.full(turns, sum(words * size for words, size, _ in extras)), starts)
 
 
 def existing_inputs(spec: GConv, view: View, rows: range, vectors: VectorSet) -> Numbers:

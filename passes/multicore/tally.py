@@ -1,4 +1,4 @@
-"""Events of a layer as they are added up, and what they take of the bus."""
+"""Events of a layer as they are added up, and what they take of the bus or mesh."""
 
 from __future__ import annotations
 
@@ -16,17 +16,26 @@ from dialects.spatial import integer
 from passes.multicore.accesses import Run
 from passes.multicore.course import Course
 from passes.multicore.tokens import signalled, waited
+from passes.multicore.traffic import Traffic
 
 Numbers = npt.NDArray[np.int64]
 
 
 @dataclass
 class Tally:
-    """Events, and the cycles that the bus is taken."""
+    """Events, and what the transfers of `core`, the one whose stream is read, take of the bus or mesh."""
 
     machine: MulticoreMachine
     events: dict[str, int] = field(default_factory=lambda: dict.fromkeys(EVENTS, 0))
-    bus_cycles: int = 0
+    core: int = 0
+
+    def __post_init__(self) -> None:
+        self._traffic = Traffic(self.machine)
+
+    @property
+    def bus_cycles(self) -> int:
+        """Cycles for which the bus, or the busiest link, is taken."""
+        return self._traffic.cycles
 
     def add(self, event: str, count: int) -> None:
         """Count an event."""
@@ -37,13 +46,24 @@ class Tally:
         self.add(event, operations)
         self.add("operation.vector", operations)
 
-    def move(self, size: Numbers) -> Numbers:
-        """Cycles of transfers of so many bytes, each of which the bus is taken for."""
-        bus = self.machine.bus
-        cycles = bus.latency + -(-size // bus.width_bytes)
-        self.add("bus.bytes", int(size.sum()))
-        self.add("bus.transfers", len(size))
-        self.bus_cycles += int(cycles.sum())
+    def load(self, sizes: Numbers, starts: Numbers | None = None) -> Numbers:
+        """Cycles of transfers of so many bytes from the shared memory, or of those from each start on."""
+        return self._counted(self._traffic.load(self.core, sizes, starts))
+
+    def store(self, sizes: Numbers, starts: Numbers | None = None) -> Numbers:
+        """Cycles of transfers of so many bytes to the shared memory."""
+        return self._counted(self._traffic.store(self.core, sizes, starts))
+
+    def signal(self, other: int, count: int) -> Numbers:
+        """Cycles of signals to another core."""
+        self.add("sync.signal", count)
+        self.add("bus.signal.bytes", count * self.machine.bus.signal_bytes)
+        return self._counted(self._traffic.signal(self.core, other, count))
+
+    def _counted(self, cycles: Numbers) -> Numbers:
+        traffic = self._traffic
+        self.events |= {"bus.bytes": traffic.bytes, "bus.transfers": traffic.transfers}
+        self.events |= {"mesh.byte_hops": traffic.byte_hops, "mesh.link_cycles": traffic.link_cycles}
         return cycles
 
 
@@ -55,11 +75,8 @@ def token(op: SignalOp | WaitOp, run: Run | None, unit: int, course: Course, tal
         course.wait(unit, (course.core, integer(op.register)), waited(op, turns))
         return
     values, sent = signalled(op, run, 0)
-    size = tally.machine.bus.signal_bytes
-    tally.add("sync.signal", len(values))
-    tally.add("bus.signal.bytes", len(values) * size)
     register = integer(op.core), integer(op.register)
-    course.signal(unit, register, values, sent, tally.move(np.full(len(values), size)))
+    course.signal(unit, register, values, sent, tally.signal(register[0], len(values)))
 
 
 def size_of(value: SSAValue) -> int:

@@ -45,7 +45,7 @@ def on_vector_units(layer: LayerOp, stream: StreamOp, tally: Tally) -> Course:
                 held += size
                 if op.tensor.data == "I":
                     size = size + _index_bytes(layer, turns, tally, is_input=True)
-                course.spend(BRING, tally.move(size))
+                course.spend(BRING, tally.load(size))
             case ComputeOp():
                 trips = np.array([math.prod(len(each) for each in ranges.values()) for ranges in turns])
                 tally.operate("operation.mac" if spec.is_multiply_accumulate else "operation.other", int(trips.sum()))
@@ -109,7 +109,7 @@ def _store(layer: LayerOp, outputs: Numbers, turns: Sequence[Ranges], tally: Tal
     if layer.update is not None and layer.update.data.value != "none":
         tally.add("memory.output.read", int(outputs.sum()))
         size = size * 2
-    return tally.move(size + _index_bytes(layer, turns, tally, is_input=False))
+    return tally.store(size + _index_bytes(layer, turns, tally, is_input=False))
 
 
 def _index_bytes(layer: LayerOp, turns: Sequence[Ranges], tally: Tally, *, is_input: bool) -> Numbers:

@@ -26,6 +26,7 @@ MEASURED = {
     "rram-groups.md",
     "rram-ladder.md",
     "rram-latency.md",
+    "rram-mesh.md",
     "rram-networks.md",
     "rram.md",
     "spots-groups.md",

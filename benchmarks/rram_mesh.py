@@ -1,0 +1,167 @@
+"""Cores with crossbars on a mesh beside the same cores on a bus: time, links and energy of what is moved.
+
+    python benchmarks/rram_mesh.py [--only NAME ...] [--models FOLDER] [--output docs/rram-mesh.md]
+
+Networks are generated and quantized as by `rram_latency.py`, compiled and emulated. Outputs have to be equal to the
+bit, and counts those that are predicted: bytes times links and the cycles of the busiest link of every layer, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import onnx
+from rram_latency import Network
+
+from backends.program import Program
+from backends.rram.emulator import MulticoreEmulator
+from compiler.compilation import CompileOptions, compile_model
+from compiler.execution import random_inputs
+from compiler.tables import number, table
+from compiler.targets import Target, select_target
+from dialects.machine_kinds import of_kind
+from dialects.mesh import Mesh
+from dialects.multicore_machine import MulticoreMachine
+from dialects.multicore_mapping import CrossbarsAttr
+from passes.multicore.matrix import Grid, Matrix
+from passes.placing import links_of
+from passes.pricing import price
+
+NOTICE = "<!-- Made by `python benchmarks/rram_mesh.py --output docs/rram-mesh.md`; do not edit. -->\n"
+INTRODUCTION = """\
+# Cores with crossbars on a mesh, and on a bus
+
+The target `rram` has 144 cores on a bus of 64 bytes a cycle; `rram-mesh` has the same cores on a mesh of 12 x 12
+routers with links of 32 bytes a cycle, one cycle each, and four ports of the shared memory. One image, weights
+resident. Outputs of both are equal to the bit.
+
+- Cycles: *predicted* is the closed form, on links that are free or, if that takes longer, taken all the time; in what
+  is *emulated* words wait for every link. Bytes times links, and the cycles of the busiest link of every layer, are
+  equal.
+- *Busiest*: the share of the emulated time in which the bus, or the link that is taken longest, is taken.
+- Links in a ring: those between routers from a core to the next one that adds to the same sums, on average over all
+  rings; *by number* are those that the placement for a bus, which takes cores in the order of their numbers, would have
+  on the same mesh. On a mesh they lie next to each other as long as there are neighbours with room.
+- Energy of what is moved: 1.0 pJ for a byte in or out of the shared memory, and on the mesh 1.0 pJ for a byte and link
+  (from PUMA's router; `sources` of `rram-mesh`). On the bus the way is free of charge, so that the two are no
+  comparison.
+"""
+NETWORKS = (
+    Network("SqueezeNet", "light.py", ("--network", "squeezenet")),
+    Network("ResNet-18", "resnet.py", ("--depth", "18")),
+)
+SCHEDULES: Mapping[str, Mapping[str, str]] = {
+    "layer by layer": {},
+    "pipelined": {"schedule.pipelined": "true"},
+    "pipelined, copies": {"schedule.pipelined": "true", "schedule.duplicate": "true"},
+}
+COLUMNS = (
+    *("network", "schedule", "on", number("predicted cycles"), number("emulated"), number("apart %")),
+    *(number("busiest %"), number("bytes"), number("bytes x links"), number("links in a ring"), number("by number")),
+    number("moving uJ"),
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A program, what its run counted, and its outputs."""
+
+    program: Program
+    emulator: MulticoreEmulator
+    outputs: Mapping[str, np.ndarray]
+
+
+def run(model: onnx.ModelProto, target: str, settings: Mapping[str, str]) -> Found:
+    """Compile and emulate a model; all counts but cycles must be those predicted."""
+    program = compile_model(model, select_target(target, settings)).program
+    assert program is not None
+    emulator = MulticoreEmulator(program)
+    outputs = emulator.run(random_inputs(program, 0))
+    for layer in program.layers:
+        counted = emulator.counters[layer.name].flat()
+        wrong = [name for name in counted if counted[name] != layer.predicted[name]]
+        assert set(wrong) <= {"cycles", "array.cycles"}, (layer.name, wrong)
+    return Found(program, emulator, outputs)
+
+
+def ring_links(model: onnx.ModelProto, target: Target, mesh: Mesh) -> float:
+    """Links between routers from a core of a ring to the next one, on average over all rings; 0 without any."""
+    machine = of_kind(MulticoreMachine, target.machine, "benchmark")
+    module = compile_model(model, target, CompileOptions(stop="mapped")).module
+    lengths: list[int] = []
+    for link in links_of(module):
+        if isinstance(link.mapping, CrossbarsAttr):
+            mapping = link.mapping.data
+            for ring in dict.fromkeys(part.ring for part in Grid.of(Matrix.of(link.spec), mapping, machine).parts()):
+                cores = [mapping.cores[number] for number in ring]
+                lengths += [mesh.links_between(*pair) - 2 for pair in pairwise(cores)]
+    return sum(lengths) / max(1, len(lengths))
+
+
+def rows(network: Network, folder: Path) -> Iterator[tuple[str, ...]]:
+    """Every schedule, on the bus and on the mesh."""
+    model = network.model(folder)
+    mesh = of_kind(MulticoreMachine, select_target("rram-mesh").machine, "benchmark").bus.mesh
+    assert mesh is not None
+    for schedule, settings in SCHEDULES.items():
+        by_number, first = 0.0, None
+        for target in ("rram", "rram-mesh"):
+            found = run(model, target, settings)
+            first = first or found.outputs
+            assert all((found.outputs[name] == array).all() for name, array in first.items())
+            links = ring_links(model, select_target(target, settings), mesh)
+            shown = ("", "")
+            if target == "rram":
+                by_number = links
+            else:
+                shown = f"{links:.2f}", f"{by_number:.2f}"
+            predicted = sum(layer.predicted["cycles"] for layer in found.program.layers)
+            timeline, machine = found.emulator.timeline, found.emulator.machine
+            counts = list(found.emulator.counters.values())
+            energies = [price(each, machine).energy for each in counts]
+            moving = sum(each["bus"] + each.get("mesh", 0.0) for each in energies)
+            hops = sum(each.events["mesh.byte_hops"] for each in counts)
+            yield (
+                *(network.title, schedule, "bus" if target == "rram" else "mesh", f"{predicted:,}"),
+                *(f"{timeline.end:,}", f"{100 * (predicted / timeline.end - 1):+.1f}"),
+                f"{100 * timeline.bus / timeline.end:.1f}",
+                *(f"{sum(each.events['bus.bytes'] for each in counts):,}", f"{hops:,}" if hops else "", *shown),
+                f"{moving / 1e6:,.1f}",
+            )
+
+
+def page(made: Sequence[Sequence[str]]) -> str:
+    """The page, given the rows of its table."""
+    return "\n".join([NOTICE, INTRODUCTION, table(COLUMNS, made).markdown(), ""])
+
+
+def main() -> int:
+    """Make the page."""
+    parser = argparse.ArgumentParser(description=str(__doc__).split("\n\n", 1)[0])
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="only networks of these titles")
+    parser.add_argument("--models", type=Path, help="a folder to keep generated networks in")
+    parser.add_argument("--output", type=Path, help="the file to write; standard output if none")
+    arguments = parser.parse_args()
+    made: list[tuple[str, ...]] = []
+    with tempfile.TemporaryDirectory() as temporary:
+        for network in NETWORKS:
+            if arguments.only is None or network.title in arguments.only:
+                for row in rows(network, arguments.models or Path(temporary)):
+                    print(" | ".join(row), file=sys.stderr, flush=True)
+                    made.append(row)
+    if arguments.output is None:
+        print(page(made))
+    else:
+        arguments.output.write_text(page(made), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,25 @@
+"""benchmarks/rram_mesh.py: its rows, of a small network that is there already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+
+from tests.backends.rram.quantized import residual
+from tests.benchmarks.scripts import script
+
+latency = script("rram_latency")
+mesh = script("rram_mesh")
+
+
+def test_rows_of_a_network(tmp_path: Path) -> None:
+    network = latency.Network("small", "none.py")
+    onnx.save(residual(0, 8), tmp_path / "small.onnx")
+    rows = list(mesh.rows(network, tmp_path))
+    assert [row[2] for row in rows] == ["bus", "mesh"] * len(mesh.SCHEDULES)
+    assert all(len(row) == len(mesh.COLUMNS) for row in rows)
+    assert all(row[7] == other[7] for row, other in zip(rows[::2], rows[1::2], strict=True))
+    assert all(abs(float(row[5])) <= 5 for row in rows)
+    assert all(float(row[9]) <= float(row[10]) for row in rows[1::2])
+    assert "small" in mesh.page(rows)
