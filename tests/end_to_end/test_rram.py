@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import onnx
 import pytest
 
-from backends.rram.steps import Pace
-from tests.backends.rram.quantized import ready, residual
+from tests.backends.rram.quantized import ready
+from tests.backends.rram.schedules import check, drawn, page
 from tests.reference_models import FOLDER
 
 
@@ -23,21 +22,13 @@ def test_quantized_reference_models(name: str, pipelined: str) -> None:
 @pytest.mark.exhaustive
 def test_random_schedules() -> None:
     """A thousand of networks, chips, schemes and interleavings: no race, no deadlock, no wrong bit."""
-    random = np.random.default_rng(0)
     for seed in range(125):
-        settings = {
-            "cores.count": str(random.choice([12, 24, 40, 144])),
-            "cores.crossbars": str(random.choice([1, 2, 4])),
-            "crossbar.rows": str(random.choice([9, 16, 32])),
-            "crossbar.columns": str(random.choice([8, 16, 64])),
-            "schedule.scheme": str(random.choice(["sequential", "linear", "cyclic"])),
-            "schedule.pipelined": str(random.choice(["true", "false"])),
-            "schedule.duplicate": str(random.choice(["true", "false"])),
-            "schedule.signal_every": str(random.integers(1, 5)),
-            "bus.latency": str(random.integers(0, 20)),
-            "cores.overlap": str(random.choice(["true", "false"])),
-        }
-        made = ready(residual(seed, int(random.integers(3, 7))), settings, seed)
-        assert not made.differences(made.emulate(), but="cycles")
-        for pace in range(7):
-            made.emulate("steps", Pace(8 * seed + pace))
+        check(drawn(seed), 8)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_random_schedule(seed: int) -> None:
+    schedule = drawn(seed)
+    ran = check(schedule, 1)
+    assert ran.waits > 0
+    assert "1 schedules of 1 programs" in page([(schedule, ran)], [], 0.0)

@@ -179,7 +179,9 @@ def test_a_pattern_that_matches_nothing_is_refused(cli: Cli) -> None:
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("target", ["eyeriss", "generic", "gemmini", "nlr", "rram", "rram-mesh", "spots", "systolic", "tpu"])
+@pytest.mark.parametrize(
+    "target", ["eyeriss", "generic", "gemmini", "nlr", "rram", "rram-mesh", "spots", "systolic", "tpu"]
+)
 def test_the_targets_that_come_along_conform(target: str) -> None:
     report = run_kit(select_target(target))
     assert report.conforms, "\n".join(map(str, report.diagnostics))
