@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from backends.program import Program, Role
 from compiler.explanation.explaining import Explanation, Explanations
+from compiler.explanation.groups import outer_words
 from compiler.reports import Report
 from compiler.units import shown_energy, shown_milliseconds
 from dialects.multicore_machine import MulticoreMachine
@@ -51,14 +52,7 @@ def figures(report: Report, found: Explanations, program: Program, instructions:
         ),
         Figure("array use", f"{100 * report.utilisation:.1f} %", f"of {elements(report.machine):,} elements"),
     ]
-    if explained:
-        words, compulsory = (
-            sum(each.words for each in explained),
-            sum(each.least_words for each in explained),
-        )
-        times = f"{words / compulsory:.2f} times the {compulsory:,} of every tensor once" if compulsory else ""
-        part = "" if _all_known(found) else f", {len(explained)} of {len(found.layers)} layers"
-        shown.append(Figure("off-chip words", f"{words:,}", times + part))
+    shown += _off_chip(found, program)
     shown += _fit(found) + _of_cores(report, found, program)
     bytes_of_constants = sum(image.size * image.dtype.itemsize for image in program.constants)
     shown.append(
@@ -90,6 +84,27 @@ def _power(milliwatts: float) -> str:
 
 def _all_known(found: Explanations) -> bool:
     return all(each.facts is not None for each in found.layers)
+
+
+def _off_chip(found: Explanations, program: Program) -> list[Figure]:
+    """Words over the off-chip link, beside the least: every tensor of a layer once, of a fused group those that it
+    reads and writes off-chip. Cores have none: what they share is on the chip.
+    """
+    groups = {group.name: group for group in program.groups}
+    known = [each for each in found.layers if each.facts is not None or each.layer.entry.group in groups]
+    if not known or isinstance(found.machine, MulticoreMachine):
+        return []
+    words = sum(outer_words(each, found) if each.facts is None else each.facts.words for each in known)
+    least = sum(each.facts.least_words for each in known if each.facts is not None)
+    sizes = {tensor.name: tensor.words for tensor in program.tensors}
+    least += sum(sizes[name] for group in groups.values() for name in (*group.inputs, *group.outputs))
+    what = "of every tensor of a layer or group once" if groups else "of every tensor once"
+    part = "" if len(known) == len(found.layers) else f", {len(known)} of {len(found.layers)} layers"
+    return [
+        Figure(
+            "off-chip words", f"{words:,}", (f"{words / least:.2f} times the {least:,} {what}" if least else "") + part
+        )
+    ]
 
 
 def _of_cores(report: Report, found: Explanations, program: Program) -> list[Figure]:

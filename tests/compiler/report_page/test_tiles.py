@@ -98,6 +98,16 @@ def test_a_browser_draws_tiles(tmp_path: Path) -> None:
     assert needed_width(page, 390) <= 390
     data = data_of(page.read_text())
     assert all(layer["off_chip_words"] for layer in data["layers"] if layer["inputs"][0] == "x")
+    traffic = next(each for each in data["figures"] if each["name"] == "off-chip words")
+    assert traffic["value"] == f"{sum(layer['off_chip_words'] for layer in data['layers']):,}"
+    counted = sum(
+        count
+        for layer in data["layers"]
+        for name, count in layer["counts"].items()
+        if name in ("dram.input.read", "dram.kernel.read", "dram.extra.read", "dram.output.update")
+    )
+    assert traffic["value"] == f"{counted:,}"
+    assert float(traffic["note"].partition(" times")[0]) >= 1
     memories = shown[shown.index('<section id="memories">') : shown.index('<section id="groups">')]
     assert "glb: " in memories
     part = shown[shown.index('<section id="groups">') : shown.index('<section id="layers">')]
