@@ -87,23 +87,23 @@ def _all_known(found: Explanations) -> bool:
 
 
 def _off_chip(found: Explanations, program: Program) -> list[Figure]:
-    """Words over the off-chip link, beside the least: every tensor of a layer once, of a fused group those that it
-    reads and writes off-chip. Cores have none: what they share is on the chip.
+    """Words over the off-chip link, beside the least that every layer has to move.
+
+    Of a fused group the tensors that it reads and writes off-chip stand in the place of the least, whole, though it may
+    use a part of one. Cores have no such link: what they share is on the chip.
     """
     groups = {group.name: group for group in program.groups}
     known = [each for each in found.layers if each.facts is not None or each.layer.entry.group in groups]
     if not known or isinstance(found.machine, MulticoreMachine):
         return []
     words = sum(outer_words(each, found) if each.facts is None else each.facts.words for each in known)
-    least = sum(each.facts.least_words for each in known if each.facts is not None)
+    once = sum(each.facts.least_words for each in known if each.facts is not None)
     sizes = {tensor.name: tensor.words for tensor in program.tensors}
-    least += sum(sizes[name] for group in groups.values() for name in (*group.inputs, *group.outputs))
-    what = "of every tensor of a layer or group once" if groups else "of every tensor once"
+    once += sum(sizes[name] for group in groups.values() for name in (*group.inputs, *group.outputs))
+    what = "of the tensors of layers and groups, each whole and once" if groups else "of every tensor once"
     part = "" if len(known) == len(found.layers) else f", {len(known)} of {len(found.layers)} layers"
     return [
-        Figure(
-            "off-chip words", f"{words:,}", (f"{words / least:.2f} times the {least:,} {what}" if least else "") + part
-        )
+        Figure("off-chip words", f"{words:,}", (f"{words / once:.2f} times the {once:,} {what}" if once else "") + part)
     ]
 
 

@@ -107,7 +107,6 @@ def test_a_browser_draws_tiles(tmp_path: Path) -> None:
         if name in ("dram.input.read", "dram.kernel.read", "dram.extra.read", "dram.output.update")
     )
     assert traffic["value"] == f"{counted:,}"
-    assert float(traffic["note"].partition(" times")[0]) >= 1
     memories = shown[shown.index('<section id="memories">') : shown.index('<section id="groups">')]
     assert "glb: " in memories
     part = shown[shown.index('<section id="groups">') : shown.index('<section id="layers">')]
