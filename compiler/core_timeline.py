@@ -11,6 +11,7 @@ from typing import Any
 
 from backends.activity import Activity, Occupancy
 from compiler.core_rows import BUS, LEVELS, CoreRows, Stretch, core_rows
+from compiler.displaying import picture_bundle
 from compiler.line_chart import COLORS
 from compiler.tables import shortened
 
@@ -45,8 +46,8 @@ class CoreTimeline:
             first[each.core] = min(first.get(each.core, each.begin), each.begin)
         return sorted(first, key=lambda core: (first[core], core))
 
-    def _repr_svg_(self) -> str:
-        return self.svg()
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return picture_bundle(self)
 
     def trace_json(self) -> str:
         """Events in the format of Chrome's tracing, which Perfetto reads: a process a kind of work, a thread a core.

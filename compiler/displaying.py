@@ -13,9 +13,19 @@ from compiler.tables import Table
 class Picture(Protocol):
     """What draws itself."""
 
+    @property
+    def title(self) -> str:
+        """What is drawn."""
+        ...
+
     def svg(self) -> str:
         """The picture as SVG."""
         ...
+
+
+def picture_bundle(picture: Picture) -> dict[str, str]:
+    """A picture as Jupyter shows it; its title where there are no pictures."""
+    return {"image/svg+xml": picture.svg(), "text/plain": picture.title}
 
 
 Part = Table | Picture | str

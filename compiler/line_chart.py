@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from compiler.displaying import picture_bundle
+
 Point = tuple[float, float]
 WIDTH, HEIGHT = 640, 400
 LEFT, RIGHT, TOP, BOTTOM = 76, 190, 34, 48
@@ -52,8 +54,8 @@ class Chart:
         body = "\n".join(self._elements())
         return f'<svg xmlns="http://www.w3.org/2000/svg" {frame} {style}>\n{body}\n</svg>\n'
 
-    def _repr_svg_(self) -> str:
-        return self.svg()
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return picture_bundle(self)
 
     def _elements(self) -> Iterator[str]:
         points = [point for line in self.lines for point in line.points]

@@ -6,8 +6,8 @@ Every point is in the cache as soon as it is done: whoever is interrupted, or ki
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Collection, Generator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
@@ -28,17 +28,21 @@ from dialects.diagnostics import CatenaError, Diagnostic
 
 @dataclass(frozen=True)
 class Progress:
-    """How many points there are, how many the cache knew, how many were tried since, in so many seconds."""
+    """How many points there are, how many the cache knew, how many were tried since, in so many seconds.
+
+    `refused` are points whose target there is not: nobody need try them.
+    """
 
     total: int
     cached: int = 0
+    refused: int = 0
     tried: int = 0
     seconds: float = 0.0
 
     @property
     def done(self) -> int:
         """Points that need not be tried any more."""
-        return self.cached + self.tried
+        return self.cached + self.refused + self.tried
 
     @property
     def seconds_left(self) -> float | None:
@@ -49,6 +53,16 @@ class Progress:
         known = f", {self.cached} of them from the cache" if self.cached else ""
         left = self.seconds_left if self.done < self.total else None
         return f"{self.done} of {self.total} points{known}" + (f", about {_duration(left)} left" if left else "")
+
+
+@contextmanager
+def _folder_for(variants: Collection[Variant]) -> Generator[Path]:
+    """A folder for networks that are pruned or quantized; who is killed leaves it, so there is none without need."""
+    if all(variant.is_plain for variant in variants):
+        yield Path()
+        return
+    with tempfile.TemporaryDirectory(prefix="catena-") as folder:
+        yield Path(folder)
 
 
 def _duration(seconds: float) -> str:
@@ -97,22 +111,25 @@ class _Exploration:
     watch: Callable[[Progress], None]
     _outcomes: dict[int, Outcome] = field(default_factory=dict[int, Outcome])
     _cached: int = 0
+    _refused: int = 0
 
     def run(self) -> Explored:
         self._start = monotonic()
         points = points_of(self.space)
         planned = self._planned(points)
+        self._refused = len(self._outcomes)
         results = Results(self.places.cache_dir)
         keys = self._keys(points, planned)
         for place, key in keys.items():
             if (known := results.get(key)) is not None:
                 self._outcomes[place] = known
-        self._cached = len(self._outcomes)
+        self._cached = len(self._outcomes) - self._refused
         self._tell(len(points))
         is_interrupted = False
         try:
-            with tempfile.TemporaryDirectory(prefix="catena-") as folder:
-                self._try(points, planned, keys, results, Path(folder))
+            missing = [place for place in planned if place not in self._outcomes]
+            with _folder_for({points[place].variant for place in missing}) as folder:
+                self._try(points, {place: planned[place] for place in missing}, keys, results, folder)
         except KeyboardInterrupt:
             is_interrupted = True
         tried = tuple(Tried(place + 1, points[place], self._outcomes[place]) for place in sorted(self._outcomes))
@@ -166,13 +183,12 @@ class _Exploration:
         results: Results,
         folder: Path,
     ) -> None:
-        missing = [place for place in planned if place not in self._outcomes]
-        variants = self._variants([points[place].variant for place in missing], folder)
+        variants = self._variants([points[place].variant for place in planned], folder)
         work: list[tuple[int, Evaluation, Prepared]] = []
-        for place in missing:
+        for place, evaluation in planned.items():
             variant = variants.get(points[place].variant)
             if isinstance(variant, Prepared):
-                work.append((place, replace(planned[place], model=variant.path), variant))
+                work.append((place, replace(evaluation, model=variant.path), variant))
             elif variant is not None:
                 self._outcomes[place] = variant
         jobs, address = self.places.jobs, self.places.scheduler
@@ -195,8 +211,9 @@ class _Exploration:
             if self._is_over():
                 break
             own = folder / str(number)
-            own.mkdir()
             try:
+                if not variant.is_plain:
+                    own.mkdir()
                 made[variant] = prepared(self.network, variant, self.space, own)
             except CatenaError as error:
                 made[variant] = error.diagnostics
@@ -207,5 +224,5 @@ class _Exploration:
         return limit is not None and monotonic() - self._start >= limit
 
     def _tell(self, total: int) -> None:
-        tried = len(self._outcomes) - self._cached
-        self.watch(Progress(total, self._cached, tried, monotonic() - self._start))
+        tried = len(self._outcomes) - self._cached - self._refused
+        self.watch(Progress(total, self._cached, self._refused, tried, monotonic() - self._start))

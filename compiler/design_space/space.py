@@ -25,6 +25,8 @@ from dialects.validation import validated
 STAGE = "explore"
 AS_IT_IS = "none"
 """The scheme that changes no numbers."""
+MOST_VALUES = 100
+"""Values of one key of a target."""
 MOST_POINTS = 10_000
 """Points that are tried without being asked for a number."""
 
@@ -204,6 +206,12 @@ def _problems_of_target(name: str, table: Mapping[str, Any], path: Path) -> Iter
         yield from (each if each.where else _at(each, path, own) for each in error.diagnostics)
         return
     for key, values in _leaves(table):
+        if len(values) > MOST_VALUES:
+            message, hint = f"{key}: has too many values", "a space is drawn from a few values of each key"
+            expected = f"at most {MOST_VALUES:,}"
+            problem = Diagnostic("CAT-C003", message, expected=expected, found=f"{len(values):,}", hint=hint)
+            yield _at(problem, path, own, key)
+            continue
         if not values:
             message, hint = f"{key}: must not be empty", "give the values to try in a list"
             yield _at(

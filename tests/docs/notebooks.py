@@ -11,6 +11,7 @@ import ast
 import contextlib
 import io
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -48,17 +49,15 @@ def _numbered(cells: list[Cell]) -> Iterator[tuple[int, Cell]]:
 
 @contextlib.contextmanager
 def _beside(folder: Path) -> Iterator[None]:
-    """As a notebook of the folder is executed: its modules are found, and nothing is kept of compilations."""
-    import os
-
+    """As a notebook of the folder is executed: its modules are found, and nothing is left of it."""
     before, cache = [*sys.path], os.environ.get(VARIABLE)
     sys.path.insert(0, str(folder))
     with tempfile.TemporaryDirectory() as empty:
-        os.environ[VARIABLE] = empty
+        os.environ[VARIABLE] = tempfile.tempdir = empty
         try:
             yield
         finally:
-            sys.path[:] = before
+            sys.path[:], tempfile.tempdir = before, None
             sys.modules.pop("network", None)
             os.environ.pop(VARIABLE)
             os.environ.update({} if cache is None else {VARIABLE: cache})

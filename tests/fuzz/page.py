@@ -17,6 +17,7 @@ KINDS = {
     "listing": "listings of programs, assembled",
     "target": "descriptions of targets",
     "physics": "descriptions of crossbars and their physics",
+    "space": "space files, and the points that are drawn of them",
     "mapping": "mapping files, with fused groups, put on the links of a network",
     "npz": "archives of arrays, sealed again after a change",
     "npy": "arrays",

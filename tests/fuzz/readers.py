@@ -22,6 +22,8 @@ from compiler.arrays import read_arrays, write_arrays
 from compiler.assembling import program_backend_isa
 from compiler.compilation import CompileOptions, compile_model
 from compiler.descriptions.data import read_description
+from compiler.design_space import read_space
+from compiler.design_space.points import points_of
 from compiler.driver import run_passes
 from compiler.dumps import MappingDump, StageDump
 from compiler.execution import predicted_report
@@ -210,6 +212,41 @@ bits = 7
     }
 
 
+# Space files
+
+
+def _read_space(data: bytes, folder: Path) -> None:
+    points_of(read_space(_written(folder, "space.toml", data)))
+
+
+def _spaces() -> dict[str, bytes]:
+    return {
+        "targets": b"""fuse = [false, true]
+sparsity = [0.0, 0.7]
+schemes = ["none", "qdq"]
+front = ["latency", "energy", "error"]
+[targets.generic]
+levels.glb.words = [4096, 16384]
+[targets.eyeriss.glb]
+banks = [14, 27]
+[prune]
+structure = "group"
+group = 4
+""",
+        "drawn": b"""points = 5
+seed = 3
+mapped_for = ["edp", "latency"]
+calibrate = "random:2"
+emulate = true
+[targets.rram]
+"cores.count" = [2, 4]
+[quantize]
+per_channel = true
+weights = "int8"
+""",
+    }
+
+
 # Mapping files, with fused groups and with the notation of Eyeriss
 
 
@@ -316,6 +353,7 @@ def _all() -> Iterator[Reader]:
     yield Reader("listing", _read_listing, _listings, mutated_text, _put_constants)
     yield Reader("target", _read_target, _descriptions, mutated_text, _put_descriptions)
     yield Reader("physics", _read_physics, _physics, mutated_text)
+    yield Reader("space", _read_space, _spaces, mutated_text)
     yield Reader("mapping", _read_mapping, _mappings, mutated_text)
     yield Reader("npz", _read_npz, _archives, mutated_archive)
     yield Reader("npy", _read_npy, _single_arrays, mutated_bytes)

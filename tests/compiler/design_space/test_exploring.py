@@ -221,6 +221,18 @@ def test_ir_is_no_model_to_explore(cnn: Path, space: Path, cli: Cli, tmp_path: P
     assert "spaces are explored of ONNX models" in cli("explore", tmp_path / "cnn.mlir", "--space", space).err
 
 
+def test_targets_that_contradict_themselves_are_no_points_of_the_cache(cnn: Path, tmp_path: Path) -> None:
+    """What keys say of each other is said of the point; the others go on."""
+    space = Space(targets={"spots": {"array": {"rows": [2, 128]}}})
+    told: list[Progress] = []
+    found = explore_space(Network(cnn, {}, None), space, Places(cache_dir=tmp_path), told.append)
+    ((bad, good),) = [sorted(found.tried, key=lambda each: bool(each.figures))]
+    assert (bad.problems[0].code, dict(bad.point.settings), found.cached) == ("CAT-C003", {"array.rows": "2"}, 0)
+    assert good.figures["elements"] == 512
+    assert [(each.refused, each.tried) for each in told] == [(1, 0), (1, 1)]
+    assert explore_space(Network(cnn, {}, None), space, Places(cache_dir=tmp_path)).cached == 1
+
+
 def test_a_space_without_any_figures_says_why(cnn: Path, tmp_path: Path, cli: Cli) -> None:
     (tmp_path / "space.toml").write_text("[targets.generic]\nlevels.glb.words = [1, 2]\n")
     found = cli("explore", cnn, "--space", tmp_path / "space.toml", "--no-cache")

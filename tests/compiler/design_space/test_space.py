@@ -69,6 +69,12 @@ def test_keys_of_targets_are_checked_as_their_descriptions_are(tmp_path: Path) -
     assert "none.toml" in found[8]
 
 
+def test_keys_have_few_values(tmp_path: Path) -> None:
+    values = ", ".join(map(str, range(1, 200)))
+    found = problems(tmp_path / "space.toml", f"[targets.eyeriss]\nglb.banks = [{values}]\n")
+    assert found[2].startswith("glb.banks: has too many values")
+
+
 def test_options_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "space.toml"
     path.write_text('sparsity = [0.5]\nschemes = ["fixed16"]\n[prune]\ngroup = 4\n[quantize]\nweights = "int8"\n')
