@@ -74,7 +74,8 @@ class FuseLayersPass(SearchingPass):
         machine = _machine_of(op)
         groups = Space(kinds=LOWERED, most_loops=2, fewest_turns=4, all_joins=False)
         # where no link of its own is a group, these only say what links move
-        singles = Space(kinds=tuple(LoopKind) if machine.levels is None else LOWERED, most_loops=2)
+        alone_too = machine.levels is not None
+        singles = Space(kinds=LOWERED, most_loops=3) if alone_too else Space(most_loops=2)
         spaces = [NetworkSpace(self.longest, 0, groups, singles, spare=words) for words in machine.spare]
         searches = [GroupSearches(machine.buffer.name, space) for space in spaces]
         function = main_function(op)
