@@ -61,8 +61,8 @@ def test_the_command_shows_cores(cli: Cli, tmp_path: Path) -> None:
     assert layer["cores"]["signal_share"] > 0
 
 
-def test_predicted_cycles_are_said_to_be_those_of_layers_alone(cli: Cli, tmp_path: Path) -> None:
-    """What is emulated is the whole, in which layers overlap."""
+def test_what_predicted_cycles_leave_out_is_said(cli: Cli, tmp_path: Path) -> None:
+    """What is emulated has in it what cores wait for the bus."""
     program = tmp_path / "network.cat"
     write_program(ready(residual(23, 6), {**CHIP, "schedule.pipelined": "true"}).program, program)
     assert cli("run", program, "--random", "-o", tmp_path / "y.npz", "--stats", tmp_path / "s.json").code == 0
