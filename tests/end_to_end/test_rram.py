@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+
 import onnx
 import pytest
 
 from tests.backends.rram.quantized import ready
-from tests.backends.rram.schedules import check, drawn, page
+from tests.backends.rram.schedules import Ran, check, drawn, page
 from tests.reference_models import FOLDER
 
 
@@ -28,7 +31,7 @@ def test_random_schedules() -> None:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_random_schedule(seed: int) -> None:
-    schedule = drawn(seed)
-    ran = check(schedule, 1)
+    ran = check(drawn(seed), 1)
     assert ran.waits > 0
-    assert "1 schedules of 1 programs" in page([(schedule, ran)], [], 0.0)
+    assert Ran.of_line(json.dumps(asdict(ran))) == ran
+    assert "1 schedules of 1 programs, seeds" in page([ran])

@@ -1,6 +1,8 @@
 """Random networks, chips, schemes and interleavings of cores: no race, no deadlock, no wrong bit.
 
-    python -m tests.backends.rram.schedules [--programs 125] [--paces 8] [--seed 0] [--output docs/rram-schedules.md]
+    python -m tests.backends.rram.schedules [--programs 125] [--paces 8] [--log FILE] [--output docs/rram-schedules.md]
+
+What is in the log is not run again, so that a campaign can be stopped; --programs 0 makes the page of what is there.
 
 Every program is proved when it is compiled, run by the fast engine, which has to count what was predicted, and then
 turn by turn at random paces of its cores, where races are looked for. All results are those of the chain's interpreter.
@@ -9,11 +11,11 @@ turn by turn at random paces of its cores, where races are looked for. All resul
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -55,12 +57,25 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Ran:
-    """What the runs of a schedule did: cores with work, tests of registers and transfers at all paces together."""
+    """What the runs of a schedule did, as a line of the log has it.
 
+    `kind` is that of the schedule; `cores` had work; tests of registers and transfers are those at all paces together.
+    """
+
+    seed: int
+    kind: tuple[str, str, str]
     paces: int
-    cores: int
-    waits: int
-    transfers: int
+    cores: int = 0
+    waits: int = 0
+    transfers: int = 0
+    seconds: float = 0.0
+    wrong: str = ""
+
+    @classmethod
+    def of_line(cls, line: str) -> Ran:
+        """What a line says."""
+        given = json.loads(line)
+        return cls(**{**given, "kind": tuple(given["kind"])})
 
 
 def drawn(seed: int) -> Schedule:
@@ -117,6 +132,7 @@ def _network(seed: int) -> onnx.ModelProto:
 
 def check(schedule: Schedule, paces: int) -> Ran:
     """Run a schedule at so many paces. Raises `AssertionError` or `CatenaError` for whatever is wrong."""
+    begun = time.process_time()
     made = ready(schedule.model, schedule.settings, schedule.seed)
     emulator = made.emulate()
     assert not made.differences(emulator, but="cycles")
@@ -126,13 +142,13 @@ def check(schedule: Schedule, paces: int) -> Ran:
         assert not made.differences(ran, but="cycles")
         waits += sum(counts.events["sync.wait"] for counts in ran.counters.values())
         transfers += sum(counts.events["bus.transfers"] for counts in ran.counters.values())
-    return Ran(paces, emulator.occupancy.used, waits, transfers)
+    spent = round(time.process_time() - begun, 1)
+    return Ran(schedule.seed, schedule.kind, paces, emulator.occupancy.used, waits, transfers, spent)
 
 
-def _rows(found: Sequence[tuple[Schedule, Ran]]) -> Iterator[tuple[str, ...]]:
-    kinds = Counter(schedule.kind for schedule, _ in found)
-    for kind in sorted(kinds):
-        several = [ran for schedule, ran in found if schedule.kind == kind]
+def _rows(found: Sequence[Ran]) -> Iterator[tuple[str, ...]]:
+    for kind in sorted({ran.kind for ran in found}):
+        several = [ran for ran in found if ran.kind == kind]
         cores = [ran.cores for ran in several]
         yield (
             *(*kind, str(len(several)), str(sum(ran.paces for ran in several)), f"{min(cores)} to {max(cores)}"),
@@ -146,14 +162,24 @@ COLUMNS = (
 )
 
 
-def page(found: Sequence[tuple[Schedule, Ran]], wrong: Sequence[str], seconds: float) -> str:
+def page(found: Sequence[Ran]) -> str:
     """The page."""
-    total = sum(ran.paces for _, ran in found)
-    last = found[-1][0].seed if found else 0
-    said = f"{total:,} schedules of {len(found)} programs, seeds {found[0][0].seed if found else 0} to {last}: "
-    said += "no race, no deadlock, no wrong bit" if not wrong else f"{len(wrong)} programs failed"
-    lines = [*(f"- {each}" for each in wrong), table(COLUMNS, list(_rows(found))).markdown()]
+    wrong = [ran for ran in found if ran.wrong]
+    total, seeds = sum(ran.paces for ran in found), sorted(ran.seed for ran in found)
+    said = f"{total:,} schedules of {len(found)} programs, seeds {seeds[0]} to {seeds[-1]}: "
+    said += f"{len(wrong)} programs failed" if wrong else "no race, no deadlock, no wrong bit"
+    lines = [*(f"- seed {ran.seed}: {ran.wrong}" for ran in wrong), table(COLUMNS, list(_rows(found))).markdown()]
+    seconds = sum(ran.seconds for ran in found)
     return "\n".join([NOTICE, INTRODUCTION, f"**{said}.** It took {seconds:.0f} s of CPU time.\n", *lines, ""])
+
+
+def run(seed: int, paces: int) -> Ran:
+    """Run the schedule of a seed; what is wrong is noted."""
+    schedule = drawn(seed)
+    try:
+        return check(schedule, paces)
+    except (AssertionError, CatenaError) as error:
+        return Ran(seed, schedule.kind, paces, wrong=" ".join(str(error).split())[:400])
 
 
 def main() -> int:
@@ -161,26 +187,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=str(__doc__).split("\n\n", 1)[0])
     parser.add_argument("--programs", type=int, default=125)
     parser.add_argument("--paces", type=int, default=8)
-    parser.add_argument("--seed", type=int, default=0, help="of the first program")
+    parser.add_argument("--log", type=Path, help="a file to note every program in")
     parser.add_argument("--output", type=Path, help="the file to write; standard output if none")
     arguments = parser.parse_args()
-    found: list[tuple[Schedule, Ran]] = []
-    wrong: list[str] = []
-    begun = time.process_time()
-    for seed in range(arguments.seed, arguments.seed + arguments.programs):
-        schedule = drawn(seed)
-        try:
-            found.append((schedule, check(schedule, arguments.paces)))
-        except (AssertionError, CatenaError) as error:
-            wrong.append(f"seed {seed}: {' '.join(str(error).split())[:400]}")
-            print(wrong[-1], file=sys.stderr, flush=True)
-        print(f"{seed}: {schedule.network}, {', '.join(schedule.kind)}", file=sys.stderr, flush=True)
-    text = page(found, wrong, time.process_time() - begun)
+    log: Path | None = arguments.log
+    found = [] if log is None or not log.exists() else [Ran.of_line(line) for line in log.read_text().splitlines()]
+    for seed in sorted(set(range(arguments.programs)) - {ran.seed for ran in found}):
+        found.append(run(seed, arguments.paces))
+        if log is not None:
+            with log.open("a") as file:
+                file.write(json.dumps(asdict(found[-1])) + "\n")
     if arguments.output is None:
-        print(text)
+        print(page(found))
     else:
-        arguments.output.write_text(text, encoding="utf-8")
-    return int(bool(wrong))
+        arguments.output.write_text(page(found), encoding="utf-8")
+    return int(any(ran.wrong for ran in found))
 
 
 if __name__ == "__main__":
