@@ -38,6 +38,8 @@ resident. Outputs of both are equal to the bit.
 - Cycles: *predicted* is the closed form, on links that are free or, if that takes longer, taken all the time; in what
   is *emulated* words wait for every link. Bytes times links, and the cycles of the busiest link of every layer, are
   equal.
+- Where links are taken for much of the time, words wait longer than the closed form says, as on the bus; without copies
+  they do not.
 - *Busiest*: the share of the emulated time in which the bus, or the link that is taken longest, is taken.
 - Links of a byte: how many it crosses on average, from a core to its router, over links between routers, and to a port
   of the memory or another core. With 64 crossbars to a core all rings of these networks lie within cores; where they do

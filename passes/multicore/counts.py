@@ -60,13 +60,22 @@ def predict(layers: Sequence[LayerOp], machine: MulticoreMachine) -> list[Counts
     paces = Paces(courses)
     together = paces.run(range(len(courses)))
     spans = [span(together[each] for each in of_layer) for of_layer in numbers]
-    cycles = postponed(spans, [tally.bus_cycles for tally in tallies])
+    cycles = _postponed(spans, tallies)
     found: list[Counts] = []
     for tally, of_layer, each in zip(tallies, numbers, cycles, strict=True):
-        alone = each if len(layers) == 1 else max(tally.bus_cycles, span(paces.run(of_layer).values())[1])
+        alone = each if len(layers) == 1 else max(int(tally.taken.max()), span(paces.run(of_layer).values())[1])
         cores = len({courses[number].core for number in of_layer})
         found.append(Counts(tally.events, alone, len(of_layer), cores, each))
     return found
+
+
+def _postponed(spans: Sequence[tuple[int, int]], tallies: Sequence[Tally]) -> list[int]:
+    """The cycles by which layers put off the end of the program, on the one link that puts it off most so far."""
+    if not tallies:
+        return []
+    links: Numbers = np.unique(np.stack([tally.taken for tally in tallies], axis=1), axis=0)
+    ends = [np.cumsum(postponed(spans, of_layers)) for of_layers in links.tolist()]
+    return np.diff(np.max(ends, axis=0), prepend=0).tolist()
 
 
 def on_crossbars(layer: LayerOp, stream: StreamOp, tally: Tally) -> Course:

@@ -33,9 +33,9 @@ class Tally:
         self._traffic = Traffic(self.machine)
 
     @property
-    def bus_cycles(self) -> int:
-        """Cycles for which the bus, or the busiest link, is taken."""
-        return self._traffic.cycles
+    def taken(self) -> Numbers:
+        """Cycles for which the bus, or every link of a mesh, is taken."""
+        return self._traffic.taken
 
     def add(self, event: str, count: int) -> None:
         """Count an event."""

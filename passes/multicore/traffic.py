@@ -62,9 +62,9 @@ class Loads:
         self.between[name][low:high, column] += cycles
 
     @property
-    def busiest(self) -> int:
-        """Cycles of the link that is taken longest."""
-        return max(int(table.max()) for table in (*self.between.values(), *self.attached.values()))
+    def taken(self) -> Numbers:
+        """Cycles of every link."""
+        return np.concatenate([table.reshape(-1) for table in (*self.between.values(), *self.attached.values())])
 
 
 class Traffic:
@@ -77,14 +77,14 @@ class Traffic:
         self.bytes = self.transfers = self.byte_hops = 0
 
     @property
-    def cycles(self) -> int:
-        """Cycles for which the bus, or the busiest link, is taken."""
-        return self._taken if self._loads is None else self._loads.busiest
+    def taken(self) -> Numbers:
+        """Cycles for which the bus, or every link of a mesh, is taken."""
+        return np.array([self._taken]) if self._loads is None else self._loads.taken
 
     @property
     def link_cycles(self) -> int:
-        """Those of a mesh."""
-        return 0 if self._loads is None else self._loads.busiest
+        """Those of the busiest link of a mesh."""
+        return 0 if self._loads is None else int(self._loads.taken.max())
 
     def load(self, core: int, sizes: Numbers, starts: Numbers | None = None) -> Numbers:
         """Transfers of so many bytes from the shared memory to a core; cycles of each, or of those from each start on.
