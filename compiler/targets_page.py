@@ -59,7 +59,11 @@ rounded up, and those of the host core, if it works on the layer, on top.
   M, counted once, over `write`, and of outputs over `read`; in one copy.
 
 A word that is multicast is read once and fills many copies; one that goes past a memory is none of its events. Rates
-are averages over a layer: no memory runs full or empty in between."""
+are averages over a layer: no memory runs full or empty in between.
+
+`multicast` and `reduces` say what an axis can do, for any mapping, not what a nest makes of it. Of a `dataflow` whose
+nest never lays a loop along the axis that would make use of them, they change nothing, and are no error: mapping files
+may lay other loops, and targets that extend the description may have other nests."""
 
 _SEARCH = """\
 Without a table `dataflow`, mappings are searched among these: operands lie in the memories that take them or, where
@@ -80,7 +84,7 @@ something is left then, the gap says how much: with `gap 0.021`, no mapping of t
 than the one found (a gap of 1 says nothing). The more memories lie inside one another, and the more axes there are, the
 more is left: with five memories gaps of 5 to 40 % are usual even for small layers, with three memories and three axes
 they may be larger still. Often what was found is then within a few percent of the best all the same, for it is the
-bound that takes time; but where neighbouring memories share an operand it was seen twice as dear as the best.
+bound that takes time; but where neighbouring memories share an operand, it was seen twice as dear as the best.
 `--time-limit` narrows gaps. A search in a dataflow has no such limit but `--time-limit`, which it looks at
 between some hundred candidates and the next.
 

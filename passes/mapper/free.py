@@ -36,6 +36,12 @@ from passes.mapper.tree import Incumbent, Tree
 _WIDTHS, _VALUES = (48, 192, 768), 16
 """How many parts dives follow, one after the other, and how many tiles of a loop they try at a time."""
 
+_NARROW = (4, 2)
+"""The same of a dive where the bounds of parts say little: a wide one follows only parts that are alike then."""
+
+_LOOSE = 1.1
+"""It is tried if the best one is so many times as dear as the bound."""
+
 _WIDER = 8
 """A wider dive begins if as many times as much effort is left as the one before it took."""
 
@@ -45,7 +51,7 @@ _QUICK = 192
 _FAR = 1.3
 """If the best one is so many times as dear as the bound, a slower dive mixes places in neighbouring memories."""
 
-_HURRIED = ((4, 2), (48, 1))
+_HURRIED = (_NARROW, (48, 1))
 """The same of dives that only look for any mapping, one after the other until there is one."""
 
 _GRACE = 0.3
@@ -195,6 +201,10 @@ class _Search:
                 break
             if effort.parts < _WIDER * (effort.spent - before):
                 break
+        if best.value > _LOOSE * roots[0][0]:
+            with suppress(SpentError):
+                for tree in trees:
+                    self._dive(tree, best, effort, *_NARROW)
         if best.value > _FAR * roots[0][0] and self._has_neighbours:
             with suppress(SpentError):
                 for tree in trees:

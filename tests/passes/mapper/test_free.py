@@ -393,6 +393,15 @@ def test_bounds_of_machines_without_registers_are_reached() -> None:
     assert best_mapping(spec, machine, effort=Effort(USUAL)).gap == 0.0
 
 
+def test_a_narrow_dive_finds_what_wide_ones_miss() -> None:
+    """CONV2 of AlexNet on the systolic array: 13 % dearer without it, and a gap of 12 %."""
+    machine = select_target("tpu", {}).machine
+    assert isinstance(machine, Hierarchy)
+    window = {"opc": 27, "ks": 5}
+    spec = GConv((Dim("C", g=2, op=128, ks=48), Dim("H", **window), Dim("W", **window)), "mul", Reduce.ADD)
+    assert best_mapping(spec, machine, effort=Effort(USUAL)).gap == 0.0
+
+
 def one_operand(random: Random) -> tuple[GConv, Hierarchy]:
     """A link, and a machine with three memories inside one another for one of its operands."""
     operand = random.choice("IKO")
