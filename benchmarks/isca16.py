@@ -171,12 +171,13 @@ class Unconstrained:
     """Energies of an operation on the hardware of a dataflow, in MAC energies, with tiles cut out of those around them.
 
     `constrained`: of the best mappings in the dataflow; `found`: of the best ones of any kind that were found; no
-    mappings have less than `bound`.
+    mappings have less than `bound`. `gaps`: by layer, the share of its energy that a better mapping may save at most.
     """
 
     constrained: float
     found: float
     bound: float
+    gaps: dict[str, float]
 
 
 def unconstrained(flow: str, images: int, layers: tuple[Layer, ...], effort: float) -> Unconstrained:
@@ -195,6 +196,7 @@ def unconstrained(flow: str, images: int, layers: tuple[Layer, ...], effort: flo
     assert isinstance(hierarchy, Hierarchy)
     prices = Prices(hierarchy).of
     operations, constrained, found, bound = 0, 0.0, 0.0, 0.0
+    gaps: dict[str, float] = {}
     for layer in layers:
         spec = layer.spec(images)
         inside = best_in_dataflow(spec, hierarchy, layer.name, parts())
@@ -205,9 +207,11 @@ def unconstrained(flow: str, images: int, layers: tuple[Layer, ...], effort: flo
         operations += done
         constrained += energy + work
         # a mapping in the dataflow is one of all mappings
-        found += min(best.energy, energy) + work
-        bound += best.bound + work
-    return Unconstrained(constrained / operations, found / operations, bound / operations)
+        least = min(best.energy, energy) + work
+        lowest = min(best.bound + work, least)
+        found, bound = found + least, bound + lowest
+        gaps[layer.name] = 1 - lowest / least
+    return Unconstrained(constrained / operations, found / operations, bound / operations, gaps)
 
 
 def quantities(found: Cost, reference: Cost) -> dict[str, float]:
