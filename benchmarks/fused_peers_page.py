@@ -179,10 +179,14 @@ def _table(found: Sequence[Row]) -> str:
 def _together(found: Sequence[Row]) -> str:
     """What ours takes for all sizes of a problem, beside the peer's one run."""
     seconds: dict[str, tuple[float, float]] = {}
+    ended: dict[str, str] = {}
     for row in found:
         name = row.problem.name
         seconds[name] = row.seconds, seconds.get(name, (0, 0))[1] + row.ours.get("cpu_seconds", math.nan)
-    told = (f"{name} {own:.2f} s ({peer / own:.0f} times as fast)" for name, (peer, own) in seconds.items())
+        ended[name] = "" if row.has_ended else "more than "
+    told = (
+        f"{name} {own:.2f} s ({ended[name]}{peer / own:.0f} times as fast)" for name, (peer, own) in seconds.items()
+    )
     return f"All sizes together take ours {', '.join(told)}.\n"
 
 

@@ -56,7 +56,7 @@ class NetworkSpace:
 IN_PIECES = NetworkSpace(
     groups=Space(most_loops=2, fewest_turns=4, all_joins=False, pieces=True),
     singles=Space(most_loops=2, pieces=True),
-    parts=20_000,
+    parts=15_000,
 )
 """The usual networks of groups whose links have loops of their own, so that fewer are cut around them."""
 

@@ -19,6 +19,8 @@ from backends.generic.emulator import NestEmulator
 from backends.spatial.emulator import SpatialEmulator
 from compiler.compilation import CompileOptions, compile_source
 from dialects.events import Counts
+from dialects.schedule import Objective
+from passes.searching.options import SearchOptions
 from tests.reference_models import reference_index, reference_source
 
 MODELS = Path(__file__).parents[2] / "benchmarks" / "models"
@@ -67,7 +69,7 @@ WHOLE: dict[str, tuple[Made, int]] = {
 """Networks and words of the buffer."""
 
 
-def _check(source: Path, words: int | None) -> None:
+def _check(source: Path, words: int | None, objective: Objective | None = None) -> None:
     """A network on `generic` with so many words of buffer, or on `eyeriss` as it is."""
     target, (emulated, left) = ("eyeriss", EYERISS) if words is None else ("generic", GENERIC)
     settings = {} if words is None else {"levels.glb.words": str(words)}
@@ -77,7 +79,8 @@ def _check(source: Path, words: int | None) -> None:
     results: list[dict[str, np.ndarray]] = []
     moved: list[int] = []
     for fuse in (False, True):
-        program = compile_source(str(source), CompileOptions(target=target, settings=settings, fuse=fuse)).program
+        options = CompileOptions(target=target, settings=settings, search=SearchOptions(objective), fuse=fuse)
+        program = compile_source(str(source), options).program
         assert program is not None
         assert bool(program.groups) == fuse
         emulator = emulated(program)
@@ -107,7 +110,19 @@ def test_whole_networks_compute_the_same_and_move_less(name: str, tmp_path: Path
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("name", ["first five of VGG-16", "ResNet-18", "MobileNet-v2"])
-def test_whole_networks_on_an_array_compute_the_same_and_move_less(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "objective"),
+    [
+        (
+            "first five of VGG-16",
+            Objective.TRAFFIC,
+        ),  # that group takes more time than the energy that it saves is worth
+        ("ResNet-18", None),
+        ("MobileNet-v2", None),
+    ],
+)
+def test_whole_networks_on_an_array_compute_the_same_and_move_less(
+    name: str, objective: Objective | None, tmp_path: Path
+) -> None:
     made, _ = WHOLE[name]
-    _check(made(tmp_path), None)
+    _check(made(tmp_path), None, objective)
