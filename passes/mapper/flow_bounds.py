@@ -4,7 +4,8 @@ Removing the innermost cut of a loop never makes an event more frequent, but for
 bound counts them at more than they would cost further out (`passes.mapper.early.with_cheap_sums`). Nor does removing
 another cut, unless what the loop does further in then matters: it runs past loops that left alone what a memory keeps,
 or is laid along an axis, each of whose elements gets what one would have kept. Events of operands for which that may be
-are counted without all cuts of the loop further in.
+are counted without all cuts of the loop further in. For sums that leaves little: where all hangs on one parameter being
+1, that case is bounded apart (`passes.mapper.flow_shifts.Split`).
 
 So the inner parameters alone, with all loops whole that outer ones would cut, bound what a mapping costs inside; the
 outer parameters that fit with an inner tile of one bound what the outermost memory costs, less the addition that a sum
@@ -30,7 +31,7 @@ from passes.mapper.early import Early, with_cheap_sums
 from passes.mapper.flow_counts import FlowCounts
 from passes.mapper.flow_fit import FlowFit
 from passes.mapper.flow_growth import FlowGrowth
-from passes.mapper.flow_shifts import FlowShifts
+from passes.mapper.flow_shifts import FlowShifts, Split
 from passes.mapper.flow_values import FlowValues
 from passes.mapper.nest import Column, For, Par, Store
 from passes.mapper.pricing import Prices, Values
@@ -88,14 +89,30 @@ class FlowBounds:
 
     def _inner_bound(self, inner: Candidates, *, outermost: bool = False) -> tuple[Values, Values]:
         """Lower bounds of what all memories cost, the `outermost` one as well if so said, and of the time."""
-        counts = self._without_open_cuts(inner)
         open_cuts = self._open_cuts(inner)
+        energy, cycles = self._bound_of(inner, open_cuts, None, outermost=outermost)
+        split = self._shifts.split(open_cuts) if self._hierarchy.nested else None
+        if split is None:
+            return energy, cycles
+        more_energy, more_cycles = self._bound_of(inner, open_cuts, split, outermost=outermost)
+        # Of all indices of the loop at most one remains alone.
+        share = 1 - 1 / self._flow.problem.extents[split.loop]
+        energy = energy + share * np.maximum(more_energy - energy, 0)
+        cycles = np.maximum(cycles, share * more_cycles)
+        one = self._inner_bound(inner.beside(split.name, np.ones(inner.count, np.int64)), outermost=outermost)
+        return np.minimum(energy, one[0]), np.minimum(cycles, one[1])
+
+    def _bound_of(
+        self, inner: Candidates, open_cuts: tuple[int, ...], split: Split | None, *, outermost: bool
+    ) -> tuple[Values, Values]:
+        """Lower bounds; with a split, of mappings in which the loop has no index that remains alone."""
+        counts = self._without_open_cuts(inner)
         # An axis that open parameters may lay a loop along takes all of it in the least time, and may share words.
         is_laid = any(isinstance(self._flow.nest.nodes[place], Par) for place in open_cuts)
         fastest = self._without_open_cuts(inner, laid=1) if is_laid else counts
         events = {event: np.minimum(times, fastest.events[event]) for event, times in counts.events.items()}
         costs = self._cheapest
-        for operand, further in self._shifts.of(open_cuts).items():
+        for operand, further in self._shifts.of(open_cuts, split).items():
             shifted = self._without_open_cuts(inner, further=further).events
             events |= {event: times for event, times in shifted.items() if f".{OPERAND_NAMES[operand]}." in event}
             if operand is Operand.OUTPUT and (meeting := self._shifts.meeting(further)):

@@ -9,17 +9,27 @@ that slides keeps what steps of a window share, if nothing else runs in between 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 
 from dialects.gconv import LoopKind
 from dialects.hierarchy import Hierarchy, Memory
 from dialects.schedule import Operand
-from passes.mapper.chains import nodes_of
+from passes.mapper.chains import cut_by, nodes_of
 from passes.mapper.dataflow import BoundFlow
 from passes.mapper.nest import For, Par, Store
 
 ONE_INDEX = ((1, ()),)
 """The terms of a tile of one index."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """A loop that runs index by index at the node `inner`, unless the parameter is 1: then it ends further out."""
+
+    name: str
+    loop: int
+    inner: int
 
 
 class FlowShifts:
@@ -30,7 +40,9 @@ class FlowShifts:
         self._hierarchy = hierarchy
         self._nodes = flow.nest.nodes
         self.of = cache(self._of)
-        """By operand, the further cuts to leave out for its events, if any, by the cuts that are."""
+        """By operand, the further cuts to leave out for its events, if any, by the cuts that are, and by a split."""
+        self.split = cache(self._split)
+        """The split that is worth its while, if any, by the cuts that are left out."""
 
     def further(self, cuts: Iterable[int]) -> frozenset[int]:
         """All cuts further in of the loops of some cuts."""
@@ -50,40 +62,82 @@ class FlowShifts:
                 found.add([outermost, *(store.memory for each, store in stores if each < place)][-1])
         return frozenset(found)
 
-    def _of(self, cuts: tuple[int, ...]) -> Mapping[Operand, frozenset[int]]:
+    def _split(self, cuts: tuple[int, ...]) -> Split | None:
+        """A parameter whose value 1 is better bounded apart, by the cuts that are left out.
+
+        With it 1, sums may stay where they are while other loops run, at the price of all that then comes anew for each
+        index; with it larger they do not, but for a last index that remains.
+        """
+        if Operand.OUTPUT not in self.of(cuts, None):
+            return None
+        for place in cuts:
+            terms = self._flow.expressions[place].terms
+            names = self._flow.expressions[place].names
+            loop = self._flow.loop(place)
+            nodes = nodes_of(self._flow, loop)
+            inner = [
+                each
+                for each in nodes
+                if isinstance(self._nodes[each], For) and self._flow.expressions[each].terms == ONE_INDEX
+            ]
+            if len(names) != 1 or not inner or nodes[:2] != [place, inner[0]] or self._flow.problem.extents[loop] == 1:
+                continue
+            (name,) = names
+            found = Split(name, loop, inner[0])
+            alone = terms == ((1, (name,)),) and cut_by(self._flow, frozenset(names)) == (place,)
+            if alone and self._flow.problem.is_relevant(Operand.OUTPUT, loop) and self._lessens(cuts, found):
+                return found
+        return None
+
+    def _lessens(self, cuts: tuple[int, ...], split: Split) -> bool:
+        return self.of(cuts, split).get(Operand.OUTPUT, frozenset()) < self.of(cuts, None)[Operand.OUTPUT]
+
+    def _of(self, cuts: tuple[int, ...], split: Split | None) -> Mapping[Operand, frozenset[int]]:
         found: dict[Operand, frozenset[int]] = {}
         for end, node in enumerate(self._nodes):
             if isinstance(node, Store):
-                further = {each for place in cuts if place < end for each in self._shifted(node, end, place, cuts)}
+                further = {
+                    each for place in cuts if place < end for each in self._shifted(node, end, place, cuts, split)
+                }
                 if further:
                     found[node.operand] = found.get(node.operand, frozenset()) | further
         return found
 
-    def _shifted(self, store: Store, end: int, place: int, cuts: tuple[int, ...]) -> Iterator[int]:
+    def _shifted(self, store: Store, end: int, place: int, cuts: tuple[int, ...], split: Split | None) -> Iterator[int]:
         """The further cuts of a loop where a memory may keep less if one is left out."""
+        # Only what is counted of sums is split.
+        split = split if store.operand is Operand.OUTPUT else None
         loop = self._flow.loop(place)
         memory = self._hierarchy.memory(store.memory)
         if self._flow.problem.extents[loop] == 1:
             return
         for each in nodes_of(self._flow, loop):
-            if not place < each < end or each in cuts:
+            if not place < each < end or each in cuts or (split and split.loop == loop and each >= split.inner):
                 continue
             if isinstance(self._nodes[each], Par):
-                shifts = self._copies(memory, store.operand, loop, range(place + 1, end))
+                shifts = self._copies(memory, store.operand, loop, range(place + 1, end), split)
             else:
-                shifts = self._runs_past(memory, store.operand, loop, range(place + 1, each), range(each + 1, end))
+                shifts = self._runs_past(
+                    memory, store.operand, loop, range(place + 1, each), range(each + 1, end), split
+                )
             if shifts:
                 yield each
 
-    def _copies(self, memory: Memory, operand: Operand, loop: int, inside: range) -> bool:
+    def _copies(self, memory: Memory, operand: Operand, loop: int, inside: range, split: Split | None) -> bool:
         """Whether elements along which a loop is laid further in bring what one would have kept."""
         if memory.slides and operand is Operand.INPUT and self._flow.problem.window_of(loop) is not None:
             return True
-        return memory.stays and not self._flow.problem.is_relevant(operand, loop) and not self._changes(operand, inside)
+        return (
+            memory.stays
+            and not self._flow.problem.is_relevant(operand, loop)
+            and not self._changes(operand, inside, split)
+        )
 
-    def _runs_past(self, memory: Memory, operand: Operand, loop: int, between: range, inside: range) -> bool:
+    def _runs_past(
+        self, memory: Memory, operand: Operand, loop: int, between: range, inside: range, split: Split | None
+    ) -> bool:
         """Whether a loop that runs further in runs past others that leave alone what it changes, or some of it."""
-        if self._changes(operand, inside):
+        if self._changes(operand, inside, split):
             return False
         problem = self._flow.problem
         cut = {self._flow.loop(each) for each in between if not isinstance(self._nodes[each], Store)} - {loop}
@@ -94,8 +148,10 @@ class FlowShifts:
             slides and any(problem.window_of(each) is not None for each in others)
         )
 
-    def _changes(self, operand: Operand, places: range) -> bool:
+    def _changes(self, operand: Operand, places: range, split: Split | None) -> bool:
         """Whether some loop there changes an operand whatever parameters are: then nothing is kept across others."""
+        if split and split.inner in places:
+            return True
         return any(
             isinstance(node, For)
             and self._flow.expressions[each].terms == ONE_INDEX

@@ -125,9 +125,9 @@ def cut_on_both_sides(random: Random) -> Hierarchy | None:
     return _changed(found, {}, accesses=tuple(prices))
 
 
-def small_target(random: Random) -> Hierarchy:
+def small_target(random: Random, names: tuple[str, ...] = TARGETS) -> Hierarchy:
     """A machine that is delivered, with small memories and axes, and other rules of what stays or slides there."""
-    delivered = select_target(random.choice(TARGETS)).machine
+    delivered = select_target(random.choice(names)).machine
     assert isinstance(delivered, Hierarchy)
     most = random.choice([8, 20, 60, 200])
     changes: dict[str, dict[str, Any]] = {}

@@ -8,13 +8,16 @@ from random import Random
 import numpy as np
 import pytest
 
+from compiler.targets import select_target
 from dialects.diagnostics import CatenaError
 from dialects.gconv import Dim, GConv, Reduce
 from dialects.hierarchy import Hierarchy
 from dialects.schedule import Objective
 from dialects.soundness import parse_hierarchy
+from passes.mapper.candidates import Candidates
 from passes.mapper.counts import Counts
 from passes.mapper.dataflow import BoundFlow, parse_dataflow
+from passes.mapper.flow_bounds import Flags, FlowBounds
 from passes.mapper.nest import Column, Store
 from passes.mapper.pricing import Prices
 from passes.mapper.search import best_in_dataflow
@@ -143,6 +146,28 @@ def test_what_is_reserved_may_fall_and_rise_with_parameters(reserve: str, operan
     expected, _ = brute_force(flow, reserving, Objective.ENERGY, columns)
     assert value(spec, reserving, Objective.ENERGY) == pytest.approx(expected)
     assert expected < np.inf
+
+
+def test_sums_that_stay_only_with_one_index() -> None:
+    """On `generic` a register keeps a sum while channels run if rows end further out, one by one, but not otherwise."""
+    check(range(1000, 1060), lambda random: small_target(random, ("generic",)), 30)
+
+
+def test_bounds_of_generic_leave_few_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one bound for both cases this search bounds a million of them."""
+    bounded = 0
+    is_within = FlowBounds.may_be_within
+
+    def counting(self: FlowBounds, candidates: Candidates, limit: float) -> Flags:
+        nonlocal bounded
+        bounded += candidates.count
+        return is_within(self, candidates, limit)
+
+    monkeypatch.setattr(FlowBounds, "may_be_within", counting)
+    generic = select_target("generic").machine
+    assert isinstance(generic, Hierarchy)
+    best_in_dataflow(GConv((Dim("C", op=512, ks=128), Dim("HW", opc=784)), "mul", Reduce.ADD), generic)
+    assert bounded < 50_000
 
 
 def test_random_reserves_of_several_parameters() -> None:
