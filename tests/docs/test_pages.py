@@ -28,6 +28,7 @@ MEASURED = {
     "rram-latency.md",
     "rram-mesh.md",
     "rram-networks.md",
+    "rram-schedules.md",
     "rram.md",
     "spots-groups.md",
     "spots-networks.md",
