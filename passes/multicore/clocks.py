@@ -278,6 +278,10 @@ class Clocks:
         """How many turns of every core are known to be over in a turn of a block."""
         return self._known[block.number].row(point, turn)
 
+    def tells(self, block: Block, core: int, known: int) -> bool:
+        """Whether signals of a block that ran may tell of more turns of a core than are known."""
+        return self._known[block.number].exceeds(core, known)
+
     def knows(self, block: Block, point: Point, turns: Ints | Row, core: int) -> Row:
         """How many turns of a core are known to be over in some turns of a block."""
         return self._known[block.number].column(point, turns, core)

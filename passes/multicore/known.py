@@ -52,6 +52,10 @@ class Known:
             return self.of(point)[turns, at]
         return np.full(len(turns), self.always[point][core], np.int32)
 
+    def exceeds(self, core: int, turns: int) -> bool:
+        """Whether more turns of a core than these may be known to be over at the end of some turn."""
+        return bool(self.always[Point.STORE][core] > turns or (self.cores == core).any())
+
     def same(self, other: Known) -> bool:
         """Whether turns know the same."""
         single = np.ones(len(self.always[0]), np.bool_)

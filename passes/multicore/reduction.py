@@ -72,6 +72,15 @@ class _Conflict:
     any_order: bool
 
 
+@dataclass(frozen=True)
+class _Heard:
+    """Signals of a block that let a wait pass: in which turns, and after which turns of that block they are sent."""
+
+    producer: Block
+    turns: Ints
+    sent: Ints
+
+
 class _Reduction:
     """What blocks of a program know with the waits that are left, and which conflicts that has to order."""
 
@@ -99,12 +108,11 @@ class _Reduction:
             if block.core in last:
                 self._next[last[block.core]] = block.number
             last[block.core] = block.number
+        self._sources = {number: [*map(self._heard_by, several)] for number, several in self.waits.items()}
         self._readers: dict[int, set[int]] = {}
-        for number, wait in ((number, wait) for number, several in self.waits.items() for wait in several):
-            given = signals.get(wait.register)
-            if given is not None:
-                for producer in np.unique(given.blocks[given.passing(wait.values)]).tolist():
-                    self._readers.setdefault(producer, set()).add(number)
+        for number, several in self._sources.items():
+            for each in (each for heard in several for each in heard):
+                self._readers.setdefault(each.producer.number, set()).add(number)
         self._conflicts: dict[int, dict[int, list[_Conflict]]] = {block.number: {} for block in blocks}
         self._as_other: dict[int, list[tuple[Block, _Conflict]]] = {block.number: [] for block in blocks}
         for block, conflict in _conflicts(blocks, groups):
@@ -115,6 +123,7 @@ class _Reduction:
     def reduce(self, block: Block) -> None:
         """Leave out every wait of a block that can be left out beside what is left then."""
         ops, waits = self._ops[block.number], self.waits[block.number]
+        sources = self._sources[block.number]
         index = 0
         while index < len(waits):
             if self._is_needed_here(block, index):
@@ -123,6 +132,7 @@ class _Reduction:
             wait = waits.pop(index)
             if self._stay_ordered(block):
                 _erase(ops.pop(index))
+                sources.pop(index)
             else:
                 waits.insert(index, wait)
                 index += 1
@@ -133,10 +143,12 @@ class _Reduction:
         core = self.signals[waits[index].register].core
         load, store = (np.zeros(block.turns, np.int64) for _ in Point)
         load[0] = int(self._clocks.known_before(block)[core])
-        for wait in (*waits[:index], *waits[index + 1 :]):
-            turns = np.flatnonzero(wait.values > 0)
+        known = int(load[0])
+        for number, (wait, sources) in enumerate(zip(waits, self._sources[block.number], strict=True)):
             column = (load, store)[wait.point]
-            column[turns] = np.maximum(column[turns], self._told(wait, turns, core))
+            for each in sources if number != index else ():
+                if each.producer.core == core or self._clocks.tells(each.producer, core, known):
+                    column[each.turns] = np.maximum(column[each.turns], self._told(each, core))
         if self._overlap and block.is_matrix:
             load = np.maximum.accumulate(load)
             store = np.maximum(np.maximum.accumulate(store), load)
@@ -145,20 +157,24 @@ class _Reduction:
         conflicts = self._conflicts[block.number].get(core, ())
         return not all(self._is_ordered(block, each, lambda point, at: (load, store)[point][at]) for each in conflicts)
 
-    def _told(self, wait: Wait, turns: Ints, core: int) -> Ints:
-        """What a wait tells some turns of a core."""
-        given = self.signals[wait.register]
-        passing = given.passing(wait.values[turns])
-        found = np.zeros(len(turns), np.int64)
-        blocks, sent = given.blocks[passing], given.turns[passing]
-        for number in np.unique(blocks).tolist():
-            of_block = blocks == number
-            if given.core == core:
-                found[of_block] = self._clocks.base[number] + sent[of_block] + 1
-            else:
-                producer = self._blocks[number]
-                found[of_block] = self._clocks.knows(producer, Point.STORE, sent[of_block].astype(np.int32), core)
-        return found
+    def _told(self, heard: _Heard, core: int) -> Ints:
+        """What signals tell of turns of a core."""
+        producer = heard.producer
+        if producer.core == core:
+            return self._clocks.base[producer.number] + heard.sent + 1
+        return self._clocks.knows(producer, Point.STORE, heard.sent, core).astype(np.int64)
+
+    def _heard_by(self, wait: Wait) -> list[_Heard]:
+        """Whose signals let a wait pass."""
+        given = self.signals.get(wait.register)
+        if given is None:
+            return []
+        turns, passing = np.flatnonzero(wait.values > 0), given.passing(wait.values)
+        blocks, sent = given.blocks[passing], given.turns[passing].astype(np.int64)
+        return [
+            _Heard(self._blocks[number], turns[blocks == number], sent[blocks == number])
+            for number in np.unique(blocks).tolist()
+        ]
 
     def _stay_ordered(self, first: Block) -> bool:
         """Find again what blocks know, from one whose waits changed on; if an order is lost, as it was before."""
