@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ast
+import re
 import tomllib
 from itertools import chain
 from pathlib import Path
@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[2]
 LINES = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
 PINS = [Requirement(line.removesuffix("\\")) for line in LINES if line and not line.startswith((" ", "#"))]
-NETWORK = {"socket", "ssl", "http", "urllib", "ftplib", "smtplib", "requests", "httpx", "aiohttp", "asyncio"}
+NETWORK = "socket|ssl|http|urllib|ftplib|smtplib|requests|httpx|aiohttp|asyncio"
 
 
 def test_every_requirement_is_pinned_within_its_range() -> None:
@@ -43,8 +43,5 @@ def test_the_page_lists_what_is_pinned() -> None:
 def test_nothing_talks_to_a_network() -> None:
     for package in ("dialects", "passes", "backends", "compiler"):
         for path in (ROOT / package).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
-                names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-                used = {name.partition(".")[0] for name in names} & NETWORK
-                assert not used, f"{path.relative_to(ROOT)}: {used}"
+            used = re.findall(rf"^ *(?:import|from) +(?:{NETWORK})\b.*", path.read_text(encoding="utf-8"), re.MULTILINE)
+            assert not used, f"{path.relative_to(ROOT)}: {used}"

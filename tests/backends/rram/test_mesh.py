@@ -29,7 +29,14 @@ MESH = {
 }
 
 
-@pytest.mark.parametrize(("scheme", "pipelined", "overlap"), [("linear", 1, 0), ("cyclic", 0, 1), ("sequential", 0, 0)])
+@pytest.mark.parametrize(
+    ("scheme", "pipelined", "overlap"),
+    [
+        ("cyclic", 0, 1),
+        pytest.param("linear", 1, 0, marks=pytest.mark.exhaustive),
+        pytest.param("sequential", 0, 0, marks=pytest.mark.exhaustive),
+    ],
+)
 def test_links_are_taken_as_predicted_and_bits_are_those_of_the_bus(scheme: str, pipelined: int, overlap: int) -> None:
     how = {"schedule.scheme": scheme, "schedule.pipelined": str(bool(pipelined)).lower()}
     how["cores.overlap"] = str(bool(overlap)).lower()
@@ -103,7 +110,7 @@ def test_links_that_many_want_hold_them_back() -> None:
     assert free.timeline.end < emulator.timeline.end / 4
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(each, marks=pytest.mark.exhaustive) for each in (1, 2))])
 def test_any_pace_gives_the_same_bits(seed: int) -> None:
     made = ready(residual(seed, 4), {**MESH, "schedule.scheme": ("linear", "cyclic")[seed % 2]}, seed)
     for pace in range(2):

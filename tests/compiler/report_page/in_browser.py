@@ -26,7 +26,7 @@ def data_of(html: str) -> dict[str, Any]:
 
 def in_browser(address: str, size: str, *more: str) -> subprocess.CompletedProcess[str]:
     """The page as the browser has it when scripts have run; its console stands on standard error."""
-    options = ("--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--virtual-time-budget=9000")
+    options = ("--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--virtual-time-budget=60000")
     command = [str(CHROMIUM), *options, *more, f"--window-size={size}", "--dump-dom", address]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
