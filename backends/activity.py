@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 class Activity:
     """A core is at work on a layer from one cycle to another; `kind` says with what.
 
-    What a core holds the shared bus for is work too; what it waits for it is not.
+    What a core holds the shared bus for is work too; what it waits for it is not. One that stands for several has as
+    `busy` the cycles of these alone.
     """
 
     core: int
@@ -18,6 +19,12 @@ class Activity:
     kind: str
     begin: int
     end: int
+    busy: int | None = None
+
+    @property
+    def cycles(self) -> int:
+        """Cycles that it was at work."""
+        return self.end - self.begin if self.busy is None else self.busy
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,20 @@ import numpy as np
 import numpy.typing as npt
 
 from backends.activity import Activity
+from dialects.multicore_machine import MulticoreMachine
 
 Shares = npt.NDArray[np.float64]
 LEVELS = 5
 """Shades that are told apart, by the share of the time that cores are at work."""
 MOST_ROWS = 72
 """Rows of cores; if there are more cores, neighbours share a row."""
-BUS = "bus"
+BUS, LINKS = "bus", "all links"
+SHADES = f"a colour has {LEVELS} strengths: cores are at work for up to {100 // LEVELS} % of the time, ... up to 100 %"
+CARRIERS = {
+    BUS: "the share of the time that it is taken",
+    LINKS: "the time of transfers over any of them, added up; strongest from one at a time on",
+}
+"""What the row of transfers shows, by its name."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,11 @@ class CoreRows:
     rows: tuple[tuple[int, ...], ...]
     stretches: Mapping[tuple[int, int], tuple[Stretch, ...]]
     bus: tuple[Stretch, ...]
+
+
+def carrier(machine: MulticoreMachine) -> str:
+    """What the row of transfers is called: on a mesh it is of all links."""
+    return BUS if machine.bus.mesh is None else LINKS
 
 
 def core_rows(activities: Sequence[Activity], names: Sequence[str], columns: int) -> CoreRows:
@@ -67,16 +79,18 @@ def core_rows(activities: Sequence[Activity], names: Sequence[str], columns: int
 
 
 def _binned(activities: Sequence[Activity], end: int, columns: int) -> Shares:
-    """The time of activities that falls into each column, as a multiple of it."""
+    """The time of activities that falls into each column, as a multiple of it; evenly over those that have breaks."""
     edges = np.linspace(0, end, columns + 1)
     begins = np.array([each.begin for each in activities], np.float64)
     ends = np.array([each.end for each in activities], np.float64)
+    weights = np.array([each.cycles / max(1, each.end - each.begin) for each in activities], np.float64)
 
     # Work up to a time is what had begun until then, less what had not ended.
     def up_to(times: Shares, edge: Shares) -> Shares:
-        ordered = np.sort(times)
-        count = np.searchsorted(ordered, edge)
-        return count * edge - np.concatenate(([0.0], np.cumsum(ordered)))[count]
+        order = np.argsort(times, kind="stable")
+        count = np.searchsorted(times[order], edge)
+        rates = np.concatenate(([0.0], np.cumsum(weights[order])))[count]
+        return rates * edge - np.concatenate(([0.0], np.cumsum((weights * times)[order])))[count]
 
     done = up_to(begins, edges) - up_to(ends, edges)
     return np.diff(done) / (max(1, end) / columns)

@@ -10,7 +10,7 @@ from html import escape
 from typing import Any
 
 from backends.activity import Activity, Occupancy
-from compiler.core_rows import BUS, LEVELS, CoreRows, Stretch, core_rows
+from compiler.core_rows import BUS, CARRIERS, LEVELS, SHADES, CoreRows, Stretch, core_rows
 from compiler.displaying import picture_bundle
 from compiler.line_chart import COLORS
 from compiler.tables import shortened
@@ -32,6 +32,8 @@ class CoreTimeline:
     layers: Sequence[str]
     nodes: Mapping[str, Sequence[str]]
     activities: Sequence[Activity]
+    carrier: str = BUS
+    """What the row of transfers is called."""
 
     @property
     def end(self) -> int:
@@ -52,7 +54,8 @@ class CoreTimeline:
     def trace_json(self) -> str:
         """Events in the format of Chrome's tracing, which Perfetto reads: a process a kind of work, a thread a core.
 
-        Times are in microseconds; cycles stand in the arguments, the ONNX nodes of layers under `otherData`.
+        Times are in microseconds; cycles stand in the arguments, the ONNX nodes of layers under `otherData`. An event
+        may be several with short breaks: `busy_cycles` are those without the breaks.
         """
         kinds = sorted({each.kind for each in self.activities})
         number = {kind: index for index, kind in enumerate(kinds, 1)}
@@ -68,6 +71,7 @@ class CoreTimeline:
             arguments = {
                 "begin_cycle": each.begin,
                 "end_cycle": each.end,
+                "busy_cycles": each.cycles,
                 "onnx": " + ".join(self.nodes.get(each.layer, ())),
             }
             times = {"ts": each.begin / self.clock_mhz, "dur": (each.end - each.begin) / self.clock_mhz}
@@ -108,7 +112,7 @@ class CoreTimeline:
             LEFT, 18, f"{self.title}: {end:,} cycles = {milliseconds:.3g} ms at {self.clock_mhz:g} MHz", bold=True
         )
         at_work = f"a row is {len(rows[0])} cores; " if rows and len(rows[0]) > 1 else ""
-        yield _text(LEFT, 34, f"{at_work}the stronger a colour, the more of the time cores are at work (emulated)")
+        yield _text(LEFT, 34, f"{at_work}{SHADES}; {self.carrier}: {CARRIERS[self.carrier]} (emulated)")
         bottom = TOP + (len(rows) + 2) * high
         for value in _marks(end):
             x = LEFT + COLUMNS * value / end
@@ -124,7 +128,7 @@ class CoreTimeline:
         for (number, layer), stretches in drawn.stretches.items():
             yield from _cells(stretches, TOP + number * high, high, _color(layer))
         y = TOP + (len(rows) + 1) * high
-        yield _text(LEFT - 6, y + high / 2 + 4, BUS, anchor="end")
+        yield _text(LEFT - 6, y + high / 2 + 4, self.carrier, anchor="end")
         yield from _cells(drawn.bus, y, high, "#000000")
         for index, name in enumerate(drawn.layers):
             x, y = LEFT + COLUMNS + 14, TOP + LEGEND_ROW * index
@@ -161,7 +165,7 @@ def _gathered(activities: Sequence[Activity], gap: int) -> Iterator[Activity]:
     for each in activities:
         same = last is not None and (last.core, last.layer, last.kind) == (each.core, each.layer, each.kind)
         if last is not None and same and each.begin - last.end <= gap:
-            last = Activity(last.core, last.layer, last.kind, last.begin, each.end)
+            last = Activity(last.core, last.layer, last.kind, last.begin, each.end, last.cycles + each.cycles)
             continue
         if last is not None:
             yield last

@@ -11,10 +11,12 @@ from typing import Any
 from backends.activity import Activity
 from backends.api import Emulator, TimedEmulator
 from backends.program import Program
+from compiler.core_rows import BUS, carrier
 from compiler.core_timeline import CoreTimeline
 from compiler.files import read_text, write_text
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.machine_kinds import parse_machine
+from dialects.multicore_machine import MulticoreMachine
 
 PICTURE, TRACE = ".svg", ".json"
 
@@ -45,6 +47,7 @@ def timeline_of(program: Program, emulator: TimedEmulator) -> CoreTimeline:
         [layer.name for layer in program.layers],
         {layer.name: layer.nodes for layer in program.layers},
         emulator.activity,
+        carrier(machine) if isinstance(machine, MulticoreMachine) else BUS,
     )
 
 
@@ -91,11 +94,24 @@ def read_activities(name: str, program: Program) -> list[Activity]:
     try:
         read: Any = json.loads(read_text(name))
         found = [
-            Activity(each["tid"], each["name"], each["cat"], each["args"]["begin_cycle"], each["args"]["end_cycle"])
+            Activity(
+                each["tid"],
+                each["name"],
+                each["cat"],
+                each["args"]["begin_cycle"],
+                each["args"]["end_cycle"],
+                each["args"]["busy_cycles"],
+            )
             for each in read["traceEvents"]
             if each["ph"] == "X"
         ]
-        sound = all(each.layer in layers and 0 <= each.core < cores and 0 <= each.begin <= each.end for each in found)
+        sound = all(
+            each.layer in layers
+            and 0 <= each.core < cores
+            and each.begin >= 0
+            and 0 <= each.cycles <= each.end - each.begin
+            for each in found
+        )
     except (ValueError, TypeError, KeyError, RecursionError):
         found, sound = [], False
     if not found or not sound:

@@ -7,9 +7,11 @@ from typing import Any
 
 from backends.activity import Activity
 from backends.program import Program
-from compiler.core_rows import LEVELS, CoreRows, core_rows
+from compiler.core_rows import BUS, CARRIERS, LEVELS, SHADES, CoreRows, carrier, core_rows
 from compiler.explanation.explaining import Explanations
 from compiler.timeline_files import read_activities
+from dialects.accelerator import Accelerator
+from dialects.multicore_machine import MulticoreMachine
 
 COLUMNS = 480
 RUN = "emulated, as catena run --timeline noted them"
@@ -19,17 +21,20 @@ ALONE = (
 )
 
 
-def cores_json(program: Program, found: Explanations, timeline: str | None) -> dict[str, Any] | None:
+def cores_json(
+    program: Program, machine: Accelerator, found: Explanations, timeline: str | None
+) -> dict[str, Any] | None:
     """Rows of cores with their stretches of work; nothing for a program whose layers are on no cores of their own.
 
     A stretch is [layer, first column, column behind the last, shade], layers are numbers of those of the program.
     Raises `CatenaError` (CAT-C003) for a timeline of another program.
     """
     names = [layer.name for layer in program.layers]
+    named = carrier(machine) if isinstance(machine, MulticoreMachine) else BUS
     if timeline is not None:
-        return _rows(core_rows(read_activities(timeline, program), names, COLUMNS), names, RUN)
+        return _rows(core_rows(read_activities(timeline, program), names, COLUMNS), names, named, RUN)
     alone = list(_alone(found))
-    return _rows(core_rows(alone, names, COLUMNS), names, ALONE) if alone else None
+    return _rows(core_rows(alone, names, COLUMNS), names, named, ALONE) if alone else None
 
 
 def _alone(found: Explanations) -> Iterator[Activity]:
@@ -42,7 +47,7 @@ def _alone(found: Explanations) -> Iterator[Activity]:
             begin = end
 
 
-def _rows(drawn: CoreRows, names: Sequence[str], provenance: str) -> dict[str, Any]:
+def _rows(drawn: CoreRows, names: Sequence[str], named: str, provenance: str) -> dict[str, Any]:
     number = [names.index(layer) for layer in drawn.layers]
     rows: list[dict[str, Any]] = [{"cores": list(cores), "work": []} for cores in drawn.rows]
     for (row, layer), stretches in drawn.stretches.items():
@@ -53,6 +58,8 @@ def _rows(drawn: CoreRows, names: Sequence[str], provenance: str) -> dict[str, A
         "end": drawn.end,
         "columns": drawn.columns,
         "shades": LEVELS,
+        "meaning": SHADES,
+        "carrier": {"name": named, "meaning": CARRIERS[named]},
         "layers": number,
         "rows": rows,
         "bus": bus,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +12,10 @@ import pytest
 
 from backends.activity import Activity
 from backends.container import write_program
+from compiler.core_rows import carrier, core_rows
 from compiler.core_timeline import COLUMNS, LEFT, CoreTimeline
+from compiler.targets import select_target
+from dialects.multicore_machine import MulticoreMachine
 from tests.backends.rram.quantized import SMALL, ready, residual
 from tests.compiler.conftest import Cli
 
@@ -95,3 +99,26 @@ def test_the_command_writes_both(cli: Cli, tmp_path: Path) -> None:
     assert json.loads(files[1].read_text())["traceEvents"]
     wrong = cli("run", program, "--random", "--timeline", tmp_path / "cores.png")
     assert (wrong.code, "CAT-C001" in wrong.err) == (2, True)
+
+
+def test_gathered_transfers_shade_by_the_time_that_they_take() -> None:
+    """A bus that is taken for 2 cycles in 100 is not drawn as a busy one, though an event of the trace is many."""
+    transfers = [Activity(0, "a", "bus", at, at + 2) for at in range(0, 1_000_000, 100)]
+    timeline = CoreTimeline("network", 100.0, ["a"], {"a": ("conv",)}, transfers)
+    events = [each for each in json.loads(timeline.trace_json())["traceEvents"] if each["ph"] == "X"]
+    assert len(events) < len(transfers)
+    assert sum(each["args"]["busy_cycles"] for each in events) == 20_000
+    read = [
+        Activity(0, "a", "bus", each["args"]["begin_cycle"], each["args"]["end_cycle"], each["args"]["busy_cycles"])
+        for each in events
+    ]
+    for activities in (transfers, read):
+        assert {each.shade for each in core_rows(activities, ["a"], 480).bus} == {1}
+
+
+def test_a_mesh_has_no_row_for_one_bus() -> None:
+    machines = [select_target(name).machine for name in ("rram", "rram-mesh")]
+    assert [carrier(each) for each in machines if isinstance(each, MulticoreMachine)] == ["bus", "all links"]
+    drawing = dataclasses.replace(_timeline(), carrier="all links").svg()
+    assert ">all links</text>" in drawing
+    assert ">bus</text>" not in drawing

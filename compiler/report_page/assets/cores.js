@@ -8,7 +8,7 @@ function drawCores(report) {
   }
   const together = timeline.rows.length ? timeline.rows[0].cores.length : 1;
   const grouped = together > 1 ? ` A row is ${together} cores.` : "";
-  place.append(make("p", { class: "note" }, `${whole(timeline.end)} cycles, ${timeline.provenance}. The stronger a colour, the more of the time the cores are at work.${grouped}`));
+  place.append(make("p", { class: "note" }, `${whole(timeline.end)} cycles, ${timeline.provenance}. ${capital(timeline.meaning)}.${timeline.bus.length ? ` ${capital(timeline.carrier.name)}: ${timeline.carrier.meaning}.` : ""}${grouped}`));
   place.append(make("div", { class: "scroll" }, gantt(report, timeline, place.clientWidth)), layersOfCores(report, timeline));
 }
 
@@ -32,11 +32,19 @@ function gantt(report, timeline, room) {
   });
   if (timeline.bus.length) {
     const y = top + (timeline.rows.length + 1) * high;
-    picture.append(words(left - 6, y + high / 2 + 4, "bus", { "text-anchor": "end" }));
-    for (const [start, stop, shade] of timeline.bus) picture.append(draw("rect", { x: left + start * step, y, width: (stop - start) * step, height: high - 1, class: "on-bus", "fill-opacity": 0.2 + (0.8 * shade) / timeline.shades }));
+    picture.append(words(left - 6, y + high / 2 + 4, timeline.carrier.name, { "text-anchor": "end" }));
+    for (const [start, stop, shade] of timeline.bus) {
+      const box = draw("rect", { x: left + start * step, y, width: (stop - start) * step, height: high - 1, class: "on-bus", "fill-opacity": 0.2 + (0.8 * shade) / timeline.shades });
+      const [least, most] = [shade - 1, shade].map((each) => Math.round((100 * each) / timeline.shades));
+      picture.append(titled(box, `${timeline.carrier.name}: ${timeline.carrier.meaning}\n${least} to ${most} %, cycles ${whole((timeline.end * start) / timeline.columns)} to ${whole((timeline.end * stop) / timeline.columns)}`));
+    }
   }
   picture.append(words(left + wide / 2, bottom + 30, "cycles", { "text-anchor": "middle" }));
   return picture;
+}
+
+function capital(text) {
+  return text[0].toUpperCase() + text.slice(1);
 }
 
 function namedCores(cores) {
