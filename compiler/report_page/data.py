@@ -21,6 +21,7 @@ from compiler.report_page.page import Page
 from compiler.report_page.tiles import GroupTiles
 from compiler.reporting import report_of
 from compiler.reports import LayerReport
+from compiler.reports.layers import ARRAY_USE
 from compiler.reports.text import zeros_note
 from dialects.accelerator import Accelerator
 from dialects.array_machine import Machine
@@ -78,6 +79,7 @@ def page_of(
             "provenance": report.provenance.value,
             "cycles_note": report.cycles_note,
             "zeros_note": zeros_note(report),
+            "array_use": ARRAY_USE,
             "tool": program.metadata.tool,
             "model_sha256": program.metadata.model_sha256,
             "clock_mhz": machine.clock_mhz,

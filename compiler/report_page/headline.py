@@ -50,7 +50,11 @@ def figures(report: Report, found: Explanations, program: Program, instructions:
             shown_energy(energy),
             _power(energy / milliseconds / 1e6) if milliseconds else "",
         ),
-        Figure("array use", f"{100 * report.utilisation:.1f} %", f"of {elements(report.machine):,} elements"),
+        Figure(
+            "array use",
+            f"{100 * report.utilisation:.1f} %",
+            f"of {elements(report.machine):,} elements, in the cycles in which the array works: stalls are left out",
+        ),
     ]
     shown += _off_chip(found, program)
     shown += _fit(found) + _of_cores(report, found, program)

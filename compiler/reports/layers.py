@@ -15,6 +15,12 @@ from dialects.multicore_machine import MulticoreMachine
 from passes.mapping.cost import Price
 from passes.pricing import elements, price
 
+ARRAY_USE = (
+    "of the elements' cycles in which the array computes or is filled, the share with an operation; "
+    "cycles in which the array waits for memories, cores or the host are left out"
+)
+"""What `utilisation` is."""
+
 
 class Provenance(StrEnum):
     """Where counts come from."""
@@ -54,7 +60,7 @@ class LayerReport:
     price: Price
 
     def utilisation(self, machine: Accelerator) -> float:
-        """Operations that are worked on per processing element and array cycle, from 0 to 1; left out ones are not."""
+        """From 0 to 1, as `ARRAY_USE` says; operations that are left out are none."""
         return _utilisation(self.counts, machine)
 
 
@@ -116,7 +122,7 @@ class Report(Displayed):
 
     @property
     def utilisation(self) -> float:
-        """Operations that are worked on per processing element and array cycle, from 0 to 1; left out ones are not."""
+        """From 0 to 1, as `ARRAY_USE` says; operations that are left out are none."""
         return _utilisation(self.counts, self.machine)
 
     def displayed(self) -> Iterable[Part]:

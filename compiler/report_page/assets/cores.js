@@ -43,10 +43,6 @@ function gantt(report, timeline, room) {
   return picture;
 }
 
-function capital(text) {
-  return text[0].toUpperCase() + text.slice(1);
-}
-
 function namedCores(cores) {
   if (cores.length === 1) return `core ${cores[0]}`;
   return cores.length === 2 ? cores.join(", ") : `${cores[0]} + ${cores.length - 1}`;

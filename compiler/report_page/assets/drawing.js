@@ -31,6 +31,10 @@ function titled(element, text) {
   return element;
 }
 
+function capital(text) {
+  return text[0].toUpperCase() + text.slice(1);
+}
+
 function whole(value) {
   return Math.round(value).toLocaleString("en-US");
 }

@@ -26,7 +26,7 @@ function drawLayers(report) {
     fillBody();
   };
   const head = COLUMNS.map(([name, , read], column) =>
-    make("th", read ? { class: "number" } : {}, make("button", { title: "sort", onclick: () => sortBy(column) }, name)));
+    make("th", read ? { class: "number" } : {}, make("button", { title: name === "array use" ? `${capital(REPORT.array_use)} (click to sort)` : "sort", onclick: () => sortBy(column) }, name)));
   section("layers").append(make("div", { class: "scroll" }, make("table", {}, make("thead", {}, make("tr", {}, ...head)), body)));
   fillBody();
 }
