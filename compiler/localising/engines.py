@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from backends.program import Program
 from compiler.arrays import Array
 from compiler.localising.evidence import Evidence
 from compiler.localising.instructions import Blame, instruction_at
+from compiler.localising.steps import made_in
 from dialects.diagnostics import CatenaError
 
 MOST_BYTES = 256 << 20
@@ -25,27 +27,31 @@ def engines_that_are_right(program: Program, backend: Backend, evidence: Evidenc
     found: list[str] = []
     for name in backend.engines:
         try:
-            made = backend.load(program, name).run_layer(evidence.layer.name, evidence.given)
+            emulator = backend.load(program, name)
         except CatenaError:
             continue
-        if not evidence.is_wrong(made[evidence.tensor.name].reshape(evidence.tensor.shape)).any():
+        if evidence.is_right(emulator):
             found.append(name)
     return tuple(found)
 
 
-def blamed_execution(program: Program, wrong: Emulator, right: Emulator, layer: Evidence, isa: Isa) -> Blame | None:
+def blamed_execution(program: Program, wrong: Emulator, right: Emulator, evidence: Evidence, isa: Isa) -> Blame | None:
     """The first instruction after which the memories of one emulator are not those of the other; None if unknown."""
     if not isinstance(wrong, SteppedEmulator) or not isinstance(right, SteppedEmulator):
         return None
-    states = _States()
-    right.step_layer(layer.layer.name, layer.given, states.keep)
-    wrong.step_layer(layer.layer.name, layer.given, states.compare)
-    if states.differing is None:
-        return None
-    # A layer of one core: the emulators that show their steps have no more.
-    address = states.differing
-    reason = "the emulator executes it otherwise than its other engine, which is right; the code is the compiler's"
-    return Blame(0, address, isa.format(instruction_at(program, isa, 0, address)), reason)
+    for index, step in enumerate(evidence.steps):
+        given = step.given_after(made_in(right, evidence.steps[:index]))
+        states = _States()
+        right.step_layer(step.layer.name, given, states.keep)
+        # What it shows before it stops counts.
+        with suppress(CatenaError):
+            wrong.step_layer(step.layer.name, given, states.compare)
+        if states.differing is not None:
+            # A layer of one core: the emulators that show their steps have no more.
+            address = states.differing
+            reason = "the emulator executes it otherwise than its other engine, which is right"
+            return Blame(0, address, isa.format(instruction_at(program, isa, 0, address)), reason)
+    return None
 
 
 class _States:

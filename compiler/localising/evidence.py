@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backends.api import Emulator
 from backends.program import LayerEntry, TensorEntry
 from compiler.arrays import Array
+from compiler.localising.steps import Step, made_in
 from compiler.verification.comparison import Measure, errors
+from dialects.diagnostics import CatenaError, Diagnostic
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,7 +20,9 @@ class Evidence:
     """A wrong result of a layer. Arrays have the shape of `tensor`; `given` are all tensors that the layer ran with.
 
     `reference` are all tensors of the model, `written` says which elements the layer makes, `measure` how closely they
-    are compared.
+    are compared. `earlier` are the layers that made what the layer was given and the model does not have: any of them
+    may be to blame. `faults` are the emulator's, if it stopped: `found` is empty then, and `written` is only set where
+    a whole tensor can be compared.
     """
 
     layer: LayerEntry
@@ -28,6 +33,26 @@ class Evidence:
     written: Array
     measure: Measure
     reference: Mapping[str, Array]
+    earlier: tuple[Step, ...] = ()
+    faults: tuple[Diagnostic, ...] = ()
+
+    @property
+    def suspects(self) -> tuple[LayerEntry, ...]:
+        """The layer and the earlier ones, in order."""
+        return tuple({each.name: each for each in (*(step.layer for step in self.earlier), self.layer)}.values())
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """How the layer's result is made again from what the model has."""
+        return (*self.earlier, Step(self.layer, self.given, frozenset((self.tensor.name,))))
+
+    def is_right(self, emulator: Emulator) -> bool:
+        """Whether an emulator makes the result right, from the first of the earlier layers on."""
+        try:
+            found = made_in(emulator, self.steps)[self.tensor.name]
+        except CatenaError:
+            return False
+        return not self.is_wrong(found.reshape(self.tensor.shape)).any()
 
     def is_wrong(self, found: Array) -> Array:
         """Which elements of another result are beyond the tolerance."""
@@ -41,4 +66,4 @@ class Evidence:
     @property
     def wrong(self) -> Array:
         """Which elements of the result are beyond the tolerance."""
-        return self.is_wrong(self.found)
+        return self.written if self.faults else self.is_wrong(self.found)

@@ -37,36 +37,38 @@ class Blame:
         return f"{core}instruction {self.address} ({self.text})"
 
 
-def blamed_instruction(program: Program, again: Program, layer: LayerEntry, isa: Isa, mends: Mends) -> Blame | None:
-    """The first instruction of a layer, or of its group, that mends it if repaired, or brings constants that do.
+def blamed_instruction(
+    program: Program, again: Program, layers: Sequence[LayerEntry], isa: Isa, mends: Mends
+) -> Blame | None:
+    """The first instruction of some layers that mends their result if repaired, or brings constants that do.
 
-    If no repair of one instruction does, the first that differs is blamed where all repairs together mend the layer.
+    If no repair of one instruction does, the first that differs is blamed where all repairs together mend the result.
     None if code and constants are those that the compiler makes, or have nothing to do with it.
     """
-    layers = together(program, layer)
-    names = {each.name for each in layers}
-    entries = [entry for entry in program.debug if entry.layer in names]
-    differing = [place for entry in entries for place in _differing(program, again, entry)]
+    entries = _entries(program, layers)
+    differing = _differing(program, again, entries)
     if differing:
         alone = next((place for place in differing if mends(_repaired(program, again, [place]))), None)
         if alone is None and mends(_repaired(program, again, differing)):
             alone = differing[0]
         if alone is not None:
             return _of_code(program, again, alone, isa)
-    theirs = {tensor.name: tensor for tensor in again.tensors}
-    for tensor in _constants(program, layers):
-        found = _words(program, tensor)
-        expected = _words(again, theirs[tensor.name]) if tensor.name in theirs else None
-        if found is None or expected is None or np.array_equal(_bits(found), _bits(expected)):
-            continue
+    for tensor, found, expected in _other_constants(program, again, layers):
         if found.size == expected.size and mends(_with_words(program, tensor, expected)):
             return _of_constants(program, entries, isa, tensor, found, expected)
     return None
 
 
-def together(program: Program, layer: LayerEntry) -> list[LayerEntry]:
-    """A layer, or all of its group: they run together, so that any of them may be to blame."""
-    return [each for each in program.layers if each.name == layer.name or (layer.group and each.group == layer.group)]
+def are_the_same(program: Program, again: Program, layers: Sequence[LayerEntry]) -> bool:
+    """Whether two programs have the same code and constants for some layers."""
+    code = _differing(program, again, _entries(program, layers))
+    return not code and not any(_other_constants(program, again, layers))
+
+
+def together(program: Program, layers: Sequence[LayerEntry]) -> list[LayerEntry]:
+    """Some layers with all of their groups: these run together, so that any of them may be to blame."""
+    names, groups = {each.name for each in layers}, {each.group for each in layers} - {""}
+    return [each for each in program.layers if each.name in names or each.group in groups]
 
 
 def instruction_at(program: Program, isa: Isa, core: int, address: int) -> Instruction:
@@ -75,7 +77,17 @@ def instruction_at(program: Program, isa: Isa, core: int, address: int) -> Instr
     return next(iter(isa.decode(program.code[core][address * width : (address + 1) * width])))
 
 
-def _differing(program: Program, again: Program, entry: DebugEntry) -> Iterator[tuple[int, int]]:
+def _entries(program: Program, layers: Sequence[LayerEntry]) -> list[DebugEntry]:
+    names = {each.name for each in layers}
+    return [entry for entry in program.debug if entry.layer in names]
+
+
+def _differing(program: Program, again: Program, entries: Sequence[DebugEntry]) -> list[tuple[int, int]]:
+    """Core and address of every instruction that is another one, in program order."""
+    return [place for entry in entries for place in _differing_in(program, again, entry)]
+
+
+def _differing_in(program: Program, again: Program, entry: DebugEntry) -> Iterator[tuple[int, int]]:
     width = program.metadata.word_bits // 8
     first, second = (np.frombuffer(each.code[entry.core], np.uint8).reshape(-1, width) for each in (program, again))
     wrong = (first[entry.start : entry.end] != second[entry.start : entry.end]).any(axis=1)
@@ -118,6 +130,18 @@ def _same(first: object, second: object) -> bool:
 def _constants(program: Program, layers: Sequence[LayerEntry]) -> Iterator[TensorEntry]:
     read = {name for layer in layers for name in layer.inputs}
     yield from (each for each in program.tensors if each.role is Role.CONSTANT and each.words and each.name in read)
+
+
+def _other_constants(
+    program: Program, again: Program, layers: Sequence[LayerEntry]
+) -> Iterator[tuple[TensorEntry, Array, Array]]:
+    """The constants of some layers that are others in two programs, with the words of both."""
+    theirs = {tensor.name: tensor for tensor in again.tensors}
+    for tensor in _constants(program, layers):
+        found = _words(program, tensor)
+        expected = _words(again, theirs[tensor.name]) if tensor.name in theirs else None
+        if found is not None and expected is not None and not np.array_equal(_bits(found), _bits(expected)):
+            yield tensor, found, expected
 
 
 def _words(program: Program, tensor: TensorEntry) -> Array | None:

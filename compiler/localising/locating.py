@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from backends.api import Emulator
-from backends.program import Program
+from backends.program import LayerEntry, Program
 from backends.registry import find_backend
 from compiler.explanation.layers import ExplainedLayer, explained_layers
 from compiler.localising.engines import blamed_execution, engines_that_are_right
 from compiler.localising.evidence import Evidence
-from compiler.localising.instructions import Blame, blamed_instruction, together
+from compiler.localising.instructions import Blame, are_the_same, blamed_instruction, together
 from compiler.localising.recompiling import or_reason
 from compiler.localising.tiles import Tile, first_wrong_tile
 from dialects.diagnostics import CatenaError
@@ -20,19 +19,26 @@ from dialects.diagnostics import CatenaError
 
 @dataclass(frozen=True)
 class Location:
-    """Where a program is wrong. `blame` is the instruction, if one was found; `remark` what else is known."""
+    """Where a program is wrong. `blame` is the instruction, if one was found; `remark` what else is known.
+
+    A fault of a layer whose own results the model does not have is `seen_in` a later one. Without a `tile` the emulator
+    stopped, and `stopped` says why.
+    """
 
     layer: str
     nodes: tuple[str, ...]
     tensor: str
-    tile: Tile
+    tile: Tile | None
     blame: Blame | None
     remark: str
+    seen_in: str = ""
+    stopped: str = ""
 
     def lines(self) -> list[str]:
         """As text, from the layer inwards."""
-        found = [f"first wrong layer: {self.layer} ({' + '.join(self.nodes)}), in {self.tensor}"]
-        found.append(f"first wrong tile: {self.tile}")
+        seen = f" of {self.seen_in}, the first after it that the model has" if self.seen_in else ""
+        found = [f"first wrong layer: {self.layer} ({' + '.join(self.nodes)}), in {self.tensor}{seen}"]
+        found.append(f"the emulator stops: {self.stopped}" if self.tile is None else f"first wrong tile: {self.tile}")
         if self.blame is not None:
             found.append(f"to blame: {self.blame}: {self.blame.reason}")
             if self.blame.expected:
@@ -44,38 +50,49 @@ class Location:
 def locate(program: Program, emulator: Emulator, model: Path, evidence: Evidence) -> Location:
     """Find out where the first wrong layer of a program goes wrong; the model is compiled again for that."""
     blame, remark = _blamed(program, emulator, model, evidence)
-    tensor = evidence.tensor
-    tile = first_wrong_tile(evidence.wrong, tensor, _explained(program, evidence.layer.name))
-    return Location(evidence.layer.name, evidence.layer.nodes, tensor.onnx or tensor.name, tile, blame, remark)
+    tensor, layer, stopped = evidence.tensor, evidence.layer, ""
+    tile = None
+    if evidence.faults:
+        stopped = evidence.faults[0].message
+    else:
+        tile = first_wrong_tile(evidence.wrong, tensor, _explained(program, layer.name))
+    wrong = layer if blame is None else _layer_of(program, blame, evidence)
+    seen_in = layer.name if wrong.name != layer.name else ""
+    return Location(wrong.name, wrong.nodes, tensor.onnx or tensor.name, tile, blame, remark, seen_in, stopped)
+
+
+def _layer_of(program: Program, blame: Blame, evidence: Evidence) -> LayerEntry:
+    """Which of the suspects an instruction belongs to; for a group, the one that stands for it."""
+    for entry in program.debug:
+        if entry.core == blame.core and entry.start <= blame.address < entry.end:
+            return next((each for each in evidence.suspects if each.name == entry.layer), evidence.layer)
+    return evidence.layer
 
 
 def _blamed(program: Program, emulator: Emulator, model: Path, evidence: Evidence) -> tuple[Blame | None, str]:
     backend = find_backend(program.metadata.backend)
     isa = backend.isa()
-    again, reason = or_reason(program, model, {each.name for each in together(program, evidence.layer)})
+    layers = together(program, evidence.suspects)
+    again, reason = or_reason(program, model, {each.name for each in layers})
     if again is not None:
-        blame = blamed_instruction(program, again, evidence.layer, isa, _mending(evidence, backend.load))
+        blame = blamed_instruction(
+            program, again, layers, isa, lambda other: evidence.is_right(backend.load(other, None))
+        )
         if blame is not None:
             return blame, ""
-        reason = "code and constants of the layer are what the compiler makes of the model"
+        names = ", ".join(each.name for each in layers)
+        if not are_the_same(program, again, layers):
+            return (
+                None,
+                f"code or constants of {names} are not what the compiler makes of the model, and not only these",
+            )
+        reason = f"code and constants of {names} are what the compiler makes of the model"
     right = engines_that_are_right(program, backend, evidence)
     if not right:
-        return None, f"{reason}; no engine of the emulator executes the layer right"
+        engines = "so the compiler makes or the emulator executes them wrong" if again is not None else ""
+        return None, "; ".join(filter(None, (reason, engines)))
     blame = blamed_execution(program, emulator, backend.load(program, right[0]), evidence, isa)
     return blame, "" if blame is not None else f"{reason}; engine {right[0]} of the emulator executes the layer right"
-
-
-def _mending(evidence: Evidence, load: Callable[[Program, str | None], Emulator]) -> Callable[[Program], bool]:
-    """Whether a layer is right in another program."""
-
-    def mends(program: Program) -> bool:
-        try:
-            made = load(program, None).run_layer(evidence.layer.name, evidence.given)[evidence.tensor.name]
-        except CatenaError:
-            return False
-        return not evidence.is_wrong(made.reshape(evidence.tensor.shape)).any()
-
-    return mends
 
 
 def _explained(program: Program, name: str) -> ExplainedLayer | None:

@@ -24,6 +24,7 @@ from compiler.execution import fitted_inputs, random_inputs, run_program
 from compiler.host_execution import HostRuntime
 from compiler.host_summary import HostSegment, segments_in_program
 from compiler.localising.evidence import Evidence
+from compiler.localising.steps import Unreferenced
 from compiler.sources import file_digest
 from compiler.verification.comparison import Comparison, Measure, largest_error, layer_subject
 from compiler.verification.measures import Measures, Tolerances
@@ -149,6 +150,7 @@ class _Layers:
         self._made: dict[str, Array] = {}
         self.evidence: Evidence | None = None
         """What is left of the first wrong result of the emulator."""
+        self._unreferenced = Unreferenced()
         self._writers = Counter(name for layer in program.layers for name in layer.outputs)
         # A tensor that a later layer updates has its value of the reference after the last update only.
         self._updates_left = Counter(name for layer in program.layers for name in updated_by(layer))
@@ -231,7 +233,14 @@ class _Layers:
         if self.evidence is None and not found.is_equal and whole is not None and layer.kind != SEGMENT:
             part = np.ones(tensor.shape, np.bool_) if written is None else written.reshape(tensor.shape)
             made, expected = self._made[tensor.name].reshape(tensor.shape), whole.reshape(tensor.shape)
-            self.evidence = Evidence(layer, tensor, given, made, expected, part, whole_measure, self._reference)
+            earlier = self._unreferenced.before(given)
+            self.evidence = Evidence(
+                layer, tensor, given, made, expected, part, whole_measure, self._reference, earlier
+            )
+        if whole is not None:
+            self._unreferenced.settle(tensor.name)
+        elif layer.kind != SEGMENT:
+            self._unreferenced.add(layer, given, tensor.name)
         return found
 
     def _value(self, tensor: TensorEntry) -> Array:

@@ -33,6 +33,19 @@ def small_cnn(batch: int | str = 1) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
+def small_norms() -> onnx.ModelProto:
+    """x [2, 8] -> norm1 (LayerNormalization) -> soft1 (Softmax) -> y: operators that several links compute."""
+    random = np.random.default_rng(8)
+    nodes = [
+        helper.make_node("LayerNormalization", ["x", "scale", "bias"], ["n"], name="norm1"),
+        helper.make_node("Softmax", ["n"], ["y"], name="soft1"),
+    ]
+    stored = [numpy_helper.from_array(random.standard_normal(8).astype(np.float32), name) for name in ("scale", "bias")]
+    ports = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, [2, 8])] for name in "xy"]
+    graph = helper.make_graph(nodes, "norms", *ports, stored)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
 def unsupported_model() -> onnx.ModelProto:
     """Two nodes of an operator that nothing lowers (Bernoulli), and one that adds their results."""
     nodes = [

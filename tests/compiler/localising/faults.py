@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from backends.program import ConstantImage, Program
@@ -18,7 +19,7 @@ from backends.spatial.elements import ElementEngine
 from compiler.compilation import CompileOptions, compile_model, compile_source
 from compiler.ir_text import print_module, write_module
 from compiler.targets import select_target
-from tests.compiler.small_models import small_cnn
+from tests.compiler.small_models import small_cnn, small_norms
 
 CONV, DENSE = "conv1 + relu1", "dense1"
 
@@ -36,11 +37,12 @@ class Fault:
     plant: Callable[[Program, Path], Program] = lambda program, folder: program
     mutate: Callable[[pytest.MonkeyPatch], None] = lambda patch: None
     engine: str | None = None
+    model: Callable[[], onnx.ModelProto] = small_cnn
 
 
-def program_for(target: str) -> Program:
-    """The small network, compiled."""
-    program = compile_model(small_cnn(), select_target(target), CompileOptions()).program
+def program_for(target: str, model: onnx.ModelProto) -> Program:
+    """A model, compiled."""
+    program = compile_model(model, select_target(target), CompileOptions()).program
     assert program is not None
     return program
 
@@ -176,3 +178,20 @@ FAULTS = {
     "emulated elements": Fault("eyeriss", CONV, "pass", mutate=_wrong_accumulation, engine="elements"),
 }
 """By name; each changes results by more than any tolerance."""
+
+
+def _of_link(target: str, layer: str, beginning: str, **fields: Any) -> Fault:
+    wrong = ", ".join(f"{name}={value}" for name, value in fields.items())
+    instruction = beginning.rsplit(", ", 1)[0] + f", {wrong}"
+    return Fault(target, layer, instruction, altered(layer, beginning, **fields), model=small_norms)
+
+
+LINKS = {
+    "maximum of a softmax": _of_link("generic", "soft1#2", "base tensor=kernel, address", address=2),
+    "exponential": _of_link("generic", "soft1#2", "function slot=mid, code=15", code=13),
+    "reciprocal": _of_link("generic", "soft1#2", "function slot=post, code=13", code=15),
+    "exponential on an array": _of_link("eyeriss", "soft1", "function slot=post, code=15", code=13),
+    "mean": _of_link("generic", "norm1", "function slot=post, code=1,", code=13),
+    "root of a variance": _of_link("generic", "norm1#2", "function slot=post, code=12", code=13),
+}
+"""Faults in links whose results the model does not have: they are seen in the last link of the operator."""

@@ -17,7 +17,7 @@ from compiler.localising.locating import Location, locate
 from compiler.sources import file_digest
 from compiler.verification.layers import verify_program
 from tests.compiler.conftest import Cli
-from tests.compiler.localising.faults import FAULTS, Fault, program_for
+from tests.compiler.localising.faults import FAULTS, LINKS, Fault, program_for
 from tests.compiler.small_models import save_model, small_cnn
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -25,8 +25,9 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 def planted(fault: Fault, folder: Path) -> tuple[Path, Path]:
     """The model and the program with a fault, as files; checksums of the program are right."""
-    model = save_model(small_cnn(), folder / "model.onnx")
-    program = fault.plant(program_for(fault.target), folder)
+    content = fault.model()
+    model = save_model(content, folder / "model.onnx")
+    program = fault.plant(program_for(fault.target, content), folder)
     path = folder / "wrong.cat"
     write_program(replace(program, metadata=replace(program.metadata, model_sha256=file_digest(model))), path)
     return model, path
@@ -48,8 +49,19 @@ def test_a_planted_fault_is_found(name: str, tmp_path: Path, monkeypatch: pytest
     assert found.layer == fault.layer
     assert found.blame is not None, found.lines()
     assert found.blame.text.startswith(fault.instruction)
+    assert found.tile is not None
     assert 0 < found.tile.wrong <= found.tile.elements
     assert found.tile.wrong <= int(evidence.wrong.sum())
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_a_fault_in_a_link_without_a_reference_is_found_from_the_last_link(name: str, tmp_path: Path) -> None:
+    fault = LINKS[name]
+    evidence, found = located(fault, tmp_path)
+    assert (found.layer, found.seen_in) == (fault.layer, evidence.layer.name)
+    assert evidence.layer.name != fault.layer
+    assert found.blame is not None, found.lines()
+    assert found.blame.text.startswith(fault.instruction)
 
 
 def test_there_are_twenty_faults_on_all_four_kinds_of_machines() -> None:
@@ -61,6 +73,7 @@ def test_the_first_wrong_tile_is_that_of_the_first_turn(tmp_path: Path) -> None:
     """The generic machine makes a row and a column at a time: without padding, only borders are wrong."""
     fault = replace(FAULTS["padding"], target="generic")
     evidence, found = located(fault, tmp_path)
+    assert found.tile is not None
     ranges = {name: (first, last) for name, first, last in found.tile.ranges}
     wrong = evidence.wrong.reshape(4, 6, 6)
     top, left = np.argwhere(wrong.any(axis=0))[0]
