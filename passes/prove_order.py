@@ -20,9 +20,9 @@ from dialects.target import require_multicore
 from passes.multicore.accesses import Block, blocks_of, placed_layers
 from passes.multicore.clocks import Clocks, Register, Signals, Wait
 from passes.multicore.deadlocks import deadlocks
-from passes.multicore.naming import between, place_of, tokens_in
+from passes.multicore.naming import accessing, between, numbered, place_of, signal_of, tokens_in
 from passes.multicore.needs import circles_of
-from passes.multicore.reading import MOVING, beside, joined, sendings, waits_of
+from passes.multicore.reading import MOVING, Sending, beside, joined, sendings, waits_of
 from passes.multicore.tables import NEVER, Access, Point, Touched
 
 MOST = 20
@@ -63,9 +63,18 @@ class ProveOrderPass(ModulePass):
             raise CatenaError(found[:MOST])
 
 
-def _awaits(block: Block) -> set[Register]:
-    """The registers that a block waits for."""
-    return {(block.core, integer(op.register)) for op, _ in tokens_in(block) if isinstance(op, WaitOp)}
+def _awaiting(blocks: Iterable[Block], register: Register) -> tuple[Block, str] | None:
+    """The first block that waits for a register, and its op."""
+    for block in (each for each in blocks if each.core == register[0]):
+        for op, _ in tokens_in(block):
+            if isinstance(op, WaitOp) and integer(op.register) == register[1]:
+                return block, numbered(block, op)
+    return None
+
+
+def _sender(sending: Sending) -> str:
+    """Who sends, and by which op."""
+    return f"{place_of(sending.block)}, by {numbered(sending.block, sending.op)}"
 
 
 def _signals(blocks: Sequence[Block]) -> tuple[dict[Register, Signals], list[Diagnostic]]:
@@ -76,25 +85,26 @@ def _signals(blocks: Sequence[Block]) -> tuple[dict[Register, Signals], list[Dia
         for each in several:
             later = next((op for op in beside(each.op, forwards=True) if isinstance(op, MOVING)), None)
             if later is not None:
-                message = (
-                    f"{place_of(each.block)}, signals to core {core} before it is done: "
-                    f"multicore.signal stands before {later.name}"
-                )
-                waiter = next((one for one in blocks if (core, number) in _awaits(one)), each.block)
-                who = f"{place_of(waiter)} waits for it"
+                message = f"{place_of(each.block)}, signals to core {core} before it is done: "
+                message += f"{numbered(each.block, each.op)} stands before {later.name}"
+                waiter, by = _awaiting(blocks, (core, number)) or (each.block, "")
+                who = f"{place_of(waiter)} waits for it, by {by}" if by else "nobody waits for it"
                 problems.append(between("CAT-R005", message, each.block, waiter, "a signal behind all moves", who))
-        writers = {each.block.core: each.block for each in several}
+        writers = {each.block.core: each for each in several}
         if len(writers) > 1:
             one, other = list(writers.values())[:2]
-            message = f"register {number} of core {core} has two writers: {place_of(one)}; {place_of(other)}"
-            problems.append(between("CAT-R005", message, one, other, "a register for each core that signals"))
+            message = f"register {number} of core {core} has two writers: {_sender(one)}; {_sender(other)}"
+            problems.append(
+                between("CAT-R005", message, one.block, other.block, "a register for each core that signals")
+            )
         sent = found[core, number] = joined(several)
         if (np.diff(sent.values) < 0).any():
             at = int(np.flatnonzero(np.diff(sent.values) < 0)[0])
-            one, other = (blocks[int(sent.blocks[each])] for each in (at, at + 1))
+            ends = np.cumsum([len(each.values) for each in several])
+            one, other = (several[int(np.searchsorted(ends, each, side="right"))] for each in (at, at + 1))
             falls = f"register {number} of core {core} would fall from {sent.values[at]} to {sent.values[at + 1]}"
-            message = f"{falls}: signalled by {place_of(one)}, then {place_of(other)}"
-            problems.append(between("CAT-R005", message, one, other, "signals whose values grow"))
+            message = f"{falls}: signalled by {_sender(one)}, then {_sender(other)}"
+            problems.append(between("CAT-R005", message, one.block, other.block, "signals whose values grow"))
     return found, problems
 
 
@@ -124,8 +134,10 @@ def _mistaken(
             given = signals.get(wait.register)
             if given is not None and wait.producer not in (None, given.core):
                 sender = blocks[int(given.blocks[0])]
-                message = f"{place_of(block)}, waits for core {wait.producer} on register {wait.register[1]}"
-                found = f"{place_of(sender)} signals to it"
+                message = (
+                    f"{place_of(block)}, waits for core {wait.producer} on register {wait.register[1]}: {wait.what}"
+                )
+                found = f"{place_of(sender)} signals to it, by {signal_of(sender, wait.register)}"
                 yield between("CAT-R005", message, block, sender, f"a signal of core {wait.producer}", found)
 
 
@@ -154,8 +166,9 @@ def _races_within(blocks: Iterable[Block]) -> Iterator[Diagnostic]:
         for write in (access for access in block.accesses if access.writes):
             for _, read in brought.conflicting(write):
                 if read.meets(write):
-                    what = f"reads {read.tensor} and writes {write.tensor} of words of the {read.memory}"
-                    message = f"{place_of(block)} {what}, as turns overlap"
+                    one, two = accessing(block, read, read.begins), accessing(block, write, write.begins)
+                    what = f"reads {read.tensor}, by {one}, and writes {write.tensor}, by {two}"
+                    message = f"{place_of(block)} {what}, of the same words of the {read.memory}, as turns overlap"
                     yield Diagnostic("CAT-R005", message, "placed", describe(block.layer))
 
 
@@ -236,12 +249,14 @@ def _overlaps(function: FuncOp) -> Iterator[Diagnostic]:
                 yield Diagnostic("CAT-R005", message, "placed", nodes, expected="words of its own", found=found)
 
 
-_VERBS = {True: "writes", False: "reads"}
-
-
 def _race(block: Block, access: Access, other: Block, before: Access, where: tuple[int, int, int]) -> Diagnostic:
     word, mine, theirs = where
-    one = f"{place_of(other)} {_VERBS[before.writes]} {before.tensor} in turn {theirs}"
-    two = f"{place_of(block)} {_VERBS[access.writes]} {access.tensor} in turn {mine}"
+    one, two = _doing(other, before, theirs), _doing(block, access, mine)
     message = f"nothing orders two accesses to word {word} of the {access.memory}: {one}; {two}"
     return between("CAT-R005", message, other, block, "a signal from one to the other, and a wait for it")
+
+
+def _doing(block: Block, access: Access, turn: int) -> str:
+    """What a block does in a turn, by which op."""
+    does = "writes" if access.writes else "reads"
+    return f"{place_of(block)} {does} {access.tensor} in turn {turn}, by {accessing(block, access, turn)}"

@@ -8,11 +8,10 @@ import numpy as np
 
 from dialects.diagnostics import Diagnostic
 from dialects.locations import describe
-from dialects.multicore import FetchOp, LoadOp, SignalOp, StoreOp
-from dialects.spatial import integer
+from dialects.multicore import FetchOp, LoadOp, StoreOp
 from passes.multicore.accesses import Block
 from passes.multicore.clocks import Clocks, Register, Signals, Stuck
-from passes.multicore.naming import between, place_of, tokens_in
+from passes.multicore.naming import between, numbered, place_of, signal_of
 
 
 def deadlocks(
@@ -60,7 +59,7 @@ def _deadlock(
     else:
         number = min(int(np.searchsorted(given.values, wanted)), len(given.values) - 1)
         other, turn, value = blocks[int(given.blocks[number])], int(given.turns[number]), int(given.values[number])
-        by = f"by {_signal_of(other, wait.register)}"
+        by = f"by {signal_of(other, wait.register)}"
         if should is not None and done[given.core] >= wanted and value >= wanted:
             (other, over), later = should, other
             whom = f"{place_of(other)}, is over turn {over} and does not signal behind {_last_move(other)}; "
@@ -74,16 +73,10 @@ def _deadlock(
     return between("CAT-R006", message, block, other, expected, whom)
 
 
-def _signal_of(block: Block, register: Register) -> str:
-    """The text of the signal with which a block writes a register."""
-    signals = (op for op, _ in tokens_in(block) if isinstance(op, SignalOp))
-    return next(str(op) for op in signals if (integer(op.core), integer(op.register)) == register)
-
-
 def _last_move(block: Block) -> str:
-    """The text of the last op of a turn of a block that moves anything, behind which a signal belongs."""
+    """The last op of a turn of a block that moves anything, as `numbered`: behind it belongs a signal."""
     moves = [op for op in block.runs[-1].body.walk() if isinstance(op, LoadOp | FetchOp | StoreOp)]
-    return str(moves[-1]) if moves else "its last op"
+    return numbered(block, moves[-1]) if moves else "its last op"
 
 
 def _awaited(producer: int | None, wanted: int, blocks: Sequence[Block]) -> tuple[Block, int] | None:

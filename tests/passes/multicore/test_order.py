@@ -153,6 +153,12 @@ def _caught(module: ModuleOp, change: Change, seed: int) -> None:
     assert found.node
     assert len(_places(found)) >= 2, found
     assert all(node in found.node for _, node in _places(found)), found
+    assert len(_ops(found)) >= 2, found
+
+
+def _ops(found: Diagnostic) -> list[str]:
+    """The ops that a message names by their texts."""
+    return re.findall(r"multicore\.\w+ \S+|multicore\.fetch", f"{found.message} {found.found}")
 
 
 def _places(found: Diagnostic) -> set[tuple[int, str]]:
@@ -188,7 +194,7 @@ def _named_without_signals(seeds: Iterable[tuple[int, int]]) -> int:
             refused += 1
             assert {core for core, _ in _places(found)} == pair, found
             assert all(node in found.node for _, node in _places(found)), found
-            assert str(found.found).count("multicore.") >= 1
+            assert len(_ops(found)) >= 2, found
             assert "multicore.wait" in found.message
     return refused
 
@@ -242,7 +248,23 @@ def test_what_is_inserted_is_enough(seed: int) -> None:
     _prove(_network(seed))
 
 
-def test_a_race_names_both_cores_and_nodes() -> None:
+def test_a_register_that_would_fall_names_both_signals() -> None:
+    """The last op of a core that signals to it and the first change places; both may be of one node."""
+    for seed in range(4):
+        module = _network(seed).clone()
+        several: dict[tuple[int, int], list[SignalOp]] = {}
+        for op in module.walk():
+            if isinstance(op, SignalOp):
+                several.setdefault((integer(op.core), integer(op.register)), []).append(op)
+        (first, *_, last), *_ = [each for each in several.values() if len(each) > 1 and each[0].base != each[-1].base]
+        first.properties, last.properties = last.properties, first.properties
+        found = _refused(module).diagnostics[0]
+        assert (found.code, found.expected) == (RACE, "signals whose values grow")
+        assert found.message.count("by multicore.signal ") == 2
+        assert all(node in found.node for _, node in _places(found)), found
+
+
+def test_a_race_names_both_cores_and_nodes_and_ops() -> None:
     module = _network(1).clone()
     waits = [op for op in module.walk() if isinstance(op, WaitOp)]
     for wait in waits:
@@ -250,6 +272,9 @@ def test_a_race_names_both_cores_and_nodes() -> None:
     message = str(_refused(module))
     assert "nothing orders two accesses to word" in message
     assert message.splitlines()[0].count("core ") == 2
+    assert (
+        len(re.findall(r"by multicore\.(load|fetch|store)[^;]* \(op \d+ of its stream\)", message.splitlines()[0])) == 2
+    )
     assert message.splitlines()[0].count("QLinearConv.") + message.splitlines()[0].count("MaxPool.") >= 2
 
 
