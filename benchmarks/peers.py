@@ -195,7 +195,7 @@ class Work:
             try:
                 seconds, peak, _ = measured(words, self.bench.repeat)
             except RuntimeError as error:
-                self._add(Row(self.title, COMPILE, who, reason=str(error)))
+                self._add(Row(self.title, COMPILE, who, reason=explained(str(error))))
                 return
             total, memory = total + seconds, max(memory, peak)
         self._add(Row(self.title, COMPILE, who, total, memory))
@@ -250,6 +250,11 @@ def measured(words: Sequence[object], repeat: int) -> tuple[float, float, list[s
 def is_ours(command: object) -> bool:
     """Whether a command is of this interpreter's environment."""
     return Path(str(command)).parent == Path(sys.executable).parent
+
+
+def explained(said: str) -> str:
+    """What a complaint means, where it does not say so itself: Vela finds no network in a file that it cannot read."""
+    return "reads TFLite and TOSA, no ONNX" if "No networks defined via GraphAPI" in said else said
 
 
 def complaint(text: str) -> str:

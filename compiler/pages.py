@@ -31,6 +31,7 @@ from compiler.listings import (
 from compiler.machine_drawing import drawing
 from compiler.stage_pages import stage_pages
 from compiler.tables import Table, table
+from compiler.target_validations import validation_table
 from compiler.targets import select_target
 from compiler.targets_page import targets_page
 from dialects.events import EVENTS
@@ -130,6 +131,8 @@ def _target(name: str, summary: str, path: Path) -> str:
         "Its description. A file that starts with "
         f'`extends = "{name}"` and gives other values describes another machine: `catena compile -t FILE.toml`.\n',
         f"```toml\n{text.rstrip()}\n```\n",
+        "## Validated by\n",
+        validation_table(name).markdown() + "\n",
     ]
     return "\n".join(lines)
 

@@ -74,3 +74,10 @@ def test_the_page_has_every_tool_and_says_what_it_does_not_measure() -> None:
 @pytest.mark.parametrize("path", sorted((FOLDER / "peers").glob("*.py")), ids=lambda path: path.stem)
 def test_scripts_for_other_interpreters_are_python(path: Path) -> None:
     compile(path.read_text(encoding="utf-8"), str(path), "exec")
+
+
+def test_a_file_that_vela_cannot_read_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    peers = script("peers")
+    assert "no ONNX" in peers.explained("RuntimeError: Compilation failed: No networks defined via GraphAPI")
+    assert peers.explained("error: no") == "error: no"
