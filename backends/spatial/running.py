@@ -136,7 +136,6 @@ def _tensor_problem(fault: Fault, entry: TensorEntry) -> Diagnostic:
         fault.code,
         f"tensor {entry.name!r}: {fault.message}",
         stage="emulation",
-        node=entry.onnx,
         expected=fault.expected,
         found=fault.found,
     )

@@ -84,7 +84,7 @@ def _blamed(program: Program, emulator: Emulator, model: Path, evidence: Evidenc
         if not are_the_same(program, again, layers):
             return (
                 None,
-                f"code or constants of {names} are not what the compiler makes of the model, and not only these",
+                f"compiled again, {names} get other code or constants, with which the result stays wrong",
             )
         reason = f"code and constants of {names} are what the compiler makes of the model"
     right = engines_that_are_right(program, backend, evidence)

@@ -55,6 +55,8 @@ class Verification(Displayed):
     location: Location | None = None
     """Where that layer goes wrong, once somebody has looked."""
     reproducer: Reproducer | None = None
+    faults: tuple[Diagnostic, ...] = ()
+    """What stopped the emulator in the last of the layers; nothing after it is compared then."""
 
     def displayed(self) -> Iterable[Part]:
         """What notebooks show."""
@@ -71,8 +73,8 @@ class Verification(Displayed):
         return next((each for each in (*self.layers, *self.outputs) if not each.is_equal), None)
 
     def diagnostics(self) -> tuple[Diagnostic, ...]:
-        """One problem for everything that differs, the first wrong layer first."""
-        return tuple(
+        """One problem for everything that differs, the first wrong layer first; what stopped the emulator before all."""
+        differing = tuple(
             Diagnostic(
                 "CAT-V001",
                 f"{each.subject} differs from the reference",
@@ -84,6 +86,7 @@ class Verification(Displayed):
             for each in (*self.layers, *self.outputs)
             if not each.is_equal
         )
+        return (*self.faults, *differing)
 
 
 def verify_program(
@@ -99,7 +102,8 @@ def verify_program(
 
     `compiler.verification.measures` says in which unit and how closely. Raises `CatenaError`: CAT-C001 if the program
     is of another model, CAT-C004 without ONNX Runtime, CAT-C005 for inputs that do not fit, CAT-V002 if the
-    reference cannot be computed, CAT-E001 to CAT-E003 for faults.
+    reference cannot be computed, CAT-E001 to CAT-E003 for faults of the program as a whole. A layer that has one is
+    wrong, and the last that is compared.
     """
     expected, found = program.metadata.model_sha256, file_digest(model)
     if expected != found:
@@ -123,6 +127,8 @@ def verify_program(
     running = _Layers(program, emulator, host, reference, measures)
     layers = tuple(running.compare())
     shapes = {name: array.shape for name, array in reference.items()}
+    if running.faults:
+        return Verification(layers, (), segments_in_program(program), running.evidence, faults=running.faults)
     outputs = tuple(
         _compare_result(name, array, reference.get(name), measures, lambda: differing_results(source, arrays, shapes))
         for name, array in run_program(program, emulator, host, arrays).items()
@@ -151,6 +157,8 @@ class _Layers:
         self.evidence: Evidence | None = None
         """What is left of the first wrong result of the emulator."""
         self._unreferenced = Unreferenced()
+        self.faults: tuple[Diagnostic, ...] = ()
+        """What stopped the emulator."""
         self._writers = Counter(name for layer in program.layers for name in layer.outputs)
         # A tensor that a later layer updates has its value of the reference after the last update only.
         self._updates_left = Counter(name for layer in program.layers for name in updated_by(layer))
@@ -161,15 +169,21 @@ class _Layers:
         for layer in self._program.layers:
             if layer.group:
                 yield from self._compare_group(groups[layer.group]) if layer.name == layer.group else ()
+                if self.faults:
+                    return
                 continue
             updated = updated_by(layer)
             given = {name: self._value(self._tensors[name]) for name in layer.inputs if not self._is_constant(name)}
             given |= {name: self._made[name] for name in updated}
             self._updates_left.subtract(updated)
             shared = {name for name in layer.outputs if self._writers[name] > 1 and name not in updated}
-            found = self._run(layer, given, shared, False)
-            # What a layer that fills a part of a tensor leaves alone is as it was given, and is not compared.
-            again = self._run(layer, given, shared, True) if shared else found
+            try:
+                found = self._run(layer, given, shared, False)
+                # What a layer that fills a part of a tensor leaves alone is as it was given, and is not compared.
+                again = self._run(layer, given, shared, True) if shared else found
+            except CatenaError as error:
+                yield self._stop(layer, layer.outputs, {**self._blanks(shared, False), **given}, shared, error)
+                return
             largest = max(map(_largest, given.values()), default=0.0)
             for name, array in found.items():
                 written = _unchanged(array, again[name]) if name in shared else None
@@ -187,10 +201,14 @@ class _Layers:
         given |= {each.name: self._value(each) for each in looked_into if self._reference_of(each) is not None}
         shared = {name for name in group.outputs if self._writers[name] > 1}
         before = self._blanks(shared, False)
-        found = self._emulator.run_layer(group.name, {**before, **given})
-        again = self._emulator.run_layer(group.name, {**self._blanks(shared, True), **given}) if shared else found
-        largest = max(map(_largest, given.values()), default=0.0)
         members = [layer for layer in self._program.layers if layer.name in group.layers]
+        try:
+            found = self._emulator.run_layer(group.name, {**before, **given})
+            again = self._emulator.run_layer(group.name, {**self._blanks(shared, True), **given}) if shared else found
+        except CatenaError as error:
+            yield self._stop(members[-1], group.outputs, {**before, **given}, shared, error)
+            return
+        largest = max(map(_largest, given.values()), default=0.0)
         # Of several that fill parts of a tensor, the last one stands for what the group makes of it.
         makers = {name: layer for layer in members for name in layer.outputs if name in found}
         for name, layer in makers.items():
@@ -207,6 +225,37 @@ class _Layers:
             reshaped = (array.reshape(shape) for array, shape in zip(made, shapes, strict=True))
             return dict(zip(layer.outputs, reshaped, strict=True))
         return self._emulator.run_layer(layer.name, {**self._blanks(shared, filled), **given})
+
+    def _stop(
+        self,
+        layer: LayerEntry,
+        outputs: Iterable[str],
+        given: Mapping[str, Array],
+        shared: set[str],
+        error: CatenaError,
+    ) -> Comparison:
+        """The emulator cannot execute a layer: no later one can be trusted to run, and this one is to be looked at.
+
+        Raises the error again if it is not of the emulated machine.
+        """
+        if layer.kind == SEGMENT or not all(each.code.startswith(_FAULTS) for each in error.diagnostics):
+            raise error
+        self.faults = tuple(replace(each, node=" + ".join(layer.nodes)) for each in error.diagnostics)
+        tensor = self._tensors[next(iter(outputs))]
+        whole = self._reference_of(tensor)
+        is_comparable = whole is not None and tensor.name not in shared
+        dtype = dtype_named(tensor.dtype)
+        expected = np.zeros(tensor.shape, dtype) if whole is None else whole.reshape(tensor.shape)
+        measure = self._measures.of_layer(tensor.onnx, {self._tensors[name].onnx for name in layer.inputs}, dtype, 0.0)
+        written, earlier = np.full(tensor.shape, is_comparable), self._unreferenced.before(given)
+        if self.evidence is None:
+            nothing = np.empty(0, dtype)
+            self.evidence = Evidence(
+                layer, tensor, given, nothing, expected, written, measure, self._reference, earlier, self.faults
+            )
+        subject, name = layer_subject(layer.name), tensor.onnx or tensor.name
+        worst = f"because the emulator stops: {self.faults[0].message}"
+        return Comparison(subject, name, layer.nodes, float("inf"), worst, measure.tolerance, measure.unit)
 
     def _compare_output(
         self,
@@ -262,6 +311,10 @@ class _Layers:
     def _blank(self, name: str, filled: bool) -> Array:
         tensor = self._tensors[name]
         return np.full(tensor.shape, filled, dtype_named(tensor.dtype))
+
+
+_FAULTS = "CAT-E"
+"""How the codes of the emulated machine begin."""
 
 
 def updated_by(layer: LayerEntry) -> list[str]:

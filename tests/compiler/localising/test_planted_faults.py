@@ -17,7 +17,7 @@ from compiler.localising.locating import Location, locate
 from compiler.sources import file_digest
 from compiler.verification.layers import verify_program
 from tests.compiler.conftest import Cli
-from tests.compiler.localising.faults import FAULTS, LINKS, Fault, program_for
+from tests.compiler.localising.faults import CONV, FAULTS, LINKS, Fault, altered, program_for
 from tests.compiler.small_models import save_model, small_cnn
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -62,6 +62,27 @@ def test_a_fault_in_a_link_without_a_reference_is_found_from_the_last_link(name:
     assert evidence.layer.name != fault.layer
     assert found.blame is not None, found.lines()
     assert found.blame.text.startswith(fault.instruction)
+
+
+def test_a_layer_at_which_the_emulator_stops_is_located_and_cut_out(
+    tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stride leaves words of the result unwritten."""
+    beginning = "stride tensor=output, dim=0"
+    fault = Fault("eyeriss", CONV, beginning, altered(CONV, beginning, stride=35))
+    model, path = planted(fault, tmp_path)
+    result = cli("verify", path, "--model", model, "--reproducer", tmp_path / "again", "--json")
+    first, *_ = result.json["diagnostics"]
+    assert (result.code, first["code"], first["node"]) == (5, "CAT-E002", CONV)
+    assert "tensor 'b'" in first["message"]
+    place = result.json["result"]["location"]
+    assert (place["layer"], place["tile"]) == (CONV, None)
+    assert place["blame"]["text"].startswith(beginning)
+    monkeypatch.chdir(tmp_path / "again")
+    command = Path("README.txt").read_text().split("catena ")[1].split("\n")[0].split()
+    again = cli(*command)
+    assert again.code == 5
+    assert f"first wrong layer: {CONV}" in again.out
 
 
 def test_there_are_twenty_faults_on_all_four_kinds_of_machines() -> None:
