@@ -139,7 +139,7 @@ class _Search:
             return doubled
         low, high = int(size.value), self._needed(doubled.best, size)
         for _ in range(_BISECTIONS):
-            middle = (low + high) // 2
+            middle = (low + high) // 2 // size.step * size.step
             if middle <= low or self._should_stop():
                 break
             best = self.best_on(resized(machine, size, middle))
@@ -153,7 +153,8 @@ class _Search:
     def _needed(self, facts: Facts, size: Size) -> int:
         """How large the capacity must be for a mapping, in its own unit."""
         taken = sum(each.taken for each in facts.held if each.memory == size.memory)
-        return max(int(size.value) + 1, -(-taken // size.words))
+        steps = -(-taken // (size.words * size.step))
+        return max(int(size.value) + size.step, steps * size.step)
 
     def _value(self, facts: Facts) -> float:
         return value_of(facts, self._objective)

@@ -35,7 +35,8 @@ class Size:
     """A number of a machine's description that says how large or fast something is: its key, as for `--set`.
 
     `memory` is the memory whose capacity it is, as `Held` calls it, with `words` in each unit of it; empty for
-    bandwidths and axes. Values are in words of the machine, of which the description has `unit`s.
+    bandwidths and axes. Values are in words of the machine, of which the description has `unit`s; capacities are whole
+    numbers of a `step`, which is a bank.
     """
 
     key: str
@@ -43,6 +44,7 @@ class Size:
     memory: str = ""
     words: int = 1
     unit: WordUnit = MACHINE_WORD
+    step: int = 1
 
 
 def sizes(machine: Accelerator) -> Iterator[Size]:
@@ -60,7 +62,7 @@ def _sizes_of_levels(machine: NestMachine) -> Iterator[Size]:
     for memory in machine.memories[1:]:
         key, unit = f"levels.{memory.name}", machine.word_unit(memory.name)
         if memory.words is not None:
-            yield Size(f"{key}.words", memory.words, memory.name, unit=unit)
+            yield Size(f"{key}.words", memory.words, memory.name, unit=unit, step=memory.bank or 1)
         for operand, room in memory.rooms.items():
             yield Size(f"{key}.rooms.{operand}", room, f"{memory.name}.rooms.{operand}", unit=unit)
     for axis in machine.axes:

@@ -16,6 +16,7 @@ and of what each memory moves. Inner parameters that are not decided yet are lef
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -120,14 +121,23 @@ class FlowBounds:
         cycles: Values = np.zeros(counts.candidates)
         if self._values.timed:
             cycles = fastest.steps.astype(np.float64)
+            unsure = self._shared_axes(open_cuts)
             for memory in self._hierarchy.memories[1:]:
                 copies: Column = np.ones(counts.candidates, np.int64)
                 for axis in self._hierarchy.axes_outside(memory.name):
-                    copies = copies * np.minimum(fastest.elements(axis.name), axis.size)
+                    used = axis.size if axis.name in unsure else fastest.elements(axis.name)
+                    copies = copies * np.minimum(used, axis.size)
                 cycles = np.maximum(cycles, np.maximum(*self._prices.shared_port_cycles(memory, events)) / copies)
         if not outermost:
             events = {event: times for event, times in events.items() if not event.startswith(self._outermost)}
         return _priced(events, costs, counts.candidates), cycles
+
+    def _shared_axes(self, open_cuts: tuple[int, ...]) -> frozenset[str]:
+        """The axes along which a loop is laid that is laid along others, too, in tiles that are open."""
+        laid = [(place, node) for place, node in enumerate(self._flow.nest.nodes) if isinstance(node, Par)]
+        several = {loop for loop, count in Counter(node.loop for _, node in laid).items() if count > 1}
+        several &= {node.loop for place, node in laid if place in open_cuts}
+        return frozenset(node.axis for _, node in laid if node.loop in several)
 
     def _open_cuts(self, inner: Candidates) -> tuple[int, ...]:
         """The nodes whose tiles parameters have a say in that are not decided."""

@@ -75,7 +75,9 @@ class FlowValues:
             laid = any(isinstance(self._flow.nest.nodes[place], Par) for place in cut_by(self._flow, frozenset({name})))
             is_alone = tiles_within(self._flow, name, timed=self.timed) is not None
             sends = self._dear_sums and self._cuts_sums(name)
-            if name in self._reserving or laid or sends or not (name in self.counted or is_alone):
+            # More elements take less time, but each may get its own copy of a word.
+            spreads = self.timed and name in self._flow.flow.laid
+            if name in self._reserving or laid or sends or spreads or not (name in self.counted or is_alone):
                 yield name
 
     def _cuts_sums(self, name: str) -> bool:

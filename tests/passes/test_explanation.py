@@ -134,6 +134,15 @@ def test_the_smallest_increase_helps_and_one_less_does_not() -> None:
         assert (value_of(facts_of(work(), mapping, tight), Objective.ENERGY) < value * (1 - 1e-9)) is helps
 
 
+def test_capacities_grow_by_whole_banks() -> None:
+    banked = machine("isca16-rs", levels__glb__words="960", levels__glb__bank="96")
+    found = found_on(banked)
+    (buffer,) = (each for each in found.binding if each.size.key == "levels.glb.words")
+    assert buffer.growth is not None
+    assert 0 <= buffer.growth.without < buffer.growth.words <= 960
+    assert (buffer.growth.without % 96, buffer.growth.words % 96) == (0, 0)
+
+
 def test_a_slow_link_slows_and_a_fast_one_does_not() -> None:
     slow, fast = (found_on(machine("eyeriss", links__dram=rate)) for rate in ("0.1", "1000.0"))
     assert slow.binding[0].size.key == "links.dram"
