@@ -83,7 +83,13 @@ class Memory(_Model, frozen=True):
     buffers: Annotated[
         int, Field(ge=1, le=2, description="2: tiles are held twice, and moved while the array works on others")
     ] = 1
-    stays: Annotated[bool, Field(description="what is there is not brought again while steps do not change it")] = True
+    stays: Annotated[
+        bool,
+        Field(
+            description="what is there is not brought again while steps do not change it; a memory that does not stay "
+            "empties those further in, too"
+        ),
+    ] = True
     slides: Annotated[bool, Field(description="input words that neighbouring steps of a window share are kept")] = False
 
     def whole_banks(self, words: int) -> int:

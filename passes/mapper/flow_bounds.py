@@ -16,8 +16,7 @@ and of what each memory moves. Inner parameters that are not decided yet are lef
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -118,10 +117,16 @@ class FlowBounds:
             events |= {event: times for event, times in shifted.items() if f".{OPERAND_NAMES[operand]}." in event}
             if operand is Operand.OUTPUT and (meeting := self._shifts.meeting(further)):
                 costs = with_cheap_sums(self._hierarchy, self._costs, meeting)
+        several = self._shifts.along_several(open_cuts)
+        for places in several.values():
+            # Any of the axes may take all of the loop, and share words as others do not.
+            for number in range(1, len(places)):
+                outside = self._without_open_cuts(inner, laid=1, whole=places[:number]).events
+                events = {event: np.minimum(times, outside[event]) for event, times in events.items()}
         cycles: Values = np.zeros(counts.candidates)
         if self._values.timed:
             cycles = fastest.steps.astype(np.float64)
-            unsure = self._shared_axes(open_cuts)
+            unsure = {node.axis for node in self._flow.nest.nodes if isinstance(node, Par) and node.loop in several}
             for memory in self._hierarchy.memories[1:]:
                 copies: Column = np.ones(counts.candidates, np.int64)
                 for axis in self._hierarchy.axes_outside(memory.name):
@@ -132,28 +137,23 @@ class FlowBounds:
             events = {event: times for event, times in events.items() if not event.startswith(self._outermost)}
         return _priced(events, costs, counts.candidates), cycles
 
-    def _shared_axes(self, open_cuts: tuple[int, ...]) -> frozenset[str]:
-        """The axes along which a loop is laid that is laid along others, too, in tiles that are open."""
-        laid = [(place, node) for place, node in enumerate(self._flow.nest.nodes) if isinstance(node, Par)]
-        several = {loop for loop, count in Counter(node.loop for _, node in laid).items() if count > 1}
-        several &= {node.loop for place, node in laid if place in open_cuts}
-        return frozenset(node.axis for _, node in laid if node.loop in several)
-
     def _open_cuts(self, inner: Candidates) -> tuple[int, ...]:
         """The nodes whose tiles parameters have a say in that are not decided."""
         return cut_by(self._flow, frozenset(self._values.parameters) - inner.columns.keys())
 
-    def _without_open_cuts(self, inner: Candidates, laid: int | None = None, further: Iterable[int] = ()) -> Counts:
+    def _without_open_cuts(
+        self, inner: Candidates, laid: int | None = None, further: Iterable[int] = (), whole: Collection[int] = ()
+    ) -> Counts:
         """Counts with all loops whole that open parameters cut, or, on an axis, in tiles of `laid`.
 
-        So are those of `further` nodes.
+        So are those of `further` nodes; those of `whole` ones are whole.
         """
         tiles = self._flow.tiles(inner.columns, inner.count)
-        for place in {*self._open_cuts(inner), *further}:
+        for place in {*self._open_cuts(inner), *further, *whole}:
             node = self._flow.nest.nodes[place]
             assert not isinstance(node, Store)
-            whole = self._flow.problem.extents[node.loop]
-            tile = whole if laid is None or isinstance(node, For) else laid
+            extent = self._flow.problem.extents[node.loop]
+            tile = extent if laid is None or isinstance(node, For) or place in whole else laid
             tiles[place] = np.full(inner.count, tile, np.int64)
         return Counts(self._flow.problem, self._hierarchy, self._flow.nest, tiles)
 

@@ -103,6 +103,13 @@ class FlowShifts:
                     found[node.operand] = found.get(node.operand, frozenset()) | further
         return found
 
+    def along_several(self, cuts: tuple[int, ...]) -> Mapping[int, tuple[int, ...]]:
+        """By loop that is laid along several axes, one of them in tiles that are left open, the places where it is."""
+        laid = [(place, node.loop) for place, node in enumerate(self._nodes) if isinstance(node, Par)]
+        loops = {loop for place, loop in laid if place in cuts}
+        found = {loop: tuple(place for place, each in laid if each == loop) for loop in loops}
+        return {loop: places for loop, places in found.items() if len(places) > 1}
+
     def _shifted(self, store: Store, end: int, place: int, cuts: tuple[int, ...], split: Split | None) -> Iterator[int]:
         """The further cuts of a loop where a memory may keep less if one is left out."""
         # Only what is counted of sums is split.
