@@ -8,23 +8,20 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from compiler.cli.main import VERBS, execute
+from tests.compiler.small_models import save_model, small_cnn
+from tests.docs.commands import EXECUTED, GUIDE, LEFT, ROOT, shown
 
-ROOT = Path(__file__).parents[2]
-GUIDE = ROOT / "docs" / "guide"
 PAGES = ("first-ten-minutes.md", "how-do-i.md")
 
 
-def commands(page: str) -> Iterator[str]:
+def commands(page: str) -> list[str]:
     """The lines of the blocks of a page that are to be executed."""
-    text = (GUIDE / page).read_text(encoding="utf-8")
-    for block in re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-        yield from block.splitlines()
+    return shown(GUIDE / page)["sh"]
 
 
 @pytest.fixture
@@ -53,6 +50,24 @@ def test_every_command_works(page: str, folder: Path, capsys: pytest.CaptureFixt
     assert (folder / "out" / "model.cat").exists()
     for example in re.findall(r"^```python\n(.*?)^```", (GUIDE / page).read_text("utf-8"), re.MULTILINE | re.DOTALL):
         exec(compile(example, page, "exec"), {})
+
+
+@pytest.mark.exhaustive
+def test_the_space_of_the_page_about_exploring_is_explored(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_model(small_cnn(), folder / "model.onnx")
+    (space,) = re.findall(r"^```toml\n(.*?)^```", (GUIDE / "exploring.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    (folder / "space.toml").write_text(space)
+    for line in commands("exploring.md"):
+        assert execute(shlex.split(line)[1:]) == 0, (line, capsys.readouterr().err)
+    assert {"front.html", "points.csv", "front.svg"} <= {each.name for each in folder.iterdir()}
+
+
+def test_every_command_is_executed_or_left_with_a_reason() -> None:
+    pages = [ROOT / "README.md", *GUIDE.glob("*.md")]
+    blocks = {(page.name, language): lines for page in pages for language, lines in shown(page).items()}
+    assert blocks.keys() >= EXECUTED
+    assert [line for key, lines in blocks.items() if key not in EXECUTED for line in lines if line not in LEFT] == []
+    assert LEFT.keys() <= {line for lines in blocks.values() for line in lines}
 
 
 def test_the_pages_name_commands_that_there_are() -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from compiler.cli.main import execute
+from tests.compiler.small_models import save_model, small_cnn
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -38,6 +42,23 @@ def test_the_commands_work(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("(1, 1000) ")
+
+
+def test_the_commands_that_take_long_work_on_a_small_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnxruntime")
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path)
+    save_model(small_cnn(), tmp_path / "out" / "cnn.onnx")
+    assert execute(["quantize", "out/cnn.onnx", "-o", "out/int8.onnx", "--calibrate", "random:2"]) == 0
+    (block,) = blocks("console")
+    for line in block.splitlines():
+        if line.startswith("catena "):
+            assert execute(shlex.split(line)[1:]) == 0, (line, capsys.readouterr().err)
+        else:
+            subprocess.run(["bash", "-c", line], check=True)
+    assert "SNR" in capsys.readouterr().out
 
 
 def test_the_two_commands_are_tasks() -> None:

@@ -58,9 +58,9 @@ def campaign_page(results: Sequence[Path]) -> str:
 Files of every kind that is read, changed at random: {sum(count.values()):,} executions in
 {sum(seconds.values()):,.0f} CPU seconds on a machine of two cores that did other things, too ({wall / 60:.0f} minutes);
 seed {", ".join(map(str, seeds))}. CPU seconds are those of mutating and reading alone: starting processes, importing
-and instrumenting Catena are not among them. {_guidance(guided)} A finding is whatever is no diagnostic of Catena's: another
-exception, more than {SECONDS:g} CPU seconds, or {BYTES >> 30} GiB more memory. The last column are inputs that were
-findings, of these campaigns or earlier ones, and were mended: they are tests now.
+and instrumenting Catena are not among them. {_guidance(guided)} A finding is whatever is no diagnostic of Catena's:
+another exception, more than {SECONDS:g} CPU seconds, or {BYTES >> 30} GiB more memory. The last column are inputs
+that were findings, of these campaigns or earlier ones, and were mended: they are tests now.
 
 | reader | what is read | executions | accepted | CPU s | a CPU s | findings | mended |
 | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |

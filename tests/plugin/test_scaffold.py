@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 
 import onnx
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from compiler.backend_kit.networks import build_network
 from compiler.scaffold.project import project_files
 from dialects.diagnostics import ExitCode
+from tests.docs.commands import GUIDE, LEFT, shown
 from tests.plugin.test_plugin import Environment, install
 
 NAMES = {0: "boxes", 1: "lanes"}
@@ -81,6 +83,17 @@ def test_both_run_the_same_nests_by_other_instructions(made: Environment) -> Non
     listing = made.catena("disasm", "lanes.cat").stdout
     for mnemonic in ("place", "lanes", "bring", "clear", "work", "send"):
         assert re.search(rf"^[0-9a-f]+: [0-9a-f]+ +{mnemonic}\b", listing, re.MULTILINE), mnemonic
+
+
+def test_the_commands_of_the_tutorial_work(made: Environment) -> None:
+    onnx.save(build_network("classifier").model, made.folder / "model.onnx")
+    lines = [line for line in shown(GUIDE / "tutorial-backend.md")["console"] if line not in LEFT]
+    assert len(lines) >= 4
+    for line in lines:
+        program, *words = shlex.split(line)
+        assert program == "catena"
+        made.catena(*words)
+    assert (made.folder / "trace.txt").stat().st_size
 
 
 def test_a_program_of_a_described_target_needs_no_package(made: Environment) -> None:
