@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from compiler.quantization.calibration import Source
     from compiler.reduction.files import Reduced
     from compiler.reports import Report
-    from compiler.verification.layers import Verification
+    from compiler.verification.result import Verification
     from passes.searching.options import SearchOptions
 
 FilePath = str | PathLike[str]

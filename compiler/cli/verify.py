@@ -112,8 +112,10 @@ def verify(
             console.out(f"first difference: {found.first_wrong.subject}")
         for line in () if found.location is None else found.location.lines():
             console.out(line)
-        if found.reproducer is not None:
+        if found.reproducer is not None and found.reproducer.command:
             console.out(f"to see it again: cd {reproducer} && {found.reproducer.command}")
+        elif found.reproducer is not None:
+            console.out(found.reproducer.remark)
 
     result = {
         "equal": found.is_equal,

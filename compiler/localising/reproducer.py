@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +11,13 @@ from backends.container import write_program
 from backends.program import Program
 from backends.registry import find_backend
 from compiler.arrays import Array, write_arrays
+from compiler.compilation import CompileOptions
 from compiler.files import make_folder, write_bytes, write_text
 from compiler.localising.cut_model import cut_model
 from compiler.localising.cut_program import cut_program
 from compiler.localising.evidence import Evidence
 from compiler.localising.locating import Location
+from compiler.verification.programs import verify_source
 from compiler.verification.reference import reference_model
 from dialects.diagnostics import CatenaError, Diagnostic
 
@@ -23,7 +26,7 @@ MODEL, INPUTS, EXPECTED, PROGRAM, NOTE = "model.onnx", "inputs.npz", "expected.n
 
 @dataclass(frozen=True)
 class Reproducer:
-    """What was written, and the command that shows the difference again; `remark` says what could not be written."""
+    """What was written, and a command that was seen to show a difference again, if any; `remark` says what is missing."""
 
     files: tuple[Path, ...]
     command: str
@@ -40,8 +43,10 @@ def write_reproducer(
     """
     layer, output = evidence.layer, evidence.tensor.onnx
     names = {tensor.name: tensor.onnx for tensor in program.tensors}
-    read = {names[name] for name in layer.inputs}
-    cut = cut_model(reference_model(model), layer.nodes, read, output, evidence.reference)
+    made = {name for each in evidence.suspects for name in each.outputs}
+    read = {names[name] for each in evidence.suspects for name in each.inputs if name not in made}
+    nodes = {node for each in evidence.suspects for node in each.nodes}
+    cut = cut_model(reference_model(model), nodes, read, output, evidence.reference)
     if cut is None:
         message = f"{layer.name!r} cannot be cut out of the model"
         raise CatenaError(
@@ -55,18 +60,33 @@ def write_reproducer(
     write_arrays({output: evidence.reference[output]}, folder / EXPECTED)
     files = [folder / MODEL, folder / INPUTS, folder / EXPECTED]
     isa = find_backend(program.metadata.backend).isa()
-    alone = cut_program(program, layer, isa, evidence.reference, Path(MODEL).stem, hashlib.sha256(content).hexdigest())
+    digest = hashlib.sha256(content).hexdigest()
+    alone = cut_program(program, evidence.suspects, isa, evidence.reference, Path(MODEL).stem, digest)
     if alone is not None:
         write_program(alone, folder / PROGRAM)
         files.append(folder / PROGRAM)
         command, remark = f"catena verify {PROGRAM} --model {MODEL} -i {INPUTS}", ""
+        is_shown = _differs(folder, PROGRAM, inputs)
     else:
         command = f"catena verify {MODEL} -i {INPUTS} -t {program.metadata.target}"
         remark = "the layer's own code cannot run alone: the command compiles the model again"
+        is_shown = _differs(folder, MODEL, inputs, program.metadata.target)
+    if not is_shown:
+        command = ""
+        source = "the layer's own code is right alone" if alone is not None else "the layer's own code cannot run alone"
+        remark = f"{source}: no command shows it but verifying the whole program"
     lines = [
         *(location.lines() if location is not None else [f"layer {layer.name!r} differs"]),
-        "",
-        f"In this folder: {command}",
+        *(["", f"In this folder: {command}"] if command else []),
     ]
     write_text(folder / NOTE, "\n".join([*lines, *([remark] if remark else []), ""]))
     return Reproducer((*files, folder / NOTE), command, remark)
+
+
+def _differs(folder: Path, source: str, inputs: Mapping[str, Array], target: str | None = None) -> bool:
+    """Whether verifying what was written finds a difference."""
+    options = None if target is None else CompileOptions(target=target)
+    try:
+        return not verify_source(str(folder / source), folder / MODEL, inputs, options=options).is_equal
+    except CatenaError:
+        return False

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,10 +18,9 @@ from backends.api import Emulator
 from backends.program import HELD, GroupEntry, LayerEntry, Program, Role, TensorEntry
 from backends.segments import SEGMENT
 from compiler.arrays import Array
-from compiler.displaying import Displayed, Part
 from compiler.execution import fitted_inputs, random_inputs, run_program
 from compiler.host_execution import HostRuntime
-from compiler.host_summary import HostSegment, segments_in_program
+from compiler.host_summary import segments_in_program
 from compiler.localising.evidence import Evidence
 from compiler.localising.steps import Unreferenced
 from compiler.sources import file_digest
@@ -30,63 +28,10 @@ from compiler.verification.comparison import Comparison, Measure, largest_error,
 from compiler.verification.measures import Measures, Tolerances
 from compiler.verification.quantized_tensors import QuantizedTensors
 from compiler.verification.reference import optimized_outputs, reference_model, reference_tensors
+from compiler.verification.result import Verification
 from compiler.verification.summation_orders import Pair, differing_results
-from compiler.verification.text import comparison_table
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.dtypes import dtype_named
-
-if TYPE_CHECKING:
-    from compiler.localising.locating import Location
-    from compiler.localising.reproducer import Reproducer
-
-
-@dataclass(frozen=True)
-class Verification(Displayed):
-    """All layers in program order, each alone with the reference's inputs; then the outputs from end to end.
-
-    `host_segments` are those among the layers that ONNX Runtime executed, as it did for the reference.
-    """
-
-    layers: tuple[Comparison, ...]
-    outputs: tuple[Comparison, ...]
-    host_segments: tuple[HostSegment, ...] = ()
-    evidence: Evidence | None = None
-    """Of the first wrong layer that an emulator ran."""
-    location: Location | None = None
-    """Where that layer goes wrong, once somebody has looked."""
-    reproducer: Reproducer | None = None
-    faults: tuple[Diagnostic, ...] = ()
-    """What stopped the emulator in the last of the layers; nothing after it is compared then."""
-
-    def displayed(self) -> Iterable[Part]:
-        """What notebooks show."""
-        return [comparison_table((*self.layers, *self.outputs))]
-
-    @property
-    def is_equal(self) -> bool:
-        """Whether everything is within the tolerance."""
-        return all(each.is_equal for each in (*self.layers, *self.outputs))
-
-    @property
-    def first_wrong(self) -> Comparison | None:
-        """The first layer that differs, else the first output that does."""
-        return next((each for each in (*self.layers, *self.outputs) if not each.is_equal), None)
-
-    def diagnostics(self) -> tuple[Diagnostic, ...]:
-        """One problem for everything that differs, the first wrong layer first; what stopped the emulator before all."""
-        differing = tuple(
-            Diagnostic(
-                "CAT-V001",
-                f"{each.subject} differs from the reference",
-                stage="verification",
-                node=" + ".join(each.nodes),
-                expected=each.unit.text(each.tolerance, "at most"),
-                found=f"{each.error:.3g} {each.worst}",
-            )
-            for each in (*self.layers, *self.outputs)
-            if not each.is_equal
-        )
-        return (*self.faults, *differing)
 
 
 def verify_program(

@@ -15,8 +15,9 @@ from compiler.compilation import CompileOptions, compile_source
 from compiler.execution import load_program
 from compiler.sources import SourceKind, kind_of
 from compiler.stages import PROGRAM
-from compiler.verification.layers import Verification, verify_program
+from compiler.verification.layers import verify_program
 from compiler.verification.measures import Tolerances
+from compiler.verification.result import Verification
 from dialects.diagnostics import CatenaError, Diagnostic
 
 

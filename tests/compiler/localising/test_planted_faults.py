@@ -64,6 +64,20 @@ def test_a_fault_in_a_link_without_a_reference_is_found_from_the_last_link(name:
     assert found.blame.text.startswith(fault.instruction)
 
 
+def test_a_reproducer_of_a_link_without_a_reference_has_the_links_of_its_operator(
+    tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault = LINKS["exponential"]
+    model, path = planted(fault, tmp_path)
+    folder = tmp_path / "again"
+    assert cli("verify", path, "--model", model, "--reproducer", folder).code == 5
+    assert [node.name for node in onnx.load(folder / "model.onnx").graph.node] == ["soft1"]
+    monkeypatch.chdir(folder)
+    again = cli("verify", "layer.cat", "--model", "model.onnx", "-i", "inputs.npz")
+    assert again.code == 5
+    assert "first difference: layer 'soft1#3'" in again.out
+
+
 def test_a_layer_at_which_the_emulator_stops_is_located_and_cut_out(
     tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,7 +144,7 @@ def test_a_reproducer_shows_the_fault_again(
     assert f"({fault.instruction}" in again.out
 
 
-def test_a_layer_of_a_group_is_found_by_what_leaves_the_group(tmp_path: Path) -> None:
+def test_a_layer_of_a_group_is_found_by_what_leaves_the_group(tmp_path: Path, cli: Cli) -> None:
     model = save_model(small_cnn(), tmp_path / "model.onnx")
     program = compile_source(str(model), CompileOptions(target="generic", fuse=True)).program
     assert program is not None
@@ -144,6 +158,9 @@ def test_a_layer_of_a_group_is_found_by_what_leaves_the_group(tmp_path: Path) ->
     found = locate(program, emulator, model, evidence).blame
     assert found is not None
     assert found.text.startswith(FAULTS["main operator"].instruction)
+    written = cli("verify", path, "--model", model, "--reproducer", tmp_path / "again").out
+    assert "cannot run alone: no command shows it" in written
+    assert "catena verify" not in (tmp_path / "again" / "README.txt").read_text()
 
 
 def test_the_text_says_layer_tile_and_instruction(tmp_path: Path, cli: Cli) -> None:

@@ -15,8 +15,9 @@ from onnx import TensorProto, helper, numpy_helper
 from backends.container import write_program
 from compiler.compilation import compile_source
 from compiler.execution import load_program
-from compiler.verification.layers import Verification, verify_program
+from compiler.verification.layers import verify_program
 from compiler.verification.programs import verify_source
+from compiler.verification.result import Verification
 from dialects.diagnostics import CatenaError
 from tests.compiler.conftest import Cli
 from tests.compiler.small_models import save_model, small_cnn

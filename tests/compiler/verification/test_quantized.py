@@ -17,10 +17,11 @@ from compiler.execution import load_program
 from compiler.quantization import QuantizeOptions, quantize_model
 from compiler.quantization.options import Format
 from compiler.verification.comparison import Unit
-from compiler.verification.layers import Verification, verify_program
+from compiler.verification.layers import verify_program
 from compiler.verification.measures import LSB_OF_OUTPUT, Tolerances
 from compiler.verification.programs import verify_source
 from compiler.verification.quantized_tensors import QuantizedTensors
+from compiler.verification.result import Verification
 from tests.compiler.conftest import Cli
 from tests.compiler.small_models import save_model
 

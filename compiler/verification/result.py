@@ -1,0 +1,67 @@
+"""What verification finds: every comparison, and of a wrong layer where it is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from compiler.displaying import Displayed, Part
+from compiler.host_summary import HostSegment
+from compiler.localising.evidence import Evidence
+from compiler.verification.comparison import Comparison
+from compiler.verification.text import comparison_table
+from dialects.diagnostics import Diagnostic
+
+if TYPE_CHECKING:
+    from compiler.localising.locating import Location
+    from compiler.localising.reproducer import Reproducer
+
+
+@dataclass(frozen=True)
+class Verification(Displayed):
+    """All layers in program order, each alone with the reference's inputs; then the outputs from end to end.
+
+    `host_segments` are those among the layers that ONNX Runtime executed, as it did for the reference.
+    """
+
+    layers: tuple[Comparison, ...]
+    outputs: tuple[Comparison, ...]
+    host_segments: tuple[HostSegment, ...] = ()
+    evidence: Evidence | None = None
+    """Of the first wrong layer that an emulator ran."""
+    location: Location | None = None
+    """Where that layer goes wrong, once somebody has looked."""
+    reproducer: Reproducer | None = None
+    faults: tuple[Diagnostic, ...] = ()
+    """What stopped the emulator in the last of the layers; nothing after it is compared then."""
+
+    def displayed(self) -> Iterable[Part]:
+        """What notebooks show."""
+        return [comparison_table((*self.layers, *self.outputs))]
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether everything is within the tolerance."""
+        return all(each.is_equal for each in (*self.layers, *self.outputs))
+
+    @property
+    def first_wrong(self) -> Comparison | None:
+        """The first layer that differs, else the first output that does."""
+        return next((each for each in (*self.layers, *self.outputs) if not each.is_equal), None)
+
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """What stopped the emulator, then one problem for everything that differs, the first wrong layer first."""
+        differing = tuple(
+            Diagnostic(
+                "CAT-V001",
+                f"{each.subject} differs from the reference",
+                stage="verification",
+                node=" + ".join(each.nodes),
+                expected=each.unit.text(each.tolerance, "at most"),
+                found=f"{each.error:.3g} {each.worst}",
+            )
+            for each in (*self.layers, *self.outputs)
+            if not each.is_equal
+        )
+        return (*self.faults, *differing)
