@@ -14,8 +14,6 @@ from tests.docs.notebooks import Notebook, executed, read, shown
 
 FOLDER = Path(__file__).parents[2] / "docs" / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-WITHOUT = {"nlr"}
-"""Backends that stand on a page of measurements only."""
 
 
 def kinds(notebook: Notebook) -> list[list[list[str]]]:
@@ -35,7 +33,7 @@ def test_a_notebook_runs(path: Path) -> None:
 
 
 def test_every_backend_has_a_notebook() -> None:
-    assert {each.name for each in bundled_backends()} - WITHOUT == {path.stem for path in NOTEBOOKS}
+    assert {each.name for each in bundled_backends()} == {path.stem for path in NOTEBOOKS}
 
 
 def test_results_show_text_where_there_is_no_html(tmp_path: Path) -> None:
