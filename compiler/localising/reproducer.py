@@ -26,7 +26,7 @@ MODEL, INPUTS, EXPECTED, PROGRAM, NOTE = "model.onnx", "inputs.npz", "expected.n
 
 @dataclass(frozen=True)
 class Reproducer:
-    """What was written, and a command that was seen to show a difference again, if any; `remark` says what is missing."""
+    """What was written, and a command that was seen to show a difference, if any; `remark` says what is missing."""
 
     files: tuple[Path, ...]
     command: str
