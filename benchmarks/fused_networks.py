@@ -39,6 +39,9 @@ Unfused layers are mapped for least energy, each with the whole buffer. `--fuse`
 all, then every layer's part of a turn is mapped for the least product of energy and time. Words are those over the
 off-chip link; counts and energy are predicted, and equal the emulator's. Halos that are made again are operations more.
 
+Groups have up to three layers in these networks. In shorter rows of layers that can be fused they may have more: six in
+a row of up to 11, five in one of up to 14, four in one of up to 17.
+
 A layer alone has two of every tile in this buffer, so that transfers go on while it works. A group has each word once,
 and its transfers wait for its work and the other way round. So a single layer, too, can move less as a group, and
 becomes one then; groups cost time where layers alone are not slowed by the link. `--objective` takes those apart that

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 NOTICE = "<!-- Made by `python benchmarks/fused_peers.py --reprice --output docs/fused-peers.md`; do not edit. -->\n"
 
+UNPROVED = r"\*"
+"""Behind what we move by a plan of which the search does not say that it is the best."""
+
 _INTRODUCTION = """\
 Tools that can be installed with pip and know fused layers, on the same problems and the same machine: an off-chip link,
 one buffer of a given size for everything, words of one byte, and an array that is never in the way. Asked for is least
@@ -33,6 +36,14 @@ to two ranks of a group's last layer cut, within a turn loops of each layer's ow
 pieces, up to two tensors that stay on the chip whole from one group to the next. Its CPU time is the least of seven
 runs; sizes of one problem share the tables of their groups, which count for the first one. Rows of a peer that finds a
 frontier in one run are compared with that whole run; below its table is what ours takes for all sizes together.
+
+Ours, too, are figures of a model: no code is made yet of tensors that stay between groups that have loops of their own,
+nor of loops over `ks` of a group's last layer around its layers; pieces run on some machines where a mapping file asks
+for them. `--fuse` of the compiler searches a smaller space, without all three, and
+[what fusing layers saves](fused-networks.md) has what it finds, compiled.
+
+An asterisk behind a figure of ours marks a plan that is not proved to be the best of its space: the search of a group
+ended with its effort, 15,000 parts of mappings. Of all others the searches came to their end.
 """
 
 _MACHINE = """\
@@ -168,7 +179,9 @@ def _table(found: Sequence[Row]) -> str:
         line: list[object] = [row.problem.name, row.size // 1024, f"{row.problem.compulsory:,}"]
         line += [row.told]
         line += [f"{row.again[0]:,}" if row.again else "", f"{row.again[1]:,}" if row.again else ""]
-        line += [f"{row.ours[key]:,}" if key in row.ours else "" for key in ("traffic", "buffer")]
+        proved = "" if row.ours.get("exact", True) else UNPROVED
+        line += [f"{row.ours['traffic']:,}{proved}" if "traffic" in row.ours else ""]
+        line += [f"{row.ours['buffer']:,}" if "buffer" in row.ours else ""]
         line += ["" if row.ratio is None else f"{row.ratio:.3f}", f"{row.seconds:.1f}"]
         line += [row.ours.get("cpu_seconds", "")]
         line += ["" if row.times_faster is None else f"{'' if row.has_ended else '> '}{row.times_faster:.0f}"]

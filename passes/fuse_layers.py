@@ -29,7 +29,7 @@ from passes.fusion.grouping import group_links, group_problems
 from passes.fusion.memories import levels_of
 from passes.fusion.names import chain_names, group_names
 from passes.fusion.network import GroupSearches, NetworkPlan, NetworkSearch, NetworkSpace
-from passes.fusion.runs import fusible_runs, network_of
+from passes.fusion.runs import fusible_runs, longest_group, network_of
 from passes.fusion.space import Space
 from passes.gemm.groups import Worth, in_memories
 from passes.mapper.effort import USUAL
@@ -54,12 +54,13 @@ class FuseLayersPass(SearchingPass):
     """Make a `gconv.fused` of links in a row wherever this moves less over the off-chip link.
 
     The network of groups with the least traffic within the outermost memory on the chip, of at most `longest` links
-    each (`passes.fusion.network`), is found by search. Groups take at most a tenth more operations, to make halos
-    again; on machines of matrix products their product of energy and cycles is no larger than that of their links alone
-    (`passes.gemm.groups`). On machines of levels links count as they are mapped alone, with the options of `map-nest`,
-    and where a single link moves less by loops and places of a group it becomes a group of its own. Links that are left
-    alone get the mappings by which they were compared, there, or else by later passes; links with a mapping join no
-    group. It needs the machine in the module.
+    each (`passes.fusion.network`), is found by search. If not given, that are six in a row of up to 11 links that can
+    be fused, five in one of up to 14, four in one of up to 17, three in longer ones (`longest_group`). Groups take at
+    most a tenth more operations, to make halos again; on machines of matrix products their product of energy and cycles
+    is no larger than that of their links alone (`passes.gemm.groups`). On machines of levels links count as they are
+    mapped alone, with the options of `map-nest`, and where a single link moves less by loops and places of a group it
+    becomes a group of its own. Links that are left alone get the mappings by which they were compared, there, or else
+    by later passes; links with a mapping join no group. It needs the machine in the module.
 
     Raises `CatenaError` (CAT-U006) if the outermost memory on the chip is not outside of the array, has no size, or
     takes no inputs or kernels.
@@ -67,7 +68,7 @@ class FuseLayersPass(SearchingPass):
 
     name = "fuse-layers"
 
-    longest: int = 3
+    longest: int | None = None
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Form groups in every run of links."""
@@ -76,12 +77,16 @@ class FuseLayersPass(SearchingPass):
         # where no link of its own is a group, these only say what links move
         alone_too = machine.levels is not None
         singles = Space(kinds=LOWERED, most_loops=3) if alone_too else Space(most_loops=2)
-        spaces = [NetworkSpace(self.longest, 0, groups, singles, spare=words) for words in machine.spare]
-        searches = [GroupSearches(machine.buffer.name, space) for space in spaces]
+        searches: dict[int, list[GroupSearches]] = {}
         function = main_function(op)
         alone = self._alone(ctx, op, machine)
         for run in list(fusible_runs(function)):
-            self._fuse(function, run, machine, searches, [alone.words[link] for link in run if alone.words])
+            longest = longest_group(len(run)) if self.longest is None else self.longest
+            if longest not in searches:
+                spaces = [NetworkSpace(longest, 0, groups, singles, spare=words) for words in machine.spare]
+                searches[longest] = [GroupSearches(machine.buffer.name, space) for space in spaces]
+            words = [alone.words[link] for link in run if alone.words]
+            self._fuse(function, run, machine, searches[longest], words)
         alone.map_the_rest(ctx, op)
 
     def _alone(self, ctx: Context, module: ModuleOp, machine: _Machine) -> LinksAlone:

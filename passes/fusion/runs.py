@@ -14,6 +14,17 @@ from passes.fusion.from_ir import group_of_links
 from passes.fusion.names import chain_names
 from passes.fusion.network import Network
 
+LINKS_BY_LENGTH = 70
+"""Links of a run times links of its longest group, at most: a search's effort grows with both."""
+LENGTHS = 3, 6
+"""Links of the longest groups: so many at least, though a run has more links than go with them, and at most."""
+
+
+def longest_group(count: int) -> int:
+    """How many links groups may have in a run of so many: more in short runs, for they are searched soon."""
+    least, most = LENGTHS
+    return max(least, min(most, LINKS_BY_LENGTH // count))
+
 
 def fusible_runs(function: FuncOp) -> Iterator[list[LinkOp]]:
     """Links without mappings in a row, with nothing but views and constants between them; each may be in a group."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from xdsl.dialects.builtin import ModuleOp
@@ -15,6 +17,7 @@ from dialects.target import MachineOp
 from passes.fuse_layers import FuseLayersPass
 from passes.fusion.from_ir import group_of, group_of_links
 from passes.fusion.model import FusedCosts
+from passes.fusion.runs import longest_group
 from passes.map_nest import MapNestPass
 from tests.examples import examples
 from tests.filechecking import check_ir, new_ir_context, parse_module
@@ -85,6 +88,39 @@ def test_a_group_moves_what_its_ends_are_and_fits(words: int) -> None:
         assert costs.traffic < 2 * 8 * 6 * 3 + 24 + 4 * 8 * 6
     # In 20 words only one link moves less as a group, by three of its loops.
     assert [len(op.links) for op in groups] == {12: [], 20: [1]}.get(words, [2])
+
+
+def row(links: int) -> str:
+    """So many convolutions of 4 channels in a row."""
+    values = ["%x", *(f"%v{place}" for place in range(links))]
+    body = "".join(
+        f"  {made} = gconv.link {read} : tensor<4x8x8xf64> by %k : tensor<16x3x3xf64>"
+        f' <C op 4 ks 4, H opc 8 ks 3 pad 1, W opc 8 ks 3 pad 1> "mul" add -> tensor<4x8x8xf64> loc("l{place}")\n'
+        for place, (read, made) in enumerate(pairwise(values))
+    )
+    return f"""
+func.func @main(%x: tensor<4x8x8xf64> {{onnx.name = "x"}}, %k: tensor<16x3x3xf64> {{onnx.name = "k"}})
+    -> (tensor<4x8x8xf64> {{onnx.name = "y"}}) {{
+{body}  func.return {values[-1]} : tensor<4x8x8xf64>
+}}
+"""
+
+
+@pytest.mark.parametrize("links", [4, 6])
+def test_a_short_row_is_one_group(links: int) -> None:
+    (group,) = fused(MACHINE % 2000 + row(links))
+    assert len(group.links) == links
+
+
+def test_groups_have_no_more_links_than_are_asked_for() -> None:
+    module = parse_module(MACHINE % 2000 + row(6))
+    FuseLayersPass(longest=2).apply(new_ir_context(), module)
+    assert [len(op.links) for op in main_function(module).body.block.ops if isinstance(op, FusedOp)] == [2, 2, 2]
+
+
+def test_groups_may_be_longer_in_shorter_rows() -> None:
+    lengths = {count: longest_group(count) for count in (1, 11, 12, 14, 15, 17, 18, 23, 54)}
+    assert lengths == {1: 6, 11: 6, 12: 5, 14: 5, 15: 4, 17: 4, 18: 3, 23: 3, 54: 3}
 
 
 def test_links_with_mappings_are_left_alone() -> None:
