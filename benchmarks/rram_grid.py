@@ -79,6 +79,12 @@ SUMS = """\
 
 The same with the sums that results are made with, 4 bytes a word on the bus. `traffic` is how much more the bus moves
 than with 1 byte.
+
+A speed-up above 100 % of P_V is one over a sequential scheme that waits more for the bus than the ring does: there all
+rings go in step, so that one core of each asks for the bus at the same time, turn after turn, while rings whose cores
+follow one another spread what they move. MobileNet 512 x 512 with crossbars of 128 and a bus of 16 bytes takes
+1,259,252 cycles one core after the other, 9.8 % more than on a free bus (1,146,635), and 310,542 in linear rings, 7.4
+% more (289,254). That is 101.38 % of P_V; with nobody waiting for the bus it would be 99.10 %.
 """
 COLUMNS = (
     *("layer", number("crossbar"), number("cores"), number("P_V"), number("bus B")),
