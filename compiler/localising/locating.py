@@ -21,7 +21,7 @@ from dialects.diagnostics import CatenaError
 class Location:
     """Where a program is wrong. `blame` is the instruction, if one was found; `remark` what else is known.
 
-    A fault of a layer whose own results the model does not have is `seen_in` a later one. Without a `tile` the emulator
+    A fault of a layer whose own results cannot be compared is `seen_in` a later one. Without a `tile` the emulator
     stopped, and `stopped` says why.
     """
 
@@ -36,7 +36,7 @@ class Location:
 
     def lines(self) -> list[str]:
         """As text, from the layer inwards."""
-        seen = f" of {self.seen_in}, the first after it that the model has" if self.seen_in else ""
+        seen = f" of {self.seen_in}, the first result after it that can be compared" if self.seen_in else ""
         found = [f"first wrong layer: {self.layer} ({' + '.join(self.nodes)}), in {self.tensor}{seen}"]
         found.append(f"the emulator stops: {self.stopped}" if self.tile is None else f"first wrong tile: {self.tile}")
         if self.blame is not None:
@@ -62,10 +62,10 @@ def locate(program: Program, emulator: Emulator, model: Path, evidence: Evidence
 
 
 def _layer_of(program: Program, blame: Blame, evidence: Evidence) -> LayerEntry:
-    """Which of the suspects an instruction belongs to; for a group, the one that stands for it."""
+    """Which layer an instruction belongs to."""
     for entry in program.debug:
         if entry.core == blame.core and entry.start <= blame.address < entry.end:
-            return next((each for each in evidence.suspects if each.name == entry.layer), evidence.layer)
+            return next((each for each in program.layers if each.name == entry.layer), evidence.layer)
     return evidence.layer
 
 

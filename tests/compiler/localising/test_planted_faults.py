@@ -155,7 +155,9 @@ def test_a_layer_of_a_group_is_found_by_what_leaves_the_group(tmp_path: Path, cl
     evidence = verify_program(program, emulator, model).evidence
     assert evidence is not None
     assert evidence.layer.name == "pool1"
-    found = locate(program, emulator, model, evidence).blame
+    location = locate(program, emulator, model, evidence)
+    assert (location.layer, location.seen_in) == (CONV, "pool1")
+    found = location.blame
     assert found is not None
     assert found.text.startswith(FAULTS["main operator"].instruction)
     written = cli("verify", path, "--model", model, "--reproducer", tmp_path / "again").out
