@@ -132,7 +132,9 @@ def explore_model(
     def show(console: Console) -> None:
         console.table(found.table())
         if found.left_out:
-            console.out(f"{found.left_out} layers cannot be fused and are left out")
+            several = found.left_out > 1
+            which = f"{found.left_out} layers cannot be fused and are" if several else "1 layer cannot be fused and is"
+            console.out(f"{which} left out")
         for output in outputs:
             console.out(f"figure: {output}")
 

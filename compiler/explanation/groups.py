@@ -31,7 +31,8 @@ def group_tables(found: Explanations) -> Iterator[Table]:
 def _layers_table(group: GroupEntry, members: list[Explanation], found: Explanations) -> Table:
     is_of_cores = isinstance(found.machine, MulticoreMachine)
     held = ", ".join(f"{words:,} words of {memory}" for memory, words in group.held.items())
-    title = f"group {group.name}: {len(group.layers)} layers take turns; their tensors take {held or 'no words'}"
+    turns = "1 layer takes turns" if len(group.layers) == 1 else f"{len(group.layers)} layers take turns"
+    title = f"group {group.name}: {turns}; what is held for whole turns fills {held or 'no words'}"
     moved, does = ("bus words", "on cores") if is_of_cores else ("off-chip words", "nest in its largest turn")
     columns = ("layer", number("operations"), number(moved), does)
     rows = [

@@ -27,9 +27,13 @@ that reads it first: `conv1.K` is its kernel, `conv1.P0` the first operand of it
 lies below all loops, in the outermost memory on the chip. Links of a group keep their dimensions. Others' are merged
 behind it (`merge-dims`), but for layers that have the `loops` that the file gives them.
 
-`catena explain` prints the groups of a program as such statements. A `pipeline`, and loops around the links over `ks`
-of the head, are priced but cannot be run yet on machines of levels, on row-stationary arrays and on arrays of matrix
-products (`generic`, `eyeriss`, `spots`).
+`catena explain` prints the groups of a program as such statements, and how many words of each memory ever have an
+element that is held for a whole turn of a layer or longer. What a layer's mapping brings in pieces within its turn
+comes on top, and words between that stay empty, spare rows or rests of banks, do not count: the model's capacity may
+differ.
+
+A `pipeline`, and loops around the links over `ks` of the head, are priced but cannot be run yet on machines of levels,
+on row-stationary arrays and on arrays of matrix products (`generic`, `eyeriss`, `spots`).
 
 Commas between statements may stand or be left out. Names are quoted as in JSON. In the IR the same is
 `#schedule.fused<...>`, where both `recompute` and `refetch` are `anew`.

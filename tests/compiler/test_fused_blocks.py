@@ -145,10 +145,19 @@ def test_kernels_come_in_pieces(tmp_path: Path, cli: Cli) -> None:
         assert predicted == emulated
         explained = cli("explain", program, "conv1").out
         assert f'"relu1": <{nest}' in explained
-        (held,) = re.findall(r"their tensors take ([\d,]+) words of glb", explained)
+        (held,) = re.findall(r"what is held for whole turns fills ([\d,]+) words of glb", explained)
         return emulated["dram.kernel.read"], int(held.replace(",", ""))
 
     whole, held = words("store glb [I, K, O]")
     in_pieces, left = words("store glb [I, O], for C.op 2, store glb [K]")
     assert in_pieces == whole == (4 + 1) * 8 * 8 * 9
     assert left == held - 8 * 8 * 9
+
+
+def test_a_group_of_one_layer_is_told_in_the_singular(tmp_path: Path, cli: Cli) -> None:
+    source, mapping = save_model(resnet_block(), tmp_path / "block.onnx"), tmp_path / "mapping.toml"
+    mapping.write_text("groups = '''\nfuse \"conv1\" { for H.opc 4 sequential {} }\n'''\n")
+    program = tmp_path / "block.cat"
+    done = cli("compile", source, "-t", "generic", "-o", program, "--no-cache", "--mapping", mapping)
+    assert done.code == 0, done.err
+    assert ": 1 layer takes turns; what is held for whole turns fills " in cli("explain", program, "conv1").out
