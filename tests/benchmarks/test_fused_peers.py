@@ -227,3 +227,15 @@ def test_the_page_says_what_was_recorded(peers: ModuleType) -> None:
     page = (FOLDER.parent / "docs" / "fused-peers.md").read_text()
     made = import_module("fused_peers_page").page(peers.PEERS)
     assert page == made, "run: python benchmarks/fused_peers.py --reprice --output docs/fused-peers.md"
+
+
+def test_the_page_marks_plans_that_are_not_proved(peers: ModuleType) -> None:
+    module = import_module("fused_peers_page")
+    marked = {
+        (cells[1].strip(), int(cells[2])): cells[7].strip().endswith(r"\*")
+        for line in module.page(peers.PEERS[:1]).splitlines()
+        if len(cells := line.split("|")) > 7 and cells[2].strip().isdigit()
+    }
+    ours = peers.recorded("ours")
+    assert marked == {(name, size): not ours[name][str(size * 1024)]["exact"] for name, size in marked}
+    assert sum(marked.values()) == 8
