@@ -22,7 +22,7 @@ from passes.multicore.clocks import Clocks, Register, Signals, Wait
 from passes.multicore.deadlocks import deadlocks
 from passes.multicore.naming import accessing, between, numbered, place_of, signal_of, tokens_in
 from passes.multicore.needs import circles_of
-from passes.multicore.reading import MOVING, Sending, beside, joined, sendings, waits_of
+from passes.multicore.reading import MOVING, Sending, beside, joined, sending_of, sendings, waits_of
 from passes.multicore.tables import NEVER, Access, Point, Touched
 
 MOST = 20
@@ -35,6 +35,9 @@ class ProveOrderPass(ModulePass):
     In a hold, words that take the place of others have to come after all accesses to these, and no other tensor may lie
     there. What holds for the vector clocks of waits and signals holds however fast cores are and whoever gets the bus
     first. Cores have as many sequence registers as tokens name (CAT-F002).
+    Refused are changed tokens without which something is not ordered. A signal that a later one makes up for, one that
+    stands twice in its place and a wait that comes earlier are proved, unless a core then waits for ever: results are
+    the same at any pace.
     A word that blocks touch in several turns counts as touched from the first to the last of them. The pass changes
     nothing.
     """
@@ -100,8 +103,7 @@ def _signals(blocks: Sequence[Block]) -> tuple[dict[Register, Signals], list[Dia
         sent = found[core, number] = joined(several)
         if (np.diff(sent.values) < 0).any():
             at = int(np.flatnonzero(np.diff(sent.values) < 0)[0])
-            ends = np.cumsum([len(each.values) for each in several])
-            one, other = (several[int(np.searchsorted(ends, each, side="right"))] for each in (at, at + 1))
+            one, other = (sending_of(several, each) for each in (at, at + 1))
             falls = f"register {number} of core {core} would fall from {sent.values[at]} to {sent.values[at + 1]}"
             message = f"{falls}: signalled by {_sender(one)}, then {_sender(other)}"
             problems.append(between("CAT-R005", message, one.block, other.block, "signals whose values grow"))

@@ -77,8 +77,21 @@ def sendings(blocks: Iterable[Block]) -> dict[Register, list[Sending]]:
 
 
 def joined(several: Sequence[Sending]) -> Signals:
-    """The signals to one register, one after the other."""
-    values = np.concatenate([each.values for each in several])
-    numbers = np.concatenate([np.full(len(each.values), each.block.number) for each in several])
-    turns = np.concatenate([each.turns for each in several])
+    """The signals to one register in the order of sending; ops of the same turns send by turns."""
+    values, numbers, turns, _ = _in_order(several)
     return Signals(several[0].block.core, values, numbers, turns)
+
+
+def sending_of(several: Sequence[Sending], number: int) -> Sending:
+    """Which of them sends a signal, by its number in the order of sending."""
+    return several[int(_in_order(several)[-1][number])]
+
+
+def _in_order(several: Sequence[Sending]) -> tuple[Ints, Ints, Ints, Ints]:
+    """By signal: value, number of the block, turn, and which op sends it."""
+    ops = np.repeat(np.arange(len(several)), [len(each.values) for each in several])
+    values = np.concatenate([each.values for each in several])
+    numbers = np.array([each.block.number for each in several])[ops]
+    turns = np.concatenate([each.turns for each in several])
+    order = np.lexsort((ops, turns, numbers))
+    return values[order], numbers[order], turns[order], ops[order]

@@ -36,6 +36,12 @@ each program when it is compiled. The fast engine has to count what was predicte
 at random paces: every core is up to 8 times as slow as the fastest, every action again, and who is first of those that
 come at the same time is drawn. Vector clocks look for races. All results have to be those of the chain's interpreter,
 to the bit.
+
+Tests change such programs token by token. A change is refused, and both sides are named with their cores, ONNX nodes
+and ops, if something is not ordered without the token: most signals or waits that are removed, a wait behind what it
+is for, a signal before its core is done or from another one. What is ordered all the same is proved and harmless: a
+signal that a later one makes up for, one that stands twice in its place, as registers take values and do not count,
+and a wait that comes earlier than it has to. Then results are the same, to the bit, at all paces tried.
 """
 
 
