@@ -16,6 +16,7 @@ and of what each memory moves. Inner parameters that are not decided yet are lef
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
@@ -65,6 +66,7 @@ class FlowBounds:
         self._cheapest = with_cheap_sums(hierarchy, self._costs)
         self._outer_costs = self._less_what_is_saved(self._cheapest)
         self._shifts = FlowShifts(flow, hierarchy)
+        self._beside_reserving = self._find_beside_reserving()
         early = Early(flow, hierarchy)
         self._early = frozenset(name for name in flow.flow.inner if early.may_be_open(name))
 
@@ -167,6 +169,7 @@ class FlowBounds:
         }
         # What is reserved outside is decided by parameters themselves, not by tiles.
         reserving = {name for each in self._fit.memories_outside for name in flow.reserves[each.name].names}
+        reserving |= self._beside_reserving
         reserving &= inner.columns.keys()
         names = reserving.union(*tied.values())
         tiles = self._flow.tiles(inner.columns, inner.count)
@@ -190,20 +193,42 @@ class FlowBounds:
         inverse = inverse.reshape(-1)
         return energy[inverse], cycles[inverse]
 
+    def _find_beside_reserving(self) -> frozenset[str]:
+        """Inner parameters that make a tile larger in place of outer ones which decide other tiles or reserves, too."""
+        flow = self._flow.flow
+        left = self._flow.expressions[: self._flow.seam]
+        counted = Counter(name for tile in left for name in tile.names)
+        reserved = {name for each in self._fit.memories_outside for name in flow.reserves[each.name].names}
+        outer = {name for name in flow.outer if counted[name] > 1 or name in reserved}
+        return frozenset(name for tile in left if tile.names & outer for name in tile.names & frozenset(flow.inner))
+
     def _less_what_is_saved(self, costs: Mapping[str, float]) -> Mapping[str, float]:
         """Prices with which the outermost memory's energy may be added to that of a nest without outer cuts.
 
         With a sum that arrives there once more, an addition less is made in the memory inside, or on the way to it.
         """
         outer = cut_by(self._flow, frozenset(self._flow.flow.outer))
-        kinds = {self._flow.problem.loops[self._flow.loop(place)].kind for place in outer if place < self._flow.seam}
         stores = self._flow.nest.stores(Operand.OUTPUT)
         added = f"{self._hierarchy.memories[0].name}.output.add"
-        if not stores or LoopKind.KS not in kinds:
+        if not stores or not self._sends_sums(outer, stores[0][0]):
             return costs
         inside = stores[0][1].memory
         saved = max(costs.get(f"{inside}.output.{event}", 0.0) for event in ("add", "hop"))
         return {**costs, added: costs.get(added, 0.0) - saved}
+
+    def _sends_sums(self, outer: tuple[int, ...], store: int) -> bool:
+        """Whether outer cuts make sums leave that would stay: by cutting the loops that add, or others inside those."""
+        problem = self._flow.problem
+        cuts = [(place, self._flow.loop(place)) for place in outer if place < self._flow.seam]
+        if any(problem.loops[loop].kind is LoopKind.KS for _, loop in cuts):
+            return True
+        nodes = enumerate(self._flow.nest.nodes[:store])
+        adding = [at for at, node in nodes if isinstance(node, For) and problem.loops[node.loop].kind is LoopKind.KS]
+        return any(
+            place < store and problem.is_relevant(Operand.OUTPUT, loop)
+            for place, loop in cuts
+            if place > min(adding, default=store)
+        )
 
     @property
     def _work(self) -> float:
