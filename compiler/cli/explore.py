@@ -97,7 +97,7 @@ def explore_model(
     Figures are those of the model of fused groups, which searches these at every size: layers alone cut by
     up to three loops, groups of up to three layers by up to two, of any kind. `catena compile --fuse` searches what
     code runs: loops that leave no sum unfinished between turns and, on machines of levels, layers alone as they are
-    mapped there. So it may move more; `catena report` says how much.
+    mapped there. So it may move more, or less where layers are few and groups longer; `catena report` says how much.
 
     With --space, every point of a space file is compiled instead: targets with any of their keys set to several values,
     fused or not, pruned, quantized. Printed are the points of which none is better in all figures that the file names.
