@@ -74,7 +74,7 @@ def test_groups_compute_what_their_links_do(module: ModuleOp, data: st.DataObjec
 def test_most_random_links_make_a_group() -> None:
     grouped: list[int] = []
 
-    @settings(max_examples=examples(100), derandomize=True, deadline=None)
+    @settings(max_examples=100, derandomize=True, deadline=None)
     @given(random_chains(), st.data())
     def count(module: ModuleOp, data: st.DataObject) -> None:
         links = random_links(data, module)
