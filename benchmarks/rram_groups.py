@@ -2,13 +2,12 @@
 
     python benchmarks/rram_groups.py [--only NAME ...] [--models FOLDER] [--output docs/rram-groups.md]
 
-Networks are generated and quantized as by `rram_latency.py`, compiled and emulated. Outputs have to be equal to the
+Networks are generated and quantized (`rram_pages.py`), compiled and emulated. Outputs have to be equal to the
 bit, counts and words of the memory those that are predicted.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from rram_latency import Network
+from rram_pages import Network, make_page, shown
 from xdsl.context import Context
 
 from backends.program import Program
@@ -157,23 +156,11 @@ def page(made: Sequence[Sequence[str]]) -> str:
 
 def main() -> int:
     """Make the page."""
-    parser = argparse.ArgumentParser(description=str(__doc__).split("\n\n", 1)[0])
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="only networks of these titles")
-    parser.add_argument("--models", type=Path, help="a folder to keep generated networks in")
-    parser.add_argument("--output", type=Path, help="the file to write; standard output if none")
-    arguments = parser.parse_args()
-    made: list[tuple[str, ...]] = []
-    with tempfile.TemporaryDirectory() as temporary:
-        for network in NETWORKS:
-            if arguments.only is None or network.title in arguments.only:
-                for row in rows(network, arguments.models or Path(temporary)):
-                    print(" | ".join(row), file=sys.stderr, flush=True)
-                    made.append(row)
-    if arguments.output is None:
-        print(page(made))
-    else:
-        arguments.output.write_text(page(made), encoding="utf-8")
-    return 0
+    return make_page(
+        str(__doc__),
+        NETWORKS,
+        lambda chosen, folder: page([row for each in chosen for row in shown(rows(each, folder))]),
+    )
 
 
 if __name__ == "__main__":

@@ -8,16 +8,14 @@ must be those predicted.
 
 from __future__ import annotations
 
-import argparse
 import re
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
+from rram_pages import SCHEDULES, Network, make_page, shown
 
 from backends.rram.emulator import MulticoreEmulator
 from compiler.compilation import compile_model
@@ -25,7 +23,6 @@ from compiler.execution import random_inputs
 from compiler.tables import number, table
 from compiler.targets import select_target
 
-HERE = Path(__file__).resolve().parent
 NOTICE = "<!-- Made by `python benchmarks/rram_latency.py --output docs/rram-latency.md`; do not edit. -->\n"
 INTRODUCTION = """\
 # Whole networks on cores with crossbars
@@ -63,29 +60,6 @@ measured with 4000 ns there: what it takes with 800 ns is less.
 """
 
 
-@dataclass(frozen=True)
-class Network:
-    """A generated network; `peer` are PIMCOMP's ns in element mode: balance and GA at 800 ns, balance at 4000 ns."""
-
-    title: str
-    script: str
-    arguments: tuple[str, ...] = ()
-    peer: tuple[int, int, int | None] | None = None
-
-    def model(self, folder: Path) -> onnx.ModelProto:
-        """The network with weights of 8 bits, from the folder if it was made before."""
-        plain, small = folder / f"{self.title}.plain.onnx", folder / f"{self.title}.onnx"
-        if not small.exists():
-            script = HERE / "models" / self.script
-            words = [sys.executable, script, *self.arguments, "--output", plain]
-            subprocess.run(words, check=True, capture_output=True)
-            words = ["quantize", plain, "-o", small, "--calibrate", "random:1"]
-            subprocess.run([sys.executable, "-c", _CATENA, *words], check=True, capture_output=True)
-            plain.unlink()
-        return onnx.load(small)
-
-
-_CATENA = "import sys; from compiler.cli import main; sys.exit(main())"
 NETWORKS = (
     Network("SqueezeNet", "light.py", ("--network", "squeezenet"), (2_971_658, 1_055_177, 3_901_620)),
     Network("ResNet-18", "resnet.py", ("--depth", "18"), (5_362_970, 2_020_722, 7_120_870)),
@@ -94,11 +68,6 @@ NETWORKS = (
     Network("ResNet-50", "resnet.py", ("--depth", "50")),
     Network("VGG-16", "vgg.py", ("--depth", "16")),
 )
-WAYS: Mapping[str, Mapping[str, str]] = {
-    "layer by layer": {},
-    "pipelined": {"schedule.pipelined": "true"},
-    "pipelined, copies": {"schedule.pipelined": "true", "schedule.duplicate": "true"},
-}
 COLUMNS = (
     *("network", "schedule", number("full crossbars"), number("phases"), number("cells written"), number("cycles")),
     *(
@@ -162,7 +131,7 @@ def run(model: onnx.ModelProto, settings: Mapping[str, str]) -> Found:
 def rows(network: Network, folder: Path) -> Iterator[tuple[str, ...]]:
     """The ways to run a network."""
     model, first = network.model(folder), 0
-    for title, settings in WAYS.items():
+    for title, settings in SCHEDULES.items():
         found = run(model, settings)
         first = first or found.cycles
         yield (
@@ -180,7 +149,7 @@ def peer_rows(network: Network, folder: Path) -> Iterator[tuple[str, ...]]:
     model = network.model(folder)
     for latency, theirs in ((800, (balance, searched)), (4000, (corrected, None))):
         chip = {"crossbar.weights.slices": str([2] * 8), "crossbar.mvm_cycles": str(latency)}
-        settings = {**WAYS["pipelined, copies"], **chip}
+        settings = {**SCHEDULES["pipelined, copies"], **chip}
         ours = run(model, settings).cycles
         # What was not measured takes longer than with the shorter latency.
         bound = balance if theirs == (None, None) else None
@@ -192,34 +161,18 @@ def peer_rows(network: Network, folder: Path) -> Iterator[tuple[str, ...]]:
 
 def main() -> int:
     """Make the page."""
-    parser = argparse.ArgumentParser(description=str(__doc__).split("\n\n", 1)[0])
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="only networks of these titles")
-    parser.add_argument("--models", type=Path, help="a folder to keep generated networks in")
-    parser.add_argument("--output", type=Path, help="the file to write; standard output if none")
-    arguments = parser.parse_args()
-    chosen = [each for each in NETWORKS if arguments.only is None or each.title in arguments.only]
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = arguments.models or Path(temporary)
-        beside = [row for each in chosen if each.peer for row in _shown(peer_rows(each, folder))]
-        alone = [row for each in chosen for row in _shown(rows(each, folder))]
-    text = page(alone, beside)
-    if arguments.output is None:
-        print(text)
-    else:
-        arguments.output.write_text(text, encoding="utf-8")
-    return 0
+    return make_page(str(__doc__), NETWORKS, _page)
+
+
+def _page(chosen: Sequence[Network], folder: Path) -> str:
+    beside = [row for each in chosen if each.peer for row in shown(peer_rows(each, folder))]
+    return page([row for each in chosen for row in shown(rows(each, folder))], beside)
 
 
 def page(alone: Sequence[Sequence[str]], beside: Sequence[Sequence[str]]) -> str:
     """The page, given the rows of both tables."""
     parts = [NOTICE, INTRODUCTION, table(COLUMNS, alone).markdown(), ""]
     return "\n".join([*parts, PIMCOMP, table(PEER_COLUMNS, beside).markdown(), ""])
-
-
-def _shown(made: Iterator[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
-    for row in made:
-        print(" | ".join(row), file=sys.stderr, flush=True)
-        yield row
 
 
 if __name__ == "__main__":

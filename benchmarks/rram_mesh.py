@@ -2,22 +2,20 @@
 
     python benchmarks/rram_mesh.py [--only NAME ...] [--models FOLDER] [--output docs/rram-mesh.md]
 
-Networks are generated and quantized as by `rram_latency.py`, compiled and emulated. Outputs have to be equal to the
+Networks are generated and quantized (`rram_pages.py`), compiled and emulated. Outputs have to be equal to the
 bit, and counts those that are predicted: bytes times links and the cycles of the busiest link of every layer, too.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
-from rram_latency import Network
+from rram_pages import SCHEDULES, Network, make_page, shown
 
 from backends.program import Program
 from backends.rram.emulator import MulticoreEmulator
@@ -52,11 +50,6 @@ NETWORKS = (
     Network("SqueezeNet", "light.py", ("--network", "squeezenet")),
     Network("ResNet-18", "resnet.py", ("--depth", "18")),
 )
-SCHEDULES: Mapping[str, Mapping[str, str]] = {
-    "layer by layer": {},
-    "pipelined": {"schedule.pipelined": "true"},
-    "pipelined, copies": {"schedule.pipelined": "true", "schedule.duplicate": "true"},
-}
 COLUMNS = (
     *("network", "schedule", "on", number("predicted cycles"), number("emulated"), number("apart %")),
     *(number("busiest %"), number("bytes"), number("bytes x links"), number("links of a byte")),
@@ -117,23 +110,11 @@ def page(made: Sequence[Sequence[str]]) -> str:
 
 def main() -> int:
     """Make the page."""
-    parser = argparse.ArgumentParser(description=str(__doc__).split("\n\n", 1)[0])
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="only networks of these titles")
-    parser.add_argument("--models", type=Path, help="a folder to keep generated networks in")
-    parser.add_argument("--output", type=Path, help="the file to write; standard output if none")
-    arguments = parser.parse_args()
-    made: list[tuple[str, ...]] = []
-    with tempfile.TemporaryDirectory() as temporary:
-        for network in NETWORKS:
-            if arguments.only is None or network.title in arguments.only:
-                for row in rows(network, arguments.models or Path(temporary)):
-                    print(" | ".join(row), file=sys.stderr, flush=True)
-                    made.append(row)
-    if arguments.output is None:
-        print(page(made))
-    else:
-        arguments.output.write_text(page(made), encoding="utf-8")
-    return 0
+    return make_page(
+        str(__doc__),
+        NETWORKS,
+        lambda chosen, folder: page([row for each in chosen for row in shown(rows(each, folder))]),
+    )
 
 
 if __name__ == "__main__":

@@ -9,12 +9,12 @@ import onnx
 from tests.backends.rram.quantized import residual
 from tests.benchmarks.scripts import script
 
-latency = script("rram_latency")
+pages = script("rram_pages")
 groups = script("rram_groups")
 
 
 def test_rows_of_a_network(tmp_path: Path) -> None:
-    network = latency.Network("small", "none.py")
+    network = pages.Network("small", "none.py")
     onnx.save(residual(0, 12), tmp_path / "small.onnx")
     rows = list(groups.rows(network, tmp_path))
     assert [row[1] for row in rows] == [way.title for way in groups.WAYS]

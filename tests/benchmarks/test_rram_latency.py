@@ -9,14 +9,15 @@ import onnx
 from tests.backends.rram.quantized import residual
 from tests.benchmarks.scripts import script
 
+pages = script("rram_pages")
 latency = script("rram_latency")
 
 
 def test_rows_of_a_network(tmp_path: Path) -> None:
-    network = latency.Network("small", "none.py", (), (2_000_000, 1_000_000, None))
+    network = pages.Network("small", "none.py", (), (2_000_000, 1_000_000, None))
     onnx.save(residual(0), tmp_path / "small.onnx")
     rows = list(latency.rows(network, tmp_path))
-    assert [row[1] for row in rows] == list(latency.WAYS)
+    assert [row[1] for row in rows] == list(pages.SCHEDULES)
     assert all(len(row) == len(latency.COLUMNS) for row in rows)
     cycles = [int(row[5].replace(",", "")) for row in rows]
     assert cycles[0] > cycles[1] > cycles[2]

@@ -9,15 +9,15 @@ import onnx
 from tests.backends.rram.quantized import residual
 from tests.benchmarks.scripts import script
 
-latency = script("rram_latency")
+pages = script("rram_pages")
 mesh = script("rram_mesh")
 
 
 def test_rows_of_a_network(tmp_path: Path) -> None:
-    network = latency.Network("small", "none.py")
+    network = pages.Network("small", "none.py")
     onnx.save(residual(0, 8), tmp_path / "small.onnx")
     rows = list(mesh.rows(network, tmp_path))
-    assert [row[2] for row in rows] == ["bus", "mesh"] * len(mesh.SCHEDULES)
+    assert [row[2] for row in rows] == ["bus", "mesh"] * len(pages.SCHEDULES)
     assert all(len(row) == len(mesh.COLUMNS) for row in rows)
     assert all(abs(float(row[5])) <= 5 for row in rows)
     assert all(float(row[9]) >= 2 for row in rows[1::2])
