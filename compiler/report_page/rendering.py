@@ -40,7 +40,7 @@ def render_differences(page: Page) -> str:
     return _filled("difference.html", OF_DIFFERENCES, page)
 
 
-def _filled(shell: str, scripts: Sequence[str], page: Page) -> str:
+def _filled(body: str, scripts: Sequence[str], page: Page) -> str:
     """Data are packed with gzip and written as base64, which every current browser can unpack."""
     text = json.dumps(page.data, separators=(",", ":"), allow_nan=False)
     # No time stamp: the same program gives the same file.
@@ -50,8 +50,9 @@ def _filled(shell: str, scripts: Sequence[str], page: Page) -> str:
         "STYLE": "\n".join(map(_asset, STYLES)),
         "SCRIPT": "\n".join(map(_asset, scripts)),
         "DATA": packed,
+        "BODY": _asset(body).rstrip("\n"),
     }
-    return re.sub(f"@({'|'.join(parts)})@", lambda found: parts[found[1]], _asset(shell))
+    return re.sub(f"@({'|'.join(parts)})@", lambda found: parts[found[1]], _asset("frame.html"))
 
 
 def _asset(name: str) -> str:
