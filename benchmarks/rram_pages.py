@@ -68,3 +68,7 @@ def shown(made: Iterator[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
     for row in made:
         print(" | ".join(row), file=sys.stderr, flush=True)
         yield row
+
+
+if __name__ == "__main__":
+    raise SystemExit("this is a module of benchmarks/rram_latency.py, rram_groups.py and rram_mesh.py: run one of these")
