@@ -71,4 +71,4 @@ def shown(made: Iterator[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
 
 
 if __name__ == "__main__":
-    raise SystemExit("this is a module of benchmarks/rram_latency.py, rram_groups.py and rram_mesh.py: run one of these")
+    raise SystemExit("this is a module of benchmarks/rram_latency.py, rram_groups.py and rram_mesh.py: run these")
