@@ -74,7 +74,8 @@ def levels_backend(
     def load(program: Program, engine: str | None = None) -> Emulator:
         from backends.levels.emulator import TileEmulator
 
-        return TileEmulator(program, found())
+        brought = found()
+        return TileEmulator(program, brought.isa, brought.core)
 
     return Backend(
         name=name,

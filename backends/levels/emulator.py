@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backends.generic.emulator import DRAM_WORDS
-from backends.levels.backend import LevelsMachine
+from backends.isa import Isa
 from backends.levels.core import TileCore
 from backends.program import Program
 from backends.spatial.core import SegmentRun
@@ -13,16 +13,16 @@ from dialects.machine_kinds import nest_machine, parse_machine
 
 
 class TileEmulator(LayerEmulator):
-    """Such a machine with a program loaded.
+    """Such a machine with a program loaded: its instructions, and what executes them.
 
     Raises `CatenaError` as any emulator, and CAT-C003 for a description that is not valid.
     """
 
-    def __init__(self, program: Program, machine: LevelsMachine):
-        super().__init__(program, machine.isa)
+    def __init__(self, program: Program, isa: Isa, core: type[TileCore]):
+        super().__init__(program, isa)
         described = parse_machine(program.metadata.description, where="program metadata")
         self.machine = nest_machine(described, "emulation", where="program metadata")
-        self._core = machine.core
+        self._core = core
 
     @property
     def dram_words(self) -> int:
