@@ -47,16 +47,17 @@ def counts_tiles(flow: BoundFlow, name: str, before: frozenset[str]) -> bool:
         and flow.flow.factors_of(name) & before <= inmost.names
         and all(_power(flow.expressions[place], name) == 1 for place in places)
         and all(
-            _divides(flow.expressions[inner], flow.expressions[outer])
+            divides(flow.expressions[inner], flow.expressions[outer])
             for outer, inner in pairwise(nodes[: len(places) + 1])
         )
     )
 
 
-def moves_inwards(flow: BoundFlow, name: str, *, timed_only: bool = False) -> bool:
+def moves_inwards(flow: BoundFlow, name: str, *, timed_only: bool = False, slides: bool = False) -> bool:
     """Whether a larger value may make loops run further in, where what others leave alone comes more often.
 
-    They run past other loops, or lie along an axis, each of whose elements gets what one alone would have kept. For a
+    They run past other loops, or lie along an axis, each of whose elements gets what one alone would have kept. Where
+    a memory `slides` over windows, it keeps what they share within a tile only, if that is cut again right away. For a
     parameter that `counts_tiles` that is so only where nothing runs there with 1, but with larger values. With
     `timed_only` loops that are laid along axes further in do not count.
     """
@@ -73,7 +74,8 @@ def moves_inwards(flow: BoundFlow, name: str, *, timed_only: bool = False) -> bo
             for each in range(place + 1, max(further, default=place))
             if not isinstance(flow.nest.nodes[each], Store) and flow.loop(each) != loop
         ]
-        if others and any(name not in flow.expressions[each].names for each in further):
+        strips = slides and flow.problem.window_of(loop) is not None
+        if (others or strips) and any(name not in flow.expressions[each].names for each in further):
             return True
     return False
 
@@ -85,8 +87,8 @@ def tiles_within(flow: BoundFlow, name: str, *, timed: bool) -> tuple[int, ...] 
     multiple of each T below, and each T. Let m' be smaller than the largest m. If it is not above the largest multiple
     of T, that cuts the loop into no more tiles, and those into as few of T as there can be; otherwise no multiple of T
     lies in between, so that the tiles of m' have as many of T in them, and there are no fewer of m'. It is worse only
-    where a T runs past other loops which one tile of it, or less, does not. Steps are as many as tiles if loops are
-    laid along axes index by index.
+    where a T runs past other loops which one tile of it, or less, does not, or a window slides within every m alone.
+    Steps are as many as tiles if loops are laid along axes index by index.
     """
     places = cut_by(flow, frozenset({name}))
     if len(places) != 1 or flow.expressions[places[0]].terms != ((1, (name,)),):
@@ -97,7 +99,7 @@ def tiles_within(flow: BoundFlow, name: str, *, timed: bool) -> tuple[int, ...] 
     if window is not None and (window.across if loop == window.outputs else window.along) > 1:
         return None
     further = tuple(each for each in nodes_of(flow, loop) if each > place)
-    if not all(_divides(flow.expressions[inner], flow.expressions[outer]) for outer, inner in pairwise(further)):
+    if not all(divides(flow.expressions[inner], flow.expressions[outer]) for outer, inner in pairwise(further)):
         return None
     laid = (flow.expressions[each] for each in further if isinstance(flow.nest.nodes[each], Par))
     return None if timed and any(tile.terms != ((1, ()),) for tile in laid) else further
@@ -108,7 +110,8 @@ def _power(tile: Expression, name: str) -> int:
     return tile.terms[0][1].count(name) if len(tile.terms) == 1 else 0
 
 
-def _divides(inner: Expression, outer: Expression) -> bool:
+def divides(inner: Expression, outer: Expression) -> bool:
+    """Whether an outer tile is a whole number of inner ones, whatever the parameters are."""
     if len(inner.terms) != 1 or len(outer.terms) != 1:
         return False
     (few, some), (more, all_of_them) = inner.terms[0], outer.terms[0]

@@ -7,15 +7,12 @@ along an axis, so that windows are cut and no memory slides.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from dialects.gconv import LoopKind
 from dialects.hierarchy import Hierarchy
-from dialects.schedule import Operand
 from passes.mapper.candidates import Candidates
 from passes.mapper.chains import cut_by, moves_inwards
 from passes.mapper.dataflow import BoundFlow
@@ -80,24 +77,3 @@ class Early:
         inside = enumerate(self.flow.nest.nodes[place + 1 :])
         laid = any(isinstance(node, Par) and node.loop == loop for _, node in inside)
         return laid and self.flow.problem.window_of(loop) is not None
-
-
-def with_cheap_sums(
-    hierarchy: Hierarchy, costs: Mapping[str, float], meeting: Collection[str] = ()
-) -> Mapping[str, float]:
-    """Prices of which none is higher, such that sums cost no more to add, or on their way, than further out.
-
-    By these no mapping costs less if a sum leaves a memory sooner, or if it meets others on its way to a memory of
-    `meeting`. They are the same where that is so anyway.
-    """
-    outermost, *inner = hierarchy.memories
-    names = [outermost.name, *(each.name for each in inner if Operand.OUTPUT in each.operands)]
-    lowered = dict(costs)
-    least = math.inf
-    for name in names:
-        add, update, hop = (f"{name}.output.{event}" for event in ("add", "update", "hop"))
-        lowered |= {add: min(lowered[add], least)} if add in lowered else {}
-        least = min(least, lowered.get(update, 0.0) + lowered.get(add, 0.0))
-        lowered |= {hop: min(lowered[hop], least)} if hop in lowered else {}
-        least = min(least, lowered.get(hop, 0.0)) if name in meeting else least
-    return lowered

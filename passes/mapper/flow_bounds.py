@@ -1,11 +1,12 @@
 """What candidates of a dataflow cost, and at least while parameters are missing.
 
 Removing the innermost cut of a loop never makes an event more frequent, but for additions, which it moves inwards: no
-bound counts them at more than they would cost further out (`passes.mapper.early.with_cheap_sums`). Nor does removing
+bound counts them at more than they would cost further out (`passes.mapper.cheap_sums`). Nor does removing
 another cut, unless what the loop does further in then matters: it runs past loops that left alone what a memory keeps,
 or is laid along an axis, each of whose elements gets what one would have kept. Events of operands for which that may be
 are counted without all cuts of the loop further in. For sums that leaves little: where all hangs on one parameter being
-1, that case is bounded apart (`passes.mapper.flow_shifts.Split`).
+1, that case is bounded apart (`passes.mapper.flow_shifts.Split`). Tiles that are not whole numbers of those further in
+may become more without a cut (5 cut by 4, then 3, has three pieces, cut by 3 first two): they are left out with it.
 
 So the inner parameters alone, with all loops whole that outer ones would cut, bound what a mapping costs inside; the
 outer parameters that fit with an inner tile of one bound what the outermost memory costs, less the addition that a sum
@@ -26,9 +27,10 @@ from dialects.gconv import LoopKind
 from dialects.schedule import Objective, Operand
 from passes.mapper.candidates import Candidates
 from passes.mapper.chains import cut_by
+from passes.mapper.cheap_sums import meeting, with_cheap_sums
 from passes.mapper.counts import OPERAND_NAMES, Counts
 from passes.mapper.dataflow import BoundFlow
-from passes.mapper.early import Early, with_cheap_sums
+from passes.mapper.early import Early
 from passes.mapper.flow_counts import FlowCounts
 from passes.mapper.flow_fit import FlowFit
 from passes.mapper.flow_growth import FlowGrowth
@@ -63,9 +65,9 @@ class FlowBounds:
         stored = (each for each in flow.problem.operands if each not in self._passing)
         self._outermost = tuple(f"{hierarchy.memories[0].name}.{OPERAND_NAMES[each]}." for each in stored)
         self._costs = search_costs(prices)
-        self._cheapest = with_cheap_sums(hierarchy, self._costs)
-        self._outer_costs = self._less_what_is_saved(self._cheapest)
+        self._cheapest = with_cheap_sums(flow, hierarchy, self._costs)
         self._shifts = FlowShifts(flow, hierarchy)
+        self._outer_costs = self._less_what_is_saved(self._cheapest)
         self._beside_reserving = self._find_beside_reserving()
         early = Early(flow, hierarchy)
         self._early = frozenset(name for name in flow.flow.inner if early.may_be_open(name))
@@ -84,14 +86,24 @@ class FlowBounds:
         energy = _priced(counts.events, self._costs, counts.candidates) + self._work
         return self._objective.of(energy, self._prices.cycles(counts) if self._values.timed else energy)
 
-    def may_be_within(self, candidates: Candidates, limit: float) -> Flags:
-        """Whether some values of missing parameters may cost no more than a limit."""
+    def may_be_within(self, candidates: Candidates, limit: float | Values) -> Flags:
+        """Whether some values of missing parameters may cost no more than a limit, or than one for each candidate."""
         energy, cycles = self._inner_bound(candidates, outermost=True)
         return self._objective.of(energy + self._work, cycles) <= limit
 
     def _inner_bound(self, inner: Candidates, *, outermost: bool = False) -> tuple[Values, Values]:
         """Lower bounds of what all memories cost, the `outermost` one as well if so said, and of the time."""
         open_cuts = self._open_cuts(inner)
+        energy, cycles = self._evenly_bound(inner, open_cuts, outermost=outermost)
+        uneven, among = self._uneven(inner, open_cuts)
+        if uneven:
+            rows = np.flatnonzero(among)
+            cuts = tuple(sorted({*open_cuts, *uneven}))
+            energy[rows], cycles[rows] = self._bound_of(inner.take(rows), cuts, None, outermost=outermost)
+        return energy, cycles
+
+    def _evenly_bound(self, inner: Candidates, open_cuts: tuple[int, ...], *, outermost: bool) -> tuple[Values, Values]:
+        """The same where tiles further in than open cuts are whole numbers of one another."""
         energy, cycles = self._bound_of(inner, open_cuts, None, outermost=outermost)
         split = self._shifts.split(open_cuts) if self._hierarchy.nested else None
         if split is None:
@@ -108,50 +120,61 @@ class FlowBounds:
         self, inner: Candidates, open_cuts: tuple[int, ...], split: Split | None, *, outermost: bool
     ) -> tuple[Values, Values]:
         """Lower bounds; with a split, of mappings in which the loop has no index that remains alone."""
-        counts = self._without_open_cuts(inner)
+        counts = self._without(inner, open_cuts)
         # An axis that open parameters may lay a loop along takes all of it in the least time, and may share words.
         is_laid = any(isinstance(self._flow.nest.nodes[place], Par) for place in open_cuts)
-        fastest = self._without_open_cuts(inner, laid=1) if is_laid else counts
+        fastest = self._without(inner, open_cuts, laid=1) if is_laid else counts
         events = {event: np.minimum(times, fastest.events[event]) for event, times in counts.events.items()}
-        costs = self._cheapest
         for operand, further in self._shifts.of(open_cuts, split).items():
-            shifted = self._without_open_cuts(inner, further=further).events
-            events |= {event: times for event, times in shifted.items() if f".{OPERAND_NAMES[operand]}." in event}
-            if operand is Operand.OUTPUT and (meeting := self._shifts.meeting(further)):
-                costs = with_cheap_sums(self._hierarchy, self._costs, meeting)
+            cuts = (*open_cuts, *further)
+            shifted = self._without(inner, cuts).events
+            shared = self._without(inner, cuts, laid=1).events if self._shifts.shares(operand, cuts) else shifted
+            name = f".{OPERAND_NAMES[operand]}."
+            events |= {event: np.minimum(times, shared[event]) for event, times in shifted.items() if name in event}
         several = self._shifts.along_several(open_cuts)
         for places in several.values():
             # Any of the axes may take all of the loop, and share words as others do not.
             for number in range(1, len(places)):
-                outside = self._without_open_cuts(inner, laid=1, whole=places[:number]).events
+                outside = self._without(inner, open_cuts, laid=1, whole=places[:number]).events
                 events = {event: np.minimum(times, outside[event]) for event, times in events.items()}
-        cycles: Values = np.zeros(counts.candidates)
+        cycles: Values = np.zeros(inner.count)
         if self._values.timed:
             cycles = fastest.steps.astype(np.float64)
             unsure = {node.axis for node in self._flow.nest.nodes if isinstance(node, Par) and node.loop in several}
             for memory in self._hierarchy.memories[1:]:
-                copies: Column = np.ones(counts.candidates, np.int64)
+                copies: Column = np.ones(inner.count, np.int64)
                 for axis in self._hierarchy.axes_outside(memory.name):
                     used = axis.size if axis.name in unsure else fastest.elements(axis.name)
                     copies = copies * np.minimum(used, axis.size)
                 cycles = np.maximum(cycles, np.maximum(*self._prices.shared_port_cycles(memory, events)) / copies)
         if not outermost:
             events = {event: times for event, times in events.items() if not event.startswith(self._outermost)}
-        return _priced(events, costs, counts.candidates), cycles
+        return _priced(events, self._cheapest, inner.count), cycles
 
     def _open_cuts(self, inner: Candidates) -> tuple[int, ...]:
         """The nodes whose tiles parameters have a say in that are not decided."""
         return cut_by(self._flow, frozenset(self._values.parameters) - inner.columns.keys())
 
-    def _without_open_cuts(
-        self, inner: Candidates, laid: int | None = None, further: Iterable[int] = (), whole: Collection[int] = ()
-    ) -> Counts:
-        """Counts with all loops whole that open parameters cut, or, on an axis, in tiles of `laid`.
+    def _uneven(self, inner: Candidates, open_cuts: tuple[int, ...]) -> tuple[frozenset[int], Flags]:
+        """Nodes inside of open cuts whose tiles are no whole numbers of later ones, and for which candidates."""
+        places: set[int] = set()
+        among = np.zeros(inner.count, np.bool_)
+        pairs = self._shifts.uneven(open_cuts) if self._hierarchy.nested else ()
+        tiles = self._flow.tiles(inner.columns, inner.count) if pairs else []
+        for outer, further in pairs:
+            cuts = (tiles[further] < tiles[outer]) & (tiles[outer] < self._flow.problem.extents[self._flow.loop(outer)])
+            found = cuts & (tiles[outer] % tiles[further] > 0)
+            among |= found
+            if found.any():
+                places.add(outer)
+        return frozenset(places), among
 
-        So are those of `further` nodes; those of `whole` ones are whole.
-        """
+    def _without(
+        self, inner: Candidates, cuts: Iterable[int], laid: int | None = None, whole: Collection[int] = ()
+    ) -> Counts:
+        """Counts with loops whole at some cuts, or, on an axis, in tiles of `laid`, which those of `whole` are not."""
         tiles = self._flow.tiles(inner.columns, inner.count)
-        for place in {*self._open_cuts(inner), *further, *whole}:
+        for place in {*cuts, *whole}:
             node = self._flow.nest.nodes[place]
             assert not isinstance(node, Store)
             extent = self._flow.problem.extents[node.loop]
@@ -205,16 +228,19 @@ class FlowBounds:
     def _less_what_is_saved(self, costs: Mapping[str, float]) -> Mapping[str, float]:
         """Prices with which the outermost memory's energy may be added to that of a nest without outer cuts.
 
-        With a sum that arrives there once more, an addition less is made in the memory inside, or on the way to it.
+        With a sum that arrives there once more, or meets others on its way, an addition less is made in the memory
+        inside, or on the way to it.
         """
         outer = cut_by(self._flow, frozenset(self._flow.flow.outer))
         stores = self._flow.nest.stores(Operand.OUTPUT)
-        added = f"{self._hierarchy.memories[0].name}.output.add"
-        if not stores or not self._sends_sums(outer, stores[0][0]):
+        if not stores:
             return costs
-        inside = stores[0][1].memory
+        outermost, inside = self._hierarchy.memories[0].name, stores[0][1].memory
         saved = max(costs.get(f"{inside}.output.{event}", 0.0) for event in ("add", "hop"))
-        return {**costs, added: costs.get(added, 0.0) - saved}
+        events = ["add"] if self._sends_sums(outer, stores[0][0]) else []
+        events += ["hop"] if outermost in meeting(self._flow, self._hierarchy, outer) else []
+        lowered = {f"{outermost}.output.{event}" for event in events}
+        return {**costs, **{event: costs.get(event, 0.0) - saved for event in lowered}}
 
     def _sends_sums(self, outer: tuple[int, ...], store: int) -> bool:
         """Whether outer cuts make sums leave that would stay: by cutting the loops that add, or others inside those."""

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import combinations
 
 from dialects.gconv import LoopKind
 from dialects.hierarchy import Hierarchy, Memory
 from dialects.schedule import Operand
-from passes.mapper.chains import cut_by, nodes_of
+from passes.mapper.chains import cut_by, divides, nodes_of
 from passes.mapper.dataflow import BoundFlow
 from passes.mapper.nest import For, Par, Store
 
@@ -43,24 +44,26 @@ class FlowShifts:
         """By operand, the further cuts to leave out for its events, if any, by the cuts that are, and by a split."""
         self.split = cache(self._split)
         """The split that is worth its while, if any, by the cuts that are left out."""
+        self.uneven = cache(self._uneven)
+        """Pairs of other nodes of a loop, further in than such cuts, where the outer tile may be no multiple."""
 
     def further(self, cuts: Iterable[int]) -> frozenset[int]:
         """All cuts further in of the loops of some cuts."""
         loops = {place: self._flow.loop(place) for place in cuts}
         return frozenset(each for place, loop in loops.items() for each in nodes_of(self._flow, loop) if each > place)
 
-    def meeting(self, cuts: Iterable[int]) -> frozenset[str]:
-        """The memories on the way to which sums meet along an axis by some cuts."""
-        stores = self._flow.nest.stores(Operand.OUTPUT)
-        outermost = self._hierarchy.memories[0].name
-        found: set[str] = set()
-        for place in cuts:
-            node = self._nodes[place]
-            if not isinstance(node, Par) or not self._hierarchy.axis(node.axis).reduces:
+    def shares(self, operand: Operand, cuts: Iterable[int]) -> bool:
+        """Whether elements may share words that one of them would move more than once: parts of windows, and sums."""
+        problem = self._flow.problem
+        for node in (self._nodes[place] for place in cuts):
+            if not isinstance(node, Par):
                 continue
-            if self._flow.problem.loops[node.loop].kind is LoopKind.KS:
-                found.add([outermost, *(store.memory for each, store in stores if each < place)][-1])
-        return frozenset(found)
+            axis = self._hierarchy.axis(node.axis)
+            adds = operand is Operand.OUTPUT and axis.reduces and problem.loops[node.loop].kind is LoopKind.KS
+            slides = operand in axis.multicast and problem.window_of(node.loop) is not None
+            if adds or (operand is Operand.INPUT and slides):
+                return True
+        return False
 
     def _split(self, cuts: tuple[int, ...]) -> Split | None:
         """A parameter whose value 1 is better bounded apart, by the cuts that are left out.
@@ -91,6 +94,19 @@ class FlowShifts:
 
     def _lessens(self, cuts: tuple[int, ...], split: Split) -> bool:
         return self.of(cuts, split).get(Operand.OUTPUT, frozenset()) < self.of(cuts, None)[Operand.OUTPUT]
+
+    def _uneven(self, cuts: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+        found: list[tuple[int, int]] = []
+        for loop in sorted({self._flow.loop(place) for place in cuts}):
+            nodes = nodes_of(self._flow, loop)
+            outermost = min(place for place in nodes if place in cuts)
+            others = [place for place in nodes if place > outermost and place not in cuts]
+            found += (
+                (outer, inner)
+                for outer, inner in combinations(others, 2)
+                if not divides(self._flow.expressions[inner], self._flow.expressions[outer])
+            )
+        return tuple(found)
 
     def _of(self, cuts: tuple[int, ...], split: Split | None) -> Mapping[Operand, frozenset[int]]:
         found: dict[Operand, frozenset[int]] = {}

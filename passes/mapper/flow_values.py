@@ -39,8 +39,9 @@ class FlowValues:
         self.counted = frozenset(
             name for name in self.parameters if counts_tiles(flow, name, frozenset(self.parameters))
         )
-        keeps = any(each.stays or each.slides for each in hierarchy.memories[1:])
-        self.inwards = frozenset(name for name in self.parameters if keeps and moves_inwards(flow, name))
+        slides = any(each.slides for each in hierarchy.memories[1:])
+        keeps = slides or any(each.stays for each in hierarchy.memories[1:])
+        self.inwards = frozenset(name for name in self.parameters if keeps and moves_inwards(flow, name, slides=slides))
         self.unordered = frozenset(self._find_unordered())
 
     def of(self, candidates: Candidates, name: str) -> Iterator[tuple[Column, npt.NDArray[np.intp]]]:

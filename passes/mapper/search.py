@@ -26,9 +26,10 @@ from dialects.hierarchy import Hierarchy
 from dialects.schedule import Mapping as LinkMapping
 from dialects.schedule import Objective
 from passes.mapper.candidates import CHUNK, Candidates
+from passes.mapper.cheap_sums import with_cheap_sums
 from passes.mapper.counts import Counts
 from passes.mapper.dataflow import BoundFlow, parse_dataflow
-from passes.mapper.early import Open, with_cheap_sums
+from passes.mapper.early import Open
 from passes.mapper.flow_bounds import FlowBounds, search_costs
 from passes.mapper.flow_counts import FlowCounts
 from passes.mapper.flow_fit import FlowFit
@@ -146,7 +147,7 @@ class _Search:
         self._counts = FlowCounts(flow, hierarchy)
         prices = Prices(hierarchy, objective)
         costs = search_costs(prices)
-        dear_sums = with_cheap_sums(hierarchy, costs) != costs
+        dear_sums = with_cheap_sums(flow, hierarchy, costs) != costs
         self._values = FlowValues(flow, hierarchy, timed=timed, ties=choice is None and not timed, dear_sums=dear_sums)
         self._fit = FlowFit(flow, hierarchy, self._values, self._counts)
         waits = timed and _has_ramp(hierarchy)
