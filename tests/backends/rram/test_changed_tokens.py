@@ -136,8 +136,7 @@ def _check(seed: int, change: Change) -> None:
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_changed_token_is_found(change: Change) -> None:
-    for seed in (1, 2):
-        _check(seed, change)
+    _check(1, change)
 
 
 @pytest.mark.exhaustive

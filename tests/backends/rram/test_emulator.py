@@ -53,7 +53,7 @@ def test_rings_longer_than_their_vectors_end(vectors: int) -> None:
         made.emulate("steps", Pace(vectors))
 
 
-@pytest.mark.parametrize("pipelined", ["false", "true"])
+@pytest.mark.parametrize("pipelined", [pytest.param("false", marks=pytest.mark.exhaustive), "true"])
 @pytest.mark.parametrize("scheme", Scheme)
 def test_whole_networks_at_any_pace(scheme: Scheme, pipelined: str) -> None:
     settings = {**SMALL, "schedule.scheme": scheme, "schedule.pipelined": pipelined, "schedule.signal_every": "2"}

@@ -18,7 +18,6 @@ from dialects.diagnostics import CatenaError
 from tests.backends.rram.quantized import SMALL, Network, Ready, ready, residual
 
 CHIP = {**SMALL, "cores.count": "144", "schedule.pipelined": "true"}
-EXAMPLES = 3
 
 
 def random_network(seed: int) -> onnx.ModelProto:
@@ -75,11 +74,16 @@ def _check(seed: int) -> tuple[int, int]:
     return emulator.shared_words, alone.emulate().shared_words
 
 
-@pytest.mark.parametrize("part", [0, pytest.param(1, marks=pytest.mark.exhaustive)])
-def test_random_groups_are_exact_and_take_the_words_that_are_predicted(part: int) -> None:
-    words = np.array([_check(seed) for seed in range(part * EXAMPLES, (part + 1) * EXAMPLES)])
+def test_a_random_group_is_exact_and_takes_the_words_that_are_predicted() -> None:
+    fused, alone = _check(0)
+    assert fused <= alone
+
+
+@pytest.mark.exhaustive
+def test_random_groups_save_words() -> None:
+    words = np.array([_check(seed) for seed in range(6)])
     assert (words[:, 0] <= words[:, 1]).all()
-    assert (words[:, 0] < 0.8 * words[:, 1]).sum() >= EXAMPLES // 3
+    assert (words[:, 0] < 0.8 * words[:, 1]).sum() >= 2
 
 
 @pytest.mark.exhaustive

@@ -15,7 +15,6 @@ from backends.rram.streams import Action, Do, Task
 from backends.spatial.codes import Fold
 from dialects.diagnostics import CatenaError
 from dialects.multicore import LoadOp, RunOp, StreamOp, WaitOp, whole
-from dialects.multicore_mapping import Scheme
 from dialects.spatial import BufferOp, LayerOp, integer
 from passes.multicore.tokens import waited
 from passes.prove_order import ProveOrderPass
@@ -25,7 +24,14 @@ OVERLAP = {**SMALL, "cores.overlap": "true"}
 LONG = {**OVERLAP, "crossbar.mvm_cycles": "1400"}
 
 
-@pytest.mark.parametrize(("scheme", "pipelined"), [*((scheme, "true") for scheme in Scheme), ("cyclic", "false")])
+@pytest.mark.parametrize(
+    ("scheme", "pipelined"),
+    [
+        ("cyclic", "true"),
+        ("cyclic", "false"),
+        *(pytest.param(scheme, "true", marks=pytest.mark.exhaustive) for scheme in ("sequential", "linear")),
+    ],
+)
 def test_networks_at_any_pace(scheme: str, pipelined: str) -> None:
     copies = {"cores.count": "144", "schedule.duplicate": "true"} if pipelined == "true" else {}
     settings = {**OVERLAP, **copies, "schedule.scheme": scheme, "schedule.pipelined": pipelined}

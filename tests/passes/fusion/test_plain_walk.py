@@ -82,7 +82,9 @@ def _assert_all_same(group: Group) -> int:
     return count
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize(
+    "seed", [pytest.param(seed, marks=[pytest.mark.exhaustive] * (seed > 3)) for seed in range(12)]
+)
 def test_plain_walks_of_random_groups(seed: int) -> None:
     rng = random.Random(seed)
     count = 0

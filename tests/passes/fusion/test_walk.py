@@ -29,7 +29,7 @@ from tests.passes.fusion.groups import (
 from tests.passes.fusion.literal import literal
 from tests.passes.fusion.walk import walk
 
-ROWS = [pytest.param(row, id=row.name, marks=[pytest.mark.slow] if row.slow else []) for row in resnet_pair.ROWS]
+ROWS = [pytest.param(row, id=row.name, marks=[pytest.mark.exhaustive] if row.slow else []) for row in resnet_pair.ROWS]
 UNHURRIED = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
 

@@ -44,7 +44,14 @@ def with_random_weights(path: Path) -> onnx.ModelProto:
     return model
 
 
-@pytest.mark.parametrize("name", ["densenet121", "inception_v2", "shufflenet", "squeezenet"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("densenet121", "inception_v2")),
+        "shufflenet",
+        "squeezenet",
+    ],
+)
 def test_bundled_topologies(name: str) -> None:
     model = with_random_weights(FOLDER / f"light_{name}.onnx")
     initializers = {tensor.name for tensor in model.graph.initializer}
