@@ -98,6 +98,7 @@ def compile(
     calibrate: FilePath | None = None,
     density: float | None = None,
     dump_ir: FilePath | None = None,
+    reproducer: FilePath | None = None,
     input_shapes: Shapes | None = None,
     batch: int | None = None,
     allow_fallback: str | None = None,
@@ -111,10 +112,10 @@ def compile(
     """Compile an ONNX model, or go on from an IR file, up to the stage `stop` (`compiler.compilation`).
 
     `output` is where the program, or the IR and its weights, are written; `start` the stage that IR has passed, if it
-    does not say so itself; `mapping` a mapping file; `calibrate` an
-    .npz file of inputs on which zeros are measured, or `density` the stated share of tensors between layers that is not
-    zero (`passes.measure_zeros`); `dump_ir` a folder for the IR after every stage. The arguments up
-    to `allow_fallback` are those of `check`.
+    does not say so itself; `mapping` a mapping file; `calibrate` an .npz file of inputs on which zeros are measured, or
+    `density` the stated share of tensors between layers that is not zero (`passes.measure_zeros`); `dump_ir` a folder
+    for the IR after every stage, `reproducer` one that shows a failure again (`compiler.reproduction`). The arguments
+    up to `allow_fallback` are those of `check`.
 
     Mappings make `objective` least (`energy`, `latency`, `edp` or `traffic`; default: the target's). The search for
     them ends after `time_limit` seconds; it runs in `jobs` processes, or on the workers of the Dask scheduler at the
@@ -130,7 +131,8 @@ def compile(
 
     search = _search(objective, time_limit, jobs, scheduler, cache_dir, no_cache)
     options = _options(target, settings, input_shapes, batch, mode, allow_fallback, mapping, search)
-    options = _with_zeros(replace(options, start=start, stop=stop), calibrate, density)
+    options = replace(options, start=start, stop=stop, reproducer=_folder(reproducer))
+    options = _with_zeros(options, calibrate, density)
     observers = () if dump_ir is None else (StageDump(Path(dump_ir)),)
     compiled = compile_source(fspath(source), options, observers)
     if output is not None:
@@ -210,17 +212,21 @@ def run(
     engine: str | None = None,
     trace: FilePath | None = None,
     timeline: bool = False,
+    reproducer: FilePath | None = None,
 ) -> Execution:
     """Execute a program file on its backend's emulator (`compiler.execution`).
 
     `inputs` are arrays by ONNX tensor name; without them they are made up from `seed`. `trace` is a file that gets a
     line for every instruction, `engine` one of the backend's ways to execute (`backends.api`). With `timeline`, the
-    result says what each core did when. Raises `CatenaError`: CAT-C005 for inputs that do not fit, CAT-E001 to CAT-E003
-    for faults, CAT-P001 to CAT-P004 for a file that is no program, CAT-C001 for a timeline of a machine without cores.
+    result says what each core did when. `reproducer` is a folder that shows it again if the emulator stops. Raises
+    `CatenaError`: CAT-C005 for inputs that do not fit, CAT-E001 to CAT-E003 for faults, CAT-P001 to CAT-P004 for a
+    file that is no program, CAT-C001 for a timeline of a machine without cores.
     """
+    from contextlib import nullcontext
     from dataclasses import replace
 
     from compiler.execution import load_program, random_inputs, run_loaded
+    from compiler.reproduction.programs import keeping_faults
     from compiler.timeline_files import timed, timeline_of
 
     loaded, emulator = load_program(Path(program), engine)
@@ -228,7 +234,9 @@ def run(
     if cores is not None:
         cores.record_activity()
     arrays = random_inputs(loaded, seed) if inputs is None else inputs
-    done = run_loaded(loaded, emulator, arrays, trace=None if trace is None else Path(trace))
+    folder = _folder(reproducer)
+    with nullcontext() if folder is None else keeping_faults(folder, Path(program), arrays, engine):
+        done = run_loaded(loaded, emulator, arrays, trace=None if trace is None else Path(trace))
     return done if cores is None else replace(done, timeline=timeline_of(loaded, cores))
 
 
@@ -253,22 +261,32 @@ def verify(
     scheduler: str | None = None,
     cache_dir: FilePath | None = None,
     no_cache: bool = False,
+    reproducer: FilePath | None = None,
 ) -> Verification:
     """Compare every layer, then the whole program, with ONNX Runtime (`compiler.verification.layers`).
 
     `source` is a program, whose ONNX file is `model`, or an ONNX file that is compiled first, with the arguments from
     `target` on, as for `compile`. `tolerance` is relative to the largest value of each float tensor (default: 1e-4,
     5e-3 for float16), `lsb` in last places of quantized tensors (default: `compiler.verification.measures`).
+    `reproducer` is a folder that gets the first wrong layer alone, or what shows again that the model does not compile.
     Raises `CatenaError`: CAT-C004 if ONNX Runtime is not installed; a difference is no error.
     """
+    from dataclasses import replace
+
     from compiler.verification.measures import Tolerances
     from compiler.verification.programs import verify_source
 
     search = _search(objective, time_limit, jobs, scheduler, cache_dir, no_cache)
     options = _options(target, settings, input_shapes, batch, mode, allow_fallback, mapping, search)
-    beside = None if model is None else Path(model)
+    folder = _folder(reproducer)
     return verify_source(
-        fspath(source), beside, inputs, seed=seed, tolerances=Tolerances(tolerance, lsb), options=options
+        fspath(source),
+        None if model is None else Path(model),
+        inputs,
+        seed=seed,
+        tolerances=Tolerances(tolerance, lsb),
+        options=replace(options, reproducer=folder),
+        reproducer=folder,
     )
 
 
@@ -304,13 +322,23 @@ def history(
     return found
 
 
-def opt(source: FilePath, pipeline: str = "", *, input_shapes: Shapes | None = None, batch: int | None = None) -> str:
-    """IR text after a pipeline of passes over an IR file or an ONNX model (`compiler.optimization`)."""
+def opt(
+    source: FilePath,
+    pipeline: str = "",
+    *,
+    input_shapes: Shapes | None = None,
+    batch: int | None = None,
+    reproducer: FilePath | None = None,
+) -> str:
+    """IR text after a pipeline of passes over an IR file or an ONNX model (`compiler.optimization`).
+
+    `reproducer` is a folder that shows it again if a pass fails.
+    """
     from compiler.ir_text import print_module
     from compiler.optimization import optimize
 
     options = _options(None, None, input_shapes, batch).importing
-    module, _ = optimize(fspath(source), pipeline, options=options)
+    module, _ = optimize(fspath(source), pipeline, options=options, reproducer=_folder(reproducer))
     return print_module(module)
 
 
@@ -487,6 +515,10 @@ def _with_zeros(options: CompileOptions, calibrate: FilePath | None, density: fl
     from dataclasses import replace
 
     return replace(options, calibrate=None if calibrate is None else fspath(calibrate), density=density)
+
+
+def _folder(path: FilePath | None) -> Path | None:
+    return None if path is None else Path(path)
 
 
 def _options(

@@ -17,7 +17,15 @@ from backends.api import Backend
 from backends.registry import find_backend
 from compiler.descriptions.files import DEFAULT_TARGET
 from compiler.displaying import Displayed, Part
-from compiler.driver import Observer, StageRun, run_stage, stage_of, without_garbage_collection
+from compiler.driver import (
+    Failure,
+    Observer,
+    StageRun,
+    run_stage,
+    stage_of,
+    watched_for_failure,
+    without_garbage_collection,
+)
 from compiler.dumps import MappingDump
 from compiler.fallback_hint import fallback_hint
 from compiler.ir_text import new_context, read_module
@@ -58,7 +66,8 @@ class CompileOptions:
     `start` is the stage that IR has passed (None: what the IR says), `stop` the last stage to run. `mapping` is a
     mapping file as `passes.pin_mappings` reads it, `calibrate` and `density` are those of `passes.measure_zeros` (None:
     nothing is known of zeros but what the mapping file says), `search` how other mappings are found, `mode` how the
-    accelerator is used, `fuse` whether layers are fused. `without` names passes to leave out.
+    accelerator is used, `fuse` whether layers are fused. `without` names passes to leave out. `reproducer` is a folder
+    that gets what shows a failure again (`compiler.reproduction`), if there is one.
     """
 
     target: str | None = None
@@ -73,6 +82,7 @@ class CompileOptions:
     fuse: bool = False
     without: frozenset[str] = frozenset()
     importing: ImportOptions = field(default_factory=ImportOptions)
+    reproducer: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -107,12 +117,30 @@ def compile_source(
     """
     asked = options or CompileOptions()
     stage_number(asked.stop)
+    if asked.reproducer is not None:
+        # most compilations leave none
+        from compiler.reproduction.keeping import keeping_failures
+
+        without = replace(asked, reproducer=None)
+        with keeping_failures(asked.reproducer, source, asked.importing, asked) as recorder:
+            return compile_source(source, without, [recorder, *observers], verifier)
     with without_garbage_collection(), fallback_hint(asked.importing):
         if kind_of(source) is SourceKind.PROGRAM:
             raise CatenaError(Diagnostic("CAT-C001", f"{source} is a program already"))
         if kind_of(source) is SourceKind.MODEL:
             return _Compilation(asked, observers, verifier or Verifier()).from_model(source)
         return _Compilation(asked, observers, verifier or Verifier()).from_ir(source)
+
+
+def resume_inside(
+    source: str, options: CompileOptions, stage: str, done: int, observers: Sequence[Observer] = ()
+) -> Compiled:
+    """Finish a stage of which so many passes have run over the IR in a file, and no other one.
+
+    Raises `CatenaError` as `compile_source`, and CAT-C001 if there is no such stage.
+    """
+    with without_garbage_collection(), fallback_hint(options.importing):
+        return _Compilation(options, observers, Verifier()).inside(source, stage_named(stage), done)
 
 
 def compile_model(
@@ -181,6 +209,13 @@ class _Compilation:
         self._check_mapping_files(target)
         return self._run(module, stages, target)
 
+    def inside(self, source: str, stage: Stage, done: int) -> Compiled:
+        parsed = read_module(source, self._context)
+        self._verifier.verify(parsed.module, stage=stage.name, positions=parsed.positions)
+        is_for_target = _needs_target([stage]) or self._options.target is not None
+        target = self._target_of(parsed.module) if is_for_target else None
+        return self._run(parsed.module, [stage], target, done)
+
     def _check_use(self, stages: Sequence[Stage]) -> None:
         """Options of the mapping stage need that stage."""
         options = self._options
@@ -229,7 +264,8 @@ class _Compilation:
 
     def _import(self, load: Callable[[], ModuleOp], target: Target | None) -> ModuleOp:
         start = perf_counter()
-        module = load()
+        with watched_for_failure(self._observers, Failure(IMPORT.name, None)):
+            module = load()
         passes = self._passes(IMPORT, target)
         self._runs.append(
             run_stage(
@@ -251,7 +287,8 @@ class _Compilation:
             since=since,
         )
 
-    def _run(self, module: ModuleOp, stages: Sequence[Stage], target: Target | None) -> Compiled:
+    def _run(self, module: ModuleOp, stages: Sequence[Stage], target: Target | None, done: int = 0) -> Compiled:
+        """Run stages, the first without those of its passes that are done."""
         program: Program | None = None
         for stage in stages:
             if stage is PROGRAM:
@@ -260,7 +297,7 @@ class _Compilation:
                 continue
             if target is not None and stage_number(stage.name) >= stage_number(TARGET_STAGE):
                 _attach(module, target)
-            passes = self._passes(stage, target)
+            passes = self._passes(stage, target)[done if stage is stages[0] else 0 :]
             try:
                 self._runs.append(self._run_stage(module, stage, passes))
             except CatenaError as error:
@@ -272,7 +309,8 @@ class _Compilation:
 
     def _emit(self, module: ModuleOp, backend: Backend) -> Program:
         start = perf_counter()
-        program = backend.emit(module)
+        with watched_for_failure(self._observers, Failure(PROGRAM.name, module)):
+            program = backend.emit(module)
         run = StageRun(PROGRAM.name, perf_counter() - start, detail=_program_size(program))
         self._runs.append(run)
         for observer in self._observers:

@@ -46,11 +46,29 @@ class StageRun:
     detail: str = ""
 
 
+@dataclass(frozen=True)
+class Failure:
+    """What did not go well: the stage, or none in a pipeline of its own, and how many of its `passes` had run by then.
+
+    If all had, their result is not legal, or no program can be made of it. `module` is the IR as the failure left it,
+    None if there was none yet.
+    """
+
+    stage: str
+    module: ModuleOp | None
+    passes: tuple[ModulePass, ...] = ()
+    done: int = 0
+
+
 class Observer(Protocol):
     """Told about a compilation as it goes: printers and dumps. None of them changes the module."""
 
     def before_passes(self, stage: str, module: ModuleOp) -> None:
         """The passes of a stage, or of a pipeline if `stage` is empty, are about to run."""
+        ...
+
+    def before_pass(self, stage: str, step: ModulePass, module: ModuleOp) -> None:
+        """A pass is about to run."""
         ...
 
     def after_pass(self, stage: str, step: ModulePass, module: ModuleOp) -> None:
@@ -65,12 +83,19 @@ class Observer(Protocol):
         """The program is there."""
         ...
 
+    def after_failure(self, failure: Failure) -> None:
+        """A stage has failed; the error goes on to whoever compiles."""
+        ...
+
 
 class SilentObserver:
     """Does nothing; a base for observers that watch one thing."""
 
     def before_passes(self, stage: str, module: ModuleOp) -> None:
         """Passes are about to run."""
+
+    def before_pass(self, stage: str, step: ModulePass, module: ModuleOp) -> None:
+        """A pass is about to run."""
 
     def after_pass(self, stage: str, step: ModulePass, module: ModuleOp) -> None:
         """A pass has run."""
@@ -80,6 +105,20 @@ class SilentObserver:
 
     def after_program(self, run: StageRun, program: Program) -> None:
         """The program is there."""
+
+    def after_failure(self, failure: Failure) -> None:
+        """A stage has failed."""
+
+
+@contextmanager
+def watched_for_failure(observers: Sequence[Observer], failure: Failure) -> Iterator[None]:
+    """Tell observers of a failure if anything is raised within the block but an interrupt."""
+    try:
+        yield
+    except Exception:
+        for observer in observers:
+            observer.after_failure(failure)
+        raise
 
 
 @contextmanager
@@ -111,18 +150,14 @@ def run_passes(
     checked = verifier or Verifier()
     for observer in observers:
         observer.before_passes(stage, module)
-    for step in passes:
+    for number, step in enumerate(passes):
+        for observer in observers:
+            observer.before_pass(stage, step, module)
         start = perf_counter()
-        try:
-            step.apply(context, module)
-        except CatenaError as error:
-            raise _staged(error, stage or step.name) from error
-        except (PassFailedException, VerifyException) as error:
-            raise CatenaError(
-                Diagnostic("CAT-R002", f"pass {step.name} failed: {error}", stage=stage or step.name)
-            ) from error
-        middle = perf_counter()
-        _verify_after(checked, module, step.name, stage)
+        with watched_for_failure(observers, Failure(stage, module, tuple(passes), number)):
+            _apply(step, module, context, stage)
+            middle = perf_counter()
+            _verify_after(checked, module, step.name, stage)
         runs.append(PassRun(str(step), middle - start, perf_counter() - middle))
         for observer in observers:
             observer.after_pass(stage, step, module)
@@ -148,12 +183,24 @@ def run_stage(
     checked = verifier or Verifier()
     runs = run_passes(module, passes, context, stage=stage.name, observers=observers, verifier=checked)
     # Before the stage is noted: what the last pass left has been verified, and only its legality is looked at.
-    _verify_after(checked, module, f"the passes of stage {stage.name}", stage.name, stage.legality)
+    with watched_for_failure(observers, Failure(stage.name, module, tuple(passes), len(passes))):
+        _verify_after(checked, module, f"the passes of stage {stage.name}", stage.name, stage.legality)
     module.attributes[STAGE] = StringAttr(stage.name)
     run = StageRun(stage.name, perf_counter() - start, runs, _size_of(module))
     for observer in observers:
         observer.after_stage(run, module)
     return run
+
+
+def _apply(step: ModulePass, module: ModuleOp, context: Context, stage: str) -> None:
+    try:
+        step.apply(context, module)
+    except CatenaError as error:
+        raise _staged(error, stage or step.name) from error
+    except (PassFailedException, VerifyException) as error:
+        raise CatenaError(
+            Diagnostic("CAT-R002", f"pass {step.name} failed: {error}", stage=stage or step.name)
+        ) from error
 
 
 def stage_of(module: ModuleOp) -> str | None:

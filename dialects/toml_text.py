@@ -32,7 +32,7 @@ def written(value: object) -> str:
             return json.dumps(value, ensure_ascii=False)
         case dict():
             table = cast("dict[str, object]", value)
-            return f"{{{', '.join(f'{_key(key)} = {written(inner)}' for key, inner in table.items())}}}"
+            return f"{{{', '.join(f'{toml_key(key)} = {written(inner)}' for key, inner in table.items())}}}"
         case list() | tuple():
             return f"[{', '.join(map(written, cast('list[object]', value)))}]"
         case _:
@@ -52,7 +52,7 @@ def as_toml(value: object, depth: int = 3) -> str:
             text = "..."
         case dict():
             table = cast("dict[str, object]", value)
-            text = f"{{{', '.join(f'{_key(key)} = {as_toml(inner, depth - 1)}' for key, inner in table.items())}}}"
+            text = f"{{{', '.join(f'{toml_key(key)} = {as_toml(inner, depth - 1)}' for key, inner in table.items())}}}"
         case list() | tuple():
             text = f"[{', '.join(as_toml(inner, depth - 1) for inner in cast('list[object]', value))}]"
         case _:
@@ -103,7 +103,7 @@ def too_long_number(text: str) -> int:
     return next((number for number, line in enumerate(lines_of(text), 1) if digits.search(line)), 0)
 
 
-def _key(name: str) -> str:
+def toml_key(name: str) -> str:
     return name if _BARE.fullmatch(name) else json.dumps(name, ensure_ascii=False)
 
 

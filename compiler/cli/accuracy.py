@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from compiler.cli.console import Console
-from compiler.cli.options import model_options, parse_input_shapes, parse_settings, target_options
+from compiler.cli.options import model_options, parse_input_shapes, parse_settings, reproducer_option, target_options
 from compiler.cli.outcome import Outcome
 from compiler.cli.session import Session, verb
 
@@ -34,6 +34,7 @@ TARGET = "generic"
 @click.option("--seed", type=click.IntRange(min=0), default=0, metavar="N", help="Seed of random:N. [default: 0]")
 @target_options
 @model_options
+@reproducer_option
 def accuracy(
     session: Session,
     source: str,
@@ -44,6 +45,7 @@ def accuracy(
     settings: tuple[str, ...],
     input_shapes: tuple[str, ...],
     batch: int | None,
+    reproducer: Path | None,
 ) -> Outcome:
     """Run a quantized network with the products of its layers made by crossbars, beside the exact run.
 
@@ -60,7 +62,9 @@ def accuracy(
 
     chosen = target or (TARGET if kind_of(source) is SourceKind.MODEL else None)
     importing = ImportOptions(parse_input_shapes(input_shapes), batch)
-    options = CompileOptions(target=chosen, settings=parse_settings(settings), importing=importing)
+    options = CompileOptions(
+        target=chosen, settings=parse_settings(settings), importing=importing, reproducer=reproducer
+    )
     with activity(session.console, f"running {source}"):
         found = measured(source, Path(physics), samples, options, seed=seed)
 

@@ -16,6 +16,7 @@ from compiler.cli.options import (
     model_options,
     parse_input_shapes,
     parse_settings,
+    reproducer_option,
     search_options,
     target_options,
     zeros_options,
@@ -49,6 +50,7 @@ PROGRAM = "program"
 @search_options
 @model_options
 @fallback_option
+@reproducer_option
 def compile_model(
     session: Session,
     source: str,
@@ -70,6 +72,7 @@ def compile_model(
     input_shapes: tuple[str, ...],
     batch: int | None,
     fallback: str | None,
+    reproducer: Path | None,
     **search: Any,
 ) -> Outcome:
     """Compile an ONNX MODEL into a program, or go on from an IR file that an earlier call wrote.
@@ -124,6 +127,7 @@ def compile_model(
         density=density,
         search=parse_search(**search),
         importing=ImportOptions(shapes, batch, fallback=fallback, sha256=None if kept is None else kept.model_sha256),
+        reproducer=reproducer,
     )
     observers = observers_for(dump_ir, dump_passes, print_ir_after, sys.stderr)
     if save_mapping is not None:

@@ -14,6 +14,7 @@ from compiler.cli.options import (
     fuse_option,
     mode_option,
     model_options,
+    reproducer_option,
     search_options,
     target_options,
 )
@@ -32,6 +33,7 @@ from compiler.cli.session import Session, verb
 @model_options
 @search_options
 @fallback_option
+@reproducer_option
 def diff(
     session: Session,
     first: str,
@@ -45,6 +47,7 @@ def diff(
     input_shapes: tuple[str, ...],
     batch: int | None,
     fallback: str | None,
+    reproducer: Path | None,
     **search: Any,
 ) -> Outcome:
     """Compare two programs: time, energy, accesses, and layer by layer what came from the same ONNX nodes.
@@ -58,7 +61,9 @@ def diff(
     from compiler.reports.difference_tables import pair_table, total_table
     from compiler.reports.differences import differences
 
-    options = compile_options(target, settings, mode, fuse, None, input_shapes, batch, fallback, search)
+    options = compile_options(
+        target, settings, mode, fuse, None, input_shapes, batch, fallback, search, reproducer=reproducer
+    )
     found = differences(report_on_any(first, options), report_on_any(second, options))
 
     if html is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,6 +14,7 @@ from compiler.cli.options import (
     fuse_option,
     mode_option,
     model_options,
+    reproducer_option,
     search_options,
     target_options,
     zeros_options,
@@ -41,6 +43,7 @@ from compiler.cli.session import Session, verb
 @search_options
 @model_options
 @fallback_option
+@reproducer_option
 def explain(
     session: Session,
     source: str,
@@ -58,6 +61,7 @@ def explain(
     input_shapes: tuple[str, ...],
     batch: int | None,
     fallback: str | None,
+    reproducer: Path | None,
     **search: Any,
 ) -> Outcome:
     """Say why the layers of a program cost what they cost: where time and energy go, and what they are limited by.
@@ -76,7 +80,7 @@ def explain(
     from compiler.reporting import program_of
 
     options = compile_options(
-        target, settings, mode, fuse, mapping, input_shapes, batch, fallback, search, calibrate, density
+        target, settings, mode, fuse, mapping, input_shapes, batch, fallback, search, calibrate, density, reproducer
     )
     seconds = 0.0 if no_search or node is None else search_limit
     with activity(session.console, f"searching for what binds {node}" if seconds else f"explaining {source}"):

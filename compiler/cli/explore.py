@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 import click
 
 from compiler.cli.console import Console
-from compiler.cli.options import model_options, parse_input_shapes, parse_settings, target_options_with
+from compiler.cli.options import (
+    model_options,
+    parse_input_shapes,
+    parse_settings,
+    reproducer_option,
+    target_options_with,
+)
 from compiler.cli.outcome import Outcome
 from compiler.cli.session import Session, verb
 from dialects.diagnostics import CODES, CatenaError, Diagnostic, ExitCode
@@ -75,6 +81,7 @@ def _print_schema(context: click.Context, parameter: click.Parameter, wanted: bo
     help="Print the JSON schema of space files instead.",
 )
 @model_options
+@reproducer_option
 def explore_model(
     session: Session,
     source: str,
@@ -90,6 +97,7 @@ def explore_model(
     no_cache: bool,
     input_shapes: tuple[str, ...],
     batch: int | None,
+    reproducer: Path | None,
 ) -> Outcome:
     """Print the least words that a network moves over the off-chip link, by size of the buffer.
 
@@ -105,7 +113,9 @@ def explore_model(
     """
     needs_space = {"-j": jobs, "--scheduler": scheduler, "--time-limit": time_limit, "--cache-dir": cache_dir}
     if space is not None:
-        _refuse("is not said beside --space", {"--size": sizes, "-t": target, "--set": settings})
+        _refuse(
+            "is not said beside --space", {"--size": sizes, "-t": target, "--set": settings, "--reproducer": reproducer}
+        )
         from compiler.cache_folder import cache_folder
         from compiler.design_space.exploring import Places
         from compiler.design_space.variants import Network
@@ -123,7 +133,9 @@ def explore_model(
     from compiler.sources import ImportOptions
 
     importing = ImportOptions(parse_input_shapes(input_shapes), batch)
-    options = CompileOptions(target=target, settings=parse_settings(settings), importing=importing)
+    options = CompileOptions(
+        target=target, settings=parse_settings(settings), importing=importing, reproducer=reproducer
+    )
     with activity(session.console, f"exploring {source}") as shown:
         found = explore(source, options, sizes, shown.show)
     for output in outputs:

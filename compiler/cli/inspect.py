@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +14,7 @@ from compiler.cli.options import (
     mode_option,
     model_options,
     parse_input_shapes,
+    reproducer_option,
     search_options,
     target_options,
 )
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 @fuse_option
 @search_options
 @model_options
+@reproducer_option
 def inspect(
     session: Session,
     source: str,
@@ -49,6 +52,7 @@ def inspect(
     fuse: bool,
     input_shapes: tuple[str, ...],
     batch: int | None,
+    reproducer: Path | None,
     **search: Any,
 ) -> Outcome:
     """Summarise an ONNX model, an IR file or a program; or say what passes make of a model or IR.
@@ -60,7 +64,9 @@ def inspect(
     """
     if passes or changes is not None or node is not None:
         which = changes if changes is not None else "all" if node is not None else None
-        options = compile_options(target, settings, mode, fuse, None, input_shapes, batch, None, search)
+        options = compile_options(
+            target, settings, mode, fuse, None, input_shapes, batch, None, search, reproducer=reproducer
+        )
         return _compiled(source, options, stop, which, node, passes)
     return _summary(source, input_shapes, batch)
 

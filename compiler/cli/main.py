@@ -8,6 +8,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from io import TextIOWrapper
 from time import perf_counter
 from types import FrameType
@@ -51,6 +52,10 @@ VERBS = {
 
 BROKEN_PIPE = 128 + signal.SIGPIPE
 TERMINATED = 128 + signal.SIGTERM
+
+_REPRODUCER = "--reproducer"
+_KEEPING = (_REPRODUCER, "--run-reproducer")
+"""The option that keeps what shows a failure again, and the one that runs it."""
 
 _EPILOG = (
     "Exit codes: 0 success, 1 internal error, 2 usage, 3 not supported, 4 does not fit, 5 mismatch, 130 interrupted. "
@@ -135,6 +140,7 @@ def _report(error: BaseException, words: Sequence[str], seconds: float) -> int:
     given = words[: words.index("--")] if "--" in words else words
     verb = next((word for word in given if word in VERBS), "")
     diagnostics = _usage_problem(error) if isinstance(error, click.ClickException) else diagnostics_of(error)
+    diagnostics = tuple(_with_advice(each, verb, given) for each in diagnostics)
     exit_code = exit_code_of(diagnostics)
     if "--debug" in given:
         traceback.print_exception(error)
@@ -147,6 +153,17 @@ def _report(error: BaseException, words: Sequence[str], seconds: float) -> int:
     console.errors(diagnostics)
     console.verdict(False, seconds, "")
     return exit_code
+
+
+def _with_advice(problem: Diagnostic, verb: str, given: Sequence[str]) -> Diagnostic:
+    """A bug, with the option that keeps what shows it again, if the verb has it and it was not given."""
+    if problem.code != "CAT-I001" or any(word.partition("=")[0] in _KEEPING for word in given):
+        return problem
+    command = CATENA.get_command(click.Context(CATENA), verb)
+    if command is None or not any(_REPRODUCER in option.opts for option in command.params):
+        return problem
+    advice = f"{_REPRODUCER} DIR keeps what shows it again, for a report"
+    return replace(problem, hint=f"{problem.hint}; {advice}" if problem.hint else advice)
 
 
 def _usage_problem(error: click.ClickException) -> tuple[Diagnostic, ...]:

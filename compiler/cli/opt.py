@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from compiler.cli.console import Console
-from compiler.cli.options import model_options, parse_input_shapes
+from compiler.cli.options import model_options, parse_input_shapes, reproducer_option
 from compiler.cli.outcome import Outcome
 from compiler.cli.session import Session, verb
 
@@ -21,7 +21,9 @@ from compiler.cli.session import Session, verb
 @click.option("--changes", metavar="PASS|all", help="Print what passes changed, op by op, to standard error.")
 @click.option("--dump-passes", metavar="DIR", help="Write the IR after every pass into a folder.")
 @click.option("--timing", is_flag=True, help="Print the time of every pass.")
+@click.option("--run-reproducer", is_flag=True, help="Run what failed when --reproducer wrote FILE.")
 @model_options
+@reproducer_option
 def opt(
     session: Session,
     source: str,
@@ -31,10 +33,15 @@ def opt(
     changes: str | None,
     dump_passes: str | None,
     timing: bool,
+    run_reproducer: bool,
     input_shapes: tuple[str, ...],
     batch: int | None,
+    reproducer: Path | None,
 ) -> Outcome:
     """Read IR text (FILE or - for standard input) or an ONNX model, run passes over it and print the IR.
+
+    With --run-reproducer, FILE is the IR in a folder of --reproducer, and the passes are those that were left of the
+    stage when one failed, with the options of that time.
 
     The IR is verified before the first pass and after every pass; the weight store is the folder `weights` beside
     the file.
@@ -51,7 +58,15 @@ def opt(
     observers = observers_for(None, dump_passes, print_ir_after, sys.stderr)
     history = None if changes is None else IrHistory()
     observers += [] if history is None else [history]
-    module, runs = optimize(source, pipeline, options=options, observers=observers)
+    if run_reproducer:
+        from compiler.reproduction.replaying import replay
+
+        given = {"-p": pipeline, "--input-shape": input_shapes, "--batch": batch, "--reproducer": reproducer}
+        if wrong := [option for option, value in given.items() if value]:
+            raise click.UsageError(f"{', '.join(wrong)}: the reproducer says what is run")
+        module, runs = replay(Path(source), observers)
+    else:
+        module, runs = optimize(source, pipeline, options=options, observers=observers, reproducer=reproducer)
     steps = [] if history is None or changes is None else selected(history.steps, changes)
     if output is not None:
         write_module(module, Path(output))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -113,6 +114,12 @@ def fuse_option(command: CommandT) -> CommandT:
     return click.option("--fuse", is_flag=True, help=text)(command)
 
 
+def reproducer_option(command: CommandT) -> CommandT:
+    """`--reproducer`, for verbs that run passes."""
+    text = "If a pass or stage fails, write there what shows it again: IR before the pass, options, the command."
+    return click.option("--reproducer", type=click.Path(path_type=Path), metavar="DIR", help=text)(command)
+
+
 def zeros_options(command: CommandT) -> CommandT:
     """What is known of zeros in a network's data, for verbs that compile."""
     stated = "Share of tensors between layers that is not zero, if stated: where, is left to chance."
@@ -170,6 +177,7 @@ def compile_options(
     search: dict[str, Any],
     calibrate: str | None = None,
     density: float | None = None,
+    reproducer: Path | None = None,
 ) -> CompileOptions:
     """The options of verbs that compile a model first, unless they are given a program."""
     from compiler.compilation import CompileOptions
@@ -187,4 +195,5 @@ def compile_options(
         density=density,
         search=parse_search(**search),
         importing=ImportOptions(parse_input_shapes(input_shapes), batch, fallback=fallback),
+        reproducer=reproducer,
     )

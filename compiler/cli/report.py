@@ -14,6 +14,7 @@ from compiler.cli.options import (
     fuse_option,
     mode_option,
     model_options,
+    reproducer_option,
     search_options,
     target_options,
     zeros_options,
@@ -43,6 +44,7 @@ from compiler.cli.session import Session, verb
 @search_options
 @model_options
 @fallback_option
+@reproducer_option
 def report(
     session: Session,
     source: str,
@@ -63,6 +65,7 @@ def report(
     input_shapes: tuple[str, ...],
     batch: int | None,
     fallback: str | None,
+    reproducer: Path | None,
     **search: Any,
 ) -> Outcome:
     """Print a table of the layers: operations, cycles, array use, words moved at every level, energy.
@@ -86,7 +89,7 @@ def report(
         if file is not None and output is None:
             raise click.UsageError(f"{option} is for the page: name its file with -o")
     options = compile_options(
-        target, settings, mode, fuse, mapping, input_shapes, batch, fallback, search, calibrate, density
+        target, settings, mode, fuse, mapping, input_shapes, batch, fallback, search, calibrate, density, reproducer
     )
     if output is None:
         program = program_of(source, options)

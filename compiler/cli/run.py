@@ -44,6 +44,12 @@ from dialects.diagnostics import CatenaError, Diagnostic
     metavar="FILE.svg|FILE.json",
     help="Write what each of several cores did when: as a picture, or as a trace for Perfetto; may be repeated.",
 )
+@click.option(
+    "--reproducer",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="If the emulator stops, write program and inputs there, and the command that runs them.",
+)
 def run(
     session: Session,
     program: str,
@@ -56,9 +62,11 @@ def run(
     physics: str | None,
     trace: str | None,
     timeline: tuple[str, ...],
+    reproducer: Path | None,
 ) -> Outcome:
     """Execute PROGRAM on the emulator of its backend."""
     import json
+    from contextlib import nullcontext
     from dataclasses import asdict
 
     from backends.api import TimedEmulator
@@ -70,15 +78,18 @@ def run(
     from compiler.host_summary import describe_segments, segments_in_program
     from compiler.reports import statistics_json
     from compiler.reports.text import overflow_note
+    from compiler.reproduction.programs import keeping_faults
     from compiler.timeline_files import timeline_files
     from compiler.units import shown_energy, shown_milliseconds
 
     if at_random and inputs:
         raise CatenaError(Diagnostic("CAT-C001", "--random and -i exclude each other"))
-    loaded, emulator = load_program(Path(program), engine, None if physics is None else Path(physics))
+    device = None if physics is None else Path(physics)
+    loaded, emulator = load_program(Path(program), engine, device)
     pictures = timeline_files(timeline, loaded, emulator)
     arrays = random_inputs(loaded, seed) if at_random else read_arrays(inputs)
-    with activity(session.console, f"running {program}"):
+    kept = nullcontext() if reproducer is None else keeping_faults(reproducer, Path(program), arrays, engine, device)
+    with activity(session.console, f"running {program}"), kept:
         done = run_loaded(loaded, emulator, arrays, trace=None if trace is None else Path(trace))
     if output is not None:
         write_arrays(done.outputs, Path(output))

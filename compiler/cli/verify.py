@@ -43,7 +43,8 @@ from dialects.diagnostics import ExitCode
 @click.option(
     "--reproducer",
     metavar="DIR",
-    help="If a layer is wrong, write it there alone: model, inputs, program, and how to run them.",
+    help="If a layer is wrong, write it there alone: model, inputs, program, and how to run them. If compiling fails, "
+    "what shows that again.",
 )
 @target_options
 @mode_option
@@ -85,7 +86,10 @@ def verify(
     from compiler.verification.programs import verify_source
     from compiler.verification.text import comparison_table
 
-    options = compile_options(target, settings, mode, fuse, mapping, input_shapes, batch, fallback, search)
+    folder = None if reproducer is None else Path(reproducer)
+    options = compile_options(
+        target, settings, mode, fuse, mapping, input_shapes, batch, fallback, search, reproducer=folder
+    )
     arrays = read_arrays(inputs) if inputs else None
     with activity(session.console, f"verifying {source}"):
         found = verify_source(
@@ -95,7 +99,7 @@ def verify(
             seed=seed,
             tolerances=Tolerances(tolerance, lsb),
             options=options,
-            reproducer=None if reproducer is None else Path(reproducer),
+            reproducer=folder,
         )
 
     compared = [each for each in found.layers if each.error is not None]
