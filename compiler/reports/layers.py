@@ -88,11 +88,11 @@ class Report(Displayed):
 
     @property
     def cycles_note(self) -> str:
-        """What cycles of the whole leave out, if anything: on cores, transfers may wait for the bus."""
+        """What cycles of layers are, if not simply those that they take: on cores, layers overlap."""
         if self.provenance is not Provenance.PREDICTED or not isinstance(self.machine, MulticoreMachine):
             return ""
         return (
-            "cycles are those by which each layer puts off the end on a free bus; in a run cores may wait for the bus"
+            "cycles are those by which each layer puts off the end, as in a run, what cores wait for links among them"
         )
 
     @property

@@ -1,7 +1,8 @@
 """What a layer counts on a machine of cores with crossbars, by closed forms over its streams.
 
-Cycles of a layer are those by which it puts off the end of the program, on a bus that is free or, if that takes longer,
-busy all the time (`pace.py`); array cycles are those of the layer alone, as if all before it were done.
+Cycles of a layer are those by which it puts off the end of the program (`queues.py`); array cycles are those of the
+layer alone, as if all before it were done, on a bus that is free or, if that takes longer, taken all the time
+(`pace.py`).
 """
 
 from __future__ import annotations
@@ -38,8 +39,10 @@ from dialects.vector_sets import VectorSet
 from passes.multicore.accesses import Run, varies
 from passes.multicore.buffers import Sizes
 from passes.multicore.course import BRING, FINISH, MULTIPLY, Course
-from passes.multicore.pace import Paces, postponed, span
-from passes.multicore.tally import Numbers, Tally, size_of, token
+from passes.multicore.pace import Paces
+from passes.multicore.queues import queued_ends
+from passes.multicore.tally import Tally, size_of, token
+from passes.multicore.traffic import Moved, Numbers
 from passes.multicore.vector_counts import on_vector_units
 
 
@@ -57,25 +60,16 @@ def predict(layers: Sequence[LayerOp], machine: MulticoreMachine) -> list[Counts
             tally.core = integer(stream.core)
             courses.append(read(layer, stream, tally))
         tallies.append(tally)
-    paces = Paces(courses)
-    together = paces.run(range(len(courses)))
-    spans = [span(together[each] for each in of_layer) for of_layer in numbers]
-    cycles = _postponed(spans, tallies)
+    paces, ends = Paces(courses), queued_ends(courses, machine)
     found: list[Counts] = []
-    for tally, of_layer, each in zip(tallies, numbers, cycles, strict=True):
-        alone = each if len(layers) == 1 else max(int(tally.taken.max()), span(paces.run(of_layer).values())[1])
+    reached = 0
+    for tally, of_layer in zip(tallies, numbers, strict=True):
+        alone = max(int(tally.taken.max()), paces.end(of_layer))
         cores = len({courses[number].core for number in of_layer})
-        found.append(Counts(tally.events, alone, len(of_layer), cores, each))
+        end = max([reached, *(ends[number] for number in of_layer)])
+        found.append(Counts(tally.events, alone, len(of_layer), cores, end - reached))
+        reached = end
     return found
-
-
-def _postponed(spans: Sequence[tuple[int, int]], tallies: Sequence[Tally]) -> list[int]:
-    """The cycles by which layers put off the end of the program, on the one link that puts it off most so far."""
-    if not tallies:
-        return []
-    links: Numbers = np.unique(np.stack([tally.taken for tally in tallies], axis=1), axis=0)
-    ends = [np.cumsum(postponed(spans, of_layers)) for of_layers in links.tolist()]
-    return np.diff(np.max(ends, axis=0), prepend=0).tolist()
 
 
 def on_crossbars(layer: LayerOp, stream: StreamOp, tally: Tally) -> Course:
@@ -99,9 +93,9 @@ def on_crossbars(layer: LayerOp, stream: StreamOp, tally: Tally) -> Course:
             case ProgramOp():
                 crossbars = len(span_of(op.crossbars))
                 weights = groups * len(rows) * len(columns)
-                course.spend(BRING, _program(layer, op, weights, len(rows) * groups, vectors.abreast, tally))
+                _program(layer, op, weights, len(rows) * groups, vectors.abreast, course, tally)
             case LoadOp():
-                course.spend(FINISH, _load_extras(fixed, 1, tally))
+                course.move(FINISH, _load_extras(fixed, 1, tally))
                 constants = sum(words * size for words, size, _ in fixed)
             case SignalOp() | WaitOp():
                 token(op, None, BRING, course, tally)
@@ -121,9 +115,9 @@ def on_crossbars(layer: LayerOp, stream: StreamOp, tally: Tally) -> Course:
                         case LoadOp() if each.tensor.data == "I":
                             words = inputs[places]
                             tally.add("memory.input.read", int(words.sum()))
-                            course.spend(unit, tally.load(words * size_of(layer.input), starts))
+                            course.move(unit, tally.load(words * size_of(layer.input), starts))
                         case LoadOp():
-                            course.spend(unit, _load_extras(varying, count, tally, starts))
+                            course.move(unit, _load_extras(varying, count, tally, starts))
                         case MvmOp():
                             tall = -(-len(rows) // machine.crossbar.rows) - 1 if groups == 1 else 0
                             product = machine.crossbar.mvm_cycles + sizes * machine.vector_cycles(tall * results)
@@ -135,7 +129,7 @@ def on_crossbars(layer: LayerOp, stream: StreamOp, tally: Tally) -> Course:
                         case SignalOp() | WaitOp():
                             token(each, run, unit, course, tally)
                         case _:
-                            course.spend(unit, _after_product(each, layer, results, sizes, starts, tally))
+                            _after_product(each, layer, results, sizes, starts, course, tally)
             case _:
                 pass
     tally.add("buffer.bytes", held)
@@ -157,41 +151,43 @@ def _begin_between(op: Operation, course: Course) -> None:
     course.begin(1, apart=all(isinstance(each, LoadOp) for each in together))
 
 
-def _after_product(op: object, layer: LayerOp, results: int, sizes: Numbers, starts: Numbers, tally: Tally) -> Numbers:
-    """Cycles, turn by turn, of what is done with `results` sums of each vector: turns have `sizes` of these."""
+def _after_product(
+    op: object, layer: LayerOp, results: int, sizes: Numbers, starts: Numbers, course: Course, tally: Tally
+) -> None:
+    """What is done with `results` sums of each vector: turns have `sizes` of these, from `starts` on."""
     count, steps = int(sizes.sum()), len(layer.spec.post)
     each = np.full(count, results)
     match op:
         case FetchOp():
             tally.add("memory.sums.read", results * count)
             tally.operate("operation.add", results * count)
-            moved = tally.load(each * tally.machine.shared.sum_bytes, starts)
-            return moved + sizes * tally.machine.vector_cycles(results)
+            course.move(FINISH, tally.load(each * tally.machine.shared.sum_bytes, starts))
+            course.spend(FINISH, sizes * tally.machine.vector_cycles(results))
         case ActivateOp():
             tally.operate("operation.post", results * steps * count)
-            return sizes * tally.machine.vector_cycles(results * steps)
+            course.spend(FINISH, sizes * tally.machine.vector_cycles(results * steps))
         case StoreOp() if op.tensor.data == "S":
             tally.add("memory.sums.write", results * count)
-            return tally.store(each * tally.machine.shared.sum_bytes, starts)
+            course.move(FINISH, tally.store(each * tally.machine.shared.sum_bytes, starts))
         case StoreOp():
             tally.add("memory.output.write", results * count)
-            return tally.store(each * size_of(layer.output), starts)
+            course.move(FINISH, tally.store(each * size_of(layer.output), starts))
         case _:
-            return np.zeros(len(sizes), np.int64)
+            pass
 
 
-def _program(layer: LayerOp, op: ProgramOp, weights: int, rows: int, copies: int, tally: Tally) -> int:
-    """Cycles of programming; copies within a core are written at a time, of words that come once."""
+def _program(layer: LayerOp, op: ProgramOp, weights: int, rows: int, copies: int, course: Course, tally: Tally) -> None:
+    """Programming: copies within a core are written at a time, of words that come once."""
     machine = tally.machine
     cells = copies * machine.crossbar.weights.cells(1, weights)
     tally.add("crossbar.cells", cells)
     if op.resident is not None:
-        return 0
+        return
     assert layer.kernel is not None
     tally.add("memory.kernel.read", weights)
     tally.add("crossbar.rewrite", cells)
-    cycles = tally.load(np.array([weights * size_of(layer.kernel)]))
-    return int(cycles[0]) + min(rows, machine.crossbar.rows) * machine.crossbar.write_cycles
+    course.move(BRING, tally.load(np.array([weights * size_of(layer.kernel)])))
+    course.spend(BRING, min(rows, machine.crossbar.rows) * machine.crossbar.write_cycles)
 
 
 def _extras(layer: LayerOp, part: PartOp) -> list[tuple[int, int, bool]]:
@@ -218,7 +214,7 @@ def _channel(spec: GConv, view: View, group: int, column: int) -> Iterator[int]:
 
 def _load_extras(
     extras: Sequence[tuple[int, int, bool]], turns: int, tally: Tally, starts: Numbers | None = None
-) -> Numbers:
+) -> Moved:
     words = sum(words for words, *_ in extras)
     tally.add("memory.extra.read", words * turns)
     return tally.load(np.full(turns, sum(words * size for words, size, _ in extras)), starts)

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
-Numbers = npt.NDArray[np.int64]
+from passes.multicore.traffic import Moved, Numbers, Way
+
 Register = tuple[int, int]
 """A core, and the number of one of its registers."""
 BRING, MULTIPLY, FINISH = range(3)
@@ -33,6 +33,30 @@ class Token:
     turns: Numbers
     values: Numbers
     before: Numbers
+
+
+@dataclass(frozen=True)
+class Item:
+    """What a unit does in every turn of a block: works, moves something over a way, waits for a register, or signals.
+
+    `cycles` are its own ones, or those for which it takes each link of `way`; `values` those that it waits for or
+    sends, 0 in turns in which it does not.
+    """
+
+    unit: int
+    cycles: Numbers
+    way: Way | None = None
+    register: Register | None = None
+    values: Numbers | None = None
+
+
+@dataclass
+class Block:
+    """Turns in which the same is done in the same order; by several units if they work on different turns at a time."""
+
+    turns: int
+    units: int
+    items: list[Item] = field(default_factory=list[Item])
 
 
 @dataclass
@@ -61,6 +85,7 @@ class Course:
 
     def __init__(self, core: int, *, overlap: bool):
         self.core = core
+        self.blocks: list[Block] = []
         self._overlap = overlap
         self._stretches: list[_Stretch] = []
         self._turns = 0
@@ -75,27 +100,47 @@ class Course:
         else:
             self._stretches.append(_Stretch(added))
         self._turns = turns
+        self.blocks.append(Block(turns, units))
 
     def spend(self, unit: int, cycles: Numbers | int) -> None:
-        """Cycles of a unit in each of the turns that were begun last."""
-        spent = self._stretches[-1].cycles
-        spent[min(unit, len(spent) - 1)][-self._turns :] += cycles
+        """Cycles of a unit itself in each of the turns that were begun last."""
+        self._add(unit, np.broadcast_to(np.asarray(cycles, np.int64), self._turns))
+
+    def move(self, unit: int, moved: Moved) -> None:
+        """What a unit moves in each of these turns."""
+        self._add(unit, moved.cycles, moved)
 
     def wait(self, unit: int, register: Register, values: Numbers) -> None:
         """A unit waits for values of a register, in turns whose value is not 0, before it goes on."""
         turns = np.flatnonzero(values > 0)
         self._stretches[-1].waits.append(self._token(unit, register, turns, values[turns]))
+        none = np.zeros(self._turns, np.int64)
+        self.blocks[-1].items.append(Item(self._unit(unit), none, register=register, values=values))
 
-    def signal(self, unit: int, register: Register, values: Numbers, turns: Numbers, cycles: Numbers) -> None:
-        """A unit sends values to a register in some turns, once their cycles are over."""
-        spent = np.zeros(self._turns, np.int64)
-        spent[turns] = cycles
-        self.spend(unit, spent)
+    def signal(self, unit: int, register: Register, values: Numbers, turns: Numbers, moved: Moved) -> None:
+        """A unit sends values to a register in some turns, once they are moved."""
+        cycles, sent = np.zeros((2, self._turns), np.int64)
+        cycles[turns], sent[turns] = moved.cycles, values
+        self._add(unit, cycles, Moved(moved.way, cycles), register, sent)
         self._stretches[-1].signals.append(self._token(unit, register, turns, values))
 
+    def _unit(self, unit: int) -> int:
+        return min(unit, self.blocks[-1].units - 1)
+
+    def _add(
+        self,
+        unit: int,
+        cycles: Numbers,
+        moved: Moved | None = None,
+        register: Register | None = None,
+        values: Numbers | None = None,
+    ) -> None:
+        unit = self._unit(unit)
+        self._stretches[-1].cycles[unit][-self._turns :] += cycles if moved is None else moved.alone
+        self.blocks[-1].items.append(Item(unit, cycles, None if moved is None else moved.way, register, values))
+
     def _token(self, unit: int, register: Register, turns: Numbers, values: Numbers) -> Token:
-        spent = self._stretches[-1].cycles
-        unit = min(unit, len(spent) - 1)
+        spent, unit = self._stretches[-1].cycles, self._unit(unit)
         at = len(spent[unit]) - self._turns + turns
         return Token(unit, register, at, values, spent[unit][at])
 

@@ -7,14 +7,14 @@ transfer may have to wait, in sum at most for all that the bus is taken.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
 
 import numpy as np
 
-from passes.multicore.course import Course, Numbers, Ran, Register, Token
+from passes.multicore.course import Course, Ran, Register, Token
+from passes.multicore.traffic import Numbers
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,10 @@ class Paces:
                     waiting |= self._readers.get(number, set()) & ran.keys()
         return ran
 
+    def end(self, chosen: Sequence[int]) -> int:
+        """When the last of some streams ends that begin as if all others were over before."""
+        return max((each.end for each in self.run(chosen).values()), default=0)
+
     def _passing(self, number: int, ran: Mapping[int, Ran]) -> list[Numbers]:
         """When each wait of a stream passes in each of its turns, as far as is known."""
         found: list[Numbers] = []
@@ -123,26 +127,3 @@ def _sources(sent: _Sent | None, wait: Token) -> Iterator[_Source]:
 
 def _same(sent: Mapping[Register, Numbers], other: Mapping[Register, Numbers]) -> bool:
     return all(np.array_equal(times, other[register]) for register, times in sent.items())
-
-
-def span(ran: Iterable[Ran]) -> tuple[int, int]:
-    """When the first of some streams begins, and the last one ends."""
-    several = list(ran)
-    return min((each.begin for each in several), default=0), max((each.end for each in several), default=0)
-
-
-def postponed(spans: Sequence[tuple[int, int]], bus: Sequence[int]) -> list[int]:
-    """The cycles by which layers put off the end of the program, each with the cycles that it takes of the bus.
-
-    `spans` are those on a free bus. The bus serves layers in their order, none before it begins; whatever that delays
-    delays what comes behind it.
-    """
-    ends, delays, found = [0], [0], [0]
-    queue = 0
-    for (begin, end), cycles in zip(spans, bus, strict=True):
-        behind = int(np.searchsorted(ends, begin, side="right")) - 1
-        queue = max(queue, begin + delays[behind]) + cycles
-        ends.append(max(ends[-1], end))
-        found.append(max(found[-1], ends[-1] + delays[-1], queue))
-        delays.append(found[-1] - ends[-1])
-    return [later - before for before, later in pairwise(found)]

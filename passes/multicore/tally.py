@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
 from xdsl.ir import SSAValue
 
 from dialects.element_types import numpy_dtype_of
@@ -16,9 +14,7 @@ from dialects.spatial import integer
 from passes.multicore.accesses import Run
 from passes.multicore.course import Course
 from passes.multicore.tokens import signalled, waited
-from passes.multicore.traffic import Traffic
-
-Numbers = npt.NDArray[np.int64]
+from passes.multicore.traffic import Moved, Numbers, Traffic
 
 
 @dataclass
@@ -46,25 +42,25 @@ class Tally:
         self.add(event, operations)
         self.add("operation.vector", operations)
 
-    def load(self, sizes: Numbers, starts: Numbers | None = None) -> Numbers:
-        """Cycles of transfers of so many bytes from the shared memory, or of those from each start on."""
+    def load(self, sizes: Numbers, starts: Numbers | None = None) -> Moved:
+        """Transfers of so many bytes from the shared memory; those from each start on belong together."""
         return self._counted(self._traffic.load(self.core, sizes, starts))
 
-    def store(self, sizes: Numbers, starts: Numbers | None = None) -> Numbers:
-        """Cycles of transfers of so many bytes to the shared memory."""
+    def store(self, sizes: Numbers, starts: Numbers | None = None) -> Moved:
+        """Transfers of so many bytes to the shared memory."""
         return self._counted(self._traffic.store(self.core, sizes, starts))
 
-    def signal(self, other: int, count: int) -> Numbers:
-        """Cycles of signals to another core."""
+    def signal(self, other: int, count: int) -> Moved:
+        """Signals to another core."""
         self.add("sync.signal", count)
         self.add("bus.signal.bytes", count * self.machine.bus.signal_bytes)
         return self._counted(self._traffic.signal(self.core, other, count))
 
-    def _counted(self, cycles: Numbers) -> Numbers:
+    def _counted(self, moved: Moved) -> Moved:
         traffic = self._traffic
         self.events |= {"bus.bytes": traffic.bytes, "bus.transfers": traffic.transfers}
         self.events |= {"mesh.byte_hops": traffic.byte_hops, "mesh.link_cycles": traffic.link_cycles}
-        return cycles
+        return moved
 
 
 def token(op: SignalOp | WaitOp, run: Run | None, unit: int, course: Course, tally: Tally) -> None:

@@ -13,8 +13,9 @@ from dialects.spatial import ForOp, LayerOp, integer
 from passes.multicore.accesses import Ranges, Run, turns_of
 from passes.multicore.buffers import acc_bytes
 from passes.multicore.course import BRING, Course
-from passes.multicore.tally import Numbers, Tally, size_of, token
+from passes.multicore.tally import Tally, size_of, token
 from passes.multicore.tiles import distance
+from passes.multicore.traffic import Moved, Numbers
 
 
 def on_vector_units(layer: LayerOp, stream: StreamOp, tally: Tally) -> Course:
@@ -45,7 +46,7 @@ def on_vector_units(layer: LayerOp, stream: StreamOp, tally: Tally) -> Course:
                 held += size
                 if op.tensor.data == "I":
                     size = size + _index_bytes(layer, turns, tally, is_input=True)
-                course.spend(BRING, tally.load(size))
+                course.move(BRING, tally.load(size))
             case ComputeOp():
                 trips = np.array([math.prod(len(each) for each in ranges.values()) for ranges in turns])
                 tally.operate("operation.mac" if spec.is_multiply_accumulate else "operation.other", int(trips.sum()))
@@ -56,7 +57,7 @@ def on_vector_units(layer: LayerOp, stream: StreamOp, tally: Tally) -> Course:
                 tally.operate("operation.post", int(steps.sum()))
                 course.spend(BRING, -(-steps // machine.cores.lanes))
             case StoreOp():
-                course.spend(BRING, _store(layer, outputs, turns, tally))
+                course.move(BRING, _store(layer, outputs, turns, tally))
             case SignalOp() | WaitOp():
                 token(op, run, BRING, course, tally)
             case _:
@@ -103,7 +104,7 @@ def _load(layer: LayerOp, tensor: str, turns: Sequence[Ranges], tally: Tally) ->
             return total
 
 
-def _store(layer: LayerOp, outputs: Numbers, turns: Sequence[Ranges], tally: Tally) -> Numbers:
+def _store(layer: LayerOp, outputs: Numbers, turns: Sequence[Ranges], tally: Tally) -> Moved:
     tally.add("memory.output.write", int(outputs.sum()))
     size = outputs * size_of(layer.output)
     if layer.update is not None and layer.update.data.value != "none":

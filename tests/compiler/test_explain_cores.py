@@ -61,12 +61,12 @@ def test_the_command_shows_cores(cli: Cli, tmp_path: Path) -> None:
     assert layer["cores"]["signal_share"] > 0
 
 
-def test_what_predicted_cycles_leave_out_is_said(cli: Cli, tmp_path: Path) -> None:
-    """What is emulated has in it what cores wait for the bus."""
+def test_what_predicted_cycles_are_is_said(cli: Cli, tmp_path: Path) -> None:
+    """Cycles of layers that overlap add up to those of a run."""
     program = tmp_path / "network.cat"
     write_program(ready(residual(23, 6), {**CHIP, "schedule.pipelined": "true"}).program, program)
     assert cli("run", program, "--random", "-o", tmp_path / "y.npz", "--stats", tmp_path / "s.json").code == 0
-    note = "each layer puts off the end on a free bus"
+    note = "each layer puts off the end, as in a run"
     predicted, emulated = cli("report", program).out, cli("report", program, "--stats", tmp_path / "s.json").out
     assert (note in predicted.splitlines()[0], note in emulated) == (True, False)
     for stats, has_note in ((None, True), (tmp_path / "s.json", False)):

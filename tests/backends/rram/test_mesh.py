@@ -42,14 +42,12 @@ def test_links_are_taken_as_predicted_and_bits_are_those_of_the_bus(scheme: str,
     how["cores.overlap"] = str(bool(overlap)).lower()
     made = ready(residual(5, 5), {**MESH, **how}, 5)
     emulator = made.emulate()
-    assert made.differences(emulator, "cycles") == {}
+    assert made.differences(emulator, "array.cycles") == {}
     assert all(
         layer.predicted[name] == emulator.counters[layer.name].flat()[name] > 0
         for layer in made.program.layers
         for name in ("mesh.byte_hops", "mesh.link_cycles")
     )
-    predicted = sum(layer.predicted["cycles"] for layer in made.program.layers)
-    assert predicted == pytest.approx(emulator.timeline.end, rel=0.01)
     assert made.emulate("steps").timeline == emulator.timeline
     on_bus = ready(residual(5, 5), {**SMALL, **how}, 5)
     for name, expected in on_bus.expected.items():
@@ -104,7 +102,7 @@ def test_links_that_many_want_hold_them_back() -> None:
     busiest = max(emulator.timeline.links, key=lambda name: emulator.timeline.links[name])
     assert busiest.startswith("port 0 ->")
     assert 0.8 * emulator.timeline.end < emulator.timeline.links[busiest] == layer.predicted["mesh.link_cycles"]
-    assert layer.predicted["cycles"] == pytest.approx(emulator.timeline.end, rel=0.2)
+    assert layer.predicted["cycles"] == emulator.timeline.end
     assert made.emulate("steps").timeline == emulator.timeline
     free = ready(model, {**MESH, **narrow, "bus.width_bytes": "64"}, 7).emulate()
     assert free.timeline.end < emulator.timeline.end / 4
