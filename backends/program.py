@@ -175,14 +175,30 @@ class SearchEntry(Record):
 
 
 @dataclass(frozen=True)
+class StreamEntry(Record):
+    """When a core is predicted to be at work on a layer: from cycle `begin` of a run to `end`, `busy` cycles of it."""
+
+    core: int
+    begin: int
+    end: int
+    busy: int
+
+    def __post_init__(self) -> None:
+        if self.core < 0 or not 0 <= self.begin <= self.end < MAX_ADDRESS:
+            raise ValueError("core, begin and end must be numbers >= 0 with begin <= end")
+        if not 0 <= self.busy <= self.end - self.begin:
+            raise ValueError("a core is busy for no longer than from begin to end")
+
+
+@dataclass(frozen=True)
 class LayerEntry(Record):
     """A layer: what the counters are reported by.
 
     `kind` is a short word such as `conv`; `nodes` are the ONNX nodes it came from; `inputs` and `outputs` name
     tensors of the tensor table. `mapping` is the mapping it was made from, as IR text, `predicted` what the cost
     model expects it to count, by event, `work` what it computes, and `search` how good the mapping is, if it was
-    searched for; an emulator reads none of them. `group` names the fused group that it takes turns in, if it does: its
-    mapping is then that of its largest turn.
+    searched for, `streams` when cores are predicted to be at work on it; an emulator reads none of them. `group` names
+    the fused group that it takes turns in, if it does: its mapping is then that of its largest turn.
     """
 
     name: str
@@ -195,6 +211,7 @@ class LayerEntry(Record):
     work: LayerWork | None = None
     search: SearchEntry | None = None
     group: str = ""
+    streams: tuple[StreamEntry, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from dialects.diagnostics import escaped
+
 
 @dataclass(frozen=True)
 class Column:
@@ -70,9 +72,9 @@ def _cells(tag: str, cells: Sequence[str], kinds: Sequence[str]) -> str:
 
 
 def table(columns: Sequence[str | Column], rows: Iterable[Sequence[object]], title: str = "") -> Table:
-    """A table whose cells are made with `str`; a plain string is a column of text."""
+    """A table whose cells are made with `str`, each in one line; a plain string is a column of text."""
     made = tuple(Column(column) if isinstance(column, str) else column for column in columns)
-    return Table(made, tuple(tuple(str(cell) for cell in row) for row in rows), title)
+    return Table(made, tuple(tuple(escaped(str(cell)) for cell in row) for row in rows), title)
 
 
 def number(title: str) -> Column:

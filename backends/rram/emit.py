@@ -11,6 +11,7 @@ from xdsl.ir import Operation
 
 from backends.isa import Instruction
 from backends.program import Program as ProgramFile
+from backends.program import StreamEntry
 from backends.rram.isa import (
     ISA,
     Activate,
@@ -84,16 +85,23 @@ def _emission(module: ModuleOp) -> Emission:
         raise AssertionError("a machine of cores has streams")
 
     layers = [op for op in placed_layers(main_function(module)) if op.mapping is not None]
-    counts = dict(zip(layers, predict(layers, machine), strict=True))
+    found = dict(zip(layers, predict(layers, machine), strict=True))
 
     def predicted(op: LayerOp, known: dict[Hashable, Counts]) -> Counts:
-        return counts[op]
+        return found[op].counts
+
+    def times(op: LayerOp) -> tuple[StreamEntry, ...]:
+        return tuple(
+            StreamEntry(each.core, *each.span, min(each.work, each.span[1] - each.span[0]))
+            for each in found[op].streams
+        )
 
     return Emission(
         *(ISA, body, predicted, machine.shared.words),
         memories={SHARED: 1},
         cores=machine.cores.count,
         streams=_Streams(),
+        times=times,
     )
 
 

@@ -17,6 +17,7 @@ from backends.program import (
     LayerEntry,
     Metadata,
     Program,
+    StreamEntry,
     target_digest,
 )
 from backends.segments import segment_image
@@ -109,6 +110,8 @@ class Emission:
     cores: int = 1
     streams: Streams | None = None
     """On a machine of several cores, in the place of `body`: those that run a part of the layer, and what of it."""
+    times: Callable[[LayerOp], tuple[StreamEntry, ...]] | None = None
+    """On such a machine, when they are predicted to be at work on a layer that has a mapping."""
 
 
 def emit(module: ModuleOp, backend: str) -> Program:
@@ -318,7 +321,10 @@ def _entries(
         before = [each for each in _outputs(op) if updates and each in written]
         parent = op.parent_op()
         group = names[parent.layers[-1]] if isinstance(parent, GroupOp) else ""
-        yield _entry(op, name, buffers, before, _predicted(op, emission, known), group)
+        entry = _entry(op, name, buffers, before, _predicted(op, emission, known), group)
+        if emission.times is not None and isinstance(op, LayerOp) and op.mapping is not None:
+            entry = replace(entry, streams=emission.times(op))
+        yield entry
         written.update(_outputs(op))
 
 

@@ -1,29 +1,27 @@
-"""What the cores of a program did over time: as a run noted it, or as it is predicted of layers alone."""
+"""What the cores of a program did over time: as a run noted it, or as the cost model times their streams."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from backends.activity import Activity
 from backends.program import Program
 from compiler.core_rows import BUS, CARRIERS, LEVELS, SHADES, CoreRows, carrier, core_rows
-from compiler.explanation.explaining import Explanations
 from compiler.timeline_files import read_activities
 from dialects.accelerator import Accelerator
 from dialects.multicore_machine import MulticoreMachine
 
 COLUMNS = 480
 RUN = "emulated, as catena run --timeline noted them"
-ALONE = (
-    "predicted as one layer after another, each on its cores for as long as it takes alone on a free bus. In a run "
-    "they may overlap: catena run PROGRAM --timeline FILE.json, then catena report PROGRAM --timeline FILE.json -o PAGE"
+PREDICTED = (
+    "predicted: every core from where it begins with a layer to where it ends, as the cycles of layers are; its work "
+    "is spread evenly. What it did when in a run: catena run PROGRAM --timeline FILE.json, then catena report PROGRAM "
+    "--timeline FILE.json -o PAGE"
 )
 
 
-def cores_json(
-    program: Program, machine: Accelerator, found: Explanations, timeline: str | None
-) -> dict[str, Any] | None:
+def cores_json(program: Program, machine: Accelerator, timeline: str | None) -> dict[str, Any] | None:
     """Rows of cores with their stretches of work; nothing for a program whose layers are on no cores of their own.
 
     A stretch is [layer, first column, column behind the last, shade], layers are numbers of those of the program.
@@ -33,18 +31,12 @@ def cores_json(
     named = carrier(machine) if isinstance(machine, MulticoreMachine) else BUS
     if timeline is not None:
         return _rows(core_rows(read_activities(timeline, program), names, COLUMNS), names, named, RUN)
-    alone = list(_alone(found))
-    return _rows(core_rows(alone, names, COLUMNS), names, named, ALONE) if alone else None
-
-
-def _alone(found: Explanations) -> Iterator[Activity]:
-    begin = 0
-    for each in found.layers:
-        if each.cores is not None:
-            end = begin + each.cores.alone
-            for core in each.cores.cores:
-                yield Activity(core, each.layer.entry.name, "work", begin, end)
-            begin = end
+    predicted = [
+        Activity(each.core, layer.name, "work", each.begin, each.end, each.busy)
+        for layer in program.layers
+        for each in layer.streams
+    ]
+    return _rows(core_rows(predicted, names, COLUMNS), names, named, PREDICTED) if predicted else None
 
 
 def _rows(drawn: CoreRows, names: Sequence[str], named: str, provenance: str) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def page_of(
             "groups": [_group(group, tiles) for group in program.groups],
             "capacities": _capacities(machine),
             "cores": len(program.code),
-            "timeline": cores_json(program, report.machine, found, timeline),
+            "timeline": cores_json(program, report.machine, timeline),
             "ir": None if history is None or not history.steps else explorer(history),
         },
     )

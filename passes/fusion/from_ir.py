@@ -60,10 +60,14 @@ def _group(links: Sequence[LinkOp], names: Mapping[SSAValue, str], exported: fro
     made: list[GroupLink] = []
     problems: list[Diagnostic] = []
     for link in links:
+        if not link.spec.dims:
+            problems.append(_without_loops(link))
+            continue
         operands: list[Operand] = []
         for role, value in operands_of(link):
             source = source_of(value)
-            shape = shapes.get(source.base, shape_of(source.base))
+            # What is in one piece has an axis of one index all the same.
+            shape = shapes.get(source.base, shape_of(source.base)) or (1,)
             axes = None if isinstance(source.base.owner, IndexedOp | ViewOp) else axes_of(source.view, shape)
             if axes is None:
                 problems.append(_not_axes(link, role, value))
@@ -124,6 +128,11 @@ def axes_of(view: View, shape: Sequence[int]) -> tuple[AxisIndex, ...] | None:
     if any(first < 0 or last >= size for first, last, size in zip(low, high, shape, strict=True)):
         return None
     return tuple(AxisIndex(offset, tuple(each)) for offset, each in zip(offsets, terms, strict=True))
+
+
+def _without_loops(link: LinkOp) -> Diagnostic:
+    message = "the link has no loops: it takes part in no group"
+    return Diagnostic("CAT-R003", message, "mapped", describe(link), expected="a link with dimensions", found="none")
 
 
 def _not_axes(link: LinkOp, role: str, value: SSAValue) -> Diagnostic:

@@ -8,6 +8,7 @@ layer alone, as if all before it were done, on a bus that is free or, if that ta
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -40,14 +41,31 @@ from passes.multicore.accesses import Run, varies
 from passes.multicore.buffers import Sizes
 from passes.multicore.course import BRING, FINISH, MULTIPLY, Course
 from passes.multicore.pace import Paces
-from passes.multicore.queues import queued_ends
+from passes.multicore.queues import Span, queued_spans
 from passes.multicore.tally import Tally, size_of, token
 from passes.multicore.traffic import Moved, Numbers
 from passes.multicore.vector_counts import on_vector_units
 
 
-def predict(layers: Sequence[LayerOp], machine: MulticoreMachine) -> list[Counts]:
-    """The counts of the placed layers of a program, given all of them in its order."""
+@dataclass(frozen=True)
+class StreamTime:
+    """When a stream of a core is at work, in cycles of the program, and for how many of these (its units together)."""
+
+    core: int
+    span: Span
+    work: int
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a layer counts, and when its streams are at work."""
+
+    counts: Counts
+    streams: tuple[StreamTime, ...]
+
+
+def predict(layers: Sequence[LayerOp], machine: MulticoreMachine) -> list[Prediction]:
+    """What the placed layers of a program count, given all of them in its order."""
     tallies: list[Tally] = []
     courses: list[Course] = []
     numbers: list[range] = []
@@ -60,14 +78,15 @@ def predict(layers: Sequence[LayerOp], machine: MulticoreMachine) -> list[Counts
             tally.core = integer(stream.core)
             courses.append(read(layer, stream, tally))
         tallies.append(tally)
-    paces, ends = Paces(courses), queued_ends(courses, machine)
-    found: list[Counts] = []
+    paces, spans = Paces(courses), queued_spans(courses, machine)
+    found: list[Prediction] = []
     reached = 0
     for tally, of_layer in zip(tallies, numbers, strict=True):
         alone = max(int(tally.taken.max()), paces.end(of_layer))
         cores = len({courses[number].core for number in of_layer})
-        end = max([reached, *(ends[number] for number in of_layer)])
-        found.append(Counts(tally.events, alone, len(of_layer), cores, end - reached))
+        end = max([reached, *(spans[number][1] for number in of_layer)])
+        times = (StreamTime(courses[number].core, spans[number], courses[number].work) for number in of_layer)
+        found.append(Prediction(Counts(tally.events, alone, len(of_layer), cores, end - reached), tuple(times)))
         reached = end
     return found
 

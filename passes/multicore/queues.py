@@ -25,8 +25,12 @@ Step = tuple[int, int, int, int]
 """Cycles of the unit before it, its kind, and two numbers: cycles and a way, a register and a value, or a stream."""
 
 
-def queued_ends(courses: Sequence[Course], machine: MulticoreMachine) -> list[int]:
-    """When each stream ends, given all of a program in order; 0 for those that wait for ever."""
+Span = tuple[int, int]
+"""When a stream first does anything but wait, and when it ends."""
+
+
+def queued_spans(courses: Sequence[Course], machine: MulticoreMachine) -> list[Span]:
+    """When each stream is at work, given all of a program in order; those that wait for ever end at 0."""
     return _Queues(courses, machine.units).run()
 
 
@@ -141,6 +145,11 @@ class _Queues:
         of_core = {core: [each for each in enumerate(courses) if each[1].core == core] for core in cores}
         self._units = [_Unit(self, core, place, of_core[core]) for core in cores for place in range(units)]
         self._ends = [0] * len(courses)
+        self._begins: list[int | None] = [None] * len(courses)
+        self._streams = [[number for number, _ in of_core[core]] for core in cores for _ in range(units)]
+        """Of every unit, the streams that it is not done with, the next one last."""
+        for streams in self._streams:
+            streams.reverse()
         self._registers: dict[Register, int] = {}
         self._ways: dict[Way, int] = {}
         self._numbered: list[Way] = []
@@ -177,8 +186,8 @@ class _Queues:
             self._numbered.append(way)
         return number
 
-    def run(self) -> list[int]:
-        """When each stream ends."""
+    def run(self) -> list[Span]:
+        """When each stream is at work."""
         free: dict[int, int] = {}
         asking = self._asking
         for unit in range(len(self._units)):
@@ -189,12 +198,21 @@ class _Queues:
             link = way.links[at]
             start = max(time, free.get(link, 0))
             free[link] = start + cycles
+            if not at:
+                self._begin(unit, start - way.before)
             if at + 1 < len(way.links):
                 heapq.heappush(asking, (start + way.hop, unit, at + 1))
                 continue
             self._clocks[unit] = start + way.hop + cycles + way.after
             self._advance([unit])
-        return self._ends
+        return [(end if begin is None else begin, end) for begin, end in zip(self._begins, self._ends, strict=True)]
+
+    def _begin(self, unit: int, time: int) -> None:
+        """A unit does something."""
+        stream = self._streams[unit][-1]
+        begin = self._begins[stream]
+        if begin is None or time < begin:
+            self._begins[stream] = time
 
     def _advance(self, ready: list[int]) -> None:
         """Let units go on until they move something or wait for what is not there, and those that this lets go on."""
@@ -205,6 +223,8 @@ class _Queues:
             self._pending[unit] = None
             while step is not None:
                 before, kind, first, second = step
+                if before:
+                    self._begin(unit, time)
                 if kind == MOVE:
                     way = self._numbered[second]
                     self._moving[unit] = first, way
@@ -228,4 +248,5 @@ class _Queues:
                 else:
                     time += before
                     self._ends[first] = max(self._ends[first], time)
+                    self._streams[unit].pop()
                 step = next(steps, None)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from backends.generic.emulator import NestEmulator
+from backends.registry import find_backend
 from backends.spatial.emulator import SpatialEmulator
 from compiler.compilation import CompileOptions, compile_source
-from compiler.execution import predicted_report
+from compiler.execution import predicted_report, run_loaded
 from dialects.diagnostics import CatenaError
 from dialects.events import Counts
 from dialects.schedule import Objective
@@ -123,3 +126,34 @@ def test_fusing_needs_the_mapping_stage(tmp_path: Path) -> None:
     source = save_model(NETWORKS["separable"](), tmp_path / "model.onnx")
     with pytest.raises(CatenaError, match="--fuse is of no use without stage mapped"):
         compile_source(str(source), CompileOptions(target="generic", stop="fused", fuse=True))
+
+
+@pytest.mark.parametrize("target", ["generic", "eyeriss", "spots"])
+def test_scalars_take_part_in_groups(target: str, tmp_path: Path) -> None:
+    """A scalar that is no constant, beside a tensor; and a link that has no loops at all."""
+    random = np.random.default_rng(3)
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["t"], name="conv", pads=[1, 1, 1, 1]),
+        helper.make_node("Mul", ["t", "s"], ["u"], name="mul"),
+        helper.make_node("MaxPool", ["u"], ["y"], name="pool", kernel_shape=[2, 2]),
+        helper.make_node("Exp", ["s"], ["e"], name="exp"),
+    ]
+    shapes = {"x": [1, 3, 8, 8], "s": [], "y": [1, 4, 7, 7], "e": []}
+    ports = {name: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()}
+    stored = [numpy_helper.from_array(random.standard_normal((4, 3, 3, 3)).astype(np.float32), "w")]
+    graph = helper.make_graph(nodes, "scaled", [ports["x"], ports["s"]], [ports["y"], ports["e"]], stored)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path = save_model(model, tmp_path / "model.onnx")
+    inputs = {"x": random.random((1, 3, 8, 8), dtype=np.float32), "s": np.float32(0.5).reshape(())}
+    outputs: list[Mapping[str, np.ndarray]] = []
+    for fuse in (True, False):
+        program = compile_source(str(path), CompileOptions(target=target, fuse=fuse)).program
+        assert program is not None
+        assert len(program.groups) == fuse
+        done = run_loaded(program, find_backend(program.metadata.backend).load(program, None), inputs)
+        assert [each.counts for each in done.report.layers] == [
+            each.counts for each in predicted_report(program).layers
+        ]
+        outputs.append(done.outputs)
+    for name, expected in outputs[1].items():
+        np.testing.assert_allclose(outputs[0][name], expected, rtol=1e-6)

@@ -24,3 +24,8 @@ def test_markdown_escapes_bars() -> None:
 
 def test_empty_tables_have_a_head() -> None:
     assert table(("a", "b"), []).plain() == "a  b\n-  -"
+
+
+def test_a_cell_is_one_line_and_shows_what_a_terminal_would_obey() -> None:
+    found = table(["name"], [["a\n\u202eb\x1b[31m\tc é"]])
+    assert found.rows == (("a\\n\\u202eb\\x1b[31m\\tc é",),)

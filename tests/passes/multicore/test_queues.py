@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -12,12 +13,16 @@ from dialects.machine_kinds import of_kind
 from dialects.multicore_machine import MulticoreMachine
 from dialects.multicore_mapping import Scheme
 from passes.multicore.course import BRING, FINISH, MULTIPLY, Course
-from passes.multicore.queues import queued_ends
+from passes.multicore.queues import queued_spans
 from passes.multicore.traffic import BUS, Moved, Way, Ways
 from tests.backends.rram.quantized import Ready, one_layer, ready, residual
 
 MESHES = ("", "[[0, 0]]", "[[0, 0], [3, 2]]")
 """Ports of a mesh of 4 x 11; a bus where there are none."""
+
+
+def _ends(courses: Sequence[Course], machine: MulticoreMachine) -> list[int]:
+    return [end for _, end in queued_spans(courses, machine)]
 
 
 def random_chip(draw: random.Random) -> dict[str, str]:
@@ -101,11 +106,11 @@ def test_who_comes_first_is_served_first_and_of_several_the_lowest_core() -> Non
     second.begin(1)
     second.spend(BRING, 5)
     second.move(BRING, Moved(BUS, np.array([10])))
-    assert queued_ends([third, second, first], _machine()) == [20, 30, 40]
+    assert _ends([third, second, first], _machine()) == [20, 30, 40]
 
 
 def test_nothing_is_moved_for_no_bytes() -> None:
-    assert queued_ends([_moves(0, 0, 7, 0), _moves(1, 0, 0, 0)], _machine()) == [7, 0]
+    assert _ends([_moves(0, 0, 7, 0), _moves(1, 0, 0, 0)], _machine()) == [7, 0]
 
 
 def test_links_pass_on_what_comes_while_the_rest_follows() -> None:
@@ -113,7 +118,7 @@ def test_links_pass_on_what_comes_while_the_rest_follows() -> None:
     both, last = Way((4, 9), hop=2, before=3, after=1), Way((9,), hop=2)
     courses = [_moves(0, 10, way=both), _moves(1, 10, way=both), _moves(2, 10, way=last)]
     # Core 0 has link 4 from 3 to 13 and comes to link 9 at 5, which core 2 has until 10; core 1 has link 4 from 13 on.
-    assert queued_ends(courses, _machine()) == [10 + 2 + 10 + 1, 20 + 2 + 10 + 1, 12]
+    assert _ends(courses, _machine()) == [10 + 2 + 10 + 1, 20 + 2 + 10 + 1, 12]
 
 
 def test_a_signal_is_there_once_it_was_moved() -> None:
@@ -125,14 +130,14 @@ def test_a_signal_is_there_once_it_was_moved() -> None:
     waiter.wait(BRING, REGISTER, np.array([0, 2]))
     waiter.spend(BRING, 1)
     # The bus serves 0, 1, 0, 1 in turn, the last of these until 40, and then the signal.
-    assert queued_ends([sender, waiter], _machine()) == [44, 45]
+    assert _ends([sender, waiter], _machine()) == [44, 45]
 
 
 def test_cores_that_wait_for_ever_have_no_end() -> None:
     course = Course(1, overlap=False)
     course.begin(1)
     course.wait(BRING, REGISTER, np.array([1]))
-    assert queued_ends([course, _moves(0, 5)], _machine()) == [0, 5]
+    assert _ends([course, _moves(0, 5)], _machine()) == [0, 5]
 
 
 def test_units_of_a_core_queue_too_and_are_two_turns_ahead() -> None:
@@ -149,7 +154,7 @@ def test_units_of_a_core_queue_too_and_are_two_turns_ahead() -> None:
     # the bus has inputs until 35, sums until 45, then the last inputs (asked for at 40, when turn 1 was multiplied)
     # until 55 and sums of turn 1 until 65. Turn 2 is multiplied once sums of turn 0 are gone, 45 to 60, and its sums
     # leave until 75; turn 3 from 65 to 80, and its sums until 90.
-    assert queued_ends([course, behind], _machine(cores__overlap="true")) == [90, 100]
+    assert _ends([course, behind], _machine(cores__overlap="true")) == [90, 100]
 
 
 def test_ways_of_a_mesh_go_along_rows_first() -> None:
