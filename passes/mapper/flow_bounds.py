@@ -11,7 +11,8 @@ may become more without a cut (5 cut by 4, then 3, has three pieces, cut by 3 fi
 So the inner parameters alone, with all loops whole that outer ones would cut, bound what a mapping costs inside; the
 outer parameters that fit with an inner tile of one bound what the outermost memory costs, less the addition that a sum
 saves inside when it arrives there once more. Energy is at least the sum of both; time at least the longest of all steps
-and of what each memory moves. Inner parameters that are not decided yet are left out as well, where
+and of what each memory moves, and what cannot overlap with it: all that memories without a second buffer move, and the
+first and last of the least tiles. Inner parameters that are not decided yet are left out as well, where
 `passes.mapper.early` allows it.
 """
 
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +44,19 @@ from passes.mapper.pricing import Prices, Values
 Flags = npt.NDArray[np.bool_]
 
 _ROW = "#"
+
+
+class Least(NamedTuple):
+    """Lower bounds: of energy, and of time that the array may overlap with, and that it has to wait."""
+
+    energy: Values
+    overlapped: Values
+    serial: Values
+
+    @property
+    def cycles(self) -> Values:
+        """Of the whole time."""
+        return self.overlapped + self.serial
 
 
 class FlowBounds:
@@ -77,9 +92,9 @@ class FlowBounds:
         if not self._early.issuperset(self._flow.flow.inner[level:]):
             return np.zeros(inner.count)
         inside = [self._inner_bound(chunk) for chunk in inner.chunks()]
-        energy, cycles = (np.concatenate(column) for column in zip(*inside, strict=True))
+        energy, overlapped, serial = (np.concatenate(column) for column in zip(*inside, strict=True))
         outer_energy, outer_cycles = self._outermost_bound(inner)
-        return self._objective.of(energy + outer_energy + self._work, np.maximum(cycles, outer_cycles))
+        return self._objective.of(energy + outer_energy + self._work, np.maximum(overlapped, outer_cycles) + serial)
 
     def value(self, counts: Counts) -> Values:
         """What the search makes least."""
@@ -88,37 +103,43 @@ class FlowBounds:
 
     def may_be_within(self, candidates: Candidates, limit: float | Values) -> Flags:
         """Whether some values of missing parameters may cost no more than a limit, or than one for each candidate."""
-        energy, cycles = self._inner_bound(candidates, outermost=True)
-        return self._objective.of(energy + self._work, cycles) <= limit
+        least = self._inner_bound(candidates, outermost=True)
+        return self._objective.of(least.energy + self._work, least.cycles) <= limit
 
-    def _inner_bound(self, inner: Candidates, *, outermost: bool = False) -> tuple[Values, Values]:
+    def _inner_bound(self, inner: Candidates, *, outermost: bool = False) -> Least:
         """Lower bounds of what all memories cost, the `outermost` one as well if so said, and of the time."""
         open_cuts = self._open_cuts(inner)
-        energy, cycles = self._evenly_bound(inner, open_cuts, outermost=outermost)
+        least = self._evenly_bound(inner, open_cuts, outermost=outermost)
         uneven, among = self._uneven(inner, open_cuts)
         if uneven:
             rows = np.flatnonzero(among)
             cuts = tuple(sorted({*open_cuts, *uneven}))
-            energy[rows], cycles[rows] = self._bound_of(inner.take(rows), cuts, None, outermost=outermost)
-        return energy, cycles
+            for column, of_rows in zip(
+                least, self._bound_of(inner.take(rows), cuts, None, outermost=outermost), strict=True
+            ):
+                column[rows] = of_rows
+        return least
 
-    def _evenly_bound(self, inner: Candidates, open_cuts: tuple[int, ...], *, outermost: bool) -> tuple[Values, Values]:
+    def _evenly_bound(self, inner: Candidates, open_cuts: tuple[int, ...], *, outermost: bool) -> Least:
         """The same where tiles further in than open cuts are whole numbers of one another."""
-        energy, cycles = self._bound_of(inner, open_cuts, None, outermost=outermost)
+        least = self._bound_of(inner, open_cuts, None, outermost=outermost)
         split = self._shifts.split(open_cuts) if self._hierarchy.nested else None
         if split is None:
-            return energy, cycles
-        more_energy, more_cycles = self._bound_of(inner, open_cuts, split, outermost=outermost)
+            return least
+        more = self._bound_of(inner, open_cuts, split, outermost=outermost)
         # Of all indices of the loop at most one remains alone.
         share = 1 - 1 / self._flow.problem.extents[split.loop]
-        energy = energy + share * np.maximum(more_energy - energy, 0)
-        cycles = np.maximum(cycles, share * more_cycles)
+        several = Least(
+            least.energy + share * np.maximum(more.energy - least.energy, 0),
+            np.maximum(least.overlapped, share * more.overlapped),
+            np.maximum(least.serial, share * more.serial),
+        )
         one = self._inner_bound(inner.beside(split.name, np.ones(inner.count, np.int64)), outermost=outermost)
-        return np.minimum(energy, one[0]), np.minimum(cycles, one[1])
+        return Least(*(np.minimum(a, b) for a, b in zip(several, one, strict=True)))
 
     def _bound_of(
         self, inner: Candidates, open_cuts: tuple[int, ...], split: Split | None, *, outermost: bool
-    ) -> tuple[Values, Values]:
+    ) -> Least:
         """Lower bounds; with a split, of mappings in which the loop has no index that remains alone."""
         counts = self._without(inner, open_cuts)
         # An axis that open parameters may lay a loop along takes all of it in the least time, and may share words.
@@ -137,19 +158,40 @@ class FlowBounds:
             for number in range(1, len(places)):
                 outside = self._without(inner, open_cuts, laid=1, whole=places[:number]).events
                 events = {event: np.minimum(times, outside[event]) for event, times in events.items()}
-        cycles: Values = np.zeros(inner.count)
-        if self._values.timed:
-            cycles = fastest.steps.astype(np.float64)
-            unsure = {node.axis for node in self._flow.nest.nodes if isinstance(node, Par) and node.loop in several}
-            for memory in self._hierarchy.memories[1:]:
-                copies: Column = np.ones(inner.count, np.int64)
-                for axis in self._hierarchy.axes_outside(memory.name):
-                    used = axis.size if axis.name in unsure else fastest.elements(axis.name)
-                    copies = copies * np.minimum(used, axis.size)
-                cycles = np.maximum(cycles, np.maximum(*self._prices.shared_port_cycles(memory, events)) / copies)
+        overlapped, serial = self._times(inner, fastest, events, several)
         if not outermost:
             events = {event: times for event, times in events.items() if not event.startswith(self._outermost)}
-        return _priced(events, self._cheapest, inner.count), cycles
+        return Least(_priced(events, self._cheapest, inner.count), overlapped, serial)
+
+    def _times(
+        self, inner: Candidates, fastest: Counts, events: Mapping[str, Column], several: Collection[int]
+    ) -> tuple[Values, Values]:
+        """What the array may overlap with, and what it waits for, at least, if these events are the least.
+
+        Loops that are laid along `several` axes may lie on any of them.
+        """
+        serial: Values = np.zeros(inner.count)
+        if not self._values.timed:
+            return serial.copy(), serial
+        overlapped: Values = fastest.steps.astype(np.float64)
+        unsure = {node.axis for node in self._flow.nest.nodes if isinstance(node, Par) and node.loop in several}
+        # Parameters that are missing are 1 in these.
+        tiles = self._flow.tiles(inner.columns, inner.count)
+        smallest = Counts(self._flow.problem, self._hierarchy, self._flow.nest, tiles)
+        for memory in self._hierarchy.memories:
+            if memory.read is None and memory.write is None:
+                continue
+            copies: Column = np.ones(inner.count, np.int64)
+            for axis in self._hierarchy.axes_outside(memory.name):
+                used = axis.size if axis.name in unsure else fastest.elements(axis.name)
+                copies = copies * np.minimum(used, axis.size)
+            moved = np.maximum(*self._prices.shared_port_cycles(memory, events)) / copies
+            if self._prices.overlaps(memory):
+                overlapped = np.maximum(overlapped, moved)
+                serial = serial + self._prices.ramp_cycles(memory, smallest)
+            else:
+                serial = serial + moved
+        return overlapped, serial
 
     def _open_cuts(self, inner: Candidates) -> tuple[int, ...]:
         """The nodes whose tiles parameters have a say in that are not decided."""

@@ -76,8 +76,8 @@ class FlowValues:
             laid = any(isinstance(self._flow.nest.nodes[place], Par) for place in cut_by(self._flow, frozenset({name})))
             is_alone = tiles_within(self._flow, name, timed=self.timed) is not None
             sends = self._dear_sums and self._cuts_sums(name)
-            # More elements take less time, but each may get its own copy of a word.
-            spreads = self.timed and name in self._flow.flow.laid
+            # More elements take less time, or share more words, but each may get its own copy of others.
+            spreads = name in self._flow.flow.laid and (self.timed or name in self.inwards)
             if name in self._reserving or laid or sends or spreads or not (name in self.counted or is_alone):
                 yield name
 

@@ -103,12 +103,16 @@ class Prices:
             if memory.read is None and memory.write is None:
                 continue
             moved = np.maximum(*self.port_cycles(memory, counts))
-            if memory.buffers > 1 or memory is self.hierarchy.memories[0]:
+            if self.overlaps(memory):
                 overlapped = np.maximum(overlapped, moved)
                 serial = serial + self.ramp_cycles(memory, counts)
             else:
                 serial = serial + moved
         return overlapped + serial
+
+    def overlaps(self, memory: Memory) -> bool:
+        """Whether a memory moves words while the array works on others."""
+        return memory.buffers > 1 or memory is self.hierarchy.memories[0]
 
     def value(self, counts: Counts) -> Values:
         """What the search makes least."""

@@ -161,20 +161,29 @@ def test_sums_that_stay_only_with_one_index() -> None:
     check(range(1000, 1060), lambda random: small_target(random, ("generic",)), 30)
 
 
-def test_bounds_of_generic_leave_few_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With one bound for both cases this search bounds a million of them."""
+@pytest.mark.parametrize(
+    ("name", "objective", "link"),
+    [
+        ("generic", Objective.ENERGY, (Dim("C", op=512, ks=128), Dim("HW", opc=784))),
+        ("tpu", Objective.LATENCY, (Dim("C", op=256, ks=512), Dim("HW", opc=784))),
+    ],
+)
+def test_bounds_leave_few_candidates(
+    name: str, objective: Objective, link: tuple[Dim, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a bound apart where sums may stay, and without what cannot overlap, searches bound up to a million."""
     bounded = 0
     is_within = FlowBounds.may_be_within
 
-    def counting(self: FlowBounds, candidates: Candidates, limit: float) -> Flags:
+    def counting(self: FlowBounds, candidates: Candidates, limit: float | Values) -> Flags:
         nonlocal bounded
         bounded += candidates.count
         return is_within(self, candidates, limit)
 
     monkeypatch.setattr(FlowBounds, "may_be_within", counting)
-    generic = select_target("generic").machine
-    assert isinstance(generic, Hierarchy)
-    best_in_dataflow(GConv((Dim("C", op=512, ks=128), Dim("HW", opc=784)), "mul", Reduce.ADD), generic)
+    hierarchy = select_target(name).machine
+    assert isinstance(hierarchy, Hierarchy)
+    best_in_dataflow(GConv(link, "mul", Reduce.ADD), hierarchy, objective=objective)
     assert bounded < 50_000
 
 
@@ -238,6 +247,12 @@ LEAVING_ALONE = {
         {"dram.input.read": 1, "a.input.read": 50, "a.output.update": 1},
         "store a [K], for rows_out r, store a [O] | for rows_out 1, store a [I], store b [O, I, K]",
         (Dim("N", opc=3), Dim("C", op=4), Dim("H", opc=6, ks=3, stride=2, dilation=2)),
+    ),
+    "kernels that each element keeps, of inputs that they share": (
+        {"x": {**ROWS, "multicast": ["I", "K"]}, "a": {"kind": "memory", "words": 38}},
+        {"dram.input.read": 10, "a.kernel.fill": 0.9},
+        "for rows_out r | par rows_out 1 on x, store a [I], for channels c, store a [K, O]",
+        (Dim("C", op=8), Dim("H", opc=7, ks=2)),
     ),
     "sums that meet at less than their additions": (
         {
