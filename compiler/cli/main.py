@@ -140,6 +140,8 @@ def _report(error: BaseException, words: Sequence[str], seconds: float) -> int:
     given = words[: words.index("--")] if "--" in words else words
     verb = next((word for word in given if word in VERBS), "")
     diagnostics = _usage_problem(error) if isinstance(error, click.ClickException) else diagnostics_of(error)
+    if any(each.code == "CAT-I001" for each in diagnostics):
+        diagnostics = _kept(diagnostics, given)
     diagnostics = tuple(_with_advice(each, verb, given) for each in diagnostics)
     exit_code = exit_code_of(diagnostics)
     if "--debug" in given:
@@ -153,6 +155,13 @@ def _report(error: BaseException, words: Sequence[str], seconds: float) -> int:
     console.errors(diagnostics)
     console.verdict(False, seconds, "")
     return exit_code
+
+
+def _kept(diagnostics: Sequence[Diagnostic], given: Sequence[str]) -> tuple[Diagnostic, ...]:
+    """Bugs, with where the command lies that shows them again, if that was asked for."""
+    from compiler.reproduction.commands import keeping_command
+
+    return tuple(keeping_command(given, diagnostics))
 
 
 def _with_advice(problem: Diagnostic, verb: str, given: Sequence[str]) -> Diagnostic:

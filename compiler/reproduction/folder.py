@@ -14,6 +14,9 @@ from compiler.files import cannot, make_folder, write_text
 from compiler.reproduction.record import NOTE, RECORD, Record
 from dialects.diagnostics import CatenaError, Diagnostic
 
+AGAIN = "to see it again: "
+"""What stands before the command in a hint."""
+
 
 def write_folder(folder: Path, record: Record, fill: Callable[[Path], None], note: Sequence[str]) -> None:
     """Write the files of a reproducer, those of `fill` first and the record last, and a note for people.
@@ -56,7 +59,7 @@ def in_folder(folder: Path, command: str) -> str:
 def pointing_to(problems: Sequence[Diagnostic], folder: Path, command: str) -> list[Diagnostic]:
     """The problems, the first of which say how to see them again."""
     first = problems[0]
-    more = f"to see it again: {in_folder(folder, command)}"
+    more = f"{AGAIN}{in_folder(folder, command)}"
     hint = f"{first.hint}; {more}" if first.hint else more
     alike = (first.code, first.message, first.hint)
     return [replace(each, hint=hint) if (each.code, each.message, each.hint) == alike else each for each in problems]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from compiler.compilation import TARGET_STAGE, CompileOptions
 from compiler.descriptions.copies import copies
@@ -15,6 +15,7 @@ from compiler.faults import diagnostics_of
 from compiler.files import write_text
 from compiler.ir_text import write_module
 from compiler.reproduction.folder import copied, pointing_to, write_folder
+from compiler.reproduction.models import external_data
 from compiler.reproduction.record import (
     IR,
     MAPPING,
@@ -120,27 +121,12 @@ def _write_model(folder: Path, source: str, importing: ImportOptions, problems: 
 
     def fill(place: Path) -> None:
         copied(path, place / MODEL)
-        for name in _external(path):
+        for name in external_data(path):
             copied(path.parent / name, place / name)
 
     note = [f"{MODEL} cannot be imported.", *_said(problems), f"In this folder: {command}"]
     write_folder(folder, record, fill, [*note, f"To make it smaller: {smaller}"])
     return command
-
-
-def _external(model: Path) -> list[str]:
-    """The files beside a model that hold its tensors and are there, as far as the model can be read."""
-    from compiler.importer.external_files import external_files
-
-    try:
-        names = external_files(model)
-    except CatenaError:
-        return []
-    return [name for name in names if _is_inside(PurePath(name)) and (model.parent / name).is_file()]
-
-
-def _is_inside(path: PurePath) -> bool:
-    return not path.is_absolute() and ".." not in path.parts
 
 
 def _shape_words(name: str, shape: Sequence[int]) -> list[str]:

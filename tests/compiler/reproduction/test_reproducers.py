@@ -308,6 +308,36 @@ def test_every_command_that_compiles_leaves_one(
     assert words_of(again(cli, tmp_path / "failure", monkeypatch)) == words_of(failed)
 
 
+def test_a_bug_outside_of_passes_leaves_the_command_and_its_files(
+    cli: Cli, cnn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise KeyError("planted")
+
+    monkeypatch.setattr("compiler.reporting.predicted_report", fail)
+    (tmp_path / "base.toml").write_text('extends = "generic"\nname = "base"\n')
+    (tmp_path / "own.toml").write_text('extends = "base.toml"\nname = "own"\n')
+    (tmp_path / "data").mkdir()
+    assert cli("compile", cnn, "--to", "gconv", "-o", tmp_path / "data" / "cnn.mlir").code == 0
+    words = [
+        "report",
+        tmp_path / "data" / "cnn.mlir",
+        f"--target={tmp_path / 'own.toml'}",
+        "--set",
+        "levels.glb.words=9000",
+    ]
+    failed = cli(*words, "--json", "--reproducer", tmp_path / "failure")
+    assert failed.code == 1
+    command = record_of(tmp_path / "failure")["command"]
+    assert command == "catena report cnn.mlir --target=own.toml --set levels.glb.words=9000 --json"
+    for name in ("base.toml", "own.toml"):
+        (tmp_path / name).unlink()
+    shutil.rmtree(tmp_path / "data")
+    monkeypatch.chdir(tmp_path / "failure")
+    assert words_of(cli(*shlex.split(command)[1:])) == words_of(failed)
+    assert command in failed.json["diagnostics"][0]["hint"]
+
+
 def test_no_other_command_has_the_option(cli: Cli) -> None:
     found = {verb for verb in VERBS if "--reproducer" in cli(verb, "--help").out}
     assert found == {*WITH_MODELS, "run"}
