@@ -16,8 +16,8 @@ COLUMNS = 480
 RUN = "emulated, as catena run --timeline noted them"
 PREDICTED = (
     "predicted: every core from where it begins with a layer to where it ends, as the cycles of layers are; its work "
-    "is spread evenly. What it did when in a run: catena run PROGRAM --timeline FILE.json, then catena report PROGRAM "
-    "--timeline FILE.json -o PAGE"
+    "is spread evenly. To see at which times it works, and the bus: catena run PROGRAM --timeline FILE.json, then "
+    "catena report PROGRAM --timeline FILE.json -o PAGE"
 )
 
 

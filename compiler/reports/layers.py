@@ -91,9 +91,7 @@ class Report(Displayed):
         """What cycles of layers are, if not simply those that they take: on cores, layers overlap."""
         if self.provenance is not Provenance.PREDICTED or not isinstance(self.machine, MulticoreMachine):
             return ""
-        return (
-            "cycles are those by which each layer puts off the end, as in a run, what cores wait for links among them"
-        )
+        return "cycles are those by which each layer puts off the end, with those in which cores wait, as in a run"
 
     @property
     def milliseconds(self) -> float:
