@@ -77,6 +77,8 @@ class Counts:
         self._tiles = tiles
         self.candidates = max((len(column) for column in tiles), default=1)
         self._end = len(nest.nodes)
+        self._wholes: dict[int, Pieces] = {}
+        self._brought_words: dict[tuple[Operand, int, frozenset[int]], Column] = {}
         self._prefixes: dict[tuple[int, int], Pieces] = {}
         self._reaches: dict[tuple[int, int], Column] = {}
         self.planned: Counts | None = None
@@ -125,7 +127,6 @@ class Counts:
 
     def _sent(self, operand: Operand, upper: Place, lower: Place) -> dict[str, Column]:
         memory = lower.memory
-        kept = self._kept(operand, lower)
         multicast = frozenset(
             index
             for index, node in self._spatial(upper.node, lower.node)
@@ -133,8 +134,8 @@ class Counts:
         )
         name = OPERAND_NAMES[operand]
         return {
-            f"{upper.memory}.{name}.read": self._words(operand, lower.node, multicast, kept),
-            f"{memory}.{name}.fill": self._words(operand, lower.node, frozenset(), kept),
+            f"{upper.memory}.{name}.read": self._brought(operand, lower, multicast),
+            f"{memory}.{name}.fill": self._brought(operand, lower),
         }
 
     def _sums(self, upper: Place, lower: Place) -> dict[str, Column]:
@@ -143,17 +144,23 @@ class Counts:
             for index, node in self._spatial(upper.node, lower.node)
             if self._hierarchy.axis(node.axis).reduces and self._problem.loops[node.loop].kind is LoopKind.KS
         )
-        kept = self._kept(Operand.OUTPUT, lower)
-        sent = self._words(Operand.OUTPUT, lower.node, frozenset(), kept)
-        arrived = self._words(Operand.OUTPUT, lower.node, added, kept)
+        sent = self._brought(Operand.OUTPUT, lower)
+        arrived = self._brought(Operand.OUTPUT, lower, added)
         words = self._tile_words(Operand.OUTPUT, 0)
         if upper.node >= 0:
-            words = self._words(Operand.OUTPUT, upper.node, frozenset(), self._kept(Operand.OUTPUT, upper))
+            words = self._brought(Operand.OUTPUT, upper)
         return {
             f"{upper.memory}.output.update": arrived,
             f"{upper.memory}.output.add": arrived - words,
             f"{upper.memory}.output.hop": sent - arrived,
         }
+
+    def _brought(self, operand: Operand, place: Place, shared: frozenset[int] = frozenset()) -> Column:
+        """Words that all visits of a place bring or send, with what its memory keeps; `shared` is as for `_words`."""
+        key = operand, place.node, shared
+        if key not in self._brought_words:
+            self._brought_words[key] = self._words(operand, place.node, shared, self._kept(operand, place))
+        return self._brought_words[key]
 
     def _kept(self, operand: Operand, place: Place) -> _Kept:
         """What a memory keeps: see the module."""
@@ -199,11 +206,8 @@ class Counts:
             if isinstance(node, Par):
                 yield index, node
 
-    def _words(
-        self, operand: Operand, end: int, shared: frozenset[int] = frozenset(), kept: _Kept | None = None
-    ) -> Column:
+    def _words(self, operand: Operand, end: int, shared: frozenset[int], kept: _Kept) -> Column:
         """Words of a tile at a place, summed over all visits; the elements of `shared` spatial nodes count together."""
-        kept = kept or _Kept({}, {})
         once = kept.once | dict.fromkeys(shared, np.ones(self.candidates, np.bool_))
         result = self._column(1)
         for loop, extent in enumerate(self._problem.extents):
@@ -251,7 +255,9 @@ class Counts:
 
         Some nodes cut with tiles `instead`; of what others cut, only the first tile counts where `once` says so.
         """
-        pieces = whole = Pieces.whole(self._problem.extents[loop], self.candidates)
+        if loop not in self._wholes:
+            self._wholes[loop] = Pieces.whole(self._problem.extents[loop], self.candidates)
+        pieces = whole = self._wholes[loop]
         changed = False
         for index, _ in self._nest.cuts(loop):
             if index >= end:
@@ -272,13 +278,15 @@ class Counts:
 
     def _reach(self, loop: int, end: int) -> Column:
         """The largest piece of a loop above a node: what is left over of a cut is smaller than the others."""
-        above = [index for index, _ in self._nest.cuts(loop) if index < end]
-        if (loop, len(above)) not in self._reaches:
-            largest = self._column(self._problem.extents[loop])
-            if above:
-                largest = np.minimum(self._reach(loop, above[-1]), self._tiles[above[-1]])
-            self._reaches[loop, len(above)] = largest
-        return self._reaches[loop, len(above)]
+        if (loop, end) not in self._reaches:
+            above = [index for index, _ in self._nest.cuts(loop) if index < end]
+            if not above:
+                self._reaches[loop, end] = self._column(self._problem.extents[loop])
+            elif end > above[-1] + 1:
+                self._reaches[loop, end] = self._reach(loop, above[-1] + 1)
+            else:
+                self._reaches[loop, end] = np.minimum(self._reach(loop, above[-1]), self._tiles[above[-1]])
+        return self._reaches[loop, end]
 
     def _planned_reach(self, loop: int, end: int) -> Column:
         """As `_reach`, of the ranges that the nest was made for."""

@@ -1,7 +1,7 @@
 """Into which pieces nested tiles cut a loop, for many candidates at once.
 
 A loop of 10 cut into tiles of 4 has pieces of 4, 4 and 2; cut again into tiles of 3: 3, 1, 3, 1, 2. After k cuts there
-are at most k + 1 different sizes: the last tile, and what each cut left over.
+are at most k + 1 different sizes: the last tile, and what each cut left over, unless no candidate has any of it.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ class Pieces:
         for size, count in zip(self._sizes, self._counts, strict=True):
             whole, rest = np.divmod(size, tile)
             full += count * whole
-            sizes.append(rest)
-            counts.append(np.where(rest > 0, count, 0))
+            if rest.any():
+                sizes.append(rest)
+                counts.append(np.where(rest > 0, count, 0))
         return Pieces(sizes, counts)
 
     def first(self, tile: Column) -> Pieces:
