@@ -3,29 +3,27 @@
     python benchmarks/looptree_conclusions.py [--set NAME] [--reprice] [--output FILE.md]
 
 Fusion sets are those of the paper's case studies (arXiv 2409.13625, section VI): conv+conv, point-wise+depthwise+
-point-wise, fc+fc, conv+conv+conv, in shapes of common networks. For each is found: the least buffer at compulsory
-traffic by ranks that are cut and their order; what a level of its own for every tensor saves; what recomputation saves;
-least traffic by size of the buffer, fused and layer by layer. `--reprice` takes what
-`benchmarks/looptree_conclusions/results.json` has recorded. Charts go into a folder beside the page, named as it.
+point-wise, fc+fc, conv+conv+conv, as common networks have them (`looptree_conclusions_sets.py`). For each is found: the
+least buffer at compulsory traffic by ranks that are cut and their order; what a level of its own for every tensor
+saves; what recomputation saves, and of some sets how both grow with the image; least traffic by size of the buffer,
+fused and layer by layer. `--reprice` takes what `benchmarks/looptree_conclusions/results.json` has recorded. Charts go
+into a folder beside the page, named as it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
-from itertools import pairwise, permutations, product
+from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fused_peers_problems import Problem
 
-    from dialects.fused_mapping import FusedMapping
     from dialects.schedule import Loop
     from passes.fusion.group import Group
     from passes.fusion.search import GroupSearch, Limits
@@ -38,12 +36,6 @@ LOOPS = 2
 LOOPS_OF_PAIR = 3
 FEWEST_TURNS = 4
 """Loops of fewer turns are left uncut: a kernel's rows and columns."""
-TURNS = 1 << 14
-"""Turns of a mapping with the same level for all tensors, at most: each is priced by itself."""
-ALTOGETHER = 1 << 22
-"""Turns of all these mappings of a set, at most: others are not compared."""
-LONG = 144
-"""Of loops of more turns only tiles that divide them are tried with the same level for all tensors."""
 EFFORT = 1_000_000
 SIZES = tuple(int(2 ** (step / 2)) for step in range(24, 42))
 """Bytes of the buffer: 4 KiB to 1.4 MiB."""
@@ -55,52 +47,26 @@ RUNS = 7
 Pairs = list[list[int]]
 
 
-@cache
-def sets() -> Mapping[str, Problem]:
-    """The fusion sets, in some shapes, by name."""
-    from fused_peers_problems import INPUT, PADDED, PAIRS, Layer, Problem
-
-    def convs(count: int, channels: int, size: int) -> Problem:
-        names = [INPUT, *(f"conv{number + 1}" for number in range(count))]
-        layers = [Layer(made, (read,), channels, 3, pad=1) for read, made in pairwise(names)]
-        kind = "+".join(["conv"] * count)
-        return Problem(f"{kind} {channels}x{size}", f"{kind}: 3x3", (channels, size, size), tuple(layers))
-
-    def inverted(channels: int, factor: int, size: int) -> Problem:
-        wide = channels * factor
-        layers = (
-            Layer("expand", (INPUT,), wide),
-            Layer("depthwise", ("expand",), wide, 3, pad=1, depthwise=True),
-            Layer("project", ("depthwise",), channels),
-        )
-        title = f"point-wise to {wide}, depthwise 3x3, point-wise to {channels}"
-        return Problem(f"pw+dw+pw {channels}x{size}", title, (channels, size, size), layers)
-
-    def perceptron(rows: int) -> Problem:
-        layers = (Layer("fc1", (INPUT,), 3072), Layer("fc2", ("fc1",), 768))
-        return Problem(f"fc+fc {rows}", "768 to 3072 to 768", (768, rows, 1), layers)
-
-    every = [convs(2, 64, 56), convs(2, 32, 112), convs(2, 128, 28)]
-    every += [inverted(24, 6, 56), perceptron(128), convs(3, 64, 56)]
-    assert every[0].compulsory == PADDED[0].compulsory
-    assert PAIRS[0].name == PAIR
-    return {each.name: each for each in every}
-
-
 PAIR = "resnet18_layer1"
 """The pair of the published figures, without padding."""
 EVERY_RANK = f"{PAIR}, every rank"
+GROWTH = "growing images"
+"""What is recorded of sets whose images grow."""
 
 
 def search(
-    group: Group, limits: Limits | None = None, schedule: tuple[Loop, ...] | None = None, loops: int = LOOPS
+    group: Group,
+    limits: Limits | None = None,
+    schedule: tuple[Loop, ...] | None = None,
+    loops: int = LOOPS,
+    one_level: bool = False,
 ) -> GroupSearch:
     """The front of a group, of all schedules or one."""
     from passes.fusion.search import GroupSearch
     from passes.fusion.space import Space
     from passes.mapper.effort import Effort
 
-    space = Space(most_loops=loops, fewest_turns=FEWEST_TURNS, all_joins=False, schedule=schedule)
+    space = Space(most_loops=loops, fewest_turns=FEWEST_TURNS, all_joins=False, schedule=schedule, one_level=one_level)
     return GroupSearch(group, BUFFER, space, limits, Effort(EFFORT)).run()
 
 
@@ -151,44 +117,22 @@ def falling(points: Iterable[Sequence[int]]) -> Pairs:
     return found
 
 
-def uniform(problem: Problem) -> Iterator[FusedMapping]:
-    """Mappings with the same level for all tensors, of the schedules and tiles that are searched."""
-    from dialects.fused_mapping import FusedMapping, Retention
-    from dialects.schedule import Temporal
-    from passes.fusion.inference import turns_of
-    from passes.fusion.space import Space
-
-    group, space = problem.group(), Space()
-    dims = {dim.name: dim for dim in group.head.spec.dims}
-
-    def tried(loop: Loop) -> list[int]:
-        count = dims[loop.dim].count(loop.kind)
-        return [tile for tile in space.tiles(count) if count <= LONG or count % tile == 0]
-
-    for schedule in schedules(group):
-        for tiles in product(*map(tried, schedule)):
-            loops = tuple(Temporal(loop, tile) for loop, tile in zip(schedule, tiles, strict=True))
-            for level in range(min(len(loops), 1), len(loops) + 1):
-                kept = tuple(Retention(tensor.name, BUFFER, level) for tensor in group.tensors)
-                mapping = FusedMapping(loops, kept)
-                if math.prod(turns_of(group.head, mapping)) <= TURNS:
-                    yield mapping
-
-
 def by_retention(problem: Problem) -> dict[str, Pairs]:
-    """Fronts of buffer and traffic with one level for all tensors, and with a level for each.
+    """Fronts of buffer and traffic with one level for all tensors and with a level for each; both without, too.
 
-    Nothing if it would take too long.
+    Without: without recomputation.
     """
-    from passes.fusion.inference import turns_of
-    from passes.fusion.model import FusedCosts
+    from passes.fusion.search import Limits
 
     group = problem.group()
-    if sum(math.prod(turns_of(group.head, mapping)) for mapping in uniform(problem)) > ALTOGETHER:
-        return {}
-    costs = (FusedCosts(group, mapping) for mapping in uniform(problem))
-    same = falling([each.capacity(BUFFER), each.traffic] for each in costs)
-    return {"same": same, "own": falling(search(group).costs[:, :2].tolist())}
+    once = Limits(operations=operations(group))
+    found: dict[str, Pairs] = {}
+    for key, one_level in (("same", True), ("own", False)):
+        for suffix, limits in (("", None), ("_without", once)):
+            run = search(group, limits, one_level=one_level)
+            assert run.exact
+            found[key + suffix] = falling(run.costs[:, :2].tolist())
+    return found
 
 
 def by_recomputation(problem: Problem) -> dict[str, Any]:
@@ -211,6 +155,26 @@ def by_recomputation(problem: Problem) -> dict[str, Any]:
         "front": [[capacity, worked] for capacity, _, worked in at_floor.tolist()],
         "most": most,
     }
+
+
+def by_image(name: str) -> dict[str, dict[str, int]]:
+    """Least buffers of a set at compulsory traffic, by rows of its image.
+
+    Of mappings with one level for all tensors (`same`), of all (`own`), of those without recomputation (`without`) and
+    with up to a tenth more operations (`more`).
+    """
+    from looptree_conclusions_sets import EDGES, grown
+
+    found: dict[str, dict[str, int]] = {}
+    for edge in EDGES:
+        problem = grown(name, edge)
+        runs = {"same": search(problem.group(), one_level=True), "own": search(problem.group())}
+        assert all(run.exact for run in runs.values())
+        floor = {key: run.costs[run.costs[:, 1] == problem.compulsory] for key, run in runs.items()}
+        worked = floor["own"][:, 2]
+        floor |= {"without": floor["own"][worked == worked.min()], "more": floor["own"][worked <= MORE * worked.min()]}
+        found[str(edge)] = {key: int(costs[:, 0].min()) for key, costs in floor.items()}
+    return found
 
 
 def by_size(problem: Problem) -> list[dict[str, Any]]:
@@ -313,14 +277,21 @@ def record(name: str, found: Mapping[str, Any]) -> None:
 def main() -> int:
     """Search what is asked for; print or write the page."""
     parser = argparse.ArgumentParser(description=str(__doc__).split("\n\n", 1)[0])
-    parser.add_argument("--set", action="append", metavar="NAME", help="only this set, or the pair; may be repeated")
+    parser.add_argument(
+        "--set", action="append", metavar="NAME", help="only this set, the pair, or the growing images; may be repeated"
+    )
     parser.add_argument("--reprice", action="store_true", help="take what was recorded: search nothing")
     parser.add_argument("--output", type=Path, metavar="FILE.md", help="write the page here instead of printing it")
     arguments = parser.parse_args()
     sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT)]
     from looptree_conclusions_page import charts, page
+    from looptree_conclusions_sets import GROWING, sets
 
-    alone = {PAIR: pair, EVERY_RANK: every_rank}
+    alone = {
+        PAIR: pair,
+        EVERY_RANK: every_rank,
+        GROWTH: lambda: {name: by_image(name) for name in GROWING},
+    }
     names = [*sets(), *alone]
     unknown = [name for name in arguments.set or () if name not in names]
     if unknown:

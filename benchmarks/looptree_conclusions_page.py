@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from looptree_conclusions import EVERY_RANK, FEWEST_TURNS, LOOPS_OF_PAIR, MORE, PAIR, Pairs, recorded, sets
+from looptree_conclusions import EVERY_RANK, FEWEST_TURNS, GROWTH, LOOPS_OF_PAIR, MORE, PAIR, Pairs, recorded
+from looptree_conclusions_sets import EDGES, sets
 
 from compiler.line_chart import Chart, Line
 from compiler.tables import number, table
@@ -17,6 +18,9 @@ FOLDER = "looptree-conclusions"
 NOTICE = f"<!-- Made by `python benchmarks/looptree_conclusions.py --output docs/{FOLDER}.md`; do not edit. -->\n"
 TENFOLD, NINEFOLD, HALF = 10, 9, 2
 """What the paper reports as its largest ratios: ranks and schedule, retention, recomputation."""
+WITHOUT = "_without"
+"""Keys that end so are of mappings without recomputation."""
+_RETENTION_COLUMNS = ("one level for all (B)", "a level for each (B)", "ratio", "largest ratio")
 ROOMS = tuple(kibibytes * 1024 for kibibytes in (4, 8, 16, 32, 48, 64, 80, 96))
 BUFFER_AXIS, TRAFFIC_AXIS = "buffer (bytes)", "off-chip traffic (bytes)"
 
@@ -24,9 +28,10 @@ _INTRODUCTION = """\
 LoopTree (Gilbert, Wu, Emer, Sze: arXiv 2409.13625, section VI) concludes from case studies that ranks and schedule
 change the buffer by up to 10 times at the same traffic, a retention of its own for every tensor by up to 9 times, that
 recomputation halves the buffer for about 10 % more operations, and that fused layers lose to layer by layer in small
-buffers. Its shapes are variables; here are some of each fusion set, and every figure is found by a search
-(`passes/fusion`) that comes to its end unless it is marked. *WxH*: channels and rows of the input, as many columns;
-fc+fc: rows. Words are bytes, convolutions of 3x3 are padded, intermediates of a fused set never leave the chip.
+buffers. Its shapes are variables, and its figures are what it reaches at most. Here are layers of common networks, some
+of each fusion set, so that it is seen what the factors depend on; every figure is found by a search (`passes/fusion`)
+that comes to its end unless it is marked. A set has its network and the rows of its input in its name. Words are bytes,
+windows are padded unless it is said, intermediates of a fused set never leave the chip.
 
 At most two ranks of the last layer are cut, each once, those of fewer than 4 indices never; tiles of every size up to
 16, beyond that one for every number of turns. Layers have no loops of their own within a turn: a mapping of the paper's
@@ -42,6 +47,7 @@ def page() -> str:
         *_schedules(found),
         *_retention(found),
         *_recomputation(found),
+        *_growth(recorded()[GROWTH]),
         *_sizes(found),
         _pair(recorded()[PAIR], recorded()[EVERY_RANK]),
     ]
@@ -49,11 +55,13 @@ def page() -> str:
 
 
 def _sets(found: Mapping[str, Any]) -> str:
-    rows = [
-        [name, sets()[name].title, f"{sets()[name].compulsory:,}", f"{each['recomputation']['operations']:,}"]
-        for name, each in found.items()
-    ]
-    return table(["set", "layers", number("compulsory (B)"), number("operations")], rows).markdown() + "\n"
+    rows: list[list[object]] = []
+    for name, each in found.items():
+        problem = sets()[name]
+        rows.append([name, " x ".join(map(str, problem.input)), problem.title, f"{problem.compulsory:,}"])
+        rows[-1].append(f"{each['recomputation']['operations']:,}")
+    columns = ["set", "input", "layers", number("compulsory (B)"), number("operations")]
+    return table(columns, rows).markdown() + "\n"
 
 
 def _image(name: str, alternative: str) -> str:
@@ -73,6 +81,13 @@ def ratio_of_schedules(found: Mapping[str, Any]) -> float:
     return max(buffers) / min(buffers)
 
 
+def ratio_of_orders(found: Mapping[str, Any]) -> float:
+    """The same for the best ranks in any order."""
+    best = min(found["schedules"], key=lambda row: row["buffer"])
+    ranks = sorted(best["schedule"].split())
+    return max(row["buffer"] for row in found["schedules"] if sorted(row["schedule"].split()) == ranks) / best["buffer"]
+
+
 def _schedules(found: Mapping[str, Any]) -> list[str]:
     rows: list[list[object]] = []
     for name, each in found.items():
@@ -80,18 +95,19 @@ def _schedules(found: Mapping[str, Any]) -> list[str]:
         best, worst = (choose(cut, key=lambda row: row["buffer"]) for choose in (min, max))
         none = next(row["buffer"] for row in each["schedules"] if row["schedule"] == "none")
         rows.append([name, f"{none:,}", worst["schedule"], f"{worst['buffer']:,}", best["schedule"]])
-        rows[-1] += [f"{best['buffer']:,}{_mark(best['exact'])}", f"{ratio_of_schedules(each):.1f}"]
+        rows[-1] += [f"{best['buffer']:,}{_mark(best['exact'])}", f"{ratio_of_schedules(each):,.1f}"]
+        rows[-1].append(f"{ratio_of_orders(each):,.2f}")
     columns = ["set", number("nothing cut (B)"), "worst ranks", number("buffer (B)"), "best ranks"]
-    columns += [number("buffer (B)"), number("ratio")]
+    columns += [number("buffer (B)"), number("ratio"), number("ratio of orders")]
     best_of = {name: ratio_of_schedules(each) for name, each in found.items()}
     return [
         "## Ranks and schedule: least buffer at compulsory traffic\n",
         "Without recomputation. Ranks are the last layer's, outermost first: `C.op` its channels, `C.ks` those that\n"
         "it reads, `H.opc` and `W.opc` rows and columns; tiles and retentions are the best for them. The worst choice\n"
-        "may save nothing.\n",
+        "may save nothing. The last column has the best ranks alone, in the worst order and in the best one.\n",
         table(columns, rows).markdown() + "\n",
         _reached("10 times less buffer", best_of, TENFOLD),
-        *(_image(f"schedules-{_file(name)}", f"traffic by buffer and ranks of {name}") for name in _drawn(found)),
+        *(_image(f"schedules-{_file(name)}", f"traffic by buffer and ranks of {name}") for name in _drawn(best_of)),
     ]
 
 
@@ -101,58 +117,71 @@ def _mark(exact: bool) -> str:
 
 def _reached(what: str, ratios: Mapping[str, float], least: float) -> str:
     """In which sets a ratio is as large as the paper's, and how large it is in the others."""
-    yes = [f"{name} ({ratio:.1f})" for name, ratio in ratios.items() if round(ratio, 1) >= least]
-    no = [f"{name} ({ratio:.1f})" for name, ratio in ratios.items() if round(ratio, 1) < least]
-    return f"**{what}**: reached by {_listed(yes)}; not by {_listed(no)}.\n"
+    yes = [f"{name} ({ratio:,.1f})" for name, ratio in ratios.items() if ratio >= least]
+    others = [ratio for ratio in ratios.values() if ratio < least]
+    rest = f"; {min(others):.2f} to {max(others):.2f} in the {len(others)} others" if others else ""
+    return f"**{what}**: reached by {_listed(yes)}{rest}.\n"
 
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(names) or "none"
 
 
-def _drawn(found: Mapping[str, Any]) -> list[str]:
-    """The first shape of every fusion set."""
-    first: dict[str, str] = {}
-    for name in found:
-        first.setdefault(name.split()[0], name)
-    return list(first.values())
+def _drawn(ratios: Mapping[str, float]) -> list[str]:
+    """Of every kind of fusion set the shape with the largest ratio, unless that is 1."""
+    most: dict[str, str] = {}
+    for name, ratio in ratios.items():
+        kind = name.split()[0]
+        if ratio > max(1.0, ratios.get(most.get(kind, ""), 0.0)):
+            most[kind] = name
+    return list(most.values())
 
 
 # Retention ------------------------------------------------------------------------------------------------------------
 
 
-def ratio_of_retention(found: Mapping[str, Any]) -> tuple[float, int]:
+def ratio_of_retention(found: Mapping[str, Any], suffix: str = "") -> tuple[float, int]:
     """How many times less buffer a level of its own for every tensor needs, where most, and the traffic there."""
     ratios: list[tuple[float, int]] = []
-    for capacity, traffic in found["retention"]["same"]:
-        ratios.append((capacity / _least_buffer(found["retention"]["own"], traffic), traffic))
+    for capacity, traffic in found["retention"][f"same{suffix}"]:
+        ratios.append((capacity / _least_buffer(found["retention"][f"own{suffix}"], traffic), traffic))
     return max(ratios)
+
+
+def ratios_of_retention(found: Mapping[str, Any], suffix: str = "") -> dict[str, float]:
+    """The largest ratio of every set."""
+    return {name: ratio_of_retention(each, suffix)[0] for name, each in found.items()}
 
 
 def _least_buffer(front: Pairs, traffic: int) -> int:
     return next(capacity for capacity, moved in front if moved <= traffic)
 
 
-def _retention(every: Mapping[str, Any]) -> list[str]:
-    found = {name: each for name, each in every.items() if each["retention"]}
-    missing = [name for name in every if name not in found]
+def _retention(found: Mapping[str, Any]) -> list[str]:
     rows: list[list[object]] = []
     for name, each in found.items():
         compulsory = sets()[name].compulsory
-        same, own = (_least_buffer(each["retention"][key], compulsory) for key in ("same", "own"))
-        ratio, traffic = ratio_of_retention(each)
-        rows.append([name, f"{same:,}", f"{own:,}", f"{same / own:.2f}", f"{traffic / compulsory:.2f}", f"{ratio:.2f}"])
-    columns = ["set", number("one level for all (B)"), number("a level for each (B)"), number("ratio")]
-    columns += [number("traffic by compulsory where most"), number("ratio there")]
+        rows.append([name])
+        for suffix in ("", WITHOUT):
+            same, own = (_least_buffer(each["retention"][key + suffix], compulsory) for key in ("same", "own"))
+            ratio, traffic = ratio_of_retention(each, suffix)
+            rows[-1] += [f"{same:,}", f"{own:,}", f"{same / own:.2f}"]
+            rows[-1] += [f"{ratio:.2f} at {traffic / compulsory:.2f}"]
+    columns = ["set", *(number(f"{title}{of}") for of in ("", ", nothing made anew") for title in _RETENTION_COLUMNS)]
+    ratios, without = ratios_of_retention(found), ratios_of_retention(found, WITHOUT)
     return [
         "## Retention: one level for all tensors, or one for each\n",
-        "Least buffer at compulsory traffic, then where a level for each tensor saves most. With one level for all,\n"
-        "below the same number of loops, every mapping of at most 16,384 turns is priced; of ranks longer than 144\n"
-        "only with tiles that divide them. Ranks, order and tiles are the best on both sides.\n",
+        "Least buffer at compulsory traffic, then the largest ratio and at which traffic by compulsory it is found.\n"
+        "With one level for all, the places of all tensors stand below the same loops. Ranks, order and tiles are the\n"
+        "best on both sides. The last four columns are without recomputation, on either side.\n",
         table(columns, rows).markdown() + "\n",
-        _reached("9 times less buffer", {name: ratio_of_retention(each)[0] for name, each in found.items()}, NINEFOLD),
-        *([f"Not compared, for it takes too many turns: {_listed(missing)}.\n"] if missing else []),
-        *(_image(f"retention-{_file(name)}", f"traffic by buffer and retention of {name}") for name in _drawn(found)),
+        _reached("9 times less buffer", ratios, NINEFOLD),
+        _reached("9 times less buffer, nothing made anew", without, NINEFOLD),
+        "With one level, all tensors have lines as long as the image, or none has; and compulsory traffic needs lines\n"
+        "of the input. With a level for each, the others have tiles. So the factor is about the channels of all lines\n"
+        "by those of the lines that have to be: it is large where few channels come in and many lie between, in\n"
+        "images so wide that kernels, which are kept either way, count for little.\n",
+        *(_image(f"retention-{_file(name)}", f"traffic by buffer and retention of {name}") for name in _drawn(ratios)),
     ]
 
 
@@ -175,8 +204,8 @@ def _recomputation(found: Mapping[str, Any]) -> list[str]:
         capacity, worked = min(front)
         halved = min((work for room, work in front if room * HALF <= without), default=None)
         rows.append([name, f"{without:,}{_mark(run['exact'])}", f"{ratio_of_recomputation(each):.2f}"])
-        rows[-1] += ["never" if halved is None else f"{halved / least - 1:.0%}"]
-        rows[-1] += [f"{capacity:,}", f"{worked / least - 1:.0%}"]
+        rows[-1] += ["never" if halved is None else f"{halved / least - 1:.1%}"]
+        rows[-1] += [f"{capacity:,}", f"{worked / least - 1:,.0%}"]
         rows[-1] += [f"{most['traffic'] / sets()[name].compulsory:.2f}", f"{most['without'] / most['with']:.2f}"]
         rows[-1] += [f"{most['operations'] / least - 1:.1%}"]
     columns = ["set", number("none (B)"), number("ratio at 10 % more"), number("half the buffer costs")]
@@ -187,7 +216,6 @@ def _recomputation(found: Mapping[str, Any]) -> list[str]:
         name: each["recomputation"]["most"]["without"] / each["recomputation"]["most"]["with"]
         for name, each in found.items()
     }
-    drawn = [name for name in _drawn(found) if len(found[name]["recomputation"]["front"]) > 1]
     return [
         "## Recomputation: buffer for operations\n",
         "Least buffer at compulsory traffic without recomputation, how many times less is needed with up to 10 % more\n"
@@ -195,8 +223,47 @@ def _recomputation(found: Mapping[str, Any]) -> list[str]:
         table(columns, rows).markdown() + "\n",
         _reached("Half the buffer for 10 % more operations, at compulsory traffic", at_floor, HALF),
         _reached("The same at the traffic where it saves most", anywhere, HALF),
-        *(_image(f"recomputation-{_file(name)}", f"operations by buffer of {name}") for name in drawn),
+        "Without it, the rows of an intermediate that two windows have in common are kept, as long as the image and\n"
+        "of all its channels; with it, lines are kept of the input alone. So the factor grows with columns and with\n"
+        "the intermediate's channels by the input's, as far as kernels do not outweigh both. The price is the share\n"
+        "of the first layers in all operations, times the rows that tiles have in common by those of a tile: little\n"
+        "where few channels come in. Matrix products have no rows in common, and nothing to make anew.\n",
+        *(_image(f"recomputation-{_file(name)}", f"operations by buffer of {name}") for name in _drawn(at_floor)),
     ]
+
+
+# Growing images -------------------------------------------------------------------------------------------------------
+
+
+def grown_ratios(found: Mapping[str, Any], more: str, less: str) -> dict[str, list[float]]:
+    """By set, for every size of the image: how many times as much buffer one kind of mappings needs as another."""
+    return {name: [each[str(edge)][more] / each[str(edge)][less] for edge in EDGES] for name, each in found.items()}
+
+
+_GROWTH = {
+    "retention": ("A level for each tensor, recomputation allowed on both sides", "same", "own"),
+    "recomputation": ("Up to 10 % more operations", "without", "more"),
+}
+"""Titles and what is divided by what, by the name of a chart."""
+
+
+def _growth(found: Mapping[str, Any]) -> list[str]:
+    parts = [
+        "## How the factors grow with the image\n",
+        "How many times less buffer is needed at compulsory traffic, by rows of the image; it has as many columns.\n"
+        "Where an image is so small that all of its tensors take less room than the kernels, these pass by in tiles.\n"
+        "Then, too, a level for each tensor saves much.\n",
+    ]
+    for name, (title, more, less) in _GROWTH.items():
+        rows = [[each, *(f"{ratio:.2f}" for ratio in ratios)] for each, ratios in _grown(found, more, less).items()]
+        parts += [f"{title}:\n", table(["set", *(number(str(edge)) for edge in EDGES)], rows).markdown() + "\n"]
+        parts.append(_image(f"growth-{name}", f"{title}: ratio by rows of the image"))
+    return parts
+
+
+def _grown(found: Mapping[str, Any], more: str, less: str) -> dict[str, list[float]]:
+    """`grown_ratios`, by names without the rows of an image."""
+    return {name.rsplit(" ", 1)[0]: ratios for name, ratios in grown_ratios(found, more, less).items()}
 
 
 # Sizes ----------------------------------------------------------------------------------------------------------------
@@ -229,9 +296,17 @@ def _sizes(found: Mapping[str, Any]) -> list[str]:
         "everything off-chip in between), and the best of all ways to cut the set into groups with tensors that\n"
         "may stay in between. Sizes grow by the root of two.\n",
         table(columns, rows).markdown() + "\n",
-        f"**Fusion loses in small buffers**: {_listed(losing)}; nowhere in {_listed(others)}.\n",
-        *(_image(f"sizes-{_file(name)}", f"traffic by size of the buffer of {name}") for name in _drawn(found)),
+        f"**Fusion loses in small buffers**: {_listed(losing)}; at none of these sizes {_listed(others)}.\n",
+        *(_image(f"sizes-{_file(name)}", f"traffic by size of the buffer of {name}") for name in _first(found)),
     ]
+
+
+def _first(found: Mapping[str, Any]) -> list[str]:
+    """The first shape of every fusion set."""
+    first: dict[str, str] = {}
+    for name in found:
+        first.setdefault(name.split()[0], name)
+    return list(first.values())
 
 
 # The pair of the published figures ------------------------------------------------------------------------------------
@@ -280,19 +355,26 @@ def charts() -> dict[str, str]:
     """All charts, by the name of their file."""
     found = {name: recorded()[name] for name in sets() if name in recorded()}
     made: dict[str, Chart] = {}
-    for name in _drawn(found):
-        file, each = _file(name), found[name]
-        lines = [Line(row["schedule"], row["front"]) for row in each["schedules"] if "front" in row]
-        made[f"schedules-{file}"] = Chart(f"{name}: ranks that are cut", BUFFER_AXIS, TRAFFIC_AXIS, lines)
-        if each["retention"]:
-            same, own = each["retention"]["same"], each["retention"]["own"]
-            lines = [Line("one level for all", same), Line("a level for each", own)]
-            made[f"retention-{file}"] = Chart(f"{name}: retention", BUFFER_AXIS, TRAFFIC_AXIS, lines)
-        front = each["recomputation"]["front"]
-        if len(front) > 1:
-            chart = Chart(f"{name}: recomputation", BUFFER_AXIS, "operations", [Line("compulsory traffic", front)])
-            made[f"recomputation-{file}"] = chart
-        made[f"sizes-{file}"] = Chart(f"{name}: fused or not", BUFFER_AXIS, TRAFFIC_AXIS, _lines_of_sizes(each))
+    for name in _drawn({name: ratio_of_schedules(each) for name, each in found.items()}):
+        lines = [Line(row["schedule"], row["front"]) for row in found[name]["schedules"] if "front" in row]
+        made[f"schedules-{_file(name)}"] = Chart(f"{name}: ranks that are cut", BUFFER_AXIS, TRAFFIC_AXIS, lines)
+    for name in _drawn(ratios_of_retention(found)):
+        same, own = found[name]["retention"]["same"], found[name]["retention"]["own"]
+        lines = [Line("one level for all", same), Line("a level for each", own)]
+        made[f"retention-{_file(name)}"] = Chart(f"{name}: retention", BUFFER_AXIS, TRAFFIC_AXIS, lines)
+    for name in _drawn({name: ratio_of_recomputation(each) for name, each in found.items()}):
+        lines = [Line("compulsory traffic", found[name]["recomputation"]["front"])]
+        made[f"recomputation-{_file(name)}"] = Chart(f"{name}: recomputation", BUFFER_AXIS, "operations", lines)
+    for name, (title, more, less) in _GROWTH.items():
+        lines = [
+            Line(each, list(zip(EDGES, ratios, strict=True)))
+            for each, ratios in _grown(recorded()[GROWTH], more, less).items()
+        ]
+        made[f"growth-{name}"] = Chart(title, "rows and columns of the image", "times less buffer", lines)
+    for name in _first(found):
+        made[f"sizes-{_file(name)}"] = Chart(
+            f"{name}: fused or not", BUFFER_AXIS, TRAFFIC_AXIS, _lines_of_sizes(found[name])
+        )
     fronts = {f"{LOOPS_OF_PAIR} ranks": PAIR, "every rank": EVERY_RANK}
     lines = [Line(title, recorded()[name]["front"]) for title, name in fronts.items()]
     made["front-of-the-pair"] = Chart("ResNet-18's first pair", BUFFER_AXIS, TRAFFIC_AXIS, lines)

@@ -306,6 +306,9 @@ class GroupSearch:
 
     def _placed(self, rows: Rows, loop: int | None, last: bool) -> Iterator[Rows]:
         """Rows with any of the tensors without a place put below the loops; those that are still open."""
+        if self.space.one_level:
+            yield from self._placed_together(rows, loop, last)
+            return
         for index in reversed(range(len(self._pricing.intermediates))):
             put = self._with_intermediate(rows, index, loop)
             is_resident = loop is None and self._pricing.intermediates[index] in self._resident
@@ -314,10 +317,30 @@ class GroupSearch:
         if product.all():
             yield self._priced(rows, loop, False, last)
             return
-        self._whole &= self.space.all_joins
+        for some, one_by_one in self._apart(rows, product):
+            yield self._priced(some, loop, one_by_one, last)
+
+    def _apart(self, rows: Rows, product: Mask) -> Iterator[tuple[Rows, bool]]:
+        """Rows whose numbers are products, and, if they are not given up, those that are priced one by one."""
+        self._whole &= self.space.all_joins or bool(product.all())
         for which, one_by_one in ((product, False), (~product, True)):
             if which.any() and (self.space.all_joins or not one_by_one):
-                yield self._priced(rows.where(which), loop, one_by_one, last)
+                yield rows.where(which), one_by_one
+
+    def _placed_together(self, rows: Rows, loop: int | None, last: bool) -> Iterator[Rows]:
+        """Rows as they are, of which more loops may be cut; the front gets those with all tensors below the loops."""
+        assert not self._resident, "tensors that stay are above all loops"
+        pricing, every = self._pricing, range(len(self._names))
+        put = rows
+        for index in range(len(pricing.intermediates)):
+            put = self._with_intermediate(put, index, loop)
+        for some, one_by_one in self._apart(put, pricing.product(put)):
+            self._number(some, one_by_one)
+            costs = sum((pricing.place(some, tensor) for tensor in every), np.zeros_like(some.costs))
+            self._finish(some, np.arange(len(some)), np.full_like(some.levels, _depth(some)), costs, one_by_one)
+        for some, one_by_one in self._apart(rows, pricing.product(rows)) if not last else ():
+            self._number(some, one_by_one)
+            yield some.where(self._hopeful(pricing.further(some.moved, some.worked, some.levels == WITHIN)))
 
     def _with_intermediate(self, rows: Rows, index: int, loop: int | None) -> Rows:
         tensor = self._pricing.intermediates[index]
@@ -330,11 +353,10 @@ class GroupSearch:
 
     def _priced(self, rows: Rows, loop: int | None, one_by_one: bool, last: bool) -> Rows:
         """Rows with their costs, and with any of the tensors from off-chip put below the loops; those still open."""
-        self.effort.spend(len(rows) * (PIECE if one_by_one else 1))
         pricing, level = self._pricing, _depth(rows)
-        columns = pricing.columns_one_by_one(rows) if one_by_one else pricing.columns(rows)
-        smaller = columns.held < rows.held
-        rows.held, rows.moved, rows.worked = columns.held, columns.moved, columns.worked
+        before = rows.held
+        self._number(rows, one_by_one)
+        smaller = rows.held < before
         for tensor in pricing.intermediates:
             rows.costs += np.where(rows.levels[:, [tensor]] == level, pricing.place(rows, tensor), 0)
         for tensor in self._resident.intersection(self._outside) if loop is None else ():
@@ -343,7 +365,7 @@ class GroupSearch:
         if not one_by_one:
             least = pricing.least(rows, self._to_come(last))
         else:
-            least = columns.held if last else np.zeros_like(columns.held)
+            least = rows.held if last else np.zeros_like(rows.held)
 
         of = np.arange(len(rows)) if loop is None else self._of_a_use(rows, loop, smaller)
         levels, costs = rows.levels[of], rows.costs[of]
@@ -364,6 +386,12 @@ class GroupSearch:
         rows = rows.where(of[still])
         rows.levels, rows.costs = levels[still], costs[still]
         return rows
+
+    def _number(self, rows: Rows, one_by_one: bool) -> None:
+        """Give rows the numbers of places below all of their loops."""
+        self.effort.spend(len(rows) * (PIECE if one_by_one else 1))
+        columns = self._pricing.columns_one_by_one(rows) if one_by_one else self._pricing.columns(rows)
+        rows.held, rows.moved, rows.worked = columns.held, columns.moved, columns.worked
 
     def _of_a_use(self, rows: Rows, loop: int, smaller: Mask) -> Ids:
         """Rows where the last loop makes a place of a tensor without one smaller, or may still do with other loops."""

@@ -39,7 +39,8 @@ class Space:
     those with fewer than `fewest_turns` not at all. At most `most_loops` loops are cut. Parts of mappings whose numbers
     are no products of those of independent loops (in joins, where neither reader of a tensor needs all that the other
     does) take a few hundred times as long as others; they are given up unless `all_joins`. With `pieces`, links bring
-    what they have within themselves in pieces (`own_nests`), except in such joins.
+    what they have within themselves in pieces (`own_nests`), except in such joins. With `one_level` all tensors of a
+    group have their places below the same loops, which are all that are cut: loops below a place change nothing of it.
     """
 
     kinds: tuple[LoopKind, ...] = tuple(LoopKind)
@@ -50,6 +51,7 @@ class Space:
     all_joins: bool = True
     stages: Stages = Stages.SEQUENTIAL
     pieces: bool = False
+    one_level: bool = False
 
     def tiles(self, count: int) -> tuple[int, ...]:
         """The tile sizes of a loop with so many turns, smallest first."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -14,7 +16,10 @@ import pytest
 from tests.benchmarks.scripts import FOLDER, script
 
 DOCS = FOLDER.parent / "docs"
-QUICK = "conv+conv 64x56"
+QUICK = "conv+conv ResNet-18 56"
+WIDE = "conv+conv U-Net 572"
+INVERTED = "pw+dw+pw MobileNet-v2/2 224"
+LINES = "conv+conv+conv FSRCNN 540"
 HINT = "run: python benchmarks/looptree_conclusions.py --reprice --output docs/looptree-conclusions.md"
 
 
@@ -30,6 +35,12 @@ def pages(conclusions: ModuleType) -> ModuleType:
     return import_module("looptree_conclusions_page")
 
 
+@pytest.fixture(scope="module")
+def sets(conclusions: ModuleType) -> Mapping[str, Any]:
+    del conclusions
+    return import_module("looptree_conclusions_sets").sets()
+
+
 def test_the_page_and_its_charts_say_what_was_recorded(pages: ModuleType) -> None:
     assert (DOCS / "looptree-conclusions.md").read_text() == pages.page(), HINT
     files = {path.name: path.read_text() for path in (DOCS / "looptree-conclusions").iterdir()}
@@ -43,40 +54,54 @@ def test_charts_are_xml_and_the_page_shows_them(pages: ModuleType) -> None:
         assert f"({Path('looptree-conclusions', name)})" in page
 
 
-def test_every_kind_of_fusion_set_is_there(conclusions: ModuleType) -> None:
-    kinds = {name.split()[0] for name in conclusions.recorded() if name in conclusions.sets()}
-    assert kinds == {"conv+conv", "pw+dw+pw", "fc+fc", "conv+conv+conv"}
+def test_every_kind_of_fusion_set_is_there(conclusions: ModuleType, sets: Mapping[str, Any]) -> None:
+    alone = {conclusions.PAIR, conclusions.EVERY_RANK, conclusions.GROWTH}
+    assert conclusions.recorded().keys() == sets.keys() | alone
+    for kind in ("conv+conv", "pw+dw+pw", "fc+fc", "conv+conv+conv"):
+        assert sum(name.split()[0] == kind for name in sets) >= 4
 
 
-def test_what_was_recorded_is_found_again(conclusions: ModuleType) -> None:
-    problem, recorded = conclusions.sets()[QUICK], conclusions.recorded()[QUICK]
+def test_what_was_recorded_is_found_again(conclusions: ModuleType, sets: Mapping[str, Any]) -> None:
+    problem, recorded = sets[QUICK], conclusions.recorded()[QUICK]
     assert conclusions.by_schedule(problem) == recorded["schedules"]
     assert conclusions.by_recomputation(problem) == recorded["recomputation"]
+    assert conclusions.by_retention(problem) == recorded["retention"]
 
 
-def test_sizes_are_found_again(conclusions: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", [WIDE, INVERTED])
+def test_large_factors_are_found_again(conclusions: ModuleType, sets: Mapping[str, Any], name: str) -> None:
+    recorded = conclusions.recorded()[name]
+    assert conclusions.by_recomputation(sets[name]) == recorded["recomputation"]
+    assert conclusions.by_retention(sets[name]) == recorded["retention"]
+
+
+@pytest.mark.exhaustive
+def test_everything_recorded_is_found_again(conclusions: ModuleType, sets: Mapping[str, Any]) -> None:
+    for name, problem in sets.items():
+        assert conclusions.conclusions(problem) == conclusions.recorded()[name], name
+
+
+@pytest.mark.exhaustive
+def test_growing_images_are_found_again(conclusions: ModuleType) -> None:
+    for name, recorded in conclusions.recorded()[conclusions.GROWTH].items():
+        assert conclusions.by_image(name) == recorded, name
+
+
+def test_sizes_are_found_again(
+    conclusions: ModuleType, sets: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     sizes = conclusions.SIZES[-10:-4]
     monkeypatch.setattr(conclusions, "SIZES", sizes)
     recorded = [row for row in conclusions.recorded()[QUICK]["sizes"] if row["size"] in sizes]
-    assert conclusions.by_size(conclusions.sets()[QUICK]) == recorded
+    assert conclusions.by_size(sets[QUICK]) == recorded
 
 
-def test_one_level_for_all_is_found_again(conclusions: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With one rank cut, each point is in reach of what was recorded for two, and the smallest is that."""
-    monkeypatch.setattr(conclusions, "LOOPS", 1)
-    problem = conclusions.sets()[QUICK]
-    recorded = conclusions.recorded()[QUICK]["retention"]["same"]
-    found = conclusions.by_retention(problem)["same"]
-    for capacity, traffic in found:
-        assert any(room <= capacity and moved <= traffic for room, moved in recorded)
-    assert found[-1] == recorded[-1]
-
-
-def test_a_level_for_each_tensor_is_never_worse(conclusions: ModuleType) -> None:
-    for name in conclusions.sets().keys() & conclusions.recorded().keys():
+def test_a_level_for_each_tensor_is_never_worse(conclusions: ModuleType, sets: Mapping[str, Any]) -> None:
+    for name in sets:
         retention = conclusions.recorded()[name]["retention"]
-        for capacity, traffic in retention.get("same", []):
-            assert any(room <= capacity and moved <= traffic for room, moved in retention["own"])
+        for same, own in (("same", "own"), ("same_without", "own_without"), ("own_without", "own")):
+            for capacity, traffic in retention[same]:
+                assert any(room <= capacity and moved <= traffic for room, moved in retention[own])
         for front in retention.values():
             assert all(room < more and moved > less for (room, moved), (more, less) in pairwise(front))
 
@@ -109,6 +134,17 @@ def test_the_front_of_every_rank_is_the_recorded_one(conclusions: ModuleType) ->
 
 def test_ratios_that_the_page_tells(conclusions: ModuleType, pages: ModuleType) -> None:
     found = conclusions.recorded()
-    assert pages.ratio_of_schedules(found["pw+dw+pw 24x56"]) > pages.TENFOLD
+    assert pages.ratio_of_schedules(found["pw+dw+pw MobileNet-v2 56"]) > pages.TENFOLD
     assert pages.ratio_of_recomputation(found[QUICK]) == 1
+    assert pages.ratio_of_recomputation(found[WIDE]) > pages.HALF
+    assert pages.ratio_of_recomputation(found[INVERTED]) > pages.HALF
+    assert pages.ratio_of_retention(found[LINES])[0] > pages.NINEFOLD
     assert pages.crossing(found[QUICK]) == (65_536, 92_681)
+
+
+def test_factors_grow_with_the_image(conclusions: ModuleType, pages: ModuleType) -> None:
+    """From where kernels no longer outweigh everything."""
+    for more, less in (("same", "own"), ("without", "more")):
+        for ratios in pages.grown_ratios(conclusions.recorded()[conclusions.GROWTH], more, less).values():
+            assert min(ratios) >= 1
+            assert ratios[2:] == sorted(ratios[2:])

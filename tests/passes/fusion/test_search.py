@@ -102,6 +102,29 @@ def test_residents_are_not_moved(seed: int) -> None:
     _assert_front_of_all(group, space, rng.sample(outside, rng.randint(1, len(outside))))
 
 
+@pytest.mark.parametrize("seed", _seeds(200, usual=12))
+def test_the_front_of_one_level_is_that_of_all_mappings_that_have_one(seed: int) -> None:
+    rng = random.Random(6000 + seed)
+    group = _chain(rng)
+    space = Space(every_up_to=99, most_loops=rng.randint(1, 2), stages=rng.choice(tuple(Stages)), one_level=True)
+    orders = list(_loop_orders(group, space))
+    mappings = [
+        FusedMapping(loops, tuple(Retention(tensor.name, BUFFER, level) for tensor in group.tensors), space.stages)
+        for loops in rng.sample(orders, min(len(orders), 300))
+        for level in range(len(loops) + 1)
+    ]
+    costs = np.array([_costs(group, mapping) for mapping in mappings])
+    search = GroupSearch(group, BUFFER, space).run()
+    assert search.exact
+    _assert_true(search)
+    assert {retention.level for point in search.front for retention in point.mapping.retentions} <= {0, 1, 2}
+    assert all(len({each.level for each in point.mapping.retentions}) == 1 for point in search.front)
+    if len(orders) <= 300:
+        assert search.costs.tolist() == costs[pareto(costs)].tolist()
+    else:
+        assert not any((costs[index] < search.costs).any(axis=1).all() for index in range(len(costs)))
+
+
 def _assert_front_of_all(group: Group, space: Space, resident: Collection[str]) -> None:
     costs = np.array([_costs(group, mapping) for mapping in _all_mappings(group, space, resident)])
     search = GroupSearch(group, BUFFER, space, resident=resident).run()
