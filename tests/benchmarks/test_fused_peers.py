@@ -177,7 +177,7 @@ def test_what_passes_through_a_group_takes_room_there(peers: ModuleType, given: 
     assert_what_stays_is_there(whole, parts)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_walk_of_all_elements_prices_our_groups_alike(peers: ModuleType, given: ModuleType) -> None:
     """But for pieces, which move the same words (`test_model.py` has them walked): their turns are too many."""
     ours = import_module("fused_peers_ours")

@@ -18,6 +18,7 @@ from passes.map_nest import MapNestPass
 from passes.map_row_stationary import MapRowStationaryPass
 from passes.merge_dims import MergeDimsPass
 from passes.place_nest import PlaceNestPass
+from tests.examples import examples
 from tests.filechecking import check_ir, new_ir_context, parse_module
 from tests.passes.chains import check_pass, random_chains
 from tests.passes.mapping.machines import machine_like_eyeriss
@@ -123,7 +124,7 @@ def test_a_machine_is_needed() -> None:
         DissolveGroupsPass().apply(new_ir_context(), parse_module(LINKS))
 
 
-@settings(max_examples=6, derandomize=True, deadline=None)
+@settings(max_examples=examples(6), derandomize=True, deadline=None)
 @given(random_chains())
 def test_random_chains_compute_the_same(module: ModuleOp) -> None:
     target = next(iter(parse_module(machine(100, HELD)).body.block.ops)).clone()
