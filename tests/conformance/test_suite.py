@@ -16,9 +16,9 @@ SHARDS = 16
 """Parts of the suite on each engine, so that several processes share the work."""
 
 IN_TURN = (INTERPRETER, DEFAULT_TARGET)
-"""Engines that share half of the suite in every test run, each case on one of them. They compute the same chain, and the
-other engines are the same machine in other sizes, or compute layers from that chain: one part of the suite shows whether
-anything is wrong with them. `python3 tasks.py exhaustive`, which CI runs, compares the rest."""
+"""Engines that share half of the suite in every test run, each case on one of them. They compute the same chain, and
+the other engines are the same machine in other sizes, or compute layers from that chain: one part of the suite shows
+whether anything is wrong with them. `python3 tasks.py exhaustive`, which CI runs, compares the rest."""
 
 REMEDY = "run: python3 tasks.py conformance"
 
