@@ -103,7 +103,7 @@ def test_free_to_choose_catena_maps_as_the_chip_does(chip: ModuleType, measured:
     assert products[0] < products[1]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_page_is_current(chip: ModuleType) -> None:
     from eyeriss_chip_page import page  # pyright: ignore[reportMissingImports]
 

@@ -103,7 +103,7 @@ def test_accelforges_mappings_cost_what_accelforge_says(peers: ModuleType, given
     assert priced >= 10
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_walk_of_all_elements_prices_streams_groups_alike(peers: ModuleType, given: ModuleType) -> None:
     ours, mappings = import_module("fused_peers_ours"), import_module("fused_peers_mappings")
     pair = problem(given, "resnet18_layer1_padded")

@@ -70,6 +70,7 @@ def test_the_described_target_conforms(made: Environment, patterns: tuple[str, .
     assert conforming(made, "boxes", patterns[1:]) >= (4 if patterns else 150)
 
 
+@pytest.mark.exhaustive
 def test_both_run_the_same_nests_by_other_instructions(made: Environment) -> None:
     model = made.folder / "m.onnx"
     onnx.save(build_network("classifier").model, model)

@@ -318,7 +318,7 @@ def all_say_why(error: CatenaError) -> bool:
     return True
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("row", [row for row in ROWS if not row.slow][:5], ids=lambda row: row.name)
 def test_published_figures_of_a_pair_of_convolutions_are_what_runs_count(row: object) -> None:
     """LoopTree's rows: the emulator moves, holds and works what the published model says."""

@@ -44,7 +44,7 @@ def test_cycles_of_layers_alone_are_predicted_where_the_bus_is_free(scheme: Sche
     assert counted == pytest.approx(sum(layer.predicted["array.cycles"] for layer in made.program.layers), rel=0.05)
 
 
-@pytest.mark.parametrize("vectors", [1, 2, 3, 7])
+@pytest.mark.parametrize("vectors", [1, *(pytest.param(count, marks=pytest.mark.exhaustive) for count in (2, 3)), 7])
 def test_rings_longer_than_their_vectors_end(vectors: int) -> None:
     for scheme in Scheme:
         model = one_layer(4, 90, 3, 1, vectors)
@@ -83,7 +83,14 @@ ABREAST = {"cores.count": "30", "cores.crossbars": "9", "crossbar.rows": "16", "
 """A chip whose cores have room for several copies of a part."""
 
 
-@pytest.mark.parametrize(("scheme", "pipelined"), [*((scheme, "true") for scheme in Scheme), ("cyclic", "false")])
+@pytest.mark.parametrize(
+    ("scheme", "pipelined"),
+    [
+        ("cyclic", "true"),
+        *(pytest.param(*each, marks=pytest.mark.exhaustive) for each in (("sequential", "true"), ("linear", "true"))),
+        pytest.param("cyclic", "false", marks=pytest.mark.exhaustive),
+    ],
+)
 def test_copies_within_cores_and_beside_them(scheme: str, pipelined: str) -> None:
     """Several vectors in a turn, the last one with fewer, rows by turns; and crossbars with physics that are ideal."""
     chip = {**ABREAST, "schedule.scheme": scheme, "schedule.pipelined": pipelined, "schedule.duplicate": "true"}

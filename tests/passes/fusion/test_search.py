@@ -246,7 +246,7 @@ def test_no_mapping_is_better_than_the_front(seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("as_post", [True, False])
+@pytest.mark.parametrize("as_post", [pytest.param(True, marks=pytest.mark.exhaustive), False])
 def test_joins_are_searched(as_post: bool) -> None:
     group = residual_block(1, 3, as_post)
     space = Space(every_up_to=99, most_loops=2)
