@@ -98,9 +98,9 @@ def root_digest(data: Buffer) -> str:
     return bytes(data[HEADER_DIGEST_AT : HEADER.size]).hex()
 
 
-def invalid(where: str, message: str) -> CatenaError:
+def invalid(where: str, message: str, hint: str = "") -> CatenaError:
     """The error for a file that is not what it should be (CAT-P001)."""
-    return CatenaError(Diagnostic("CAT-P001", message, where=where))
+    return CatenaError(Diagnostic("CAT-P001", message, where=where, hint=hint))
 
 
 def _aligned(size: int) -> int:
@@ -124,7 +124,8 @@ def _read_table(view: memoryview, where: str) -> tuple[int, list[Section]]:
         raise invalid(where, "the file is empty")
     intact = _is_intact(MAGIC + head[len(MAGIC) :])
     if head[: len(MAGIC)] != MAGIC and not intact:
-        raise invalid(where, "not a Catena program: the file does not start with the magic bytes")
+        hint = "`catena compile` makes a program of an ONNX model or of IR"
+        raise invalid(where, "not a Catena program: the file does not start with the magic bytes", hint)
     if len(head) < HEADER.size:
         raise invalid(where, f"truncated: {len(head)} bytes, the header alone has {HEADER.size}")
     if head[: len(MAGIC)] != MAGIC or not intact:

@@ -7,9 +7,9 @@ import platform
 from collections.abc import Container, Iterable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from compiler.compilation import CompileOptions
 from compiler.files import read_text
@@ -42,7 +42,6 @@ class Asked(_Model):
     density: float | None = None
     objective: str | None = None
     time_limit: float | None = None
-    jobs: int = 1
     mode: str = "chain"
     fuse: bool = False
     without: tuple[str, ...] = ()
@@ -60,7 +59,6 @@ class Asked(_Model):
             density=options.density,
             objective=None if search.objective is None else search.objective.value,
             time_limit=search.time_limit,
-            jobs=search.jobs,
             mode=options.mode.value,
             fuse=options.fuse,
             without=tuple(sorted(options.without)),
@@ -70,7 +68,10 @@ class Asked(_Model):
         )
 
     def options(self, folder: Path) -> CompileOptions:
-        """The options again. Nothing is cached. Raises `CatenaError` (CAT-C001) for a mode or objective unknown."""
+        """The options again. Nothing is cached, one process searches.
+
+        Raises `CatenaError` (CAT-C001) for a mode or objective unknown.
+        """
 
         def inside(name: str) -> str | None:
             return str(folder / name) if name in self.files else None
@@ -81,7 +82,7 @@ class Asked(_Model):
             mapping=inside(MAPPING),
             calibrate=inside(SAMPLES),
             density=self.density,
-            search=search_options(self.objective, self.time_limit, self.jobs, no_cache=True),
+            search=search_options(self.objective, self.time_limit, no_cache=True),
             mode=mode_named(self.mode),
             fuse=self.fuse,
             without=frozenset(self.without),
@@ -101,7 +102,7 @@ class Record(_Model):
     source: str
     stage: str
     passes: tuple[str, ...] = ()
-    done: int = 0
+    done: Annotated[int, Field(ge=0)] = 0
     asked: Asked | None = None
     diagnostics: tuple[dict[str, Any], ...]
     versions: dict[str, str]

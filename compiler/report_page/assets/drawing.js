@@ -7,10 +7,17 @@ const COLORS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00"
 function fill(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (value !== null && value !== undefined) element.setAttribute(name, value);
+    else if (value !== null && value !== undefined) element.setAttribute(name, name === "title" ? visible(value) : value);
   }
-  element.append(...children.filter((each) => each !== null && each !== undefined));
+  element.append(...children.filter((each) => each !== null && each !== undefined).map(visible));
   return element;
+}
+
+// Characters that turn text around, have no width or are no text at all are shown by their numbers.
+function visible(child) {
+  if (typeof child !== "string") return child;
+  const hidden = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
+  return child.replace(hidden, (each) => `\\u${each.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
 // Text is only ever set as text: names come from models and may hold anything.

@@ -82,6 +82,19 @@ def test_a_page_needs_nothing_else_and_trusts_no_name(loaded: Program) -> None:
     assert not re.search(r"""(src|href)=["']?(https?:|//)|@import|url\(""", html)
 
 
+@pytest.mark.exhaustive
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_what_turns_text_around_is_shown_by_its_number(tmp_path: Path) -> None:
+    content = small_cnn()
+    content.graph.node[0].name = "left\u202eright"
+    page = tmp_path / "page.html"
+    assert execute(["report", str(save_model(content, tmp_path / "m.onnx")), "-o", str(page)]) == 0
+    shown = drawn(f"file://{page}", WIDE)
+    assert "left\\u202eright" in shown
+    # what is searched for keeps its name
+    assert "\u202e" not in re.sub(r"<option[^>]*>", "", shown)
+
+
 def test_the_same_program_gives_the_same_page(loaded: Program) -> None:
     assert render(page_of(loaded)) == render(page_of(loaded))
 
