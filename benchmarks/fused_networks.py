@@ -47,8 +47,10 @@ and its transfers wait for its work and the other way round. So a single layer, 
 becomes one then; groups cost time where layers alone are not slowed by the link. `--objective` takes those apart that
 cost more of what it asks for.
 
-Code does not yet let a tensor stay in the buffer between groups that have loops of their own. What the search finds
-with that is in a column of its own: words by the model, which a walk of all elements equals.
+Tensors may stay in the buffer from one group to others that have loops of their own: two at a time at most. Groups
+between which any do are one in the program, and count once. What the search finds if loops around groups may cut `ks`
+of the head, too, of which no code is made, is in a column of its own: words by the model, which a walk of all elements
+equals; there single layers have no mappings but those of groups.
 """
 
 
@@ -95,10 +97,10 @@ def figures(model: Path, words: int, *, fuse: bool) -> Figures:
 
 @dataclass(frozen=True)
 class Bounds:
-    """What any schedule moves, and by buffer what groups move between which tensors may stay: words."""
+    """What any schedule moves, and by buffer what groups do whose loops may cut all ranks of the head: words."""
 
     compulsory: int
-    staying: dict[int, int]
+    all_ranks: dict[int, int]
 
 
 def bounds(model: Path, sizes: list[int]) -> Bounds:
@@ -117,8 +119,8 @@ def bounds(model: Path, sizes: list[int]) -> Bounds:
     outside = {*network.whole.external, *network.whole.exported, *(head.result for head in network.whole.heads)}
     searches = GroupSearches("buffer", NetworkSpace())
     plans = {words: NetworkSearch(network, words, searches).run() for words in sizes}
-    staying = {words: plan.traffic for words, plan in plans.items() if plan is not None}
-    return Bounds(sum(map(network.words, outside)), staying)
+    all_ranks = {words: plan.traffic for words, plan in plans.items() if plan is not None}
+    return Bounds(sum(map(network.words, outside)), all_ranks)
 
 
 def section(network: str, model: Path, sizes: tuple[int, ...]) -> str:
@@ -130,7 +132,7 @@ def section(network: str, model: Path, sizes: tuple[int, ...]) -> str:
         "",
         f"Every schedule moves {known.compulsory:,} words at least: weights, image and result, each once.",
         "",
-        "| buffer (KB) | words, unfused | fused | less by | with tensors that stay (model) "
+        "| buffer (KB) | words, unfused | fused | less by | with loops over ks (model) "
         "| energy, unfused (mJ) | fused | operations, fused / unfused | cycles, fused / unfused "
         "| groups (of one layer) | compiling, unfused (CPU s) | fused |",
         "| ---: " * 12 + "|",
@@ -142,7 +144,7 @@ def section(network: str, model: Path, sizes: tuple[int, ...]) -> str:
             f"{alone.words:,}",
             f"{fused.words:,}",
             f"{100 * (1 - fused.words / alone.words):.0f} %",
-            f"{known.staying[capacity]:,}" if capacity in known.staying else "does not fit",
+            f"{known.all_ranks[capacity]:,}" if capacity in known.all_ranks else "does not fit",
             f"{alone.energy / 1e9:.2f}",
             f"{fused.energy / 1e9:.2f}",
             f"{fused.operations / alone.operations:.3f}",

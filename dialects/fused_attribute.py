@@ -6,7 +6,8 @@
 * `for D.k T` cuts a loop of the head, the last link of the group: all links take turns within one turn of it.
 * `store M ["a", "b"]` between these loops is where tensors of the group lie in memory `M`: what the loops below need of
   them stays there, and of what the next turn of the loops above needs as well. `anew "b"` says that nothing stays for
-  the next turn: it is fetched again, or computed again where a link of the group makes it.
+  the next turn: it is fetched again, or computed again where a link of the group makes it. `stay "b"`, outside of all
+  loops, says that all of it is there when the group begins, or stays when it ends: another group makes it, or reads it.
 * `sequential {...}` or `pipeline {...}` says how links take turns, and within a turn what each does, as the nodes of a
   `#schedule.mapping`, or all that a `#schedule.gemm` says. A `store` in these braces is within the links that use a
   tensor, theirs for their own turn. Where a link stores such a tensor there below loops of its own mapping, it brings
@@ -35,6 +36,8 @@ from dialects.schedule import Mapping, Temporal, parse_temporal, verify_tile
 
 ANEW = "anew"
 """The mark of a tensor of which nothing stays for the next turn."""
+STAY = "stay"
+"""The mark of a tensor that is on the chip from one group to another."""
 
 
 @irdl_attr_definition
@@ -78,8 +81,6 @@ class FusedAttr(Data[FusedMapping]):
         for problem in contradictions(mapping):
             raise VerifyException(problem.message)
         for each in mapping.retentions:
-            if each.resident:
-                raise VerifyException(f"{quoted(each.tensor)} stays on the chip: there is no word for that in IR yet")
             if each.level is None and not each.reuse:
                 raise VerifyException(f"{quoted(each.tensor)}: within links, everything is fetched anew")
         levels = [len(mapping.loops) + 1 if each.level is None else each.level for each in mapping.retentions]
@@ -104,8 +105,12 @@ def stores(mapping: FusedMapping, level: int | None) -> Iterator[str]:
     """The places of tensors below so many loops, or within links."""
     here = (each for each in mapping.retentions if each.level == level)
     for memory, tensors in groupby(here, lambda each: each.memory):
-        names = (quoted(each.tensor) if each.reuse else f"{ANEW} {quoted(each.tensor)}" for each in tensors)
-        yield f"store {memory} [{', '.join(names)}]"
+        yield f"store {memory} [{', '.join(map(_marked, tensors))}]"
+
+
+def _marked(retention: Retention) -> str:
+    mark = f"{STAY} " if retention.resident else "" if retention.reuse else f"{ANEW} "
+    return mark + quoted(retention.tensor)
 
 
 def _stages(mapping: FusedMapping) -> str:
@@ -137,7 +142,8 @@ def _parse_store(parser: AttrParser, level: int | None) -> list[Retention]:
 
     def tensor() -> Retention:
         anew = parser.parse_optional_keyword(ANEW) is not None
-        return Retention(parser.parse_str_literal(": tensor name"), memory, level, not anew)
+        resident = not anew and parser.parse_optional_keyword(STAY) is not None
+        return Retention(parser.parse_str_literal(": tensor name"), memory, level, not anew, resident)
 
     return list(parser.parse_comma_separated_list(parser.Delimiter.SQUARE, tensor))
 

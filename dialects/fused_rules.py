@@ -55,6 +55,9 @@ def contradictions(mapping: FusedMapping) -> Iterator[MappingProblem]:
         if each.level is not None and not 0 <= each.level <= len(mapping.loops):
             message = f"{quoted(each.tensor)}: below {each.level} of {len(mapping.loops)} loops"
             yield MappingProblem(About.TENSOR, each.tensor, message)
+        elif each.resident and (each.level != 0 or not each.reuse):
+            message = f"{quoted(each.tensor)} stays from one group to another: its place is outside of all loops"
+            yield MappingProblem(About.TENSOR, each.tensor, message)
 
 
 def _twice(about: About, names: Iterable[str]) -> Iterator[MappingProblem]:

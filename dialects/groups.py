@@ -35,7 +35,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from xdsl.dialects.builtin import I64, IntegerAttr, StringAttr, TensorType, i64
+from xdsl.dialects.builtin import I64, ArrayAttr, IntegerAttr, StringAttr, TensorType, i64
 from xdsl.ir import Block, Data, Dialect, Operation, ParametrizedAttribute, Region, SSAValue, TypeAttribute
 from xdsl.irdl import (
     IRDLOperation,
@@ -353,16 +353,27 @@ StepOp = FetchOp | RunOp | SendOp
 
 @irdl_op_definition
 class GroupOp(IRDLOperation):
-    """A fused group: holds, layers, and then what is done with them. `mapping` is what it was made from."""
+    """A fused group: holds, layers, and then what is done with them. `mapping` is what it was made from.
+
+    Groups between which tensors stay on the chip are one op: it has the turns of one after those of another, and an
+    array of mappings, each of as many layers as it has branches.
+    """
 
     name = "group.fused"
 
-    mapping = opt_prop_def(FusedAttr)
+    mapping = opt_prop_def(FusedAttr | ArrayAttr[FusedAttr])
     body = region_def("single_block")
 
     irdl_options = (ParsePropInAttrDict(),)
     traits = traits_def(NoTerminator())
     assembly_format = "(`mapping` $mapping^)? attr-dict-with-keyword $body"
+
+    @property
+    def mappings(self) -> tuple[FusedAttr, ...]:
+        """What the groups were made from, if that is known."""
+        if self.mapping is None:
+            return ()
+        return (self.mapping,) if isinstance(self.mapping, FusedAttr) else tuple(self.mapping)
 
     @property
     def holds(self) -> list[HoldOp]:

@@ -15,16 +15,16 @@ from xdsl.passes import ModulePass
 from dialects.array_machine import Machine
 from dialects.events import Counts
 from dialects.gconv import LinkOp
-from dialects.gconv.fused import FusedOp
 from dialects.gconv.interpreter import main_function
 from dialects.gemm_machine import GemmMachine
 from dialects.nest_machine import NestMachine
 from dialects.schedule import Objective
 from dialects.spatial import LayerOp
 from dialects.target import find_machine, require_nest_machine
-from passes.fusion.grouping import groups_of, inline
+from passes.fusion.grouping import inline
 from passes.fusion.placed_on_array import predict_layer as predict_on_array
 from passes.fusion.placed_on_levels import predict_layer as predict_on_levels
+from passes.fusion.series import Series, series_of
 from passes.gemm.cost import LINK
 from passes.gemm.prediction import predict_layer as predict_on_products
 from passes.gemm.pricing import price_of_products
@@ -54,7 +54,8 @@ class DissolveGroupsPass(SearchingPass):
     counts is what the cost model expects of the layers, with the zeros of kernels in blocks where the machine has them.
     Where energy times time is asked for, neither may be more. So no network costs more than it would without groups;
     links of groups that are taken apart get mappings as the pass gives them that maps chains on the machine.
-    By `product`, one may be more where the other is less by as large a factor or a larger one.
+    Groups between which tensors stay on the chip are compared, and taken apart, together. By `product`, one may be more
+    where the other is less by as large a factor or a larger one.
     """
 
     name = "dissolve-groups"
@@ -72,23 +73,23 @@ class DissolveGroupsPass(SearchingPass):
                 judge = _OnArray(machine)
             case _:
                 judge = _OnLevels(require_nest_machine(op, "mapped"))
-        groups = groups_of(main_function(op))
+        groups = series_of(main_function(op), "mapped")
         if not groups:
             return
         places = _places_of_members(op)
         together = self._costs(ctx, op.clone(), places, judge)
         apart = op.clone()
-        self._take_apart(ctx, apart, groups_of(main_function(apart)), judge)
+        self._take_apart(ctx, apart, series_of(main_function(apart), "mapped"), judge)
         alone = self._costs(ctx, apart, places, judge)
         compared = zip(groups, together, alone, strict=True)
         costly = [group for group, mine, others in compared if any(map(operator.gt, mine, others))]
         self._take_apart(ctx, op, costly, judge)
 
-    def _take_apart(self, ctx: Context, module: ModuleOp, groups: Sequence[FusedOp], judge: _Judge) -> None:
+    def _take_apart(self, ctx: Context, module: ModuleOp, groups: Sequence[Series], judge: _Judge) -> None:
         """Put links of groups back into the chain, and map them as those that never were in one."""
         if not groups:
             return
-        for group in groups:
+        for group in (each for series in groups for each in series):
             inline(group)
         MergeDimsPass().apply(ctx, module)
         self.options.applied_to(judge.mapping).apply(ctx, module)
@@ -110,9 +111,10 @@ def _links(module: ModuleOp) -> list[LinkOp]:
 
 
 def _places_of_members(module: ModuleOp) -> list[list[int]]:
-    """The places of every group's links among all links of a module."""
+    """The places of the links of every group, or series of them, among all links of a module."""
     places = {link: place for place, link in enumerate(_links(module))}
-    return [[places[link] for link in group.links] for group in groups_of(main_function(module))]
+    found = series_of(main_function(module), "mapped")
+    return [[places[link] for group in series for link in group.links] for series in found]
 
 
 class _Judge(Protocol):

@@ -32,6 +32,7 @@ from passes.mapping_file.reading import MappingFile, read_mapping_file
 from passes.mapping_file.statements import (
     RECOMPUTE,
     REFETCH,
+    STAY,
     Name,
     Spot,
     WrittenGroup,
@@ -168,7 +169,9 @@ class _Statement:
                 self._check_off_chip(place, tensor, group)
             else:
                 self._check_mark(place, tensor, group)
-            places[tensor] = Retention(tensor, place.memory.text, place.level, not place.anew)
+            stays = place.mark == STAY
+            anew = bool(place.mark) and not stays
+            places[tensor] = Retention(tensor, place.memory.text, place.level, not anew, stays)
         for tensor in (*group.read_names, *group.link_names):
             if tensor not in places and on_chip:
                 places[tensor] = Retention(tensor, on_chip[0], len(self._written.loops))
@@ -178,22 +181,24 @@ class _Statement:
         spot = place.tensor.spot
         if tensor in group.link_names and tensor != head_name(group):
             self._wrong(spot, f"{quoted(tensor)} lies between links of the group, which hand it on on the chip")
-        if place.anew:
-            message = f"{place.anew} {quoted(tensor)}: nothing of it stays on the chip anyway"
+        if place.mark:
+            message = f"{place.mark} {quoted(tensor)}: nothing of it stays on the chip anyway"
             self._wrong(spot, message, "leave the word out")
 
     def _check_mark(self, place: WrittenPlace, tensor: str, group: FusedOp) -> None:
         spot = place.tensor.spot
-        if not place.anew:
+        if place.mark == STAY and place.level != 0:
+            self._wrong(spot, f"{quoted(tensor)} stays from one group to another: its place is outside of all loops")
+        if place.mark in ("", STAY):
             return
         expected = RECOMPUTE if tensor in group.link_names and tensor != head_name(group) else REFETCH
-        if place.anew != expected:
+        if place.mark != expected:
             what = (
                 "is made by a link of the group" if expected == RECOMPUTE else "is no tensor between links of the group"
             )
             self._wrong(spot, f"{quoted(tensor)} {what}: {expected} it")
         if place.level is None:
-            self._wrong(spot, f"{place.anew} {quoted(tensor)}: within links nothing stays anyway", "leave the word out")
+            self._wrong(spot, f"{place.mark} {quoted(tensor)}: within links nothing stays anyway", "leave the word out")
 
     def _check_once(self, named: Sequence[tuple[str, str, Spot]], message: str = "is there already") -> None:
         seen: set[str] = set()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
@@ -18,7 +19,7 @@ from dialects.gconv import LinkOp
 from dialects.gconv.interpreter import main_function
 from dialects.gconv.spec import LoopKind
 from dialects.gemm_machine import GemmMachine
-from dialects.hierarchy import Memory
+from dialects.hierarchy import Hierarchy, Memory
 from dialects.nest_machine import NestMachine
 from dialects.schedule import Objective, Operand
 from dialects.target import find_machine
@@ -26,11 +27,15 @@ from passes.fusion.alone import LinksAlone, links_alone
 from passes.fusion.coarsening import coarsened
 from passes.fusion.group import Group
 from passes.fusion.grouping import group_links, group_problems
+from passes.fusion.holds import GroupPlan
 from passes.fusion.memories import levels_of
 from passes.fusion.names import chain_names, group_names
-from passes.fusion.network import GroupSearches, NetworkPlan, NetworkSearch, NetworkSpace
+from passes.fusion.network import Chosen, GroupSearches, NetworkPlan, NetworkSearch, NetworkSpace
+from passes.fusion.plans import known_plan
 from passes.fusion.runs import fusible_runs, longest_group, network_of
+from passes.fusion.series import in_place
 from passes.fusion.space import Space
+from passes.fusion.staying import Staying, together
 from passes.gemm.groups import Worth, in_memories
 from passes.mapper.effort import USUAL
 from passes.searching.nests_of_groups import NestsOfGroups
@@ -49,18 +54,23 @@ The second is tried if groups are refused with the first.
 """
 
 
+STAYING = 2
+"""Tensors that may stay in the buffer at a time between groups."""
+
+
 @dataclass(frozen=True)
 class FuseLayersPass(SearchingPass):
     """Make a `gconv.fused` of links in a row wherever this moves less over the off-chip link.
 
     The network of groups with the least traffic within the outermost memory on the chip, of at most `longest` links
-    each (`passes.fusion.network`), is found by search. If not given, that are six in a row of up to 11 links that can
-    be fused, five in one of up to 14, four in one of up to 17, three in longer ones (`longest_group`). Groups take at
-    most a tenth more operations, to make halos again; on machines of matrix products their product of energy and cycles
-    is no larger than that of their links alone (`passes.gemm.groups`). On machines of levels links count as they are
-    mapped alone, with the options of `map-nest`, and where a single link moves less by loops and places of a group it
-    becomes a group of its own. Links that are left alone get the mappings by which they were compared, there, or else
-    by later passes; links with a mapping join no group. It needs the machine in the module.
+    each (`passes.fusion.network`), is found by search; on machines of levels tensors may stay there between groups. If
+    not given, that are six in a row of up to 11 links that can be fused, five in one of up to 14, four in one of up to
+    17, three in longer ones (`longest_group`). Groups take at most a tenth more operations, to make halos again; on
+    machines of matrix products their product of energy and cycles is no larger than that of their links alone
+    (`passes.gemm.groups`). On machines of levels links count as they are mapped alone, with the options of `map-nest`,
+    and where a single link moves less by loops and places of a group it becomes a group of its own. Links that are left
+    alone get the mappings by which they were compared, there, or else by later passes; links with a mapping join no
+    group. It needs the machine in the module.
 
     Raises `CatenaError` (CAT-U006) if the outermost memory on the chip is not outside of the array, has no size, or
     takes no inputs or kernels.
@@ -83,7 +93,9 @@ class FuseLayersPass(SearchingPass):
         for run in list(fusible_runs(function)):
             longest = longest_group(len(run)) if self.longest is None else self.longest
             if longest not in searches:
-                spaces = [NetworkSpace(longest, 0, groups, singles, spare=words) for words in machine.spare]
+                spaces = [
+                    NetworkSpace(longest, machine.staying, groups, singles, spare=words) for words in machine.spare
+                ]
                 searches[longest] = [GroupSearches(machine.buffer.name, space) for space in spaces]
             words = [alone.words[link] for link in run if alone.words]
             self._fuse(function, run, machine, searches[longest], words)
@@ -110,19 +122,28 @@ class FuseLayersPass(SearchingPass):
         network = network_of(run, function)
         if network is None or words is None:
             return
+
+        def misplaced(parts: Sequence[Chosen]) -> list[int]:
+            ends = list(accumulate(len(part.group.links) for part in parts))
+            no_groups = (n for n, end in enumerate(ends) if group_problems(run[end - len(parts[n].group.links) : end]))
+            apart = {n for row in rows_of(parts) if len(row) > 1 for n in row}.intersection(no_groups)
+            return sorted({*apart, *machine.misplaced(parts)})
+
         plans: list[NetworkPlan] = []
         for each in searches:
-            search = NetworkSearch(network, words, each, machine.settled, alone)
+            search = NetworkSearch(network, words, each, machine.settled, alone, misplaced)
             if found := search.run():
                 plans.append(found)
             if not search.refused:
                 break
         plan = min(plans, key=lambda each: each.traffic, default=None)
         place = 0
-        for part in plan.parts if plan else ():
+        parts = plan.parts if plan else ()
+        beside = {number for row in rows_of(parts) if len(row) > 1 for number in row}
+        for number, part in enumerate(parts):
             links = run[place : place + len(part.group.links)]
             place += len(links)
-            is_group = len(links) > 1 or bool(alone)
+            is_group = len(links) > 1 or bool(alone) or number in beside
             if part.mapping is not None and is_group and not group_problems(links):
                 _form(function, links, machine.placed(part.group, part.mapping), called)
 
@@ -133,49 +154,79 @@ class _Machine:
 
     `spare` are words of the buffer that groups may have to leave free; where any, not all groups that fit have nests.
     `room` are words within which groups get larger tiles; the first with which code can be made of them counts.
-    `placed` puts tensors that were searched for in one buffer into the memories of their own. `levels` is the machine
-    if it is one of levels.
+    `placed` puts tensors that were searched for in one buffer into the memories of their own. Between groups so many
+    tensors may stay in the buffer as `staying` says. `levels` is the machine if it is one of levels.
     """
 
     buffer: Memory
-    runs: Callable[[Group, FusedMapping], bool]
+    hierarchy: Hierarchy
+    runs: Callable[[Group, FusedMapping, Staying], bool]
     spare: tuple[int, ...] = (0,)
     placed: Callable[[Group, FusedMapping], FusedMapping] = lambda _, mapping: mapping
     levels: NestMachine | None = None
     room: tuple[int, ...] = ()
+    staying: int = 0
 
-    def settled(self, group: Group, mapping: FusedMapping) -> FusedMapping | None:
-        """The mapping that a group gets: in fewer turns if there is room that nests do not use; None if none runs."""
+    def settled(self, group: Group, mapping: FusedMapping, passing: int) -> FusedMapping | None:
+        """The mapping that a group gets: in fewer turns if there is room that nests do not use; None if none runs.
+
+        `passing` are words of what stays meanwhile without being the group's.
+        """
+        others = Staying({}, {self.buffer.name: passing})
         for words in self.room:
-            coarse = coarsened(group, mapping, self.buffer.name, words)
-            if coarse != mapping and self.runs(group, coarse):
+            coarse = coarsened(group, mapping, self.buffer.name, words - passing)
+            if coarse != mapping and self.runs(group, coarse, others):
                 return coarse
-        return mapping if self.runs(group, mapping) else None
+        return mapping if self.runs(group, mapping, others) else None
+
+    def misplaced(self, parts: Sequence[Chosen]) -> Iterator[int]:
+        """The groups of a plan, by number, that do not run where what stays lies in the buffer."""
+        for row in (row for row in rows_of(parts) if len(row) > 1):
+            plans: list[GroupPlan] = []
+            for number in row:
+                part = parts[number]
+                assert part.mapping is not None, "a link alone is no group, and nothing stays beside it"
+                plans.append(known_plan(part.group, part.mapping, self.hierarchy, "mapped", ""))
+            keys = [{name: name for name in parts[number].staying} for number in row]
+            links = [tuple(link.name for link in parts[number].group.links) for number in row]
+            for number, staying in zip(row, in_place(plans, keys, links, self.hierarchy), strict=True):
+                part = parts[number]
+                assert part.mapping is not None
+                if not self.runs(part.group, part.mapping, staying):
+                    yield number
+
+
+def rows_of(parts: Sequence[Chosen]) -> list[range]:
+    """The groups of a plan, by number; those in one range between which tensors stay."""
+    return together([part.staying for part in parts])
 
 
 def _machine_of(module: ModuleOp) -> _Machine:
     machine = find_machine(module)
     if isinstance(machine, Machine):
-        buffer = levels_of(machine).memories[1]
+        hierarchy = levels_of(machine)
+        nests = _with_nests(RowsOfGroups(machine, Objective.EDP), searching=True)
         spare = tuple(int(machine.glb.words * share) for share in SPARE)
         room = tuple(machine.glb.words - words for words in spare)
-        return _Machine(buffer, _with_nests(RowsOfGroups(machine, Objective.EDP), searching=True), spare, room=room)
+        return _Machine(hierarchy.memories[1], hierarchy, nests, spare, room=room)
     if isinstance(machine, NestMachine) and len(machine.memories) > 1:
         outermost = machine.memories[1]
         takes_operands = {Operand.INPUT, Operand.KERNEL} <= {*outermost.operands}
         if outermost.words is not None and takes_operands and not machine.axes_outside(outermost.name):
-            nests = NestsOfGroups(machine, Objective.ENERGY, USUAL)
-            return _Machine(outermost, _with_nests(nests, searching=False), levels=machine, room=(outermost.words,))
+            nests = _with_nests(NestsOfGroups(machine, Objective.ENERGY, USUAL), searching=False)
+            room = (outermost.words,)
+            return _Machine(outermost, machine, nests, levels=machine, room=room, staying=STAYING)
     if isinstance(machine, GemmMachine):
-        buffer = min(levels_of(machine).memories[1:], key=lambda each: each.words or 0)
-        return _Machine(buffer, Worth(machine).runs, placed=in_memories)
+        hierarchy, worth = levels_of(machine), Worth(machine)
+        buffer = min(hierarchy.memories[1:], key=lambda each: each.words or 0)
+        return _Machine(buffer, hierarchy, lambda group, mapping, _: worth.runs(group, mapping), placed=in_memories)
     message = "layers are fused on machines that have, outside of all axes, a memory of some size for I and K"
     found, hint = "no machine" if machine is None else machine.name, "take another target, or do without --fuse"
     raise CatenaError(Diagnostic("CAT-U006", message, "mapped", found=found, hint=hint))
 
 
-def _with_nests(nests: Nests, *, searching: bool) -> Callable[[Group, FusedMapping], bool]:
-    return lambda group, mapping: can_run(group, mapping, nests, searching=searching)
+def _with_nests(nests: Nests, *, searching: bool) -> Callable[[Group, FusedMapping, Staying], bool]:
+    return lambda group, mapping, staying: can_run(group, mapping, nests, searching=searching, staying=staying)
 
 
 def _form(function: FuncOp, links: list[LinkOp], mapping: FusedMapping, called: Mapping[SSAValue, str]) -> None:

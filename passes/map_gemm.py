@@ -11,7 +11,6 @@ from xdsl.dialects.builtin import ModuleOp
 
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import GConv, LinkOp, shape_of
-from dialects.gconv.fused import FusedOp
 from dialects.gconv.interpreter import main_function
 from dialects.gemm_machine import GemmMachine
 from dialects.gemm_mapping import GemmAttr
@@ -19,6 +18,7 @@ from dialects.locations import describe
 from dialects.schedule import HostAttr, Objective, Search, SearchAttr, Space
 from dialects.target import require_gemm_machine
 from passes.assign_host import require_host
+from passes.fusion.series import series_of
 from passes.gemm.fixed_point import fixed_sums
 from passes.gemm.groups import map_groups
 from passes.gemm.legality import violations
@@ -53,9 +53,8 @@ class MapGemmPass(ObjectivePass):
         objective = Objective(self.objective)
         known: dict[tuple[GConv, tuple[int, ...], bool, Encoded | None], Chosen] = {}
         problems: list[Diagnostic] = []
-        groups = [each for each in main_function(op).body.block.ops if isinstance(each, FusedOp)]
         try:
-            map_groups(groups, machine, objective)
+            map_groups(series_of(main_function(op), "mapped"), machine, objective)
         except CatenaError as error:
             problems += error.diagnostics
         for link in links_of(op):

@@ -17,7 +17,7 @@ from dialects.nest_machine import NestMachine
 from dialects.schedule import HostAttr, Mapping, MappingAttr, Objective
 from dialects.target import require_nest_machine
 from passes.assign_host import require_host
-from passes.fusion.grouping import groups_of
+from passes.fusion.series import series_of
 from passes.mapper.effort import USUAL
 from passes.mapper.legality import violations
 from passes.searching.links import map_links
@@ -64,7 +64,7 @@ class MapNestPass(SearchingPass):
 
         map_links(block, settled, task, machine, self.options)
         of_groups = objective if self.groups is None else objective_on(machine, Objective(self.groups))
-        map_groups(groups_of(function), machine, NestsOfGroups(machine, of_groups, effort), self.options)
+        map_groups(series_of(function, "mapped"), machine, NestsOfGroups(machine, of_groups, effort), self.options)
 
 
 def _check(link: LinkOp, machine: NestMachine, *, in_order: bool) -> None:

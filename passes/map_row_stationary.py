@@ -17,7 +17,7 @@ from dialects.schedule import HostAttr, Mapping, MappingAttr, Objective, RowStat
 from dialects.target import require_spatial
 from passes.assign_host import require_host
 from passes.chain_views import source_of
-from passes.fusion.grouping import groups_of
+from passes.fusion.series import series_of
 from passes.mapping.data_events import Sparsity, sparsity
 from passes.mapping.fit import violations
 from passes.mapping.in_order import in_order_mapping
@@ -65,7 +65,7 @@ class MapRowStationaryPass(SearchingPass):
             return RowStationaryTask(objective, describe(link), link.spec.bare, shape_of(link.input), data, machine)
 
         map_links(block, settled, task, machine, self.options)
-        map_groups(groups_of(function), machine, RowsOfGroups(machine, objective), self.options)
+        map_groups(series_of(function, "mapped"), machine, RowsOfGroups(machine, objective), self.options)
 
 
 def _given(link: LinkOp, machine: Machine, *, in_order: bool) -> Mapping | None:

@@ -28,7 +28,7 @@ from passes.gemm.legality import MEMORIES, NOTHING_TAKEN, operands_of, violation
 from passes.gemm.members import inside, member_violations
 from passes.gemm.streams import KernelStream, blocks_of_tiles, encoding_of_kernel, kernel_boxes, kernel_streams
 from passes.gemm.tiles import GemmTiles
-from passes.place_groups import GatheredGroup, PlannedGroup, open_groups
+from passes.place_groups import PlannedGroup, gather, open_groups
 from passes.placing import Buffers, Encoded, links_of, place
 from passes.searching.parts import Part
 
@@ -53,7 +53,7 @@ class PlaceGemmPass(ModulePass):
         storages = Storages(main_function(op))
         links = links_of(op)
         _require_mappings(links, machine, storages, groups)
-        gathered = {id(group): GatheredGroup(group) for group in groups.values()}
+        gathered = gather(groups)
         streams = kernel_streams([link for link in links if link not in groups], machine)
         for planned in {id(group): group for group in groups.values()}.values():
             streams |= encode_held(planned, machine)
@@ -64,7 +64,7 @@ class PlaceGemmPass(ModulePass):
             keeps: dict[str, KeepOp] = {}
             spec, extents = link.spec, shape_of(link.input)
             if group is not None:
-                keeps = gathered[id(group)].keeps(link)
+                keeps = gathered[link].keeps(link)
                 spec, extents = inside(link.spec, group.shapes(link))
             taken = NOTHING_TAKEN if group is None else group.taken(link)
             if stream is None:
@@ -77,7 +77,7 @@ class PlaceGemmPass(ModulePass):
 
         kept: dict[KernelStream, Encoded] = {each: Encoded(each.values, each.bitmaps) for each in streams.values()}
         encoded = {link: kept[stream] for link, stream in streams.items()}
-        opened = [each.gathered for each in gathered.values()]
+        opened = [each.gathered for each in dict.fromkeys(gathered.values())]
         place(op, machine.dram.words, storages, body, opened, encoded=encoded)
 
 

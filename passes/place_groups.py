@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import ArrayAttr, ModuleOp
 from xdsl.ir import Block, Operation, Region, SSAValue
 
 from dialects.diagnostics import CatenaError, Diagnostic
@@ -24,12 +24,14 @@ from dialects.turn_box import TurnAxis, TurnBox
 from passes.fusion.from_ir import group_of
 from passes.fusion.group import Group
 from passes.fusion.grouping import inline
-from passes.fusion.holds import Fetch, GroupPlan, Run, Step, addresses, extents_of, misfits
+from passes.fusion.holds import Fetch, GroupPlan, Hold, Run, Step, addresses, extents_of, misfits
 from passes.fusion.memories import BITMAPS
 from passes.fusion.plans import known_plan
+from passes.fusion.series import series_of, staying_of
 from passes.fusion.shapes import Shape
+from passes.fusion.staying import Staying
 from passes.fusion.turns import kept_by, shapes_of, taken_by
-from passes.placing import Buffers, Gathered
+from passes.placing import Access, Buffers, Gathered
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,12 @@ class HeldBlocks:
     address: int
 
 
-@dataclass
+@dataclass(eq=False)
 class PlannedGroup:
     """A group whose links stand in the chain again: its plan, its tensors by name, and where its holds are.
 
-    `blocks` has the holds in which kernels lie in blocks.
+    `staying` is what stays while it runs, `series` the number of the series of groups that it is in; `blocks` has the
+    holds in which kernels lie in blocks.
     """
 
     group: Group
@@ -55,6 +58,8 @@ class PlannedGroup:
     tensors: dict[str, SSAValue]
     addresses: tuple[int, ...]
     mapping: FusedAttr
+    staying: Staying
+    series: int
     blocks: dict[int, HeldBlocks] = field(default_factory=dict[int, HeldBlocks])
 
     def name_of(self, link: LinkOp) -> str:
@@ -67,7 +72,7 @@ class PlannedGroup:
 
     def taken(self, link: LinkOp) -> dict[str, int]:
         """By memory, the words up to which holds lie while a link runs."""
-        return taken_by(self.plan, self.addresses, self.name_of(link))
+        return taken_by(self.plan, self.addresses, self.name_of(link), self.staying)
 
     def shapes(self, link: LinkOp) -> dict[Shape, int]:
         """What a link's runs are as large as, and how often."""
@@ -80,28 +85,34 @@ def open_groups(
     """Put the links of every group into its place, with the mappings of their turns, `nests`; the groups by link.
 
     Raises `CatenaError` for groups without a mapping, or with one of another kind of machine (CAT-R003), and as
-    `known_plan`.
+    `series_of` and `known_plan`.
     """
     found: dict[LinkOp, PlannedGroup] = {}
     problems: list[Diagnostic] = []
-    for op in [op for op in main_function(module).body.block.ops if isinstance(op, FusedOp)]:
+    for number, series in enumerate(series_of(main_function(module), "placed")):
         try:
-            opened = _open(op, hierarchy, nests)
+            staying = staying_of(series, hierarchy, "placed")
         except CatenaError as error:
             problems += error.diagnostics
             continue
-        found |= dict.fromkeys(opened.links, opened)
+        for op, stays in zip(series, staying, strict=True):
+            try:
+                opened = _open(op, hierarchy, nests, stays, number)
+            except CatenaError as error:
+                problems += error.diagnostics
+            else:
+                found |= dict.fromkeys(opened.links, opened)
     if problems:
         raise CatenaError(problems)
     return found
 
 
-def _open(op: FusedOp, hierarchy: Hierarchy, nests: type[Nest]) -> PlannedGroup:
+def _open(op: FusedOp, hierarchy: Hierarchy, nests: type[Nest], staying: Staying, series: int) -> PlannedGroup:
     if not isinstance(op.mapping, FusedAttr):
         raise CatenaError(Diagnostic("CAT-R003", "the group has no mapping", "placed", describe(op)))
     group, mapping, attribute = group_of(op), op.mapping.data, op.mapping
     plan = known_plan(group, mapping, hierarchy, "placed", describe(op))
-    placed = addresses(plan.holds, tuple(op.link_names), hierarchy)
+    placed = addresses(plan.holds, tuple(op.link_names), hierarchy, staying)
     if problems := list(misfits(plan, placed, hierarchy, "placed", describe(op))):
         raise CatenaError(problems)
     branches = dict(mapping.branches)
@@ -121,39 +132,54 @@ def _open(op: FusedOp, hierarchy: Hierarchy, nests: type[Nest]) -> PlannedGroup:
     for link, name in zip(links, names, strict=True):
         link.properties["mapping"] = attribute_of(known[name])
         tensors[name] = link.result
-    return PlannedGroup(group, plan, links, tensors, placed, attribute)
+    return PlannedGroup(group, plan, links, tensors, placed, attribute, staying, series)
 
 
-class GatheredGroup:
-    """A group while its links are placed: its holds, once they are made."""
+def gather(groups: Mapping[LinkOp, PlannedGroup]) -> dict[LinkOp, GatheredGroups]:
+    """Groups with their series, by link."""
+    series: dict[int, list[PlannedGroup]] = {}
+    for group in dict.fromkeys(groups.values()):
+        series.setdefault(group.series, []).append(group)
+    gathered = {number: GatheredGroups(phases) for number, phases in series.items()}
+    return {link: gathered[group.series] for link, group in groups.items()}
 
-    def __init__(self, group: PlannedGroup):
-        self._group = group
-        self._holds: list[HoldOp] = []
-        self._bitmaps: dict[int, HoldOp] = {}
+
+class GatheredGroups:
+    """The groups of a series while their links are placed: one op, with the holds of all, once they are made."""
+
+    def __init__(self, phases: Sequence[PlannedGroup]):
+        self._phases = phases
+        self._holds: list[list[HoldOp]] = []
+        """Of every group, by number; what stays has one hold in all."""
+        self._bitmaps: list[dict[int, HoldOp]] = []
 
     @property
     def gathered(self) -> Gathered:
         """How its layers come to stand in one op."""
-        return Gathered(self._group.links, self._begin, self._gather)
+        return Gathered([link for group in self._phases for link in group.links], self._begin, self._gather)
 
     def keeps(self, link: LinkOp) -> dict[str, KeepOp]:
         """What says in which holds the tensors of a link lie, by role."""
-        kept = self._group.kept(link)
-        keeps = {role: KeepOp.of(role, self._holds[number].result) for role, number in kept.items()}
-        if "K" in kept and (bitmaps := self._bitmaps.get(kept["K"])) is not None:
-            keeps["M"] = KeepOp.of("M", bitmaps.result)
+        place = next(place for place, group in enumerate(self._phases) if link in group.links)
+        kept, holds, bitmaps = self._phases[place].kept(link), self._holds[place], self._bitmaps[place]
+        keeps = {role: KeepOp.of(role, holds[number].result) for role, number in kept.items()}
+        if "K" in kept and (of_kernel := bitmaps.get(kept["K"])) is not None:
+            keeps["M"] = KeepOp.of("M", of_kernel.result)
         return keeps
 
     def _begin(self, buffers: Buffers) -> None:
-        self._holds = hold_ops(self._group, buffers)
-        self._bitmaps = {
-            number: _words_in_a_row(buffers.index_of_kernel(held.link), BITMAPS, held.address, held.bitmaps)
-            for number, held in self._group.blocks.items()
-        }
+        staying: dict[SSAValue, HoldOp] = {}
+        for group in self._phases:
+            self._holds.append(hold_ops(group, buffers, staying))
+            self._bitmaps.append(
+                {
+                    number: _words_in_a_row(buffers.index_of_kernel(held.link), BITMAPS, held.address, held.bitmaps)
+                    for number, held in group.blocks.items()
+                }
+            )
 
     def _gather(self, layers: list[LayerOp]) -> Operation:
-        return group_op(self._group, self._holds, layers, self._bitmaps)
+        return group_op(self._phases, self._holds, self._bitmaps, layers)
 
 
 def _words_in_a_row(buffer: SSAValue, memory: str, address: int, words: int) -> HoldOp:
@@ -161,25 +187,34 @@ def _words_in_a_row(buffer: SSAValue, memory: str, address: int, words: int) -> 
     return HoldOp.of(buffer, 0, memory, address, words, [PlacedAxis(words, 1, words)])
 
 
-def hold_ops(planned: PlannedGroup, buffers: Buffers) -> list[HoldOp]:
-    """The holds of a group, but for bitmaps."""
+def hold_ops(planned: PlannedGroup, buffers: Buffers, staying: dict[SSAValue, HoldOp]) -> list[HoldOp]:
+    """The holds of a group, but for bitmaps; `staying` has those of what stays, and gets new ones."""
     ops: list[HoldOp] = []
     for number, (hold, address) in enumerate(zip(planned.plan.holds, planned.addresses, strict=True)):
         if (held := planned.blocks.get(number)) is not None:
             ops.append(_words_in_a_row(buffers.kernel(held.link).buffer, hold.memory, address, held.values))
             continue
-        access = buffers.access(planned.tensors[hold.tensor])
-        view = access.view.reshape(planned.group.tensor(hold.tensor).shape)
-        if view is None:
-            message = f"{hold.tensor} lies in a buffer in an order that its holds cannot follow"
-            raise CatenaError(Diagnostic("CAT-R003", message, "placed", describe(planned.links[-1])))
-        pitches = _pitches(planned.group, hold.tensor, view.strides)
-        axes = [
-            PlacedAxis(axis.extent, pitch, axis.kept, axis.first, axis.step)
-            for axis, pitch in zip(hold.axes, pitches, strict=True)
-        ]
-        ops.append(HoldOp.of(access.buffer, access.view.offset, hold.memory, address, hold.words, axes))
+        tensor = planned.tensors[hold.tensor]
+        if hold.stays and tensor in staying:
+            ops.append(staying[tensor])
+            continue
+        ops.append(_hold_op(planned, hold, address, buffers.access(tensor)))
+        if hold.stays:
+            staying[tensor] = ops[-1]
     return ops
+
+
+def _hold_op(planned: PlannedGroup, hold: Hold, address: int, access: Access) -> HoldOp:
+    view = access.view.reshape(planned.group.tensor(hold.tensor).shape)
+    if view is None:
+        message = f"{hold.tensor} lies in a buffer in an order that its holds cannot follow"
+        raise CatenaError(Diagnostic("CAT-R003", message, "placed", describe(planned.links[-1])))
+    pitches = _pitches(planned.group, hold.tensor, view.strides)
+    axes = [
+        PlacedAxis(axis.extent, pitch, axis.kept, axis.first, axis.step)
+        for axis, pitch in zip(hold.axes, pitches, strict=True)
+    ]
+    return HoldOp.of(access.buffer, access.view.offset, hold.memory, address, hold.words, axes)
 
 
 def _pitches(group: Group, tensor: str, strides: Sequence[int]) -> list[int]:
@@ -197,11 +232,43 @@ def _pitches(group: Group, tensor: str, strides: Sequence[int]) -> list[int]:
 
 
 def group_op(
-    planned: PlannedGroup, holds: list[HoldOp], layers: list[LayerOp], bitmaps: Mapping[int, HoldOp]
+    phases: Sequence[PlannedGroup],
+    holds: Sequence[list[HoldOp]],
+    bitmaps: Sequence[Mapping[int, HoldOp]],
+    layers: list[LayerOp],
 ) -> GroupOp:
-    """The group of layers, with what is done in its turns; `bitmaps` are holds of these, by those of kernels."""
-    names = [link.name for link in planned.group.links]
-    plan = planned.plan
+    """The layers of groups with what is done in the turns of each, one after another.
+
+    Of each group there are its holds, and `bitmaps` that go with holds of kernels.
+    """
+    turns: list[Operation] = []
+    names: list[str | None] = []
+    for group, own, more in zip(phases, holds, bitmaps, strict=True):
+        # no two layers have a number, and no two groups need have different names
+        names = [*(None for _ in names), *(link.name for link in group.group.links)]
+        turns += _turns(group.plan, own, names, more)
+    every = dict.fromkeys(hold for own in holds for hold in own)
+    every |= dict.fromkeys(hold for more in bitmaps for hold in more.values())
+    mappings = [group.mapping for group in phases]
+    op = GroupOp(
+        properties={"mapping": mappings[0] if len(mappings) == 1 else ArrayAttr(mappings)},
+        regions=[Region(Block([*every, *layers, *turns]))],
+    )
+    for hold in every:
+        hold.location = cast("Operation", hold.buffer.owner).location
+    op.location = phases[-1].links[-1].location
+    for _, step in op.steps():
+        step.location = layers[integer(step.layer)].location
+    for each in op.walk():
+        if isinstance(each, TurnsOp):
+            each.location = op.location
+    return op
+
+
+def _turns(
+    plan: GroupPlan, holds: list[HoldOp], names: Sequence[str | None], bitmaps: Mapping[int, HoldOp]
+) -> list[Operation]:
+    """What a group does; `names` are the links of the layers so far, None for those of groups before."""
     inner: list[Operation] = []
     for depth in reversed(range(len(plan.turns) + 1)):
         around = [op for step in plan.before[depth] for op in _steps(step, holds, names, bitmaps)]
@@ -209,21 +276,12 @@ def group_op(
         inner = [*around, *inner, *behind]
         if depth:
             inner = [TurnsOp.of(plan.turns[depth - 1], inner)]
-    group = GroupOp(
-        properties={"mapping": planned.mapping}, regions=[Region(Block([*holds, *bitmaps.values(), *layers, *inner]))]
-    )
-    for hold in (*holds, *bitmaps.values()):
-        hold.location = cast("Operation", hold.buffer.owner).location
-    group.location = planned.links[-1].location
-    for _, op in group.steps():
-        op.location = layers[integer(op.layer)].location
-    for op in group.walk():
-        if isinstance(op, TurnsOp):
-            op.location = group.location
-    return group
+    return inner
 
 
-def _steps(step: Step, holds: list[HoldOp], names: list[str], bitmaps: Mapping[int, HoldOp]) -> list[Operation]:
+def _steps(
+    step: Step, holds: list[HoldOp], names: Sequence[str | None], bitmaps: Mapping[int, HoldOp]
+) -> list[Operation]:
     layer = names.index(step.link)
     match step:
         case Run():

@@ -30,7 +30,7 @@ from passes.mapper.legality import violations
 from passes.mapper.nest import For, Par, Store, nest_of
 from passes.mapper.problem import Problem
 from passes.mapper.transfers import Plan, plan
-from passes.place_groups import GatheredGroup, PlannedGroup, open_groups
+from passes.place_groups import PlannedGroup, gather, open_groups
 from passes.placing import Buffers, links_of, place
 
 NO_KEEPS: Mapping[str, KeepOp] = MappingProxyType({})
@@ -51,20 +51,20 @@ class PlaceNestPass(ModulePass):
         groups = open_groups(op, machine)
         storages = Storages(main_function(op))
         _require_mappings(links_of(op), machine, storages, groups)
-        gathered = {id(group): GatheredGroup(group) for group in groups.values()}
+        gathered = gather(groups)
 
         def body(link: LinkOp, buffers: Buffers) -> list[Operation]:
             assert isinstance(link.mapping, MappingAttr)
             if link in groups:
                 group = groups[link]
-                return _member_body(link, group, gathered[id(group)].keeps(link), machine, buffers)
+                return _member_body(link, group, gathered[link].keeps(link), machine, buffers)
             problem = Problem.of(link.spec)
             mapping = link.mapping.data
             counts = Counts(problem, machine, *nest_of(problem, mapping))
             places = _places(problem, counts, machine, buffers.end, {})
             return [*places, *_nest(plan(problem, mapping, machine), 0)]
 
-        place(op, None, storages, body, [each.gathered for each in gathered.values()])
+        place(op, None, storages, body, [each.gathered for each in dict.fromkeys(gathered.values())])
 
 
 def _member_body(

@@ -26,7 +26,7 @@ from passes.fusion.memories import levels_of
 from passes.fusion.shapes import largest, part_of
 from passes.mapping.fit import buffer_tiles, violations
 from passes.mapping.tiling import Tiling
-from passes.place_groups import GatheredGroup, PlannedGroup, open_groups
+from passes.place_groups import PlannedGroup, gather, open_groups
 from passes.placing import Buffers, links_of, place
 
 
@@ -44,17 +44,17 @@ class PlaceSpatialPass(ModulePass):
         groups = open_groups(op, levels_of(machine))
         storages = Storages(main_function(op))
         _require_mappings(links_of(op), machine, storages, groups)
-        gathered = {id(group): GatheredGroup(group) for group in groups.values()}
+        gathered = gather(groups)
 
         def body(link: LinkOp, _: Buffers) -> list[Operation]:
             assert isinstance(link.mapping, MappingAttr)
             if link in groups:
                 group = groups[link]
-                return _member_body(link, group, gathered[id(group)].keeps(link), machine)
+                return _member_body(link, group, gathered[link].keeps(link), machine)
             mapping = link.mapping.data
             return [*_configuration(link.spec, mapping, machine), *_loops(mapping, 0)]
 
-        place(op, machine.dram.words, storages, body, [each.gathered for each in gathered.values()])
+        place(op, machine.dram.words, storages, body, [each.gathered for each in dict.fromkeys(gathered.values())])
 
 
 def _member_body(link: LinkOp, group: PlannedGroup, keeps: dict[str, KeepOp], machine: Machine) -> list[Operation]:

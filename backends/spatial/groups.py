@@ -289,14 +289,12 @@ class GroupSequencer(LayerSequencer[LayerT]):
         self.group.opened.append(node)
 
     def _most_turns(self) -> int:
-        """The turns that a group can use: each makes a result more that no layer of it reads, of a word off-chip.
+        """The turns that loops of a group can use: each makes a result more of a layer, for which words off-chip stand.
 
         So a few instructions cannot keep the emulator at work for longer than the program's tensors let them.
         """
-        members = self.group.members.values()
-        read = {id(hold) for each in members for tensor, hold in each.keeps.items() if tensor is not Tensor.OUTPUT}
-        last = (each.layer for each in members if id(each.keeps.get(Tensor.OUTPUT)) not in read)
-        results = (math.prod(math.prod(dim.counts[: Kind.KS]) for dim in layer.dims) for layer in last)
+        layers = (each.layer for each in self.group.members.values())
+        results = (math.prod(math.prod(dim.counts[: Kind.KS]) for dim in layer.dims) for layer in layers)
         return min(max(results, default=0), self.dram.writable)
 
     def _member(self, layer: int) -> Member:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from xdsl.dialects.builtin import ArrayAttr
+
 from backends.program import GroupEntry
 from compiler.explanation.explaining import Explanation, Explanations
 from compiler.ir_text import new_context
 from compiler.tables import Table, number, shortened, table
 from dialects.fused_attribute import FusedAttr, branch_text, statements, stores
-from dialects.fused_mapping import quoted
+from dialects.fused_mapping import FusedMapping, quoted
 from dialects.gemm_mapping import GemmMapping
 from dialects.multicore_machine import MulticoreMachine
 from dialects.schedule import Mapping
@@ -65,10 +67,16 @@ def _mapping_lines(group: GroupEntry) -> Iterator[str]:
         yield "the program does not say"
         return
     attribute = UnicodeParser(new_context(), group.mapping).parse_attribute()
-    if not isinstance(attribute, FusedAttr):
-        yield group.mapping
-        return
-    mapping = attribute.data
+    # groups between which tensors stay are one
+    phases = tuple(attribute) if isinstance(attribute, ArrayAttr) else (attribute,)
+    for each in phases:
+        if isinstance(each, FusedAttr):
+            yield from _lines_of(each.data)
+        else:
+            yield str(each)
+
+
+def _lines_of(mapping: FusedMapping) -> Iterator[str]:
     if all(isinstance(branch, Mapping | GemmMapping) for _, branch in mapping.branches):
         # as a mapping file has it, to be taken over
         yield from written_group([link for link, _ in mapping.branches], mapping).splitlines()

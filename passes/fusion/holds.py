@@ -23,6 +23,7 @@ from passes.fusion.group import Group, GroupLink, Operand, Role
 from passes.fusion.inference import Tiles, infer
 from passes.fusion.pieces import own_loops, piece_problems
 from passes.fusion.region import Box, Region, Table, any_of
+from passes.fusion.staying import ALONE, Staying
 
 KINDS = tuple(LoopKind)
 """The loops of a dimension, in the order in which boxes of work have them as axes."""
@@ -43,7 +44,8 @@ class Hold:
     """The place of a tensor: `words` is the product of what its axes keep.
 
     It is filled in below `level` loops, or, with `link`, in every turn for this link alone. `spare` words of it are
-    never used: what is needed at a time is no product of ranges.
+    never used: what is needed at a time is no product of ranges. All of a tensor that `stays` lies there from the group
+    that makes it to the last one that reads it.
     """
 
     tensor: str
@@ -52,6 +54,7 @@ class Hold:
     level: int
     link: str | None = None
     spare: int = 0
+    stays: bool = False
 
     @property
     def words(self) -> int:
@@ -142,6 +145,10 @@ def refused(group: Group, mapping: FusedMapping, hierarchy: Hierarchy) -> Iterat
             yield f"{each.tensor}: there is no memory {each.memory}", f"one of {', '.join(known)}"
         elif each.memory == outermost and each.tensor in group.intermediates:
             yield f"{each.tensor} lies off-chip between links of the group", "end the group before its readers"
+        elif each.resident and each.memory == outermost:
+            yield f"{each.tensor} stays off-chip", "leave the word out"
+        elif each.resident and group.is_kernel_alone(each.tensor):
+            yield f"{each.tensor} stays, and is read as a kernel", "let it go off-chip, or make one group of both"
         elif hierarchy.axes_outside(each.memory):
             yield (
                 f"{each.tensor}: there are several memories {each.memory}",
@@ -200,11 +207,13 @@ class _Planner:
     def _external(self, retention: Retention, level: int) -> None:
         """A tensor that is fetched, for all links that read it."""
         held = self._tiles.needed[retention.tensor].over(range(level, self._depth))
-        filled = held.minus(held.just_before(level)) if retention.reuse else held
         readers = list(self._group.readers(retention.tensor))
         number = self._hold(retention, held, level)
         for link, operand in readers:
             self._keep(link, operand, number)
+        if retention.resident:
+            return
+        filled = held.minus(held.just_before(level)) if retention.reuse else held
         first = readers[0][0].name
         boxes = self._boxes(retention.tensor, filled)
         self._before[level] += [Fetch(number, first, box) for box in boxes]
@@ -234,7 +243,9 @@ class _Planner:
         self._keeps[maker.name, "O"] = number
         for link, operand in self._group.readers(tensor):
             self._keep(link, operand, number)
-        if maker is self._group.head:
+        if retention.resident:
+            self._check_made(tensor, "stays")
+        elif maker is self._group.head:
             sends = [Send(number, maker.name, box) for box in self._boxes(tensor, held)]
             if retention.level is None:
                 sent[maker.name] += sends
@@ -242,13 +253,20 @@ class _Planner:
                 self._after[level] += sends
         elif tensor in self._group.exported:
             made = self._tiles.made[tensor]
-            missing = self._group.tensor(tensor).size - made.over(range(self._depth)).total
-            if missing:
-                self._refuse(f"{tensor} is wanted outside the group, which never makes {missing} of its elements")
+            self._check_made(tensor, "is wanted outside the group")
             sent[maker.name] += [Send(number, maker.name, box) for box in self._boxes(tensor, made)]
+
+    def _check_made(self, tensor: str, why: str) -> None:
+        made = self._tiles.made[tensor].over(range(self._depth)).total
+        if missing := self._group.tensor(tensor).size - made:
+            self._refuse(f"{tensor} {why}, and the group never makes {missing} of its elements")
 
     def _hold(self, retention: Retention, held: Region, level: int, link: str | None = None) -> int:
         extents = extents_of(self._group, retention.tensor)
+        if retention.resident:
+            whole = tuple(KeptAxis(extent, 0, 1, extent) for extent in extents)
+            self._holds.append(Hold(retention.tensor, retention.memory, whole, level, stays=True))
+            return len(self._holds) - 1
         axes = tuple(_kept_axes(held)) if held.boxes else tuple(KeptAxis(extent, 0, 1, 1) for extent in extents)
         spare = math.prod(axis.kept for axis in axes) - held.largest
         self._holds.append(Hold(retention.tensor, retention.memory, axes, level, link, spare))
@@ -389,13 +407,20 @@ def lasting(holds: tuple[Hold, ...]) -> Iterator[tuple[int, Hold]]:
     return ((number, hold) for number, hold in enumerate(holds) if hold.link is None)
 
 
-def addresses(holds: tuple[Hold, ...], links: tuple[str, ...], hierarchy: Hierarchy) -> tuple[int, ...]:
-    """The first word of every hold: one behind the other in each memory, those of single links at the same place."""
+def addresses(
+    holds: tuple[Hold, ...], links: tuple[str, ...], hierarchy: Hierarchy, staying: Staying = ALONE
+) -> tuple[int, ...]:
+    """The first word of every hold: one behind the other in each memory, those of single links at the same place.
+
+    Holds of what stays lie where that is `staying`, all others behind.
+    """
     found = [0] * len(holds)
     for memory in hierarchy.memories[1:]:
-        end = 0
+        end = memory.whole_banks(staying.end.get(memory.name, 0))
         for number, hold in lasting(holds):
-            if hold.memory == memory.name:
+            if hold.memory == memory.name and hold.stays and hold.tensor in staying.first:
+                found[number] = staying.first[hold.tensor]
+            elif hold.memory == memory.name:
                 found[number], end = end, end + memory.whole_banks(hold.words)
         for link in links:
             own = end

@@ -76,6 +76,11 @@ class Chosen:
     operations: int
     passing: int
 
+    @property
+    def staying(self) -> frozenset[str]:
+        """The tensors of the group that stay on the chip before or behind it."""
+        return frozenset(each.tensor for each in (self.mapping.retentions if self.mapping else ()) if each.resident)
+
 
 @dataclass(frozen=True)
 class NetworkPlan:
@@ -222,10 +227,11 @@ class _Option:
 class NetworkSearch:
     """The network of groups with the least traffic in a buffer of so many words.
 
-    `settle` is given the mappings of the best plan, with numbers for names, and says what becomes of them: another
-    mapping that moves no more, or None for groups that are to be given up. Where `alone` has, link by link, the words
-    that it moves by a mapping of its own, it is a group only if it moves less as one. Without, a link alone is never
-    refused.
+    `settle` is given the mappings of the best plan, with numbers for names and the words of what stays without them,
+    and says what becomes of them: another mapping that moves no more, or None for groups that are to be given up. Then
+    `misplaced` is given all of a plan and says which groups, by number, find no place beside what stays; these are
+    given up, too. Where `alone` has, link by link, the words that it moves by a mapping of its own, it is a group only
+    if it moves less as one. Without, a link alone is never refused.
     """
 
     def __init__(
@@ -233,17 +239,19 @@ class NetworkSearch:
         network: Network,
         capacity: int,
         searches: GroupSearches,
-        settle: Callable[[Group, FusedMapping], FusedMapping | None] = lambda group, mapping: mapping,
+        settle: Callable[[Group, FusedMapping, int], FusedMapping | None] = lambda group, mapping, passing: mapping,
         alone: Sequence[int] = (),
+        misplaced: Callable[[Sequence[Chosen]], Collection[int]] = lambda parts: (),
     ):
         assert len(alone) in (0, network.count)
         self._alone = alone
         self.network, self.capacity, self.searches, self.space = network, capacity, searches, searches.space
-        self._settle = settle
-        self._settled: dict[tuple[Group, FusedMapping], FusedMapping | None] = {}
+        self._settle, self._misplaced = settle, misplaced
+        self._settled: dict[tuple[Group, FusedMapping, int], FusedMapping | None] = {}
         self._states = [self._staying(cut) for cut in range(network.count + 1)]
         self._every = list(self._all_options())
         self._options = self._every
+        self._all_placed = True
 
     def run(self) -> NetworkPlan | None:
         """The plan that moves least; None if none fits."""
@@ -270,7 +278,12 @@ class NetworkSearch:
                 if refused := [option for option in path if not self._is_accepted(option)]:
                     self._give_up(refused)
                     continue
-                self.plan = self._plan_of(path)
+                plan = self._plan_of(path)
+                if misplaced := self._misplaced(plan.parts):
+                    self._give_up([path[number] for number in misplaced])
+                    self._all_placed = False
+                    continue
+                self.plan = plan
                 return
             yield _total(path)
             known = [option for option in self._options if option.found]
@@ -302,9 +315,10 @@ class NetworkSearch:
         group, found = option.alike.group, option.found
         if found is None or found.mapping is None:
             return None
-        if len(group.links) == 1 and not option.resident and option.alone is None:
+        stays = option.resident or option.passing
+        if len(group.links) == 1 and not stays and option.alone is None:
             return found.mapping
-        key = group, found.mapping
+        key = group, found.mapping, option.passing
         if key not in self._settled:
             self._settled[key] = self._settle(*key)
         return self._settled[key]
@@ -331,7 +345,7 @@ class NetworkSearch:
             mapping = None if settled is None else option.alike.mapping_of_other(settled)
             parts.append(Chosen(group, mapping, capacity, *found.cost, option.passing))
         known = [option.found for option in self._options if option.found]
-        return NetworkPlan(tuple(parts), not self.refused and all(found.exact for found in known))
+        return NetworkPlan(tuple(parts), not self.refused and self._all_placed and all(found.exact for found in known))
 
     # Options ----------------------------------------------------------------------------------------------------------
 

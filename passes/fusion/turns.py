@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from passes.fusion.holds import GroupPlan, Run
 from passes.fusion.shapes import Shape
+from passes.fusion.staying import ALONE, Staying
 
 
 def kept_by(plan: GroupPlan, link: str) -> dict[str, int]:
@@ -11,9 +12,9 @@ def kept_by(plan: GroupPlan, link: str) -> dict[str, int]:
     return {role: number for (of, role), number in plan.keeps.items() if of == link}
 
 
-def taken_by(plan: GroupPlan, addresses: tuple[int, ...], link: str) -> dict[str, int]:
-    """By memory, the words up to which holds lie while a link runs."""
-    found: dict[str, int] = {}
+def taken_by(plan: GroupPlan, addresses: tuple[int, ...], link: str, staying: Staying = ALONE) -> dict[str, int]:
+    """By memory, the words up to which holds lie while a link runs, and what stays meanwhile."""
+    found = dict(staying.end)
     for hold, address in zip(plan.holds, addresses, strict=True):
         if hold.link in (None, link):
             found[hold.memory] = max(found.get(hold.memory, 0), address + hold.words)

@@ -19,6 +19,8 @@ from passes.fusion.from_ir import group_of
 from passes.fusion.group import Group, Role
 from passes.fusion.holds import GroupPlan, Run, addresses, misfits, plan_group
 from passes.fusion.memories import INPUTS, KERNELS, levels_of
+from passes.fusion.series import Series, staying_of
+from passes.fusion.staying import Staying
 from passes.fusion.turns import shapes_of
 from passes.gemm.cost import predict
 from passes.gemm.fixed_point import fixed_sums
@@ -41,18 +43,19 @@ def _is_kernel(group: Group, tensor: str) -> bool:
     return roles == {Role.KERNEL}
 
 
-def map_groups(groups: Sequence[FusedOp], machine: GemmMachine, objective: Objective) -> None:
+def map_groups(groups: Sequence[Series], machine: GemmMachine, objective: Objective) -> None:
     """Give every link of groups that has no mapping the best one of its largest turn, and check those that are given.
 
     Raises `CatenaError` with the problems of all groups.
     """
     problems: list[Diagnostic] = []
-    for op in groups:
+    for series in groups:
         try:
-            if not isinstance(op.mapping, FusedAttr):
-                raise CatenaError(Diagnostic("CAT-R003", "the group has no mapping", "mapped", describe(op)))
-            branches = tuple(_nests(op, group_of(op), op.mapping.data, machine, objective).items())
-            op.properties["mapping"] = FusedAttr.of(replace(op.mapping.data, branches=branches))
+            for op, staying in zip(series, staying_of(series, levels_of(machine), "mapped"), strict=True):
+                if not isinstance(op.mapping, FusedAttr):
+                    raise CatenaError(Diagnostic("CAT-R003", "the group has no mapping", "mapped", describe(op)))
+                branches = tuple(_nests(op, group_of(op), op.mapping.data, machine, objective, staying).items())
+                op.properties["mapping"] = FusedAttr.of(replace(op.mapping.data, branches=branches))
         except CatenaError as error:
             problems += error.diagnostics
     if problems:
@@ -60,16 +63,16 @@ def map_groups(groups: Sequence[FusedOp], machine: GemmMachine, objective: Objec
 
 
 def _nests(
-    op: FusedOp, group: Group, mapping: FusedMapping, machine: GemmMachine, objective: Objective
+    op: FusedOp, group: Group, mapping: FusedMapping, machine: GemmMachine, objective: Objective, staying: Staying
 ) -> dict[str, Nest]:
     """What every link does in a turn. Raises `CatenaError` if the group, or a link of it, does not fit."""
     levels = levels_of(machine)
     plan = plan_group(group, mapping, levels, "mapped", describe(op))
-    placed = addresses(plan.holds, tuple(op.link_names), levels)
+    placed = addresses(plan.holds, tuple(op.link_names), levels, staying)
     problems = list(misfits(plan, placed, levels, "mapped", describe(op)))
     given, found = dict(mapping.branches), dict[str, Nest]()
     for link, member in zip(op.links, group.links, strict=True):
-        part, nest = part_in(member, plan, placed, describe(link)), given.get(member.name)
+        part, nest = part_in(member, plan, placed, describe(link), staying), given.get(member.name)
         if nest is None and not problems:
             found[member.name] = replace(member_mapping(part, machine, objective), sums=fixed_sums(link, machine))
         elif isinstance(nest, GemmMapping):

@@ -15,10 +15,12 @@
 The links take turns on tiles of what the head makes, the one of them whose result no other reads. `for` cuts its
 loops. `store` says in which memory tensors lie, and by its place between the loops what of them: all that the loops
 below need, and of that what the next turn of the loops above needs as well stays there. A tensor of which nothing stays
-is to `recompute` where a link of the group makes it, to `refetch` where none does. A `store` in the last braces is
-within the links, in their own turns. `sequential` links wait for one another, in a `pipeline` each works on a turn of
-its own. What a link does in its turn is a mapping, nodes after one another; where none is given, the best one for its
-largest turn is searched. Where that mapping stores what is within the links in the same memory below loops, as in
+is to `recompute` where a link of the group makes it, to `refetch` where none does. One that is to `stay`, outside of
+all loops, is on the chip from the group that makes it to the last one that reads it, all of it: none of them moves it
+off-chip, all of them say so, and no layer without a group runs between them. A `store` in the last braces is within the
+links, in their own turns. `sequential` links wait for one another, in a `pipeline` each works on a turn of its own.
+What a link does in its turn is a mapping, nodes after one another; where none is given, the best one for its largest
+turn is searched. Where that mapping stores what is within the links in the same memory below loops, as in
 `<for C.op 4, store glb [K]>`, it comes in pieces. What a `store` leaves in the memory off-chip is read from there, or
 goes there, in every turn as that mapping says.
 
@@ -49,21 +51,21 @@ from functools import cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from dialects.fused_mapping import FusedMapping, Stages
+from dialects.fused_mapping import FusedMapping, Retention, Stages
 from dialects.gconv.spec import LoopKind
 from dialects.schedule import Loop, Mapping, Node, Operand, Spatial, Storage, Temporal
 
 if TYPE_CHECKING:
     from lark import Lark
 
-FUSE, RECOMPUTE, REFETCH = "fuse", "recompute", "refetch"
+FUSE, RECOMPUTE, REFETCH, STAY = "fuse", "recompute", "refetch", "stay"
 
 GRAMMAR = r"""
 group: "fuse" name ("," name)* "{" (_around ","?)* (stages ","?)? "}"
 _around: loop | places
 loop: "for" LOOP NUMBER
 places: "store" NAME "[" place ("," place)* "]"
-place: ANEW? name
+place: MARK? name
 stages: STAGES "{" (_within ","?)* "}"
 _within: places | branch
 branch: name ":" "<" (_node ("," _node)*)? ">"
@@ -76,7 +78,7 @@ STRING: /"(?:[^"\\\n]|\\.)*"/
 LOOP.3: /[A-Za-z_][A-Za-z0-9_$]*\.(opc|op|ks|g)(?![A-Za-z0-9_.])/
 NUMBER: /[0-9]{1,9}(?![0-9])/
 OPERAND.2: /[IKO](?![A-Za-z0-9_])/
-ANEW.2: /(recompute|refetch)(?![A-Za-z0-9_])/
+MARK.2: /(recompute|refetch|stay)(?![A-Za-z0-9_])/
 STAGES.2: /(sequential|pipeline)(?![A-Za-z0-9_])/
 NAME: /[A-Za-z_][A-Za-z0-9_]*/
 COMMENT: /#[^\n]*/
@@ -104,12 +106,12 @@ class Name:
 
 @dataclass(frozen=True)
 class WrittenPlace:
-    """Where a tensor lies: below so many loops, or within links (None); `anew` is the mark it has, if any."""
+    """Where a tensor lies: below so many loops, or within links (None); `mark` is the word before it, if any."""
 
     tensor: Name
     memory: Name
     level: int | None
-    anew: str
+    mark: str
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,7 @@ def _read(text: str, line: int) -> WrittenGroup | WrongStatementError:
 def _hint(error: Any) -> str:
     """What may stand there, in words of the notation."""
     words = {"STRING": 'a name such as "conv1"', "LOOP": "a loop such as H.opc", "NAME": "a name"}
-    words |= {"ANEW": f"{RECOMPUTE} or {REFETCH}", "STAGES": " or ".join(Stages), "OPERAND": "I, K or O"}
+    words |= {"MARK": f"{RECOMPUTE}, {REFETCH} or {STAY}", "STAGES": " or ".join(Stages), "OPERAND": "I, K or O"}
     words |= {"LBRACE": "'{'", "RBRACE": "'}'", "LSQB": "'['", "RSQB": "']'", "COMMA": "','", "COLON": "':'"}
     words |= {"NUMBER": "a number of at most 9 digits", "LESSTHAN": "'<'", "MORETHAN": "'>'"}
     of_characters = getattr(error, "allowed", None)
@@ -222,7 +224,7 @@ def _builder(line: int) -> Any:
 
         def places(self, children: list[Any]) -> _Places:
             memory = Name(str(children[0]), spot(children[0]))
-            return _Places(tuple(WrittenPlace(name, memory, None, anew) for anew, name in children[1:]))
+            return _Places(tuple(WrittenPlace(name, memory, None, mark) for mark, name in children[1:]))
 
         def temporal(self, children: list[Token]) -> Temporal:
             return Temporal(_loop(children[0]), int(children[1]))
@@ -282,13 +284,14 @@ def written_group(links: Sequence[str], mapping: FusedMapping) -> str:
     """A statement about links, the last of which is the head, as text that ends in a newline."""
     made = set(links[:-1])
 
+    def mark(each: Retention) -> str:
+        anew = RECOMPUTE if each.tensor in made else REFETCH
+        return f"{STAY} " if each.resident else "" if each.reuse else f"{anew} "
+
     def stores(level: int | None) -> Iterator[str]:
         here = (each for each in mapping.retentions if each.level == level)
         for memory, tensors in groupby(here, lambda each: each.memory):
-            names = [
-                ("" if each.reuse else f"{RECOMPUTE if each.tensor in made else REFETCH} ") + quoted(each.tensor)
-                for each in tensors
-            ]
+            names = [mark(each) + quoted(each.tensor) for each in tensors]
             yield f"store {memory} [{', '.join(names)}]"
 
     lines = [f"{FUSE} {', '.join(map(quoted, links))} {{", *(f"    {each}" for each in stores(0))]

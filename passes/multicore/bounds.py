@@ -30,8 +30,8 @@ def bounds(group: GroupOp, machine: MulticoreMachine) -> dict[HoldOp, int]:
     """How many rows each hold of a group keeps; no more than it has rows."""
     blocks = blocks_of(group.layers)
     edges = _edges(group, blocks, machine)
-    assert group.mapping is not None
-    (loop,) = group.mapping.data.loops
+    (mapping,) = group.mappings
+    (loop,) = mapping.data.loops
     tensors = _runnable([_Tensor.of(hold, blocks, edges) for hold in group.holds], blocks, edges)
     ahead = [each.larger(loop.tile) for each in tensors]
     return {each.hold: each.kept for each in _runnable(ahead, blocks, edges)}

@@ -116,6 +116,11 @@ def _problems(op: FusedOp, machine: MulticoreMachine) -> Iterator[Diagnostic]:
         yield problem("CAT-U006", message, hint="set schedule.pipelined to true, or leave out --fuse")
     if mapping.stages is not Stages.PIPELINE:
         yield problem("CAT-U006", "links of a group run side by side", expected="pipeline", found=mapping.stages)
+    if staying := [each.tensor for each in mapping.retentions if each.resident]:
+        message = (
+            f"{', '.join(map(quoted, staying))} stays from one group to another, and cores have one memory for all"
+        )
+        yield problem("CAT-U006", message, hint="leave the word out")
     row = row_loop(op.head.spec)
     if [node.loop for node in mapping.loops] != [row]:
         found = ", ".join(map(str, mapping.loops)) or "none"

@@ -19,7 +19,9 @@ from passes.fusion.from_ir import group_of
 from passes.fusion.group import Group, GroupLink
 from passes.fusion.holds import GroupPlan, addresses, misfits
 from passes.fusion.plans import known_plan
+from passes.fusion.series import Series, staying_of
 from passes.fusion.shapes import Shape
+from passes.fusion.staying import ALONE, Staying
 from passes.fusion.turns import kept_by, shapes_of, taken_by
 from passes.searching.options import SearchOptions
 from passes.searching.service import search_all
@@ -59,19 +61,25 @@ class Nests(Protocol):
         ...
 
 
-def map_groups(groups: Sequence[FusedOp], machine: Accelerator, nests: Nests, options: SearchOptions) -> None:
+def map_groups(groups: Sequence[Series], machine: Accelerator, nests: Nests, options: SearchOptions) -> None:
     """Give every link of groups that has no nest the best one of its largest turn; those that are given stay.
 
     Raises `CatenaError` with the problems of all groups.
     """
     problems: list[Diagnostic] = []
     tasks: dict[tuple[FusedOp, str], Task] = {}
-    for op in groups:
+    for series in groups:
         try:
-            for name, task in _tasks(op, nests).items():
-                tasks[op, name] = task
+            staying = staying_of(series, nests.levels, "mapped")
         except CatenaError as error:
             problems += error.diagnostics
+            continue
+        for op, stays in zip(series, staying, strict=True):
+            try:
+                for name, task in _tasks(op, nests, stays).items():
+                    tasks[op, name] = task
+            except CatenaError as error:
+                problems += error.diagnostics
     distinct = {repr(task.signature): task for task in reversed(tasks.values())}
     results = dict(zip(distinct, search_all(list(distinct.values()), machine, options), strict=True))
     found: dict[FusedOp, dict[str, LinkMapping]] = {}
@@ -90,7 +98,7 @@ def map_groups(groups: Sequence[FusedOp], machine: Accelerator, nests: Nests, op
         op.properties["mapping"] = FusedAttr.of(replace(op.mapping.data, branches=branches))
 
 
-def _tasks(op: FusedOp, nests: Nests) -> dict[str, Task]:
+def _tasks(op: FusedOp, nests: Nests, staying: Staying) -> dict[str, Task]:
     """The searches of a group, by link. Raises `CatenaError` if its mapping, or a nest in it, is none."""
     if not isinstance(op.mapping, FusedAttr):
         raise CatenaError(Diagnostic("CAT-R003", "the group has no mapping", "mapped", describe(op)))
@@ -98,14 +106,14 @@ def _tasks(op: FusedOp, nests: Nests) -> dict[str, Task]:
     if all(name in dict(mapping.branches) for name in op.link_names):
         return {}  # what can be priced need not be what can be run; placing it says
     plan = known_plan(group, mapping, nests.levels, "mapped", describe(op))
-    placed = addresses(plan.holds, tuple(op.link_names), nests.levels)
+    placed = addresses(plan.holds, tuple(op.link_names), nests.levels, staying)
     if misfit := list(misfits(plan, placed, nests.levels, "mapped", describe(op))):
         raise CatenaError(misfit)
     branches = dict(mapping.branches)
     found: dict[str, Task] = {}
     problems: list[Diagnostic] = []
     for link, inside in zip(op.links, group.links, strict=True):
-        part, name = part_in(inside, plan, placed, describe(link)), inside.name
+        part, name = part_in(inside, plan, placed, describe(link), staying), inside.name
         nest = branches.get(name)
         if isinstance(nest, LinkMapping):
             problems += nests.violations(part, nest)
@@ -119,22 +127,22 @@ def _tasks(op: FusedOp, nests: Nests) -> dict[str, Task]:
     return found
 
 
-def part_in(link: GroupLink, plan: GroupPlan, placed: tuple[int, ...], node: str) -> Part:
+def part_in(link: GroupLink, plan: GroupPlan, placed: tuple[int, ...], node: str, staying: Staying = ALONE) -> Part:
     """What a plan, with its holds in place, leaves a link to do."""
     kept = {role: plan.holds[number].memory for role, number in kept_by(plan, link.name).items()}
     shapes = tuple(shapes_of(plan, link.name))
-    return Part(node, link.spec, link.input.shape, kept, taken_by(plan, placed, link.name), shapes)
+    return Part(node, link.spec, link.input.shape, kept, taken_by(plan, placed, link.name, staying), shapes)
 
 
-def can_run(group: Group, mapping: FusedMapping, nests: Nests, *, searching: bool) -> bool:
+def can_run(group: Group, mapping: FusedMapping, nests: Nests, *, searching: bool, staying: Staying = ALONE) -> bool:
     """Whether code can be made of a mapping: its tensors fit and, if `searching`, there is a nest for every link."""
     try:
         plan = known_plan(group, mapping, nests.levels, "mapped", "")
-        placed = addresses(plan.holds, tuple(link.name for link in group.links), nests.levels)
+        placed = addresses(plan.holds, tuple(link.name for link in group.links), nests.levels, staying)
         if any(misfits(plan, placed, nests.levels, "mapped", "")):
             return False
         for link in group.links if searching else ():
-            nests.task(part_in(link, plan, placed, "")).look(Deadline())
+            nests.task(part_in(link, plan, placed, "", staying)).look(Deadline())
     except CatenaError:
         return False
     return True

@@ -135,7 +135,15 @@ def test_levels_that_no_text_says_are_refused(retentions: list[Retention], messa
         FusedAttr(FusedMapping(loops, tuple(retentions)))
 
 
-def test_what_stays_between_groups_is_not_lost_in_text() -> None:
-    mapping = FusedMapping((), (Retention("x", "glb", 0, resident=True),))
-    with pytest.raises(VerifyException, match='"x" stays on the chip: there is no word for that'):
-        FusedAttr.of(mapping)
+def test_what_stays_between_groups_is_text() -> None:
+    text = '#schedule.fused<store glb [stay "x", "y"], for H.opc 4, sequential {}>'
+    attribute = parsed(text)
+    assert isinstance(attribute, FusedAttr)
+    assert attribute.data.retention("x") == Retention("x", "glb", 0, resident=True)
+    assert str(attribute) == text
+
+
+@pytest.mark.parametrize("retention", [Retention("x", "glb", 1, resident=True), Retention("x", "glb", 0, False, True)])
+def test_what_stays_lies_outside_of_all_loops(retention: Retention) -> None:
+    with pytest.raises(VerifyException, match='"x" stays from one group to another: its place is outside of all'):
+        FusedAttr(FusedMapping((Temporal(Loop("H", LoopKind.OPC), 4),), (retention,)))

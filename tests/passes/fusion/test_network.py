@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -15,7 +15,7 @@ from passes.fusion.canonical import numbered
 from passes.fusion.front import Objective
 from passes.fusion.group import Group
 from passes.fusion.model import FusedCosts
-from passes.fusion.network import Cost, GroupSearches, Network, NetworkPlan, NetworkSearch, NetworkSpace
+from passes.fusion.network import Chosen, Cost, GroupSearches, Network, NetworkPlan, NetworkSearch, NetworkSpace
 from passes.fusion.search import GroupSearch, Limits
 from passes.fusion.space import Space
 from tests.passes.fusion.groups import Builder, conv_pair, random_group, window
@@ -124,7 +124,7 @@ def test_refused_groups_are_done_without(seed: int) -> None:
     first = next((numbered(part.group).group for part in free.parts if len(part.group.links) > 1), None)
     asked: list[tuple[Group, FusedMapping]] = []
 
-    def settle(group: Group, mapping: FusedMapping) -> FusedMapping | None:
+    def settle(group: Group, mapping: FusedMapping, _: int) -> FusedMapping | None:
         asked.append((group, mapping))
         return None if group == first else mapping
 
@@ -134,6 +134,26 @@ def test_refused_groups_are_done_without(seed: int) -> None:
     assert plan.exact == (first is None)
     if first is not None:
         assert (plan.traffic, plan.operations) == min(_all_networks(network, capacity, first))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_groups_that_find_no_place_beside_what_stays_are_done_without(seed: int) -> None:
+    network = Network(_chain(random.Random(seed)))
+    capacity = sum(tensor.size for tensor in network.whole.tensors)
+
+    def misplaced(parts: Sequence[Chosen]) -> list[int]:
+        return [number for number, part in enumerate(parts) if part.staying]
+
+    searches = [GroupSearches(BUFFER, replace(SPACE, staying=staying)) for staying in (2, 0)]
+    free = NetworkSearch(network, capacity, searches[0]).run()
+    plan = NetworkSearch(network, capacity, searches[0], misplaced=misplaced).run()
+    without = NetworkSearch(network, capacity, searches[1]).run()
+    assert free is not None
+    assert plan is not None
+    assert without is not None
+    assert not any(part.staying for part in plan.parts)
+    assert plan.traffic == without.traffic
+    assert plan.exact != any(part.staying for part in free.parts)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -155,7 +175,7 @@ def test_links_may_run_by_mappings_of_their_own(seed: int) -> None:
             words = [cost[0] for cost in (known[first, end],) if cost and not refuses]
             words += [alone[first]] if end == first + 1 else []
             least[end] = min([least[end], *(least[first] + each for each in words)])
-        plan = NetworkSearch(network, capacity, searches, lambda _, m, no=refuses: None if no else m, alone).run()
+        plan = NetworkSearch(network, capacity, searches, lambda _, m, __, no=refuses: None if no else m, alone).run()
         assert plan is not None
         assert plan.traffic == least[-1]
         moved = [part.traffic for part in plan.parts if part.mapping is None]
