@@ -91,7 +91,7 @@ def page_of(
             "figures": [asdict(each) for each in figures(report, found, program, instructions)],
             "layers": layers,
             "arrows": shape.arrows,
-            "groups": [_group(group, tiles) for group in program.groups],
+            "groups": [_group(group, program, tiles) for group in program.groups],
             "capacities": _capacities(machine),
             "cores": len(program.code),
             "timeline": cores_json(program, report.machine, timeline),
@@ -100,10 +100,11 @@ def page_of(
     )
 
 
-def _group(group: GroupEntry, tiles: GroupTiles | None) -> dict[str, Any]:
+def _group(group: GroupEntry, program: Program, tiles: GroupTiles | None) -> dict[str, Any]:
     """A group, with what it does in every turn if its compilation was watched."""
     known = {} if tiles is None else tiles.groups
-    return asdict(group) | {"tiles": next((known[name] for name in group.outputs if name in known), None)}
+    made = (name for layer in program.layers if layer.name in group.layers for name in layer.outputs)
+    return asdict(group) | {"tiles": [known[name] for name in made if name in known]}
 
 
 def _off_chip(each: Explanation, found: Explanations) -> int:

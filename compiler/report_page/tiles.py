@@ -47,7 +47,7 @@ def tiles_json(group: Group, mapping: FusedMapping) -> dict[str, Any]:
     """What a group does in every turn: loops with their turns, tensors with their tiles, links with their operations.
 
     `needed` are the boxes of a tensor that a turn has, `new` those that are fetched or made in it; the rest stays from
-    earlier turns. Both are absent of tiles that are no few boxes.
+    earlier turns, or from an earlier group if it is `resident`. Both are absent of tiles that are no few boxes.
     """
     costs = FusedCosts(group, mapping)
     tiles = costs.tiles
@@ -79,6 +79,7 @@ def _tensor(costs: FusedCosts, retention: Retention) -> dict[str, Any]:
         "tensor": name,
         "role": "result" if is_result else "read" if maker is None else "between",
         "memory": retention.memory,
+        "resident": retention.resident,
         "stays": retention.reuse and retention.level is not None,
         "below": retention.level,
         "extents": list(extents),
@@ -108,6 +109,8 @@ def _new(tiles: Tiles, retention: Retention) -> Region:
     """What comes in a turn: made by a link of the group, or fetched."""
     if retention.tensor in tiles.made:
         return tiles.made[retention.tensor]
+    if retention.resident:
+        return Region((), tiles.turns)
     held = _held(tiles, retention)
     if not retention.reuse or retention.level is None:
         return held

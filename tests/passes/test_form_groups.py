@@ -127,7 +127,7 @@ def test_statements_say_what_the_attribute_does(mapping: FusedMapping) -> None:
     (group,) = read_statements(written_group(["some", "link"], mapping))
     assert isinstance(group, WrittenGroup)
     assert tuple(node for node, _ in group.loops) == mapping.loops
-    found = {each.tensor.text: (each.memory.text, each.level, not each.anew) for each in group.places}
+    found = {each.tensor.text: (each.memory.text, each.level, not each.mark) for each in group.places}
     assert found == {each.tensor: (each.memory, each.level, each.reuse) for each in mapping.retentions}
     assert (group.stages, tuple((name.text, nodes) for name, nodes in group.branches)) == (
         mapping.stages,

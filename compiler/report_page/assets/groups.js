@@ -3,7 +3,7 @@
 const TILE = 190;
 
 function drawGroups(report) {
-  const place = section("groups"), known = report.groups.filter((group) => group.tiles);
+  const place = section("groups"), known = report.groups.flatMap((group) => group.tiles);
   if (!report.groups.length) {
     dropSection(place);
     return;
@@ -13,7 +13,7 @@ function drawGroups(report) {
     return;
   }
   const shown = make("div");
-  const options = known.map((group, number) => [number, `${group.layers.length} layers: ${cut(group.name, 60)}`]);
+  const options = known.map(({ links }, number) => [number, `${links.length} layer${links.length > 1 ? "s" : ""}: ${cut(links[links.length - 1].link, 60)}`]);
   place.append(make("p", { class: "note" }, "Layers of a group take turns on tiles. Inferred from the mapping, as the predicted counts are."));
   place.append(make("div", { class: "controls" }, choice("Group", options, (number) => shown.replaceChildren(...groupParts(report, known[number]))), legendOfTiles()), shown);
   shown.replaceChildren(...groupParts(report, known[0]));
@@ -24,8 +24,8 @@ function legendOfTiles() {
   return make("span", { class: "legend" }, ...kinds.map(([kind, name]) => make("span", {}, make("i", { class: `tile-${kind}` }), name)));
 }
 
-function groupParts(report, group) {
-  const tiles = group.tiles, extents = tiles.loops.map((each) => each.turns), total = extents.reduce((product, each) => product * each, 1);
+function groupParts(report, tiles) {
+  const extents = tiles.loops.map((each) => each.turns), total = extents.reduce((product, each) => product * each, 1);
   const loops = tiles.loops.map((each) => `${each.loop} in ${whole(each.turns)} tiles of ${whole(each.tile)}`).join(", then ") || "no loops: all at once";
   const said = make("span", { class: "note" }), pictures = make("div", { class: "tiles" }), held = make("div");
   const slider = make("input", { type: "range", min: 0, max: total - 1, value: firstShown(tiles, extents), "aria-label": "turn", oninput: () => show() });
@@ -89,7 +89,8 @@ function wordsIn(boxes) {
 }
 
 function tensorPicture(tensor, at) {
-  const what = { read: "read from off-chip", between: "made and read in the group", result: "the result" }[tensor.role];
+  const role = { read: "read from off-chip", between: "made and read in the group", result: "the result" }[tensor.role];
+  const what = !tensor.resident ? role : tensor.role === "read" ? "there from a group before" : "stays for groups behind";
   const card = make("div", { class: "figure" }, make("b", { title: tensor.tensor }, cut(tensor.tensor, 34)), make("p", { class: "note" }, `${what}; in ${tensor.memory}, ${tensor.extents.join(" x ")}`));
   if (!tensor.needed) {
     card.append(make("p", { class: "note" }, `its tiles are no few boxes; the largest has ${whole(tensor.most)} words`));
@@ -102,7 +103,8 @@ function tensorPicture(tensor, at) {
     const axes = axesShown(tensor);
     if (moving(tensor).some(Boolean)) card.append(boxPicture(tensor, axes, needed, fresh));
     const verb = tensor.role === "read" ? "fetched" : "made";
-    card.append(make("p", { class: "note" }, `this turn: ${whole(held)} words, ${whole(Math.max(0, held - came))} stay, ${whole(came)} ${verb}`));
+    const here = tensor.resident ? `place for ${whole(held)} words` : `${whole(held)} words, ${whole(Math.max(0, held - came))} stay`;
+    card.append(make("p", { class: "note" }, `this turn: ${here}, ${whole(came)} ${verb}`));
   }
   card.append(make("p", { class: "note" }, inAllTurns(tensor)));
   return card;
