@@ -74,7 +74,10 @@ def test_fused_layers_that_are_saved_or_explained_give_the_same_program(name: st
         program.write_bytes(compiled(source, CompileOptions(target=target, mapping=str(again)), saved))
     else:
         program.write_bytes(compiled(source, CompileOptions(target=target, fuse=True), saved))
-    assert saved.read_text().count('fuse "') == (2 if has_two else 1)
+    # on levels, tensors stay from one group to another
+    stays = (name, target) == ("separable", "generic")
+    assert saved.read_text().count('fuse "') == (2 if has_two else 4 if stays else 1)
+    assert ('[stay "' in saved.read_text()) == stays
     for fuse in (False, True):
         options = CompileOptions(target=target, fuse=fuse, mapping=str(saved))
         assert compiled(source, options, again) == program.read_bytes()
