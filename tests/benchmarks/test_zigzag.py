@@ -127,7 +127,7 @@ def test_the_walk_prices_as_the_cost_model_does(zigzag: ModuleType, mappings: Mo
         assert bool(broken) == bool(mappings.overruns(walk)), layer.name
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("network", "name"), SMALL)
 def test_whole_layers_walked_word_by_word(zigzag: ModuleType, mappings: ModuleType, network: str, name: str) -> None:
     machine = zigzag.machine()

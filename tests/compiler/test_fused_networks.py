@@ -96,7 +96,9 @@ def _check(source: Path, words: int | None, objective: Objective | None = None) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.exhaustive] * (name == "VGG-16")) for name in SMALL]
+)
 def test_small_networks_compute_the_same_and_move_less(name: str, tmp_path: Path) -> None:
     made, words = SMALL[name]
     _check(made(tmp_path), words)

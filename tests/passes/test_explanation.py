@@ -167,7 +167,9 @@ def test_without_time_nothing_is_claimed() -> None:
     assert not found.binding
 
 
-@pytest.mark.parametrize("name", ["eyeriss", "nlr", "generic", "isca16-rs"])
+@pytest.mark.parametrize(
+    "name", ["eyeriss", "nlr", *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("generic", "isca16-rs"))]
+)
 def test_the_best_few_are_the_first_of_all(name: str) -> None:
     target = machine(name)
     few, many = (several_for(work(), target, objective_of(target), count, never) for count in (6, 20_000))
