@@ -89,9 +89,14 @@ class Counts:
         """Words by event, `memory.operand.event`, and `operation`."""
         counted = {"operation": np.full(self.candidates, self._problem.operations, np.int64)}
         for operand in self._problem.operands:
-            path = self._path(operand)
-            for upper, lower in pairwise(path):
-                counted |= self._sums(upper, lower) if operand is Operand.OUTPUT else self._sent(operand, upper, lower)
+            counted |= self.moved(operand)
+        return counted
+
+    def moved(self, operand: Operand) -> dict[str, Column]:
+        """The events of one operand."""
+        counted: dict[str, Column] = {}
+        for upper, lower in pairwise(self._path(operand)):
+            counted |= self._sums(upper, lower) if operand is Operand.OUTPUT else self._sent(operand, upper, lower)
         return counted
 
     @cached_property

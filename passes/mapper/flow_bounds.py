@@ -145,13 +145,20 @@ class FlowBounds:
         # An axis that open parameters may lay a loop along takes all of it in the least time, and may share words.
         is_laid = any(isinstance(self._flow.nest.nodes[place], Par) for place in open_cuts)
         fastest = self._without(inner, open_cuts, laid=1) if is_laid else counts
-        events = {event: np.minimum(times, fastest.events[event]) for event, times in counts.events.items()}
-        for operand, further in self._shifts.of(open_cuts, split).items():
-            cuts = (*open_cuts, *further)
-            shifted = self._without(inner, cuts).events
-            shared = self._without(inner, cuts, laid=1).events if self._shifts.shares(operand, cuts) else shifted
-            name = f".{OPERAND_NAMES[operand]}."
-            events |= {event: np.minimum(times, shared[event]) for event, times in shifted.items() if name in event}
+        shifts = self._shifts.of(open_cuts, split)
+        events: dict[str, Column] = {"operation": np.full(inner.count, self._flow.problem.operations, np.int64)}
+        for operand in self._flow.problem.operands:
+            apart, shared = counts, fastest
+            if further := shifts.get(operand):
+                cuts = (*open_cuts, *further)
+                apart = shared = self._without(inner, cuts)
+                if self._shifts.shares(operand, cuts):
+                    shared = self._without(inner, cuts, laid=1)
+            moved = apart.moved(operand)
+            if shared is not apart:
+                together = shared.moved(operand)
+                moved = {event: np.minimum(times, together[event]) for event, times in moved.items()}
+            events |= moved
         several = self._shifts.along_several(open_cuts)
         for places in several.values():
             # Any of the axes may take all of the loop, and share words as others do not.
@@ -279,9 +286,11 @@ class FlowBounds:
             return costs
         outermost, inside = self._hierarchy.memories[0].name, stores[0][1].memory
         saved = max(costs.get(f"{inside}.output.{event}", 0.0) for event in ("add", "hop"))
-        events = ["add"] if self._sends_sums(outer, stores[0][0]) else []
-        events += ["hop"] if outermost in meeting(self._flow, self._hierarchy, outer) else []
-        lowered = {f"{outermost}.output.{event}" for event in events}
+        sends = self._sends_sums(outer, stores[0][0])
+        # Of sums that leave together all but one meet others, whatever lays their loops.
+        places = range(len(self._flow.nest.nodes)) if sends else outer
+        lowered = [f"{outermost}.output.add"] if sends else []
+        lowered += [f"{outermost}.output.hop"] if outermost in meeting(self._flow, self._hierarchy, places) else []
         return {**costs, **{event: costs.get(event, 0.0) - saved for event in lowered}}
 
     def _sends_sums(self, outer: tuple[int, ...], store: int) -> bool:

@@ -53,16 +53,13 @@ class FlowShifts:
         return frozenset(each for place, loop in loops.items() for each in nodes_of(self._flow, loop) if each > place)
 
     def shares(self, operand: Operand, cuts: Iterable[int]) -> bool:
-        """Whether elements may share words that one of them would move more than once: parts of windows, and sums."""
-        problem = self._flow.problem
+        """Whether elements along which some cuts lay loops may share words that one of them would move more often."""
         for node in (self._nodes[place] for place in cuts):
-            if not isinstance(node, Par):
-                continue
-            axis = self._hierarchy.axis(node.axis)
-            adds = operand is Operand.OUTPUT and axis.reduces and problem.loops[node.loop].kind is LoopKind.KS
-            slides = operand in axis.multicast and problem.window_of(node.loop) is not None
-            if adds or (operand is Operand.INPUT and slides):
-                return True
+            if isinstance(node, Par):
+                axis = self._hierarchy.axis(node.axis)
+                adds_up = axis.reduces and self._flow.problem.loops[node.loop].kind is LoopKind.KS
+                if adds_up if operand is Operand.OUTPUT else operand in axis.multicast:
+                    return True
         return False
 
     def _split(self, cuts: tuple[int, ...]) -> Split | None:

@@ -280,6 +280,28 @@ UNEVEN = {
         "for filters f0*f1 | for filters 1, store b [I], for filters f0, store b [O]",
         (Dim("C", op=2, ks=4), Dim("H", opc=4, ks=2, stride=2)),
     ),
+    "kernels that elements share while rows run": (
+        {
+            "a": {"kind": "memory"},
+            "x": {**ROWS, "size": 3, "multicast": ["K"]},
+            "y": {**ROWS, "size": 5, "multicast": ["I"]},
+            "b": {"kind": "memory", "words": 59},
+        },
+        {"dram.input.read": 20, "dram.output.add": 20, "a.kernel.read": 1, "a.output.update": 2, "b.kernel.fill": 20},
+        "for filters f9, store a [O], for rows_out r9, store a [I, K] | par rows_out r0 on x, par channels 1 on y, "
+        "for rows_out 1, par rows_kernel k0 on y, for rows_kernel 1, store b [I, K], for filters 1, store b [O]",
+        (Dim("C", op=2, ks=3), Dim("H", opc=3, ks=2, stride=2)),
+    ),
+    "sums that have to leave, and meet then": (
+        {
+            "a": {"kind": "memory", "operands": ["K"], "words": 8},
+            "x": {**ROWS, "reduces": True},
+            "b": {"kind": "memory", "operands": ["O"]},
+        },
+        {"dram.output.update": 1, "dram.output.add": 1, "dram.output.hop": 1, "b.output.add": 0.9},
+        "for channels c*c0, store a [K], par rows_kernel 1 on x, for filters 1 | for channels c0, store b [O]",
+        (Dim("C", op=2, ks=6), Dim("H", opc=3, ks=4)),
+    ),
     "sums that cost less on their way than inside": (
         {"a": {"kind": "memory", "words": 50}, "x": {**ROWS, "reduces": True}, "b": {**SUMS, "stays": True}},
         {"dram.output.add": 9, "a.output.update": 0.3, "a.output.add": 0.6, "a.output.hop": 0.3, "b.output.add": 2},
