@@ -41,7 +41,7 @@ def fire() -> onnx.ModelProto:
 def test_a_group_that_fills_a_part_of_a_tensor_is_verified(cli: Cli, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     model, program = save_model(fire(), tmp_path / "fire.onnx"), tmp_path / "fire.cat"
-    size = ("--set", "levels.glb.words=300")
+    size = ("--set", "levels.glb.words=240")
     assert cli("compile", model, "-t", "generic", *size, "--fuse", "-o", program).code == 0
     read = read_program(program)
     group = next(each for each in read.groups if "joined" in each.outputs)
