@@ -107,7 +107,8 @@ def group_problems(links: Sequence[LinkOp]) -> list[Diagnostic]:
                 problems[link] = _problem(link, "a link of a group reads a tensor through a view that needs a copy")
             elif maker in behind:
                 assert isinstance(maker, Operation)
-                message = f"{maker.name} lies between links of the group: it reads one and makes what another reads"
+                what = "a link" if isinstance(maker, LinkOp) else maker.name
+                message = f"{what} lies between links of the group: it reads one and makes what another reads"
                 hint = "put it into the group too" if isinstance(maker, LinkOp) else "end the group before it"
                 problems[maker] = _problem(maker, message, hint=hint)
     heads = heads_of(links)

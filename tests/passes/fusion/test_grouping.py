@@ -163,7 +163,7 @@ def refused(text: str, *nodes: str) -> Iterator[tuple[str, str]]:
 def test_links_with_others_between_them_are_no_group() -> None:
     between = DIAMOND.replace("%turned = gconv.view %a", "%turned = gconv.view %other")
     assert list(refused(between, "first", "second")) == [
-        ("other", "gconv.link lies between links of the group: it reads one and makes what another reads")
+        ("other", "a link lies between links of the group: it reads one and makes what another reads")
     ]
 
 
