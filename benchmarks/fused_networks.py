@@ -4,7 +4,7 @@
 
 Compiles each network for the target `generic` with and without `--fuse`; prints, as Markdown, words over the off-chip
 link, energy, operations and the CPU time of the compilation, beside the words that any schedule moves. All counts are
-predicted, and equal the emulator's. Also what the same search finds if tensors may stay in the buffer between groups,
+predicted, and equal the emulator's. Also what the same search finds if loops around groups may cut `ks` of the head,
 of which no code is made yet. Option `--network NAME` does one. Some minutes.
 """
 

@@ -101,7 +101,7 @@ def explore_model(
 ) -> Outcome:
     """Print the least words that a network moves over the off-chip link, by size of the buffer.
 
-    Layer by layer, fused, and fused with tensors that stay in the buffer between groups, which no code is made of yet.
+    Layer by layer, fused, and fused with tensors that stay in the buffer between groups.
     Figures are those of the model of fused groups, which searches these at every size: layers alone cut by
     up to three loops, groups of up to three layers by up to two, of any kind. `catena compile --fuse` searches what
     code runs: loops that leave no sum unfinished between turns and, on machines of levels, layers alone as they are
