@@ -6,6 +6,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
 from compiler.driver import Failure, SilentObserver
+from passes.verification.facts import Facts, facts_of
 
 
 class FailureRecorder(SilentObserver):
@@ -14,10 +15,13 @@ class FailureRecorder(SilentObserver):
     def __init__(self) -> None:
         self.failure: Failure | None = None
         self._before: ModuleOp | None = None
+        self._facts: list[Facts] = []
 
     def before_pass(self, stage: str, step: ModulePass, module: ModuleOp) -> None:
-        """Copy the IR: a pass that fails may leave it half changed."""
-        self._before = module.clone()
+        """Copy the IR, unless it is as it was: a pass that fails may leave it half changed."""
+        facts = [facts_of(op) for op in module.walk()]
+        if facts != self._facts:
+            self._before, self._facts = module.clone(), facts
 
     def after_failure(self, failure: Failure) -> None:
         """Note the failure."""

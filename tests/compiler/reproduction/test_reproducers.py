@@ -15,13 +15,15 @@ import pytest
 from onnx import TensorProto, helper
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
+from xdsl.passes import ModulePass
 
 import compiler
 from backends.container import write_program
 from compiler.cli.main import VERBS
 from compiler.compilation import CompileOptions, compile_source, resume_inside
-from compiler.driver import SilentObserver, StageRun
+from compiler.driver import Failure, SilentObserver, StageRun
 from compiler.ir_text import print_module, write_module
+from compiler.reproduction.recording import FailureRecorder
 from compiler.stages import IMPORT
 from dialects.diagnostics import CatenaError, Diagnostic
 from passes.fuse_elementwise import FuseElementwisePass
@@ -366,6 +368,28 @@ class Moments(SilentObserver):
     def before_pass(self, stage: str, step: object, module: ModuleOp) -> None:
         done = sum(stage == each for each, *_ in self.found)
         self.found.append((stage, done, module.clone()))
+
+
+class Copies(SilentObserver):
+    """Compares what a recorder would write with the IR before every pass, which is the recorder's next observer."""
+
+    def __init__(self, recorder: FailureRecorder) -> None:
+        self._recorder = recorder
+        self.compared = 0
+
+    def before_pass(self, stage: str, step: ModulePass, module: ModuleOp) -> None:
+        self._recorder.failure = Failure(stage, module, (step,))
+        copied = self._recorder.module
+        assert copied is not None
+        assert print_module(copied) == print_module(module), (stage, step.name)
+        self.compared += 1
+
+
+def test_what_is_kept_is_the_ir_before_the_pass(cnn: Path) -> None:
+    recorder = FailureRecorder()
+    copies = Copies(recorder)
+    compile_source(str(cnn), CompileOptions(target="spots"), [recorder, copies])
+    assert copies.compared > 20
 
 
 ALL = [pytest.param(each, 1, marks=pytest.mark.exhaustive) for each in ("eyeriss", "generic", "spots", "rram")]
