@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from xdsl.dialects.builtin import ArrayAttr
+from xdsl.ir import Attribute
 
 from backends.program import GroupEntry
 from compiler.explanation.explaining import Explanation, Explanations
@@ -34,6 +35,8 @@ def _layers_table(group: GroupEntry, members: list[Explanation], found: Explanat
     is_of_cores = isinstance(found.machine, MulticoreMachine)
     held = ", ".join(f"{words:,} words of {memory}" for memory, words in group.held.items())
     turns = "1 layer takes turns" if len(group.layers) == 1 else f"{len(group.layers)} layers take turns"
+    if (phases := len(_mappings(group))) > 1:
+        turns = f"{len(group.layers)} layers in {phases} groups, between which tensors stay"
     title = f"group {group.name}: {turns}; what is held for whole turns fills {held or 'no words'}"
     moved, does = ("bus words", "on cores") if is_of_cores else ("off-chip words", "nest in its largest turn")
     columns = ("layer", number("operations"), number(moved), does)
@@ -66,14 +69,19 @@ def _mapping_lines(group: GroupEntry) -> Iterator[str]:
     if not group.mapping:
         yield "the program does not say"
         return
-    attribute = UnicodeParser(new_context(), group.mapping).parse_attribute()
-    # groups between which tensors stay are one
-    phases = tuple(attribute) if isinstance(attribute, ArrayAttr) else (attribute,)
-    for each in phases:
+    for each in _mappings(group):
         if isinstance(each, FusedAttr):
             yield from _lines_of(each.data)
         else:
             yield str(each)
+
+
+def _mappings(group: GroupEntry) -> tuple[Attribute, ...]:
+    """The mapping of a group, or those of groups between which tensors stay, which are one in a program."""
+    if not group.mapping:
+        return ()
+    attribute = UnicodeParser(new_context(), group.mapping).parse_attribute()
+    return tuple(attribute) if isinstance(attribute, ArrayAttr) else (attribute,)
 
 
 def _lines_of(mapping: FusedMapping) -> Iterator[str]:

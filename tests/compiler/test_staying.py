@@ -166,7 +166,9 @@ def test_fusing_lets_tensors_stay_and_moves_what_the_model_says(source: Path, fu
 
 def test_what_is_saved_or_explained_is_read_again(source: Path, fused: Program, tmp_path: Path) -> None:
     saved, explained = source.with_name("saved.toml"), tmp_path / "explained.toml"
-    lines = [line for table in group_tables(explain_program(fused)) for row in table.rows for line in row]
+    tables = list(group_tables(explain_program(fused)))
+    assert any("groups, between which tensors stay; " in table.title for table in tables)
+    lines = [line for table in tables for row in table.rows for line in row]
     statements = "\n".join(lines[lines.index(next(line for line in lines if line.startswith("fuse "))) :])
     assert "stay " in statements
     explained.write_text(f"groups = '''\n{statements}\n'''\n", encoding="utf-8")
