@@ -14,6 +14,9 @@ from passes.mapper.dataflow import BoundFlow
 from passes.mapper.nest import Par, Store
 from passes.mapper.notation import Expression
 
+ONE_INDEX = ((1, ()),)
+"""The terms of a tile of one index."""
+
 
 def cut_by(flow: BoundFlow, names: frozenset[str]) -> tuple[int, ...]:
     """The nodes whose tiles some of the parameters decide."""

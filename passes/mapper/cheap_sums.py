@@ -46,3 +46,12 @@ def meeting(flow: BoundFlow, hierarchy: Hierarchy, cuts: Collection[int]) -> fro
         if flow.problem.loops[node.loop].kind is LoopKind.KS:
             found.add([hierarchy.memories[0].name, *(store.memory for each, store in stores if each < place)][-1])
     return frozenset(found)
+
+
+def dear_hops(flow: BoundFlow, hierarchy: Hierarchy, costs: Mapping[str, float]) -> frozenset[str]:
+    """The memories on the way to which sums meet although they cost less to arrive one by one."""
+    return frozenset(
+        name
+        for name in meeting(flow, hierarchy, range(len(flow.nest.nodes)))
+        if costs.get(f"{name}.output.hop", 0.0) > sum(costs.get(f"{name}.output.{e}", 0.0) for e in ("update", "add"))
+    )

@@ -16,12 +16,9 @@ from itertools import combinations
 from dialects.gconv import LoopKind
 from dialects.hierarchy import Hierarchy, Memory
 from dialects.schedule import Operand
-from passes.mapper.chains import cut_by, divides, nodes_of
+from passes.mapper.chains import ONE_INDEX, cut_by, divides, nodes_of
 from passes.mapper.dataflow import BoundFlow
 from passes.mapper.nest import For, Par, Store
-
-ONE_INDEX = ((1, ()),)
-"""The terms of a tile of one index."""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from dialects.gconv import LoopKind
 from dialects.hierarchy import Hierarchy
+from dialects.schedule import Operand
 from passes.mapper.candidates import Candidates
-from passes.mapper.chains import counts_tiles, cut_by, moves_inwards, tiles_within
+from passes.mapper.chains import ONE_INDEX, counts_tiles, cut_by, moves_inwards, nodes_of, tiles_within
 from passes.mapper.dataflow import BoundFlow
 from passes.mapper.nest import Column, Par
 
@@ -21,13 +22,23 @@ class FlowValues:
 
     Larger values of `inwards` ones may make loops run further in. Of `unordered` ones any that fits may cost least, of
     others the largest. `tied` ones differ in busy elements alone, if `ties` are to be told apart at last. With
-    `dear_sums` it may cost less to let sums leave sooner.
+    `dear_sums` it may cost less to let sums leave sooner; on their way to memories of `dear_hops`, to meet no others.
     """
 
-    def __init__(self, flow: BoundFlow, hierarchy: Hierarchy, *, timed: bool, ties: bool, dear_sums: bool = False):
+    def __init__(
+        self,
+        flow: BoundFlow,
+        hierarchy: Hierarchy,
+        *,
+        timed: bool,
+        ties: bool,
+        dear_sums: bool = False,
+        dear_hops: frozenset[str] = frozenset(),
+    ):
         self._flow = flow
         self._hierarchy = hierarchy
         self._dear_sums = dear_sums
+        self._dear_hops = dear_hops
         self.timed = timed
         self.parameters = (*flow.flow.inner, *flow.flow.outer)
         limited = [flow.flow.reserves[each.name] for each in hierarchy.memories if each.words is not None]
@@ -107,7 +118,39 @@ class FlowValues:
         slides = any(loop is not None and self._flow.problem.window_of(loop) is not None for loop in loops)
         strips = not self._hierarchy.nested and slides
         before = frozenset(itertools.takewhile(lambda other: other != name, self.parameters))
-        return not strips and name not in self._reserving and counts_tiles(self._flow, name, before)
+        if strips or name in self._reserving or not counts_tiles(self._flow, name, before):
+            return False
+        return not any(self._shares_by_size(name, operand) for operand in self._flow.problem.operands)
+
+    def _shares_by_size(self, name: str, operand: Operand) -> bool:
+        """Whether elements that share words do so more or less often with other sizes of equally many tiles.
+
+        They do for every index of a tile that lies in an element, or for every piece of it above the next store: that
+        is less often for a small last tile. Where the parameter is the tile of an element, the smallest is the best,
+        but for sums that had better meet no others.
+        """
+        flow, nodes = self._flow, self._flow.nest.nodes
+        places = cut_by(flow, frozenset({name}))
+        if not places or flow.problem.is_relevant(operand, flow.loop(places[0])):
+            return False
+        stores = flow.nest.stores(operand)
+        for place in (each for each in nodes_of(flow, flow.loop(places[0])) if each >= places[0]):
+            node = nodes[place]
+            if not isinstance(node, Par):
+                continue
+            axis = self._hierarchy.axis(node.axis)
+            if not (axis.reduces if operand is Operand.OUTPUT else operand in axis.multicast):
+                continue
+            if place in places:
+                outside = [self._hierarchy.memories[0].name, *(store.memory for at, store in stores if at < place)]
+                if operand is Operand.OUTPUT and outside[-1] in self._dear_hops:
+                    return True
+                continue
+            inside = min((at for at, _ in stores if at > place), default=len(nodes))
+            cuts = [each for each in nodes_of(flow, flow.loop(place)) if place < each < inside]
+            if flow.expressions[place].terms != ONE_INDEX and (cuts or inside == len(nodes)):
+                return True
+        return False
 
 
 def _even(extent: int) -> Column:

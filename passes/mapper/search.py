@@ -26,7 +26,7 @@ from dialects.hierarchy import Hierarchy
 from dialects.schedule import Mapping as LinkMapping
 from dialects.schedule import Objective
 from passes.mapper.candidates import CHUNK, Candidates
-from passes.mapper.cheap_sums import with_cheap_sums
+from passes.mapper.cheap_sums import dear_hops, with_cheap_sums
 from passes.mapper.counts import Counts
 from passes.mapper.dataflow import BoundFlow, parse_dataflow
 from passes.mapper.early import Open
@@ -147,8 +147,14 @@ class _Search:
         self._counts = FlowCounts(flow, hierarchy)
         prices = Prices(hierarchy, objective)
         costs = search_costs(prices)
-        dear_sums = with_cheap_sums(flow, hierarchy, costs) != costs
-        self._values = FlowValues(flow, hierarchy, timed=timed, ties=choice is None and not timed, dear_sums=dear_sums)
+        self._values = FlowValues(
+            flow,
+            hierarchy,
+            timed=timed,
+            ties=choice is None and not timed,
+            dear_sums=with_cheap_sums(flow, hierarchy, costs) != costs,
+            dear_hops=dear_hops(flow, hierarchy, costs),
+        )
         self._fit = FlowFit(flow, hierarchy, self._values, self._counts)
         waits = timed and _has_ramp(hierarchy)
         self._growth = FlowGrowth(flow, hierarchy, self._values, every=waits or bool(self._fit.even))

@@ -254,6 +254,16 @@ LEAVING_ALONE = {
         "for rows_out r | par rows_out 1 on x, store a [I], for channels c, store a [K, O]",
         (Dim("C", op=8), Dim("H", opc=7, ks=2)),
     ),
+    "sums that had better meet no others": (
+        {
+            "dram": {"kind": "memory", "read": 0.5, "write": 2},
+            "x": {**ROWS, "size": 5, "reduces": True},
+            "b": {"kind": "memory", "operands": ["K", "I"], "words": 59, "stays": False, "buffers": 2, "write": 1},
+        },
+        {"dram.output.update": 50, "dram.output.add": 5, "dram.output.hop": 1000},
+        "for filters f | par channels c on x, for filters f, store b [K], for filters 1, store b [I]",
+        (Dim("C", op=12, ks=7), Dim("H", opc=4)),
+    ),
     "sums that meet at less than their additions": (
         {
             "x": {**ROWS, "reduces": True},
