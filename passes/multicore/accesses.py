@@ -11,21 +11,19 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import product
 from typing import Any, cast
 
 import numpy as np
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Block as IrBlock
 
-from dialects.gconv import PASS, Dim, GConv, LoopKind, View
+from dialects.gconv import Dim, GConv, View
 from dialects.gconv.view import row_major
 from dialects.groups import GroupOp
 from dialects.multicore import (
     ActivateOp,
     FetchOp,
     PartOp,
-    RangeOp,
     RunOp,
     StoreOp,
     StreamOp,
@@ -33,11 +31,11 @@ from dialects.multicore import (
     VectorsOp,
     span,
 )
-from dialects.schedule import Loop
 from dialects.spatial import BufferOp, ForOp, LayerOp, Role, integer
 from dialects.vector_sets import VectorSet
 from passes.multicore.matrix import Matrix
-from passes.multicore.tables import NEVER, Access, Ints, Point, Turns
+from passes.multicore.tables import Access, Ints, Point, Turns
+from passes.multicore.vector_accesses import Nest, of_vectors
 
 
 @dataclass
@@ -117,9 +115,9 @@ def _block(number: int, layer: LayerOp, stream: StreamOp, inputs: Inputs) -> Blo
         block = Block(number, core, layer, stream, runs, offset)
         block.accesses = [each for each in _of_matrix(block, inputs) if each is not None]
     else:
-        turns = list(turns_of(layer.spec, stream))
-        block = Block(number, core, layer, stream, [Run(_innermost(stream), 0, len(turns))], len(turns))
-        block.accesses = [each for each in _of_vectors(layer, turns) if each is not None]
+        nest = Nest.of(layer.spec, stream)
+        block = Block(number, core, layer, stream, [Run(_innermost(stream), 0, nest.count)], nest.count)
+        block.accesses = [each for each in of_vectors(layer, nest) if each is not None]
     return block
 
 
@@ -299,108 +297,3 @@ def _buffer(layer: LayerOp, number: int) -> int:
 
 def _is_constant(layer: LayerOp, number: int) -> bool:
     return cast(BufferOp, layer.tensors[number].owner).role.data == Role.CONSTANT
-
-
-# Vector units ---------------------------------------------------------------------------------------------------------
-
-Ranges = dict[tuple[int, LoopKind], range]
-
-
-def turns_of(spec: GConv, stream: StreamOp) -> Iterator[Ranges]:
-    """The ranges of all loops in every turn of a stream of the vector units, in order."""
-    numbers = {dim.name: d for d, dim in enumerate(spec.dims)}
-
-    def key(loop: Loop) -> tuple[int, LoopKind]:
-        return numbers[loop.dim], loop.kind
-
-    ranges: Ranges = {(d, kind): range(spec.worked(dim, kind)) for d, dim in enumerate(spec.dims) for kind in LoopKind}
-    nest: list[tuple[tuple[int, LoopKind], int]] = []
-    ops = list(stream.body.block.ops)
-    while ops:
-        op = ops.pop(0)
-        if isinstance(op, RangeOp):
-            ranges[key(op.loop.data)] = span(op.part)
-        elif isinstance(op, ForOp):
-            nest.append((key(op.loop.data), integer(op.tile)))
-            ops = list(op.body.block.ops)
-    cuts: list[list[range]] = []
-    for loop, tile in nest:
-        whole = ranges[loop]
-        cuts.append([range(at, min(at + tile, whole.stop)) for at in range(whole.start, whole.stop, tile)])
-    for tiles in product(*cuts):
-        yield {**ranges, **{loop: part for (loop, _), part in zip(nest, tiles, strict=True)}}
-
-
-def _of_vectors(layer: LayerOp, turns: Sequence[Ranges]) -> Iterator[Access | None]:
-    spec, count = layer.spec, len(layer.views)
-    if layer.read_index is not None and not _is_constant_value(layer.read_index):
-        yield _whole(cast(BufferOp, layer.read_index.owner), "I", False, len(turns))
-    if layer.write_index is not None and not _is_constant_value(layer.write_index):
-        yield _whole(cast(BufferOp, layer.write_index.owner), "O", False, len(turns))
-    for number, view in enumerate(layer.views):
-        buffer = cast(BufferOp, layer.tensors[number].owner)
-        is_output = number == count - 1
-        if buffer.role.data == Role.CONSTANT:
-            continue
-        is_kernel = number == 1 and layer.kernel is not None
-        tensor = "O" if is_output else "I" if number == 0 else "K" if is_kernel else "X"
-        if (number == 0 and layer.read_index is not None) or (is_output and layer.write_index is not None):
-            yield _whole(buffer, tensor, is_output, len(turns))
-            if is_output:
-                yield _whole(buffer, tensor, False, len(turns))
-            continue
-        yield _literal(spec, view, buffer, tensor, turns, is_kernel=is_kernel, writes=is_output)
-
-
-def _is_constant_value(value: Any) -> bool:
-    return cast(BufferOp, value.owner).role.data == Role.CONSTANT
-
-
-def _whole(buffer: BufferOp, tensor: str, writes: bool, turns: int) -> Access:
-    """All words of a buffer in all turns: addresses that only a run can tell."""
-    point = Point.STORE if tensor == "O" else Point.LOAD
-    first, last = np.zeros(buffer.words, np.int32), np.full(buffer.words, turns - 1, np.int32)
-    return Access("memory", tensor, point, writes, integer(buffer.address), first, last)
-
-
-def _literal(
-    spec: GConv, view: View, buffer: BufferOp, tensor: str, turns: Sequence[Ranges], *, is_kernel: bool, writes: bool
-) -> Access | None:
-    """The words of a tensor turn by turn."""
-    first, last = np.full(buffer.words, NEVER, np.int32), np.full(buffer.words, -1, np.int32)
-    known: dict[tuple[int, ...], Ints] = {}
-    for number, ranges in enumerate(turns):
-        words = np.full(1, view.offset, np.int64)
-        for d, dim in enumerate(spec.dims):
-            key = (d, *(at for kind in LoopKind for at in (ranges[d, kind].start, ranges[d, kind].stop)))
-            if key not in known:
-                index = _index(dim, d, ranges, view, spec, is_input=tensor == "I", is_kernel=is_kernel)
-                known[key] = index * (view.strides[d] if view.shape[d] > 1 else 0)
-            words = (words[:, None] + known[key][None, :]).reshape(-1)
-        last[words] = number
-        first[words] = np.minimum(first[words], number)
-    touched = np.flatnonzero(last >= 0)
-    if not len(touched):
-        return None
-    low, stop = int(touched[0]), int(touched[-1]) + 1
-    point = Point.STORE if writes else Point.LOAD
-    at = integer(buffer.address) + low
-    return Access("memory", tensor, point, writes, at, first[low:stop], last[low:stop], view.strides)
-
-
-def _index(dim: Dim, number: int, ranges: Ranges, view: View, spec: GConv, *, is_input: bool, is_kernel: bool) -> Ints:
-    """The indices of one dimension of a tensor that ranges of its loops touch."""
-    g, op, opc, ks = (np.array(ranges[number, kind]) for kind in (LoopKind.G, LoopKind.OP, LoopKind.OPC, LoopKind.KS))
-    if is_input:
-        extent = view.shape[number] // dim.g
-        places = np.unique(opc[:, None] * dim.stride + ks[None, :] * dim.dilation - dim.pad)
-        places = places[places % dim.up == 0] // dim.up
-        places = places[(places >= 0) & (places < extent)]
-        return (g[:, None] * extent + places[None, :]).reshape(-1)
-    if is_kernel:
-        return ((g[:, None, None] * dim.op + op[None, :, None]) * dim.ks + ks[None, None, :]).reshape(-1)
-    if spec.main == PASS:
-        op = np.arange(dim.op)
-    if view.shape[number] == 1:
-        return np.zeros(1, np.int64)
-    return ((g[:, None, None] * dim.op + op[None, :, None]) * dim.opc + opc[None, None, :]).reshape(-1)

@@ -18,9 +18,10 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
+from xdsl.ir import Operation
 
 from passes.multicore.accesses import Block
-from passes.multicore.known import Known, Row, Rows
+from passes.multicore.known import ANY, Known, Row, Rows
 from passes.multicore.tables import Ints, Point
 
 Register = tuple[int, int]
@@ -70,7 +71,7 @@ class Wait:
     register: Register
     point: Point
     values: Ints
-    what: str = ""
+    what: Operation | str = ""
     producer: int | None = None
 
 
@@ -278,9 +279,11 @@ class Clocks:
         """How many turns of every core are known to be over in a turn of a block."""
         return self._known[block.number].row(point, turn)
 
-    def tells(self, block: Block, core: int, known: int) -> bool:
-        """Whether signals of a block that ran may tell of more turns of a core than are known."""
-        return self._known[block.number].exceeds(core, known)
+    def may_tell(self, block: Block) -> Row:
+        """Of every core, how many turns signals of a block that ran may tell of; of its own, of any."""
+        row = self._known[block.number].at_most()
+        row[block.core] = ANY
+        return row
 
     def knows(self, block: Block, point: Point, turns: Ints | Row, core: int) -> Row:
         """How many turns of a core are known to be over in some turns of a block."""

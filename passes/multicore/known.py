@@ -11,6 +11,8 @@ from passes.multicore.tables import Ints, Point
 
 Row = npt.NDArray[np.int32]
 """A number for every core, or for every turn."""
+ANY = np.iinfo(np.int32).max
+"""More turns than a core has."""
 Rows = npt.NDArray[np.int32]
 """Turns by cores."""
 
@@ -52,9 +54,11 @@ class Known:
             return self.of(point)[turns, at]
         return np.full(len(turns), self.always[point][core], np.int32)
 
-    def exceeds(self, core: int, turns: int) -> bool:
-        """Whether more turns of a core than these may be known to be over at the end of some turn."""
-        return bool(self.always[Point.STORE][core] > turns or (self.cores == core).any())
+    def at_most(self) -> Row:
+        """Of every core, how many turns may be known to be over at the end of some turn."""
+        row = self.always[Point.STORE].copy()
+        row[self.cores] = ANY
+        return row
 
     def same(self, other: Known) -> bool:
         """Whether turns know the same."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from xdsl.ir import Block as IrBlock
 from xdsl.ir import Operation
 
 from dialects.multicore import EXTRAS, FetchOp, LoadOp, RunOp, SignalOp, StoreOp, WaitOp
@@ -30,23 +31,37 @@ def beside(op: Operation, *, forwards: bool) -> Iterator[Operation]:
 
 def waits_of(block: Block, *, overlap: bool) -> Iterator[tuple[WaitOp, Wait]]:
     """The waits of a block, each with what it waits for in every turn; `overlap` is that of cores."""
+    places: dict[IrBlock, dict[Operation, tuple[bool, bool]]] = {}
     for op, run in tokens_in(block):
         if not isinstance(op, WaitOp):
             continue
         values = np.zeros(block.turns, np.int64)
-        before = [each for each in beside(op, forwards=False) if isinstance(each, MOVING)]
-        is_late = any(not _is_early(each) for each in before)
+        around = op.parent_block()
+        assert around is not None
+        if around not in places:
+            places[around] = dict(_waits_in(around))
+        is_behind, is_late = places[around][op]
         if run is not None:
             of_run = waited(op, run.turns)
             # Behind what touches sums or results, a wait is one for the next turn.
             values[run.offset + is_late : run.offset + run.turns] = of_run[: run.turns - is_late]
-        elif not before:
+        elif not is_behind:
             values[0] = waited(op, 1)[0]
         # Then it holds up inputs, too, unless cores bring these while they finish sums.
-        is_inner = bool(before) and (not is_late or (overlap and block.is_matrix))
+        is_inner = is_behind and (not is_late or (overlap and block.is_matrix))
         point = Point.STORE if is_inner else Point.LOAD
         producer = None if op.producer is None else integer(op.producer)
-        yield op, Wait((block.core, integer(op.register)), point, values, str(op), producer)
+        yield op, Wait((block.core, integer(op.register)), point, values, op, producer)
+
+
+def _waits_in(around: IrBlock) -> Iterator[tuple[Operation, tuple[bool, bool]]]:
+    """The waits of a block of IR: whether they stand behind what moves words, and what touches sums or results."""
+    is_behind = is_late = False
+    for op in around.ops:
+        if isinstance(op, WaitOp):
+            yield op, (is_behind, is_late)
+        elif isinstance(op, MOVING):
+            is_behind, is_late = True, is_late or not _is_early(op)
 
 
 def _is_early(op: Operation) -> bool:

@@ -19,7 +19,7 @@ from dialects.multicore import WaitOp
 from dialects.multicore_machine import MulticoreMachine
 from passes.multicore.accesses import Block
 from passes.multicore.clocks import Clocks, Register, Signals, Wait
-from passes.multicore.known import Known
+from passes.multicore.known import Known, Rows
 from passes.multicore.needs import circles_of
 from passes.multicore.reading import Sending, joined, sendings, waits_of
 from passes.multicore.tables import NEVER, Access, Ints, Point, Touched
@@ -81,6 +81,18 @@ class _Heard:
     sent: Ints
 
 
+@dataclass(frozen=True)
+class _AllHeard:
+    """What lets waits of a block pass, with the numbers of the waits; how many turns of each core it may tell of."""
+
+    sources: list[tuple[int, _Heard]]
+    at_most: Rows
+
+    def of(self, core: int, known: int) -> Iterator[tuple[int, _Heard]]:
+        """What may tell more of a core than is known."""
+        return (self.sources[at] for at in np.flatnonzero(self.at_most[:, core] > known))
+
+
 class _Reduction:
     """What blocks of a program know with the waits that are left, and which conflicts that has to order."""
 
@@ -92,7 +104,7 @@ class _Reduction:
         signals: Mapping[Register, Signals],
     ):
         self.signals = signals
-        self._overlap = machine.cores.overlap
+        self._overlap, self._cores = machine.cores.overlap, machine.cores.count
         self._blocks = {block.number: block for block in blocks}
         self._ops: dict[int, list[WaitOp]] = {}
         self.waits: dict[int, list[Wait]] = {}
@@ -124,38 +136,46 @@ class _Reduction:
         """Leave out every wait of a block that can be left out beside what is left then."""
         ops, waits = self._ops[block.number], self.waits[block.number]
         sources = self._sources[block.number]
-        index = 0
+        index, heard = 0, self._all_heard(block)
         while index < len(waits):
-            if self._is_needed_here(block, index):
+            if self._is_needed_here(block, index, heard):
                 index += 1
                 continue
             wait = waits.pop(index)
             if self._stay_ordered(block):
                 _erase(ops.pop(index))
                 sources.pop(index)
+                heard = self._all_heard(block)
             else:
                 waits.insert(index, wait)
                 index += 1
 
-    def _is_needed_here(self, block: Block, index: int) -> bool:
+    def _all_heard(self, block: Block) -> _AllHeard:
+        sources = [(number, each) for number, several in enumerate(self._sources[block.number]) for each in several]
+        rows = [self._clocks.may_tell(each.producer) for _, each in sources]
+        return _AllHeard(sources, np.stack(rows) if rows else np.zeros((0, self._cores), np.int32))
+
+    def _is_needed_here(self, block: Block, index: int, heard: _AllHeard) -> bool:
         """Whether without a wait the block would not know enough of the core that signals, whatever else changes."""
         waits = self.waits[block.number]
         core = self.signals[waits[index].register].core
         load, store = (np.zeros(block.turns, np.int64) for _ in Point)
         load[0] = int(self._clocks.known_before(block)[core])
         known = int(load[0])
-        for number, (wait, sources) in enumerate(zip(waits, self._sources[block.number], strict=True)):
-            column = (load, store)[wait.point]
-            for each in sources if number != index else ():
-                if each.producer.core == core or self._clocks.tells(each.producer, core, known):
-                    column[each.turns] = np.maximum(column[each.turns], self._told(each, core))
+        conflicts, base = self._conflicts[block.number].get(core, ()), self._clocks.base
+        # Who tells of no turn of any block that is not over yet orders nothing.
+        open_ = [each for each in conflicts if base[each.other.number] + each.before.ends >= known]
+        known = max(known, min((base[each.other.number] for each in open_), default=known))
+        for number, each in heard.of(core, known):
+            if number != index:
+                column = (load, store)[waits[number].point]
+                column[each.turns] = np.maximum(column[each.turns], self._told(each, core))
         if self._overlap and block.is_matrix:
             load = np.maximum.accumulate(load)
             store = np.maximum(np.maximum.accumulate(store), load)
         else:
             load, store = np.maximum.accumulate(np.stack((load, store), axis=1).reshape(-1)).reshape(-1, 2).T
-        conflicts = self._conflicts[block.number].get(core, ())
-        return not all(self._is_ordered(block, each, lambda point, at: (load, store)[point][at]) for each in conflicts)
+        return not all(self._is_ordered(block, each, lambda point, at: (load, store)[point][at]) for each in open_)
 
     def _told(self, heard: _Heard, core: int) -> Ints:
         """What signals tell of turns of a core."""

@@ -10,12 +10,13 @@ import numpy as np
 from dialects.gconv import PASS, GConv, LoopKind, View
 from dialects.multicore import ActivateOp, ComputeOp, LoadOp, SignalOp, StoreOp, StreamOp, WaitOp
 from dialects.spatial import ForOp, LayerOp, integer
-from passes.multicore.accesses import Ranges, Run, turns_of
+from passes.multicore.accesses import Run
 from passes.multicore.buffers import acc_bytes
 from passes.multicore.course import BRING, Course
 from passes.multicore.tally import Tally, size_of, token
 from passes.multicore.tiles import distance
 from passes.multicore.traffic import Moved, Numbers
+from passes.multicore.vector_accesses import Ranges, turns_of
 
 
 def on_vector_units(layer: LayerOp, stream: StreamOp, tally: Tally) -> Course:
