@@ -26,7 +26,7 @@ from isca16 import (
 from compiler.tables import number, table
 
 NOTICE = "<!-- Made by `python benchmarks/isca16.py --output docs/isca16.md`; do not edit. -->\n"
-EFFORT = 2_000_000
+EFFORT = 5_000_000
 LEVELS = ("alu", "dram", "buffer", "array", "rf")
 
 _INTRODUCTION = """\
