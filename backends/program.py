@@ -198,7 +198,8 @@ class LayerEntry(Record):
     tensors of the tensor table. `mapping` is the mapping it was made from, as IR text, `predicted` what the cost
     model expects it to count, by event, `work` what it computes, and `search` how good the mapping is, if it was
     searched for, `streams` when cores are predicted to be at work on it; an emulator reads none of them. `group` names
-    the fused group that it takes turns in, if it does: its mapping is then that of its largest turn.
+    the fused group that it takes turns in, if it does: its mapping is then that of its largest turn. `tensor` is the
+    one of the model that it makes, of which an output may have more; empty if the model has none.
     """
 
     name: str
@@ -212,6 +213,7 @@ class LayerEntry(Record):
     search: SearchEntry | None = None
     group: str = ""
     streams: tuple[StreamEntry, ...] = ()
+    tensor: str = ""
 
 
 @dataclass(frozen=True)

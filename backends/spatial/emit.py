@@ -347,6 +347,7 @@ def _entry(
         work_entry(op, buffers) if isinstance(op, LayerOp) else None,
         search_entry(op),
         group,
+        tensor=op.tensor.data if isinstance(op, LayerOp) and op.tensor is not None else "",
     )
 
 

@@ -76,6 +76,11 @@ def _mapping_lines(group: GroupEntry) -> Iterator[str]:
             yield str(each)
 
 
+def fused_mappings(group: GroupEntry) -> tuple[FusedMapping, ...]:
+    """The mappings of a group, or of the groups between which tensors stay; none of those that are of cores."""
+    return tuple(each.data for each in _mappings(group) if isinstance(each, FusedAttr))
+
+
 def _mappings(group: GroupEntry) -> tuple[Attribute, ...]:
     """The mapping of a group, or those of groups between which tensors stay, which are one in a program."""
     if not group.mapping:

@@ -6,11 +6,12 @@ import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from backends.program import LayerEntry, Program
+from backends.program import Program
 from backends.registry import find_backend
 from backends.segments import SEGMENT
 from compiler.compilation import CompileOptions, compile_model
 from compiler.execution import program_inputs
+from compiler.explanation.groups import fused_mappings
 from compiler.modes import Mode
 from compiler.sources import ImportOptions
 from compiler.targets import Target
@@ -21,7 +22,12 @@ from dialects.diagnostics import CatenaError
 from dialects.gemm_machine import GemmMachine
 from dialects.machine_kinds import parse_machine
 from dialects.nest_machine import NestMachine
-from passes.mapping_file import FORMAT, HOST, LAYERS, MODE
+from dialects.schedule import Objective
+from passes.mapping_file import FORMAT, GROUPS, HOST, LAYERS, MODE
+from passes.mapping_file.names import distinct_names, loops_in
+from passes.mapping_file.statements import written_group
+from passes.mapping_file.writing import quoted_text
+from passes.searching.options import SearchOptions
 
 
 def recompiled(program: Program, model: Path) -> Program:
@@ -31,6 +37,7 @@ def recompiled(program: Program, model: Path) -> Program:
     """
     machine = parse_machine(program.metadata.description, where="program metadata")
     offloads = any(layer.mapping == HOST for layer in program.layers)
+    has_files = isinstance(machine, Machine | NestMachine | GemmMachine)
     importing = ImportOptions(
         input_shapes={tensor.onnx or tensor.name: tensor.shape for tensor in program_inputs(program)},
         fallback="host" if any(layer.kind == SEGMENT for layer in program.layers) else None,
@@ -40,9 +47,10 @@ def recompiled(program: Program, model: Path) -> Program:
         path = Path(folder) / "mapping.toml"
         path.write_text("\n".join(_mapping_file(program, machine, offloads)), encoding="utf-8")
         options = CompileOptions(
-            mapping=str(path) if isinstance(machine, Machine | NestMachine | GemmMachine) else None,
+            mapping=str(path) if has_files else None,
             mode=Mode.OFFLOAD if offloads else Mode.CHAIN,
-            fuse=bool(program.groups),
+            fuse=bool(program.groups) and not has_files,
+            search=SearchOptions(_objective(program)),
             importing=importing,
         )
         found = compile_model(reference_model(model), target, options).program
@@ -61,30 +69,34 @@ def same_layers(first: Program, second: Program, names: Collection[str]) -> bool
     return layers[0] == layers[1] and places[0] == places[1] and len(first.code) == len(second.code)
 
 
+def _objective(program: Program) -> Objective | None:
+    """What its mappings make least, as far as it says so: that of parts which no mapping file has words for."""
+    found = {layer.search.objective for layer in program.layers if layer.search is not None}
+    return Objective(found.pop()) if len(found) == 1 else None
+
+
 def _mapping_file(program: Program, machine: Accelerator, offloads: bool) -> Iterator[str]:
-    """The mappings of all layers that are in no group; groups are searched again."""
+    """The groups of a program, and the loops and mappings of all other layers, under the names that its links have."""
     yield f"format = {FORMAT}"
     if offloads:
         yield f'{MODE} = "offload"'
+    statements = [
+        written_group([link for link, _ in mapping.branches], mapping)
+        for group in program.groups
+        for mapping in fused_mappings(group)
+    ]
+    if statements:
+        yield f"{GROUPS} = '''\n{''.join(statements)}'''"
     kind = "gemm" if isinstance(machine, GemmMachine) else "mapping"
-    names = {tensor.name: tensor.onnx or tensor.name for tensor in program.tensors}
-    seen: set[str] = set()
-    for layer in program.layers:
-        name = _name(layer, names)
-        if layer.mapping and not layer.group and name not in seen:
-            seen.add(name)
+    links = [layer for layer in program.layers if layer.kind != SEGMENT]
+    names = distinct_names([(layer.tensor or None, layer.nodes) for layer in links])
+    for name, layer in zip(names, links, strict=True):
+        if layer.mapping and not layer.group:
             mapping = layer.mapping if layer.mapping == HOST else f"#schedule.{kind}<{layer.mapping}>"
-            yield f"[{LAYERS}.{_quoted(name)}]"
-            yield f"mapping = {_quoted(mapping)}"
-
-
-def _name(layer: LayerEntry, names: dict[str, str]) -> str:
-    return names[layer.outputs[0]] if layer.outputs else layer.name
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + "".join(each if each.isprintable() else f"\\U{ord(each):08x}" for each in escaped) + '"'
+            yield f"[{LAYERS}.{quoted_text(name)}]"
+            if layer.work is not None:
+                yield f"loops = {quoted_text(loops_in(layer.work.nest))}"
+            yield f"mapping = {quoted_text(mapping)}"
 
 
 def or_reason(program: Program, model: Path, names: Collection[str]) -> tuple[Program | None, str]:

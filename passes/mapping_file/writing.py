@@ -31,8 +31,8 @@ class MappingText:
         links = [op for op in module.walk() if isinstance(op, LinkOp)]
         machine = find_machine(module)
         self._head = [_HEAD, f"format = {FORMAT}"]
-        self._head += [] if machine is None else [f"{TARGET} = {_quoted(machine.name)}"]
-        self._head += [] if mode == "chain" else [f"{MODE} = {_quoted(mode)}"]
+        self._head += [] if machine is None else [f"{TARGET} = {quoted_text(machine.name)}"]
+        self._head += [] if mode == "chain" else [f"{MODE} = {quoted_text(mode)}"]
         groups = [
             written_group(op.link_names, op.mapping.data)
             for op in module.walk()
@@ -46,12 +46,12 @@ class MappingText:
         for name, link in zip(primary_names(links), links, strict=True):
             if link.mapping is not None:
                 nodes = ", ".join(node_names(link.location))
-                body = [f"[{LAYERS}.{_quoted(name)}]", f"loops = {_quoted(loops_text(link))}"]
+                body = [f"[{LAYERS}.{quoted_text(name)}]", f"loops = {quoted_text(loops_text(link))}"]
                 body += _search(link, machine)
                 self._layers.append((nodes, [*body, f"mapping = {written_mapping(link.mapping)}"]))
             if link.zeros is not None:
                 shares = link.zeros.data
-                self._zeros.append(f"{_quoted(name)} = {{ input = {shares.input!r}, output = {shares.output!r} }}")
+                self._zeros.append(f"{quoted_text(name)} = {{ input = {shares.input!r}, output = {shares.output!r} }}")
 
     def render(self, costs: Sequence[str] = ()) -> str:
         """The file; `costs` are remarks on the layers that have a mapping, in their order."""
@@ -74,13 +74,14 @@ def _search(link: LinkOp, machine: Accelerator | None) -> list[str]:
     ):
         return []
     seal = checksum(link, link.mapping, link.search, machine)
-    return [f"search = {_quoted(str(link.search.data))}", f"checksum = {_quoted(seal)}"]
+    return [f"search = {quoted_text(str(link.search.data))}", f"checksum = {quoted_text(seal)}"]
 
 
 def _remark(text: str) -> list[str]:
     return [f"# {''.join(each if each.isprintable() else '?' for each in text)}"] if text else []
 
 
-def _quoted(text: str) -> str:
+def quoted_text(text: str) -> str:
+    """Text as TOML has it, in one line of characters that print."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return '"' + "".join(each if each.isprintable() else f"\\U{ord(each):08x}" for each in escaped) + '"'

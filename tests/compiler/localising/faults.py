@@ -98,7 +98,7 @@ def other_ir(target: str, before: str, after: str) -> Callable[[Program, Path], 
     return plant
 
 
-def _negate(words: np.ndarray) -> None:
+def negate(words: np.ndarray) -> None:
     words[...] = -words
 
 
@@ -160,7 +160,7 @@ FAULTS = {
     ),
     "padding of patches": Fault("spots", CONV, "window dim=1", altered(CONV, "window dim=1", pad=0)),
     "biases of a core": Fault("rram", CONV, "base tensor=extra0", altered(CONV, "base tensor=extra0", address=0)),
-    "negated weights": Fault("eyeriss", CONV, "load tensor=kernel", other_constants("w1", _negate)),
+    "negated weights": Fault("eyeriss", CONV, "load tensor=kernel", other_constants("w1", negate)),
     "one bias": Fault("eyeriss", DENSE, "store", other_constants("b2", _last)),
     "half of the weights": Fault("generic", DENSE, "fill tensor=kernel", other_constants("w2", _first)),
     "one weight of patches": Fault("spots", CONV, "load tensor=kernel", other_constants("w1", _last)),
