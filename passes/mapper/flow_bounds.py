@@ -152,7 +152,7 @@ class FlowBounds:
             if further := shifts.get(operand):
                 cuts = (*open_cuts, *further)
                 apart = shared = self._without(inner, cuts)
-                if self._shifts.shares(operand, cuts):
+                if self._shifts.lays(cuts):
                     shared = self._without(inner, cuts, laid=1)
             moved = apart.moved(operand)
             if shared is not apart:

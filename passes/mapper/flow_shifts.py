@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
 
-from dialects.gconv import LoopKind
 from dialects.hierarchy import Hierarchy, Memory
 from dialects.schedule import Operand
 from passes.mapper.chains import ONE_INDEX, cut_by, divides, nodes_of
@@ -49,15 +48,9 @@ class FlowShifts:
         loops = {place: self._flow.loop(place) for place in cuts}
         return frozenset(each for place, loop in loops.items() for each in nodes_of(self._flow, loop) if each > place)
 
-    def shares(self, operand: Operand, cuts: Iterable[int]) -> bool:
-        """Whether elements along which some cuts lay loops may share words that one of them would move more often."""
-        for node in (self._nodes[place] for place in cuts):
-            if isinstance(node, Par):
-                axis = self._hierarchy.axis(node.axis)
-                adds_up = axis.reduces and self._flow.problem.loops[node.loop].kind is LoopKind.KS
-                if adds_up if operand is Operand.OUTPUT else operand in axis.multicast:
-                    return True
-        return False
+    def lays(self, cuts: Iterable[int]) -> bool:
+        """Whether some cuts may lay loops along axes: elements may share words then, and fewer loops run inside."""
+        return any(isinstance(self._nodes[place], Par) for place in cuts)
 
     def _split(self, cuts: tuple[int, ...]) -> Split | None:
         """A parameter whose value 1 is better bounded apart, by the cuts that are left out.
