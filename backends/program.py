@@ -197,9 +197,10 @@ class LayerEntry(Record):
     `kind` is a short word such as `conv`; `nodes` are the ONNX nodes it came from; `inputs` and `outputs` name
     tensors of the tensor table. `mapping` is the mapping it was made from, as IR text, `predicted` what the cost
     model expects it to count, by event, `work` what it computes, and `search` how good the mapping is, if it was
-    searched for, `streams` when cores are predicted to be at work on it; an emulator reads none of them. `group` names
-    the fused group that it takes turns in, if it does: its mapping is then that of its largest turn. `tensor` is the
-    one of the model that it makes, of which an output may have more; empty if the model has none.
+    searched for, `streams` when cores are predicted to be at work on it, and `alone` the cycles that it would take if
+    nothing else ran and no core waited for the bus; an emulator reads none of them. `group` names the fused group that
+    it takes turns in, if it does: its mapping is then that of its largest turn. `tensor` is the one of the model that
+    it makes, of which an output may have more; empty if the model has none.
     """
 
     name: str
@@ -214,6 +215,7 @@ class LayerEntry(Record):
     group: str = ""
     streams: tuple[StreamEntry, ...] = ()
     tensor: str = ""
+    alone: int | None = None
 
 
 @dataclass(frozen=True)

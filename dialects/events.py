@@ -125,7 +125,8 @@ class Counts:
 
     `array_cycles` are cycles in which the array computes or is being filled; `peak_pes` the most processing elements
     active at once. Machines of a hierarchy count events of their own memories, and `cycles` from start to end. On cores
-    `cycles` are those by which a link puts off the end; predicted `array_cycles` are those of a link alone.
+    `cycles` are those by which a link puts off the end, and `peak_pes` the cores with a part of it; `array_cycles` are
+    those of main operations, on crossbars or else vector units, of the core that has most of them.
     """
 
     events: dict[str, int] = field(default_factory=lambda: dict.fromkeys(EVENTS, 0))

@@ -133,6 +133,7 @@ EVENTS: dict[str, str] = {
     "mesh.byte_hops": "bytes over the links of a mesh, counted on every link",
     "mesh.link_cycles": "cycles for which the busiest link of a mesh is taken, in each layer by itself",
     "buffer.bytes": "bytes of the buffers of cores that turns of a layer take at most, of all its parts together",
+    "buffer.most": "of those, the bytes of the part that takes most, in each layer by itself",
     "sync.signal": "writes to sequence registers",
     "sync.wait": "tests of sequence registers",
     "crossbar.mvm": "products of crossbars",
@@ -204,6 +205,12 @@ class MulticoreMachine(Accelerator, frozen=True):
     def weight_columns(self) -> int:
         """Weights side by side in a crossbar."""
         return self.crossbar.columns // self.crossbar.weights.columns
+
+    @property
+    def core_weights(self) -> int:
+        """Weights that the crossbars of a core hold, all of which it multiplies at once."""
+        together = self.cores.crossbars // self.crossbar.weights.crossbars
+        return together * self.crossbar.rows * self.weight_columns
 
     def transfer_cycles(self, size: int, core: int | None = None) -> int:
         """Cycles of a transfer of so many bytes between a core and the shared memory, if nobody else has the way.

@@ -64,10 +64,23 @@ def elements(machine: Accelerator) -> int:
     if isinstance(machine, GemmMachine):
         return machine.array.rows * machine.array.cols
     if isinstance(machine, MulticoreMachine):
-        weights = machine.cores.count * machine.cores.crossbars * machine.crossbar.rows * machine.weight_columns
-        return max(1, weights // max(1, machine.crossbar.mvm_cycles))
+        return max(1, machine.cores.count * machine.core_weights // max(1, machine.crossbar.mvm_cycles))
     array = spatial_machine(machine, "report").array
     return array.rows * array.cols
+
+
+def slots(counts: Counts, machine: Accelerator) -> float:
+    """Main operations that one link could do at most while the array works: 0 if it never does.
+
+    Of several cores, those that have a part of the link count, with their crossbars if these do it, or else with their
+    vector units.
+    """
+    if not isinstance(machine, MulticoreMachine):
+        return counts.array_cycles * elements(machine)
+    cycles = counts.array_cycles * counts.peak_pes
+    if not counts.events["crossbar.mvm"]:
+        return cycles * machine.cores.lanes
+    return cycles * machine.core_weights / max(1, machine.crossbar.mvm_cycles)
 
 
 _OF_CORES = {

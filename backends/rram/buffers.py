@@ -7,7 +7,7 @@ from backends.spatial.memory import Fault
 
 
 class Buffer:
-    """Bytes by what they are of; the peak counts as `buffer.bytes`. Of what is `doubled` there are always two."""
+    """Bytes by what they are of, of which there are always two if `doubled`; the peak counts as `buffer.bytes`."""
 
     def __init__(self, counters: LayerCounters, limit: int, doubled: frozenset[str] = frozenset()):
         self._counters, self._limit, self._doubled = counters, limit, doubled
@@ -23,6 +23,7 @@ class Buffer:
         if now > self._limit and not is_streamed:
             raise Fault("CAT-E001", "the buffer of a core overflows", f"{self._limit} bytes", f"{now} bytes")
         self._counters.add("buffer.bytes", max(now - self.peak, 0))
+        self._counters.most("buffer.most", now)
         self.peak = max(self.peak, now)
 
     def release(self, *names: str) -> None:

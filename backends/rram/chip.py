@@ -142,6 +142,7 @@ class Chip:
                 return Cost(by_turn(part.load_extras(action.given, vectors)), none)
             case Do.MULTIPLY:
                 self._check_holders(task, part)
+                self.counters[task.layer.index].compute(task.core, len(turns) * self.machine.crossbar.mvm_cycles)
                 return Cost(None, self.machine.crossbar.mvm_cycles + by_turn(part.multiply()))
             case Do.FETCH:
                 return Cost(by_turn(part.fetch(vectors)), sizes * part.adding)
@@ -180,7 +181,9 @@ class Chip:
                     raise Fault("CAT-E003", "vector units load all operands of a turn at once")
                 return Cost(loads[action.given](), none)
             case Do.COMPUTE:
-                return Cost(None, tile.compute())
+                cycles = tile.compute()
+                self.counters[task.layer.index].compute(task.core, int(cycles.sum()))
+                return Cost(None, cycles)
             case Do.ACTIVATE:
                 return Cost(None, tile.activate())
             case Do.STORE if action.given is Made.OUTPUT:

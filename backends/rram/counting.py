@@ -22,10 +22,20 @@ class LayerCounters:
     cores: set[int] = field(default_factory=set[int])
     links: dict[int, int] = field(default_factory=dict[int, int])
     """By link of a mesh, the cycles for which it is taken."""
+    computing: dict[int, int] = field(default_factory=dict[int, int])
+    """By core, the cycles of main operations, on its crossbars or its vector unit."""
 
     def add(self, name: str, count: int) -> None:
         """Count an event."""
         self.events[name] += count
+
+    def most(self, name: str, count: int) -> None:
+        """Note what an event counts at most."""
+        self.events[name] = max(self.events[name], count)
+
+    def compute(self, core: int, cycles: int) -> None:
+        """Count cycles in which a core does main operations."""
+        self.computing[core] = self.computing.get(core, 0) + cycles
 
     def operate(self, name: str, count: int) -> None:
         """Count operations of a vector unit."""

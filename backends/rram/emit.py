@@ -33,7 +33,7 @@ from backends.rram.isa import (
     What,
     Writer,
 )
-from backends.spatial.emit import Emission, emit_program, loop_fields, predicted_counts
+from backends.spatial.emit import Emission, Times, emit_program, loop_fields, predicted_counts
 from backends.spatial.isa import End, Loop
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.events import Counts
@@ -90,11 +90,12 @@ def _emission(module: ModuleOp) -> Emission:
     def predicted(op: LayerOp, known: dict[Hashable, Counts]) -> Counts:
         return found[op].counts
 
-    def times(op: LayerOp) -> tuple[StreamEntry, ...]:
-        return tuple(
+    def times(op: LayerOp) -> Times:
+        streams = (
             StreamEntry(each.core, *each.span, min(each.work, each.span[1] - each.span[0]))
             for each in found[op].streams
         )
+        return Times(tuple(streams), found[op].alone)
 
     return Emission(
         *(ISA, body, predicted, machine.shared.words),

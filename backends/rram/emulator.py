@@ -269,7 +269,8 @@ class MulticoreEmulator(ProgramEmulator):
 
 
 def _counted(counters: LayerCounters, cycles: int) -> Counts:
-    return Counts(dict(counters.events), cycles, counters.parts, len(counters.cores), cycles)
+    computing = max(counters.computing.values(), default=0)
+    return Counts(dict(counters.events), computing, counters.parts, len(counters.cores), cycles)
 
 
 def _strided(words: Array, entry: TensorEntry) -> Array:

@@ -92,6 +92,14 @@ Streams = Callable[[LayerOp, dict[str, int]], Iterator[tuple[int, Iterator[Instr
 
 
 @dataclass(frozen=True)
+class Times:
+    """When cores are predicted to be at work on a layer, and the cycles that it would take alone on a free bus."""
+
+    streams: tuple[StreamEntry, ...]
+    alone: int
+
+
+@dataclass(frozen=True)
 class Emission:
     """What a kind of machine adds to the programs of layers.
 
@@ -110,8 +118,8 @@ class Emission:
     cores: int = 1
     streams: Streams | None = None
     """On a machine of several cores, in the place of `body`: those that run a part of the layer, and what of it."""
-    times: Callable[[LayerOp], tuple[StreamEntry, ...]] | None = None
-    """On such a machine, when they are predicted to be at work on a layer that has a mapping."""
+    times: Callable[[LayerOp], Times] | None = None
+    """On such a machine, what is predicted of the time of a layer that has a mapping."""
 
 
 def emit(module: ModuleOp, backend: str) -> Program:
@@ -323,7 +331,8 @@ def _entries(
         group = names[parent.layers[-1]] if isinstance(parent, GroupOp) else ""
         entry = _entry(op, name, buffers, before, _predicted(op, emission, known), group)
         if emission.times is not None and isinstance(op, LayerOp) and op.mapping is not None:
-            entry = replace(entry, streams=emission.times(op))
+            times = emission.times(op)
+            entry = replace(entry, streams=times.streams, alone=times.alone)
         yield entry
         written.update(_outputs(op))
 

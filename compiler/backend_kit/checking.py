@@ -27,12 +27,10 @@ from dialects.dtypes import dtype_named
 from dialects.events import Counts
 from dialects.gconv.interpreter import Interpreter
 from dialects.gemm_machine import GemmMachine
-from dialects.multicore_machine import MulticoreMachine
 
 REFERENCE_STAGE = "fused"
 CYCLES = 0.05
 """How far predicted cycles may be from counted ones, where arbitration decides; all other counts are equal."""
-_TIMES = ("cycles", "array.cycles")
 ROUNDINGS = 4
 """How many last places of the largest value floats may differ by: sums of floats are rounded once, in any order."""
 
@@ -113,15 +111,13 @@ def _miscounted(program: Program, emulator: Emulator, target: Target) -> Iterato
     """Layers whose counts are not those that the cost model expected, where these do not depend on the data."""
     if depends_on_data(target):
         return
-    # Of several cores, who waits for the bus is not predicted, nor so which layer puts off the end.
-    untimed = _TIMES if isinstance(target.machine, MulticoreMachine) else ()
     for entry in program.layers:
         counted = emulator.counters.get(entry.name)
         if not isinstance(counted, Counts):
             yield f"layer {entry.name!r} has not been counted"
         elif entry.predicted:
             for event, (one, other) in Counts.of(entry.predicted).differences(counted).items():
-                if event not in untimed and (event != "cycles" or abs(one - other) > CYCLES * max(one, other)):
+                if event != "cycles" or abs(one - other) > CYCLES * max(one, other):
                     yield f"layer {entry.name!r}: {event} is {other}, predicted were {one}"
 
 

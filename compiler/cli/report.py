@@ -71,9 +71,10 @@ def report(
     """Print a table of the layers: operations, cycles, array use, words moved at every level, energy.
 
     Array use, `util %`, is of the cycles in which the array works, stalls left out: the share of its elements'
-    cycles with an operation. The figures are predicted from the mapping, or emulated if --stats is given; the title
-    says which. With -o, one HTML file shows them as charts beside the network, with the mapping and the
-    instructions of every layer; if a model or IR is compiled, with the IR after every pass and what each changed.
+    cycles with an operation; of several cores, of the crossbars or vector units of those that a layer is on. The
+    figures are predicted from the mapping, or emulated if --stats is given; the title says which. With -o, one HTML
+    file shows them as charts beside the network, with the mapping and the instructions of every layer; if a model or
+    IR is compiled, with the IR after every pass and what each changed.
     Where several cores share layers, a second table says how: rings and their speed-up, signals, bus, buffers,
     crossbars, and what limits each layer.
     """

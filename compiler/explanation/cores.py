@@ -32,7 +32,8 @@ def cores_table(found: Explanations) -> Table:
     )
     title = (
         f"{found.model} on {found.machine.name}: each layer alone, predicted; x sequential: over cores of a ring one "
-        "after another (closed form); signals: bytes over those of all other traffic; bus: at least"
+        "after another (closed form); signals: bytes over those of all other traffic; bus: at least; "
+        "buffer: the most that a core needs"
     )
     return replace(table(columns, rows, title), footer=footer)
 
@@ -59,7 +60,7 @@ def core_tables(facts: CoreFacts) -> Iterator[Table]:
         ("in a ring x beside x copies", f"{facts.ring} x {facts.beside} x {copies}"),
         ("crossbars", f"{facts.crossbars:,}, {facts.cells:,} cells, {facts.rewritten:,} of them written as it runs"),
         ("vectors", f"{facts.vectors:,} in {facts.turns:,} turns of a core at most"),
-        ("buffer of a part, on average", f"{facts.buffer_bytes:,} bytes"),
+        ("buffer of a core", f"{facts.buffer_bytes:,} bytes at most; {facts.part_bytes:,} for a part on average"),
         (
             "bus",
             f"{facts.bus_bytes:,} bytes, {facts.signal_bytes:,} of them signals; "

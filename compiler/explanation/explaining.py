@@ -106,9 +106,10 @@ def _explained(
     layer: ExplainedLayer, report: LayerReport, machine: Accelerator, deadline: Deadline | None
 ) -> Explanation:
     work = layer.work
-    if work is not None and layer.on_cores is not None and isinstance(machine, MulticoreMachine):
-        alone = Counts.of(layer.entry.predicted)
-        on_cores = facts_on_cores(work, layer.on_cores, machine, alone, layer.output_bytes)
+    alone = layer.entry.alone
+    if work is not None and layer.on_cores is not None and alone is not None and isinstance(machine, MulticoreMachine):
+        predicted = Counts.of(layer.entry.predicted)
+        on_cores = facts_on_cores(work, layer.on_cores, machine, predicted, alone, layer.output_bytes)
         return Explanation(layer, report, None, cores=on_cores)
     if work is None or layer.mapping is None:
         return Explanation(layer, report, None)

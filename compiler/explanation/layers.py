@@ -70,11 +70,14 @@ def explained_layers(program: Program) -> list[ExplainedLayer]:
         if entry.work is None:
             hint = "compile the model again"
             raise CatenaError(Diagnostic("CAT-P003", f"layer {entry.name!r} does not say what it computes", hint=hint))
+        if not has_mappings and entry.predicted and entry.alone is None:
+            message = f"layer {entry.name!r} does not say how long it takes alone"
+            raise CatenaError(Diagnostic("CAT-P003", message, hint="compile the model again"))
         try:
             work = _work(entry.work, read, context)
             is_mapped = entry.predicted and entry.mapping != HOST and not entry.group and has_mappings
             mapping = _mapping(entry.mapping, machine is GemmMachine, context) if is_mapped else None
-            on_cores = None if has_mappings or not entry.predicted else _on_cores(entry.mapping, context)
+            on_cores = None if has_mappings or entry.alone is None else _on_cores(entry.mapping, context)
         except (ParseError, VerifyException, *HOSTILE_TEXT) as error:
             message = f"what layer {entry.name!r} computes cannot be read: {error}"
             raise CatenaError(Diagnostic("CAT-P003", message)) from error

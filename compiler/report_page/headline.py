@@ -9,6 +9,7 @@ from compiler.explanation.explaining import Explanation, Explanations
 from compiler.explanation.groups import outer_words
 from compiler.reports import Report
 from compiler.units import shown_energy, shown_milliseconds
+from dialects.accelerator import Accelerator
 from dialects.multicore_machine import MulticoreMachine
 from passes.pricing import elements
 
@@ -53,7 +54,7 @@ def figures(report: Report, found: Explanations, program: Program, instructions:
         Figure(
             "array use",
             f"{100 * report.utilisation:.1f} %",
-            f"of {elements(report.machine):,} elements, in the cycles in which the array works: stalls are left out",
+            _array(report.machine),
         ),
     ]
     shown += _off_chip(found, program)
@@ -111,6 +112,13 @@ def _off_chip(found: Explanations, program: Program) -> list[Figure]:
     ]
 
 
+def _array(machine: Accelerator) -> str:
+    """What array use is of."""
+    if isinstance(machine, MulticoreMachine):
+        return "of the crossbars or vector units of the cores that layers are on, while they work: waiting is left out"
+    return f"of {elements(machine):,} elements, in the cycles in which the array works: stalls are left out"
+
+
 def _of_cores(report: Report, found: Explanations, program: Program) -> list[Figure]:
     """How much of a chip of several cores is taken, and what goes over the bus to and from the shared memory."""
     machine, cores = report.machine, [each.cores for each in found.layers if each.cores is not None]
@@ -128,8 +136,8 @@ def _of_cores(report: Report, found: Explanations, program: Program) -> list[Fig
         Figure(
             "fits",
             f"{100 * used / there:.0f} % of crossbars",
-            f"{used:,} of {there:,} in {at_work} of {machine.cores.count} cores; a part takes {fullest:,} bytes of a "
-            f"buffer of {machine.cores.buffer_bytes:,} on average at most",
+            f"{used:,} of {there:,} in {at_work} of {machine.cores.count} cores; a core needs {fullest:,} bytes of a "
+            f"buffer of {machine.cores.buffer_bytes:,} at most",
         ),
         Figure(
             "shared-memory words",

@@ -13,11 +13,12 @@ from dialects.accelerator import Accelerator
 from dialects.events import Counts
 from dialects.multicore_machine import MulticoreMachine
 from passes.mapping.cost import Price
-from passes.pricing import elements, price
+from passes.pricing import price, slots
 
 ARRAY_USE = (
     "of the elements' cycles in which the array computes or is filled, the share with an operation; "
-    "cycles in which the array waits for memories, cores or the host are left out"
+    "cycles in which the array waits for memories, cores or the host are left out; on several cores the array is, of "
+    "the cores that a layer is on, the crossbars, or the vector units where these do its operations"
 )
 """What `utilisation` is."""
 
@@ -61,7 +62,8 @@ class LayerReport:
 
     def utilisation(self, machine: Accelerator) -> float:
         """From 0 to 1, as `ARRAY_USE` says; operations that are left out are none."""
-        return _utilisation(self.counts, machine)
+        possible = slots(self.counts, machine)
+        return _done(self.counts) / possible if possible else 0.0
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,8 @@ class Report(Displayed):
     @property
     def utilisation(self) -> float:
         """From 0 to 1, as `ARRAY_USE` says; operations that are left out are none."""
-        return _utilisation(self.counts, self.machine)
+        possible = sum(slots(each.counts, self.machine) for each in self.layers)
+        return _done(self.counts) / possible if possible else 0.0
 
     def displayed(self) -> Iterable[Part]:
         """What notebooks show."""
@@ -130,9 +133,8 @@ class Report(Displayed):
         return [layer_table(self)]
 
 
-def _utilisation(counts: Counts, machine: Accelerator) -> float:
-    slots = counts.array_cycles * elements(machine)
-    return (counts.operations - counts.events.get("operation.skipped", 0)) / slots if slots else 0.0
+def _done(counts: Counts) -> int:
+    return counts.operations - counts.events.get("operation.skipped", 0)
 
 
 def build_report(

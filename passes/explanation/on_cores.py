@@ -1,6 +1,6 @@
 """What several cores with crossbars do together for a layer: who holds what, what a turn takes, and what limits them.
 
-Cycles of turns are closed forms for windows without padding; counts and cycles of the layer are those predicted for it
+Cycles of turns are closed forms for windows without padding; counts are those predicted, and so are cycles of the layer
 alone, as if all layers before it were done, on a free bus.
 """
 
@@ -33,9 +33,9 @@ class CoreFacts:
     """A layer on several cores.
 
     `ring` is P_V, the cores that add to the same sums, `beside` those that share their inputs; a copy has both, and
-    `abreast` copies lie in the same cores. `buffer_bytes` are those of a core's buffer that a part takes on average.
-    `sequential` are the cycles if the cores of a ring worked one after another, `alone` those predicted. Layers on
-    vector units have a ring of one, and neither crossbars nor steps.
+    `abreast` copies lie in the same cores. `buffer_bytes` are the most that a core needs of its buffer, `part_bytes`
+    what a part takes on average. `sequential` are the cycles if the cores of a ring worked one after another, `alone`
+    those predicted. Layers on vector units have a ring of one, and neither crossbars nor steps.
     """
 
     form: str
@@ -51,6 +51,7 @@ class CoreFacts:
     turns: int
     steps: tuple[Step, ...]
     buffer_bytes: int
+    part_bytes: int
     alone: int
     sequential: int
     bus_cycles: int
@@ -79,10 +80,11 @@ def facts_on_cores(
     mapping: CrossbarMapping | VectorMapping,
     machine: MulticoreMachine,
     predicted: Counts,
+    alone: int,
     output_bytes: int,
 ) -> CoreFacts:
-    """The facts of a layer, whose results have words of `output_bytes` bytes."""
-    events, alone = predicted.events, predicted.array_cycles
+    """The facts of a layer that takes `alone` cycles by itself; its results have words of `output_bytes` bytes."""
+    events = predicted.events
     bus = events["mesh.link_cycles"]
     if machine.bus.mesh is None:
         bus = -(-events["bus.bytes"] // machine.bus.width_bytes) + machine.bus.latency * events["bus.transfers"]
@@ -93,8 +95,8 @@ def facts_on_cores(
         binds = "bus" if bus >= _BUS_BOUND * alone else "vector units" if operations > bus * parts else "bus and waits"
         form = f"{mapping.loop} in {parts} parts" if mapping.loop else "all of it on one core"
         one = (1, 1, 1, 1, 0, 0, 0, 0, 0)
-        buffer = -(-events.get("buffer.bytes", 0) // parts)
-        return CoreFacts(form, mapping.cores, *one, (), buffer, alone, alone, *traffic, binds)
+        buffer = events.get("buffer.most", 0), -(-events.get("buffer.bytes", 0) // parts)
+        return CoreFacts(form, mapping.cores, *one, (), *buffer, alone, alone, *traffic, binds)
     grid = Grid.of(Matrix.of(work.spec), mapping, machine)
     parts = grid.parts()
     ring = [parts[number] for number in parts[0].ring]
@@ -119,6 +121,7 @@ def facts_on_cores(
         grid.matrix.vectors,
         max(part.vectors.turns for part in parts),
         max(turn, key=lambda steps: _cycles(steps, overlap=overlap)),
+        events.get("buffer.most", 0),
         -(-events.get("buffer.bytes", 0) // len(parts)),
         alone,
         sequential,

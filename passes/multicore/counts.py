@@ -1,8 +1,8 @@
 """What a layer counts on a machine of cores with crossbars, by closed forms over its streams.
 
-Cycles of a layer are those by which it puts off the end of the program (`queues.py`); array cycles are those of the
-layer alone, as if all before it were done, on a bus that is free or, if that takes longer, taken all the time
-(`pace.py`).
+Cycles of a layer are those by which it puts off the end of the program (`queues.py`); array cycles are those
+of main operations on the core that has most of them. Besides, cycles of the layer alone are known, as if all before it
+were done, on a bus that is free or, if that takes longer, taken all the time (`pace.py`).
 """
 
 from __future__ import annotations
@@ -58,9 +58,10 @@ class StreamTime:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a layer counts, and when its streams are at work."""
+    """What a layer counts, the cycles that it takes alone, and when its streams are at work."""
 
     counts: Counts
+    alone: int
     streams: tuple[StreamTime, ...]
 
 
@@ -86,7 +87,9 @@ def predict(layers: Sequence[LayerOp], machine: MulticoreMachine) -> list[Predic
         cores = len({courses[number].core for number in of_layer})
         end = max([reached, *(spans[number][1] for number in of_layer)])
         times = (StreamTime(courses[number].core, spans[number], courses[number].work) for number in of_layer)
-        found.append(Prediction(Counts(tally.events, alone, len(of_layer), cores, end - reached), tuple(times)))
+        computing = max(tally.computing.values(), default=0)
+        counts = Counts(tally.events, computing, len(of_layer), cores, end - reached)
+        found.append(Prediction(counts, alone, tuple(times)))
         reached = end
     return found
 
@@ -143,6 +146,7 @@ def on_crossbars(layer: LayerOp, stream: StreamOp, tally: Tally) -> Course:
                             tally.add("crossbar.mvm", crossbars // vectors.abreast * count)
                             tally.operate("operation.add", tall * results * count)
                             tally.add("operation.mac", results * len(rows) * count)
+                            tally.compute(run.turns * machine.crossbar.mvm_cycles)
                             course.spend(MULTIPLY, product)
                             unit = FINISH
                         case SignalOp() | WaitOp():
@@ -151,7 +155,7 @@ def on_crossbars(layer: LayerOp, stream: StreamOp, tally: Tally) -> Course:
                             _after_product(each, layer, results, sizes, starts, course, tally)
             case _:
                 pass
-    tally.add("buffer.bytes", held)
+    tally.hold(held)
     if held > machine.cores.buffer_bytes:
         found = f"{machine.cores.buffer_bytes} bytes", f"{held} bytes"
         message = "a turn of a part does not fit the buffer of a core"

@@ -24,6 +24,8 @@ class Tally:
     machine: MulticoreMachine
     events: dict[str, int] = field(default_factory=lambda: dict.fromkeys(EVENTS, 0))
     core: int = 0
+    computing: dict[int, int] = field(default_factory=dict[int, int])
+    """By core, cycles of main operations."""
 
     def __post_init__(self) -> None:
         self._traffic = Traffic(self.machine)
@@ -41,6 +43,15 @@ class Tally:
         """Count operations of a vector unit."""
         self.add(event, operations)
         self.add("operation.vector", operations)
+
+    def compute(self, cycles: int) -> None:
+        """Count cycles in which the core does main operations."""
+        self.computing[self.core] = self.computing.get(self.core, 0) + cycles
+
+    def hold(self, size: int) -> None:
+        """Count what a stream needs of the core's buffer."""
+        self.add("buffer.bytes", size)
+        self.events["buffer.most"] = max(self.events["buffer.most"], size)
 
     def load(self, sizes: Numbers, starts: Numbers | None = None) -> Moved:
         """Transfers of so many bytes from the shared memory; those from each start on belong together."""

@@ -51,7 +51,9 @@ def on_vector_units(layer: LayerOp, stream: StreamOp, tally: Tally) -> Course:
             case ComputeOp():
                 trips = np.array([math.prod(len(each) for each in ranges.values()) for ranges in turns])
                 tally.operate("operation.mac" if spec.is_multiply_accumulate else "operation.other", int(trips.sum()))
-                course.spend(BRING, -(-trips // machine.cores.lanes))
+                cycles = -(-trips // machine.cores.lanes)
+                tally.compute(int(cycles.sum()))
+                course.spend(BRING, cycles)
                 held += outputs * max(size_of(layer.output), acc_bytes(layer))
             case ActivateOp():
                 steps = outputs * len(spec.post)
@@ -66,7 +68,7 @@ def on_vector_units(layer: LayerOp, stream: StreamOp, tally: Tally) -> Course:
     for op in behind:
         course.begin(1)
         token(op, None, BRING, course, tally)
-    tally.add("buffer.bytes", int(held.max()))
+    tally.hold(int(held.max()))
     return course
 
 

@@ -30,7 +30,9 @@ def test_speed_up_is_that_over_the_emulated_sequence(overlap: str) -> None:
     assert facts.alone == pytest.approx(made.emulate().timeline.end, rel=0.05)
     assert 0.9 * facts.ring < facts.speed_up < facts.ring
     assert facts.binds == "crossbars"
-    assert facts.buffer_bytes == pytest.approx(sum(made.emulate().buffers.values()) / 3, abs=1)
+    buffers = made.emulate().buffers
+    assert facts.part_bytes == pytest.approx(sum(buffers.values()) / 3, abs=1)
+    assert facts.buffer_bytes == max(buffers.values()) > facts.part_bytes
 
 
 def test_what_limits_a_layer_follows_the_chip() -> None:
@@ -54,7 +56,7 @@ def test_the_command_shows_cores(cli: Cli, tmp_path: Path) -> None:
     reported = cli("report", program)
     assert "% of P_V" in reported.out
     assert json.loads(cli("report", program, "--json").out)["result"]["cores"][0]["cores"]["ring"] == 23
-    for shown in ("times as fast as one core after another", "limited by", "fetching sums", "buffer of a part"):
+    for shown in ("times as fast as one core after another", "limited by", "fetching sums", "buffer of a core"):
         assert shown in one.out
     (layer,) = json.loads(cli("explain", program, "--json").out)["result"]["layers"]
     assert layer["cores"]["ring"] == 23
@@ -66,7 +68,7 @@ def test_what_predicted_cycles_are_is_said(cli: Cli, tmp_path: Path) -> None:
     program = tmp_path / "network.cat"
     write_program(ready(residual(23, 6), {**CHIP, "schedule.pipelined": "true"}).program, program)
     assert cli("run", program, "--random", "-o", tmp_path / "y.npz", "--stats", tmp_path / "s.json").code == 0
-    note = "each layer puts off the end, as in a run"
+    note = "each layer puts off the end, with those in which cores wait, as in a run"
     predicted, emulated = cli("report", program).out, cli("report", program, "--stats", tmp_path / "s.json").out
     assert (note in predicted.splitlines()[0], note in emulated) == (True, False)
     for stats, has_note in ((None, True), (tmp_path / "s.json", False)):

@@ -114,13 +114,18 @@ class Ready:
             np.testing.assert_array_equal(results[name], expected)
         return emulator
 
+    @property
+    def alone(self) -> list[int]:
+        """Cycles that layers are predicted to take alone on a free bus."""
+        return [layer.alone for layer in self.program.layers if layer.alone is not None]
+
     def differences(self, emulator: MulticoreEmulator, but: str = "") -> dict[str, dict[str, tuple[int, int]]]:
-        """By layer, counts that were predicted and came out otherwise; those with `but` in their names left out."""
+        """By layer, counts that were predicted and came out otherwise; but for one."""
         found: dict[str, dict[str, tuple[int, int]]] = {}
         for layer in self.program.layers:
             counted = emulator.counters[layer.name].flat()
             assert counted.keys() == layer.predicted.keys()
-            both = {name: (layer.predicted[name], counted[name]) for name in counted if not but or but not in name}
+            both = {name: (layer.predicted[name], counted[name]) for name in counted if name != but}
             if wrong := {name: pair for name, pair in both.items() if pair[0] != pair[1]}:
                 found[layer.name] = wrong
         return found

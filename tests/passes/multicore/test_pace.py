@@ -15,7 +15,7 @@ from tests.backends.rram.quantized import SMALL, Ready, one_layer, ready, residu
 def times(made: Ready) -> tuple[int, int, int]:
     """Cycles of layers alone on a free bus, cycles as counted, and of the bus."""
     timeline = made.emulate().timeline
-    return sum(layer.predicted["array.cycles"] for layer in made.program.layers), timeline.end, timeline.bus
+    return sum(made.alone), timeline.end, timeline.bus
 
 
 @pytest.mark.parametrize(("width", "overlap"), [("64", "false"), ("1", "true")])
@@ -54,8 +54,7 @@ def test_parts_that_share_cores_phases_and_signals_for_several_turns(scheme: Sch
 
 def test_layers_of_a_pipeline_overlap() -> None:
     made = ready(residual(3, 8), {**SMALL, "cores.count": "144", "schedule.pipelined": "true"})
-    alone = [layer.predicted["array.cycles"] for layer in made.program.layers]
-    assert max(alone) < made.emulate().timeline.end < sum(alone) / 2
+    assert max(made.alone) < made.emulate().timeline.end < sum(made.alone) / 2
 
 
 # By hand --------------------------------------------------------------------------------------------------------------

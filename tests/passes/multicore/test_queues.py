@@ -66,7 +66,7 @@ def random_case(seed: int) -> Ready:
 def test_cycles_are_those_of_a_run(seed: int) -> None:
     made = random_case(seed)
     emulator = made.emulate()
-    assert not made.differences(emulator, but="array.cycles")
+    assert not made.differences(emulator)
     assert sum(layer.predicted["cycles"] for layer in made.program.layers) == emulator.timeline.end
 
 
@@ -80,7 +80,7 @@ def test_layers_of_one_vector_queue_for_their_inputs(width: int, share: float) -
     (layer,) = made.program.layers
     assert share < timeline.bus / timeline.end
     assert layer.predicted["cycles"] == timeline.end
-    assert timeline.end >= layer.predicted["array.cycles"]
+    assert timeline.end >= made.alone[0] > 0
 
 
 # By hand --------------------------------------------------------------------------------------------------------------
