@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from backends.api import Emulator
-from backends.program import LayerEntry, TensorEntry
+from backends.program import LayerEntry, Program, TensorEntry
 from compiler.arrays import Array
+from compiler.execution import run_program
+from compiler.host_execution import HostRuntime
 from compiler.localising.steps import Step, made_in
 from compiler.verification.comparison import Measure, errors
 from dialects.diagnostics import CatenaError, Diagnostic
@@ -67,3 +69,19 @@ class Evidence:
     def wrong(self) -> Array:
         """Which elements of the result are beyond the tolerance."""
         return self.written if self.faults else self.is_wrong(self.found)
+
+
+@dataclass(frozen=True, eq=False)
+class Stop:
+    """A run of a whole program at which the emulator stops: the inputs of the model, and the faults."""
+
+    inputs: Mapping[str, Array]
+    faults: tuple[Diagnostic, ...]
+
+    def runs(self, program: Program, emulator: Emulator) -> bool:
+        """Whether a program comes to its end."""
+        try:
+            run_program(program, emulator, HostRuntime(program), self.inputs)
+        except CatenaError:
+            return False
+        return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from backends.program import LayerEntry, Program
 from backends.registry import find_backend
 from compiler.explanation.layers import ExplainedLayer, explained_layers
 from compiler.localising.engines import blamed_execution, engines_that_are_right
-from compiler.localising.evidence import Evidence
+from compiler.localising.evidence import Evidence, Stop
 from compiler.localising.instructions import Blame, are_the_same, blamed_instruction, together
 from compiler.localising.recompiling import or_reason
 from compiler.localising.tiles import Tile, first_wrong_tile
@@ -22,7 +23,8 @@ class Location:
     """Where a program is wrong. `blame` is the instruction, if one was found; `remark` what else is known.
 
     A fault of a layer whose own results cannot be compared is `seen_in` a later one. Without a `tile` the emulator
-    stopped, and `stopped` says why.
+    stopped, and `stopped` says why: at the layer `seen_in`, if any, or in the whole program, if there is no `tensor`;
+    no `layer` is known then unless an instruction is to blame.
     """
 
     layer: str
@@ -36,8 +38,10 @@ class Location:
 
     def lines(self) -> list[str]:
         """As text, from the layer inwards."""
-        seen = f" of {self.seen_in}, the first result after it that can be compared" if self.seen_in else ""
-        found = [f"first wrong layer: {self.layer} ({' + '.join(self.nodes)}), in {self.tensor}{seen}"]
+        why = "at which the emulator stops" if self.stopped else "the first result after it that can be compared"
+        seen = f" of {self.seen_in}, {why}" if self.seen_in else ""
+        where = f"in {self.tensor}{seen}" if self.tensor else "in a run of the whole program"
+        found = [f"first wrong layer: {self.layer} ({' + '.join(self.nodes)}), {where}"] if self.layer else []
         found.append(f"the emulator stops: {self.stopped}" if self.tile is None else f"first wrong tile: {self.tile}")
         if self.blame is not None:
             found.append(f"to blame: {self.blame}: {self.blame.reason}")
@@ -56,23 +60,54 @@ def locate(program: Program, emulator: Emulator, model: Path, evidence: Evidence
         stopped = evidence.faults[0].message
     else:
         tile = first_wrong_tile(evidence.wrong, tensor, _explained(program, layer.name))
-    wrong = layer if blame is None else _layer_of(program, blame, evidence)
+    wrong = (None if blame is None else _layer_of(program, blame)) or layer
     seen_in = layer.name if wrong.name != layer.name else ""
     return Location(wrong.name, wrong.nodes, tensor.onnx or tensor.name, tile, blame, remark, seen_in, stopped)
 
 
-def _layer_of(program: Program, blame: Blame, evidence: Evidence) -> LayerEntry:
+def locate_stop(program: Program, model: Path, stop: Stop) -> Location:
+    """Find out which instruction stops a program whose layers run one by one; the model is compiled again for that.
+
+    If none is found no layer is named: a run can stop far from what is wrong.
+    """
+    backend = find_backend(program.metadata.backend)
+    again, remark = or_reason(program, model, {each.name for each in program.layers})
+    blame = None
+    if again is not None:
+        blame = blamed_instruction(
+            program, again, program.layers, backend.isa(), lambda other: stop.runs(other, backend.load(other, None))
+        )
+        remark = "" if blame is not None else _unexplained(program, again, program.layers, "all layers")
+    (fault, *_) = stop.faults
+    wrong = None if blame is None else _layer_of(program, blame)
+    name, nodes = ("", ()) if wrong is None else (wrong.name, wrong.nodes)
+    return Location(name, nodes, "", None, blame, remark, stopped=fault.message)
+
+
+def _layer_of(program: Program, blame: Blame) -> LayerEntry | None:
     """Which layer an instruction belongs to."""
     for entry in program.debug:
         if entry.core == blame.core and entry.start <= blame.address < entry.end:
-            return next((each for each in program.layers if each.name == entry.layer), evidence.layer)
-    return evidence.layer
+            return next((each for each in program.layers if each.name == entry.layer), None)
+    return None
+
+
+def _unexplained(program: Program, again: Program, layers: Sequence[LayerEntry], names: str) -> str:
+    """What is known of layers of which no instruction is to blame."""
+    if are_the_same(program, again, layers):
+        return f"code and constants of {names} are what the compiler makes of the model"
+    return f"compiled again, {names} get other code or constants, with which the result stays wrong"
 
 
 def _blamed(program: Program, emulator: Emulator, model: Path, evidence: Evidence) -> tuple[Blame | None, str]:
     backend = find_backend(program.metadata.backend)
     isa = backend.isa()
     layers = together(program, evidence.suspects)
+    names = ", ".join(each.name for each in layers)
+    if evidence.faults:
+        # Emulators look at whole programs first: any layer, on any core, may be why this one does not run.
+        layers += [each for each in program.layers if each not in layers]
+        names = "all layers"
     again, reason = or_reason(program, model, {each.name for each in layers})
     if again is not None:
         blame = blamed_instruction(
@@ -80,13 +115,9 @@ def _blamed(program: Program, emulator: Emulator, model: Path, evidence: Evidenc
         )
         if blame is not None:
             return blame, ""
-        names = ", ".join(each.name for each in layers)
+        reason = _unexplained(program, again, layers, names)
         if not are_the_same(program, again, layers):
-            return (
-                None,
-                f"compiled again, {names} get other code or constants, with which the result stays wrong",
-            )
-        reason = f"code and constants of {names} are what the compiler makes of the model"
+            return None, reason
     right = engines_that_are_right(program, backend, evidence)
     if not right:
         engines = "so the compiler makes or the emulator executes them wrong" if again is not None else ""

@@ -15,13 +15,14 @@ from compiler.compilation import CompileOptions
 from compiler.files import make_folder, write_bytes, write_text
 from compiler.localising.cut_model import cut_model
 from compiler.localising.cut_program import cut_program
-from compiler.localising.evidence import Evidence
+from compiler.localising.evidence import Evidence, Stop
 from compiler.localising.locating import Location
 from compiler.verification.programs import verify_source
 from compiler.verification.reference import reference_model
 from dialects.diagnostics import CatenaError, Diagnostic
 
 MODEL, INPUTS, EXPECTED, PROGRAM, NOTE = "model.onnx", "inputs.npz", "expected.npz", "layer.cat", "README.txt"
+WHOLE = "program.cat"
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,19 @@ def write_reproducer(
     ]
     write_text(folder / NOTE, "\n".join([*lines, *([remark] if remark else []), ""]))
     return Reproducer((*files, folder / NOTE), command, remark)
+
+
+def write_run(folder: Path, program: Program, stop: Stop, location: Location) -> Reproducer:
+    """Write a program whose run the emulator stops, its inputs, and how to run them.
+
+    Raises `CatenaError` (CAT-C002) if a file cannot be written.
+    """
+    make_folder(folder)
+    write_program(program, folder / WHOLE)
+    write_arrays(stop.inputs, folder / INPUTS)
+    command = f"catena run {WHOLE} -i {INPUTS}"
+    write_text(folder / NOTE, "\n".join([*location.lines(), "", f"In this folder: {command}", ""]))
+    return Reproducer((folder / WHOLE, folder / INPUTS, folder / NOTE), command)
 
 
 def _differs(folder: Path, source: str, inputs: Mapping[str, Array], target: str | None = None) -> bool:

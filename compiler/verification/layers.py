@@ -21,7 +21,7 @@ from compiler.arrays import Array
 from compiler.execution import fitted_inputs, random_inputs, run_program
 from compiler.host_execution import HostRuntime
 from compiler.host_summary import segments_in_program
-from compiler.localising.evidence import Evidence
+from compiler.localising.evidence import Evidence, Stop
 from compiler.localising.steps import Unreferenced
 from compiler.sources import file_digest
 from compiler.verification.comparison import Comparison, Measure, largest_error, layer_subject
@@ -47,8 +47,8 @@ def verify_program(
 
     `compiler.verification.measures` says in which unit and how closely. Raises `CatenaError`: CAT-C001 if the program
     is of another model, CAT-C004 without ONNX Runtime, CAT-C005 for inputs that do not fit, CAT-V002 if the
-    reference cannot be computed, CAT-E001 to CAT-E003 for faults of the program as a whole. A layer that has one is
-    wrong, and the last that is compared.
+    reference cannot be computed. A layer at which the emulator stops is wrong, and the last that is compared; where the
+    layers run one by one, but not the whole program, no output is compared.
     """
     expected, found = program.metadata.model_sha256, file_digest(model)
     if expected != found:
@@ -74,9 +74,16 @@ def verify_program(
     shapes = {name: array.shape for name, array in reference.items()}
     if running.faults:
         return Verification(layers, (), segments_in_program(program), running.evidence, faults=running.faults)
+    try:
+        results = run_program(program, emulator, host, arrays)
+    except CatenaError as error:
+        if not _is_of_the_machine(error):
+            raise
+        stop = Stop(arrays, tuple(error.diagnostics))
+        return Verification(layers, (), segments_in_program(program), running.evidence, faults=stop.faults, stop=stop)
     outputs = tuple(
         _compare_result(name, array, reference.get(name), measures, lambda: differing_results(source, arrays, shapes))
-        for name, array in run_program(program, emulator, host, arrays).items()
+        for name, array in results.items()
     )
     return Verification(layers, outputs, segments_in_program(program), running.evidence)
 
@@ -183,9 +190,10 @@ class _Layers:
 
         Raises the error again if it is not of the emulated machine.
         """
-        if layer.kind == SEGMENT or not all(each.code.startswith(_FAULTS) for each in error.diagnostics):
+        if layer.kind == SEGMENT or not _is_of_the_machine(error):
             raise error
-        self.faults = tuple(replace(each, node=" + ".join(layer.nodes)) for each in error.diagnostics)
+        nodes = " + ".join(layer.nodes)
+        self.faults = tuple(each if each.node else replace(each, node=nodes) for each in error.diagnostics)
         tensor = self._tensors[next(iter(outputs))]
         whole = self._reference_of(tensor)
         is_comparable = whole is not None and tensor.name not in shared
@@ -260,6 +268,10 @@ class _Layers:
 
 _FAULTS = "CAT-E"
 """How the codes of the emulated machine begin."""
+
+
+def _is_of_the_machine(error: CatenaError) -> bool:
+    return all(each.code.startswith(_FAULTS) for each in error.diagnostics)
 
 
 def updated_by(layer: LayerEntry) -> list[str]:

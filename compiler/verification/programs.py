@@ -67,12 +67,17 @@ def _verified(
     reproducer: Path | None,
 ) -> Verification:
     found = verify_program(program, emulator, model, inputs, seed=seed, tolerances=tolerances)
-    if found.evidence is None:
+    if found.evidence is None and found.stop is None:
         return found
     # The compiler is needed again only for programs that are wrong.
-    from compiler.localising.locating import locate
-    from compiler.localising.reproducer import write_reproducer
+    from compiler.localising.locating import locate, locate_stop
+    from compiler.localising.reproducer import write_reproducer, write_run
 
+    if found.evidence is None:
+        assert found.stop is not None
+        location = locate_stop(program, model, found.stop)
+        written = None if reproducer is None else write_run(reproducer, program, found.stop, location)
+        return replace(found, location=location, reproducer=written)
     location = locate(program, emulator, model, found.evidence)
     written = None if reproducer is None else write_reproducer(reproducer, program, model, found.evidence, location)
     return replace(found, location=location, reproducer=written)

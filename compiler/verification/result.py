@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from compiler.displaying import Displayed, Part
 from compiler.host_summary import HostSegment
-from compiler.localising.evidence import Evidence
+from compiler.localising.evidence import Evidence, Stop
 from compiler.verification.comparison import Comparison
 from compiler.verification.text import comparison_table
 from dialects.diagnostics import Diagnostic
@@ -34,7 +34,9 @@ class Verification(Displayed):
     """Where that layer goes wrong, once somebody has looked."""
     reproducer: Reproducer | None = None
     faults: tuple[Diagnostic, ...] = ()
-    """What stopped the emulator in the last of the layers; nothing after it is compared then."""
+    """What stopped the emulator in the last of the layers, or in the whole program; nothing after it is compared."""
+    stop: Stop | None = None
+    """The run of the whole program that stopped, if the layers ran one by one."""
 
     def displayed(self) -> Iterable[Part]:
         """What notebooks show."""
@@ -43,7 +45,7 @@ class Verification(Displayed):
     @property
     def is_equal(self) -> bool:
         """Whether everything is within the tolerance."""
-        return all(each.is_equal for each in (*self.layers, *self.outputs))
+        return not self.faults and all(each.is_equal for each in (*self.layers, *self.outputs))
 
     @property
     def first_wrong(self) -> Comparison | None:
