@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from compiler.cli.console import Console
+from compiler.cli.options import bug_option
 from compiler.cli.outcome import Outcome
 from compiler.cli.session import Session, verb
 
@@ -14,6 +15,7 @@ from compiler.cli.session import Session, verb
 @verb("disasm")
 @click.argument("program", metavar="PROGRAM")
 @click.option("-o", "--output", metavar="FILE", help="Write the listing there and the constants beside it.")
+@bug_option
 def disasm(session: Session, program: str, output: str | None) -> Outcome:
     """Disassemble a program: addresses, bytes, instructions, loops, layers and ONNX nodes.
 
@@ -35,6 +37,7 @@ def disasm(session: Session, program: str, output: str | None) -> Outcome:
 @verb("asm")
 @click.argument("listing", metavar="LISTING")
 @click.option("-o", "--output", required=True, metavar="FILE", help="Where the program goes.")
+@bug_option
 def asm(session: Session, listing: str, output: str) -> Outcome:
     """Assemble a listing, as `catena disasm -o` writes it, into a program."""
     from compiler.assembling import assemble_file

@@ -6,6 +6,7 @@ import click
 
 from compiler.cli.console import Console
 from compiler.cli.options import (
+    bug_option,
     fallback_option,
     mode_option,
     model_options,
@@ -24,6 +25,7 @@ from dialects.diagnostics import ExitCode
 @mode_option
 @model_options
 @fallback_option
+@bug_option
 def check(
     session: Session,
     model: str,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from compiler.cli.console import Console
-from compiler.cli.options import parse_settings
+from compiler.cli.options import bug_option, parse_settings
 from compiler.cli.outcome import Outcome
 from compiler.cli.session import Session, verb
 
@@ -20,6 +20,7 @@ from compiler.cli.session import Session, verb
     help="Run no further cases after so many seconds; the exit code is then 6.",
 )
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a key of the description.")
+@bug_option
 def conformance(
     session: Session, target: str, patterns: tuple[str, ...], time_limit: float | None, settings: tuple[str, ...]
 ) -> Outcome:

@@ -35,7 +35,10 @@ VERBS = {
     "opt": Verb("compiler.cli.opt:opt", "Run passes over IR text or a model and print the IR."),
     "asm": Verb("compiler.cli.assembly:asm", "Assemble text into a program."),
     "disasm": Verb("compiler.cli.assembly:disasm", "Disassemble a program, annotated."),
-    "explore": Verb("compiler.cli.explore:explore_model", "Words moved off-chip by size of the buffer, fused and not."),
+    "explore": Verb(
+        "compiler.cli.explore:explore_model",
+        "Sweep --space: Pareto front, resumable; or buffer sizes.",
+    ),
     "report": Verb("compiler.cli.report:report", "Table of cycles, energy and traffic by layer."),
     "diff": Verb("compiler.cli.diff:diff", "Compare two programs, or what they counted."),
     "explain": Verb("compiler.cli.explain:explain", "Say why layers cost what they cost."),
@@ -140,7 +143,7 @@ def _report(error: BaseException, words: Sequence[str], seconds: float) -> int:
     given = words[: words.index("--")] if "--" in words else words
     verb = next((word for word in given if word in VERBS), "")
     diagnostics = _usage_problem(error) if isinstance(error, click.ClickException) else diagnostics_of(error)
-    if any(each.code == "CAT-I001" for each in diagnostics):
+    if any(each.code.startswith(("CAT-I", "CAT-R")) for each in diagnostics):
         diagnostics = _kept(diagnostics, given)
     diagnostics = tuple(_with_advice(each, verb, given) for each in diagnostics)
     exit_code = exit_code_of(diagnostics)
@@ -158,7 +161,7 @@ def _report(error: BaseException, words: Sequence[str], seconds: float) -> int:
 
 
 def _kept(diagnostics: Sequence[Diagnostic], given: Sequence[str]) -> tuple[Diagnostic, ...]:
-    """Bugs, with where the command lies that shows them again, if that was asked for."""
+    """Bugs and IR that is wrong, with where the command lies that shows them again, if that was asked for."""
     from compiler.reproduction.commands import keeping_command
 
     return tuple(keeping_command(given, diagnostics))

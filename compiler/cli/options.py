@@ -120,6 +120,12 @@ def reproducer_option(command: CommandT) -> CommandT:
     return click.option("--reproducer", type=click.Path(path_type=Path), metavar="DIR", help=text)(command)
 
 
+def bug_option(command: CommandT) -> CommandT:
+    """`--reproducer`, for verbs that run no passes: whoever reports errors reads it (`compiler.reproduction`)."""
+    text = "If a bug ends the command, write there what shows it again: the command and its files."
+    return click.option("--reproducer", metavar="DIR", expose_value=False, help=text)(command)
+
+
 def zeros_options(command: CommandT) -> CommandT:
     """What is known of zeros in a network's data, for verbs that compile."""
     stated = "Share of tensors between layers that is not zero, if stated: where, is left to chance."

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from compiler.cli.console import Console
-from compiler.cli.options import model_options, parse_input_shapes
+from compiler.cli.options import bug_option, model_options, parse_input_shapes
 from compiler.cli.outcome import Outcome
 from compiler.cli.session import Session, verb
 from dialects.diagnostics import CatenaError, Diagnostic
@@ -37,6 +37,7 @@ from dialects.diagnostics import CatenaError, Diagnostic
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, metavar="N", help="Seed of random:N. [default: 0]")
 @model_options
+@bug_option
 def prune(
     session: Session,
     model: str,

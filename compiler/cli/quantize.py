@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from compiler.cli.console import Console
-from compiler.cli.options import model_options, parse_input_shapes
+from compiler.cli.options import bug_option, model_options, parse_input_shapes
 from compiler.cli.outcome import Outcome
 from compiler.cli.session import Session, verb
 from dialects.diagnostics import CatenaError, Diagnostic
@@ -47,6 +47,7 @@ from dialects.diagnostics import CatenaError, Diagnostic
 )
 @click.option("--exclude", multiple=True, metavar="NODE", help="A node that stays in float; may be repeated.")
 @model_options
+@bug_option
 def quantize(
     session: Session,
     model: str,

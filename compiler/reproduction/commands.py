@@ -1,4 +1,4 @@
-"""Bugs that show outside of passes and runs: the command itself, with copies of the files that it names."""
+"""Bugs outside of passes and runs, and IR that is no IR: the command itself, with copies of the files that it names."""
 
 from __future__ import annotations
 
@@ -30,12 +30,18 @@ def folder_of(words: Sequence[str]) -> Path | None:
 
 
 def keeping_command(words: Sequence[str], problems: Sequence[Diagnostic]) -> Sequence[Diagnostic]:
-    """Write a reproducer of a command, if it names a folder and a bug ended it that left none; the problems say so."""
+    """Write a reproducer of a command, if it names a folder and what ended it left none; the problems say so.
+
+    That is a bug, or a file of IR that is wrong (CAT-R).
+    """
     folder = folder_of(words)
-    if folder is None or problems[0].code != "CAT-I001" or any(AGAIN in each.hint for each in problems):
+    if folder is None or any(AGAIN in each.hint for each in problems):
         return problems
+    is_bug = problems[0].code == "CAT-I001"
     files: dict[str, Path] = {}
     command = shlex.join(["catena", *_with_copies(words, files)])
+    if not is_bug and not (problems[0].code.startswith("CAT-R") and files):
+        return problems
     record = Record(
         command=command,
         source=shlex.join(["catena", *words]),
@@ -48,7 +54,8 @@ def keeping_command(words: Sequence[str], problems: Sequence[Diagnostic]) -> Seq
         for name, path in files.items():
             _copy(path, place, name)
 
-    note = ["The command fails outside of the passes.", "", *map(str, problems), "", f"In this folder: {command}"]
+    culprit = "The command fails outside of the passes." if is_bug else "The IR is wrong before any pass."
+    note = [culprit, "", *map(str, problems), "", f"In this folder: {command}"]
     try:
         write_folder(folder, record, fill, note)
     except CatenaError as error:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+
+from xdsl.passes import ModulePass
 
 from compiler.compilation import TARGET_STAGE, CompileOptions
 from compiler.descriptions.copies import copies
@@ -31,6 +34,7 @@ from compiler.reproduction.recording import FailureRecorder
 from compiler.sources import ImportOptions, SourceKind, kind_of
 from compiler.stages import stage_number
 from dialects.diagnostics import CatenaError, Diagnostic
+from passes.searching.options import SearchingPass
 
 _COMMAND = f"catena opt {IR} --run-reproducer"
 _NOT_OF_THE_MODEL = frozenset({"CAT-C001", "CAT-C002"})
@@ -80,7 +84,7 @@ def _write(
         command=_COMMAND,
         source=source,
         stage=failure.stage,
-        passes=tuple(map(str, failure.passes)),
+        passes=tuple(str(_without_cache(step)) for step in failure.passes),
         done=failure.done,
         asked=None if options is None else Asked.of(options, files),
         diagnostics=plain_diagnostics(problems),
@@ -99,6 +103,11 @@ def _write(
 
     write_folder(folder, record, fill, note)
     return _COMMAND
+
+
+def _without_cache(step: ModulePass) -> ModulePass:
+    """A pass that keeps nothing in folders of whoever ran it."""
+    return replace(step, cache_dir=None) if isinstance(step, SearchingPass) else step
 
 
 def _write_model(folder: Path, source: str, importing: ImportOptions, problems: Sequence[Diagnostic]) -> str | None:

@@ -17,6 +17,7 @@ from compiler.modes import mode_named
 from compiler.searching import search_options
 from compiler.sources import ImportOptions
 from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.toml_text import as_toml
 from dialects.validation import validated
 
 RECORD, IR, NOTE = "failure.json", "reproducer.mlir", "README.txt"
@@ -145,4 +146,15 @@ def read_record(file: Path) -> Record:
         content = json.loads(read_text(str(path)))
     except (ValueError, RecursionError) as error:
         raise CatenaError(Diagnostic("CAT-C003", f"{RECORD} cannot be read: {error}", where=str(path))) from error
-    return validated(Record, content, str(path), "reproducer")
+    record = validated(Record, content, str(path), "reproducer")
+    if record.done > len(record.passes):
+        problem = Diagnostic(
+            "CAT-C003",
+            f"{RECORD}: more passes are done than there are",
+            "reproducer",
+            where=str(path),
+            expected=f"at most {len(record.passes)}",
+            found=as_toml(record.done),
+        )
+        raise CatenaError(problem)
+    return record

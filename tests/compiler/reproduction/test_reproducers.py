@@ -286,6 +286,21 @@ def test_what_is_no_reproducer_is_refused(text: str | None, message: str, cli: C
     assert cli("opt", tmp_path / "reproducer.mlir", "--run-reproducer", "-p", "cse").code == 2
 
 
+def test_a_folder_says_nothing_of_its_senders_cache_and_not_more_than_there_is(
+    cli: Cli, cnn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, cache = tmp_path / "failure", tmp_path / "cache"
+    given = ["--set", "glb.banks=1", "--set", "glb.bank_words=16", "--cache-dir", cache, "--reproducer", folder]
+    assert cli("compile", cnn, "-t", "eyeriss", *given, "-o", tmp_path / "p.cat").code == 4
+    record = record_of(folder)
+    assert record["passes"][record["done"]] == "map-row-stationary"
+    assert not any(str(cache).encode() in each.read_bytes() for each in folder.iterdir() if each.is_file())
+    for done in (-1, len(record["passes"]) + 1, 10**30):
+        (folder / "failure.json").write_text(json.dumps({**record, "done": done}))
+        found = cli("opt", folder / "reproducer.mlir", "--run-reproducer", "--json")
+        assert [each["code"] for each in found.json["diagnostics"]] == ["CAT-C003"]
+
+
 WITH_MODELS = {
     "compile": (), "opt": ("-p", "lower-onnx"), "verify": (), "report": (), "explain": (), "inspect": ("--passes",),
     "explore": (), "diff": (), "accuracy": ("--physics", "p.toml"),
@@ -340,9 +355,38 @@ def test_a_bug_outside_of_passes_leaves_the_command_and_its_files(
     assert command in failed.json["diagnostics"][0]["hint"]
 
 
+WITHOUT_PASSES = ("asm", "check", "conformance", "disasm", "prune", "quantize")
+"""The commands that run no passes of a compilation: only bugs leave anything."""
+
+
+def test_a_bug_in_a_command_without_passes_leaves_the_command(
+    cli: Cli, program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bug(path: Path) -> str:
+        raise KeyError("planted")
+
+    monkeypatch.setattr("compiler.assembling.disassemble_program", bug)
+    failed = cli("disasm", program, "--reproducer", tmp_path / "failure", "--json")
+    assert failed.json["diagnostics"][0]["code"] == "CAT-I001"
+    assert words_of(again(cli, tmp_path / "failure", monkeypatch)) == words_of(failed)
+
+
+@pytest.mark.parametrize("verb", ["opt", "compile"])
+def test_ir_that_is_wrong_goes_with_the_command(
+    verb: str, cli: Cli, cnn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path("ir.mlir")
+    assert cli("compile", cnn, "--to", "gconv", "-o", path).code == 0
+    path.write_text(path.read_text()[:-40])
+    failed = cli(verb, path, "-o", tmp_path / "made", "--reproducer", tmp_path / "failure", "--json")
+    assert failed.json["diagnostics"][0]["code"] == "CAT-R001"
+    assert words_of(again(cli, tmp_path / "failure", monkeypatch)) == words_of(failed)
+
+
 def test_no_other_command_has_the_option(cli: Cli) -> None:
     found = {verb for verb in VERBS if "--reproducer" in cli(verb, "--help").out}
-    assert found == {*WITH_MODELS, "run"}
+    assert found == {*WITH_MODELS, "run", *WITHOUT_PASSES}
 
 
 def test_functions_leave_one_too(cnn: Path, tmp_path: Path) -> None:
