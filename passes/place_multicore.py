@@ -32,9 +32,11 @@ from dialects.multicore import (
 from dialects.multicore_machine import MulticoreMachine
 from dialects.multicore_mapping import CrossbarMapping, CrossbarsAttr, Scheme, VectorAttr, VectorMapping
 from dialects.schedule import Loop, LoopAttr
-from dialects.spatial import ForOp
+from dialects.spatial import ForOp, LayerOp
 from dialects.target import require_multicore
 from passes.dram import Storages
+from passes.multicore.accesses import placed_layers
+from passes.multicore.buffers import most_bytes, refuse_large_turns
 from passes.multicore.groups import open_groups
 from passes.multicore.matrix import Grid, Matrix, Part, constant_words, shift_of
 from passes.multicore.rounds import Round, rounds
@@ -48,7 +50,7 @@ class PlaceMulticorePass(ModulePass):
     A stream addresses what it touches by hardware loops: the vectors of a part by their number, tiles of vector units
     by the ranges of loops. Layers of a pipelined machine have tensors and partial sums of their own, others share the
     words. What a group keeps between its links lies row by row, in a hold that has room for all of it
-    (`bound-buffers` makes it smaller).
+    (`bound-buffers` makes it smaller). Turns that do not fit the buffer of a core are refused (CAT-F002).
     """
 
     name = "place-multicore"
@@ -71,6 +73,17 @@ class PlaceMulticorePass(ModulePass):
         place(op, capacity, Storages(main_function(op)), body, gathered, together=together)
         for each in groups:
             each.add_holds()
+        refuse_large_turns(_most(op, machine), machine, "placed")
+
+
+def _most(module: ModuleOp, machine: MulticoreMachine) -> dict[LayerOp, int]:
+    """Of layers on crossbars, the bytes of a core's buffer that a stream takes at most."""
+    found: dict[LayerOp, int] = {}
+    for layer in placed_layers(main_function(module)):
+        if isinstance(layer.mapping, CrossbarsAttr):
+            streams = (op for op in layer.body.block.ops if isinstance(op, StreamOp))
+            found[layer] = max(most_bytes(layer, stream, machine) for stream in streams)
+    return found
 
 
 def _refuse_others(module: ModuleOp) -> None:

@@ -7,17 +7,15 @@ were done, on a bus that is free or, if that takes longer, taken all the time (`
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from xdsl.ir import Operation
 
-from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.events import Counts
 from dialects.gconv import GConv, View
-from dialects.locations import describe
 from dialects.multicore import (
     ActivateOp,
     FetchOp,
@@ -37,8 +35,8 @@ from dialects.multicore_machine import MulticoreMachine
 from dialects.multicore_mapping import CrossbarsAttr
 from dialects.spatial import LayerOp, integer
 from dialects.vector_sets import VectorSet
-from passes.multicore.accesses import Run, varies
-from passes.multicore.buffers import Sizes
+from passes.multicore.accesses import Run
+from passes.multicore.buffers import Extra, extras_of, most_bytes, refuse_large_turns
 from passes.multicore.course import BRING, FINISH, MULTIPLY, Course
 from passes.multicore.pace import Paces
 from passes.multicore.queues import Span, queued_spans
@@ -66,7 +64,10 @@ class Prediction:
 
 
 def predict(layers: Sequence[LayerOp], machine: MulticoreMachine) -> list[Prediction]:
-    """What the placed layers of a program count, given all of them in its order."""
+    """What the placed layers of a program count, given all of them in its order.
+
+    Raises `CatenaError` (CAT-F002) for turns that do not fit the buffer of a core.
+    """
     tallies: list[Tally] = []
     courses: list[Course] = []
     numbers: list[range] = []
@@ -79,6 +80,8 @@ def predict(layers: Sequence[LayerOp], machine: MulticoreMachine) -> list[Predic
             tally.core = integer(stream.core)
             courses.append(read(layer, stream, tally))
         tallies.append(tally)
+    most = {layer: tally.events["buffer.most"] for layer, tally in zip(layers, tallies, strict=True)}
+    refuse_large_turns(most, machine, "program")
     paces, spans = Paces(courses), queued_spans(courses, machine)
     found: list[Prediction] = []
     reached = 0
@@ -95,7 +98,7 @@ def predict(layers: Sequence[LayerOp], machine: MulticoreMachine) -> list[Predic
 
 
 def on_crossbars(layer: LayerOp, stream: StreamOp, tally: Tally) -> Course:
-    """Count what a stream does on crossbars. Raises `CatenaError` (CAT-F002) for turns that do not fit the buffer."""
+    """Count what a stream does on crossbars."""
     spec, machine = layer.spec, tally.machine
     ops = list(stream.body.block.ops)
     part = next(op for op in ops if isinstance(op, PartOp))
@@ -105,9 +108,9 @@ def on_crossbars(layer: LayerOp, stream: StreamOp, tally: Tally) -> Course:
     inputs = groups * existing_inputs(spec, layer.views[0], rows, vectors)
     course = Course(integer(stream.core), overlap=machine.cores.overlap)
     crossbars = 0
-    fixed, varying = ([t for t in _extras(layer, part) if t[2] is kind] for kind in (False, True))
-    of_vector = Sizes.of(layer, groups * len(rows), results, sum(words * size for words, size, _ in varying))
-    constants = held = 0
+    extras = extras_of(layer, part)
+    fixed, varying = ([each for each in extras if each.varies is kind] for kind in (False, True))
+    tally.hold(most_bytes(layer, stream, machine))
     for op in ops:
         if isinstance(op, ProgramOp | LoadOp | SignalOp | WaitOp):
             _begin_between(op, course)
@@ -118,7 +121,6 @@ def on_crossbars(layer: LayerOp, stream: StreamOp, tally: Tally) -> Course:
                 _program(layer, op, weights, len(rows) * groups, vectors.abreast, course, tally)
             case LoadOp():
                 course.move(FINISH, _load_extras(fixed, 1, tally))
-                constants = sum(words * size for words, size, _ in fixed)
             case SignalOp() | WaitOp():
                 token(op, None, BRING, course, tally)
             case RunOp():
@@ -127,8 +129,6 @@ def on_crossbars(layer: LayerOp, stream: StreamOp, tally: Tally) -> Course:
                 sizes = vectors.sizes(turns)
                 starts = np.cumsum(sizes) - sizes
                 count = int(sizes.sum())
-                most = of_vector.of_run(op, int(sizes.max()), overlap=machine.cores.overlap)
-                held = max(held, constants + most)
                 places: Numbers = np.repeat(turns * vectors.abreast - starts, sizes) + np.arange(count)
                 course.begin(run.turns, apart=True)
                 unit = BRING
@@ -155,11 +155,6 @@ def on_crossbars(layer: LayerOp, stream: StreamOp, tally: Tally) -> Course:
                             _after_product(each, layer, results, sizes, starts, course, tally)
             case _:
                 pass
-    tally.hold(held)
-    if held > machine.cores.buffer_bytes:
-        found = f"{machine.cores.buffer_bytes} bytes", f"{held} bytes"
-        message = "a turn of a part does not fit the buffer of a core"
-        raise CatenaError(Diagnostic("CAT-F002", message, "program", describe(layer), "", *found))
     return course
 
 
@@ -213,34 +208,9 @@ def _program(layer: LayerOp, op: ProgramOp, weights: int, rows: int, copies: int
     course.spend(BRING, min(rows, machine.crossbar.rows) * machine.crossbar.write_cycles)
 
 
-def _extras(layer: LayerOp, part: PartOp) -> list[tuple[int, int, bool]]:
-    """Of every operand of `post`: words of the part's columns, bytes of a word, whether they vary with the vector."""
-    spec = layer.spec
-    first = 2 if layer.kernel is not None else 1
-    columns = [(g, c) for g in span_of(part.groups) for c in span_of(part.columns)]
-    found: list[tuple[int, int, bool]] = []
-    for number in range(first, len(layer.views) - 1):
-        view = layer.views[number]
-        seen = {tuple(_channel(spec, view, group, column)) for group, column in columns}
-        found.append((len(seen), size_of(layer.tensors[number]), varies(spec, view)))
-    return found
-
-
-def _channel(spec: GConv, view: View, group: int, column: int) -> Iterator[int]:
-    """The indices of a column in the dimensions in which a tensor has several words for it."""
-    for dim, extent, stride in zip(reversed(spec.dims), reversed(view.shape), reversed(view.strides), strict=True):
-        group, g = divmod(group, dim.g)
-        column, op = divmod(column, dim.op)
-        if extent > 1 and stride:
-            yield g * dim.op + op
-
-
-def _load_extras(
-    extras: Sequence[tuple[int, int, bool]], turns: int, tally: Tally, starts: Numbers | None = None
-) -> Moved:
-    words = sum(words for words, *_ in extras)
-    tally.add("memory.extra.read", words * turns)
-    return tally.load(np.full(turns, sum(words * size for words, size, _ in extras)), starts)
+def _load_extras(extras: Sequence[Extra], turns: int, tally: Tally, starts: Numbers | None = None) -> Moved:
+    tally.add("memory.extra.read", sum(each.words for each in extras) * turns)
+    return tally.load(np.full(turns, sum(each.bytes for each in extras)), starts)
 
 
 def existing_inputs(spec: GConv, view: View, rows: range, vectors: VectorSet) -> Numbers:

@@ -13,8 +13,12 @@ from backends.rram.emulator import MulticoreEmulator
 from backends.rram.isa import ISA, Mvm, Program, Signal, Store, Vectors, Wait
 from backends.rram.steps import Pace
 from dialects.diagnostics import CatenaError
+from dialects.gconv.interpreter import main_function
 from dialects.multicore_mapping import Scheme
-from tests.backends.rram.quantized import SMALL, Network, Ready, one_layer, ready, residual
+from dialects.target import require_multicore
+from passes.multicore.accesses import placed_layers
+from passes.multicore.counts import predict
+from tests.backends.rram.quantized import SMALL, Network, Ready, one_layer, placed, ready, residual
 
 CHIPS = {
     "one crossbar a core": SMALL,
@@ -144,8 +148,16 @@ def test_turns_that_do_not_fit_the_buffer_of_a_core() -> None:
     assert max(emulator.buffers.values()) == 2 * 4 * 4 + 2 * 4 * 4
     assert min(emulator.buffers.values()) == 16 + 4 * 4
     with pytest.raises(CatenaError, match="does not fit the buffer of a core") as raised:
-        ready(model, {**chip, "cores.buffer_bytes": "63"})
-    assert raised.value.diagnostics[0].code == "CAT-F002"
+        placed(model, {**chip, "cores.buffer_bytes": "63"})
+    (found,) = raised.value.diagnostics
+    assert (found.code, found.stage, found.expected, found.found) == ("CAT-F002", "placed", "63 bytes", "64 bytes")
+    assert "QLinearConv.t0" in found.node
+    module = placed(model, chip)
+    machine = require_multicore(module, "program")
+    narrow = machine.model_copy(update={"cores": machine.cores.model_copy(update={"buffer_bytes": 63})})
+    with pytest.raises(CatenaError, match="does not fit the buffer of a core") as raised:
+        predict(placed_layers(main_function(module)), narrow)
+    assert raised.value.diagnostics[0].stage == "program"
     metadata = made.program.metadata
     description = dict(metadata.description)
     description["cores"] = {**description["cores"], "buffer_bytes": 63}
