@@ -30,9 +30,10 @@ from passes.mapping_file.writing import quoted_text
 from passes.searching.options import SearchOptions
 
 
-def recompiled(program: Program, model: Path) -> Program:
+def recompiled(program: Program, model: Path, *, merges_late: bool = False) -> Program:
     """What the compiler makes of a model with the target, mappings and groups of a program.
 
+    Dimensions are merged late, behind the host's share, as where layers may be fused but none are: programs do not say.
     Raises `CatenaError` if it cannot be compiled so.
     """
     machine = parse_machine(program.metadata.description, where="program metadata")
@@ -49,7 +50,7 @@ def recompiled(program: Program, model: Path) -> Program:
         options = CompileOptions(
             mapping=str(path) if has_files else None,
             mode=Mode.OFFLOAD if offloads else Mode.CHAIN,
-            fuse=bool(program.groups) and not has_files,
+            fuse=merges_late if has_files else bool(program.groups),
             search=SearchOptions(_objective(program)),
             importing=importing,
         )
@@ -101,10 +102,15 @@ def _mapping_file(program: Program, machine: Accelerator, offloads: bool) -> Ite
 
 def or_reason(program: Program, model: Path, names: Collection[str]) -> tuple[Program | None, str]:
     """The program compiled again if layers of some names can be compared, else why not."""
-    try:
-        found = recompiled(program, model)
-    except CatenaError as error:
-        return None, f"the program cannot be compiled again from its own mappings: {error.diagnostics[0].message}"
-    if not same_layers(program, found, names):
-        return None, "compiled again from its own mappings, the program has other layers"
-    return found, ""
+    reasons: list[str] = []
+    for merges_late in (False, True):
+        try:
+            found = recompiled(program, model, merges_late=merges_late)
+        except CatenaError as error:
+            message = error.diagnostics[0].message
+            reasons.append(f"the program cannot be compiled again from its own mappings: {message}")
+        else:
+            if same_layers(program, found, names):
+                return found, ""
+            reasons.append("compiled again from its own mappings, the program has other layers")
+    return None, reasons[0]

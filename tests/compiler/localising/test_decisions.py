@@ -14,9 +14,10 @@ from backends.program import Program
 from compiler.compilation import CompileOptions, compile_source
 from compiler.execution import load_program
 from compiler.localising.locating import Location, locate
-from compiler.localising.recompiling import recompiled
+from compiler.localising.recompiling import or_reason, recompiled
 from compiler.modes import Mode
 from compiler.verification.layers import verify_program
+from dialects.diagnostics import CatenaError
 from dialects.schedule import Objective
 from passes.searching.options import SearchOptions
 from tests.compiler.localising.faults import CONV, negate, other_constants
@@ -124,6 +125,18 @@ def test_layers_without_a_tensor_of_the_model_are_named_as_mapping_files_name_th
     assert "conv" in found.layer
     assert found.blame is not None, found.lines()
     assert "constants" in found.blame.reason
+
+
+def test_dimensions_merge_when_they_did(tmp_path: Path) -> None:
+    """Nothing is fused, but could have been: what the host executes was split off before dimensions merged."""
+    model = save_model(quantized_pool(), tmp_path / "model.onnx")
+    program = compiled(model, CompileOptions(target="eyeriss", mode=Mode.OFFLOAD, fuse=True))
+    assert not program.groups
+    with pytest.raises(CatenaError, match="loops of this layer have changed"):
+        recompiled(program, model)
+    again, reason = or_reason(program, model, {layer.name for layer in program.layers})
+    assert again is not None, reason
+    assert again.code == program.code
 
 
 def test_layers_say_which_tensor_they_make(tmp_path: Path) -> None:
