@@ -14,7 +14,8 @@ how many there are to a signal, and when the weights come: in phase 0 before the
 
     #multicore.vector<C.opc, cores [0, 1, 2]>
 
-gives each core as large a part of a loop as the others; their vector units work on it.
+gives each core as large a part of a loop as the others; their vector units work on it. With `wide` behind it, crossbars
+would do so if their cells held the link's weights.
 """
 
 from __future__ import annotations
@@ -60,10 +61,14 @@ class CrossbarMapping:
 
 @dataclass(frozen=True)
 class VectorMapping:
-    """A link on vector units: the loop that is cut into parts, one for each core; None if there is nothing to cut."""
+    """A link on vector units: the loop that is cut into parts, one for each core; None if there is nothing to cut.
+
+    `is_wide` if crossbars would do it, but for weights outside the range of their cells.
+    """
 
     loop: Loop | None
     cores: tuple[int, ...] = ()
+    is_wide: bool = False
 
 
 @irdl_attr_definition
@@ -121,11 +126,16 @@ class VectorAttr(Data[VectorMapping]):
             if parser.parse_optional_keyword("all") is None:
                 loop = parse_loop(parser)
             parser.parse_punctuation(",")
-            return VectorMapping(loop, _cores(parser))
+            cores = _cores(parser)
+            is_wide = parser.parse_optional_punctuation(",") is not None
+            if is_wide:
+                parser.parse_keyword("wide")
+            return VectorMapping(loop, cores, is_wide)
 
     def print_parameter(self, printer: Printer) -> None:
         with printer.in_angle_brackets():
-            printer.print_string(f"{self.data.loop or 'all'}, cores {list(self.data.cores)}")
+            wide = ", wide" if self.data.is_wide else ""
+            printer.print_string(f"{self.data.loop or 'all'}, cores {list(self.data.cores)}{wide}")
 
 
 def _after(parser: AttrParser, keyword: str) -> int:

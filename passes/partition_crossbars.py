@@ -14,7 +14,7 @@ from dialects.element_types import numpy_dtype_of
 from dialects.gconv import PASS, LinkOp, LoopKind, element_type_of_value, shape_of
 from dialects.gconv.interpreter import main_function
 from dialects.multicore_machine import MulticoreMachine
-from dialects.multicore_mapping import CrossbarMapping, CrossbarsAttr, VectorAttr, VectorMapping
+from dialects.multicore_mapping import CrossbarMapping, CrossbarsAttr, VectorAttr
 from dialects.schedule import Loop
 from dialects.target import require_multicore
 from passes.multicore.matrix import Grid, Matrix
@@ -51,7 +51,7 @@ class PartitionCrossbarsPass(ModulePass):
                 case VectorAttr(data=mapping) if not mapping.cores:
                     updates = storage.update(link.result) is not None
                     loop, parts = (None, 1) if updates else _cut(link, machine)
-                    link.properties["mapping"] = VectorAttr(VectorMapping(loop, tuple(range(parts))))
+                    link.properties["mapping"] = VectorAttr(replace(mapping, loop=loop, cores=tuple(range(parts))))
                     beside += parts
                 case _:
                     pass

@@ -112,6 +112,7 @@ def compile_model(
     from compiler.modes import mode_named
     from compiler.searching import search_options as parse_search
     from compiler.sources import ImportOptions
+    from compiler.wide_weights import wide_weights_note
     from passes.searching.stopping import stopped
     from passes.searching.watching import Progress, watched
 
@@ -149,7 +150,10 @@ def compile_model(
         if not prints:
             write_compiled(compiled, Path(path))
     segments = () if compiled.program is None else segments_in_program(compiled.program)
-    remark = describe_segments(segments) if segments else ""
+    remarks = [describe_segments(segments)] if segments else []
+    if compiled.program is not None and (note := wide_weights_note(compiled.module)):
+        remarks.append(note)
+    remark = "\n".join(remarks)
     if kept is not None and not interrupted.came():
         kept.keep(Path(path), remark)
 

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 from compiler.explanation.explaining import Explanation, Explanations
 from compiler.tables import Table, number, shortened, table
+from compiler.wide_weights import describe_wide_weights
+from dialects.multicore_machine import MulticoreMachine
 from passes.explanation.on_cores import CoreFacts
 
 _NAME_WIDTH = 36
@@ -35,6 +37,8 @@ def cores_table(found: Explanations) -> Table:
         "after another (closed form); signals: bytes over those of all other traffic; bus: at least; "
         "buffer: the most that a core needs"
     )
+    if isinstance(found.machine, MulticoreMachine) and (wide := sum(each.is_wide for each in several)):
+        title += f"; {describe_wide_weights(wide, found.machine)}"
     return replace(table(columns, rows, title), footer=footer)
 
 
@@ -67,6 +71,7 @@ def core_tables(facts: CoreFacts) -> Iterator[Table]:
             f"taken for {facts.bus_cycles:,} cycles at least",
         ),
         ("alone", f"{facts.alone:,} cycles (predicted)"),
+        *([("why no crossbars", "their cells do not hold the weights")] if facts.is_wide else []),
         ("limited by", facts.binds),
     ]
     if facts.ring > 1:

@@ -35,7 +35,8 @@ class CoreFacts:
     `ring` is P_V, the cores that add to the same sums, `beside` those that share their inputs; a copy has both, and
     `abreast` copies lie in the same cores. `buffer_bytes` are the most that a core needs of its buffer, `part_bytes`
     what a part takes on average. `sequential` are the cycles if the cores of a ring worked one after another, `alone`
-    those predicted. Layers on vector units have a ring of one, and neither crossbars nor steps.
+    those predicted. Layers on vector units have a ring of one, and neither crossbars nor steps; some `is_wide`, whose
+    weights cells do not hold.
     """
 
     form: str
@@ -58,6 +59,7 @@ class CoreFacts:
     bus_bytes: int
     signal_bytes: int
     binds: str
+    is_wide: bool = False
 
     @property
     def speed_up(self) -> float:
@@ -96,7 +98,7 @@ def facts_on_cores(
         form = f"{mapping.loop} in {parts} parts" if mapping.loop else "all of it on one core"
         one = (1, 1, 1, 1, 0, 0, 0, 0, 0)
         buffer = events.get("buffer.most", 0), -(-events.get("buffer.bytes", 0) // parts)
-        return CoreFacts(form, mapping.cores, *one, (), *buffer, alone, alone, *traffic, binds)
+        return CoreFacts(form, mapping.cores, *one, (), *buffer, alone, alone, *traffic, binds, mapping.is_wide)
     grid = Grid.of(Matrix.of(work.spec), mapping, machine)
     parts = grid.parts()
     ring = [parts[number] for number in parts[0].ring]

@@ -37,12 +37,10 @@ class Matrix(MatrixShape):
         return cls(shape.groups, shape.rows, shape.columns, shape.vectors, several[-1] if several else 1)
 
 
-def is_product(link: LinkOp, machine: MulticoreMachine) -> bool:
-    """Whether crossbars can do a link: sums of products of narrow integers and constants that cells can hold."""
+def narrow_product_words(link: LinkOp) -> Array | None:
+    """The constants of sums of products of narrow integers, which crossbars do if cells hold them; None of others."""
     words, acc = product_words(link, INPUT_BITS), link.spec.acc
-    if words is None or acc is None or dtype_named(acc).name != "int32":
-        return False
-    return shift_of(words, machine) is not None
+    return words if acc is not None and dtype_named(acc).name == "int32" else None
 
 
 def product_words(link: LinkOp, input_bits: int) -> Array | None:

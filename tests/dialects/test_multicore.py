@@ -19,6 +19,7 @@ MAPPINGS = (
     CrossbarsAttr(CrossbarMapping((16, 4), (36, 12))),
     VectorAttr(VectorMapping(Loop("C", LoopKind.OPC), (3, 4))),
     VectorAttr(VectorMapping(None, (0,))),
+    VectorAttr(VectorMapping(None, (0,), is_wide=True)),
 )
 
 

@@ -1,0 +1,29 @@
+"""What is said of layers that vector units do, because no cells of crossbars hold their weights."""
+
+from __future__ import annotations
+
+from xdsl.dialects.builtin import ModuleOp
+
+from dialects.gconv.interpreter import main_function
+from dialects.multicore_machine import MulticoreMachine
+from dialects.multicore_mapping import VectorAttr
+from dialects.target import find_machine
+from passes.multicore.accesses import placed_layers
+
+
+def wide_weights_note(module: ModuleOp) -> str:
+    """A line about such layers of a placed module; empty if there are none."""
+    machine = find_machine(module)
+    if not isinstance(machine, MulticoreMachine):
+        return ""
+    mappings = [layer.mapping for layer in placed_layers(main_function(module))]
+    return describe_wide_weights(sum(isinstance(each, VectorAttr) and each.data.is_wide for each in mappings), machine)
+
+
+def describe_wide_weights(layers: int, machine: MulticoreMachine) -> str:
+    """A line about so many layers; empty if there are none."""
+    if not layers:
+        return ""
+    low, high = machine.crossbar.weights.range
+    which = "a layer has" if layers == 1 else f"{layers} layers have"
+    return f"{which} weights that cells do not hold ({low} to {high}, however they are shifted): vector units multiply"
