@@ -42,6 +42,13 @@ and ops, if something is not ordered without the token: most signals or waits th
 is for, a signal before its core is done or from another one. What is ordered all the same is proved and harmless: a
 signal that a later one makes up for, one that stands twice in its place, as registers take values and do not count,
 and a wait that comes earlier than it has to. Then results are the same, to the bit, at all paces tried.
+
+Programs may still have signals that a later one makes up for. `synchronize-cores` takes out every wait without which
+all is ordered still, and then every signal by which no wait passes; it knows order and no time. So the first signal
+that lets a wait pass stays, though the core may come to the wait so late that the next one is there as well. That
+happens in cyclic rings with signals for several turns (`schedule.signal_every`): one program sends 541 signals and
+takes 166,341 cycles, and 94 less without 5 of them, as its bus is freer. Elsewhere such a signal saves time: another
+program sends 231 and takes 38,814 cycles, and 46,210 without one of them.
 """
 
 
