@@ -12,7 +12,9 @@ from backends.program import Program
 from backends.registry import find_backend
 from compiler.arrays import Array, write_arrays
 from compiler.compilation import CompileOptions
+from compiler.execution import program_inputs
 from compiler.files import make_folder, write_bytes, write_text
+from compiler.host_execution import HostRuntime
 from compiler.localising.cut_model import cut_model
 from compiler.localising.cut_program import cut_program
 from compiler.localising.evidence import Evidence, Stop
@@ -22,7 +24,7 @@ from compiler.verification.reference import reference_model
 from dialects.diagnostics import CatenaError, Diagnostic
 
 MODEL, INPUTS, EXPECTED, PROGRAM, NOTE = "model.onnx", "inputs.npz", "expected.npz", "layer.cat", "README.txt"
-WHOLE = "program.cat"
+WHOLE, WHOLE_INPUTS = "program.cat", "program-inputs.npz"
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,11 @@ def write_reproducer(
         command = ""
         source = "the layer's own code is right alone" if alone is not None else "the layer's own code cannot run alone"
         remark = f"{source}: no command shows it but verifying the whole program"
+        stop = _run_of(program, evidence)
+        if stop.faults and not stop.runs(program, find_backend(program.metadata.backend).load(program, None)):
+            files += [folder / WHOLE, folder / WHOLE_INPUTS]
+            command = _written_run(folder, program, stop, WHOLE_INPUTS)
+            remark = f"{source}: the command runs all layers"
     lines = [
         *(location.lines() if location is not None else [f"layer {layer.name!r} differs"]),
         *(["", f"In this folder: {command}"] if command else []),
@@ -90,11 +97,22 @@ def write_run(folder: Path, program: Program, stop: Stop, location: Location) ->
     Raises `CatenaError` (CAT-C002) if a file cannot be written.
     """
     make_folder(folder)
-    write_program(program, folder / WHOLE)
-    write_arrays(stop.inputs, folder / INPUTS)
-    command = f"catena run {WHOLE} -i {INPUTS}"
+    command = _written_run(folder, program, stop, INPUTS)
     write_text(folder / NOTE, "\n".join([*location.lines(), "", f"In this folder: {command}", ""]))
     return Reproducer((folder / WHOLE, folder / INPUTS, folder / NOTE), command)
+
+
+def _run_of(program: Program, evidence: Evidence) -> Stop:
+    """A run of the whole program with the inputs of the model that one layer was looked at with."""
+    names = (*(each.name for each in program_inputs(program)), *HostRuntime(program).inputs)
+    return Stop({name: evidence.reference[name] for name in names}, evidence.faults)
+
+
+def _written_run(folder: Path, program: Program, stop: Stop, inputs: str) -> str:
+    """Write a program and the inputs of a run; the command that runs it in the folder."""
+    write_program(program, folder / WHOLE)
+    write_arrays(stop.inputs, folder / inputs)
+    return f"catena run {WHOLE} -i {inputs}"
 
 
 def _differs(folder: Path, source: str, inputs: Mapping[str, Array], target: str | None = None) -> bool:

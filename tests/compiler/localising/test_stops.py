@@ -45,7 +45,7 @@ def test_an_altered_instruction_is_named_beside_the_one_that_stops(fault: Fault,
 
 @pytest.mark.parametrize(("core", "seen_in"), [(0, DENSE), (1, CONV)])
 def test_a_signal_to_another_core_is_found_from_the_layer_that_does_not_run_for_it(
-    core: int, seen_in: str, tmp_path: Path, cli: Cli
+    core: int, seen_in: str, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A later layer waits for it; or an earlier one, as the emulator looks at pairs of cores before it runs any."""
     result = verified(fault_of("rram", "pool1", "signal core=2", core=core), tmp_path, cli)
@@ -53,6 +53,7 @@ def test_a_signal_to_another_core_is_found_from_the_layer_that_does_not_run_for_
     assert (result.code, place["layer"], place["seen_in"]) == (5, "pool1", seen_in)
     assert place["blame"]["text"].startswith(f"signal core={core}")
     assert place["blame"]["core"] == 1
+    assert_it_stops_again(tmp_path / "again", result, cli, monkeypatch)
 
 
 def test_a_wait_that_is_too_short_is_found_though_every_layer_alone_is_right(
@@ -65,8 +66,14 @@ def test_a_wait_that_is_too_short_is_found_though_every_layer_alone_is_right(
     place = result.json["result"]["location"]
     assert (result.code, place["layer"], place["tensor"]) == (5, layer, "")
     assert place["blame"]["text"].startswith("wait register=0, base=0")
-    monkeypatch.chdir(tmp_path / "again")
+    assert result.json["diagnostics"][0]["code"] == "CAT-E002"
+    assert_it_stops_again(tmp_path / "again", result, cli, monkeypatch)
+
+
+def assert_it_stops_again(folder: Path, first: Result, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command that the reproducer names ends as verifying did."""
+    monkeypatch.chdir(folder)
     command = Path("README.txt").read_text().split("catena ")[1].split("\n")[0].split()
     again = cli(*command, "--json")
-    assert [each["code"] for each in again.json["diagnostics"]] == ["CAT-E002"]
-    assert again.code != 0
+    assert again.code == first.code == 5
+    assert again.json["diagnostics"][0]["code"] == first.json["diagnostics"][0]["code"]
