@@ -23,7 +23,7 @@ Mends = Callable[[Program], bool]
 
 @dataclass(frozen=True)
 class Blame:
-    """An instruction, by core and address, as assembly, and what is wrong with it or with what it brings."""
+    """An instruction, by core (of `cores`) and address, as assembly, and what is wrong with it or what it brings."""
 
     core: int
     address: int
@@ -31,9 +31,10 @@ class Blame:
     reason: str
     expected: str = ""
     found: str = ""
+    cores: int = 1
 
     def __str__(self) -> str:
-        core = f"core {self.core}, " if self.core else ""
+        core = f"core {self.core}, " if self.cores > 1 else ""
         return f"{core}instruction {self.address} ({self.text})"
 
 
@@ -106,11 +107,12 @@ def _repaired(program: Program, again: Program, places: Sequence[tuple[int, int]
 
 def _of_code(program: Program, again: Program, place: tuple[int, int], isa: Isa) -> Blame:
     core, address = place
+    cores = len(program.code)
     right = instruction_at(again, isa, core, address)
     try:
         wrong = instruction_at(program, isa, core, address)
     except CatenaError:
-        return Blame(core, address, "no instruction", "the word cannot be decoded", isa.format(right))
+        return Blame(core, address, "no instruction", "the word cannot be decoded", isa.format(right), cores=cores)
     if type(wrong) is type(right):
         names = [
             each.name
@@ -120,7 +122,7 @@ def _of_code(program: Program, again: Program, place: tuple[int, int], isa: Isa)
         reason = f"its {' and '.join(names) or 'word'} is not what the compiler makes of the layer"
     else:
         reason = "it is another instruction than the compiler makes of the layer"
-    return Blame(core, address, isa.format(wrong), reason, isa.format(right), isa.format(wrong))
+    return Blame(core, address, isa.format(wrong), reason, isa.format(right), isa.format(wrong), cores)
 
 
 def _same(first: object, second: object) -> bool:
@@ -181,7 +183,8 @@ def _of_constants(
         for address in range(entry.start, entry.end):
             instruction = instruction_at(program, isa, entry.core, address)
             mnemonic, *_ = isa.format(instruction).split()
-            blame = Blame(entry.core, address, isa.format(instruction), reason, str(expected[place]), str(found[place]))
+            words = str(expected[place]), str(found[place])
+            blame = Blame(entry.core, address, isa.format(instruction), reason, *words, len(program.code))
             if mnemonic == "base" and getattr(instruction, "address", None) == tensor.address:
                 operand, based = getattr(instruction, "tensor", None), blame
             elif based is not None and mnemonic in _MOVERS and _moves(instruction, operand):
