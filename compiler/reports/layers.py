@@ -123,8 +123,10 @@ class Report(Displayed):
     @property
     def utilisation(self) -> float:
         """From 0 to 1, as `ARRAY_USE` says; operations that are left out are none."""
-        possible = sum(slots(each.counts, self.machine) for each in self.layers)
-        return _done(self.counts) / possible if possible else 0.0
+        both = [(_done(each.counts), slots(each.counts, self.machine)) for each in self.layers]
+        possible = sum(most for _, most in both)
+        # What takes no time, as products in 0 cycles, uses nothing.
+        return sum(done for done, most in both if most) / possible if possible else 0.0
 
     def displayed(self) -> Iterable[Part]:
         """What notebooks show."""

@@ -41,3 +41,10 @@ def test_vector_units_are_measured_by_what_they_can_do(rows: str, more: Mapping[
     chip = {**CHIP, "crossbar.rows": rows, "crossbar.mvm_cycles": "5000", "bus.width_bytes": "4", "cores.lanes": "4"}
     pool, used = next((each, used) for each, used in _layers({**chip, **more}, 3) if each.layer.kind == "pool")
     assert used == pool.counts.operations / (pool.counts.array_cycles * pool.counts.peak_pes * 4) > 0.5
+
+
+def test_products_that_take_no_time_use_nothing() -> None:
+    found = predicted_report(ready(residual(4, 4), {**CHIP, "crossbar.mvm_cycles": "0"}).program)
+    used = [each.utilisation(found.machine) for each in found.layers]
+    assert used[0] == 0
+    assert 0 < found.utilisation <= max(used) <= 1
