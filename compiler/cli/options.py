@@ -109,6 +109,7 @@ def fuse_option(command: CommandT) -> CommandT:
     text = (
         "Let layers take turns on tiles where less is moved off-chip; with --objective, where that costs no more. "
         "Groups have up to six layers in a row of up to 11 that can be fused, up to three in one of 18 or more. "
+        "On machines of levels, tensors may stay on the chip from one group to others. "
         "On cores with crossbars, let them run as a pipeline that keeps few rows of what they hand on."
     )
     return click.option("--fuse", is_flag=True, help=text)(command)

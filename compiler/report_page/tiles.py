@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from compiler.driver import SilentObserver, StageRun
 from compiler.stages import MAPPING_STAGE
 from dialects.fused_attribute import FusedAttr
 from dialects.fused_mapping import FusedMapping, Retention
-from dialects.gconv.fused import FusedOp
+from dialects.gconv.interpreter import main_function
 from dialects.turn_box import TurnAxis
 from passes.fusion.boxes import IrregularError, boxes_of
 from passes.fusion.from_ir import group_of
@@ -22,6 +22,7 @@ from passes.fusion.holds import extents_of
 from passes.fusion.inference import Tiles
 from passes.fusion.model import FusedCosts
 from passes.fusion.region import Region
+from passes.fusion.series import series_of, words_beside
 
 MOST_TURNS = 2_000
 """Turns of which a page shows what memories hold; of more, the first ones."""
@@ -37,21 +38,23 @@ class GroupTiles(SilentObserver):
         """Look at the groups once they are mapped."""
         if run.stage != MAPPING_STAGE:
             return
-        for op in module.walk():
-            if isinstance(op, FusedOp) and isinstance(op.mapping, FusedAttr):
-                group = group_of(op)
-                self.groups[group.head.result] = tiles_json(group, op.mapping.data)
+        for series in series_of(main_function(module), run.stage):
+            for op, beside in zip(series, words_beside(series), strict=True):
+                if isinstance(op.mapping, FusedAttr):
+                    group = group_of(op)
+                    self.groups[group.head.result] = tiles_json(group, op.mapping.data, beside)
 
 
-def tiles_json(group: Group, mapping: FusedMapping) -> dict[str, Any]:
+def tiles_json(group: Group, mapping: FusedMapping, beside: Mapping[str, int]) -> dict[str, Any]:
     """What a group does in every turn: loops with their turns, tensors with their tiles, links with their operations.
 
     `needed` are the boxes of a tensor that a turn has, `new` those that are fetched or made in it; the rest stays from
     earlier turns, or from an earlier group if it is `resident`. Both are absent of tiles that are no few boxes.
+    `beside` are words by memory of what stays there meanwhile for other groups.
     """
     costs = FusedCosts(group, mapping)
     tiles = costs.tiles
-    memories = dict.fromkeys(each.memory for each in mapping.retentions)
+    memories = dict.fromkeys([*(each.memory for each in mapping.retentions), *beside])
     loops = [
         {"loop": str(node.loop), "tile": node.tile, "turns": turns}
         for node, turns in zip(mapping.loops, tiles.turns, strict=True)
@@ -64,7 +67,11 @@ def tiles_json(group: Group, mapping: FusedMapping) -> dict[str, Any]:
             {"link": link.name, "operations": tiles.worked[link.name].total, "again": costs.work[link.name].recomputed}
             for link in group.links
         ],
-        "held": {memory: _over_time(costs.occupancy_over_time(memory), tiles.turns) for memory in memories},
+        "held": {
+            memory: _over_time(costs.occupancy_over_time(memory) + beside.get(memory, 0), tiles.turns)
+            for memory in memories
+        },
+        "beside": {memory: words for memory, words in beside.items() if words},
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 
-from xdsl.dialects.func import FuncOp
+from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Operation, SSAValue
 
 from dialects.diagnostics import CatenaError, Diagnostic
@@ -19,6 +19,7 @@ from passes.chain_views import readers_of
 from passes.fusion.from_ir import group_of
 from passes.fusion.grouping import groups_of
 from passes.fusion.holds import GroupPlan, addresses
+from passes.fusion.model import FusedCosts
 from passes.fusion.plans import known_plan
 from passes.fusion.staying import ALONE, Stay, Staying, laid_out, together
 
@@ -29,8 +30,8 @@ Series = tuple[FusedOp, ...]
 def series_of(function: FuncOp, stage: str) -> list[Series]:
     """All groups of a function, in order, those together between which tensors stay.
 
-    Raises `CatenaError` (CAT-F002) for tensors that cannot stay: the group that makes them or one that reads them has
-    them off-chip, or something else runs between.
+    Raises `CatenaError` (CAT-R003) for tensors that cannot stay: the group that makes them or one that reads them has
+    them off-chip, they are results of the network, or something else runs between.
     """
     groups = groups_of(function)
     staying: dict[SSAValue, dict[FusedOp, Retention]] = {}
@@ -76,7 +77,10 @@ def _problems(value: SSAValue, said: Mapping[FusedOp, Retention], stage: str) ->
         yield _problem(op, stage, f"{name} stays, and no group makes it", "leave the word out: it comes from off-chip")
         return
     for other in dict.fromkeys((maker, *readers_of(value))):
-        if other not in said:
+        if isinstance(other, ReturnOp):
+            message = f"{name} stays, and is the network's result, which goes off-chip"
+            yield _problem(op, stage, message, "leave the word out in all groups that have it")
+        elif other not in said:
             does = "makes" if other is maker else "reads"
             message = f"{name} stays, and {describe(other) or other.name} {does} it off-chip"
             yield _problem(op, stage, message, "the group that makes a tensor and all that read it say that it stays")
@@ -99,13 +103,37 @@ def _between(series: Sequence[FusedOp], stage: str) -> Iterator[Diagnostic]:
 
 
 def _problem(op: FusedOp, stage: str, message: str, hint: str) -> Diagnostic:
-    return Diagnostic("CAT-F002", message, stage, describe(op), hint=hint)
+    return Diagnostic("CAT-R003", message, stage, describe(op), hint=hint)
 
 
 def values_that_stay(op: FusedOp) -> dict[str, SSAValue]:
     """The tensors of a group that stay before or behind it, by the names that it has for them."""
     outside = _outside(op)
     return {each.tensor: outside[each.tensor] for each in _that_stay(op)}
+
+
+def words_beside(series: Series) -> list[dict[str, int]]:
+    """For every group of a series by memory, the words of what stays there meanwhile that it does not need itself.
+
+    Those are of tensors that are none of its own, and the elements of its own that it does not read.
+    """
+    tensors = [values_that_stay(op) for op in series]
+    last = {value: place for place, named in enumerate(tensors) for value in named.values()}
+    there: dict[SSAValue, tuple[str, int]] = {}
+    found: list[dict[str, int]] = []
+    for place, (op, named) in enumerate(zip(series, tensors, strict=True)):
+        own: dict[SSAValue, int] = {}
+        if isinstance(op.mapping, FusedAttr) and named:
+            costs = FusedCosts(group_of(op), op.mapping.data)
+            for name, value in named.items():
+                own[value] = costs.occupancy[name]
+                there.setdefault(value, (costs.mapping.retention(name).memory, own[value]))
+        beside: dict[str, int] = {}
+        for value, (memory, words) in there.items():
+            if last[value] >= place:
+                beside[memory] = beside.get(memory, 0) + words - own.get(value, 0)
+        found.append(beside)
+    return found
 
 
 def staying_of(series: Series, hierarchy: Hierarchy, stage: str) -> list[Staying]:

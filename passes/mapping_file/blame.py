@@ -29,5 +29,7 @@ def at_its_statement(problem: Diagnostic, module: ModuleOp, path: Path, context:
     for statement in file.groups:
         links = [known[name.text] for name in statement.links if name.text in known]
         if links and links[0].parent_op() in groups:
-            return replace(problem, where=file.problem_of(statement.spot, "").where)
+            # what is illegal in the IR of a group is a contradiction of the statements that made it
+            code = "CAT-C003" if problem.code == "CAT-R003" else problem.code
+            return replace(problem, code=code, where=file.problem_of(statement.spot, "").where)
     return problem

@@ -33,7 +33,7 @@ function groupParts(report, tiles) {
     const turn = Number(slider.value), at = turnsAt(turn, extents);
     said.textContent = `turn ${whole(turn + 1)} of ${whole(total)}${extents.length > 1 ? ` (${at.map((each) => each + 1).join(", ")})` : ""}`;
     pictures.replaceChildren(...inOrder(tiles.tensors).map((tensor) => tensorPicture(tensor, at)));
-    held.replaceChildren(...Object.entries(tiles.held).map(([memory, words]) => heldPicture(report, memory, words, turn)));
+    held.replaceChildren(...Object.entries(tiles.held).map(([memory, words]) => heldPicture(report, memory, words, tiles.beside[memory] || 0, turn)));
   };
   show();
   const again = tiles.links.filter((link) => link.again);
@@ -149,7 +149,7 @@ function boxPicture(tensor, axes, needed, fresh) {
   return picture;
 }
 
-function heldPicture(report, memory, held, turn) {
+function heldPicture(report, memory, held, beside, turn) {
   const capacity = report.capacities[memory] || 0;
   const most = Math.max(1, capacity, ...held), wide = 560, tall = 60, step = wide / held.length;
   const picture = draw("svg", { width: wide + 130, height: tall + 26, role: "img" });
@@ -160,6 +160,7 @@ function heldPicture(report, memory, held, turn) {
   });
   if (capacity) picture.append(draw("path", { d: `M0 ${8 + tall - (tall * capacity) / most}H${wide}`, stroke: "#d55e00", "stroke-dasharray": "4 3" }));
   picture.append(words(wide + 6, 16, capacity ? `${whole(capacity)} there are` : `${whole(most)} at most`, { class: "soft" }));
-  const title = make("p", { class: "note" }, `Words that the tensors of the group take of ${memory}, turn by turn; ${whole(Math.max(...held))} at most.`);
+  const others = beside ? ` ${whole(beside)} of them hold what stays there for other groups.` : "";
+  const title = make("p", { class: "note" }, `Words of ${memory} that are taken, turn by turn; ${whole(Math.max(...held))} at most.${others}`);
   return make("div", {}, title, make("div", { class: "scroll" }, picture));
 }

@@ -36,7 +36,7 @@ class Groups(SilentObserver):
         for op in module.walk():
             if run.stage == "mapped" and isinstance(op, FusedOp) and isinstance(op.mapping, FusedAttr):
                 group, mapping = group_of(op), op.mapping.data
-                self.found.append((tiles_json(group, mapping), FusedCosts(group, mapping)))
+                self.found.append((tiles_json(group, mapping, {}), FusedCosts(group, mapping)))
 
 
 def indices(axis: dict[str, Any], turns: tuple[int, ...]) -> range:
