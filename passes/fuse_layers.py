@@ -63,14 +63,14 @@ class FuseLayersPass(SearchingPass):
     """Make a `gconv.fused` of links in a row wherever this moves less over the off-chip link.
 
     The network of groups with the least traffic within the outermost memory on the chip, of at most `longest` links
-    each (`passes.fusion.network`), is found by search; on machines of levels tensors may stay there between groups. If
-    not given, that are six in a row of up to 11 links that can be fused, five in one of up to 14, four in one of up to
-    17, three in longer ones (`longest_group`). Groups take at most a tenth more operations, to make halos again; on
-    machines of matrix products their product of energy and cycles is no larger than that of their links alone
-    (`passes.gemm.groups`). On machines of levels links count as they are mapped alone, with the options of `map-nest`,
-    and where a single link moves less by loops and places of a group it becomes a group of its own. Links that are left
-    alone get the mappings by which they were compared, there, or else by later passes; links with a mapping join no
-    group. It needs the machine in the module.
+    each (`passes.fusion.network`), is found by search; on machines of levels tensors may stay there between groups, so
+    many as `staying` at a time, two if not given. If `longest` is not given, that are six in a row of up to 11 links
+    that can be fused, five in one of up to 14, four in one of up to 17, three in longer ones (`longest_group`). Groups
+    take at most a tenth more operations, to make halos again; on machines of matrix products their product of energy
+    and cycles is no larger than that of their links alone (`passes.gemm.groups`). On machines of levels links count as
+    they are mapped alone, with the options of `map-nest`, and where a single link moves less by loops and places of a
+    group it becomes a group of its own. Links that are left alone get the mappings by which they were compared, there,
+    or else by later passes; links with a mapping join no group. It needs the machine in the module.
 
     Raises `CatenaError` (CAT-U006) if the outermost memory on the chip is not outside of the array, has no size, or
     takes no inputs or kernels.
@@ -79,6 +79,7 @@ class FuseLayersPass(SearchingPass):
     name = "fuse-layers"
 
     longest: int | None = None
+    staying: int | None = None
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Form groups in every run of links."""
@@ -90,12 +91,11 @@ class FuseLayersPass(SearchingPass):
         searches: dict[int, list[GroupSearches]] = {}
         function = main_function(op)
         alone = self._alone(ctx, op, machine)
+        staying = machine.staying if self.staying is None else min(self.staying, machine.staying)
         for run in list(fusible_runs(function)):
             longest = longest_group(len(run)) if self.longest is None else self.longest
             if longest not in searches:
-                spaces = [
-                    NetworkSpace(longest, machine.staying, groups, singles, spare=words) for words in machine.spare
-                ]
+                spaces = [NetworkSpace(longest, staying, groups, singles, spare=words) for words in machine.spare]
                 searches[longest] = [GroupSearches(machine.buffer.name, space) for space in spaces]
             words = [alone.words[link] for link in run if alone.words]
             self._fuse(function, run, machine, searches[longest], words)

@@ -119,6 +119,18 @@ def test_groups_have_no_more_links_than_are_asked_for() -> None:
     assert [len(op.links) for op in main_function(module).body.block.ops if isinstance(op, FusedOp)] == [2, 2, 2]
 
 
+def test_nothing_stays_between_groups_where_it_is_asked_not_to() -> None:
+    resident: list[int] = []
+    for staying in (None, 0):
+        module = parse_module(TWO_BUFFERS % 2000 + row(6))
+        FuseLayersPass(longest=1, staying=staying).apply(new_ir_context(), module)
+        groups = [op for op in main_function(module).walk() if isinstance(op, FusedOp)]
+        assert all(len(op.links) == 1 for op in groups)
+        places = [op.mapping.data.retentions for op in groups if isinstance(op.mapping, FusedAttr)]
+        resident.append(sum(each.resident for retentions in places for each in retentions))
+    assert resident[0] > 0 == resident[1]
+
+
 def test_groups_may_be_longer_in_shorter_rows() -> None:
     lengths = {count: longest_group(count) for count in (1, 11, 12, 14, 15, 17, 18, 23, 54)}
     assert lengths == {1: 6, 11: 6, 12: 5, 14: 5, 15: 4, 17: 4, 18: 3, 23: 3, 54: 3}
