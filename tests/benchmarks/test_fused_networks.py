@@ -23,12 +23,14 @@ def test_the_table_of_a_small_network(tmp_path: Path) -> None:
     bound = int(re.findall(r"moves ([\d,]+) words", table)[0].replace(",", ""))
     rows = [_numbers(line) for line in table.splitlines() if re.match(r"\| \d", line)]
     assert [row[0] for row in rows] == [4]
-    for _, alone, singles, fused, less, less_than_singles, model_words, *energies, work, cycles, groups, _, _ in rows:
+    for _, alone, singles, fused, less, less_than_singles, model_words, *others, groups, _, _ in rows:
         assert bound <= model_words <= fused < singles <= alone
         assert abs(less - 100 * (1 - fused / alone)) <= 0.5
         assert abs(less_than_singles - 100 * (1 - fused / singles)) <= 0.5
+        *energies, work, singles_cycles, cycles = others
         assert len(energies) == 3
         assert min(energies) >= 0
+        assert singles_cycles > 0
         assert work >= 1
         assert cycles > 0
         assert groups >= 1
