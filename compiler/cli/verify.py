@@ -43,8 +43,8 @@ from dialects.diagnostics import ExitCode
 @click.option(
     "--reproducer",
     metavar="DIR",
-    help="If a layer is wrong, write it there alone: model, inputs, program, and how to run them. If compiling fails, "
-    "what shows that again.",
+    help="If a layer is wrong, write it there alone: model, inputs, program, and how to run them; the whole program, "
+    "if the layer cannot run alone. If compiling fails, what shows that again.",
 )
 @target_options
 @mode_option

@@ -8,23 +8,31 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backends.container import write_program
-from backends.program import Program
+from backends.program import Program, Role
 from backends.registry import find_backend
 from compiler.arrays import Array, write_arrays
 from compiler.compilation import CompileOptions
-from compiler.execution import program_inputs
-from compiler.files import make_folder, write_bytes, write_text
+from compiler.execution import load_program, program_inputs
+from compiler.files import make_folder, read_bytes, write_bytes, write_text
 from compiler.host_execution import HostRuntime
 from compiler.localising.cut_model import cut_model
 from compiler.localising.cut_program import cut_program
 from compiler.localising.evidence import Evidence, Stop
 from compiler.localising.locating import Location
+from compiler.reproduction.models import external_data
+from compiler.verification.layers import verify_program
+from compiler.verification.measures import Tolerances
 from compiler.verification.programs import verify_source
 from compiler.verification.reference import reference_model
 from dialects.diagnostics import CatenaError, Diagnostic
 
 MODEL, INPUTS, EXPECTED, PROGRAM, NOTE = "model.onnx", "inputs.npz", "expected.npz", "layer.cat", "README.txt"
-WHOLE, WHOLE_INPUTS = "program.cat", "program-inputs.npz"
+WHOLE, WHOLE_MODEL, WHOLE_INPUTS, WHOLE_EXPECTED = (
+    "program.cat",
+    "program.onnx",
+    "program-inputs.npz",
+    "program-expected.npz",
+)
 
 
 @dataclass(frozen=True)
@@ -37,9 +45,16 @@ class Reproducer:
 
 
 def write_reproducer(
-    folder: Path, program: Program, model: Path, evidence: Evidence, location: Location | None
+    folder: Path,
+    program: Program,
+    model: Path,
+    evidence: Evidence,
+    location: Location | None,
+    tolerances: Tolerances | None = None,
 ) -> Reproducer:
     """Write a model of the wrong layer alone, its inputs, what it should make of them, and the layer's own program.
+
+    Where that shows no difference, the whole program, its model and its inputs are written beside it.
 
     Raises `CatenaError`: CAT-V002 if the layer is no part of the model that can be cut out, CAT-C002 if a file cannot
     be written.
@@ -75,14 +90,17 @@ def write_reproducer(
         remark = "the layer's own code cannot run alone: the command compiles the model again"
         is_shown = _differs(folder, MODEL, inputs, program.metadata.target)
     if not is_shown:
-        command = ""
         source = "the layer's own code is right alone" if alone is not None else "the layer's own code cannot run alone"
-        remark = f"{source}: no command shows it but verifying the whole program"
-        stop = _run_of(program, evidence)
-        if stop.faults and not stop.runs(program, find_backend(program.metadata.backend).load(program, None)):
-            files += [folder / WHOLE, folder / WHOLE_INPUTS]
-            command = _written_run(folder, program, stop, WHOLE_INPUTS)
+        run = _run_of(program, evidence)
+        if run.faults and not run.runs(program, find_backend(program.metadata.backend).load(program, None)):
+            command = _written_run(folder, program, run, WHOLE_INPUTS)
             remark = f"{source}: the command runs all layers"
+            files += [folder / WHOLE, folder / WHOLE_INPUTS]
+        else:
+            command, written = _written_whole(folder, program, model, evidence, run, tolerances or Tolerances())
+            shows = "the command verifies the whole program" if command else "no command shows it"
+            remark = f"{source}: {shows}"
+            files += written
     lines = [
         *(location.lines() if location is not None else [f"layer {layer.name!r} differs"]),
         *(["", f"In this folder: {command}"] if command else []),
@@ -113,6 +131,31 @@ def _written_run(folder: Path, program: Program, stop: Stop, inputs: str) -> str
     write_program(program, folder / WHOLE)
     write_arrays(stop.inputs, folder / inputs)
     return f"catena run {WHOLE} -i {inputs}"
+
+
+def _written_whole(
+    folder: Path, program: Program, model: Path, evidence: Evidence, run: Stop, tolerances: Tolerances
+) -> tuple[str, list[Path]]:
+    """Write a program, its model, inputs and outputs; the command that verifies it there, if it shows the layer."""
+    beside = external_data(model)
+    for name in beside:
+        make_folder((folder / name).parent)
+        write_bytes(folder / name, read_bytes(str(model.parent / name)))
+    write_bytes(folder / WHOLE_MODEL, read_bytes(str(model)))
+    write_program(program, folder / WHOLE)
+    write_arrays(run.inputs, folder / WHOLE_INPUTS)
+    outputs = {each.onnx for each in program.tensors if each.role is Role.OUTPUT} & set(evidence.reference)
+    write_arrays({name: evidence.reference[name] for name in sorted(outputs)}, folder / WHOLE_EXPECTED)
+    files = [folder / name for name in (WHOLE, WHOLE_MODEL, *beside, WHOLE_INPUTS, WHOLE_EXPECTED)]
+    try:
+        again = verify_program(*load_program(folder / WHOLE), folder / WHOLE_MODEL, run.inputs, tolerances=tolerances)
+    except CatenaError:
+        return "", files
+    if again.evidence is None or again.evidence.layer.name != evidence.layer.name:
+        return "", files
+    given = {"--tolerance": tolerances.relative, "--lsb": tolerances.lsb}
+    asked = "".join(f" {option} {value!r}" for option, value in given.items() if value is not None)
+    return f"catena verify {WHOLE} --model {WHOLE_MODEL} -i {WHOLE_INPUTS}{asked}", files
 
 
 def _differs(folder: Path, source: str, inputs: Mapping[str, Array], target: str | None = None) -> bool:

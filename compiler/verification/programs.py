@@ -79,5 +79,7 @@ def _verified(
         written = None if reproducer is None else write_run(reproducer, program, found.stop, location)
         return replace(found, location=location, reproducer=written)
     location = locate(program, emulator, model, found.evidence)
-    written = None if reproducer is None else write_reproducer(reproducer, program, model, found.evidence, location)
+    written = None
+    if reproducer is not None:
+        written = write_reproducer(reproducer, program, model, found.evidence, location, tolerances)
     return replace(found, location=location, reproducer=written)

@@ -11,7 +11,8 @@ import pytest
 
 from backends.container import write_program
 from compiler.compilation import CompileOptions, compile_source
-from compiler.execution import load_program
+from compiler.execution import load_program, run_program
+from compiler.host_execution import HostRuntime
 from compiler.localising.evidence import Evidence
 from compiler.localising.locating import Location, locate
 from compiler.sources import file_digest
@@ -144,7 +145,9 @@ def test_a_reproducer_shows_the_fault_again(
     assert f"({fault.instruction}" in again.out
 
 
-def test_a_layer_of_a_group_is_found_by_what_leaves_the_group(tmp_path: Path, cli: Cli) -> None:
+def test_a_layer_of_a_group_is_found_by_what_leaves_the_group(
+    tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = save_model(small_cnn(), tmp_path / "model.onnx")
     program = compile_source(str(model), CompileOptions(target="generic", fuse=True)).program
     assert program is not None
@@ -160,9 +163,44 @@ def test_a_layer_of_a_group_is_found_by_what_leaves_the_group(tmp_path: Path, cl
     found = location.blame
     assert found is not None
     assert found.text.startswith(FAULTS["main operator"].instruction)
-    written = cli("verify", path, "--model", model, "--reproducer", tmp_path / "again").out
-    assert "cannot run alone: no command shows it" in written
-    assert "catena verify" not in (tmp_path / "again" / "README.txt").read_text()
+    again = seen_again(path, model, cli, monkeypatch)
+    assert f"first wrong layer: {CONV}" in again
+
+
+def test_a_layer_of_several_cores_is_seen_again_in_the_whole_program(
+    tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its model has words in a file beside it; the tolerance that was asked for is part of the command."""
+    fault = FAULTS["biases of a core"]
+    model, path = planted(fault, tmp_path)
+    content = onnx.load(model)
+    onnx.save(content, model, save_as_external_data=True, location="words.bin", size_threshold=0)
+    program, _ = load_program(path)
+    write_program(replace(program, metadata=replace(program.metadata, model_sha256=file_digest(model))), path)
+    again = seen_again(path, model, cli, monkeypatch, "--tolerance", "0.001")
+    assert f"first wrong layer: {fault.layer}" in again
+    assert f"({fault.instruction}" in again
+    assert "--tolerance 0.001" in Path("README.txt").read_text()
+    assert Path("words.bin").is_file()
+
+
+def seen_again(path: Path, model: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, *asked: str) -> str:
+    """What the command of a reproducer of a whole program prints: the same as the first one, where nothing else is."""
+    folder = path.parent / "again"
+    first = cli("verify", path, "--model", model, "--reproducer", folder, *asked)
+    assert "cannot run alone: the command verifies the whole program" in (folder / "README.txt").read_text()
+    path.unlink()
+    model.unlink()
+    monkeypatch.chdir(folder)
+    again = cli(*Path("README.txt").read_text().split("catena ")[1].split("\n")[0].split())
+    assert first.code == again.code == 5
+    assert first.out.partition("to see it again")[0] == again.out
+    program, emulator = load_program(Path("program.cat"))
+    given, expected = (dict(np.load(f"program-{each}.npz")) for each in ("inputs", "expected"))
+    made = run_program(program, emulator, HostRuntime(program), given)
+    assert set(made) == set(expected)
+    assert any(not np.allclose(array, made[name], atol=1e-4) for name, array in expected.items())
+    return again.out
 
 
 def test_the_text_says_layer_tile_and_instruction(tmp_path: Path, cli: Cli) -> None:
