@@ -107,6 +107,18 @@ class SteppedEmulator(Protocol):
         ...
 
 
+@runtime_checkable
+class ReadingEmulator(Protocol):
+    """An emulator that knows which instruction brings words of the off-chip memory to which core."""
+
+    def reader_of(self, words: Array, layers: Sequence[str]) -> tuple[int, int, int] | None:
+        """Core and address of the first instruction of some layers that reads any of some constants, and that word.
+
+        `words` are addresses; None if nothing reads them. Raises `CatenaError` for code that cannot be executed.
+        """
+        ...
+
+
 def _any_machine(machine: Accelerator) -> None:
     """Every valid description will do."""
 

@@ -22,6 +22,7 @@ from backends.rram.isa import ISA
 from backends.rram.origins import read_too_early
 from backends.rram.pairs import PairFault
 from backends.rram.races import RaceDetector, WatchedMemory
+from backends.rram.readers import reader_of
 from backends.rram.registers import foreign_signal, missing_register
 from backends.rram.steps import Pace, StepEngine
 from backends.rram.streams import Action, Do, Piece, StreamReader, Task
@@ -102,6 +103,16 @@ class MulticoreEmulator(ProgramEmulator):
             {} if machine.bus.mesh is None else timeline.links,
         )
 
+    def reader_of(self, words: Array, layers: Sequence[str]) -> tuple[int, int, int] | None:
+        """Which instruction of some layers reads constants of the shared memory first."""
+        dram = dram_of(self.program, self.dram_words)
+        numbers = [self._layers.index(name) for name in layers]
+        with np.errstate(all="ignore"):
+            return reader_of(words, numbers, self.machine, self.streams(dram), (dram, self._blank_sums()))
+
+    def _blank_sums(self) -> MemoryBank:
+        return MemoryBank.blank(SUMS, self.machine.shared.sum_words, np.dtype(np.int32))
+
     @property
     def dram_words(self) -> int:
         """Words of the shared memory."""
@@ -156,7 +167,7 @@ class MulticoreEmulator(ProgramEmulator):
             raise CatenaError(self._diagnostic(fault, 0, 0)) from fault
         if only is not None:
             holds.remember({self._tensors[name].address: _flat(self._tensors[name], held[name]) for name in held})
-        sums = MemoryBank.blank(SUMS, self.machine.shared.sum_words, np.dtype(np.int32))
+        sums = self._blank_sums()
         try:
             with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
                 chip, self.timeline = self._run(streams, dram, sums, before, holds)

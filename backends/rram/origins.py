@@ -19,18 +19,18 @@ from backends.spatial.memory import Addresses, Fault, MemoryBank, UnwrittenFault
 from dialects.multicore_machine import MulticoreMachine
 
 
-class _Blank(WatchedMemory):
+class Blank(WatchedMemory):
     """A memory whose words are all there, and zero, but for constants; it only tells which of them are written."""
 
     def read(
         self, address: int, shape: Sequence[int], strides: Sequence[int], dtype: np.dtype[Any] | None = None
     ) -> Array:
-        if dtype is None or self._is_constant(address):
+        if dtype is None or self.is_constant(address):
             return super().read(address, shape, strides, dtype)
         return np.zeros(tuple(shape), dtype)
 
     def gather(self, addresses: Addresses, dtype: np.dtype[Any]) -> Array:
-        if self._is_constant(int(addresses.flat[0])):
+        if self.is_constant(int(addresses.flat[0])):
             return super().gather(addresses, dtype)
         return np.zeros(addresses.shape, dtype)
 
@@ -43,7 +43,8 @@ class _Blank(WatchedMemory):
     def scatter(self, addresses: Addresses, values: Array, combine: np.ufunc | None) -> None:
         self.tell(addresses)
 
-    def _is_constant(self, address: int) -> bool:
+    def is_constant(self, address: int) -> bool:
+        """Whether a word is one of those that nobody writes."""
         return any(each.base <= address < each.end and each.valid is None for each in self.segments)
 
 
@@ -86,8 +87,8 @@ def writer_of(
         if name == where and bool((words == word).any()):
             raise _Found
 
-    plain = [[_without_holds(task) for task in stream] for stream in streams]
-    dram, sums = (_Blank(bank, lambda words, _, name=bank.name: told(name, words)) for bank in banks)
+    plain = [[without_holds(task) for task in stream] for stream in streams]
+    dram, sums = (Blank(bank, lambda words, _, name=bank.name: told(name, words)) for bank in banks)
     chip = Chip(machine, plain, dram, sums)
     try:
         chip.program_residents()
@@ -104,7 +105,7 @@ def writer_of(
 def _writing(chip: Chip, task: Task) -> Action | None:
     """The action of a task by which the word is written."""
     for piece in task.pieces:
-        for turns in _batches(chip, task, piece):
+        for turns in batches(chip, task, piece):
             for action in (each for each in piece.actions if each.do not in (Do.WAIT, Do.SIGNAL)):
                 try:
                     chip.perform(task, piece, action, turns)
@@ -115,12 +116,13 @@ def _writing(chip: Chip, task: Task) -> Action | None:
     return None
 
 
-def _batches(chip: Chip, task: Task, piece: Piece) -> list[range]:
+def batches(chip: Chip, task: Task, piece: Piece) -> list[range]:
+    """The turns of a piece, as many at a time as may be executed so."""
     most = chip.most_turns(task)
     return [range(at, min(at + most, piece.turns)) for at in range(0, piece.turns, most)]
 
 
-def _without_holds(task: Task) -> Task:
+def without_holds(task: Task) -> Task:
     """A task whose tensors all lie in the memory."""
     layer = copy(task.layer)
     layer.keeps = {}

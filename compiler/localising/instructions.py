@@ -8,14 +8,16 @@ from enum import Enum
 
 import numpy as np
 
+from backends.api import ReadingEmulator
 from backends.isa import Instruction, Isa
 from backends.program import ConstantImage, DebugEntry, LayerEntry, Program, Role, TensorEntry
+from backends.registry import find_backend
 from compiler.arrays import Array
 from dialects.diagnostics import CatenaError
 
-_MOVERS = ("load", "fill", "program")
-"""Instructions that bring an operand; post operands come with the instruction that takes results out."""
-_SENDERS = ("store", "drain", "activate")
+_MOVERS = ("load", "fill")
+"""Instructions that bring an operand; those of `post` come with the one that takes results out."""
+_SENDERS = ("store", "drain")
 
 Mends = Callable[[Program], bool]
 """Whether the layer is right in another program."""
@@ -56,7 +58,7 @@ def blamed_instruction(
             return _of_code(program, again, alone, isa)
     for tensor, found, expected in _other_constants(program, again, layers):
         if found.size == expected.size and mends(_with_words(program, tensor, expected)):
-            return _of_constants(program, entries, isa, tensor, found, expected)
+            return _of_constants(program, layers, isa, tensor, found, expected)
     return None
 
 
@@ -170,27 +172,46 @@ def _bits(words: Array) -> Array:
 
 
 def _of_constants(
-    program: Program, entries: Sequence[DebugEntry], isa: Isa, tensor: TensorEntry, found: Array, expected: Array
+    program: Program,
+    layers: Sequence[LayerEntry],
+    isa: Isa,
+    tensor: TensorEntry,
+    found: Array,
+    expected: Array,
 ) -> Blame | None:
-    """The instruction that brings a tensor of constants on chip: not it is wrong, but what it brings."""
-    size = found.itemsize
-    place = int(np.flatnonzero((_bits(found) != _bits(expected)).reshape(-1, size).any(axis=1))[0])
-    reason = f"it brings constants that are not those of the model: word {place} of {tensor.onnx or tensor.name!r}"
+    """The instruction that brings altered words of a tensor on chip: not it is wrong, but what it brings."""
+    altered = np.flatnonzero((_bits(found) != _bits(expected)).reshape(-1, found.itemsize).any(axis=1))
+    emulator = find_backend(program.metadata.backend).load(program, None)
+    place: tuple[int, int] | None = None
+    word = int(altered[0])
+    if isinstance(emulator, ReadingEmulator):
+        read = emulator.reader_of(tensor.address + altered, [each.name for each in layers])
+        if read is not None:
+            place, word = read[:2], read[2] - tensor.address
+    place = place or _bringing(program, _entries(program, layers), isa, tensor)
+    if place is None:
+        return None
+    text = isa.format(instruction_at(program, isa, *place))
+    reason = f"it brings constants that are not those of the model: word {word} of {tensor.onnx or tensor.name!r}"
+    return Blame(*place, text, reason, str(expected[word]), str(found[word]), len(program.code))
+
+
+def _bringing(program: Program, entries: Sequence[DebugEntry], isa: Isa, tensor: TensorEntry) -> tuple[int, int] | None:
+    """Core and address of the instruction that moves an operand, the first after the one that says where it lies."""
     operand: object = None
-    based: Blame | None = None
-    sender: Blame | None = None
+    based: tuple[int, int] | None = None
+    sender: tuple[int, int] | None = None
     for entry in entries:
         for address in range(entry.start, entry.end):
-            instruction = instruction_at(program, isa, entry.core, address)
+            place = entry.core, address
+            instruction = instruction_at(program, isa, *place)
             mnemonic, *_ = isa.format(instruction).split()
-            words = str(expected[place]), str(found[place])
-            blame = Blame(entry.core, address, isa.format(instruction), reason, *words, len(program.code))
             if mnemonic == "base" and getattr(instruction, "address", None) == tensor.address:
-                operand, based = getattr(instruction, "tensor", None), blame
+                operand, based = getattr(instruction, "tensor", None), place
             elif based is not None and mnemonic in _MOVERS and _moves(instruction, operand):
-                return blame
+                return place
             elif based is not None and mnemonic in _SENDERS:
-                sender = sender or blame
+                sender = sender or place
     return sender or based
 
 
