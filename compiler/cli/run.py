@@ -31,7 +31,12 @@ from dialects.diagnostics import CatenaError, Diagnostic
 @click.option("--seed", type=click.IntRange(min=0), default=0, metavar="N", help="Seed of --random. [default: 0]")
 @click.option("-o", "--output", metavar="FILE.npz", help="Write the outputs by ONNX tensor name.")
 @click.option("--stats", metavar="FILE.json", help="Write what was counted, for catena report.")
-@click.option("--engine", metavar="NAME", help="How to execute: blocks (default), or elements, word by word (slow).")
+@click.option(
+    "--engine",
+    metavar="NAME",
+    help="How to execute: blocks (default), or slowly, in the smallest steps: elements, words of generic, or steps of "
+    "rram, which looks for races of cores.",
+)
 @click.option(
     "--physics",
     metavar="FILE.toml",

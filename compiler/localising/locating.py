@@ -38,9 +38,11 @@ class Location:
 
     def lines(self) -> list[str]:
         """As text, from the layer inwards."""
-        why = "at which the emulator stops" if self.stopped else "the first result after it that can be compared"
-        seen = f" of {self.seen_in}, {why}" if self.seen_in else ""
-        where = f"in {self.tensor}{seen}" if self.tensor else "in a run of the whole program"
+        where = f"in {self.tensor}" if self.tensor else "in a run of the whole program"
+        if self.seen_in and self.stopped:
+            where = f"because of which {self.tensor} of {self.seen_in} is not made"
+        elif self.seen_in:
+            where += f" of {self.seen_in}, the first result after it that can be compared"
         found = [f"first wrong layer: {self.layer} ({' + '.join(self.nodes)}), {where}"] if self.layer else []
         found.append(f"the emulator stops: {self.stopped}" if self.tile is None else f"first wrong tile: {self.tile}")
         if self.blame is not None:

@@ -59,7 +59,7 @@ class Comparison:
     """One tensor beside its reference.
 
     `error` is the largest difference in `unit`; None if the model has no such tensor. `worst` says where it is and what
-    was found there.
+    was found there. If the emulator `stopped` the error is infinite, and `worst` says why.
     """
 
     subject: str
@@ -69,6 +69,7 @@ class Comparison:
     worst: str
     tolerance: float
     unit: Unit = Unit.RELATIVE
+    stopped: bool = False
 
     @property
     def is_equal(self) -> bool:

@@ -206,9 +206,10 @@ class _Layers:
             self.evidence = Evidence(
                 layer, tensor, given, nothing, expected, written, measure, self._reference, earlier, self.faults
             )
-        subject, name = layer_subject(layer.name), tensor.onnx or tensor.name
-        worst = f"because the emulator stops: {self.faults[0].message}"
-        return Comparison(subject, name, layer.nodes, float("inf"), worst, measure.tolerance, measure.unit)
+        # Nobody knows in which layer of a group what is wrong was done.
+        subject = f"group {layer.group!r}" if layer.group else layer_subject(layer.name)
+        name, worst = tensor.onnx or tensor.name, f"the emulator stops: {self.faults[0].message}"
+        return Comparison(subject, name, layer.nodes, float("inf"), worst, measure.tolerance, measure.unit, True)
 
     def _compare_output(
         self,

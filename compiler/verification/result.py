@@ -57,11 +57,11 @@ class Verification(Displayed):
         differing = tuple(
             Diagnostic(
                 "CAT-V001",
-                f"{each.subject} differs from the reference",
+                f"{each.subject} {'does not come to its end' if each.stopped else 'differs from the reference'}",
                 stage="verification",
                 node=" + ".join(each.nodes),
-                expected=each.unit.text(each.tolerance, "at most"),
-                found=f"{each.error:.3g} {each.worst}",
+                expected="" if each.stopped else each.unit.text(each.tolerance, "at most"),
+                found=each.worst if each.stopped else f"{each.error:.3g} {each.worst}",
             )
             for each in (*self.layers, *self.outputs)
             if not each.is_equal

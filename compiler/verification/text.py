@@ -14,8 +14,8 @@ def comparison_table(comparisons: Sequence[Comparison]) -> Table:
         (
             shortened(each.subject),
             shortened(each.tensor, 32),
-            "no reference" if each.error is None else _amount(each.error),
-            "" if each.error is None else each.unit.value,
+            "no reference" if each.error is None else "stops" if each.stopped else _amount(each.error),
+            "" if each.error is None or each.stopped else each.unit.value,
             "" if each.error is None else "ok" if each.is_equal else "WRONG",
         )
         for each in comparisons

@@ -167,6 +167,20 @@ def test_a_layer_of_a_group_is_found_by_what_leaves_the_group(
     assert f"first wrong layer: {CONV}" in again
 
 
+def test_where_the_emulator_stops_in_a_group_no_layer_of_it_is_said_to_stop(tmp_path: Path, cli: Cli) -> None:
+    model = save_model(small_cnn(), tmp_path / "model.onnx")
+    program = compile_source(str(model), CompileOptions(target="generic", fuse=True)).program
+    assert program is not None
+    path = tmp_path / "wrong.cat"
+    write_program(altered(CONV, "base tensor=input", address=1 << 30)(program, tmp_path), path)
+    result = cli("verify", path, "--model", model)
+    assert result.code == 5
+    (row,) = [line for line in result.out.splitlines() if line.startswith("group 'pool1'")]
+    assert row.split()[-2:] == ["stops", "WRONG"]
+    assert f"first wrong layer: {CONV} (conv1 + relu1), because of which c of pool1 is not made" in result.out
+    assert "group 'pool1' does not come to its end" in result.err
+
+
 def test_a_layer_of_several_cores_is_seen_again_in_the_whole_program(
     tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
