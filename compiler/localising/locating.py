@@ -44,7 +44,10 @@ class Location:
         elif self.seen_in:
             where += f" of {self.seen_in}, the first result after it that can be compared"
         found = [f"first wrong layer: {self.layer} ({' + '.join(self.nodes)}), {where}"] if self.layer else []
-        found.append(f"the emulator stops: {self.stopped}" if self.tile is None else f"first wrong tile: {self.tile}")
+        if self.tile is None:
+            found.append(f"the emulator stops: {self.stopped}")
+        else:
+            found.append(f"{'first wrong tile:' if self.tile.is_turn else 'wrong results lie within'} {self.tile}")
         if self.blame is not None:
             found.append(f"to blame: {self.blame}: {self.blame.reason}")
             if self.blame.expected:
@@ -61,7 +64,8 @@ def locate(program: Program, emulator: Emulator, model: Path, evidence: Evidence
     if evidence.faults:
         stopped = evidence.faults[0].message
     else:
-        tile = first_wrong_tile(evidence.wrong, tensor, _explained(program, layer.name))
+        group = next((each for each in program.groups if each.name == layer.group), None)
+        tile = first_wrong_tile(evidence.wrong, tensor, _explained(program, layer.name), group)
     wrong = (None if blame is None else _layer_of(program, blame)) or layer
     seen_in = layer.name if wrong.name != layer.name else ""
     return Location(wrong.name, wrong.nodes, tensor.onnx or tensor.name, tile, blame, remark, seen_in, stopped)

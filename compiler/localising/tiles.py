@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backends.program import TensorEntry
+from backends.program import GroupEntry, TensorEntry
 from compiler.arrays import Array
+from compiler.explanation.groups import fused_mappings
 from compiler.explanation.layers import ExplainedLayer
 from dialects.gconv import Dim, LoopKind, View
-from dialects.schedule import Loop, Mapping, Temporal
+from dialects.gemm_mapping import GemmMapping
+from dialects.schedule import Loop, Mapping, Node, Temporal
 
 _OF_OUTPUT = (LoopKind.G, LoopKind.OP, LoopKind.OPC)
 
@@ -20,12 +22,14 @@ _OF_OUTPUT = (LoopKind.G, LoopKind.OP, LoopKind.OPC)
 class Tile:
     """Ranges of loops, as first and last index; how many results in them are wrong, of how many.
 
-    Of a layer whose loops are not known it has the ranges of the tensor's axes instead, `axis 0` and so on.
+    Of a layer that is not known to take turns this `is_turn` of none: it has the ranges of the tensor's axes in which
+    all wrong results lie, `axis 0` and so on.
     """
 
     ranges: tuple[tuple[str, int, int], ...]
     wrong: int
     elements: int
+    is_turn: bool = True
 
     def __str__(self) -> str:
         shown = ", ".join(
@@ -34,9 +38,15 @@ class Tile:
         return f"{shown or 'the whole result'}: {self.wrong:,} of {self.elements:,} results wrong"
 
 
-def first_wrong_tile(wrong: Array, tensor: TensorEntry, layer: ExplainedLayer | None) -> Tile:
-    """The tile of the first wrong result in the order of execution; `wrong` is a mask of the tensor, some of it set."""
-    if layer is not None and layer.work is not None and isinstance(layer.mapping, Mapping):
+def first_wrong_tile(
+    wrong: Array, tensor: TensorEntry, layer: ExplainedLayer | None, group: GroupEntry | None = None
+) -> Tile:
+    """The tile of the first wrong result in the order of execution; `wrong` is a mask of the tensor, some of it set.
+
+    `group` is the one that the layer is in, if any.
+    """
+    nodes = None if layer is None else _turns(tensor, layer, group)
+    if layer is not None and layer.work is not None and nodes is not None:
         dims = layer.work.spec.dims
         elements = _elements(dims, layer.work.views[-1], tensor)
         if elements is not None:
@@ -44,12 +54,26 @@ def first_wrong_tile(wrong: Array, tensor: TensorEntry, layer: ExplainedLayer | 
             if made.any():
                 grid = np.indices([dim.output_extent for dim in dims]).reshape(len(dims), -1)
                 indices = dict(_split(dims, grid))
-                return _of_loops(made, indices, layer.mapping, {dim.name: dim for dim in dims})
+                return _of_loops(made, indices, nodes, {dim.name: dim for dim in dims})
     places = np.argwhere(wrong)
     low, high = places.min(axis=0), places.max(axis=0)
     ranges = tuple((f"axis {axis}", int(low[axis]), int(high[axis])) for axis in range(wrong.ndim))
     box = wrong[tuple(slice(int(first), int(last) + 1) for first, last in zip(low, high, strict=True))]
-    return Tile(ranges, int(wrong.sum()), int(box.size))
+    return Tile(ranges, int(wrong.sum()), int(box.size), is_turn=False)
+
+
+def _turns(tensor: TensorEntry, layer: ExplainedLayer, group: GroupEntry | None) -> tuple[Node, ...] | None:
+    """The nodes of the mapping that makes a tensor, outermost first; None if several cores do, or it does not say.
+
+    In a group its loops are around those of the one layer whose result leaves it.
+    """
+    if group is None:
+        return None if layer.mapping is None else layer.mapping.nodes
+    for mapping in fused_mappings(group):
+        link, branch = mapping.branches[-1] if mapping.branches else ("", None)
+        if link in (tensor.name, tensor.onnx):
+            return (*mapping.loops, *(branch.nodes if isinstance(branch, Mapping | GemmMapping) else ()))
+    return None
 
 
 def _elements(dims: tuple[Dim, ...], view: View, tensor: TensorEntry) -> Array | None:
@@ -80,12 +104,12 @@ def _split(dims: tuple[Dim, ...], grid: Array) -> Iterator[tuple[Loop, Array]]:
         yield Loop(dim.name, LoopKind.G), grid[axis] // (dim.opc * dim.op)
 
 
-def _of_loops(wrong: Array, indices: dict[Loop, Array], mapping: Mapping, dims: dict[str, Dim]) -> Tile:
+def _of_loops(wrong: Array, indices: dict[Loop, Array], nodes: tuple[Node, ...], dims: dict[str, Dim]) -> Tile:
     flat = wrong.reshape(-1)
     inside = np.ones(flat.shape, np.bool_)
     sizes = {loop: dims[loop.dim].count(loop.kind) for loop in indices}
     starts = dict.fromkeys(sizes, 0)
-    for node in mapping.nodes:
+    for node in nodes:
         if isinstance(node, Temporal) and node.loop.kind in _OF_OUTPUT and node.loop in indices:
             loop, tile = node.loop, node.tile
             # The first turn that makes a wrong result, of those that are left.

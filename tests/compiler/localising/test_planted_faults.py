@@ -10,13 +10,21 @@ import onnx
 import pytest
 
 from backends.container import write_program
-from compiler.compilation import CompileOptions, compile_source
+from compiler.compilation import CompileOptions, compile_model, compile_source
 from compiler.execution import load_program, run_program
+from compiler.explanation.groups import fused_mappings
+from compiler.explanation.layers import explained_layers
 from compiler.host_execution import HostRuntime
 from compiler.localising.evidence import Evidence
 from compiler.localising.locating import Location, locate
+from compiler.localising.tiles import first_wrong_tile
 from compiler.sources import file_digest
+from compiler.targets import select_target
 from compiler.verification.layers import verify_program
+from dialects.fused_attribute import FusedAttr
+from dialects.gconv import LoopKind
+from dialects.gemm_mapping import GemmMapping
+from dialects.schedule import Loop, Mapping, Temporal
 from tests.compiler.conftest import Cli
 from tests.compiler.localising.faults import CONV, FAULTS, LINKS, Fault, altered, program_for
 from tests.compiler.small_models import save_model, small_cnn
@@ -116,6 +124,47 @@ def test_the_first_wrong_tile_is_that_of_the_first_turn(tmp_path: Path) -> None:
     assert ranges["H.opc"] == (top, top)
     assert ranges["W.opc"] == (left, left)
     assert found.tile.wrong == wrong[:, top, left].sum()
+
+
+def test_tiles_of_matrix_products_are_those_of_their_mapping() -> None:
+    """The third strip of two rows is the first with a wrong one, and the second two kernels in it."""
+    program = program_for("spots", small_cnn())
+    (layer,) = (each for each in explained_layers(program) if each.entry.name == CONV)
+    (tensor,) = (each for each in program.tensors if each.name == layer.entry.outputs[0])
+    assert isinstance(layer.mapping, GemmMapping)
+    loops = Temporal(Loop("H", LoopKind.OPC), 2), Temporal(Loop("C", LoopKind.OP), 2)
+    cut = replace(layer, mapping=replace(layer.mapping, tiles=Mapping(loops)))
+    wrong = np.zeros(tensor.shape, np.bool_)
+    wrong.reshape(4, 6, 6)[3, 4:] = True
+    tile = first_wrong_tile(wrong, tensor, cut)
+    assert tile.is_turn
+    assert tile.ranges == (("C.op", 2, 3), ("H.opc", 4, 5), ("W.opc", 0, 5))
+    assert (tile.wrong, tile.elements) == (12, 24)
+
+
+def test_tiles_of_a_group_are_turns_of_its_loops_around_those_of_its_last_layer() -> None:
+    program = compile_model(small_cnn(), select_target("generic"), CompileOptions(fuse=True)).program
+    assert program is not None
+    (group,) = program.groups
+    *_, mapping = fused_mappings(group)
+    (head,) = (each for each in explained_layers(program) if each.entry.name == group.layers[-1])
+    (tensor,) = (each for each in program.tensors if each.name in group.outputs)
+    rows, channels = Temporal(Loop("H", LoopKind.OPC), 1), Temporal(Loop("C", LoopKind.OPC), 2)
+    *others, (link, _) = mapping.branches
+    cut = replace(mapping, loops=(rows,), branches=(*others, (link, Mapping((channels,)))))
+    wrong = np.zeros(tensor.shape, np.bool_)
+    wrong.reshape(4, 3, 3)[2, 1:] = True
+    tile = first_wrong_tile(wrong, tensor, head, replace(group, mapping=str(FusedAttr.of(cut))))
+    assert tile.is_turn
+    assert tile.ranges == (("C.opc", 2, 3), ("H.opc", 1, 1), ("W.opc", 0, 2))
+    assert (tile.wrong, tile.elements) == (3, 6)
+
+
+def test_layers_over_several_cores_have_no_tile(tmp_path: Path, cli: Cli) -> None:
+    model, path = planted(FAULTS["biases of a core"], tmp_path)
+    out = cli("verify", path, "--model", model).out
+    assert "wrong results lie within axis 0" in out
+    assert "tile" not in out
 
 
 @pytest.mark.parametrize("name", ["padding", "one bias", "half of the weights", "stride of windows"])
