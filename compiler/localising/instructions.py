@@ -13,6 +13,7 @@ from backends.isa import Instruction, Isa
 from backends.program import ConstantImage, DebugEntry, LayerEntry, Program, Role, TensorEntry
 from backends.registry import find_backend
 from compiler.arrays import Array
+from compiler.localising.edits import Edit, edits, repaired
 from dialects.diagnostics import CatenaError
 
 _MOVERS = ("load", "fill")
@@ -25,7 +26,10 @@ Mends = Callable[[Program], bool]
 
 @dataclass(frozen=True)
 class Blame:
-    """An instruction, by core (of `cores`) and address, as assembly, and what is wrong with it or what it brings."""
+    """An instruction, by core (of `cores`) and address, as assembly, and what is wrong with it or what it brings.
+
+    `layer` is the one whose code it is, where the address does not tell: if it is missing or there in addition.
+    """
 
     core: int
     address: int
@@ -34,6 +38,7 @@ class Blame:
     expected: str = ""
     found: str = ""
     cores: int = 1
+    layer: str = ""
 
     def __str__(self) -> str:
         core = f"core {self.core}, " if self.cores > 1 else ""
@@ -48,11 +53,10 @@ def blamed_instruction(
     If no repair of one instruction does, the first that differs is blamed where all repairs together mend the result.
     None if code and constants are those that the compiler makes, or have nothing to do with it.
     """
-    entries = _entries(program, layers)
-    differing = _differing(program, again, entries)
+    differing = edits(program, again, {each.name for each in layers})
     if differing:
-        alone = next((place for place in differing if mends(_repaired(program, again, [place]))), None)
-        if alone is None and mends(_repaired(program, again, differing)):
+        alone = next((edit for edit in differing if mends(repaired(program, again, [edit]))), None)
+        if alone is None and mends(repaired(program, again, differing)):
             alone = differing[0]
         if alone is not None:
             return _of_code(program, again, alone, isa)
@@ -64,7 +68,7 @@ def blamed_instruction(
 
 def are_the_same(program: Program, again: Program, layers: Sequence[LayerEntry]) -> bool:
     """Whether two programs have the same code and constants for some layers."""
-    code = _differing(program, again, _entries(program, layers))
+    code = edits(program, again, {each.name for each in layers})
     return not code and not any(_other_constants(program, again, layers))
 
 
@@ -85,32 +89,16 @@ def _entries(program: Program, layers: Sequence[LayerEntry]) -> list[DebugEntry]
     return [entry for entry in program.debug if entry.layer in names]
 
 
-def _differing(program: Program, again: Program, entries: Sequence[DebugEntry]) -> list[tuple[int, int]]:
-    """Core and address of every instruction that is another one, in program order."""
-    return [place for entry in entries for place in _differing_in(program, again, entry)]
-
-
-def _differing_in(program: Program, again: Program, entry: DebugEntry) -> Iterator[tuple[int, int]]:
-    width = program.metadata.word_bits // 8
-    first, second = (np.frombuffer(each.code[entry.core], np.uint8).reshape(-1, width) for each in (program, again))
-    wrong = (first[entry.start : entry.end] != second[entry.start : entry.end]).any(axis=1)
-    yield from ((entry.core, entry.start + int(place)) for place in np.flatnonzero(wrong))
-
-
-def _repaired(program: Program, again: Program, places: Sequence[tuple[int, int]]) -> Program:
-    """The program with some instructions of the other one."""
-    width = program.metadata.word_bits // 8
-    code = [bytearray(words) for words in program.code]
-    for core, address in places:
-        part = slice(address * width, (address + 1) * width)
-        code[core][part] = bytes(again.code[core][part])
-    return replace(program, code=tuple(bytes(words) for words in code))
-
-
-def _of_code(program: Program, again: Program, place: tuple[int, int], isa: Isa) -> Blame:
-    core, address = place
-    cores = len(program.code)
-    right = instruction_at(again, isa, core, address)
+def _of_code(program: Program, again: Program, edit: Edit, isa: Isa) -> Blame:
+    core, address, cores = edit.core, edit.address, len(program.code)
+    if not edit.expected:
+        text = _text_at(program, isa, core, address)
+        return Blame(core, address, text, "it is there in addition", "no instruction", text, cores, edit.layer)
+    right = instruction_at(again, isa, core, edit.right)
+    if not edit.found:
+        text = isa.format(right)
+        reason = "it is expected here, and missing"
+        return Blame(core, address, text, reason, text, "no instruction", cores, edit.layer)
     try:
         wrong = instruction_at(program, isa, core, address)
     except CatenaError:
@@ -125,6 +113,13 @@ def _of_code(program: Program, again: Program, place: tuple[int, int], isa: Isa)
     else:
         reason = "it is another instruction than the compiler makes of the layer"
     return Blame(core, address, isa.format(wrong), reason, isa.format(right), isa.format(wrong), cores)
+
+
+def _text_at(program: Program, isa: Isa, core: int, address: int) -> str:
+    try:
+        return isa.format(instruction_at(program, isa, core, address))
+    except CatenaError:
+        return "no instruction"
 
 
 def _same(first: object, second: object) -> bool:

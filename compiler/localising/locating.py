@@ -92,6 +92,8 @@ def locate_stop(program: Program, model: Path, stop: Stop) -> Location:
 
 def _layer_of(program: Program, blame: Blame) -> LayerEntry | None:
     """Which layer an instruction belongs to."""
+    if blame.layer:
+        return next((each for each in program.layers if each.name == blame.layer), None)
     for entry in program.debug:
         if entry.core == blame.core and entry.start <= blame.address < entry.end:
             return next((each for each in program.layers if each.name == entry.layer), None)

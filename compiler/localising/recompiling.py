@@ -12,6 +12,7 @@ from backends.segments import SEGMENT
 from compiler.compilation import CompileOptions, compile_model
 from compiler.execution import program_inputs
 from compiler.explanation.groups import fused_mappings
+from compiler.localising.edits import edits, have_places_in_common
 from compiler.modes import Mode
 from compiler.sources import ImportOptions
 from compiler.targets import Target
@@ -60,14 +61,22 @@ def recompiled(program: Program, model: Path, *, merges_late: bool = False) -> P
 
 
 def same_layers(first: Program, second: Program, names: Collection[str]) -> bool:
-    """Whether two programs have the same layers, and those of some names their instructions at the same places."""
+    """Whether two programs have the same layers; their instructions may be others, or fewer, or more.
+
+    Where those of some names are at other places, their mappings have to be the same, and most of their code.
+    """
     programs = (first, second)
-    layers = [[(each.name, each.inputs, each.outputs) for each in program.layers] for program in programs]
-    places = [
-        [(each.core, each.start, each.end, each.layer) for each in program.debug if each.layer in names]
+    layers = [
+        [(each.name, each.kind, each.nodes, each.inputs, each.outputs) for each in program.layers]
         for program in programs
     ]
-    return layers[0] == layers[1] and places[0] == places[1] and len(first.code) == len(second.code)
+    if layers[0] != layers[1] or len(first.code) != len(second.code):
+        return False
+    if have_places_in_common(first, second, names):
+        return True
+    mappings = [[(each.mapping, each.group) for each in program.layers if each.name in names] for program in programs]
+    made = sum(entry.end - entry.start for entry in second.debug if entry.layer in names)
+    return mappings[0] == mappings[1] and 0 < 2 * len(edits(first, second, names)) < made
 
 
 def _objective(program: Program) -> Objective | None:
@@ -103,6 +112,7 @@ def _mapping_file(program: Program, machine: Accelerator, offloads: bool) -> Ite
 def or_reason(program: Program, model: Path, names: Collection[str]) -> tuple[Program | None, str]:
     """The program compiled again if layers of some names can be compared, else why not."""
     reasons: list[str] = []
+    moved: Program | None = None
     for merges_late in (False, True):
         try:
             found = recompiled(program, model, merges_late=merges_late)
@@ -111,6 +121,8 @@ def or_reason(program: Program, model: Path, names: Collection[str]) -> tuple[Pr
             reasons.append(f"the program cannot be compiled again from its own mappings: {message}")
         else:
             if same_layers(program, found, names):
-                return found, ""
+                if have_places_in_common(program, found, names):
+                    return found, ""
+                moved = moved or found
             reasons.append("compiled again from its own mappings, the program has other layers")
-    return None, reasons[0]
+    return (moved, "") if moved is not None else (None, reasons[0])

@@ -1,0 +1,113 @@
+"""Where the code of two programs differs: instructions that are others, are missing, or are there in addition."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
+
+import numpy as np
+
+from backends.program import DebugEntry, Program
+from compiler.arrays import Array
+
+_MOST_PAIRS = 1 << 22
+"""Pairs of instructions that are compared; code that differs in more places is not put side by side."""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """An instruction of a program, at `address`, for which another one has that at `right`.
+
+    Nothing is there in the one if not `found`: what is missing belongs before `address`. Nothing is in the other if not
+    `expected`. `layer` is the one whose code differs.
+    """
+
+    core: int
+    address: int
+    right: int
+    layer: str
+    found: bool = True
+    expected: bool = True
+
+
+def edits(program: Program, again: Program, names: Collection[str]) -> list[Edit]:
+    """What makes the code of some layers in one program that of another one, in program order."""
+    if have_places_in_common(program, again, names):
+        entries = [entry for entry in again.debug if entry.layer in names]
+        return [edit for entry in entries for edit in _in_place(program, again, entry)]
+    found: list[Edit] = []
+    for core in range(len(program.code)):
+        found += (each for each in _aligned(program, again, core) if each.layer in names)
+    return found
+
+
+def have_places_in_common(first: Program, second: Program, names: Collection[str]) -> bool:
+    """Whether the code of some layers is at the same places in two programs."""
+    places = [[entry for entry in each.debug if entry.layer in names] for each in (first, second)]
+    places = [[(entry.core, entry.start, entry.end, entry.layer) for entry in each] for each in places]
+    return places[0] == places[1] and all(
+        len(one) == len(other) for one, other in zip(first.code, second.code, strict=True)
+    )
+
+
+def repaired(program: Program, again: Program, chosen: Sequence[Edit]) -> Program:
+    """The program with the other one's instructions where some edits are."""
+    width = program.metadata.word_bits // 8
+    code = [bytearray(words) for words in program.code]
+    debug = list(program.debug)
+    for edit in reversed(chosen):
+        right = again.code[edit.core][edit.right * width : (edit.right + 1) * width] if edit.expected else b""
+        code[edit.core][edit.address * width : (edit.address + edit.found) * width] = bytes(right)
+        debug = [_moved(entry, edit) for entry in debug]
+    return replace(program, code=tuple(bytes(words) for words in code), debug=tuple(debug))
+
+
+def _moved(entry: DebugEntry, edit: Edit) -> DebugEntry:
+    """The place of some code after an edit."""
+    by = edit.expected - edit.found
+    if not by or entry.core != edit.core or edit.address >= entry.end + (edit.layer == entry.layer):
+        return entry
+    is_before = edit.address < entry.start or (edit.address == entry.start and edit.layer != entry.layer)
+    start = entry.start + by * is_before
+    return replace(entry, start=start, end=max(entry.end + by, start + 1))
+
+
+def _in_place(program: Program, again: Program, entry: DebugEntry) -> Iterator[Edit]:
+    first, second = (_words(each, entry.core) for each in (program, again))
+    wrong = (first[entry.start : entry.end] != second[entry.start : entry.end]).any(axis=1)
+    for place in np.flatnonzero(wrong):
+        yield Edit(entry.core, entry.start + int(place), entry.start + int(place), entry.layer)
+
+
+def _words(program: Program, core: int) -> Array:
+    return np.frombuffer(program.code[core], np.uint8).reshape(-1, program.metadata.word_bits // 8)
+
+
+def _aligned(program: Program, again: Program, core: int) -> Iterator[Edit]:
+    """What differs on a core, with the fewest instructions that are moved."""
+    first, second = ([bytes(word) for word in _words(each, core)] for each in (program, again))
+    same = _common(first, second)
+    left = _common(first[same:][::-1], second[same:][::-1])
+    one, other = first[same : len(first) - left], second[same : len(second) - left]
+    if len(one) * len(other) > _MOST_PAIRS:
+        return
+    entries = [entry for entry in again.debug if entry.core == core]
+
+    def layer(right: int) -> str:
+        """What is in addition at the very end of a layer belongs to it, unless another begins there."""
+        inside = [entry.layer for entry in entries if entry.start <= right < entry.end]
+        return next(iter([*inside, *(entry.layer for entry in entries if entry.end == right)]), "")
+
+    for _, i, j, k, m in SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
+        if one[i:j] == other[k:m]:
+            continue
+        for step in range(max(j - i, m - k)):
+            address, right = same + min(i + step, j), same + min(k + step, m)
+            yield Edit(core, address, right, layer(right), found=i + step < j, expected=k + step < m)
+
+
+def _common(first: Sequence[bytes], second: Sequence[bytes]) -> int:
+    """How many instructions are the same from the beginning on."""
+    pairs = zip(first, second, strict=False)
+    return next((place for place, (one, other) in enumerate(pairs) if one != other), min(len(first), len(second)))
