@@ -9,6 +9,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from random import Random
 from xml.etree import ElementTree
@@ -185,7 +186,7 @@ def test_a_file_that_may_not_grow(verb: str, room: int, compiled: tuple[Path, Pa
     old.write_bytes(b"what was there before")
 
     limit = (room, resource.RLIM_INFINITY)
-    ended = Command(words, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit)).wait()
+    ended = Command(words, partial(resource.setrlimit, resource.RLIMIT_FSIZE, limit)).wait()
     assert ended.code == 2, ended.text
     assert "CAT-C002" in ended.text
     assert "Traceback" not in ended.text
@@ -241,6 +242,12 @@ def locked() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+def become_nobody() -> None:
+    """So that permissions count."""
+    if os.geteuid() == 0:
+        os.setuid(NOBODY)
+
+
 def test_a_folder_that_cannot_be_written(
     locked: Path, compiled: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -248,10 +255,6 @@ def test_a_folder_that_cannot_be_written(
     # The model has to be where others may read it.
     model = Path(tempfile.gettempdir()) / f"{locked.name}.onnx"
     shutil.copy(compiled[0], model)
-
-    def become_nobody() -> None:
-        if os.geteuid() == 0:
-            os.setuid(NOBODY)
 
     try:
         # Whoever cannot read the compiler's own files has another reason to fail.
