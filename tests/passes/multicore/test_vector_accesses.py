@@ -63,7 +63,7 @@ def _pooled() -> Network:
     return network
 
 
-@pytest.mark.parametrize("buffer", [24, 65536])
+@pytest.mark.parametrize("buffer", [64, 65536])
 @pytest.mark.parametrize("kind", ["residual", "pooled"])
 def test_tables_are_those_of_a_walk(kind: str, buffer: int) -> None:
     pooled = _pooled()
