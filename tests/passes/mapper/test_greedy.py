@@ -19,7 +19,7 @@ from passes.mapper.partial import Parts
 from passes.mapper.problem import Problem
 from passes.mapper.room import too_small
 from tests.examples import examples
-from tests.passes.mapper.test_free import small_links, small_machines
+from tests.passes.mapper.free_nests import small_links, small_machines
 
 
 @settings(max_examples=examples(150), deadline=None)

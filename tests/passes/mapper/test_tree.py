@@ -26,7 +26,7 @@ from passes.mapper.problem import Problem
 from passes.mapper.stages import stages_of
 from passes.mapper.tree import Incumbent, Pool, Tree
 from tests.examples import examples
-from tests.passes.mapper.test_free import small_links, small_machines
+from tests.passes.mapper.free_nests import small_links, small_machines
 
 MOST = 400
 """Mappings of a case that are priced, at most."""
