@@ -9,7 +9,6 @@ checkout (`../shared/models`); where that is absent these are left out.
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from rram_pages import SCHEDULES, generate, quantize
 
 from backends.program import Program
 from backends.rram.emulator import MulticoreEmulator
@@ -51,12 +51,6 @@ AFTERWARDS = """\
 The `dory_` networks carry integers in tensors of floats: crossbars hold no floats, so that all of their layers run on
 vector units. `zz_resnet8` comes in floats and is quantized as generated networks are.
 """
-WAYS: Mapping[str, Mapping[str, str]] = {
-    "layer by layer": {},
-    "pipelined": {"schedule.pipelined": "true"},
-    "pipelined, copies": {"schedule.pipelined": "true", "schedule.duplicate": "true"},
-}
-_CATENA = "import sys; from compiler.cli import main; sys.exit(main())"
 
 
 @dataclass(frozen=True)
@@ -92,10 +86,8 @@ class Network:
         plain, small = REFERENCE / self.source, folder / f"{self.title}.onnx"
         if self.is_generated:
             plain = folder / "plain.onnx"
-            words = [sys.executable, HERE / "models" / self.source, *self.arguments, "--output", plain]
-            subprocess.run(words, check=True, capture_output=True)
-        words = ["quantize", plain, "-o", small, "--calibrate", "random:2"]
-        subprocess.run([sys.executable, "-c", _CATENA, *words], check=True, capture_output=True)
+            generate(self.source, self.arguments, plain)
+        quantize(plain, small, samples=2)
         return small
 
 
@@ -163,8 +155,8 @@ def compiled(model: onnx.ModelProto, network: Network, settings: Mapping[str, st
 def row(network: Network, folder: Path) -> tuple[str, ...]:
     """The row of a network. Raises `AssertionError` for results, counts or a layer that are wrong."""
     file = network.file(folder)
-    ways = [compiled(onnx.load(file), network, settings) for settings in WAYS.values()]
-    options = CompileOptions("rram", WAYS["pipelined"], importing=network.importing)
+    ways = [compiled(onnx.load(file), network, settings) for settings in SCHEDULES.values()]
+    options = CompileOptions("rram", SCHEDULES["pipelined"], importing=network.importing)
     found = verify_source(str(file), options=options)
     assert found.is_equal, found.first_wrong
     measured = [each for each in found.layers if each.error is not None]

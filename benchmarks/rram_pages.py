@@ -1,6 +1,6 @@
 """What pages of whole networks on cores with crossbars share: networks, schedules, and the command that makes a page.
 
-A module of `rram_latency.py`, `rram_groups.py` and `rram_mesh.py`, no command of its own.
+A module of `rram_latency.py`, `rram_groups.py`, `rram_mesh.py` and `rram_networks.py`, no command of its own.
 """
 
 from __future__ import annotations
@@ -24,6 +24,18 @@ SCHEDULES: Mapping[str, Mapping[str, str]] = {
 _CATENA = "import sys; from compiler.cli import main; sys.exit(main())"
 
 
+def generate(script: str, arguments: Sequence[str], output: Path) -> None:
+    """A network with seeded weights, by a script of `benchmarks/models`."""
+    words = [sys.executable, HERE / "models" / script, *arguments, "--output", output]
+    subprocess.run(words, check=True, capture_output=True)
+
+
+def quantize(model: Path, output: Path, samples: int) -> None:
+    """A model of floats in 8 bits, calibrated with so many random samples."""
+    words = ["quantize", model, "-o", output, "--calibrate", f"random:{samples}"]
+    subprocess.run([sys.executable, "-c", _CATENA, *words], check=True, capture_output=True)
+
+
 @dataclass(frozen=True)
 class Network:
     """A generated network; `peer` are PIMCOMP's ns in element mode: balance and GA at 800 ns, balance at 4000 ns."""
@@ -37,11 +49,8 @@ class Network:
         """The network with weights of 8 bits, from the folder if it was made before."""
         plain, small = folder / f"{self.title}.plain.onnx", folder / f"{self.title}.onnx"
         if not small.exists():
-            script = HERE / "models" / self.script
-            words = [sys.executable, script, *self.arguments, "--output", plain]
-            subprocess.run(words, check=True, capture_output=True)
-            words = ["quantize", plain, "-o", small, "--calibrate", "random:1"]
-            subprocess.run([sys.executable, "-c", _CATENA, *words], check=True, capture_output=True)
+            generate(self.script, self.arguments, plain)
+            quantize(plain, small, samples=1)
             plain.unlink()
         return onnx.load(small)
 
@@ -71,4 +80,4 @@ def shown(made: Iterator[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
 
 
 if __name__ == "__main__":
-    raise SystemExit("this is a module of benchmarks/rram_latency.py, rram_groups.py and rram_mesh.py: run these")
+    raise SystemExit("this is a module of other benchmarks/rram_*.py: run these")

@@ -8,6 +8,7 @@ import pytest
 
 from tests.benchmarks.scripts import script
 
+pages = script("rram_pages")
 networks = script("rram_networks")
 SMALL = next(each for each in networks.NETWORKS if each.title == "of_kws")
 
