@@ -145,6 +145,20 @@ def test_an_emulation_gives_the_same_facts(cnn: Path, tmp_path: Path, cli: Cli) 
     assert predicted["result"] == emulated["result"]
 
 
+@pytest.mark.parametrize(
+    ("target", "objective", "says"),
+    [("generic", "traffic", True), ("generic", "latency", False), ("eyeriss", "traffic", False)],
+)
+def test_searches_that_leave_out_biases_say_so(
+    target: str, objective: str, says: bool, cnn: Path, tmp_path: Path, cli: Cli
+) -> None:
+    """Only time, on machines of levels, is nothing to biases; the row-stationary search counts their words."""
+    assert cli("compile", cnn, "-t", target, "--objective", objective, "-o", tmp_path / "p.cat").code == 0
+    text = cli("explain", tmp_path / "p.cat", "1", "--no-search").out
+    assert f"less {objective}" in text
+    assert ("words of biases and residuals, which the search leaves out" in text) == says
+
+
 def test_the_command_prints_tables_and_json(cnn: Path, cli: Cli) -> None:
     overview = cli("explain", cnn, "-t", "generic")
     assert overview.code == 0
