@@ -107,6 +107,21 @@ class SteppedEmulator(Protocol):
         ...
 
 
+Accessed = Callable[[int, int, "Array", bool], None]
+"""Called with core and address of an instruction, and the words off chip that it reads or, if true, writes."""
+
+
+@runtime_checkable
+class WatchedEmulator(Protocol):
+    """An emulator that shows which words of the off-chip memory instructions read and write, constants left out."""
+
+    def watch_run(
+        self, inputs: Mapping[str, Array], accessed: Accessed, *, host: HostCall | None = None
+    ) -> Mapping[str, Array]:
+        """Execute the program as `Emulator.run` does, and tell of accesses in their order. Raises as that."""
+        ...
+
+
 @runtime_checkable
 class ReadingEmulator(Protocol):
     """An emulator that knows which instruction brings words of the off-chip memory to which core."""

@@ -51,6 +51,8 @@ class BlockEngine:
         self._positions = [_Position() for _ in chip.streams]
         self._registers = dict(before)
         self.recorded = Recorded()
+        self.now = (0, 0)
+        """Core and address of the instruction at work."""
 
     def run(self) -> None:
         """Execute everything. Raises `CoreFault`, with CAT-E005 if cores wait for ever."""
@@ -99,6 +101,7 @@ class BlockEngine:
             case Do.SIGNAL:
                 self._signal(task, piece, action, turns)
             case _:
+                self.now = task.core, action.pc
                 self.recorded.add(task.core, action.pc, self._chip.perform(task, piece, action, turns))
 
     def _signal(self, task: Task, piece: Piece, action: Action, turns: range) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
 
 from backends.activity import Activity, Occupancy
+from backends.api import Accessed
 from backends.fields import Array
 from backends.program import HELD, Program, TensorEntry
 from backends.rram.activity import ActivityLog
@@ -21,7 +22,7 @@ from backends.rram.holds import HOLDS, SharedHolds
 from backends.rram.isa import ISA
 from backends.rram.origins import read_too_early
 from backends.rram.pairs import PairFault
-from backends.rram.races import RaceDetector, WatchedMemory
+from backends.rram.races import RaceDetector
 from backends.rram.readers import reader_of
 from backends.rram.registers import foreign_signal, missing_register
 from backends.rram.steps import Pace, StepEngine
@@ -31,6 +32,7 @@ from backends.segments import HostCall
 from backends.spatial.dram import dram_of
 from backends.spatial.memory import Fault, MemoryBank, UnwrittenFault
 from backends.spatial.running import ProgramEmulator
+from backends.spatial.watched import WatchedMemory
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.dtypes import dtype_named
 from dialects.events import Counts
@@ -146,6 +148,7 @@ class MulticoreEmulator(ProgramEmulator):
         trace: Callable[[str], None] | None,
         only: str | None = None,
         host: HostCall | None = None,
+        accessed: Accessed | None = None,
     ) -> dict[str, Array]:
         dram = dram_of(self.program, self.dram_words)
         held = {name: array for name, array in tensors.items() if self._tensors[name].memory == HELD}
@@ -170,7 +173,7 @@ class MulticoreEmulator(ProgramEmulator):
         sums = self._blank_sums()
         try:
             with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
-                chip, self.timeline = self._run(streams, dram, sums, before, holds)
+                chip, self.timeline = self._run_streams(streams, dram, sums, before, holds, accessed)
         except CoreFault as fault:
             found = fault.fault
             if isinstance(found, UnwrittenFault):
@@ -193,10 +196,18 @@ class MulticoreEmulator(ProgramEmulator):
         group = next((group for group in self.program.groups if layer in group.layers), None)
         return {self._layers.index(name) for name in (group.layers if group is not None else (layer,))}
 
-    def _run(
-        self, streams: list[list[Task]], dram: MemoryBank, sums: MemoryBank, before: Registers, holds: SharedHolds
+    def _run_streams(
+        self,
+        streams: list[list[Task]],
+        dram: MemoryBank,
+        sums: MemoryBank,
+        before: Registers,
+        holds: SharedHolds,
+        accessed: Accessed | None,
     ) -> tuple[Chip, Timeline]:
-        if self._mode == "steps":
+        if accessed is not None:
+            dram = WatchedMemory(dram, lambda words, writes: accessed(*engine.now, words, writes))
+        elif self._mode == "steps":
             ended = {dram.name: self._end(dram), sums.name: sums.capacity, HOLDS: holds.end}
             detector = RaceDetector(len(streams) * self.machine.units, ended)
             holds.watch(detector.seen(HOLDS))
@@ -205,8 +216,8 @@ class MulticoreEmulator(ProgramEmulator):
             chip.program_residents()
             return chip, StepEngine(chip, detector, before, self._pace, self._log).run()
         chip = Chip(self.machine, streams, dram, sums, self._physics, self._writers)
-        chip.program_residents()
         engine = BlockEngine(chip, before)
+        chip.program_residents()
         engine.run()
         costs = {
             (task.core, action.pc): engine.recorded.of(task.core, action)

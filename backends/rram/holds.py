@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from backends.fields import Array
-from backends.rram.races import Seen
 from backends.rram.streams import Task
 from backends.spatial.holds import MOST_WORDS, HeldWords, HoldState
 from backends.spatial.memory import Addresses, Fault
+from backends.spatial.watched import Seen
 
 HOLDS = "the holds of the shared memory"
 

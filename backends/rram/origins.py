@@ -13,9 +13,9 @@ from backends.fields import Array
 from backends.rram.chip import Chip, CoreFault
 from backends.rram.holds import HOLDS
 from backends.rram.pairs import PairFault
-from backends.rram.races import WatchedMemory, grid
 from backends.rram.streams import Action, Do, Piece, Task
 from backends.spatial.memory import Addresses, Fault, MemoryBank, UnwrittenFault
+from backends.spatial.watched import WatchedMemory, grid
 from dialects.multicore_machine import MulticoreMachine
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from backends.fields import Array
 from backends.rram.chip import Chip, CoreFault
 from backends.rram.origins import Blank, batches, without_holds
-from backends.rram.races import grid
 from backends.rram.streams import Action, Do, Piece, Task
 from backends.spatial.memory import Addresses, MemoryBank
+from backends.spatial.watched import grid
 from dialects.multicore_machine import MulticoreMachine
 
 

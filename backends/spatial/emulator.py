@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
 
-from backends.api import Seen
+from backends.api import Accessed, Seen
 from backends.fields import Array
 from backends.isa import Instruction, Isa
 from backends.program import DebugEntry, Program, TensorEntry
@@ -25,6 +25,7 @@ from backends.spatial.isa import ISA, Layer
 from backends.spatial.machine import EngineFactory, SpatialCore
 from backends.spatial.memory import Buffer, Fault, MemoryBank
 from backends.spatial.running import ProgramEmulator
+from backends.spatial.watched import WatchedMemory
 from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.machine_kinds import parse_machine, spatial_machine
@@ -83,13 +84,17 @@ class LayerEmulator(ProgramEmulator):
         trace: Callable[[str], None] | None,
         only: str | None = None,
         host: HostCall | None = None,
+        accessed: Accessed | None = None,
         seen: Seen | None = None,
     ) -> dict[str, Array]:
         dram = dram_of(self.program, self.dram_words)
         for name, array in tensors.items():
             self._write(dram, self._tensors[name], array)
-        segment = None if host is None else functools.partial(self._run_segment, dram, host)
-        core = self.new_core(dram, segment)
+        memory = dram
+        if accessed is not None:
+            memory = WatchedMemory(dram, lambda words, writes: accessed(0, core.pc, words, writes))
+        segment = None if host is None else functools.partial(self._run_segment, memory, host)
+        core = self.new_core(memory, segment)
         code = self._code if only is None else self._code_of(only)
         try:
             # Passes multiply small matrices: threads would wait for each other longer than they compute.

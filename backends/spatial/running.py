@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from backends.api import Accessed
 from backends.container import require_isa
 from backends.fields import Array
 from backends.isa import Isa
@@ -45,8 +46,12 @@ class ProgramEmulator(ABC):
         trace: Callable[[str], None] | None,
         only: str | None = None,
         host: HostCall | None = None,
+        accessed: Accessed | None = None,
     ) -> dict[str, Array]:
-        """Run the program, or one layer of it, with these tensors in memory; the tensors that are wanted."""
+        """Run the program, or one layer of it, with these tensors in memory; the tensors that are wanted.
+
+        `accessed` is told which words off chip are read and written.
+        """
 
     @property
     def counters(self) -> Mapping[str, Counts]:
@@ -67,8 +72,23 @@ class ProgramEmulator(ABC):
         Raises `CatenaError`: CAT-C005 for inputs that do not fit, CAT-F003 if the machine's memory cannot hold the
         program's tensors, CAT-P001 if its constants are of another machine, CAT-E001 to CAT-E003 for faults.
         """
+        return self._run(inputs, trace, host, None)
+
+    def watch_run(
+        self, inputs: Mapping[str, Array], accessed: Accessed, *, host: HostCall | None = None
+    ) -> dict[str, Array]:
+        """Run the program, and tell which words of the off-chip memory instructions read and write. Raises as `run`."""
+        return self._run(inputs, None, host, accessed)
+
+    def _run(
+        self,
+        inputs: Mapping[str, Array],
+        trace: Callable[[str], None] | None,
+        host: HostCall | None,
+        accessed: Accessed | None,
+    ) -> dict[str, Array]:
         self._check_tensors(inputs, self._named(Role.INPUT), self._named(Role.INPUT))
-        outputs = self._execute(inputs, self._named(Role.OUTPUT), trace, host=host)
+        outputs = self._execute(inputs, self._named(Role.OUTPUT), trace, host=host, accessed=accessed)
         return {self._tensors[name].onnx or name: array for name, array in outputs.items()}
 
     def run_layer(self, layer: str, tensors: Mapping[str, Array]) -> dict[str, Array]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +10,10 @@ import numpy as np
 from backends.api import Emulator
 from backends.program import LayerEntry, Program, TensorEntry
 from compiler.arrays import Array
-from compiler.execution import run_program
+from compiler.execution import program_inputs, run_program
 from compiler.host_execution import HostRuntime
 from compiler.localising.steps import Step, made_in
-from compiler.verification.comparison import Measure, errors
+from compiler.verification.comparison import Comparison, Measure, errors
 from dialects.diagnostics import CatenaError, Diagnostic
 
 
@@ -85,3 +85,43 @@ class Stop:
         except CatenaError:
             return False
         return True
+
+
+@dataclass(frozen=True, eq=False)
+class WrongOutputs:
+    """A run of a whole program whose outputs are wrong though every layer alone is right.
+
+    `inputs` are those of the model and `reference` all of its tensors; `compare` tells how far outputs are off, and
+    `measure` how closely a tensor is compared that other layers read.
+    """
+
+    inputs: Mapping[str, Array]
+    reference: Mapping[str, Array]
+    compare: Callable[[Mapping[str, Array]], tuple[Comparison, ...]]
+    measure: Callable[[str], Measure]
+
+    def is_right(self, program: Program, emulator: Emulator) -> bool:
+        """Whether a program makes the outputs right."""
+        try:
+            results = run_program(program, emulator, HostRuntime(program), self.inputs)
+        except CatenaError:
+            return False
+        return self.are_right(results)
+
+    def are_right(self, results: Mapping[str, Array]) -> bool:
+        """Whether outputs are within the tolerance."""
+        return all(each.is_equal for each in self.compare(results))
+
+    def wrong_in(self, tensor: TensorEntry, found: Array) -> Array | None:
+        """Which elements of a tensor are beyond the tolerance; None if the model has no such tensor."""
+        expected = self.reference.get(tensor.onnx) if tensor.onnx else None
+        if expected is None or expected.size != found.size:
+            return None
+        measure = self.measure(tensor.onnx)
+        return (errors(found, expected, measure) > measure.tolerance).reshape(found.shape)
+
+
+def run_inputs(program: Program, reference: Mapping[str, Array]) -> dict[str, Array]:
+    """What a run of the whole program takes, of all tensors of the model."""
+    names = (*(each.name for each in program_inputs(program)), *HostRuntime(program).inputs)
+    return {name: reference[name] for name in names}

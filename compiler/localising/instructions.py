@@ -8,12 +8,13 @@ from enum import Enum
 
 import numpy as np
 
-from backends.api import ReadingEmulator
+from backends.api import Backend, Emulator, ReadingEmulator
 from backends.isa import Instruction, Isa
 from backends.program import ConstantImage, DebugEntry, LayerEntry, Program, Role, TensorEntry
 from backends.registry import find_backend
 from compiler.arrays import Array
 from compiler.localising.edits import Edit, edits, repaired
+from compiler.localising.layer_order import first_misplaced, in_order
 from dialects.diagnostics import CatenaError
 
 _MOVERS = ("load", "fill")
@@ -21,7 +22,20 @@ _MOVERS = ("load", "fill")
 _SENDERS = ("store", "drain")
 
 Mends = Callable[[Program], bool]
-"""Whether the layer is right in another program."""
+"""Whether the result is right in another program."""
+
+
+def mends_by(backend: Backend, is_right: Callable[[Program, Emulator], bool]) -> Mends:
+    """Whether the result is right in another program, if that can be loaded."""
+
+    def mends(other: Program) -> bool:
+        try:
+            emulator = backend.load(other, None)
+        except CatenaError:
+            return False
+        return is_right(other, emulator)
+
+    return mends
 
 
 @dataclass(frozen=True)
@@ -53,13 +67,34 @@ def blamed_instruction(
     If no repair of one instruction does, the first that differs is blamed where all repairs together mend the result.
     None if code and constants are those that the compiler makes, or have nothing to do with it.
     """
+    misplaced = blamed_order(program, again, isa, mends)
+    if misplaced is not None:
+        return misplaced
     differing = edits(program, again, {each.name for each in layers})
     if differing:
         alone = next((edit for edit in differing if mends(repaired(program, again, [edit]))), None)
         if alone is None and mends(repaired(program, again, differing)):
             alone = differing[0]
         if alone is not None:
-            return _of_code(program, again, alone, isa)
+            return blame_of(program, again, alone, isa)
+    return blamed_constants(program, again, layers, isa, mends)
+
+
+def blamed_order(program: Program, again: Program, isa: Isa, mends: Mends) -> Blame | None:
+    """The first instruction of a layer whose code stands too early, if the result is right in the compiler's order."""
+    found = first_misplaced(program, again)
+    if found is None or not mends(in_order(program, again)):
+        return None
+    text = _text_at(program, isa, found.core, found.address)
+    expected = f"{_text_at(again, isa, found.core, found.right)} of {found.expected}"
+    reason = f"the code of {found.layer} stands where that of {found.expected} is expected"
+    return Blame(found.core, found.address, text, reason, expected, text, len(program.code), found.layer)
+
+
+def blamed_constants(
+    program: Program, again: Program, layers: Sequence[LayerEntry], isa: Isa, mends: Mends
+) -> Blame | None:
+    """The instruction that brings altered constants of some layers, if the result is right with the model's."""
     for tensor, found, expected in _other_constants(program, again, layers):
         if found.size == expected.size and mends(_with_words(program, tensor, expected)):
             return _of_constants(program, layers, isa, tensor, found, expected)
@@ -89,7 +124,8 @@ def _entries(program: Program, layers: Sequence[LayerEntry]) -> list[DebugEntry]
     return [entry for entry in program.debug if entry.layer in names]
 
 
-def _of_code(program: Program, again: Program, edit: Edit, isa: Isa) -> Blame:
+def blame_of(program: Program, again: Program, edit: Edit, isa: Isa) -> Blame:
+    """An instruction that is not the compiler's."""
     core, address, cores = edit.core, edit.address, len(program.code)
     if not edit.expected:
         text = _text_at(program, isa, core, address)
@@ -109,7 +145,8 @@ def _of_code(program: Program, again: Program, edit: Edit, isa: Isa) -> Blame:
             for each in isa.specs[type(right)].fields
             if not _same(getattr(wrong, each.name), getattr(right, each.name))
         ]
-        reason = f"its {' and '.join(names) or 'word'} is not what the compiler makes of the layer"
+        within = f"in {' and '.join(names)} " if names else ""
+        reason = f"{within}it is not what the compiler makes of the layer"
     else:
         reason = "it is another instruction than the compiler makes of the layer"
     return Blame(core, address, isa.format(wrong), reason, isa.format(right), isa.format(wrong), cores)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from backends.api import Emulator
-from backends.program import LayerEntry, Program
+from backends.program import LayerEntry, Program, TensorEntry
 from backends.registry import find_backend
+from compiler.arrays import Array
 from compiler.explanation.layers import ExplainedLayer, explained_layers
+from compiler.localising.as_a_whole import first_departure
 from compiler.localising.engines import blamed_execution, engines_that_are_right
-from compiler.localising.evidence import Evidence, Stop
-from compiler.localising.instructions import Blame, are_the_same, blamed_instruction, together
+from compiler.localising.evidence import Evidence, Stop, WrongOutputs, run_inputs
+from compiler.localising.instructions import Blame, are_the_same, blamed_instruction, mends_by, together
+from compiler.localising.places import blamed_table, other_places
 from compiler.localising.recompiling import or_reason
 from compiler.localising.tiles import Tile, first_wrong_tile
+from compiler.localising.whole import blamed_in_whole, blamed_together, intrusion_in
 from dialects.diagnostics import CatenaError
 
 
@@ -24,7 +28,8 @@ class Location:
 
     A fault of a layer whose own results cannot be compared is `seen_in` a later one. Without a `tile` the emulator
     stopped, and `stopped` says why: at the layer `seen_in`, if any, or in the whole program, if there is no `tensor`;
-    no `layer` is known then unless an instruction is to blame.
+    no `layer` is known then unless an instruction is to blame. `course` says what a layer that is right alone does to
+    others in the whole program.
     """
 
     layer: str
@@ -35,6 +40,7 @@ class Location:
     remark: str
     seen_in: str = ""
     stopped: str = ""
+    course: str = ""
 
     def lines(self) -> list[str]:
         """As text, from the layer inwards."""
@@ -44,9 +50,11 @@ class Location:
         elif self.seen_in:
             where += f" of {self.seen_in}, the first result after it that can be compared"
         found = [f"first wrong layer: {self.layer} ({' + '.join(self.nodes)}), {where}"] if self.layer else []
-        if self.tile is None:
+        if self.course:
+            found = [*self._course_lines()]
+        if self.stopped:
             found.append(f"the emulator stops: {self.stopped}")
-        else:
+        elif self.tile is not None:
             found.append(f"{'first wrong tile:' if self.tile.is_turn else 'wrong results lie within'} {self.tile}")
         if self.blame is not None:
             found.append(f"to blame: {self.blame}: {self.blame.reason}")
@@ -55,20 +63,25 @@ class Location:
                 found.append(f"  found:    {self.blame.found}")
         return [*found, self.remark] if self.remark else found
 
+    def _course_lines(self) -> Iterator[str]:
+        if self.layer:
+            yield f"first wrong layer: {self.layer} ({' + '.join(self.nodes)}), in the whole program: {self.course}"
+        if self.tensor:
+            yield f"first wrong results: in {self.tensor} of {self.seen_in or self.layer}"
+
 
 def locate(program: Program, emulator: Emulator, model: Path, evidence: Evidence) -> Location:
     """Find out where the first wrong layer of a program goes wrong; the model is compiled again for that."""
-    blame, remark = _blamed(program, emulator, model, evidence)
+    blame, remark, course = _blamed(program, emulator, model, evidence)
     tensor, layer, stopped = evidence.tensor, evidence.layer, ""
     tile = None
     if evidence.faults:
         stopped = evidence.faults[0].message
     else:
-        group = next((each for each in program.groups if each.name == layer.group), None)
-        tile = first_wrong_tile(evidence.wrong, tensor, _explained(program, layer.name), group)
+        tile = _tile(program, evidence.wrong, tensor, layer)
     wrong = (None if blame is None else _layer_of(program, blame)) or layer
     seen_in = layer.name if wrong.name != layer.name else ""
-    return Location(wrong.name, wrong.nodes, tensor.onnx or tensor.name, tile, blame, remark, seen_in, stopped)
+    return Location(wrong.name, wrong.nodes, tensor.onnx or tensor.name, tile, blame, remark, seen_in, stopped, course)
 
 
 def locate_stop(program: Program, model: Path, stop: Stop) -> Location:
@@ -80,9 +93,7 @@ def locate_stop(program: Program, model: Path, stop: Stop) -> Location:
     again, remark = or_reason(program, model, {each.name for each in program.layers})
     blame = None
     if again is not None:
-        blame = blamed_instruction(
-            program, again, program.layers, backend.isa(), lambda other: stop.runs(other, backend.load(other, None))
-        )
+        blame = blamed_instruction(program, again, program.layers, backend.isa(), mends_by(backend, stop.runs))
         remark = "" if blame is not None else _unexplained(program, again, program.layers, "all layers")
     (fault, *_) = stop.faults
     wrong = None if blame is None else _layer_of(program, blame)
@@ -90,14 +101,50 @@ def locate_stop(program: Program, model: Path, stop: Stop) -> Location:
     return Location(name, nodes, "", None, blame, remark, stopped=fault.message)
 
 
+def locate_wrong_outputs(program: Program, emulator: Emulator, model: Path, wrong: WrongOutputs) -> Location:
+    """Find out why outputs are wrong though every layer alone is right; the model is compiled again for that."""
+    backend = find_backend(program.metadata.backend)
+    mends = mends_by(backend, wrong.is_right)
+    intrusion = intrusion_in(program, emulator, wrong.inputs)
+    departure = first_departure(program, emulator, backend, wrong)
+    again, remark = or_reason(program, model, {each.name for each in program.layers})
+    table = "" if again is None else blamed_table(program, again, mends)
+    blame = None if table else blamed_in_whole(program, again, backend.isa(), mends, intrusion)
+    if again is not None:
+        remark = table or ("" if blame is not None else _unexplained(program, again, program.layers, "all layers"))
+    seen = None if departure is None else departure.layer
+    site = None if intrusion is None else intrusion.site
+    layer = None if blame is None else _layer_of(program, blame)
+    if layer is None and site is not None:
+        layer = _layer_named(program, site.layer)
+    layer = layer or seen
+    tile, tensor = None, ""
+    if departure is not None:
+        tensor = departure.tensor.onnx or departure.tensor.name
+        tile = _tile(program, departure.wrong, departure.tensor, departure.layer)
+    name, nodes = ("", ()) if layer is None else (layer.name, layer.nodes)
+    seen_in = seen.name if seen is not None and seen.name != name else ""
+    text = intrusion.text if intrusion is not None else departure.text if departure is not None else ""
+    return Location(name, nodes, tensor, tile, blame, remark, seen_in, course=text or "outputs are wrong")
+
+
 def _layer_of(program: Program, blame: Blame) -> LayerEntry | None:
     """Which layer an instruction belongs to."""
     if blame.layer:
-        return next((each for each in program.layers if each.name == blame.layer), None)
+        return _layer_named(program, blame.layer)
     for entry in program.debug:
         if entry.core == blame.core and entry.start <= blame.address < entry.end:
-            return next((each for each in program.layers if each.name == entry.layer), None)
+            return _layer_named(program, entry.layer)
     return None
+
+
+def _layer_named(program: Program, name: str) -> LayerEntry | None:
+    return next((each for each in program.layers if each.name == name), None)
+
+
+def _tile(program: Program, wrong: Array, tensor: TensorEntry, layer: LayerEntry) -> Tile:
+    group = next((each for each in program.groups if each.name == layer.group), None)
+    return first_wrong_tile(wrong, tensor, _explained(program, layer.name), group)
 
 
 def _unexplained(program: Program, again: Program, layers: Sequence[LayerEntry], names: str) -> str:
@@ -107,7 +154,8 @@ def _unexplained(program: Program, again: Program, layers: Sequence[LayerEntry],
     return f"compiled again, {names} get other code or constants, with which the result stays wrong"
 
 
-def _blamed(program: Program, emulator: Emulator, model: Path, evidence: Evidence) -> tuple[Blame | None, str]:
+def _blamed(program: Program, emulator: Emulator, model: Path, evidence: Evidence) -> tuple[Blame | None, str, str]:
+    """The instruction, what else is known, and what it does to others in the whole program if it is right alone."""
     backend = find_backend(program.metadata.backend)
     isa = backend.isa()
     layers = together(program, evidence.suspects)
@@ -118,20 +166,28 @@ def _blamed(program: Program, emulator: Emulator, model: Path, evidence: Evidenc
         names = "all layers"
     again, reason = or_reason(program, model, {each.name for each in layers})
     if again is not None:
-        blame = blamed_instruction(
-            program, again, layers, isa, lambda other: evidence.is_right(backend.load(other, None))
-        )
+        mends = mends_by(backend, lambda other, loaded: evidence.is_right(loaded))
+        blame = blamed_instruction(program, again, layers, isa, mends)
         if blame is not None:
-            return blame, ""
+            return blame, "", ""
+        table = blamed_table(program, again, mends)
+        if table:
+            return None, table, ""
+        if other_places(program, again) and mends(again):
+            # Two of the tensors that it reads lie in the same words.
+            intrusion = intrusion_in(program, emulator, run_inputs(program, evidence.reference))
+            blame = blamed_together(program, again, isa, mends, intrusion)
+            return blame, "", "" if blame is None or intrusion is None else intrusion.text
         reason = _unexplained(program, again, layers, names)
         if not are_the_same(program, again, layers):
-            return None, reason
+            return None, reason, ""
     right = engines_that_are_right(program, backend, evidence)
     if not right:
         engines = "so the compiler makes or the emulator executes them wrong" if again is not None else ""
-        return None, "; ".join(filter(None, (reason, engines)))
+        return None, "; ".join(filter(None, (reason, engines))), ""
     blame = blamed_execution(program, emulator, backend.load(program, right[0]), evidence, isa)
-    return blame, "" if blame is not None else f"{reason}; engine {right[0]} of the emulator executes the layer right"
+    remark = "" if blame is not None else f"{reason}; engine {right[0]} of the emulator executes the layer right"
+    return blame, remark, ""
 
 
 def _explained(program: Program, name: str) -> ExplainedLayer | None:

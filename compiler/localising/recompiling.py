@@ -13,6 +13,7 @@ from compiler.compilation import CompileOptions, compile_model
 from compiler.execution import program_inputs
 from compiler.explanation.groups import fused_mappings
 from compiler.localising.edits import edits, have_places_in_common
+from compiler.localising.layer_order import in_order
 from compiler.modes import Mode
 from compiler.sources import ImportOptions
 from compiler.targets import Target
@@ -72,6 +73,9 @@ def same_layers(first: Program, second: Program, names: Collection[str]) -> bool
     ]
     if layers[0] != layers[1] or len(first.code) != len(second.code):
         return False
+    if have_places_in_common(first, second, names):
+        return True
+    first = in_order(first, second)
     if have_places_in_common(first, second, names):
         return True
     mappings = [[(each.mapping, each.group) for each in program.layers if each.name in names] for program in programs]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,18 +12,18 @@ from backends.program import Program, Role
 from backends.registry import find_backend
 from compiler.arrays import Array, write_arrays
 from compiler.compilation import CompileOptions
-from compiler.execution import load_program, program_inputs
+from compiler.execution import load_program
 from compiler.files import make_folder, read_bytes, write_bytes, write_text
-from compiler.host_execution import HostRuntime
 from compiler.localising.cut_model import cut_model
 from compiler.localising.cut_program import cut_program
-from compiler.localising.evidence import Evidence, Stop
+from compiler.localising.evidence import Evidence, Stop, WrongOutputs, run_inputs
 from compiler.localising.locating import Location
 from compiler.reproduction.models import external_data
 from compiler.verification.layers import verify_program
 from compiler.verification.measures import Tolerances
 from compiler.verification.programs import verify_source
 from compiler.verification.reference import reference_model
+from compiler.verification.result import Verification
 from dialects.diagnostics import CatenaError, Diagnostic
 
 MODEL, INPUTS, EXPECTED, PROGRAM, NOTE = "model.onnx", "inputs.npz", "expected.npz", "layer.cat", "README.txt"
@@ -97,7 +97,15 @@ def write_reproducer(
             remark = f"{source}: the command runs all layers"
             files += [folder / WHOLE, folder / WHOLE_INPUTS]
         else:
-            command, written = _written_whole(folder, program, model, evidence, run, tolerances or Tolerances())
+            command, written = _written_whole(
+                folder,
+                program,
+                model,
+                run.inputs,
+                evidence.reference,
+                tolerances or Tolerances(),
+                lambda again: again.evidence is not None and again.evidence.layer.name == layer.name,
+            )
             shows = "the command verifies the whole program" if command else "no command shows it"
             remark = f"{source}: {shows}"
             files += written
@@ -120,10 +128,32 @@ def write_run(folder: Path, program: Program, stop: Stop, location: Location) ->
     return Reproducer((folder / WHOLE, folder / INPUTS, folder / NOTE), command)
 
 
+def write_outputs(
+    folder: Path,
+    program: Program,
+    model: Path,
+    wrong: WrongOutputs,
+    location: Location,
+    tolerances: Tolerances | None = None,
+) -> Reproducer:
+    """Write a program whose outputs are wrong though every layer alone is right, its model, inputs and outputs.
+
+    Raises `CatenaError` (CAT-C002) if a file cannot be written.
+    """
+    make_folder(folder)
+    asked, run = tolerances or Tolerances(), (wrong.inputs, wrong.reference)
+    command, written = _written_whole(
+        folder, program, model, *run, asked, lambda again: again.wrong_outputs is not None
+    )
+    remark = "the command verifies the whole program" if command else "no command shows it"
+    shown = ["", f"In this folder: {command}"] if command else []
+    write_text(folder / NOTE, "\n".join([*location.lines(), *shown, remark, ""]))
+    return Reproducer((*written, folder / NOTE), command, remark)
+
+
 def _run_of(program: Program, evidence: Evidence) -> Stop:
     """A run of the whole program with the inputs of the model that one layer was looked at with."""
-    names = (*(each.name for each in program_inputs(program)), *HostRuntime(program).inputs)
-    return Stop({name: evidence.reference[name] for name in names}, evidence.faults)
+    return Stop(run_inputs(program, evidence.reference), evidence.faults)
 
 
 def _written_run(folder: Path, program: Program, stop: Stop, inputs: str) -> str:
@@ -134,24 +164,30 @@ def _written_run(folder: Path, program: Program, stop: Stop, inputs: str) -> str
 
 
 def _written_whole(
-    folder: Path, program: Program, model: Path, evidence: Evidence, run: Stop, tolerances: Tolerances
+    folder: Path,
+    program: Program,
+    model: Path,
+    inputs: Mapping[str, Array],
+    reference: Mapping[str, Array],
+    tolerances: Tolerances,
+    shows: Callable[[Verification], bool],
 ) -> tuple[str, list[Path]]:
-    """Write a program, its model, inputs and outputs; the command that verifies it there, if it shows the layer."""
+    """Write a program, its model, inputs and outputs; the command that verifies it there, if it shows the fault."""
     beside = external_data(model)
     for name in beside:
         make_folder((folder / name).parent)
         write_bytes(folder / name, read_bytes(str(model.parent / name)))
     write_bytes(folder / WHOLE_MODEL, read_bytes(str(model)))
     write_program(program, folder / WHOLE)
-    write_arrays(run.inputs, folder / WHOLE_INPUTS)
-    outputs = {each.onnx for each in program.tensors if each.role is Role.OUTPUT} & set(evidence.reference)
-    write_arrays({name: evidence.reference[name] for name in sorted(outputs)}, folder / WHOLE_EXPECTED)
+    write_arrays(inputs, folder / WHOLE_INPUTS)
+    outputs = {each.onnx for each in program.tensors if each.role is Role.OUTPUT} & set(reference)
+    write_arrays({name: reference[name] for name in sorted(outputs)}, folder / WHOLE_EXPECTED)
     files = [folder / name for name in (WHOLE, WHOLE_MODEL, *beside, WHOLE_INPUTS, WHOLE_EXPECTED)]
     try:
-        again = verify_program(*load_program(folder / WHOLE), folder / WHOLE_MODEL, run.inputs, tolerances=tolerances)
+        again = verify_program(*load_program(folder / WHOLE), folder / WHOLE_MODEL, inputs, tolerances=tolerances)
     except CatenaError:
         return "", files
-    if again.evidence is None or again.evidence.layer.name != evidence.layer.name:
+    if not shows(again):
         return "", files
     given = {"--tolerance": tolerances.relative, "--lsb": tolerances.lsb}
     asked = "".join(f" {option} {value!r}" for option, value in given.items() if value is not None)

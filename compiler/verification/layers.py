@@ -21,7 +21,7 @@ from compiler.arrays import Array
 from compiler.execution import fitted_inputs, random_inputs, run_program
 from compiler.host_execution import HostRuntime
 from compiler.host_summary import segments_in_program
-from compiler.localising.evidence import Evidence, Stop
+from compiler.localising.evidence import Evidence, Stop, WrongOutputs
 from compiler.localising.steps import Unreferenced
 from compiler.sources import file_digest
 from compiler.verification.comparison import Comparison, Measure, largest_error, layer_subject
@@ -81,11 +81,20 @@ def verify_program(
             raise
         stop = Stop(arrays, tuple(error.diagnostics))
         return Verification(layers, (), segments_in_program(program), running.evidence, faults=stop.faults, stop=stop)
-    outputs = tuple(
-        _compare_result(name, array, reference.get(name), measures, lambda: differing_results(source, arrays, shapes))
-        for name, array in results.items()
-    )
-    return Verification(layers, outputs, segments_in_program(program), running.evidence)
+
+    def compare(outputs: Mapping[str, Array]) -> tuple[Comparison, ...]:
+        return tuple(
+            _compare_result(
+                name, array, reference.get(name), measures, lambda: differing_results(source, arrays, shapes)
+            )
+            for name, array in outputs.items()
+        )
+
+    outputs = compare(results)
+    wrong: WrongOutputs | None = None
+    if all(each.is_equal for each in layers) and not all(each.is_equal for each in outputs):
+        wrong = WrongOutputs(arrays, reference, compare, measures.of_output)
+    return Verification(layers, outputs, segments_in_program(program), running.evidence, wrong_outputs=wrong)
 
 
 class _Layers:

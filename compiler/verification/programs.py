@@ -67,12 +67,17 @@ def _verified(
     reproducer: Path | None,
 ) -> Verification:
     found = verify_program(program, emulator, model, inputs, seed=seed, tolerances=tolerances)
-    if found.evidence is None and found.stop is None:
+    if found.evidence is None and found.stop is None and found.wrong_outputs is None:
         return found
     # The compiler is needed again only for programs that are wrong.
-    from compiler.localising.locating import locate, locate_stop
-    from compiler.localising.reproducer import write_reproducer, write_run
+    from compiler.localising.locating import locate, locate_stop, locate_wrong_outputs
+    from compiler.localising.reproducer import write_outputs, write_reproducer, write_run
 
+    if found.wrong_outputs is not None:
+        location, written = locate_wrong_outputs(program, emulator, model, found.wrong_outputs), None
+        if reproducer is not None:
+            written = write_outputs(reproducer, program, model, found.wrong_outputs, location, tolerances)
+        return replace(found, location=location, reproducer=written)
     if found.evidence is None:
         assert found.stop is not None
         location = locate_stop(program, model, found.stop)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from compiler.displaying import Displayed, Part
 from compiler.host_summary import HostSegment
-from compiler.localising.evidence import Evidence, Stop
+from compiler.localising.evidence import Evidence, Stop, WrongOutputs
 from compiler.verification.comparison import Comparison
 from compiler.verification.text import comparison_table
 from dialects.diagnostics import Diagnostic
@@ -37,6 +37,8 @@ class Verification(Displayed):
     """What stopped the emulator in the last of the layers, or in the whole program; nothing after it is compared."""
     stop: Stop | None = None
     """The run of the whole program that stopped, if the layers ran one by one."""
+    wrong_outputs: WrongOutputs | None = None
+    """The run of the whole program whose outputs are wrong, if every layer alone is right."""
 
     def displayed(self) -> Iterable[Part]:
         """What notebooks show."""
