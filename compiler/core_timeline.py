@@ -12,6 +12,7 @@ from typing import Any
 from backends.activity import Activity, Occupancy
 from compiler.core_rows import BUS, CARRIERS, LEVELS, SHADES, CoreRows, Stretch, core_rows
 from compiler.displaying import picture_bundle
+from compiler.layer_names import told
 from compiler.line_chart import COLORS
 from compiler.tables import shortened
 
@@ -133,7 +134,7 @@ class CoreTimeline:
         for index, name in enumerate(drawn.layers):
             x, y = LEFT + COLUMNS + 14, TOP + LEGEND_ROW * index
             yield f'<rect x="{x}" y="{y}" width="11" height="11" fill="{_color(index)}"/>'
-            yield _text(x + 17, y + 10, f"{index + 1} {shortened(name, 48)}")
+            yield _text(x + 17, y + 10, f"{index + 1} {shortened(told(name, self.nodes.get(name, ())), 48)}")
 
 
 def occupancy_line(found: Occupancy) -> str:

@@ -46,6 +46,14 @@ def off_chip_events(machine: Accelerator) -> Mapping[str, tuple[str, ...]]:
     return ON_PRODUCTS if isinstance(machine, GemmMachine) else ON_ARRAYS
 
 
+OFF_CHIP, SHARED_MEMORY = "off-chip", "shared-memory"
+
+
+def outer_name(kind: type[Accelerator]) -> str:
+    """What words from and to the outermost memory of a kind of machine are called."""
+    return SHARED_MEMORY if issubclass(kind, MulticoreMachine) else OFF_CHIP
+
+
 def off_chip_words(counts: Counts, machine: Accelerator) -> int:
     """Words over the off-chip link; of cores, from and to the memory that they share."""
     found = off_chip_events(machine).values()

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from compiler.descriptions.files import described_target
 from compiler.design_space.figures import FIGURES, Values
 from compiler.design_space.front import front_of
 from compiler.design_space.page import Section, page
@@ -21,6 +22,8 @@ from compiler.displaying import Displayed, Part
 from compiler.line_chart import Chart, Dots, Line
 from compiler.tables import Column, Table
 from dialects.diagnostics import Diagnostic
+from dialects.machine_kinds import kind_of
+from passes.off_chip import outer_name
 
 
 @dataclass(frozen=True)
@@ -102,12 +105,21 @@ class Explored(Displayed):
 
     def _table(self, rows: Sequence[Tried], title: str) -> Table:
         shown = [name for name in FIGURES if any(each.figures[name] for each in rows) or name in self.space.front]
-        columns = (Column("point", True), Column("what"), *(Column(FIGURES[name].title, True) for name in shown))
+        columns = (Column("point", True), Column("what"), *(Column(self._title(name), True) for name in shown))
         cells = (
             (str(each.number), each.point.label, *(FIGURES[name].shown(each.figures[name]) for name in shown))
             for each in rows
         )
         return Table(columns, tuple(cells), title)
+
+    def _title(self, figure: str) -> str:
+        return FIGURES[figure].titled(self._outer)
+
+    @cached_property
+    def _outer(self) -> str:
+        """What words from and to the outermost memories of the targets are called."""
+        kinds = (kind_of(described_target(name).description).model for name in self.space.settings)
+        return " or ".join(dict.fromkeys(map(outer_name, kinds)))
 
     def failures(self) -> Table:
         """Why points have no figures, each reason once with how many points have it."""
@@ -134,8 +146,8 @@ class Explored(Displayed):
         title = f"{Path(self.model).name}: {len(known)} points ({self.provenance})"
         return Chart(
             title,
-            FIGURES[across].title,
-            FIGURES[up].title,
+            self._title(across),
+            self._title(up),
             [Line("front", line)],
             [Dots(*each) for each in series.items()],
         )
@@ -205,7 +217,7 @@ class Explored(Displayed):
             "model": self.model,
             "provenance": self.provenance,
             "objectives": list(self.space.front),
-            "units": {name: figure.title for name, figure in FIGURES.items()},
+            "units": {name: self._title(name) for name in FIGURES},
             "total": self.total,
             "cached": self.cached,
             "is_interrupted": self.is_interrupted,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from compiler.reports import Report
 from passes.capacity import on_chip_words
-from passes.off_chip import off_chip_words
+from passes.off_chip import OFF_CHIP, off_chip_words
 from passes.pricing import elements
 
 Values = Mapping[str, float | int | None]
@@ -22,6 +22,10 @@ class Figure:
     meaning: str
     of_report: Callable[[Report], float | int] | None
     form: str = ",.4g"
+
+    def titled(self, outer: str) -> str:
+        """The title for machines whose words from and to the outermost memory are called `outer`."""
+        return self.title.replace(OFF_CHIP, outer)
 
     def shown(self, value: float | int | None) -> str:
         """A value for people."""

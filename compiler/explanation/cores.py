@@ -46,7 +46,7 @@ def _row(each: Explanation, facts: CoreFacts) -> tuple[str, ...]:
     has_ring = facts.ring > 1
     copies = f"{facts.copies} by {facts.abreast}" if facts.abreast > 1 else str(facts.copies)
     return (
-        *(str(each.layer.number), shortened(each.layer.entry.name, _NAME_WIDTH), str(len(facts.cores))),
+        *(str(each.layer.number), shortened(each.layer.told, _NAME_WIDTH), str(len(facts.cores))),
         *(str(facts.ring), copies, f"{facts.crossbars:,}", f"{facts.alone:,}"),
         f"{facts.speed_up:.2f}" if has_ring else "",
         f"{100 * facts.speed_up / facts.ring:.1f}" if has_ring else "",

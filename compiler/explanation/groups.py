@@ -18,6 +18,7 @@ from dialects.multicore_machine import MulticoreMachine
 from dialects.schedule import Mapping
 from dialects.unicode_parser import UnicodeParser
 from passes.mapping_file.statements import written_group
+from passes.off_chip import outer_name
 
 _NAME_WIDTH = 36
 
@@ -38,11 +39,12 @@ def _layers_table(group: GroupEntry, members: list[Explanation], found: Explanat
     if (phases := len(_mappings(group))) > 1:
         turns = f"{len(group.layers)} layers in {phases} groups, between which tensors stay"
     title = f"group {group.name}: {turns}; what is held for whole turns fills {held or 'no words'}"
-    moved, does = ("bus words", "on cores") if is_of_cores else ("off-chip words", "nest in its largest turn")
+    moved = f"{outer_name(type(found.machine))} words"
+    does = "on cores" if is_of_cores else "nest in its largest turn"
     columns = ("layer", number("operations"), number(moved), does)
     rows = [
         (
-            shortened(each.layer.entry.name, _NAME_WIDTH),
+            shortened(each.layer.told, _NAME_WIDTH),
             f"{each.report.counts.operations:,}",
             f"{outer_words(each, found):,}",
             each.layer.entry.mapping,

@@ -13,6 +13,7 @@ from xdsl.utils.exceptions import ParseError, VerifyException
 from backends.program import LayerEntry, LayerWork, Program, Role
 from backends.segments import SEGMENT
 from compiler.ir_text import HOSTILE_TEXT, new_context
+from compiler.layer_names import told
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
 from dialects.dtypes import dtype_named
 from dialects.gemm_machine import GemmMachine
@@ -43,6 +44,11 @@ class ExplainedLayer:
     mapping: LinkMapping | GemmMapping | None
     on_cores: CrossbarMapping | VectorMapping | None = None
     output_bytes: int = 1
+
+    @property
+    def told(self) -> str:
+        """Its name as tables show it."""
+        return told(self.entry.name, self.entry.nodes)
 
     @property
     def names(self) -> tuple[str, ...]:

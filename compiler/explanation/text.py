@@ -52,7 +52,7 @@ def overview_table(found: Explanations) -> Table:
 
 def _overview_row(each: Explanation, unit: EnergyUnit, elsewhere: str) -> tuple[str, ...]:
     entry, facts, price = each.layer.entry, each.facts, each.report.price
-    head = (str(each.layer.number), shortened(entry.name, _NAME_WIDTH), entry.kind, f"{price.cycles:,}")
+    head = (str(each.layer.number), shortened(each.layer.told, _NAME_WIDTH), entry.kind, f"{price.cycles:,}")
     if facts is None:
         where = f"turns with {entry.group}" if entry.group else elsewhere if price.cycles else ""
         return (*head, "", where, "", "", "", "", "", unit.shown(price.total_energy))

@@ -11,6 +11,7 @@ from compiler.explanation.explaining import Explanation, Explanations, explain_p
 from compiler.explanation.groups import outer_words
 from compiler.explanation.json_data import explanations_json
 from compiler.ir_history import IrHistory
+from compiler.layer_names import told
 from compiler.report_page.code import code_by_layer
 from compiler.report_page.cores import cores_json
 from compiler.report_page.errors import errors_of
@@ -28,6 +29,7 @@ from dialects.array_machine import Machine
 from dialects.gemm_machine import GemmMachine
 from dialects.nest_machine import NestMachine
 from passes.fusion.memories import levels_of
+from passes.off_chip import outer_name
 from passes.pricing import elements
 
 
@@ -57,6 +59,7 @@ def page_of(
     instructions = sum(len(each) // isa.word_bytes for each in program.code)
     layers = [
         {
+            "label": told(entry.name, entry.nodes),
             "inputs": list(entry.inputs),
             "outputs": list(entry.outputs),
             "place": shape.places[place],
@@ -85,6 +88,7 @@ def page_of(
             "clock_mhz": machine.clock_mhz,
             "word_bits": machine.word_bits,
             "elements": elements(machine),
+            "outer": outer_name(type(machine)),
             "link_words": machine.link_words,
             "cycles": report.cycles,
             "energy_pj": report.energy,

@@ -11,6 +11,7 @@ from compiler.reports import Report
 from compiler.units import shown_energy, shown_milliseconds
 from dialects.accelerator import Accelerator
 from dialects.multicore_machine import MulticoreMachine
+from passes.off_chip import OFF_CHIP, outer_name
 from passes.pricing import elements
 
 LEVEL_EVENT = 2
@@ -107,9 +108,8 @@ def _off_chip(found: Explanations, program: Program) -> list[Figure]:
     once += sum(sizes[name] for group in groups.values() for name in (*group.inputs, *group.outputs))
     what = "of the tensors of layers and groups, each whole and once" if groups else "of every tensor once"
     part = "" if len(known) == len(found.layers) else f", {len(known)} of {len(found.layers)} layers"
-    return [
-        Figure("off-chip words", f"{words:,}", (f"{words / once:.2f} times the {once:,} {what}" if once else "") + part)
-    ]
+    least = f"{words / once:.2f} times the {once:,} {what}" if once else ""
+    return [Figure(f"{OFF_CHIP} words", f"{words:,}", least + part)]
 
 
 def _array(machine: Accelerator) -> str:
@@ -140,7 +140,7 @@ def _of_cores(report: Report, found: Explanations, program: Program) -> list[Fig
             f"buffer of {machine.cores.buffer_bytes:,} at most",
         ),
         Figure(
-            "shared-memory words",
+            f"{outer_name(type(machine))} words",
             f"{words:,}",
             f"{words / ends:.1f} times the {ends:,} of the network's inputs and outputs" if ends else "",
         ),
@@ -155,7 +155,7 @@ def _fit(found: Explanations) -> list[Figure]:
         if each.facts is not None and (held := each.facts.fullest) is not None and held.capacity
     ]
     if not fullest:
-        return []
+        return [] if found.number_of_layers else [Figure("fits", "nothing to hold", "no layer takes any memory")]
     share, held, each = max(fullest, key=lambda one: one[0])
     note = f"of {held.memory} taken at most: {held.taken:,} of {held.capacity:,} words, by layer {each.layer.number}"
     return [Figure("fits", f"{100 * share:.0f} %", note)]

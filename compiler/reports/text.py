@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+from compiler.layer_names import told
 from compiler.reports.layers import KnownZeros, LayerReport, Provenance, Report
 from compiler.tables import Column, Table, number, shortened, table
 from compiler.units import EnergyUnit, fitting_unit, shown_energy, shown_milliseconds
@@ -12,6 +13,8 @@ from dialects.accelerator import Accelerator
 from dialects.array_machine import Machine
 from dialects.events import EVENTS, Counts
 from dialects.gemm_machine import GemmMachine
+from dialects.nest_machine import NestMachine
+from passes.off_chip import off_chip_events
 from passes.pricing import charged, levels
 
 NAME_WIDTH = 36
@@ -65,14 +68,33 @@ def layer_table(report: Report) -> Table:
     title = (
         f"{report.model} on {machine.name}, {report.provenance.value}: {report.cycles:,} cycles = "
         f"{shown_milliseconds(report.milliseconds)} at {machine.clock_mhz:g} MHz, {shown_energy(report.energy)} "
-        f"(words of {machine.word_bits} bits){_cycles_note(report)}{_search_note(report)}{zeros_note(report)}"
-        f"{_segment_note(report)}{overflow_note(report)}"
+        f"(words of {machine.word_bits} bits){_cycles_note(report)}{_unpriced_note(report)}{_search_note(report)}"
+        f"{zeros_note(report)}{_segment_note(report)}{overflow_note(report)}"
     )
     return replace(table(columns, rows, title), footer=footer)
 
 
 def _cycles_note(report: Report) -> str:
     return f"; {report.cycles_note}" if report.cycles_note else ""
+
+
+def _unpriced_note(report: Report) -> str:
+    """What goes from or to the outermost memory of a machine of levels, and is not in its column: nobody prices it."""
+    machine = report.machine
+    if not isinstance(machine, NestMachine):
+        return ""
+    priced = {event for access in machine.accesses for event in access.events}
+    operands = {
+        operand: words
+        for operand, events in off_chip_events(machine).items()
+        if (words := sum(report.counts.events.get(event, 0) for event in events if event not in priced))
+    }
+    named = ", ".join(f"{words:,} of {_OPERANDS.get(operand, operand)}" for operand, words in operands.items())
+    outer = machine.memories[0].name.upper()
+    return f"; {outer} words are those that the target prices, without {named}" if named else ""
+
+
+_OPERANDS = {"extra": "biases and residuals", "index": "indices", "output": "results"}
 
 
 _SPACES = {
@@ -147,10 +169,7 @@ def access_table(report: Report) -> Table:
     counted = report.counts.events
     names = [name for name in dict.fromkeys((*EVENTS, *counted)) if counted.get(name)]
     columns: list[str | Column] = ["layer", *(number(name) for name in names)]
-    rows = [
-        (shortened(each.layer.name, NAME_WIDTH), *(f"{each.counts.events.get(name, 0):,}" for name in names))
-        for each in report.layers
-    ]
+    rows = [(_name(each), *(f"{each.counts.events.get(name, 0):,}" for name in names)) for each in report.layers]
     total = report.counts
     footer = ("total", *(f"{total.events[name]:,}" for name in names))
     return replace(table(columns, rows, f"Events in words, {report.provenance.value}"), footer=footer)
@@ -159,7 +178,7 @@ def access_table(report: Report) -> Table:
 def _row(each: LayerReport, machine: Accelerator, unit: EnergyUnit) -> tuple[str, ...]:
     events = each.counts.events
     return (
-        shortened(each.layer.name, NAME_WIDTH),
+        _name(each),
         each.layer.kind,
         f"{events['operation.mac']:,}",
         f"{events['operation.other']:,}",
@@ -169,6 +188,10 @@ def _row(each: LayerReport, machine: Accelerator, unit: EnergyUnit) -> tuple[str
         *_charged(each.counts, machine),
         unit.shown(each.price.total_energy),
     )
+
+
+def _name(each: LayerReport) -> str:
+    return shortened(told(each.layer.name, each.layer.nodes), NAME_WIDTH)
 
 
 def _host_cells(each: LayerReport, unit: EnergyUnit) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from compiler.layer_names import told
 from compiler.tables import Table, number, shortened, table
 from compiler.verification.comparison import Comparison
 
@@ -12,7 +13,7 @@ def comparison_table(comparisons: Sequence[Comparison]) -> Table:
     """A row for each; relative errors are to the largest value of the tensor."""
     rows = (
         (
-            shortened(each.subject),
+            shortened(told(each.subject, each.nodes)),
             shortened(each.tensor, 32),
             "no reference" if each.error is None else "stops" if each.stopped else _amount(each.error),
             "" if each.error is None or each.stopped else each.unit.value,

@@ -10,8 +10,11 @@ import pytest
 
 from compiler.execution import load_program, predicted_report, random_inputs, run_loaded
 from compiler.reports import Report, access_table, layer_table, read_statistics, statistics_json
+from compiler.reports.layers import Layer, Provenance, build_report
+from compiler.targets import select_target
 from dialects.diagnostics import CatenaError
-from dialects.events import EVENTS, LEVELS
+from dialects.events import EVENTS, LEVELS, Counts
+from passes.off_chip import off_chip_words
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +37,17 @@ def test_predictions_of_another_version_are_refused(program: Path, change: dict[
     layers = (replace(loaded.layers[0], predicted=noted or {"x": 1}), *loaded.layers[1:])
     with pytest.raises(CatenaError, match="counted other events"):
         predicted_report(replace(loaded, layers=layers))
+
+
+def test_words_that_are_not_priced_are_said_beside_those_that_are() -> None:
+    machine = select_target("generic").machine
+    moved = {"dram.input.read": 972, "dram.kernel.read": 216, "dram.extra.read": 8, "dram.output.update": 2048}
+    counts = Counts({**dict.fromkeys(EVENTS, 0), **moved}, 100, 1, 1, 100)
+    layer = Layer("conv1", "conv", ("conv1",))
+    shown = layer_table(build_report("m", machine, Provenance.PREDICTED, [layer], {"conv1": counts}))
+    column = [each.title for each in shown.columns].index("DRAM words")
+    assert shown.rows[0][column] == f"{off_chip_words(counts, machine) - 8:,}"
+    assert "; DRAM words are those that the target prices, without 8 of biases and residuals" in shown.title
 
 
 def test_totals_are_sums_over_layers(emulated: Report) -> None:

@@ -105,7 +105,7 @@ function drawRoofline(report) {
     .filter((each) => each.words > 0 && each.rate > 0)
     .map((each) => ({ ...each, intensity: each.layer.operations / each.words }));
   if (!points.length) {
-    place.append(make("p", { class: "note" }, "No layer of this program says how many words it moves off-chip."));
+    place.append(make("p", { class: "note" }, `No layer of this program says how many ${report.outer} words it moves.`));
     return;
   }
   const ridge = report.elements / report.link_words, leftmost = Math.min(...points.map((each) => each.intensity));
@@ -124,7 +124,7 @@ function drawRoofline(report) {
   }
   const top = up.at(report.elements), low = Math.max(across.low, up.low / report.link_words);
   const slope = hasLink ? `M${across.at(low)} ${up.at(low * report.link_words)}L${across.at(ridge)} ${top}` : `M60 ${top}`;
-  const link = hasLink ? `${short(report.link_words)} words a cycle off-chip` : "off-chip words do not limit it";
+  const link = hasLink ? `${short(report.link_words)} ${report.outer} words a cycle` : `${report.outer} words do not limit it`;
   picture.append(draw("path", { d: `${slope}H${right}`, fill: "none", stroke: "#d55e00", "stroke-width": 2 }));
   const [x, y] = isNarrow ? [60, 364] : [706, top + 4];
   picture.append(words(x, y, `${whole(report.elements)} operations a cycle`), words(x, y + 16, link, { class: "soft" }));
@@ -133,7 +133,7 @@ function drawRoofline(report) {
     const dot = { cx: across.at(each.intensity), cy: up.at(each.rate), r: 5, fill: "#0072b2", "fill-opacity": 0.65, class: "dot", onclick: () => openLayer(each.number) };
     picture.append(titled(draw("circle", dot), text));
   }
-  picture.append(words((60 + right) / 2, 340, "operations per off-chip word", { "text-anchor": "middle" }), words(60, 12, "operations per cycle"));
+  picture.append(words((60 + right) / 2, 340, `operations per ${report.outer} word`, { "text-anchor": "middle" }), words(60, 12, "operations per cycle"));
   place.append(make("div", { class: "scroll" }, picture));
 }
 

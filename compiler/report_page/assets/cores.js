@@ -62,7 +62,7 @@ function cycleMarks(end) {
 function layersOfCores(report, timeline) {
   const shown = make("div", { class: "legend" });
   for (const layer of timeline.layers) {
-    const name = make("button", { class: "link", title: report.layers[layer].name, onclick: () => openLayer(layer) }, `${layer + 1}. ${cut(label(report.layers[layer]), 30)}`);
+    const name = make("button", { class: "link", title: report.layers[layer].name, onclick: () => openLayer(layer) }, `${layer + 1}. ${cut(report.layers[layer].label, 30)}`);
     shown.append(make("span", {}, make("i", { style: `background:${layerColor(timeline, layer)}` }), name));
   }
   return shown;

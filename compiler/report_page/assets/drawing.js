@@ -89,12 +89,6 @@ function cut(text, length) {
   return text.length <= length ? text : `${text.slice(0, length - 1)}…`;
 }
 
-// A name that tells layers apart: those of nodes that only change the numbers come last, if there are others.
-function label(layer) {
-  const nodes = layer.nodes.filter((name) => !/(Quantize|Dequantize)Linear/.test(name));
-  return nodes.length ? nodes.join(" + ") : layer.name;
-}
-
 function choice(label, options, onchange) {
   const list = make("select", { onchange: () => onchange(list.value) });
   for (const [value, name] of options) list.append(make("option", { value }, name));

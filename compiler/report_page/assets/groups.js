@@ -89,7 +89,7 @@ function wordsIn(boxes) {
 }
 
 function tensorPicture(tensor, at) {
-  const role = { read: "read from off-chip", between: "made and read in the group", result: "the result" }[tensor.role];
+  const role = { read: "read from outside the group", between: "made and read in the group", result: "the result" }[tensor.role];
   const what = !tensor.resident ? role : tensor.role === "read" ? "there from a group before" : "stays for groups behind";
   const card = make("div", { class: "figure" }, make("b", { title: tensor.tensor }, cut(tensor.tensor, 34)), make("p", { class: "note" }, `${what}; in ${tensor.memory}, ${tensor.extents.join(" x ")}`));
   if (!tensor.needed) {

@@ -1,39 +1,39 @@
 // The table of layers, and all there is to say about one of them.
 
-const COLUMNS = [
+const columns = (report) => [
   ["#", (layer) => layer.number, whole],
-  ["layer", (layer) => layer.name, null],
+  ["layer", (layer) => layer.label, null],
   ["kind", (layer) => layer.kind, null],
   ["MACs", (layer) => layer.macs || 0, whole],
   ["cycles", (layer) => layer.cycles || 0, whole],
   ["array use", (layer) => layer.utilisation || 0, percent],
   ["energy", (layer) => layer.energy_pj || 0, energy],
-  ["off-chip words", (layer) => layer.off_chip_words ?? -1, (words) => (words < 0 ? "not known" : whole(words))],
+  [`${report.outer} words`, (layer) => layer.off_chip_words ?? -1, (words) => (words < 0 ? "not known" : whole(words))],
   ["takes longest", (layer) => (layer.binds ? layer.binds.what : ""), null],
 ];
 
 function drawLayers(report) {
-  const body = make("tbody"), order = { column: 0, down: false };
+  const shown = columns(report), body = make("tbody"), order = { column: 0, down: false };
   const fillBody = () => {
-    const of = COLUMNS[order.column][1];
+    const of = shown[order.column][1];
     const sorted = report.layers.map((layer, number) => [layer, number]);
     sorted.sort(([one], [other]) => (of(one) < of(other) ? -1 : of(one) > of(other) ? 1 : 0) * (order.down ? -1 : 1));
-    body.replaceChildren(...sorted.map(([layer, number]) => layerRow(layer, number)));
+    body.replaceChildren(...sorted.map(([layer, number]) => layerRow(shown, layer, number)));
   };
   const sortBy = (column) => {
-    order.down = order.column === column ? !order.down : COLUMNS[column][2] !== null && column !== 0;
+    order.down = order.column === column ? !order.down : shown[column][2] !== null && column !== 0;
     order.column = column;
     fillBody();
   };
-  const head = COLUMNS.map(([name, , read], column) =>
+  const head = shown.map(([name, , read], column) =>
     make("th", read ? { class: "number" } : {}, make("button", { title: name === "array use" ? `${capital(REPORT.array_use)} (click to sort)` : "sort", onclick: () => sortBy(column) }, name)));
   section("layers").append(make("div", { class: "scroll" }, make("table", {}, make("thead", {}, make("tr", {}, ...head)), body)));
   fillBody();
 }
 
-function layerRow(layer, number) {
-  const cells = COLUMNS.map(([, of, read]) => make("td", read ? { class: "number" } : {}, read ? read(of(layer)) : cut(String(of(layer)), 60)));
-  return make("tr", { "data-layer": number, onclick: () => openLayer(number) }, ...cells);
+function layerRow(shown, layer, number) {
+  const cells = shown.map(([, of, read]) => make("td", read ? { class: "number" } : {}, read ? read(of(layer)) : cut(String(of(layer)), 60)));
+  return make("tr", { "data-layer": number, title: layer.name, onclick: () => openLayer(number) }, ...cells);
 }
 
 function openLayer(number) {

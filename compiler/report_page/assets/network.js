@@ -1,17 +1,19 @@
 // The network as a drawing, coloured by what somebody asks for.
 
-const COLOURINGS = {
+// By what to colour: a name, the amount of a layer, how it reads, and what layers must know for it.
+const colourings = (report) => ({
   cycles: ["cycles", (layer) => layer.cycles || 0, (value) => `${whole(value)} cycles`],
   energy: ["energy", (layer) => layer.energy_pj || 0, energy],
-  traffic: ["off-chip words", (layer) => layer.off_chip_words || 0, (value) => `${whole(value)} words`],
+  traffic: [`${report.outer} words`, (layer) => layer.off_chip_words || 0, (value) => `${whole(value)} words`],
   distance: [
     "off-chip words above the least",
     (layer) => (layer.bounds && layer.bounds.off_chip_words_at_least ? layer.bounds.off_chip_words / layer.bounds.off_chip_words_at_least - 1 : 0),
     (value) => `${percent(value)} more`,
+    (layer) => layer.bounds,
   ],
   utilisation: ["array use", (layer) => layer.utilisation || 0, percent],
-  error: ["error in units of its tolerance", relativeError, (value) => (value < 0 ? "no reference" : `${short(value)} of the tolerance`)],
-};
+  error: ["error in units of its tolerance", relativeError, (value) => (value < 0 ? "no reference" : `${short(value)} of the tolerance`), (layer) => layer.error],
+});
 
 // How much of the tolerance an error takes; -1 of layers that nothing was compared with.
 function relativeError(layer) {
@@ -21,13 +23,14 @@ function relativeError(layer) {
 
 function drawNetwork(report) {
   const place = section("network"), picture = make("div", { class: "scroll" }), scale = make("span", { class: "note" });
+  const kinds = colourings(report);
   const show = (kind) => {
-    const [name, of, read] = COLOURINGS[kind];
+    const [, of, read] = kinds[kind];
     const most = Math.max(1e-12, ...report.layers.map(of));
     picture.replaceChildren(networkPicture(report, (layer) => Math.max(0, of(layer)) / most, (layer) => read(of(layer))));
     scale.textContent = `white: 0, dark: ${read(most)}`;
   };
-  const known = Object.entries(COLOURINGS).filter(([key]) => key !== "error" || report.layers.some((layer) => layer.error));
+  const known = Object.entries(kinds).filter(([, [, , , needed]]) => !needed || report.layers.some(needed));
   const options = known.map(([key, [name]]) => [key, name]);
   place.append(make("div", { class: "controls" }, choice("Colour by", options, show), scale), picture);
   show("cycles");
@@ -57,7 +60,7 @@ function networkPicture(report, share, value) {
     picture.append(titled(draw("rect", box), `${layer.name}\n${value(layer)}`));
     const style = `fill:${colour.text};pointer-events:none`;
     picture.append(words(left + 8, top + 16, `${layer.number}. ${layer.kind}`, { style: `${style};font-weight:600` }));
-    picture.append(words(left + 8, top + 32, cut(label(layer), 25), { style }));
+    picture.append(words(left + 8, top + 32, cut(layer.label, 25), { style }));
     picture.append(words(left + 8, top + 48, cut(value(layer), 25), { style }));
   });
   return picture;

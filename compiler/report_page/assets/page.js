@@ -8,11 +8,12 @@ function drawOverview(report) {
   const place = section("overview");
   place.querySelector(".figures").append(...report.figures.map((each) =>
     make("div", { class: "figure" }, make("div", { class: "name" }, each.name), make("div", { class: "value" }, each.value), make("p", { class: "note" }, each.note))));
+  if (!report.layers.length) place.querySelector(".top").append(make("p", { class: "note" }, "The program has no layers: its outputs are constants or inputs."));
   const slowest = report.layers.map((layer, number) => [layer, number]).sort(([one], [other]) => (other.cycles || 0) - (one.cycles || 0)).slice(0, 10);
   const most = slowest.length ? slowest[0][0].cycles || 1 : 1;
   place.querySelector(".top").append(...slowest.filter(([layer]) => layer.cycles).map(([layer, number]) => {
     const what = layer.binds ? `${layer.binds.what}${layer.binds.share === null ? "" : ` (${percent(layer.binds.share)})`}` : "";
-    const name = make("span", { class: "name", title: layer.name }, `${layer.number}. ${label(layer)}`, make("span", { class: "what" }, what));
+    const name = make("span", { class: "name", title: layer.name }, `${layer.number}. ${layer.label}`, make("span", { class: "what" }, what));
     const bar = make("div", { class: "bar", style: `width:${(100 * layer.cycles) / most}%` });
     return make("button", { onclick: () => openLayer(number) }, name, bar, make("span", { class: "share" }, percent(layer.cycles / report.cycles)));
   }));
@@ -20,7 +21,9 @@ function drawOverview(report) {
 
 unpacked().then((report) => {
   REPORT = report;
-  for (const part of [drawOverview, drawNetwork, drawCosts, drawRoofline, drawMemories, drawSparsity, drawCores, drawGroups, drawLayers, drawExplorer]) part(report);
+  const byLayer = { network: drawNetwork, costs: drawCosts, roofline: drawRoofline, memories: drawMemories, layers: drawLayers };
+  for (const [id, part] of Object.entries(byLayer)) report.layers.length ? part(report) : dropSection(section(id));
+  for (const part of [drawOverview, drawSparsity, drawCores, drawGroups, drawExplorer]) part(report);
   const asked = /^#layer-(\d+)$/.exec(location.hash);
   if (asked && report.layers[asked[1] - 1]) openLayer(asked[1] - 1);
   const node = /^#node=(.+)$/.exec(location.hash);

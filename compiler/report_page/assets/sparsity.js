@@ -30,6 +30,6 @@ function legendOfZeros() {
 function zerosRow({ layer, number, operations, skipped, gated }) {
   const worked = Math.max(0, operations - skipped - gated);
   const parts = [worked, gated, skipped].map((amount, place) => make("div", { style: `flex:${amount} 0 0;background:${COLORS[place]}`, title: `${whole(amount)} operations` }));
-  const name = make("span", { class: "name", title: layer.name }, `${layer.number}. ${label(layer)}`);
+  const name = make("span", { class: "name", title: layer.name }, `${layer.number}. ${layer.label}`);
   return make("button", { onclick: () => openLayer(number) }, name, make("div", { class: "parts" }, ...parts), make("span", { class: "share" }, percent((skipped + gated) / Math.max(1, operations))));
 }

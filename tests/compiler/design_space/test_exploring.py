@@ -15,6 +15,7 @@ import pytest
 
 import compiler
 from compiler.design_space import Space, explore_space
+from compiler.design_space.explored import Explored
 from compiler.design_space.exploring import Places, Progress
 from compiler.design_space.variants import Network
 from passes.off_chip import off_chip_words
@@ -173,6 +174,19 @@ def test_emulated_figures_are_those_of_a_run(cnn: Path, program: Path) -> None:
     assert point.figures["latency"] == report.milliseconds
     assert point.figures["energy"] == report.energy / 1e6
     assert "emulated" in found.table().title
+
+
+@pytest.mark.parametrize(
+    ("targets", "title"),
+    [
+        (("rram",), "shared-memory (words)"),
+        (("eyeriss", "rram"), "off-chip or shared-memory (words)"),
+        (("generic", "spots"), "off-chip (words)"),
+    ],
+)
+def test_words_are_called_after_the_memory_that_they_come_from(targets: tuple[str, ...], title: str) -> None:
+    space = Space(targets={name: {} for name in targets}, front=("words", "energy"))
+    assert Explored("m.onnx", space, (), 1, 0, False).table().columns[3].title == title
 
 
 def test_what_is_written_shows_every_point(

@@ -70,6 +70,11 @@ def test_without_a_run_cores_are_drawn_as_they_are_timed(settings: dict[str, str
     assert shown["end"] == sum(layer.predicted["cycles"] for layer in program.layers) == max(each.end for each in done)
 
 
+def test_words_of_the_shared_memory_are_not_called_off_chip(cored: Path, program: Path) -> None:
+    assert page_of(read_program(cored)).data["outer"] == "shared-memory"
+    assert page_of(read_program(program)).data["outer"] == "off-chip"
+
+
 def test_traces_of_other_programs_are_refused(cored: Path, program: Path, tmp_path: Path, cli: Cli) -> None:
     trace = tmp_path / "trace.json"
     event = {"ph": "X", "tid": 0, "name": "other", "cat": "bus", "args": {"begin_cycle": 0, "end_cycle": 1}}

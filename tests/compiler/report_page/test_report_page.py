@@ -152,6 +152,21 @@ def test_a_browser_draws_every_section_without_an_error(loaded: Program, tmp_pat
     assert f"1. {loaded.layers[0].name}" in shown[shown.index("<dialog") :]
 
 
+def test_the_first_screen_of_no_layers_says_that_nothing_is_held(loaded: Program) -> None:
+    figures = {each["name"]: each for each in page_of(replace(loaded, layers=(), debug=())).data["figures"]}
+    assert figures["fits"]["value"] == "nothing to hold"
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_a_browser_draws_nothing_by_layer_of_no_layers(loaded: Program, tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text(render(page_of(replace(loaded, layers=(), debug=()))))
+    shown = drawn(f"file://{tmp_path / 'page.html'}", NARROW)
+    assert "The program has no layers" in shown
+    assert "<select" not in shown
+    assert 'id="costs"' not in shown
+    assert 'href="#costs"' not in shown
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 def test_nothing_is_wider_than_a_phone(tmp_path: Path) -> None:
     model, page = save_model(small_cnn(), tmp_path / "small.onnx"), tmp_path / "page.html"
