@@ -71,6 +71,11 @@ class VectorMapping:
     is_wide: bool = False
 
 
+def share(extent: int, number: int, parts: int) -> range:
+    """The indices of a loop that one of several parts of it has: as many as the others, or one more or less."""
+    return range(extent * number // parts, extent * (number + 1) // parts)
+
+
 @irdl_attr_definition
 class CrossbarsAttr(Data[CrossbarMapping]):
     """A link on crossbars."""

@@ -30,7 +30,7 @@ from dialects.multicore import (
     VectorsOp,
 )
 from dialects.multicore_machine import MulticoreMachine
-from dialects.multicore_mapping import CrossbarMapping, CrossbarsAttr, Scheme, VectorAttr, VectorMapping
+from dialects.multicore_mapping import CrossbarMapping, CrossbarsAttr, Scheme, VectorAttr, VectorMapping, share
 from dialects.schedule import Loop, LoopAttr
 from dialects.spatial import ForOp, LayerOp
 from dialects.target import require_multicore
@@ -229,8 +229,7 @@ class _Writer:
             for each, tile in reversed(tiles.items()):
                 body = [ForOp.of(LoopAttr(each), tile, body)]
             if loop is not None:
-                extent = _count(link, loop)
-                part = range(extent * number // parts, extent * (number + 1) // parts)
+                part = share(_count(link, loop), number, parts)
                 body.insert(0, RangeOp.of(loop=LoopAttr(loop), part=_pair(part)))
             streams.append(StreamOp.of(*body, core=core))
         return streams

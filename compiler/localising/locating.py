@@ -18,8 +18,10 @@ from compiler.localising.instructions import Blame, are_the_same, blamed_instruc
 from compiler.localising.places import blamed_table, other_places
 from compiler.localising.recompiling import or_reason
 from compiler.localising.tiles import Tile, first_wrong_tile
+from compiler.localising.tiles_on_cores import first_wrong_tile_on_cores
 from compiler.localising.whole import blamed_in_whole, blamed_together, intrusion_in
 from dialects.diagnostics import CatenaError
+from dialects.machine_kinds import parse_machine
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,10 @@ def _layer_named(program: Program, name: str) -> LayerEntry | None:
 
 def _tile(program: Program, wrong: Array, tensor: TensorEntry, layer: LayerEntry) -> Tile:
     group = next((each for each in program.groups if each.name == layer.group), None)
-    return first_wrong_tile(wrong, tensor, _explained(program, layer.name), group)
+    explained = _explained(program, layer.name)
+    machine = parse_machine(program.metadata.description, where="program metadata")
+    found = first_wrong_tile_on_cores(wrong, tensor, explained, machine)
+    return found if found is not None else first_wrong_tile(wrong, tensor, explained, group)
 
 
 def _unexplained(program: Program, again: Program, layers: Sequence[LayerEntry], names: str) -> str:

@@ -22,8 +22,9 @@ _OF_OUTPUT = (LoopKind.G, LoopKind.OP, LoopKind.OPC)
 class Tile:
     """Ranges of loops, as first and last index; how many results in them are wrong, of how many.
 
-    Of a layer that is not known to take turns this `is_turn` of none: it has the ranges of the tensor's axes in which
-    all wrong results lie, `axis 0` and so on.
+    On crossbars these are the core, columns of the matrix, and output vectors. Of a layer that is not known to take
+    turns this `is_turn` of none: it has the ranges of the tensor's axes in which all wrong results lie, `axis 0` and
+    so on.
     """
 
     ranges: tuple[tuple[str, int, int], ...]
@@ -46,15 +47,9 @@ def first_wrong_tile(
     `group` is the one that the layer is in, if any.
     """
     nodes = None if layer is None else _turns(tensor, layer, group)
-    if layer is not None and layer.work is not None and nodes is not None:
-        dims = layer.work.spec.dims
-        elements = _elements(dims, layer.work.views[-1], tensor)
-        if elements is not None:
-            made = wrong.reshape(-1)[elements]
-            if made.any():
-                grid = np.indices([dim.output_extent for dim in dims]).reshape(len(dims), -1)
-                indices = dict(_split(dims, grid))
-                return _of_loops(made, indices, nodes, {dim.name: dim for dim in dims})
+    results = None if layer is None or nodes is None else wrong_results(wrong, tensor, layer)
+    if results is not None and nodes is not None:
+        return _of_loops(results.wrong, results.indices, nodes, {dim.name: dim for dim in results.dims})
     places = np.argwhere(wrong)
     low, high = places.min(axis=0), places.max(axis=0)
     ranges = tuple((f"axis {axis}", int(low[axis]), int(high[axis])) for axis in range(wrong.ndim))
@@ -62,17 +57,39 @@ def first_wrong_tile(
     return Tile(ranges, int(wrong.sum()), int(box.size), is_turn=False)
 
 
+@dataclass(frozen=True, eq=False)
+class Results:
+    """All results of a layer's loops, flat: which are wrong, and by loop the index of each."""
+
+    wrong: Array
+    indices: dict[Loop, Array]
+    dims: tuple[Dim, ...]
+
+
+def wrong_results(wrong: Array, tensor: TensorEntry, layer: ExplainedLayer) -> Results | None:
+    """The results of a layer, of a mask of its tensor; None if none of them is wrong, or they are other elements."""
+    if layer.work is None:
+        return None
+    dims = layer.work.spec.dims
+    elements = _elements(dims, layer.work.views[-1], tensor)
+    made = None if elements is None else wrong.reshape(-1)[elements]
+    if made is None or not made.any():
+        return None
+    grid = np.indices([dim.output_extent for dim in dims]).reshape(len(dims), -1)
+    return Results(made, dict(_split(dims, grid)), dims)
+
+
 def _turns(tensor: TensorEntry, layer: ExplainedLayer, group: GroupEntry | None) -> tuple[Node, ...] | None:
     """The nodes of the mapping that makes a tensor, outermost first; None if several cores do, or it does not say.
 
-    In a group its loops are around those of the one layer whose result leaves it.
+    In a group its loops are around those of its last layer; earlier ones make other parts of their tensors in a turn.
     """
     if group is None:
         return None if layer.mapping is None else layer.mapping.nodes
     for mapping in fused_mappings(group):
-        link, branch = mapping.branches[-1] if mapping.branches else ("", None)
-        if link in (tensor.name, tensor.onnx):
-            return (*mapping.loops, *(branch.nodes if isinstance(branch, Mapping | GemmMapping) else ()))
+        for number, (link, branch) in enumerate(mapping.branches, 1):
+            if link in (tensor.name, tensor.onnx) and (number == len(mapping.branches) or not mapping.loops):
+                return (*mapping.loops, *(branch.nodes if isinstance(branch, Mapping | GemmMapping) else ()))
     return None
 
 
