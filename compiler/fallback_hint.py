@@ -9,7 +9,7 @@ from dataclasses import replace
 from compiler.sources import ImportOptions
 from dialects.diagnostics import CatenaError, Diagnostic
 
-HINT = "or let ONNX Runtime execute it on the host: --allow-fallback host"
+HINT = "let ONNX Runtime execute it on the host: --allow-fallback host"
 
 _HELPED = frozenset({"CAT-U001", "CAT-U002", "CAT-U003", "CAT-U004"})
 _STAGES = frozenset({"import", "gconv"})
@@ -41,4 +41,4 @@ def _is_helped(problem: Diagnostic) -> bool:
 def _with_hint(problem: Diagnostic) -> Diagnostic:
     if not _is_helped(problem) or HINT in problem.hint:
         return problem
-    return replace(problem, hint=f"{problem.hint}; {HINT}" if problem.hint else HINT)
+    return replace(problem, hint=f"{problem.hint}; or {HINT}" if problem.hint else HINT)

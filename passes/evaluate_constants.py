@@ -18,6 +18,7 @@ from dialects.gconv.interpreter import evaluate
 from dialects.gconv.scalar import Array
 from dialects.weights import ConstantOp
 from passes.chain_views import constant_words, is_constant
+from passes.constant_evaluation import ConstantBudget, bytes_given
 from passes.rewriting import chain_blocks, replace, require_bound_weights
 
 
@@ -25,7 +26,8 @@ from passes.rewriting import chain_blocks, replace, require_bound_weights
 class EvaluateConstantsPass(ModulePass):
     """Compute links and concatenations whose operands are all constants, with the interpreter of the dialect.
 
-    Links of more than `max-trips` loop trips are left to the target, as are concatenations of more words than that.
+    Links of more than `max-trips` loop trips are left to the target, as is what makes or spans more words than that: a
+    repeated word takes no trips, nor does padding, but room. So is what made constants have no room for together.
     """
 
     name = "evaluate-constants"
@@ -41,28 +43,35 @@ class EvaluateConstantsPass(ModulePass):
 
         Raises `CatenaError` for functions of several blocks (CAT-R003) and words that are not at hand (CAT-R004).
         """
+        budget = ConstantBudget(bytes_given(op))
         for block in chain_blocks(op, self.name):
             constant = [each for each in block.ops if self._is_computable(each)]
             if constant:
                 require_bound_weights(block, self.name)
-            self._evaluate_block(block)
+            self._evaluate_block(block, budget)
 
-    def _evaluate_block(self, block: Block) -> None:
+    def _evaluate_block(self, block: Block, budget: ConstantBudget) -> None:
         for op in list(block.ops):
-            if op.parent is None or not self._is_computable(op):
+            if op.parent is None or not self._is_computable(op) or not budget.has(_bytes_of(op.results[0])):
                 continue
-            result = ConstantOp.of(_value_of(op))
+            made = _value_of(op)
+            budget.take((made,))
+            result = ConstantOp.of(made)
             replace(op, [result], result.result, [_producer(operand) for operand in op.operands])
 
     def _is_computable(self, op: Operation) -> bool:
         match op:
             case LinkOp():
-                work = op.spec.trips
+                work = max(op.spec.trips, op.spec.words)
             case ConcatOp():
                 work = math.prod(shape_of(op.result))
             case _:
                 return False
         return work <= self.max_trips and all(is_constant(operand) for operand in op.operands)
+
+
+def _bytes_of(value: SSAValue) -> int:
+    return math.prod(shape_of(value)) * numpy_dtype_of(element_type_of_value(value)).itemsize
 
 
 def _producer(value: SSAValue) -> Operation:

@@ -14,7 +14,7 @@ from dialects.onnx import NoValueOp, OnnxOp
 from dialects.onnx.translation import known_value, onnx_attributes, value_type_of
 from dialects.onnx.values import Array
 from dialects.weights import ConstantOp
-from passes.constant_evaluation import Node, fold
+from passes.constant_evaluation import ConstantBudget, Node, bytes_given, fold
 
 
 class FoldConstantsPass(ModulePass):
@@ -28,18 +28,19 @@ class FoldConstantsPass(ModulePass):
     name = "fold-constants"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
+        budget = ConstantBudget(bytes_given(op))
         for each in list(op.walk()):
             if isinstance(each, OnnxOp):
-                _fold_op(each)
+                _fold_op(each, budget)
         for each in list(op.walk(reverse=True, region_first=True)):
             if _is_dead(each):
                 each.detach()
                 each.erase()
 
 
-def _fold_op(op: OnnxOp) -> None:
+def _fold_op(op: OnnxOp, budget: ConstantBudget) -> None:
     node = _node_of(op)
-    folded = None if node is None else fold(node)
+    folded = None if node is None else fold(node, budget)
     if folded is None:
         return
     for name, result, value in zip(op.output_names, op.results, folded, strict=True):

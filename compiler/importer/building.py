@@ -31,6 +31,7 @@ from compiler.importer.node_types import (
     has_double,
     infer,
     narrowed,
+    not_folded,
     result_type,
     runtime_dtype,
     unsupported_type,
@@ -48,7 +49,7 @@ from dialects.onnx.inference import may_be_declared_larger
 from dialects.onnx.translation import known_value
 from dialects.onnx.verification import problems_of
 from dialects.weights import ConstantOp
-from passes.constant_evaluation import Node, fold
+from passes.constant_evaluation import ConstantBudget, Node, fold, too_large
 from passes.lower_onnx.table import LOWERINGS
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class ModuleBuilder:
         self.doubles: list[str] = []
         """Inputs and nodes with values of float64, which are float32 from there on."""
         self.values: dict[str, SSAValue | Array] = {}
+        self.budget = ConstantBudget()
         self.constants: dict[str, SSAValue] = {}
         self.after_dropped_windows: set[str] = set()
         """Tensors whose shapes may be declared larger than they are: a pool before them drops windows."""
@@ -147,7 +149,7 @@ class ModuleBuilder:
         for name, tensor in graph.initializers.items():
             if name in used:
                 try:
-                    self.values[scope.resolve(name)] = read_initializer(name, tensor, self.folder)
+                    self.values[scope.resolve(name)] = read_initializer(name, tensor, self.folder, self.budget)
                 except CatenaError as error:
                     self.problems += error.diagnostics
 
@@ -171,7 +173,7 @@ class ModuleBuilder:
             if not self._expand_function(named, named.proto, types, scope):
                 raise CatenaError(custom_operator(named.name, named.proto))
             return
-        node = read_node(named, self.folder)
+        node = read_node(named, self.folder, self.budget)
         names = tuple(node.proto.input)
         inputs = tuple(self._known(name) for name in names)
         operation = operation_class(node.proto.op_type, scope.opsets[""])
@@ -181,7 +183,10 @@ class ModuleBuilder:
                 self.doubles.append(f"node {node.name!r}")
             node, inputs = double_narrowed(node), narrowed(inputs)
         results = inferred = infer(node, operation, inputs)
-        folded = fold(Node(operation.op_type, operation.since_version, node.attributes, inputs, results))
+        if node.proto.op_type == "Constant" and scope.parent is None:
+            self.budget.give(sum(value.nbytes for value in node.attributes.values() if isinstance(value, np.ndarray)))
+        evaluated = Node(operation.op_type, operation.since_version, node.attributes, inputs, results)
+        folded = fold(evaluated, self.budget)
         if folded is not None:
             for name, value in zip(node.proto.output, folded, strict=True):
                 self.values[name] = self.values[names[value]] if isinstance(value, int) else value
@@ -192,6 +197,9 @@ class ModuleBuilder:
         # What is all known folds in the body of a window function, whose lowering is for a size that a run has.
         folds = all_constant(inputs) and _takes_declared_extents(operation.op_type)
         has_links = operation.op_type in LOWERINGS and not folds
+        excess = None if has_links else too_large(evaluated, self.budget)
+        if excess is not None:
+            raise CatenaError(not_folded(node, *excess))
         if not has_links and any(result is not None for result in results):
             types = [None if known is None else known.type for known in inputs]
             if self._expand_function(named, node.proto, types, scope):
@@ -287,9 +295,9 @@ class ModuleBuilder:
         self.add_node(NamedNode(self.node_names.fresh(node.name), node), scope)
         return node.output[0]
 
-    def charge(self, node: NamedNode, count: int) -> None:
+    def charge(self, node: NamedNode, count: int, copies: int = 1) -> None:
         """As `Inliner.charge`."""
-        self.unrolled += max(count, 1)
+        self.unrolled += max(count, 1) * copies
         if self.unrolled > UNROLL_LIMIT:
             raise CatenaError(
                 Diagnostic(
@@ -298,7 +306,7 @@ class ModuleBuilder:
                     stage=STAGE,
                     node=node.name,
                     expected=f"at most {UNROLL_LIMIT} nodes in all unrolled loops",
-                    found="more",
+                    found=f"{self.unrolled} or more",
                     hint="export a shorter sequence, or an operator that holds the loop (LSTM, GRU)",
                 )
             )

@@ -15,6 +15,7 @@ from compiler.importer.inlining import Inliner, stack, unless
 from compiler.importer.loading import STAGE
 from compiler.importer.scan import batched_scan, check_counts, scan
 from compiler.importer.scopes import Body, Scope
+from compiler.importer.tensors import Array
 from dialects.diagnostics import CatenaError, Diagnostic
 
 
@@ -90,6 +91,10 @@ def _loop(node: NamedNode, scope: Scope, inliner: Inliner) -> Sequence[str] | No
     check_counts(node, body, states + 2, len(node.proto.output) + 1)
     scanned: list[list[str]] = [[] for _ in body.graph.outputs[states + 1 :]]
     condition = condition or inliner.define(f"{node.name}/condition", np.array(True))
+    # Where the body leaves the condition alone, the trip count says at once how much there is to unroll.
+    is_counted = trips is not None and body.passes_on_condition
+    if is_counted and trips and _holds(inliner.constant(condition)):
+        inliner.charge(node, len(body.graph.nodes), trips)
     iteration = 0
     while trips is None or iteration < trips:
         words = inliner.constant(condition)
@@ -97,7 +102,8 @@ def _loop(node: NamedNode, scope: Scope, inliner: Inliner) -> Sequence[str] | No
             raise _data_dependent(node, "the condition", condition)
         if not words.reshape(-1)[0]:
             break
-        inliner.charge(node, len(body.graph.nodes))
+        if not is_counted:
+            inliner.charge(node, len(body.graph.nodes))
         results = inliner.inline(body, (*_counters(node, body, inliner, iteration), *carried), f"@{iteration}")
         if results is None:
             return None
@@ -111,6 +117,10 @@ def _loop(node: NamedNode, scope: Scope, inliner: Inliner) -> Sequence[str] | No
     ]
     made = [*carried, *stacks]
     return _kept(node, scope, inliner, made, trips or 0, promised) if promised else made
+
+
+def _holds(condition: Array | None) -> bool:
+    return condition is not None and bool(condition.reshape(-1)[0])
 
 
 def _declared_trips(node: NamedNode, inliner: Inliner, states: int) -> int | None:

@@ -15,6 +15,7 @@ from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv.indexed import WRONG_SHAPE
 from dialects.onnx import ValueType
 from dialects.onnx.inference import declared_type
+from passes.constant_evaluation import FOLD_LIMIT
 
 if TYPE_CHECKING:
     import onnx
@@ -57,8 +58,8 @@ class Inliner(Protocol):
         """Import a node of one output, of the opset of `scope`; its name and output are made unique."""
         ...
 
-    def charge(self, node: NamedNode, count: int) -> None:
-        """Count nodes of unrolled loops. Raises `CatenaError` (CAT-U004) beyond `UNROLL_LIMIT`."""
+    def charge(self, node: NamedNode, count: int, copies: int = 1) -> None:
+        """Count nodes of so many copies of a body. Raises `CatenaError` (CAT-U004) beyond `UNROLL_LIMIT`."""
         ...
 
 
@@ -99,9 +100,9 @@ def stack(
 
     if not parts:
         return inliner.define(name, _empty(name, axis, declared))
-    words = [inliner.constant(part) for part in parts]
-    if all(array is not None for array in words):
-        return inliner.define(name, np.stack([array for array in words if array is not None], axis))
+    words = [array for array in map(inliner.constant, parts) if array is not None]
+    if len(words) == len(parts) and sum(array.size for array in words) <= FOLD_LIMIT:
+        return inliner.define(name, np.stack(words, axis))
     raised: list[str] = []
     for index, part in enumerate(parts):
         step = f"{name}.{index}"

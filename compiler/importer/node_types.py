@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     import onnx
 
 
+MOST_ELEMENTS = 1 << 32
+"""Elements of a tensor that a node may make: more than any machine's addresses reach."""
+
+
 def runtime_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The element type that a value has at run time: floats other than float32 become float32."""
     return np.dtype(np.float32) if dtype.name in ("float16", "bfloat16", "float64") else dtype
@@ -65,7 +69,10 @@ def narrowed(inputs: Iterable[KnownValue | None]) -> tuple[KnownValue | None, ..
 
 
 def result_type(node: ReadNode, name: str, result: ValueType | None, may_be_declared: bool) -> Attribute:
-    """The IR type of an output. Raises `CatenaError` (CAT-U002) if its shape is not known or its type not supported.
+    """The IR type of an output.
+
+    Raises `CatenaError`: CAT-U002 if its shape is not known or too large, or its type not supported, CAT-M003 for a
+    negative extent.
 
     `may_be_declared` says whether the shape would do as a declaration of the model.
     """
@@ -85,10 +92,36 @@ def result_type(node: ReadNode, name: str, result: ValueType | None, may_be_decl
                 + "cut the model before this node",
             )
         )
+    if any(extent < 0 for extent in result.shape):
+        message = f"output {name!r} of {node.proto.op_type} has a negative extent"
+        raise CatenaError(Diagnostic("CAT-M003", message, stage=STAGE, node=node.name, found=str(result)))
+    if result.size > MOST_ELEMENTS:
+        raise CatenaError(
+            Diagnostic(
+                "CAT-U002",
+                f"output {name!r} of {node.proto.op_type} is too large",
+                stage=STAGE,
+                node=node.name,
+                expected=f"at most {MOST_ELEMENTS} elements",
+                found=f"{result}, {result.size} elements",
+            )
+        )
     try:
         return tensor_type(element_type_of(result.dtype), result.shape)
     except TypeError as error:
         raise CatenaError(unsupported_type(f"output {name!r}", result.dtype, node.name)) from error
+
+
+def not_folded(node: ReadNode, expected: str, found: str) -> Diagnostic:
+    """The problem of a node of constants whose result is too large to be computed at compile time (CAT-U002)."""
+    return Diagnostic(
+        "CAT-U002",
+        f"the result of {node.proto.op_type} is too large to be computed at compile time",
+        stage=STAGE,
+        node=node.name,
+        expected=expected,
+        found=found,
+    )
 
 
 def unsupported_type(what: str, found: object, node: str = "") -> Diagnostic:

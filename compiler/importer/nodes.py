@@ -13,6 +13,7 @@ from compiler.importer.loading import STAGE
 from compiler.importer.tensors import read_sparse_tensor, read_tensor
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.onnx import AttributeValue, python_value
+from passes.constant_evaluation import ConstantBudget
 
 if TYPE_CHECKING:
     import onnx
@@ -45,8 +46,9 @@ class ReadNode:
         return ReadNode(self.name, copy, self.attributes | values)
 
 
-def read_node(node: NamedNode, folder: Path | None) -> ReadNode:
-    """A node with float16 and bfloat16 replaced by float32 in its attributes; a sparse constant becomes dense.
+def read_node(node: NamedNode, folder: Path | None, budget: ConstantBudget) -> ReadNode:
+    """A node with float16 and bfloat16 replaced by float32 in its attributes; a sparse constant becomes dense, if the
+    budget has room.
 
     Raises `CatenaError`: CAT-M001 for a damaged attribute, CAT-M004 for external data, CAT-U002 for an attribute
     the IR cannot hold.
@@ -64,7 +66,7 @@ def read_node(node: NamedNode, folder: Path | None) -> ReadNode:
             if attribute.t.data_type in wide:
                 changed[attribute.name] = array
         elif attribute.type == AttributeProto.SPARSE_TENSOR:
-            attributes["value"] = read_sparse_tensor(where, attribute.sparse_tensor, folder)
+            attributes["value"] = read_sparse_tensor(where, attribute.sparse_tensor, folder, budget)
         else:
             value = _plain_value(node.name, attribute)
             attributes[attribute.name] = value

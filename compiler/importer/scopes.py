@@ -94,6 +94,15 @@ class Body:
                 scope.names[name] = self.names.fresh(scope.local(name))
         return scope
 
+    @property
+    def passes_on_condition(self) -> bool:
+        """Whether the body of a `Loop` returns the condition that it is given, or one that its nodes do not make."""
+        makers = {name: node.proto for node in self.graph.nodes for name in node.proto.output}
+        name = self.graph.outputs[0].name
+        while name in makers and makers[name].op_type == "Identity":
+            name = makers[name].input[0]
+        return name not in makers and name not in {value.name for value in self.graph.inputs[2:]}
+
     def results(self, copy: Scope) -> tuple[str, ...]:
         """The tensors that a copy's outputs are."""
         return tuple(copy.resolve(value.name) for value in self.graph.outputs)

@@ -20,6 +20,7 @@ from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.element_types import element_type_of
 from dialects.onnx.inference import declared_type, type_proto
 from dialects.onnx.values import ValueType
+from passes.constant_evaluation import ConstantBudget
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -170,7 +171,7 @@ def _proto(node: NamedNode, folder: Path | None) -> onnx.NodeProto:
     proto = node.proto
     if not node.bodies and not proto.domain:
         try:
-            proto = double_narrowed(read_node(node, folder)).proto
+            proto = double_narrowed(read_node(node, folder, ConstantBudget())).proto
         except CatenaError:
             # An attribute that the IR cannot hold, such as a type, is the host's own.
             proto = node.proto

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from compiler.importer.loading import STAGE
 from dialects.diagnostics import CatenaError, Diagnostic
-from passes.constant_evaluation import FOLD_LIMIT
+from passes.constant_evaluation import BUDGET, FOLD_LIMIT, ConstantBudget
 
 if TYPE_CHECKING:
     import onnx
@@ -21,19 +21,23 @@ Array: TypeAlias = npt.NDArray[Any]
 
 
 def read_initializer(
-    name: str, tensor: onnx.TensorProto | onnx.SparseTensorProto | Array, folder: Path | None
+    name: str,
+    tensor: onnx.TensorProto | onnx.SparseTensorProto | Array,
+    folder: Path | None,
+    budget: ConstantBudget,
 ) -> Array:
-    """The words of an initializer, float16 and bfloat16 widened to float32.
+    """The words of an initializer, float16 and bfloat16 widened to float32; the budget grows with what the model holds.
 
-    Raises `CatenaError`: CAT-M001 for a damaged tensor, CAT-M004 for missing or damaged external data.
+    Raises `CatenaError`: CAT-M001 for a damaged tensor, CAT-M004 for missing or damaged external data, CAT-U002 for a
+    sparse one that the budget has no room for.
     """
     from onnx import SparseTensorProto
 
-    if isinstance(tensor, np.ndarray):
-        return widened(tensor)
     if isinstance(tensor, SparseTensorProto):
-        return read_sparse_tensor(name, tensor, folder)
-    return read_tensor(name, tensor, folder)
+        return read_sparse_tensor(name, tensor, folder, budget)
+    words = widened(tensor) if isinstance(tensor, np.ndarray) else read_tensor(name, tensor, folder)
+    budget.give(words.nbytes)
+    return words
 
 
 def read_tensor(name: str, tensor: onnx.TensorProto, folder: Path | None) -> Array:
@@ -52,14 +56,19 @@ def read_tensor(name: str, tensor: onnx.TensorProto, folder: Path | None) -> Arr
     return widened(array)
 
 
-def read_sparse_tensor(name: str, tensor: onnx.SparseTensorProto, folder: Path | None) -> Array:
+def read_sparse_tensor(name: str, tensor: onnx.SparseTensorProto, folder: Path | None, budget: ConstantBudget) -> Array:
     """As `read_initializer`, for a sparse tensor; indices are linear `[NNZ]` or coordinates `[NNZ, rank]`."""
     shape = tuple(tensor.dims)
     if any(extent < 0 for extent in shape) or math.prod(shape) > FOLD_LIMIT:
         raise _damaged(name, f"shape {list(shape)} is negative or too large")
     values = read_tensor(name, tensor.values, folder).reshape(-1)
+    size = math.prod(shape) * values.itemsize
+    if not budget.has(size):
+        message = f"the words of sparse tensor {name!r} take too much room"
+        raise CatenaError(Diagnostic("CAT-U002", message, stage=STAGE, expected=BUDGET, found=f"{size} bytes more"))
     indices = read_tensor(f"{name} (indices)", tensor.indices, folder).astype(np.int64)
     dense: Array = np.zeros(shape, values.dtype)
+    budget.take((dense,))
     try:
         if indices.ndim == 2:
             indices = np.ravel_multi_index(tuple(indices.T), shape)

@@ -181,6 +181,13 @@ class GConv:
         """Executions of the innermost body: the product of all loop counts that are worked through."""
         return math.prod(self.worked(dim, kind) for dim in self.dims for kind in LoopKind)
 
+    @property
+    def words(self) -> int:
+        """The words of its larger end: of the result, or of the input with all that the windows span around it."""
+        spans = (last - first + 1 for first, last in (dim.window for dim in self.dims))
+        padded = math.prod(dim.g * span for dim, span in zip(self.dims, spans, strict=True))
+        return max(padded, math.prod(self.output_shape))
+
     def partial_type(self, input: str) -> str:
         """NumPy name of the type that main, mid and the reduction compute in, for an input of type `input`."""
         return partial_type(self.acc or input, self.reduce, math.prod(dim.ks for dim in self.dims))

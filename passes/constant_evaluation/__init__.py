@@ -9,34 +9,37 @@ import numpy as np
 
 from dialects.onnx.values import Array
 from passes.constant_evaluation import arithmetic, shapes
+from passes.constant_evaluation.budget import BUDGET, ConstantBudget, bytes_given
 from passes.constant_evaluation.node import FOLD_LIMIT, CannotEvaluateError, Node
-from passes.constant_evaluation.reference import evaluate_by_reference
+from passes.constant_evaluation.reference import evaluate_by_reference, is_left_to_reference
 
-__all__ = ["FOLD_LIMIT", "Node", "fold"]
+__all__ = ["BUDGET", "FOLD_LIMIT", "ConstantBudget", "Node", "bytes_given", "fold", "too_large"]
 
 _EVALUATORS = {**shapes.EVALUATORS, **arithmetic.EVALUATORS}
 
 
-def fold(node: Node) -> tuple[Array | int, ...] | None:
+def fold(node: Node, budget: ConstantBudget) -> tuple[Array | int, ...] | None:
     """What each output of a node is, if it needs no run-time operator: its words, or the index of an input.
 
     An input index means that the output is that input (Identity, Dropout at inference, a cast to the same type).
     Tensors without elements are constants whatever makes them.
     None if the node has to stay: random operators, those of quantization (they say how a model stores its weights)
-    and those that no evaluator is made for. A folded tensor has the result type the node gives, and at most
-    `FOLD_LIMIT` elements.
+    and those that no evaluator is made for. A folded tensor has the result type the node gives, at most `FOLD_LIMIT`
+    elements, and room in the budget, which it takes.
     """
     forwarded = _forwarded(node)
     if forwarded is not None:
         return forwarded
     if all(result is not None and not result.size for result in node.results):
         return tuple(np.zeros(result.shape, result.dtype) for result in node.results if result is not None)
+    if _excess(node, budget) is not None:
+        return None
     if node.op_type in shapes.OF_TYPES:
         made = shapes.OF_TYPES[node.op_type](node)
+        if made is not None:
+            budget.take((made,))
         return None if made is None else (made,)
     if not node.is_constant:
-        return None
-    if any(result is not None and result.size > FOLD_LIMIT for result in node.results):
         return None
     evaluate = _EVALUATORS.get(node.op_type, evaluate_by_reference)
     try:
@@ -45,7 +48,28 @@ def fold(node: Node) -> tuple[Array | int, ...] | None:
     except (CannotEvaluateError, ArithmeticError, LookupError, TypeError, ValueError):
         # A node that cannot be computed stays; type inference and verification say what is wrong with it.
         return None
-    return arrays if _as_declared(node, arrays) else None
+    if not _as_declared(node, arrays):
+        return None
+    budget.take(arrays, node.known_arrays)
+    return arrays
+
+
+def too_large(node: Node, budget: ConstantBudget) -> tuple[str, str] | None:
+    """Why a node that could be folded is too large for it, as what is expected and found; None if it is not that."""
+    is_evaluated = node.op_type in _EVALUATORS or is_left_to_reference(node)
+    could_be = node.op_type in shapes.OF_TYPES or (node.is_constant and is_evaluated)
+    return _excess(node, budget) if could_be else None
+
+
+def _excess(node: Node, budget: ConstantBudget) -> tuple[str, str] | None:
+    results = [result for result in node.results if result is not None]
+    for result in results:
+        if result.size > FOLD_LIMIT:
+            return f"at most {FOLD_LIMIT} elements", f"{result.size} elements"
+    size = sum(result.size * result.dtype.itemsize for result in results)
+    if not budget.has(size):
+        return BUDGET, f"{size} bytes more"
+    return None
 
 
 def _forwarded(node: Node) -> tuple[Array | int, ...] | None:

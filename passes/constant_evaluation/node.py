@@ -73,6 +73,11 @@ class Node:
             raise CannotEvaluateError(f"input {index} of {self.op_type} is not a constant")
         return value.array
 
+    @property
+    def known_arrays(self) -> tuple[Array, ...]:
+        """The words of those inputs that are constants."""
+        return tuple(value.array for value in self.inputs if value is not None and value.array is not None)
+
     def arrays(self) -> tuple[Array, ...]:
         """The words of all inputs that are given."""
         return tuple(self.array(index) for index, value in enumerate(self.inputs) if value is not None)

@@ -33,9 +33,14 @@ _WRONG_BEFORE: dict[str, int] = {
 """Operators whose reference implementation does not do what versions before this one ask: flatten to a matrix."""
 
 
+def is_left_to_reference(node: Node) -> bool:
+    """Whether the reference evaluates an operator of this version."""
+    return node.op_type in _OPERATORS and node.since_version >= _WRONG_BEFORE.get(node.op_type, 0)
+
+
 def evaluate_by_reference(node: Node) -> Sequence[Array]:
     """All outputs of a node with constant inputs. Raises `CannotEvaluateError` if the reference fails."""
-    if node.op_type not in _OPERATORS or node.since_version < _WRONG_BEFORE.get(node.op_type, 0):
+    if not is_left_to_reference(node):
         raise CannotEvaluateError(f"{node.op_type} is not left to the reference implementation")
     from onnx import TensorProto, helper, numpy_helper
     from onnx.reference import ReferenceEvaluator

@@ -114,7 +114,7 @@ def _tile(node: Node) -> Sequence[Array]:
 def _range(node: Node) -> Sequence[Array]:
     start, limit, delta = (node.array(index).reshape(()) for index in range(3))
     count = max(math.ceil((limit.item() - start.item()) / delta.item()), 0)
-    if count > FOLD_LIMIT:
+    if count > FOLD_LIMIT:  # the type of a range of floats may not be known
         raise CannotEvaluateError("the range is too long")
     return [start + np.arange(count, dtype=start.dtype) * delta]
 

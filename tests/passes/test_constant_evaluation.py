@@ -13,7 +13,7 @@ import pytest
 from compiler.importer import import_model
 from dialects.diagnostics import CatenaError
 from dialects.onnx import AttributeValue, KnownValue, ValueType
-from passes.constant_evaluation import FOLD_LIMIT, Node, fold
+from passes.constant_evaluation import FOLD_LIMIT, ConstantBudget, Node, fold
 from tests.onnx_models import onnx_ops, returned_arrays
 
 
@@ -25,7 +25,7 @@ def folded(
     **attributes: AttributeValue,
 ) -> tuple[np.ndarray | int, ...] | None:
     known = tuple(None if value is None else KnownValue.of(np.asarray(value)) for value in inputs)
-    return fold(Node(op_type, since_version, attributes, known, tuple(results)))
+    return fold(Node(op_type, since_version, attributes, known, tuple(results)), ConstantBudget())
 
 
 def i64(*values: int) -> np.ndarray:
@@ -135,13 +135,13 @@ def test_a_cast_goes_to_the_type_of_the_result() -> None:
 
 def test_the_shape_of_a_run_time_value_is_known() -> None:
     run_time = KnownValue(ValueType(np.dtype(np.float32), (1, 3)))
-    (shape,) = fold(Node("Shape", 1, {}, (run_time,), (None,))) or ()
+    (shape,) = fold(Node("Shape", 1, {}, (run_time,), (None,)), ConstantBudget()) or ()
     np.testing.assert_array_equal(shape, [1, 3])
-    (matrix,) = fold(Node("EyeLike", 9, {"k": 1}, (run_time,), (run_time.type,))) or ()
+    (matrix,) = fold(Node("EyeLike", 9, {"k": 1}, (run_time,), (run_time.type,)), ConstantBudget()) or ()
     np.testing.assert_array_equal(matrix, np.float32([[0, 1, 0]]))
-    assert fold(Node("EyeLike", 9, {}, (run_time,), (None,))) is None
-    assert fold(Node("Relu", 14, {}, (run_time,), (None,))) is None
-    assert fold(Node("Reshape", 5, {}, (run_time, KnownValue.of(i64(3))), (None,))) is None
+    assert fold(Node("EyeLike", 9, {}, (run_time,), (None,)), ConstantBudget()) is None
+    assert fold(Node("Relu", 14, {}, (run_time,), (None,)), ConstantBudget()) is None
+    assert fold(Node("Reshape", 5, {}, (run_time, KnownValue.of(i64(3))), (None,)), ConstantBudget()) is None
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 
 from dialects.diagnostics import CatenaError
-from dialects.gconv import ConcatOp, GConv, Step, View
+from dialects.gconv import ConcatOp, Dim, GConv, Reduce, Step, View
 from dialects.weights import Blob, ConstantOp
 from passes.chain_views import is_constant
 from tests.examples import examples
@@ -56,6 +56,36 @@ def test_leaves_more_trips_than_the_limit() -> None:
         'CHECK: gconv.link {{.*}} "mul" none post <neg>\nCHECK: gconv.concat',
         weights=[A, B],
     )
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        (GConv((Dim("N", g=2), Dim("C", op=50))), 100),
+        (GConv((Dim("N", g=2), Dim("C", opc=2, stride=50, pad=50)), reduce=Reduce.ADD), 102),
+    ],
+    ids=["repeated", "padded"],
+)
+def test_leaves_more_words_than_the_limit(spec: GConv, words: int) -> None:
+    """Neither takes more than four trips."""
+    for limit, left in ((words, 0), (words - 1, 1)):
+        builder = ChainBuilder((1,))
+        made = builder.link(spec, builder.constant(np.ones((2, 1), np.float32)))
+        module = builder.module([made])
+        run_passes(module, f"evaluate-constants{{max-trips={limit}}}")
+        assert len(links_of(module)) == left
+
+
+def test_made_constants_share_a_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left to the target is counted neither for those before nor for those after."""
+    monkeypatch.setattr("passes.constant_evaluation.budget.ROOM", 2000)
+    builder = ChainBuilder((1,))
+    one = builder.constant(np.ones((1,), np.float32))
+    extents = [200, 100, 50]
+    made = [builder.link(GConv((Dim("C", op=extent),)), one) for extent in extents]
+    module = builder.module(made)
+    run_passes(module, "evaluate-constants")
+    assert [link.spec.output_shape for link in links_of(module)] == [(100,)]
 
 
 def test_names_every_weight_that_is_not_at_hand() -> None:
