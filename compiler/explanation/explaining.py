@@ -17,6 +17,7 @@ from dialects.multicore_machine import MulticoreMachine
 from dialects.nest_machine import NestMachine
 from dialects.schedule import Objective
 from passes.explanation.facts import Facts
+from passes.explanation.in_turns import time_in_turns
 from passes.explanation.layer import facts_of
 from passes.explanation.on_cores import CoreFacts, facts_on_cores
 from passes.explanation.runners_up import RunnersUp, runners_up
@@ -33,7 +34,8 @@ _FOR_RUNNERS_UP = 0.3
 class Explanation:
     """A layer, what it counted or will count, and the facts of its mapping.
 
-    There are none of what a host or a group does; what several cores do has facts of its own, `cores`.
+    There are none of what a host or a group does; what several cores do has facts of its own, `cores`. `turns` are
+    the parts of the time of a layer in a group.
 
     If there was a search, `runners_up` are the next best mappings, and `sensitivity` says what binds the layer.
     """
@@ -44,6 +46,14 @@ class Explanation:
     runners_up: RunnersUp | None = None
     sensitivity: Sensitivity | None = None
     cores: CoreFacts | None = None
+    turns: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def longest(self) -> tuple[str, float] | None:
+        """The part of its time that takes longest, in a group what is busy longest, with cycles; None if unknown."""
+        if self.facts is None:
+            return self.turns[0] if self.turns else None
+        return max(self.facts.time, key=lambda each: each[1], default=None)
 
 
 @dataclass(frozen=True)
@@ -112,7 +122,9 @@ def _explained(
         on_cores = facts_on_cores(work, layer.on_cores, machine, predicted, alone, layer.output_bytes)
         return Explanation(layer, report, None, cores=on_cores)
     if work is None or layer.mapping is None:
-        return Explanation(layer, report, None)
+        takes_turns = work is not None and layer.entry.group and not isinstance(machine, MulticoreMachine)
+        turns = time_in_turns(report.counts, report.price, machine) if takes_turns else ()
+        return Explanation(layer, report, None, turns=turns)
     facts = facts_of(work, layer.mapping, machine, report.counts)
     # Updates that leave in order have one mapping, which is not searched; products on other machines are not compared.
     if deadline is None or work.in_order or isinstance(layer.mapping, GemmMapping):

@@ -11,12 +11,18 @@ from backends.program import GroupEntry
 from compiler.explanation.explaining import Explanation, Explanations
 from compiler.ir_text import new_context
 from compiler.tables import Table, number, shortened, table
+from dialects.accelerator import Accelerator
+from dialects.array_machine import Machine
 from dialects.fused_attribute import FusedAttr, branch_text, statements, stores
 from dialects.fused_mapping import FusedMapping, quoted
+from dialects.gemm_machine import GemmMachine
 from dialects.gemm_mapping import GemmMapping
 from dialects.multicore_machine import MulticoreMachine
+from dialects.nest_machine import NestMachine
 from dialects.schedule import Mapping
 from dialects.unicode_parser import UnicodeParser
+from passes.explanation.facts import Held
+from passes.fusion.memories import levels_of
 from passes.mapping_file.statements import written_group
 from passes.off_chip import outer_name
 
@@ -61,6 +67,24 @@ def outer_words(each: Explanation, found: Explanations) -> int:
     read, sent = ("input.read", "kernel.read", "extra.read"), ("output.update", "output.add", "output.repeat")
     events = each.report.counts.events
     return sum(events.get(f"{outer}.{name}", 0) for name in (*read, *sent, "output.write"))
+
+
+def capacities(machine: Accelerator) -> dict[str, int]:
+    """The words of memories in which tensors of groups may lie, by name, as far as they have an end."""
+    if isinstance(machine, NestMachine):
+        memories = machine.memories
+    elif isinstance(machine, Machine | GemmMachine):
+        memories = levels_of(machine).memories
+    else:
+        return {}
+    return {memory.name: memory.words for memory in memories if memory.words is not None}
+
+
+def fullest_of(group: GroupEntry, machine: Accelerator) -> Held | None:
+    """The memory that a group's tensors leave least room in."""
+    room = capacities(machine)
+    held = (Held(name, {}, words, room[name]) for name, words in group.held.items() if name in room)
+    return max(held, key=lambda each: each.share, default=None)
 
 
 def _mapping_table(group: GroupEntry) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -49,7 +50,7 @@ def _layer(each: Explanation) -> dict[str, Any]:
         }
         return head | {"cores": {**asdict(each.cores), **own}}
     if each.facts is None or each.layer.work is None:
-        return head
+        return head | ({"time": _time(each.turns)} if each.turns else {})
     found = {} if each.sensitivity is None else {"what_if": _sensitivity(each.sensitivity)}
     if each.runners_up is not None:
         found["runners_up"] = _runners_up(each.runners_up)
@@ -87,6 +88,10 @@ def _sensitivity(found: Sensitivity) -> dict[str, Any]:
             for each in found.fixed
         ],
     }
+
+
+def _time(parts: Iterable[tuple[str, float]]) -> list[dict[str, Any]]:
+    return [{"part": part, "cycles": cycles} for part, cycles in parts]
 
 
 def _cost(facts: Facts) -> dict[str, Any]:
@@ -129,7 +134,7 @@ def _facts(work: Work, facts: Facts) -> dict[str, Any]:
             }
             for held in facts.held
         ],
-        "time": [{"part": part, "cycles": cycles} for part, cycles in facts.time],
+        "time": _time(facts.time),
         "resources": [
             {
                 "resource": busy.resource,

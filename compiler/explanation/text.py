@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from compiler.explanation.drawing import nest_table
 from compiler.explanation.explaining import Explanation, Explanations
+from compiler.explanation.groups import fullest_of, outer_words
 from compiler.tables import Table, number, shortened, table
 from compiler.units import EnergyUnit, fitting_unit, shown_energy, shown_milliseconds
 from dialects.accelerator import Accelerator
@@ -47,16 +48,19 @@ def overview_table(found: Explanations) -> Table:
         f"{elements(machine)} elements at work; x tensors: words over those of all tensors once"
     )
     elsewhere = "several cores" if found.has_cores else "host core"
-    return table(columns, (_overview_row(each, unit, elsewhere) for each in found.layers), title)
+    return table(columns, (_overview_row(each, found, unit, elsewhere) for each in found.layers), title)
 
 
-def _overview_row(each: Explanation, unit: EnergyUnit, elsewhere: str) -> tuple[str, ...]:
+def _overview_row(each: Explanation, found: Explanations, unit: EnergyUnit, elsewhere: str) -> tuple[str, ...]:
     entry, facts, price = each.layer.entry, each.facts, each.report.price
     head = (str(each.layer.number), shortened(each.layer.told, _NAME_WIDTH), entry.kind, f"{price.cycles:,}")
+    part, cycles = each.longest or ("", 0)
+    if facts is None and part:
+        words, held = f"{outer_words(each, found):,}", _of_group(each, found)
+        share = _percent(cycles, price.cycles)
+        return (*head, "", part, share, words, "", *held, unit.shown(price.total_energy))
     if facts is None:
-        where = f"turns with {entry.group}" if entry.group else elsewhere if price.cycles else ""
-        return (*head, "", where, "", "", "", "", "", unit.shown(price.total_energy))
-    part, cycles = facts.longest
+        return (*head, "", elsewhere if price.cycles else "", "", "", "", "", "", unit.shown(price.total_energy))
     fullest = facts.fullest
     return (
         *head,
@@ -69,6 +73,13 @@ def _overview_row(each: Explanation, unit: EnergyUnit, elsewhere: str) -> tuple[
         f"{100 * fullest.share:.1f}" if fullest and fullest.capacity else "",
         unit.shown(price.total_energy),
     )
+
+
+def _of_group(each: Explanation, found: Explanations) -> tuple[str, str]:
+    """The fullest memory of the group that a layer takes turns in, and which group that is."""
+    group = next(group for group in found.groups if group.name == each.layer.entry.group)
+    fullest = fullest_of(group, found.machine)
+    return ("", "") if fullest is None else (f"{fullest.memory}, group {group.name}", f"{100 * fullest.share:.1f}")
 
 
 def heading(each: Explanation, found: Explanations) -> str:
@@ -230,13 +241,15 @@ def _change(now: float, before: float) -> str:
 def layer_tables(each: Explanation, machine: Accelerator) -> Iterator[Table]:
     """All there is to say about one mapped layer."""
     work, facts = each.layer.work, each.facts
+    if each.turns:
+        yield time_table(each.turns, each.report.price.cycles)
     if work is None or facts is None:
         return
     yield loops_table(work.spec)
     yield tensors_table(each, work)
     yield nest_table(work.spec, facts)
     yield memories_table(facts)
-    yield time_table(facts)
+    yield time_table(facts.time, facts.price.cycles)
     yield resources_table(facts)
     yield energy_table(facts)
     yield bounds_table(facts, machine)
@@ -295,10 +308,9 @@ def memories_table(facts: Facts) -> Table:
     return table(columns, rows, "Memories, in words of one copy; taken in whole banks")
 
 
-def time_table(facts: Facts) -> Table:
+def time_table(time: Sequence[tuple[str, float]], total: float) -> Table:
     """What the cycles are made of."""
-    total = facts.price.cycles
-    rows = [(name, f"{cycles:,.0f}", _percent(cycles, total)) for name, cycles in facts.time]
+    rows = [(name, f"{cycles:,.0f}", _percent(cycles, total)) for name, cycles in time]
     made = table(("part", number("cycles"), number("%")), rows, "Time: what comes one after the other")
     return replace(made, footer=("all", f"{total:,}", ""))
 

@@ -8,10 +8,11 @@ from typing import Any
 from backends.program import GroupEntry, Program
 from compiler.assembling import program_backend_isa
 from compiler.explanation.explaining import Explanation, Explanations, explain_program
-from compiler.explanation.groups import outer_words
+from compiler.explanation.groups import capacities, outer_words
 from compiler.explanation.json_data import explanations_json
 from compiler.ir_history import IrHistory
 from compiler.layer_names import told
+from compiler.report_page.buffers import buffers_json
 from compiler.report_page.code import code_by_layer
 from compiler.report_page.cores import cores_json
 from compiler.report_page.errors import errors_of
@@ -24,11 +25,6 @@ from compiler.reporting import report_of
 from compiler.reports import LayerReport
 from compiler.reports.layers import ARRAY_USE
 from compiler.reports.text import zeros_note
-from dialects.accelerator import Accelerator
-from dialects.array_machine import Machine
-from dialects.gemm_machine import GemmMachine
-from dialects.nest_machine import NestMachine
-from passes.fusion.memories import levels_of
 from passes.off_chip import outer_name
 from passes.pricing import elements
 
@@ -63,6 +59,7 @@ def page_of(
             "inputs": list(entry.inputs),
             "outputs": list(entry.outputs),
             "place": shape.places[place],
+            "at_work": max((stream.busy for stream in entry.streams), default=None),
             "code": [asdict(piece) for piece in code.get(entry.name, ())],
             **facts.get(entry.name, {"name": entry.name, "kind": entry.kind, "nodes": list(entry.nodes)}),
             **_counted(counted.get(entry.name), explained.get(entry.name), found),
@@ -96,8 +93,9 @@ def page_of(
             "layers": layers,
             "arrows": shape.arrows,
             "groups": [_group(group, program, tiles) for group in program.groups],
-            "capacities": _capacities(machine),
+            "capacities": capacities(machine),
             "cores": len(program.code),
+            "buffers": buffers_json(found.layers, machine),
             "timeline": cores_json(program, report.machine, timeline),
             "ir": None if history is None or not history.steps else explorer(history),
         },
@@ -114,15 +112,6 @@ def _group(group: GroupEntry, program: Program, tiles: GroupTiles | None) -> dic
 def _off_chip(each: Explanation, found: Explanations) -> int:
     """Words of a layer over the off-chip link; of cores those of the memory that they share."""
     return outer_words(each, found) if each.facts is None else each.facts.words
-
-
-def _capacities(machine: Accelerator) -> dict[str, int]:
-    """The words of memories in which tensors of fused groups may lie, by name."""
-    if isinstance(machine, NestMachine):
-        return {memory.name: memory.words for memory in machine.memories if memory.words is not None}
-    if isinstance(machine, Machine | GemmMachine):
-        return {memory.name: memory.words for memory in levels_of(machine).memories if memory.words is not None}
-    return {}
 
 
 def _counted(report: LayerReport | None, each: Explanation | None, found: Explanations) -> dict[str, Any]:

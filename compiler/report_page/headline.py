@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from backends.program import Program, Role
 from compiler.explanation.explaining import Explanation, Explanations
-from compiler.explanation.groups import outer_words
+from compiler.explanation.groups import fullest_of, outer_words
 from compiler.reports import Report
 from compiler.units import shown_energy, shown_milliseconds
 from dialects.accelerator import Accelerator
@@ -77,9 +77,9 @@ def cause(each: Explanation) -> Cause | None:
         turn = sum(step.cycles for step in each.cores.steps)
         longest = sum(step.cycles for step in each.cores.steps if step.resource == each.cores.binds)
         return Cause(each.cores.binds, longest / turn if turn and longest else None)
-    if each.facts is None or not each.facts.time or not each.report.price.cycles:
+    if each.longest is None or not each.report.price.cycles:
         return None
-    what, cycles = each.facts.longest
+    what, cycles = each.longest
     return Cause(what, min(1.0, cycles / each.report.price.cycles))
 
 
@@ -148,14 +148,16 @@ def _of_cores(report: Report, found: Explanations, program: Program) -> list[Fig
 
 
 def _fit(found: Explanations) -> list[Figure]:
-    """The memory with the least room left, and in which layer."""
+    """The memory with the least room left, and in which layer or group."""
     fullest = [
-        (held.share, held, each)
+        (held, f"layer {each.layer.number}")
         for each in found.layers
         if each.facts is not None and (held := each.facts.fullest) is not None and held.capacity
     ]
+    groups = ((fullest_of(group, found.machine), f"group {group.name}") for group in found.groups)
+    fullest += [(held, name) for held, name in groups if held is not None]
     if not fullest:
         return [] if found.number_of_layers else [Figure("fits", "nothing to hold", "no layer takes any memory")]
-    share, held, each = max(fullest, key=lambda one: one[0])
-    note = f"of {held.memory} taken at most: {held.taken:,} of {held.capacity:,} words, by layer {each.layer.number}"
-    return [Figure("fits", f"{100 * share:.0f} %", note)]
+    held, who = max(fullest, key=lambda one: one[0].share)
+    note = f"of {held.memory} taken at most: {held.taken:,} of {held.capacity:,} words, by {who}"
+    return [Figure("fits", f"{100 * held.share:.0f} %", note)]

@@ -93,7 +93,9 @@ class Report(Displayed):
         """What cycles of layers are, if not simply those that they take: on cores, layers overlap."""
         if self.provenance is not Provenance.PREDICTED or not isinstance(self.machine, MulticoreMachine):
             return ""
-        return "cycles are those by which each layer puts off the end, with those in which cores wait, as in a run"
+        note = "cycles are those by which each layer puts off the end, with those in which cores wait, as in a run"
+        # In a pipeline a layer that is done early may wait for room, and has the cycles of what it waits for.
+        return f"{note}, for room, too" if self.machine.pipelines_layers else note
 
     @property
     def milliseconds(self) -> float:

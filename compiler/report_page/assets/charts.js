@@ -98,10 +98,15 @@ function stackedBars(report, cost) {
   return [legend(names), make("div", { class: "scroll" }, picture)];
 }
 
+// On cores, cycles of layers are those by which they put off the end; what a layer reaches is what it does alone.
+function aloneCycles(layer) {
+  return layer.cores ? layer.cores.alone : layer.cycles;
+}
+
 function drawRoofline(report) {
   const place = section("roofline");
   const points = report.layers
-    .map((layer, number) => ({ layer, number, words: layer.off_chip_words, rate: layer.cycles ? layer.operations / layer.cycles : 0 }))
+    .map((layer, number) => ({ layer, number, words: layer.off_chip_words, rate: aloneCycles(layer) ? layer.operations / aloneCycles(layer) : 0 }))
     .filter((each) => each.words > 0 && each.rate > 0)
     .map((each) => ({ ...each, intensity: each.layer.operations / each.words }));
   if (!points.length) {
@@ -115,7 +120,7 @@ function drawRoofline(report) {
   // Beside the roof there is room for what it is; on a phone that stands below.
   const isNarrow = place.clientWidth < 800, right = isNarrow ? Math.max(240, place.clientWidth - 30) : 700;
   const across = logAxis(xs, 60, right), up = logAxis(ys, 300, 20);
-  const picture = draw("svg", { width: isNarrow ? right + 20 : 900, height: isNarrow ? 390 : 350, role: "img" });
+  const picture = draw("svg", { width: isNarrow ? right + 20 : 960, height: isNarrow ? 390 : 350, role: "img" });
   for (const mark of across.marks) {
     picture.append(draw("path", { d: `M${across.at(mark)} 20V300`, class: "grid" }), words(across.at(mark), 316, short(mark), { "text-anchor": "middle", class: "soft" }));
   }
@@ -134,6 +139,7 @@ function drawRoofline(report) {
     picture.append(titled(draw("circle", dot), text));
   }
   picture.append(words((60 + right) / 2, 340, `operations per ${report.outer} word`, { "text-anchor": "middle" }), words(60, 12, "operations per cycle"));
+  if (report.timeline) place.append(make("p", { class: "note" }, "Of every layer alone, as if all layers before it were done (predicted)."));
   place.append(make("div", { class: "scroll" }, picture));
 }
 
@@ -152,8 +158,31 @@ function heldBy(report, layer) {
   return Object.entries(group.held).map(([memory, taken]) => ({ memory, taken, capacity: report.capacities[memory] })).filter((each) => each.capacity);
 }
 
+// Bytes over time as steps, a row a memory; a row is as high as the most that is ever taken, or as the memory if that is no more than twice.
+function buffersPicture(buffers, room) {
+  const left = 110, wide = Math.max(220, Math.min(1070, room - left - 24)), tall = 70, end = buffers.end || 1;
+  const picture = draw("svg", { width: left + wide + 20, height: buffers.rows.length * (tall + 34) + 26, role: "img" });
+  buffers.rows.forEach((row, number) => {
+    const base = (number + 1) * (tall + 34) - 6, most = Math.max(1, ...row.steps.map(([, taken]) => taken));
+    const top = row.capacity <= 2 * most ? row.capacity : most;
+    const x = (cycle) => left + (wide * cycle) / end, y = (taken) => base - (tall * taken) / top;
+    const line = row.steps.map(([cycle, taken]) => `H${x(cycle)}V${y(taken)}`).join("");
+    picture.append(words(left - 8, base - tall / 2, row.memory, { "text-anchor": "end" }));
+    picture.append(words(left, base - tall - 6, `at most ${whole(most)} of ${whole(row.capacity)} bytes (${percent(most / row.capacity)})`, { class: "soft" }));
+    picture.append(draw("rect", { x: left, y: base - tall, width: wide, height: tall, fill: "none", class: "grid" }));
+    picture.append(draw("path", { d: `M${left} ${base}${line}H${x(end)}V${base}Z`, fill: COLORS[number % COLORS.length], "fill-opacity": 0.8, class: "held" }));
+  });
+  const below = buffers.rows.length * (tall + 34) + 18;
+  picture.append(words(left, below, "0", { class: "soft" }), words(left + wide, below, `${whole(end)} cycles`, { "text-anchor": "end", class: "soft" }));
+  return picture;
+}
+
 function drawMemories(report) {
   const place = section("memories");
+  if (report.buffers) {
+    place.append(make("p", { class: "note" }, `${capital(report.buffers.provenance)}.`), make("div", { class: "scroll" }, buffersPicture(report.buffers, place.clientWidth)));
+    return;
+  }
   const names = [...new Set(report.layers.flatMap((layer) => heldBy(report, layer).map((each) => each.memory)))];
   if (!names.length) {
     place.append(make("p", { class: "note" }, "No layer of this program says what its memories hold."));

@@ -89,6 +89,12 @@ function cut(text, length) {
   return text.length <= length ? text : `${text.slice(0, length - 1)}…`;
 }
 
+// What a layer is compared by in time: on cores, layers overlap, and wait for each other. There it is the cycles that its
+// busiest core is at work on it.
+function timeOf(layer) {
+  return layer.at_work ?? (layer.cycles || 0);
+}
+
 function choice(label, options, onchange) {
   const list = make("select", { onchange: () => onchange(list.value) });
   for (const [value, name] of options) list.append(make("option", { value }, name));

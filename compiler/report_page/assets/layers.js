@@ -6,6 +6,7 @@ const columns = (report) => [
   ["kind", (layer) => layer.kind, null],
   ["MACs", (layer) => layer.macs || 0, whole],
   ["cycles", (layer) => layer.cycles || 0, whole],
+  ...(report.timeline ? [["busiest core", (layer) => layer.at_work ?? 0, whole]] : []),
   ["array use", (layer) => layer.utilisation || 0, percent],
   ["energy", (layer) => layer.energy_pj || 0, energy],
   [`${report.outer} words`, (layer) => layer.off_chip_words ?? -1, (words) => (words < 0 ? "not known" : whole(words))],

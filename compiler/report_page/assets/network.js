@@ -2,7 +2,7 @@
 
 // By what to colour: a name, the amount of a layer, how it reads, and what layers must know for it.
 const colourings = (report) => ({
-  cycles: ["cycles", (layer) => layer.cycles || 0, (value) => `${whole(value)} cycles`],
+  cycles: [report.timeline ? "cycles of the busiest core" : "cycles", timeOf, (value) => `${whole(value)} cycles`],
   energy: ["energy", (layer) => layer.energy_pj || 0, energy],
   traffic: [`${report.outer} words`, (layer) => layer.off_chip_words || 0, (value) => `${whole(value)} words`],
   distance: [

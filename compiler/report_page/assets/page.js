@@ -9,13 +9,14 @@ function drawOverview(report) {
   place.querySelector(".figures").append(...report.figures.map((each) =>
     make("div", { class: "figure" }, make("div", { class: "name" }, each.name), make("div", { class: "value" }, each.value), make("p", { class: "note" }, each.note))));
   if (!report.layers.length) place.querySelector(".top").append(make("p", { class: "note" }, "The program has no layers: its outputs are constants or inputs."));
-  const slowest = report.layers.map((layer, number) => [layer, number]).sort(([one], [other]) => (other.cycles || 0) - (one.cycles || 0)).slice(0, 10);
-  const most = slowest.length ? slowest[0][0].cycles || 1 : 1;
-  place.querySelector(".top").append(...slowest.filter(([layer]) => layer.cycles).map(([layer, number]) => {
+  const slowest = report.layers.map((layer, number) => [layer, number]).sort(([one], [other]) => timeOf(other) - timeOf(one)).slice(0, 10);
+  const most = slowest.length ? timeOf(slowest[0][0]) || 1 : 1;
+  if (report.timeline) place.querySelector(".top").append(make("p", { class: "note" }, "Layers overlap, or wait for others: of each, the share of all cycles in which the busiest of its cores is at work on it (predicted), and what limits it alone."));
+  place.querySelector(".top").append(...slowest.filter(([layer]) => timeOf(layer)).map(([layer, number]) => {
     const what = layer.binds ? `${layer.binds.what}${layer.binds.share === null ? "" : ` (${percent(layer.binds.share)})`}` : "";
     const name = make("span", { class: "name", title: layer.name }, `${layer.number}. ${layer.label}`, make("span", { class: "what" }, what));
-    const bar = make("div", { class: "bar", style: `width:${(100 * layer.cycles) / most}%` });
-    return make("button", { onclick: () => openLayer(number) }, name, bar, make("span", { class: "share" }, percent(layer.cycles / report.cycles)));
+    const bar = make("div", { class: "bar", style: `width:${(100 * timeOf(layer)) / most}%` });
+    return make("button", { onclick: () => openLayer(number) }, name, bar, make("span", { class: "share" }, percent(timeOf(layer) / report.cycles)));
   }));
 }
 

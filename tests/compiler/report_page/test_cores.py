@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from backends.container import read_program, write_program
 from compiler.report_page import page_of, render
 from compiler.report_page.cores import COLUMNS
 from compiler.timeline_files import read_activities
-from tests.backends.rram.quantized import SMALL, ready, residual
+from tests.backends.rram.quantized import SMALL, Network, ready, residual
 from tests.compiler.conftest import Cli
 from tests.compiler.report_page.in_browser import CHROMIUM, NARROW, data_of, drawn
 
@@ -97,6 +98,40 @@ def test_the_first_screen_says_how_full_the_chip_is(cored: Path) -> None:
     assert {layer["binds"]["what"] for layer in data["layers"] if "cores" in layer} == {each["binds"] for each in cores}
 
 
+BUFFER = 65_536
+"""Bytes of the buffer of a core of the target."""
+
+
+def test_buffers_are_as_full_as_the_layers_need_that_cores_are_on(cored: Path) -> None:
+    program = read_program(cored)
+    data = page_of(program).data
+    needs = [
+        (stream, layer["cores"]["buffer_bytes"], layer["cores"]["part_bytes"])
+        for entry, layer in zip(program.layers, data["layers"], strict=True)
+        for stream in entry.streams
+        if "cores" in layer
+    ]
+    for row, of in zip(data["buffers"]["rows"], (max, sum), strict=True):
+        taken, steps = 0, dict(row["steps"])
+        for cycle in sorted({at for stream, _, _ in needs for at in (stream.begin, stream.end)}):
+            taken = steps.get(cycle, taken)
+            there = [each[1 if of is max else 2] for each in needs if each[0].begin <= cycle < each[0].end]
+            assert taken == of(there or [0])
+        assert row["capacity"] == BUFFER * (1 if of is max else int(SMALL["cores.count"]))
+
+
+def test_a_layer_that_waits_for_room_is_not_what_the_time_goes_to() -> None:
+    """What it puts off the end by is what it waits for."""
+    network = Network(np.random.default_rng(1))
+    pooled = network.node("MaxPool", ["x"], kernel_shape=[2, 2])
+    slow = network.conv(pooled, 4, 4, 3, pads=[1, 1, 1, 1])
+    model = network.model((1, 4, 13, 13), network.node("MaxPool", [slow], kernel_shape=[2, 2]))
+    program = ready(model, {"schedule.pipelined": "true"}, fuse=True).program
+    first, slow, *_ = page_of(program).data["layers"]
+    assert first["cycles"] > slow["cycles"]
+    assert first["at_work"] == max(each.busy for each in program.layers[0].streams) < slow["at_work"] / 10
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 def test_a_browser_draws_cores(cored: Path, tmp_path: Path) -> None:
     page, program = tmp_path / "page.html", read_program(cored)
@@ -106,3 +141,8 @@ def test_a_browser_draws_cores(cored: Path, tmp_path: Path) -> None:
     rows = data_of(page.read_text())["timeline"]["rows"]
     assert part.count('class="part"') == sum(len(row["work"]) for row in rows)
     assert "predicted: every core from where it begins" in part
+    assert shown.count('class="held"') == len(data_of(page.read_text())["buffers"]["rows"])
+    layers = data_of(page.read_text())["layers"]
+    busiest = max(layers, key=lambda layer: layer["at_work"] or 0)
+    top = shown[shown.index('<div class="top">') : shown.index('<section id="network">')]
+    assert top.index('class="name"') < top.index(f"{busiest['number']}. {busiest['label']}") < top.index('class="bar"')

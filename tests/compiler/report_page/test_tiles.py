@@ -108,6 +108,10 @@ def test_a_browser_draws_tiles(tmp_path: Path) -> None:
         if name in ("dram.input.read", "dram.kernel.read", "dram.extra.read", "dram.output.update")
     )
     assert traffic["value"] == f"{counted:,}"
+    assert all(layer["binds"] for layer in data["layers"])
+    fits = next(each for each in data["figures"] if each["name"] == "fits")
+    fullest = max(group["held"]["glb"] for group in data["groups"])
+    assert fits["note"].startswith(f"of glb taken at most: {fullest:,} of 2,000 words, by group ")
     memories = shown[shown.index('<section id="memories">') : shown.index('<section id="groups">')]
     assert "glb: " in memories
     part = shown[shown.index('<section id="groups">') : shown.index('<section id="layers">')]
