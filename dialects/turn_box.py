@@ -104,13 +104,20 @@ class TurnBox:
 
     def shapes(self, turns: Sequence[int]) -> Iterator[tuple[tuple[int, ...], int]]:
         """The different shapes that the box has in turns of some loops, and in how many of them; no empty ones."""
-        sizes = [axis.sizes(turns) for axis in self.axes]
-        together = np.broadcast_shapes(*(each.shape for each in sizes))
-        shapes, times = _distinct([np.broadcast_to(each, together).ravel() for each in sizes])
-        repeats = math.prod(turns) // math.prod(together)
-        for shape, count in zip(shapes.tolist(), times.tolist(), strict=True):
-            if all(shape):
-                yield tuple(shape), count * repeats
+        for shape, _, times in self.marked_shapes(turns, ()):
+            yield shape, times
+
+    def marked_shapes(
+        self, turns: Sequence[int], marks: Sequence[Numbers]
+    ) -> Iterator[tuple[tuple[int, ...], tuple[int, ...], int]]:
+        """As `shapes`, with those apart in whose turns any of some marks differ, tables as those of `sizes`."""
+        columns = [*(axis.sizes(turns) for axis in self.axes), *marks]
+        together = np.broadcast_shapes(*(each.shape for each in columns))
+        rows, times = _distinct([np.broadcast_to(each, together).ravel() for each in columns])
+        repeats, rank = math.prod(turns) // math.prod(together), len(self.axes)
+        for row, count in zip(rows.tolist(), times.tolist(), strict=True):
+            if all(row[:rank]):
+                yield tuple(row[:rank]), tuple(row[rank:]), count * repeats
 
     def places(self, turns: Sequence[int]) -> Iterator[tuple[tuple[range, ...], int]]:
         """The different ranges that the box has in turns of some loops, and in how many of them; no empty ones."""

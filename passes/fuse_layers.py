@@ -43,8 +43,8 @@ from passes.searching.options import SearchingPass
 from passes.searching.parts import Nests, can_run
 from passes.searching.rows_of_groups import RowsOfGroups
 
-LOWERED = (LoopKind.G, LoopKind.OP, LoopKind.OPC)
-"""Loops around groups that code is made of: between turns of others sums would stay unfinished."""
+SEARCHED = (LoopKind.G, LoopKind.OP, LoopKind.OPC)
+"""Loops around groups that are looked for."""
 
 
 SPARE = (1 / 4, 1 / 2)
@@ -84,10 +84,10 @@ class FuseLayersPass(SearchingPass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Form groups in every run of links."""
         machine = _machine_of(op)
-        groups = Space(kinds=LOWERED, most_loops=2, fewest_turns=4, all_joins=False)
+        groups = Space(kinds=SEARCHED, most_loops=2, fewest_turns=4, all_joins=False)
         # where no link of its own is a group, these only say what links move
         alone_too = machine.levels is not None
-        singles = Space(kinds=LOWERED, most_loops=3) if alone_too else Space(most_loops=2)
+        singles = Space(kinds=SEARCHED, most_loops=3) if alone_too else Space(most_loops=2)
         searches: dict[int, list[GroupSearches]] = {}
         function = main_function(op)
         alone = self._alone(ctx, op, machine)

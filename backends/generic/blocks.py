@@ -61,6 +61,8 @@ def _count_results(layer: NestLayer, machine: NestMachine, counter: NestCounter,
     outputs = math.prod(layer.drained(layer.sizes))
     sums = math.prod(size[kind] for size in layer.sizes for kind in (Kind.G, Kind.OP, Kind.OPC))
     counters.add("operation.mac" if layer.is_multiply_accumulate else "operation.other", counter.operations)
+    if not layer.finishes_sums:
+        return
     counters.add("operation.post", outputs * len(layer.steps_after))
     count_finished(layer, machine, outputs, sums, counters)
     for step in layer.steps_after:

@@ -154,13 +154,16 @@ class NestCounter:
         place = self._layer.source_place(index, target, Tensor.OUTPUT)
         above = self._layer.pars_above(place)
         inside = frozenset(each for each in self._layer.loops_above(index) if each > place)
+        begins = True
         if place >= 0:
             opened = self._layer.nodes[place]
             assert isinstance(opened, OpenNode)
+            begins = self._layer.begins_sums or not self._layer.is_kept(opened)
             inside |= frozenset(self._layer.loops_above(place)[: opened.once])
         if memory is None:
             inside |= frozenset((INDEX,))
-        sent = arrived = new = 1
+        sent = arrived = 1
+        new = int(begins)
         for dim in range(len(self._layer.dims)):
             words = math.prod(
                 _indices(self._ranges.at(dim, kind, index, indices=memory is None)) for kind in RELEVANT[Tensor.OUTPUT]
@@ -170,7 +173,7 @@ class NestCounter:
             arrived *= words * leaving[1]
             new *= words * leaving[2]
         if target == 0 and Tensor.OUTPUT in self._layer.keeps:
-            if arrived > new:
+            if arrived > new or not (self._layer.begins_sums and self._layer.finishes_sums):
                 raise Fault("CAT-E003", "sums leave for a hold before they are finished")
             return
         name = f"{self._name(target)}.output"

@@ -123,10 +123,12 @@ class NestLayer(LayerState):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The sizes of all whole ranges, repetitions as well: what a run counts depends on nothing else."""
-        return tuple(
-            size for dim in range(len(self.dims)) for size in (*self.whole_sizes(dim), len(self.repeated(dim)))
-        )
+        """The sizes of all whole ranges, repetitions as well, and whether sums begin and end in them.
+
+        What a run counts depends on nothing else.
+        """
+        sizes = (size for dim in range(len(self.dims)) for size in (*self.whole_sizes(dim), len(self.repeated(dim))))
+        return (*sizes, self.begins_sums, self.finishes_sums)
 
     @property
     def steps_after(self) -> list[ScalarStep]:

@@ -100,6 +100,20 @@ class OffChip:
         addresses, _ = computed_addresses(self._dram, shape, words, index, terms)
         self._dram.scatter(addresses, np.broadcast_to(values, shape), UPDATES[layer.update])
 
+    def held_sums(self) -> Array:
+        """The sums that an earlier turn left unfinished, of the current ranges as `write` takes them."""
+        return self._layer.keeps[Tensor.OUTPUT].sums(self._sums_addresses())
+
+    def hold_sums(self, sums: Array) -> None:
+        """Leave sums of the current ranges for a later turn."""
+        self._layer.keeps[Tensor.OUTPUT].put_sums(self._sums_addresses(), sums)
+
+    def _sums_addresses(self) -> Indices:
+        """Where unfinished sums of the current ranges lie: where the first of their results will."""
+        words = self._output_walk(Tensor.OUTPUT)
+        shape = [size[kind] for size in self._layer.sizes for kind in (Kind.G, Kind.OP, Kind.OPC)]
+        return grid(words.address, shape, words.strides)
+
     def _require_no_update(self) -> None:
         if self._layer.update is not Fold.NONE:
             raise Fault("CAT-E003", "an output is updated that has no computed addresses")
@@ -180,6 +194,16 @@ class OffChip:
             combine = None
         self._where(Tensor.OUTPUT).scatter(self._addresses(Tensor.OUTPUT, positions), values, combine)
         return read
+
+    def held_words(self, words: Sequence[tuple[int, ...]]) -> dict[tuple[int, ...], Array]:
+        """Unfinished sums that lie in the hold of the result, by g, op and opc of every dimension."""
+        addresses = self._addresses(Tensor.OUTPUT, self._output_positions(np.array(words, np.int64)))
+        return dict(zip(words, self._layer.keeps[Tensor.OUTPUT].sums(addresses), strict=True))
+
+    def hold_words(self, words: Indices, sums: Array) -> None:
+        """Leave sums in the hold of the result for a later turn."""
+        addresses = self._addresses(Tensor.OUTPUT, self._output_positions(words))
+        self._layer.keeps[Tensor.OUTPUT].put_sums(addresses, sums)
 
     def _repeated(self, words: Indices, sums: Array) -> tuple[Indices, Array]:
         """In a layer without a kernel every sum is a result of all parallel kernels."""

@@ -11,25 +11,25 @@ from backends.fields import Array
 from backends.generic.nest import NestLayer
 from backends.generic.offchip import OffChip
 from backends.spatial.codes import Fold, Kind, Slot, Tensor
-from backends.spatial.layer import LayerState, input_tile, row_major, run_steps
+from backends.spatial.layer import FOLDS, LayerState, input_tile, row_major, run_steps
 from dialects.dtypes import as_storage
 from dialects.gconv.contraction import Factor, product
 from dialects.gconv.scalar import apply
 
-FOLDS: dict[Fold, np.ufunc] = {
-    Fold.ADD: np.add,
-    Fold.MAX: np.maximum,
-    Fold.MIN: np.minimum,
-    Fold.MUL: np.multiply,
-}
 BLOCK = 1 << 24
 """Words of a block of intermediate values, about."""
 
 
 def compute_layer(layer: NestLayer, memory: OffChip) -> None:
-    """Compute all outputs of a layer and write them to memory."""
+    """Compute all outputs of a layer and write them to memory; in a group, sums may go on from turn to turn."""
     for _ in _blocks(layer, _parallel(layer)):
-        memory.write(sums_of(layer, memory))
+        sums = sums_of(layer, memory)
+        if not layer.begins_sums:
+            sums = FOLDS[layer.fold](memory.held_sums(), sums)
+        if layer.finishes_sums:
+            memory.write(sums)
+        else:
+            memory.hold_sums(sums)
 
 
 def _parallel(layer: NestLayer) -> list[tuple[int, Kind]]:
@@ -105,6 +105,14 @@ def as_results(layer: LayerState, sums: Array) -> Array:
     sums = sums.reshape([size[kind] for kind in kinds for size in layer.sizes])
     rank = len(layer.sizes)
     return sums.transpose([part * rank + dim for dim in range(rank) for part in range(len(kinds))])
+
+
+def as_matrices(layer: LayerState, results: Array) -> Array:
+    """The inverse of `as_results`."""
+    rank = len(layer.sizes)
+    parts = results.transpose([3 * dim + part for part in range(3) for dim in range(rank)])
+    groups, kernels, _, outputs = sides(layer)
+    return np.ascontiguousarray(parts).reshape(groups, kernels, outputs)
 
 
 def unrolled(layer: LayerState, padded: Array) -> Array:

@@ -265,7 +265,8 @@ class _Walk:
                 raise Fault("CAT-E001", f"a tile overruns its place in {name}", f"at most {room}", str(len(words)))
             if not is_kept:
                 self._counters.hold(node.memory, Tensor.OUTPUT, len(words))
-            self._tiles[node.memory, Tensor.OUTPUT, self._memory_of(node.memory, each.place)] = Tile(room)
+            there = self._outside.held_words(words) if is_kept and not self._layer.begins_sums else {}
+            self._tiles[node.memory, Tensor.OUTPUT, self._memory_of(node.memory, each.place)] = Tile(room, there)
         self._opened[node.memory] = [each.place for each in elements]
 
     def _drain(self, index: int, node: OpenNode) -> None:
@@ -327,6 +328,9 @@ class _Walk:
             return
         words = sorted(words)
         sums = np.array([self._waiting.pop(word) for word in words])
+        if not self._layer.finishes_sums:
+            self._outside.hold_words(np.array(words, np.int64), sums)
+            return
         outer = self._machine.memories[0].name
         read = self._outside.write_words(np.array(words, np.int64), sums)
         outputs = len(words)

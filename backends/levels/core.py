@@ -16,10 +16,11 @@ import numpy.typing as npt
 from backends.fields import Array
 from backends.generic.counters import NestCounters
 from backends.generic.offchip import OffChip
-from backends.generic.values import FOLDS, as_results, kernel_matrices, reduced
+from backends.generic.values import as_results, kernel_matrices, reduced
 from backends.levels.ungrouped import UngroupedSequencer
 from backends.spatial.codes import Fold, Kind, Slot, Tensor
 from backends.spatial.core import SegmentRun
+from backends.spatial.layer import FOLDS
 from backends.spatial.loops import Frame, LoopedLayer
 from backends.spatial.memory import Buffer, Fault, MemoryBank
 from dialects.gconv.contraction import Factor

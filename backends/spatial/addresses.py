@@ -11,16 +11,13 @@ import numpy as np
 
 from backends.fields import Array
 from backends.spatial.codes import Fold, Tensor
-from backends.spatial.layer import LayerState, TermConfig
+from backends.spatial.layer import FOLDS, LayerState, TermConfig
 from backends.spatial.memory import Addresses, Fault, MemoryBank
 from dialects.gconv.indexed import IndexProblem
 
 UPDATES: dict[Fold, np.ufunc | None] = {
     Fold.NONE: None,
-    Fold.ADD: np.add,
-    Fold.MAX: np.maximum,
-    Fold.MIN: np.minimum,
-    Fold.MUL: np.multiply,
+    **FOLDS,
 }
 """What a store does with words at computed addresses, None for replacing them."""
 

@@ -30,6 +30,7 @@ from backends.spatial.codes import Fold, Kind, Memory, Slot, Tensor
 from backends.spatial.held import held_input, touched
 from backends.spatial.holds import grid
 from backends.spatial.layer import (
+    FOLDS,
     Existing,
     InputTile,
     LayerState,
@@ -38,7 +39,7 @@ from backends.spatial.layer import (
     row_major,
     run_steps,
 )
-from backends.spatial.memory import Buffer, Fault, MemoryBank
+from backends.spatial.memory import Addresses, Buffer, Fault, MemoryBank
 from dialects.array_machine import Machine
 from dialects.events import COMPRESSED, EVENTS, Counts
 from dialects.gconv.contraction import Factor, product
@@ -46,12 +47,6 @@ from dialects.gconv.scalar import apply, scalar_of
 
 EVENT_INDEX = {name: index for index, name in enumerate(EVENTS)}
 EventVector = npt.NDArray[np.int64]
-_FOLDS: dict[Fold, np.ufunc] = {
-    Fold.ADD: np.add,
-    Fold.MAX: np.maximum,
-    Fold.MIN: np.minimum,
-    Fold.MUL: np.multiply,
-}
 
 
 def event_vector(counts: dict[str, int]) -> EventVector:
@@ -249,27 +244,48 @@ class BlockEngine:
         return (*starts, *(size[kind] for size in self.layer.sizes for kind in kinds))
 
     def open_output(self) -> None:
-        """Begin an output tile."""
+        """Begin an output tile; sums that go on from an earlier turn are read from their hold, by the first passes."""
         place = self.layer.place(Tensor.OUTPUT, Memory.GLB)
         self.output = Ranges.of(self.layer)
         words = math.prod(self._output_extents(self.output))
         if words > place.words:
             raise Fault("CAT-E001", "an output tile overruns its place", f"at most {place.words}", str(words))
         self.sums.forget(place.address, place.words)
+        if not self.layer.begins_sums:
+            shape = self._tile_shape(self.output)
+            there = self.layer.keeps[Tensor.OUTPUT].sums(self._sums_addresses(shape))
+            self.sums.window(place.address, shape, row_major(shape))[...] = there
+
+    def _tile_shape(self, ranges: Ranges) -> list[int]:
+        """The tile of sums of some ranges, as (g, op, opc) of every dimension in turn."""
+        return [size[kind] for size in ranges.sizes for kind in (Kind.G, Kind.OP, Kind.OPC)]
+
+    def _sums_addresses(self, shape: Sequence[int]) -> Addresses:
+        """Where unfinished sums of the current ranges lie: where the first of their results will."""
+        address, strides = self._output_address(Tensor.OUTPUT)
+        return grid(address, shape, strides)
 
     def _output_extents(self, ranges: Ranges) -> list[int]:
         return [size[Kind.G] * size[Kind.OP] * size[Kind.OPC] for size in ranges.sizes]
 
     def store(self) -> None:
-        """Buffer -> post -> DRAM or hold; sums that parallel kernels would only repeat are repeated here."""
+        """Buffer -> post -> DRAM or hold; sums that parallel kernels would only repeat are repeated here.
+
+        Sums that go on in a later turn stay in the hold as they are.
+        """
         layer, tile = self.layer, self.output
         if tile is None or tile != Ranges.of(layer):
             raise Fault("CAT-E003", "the stored tile is not the one that was opened")
         if not layer.is_reduced():
             raise Fault("CAT-E003", "a tile is stored before its kernel loops have ended")
         place = layer.place(Tensor.OUTPUT, Memory.GLB)
-        shape = [size[kind] for size in tile.sizes for kind in (Kind.G, Kind.OP, Kind.OPC)]
+        shape = self._tile_shape(tile)
         sums = self.sums.read(place.address, shape, row_major(shape))
+        if not layer.finishes_sums:
+            layer.keeps[Tensor.OUTPUT].put_sums(self._sums_addresses(shape), sums)
+            self.counters.add("glb.output.drain", sums.size)
+            self.counters.add("glb.output.hold", sums.size)
+            return
         shape = layer.drained(tile.sizes)
         flowing = np.broadcast_to(sums.astype(layer.acc, copy=False), shape)
         values = run_steps(layer.steps[Slot.POST], flowing, self._read_extra)
@@ -357,7 +373,7 @@ class BlockEngine:
         if first:
             output[...] = result.reshape(output.shape)
         else:
-            _FOLDS[self.layer.fold](output, result.reshape(output.shape), out=output)
+            FOLDS[self.layer.fold](output, result.reshape(output.shape), out=output)
         self.count_pass(shape, first)
 
     @property
@@ -432,7 +448,7 @@ class BlockEngine:
             wide = np.broadcast_to(block, (shape.groups, shape.kernels, shape.terms, shape.outputs))
             block = apply(layer.main, wide, kernel)
         block = run_steps(layer.steps[Slot.MID], block)
-        return block[:, :, 0] if layer.fold is Fold.NONE else _FOLDS[layer.fold].reduce(block, axis=2)
+        return block[:, :, 0] if layer.fold is Fold.NONE else FOLDS[layer.fold].reduce(block, axis=2)
 
     def _unrolled(self, shape: PassShape, inputs: Array) -> Factor:
         """The input words as (groups, terms, outputs); kept while passes over other kernels read the same ones."""

@@ -205,7 +205,10 @@ class Fetch(GroupInstruction):
 
 @dataclass(frozen=True, slots=True)
 class Run(GroupInstruction):
-    """Run a layer's loops on a box: (g, op, opc, ks) of every dimension in turn, in the place of whole loops."""
+    """Run a layer's loops on a box: (g, op, opc, ks) of every dimension in turn, in the place of whole loops.
+
+    Unless all ks begin at 0, sums go on from those in the result's hold; unless all end, they stay there unfinished.
+    """
 
     box: int = unsigned(12, "box")
     layer: int = unsigned(16, "number of the layer")

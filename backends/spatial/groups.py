@@ -283,19 +283,20 @@ class GroupSequencer(LayerSequencer[LayerT]):
         together, most = math.prod(each.turns for each in (*self.group.opened, node)), self._most_turns()
         if together > most:
             limits = f"at most {most} of all loops together", str(together)
-            hint = "turns cut g, op and opc loops of the layer whose results no other of the group reads"
-            raise Fault("CAT-E003", "a group takes more turns than there are results to make in them", *limits, hint)
+            hint = "turns cut loops of the layer whose results no other of the group reads"
+            raise Fault("CAT-E003", "a group takes more turns than there are sums to work on in them", *limits, hint)
         body.nodes.append(node)
         self.group.opened.append(node)
 
     def _most_turns(self) -> int:
-        """The turns that loops of a group can use: each makes a result more of a layer, for which words off-chip stand.
+        """The turns that loops of a group can use: each makes a result more of a layer, or goes on with its sum.
 
-        So a few instructions cannot keep the emulator at work for longer than the program's tensors let them.
+        Words off-chip stand for both, results or what is added up, so that a few instructions cannot keep the emulator
+        at work for longer than the program's tensors let them.
         """
         layers = (each.layer for each in self.group.members.values())
-        results = (math.prod(math.prod(dim.counts[: Kind.KS]) for dim in layer.dims) for layer in layers)
-        return min(max(results, default=0), self.dram.writable)
+        operations = (math.prod(math.prod(dim.counts) for dim in layer.dims) for layer in layers)
+        return min(max(operations, default=0), self.dram.size)
 
     def _member(self, layer: int) -> Member:
         if layer not in self.group.members:
@@ -425,6 +426,6 @@ class _Run:
                 if indices.step != 1 or indices[0] < 0 or indices[-1] >= count:
                     limits = f"0 to {count - 1}, one after another", f"{indices[0]} to {indices[-1]}"
                     raise Fault("CAT-E001", "a turn works indices that a loop does not have", *limits)
-            if len(ranges[Kind.KS]) != dim.counts[Kind.KS]:
-                raise Fault("CAT-E003", "a turn leaves sums unfinished")
+            if len(ranges[Kind.KS]) != dim.counts[Kind.KS] and Tensor.OUTPUT not in layer.keeps:
+                raise Fault("CAT-E003", "a turn leaves sums unfinished that lie in no hold")
         self._core.run_link(layer, loops, member)  # pyright: ignore[reportArgumentType]

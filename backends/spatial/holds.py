@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from backends.fields import Array
 from backends.spatial.memory import Addresses, Fault, UnwrittenFault
@@ -76,6 +77,8 @@ class HoldState:
     axes: list[HoldAxis] = field(default_factory=list[HoldAxis])
     _place: HeldWords | None = None
     _values: Array | None = None
+    _sums: Array | None = None
+    _is_sum: npt.NDArray[np.bool_] | None = None
 
     @property
     def end(self) -> int:
@@ -100,6 +103,7 @@ class HoldState:
                 raise Fault("CAT-E003", message, f"a pitch of at least {inner}", str(axis.pitch))
             inner = axis.pitch * axis.extent
         self._place, self._values = place, np.zeros(self.words, self.dtype)
+        self._sums, self._is_sum = None, np.zeros(self.words, np.bool_)
 
     def elements(self, box: Sequence[range]) -> Addresses:
         """The addresses of a box of elements, by axis.
@@ -131,6 +135,15 @@ class HoldState:
         words of another type.
         """
         place, values = self._bound(dtype)
+        words = self._there(place, addresses)
+        assert self._is_sum is not None
+        if (unfinished := self._is_sum[words]).any():
+            message = f"an element is wanted from hold {self.number} in {place.name} whose sum is not finished"
+            raise Fault("CAT-E002", message, found=f"element {self._named(int(addresses[unfinished].flat[0]))}")
+        return values[words]
+
+    def _there(self, place: HeldWords, addresses: Addresses) -> Addresses:
+        """The words of elements. Raises `Fault` CAT-E002 unless all are there."""
         words = self._words(addresses)
         missing = (place.elements[words + self.address] != addresses) | (
             place.holds[words + self.address] != self.number
@@ -145,14 +158,38 @@ class HoldState:
                 f"element {self._named(address)}",
                 "nothing was ever there" if there == _NOTHING else "it was overwritten, or never brought",
             )
-        return values[words]
+        return words
+
+    def sums(self, addresses: Addresses) -> Array:
+        """The unfinished sums that lie where elements will be, to go on with.
+
+        Raises `Fault`: CAT-E001 for addresses of no element, CAT-E002 for sums that are not there.
+        """
+        assert self._place is not None
+        assert self._is_sum is not None
+        words = self._there(self._place, addresses)
+        if self._sums is None or not self._is_sum[words].all():
+            message = f"a sum goes on in hold {self.number} in {self._place.name} that is finished, or never began"
+            raise Fault("CAT-E002", message)
+        return self._sums[words]
+
+    def put_sums(self, addresses: Addresses, values: Array) -> None:
+        """Leave unfinished sums, of the type in which they are added up, in the words of what they will be."""
+        assert self._place is not None
+        assert self._is_sum is not None
+        words = self._words(addresses)
+        if self._sums is None:
+            self._sums = np.zeros(self.words, values.dtype)
+        self._sums[words], self._is_sum[words] = values, True
+        self._place.put(words + self.address, addresses, self.number)
 
     def scatter(self, addresses: Addresses, values: Array, combine: np.ufunc | None = None) -> None:
         """Put elements into their words; raises `Fault` as `gather`."""
         assert combine is None
         place, words = self._bound(values.dtype)[0], self._words(addresses)
         assert self._values is not None
-        self._values[words] = values
+        assert self._is_sum is not None
+        self._values[words], self._is_sum[words] = values, False
         place.put(words + self.address, addresses, self.number)
 
     def _bound(self, dtype: np.dtype[Any]) -> tuple[HeldWords, Array]:

@@ -45,6 +45,13 @@ class TensorAddress:
     strides: dict[int, int] = field(default_factory=dict[int, int])
 
 
+FOLDS: dict[Fold, np.ufunc] = {
+    Fold.ADD: np.add,
+    Fold.MAX: np.maximum,
+    Fold.MIN: np.minimum,
+    Fold.MUL: np.multiply,
+}
+"""What adds a value to a sum."""
 REDUCTIONS = {fold: Reduce[fold.name] for fold in Fold}
 """What a fold is called in the definition of a general convolution."""
 
@@ -160,6 +167,20 @@ class LayerState:
         self.starts = [[indices.start for indices in ranges] for ranges in box]
         self.sizes = [self.whole_sizes(index) for index in range(len(self.dims))]
 
+    @property
+    def begins_sums(self) -> bool:
+        """Whether sums of the whole ranges start from nothing, and go on from none that lie in a hold."""
+        return all(self.taps(dim).start == 0 for dim in range(len(self.dims)))
+
+    @property
+    def finishes_sums(self) -> bool:
+        """Whether sums of the whole ranges are finished in the end, and do not go on in a later turn."""
+        return all(self.taps(index).stop == dim.counts[Kind.KS] for index, dim in enumerate(self.dims))
+
+    def taps(self, index: int) -> range:
+        """The indices of the kernel loop of a dimension that are worked through."""
+        return range(self.dims[index].counts[Kind.KS]) if self._box is None else self._box[index][Kind.KS]
+
     def repeated(self, index: int) -> range:
         """The indices of parallel kernels of a dimension that are wanted, which a layer without a kernel repeats."""
         return range(self.dims[index].counts[Kind.OP]) if self._box is None else self._box[index][Kind.OP]
@@ -233,9 +254,16 @@ class LayerState:
             for start, size, dim in zip(self.starts, self.sizes, self.dims, strict=True)
         )
 
+    def is_last_of_turn(self) -> bool:
+        """Whether all kernel loops are at the end of their whole ranges, which a later turn may go on from."""
+        return all(
+            start[Kind.KS] + size[Kind.KS] == self.taps(dim).stop
+            for dim, (start, size) in enumerate(zip(self.starts, self.sizes, strict=True))
+        )
+
     def is_reduced(self) -> bool:
-        """Whether the kernel loops are whole, so that a stored output is final."""
-        return all(sizes[Kind.KS] == dim.counts[Kind.KS] for sizes, dim in zip(self.sizes, self.dims, strict=True))
+        """Whether the kernel loops are whole, so that a stored output has all that is added up."""
+        return all(sizes[Kind.KS] == len(self.taps(dim)) for dim, sizes in enumerate(self.sizes))
 
 
 @dataclass(frozen=True)

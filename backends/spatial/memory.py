@@ -80,9 +80,9 @@ class MemoryBank:
         return self._segments
 
     @property
-    def writable(self) -> int:
-        """How many words may be written."""
-        return sum(len(segment.words) for segment in self._segments if segment.valid is not None)
+    def size(self) -> int:
+        """How many words there are, constants as well."""
+        return sum(len(segment.words) for segment in self._segments)
 
     def _segment(self, address: int, shape: Sequence[int], strides: Sequence[int]) -> Segment:
         low, high = _bounds(address, shape, strides)

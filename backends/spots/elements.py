@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from backends.fields import Array
-from backends.generic.values import FOLDS, sides
+from backends.generic.values import sides
 from backends.spatial.codes import Fold, Slot
-from backends.spatial.layer import run_steps
+from backends.spatial.layer import FOLDS, run_steps
 from backends.spatial.memory import Fault
 from backends.spots.engine import GemmEngine, InputTile, KernelTile, PassWork
 from dialects.gconv.contraction import Factor

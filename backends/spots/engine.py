@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from backends.fields import Array
 from backends.generic.offchip import OffChip
-from backends.generic.values import FOLDS, as_results, kernel_matrices, reduced, sides, unrolled
+from backends.generic.values import as_matrices, as_results, kernel_matrices, reduced, sides, unrolled
 from backends.spatial.codes import Fold, Kind, Slot, Tensor
-from backends.spatial.layer import Existing, input_tile
+from backends.spatial.layer import FOLDS, Existing, input_tile
 from backends.spatial.loops import LoopedLayer
 from backends.spatial.memory import Fault, MemoryBank
 from backends.spots.accumulators import Accumulators
@@ -172,24 +172,31 @@ class GemmEngine:
         self.counters.fetched(name, words + others)
 
     def open_output(self) -> None:
-        """Begin a tile of results."""
+        """Begin a tile of results; sums that go on from an earlier turn come from their hold."""
         if self._results is not None and self._results.sums is not None:
             raise Fault("CAT-E003", "results are begun anew that were not stored")
         groups, kernels, _, patches = sides(self.layer)
         self._require_room(Tensor.OUTPUT, groups * kernels * patches)
         self._results = _Results(self._ranges(Tensor.OUTPUT))
+        if not self.layer.begins_sums:
+            self._results.sums = as_matrices(self.layer, self._memory.held_sums())
 
     def store(self) -> None:
-        """Send the results through `post`."""
+        """Send the results through `post`; sums that go on in a later turn stay in a hold as they are."""
         layer, found = self.layer, self._results
         if found is None or found.sums is None or found.ranges != self._ranges(Tensor.OUTPUT):
             raise Fault("CAT-E002", "results are stored that no pass has made")
         if not found.whole:
             raise Fault("CAT-E003", "results are stored before their sums are finished")
+        self.counters.add("glb.output.drain", found.sums.size)
+        if not layer.finishes_sums:
+            self._memory.hold_sums(as_results(layer, found.sums))
+            self.counters.add("glb.output.hold", found.sums.size)
+            self.counters.last, self._results = 0, None
+            return
         sums = found.sums if layer.accumulators is None else layer.accumulators.restored(found.sums)
         self._memory.write(as_results(layer, sums))
         outputs = math.prod(layer.drained(layer.sizes))
-        self.counters.add("glb.output.drain", found.sums.size)
         self.counters.add("glb.output.hold" if Tensor.OUTPUT in layer.keeps else "dram.output.write", outputs)
         self.counters.add("operation.post", outputs * len(layer.steps[Slot.POST]))
         for step in layer.steps[Slot.POST]:
@@ -238,7 +245,7 @@ class GemmEngine:
         if layer.accumulators is not None:
             sums, lost = layer.accumulators.wrapped(sums)
             self.counters.add("operation.overflow", lost)
-        results.sums, results.whole = sums, is_last
+        results.sums, results.whole = sums, layer.is_last_of_turn()
         self.counters.add("glb.output.last" if is_last else "glb.output.write", sums.size)
         self._count(work, has_kernel=kernel is not None)
 

@@ -17,10 +17,10 @@ import numpy as np
 from dialects.array_machine import Machine
 from dialects.diagnostics import Diagnostic
 from dialects.events import BURSTS, COMPRESSED, Counts
-from dialects.gconv.spec import Dim, GConv, LoopKind
+from dialects.gconv.spec import PASS, Dim, GConv, LoopKind
 from dialects.gconv.view import View
 from dialects.schedule import Loop, Mapping, Operand, Storage
-from passes.fusion.shapes import Shape, largest, part_of
+from passes.fusion.shapes import KINDS, Shape, largest, part_of
 from passes.mapping.bursts import starts_of
 from passes.mapping.cost import extra_words
 from passes.mapping.fit import Held, scratchpad_violations, violations
@@ -102,10 +102,10 @@ def _dims(work: Work, place: Place) -> Iterator[tuple[Dim, Place, int]]:
 def _key(dim: Dim, ranges: Place, extent: int) -> tuple[object, ...]:
     """What of a run's ranges its counts depend on."""
     _, _, outputs, taps = ranges
-    low = outputs.start * dim.stride - dim.pad
+    low = outputs.start * dim.stride + taps.start * dim.dilation - dim.pad
     high = low + (len(outputs) - 1) * dim.stride + (len(taps) - 1) * dim.dilation
     is_inside = low >= 0 and high <= (extent - 1) * dim.up
-    return (*map(len, ranges), is_inside, low % dim.up if is_inside else low)
+    return (*map(len, ranges), taps.start == 0, taps.stop == dim.ks, is_inside, low % dim.up if is_inside else low)
 
 
 def _times(counts: Counts, times: int) -> Counts:
@@ -115,7 +115,8 @@ def _times(counts: Counts, times: int) -> Counts:
 
 def _predict(member: ArrayMember, machine: Machine, place: Place) -> Counts:
     kept, mapping = member.kept, member.mapping
-    work = part_at(member.work, place)
+    sums = SumsOfRun.at(member.work.spec, place)
+    work = part_at(member.work, place) if sums.finish else unfinished_part(member.work, place)
     first = 2 if work.has_kernel else 1
     extras = [f"P{number}" not in kept for number in range(len(work.views) - first - 1)]
     moved = [*[True] * first, *extras, True]
@@ -138,7 +139,44 @@ def _predict(member: ArrayMember, machine: Machine, place: Place) -> Counts:
         _forget(counts, "dram.output.write")
     held = [shape for shape, is_loaded in zip(work.extra_shapes, extras, strict=True) if not is_loaded]
     events["glb.extra.read"] = sum(extra_words(work.spec, mapping, shape) for shape in held)
+    if not sums.begin:
+        events["array.output.in"] += events["glb.output.first"]
+    sums.count(counts)
     return counts
+
+
+@dataclass(frozen=True)
+class SumsOfRun:
+    """Whether the sums of a run begin in it, or go on from another turn, and whether they are finished in it."""
+
+    begin: bool
+    finish: bool
+
+    @classmethod
+    def at(cls, spec: GConv, place: Place) -> SumsOfRun:
+        """The sums of a run on a place."""
+        taps = place[len(KINDS) - 1 :: len(KINDS)]
+        ends = (each.stop == dim.ks for each, dim in zip(taps, spec.dims, strict=True))
+        return cls(all(each.start == 0 for each in taps), all(ends))
+
+    def count(self, counts: Counts) -> None:
+        """Of the counts of a run that begins and finishes its sums, make those of this one, in the buffer."""
+        for is_so, event, other in ((self.begin, "first", "read"), (self.finish, "last", "write")):
+            if not is_so:
+                counts.events[f"glb.output.{other}"] += counts.events[f"glb.output.{event}"]
+                counts.events[f"glb.output.{event}"] = 0
+
+
+def unfinished_part(work: Work, place: Place) -> Work:
+    """A part of a link of whose sums nothing is made yet: each lies in its hold once, as it is."""
+    if work.spec.main == PASS:
+        once = (each[:1] if index % len(KINDS) == 1 else each for index, each in enumerate(place))
+        place = tuple(once)
+    part = part_at(work, place)
+    tensors = 2 if work.has_kernel else 1
+    views = (*part.views[:tensors], part.views[-1])
+    compressed = (*part.compressed[:tensors], part.compressed[-1])
+    return replace(part, spec=replace(part.spec, post=()), views=views, compressed=compressed)
 
 
 def _forget(counts: Counts, event: str) -> None:
@@ -152,7 +190,8 @@ def part_at(work: Work, place: Place) -> Work:
     """A link as far as a run works it: padded as it is there, with the views that it has of its tensors."""
     spec = part_of(work.spec, tuple(map(len, place)))
     dims = tuple(
-        replace(dim, pad=dim.pad - place[4 * index + 2].start * dim.stride) for index, dim in enumerate(spec.dims)
+        replace(dim, pad=dim.pad - place[4 * index + 2].start * dim.stride - place[4 * index + 3].start * dim.dilation)
+        for index, dim in enumerate(spec.dims)
     )
     spec = replace(spec, dims=dims)
     shapes = [tuple(extent * dim.g for dim, (_, _, extent) in zip(dims, _dims(work, place), strict=True))]

@@ -99,7 +99,8 @@ def _turn(loop: int, turn: int) -> tuple[slice, ...]:
 
 def _by_turns(box: Box, axis: int, loops: Sequence[int], turns: tuple[int, ...]) -> Iterator[Factors]:
     """A box taken apart by the turns of the loop in which an axis has fewest different tables."""
-    groups = min((_alike(box[axis], loop) for loop in loops), key=len)
+    # a loop of which all turns that have anything have the same was taken apart before
+    groups = min((alike for alike in (_alike(box[axis], loop) for loop in loops) if len(alike) > 1), key=len)
     if len(groups) > MOST_BOXES:
         raise IrregularError("several loops move one axis, and not each for itself")
     for loop, alike in groups:
@@ -114,9 +115,9 @@ def _by_turns(box: Box, axis: int, loops: Sequence[int], turns: tuple[int, ...])
 
 
 def _alike(table: Table, loop: int) -> list[tuple[int, list[int]]]:
-    """Turns of a loop in which a table is the same."""
+    """Turns of a loop in which a table has something, and the same."""
     found: list[tuple[int, list[int]]] = []
-    for turn in range(table.shape[loop]):
+    for turn in np.flatnonzero(table.any(axis=tuple(axis for axis in range(table.ndim) if axis != loop))).tolist():
         for _, alike in found:
             if _equal(table[_turn(loop, turn)], table[_turn(loop, alike[0])]):
                 alike.append(turn)

@@ -16,11 +16,12 @@ import numpy as np
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.fused_mapping import FusedMapping, Retention, Stages
 from dialects.gconv.spec import PASS, Dim, LoopKind
-from dialects.hierarchy import Hierarchy
+from dialects.hierarchy import Hierarchy, Memory
+from dialects.schedule import Operand as NestOperand
 from dialects.turn_box import TurnBox
 from passes.fusion.boxes import MOST_BOXES, IrregularError, boxes_of, merged
 from passes.fusion.group import Group, GroupLink, Operand, Role
-from passes.fusion.inference import Tiles, infer
+from passes.fusion.inference import Tiles, infer, turns_of
 from passes.fusion.pieces import own_loops, piece_problems
 from passes.fusion.region import Box, Region, Table, any_of
 from passes.fusion.staying import ALONE, Staying
@@ -134,11 +135,10 @@ def plan_anew(group: Group, mapping: FusedMapping, outermost: str, stage: str, n
 def refused(group: Group, mapping: FusedMapping, hierarchy: Hierarchy) -> Iterator[tuple[str, str]]:
     """Mappings that are priced and not lowered, with hints."""
     if mapping.stages is Stages.PIPELINE:
-        yield "links that work at the same time are priced, and cannot be run yet", "write sequential { ... }"
-    for node in mapping.loops:
-        if node.loop.kind is LoopKind.KS:
-            yield f"{node}: sums would stay unfinished between turns", "cut g, op or opc loops of the head"
+        message = f"links of a pipeline work at the same time, and {hierarchy.name} has one array for all of them"
+        yield message, "write sequential { ... }; machines of several cores run pipelines"
     known = {memory.name: memory for memory in hierarchy.memories}
+    yield from _unfinished(group, mapping, known)
     outermost = hierarchy.memories[0].name
     for each in mapping.retentions:
         if each.memory not in known:
@@ -155,6 +155,24 @@ def refused(group: Group, mapping: FusedMapping, hierarchy: Hierarchy) -> Iterat
                 "a memory outside of all axes holds tensors",
             )
     yield from ((message, hint) for _, message, hint in piece_problems(group, mapping))
+
+
+def _unfinished(group: Group, mapping: FusedMapping, known: dict[str, Memory]) -> Iterator[tuple[str, str]]:
+    """Loops between whose turns sums of the head would have to leave the chip, or lie where none come about."""
+    result = group.head.result
+    place, turns = mapping.retention(result), turns_of(group.head, mapping)
+    for position, node in enumerate(mapping.loops):
+        if node.loop.kind is not LoopKind.KS or turns[position] == 1:
+            continue
+        if place.level is None or place.level > position:
+            hint = f"store {place.memory} [{result}] above this loop, or cut g, op or opc loops of the head"
+            yield f"{node}: sums of {result} would leave the chip unfinished between turns", hint
+        elif (memory := known.get(place.memory)) is not None and NestOperand.OUTPUT not in memory.operands:
+            yield f"{node}: sums of {result} would go on in {memory.name}, which takes none", "cut other loops"
+    others = (tensor.size for tensor in group.tensors if tensor.name != result)
+    most = group.tensor(result).size + max(others, default=0)
+    if math.prod(turns) > most:
+        yield f"{math.prod(turns)} turns are more than a sequencer takes for so few words ({most})", "cut larger tiles"
 
 
 class _Planner:
@@ -293,11 +311,12 @@ class _Planner:
     def _work(self, link: GroupLink) -> Region:
         """What a link works in every turn, with (g, op, opc, ks) of every dimension for axes."""
         boxes: list[Box] = []
+        taps = self._tiles.taps(link)
         for box in merged(self._tiles.made[link.result]):
             parts: list[list[Table]] = [[]]
-            for dim, table in zip(link.spec.dims, box, strict=True):
+            for place, (dim, table) in enumerate(zip(link.spec.dims, box, strict=True)):
                 windows = list(_loops_of(dim, table))
-                parts = [[*part, *window, _all(dim.ks, table)] for part in parts for window in windows]
+                parts = [[*part, *window, taps[place]] for part in parts for window in windows]
                 if len(parts) > MOST_BOXES:
                     self._refuse(f"{link.name}: what a turn makes of {dim.name} is no range of its loops")
                     return Region((), self._tiles.turns)
@@ -345,10 +364,6 @@ def role_of(link: GroupLink, operand: Operand) -> str:
         return operand.role
     posts = [each for each in link.operands if each.role is Role.POST]
     return f"P{next(index for index, each in enumerate(posts) if each is operand)}"
-
-
-def _all(count: int, like: Table) -> Table:
-    return np.ones((1,) * (like.ndim - 1) + (count,), np.bool_)
 
 
 def _loops_of(dim: Dim, results: Table) -> Iterator[tuple[Table, Table, Table]]:

@@ -38,6 +38,15 @@ class Tiles:
     worked: dict[str, Region]
     """The operations of a link in every turn, by its name: results times kernel positions."""
 
+    def taps(self, link: GroupLink) -> tuple[Table, ...]:
+        """The kernel positions of a link's dimensions that are worked in every turn: all of them, but for the head."""
+        return tuple(
+            window(self.mapping, self.turns, Loop(dim.name, LoopKind.KS), dim.ks)
+            if link is self.group.head
+            else every(self.turns, dim.ks)
+            for dim in link.spec.dims
+        )
+
 
 def infer(group: Group, mapping: FusedMapping) -> Tiles:
     """The tiles of all links and tensors of a group, which has one head."""
@@ -70,10 +79,8 @@ class _Inference:
             else:
                 needed[link.result] = self._needed(link.result, reads)
                 made[link.result] = self._missing(needed[link.result], self.mapping.retention(link.result))
-                windows = [
-                    tuple((results, self._all(dim.ks)) for results, dim in zip(box, link.spec.dims, strict=True))
-                    for box in made[link.result].boxes
-                ]
+                taps = [every(self.turns, dim.ks) for dim in link.spec.dims]
+                windows = [tuple(zip(box, taps, strict=True)) for box in made[link.result].boxes]
             worked[link.name] = self._region([operations(link, tile) for tile in windows])
             for tensor in {operand.tensor for operand in link.operands}:
                 operands = [operand for operand in link.operands if operand.tensor == tensor]
@@ -101,20 +108,24 @@ class _Inference:
         assert retention.level is not None, f"{retention.tensor} lives from its maker to its readers"
         return needed.minus(needed.before(retention.level))
 
-    def _all(self, count: int) -> Table:
-        return np.ones((1,) * len(self.turns) + (count,), np.bool_)
-
     def _head_window(self, dim: Dim) -> Window:
-        g, op, opc, ks = (self._tile(Loop(dim.name, kind), dim.count(kind)) for kind in LoopKind)
+        loops = ((Loop(dim.name, kind), dim.count(kind)) for kind in LoopKind)
+        g, op, opc, ks = (window(self.mapping, self.turns, *each) for each in loops)
         results = g[..., :, None, None] & op[..., None, :, None] & opc[..., None, None, :]
         return results.reshape(*results.shape[:-3], math.prod(results.shape[-3:])), ks
 
-    def _tile(self, loop: Loop, count: int) -> Table:
-        """Which indices of a loop of the head a turn works through."""
-        position = self.mapping.position(loop)
-        if position is None:
-            return self._all(count)
-        turns, tile = self.turns[position], self.mapping.loops[position].tile
-        shape = [1] * len(self.turns) + [count]
-        shape[position] = turns
-        return (np.arange(count) // tile == np.arange(turns)[:, None]).reshape(shape)
+
+def every(turns: tuple[int, ...], count: int) -> Table:
+    """All of so many indices in every turn."""
+    return np.ones((1,) * len(turns) + (count,), np.bool_)
+
+
+def window(mapping: FusedMapping, turns: tuple[int, ...], loop: Loop, count: int) -> Table:
+    """Which indices of a loop of the head, of so many, a turn works through."""
+    position = mapping.position(loop)
+    if position is None:
+        return every(turns, count)
+    tile = mapping.loops[position].tile
+    shape = [1] * len(turns) + [count]
+    shape[position] = turns[position]
+    return (np.arange(count) // tile == np.arange(turns[position])[:, None]).reshape(shape)

@@ -18,7 +18,7 @@ from dialects.hierarchy import Axis, Memory
 from dialects.nest_machine import NestMachine
 from dialects.schedule import Mapping as LinkMapping
 from dialects.schedule import Operand, Storage
-from passes.fusion.shapes import KINDS, Shape, largest, part_of
+from passes.fusion.shapes import KINDS, RunKind, Shape, largest, part_of
 from passes.mapper.counts import Counts
 from passes.mapper.held import HeldCounts
 from passes.mapper.legality import violations
@@ -144,19 +144,19 @@ def _with_levels(machine: NestMachine, levels: Sequence[Memory | Axis]) -> NestM
     return NestMachine.model_construct(machine.model_fields_set, **(fields | {"levels": tuple(levels)}))
 
 
-def predict_runs(member: Member, machine: NestMachine, runs: Mapping[Shape, int]) -> EventCounts:
-    """What the runs of a link count together, by how often each shape is run."""
+def predict_runs(member: Member, machine: NestMachine, runs: Mapping[RunKind, int]) -> EventCounts:
+    """What the runs of a link count together, by how often there is each kind."""
     total = EventCounts(dict.fromkeys(sorted(machine.event_names), 0), cycles=0)
-    whole = largest(runs)
+    whole = largest(run.shape for run in runs)
     problem = Problem.of(part_of(member.spec, whole))
     nest, tiles = nest_of(problem, member.mapping)
     planned = Counts(problem, machine, nest, tiles)
-    for shape, times in runs.items():
-        part = part_of(member.spec, shape)
+    for kind, times in runs.items():
+        part = part_of(member.spec, kind.shape)
         smaller = _smaller(problem, part)
-        counted = HeldCounts(smaller, machine, nest, tiles, member.held, planned)
+        counted = HeldCounts(smaller, machine, nest, tiles, member.held, planned, begins=kind.begins)
         turns = Turns(smaller, nest, tuple(int(column[0]) for column in tiles))
-        run = _predict_run(member, machine, part, counted, turns)
+        run = _predict_run(member, machine, part, counted, turns, finishes=kind.finishes)
         total.add(_times(run, times))
     return total
 
@@ -172,18 +172,21 @@ def _smaller(problem: Problem, part: GConv) -> Problem:
     )
 
 
-def _predict_run(member: Member, machine: NestMachine, part: GConv, counted: HeldCounts, turns: Turns) -> EventCounts:
+def _predict_run(
+    member: Member, machine: NestMachine, part: GConv, counted: HeldCounts, turns: Turns, *, finishes: bool
+) -> EventCounts:
+    """What a run counts; without `finishes` its sums stay where they are, and nothing is made of them yet."""
     outer = machine.memories[0].name
     events = {event: int(column[0]) for event, column in counted.events.items()}
     operations = events.pop("operation")
     events["operation.mac" if part.is_multiply_accumulate else "operation.other"] = operations
-    outputs = math.prod(part.output_shape)
+    outputs = math.prod(part.output_shape) if finishes else 0
     events["operation.post"] = outputs * len(part.post)
     if "O" in member.kept:
         events[f"{member.kept['O']}.output.hold"] = outputs
     else:
         events[f"{outer}.output.repeat"] = outputs - sums_of(part)
-    for step in part.post:
+    for step in part.post if finishes else ():
         if step.operand is not None:
             event = f"{member.kept.get(f'P{step.operand}', outer)}.extra.read"
             events[event] = events.get(event, 0) + extra_words(part, member.extras[step.operand], turns)

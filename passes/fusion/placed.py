@@ -7,7 +7,7 @@ from typing import cast
 
 from dialects.groups import FetchOp, GroupOp, HoldOp, KeepOp, RunOp, StepOp
 from dialects.spatial import LayerOp, integer
-from passes.fusion.shapes import Shape
+from passes.fusion.shapes import RunKind, kinds_of
 
 NAMES = {"I": "input", "K": "kernel"}
 """What events call the roles of tensors that are fetched; others are extra."""
@@ -24,13 +24,14 @@ def kept_by(layer: LayerOp) -> dict[str, HoldOp]:
     return {op.tensor.data: cast("HoldOp", op.hold.owner) for op in layer.walk() if isinstance(op, KeepOp)}
 
 
-def runs_of(group: GroupOp, number: int) -> Counter[Shape]:
-    """How often a layer of a group is run on ranges of which sizes."""
-    found: Counter[Shape] = Counter()
+def runs_of(group: GroupOp, number: int) -> Counter[RunKind]:
+    """How often a layer of a group runs, by what runs count alike."""
+    found: Counter[RunKind] = Counter()
+    dims = group.layers[number].spec.dims
     for turns, op in group.steps():
         if isinstance(op, RunOp) and integer(op.layer) == number:
-            for shape, times in op.box.data.shapes(turns):
-                found[shape] += times
+            for kind, times in kinds_of(op.box.data, turns, dims):
+                found[kind] += times
     return found
 
 

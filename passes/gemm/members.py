@@ -19,7 +19,7 @@ from dialects.gemm_mapping import GemmAttr, GemmMapping
 from dialects.groups import FetchOp, RunOp
 from dialects.schedule import Mapping, Objective, Operand, Storage
 from dialects.spatial import BufferOp, LayerOp, integer
-from passes.fusion.array_members import Place, part_at
+from passes.fusion.array_members import Place, SumsOfRun, part_at, unfinished_part
 from passes.fusion.memories import INPUTS, KERNELS
 from passes.fusion.placed import fetched_role, group_around, kept_by
 from passes.fusion.shapes import Shape, largest, part_of
@@ -139,15 +139,16 @@ class _Runs:
     ):
         self._work, self._mapping, self._machine, self._kept, self._blocks = work, mapping, machine, kept, blocks
         self._zeros = known_zeros(work)
-        self._known: dict[GConv, Counts] = {}
+        self._known: dict[tuple[GConv, SumsOfRun], Counts] = {}
 
     def at(self, place: Place) -> Counts:
         """What a run counts."""
-        part = part_at(self._work, place)
-        if part.spec not in self._known:
+        sums = SumsOfRun.at(self._work.spec, place)
+        part = part_at(self._work, place) if sums.finish else unfinished_part(self._work, place)
+        if (part.spec, sums) not in self._known:
             shape = part.input_shape
             blocks = kept_blocks(self._blocks, GemmTiles(part.spec, self._mapping, shape))
-            self._known[part.spec] = predict(
+            counts = self._known[part.spec, sums] = predict(
                 part.spec,
                 self._mapping,
                 self._machine,
@@ -157,7 +158,8 @@ class _Runs:
                 kept=self._kept,
                 zeros=self._zeros,
             )
-        return self._known[part.spec]
+            sums.count(counts)
+        return self._known[part.spec, sums]
 
 
 def known_zeros(work: Work) -> float:

@@ -22,6 +22,7 @@ class HeldCounts(Counts):
     """As `Counts`, without what brings operands into the memories that keep them, by `kept`, and takes sums there.
 
     `planned` are the counts of the ranges that the nest was made for: its transfers are the same for smaller ones.
+    Unless sums of the result begin, all that come to its hold are added to what is there.
     """
 
     def __init__(
@@ -32,9 +33,11 @@ class HeldCounts(Counts):
         tiles: list[Column],
         kept: Mapping[Operand, str] = NOTHING_KEPT,
         planned: Counts | None = None,
+        *,
+        begins: bool = True,
     ):
         super().__init__(problem, hierarchy, nest, tiles)
-        self._kept_in, self.planned = kept, planned
+        self._kept_in, self.planned, self._begins = kept, planned, begins
 
     @cached_property
     def events(self) -> dict[str, Column]:
@@ -43,6 +46,9 @@ class HeldCounts(Counts):
         for operand in self._problem.operands:
             for upper, lower in pairwise(self._path(operand)[operand in self._kept_in :]):
                 counted |= self._sums(upper, lower) if operand is Operand.OUTPUT else self._sent(operand, upper, lower)
+        if not self._begins:
+            name = f"{self._kept_in[Operand.OUTPUT]}.output"
+            counted[f"{name}.add"] = counted[f"{name}.update"]
         return counted
 
     @cached_property

@@ -34,8 +34,12 @@ element that is held for a whole turn of a layer or longer. What a layer's mappi
 comes on top, and words between that stay empty, spare rows or rests of banks, do not count: the model's capacity may
 differ.
 
-A `pipeline`, and loops around the links over `ks` of the head, are priced but cannot be run yet on machines of levels,
-on row-stationary arrays and on arrays of matrix products (`generic`, `eyeriss`, `spots`).
+Loops around the links may cut `ks` of the head. Then its sums go on from turn to turn in the place of its result, which
+has to stand above these loops, in a memory that takes sums.
+
+Links of a `pipeline` work at the same time, each on hardware of its own. Machines of levels, of rows and columns, and
+of matrix products have one array, on which links take turns: there a `pipeline` is priced by the model of groups, and
+refused at its statement where code is made. Machines of cores with crossbars run groups as pipelines, not otherwise.
 
 Commas between statements may stand or be left out. Names are quoted as in JSON. In the IR the same is
 `#schedule.fused<...>`, where both `recompute` and `refetch` are `anew`.

@@ -213,7 +213,7 @@ def test_fused_links_are_mapped_saved_and_read_again(target: str, tmp_path: Path
 
     ir = tmp_path / "mapped.mlir"
     write_module(parse_module(text).module, ir)
-    with pytest.raises(CatenaError, match="links that work at the same time are priced") as caught:
+    with pytest.raises(CatenaError, match="links of a pipeline work at the same time") as caught:
         compile_source(str(ir), CompileOptions(start="mapped", stop="placed"))
     (problem,) = caught.value.diagnostics
     assert (problem.code, problem.stage) == ("CAT-F002", "placed")
@@ -302,18 +302,23 @@ def test_a_kernel_that_is_not_where_it_is_read_is_to_be_placed(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("pipeline { }", "links that work at the same time are priced, and cannot be run yet"),
-        ("for C.ks 1", "for C.ks 1: sums would stay unfinished between turns"),
+        ("pipeline { }", "links of a pipeline work at the same time, and TARGET has one array for all of them"),
+        (
+            'for H.ks 1 store BUFFER ["t16"]',
+            "for H.ks 1: sums of t16 would leave the chip unfinished between turns",
+        ),
     ],
 )
 def test_what_no_code_is_made_of_names_its_statement(text: str, message: str, target: str, tmp_path: Path) -> None:
     source, mapping = save_model(NETWORKS["residual"](), tmp_path / "model.onnx"), tmp_path / "mapping.toml"
     first, second = [each.partition(" {")[0] for each in TWO_GROUPS.replace("fuse ", "").splitlines()]
-    mapping.write_text(f"groups = '''\nfuse {first} {{ }}\n\n  fuse {second} {{ {text} }}\n'''")
+    said = text.replace("BUFFER", "input" if target == "spots" else "glb")
+    mapping.write_text(f"groups = '''\nfuse {first} {{ }}\n\n  fuse {second} {{ {said} }}\n'''")
     with pytest.raises(CatenaError) as caught:
         mapped(source, mapping, target)
-    (problem,) = [each for each in caught.value.diagnostics if each.message == message]
+    (problem,) = [each for each in caught.value.diagnostics if each.message == message.replace("TARGET", target)]
     assert (problem.code, problem.where) == ("CAT-F002", f"{mapping}, line 4, column 3")
+    assert problem.hint
 
 
 def test_groups_of_ir_keep_their_links_from_mapping_files(tmp_path: Path) -> None:

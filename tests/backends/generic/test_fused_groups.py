@@ -53,7 +53,7 @@ from tests.filechecking import new_ir_context, print_module
 from tests.passes.fusion.groups import Builder, attention, conv_pair, fc_pair, residual_block, window, with_own_loops
 from tests.passes.fusion.resnet_pair import GROUP as RESNET
 from tests.passes.fusion.resnet_pair import ROWS
-from tests.passes.fusion.test_holds import random_lowerable
+from tests.passes.fusion.test_holds import cuts_sums, random_lowerable
 
 ALL = ["I", "K", "O"]
 MACHINE = machine(
@@ -145,6 +145,14 @@ CASES: dict[str, Callable[[], tuple[Group, FusedMapping]]] = {
     "products": lambda: (g := fc_pair(9, 2, 4, 8), mapped(g, "P.opc 2", 1, w1=0, w2=0)),
     "products by columns": lambda: (g := fc_pair(9, 2, 4, 8), mapped(g, "C.op 3", 1, x=0, fc1_out=0)),
     "attention": lambda: (g := attention(2, 7, 5, 3), mapped(g, "H.g 1, M.opc 3", 2, k=1, v=1)),
+    "reduced channels": lambda: (g := conv_pair(7, 4), mapped(g, "C.ks 3", 1, f1=0, conv2_out=0)),
+    "reduced channels, rows inside": lambda: (
+        g := residual_block(3, 6, True),
+        mapped(g, "C.ks 2, H.opc 4", 2, x0=0, l0_out=1, l2_out=0),
+    ),
+    "reduced channels of rows": lambda: (g := conv_pair(8, 3), mapped(g, "H.opc 4, C.ks 1", 2, f1=1, conv2_out=1)),
+    "products by depth": lambda: (g := fc_pair(9, 2, 6, 4), mapped(g, "P.opc 4, C.ks 2", 2, w2=0, fc2_out=1)),
+    "windows of a pool": lambda: (g := pooled(), mapped(g, "W.ks 2, H.ks 1", 2, "conv.out", x=0, pool_out=0)),
     "first result exported": lambda: (g := exporting(), mapped(g, "H.opc 3", 1)),
     "first result exported, computed again": lambda: (g := exporting(), mapped(g, "H.opc 3", 1, "conv1.out")),
 }
@@ -198,10 +206,56 @@ def quantized() -> tuple[Group, dict[str, IntegerType]]:
     return group, {tensor.name: IntegerType(8) for tensor in group.tensors}
 
 
-@pytest.mark.parametrize("loops", ["H.opc 3", "H.opc 4, W.opc 2"])
+BYTES = {"H.opc 3": 1, "H.opc 4, W.opc 2": 1, "C.ks 1": 0, "H.opc 4, C.ks 1, W.ks 2": 1}
+"""Loops, and the level of the result."""
+
+
+@pytest.mark.parametrize("loops", BYTES)
 def test_bytes_are_equal_to_the_bit(loops: str) -> None:
     group, types = quantized()
-    check_group(group, mapped(group, loops, 1), MACHINE, types=types)
+    check_group(group, mapped(group, loops, 1, second_out=BYTES[loops]), MACHINE, types=types)
+
+
+@pytest.mark.parametrize("first", [0, pytest.param(100, marks=pytest.mark.exhaustive)])
+def test_random_groups_whose_sums_go_on_from_turn_to_turn_run_as_their_links_do(first: int) -> None:
+    cut = [seed for seed in range(first, first + (12 if not first else 400)) if cuts_sums(*random_lowerable(seed))]
+    assert 2 * sum(map(_check_random, cut)) > len(cut) > 2
+
+
+def test_sums_go_on_only_where_some_come_about_and_stay() -> None:
+    group, mapping = CASES["reduced channels"]()
+    bare = machine({"glb": {"kind": "memory", "operands": ["I", "K"]}, "acc": {"kind": "memory", "bypass": ALL}})
+    for level, target, message in (
+        (0, bare, "would go on in glb, which takes none"),
+        (1, MACHINE, "would leave the chip unfinished between turns"),
+        (None, MACHINE, "would leave the chip unfinished between turns"),
+    ):
+        placed = (replace(each, level=level) if each.tensor == "conv2.out" else each for each in mapping.retentions)
+        with pytest.raises(CatenaError) as caught:
+            plan_group(group, replace(mapping, retentions=tuple(placed)), target, "placed", "node")
+        (problem,) = caught.value.diagnostics
+        assert (problem.code, problem.message) == ("CAT-F002", f"for C.ks 3: sums of conv2.out {message}")
+        assert problem.hint
+
+
+def test_more_turns_than_a_sequencer_takes_are_refused() -> None:
+    net = Builder()
+    net.conv(net.conv(net.external((1, 8), "x"), 1, [window("H", 8)], name="one"), 1, [window("H", 8, 4)], name="two")
+    group = net.group()
+    check_group(group, mapped(group, "H.opc 2, H.ks 1", 2, two_out=1), MACHINE, modes=("blocks",))
+    with pytest.raises(CatenaError, match=r"20 turns are more than a sequencer takes for so few words \(13\)"):
+        plan_group(group, mapped(group, "H.opc 1, H.ks 1", 2, two_out=1), MACHINE, "placed", "node")
+
+
+def test_turns_and_sums_are_text_that_is_read_again() -> None:
+    group, mapping = CASES["reduced channels"]()
+    chain = chain_of(group, MACHINE)
+    fuse(chain, group, with_nests(group, mapping, MACHINE))
+    PlaceNestPass().apply(Context(), chain.module)
+    text = print_module(chain.module)
+    assert "for C.ks 3" in text
+    assert "group.run 1 <1, 4, 1, 4 along 0 {0: 0 size 3, 1: 3 size 1}, " in text
+    assert print_module(Parser(new_ir_context(), text).parse_module()) == text
 
 
 def in_pieces() -> tuple[Group, FusedMapping]:
@@ -472,7 +526,8 @@ def moved(kind: type[Instruction], number: int, by: int) -> Edit:
         (changed(Span, 3, size=5), "CAT-E002", "that is not there"),
         (changed(Span, 3, size=7), "CAT-E001", "a tile overruns its place in rf"),
         (changed(Range, 15, count=12), "CAT-E001", "a turn works indices that a loop does not have"),
-        (changed(Range, 18, count=1), "CAT-E003", "a turn leaves sums unfinished"),
+        (changed(Range, 18, count=1), "CAT-E002", "whose sum is not finished"),
+        (changed(Range, 18, offset=1, count=1), "CAT-E002", "that is not there"),
         (changed(Keep, 0, hold=77), "CAT-E003", "there is no hold 77 yet"),
         (changed(Keep, 0, tensor=Tensor.OUTPUT_INDEX), "CAT-E003", "OUTPUT_INDEX cannot lie in a hold"),
         (changed(Run, 0, layer=7), "CAT-E003", "layer 7 is none of the group"),
@@ -537,7 +592,7 @@ MOST = (1 << 24) - 1
         (changed(Turns, 0, turns=MOST), MOST),
         (around(Fetch, MOST, MOST, MOST), MOST),
         (around(Run, 1, 1, 1, MOST), 3 * MOST),
-        (around(Send, 500), 3 * 500),
+        (around(Send, 5000), 3 * 5000),
         (loops_of_layers(MOST), MOST),
     ],
     ids=["of the group", "nested", "around a run", "too many by few", "of layers as large"],
@@ -549,7 +604,7 @@ def test_a_few_instructions_do_not_keep_the_emulator_at_work(mode: str, edit: Ed
         NestEmulator(program, mode).run(inputs)  # pyright: ignore[reportArgumentType]
     (problem,) = caught.value.diagnostics
     assert (problem.code, problem.found) == ("CAT-E003", str(turns))
-    assert problem.message == "a group takes more turns than there are results to make in them"
+    assert problem.message == "a group takes more turns than there are sums to work on in them"
     assert problem.where.startswith("instruction ")
     assert problem.expected.startswith("at most ")
     assert problem.hint

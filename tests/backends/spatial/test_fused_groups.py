@@ -32,12 +32,12 @@ from passes.map_row_stationary import MapRowStationaryPass
 from passes.place_spatial import PlaceSpatialPass
 from tests.backends.generic.fused_groups import chain_of, fuse
 from tests.backends.generic.test_faults import changed, without
-from tests.backends.generic.test_fused_groups import CASES, all_say_why, mapped, moved, quantized
+from tests.backends.generic.test_fused_groups import BYTES, CASES, all_say_why, mapped, moved, quantized
 from tests.backends.spatial.fused_groups import check_group, compiled, with_nests
 from tests.backends.spatial.layers import MACHINES
 from tests.filechecking import new_ir_context, print_module
 from tests.passes.fusion.groups import Builder, conv_pair, window
-from tests.passes.fusion.test_holds import random_lowerable
+from tests.passes.fusion.test_holds import cuts_sums, random_lowerable
 
 EYERISS = MACHINES["eyeriss"]
 
@@ -83,10 +83,16 @@ def test_groups_run_on_every_machine_of_rows_and_columns(name: str, target: str)
     check_group(group, mapping, ROOMY[target], random.Random(name))
 
 
-@pytest.mark.parametrize("loops", ["H.opc 3", "H.opc 4, W.opc 2"])
+@pytest.mark.parametrize("loops", BYTES)
 def test_bytes_are_equal_to_the_bit(loops: str) -> None:
     group, types = quantized()
-    check_group(group, mapped(group, loops, 1), EYERISS, types=types)
+    check_group(group, mapped(group, loops, 1, second_out=BYTES[loops]), EYERISS, types=types)
+
+
+@pytest.mark.parametrize("first", [0, pytest.param(100, marks=pytest.mark.exhaustive)])
+def test_random_groups_whose_sums_go_on_from_turn_to_turn_run_as_their_links_do(first: int) -> None:
+    cut = [seed for seed in range(first, first + (12 if not first else 400)) if cuts_sums(*random_lowerable(seed))]
+    assert 2 * sum(map(_check_random, cut)) > len(cut) > 2
 
 
 @settings(max_examples=8, deadline=None)
@@ -228,7 +234,8 @@ def edited(edit: Edit) -> tuple[Program, dict[str, object]]:
         (changed(Hold, 0, words=3), "CAT-E001", "hold 0 overruns its words of glb"),
         (changed(Span, 0, first=1), "CAT-E002", "that is not there"),
         (changed(Range, 15, count=12), "CAT-E001", "a turn works indices that a loop does not have"),
-        (changed(Range, 18, count=1), "CAT-E003", "a turn leaves sums unfinished"),
+        (changed(Range, 18, count=1), "CAT-E002", "whose sum is not finished"),
+        (changed(Range, 18, offset=1, count=1), "CAT-E002", "that is not there"),
         (changed(Keep, 0, hold=77), "CAT-E003", "there is no hold 77 yet"),
         (changed(Run, 0, layer=7), "CAT-E003", "layer 7 is none of the group"),
         (changed(Send, 0, hold=0), "CAT-E003", "does not make what is in the hold"),

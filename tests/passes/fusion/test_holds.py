@@ -21,7 +21,7 @@ from dialects.turn_box import Along, Span
 from passes.fusion.boxes import IrregularError, boxes_of
 from passes.fusion.group import Group
 from passes.fusion.holds import Fetch, GroupPlan, Hold, Run, Send, Step, addresses, plan_group
-from passes.fusion.inference import Tiles
+from passes.fusion.inference import Tiles, turns_of
 from passes.fusion.model import FusedCosts
 from passes.fusion.plans import known_plan
 from passes.fusion.region import Region, Table
@@ -39,13 +39,20 @@ def _plan(group: Group, mapping: FusedMapping) -> GroupPlan:
 def random_lowerable(seed: int) -> tuple[Group, FusedMapping]:
     """A random case without what is refused on purpose."""
     group, mapping = random_case(random.Random(seed))
-    kept = [node for node in mapping.loops if node.loop.kind is not LoopKind.KS]
-    lower = [min(each.level, len(kept)) if each.level is not None else None for each in mapping.retentions]
-    retentions = [
-        replace(each, level=level, reuse=each.reuse or level is None)
-        for each, level in zip(mapping.retentions, lower, strict=True)
-    ]
-    return group, FusedMapping(tuple(kept), tuple(retentions), Stages.SEQUENTIAL)
+    sums = next((place for place, node in enumerate(mapping.loops) if node.loop.kind is LoopKind.KS), None)
+    retentions: list[Retention] = []
+    for each in mapping.retentions:
+        level = each.level
+        if each.tensor == group.head.result and sums is not None:
+            level = sums if level is None else min(level, sums)
+        retentions.append(replace(each, level=level, reuse=each.reuse or level is None))
+    return group, FusedMapping(mapping.loops, tuple(retentions), Stages.SEQUENTIAL)
+
+
+def cuts_sums(group: Group, mapping: FusedMapping) -> bool:
+    """Whether turns of a mapping leave sums of the head unfinished."""
+    pairs = zip(mapping.loops, turns_of(group.head, mapping), strict=True)
+    return any(node.loop.kind is LoopKind.KS and turns > 1 for node, turns in pairs)
 
 
 def _elements(region: Region, turns: tuple[int, ...]) -> set[tuple[int, ...]]:
@@ -112,7 +119,7 @@ class _Walk:
         axes: list[list[int]] = []
         for place, dim in enumerate(link.spec.dims):
             g, op, opc, ks = ranges[4 * place : 4 * place + 4]
-            assert len(ks) == dim.ks
+            assert list(ks) == np.flatnonzero(_at(self._tiles.taps(link)[place], turns)).tolist()
             axes.append([(a * dim.op + b) * dim.opc + c for a in g for b in op for c in opc])
         results = list(itertools.product(*axes))
         self.counts["made", link.result] += len(results)
@@ -272,10 +279,11 @@ def _refusals() -> Iterator[tuple[str, FusedMapping]]:
     group = conv_pair(8, 2)
     rows = Temporal(Loop("H", LoopKind.OPC), 2)
     kept = tuple(Retention(each.name, "glb", 0) for each in group.tensors)
+    below = tuple(replace(each, level=1) for each in kept)
     outside = tuple(replace(each, memory="dram") for each in kept)
     elsewhere = tuple(replace(each, memory="nowhere") for each in kept)
-    yield "cannot be run yet", FusedMapping((rows,), kept, Stages.PIPELINE)
-    yield "unfinished between turns", FusedMapping((Temporal(Loop("C", LoopKind.KS), 1),), kept)
+    yield "has one array for all of them", FusedMapping((rows,), kept, Stages.PIPELINE)
+    yield "unfinished between turns", FusedMapping((Temporal(Loop("C", LoopKind.KS), 1),), below)
     yield "off-chip between links", FusedMapping((rows,), outside)
     yield "there is no memory nowhere", FusedMapping((rows,), elsewhere)
 
