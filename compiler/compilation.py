@@ -50,7 +50,12 @@ if TYPE_CHECKING:
     import onnx
 
     from backends.program import Program
+    from compiler.pipeline_choice import Way
 
+PLACED_STAGE = "placed"
+"""The stage after which all is known that predictions need."""
+PIPELINED = "schedule.pipelined"
+"""The key of targets of cores that says whether layers run as a pipeline."""
 ZEROS_STAGE = "encoded"
 """The stage in which zeros are measured."""
 
@@ -149,12 +154,16 @@ def compile_model(
     options: CompileOptions | None = None,
     observers: Sequence[Observer] = (),
     verifier: Verifier | None = None,
+    unfused: Target | None = None,
 ) -> Compiled:
-    """Compile a model in memory for a target, as `compile_source` does a file; `options` names no other target."""
+    """Compile a model in memory for a target, as `compile_source` does a file; `options` names no other target.
+
+    Layers are not fused if that is predicted to cost more than without on the target `unfused`, which cores may need.
+    """
     asked = options or CompileOptions()
     with without_garbage_collection():
         compilation = _Compilation(asked, observers, verifier or Verifier())
-        return compilation.from_message(model, target)
+        return compilation.from_message(model, target, unfused)
 
 
 class _Compilation:
@@ -177,14 +186,14 @@ class _Compilation:
         target = self._selected() if _needs_target(stages) else None
         self._check_mapping_files(target)
         module = self._import(lambda: load_model(source, options.importing), target)
-        return self._run(module, stages[1:], target)
+        return self._run(module, stages[1:], self._cheaper(module, target, self._unfused(target)))
 
-    def from_message(self, model: onnx.ModelProto, target: Target) -> Compiled:
+    def from_message(self, model: onnx.ModelProto, target: Target, unfused: Target | None) -> Compiled:
         stages = stages_after(None, self._options.stop)
         self._check_use(stages)
         self._check_mapping_files(target)
         module = self._import(lambda: load_message(model, self._options.importing), target)
-        return self._run(module, stages[1:], target)
+        return self._run(module, stages[1:], self._cheaper(module, target, unfused))
 
     def from_ir(self, source: str) -> Compiled:
         options = self._options
@@ -207,6 +216,8 @@ class _Compilation:
         self._verifier.verify(module, stage=start, legality=legality, positions=parsed.positions)
         target = self._target_of(module) if _needs_target(stages) else None
         self._check_mapping_files(target)
+        if find_machine(module) is None:
+            target = self._cheaper(module, target, self._unfused(target))
         return self._run(module, stages, target)
 
     def inside(self, source: str, stage: Stage, done: int) -> Compiled:
@@ -445,6 +456,44 @@ class _Compilation:
         options = self._options
         return target_for(options.target or DEFAULT_TARGET, options.settings, options.fuse)
 
+    def _unfused(self, target: Target | None) -> Target | None:
+        """The target as it is without fusing, if that is another one and nobody says how layers are to run."""
+        options = self._options
+        if not (options.fuse and _is_of_cores(target)) or PIPELINED in options.settings:
+            return None
+        return select_target(options.target or DEFAULT_TARGET, options.settings)
+
+    def _cheaper(self, module: ModuleOp, target: Target | None, unfused: Target | None) -> Target | None:
+        """The target, or else the one without fusing, which is given up then."""
+        if target is None or unfused is None or not self._options.fuse or target.machine == unfused.machine:
+            return target
+        if self._may_use_crossbars(module):
+            return target
+        fused, alone = self._tried(module, target, fuse=True), self._tried(module, unfused, fuse=False)
+        if fused is None or alone is None or not fused.is_worse_than(alone):
+            return target
+        self._options = replace(self._options, fuse=False)
+        return unfused
+
+    @staticmethod
+    def _may_use_crossbars(module: ModuleOp) -> bool:
+        # most compilations are for one target
+        from compiler.pipeline_choice import may_use_crossbars
+
+        return may_use_crossbars(module)
+
+    def _tried(self, module: ModuleOp, target: Target, *, fuse: bool) -> Way | None:
+        """What a copy of the module is predicted to cost, None if it cannot be compiled."""
+        from compiler.pipeline_choice import Way
+
+        options = replace(self._options, stop=PLACED_STAGE, fuse=fuse)
+        copy = module.clone()
+        try:
+            _Compilation(options, (), Verifier())._run(copy, stages_after(stage_of(module), PLACED_STAGE), target)
+        except CatenaError:
+            return None
+        return Way.of(copy, target)
+
     def _target_of(self, module: ModuleOp) -> Target:
         """The target of IR: the one it names, the one that is asked for, or the default; they must agree."""
         options = self._options
@@ -455,6 +504,11 @@ class _Compilation:
         if options.target is None and not options.settings:
             return Target(find_backend(noted.data if isinstance(noted, StringAttr) else machine.name), machine)
         asked = self._selected()
+        unfused = self._unfused(asked)
+        if unfused is not None and unfused.machine == machine and not self._may_use_crossbars(module):
+            # An earlier stage has given up fusing.
+            self._options = replace(options, fuse=False)
+            return unfused
         if asked.machine != machine:
             raise CatenaError(
                 Diagnostic(
@@ -475,7 +529,7 @@ def target_for(name: str, settings: Mapping[str, str], fuse: bool) -> Target:
     """
     target = select_target(name, settings)
     if fuse and _is_of_cores(target):
-        return select_target(name, {"schedule.pipelined": "true", **settings})
+        return select_target(name, {PIPELINED: "true", **settings})
     return target
 
 

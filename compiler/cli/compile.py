@@ -110,6 +110,7 @@ def compile_model(
     from compiler.host_summary import describe_segments, segments_in_program
     from compiler.ir_text import print_module
     from compiler.modes import mode_named
+    from compiler.pipeline_choice import remark_on
     from compiler.searching import search_options as parse_search
     from compiler.sources import ImportOptions
     from compiler.wide_weights import wide_weights_note
@@ -152,6 +153,8 @@ def compile_model(
     segments = () if compiled.program is None else segments_in_program(compiled.program)
     remarks = [describe_segments(segments)] if segments else []
     if compiled.program is not None and (note := wide_weights_note(compiled.module)):
+        remarks.append(note)
+    if compiled.program is not None and (note := remark_on(compiled.program, fuse=fuse)):
         remarks.append(note)
     remark = "\n".join(remarks)
     if kept is not None and not interrupted.came():

@@ -82,8 +82,10 @@ def report(
     from compiler.explanation.explaining import explain_program
     from compiler.explanation.json_data import explanations_json
     from compiler.files import write_text
+    from compiler.pipeline_choice import remark_on
     from compiler.reporting import program_of, report_of
     from compiler.reports import access_table, layer_table, statistics_json
+    from compiler.sources import SourceKind, kind_of
     from dialects.multicore_machine import MulticoreMachine
 
     for option, file in (("--timeline", timeline), ("--verified", verified)):
@@ -116,6 +118,7 @@ def report(
             words = {each.layer.entry.name: outer_words(each, explained) for each in explained.layers}
             write_model_explorer(Path(model_explorer), program, found, words)
 
+    remark = remark_on(program, fuse=fuse and kind_of(source) is not SourceKind.PROGRAM)
     of_cores = explain_program(program) if isinstance(found.machine, MulticoreMachine) else None
 
     def show(console: Console) -> None:
@@ -126,6 +129,8 @@ def report(
         if events or console.is_verbose:
             console.out("")
             console.table(access_table(found))
+        if remark:
+            console.out(remark)
         if output is not None:
             console.out(f"page: {output}")
 

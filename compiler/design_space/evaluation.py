@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 class Evaluation:
     """What a point needs: the file of its variant of the network, a backend by name, a machine as plain data.
 
+    `unfused` is the machine without fusing, if that is another one.
+
     With `emulate` figures are those of a run with inputs made up from `seed`. Mappings are kept in `cache_dir`.
     """
 
@@ -46,6 +48,7 @@ class Evaluation:
     emulate: bool
     seed: int
     cache_dir: str | None
+    unfused: Mapping[str, Any] | None = None
 
     def look(self, deadline: Deadline) -> dict[str, float | int]:
         """The figures by name, all but the error. Raises `CatenaError` for whatever goes wrong."""
@@ -77,8 +80,10 @@ class Evaluation:
             search=SearchOptions(objective, cache_dir=self.cache_dir),
             importing=ImportOptions(self.input_shapes, self.batch),
         )
-        target = Target(find_backend(self.backend), parse_machine(self.machine))
-        program = compile_model(model, target, options).program
+        backend = find_backend(self.backend)
+        target = Target(backend, parse_machine(self.machine))
+        unfused = None if self.unfused is None else Target(backend, parse_machine(self.unfused))
+        program = compile_model(model, target, options, unfused=unfused).program
         assert program is not None
         return program
 

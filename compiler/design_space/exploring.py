@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 from compiler.compilation import target_for
 from compiler.descriptions.files import described_target
@@ -23,6 +24,7 @@ from compiler.design_space.space import STAGE, Space
 from compiler.design_space.variants import Network, Prepared, prepared
 from compiler.importer.external_files import external_files
 from compiler.sources import SourceKind, file_digest, kind_of
+from dialects.accelerator import Accelerator
 from dialects.diagnostics import CatenaError, Diagnostic
 
 
@@ -140,14 +142,16 @@ class _Exploration:
         planned: dict[int, Evaluation] = {}
         for place, point in enumerate(points):
             try:
-                target = target_for(point.target, dict(point.settings), point.fuse)
+                settings = dict(point.settings)
+                target = target_for(point.target, settings, point.fuse)
+                unfused = target_for(point.target, settings, fuse=False).machine if point.fuse else target.machine
             except CatenaError as error:
                 self._outcomes[place] = error.diagnostics
                 continue
             planned[place] = Evaluation(
                 self.network.path,
                 target.backend.name,
-                target.machine.model_dump(mode="json", exclude_none=True),
+                _as_data(target.machine),
                 point.fuse,
                 point.mapped_for,
                 self.network.input_shapes,
@@ -155,6 +159,7 @@ class _Exploration:
                 self.space.emulate,
                 self.space.seed,
                 None if self.places.cache_dir is None else str(self.places.cache_dir),
+                None if unfused == target.machine else _as_data(unfused),
             )
         return planned
 
@@ -226,3 +231,7 @@ class _Exploration:
     def _tell(self, total: int) -> None:
         tried = len(self._outcomes) - self._cached - self._refused
         self.watch(Progress(total, self._cached, self._refused, tried, monotonic() - self._start))
+
+
+def _as_data(machine: Accelerator) -> dict[str, Any]:
+    return machine.model_dump(mode="json", exclude_none=True)
