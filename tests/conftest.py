@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -15,3 +16,10 @@ def _nothing_is_cached() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, "")
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _only_new_objects_are_searched() -> None:
+    """Modules and thousands of collected tests are no garbage; to search them over and over takes a tenth of a run."""
+    gc.collect()
+    gc.freeze()

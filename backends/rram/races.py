@@ -30,10 +30,11 @@ class Access:
 
 
 class _Shadow:
-    """Of every word of a memory, the last writer and its time, and by reader the time of its last read."""
+    """Of every word of a memory, 1 + its last writer, or 0, and the time; by reader the time of its last read."""
 
     def __init__(self, words: int):
-        self.writer = np.full(words, -1, np.int32)
+        # Zeros take no room until they are written; memories are large, and little of them is used.
+        self.writer = np.zeros(words, np.int32)
         self.written = np.zeros(words, np.int64)
         self.read: dict[int, Clock] = {}
 
@@ -98,7 +99,7 @@ class RaceDetector:
         assert self._now is not None
         unit, shadow = self._unit, self._shadows[memory]
         clock = self._clocks[unit]
-        writer, written = shadow.writer[words], shadow.written[words]
+        writer, written = shadow.writer[words] - 1, shadow.written[words]
         late = (writer >= 0) & (writer != unit) & (written > clock[np.maximum(writer, 0)])
         if late.any():
             at = int(late.argmax())
@@ -112,7 +113,7 @@ class RaceDetector:
         self._accesses[unit].append(self._now)
         clock[unit] = len(self._accesses[unit])
         if writes:
-            shadow.writer[words], shadow.written[words] = unit, clock[unit]
+            shadow.writer[words], shadow.written[words] = unit + 1, clock[unit]
         else:
             if unit not in shadow.read:
                 shadow.read[unit] = np.zeros(len(shadow.writer), np.int64)

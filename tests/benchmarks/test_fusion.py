@@ -47,9 +47,8 @@ def test_layouts_save_bursts_and_move_the_same_words(fusion: ModuleType, burst: 
     assert (chosen.cycles < plain.cycles) == (chosen.energy < plain.energy) == bool(burst)
 
 
-@pytest.mark.parametrize(
-    "target", ["eyeriss", *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("nlr", "systolic"))]
-)
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("target", ["eyeriss", "nlr", "systolic"])
 def test_every_delivered_target_chooses_layouts(fusion: ModuleType, target: str) -> None:
     assert target in fusion.TARGETS
     plain, chosen = (fusion.figures(fusion.bundled("resnet50"), w, target=target) for w in ([fusion.LAYOUTS], []))

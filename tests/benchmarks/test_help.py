@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
+from tests.benchmarks.scripts import FOLDER, run
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
-def test_help(path: Path) -> None:
-    words = [sys.executable, str(path), "--help"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+def test_help(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(path, "--help")
     if "no command of its own" in path.read_text():
-        assert (done.returncode, "is a module of" in done.stderr) == (1, True)
+        assert "is a module of" in str(ended.value.code)
     else:
-        assert (done.returncode, done.stdout.startswith("usage: ")) == (0, True), done.stderr
+        assert ended.value.code == 0
+        assert capsys.readouterr().out.startswith("usage: ")

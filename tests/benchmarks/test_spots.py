@@ -8,7 +8,7 @@ import pytest
 from tests.benchmarks.scripts import script
 
 
-@pytest.mark.parametrize("name", ["AlexNet", pytest.param("GoogLeNet", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["AlexNet", pytest.param("GoogLeNet", marks=pytest.mark.exhaustive)])
 def test_convolutions_take_what_their_shapes_say(name: str) -> None:
     spots = script("spots")
     sources = {"AlexNet": ("alexnet_paper", (1,)), "GoogLeNet": ("googlenet", ())}

@@ -22,7 +22,7 @@ def test_the_page_says_what_groups_and_zeros_save() -> None:
     assert "| Net |  | 0.500 | 0.800 | 0.500 | 0.250 | 0.667 | 0.500 |" in text
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_groups_and_zeros_together_move_less_than_each_alone(tmp_path: Path) -> None:
     page = script("spots_groups")
     costs = page.of_network("AlexNet", tmp_path, page.VARIANTS[:4])

@@ -22,6 +22,8 @@ from tests.benchmarks.scripts import FOLDER, script
 from tests.passes.mapper.literal import Literal
 
 NETWORKS = ["alexnet", "resnet18", "resnet50", "mobilenet_v2", "vgg16"]
+USUAL = ("resnet18", "mobilenet_v2")
+SHARED = [pytest.param(each, marks=[pytest.mark.exhaustive] * (each not in USUAL)) for each in NETWORKS]
 SMALL = [("resnet18", "fc"), ("mobilenet_v2", "block14.depthwise")]
 """Layers that the walk of all loops at once does in less than a minute."""
 
@@ -93,8 +95,7 @@ def test_a_layer_has_the_problem_of_its_link(zigzag: ModuleType) -> None:
         assert [(w.stride, w.dilation) for w in expected.windows] == [(w.stride, w.dilation) for w in made.windows]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", SHARED)
 def test_the_peers_mappings_cost_what_the_peer_says(zigzag: ModuleType, mappings: ModuleType, network: str) -> None:
     """As far as the cost models agree: the page says how they differ, and steps are the same."""
     machine = zigzag.machine()
@@ -108,8 +109,7 @@ def test_the_peers_mappings_cost_what_the_peer_says(zigzag: ModuleType, mappings
             assert set(mappings.overruns(walk)) <= set(found.moved), layer.name
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", SHARED)
 def test_the_walk_prices_as_the_cost_model_does(zigzag: ModuleType, mappings: ModuleType, network: str) -> None:
     machine = zigzag.machine()
     prices = Prices(machine)

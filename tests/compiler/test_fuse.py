@@ -52,7 +52,7 @@ events = { "glb.output.hold" = 1 }
 NOTHING_BETWEEN = ("moved-data", "typed")
 """Networks whose links lie apart."""
 USUAL = ("residual", "separable", "attention", "joins", "broadcasts")
-NAMES = [pytest.param(name, marks=[] if name in USUAL else [pytest.mark.slow]) for name in NETWORKS]
+NAMES = [pytest.param(name, marks=[pytest.mark.exhaustive] * (name not in USUAL)) for name in NETWORKS]
 
 
 def _run(source: Path, inputs: dict[str, np.ndarray], target: str, *, fuse: bool) -> tuple[dict[str, Any], int]:

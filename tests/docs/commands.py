@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
 from pathlib import Path
+
+import pytest
+
+from compiler.cli.main import execute
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "guide"
@@ -37,3 +43,15 @@ def shown(page: Path) -> dict[str, list[str]]:
     ):
         found.setdefault(language, []).extend(line.partition("  # ")[0].rstrip() for line in block.splitlines())
     return found
+
+
+def carry_out(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Execute a line that a page shows: what is for Catena alone in this process, anything else in a shell."""
+    words = shlex.split(line)
+    if words[0] == "catena" and not re.search(r"[|>]", line):
+        code, errors = int(execute(words[1:])), capsys.readouterr().err
+    else:
+        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+        code, errors = done.returncode, done.stderr
+    assert code == 0, (line, errors)
+    assert "FAILED" not in errors, line

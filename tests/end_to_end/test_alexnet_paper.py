@@ -5,8 +5,6 @@ Chip figures: Chen et al., JSSC 2017, tables III and V.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +13,8 @@ import pytest
 from compiler.compilation import CompileOptions, compile_source, write_compiled
 from compiler.execution import load_program, predicted_report, random_inputs, run_loaded
 from compiler.reports import LayerReport, Report
+from tests.benchmarks.scripts import FOLDER, generate
 
-MODELS = Path(__file__).parents[2] / "benchmarks" / "models"
 WORD_BYTES = 2
 
 
@@ -42,15 +40,13 @@ MACS = {"CONV1": 421_660_800, "CONV2": 895_795_200, "CONV3": 598_081_536, "CONV4
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The generated model."""
-    path = tmp_path_factory.mktemp("alexnet") / "alexnet_paper.onnx"
-    subprocess.run([sys.executable, str(MODELS / "alexnet_paper.py"), "--output", str(path)], check=True)
-    return path
+    return generate("alexnet_paper", tmp_path_factory.mktemp("alexnet") / "alexnet_paper.onnx")
 
 
 def compiled_program(model: Path, mapping: str) -> Path:
     path = model.with_name(f"{mapping}.cat")
     if not path.exists():
-        options = CompileOptions(mapping=str(MODELS / f"alexnet_paper_{mapping}.toml"))
+        options = CompileOptions(mapping=str(FOLDER / "models" / f"alexnet_paper_{mapping}.toml"))
         write_compiled(compile_source(str(model), options), path)
     return path
 

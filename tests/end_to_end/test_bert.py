@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -14,17 +12,14 @@ import pytest
 import compiler
 from dialects.gconv import LinkOp
 from dialects.locations import node_names
+from tests.benchmarks.scripts import generate
 
-GENERATOR = Path(__file__).parents[2] / "benchmarks" / "models" / "bert.py"
 SIZES = {"hidden": 24, "heads": 3, "intermediate": 48, "sequence": 10, "vocabulary": 40}
 
 
 def encoder(folder: Path, layers: int, inputs: str) -> Path:
-    path = folder / "bert.onnx"
-    sizes = [word for name, size in SIZES.items() for word in (f"--{name}", str(size))]
-    command = [sys.executable, GENERATOR, "--layers", str(layers), "--inputs", inputs, *sizes, "--output", path]
-    subprocess.run(command, check=True)
-    return path
+    sizes = [word for name, size in SIZES.items() for word in (f"--{name}", size)]
+    return generate("bert", folder / "bert.onnx", "--layers", layers, "--inputs", inputs, *sizes)
 
 
 def links_by_node(path: Path) -> Counter[str]:

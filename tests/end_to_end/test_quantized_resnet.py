@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,12 +16,12 @@ from compiler.quantization.options import Format
 from compiler.verification.comparison import Unit
 from compiler.verification.layers import verify_program
 from dialects.events import Counts
+from tests.benchmarks.scripts import generate
 from tests.compiler.localising.faults import negate, other_constants
 
 pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.slow
 
-GENERATOR = Path(__file__).parents[2] / "benchmarks" / "models" / "resnet.py"
 FORMATS = {
     "int8": QuantizeOptions(),
     "int8 per channel": QuantizeOptions(per_channel=True, symmetric=True),
@@ -33,17 +31,17 @@ FORMATS = {
     "qoperator": QuantizeOptions(Format.QOPERATOR, activations="uint8"),
     "fixed16": QuantizeOptions(Format.FIXED16),
 }
+USUAL = ("int8", "qoperator", "fixed16")
 
 
 @pytest.fixture(scope="module")
 def resnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("resnet") / "resnet18.onnx"
-    words = [sys.executable, str(GENERATOR), "--depth", "18", "--size", "64", "--output", str(path)]
-    subprocess.run(words, check=True)
-    return path
+    return generate("resnet", tmp_path_factory.mktemp("resnet") / "resnet18.onnx", "--depth", 18, "--size", 64)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.exhaustive] * (name not in USUAL)) for name in FORMATS]
+)
 def test_every_layer_is_within_a_last_place(resnet: Path, tmp_path: Path, name: str) -> None:
     model, path = tmp_path / "q.onnx", tmp_path / "q.cat"
     quantize_model(resnet, model, ["random:2"], FORMATS[name])

@@ -76,15 +76,15 @@ def light_model(name: str) -> Path:
     ("name", "lowered", "fused", "contractions", "mega_words"),
     # Words are those that links read and write: the traffic of a chain that keeps nothing on the chip.
     [
-        ("bvlc_alexnet", 25, 15, 8, 63.92),
+        pytest.param("bvlc_alexnet", 25, 15, 8, 63.92, marks=pytest.mark.exhaustive),
         ("zfnet512", 25, 15, 8, 95.03),
         ("inception_v1", 136, 76, 58, 20.48),
-        ("inception_v2", 362, 85, 70, 25.02),
+        pytest.param("inception_v2", 362, 85, 70, 25.02, marks=pytest.mark.exhaustive),
         ("resnet50", 177, 58, 54, 52.86),
-        ("densenet121", 610, 188, 121, 52.94),
+        pytest.param("densenet121", 610, 188, 121, 52.94, marks=pytest.mark.exhaustive),
         ("squeezenet", 59, 32, 26, 7.41),
         ("shufflenet", 169, 57, 50, 9.65),
-        ("vgg19", 45, 26, 19, 176.60),
+        pytest.param("vgg19", 45, 26, 19, 176.60, marks=pytest.mark.exhaustive),
     ],
 )
 def test_chain_lengths(name: str, lowered: int, fused: int, contractions: int, mega_words: float) -> None:

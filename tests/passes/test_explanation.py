@@ -229,7 +229,7 @@ def parsed(text: str) -> Mapping:
     return MappingAttr(MappingAttr.parse_parameter(UnicodeParser(Context(), f"<{text}>"))).data
 
 
-@pytest.mark.parametrize("name", ["generic", "isca16-rs"])
+@pytest.mark.parametrize("name", ["generic", pytest.param("isca16-rs", marks=pytest.mark.exhaustive)])
 def test_of_runners_up_that_cost_the_same_the_fastest_is_first(name: str) -> None:
     free = machine(name, **{f"accesses__{each}__energy": "0" for each in accesses_of(name)})
     mapping = best_for(work(), free, Objective.ENERGY, never)

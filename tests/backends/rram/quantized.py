@@ -15,6 +15,7 @@ from backends.program import Program
 from backends.rram.emulator import MulticoreEmulator
 from backends.rram.steps import Pace
 from compiler.compilation import CompileOptions, compile_model
+from compiler.driver import SilentObserver, StageRun
 from compiler.execution import random_inputs
 from compiler.targets import select_target
 from dialects.gconv.interpreter import Interpreter
@@ -131,11 +132,23 @@ class Ready:
         return found
 
 
+class _Chain(SilentObserver):
+    """Keeps the module as it is before links are mapped."""
+
+    def __init__(self) -> None:
+        self.module: ModuleOp | None = None
+
+    def after_stage(self, run: StageRun, module: ModuleOp) -> None:
+        """A stage has run."""
+        if run.stage == "encoded":
+            self.module = module.clone()
+
+
 def ready(model: onnx.ModelProto, settings: Mapping[str, str], seed: int = 0, *, fuse: bool = False) -> Ready:
     """Compile a model for the target with some settings, and interpret it."""
-    target = select_target("rram", settings)
-    program = compile_model(model, target, CompileOptions(fuse=fuse)).program
+    chain = _Chain()
+    program = compile_model(model, select_target("rram", settings), CompileOptions(fuse=fuse), [chain]).program
     assert program is not None
-    chain = compile_model(model, target, CompileOptions(stop="encoded")).module
+    assert chain.module is not None
     inputs = random_inputs(program, seed)
-    return Ready(program, inputs, Interpreter(chain).run(inputs))
+    return Ready(program, inputs, Interpreter(chain.module).run(inputs))

@@ -13,13 +13,12 @@ from tests.filechecking import parse_module, print_module
 from tests.onnx_models import onnx_ops
 
 FOLDER = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
-SMALL = {"light_squeezenet", "light_shufflenet", "light_inception_v1", "light_densenet121"}
+USUAL = {"light_squeezenet", "light_shufflenet", "light_inception_v1", "light_resnet50"}
 
 
 def light_models() -> list[object]:
-    slow = pytest.mark.slow
     return [
-        pytest.param(path, id=path.stem, marks=() if path.stem in SMALL else slow)
+        pytest.param(path, id=path.stem, marks=[pytest.mark.exhaustive] * (path.stem not in USUAL))
         for path in sorted(FOLDER.glob("*.onnx"))
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ UNPRICED = {"dram.extra.read", "operation.mac", "operation.other", "operation.po
 PRICED = [name for name in EVENTS if name not in UNPRICED]
 
 
+@cache
 def charging(event: str, padding_in_buffer: bool) -> Machine:
     """Eyeriss, but only one event costs anything: the energy is its count."""
     free = dict.fromkeys(("dram", "glb", "array", "spad", "operation"), 0)
@@ -43,7 +45,6 @@ COUNTED = {"dram": ["dram.input.read", "dram.input.padding"]}
 PIPELINED = machine_like_eyeriss(
     pipeline={"stages": 3}, links={"dram": 0.3, "input_bus": 0.5}, counting=COUNTED, energy={"static_mw": 30}
 )
-CHARGING = {padded: {event: charging(event, padded) for event in PRICED} for padded in (True, False)}
 
 
 @st.composite
@@ -103,7 +104,7 @@ def costs(
 def test_every_event_is_the_cost_models(padded: bool, candidate: tuple[GConv, Shape, Parameters]) -> None:
     spec, shape, x = candidate
     mapping = build_mapping(spec, assign_roles(spec), x, EYERISS)
-    machines = CHARGING[padded]
+    machines = {event: charging(event, padded) for event in PRICED}
     expected = predict(spec, shape, mapping, machines["dram.input.read"])
     for event, machine in machines.items():
         one, columns, m = costs(spec, shape, x, machine)
