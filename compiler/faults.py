@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
-from dialects.diagnostics import CODES, CatenaError, Diagnostic, ExitCode
+from dialects.diagnostics import CODES, CatenaError, Diagnostic, ExitCode, no_memory
 
 
 def diagnostics_of(error: BaseException) -> tuple[Diagnostic, ...]:
@@ -28,8 +28,7 @@ def diagnostics_of(error: BaseException) -> tuple[Diagnostic, ...]:
         subject = f"{error.filename}: " if error.filename else ""
         return (Diagnostic("CAT-C002", f"{subject}{error.strerror or error}"),)
     if isinstance(error, MemoryError):
-        hint = "allow more with --max-memory, or use a larger machine"
-        return (Diagnostic("CAT-C007", "there is not enough memory for this", hint=hint),)
+        return (no_memory(),)
     return (
         Diagnostic(
             "CAT-I001",

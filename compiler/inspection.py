@@ -23,7 +23,7 @@ from compiler.pipelines import parse_passes
 from compiler.sources import ImportOptions, SourceKind, kind_of
 from compiler.stages import stage_named
 from compiler.tables import Table, number, table
-from dialects.diagnostics import CatenaError
+from dialects.diagnostics import CODES, CatenaError, Diagnostic, ExitCode
 from dialects.gconv import shape_of
 from dialects.target import find_machine
 from dialects.weights import ConstantOp
@@ -44,14 +44,20 @@ class Inspection(Displayed):
 
 
 def inspect_source(source: str, options: ImportOptions | None = None) -> Inspection:
-    """Summarise an ONNX model, an IR file or a program.
+    """Summarise an ONNX model, an IR file or a program; of a model that is not supported, what its file says.
 
     Raises `CatenaError` as reading it does.
     """
     kind = kind_of(source)
     if kind is SourceKind.PROGRAM:
         return _inspect_program(read_program(Path(source)))
-    module = load_module(source, options or ImportOptions())
+    try:
+        module = load_module(source, options or ImportOptions())
+    except CatenaError as error:
+        is_unsupported = all(CODES[each.code].exit_code is ExitCode.UNSUPPORTED for each in error.diagnostics)
+        if kind is not SourceKind.MODEL or not is_unsupported:
+            raise
+        return _inspect_message(source, error.diagnostics)
     facts = _module_facts(module)
     tables = [_ports(module), _operations(module)]
     if kind is SourceKind.MODEL:
@@ -59,6 +65,13 @@ def inspect_source(source: str, options: ImportOptions | None = None) -> Inspect
     elif any(op.name == "gconv.link" for op in module.walk()):
         facts.update(_statistics(module))
     return Inspection(kind, facts, tuple(tables))
+
+
+def _inspect_message(source: str, problems: tuple[Diagnostic, ...]) -> Inspection:
+    from compiler.model_summary import model_facts, model_tables, read_message
+
+    message = read_message(source)
+    return Inspection(SourceKind.MODEL, model_facts(message, problems), tuple(model_tables(message, problems)))
 
 
 def _module_facts(module: ModuleOp) -> dict[str, Any]:

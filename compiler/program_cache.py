@@ -151,8 +151,11 @@ class KeptProgram:
             with replacing(self._note) as stream:
                 stream.write(json.dumps(asdict(note), indent=1).encode())
             self._trim()
-        except (OSError, CatenaError) as error:
-            LOG.warning("the program is not kept: %s", error)
+        except OSError as error:
+            reason = error.strerror or error
+            LOG.warning("the program is not kept for the next time: cannot write %s: %s", self.folder, reason)
+        except CatenaError as error:
+            LOG.warning("the program is not kept for the next time: %s", error)
 
     @property
     def _program(self) -> Path:

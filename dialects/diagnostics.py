@@ -6,7 +6,8 @@ The codes are declared here and only here; `catena` documents them from this tab
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from enum import IntEnum
@@ -166,6 +167,24 @@ class CatenaError(Exception):
     def exit_code(self) -> ExitCode:
         """The exit code of the first diagnostic."""
         return CODES[self.diagnostics[0].code].exit_code
+
+
+NO_MEMORY = "there is not enough memory for this"
+_MORE_MEMORY = "allow more with --max-memory, or use a larger machine"
+
+
+def no_memory(node: str = "", stage: str = "") -> Diagnostic:
+    """The problem of an array that finds no room (CAT-C007), at the node that it is made for if that is known."""
+    return Diagnostic("CAT-C007", NO_MEMORY, stage, node, hint=_MORE_MEMORY)
+
+
+@contextmanager
+def memory_for(node: str, stage: str = "") -> Generator[None]:
+    """Say of which node it is if an array within finds no room. Raises `CatenaError` (CAT-C007) then."""
+    try:
+        yield
+    except MemoryError as error:
+        raise CatenaError(no_memory(node, stage)) from error
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:

@@ -12,13 +12,15 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 
+from dialects.diagnostics import memory_for
 from dialects.element_types import numpy_dtype_of
 from dialects.gconv import ConcatOp, LinkOp, element_type_of_value, shape_of
 from dialects.gconv.interpreter import evaluate
 from dialects.gconv.scalar import Array
+from dialects.locations import describe
 from dialects.weights import ConstantOp
 from passes.chain_views import constant_words, is_constant
-from passes.constant_evaluation import ConstantBudget, bytes_given
+from passes.constant_evaluation import ConstantBudget
 from passes.rewriting import chain_blocks, replace, require_bound_weights
 
 
@@ -43,7 +45,7 @@ class EvaluateConstantsPass(ModulePass):
 
         Raises `CatenaError` for functions of several blocks (CAT-R003) and words that are not at hand (CAT-R004).
         """
-        budget = ConstantBudget(bytes_given(op))
+        budget = ConstantBudget()
         for block in chain_blocks(op, self.name):
             constant = [each for each in block.ops if self._is_computable(each)]
             if constant:
@@ -54,7 +56,8 @@ class EvaluateConstantsPass(ModulePass):
         for op in list(block.ops):
             if op.parent is None or not self._is_computable(op) or not budget.has(_bytes_of(op.results[0])):
                 continue
-            made = _value_of(op)
+            with memory_for(describe(op)):
+                made = _value_of(op)
             budget.take((made,))
             result = ConstantOp.of(made)
             replace(op, [result], result.result, [_producer(operand) for operand in op.operands])

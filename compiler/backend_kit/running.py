@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -127,6 +129,9 @@ class KitReport(Displayed):
         return [each for each in self.results if (each.case.row, each.case.column) == (row, column)]
 
 
+_OF_OTHERS = {"compiler", "backends", "passes", "dialects", "numpy", "onnx", "xdsl", *sys.stdlib_module_names}
+"""Packages whose code is not a plug-in's."""
+
 _EXPECTED = {
     "outputs": "what the interpreter of the chain computes",
     "counts": "what the cost model predicts",
@@ -200,5 +205,13 @@ def run_case(case: Case, target: Target) -> CaseResult:
             return CaseResult(case, Status.REFUSED, (Finding(first.code, first.message),))
         findings = tuple(Finding("error", str(each)) for each in error.diagnostics)
     except Exception as error:  # a plug-in may raise anything, which is what the kit is there to find
-        findings = (Finding("error", f"{type(error).__name__}: {error}"),)
+        findings = (Finding("error", f"{type(error).__name__}: {error} ({_raised_at(error)})"),)
     return CaseResult(case, Status.FAILED if findings else Status.PASSED, findings)
+
+
+def _raised_at(error: Exception) -> str:
+    """File and line that an exception comes from: the innermost that is neither Catena's nor that of its libraries."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    own = [each for each in frames if each[0].f_globals.get("__name__", "").partition(".")[0] not in _OF_OTHERS]
+    frame, line = (own or frames)[-1]
+    return f"{frame.f_code.co_filename}, line {line}"

@@ -137,13 +137,22 @@ def _text_of(group: list[Diagnostic]) -> str:
     first = group[0]
     if len(group) == 1:
         return str(first)
-    places = [" ".join(part for part in (each.where, each.node) if part) for each in group]
+    is_one_place = bool(first.where) and all(each.where == first.where for each in group)
+    head = [first.stage, first.where] if is_one_place else [first.stage]
+    places = list(dict.fromkeys(_place(each, with_where=not is_one_place) for each in group))
     shown = [place for place in places if place][:NODES_SHOWN]
-    more = f" and {len(group) - len(shown)} more" if len(group) > len(shown) else ""
-    place = f" ({first.stage})" if first.stage else ""
+    more = f" and {len(places) - len(shown)} more" if len(places) > len(shown) else ""
+    place = f" ({', '.join(filter(None, head))})" if any(head) else ""
     lines = [f"error[{first.code}]{place}: {first.message} (x{len(group)})"]
     lines += [f"  at:       {', '.join(shown)}{more}"] if shown else []
     lines += [f"  expected: {first.expected}"] if first.expected else []
     lines += [f"  found:    {first.found}"] if first.found else []
     lines += [f"  hint:     {first.hint}"] if first.hint else []
     return "\n".join(lines)
+
+
+def _place(each: Diagnostic, *, with_where: bool) -> str:
+    """The node of a problem, and the file, option or instruction it comes from."""
+    if not with_where or not each.where:
+        return each.node
+    return f"{each.node} ({each.where})" if each.node else each.where

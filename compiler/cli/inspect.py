@@ -57,6 +57,8 @@ def inspect(
 ) -> Outcome:
     """Summarise an ONNX model, an IR file or a program; or say what passes make of a model or IR.
 
+    Of a model that is not supported its nodes are shown as they stand in the file, and what stands in the way.
+
     `--passes` prints a line for every pass: how many ops it added, removed, changed and moved, and what there is after
     it. `--changes fuse-elementwise` prints the ops that it changed, before and after, under the ONNX nodes that they
     came from; `--node NAME` follows a node through all passes. Ops are the same before and after a pass if they name

@@ -61,7 +61,8 @@ _KEEPING = (_REPRODUCER, "--run-reproducer")
 """The option that keeps what shows a failure again, and the one that runs it."""
 
 _EPILOG = (
-    "Exit codes: 0 success, 1 internal error, 2 usage, 3 not supported, 4 does not fit, 5 mismatch, 130 interrupted. "
+    "Exit codes: 0 success, 1 internal error, 2 usage, 3 not supported, 4 does not fit, 5 mismatch, 6 partial result, "
+    "130 interrupted. "
     "Ctrl-C while `compile` searches for mappings ends the searches only, as --time-limit does: the program is written "
     "with the best ones found, and the exit code is 0; once more, and it is 130 and nothing is written."
 )

@@ -178,7 +178,7 @@ class Explored(Displayed):
         writer.writerow(head)
         for each in self.tried:
             point, settings = each.point, dict(each.point.settings)
-            problem = "; ".join(f"{one.code} {one.message}" for one in each.problems)
+            problem = _told(each.problems)
             writer.writerow(
                 [
                     each.number,
@@ -241,3 +241,14 @@ class Explored(Displayed):
     def displayed(self) -> Iterable[Part]:
         """What notebooks show."""
         return [*self.charts(), self.table(), self.summary]
+
+
+def _told(problems: Iterable[Diagnostic]) -> str:
+    """Problems in one line, each once with the nodes that have it."""
+    nodes: dict[tuple[str, str], list[str]] = {}
+    for each in problems:
+        nodes.setdefault((each.code, each.message), []).extend([each.node] if each.node else [])
+    return "; ".join(
+        f"{code} {message}" + (f" ({', '.join(dict.fromkeys(names))})" if names else "")
+        for (code, message), names in nodes.items()
+    )

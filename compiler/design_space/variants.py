@@ -12,7 +12,8 @@ from compiler.design_space.points import Variant
 from compiler.design_space.space import AS_IT_IS, Space
 from compiler.importer.graph import prepare_graph
 from compiler.importer.inputs import declared_inputs
-from compiler.importer.loading import inline_functions, read_model, with_external_data
+from compiler.importer.loading import read_model, with_external_data
+from compiler.importer.local_functions import inline_functions
 from compiler.pruning import prune_model
 from compiler.pruning.pruning import output_losses
 from compiler.quantization import quantize_model

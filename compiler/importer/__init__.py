@@ -12,7 +12,8 @@ from xdsl.dialects.builtin import ModuleOp
 from compiler.importer.building import ModuleBuilder
 from compiler.importer.graph import prepare_graph
 from compiler.importer.inputs import declared_inputs, is_tensor_of_numbers, static_shapes
-from compiler.importer.loading import inline_functions, read_model, read_split_model, with_words
+from compiler.importer.loading import read_model, read_split_model, with_words
+from compiler.importer.local_functions import inline_functions
 from compiler.importer.old_opsets import OLDEST_OPSET, raise_opset
 
 if TYPE_CHECKING:

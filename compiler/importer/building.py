@@ -41,7 +41,7 @@ from compiler.importer.scopes import Body, Scope, UniqueNames
 from compiler.importer.support import custom_operator
 from compiler.importer.symbols import with_equal_extents
 from compiler.importer.tensors import Array, read_initializer
-from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.diagnostics import CatenaError, Diagnostic, memory_for
 from dialects.element_types import element_type_of, numpy_dtype_of
 from dialects.locations import node_location
 from dialects.onnx import KnownValue, NoValueOp, OnnxOp, ValueType, operation_class
@@ -157,7 +157,9 @@ class ModuleBuilder:
         """Import nodes of a graph whose names lead where `scope` says; problems are collected."""
         for node in nodes:
             try:
-                self.add_node(scope.localized(node, self.node_names), scope)
+                localized = scope.localized(node, self.node_names)
+                with memory_for(localized.name, STAGE):
+                    self.add_node(localized, scope)
             except CatenaError as error:
                 self.problems += error.diagnostics
 

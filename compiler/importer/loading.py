@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from compiler.importer.split_file import split_file
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.onnx.native_errors import NATIVE_ERRORS, reason_of
 
 if TYPE_CHECKING:
     import onnx
@@ -234,22 +233,6 @@ def opset_of(model: onnx.ModelProto) -> int | None:
             )
         )
     return opset
-
-
-def inline_functions(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with every call of a local function replaced by its body.
-
-    Raises `CatenaError` (CAT-M001) if that is not possible.
-    """
-    if not model.functions:
-        return model
-    from google.protobuf.message import DecodeError, EncodeError
-    from onnx import inliner
-
-    try:
-        return inliner.inline_local_functions(model)
-    except (DecodeError, EncodeError, *NATIVE_ERRORS) as error:
-        raise not_a_model(f"the local functions of the model cannot be inlined: {reason_of(error)}") from error
 
 
 def opsets_of(model: onnx.ModelProto) -> dict[str, int]:

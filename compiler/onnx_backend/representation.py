@@ -11,7 +11,7 @@ from onnx import helper, numpy_helper
 from onnx.backend.base import BackendRep, namedtupledict
 
 from compiler.arrays import Array
-from compiler.importer.loading import inline_functions
+from compiler.importer.local_functions import inline_functions
 from compiler.onnx_backend.compile_time import compile_time_inputs
 from compiler.onnx_backend.engines import Engine, Execute
 from dialects.diagnostics import CatenaError, Diagnostic

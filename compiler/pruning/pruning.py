@@ -15,7 +15,8 @@ from compiler.displaying import Displayed, Part
 from compiler.files import write_bytes
 from compiler.importer.graph import prepare_graph
 from compiler.importer.inputs import declared_inputs
-from compiler.importer.loading import inline_functions, read_model, with_external_data
+from compiler.importer.loading import read_model, with_external_data
+from compiler.importer.local_functions import inline_functions
 from compiler.onnx_runtime import Level, Session, require_onnx_runtime
 from compiler.pruning.layers import Layer, prunable_layers
 from compiler.pruning.masks import kept_weights

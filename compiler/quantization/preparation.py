@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from compiler.importer.graph import NamedNode, prepare_graph
 from compiler.importer.inputs import DeclaredInput, declared_inputs
-from compiler.importer.loading import DEFAULT_DOMAINS, inline_functions, read_model, with_external_data
+from compiler.importer.loading import DEFAULT_DOMAINS, read_model, with_external_data
+from compiler.importer.local_functions import inline_functions
 from compiler.onnx_runtime import Level, Session
 from compiler.quantization.options import Format, QuantizeOptions
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean

@@ -16,7 +16,7 @@ from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp, StringAtt
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Operation, SSAValue
 
-from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.diagnostics import CatenaError, Diagnostic, memory_for
 from dialects.dtypes import as_storage, dtype_named
 from dialects.element_types import numpy_dtype_of
 from dialects.fused_attribute import FusedAttr
@@ -317,7 +317,8 @@ class Interpreter:
     def _execute(self, op: Operation, values: dict[SSAValue, Array]) -> None:
         """Add what an op makes to the values that are there."""
         if not isinstance(op, FusedOp):
-            values[op.results[0]] = self._evaluate(op, values)
+            with memory_for(describe(op)):
+                values[op.results[0]] = self._evaluate(op, values)
             return
         given = zip(op.body.block.args, op.inputs, strict=True)
         inner: dict[SSAValue, Array] = {argument: values[value] for argument, value in given}

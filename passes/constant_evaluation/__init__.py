@@ -15,6 +15,9 @@ from passes.constant_evaluation.reference import evaluate_by_reference, is_left_
 
 __all__ = ["BUDGET", "FOLD_LIMIT", "ConstantBudget", "Node", "bytes_given", "fold", "too_large"]
 
+_OPEN_LIMIT = FOLD_LIMIT >> 4
+"""Elements of the operands where their values decide how large the result is: `NonZero` gives places of 64 bits."""
+
 _EVALUATORS = {**shapes.EVALUATORS, **arithmetic.EVALUATORS}
 
 
@@ -66,6 +69,11 @@ def _excess(node: Node, budget: ConstantBudget) -> tuple[str, str] | None:
     for result in results:
         if result.size > FOLD_LIMIT:
             return f"at most {FOLD_LIMIT} elements", f"{result.size} elements"
+    if len(results) < len(node.results) and node.op_type != "Constant":
+        # Nothing is known of the result's size but that it follows from those of the operands.
+        words = sum(array.size for array in node.known_arrays)
+        if words > _OPEN_LIMIT:
+            return f"operands of at most {_OPEN_LIMIT} elements", f"{words} elements"
     size = sum(result.size * result.dtype.itemsize for result in results)
     if not budget.has(size):
         return BUDGET, f"{size} bytes more"

@@ -112,7 +112,7 @@ def _time(
     else:
         slowest = max((each for each in busy if each.resource in _IN_PASSES), key=lambda each: each.cycles).resource
         parts = [(_IN_PASSES[slowest], passes), ("kernels on links.kernel_bus", counts.array_cycles - passes)]
-    parts += [("other words on links.dram", cost.link_cycles - kernels), ("host", cost.host_cycles)]
+    parts += [("inputs and results on links.dram", cost.link_cycles - kernels), ("host", cost.host_cycles)]
     return tuple((name, cycles) for name, cycles in parts if cycles)
 
 

@@ -28,6 +28,7 @@ from dialects.gconv.interpreter import take_view
 from dialects.gconv.scalar import Array
 from dialects.locations import describe, node_location
 from dialects.weights import ConstantOp
+from passes.constant_evaluation.budget import BUDGET, ConstantBudget
 from passes.lower_onnx.node import Node
 from passes.lower_onnx.tensor import Tensor
 
@@ -42,8 +43,9 @@ def dimension_names(rank: int) -> tuple[str, ...]:
 class Chain:
     """Emits the chain before the ONNX op it stands at and knows the tensor that each ONNX value became."""
 
-    def __init__(self, block: Block):
+    def __init__(self, block: Block, budget: ConstantBudget):
         self._block = block
+        self._budget = budget
         self._anchor: Operation | None = None
         self._location: LocationAttr = UnknownLoc()
         self._tensors: dict[SSAValue, Tensor] = {}
@@ -95,7 +97,23 @@ class Chain:
         return [self.tensor(value) for value in node.op.operands]
 
     def constant(self, array: Array) -> Tensor:
-        """A new constant."""
+        """A new constant.
+
+        Raises `CatenaError` (CAT-U002) if the budget has no room for it.
+        """
+        if not self._budget.has(array.nbytes):
+            assert self._anchor is not None
+            raise CatenaError(
+                Diagnostic(
+                    "CAT-U002",
+                    "a constant that the node becomes has no room",
+                    "gconv",
+                    describe(self._anchor),
+                    expected=BUDGET,
+                    found=f"{array.nbytes} bytes more",
+                )
+            )
+        self._budget.take((array,))
         return Tensor.whole(self._emit(ConstantOp.of(array)))
 
     def constant_of(self, tensor: Tensor) -> Array | None:

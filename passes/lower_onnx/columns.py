@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from dialects.gconv import Dim, GConv, Reduce, View
 from passes.lower_onnx.chain import Chain
 from passes.lower_onnx.constraints import constant_input
-from passes.lower_onnx.lowering import lowering
+from passes.lower_onnx.lowering import constraint, lowering
 from passes.lower_onnx.node import Node
 from passes.lower_onnx.tensor import Tensor
 
@@ -41,7 +42,19 @@ def _blocks_of(node: Node) -> list[_Blocks]:
     return [_Blocks(image[a], size[a], strides[a], dilations[a], pads[a], pads[rank + a]) for a in range(rank)]
 
 
-@lowering("Col2Im", constraints=(constant_input(1, "image_shape"), constant_input(2, "block_shape")))
+@constraint()
+def blocks_of_the_image(node: Node) -> str | None:
+    """the last dimension of the input has a column for every block of the image"""
+    if node.constant(1) is None or node.constant(2) is None:
+        return None
+    count, columns = math.prod(each.count for each in _blocks_of(node)), node.shape(0)[-1]
+    return None if count == columns else f"{columns} columns for {count} blocks"
+
+
+@lowering(
+    "Col2Im",
+    constraints=(constant_input(1, "image_shape"), constant_input(2, "block_shape"), blocks_of_the_image),
+)
 def column_to_image(node: Node, chain: Chain) -> Tensor:
     """two links: the blocks' words put where they lie along the image, and their sums along diagonals of that"""
     x, blocks = chain.input(node, 0), _blocks_of(node)

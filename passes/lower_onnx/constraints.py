@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Attribute, SSAValue
@@ -65,3 +65,17 @@ def floating(index: int = 0) -> Constraint:
         return None if node.dtype(index).kind == "f" else str(node.dtype(index))
 
     return Constraint("the input is of a floating-point type", violation, "cast it to float first")
+
+
+MOST_TABLE_WORDS = 1 << 26
+"""Words of a matrix or map that a lowering makes of a node's extents alone."""
+
+
+def table_within_limit(what: str, words: Callable[[Node], int]) -> Constraint:
+    """A constant that follows from extents, `what`, is not out of proportion to the model; `words` is its size."""
+
+    def violation(node: Node) -> str | None:
+        found = words(node)
+        return None if found <= MOST_TABLE_WORDS else f"{found} words"
+
+    return Constraint(f"{what} has at most {MOST_TABLE_WORDS} words", violation)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from xdsl.dialects.builtin import f64
 
 from dialects.gconv import Step
 from passes.lower_onnx.broadcasting import binary, chosen, pointwise, unary
 from passes.lower_onnx.chain import Chain
-from passes.lower_onnx.constraints import constant_input, floating
+from passes.lower_onnx.constraints import constant_input, floating, table_within_limit
 from passes.lower_onnx.lowering import constraint, lowering
 from passes.lower_onnx.node import Node
 from passes.lower_onnx.tensor import Tensor
@@ -87,7 +89,14 @@ def has_matrices(node: Node) -> str | None:
     return None if rank >= 2 else f"rank {rank}"
 
 
-@lowering("Trilu", constraints=(has_matrices, constant_input(1, "k")))
+@lowering(
+    "Trilu",
+    constraints=(
+        has_matrices,
+        constant_input(1, "k"),
+        table_within_limit("the triangle of a matrix", lambda node: math.prod(node.shape(0)[-2:])),
+    ),
+)
 def triangle(node: Node, chain: Chain) -> Tensor:
     """one link that keeps what a constant mask allows"""
     x = chain.input(node, 0)

@@ -11,7 +11,7 @@ from dialects.gconv import Dim, GConv, Reduce, Step
 from dialects.gconv.scalar import Array
 from passes.lower_onnx.broadcasting import binary, unary
 from passes.lower_onnx.chain import Chain
-from passes.lower_onnx.constraints import attribute_is, constant_input, floating
+from passes.lower_onnx.constraints import attribute_is, constant_input, floating, table_within_limit
 from passes.lower_onnx.lowering import lowering
 from passes.lower_onnx.node import Node
 from passes.lower_onnx.sampling import cubic_weights, linear_weights, sampled
@@ -23,7 +23,15 @@ _CUBIC_REACH = 3
 """Words beyond the input that count for cubic convolution: beyond them, all four words it reads are the same."""
 
 
-@lowering("AffineGrid", constraints=(constant_input(1, "size"), floating()))
+def _coordinates(node: Node) -> int:
+    extents = node.result_shape()[1:-1]
+    return math.prod(extents) * (len(extents) + 1)
+
+
+@lowering(
+    "AffineGrid",
+    constraints=(constant_input(1, "size"), floating(), table_within_limit("the even grid", _coordinates)),
+)
 def affine_grid(node: Node, chain: Chain) -> Tensor:
     """one link: the product of every matrix with the coordinates of an even grid"""
     theta = chain.input(node, 0)

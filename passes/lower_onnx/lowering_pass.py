@@ -10,12 +10,13 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Block
 from xdsl.passes import ModulePass
 
-from dialects.diagnostics import CatenaError
+from dialects.diagnostics import CatenaError, memory_for
 from dialects.gconv.interpreter import result_names
 from dialects.onnx import NoValueOp, OnnxOp
 from dialects.weights import ConstantOp
+from passes.constant_evaluation.budget import ConstantBudget, bytes_given
 from passes.lower_onnx.chain import Chain
-from passes.lower_onnx.checking import unsupported
+from passes.lower_onnx.checking import STAGE, unsupported
 from passes.lower_onnx.node import Node
 from passes.lower_onnx.table import LOWERINGS
 from passes.lower_onnx.tensor import Tensor
@@ -38,14 +39,15 @@ class LowerOnnxPass(ModulePass):
         problems = unsupported(op)
         if problems:
             raise CatenaError(problems)
+        budget = ConstantBudget(bytes_given(op))
         for function in op.walk():
             if isinstance(function, FuncOp):
                 for block in function.body.blocks:
-                    _lower_block(block, result_names(function))
+                    _lower_block(block, result_names(function), budget)
 
 
-def _lower_block(block: Block, names: Sequence[str]) -> None:
-    chain = Chain(block)
+def _lower_block(block: Block, names: Sequence[str], budget: ConstantBudget) -> None:
+    chain = Chain(block, budget)
     lowered: list[OnnxOp | NoValueOp] = []
     for op in list(block.ops):
         if isinstance(op, OnnxOp):
@@ -67,7 +69,9 @@ def _lower_block(block: Block, names: Sequence[str]) -> None:
 
 
 def _lower(op: OnnxOp, chain: Chain) -> None:
-    emitted = LOWERINGS[op.op_type].emit(Node(op), chain)
+    node = Node(op)
+    with memory_for(node.name, STAGE):
+        emitted = LOWERINGS[op.op_type].emit(node, chain)
     tensors = [emitted] if isinstance(emitted, Tensor) else emitted
     for result, name, tensor in zip(op.results, op.output_names, tensors, strict=False):
         if tensor is not None and name:

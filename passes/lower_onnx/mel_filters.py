@@ -9,6 +9,7 @@ import numpy as np
 from dialects.element_types import numpy_dtype_of
 from passes.lower_onnx.arithmetic import Value
 from passes.lower_onnx.chain import Chain
+from passes.lower_onnx.constraints import table_within_limit
 from passes.lower_onnx.declared_results import unless
 from passes.lower_onnx.lowering import lowering
 from passes.lower_onnx.node import Node
@@ -19,7 +20,11 @@ _BREAK = 700.0
 """Hertz and mels: mel = 2595 * log10(1 + hertz / 700)."""
 
 
-@lowering("MelWeightMatrix", declared_extents=True)
+@lowering(
+    "MelWeightMatrix",
+    constraints=(table_within_limit("the result", lambda node: math.prod(node.result_shape())),),
+    declared_extents=True,
+)
 def mel_weight_matrix(node: Node, chain: Chain) -> Tensor:
     """some links on vectors of corners and one table of the result's size; a constant where all inputs are"""
     bins, length, rate, low, high = (Value.input(chain, node, index) for index in range(5))

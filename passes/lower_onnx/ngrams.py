@@ -11,7 +11,7 @@ from dialects.element_types import element_type_of
 from dialects.gconv import Dim, GConv, Reduce, Step, View
 from dialects.gconv.scalar import Array
 from passes.lower_onnx.chain import Chain
-from passes.lower_onnx.constraints import attribute_is
+from passes.lower_onnx.constraints import attribute_is, table_within_limit
 from passes.lower_onnx.lowering import constraint, lowering
 from passes.lower_onnx.node import Node
 from passes.lower_onnx.post import Post
@@ -51,7 +51,19 @@ def _pool(node: Node) -> Iterator[_Grams]:
             yield _Grams(table, outputs[own], weights[own])
 
 
-@lowering("TfIdfVectorizer", constraints=(integer_pool, attribute_is("mode", "TF", "IDF", "TFIDF")))
+def _weights_words(node: Node) -> int:
+    """Words of the matrix of weights, of n-grams and outputs."""
+    return len(node.integers("ngram_indexes")) * node.result_shape()[-1]
+
+
+@lowering(
+    "TfIdfVectorizer",
+    constraints=(
+        integer_pool,
+        attribute_is("mode", "TF", "IDF", "TFIDF"),
+        table_within_limit("the matrix of the weights of n-grams", _weights_words),
+    ),
+)
 def tf_idf(node: Node, chain: Chain) -> Tensor:
     """two links for every length of n-grams and distance between words, one for the weights of the outputs"""
     x = chain.input(node, 0)

@@ -8,7 +8,7 @@ import numpy as np
 
 from dialects.gconv import Dim, GConv, Reduce, Step
 from passes.lower_onnx.chain import Chain, dimension_names
-from passes.lower_onnx.constraints import floating
+from passes.lower_onnx.constraints import floating, table_within_limit
 from passes.lower_onnx.lowering import constraint, lowering
 from passes.lower_onnx.node import Node
 from passes.lower_onnx.pool_indices import indices_of_maxima
@@ -36,7 +36,22 @@ def max_pool(node: Node, chain: Chain) -> list[Tensor]:
     return [maxima, indices_of_maxima(chain, x, maxima, windows, node)]
 
 
-@lowering("AveragePool", constraints=(spatial_rank, AUTO_PAD, floating()))
+def _map_words(node: Node) -> int:
+    """Words of the map of how many words windows hold, or of what it is made of along a dimension."""
+    outputs = node.result_shape()[2:]
+    pairs = zip(outputs, node.integers("kernel_shape"), strict=False)
+    return max(math.prod(outputs), *(output * kernel for output, kernel in pairs))
+
+
+@lowering(
+    "AveragePool",
+    constraints=(
+        spatial_rank,
+        AUTO_PAD,
+        floating(),
+        table_within_limit("the map of how many words its windows hold", _map_words),
+    ),
+)
 def average_pool(node: Node, chain: Chain) -> Tensor:
     """one link; where windows hold different numbers of words, a post step multiplies by a constant map"""
     x, windows = chain.input(node, 0), _windows(node)

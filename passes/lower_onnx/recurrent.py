@@ -15,7 +15,7 @@ from dialects.gconv import Dim, GConv, Reduce, Step, View
 from passes.lower_onnx.broadcasting import binary
 from passes.lower_onnx.chain import Chain
 from passes.lower_onnx.constraints import attribute_is
-from passes.lower_onnx.lowering import lowering
+from passes.lower_onnx.lowering import constraint, lowering
 from passes.lower_onnx.node import Node
 from passes.lower_onnx.post import Post
 from passes.lower_onnx.recurrent_activations import Steps, activations_of, known_activations
@@ -23,6 +23,19 @@ from passes.lower_onnx.recurrent_cells import Cell, GruCell, LstmCell, RnnCell
 from passes.lower_onnx.tensor import Tensor
 
 _DIRECTION = attribute_is("direction", "forward", "reverse", "bidirectional")
+
+MOST_STEPS = 1 << 13
+"""Time steps, each of which becomes links of its own."""
+
+
+@constraint(hint="give the network shorter sequences")
+def steps_within_limit(node: Node) -> str | None:
+    """the sequence has at most 8192 time steps, which run one after another"""
+    steps = node.shape(0)[1 if node.integer("layout") else 0]
+    return None if steps <= MOST_STEPS else f"{steps} time steps"
+
+
+_RULES = (_DIRECTION, steps_within_limit)
 
 
 @dataclass(frozen=True)
@@ -205,7 +218,7 @@ class _Layer:
         return self.chain.concat(each, 2 if self.batch_first else 1)
 
 
-@lowering("RNN", constraints=(_DIRECTION, known_activations(1)), results=2)
+@lowering("RNN", constraints=(*_RULES, known_activations(1)), results=2)
 def rnn(node: Node, chain: Chain) -> list[Tensor | None]:
     """one link for the inputs of all time steps, one a step; with `sequence_lens` one more, and one a step"""
     layer = _Layer(node, chain, 1)
@@ -216,7 +229,7 @@ def rnn(node: Node, chain: Chain) -> list[Tensor | None]:
     return layer.unrolled(activations_of(node, ("Tanh",), layer.directions), cell_of, layer.projected(True), (5,))
 
 
-@lowering("GRU", constraints=(_DIRECTION, known_activations(2)), results=2)
+@lowering("GRU", constraints=(*_RULES, known_activations(2)), results=2)
 def gru(node: Node, chain: Chain) -> list[Tensor | None]:
     """one link for the inputs of all time steps, four a step, three with `linear_before_reset`; with `sequence_lens`
     one more, and one a step"""
@@ -231,7 +244,7 @@ def gru(node: Node, chain: Chain) -> list[Tensor | None]:
     return layer.unrolled(activations, cell_of, layer.projected(not linear), (5,))
 
 
-@lowering("LSTM", constraints=(_DIRECTION, known_activations(3)), results=3)
+@lowering("LSTM", constraints=(*_RULES, known_activations(3)), results=3)
 def lstm(node: Node, chain: Chain) -> list[Tensor | None]:
     """one link for the inputs of all time steps, four a step, seven with peepholes; with `sequence_lens` one more, and
     two a step"""

@@ -14,7 +14,7 @@ from passes.lower_onnx.arithmetic import Value
 from passes.lower_onnx.broadcasting import binary
 from passes.lower_onnx.chain import Chain, dimension_names
 from passes.lower_onnx.computed_resize import Computed, checked, resized
-from passes.lower_onnx.constraints import attribute_is
+from passes.lower_onnx.constraints import MOST_TABLE_WORDS, attribute_is, table_within_limit
 from passes.lower_onnx.interpolation import Floats, Resampling
 from passes.lower_onnx.lowering import constraint, lowering
 from passes.lower_onnx.node import Node
@@ -52,6 +52,14 @@ def one_scale_for_each_axis(node: Node) -> str | None:
     return None
 
 
+def _matrix_words(node: Node) -> int:
+    """Words of the largest matrix that one dimension is resized by, or of the positions along it."""
+    words = max(node.result_shape(), default=0)
+    if words > MOST_TABLE_WORDS or _computed_scales(node) is not None or _computed_region(node) is not None:
+        return words
+    return max(words, *(each.input * each.output for each in _resamplings(node) if _needs_matrix(each)), 0)
+
+
 def _is_old(node: Node) -> bool:
     """Whether the version has only modes nearest and linear, with the scales as input 1 or an attribute."""
     return node.op_type == "Upsample" or node.version == 10
@@ -65,6 +73,7 @@ def _is_old(node: Node) -> bool:
         known_sizes,
         one_scale_for_each_axis,
         interpolates_floats,
+        table_within_limit("the matrix that resizes a dimension", _matrix_words),
     ),
     declared_extents=True,
 )
@@ -129,7 +138,37 @@ def _axes(node: Node) -> list[int]:
 
 
 def _changes_nothing(change: Resampling) -> bool:
-    return change.input == change.output and bool((change.matrix() == np.eye(change.input)).all())
+    if change.input != change.output:
+        return False
+    return _stays_in_place(change) or bool((change.matrix() == np.eye(change.input)).all())
+
+
+def _stays_in_place(change: Resampling) -> bool:
+    """Whether every output word lies on the input word of the same number; others may still have all its weight."""
+    is_stretched = change.antialias and change.scale < 1
+    at_words = change.input == change.output and (change.positions == np.arange(change.output)).all()
+    return bool(at_words) and not is_stretched and not change.outside.any()
+
+
+def _needs_matrix(change: Resampling) -> bool:
+    if _stays_in_place(change):
+        return False
+    is_copy = change.mode == "nearest" and not change.outside.any()
+    return not is_copy or (_even_step(change) is None and _even_repeats(change) is None)
+
+
+def _even_step(change: Resampling) -> int | None:
+    """The distance from each copied input word to the next, if that is always the same."""
+    steps = np.unique(np.diff(change.nearest))
+    if len(steps) > 1 or (len(steps) and steps[0] <= 0):
+        return None
+    return int(steps[0]) if len(steps) else 1
+
+
+def _even_repeats(change: Resampling) -> int | None:
+    """How often every input word is copied in a row, if that is always the same."""
+    times, rest = divmod(change.output, change.input)
+    return times if not rest and (change.nearest == np.arange(change.output) // times).all() else None
 
 
 def _resamplings(node: Node) -> list[Resampling]:
@@ -191,14 +230,13 @@ def _nearest(chain: Chain, x: Tensor, changes: dict[int, Resampling]) -> Tensor:
     """Even steps are views, even repeats one link together, anything else a selecting matrix."""
     repeats: dict[int, int] = {}
     for axis, change in changes.items():
-        places, n = change.nearest, x.shape[axis]
-        steps = np.unique(np.diff(places))
+        step, times = _even_step(change), _even_repeats(change)
         if change.outside.any():
             x = mixed(chain, x, axis, change.matrix())
-        elif len(steps) <= 1 and (not len(steps) or steps[0] > 0):
-            x = x.slice(axis, int(places[0]), change.output, int(steps[0]) if len(steps) else 1)
-        elif change.output % n == 0 and (places == np.arange(change.output) // (change.output // n)).all():
-            repeats[axis] = change.output // n
+        elif step is not None:
+            x = x.slice(axis, int(change.nearest[0]), change.output, step)
+        elif times is not None:
+            repeats[axis] = times
         else:
             x = mixed(chain, x, axis, change.matrix())
     return repeated(chain, x, repeats) if repeats else x

@@ -14,7 +14,7 @@ from dialects.gconv import Dim, GConv, Reduce
 from passes.lower_onnx.arithmetic import Value, side_by_side
 from passes.lower_onnx.broadcasting import binary
 from passes.lower_onnx.chain import Chain
-from passes.lower_onnx.constraints import floating
+from passes.lower_onnx.constraints import floating, table_within_limit
 from passes.lower_onnx.declared_results import place_unless, unless
 from passes.lower_onnx.gathering import looked_up
 from passes.lower_onnx.lowering import constraint, lowering
@@ -69,7 +69,20 @@ def signal_axis(node: Node) -> str | None:
     return "the last dimension" if axis == len(node.shape(0)) - 1 else None
 
 
-@lowering("DFT", constraints=(floating(), signal_axis), declared_extents=True)
+def _transform_words(node: Node) -> int:
+    """Words of the matrix of cosines and sines: of every pair of an input and a bin, real and imaginary parts."""
+    axis = _axis(node)
+    return 0 if axis is None else 4 * node.shape(0)[axis] * node.result_shape()[axis]
+
+
+_MATRIX = "the matrix of cosines and sines"
+
+
+@lowering(
+    "DFT",
+    constraints=(floating(), signal_axis, table_within_limit(_MATRIX, _transform_words)),
+    declared_extents=True,
+)
 def fourier_transform(node: Node, chain: Chain) -> Tensor:
     """one link: a product with a constant matrix; a few more check a length computed at run time, or compute the matrix
     where the declared result leaves open whether the length is odd"""
@@ -132,7 +145,17 @@ def real_or_whole(node: Node) -> str | None:
     return "a complex signal" if shape[2] == 2 and node.integer("onesided", 1) else None
 
 
-@lowering("STFT", constraints=(floating(), real_or_whole), declared_extents=True)
+def _frame_words(node: Node) -> int:
+    """As `_transform_words`, of a frame of at most the whole signal."""
+    bins = node.result_shape()[2]
+    return 4 * bins * min(2 * bins, node.shape(0)[1])
+
+
+@lowering(
+    "STFT",
+    constraints=(floating(), real_or_whole, table_within_limit(_MATRIX, _frame_words)),
+    declared_extents=True,
+)
 def short_time_transform(node: Node, chain: Chain) -> Tensor:
     """one link: a window that slides over the signal; one more for a window function computed at run time, a few where
     the step or the length of frames is"""

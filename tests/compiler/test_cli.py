@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from compiler.cli.console import Console
 from compiler.cli.main import VERBS
+from dialects.diagnostics import Diagnostic, ExitCode
 from tests.compiler.conftest import Cli
 from tests.compiler.small_models import save_model, small_cnn, unsupported_model
+from tests.onnx_models import onnx_model, onnx_node
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -361,3 +366,40 @@ def test_colour_is_off_in_files_and_on_by_request(cli: Cli, monkeypatch: pytest.
     assert "\033[" in cli("targets", "--color", "always").err
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\033[" not in cli("targets").err
+
+
+def test_help_names_every_exit_code(cli: Cli) -> None:
+    epilog = " ".join(cli("--help").out.partition("Exit codes:")[2].split())
+    assert all(re.search(rf"(^| ){code.value} [a-z]", epilog) for code in ExitCode)
+
+
+def test_equal_problems_say_where_once(capsys: pytest.CaptureFixture[str]) -> None:
+    first = Diagnostic("CAT-F002", "too small", where="set by --set glb.banks", node="conv1")
+    Console().errors([first, replace(first, node="conv2"), replace(first, node="conv2")])
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:2] == ["error[CAT-F002] (set by --set glb.banks): too small (x3)", "  at:       conv1, conv2"]
+    Console().errors([first, replace(first, where="a.toml, line 3"), replace(first, where="", node="conv2")])
+    assert "  at:       conv1 (set by --set glb.banks), conv1 (a.toml, line 3), conv2\n" in capsys.readouterr().err
+
+
+def test_inspect_shows_models_that_are_not_supported(cli: Cli, tmp_path: Path) -> None:
+    nodes = [onnx_node("Relu", "x", "r", "first"), onnx_node("Own", "r", "y", "second", domain="company")]
+    model = save_model(onnx_model(nodes, {"x": ["N", 3]}, "y", domains=["company"]), tmp_path / "own.onnx")
+    found = cli("inspect", model, "--json")
+    assert found.code == 0
+    result = found.json["result"]
+    assert result["facts"]["not supported"] == "1 problem, see below"
+    assert [(each["code"], each["node"]) for each in result["Problems"]] == [("CAT-U003", "second")]
+    assert [(each["node"], each["operator"]) for each in result["Nodes"]] == [
+        ("first", "Relu"),
+        ("second", "company.Own"),
+    ]
+    assert [(each["tensor"], each["shape"], each["type"]) for each in result["Inputs and outputs"]] == [
+        ("x", "Nx3", "float"),
+        ("y", "", "not declared"),
+    ]
+
+
+def test_a_file_that_is_no_model_is_not_inspected(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"no model")
+    assert cli("inspect", tmp_path / "m.onnx").code == 2

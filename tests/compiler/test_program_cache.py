@@ -227,3 +227,13 @@ def test_a_program_from_the_cache_needs_none_of_the_compiler(model: Path, cache:
         "assert not {'xdsl', 'onnx', 'numpy', 'pydantic'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_cache_that_cannot_be_written_is_named(
+    cli: Cli, model: Path, cache: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache.parent.parent.mkdir(parents=True, exist_ok=True)
+    cache.parent.write_text("a file where the folder should be")
+    assert cli("compile", model, "-o", tmp_path / "p.cat").code == 0
+    said = f"the program is not kept for the next time: cannot write {cache}: Not a directory"
+    assert said in [record.getMessage() for record in caplog.records]

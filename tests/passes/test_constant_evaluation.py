@@ -224,3 +224,10 @@ def test_onnx_node_tests_with_constant_inputs() -> None:
             )
         checked += 1
     assert checked > 900
+
+
+def test_a_result_of_unknown_size_stays_if_the_operands_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    ones = np.ones((3, 4), np.float32)
+    assert folded("NonZero", 13, [ones]) is not None
+    monkeypatch.setattr("passes.constant_evaluation._OPEN_LIMIT", 11)
+    assert folded("NonZero", 13, [ones]) is None
