@@ -101,6 +101,9 @@ class Chip:
 
     def perform(self, task: Task, piece: Piece, action: Action, turns: range) -> Cost:
         """Do an action for some turns; what it costs in each of them. Raises `CoreFault`."""
+        if piece.is_run and (action.do is Do.PROGRAM or action.given is What.FIXED):
+            message = "what is done once for all vectors stands in a run"
+            raise CoreFault(Fault("CAT-E003", message), task, action.pc)
         if action.do is Do.PROGRAM and action.given[2]:
             return Cost(None, np.zeros(1, np.int64))
         return self._guarded(task, piece, action, turns)

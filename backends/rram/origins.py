@@ -5,47 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
-from typing import Any
 
-import numpy as np
-
-from backends.fields import Array
 from backends.rram.chip import Chip, CoreFault
 from backends.rram.holds import HOLDS
 from backends.rram.pairs import PairFault
 from backends.rram.streams import Action, Do, Piece, Task
+from backends.spatial.blank import Blank
 from backends.spatial.memory import Addresses, Fault, MemoryBank, UnwrittenFault
-from backends.spatial.watched import WatchedMemory, grid
 from dialects.multicore_machine import MulticoreMachine
-
-
-class Blank(WatchedMemory):
-    """A memory whose words are all there, and zero, but for constants; it only tells which of them are written."""
-
-    def read(
-        self, address: int, shape: Sequence[int], strides: Sequence[int], dtype: np.dtype[Any] | None = None
-    ) -> Array:
-        if dtype is None or self.is_constant(address):
-            return super().read(address, shape, strides, dtype)
-        return np.zeros(tuple(shape), dtype)
-
-    def gather(self, addresses: Addresses, dtype: np.dtype[Any]) -> Array:
-        if self.is_constant(int(addresses.flat[0])):
-            return super().gather(addresses, dtype)
-        return np.zeros(addresses.shape, dtype)
-
-    def window(
-        self, address: int, shape: Sequence[int], strides: Sequence[int], dtype: np.dtype[Any] | None = None
-    ) -> Array:
-        self.tell(grid(address, shape, strides))
-        return np.zeros(tuple(shape), dtype)
-
-    def scatter(self, addresses: Addresses, values: Array, combine: np.ufunc | None) -> None:
-        self.tell(addresses)
-
-    def is_constant(self, address: int) -> bool:
-        """Whether a word is one of those that nobody writes."""
-        return any(each.base <= address < each.end and each.valid is None for each in self.segments)
 
 
 class _Found(Exception):

@@ -3,43 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
-
-from backends.fields import Array
 from backends.rram.chip import Chip, CoreFault
-from backends.rram.origins import Blank, batches, without_holds
+from backends.rram.origins import batches, without_holds
 from backends.rram.streams import Action, Do, Piece, Task
+from backends.spatial.blank import Blank, ConstantRead, ConstantReads, raise_if_read
 from backends.spatial.memory import Addresses, MemoryBank
-from backends.spatial.watched import grid
 from dialects.multicore_machine import MulticoreMachine
-
-
-class _Told(Blank):
-    """A memory that tells which of its constants are read."""
-
-    def read(
-        self, address: int, shape: Sequence[int], strides: Sequence[int], dtype: np.dtype[Any] | None = None
-    ) -> Array:
-        words = super().read(address, shape, strides, dtype)
-        if self.is_constant(address):
-            self._seen(grid(address, shape, strides), False)
-        return words
-
-    def gather(self, addresses: Addresses, dtype: np.dtype[Any]) -> Array:
-        words = super().gather(addresses, dtype)
-        if self.is_constant(int(addresses.flat[0])):
-            self._seen(addresses, False)
-        return words
-
-
-class _Found(Exception):
-    """Words are read."""
-
-    def __init__(self, words: Addresses):
-        super().__init__()
-        self.first = int(words.min())
 
 
 def reader_of(
@@ -54,13 +24,8 @@ def reader_of(
     `words` are those looked for, `layers` the numbers of the layers looked at, `banks` the shared memory and that of
     sums. Loads read constants, and so does what writes weights into crossbars.
     """
-
-    def told(read: Addresses, writes: bool) -> None:
-        if not writes:
-            _compare(read, words)
-
     plain = [[without_holds(task) for task in stream if task.layer.index in layers] for stream in streams]
-    dram, sums = _Told(banks[0], told), Blank(banks[1], lambda read, writes: None)
+    dram, sums = ConstantReads(banks[0], words), Blank(banks[1], lambda read, writes: None)
     chip = Chip(machine, plain, dram, sums)
     tasks = (task for stream in plain for task in stream)
     for task in sorted(tasks, key=lambda each: (layers.index(each.layer.index), each.core)):
@@ -70,12 +35,6 @@ def reader_of(
     return None
 
 
-def _compare(read: Addresses, words: Addresses) -> None:
-    found = read[np.isin(read, words)]
-    if found.size:
-        raise _Found(found)
-
-
 def _reading(chip: Chip, task: Task, words: Addresses) -> tuple[int, int] | None:
     """The address of the first instruction of a task that reads some words, and the first of them."""
     for piece in task.pieces:
@@ -83,10 +42,10 @@ def _reading(chip: Chip, task: Task, words: Addresses) -> tuple[int, int] | None
             for action in _reads(piece):
                 try:
                     if action.do is Do.PROGRAM:
-                        _compare(chip.part(task).kernel_addresses(), words)
+                        raise_if_read(chip.part(task).kernel_addresses(), words)
                     else:
                         chip.perform(task, piece, action, turns)
-                except _Found as found:
+                except ConstantRead as found:
                     return action.pc, found.first
                 except CoreFault:
                     return None

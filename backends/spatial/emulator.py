@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from backends.fields import Array
 from backends.isa import Instruction, Isa
 from backends.program import DebugEntry, Program, TensorEntry
 from backends.segments import HostCall
+from backends.spatial.blank import ConstantRead, ConstantReads
 from backends.spatial.blocks import BlockEngine
 from backends.spatial.core import LayerSequencer, SegmentRun
 from backends.spatial.dram import dram_of
@@ -129,11 +131,28 @@ class LayerEmulator(ProgramEmulator):
         together = next((group.layers for group in self.program.groups if layer in group.layers), (layer,))
         return [entry for entry in self.program.debug if entry.layer in together]
 
+    def _addresses(self, layer: str) -> list[int]:
+        """Where the instructions of a layer stand in the program."""
+        return [pc for entry in self._entries(layer) for pc in range(entry.start, entry.end)]
+
     def step_layer(self, layer: str, tensors: Mapping[str, Array], seen: Seen) -> None:
         """Execute a layer alone and show the memories after every instruction: those on chip, and its results."""
         entry = next(each for each in self.program.layers if each.name == layer)
         group = next((each for each in self.program.groups if each.name == entry.group), None)
         self._execute(tensors, entry.outputs if group is None else group.outputs, None, layer, seen=seen)
+
+    def reader_of(self, words: Array, layers: Sequence[str]) -> tuple[int, int, int] | None:
+        """Which instruction of some layers reads constants first: their code is executed on zeros up to there."""
+        memory = ConstantReads(dram_of(self.program, self.dram_words), words)
+        for layer in layers:
+            core = self.new_core(memory, None)
+            # Where code stops on zeros, it has not read them before.
+            with suppress(Fault), threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
+                try:
+                    core.run(self._code_of(layer))
+                except ConstantRead as found:
+                    return 0, self._addresses(layer)[core.pc], found.first
+        return None
 
     def memories(self, core: LayerSequencer[Any]) -> dict[str, Array]:
         """Copies of what the memories on chip hold, by name."""
@@ -143,7 +162,7 @@ class LayerEmulator(ProgramEmulator):
         self, seen: Seen, core: LayerSequencer[Any], only: str | None, wanted: Sequence[str]
     ) -> Callable[[int, Instruction], None]:
         """What `seen` is told before the next instruction is executed."""
-        addresses = [pc for entry in self._entries(only or "") for pc in range(entry.start, entry.end)]
+        addresses = self._addresses(only or "")
         before: list[int] = []
 
         def watch(pc: int, instruction: Instruction) -> None:

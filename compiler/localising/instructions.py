@@ -15,6 +15,7 @@ from backends.registry import find_backend
 from compiler.arrays import Array
 from compiler.localising.edits import Edit, edits, repaired
 from compiler.localising.layer_order import first_misplaced, in_order
+from compiler.localising.relocating import relocated
 from dialects.diagnostics import CatenaError
 
 _MOVERS = ("load", "fill")
@@ -67,6 +68,17 @@ def blamed_instruction(
     If no repair of one instruction does, the first that differs is blamed where all repairs together mend the result.
     None if code and constants are those that the compiler makes, or have nothing to do with it.
     """
+    moved = relocated(again, program, isa)
+    if moved is not again and edits(program, again, {each.name for each in layers}):
+        found = _blamed_instruction(program, moved, layers, isa, mends)
+        if found is not None:
+            return found
+    return _blamed_instruction(program, again, layers, isa, mends)
+
+
+def _blamed_instruction(
+    program: Program, again: Program, layers: Sequence[LayerEntry], isa: Isa, mends: Mends
+) -> Blame | None:
     misplaced = blamed_order(program, again, isa, mends)
     if misplaced is not None:
         return misplaced
@@ -94,11 +106,18 @@ def blamed_order(program: Program, again: Program, isa: Isa, mends: Mends) -> Bl
 def blamed_constants(
     program: Program, again: Program, layers: Sequence[LayerEntry], isa: Isa, mends: Mends
 ) -> Blame | None:
-    """The instruction that brings altered constants of some layers, if the result is right with the model's."""
-    for tensor, found, expected in _other_constants(program, again, layers):
-        if found.size == expected.size and mends(_with_words(program, tensor, expected)):
-            return _of_constants(program, layers, isa, tensor, found, expected)
-    return None
+    """The instruction that brings altered constants of some layers, if the result is right with the model's.
+
+    If only all of them together make it right, that of the first.
+    """
+    others = [each for each in _other_constants(program, again, layers) if each[1].size == each[2].size]
+    chosen = next((each for each in others if mends(_with_words(program, each[0], each[2]))), None)
+    if chosen is None and len(others) > 1:
+        repaired = program
+        for tensor, _, expected in others:
+            repaired = _with_words(repaired, tensor, expected)
+        chosen = others[0] if mends(repaired) else None
+    return None if chosen is None else _of_constants(program, layers, isa, *chosen)
 
 
 def are_the_same(program: Program, again: Program, layers: Sequence[LayerEntry]) -> bool:
@@ -213,14 +232,14 @@ def _of_constants(
 ) -> Blame | None:
     """The instruction that brings altered words of a tensor on chip: not it is wrong, but what it brings."""
     altered = np.flatnonzero((_bits(found) != _bits(expected)).reshape(-1, found.itemsize).any(axis=1))
+    mover, other = _bringing(program, _entries(program, layers), isa, tensor)
+    place, word = mover, int(altered[0])
     emulator = find_backend(program.metadata.backend).load(program, None)
-    place: tuple[int, int] | None = None
-    word = int(altered[0])
-    if isinstance(emulator, ReadingEmulator):
+    if place is None and isinstance(emulator, ReadingEmulator):
         read = emulator.reader_of(tensor.address + altered, [each.name for each in layers])
         if read is not None:
             place, word = read[:2], read[2] - tensor.address
-    place = place or _bringing(program, _entries(program, layers), isa, tensor)
+    place = place or other
     if place is None:
         return None
     text = isa.format(instruction_at(program, isa, *place))
@@ -228,11 +247,20 @@ def _of_constants(
     return Blame(*place, text, reason, str(expected[word]), str(found[word]), len(program.code))
 
 
-def _bringing(program: Program, entries: Sequence[DebugEntry], isa: Isa, tensor: TensorEntry) -> tuple[int, int] | None:
-    """Core and address of the instruction that moves an operand, the first after the one that says where it lies."""
+_Place = tuple[int, int]
+"""Core and address of an instruction."""
+
+
+def _bringing(
+    program: Program, entries: Sequence[DebugEntry], isa: Isa, tensor: TensorEntry
+) -> tuple[_Place | None, _Place | None]:
+    """The instruction that moves an operand, the first after the one that says where it lies.
+
+    If none says that it does, what takes results out or else what says where the operand lies.
+    """
     operand: object = None
-    based: tuple[int, int] | None = None
-    sender: tuple[int, int] | None = None
+    based: _Place | None = None
+    sender: _Place | None = None
     for entry in entries:
         for address in range(entry.start, entry.end):
             place = entry.core, address
@@ -241,10 +269,10 @@ def _bringing(program: Program, entries: Sequence[DebugEntry], isa: Isa, tensor:
             if mnemonic == "base" and getattr(instruction, "address", None) == tensor.address:
                 operand, based = getattr(instruction, "tensor", None), place
             elif based is not None and mnemonic in _MOVERS and _moves(instruction, operand):
-                return place
+                return place, None
             elif based is not None and mnemonic in _SENDERS:
                 sender = sender or place
-    return sender or based
+    return None, sender or based
 
 
 def _moves(instruction: Instruction, operand: object) -> bool:

@@ -14,7 +14,7 @@ from compiler.explanation.layers import ExplainedLayer, explained_layers
 from compiler.localising.as_a_whole import first_departure
 from compiler.localising.engines import blamed_execution, engines_that_are_right
 from compiler.localising.evidence import Evidence, Stop, WrongOutputs, run_inputs
-from compiler.localising.instructions import Blame, are_the_same, blamed_instruction, mends_by, together
+from compiler.localising.instructions import Blame, Mends, are_the_same, blamed_instruction, mends_by, together
 from compiler.localising.places import blamed_table, other_places
 from compiler.localising.recompiling import or_reason
 from compiler.localising.tiles import Tile, first_wrong_tile
@@ -95,8 +95,9 @@ def locate_stop(program: Program, model: Path, stop: Stop) -> Location:
     again, remark = or_reason(program, model, {each.name for each in program.layers})
     blame = None
     if again is not None:
-        blame = blamed_instruction(program, again, program.layers, backend.isa(), mends_by(backend, stop.runs))
-        remark = "" if blame is not None else _unexplained(program, again, program.layers, "all layers")
+        mends = mends_by(backend, stop.runs)
+        blame = blamed_instruction(program, again, program.layers, backend.isa(), mends)
+        remark = "" if blame is not None else _unexplained(program, again, program.layers, "all layers", mends)
     (fault, *_) = stop.faults
     wrong = None if blame is None else _layer_of(program, blame)
     name, nodes = ("", ()) if wrong is None else (wrong.name, wrong.nodes)
@@ -113,7 +114,8 @@ def locate_wrong_outputs(program: Program, emulator: Emulator, model: Path, wron
     table = "" if again is None else blamed_table(program, again, mends)
     blame = None if table else blamed_in_whole(program, again, backend.isa(), mends, intrusion)
     if again is not None:
-        remark = table or ("" if blame is not None else _unexplained(program, again, program.layers, "all layers"))
+        unexplained = "" if blame is not None else _unexplained(program, again, program.layers, "all layers", mends)
+        remark = table or unexplained
     seen = None if departure is None else departure.layer
     site = None if intrusion is None else intrusion.site
     layer = None if blame is None else _layer_of(program, blame)
@@ -152,11 +154,12 @@ def _tile(program: Program, wrong: Array, tensor: TensorEntry, layer: LayerEntry
     return found if found is not None else first_wrong_tile(wrong, tensor, explained, group)
 
 
-def _unexplained(program: Program, again: Program, layers: Sequence[LayerEntry], names: str) -> str:
+def _unexplained(program: Program, again: Program, layers: Sequence[LayerEntry], names: str, mends: Mends) -> str:
     """What is known of layers of which no instruction is to blame."""
     if are_the_same(program, again, layers):
         return f"code and constants of {names} are what the compiler makes of the model"
-    return f"compiled again, {names} get other code or constants, with which the result stays wrong"
+    found = "is right, but no single instruction was found to blame" if mends(again) else "stays wrong"
+    return f"compiled again, {names} get other code or constants, with which the result {found}"
 
 
 def _blamed(program: Program, emulator: Emulator, model: Path, evidence: Evidence) -> tuple[Blame | None, str, str]:
@@ -183,7 +186,7 @@ def _blamed(program: Program, emulator: Emulator, model: Path, evidence: Evidenc
             intrusion = intrusion_in(program, emulator, run_inputs(program, evidence.reference))
             blame = blamed_together(program, again, isa, mends, intrusion)
             return blame, "", "" if blame is None or intrusion is None else intrusion.text
-        reason = _unexplained(program, again, layers, names)
+        reason = _unexplained(program, again, layers, names, mends)
         if not are_the_same(program, again, layers):
             return None, reason, ""
     right = engines_that_are_right(program, backend, evidence)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from backends.container import write_program
-from backends.program import Program, Role
+from backends.program import LayerEntry, Program, Role
 from backends.registry import find_backend
 from compiler.arrays import Array, write_arrays
 from compiler.compilation import CompileOptions
@@ -24,7 +24,7 @@ from compiler.verification.measures import Tolerances
 from compiler.verification.programs import verify_source
 from compiler.verification.reference import reference_model
 from compiler.verification.result import Verification
-from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.diagnostics import CatenaError
 
 MODEL, INPUTS, EXPECTED, PROGRAM, NOTE = "model.onnx", "inputs.npz", "expected.npz", "layer.cat", "README.txt"
 WHOLE, WHOLE_MODEL, WHOLE_INPUTS, WHOLE_EXPECTED = (
@@ -54,44 +54,15 @@ def write_reproducer(
 ) -> Reproducer:
     """Write a model of the wrong layer alone, its inputs, what it should make of them, and the layer's own program.
 
-    Where that shows no difference, the whole program, its model and its inputs are written beside it.
-
-    Raises `CatenaError`: CAT-V002 if the layer is no part of the model that can be cut out, CAT-C002 if a file cannot
-    be written.
+    Where that shows no difference, or cannot be made, the whole program, its model and its inputs are written beside
+    it. Raises `CatenaError` (CAT-C002) if a file cannot be written.
     """
-    layer, output = evidence.layer, evidence.tensor.onnx
-    names = {tensor.name: tensor.onnx for tensor in program.tensors}
-    made = {name for each in evidence.suspects for name in each.outputs}
-    read = {names[name] for each in evidence.suspects for name in each.inputs if name not in made}
-    nodes = {node for each in evidence.suspects for node in each.nodes}
-    cut = cut_model(reference_model(model), nodes, read, output, evidence.reference)
-    if cut is None:
-        message = f"{layer.name!r} cannot be cut out of the model"
-        raise CatenaError(
-            Diagnostic("CAT-V002", message, "verification", " + ".join(layer.nodes), found=output or "no tensor")
-        )
-    content = cut.SerializeToString(deterministic=True)
-    inputs: dict[str, Array] = {value.name: evidence.reference[value.name] for value in cut.graph.input}
+    layer = evidence.layer
     make_folder(folder)
-    write_bytes(folder / MODEL, content)
-    write_arrays(inputs, folder / INPUTS)
-    write_arrays({output: evidence.reference[output]}, folder / EXPECTED)
-    files = [folder / MODEL, folder / INPUTS, folder / EXPECTED]
-    isa = find_backend(program.metadata.backend).isa()
-    digest = hashlib.sha256(content).hexdigest()
-    alone = cut_program(program, evidence.suspects, isa, evidence.reference, Path(MODEL).stem, digest)
-    if alone is not None:
-        write_program(alone, folder / PROGRAM)
-        files.append(folder / PROGRAM)
-        command, remark = f"catena verify {PROGRAM} --model {MODEL} -i {INPUTS}", ""
-        is_shown = _differs(folder, PROGRAM, inputs)
-    else:
-        command = f"catena verify {MODEL} -i {INPUTS} -t {program.metadata.target}"
-        remark = "the layer's own code cannot run alone: the command compiles the model again"
-        is_shown = _differs(folder, MODEL, inputs, program.metadata.target)
+    files, command, source, is_shown = _written_alone(folder, program, model, evidence)
+    remark = "" if not command or (folder / PROGRAM) in files else f"{source}: the command compiles the model again"
     if not is_shown:
-        source = "the layer's own code is right alone" if alone is not None else "the layer's own code cannot run alone"
-        run = _run_of(program, evidence)
+        run = Stop(run_inputs(program, evidence.reference), evidence.faults)
         if run.faults and not run.runs(program, find_backend(program.metadata.backend).load(program, None)):
             command = _written_run(folder, program, run, WHOLE_INPUTS)
             remark = f"{source}: the command runs all layers"
@@ -115,6 +86,51 @@ def write_reproducer(
     ]
     write_text(folder / NOTE, "\n".join([*lines, *([remark] if remark else []), ""]))
     return Reproducer((*files, folder / NOTE), command, remark)
+
+
+def _written_alone(
+    folder: Path, program: Program, model: Path, evidence: Evidence
+) -> tuple[list[Path], str, str, bool]:
+    """Write the layer's part of the model and of the program: files, command, what of it there is, if it shows it."""
+    layers, output = _layers_to_show(program, evidence)
+    names = {tensor.name: tensor.onnx for tensor in program.tensors}
+    made = {name for each in layers for name in each.outputs}
+    read = {names[name] for each in layers for name in each.inputs if name not in made}
+    nodes = {node for each in layers for node in each.nodes}
+    cut = cut_model(reference_model(model), nodes, read, output, evidence.reference)
+    if cut is None:
+        return [], "", "the layer cannot be cut out of the model", False
+    content = cut.SerializeToString(deterministic=True)
+    inputs: dict[str, Array] = {value.name: evidence.reference[value.name] for value in cut.graph.input}
+    write_bytes(folder / MODEL, content)
+    write_arrays(inputs, folder / INPUTS)
+    write_arrays({output: evidence.reference[output]}, folder / EXPECTED)
+    files = [folder / MODEL, folder / INPUTS, folder / EXPECTED]
+    isa = find_backend(program.metadata.backend).isa()
+    digest = hashlib.sha256(content).hexdigest()
+    alone = cut_program(program, layers, isa, evidence.reference, Path(MODEL).stem, digest)
+    if alone is None:
+        command = f"catena verify {MODEL} -i {INPUTS} -t {program.metadata.target}"
+        is_shown = _differs(folder, MODEL, inputs, program.metadata.target)
+        return files, command, "the layer's own code cannot run alone", is_shown
+    write_program(alone, folder / PROGRAM)
+    command = f"catena verify {PROGRAM} --model {MODEL} -i {INPUTS}"
+    return [*files, folder / PROGRAM], command, "the layer's own code is right alone", _differs(folder, PROGRAM, inputs)
+
+
+def _layers_to_show(program: Program, evidence: Evidence) -> tuple[Sequence[LayerEntry], str]:
+    """The layers that make a tensor of the model again, and that tensor.
+
+    If the emulator stops at a layer whose result the model does not have, the later ones of its operator belong to it.
+    """
+    layers, output = list(evidence.suspects), evidence.tensor.onnx
+    onnx = {tensor.name: tensor.onnx for tensor in program.tensors}
+    following = program.layers[program.layers.index(evidence.layer) + 1 :]
+    while not output and following and set(following[0].nodes) & set(evidence.layer.nodes):
+        (layer, *following) = following
+        layers.append(layer)
+        output = next((onnx[name] for name in layer.outputs if onnx[name] in evidence.reference), "")
+    return layers, output
 
 
 def write_run(folder: Path, program: Program, stop: Stop, location: Location) -> Reproducer:
@@ -149,11 +165,6 @@ def write_outputs(
     shown = ["", f"In this folder: {command}"] if command else []
     write_text(folder / NOTE, "\n".join([*location.lines(), *shown, remark, ""]))
     return Reproducer((*written, folder / NOTE), command, remark)
-
-
-def _run_of(program: Program, evidence: Evidence) -> Stop:
-    """A run of the whole program with the inputs of the model that one layer was looked at with."""
-    return Stop(run_inputs(program, evidence.reference), evidence.faults)
 
 
 def _written_run(folder: Path, program: Program, stop: Stop, inputs: str) -> str:

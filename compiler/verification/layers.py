@@ -278,10 +278,12 @@ class _Layers:
 
 _FAULTS = "CAT-E"
 """How the codes of the emulated machine begin."""
+_EMULATION = "emulation"
+"""The stage of what else an instruction finds wrong, for example of a stream that it decodes."""
 
 
 def _is_of_the_machine(error: CatenaError) -> bool:
-    return all(each.code.startswith(_FAULTS) for each in error.diagnostics)
+    return all(each.code.startswith(_FAULTS) or each.stage == _EMULATION for each in error.diagnostics)
 
 
 def updated_by(layer: LayerEntry) -> list[str]:

@@ -291,6 +291,22 @@ def test_what_hardware_cannot_do_is_a_fault(kind: type, change: dict[str, int] |
         broken.emulate()
 
 
+def test_what_is_done_once_cannot_stand_in_a_run() -> None:
+    """An instruction of the run has its place."""
+    made = ready(one_layer(12, 40, 4, 1, 3), SMALL)
+    core = next(core for core, code in enumerate(made.program.code) if _fixed(code))
+    code = list(ISA.decode(made.program.code[core], "code"))
+    (fixed,) = _fixed(made.program.code[core])
+    mvm = next(at for at, each in enumerate(code) if isinstance(each, Mvm))
+    broken = _changed(made, core, {fixed: code[mvm + 1], mvm + 1: code[fixed]})
+    with pytest.raises(CatenaError, match="done once for all vectors stands in a run"):
+        broken.emulate()
+
+
+def _fixed(code: bytes | memoryview) -> list[int]:
+    return [at for at, each in enumerate(ISA.decode(code, "code")) if ISA.format(each) == "load what=fixed"]
+
+
 def test_code_for_other_chips_is_refused() -> None:
     made = ready(one_layer(13, 4, 4, 1, 3), SMALL)
     with pytest.raises(CatenaError) as raised:

@@ -26,8 +26,8 @@ from dialects.gconv import LoopKind
 from dialects.gemm_mapping import GemmMapping
 from dialects.schedule import Loop, Mapping, Temporal
 from tests.compiler.conftest import Cli
-from tests.compiler.localising.faults import CONV, FAULTS, LINKS, Fault, altered, program_for
-from tests.compiler.small_models import save_model, small_cnn
+from tests.compiler.localising.faults import CONV, FAULTS, LINKS, Fault, altered, other_constants, program_for
+from tests.compiler.small_models import save_model, small_cnn, small_norms
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
@@ -85,6 +85,57 @@ def test_a_reproducer_of_a_link_without_a_reference_has_the_links_of_its_operato
     again = cli("verify", "layer.cat", "--model", "model.onnx", "-i", "inputs.npz")
     assert again.code == 5
     assert "first difference: layer 'soft1#3'" in again.out
+
+
+def test_a_link_without_a_reference_at_which_the_emulator_stops_is_shown_with_its_operator(
+    tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beginning = "base tensor=input"
+    plant = altered("soft1#2", beginning, address=1 << 30)
+    fault = Fault("generic", "soft1#2", beginning, plant, model=small_norms)
+    model, path = planted(fault, tmp_path)
+    result = cli("verify", path, "--model", model, "--reproducer", tmp_path / "again", "--json")
+    place = result.json["result"]["location"]
+    assert (result.code, place["layer"]) == (5, fault.layer)
+    assert place["blame"]["text"].startswith(beginning)
+    assert [node.name for node in onnx.load(tmp_path / "again" / "model.onnx").graph.node] == ["soft1"]
+    monkeypatch.chdir(tmp_path / "again")
+    again = cli("verify", "layer.cat", "--model", "model.onnx", "-i", "inputs.npz")
+    assert again.code == 5
+    assert "first wrong layer: soft1#2" in again.out
+
+
+@pytest.mark.parametrize("word", [2, *(pytest.param(word, marks=pytest.mark.exhaustive) for word in (0, 5))])
+def test_altered_bitmaps_are_blamed_on_the_load_that_decodes_them(word: int, tmp_path: Path) -> None:
+    """Whether the stream can be decoded or not."""
+
+    def change(words: np.ndarray) -> None:
+        words[word] ^= 0x5A
+
+    fault = Fault("spots", "conv2", "load tensor=kernel", other_constants("w2#2", change), model=pruned)
+    _, found = located(fault, tmp_path)
+    assert found.layer == "conv2"
+    assert found.blame is not None, found.lines()
+    assert found.blame.text.startswith("load tensor=kernel")
+    assert f"word {word} of 'w2#2'" in found.blame.reason
+
+
+def pruned() -> onnx.ModelProto:
+    """x -> conv1 -> conv2 -> y, with weights of zero in many columns of the kernels."""
+    random = np.random.default_rng(1)
+    stored: list[onnx.TensorProto] = []
+    for name in ("w1", "w2"):
+        weights = random.standard_normal((8, 8, 3, 3)).astype(np.float32)
+        weights.reshape(8, -1)[:, random.random(72) < 0.7] = 0
+        stored.append(onnx.numpy_helper.from_array(weights, name))
+    convs = ("x", "w1", "a"), ("a", "w2", "y")
+    nodes = [
+        onnx.helper.make_node("Conv", [given, weights], [made], name=f"conv{number}", pads=[1, 1, 1, 1])
+        for number, (given, weights, made) in enumerate(convs, 1)
+    ]
+    ports = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 8, 6, 6]) for name in "xy"]
+    graph = onnx.helper.make_graph(nodes, "pruned", ports[:1], ports[1:], stored)
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
 
 
 def test_a_layer_at_which_the_emulator_stops_is_located_and_cut_out(
