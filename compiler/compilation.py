@@ -32,7 +32,17 @@ from compiler.ir_text import new_context, read_module
 from compiler.modes import Mode
 from compiler.pipelines import parse_passes
 from compiler.sources import ImportOptions, SourceKind, kind_of, load_message, load_model
-from compiler.stages import IMPORT, MAPPING_STAGE, PROGRAM, STAGE_NAMES, Stage, stage_named, stage_number, stages_after
+from compiler.stages import (
+    IMPORT,
+    MAPPING_STAGE,
+    PLACED_STAGE,
+    PROGRAM,
+    STAGE_NAMES,
+    Stage,
+    stage_named,
+    stage_number,
+    stages_after,
+)
 from compiler.tables import Table, number, table
 from compiler.targets import Target, select_target
 from dialects.array_machine import Machine
@@ -52,8 +62,6 @@ if TYPE_CHECKING:
     from backends.program import Program
     from compiler.pipeline_choice import Way
 
-PLACED_STAGE = "placed"
-"""The stage after which all is known that predictions need."""
 PIPELINED = "schedule.pipelined"
 """The key of targets of cores that says whether layers run as a pipeline."""
 ZEROS_STAGE = "encoded"

@@ -91,6 +91,8 @@ STAGES: tuple[Stage, ...] = (
     Stage("program", "the binary container", (), None),
 )
 
+PLACED_STAGE = "placed"
+"""The stage after which all is known that predictions need."""
 MAPPING_STAGE = "mapped"
 """Mapping files are applied before the passes of this stage and written after them."""
 

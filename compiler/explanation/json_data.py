@@ -118,22 +118,24 @@ def _as_described(held: Held) -> dict[str, Any]:
     return {"described": {"word_bits": held.unit.bits, "taken": taken, "capacity": capacity}}
 
 
+def held_json(held: Held) -> dict[str, Any]:
+    """What a memory holds, in words of the machine."""
+    return {
+        "memory": held.memory,
+        "words": dict(held.words),
+        "buffers": held.buffers,
+        "taken": held.taken,
+        "capacity": held.capacity,
+        **_as_described(held),
+    }
+
+
 def _facts(work: Work, facts: Facts) -> dict[str, Any]:
     return {
         "operations": facts.counts.operations,
         "loops": {f"{dim.name}.{kind}": dim.count(kind) for dim in work.spec.dims for kind in LoopKind},
         "nest": [_line(line) for line in nest_lines(work.spec, facts)],
-        "memories": [
-            {
-                "memory": held.memory,
-                "words": dict(held.words),
-                "buffers": held.buffers,
-                "taken": held.taken,
-                "capacity": held.capacity,
-                **_as_described(held),
-            }
-            for held in facts.held
-        ],
+        "memories": [held_json(held) for held in facts.held],
         "time": _time(facts.time),
         "resources": [
             {

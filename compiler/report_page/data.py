@@ -9,7 +9,7 @@ from backends.program import GroupEntry, Program
 from compiler.assembling import program_backend_isa
 from compiler.explanation.explaining import Explanation, Explanations, explain_program
 from compiler.explanation.groups import capacities, outer_words
-from compiler.explanation.json_data import explanations_json
+from compiler.explanation.json_data import explanations_json, held_json
 from compiler.ir_history import IrHistory
 from compiler.layer_names import told
 from compiler.report_page.buffers import buffers_json
@@ -25,6 +25,7 @@ from compiler.reporting import report_of
 from compiler.reports import LayerReport
 from compiler.reports.layers import ARRAY_USE
 from compiler.reports.text import zeros_note
+from passes.explanation.link import timed_words
 from passes.off_chip import outer_name
 from passes.pricing import elements
 
@@ -62,6 +63,7 @@ def page_of(
             "at_work": max((stream.busy for stream in entry.streams), default=None),
             "code": [asdict(piece) for piece in code.get(entry.name, ())],
             **facts.get(entry.name, {"name": entry.name, "kind": entry.kind, "nodes": list(entry.nodes)}),
+            "own_memories": [held_json(each) for each in (tiles.own.get(place, ()) if tiles is not None else ())],
             **_counted(counted.get(entry.name), explained.get(entry.name), found),
             "number": place + 1,
             "error": errors.get(entry.name),
@@ -125,6 +127,7 @@ def _counted(report: LayerReport | None, each: Explanation | None, found: Explan
         "energy_by_level": {level: energy for level, energy in report.price.energy.items() if energy},
         "utilisation": report.utilisation(found.machine),
         "off_chip_words": None if each is None else _off_chip(each, found),
+        "timed_words": timed_words(report.counts, found.machine),
         "macs": events.get("operation.mac", 0),
         "operations": report.counts.operations,
         "counts": {name: number for name, number in report.counts.flat().items() if number},

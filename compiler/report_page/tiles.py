@@ -9,12 +9,17 @@ from typing import Any
 import numpy as np
 from xdsl.dialects.builtin import ModuleOp
 
+from backends.spatial.emit import layers_in
 from compiler.driver import SilentObserver, StageRun
-from compiler.stages import MAPPING_STAGE
+from compiler.stages import MAPPING_STAGE, PLACED_STAGE
 from dialects.fused_attribute import FusedAttr
 from dialects.fused_mapping import FusedMapping, Retention
 from dialects.gconv.interpreter import main_function
+from dialects.spatial import LayerOp
+from dialects.target import require_machine
 from dialects.turn_box import TurnAxis
+from passes.explanation.facts import Held
+from passes.explanation.held_in_turns import held_in_turns
 from passes.fusion.boxes import IrregularError, boxes_of
 from passes.fusion.from_ir import group_of
 from passes.fusion.group import Group
@@ -30,12 +35,21 @@ MOST_TURNS = 2_000
 
 @dataclass
 class GroupTiles(SilentObserver):
-    """Watches a compilation, and keeps what its fused groups do in every turn, as plain data, by result."""
+    """Watches a compilation, and keeps what its fused groups do in every turn, as plain data, by result.
+
+    `own` is what layers of groups hold themselves in their largest turn, by their number from 0.
+    """
 
     groups: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    own: dict[int, tuple[Held, ...]] = field(default_factory=dict[int, tuple[Held, ...]])
 
     def after_stage(self, run: StageRun, module: ModuleOp) -> None:
-        """Look at the groups once they are mapped."""
+        """Look at the groups once they are mapped, and at their layers once they are placed."""
+        if run.stage == PLACED_STAGE:
+            machine = require_machine(module, run.stage)
+            layers = layers_in(main_function(module).body.block.ops)
+            held = {place: held_in_turns(op, machine) for place, op in enumerate(layers) if isinstance(op, LayerOp)}
+            self.own = {place: each for place, each in held.items() if each}
         if run.stage != MAPPING_STAGE:
             return
         for series in series_of(main_function(module), run.stage):

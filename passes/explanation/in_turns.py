@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from dialects.accelerator import Accelerator
 from dialects.events import Counts
 from dialects.gemm_machine import GemmMachine
 from dialects.nest_machine import NestMachine
-from passes.mapper.pricing import Prices
+from passes.explanation.link import port_cycles
 from passes.mapping.cost import Price
 
 
@@ -45,11 +43,8 @@ def _links(counts: Counts, price: Price, machine: Accelerator) -> Iterator[tuple
         name = "words on the off-chip link" if isinstance(machine, GemmMachine) else "words on links.dram"
         yield name, price.link_cycles
         return
-    events = {name: np.array([count]) for name, count in counts.events.items()}
-    events["operation"] = np.array([counts.operations])
-    prices = Prices(machine)
     for memory in machine.memories:
         if not machine.axes_outside(memory.name):
-            sent, taken = (float(cycles[0]) for cycles in prices.shared_port_cycles(memory, events))
+            sent, taken = port_cycles(counts, memory, machine)
             yield f"words on {memory.name}.read", sent
             yield f"words on {memory.name}.write", taken

@@ -1,10 +1,16 @@
-"""What the off-chip link takes at least, whatever the mapping."""
+"""What the off-chip link takes: at least, whatever the mapping, and as its time is counted."""
 
 from __future__ import annotations
 
+import numpy as np
+
 from dialects.accelerator import Accelerator
+from dialects.events import Counts
+from dialects.hierarchy import Memory
 from dialects.nest_machine import NestMachine
 from passes.explanation.facts import Facts
+from passes.mapper.pricing import Prices
+from passes.off_chip import off_chip_words
 
 _SENT = ("input", "kernel")
 """What the outermost memory of a machine of levels sends, as far as its cost model counts the time of it."""
@@ -21,3 +27,23 @@ def least_link_cycles(facts: Facts, machine: Accelerator) -> float:
     sent = sum(each.least for each in facts.moved if each.operand in _SENT)
     taken = sum(each.least for each in facts.moved if each.operand == "output")
     return max(sent / outer.read if outer.read else 0, taken / outer.write if outer.write else 0)
+
+
+def port_cycles(counts: Counts, memory: Memory, machine: NestMachine) -> tuple[float, float]:
+    """Cycles in which a memory that is there once sends words, and in which it takes some, as the cost model does."""
+    events = {name: np.array([count]) for name, count in counts.events.items()}
+    events["operation"] = np.array([counts.operations])
+    sent, taken = Prices(machine).shared_port_cycles(memory, events)
+    return float(sent[0]), float(taken[0])
+
+
+def timed_words(counts: Counts, machine: Accelerator) -> float:
+    """Words of a layer that take time on the off-chip link, of which `link_words` cross it in a cycle.
+
+    A machine of levels sends and takes words at once, and those of post operands take no time: it is the busier of both
+    ports that counts, if it has a rate.
+    """
+    words = off_chip_words(counts, machine)
+    if not isinstance(machine, NestMachine) or machine.memories[0].read is None:
+        return words
+    return max(port_cycles(counts, machine.memories[0], machine)) * machine.link_words or words

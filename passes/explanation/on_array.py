@@ -58,7 +58,12 @@ def _held(work: Work, mapping: Mapping, machine: Machine) -> tuple[Held, ...]:
     tiles = {OPERANDS[operand]: words for operand, words in buffer_tiles(work.spec, mapping).items()}
     bank = machine.glb.bank_words
     taken = sum(-(-words // bank) * bank for words in tiles.values())
-    found = [Held("glb", tiles, taken, machine.glb.words)]
+    return Held("glb", tiles, taken, machine.glb.words), *held_in_elements(work, mapping, machine)
+
+
+def held_in_elements(work: Work, mapping: Mapping, machine: Machine) -> tuple[Held, ...]:
+    """What the scratchpads of an element hold."""
+    found: list[Held] = []
     element = Tiling(work.spec, mapping).scratchpad_words()
     for operand, words in element.items():
         if operand != "kernel" or mapping.position(Operand.KERNEL) is not None:

@@ -34,7 +34,7 @@ def facts_on_levels(work: Work, mapping: Mapping, machine: NestMachine, counts: 
         counts,
         cost,
         _tiles(mapping, counted),
-        _held(machine, counted),
+        held_on_levels(machine, counted),
         _busy(machine, counted),
         _time(machine, counted, cost),
         spent(counts, cost, machine),
@@ -56,7 +56,8 @@ def _tiles(mapping: Mapping, counted: Counts) -> dict[int, dict[Operand, int]]:
     }
 
 
-def _held(machine: NestMachine, counted: Counts) -> tuple[Held, ...]:
+def held_on_levels(machine: NestMachine, counted: Counts) -> tuple[Held, ...]:
+    """What every memory but the outermost holds at a time."""
     found: list[Held] = []
     for memory in machine.memories[1:]:
         tiles = {operand: math.ceil(words[0]) for operand, words in counted.occupancy.get(memory.name, {}).items()}

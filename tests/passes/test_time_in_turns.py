@@ -8,6 +8,7 @@ from compiler.targets import select_target
 from dialects.accelerator import Accelerator
 from dialects.events import EVENTS, Counts
 from passes.explanation.in_turns import time_in_turns
+from passes.explanation.link import timed_words
 from passes.pricing import price
 
 
@@ -33,6 +34,21 @@ def test_parts_add_up_and_the_first_is_what_is_busy_longest(target: str, computi
         link = words / machine.link_words
         assert longest[1] == pytest.approx(max(computing, link), abs=1)
         assert ("words" in longest[0]) == (link > computing)
+
+
+def test_words_that_take_time_are_those_of_the_busier_port() -> None:
+    """No layer is above the roof that the off-chip link is: residuals take no time, results go while inputs come."""
+    machine = select_target("generic").machine
+    counts = counted(machine, 0, 1600)
+    moved = {"dram.kernel.read": 2304, "dram.extra.read": 1024, "dram.output.update": 1024}
+    counts.events.update(moved)
+    assert timed_words(counts, machine) == 1600 + 2304
+    counts.events["dram.output.update"] = 5000
+    assert timed_words(counts, machine) == 5000
+    array = select_target("eyeriss").machine
+    counts = counted(array, 0, 1600)
+    counts.events["dram.extra.read"] = 100
+    assert timed_words(counts, array) == 1700
 
 
 def test_memories_that_every_element_has_are_no_link() -> None:

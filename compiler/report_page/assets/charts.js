@@ -106,7 +106,7 @@ function aloneCycles(layer) {
 function drawRoofline(report) {
   const place = section("roofline");
   const points = report.layers
-    .map((layer, number) => ({ layer, number, words: layer.off_chip_words, rate: aloneCycles(layer) ? layer.operations / aloneCycles(layer) : 0 }))
+    .map((layer, number) => ({ layer, number, words: layer.timed_words, rate: aloneCycles(layer) ? layer.operations / aloneCycles(layer) : 0 }))
     .filter((each) => each.words > 0 && each.rate > 0)
     .map((each) => ({ ...each, intensity: each.layer.operations / each.words }));
   if (!points.length) {
@@ -139,6 +139,7 @@ function drawRoofline(report) {
     picture.append(titled(draw("circle", dot), text));
   }
   picture.append(words((60 + right) / 2, 340, `operations per ${report.outer} word`, { "text-anchor": "middle" }), words(60, 12, "operations per cycle"));
+  if (report.layers.some((layer) => layer.timed_words < layer.off_chip_words)) place.append(make("p", { class: "note" }, "Words are those that take time: the off-chip memory sends some while it takes others, the busier way counts."));
   if (report.timeline) place.append(make("p", { class: "note" }, "Of every layer alone, as if all layers before it were done (predicted)."));
   place.append(make("div", { class: "scroll" }, picture));
 }
@@ -150,12 +151,15 @@ function logAxis(values, from, to) {
   return { low, high, marks, at: (value) => from + ((to - from) * Math.log10(value / low)) / Math.log10(high / low || 10) };
 }
 
-// What memories hold: of a layer by itself, or of the fused group in which it takes turns, at most.
+// What memories hold: of a layer by itself, or of the fused group in which it takes turns, at most, and of its own tiles.
 function heldBy(report, layer) {
   if (layer.memories) return layer.memories.filter((each) => each.capacity);
   const group = report.groups.find((each) => each.name === layer.group);
   if (!group) return [];
-  return Object.entries(group.held).map(([memory, taken]) => ({ memory, taken, capacity: report.capacities[memory] })).filter((each) => each.capacity);
+  const own = Object.fromEntries(layer.own_memories.map((each) => [each.memory, each]));
+  const names = [...new Set([...Object.keys(group.held), ...Object.keys(own)])];
+  const held = names.map((memory) => ({ memory, taken: (group.held[memory] || 0) + (own[memory] ? own[memory].taken : 0), capacity: report.capacities[memory] || (own[memory] || {}).capacity }));
+  return held.filter((each) => each.capacity);
 }
 
 // Bytes over time as steps, a row a memory; a row is as high as the most that is ever taken, or as the memory if that is no more than twice.
@@ -188,7 +192,7 @@ function drawMemories(report) {
     place.append(make("p", { class: "note" }, "No layer of this program says what its memories hold."));
     return;
   }
-  place.append(make("p", { class: "note" }, "Words that the tiles of each layer take of a memory, as a share of its capacity; layers are as wide as they take cycles. Layers of a fused group hold together what their group does at most."));
+  place.append(make("p", { class: "note" }, "Words that the tiles of each layer take of a memory, as a share of its capacity; layers are as wide as they take cycles. Layers of a fused group hold what their group does at most, and tiles of their own, which are known where a model is reported on."));
   const left = 100, wide = Math.max(220, Math.min(1070, place.clientWidth - left - 24)), tall = 46, total = report.cycles || 1;
   const picture = draw("svg", { width: left + wide + 20, height: names.length * (tall + 16) + 26, role: "img" });
   names.forEach((name, row) => {

@@ -53,7 +53,7 @@ function layerParts(layer) {
     proof(layer),
     foundError(layer),
     nest(layer),
-    grid("Memories", layer.memories, { memory: (each) => each.memory, words: (each) => parts(each.words), taken: (each) => fullness(each) }),
+    grid("Memories", layer.memories || layer.own_memories, { memory: (each) => each.memory, words: (each) => parts(each.words), taken: (each) => fullness(each) }),
     grid("Time", layer.time, { part: (each) => each.part, cycles: (each) => whole(each.cycles) }, ["cycles"]),
     grid("What is busy", layer.resources, { resource: (each) => each.resource, amount: (each) => `${whole(each.amount)} ${each.unit}`, "a cycle": (each) => short(each.rate), cycles: (each) => whole(each.cycles) }, ["a cycle", "cycles"]),
     grid("Energy", layer.energy, { level: (each) => each.level, operand: (each) => each.operand, accesses: (each) => whole(each.accesses), energy: (each) => energy(each.energy_pj) }, ["accesses", "energy"]),

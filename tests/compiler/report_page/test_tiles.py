@@ -112,8 +112,13 @@ def test_a_browser_draws_tiles(tmp_path: Path) -> None:
     fits = next(each for each in data["figures"] if each["name"] == "fits")
     fullest = max(group["held"]["glb"] for group in data["groups"])
     assert fits["note"].startswith(f"of glb taken at most: {fullest:,} of 2,000 words, by group ")
+    own = [(held, layer["group"]) for layer in data["layers"] for held in layer["own_memories"]]
+    assert {held["memory"] for held, _ in own} >= {"rf"}
+    holds = {group["name"]: group["held"] for group in data["groups"]}
+    assert all(held["taken"] + holds[group].get(held["memory"], 0) <= held["capacity"] for held, group in own)
     memories = shown[shown.index('<section id="memories">') : shown.index('<section id="groups">')]
     assert "glb: " in memories
+    assert "rf: " in memories
     part = shown[shown.index('<section id="groups">') : shown.index('<section id="layers">')]
     for tensor in tiles["tensors"]:
         again = tensor["words"] - tensor["once"]
