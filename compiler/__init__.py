@@ -1,8 +1,9 @@
 """What a person touches: command line, stage table, ONNX import, verification, reports.
 
 The verbs of the command line are functions here (see `compiler.api`): check, compile, run, verify, inspect, opt,
-quantize, prune, assemble, disassemble, report, explain, explore, reduce, conform; and history, which is `inspect
---passes`. They are imported when first used, so that the command starts quickly.
+quantize, prune, assemble, disassemble, report, diff, explain, explore, reduce, new_backend, cache, doctor; conform is
+`conformance`, measure_accuracy `accuracy`, list_targets `targets`, and history `inspect --passes`. They are imported
+when first used, so that the command starts quickly.
 """
 
 from __future__ import annotations
@@ -12,14 +13,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from compiler.api import (
         assemble,
+        cache,
         check,
         compile,
         conform,
+        diff,
         disassemble,
+        doctor,
         explain,
         explore,
         history,
         inspect,
+        list_targets,
+        measure_accuracy,
+        new_backend,
         opt,
         prune,
         quantize,
@@ -31,14 +38,20 @@ if TYPE_CHECKING:
 
 __all__ = [
     "assemble",
+    "cache",
     "check",
     "compile",
     "conform",
+    "diff",
     "disassemble",
+    "doctor",
     "explain",
     "explore",
     "history",
     "inspect",
+    "list_targets",
+    "measure_accuracy",
+    "new_backend",
     "opt",
     "prune",
     "quantize",
@@ -55,3 +68,7 @@ def __getattr__(name: str) -> object:
     from compiler import api
 
     return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

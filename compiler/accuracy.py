@@ -14,6 +14,7 @@ from backends.rram.accuracy import Effect, LayerEffect, effect
 from backends.rram.crossbar.settings import Settings, settings_for
 from compiler.compilation import CompileOptions, compile_source
 from compiler.descriptions.data import read_physics
+from compiler.displaying import Displayed, Part
 from compiler.importer.inputs import DeclaredInput
 from compiler.quantization.calibration import Source, read_samples
 from compiler.tables import Table, number, shortened, table
@@ -28,7 +29,7 @@ from dialects.validation import validated
 
 
 @dataclass(frozen=True)
-class Accuracy:
+class Accuracy(Displayed):
     """The effect on a network."""
 
     source: str
@@ -46,6 +47,10 @@ class Accuracy:
             for each in self.effect.layers
         ]  # fmt: skip
         return table(["layer", *map(number, titles)], rows)
+
+    def displayed(self) -> Iterable[Part]:
+        """What notebooks show."""
+        return [self.table(), *self.summary()]
 
     def summary(self) -> Iterable[str]:
         """Lines about the outputs, and about what is not on crossbars."""

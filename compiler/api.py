@@ -17,6 +17,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compiler.api_tools import cache, doctor, list_targets, measure_accuracy, new_backend
 from dialects.diagnostics import CatenaError, Diagnostic
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from compiler.quantization.calibration import Source
     from compiler.reduction.files import Reduced
     from compiler.reports import Report
+    from compiler.reports.differences import Differences
     from compiler.verification.result import Verification
     from passes.searching.options import SearchOptions
 
@@ -44,14 +46,20 @@ __all__ = [
     "CatenaError",
     "Diagnostic",
     "assemble",
+    "cache",
     "check",
     "compile",
     "conform",
+    "diff",
     "disassemble",
+    "doctor",
     "explain",
     "explore",
     "history",
     "inspect",
+    "list_targets",
+    "measure_accuracy",
+    "new_backend",
     "opt",
     "prune",
     "quantize",
@@ -458,6 +466,48 @@ def explore(
     asked = space if isinstance(space, Space) else read_space(Path(space))
     network = Network(Path(model), input_shapes or {}, batch)
     return explore_space(network, asked, Places(jobs, scheduler, time_limit, folder))
+
+
+def diff(
+    first: FilePath | Report,
+    second: FilePath | Report,
+    *,
+    html: FilePath | None = None,
+    target: FilePath | None = None,
+    settings: Mapping[str, str] | None = None,
+    mode: str = "chain",
+    input_shapes: Shapes | None = None,
+    batch: int | None = None,
+) -> Differences:
+    """What differs between two programs, in all and layer by layer (`compiler.reports.differences`).
+
+    Each is a report, as `report` and `run` make them, or a file that is reported on: a program, statistics, or a model
+    or IR that is compiled with the arguments from `target` on, as for `compile`. So
+    `diff(report(model, target="eyeriss"), report(model, target="generic"))` compares two targets. `html` is a page to
+    write.
+    """
+    from compiler.reports.differences import differences
+
+    options = _options(target, settings, input_shapes, batch, mode)
+    found = differences(_report_of(first, options), _report_of(second, options))
+    if html is not None:
+        from compiler.files import write_text
+        from compiler.report_page import difference_page, render_differences
+
+        names = (_name_of(first), _name_of(second))
+        write_text(Path(html), render_differences(difference_page(found, names)))
+    return found
+
+
+def _report_of(source: FilePath | Report, options: CompileOptions) -> Report:
+    from compiler.reporting import report_on_any
+    from compiler.reports import Report
+
+    return source if isinstance(source, Report) else report_on_any(fspath(source), options)
+
+
+def _name_of(source: FilePath | Report) -> str:
+    return fspath(source) if isinstance(source, str | PathLike) else source.machine.name
 
 
 def reduce(

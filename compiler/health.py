@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -13,6 +13,8 @@ from pathlib import Path
 from backends.api import API_VERSION, Backend
 from backends.registry import InstalledBackend, InstalledTarget, installed_backends, installed_targets
 from compiler.cache_folder import cache_folder
+from compiler.displaying import Displayed, Part
+from compiler.tables import Table, table
 from dialects.diagnostics import CatenaError, Diagnostic
 
 MISSING = "missing"
@@ -46,13 +48,26 @@ class PlugIn:
 
 
 @dataclass(frozen=True)
-class Health:
+class Health(Displayed):
     """What was found."""
 
     packages: tuple[Package, ...]
     plug_ins: tuple[PlugIn, ...]
     cache: str
     machine: str
+
+    def tables(self) -> tuple[Table, Table]:
+        """Packages, and plug-ins."""
+        packages = ((each.name, each.version, each.needed) for each in self.packages)
+        plug_ins = ((each.name, each.kind, each.distribution, each.state) for each in self.plug_ins)
+        return (
+            table(("package", "version", "needed"), packages),
+            table(("plug-in", "kind", "distribution", "state"), plug_ins),
+        )
+
+    def displayed(self) -> Iterable[Part]:
+        """What notebooks show."""
+        return [*self.tables(), f"machine: {self.machine}", f"cache: {self.cache}"]
 
     @property
     def problems(self) -> tuple[Diagnostic, ...]:

@@ -15,15 +15,12 @@ def doctor(session: Session) -> Outcome:
     Ends with exit code 2 if something needed is missing, or a plug-in cannot be loaded.
     """
     from compiler.health import examine
-    from compiler.tables import table
 
     found = examine()
 
     def show(console: Console) -> None:
-        rows = ((each.name, each.version, each.needed) for each in found.packages)
-        console.table(table(("package", "version", "needed"), rows))
-        plug_ins = ((each.name, each.kind, each.distribution, each.state) for each in found.plug_ins)
-        console.table(table(("plug-in", "kind", "distribution", "state"), plug_ins))
+        for each in found.tables():
+            console.table(each)
         console.out(f"machine: {found.machine}")
         console.out(f"cache: {found.cache}")
 

@@ -25,9 +25,9 @@ def new_backend(session: Session, name: str, level: int, output: str | None) -> 
 
     It works as it is: install it with `pip install -e DIR`, and `catena conformance NAME` passes. Then change it.
     """
-    from compiler.scaffold.project import write_project
+    from compiler.scaffold.project import default_folder, write_project
 
-    folder = Path(output or f"catena-{name.replace('_', '-')}")
+    folder = Path(output) if output else default_folder(name)
     written = write_project(name, level, folder)
 
     def show(console: Console) -> None:

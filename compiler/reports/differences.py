@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+from compiler.displaying import Displayed, Part
 from compiler.reports.layers import LayerReport, Report
 
 
@@ -46,12 +47,18 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Differences:
+class Differences(Displayed):
     """Two reports, and their layers in pairs, in the order of the first one."""
 
     first: Report
     second: Report
     pairs: tuple[Pair, ...]
+
+    def displayed(self) -> Iterable[Part]:
+        """What notebooks show."""
+        from compiler.reports.difference_tables import pair_table, total_table
+
+        return [total_table(self), pair_table(self)]
 
     @property
     def json(self) -> dict[str, Any]:

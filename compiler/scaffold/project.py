@@ -54,6 +54,11 @@ def _check_name(name: str) -> None:
             raise CatenaError(Diagnostic("CAT-C001", message, hint="choose another name"))
 
 
+def default_folder(name: str) -> Path:
+    """Where a package is written unless somebody says otherwise."""
+    return Path(f"catena-{name.replace('_', '-')}")
+
+
 def write_project(name: str, level: int, folder: Path) -> tuple[str, ...]:
     """Write a new package to a folder that is not there yet, or empty; the files by path.
 

@@ -12,7 +12,7 @@ from click import Context
 
 import compiler
 from compiler import api
-from compiler.cli.main import CATENA
+from compiler.cli.main import CATENA, VERBS
 from compiler.tables import number, table
 from dialects.diagnostics import CatenaError
 from tests.compiler.small_models import save_model, unsupported_model
@@ -116,3 +116,46 @@ def test_notebooks_get_tables(program: Path, tmp_path: Path) -> None:
     assert "&lt;script&gt;" in html
     assert "a &amp; b" in html
     assert html.count('style="text-align: right"') == 2
+
+
+def test_what_there_is_shows_in_completion() -> None:
+    assert set(compiler.__all__) <= set(dir(compiler))
+
+
+def test_every_command_is_a_function_or_a_list() -> None:
+    names = {
+        "asm": "assemble", "disasm": "disassemble", "conformance": "conform", "accuracy": "measure_accuracy",
+        "targets": "list_targets", "new-backend": "new_backend",
+    }  # fmt: skip
+    lists = {"passes", "ops", "errors", "completion"}
+    assert {names.get(verb, verb) for verb in VERBS if verb not in lists} == set(compiler.__all__) - {"history"}
+
+
+def test_diff_takes_files_and_reports(program: Path, cnn: Path, tmp_path: Path) -> None:
+    here, there = compiler.report(program), compiler.report(cnn, target="generic")
+    found = compiler.diff(here, there, html=tmp_path / "d.html")
+    assert (found.first, found.second) == (here, there)
+    assert "generic" in (tmp_path / "d.html").read_text(encoding="utf-8")
+    assert found._repr_html_().count("<table") == 2
+    assert all(pair.is_same for pair in compiler.diff(program, cnn).pairs)
+
+
+def test_tools(tmp_path: Path) -> None:
+    assert "spots" in {row[0] for row in compiler.list_targets().rows}
+    assert all(path.is_file() for path in compiler.new_backend("mine", output=tmp_path / "mine"))
+    assert "catena" in compiler.doctor()._repr_html_()
+    (tmp_path / "cache" / "programs").mkdir(parents=True)
+    (tmp_path / "cache" / "programs" / f"{'0' * 64}.cat").write_bytes(b"kept")
+    kept = {each.kind: each.files for each in compiler.cache(tmp_path / "cache")}
+    assert sum(kept.values()) == 1
+    assert not any(each.files for each in compiler.cache(tmp_path / "cache", clear=True))
+
+
+def test_accuracy_on_crossbars(tmp_path: Path) -> None:
+    nodes = [onnx_node("MatMulInteger", "x w", "y", "product")]
+    weights = {"w": np.arange(-6, 6, dtype=np.int8).reshape(4, 3)}
+    model = onnx_model(nodes, {"x": [2, 4]}, "y", weights, element_type=onnx.TensorProto.INT8)
+    (tmp_path / "physics.toml").write_text("[adc]\nbits = 7\n")
+    found = compiler.measure_accuracy(save_model(model, tmp_path / "m.onnx"), tmp_path / "physics.toml")
+    assert [layer.name for layer in found.effect.layers] == ["y"]
+    assert "<table" in found._repr_html_()
