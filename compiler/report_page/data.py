@@ -48,7 +48,7 @@ def page_of(
     isa = program_backend_isa(program.metadata)
     report, found = report_of(program, statistics), explain_program(program, statistics=statistics)
     code, shape = code_by_layer(program, isa), drawing(program)
-    machine = report.machine
+    machine, own = report.machine, {} if tiles is None else tiles.own
     errors = {} if verified is None else errors_of(verified, program)
     explained = {each.layer.entry.name: each for each in found.layers}
     facts = {each["name"]: each for each in explanations_json(found)["layers"]}
@@ -63,7 +63,7 @@ def page_of(
             "at_work": max((stream.busy for stream in entry.streams), default=None),
             "code": [asdict(piece) for piece in code.get(entry.name, ())],
             **facts.get(entry.name, {"name": entry.name, "kind": entry.kind, "nodes": list(entry.nodes)}),
-            "own_memories": [held_json(each) for each in (tiles.own.get(place, ()) if tiles is not None else ())],
+            "own_memories": [held_json(each) for each in own.get(place, ())],
             **_counted(counted.get(entry.name), explained.get(entry.name), found),
             "number": place + 1,
             "error": errors.get(entry.name),
@@ -91,7 +91,7 @@ def page_of(
             "link_words": machine.link_words,
             "cycles": report.cycles,
             "energy_pj": report.energy,
-            "figures": [asdict(each) for each in figures(report, found, program, instructions)],
+            "figures": [asdict(each) for each in figures(report, found, program, instructions, own)],
             "layers": layers,
             "arrows": shape.arrows,
             "groups": [_group(group, program, tiles) for group in program.groups],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from backends.program import Program, Role
 from compiler.explanation.explaining import Explanation, Explanations
@@ -11,6 +12,7 @@ from compiler.reports import Report
 from compiler.units import shown_energy, shown_milliseconds
 from dialects.accelerator import Accelerator
 from dialects.multicore_machine import MulticoreMachine
+from passes.explanation.facts import Held
 from passes.off_chip import OFF_CHIP, outer_name
 from passes.pricing import elements
 
@@ -35,8 +37,10 @@ class Cause:
     share: float | None
 
 
-def figures(report: Report, found: Explanations, program: Program, instructions: int) -> list[Figure]:
-    """The figures of the first screen."""
+def figures(
+    report: Report, found: Explanations, program: Program, instructions: int, own: Mapping[int, Sequence[Held]]
+) -> list[Figure]:
+    """The figures of the first screen; `own` is what layers of groups hold themselves, by number from 0, if known."""
     explained = [each.facts for each in found.layers if each.facts is not None]
     milliseconds, energy = report.milliseconds, report.energy
     least = sum(each.peak_cycles for each in explained)
@@ -59,7 +63,7 @@ def figures(report: Report, found: Explanations, program: Program, instructions:
         ),
     ]
     shown += _off_chip(found, program)
-    shown += _fit(found) + _of_cores(report, found, program)
+    shown += _fit(found, own) + _of_cores(report, found, program)
     bytes_of_constants = sum(image.size * image.dtype.itemsize for image in program.constants)
     shown.append(
         Figure("program", f"{instructions:,} instructions", f"{bytes_of_constants / 1e6:,.2f} MB of constants")
@@ -147,17 +151,27 @@ def _of_cores(report: Report, found: Explanations, program: Program) -> list[Fig
     ]
 
 
-def _fit(found: Explanations) -> list[Figure]:
+def _fit(found: Explanations, own: Mapping[int, Sequence[Held]]) -> list[Figure]:
     """The memory with the least room left, and in which layer or group."""
     fullest = [
         (held, f"layer {each.layer.number}")
         for each in found.layers
         if each.facts is not None and (held := each.facts.fullest) is not None and held.capacity
     ]
-    groups = ((fullest_of(group, found.machine), f"group {group.name}") for group in found.groups)
-    fullest += [(held, name) for held, name in groups if held is not None]
+    groups = {group.name: group.held for group in found.groups}
+    for each in found.layers:
+        # Beside what its group holds at most lie tiles of its own.
+        beside = groups.get(each.layer.entry.group, {})
+        several = [
+            replace(one, taken=one.taken + beside.get(one.memory, 0)) for one in own.get(each.layer.number - 1, ())
+        ]
+        fullest += [(one, f"layer {each.layer.number}") for one in several if one.capacity]
+    holds = ((fullest_of(group, found.machine), f"group {group.name}") for group in found.groups)
+    fullest += [(held, name) for held, name in holds if held is not None]
     if not fullest:
         return [] if found.number_of_layers else [Figure("fits", "nothing to hold", "no layer takes any memory")]
     held, who = max(fullest, key=lambda one: one[0].share)
     note = f"of {held.memory} taken at most: {held.taken:,} of {held.capacity:,} words, by {who}"
+    is_partial = groups and not own and not isinstance(found.machine, MulticoreMachine)
+    note += "; without tiles of single layers in groups" if is_partial else ""
     return [Figure("fits", f"{100 * held.share:.0f} %", note)]

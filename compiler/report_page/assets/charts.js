@@ -172,7 +172,7 @@ function buffersPicture(buffers, room) {
     const x = (cycle) => left + (wide * cycle) / end, y = (taken) => base - (tall * taken) / top;
     const line = row.steps.map(([cycle, taken]) => `H${x(cycle)}V${y(taken)}`).join("");
     picture.append(words(left - 8, base - tall / 2, row.memory, { "text-anchor": "end" }));
-    picture.append(words(left, base - tall - 6, `at most ${whole(most)} of ${whole(row.capacity)} bytes (${percent(most / row.capacity)})`, { class: "soft" }));
+    picture.append(words(left, base - tall - 6, `${whole(most)} of ${whole(row.capacity)} bytes (${percent(most / row.capacity)})`, { class: "soft" }));
     picture.append(draw("rect", { x: left, y: base - tall, width: wide, height: tall, fill: "none", class: "grid" }));
     picture.append(draw("path", { d: `M${left} ${base}${line}H${x(end)}V${base}Z`, fill: COLORS[number % COLORS.length], "fill-opacity": 0.8, class: "held" }));
   });

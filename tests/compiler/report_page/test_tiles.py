@@ -110,8 +110,13 @@ def test_a_browser_draws_tiles(tmp_path: Path) -> None:
     assert traffic["value"] == f"{counted:,}"
     assert all(layer["binds"] for layer in data["layers"])
     fits = next(each for each in data["figures"] if each["name"] == "fits")
-    fullest = max(group["held"]["glb"] for group in data["groups"])
-    assert fits["note"].startswith(f"of glb taken at most: {fullest:,} of 2,000 words, by group ")
+    held = {group["name"]: group["held"]["glb"] for group in data["groups"]}
+    most = max(held.values()) / 2000
+    for layer in data["layers"]:
+        for own in (each for each in layer["own_memories"] if each["capacity"]):
+            beside = held[layer["group"]] if own["memory"] == "glb" else 0
+            most = max(most, (beside + own["taken"]) / own["capacity"])
+    assert fits["value"] == f"{100 * most:.0f} %"
     own = [(held, layer["group"]) for layer in data["layers"] for held in layer["own_memories"]]
     assert {held["memory"] for held, _ in own} >= {"rf"}
     holds = {group["name"]: group["held"] for group in data["groups"]}
