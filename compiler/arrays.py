@@ -37,6 +37,24 @@ _STARTS = (b"\x93NUMPY", b"PK\x03\x04", b"PK\x05\x06")
 """How a `.npy` file and a zip archive, which may be empty, begin."""
 
 
+MOST_RANDOM = 1 << 28
+"""Elements that are made up for one command, in all its samples."""
+
+
+def require_few(elements: int) -> None:
+    """Refuse to make up more than `MOST_RANDOM` elements. Raises `CatenaError` (CAT-C005)."""
+    if elements > MOST_RANDOM:
+        raise CatenaError(
+            Diagnostic(
+                "CAT-C005",
+                "random inputs are too large",
+                expected=f"at most {MOST_RANDOM} elements",
+                found=f"{elements} elements",
+                hint="take fewer samples or smaller inputs, or give files",
+            )
+        )
+
+
 def random_array(generator: np.random.Generator, dtype: np.dtype[Any], shape: Sequence[int]) -> Array:
     """Values that suit most inputs: floats in [0, 1), integers of a byte over their whole range, others from 0 to 9."""
     if dtype.kind == "b":

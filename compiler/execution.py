@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from backends.container import read_program
 from backends.files import replacing
 from backends.program import LayerWork, Program, Role, TensorEntry
 from backends.registry import find_backend
-from compiler.arrays import Array, random_array
+from compiler.arrays import Array, random_array, require_few
 from compiler.descriptions.data import read_physics
 from compiler.displaying import Displayed, Part
 from compiler.host_execution import HostRuntime
@@ -136,7 +137,11 @@ def program_inputs(program: Program) -> list[TensorEntry]:
 
 
 def random_inputs(program: Program, seed: int) -> dict[str, Array]:
-    """A `random_array` for every input of a program, the same for the same seed."""
+    """A `random_array` for every input of a program, the same for the same seed.
+
+    Raises `CatenaError` (CAT-C005) if that is too much.
+    """
+    require_few(sum(math.prod(entry.shape) for entry in program_inputs(program)))
     generator = np.random.default_rng(seed)
     return {
         entry.name: random_array(generator, dtype_named(entry.dtype), entry.shape) for entry in program_inputs(program)

@@ -9,7 +9,7 @@ import numpy as np
 
 from backends.program import Program, Role
 from backends.segments import is_segment_image
-from backends.spatial.memory import MemoryBank, Segment
+from backends.spatial.memory import MemoryBank, Segment, require_room
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.dtypes import dtype_named
 
@@ -39,7 +39,7 @@ def dram_of(program: Program, words: int) -> MemoryBank:
     """The memory, of at most `words` words, before a program starts: constants are there, all else is unwritten.
 
     Raises `CatenaError`: CAT-P001 for constants of another memory and for words that would be of two types, CAT-F003
-    if the program needs more words.
+    if the program needs more words than the machine has, CAT-C007 if more than the emulator has.
     """
     held = [image for image in program.constants if not is_segment_image(image)]
     foreign = [image.memory for image in held if image.memory != MEMORY]
@@ -68,6 +68,9 @@ def dram_of(program: Program, words: int) -> MemoryBank:
                 found=f"{last} words",
             )
         )
+    largest = max(program.tensors, key=lambda tensor: tensor.words, default=None)
+    claimed = sum(region.end - region.start for region in regions)
+    require_room("off-chip memory", claimed, "" if largest is None else largest.produced_by or largest.name)
     segments = [Segment(image.array(), image.base, None) for image in held]
     for region in regions:
         size = region.end - region.start

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backends.fields import Array
+from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.dtypes import as_storage
 
 Valid = npt.NDArray[np.bool_]
@@ -61,6 +62,19 @@ class Segment:
         return window if stored is array else window.view(array.dtype)
 
 
+MOST_WORDS = 1 << 30
+"""Words that an emulator holds of one memory: what a program of a few bytes claims must not fill the computer's own."""
+
+
+def require_room(name: str, words: int, node: str = "") -> None:
+    """Refuse more words than an emulator holds, of the memory `name`. Raises `CatenaError` (CAT-C007)."""
+    if words > MOST_WORDS:
+        message = f"{name} has too many words to be emulated"
+        raise CatenaError(
+            Diagnostic("CAT-C007", message, node=node, expected=f"at most {MOST_WORDS} words", found=f"{words} words")
+        )
+
+
 class MemoryBank:
     """A memory of `capacity` words, made of segments; words outside of every segment do not exist."""
 
@@ -71,7 +85,8 @@ class MemoryBank:
 
     @classmethod
     def blank(cls, name: str, capacity: int, dtype: np.dtype[np.generic]) -> MemoryBank:
-        """A writable memory that holds nothing yet."""
+        """A writable memory that holds nothing yet. Raises `CatenaError` (CAT-C007) if it is too large to emulate."""
+        require_room(name, capacity)
         return cls(name, capacity, [Segment(np.zeros(capacity, dtype), 0, np.zeros(capacity, np.bool_))])
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,6 +12,10 @@ from dialects.diagnostics import CatenaError, Diagnostic
 
 if TYPE_CHECKING:
     import onnx
+
+
+MOST_ELEMENTS = 1 << 32
+"""Elements of an input, or of a tensor that a node makes: more than any machine's addresses reach."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ def static_shapes(
     value of unknown leading dimensions, 1 if not given.
 
     Raises `CatenaError` with all problems: CAT-C001 for a given shape or batch that does not fit the model,
-    CAT-M002 for every dimension that remains unknown.
+    CAT-M002 for every dimension that remains unknown, CAT-U002 for an input of more than `MOST_ELEMENTS`.
     """
     problems = _problems_with_given(inputs, given, batch)
     if problems:
@@ -96,17 +101,19 @@ def static_shapes(
         if isinstance(symbol, str) and symbol
     }
     static: list[StaticInput] = []
-    missing: list[Diagnostic] = []
+    problems: list[Diagnostic] = []
     for value in inputs:
         shape = given.get(value.name)
         if shape is None:
             shape = _resolved(value, symbols, 1 if batch is None else batch)
         if shape is None:
-            missing.append(_unknown_shape(value, symbols))
+            problems.append(_unknown_shape(value, symbols))
+        elif math.prod(shape) > MOST_ELEMENTS:
+            problems.append(_too_large(value, shape))
         else:
             static.append(StaticInput(value.name, value.element_type, tuple(shape)))
-    if missing:
-        raise CatenaError(missing)
+    if problems:
+        raise CatenaError(problems)
     return static
 
 
@@ -124,6 +131,16 @@ def _resolved(value: DeclaredInput, symbols: Mapping[str, int], batch: int) -> t
         else:
             return None
     return tuple(shape)
+
+
+def _too_large(value: DeclaredInput, shape: Sequence[int]) -> Diagnostic:
+    return Diagnostic(
+        "CAT-U002",
+        f"input {value.name!r} is too large",
+        stage=STAGE,
+        expected=f"at most {MOST_ELEMENTS} elements",
+        found=f"{list(shape)}, {math.prod(shape)} elements",
+    )
 
 
 def _unknown_shape(value: DeclaredInput, symbols: Mapping[str, int]) -> Diagnostic:

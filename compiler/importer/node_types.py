@@ -9,6 +9,7 @@ import numpy as np
 from xdsl.dialects.builtin import NoneType, TensorType
 from xdsl.ir import Attribute, SSAValue
 
+from compiler.importer.inputs import MOST_ELEMENTS
 from compiler.importer.loading import STAGE
 from compiler.importer.nodes import ReadNode
 from dialects.diagnostics import CatenaError, Diagnostic
@@ -18,10 +19,6 @@ from dialects.onnx.inference import NotATensorError, ShapeContradictionError, in
 
 if TYPE_CHECKING:
     import onnx
-
-
-MOST_ELEMENTS = 1 << 32
-"""Elements of a tensor that a node may make: more than any machine's addresses reach."""
 
 
 def runtime_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike, fspath
 
 import numpy as np
 
-from compiler.arrays import Array, random_array, read_arrays
+from compiler.arrays import Array, random_array, read_arrays, require_few
 from compiler.importer.inputs import DeclaredInput, static_shapes
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
 
@@ -82,6 +83,7 @@ def _random_samples(
             Diagnostic("CAT-C001", f"cannot tell how many samples {RANDOM}{count} are", expected="random:N with N >= 1")
         )
     static = static_shapes(inputs, input_shapes, batch)
+    require_few(int(count) * sum(math.prod(each.shape) for each in static))
     generator = np.random.default_rng(seed)
     return [
         {

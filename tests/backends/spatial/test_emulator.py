@@ -10,6 +10,7 @@ import pytest
 
 from backends.eyeriss import BACKEND
 from backends.program import Program, Role
+from backends.spatial.dram import dram_of
 from backends.spatial.emulator import MODES, SpatialEmulator
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.events import Counts
@@ -197,3 +198,11 @@ def test_the_backend_loads_programs_and_predicts_layers() -> None:
     assert {name: counts.differences(Counts.of(program.layers[0].predicted)) for name, counts in
             emulator.counters.items()} == {program.layers[0].name: {}}  # fmt: skip
     assert [each.role for each in program.tensors] == [Role.CONSTANT, Role.INPUT, Role.OUTPUT]
+
+
+def test_a_program_that_claims_too_much_memory_is_refused(program: Program) -> None:
+    """Off-chip memory is as large as the program says: its tensors, and all that lies between them."""
+    far = [replace(each, address=1 << 33) if each.role is Role.OUTPUT else each for each in program.tensors]
+    with pytest.raises(CatenaError) as caught:
+        dram_of(replace(program, tensors=tuple(far), constants=()), 1 << 40)
+    assert [each.code for each in caught.value.diagnostics] == ["CAT-C007"]

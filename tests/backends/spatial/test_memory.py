@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backends.spatial.memory import Fault, MemoryBank, Segment
+from backends.spatial.memory import MOST_WORDS, Fault, MemoryBank, Segment
+from dialects.diagnostics import CatenaError
 from tests.examples import examples
 
 SIZE = 24
@@ -139,3 +140,12 @@ def test_reads_and_writes_share_the_words() -> None:
     assert view.tolist() == [[1, 3], [2, 4]]
     memory.window(1, (1,), (1,))[...] = 9
     assert view.tolist() == [[1, 3], [9, 4]]
+
+
+def test_a_memory_that_is_too_large_is_not_made() -> None:
+    for words in (MOST_WORDS + 1, 1 << 62):
+        with pytest.raises(CatenaError) as caught:
+            MemoryBank.blank("the buffer", words, np.dtype(np.float32))
+        (problem,) = caught.value.diagnostics
+        assert (problem.code, problem.message) == ("CAT-C007", "the buffer has too many words to be emulated")
+        assert problem.found == f"{words} words"

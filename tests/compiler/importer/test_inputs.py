@@ -109,3 +109,10 @@ def test_an_input_that_is_no_tensor() -> None:
     model.graph.input[0].CopyFrom(helper.make_tensor_sequence_value_info("x", TensorProto.FLOAT, [2]))
     (problem,) = problems_of_shapes(model)
     assert (problem.code, problem.found) == ("CAT-U002", "sequence")
+
+
+def test_inputs_that_are_too_large_are_named() -> None:
+    first, second = problems_of_shapes(dynamic_model(x=["N", 1 << 20], y=[1 << 40], z=[2]), batch=1 << 20)
+    assert (first.code, first.message) == ("CAT-U002", "input 'x' is too large")
+    assert first.found == f"[{1 << 20}, {1 << 20}], {1 << 40} elements"
+    assert second.message == "input 'y' is too large"

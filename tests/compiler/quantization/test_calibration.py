@@ -98,3 +98,10 @@ def test_all_problems_of_all_files_are_told(tmp_path: Path) -> None:
 
 def test_floats_for_integers_are_refused() -> None:
     assert codes([{"tokens": zeros(1, 4)}], TOKENS) == ["CAT-C005"]
+
+
+def test_too_many_random_samples_are_not_made() -> None:
+    with pytest.raises(CatenaError) as caught:
+        read_samples(["random:1000000000"], [IMAGE, TOKENS])
+    (problem,) = caught.value.diagnostics
+    assert (problem.code, problem.found) == ("CAT-C005", "10000000000 elements")
