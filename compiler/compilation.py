@@ -50,7 +50,6 @@ from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gemm_machine import GemmMachine
 from dialects.module_attributes import BACKEND, STAGE
 from dialects.multicore_machine import MulticoreMachine
-from dialects.nest_machine import NestMachine
 from dialects.target import MachineOp, find_machine
 from passes.merge_dims import MergeDimsPass
 from passes.searching.options import ObjectivePass, SearchOptions
@@ -417,7 +416,9 @@ class _Compilation:
         # most compilations fuse nothing
         from passes.fuse_layers import FuseLayersPass
 
-        return [self._options.search.applied_to(FuseLayersPass()), MergeDimsPass()]
+        objective = self._options.search.objective
+        fusing = FuseLayersPass() if objective is None else FuseLayersPass(least=objective.value)
+        return [self._options.search.applied_to(fusing), MergeDimsPass()]
 
     def _fusing_rows(self, target: Target | None) -> list[ModulePass]:
         """The pass that fuses layers that are mapped already, on machines whose groups are pipelines of cores."""
@@ -434,8 +435,8 @@ class _Compilation:
         much time; groups of machines of matrix products are compared as they are formed.
         """
         options, machine = self._options, None if target is None else target.machine
-        if not options.fuse or self._fuses or not isinstance(machine, NestMachine | GemmMachine | Machine):
-            return []  # groups that a mapping file names are not to be taken apart
+        if not options.fuse or self._fuses or not isinstance(machine, GemmMachine | Machine):
+            return []  # groups that a mapping file names are not to be taken apart, and on levels they have prices
         without = options.search.objective is None
         if without and not isinstance(machine, Machine):
             return []

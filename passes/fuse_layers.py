@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from typing import Literal
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
@@ -28,10 +29,12 @@ from passes.fusion.coarsening import coarsened
 from passes.fusion.group import Group
 from passes.fusion.grouping import group_links, group_problems
 from passes.fusion.holds import GroupPlan
+from passes.fusion.level_prices import LevelPrices
 from passes.fusion.memories import levels_of
 from passes.fusion.names import chain_names, group_names
-from passes.fusion.network import Chosen, GroupSearches, NetworkPlan, NetworkSearch, NetworkSpace
+from passes.fusion.network import Chosen, GroupSearches, Network, NetworkPlan, NetworkSearch, NetworkSpace
 from passes.fusion.plans import known_plan
+from passes.fusion.priced_network import AloneCost, PricedSearch
 from passes.fusion.runs import fusible_runs, longest_group, network_of
 from passes.fusion.series import in_place
 from passes.fusion.space import Space
@@ -39,6 +42,7 @@ from passes.fusion.staying import Staying, together
 from passes.gemm.groups import Worth, in_memories
 from passes.mapper.effort import USUAL
 from passes.searching.nests_of_groups import NestsOfGroups
+from passes.searching.objectives import objective_on
 from passes.searching.options import SearchingPass
 from passes.searching.parts import Nests, can_run
 from passes.searching.rows_of_groups import RowsOfGroups
@@ -58,9 +62,13 @@ STAYING = 2
 """Tensors that may stay in the buffer at a time between groups."""
 
 
+MOST_PRICED = 60
+"""Mappings of groups whose nests are searched to know what they cost, in a run of links, at most."""
+
+
 @dataclass(frozen=True)
 class FuseLayersPass(SearchingPass):
-    """Make a `gconv.fused` of links in a row wherever this moves less over the off-chip link.
+    """Make a `gconv.fused` of links in a row wherever this moves less over the off-chip link, or costs less.
 
     The network of groups with the least traffic within the outermost memory on the chip, of at most `longest` links
     each (`passes.fusion.network`), is found by search; on machines of levels tensors may stay there between groups, so
@@ -72,6 +80,11 @@ class FuseLayersPass(SearchingPass):
     group it becomes a group of its own. Links that are left alone get the mappings by which they were compared, there,
     or else by later passes; links with a mapping join no group. It needs the machine in the module.
 
+    On machines of levels `least` says what networks of groups make least: words, or what the machine's own model says
+    of energy, cycles, or their product in every run of links (`passes.fusion.priced_network`), with the nests that
+    links of groups get by that objective. After so many mappings as `MOST_PRICED` the best network that is known is
+    taken.
+
     Raises `CatenaError` (CAT-U006) if the outermost memory on the chip is not outside of the array, has no size, or
     takes no inputs or kernels.
     """
@@ -80,6 +93,7 @@ class FuseLayersPass(SearchingPass):
 
     longest: int | None = None
     staying: int | None = None
+    least: Literal["energy", "latency", "edp", "traffic"] = "traffic"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Form groups in every run of links."""
@@ -89,6 +103,7 @@ class FuseLayersPass(SearchingPass):
         alone_too = machine.levels is not None
         singles = Space(kinds=SEARCHED, most_loops=3) if alone_too else Space(most_loops=2)
         searches: dict[int, list[GroupSearches]] = {}
+        prices = machine.prices(Objective(self.least))
         function = main_function(op)
         alone = self._alone(ctx, op, machine)
         staying = machine.staying if self.staying is None else min(self.staying, machine.staying)
@@ -97,8 +112,8 @@ class FuseLayersPass(SearchingPass):
             if longest not in searches:
                 spaces = [NetworkSpace(longest, staying, groups, singles, spare=words) for words in machine.spare]
                 searches[longest] = [GroupSearches(machine.buffer.name, space) for space in spaces]
-            words = [alone.words[link] for link in run if alone.words]
-            self._fuse(function, run, machine, searches[longest], words)
+            costs = [alone.costs[link] for link in run if alone.costs]
+            self._fuse(function, run, machine, searches[longest], costs, prices)
         alone.map_the_rest(ctx, op)
 
     def _alone(self, ctx: Context, module: ModuleOp, machine: _Machine) -> LinksAlone:
@@ -116,7 +131,8 @@ class FuseLayersPass(SearchingPass):
         run: list[LinkOp],
         machine: _Machine,
         searches: Sequence[GroupSearches],
-        alone: Sequence[int],
+        alone: Sequence[AloneCost],
+        prices: LevelPrices | None,
     ) -> None:
         words, called = machine.buffer.words, group_names(run, chain_names(function))
         network = network_of(run, function)
@@ -129,14 +145,12 @@ class FuseLayersPass(SearchingPass):
             apart = {n for row in rows_of(parts) if len(row) > 1 for n in row}.intersection(no_groups)
             return sorted({*apart, *machine.misplaced(parts)})
 
-        plans: list[NetworkPlan] = []
-        for each in searches:
-            search = NetworkSearch(network, words, each, machine.settled, alone, misplaced)
-            if found := search.run():
-                plans.append(found)
-            if not search.refused:
-                break
-        plan = min(plans, key=lambda each: each.traffic, default=None)
+        if prices is None:
+            moved = [each.words for each in alone]
+            plan = _with_least_words(network, words, searches, machine, moved, misplaced)
+        else:
+            objective, (first, *_) = Objective(self.least), searches
+            plan = PricedSearch(network, words, first, prices, objective, alone, misplaced, MOST_PRICED).run()
         place = 0
         parts = plan.parts if plan else ()
         beside = {number for row in rows_of(parts) if len(row) > 1 for number in row}
@@ -145,7 +159,28 @@ class FuseLayersPass(SearchingPass):
             place += len(links)
             is_group = len(links) > 1 or bool(alone) or number in beside
             if part.mapping is not None and is_group and not group_problems(links):
-                _form(function, links, machine.placed(part.group, part.mapping), called)
+                # with more time nests are searched for longer
+                mapping = part.mapping if self.time_limit is None else replace(part.mapping, branches=())
+                _form(function, links, machine.placed(part.group, mapping), called)
+
+
+def _with_least_words(
+    network: Network,
+    words: int,
+    searches: Sequence[GroupSearches],
+    machine: _Machine,
+    alone: Sequence[int],
+    misplaced: Callable[[Sequence[Chosen]], list[int]],
+) -> NetworkPlan | None:
+    """The plan that moves least, with the first of some spaces in which no group is refused, or the best of all."""
+    plans: list[NetworkPlan] = []
+    for each in searches:
+        search = NetworkSearch(network, words, each, machine.settled, alone, misplaced)
+        if found := search.run():
+            plans.append(found)
+        if not search.refused:
+            break
+    return min(plans, key=lambda each: each.traffic, default=None)
 
 
 @dataclass(frozen=True)
@@ -166,6 +201,13 @@ class _Machine:
     levels: NestMachine | None = None
     room: tuple[int, ...] = ()
     staying: int = 0
+
+    def prices(self, objective: Objective) -> LevelPrices | None:
+        """What groups cost, where it is not words that are made least: on machines of levels."""
+        if self.levels is None or objective is Objective.TRAFFIC:
+            return None
+        nests = NestsOfGroups(self.levels, objective_on(self.levels, objective), USUAL)
+        return LevelPrices(self.levels, self.buffer.name, nests, self.settled)
 
     def settled(self, group: Group, mapping: FusedMapping, passing: int) -> FusedMapping | None:
         """The mapping that a group gets: in fewer turns if there is room that nests do not use; None if none runs.

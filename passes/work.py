@@ -69,7 +69,7 @@ class Work:
     def extra_shapes(self) -> tuple[tuple[int, ...], ...]:
         """The extents of the post operands without repetition."""
         first = 2 if self.has_kernel else 1
-        return tuple(_distinct(view) for view in self.views[first:-1])
+        return tuple(distinct_extents(view) for view in self.views[first:-1])
 
 
 def work_of(op: LayerOp) -> Work:
@@ -121,9 +121,9 @@ def _get(attributes: Mapping[str, Attribute], name: str, kind: type[KindT]) -> K
 
 
 def _index_shape(lookup: LookupAttr | None) -> tuple[int, ...] | None:
-    return None if lookup is None else (*_distinct(lookup.data.index), len(lookup.data.terms))
+    return None if lookup is None else (*distinct_extents(lookup.data.index), len(lookup.data.terms))
 
 
-def _distinct(view: View) -> tuple[int, ...]:
+def distinct_extents(view: View) -> tuple[int, ...]:
     """The extents of a view without repetition: a word that a stride of 0 repeats is read once."""
     return tuple(1 if stride == 0 else extent for extent, stride in zip(view.shape, view.strides, strict=True))

@@ -8,23 +8,29 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Attribute
 
-from dialects.gconv import GConv, LinkOp, shape_of
+from dialects.events import Counts
+from dialects.gconv import GConv, LinkOp
 from dialects.gconv.interpreter import main_function
 from dialects.nest_machine import NestMachine
 from dialects.schedule import MappingAttr, Objective
+from passes.chain_views import source_of
+from passes.fusion.priced_network import AloneCost
 from passes.map_nest import MapNestPass
 from passes.mapper.prediction import predict
 from passes.mapper.pricing import Prices
 from passes.merge_dims import MergeDimsPass
+from passes.pricing import price
 from passes.searching.options import SearchOptions
 from passes.storage import Storage
+from passes.work import distinct_extents
 
 
 @dataclass(frozen=True)
 class LinksAlone:
-    """What links move over the off-chip link, and how they are mapped: by the loops that merging leaves them."""
+    """What links move off-chip and cost, and how they are mapped: by the loops that merging leaves them."""
 
     words: dict[LinkOp, int] = field(default_factory=dict[LinkOp, int])
+    costs: dict[LinkOp, AloneCost] = field(default_factory=dict[LinkOp, AloneCost])
     mappings: dict[GConv, dict[str, Attribute]] = field(default_factory=dict[GConv, dict[str, Attribute]])
     """Properties of a link with these loops: its mapping, and how good that is."""
 
@@ -50,7 +56,10 @@ def links_alone(ctx: Context, module: ModuleOp, machine: NestMachine, options: S
     found = LinksAlone()
     for link, mapped in zip(_links(module), _links(copy), strict=True):
         if link.mapping is None and isinstance(mapped.mapping, MappingAttr):
-            found.words[link] = _words(mapped, mapped.mapping, machine)
+            counts = _counts(mapped, mapped.mapping, machine)
+            cost = price(counts, machine)
+            words = found.words[link] = _words(counts, machine)
+            found.costs[link] = AloneCost(words, cost.total_energy, cost.cycles)
             if options.time_limit is None and mapped.search is not None:
                 found.mappings[mapped.spec.bare] = {"mapping": mapped.mapping, "search": mapped.search}
     return found
@@ -60,7 +69,11 @@ def _links(module: ModuleOp) -> list[LinkOp]:
     return [op for op in main_function(module).body.block.ops if isinstance(op, LinkOp)]
 
 
-def _words(link: LinkOp, mapping: MappingAttr, machine: NestMachine) -> int:
-    events = predict(link.spec, mapping.data, machine, [shape_of(each) for each in link.extras]).events
+def _counts(link: LinkOp, mapping: MappingAttr, machine: NestMachine) -> Counts:
+    extras = [distinct_extents(source_of(each).view) for each in link.extras]
+    return predict(link.spec, mapping.data, machine, extras)
+
+
+def _words(counts: Counts, machine: NestMachine) -> int:
     moved = {*Prices(machine, Objective.TRAFFIC).of, f"{machine.memories[0].name}.extra.read"}
-    return sum(events.get(event, 0) for event in moved)
+    return sum(counts.events.get(event, 0) for event in moved)

@@ -47,6 +47,10 @@ class Operand:
     axes: tuple[AxisIndex, ...]
     """One for each axis of the tensor."""
 
+    def moves(self, dim: int) -> bool:
+        """Whether other indices of a dimension are other elements: if not, it repeats them."""
+        return any(index == dim for axis in self.axes for index, _ in axis.terms)
+
     @staticmethod
     def whole(role: Role, tensor: str, shape: tuple[int, ...]) -> Operand:
         """An operand that sees a tensor as it is."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dialects.diagnostics import Diagnostic
@@ -18,6 +18,7 @@ from dialects.hierarchy import Axis, Memory
 from dialects.nest_machine import NestMachine
 from dialects.schedule import Mapping as LinkMapping
 from dialects.schedule import Operand, Storage
+from passes.fusion.placed import NAMES
 from passes.fusion.shapes import KINDS, RunKind, Shape, largest, part_of
 from passes.mapper.counts import Counts
 from passes.mapper.held import HeldCounts
@@ -142,6 +143,54 @@ def with_words(machine: NestMachine, words: Mapping[str, int], unlimited: Collec
 def _with_levels(machine: NestMachine, levels: Sequence[Memory | Axis]) -> NestMachine:
     fields = {name: getattr(machine, name) for name in NestMachine.model_fields}
     return NestMachine.model_construct(machine.model_fields_set, **(fields | {"levels": tuple(levels)}))
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Words that go between off-chip and a hold for a link, in all turns: what it is to the link, the hold's memory."""
+
+    role: str
+    memory: str
+    words: int
+    is_fetch: bool
+
+    def events(self, machine: NestMachine) -> tuple[str, str]:
+        """What a word of it counts."""
+        return transfer_events(self.role if self.is_fetch else Operand.OUTPUT, self.memory, machine)
+
+    def cycles(self, machine: NestMachine) -> float:
+        """Cycles that it takes; the slower memory decides."""
+        return self.words / transfer_rate(self.memory, machine, is_fetch=self.is_fetch)
+
+
+def transfer_events(role: str, memory: str, machine: NestMachine) -> tuple[str, str]:
+    """What a word counts that goes between off-chip and a hold in a memory; results are sent, others are fetched."""
+    outer = machine.memories[0].name
+    if role == Operand.OUTPUT:
+        return f"{memory}.output.send", f"{outer}.output.update"
+    name = NAMES.get(role, "extra")
+    return f"{outer}.{name}.read", f"{memory}.{name}.fill"
+
+
+def transfer_rate(memory: str, machine: NestMachine, *, is_fetch: bool) -> float:
+    """Words in a cycle between off-chip and a hold in a memory."""
+    outer, inner = machine.memories[0], machine.memory(memory)
+    rates = (outer.read, inner.write) if is_fetch else (inner.read, outer.write)
+    return min((rate for rate in rates if rate is not None), default=math.inf)
+
+
+def predict_in_group(
+    member: Member, machine: NestMachine, runs: Mapping[RunKind, int], transfers: Iterable[Transfer]
+) -> EventCounts:
+    """What a link counts in all turns of its group, the transfers included that count for it."""
+    counts = predict_runs(member, machine, runs)
+    cycles = 0.0
+    for transfer in transfers:
+        for event in transfer.events(machine):
+            counts.events[event] = counts.events.get(event, 0) + transfer.words
+        cycles += transfer.cycles(machine)
+    counts.cycles = (counts.cycles or 0) + whole_cycles(cycles)
+    return counts
 
 
 def predict_runs(member: Member, machine: NestMachine, runs: Mapping[RunKind, int]) -> EventCounts:

@@ -10,18 +10,18 @@ best path are searched until all of it is known: every other path moves no less.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import combinations
 
 from dialects.fused_mapping import FusedMapping
-from passes.fusion.canonical import Alike, numbered
+from passes.fusion.canonical import Alike
 from passes.fusion.factors import GroupTables
 from passes.fusion.front import Objective
 from passes.fusion.group import Group
 from passes.fusion.model import FusedCosts
-from passes.fusion.search import GroupSearch, Limits
+from passes.fusion.search import GroupSearch, Limits, Point
 from passes.fusion.space import Space
+from passes.fusion.stretches import Node, Part, parts_of
 from passes.mapper.effort import Effort
 
 Cost = tuple[int, int]
@@ -66,7 +66,8 @@ class Chosen:
     """A group of a network, its mapping and its costs.
 
     Without a mapping it is a link alone, which runs by one of its own. `passing` are words of tensors that stay on the
-    chip meanwhile, with which the group has nothing to do.
+    chip meanwhile, with which the group has nothing to do. Energy, in pJ, and cycles are known where these were asked
+    for.
     """
 
     group: Group
@@ -75,6 +76,8 @@ class Chosen:
     traffic: int
     operations: int
     passing: int
+    energy: float | None = None
+    cycles: float | None = None
 
     @property
     def staying(self) -> frozenset[str]:
@@ -104,6 +107,16 @@ class NetworkPlan:
         """Operations of all links."""
         return sum(part.operations for part in self.parts)
 
+    @property
+    def energy(self) -> float:
+        """Energy in pJ of what has a price."""
+        return sum(part.energy or 0.0 for part in self.parts)
+
+    @property
+    def cycles(self) -> float:
+        """Cycles of what has a price."""
+        return sum(part.cycles or 0.0 for part in self.parts)
+
 
 @dataclass(frozen=True)
 class Found:
@@ -122,6 +135,7 @@ class GroupSearches:
         self.memory, self.space = memory, space
         self._tables: dict[Group, GroupTables] = {}
         self._found: dict[tuple[Group, frozenset[str], int], tuple[int, Found]] = {}
+        self._fronts: dict[tuple[Group, frozenset[str], int], tuple[int | None, list[Point], bool]] = {}
 
     def tables(self, group: Group) -> GroupTables:
         """The tables of a numbered group."""
@@ -134,21 +148,29 @@ class GroupSearches:
         key = (group, resident, capacity)
         limit, found = self._found.get(key, (-1, None))
         if found is None or (found.mapping is None and limit < traffic):
-            search = GroupSearch(
-                group,
-                self.memory,
-                self.space.of(group),
-                Limits(capacity, traffic, self._most_operations(group)),
-                Effort(self.space.parts),
-                Objective.TRAFFIC,
-                resident,
-                self.tables(group),
-            ).run()
+            search = self._search(group, resident, Limits(capacity, traffic), Objective.TRAFFIC)
             found = Found(0, NEVER, None, search.exact)
             for point in search.front:
                 found = Found(point.capacity, (point.traffic, point.operations), point.mapping, search.exact)
             self._found[key] = traffic, found
         return found
+
+    def front(
+        self, group: Group, resident: frozenset[str], capacity: int, traffic: int | None
+    ) -> tuple[list[Point], bool]:
+        """The front of a numbered group within a capacity and, if given, so much traffic; whether it is all of it."""
+        key = (group, resident, capacity)
+        limit, points, exact = self._fronts.get(key, (-1, [], True))
+        if limit is not None and (traffic is None or traffic > limit):
+            search = self._search(group, resident, Limits(capacity, traffic), Objective.FRONT)
+            points, exact = search.front, search.exact
+            self._fronts[key] = traffic, points, exact
+        return [point for point in points if traffic is None or point.traffic <= traffic], exact
+
+    def _search(self, group: Group, resident: frozenset[str], limits: Limits, objective: Objective) -> GroupSearch:
+        limits = replace(limits, operations=self._most_operations(group))
+        space, effort = self.space.of(group), Effort(self.space.parts)
+        return GroupSearch(group, self.memory, space, limits, effort, objective, resident, self.tables(group)).run()
 
     def _most_operations(self, group: Group) -> int | None:
         return None if self.space.most_work is None else int(self.space.most_work * self.operations(group))
@@ -195,24 +217,11 @@ class Network:
         return self.whole.tensor(tensor).size
 
 
-@dataclass(frozen=True)
-class Stretch:
-    """Links from `first` up to and without `end`, and the tensors that stay on the chip before and behind them."""
-
-    first: int
-    end: int
-    before: frozenset[str]
-    behind: frozenset[str]
-
-
 @dataclass
 class _Option:
-    """A stretch as a group, what is known of its cost, and the mapping once it has been searched."""
+    """A part, what is known of its cost, and the mapping once it has been searched."""
 
-    stretch: Stretch
-    alike: Alike
-    resident: frozenset[str]
-    passing: int
+    part: Part
     least: Cost
     cost: Cost
     found: Found | None = None
@@ -221,7 +230,7 @@ class _Option:
 
     def effort(self) -> int:
         """How long a search may take, compared with others: it grows with the links."""
-        return 0 if self.found else len(self.alike.group.links) ** 3
+        return 0 if self.found else len(self.part.alike.group.links) ** 3
 
 
 class NetworkSearch:
@@ -248,8 +257,7 @@ class NetworkSearch:
         self.network, self.capacity, self.searches, self.space = network, capacity, searches, searches.space
         self._settle, self._misplaced = settle, misplaced
         self._settled: dict[tuple[Group, FusedMapping, int], FusedMapping | None] = {}
-        self._states = [self._staying(cut) for cut in range(network.count + 1)]
-        self._every = list(self._all_options())
+        self._every = [self._option(part) for part in parts_of(network, capacity, self.space)]
         self._options = self._every
         self._all_placed = True
 
@@ -270,7 +278,7 @@ class NetworkSearch:
         """Search, with the least that may be moved as far as is known, which rises."""
         # Without fusion nothing is best, but all that moves more is of no use then.
         for option in self._options:
-            if option.stretch.end == option.stretch.first + 1 and not option.stretch.before | option.stretch.behind:
+            if option.part.stretch.is_plain:
                 self._search(option, NEVER[0])
         while (path := self._best_path(self._options, *self._ends)) is not None:
             unknown = sorted((option for option in path if option.found is None), key=_Option.effort)
@@ -297,12 +305,12 @@ class NetworkSearch:
             self._options = [option for option in self._options if option.cost < NEVER]
 
     def _search(self, option: _Option, most: int) -> None:
-        group, room = option.alike.group, self.capacity - option.passing
+        group, room = option.part.alike.group, self.capacity - option.part.passing
         if len(group.links) > 1:
             room -= self.space.spare
         if option.alone is not None:
             most = min(most, option.alone.cost[0] - 1)
-        option.found = self.searches.best(group, option.alike.called(option.resident), room, most)
+        option.found = self.searches.best(group, option.part.alike.called(option.part.resident), room, most)
         if option.alone is not None and option.found.mapping is None:
             option.found = option.alone
         option.cost = option.found.cost
@@ -312,13 +320,13 @@ class NetworkSearch:
 
     def _settled_of(self, option: _Option) -> FusedMapping | None:
         """What becomes of the mapping that was found."""
-        group, found = option.alike.group, option.found
+        part, found = option.part, option.found
         if found is None or found.mapping is None:
             return None
-        stays = option.resident or option.passing
+        group, stays = part.alike.group, part.resident or part.passing
         if len(group.links) == 1 and not stays and option.alone is None:
             return found.mapping
-        key = group, found.mapping, option.passing
+        key = group, found.mapping, part.passing
         if key not in self._settled:
             self._settled[key] = self._settle(*key)
         return self._settled[key]
@@ -336,54 +344,27 @@ class NetworkSearch:
     def _plan_of(self, path: list[_Option]) -> NetworkPlan:
         parts: list[Chosen] = []
         for option in path:
-            found, stretch = option.found, option.stretch
+            found, part = option.found, option.part
             assert found is not None
+            stretch, alike = part.stretch, part.alike
             group = self.network.group(stretch.first, stretch.end)
             settled, capacity = self._settled_of(option), found.capacity
             if settled is not None and settled != found.mapping:
-                capacity = FusedCosts(option.alike.group, settled).capacity(self.searches.memory)
-            mapping = None if settled is None else option.alike.mapping_of_other(settled)
-            parts.append(Chosen(group, mapping, capacity, *found.cost, option.passing))
+                capacity = FusedCosts(alike.group, settled).capacity(self.searches.memory)
+            mapping = None if settled is None else alike.mapping_of_other(settled)
+            parts.append(Chosen(group, mapping, capacity, *found.cost, part.passing))
         known = [option.found for option in self._options if option.found]
         return NetworkPlan(tuple(parts), not self.refused and self._all_placed and all(found.exact for found in known))
 
     # Options ----------------------------------------------------------------------------------------------------------
 
-    def _staying(self, cut: int) -> list[frozenset[str]]:
-        """What may stay on the chip at a cut."""
-        fitting = [name for name in self.network.crossing(cut) if self.network.words(name) <= self.capacity]
-        names = fitting[: self.space.staying]
-        return [frozenset(some) for count in range(len(names) + 1) for some in combinations(names, count)]
-
-    def _all_options(self) -> Iterator[_Option]:
-        alike: dict[tuple[int, int], Alike] = {}
-        for first in range(self.network.count):
-            for end in range(first + 1, min(first + self.space.longest, self.network.count) + 1):
-                group = self.network.group(first, end)
-                if len(group.heads) > 1:
-                    continue
-                alike[first, end] = numbered(group)
-                for before in self._states[first]:
-                    for behind in self._states[end]:
-                        if option := self._option(Stretch(first, end, before, behind), alike[first, end]):
-                            yield option
-
-    def _option(self, stretch: Stretch, alike: Alike) -> _Option | None:
-        """A stretch as an option, unless a tensor would come or go in it, or what stays alone does not fit."""
-        network, group = self.network, self.network.group(stretch.first, stretch.end)
-        through = {*network.crossing(stretch.first)} & {*network.crossing(stretch.end)}
-        if stretch.before & through != stretch.behind & through:
-            return None
-        staying, touched = stretch.before | stretch.behind, {tensor.name for tensor in group.tensors}
-        if sum(map(network.words, staying)) > self.capacity:
-            return None
-        resident = staying & touched
-        least, alone = self._least(group, alike, resident), None
-        if self._alone and len(group.links) == 1 and not staying:
-            cost = self._alone[stretch.first], self.searches.operations(alike.group)
+    def _option(self, part: Part) -> _Option:
+        group, stretch = self.network.group(part.stretch.first, part.stretch.end), part.stretch
+        least, alone = self._least(group, part.alike, part.resident), None
+        if self._alone and stretch.is_plain:
+            cost = self._alone[stretch.first], self.searches.operations(part.alike.group)
             least, alone = min(least, cost), Found(0, cost, None, exact=True)
-        passing = sum(map(network.words, staying - touched))
-        return _Option(stretch, alike, resident, passing, least, least, alone=alone)
+        return _Option(part, least, least, alone=alone)
 
     def _least(self, group: Group, alike: Alike, resident: Collection[str]) -> Cost:
         """What a group moves and works at least."""
@@ -395,20 +376,21 @@ class NetworkSearch:
     # Paths ------------------------------------------------------------------------------------------------------------
 
     @property
-    def _ends(self) -> tuple[_Node, _Node]:
+    def _ends(self) -> tuple[Node, Node]:
         return (0, frozenset()), (self.network.count, frozenset())
 
     def _known_most(self, option: _Option, known: list[_Option]) -> int:
         """What the same links move in other groups that are known: more is of no use."""
-        within = [each for each in known if option.stretch.first <= each.stretch.first <= option.stretch.end]
-        path = self._best_path(within, *_nodes(option))
+        stretch = option.part.stretch
+        within = [each for each in known if stretch.first <= each.part.stretch.first <= stretch.end]
+        path = self._best_path(within, *stretch.nodes)
         return NEVER[0] if path is None else _total(path)[0]
 
-    def _best_path(self, options: list[_Option], start: _Node, goal: _Node) -> list[_Option] | None:
+    def _best_path(self, options: list[_Option], start: Node, goal: Node) -> list[_Option] | None:
         """The path that costs least, as far as is known; of those that cost the same the one that is soon known."""
-        best: dict[_Node, tuple[tuple[Cost, int], _Option | None]] = {start: (((0, 0), 0), None)}
+        best: dict[Node, tuple[tuple[Cost, int], _Option | None]] = {start: (((0, 0), 0), None)}
         for option in options:
-            node, end = _nodes(option)
+            node, end = option.part.stretch.nodes
             if node in best:
                 (moved, worked), effort = best[node][0]
                 cost = (moved + option.cost[0], worked + option.cost[1]), effort + option.effort()
@@ -420,17 +402,8 @@ class NetworkSearch:
         path: list[_Option] = []
         while (option := best[node][1]) is not None:
             path.append(option)
-            node = _nodes(option)[0]
+            node = option.part.stretch.nodes[0]
         return path[::-1]
-
-
-_Node = tuple[int, frozenset[str]]
-"""A cut, and what stays on the chip there."""
-
-
-def _nodes(option: _Option) -> tuple[_Node, _Node]:
-    stretch = option.stretch
-    return (stretch.first, stretch.before), (stretch.end, stretch.behind)
 
 
 def _total(path: list[_Option]) -> Cost:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from math import inf
 
 from dialects.diagnostics import CatenaError
 from dialects.events import Counts
-from dialects.groups import FetchOp, RunOp, StepOp
+from dialects.groups import FetchOp, RunOp
 from dialects.locations import describe
 from dialects.nest_machine import NestMachine
-from dialects.schedule import MappingAttr
+from dialects.schedule import MappingAttr, Operand
 from dialects.spatial import LayerOp, integer
-from passes.fusion.members import Member, predict_runs
-from passes.fusion.placed import NAMES, fetched_role, group_around, hold_of, kept_by, runs_of
+from passes.fusion.members import Member, Transfer, predict_in_group
+from passes.fusion.placed import fetched_role, group_around, hold_of, kept_by, runs_of
 from passes.mapper.legality import violations
-from passes.mapper.prediction import predict, whole_cycles
+from passes.mapper.prediction import predict
 from passes.work import work_of
 
 
@@ -51,28 +50,14 @@ def predict_member(layer: LayerOp, machine: NestMachine) -> Counts:
     group = group_around(layer)
     assert group is not None
     number = group.layers.index(layer)
-    counts = predict_runs(member_of(layer), machine, runs_of(group, number))
-    cycles = 0.0
-    for turns, op in group.steps():
-        if not isinstance(op, RunOp) and integer(op.layer) == number:
-            words = op.box.data.total(turns)
-            for event in _transfer_events(layer, op, machine):
-                counts.events[event] = counts.events.get(event, 0) + words
-            cycles += words / _rate(op, machine)
-    counts.cycles = (counts.cycles or 0) + whole_cycles(cycles)
-    return counts
-
-
-def _transfer_events(layer: LayerOp, op: StepOp, machine: NestMachine) -> tuple[str, str]:
-    outer, hold = machine.memories[0].name, hold_of(op)
-    if not isinstance(op, FetchOp):
-        return f"{hold.memory.data}.output.send", f"{outer}.output.update"
-    name = NAMES.get(fetched_role(layer, op), "extra")
-    return f"{outer}.{name}.read", f"{hold.memory.data}.{name}.fill"
-
-
-def _rate(op: StepOp, machine: NestMachine) -> float:
-    """Words in a cycle of a transfer, of which the slower memory decides."""
-    outer, inner = machine.memories[0], machine.memory(hold_of(op).memory.data)
-    rates = (outer.read, inner.write) if isinstance(op, FetchOp) else (inner.read, outer.write)
-    return min((rate for rate in rates if rate is not None), default=inf)
+    transfers = [
+        Transfer(
+            fetched_role(layer, op) if isinstance(op, FetchOp) else Operand.OUTPUT,
+            hold_of(op).memory.data,
+            op.box.data.total(turns),
+            is_fetch=isinstance(op, FetchOp),
+        )
+        for turns, op in group.steps()
+        if not isinstance(op, RunOp) and integer(op.layer) == number
+    ]
+    return predict_in_group(member_of(layer), machine, runs_of(group, number), transfers)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from passes.fusion.group import GroupLink
 from passes.fusion.holds import GroupPlan, Run
-from passes.fusion.shapes import Shape
+from passes.fusion.shapes import RunKind, Shape, kinds_of
 from passes.fusion.staying import ALONE, Staying
 
 
@@ -18,6 +19,16 @@ def taken_by(plan: GroupPlan, addresses: tuple[int, ...], link: str, staying: St
     for hold, address in zip(plan.holds, addresses, strict=True):
         if hold.link in (None, link):
             found[hold.memory] = max(found.get(hold.memory, 0), address + hold.words)
+    return found
+
+
+def runs_of(plan: GroupPlan, link: GroupLink) -> dict[RunKind, int]:
+    """The kinds of runs that a link has, and how often."""
+    found: dict[RunKind, int] = {}
+    for depth, step in plan.steps:
+        if isinstance(step, Run) and step.link == link.name:
+            for kind, times in kinds_of(step.box, plan.turns[:depth], link.spec.dims):
+                found[kind] = found.get(kind, 0) + times
     return found
 
 

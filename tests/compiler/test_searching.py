@@ -178,7 +178,9 @@ def test_groups_are_judged_by_an_objective_on_every_machine_that_has_them(cli: C
     words = ("compile", cnn, "-t", target, "-o", os.devnull, "--fuse", "--timing", "--no-cache")
     asked, not_asked = cli(*words, "--objective", "latency"), cli(*words)
     assert (asked.code, not_asked.code) == (0, 0), asked.err + not_asked.err
-    assert "dissolve-groups" in asked.err + asked.out
+    # on levels groups are chosen by it, elsewhere those that cost more are taken apart
+    how = 'least="latency"' if target == "generic" else "dissolve-groups"
+    assert how in asked.err + asked.out
     by_product = "dissolve-groups{product=true}" in not_asked.err + not_asked.out
     assert by_product is (target == "eyeriss")
     assert by_product or "dissolve-groups" not in not_asked.err + not_asked.out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -13,12 +14,24 @@ from dialects.fused_attribute import FusedAttr
 from dialects.gconv import LinkOp
 from dialects.gconv.fused import FusedOp
 from dialects.gconv.interpreter import main_function
-from dialects.target import MachineOp
+from dialects.schedule import Objective
+from dialects.spatial import LayerOp
+from dialects.target import MachineOp, require_nest_machine
 from passes.fuse_layers import FuseLayersPass
 from passes.fusion.from_ir import group_of, group_of_links
+from passes.fusion.level_prices import LevelPrices, Priced
 from passes.fusion.model import FusedCosts
+from passes.fusion.paths import value_of
+from passes.fusion.placed import group_around
+from passes.fusion.placed_on_levels import predict_layer
 from passes.fusion.runs import longest_group
+from passes.fusion.staying import ALONE
 from passes.map_nest import MapNestPass
+from passes.mapper.effort import USUAL
+from passes.merge_dims import MergeDimsPass
+from passes.place_nest import PlaceNestPass
+from passes.pricing import price
+from passes.searching.nests_of_groups import NestsOfGroups
 from tests.examples import examples
 from tests.filechecking import check_ir, new_ir_context, parse_module
 from tests.passes.chains import check_pass, random_chains
@@ -195,3 +208,57 @@ def test_random_chains_compute_the_same(module: ModuleOp) -> None:
     assert first is not None
     module.body.block.insert_op_before(machine, first)
     check_pass(module, [FuseLayersPass()])
+
+
+PRICED = (
+    (MACHINE % 160)
+    .replace(
+        "levels =",
+        """accesses = [{name = "dram", energy = 50.0, events = {"dram.input.read" = 1.0, "dram.kernel.read" = 1.0,
+    "dram.output.update" = 1.0, "dram.output.add" = 1.0, "dram.extra.read" = 1.0}},
+    {name = "glb", energy = 3.0, events = {"glb.input.read" = 1.0, "glb.kernel.read" = 1.0, "glb.output.update" = 1.0}},
+    {name = "held", energy = 1.0, events = {"glb.input.fill" = 1.0, "glb.output.send" = 1.0, "glb.output.hold" = 1.0}}],
+    levels =""",
+    )
+    .replace('name = "dram"}, {kind', 'name = "dram", read = 2.0, write = 1.0}, {kind')
+)
+
+
+def placed_costs(module: ModuleOp, least: Objective) -> list[tuple[bool, float, int]]:
+    """Of every layer of a mapped and placed chain: whether it is in a group, energy, cycles."""
+    context = new_ir_context()
+    for step in (MergeDimsPass(), MapNestPass(least.value), PlaceNestPass()):
+        step.apply(context, module)
+    target = require_nest_machine(module, "test")
+    found: list[tuple[bool, float, int]] = []
+    for layer in (op for op in module.walk() if isinstance(op, LayerOp)):
+        cost = price(predict_layer(layer, target, {}), target)
+        found.append((group_around(layer) is not None, cost.total_energy, cost.cycles))
+    return found
+
+
+@pytest.mark.parametrize("least", [Objective.ENERGY, Objective.LATENCY, Objective.EDP])
+def test_groups_cost_what_was_searched_for_and_no_more_than_links_alone(least: Objective) -> None:
+    """What the search compares is what the cost model expects of the placed layers."""
+    module = parse_module(PRICED + LINKS)
+    alone = placed_costs(module.clone(), least)
+    FuseLayersPass(least=least.value, objective=least.value).apply(new_ir_context(), module)
+    nests = NestsOfGroups(require_nest_machine(module, "test"), least, USUAL)
+    prices = LevelPrices(nests.machine, "glb", nests, lambda _, mapping, __: mapping)
+    groups = [op for op in main_function(module).body.block.ops if isinstance(op, FusedOp)]
+    expected: list[Priced] = []
+    for op in groups:
+        assert isinstance(op.mapping, FusedAttr)
+        assert len(op.mapping.data.branches) == len(op.links)
+        priced = prices.in_place(group_of(op), replace(op.mapping.data, branches=()), ALONE)
+        assert priced is not None
+        assert priced.mapping == op.mapping.data
+        expected.append(priced)
+    together = placed_costs(module, least)
+    inside = [(energy, cycles) for is_member, energy, cycles in together if is_member]
+    assert sum(energy for energy, _ in inside) == pytest.approx(sum(each.energy for each in expected))
+    assert sum(cycles for _, cycles in inside) == sum(each.cycles for each in expected)
+    totals = [(sum(each[1] for each in layers), sum(each[2] for each in layers)) for layers in (together, alone)]
+    mine, others = (value_of(least, *each) for each in totals)
+    assert mine <= others
+    assert groups or least is Objective.LATENCY

@@ -25,7 +25,7 @@ EVERY = Space(every_up_to=99, most_loops=1)
 SPACE = NetworkSpace(longest=3, staying=2, groups=EVERY, singles=EVERY, parts=10**6, most_work=None)
 
 
-def _chain(rng: random.Random) -> Group:
+def random_chain(rng: random.Random) -> Group:
     """Convolutions, point-wise ones and sums over few channels and rows."""
     net = Builder()
     seen = [net.external((rng.randint(1, 3), 5, 2))]
@@ -100,7 +100,7 @@ def _assert_true(network: Network, plan: NetworkPlan, capacity: int) -> None:
 )
 def test_no_network_of_groups_moves_less(seed: int) -> None:
     rng = random.Random(seed)
-    network = Network(_chain(rng))
+    network = Network(random_chain(rng))
     words = sum(tensor.size for tensor in network.whole.tensors)
     for part in (0.4, 0.7, 1.0):
         capacity = int(part * words)
@@ -116,7 +116,7 @@ def test_no_network_of_groups_moves_less(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(8))
 def test_refused_groups_are_done_without(seed: int) -> None:
     """No network of the other groups moves less; only those of the best plan are asked for, once each."""
-    network = Network(_chain(random.Random(seed)))
+    network = Network(random_chain(random.Random(seed)))
     capacity = sum(tensor.size for tensor in network.whole.tensors) // 2
     space = replace(SPACE, staying=0)
     free = NetworkSearch(network, capacity, GroupSearches(BUFFER, space)).run()
@@ -138,7 +138,7 @@ def test_refused_groups_are_done_without(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_groups_that_find_no_place_beside_what_stays_are_done_without(seed: int) -> None:
-    network = Network(_chain(random.Random(seed)))
+    network = Network(random_chain(random.Random(seed)))
     capacity = sum(tensor.size for tensor in network.whole.tensors)
 
     def misplaced(parts: Sequence[Chosen]) -> list[int]:
@@ -160,7 +160,7 @@ def test_groups_that_find_no_place_beside_what_stays_are_done_without(seed: int)
 def test_links_may_run_by_mappings_of_their_own(seed: int) -> None:
     """By what these move, no network of groups and links alone moves less; groups that are refused run alone."""
     rng = random.Random(seed)
-    network = Network(_chain(rng))
+    network = Network(random_chain(rng))
     capacity = sum(tensor.size for tensor in network.whole.tensors) // 2
     runs = [(first, end) for first in range(network.count) for end in range(first + 1, network.count + 1)]
     groups = {run: network.group(*run) for run in runs if run[1] - run[0] <= SPACE.longest}
@@ -186,7 +186,7 @@ def test_links_may_run_by_mappings_of_their_own(seed: int) -> None:
 
 
 def test_what_fits_whole_moves_what_must_be_moved() -> None:
-    network = Network(_chain(random.Random(1)))
+    network = Network(random_chain(random.Random(1)))
     words = sum(tensor.size for tensor in network.whole.tensors)
     plan = NetworkSearch(network, words, GroupSearches(BUFFER, SPACE)).run()
     assert plan is not None
@@ -208,12 +208,12 @@ def test_little_is_made_again_if_that_is_asked() -> None:
 
 
 def test_nothing_fits() -> None:
-    network = Network(_chain(random.Random(1)))
+    network = Network(random_chain(random.Random(1)))
     assert NetworkSearch(network, 1, GroupSearches(BUFFER, SPACE)).run() is None
 
 
 def test_the_bound_rises() -> None:
-    network = Network(_chain(random.Random(3)))
+    network = Network(random_chain(random.Random(3)))
     words = sum(tensor.size for tensor in network.whole.tensors)
     search = NetworkSearch(network, words // 3, GroupSearches(BUFFER, SPACE))
     bounds = list(search.improving())
