@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -92,8 +92,15 @@ BLOCKS: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
 }
 
 
-@pytest.mark.parametrize("target", ROWS_AND_COLUMNS)
-@pytest.mark.parametrize("name", BLOCKS)
+def blocks_on_targets() -> Iterator[object]:
+    """Every block on every target; one of these in turn, as a rule, and the others in the exhaustive run."""
+    for number, name in enumerate(BLOCKS):
+        for index, target in enumerate(ROWS_AND_COLUMNS):
+            is_usual = index == number % len(ROWS_AND_COLUMNS)
+            yield pytest.param(name, target, marks=[pytest.mark.exhaustive] * (not is_usual))
+
+
+@pytest.mark.parametrize(("name", "target"), list(blocks_on_targets()))
 def test_blocks_are_fused_run_and_verified(name: str, target: str, tmp_path: Path, cli: Cli) -> None:
     block, groups = BLOCKS[name]
     source, mapping = save_model(block(), tmp_path / "block.onnx"), tmp_path / "mapping.toml"

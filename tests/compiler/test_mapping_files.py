@@ -25,6 +25,7 @@ from passes.searching import links
 from tests.compiler.conftest import Cli
 from tests.compiler.small_models import save_model
 from tests.end_to_end.networks import NETWORKS
+from tests.examples import examples
 from tests.passes.random_networks import random_networks
 
 TARGETS = ("eyeriss", "generic", "gemmini")
@@ -102,7 +103,7 @@ def test_so_it_does_for_what_the_host_executes(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("target", ["eyeriss", "generic"])
 def test_so_it_does_for_random_networks(target: str, tmp_path: Path) -> None:
-    @settings(max_examples=12, derandomize=True, deadline=None)
+    @settings(max_examples=examples(40), derandomize=True, deadline=None)
     @given(random_networks())
     def check(model: onnx.ModelProto) -> None:
         check_again(model, tmp_path, target)

@@ -17,6 +17,7 @@ from compiler.modes import Mode
 from compiler.verification.layers import verify_program
 from dialects.diagnostics import CatenaError
 from tests.end_to_end.test_networks import check_counts
+from tests.examples import examples
 from tests.passes.lower_onnx.models import integers, model_of, normal, one_node
 from tests.passes.lower_onnx.moving import MAKERS, Moving, moving_nodes
 
@@ -55,7 +56,7 @@ def check_program(program: Program, inputs: dict[str, np.ndarray], expected: dic
 
 @pytest.mark.parametrize("op_type", MAKERS)
 def test_random_nodes_on_a_tiny_machine(op_type: str, tmp_path: Path) -> None:
-    @settings(max_examples=12, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(20), derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
     @given(moving_nodes(op_type))
     def same_as_onnx_runtime(case: Moving) -> None:
         check_program(compiled(case.model, tmp_path, TINY), case.inputs, expected_of(case.model, case.inputs))
@@ -65,7 +66,7 @@ def test_random_nodes_on_a_tiny_machine(op_type: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("op_type", MAKERS)
 def test_random_nodes_on_the_chip_and_on_its_host(op_type: str, tmp_path: Path) -> None:
-    @settings(max_examples=3, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(10), derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
     @given(moving_nodes(op_type))
     def same_as_onnx_runtime(case: Moving) -> None:
         expected = expected_of(case.model, case.inputs)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
@@ -26,14 +28,16 @@ SMALL = {"glb.banks": "4", "glb.bank_words": "64", "array.rows": "4", "array.col
 """A machine on which even small networks run in many passes."""
 
 
-def compiled(name: str, folder: Path, settings: dict[str, str] | None = None) -> tuple[onnx.ModelProto, Program]:
-    """A network and its program, which is all that the emulator gets."""
+@cache
+def compiled(name: str, *, small: bool = False) -> tuple[onnx.ModelProto, Program]:
+    """A network and its program, which is all that the emulator gets, from a file; all tests of it use the same."""
     model = NETWORKS[name]()
-    source, output = folder / f"{name}.onnx", folder / f"{name}.cat"
-    onnx.save(model, source)
-    write_compiled(compile_source(str(source), CompileOptions(settings=settings or {})), output)
-    source.unlink()
-    return model, read_program(output)
+    with TemporaryDirectory() as folder:
+        source, output = Path(folder) / f"{name}.onnx", Path(folder) / f"{name}.cat"
+        onnx.save(model, source)
+        write_compiled(compile_source(str(source), CompileOptions(settings=SMALL if small else {})), output)
+        source.unlink()
+        return model, read_program(output)
 
 
 def check_outputs(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
@@ -56,8 +60,8 @@ def check_counts(program: Program, emulator: SpatialEmulator) -> None:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_network_computes_and_counts_what_it_should(name: str, tmp_path: Path) -> None:
-    model, program = compiled(name, tmp_path)
+def test_a_network_computes_and_counts_what_it_should(name: str) -> None:
+    model, program = compiled(name)
     inputs = inputs_of(model)
     emulator = SpatialEmulator(program)
     check_outputs(emulator.run(inputs), reference_outputs(model, inputs))
@@ -65,8 +69,8 @@ def test_a_network_computes_and_counts_what_it_should(name: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_on_a_small_machine_too(name: str, tmp_path: Path) -> None:
-    model, program = compiled(name, tmp_path, SMALL)
+def test_on_a_small_machine_too(name: str) -> None:
+    model, program = compiled(name, small=True)
     inputs = inputs_of(model)
     expected = reference_outputs(model, inputs)
     for mode in MODES:
@@ -76,11 +80,11 @@ def test_on_a_small_machine_too(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_interpreter_all_engines_and_machines_agree_to_the_bit(name: str, tmp_path: Path) -> None:
-    model, program = compiled(name, tmp_path)
+def test_the_interpreter_all_engines_and_machines_agree_to_the_bit(name: str) -> None:
+    model, program = compiled(name)
     inputs = inputs_of(model)
     expected = SpatialEmulator(program).run(inputs)
-    _, small = compiled(name, tmp_path, SMALL)
+    _, small = compiled(name, small=True)
     chain = compile_model(model, select_target("eyeriss"), CompileOptions(stop="mapped")).module
     found = [Interpreter(chain).run(inputs), *(SpatialEmulator(small, mode).run(inputs) for mode in MODES)]
     for outputs in found:

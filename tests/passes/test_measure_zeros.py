@@ -16,6 +16,7 @@ from dialects.gconv.interpreter import Interpreter, main_function
 from dialects.target import MachineOp
 from dialects.weights import ConstantOp
 from passes.measure_zeros import MeasureZerosPass, measured_zeros
+from tests.examples import examples
 from tests.filechecking import check_ir, parse_module, run_passes
 from tests.passes.mapping.machines import machine_like_eyeriss
 
@@ -102,7 +103,12 @@ def test_what_is_known_gives_way_to_measurements_only(tmp_path: Path) -> None:
     check_ir(chain(known=known), measured, "CHECK: %a = gconv.link {{.*}}<input 0.125, output 0.5>", [KERNEL])
 
 
-@settings(max_examples=20, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(40),
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(data=st.data())
 def test_shares_are_those_of_the_words_and_nothing_else_changes(tmp_path: Path, data: st.DataObject) -> None:
     random = np.random.default_rng(data.draw(st.integers(0, 999)))

@@ -49,6 +49,7 @@ from passes.place_nest import PlaceNestPass
 from tests.backends.generic.fused_groups import chain_of, check_group, compiled, fuse, with_nests
 from tests.backends.generic.layers import check_counts, machine
 from tests.backends.generic.test_faults import changed, without
+from tests.examples import examples
 from tests.filechecking import new_ir_context, print_module
 from tests.passes.fusion.groups import Builder, attention, conv_pair, fc_pair, residual_block, window, with_own_loops
 from tests.passes.fusion.resnet_pair import GROUP as RESNET
@@ -158,7 +159,25 @@ CASES: dict[str, Callable[[], tuple[Group, FusedMapping]]] = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+ALIKE = {
+    "rows of one, halo kept",
+    "rows, halo fetched again",
+    "tiles, halo kept along one loop",
+    "tiles, kept by tensor",
+    "kernels off-chip",
+    "strides, one loop deeper",
+    "inverted residual by columns",
+    "convolution and pool by channels",
+    "residual block",
+    "products by columns",
+    "first result exported, computed again",
+}
+"""Cases of which others show most."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.exhaustive] * (name in ALIKE)) for name in CASES]
+)
 def test_groups_run_as_their_links_do_and_count_what_is_predicted(name: str) -> None:
     group, mapping = CASES[name]()
     check_group(group, mapping, MACHINE, modes=("blocks",))
@@ -336,7 +355,7 @@ def test_random_groups_with_pieces_run_as_their_links_do(first: int) -> None:
     assert ran > 5
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.integers(0, 1 << 20))
 def test_random_groups_run_as_their_links_do(seed: int) -> None:
     _check_random(seed)

@@ -147,7 +147,7 @@ QUIET = {"derandomize": True, "deadline": None, "suppress_health_check": list(He
 
 @pytest.mark.parametrize("name", MACHINES)
 def test_random_copies(name: str) -> None:
-    @settings(max_examples=15, **QUIET)
+    @settings(max_examples=examples(30), **QUIET)
     @given(lookups())
     def check_copy(lookup: Lookup) -> None:
         dims = tuple(Dim(f"D{axis}", opc=n) for axis, n in enumerate(lookup.view.shape))
@@ -161,7 +161,7 @@ def test_random_copies(name: str) -> None:
 def test_random_convolutions_of_looked_up_words(name: str) -> None:
     """Padding, strides and windows that overlap: index words are read for existing positions only, once per tile."""
 
-    @settings(max_examples=10, **QUIET)
+    @settings(max_examples=examples(20), **QUIET)
     @given(st.data(), st.integers(1, 3), st.integers(1, 2), st.integers(0, 3), st.integers(1, 2))
     def check_convolution(data: st.DataObject, channels: int, filters: int, pad: int, stride: int) -> None:
         rows_dim, height = window("H", 4, 3, pad=pad, stride=stride)
@@ -177,7 +177,7 @@ def test_random_convolutions_of_looked_up_words(name: str) -> None:
 def test_random_updates(name: str) -> None:
     """Places that repeat, in sums that f32 rounds: the order of the updates shows."""
 
-    @settings(max_examples=15, **QUIET)
+    @settings(max_examples=examples(30), **QUIET)
     @given(lookups(), st.sampled_from(list(Reduce)))
     def check_updates(lookup: Lookup, reduce: Reduce) -> None:
         generator = np.random.default_rng(5)

@@ -32,9 +32,10 @@ from passes.map_row_stationary import MapRowStationaryPass
 from passes.place_spatial import PlaceSpatialPass
 from tests.backends.generic.fused_groups import chain_of, fuse
 from tests.backends.generic.test_faults import changed, without
-from tests.backends.generic.test_fused_groups import BYTES, CASES, all_say_why, mapped, moved, quantized
+from tests.backends.generic.test_fused_groups import ALIKE, BYTES, CASES, all_say_why, mapped, moved, quantized
 from tests.backends.spatial.fused_groups import check_group, compiled, with_nests
 from tests.backends.spatial.layers import MACHINES
+from tests.examples import examples
 from tests.filechecking import new_ir_context, print_module
 from tests.passes.fusion.groups import Builder, conv_pair, window
 from tests.passes.fusion.test_holds import cuts_sums, random_lowerable
@@ -67,7 +68,9 @@ ALL_CASES = {**CASES, "functions on the way in": lambda: (g := preceded(), mappe
 TURNS = {name: list(ROOMY)[number % len(ROOMY)] for number, name in enumerate(ALL_CASES)}
 
 
-@pytest.mark.parametrize("name", ALL_CASES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.exhaustive] * (name in ALIKE)) for name in ALL_CASES]
+)
 def test_groups_run_as_their_links_do_and_count_what_is_predicted(name: str) -> None:
     """On Eyeriss with nests that are searched; with random ones on a machine that has room, another for every case."""
     group, mapping = ALL_CASES[name]()
@@ -95,7 +98,7 @@ def test_random_groups_whose_sums_go_on_from_turn_to_turn_run_as_their_links_do(
     assert 2 * sum(map(_check_random, cut)) > len(cut) > 2
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.integers(0, 1 << 20))
 def test_random_groups_run_as_their_links_do(seed: int) -> None:
     _check_random(seed)

@@ -61,7 +61,7 @@ def test_everything_given(op_type, direction, constant, opset):
 
 
 @pytest.mark.parametrize("op_type", GATES)
-@pytest.mark.parametrize("direction", ["forward", "bidirectional"])
+@pytest.mark.parametrize("direction", ["forward", pytest.param("bidirectional", marks=pytest.mark.exhaustive)])
 def test_inputs_left_out(op_type, direction):
     optional = [name for name in operands(op_type, direction) if name not in ("x", "w", "r")]
     for count in range(len(optional) + 1):
