@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 
 import numpy as np
@@ -36,17 +36,20 @@ def engines_that_are_right(program: Program, backend: Backend, evidence: Evidenc
 
 
 def blamed_execution(program: Program, wrong: Emulator, right: Emulator, evidence: Evidence, isa: Isa) -> Blame | None:
-    """The first instruction after which the memories of one emulator are not those of the other; None if unknown."""
+    """The first instruction after which the memories of one emulator are not those of the other; None if unknown.
+
+    Emulators that show results alone may execute many instructions at once: none of them can be told from others.
+    """
     if not isinstance(wrong, SteppedEmulator) or not isinstance(right, SteppedEmulator):
         return None
     for index, step in enumerate(evidence.steps):
         given = step.given_after(made_in(right, evidence.steps[:index]))
-        states = _States()
+        states = _States({tensor.name for tensor in program.tensors})
         right.step_layer(step.layer.name, given, states.keep)
         # What it shows before it stops counts.
         with suppress(CatenaError):
             wrong.step_layer(step.layer.name, given, states.compare)
-        if states.differing is not None:
+        if states.differing is not None and states.shows_memories:
             # A layer of one core: the emulators that show their steps have no more.
             address = states.differing
             reason = "the emulator executes it otherwise than its other engine, which is right"
@@ -57,13 +60,17 @@ def blamed_execution(program: Program, wrong: Emulator, right: Emulator, evidenc
 class _States:
     """What memories hold after every instruction of the one emulator, beside those of the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, results: Collection[str]) -> None:
+        self._results = results
+        self.shows_memories = False
+        """Whether there is more to see than results."""
         self._kept: list[tuple[int, Mapping[str, Array]]] = []
         self._bytes = 0
         self._place = 0
         self.differing: int | None = None
 
     def keep(self, address: int, memories: Mapping[str, Array]) -> None:
+        self.shows_memories |= any(name not in self._results for name in memories)
         if self._bytes < MOST_BYTES:
             self._bytes += sum(words.nbytes for words in memories.values())
             self._kept.append((address, memories))

@@ -81,6 +81,9 @@ def locate(program: Program, emulator: Emulator, model: Path, evidence: Evidence
         stopped = evidence.faults[0].message
     else:
         tile = _tile(program, evidence.wrong, tensor, layer)
+    if blame is None and layer.group:
+        others = "its result is the first of its group that can be compared: any layer of the group may be to blame"
+        remark = "; ".join(filter(None, (remark, others)))
     wrong = (None if blame is None else _layer_of(program, blame)) or layer
     seen_in = layer.name if wrong.name != layer.name else ""
     return Location(wrong.name, wrong.nodes, tensor.onnx or tensor.name, tile, blame, remark, seen_in, stopped, course)
@@ -194,8 +197,18 @@ def _blamed(program: Program, emulator: Emulator, model: Path, evidence: Evidenc
         engines = "so the compiler makes or the emulator executes them wrong" if again is not None else ""
         return None, "; ".join(filter(None, (reason, engines))), ""
     blame = blamed_execution(program, emulator, backend.load(program, right[0]), evidence, isa)
-    remark = "" if blame is not None else f"{reason}; engine {right[0]} of the emulator executes the layer right"
-    return blame, remark, ""
+    if blame is not None:
+        return blame, "", ""
+    return None, f"{reason}; engine {right[0]} of the emulator executes {_code_of(program, layers)} right", ""
+
+
+def _code_of(program: Program, layers: Sequence[LayerEntry]) -> str:
+    """Where the instructions of some layers stand."""
+    names = {each.name for each in layers}
+    entries = [entry for entry in program.debug if entry.layer in names]
+    if len({entry.core for entry in entries}) != 1:
+        return "the layer"
+    return f"instructions {min(entry.start for entry in entries)} to {max(entry.end for entry in entries) - 1}"
 
 
 def _explained(program: Program, name: str) -> ExplainedLayer | None:

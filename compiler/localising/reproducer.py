@@ -19,12 +19,14 @@ from compiler.localising.cut_program import cut_program
 from compiler.localising.evidence import Evidence, Stop, WrongOutputs, run_inputs
 from compiler.localising.locating import Location
 from compiler.reproduction.models import external_data
+from compiler.targets import select_target
 from compiler.verification.layers import verify_program
 from compiler.verification.measures import Tolerances
 from compiler.verification.programs import verify_source
 from compiler.verification.reference import reference_model
 from compiler.verification.result import Verification
 from dialects.diagnostics import CatenaError
+from dialects.machine_kinds import parse_machine
 
 MODEL, INPUTS, EXPECTED, PROGRAM, NOTE = "model.onnx", "inputs.npz", "expected.npz", "layer.cat", "README.txt"
 WHOLE, WHOLE_MODEL, WHOLE_INPUTS, WHOLE_EXPECTED = (
@@ -111,11 +113,14 @@ def _written_alone(
     alone = cut_program(program, layers, isa, evidence.reference, Path(MODEL).stem, digest)
     if alone is None:
         command = f"catena verify {MODEL} -i {INPUTS} -t {program.metadata.target}"
-        is_shown = _differs(folder, MODEL, inputs, program.metadata.target)
+        is_shown = _is_plain(program) and _differs(
+            folder, MODEL, inputs, program.metadata.target, stops=bool(evidence.faults)
+        )
         return files, command, "the layer's own code cannot run alone", is_shown
     write_program(alone, folder / PROGRAM)
     command = f"catena verify {PROGRAM} --model {MODEL} -i {INPUTS}"
-    return [*files, folder / PROGRAM], command, "the layer's own code is right alone", _differs(folder, PROGRAM, inputs)
+    is_shown = _differs(folder, PROGRAM, inputs, stops=bool(evidence.faults))
+    return [*files, folder / PROGRAM], command, "the layer's own code is right alone", is_shown
 
 
 def _layers_to_show(program: Program, evidence: Evidence) -> tuple[Sequence[LayerEntry], str]:
@@ -205,10 +210,20 @@ def _written_whole(
     return f"catena verify {WHOLE} --model {WHOLE_MODEL} -i {WHOLE_INPUTS}{asked}", files
 
 
-def _differs(folder: Path, source: str, inputs: Mapping[str, Array], target: str | None = None) -> bool:
-    """Whether verifying what was written finds a difference."""
-    options = None if target is None else CompileOptions(target=target)
+def _is_plain(program: Program) -> bool:
+    """Whether the program is for a target as it is found by its name, without other settings."""
     try:
-        return not verify_source(str(folder / source), folder / MODEL, inputs, options=options).is_equal
+        plain = select_target(program.metadata.target).machine
     except CatenaError:
         return False
+    return plain == parse_machine(program.metadata.description, where="program metadata")
+
+
+def _differs(folder: Path, source: str, inputs: Mapping[str, Array], target: str | None = None, *, stops: bool) -> bool:
+    """Whether verifying what was written finds a difference, or that the emulator `stops`."""
+    options = None if target is None else CompileOptions(target=target)
+    try:
+        found = verify_source(str(folder / source), folder / MODEL, inputs, options=options)
+    except CatenaError:
+        return False
+    return not found.is_equal and bool(found.faults) == stops

@@ -10,6 +10,7 @@ import onnx
 import pytest
 
 from backends.container import write_program
+from backends.generic.offchip import OffChip
 from compiler.compilation import CompileOptions, compile_model, compile_source
 from compiler.execution import load_program, run_program
 from compiler.explanation.groups import fused_mappings
@@ -21,6 +22,7 @@ from compiler.localising.tiles import first_wrong_tile
 from compiler.sources import file_digest
 from compiler.targets import select_target
 from compiler.verification.layers import verify_program
+from compiler.verification.programs import verify_source
 from dialects.fused_attribute import FusedAttr
 from dialects.gconv import LoopKind
 from dialects.gemm_mapping import GemmMapping
@@ -28,6 +30,7 @@ from dialects.schedule import Loop, Mapping, Temporal
 from tests.compiler.conftest import Cli
 from tests.compiler.localising.faults import CONV, FAULTS, LINKS, Fault, altered, other_constants, program_for
 from tests.compiler.small_models import save_model, small_cnn, small_norms
+from tests.compiler.verification.test_layers import branching_model
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
@@ -103,6 +106,39 @@ def test_a_link_without_a_reference_at_which_the_emulator_stops_is_shown_with_it
     again = cli("verify", "layer.cat", "--model", "model.onnx", "-i", "inputs.npz")
     assert again.code == 5
     assert "first wrong layer: soft1#2" in again.out
+
+
+def test_a_layer_that_makes_a_part_of_a_tensor_is_shown_in_the_whole_program(tmp_path: Path) -> None:
+    """Alone, it leaves words of the tensor unwritten, at which the emulator would stop, whatever else is wrong."""
+
+    def change(words: np.ndarray) -> None:
+        words[1] += 3
+
+    fault = Fault("eyeriss", "right", "load tensor=kernel", other_constants("v", change), model=branching_model)
+    model, path = planted(fault, tmp_path)
+    found = verify_source(str(path), model, reproducer=tmp_path / "again")
+    assert found.location is not None
+    assert found.location.layer == "right"
+    assert found.reproducer is not None
+    assert found.reproducer.command.startswith("catena verify program.cat")
+
+
+@pytest.mark.parametrize("fuse", [False, pytest.param(True, marks=pytest.mark.exhaustive)])
+def test_no_instruction_is_blamed_that_an_engine_does_not_execute_by_itself(
+    fuse: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fast engine of the generic machine executes nests at once: of them only results can be compared."""
+    model = save_model(small_cnn(), tmp_path / "model.onnx")
+    program = compile_source(str(model), CompileOptions(target="generic", fuse=fuse)).program
+    assert program is not None
+    write_program(program, tmp_path / "right.cat")
+    right = OffChip.input
+    monkeypatch.setattr(OffChip, "input", lambda self: right(self) * 1.5)
+    location = verify_source(str(tmp_path / "right.cat"), model).location
+    assert location is not None
+    assert location.blame is None
+    assert "engine words of the emulator executes instructions 0 to " in location.remark
+    assert ("any layer of the group may be to blame" in location.remark) == fuse
 
 
 @pytest.mark.parametrize("word", [2, *(pytest.param(word, marks=pytest.mark.exhaustive) for word in (0, 5))])
