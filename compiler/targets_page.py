@@ -48,9 +48,10 @@ rounded up, and those of the host core, if it works on the layer, on top.
 - **Ports**: a memory reads and writes at the same time, `moved(M) = max(out(M) / read, in(M) / write)`, where a port
   without a limit takes no time. Out go `input.read + kernel.read + output.update`, in come `input.fill + kernel.fill
   + output.update`, in the events of M below: a sum that arrives is written, and read once more, to be added to or to
-  leave. In the outermost memory the last one stays: out go `input.read + kernel.read + output.add`, in comes
-  `output.update`. Words of biases, residuals and indices take no time, and searches do not count them: a mapping that
-  is optimal without them may read biases more often than another, which `explain` says of every layer that has any.
+  leave. In the outermost memory the last one stays: out go `input.read + kernel.read + extra.read + output.add`, in
+  comes `output.update`. Biases and residuals (`extra.read`) are read for every tile of finished results that needs
+  them: searches count these words, in traffic, in the time of the memory, and in energy where the description prices
+  `extra.read`. Words of indices take no time, and searches do not count them.
 - **Copies**: of a memory inside axes there are many, which all move words at the same time, and events count the
   words of all. `moved(M)` is then multiplied by the share of the copy with the most to do, `min(1, S * E /
   operations)`, where E is the number of elements in use inside one copy (the product over the axes further in than M)

@@ -192,7 +192,9 @@ class Hierarchy(_Model, frozen=True):
         """All events that may be counted."""
         kinds = [f"{operand}.{event}" for operand in ("input", "kernel") for event in ("read", "fill")]
         kinds += [f"output.{event}" for event in ("update", "add", "hop")]
-        return frozenset(f"{place}.{kind}" for place in self.places for kind in kinds)
+        return frozenset(f"{place}.{kind}" for place in self.places for kind in kinds) | {
+            f"{self.places[0]}.extra.read"
+        }
 
     @property
     def held_event_names(self) -> frozenset[str]:

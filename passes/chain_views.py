@@ -111,6 +111,11 @@ def compacted(view: View) -> View:
     )
 
 
+def extra_shapes(link: LinkOp) -> list[tuple[int, ...]]:
+    """The extents of a link's post operands without repetition."""
+    return [compacted(source_of(each).view).shape for each in link.extras]
+
+
 def is_constant(value: SSAValue) -> bool:
     """Whether a value is a constant or a view of one."""
     owner = value.owner

@@ -17,9 +17,11 @@ from dialects.nest_machine import NestMachine
 from dialects.schedule import HostAttr, Mapping, MappingAttr, Objective
 from dialects.target import require_nest_machine
 from passes.assign_host import require_host
+from passes.chain_views import extra_shapes
 from passes.fusion.series import series_of
 from passes.mapper.effort import USUAL
 from passes.mapper.legality import violations
+from passes.mapper.problem import read_after
 from passes.searching.links import map_links
 from passes.searching.nest import NestTask
 from passes.searching.nests_of_groups import NestsOfGroups
@@ -60,7 +62,8 @@ class MapNestPass(SearchingPass):
             return link.mapping is not None
 
         def task(link: LinkOp) -> NestTask:
-            return NestTask(objective, describe(link), link.spec.bare, effort, machine)
+            extras = read_after(link.spec, extra_shapes(link))
+            return NestTask(objective, describe(link), link.spec.bare, effort, machine, extras=extras)
 
         map_links(block, settled, task, machine, self.options)
         of_groups = objective if self.groups is None else objective_on(machine, Objective(self.groups))

@@ -114,6 +114,7 @@ def _price_of_nest(counts: Counts, machine: NestMachine) -> Price:
     energy["host"] = 0.0 if host is None else host_energy(counts, host)
     waiting = 0 if host is None else math.ceil(host_seconds(counts, host, machine.word_bits) * machine.clock_mhz * 1e6)
     outer = machine.memories[0]
-    words = sum(counts.events[f"{outer.name}.{event}"] for event in ("input.read", "kernel.read", "output.update"))
+    moved = ("input.read", "kernel.read", "extra.read", "output.update")
+    words = sum(counts.events[f"{outer.name}.{event}"] for event in moved)
     cycles = (counts.cycles or 0) + waiting
     return Price(energy, math.ceil(words / machine.link_words), cycles, waiting)

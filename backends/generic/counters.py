@@ -11,7 +11,7 @@ from dialects.nest_machine import NestMachine
 
 _DIGITS = 6
 """Parts of cycles beyond these digits come from the order of additions."""
-_OUT = ("input.read", "kernel.read")
+_OUT = ("input.read", "kernel.read", "extra.read")
 _IN = ("input.fill", "kernel.fill", "output.update")
 
 
@@ -62,9 +62,8 @@ class NestCounters:
             if read == write == inf:
                 continue
             # a sum that arrives is read again, to be added to or to leave; in the outermost memory the last one stays
-            out = sum(
-                self.events[f"{memory.name}.{event}"] for event in (*_OUT, "output.update" if number else "output.add")
-            )
+            sums = "output.update" if number else "output.add"
+            out = sum(self.events.get(f"{memory.name}.{event}", 0) for event in (*_OUT, sums))
             come = sum(self.events[f"{memory.name}.{event}"] for event in _IN)
             moving = max(out / read, come / write) * self._share(memory.name)
             if number and memory.buffers == 1:

@@ -29,8 +29,6 @@ _SPACES = {
     Space.ALL: "all mappings",
     Space.DIVISIONS: "divisions of the array with the largest tiles that fit (priced without zeros)",
 }
-_WITHOUT_EXTRAS = (Space.DATAFLOW, Space.ALL)
-"""Spaces whose searches do not count the words of tensors that scalar functions read."""
 _MOST_NAMED = 3
 """Sizes that are named as binding, at most."""
 
@@ -109,20 +107,11 @@ def proof(each: Explanation) -> str:
         # Searches for matrix products leave no note.
         is_given = each.facts is not None and not isinstance(each.layer.mapping, GemmMapping)
         return "the mapping was given, not searched" if is_given else ""
-    space, unseen = _SPACES[Space(noted.space)], _unseen(each)
+    space = _SPACES[Space(noted.space)]
     if not noted.gap:
-        return f"no mapping of {space} takes less {noted.objective}{unseen}"
+        return f"no mapping of {space} takes less {noted.objective}"
     less = f"at most {100 * noted.gap:.2f} % less {noted.objective} than this one"
-    return f"the best mapping of {space} takes {less}{unseen}"
-
-
-def _unseen(each: Explanation) -> str:
-    """What a layer moves that its search does not count: it decides nothing where only time is asked for."""
-    noted, facts = each.layer.entry.search, each.facts
-    if noted is None or facts is None or noted.space not in _WITHOUT_EXTRAS or noted.objective == Objective.LATENCY:
-        return ""
-    words = sum(count for event, count in facts.counts.events.items() if event.endswith(".extra.read"))
-    return f", not counting {words:,} words of biases and residuals, which the search leaves out" if words else ""
+    return f"the best mapping of {space} takes {less}"
 
 
 def verdict(facts: Facts) -> str:

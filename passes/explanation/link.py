@@ -12,8 +12,8 @@ from passes.explanation.facts import Facts
 from passes.mapper.pricing import Prices
 from passes.off_chip import off_chip_words
 
-_SENT = ("input", "kernel")
-"""What the outermost memory of a machine of levels sends, as far as its cost model counts the time of it."""
+_SENT = ("input", "kernel", "extra")
+"""What the outermost memory of a machine of levels sends."""
 
 
 def least_link_cycles(facts: Facts, machine: Accelerator) -> float:

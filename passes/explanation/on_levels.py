@@ -16,7 +16,7 @@ from passes.mapper.footprint import tile_words
 from passes.mapper.nest import nest_of
 from passes.mapper.prediction import predict
 from passes.mapper.pricing import Prices
-from passes.mapper.problem import Problem
+from passes.mapper.problem import Problem, read_after
 from passes.mapping.cost import Price
 from passes.off_chip import off_chip_events
 from passes.pricing import price
@@ -26,7 +26,7 @@ from passes.work import Work
 def facts_on_levels(work: Work, mapping: Mapping, machine: NestMachine, counts: EventCounts | None = None) -> Facts:
     """The facts of a mapped layer; its counts are predicted unless given."""
     counts = counts or predict(work.spec, mapping, machine, work.extra_shapes, work.lookups)
-    problem = Problem.of(work.spec)
+    problem = Problem.of(work.spec, read_after(work.spec, work.extra_shapes))
     counted = Counts(problem, machine, *nest_of(problem, mapping))
     cost = price(counts, machine)
     return Facts(
@@ -117,11 +117,10 @@ def _moved(work: Work, problem: Problem, machine: NestMachine, counts: EventCoun
     extents = [np.array([extent]) for extent in problem.extents]
     least = {operand: int(tile_words(problem, operand, extents)[0]) for operand in problem.operands}
     outputs = math.prod(work.spec.output_shape)
-    used = [work.extra_shapes[step.operand] for step in work.spec.post if step.operand is not None]
     fewest = {
         "input": least[Operand.INPUT],
         "kernel": least.get(Operand.KERNEL, 0),
-        "extra": sum(math.prod(shape) for shape in used),
+        "extra": sum(map(math.prod, read_after(work.spec, work.extra_shapes))),
         "index": _index_words(work, least[Operand.INPUT], outputs),
         "output": outputs * (2 if work.lookups.combines else 1),
     }

@@ -11,6 +11,7 @@ from dialects.nest_machine import NestMachine
 from dialects.schedule import Mapping, Objective
 from passes.mapper.effort import USUAL, Effort
 from passes.mapper.free import best_mappings as best_of_all
+from passes.mapper.problem import read_after
 from passes.mapper.search import several_in_dataflow
 from passes.mapping.data_events import sparsity
 from passes.mapping.search import best_mappings
@@ -48,7 +49,8 @@ def several_for(
         array = spatial_machine(machine, "explain")
         data = sparsity(array, work.zeros, work.compressed[0])
         return best_mappings(spec, work.input_shape, array, count, objective, data, should_stop)
+    extras = read_after(work.spec, work.extra_shapes)
     if machine.dataflow is not None:
-        found = several_in_dataflow(spec, machine, count, objective, should_stop=should_stop)
+        found = several_in_dataflow(spec, machine, count, objective, should_stop=should_stop, extras=extras)
         return [each.mapping for each in found]
-    return [each.mapping for each in best_of_all(spec, machine, count, Effort(USUAL, should_stop), objective)]
+    return [each.mapping for each in best_of_all(spec, machine, count, Effort(USUAL, should_stop), objective, extras)]

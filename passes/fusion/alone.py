@@ -13,16 +13,19 @@ from dialects.gconv import GConv, LinkOp
 from dialects.gconv.interpreter import main_function
 from dialects.nest_machine import NestMachine
 from dialects.schedule import MappingAttr, Objective
-from passes.chain_views import source_of
+from passes.chain_views import extra_shapes
 from passes.fusion.priced_network import AloneCost
 from passes.map_nest import MapNestPass
 from passes.mapper.prediction import predict
 from passes.mapper.pricing import Prices
+from passes.mapper.problem import read_after
 from passes.merge_dims import MergeDimsPass
 from passes.pricing import price
 from passes.searching.options import SearchOptions
 from passes.storage import Storage
-from passes.work import distinct_extents
+
+_Alike = tuple[GConv, tuple[tuple[int, ...], ...]]
+"""The loops of a link, and the shapes that its scalar functions read."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,8 @@ class LinksAlone:
 
     words: dict[LinkOp, int] = field(default_factory=dict[LinkOp, int])
     costs: dict[LinkOp, AloneCost] = field(default_factory=dict[LinkOp, AloneCost])
-    mappings: dict[GConv, dict[str, Attribute]] = field(default_factory=dict[GConv, dict[str, Attribute]])
-    """Properties of a link with these loops: its mapping, and how good that is."""
+    mappings: dict[_Alike, dict[str, Attribute]] = field(default_factory=dict[_Alike, dict[str, Attribute]])
+    """Properties of links that are alike: their mapping, and how good that is."""
 
     def map_the_rest(self, ctx: Context, module: ModuleOp) -> None:
         """Give links that are in no group the mappings that they were compared with."""
@@ -42,7 +45,7 @@ class LinksAlone:
         storage = Storage(main_function(module).body.block)
         for link in _links(module):
             if link.mapping is None and storage.update(link.result) is None:
-                link.properties |= self.mappings.get(link.spec.bare, {})
+                link.properties |= self.mappings.get(_alike(link), {})
 
 
 def links_alone(ctx: Context, module: ModuleOp, machine: NestMachine, options: SearchOptions) -> LinksAlone:
@@ -61,7 +64,7 @@ def links_alone(ctx: Context, module: ModuleOp, machine: NestMachine, options: S
             words = found.words[link] = _words(counts, machine)
             found.costs[link] = AloneCost(words, cost.total_energy, cost.cycles)
             if options.time_limit is None and mapped.search is not None:
-                found.mappings[mapped.spec.bare] = {"mapping": mapped.mapping, "search": mapped.search}
+                found.mappings[_alike(mapped)] = {"mapping": mapped.mapping, "search": mapped.search}
     return found
 
 
@@ -69,11 +72,13 @@ def _links(module: ModuleOp) -> list[LinkOp]:
     return [op for op in main_function(module).body.block.ops if isinstance(op, LinkOp)]
 
 
+def _alike(link: LinkOp) -> _Alike:
+    return link.spec.bare, read_after(link.spec, extra_shapes(link))
+
+
 def _counts(link: LinkOp, mapping: MappingAttr, machine: NestMachine) -> Counts:
-    extras = [distinct_extents(source_of(each).view) for each in link.extras]
-    return predict(link.spec, mapping.data, machine, extras)
+    return predict(link.spec, mapping.data, machine, extra_shapes(link))
 
 
 def _words(counts: Counts, machine: NestMachine) -> int:
-    moved = {*Prices(machine, Objective.TRAFFIC).of, f"{machine.memories[0].name}.extra.read"}
-    return sum(counts.events.get(event, 0) for event in moved)
+    return sum(counts.events.get(event, 0) for event in Prices(machine, Objective.TRAFFIC).of)

@@ -19,14 +19,14 @@ from dialects.nest_machine import NestMachine
 from dialects.schedule import Mapping as LinkMapping
 from dialects.schedule import Operand, Storage
 from passes.fusion.placed import NAMES
-from passes.fusion.shapes import KINDS, RunKind, Shape, largest, part_of
+from passes.fusion.shapes import RunKind, Shape, largest, part_of
 from passes.mapper.counts import Counts
 from passes.mapper.held import HeldCounts
 from passes.mapper.legality import violations
 from passes.mapper.nest import nest_of
-from passes.mapper.prediction import Turns, extra_words, sums_of, whole_cycles
+from passes.mapper.prediction import Turns, sums_of, whole_cycles
 from passes.mapper.pricing import Prices
-from passes.mapper.problem import Problem, Window
+from passes.mapper.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -202,23 +202,22 @@ def predict_runs(member: Member, machine: NestMachine, runs: Mapping[RunKind, in
     planned = Counts(problem, machine, nest, tiles)
     for kind, times in runs.items():
         part = part_of(member.spec, kind.shape)
-        smaller = _smaller(problem, part)
-        counted = HeldCounts(smaller, machine, nest, tiles, member.held, planned, begins=kind.begins)
+        read = [step.operand for step in part.post if step.operand is not None] if kind.finishes else []
+        smaller = problem.of_part(part, [member.extras[operand] for operand in read])
+        counted = HeldCounts(
+            smaller,
+            machine,
+            nest,
+            tiles,
+            member.held,
+            planned,
+            begins=kind.begins,
+            extras_in=[member.kept.get(f"P{operand}", machine.memories[0].name) for operand in read],
+        )
         turns = Turns(smaller, nest, tuple(int(column[0]) for column in tiles))
         run = _predict_run(member, machine, part, counted, turns, finishes=kind.finishes)
         total.add(_times(run, times))
     return total
-
-
-def _smaller(problem: Problem, part: GConv) -> Problem:
-    """The same loops, with fewer indices."""
-    extents = {f"{dim.name}.{kind}": part.worked(dim, kind) for dim in part.dims for kind in KINDS}
-    return Problem(
-        problem.loops,
-        tuple(extents[str(loop)] for loop in problem.loops),
-        tuple(Window(each.outputs, each.kernels, each.stride, each.dilation) for each in problem.windows),
-        problem.operands,
-    )
 
 
 def _predict_run(
@@ -235,10 +234,6 @@ def _predict_run(
         events[f"{member.kept['O']}.output.hold"] = outputs
     else:
         events[f"{outer}.output.repeat"] = outputs - sums_of(part)
-    for step in part.post if finishes else ():
-        if step.operand is not None:
-            event = f"{member.kept.get(f'P{step.operand}', outer)}.extra.read"
-            events[event] = events.get(event, 0) + extra_words(part, member.extras[step.operand], turns)
     cycles = whole_cycles(Prices(machine).cycles(counted)[0])
     return EventCounts(events, int(counted.steps[0]), turns.of_nest, turns.side_by_side, cycles)
 

@@ -22,7 +22,7 @@ from dialects.schedule import Operand
 from passes.mapper.counts import OPERAND_NAMES
 from passes.mapper.footprint import Moved, tile_words
 from passes.mapper.nest import Column
-from passes.mapper.partial import OPERATION, Link, Parts
+from passes.mapper.partial import OPERATION, Link, Parts, read_by
 from passes.mapper.pricing import Objective, Prices, Values
 from passes.mapper.problem import Problem
 from passes.mapper.sharing import Sharing, least_sum
@@ -90,13 +90,12 @@ class Bounds:
         """What every mapping costs beside its links.
 
         All that is added up costs as much as the cheapest merge; the first arrival of a sum in the outermost memory
-        adds nothing.
+        adds nothing. Results read other tensors once at least.
         """
-        if Operand.OUTPUT not in self._problem.operands:
-            return 0.0
         outermost, results = self._hierarchy.memories[0].name, self._least[Operand.OUTPUT]
         merges = self._problem.operations - results
-        return self._merge * merges - self._event(f"{outermost}.output.add") * results
+        sums = self._merge * merges - self._event(f"{outermost}.output.add") * results
+        return sums + self._read_price * self._fewest_read
 
     @cached_property
     def _merge(self) -> float:
@@ -121,6 +120,59 @@ class Bounds:
         """The price of an event, above that of the cheapest merge if it is one."""
         price = self._prices.event(name)
         return price - self._merge if name in self._merges else price
+
+    @cached_property
+    def _read_price(self) -> float:
+        """The price of a word that results read of other tensors."""
+        return self._prices.event(f"{self._hierarchy.memories[0].name}.extra.read")
+
+    @cached_property
+    def _sent_from(self) -> str | None:
+        """The outermost place of sums, from which finished ones leave in tiles; None if all leave one by one."""
+        place = self._path(Operand.OUTPUT)[1]
+        return None if place == OPERATION else place
+
+    @cached_property
+    def _together(self) -> int:
+        """Tiles of results that leave at a time, at most: those of elements side by side."""
+        place = self._sent_from
+        axes = self._hierarchy.axes if place is None else self._hierarchy.axes_outside(place)
+        return math.prod(axis.size for axis in axes)
+
+    @cached_property
+    def lays_reading(self) -> bool:
+        """Whether how often results read the same words hangs on what is laid along axes, too."""
+        return bool(self._problem.rereading) and self._counts_reading and self._together > 1
+
+    @cached_property
+    def _counts_reading(self) -> bool:
+        return bool(self._read_price) or self.timed
+
+    @cached_property
+    def _fewest_read(self) -> float:
+        """Words that results read of other tensors, at least: of whole loops, or of one index if sums have no place."""
+        pieces = self._problem.whole if self._sent_from is None else np.ones_like(self._problem.whole)
+        return float(read_by(self._problem, pieces, self._together)[0])
+
+    def read_energy(self, again: Values | float) -> Values | float:
+        """What every mapping costs beside its links, if results read so many words beyond the fewest."""
+        return self.constant + self._read_price * again
+
+    def read_again(self, parts: Parts) -> Values | float:
+        """Words that results read beyond the fewest, at least: their tile grows no further than there is room.
+
+        Once it is known how many these are they are no longer among what is left.
+        """
+        place = self._sent_from
+        if place is None or not self._problem.rereading or not self._counts_reading:
+            return 0.0
+        if (Operand.OUTPUT, place) in parts.placed:
+            if parts.sent is None:
+                return 0.0
+            return read_by(self._problem, -(-self._problem.whole // parts.sent), self._together) - self._fewest_read
+        waiting = [each for each in self.assignment[place] if (each, place) not in parts.placed]
+        growth = np.maximum(self._growth(parts, place, waiting)[Operand.OUTPUT], 1.0)
+        return read_by(self._problem, parts.left, growth * self._together) - self._fewest_read
 
     def energy(self, parts: Parts, room: Column | int, axes: Sequence[Axis], memories: Sequence[str] = ()) -> Values:
         """The least energy of the links that are there, and of those that `memories` are still to get.
@@ -355,16 +407,20 @@ class Bounds:
     def settled(self, parts: Parts, axes: Sequence[Axis] = ()) -> Parts:
         """With links of which nothing is open any more among what is sunk, where `axes` are still to be laid along."""
         done = [link for link in parts.links if self._is_settled(parts, link, axes)]
-        if not done:
+        is_read = parts.sent is not None and not self.lays_reading
+        if not done and not is_read:
             return parts
-        sunk = parts.sunk
+        sunk, flows = parts.sunk, parts.flows
+        if is_read:
+            again = self.read_again(parts)
+            sunk = sunk + self._read_price * again
+            flows = flows + self._reads[:, None] * again if self.timed else flows
         for link in done:
             sunk = sunk + self._ended(parts, link, ())
         links = tuple(link for link in parts.links if all(link is not each for each in done))
-        flows = parts.flows
         for link in done if self.timed else ():
             flows = flows + np.stack(self._flow(link))
-        return replace(parts, links=links, sunk=sunk, flows=flows)
+        return replace(parts, links=links, sunk=sunk, flows=flows, sent=None if is_read else parts.sent)
 
     def _is_settled(self, parts: Parts, link: Link, axes: Sequence[Axis]) -> bool:
         """Whether nothing that follows changes what a link costs."""
@@ -387,15 +443,19 @@ class Bounds:
                 total = total + self.own_price(parts, link, rate) * words
         return total
 
-    def cycles(self, parts: Parts, room: Column | int = 1) -> Values:
-        """The fewest cycles, if up to `room` times as many elements work; 0 where cycles do not count."""
+    def cycles(self, parts: Parts, room: Column | int = 1, again: Values | float = 0.0) -> Values:
+        """The fewest cycles, if up to `room` times as many elements work; 0 where cycles do not count.
+
+        `again` are words that results read beyond the fewest.
+        """
         if not self.timed:
             return np.zeros(parts.count)
         steps: Values = parts.steps / np.asarray(room, np.float64)
         settled = parts.placed - {(link.operand, link.lower) for link in parts.links}
-        for port, words in zip(self._ports, parts.flows[:-1], strict=True):
+        for port, words, reads in zip(self._ports, parts.flows[:-1], self._reads, strict=False):
             if not self._hierarchy.axes_outside(port.memory):
                 left = sum(least for link, least in self._through[port] if link not in settled)
+                left = left + reads * (self._fewest_read + again)
                 steps = np.maximum(steps, (words + left) / port.rate)
         return steps
 
@@ -450,6 +510,12 @@ class Bounds:
                 if rate is not None:
                     found.append(Port(memory.name, goes, rate))
         return tuple(found)
+
+    @cached_property
+    def _reads(self) -> Column:
+        """1 for the port that words go through which results read of other tensors; then 0, as they take no ramp."""
+        outermost = self._hierarchy.memories[0].name
+        return np.array([*(port.goes and port.memory == outermost for port in self._ports), False], np.int64)
 
     def _flow(self, link: Link) -> list[Values]:
         """Words of a settled link that each port moves, and no cycles for first and last tiles."""

@@ -12,6 +12,9 @@ which takes a word of input and kernel and makes one of output in every element.
 - output: every visit of a place ends with sending its words upwards, where they are added to what is there (`update`).
   Along axes that add up partial sums on the way (`hop`), one word arrives for all. All but the first of a word's
   arrivals while it stays in the upper memory are additions (`add`): the word is read, and written again.
+- Tensors that scalar functions read (`extra.read`) come from the outermost memory: every transfer of finished sums to
+  it, of all elements side by side together, reads the words that it needs once. Without a store of sums, every step
+  is such a transfer.
 
 Sources: Parashar et al., Timeloop, ISPASS 2019, for the shape of the counts; Chen et al., ISCA 2016, for accumulation.
 """
@@ -90,7 +93,26 @@ class Counts:
         counted = {"operation": np.full(self.candidates, self._problem.operations, np.int64)}
         for operand in self._problem.operands:
             counted |= self.moved(operand)
-        return counted
+        return counted | self.read_after
+
+    @cached_property
+    def read_after(self) -> dict[str, Column]:
+        """The events of tensors that are read along with finished results; none if there are none."""
+        outermost = self._hierarchy.memories[0].name
+        return {f"{outermost}.extra.read": sum(words, start=self._column(0))} if (words := self.extra_words) else {}
+
+    @cached_property
+    def extra_words(self) -> list[Column]:
+        """Words of each of these tensors."""
+        first, *_ = (*(place for place, _ in self._nest.stores(Operand.OUTPUT)), self._end)
+        found: list[Column] = []
+        for extra in self._problem.extras:
+            words = self._column(extra.words)
+            for loop in extra.loops:
+                pieces = self._pieces(loop, first, once=self._side_by_side(loop))
+                words = words * (pieces.total if first == self._end else pieces.number)
+            found.append(words)
+        return found
 
     def moved(self, operand: Operand) -> dict[str, Column]:
         """The events of one operand."""
@@ -113,10 +135,13 @@ class Counts:
         """Steps until the slowest element is done, of one operation in every element each."""
         result = self._column(1)
         for loop in range(len(self._problem.extents)):
-            cuts = self._nest.cuts(loop)
-            slowest = {index: np.ones(self.candidates, np.bool_) for index, node in cuts if isinstance(node, Par)}
-            result = result * self._pieces(loop, self._end, once=slowest).total
+            result = result * self._pieces(loop, self._end, once=self._side_by_side(loop)).total
         return result
+
+    def _side_by_side(self, loop: int) -> Mapping[int, Flags]:
+        """The nodes that lay a loop along an axis, of whose pieces the first, which is the largest, counts for all."""
+        cuts = self._nest.cuts(loop)
+        return {index: np.ones(self.candidates, np.bool_) for index, node in cuts if isinstance(node, Par)}
 
     def elements(self, axis: str, unknown: Collection[int] = ()) -> Column:
         """Elements side by side along an axis; nodes whose tiles are `unknown` lay nothing along it."""

@@ -11,7 +11,7 @@ largest loop that they help to cut. Parameters that stand right of the bar are d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -122,9 +122,12 @@ class Dataflow:
         names = [n for node in reversed(nodes) for _, names in node.tile.terms for n in names]
         return tuple(dict.fromkeys(name for name in names if name not in PARTS and name != "stride"))
 
-    def on(self, spec: GConv, roles: Roles) -> BoundFlow:
-        """The dataflow for one link; loops that play no part run one index at a time outside of everything."""
-        problem = Problem.of(spec)
+    def on(self, spec: GConv, roles: Roles, extras: Sequence[tuple[int, ...]] = ()) -> BoundFlow:
+        """The dataflow for one link, `extras` as for a `Problem`.
+
+        Loops that play no part run one index at a time outside of everything.
+        """
+        problem = Problem.of(spec, extras)
         places: dict[str, int | None] = {}
         values: dict[str, int] = {"stride": 1}
         for part in PARTS:

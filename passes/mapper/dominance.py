@@ -38,6 +38,8 @@ def cheapest(parts: Parts, bounds: Bounds, axes: Sequence[Axis]) -> Rows:
 def _state(parts: Parts, bounds: Bounds, axes: Sequence[Axis]) -> list[Column]:
     """All that what follows depends on, row by row."""
     rows = [*parts.tiles]
+    if bounds.lays_reading:
+        rows += [*parts.marks, *(() if parts.sent is None else parts.sent)]
     if bounds.timed:
         rows += [*parts.busy, *parts.marks]
     elif axes and bounds.limited:

@@ -10,10 +10,10 @@ may become more without a cut (5 cut by 4, then 3, has three pieces, cut by 3 fi
 
 So the inner parameters alone, with all loops whole that outer ones would cut, bound what a mapping costs inside; the
 outer parameters that fit with an inner tile of one bound what the outermost memory costs, less the addition that a sum
-saves inside when it arrives there once more. Energy is at least the sum of both; time at least the longest of all steps
-and of what each memory moves, and what cannot overlap with it: all that memories without a second buffer move, and the
-first and last of the least tiles. Inner parameters that are not decided yet are left out as well, where
-`passes.mapper.early` allows it.
+saves inside when it arrives there once more. What results read of other tensors is least without cuts as well. Energy
+is at least the sum of both; time at least the longest of all steps and of what each memory moves, and what cannot
+overlap with it: all that memories without a second buffer move, and the first and last of the least tiles. Inner
+parameters that are not decided yet are left out as well, where `passes.mapper.early` allows it.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ class FlowBounds:
         # Words that stay nowhere further in go to elements that may share them: only the whole nest says how often.
         self._passing = [each for each in flow.problem.operands if not flow.nest.stores(each)]
         stored = (each for each in flow.problem.operands if each not in self._passing)
-        self._outermost = tuple(f"{hierarchy.memories[0].name}.{OPERAND_NAMES[each]}." for each in stored)
+        names = (*(OPERAND_NAMES[each] for each in stored), *(["extra"] if self._turns_outside() else []))
+        self._outermost = tuple(f"{hierarchy.memories[0].name}.{name}." for name in names)
         self._costs = search_costs(prices)
         self._cheapest = with_cheap_sums(flow, hierarchy, self._costs)
         self._shifts = FlowShifts(flow, hierarchy)
@@ -159,6 +160,7 @@ class FlowBounds:
                 together = shared.moved(operand)
                 moved = {event: np.minimum(times, together[event]) for event, times in moved.items()}
             events |= moved
+        events |= fastest.read_after
         several = self._shifts.along_several(open_cuts)
         for places in several.values():
             # Any of the axes may take all of the loop, and share words as others do not.
@@ -306,6 +308,11 @@ class FlowBounds:
             for place, loop in cuts
             if place > min(adding, default=store)
         )
+
+    def _turns_outside(self) -> bool:
+        """Whether turns left of the bar say at least how often results leave: if they do in tiles, and none is laid."""
+        left = self._flow.nest.nodes[: self._flow.seam]
+        return bool(self._flow.nest.stores(Operand.OUTPUT)) and not any(isinstance(node, Par) for node in left)
 
     @property
     def _work(self) -> float:

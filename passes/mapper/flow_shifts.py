@@ -153,10 +153,13 @@ class FlowShifts:
         cut = {self._flow.loop(each) for each in between if not isinstance(self._nodes[each], Store)} - {loop}
         others = [each for each in cut if problem.extents[each] > 1]
         stays = memory.stays and problem.is_relevant(operand, loop)
-        slides = memory.slides and operand is Operand.INPUT
-        return (stays and any(not problem.is_relevant(operand, each) for each in others)) or (
-            slides and any(problem.window_of(each) is not None for each in others)
-        )
+        if stays and any(not problem.is_relevant(operand, each) for each in others):
+            return True
+        if not memory.slides or operand is not Operand.INPUT:
+            return False
+        # Cut again right away, a window slides within tiles only.
+        again = any(place in between or place in inside for place in nodes_of(self._flow, loop))
+        return any(problem.window_of(each) is not None for each in (*others, *([loop] if again else [])))
 
     def _changes(self, operand: Operand, places: range, split: Split | None) -> bool:
         """Whether some loop there changes an operand whatever parameters are: then nothing is kept across others."""

@@ -92,8 +92,11 @@ def best_mapping(
     node: str = "",
     objective: Objective = Objective.ENERGY,
     effort: Effort | None = None,
+    extras: Sequence[tuple[int, ...]] = (),
 ) -> Best:
     """The mapping with the least value, or, once the effort is spent, the best one found until then.
+
+    `extras` are the shapes of what scalar functions read (`passes.mapper.problem.read_after`).
 
     A limited effort goes to a dive, then to mappings without tiles that are larger than they need be, among which the
     best one nearly always is, then to all. If there is no mapping when the time is over, one is looked for in as much
@@ -103,7 +106,7 @@ def best_mapping(
 
     Raises `CatenaError`: CAT-F001 if none fits or none was found, CAT-C003 if tiles of the machine are not nested.
     """
-    search = _search(spec, hierarchy, objective)
+    search = _search(spec, hierarchy, objective, extras)
     return search.required(*search.run(effort or Effort()), node)
 
 
@@ -113,22 +116,28 @@ def good_mapping(
     node: str = "",
     objective: Objective = Objective.ENERGY,
     effort: Effort | None = None,
+    extras: Sequence[tuple[int, ...]] = (),
 ) -> Best:
     """What one dive finds: in a fifth of the time that `best_mapping` usually takes, and rarely a percent worse.
 
     Raises `CatenaError` as that does.
     """
-    search = _search(spec, hierarchy, objective)
+    search = _search(spec, hierarchy, objective, extras)
     return search.required(*search.dive(effort or Effort()), node)
 
 
-def _search(spec: GConv, hierarchy: Hierarchy, objective: Objective) -> _Search:
+def _search(spec: GConv, hierarchy: Hierarchy, objective: Objective, extras: Sequence[tuple[int, ...]]) -> _Search:
     _require_nested(hierarchy)
-    return _Search(Problem.of(spec), Prices(hierarchy, objective))
+    return _Search(Problem.of(spec, extras), Prices(hierarchy, objective))
 
 
 def best_mappings(
-    spec: GConv, hierarchy: Hierarchy, count: int, effort: Effort, objective: Objective = Objective.ENERGY
+    spec: GConv,
+    hierarchy: Hierarchy,
+    count: int,
+    effort: Effort,
+    objective: Objective = Objective.ENERGY,
+    extras: Sequence[tuple[int, ...]] = (),
 ) -> list[Best]:
     """The mappings with the least values that a search comes by, best first; at most `count`, none if it finds none.
 
@@ -136,7 +145,7 @@ def best_mappings(
 
     Raises `CatenaError` (CAT-C003) if tiles of the machine are not nested.
     """
-    search = _search(spec, hierarchy, objective)
+    search = _search(spec, hierarchy, objective, extras)
     best = Several(count=count)
     _, bound = search.run(effort, best)
     return [search.described(parts, bound) for _, parts in best.found.values()]

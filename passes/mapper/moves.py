@@ -4,7 +4,8 @@ A loop that is cut further out than it was makes the tiles between smaller, and 
 
 - it was inside a link that is alive for it,
 - it was inside a place of the input, whose tiles overlap, or inside a loop along which a window slides,
-- it was inside a place from which words are brought again for every turn, or
+- it was inside a place from which words are brought again for every turn,
+- it was inside the outermost place of sums, and finished ones read the same words of other tensors for every turn, or
 - it made a tile larger, which then stays while other loops run, with a place of an operand that this loop leaves alone
   between them.
 
@@ -118,7 +119,12 @@ class Moves:
             if not self._is_swapped(cut, memory, operand):
                 placed = cut.stored(self._hierarchy, memory, operand, owed)
                 if placed.count:
-                    yield placed
+                    yield placed.sending if self._is_sent(operand, later) else placed
+
+    @staticmethod
+    def _is_sent(operand: Operand, later: frozenset[Operand]) -> bool:
+        """Whether a place is the outermost one of sums, from which finished ones leave."""
+        return operand is Operand.OUTPUT and operand not in later
 
     def _is_swapped(self, parts: Parts, memory: str, operand: Operand) -> bool:
         """Whether the store before, with nothing in between, could as well come later, and is tried so."""
@@ -220,13 +226,19 @@ class Moves:
         profiting = _subsets(others) if self._larger and level.stays else [()]
         # what does not stay is brought again for all loops outside of it
         again = () if level.stays else self._problem.idle(operand)
+        # for tiles of these, results that leave read the same words of other tensors
+        read = self._problem.rereading if self._is_sent(operand, later) else ()
         for before in (parts, *self._slid(parts, grown), *self._sent(parts, grown)):
-            for loops in ((), *dict.fromkeys(self._problem.idle(link.operand) for link in before.links if link.alive)):
+            alive = dict.fromkeys(self._problem.idle(link.operand) for link in before.links if link.alive)
+            for loops in ((), *alive):
+                # cut alone, they are tried as loops for which a link is alive, if they are the same
+                more = () if not loops and read in alive else tuple(loop for loop in read if loop not in loops)
+                inside = tuple(dict.fromkeys((*again, *more)))
                 for first in grown(before, loops):
                     for overlapping in dict.fromkeys(((), tuple(loop for loop in slid if loop not in loops))):
                         for second in grown(first, overlapping):
-                            for inside in dict.fromkeys(((), again)):
-                                for third in grown(second, inside):
+                            for innermost in dict.fromkeys(((), inside)):
+                                for third in grown(second, innermost):
                                     for several in profiting:
                                         for last in self._for_sake_of(several, third, loops, grown):
                                             yield last, frozenset(several)
@@ -238,9 +250,13 @@ class Moves:
         if not operands:
             yield parts
             return
-        loops = tuple(loop for loop in self._problem.idle(operands[0]) if loop not in done)
+        idle = self._problem.idle(operands[0])
+        if operands[0] is Operand.OUTPUT:
+            # what results read stays the same as well
+            idle = (*idle, *self._problem.rereading)
+        loops = tuple(loop for loop in idle if loop not in done)
         for cut in grown(parts, loops) if loops else ():
-            yield from self._for_sake_of(operands[1:], cut, done, grown)
+            yield from self._for_sake_of(operands[1:], cut, (*done, *loops), grown)
 
     def _slid(self, parts: Parts, grown: Grow) -> Iterator[Parts]:
         """With one loop of a window cut where a memory keeps what its steps share.

@@ -30,6 +30,8 @@ Flags = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float64]
 
 OPERATION = "operation"
+_ROUNDING = 1e-12
+"""Pieces are divided by room."""
 
 
 def in_banks(memory: Memory, words: Column) -> Column:
@@ -173,7 +175,8 @@ class Parts:
     still has them. `sure`: they do not cost more than is said, as they may where several axes and steps share a loop
     that they do not divide. Where time matters, `flows` are words that ports of memories move so far, and in the last
     row cycles that first and last tiles take; `marks` are the tiles before
-    and after each axis.
+    and after each axis. `sent` are the tiles of results in their outermost place, for the sake of what these read of
+    other tensors, once it is there and until the words are sunk, too.
     """
 
     problem: Problem
@@ -187,6 +190,7 @@ class Parts:
     sure: Flags
     flows: Values
     marks: Column
+    sent: Column | None = None
 
     @classmethod
     def empty(cls, problem: Problem, flows: int = 0) -> Parts:
@@ -225,6 +229,7 @@ class Parts:
             sure=self.sure[rows],
             flows=self.flows[:, rows],
             marks=self.marks[:, rows],
+            sent=None if self.sent is None else self.sent[:, rows],
         )
 
     def slices(self, size: int) -> Iterator[Parts]:
@@ -269,6 +274,11 @@ class Parts:
             flows=flows,
         )
         return grown if fits.all() else grown.take(np.flatnonzero(fits))
+
+    @property
+    def sending(self) -> Parts:
+        """When sums got their outermost place, from which results leave."""
+        return replace(self, sent=self.tiles) if self.problem.rereading else self
 
     def before(self, loops: Sequence[int]) -> Parts:
         """When these loops are cut next, the last of them innermost: without links that this ends."""
@@ -360,6 +370,16 @@ class Parts:
         return [self.take(rows) for rows in self.trail.alike()]
 
 
+def read_by(problem: Problem, pieces: Column, together: Values | float) -> Values:
+    """Words that results read of other tensors at least, if up to so many pieces of loops leave `together`."""
+    total: Values = np.zeros(int(pieces.shape[1]))
+    for extra in problem.extras:
+        parts: Values = np.prod(pieces[list(extra.loops)], axis=0).astype(np.float64)
+        turns: Values = np.ceil(parts * ((1 - _ROUNDING) / together))
+        total = total + np.multiply(extra.words, np.maximum(turns, 1.0), dtype=np.float64)
+    return total
+
+
 def together(groups: Sequence[Parts]) -> Parts:
     """Parts of one kind, made in different ways, as one."""
     first = groups[0]
@@ -386,6 +406,7 @@ def together(groups: Sequence[Parts]) -> Parts:
         np.concatenate([group.sure for group in groups]),
         np.concatenate([group.flows for group in groups], axis=1),
         np.concatenate([group.marks for group in groups], axis=1),
+        None if first.sent is None else np.concatenate([each.sent for each in groups if each.sent is not None], axis=1),
     )
 
 

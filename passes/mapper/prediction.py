@@ -1,7 +1,7 @@
 """What a mapped link will count on a machine of any hierarchy: its transfers, and what goes with them in DRAM.
 
-Besides the words of `passes.mapper.counts`, which are those that a mapping can change, there are those of tensors that
-scalar functions read, of indices that make addresses, and of results that parallel kernels only repeat.
+Besides the words of `passes.mapper.counts`, which are those that a mapping can change, there are those of indices that
+make addresses, and of results that parallel kernels only repeat.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from dialects.events import Counts as EventCounts
-from dialects.gconv import PASS, GConv, LoopKind
+from dialects.gconv import GConv
 from dialects.nest_machine import NestMachine
-from dialects.schedule import Loop, Mapping, Operand
+from dialects.schedule import Mapping, Operand
 from passes.mapper.counts import Counts
 from passes.mapper.nest import For, Nest, Par, Store, nest_of
 from passes.mapper.pieces import Pieces
 from passes.mapper.pricing import Prices
-from passes.mapper.problem import RELEVANT, Problem
+from passes.mapper.problem import RELEVANT, Problem, read_after
 from passes.mapping.lookups import Lookups
 
 _DIGITS = 6
@@ -35,7 +35,7 @@ def predict(
     lookups: Lookups | None = None,
 ) -> EventCounts:
     """Counts of one link under a legal mapping; `extras` are the shapes of the post operands."""
-    problem = Problem.of(spec)
+    problem = Problem.of(spec, read_after(spec, extras))
     nest, columns = nest_of(problem, mapping)
     counted = Counts(problem, machine, nest, columns)
     turns = Turns(problem, nest, tuple(int(column[0]) for column in columns))
@@ -48,8 +48,6 @@ def predict(
     outer = machine.memories[0].name
     events["operation.post"] = outputs * len(spec.post)
     events[f"{outer}.output.repeat"] = outputs - sums_of(spec)
-    read = [extras[step.operand] for step in spec.post if step.operand is not None]
-    events[f"{outer}.extra.read"] = sum(extra_words(spec, shape, turns) for shape in read)
     lookups = lookups or Lookups()
     if lookups.read is not None:
         events[f"{outer}.index.read"] += lookups.read[-1] * events[f"{outer}.input.read"]
@@ -71,16 +69,6 @@ def sums_of(spec: GConv) -> int:
     return math.prod(spec.worked(dim, kind) for dim in spec.dims for kind in RELEVANT[Operand.OUTPUT])
 
 
-def extra_words(spec: GConv, shape: tuple[int, ...], turns: Turns) -> int:
-    """Words of a tensor that broadcasts to the output: each transfer of finished sums reads those it needs once."""
-    words = 1
-    for dim, extent in zip(spec.dims, shape, strict=True):
-        kinds = (LoopKind.G, LoopKind.OPC) if spec.main == PASS else RELEVANT[Operand.OUTPUT]
-        repeats = math.prod(turns.to_results(Loop(dim.name, kind)) for kind in kinds)
-        words *= repeats if extent == 1 else dim.output_extent
-    return words
-
-
 @dataclass(frozen=True)
 class Turns:
     """How often the sequencer turns a loop; elements side by side turn together."""
@@ -100,16 +88,6 @@ class Turns:
         """Elements at work at a time, at most: in the first turn of every loop."""
         end = len(self.nest.nodes)
         return math.prod(int(self._pieces(loop, end, first=For).number[0]) for loop in range(len(self.problem.loops)))
-
-    def to_results(self, loop: Loop) -> int:
-        """Turns of one loop around the transfer that takes results to the outermost memory."""
-        place = self.problem.index(loop)
-        if place is None:
-            return 1
-        stores = self.nest.stores(Operand.OUTPUT)
-        if stores:
-            return int(self._pieces(place, stores[0][0]).number[0])
-        return int(self._pieces(place, len(self.nest.nodes)).total[0])
 
     def _pieces(self, loop: int, end: int, first: type[For] | type[Par] = Par) -> Pieces:
         """The pieces of a loop above a node; only the first of those that nodes of kind `first` cut."""

@@ -44,7 +44,7 @@ class Prices:
         """The price of each event that has one."""
         outermost = self.hierarchy.memories[0].name
         if self.objective is Objective.TRAFFIC:
-            moved = ("input.read", "kernel.read", "output.update", "output.add")
+            moved = ("input.read", "kernel.read", "extra.read", "output.update", "output.add")
             return {f"{outermost}.{event}": 1.0 for event in moved} | dict(self._changed)
         prices: dict[str, float] = {}
         for access in self.hierarchy.accesses:
@@ -149,7 +149,7 @@ class Prices:
     def shared_port_cycles(self, memory: Memory, events: Mapping[str, Column]) -> tuple[Values, Values]:
         """As `port_cycles`, if a single copy of the memory moved the words of all."""
         sums = "output.add" if memory is self.hierarchy.memories[0] else "output.update"
-        out = _total(events, memory, "input.read", "kernel.read", sums)
+        out = _total(events, memory, "input.read", "kernel.read", "extra.read", sums)
         come = _total(events, memory, "input.fill", "kernel.fill", "output.update")
         return out / (memory.read or np.inf), come / (memory.write or np.inf)
 

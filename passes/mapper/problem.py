@@ -7,6 +7,7 @@ functions matters to a mapping.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -49,20 +50,34 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Extra:
+    """A tensor (bias, residual) that a scalar function reads along with finished results.
+
+    Every transfer of results to the outermost memory reads once what it needs: `words` for every turn of the `loops`
+    (indices into those of the problem) that results, but not the tensor, are indexed by.
+    """
+
+    words: int
+    loops: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Problem:
     """The loops of a link that have more than one index, and the operands.
 
-    `windows` pair the loops of a dimension that address the input together, as indices into `loops`.
+    `windows` pair the loops of a dimension that address the input together, as indices into `loops`; there is one of
+    `extras` for every scalar function that reads a tensor.
     """
 
     loops: tuple[Loop, ...]
     extents: tuple[int, ...]
     windows: tuple[Window, ...]
     operands: tuple[Operand, ...]
+    extras: tuple[Extra, ...] = ()
 
     @classmethod
-    def of(cls, spec: GConv) -> Problem:
-        """The problem of mapping a link."""
+    def of(cls, spec: GConv, extras: Sequence[tuple[int, ...]] = ()) -> Problem:
+        """The problem of mapping a link; `extras` are the shapes that `read_after` gives."""
         loops: list[Loop] = []
         extents: list[int] = []
         windows: list[Window] = []
@@ -76,7 +91,15 @@ class Problem:
             if LoopKind.OPC in places and LoopKind.KS in places:
                 windows.append(_window(dim, places))
         operands = (Operand.INPUT, Operand.OUTPUT) if spec.main == PASS else tuple(Operand)
-        return cls(tuple(loops), tuple(extents), tuple(windows), operands)
+        read = tuple(_extra(spec, shape, loops) for shape in extras)
+        return cls(tuple(loops), tuple(extents), tuple(windows), operands, read)
+
+    def of_part(self, part: GConv, extras: Sequence[tuple[int, ...]] = ()) -> Problem:
+        """The same loops, with the indices that a part of the link has; `extras` as that reads them."""
+        extents = {f"{dim.name}.{kind}": part.worked(dim, kind) for dim in part.dims for kind in LoopKind}
+        indices = tuple(extents[str(loop)] for loop in self.loops)
+        read = tuple(_extra(part, shape, self.loops) for shape in extras)
+        return Problem(self.loops, indices, self.windows, self.operands, read)
 
     def is_relevant(self, operand: Operand, loop: int) -> bool:
         """Whether the words of an operand depend on the index of a loop."""
@@ -133,6 +156,11 @@ class Problem:
         """Main operations (MACs) of the whole link."""
         return math.prod(self.extents)
 
+    @cached_property
+    def rereading(self) -> tuple[int, ...]:
+        """The loops for turns of which extras are read again."""
+        return tuple(sorted({loop for extra in self.extras for loop in extra.loops}))
+
     def index(self, loop: Loop) -> int | None:
         """The place of a loop, None if it has one index only."""
         return self.loops.index(loop) if loop in self.loops else None
@@ -140,3 +168,20 @@ class Problem:
 
 def _window(dim: Dim, places: dict[LoopKind, int]) -> Window:
     return Window(places[LoopKind.OPC], places[LoopKind.KS], dim.stride, dim.dilation)
+
+
+def read_after(spec: GConv, extras: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], ...]:
+    """The shapes of the tensors that scalar functions of a link read, one for each; `extras` are its operands'."""
+    return tuple(tuple(extras[step.operand]) for step in spec.post if step.operand is not None)
+
+
+def _extra(spec: GConv, shape: tuple[int, ...], loops: Sequence[Loop]) -> Extra:
+    """What results read of a tensor that broadcasts to them."""
+    kinds = (LoopKind.G, LoopKind.OPC) if spec.main == PASS else RELEVANT[Operand.OUTPUT]
+    words, again = 1, list[int]()
+    for dim, extent in zip(spec.dims, shape, strict=True):
+        if extent > 1:
+            words *= dim.output_extent
+        else:
+            again += [place for place, loop in enumerate(loops) if loop.dim == dim.name and loop.kind in kinds]
+    return Extra(words, tuple(again))

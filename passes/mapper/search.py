@@ -75,16 +75,18 @@ def best_in_dataflow(
     roles: Roles | None = None,
     objective: Objective = Objective.ENERGY,
     should_stop: Callable[[], bool] = _never,
+    extras: Sequence[tuple[int, ...]] = (),
 ) -> Found:
     """The mapping with the least value; ties go to more busy elements.
 
-    `roles` say which loop plays which part of a convolution, if not those that `roles_in_nest` gives. Once there is a
-    mapping, `should_stop` is asked whether that is good enough.
+    `roles` say which loop plays which part of a convolution, if not those that `roles_in_nest` gives; `extras` are the
+    shapes of what scalar functions read (`passes.mapper.problem.read_after`). Once there is a mapping, `should_stop`
+    is asked whether that is good enough.
 
     Raises `CatenaError` (CAT-F001) if none fits, CAT-C003 if the dataflow is wrong.
     """
     roles = roles or roles_in_nest(spec)
-    flow = parse_dataflow(hierarchy).without_repeats(roles).on(spec, roles)
+    flow = parse_dataflow(hierarchy).without_repeats(roles).on(spec, roles, extras)
     found = _Search(flow, hierarchy, objective).best(should_stop)
     if found is None:
         raise CatenaError(
@@ -104,16 +106,17 @@ def several_in_dataflow(
     objective: Objective = Objective.ENERGY,
     choice: Choice | None = None,
     should_stop: Callable[[], bool] = _never,
+    extras: Sequence[tuple[int, ...]] = (),
 ) -> list[Found]:
     """The mappings with the least values, best first, at most `count`; none if none fits.
 
-    With a `choice` only those that it allows. `should_stop` is as for the best one.
+    With a `choice` only those that it allows. `should_stop` and `extras` are as for the best one.
 
     Raises `CatenaError` (CAT-C003) if the dataflow is wrong.
     """
     roles = roles_in_nest(spec)
     flow = parse_dataflow(hierarchy)
-    flow = (flow if choice else flow.without_repeats(roles)).on(spec, roles)
+    flow = (flow if choice else flow.without_repeats(roles)).on(spec, roles, extras)
     return _Search(flow, hierarchy, objective, choice).several(count, should_stop)
 
 

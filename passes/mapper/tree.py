@@ -223,9 +223,10 @@ class Tree:
 
     def laid(self, stage: int, axes: Sequence[Axis], parts: Parts, chosen: Callable[[Values], Flags]) -> Parts:
         """The parts after axes whose bounds are `chosen`, on the way and there."""
-        begun = parts.marked if self.bounds.timed else parts
+        is_marked = self.bounds.timed or self.bounds.lays_reading
+        begun = parts.marked if is_marked else parts
         laid = self.moves.laying(begun, axes, lambda each, left: chosen(self.bound(stage, each, left)))
-        return laid.marked if self.bounds.timed else laid
+        return laid.marked if is_marked else laid
 
     def places(self, stage: int) -> tuple[Sequence[Place], frozenset[Operand]]:
         """The places in the memories of a stage, and the operands that have one in memories further out."""
@@ -276,11 +277,12 @@ class Tree:
         if self.hierarchy.elements is not None:
             room = np.minimum(room, self.hierarchy.elements // np.prod(parts.busy, axis=0))
         room = np.maximum(room, 1)
-        energy = self.bounds.energy(parts, room, axes, memories) + self.bounds.constant
+        again = self.bounds.read_again(parts)
+        energy = self.bounds.energy(parts, room, axes, memories) + self.bounds.read_energy(again)
         for level in itertools.chain.from_iterable(self.stages[stage + within :]):
             if isinstance(level, Memory):
                 energy = energy + self.bounds.crowded(parts, level.name)
-        return self.value(energy, self.bounds.cycles(parts, room))
+        return self.value(energy, self.bounds.cycles(parts, room, again))
 
     def _room(self, parts: Parts, axes: Sequence[Axis]) -> Column:
         """How many times as many elements may work at most, if axes are still to be laid along."""

@@ -23,11 +23,11 @@ from dialects.locations import describe
 from dialects.machine_kinds import spatial_machine
 from dialects.nest_machine import NestMachine
 from dialects.schedule import Mapping, Node, Objective, Spatial, Storage, Temporal
-from passes.chain_views import source_of
+from passes.chain_views import extra_shapes, source_of
 from passes.mapper.dataflow import BoundFlow
 from passes.mapper.legality import skipped_memories
 from passes.mapper.nest import Column, For, Nest, Par, Store
-from passes.mapper.problem import Problem
+from passes.mapper.problem import Problem, read_after
 from passes.mapper.search import Flags, several_in_dataflow
 from passes.mapper.tiles import MOST, NoneFitsError, TooManyError, best_tiles
 from passes.mapping.data_events import Sparsity, sparsity
@@ -115,12 +115,17 @@ class Completion:
         done = 0
         for count in _LOOKED_THROUGH:
             objective = objective_on(machine, self.objective)
-            some = several_in_dataflow(self.link.spec.bare, machine, count, objective, choice)
+            some = several_in_dataflow(self.link.spec.bare, machine, count, objective, choice, extras=self._extras)
             found = [each.mapping for each in some]
             yield from found[done:]
             if len(found) < count:
                 return
             done = len(found)
+
+    @property
+    def _extras(self) -> tuple[tuple[int, ...], ...]:
+        """The shapes that scalar functions of the link read."""
+        return read_after(self.link.spec, extra_shapes(self.link))
 
     def _first(self, mappings: Iterable[Mapping]) -> Mapping:
         """The first mapping of the form that is given."""
@@ -146,7 +151,7 @@ class Completion:
                 yield self._problem(item.line, message, expected=expected, found=str(tile))
 
     def _with_tiles(self, machine: NestMachine) -> Mapping:
-        problem = Problem.of(self.link.spec)
+        problem = Problem.of(self.link.spec, self._extras)
         nodes, tiles, items = _nest(problem, self._pattern.items)
         try:
             return best_tiles(problem, machine, Nest(tuple(nodes)), tiles, objective_on(machine, self.objective))

@@ -24,16 +24,17 @@ from passes.searching.task import Deadline, Found, Task
 
 @dataclass(frozen=True)
 class NestTask(Task):
-    """A search for the best mapping of a link without its scalar functions.
+    """A search for the best mapping of a link without its scalar functions, but for what these read.
 
     `effort` is how many parts of mappings are looked at, at most, if the machine has no dataflow; a `brief` search ends
-    long before, with the first good mapping.
+    long before, with the first good mapping. `extras` are the shapes that `passes.mapper.problem.read_after` gives.
     """
 
     spec: GConv
     effort: float
     machine: NestMachine
     brief: bool = False
+    extras: tuple[tuple[int, ...], ...] = ()
 
     @property
     def space(self) -> Space:
@@ -42,9 +43,9 @@ class NestTask(Task):
 
     @property
     def signature(self) -> list[Any]:
-        """Loops, and the effort where it decides what is found."""
+        """Loops, the effort where it decides what is found, and what is read of other tensors."""
         limit = self.effort if self.space is Space.ALL and math.isfinite(self.effort) else None
-        return [astuple(self.spec), limit]
+        return [astuple(self.spec), limit, sorted(map(astuple, Problem.of(self.spec, self.extras).extras))]
 
     def look(self, deadline: Deadline) -> Found:
         """Search until the best mapping is found, or as long as effort and deadline allow."""
@@ -53,12 +54,19 @@ class NestTask(Task):
         if misfits := too_small(Problem.of(self.spec), self.machine, self.node):
             raise CatenaError(misfits)
         find = good_mapping if self.brief else best_mapping
-        found = find(self.spec, self.machine, self.node, self.objective, Effort(self.effort, deadline))
+        found = find(self.spec, self.machine, self.node, self.objective, Effort(self.effort, deadline), self.extras)
         return Found(found.mapping, found.value, found.bound, deadline.was_met and found.bound < found.value)
 
     def _look_in_dataflow(self, deadline: Deadline) -> Found:
         try:
-            best = best_in_dataflow(self.spec, self.machine, self.node, objective=self.objective, should_stop=deadline)
+            best = best_in_dataflow(
+                self.spec,
+                self.machine,
+                self.node,
+                objective=self.objective,
+                should_stop=deadline,
+                extras=self.extras,
+            )
         except CatenaError as error:
             flow = parse_dataflow(self.machine).on(self.spec, roles_in_nest(self.spec))
             misfits = too_small_for_flow(flow, self.machine, self.node)

@@ -33,6 +33,22 @@ def small_cnn(batch: int | str = 1) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
+def wide_convolution() -> onnx.ModelProto:
+    """x [1, 8, 32, 32] -> conv1 (1 x 1, 64 filters, a bias) -> y."""
+    weights = [
+        numpy_helper.from_array(np.ones((64, 8, 1, 1), np.float32), "w"),
+        numpy_helper.from_array(np.ones(64, np.float32), "b"),
+    ]
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "w", "b"], ["y"], name="conv1")],
+        "wide",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 8, 32, 32])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 64, 32, 32])],
+        weights,
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
 def small_norms() -> onnx.ModelProto:
     """x [2, 8] -> norm1 (LayerNormalization) -> soft1 (Softmax) -> y: operators that several links compute."""
     random = np.random.default_rng(8)

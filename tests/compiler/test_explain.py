@@ -20,7 +20,7 @@ from dialects.diagnostics import CatenaError
 from passes.explanation.facts import Facts
 from passes.explanation.link import least_link_cycles
 from tests.compiler.conftest import Cli
-from tests.compiler.small_models import save_model, small_cnn
+from tests.compiler.small_models import save_model, small_cnn, wide_convolution
 from tests.end_to_end.networks import NETWORKS
 
 TARGETS = ("eyeriss", "systolic", "nlr", "generic", "tpu", "gemmini", "isca16-rs", "spots")
@@ -145,18 +145,20 @@ def test_an_emulation_gives_the_same_facts(cnn: Path, tmp_path: Path, cli: Cli) 
     assert predicted["result"] == emulated["result"]
 
 
-@pytest.mark.parametrize(
-    ("target", "objective", "says"),
-    [("generic", "traffic", True), ("generic", "latency", False), ("eyeriss", "traffic", False)],
-)
-def test_searches_that_leave_out_biases_say_so(
-    target: str, objective: str, says: bool, cnn: Path, tmp_path: Path, cli: Cli
-) -> None:
-    """Only time, on machines of levels, is nothing to biases; the row-stationary search counts their words."""
-    assert cli("compile", cnn, "-t", target, "--objective", objective, "-o", tmp_path / "p.cat").code == 0
-    text = cli("explain", tmp_path / "p.cat", "1", "--no-search").out
-    assert f"less {objective}" in text
-    assert ("words of biases and residuals, which the search leaves out" in text) == says
+def test_what_is_called_least_counts_biases(tmp_path: Path, cli: Cli) -> None:
+    """The best mapping without them brings inputs in strips, and reads the biases for each: 139,776 words."""
+    save_model(wide_convolution(), tmp_path / "wide.onnx")
+    compiled = cli(
+        "compile", tmp_path / "wide.onnx", "-t", "generic", "--objective", "traffic", "-o", tmp_path / "p.cat"
+    )
+    assert compiled.code == 0
+    explained = cli("explain", tmp_path / "p.cat", "1", "--json").json["result"]["layers"][0]
+    words = 8 * 32 * 32 + 8 * 64 + 64 + 64 * 32 * 32
+    assert explained["search"] == {"objective": "traffic", "space": "dataflow", "gap": 0.0}
+    assert explained["bounds"]["off_chip_words"] == explained["bounds"]["off_chip_words_at_least"] == words
+    assert explained["off_chip"][2] == {"operand": "extra", "words": 64, "at_least": 64}
+    assert min(each["off_chip_words"] for each in explained["runners_up"]["mappings"]) == words
+    assert f"{words:,}" in cli("report", tmp_path / "p.cat").out
 
 
 def test_the_command_prints_tables_and_json(cnn: Path, cli: Cli) -> None:

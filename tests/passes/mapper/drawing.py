@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import cycle
+
 from hypothesis import strategies as st
 
 from dialects.gconv import Dim, GConv, LoopKind, Reduce
@@ -24,6 +27,18 @@ def links(draw: st.DrawFn) -> GConv:
         stride, dilation = draw(st.sampled_from([1, 1, 2, 3])), draw(st.sampled_from([1, 1, 2]))
         dims.append(Dim(name, draw(counts), draw(counts), draw(counts), draw(counts), stride, dilation))
     return GConv(tuple(dims), main="mul", reduce=Reduce.ADD)
+
+
+def extras_of(spec: GConv, repeated: Sequence[Sequence[bool]]) -> tuple[tuple[int, ...], ...]:
+    """Shapes of tensors that go with the results of a link: for each, along which dimensions they repeat it."""
+    return tuple(
+        tuple(1 if again else dim.output_extent for dim, again in zip(spec.dims, cycle(each or [True])))
+        for each in repeated
+    )
+
+
+REPEATED = st.lists(st.lists(st.booleans(), min_size=1, max_size=3), max_size=2)
+"""What `extras_of` asks for: a bias, a residual, both, neither, or something between."""
 
 
 @st.composite

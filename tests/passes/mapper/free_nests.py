@@ -100,7 +100,8 @@ def small_machines(draw: st.DrawFn) -> Hierarchy:
                 f"{place}.{event}": draw(prices)
                 for event in (OUTERMOST if place == "dram" else EVENTS)
                 if TENSORS[event.partition(".")[0]] in levels[place].get("operands", "IKO")
-            },
+            }
+            | ({"dram.extra.read": draw(prices)} if place == "dram" else {}),
         }
         for place in places
     }
@@ -217,9 +218,11 @@ def _tiles(problem: Problem, nodes: list[Node]) -> list[Column]:
     return columns
 
 
-def brute_force(spec: GConv, hierarchy: Hierarchy, objective: Objective) -> float:
+def brute_force(
+    spec: GConv, hierarchy: Hierarchy, objective: Objective, extras: Sequence[tuple[int, ...]] = ()
+) -> float:
     """The least value over all nests that fit."""
-    problem, prices = Problem.of(spec), Prices(hierarchy, objective)
+    problem, prices = Problem.of(spec, extras), Prices(hierarchy, objective)
     best = np.inf
     for nest, tiles in every_nest(problem, hierarchy):
         counts = Counts(problem, hierarchy, nest, tiles)

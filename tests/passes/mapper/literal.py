@@ -7,7 +7,9 @@ All elements walk in step; an element whose piece of a loop has fewer tiles than
 from __future__ import annotations
 
 import itertools
+import math
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dialects.gconv import LoopKind
@@ -43,8 +45,34 @@ class Literal:
         self._kept: dict[tuple[int, Place], tuple[Turns, set[Word]]] = {}
         self._sums: dict[int, tuple[Turns, dict[Place, set[Word]]]] = {}
         self._there: dict[tuple[int, Place], set[Word]] = {}
+        self._results: set[frozenset[Ranges]] = set()
         self._walk(0, [Element((), tuple(range(extent) for extent in problem.extents))], ())
         self._flush(0)
+        self._read_after()
+
+    def _read_after(self) -> None:
+        """Results that leave together, finished, read once what all of them need of other tensors."""
+        loops = range(len(self.problem.extents))
+        for extra in self.problem.extras:
+            own = [each for each in loops if each in self.problem.plain(Operand.OUTPUT) and each not in extra.loops]
+            # without a kernel, results are repeated on their way out
+            again = extra.words // math.prod(self.problem.extents[loop] for loop in own)
+            words = sum(
+                len({word for tile in tiles for word in itertools.product(*(tile[loop] for loop in own))})
+                for tiles in self._results
+            )
+            self.events[f"{self.hierarchy.memories[0].name}.extra.read"] += again * words
+
+    def _leaves(self, index: int, elements: Iterable[Element]) -> None:
+        """Note the tiles of results that elements send together from a place to the outermost memory."""
+        if self._upper(Operand.OUTPUT, index) < 0:
+            indexed = self.problem.plain(Operand.OUTPUT)
+            whole = [range(extent) for extent in self.problem.extents]
+            tiles = (
+                tuple(each.ranges[loop] if loop in indexed else whole[loop] for loop in range(len(whole)))
+                for each in elements
+            )
+            self._results.add(frozenset(tiles))
 
     def _walk(self, index: int, elements: list[Element], turns: Turns) -> None:
         if index == len(self.nest.nodes):
@@ -76,6 +104,7 @@ class Literal:
                 for words in tiles.values():
                     self.occupancy[memory, operand] = max(self.occupancy[memory, operand], len(words))
                 if operand is Operand.OUTPUT:
+                    self._leaves(index, elements)
                     self._make_room(index, tiles, turns)
                 else:
                     self._send_down(index, memory, operand, tiles, turns)
@@ -112,6 +141,7 @@ class Literal:
             for operand in self.problem.operands:
                 tiles = {each: self._words(operand, each.ranges) for each in active}
                 if operand is Operand.OUTPUT:
+                    self._leaves(end, active)
                     self._send_up(end, {each.place: words for each, words in tiles.items()})
                 else:
                     self._send_down(end, "operation", operand, tiles, ())

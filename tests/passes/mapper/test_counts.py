@@ -15,7 +15,7 @@ from passes.mapper.counts import Counts
 from passes.mapper.nest import For, Nest, Par, Store
 from passes.mapper.problem import Problem
 from tests.examples import examples
-from tests.passes.mapper.drawing import has_loops, hierarchies, links, nests
+from tests.passes.mapper.drawing import REPEATED, extras_of, has_loops, hierarchies, links, nests
 from tests.passes.mapper.literal import Literal
 
 
@@ -38,7 +38,7 @@ def both(problem: Problem, machine: Hierarchy, nest: Nest, tiles: list[int]) -> 
 def test_counts_are_what_walking_the_nest_gives(data: st.DataObject) -> None:
     spec = data.draw(links())
     assume(has_loops(spec))
-    problem = Problem.of(spec)
+    problem = Problem.of(spec, extras_of(spec, data.draw(REPEATED)))
     machine = data.draw(hierarchies())
     nest, tiles = data.draw(nests(problem))
     closed, walked = both(problem, machine, nest, tiles)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from random import Random
 
 import numpy as np
@@ -16,11 +17,12 @@ from dialects.gconv import Dim, GConv, Reduce
 from dialects.hierarchy import Hierarchy
 from dialects.soundness import parse_hierarchy
 from passes.mapper.effort import USUAL, Effort
-from passes.mapper.free import Best, best_mapping, good_mapping
+from passes.mapper.free import Best, _Search, best_mapping, good_mapping  # pyright: ignore[reportPrivateUsage]
 from passes.mapper.nest import nest_of
 from passes.mapper.pricing import Objective, Prices
 from passes.mapper.problem import Problem
 from tests.examples import examples
+from tests.passes.mapper.drawing import REPEATED, extras_of
 from tests.passes.mapper.free_nests import EVENTS, OUTERMOST, brute_force, nests, small_links, small_machines
 from tests.passes.mapper.literal import Literal
 
@@ -28,27 +30,29 @@ MOST_NESTS = 150
 """Brute force takes some milliseconds for each."""
 
 
-def found_by_search(spec: GConv, hierarchy: Hierarchy, objective: Objective) -> Best | None:
+def found_by_search(
+    spec: GConv, hierarchy: Hierarchy, objective: Objective, extras: Sequence[tuple[int, ...]] = ()
+) -> Best | None:
     """The best mapping, None if none fits."""
     try:
-        return best_mapping(spec, hierarchy, "", objective)
+        return best_mapping(spec, hierarchy, "", objective, extras=extras)
     except CatenaError:
         return None
 
 
-def check(spec: GConv, hierarchy: Hierarchy, objective: Objective) -> None:
+def check(spec: GConv, hierarchy: Hierarchy, objective: Objective, repeated: Sequence[Sequence[bool]]) -> None:
     """`compare`, where brute force does not take too long."""
     assume(nests(Problem.of(spec), hierarchy) <= MOST_NESTS)
-    compare(spec, hierarchy, objective)
+    compare(spec, hierarchy, objective, extras_of(spec, repeated))
 
 
-def compare(spec: GConv, hierarchy: Hierarchy, objective: Objective) -> None:
+def compare(spec: GConv, hierarchy: Hierarchy, objective: Objective, extras: Sequence[tuple[int, ...]] = ()) -> None:
     """The search finds what brute force finds, and its mapping, walked word by word, costs that.
 
     Where sums are cheaper to add up further out, it only says how far it may be from that.
     """
-    found = found_by_search(spec, hierarchy, objective)
-    least = brute_force(spec, hierarchy, objective)
+    found = found_by_search(spec, hierarchy, objective, extras)
+    least = brute_force(spec, hierarchy, objective, extras)
     if found is None:
         assert least == np.inf
         return
@@ -57,7 +61,7 @@ def compare(spec: GConv, hierarchy: Hierarchy, objective: Objective) -> None:
     if prices.evened is prices:
         assert found.value == pytest.approx(least, rel=1e-9)
         assert found.gap == 0
-    problem = Problem.of(spec)
+    problem = Problem.of(spec, extras)
     nest, tiles = nest_of(problem, found.mapping)
     walk = Literal(problem, hierarchy, nest, [int(column[0]) for column in tiles])
     assert {event: count for event, count in walk.events.items() if count} == {
@@ -67,18 +71,20 @@ def compare(spec: GConv, hierarchy: Hierarchy, objective: Objective) -> None:
 
 
 @settings(max_examples=examples(60), deadline=None)
-@given(spec=small_links(), hierarchy=small_machines(), objective=st.sampled_from(Objective))
-def test_it_finds_what_brute_force_finds(spec: GConv, hierarchy: Hierarchy, objective: Objective) -> None:
-    check(spec, hierarchy, objective)
+@given(spec=small_links(), hierarchy=small_machines(), objective=st.sampled_from(Objective), repeated=REPEATED)
+def test_it_finds_what_brute_force_finds(
+    spec: GConv, hierarchy: Hierarchy, objective: Objective, repeated: list[list[bool]]
+) -> None:
+    check(spec, hierarchy, objective, repeated)
 
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("objective", list(Objective))
 def test_it_finds_what_brute_force_finds_often(objective: Objective) -> None:
     @settings(max_examples=examples(250), deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
-    @given(spec=small_links(), hierarchy=small_machines())
-    def every(spec: GConv, hierarchy: Hierarchy) -> None:
-        check(spec, hierarchy, objective)
+    @given(spec=small_links(), hierarchy=small_machines(), repeated=REPEATED)
+    def every(spec: GConv, hierarchy: Hierarchy, repeated: list[list[bool]]) -> None:
+        check(spec, hierarchy, objective, repeated)
 
     every()
 
@@ -159,6 +165,61 @@ def test_sums_that_meet_along_an_axis(seeds: range) -> None:
         compared, uneven = compared + 1, uneven + prices.meets
     assert compared > len(seeds) // 4
     assert 0 < uneven < compared
+
+
+def reading_results(random: Random) -> tuple[GConv, Hierarchy, tuple[tuple[int, ...], ...]]:
+    """A link whose results read tensors, and a machine on which that may be dear, with little room for results."""
+    dims = random.choice(
+        [
+            (Dim("A", opc=4), Dim("B", op=3)),
+            (Dim("A", opc=3), Dim("B", op=3, ks=2)),
+            (Dim("A", g=2), Dim("B", opc=4, ks=2)),
+            (Dim("A", opc=5, ks=2), Dim("B", op=2)),
+        ]
+    )
+    spec = GConv(dims, "mul", Reduce.ADD)
+    kinds = ["g", "op", "opc", "ks"]
+    levels: dict[str, dict[str, object]] = {"dram": {"kind": "memory", "read": random.choice([None, 0.5])}}
+    for name in random.choice([["glb"], ["glb", "rf"], ["pe", "rf"], ["glb", "pe"]]):
+        if name == "pe":
+            levels[name] = {"kind": "axis", "size": random.randint(2, 3), "multicast": ["I"], "loops": kinds}
+            continue
+        kept = random.sample("IKO", random.randint(1, 2)) if name == "glb" else ["O"]
+        kept = sorted({*kept, "O"}) if name == "glb" and "rf" not in levels and random.random() < 0.7 else kept
+        levels[name] = {"kind": "memory", "operands": kept, "words": random.randint(2, 14)}
+        levels[name]["stays"] = random.random() < 0.8
+    events = {f"dram.{event}": random.choice([0, 1, 2]) for event in OUTERMOST[:4]}
+    events["dram.extra.read"] = random.choice([1, 3, 9])
+    machine = {
+        "name": "reading",
+        "summary": "",
+        "levels": levels,
+        "accesses": {"dram": {"energy": 2, "events": events}},
+    }
+    extras = extras_of(spec, [[random.random() < 0.6 for _ in dims] for _ in range(random.choice([1, 1, 2]))])
+    return spec, parse_hierarchy(machine), extras
+
+
+@pytest.mark.parametrize("has_dives", [True, False])
+@pytest.mark.parametrize(
+    "seeds", [[*range(30), 77, 150, 178, 277], pytest.param(range(30, 1500), marks=pytest.mark.exhaustive)]
+)
+def test_what_results_read_of_other_tensors_is_part_of_the_search(
+    seeds: Sequence[int], has_dives: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dives come by much that the moves of the tree alone would miss."""
+    if not has_dives:
+        monkeypatch.setattr(_Search, "_dive", lambda *_, **__: None)
+    compared = 0
+    for seed in seeds:
+        random = Random(seed)
+        spec, machine, extras = reading_results(random)
+        objective = random.choice(list(Objective))
+        if nests(Problem.of(spec), machine) > MOST_NESTS:
+            continue
+        compare(spec, machine, objective, extras)
+        compared += 1
+    assert compared > len(seeds) // 3
 
 
 def test_bounds_of_machines_without_registers_are_reached() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 from compiler.targets import select_target
 from dialects.diagnostics import CatenaError
 from dialects.gconv import Dim, GConv, Reduce
-from dialects.hierarchy import Hierarchy
+from dialects.hierarchy import Access, Hierarchy
 from dialects.schedule import Objective
 from dialects.soundness import parse_hierarchy
 from passes.mapper.candidates import Candidates
@@ -23,6 +23,7 @@ from passes.mapper.nest import Column, Store
 from passes.mapper.pricing import Prices, Values
 from passes.mapper.search import best_in_dataflow
 from passes.mapping.roles import roles_in_nest
+from tests.passes.mapper.drawing import extras_of
 from tests.passes.mapper.random_flows import (
     cut_on_both_sides,
     random_link,
@@ -97,28 +98,41 @@ def check(seeds: range, make: Callable[[Random], Hierarchy | None], least: int) 
         spec, hierarchy, objective = random_link(random), make(random), random.choice(list(Objective))
         if hierarchy is None or spec.trips == 1:
             continue
-        flow = parse_dataflow(hierarchy).on(spec, roles_in_nest(spec))
+        extras = random_extras(random, spec)
+        hierarchy = reading_at(hierarchy, random.choice([0, 1, 20]))
+        flow = parse_dataflow(hierarchy).on(spec, roles_in_nest(spec), extras)
         if (columns := all_values(flow)) is None:
             continue
         compared += 1
         expected, busiest = brute_force(flow, hierarchy, objective, columns)
         if expected == np.inf:
             with pytest.raises(CatenaError):
-                best_in_dataflow(spec, hierarchy, objective=objective)
+                best_in_dataflow(spec, hierarchy, objective=objective, extras=extras)
             continue
-        found = best_in_dataflow(spec, hierarchy, objective=objective)
+        found = best_in_dataflow(spec, hierarchy, objective=objective, extras=extras)
         assert found.value == pytest.approx(expected), f"seed {seed}"
         if objective in (Objective.ENERGY, Objective.TRAFFIC):
             assert found.elements == busiest, f"seed {seed}"
-        stopped = best_in_dataflow(spec, hierarchy, objective=objective, should_stop=lambda: True)
+        stopped = best_in_dataflow(spec, hierarchy, objective=objective, should_stop=lambda: True, extras=extras)
         assert stopped.bound <= expected * (1 + 1e-9), f"seed {seed}"
     assert compared >= least
 
 
-def value(spec: GConv, hierarchy: Hierarchy, objective: Objective) -> float:
+def random_extras(random: Random, spec: GConv) -> tuple[tuple[int, ...], ...]:
+    """Shapes of what goes with results: as of a bias, a residual, both, neither, or something between."""
+    return extras_of(spec, [[random.random() < 0.6 for _ in spec.dims] for _ in range(random.choice([0, 1, 1, 2]))])
+
+
+def reading_at(hierarchy: Hierarchy, price: float) -> Hierarchy:
+    """A machine that pays such a price for a word of a tensor that goes with results."""
+    read = Access(name="read", energy=price, events={"dram.extra.read": 1})
+    return hierarchy.model_copy(update={"accesses": (*hierarchy.accesses, read)})
+
+
+def value(spec: GConv, hierarchy: Hierarchy, objective: Objective, extras: Sequence[tuple[int, ...]] = ()) -> float:
     """What the search finds; infinite if nothing."""
     try:
-        return best_in_dataflow(spec, hierarchy, objective=objective).value
+        return best_in_dataflow(spec, hierarchy, objective=objective, extras=extras).value
     except CatenaError:
         return np.inf
 
@@ -347,9 +361,9 @@ def described(
 class Completions:
     """The least value of every completion of some parameters, by looking at all of them."""
 
-    def __init__(self, spec: GConv, hierarchy: Hierarchy, objective: Objective):
+    def __init__(self, spec: GConv, hierarchy: Hierarchy, objective: Objective, extras: Sequence[tuple[int, ...]]):
         roles = roles_in_nest(spec)
-        flow = parse_dataflow(hierarchy).without_repeats(roles).on(spec, roles)
+        flow = parse_dataflow(hierarchy).without_repeats(roles).on(spec, roles, extras)
         self._columns = all_values(flow)
         self._values = None if self._columns is None else all_of(flow, hierarchy, objective, self._columns)[0]
 
@@ -371,9 +385,15 @@ class Completions:
         return np.array(found) * (1 + 1e-9) + 1e-9
 
 
-def check_bounds(spec: GConv, hierarchy: Hierarchy, objective: Objective, monkeypatch: pytest.MonkeyPatch) -> bool:
+def check_bounds(
+    spec: GConv,
+    hierarchy: Hierarchy,
+    objective: Objective,
+    monkeypatch: pytest.MonkeyPatch,
+    extras: Sequence[tuple[int, ...]] = (),
+) -> bool:
     """Whether a search was made in which no bound of open parameters was above any of their completions."""
-    completions = Completions(spec, hierarchy, objective)
+    completions = Completions(spec, hierarchy, objective, extras)
     if not completions.are_few:
         return False
     bound_of, is_within = FlowBounds.of, FlowBounds.may_be_within
@@ -390,7 +410,7 @@ def check_bounds(spec: GConv, hierarchy: Hierarchy, objective: Objective, monkey
     with monkeypatch.context() as patched:
         patched.setattr(FlowBounds, "of", checked)
         patched.setattr(FlowBounds, "may_be_within", checked_within)
-        value(spec, hierarchy, objective)
+        value(spec, hierarchy, objective, extras)
     return True
 
 
@@ -410,7 +430,8 @@ def test_no_bound_of_random_dataflows_is_above_a_completion(
         random = Random(seed)
         spec, hierarchy, objective = random_link(random), make(random), random.choice(list(Objective))
         if hierarchy is not None and spec.trips > 1:
-            checked += check_bounds(spec, hierarchy, objective, monkeypatch)
+            extras, hierarchy = random_extras(random, spec), reading_at(hierarchy, random.choice([0, 1, 20]))
+            checked += check_bounds(spec, hierarchy, objective, monkeypatch, extras)
     assert checked > 10
 
 
