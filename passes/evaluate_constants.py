@@ -23,6 +23,9 @@ from passes.chain_views import constant_words, is_constant
 from passes.constant_evaluation import ConstantBudget
 from passes.rewriting import chain_blocks, replace, require_bound_weights
 
+SHARE = 0.5
+"""Of the room for made constants: others were made before."""
+
 
 @dataclass(frozen=True)
 class EvaluateConstantsPass(ModulePass):
@@ -45,7 +48,7 @@ class EvaluateConstantsPass(ModulePass):
 
         Raises `CatenaError` for functions of several blocks (CAT-R003) and words that are not at hand (CAT-R004).
         """
-        budget = ConstantBudget()
+        budget = ConstantBudget(share=SHARE)
         for block in chain_blocks(op, self.name):
             constant = [each for each in block.ops if self._is_computable(each)]
             if constant:

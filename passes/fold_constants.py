@@ -14,7 +14,10 @@ from dialects.onnx import NoValueOp, OnnxOp
 from dialects.onnx.translation import known_value, onnx_attributes, value_type_of
 from dialects.onnx.values import Array
 from dialects.weights import ConstantOp
-from passes.constant_evaluation import ConstantBudget, Node, bytes_given, fold
+from passes.constant_evaluation import ConstantBudget, Node, fold
+
+SHARE = 0.25
+"""Of the room for made constants. The importer has folded most; what it had no room for must not be made here."""
 
 
 class FoldConstantsPass(ModulePass):
@@ -28,7 +31,7 @@ class FoldConstantsPass(ModulePass):
     name = "fold-constants"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        budget = ConstantBudget(bytes_given(op))
+        budget = ConstantBudget(share=SHARE)
         for each in list(op.walk()):
             if isinstance(each, OnnxOp):
                 _fold_op(each, budget)

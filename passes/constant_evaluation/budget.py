@@ -23,10 +23,10 @@ BUDGET = f"made constants of at most {ROOM >> 30} GiB, and as much again as the 
 
 
 class ConstantBudget:
-    """Room for constants that are made: `ROOM`, and as much again as the constants take that are given."""
+    """Room for constants that are made: a `share` of `ROOM`, and as much again as the constants take that are given."""
 
-    def __init__(self, given: int = 0):
-        self._left = ROOM + given
+    def __init__(self, given: int = 0, share: float = 1.0):
+        self._left = int(ROOM * share) + given
 
     def give(self, size: int) -> None:
         """Count bytes of a constant that is not made."""

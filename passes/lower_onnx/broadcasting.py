@@ -50,6 +50,9 @@ def binary(
     rank = max(1, len(shape))
     x, k = x.with_rank(rank), k.with_rank(rank)
     k = k.compact(range(rank))
+    if len(shape) == rank:
+        # Where the kernel only repeats words, the input does so in its place.
+        x = x.expand([n if m == 1 else o for n, m, o in zip(shape, k.shape, x.shape, strict=True)])
     x = x.compact([axis for axis in range(rank) if k.shape[axis] != 1])
     names = dimension_names(rank)
     dims = tuple(_dim(name, n, m) for name, n, m in zip(names, x.shape, k.shape, strict=True))

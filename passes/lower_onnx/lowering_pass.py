@@ -21,6 +21,9 @@ from passes.lower_onnx.node import Node
 from passes.lower_onnx.table import LOWERINGS
 from passes.lower_onnx.tensor import Tensor
 
+SHARE = 0.5
+"""Of the room for made constants: others were made before."""
+
 
 class LowerOnnxPass(ModulePass):
     """Turn every ONNX op into links, views and concatenations.
@@ -39,7 +42,7 @@ class LowerOnnxPass(ModulePass):
         problems = unsupported(op)
         if problems:
             raise CatenaError(problems)
-        budget = ConstantBudget(bytes_given(op))
+        budget = ConstantBudget(bytes_given(op), SHARE)
         for function in op.walk():
             if isinstance(function, FuncOp):
                 for block in function.body.blocks:

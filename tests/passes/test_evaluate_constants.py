@@ -78,7 +78,7 @@ def test_leaves_more_words_than_the_limit(spec: GConv, words: int) -> None:
 
 def test_made_constants_share_a_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is left to the target is counted neither for those before nor for those after."""
-    monkeypatch.setattr("passes.constant_evaluation.budget.ROOM", 2000)
+    monkeypatch.setattr("passes.constant_evaluation.budget.ROOM", 4000)
     builder = ChainBuilder((1,))
     one = builder.constant(np.ones((1,), np.float32))
     extents = [200, 100, 50]

@@ -340,3 +340,13 @@ def test_bit_casts_of_floats_of_other_widths_are_refused(source, target, reason)
     x = np.zeros(3, source)
     with pytest.raises(CatenaError, match=reason):
         lower(one_node("BitCast", {"x": x}, opset=26, to=helper.np_dtype_to_tensor_dtype(np.dtype(target))))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (4, 1), (1, 5), (4, 5)])
+@pytest.mark.parametrize("op_type", ["Add", "Sub", "Max"])
+def test_operands_that_repeat_along_the_same_dimension(op_type, shape, monkeypatch):
+    """One by broadcasting, the other, a constant too large to be folded, by a view of fewer words."""
+    monkeypatch.setattr("passes.constant_evaluation.FOLD_LIMIT", 19)
+    nodes = [helper.make_node("Expand", ["z", "s"], ["e"]), helper.make_node(op_type, ["x", "e"], ["y"])]
+    inputs = {"x": normal(*shape)}
+    check(model_of(nodes, inputs, {"s": np.array([4, 5]), "z": normal(1)}, ["y"]), inputs)

@@ -63,7 +63,7 @@ def test_dimensions_that_stay_and_even_copies_need_no_matrix() -> None:
 
 
 def test_the_matrices_of_many_nodes_share_a_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("passes.constant_evaluation.budget.ROOM", 20_000)
+    monkeypatch.setattr("passes.constant_evaluation.budget.ROOM", 40_000)
     nodes = [onnx_node("Resize", "x - s", f"y{i}", f"resize{i}", mode="linear") for i in range(3)]
     module = import_model(
         onnx_model(nodes, {"x": [1, 40]}, "y0 y1 y2", {"s": np.array([1, 1.5], np.float32)}, opset=17)
