@@ -63,8 +63,8 @@ a row of up to 11, five in one of up to 14, four in one of up to 17.
 
 A layer alone has two of every tile in this buffer, so that transfers go on while it works. A group has each word once,
 and its transfers wait for its work and the other way round. So a single layer, too, can move less as a group, and
-becomes one then; groups cost time where layers alone are not slowed by the link. `--objective` takes those apart that
-cost more of what it asks for.
+becomes one then; groups cost time where layers alone are not slowed by the link. With `--objective` groups are chosen
+by energy, cycles or their product, not by words.
 
 Tensors may stay in the buffer from one group to others that have loops of their own: two at a time at most. Groups
 between which any do are one in the program, and count once. What the search finds if loops around groups may cut `ks`

@@ -1,4 +1,4 @@
-"""What a network moves over the off-chip link by size of the buffer: layer by layer, fused, and what must be moved."""
+"""What a network moves off-chip, or costs, by size of the buffer: layer by layer, fused, and what must be moved."""
 
 from __future__ import annotations
 
@@ -20,8 +20,14 @@ from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import LinkOp
 from dialects.gconv.interpreter import main_function
 from dialects.nest_machine import NestMachine
+from dialects.schedule import Objective
 from dialects.target import find_machine
+from passes.fuse_layers import MOST_PRICED, fusing_machine
+from passes.fusion.level_prices import LevelPrices
+from passes.fusion.members import with_words
 from passes.fusion.network import GroupSearches, Network, NetworkSearch, NetworkSpace
+from passes.fusion.paths import value_of
+from passes.fusion.priced_network import PricedSearch
 from passes.fusion.runs import fusible_runs, network_of
 
 KINDS = {
@@ -37,18 +43,45 @@ STEPS = 9
 
 
 @dataclass(frozen=True)
-class Exploration(Displayed):
-    """Words over the off-chip link, by kind and by words of the buffer; None where nothing fits.
+class Axis:
+    """What is made least, and shown: its name, unit and key, and of how many of the model's units one is shown."""
 
-    `left_out` are links that are no part of any group, and of these figures.
+    what: str
+    unit: str
+    key: str
+    scale: float = 1.0
+
+    def text(self, value: float) -> str:
+        """A value as tables show it."""
+        return f"{value:,.0f}" if self.scale == 1 else f"{value / self.scale:.4g}"
+
+
+AXES = {
+    Objective.TRAFFIC: Axis("words off-chip", "words", "words"),
+    Objective.ENERGY: Axis("energy", "mJ", "energy_pj", 1e9),
+    Objective.LATENCY: Axis("cycles", "cycles", "cycles"),
+}
+
+
+@dataclass(frozen=True)
+class Exploration(Displayed):
+    """The least of what `objective` asks for, by kind and by words of the buffer; None where nothing fits.
+
+    Those are words over the off-chip link, energy in pJ, or cycles. `left_out` are links that are no part of any group,
+    and of these figures.
     """
 
     source: str
     memory: str
     word_bits: int
     compulsory: int
-    moved: Mapping[str, Mapping[int, int | None]]
+    moved: Mapping[str, Mapping[int, float | None]]
     left_out: int
+    objective: Objective = Objective.TRAFFIC
+
+    @property
+    def _axis(self) -> Axis:
+        return AXES[self.objective]
 
     @property
     def json(self) -> dict[str, Any]:
@@ -60,25 +93,32 @@ class Exploration(Displayed):
             "provenance": "estimated: the model of fused groups, least over all mappings that were searched",
             "compulsory_words": self.compulsory,
             "links_left_out": self.left_out,
-            "words_by_buffer_words": {
-                kind: {str(size): words for size, words in moved.items()} for kind, moved in self.moved.items()
+            f"{self._axis.key}_by_buffer_words": {
+                kind: {str(size): value for size, value in moved.items()} for kind, moved in self.moved.items()
             },
         }
 
     def table(self) -> Table:
         """A row for each size of the buffer."""
         columns = [Column(f"{self.memory} (words)", True), Column("(kB)", True)]
-        columns += [Column(f"{kind} (words)", True) for kind in self.moved]
+        axis = self._axis
+        columns += [Column(f"{kind} ({axis.unit})", True) for kind in self.moved]
         sizes = next(iter(self.moved.values()))
         rows = [
             (
                 f"{size:,}",
                 f"{size * self.word_bits / 8192:.4g}",
-                *("does not fit" if (words := moved[size]) is None else f"{words:,}" for moved in self.moved.values()),
+                *(
+                    "does not fit" if (least := moved[size]) is None else axis.text(least)
+                    for moved in self.moved.values()
+                ),
             )
             for size in sizes
         ]
-        title = f"{self.source}: least words over the off-chip link (estimated); at least {self.compulsory:,} must be"
+        title = f"{self.source}: least {axis.what} (estimated)"
+        if self.objective is Objective.TRAFFIC:
+            must = f"at least {self.compulsory:,} must be"
+            title = f"{self.source}: least words over the off-chip link (estimated); {must}"
         return Table(tuple(columns), tuple(rows), title)
 
     def displayed(self) -> Iterable[Part]:
@@ -86,25 +126,34 @@ class Exploration(Displayed):
         return [self.table(), self.chart()]
 
     def chart(self) -> Chart:
-        """The fronts of buffer and words off-chip: what is moved with so much room, and what must be."""
-        fronts = {kind: [(size, words) for size, words in each.items() if words] for kind, each in self.moved.items()}
-        sizes = next(iter(self.moved.values()))
-        must = [(size, self.compulsory) for size in sizes if self.compulsory]
+        """The fronts of buffer and what is made least: with so much room; and the words that must be moved."""
+        axis = self._axis
+        fronts = {
+            kind: [(size, least / axis.scale) for size, least in each.items() if least]
+            for kind, each in self.moved.items()
+        }
+        sizes, is_moved = next(iter(self.moved.values())), self.objective is Objective.TRAFFIC
+        must = [(size, self.compulsory) for size in sizes if self.compulsory and is_moved]
         lines = (*fronts.items(), ("must be moved", must))
         return Chart(
-            f"{Path(self.source).name}: words off-chip by size of {self.memory} (estimated)",
+            f"{Path(self.source).name}: {axis.what} by size of {self.memory} (estimated)",
             f"{self.memory} (words of {self.word_bits} bits)",
-            "words over the off-chip link",
+            "words over the off-chip link" if is_moved else f"{axis.what} ({axis.unit})",
             [Line(kind, points) for kind, points in lines if points],
         )
 
 
 def explore(
-    source: str, options: CompileOptions, sizes: Sequence[int] = (), say: Callable[[str], None] = lambda line: None
+    source: str,
+    options: CompileOptions,
+    sizes: Sequence[int] = (),
+    say: Callable[[str], None] = lambda line: None,
+    objective: Objective = Objective.TRAFFIC,
 ) -> Exploration:
     """Search the networks of groups of a model for buffers of so many words, or of sizes around the target's.
 
-    Raises `CatenaError`: CAT-U006 if the target has no levels of memory or the model nothing to fuse.
+    The `objective` is one of `AXES`. Raises `CatenaError`: CAT-U006 if the target has no levels of memory or the model
+    nothing to fuse.
     """
     if options.target is None and kind_of(source) is SourceKind.MODEL:
         options = replace(options, target=DEFAULT_TARGET)
@@ -121,7 +170,11 @@ def explore(
     memory = machine.memories[1]
     around = memory.words or 1 << 16
     wanted = sorted(set(sizes)) or [around * 2**step // 16 for step in range(STEPS)]
-    moved = {kind: _moved(networks, memory.name, space, wanted, kind, say) for kind, space in KINDS.items()}
+    search = _words if objective is Objective.TRAFFIC else _Costs(machine, objective)
+    moved = {
+        kind: _least(networks, search, GroupSearches(memory.name, space), wanted, kind, say)
+        for kind, space in KINDS.items()
+    }
     links = sum(isinstance(op, LinkOp) for op in function.body.block.ops)
     return Exploration(
         source,
@@ -130,6 +183,7 @@ def explore(
         sum(map(_compulsory, networks)),
         moved,
         links - sum(network.count for network in networks),
+        objective,
     )
 
 
@@ -152,24 +206,49 @@ def _compulsory(network: Network) -> int:
     return sum(map(network.words, outside))
 
 
-def _moved(
+Search = Callable[[Network, int, GroupSearches], float | None]
+"""The least that a network moves or costs in a buffer of so many words; None if it does not fit."""
+
+
+def _words(network: Network, size: int, searches: GroupSearches) -> float | None:
+    plan = NetworkSearch(network, size, searches).run()
+    return None if plan is None else plan.traffic
+
+
+class _Costs:
+    """What networks cost on a machine with buffers of other sizes."""
+
+    def __init__(self, machine: NestMachine, objective: Objective):
+        self._machine, self._objective = machine, objective
+        self._memory = machine.memories[1].name
+        self._prices: dict[int, LevelPrices] = {}
+
+    def __call__(self, network: Network, size: int, searches: GroupSearches) -> float | None:
+        if size not in self._prices:
+            prices = fusing_machine(with_words(self._machine, {self._memory: size}, ())).prices(self._objective)
+            assert prices is not None
+            self._prices[size] = prices
+        prices, objective = self._prices[size], self._objective
+        plan = PricedSearch(network, size, searches, prices, objective, most_priced=MOST_PRICED).run()
+        return None if plan is None else value_of(objective, plan.energy, plan.cycles)
+
+
+def _least(
     networks: Sequence[Network],
-    memory: str,
-    space: NetworkSpace,
+    search: Search,
+    searches: GroupSearches,
     sizes: Sequence[int],
     kind: str,
     say: Callable[[str], None],
-) -> dict[int, int | None]:
-    """The least words that all networks move, by size of the buffer; more room is never worse."""
-    searches = GroupSearches(memory, space)
-    found: dict[int, int | None] = {}
-    best: list[int | None] = [None] * len(networks)
+) -> dict[int, float | None]:
+    """The least that all networks move or cost, by size of the buffer; more room is never worse."""
+    found: dict[int, float | None] = {}
+    best: list[float | None] = [None] * len(networks)
     for size in sizes:
         say(f"{kind}, {size:,} words")
         for place, network in enumerate(networks):
-            plan = NetworkSearch(network, size, searches).run()
-            known = [words for words in (best[place], None if plan is None else plan.traffic) if words is not None]
+            known = [least for least in (best[place], search(network, size, searches)) if least is not None]
             best[place] = min(known, default=None)
-        fitting = [words for words in best if words is not None]
+        fitting = [least for least in best if least is not None]
         found[size] = sum(fitting) if len(fitting) == len(best) else None
     return found

@@ -12,6 +12,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import SSAValue
 
+from dialects.accelerator import Accelerator
 from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.fused_attribute import FusedAttr
@@ -97,7 +98,7 @@ class FuseLayersPass(SearchingPass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Form groups in every run of links."""
-        machine = _machine_of(op)
+        machine = fusing_machine(find_machine(op))
         groups = Space(kinds=SEARCHED, most_loops=2, fewest_turns=4, all_joins=False)
         # where no link of its own is a group, these only say what links move
         alone_too = machine.levels is not None
@@ -116,7 +117,7 @@ class FuseLayersPass(SearchingPass):
             self._fuse(function, run, machine, searches[longest], costs, prices)
         alone.map_the_rest(ctx, op)
 
-    def _alone(self, ctx: Context, module: ModuleOp, machine: _Machine) -> LinksAlone:
+    def _alone(self, ctx: Context, module: ModuleOp, machine: FusingMachine) -> LinksAlone:
         """What is known of links alone: nothing where one of them cannot be mapped so, which may do in a group."""
         if machine.levels is None:
             return LinksAlone()
@@ -129,7 +130,7 @@ class FuseLayersPass(SearchingPass):
         self,
         function: FuncOp,
         run: list[LinkOp],
-        machine: _Machine,
+        machine: FusingMachine,
         searches: Sequence[GroupSearches],
         alone: Sequence[AloneCost],
         prices: LevelPrices | None,
@@ -168,7 +169,7 @@ def _with_least_words(
     network: Network,
     words: int,
     searches: Sequence[GroupSearches],
-    machine: _Machine,
+    machine: FusingMachine,
     alone: Sequence[int],
     misplaced: Callable[[Sequence[Chosen]], list[int]],
 ) -> NetworkPlan | None:
@@ -184,7 +185,7 @@ def _with_least_words(
 
 
 @dataclass(frozen=True)
-class _Machine:
+class FusingMachine:
     """What groups need to know of a machine: its buffer, and whether code can be made of a mapping (`runs`).
 
     `spare` are words of the buffer that groups may have to leave free; where any, not all groups that fit have nests.
@@ -243,25 +244,27 @@ def rows_of(parts: Sequence[Chosen]) -> list[range]:
     return together([part.staying for part in parts])
 
 
-def _machine_of(module: ModuleOp) -> _Machine:
-    machine = find_machine(module)
+def fusing_machine(machine: Accelerator | None) -> FusingMachine:
+    """What groups need to know of a machine. Raises `CatenaError` (CAT-U006) if it cannot run any."""
     if isinstance(machine, Machine):
         hierarchy = levels_of(machine)
         nests = _with_nests(RowsOfGroups(machine, Objective.EDP), searching=True)
         spare = tuple(int(machine.glb.words * share) for share in SPARE)
         room = tuple(machine.glb.words - words for words in spare)
-        return _Machine(hierarchy.memories[1], hierarchy, nests, spare, room=room)
+        return FusingMachine(hierarchy.memories[1], hierarchy, nests, spare, room=room)
     if isinstance(machine, NestMachine) and len(machine.memories) > 1:
         outermost = machine.memories[1]
         takes_operands = {Operand.INPUT, Operand.KERNEL} <= {*outermost.operands}
         if outermost.words is not None and takes_operands and not machine.axes_outside(outermost.name):
             nests = _with_nests(NestsOfGroups(machine, Objective.ENERGY, USUAL), searching=False)
             room = (outermost.words,)
-            return _Machine(outermost, machine, nests, levels=machine, room=room, staying=STAYING)
+            return FusingMachine(outermost, machine, nests, levels=machine, room=room, staying=STAYING)
     if isinstance(machine, GemmMachine):
         hierarchy, worth = levels_of(machine), Worth(machine)
         buffer = min(hierarchy.memories[1:], key=lambda each: each.words or 0)
-        return _Machine(buffer, hierarchy, lambda group, mapping, _: worth.runs(group, mapping), placed=in_memories)
+        return FusingMachine(
+            buffer, hierarchy, lambda group, mapping, _: worth.runs(group, mapping), placed=in_memories
+        )
     message = "layers are fused on machines that have, outside of all axes, a memory of some size for I and K"
     found, hint = "no machine" if machine is None else machine.name, "take another target, or do without --fuse"
     raise CatenaError(Diagnostic("CAT-U006", message, "mapped", found=found, hint=hint))

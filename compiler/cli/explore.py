@@ -48,6 +48,11 @@ def _print_schema(context: click.Context, parameter: click.Parameter, wanted: bo
     metavar="WORDS",
     help="A size of the buffer; may be repeated. [default: from 1/16 to 16 times the target's]",
 )
+@click.option(
+    "--objective",
+    type=click.Choice(["traffic", "energy", "latency"]),
+    help="What is made least and drawn: words off-chip, or energy or cycles by the cost model. [default: traffic]",
+)
 @click.option("--space", metavar="FILE.toml", help="Try the points of this space file, and print the best of them.")
 @click.option(
     "-o",
@@ -86,6 +91,7 @@ def explore_model(
     session: Session,
     source: str,
     sizes: tuple[int, ...],
+    objective: str | None,
     space: str | None,
     outputs: tuple[str, ...],
     target: str | None,
@@ -99,13 +105,14 @@ def explore_model(
     batch: int | None,
     reproducer: Path | None,
 ) -> Outcome:
-    """Print the least words that a network moves over the off-chip link, by size of the buffer.
+    """Print the least words that a network moves over the off-chip link, or energy or cycles, by size of the buffer.
 
     Layer by layer, fused, and fused with tensors that stay in the buffer between groups.
     Figures are those of the model of fused groups, which searches these at every size: layers alone cut by
     up to three loops, groups of up to three layers by up to two, of any kind. `catena compile --fuse` searches what
     code runs: loops that leave no sum unfinished between turns and, on machines of levels, layers alone as they are
     mapped there. So it may move more, or less where layers are few and groups longer; `catena report` says how much.
+    Energy and cycles are those that the cost model expects of groups with the nests that their layers get.
 
     With --space, every point of a space file is compiled instead: targets with any of their keys set to several values,
     fused or not, pruned, quantized. Printed are the points of which none is better in all figures that the file names.
@@ -114,7 +121,8 @@ def explore_model(
     needs_space = {"-j": jobs, "--scheduler": scheduler, "--time-limit": time_limit, "--cache-dir": cache_dir}
     if space is not None:
         _refuse(
-            "is not said beside --space", {"--size": sizes, "-t": target, "--set": settings, "--reproducer": reproducer}
+            "is not said beside --space",
+            {"--size": sizes, "--objective": objective, "-t": target, "--set": settings, "--reproducer": reproducer},
         )
         from compiler.cache_folder import cache_folder
         from compiler.design_space.exploring import Places
@@ -131,13 +139,14 @@ def explore_model(
     from compiler.exploration import explore
     from compiler.files import write_text
     from compiler.sources import ImportOptions
+    from dialects.schedule import Objective
 
     importing = ImportOptions(parse_input_shapes(input_shapes), batch)
     options = CompileOptions(
         target=target, settings=parse_settings(settings), importing=importing, reproducer=reproducer
     )
     with activity(session.console, f"exploring {source}") as shown:
-        found = explore(source, options, sizes, shown.show)
+        found = explore(source, options, sizes, shown.show, Objective(objective or Objective.TRAFFIC))
     for output in outputs:
         write_text(Path(output), found.chart().svg())
 

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pytest
+
 from tests.compiler.conftest import Cli
 from tests.compiler.small_models import save_model
 from tests.end_to_end.networks import NETWORKS
@@ -83,3 +85,20 @@ def test_a_model_without_layers_to_fuse_is_refused(tmp_path: Path, cli: Cli) -> 
     missing = cli("explore", tmp_path / "none.onnx", "-t", "generic")
     assert missing.code != 0
     assert "none.onnx" in missing.err
+
+
+@pytest.mark.parametrize(("objective", "key", "unit"), [("energy", "energy_pj", "mJ"), ("latency", "cycles", "cycles")])
+def test_energy_and_cycles_are_axes_too(tmp_path: Path, cli: Cli, objective: str, key: str, unit: str) -> None:
+    source = save_model(NETWORKS["separable"](), tmp_path / "model.onnx")
+    figure, words = tmp_path / "front.svg", ["-t", "generic", "--size", "20", "--size", "500", "--size", "4000"]
+    found = cli("explore", source, *words, "--objective", objective, "-o", figure, "--json")
+    assert found.code == 0, found.err
+    least = json.loads(found.out)["result"][f"{key}_by_buffer_words"]
+    alone, fused, staying = least["layer by layer"], least["fused"], least["fused, tensors stay"]
+    for size in ("500", "4000"):
+        assert 0 < staying[size] <= fused[size] < alone[size]
+    assert least["fused"]["20"] is None
+    root = ElementTree.fromstring(figure.read_text(encoding="utf-8"))
+    texts = [each.text or "" for each in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert any(text.endswith(f"({unit})") for text in texts)
+    assert "must be moved" not in texts
