@@ -18,12 +18,14 @@ def cut_program(
     """The program of some layers, as if it was compiled from a model of this name and digest.
 
     `values` has tensors of the model by name, whose shapes the tensors get. None if the layers cannot stand alone: they
-    take turns with others, are executed by several cores, update a tensor or make a part of it, or read one that the
-    model does not have.
+    have no code, take turns with others, are executed by several cores, update a tensor or make a part of it, or read
+    one that the model does not have.
     """
     these = {layer.name for layer in layers}
     made = {name for layer in layers for name in layer.outputs}
     if any(made & set(layer.outputs) for layer in program.layers if layer.name not in these):
+        return None
+    if not these <= {entry.layer for entry in program.debug}:
         return None
     if len(program.code) != 1 or any(layer.group or set(layer.inputs) & set(layer.outputs) for layer in layers):
         return None

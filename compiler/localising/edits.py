@@ -32,13 +32,17 @@ class Edit:
 
 
 def edits(program: Program, again: Program, names: Collection[str]) -> list[Edit]:
-    """What makes the code of some layers in one program that of another one, in program order."""
-    if have_places_in_common(program, again, names):
-        entries = [entry for entry in again.debug if entry.layer in names]
-        return [edit for entry in entries for edit in _in_place(program, again, entry)]
+    """What makes the code of some layers in one program that of another one, in program order.
+
+    Instructions that belong to no layer, such as the last one of a core, go with any of them.
+    """
     found: list[Edit] = []
+    if have_places_in_common(program, again, names):
+        for core in range(len(program.code)):
+            found += (each for each in _in_place(program, again, core) if each.layer in names or not each.layer)
+        return found
     for core in range(len(program.code)):
-        found += (each for each in _aligned(program, again, core) if each.layer in names)
+        found += (each for each in _aligned(program, again, core) if each.layer in names or not each.layer)
     return found
 
 
@@ -60,7 +64,10 @@ def repaired(program: Program, again: Program, chosen: Sequence[Edit]) -> Progra
         right = again.code[edit.core][edit.right * width : (edit.right + 1) * width] if edit.expected else b""
         code[edit.core][edit.address * width : (edit.address + edit.found) * width] = bytes(right)
         debug = [_moved(entry, edit) for entry in debug]
-    return replace(program, code=tuple(bytes(words) for words in code), debug=tuple(debug))
+    made = tuple(bytes(words) for words in code)
+    # Layers whose code was missing have their place again, too.
+    is_whole = all(one == bytes(other) for one, other in zip(made, again.code, strict=True))
+    return replace(program, code=made, debug=again.debug if is_whole else tuple(debug))
 
 
 def _moved(entry: DebugEntry, edit: Edit) -> DebugEntry:
@@ -73,11 +80,12 @@ def _moved(entry: DebugEntry, edit: Edit) -> DebugEntry:
     return replace(entry, start=start, end=max(entry.end + by, start + 1))
 
 
-def _in_place(program: Program, again: Program, entry: DebugEntry) -> Iterator[Edit]:
-    first, second = (_words(each, entry.core) for each in (program, again))
-    wrong = (first[entry.start : entry.end] != second[entry.start : entry.end]).any(axis=1)
-    for place in np.flatnonzero(wrong):
-        yield Edit(entry.core, entry.start + int(place), entry.start + int(place), entry.layer)
+def _in_place(program: Program, again: Program, core: int) -> Iterator[Edit]:
+    first, second = (_words(each, core) for each in (program, again))
+    entries = [entry for entry in again.debug if entry.core == core]
+    for place in np.flatnonzero((first != second).any(axis=1)).tolist():
+        layer = next((entry.layer for entry in entries if entry.start <= place < entry.end), "")
+        yield Edit(core, place, place, layer)
 
 
 def _words(program: Program, core: int) -> Array:

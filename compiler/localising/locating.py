@@ -30,8 +30,8 @@ class Location:
 
     A fault of a layer whose own results cannot be compared is `seen_in` a later one. Without a `tile` the emulator
     stopped, and `stopped` says why: at the layer `seen_in`, if any, or in the whole program, if there is no `tensor`;
-    no `layer` is known then unless an instruction is to blame. `course` says what a layer that is right alone does to
-    others in the whole program.
+    no `layer` is known then unless an instruction is to blame, and none if that belongs to no layer. `course` says what
+    a layer that is right alone does to others in the whole program.
     """
 
     layer: str
@@ -52,6 +52,8 @@ class Location:
         elif self.seen_in:
             where += f" of {self.seen_in}, the first result after it that can be compared"
         found = [f"first wrong layer: {self.layer} ({' + '.join(self.nodes)}), {where}"] if self.layer else []
+        if self.blame is not None and not self.layer:
+            found = ["what is wrong belongs to no layer"]
         if self.course:
             found = [*self._course_lines()]
         if self.stopped:
@@ -84,9 +86,10 @@ def locate(program: Program, emulator: Emulator, model: Path, evidence: Evidence
     if blame is None and layer.group:
         others = "its result is the first of its group that can be compared: any layer of the group may be to blame"
         remark = "; ".join(filter(None, (remark, others)))
-    wrong = (None if blame is None else _layer_of(program, blame)) or layer
-    seen_in = layer.name if wrong.name != layer.name else ""
-    return Location(wrong.name, wrong.nodes, tensor.onnx or tensor.name, tile, blame, remark, seen_in, stopped, course)
+    wrong = layer if blame is None else _layer_of(program, blame)
+    name, nodes = ("", ()) if wrong is None else (wrong.name, wrong.nodes)
+    seen_in = layer.name if name != layer.name else ""
+    return Location(name, nodes, tensor.onnx or tensor.name, tile, blame, remark, seen_in, stopped, course)
 
 
 def locate_stop(program: Program, model: Path, stop: Stop) -> Location:

@@ -32,8 +32,10 @@ from passes.mapping_file.writing import quoted_text
 from passes.searching.options import SearchOptions
 
 
-def recompiled(program: Program, model: Path, *, merges_late: bool = False) -> Program:
+def recompiled(program: Program, model: Path, *, merges_late: bool = False, searched: Collection[str] = ()) -> Program:
     """What the compiler makes of a model with the target, mappings and groups of a program.
+
+    Mappings of layers that are to be `searched` are found anew.
 
     Dimensions are merged late, behind the host's share, as where layers may be fused but none are: programs do not say.
     Raises `CatenaError` if it cannot be compiled so.
@@ -48,7 +50,7 @@ def recompiled(program: Program, model: Path, *, merges_late: bool = False) -> P
     target = Target(find_backend(program.metadata.backend), machine)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "mapping.toml"
-        path.write_text("\n".join(_mapping_file(program, machine, offloads)), encoding="utf-8")
+        path.write_text("\n".join(_mapping_file(program, machine, offloads, searched)), encoding="utf-8")
         options = CompileOptions(
             mapping=str(path) if has_files else None,
             mode=Mode.OFFLOAD if offloads else Mode.CHAIN,
@@ -68,7 +70,7 @@ def same_layers(first: Program, second: Program, names: Collection[str]) -> bool
     """
     programs = (first, second)
     layers = [
-        [(each.name, each.kind, each.nodes, each.inputs, each.outputs) for each in program.layers]
+        [(each.name, each.kind == SEGMENT, each.nodes, each.inputs, each.outputs) for each in program.layers]
         for program in programs
     ]
     if layers[0] != layers[1] or len(first.code) != len(second.code):
@@ -89,7 +91,7 @@ def _objective(program: Program) -> Objective | None:
     return Objective(found.pop()) if len(found) == 1 else None
 
 
-def _mapping_file(program: Program, machine: Accelerator, offloads: bool) -> Iterator[str]:
+def _mapping_file(program: Program, machine: Accelerator, offloads: bool, searched: Collection[str]) -> Iterator[str]:
     """The groups of a program, and the loops and mappings of all other layers, under the names that its links have."""
     yield f"format = {FORMAT}"
     if offloads:
@@ -105,7 +107,7 @@ def _mapping_file(program: Program, machine: Accelerator, offloads: bool) -> Ite
     links = [layer for layer in program.layers if layer.kind != SEGMENT]
     names = distinct_names([(layer.tensor or None, layer.nodes) for layer in links])
     for name, layer in zip(names, links, strict=True):
-        if layer.mapping and not layer.group:
+        if layer.mapping and not layer.group and layer.name not in searched:
             mapping = layer.mapping if layer.mapping == HOST else f"#schedule.{kind}<{layer.mapping}>"
             yield f"[{LAYERS}.{quoted_text(name)}]"
             if layer.work is not None:
@@ -129,4 +131,19 @@ def or_reason(program: Program, model: Path, names: Collection[str]) -> tuple[Pr
                     return found, ""
                 moved = moved or found
             reasons.append("compiled again from its own mappings, the program has other layers")
+    if moved is None:
+        moved = _searched_again(program, model, names)
     return (moved, "") if moved is not None else (None, reasons[0])
+
+
+def _searched_again(program: Program, model: Path, names: Collection[str]) -> Program | None:
+    """The program compiled again with new mappings of layers of some names, if they are the ones that it says.
+
+    What is wrong may be the loops themselves, which a mapping is saved with.
+    """
+    try:
+        found = recompiled(program, model, searched=names)
+    except CatenaError:
+        return None
+    mappings = ([each.mapping for each in one.layers if each.name in names] for one in (program, found))
+    return found if same_layers(program, found, names) and len({tuple(each) for each in mappings}) == 1 else None

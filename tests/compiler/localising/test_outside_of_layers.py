@@ -1,0 +1,107 @@
+"""Code that belongs to no layer, layers without code, and loops that were changed before code was made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from _pytest.mark import ParameterSet
+
+from backends.program import Program
+from compiler.verification.programs import verify_source
+from compiler.verification.result import Verification
+from tests.compiler.localising.faults import CONV, Fault, other_ir
+from tests.compiler.localising.test_planted_faults import planted
+
+pytest.importorskip("onnxruntime")
+
+
+def also(*values: object) -> ParameterSet:
+    """Parameters of the exhaustive run."""
+    return pytest.param(*values, marks=pytest.mark.exhaustive)
+
+
+def unended(core: int) -> Callable[[Program, Path], Program]:
+    """The first instruction of the program in the place of a core's last one."""
+
+    def plant(program: Program, folder: Path) -> Program:
+        width = program.metadata.word_bits // 8
+        code = [bytes(words) for words in program.code]
+        code[core] = code[core][:-width] + code[0][:width]
+        return replace(program, code=tuple(code))
+
+    return plant
+
+
+def without_code(layer: str) -> Callable[[Program, Path], Program]:
+    """A layer whose code and place are gone."""
+
+    def plant(program: Program, folder: Path) -> Program:
+        width = program.metadata.word_bits // 8
+        (code,) = program.code
+        (entry,) = (each for each in program.debug if each.layer == layer)
+        by = entry.end - entry.start
+        others = (each for each in program.debug if each is not entry)
+        debug = [
+            replace(each, start=each.start - by, end=each.end - by) if each.start >= entry.end else each
+            for each in others
+        ]
+        left = bytes(code[: entry.start * width]) + bytes(code[entry.end * width :])
+        return replace(program, code=(left,), debug=tuple(debug))
+
+    return plant
+
+
+def verified(fault: Fault, folder: Path) -> Verification:
+    model, path = planted(fault, folder)
+    return verify_source(str(path), model, reproducer=folder / "again")
+
+
+@pytest.mark.parametrize(("target", "core"), [also("eyeriss", 0), also("generic", 0), also("spots", 0), ("rram", 77)])
+def test_an_instruction_that_belongs_to_no_layer_is_blamed_on_none(target: str, core: int, tmp_path: Path) -> None:
+    found = verified(Fault(target, "", "layer index=0", unended(core)), tmp_path)
+    assert found.location is not None
+    assert found.location.layer == ""
+    assert found.location.blame is not None
+    assert (found.location.blame.core, found.location.blame.expected) == (core, "halt")
+    assert found.location.blame.text.startswith("layer index=0")
+    assert "what is wrong belongs to no layer" in found.location.lines()
+
+
+@pytest.mark.parametrize("target", ["eyeriss", also("generic"), also("spots")])
+def test_code_that_is_missing_as_a_whole_is_named(target: str, tmp_path: Path) -> None:
+    found = verified(Fault(target, "pool1", "layer index=1", without_code("pool1")), tmp_path)
+    assert found.location is not None
+    assert found.location.layer == "pool1"
+    assert found.location.blame is not None
+    assert found.location.blame.text.startswith("layer index=1")
+    assert "missing" in found.location.blame.reason
+    assert found.reproducer is not None
+    assert found.reproducer.command
+
+
+@pytest.mark.parametrize(
+    ("target", "before", "after", "instruction"),
+    [
+        ("eyeriss", "W opc 6 ks 3 pad 1", "W opc 6 ks 3 pad 2", "window dim=2"),
+        *(
+            also(target, *change)
+            for target in ("eyeriss", "generic", "spots", "rram")
+            for change in (
+                ("W opc 6 ks 3 pad 1", "W opc 6 ks 3 pad 2", "window dim=2"),
+                ('"mul" add', '"mul" max', "layer index=0"),
+            )
+        ),
+    ],
+)
+def test_loops_that_are_others_than_the_models_are_found(
+    target: str, before: str, after: str, instruction: str, tmp_path: Path
+) -> None:
+    """The mapping that the program carries is one for such loops."""
+    found = verified(Fault(target, CONV, instruction, other_ir(target, before, after)), tmp_path)
+    assert found.location is not None
+    assert found.location.layer == CONV
+    assert found.location.blame is not None, found.location.lines()
+    assert found.location.blame.text.startswith(instruction)
