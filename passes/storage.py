@@ -74,12 +74,12 @@ class Storage:
         return self._updates.get(value)
 
     def lookups(self, link: LinkOp) -> list[Lookup]:
-        """What a link reads or writes at computed addresses, as elements of the buffers."""
+        """What a link reads or writes at computed addresses: in what it reads as it is, and in the buffers."""
         read = read_lookup(link)
         place = None if read is None else self.seen(source_of(read.base))
-        placed = read if read is None or place is None else read.of_place(place)
+        placed = None if read is None or place is None else read.of_place(place)
         update = self.update(link.result)
-        return [each for each in (placed or read, update and update.where) if each is not None]
+        return [each for each in (read, placed, update and update.where) if each is not None]
 
     def is_in_place(self, op: ConcatOp | ScatterOp, operand: int) -> bool:
         """Whether the op that makes an operand writes it where the concatenation or scatter wants it."""

@@ -141,6 +141,27 @@ def test_a_part_stays_a_block_of_its_concatenation() -> None:
     assert dims_of(check_pass(module, "merge-dims")) == [["d0 opc 2", "d1d2 opc 12"]] * 2
 
 
+LOOKED_UP = """
+func.func @main(%x: tensor<2x1x3x5xf32> {onnx.name = "x"}, %i: tensor<3x2x5x1x1xi64> {onnx.name = "i"}) -> (tensor<3x2x5x1xf32> {onnx.name = "y"}) {
+  %a = gconv.link %x : tensor<2x1x3x5xf32> <d0 opc 2, d1, d2 opc 3, d3 opc 5> "pass" none pre <abs> {tensor = "a"} -> tensor<2x1x3x5xf32> loc("a")
+  %t = gconv.view %a <[5, 15, 1, 15]> : tensor<2x1x3x5xf32> -> tensor<3x2x5x1xf32> loc("t")
+  %g = gconv.indexed %t : tensor<3x2x5x1xf32> at %i : tensor<3x2x5x1x1xi64> <[0, 5, 1, 1], 10 of 3> -> tensor<3x2x5x1xf32> loc("g")
+  %b = gconv.link %g : tensor<3x2x5x1xf32> <d0 opc 3, d1 opc 2, d2 opc 5, d3> "pass" none {tensor = "b"} -> tensor<3x2x5x1xf32> loc("b")
+  %c = gconv.link %b : tensor<3x2x5x1xf32> <d0 opc 3, d1 opc 2, d2 opc 5, d3> "pass" none post <neg> {tensor = "c"} -> tensor<3x2x5x1xf32> loc("c")
+  %s = gconv.scatter %c : tensor<3x2x5x1xf32> at %i : tensor<3x2x5x1x1xi64> into %t : tensor<3x2x5x1xf32> <[0, 5, 1, 1], 10 of 3> add {tensor = "s"} -> tensor<3x2x5x1xf32> loc("s")
+  func.return %s : tensor<3x2x5x1xf32> loc("s")
+}
+"""  # noqa: E501
+
+
+def test_what_is_looked_up_keeps_dimensions_apart_where_it_is_not_only_where_it_goes() -> None:
+    """It lies transposed in the buffer of a scatter, where rows and columns are one dimension."""
+    module = parse_module(LOOKED_UP)
+    run_passes(module, "merge-dims")
+    names = [[dim.name for dim in link.nest.data] for link in links_of(module)]
+    assert names == [["d0", "d2", "d3"], ["d0", "d1", "d2"], ["d0", "d1d2"]]
+
+
 def test_leaves_mapped_links_alone() -> None:
     check_ir(
         """
