@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from backends.fields import Array
 from backends.spatial.codes import Fold, Kind, Slot, Tensor
 from backends.spatial.core import SegmentRun
 from backends.spatial.groups import Member, Memory, Transfer
@@ -59,6 +60,10 @@ class GemmSequencer(LoopSequencer[GemmLayer]):
     def is_running(self) -> bool:
         """Whether the layer's loops have begun."""
         return self._engine is not None or (self._layer is not None and bool(self._layer.body))
+
+    def memories(self) -> dict[str, Array]:
+        """Copies of the tiles on chip of the layer that runs, by name."""
+        return {} if self._engine is None else self._engine.memories()
 
     def finish_loops(self) -> None:
         """Everything has been done as it came."""

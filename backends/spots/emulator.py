@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from backends.fields import Array
 from backends.program import Program
-from backends.spatial.core import SegmentRun
+from backends.spatial.core import LayerSequencer, SegmentRun
 from backends.spatial.emulator import LayerEmulator
 from backends.spatial.memory import MemoryBank
 from backends.spots.core import GemmSequencer
@@ -33,6 +36,10 @@ class SpotsEmulator(LayerEmulator):
     def dram_words(self) -> int:
         """Words of the off-chip memory."""
         return self.machine.dram.words
+
+    def memories(self, core: LayerSequencer[Any]) -> dict[str, Array]:
+        """Copies of the tiles on chip, by name."""
+        return core.memories() if isinstance(core, GemmSequencer) else {}
 
     def new_core(self, dram: MemoryBank, segment: SegmentRun | None) -> GemmSequencer:
         """What executes instructions, with nothing on chip."""

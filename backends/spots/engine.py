@@ -217,6 +217,15 @@ class GemmEngine:
         sizes = [drained[3 * dim : 3 * dim + 3] for dim in range(len(strides))]
         return math.prod(math.prod(of_dim) for of_dim, stride in zip(sizes, strides, strict=True) if stride)
 
+    def memories(self) -> dict[str, Array]:
+        """Copies of the tiles on chip, by name: patches and kernels as they were brought, and results so far."""
+        tiles = {
+            "patches": None if self._input is None else self._input.patches.words,
+            "kernels": None if self._kernel is None else self._kernel.matrices.words,
+            "sums": None if self._results is None else self._results.sums,
+        }
+        return {name: np.array(words) for name, words in tiles.items() if words is not None}
+
     # Passes -----------------------------------------------------------------------------------------------------------
 
     def multiply(self, number: int) -> None:

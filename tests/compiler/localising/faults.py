@@ -16,6 +16,7 @@ from backends.registry import find_backend
 from backends.spatial.blocks import BlockEngine
 from backends.spatial.codes import Fold
 from backends.spatial.elements import ElementEngine
+from backends.spots.engine import GemmEngine
 from compiler.compilation import CompileOptions, compile_model, compile_source
 from compiler.ir_text import print_module, write_module
 from compiler.targets import select_target
@@ -137,6 +138,17 @@ def _wrong_slice(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(BlockEngine, "_unrolled", unrolled)
 
 
+def _wrong_products(patch: pytest.MonkeyPatch) -> None:
+    """Passes of the fast engine with im2col units are too large in the second layer with weights."""
+    right = GemmEngine._work
+
+    def work(self: GemmEngine, values: Any, kernel: Any) -> Any:
+        sums, done = right(self, values, kernel)
+        return (sums * 1.5 if self.layer.index == 2 else sums), done
+
+    patch.setattr(GemmEngine, "_work", work)
+
+
 FAULTS = {
     "padding": Fault("eyeriss", CONV, "window dim=1", altered(CONV, "window dim=1", pad=0)),
     "repeated weights": Fault(
@@ -175,6 +187,7 @@ FAULTS = {
     ),
     "emulated sums": Fault("eyeriss", CONV, "pass", mutate=_wrong_sums),
     "emulated windows": Fault("eyeriss", CONV, "pass", mutate=_wrong_slice),
+    "emulated products": Fault("spots", DENSE, "multiply", mutate=_wrong_products),
     "emulated elements": Fault("eyeriss", CONV, "pass", mutate=_wrong_accumulation, engine="elements"),
 }
 """By name; each changes results by more than any tolerance."""
