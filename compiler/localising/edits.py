@@ -11,8 +11,10 @@ import numpy as np
 from backends.program import DebugEntry, Program
 from compiler.arrays import Array
 
+OUTSIDE = ""
+"""In the place of a layer: the code of none, as the instruction that ends a program."""
 _MOST_PAIRS = 1 << 22
-"""Pairs of instructions that are compared; code that differs in more places is not put side by side."""
+"""Pairs of instructions that are compared; where code differs in more places each is beside the one at its address."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Edit:
     """An instruction of a program, at `address`, for which another one has that at `right`.
 
     Nothing is there in the one if not `found`: what is missing belongs before `address`. Nothing is in the other if not
-    `expected`. `layer` is the one whose code differs.
+    `expected`. `layer` is the one whose code differs, or `OUTSIDE`.
     """
 
     core: int
@@ -32,18 +34,10 @@ class Edit:
 
 
 def edits(program: Program, again: Program, names: Collection[str]) -> list[Edit]:
-    """What makes the code of some layers in one program that of another one, in program order.
-
-    Instructions that belong to no layer, such as the last one of a core, go with any of them.
-    """
-    found: list[Edit] = []
-    if have_places_in_common(program, again, names):
-        for core in range(len(program.code)):
-            found += (each for each in _in_place(program, again, core) if each.layer in names or not each.layer)
-        return found
-    for core in range(len(program.code)):
-        found += (each for each in _aligned(program, again, core) if each.layer in names or not each.layer)
-    return found
+    """What makes the code of some layers, or of `OUTSIDE`, in one program that of another one, in program order."""
+    differing = _in_place if have_places_in_common(program, again, names) else _aligned
+    cores = range(len(program.code))
+    return [edit for core in cores for edit in differing(program, again, core) if edit.layer in names]
 
 
 def have_places_in_common(first: Program, second: Program, names: Collection[str]) -> bool:
@@ -64,10 +58,7 @@ def repaired(program: Program, again: Program, chosen: Sequence[Edit]) -> Progra
         right = again.code[edit.core][edit.right * width : (edit.right + 1) * width] if edit.expected else b""
         code[edit.core][edit.address * width : (edit.address + edit.found) * width] = bytes(right)
         debug = [_moved(entry, edit) for entry in debug]
-    made = tuple(bytes(words) for words in code)
-    # Layers whose code was missing have their place again, too.
-    is_whole = all(one == bytes(other) for one, other in zip(made, again.code, strict=True))
-    return replace(program, code=made, debug=again.debug if is_whole else tuple(debug))
+    return replace(program, code=tuple(bytes(words) for words in code), debug=tuple(debug))
 
 
 def _moved(entry: DebugEntry, edit: Edit) -> DebugEntry:
@@ -84,7 +75,7 @@ def _in_place(program: Program, again: Program, core: int) -> Iterator[Edit]:
     first, second = (_words(each, core) for each in (program, again))
     entries = [entry for entry in again.debug if entry.core == core]
     for place in np.flatnonzero((first != second).any(axis=1)).tolist():
-        layer = next((entry.layer for entry in entries if entry.start <= place < entry.end), "")
+        layer = _layer_at(entries, place)
         yield Edit(core, place, place, layer)
 
 
@@ -98,21 +89,33 @@ def _aligned(program: Program, again: Program, core: int) -> Iterator[Edit]:
     same = _common(first, second)
     left = _common(first[same:][::-1], second[same:][::-1])
     one, other = first[same : len(first) - left], second[same : len(second) - left]
+    here, there = ([entry for entry in each.debug if entry.core == core] for each in (program, again))
+
+    def layer(address: int, right: int, expected: bool) -> str:
+        """What is in addition between two layers is of the one of which the program says that it is."""
+        inside = _layer_at(there, right)
+        if expected or inside == (before := _layer_at(there, right - 1)):
+            return inside
+        said = _layer_at(here, address)
+        return said if said in (before, inside) else inside or before
+
     if len(one) * len(other) > _MOST_PAIRS:
-        return
-    entries = [entry for entry in again.debug if entry.core == core]
-
-    def layer(right: int) -> str:
-        """What is in addition at the very end of a layer belongs to it, unless another begins there."""
-        inside = [entry.layer for entry in entries if entry.start <= right < entry.end]
-        return next(iter([*inside, *(entry.layer for entry in entries if entry.end == right)]), "")
-
-    for _, i, j, k, m in SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
+        opcodes = [("replace", 0, len(one), 0, len(other))]
+    else:
+        opcodes = SequenceMatcher(None, one, other, autojunk=False).get_opcodes()
+    for _, i, j, k, m in opcodes:
         if one[i:j] == other[k:m]:
             continue
         for step in range(max(j - i, m - k)):
             address, right = same + min(i + step, j), same + min(k + step, m)
-            yield Edit(core, address, right, layer(right), found=i + step < j, expected=k + step < m)
+            expected = k + step < m
+            if i + step < j and expected and one[i + step] == other[k + step]:
+                continue
+            yield Edit(core, address, right, layer(address, right, expected), found=i + step < j, expected=expected)
+
+
+def _layer_at(entries: Sequence[DebugEntry], address: int) -> str:
+    return next((entry.layer for entry in entries if entry.start <= address < entry.end), OUTSIDE)
 
 
 def _common(first: Sequence[bytes], second: Sequence[bytes]) -> int:

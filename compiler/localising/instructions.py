@@ -13,14 +13,18 @@ from backends.isa import Instruction, Isa
 from backends.program import ConstantImage, DebugEntry, LayerEntry, Program, Role, TensorEntry
 from backends.registry import find_backend
 from compiler.arrays import Array
-from compiler.localising.edits import Edit, edits, repaired
+from compiler.localising.edits import OUTSIDE, Edit, edits, repaired
 from compiler.localising.layer_order import first_misplaced, in_order
+from compiler.localising.missing_layers import first_missing, with_missing_layers
 from compiler.localising.relocating import relocated
 from dialects.diagnostics import CatenaError
 
 _MOVERS = ("load", "fill")
 """Instructions that bring an operand; those of `post` come with the one that takes results out."""
 _SENDERS = ("store", "drain")
+
+_MOST_REPAIRS = 256
+"""Instructions that are repaired one by one."""
 
 Mends = Callable[[Program], bool]
 """Whether the result is right in another program."""
@@ -44,6 +48,7 @@ class Blame:
     """An instruction, by core (of `cores`) and address, as assembly, and what is wrong with it or what it brings.
 
     `layer` is the one whose code it is, where the address does not tell: if it is missing or there in addition.
+    Without, it is that of no layer if its address is in none.
     """
 
     core: int
@@ -79,17 +84,45 @@ def blamed_instruction(
 def _blamed_instruction(
     program: Program, again: Program, layers: Sequence[LayerEntry], isa: Isa, mends: Mends
 ) -> Blame | None:
-    misplaced = blamed_order(program, again, isa, mends)
+    misplaced = blamed_order(program, again, isa, mends) or _blamed_absence(program, again, isa, mends)
     if misplaced is not None:
         return misplaced
-    differing = edits(program, again, {each.name for each in layers})
-    if differing:
-        alone = next((edit for edit in differing if mends(repaired(program, again, [edit]))), None)
-        if alone is None and mends(repaired(program, again, differing)):
-            alone = differing[0]
-        if alone is not None:
-            return blame_of(program, again, alone, isa)
-    return blamed_constants(program, again, layers, isa, mends)
+    names = {each.name for each in layers}
+    found = edits(program, again, names)
+    blamed = _mending(program, again, found, mends)
+    if blamed is not None:
+        return blame_of(program, again, blamed, isa)
+    constants = blamed_constants(program, again, layers, isa, mends)
+    if constants is not None:
+        return constants
+    outside = edits(program, again, {OUTSIDE})
+    blamed = _mending(program, again, outside, mends) if outside else None
+    if (
+        blamed is None
+        and outside
+        and found
+        and mends(repaired(program, again, edits(program, again, {OUTSIDE, *names})))
+    ):
+        blamed = found[0]
+    return None if blamed is None else blame_of(program, again, blamed, isa)
+
+
+def _mending(program: Program, again: Program, found: Sequence[Edit], mends: Mends) -> Edit | None:
+    """The first edit that makes the result right alone, else the first of all if they do together."""
+    alone = next((edit for edit in found[:_MOST_REPAIRS] if mends(repaired(program, again, [edit]))), None)
+    if alone is None and len(found) > 1 and mends(repaired(program, again, found)):
+        alone = found[0]
+    return alone
+
+
+def _blamed_absence(program: Program, again: Program, isa: Isa, mends: Mends) -> Blame | None:
+    """The first instruction of a layer that has no code at all, if the result is right with the compiler's."""
+    found = first_missing(program, again)
+    if found is None or not mends(with_missing_layers(program, again)):
+        return None
+    text = isa.format(instruction_at(again, isa, found.core, found.right))
+    reason = f"all code of {found.layer} is expected here, and missing: {found.instructions} instructions"
+    return Blame(found.core, found.address, text, reason, text, "no instruction", len(program.code), found.layer)
 
 
 def blamed_order(program: Program, again: Program, isa: Isa, mends: Mends) -> Blame | None:
@@ -146,6 +179,7 @@ def _entries(program: Program, layers: Sequence[LayerEntry]) -> list[DebugEntry]
 def blame_of(program: Program, again: Program, edit: Edit, isa: Isa) -> Blame:
     """An instruction that is not the compiler's."""
     core, address, cores = edit.core, edit.address, len(program.code)
+    place = "here" if edit.layer == OUTSIDE else "of the layer"
     if not edit.expected:
         text = _text_at(program, isa, core, address)
         return Blame(core, address, text, "it is there in addition", "no instruction", text, cores, edit.layer)
@@ -157,7 +191,9 @@ def blame_of(program: Program, again: Program, edit: Edit, isa: Isa) -> Blame:
     try:
         wrong = instruction_at(program, isa, core, address)
     except CatenaError:
-        return Blame(core, address, "no instruction", "the word cannot be decoded", isa.format(right), cores=cores)
+        return Blame(
+            core, address, "no instruction", "the word cannot be decoded", isa.format(right), "", cores, edit.layer
+        )
     if type(wrong) is type(right):
         names = [
             each.name
@@ -165,10 +201,10 @@ def blame_of(program: Program, again: Program, edit: Edit, isa: Isa) -> Blame:
             if not _same(getattr(wrong, each.name), getattr(right, each.name))
         ]
         within = f"in {' and '.join(names)} " if names else ""
-        reason = f"{within}it is not what the compiler makes of the layer"
+        reason = f"{within}it is not what the compiler makes {place}"
     else:
-        reason = "it is another instruction than the compiler makes of the layer"
-    return Blame(core, address, isa.format(wrong), reason, isa.format(right), isa.format(wrong), cores)
+        reason = f"it is another instruction than the compiler makes {place}"
+    return Blame(core, address, isa.format(wrong), reason, isa.format(right), isa.format(wrong), cores, edit.layer)
 
 
 def _text_at(program: Program, isa: Isa, core: int, address: int) -> str:

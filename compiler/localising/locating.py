@@ -55,7 +55,7 @@ class Location:
         if self.blame is not None and not self.layer:
             found = ["what is wrong belongs to no layer"]
         if self.course:
-            found = [*self._course_lines()]
+            found = [*found[: not self.layer], *self._course_lines()]
         if self.stopped:
             found.append(f"the emulator stops: {self.stopped}")
         elif self.tile is not None:
@@ -127,7 +127,7 @@ def locate_wrong_outputs(program: Program, emulator: Emulator, model: Path, wron
     layer = None if blame is None else _layer_of(program, blame)
     if layer is None and site is not None:
         layer = _layer_named(program, site.layer)
-    layer = layer or seen
+    layer = layer or (seen if blame is None else None)
     tile, tensor = None, ""
     if departure is not None:
         tensor = departure.tensor.onnx or departure.tensor.name
@@ -181,20 +181,13 @@ def _blamed(program: Program, emulator: Emulator, model: Path, evidence: Evidenc
     again, reason = or_reason(program, model, {each.name for each in layers})
     if again is not None:
         mends = mends_by(backend, lambda other, loaded: evidence.is_right(loaded))
-        blame = blamed_instruction(program, again, layers, isa, mends)
-        if blame is not None:
-            return blame, "", ""
-        table = blamed_table(program, again, mends)
-        if table:
-            return None, table, ""
-        if other_places(program, again) and mends(again):
-            # Two of the tensors that it reads lie in the same words.
-            intrusion = intrusion_in(program, emulator, run_inputs(program, evidence.reference))
-            blame = blamed_together(program, again, isa, mends, intrusion)
-            return blame, "", "" if blame is None or intrusion is None else intrusion.text
-        reason = _unexplained(program, again, layers, names, mends)
-        if not are_the_same(program, again, layers):
-            return None, reason, ""
+        # Where another engine executes it right, any program would seem to be mended.
+        if mends(program):
+            reason = ""
+        elif (found := _blamed_code(program, emulator, again, layers, names, mends, evidence)) is not None:
+            return found
+        else:
+            reason = _unexplained(program, again, layers, names, mends)
     right = engines_that_are_right(program, backend, evidence)
     if not right:
         engines = "so the compiler makes or the emulator executes them wrong" if again is not None else ""
@@ -202,7 +195,40 @@ def _blamed(program: Program, emulator: Emulator, model: Path, evidence: Evidenc
     blame = blamed_execution(program, emulator, backend.load(program, right[0]), evidence, isa)
     if blame is not None:
         return blame, "", ""
-    return None, f"{reason}; engine {right[0]} of the emulator executes {_code_of(program, layers)} right", ""
+    engine = f"engine {right[0]} of the emulator executes {_code_of(program, layers)} right"
+    return None, "; ".join(filter(None, (reason, engine))), ""
+
+
+def _blamed_code(
+    program: Program,
+    emulator: Emulator,
+    again: Program,
+    layers: Sequence[LayerEntry],
+    names: str,
+    mends: Mends,
+    evidence: Evidence,
+) -> tuple[Blame | None, str, str] | None:
+    """As `_blamed`, if a program is not what the compiler makes; None if it is, as far as the result is concerned."""
+    isa = find_backend(program.metadata.backend).isa()
+    blame = blamed_instruction(program, again, layers, isa, mends)
+    if blame is not None:
+        return blame, "", ""
+    table = blamed_table(program, again, mends)
+    if table:
+        return None, table, ""
+    if other_places(program, again) and mends(again):
+        # Two of the tensors that it reads lie in the same words.
+        intrusion = intrusion_in(program, emulator, run_inputs(program, evidence.reference))
+        blame = blamed_together(program, again, isa, mends, intrusion)
+        return blame, "", "" if blame is None or intrusion is None else intrusion.text
+    remark = _unexplained(program, again, layers, names, mends)
+    if not are_the_same(program, again, layers):
+        return None, remark, ""
+    if not mends(again):
+        return None
+    blame = blamed_instruction(program, again, program.layers, isa, mends)
+    other = "something else in the program is not what the compiler makes, with which the result is right"
+    return (blame, "", "") if blame is not None else (None, f"{remark}; {other}", "")
 
 
 def _code_of(program: Program, layers: Sequence[LayerEntry]) -> str:

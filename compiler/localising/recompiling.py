@@ -14,6 +14,7 @@ from compiler.execution import program_inputs
 from compiler.explanation.groups import fused_mappings
 from compiler.localising.edits import edits, have_places_in_common
 from compiler.localising.layer_order import in_order
+from compiler.localising.missing_layers import with_missing_layers
 from compiler.modes import Mode
 from compiler.sources import ImportOptions
 from compiler.targets import Target
@@ -75,6 +76,7 @@ def same_layers(first: Program, second: Program, names: Collection[str]) -> bool
     ]
     if layers[0] != layers[1] or len(first.code) != len(second.code):
         return False
+    first = with_missing_layers(first, second)
     if have_places_in_common(first, second, names):
         return True
     first = in_order(first, second)
@@ -82,7 +84,7 @@ def same_layers(first: Program, second: Program, names: Collection[str]) -> bool
         return True
     mappings = [[(each.mapping, each.group) for each in program.layers if each.name in names] for program in programs]
     made = sum(entry.end - entry.start for entry in second.debug if entry.layer in names)
-    return mappings[0] == mappings[1] and 0 < 2 * len(edits(first, second, names)) < made
+    return mappings[0] == mappings[1] and 2 * len(edits(first, second, names)) <= made
 
 
 def _objective(program: Program) -> Objective | None:

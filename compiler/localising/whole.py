@@ -8,7 +8,7 @@ from backends.api import Emulator, WatchedEmulator
 from backends.isa import Isa
 from backends.program import Program
 from compiler.arrays import Array
-from compiler.localising.edits import edits, repaired
+from compiler.localising.edits import OUTSIDE, edits, repaired
 from compiler.localising.instructions import (
     Blame,
     Mends,
@@ -48,7 +48,7 @@ def blamed_together(
     program: Program, again: Program, isa: Isa, mends: Mends, intrusion: Intrusion | None
 ) -> Blame | None:
     """An instruction whose repair makes the results right, alone or with all others and the places of tensors."""
-    found = edits(program, again, {each.name for each in program.layers})
+    found = edits(program, again, {OUTSIDE, *(each.name for each in program.layers)})
     site = None if intrusion is None else intrusion.site
     # What the layer does that spoils a word comes first.
     ordered = sorted(found, key=lambda edit: site is None or edit.layer != site.layer)
