@@ -5,8 +5,7 @@
 Compiles each network for the target `generic` without `--fuse`, with groups of one layer only, and with `--fuse`;
 prints, as Markdown, words over the off-chip link, energy, operations and the CPU time of the compilation, beside the
 words that any schedule moves. All counts are predicted, and equal the emulator's. Also what the same search finds if
-loops around groups may cut `ks` of the head, of which no code is made yet. Option `--network NAME` does one. A quarter
-of an hour.
+loops around groups of several layers may cut `ks` of the head. Option `--network NAME` does one. A quarter of an hour.
 """
 
 from __future__ import annotations
@@ -67,9 +66,9 @@ becomes one then; groups cost time where layers alone are not slowed by the link
 by energy, cycles or their product, not by words.
 
 Tensors may stay in the buffer from one group to others that have loops of their own: two at a time at most. Groups
-between which any do are one in the program, and count once. What the search finds if loops around groups may cut `ks`
-of the head, too, of which no code is made, is in a column of its own: words by the model, which a walk of all elements
-equals; there single layers have no mappings but those of groups.
+between which any do are one in the program, and count once. Loops around groups of one layer may cut `ks`. What the
+search finds if those around groups of several may, too, for which `--fuse` does not look, is in a column of its own:
+words by the model, which a walk of all elements equals; there single layers have no mappings but those of groups.
 
 Every compilation runs in a process of its own, and nothing is known before from others. Times are CPU time with that of
 loading passes; those of `--fuse` are the least of two runs.

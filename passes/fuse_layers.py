@@ -48,8 +48,11 @@ from passes.searching.options import SearchingPass
 from passes.searching.parts import Nests, can_run
 from passes.searching.rows_of_groups import RowsOfGroups
 
-SEARCHED = (LoopKind.G, LoopKind.OP, LoopKind.OPC)
-"""Loops around groups that are looked for."""
+OF_GROUPS = (LoopKind.G, LoopKind.OP, LoopKind.OPC)
+"""Loops that are looked for around groups of several links; those of one link may cut `ks`, too.
+
+With `ks` around several links ResNet-50 moved no fewer words in 108 KB, at a fifth more time of compiling.
+"""
 
 
 SPARE = (1 / 4, 1 / 2)
@@ -99,10 +102,10 @@ class FuseLayersPass(SearchingPass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Form groups in every run of links."""
         machine = fusing_machine(find_machine(op))
-        groups = Space(kinds=SEARCHED, most_loops=2, fewest_turns=4, all_joins=False)
+        groups = Space(kinds=OF_GROUPS, most_loops=2, fewest_turns=4, all_joins=False)
         # where no link of its own is a group, these only say what links move
         alone_too = machine.levels is not None
-        singles = Space(kinds=SEARCHED, most_loops=3) if alone_too else Space(most_loops=2)
+        singles = Space(most_loops=3, fewest_turns=4, unfinished=False) if alone_too else Space(most_loops=2)
         searches: dict[int, list[GroupSearches]] = {}
         prices = machine.prices(Objective(self.least))
         function = main_function(op)

@@ -110,8 +110,9 @@ def explore_model(
     Layer by layer, fused, and fused with tensors that stay in the buffer between groups.
     Figures are those of the model of fused groups, which searches these at every size: layers alone cut by
     up to three loops, groups of up to three layers by up to two, of any kind. `catena compile --fuse` searches what
-    code runs: loops that leave no sum unfinished between turns and, on machines of levels, layers alone as they are
-    mapped there. So it may move more, or less where layers are few and groups longer; `catena report` says how much.
+    code runs: no sum leaves the chip unfinished, only groups of one layer cut sums and, on machines of levels, layers
+    alone are as they are mapped there. So it may move more, or less where layers are few and groups longer;
+    `catena report` says how much.
     Energy and cycles are those that the cost model expects of groups with the nests that their layers get.
 
     With --space, every point of a space file is compiled instead: targets with any of their keys set to several values,

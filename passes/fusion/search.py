@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dialects.fused_mapping import FusedMapping, Retention
+from dialects.gconv.spec import LoopKind
 from dialects.schedule import Mapping, Temporal
 from passes.fusion.columns import PIECE, Pricing, Within
 from passes.fusion.factors import GroupTables, Ids, Mask, Ratios
@@ -85,6 +86,7 @@ class GroupSearch:
         self._names = [tensor.name for tensor in group.tensors]
         bounds = (limits.capacity, limits.traffic, limits.operations)
         self._limits = np.array([np.iinfo(np.int64).max if each is None else each for each in bounds])
+        self._result = self._names.index(group.head.result)
         self._factor_of = {loop: i for i, factor in enumerate(self._factors) for loop in factor.loops}
         self._resident = {self._names.index(name) for name in resident}
         own = OwnNests.of(group) if space.pieces else None
@@ -208,6 +210,8 @@ class GroupSearch:
         if self.space.schedule is not None:
             following = self.space.schedule[len(cut) : len(cut) + 1]
             return [self.loops.index(loop) for loop in following if loop in self.loops]
+        if not self.space.unfinished and any(self.loops[loop].kind is LoopKind.KS for loop in cut):
+            return []
         return [
             loop
             for loop in range(len(self.loops))
@@ -243,6 +247,8 @@ class GroupSearch:
 
     def _cut(self, rows: Rows, loop: int, last: bool) -> Iterator[Rows]:
         """Rows with one more loop, innermost, in tiles of every size, and with some more places below it."""
+        if not self.space.unfinished and self.loops[loop].kind is LoopKind.KS:
+            rows = rows.where(np.flatnonzero(rows.levels[:, self._result] != WITHIN))
         pricing, index = self._pricing, self._factor_of[loop]
         factor, inner = self._factors[index].factor, self._factors[index].loops.index(loop)
         bits = np.array([1 << i for i in range(len(pricing.intermediates))], np.int64)

@@ -41,6 +41,8 @@ class Space:
     does) take a few hundred times as long as others; they are given up unless `all_joins`. With `pieces`, links bring
     what they have within themselves in pieces (`own_nests`), except in such joins. With `one_level` all tensors of a
     group have their places below the same loops, which are all that are cut: loops below a place change nothing of it.
+    Unless they may be `unfinished`, sums of the head stay in their place until they are whole: `ks` is cut below it,
+    and last of all.
     """
 
     kinds: tuple[LoopKind, ...] = tuple(LoopKind)
@@ -52,6 +54,7 @@ class Space:
     stages: Stages = Stages.SEQUENTIAL
     pieces: bool = False
     one_level: bool = False
+    unfinished: bool = True
 
     def tiles(self, count: int) -> tuple[int, ...]:
         """The tile sizes of a loop with so many turns, smallest first."""

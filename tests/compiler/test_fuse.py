@@ -21,7 +21,7 @@ from dialects.schedule import Objective
 from passes.searching.options import SearchOptions
 from tests.compiler.conftest import Cli
 from tests.compiler.small_models import save_model
-from tests.end_to_end.networks import NETWORKS, inputs_of
+from tests.end_to_end.networks import NETWORKS, Graph, inputs_of
 
 READ = ("dram.input.read", "dram.kernel.read", "dram.extra.read")
 WRITTEN = {"generic": "dram.output.update", "eyeriss": "dram.output.write"}
@@ -80,6 +80,28 @@ def test_networks_compute_the_same_and_move_less(name: str, target: str, tmp_pat
         np.testing.assert_allclose(found[output], values, rtol=0, atol=1e-5 * np.abs(values).max(), err_msg=output)
     assert after <= before
     assert after < before or name in NOTHING_BETWEEN
+
+
+def test_sums_go_on_over_blocks_of_channels_where_this_moves_least(tmp_path: Path) -> None:
+    graph = Graph(7)
+    graph.conv(graph.input(1, 32, 5, 5), 32, 24, 3, 3, pads=[1, 1, 1, 1])
+    model = graph.model("deep", [graph.rename("y", "y")])
+    source, inputs = save_model(model, tmp_path / "model.onnx"), inputs_of(model)
+    options = CompileOptions(target="generic", settings={"levels.glb.words": "1000"}, fuse=True)
+    program = compile_source(str(source), options).program
+    assert program is not None
+    ((group,), (layer,)) = program.groups, program.layers
+    assert "for C.ks 1" in group.mapping
+    emulator = NestEmulator(program)
+    (found,) = emulator.run(inputs).values()
+    counts = emulator.counters[layer.name]
+    assert not counts.differences(Counts.of(layer.predicted))
+    # input, kernel, bias and result, each once
+    assert counts.charged([*READ, WRITTEN["generic"]]) == 32 * 25 + 24 * 32 * 9 + 24 + 24 * 25
+    alone = compile_source(str(source), CompileOptions(target="generic")).program
+    assert alone is not None
+    (expected,) = NestEmulator(alone).run(inputs).values()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
 
 
 def _expected(source: Path, target: str, words: int, objective: Objective | None, *, fuse: bool) -> tuple[float, ...]:
