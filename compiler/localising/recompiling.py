@@ -33,10 +33,17 @@ from passes.mapping_file.writing import quoted_text
 from passes.searching.options import SearchOptions
 
 
-def recompiled(program: Program, model: Path, *, merges_late: bool = False, searched: Collection[str] = ()) -> Program:
+def recompiled(
+    program: Program,
+    model: Path,
+    *,
+    merges_late: bool = False,
+    says_loops: bool = True,
+    searched: Collection[str] = (),
+) -> Program:
     """What the compiler makes of a model with the target, mappings and groups of a program.
 
-    Mappings of layers that are to be `searched` are found anew.
+    Mappings of layers that are to be `searched` are found anew. If it `says_loops`, they have to be the program's.
 
     Dimensions are merged late, behind the host's share, as where layers may be fused but none are: programs do not say.
     Raises `CatenaError` if it cannot be compiled so.
@@ -51,7 +58,7 @@ def recompiled(program: Program, model: Path, *, merges_late: bool = False, sear
     target = Target(find_backend(program.metadata.backend), machine)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "mapping.toml"
-        path.write_text("\n".join(_mapping_file(program, machine, offloads, searched)), encoding="utf-8")
+        path.write_text("\n".join(_mapping_file(program, machine, offloads, says_loops, searched)), encoding="utf-8")
         options = CompileOptions(
             mapping=str(path) if has_files else None,
             mode=Mode.OFFLOAD if offloads else Mode.CHAIN,
@@ -69,12 +76,7 @@ def same_layers(first: Program, second: Program, names: Collection[str]) -> bool
 
     Where those of some names are at other places, their mappings have to be the same, and most of their code.
     """
-    programs = (first, second)
-    layers = [
-        [(each.name, each.kind == SEGMENT, each.nodes, each.inputs, each.outputs) for each in program.layers]
-        for program in programs
-    ]
-    if layers[0] != layers[1] or len(first.code) != len(second.code):
+    if _layers(first) != _layers(second) or len(first.code) != len(second.code):
         return False
     first = with_missing_layers(first, second)
     if have_places_in_common(first, second, names):
@@ -82,9 +84,16 @@ def same_layers(first: Program, second: Program, names: Collection[str]) -> bool
     first = in_order(first, second)
     if have_places_in_common(first, second, names):
         return True
-    mappings = [[(each.mapping, each.group) for each in program.layers if each.name in names] for program in programs]
+    mappings = [
+        [(each.mapping, each.group) for each in program.layers if each.name in names] for program in (first, second)
+    ]
     made = sum(entry.end - entry.start for entry in second.debug if entry.layer in names)
     return mappings[0] == mappings[1] and 2 * len(edits(first, second, names)) <= made
+
+
+def _layers(program: Program) -> list[tuple[object, ...]]:
+    """What makes the layers of a program those of another one."""
+    return [(each.name, each.kind == SEGMENT, each.nodes, each.inputs, each.outputs) for each in program.layers]
 
 
 def _objective(program: Program) -> Objective | None:
@@ -93,7 +102,9 @@ def _objective(program: Program) -> Objective | None:
     return Objective(found.pop()) if len(found) == 1 else None
 
 
-def _mapping_file(program: Program, machine: Accelerator, offloads: bool, searched: Collection[str]) -> Iterator[str]:
+def _mapping_file(
+    program: Program, machine: Accelerator, offloads: bool, says_loops: bool, searched: Collection[str]
+) -> Iterator[str]:
     """The groups of a program, and the loops and mappings of all other layers, under the names that its links have."""
     yield f"format = {FORMAT}"
     if offloads:
@@ -112,7 +123,7 @@ def _mapping_file(program: Program, machine: Accelerator, offloads: bool, search
         if layer.mapping and not layer.group and layer.name not in searched:
             mapping = layer.mapping if layer.mapping == HOST else f"#schedule.{kind}<{layer.mapping}>"
             yield f"[{LAYERS}.{quoted_text(name)}]"
-            if layer.work is not None:
+            if layer.work is not None and says_loops:
                 yield f"loops = {quoted_text(loops_in(layer.work.nest))}"
             yield f"mapping = {quoted_text(mapping)}"
 
@@ -121,9 +132,10 @@ def or_reason(program: Program, model: Path, names: Collection[str]) -> tuple[Pr
     """The program compiled again if layers of some names can be compared, else why not."""
     reasons: list[str] = []
     moved: Program | None = None
-    for merges_late in (False, True):
+    # What is wrong may be the loops themselves: the model's are tried with the program's mappings last.
+    for merges_late, says_loops in ((False, True), (True, True), (False, False)):
         try:
-            found = recompiled(program, model, merges_late=merges_late)
+            found = recompiled(program, model, merges_late=merges_late, says_loops=says_loops)
         except CatenaError as error:
             message = error.diagnostics[0].message
             reasons.append(f"the program cannot be compiled again from its own mappings: {message}")
@@ -132,7 +144,8 @@ def or_reason(program: Program, model: Path, names: Collection[str]) -> tuple[Pr
                 if have_places_in_common(program, found, names):
                     return found, ""
                 moved = moved or found
-            reasons.append("compiled again from its own mappings, the program has other layers")
+            other = "other layers" if _layers(program) != _layers(found) else "other mappings or mostly other code"
+            reasons.append(f"compiled again from its own mappings, the program has {other}")
     if moved is None:
         moved = _searched_again(program, model, names)
     return (moved, "") if moved is not None else (None, reasons[0])
@@ -141,7 +154,7 @@ def or_reason(program: Program, model: Path, names: Collection[str]) -> tuple[Pr
 def _searched_again(program: Program, model: Path, names: Collection[str]) -> Program | None:
     """The program compiled again with new mappings of layers of some names, if they are the ones that it says.
 
-    What is wrong may be the loops themselves, which a mapping is saved with.
+    Loops may be wrong in such a way that the program's mappings do not fit those of the model.
     """
     try:
         found = recompiled(program, model, searched=names)

@@ -10,10 +10,14 @@ import pytest
 from _pytest.mark import ParameterSet
 
 from backends.program import Program
+from compiler.compilation import CompileOptions, compile_model, compile_source
+from compiler.ir_text import print_module, write_module
+from compiler.targets import select_target
 from compiler.verification.programs import verify_source
 from compiler.verification.result import Verification
 from tests.compiler.localising.faults import CONV, Fault, other_ir
 from tests.compiler.localising.test_planted_faults import planted
+from tests.compiler.small_models import small_cnn
 
 pytest.importorskip("onnxruntime")
 
@@ -105,3 +109,26 @@ def test_loops_that_are_others_than_the_models_are_found(
     assert found.location.layer == CONV
     assert found.location.blame is not None, found.location.lines()
     assert found.location.blame.text.startswith(instruction)
+
+
+def test_wrong_loops_are_found_under_a_mapping_that_no_search_finds(tmp_path: Path) -> None:
+    def plant(program: Program, folder: Path) -> Program:
+        before = "H opc 6 ks 3 pad 1, W opc 6 ks 3 pad 1", "for H.ks 1, for W.ks 1, par"
+        after = "H opc 6 ks 3 pad 1, W opc 6 ks 3 pad 2", "for W.ks 1, for H.ks 1, par"
+        module = compile_model(small_cnn(), select_target("generic"), CompileOptions(stop="placed")).module
+        write_module(module, folder / "placed.mlir")
+        text = print_module(module)
+        for old, new in zip(before, after, strict=True):
+            assert old in text
+            text = text.replace(old, new, 1)
+        (folder / "placed.mlir").write_text(text)
+        made = compile_source(str(folder / "placed.mlir"), CompileOptions()).program
+        assert made is not None
+        assert made.layers[0].mapping != program.layers[0].mapping
+        return made
+
+    found = verified(Fault("generic", CONV, "window dim=2", plant), tmp_path).location
+    assert found is not None
+    assert found.layer == CONV
+    assert found.blame is not None, found.lines()
+    assert found.blame.text.startswith("window dim=2")
