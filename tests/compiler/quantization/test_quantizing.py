@@ -157,6 +157,18 @@ def test_fixed_point_scales_are_powers_of_two_and_a_bias_fits_its_products(model
         assert np.array_equal(scale[bias], scale[x] * scale[weight])
 
 
+def test_fixed_point_integers_are_the_nearest_to_the_floats(model: Path, tmp_path: Path) -> None:
+    """Within half a unit; those of a bias are rounded twice, as integers of the quantizer's scale and of ours."""
+    quantize_model(model, tmp_path / "q.onnx", ["random:2"], QuantizeOptions(Format.FIXED16, per_channel=True))
+    floats, written = initializers(onnx.load(model)), onnx.load(tmp_path / "q.onnx")
+    integers = initializers(written)
+    for node in dequantizers(written):
+        if (name := node.input[0].removesuffix("_quantized")) in floats:
+            units = floats[name] / integers[node.input[1]].reshape(-1, *[1] * (floats[name].ndim - 1))
+            off = np.abs(units - integers[node.input[0]]).max()
+            assert off <= (0.5 if floats[name].ndim > 1 else 1.0), name
+
+
 def test_excluded_nodes_stay_in_float_and_are_told(model: Path, tmp_path: Path) -> None:
     found = quantize_model(model, tmp_path / "q.onnx", ["random:1"], QuantizeOptions(exclude=("conv2",)))
     assert [(row.operator, row.in_float) for row in found.operators if row.reason == "excluded"] == [
