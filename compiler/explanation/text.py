@@ -107,11 +107,25 @@ def proof(each: Explanation) -> str:
         # Searches for matrix products leave no note.
         is_given = each.facts is not None and not isinstance(each.layer.mapping, GemmMapping)
         return "the mapping was given, not searched" if is_given else ""
-    space = _SPACES[Space(noted.space)]
+    space, unseen = _SPACES[Space(noted.space)], _unseen(each)
     if not noted.gap:
-        return f"no mapping of {space} takes less {noted.objective}"
+        return f"no mapping of {space} takes less {noted.objective}{unseen}"
     less = f"at most {100 * noted.gap:.2f} % less {noted.objective} than this one"
-    return f"the best mapping of {space} takes {less}"
+    return f"the best mapping of {space} takes {less}{unseen}"
+
+
+def _unseen(each: Explanation) -> str:
+    """What the row-stationary search takes otherwise than the prediction; `passes.mapping.column_costs` says why."""
+    noted, facts = each.layer.entry.search, each.facts
+    if noted is None or facts is None or noted.space != Space.ROW_STATIONARY:
+        return ""
+    said: list[str] = []
+    if noted.objective in (Objective.LATENCY, Objective.EDP):
+        said.append("the longest of all computing, feeding and moving of sums for the time of all passes")
+    words = facts.counts.events.get("dram.extra.read", 0)
+    if words and noted.objective != Objective.LATENCY:
+        said.append(f"no word of the {words:,} of biases and residuals")
+    return f", counting {' and '.join(said)}" if said else ""
 
 
 def verdict(facts: Facts) -> str:

@@ -74,6 +74,7 @@ def best_mapping(
 
     Of what is still equal the first candidate is taken, whatever the order in which the search comes to them. Words of
     post operands are left out of account: links that differ in nothing else share a mapping. `data` is what zeros save.
+    Time is that of `ColumnCosts`, which is at most what is predicted: see there.
 
     Raises `CatenaError` (CAT-F001) if no mapping of the space fits the machine.
     """

@@ -161,6 +161,20 @@ def test_what_is_called_least_counts_biases(tmp_path: Path, cli: Cli) -> None:
     assert f"{words:,}" in cli("report", tmp_path / "p.cat").out
 
 
+def test_what_is_called_least_says_by_which_time_and_without_which_words(cnn: Path, cli: Cli) -> None:
+    """The row-stationary search takes passes together, and leaves the words of biases out."""
+    least = "no mapping of the row-stationary space takes less"
+    passes = "the longest of all computing, feeding and moving of sums for the time of all passes"
+    words = "no word of the 4 of biases and residuals"
+    for objective, said in (
+        ("edp", f", counting {passes} and {words}"),
+        ("latency", f", counting {passes}"),
+        ("energy", f", counting {words}"),
+    ):
+        found = cli("explain", cnn, "conv1", "-t", "eyeriss", "--objective", objective, "--no-search").out
+        assert f"{least} {objective}{said}" in " ".join(found.split())
+
+
 def test_the_command_prints_tables_and_json(cnn: Path, cli: Cli) -> None:
     overview = cli("explain", cnn, "-t", "generic")
     assert overview.code == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from dialects.events import Counts
 from dialects.gconv.interpreter import Interpreter
 from passes.searching import links
 from tests.compiler.conftest import Cli
-from tests.compiler.small_models import save_model
+from tests.compiler.small_models import save_model, wide_convolution
 from tests.end_to_end.networks import NETWORKS
 from tests.examples import examples
 from tests.passes.random_networks import random_networks
@@ -172,6 +173,22 @@ def test_what_is_known_of_a_mapping_is_lost_with_a_change(cnn: Path, tmp_path: P
     result = cli("compile", cnn, "-o", tmp_path / "q.cat", "--mapping", saved, "--json")
     (problem,) = result.json["diagnostics"]
     assert problem["where"] == f"{saved}, line {text[: text.index('search = ')].count(chr(10)) + 1}"
+
+
+def test_what_is_known_of_a_mapping_is_lost_with_the_words_that_results_read(tmp_path: Path) -> None:
+    """The best mapping without a bias would read one for every strip of inputs."""
+    saved, plain = tmp_path / "m.toml", wide_convolution()
+    del plain.graph.node[0].input[2:]
+    options = CompileOptions(target="generic")
+    compiled(save_model(plain, tmp_path / "plain.onnx"), options, saved)
+
+    def known(model: onnx.ModelProto) -> bool:
+        source = save_model(model, tmp_path / "model.onnx")
+        program = compile_source(str(source), replace(options, mapping=str(saved))).program
+        return program is not None and program.layers[0].search is not None
+
+    assert known(plain)
+    assert not known(wide_convolution())
 
 
 FUSED = """
