@@ -75,7 +75,8 @@ def verify(
     """Run every layer of a program with the inputs that ONNX Runtime computes for it, then the whole program.
 
     The source is a PROGRAM, whose model --model names, or a MODEL, which is compiled first. Ends with exit code 5 if
-    anything differs, and says in which layer, in which tile of it, and which instruction is to blame.
+    anything differs, and says in which layer, in which tile of it, and which instruction is to blame: of wrong code and
+    constants always, of a wrong emulator where another engine executes the instruction right, step by step.
     """
     from dataclasses import asdict
 

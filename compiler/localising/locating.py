@@ -15,7 +15,7 @@ from compiler.localising.as_a_whole import first_departure
 from compiler.localising.engines import blamed_execution, engines_that_are_right
 from compiler.localising.evidence import Evidence, Stop, WrongOutputs, run_inputs
 from compiler.localising.instructions import Blame, Mends, are_the_same, blamed_instruction, mends_by, together
-from compiler.localising.places import blamed_table, other_places
+from compiler.localising.places import blamed_table, differences, other_places
 from compiler.localising.recompiling import or_reason
 from compiler.localising.tiles import Tile, first_wrong_tile
 from compiler.localising.tiles_on_cores import first_wrong_tile_on_cores
@@ -31,7 +31,8 @@ class Location:
     A fault of a layer whose own results cannot be compared is `seen_in` a later one. Without a `tile` the emulator
     stopped, and `stopped` says why: at the layer `seen_in`, if any, or in the whole program, if there is no `tensor`;
     no `layer` is known then unless an instruction is to blame, and none if that belongs to no layer. `course` says what
-    a layer that is right alone does to others in the whole program.
+    a layer that is right alone does to others in the whole program. It `is_open` which layer of a
+    group is to blame if the results of the others cannot be compared.
     """
 
     layer: str
@@ -43,6 +44,7 @@ class Location:
     seen_in: str = ""
     stopped: str = ""
     course: str = ""
+    is_open: bool = False
 
     def lines(self) -> list[str]:
         """As text, from the layer inwards."""
@@ -51,7 +53,8 @@ class Location:
             where = f"because of which {self.tensor} of {self.seen_in} is not made"
         elif self.seen_in:
             where += f" of {self.seen_in}, the first result after it that can be compared"
-        found = [f"first wrong layer: {self.layer} ({' + '.join(self.nodes)}), {where}"] if self.layer else []
+        first = "first wrong layer" if not self.is_open else "first wrong layer that can be compared"
+        found = [f"{first}: {self.layer} ({' + '.join(self.nodes)}), {where}"] if self.layer else []
         if self.blame is not None and not self.layer:
             found = ["what is wrong belongs to no layer"]
         if self.course:
@@ -83,13 +86,14 @@ def locate(program: Program, emulator: Emulator, model: Path, evidence: Evidence
         stopped = evidence.faults[0].message
     else:
         tile = _tile(program, evidence.wrong, tensor, layer)
-    if blame is None and layer.group:
+    is_open = blame is None and bool(layer.group)
+    if is_open:
         others = "its result is the first of its group that can be compared: any layer of the group may be to blame"
         remark = "; ".join(filter(None, (remark, others)))
     wrong = layer if blame is None else _layer_of(program, blame)
     name, nodes = ("", ()) if wrong is None else (wrong.name, wrong.nodes)
     seen_in = layer.name if name != layer.name else ""
-    return Location(name, nodes, tensor.onnx or tensor.name, tile, blame, remark, seen_in, stopped, course)
+    return Location(name, nodes, tensor.onnx or tensor.name, tile, blame, remark, seen_in, stopped, course, is_open)
 
 
 def locate_stop(program: Program, model: Path, stop: Stop) -> Location:
@@ -156,7 +160,12 @@ def _tile(program: Program, wrong: Array, tensor: TensorEntry, layer: LayerEntry
     group = next((each for each in program.groups if each.name == layer.group), None)
     explained = _explained(program, layer.name)
     machine = parse_machine(program.metadata.description, where="program metadata")
-    found = first_wrong_tile_on_cores(wrong, tensor, explained, machine)
+    found = None
+    if explained is not None and explained.on_cores is not None:
+        # A mapping that names cores without code of the layer is not the one that was followed.
+        cores = {entry.core for entry in program.debug if entry.layer == layer.name}
+        if cores.issuperset(explained.on_cores.cores):
+            found = first_wrong_tile_on_cores(wrong, tensor, explained, machine)
     return found if found is not None else first_wrong_tile(wrong, tensor, explained, group)
 
 
@@ -190,8 +199,9 @@ def _blamed(program: Program, emulator: Emulator, model: Path, evidence: Evidenc
             reason = _unexplained(program, again, layers, names, mends)
     right = engines_that_are_right(program, backend, evidence)
     if not right:
-        engines = "so the compiler makes or the emulator executes them wrong" if again is not None else ""
-        return None, "; ".join(filter(None, (reason, engines))), ""
+        wrong = "so the compiler makes or the emulator executes them wrong"
+        cause = "" if again is None else differences(program, again) or wrong
+        return None, "; ".join(filter(None, (reason, cause))), ""
     blame = blamed_execution(program, emulator, backend.load(program, right[0]), evidence, isa)
     if blame is not None:
         return blame, "", ""

@@ -16,12 +16,17 @@ def other_places(program: Program, again: Program) -> list[str]:
 
 def blamed_table(program: Program, again: Program, mends: Mends) -> str:
     """What is wrong in the table of tensors, if the result is right with the compiler's; empty if it is not."""
-    found = other_places(program, again)
-    if not found or not mends(replace(program, tensors=again.tensors)):
+    if not other_places(program, again) or not mends(replace(program, tensors=again.tensors)):
         return ""
+    return f"no instruction is to blame: {differences(program, again)}"
+
+
+def differences(program: Program, again: Program) -> str:
+    """What the table of tensors says otherwise than the compiler's; empty if nothing."""
     table = {each.name: each for each in program.tensors}, {each.name: each for each in again.tensors}
+    found = other_places(program, again)
     places = [f"{_text(table[0][name])} where the compiler has {_text(table[1].get(name))}" for name in found]
-    return f"no instruction is to blame: the program's table of tensors says {'; '.join(places)}"
+    return f"the program's table of tensors says {'; '.join(places)}" if found else ""
 
 
 def _place(tensor: TensorEntry) -> tuple[object, ...]:

@@ -87,8 +87,12 @@ def same_layers(first: Program, second: Program, names: Collection[str]) -> bool
     mappings = [
         [(each.mapping, each.group) for each in program.layers if each.name in names] for program in (first, second)
     ]
+    return mappings[0] == mappings[1] and _mostly_same_code(first, second, names)
+
+
+def _mostly_same_code(first: Program, second: Program, names: Collection[str]) -> bool:
     made = sum(entry.end - entry.start for entry in second.debug if entry.layer in names)
-    return mappings[0] == mappings[1] and 2 * len(edits(first, second, names)) <= made
+    return 2 * len(edits(first, second, names)) <= made
 
 
 def _layers(program: Program) -> list[tuple[object, ...]]:
@@ -152,13 +156,15 @@ def or_reason(program: Program, model: Path, names: Collection[str]) -> tuple[Pr
 
 
 def _searched_again(program: Program, model: Path, names: Collection[str]) -> Program | None:
-    """The program compiled again with new mappings of layers of some names, if they are the ones that it says.
+    """The program compiled again with new mappings of layers of some names, if it says them or follows them.
 
-    Loops may be wrong in such a way that the program's mappings do not fit those of the model.
+    Loops may be wrong in such a way that the program's mappings do not fit those of the model, and mappings that it
+    says need not be those of its code.
     """
     try:
         found = recompiled(program, model, searched=names)
     except CatenaError:
         return None
     mappings = ([each.mapping for each in one.layers if each.name in names] for one in (program, found))
-    return found if same_layers(program, found, names) and len({tuple(each) for each in mappings}) == 1 else None
+    is_same = len({tuple(each) for each in mappings}) == 1 or _mostly_same_code(program, found, names)
+    return found if same_layers(program, found, names) and is_same else None

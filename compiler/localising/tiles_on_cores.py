@@ -43,7 +43,10 @@ def first_wrong_tile_on_cores(
 def _on_vector_units(wrong: Array, indices: Indices, spec: GConv, mapping: VectorMapping) -> Tile | None:
     if mapping.loop is None:
         return _tile([("core", mapping.cores[0], mapping.cores[0])], wrong, np.ones(wrong.shape, np.bool_))
-    dim = next(dim for dim in spec.dims if dim.name == mapping.loop.dim)
+    dim = next((dim for dim in spec.dims if dim.name == mapping.loop.dim), None)
+    if dim is None:
+        # The mapping is another layer's.
+        return None
     extent, index = dim.count(mapping.loop.kind), indices[mapping.loop]
     for number, core in enumerate(mapping.cores):
         part = share(extent, number, len(mapping.cores))

@@ -15,9 +15,10 @@ from compiler.ir_text import print_module, write_module
 from compiler.targets import select_target
 from compiler.verification.programs import verify_source
 from compiler.verification.result import Verification
-from tests.compiler.localising.faults import CONV, Fault, other_ir
+from tests.compiler.localising.faults import CONV, DENSE, Fault, altered, other_ir
 from tests.compiler.localising.test_planted_faults import planted
 from tests.compiler.small_models import small_cnn
+from tests.end_to_end.networks import NETWORKS
 
 pytest.importorskip("onnxruntime")
 
@@ -132,3 +133,37 @@ def test_wrong_loops_are_found_under_a_mapping_that_no_search_finds(tmp_path: Pa
     assert found.layer == CONV
     assert found.blame is not None, found.lines()
     assert found.blame.text.startswith("window dim=2")
+
+
+def with_mapping_of(other: str, then: Callable[[Program, Path], Program]) -> Callable[[Program, Path], Program]:
+    """The dense layer with the mapping of another one, and one thing more."""
+
+    def plant(program: Program, folder: Path) -> Program:
+        mapping = next(each.mapping for each in program.layers if each.name == other)
+        layers = [replace(each, mapping=mapping) if each.name == DENSE else each for each in program.layers]
+        return then(replace(program, layers=tuple(layers)), folder)
+
+    return plant
+
+
+@pytest.mark.parametrize("target", ["rram", also("eyeriss"), also("spots"), also("generic")])
+def test_a_mapping_that_the_code_does_not_follow_hides_no_instruction(target: str, tmp_path: Path) -> None:
+    padded = altered(DENSE, "window", pad=1)
+    found = verified(Fault(target, DENSE, "window", with_mapping_of(CONV, padded)), tmp_path)
+    assert found.location is not None
+    assert found.location.blame is not None
+    assert found.location.layer == DENSE
+    assert found.location.blame.text.startswith("window")
+
+
+def test_names_that_are_exchanged_are_no_fault_of_compiler_or_emulator(tmp_path: Path) -> None:
+    def plant(program: Program, folder: Path) -> Program:
+        names = {"t2": "t5", "t5": "t2"}
+        tensors = [replace(each, onnx=names.get(each.onnx, each.onnx)) for each in program.tensors]
+        return replace(program, tensors=tuple(tensors))
+
+    found = verified(Fault("eyeriss", "", "", plant, model=NETWORKS["residual"]), tmp_path)
+    assert found.location is not None
+    assert found.location.blame is None
+    assert "table of tensors says" in found.location.remark
+    assert "executes them wrong" not in found.location.remark
