@@ -99,6 +99,7 @@ def compile(
     target: FilePath | None = None,
     settings: Mapping[str, str] | None = None,
     mode: str = "chain",
+    fuse: bool = False,
     output: FilePath | None = None,
     start: str | None = None,
     stop: str = "program",
@@ -120,10 +121,10 @@ def compile(
     """Compile an ONNX model, or go on from an IR file, up to the stage `stop` (`compiler.compilation`).
 
     `output` is where the program, or the IR and its weights, are written; `start` the stage that IR has passed, if it
-    does not say so itself; `mapping` a mapping file; `calibrate` an .npz file of inputs on which zeros are measured, or
-    `density` the stated share of tensors between layers that is not zero (`passes.measure_zeros`); `dump_ir` a folder
-    for the IR after every stage, `reproducer` one that shows a failure again (`compiler.reproduction`). The arguments
-    up to `allow_fallback` are those of `check`.
+    does not say so itself; `fuse` makes groups of layers (`passes.fuse_layers`); `mapping` is a mapping file;
+    `calibrate` an .npz file of inputs on which zeros are measured, or `density` the stated share of tensors between
+    layers that is not zero (`passes.measure_zeros`); `dump_ir` a folder for the IR after every stage, `reproducer` one
+    that shows a failure again (`compiler.reproduction`). The arguments up to `allow_fallback` are those of `check`.
 
     Mappings make `objective` least (`energy`, `latency`, `edp` or `traffic`; default: the target's). The search for
     them ends after `time_limit` seconds; it runs in `jobs` processes, or on the workers of the Dask scheduler at the
@@ -138,7 +139,7 @@ def compile(
     from compiler.dumps import StageDump
 
     search = _search(objective, time_limit, jobs, scheduler, cache_dir, no_cache)
-    options = _options(target, settings, input_shapes, batch, mode, allow_fallback, mapping, search)
+    options = _options(target, settings, input_shapes, batch, mode, allow_fallback, mapping, search, fuse=fuse)
     options = replace(options, start=start, stop=stop, reproducer=_folder(reproducer))
     options = _with_zeros(options, calibrate, density)
     observers = () if dump_ir is None else (StageDump(Path(dump_ir)),)
@@ -259,6 +260,7 @@ def verify(
     target: FilePath | None = None,
     settings: Mapping[str, str] | None = None,
     mode: str = "chain",
+    fuse: bool = False,
     mapping: FilePath | None = None,
     input_shapes: Shapes | None = None,
     batch: int | None = None,
@@ -285,7 +287,7 @@ def verify(
     from compiler.verification.programs import verify_source
 
     search = _search(objective, time_limit, jobs, scheduler, cache_dir, no_cache)
-    options = _options(target, settings, input_shapes, batch, mode, allow_fallback, mapping, search)
+    options = _options(target, settings, input_shapes, batch, mode, allow_fallback, mapping, search, fuse=fuse)
     folder = _folder(reproducer)
     return verify_source(
         fspath(source),
@@ -311,6 +313,7 @@ def history(
     target: FilePath | None = None,
     settings: Mapping[str, str] | None = None,
     mode: str = "chain",
+    fuse: bool = False,
     stop: str = "placed",
     input_shapes: Shapes | None = None,
     batch: int | None = None,
@@ -325,7 +328,7 @@ def history(
     from compiler.ir_history import IrHistory
 
     found = IrHistory()
-    options = _options(target, settings, input_shapes, batch, mode)
+    options = _options(target, settings, input_shapes, batch, mode, fuse=fuse)
     compile_source(fspath(source), replace(options, stop=stop), [found])
     return found
 
@@ -373,6 +376,7 @@ def report(
     target: FilePath | None = None,
     settings: Mapping[str, str] | None = None,
     mode: str = "chain",
+    fuse: bool = False,
     mapping: FilePath | None = None,
     calibrate: FilePath | None = None,
     density: float | None = None,
@@ -395,7 +399,7 @@ def report(
     from compiler.reporting import report_on
 
     search = _search(objective, time_limit, jobs, scheduler, cache_dir, no_cache)
-    options = _options(target, settings, input_shapes, batch, mode, allow_fallback, mapping, search)
+    options = _options(target, settings, input_shapes, batch, mode, allow_fallback, mapping, search, fuse=fuse)
     options = _with_zeros(options, calibrate, density)
     return report_on(fspath(source), None if statistics is None else fspath(statistics), options)
 
@@ -409,6 +413,7 @@ def explain(
     target: FilePath | None = None,
     settings: Mapping[str, str] | None = None,
     mode: str = "chain",
+    fuse: bool = False,
     mapping: FilePath | None = None,
     calibrate: FilePath | None = None,
     density: float | None = None,
@@ -432,7 +437,7 @@ def explain(
     from compiler.reporting import program_of
 
     search = _search(objective, time_limit, jobs, scheduler, cache_dir, no_cache)
-    options = _options(target, settings, input_shapes, batch, mode, allow_fallback, mapping, search)
+    options = _options(target, settings, input_shapes, batch, mode, allow_fallback, mapping, search, fuse=fuse)
     options = _with_zeros(options, calibrate, density)
     program = program_of(fspath(source), options)
     return explain_program(program, node, None if statistics is None else fspath(statistics), search_limit)
@@ -476,6 +481,7 @@ def diff(
     target: FilePath | None = None,
     settings: Mapping[str, str] | None = None,
     mode: str = "chain",
+    fuse: bool = False,
     input_shapes: Shapes | None = None,
     batch: int | None = None,
 ) -> Differences:
@@ -488,7 +494,7 @@ def diff(
     """
     from compiler.reports.differences import differences
 
-    options = _options(target, settings, input_shapes, batch, mode)
+    options = _options(target, settings, input_shapes, batch, mode, fuse=fuse)
     found = differences(_report_of(first, options), _report_of(second, options))
     if html is not None:
         from compiler.files import write_text
@@ -580,6 +586,8 @@ def _options(
     allow_fallback: str | None = None,
     mapping: FilePath | None = None,
     search: SearchOptions | None = None,
+    *,
+    fuse: bool = False,
 ) -> CompileOptions:
     from compiler.compilation import CompileOptions
     from compiler.modes import mode_named
@@ -590,6 +598,7 @@ def _options(
         target=None if target is None else fspath(target),
         settings=settings or {},
         mode=mode_named(mode),
+        fuse=fuse,
         mapping=None if mapping is None else fspath(mapping),
         search=search or SearchOptions(),
         importing=ImportOptions(input_shapes or {}, batch, fallback=allow_fallback),

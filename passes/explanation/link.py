@@ -40,8 +40,7 @@ def port_cycles(counts: Counts, memory: Memory, machine: NestMachine) -> tuple[f
 def timed_words(counts: Counts, machine: Accelerator) -> float:
     """Words of a layer that take time on the off-chip link, of which `link_words` cross it in a cycle.
 
-    A machine of levels sends and takes words at once, and those of post operands take no time: it is the busier of both
-    ports that counts, if it has a rate.
+    A machine of levels sends and takes words at once: it is the busier of both ports that counts, if it has a rate.
     """
     words = off_chip_words(counts, machine)
     if not isinstance(machine, NestMachine) or machine.memories[0].read is None:

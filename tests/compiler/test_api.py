@@ -59,7 +59,7 @@ def test_check_inspect_opt(cnn: Path, tmp_path: Path) -> None:
 )
 def test_what_decides_a_compilation_can_be_given_as_on_the_command_line(name: str) -> None:
     """Options of the terminal, and files that Python writes itself, apart; `inspect --passes` is `history`."""
-    deciding = {"target", "settings", "mode", "mapping", "input_shapes", "batch", "fallback"}
+    deciding = {"target", "settings", "mode", "fuse", "mapping", "input_shapes", "batch", "fallback"}
     command = CATENA.get_command(Context(CATENA), name)
     assert command is not None
     options = {parameter.name for parameter in command.params} & deciding

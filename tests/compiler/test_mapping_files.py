@@ -339,6 +339,16 @@ def test_what_no_code_is_made_of_names_its_statement(text: str, message: str, ta
     assert problem.hint
 
 
+def test_the_nest_of_a_link_that_does_not_fit_its_turns_names_the_statement(tmp_path: Path) -> None:
+    source, mapping = save_model(NETWORKS["separable"](), tmp_path / "model.onnx"), tmp_path / "mapping.toml"
+    nest = '"t5": <store rf [I], for H.opc 1, store rf [O]>'
+    mapping.write_text(FUSED.replace('"t5": <>', nest).replace("pipeline", "sequential"))
+    with pytest.raises(CatenaError) as caught:
+        mapped(source, mapping, "generic", stop="placed")
+    assert {problem.where for problem in caught.value.diagnostics} == {f"{mapping}, line 3, column 1"}
+    assert "the nest does not take it from there" in str(caught.value)
+
+
 def test_groups_of_ir_keep_their_links_from_mapping_files(tmp_path: Path) -> None:
     source, mapping = save_model(NETWORKS["separable"](), tmp_path / "model.onnx"), tmp_path / "mapping.toml"
     mapping.write_text(FUSED)

@@ -40,7 +40,7 @@ def test_predictions_of_another_version_are_refused(program: Path, change: dict[
 
 
 def test_words_that_are_not_priced_are_said_beside_those_that_are() -> None:
-    machine = select_target("generic").machine
+    machine = select_target("isca16-rs").machine
     moved = {"dram.input.read": 972, "dram.kernel.read": 216, "dram.extra.read": 8, "dram.output.update": 2048}
     counts = Counts({**dict.fromkeys(EVENTS, 0), **moved}, 100, 1, 1, 100)
     layer = Layer("conv1", "conv", ("conv1",))

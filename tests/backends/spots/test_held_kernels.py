@@ -147,7 +147,7 @@ def random_group(seed: int, *, skips: bool) -> int:
 
 
 def test_random_groups_compute_the_same_with_kernels_in_blocks() -> None:
-    assert sum(max(random_group(seed, skips=bool(seed % 2)), 0) for seed in (1, 39, 42, 57)) >= 4
+    assert sum(max(random_group(seed, skips=bool(seed % 2)), 0) for seed in (1, 39, 42, 240)) >= 5
 
 
 @pytest.mark.exhaustive
