@@ -54,7 +54,7 @@ sizes of tiles; loops around groups, places of tensors and nests within groups a
 So the columns of layers alone as groups are of the same search with groups of one layer, wherever such a group moves
 less than the unfused layer, and nothing stays in the buffer between them. Beside these, `--fuse` shows what fusing
 saves; beside unfused layers, it shows both. It goes for words, so that energy may be a little more than that of layers
-alone as groups where few words are saved (ResNet-50, 64 and 108 KB). Most of the cycles that MobileNet-v2 saves are
+alone as groups where few words are saved (ResNet-50, 64 KB). Most of the cycles that MobileNet-v2 saves are
 saved by free nests.
 
 Groups have up to three layers in these networks. In shorter rows of layers that can be fused they may have more: six in
