@@ -17,6 +17,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compiler.api_options import FilePath, Shapes, folder_of, options_of, search_of, with_zeros
 from compiler.api_tools import cache, doctor, list_targets, measure_accuracy, new_backend
 from dialects.diagnostics import CatenaError, Diagnostic
 
@@ -37,10 +38,6 @@ if TYPE_CHECKING:
     from compiler.reports import Report
     from compiler.reports.differences import Differences
     from compiler.verification.result import Verification
-    from passes.searching.options import SearchOptions
-
-FilePath = str | PathLike[str]
-Shapes = Mapping[str, Sequence[int]]
 
 __all__ = [
     "CatenaError",
@@ -90,7 +87,7 @@ def check(
     """
     from compiler.checking import check_model
 
-    return check_model(fspath(model), _options(target, settings, input_shapes, batch, mode, allow_fallback))
+    return check_model(fspath(model), options_of(target, settings, input_shapes, batch, mode, allow_fallback))
 
 
 def compile(
@@ -138,10 +135,10 @@ def compile(
     from compiler.compilation import compile_source, write_compiled
     from compiler.dumps import StageDump
 
-    search = _search(objective, time_limit, jobs, scheduler, cache_dir, no_cache)
-    options = _options(target, settings, input_shapes, batch, mode, allow_fallback, mapping, search, fuse=fuse)
-    options = replace(options, start=start, stop=stop, reproducer=_folder(reproducer))
-    options = _with_zeros(options, calibrate, density)
+    search = search_of(objective, time_limit, jobs, scheduler, cache_dir, no_cache)
+    options = options_of(target, settings, input_shapes, batch, mode, allow_fallback, mapping, search, fuse=fuse)
+    options = replace(options, start=start, stop=stop, reproducer=folder_of(reproducer))
+    options = with_zeros(options, calibrate, density)
     observers = () if dump_ir is None else (StageDump(Path(dump_ir)),)
     compiled = compile_source(fspath(source), options, observers)
     if output is not None:
@@ -243,7 +240,7 @@ def run(
     if cores is not None:
         cores.record_activity()
     arrays = random_inputs(loaded, seed) if inputs is None else inputs
-    folder = _folder(reproducer)
+    folder = folder_of(reproducer)
     with nullcontext() if folder is None else keeping_faults(folder, Path(program), arrays, engine):
         done = run_loaded(loaded, emulator, arrays, trace=None if trace is None else Path(trace))
     return done if cores is None else replace(done, timeline=timeline_of(loaded, cores))
@@ -286,9 +283,9 @@ def verify(
     from compiler.verification.measures import Tolerances
     from compiler.verification.programs import verify_source
 
-    search = _search(objective, time_limit, jobs, scheduler, cache_dir, no_cache)
-    options = _options(target, settings, input_shapes, batch, mode, allow_fallback, mapping, search, fuse=fuse)
-    folder = _folder(reproducer)
+    search = search_of(objective, time_limit, jobs, scheduler, cache_dir, no_cache)
+    options = options_of(target, settings, input_shapes, batch, mode, allow_fallback, mapping, search, fuse=fuse)
+    folder = folder_of(reproducer)
     return verify_source(
         fspath(source),
         None if model is None else Path(model),
@@ -304,7 +301,7 @@ def inspect(source: FilePath, *, input_shapes: Shapes | None = None, batch: int 
     """Facts about and tables of an ONNX model, an IR file or a program (`compiler.inspection`)."""
     from compiler.inspection import inspect_source
 
-    return inspect_source(fspath(source), _options(None, None, input_shapes, batch).importing)
+    return inspect_source(fspath(source), options_of(None, None, input_shapes, batch).importing)
 
 
 def history(
@@ -328,7 +325,7 @@ def history(
     from compiler.ir_history import IrHistory
 
     found = IrHistory()
-    options = _options(target, settings, input_shapes, batch, mode, fuse=fuse)
+    options = options_of(target, settings, input_shapes, batch, mode, fuse=fuse)
     compile_source(fspath(source), replace(options, stop=stop), [found])
     return found
 
@@ -348,8 +345,8 @@ def opt(
     from compiler.ir_text import print_module
     from compiler.optimization import optimize
 
-    options = _options(None, None, input_shapes, batch).importing
-    module, _ = optimize(fspath(source), pipeline, options=options, reproducer=_folder(reproducer))
+    options = options_of(None, None, input_shapes, batch).importing
+    module, _ = optimize(fspath(source), pipeline, options=options, reproducer=folder_of(reproducer))
     return print_module(module)
 
 
@@ -398,9 +395,9 @@ def report(
     """
     from compiler.reporting import report_on
 
-    search = _search(objective, time_limit, jobs, scheduler, cache_dir, no_cache)
-    options = _options(target, settings, input_shapes, batch, mode, allow_fallback, mapping, search, fuse=fuse)
-    options = _with_zeros(options, calibrate, density)
+    search = search_of(objective, time_limit, jobs, scheduler, cache_dir, no_cache)
+    options = options_of(target, settings, input_shapes, batch, mode, allow_fallback, mapping, search, fuse=fuse)
+    options = with_zeros(options, calibrate, density)
     return report_on(fspath(source), None if statistics is None else fspath(statistics), options)
 
 
@@ -436,9 +433,9 @@ def explain(
     from compiler.explanation.explaining import explain_program
     from compiler.reporting import program_of
 
-    search = _search(objective, time_limit, jobs, scheduler, cache_dir, no_cache)
-    options = _options(target, settings, input_shapes, batch, mode, allow_fallback, mapping, search, fuse=fuse)
-    options = _with_zeros(options, calibrate, density)
+    search = search_of(objective, time_limit, jobs, scheduler, cache_dir, no_cache)
+    options = options_of(target, settings, input_shapes, batch, mode, allow_fallback, mapping, search, fuse=fuse)
+    options = with_zeros(options, calibrate, density)
     program = program_of(fspath(source), options)
     return explain_program(program, node, None if statistics is None else fspath(statistics), search_limit)
 
@@ -494,7 +491,7 @@ def diff(
     """
     from compiler.reports.differences import differences
 
-    options = _options(target, settings, input_shapes, batch, mode, fuse=fuse)
+    options = options_of(target, settings, input_shapes, batch, mode, fuse=fuse)
     found = differences(_report_of(first, options), _report_of(second, options))
     if html is not None:
         from compiler.files import write_text
@@ -541,7 +538,7 @@ def reduce(
     return reduce_file(
         Path(model),
         None if output is None else Path(output),
-        _options(target, settings, input_shapes, batch),
+        options_of(target, settings, input_shapes, batch),
         code=code,
         message=message,
         verify=verify,
@@ -565,55 +562,3 @@ def conform(
     from compiler.targets import select_target
 
     return run_kit(select_target(fspath(target), settings), patterns, time_limit)
-
-
-def _with_zeros(options: CompileOptions, calibrate: FilePath | None, density: float | None) -> CompileOptions:
-    from dataclasses import replace
-
-    return replace(options, calibrate=None if calibrate is None else fspath(calibrate), density=density)
-
-
-def _folder(path: FilePath | None) -> Path | None:
-    return None if path is None else Path(path)
-
-
-def _options(
-    target: FilePath | None,
-    settings: Mapping[str, str] | None,
-    input_shapes: Shapes | None,
-    batch: int | None,
-    mode: str = "chain",
-    allow_fallback: str | None = None,
-    mapping: FilePath | None = None,
-    search: SearchOptions | None = None,
-    *,
-    fuse: bool = False,
-) -> CompileOptions:
-    from compiler.compilation import CompileOptions
-    from compiler.modes import mode_named
-    from compiler.sources import ImportOptions
-    from passes.searching.options import SearchOptions
-
-    return CompileOptions(
-        target=None if target is None else fspath(target),
-        settings=settings or {},
-        mode=mode_named(mode),
-        fuse=fuse,
-        mapping=None if mapping is None else fspath(mapping),
-        search=search or SearchOptions(),
-        importing=ImportOptions(input_shapes or {}, batch, fallback=allow_fallback),
-    )
-
-
-def _search(
-    objective: str | None,
-    time_limit: float | None,
-    jobs: int,
-    scheduler: str | None,
-    cache_dir: FilePath | None,
-    no_cache: bool,
-) -> SearchOptions:
-    from compiler.searching import search_options
-
-    folder = None if cache_dir is None else fspath(cache_dir)
-    return search_options(objective, time_limit, jobs, scheduler, folder, no_cache)
