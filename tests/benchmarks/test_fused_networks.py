@@ -43,5 +43,7 @@ def test_nothing_on_the_page_moves_less_than_must_be_moved() -> None:
             bound = int(found[1].replace(",", ""))
         if re.match(r"\| \d", line):
             _, alone, singles, fused, _, _, model_words, *_ = _numbers(line)
-            assert bound <= model_words <= fused <= singles <= alone
+            # the model knows layers alone as groups only, so it may be above what is fused
+            assert bound <= model_words
+            assert bound <= fused <= singles <= alone
     assert bound > 0
