@@ -435,8 +435,8 @@ class _Compilation:
         much time; groups of machines of matrix products are compared as they are formed.
         """
         options, machine = self._options, None if target is None else target.machine
-        if not options.fuse or self._fuses or not isinstance(machine, GemmMachine | Machine):
-            return []  # groups that a mapping file names are not to be taken apart, and on levels they have prices
+        if not options.fuse or not isinstance(machine, GemmMachine | Machine):
+            return []  # on levels groups have prices
         without = options.search.objective is None
         if without and not isinstance(machine, Machine):
             return []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Collection, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from xdsl.context import Context
@@ -54,8 +54,9 @@ class DissolveGroupsPass(SearchingPass):
     counts is what the cost model expects of the layers, with the zeros of kernels in blocks where the machine has them.
     Where energy times time is asked for, neither may be more. So no network costs more than it would without groups;
     links of groups that are taken apart get mappings as the pass gives them that maps chains on the machine.
-    Groups between which tensors stay on the chip are compared, and taken apart, together. By `product`, one may be more
-    where the other is less by as large a factor or a larger one.
+    Groups between which tensors stay on the chip are compared, and taken apart, together. Those that are `pinned` stay
+    as they are, and so do all between which and them tensors stay. By `product`, energy times time is what counts,
+    whatever the objective, and one may be more where the other is less by as large a factor or a larger one.
     """
 
     name = "dissolve-groups"
@@ -73,13 +74,13 @@ class DissolveGroupsPass(SearchingPass):
                 judge = _OnArray(machine)
             case _:
                 judge = _OnLevels(require_nest_machine(op, "mapped"))
-        groups = series_of(main_function(op), "mapped")
+        groups = _judged(op)
         if not groups:
             return
         places = _places_of_members(op)
         together = self._costs(ctx, op.clone(), places, judge)
         apart = op.clone()
-        self._take_apart(ctx, apart, series_of(main_function(apart), "mapped"), judge)
+        self._take_apart(ctx, apart, _judged(apart), judge)
         alone = self._costs(ctx, apart, places, judge)
         compared = zip(groups, together, alone, strict=True)
         costly = [group for group, mine, others in compared if any(map(operator.gt, mine, others))]
@@ -92,7 +93,12 @@ class DissolveGroupsPass(SearchingPass):
         for group in (each for series in groups for each in series):
             inline(group)
         MergeDimsPass().apply(ctx, module)
-        self.options.applied_to(judge.mapping).apply(ctx, module)
+        replace(self.options, objective=self._least).applied_to(judge.mapping).apply(ctx, module)
+
+    @property
+    def _least(self) -> Objective:
+        """What is made least, by links that are mapped alone, too."""
+        return Objective.EDP if self.product else Objective(self.objective)
 
     def _costs(self, ctx: Context, module: ModuleOp, groups: Sequence[Sequence[int]], judge: _Judge) -> list[Costs]:
         """What links of a mapped module cost, some together, given by their places in it; the module is placed."""
@@ -101,8 +107,7 @@ class DissolveGroupsPass(SearchingPass):
         judge.placing.apply(ctx, module)
         layers = [layer for layer in module.walk() if isinstance(layer, LayerOp)]
         assert len(layers) == links, "a layer for every link"
-        objective = Objective.EDP if self.product else Objective(self.objective)
-        costs = (judge.costs([layers[place] for place in places], objective) for places in groups)
+        costs = (judge.costs([layers[place] for place in places], self._least) for places in groups)
         return [(math.prod(each),) if self.product else each for each in costs]
 
 
@@ -110,11 +115,16 @@ def _links(module: ModuleOp) -> list[LinkOp]:
     return [link for link in module.walk() if isinstance(link, LinkOp)]
 
 
-def _places_of_members(module: ModuleOp) -> list[list[int]]:
-    """The places of the links of every group, or series of them, among all links of a module."""
-    places = {link: place for place, link in enumerate(_links(module))}
+def _judged(module: ModuleOp) -> list[Series]:
+    """The groups, or series of them, that nobody asked for."""
     found = series_of(main_function(module), "mapped")
-    return [[places[link] for group in series for link in group.links] for series in found]
+    return [series for series in found if all(group.pinned is None for group in series)]
+
+
+def _places_of_members(module: ModuleOp) -> list[list[int]]:
+    """The places of the links of every group that is judged, or series of them, among all links of a module."""
+    places = {link: place for place, link in enumerate(_links(module))}
+    return [[places[link] for group in series for link in group.links] for series in _judged(module)]
 
 
 class _Judge(Protocol):

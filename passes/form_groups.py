@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import ModuleOp, UnitAttr
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import VerifyException
 
@@ -46,7 +46,8 @@ class FormGroupsPass(ModulePass):
     """Make a `gconv.fused` of the links that each `fuse` statement of a mapping file names.
 
     A tensor of a group that the statement gives no place lies below all loops, in the outermost memory on the chip, and
-    what the next turn needs of it stays there. Links with a mapping join no group.
+    what the next turn needs of it stays there. Links with a mapping join no group. The groups are `pinned`, so
+    that no later pass takes them apart.
 
     Raises `CatenaError` with every problem and its line and column: CAT-C002 for a file that cannot be read; CAT-C003
     for statements that name no group of the chain, or say of one what does not go together with it or the machine.
@@ -146,7 +147,7 @@ class _Statement:
         for problem in mapping_problems(group.named, mapping):
             self._wrong(spots.get((problem.about, problem.name), self._written.spot), problem.message, problem.hint)
         if not self.problems:
-            group.properties["mapping"] = FusedAttr.of(mapping)
+            group.properties |= {"mapping": FusedAttr.of(mapping), "pinned": UnitAttr()}
 
     def _placed(self, aliases: Mapping[str, str]) -> Iterator[tuple[WrittenPlace, str]]:
         """Every place that is stated, and the tensor of the group that lies there."""

@@ -107,8 +107,8 @@ def mode_option(command: CommandT) -> CommandT:
 def fuse_option(command: CommandT) -> CommandT:
     """`--fuse`, for verbs that compile."""
     text = (
-        "Let layers take turns on tiles where less is moved off-chip; with --objective, where that costs less of it "
-        "(groups beside those that a mapping file names are not compared). "
+        "Let layers take turns on tiles where less is moved off-chip; with --objective, where that costs less of it. "
+        "Groups that a mapping file names stay as they are. "
         "Groups have up to six layers in a row of up to 11 that can be fused, up to three in one of 18 or more. "
         "On machines of levels, tensors may stay on the chip from one group to others. "
         "On cores with crossbars, let them run as a pipeline that keeps few rows of what they hand on; a network with "

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
-from xdsl.dialects.builtin import ArrayAttr, StringAttr, TensorType
+from xdsl.dialects.builtin import ArrayAttr, StringAttr, TensorType, UnitAttr
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.irdl import (
     IRDLOperation,
@@ -61,7 +61,8 @@ class FusedOp(IRDLOperation):
 
     `reads` names what the group reads, `makes` its links in their order; a link's result bears the link's name. So
     every tensor of the group has a name, and no other has the same. `mapping` is a `#schedule.fused`: it says what the
-    links do, which have no mappings of their own. `search` says how good a mapping is that was searched for.
+    links do, which have no mappings of their own. `search` says how good a mapping is that was searched for. A mapping
+    file asked for a group that is `pinned`: nobody takes it apart.
     """
 
     name = "gconv.fused"
@@ -71,6 +72,7 @@ class FusedOp(IRDLOperation):
     makes = prop_def(ArrayAttr[StringAttr])
     mapping = opt_prop_def(Attribute)
     search = opt_prop_def(Attribute)
+    pinned = opt_prop_def(UnitAttr)
     made = var_result_def(TensorType)
     body = region_def("single_block")
 

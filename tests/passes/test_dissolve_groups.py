@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import pytest
 from hypothesis import assume, given, settings
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import ModuleOp, UnitAttr
 
 from dialects.diagnostics import CatenaError
+from dialects.fused_attribute import FusedAttr
 from dialects.gconv import LinkOp
 from dialects.gconv.fused import FusedOp
+from dialects.gconv.interpreter import main_function
 from dialects.target import MachineOp
 from passes.dissolve_groups import DissolveGroupsPass
 from passes.fuse_layers import FuseLayersPass
+from passes.fusion.grouping import groups_of
 from passes.map_nest import MapNestPass
 from passes.map_row_stationary import MapRowStationaryPass
 from passes.merge_dims import MergeDimsPass
@@ -117,6 +121,26 @@ def test_by_product_energy_that_is_saved_may_take_time(dram: float, *, stays: bo
     DissolveGroupsPass(product=True).apply(new_ir_context(), module)
     assert (str(module) == before) is stays
     assert any(isinstance(op, FusedOp) for op in module.walk()) is stays
+
+
+@pytest.mark.parametrize("asked_for", [(), (0,), (1,), (0, 1)])
+def test_groups_that_are_asked_for_stay_beside_others_that_do_not(asked_for: tuple[int, ...]) -> None:
+    module = parse_module(machine(160, HELD) + LINKS)
+    *fusing, last = passes()
+    for step in fusing:
+        step.apply(new_ir_context(), module)
+    groups = groups_of(main_function(module))
+    assert len(groups) == 2
+    for group in groups:
+        assert isinstance(group.mapping, FusedAttr)
+        goes = (replace(each, resident=False) for each in group.mapping.data.retentions)
+        group.properties["mapping"] = FusedAttr.of(replace(group.mapping.data, retentions=tuple(goes)))
+    for place in asked_for:
+        groups[place].properties["pinned"] = UnitAttr()
+    last.apply(new_ir_context(), module)
+    left = groups_of(main_function(module))
+    assert left == [groups[place] for place in asked_for]
+    assert sum(op.mapping is not None for op in module.walk() if isinstance(op, LinkOp)) == 2 - len(left)
 
 
 def test_a_machine_is_needed() -> None:

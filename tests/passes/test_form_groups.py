@@ -79,6 +79,7 @@ def test_a_statement_makes_a_group(tmp_path: Path) -> None:
 // CHECK: %b, %a = gconv.fused %x, %k reads ["x", "k"] makes ["a", "second"]
 // CHECK-SAME: #schedule.fused<store glb ["k"], for H.opc 4, store glb [anew "a", "x", "second"],
 // CHECK-SAME: sequential {"a": <for W.opc 2>, "second": <for C.op 2, store rf [K]>}>
+// CHECK-SAME: pinned
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT:   gconv.link
 // CHECK-NEXT:   gconv.view
