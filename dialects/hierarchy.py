@@ -216,6 +216,15 @@ class Hierarchy(_Model, frozen=True):
         }
         return frozenset(places if in_nest is None else places.intersection(in_nest))
 
+    def begins(self, operand: Operand) -> str:
+        """The memory in which the path of an operand begins: words of it are there, and results go back there."""
+        return self.memories[0].name
+
+    @property
+    def forbidden(self) -> tuple[str, ...]:
+        """Events that a mapping must not cause."""
+        return ()
+
     def memory(self, name: str) -> Memory:
         """The memory of a name."""
         return next(each for each in self.memories if each.name == name)

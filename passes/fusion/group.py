@@ -71,6 +71,15 @@ class GroupLink:
         """The operand that the windows slide over."""
         return next(each for each in self.operands if each.role is Role.INPUT)
 
+    @property
+    def extra_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """The extents of its post operands without repetition."""
+        return tuple(
+            tuple(extent if each.moves(dim) else 1 for dim, extent in enumerate(each.shape))
+            for each in self.operands
+            if each.role is Role.POST
+        )
+
 
 @dataclass(frozen=True)
 class GroupTensor:

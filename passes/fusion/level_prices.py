@@ -11,7 +11,7 @@ from dialects.fused_mapping import FusedMapping
 from dialects.nest_machine import NestMachine
 from dialects.schedule import Mapping as LinkMapping
 from dialects.schedule import Operand
-from passes.fusion.group import Group, GroupLink, Role
+from passes.fusion.group import Group, GroupLink
 from passes.fusion.holds import Fetch, GroupPlan, Run, addresses, role_of
 from passes.fusion.least_prices import LeastPrices
 from passes.fusion.members import Member, Transfer, predict_in_group
@@ -104,9 +104,5 @@ def _counts(link: GroupLink, plan: GroupPlan, nest: LinkMapping, machine: NestMa
         if not isinstance(step, Run) and step.link == link.name
     ]
     memories = {role: plan.holds[number].memory for role, number in kept.items()}
-    extras = tuple(
-        tuple(extent if each.moves(dim) else 1 for dim, extent in enumerate(each.shape))
-        for each in link.operands
-        if each.role is Role.POST
-    )
-    return predict_in_group(Member(link.spec, nest, memories, extras), machine, runs_of(plan, link), transfers)
+    member = Member(link.spec, nest, memories, link.extra_shapes)
+    return predict_in_group(member, machine, runs_of(plan, link), transfers)

@@ -46,6 +46,10 @@ class Member:
         """The memories of the operands that holds keep."""
         return {operand: self.kept[operand] for operand in Operand if operand in self.kept}
 
+    def read_from(self, operand: int, machine: NestMachine) -> str:
+        """The memory that a post operand is read from."""
+        return self.kept.get(f"P{operand}", machine.memories[0].name)
+
 
 def member_violations(
     member: Member, shape: Shape, machine: NestMachine, taken: Mapping[str, int], stage: str, node: str
@@ -204,16 +208,8 @@ def predict_runs(member: Member, machine: NestMachine, runs: Mapping[RunKind, in
         part = part_of(member.spec, kind.shape)
         read = [step.operand for step in part.post if step.operand is not None] if kind.finishes else []
         smaller = problem.of_part(part, [member.extras[operand] for operand in read])
-        counted = HeldCounts(
-            smaller,
-            machine,
-            nest,
-            tiles,
-            member.held,
-            planned,
-            begins=kind.begins,
-            extras_in=[member.kept.get(f"P{operand}", machine.memories[0].name) for operand in read],
-        )
+        smaller = smaller.reading_from([member.read_from(operand, machine) for operand in read])
+        counted = HeldCounts(smaller, machine, nest, tiles, member.held, planned, begins=kind.begins)
         turns = Turns(smaller, nest, tuple(int(column[0]) for column in tiles))
         run = _predict_run(member, machine, part, counted, turns, finishes=kind.finishes)
         total.add(_times(run, times))

@@ -89,13 +89,13 @@ class Bounds:
     def constant(self) -> float:
         """What every mapping costs beside its links.
 
-        All that is added up costs as much as the cheapest merge; the first arrival of a sum in the outermost memory
-        adds nothing. Results read other tensors once at least.
+        All that is added up costs as much as the cheapest merge; the first arrival of a sum where its path begins adds
+        nothing. Results read other tensors once at least.
         """
-        outermost, results = self._hierarchy.memories[0].name, self._least[Operand.OUTPUT]
+        begin, results = self._hierarchy.begins(Operand.OUTPUT), self._least[Operand.OUTPUT]
         merges = self._problem.operations - results
-        sums = self._merge * merges - self._event(f"{outermost}.output.add") * results
-        return sums + self._read_price * self._fewest_read
+        sums = self._merge * merges - self._event(f"{begin}.output.add") * results
+        return sums + float(self._read_prices @ self._fewest_read[:, 0])
 
     @cached_property
     def _merge(self) -> float:
@@ -122,9 +122,15 @@ class Bounds:
         return price - self._merge if name in self._merges else price
 
     @cached_property
-    def _read_price(self) -> float:
-        """The price of a word that results read of other tensors."""
-        return self._prices.event(f"{self._hierarchy.memories[0].name}.extra.read")
+    def _read_prices(self) -> Values:
+        """The price of a word that results read, of each of the other tensors."""
+        prices = [self._prices.event(f"{memory}.extra.read") for memory in self._read_from]
+        return np.array(prices, np.float64)
+
+    @cached_property
+    def _read_from(self) -> list[str]:
+        """Where each of the tensors lies that results read."""
+        return [extra.memory or self._hierarchy.memories[0].name for extra in self._problem.extras]
 
     @cached_property
     def _sent_from(self) -> str | None:
@@ -146,29 +152,33 @@ class Bounds:
 
     @cached_property
     def _counts_reading(self) -> bool:
-        return bool(self._read_price) or self.timed
+        return bool(self._read_prices.any()) or self.timed
 
     @cached_property
-    def _fewest_read(self) -> float:
-        """Words that results read of other tensors, at least: of whole loops, or of one index if sums have no place."""
+    def _fewest_read(self) -> Values:
+        """Words that results read of each other tensor, at least, in a column.
+
+        They are those of whole loops, or of one index if sums have no place.
+        """
         pieces = self._problem.whole if self._sent_from is None else np.ones_like(self._problem.whole)
-        return float(read_by(self._problem, pieces, self._together)[0])
+        return read_by(self._problem, pieces, self._together)
 
-    def read_energy(self, again: Values | float) -> Values | float:
+    def read_energy(self, again: Values) -> Values | float:
         """What every mapping costs beside its links, if results read so many words beyond the fewest."""
-        return self.constant + self._read_price * again
+        return self.constant + self._read_prices @ again
 
-    def read_again(self, parts: Parts) -> Values | float:
-        """Words that results read beyond the fewest, at least: their tile grows no further than there is room.
+    def read_again(self, parts: Parts) -> Values:
+        """Words that results read beyond the fewest, at least, a row for every other tensor.
 
-        Once it is known how many these are they are no longer among what is left.
+        Tiles of results grow no further than there is room. Once it is known how many words these are they are no
+        longer among what is left.
         """
         place = self._sent_from
         if place is None or not self._problem.rereading or not self._counts_reading:
-            return 0.0
+            return np.zeros_like(self._fewest_read)
         if (Operand.OUTPUT, place) in parts.placed:
             if parts.sent is None:
-                return 0.0
+                return np.zeros_like(self._fewest_read)
             return read_by(self._problem, -(-self._problem.whole // parts.sent), self._together) - self._fewest_read
         waiting = [each for each in self.assignment[place] if (each, place) not in parts.placed]
         growth = np.maximum(self._growth(parts, place, waiting)[Operand.OUTPUT], 1.0)
@@ -413,8 +423,8 @@ class Bounds:
         sunk, flows = parts.sunk, parts.flows
         if is_read:
             again = self.read_again(parts)
-            sunk = sunk + self._read_price * again
-            flows = flows + self._reads[:, None] * again if self.timed else flows
+            sunk = sunk + self._read_prices @ again
+            flows = flows + self._reads @ again if self.timed else flows
         for link in done:
             sunk = sunk + self._ended(parts, link, ())
         links = tuple(link for link in parts.links if all(link is not each for each in done))
@@ -443,10 +453,10 @@ class Bounds:
                 total = total + self.own_price(parts, link, rate) * words
         return total
 
-    def cycles(self, parts: Parts, room: Column | int = 1, again: Values | float = 0.0) -> Values:
+    def cycles(self, parts: Parts, room: Column | int, again: Values) -> Values:
         """The fewest cycles, if up to `room` times as many elements work; 0 where cycles do not count.
 
-        `again` are words that results read beyond the fewest.
+        `again` are words that results read beyond the fewest, a row for every tensor.
         """
         if not self.timed:
             return np.zeros(parts.count)
@@ -455,19 +465,19 @@ class Bounds:
         for port, words, reads in zip(self._ports, parts.flows[:-1], self._reads, strict=False):
             if not self._hierarchy.axes_outside(port.memory):
                 left = sum(least for link, least in self._through[port] if link not in settled)
-                left = left + reads * (self._fewest_read + again)
+                left = left + reads @ (self._fewest_read + again)
                 steps = np.maximum(steps, (words + left) / port.rate)
         return steps
 
     @cached_property
     def _through(self) -> Mapping[Port, list[tuple[tuple[Operand, str], int]]]:
         """By port, the links that it moves words of, by operand and lower place, and how many at least."""
-        outermost = self._hierarchy.memories[0].name
+        begins = self._hierarchy.begins
         return {
             port: [
                 (link, self._least[link[0]])
                 for link, upper in self._upper.items()
-                if port.memory == (upper or outermost) and port.goes == (link[0] is not Operand.OUTPUT)
+                if port.memory == (upper or begins(link[0])) and port.goes == (link[0] is not Operand.OUTPUT)
             ]
             for port in self._ports
         }
@@ -512,17 +522,19 @@ class Bounds:
         return tuple(found)
 
     @cached_property
-    def _reads(self) -> Column:
-        """1 for the port that words go through which results read of other tensors; then 0, as they take no ramp."""
-        outermost = self._hierarchy.memories[0].name
-        return np.array([*(port.goes and port.memory == outermost for port in self._ports), False], np.int64)
+    def _reads(self) -> Values:
+        """1 where words that results read of a tensor (column) use a port (row); in the last row, of ramps, 0."""
+        found = np.zeros((len(self._ports) + 1, len(self._read_from)))
+        for row, port in enumerate(self._ports):
+            found[row] = [port.goes and port.memory == memory for memory in self._read_from]
+        return found
 
     def _flow(self, link: Link) -> list[Values]:
         """Words of a settled link that each port moves, and no cycles for first and last tiles."""
         visits = self._visits(link)
         own = self._moved.words(link.operand, link.own, visits).astype(np.float64)
         shared = self._moved.words(link.operand, link.shared, self._shared_visits(link, visits)).astype(np.float64)
-        outer = self._upper[link.operand, link.lower] or self._hierarchy.memories[0].name
+        outer = self._upper[link.operand, link.lower] or self._hierarchy.begins(link.operand)
         rows: list[Values] = []
         for port in self._ports:
             words = np.zeros_like(own)
@@ -542,10 +554,10 @@ class Bounds:
         return {operand: int(self._moved.words(operand, self._problem.whole)[0]) for operand in self._problem.operands}
 
     def _path(self, operand: Operand) -> list[str]:
-        memories = [memory.name for memory in self._hierarchy.memories]
+        inner = (memory.name for memory in self._hierarchy.memories[1:])
         return [
-            memories[0],
-            *(memory for memory in memories[1:] if operand in self.assignment.get(memory, ())),
+            self._hierarchy.begins(operand),
+            *(memory for memory in inner if operand in self.assignment.get(memory, ())),
             OPERATION,
         ]
 
@@ -563,7 +575,7 @@ class Bounds:
 
     @cached_property
     def _upper(self) -> Mapping[tuple[Operand, str], str | None]:
-        """By operand and lower place, the upper one; None for the outermost memory."""
+        """By operand and lower place, the upper one; None for that in which the path begins."""
         return {
             (operand, lower): upper if number else None
             for operand in self._problem.operands

@@ -12,9 +12,9 @@ which takes a word of input and kernel and makes one of output in every element.
 - output: every visit of a place ends with sending its words upwards, where they are added to what is there (`update`).
   Along axes that add up partial sums on the way (`hop`), one word arrives for all. All but the first of a word's
   arrivals while it stays in the upper memory are additions (`add`): the word is read, and written again.
-- Tensors that scalar functions read (`extra.read`) come from the outermost memory: every transfer of finished sums to
-  it, of all elements side by side together, reads the words that it needs once. Without a store of sums, every step
-  is such a transfer.
+- Tensors that scalar functions read (`extra.read`) come from the outermost memory, or where else they lie: every
+  transfer of finished sums out of their outermost place, of all elements side by side together, reads the words that
+  it needs once. Without a store of sums, every step is such a transfer.
 
 Sources: Parashar et al., Timeloop, ISPASS 2019, for the shape of the counts; Chen et al., ISCA 2016, for accumulation.
 """
@@ -99,7 +99,11 @@ class Counts:
     def read_after(self) -> dict[str, Column]:
         """The events of tensors that are read along with finished results; none if there are none."""
         outermost = self._hierarchy.memories[0].name
-        return {f"{outermost}.extra.read": sum(words, start=self._column(0))} if (words := self.extra_words) else {}
+        counted: dict[str, Column] = {}
+        for extra, words in zip(self._problem.extras, self.extra_words, strict=True):
+            event = f"{extra.memory or outermost}.extra.read"
+            counted[event] = counted.get(event, self._column(0)) + words
+        return counted
 
     @cached_property
     def extra_words(self) -> list[Column]:
@@ -153,7 +157,7 @@ class Counts:
 
     def _path(self, operand: Operand) -> list[Place]:
         places = (Place(node, store.memory) for node, store in self._nest.stores(operand))
-        return [Place(-1, self._hierarchy.memories[0].name), *places, Place(self._end, "operation")]
+        return [Place(-1, self._hierarchy.begins(operand)), *places, Place(self._end, "operation")]
 
     def _sent(self, operand: Operand, upper: Place, lower: Place) -> dict[str, Column]:
         memory = lower.memory

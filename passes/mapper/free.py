@@ -106,8 +106,7 @@ def best_mapping(
 
     Raises `CatenaError`: CAT-F001 if none fits or none was found, CAT-C003 if tiles of the machine are not nested.
     """
-    search = _search(spec, hierarchy, objective, extras)
-    return search.required(*search.run(effort or Effort()), node)
+    return mapping_for(Problem.of(spec, extras), hierarchy, node, objective, effort)
 
 
 def good_mapping(
@@ -122,13 +121,27 @@ def good_mapping(
 
     Raises `CatenaError` as that does.
     """
-    search = _search(spec, hierarchy, objective, extras)
-    return search.required(*search.dive(effort or Effort()), node)
+    return mapping_for(Problem.of(spec, extras), hierarchy, node, objective, effort, brief=True)
 
 
-def _search(spec: GConv, hierarchy: Hierarchy, objective: Objective, extras: Sequence[tuple[int, ...]]) -> _Search:
+def mapping_for(
+    problem: Problem,
+    hierarchy: Hierarchy,
+    node: str = "",
+    objective: Objective = Objective.ENERGY,
+    effort: Effort | None = None,
+    *,
+    brief: bool = False,
+) -> Best:
+    """As `best_mapping` for a problem as it stands, or as `good_mapping` if the search is to be `brief`."""
+    search = _search(problem, hierarchy, objective)
+    find = search.dive if brief else search.run
+    return search.required(*find(effort or Effort()), node)
+
+
+def _search(problem: Problem, hierarchy: Hierarchy, objective: Objective) -> _Search:
     _require_nested(hierarchy)
-    return _Search(Problem.of(spec, extras), Prices(hierarchy, objective))
+    return _Search(problem, Prices(hierarchy, objective))
 
 
 def best_mappings(
@@ -145,7 +158,7 @@ def best_mappings(
 
     Raises `CatenaError` (CAT-C003) if tiles of the machine are not nested.
     """
-    search = _search(spec, hierarchy, objective, extras)
+    search = _search(Problem.of(spec, extras), hierarchy, objective)
     best = Several(count=count)
     _, bound = search.run(effort, best)
     return [search.described(parts, bound) for _, parts in best.found.values()]

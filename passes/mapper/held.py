@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from itertools import pairwise
 from types import MappingProxyType
@@ -22,8 +22,7 @@ class HeldCounts(Counts):
     """As `Counts`, without what brings operands into the memories that keep them, by `kept`, and takes sums there.
 
     `planned` are the counts of the ranges that the nest was made for: its transfers are the same for smaller ones.
-    Unless sums of the result begin, all that come to its hold are added to what is there. `extras_in` names the memory
-    that each tensor is read from that goes with results.
+    Unless sums of the result begin, all that come to its hold are added to what is there.
     """
 
     def __init__(
@@ -36,11 +35,9 @@ class HeldCounts(Counts):
         planned: Counts | None = None,
         *,
         begins: bool = True,
-        extras_in: Sequence[str] = (),
     ):
         super().__init__(problem, hierarchy, nest, tiles)
         self._kept_in, self.planned, self._begins = kept, planned, begins
-        self._extras_in = extras_in
 
     @cached_property
     def events(self) -> dict[str, Column]:
@@ -52,10 +49,7 @@ class HeldCounts(Counts):
         if not self._begins:
             name = f"{self._kept_in[Operand.OUTPUT]}.output"
             counted[f"{name}.add"] = counted[f"{name}.update"]
-        for memory, words in zip(self._extras_in, self.extra_words, strict=True):
-            event = f"{memory}.extra.read"
-            counted[event] = counted.get(event, 0) + words
-        return counted
+        return counted | self.read_after
 
     @cached_property
     def occupancy(self) -> dict[str, dict[Operand, Column]]:

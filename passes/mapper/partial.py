@@ -371,13 +371,13 @@ class Parts:
 
 
 def read_by(problem: Problem, pieces: Column, together: Values | float) -> Values:
-    """Words that results read of other tensors at least, if up to so many pieces of loops leave `together`."""
-    total: Values = np.zeros(int(pieces.shape[1]))
-    for extra in problem.extras:
+    """Words that results read of each other tensor at least, if up to so many pieces of loops leave `together`."""
+    found: Values = np.zeros((len(problem.extras), int(pieces.shape[1])))
+    for row, extra in enumerate(problem.extras):
         parts: Values = np.prod(pieces[list(extra.loops)], axis=0).astype(np.float64)
         turns: Values = np.ceil(parts * ((1 - _ROUNDING) / together))
-        total = total + np.multiply(extra.words, np.maximum(turns, 1.0), dtype=np.float64)
-    return total
+        found[row] = np.multiply(extra.words, np.maximum(turns, 1.0), dtype=np.float64)
+    return found
 
 
 def together(groups: Sequence[Parts]) -> Parts:

@@ -21,12 +21,16 @@ from passes.mapper.nest import Column
 
 Values = npt.NDArray[np.float64]
 
+_HELD = 2.0**-20
+"""What a word costs, as a part of one that goes off the chip, which only leaves a place on it."""
+
 
 class Prices:
     """The prices of a machine's events.
 
-    For the objective `traffic` they are those of words that go into and out of the outermost memory: one each. Those
-    of `changed` events are other ones.
+    For the objective `traffic` they are those of words that go into and out of the outermost memory: one each. Words of
+    operands whose paths begin further in move nothing there; they cost so little that they only tell apart mappings
+    that move the same. Those of `changed` events are other ones.
     """
 
     def __init__(
@@ -45,7 +49,9 @@ class Prices:
         outermost = self.hierarchy.memories[0].name
         if self.objective is Objective.TRAFFIC:
             moved = ("input.read", "kernel.read", "extra.read", "output.update", "output.add")
-            return {f"{outermost}.{event}": 1.0 for event in moved} | dict(self._changed)
+            inside = {self.hierarchy.begins(operand) for operand in Operand} - {outermost}
+            held = {f"{memory}.{event}": _HELD for memory in inside for event in moved}
+            return {f"{outermost}.{event}": 1.0 for event in moved} | held | dict(self._changed)
         prices: dict[str, float] = {}
         for access in self.hierarchy.accesses:
             for event, times in access.events.items():
@@ -62,8 +68,8 @@ class Prices:
 
         No mapping costs more with them. They are the same on machines where that is so anyway.
         """
-        outermost, *inner = self.hierarchy.memories
-        names = [outermost.name, *(memory.name for memory in inner if Operand.OUTPUT in memory.operands)]
+        inner = (memory.name for memory in self.hierarchy.memories[1:] if Operand.OUTPUT in memory.operands)
+        names = [self.hierarchy.begins(Operand.OUTPUT), *inner]
         changed: dict[str, float] = {}
         least = np.inf
         for name in names:
@@ -115,8 +121,11 @@ class Prices:
         return memory.buffers > 1 or memory is self.hierarchy.memories[0]
 
     def value(self, counts: Counts) -> Values:
-        """What the search makes least."""
-        return self.combined(self.energy(counts), self.cycles(counts), int(counts.events["operation"][0]))
+        """What the search makes least; infinite where something happens that must not."""
+        value = self.combined(self.energy(counts), self.cycles(counts), int(counts.events["operation"][0]))
+        for event in self.hierarchy.forbidden:
+            value = np.where(counts.events[event] > 0, np.inf, value)
+        return value
 
     def combined(self, energy: Values, cycles: Values, operations: int) -> Values:
         """The value of energies without operations, and of cycles, of a link with so many operations.

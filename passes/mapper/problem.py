@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -54,11 +54,13 @@ class Extra:
     """A tensor (bias, residual) that a scalar function reads along with finished results.
 
     Every transfer of results to the outermost memory reads once what it needs: `words` for every turn of the `loops`
-    (indices into those of the problem) that results, but not the tensor, are indexed by.
+    (indices into those of the problem) that results, but not the tensor, are indexed by. `memory` is where it lies, if
+    not in the outermost one.
     """
 
     words: int
     loops: tuple[int, ...]
+    memory: str | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,16 @@ class Problem:
         indices = tuple(extents[str(loop)] for loop in self.loops)
         read = tuple(_extra(part, shape, self.loops) for shape in extras)
         return Problem(self.loops, indices, self.windows, self.operands, read)
+
+    def reading_from(self, memories: Sequence[str]) -> Problem:
+        """With `extras` that lie in these memories."""
+        read = (replace(extra, memory=memory) for extra, memory in zip(self.extras, memories, strict=True))
+        return replace(self, extras=tuple(read))
+
+    @property
+    def finished_in_place(self) -> Problem:
+        """If all results are there at once when they are finished: then each of `extras` is read once."""
+        return replace(self, extras=tuple(replace(extra, loops=()) for extra in self.extras))
 
     def is_relevant(self, operand: Operand, loop: int) -> bool:
         """Whether the words of an operand depend on the index of a loop."""

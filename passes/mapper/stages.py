@@ -16,13 +16,14 @@ Place = tuple[str, Operand]
 
 
 def stages_of(hierarchy: Hierarchy, mixed: Collection[type[Memory | Axis]] = (Memory, Axis)) -> tuple[Stage, ...]:
-    """The levels from the inside out, but for the outermost memory.
+    """The levels from the inside out, but for the outermost memory, and others that take no operand.
 
     Those of a `mixed` kind between which none of the other kind lies are one stage: places in such memories come in any
     order that every operand meets from the inside out, and loops are laid along such axes in any order.
     """
     stages: list[Stage] = []
-    for kind, group in itertools.groupby(reversed(hierarchy.levels[1:]), type):
+    taking = (level for level in hierarchy.levels[1:] if isinstance(level, Axis) or level.operands)
+    for kind, group in itertools.groupby(reversed([*taking]), type):
         levels = tuple(group)
         stages += [levels] if kind in mixed else [(level,) for level in levels]
     return tuple(stages)

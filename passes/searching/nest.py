@@ -8,12 +8,13 @@ from typing import Any
 
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import GConv
+from dialects.hierarchy import Hierarchy
 from dialects.nest_machine import NestMachine
 from dialects.schedule import Mapping, Space
 from passes.mapper.conflict import too_small_together
 from passes.mapper.dataflow import parse_dataflow
 from passes.mapper.effort import Effort
-from passes.mapper.free import best_mapping, good_mapping
+from passes.mapper.free import mapping_for
 from passes.mapper.legality import violations
 from passes.mapper.problem import Problem
 from passes.mapper.room import too_small, too_small_for_flow
@@ -45,16 +46,25 @@ class NestTask(Task):
     def signature(self) -> list[Any]:
         """Loops, the effort where it decides what is found, and what is read of other tensors."""
         limit = self.effort if self.space is Space.ALL and math.isfinite(self.effort) else None
-        return [astuple(self.spec), limit, sorted(map(astuple, Problem.of(self.spec, self.extras).extras))]
+        return [astuple(self.spec), limit, sorted(map(astuple, self.problem.extras), key=str)]
+
+    @property
+    def problem(self) -> Problem:
+        """The link as the mapper sees it."""
+        return Problem.of(self.spec, self.extras)
 
     def look(self, deadline: Deadline) -> Found:
         """Search until the best mapping is found, or as long as effort and deadline allow."""
         if self.space is Space.DATAFLOW:
             return self._look_in_dataflow(deadline)
-        if misfits := too_small(Problem.of(self.spec), self.machine, self.node):
+        return self.looked_for(self.problem, self.machine, deadline)
+
+    def looked_for(self, problem: Problem, machine: Hierarchy, deadline: Deadline) -> Found:
+        """The best mapping of a problem on a machine, of all that effort and deadline allow to look at."""
+        if misfits := too_small(problem, machine, self.node):
             raise CatenaError(misfits)
-        find = good_mapping if self.brief else best_mapping
-        found = find(self.spec, self.machine, self.node, self.objective, Effort(self.effort, deadline), self.extras)
+        effort = Effort(self.effort, deadline)
+        found = mapping_for(problem, machine, self.node, self.objective, effort, brief=self.brief)
         return Found(found.mapping, found.value, found.bound, deadline.was_met and found.bound < found.value)
 
     def _look_in_dataflow(self, deadline: Deadline) -> Found:

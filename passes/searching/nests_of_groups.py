@@ -1,7 +1,7 @@
 """Nests for the links of fused groups: the best mapping of the largest turn, with tensors where the group has them.
 
-Where holds keep an operand, its path begins in their memory. So it is searched on a machine on which that memory takes
-it no more, and what the operand costs in the outermost memory is what it costs there.
+Where holds keep an operand, its path begins in their memory. So it is searched on a machine on which that memory, and
+those further out, take it no more (`HeldMachine`).
 """
 
 from __future__ import annotations
@@ -19,43 +19,54 @@ from dialects.schedule import Mapping as LinkMapping
 from dialects.schedule import Objective, Operand, Storage
 from passes.fusion.members import Member, member_violations
 from passes.fusion.shapes import Shape, largest, part_of
-from passes.mapper.counts import OPERAND_NAMES
 from passes.mapper.legality import stored_in_dataflow
+from passes.mapper.problem import Problem, read_after
 from passes.searching.nest import NestTask
 from passes.searching.parts import Part
 from passes.searching.task import Deadline, Found
 
 _NEVER = 1e9
-"""The energy of an access that must not happen."""
+"""The energy of an access that must not happen, so that bounds tell."""
+
+_FINISHED = "finished results"
+"""Where results lie that may not go on: no memory of a description has such a name."""
 
 
 @dataclass(frozen=True)
 class HeldTask(NestTask):
     """A search for the nest of a link's largest turn; `kept` are (operand, memory of its hold), `taken` words of holds.
 
-    `machine` is the one that the link runs on, and mappings are for that.
+    `machine` is the one that the link runs on, and mappings are for that. `read_from` are the memories of `extras`.
     """
 
     kept: tuple[tuple[Operand, str], ...] = ()
     taken: tuple[tuple[str, int], ...] = ()
+    read_from: tuple[str, ...] = ()
     member: Member | None = None
     shape: Shape = ()
 
     @property
     def signature(self) -> list[Any]:
         """Loops, where holds keep which operands, and what room they leave in memories that others pass through."""
-        used = {memory.name for memory in self._inside.memories}
+        used = {memory.name for memory in self.inside.memories if memory.operands}
         taken = sorted((memory, words) for memory, words in self.taken if memory in used)
         return [*super().signature, sorted((str(each), memory) for each, memory in self.kept), taken]
 
+    @property
+    def problem(self) -> Problem:
+        """The part as the mapper sees it, with what its results read where that lies."""
+        problem = Problem.of(self.spec, self.extras).reading_from(self.read_from)
+        is_in_place = any(operand is Operand.OUTPUT for operand, _ in _stored(self.machine, self.kept))
+        return problem.finished_in_place if is_in_place else problem
+
     @cached_property
-    def _inside(self) -> NestMachine:
+    def inside(self) -> HeldMachine:
+        """The machine on which the nest is searched."""
         return machine_inside(self.machine, self.kept, dict(self.taken))
 
     def look(self, deadline: Deadline) -> Found:
         """Look for a good mapping: groups have many links. Without a limited effort, as long as the deadline allows."""
-        brief = math.isfinite(self.effort)
-        found = NestTask(self.objective, self.node, self.spec, self.effort, self._inside, brief).look(deadline)
+        found = self.looked_for(self.problem, self.inside, deadline)
         return replace(found, mapping=LinkMapping((*_first(self.machine, self.kept), *found.mapping.nodes)))
 
     def violations(self, mapping: LinkMapping) -> list[Diagnostic]:
@@ -79,9 +90,24 @@ def _stored(machine: NestMachine, kept: Sequence[tuple[Operand, str]]) -> list[t
     return [(each, memory) for each, memory in kept if each in machine.memory(memory).operands]
 
 
-def machine_inside(machine: NestMachine, kept: Sequence[tuple[Operand, str]], taken: Mapping[str, int]) -> NestMachine:
-    """A machine on which operands come from the outermost memory at the prices of the memories that keep them."""
-    where = dict(kept)
+class HeldMachine(NestMachine, frozen=True):
+    """A machine on which the paths of some operands begin where holds keep them."""
+
+    homes: tuple[tuple[Operand, str], ...] = ()
+
+    def begins(self, operand: Operand) -> str:
+        """The memory of the hold, where there is one."""
+        return dict(self.homes).get(operand) or super().begins(operand)
+
+    @property
+    def forbidden(self) -> tuple[str, ...]:
+        """Sums do not come back from where only finished results lie."""
+        return (f"{_FINISHED}.output.add",) if (Operand.OUTPUT, _FINISHED) in self.homes else ()
+
+
+def machine_inside(machine: NestMachine, kept: Sequence[tuple[Operand, str]], taken: Mapping[str, int]) -> HeldMachine:
+    """A machine on which the paths of `kept` operands begin in their memories, which have as much room as is left."""
+    homes = dict(kept)
     depth = {memory.name: number for number, memory in enumerate(machine.memories)}
     within = dict(_stored(machine, kept))
     flow = stored_in_dataflow(machine)
@@ -91,8 +117,6 @@ def machine_inside(machine: NestMachine, kept: Sequence[tuple[Operand, str]], ta
             inside = {each for each, memory in within.items() if depth[level.name] <= depth[memory]}
             passing = {each for each in Operand if flow is not None and (level.name, each) not in flow}
             operands = tuple(each for each in level.operands if each not in inside)
-            if not operands:
-                continue
             change: dict[str, Any] = {
                 "operands": operands,
                 "bypass": tuple(each for each in operands if each in {*level.bypass, *passing}),
@@ -101,34 +125,17 @@ def machine_inside(machine: NestMachine, kept: Sequence[tuple[Operand, str]], ta
             if level.words is not None:
                 change["words"] = max(level.words - taken.get(level.name, 0), 1)
             level = level.model_copy(update=change)
-        elif isinstance(level, Memory) and len(set(where.values())) == 1 and len(where) >= 2:
-            inner = machine.memory(next(iter(where.values())))
-            level = level.model_copy(update={"read": inner.read, "write": inner.write})
         levels.append(level)
+        if Operand.OUTPUT not in within and level.name == homes.get(Operand.OUTPUT):
+            # results are put there when they are finished, which no mapping changes
+            levels.append(Memory.model_construct(kind="memory", name=_FINISHED, operands=()))
+    accesses = machine.accesses
+    if Operand.OUTPUT in homes and Operand.OUTPUT not in within:
+        homes[Operand.OUTPUT] = _FINISHED
+        accesses = (*accesses, Access(name="unfinished", energy=_NEVER, events={f"{_FINISHED}.output.add": 1}))
     fields = {name: getattr(machine, name) for name in NestMachine.model_fields}
-    fields |= {"levels": tuple(levels), "dataflow": None, "accesses": tuple(_priced(machine, where))}
-    return NestMachine.model_construct(machine.model_fields_set, **fields)
-
-
-def _priced(machine: NestMachine, where: Mapping[Operand, str]) -> list[Access]:
-    """Accesses, in which what kept operands cost in their memories stands for what they cost in the outermost one."""
-    outer = machine.memories[0].name
-    moved = {f"{memory}.{OPERAND_NAMES[each]}.": f"{outer}.{OPERAND_NAMES[each]}." for each, memory in where.items()}
-    gone = tuple(moved.values())
-    found: list[Access] = []
-    for access in machine.accesses:
-        events = {event: times for event, times in access.events.items() if not event.startswith(gone)}
-        for before, after in moved.items():
-            events |= {
-                after + event.removeprefix(before): times
-                for event, times in access.events.items()
-                if event.startswith(before)
-            }
-        found.append(access.model_copy(update={"events": events}))
-    if Operand.OUTPUT in where and Operand.OUTPUT not in machine.memory(where[Operand.OUTPUT]).operands:
-        # sums that are not finished cannot go where the result lies
-        found.append(Access(name="unfinished", energy=_NEVER, events={f"{outer}.output.add": 1}))
-    return found
+    fields |= {"levels": tuple(levels), "dataflow": None, "accesses": accesses, "homes": tuple(homes.items())}
+    return HeldMachine.model_construct(machine.model_fields_set, **fields)
 
 
 @dataclass(frozen=True)
@@ -162,8 +169,13 @@ class NestsOfGroups:
             bare,
             self.effort,
             self.machine,
+            math.isfinite(self.effort),
+            read_after(part.spec, part.extras),
             kept=operands,
             taken=room,
+            read_from=tuple(
+                member.read_from(step.operand, self.machine) for step in part.spec.post if step.operand is not None
+            ),
             member=member,
             shape=shape,
         )

@@ -33,7 +33,8 @@ class Part:
     """A link of a group: what its turns leave it to do.
 
     `kept` has the memory of the hold by role (`I`, `K`, `O`, `P0`, ...), `taken` the words of each memory up to which
-    holds lie, `shapes` how many indices of (g, op, opc, ks) of every dimension its runs work.
+    holds lie, `shapes` how many indices of (g, op, opc, ks) of every dimension its runs work, `extras` the shapes of
+    post operands.
     """
 
     node: str
@@ -42,6 +43,7 @@ class Part:
     kept: Mapping[str, str]
     taken: Mapping[str, int]
     shapes: tuple[Shape, ...]
+    extras: tuple[tuple[int, ...], ...] = ()
 
 
 class Nests(Protocol):
@@ -131,7 +133,8 @@ def part_in(link: GroupLink, plan: GroupPlan, placed: tuple[int, ...], node: str
     """What a plan, with its holds in place, leaves a link to do."""
     kept = {role: plan.holds[number].memory for role, number in kept_by(plan, link.name).items()}
     shapes = tuple(shapes_of(plan, link.name))
-    return Part(node, link.spec, link.input.shape, kept, taken_by(plan, placed, link.name, staying), shapes)
+    taken = taken_by(plan, placed, link.name, staying)
+    return Part(node, link.spec, link.input.shape, kept, taken, shapes, link.extra_shapes)
 
 
 def can_run(group: Group, mapping: FusedMapping, nests: Nests, *, searching: bool, staying: Staying = ALONE) -> bool:
