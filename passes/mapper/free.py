@@ -55,7 +55,7 @@ _HURRIED = (_NARROW, (48, 1))
 """The same of dives that only look for any mapping, one after the other until there is one."""
 
 _GRACE = 0.3
-"""Seconds for which these may go on when the time is over, or as many as it took until then."""
+"""Seconds for which these may go on, though the time is over; if there is no mapping, as many as it took until then."""
 
 _ASSIGNMENTS = 4096
 """In how many ways operands may lie in memories or pass by, at most; with more, no bound is known."""
@@ -99,10 +99,11 @@ def best_mapping(
     `extras` are the shapes of what scalar functions read (`passes.mapper.problem.read_after`).
 
     A limited effort goes to a dive, then to mappings without tiles that are larger than they need be, among which the
-    best one nearly always is, then to all. If there is no mapping when the time is over, one is looked for in as much
-    time again, and made without a search if there is none then. Where sums are cheaper to add up further out, the bound
-    is that of a machine on which they are not (`Prices.evened`). Where there was no time to bound all ways to let
-    operands pass by, there is no bound but 0.
+    best one nearly always is, then to all. If there is no mapping when it is spent, one is looked for in as much time
+    again, and made without a search if there is none then. Without a limit these two come first: then all that time
+    decides is how far the search gets in a row of steps that is always the same, and more of it is never worse. Where
+    sums are cheaper to add up further out, the bound is that of a machine on which they are not (`Prices.evened`).
+    Where there was no time to bound all ways to let operands pass by, there is no bound but 0.
 
     Raises `CatenaError`: CAT-F001 if none fits or none was found, CAT-C003 if tiles of the machine are not nested.
     """
@@ -211,9 +212,11 @@ class _Search:
     def run(self, effort: Effort, best: Incumbent | None = None) -> tuple[Parts | None, float]:
         """The best parts found, which are offered to `best`, and what no mapping is better than."""
         start = monotonic()
+        best = best or Incumbent()
+        if math.isinf(effort.parts):
+            self._begin(best, effort)
         roots, has_all = self._roots(effort)
         trees = [tree for _, tree in roots]
-        best = best or Incumbent()
         for width in _WIDTHS:
             before = effort.spent
             try:
@@ -269,6 +272,29 @@ class _Search:
         roots.sort(key=lambda each: each[0])
         return roots, next(every, None) is None
 
+    def _begin(self, best: Incumbent, effort: Effort) -> None:
+        """Offer a mapping made without a search, and one that a hurried dive finds, whatever time is left."""
+        ways = [*itertools.islice(assignments(self._problem, self._hierarchy), _ASSIGNMENTS)]
+        for assignment in ways:
+            if self._offer_greedy(assignment, best):
+                break
+        end = monotonic() + _GRACE
+        hurried = Effort(should_stop=lambda: effort.should_stop() and monotonic() >= end)
+        found = Incumbent()
+        with suppress(SpentError):
+            for (width, values), assignment in itertools.product(_HURRIED, ways):
+                if found.parts is None:
+                    self._dive(self._tree(assignment), found, hurried, width, values)
+        if found.parts is not None:
+            best.offer(found.parts, self._price(found.parts))
+
+    def _offer_greedy(self, assignment: Assignment, best: Incumbent) -> bool:
+        """Offer a mapping that is made without a search; whether there is one."""
+        parts = greedy(self._problem, self._hierarchy, assignment, self._nothing)
+        if parts is not None:
+            best.offer(parts, self._price(parts))
+        return parts is not None
+
     def _hurry(self, trees: Sequence[Tree], best: Incumbent, effort: Effort, seconds: float) -> None:
         """Find any mapping, in so many seconds if the time is over; without a search if that finds none."""
         end = monotonic() + seconds if effort.should_stop() else math.inf
@@ -281,9 +307,7 @@ class _Search:
             pass
         for tree in trees:
             if best.parts is None:
-                parts = greedy(self._problem, self._hierarchy, tree.bounds.assignment, self._nothing)
-                if parts is not None:
-                    best.offer(parts, self._price(parts))
+                self._offer_greedy(tree.bounds.assignment, best)
 
     def _dive(
         self,

@@ -29,10 +29,24 @@ _POLL_SECONDS = 0.05
 
 @dataclass
 class Budget:
-    """Wall seconds for all searches together, if there is a limit, of which each gets a fair share."""
+    """Wall seconds for all searches together, if there is a limit, of which each gets a fair share.
+
+    Searches that follow one another get what those before have left of theirs (`charge`). What one takes beyond its
+    share is not taken from others, so that with a larger limit no search gets less. Of several at a time each gets its
+    share of what is left by the clock, which hangs on when others end.
+    """
 
     seconds: float | None
     _start: float = field(default_factory=monotonic)
+
+    def next(self, left: int) -> float | None:
+        """Seconds for the next of `left` searches that follow one another."""
+        return None if self.seconds is None else self.seconds / left
+
+    def charge(self, share: float | None, used: float) -> None:
+        """Take what a search has used of its share from what is left."""
+        if self.seconds is not None and share is not None:
+            self.seconds -= min(share, used)
 
     def share(self, left: int, workers: int) -> float | None:
         """Seconds for the next search if `left` of them, it included, have yet to begin."""
@@ -44,7 +58,10 @@ class Budget:
 def in_process(jobs: Sequence[Job[FoundT]], budget: Budget, is_stopped: Asked = never) -> Results[FoundT]:
     """One after the other, here."""
     for index, job in enumerate(jobs):
-        yield index, run(job, budget.share(len(jobs) - index, 1), is_stopped)
+        share, begun = budget.next(len(jobs) - index), monotonic()
+        found = run(job, share, is_stopped)
+        budget.charge(share, monotonic() - begun)
+        yield index, found
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from dialects.diagnostics import CatenaError
 from dialects.gconv import Dim, GConv, Reduce
 from dialects.hierarchy import Hierarchy
 from dialects.soundness import parse_hierarchy
+from passes.mapper import free
 from passes.mapper.effort import USUAL, Effort
 from passes.mapper.free import Best, _Search, best_mapping, good_mapping  # pyright: ignore[reportPrivateUsage]
 from passes.mapper.nest import nest_of
@@ -437,6 +438,21 @@ def test_a_search_that_must_stop_at_once_still_finds_a_mapping(objective: Object
     assert best.value < np.inf
     # each of 512 trees asks a few times, and stops
     assert asked <= 2000
+
+
+def test_more_time_is_never_worse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time is counted in questions whether to stop; a hurried dive finds something here that no other one does."""
+    monkeypatch.setattr(free, "_GRACE", math.inf)
+    spec = GConv((Dim("C", op=64, ks=8), Dim("H", opc=7, ks=3), Dim("W", opc=13, ks=3)), "mul", Reduce.ADD)
+    machine = select_target("generic").machine
+    assert isinstance(machine, Hierarchy)
+    found: list[float] = []
+    for questions in (300, 2200):
+        asked = iter(range(questions))
+        effort = Effort(should_stop=lambda asked=asked: next(asked, None) is None)
+        found.append(best_mapping(spec, machine, "", Objective.EDP, effort).value)
+    assert found == sorted(found, reverse=True)
+    assert found[-1] < np.inf
 
 
 def test_memories_without_sums_do_not_make_bounds_unknown() -> None:

@@ -323,12 +323,15 @@ def test_a_large_layer_may_be_stopped_at_any_time() -> None:
     best = best_in_dataflow(spec, hierarchy)
     assert best.bound == best.value
     questions: list[int] = []
+    values: list[float] = []
     for most in (0, 2, 10_000):
         asked = 0
         stopped = best_in_dataflow(spec, hierarchy, should_stop=lambda most=most: stop_after(most))
         assert stopped.bound <= best.value <= stopped.value <= 1.2 * best.value
         assert (stopped.bound < stopped.value) == (asked > most)
         questions.append(asked)
+        values.append(stopped.value)
+    assert values == sorted(values, reverse=True)
     assert questions[:2] == [1, 3]
     assert questions[2] >= 3
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -214,6 +215,30 @@ class Deadly(Interrupted):
 def test_a_process_that_dies_is_an_error() -> None:
     with pytest.raises(CatenaError, match="ended before its time"):
         list(in_processes([Deadly(Objective.EDP, "x"), TASKS[0]], Budget(None), 2))
+
+
+def test_no_search_gets_less_of_a_larger_limit() -> None:
+    """Whether searches end by themselves, are cut off in time, or stop late."""
+
+    def shares(limit: float, needs: Sequence[float], late: Sequence[float]) -> list[float]:
+        budget, found = Budget(limit), list[float]()
+        for number, (need, more) in enumerate(zip(needs, late, strict=True)):
+            share = budget.next(len(needs) - number)
+            assert share is not None
+            budget.charge(share, need if need <= share else min(need, share + more))
+            found.append(share)
+        assert sum(map(min, found, needs)) <= limit + 1e-9
+        return found
+
+    random = Random(0)
+    for _ in range(200):
+        number = random.randint(1, 8)
+        needs = [random.choice([0.1, 1, 5]) * random.random() for _ in range(number)]
+        lates = [[random.random() for _ in range(number)] for _ in range(2)]
+        less, more = sorted(random.uniform(0.1, 20) for _ in range(2))
+        before, after = shares(less, needs, lates[0]), shares(more, needs, lates[1])
+        assert all(one <= other + 1e-9 for one, other in zip(before, after, strict=True))
+    assert Budget(None).next(3) is None
 
 
 def test_two_writers_at_once_do_no_harm(tmp_path: Path, expected: list[Result]) -> None:
