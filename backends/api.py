@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from xdsl.passes import ModulePass
 
     from backends.activity import Activity, Occupancy
+    from backends.effects import Observer
     from backends.fields import Array
     from backends.isa import Isa
     from backends.program import Program
@@ -104,6 +105,15 @@ class SteppedEmulator(Protocol):
 
     def step_layer(self, layer: str, tensors: Mapping[str, Array], seen: Seen) -> None:
         """Execute a layer alone, as `Emulator.run_layer` does. Raises as that."""
+        ...
+
+
+@runtime_checkable
+class ObservedEmulator(Protocol):
+    """An emulator that shows what every instruction does, in the terms of the layer (`backends.effects`)."""
+
+    def observe_layer(self, layer: str, tensors: Mapping[str, Array], observer: Observer) -> None:
+        """Execute a layer alone, or those of its group, as `Emulator.run_layer` does. Raises as that."""
         ...
 
 

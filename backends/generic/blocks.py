@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from backends.effects import Effects
 from backends.generic.checks import tile_words
 from backends.generic.core import At
 from backends.generic.counters import NestCounters
@@ -11,6 +12,7 @@ from backends.generic.counting import NestCounter
 from backends.generic.nest import FillNode, NestLayer, OpenNode, ParNode
 from backends.generic.offchip import OffChip
 from backends.generic.ranges import LoopRanges
+from backends.generic.shown import ShownOffChip
 from backends.generic.values import compute_layer
 from backends.spatial.codes import Fold, Kind, Tensor
 from backends.spatial.memory import Fault, MemoryBank
@@ -18,7 +20,13 @@ from dialects.nest_machine import NestMachine
 
 
 def run_blocks(
-    layer: NestLayer, machine: NestMachine, ranges: LoopRanges, dram: MemoryBank, counters: NestCounters, at: At
+    layer: NestLayer,
+    machine: NestMachine,
+    ranges: LoopRanges,
+    dram: MemoryBank,
+    counters: NestCounters,
+    at: At,
+    effects: Effects | None = None,
 ) -> None:
     """Run a layer's nest."""
     shape = layer.shape
@@ -29,7 +37,7 @@ def run_blocks(
     assert layer.compute is not None
     at(layer.compute.pc)
     _require_place_for_sums(layer, machine, counters)
-    compute_layer(layer, OffChip(layer, dram))
+    compute_layer(layer, OffChip(layer, dram) if effects is None else ShownOffChip(layer, dram, effects))
 
 
 def _count(layer: NestLayer, machine: NestMachine, ranges: LoopRanges, counters: NestCounters) -> None:

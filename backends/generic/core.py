@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from backends.effects import Effects
 from backends.generic.checks import check_nest
 from backends.generic.counters import NestCounters
 from backends.generic.nest import (
@@ -29,8 +30,8 @@ from dialects.nest_machine import NestMachine
 
 At = Callable[[int], None]
 """Called by an engine with the address of the instruction that it is about to carry out."""
-Engine = Callable[[NestLayer, NestMachine, LoopRanges, MemoryBank, NestCounters, At], None]
-"""Runs a layer's nest on the machine's memories."""
+Engine = Callable[[NestLayer, NestMachine, LoopRanges, MemoryBank, NestCounters, At, Effects | None], None]
+"""Runs a layer's nest on the machine's memories; it shows its effects, if there is something that shows them."""
 
 
 class NestSequencer(GroupSequencer[NestLayer]):
@@ -83,7 +84,7 @@ class NestSequencer(GroupSequencer[NestLayer]):
         ranges = LoopRanges(layer)
         if layer.shape not in layer.counted:
             check_nest(layer, self.machine, ranges, self._at)
-        self._engine(layer, self.machine, ranges, self.dram, counters, self._at)
+        self._engine(layer, self.machine, ranges, self.dram, counters, self._at, self.effects(layer))
 
     # Groups -----------------------------------------------------------------------------------------------------------
 

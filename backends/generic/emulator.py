@@ -5,7 +5,7 @@ from __future__ import annotations
 from backends.generic.blocks import run_blocks
 from backends.generic.core import Engine, NestSequencer
 from backends.generic.isa import ISA
-from backends.generic.words import run_words
+from backends.generic.literal import run_words
 from backends.program import Program
 from backends.spatial.core import SegmentRun
 from backends.spatial.emulator import LayerEmulator

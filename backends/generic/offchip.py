@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from backends.effects import by_kind
 from backends.fields import Array
 from backends.spatial.addresses import UPDATES, Walk, computed_addresses, counted, input_walk
 from backends.spatial.codes import INDICES, Fold, Kind, Slot, Tensor
@@ -107,6 +108,12 @@ class OffChip:
     def hold_sums(self, sums: Array) -> None:
         """Leave sums of the current ranges for a later turn."""
         self._layer.keeps[Tensor.OUTPUT].put_sums(self._sums_addresses(), sums)
+
+    def held_results(self) -> Array:
+        """What a hold has of the results of the current ranges, as (groups, kernels, outputs)."""
+        walk, shape = self._output_walk(Tensor.OUTPUT), self._layer.drained(self._layer.sizes)
+        words = self._layer.keeps[Tensor.OUTPUT].read(walk.address, shape, walk.strides, walk.dtype)
+        return by_kind(words, len(self._layer.dims))
 
     def _sums_addresses(self) -> Indices:
         """Where unfinished sums of the current ranges lie: where the first of their results will."""

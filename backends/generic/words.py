@@ -20,7 +20,6 @@ from backends.generic.core import At
 from backends.generic.counters import NestCounters
 from backends.generic.nest import ComputeNode, FillNode, KeepNode, LoopNode, NestLayer, OpenNode, ParNode
 from backends.generic.offchip import OffChip
-from backends.generic.ranges import LoopRanges
 from backends.spatial.codes import Fold, Kind, Slot, Tensor
 from backends.spatial.layer import run_steps
 from backends.spatial.memory import Fault, MemoryBank
@@ -56,14 +55,9 @@ class Tile:
     words: dict[Word, Array] = field(default_factory=dict[Word, Array])
 
 
-def run_words(
-    layer: NestLayer, machine: NestMachine, ranges: LoopRanges, dram: MemoryBank, counters: NestCounters, at: At
-) -> None:
-    """Run a layer's nest."""
-    _Walk(layer, machine, dram, counters, at).run()
+class Walk:
+    """A nest at work."""
 
-
-class _Walk:
     def __init__(self, layer: NestLayer, machine: NestMachine, dram: MemoryBank, counters: NestCounters, at: At):
         assert layer.compute is not None
         self._layer, self._machine, self._counters, self._at = layer, machine, counters, at
@@ -290,7 +284,7 @@ class _Walk:
             apart = tuple(p for number, p in enumerate(place) if number >= above and not self._adds[number])
             group = arriving.setdefault((place[:above], apart), {})
             for word, value in words.items():
-                group[word] = self._combined(group.get(word), value)
+                group[word] = self._combined(word, group.get(word), value)
             sent += len(words)
         name = f"{self._machine.memories[target].name}.output"
         arrived = sum(map(len, arriving.values()))
@@ -304,7 +298,7 @@ class _Walk:
             for word, value in words.items():
                 if is_counted:
                     self._counters.add(f"{name}.add", int(word in there))
-                there[word] = self._combined(there.get(word), value)
+                there[word] = self._combined(word, there.get(word), value)
                 touched[word] = None
         if target == 0:
             self._leave(list(touched), is_finished)
@@ -312,7 +306,8 @@ class _Walk:
     def _sums_at(self, memory: int, place: Place) -> dict[Word, Array]:
         return self._tile(memory, Tensor.OUTPUT, place).words
 
-    def _combined(self, before: Array | None, value: Array) -> Array:
+    def _combined(self, word: Word, before: Array | None, value: Array) -> Array:
+        """A sum after one more value; `word` says of which it is."""
         return value if before is None else apply(_FOLD_FUNCTION[self._layer.fold], before, value)
 
     def _leave(self, words: list[Word], is_finished: bool) -> None:

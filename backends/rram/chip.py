@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from backends.effects import Effects, Observer
 from backends.rram.counting import Cycles, LayerCounters, Way, Ways
 from backends.rram.crossbar.settings import Settings
 from backends.rram.isa import Made, What
 from backends.rram.network import Network
 from backends.rram.products import MatrixPart
+from backends.rram.shown import ShownPart, ShownTile
 from backends.rram.streams import Action, Do, Piece, Task
 from backends.rram.tiles import VectorTile
 from backends.spatial.memory import Fault, MemoryBank
@@ -48,7 +50,12 @@ class Chip:
         sums: MemoryBank,
         physics: Settings | None = None,
         writers: Mapping[tuple[int, int], int] | None = None,
+        observer: Observer | None = None,
     ):
+        """`observer` is told what every action does; crossbars compute as they should then."""
+        self._observer = observer
+        self._now = (0, 0)
+        """Core and address of the instruction at work."""
         self.machine, self.streams, self._physics = machine, streams, physics
         self.network = Network(machine)
         self.writers = writers or {}
@@ -68,7 +75,13 @@ class Chip:
         counters.parts += 1
         counters.cores.add(task.core)
         ways = Ways(self.network, task.core, counters)
-        if task.is_matrix:
+        if self._observer is not None:
+            effects = Effects(self._observer, task.layer.index, lambda: self._now)
+            if task.is_matrix:
+                self._parts[id(task)] = ShownPart(task, self.machine, self.dram, self.sums, counters, ways, effects)
+            else:
+                self._tiles[id(task)] = ShownTile(task.layer, self.machine, self.dram, counters, ways, effects)
+        elif task.is_matrix:
             self._parts[id(task)] = MatrixPart(task, self.machine, self.dram, self.sums, counters, ways, self._physics)
         else:
             self._tiles[id(task)] = VectorTile(task.layer, self.machine, self.dram, counters, ways)
@@ -109,6 +122,7 @@ class Chip:
         return self._guarded(task, piece, action, turns)
 
     def _guarded(self, task: Task, piece: Piece, action: Action, turns: range) -> Cost:
+        self._now = task.core, action.pc
         try:
             execute = self._on_crossbars if task.is_matrix else self._on_vectors
             return execute(task, piece, action, turns)

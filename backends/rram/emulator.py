@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingType
 
 from backends.activity import Activity, Occupancy
 from backends.api import Accessed
+from backends.effects import NO_WORDS, NOTHING, Effect, Observer, Shown
 from backends.fields import Array
 from backends.program import HELD, Program, TensorEntry
 from backends.rram.activity import ActivityLog
@@ -31,7 +33,7 @@ from backends.rram.timing import Simulation, Timeline
 from backends.segments import HostCall
 from backends.spatial.dram import dram_of
 from backends.spatial.memory import Fault, MemoryBank, UnwrittenFault
-from backends.spatial.running import ProgramEmulator
+from backends.spatial.running import ProgramEmulator, raw_words
 from backends.spatial.watched import WatchedMemory
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.dtypes import dtype_named
@@ -112,6 +114,20 @@ class MulticoreEmulator(ProgramEmulator):
         with np.errstate(all="ignore"):
             return reader_of(words, numbers, self.machine, self.streams(dram), (dram, self._blank_sums()))
 
+    def observe_layer(self, layer: str, tensors: Mapping[str, Array], observer: Observer) -> None:
+        """Execute a layer alone, or those of its group, and show what every instruction does to their words."""
+        self._execute(tensors, (), None, layer, observer=observer)
+
+    def _observed(self, observer: Observer, dram: MemoryBank) -> Observer:
+        """An observer of cores that shows the words of results."""
+        outputs = [self._tensors[entry.outputs[0]] for entry in self.program.layers]
+
+        def observe(effect: Effect) -> None:
+            is_result = effect.shown is Shown.RESULT
+            observer(replace(effect, values=raw_words(dram, outputs[effect.layer])) if is_result else effect)
+
+        return observe
+
     def _blank_sums(self) -> MemoryBank:
         return MemoryBank.blank(SUMS, self.machine.shared.sum_words, np.dtype(np.int32))
 
@@ -149,6 +165,7 @@ class MulticoreEmulator(ProgramEmulator):
         only: str | None = None,
         host: HostCall | None = None,
         accessed: Accessed | None = None,
+        observer: Observer | None = None,
     ) -> dict[str, Array]:
         dram = dram_of(self.program, self.dram_words)
         held = {name: array for name, array in tensors.items() if self._tensors[name].memory == HELD}
@@ -171,10 +188,13 @@ class MulticoreEmulator(ProgramEmulator):
         if only is not None:
             holds.remember({self._tensors[name].address: _flat(self._tensors[name], held[name]) for name in held})
         sums = self._blank_sums()
+        shown = None if observer is None else self._observed(observer, dram)
         try:
             with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
-                chip, self.timeline = self._run_streams(streams, dram, sums, before, holds, accessed)
+                chip, self.timeline = self._run_streams(streams, dram, sums, before, holds, accessed, shown)
         except CoreFault as fault:
+            if shown is not None:
+                shown(Effect(fault.task.layer.index, fault.task.core, fault.pc, Shown.STOP, NO_WORDS, NOTHING))
             found = fault.fault
             if isinstance(found, UnwrittenFault):
                 found = read_too_early(found, fault.task, self.machine, streams, (dram, sums))
@@ -204,6 +224,7 @@ class MulticoreEmulator(ProgramEmulator):
         before: Registers,
         holds: SharedHolds,
         accessed: Accessed | None,
+        observer: Observer | None,
     ) -> tuple[Chip, Timeline]:
         if accessed is not None:
             dram = WatchedMemory(dram, lambda words, writes: accessed(*engine.now, words, writes))
@@ -212,10 +233,10 @@ class MulticoreEmulator(ProgramEmulator):
             detector = RaceDetector(len(streams) * self.machine.units, ended)
             holds.watch(detector.seen(HOLDS))
             watched = WatchedMemory(dram, detector.seen(dram.name)), WatchedMemory(sums, detector.seen(sums.name))
-            chip = Chip(self.machine, streams, *watched, self._physics, self._writers)
+            chip = Chip(self.machine, streams, *watched, self._physics, self._writers, observer)
             chip.program_residents()
             return chip, StepEngine(chip, detector, before, self._pace, self._log).run()
-        chip = Chip(self.machine, streams, dram, sums, self._physics, self._writers)
+        chip = Chip(self.machine, streams, dram, sums, self._physics, self._writers, observer)
         engine = BlockEngine(chip, before)
         chip.program_residents()
         engine.run()

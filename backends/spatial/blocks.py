@@ -110,7 +110,8 @@ class BlockEngine:
         self._holders: list[set[int]] = []
         self._shapes: dict[tuple[object, ...], PassShape] = {}
         self._window: tuple[tuple[object, ...], Factor] | None = None
-        self._held: MemoryBank | None = None
+        self.held: MemoryBank | None = None
+        """The input that lies in a hold, as passes read it."""
 
     def begin(self, counters: Counters) -> None:
         """Run on the layer's whole ranges, of a shape that the engine was made for: no tile is there of earlier runs.
@@ -123,8 +124,8 @@ class BlockEngine:
         if Tensor.INPUT not in self.layer.keeps:
             return
         tile = input_tile(self.layer)
-        self._held = MemoryBank.blank("the input in its hold", tile.words, self.layer.address(Tensor.INPUT).dtype)
-        self._fill(tile, self._held, 0, self._held_words)
+        self.held = MemoryBank.blank("the input in its hold", tile.words, self.layer.address(Tensor.INPUT).dtype)
+        self._fill(tile, self.held, 0, self._held_words)
 
     def _held_words(self, tile: InputTile, there: Existing) -> Array:
         return held_input(self.layer, there, [first for first, _ in tile.groups])
@@ -134,7 +135,7 @@ class BlockEngine:
     def load_input(self) -> None:
         """DRAM -> pre -> buffer; padding and positions between dilated words are filled in."""
         layer = self.layer
-        if self._held is not None:
+        if self.held is not None:
             raise Fault("CAT-E003", "an input is loaded that lies in a hold")
         place = layer.place(Tensor.INPUT, Memory.GLB)
         tile = input_tile(layer)
@@ -262,7 +263,7 @@ class BlockEngine:
 
     def _sums_addresses(self, shape: Sequence[int]) -> Addresses:
         """Where unfinished sums of the current ranges lie: where the first of their results will."""
-        address, strides = self._output_address(Tensor.OUTPUT)
+        address, strides = self.output_address(Tensor.OUTPUT)
         return grid(address, shape, strides)
 
     def _output_extents(self, ranges: Ranges) -> list[int]:
@@ -296,7 +297,7 @@ class BlockEngine:
         if hold is None:
             self._write_output(self.through_link(Tensor.OUTPUT, COMPRESSED["dram.output.write"], values), shape)
         else:
-            address, strides = self._output_address(Tensor.OUTPUT)
+            address, strides = self.output_address(Tensor.OUTPUT)
             hold.scatter(grid(address, shape, strides), np.broadcast_to(values, shape))
         self.counters.add("glb.output.drain", words)
         self.counters.add("dram.output.write" if hold is None else "glb.output.hold", words)
@@ -305,7 +306,7 @@ class BlockEngine:
     def _write_output(self, values: Array, shape: list[int]) -> None:
         """Write the words of the current output tile to their place, or update those at computed addresses."""
         terms, update = self.layer.terms[Tensor.OUTPUT], self.layer.update
-        words = Walk(*self._output_address(Tensor.OUTPUT), values.dtype)
+        words = Walk(*self.output_address(Tensor.OUTPUT), values.dtype)
         if not terms:
             if update is not Fold.NONE:
                 raise Fault("CAT-E003", "an output is updated that has no computed addresses")
@@ -313,7 +314,7 @@ class BlockEngine:
             self._count_bursts("dram.output.burst", shape, words.strides)
             return
         index_dtype = self.layer.address(Tensor.OUTPUT_INDEX).dtype
-        index = Walk(*self._output_address(Tensor.OUTPUT_INDEX), index_dtype)
+        index = Walk(*self.output_address(Tensor.OUTPUT_INDEX), index_dtype)
         addresses, read = computed_addresses(self.dram, shape, words, index, terms)
         self.dram.scatter(addresses, values, UPDATES[update])
         self._count_bursts("dram.output.burst", shape, words.strides, index.strides)
@@ -322,7 +323,7 @@ class BlockEngine:
         if update is not Fold.NONE:
             self.counters.add("dram.output.read", addresses.size)
 
-    def _output_address(self, tensor: Tensor) -> tuple[int, list[int]]:
+    def output_address(self, tensor: Tensor) -> tuple[int, list[int]]:
         """First word and strides (g, op, opc per dimension) of the current ranges of a tensor laid out like O."""
         address = self.layer.address(tensor).address
         strides: list[int] = []
@@ -334,7 +335,7 @@ class BlockEngine:
 
     def _read_extra(self, tensor: Tensor) -> Array:
         """The words of an extra operand for the current output tile; words that repeat are read once."""
-        address, strides = self._output_address(tensor)
+        address, strides = self.output_address(tensor)
         sizes = self.layer.drained(self.layer.sizes)
         shape = [1 if stride == 0 else size for size, stride in zip(sizes, strides, strict=True)]
         dtype, hold = self.layer.address(tensor).dtype, self.layer.keeps.get(tensor)
@@ -397,7 +398,7 @@ class BlockEngine:
         counters.events += shape.events
         for name in output_traffic(first, self.layer.is_last_pass()):
             counters.add(name, words)
-        if self._held is not None:
+        if self.held is not None:
             counters.add("glb.input.read", self._touched_words())
         elif not self.machine.counting.padding_in_buffer:
             counters.add("glb.input.read", self._existing_words())
@@ -413,14 +414,14 @@ class BlockEngine:
         """The input words of the pass as a view (g..., ks..., opc...) of the buffer."""
         tile, layer = self.input, self.layer
         assert tile is not None
-        address = 0 if self._held is not None else layer.place(Tensor.INPUT, Memory.GLB).address
+        address = 0 if self.held is not None else layer.place(Tensor.INPUT, Memory.GLB).address
         strides = row_major(tile.shape)
         wanted = input_tile(layer)
         for index, (have, want) in enumerate(zip(tile.groups, wanted.groups, strict=True)):
             address += _offset("groups", have, want) * strides[2 * index]
         for index, (have, want) in enumerate(zip(tile.positions, wanted.positions, strict=True)):
             address += _offset("input positions", have, want) * strides[2 * index + 1]
-        return (self._held or self._inputs()).read(address, *shape.input_axes)
+        return (self.held or self._inputs()).read(address, *shape.input_axes)
 
     def output_block(self, shape: PassShape, first: bool) -> Array:
         """The output words of the pass as a view (g..., op..., opc...) of the buffer."""
@@ -514,7 +515,7 @@ class BlockEngine:
         words = input_tile(layer).words
         delivered, chain = delivered_inputs(layer, found), chain_length(layer, found)
         events = {
-            "glb.input.read": words if machine.counting.padding_in_buffer and self._held is None else 0,
+            "glb.input.read": words if machine.counting.padding_in_buffer and self.held is None else 0,
             "array.input.deliver": delivered,
             "spad.input.write": delivered,
             "spad.input.read": operations,

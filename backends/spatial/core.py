@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
+from backends.effects import Effects, Observer
 from backends.spatial.codes import Fold, Kind, Slot, Tensor, Word
 from backends.spatial.host import EventCounter, execute_on_host
 from backends.spatial.layer import LayerState, TensorAddress, TermConfig, binary_function, scalar_step
@@ -46,6 +47,8 @@ class LayerSequencer(ABC, Generic[LayerT]):
         self._halted = False
         self._code: Sequence[Any] = ()
         self._watch: Watch | None = None
+        self.observer: Observer | None = None
+        """Told what every instruction does to the words of its layer."""
 
     @abstractmethod
     def new_layer(self, index: int, main: str | None, fold: Fold, padding: float, acc: Any) -> LayerT:
@@ -115,6 +118,10 @@ class LayerSequencer(ABC, Generic[LayerT]):
             self.finish_loops()
             self.counts[self._layer.index] = self._counters.result()
             self._layer = None
+
+    def effects(self, layer: LayerState) -> Effects | None:
+        """What shows the effects of instructions on a layer, if anybody looks."""
+        return None if self.observer is None else Effects(self.observer, layer.index, lambda: (0, self.pc))
 
     @property
     def layer(self) -> LayerT:

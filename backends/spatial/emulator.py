@@ -6,15 +6,17 @@ import functools
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
 
 from backends.api import Accessed, Seen
+from backends.effects import NO_WORDS, NOTHING, Effect, Observer, Shown
 from backends.fields import Array
 from backends.isa import Instruction, Isa
-from backends.program import DebugEntry, Program, TensorEntry
+from backends.program import DebugEntry, Program
 from backends.segments import HostCall
 from backends.spatial.blank import ConstantRead, ConstantReads
 from backends.spatial.blocks import BlockEngine
@@ -26,7 +28,7 @@ from backends.spatial.groups import GroupSequencer
 from backends.spatial.isa import ISA, Layer
 from backends.spatial.machine import EngineFactory, SpatialCore
 from backends.spatial.memory import Buffer, Fault, MemoryBank
-from backends.spatial.running import ProgramEmulator
+from backends.spatial.running import ProgramEmulator, raw_words
 from backends.spatial.watched import WatchedMemory
 from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
@@ -88,6 +90,7 @@ class LayerEmulator(ProgramEmulator):
         host: HostCall | None = None,
         accessed: Accessed | None = None,
         seen: Seen | None = None,
+        observer: Observer | None = None,
     ) -> dict[str, Array]:
         dram = dram_of(self.program, self.dram_words)
         for name, array in tensors.items():
@@ -97,6 +100,7 @@ class LayerEmulator(ProgramEmulator):
             memory = WatchedMemory(dram, lambda words, writes: accessed(0, core.pc, words, writes))
         segment = None if host is None else functools.partial(self._run_segment, memory, host)
         core = self.new_core(memory, segment)
+        core.observer = None if observer is None else self._observed(observer, dram, only or "")
         code = self._code if only is None else self._code_of(only)
         try:
             # Passes multiply small matrices: threads would wait for each other longer than they compute.
@@ -104,6 +108,8 @@ class LayerEmulator(ProgramEmulator):
             with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
                 core.run(code, self._watch(trace, core) if seen is None else self._steps(seen, core, only, wanted))
         except Fault as fault:
+            if core.observer is not None:
+                core.observer(Effect(self._layers.index(only or ""), 0, core.pc, Shown.STOP, NO_WORDS, NOTHING))
             raise CatenaError(self._diagnostic(fault, core.pc, only)) from fault
         self._counters = {self._layers[index]: counts for index, counts in core.counts.items()}
         if isinstance(core, GroupSequencer):
@@ -141,6 +147,23 @@ class LayerEmulator(ProgramEmulator):
         group = next((each for each in self.program.groups if each.name == entry.group), None)
         self._execute(tensors, entry.outputs if group is None else group.outputs, None, layer, seen=seen)
 
+    def observe_layer(self, layer: str, tensors: Mapping[str, Array], observer: Observer) -> None:
+        """Execute a layer alone, or those of its group, and show what every instruction does to their words."""
+        self._execute(tensors, (), None, layer, observer=observer)
+
+    def _observed(self, observer: Observer, dram: MemoryBank, only: str) -> Observer:
+        """An observer of the core that runs a layer alone: addresses are those of the program, results are words."""
+        addresses = self._addresses(only)
+        outputs = [self._tensors[entry.outputs[0]] for entry in self.program.layers]
+
+        def observe(effect: Effect) -> None:
+            values = effect.values
+            if effect.shown is Shown.RESULT:
+                values = raw_words(dram, outputs[effect.layer])
+            observer(replace(effect, address=addresses[effect.address], values=values))
+
+        return observe
+
     def reader_of(self, words: Array, layers: Sequence[str]) -> tuple[int, int, int] | None:
         """Which instruction of some layers reads constants first: their code is executed on zeros up to there."""
         memory = ConstantReads(dram_of(self.program, self.dram_words), words)
@@ -167,16 +190,11 @@ class LayerEmulator(ProgramEmulator):
 
         def watch(pc: int, instruction: Instruction) -> None:
             if before:
-                results = {name: self._words_of(core.dram, self._tensors[name]) for name in wanted}
+                results = {name: raw_words(core.dram, self._tensors[name]).copy() for name in wanted}
                 seen(addresses[before[-1]], {**self.memories(core), **results})
             before[:] = [pc]
 
         return watch
-
-    def _words_of(self, dram: MemoryBank, entry: TensorEntry) -> Array:
-        """A copy of the words of a tensor, whether anything has written them or not."""
-        segment = next(each for each in dram.segments if each.base <= entry.address < each.end or not entry.words)
-        return segment.words[entry.address - segment.base :][: entry.words].copy()
 
     def _watch(
         self, trace: Callable[[str], None] | None, core: LayerSequencer[Any]

@@ -17,6 +17,7 @@ from backends.spatial.groups import Memory as HoldMemory
 from backends.spatial.layer import LayerState, PlaceConfig, SpreadConfig
 from backends.spatial.loops import LoopedLayer, LoopSequencer
 from backends.spatial.memory import Buffer, Fault, MemoryBank
+from backends.spatial.shown import ShownPasses
 from dialects.array_machine import Machine
 from dialects.events import BURSTS, COMPRESSED, Counts
 
@@ -178,13 +179,23 @@ class SpatialCore(LoopSequencer[SpatialLayer]):
             return
         if tensor is Tensor.INPUT:
             self._running().load_input()
+            self._show(ShownPasses.input)
         else:
             self._running().load_kernel()
+            self._show(ShownPasses.kernel)
 
     def process(self) -> None:
         if not self.is_read():
             self._running().process()
+            self._show(ShownPasses.sums)
 
     def store(self) -> None:
         if not self.is_read():
             self._running().store()
+            self._show(ShownPasses.results)
+
+    def _show(self, what: Callable[[ShownPasses], None]) -> None:
+        """Show what the engine just did, if anybody looks."""
+        effects = self.effects(self.layer)
+        if effects is not None:
+            what(ShownPasses(self._running(), effects))

@@ -151,6 +151,12 @@ class ProgramEmulator(ABC):
         return np.array(words).astype(dtype_named(entry.dtype))
 
 
+def raw_words(dram: MemoryBank, entry: TensorEntry) -> Array:
+    """The words of a tensor as they are, whether anything has written them or not."""
+    segment = next(each for each in dram.segments if each.base <= entry.address < each.end or not entry.words)
+    return segment.words[entry.address - segment.base :][: entry.words]
+
+
 def _tensor_problem(fault: Fault, entry: TensorEntry) -> Diagnostic:
     return Diagnostic(
         fault.code,

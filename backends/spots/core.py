@@ -16,6 +16,7 @@ from backends.spots.accumulators import Accumulators
 from backends.spots.counters import GemmCounters
 from backends.spots.engine import GemmEngine, GemmLayer, GemmPlace
 from backends.spots.kernels import BlocksConfig
+from backends.spots.shown import ShownTiles
 from dialects.events import EVENTS, Counts
 from dialects.gemm_machine import STREAM_WORD_BITS, GemmMachine, Srams
 
@@ -193,8 +194,10 @@ class GemmSequencer(LoopSequencer[GemmLayer]):
         match tensor:
             case Tensor.INPUT:
                 self._running().load_input()
+                self._show(ShownTiles.input)
             case Tensor.KERNEL:
                 self._running().load_kernel(self._tile_number())
+                self._show(ShownTiles.kernel)
             case _:
                 raise Fault("CAT-E003", f"{tensor.name} cannot be loaded")
 
@@ -210,7 +213,15 @@ class GemmSequencer(LoopSequencer[GemmLayer]):
     def multiply(self) -> None:
         if not self.is_read():
             self._running().multiply(self._tile_number())
+            self._show(ShownTiles.sums)
 
     def store(self) -> None:
         if not self.is_read():
             self._running().store()
+            self._show(ShownTiles.results)
+
+    def _show(self, what: Callable[[ShownTiles], None]) -> None:
+        """Show what the engine just did, if anybody looks."""
+        effects = self.effects(self.layer)
+        if effects is not None:
+            what(ShownTiles(self._running(), self.dram, effects))

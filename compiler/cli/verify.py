@@ -75,8 +75,10 @@ def verify(
     """Run every layer of a program with the inputs that ONNX Runtime computes for it, then the whole program.
 
     The source is a PROGRAM, whose model --model names, or a MODEL, which is compiled first. Ends with exit code 5 if
-    anything differs, and says in which layer, in which tile of it, and which instruction is to blame: of wrong code and
-    constants always, of a wrong emulator where another engine executes the instruction right, step by step.
+    anything differs, and says in which layer, in which tile of it, and which instruction is to blame: in wrong code and
+    constants, or executed wrong by the emulator, whatever engines have in common. Of an emulator, counts and times are
+    not looked at, and waits and signals only by the words that are wrong after them; layers with computed addresses,
+    kernels in blocks or narrow accumulators, and backends of two memories, are compared between engines, if at all.
     """
     from dataclasses import asdict
 

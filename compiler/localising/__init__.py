@@ -2,6 +2,7 @@
 
 `evidence` is what verification leaves of the first wrong layer. `tiles` finds the first turn of its loops with a wrong
 result. `recompiling` makes the program again from its own decisions and the model; `instructions` finds the instruction
-or constant in which the two differ and whose repair mends the layer. If there is none, the emulator is to blame, and
-`engines` finds the instruction after which two of its engines disagree. `reproducer` cuts all of it out of the network.
+or constant in which the two differ and whose repair mends the layer. If there is none, the emulator is to blame:
+`effects` finds the first instruction that does something else than its layer is defined to do, `engines` that after
+which two engines disagree, where definitions do not tell. `reproducer` cuts all of it out of the network.
 """

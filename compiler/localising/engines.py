@@ -11,8 +11,8 @@ from backends.api import Backend, Emulator, SteppedEmulator
 from backends.isa import Isa
 from backends.program import Program
 from compiler.arrays import Array
+from compiler.localising.blame import Blame, instruction_at
 from compiler.localising.evidence import Evidence
-from compiler.localising.instructions import Blame, instruction_at
 from compiler.localising.steps import made_in
 from dialects.diagnostics import CatenaError
 

@@ -12,9 +12,11 @@ from backends.registry import find_backend
 from compiler.arrays import Array
 from compiler.explanation.layers import ExplainedLayer, explained_layers
 from compiler.localising.as_a_whole import first_departure
+from compiler.localising.blame import Blame, Mends, mends_by
+from compiler.localising.effects import blamed_effect
 from compiler.localising.engines import blamed_execution, engines_that_are_right
 from compiler.localising.evidence import Evidence, Stop, WrongOutputs, run_inputs
-from compiler.localising.instructions import Blame, Mends, are_the_same, blamed_instruction, mends_by, together
+from compiler.localising.instructions import are_the_same, blamed_instruction, together
 from compiler.localising.places import blamed_table, differences, other_places
 from compiler.localising.recompiling import or_reason
 from compiler.localising.tiles import Tile, first_wrong_tile
@@ -197,6 +199,10 @@ def _blamed(program: Program, emulator: Emulator, model: Path, evidence: Evidenc
             return found
         else:
             reason = _unexplained(program, again, layers, names, mends)
+    blame, unseen = blamed_effect(program, emulator, evidence, isa)
+    if blame is not None:
+        return blame, "", ""
+    reason = "; ".join(filter(None, (reason, unseen)))
     right = engines_that_are_right(program, backend, evidence)
     if not right:
         wrong = "so the compiler makes or the emulator executes them wrong"

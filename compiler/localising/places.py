@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from backends.program import Program, TensorEntry
-from compiler.localising.instructions import Mends
+from compiler.localising.blame import Mends
 
 
 def other_places(program: Program, again: Program) -> list[str]:

@@ -8,15 +8,10 @@ from backends.api import Emulator, WatchedEmulator
 from backends.isa import Isa
 from backends.program import Program
 from compiler.arrays import Array
+from compiler.localising.blame import Blame, Mends, instruction_at
+from compiler.localising.constants import blamed_constants
 from compiler.localising.edits import OUTSIDE, edits, repaired
-from compiler.localising.instructions import (
-    Blame,
-    Mends,
-    blame_of,
-    blamed_constants,
-    blamed_order,
-    instruction_at,
-)
+from compiler.localising.instructions import blame_of, blamed_order
 from compiler.localising.provenance import Intrusion, first_intrusion
 
 _MOST_RUNS = 16

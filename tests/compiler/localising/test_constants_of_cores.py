@@ -14,7 +14,7 @@ from backends.rram.isa import ISA, Part
 from backends.rram.isa import Program as Write
 from compiler.compilation import CompileOptions, compile_source
 from compiler.execution import load_program
-from compiler.localising.instructions import Blame
+from compiler.localising.blame import Blame
 from compiler.localising.locating import locate
 from compiler.verification.layers import verify_program
 from tests.backends.rram.quantized import SMALL

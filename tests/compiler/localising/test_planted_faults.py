@@ -10,7 +10,6 @@ import onnx
 import pytest
 
 from backends.container import write_program
-from backends.generic.offchip import OffChip
 from compiler.compilation import CompileOptions, compile_model, compile_source
 from compiler.execution import load_program, run_program
 from compiler.explanation.groups import fused_mappings
@@ -121,24 +120,6 @@ def test_a_layer_that_makes_a_part_of_a_tensor_is_shown_in_the_whole_program(tmp
     assert found.location.layer == "right"
     assert found.reproducer is not None
     assert found.reproducer.command.startswith("catena verify program.cat")
-
-
-@pytest.mark.parametrize("fuse", [False, pytest.param(True, marks=pytest.mark.exhaustive)])
-def test_no_instruction_is_blamed_that_an_engine_does_not_execute_by_itself(
-    fuse: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The fast engine of the generic machine executes nests at once: of them only results can be compared."""
-    model = save_model(small_cnn(), tmp_path / "model.onnx")
-    program = compile_source(str(model), CompileOptions(target="generic", fuse=fuse)).program
-    assert program is not None
-    write_program(program, tmp_path / "right.cat")
-    right = OffChip.input
-    monkeypatch.setattr(OffChip, "input", lambda self: right(self) * 1.5)
-    location = verify_source(str(tmp_path / "right.cat"), model).location
-    assert location is not None
-    assert location.blame is None
-    assert "engine words of the emulator executes instructions 0 to " in location.remark
-    assert ("any layer of the group may be to blame" in location.remark) == fuse
 
 
 @pytest.mark.parametrize("word", [2, *(pytest.param(word, marks=pytest.mark.exhaustive) for word in (0, 5))])

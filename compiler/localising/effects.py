@@ -1,0 +1,85 @@
+"""The emulator to blame, by its effects: the first instruction that does something else than its layer is defined as.
+
+What an instruction has to do is worked out from the definition of the layer and what that was given (`defined`), so
+that a fault is found that all engines of an emulator share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from backends.api import Emulator, ObservedEmulator
+from backends.isa import Isa
+from backends.program import LayerEntry, Program
+from compiler.arrays import Array
+from compiler.explanation.layers import explained_layers
+from compiler.localising.blame import Blame, instruction_at
+from compiler.localising.checking import CheckedEffects, TooManyTermsError, WrongEffectError
+from compiler.localising.defined import DefinedLayers, UndefinedLayerError
+from compiler.localising.evidence import Evidence
+from compiler.localising.steps import Step, made_in
+from dialects.diagnostics import CatenaError
+
+
+def blamed_effect(program: Program, emulator: Emulator, evidence: Evidence, isa: Isa) -> tuple[Blame | None, str]:
+    """The first instruction whose effect is not what its layer is defined to do; without one, what else is known."""
+    if not isinstance(emulator, ObservedEmulator):
+        return None, ""
+    try:
+        for index, step in enumerate(evidence.steps):
+            given = step.given_after(made_in(emulator, evidence.steps[:index]))
+            defined = _defined(program, step, given)
+            if index == len(evidence.steps) - 1 and _is_wrong_by_definition(defined, evidence):
+                return None, "what the program says that the layer computes is wrong, so the compiler is to blame"
+            found = _first_wrong(program, emulator, step, given, defined)
+            if found is not None:
+                return _blame(program, isa, defined, found), ""
+    except UndefinedLayerError as unknown:
+        return None, f"instructions were not compared with what the layer is defined to do: {unknown}"
+    except TooManyTermsError as many:
+        return None, f"instructions were not compared with what the layer is defined to do: {many}"
+    except CatenaError:
+        # It stops: what it showed before that was right.
+        return None, ""
+    return None, ""
+
+
+def _defined(program: Program, step: Step, given: dict[str, Array]) -> DefinedLayers:
+    names = {each.name for each in _together(program, step.layer)}
+    return DefinedLayers(program, [each for each in explained_layers(program) if each.entry.name in names], given)
+
+
+def _together(program: Program, layer: LayerEntry) -> Iterator[LayerEntry]:
+    """The layer, or those of its group."""
+    return (each for each in program.layers if each.name == layer.name or (layer.group and each.group == layer.group))
+
+
+def _is_wrong_by_definition(defined: DefinedLayers, evidence: Evidence) -> bool:
+    return bool(evidence.is_wrong(defined.made(evidence.tensor)).any())
+
+
+def _first_wrong(
+    program: Program, emulator: ObservedEmulator, step: Step, given: dict[str, Array], defined: DefinedLayers
+) -> WrongEffectError | None:
+    """The first effect that is wrong, in the words that it is about or else in any that were right before."""
+    for keeps_all in (False, True):
+        checked = CheckedEffects(defined, keeps_all=keeps_all)
+        try:
+            emulator.observe_layer(step.layer.name, given, checked)
+        except WrongEffectError as found:
+            return found
+        missing = checked.missing()
+        if missing is not None:
+            return missing
+    return None
+
+
+def _blame(program: Program, isa: Isa, defined: DefinedLayers, found: WrongEffectError) -> Blame:
+    effect = found.effect
+    text = isa.format(instruction_at(program, isa, effect.core, effect.address))
+    turn = defined.expectations[effect.layer].ranges(effect.cut)
+    reason = f"the emulator {found.what}"
+    reason += f", first at {found.place}" if found.place else ""
+    reason += f", in the turn of {turn}" if turn else ""
+    name = program.layers[effect.layer].name
+    return Blame(effect.core, effect.address, text, reason, found.expected, found.found, len(program.code), name)
