@@ -96,8 +96,8 @@ class Pricing:
         self.off_chip = np.array([index not in resident for index in range(len(self.names))])
         """Tensors that lie off-chip before or after the group, or would."""
         self.minimal = self._minimal()
-        uses = Uses(self.names, self.used_tensors, users)
-        self.pieces = PieceColumns(own, uses, factors, loops, self.needed) if own else None
+        self.uses = Uses(self.names, self.used_tensors, users)
+        self.pieces = PieceColumns(own, self.uses, factors, loops, self.needed) if own else None
         if self.pieces:
             for tensor, least in zip(self.used_tensors, self.pieces.least, strict=True):
                 self.only_user[tensor] *= least
@@ -112,11 +112,17 @@ class Pricing:
         return np.array([each.factor.least() for each in self.factors]).reshape(-1, len(self.names))
 
     def product(self, rows: Rows) -> Mask:
-        """Whether the numbers of rows are products of those of factors."""
+        """Whether the numbers of rows are products of those of factors.
+
+        A union of two products is one if either holds the other, or if they differ along a single axis, which one
+        factor alone moves: loops that move an axis of what any reader reads are in one factor.
+        """
         valid = np.ones(len(rows), np.bool_)
-        unions = len(self.tabulation.whole.unions)
-        within, around = np.ones((2, len(rows), unions), np.bool_)
-        differing = np.zeros((len(rows), unions), np.int64)
+        # Where no loop can be cut there are no factors, and unions are what they are without.
+        unions = self.tabulation.whole.unions
+        within = np.tile(np.array([bool(each.first_in_second[0]) for each in unions], np.bool_), (len(rows), 1))
+        around = np.tile(np.array([bool(each.second_in_first[0]) for each in unions], np.bool_), (len(rows), 1))
+        differing = np.tile(np.array([int(each.differing[0]) for each in unions], np.int64), (len(rows), 1))
         for index, placed in enumerate(self.factors):
             states, factor = rows.states[:, index], placed.factor
             valid &= factor.valid[states]
@@ -257,13 +263,15 @@ class Pricing:
         """The numbers of rows for tensors within the links, whatever they are."""
         shapes = ((len(rows), count) for count in (len(self.names), len(self.used_tensors), 2))
         found = Within(*(np.zeros(shape) for shape in shapes))
-        users = self.user.argmax(axis=1).tolist()
         for row in range(len(rows)):
-            costs = FusedCosts(self.group, self.mapping(rows, row, False))
+            mapping = self.mapping(rows, row, False)
+            costs = FusedCosts(self.group, mapping)
             for index, name in enumerate(self.names):
                 found.moved[row, index] = costs.reads.get(name, 0) + costs.writes.get(name, 0)
-            for use, (tensor, link) in enumerate(zip(self.used_tensors, users, strict=True)):
-                found.used[row, use] = costs.used(self.names[tensor])[self.group.links[int(link)].name]
+            if self.pieces:
+                found.used[row], found.saved[row] = self.pieces.one_by_one(mapping)
+            else:
+                found.used[row] = self.uses.words(costs)
         return found
 
 

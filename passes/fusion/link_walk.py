@@ -154,6 +154,7 @@ class Walk(ABC, Generic[S, W]):
         group, unions = self.group, list[Union]()
         if link is group.head:
             needed, windows = self._head()
+            self._note(link.result, needed)
             made = needed
         else:
             needed = self._joined(link.result, [part for _, part in read[link.result]], unions)
@@ -163,6 +164,7 @@ class Walk(ABC, Generic[S, W]):
         kept: list[tuple[str, S]] = []
         for operand in link.operands:
             part = self._accessed(operand, link, windows)
+            self._note(operand.tensor, part)
             if operand.tensor in group.makers or sum(1 for _ in group.readers(operand.tensor)) > 1:
                 kept.append((operand.tensor, part))
             else:
@@ -216,6 +218,14 @@ class Walk(ABC, Generic[S, W]):
     @abstractmethod
     def _work(self, link: GroupLink, windows: W) -> Ratios:
         """Operations in all turns, for each combination."""
+
+    @abstractmethod
+    def _note(self, tensor: str, part: S) -> None:
+        """Keep for `moved` what the head makes, or an operand reads.
+
+        Loops that move one axis of a tensor, each for another operand, are not independent, though no union of what
+        these read may depend on either loop alone.
+        """
 
     @abstractmethod
     def moved(self) -> set[tuple[str, int]]:

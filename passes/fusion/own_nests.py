@@ -1,21 +1,23 @@
 """Own loops that bring what links have within themselves in the least room, each piece once.
 
 Of a link's loops `op` and `ks` are cut, and below all that is not the kernel those of the kernel (`g` as well), index
-by index: larger tiles only take more room. Its input comes by channels, its kernel word by word. The head, whose loops
-around the group are its own as well, brings its input by channels or makes its result by channels, whichever takes less
-room: both would bring the input again for every channel that is made.
+by index: larger tiles only take more room. Its input comes by channels, its kernel word by word, if that is a tensor of
+its own and no view of one. Positions of a window are channels where each has as much of the input, and none is padding.
+The head, whose loops around the group are its own as well, brings its input by channels or makes its result by
+channels, whichever takes less room: both would bring the input again for every channel that is made.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from dialects.fused_mapping import FusedMapping
 from dialects.gconv.spec import LoopKind
 from dialects.schedule import Loop, Mapping, Node, Operand, Storage, Temporal
 from passes.fusion.group import Group, GroupLink, Role
-from passes.fusion.pieces import is_cut, part_of_link
+from passes.fusion.pieces import is_cut_evenly, part_of_link, piece_problems
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,19 @@ class OwnNests:
             tensor = link.input.tensor
             if tensor in group.makers or part_of_link(link, tensor) is not Operand.INPUT:
                 continue
-            loops = tuple(each for each in _loops(link, LoopKind.KS) if is_cut(group, link, tensor, each))
+            loops = tuple(each for each in _loops(link, LoopKind.KS) if is_cut_evenly(group, link, tensor, each))
             if loops:
                 found[link.name] = tensor, loops
         return OwnNests(group, found, tuple(_loops(group.head, LoopKind.OP)))
+
+    def on(self, mapping: FusedMapping, *, by_result: bool) -> FusedMapping:
+        """A mapping with the nests of links that bring what lies within them in pieces, where the model allows it."""
+        inside = [each.tensor for each in mapping.retentions if each.level is None]
+        memory = mapping.retention(self.group.head.result).memory
+        nests = [(link.name, self.nest(link, memory, inside, by_result=by_result)) for link in self.group.links]
+        cut = replace(mapping, branches=tuple((name, nest) for name, nest in nests if nest is not None))
+        refused = {name for name, *_ in piece_problems(self.group, cut)}
+        return replace(cut, branches=tuple(branch for branch in cut.branches if branch[0] not in refused))
 
     def nest(self, link: GroupLink, memory: str, within: Iterable[str], *, by_result: bool) -> Mapping | None:
         """The nest of a link for tensors within it, None if there is nothing to cut.

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dialects.fused_mapping import FusedMapping
 from dialects.schedule import Loop
 from passes.fusion.factors import Mask, Placed
+from passes.fusion.model import FusedCosts
 from passes.fusion.own_nests import OwnNests, indices
 from passes.fusion.rows import Numbers, Rows
 
@@ -20,6 +22,12 @@ class Uses:
     names: Sequence[str]
     tensors: Sequence[int]
     links: Sequence[int]
+
+    def words(self, costs: FusedCosts) -> Numbers:
+        """What links hold at most of what they use, where no such tensor has a place above them."""
+        links = costs.group.links
+        pairs = zip(self.tensors, self.links, strict=True)
+        return np.array([costs.used(self.names[tensor])[links[link].name] for tensor, link in pairs], np.float64)
 
 
 class PieceColumns:
@@ -50,7 +58,7 @@ class PieceColumns:
                     self.parts[use] = self.least[use]
             elif name == head.result:
                 self.least[use] = 1 / indices(head, own.result)
-        self._tensors = uses.tensors
+        self._uses, self._tensors = uses, uses.tensors
 
     def used(self, whole: Numbers) -> Numbers:
         """What links hold at most of what they use: (rows, uses); the head's input and result as they are."""
@@ -71,6 +79,17 @@ class PieceColumns:
         uses = (len(self.parts) - 1, self._head_input)
         without = [open_[:, self._tensors[use]] if use is not None else np.zeros(len(saved), np.bool_) for use in uses]
         return saved * np.stack(without, axis=1)
+
+    def one_by_one(self, mapping: FusedMapping) -> tuple[Numbers, Numbers]:
+        """What `used` and `saved` have of any mapping with these tensors within its links: (uses,), (2,)."""
+        by_result, by_input = (
+            self._uses.words(FusedCosts(self.own.group, self.own.on(mapping, by_result=way))) for way in (True, False)
+        )
+        saved = np.zeros(2)
+        for column, (use, less) in enumerate(((len(by_input) - 1, by_result), (self._head_input, by_input))):
+            if use is not None:
+                saved[column] = max(by_result[use], by_input[use]) - less[use]
+        return np.maximum(by_result, by_input), saved
 
     def _indices(self, rows: Rows, loops: Collection[Loop]) -> Numbers:
         """How many indices of some loops of the head the largest turn has."""

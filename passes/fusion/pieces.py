@@ -82,7 +82,7 @@ def piece_problems(group: Group, mapping: FusedMapping) -> Iterator[tuple[str, s
     cut = [link for link in group.links if any(own_loops(mapping, link, name) for name in _tensors(link))]
     tiles = infer(group, mapping) if cut else None
     for link in cut:
-        if tiles is not None and not _is_product(link, tiles.made[link.result]):
+        if tiles is not None and not is_product(link, tiles.made[link.result]):
             message = f"{link.name}: what a turn makes is no product of ranges, and cannot be cut"
             yield link.name, message, hint
     for link in group.links:
@@ -98,10 +98,14 @@ def piece_problems(group: Group, mapping: FusedMapping) -> Iterator[tuple[str, s
                     yield link.name, f"{node}: pieces of {tensor} would overlap", hint
 
 
-def is_cut(group: Group, link: GroupLink, tensor: str, loop: Loop) -> bool:
-    """Whether a loop of a link cuts what it uses of a tensor into pieces that do not overlap."""
+def is_cut_evenly(group: Group, link: GroupLink, tensor: str, loop: Loop) -> bool:
+    """Whether a loop of a link cuts what it uses of a tensor into equal pieces that do not overlap, none in padding."""
     axis = _axis_of(group, link, tensor, Temporal(loop, 1))
-    return axis is not None and axis is not _NONE
+    if axis is None or axis is _NONE:
+        return False
+    count = next(dim.count(loop.kind) for dim in link.spec.dims if dim.name == loop.dim)
+    sizes = np.bincount(axis[1][axis[1] >= 0], minlength=count)
+    return int(sizes.min()) == int(sizes.max()) > 0
 
 
 def _tensors(link: GroupLink) -> list[str]:
@@ -256,7 +260,7 @@ def _union(tables: Sequence[Table]) -> Table:
     return np.asarray(np.logical_or.reduce(np.broadcast_arrays(*tables)), np.bool_)
 
 
-def _is_product(link: GroupLink, made: Region) -> bool:
+def is_product(link: GroupLink, made: Region) -> bool:
     """Whether what a link makes is, in every turn, a product of indices of its loops."""
     words: Counts = np.ones((1,) * len(made.turns), np.int64)
     for dim, table in zip(link.spec.dims, _product_of(made), strict=False):

@@ -192,8 +192,6 @@ class PlainWalk(Walk[Part, _Worked]):
         return self._turns if kind is Kind.ALWAYS else np.ones_like(self._turns)
 
     def _count(self, tensor: str, part: Part, link: str | None = None) -> Counted:
-        if part.axis >= 0:
-            self._moved.add((tensor, part.axis))
         counted = self._whole.counted[tensor] if link is None else self._whole.read[link, tensor]
         size = float(counted.most[0])
         every = np.full_like(self._turns, size)
@@ -216,6 +214,10 @@ class PlainWalk(Walk[Part, _Worked]):
         if part.kind is Kind.FIRST:
             raise NotPlainError
         return float(self._whole.made_words[tensor][0]) * self._times(part.kind)
+
+    def _note(self, tensor: str, part: Part) -> None:
+        if part.axis >= 0:
+            self._moved.add((tensor, part.axis))
 
     def moved(self) -> set[tuple[str, int]]:
         return self._moved

@@ -13,19 +13,18 @@ less. What is proved besides:
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from dialects.fused_mapping import FusedMapping, Retention
 from dialects.gconv.spec import LoopKind
-from dialects.schedule import Mapping, Temporal
+from dialects.schedule import Temporal
 from passes.fusion.columns import PIECE, Pricing, Within
 from passes.fusion.factors import GroupTables, Ids, Mask, Ratios
 from passes.fusion.front import Costs, Objective
 from passes.fusion.group import Group
 from passes.fusion.own_nests import OwnNests
-from passes.fusion.piece_columns import PieceColumns
 from passes.fusion.rows import WITHIN, Numbers, Rows, Small, worse
 from passes.fusion.space import Space
 from passes.mapper.effort import Effort, SpentError
@@ -121,19 +120,14 @@ class GroupSearch:
         mapping = self._mapping(self._best, point, False)
         row = self._best.where(np.array([point]))
         pieces = self._pricing.pieces
-        if pieces is None or not self._pricing.product(row).all():
+        if pieces is None:
             return mapping
-        return replace(mapping, branches=tuple(self._own_nests(pieces, row, mapping)))
-
-    def _own_nests(self, pieces: PieceColumns, row: Rows, mapping: FusedMapping) -> Iterator[tuple[str, Mapping]]:
-        """What links of a row bring in pieces."""
-        within = [each.tensor for each in mapping.retentions if each.level is None]
-        open_ = np.array([[name in within for name in self._names]])
+        open_ = np.array([[each.level is None for each in mapping.retentions]])
         row.levels[:, self._outside] = WITHIN
-        by_result, by_input = pieces.possible(self._pricing.within(row).saved, open_)[0]
-        for link in self.group.links:
-            if (nest := pieces.own.nest(link, self.memory, within, by_result=by_result >= by_input)) is not None:
-                yield link.name, nest
+        one_by_one = not self._pricing.product(row).all()
+        within = self._pricing.within_one_by_one(row) if one_by_one else self._pricing.within(row)
+        by_result, by_input = pieces.possible(within.saved, open_)[0]
+        return pieces.own.on(mapping, by_result=by_result >= by_input)
 
     def _mapping(self, rows: Rows, row: int, placed: bool) -> FusedMapping:
         """The mapping of a row; tensors without a place are within the links or, if `placed`, below all loops."""

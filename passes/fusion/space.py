@@ -39,7 +39,8 @@ class Space:
     those with fewer than `fewest_turns` not at all. At most `most_loops` loops are cut. Parts of mappings whose numbers
     are no products of those of independent loops (in joins, where neither reader of a tensor needs all that the other
     does) take a few hundred times as long as others; they are given up unless `all_joins`. With `pieces`, links bring
-    what they have within themselves in pieces (`own_nests`), except in such joins. With `one_level` all tensors of a
+    what they have within themselves in pieces (`own_nests`), except where what a link makes in a turn is no product of
+    ranges. With `one_level` all tensors of a
     group have their places below the same loops, which are all that are cut: loops below a place change nothing of it.
     Unless they may be `unfinished`, sums of the head stay in their place until they are whole: `ks` is cut below it,
     and last of all.

@@ -39,7 +39,7 @@ class TurnWalk(Walk[Box, Windows]):
         super().__init__(known, cuts, stances, low)
         self._passed: list[tuple[str, tuple[Stance, ...]]] = []
         self._boxes: list[tuple[str, Box]] = []
-        """Of every tensor what is needed or, of what several links read, what they read."""
+        """Of every operand what it reads, and what the head makes."""
         self._turns = [Turns(cut) for cut in cuts]
         self._shape = tuple(turns.count for turns in self._turns)
         self._walk()
@@ -75,7 +75,6 @@ class TurnWalk(Walk[Box, Windows]):
 
     def _count(self, tensor: str, part: Box, link: str | None = None) -> Counted:
         counts = self._counts(part)
-        self._boxes.append((tensor, part))
         most, first = counts, counts
         for loop, turns in enumerate(self._turns):
             most, first = turns.most(most, loop), turns.first(first, loop)
@@ -84,6 +83,9 @@ class TurnWalk(Walk[Box, Windows]):
     def _nothing(self, tensor: str) -> Box:
         nothing = np.zeros((1,) * len(self.cuts) + (1,), np.bool_)
         return self._there(tuple(nothing for _ in self.group.tensor(tensor).shape))
+
+    def _note(self, tensor: str, part: Box) -> None:
+        self._boxes.append((tensor, part))
 
     def moved(self) -> set[tuple[str, int]]:
         return {(tensor, axis) for tensor, box in self._boxes for axis, table in enumerate(box) if not _is_guard(table)}

@@ -288,6 +288,32 @@ def projections(rows: int, width: int, heads: int, depth: int) -> Group:
     return net.group()
 
 
+def gram(rows: int, channels: int) -> Group:
+    """All products of rows of (channels, rows), of which a function of x's rows makes each, with one another."""
+    net = Builder()
+    made = net.unary(net.external((channels, rows)))
+    net.link(GConv((Dim("C", ks=channels), Dim("H", opc=rows, op=rows)), "mul", Reduce.ADD), made, made)
+    return net.group()
+
+
+def two_corners() -> Group:
+    """A link without loops to cut: two words of x added up, one of them again, and the opposite corner, far apart."""
+    net = Builder()
+    x = net.external((3, 3))
+    total = net.fold(x.slice(0, 0, 1).slice(1, 0, 2), 1, Reduce.ADD)
+    again = net.binary(total, x.slice(0, 0, 1).slice(1, 1, 1))
+    net.binary(again, x.slice(0, 2, 1).slice(1, 2, 1))
+    return net.group()
+
+
+def padded_fold() -> Group:
+    """Two functions of x, of which the first adds windows along a dimension that lies in padding for the most part."""
+    net = Builder()
+    x = net.external((2, 1))
+    net.unary(net.pool(x, [Dim("H", ks=3, pad=1)], Reduce.ADD))
+    return net.group()
+
+
 # --- Groups at random
 
 

@@ -13,16 +13,24 @@ import pytest
 
 from dialects.fused_mapping import FusedMapping, Retention, Stages
 from dialects.gconv.spec import LoopKind
-from dialects.schedule import Loop, Temporal
+from dialects.schedule import Loop, Operand, Temporal
 from passes.fusion.front import FrontBound, Objective, pareto
 from passes.fusion.group import Group, GroupLink
 from passes.fusion.inference import Tiles, infer
 from passes.fusion.model import FusedCosts
-from passes.fusion.pieces import is_cut, part_of_link, pieces
+from passes.fusion.pieces import is_cut_evenly, is_product, part_of_link, pieces
 from passes.fusion.search import GroupSearch, Limits
 from passes.fusion.space import Space, TileSizes, loops_of, tile_sizes
 from passes.mapper.effort import Effort
-from tests.passes.fusion.groups import conv_pair, fc_pair, random_group, residual_block
+from tests.passes.fusion.groups import (
+    conv_pair,
+    fc_pair,
+    gram,
+    padded_fold,
+    random_group,
+    residual_block,
+    two_corners,
+)
 
 BUFFER = "glb"
 Costs = tuple[int, int, int]
@@ -102,19 +110,16 @@ def test_the_front_is_that_of_all_mappings(seed: int) -> None:
     _assert_front_of_all(group, space, ())
 
 
-def _but_for(known: int, reason: str, seeds: list[Any]) -> list[Any]:
-    """Seeds of which one is known to fail, and has to until that is mended."""
-    marks = [pytest.mark.exhaustive, pytest.mark.xfail(strict=True, reason=reason)]
-    return [pytest.param(known, marks=marks) if each.values == (known,) else each for each in seeds]
-
-
-_MISSING = "the point (32, 31, 22) of its front is missing: x0 kept, x1 brought as it is read"
-
-
-@pytest.mark.parametrize("seed", _but_for(62, _MISSING, _seeds(100, usual=6)))
+@pytest.mark.parametrize("seed", _seeds(100, usual=6))
 def test_the_front_without_unfinished_sums_is_that_of_all_mappings_that_finish_them(seed: int) -> None:
     group, space = _small(random.Random(9000 + seed))
     _assert_front_of_all(group, replace(space, unfinished=False), ())
+
+
+@pytest.mark.parametrize("group", [gram(2, 1), two_corners()], ids=["gram", "two corners"])
+def test_the_front_where_one_tensor_is_read_twice_is_that_of_all_mappings(group: Group) -> None:
+    """Neither loop over rows of `gram` alone changes which rows are read; unions of corners are no products."""
+    _assert_front_of_all(group, Space(every_up_to=99, most_loops=2), ())
 
 
 @pytest.mark.parametrize("seed", _seeds(100, usual=6))
@@ -166,6 +171,15 @@ def test_pieces_take_the_room_of_the_best_own_loops(seed: int) -> None:
         space = Space(every_up_to=99, most_loops=rng.randint(1, 2), stages=stages, pieces=True)
         if _count(group, space) <= 400:
             break
+    _assert_front_in_pieces(group, space)
+
+
+@pytest.mark.parametrize("group", [two_corners(), padded_fold()], ids=["two corners", "padded fold"])
+def test_pieces_of_unions_and_of_padded_windows_take_the_room_of_the_best_own_loops(group: Group) -> None:
+    _assert_front_in_pieces(group, Space(most_loops=0, stages=Stages.PIPELINE, pieces=True))
+
+
+def _assert_front_in_pieces(group: Group, space: Space) -> None:
     costs = np.array([_costs_in_pieces(group, mapping) for mapping in _all_mappings(group, space)])
     search = GroupSearch(group, BUFFER, space).run()
     assert search.exact
@@ -193,10 +207,14 @@ def _rooms(tiles: Tiles, link: GroupLink, within: set[str]) -> tuple[int, int]:
 
     def room(name: str, order: Sequence[Loop]) -> int:
         sizes = [whole[name].largest]
-        if part_of_link(link, name) is not None:
+        part = part_of_link(link, name)
+        is_own = name in kernels or part in (Operand.INPUT, Operand.OUTPUT)
+        if is_own and is_product(link, tiles.made[link.result]):
             for depth, size in itertools.product(range(len(order)), (1, 2)):
                 nodes = tuple(Temporal(loop, size) for loop in order[: depth + 1])
-                if any(not is_cut(tiles.group, link, name, each.loop) and each.loop.kind != "op" for each in nodes):
+                if any(
+                    not is_cut_evenly(tiles.group, link, name, each.loop) and each.loop.kind != "op" for each in nodes
+                ):
                     continue
                 use = pieces(tiles, link, name, nodes)
                 if use.moved == whole[name].moved:
