@@ -40,6 +40,11 @@ class Lookup:
         view = self.index.view
         return View(view.shape[:-1], view.strides[:-1], view.offset)
 
+    @property
+    def index_shape(self) -> tuple[int, ...]:
+        """The extents of the index without repetition, and the number of components."""
+        return (*compacted(self.index_positions).shape, self.view.components)
+
     def of_place(self, place: Source) -> Lookup | None:
         """The same elements of the buffer that holds the base at `place`; None if that needs a copy."""
         view = self.view.of(place.view)

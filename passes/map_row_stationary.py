@@ -7,6 +7,7 @@ from typing import Literal
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import SSAValue
 
 from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
@@ -16,11 +17,13 @@ from dialects.locations import describe
 from dialects.schedule import HostAttr, Mapping, MappingAttr, Objective, RowStationaryAttr
 from dialects.target import require_spatial
 from passes.assign_host import require_host
-from passes.chain_views import source_of
+from passes.chain_views import extra_shapes, source_of
+from passes.computed_addresses import read_lookup
 from passes.fusion.series import series_of
 from passes.mapping.data_events import Sparsity, sparsity
 from passes.mapping.fit import violations
 from passes.mapping.in_order import in_order_mapping
+from passes.mapping.lookups import Lookups
 from passes.mapping.row_stationary import expand
 from passes.searching.links import map_links
 from passes.searching.options import SearchingPass
@@ -34,10 +37,10 @@ from passes.storage import Storage
 class MapRowStationaryPass(SearchingPass):
     """Search the best row-stationary mapping of every link that has none; check and expand those that are given.
 
-    Links with the same loops and input shape, and as many zeros, are searched once. `objective` is what the search
-    minimises. Links whose results are updates at computed addresses get the mapping with the largest tiles that keeps
-    their order. Links that the host executes keep `#schedule.host`. Links of a group that have no nest get that of
-    their largest turn, with their tensors where the group has them.
+    Links with the same loops and shapes of input, post operands and indices, and as many zeros, are searched once.
+    `objective` is what the search minimises. Links whose results are updates at computed addresses get the mapping with
+    the largest tiles that keeps their order. Links that the host executes keep `#schedule.host`. Links of a group that
+    have no nest get that of their largest turn, with their tensors where the group has them.
     """
 
     name = "map-row-stationary"
@@ -61,8 +64,9 @@ class MapRowStationaryPass(SearchingPass):
             return link.mapping is not None
 
         def task(link: LinkOp) -> RowStationaryTask:
-            data = _sparsity(link, machine)
-            return RowStationaryTask(objective, describe(link), link.spec.bare, shape_of(link.input), data, machine)
+            spec, shape, extras = link.spec.bare, shape_of(link.input), tuple(extra_shapes(link))
+            data, lookups = sparsity_of(link, machine), lookups_of(link)
+            return RowStationaryTask(objective, describe(link), spec, shape, data, machine, extras, lookups)
 
         map_links(block, settled, task, machine, self.options)
         map_groups(series_of(function, "mapped"), machine, RowsOfGroups(machine, objective), self.options)
@@ -87,7 +91,17 @@ def _given(link: LinkOp, machine: Machine, *, in_order: bool) -> Mapping | None:
             raise CatenaError(Diagnostic("CAT-R003", f"{link.mapping} is no mapping", "mapped", describe(link)))
 
 
-def _sparsity(link: LinkOp, machine: Machine) -> Sparsity:
+def lookups_of(link: LinkOp) -> Lookups:
+    """What a link that updates nothing addresses by index tensors."""
+    read = read_lookup(link)
+    return Lookups(None if read is None else read.index_shape)
+
+
+def sparsity_of(link: LinkOp, machine: Machine) -> Sparsity:
     """What is known of the zeros of a link; inputs of the network and constants are not compressed."""
-    is_made = isinstance(source_of(link.input).base.owner, LinkOp | ConcatOp | ScatterOp)
-    return sparsity(machine, Zeros() if link.zeros is None else link.zeros.data, is_made)
+
+    def is_made(value: SSAValue) -> bool:
+        return isinstance(source_of(value).base.owner, LinkOp | ConcatOp | ScatterOp)
+
+    zeros = Zeros() if link.zeros is None else link.zeros.data
+    return sparsity(machine, zeros, is_made(link.input), [is_made(each) for each in link.extras])

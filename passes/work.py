@@ -25,7 +25,7 @@ from dialects.gconv import (
 from dialects.gemm_live import Live, LiveAttr
 from dialects.spatial import BufferOp, LayerOp, Role
 from dialects.spatial_access import AccessAttr, LookupAttr
-from passes.mapping.lookups import Lookups
+from passes.mapping.lookups import IN_PLACE, Lookups
 
 KindT = TypeVar("KindT", bound=Attribute)
 
@@ -35,7 +35,7 @@ ATTRIBUTES = (
 )
 """The properties of a `spatial.layer` that say what it computes."""
 
-_NO_LOOKUPS, _NO_ZEROS = Lookups(), Zeros()
+_NO_ZEROS = Zeros()
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Work:
     spec: GConv
     views: tuple[View, ...]
     compressed: tuple[bool, ...]
-    lookups: Lookups = _NO_LOOKUPS
+    lookups: Lookups = IN_PLACE
     in_order: bool = False
     zeros: Zeros = _NO_ZEROS
     live: Live | None = None

@@ -98,7 +98,7 @@ def explain(
                 console.out("")
             console.out(heading(each, found))
             if each.facts is not None:
-                console.out(proof(each))
+                console.out(proof(each, found.machine))
                 console.out(verdict(each.facts))
             if each.sensitivity is not None:
                 console.out(binding(each.sensitivity))

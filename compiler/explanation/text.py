@@ -11,6 +11,7 @@ from compiler.explanation.groups import fullest_of, outer_words
 from compiler.tables import Table, number, shortened, table
 from compiler.units import EnergyUnit, fitting_unit, shown_energy, shown_milliseconds
 from dialects.accelerator import Accelerator
+from dialects.array_machine import Machine
 from dialects.gconv import GConv
 from dialects.gemm_mapping import GemmMapping
 from dialects.schedule import Objective, Space
@@ -100,32 +101,29 @@ def cost_line(each: Explanation) -> str:
     return f"{facts.counts.operations:,} operations; {cost}, {facts.words:,} off-chip words"
 
 
-def proof(each: Explanation) -> str:
+def proof(each: Explanation, machine: Accelerator) -> str:
     """What is known of how good the mapping is, as its search noted it."""
     noted = each.layer.entry.search
     if noted is None:
         # Searches for matrix products leave no note.
         is_given = each.facts is not None and not isinstance(each.layer.mapping, GemmMapping)
         return "the mapping was given, not searched" if is_given else ""
-    space, unseen = _SPACES[Space(noted.space)], _unseen(each)
+    space, unseen = _SPACES[Space(noted.space)], _unseen(Space(noted.space), machine)
     if not noted.gap:
         return f"no mapping of {space} takes less {noted.objective}{unseen}"
     less = f"at most {100 * noted.gap:.2f} % less {noted.objective} than this one"
     return f"the best mapping of {space} takes {less}{unseen}"
 
 
-def _unseen(each: Explanation) -> str:
-    """What the row-stationary search takes otherwise than the prediction; `passes.mapping.column_costs` says why."""
-    noted, facts = each.layer.entry.search, each.facts
-    if noted is None or facts is None or noted.space != Space.ROW_STATIONARY:
+def _unseen(space: Space, machine: Accelerator) -> str:
+    """What the row-stationary search takes otherwise than the prediction (`passes.mapping.column_costs`)."""
+    if space is not Space.ROW_STATIONARY or not isinstance(machine, Machine):
         return ""
-    said: list[str] = []
-    if noted.objective in (Objective.LATENCY, Objective.EDP):
-        said.append("the longest of all computing, feeding and moving of sums for the time of all passes")
-    words = facts.counts.events.get("dram.extra.read", 0)
-    if words and noted.objective != Objective.LATENCY:
-        said.append(f"no word of the {words:,} of biases and residuals")
-    return f", counting {' and '.join(said)}" if said else ""
+    if machine.dram.charge_bursts:
+        return ", counting off-chip words in the place of their bursts"
+    if machine.dram.compression is not None:
+        return ", counting what is left of compressed words on average, without the ends of transfers"
+    return ""
 
 
 def verdict(facts: Facts) -> str:

@@ -47,8 +47,9 @@ def several_for(
         return []
     if not isinstance(machine, NestMachine):
         array = spatial_machine(machine, "explain")
-        data = sparsity(array, work.zeros, work.compressed[0])
-        return best_mappings(spec, work.input_shape, array, count, objective, data, should_stop)
+        data = sparsity(array, work.zeros, work.compressed[0], work.compressed[-1 - len(work.extra_shapes) : -1])
+        shape, extras = work.input_shape, work.extra_shapes
+        return best_mappings(spec, shape, array, count, objective, data, should_stop, extras, work.lookups)
     extras = read_after(work.spec, work.extra_shapes)
     if machine.dataflow is not None:
         found = several_in_dataflow(spec, machine, count, objective, should_stop=should_stop, extras=extras)

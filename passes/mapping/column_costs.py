@@ -1,16 +1,14 @@
 """What the candidates of a row-stationary search cost: events and cycles in closed form over columns of parameters.
 
 The counts equal those that `passes.mapping.cost.predict` gives for the mapping that `build_mapping` makes of the same
-parameters, post operands left out; there they follow from any mapping, here from the parameters alone, for thousands of
-candidates at once.
+parameters; there they follow from any mapping, here from the parameters alone, for thousands of candidates at once.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
-from functools import cached_property, partial, reduce
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial, reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -19,74 +17,37 @@ from dialects.array_machine import Machine
 from dialects.events import LEVELS
 from dialects.gconv import PASS, Dim, GConv, LoopKind
 from dialects.schedule import Loop, Objective, Operand
+from passes.mapping.columns import Column, Columns, Costs, Tiles, Window, halvings, pieces, tabulate
+from passes.mapping.cost import FEATURES
 from passes.mapping.data_events import Sparsity
 from passes.mapping.fit import RELEVANT
+from passes.mapping.input_columns import (
+    fewest_real,
+    positions_read,
+    tiles_with_words,
+    words_of_sliding,
+    words_of_tiles,
+)
+from passes.mapping.lookups import IN_PLACE, Lookups
+from passes.mapping.pass_columns import PassColumns
 from passes.mapping.roles import Roles
 from passes.mapping.row_stationary import extent
-from passes.mapping.tiling import Pieces, cut, distinct_positions, number, real_positions
+from passes.mapping.tiling import cut, distinct_positions, number
 
-Column = npt.NDArray[np.int64]
-Costs = npt.NDArray[np.float64]
-Tiles = dict[Loop, tuple[Column, Column]]
+Events = dict[str, Column | Costs | int]
+"""How often each event happens; what is not in it does not."""
 DENSE = Sparsity()
+_DOWN = 1 - 1e-12
+"""What keeps bounds below what they are bounds of, however numbers are rounded."""
 _PARTS = ("images", "rows_out", "rows_kernel", "slide", "slide_kernel", "channels", "filters", "groups")
-
-
-@dataclass(frozen=True)
-class Columns:
-    """One column per parameter of `Parameters` that is searched; `m` follows from the others.
-
-    Columns need only broadcast: every place in the shape that they have together is a candidate, so that a product of
-    choices takes no more words than the choices.
-    """
-
-    n: Column
-    e: Column
-    rows: Column
-    p: Column
-    q: Column
-    r: Column
-    t: Column
-    groups: Column
-    group_sets: Column
-
-    @cached_property
-    def shape(self) -> tuple[int, ...]:
-        """The shape that the columns have together."""
-        return np.broadcast_shapes(*(getattr(self, field.name).shape for field in fields(self)))
-
-    def take(self, candidates: npt.NDArray[np.intp]) -> Columns:
-        """Some of the candidates, by their places in the flattened shape, as a row."""
-        places = np.unravel_index(candidates, self.shape)
-
-        def taken(column: Column) -> Column:
-            own = zip(places[len(places) - column.ndim :], column.shape, strict=True)
-            found = column[tuple(place if size > 1 else 0 for place, size in own)]
-            return found if found.ndim else np.broadcast_to(found, candidates.shape)
-
-        return Columns(*(taken(getattr(self, field.name)) for field in fields(self)))
-
-
-@dataclass(frozen=True)
-class Window:
-    """What all candidates of a search share: sliding positions in a strip, kernel rows and columns of a pass.
-
-    With `whole` an input tile serves all kernel positions, not only those of a pass.
-    """
-
-    slide: int
-    kernel_rows: int
-    kernel_cols: int
-    whole: bool = False
 
 
 class ColumnCosts:
     """Prices candidates for one link on one machine.
 
-    Energy and cycles are those of `passes.mapping.cost.price`, but that the passes of a link are taken together: the
-    longest of all computing, all feeding and all moving of sums. Passes that are not alike, for tiles that do not
-    divide their loop, take longer than that: a mapping that is best by these cycles may take some percent more of the
-    predicted ones than another.
+    Energy, cycles and words on the off-chip link are those of `passes.mapping.cost.price`, but for machines that charge
+    bursts, where words are counted, and those that compress, where `data` says what is left of words on average.
+    `extras` are the shapes of the post operands, `lookups` what is read and written at computed addresses.
     """
 
     def __init__(
@@ -97,6 +58,8 @@ class ColumnCosts:
         machine: Machine,
         window: Window,
         data: Sparsity = DENSE,
+        extras: Sequence[tuple[int, ...]] = (),
+        lookups: Lookups = IN_PLACE,
     ):
         self.link_words = {
             "dram.input.read": data.input,
@@ -106,6 +69,9 @@ class ColumnCosts:
         """Words on the off-chip link for each one that is moved, where these are not the same."""
         self.spent = 1 - (machine.energy.gating or 0) * (data.gated if spec.main != PASS else 0)
         self.spec, self.roles, self.machine, self.window = spec, roles, machine, window
+        self.extras = list(zip(extras, data.extras or (1.0,) * len(extras), strict=True))
+        """Shapes of post operands, and words on the off-chip link for each of their words."""
+        self.lookups = lookups
         self.extents = [extent // dim.g for dim, extent in zip(spec.dims, input_shape, strict=True)]
         self.counts = {part: extent(spec, getattr(roles, part)) for part in _PARTS}
         self.sums = math.prod(spec.worked(dim, kind) for dim in spec.dims for kind in RELEVANT[Operand.OUTPUT])
@@ -129,18 +95,27 @@ class ColumnCosts:
             "glb.output.last": self.sums,
             "glb.output.drain": outputs,
             "dram.output.write": outputs,
+            "dram.output.read": outputs if lookups.combines else 0,
+            "dram.output.lookup": outputs if lookups.written is not None else 0,
         }
         """Events that are as many whatever the mapping."""
+        self.array = PassColumns(spec, machine, self.rest)
 
     def value(self, objective: Objective, c: Columns, m: Column) -> Costs:
-        """What the objective is for candidates with `m` filters in the buffer."""
+        """What the objective is for a row of candidates with `m` filters in the buffer."""
         trips = self._trips(c, m)
-        return self._value(objective, c, trips, self._events(c, trips))
+        events = self._events(c, trips)
+        return self._value(objective, c, events, lambda: self._array_cycles(c, events))
+
+    def quick(self, objective: Objective, c: Columns, m: Column) -> Costs:
+        """A lower bound of `value`, which differs from it in time alone: that of all passes together."""
+        trips = self._trips(c, m)
+        return self._least(objective, c, trips, self._events(c, trips))
 
     def bound(self, objective: Objective, c: Columns) -> Costs:
         """A lower bound whatever m and n are: all filters and images in the buffer at once, kernels fetched once."""
         trips = self._trips(c, np.full_like(c.n, self.counts["filters"]))
-        return self._value(objective, c, trips, self._events(c, trips, bound=True))
+        return self._least(objective, c, trips, self._events(c, trips, bound=True))
 
     def floor(self, objective: Objective, c: Columns) -> Costs:
         """A quick lower bound, which looks at no tiles.
@@ -151,14 +126,15 @@ class ColumnCosts:
         trips = self._trips(c, np.asarray(self.counts["filters"]))
         folds = self._folds(trips)
         dims, rest_op = self.spec.dims, self.rest[LoopKind.OP]
-        real = math.prod(dim.g * _real_read(dim, size) for dim, size in zip(dims, self.extents, strict=True))
-        padded = math.prod(dim.g * _read(dim) for dim in dims)
-        shared = math.prod(dim.g * (_read(dim) if dim.is_window else dim.opc * dim.ks) for dim in dims)
+        real = math.prod(dim.g * fewest_real(dim, size) for dim, size in zip(dims, self.extents, strict=True))
+        padded = math.prod(dim.g * positions_read(dim) for dim in dims)
+        shared = math.prod(dim.g * (positions_read(dim) if dim.is_window else dim.opc * dim.ks) for dim in dims)
         buffered = padded if self.machine.counting.padding_in_buffer else real
         delivered = -(-self.counts["filters"] // c.p) * (shared * rest_op)
-        events: dict[str, Column | int] = {
+        events: Events = {
             **self.constant_events,
             **self._sum_events(folds, self._chains(c)),
+            "dram.extra.read": self._extra_words(trips),
             "dram.input.read": real,
             "glb.input.fill": buffered,
             "glb.input.read": trips["filters"] * (buffered * rest_op),
@@ -169,7 +145,7 @@ class ColumnCosts:
             words = math.prod(self.spec.kernel_shape)
             across = words * np.minimum(c.e, -(-self.counts["rows_out"] // c.rows))
             events |= {"dram.kernel.read": words, "array.kernel.deliver": across, "spad.kernel.write": across}
-        return self._value(objective, c, trips, events)
+        return self._least(objective, c, trips, events)
 
     def passes(self, c: Columns, m: Column) -> Column:
         """Processing passes."""
@@ -230,12 +206,12 @@ class ColumnCosts:
         """How often each other temporal loop runs, per parameter; m is whole tiles of p*t, or all filters."""
         counts = self.counts
         return {
-            "groups": _pieces(counts["groups"], c.groups * c.group_sets),
-            "m": _pieces(counts["filters"], m),
-            "images": _pieces(counts["images"], c.n),
-            "rows": _pieces(counts["rows_out"], c.e * c.rows),
-            "channels": _pieces(counts["channels"], c.q * c.r),
-            "filters": _pieces(counts["filters"], c.p * c.t),
+            "groups": pieces(counts["groups"], c.groups * c.group_sets),
+            "m": pieces(counts["filters"], m),
+            "images": pieces(counts["images"], c.n),
+            "rows": pieces(counts["rows_out"], c.e * c.rows),
+            "channels": pieces(counts["channels"], c.q * c.r),
+            "filters": pieces(counts["filters"], c.p * c.t),
         }
 
     def _folds(self, trips: dict[str, Column]) -> Column:
@@ -244,35 +220,58 @@ class ColumnCosts:
 
     # Cycles and energy ------------------------------------------------------------------------------------------------
 
-    def _value(
-        self, objective: Objective, c: Columns, trips: dict[str, Column], events: dict[str, Column | int]
-    ) -> Costs:
+    def has_time(self, objective: Objective) -> bool:
+        """Whether an objective depends on how long a candidate takes."""
+        is_energy = objective is Objective.ENERGY and self.machine.energy.static_mw is not None
+        return is_energy or objective in (Objective.LATENCY, Objective.EDP)
+
+    def _least(self, objective: Objective, c: Columns, trips: dict[str, Column], events: Events) -> Costs:
+        """A lower bound of the objective, by lower bounds of events."""
+        return self._value(objective, c, events, lambda: self._together(c, trips, events)) * _DOWN
+
+    def _value(self, objective: Objective, c: Columns, events: Events, array_cycles: Callable[[], Costs]) -> Costs:
         match objective:
             case Objective.ENERGY:
-                return self._energy(c, trips, events)
+                cycles = self._latency(array_cycles(), events) if self.has_time(objective) else np.zeros(())
+                value = self._energy(events, cycles)
             case Objective.LATENCY:
-                return np.broadcast_to(self._latency(c, trips, events), c.shape)
+                value = self._latency(array_cycles(), events)
             case Objective.EDP:
-                return self._energy(c, trips, events) * self._latency(c, trips, events)
+                cycles = self._latency(array_cycles(), events)
+                value = self._energy(events, cycles) * cycles
             case Objective.TRAFFIC:
-                return np.broadcast_to(self._feature_traffic(events) + events.get("dram.kernel.read", 0), c.shape)
+                value = self._feature_traffic(events) + events.get("dram.kernel.read", 0)
+        return np.broadcast_to(value, c.shape)
 
-    def _latency(self, c: Columns, trips: dict[str, Column], events: dict[str, Column | int]) -> Costs:
+    def _latency(self, array: Costs, events: Events) -> Costs:
         """Cycles: the array at work, kernels fetched meanwhile, other words on the off-chip link before and after."""
+        link = self.machine.links.dram
+        kernels = np.ceil(np.asarray(events.get("dram.kernel.read", 0)) / link)
+        return np.maximum(array, kernels) + np.ceil(self._feature_traffic(events) / link)
+
+    def _array_cycles(self, c: Columns, events: Events) -> Costs:
+        """Cycles of a row of candidates in which the array computes or is being filled."""
+        kernels = events.get("dram.kernel.read")
+        loads = None if kernels is None else np.asarray(kernels) // math.prod(self.spec.kernel_shape)
+        tiles = self._tiles(c)
+        if self.roles.filters is not None:
+            filters = self.counts["filters"]
+            tiles[self.roles.filters] = np.minimum(c.p * c.t, filters), np.minimum(c.p, filters)
+        return self.array.cycles(tiles, loads)
+
+    def _together(self, c: Columns, trips: dict[str, Column], events: Events) -> Costs:
+        """A lower bound of these cycles: the longest of all computing, all feeding and all moving of sums."""
         links = self.machine.links
-        kernels = np.asarray(events.get("dram.kernel.read", 0))
         feed = np.asarray(events["glb.input.read"]) / links.input_bus
         sums = np.asarray(events["array.output.out"]) / links.output_bus
         begin, end = self._pipeline_cycles(c, trips)
-        compute = self._compute_cycles(c, trips) + begin
-        array = np.maximum(np.maximum(compute, feed), sums) + end + kernels / links.kernel_bus
-        return np.maximum(array, kernels / links.dram) + self._feature_traffic(events) / links.dram
+        longest = np.maximum(np.maximum(self._compute_cycles(c, trips) + begin, feed), sums)
+        return np.ceil((longest + end + np.asarray(events.get("dram.kernel.read", 0)) / links.kernel_bus) * _DOWN)
 
-    def _feature_traffic(self, events: dict[str, Column | int]) -> Costs:
+    def _feature_traffic(self, events: Events) -> Costs:
         """Words on the off-chip link but for kernels, as it carries them."""
-        moved = ["dram.input.read", "dram.output.write"]
-        moved += ["dram.input.padding"] if self.machine.counting.padding_in_dram else []
-        return sum((np.asarray(events.get(name, 0)) * self.link_words[name] for name in moved), np.zeros(()))
+        moved = [*FEATURES, *(["dram.input.padding"] if self.machine.counting.padding_in_dram else [])]
+        return sum((np.asarray(events.get(name, 0)) * self.link_words.get(name, 1) for name in moved), np.zeros(()))
 
     def _pipeline_cycles(self, c: Columns, trips: dict[str, Column]) -> tuple[Costs | float, Column | int]:
         """Cycles of all passes before their elements compute, and after their last sums."""
@@ -285,8 +284,8 @@ class ColumnCosts:
             groups, outputs, taps = (
                 tiles.get(Loop(dim.name, kind), (one, one)) for kind in (LoopKind.G, LoopKind.OPC, LoopKind.KS)
             )
-            words = words * _tabulate(partial(_elements, dim.g), *groups)
-            words = words * _tabulate(partial(_first_words, dim), *outputs, taps[0])
+            words = words * tabulate(partial(_elements, dim.g), *groups)
+            words = words * tabulate(partial(_first_words, dim), *outputs, taps[0])
         passes = self._passes(trips)
         end = passes * (pipeline.stages - 1) + passes // self._folds(trips) * self._chains(c)
         return words / self.machine.links.input_bus, end
@@ -305,7 +304,7 @@ class ColumnCosts:
             * _longest(counts["filters"], trips["filters"], c.t, c.p)
         )
 
-    def _energy(self, c: Columns, trips: dict[str, Column], events: dict[str, Column | int]) -> Costs:
+    def _energy(self, events: Events, cycles: Costs) -> Costs:
         """Charged energy in units of the machine; an event that is not counted here is charged nothing."""
         costs = self.machine.energy
         charged = [
@@ -317,23 +316,68 @@ class ColumnCosts:
         ]
         if costs.static_mw is not None:
             per_cycle = costs.static_mw * 1e3 / self.machine.clock_mhz / costs.picojoules
-            charged.append(per_cycle * self._latency(c, trips, events))
-        return np.broadcast_to(_sum(charged, float(self.operations * costs.operation * self.spent)), c.shape)
+            charged.append(per_cycle * cycles)
+        return _sum(charged, float(self.operations * costs.operation * self.spent))
 
     # Events -----------------------------------------------------------------------------------------------------------
 
-    def _events(self, c: Columns, trips: dict[str, Column], bound: bool = False) -> dict[str, Column | int]:
-        """Every event but those of post operands; with `bound` none has more in any candidate of other m and n."""
+    def _events(self, c: Columns, trips: dict[str, Column], bound: bool = False) -> Events:
+        """Every event; with `bound` none has more in any candidate of other m and n."""
         folds = self._folds(trips)
         strips = trips["images"] * trips["rows"] * self.fixed["slide"]
-        events: dict[str, Column | int] = {
+        events: Events = {
             **self.constant_events,
-            **self._input_events(c, trips, (self._input_folds(trips) == 1) & (strips == 1), bound),
+            "dram.extra.read": self._extra_words(trips),
+            **self._input_events(c, trips, strips, bound),
             **self._sum_events(folds, self._chains(c)),
         }
         if self.spec.main != PASS:
             events |= self._kernel_events(c, trips, folds, strips, bound)
         return events
+
+    def _output_pieces(self, trips: dict[str, Column]) -> dict[Loop | None, Column | int]:
+        """How many tiles of outputs there are along every loop that they have."""
+        roles = self.roles
+        cut = {roles.groups: "groups", roles.filters: "m", roles.images: "images", roles.rows_out: "rows"}
+        found: dict[Loop | None, Column | int] = {loop: trips[part] for loop, part in cut.items()}
+        if not self.shared_slide:
+            found[roles.slide] = self.fixed["slide"]
+        return found | {loop: extent(self.spec, loop) for loop in roles.rest}
+
+    def _extra_words(self, trips: dict[str, Column]) -> Costs:
+        """Words of post operands as they go over the off-chip link: each is read once for every tile of outputs."""
+        pieces, total = self._output_pieces(trips), np.zeros(())
+        for shape, on_link in self.extras:
+            total = total + on_link * self._words_beside(shape, pieces)
+        return total
+
+    def _words_beside(self, shape: Sequence[int], pieces: dict[Loop | None, Column | int]) -> Column:
+        """Words of a tensor that broadcasts to the output, read once for every tile of it."""
+        words = np.asarray(1)
+        for dim, size in zip(self.spec.dims, shape, strict=True):
+            again = (pieces.get(Loop(dim.name, kind), 1) for kind in RELEVANT[Operand.OUTPUT])
+            words = words * (math.prod(again, start=np.asarray(1)) if size == 1 else dim.output_extent)
+        return words
+
+    def _index_words(self, c: Columns, trips: dict[str, Column], repeats: Column) -> Column:
+        """Words of indices: all components of those of a tile as often as it is loaded, none where it is padding."""
+        pieces, total = self._output_pieces(trips), np.asarray(0)
+        if self.lookups.written is not None:
+            *shape, components = self.lookups.written
+            total = total + components * self._words_beside(shape, pieces)
+        if self.lookups.read is None:
+            return total
+        *shape, components = self.lookups.read
+        tiles, one = self._buffer_tiles(self._tiles(c)), np.asarray(1)
+        words = repeats * components
+        for dim, inside, size in zip(self.spec.dims, self.extents, shape, strict=True):
+            outputs, kernels = (tiles.get(Loop(dim.name, kind), (one, one))[0] for kind in (LoopKind.OPC, LoopKind.KS))
+            if size > 1:
+                words = words * (dim.g * words_of_tiles(dim, inside, outputs, kernels)[0])
+            else:
+                groups = pieces.get(Loop(dim.name, LoopKind.G), 1)
+                words = words * (groups * tabulate(partial(tiles_with_words, dim, inside), outputs, kernels))
+        return total + words
 
     def _sum_events(self, folds: Column, chains: Column) -> dict[str, Column]:
         """Every fold but the first reads sums back; `chains` are the elements that they pass through in all folds."""
@@ -346,10 +390,9 @@ class ColumnCosts:
             "array.output.hop": self.sums * (chains - folds),
         }
 
-    def _input_events(
-        self, c: Columns, trips: dict[str, Column], still: npt.NDArray[np.bool_], bound: bool
-    ) -> dict[str, Column]:
-        """`still` are candidates with one strip and one fold: their input tile stays while other filters come."""
+    def _input_events(self, c: Columns, trips: dict[str, Column], strips: Column, bound: bool) -> dict[str, Column]:
+        """Where there is one strip and one fold, an input tile stays while other filters come."""
+        still = (self._input_folds(trips) == 1) & (strips == 1)
         tiles, rest_op = self._tiles(c), self.rest[LoopKind.OP]
         real, padded = self._loaded(c, self._buffer_tiles(tiles), bound)
         in_passes = self._loaded(c, tiles, bound) if self.window.whole else (real, padded)
@@ -357,7 +400,9 @@ class ColumnCosts:
         repeats = np.where(still, np.where(trips["groups"] == 1, 1, rest_op), trips["m"] * rest_op)
         delivered = self._delivered(c, tiles, bound) * -(-self.counts["filters"] // c.p) * rest_op
         return {
+            "dram.index.read": np.asarray(0) if bound else self._index_words(c, trips, repeats),
             "dram.input.read": real * repeats,
+            "dram.input.lookup": real * (repeats * (self.lookups.read is not None)),
             "dram.input.padding": (padded - real) * repeats,
             "glb.input.fill": (padded if is_padded else real) * repeats,
             "glb.input.read": in_passes[int(is_padded)] * trips["filters"] * rest_op,
@@ -402,7 +447,7 @@ class ColumnCosts:
             if bound and outs == self.roles.images and dim.stride > 1:
                 # Fewer images in a tile can mean fewer words: the gaps between tiles are not fetched.
                 outputs = [np.asarray(n) for n in halvings(self.counts["images"])]
-            words = [_dim_words(dim, size, each, kernels) for each in outputs]
+            words = [words_of_tiles(dim, size, each, kernels) for each in outputs]
             real *= dim.g * reduce(np.minimum, [each[0] for each in words])
             padded *= dim.g * reduce(np.minimum, [each[1] for each in words])
         return real, padded
@@ -415,7 +460,7 @@ class ColumnCosts:
             kernels = tiles.get(Loop(dim.name, LoopKind.KS), (one, one))
             words = dim.opc * dim.ks
             if dim.is_window and (bound or slides.any()) and outputs[1].max() > 1 and kernels[1].max() > 1:
-                shared = _tabulate(partial(_shared_words, dim), *outputs, *kernels)
+                shared = tabulate(partial(words_of_sliding, dim), *outputs, *kernels)
                 words = shared if bound else np.where(slides, shared, words)
             total *= dim.g * words
         return total
@@ -449,79 +494,6 @@ def _sum(terms: Iterable[Column | Costs | float], start: float) -> Costs:
         else:
             total = total + sum(alike[shape])
     return total
-
-
-def _pieces(extent: int, tiles: Column) -> Column:
-    """How many tiles a loop is cut into."""
-    return -(-extent // tiles) if extent > 1 else np.asarray(1)
-
-
-def halvings(extent: int) -> list[int]:
-    """The tiles that cut a loop into 1, 2, 4 ... pieces, down to 1."""
-    return sorted({-(-extent // (1 << k)) for k in range(extent.bit_length() + 1)})
-
-
-def _tabulate(function: Callable[..., int], *columns: Column) -> Column:
-    """`function` of every row of some columns, worked out once per distinct row."""
-    code = np.zeros((), np.int64)
-    for column in columns:
-        values, index = np.unique(column, return_inverse=True)
-        code = code * len(values) + index.reshape(column.shape)
-    _, first, index = np.unique(code, return_index=True, return_inverse=True)
-    rows = zip(*(np.broadcast_to(column, code.shape).reshape(-1)[first].tolist() for column in columns), strict=True)
-    return np.array([function(*row) for row in rows], np.int64)[index].reshape(code.shape)
-
-
-def _read(dim: Dim) -> int:
-    """Positions of one dimension that are read at all, padding included."""
-    return distinct_positions(dim.opc, dim.ks, dim.stride, dim.dilation)
-
-
-def _real_read(dim: Dim, extent: int) -> int:
-    """A lower bound of the positions of one dimension that are read at all, of the `extent` that are in DRAM."""
-    if dim.up > 1:
-        return 0
-    low, high = dim.window
-    return max(_read(dim) - max(-low, 0) - max(high - extent + 1, 0), 0)
-
-
-def _dim_words(dim: Dim, extent: int, outputs: Column, kernels: Column) -> tuple[Column, Column]:
-    """Real and padded positions of one dimension in all its input tiles of `outputs` by `kernels` indices."""
-    out_pieces, kernel_pieces = -(-dim.opc // outputs), -(-dim.ks // kernels)
-    padded = (
-        kernel_pieces * dim.stride * (dim.opc - out_pieces)
-        + out_pieces * dim.dilation * (dim.ks - kernel_pieces)
-        + out_pieces * kernel_pieces
-    )
-    low, high = dim.window
-    if low >= 0 and high < extent and dim.up == 1:
-        return padded, padded
-
-    return _tabulate(partial(_real_words, dim, extent), outputs, kernels), padded
-
-
-def _real_words(dim: Dim, extent: int, out_tile: int, kernel_tile: int) -> int:
-    """Positions of one dimension in all its input tiles that are in DRAM."""
-    return real_positions(dim, extent, _starts(dim.opc, out_tile), _starts(dim.ks, kernel_tile))
-
-
-def _starts(extent: int, tile: int) -> Column:
-    """(first index, size) of every piece of a loop."""
-    first = np.arange(0, extent, tile, dtype=np.int64)
-    return np.stack((first, np.minimum(tile, extent - first)), axis=1)
-
-
-def _shared_words(dim: Dim, out_pass: int, out_element: int, kernel_pass: int, kernel_element: int) -> int:
-    """Positions of one dimension that all elements receive that slide along it."""
-
-    def pieces(extent: int, in_pass: int, in_element: int) -> Pieces:
-        return cut(cut({extent: 1}, in_pass), in_element)
-
-    return sum(
-        n * k * distinct_positions(a, b, dim.stride, dim.dilation)
-        for a, n in pieces(dim.opc, out_pass, out_element).items()
-        for b, k in pieces(dim.ks, kernel_pass, kernel_element).items()
-    )
 
 
 def _elements(extent: int, in_pass: int, in_element: int) -> int:

@@ -25,25 +25,28 @@ from passes.mapping.tiling import Pieces, Tiling, real_positions, span
 class Sparsity:
     """What the search takes from the data: words on the link for each of input and output, share of gated operations.
 
-    The ends of transfers, and padding in what is gated, are left out of account.
+    `extras` has an entry for every post operand, or none where these go as they are. The ends of transfers, and padding
+    in what is gated, are left out of account.
     """
 
     input: float = 1.0
     output: float = 1.0
     gated: float = 0.0
+    extras: tuple[float, ...] = ()
 
 
-def sparsity(machine: Machine, zeros: Zeros, input_is_compressed: bool) -> Sparsity:
-    """What zeros save on a machine."""
+def sparsity(machine: Machine, zeros: Zeros, input_is_compressed: bool, extras: Sequence[bool] = ()) -> Sparsity:
+    """What zeros save on a machine; `extras` says which post operands are compressed: as if they had none."""
     gated = 0.0 if machine.energy.gating is None else zeros.input
     if machine.dram.compression is None:
         return Sparsity(gated=gated)
     code = machine.dram.compression.code(machine.word_bits)
-    read, written = (
+    read, written, other = (
         code.link_bits / (code.word_bits * code.pairs_per_word * _covered(code, share))
-        for share in (zeros.input, zeros.output)
+        for share in (zeros.input, zeros.output, 0.0)
     )
-    return Sparsity(read if input_is_compressed else 1.0, written, gated)
+    after = tuple(other if is_compressed else 1.0 for is_compressed in extras)
+    return Sparsity(read if input_is_compressed else 1.0, written, gated, after)
 
 
 def _covered(code: RunLengthCode, zeros: float) -> float:

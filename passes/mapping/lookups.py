@@ -17,3 +17,7 @@ class Lookups:
     read: tuple[int, ...] | None = None
     written: tuple[int, ...] | None = None
     combines: bool = False
+
+
+IN_PLACE = Lookups()
+"""Of links without computed addresses."""

@@ -13,7 +13,7 @@ until something fits. Where elements keep no windows, input tiles serve all kern
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -23,8 +23,10 @@ from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import PASS, Dim, GConv
 from dialects.schedule import Loop, Mapping, Objective
-from passes.mapping.column_costs import DENSE, Column, ColumnCosts, Columns, Window, halvings
+from passes.mapping.column_costs import DENSE, ColumnCosts
+from passes.mapping.columns import Column, Columns, Window, halvings
 from passes.mapping.data_events import Sparsity
+from passes.mapping.lookups import IN_PLACE, Lookups
 from passes.mapping.roles import Roles, assign_roles
 from passes.mapping.row_stationary import Parameters, build_mapping, even_tile, extent, fold, most_sets
 
@@ -69,16 +71,18 @@ def best_mapping(
     objective: Objective = Objective.EDP,
     node: str = "",
     data: Sparsity = DENSE,
+    extras: Sequence[tuple[int, ...]] = (),
+    lookups: Lookups = IN_PLACE,
 ) -> Mapping:
     """The best row-stationary mapping of a link; ties go to more active elements, then to fewer passes.
 
-    Of what is still equal the first candidate is taken, whatever the order in which the search comes to them. Words of
-    post operands are left out of account: links that differ in nothing else share a mapping. `data` is what zeros save.
-    Time is that of `ColumnCosts`, which is at most what is predicted: see there.
+    Of what is still equal the first candidate is taken, whatever the order in which the search comes to them. What is
+    best is so by the prices of `ColumnCosts`. `data` is what zeros save; `extras` are the shapes of the post operands,
+    `lookups` what is read or written at computed addresses.
 
     Raises `CatenaError` (CAT-F001) if no mapping of the space fits the machine.
     """
-    return search(spec, input_shape, machine, objective, node, data).mapping
+    return search(spec, input_shape, machine, objective, node, data, extras=extras, lookups=lookups).mapping
 
 
 def search(
@@ -89,13 +93,15 @@ def search(
     node: str = "",
     data: Sparsity = DENSE,
     should_stop: Callable[[], bool] = _never,
+    extras: Sequence[tuple[int, ...]] = (),
+    lookups: Lookups = IN_PLACE,
 ) -> Best:
     """As `best_mapping`, or the best mapping found when `should_stop` says so, which is asked once there is one."""
     roles = assign_roles(spec)
     least: int | None = None
     for whole_windows in (True, False) if _keeps_windows(machine) else (False,):
         for slide in _strips(spec, roles):
-            tried = _Search(spec, input_shape, roles, machine, slide, whole_windows, data)
+            tried = _Search(spec, input_shape, roles, machine, slide, whole_windows, data, extras, lookups)
             found, bound = tried.several(objective, 1, should_stop)
             for (value, *_), parameters in found:
                 return Best(build_mapping(spec, roles, parameters, machine), value, bound)
@@ -122,6 +128,8 @@ def best_mappings(
     objective: Objective = Objective.EDP,
     data: Sparsity = DENSE,
     should_stop: Callable[[], bool] = _never,
+    extras: Sequence[tuple[int, ...]] = (),
+    lookups: Lookups = IN_PLACE,
 ) -> list[Mapping]:
     """The best row-stationary mappings of a link, best first, at most `count`; none if none fits.
 
@@ -130,7 +138,7 @@ def best_mappings(
     roles = assign_roles(spec)
     for whole_windows in (True, False) if _keeps_windows(machine) else (False,):
         for slide in _strips(spec, roles):
-            tried = _Search(spec, input_shape, roles, machine, slide, whole_windows, data)
+            tried = _Search(spec, input_shape, roles, machine, slide, whole_windows, data, extras, lookups)
             found, _ = tried.several(objective, count, should_stop)
             if found:
                 return list(dict.fromkeys(build_mapping(spec, roles, each, machine) for _, each in found))
@@ -161,13 +169,15 @@ class _Search:
         slide: int,
         whole_windows: bool,
         data: Sparsity,
+        extras: Sequence[tuple[int, ...]],
+        lookups: Lookups,
     ):
         self.spec, self.roles, self.machine = spec, roles, machine
         kernel_rows = even_tile(extent(spec, roles.rows_kernel), min(machine.limits.kernel_rows, machine.array.rows))
         limit = min(machine.limits.kernel_cols, machine.pe.input_words, machine.pe.kernel_words)
         kernel_cols = self._fitting_kernel_cols(even_tiles(extent(spec, roles.slide_kernel), limit))
         self.window = Window(slide, kernel_rows, kernel_cols, whole_windows)
-        self.costs = ColumnCosts(spec, input_shape, roles, machine, self.window, data)
+        self.costs = ColumnCosts(spec, input_shape, roles, machine, self.window, data, extras, lookups)
         self.counts = self.costs.counts
 
     def _fitting_kernel_cols(self, tiles: list[int]) -> int:
@@ -190,7 +200,7 @@ class _Search:
         all_sets = replace(columns, t=columns.t[:1])
         floor = np.where(is_needed[:1], self.costs.floor(objective, all_sets), np.inf).reshape(-1)
         first = np.argpartition(floor, min(_FIRST, len(floor)) - 1)[:_FIRST]
-        found = self._ranked(objective, columns, first[np.isfinite(floor[first])], count)
+        found = self._ranked(objective, columns, first[np.isfinite(floor[first])], count, np.inf)
         if found and should_stop():
             return found, min(float(floor.min()), found[0][0][0])
         limit = _limit(found, count)
@@ -207,8 +217,8 @@ class _Search:
                 break
             if found and should_stop():
                 return found, min(float(bound[batch[0]]), found[0][0][0])
-            found = sorted([*found, *self._ranked(objective, columns, left[batch], count)], key=lambda each: each[0])
-            found = found[:count]
+            better = self._ranked(objective, columns, left[batch], count, _limit(found, count))
+            found = sorted([*found, *better], key=lambda each: each[0])[:count]
         return found, found[0][0][0] if found else np.inf
 
     def least_banks(self) -> int | None:
@@ -223,8 +233,10 @@ class _Search:
         banks = np.broadcast_to(banks, possible.shape)[possible]
         return int(banks.min()) if banks.size else None
 
-    def _ranked(self, objective: Objective, grid: Columns, places: npt.NDArray[np.intp], count: int) -> list[_Priced]:
-        """The best of some candidates over all numbers of images, at most `count`, best first."""
+    def _ranked(
+        self, objective: Objective, grid: Columns, places: npt.NDArray[np.intp], count: int, limit: float
+    ) -> list[_Priced]:
+        """The best of some candidates over all numbers of images, at most `count`, best first, none above a limit."""
         images = np.array(halvings(self.counts["images"]), np.int64)
         columns = grid.take(np.repeat(places, len(images)))
         columns = replace(columns, n=np.tile(images, len(places)))
@@ -233,6 +245,11 @@ class _Search:
             return []
         rows = np.flatnonzero(fits)
         columns, m, places = columns.take(rows), m[rows], places[rows // len(images)]
+        if np.isfinite(limit) and self.costs.has_time(objective):
+            rows = np.flatnonzero(self.costs.quick(objective, columns, m) <= limit)
+            if not rows.size:
+                return []
+            columns, m, places = columns.take(rows), m[rows], places[rows]
         value = self.costs.value(objective, columns, m)
         active = self.window.kernel_rows * columns.e * columns.r * columns.t * columns.group_sets
         passes = self.costs.passes(columns, m)

@@ -16,21 +16,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dialects.accelerator import Accelerator
-from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.gconv import ConcatOp, LinkOp, ScatterOp, Zeros, shape_of
+from dialects.gconv import LinkOp, shape_of
 from dialects.locations import describe
 from dialects.machine_kinds import spatial_machine
 from dialects.nest_machine import NestMachine
 from dialects.schedule import Mapping, Node, Objective, Spatial, Storage, Temporal
-from passes.chain_views import extra_shapes, source_of
+from passes.chain_views import extra_shapes
+from passes.map_row_stationary import lookups_of, sparsity_of
 from passes.mapper.dataflow import BoundFlow
 from passes.mapper.legality import skipped_memories
 from passes.mapper.nest import Column, For, Nest, Par, Store
 from passes.mapper.problem import Problem, read_after
 from passes.mapper.search import Flags, several_in_dataflow
 from passes.mapper.tiles import MOST, NoneFitsError, TooManyError, best_tiles
-from passes.mapping.data_events import Sparsity, sparsity
 from passes.mapping.search import best_mappings
 from passes.mapping_file.checking import wrong_statements
 from passes.mapping_file.pattern import ANYTHING, OPEN, Item, Pattern, place_of
@@ -94,17 +93,15 @@ class Completion:
         array = spatial_machine(self.machine, "mapped")
         done = 0
         for count in _LOOKED_THROUGH:
-            objective, data = self.objective or Objective.EDP, self._data(array)
-            found = best_mappings(self.link.spec.bare, shape_of(self.link.input), array, count, objective, data)
+            objective, data = self.objective or Objective.EDP, sparsity_of(self.link, array)
+            spec, shape, extras = self.link.spec.bare, shape_of(self.link.input), extra_shapes(self.link)
+            found = best_mappings(
+                spec, shape, array, count, objective, data, extras=extras, lookups=lookups_of(self.link)
+            )
             yield from found[done:]
             if len(found) <= done:
                 return
             done = len(found)
-
-    def _data(self, array: Machine) -> Sparsity:
-        """What zeros save; inputs of the network and constants are not compressed."""
-        is_made = isinstance(source_of(self.link.input).base.owner, LinkOp | ConcatOp | ScatterOp)
-        return sparsity(array, Zeros() if self.link.zeros is None else self.link.zeros.data, is_made)
 
     def _of_dataflow(self, machine: NestMachine) -> Iterator[Mapping]:
         fixed = [item for item in self._pattern.tiles if item.node is not None]

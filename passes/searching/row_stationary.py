@@ -11,18 +11,24 @@ from dialects.gconv import GConv
 from dialects.schedule import Mapping, Space
 from passes.mapping.data_events import Sparsity
 from passes.mapping.fit import violations
+from passes.mapping.lookups import IN_PLACE, Lookups
 from passes.mapping.search import search
 from passes.searching.task import Deadline, Found, Task
 
 
 @dataclass(frozen=True)
 class RowStationaryTask(Task):
-    """A search for the best row-stationary mapping of a link without its scalar functions."""
+    """A search for the best row-stationary mapping of a link without its scalar functions, but for what these read.
+
+    `extras` are the shapes of its post operands, `lookups` what it reads at computed addresses.
+    """
 
     spec: GConv
     input_shape: tuple[int, ...]
     data: Sparsity
     machine: Machine
+    extras: tuple[tuple[int, ...], ...] = ()
+    lookups: Lookups = IN_PLACE
 
     @property
     def space(self) -> Space:
@@ -31,12 +37,13 @@ class RowStationaryTask(Task):
 
     @property
     def signature(self) -> list[Any]:
-        """Loops, input shape and what zeros save."""
-        return [astuple(self.spec), self.input_shape, astuple(self.data)]
+        """Loops, input shape, what zeros save and what is read of other tensors."""
+        return [astuple(self.spec), self.input_shape, astuple(self.data), self.extras, astuple(self.lookups)]
 
     def look(self, deadline: Deadline) -> Found:
         """Search the whole space, if there is time."""
-        best = search(self.spec, self.input_shape, self.machine, self.objective, self.node, self.data, deadline)
+        spec, shape, machine = self.spec, self.input_shape, self.machine
+        best = search(spec, shape, machine, self.objective, self.node, self.data, deadline, self.extras, self.lookups)
         return Found(best.mapping, best.value, best.bound, deadline.was_met and best.bound < best.value)
 
     def violations(self, mapping: Mapping) -> list[Diagnostic]:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from dialects.gconv import PASS, Dim, GConv, LoopKind, Reduce, Step
 from dialects.schedule import Axis, Loop, Mapping, Node, Operand, Spatial, Storage, Temporal
+from passes.mapping.lookups import Lookups
 
 Shape = tuple[int, ...]
 
@@ -37,6 +38,27 @@ def dimensions(draw: st.DrawFn, name: str, largest: int = 4) -> Dim:
 
 
 @st.composite
+def post_operands(draw: st.DrawFn, spec: GConv) -> tuple[Shape, ...]:
+    """Shapes that broadcast to the output of a general convolution: none, one or two."""
+    return tuple(
+        tuple(extent if draw(st.booleans()) else 1 for extent in spec.output_shape)
+        for _ in range(draw(st.sampled_from((0, 0, 1, 2))))
+    )
+
+
+@st.composite
+def lookups(draw: st.DrawFn, spec: GConv, shape: Shape) -> Lookups:
+    """What a link may read and write at computed addresses, mostly nothing; indices repeat in some dimensions."""
+
+    def index(extents: Shape) -> Shape | None:
+        if draw(st.integers(0, 3)):
+            return None
+        return (*(extent if draw(st.booleans()) else 1 for extent in extents), draw(st.integers(1, 2)))
+
+    return Lookups(index(shape), index(spec.output_shape), draw(st.booleans()))
+
+
+@st.composite
 def links(draw: st.DrawFn, most_trips: int = 200, largest: int = 4) -> tuple[GConv, Shape, tuple[Shape, ...]]:
     """A general convolution of at most `most_trips` operations, an input shape, and shapes of post operands."""
     dims = [draw(dimensions(name, largest)) for name in "ABCD"[: draw(st.integers(1, 4))]]
@@ -44,10 +66,7 @@ def links(draw: st.DrawFn, most_trips: int = 200, largest: int = 4) -> tuple[GCo
         longest = max(range(len(dims)), key=lambda i: dims[i].g * dims[i].op * dims[i].opc * dims[i].ks)
         dims[longest] = Dim(dims[longest].name)
     shape = tuple(dim.g * max(1, dim.window[1] // dim.up + draw(st.integers(-1, 2))) for dim in dims)
-    extras = tuple(
-        tuple(extent if draw(st.booleans()) else 1 for extent in GConv(tuple(dims)).output_shape)
-        for _ in range(draw(st.sampled_from((0, 0, 1, 2))))
-    )
+    extras = draw(post_operands(GConv(tuple(dims))))
     post = tuple(Step("add", operand=operand) for operand in range(len(extras)))
     main = draw(st.sampled_from(("mul", "mul", "max", PASS)))
     reduce = draw(st.sampled_from((Reduce.ADD, Reduce.ADD, Reduce.MAX)))
