@@ -23,7 +23,7 @@ from dialects.nest_machine import NestMachine
 from dialects.schedule import Objective
 from dialects.target import find_machine
 from passes.fuse_layers import MOST_PRICED, fusing_machine
-from passes.fusion.level_prices import LevelPrices
+from passes.fusion.judged_plans import ExactPrices
 from passes.fusion.members import with_words
 from passes.fusion.network import GroupSearches, Network, NetworkSearch, NetworkSpace
 from passes.fusion.paths import value_of
@@ -221,7 +221,7 @@ class _Costs:
     def __init__(self, machine: NestMachine, objective: Objective):
         self._machine, self._objective = machine, objective
         self._memory = machine.memories[1].name
-        self._prices: dict[int, LevelPrices] = {}
+        self._prices: dict[int, ExactPrices] = {}
 
     def __call__(self, network: Network, size: int, searches: GroupSearches) -> float | None:
         if size not in self._prices:

@@ -2,61 +2,39 @@
 
 from __future__ import annotations
 
-import math
-import operator
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from itertools import chain
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.passes import ModulePass
 
-from dialects.array_machine import Machine
-from dialects.events import Counts
 from dialects.gconv import LinkOp
 from dialects.gconv.interpreter import main_function
-from dialects.gemm_machine import GemmMachine
 from dialects.nest_machine import NestMachine
 from dialects.schedule import Objective
-from dialects.spatial import LayerOp
-from dialects.target import find_machine, require_nest_machine
 from passes.fusion.grouping import inline
-from passes.fusion.placed_on_array import predict_layer as predict_on_array
-from passes.fusion.placed_on_levels import predict_layer as predict_on_levels
+from passes.fusion.paths import value_of
+from passes.fusion.priced_network import AloneCost
 from passes.fusion.series import Series, series_of
-from passes.gemm.cost import LINK
-from passes.gemm.prediction import predict_layer as predict_on_products
-from passes.gemm.pricing import price_of_products
-from passes.map_gemm import MapGemmPass
-from passes.map_nest import MapNestPass
-from passes.map_row_stationary import MapRowStationaryPass
-from passes.mapper.pricing import Prices
-from passes.mapping.cost import FEATURES, Price
+from passes.layer_costs import Judge, judge_of, layer_costs
 from passes.merge_dims import MergeDimsPass
-from passes.order_segments import OrderSegmentsPass
-from passes.place_gemm import PlaceGemmPass
-from passes.place_nest import PlaceNestPass
-from passes.place_spatial import PlaceSpatialPass
-from passes.pricing import price
 from passes.searching.objectives import objective_on
 from passes.searching.options import SearchingPass
-
-Costs = tuple[float, ...]
-"""Numbers that must not grow."""
 
 
 @dataclass(frozen=True)
 class DissolveGroupsPass(SearchingPass):
-    """Take every group of a mapped chain apart that costs more, by the objective, than its links would alone.
+    """Take groups of a mapped chain apart that cost more, by the objective, than their links would alone.
 
     That is found on copies: one is placed as it is, in another one all groups are taken apart and mapped first. What
     counts is what the cost model expects of the layers, with the zeros of kernels in blocks where the machine has them.
-    Where energy times time is asked for, neither may be more. So no network costs more than it would without groups;
-    links of groups that are taken apart get mappings as the pass gives them that maps chains on the machine.
+    So no network costs more than it would without groups; links of groups that are taken apart get mappings as the pass
+    gives them that maps chains on the machine. Where energy times time is asked for, the product is that of sums over
+    all layers: groups are taken apart, and left together again, one by one, as long as it gets less.
     Groups between which tensors stay on the chip are compared, and taken apart, together. Those that are `pinned` stay
     as they are, and so do all between which and them tensors stay. By `product`, energy times time is what counts,
-    whatever the objective, and one may be more where the other is less by as large a factor or a larger one.
+    whatever the objective, of every group by itself.
     """
 
     name = "dissolve-groups"
@@ -65,28 +43,47 @@ class DissolveGroupsPass(SearchingPass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Dissolve groups. Raises `CatenaError` as passes that map and place on the machine do."""
-        machine = find_machine(op)
-        judge: _Judge
-        match machine:
-            case GemmMachine():
-                judge = _OnProducts(machine)
-            case Machine():
-                judge = _OnArray(machine)
-            case _:
-                judge = _OnLevels(require_nest_machine(op, "mapped"))
+        judge = judge_of(op)
         groups = _judged(op)
         if not groups:
             return
         places = _places_of_members(op)
-        together = self._costs(ctx, op.clone(), places, judge)
+        together = layer_costs(ctx, op.clone(), judge)
         apart = op.clone()
         self._take_apart(ctx, apart, _judged(apart), judge)
-        alone = self._costs(ctx, apart, places, judge)
-        compared = zip(groups, together, alone, strict=True)
-        costly = [group for group, mine, others in compared if any(map(operator.gt, mine, others))]
-        self._take_apart(ctx, op, costly, judge)
+        alone = layer_costs(ctx, apart, judge)
+        costly = self._costly(places, together, alone, self._least_on(judge))
+        self._take_apart(ctx, op, [groups[place] for place in sorted(costly)], judge)
 
-    def _take_apart(self, ctx: Context, module: ModuleOp, groups: Sequence[Series], judge: _Judge) -> None:
+    def _costly(
+        self,
+        groups: Sequence[Sequence[int]],
+        together: Sequence[AloneCost],
+        alone: Sequence[AloneCost],
+        objective: Objective,
+    ) -> frozenset[int]:
+        """The groups, by number, that are to be taken apart; given are the places of the links of each."""
+        mine, others = ([_sum([costs[place] for place in group]) for group in groups] for costs in (together, alone))
+        worse = [
+            place
+            for place, (group, links) in enumerate(zip(mine, others, strict=True))
+            if _value(group, objective) > _value(links, objective)
+        ]
+        if self.product or objective is not Objective.EDP:
+            return frozenset(worse)
+        members = {*chain.from_iterable(groups)}
+        rest = [cost for place, cost in enumerate(together) if place not in members]
+
+        def total(apart: frozenset[int]) -> float:
+            chosen = (others[place] if place in apart else cost for place, cost in enumerate(mine))
+            return _value(_sum([*rest, *chosen]), objective)
+
+        every = frozenset(range(len(groups)))
+        dearer = frozenset(n for n in every if mine[n].energy > others[n].energy or mine[n].cycles > others[n].cycles)
+        found = [frozenset[int](), _descended(frozenset(), every, total), _descended(dearer, every, total), every]
+        return min(found, key=total)
+
+    def _take_apart(self, ctx: Context, module: ModuleOp, groups: Sequence[Series], judge: Judge) -> None:
         """Put links of groups back into the chain, and map them as those that never were in one."""
         if not groups:
             return
@@ -100,15 +97,25 @@ class DissolveGroupsPass(SearchingPass):
         """What is made least, by links that are mapped alone, too."""
         return Objective.EDP if self.product else Objective(self.objective)
 
-    def _costs(self, ctx: Context, module: ModuleOp, groups: Sequence[Sequence[int]], judge: _Judge) -> list[Costs]:
-        """What links of a mapped module cost, some together, given by their places in it; the module is placed."""
-        links = len(_links(module))
-        OrderSegmentsPass().apply(ctx, module)
-        judge.placing.apply(ctx, module)
-        layers = [layer for layer in module.walk() if isinstance(layer, LayerOp)]
-        assert len(layers) == links, "a layer for every link"
-        costs = (judge.costs([layers[place] for place in places], self._least) for places in groups)
-        return [(math.prod(each),) if self.product else each for each in costs]
+    def _least_on(self, judge: Judge) -> Objective:
+        return objective_on(judge.machine, self._least) if isinstance(judge.machine, NestMachine) else self._least
+
+
+def _descended(some: frozenset[int], every: frozenset[int], value: Callable[[frozenset[int]], float]) -> frozenset[int]:
+    """Some of all, with one after another put in or left out as long as the value gets less."""
+    while value(other := min((some ^ {each} for each in every), key=value)) < value(some):
+        some = other
+    return some
+
+
+def _sum(costs: Sequence[AloneCost]) -> AloneCost:
+    return AloneCost(
+        sum(each.words for each in costs), sum(each.energy for each in costs), sum(each.cycles for each in costs)
+    )
+
+
+def _value(cost: AloneCost, objective: Objective) -> float:
+    return cost.words if objective is Objective.TRAFFIC else value_of(objective, cost.energy, cost.cycles)
 
 
 def _links(module: ModuleOp) -> list[LinkOp]:
@@ -125,85 +132,3 @@ def _places_of_members(module: ModuleOp) -> list[list[int]]:
     """The places of the links of every group that is judged, or series of them, among all links of a module."""
     places = {link: place for place, link in enumerate(_links(module))}
     return [[places[link] for group in series for link in group.links] for series in _judged(module)]
-
-
-class _Judge(Protocol):
-    """How links are mapped and placed on a kind of machine, and what their layers cost there."""
-
-    @property
-    def mapping(self) -> ModulePass:
-        """The pass that maps links."""
-        ...
-
-    @property
-    def placing(self) -> ModulePass:
-        """The pass that places them."""
-        ...
-
-    def costs(self, layers: Sequence[LayerOp], objective: Objective) -> Costs:
-        """What layers cost together; energy and cycles of each kind that counts."""
-        ...
-
-
-class _OnLevels:
-    """Machines of levels."""
-
-    mapping, placing = MapNestPass(), PlaceNestPass()
-
-    def __init__(self, machine: NestMachine):
-        self._machine = machine
-        self._known: dict[Hashable, Counts] = {}
-
-    def costs(self, layers: Sequence[LayerOp], objective: Objective) -> Costs:
-        """What layers cost together."""
-        machine = self._machine
-        objective = objective_on(machine, objective)
-        counts = [predict_on_levels(each, machine, self._known) for each in layers]
-        moved = {*Prices(machine, objective).of, f"{machine.memories[0].name}.extra.read"}
-        return _costs([price(each, machine) for each in counts], counts, moved, objective)
-
-
-class _OnArray:
-    """Machines of rows and columns."""
-
-    mapping, placing = MapRowStationaryPass(), PlaceSpatialPass()
-
-    def __init__(self, machine: Machine):
-        self._machine = machine
-        self._known: dict[Hashable, Counts] = {}
-
-    def costs(self, layers: Sequence[LayerOp], objective: Objective) -> Costs:
-        """What layers cost together."""
-        machine = self._machine
-        counts = [predict_on_array(each, machine, self._known) for each in layers]
-        moved = machine.on_link((*FEATURES, "dram.kernel.read"))
-        return _costs([price(each, machine) for each in counts], counts, moved, objective)
-
-
-class _OnProducts:
-    """Machines of matrix products."""
-
-    mapping, placing = MapGemmPass(), PlaceGemmPass()
-
-    def __init__(self, machine: GemmMachine):
-        self._machine = machine
-        self._known: dict[Hashable, Counts] = {}
-
-    def costs(self, layers: Sequence[LayerOp], objective: Objective) -> Costs:
-        """What layers cost together."""
-        counts = [predict_on_products(each, self._machine, self._known) for each in layers]
-        return _costs([price_of_products(each, self._machine) for each in counts], counts, LINK, objective)
-
-
-def _costs(prices: Sequence[Price], counts: Sequence[Counts], moved: Collection[str], objective: Objective) -> Costs:
-    """What counts by the objective; `moved` are the events of words on the off-chip link."""
-    energy, cycles = sum(each.total_energy for each in prices), float(sum(each.cycles for each in prices))
-    match objective:
-        case Objective.ENERGY:
-            return (energy,)
-        case Objective.LATENCY:
-            return (cycles,)
-        case Objective.EDP:
-            return energy, cycles
-        case Objective.TRAFFIC:
-            return (float(sum(each.events.get(event, 0) for each in counts for event in moved)),)

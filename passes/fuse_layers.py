@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import accumulate
 from typing import Literal
 
@@ -25,22 +26,27 @@ from dialects.hierarchy import Hierarchy, Memory
 from dialects.nest_machine import NestMachine
 from dialects.schedule import Objective, Operand
 from dialects.target import find_machine
-from passes.fusion.alone import LinksAlone, links_alone
+from passes.fusion.alone import LinksAlone, links_alone, links_alone_on_arrays
+from passes.fusion.array_prices import ArrayPrices
 from passes.fusion.coarsening import coarsened
 from passes.fusion.group import Group
 from passes.fusion.grouping import group_links, group_problems
 from passes.fusion.holds import GroupPlan
+from passes.fusion.judged_plans import ExactPrices, judged
 from passes.fusion.level_prices import LevelPrices
 from passes.fusion.memories import levels_of
 from passes.fusion.names import chain_names, group_names
 from passes.fusion.network import Chosen, GroupSearches, Network, NetworkPlan, NetworkSearch, NetworkSpace
+from passes.fusion.paths import value_of
 from passes.fusion.plans import known_plan
 from passes.fusion.priced_network import AloneCost, PricedSearch
 from passes.fusion.runs import fusible_runs, longest_group, network_of
 from passes.fusion.series import in_place
 from passes.fusion.space import Space
 from passes.fusion.staying import Staying, together
+from passes.gemm.group_prices import ProductPrices
 from passes.gemm.groups import Worth, in_memories
+from passes.gemm.streams import encoding_of_kernel
 from passes.mapper.effort import USUAL
 from passes.searching.nests_of_groups import NestsOfGroups
 from passes.searching.objectives import objective_on
@@ -68,6 +74,10 @@ STAYING = 2
 
 MOST_PRICED = 60
 """Mappings of groups whose nests are searched to know what they cost, in a run of links, at most."""
+MOST_PRICED_ON_ARRAYS = 24
+"""As many on machines of rows and columns and of matrix products, where bounds are looser, and no better networks were
+found with more.
+"""
 
 
 @dataclass(frozen=True)
@@ -84,10 +94,11 @@ class FuseLayersPass(SearchingPass):
     group it becomes a group of its own. Links that are left alone get the mappings by which they were compared, there,
     or else by later passes; links with a mapping join no group. It needs the machine in the module.
 
-    On machines of levels `least` says what networks of groups make least: words, or what the machine's own model says
-    of energy, cycles, or their product in every run of links (`passes.fusion.priced_network`), with the nests that
-    links of groups get by that objective. After so many mappings as `MOST_PRICED` the best network that is known is
-    taken.
+    `least` says what networks of groups make least: words, or what the machine's own model says of energy, cycles, or
+    their product in every run of links (`passes.fusion.priced_network`), with the nests that links of groups get by
+    that objective. After so many mappings as `most_priced` the best network that is known is taken. On machines of rows
+    and columns and of matrix products this is at most that of the network with the least words, with those of its
+    groups that cost less than their links alone. Where costs depend on bursts or data words are made least.
 
     Raises `CatenaError` (CAT-U006) if the outermost memory on the chip is not outside of the array, has no size, or
     takes no inputs or kernels.
@@ -107,9 +118,9 @@ class FuseLayersPass(SearchingPass):
         alone_too = machine.levels is not None
         singles = Space(most_loops=3, fewest_turns=4, unfinished=False) if alone_too else Space(most_loops=2)
         searches: dict[int, list[GroupSearches]] = {}
-        prices = machine.prices(Objective(self.least))
         function = main_function(op)
-        alone = self._alone(ctx, op, machine)
+        prices = None if machine.levels is None and _is_of_data(function) else machine.prices(Objective(self.least))
+        alone = self._alone(ctx, op, machine, is_priced=prices is not None)
         staying = machine.staying if self.staying is None else min(self.staying, machine.staying)
         for run in list(fusible_runs(function)):
             longest = longest_group(len(run)) if self.longest is None else self.longest
@@ -120,11 +131,13 @@ class FuseLayersPass(SearchingPass):
             self._fuse(function, run, machine, searches[longest], costs, prices)
         alone.map_the_rest(ctx, op)
 
-    def _alone(self, ctx: Context, module: ModuleOp, machine: FusingMachine) -> LinksAlone:
+    def _alone(self, ctx: Context, module: ModuleOp, machine: FusingMachine, *, is_priced: bool) -> LinksAlone:
         """What is known of links alone: nothing where one of them cannot be mapped so, which may do in a group."""
-        if machine.levels is None:
+        if machine.levels is None and not is_priced:
             return LinksAlone()
         try:
+            if machine.levels is None:
+                return links_alone_on_arrays(ctx, module, replace(self.options, objective=Objective(self.least)))
             return links_alone(ctx, module, machine.levels, self.options)
         except CatenaError:
             return LinksAlone()
@@ -136,7 +149,7 @@ class FuseLayersPass(SearchingPass):
         machine: FusingMachine,
         searches: Sequence[GroupSearches],
         alone: Sequence[AloneCost],
-        prices: LevelPrices | None,
+        prices: ExactPrices | None,
     ) -> None:
         words, called = machine.buffer.words, group_names(run, chain_names(function))
         network = network_of(run, function)
@@ -149,12 +162,15 @@ class FuseLayersPass(SearchingPass):
             apart = {n for row in rows_of(parts) if len(row) > 1 for n in row}.intersection(no_groups)
             return sorted({*apart, *machine.misplaced(parts)})
 
-        if prices is None:
+        objective, (first, *_) = Objective(self.least), searches
+        if prices is None or not (alone or machine.levels):
             moved = [each.words for each in alone]
             plan = _with_least_words(network, words, searches, machine, moved, misplaced)
         else:
-            objective, (first, *_) = Objective(self.least), searches
-            plan = PricedSearch(network, words, first, prices, objective, alone, misplaced, MOST_PRICED).run()
+            plan = PricedSearch(network, words, first, prices, objective, alone, misplaced, machine.most_priced).run()
+            if machine.levels is None:
+                other = _with_least_words(network, words, searches, machine, (), misplaced)
+                plan = _cheaper(plan, other and judged(other, network, prices, alone, objective), objective)
         place = 0
         parts = plan.parts if plan else ()
         beside = {number for row in rows_of(parts) if len(row) > 1 for number in row}
@@ -166,6 +182,18 @@ class FuseLayersPass(SearchingPass):
                 # with more time nests are searched for longer
                 mapping = part.mapping if self.time_limit is None else replace(part.mapping, branches=())
                 _form(function, links, machine.placed(part.group, mapping), called)
+
+
+def _is_of_data(function: FuncOp) -> bool:
+    """Whether what links cost depends on zeros, of which plans of groups know nothing."""
+    links = (op for op in function.walk() if isinstance(op, LinkOp))
+    return any(link.zeros is not None or encoding_of_kernel(link) is not None for link in links)
+
+
+def _cheaper(plan: NetworkPlan | None, other: NetworkPlan | None, objective: Objective) -> NetworkPlan | None:
+    """The plan that costs less, if there is one; the first of equal ones."""
+    plans = [each for each in (plan, other) if each is not None]
+    return min(plans, key=lambda each: value_of(objective, each.energy, each.cycles), default=None)
 
 
 def _with_least_words(
@@ -194,7 +222,8 @@ class FusingMachine:
     `spare` are words of the buffer that groups may have to leave free; where any, not all groups that fit have nests.
     `room` are words within which groups get larger tiles; the first with which code can be made of them counts.
     `placed` puts tensors that were searched for in one buffer into the memories of their own. Between groups so many
-    tensors may stay in the buffer as `staying` says. `levels` is the machine if it is one of levels.
+    tensors may stay in the buffer as `staying` says. `levels` is the machine if it is one of levels. `priced` says what
+    groups cost by an objective, where a machine of another kind knows that.
     """
 
     buffer: Memory
@@ -205,11 +234,19 @@ class FusingMachine:
     levels: NestMachine | None = None
     room: tuple[int, ...] = ()
     staying: int = 0
+    priced: Callable[[Objective], ExactPrices] | None = None
 
-    def prices(self, objective: Objective) -> LevelPrices | None:
-        """What groups cost, where it is not words that are made least: on machines of levels."""
-        if self.levels is None or objective is Objective.TRAFFIC:
+    @property
+    def most_priced(self) -> int:
+        """Mappings of groups that are priced in a run of links, at most."""
+        return MOST_PRICED_ON_ARRAYS if self.levels is None else MOST_PRICED
+
+    def prices(self, objective: Objective) -> ExactPrices | None:
+        """What groups cost, where it is known and not words that are made least."""
+        if objective is Objective.TRAFFIC:
             return None
+        if self.levels is None:
+            return None if self.priced is None else self.priced(objective)
         nests = NestsOfGroups(self.levels, objective_on(self.levels, objective), USUAL)
         return LevelPrices(self.levels, self.buffer.name, nests, self.settled)
 
@@ -254,7 +291,8 @@ def fusing_machine(machine: Accelerator | None) -> FusingMachine:
         nests = _with_nests(RowsOfGroups(machine, Objective.EDP), searching=True)
         spare = tuple(int(machine.glb.words * share) for share in SPARE)
         room = tuple(machine.glb.words - words for words in spare)
-        return FusingMachine(hierarchy.memories[1], hierarchy, nests, spare, room=room)
+        priced = partial(ArrayPrices, machine, room=room) if ArrayPrices.are_exact(machine) else None
+        return FusingMachine(hierarchy.memories[1], hierarchy, nests, spare, room=room, priced=priced)
     if isinstance(machine, NestMachine) and len(machine.memories) > 1:
         outermost = machine.memories[1]
         takes_operands = {Operand.INPUT, Operand.KERNEL} <= {*outermost.operands}
@@ -266,7 +304,11 @@ def fusing_machine(machine: Accelerator | None) -> FusingMachine:
         hierarchy, worth = levels_of(machine), Worth(machine)
         buffer = min(hierarchy.memories[1:], key=lambda each: each.words or 0)
         return FusingMachine(
-            buffer, hierarchy, lambda group, mapping, _: worth.runs(group, mapping), placed=in_memories
+            buffer,
+            hierarchy,
+            lambda group, mapping, _: worth.runs(group, mapping),
+            placed=in_memories,
+            priced=partial(ProductPrices, machine),
         )
     message = "layers are fused on machines that have, outside of all axes, a memory of some size for I and K"
     found, hint = "no machine" if machine is None else machine.name, "take another target, or do without --fuse"

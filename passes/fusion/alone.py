@@ -1,4 +1,4 @@
-"""Links by mappings of their own, as a machine of levels finds them: what groups have to be better than."""
+"""Links by mappings of their own, as their machine finds them: what groups have to be better than."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from dialects.nest_machine import NestMachine
 from dialects.schedule import MappingAttr, Objective
 from passes.chain_views import extra_shapes
 from passes.fusion.priced_network import AloneCost
+from passes.layer_costs import judge_of, layer_costs
 from passes.map_nest import MapNestPass
 from passes.mapper.prediction import predict
 from passes.mapper.pricing import Prices
@@ -66,6 +67,20 @@ def links_alone(ctx: Context, module: ModuleOp, machine: NestMachine, options: S
             if options.time_limit is None and mapped.search is not None:
                 found.mappings[_alike(mapped)] = {"mapping": mapped.mapping, "search": mapped.search}
     return found
+
+
+def links_alone_on_arrays(ctx: Context, module: ModuleOp, options: SearchOptions) -> LinksAlone:
+    """Every link of the chain without a mapping as the pass of its machine maps it, found and placed on a copy.
+
+    Raises `CatenaError` as that pass, and the one that places chains, do.
+    """
+    judge, copy = judge_of(module), module.clone()
+    MergeDimsPass().apply(ctx, copy)
+    replace(options, time_limit=None).applied_to(judge.mapping).apply(ctx, copy)
+    every = (link for link in module.walk() if isinstance(link, LinkOp))
+    found = zip(every, layer_costs(ctx, copy, judge), strict=True)
+    costs = {link: cost for link, cost in found if link.mapping is None}
+    return LinksAlone({link: cost.words for link, cost in costs.items()}, costs)
 
 
 def _links(module: ModuleOp) -> list[LinkOp]:

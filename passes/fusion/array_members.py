@@ -20,6 +20,7 @@ from dialects.events import BURSTS, COMPRESSED, Counts
 from dialects.gconv.spec import PASS, Dim, GConv, LoopKind
 from dialects.gconv.view import View
 from dialects.schedule import Loop, Mapping, Operand, Storage
+from passes.fusion.placed import NAMES
 from passes.fusion.shapes import KINDS, Shape, largest, part_of
 from passes.mapping.bursts import starts_of
 from passes.mapping.cost import extra_words
@@ -67,6 +68,14 @@ def _begins_with_input(mapping: Mapping) -> bool:
         if Operand.INPUT in node.operands:
             return node.memory == "glb"
     return False
+
+
+def transfer_events(role: str) -> tuple[str, str]:
+    """What a word counts off-chip and in the buffer that is fetched for a role of a link, or sent as its result."""
+    if role == Operand.OUTPUT:
+        return "dram.output.write", "glb.output.send"
+    name = NAMES.get(role, "extra")
+    return f"dram.{name}.read", f"glb.{name}.fill"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 
 from dialects.gconv import PASS
@@ -17,75 +16,28 @@ from dialects.hierarchy import Axis, Memory
 from dialects.nest_machine import NestMachine
 from dialects.schedule import Operand
 from passes.fusion.group import Group
+from passes.fusion.least_of_groups import LeastOfGroups
 from passes.fusion.members import transfer_events, transfer_rate
 from passes.mapper.counts import OPERAND_NAMES
 from passes.mapper.pricing import Prices
-from passes.mapper.problem import Problem
 from passes.pricing import elements
 
 
-@dataclass(frozen=True)
-class _OfGroup:
-    """A group, what words of its tensors cost, its operations and their energy, if none is made again; of one each."""
-
-    group: Group
-    per_word: Mapping[str, float]
-    energy: float
-    operations: int
-    cheapest: float
-    dearest: float
-
-
-class LeastPrices:
+class LeastPrices(LeastOfGroups):
     """Lower bounds of energy (pJ) and cycles of groups whose tensors lie in holds of the memory called `buffer`."""
 
     def __init__(self, machine: NestMachine, buffer: str):
+        super().__init__(machine.picojoules)
         self._machine, self._buffer = machine, buffer
         self._prices = Prices(machine)
         self._elements = elements(machine)
         self._per_operation: dict[tuple[bool, int], float] = {}
-        self._known: dict[int, _OfGroup] = {}
 
-    def of(
-        self, group: Group, words: Mapping[str, int], operations: int, more: int = 0, turns: int | None = None
-    ) -> tuple[float, float]:
-        """Energy and cycles of a group that moves so many words of each tensor at least, and so many `more` of any.
-
-        `operations` are those of all links. Elements that a link makes again are operations as well. With so many
-        `turns`, or fewer, every reader may bring a tensor as often, and no more.
-        """
-        of_group = self._of_group(group)
-        per_word = of_group.per_word
-        energy = sum(count * per_word[name] for name, count in words.items())
-        rest = more
-        for name in sorted(words, key=lambda each: per_word[each]):
-            most = rest if turns is None else self._most(group, name, turns) - words[name]
-            energy += per_word[name] * min(rest, max(most, 0))
-            rest -= min(rest, max(most, 0))
-        energy += rest * max((per_word[name] for name in words), default=0.0)
-        again = operations - of_group.operations
-        # where there are fewer than all, it is not known which
-        energy += of_group.energy + again * (of_group.cheapest if again > 0 else of_group.dearest)
+    def _cycles(self, group: Group, words: Mapping[str, int], more: int, operations: int) -> float:
+        """Transfers one after another, and runs whose operations keep all elements busy."""
         sent = sum(count for name, count in words.items() if name in group.makers)
         cycles = sent / self._rate(True) + (sum(words.values()) - sent) / self._rate(False)
-        cycles += more / max(self._rate(False), self._rate(True)) + operations / self._elements
-        return energy * self._machine.picojoules, cycles
-
-    def _of_group(self, group: Group) -> _OfGroup:
-        """What all bounds of a group have in common. It is known by its place, as to hash it takes longer."""
-        if id(group) not in self._known:
-            links = [(Problem.of(link.spec).operations, self._of_operation(link.spec)) for link in group.links]
-            each = [cost for _, cost in links]
-            per_word = {tensor.name: self._of_word(group, tensor.name) for tensor in group.tensors}
-            energy, operations = sum(count * cost for count, cost in links), sum(count for count, _ in links)
-            self._known[id(group)] = _OfGroup(group, per_word, energy, operations, min(each), max(each))
-        return self._known[id(group)]
-
-    @staticmethod
-    def _most(group: Group, tensor: str, turns: int) -> int:
-        """The words of a tensor that go off-chip at most."""
-        readers = 1 if tensor in group.makers else len(list(group.readers(tensor)))
-        return group.tensor(tensor).size * readers * turns
+        return cycles + more / max(self._rate(False), self._rate(True)) + operations / self._elements
 
     def _rate(self, is_sent: bool) -> float:
         return transfer_rate(self._buffer, self._machine, is_fetch=not is_sent)

@@ -10,10 +10,10 @@ from dialects.diagnostics import CatenaError
 from dialects.events import BURSTS, COMPRESSED, Counts
 from dialects.groups import FetchOp, RunOp, SendOp
 from dialects.locations import describe
-from dialects.schedule import MappingAttr
+from dialects.schedule import MappingAttr, Operand
 from dialects.spatial import LayerOp, integer
-from passes.fusion.array_members import ArrayMember, predict_places
-from passes.fusion.placed import NAMES, fetched_role, group_around, hold_of, kept_by
+from passes.fusion.array_members import ArrayMember, predict_places, transfer_events
+from passes.fusion.placed import fetched_role, group_around, hold_of, kept_by
 from passes.mapping.bursts import words_of_bursts
 from passes.mapping.data_events import expected_link_words
 from passes.mapping.fit import violations
@@ -68,11 +68,8 @@ def _transfer_counts(
     layer: LayerOp, op: FetchOp | SendOp, turns: tuple[int, ...], work: Work, machine: Machine
 ) -> dict[str, int]:
     """What a transfer counts in all turns on a machine of rows and columns."""
-    role = "O" if isinstance(op, SendOp) else fetched_role(layer, op)
-    name = NAMES.get(role, "extra")
-    outer, inner = (
-        ("dram.output.write", "glb.output.send") if role == "O" else (f"dram.{name}.read", f"glb.{name}.fill")
-    )
+    role = Operand.OUTPUT if isinstance(op, SendOp) else fetched_role(layer, op)
+    outer, inner = transfer_events(role)
     shapes = list(op.box.data.shapes(turns))
     words = sum(math.prod(shape) * times for shape, times in shapes)
     strides = [axis.pitch * of.step for axis, of in zip(hold_of(op).axes.data, op.box.data.axes, strict=True)]

@@ -32,12 +32,13 @@ from passes.mapping.tiling import span
 from passes.searching.parts import Part
 from passes.work import Work, work_of
 
-_FETCHED = {
+_MOVED = {
     "I": ("dram.input.read", "glb.input.fill"),
     "K": ("dram.kernel.read", "glb.kernel.fill"),
     "M": ("dram.kernel.bitmap", "bitmap.kernel.fill"),
+    "O": ("dram.output.write", "glb.output.send"),
 }
-"""What words count as that come to holds of these roles."""
+"""What words count as that come to holds of these roles, or leave one."""
 _ANY = 1 << 40
 """Words of a memory in which a tensor has no tile that would have to fit."""
 _HINT = "cut smaller tiles of the head, or keep fewer tensors"
@@ -113,36 +114,46 @@ def predict_member(layer: LayerOp, machine: GemmMachine) -> Counts:
     assert isinstance(layer.mapping, GemmAttr)
     number, work, kept = group.layers.index(layer), work_of(layer), frozenset(kept_by(layer))
     total, moved = Counts(cycles=0), 0
-    runs = _Runs(work, layer.mapping.data, machine, kept, blocks_in(layer))
+    runs = Runs(work, layer.mapping.data, machine, kept, blocks_in(layer))
     for turns, op in group.steps():
         if isinstance(op, RunOp):
             if integer(op.layer) == number:
                 for place, times in op.box.data.places(turns):
-                    total.add(_times(runs.at(place), times))
+                    total.add(runs.of(place, times))
         elif integer(op.layer) == number:
             words = op.box.data.total(turns)
             moved += words
-            events = ("dram.output.write", "glb.output.send")
-            if isinstance(op, FetchOp):
-                events = _FETCHED.get(fetched_role(layer, op), ("dram.extra.read", "glb.extra.fill"))
-            for event in events:
+            for event in transfer_events(fetched_role(layer, op) if isinstance(op, FetchOp) else Operand.OUTPUT):
                 total.events[event] = total.events.get(event, 0) + words
     total.cycles = (total.cycles or 0) + machine.dram.cycles(moved)
     return total
 
 
-class _Runs:
+def transfer_events(role: str) -> tuple[str, str]:
+    """What a word counts off-chip and on the chip that is fetched for a role of a link, or sent as its result."""
+    return _MOVED.get(role, ("dram.extra.read", "glb.extra.fill"))
+
+
+class Runs:
     """What runs of a layer count: of those that are alike, once."""
 
     def __init__(
-        self, work: Work, mapping: GemmMapping, machine: GemmMachine, kept: frozenset[str], blocks: BlocksOp | None
+        self,
+        work: Work,
+        mapping: GemmMapping,
+        machine: GemmMachine,
+        kept: frozenset[str],
+        blocks: BlocksOp | None = None,
     ):
         self._work, self._mapping, self._machine, self._kept, self._blocks = work, mapping, machine, kept, blocks
         self._zeros = known_zeros(work)
         self._known: dict[tuple[GConv, SumsOfRun], Counts] = {}
 
-    def at(self, place: Place) -> Counts:
-        """What a run counts."""
+    def of(self, place: Place, times: int) -> Counts:
+        """What so many runs on a place count."""
+        return _times(self._at(place), times)
+
+    def _at(self, place: Place) -> Counts:
         sums = SumsOfRun.at(self._work.spec, place)
         part = part_at(self._work, place) if sums.finish else unfinished_part(self._work, place)
         if (part.spec, sums) not in self._known:

