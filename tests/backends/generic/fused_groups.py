@@ -33,7 +33,7 @@ from passes.fusion.group import Group, GroupLink, Role
 from passes.fusion.grouping import group_links
 from passes.fusion.holds import Run, plan_group
 from passes.fusion.model import FusedCosts
-from passes.fusion.pieces import is_cut, own_loops, part_of_link
+from passes.fusion.pieces import is_cut_evenly, own_loops, part_of_link
 from passes.fusion.shapes import largest, part_of
 from passes.mapper.problem import Problem
 from passes.place_nest import PlaceNestPass
@@ -257,7 +257,7 @@ def _is_counted_alike(group: Group, mapping: FusedMapping, link: GroupLink) -> b
     """
     for tensor in (link.result, *(operand.tensor for operand in link.operands)):
         operand, loops = part_of_link(link, tensor), own_loops(mapping, link, tensor)
-        if not all(is_cut(group, link, tensor, node.loop) for node in loops):
+        if not all(is_cut_evenly(group, link, tensor, node.loop) for node in loops):
             return False
         windows = (dim.pad or dim.up > 1 or dim.stride > 1 or dim.dilation > 1 for dim in link.spec.dims)
         if loops and operand is Operand.INPUT and any(windows):
