@@ -31,8 +31,9 @@ from passes.fusion.group import Group
 from passes.map_row_stationary import MapRowStationaryPass
 from passes.place_spatial import PlaceSpatialPass
 from tests.backends.generic.fused_groups import chain_of, fuse
+from tests.backends.generic.group_cases import ALIKE, BYTES, CASES, all_say_why, mapped, quantized
 from tests.backends.generic.test_faults import changed, without
-from tests.backends.generic.test_fused_groups import ALIKE, BYTES, CASES, all_say_why, mapped, moved, quantized
+from tests.backends.generic.test_group_faults import moved
 from tests.backends.spatial.fused_groups import check_group, compiled, with_nests
 from tests.backends.spatial.layers import MACHINES
 from tests.examples import examples

@@ -29,7 +29,7 @@ from passes.gemm.groups import in_memories
 from passes.map_gemm import MapGemmPass
 from passes.place_gemm import PlaceGemmPass
 from tests.backends.generic.fused_groups import assert_results, chain_of, fuse
-from tests.backends.generic.test_fused_groups import CASES, all_say_why
+from tests.backends.generic.group_cases import CASES, all_say_why
 from tests.backends.spots.layers import machine
 from tests.backends.spots.test_faults import changed, without
 from tests.filechecking import parse_module, print_module

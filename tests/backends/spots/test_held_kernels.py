@@ -28,7 +28,7 @@ from passes.gemm.groups import in_memories
 from passes.map_gemm import MapGemmPass
 from passes.place_gemm import PlaceGemmPass
 from tests.backends.generic.fused_groups import Chain, assert_results, chain_of, fuse
-from tests.backends.generic.test_fused_groups import mapped
+from tests.backends.generic.group_cases import mapped
 from tests.backends.spots.layers import machine
 from tests.filechecking import parse_module, print_module
 from tests.passes.fusion.groups import conv_pair
