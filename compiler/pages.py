@@ -36,6 +36,7 @@ from compiler.targets import select_target
 from compiler.targets_page import targets_page
 from dialects.events import EVENTS
 from dialects.module_attributes import MODULE_ATTRIBUTES
+from dialects.multicore_machine import MulticoreMachine
 from passes import mapping_file
 from passes.mapping_file import completing, statements
 
@@ -121,13 +122,24 @@ def _event_table() -> Table:
     return table(("event", "meaning"), ((f"`{name}`", text) for name, text in EVENTS.items()))
 
 
+_TURNS = (
+    "Links of a fused group take turns on the one array, as `sequential { ... }` in a mapping file says. A "
+    "`pipeline { ... }` is refused at its statement where code is made; only the model of groups prices it."
+)
+_PIPELINES = (
+    "Links of a fused group work at the same time, each on cores of its own: `--fuse` makes pipelines of layers. "
+    "Mapping files say nothing of cores."
+)
+
+
 def _target(name: str, summary: str, path: Path) -> str:
-    text = path.read_text(encoding="utf-8")
+    text, machine = path.read_text(encoding="utf-8"), select_target(name).machine
     lines = [
         NOTICE,
         f"# The target {name}\n",
         f"{summary}\n",
-        f"```\n{drawing(select_target(name).machine)}\n```\n",
+        f"```\n{drawing(machine)}\n```\n",
+        f"{_PIPELINES if isinstance(machine, MulticoreMachine) else _TURNS}\n",
         "Its description. A file that starts with "
         f'`extends = "{name}"` and gives other values describes another machine: `catena compile -t FILE.toml`.\n',
         f"```toml\n{text.rstrip()}\n```\n",
