@@ -136,14 +136,16 @@ class MulticoreEmulator(ProgramEmulator):
         """Words of the shared memory."""
         return self.machine.shared.words
 
-    def streams(self, dram: MemoryBank) -> list[list[Task]]:
+    def streams(self, dram: MemoryBank, observer: Observer | None = None) -> list[list[Task]]:
         """The tasks of every core, as its code says. Raises `CatenaError` for code that no core can execute."""
         found: list[list[Task]] = []
         for core, code in enumerate(self._code):
             reader = StreamReader(core, dram)
+            reader.observer = observer
             try:
                 reader.run(code)
             except Fault as fault:
+                reader.show_stop(0)
                 raise CatenaError(self._diagnostic(fault, core, reader.pc)) from fault
             for task in reader.tasks:
                 if task.layer.index >= len(self._layers):
@@ -171,7 +173,8 @@ class MulticoreEmulator(ProgramEmulator):
         held = {name: array for name, array in tensors.items() if self._tensors[name].memory == HELD}
         for name in tensors.keys() - held.keys():
             self._write(dram, self._tensors[name], tensors[name])
-        streams = self.streams(dram)
+        shown = None if observer is None else self._observed(observer, dram)
+        streams = self.streams(dram, shown)
         before: Registers = {}
         if only is not None:
             chosen = self._together(only)
@@ -188,7 +191,6 @@ class MulticoreEmulator(ProgramEmulator):
         if only is not None:
             holds.remember({self._tensors[name].address: _flat(self._tensors[name], held[name]) for name in held})
         sums = self._blank_sums()
-        shown = None if observer is None else self._observed(observer, dram)
         try:
             with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
                 chip, self.timeline = self._run_streams(streams, dram, sums, before, holds, accessed, shown)

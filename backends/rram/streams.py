@@ -133,6 +133,10 @@ class StreamReader(LayerSequencer[NestLayer]):
     def is_in_loop(self) -> bool:
         return bool(self._opened)
 
+    @property
+    def at(self) -> tuple[int, int]:
+        return self.core, self.pc
+
     def position(self) -> str:
         return f"core {self.core}"
 

@@ -6,8 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
-from backends.effects import Effects, Observer
+from backends.effects import NO_WORDS, Effects, Observer, Shown
 from backends.spatial.codes import Fold, Kind, Slot, Tensor, Word
+from backends.spatial.cuts import cut_at_work
 from backends.spatial.host import EventCounter, execute_on_host
 from backends.spatial.layer import LayerState, TensorAddress, TermConfig, binary_function, scalar_step
 from backends.spatial.memory import Fault, MemoryBank
@@ -121,7 +122,20 @@ class LayerSequencer(ABC, Generic[LayerT]):
 
     def effects(self, layer: LayerState) -> Effects | None:
         """What shows the effects of instructions on a layer, if anybody looks."""
-        return None if self.observer is None else Effects(self.observer, layer.index, lambda: (0, self.pc))
+        return None if self.observer is None else Effects(self.observer, layer.index, lambda: self.at)
+
+    @property
+    def at(self) -> tuple[int, int]:
+        """Core and address of the instruction at work."""
+        return 0, self.pc
+
+    def show_stop(self, layer: int) -> None:
+        """Say that the instruction at work stops; it is one of this layer unless another one is at work."""
+        effects = None if self._layer is None else self.effects(self._layer)
+        if effects is not None and self._layer is not None:
+            effects.show(Shown.STOP, cut_at_work(self._layer))
+        elif self.observer is not None:
+            Effects(self.observer, layer, lambda: self.at).show(Shown.STOP, NO_WORDS)
 
     @property
     def layer(self) -> LayerT:

@@ -13,7 +13,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
 
 from backends.api import Accessed, Seen
-from backends.effects import NO_WORDS, NOTHING, Effect, Observer, Shown
+from backends.effects import Effect, Observer, Shown
 from backends.fields import Array
 from backends.isa import Instruction, Isa
 from backends.program import DebugEntry, Program
@@ -109,7 +109,7 @@ class LayerEmulator(ProgramEmulator):
                 core.run(code, self._watch(trace, core) if seen is None else self._steps(seen, core, only, wanted))
         except Fault as fault:
             if core.observer is not None:
-                core.observer(Effect(self._layers.index(only or ""), 0, core.pc, Shown.STOP, NO_WORDS, NOTHING))
+                core.show_stop(self._layers.index(only or ""))
             raise CatenaError(self._diagnostic(fault, core.pc, only)) from fault
         self._counters = {self._layers[index]: counts for index, counts in core.counts.items()}
         if isinstance(core, GroupSequencer):
@@ -153,7 +153,7 @@ class LayerEmulator(ProgramEmulator):
 
     def _observed(self, observer: Observer, dram: MemoryBank, only: str) -> Observer:
         """An observer of the core that runs a layer alone: addresses are those of the program, results are words."""
-        addresses = self._addresses(only)
+        addresses = [*self._addresses(only), len(self._code) - 1]
         outputs = [self._tensors[entry.outputs[0]] for entry in self.program.layers]
 
         def observe(effect: Effect) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import reduce
 from typing import Any
 
@@ -11,6 +12,8 @@ from backends.effects import Effect, Shown
 from compiler.arrays import Array
 from compiler.localising.defined import DefinedLayers
 from compiler.localising.expectation import Expectation
+from compiler.localising.sequence import Sequence
+from compiler.localising.wrong import WrongEffectError
 from dialects.gconv import LoopKind
 from dialects.gconv.interpreter import take_view
 
@@ -23,14 +26,6 @@ _ROUNDING = 1e-9
 """What sums may differ by, relative to all that is added up, because that is done in another order."""
 
 
-class WrongEffectError(Exception):
-    """The first effect that is wrong: the run need not go on. `what` the emulator does, and at which loops first."""
-
-    def __init__(self, effect: Effect, what: str, place: str, expected: str, found: str) -> None:
-        super().__init__(what)
-        self.effect, self.what, self.place, self.expected, self.found = effect, what, place, expected, found
-
-
 class TooManyTermsError(Exception):
     """More would have to be worked out again than takes moderate time."""
 
@@ -38,17 +33,30 @@ class TooManyTermsError(Exception):
 class CheckedEffects:
     """An observer that raises `WrongEffectError`; with `keeps_all` also if results are lost that were right before."""
 
-    def __init__(self, defined: DefinedLayers, *, keeps_all: bool) -> None:
+    def __init__(
+        self, defined: DefinedLayers, sequences: Mapping[int, Sequence] | None = None, *, keeps_all: bool = False
+    ) -> None:
+        """`sequences` say of layers, by number, what has to come one after the other."""
         self._defined, self._keeps_all = defined, keeps_all
+        self._sequences = sequences or {}
         self._left: dict[int, Array] = {}
         """By layer, what sums have to be that were left to be gone on with."""
         self._written: dict[int, Array] = {}
         """By layer, which results there are."""
         self._last: dict[int, Effect] = {}
         self._terms = 0
+        self.seen: set[int] = set()
+        """Layers that did anything."""
 
     def __call__(self, effect: Effect) -> None:
+        if effect.layer in self._sequences:
+            self._sequences[effect.layer].check(effect)
+        if effect.shown is Shown.STOP:
+            raise WrongEffectError(effect, "stops at it", "", "", "")
+        self.seen.add(effect.layer)
         layer = self._defined.expectations[effect.layer]
+        if not layer.has(effect.cut):
+            raise WrongEffectError(effect, "goes beyond the loops of the layer with it", "", "", "")
         match effect.shown:
             case Shown.TILE:
                 self._check_tile(effect, layer)
@@ -75,18 +83,17 @@ class CheckedEffects:
                 self._check(effect, layer.results(effect.cut), values, _OF_RESULTS, largest=layer.largest)
             case Shown.RESULT:
                 self._check_results(effect, layer)
-            case Shown.STOP:
-                raise WrongEffectError(effect, "stops at it", "", "", "")
 
-    def missing(self) -> WrongEffectError | None:
-        """What is wrong if no instruction made some results of a layer whose last one is known."""
+    def end(self) -> None:
+        """Raise `WrongEffectError` if something should have come that did not, or no instruction made some results."""
+        for sequence in self._sequences.values():
+            sequence.end()
         for number, effect in self._last.items():
             layer = self._defined.expectations[number]
             absent = ~self._written[number]
             if absent.any():
                 place = layer.place_of_result(tuple(int(each) for each in np.argwhere(absent)[0]))
-                return WrongEffectError(effect, f"never makes {int(absent.sum())} results", place, "a result", "none")
-        return None
+                raise WrongEffectError(effect, f"never makes {int(absent.sum())} results", place, "a result", "none")
 
     # Operands ---------------------------------------------------------------------------------------------------------
 

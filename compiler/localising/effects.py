@@ -14,10 +14,13 @@ from backends.program import LayerEntry, Program
 from compiler.arrays import Array
 from compiler.explanation.layers import explained_layers
 from compiler.localising.blame import Blame, instruction_at
-from compiler.localising.checking import CheckedEffects, TooManyTermsError, WrongEffectError
+from compiler.localising.checking import CheckedEffects, TooManyTermsError
 from compiler.localising.defined import DefinedLayers, UndefinedLayerError
 from compiler.localising.evidence import Evidence
+from compiler.localising.sequence import Sequence
 from compiler.localising.steps import Step, made_in
+from compiler.localising.turns import turns_of
+from compiler.localising.wrong import WrongEffectError
 from dialects.diagnostics import CatenaError
 
 
@@ -31,16 +34,15 @@ def blamed_effect(program: Program, emulator: Emulator, evidence: Evidence, isa:
             defined = _defined(program, step, given)
             if index == len(evidence.steps) - 1 and _is_wrong_by_definition(defined, evidence):
                 return None, "what the program says that the layer computes is wrong, so the compiler is to blame"
-            found = _first_wrong(program, emulator, step, given, defined)
+            found = _first_wrong(program, emulator, step, given, defined, isa)
             if found is not None:
                 return _blame(program, isa, defined, found), ""
     except UndefinedLayerError as unknown:
         return None, f"instructions were not compared with what the layer is defined to do: {unknown}"
     except TooManyTermsError as many:
         return None, f"instructions were not compared with what the layer is defined to do: {many}"
-    except CatenaError:
-        # It stops: what it showed before that was right.
-        return None, ""
+    except CatenaError as error:
+        return None, f"it stops before any instruction, or behind all of them: {error.diagnostics[0].message}"
     return None, ""
 
 
@@ -59,25 +61,38 @@ def _is_wrong_by_definition(defined: DefinedLayers, evidence: Evidence) -> bool:
 
 
 def _first_wrong(
-    program: Program, emulator: ObservedEmulator, step: Step, given: dict[str, Array], defined: DefinedLayers
+    program: Program, emulator: ObservedEmulator, step: Step, given: dict[str, Array], defined: DefinedLayers, isa: Isa
 ) -> WrongEffectError | None:
     """The first effect that is wrong, in the words that it is about or else in any that were right before."""
     for keeps_all in (False, True):
-        checked = CheckedEffects(defined, keeps_all=keeps_all)
+        checked = CheckedEffects(defined, sequences_of(program, defined, isa), keeps_all=keeps_all)
         try:
             emulator.observe_layer(step.layer.name, given, checked)
+            checked.end()
         except WrongEffectError as found:
             return found
-        missing = checked.missing()
-        if missing is not None:
-            return missing
+        idle = defined.expectations.keys() - checked.seen
+        if idle:
+            named = ", ".join(program.layers[number].name for number in sorted(idle))
+            raise UndefinedLayerError(f"none of the instructions of {named} shows any effect")
     return None
+
+
+def sequences_of(program: Program, defined: DefinedLayers, isa: Isa) -> dict[int, Sequence]:
+    """By the number of a layer what has to come one after the other, of those whose loops run as they come."""
+    found: dict[int, Sequence] = {}
+    for number, layer in defined.expectations.items():
+        turns = turns_of(program, program.layers[number], layer.spec, isa)
+        if turns is not None:
+            found[number] = Sequence(turns, number, layer)
+    return found
 
 
 def _blame(program: Program, isa: Isa, defined: DefinedLayers, found: WrongEffectError) -> Blame:
     effect = found.effect
     text = isa.format(instruction_at(program, isa, effect.core, effect.address))
-    turn = defined.expectations[effect.layer].ranges(effect.cut)
+    layer = defined.expectations.get(effect.layer)
+    turn = "" if layer is None else layer.ranges(effect.cut)
     reason = f"the emulator {found.what}"
     reason += f", first at {found.place}" if found.place else ""
     reason += f", in the turn of {turn}" if turn else ""

@@ -45,6 +45,16 @@ class Expectation:
         """How many indices the loops of a kind have, all dimensions together."""
         return math.prod(dim.count(kind) for dim in self.spec.dims)
 
+    def has(self, cut: Cut) -> bool:
+        """Whether the loops have all of these indices."""
+        flat = (
+            (LoopKind.G, cut.groups),
+            (LoopKind.OP, cut.kernels),
+            (LoopKind.OPC, cut.outputs),
+            (LoopKind.KS, cut.terms),
+        )
+        return all(not each.size or (each.min() >= 0 and each.max() < self.count(kind)) for kind, each in flat)
+
     # Operands ---------------------------------------------------------------------------------------------------------
 
     def windows(self, groups: Ints, terms: Ints, outputs: Ints) -> Array:

@@ -18,8 +18,10 @@ from backends.rram.products import MatrixPart
 from backends.spatial import blocks
 from backends.spatial.addresses import Walk as OfTensor
 from backends.spatial.blocks import BlockEngine
-from backends.spatial.codes import Fold, Tensor
+from backends.spatial.codes import Fold, Kind, Tensor
 from backends.spatial.layer import FOLDS, LayerState
+from backends.spatial.loops import LoopSequencer
+from backends.spatial.machine import SpatialCore
 from backends.spots import engine as spots
 from tests.backends.rram.quantized import SMALL
 from tests.backends.rram.quantized_network import quantized_network
@@ -39,6 +41,19 @@ def dense() -> onnx.ModelProto:
         for name, shape in (("x", [2, 4]), ("y", [2, 3]))
     ]
     graph = onnx.helper.make_graph([node], "dense", ports[:1], ports[1:], [weights])
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+
+
+def deep() -> onnx.ModelProto:
+    """A convolution of so many channels that arrays of a few elements go through them in loops."""
+    random = np.random.default_rng(5)
+    weights = onnx.numpy_helper.from_array(random.standard_normal((48, 40, 3, 3)).astype(np.float32), "w")
+    node = onnx.helper.make_node("Conv", ["x", "w"], ["y"], name="conv", pads=[1, 1, 1, 1], strides=[2, 2])
+    ports = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        for name, shape in (("x", [1, 40, 21, 21]), ("y", [1, 48, 11, 11]))
+    ]
+    graph = onnx.helper.make_graph([node], "deep", ports[:1], ports[1:], [weights])
     return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
 
 
@@ -121,6 +136,33 @@ def _other_kernels(patch: Patch) -> None:
         entry.address -= 1
 
     patch.setattr(BlockEngine, "load_kernel", load_kernel)
+
+
+def _no_last_turn(patch: Patch) -> None:
+    """Loops over kernels end a turn too early."""
+    right = LoopSequencer.end_loop
+
+    def end_loop(self: Any) -> None:
+        frame, layer = self._frames[-1], self.layer
+        if frame.kind is Kind.OP:
+            frame.size -= frame.tile
+        right(self)
+        if frame.kind is Kind.OP:
+            frame.size += frame.tile
+            layer.sizes[frame.dim][frame.kind] = frame.size
+
+    patch.setattr(LoopSequencer, "end_loop", end_loop)
+
+
+def _no_pass(patch: Patch) -> None:
+    """Passes on the second part of the input are left out."""
+    right = SpatialCore.process
+
+    def process(self: Any) -> None:
+        if not self.layer.starts[0][Kind.KS]:
+            right(self)
+
+    patch.setattr(SpatialCore, "process", process)
 
 
 def _other_biases(patch: Patch) -> None:
@@ -217,6 +259,9 @@ MUTANTS = {
     "eyeriss, fused: multiply": Mutant("eyeriss", CONV, "pass", _ARRAY, fuse=True),
     "eyeriss, fused: activation": Mutant("eyeriss", CONV, "store", _no_post(blocks), fuse=True),
     "nlr: activation": Mutant("nlr", CONV, "store", _no_post(blocks)),
+    "nlr: end of a loop": Mutant("nlr", "conv", "end", _no_last_turn, model=deep),
+    "nlr: a pass left out": Mutant("nlr", "conv", "pass", _no_pass, model=deep),
+    "spots: end of a loop": Mutant("spots", "conv", "end", _no_last_turn, model=deep),
     "spots: address of inputs": Mutant("spots", CONV, "load tensor=input", _after(OffChip, "input", _rolled)),
     "spots: patches": Mutant("spots", CONV, "load tensor=input", _after(spots, "unrolled", _rolled)),
     "spots: address of kernels": Mutant("spots", CONV, "load tensor=kernel", _after(OffChip, "kernel", _rolled)),

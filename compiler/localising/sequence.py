@@ -1,0 +1,95 @@
+"""Effects held against what comes next: whether an emulator follows the loops of a layer and executes all in them."""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import islice
+
+import numpy as np
+
+from backends.effects import NOTHING, Cut, Effect, Shown
+from backends.spatial.codes import Kind
+from compiler.localising.expectation import Expectation
+from compiler.localising.turns import Turn, Turns
+from compiler.localising.wrong import WrongEffectError
+
+
+class Sequence:
+    """The turns of the layer of a number, as effects come."""
+
+    def __init__(self, turns: Turns, number: int, layer: Expectation) -> None:
+        self._number, self._addresses, self._layer = number, turns.addresses, layer
+        self._turns = turns.all
+        self._coming: deque[Turn] = deque(islice(self._turns, 1))
+
+    def check(self, effect: Effect) -> None:
+        """Raise `WrongEffectError` for an effect that does not come now."""
+        if effect.shown is Shown.STOP and effect.address not in self._addresses:
+            # It stops at an instruction that shows nothing: that it got there is right.
+            return
+        if not self._coming or not _is(self._coming[0], effect):
+            raise self._wrong(effect)
+        self._coming.popleft()
+        self._coming.extend(islice(self._turns, not self._coming))
+
+    def end(self) -> None:
+        """Raise `WrongEffectError` if more should have come."""
+        if self._coming:
+            raise self._wrong(None)
+
+    def _skips(self, effect: Effect) -> bool:
+        """Whether an effect would come later in the same turn of all loops."""
+        for turn in self._turns:
+            if turn.loops:
+                return False
+            if _is(turn, effect):
+                return True
+        return False
+
+    def _wrong(self, effect: Effect | None) -> WrongEffectError:
+        found = "the end of the layer" if effect is None else self._text(effect.address, effect.cut)
+        if not self._coming:
+            assert effect is not None
+            what = "executes it once more than the loops say"
+            return WrongEffectError(effect, what, "", "the end of the layer", found)
+        turn = self._coming[0]
+        expected = self._text(turn.address, turn.cut)
+        address, what = turn.address, "does not execute it when it is its turn"
+        if turn.loops and (effect is None or not self._skips(effect)):
+            address = _blamed_step(turn, effect)
+            what = "executes it wrong: something else than the loops say comes next"
+        blamed = Effect(self._number, 0, address, Shown.STOP, turn.cut, NOTHING)
+        return WrongEffectError(blamed, what, "", expected, found)
+
+    def _text(self, address: int, cut: Cut) -> str:
+        ranges = self._layer.ranges(cut)
+        return f"instruction {address}" + (f" in the turn of {ranges}" if ranges else "")
+
+
+def _is(turn: Turn, effect: Effect) -> bool:
+    """Whether an effect is the one that comes: of results, as many parallel kernels are not compared as repeat them."""
+    pairs = [(turn.cut.groups, effect.cut.groups), (turn.cut.outputs, effect.cut.outputs)]
+    if effect.shown is not Shown.RESULT:
+        pairs += [(turn.cut.kernels, effect.cut.kernels), (turn.cut.terms, effect.cut.terms)]
+    return turn.address == effect.address and all(np.array_equal(*pair) for pair in pairs)
+
+
+def _blamed_step(turn: Turn, effect: Effect | None) -> int:
+    """The loop or end before a turn that does not lead to it: the last of the loops that stand at other indices.
+
+    Where the layer ended instead, it is the end after which there should be another turn.
+    """
+    other = None if effect is None else _other_kind(turn.cut, effect.cut)
+    wrong = [step.address for step in turn.loops if (step.repeats if effect is None else step.kind is other)]
+    return (wrong or [step.address for step in turn.loops])[-1]
+
+
+def _other_kind(expected: Cut, found: Cut) -> Kind | None:
+    """The first kind of loop that stands at other indices; None if all stand at the same."""
+    pairs = {
+        Kind.KS: (expected.terms, found.terms),
+        Kind.OPC: (expected.outputs, found.outputs),
+        Kind.OP: (expected.kernels, found.kernels),
+        Kind.G: (expected.groups, found.groups),
+    }
+    return next((kind for kind, pair in pairs.items() if not np.array_equal(*pair)), None)
