@@ -160,7 +160,7 @@ def explore(
     module = compile_source(source, replace(options, stop="fused", without=frozenset(["merge-dims"]))).module
     machine, function = find_machine(module), main_function(module)
     runs = list(fusible_runs(function))
-    networks = [network for run in runs if (network := network_of(run, function)) is not None]
+    networks = [network for run in runs if (network := network_of([run], function)) is not None]
     if not isinstance(machine, NestMachine) or not _can_be_explored(machine):
         name = "no machine" if machine is None else machine.name
         message, hint = "buffers are explored on machines of levels", f"use --target with one of {_explorable()}"

@@ -37,10 +37,10 @@ from passes.fusion.level_prices import LevelPrices
 from passes.fusion.memories import levels_of
 from passes.fusion.names import chain_names, group_names
 from passes.fusion.network import Chosen, GroupSearches, Network, NetworkPlan, NetworkSearch, NetworkSpace
-from passes.fusion.paths import value_of
+from passes.fusion.paths import NOTHING, value_of
 from passes.fusion.plans import known_plan
-from passes.fusion.priced_network import AloneCost, PricedSearch
-from passes.fusion.runs import fusible_runs, longest_group, network_of
+from passes.fusion.priced_network import PricedSearch
+from passes.fusion.runs import fusible_runs, in_one_network, network_of
 from passes.fusion.series import in_place
 from passes.fusion.space import Space
 from passes.fusion.staying import Staying, together
@@ -95,10 +95,11 @@ class FuseLayersPass(SearchingPass):
     or else by later passes; links with a mapping join no group. It needs the machine in the module.
 
     `least` says what networks of groups make least: words, or what the machine's own model says of energy, cycles, or
-    their product in every run of links (`passes.fusion.priced_network`), with the nests that links of groups get by
-    that objective. After so many mappings as `most_priced` the best network that is known is taken. On machines of rows
-    and columns and of matrix products this is at most that of the network with the least words, with those of its
-    groups that cost less than their links alone. Where costs depend on bursts or data words are made least.
+    their product (`passes.fusion.priced_network`), with the nests that links of groups get by that objective. On
+    machines of levels the product is that of the whole network, on others that of every run of links. After so many
+    mappings as `most_priced` the best network that is known is taken. On machines of rows and columns and of matrix
+    products this is at most that of the network with the least words, with those of its groups that cost less than
+    their links alone. Where costs depend on bursts or data words are made least.
 
     Raises `CatenaError` (CAT-U006) if the outermost memory on the chip is not outside of the array, has no size, or
     takes no inputs or kernels.
@@ -122,13 +123,19 @@ class FuseLayersPass(SearchingPass):
         prices = None if machine.levels is None and _is_of_data(function) else machine.prices(Objective(self.least))
         alone = self._alone(ctx, op, machine, is_priced=prices is not None)
         staying = machine.staying if self.staying is None else min(self.staying, machine.staying)
-        for run in list(fusible_runs(function)):
-            longest = longest_group(len(run)) if self.longest is None else self.longest
+        runs = list(fusible_runs(function))
+        # What is best for a product in one run depends on what others cost; on arrays `dissolve-groups` sees to that.
+        is_product = prices is not None and machine.levels is not None and Objective(self.least) is Objective.EDP
+        for rows in [in_one_network(runs, function)] if is_product else [[run] for run in runs]:
+            links = [link for row in rows for link in row]
+            network = network_of(rows, function, self.longest)
+            if network is None or not links:
+                continue
+            longest = max(row.longest for row in network.rows)
             if longest not in searches:
                 spaces = [NetworkSpace(longest, staying, groups, singles, spare=words) for words in machine.spare]
                 searches[longest] = [GroupSearches(machine.buffer.name, space) for space in spaces]
-            costs = [alone.costs[link] for link in run if alone.costs]
-            self._fuse(function, run, machine, searches[longest], costs, prices)
+            self._fuse(function, network, links, machine, searches[longest], alone, prices)
         alone.map_the_rest(ctx, op)
 
     def _alone(self, ctx: Context, module: ModuleOp, machine: FusingMachine, *, is_priced: bool) -> LinksAlone:
@@ -145,16 +152,17 @@ class FuseLayersPass(SearchingPass):
     def _fuse(
         self,
         function: FuncOp,
+        network: Network,
         run: list[LinkOp],
         machine: FusingMachine,
         searches: Sequence[GroupSearches],
-        alone: Sequence[AloneCost],
+        alone: LinksAlone,
         prices: ExactPrices | None,
     ) -> None:
         words, called = machine.buffer.words, group_names(run, chain_names(function))
-        network = network_of(run, function)
-        if network is None or words is None:
+        if words is None:
             return
+        costs = [alone.costs[link] for link in run if alone.costs]
 
         def misplaced(parts: Sequence[Chosen]) -> list[int]:
             ends = list(accumulate(len(part.group.links) for part in parts))
@@ -163,21 +171,23 @@ class FuseLayersPass(SearchingPass):
             return sorted({*apart, *machine.misplaced(parts)})
 
         objective, (first, *_) = Objective(self.least), searches
-        if prices is None or not (alone or machine.levels):
-            moved = [each.words for each in alone]
+        if prices is None or not (costs or machine.levels):
+            moved = [each.words for each in costs]
             plan = _with_least_words(network, words, searches, machine, moved, misplaced)
         else:
-            plan = PricedSearch(network, words, first, prices, objective, alone, misplaced, machine.most_priced).run()
+            most, elsewhere = machine.most_priced * len(network.rows), alone.without(run) if machine.levels else NOTHING
+            search = PricedSearch(network, words, first, prices, objective, costs, misplaced, most, elsewhere)
+            plan = search.run()
             if machine.levels is None:
                 other = _with_least_words(network, words, searches, machine, (), misplaced)
-                plan = _cheaper(plan, other and judged(other, network, prices, alone, objective), objective)
+                plan = _cheaper(plan, other and judged(other, network, prices, costs, objective), objective)
         place = 0
         parts = plan.parts if plan else ()
         beside = {number for row in rows_of(parts) if len(row) > 1 for number in row}
         for number, part in enumerate(parts):
             links = run[place : place + len(part.group.links)]
             place += len(links)
-            is_group = len(links) > 1 or bool(alone) or number in beside
+            is_group = len(links) > 1 or bool(costs) or number in beside
             if part.mapping is not None and is_group and not group_problems(links):
                 # with more time nests are searched for longer
                 mapping = part.mapping if self.time_limit is None else replace(part.mapping, branches=())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from xdsl.context import Context
@@ -38,6 +39,11 @@ class LinksAlone:
     mappings: dict[_Alike, dict[str, Attribute]] = field(default_factory=dict[_Alike, dict[str, Attribute]])
     """Properties of links that are alike: their mapping, and how good that is."""
 
+    def without(self, links: Collection[LinkOp]) -> tuple[float, float]:
+        """Energy in pJ and cycles of all links but some."""
+        others = [cost for link, cost in self.costs.items() if link not in links]
+        return sum(each.energy for each in others), sum(each.cycles for each in others)
+
     def map_the_rest(self, ctx: Context, module: ModuleOp) -> None:
         """Give links that are in no group the mappings that they were compared with."""
         if not self.mappings:
@@ -50,7 +56,7 @@ class LinksAlone:
 
 
 def links_alone(ctx: Context, module: ModuleOp, machine: NestMachine, options: SearchOptions) -> LinksAlone:
-    """Every link without a mapping as `map-nest` maps it, found on a copy.
+    """Every link as `map-nest` maps it, or as it is mapped already, found on a copy.
 
     With a time limit mappings are not kept, and searched again by what it allows. Raises `CatenaError` as `map-nest`.
     """
@@ -59,12 +65,12 @@ def links_alone(ctx: Context, module: ModuleOp, machine: NestMachine, options: S
     replace(options, time_limit=None).applied_to(MapNestPass()).apply(ctx, copy)
     found = LinksAlone()
     for link, mapped in zip(_links(module), _links(copy), strict=True):
-        if link.mapping is None and isinstance(mapped.mapping, MappingAttr):
+        if isinstance(mapped.mapping, MappingAttr):
             counts = _counts(mapped, mapped.mapping, machine)
             cost = price(counts, machine)
             words = found.words[link] = _words(counts, machine)
             found.costs[link] = AloneCost(words, cost.total_energy, cost.cycles)
-            if options.time_limit is None and mapped.search is not None:
+            if link.mapping is None and options.time_limit is None and mapped.search is not None:
                 found.mappings[_alike(mapped)] = {"mapping": mapped.mapping, "search": mapped.search}
     return found
 

@@ -9,9 +9,11 @@ best path are searched until all of it is known: every other path moves no less.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import accumulate
 
 from dialects.fused_mapping import FusedMapping
 from passes.fusion.canonical import Alike
@@ -180,12 +182,26 @@ class GroupSearches:
         return sum(int(self.tables(group).tabulation.operations(link.name)) for link in group.links)
 
 
-class Network:
-    """The links of a group of any number of heads, as a network; what it exports and its heads' results leave it."""
+@dataclass(frozen=True)
+class Row:
+    """So many links of a network in a row, of which one group has at most `longest`."""
 
-    def __init__(self, whole: Group):
+    links: int
+    longest: int
+
+
+class Network:
+    """The links of a group of any number of heads, as a network; what it exports and its heads' results leave it.
+
+    If `rows` are given, other ops run between one of them and the next, so that no group has links of two, and nothing
+    stays on the chip from one to another.
+    """
+
+    def __init__(self, whole: Group, rows: Sequence[Row] = ()):
         self.whole = whole
         self.count = len(whole.links)
+        self.rows = rows or [Row(self.count, self.count)]
+        self._gaps = list(accumulate(row.links for row in self.rows))[:-1]
         self._made = {link.result: place for place, link in enumerate(whole.links)}
         self._last: dict[str, int] = {}
         for place, link in enumerate(whole.links):
@@ -207,10 +223,21 @@ class Network:
             self._groups[first, end] = Group(links, tensors, frozenset(leaving - heads))
         return self._groups[first, end]
 
+    def ends(self, first: int, longest: int) -> range:
+        """Where groups may end that begin with a link and have at most so many."""
+        row = bisect_right(self._gaps, first)
+        end = self._gaps[row] if row < len(self._gaps) else self.count
+        return range(first + 1, min(first + min(longest, self.rows[row].longest), end) + 1)
+
     def crossing(self, cut: int) -> list[str]:
-        """Tensors that are made before a link and read by it or behind it, and nowhere else; smallest first."""
+        """Tensors that are made before a link and read by it or behind it, all in its row; smallest first."""
         names = (name for name, place in self._made.items() if place < cut <= self._last.get(name, -1))
-        return sorted((name for name in names if name not in self._leaving), key=lambda name: (self.words(name), name))
+        staying = (name for name in names if name not in self._leaving and not self._is_apart(name))
+        return sorted(staying, key=lambda name: (self.words(name), name))
+
+    def _is_apart(self, tensor: str) -> bool:
+        """Whether a tensor is read in another row than that in which it is made."""
+        return any(self._made[tensor] < gap <= self._last[tensor] for gap in self._gaps)
 
     def words(self, tensor: str) -> int:
         """Elements of a tensor."""

@@ -14,6 +14,11 @@ _TANGENTS = 4
 """Sums of energy and cycles that are made least, one after another, to come by a path with a small product."""
 
 
+Costs = tuple[float, float]
+"""Energy in pJ, and cycles."""
+NOTHING: Costs = 0.0, 0.0
+
+
 class Edge(Protocol):
     """A way from one cut to another, and what it costs."""
 
@@ -49,39 +54,46 @@ def value_of(objective: Objective, energy: float, cycles: float) -> float:
             raise ValueError("words are counted by `NetworkSearch`")
 
 
-def best_path(edges: Sequence[EdgeT], start: Node, goal: Node, objective: Objective) -> list[EdgeT] | None:
-    """The path with the least value; edges are in the order of the cuts that they begin at."""
+def best_path(
+    edges: Sequence[EdgeT], start: Node, goal: Node, objective: Objective, elsewhere: Costs = NOTHING
+) -> list[EdgeT] | None:
+    """The path with the least value; edges are in the order of the cuts that they begin at.
+
+    What is spent `elsewhere` adds to each path: the best product depends on it.
+    """
     if objective is Objective.EDP:
-        return _least_product(edges, start, goal)
+        return _least_product(edges, start, goal, elsewhere)
     weights = (1.0, 0.0) if objective is Objective.ENERGY else (0.0, 1.0)
     return _least_sum(edges, start, goal, lambda edge: weights[0] * edge.energy + weights[1] * edge.cycles)
 
 
-def good_path(edges: Sequence[EdgeT], start: Node, goal: Node, objective: Objective) -> list[EdgeT] | None:
+def good_path(
+    edges: Sequence[EdgeT], start: Node, goal: Node, objective: Objective, elsewhere: Costs = NOTHING
+) -> list[EdgeT] | None:
     """A path with a small value, sooner than the one with the least product is found."""
     if objective is not Objective.EDP:
         return best_path(edges, start, goal, objective)
     path = best_path(edges, start, goal, Objective.LATENCY)
     for _ in range(_TANGENTS if path else 0):
         # at this path the sum grows as the product does
-        energy, cycles = totals(path or [])
+        energy, cycles = totals(path or [], elsewhere)
         longer, dearer = 1 / max(cycles, 1.0), 1 / max(energy, 1.0)
         other = _least_sum(edges, start, goal, lambda e, d=dearer, c=longer: d * e.energy + c * e.cycles)
-        if other is None or not path or _product(other) >= _product(path):
+        if other is None or not path or _product(other, elsewhere) >= _product(path, elsewhere):
             break
         path = other
     return path
 
 
-def _product(path: Iterable[Edge]) -> float:
-    energy, cycles = totals(path)
+def _product(path: Iterable[Edge], elsewhere: Costs) -> float:
+    energy, cycles = totals(path, elsewhere)
     return energy * cycles
 
 
-def totals(path: Iterable[Edge]) -> tuple[float, float]:
-    """Energy and cycles of a path."""
-    edges = list(path)
-    return sum(edge.energy for edge in edges), sum(edge.cycles for edge in edges)
+def totals(path: Iterable[Edge], elsewhere: Costs = NOTHING) -> Costs:
+    """Energy and cycles of a path, and of what is spent elsewhere."""
+    edges, (energy, cycles) = list(path), elsewhere
+    return sum((edge.energy for edge in edges), energy), sum((edge.cycles for edge in edges), cycles)
 
 
 def least_from(edges: Sequence[Edge], start: Node, weight: Callable[[Edge], float]) -> dict[Node, float]:
@@ -123,7 +135,7 @@ def _least_sum(edges: Sequence[EdgeT], start: Node, goal: Node, weight: Callable
 
 @dataclass(frozen=True)
 class _Label:
-    """A path to a node: its energy and cycles, its last edge and the path before that."""
+    """A path to a node: its energy and cycles with what is spent elsewhere, its last edge and the path before that."""
 
     energy: float
     cycles: float
@@ -131,15 +143,15 @@ class _Label:
     before: _Label | None = None
 
 
-def _least_product(edges: Sequence[EdgeT], start: Node, goal: Node) -> list[EdgeT] | None:
+def _least_product(edges: Sequence[EdgeT], start: Node, goal: Node, elsewhere: Costs) -> list[EdgeT] | None:
     """Paths of which none to the same node is better in both, and whose product may still be the least, grow."""
     energy_to = least_to(edges, goal, lambda edge: edge.energy)
     cycles_to = least_to(edges, goal, lambda edge: edge.cycles)
     if start not in energy_to:
         return None
     # and what the order of additions may add
-    most = _product(good_path(edges, start, goal, Objective.EDP) or []) * (1 + 1e-9)
-    labels: dict[Node, list[_Label]] = {start: [_Label(0.0, 0.0)]}
+    most = _product(good_path(edges, start, goal, Objective.EDP, elsewhere) or [], elsewhere) * (1 + 1e-9)
+    labels: dict[Node, list[_Label]] = {start: [_Label(*elsewhere)]}
     fronts: dict[Node, list[_Label]] = {}
     for edge in edges:
         node, end = edge.nodes

@@ -49,7 +49,8 @@ class PieceColumns:
             name, link = uses.names[tensor], group.links[user]
             streamed, cut = own.inputs.get(link.name, ("", ()))
             if group.is_kernel_alone(name):
-                self.parts[use] = self.least[use] = 1 / words[tensor]
+                # of a kernel nothing may be needed, where all windows lie in padding
+                self.parts[use] = self.least[use] = 1 / max(words[tensor], 1)
             elif name == streamed:
                 self.least[use] = 1 / indices(link, cut)
                 if link is head:

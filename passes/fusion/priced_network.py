@@ -26,7 +26,18 @@ from passes.fusion.inference import turns_of
 from passes.fusion.level_prices import Priced
 from passes.fusion.model import FusedCosts
 from passes.fusion.network import Chosen, GroupSearches, Network, NetworkPlan
-from passes.fusion.paths import Edge, EdgeT, best_path, good_path, least_from, least_to, totals, value_of
+from passes.fusion.paths import (
+    NOTHING,
+    Costs,
+    Edge,
+    EdgeT,
+    best_path,
+    good_path,
+    least_from,
+    least_to,
+    totals,
+    value_of,
+)
 from passes.fusion.search import Point
 from passes.fusion.stretches import Node, Part, parts_of
 
@@ -126,7 +137,8 @@ class PricedSearch:
 
     `alone` has for every link what it costs by a mapping of its own. `misplaced` says of the groups of a plan, by
     number, which find no place beside what stays: these are given up. After so many prices as `most_priced` the best
-    network that is known is taken, if there is one.
+    network that is known is taken, if there is one. `elsewhere` is what all else costs that runs: the product is
+    that of all of it.
     """
 
     def __init__(
@@ -139,10 +151,12 @@ class PricedSearch:
         alone: Sequence[AloneCost] = (),
         misplaced: Callable[[Sequence[Chosen]], Collection[int]] = lambda parts: (),
         most_priced: float = inf,
+        elsewhere: Costs = NOTHING,
     ):
         assert len(alone) in (0, network.count)
         self.network, self.capacity, self.searches, self.objective = network, capacity, searches, objective
         self._prices, self._alone, self._misplaced, self._most_priced = prices, alone, misplaced, most_priced
+        self._elsewhere = elsewhere
         self._known: dict[tuple[Group, FusedMapping, int], Priced | None] = {}
         self._kinds: dict[Group, int] = {}
         self._weights: dict[tuple[Group, FusedMapping], tuple[float, float]] = {}
@@ -184,7 +198,7 @@ class PricedSearch:
                 self._do_without_unknown()
             elif unknown:
                 if not guesses:
-                    yield value_of(self.objective, *totals(path))
+                    yield self._value(path)
                 self._look_at(path, unknown, inf if guesses else known)
             elif guesses:
                 guesses = False
@@ -198,7 +212,7 @@ class PricedSearch:
 
     def _look_at(self, path: list[_Offer], unknown: list[_Offer], known: float) -> None:
         """Learn more of what a path stands for, those first that take least time, until it is no more use."""
-        energy, cycles = totals(path)
+        energy, cycles = totals(path, self._elsewhere)
         for offer in sorted(unknown, key=lambda each: len(each.part.alike.group.links)):
             option = self._option_of[offer.part.stretch]
             before = offer.energy, offer.cycles
@@ -218,9 +232,9 @@ class PricedSearch:
     def _best_path(self, guesses: bool) -> list[_Offer] | None:
         """The path that costs least by bounds, or by guesses."""
         if not guesses:
-            return best_path(self._offers(), *self._ends, self.objective)
+            return best_path(self._offers(), *self._ends, self.objective, self._elsewhere)
         found = [guess for option in self._options for guess in self._guesses(option)]
-        path = good_path(found, *self._ends, self.objective)
+        path = good_path(found, *self._ends, self.objective, self._elsewhere)
         return None if path is None else [each.offer for each in path]
 
     def _guesses(self, option: _Option) -> list[_Guess]:
@@ -247,8 +261,11 @@ class PricedSearch:
     def _known_value(self) -> float:
         """What a network costs of which all is priced: the best one, or a good one."""
         known = [offer for option in self._options for offer in option.offers if offer.is_priced]
-        path = good_path(known, *self._ends, self.objective)
-        return inf if path is None else value_of(self.objective, *totals(path))
+        path = good_path(known, *self._ends, self.objective, self._elsewhere)
+        return inf if path is None else self._value(path)
+
+    def _value(self, path: Sequence[Edge]) -> float:
+        return value_of(self.objective, *totals(path, self._elsewhere))
 
     def _compare(self, option: _Option) -> None:
         """Find out which offers of a part no other is as good as; of equal ones those count that are priced."""
@@ -322,8 +339,8 @@ class PricedSearch:
         offers, (first, end) = self._offers(), part.stretch.nodes
         weights: list[Callable[[Edge], float]] = [lambda each: each.energy, lambda each: each.cycles]
         around = [
-            least_from(offers, start, weight).get(first, inf) + least_to(offers, goal, weight).get(end, inf)
-            for weight in weights
+            spent + least_from(offers, start, weight).get(first, inf) + least_to(offers, goal, weight).get(end, inf)
+            for spent, weight in zip(self._elsewhere, weights, strict=True)
         ]
 
         def is_of_use(more: int) -> bool:

@@ -12,7 +12,7 @@ from dialects.gconv import LinkOp, ViewOp
 from dialects.weights import ConstantOp
 from passes.fusion.from_ir import group_of_links
 from passes.fusion.names import chain_names
-from passes.fusion.network import Network
+from passes.fusion.network import Network, Row
 
 LINKS_BY_LENGTH = 70
 """Links of a run times links of its longest group, at most: a search's effort grows with both."""
@@ -43,9 +43,23 @@ def _is_plain(link: LinkOp) -> bool:
     return True
 
 
-def network_of(links: Sequence[LinkOp], function: FuncOp) -> Network | None:
-    """Links of a function as a network; None if they read a tensor in ways that do not go together."""
+def network_of(rows: Sequence[Sequence[LinkOp]], function: FuncOp, longest: int | None = None) -> Network | None:
+    """Links of a function as a network, in rows between which other ops run.
+
+    Groups have at most `longest` links, or by the length of their row if that is not given. None if links read a tensor
+    in ways that do not go together.
+    """
+    lengths = [Row(len(row), longest_group(len(row)) if longest is None else longest) for row in rows]
     try:
-        return Network(group_of_links(links, chain_names(function)))
+        return Network(group_of_links([link for row in rows for link in row], chain_names(function)), lengths)
     except CatenaError:
         return None
+
+
+def in_one_network(rows: Sequence[list[LinkOp]], function: FuncOp) -> list[list[LinkOp]]:
+    """Rows of links that make a network together: the first ones first, those left out that do not go with them."""
+    found: list[list[LinkOp]] = []
+    for row in rows:
+        if network_of([*found, row], function) is not None:
+            found.append(row)
+    return found

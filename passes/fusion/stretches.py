@@ -53,7 +53,7 @@ def parts_of(network: Network, capacity: int, space: NetworkSpace) -> Iterator[P
     """
     states = [_staying(network, cut, capacity, space) for cut in range(network.count + 1)]
     for first in range(network.count):
-        for end in range(first + 1, min(first + space.longest, network.count) + 1):
+        for end in network.ends(first, space.longest):
             group = network.group(first, end)
             if len(group.heads) > 1:
                 continue

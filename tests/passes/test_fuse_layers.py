@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from itertools import pairwise
 
@@ -262,3 +263,36 @@ def test_groups_cost_what_was_searched_for_and_no_more_than_links_alone(least: O
     mine, others = (value_of(least, *each) for each in totals)
     assert mine <= others
     assert groups or least is Objective.LATENCY
+
+
+APART = """
+func.func @main(%x: tensor<2x4x3xf64> {onnx.name = "x"}, %k: tensor<8x3x1xf64> {onnx.name = "k"},
+    %l: tensor<4x3x1xf64> {onnx.name = "l"}) -> (tensor<2x4x3xf64> {onnx.name = "y"}) {
+  %a = gconv.link %x : tensor<2x4x3xf64> <C opc 2, H opc 4, W opc 3> "pass" none post <relu> {tensor = "a"}
+    -> tensor<2x4x3xf64> loc("first")
+  %b = gconv.link %a : tensor<2x4x3xf64> by %k : tensor<8x3x1xf64>
+    <C op 4 ks 2, H opc 4 ks 3 pad 1, W opc 3> "mul" add {tensor = "b"} -> tensor<4x4x3xf64> loc("second")
+  %c = gconv.link %b : tensor<4x4x3xf64> <C opc 4, H opc 4, W opc 3> "pass" none post <relu>
+    {tensor = "c", mapping = #schedule.mapping<for H.opc 1, store glb [I, O], for W.opc 1, store rf [I, O]>}
+    -> tensor<4x4x3xf64> loc("third")
+  %d = gconv.link %c : tensor<4x4x3xf64> by %l : tensor<4x3x1xf64>
+    <C g 2 ks 2, H opc 4 ks 3 pad 1, W opc 3> "mul" add {tensor = "d"} -> tensor<2x4x3xf64> loc("fourth")
+  %e = gconv.link %d : tensor<2x4x3xf64> <C opc 2, H opc 4, W opc 3> "pass" none post <relu>
+    -> tensor<2x4x3xf64> loc("fifth")
+  func.return %e : tensor<2x4x3xf64>
+}
+"""
+
+
+@pytest.mark.exhaustive
+def test_a_product_is_that_of_all_rows_and_of_what_is_in_none() -> None:
+    module = parse_module(PRICED.replace("words = 160", "words = 40") + APART)
+    alone = placed_costs(module.clone(), Objective.EDP)
+    FuseLayersPass(least="edp", objective="edp").apply(new_ir_context(), module)
+    groups = [op for op in main_function(module).body.block.ops if isinstance(op, FusedOp)]
+    assert groups
+    together = placed_costs(module, Objective.EDP)
+    mine, others = (
+        math.prod(map(sum, zip(*(each[1:] for each in layers), strict=True))) for layers in (together, alone)
+    )
+    assert mine < others

@@ -19,7 +19,7 @@ from passes.fusion.group import Group
 from passes.fusion.inference import turns_of
 from passes.fusion.level_prices import LevelPrices, Priced
 from passes.fusion.model import FusedCosts
-from passes.fusion.network import Chosen, GroupSearches, Network, NetworkPlan, NetworkSpace
+from passes.fusion.network import Chosen, GroupSearches, Network, NetworkPlan, NetworkSpace, Row
 from passes.fusion.paths import best_path, good_path, totals, value_of
 from passes.fusion.priced_network import AloneCost, PricedSearch
 from passes.fusion.search import GroupSearch, Limits
@@ -104,10 +104,8 @@ def _is_better(one: Costs, other: Costs) -> bool:
     return one != other and one[0] <= other[0] and one[1] <= other[1]
 
 
-def _least(
-    network: Network, capacity: int, prices: Drawn | Held, objective: Objective, alone: Sequence[AloneCost]
-) -> float:
-    """The least value over all ways to cut a network, all that may stay, and every mapping on the fronts of groups."""
+def _ends(network: Network, capacity: int, prices: Drawn | Held, alone: Sequence[AloneCost]) -> list[Costs]:
+    """What is best over all ways to cut a network, all that may stay, and every mapping on the fronts of groups."""
     costs: dict[tuple[Node, Node], list[Costs]] = {}
     for part in parts_of(network, capacity, SPACE):
         group, stays = part.alike.group, part.alike.called(part.resident)
@@ -121,7 +119,14 @@ def _least(
     for (start, end), found in costs.items():
         sums = [(a + c, b + d) for a, b in reached.get(start, []) for c, d in found]
         reached[end] = _front([*reached.get(end, []), *sums])
-    ends = reached.get((network.count, frozenset()), [])
+    return reached.get((network.count, frozenset()), [])
+
+
+def _least(
+    network: Network, capacity: int, prices: Drawn | Held, objective: Objective, alone: Sequence[AloneCost]
+) -> float:
+    """The least value of these."""
+    ends = _ends(network, capacity, prices, alone)
     return min((value_of(objective, *each) for each in ends), default=float("inf"))
 
 
@@ -161,6 +166,61 @@ def test_no_network_costs_less(seed: int, objective: Objective) -> None:
     network, words = _chain(seed)
     _assert_least(
         seed, objective, Drawn(seed, (3, 1.3, 12)[seed // 2 % 3]), int(words * (0.4, 0.7, 1.0)[seed % 3]), network
+    )
+
+
+def _apart(network: Network, number: int) -> Group:
+    """The links of a network by names of their own."""
+    alike = {tensor.name: f"{tensor.name} {number}" for tensor in network.whole.tensors}
+    links = [
+        replace(
+            link,
+            name=f"{link.name} {number}",
+            result=alike[link.result],
+            operands=tuple(replace(each, tensor=alike[each.tensor]) for each in link.operands),
+        )
+        for link in network.whole.links
+    ]
+    return Group(tuple(links), tuple(replace(each, name=alike[each.name]) for each in network.whole.tensors))
+
+
+@pytest.mark.parametrize("seed", [pytest.param(n, marks=[pytest.mark.exhaustive] * (n > 1)) for n in range(60)])
+def test_no_product_of_rows_and_all_else_is_less(seed: int) -> None:
+    """Two chains with other ops between them, of which the second may begin with what the first has made."""
+    chains = [_apart(_chain(seed)[0], 1), _apart(_chain(seed + 1)[0], 2)]
+    rng, capacity = random.Random(seed), int(_chain(seed)[1] * 0.6)
+    prices, elsewhere = Drawn(seed, (1.3, 3, 12)[seed % 3], 0), (rng.uniform(0, 1e5), rng.uniform(0, 1e4))
+    chains[1] = _after(chains[0], chains[1]) if seed % 2 else chains[1]
+    tensors = {each.name: each for chain in chains for each in chain.tensors}
+    links = tuple(link for chain in chains for link in chain.links)
+    network = Network(Group(links, tuple(tensors.values())), [Row(len(chain.links), SPACE.longest) for chain in chains])
+    searches = GroupSearches(BUFFER, SPACE)
+    search = PricedSearch(network, capacity, searches, prices, Objective.EDP, elsewhere=elsewhere)
+    plan = search.run()
+    first, second = (_ends(Network(chain), capacity, prices, []) for chain in chains)
+    every = [[sum(parts) for parts in zip(elsewhere, *each, strict=True)] for each in itertools.product(first, second)]
+    least = min((energy * cycles for energy, cycles in every), default=math.inf)
+    assert (plan is None) == (least == math.inf)
+    if plan is not None:
+        energy, cycles = (a + b for a, b in zip(elsewhere, (plan.energy, plan.cycles), strict=True))
+        assert energy * cycles == pytest.approx(least, rel=1e-9)
+        assert plan.exact
+        ends = itertools.accumulate(len(part.group.links) for part in plan.parts)
+        assert len(chains[0].links) in ends
+
+
+def _after(first: Group, second: Group) -> Group:
+    """A second group whose input is what the first one makes, where that is as large."""
+    (name,), shape = {second.links[0].input.tensor}, first.tensor(first.links[-1].result).shape
+    if second.tensor(name).shape != shape:
+        return second
+    made = first.links[-1].result
+    links = [
+        replace(link, operands=tuple(replace(o, tensor=made) if o.tensor == name else o for o in link.operands))
+        for link in second.links
+    ]
+    return Group(
+        tuple(links), tuple(replace(each, name=made) if each.name == name else each for each in second.tensors)
     )
 
 
@@ -297,17 +357,18 @@ def test_no_path_is_better(seed: int, objective: Objective) -> None:
     rng = random.Random(seed)
     edges = list(_edges(rng, 6))
     start, goal = (0, frozenset[str]()), (6, frozenset[str]())
+    elsewhere = (rng.randint(0, 50), rng.randint(0, 50)) if seed % 2 else (0, 0)
     values: list[float] = []
     for count in range(1, 7):
         for path in itertools.product(edges, repeat=count) if count <= 2 else _paths(edges, count):
             ends = [edge.nodes[1] for edge in path]
             if [start, *ends[:-1]] == [edge.nodes[0] for edge in path] and ends[-1] == goal:
-                values.append(value_of(objective, *totals(path)))
-    found, good = best_path(edges, start, goal, objective), good_path(edges, start, goal, objective)
+                values.append(value_of(objective, *totals(path, elsewhere)))
+    found, good = (find(edges, start, goal, objective, elsewhere) for find in (best_path, good_path))
     assert found is not None
     assert good is not None
-    assert value_of(objective, *totals(found)) == min(values)
-    assert min(values) <= value_of(objective, *totals(good)) < 2 * min(values)
+    assert value_of(objective, *totals(found, elsewhere)) == min(values)
+    assert min(values) <= value_of(objective, *totals(good, elsewhere)) < 2 * min(values)
 
 
 def _paths(edges: Sequence[_Edge], count: int) -> Iterator[tuple[_Edge, ...]]:
