@@ -155,6 +155,15 @@ class Counts:
                 result = result * -(-self._reach(node.loop, index) // self._tiles[index])
         return result
 
+    def elements_over(self, axis: str, others: Counts) -> Column:
+        """Elements along an axis at most, if tiles are anything between these and those of others."""
+        result = self._column(1)
+        for index, node in enumerate(self._nodes):
+            if isinstance(node, Par) and node.axis == axis:
+                reach = np.maximum(self._reach(node.loop, index), others._reach(node.loop, index))
+                result = result * -(-reach // np.minimum(self._tiles[index], others._tiles[index]))
+        return result
+
     def _path(self, operand: Operand) -> list[Place]:
         places = (Place(node, store.memory) for node, store in self._nest.stores(operand))
         return [Place(-1, self._hierarchy.begins(operand)), *places, Place(self._end, "operation")]

@@ -8,6 +8,7 @@ along an axis, so that windows are cut and no memory slides.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from dialects.hierarchy import Hierarchy
 from passes.mapper.candidates import Candidates
 from passes.mapper.chains import cut_by, moves_inwards
 from passes.mapper.dataflow import BoundFlow
-from passes.mapper.nest import Par
+from passes.mapper.nest import Column, Par
 from passes.mapper.pricing import Values
 
 _FIRST, _MOST = 256, 2048
@@ -25,15 +26,40 @@ _ROUNDED = 1 - 1e-12
 """Bounds and values are sums of the same prices in another order."""
 
 
-class Open:
-    """Candidates with some inner parameters decided, to be grown in the order of their bounds; `level` is how many."""
+class Busy(NamedTuple):
+    """How many elements candidates keep busy at most, and how many steps they take at least."""
 
-    def __init__(self, level: int, candidates: Candidates, bound: Values):
-        order = np.argsort(bound, kind="stable")
+    elements: Column
+    steps: Column
+
+
+class Open:
+    """Candidates with some inner parameters decided, to be grown in the order of their bounds; `level` is how many.
+
+    Of equal bounds those that may keep the most elements `busy` come first.
+    """
+
+    def __init__(self, level: int, candidates: Candidates, bound: Values, busy: Busy | None = None):
+        order = np.argsort(bound, kind="stable") if busy is None else np.lexsort((busy.steps, -busy.elements, bound))
         self.level = level
         self._candidates = candidates.take(order)
         self._bound = bound[order] * _ROUNDED
+        self._busy = None if busy is None else Busy(busy.elements[order], busy.steps[order])
         self._next, self._size = 0, _FIRST
+        self._known: tuple[float, int, int] | None = None
+
+    def prefer(self, value: float, elements: int, steps: int) -> None:
+        """Leave out what costs no less than a value, and keeps no more elements busy, or as many for as many steps."""
+        if self._busy is None or self._known == (value, elements, steps):
+            return
+        self._known = value, elements, steps
+        rest = slice(self._next, int(np.searchsorted(self._bound, value * _ROUNDED * _ROUNDED)))
+        tied = slice(max(rest.stop, self._next), None)
+        busy = Busy(*(column[tied] for column in self._busy))
+        better = (busy.elements > elements) | ((busy.elements == elements) & (busy.steps < steps))
+        rows = np.concatenate([np.arange(rest.start, tied.start), tied.start + np.flatnonzero(better)])
+        self._candidates, self._bound = self._candidates.take(rows), self._bound[rows]
+        self._busy, self._next = Busy(*(column[rows] for column in self._busy)), 0
 
     @property
     def least(self) -> float:

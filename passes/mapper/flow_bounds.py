@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -32,7 +33,7 @@ from passes.mapper.chains import cut_by
 from passes.mapper.cheap_sums import meeting, with_cheap_sums
 from passes.mapper.counts import OPERAND_NAMES, Counts
 from passes.mapper.dataflow import BoundFlow
-from passes.mapper.early import Early
+from passes.mapper.early import Busy, Early
 from passes.mapper.flow_counts import FlowCounts
 from passes.mapper.flow_fit import FlowFit
 from passes.mapper.flow_growth import FlowGrowth
@@ -88,14 +89,53 @@ class FlowBounds:
         early = Early(flow, hierarchy)
         self._early = frozenset(name for name in flow.flow.inner if early.may_be_open(name))
 
-    def of(self, inner: Candidates, level: int) -> Values:
-        """A lower bound of the value of all candidates with these inner parameters, of which `level` are decided."""
+    def of(self, inner: Candidates, level: int, limit: float = np.inf) -> Values:
+        """A lower bound of the value of all candidates with these inner parameters, of which `level` are decided.
+
+        It may be lower than it could be where it is above a limit.
+        """
         if not self._early.issuperset(self._flow.flow.inner[level:]):
             return np.zeros(inner.count)
         inside = [self._inner_bound(chunk) for chunk in inner.chunks()]
         energy, overlapped, serial = (np.concatenate(column) for column in zip(*inside, strict=True))
-        outer_energy, outer_cycles = self._outermost_bound(inner)
-        return self._objective.of(energy + outer_energy + self._work, np.maximum(overlapped, outer_cycles) + serial)
+        least = self._objective.of(energy + self._work, overlapped + serial)
+        if self._is_outermost_free:
+            return least
+        rows = np.flatnonzero(least <= limit) if self._adds_outside else np.arange(inner.count)
+        if not len(rows):
+            return least
+        outer_energy, outer_cycles = self._outermost_bound(inner.take(rows))
+        cycles = np.maximum(overlapped[rows], outer_cycles) + serial[rows]
+        least[rows] = self._objective.of(energy[rows] + outer_energy + self._work, cycles)
+        return least
+
+    @cached_property
+    def _adds_outside(self) -> bool:
+        """Whether no event of the outermost memory makes a mapping cheaper."""
+        return all(cost >= 0 for cost in self._outer_costs.values())
+
+    @cached_property
+    def _is_outermost_free(self) -> bool:
+        """Whether the outermost memory never decides what a mapping costs."""
+        outermost = self._hierarchy.memories[0]
+        return self._objective is Objective.LATENCY and outermost.read is None and outermost.write is None
+
+    def busy(self, inner: Candidates) -> Busy:
+        """How busy candidates may keep the array, at most; loops that missing parameters cut are whole."""
+        cuts = self._open_cuts(inner)
+        least = self._without(inner, cuts)
+        most = self._without(self._values.largest_tied(inner), cuts) if self._values.tied else least
+        elements: Column = np.ones(inner.count, np.int64)
+        for axis in self._hierarchy.axes:
+            is_open = any(
+                isinstance(node := self._flow.nest.nodes[place], Par) and node.axis == axis.name for place in cuts
+            )
+            used = axis.size if is_open else np.minimum(most.elements_over(axis.name, least), axis.size)
+            elements = elements * used
+        if self._hierarchy.elements is not None:
+            elements = np.minimum(elements, self._hierarchy.elements)
+        steps = -(-self._flow.problem.operations // elements)
+        return Busy(elements, steps)
 
     def value(self, counts: Counts) -> Values:
         """What the search makes least."""
@@ -182,7 +222,7 @@ class FlowBounds:
         serial: Values = np.zeros(inner.count)
         if not self._values.timed:
             return serial.copy(), serial
-        overlapped: Values = fastest.steps.astype(np.float64)
+        overlapped: Values = np.maximum(fastest.steps, self.busy(inner).steps).astype(np.float64)
         unsure = {node.axis for node in self._flow.nest.nodes if isinstance(node, Par) and node.loop in several}
         # Parameters that are missing are 1 in these.
         tiles = self._flow.tiles(inner.columns, inner.count)

@@ -75,6 +75,18 @@ class FlowValues:
             most = np.maximum(most, -(-self._flow.values[part] // done))
         return most
 
+    def most_tied(self, candidates: Candidates, name: str) -> Column:
+        """The largest value of a tied parameter that cuts its loop into as many tiles."""
+        left, value = self.left_of(candidates, name), candidates.columns[name]
+        tiles = -(-left // value)
+        return np.where(tiles > 1, (left - 1) // np.maximum(tiles - 1, 1), left)
+
+    def largest_tied(self, candidates: Candidates) -> Candidates:
+        """Candidates with the largest values of parameters that differ in busy elements alone."""
+        for name in (each for each in self.parameters if each in self.tied and each in candidates.columns):
+            candidates = candidates.beside(name, self.most_tied(candidates, name))
+        return candidates
+
     def smaller(self, candidates: Candidates, name: str) -> Column:
         """The value of a parameter that comes before each one."""
         below = np.maximum(candidates.columns[name] - 1, 1)

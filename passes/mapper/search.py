@@ -174,6 +174,8 @@ class _Search:
         found: list[Found] = []
         while waiting:
             level = waiting[-1].level
+            if len(found) == count:
+                waiting[-1].prefer(found[-1].value, found[-1].elements, found[-1].steps)
             limit = found[-1].value if len(found) == count else np.inf
             most = _BATCH if limit < np.inf else _FIRST_BATCH
             batch, bound = waiting[-1].take(limit, most if level == len(names) else None)
@@ -185,7 +187,9 @@ class _Search:
             elif level < len(names):
                 grown = self._growth.grown(batch.beside(_ROW, np.arange(batch.count)), names[level], self._fit.may_fit)
                 inherited, grown = bound[grown.columns[_ROW]], grown.without([_ROW])
-                waiting.append(Open(level + 1, grown, np.maximum(inherited, self._bounds.of(grown, level + 1))))
+                bounds = np.maximum(inherited, self._bounds.of(grown, level + 1, limit))
+                busy = self._bounds.busy(grown) if self._choice is None else None
+                waiting.append(Open(level + 1, grown, bounds, busy))
             else:
                 found = self._better(found, batch, count)
         return found
@@ -227,10 +231,8 @@ class _Search:
         for name in self._flow.flow.inner:
             if name not in self._values.tied:
                 continue
-            left, value = self._values.left_of(candidates, name), candidates.columns[name]
-            tiles = -(-left // value)
-            largest = np.where(tiles > 1, (left - 1) // np.maximum(tiles - 1, 1), left)
-            more = largest - value + 1
+            value = candidates.columns[name]
+            more = self._values.most_tied(candidates, name) - value + 1
             rows = np.repeat(np.arange(candidates.count), more)
             further = np.arange(len(rows)) - np.repeat(np.cumsum(more) - more, more)
             candidates = candidates.take(rows).beside(name, value[rows] + further)

@@ -365,7 +365,8 @@ class Completions:
         roles = roles_in_nest(spec)
         flow = parse_dataflow(hierarchy).without_repeats(roles).on(spec, roles, extras)
         self._columns = all_values(flow)
-        self._values = None if self._columns is None else all_of(flow, hierarchy, objective, self._columns)[0]
+        if self._columns is not None:
+            self._values, self._busy = all_of(flow, hierarchy, objective, self._columns)
 
     @property
     def are_few(self) -> bool:
@@ -373,16 +374,22 @@ class Completions:
 
     def least(self, candidates: Candidates) -> Column:
         """By candidate, with a little room for rounding."""
+        return self._least_of(candidates, self._values) * (1 + 1e-9) + 1e-9
+
+    def most_busy(self, candidates: Candidates) -> Column:
+        """By candidate, the most elements that any completion keeps busy."""
+        return -self._least_of(candidates, np.where(np.isfinite(self._values), -self._busy, 0))
+
+    def _least_of(self, candidates: Candidates, values: Column) -> Column:
+        """By candidate, the least value of its completions."""
         assert self._columns is not None
-        assert self._values is not None
         names = [name for name in candidates.columns if name in self._columns]
         least: dict[tuple[int, ...], float] = {}
         rows = zip(*(self._columns[name].tolist() for name in names), strict=True)
-        for key, value in zip(rows, self._values.tolist(), strict=True) if names else ():
+        for key, value in zip(rows, values.tolist(), strict=True) if names else ():
             least[key] = min(value, least.get(key, np.inf))
         keys = zip(*(candidates.columns[name].tolist() for name in names), strict=True)
-        found = [least[key] for key in keys] if names else [self._values.min()] * candidates.count
-        return np.array(found) * (1 + 1e-9) + 1e-9
+        return np.array([least[key] for key in keys] if names else [values.min()] * candidates.count)
 
 
 def check_bounds(
@@ -398,9 +405,11 @@ def check_bounds(
         return False
     bound_of, is_within = FlowBounds.of, FlowBounds.may_be_within
 
-    def checked(self: FlowBounds, inner: Candidates, level: int) -> Values:
-        bound = bound_of(self, inner, level)
+    def checked(self: FlowBounds, inner: Candidates, level: int, limit: float = np.inf) -> Values:
+        bound = bound_of(self, inner, level, limit)
         assert (bound <= completions.least(inner)).all(), hierarchy.dataflow
+        busy, most = self.busy(inner), completions.most_busy(inner)
+        assert (busy.elements >= most).all(), hierarchy.dataflow
         return bound
 
     def checked_within(self: FlowBounds, candidates: Candidates, limit: float | Values) -> Flags:
