@@ -2,7 +2,8 @@
 
 - On a machine of levels, a pattern without `...` is a nest of which tiles are left open; any nest will do
   (`passes.mapper.tiles`).
-- With `...`, mappings of the machine's dataflow are looked through, in the order of what they cost.
+- With `...`, mappings of the machine's dataflow are looked through, in the order of what they cost. Without a dataflow
+  there is no such order, and `...` is refused at its line.
 - So are row-stationary mappings on a row-stationary array, whatever is left open.
 
 What none of them can have is refused: a mapping outside of the dataflow has to be given whole, or up to its tiles.
