@@ -344,7 +344,7 @@ class _Compilation:
         if stage.name == ZEROS_STAGE:
             return self._measuring(passes)
         if stage.name == MAPPING_STAGE:
-            fusing = [] if _is_of_cores(target) else self._fusing()
+            fusing = [] if _is_of_cores(target) else self._fusing(target)
             behind = [*self._judging(target), *self._fusing_rows(target)]
             searching = self._searching([*passes, *behind], target)
             return [*self._decided(target), *fusing, *searching, *self._measuring_skips(target)]
@@ -409,15 +409,21 @@ class _Compilation:
             return [*grouping, *merging, before]
         return [before, *mode.passes, *grouping, *merging, replace(before, after_assign_host=True)]
 
-    def _fusing(self) -> list[ModulePass]:
-        """The passes that fuse layers."""
+    def _fusing(self, target: Target | None) -> list[ModulePass]:
+        """The passes that fuse layers.
+
+        Without an objective nothing stays between groups of rows and columns: nests have less room beside it, and of
+        groups that cost more for it all would be taken apart together.
+        """
         if not self._options.fuse:
             return []
         # most compilations fuse nothing
         from passes.fuse_layers import FuseLayersPass
 
         objective = self._options.search.objective
-        fusing = FuseLayersPass() if objective is None else FuseLayersPass(least=objective.value)
+        is_array = target is not None and isinstance(target.machine, Machine)
+        plain = FuseLayersPass(staying=0) if is_array else FuseLayersPass()
+        fusing = plain if objective is None else FuseLayersPass(least=objective.value)
         return [self._options.search.applied_to(fusing), MergeDimsPass()]
 
     def _fusing_rows(self, target: Target | None) -> list[ModulePass]:

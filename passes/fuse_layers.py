@@ -70,6 +70,11 @@ The second is tried if groups are refused with the first.
 
 STAYING = 2
 """Tensors that may stay in the buffer at a time between groups."""
+SHORT_RUN = 17
+"""Links of a run in which tensors may stay on machines of rows and columns, where nests are searched for every plan.
+
+In longer ones that took twice the time of compiling, and ResNet-18 gained no word in three sizes of the buffer.
+"""
 
 
 MOST_PRICED = 60
@@ -85,8 +90,9 @@ class FuseLayersPass(SearchingPass):
     """Make a `gconv.fused` of links in a row wherever this moves less over the off-chip link, or costs less.
 
     The network of groups with the least traffic within the outermost memory on the chip, of at most `longest` links
-    each (`passes.fusion.network`), is found by search; on machines of levels tensors may stay there between groups, so
-    many as `staying` at a time, two if not given. If `longest` is not given, that are six in a row of up to 11 links
+    each (`passes.fusion.network`), is found by search; tensors may stay there between groups, so many as
+    `staying` at a time, two if not given, on machines of levels and, where words are made least in runs of up to 17
+    links, of rows and columns. If `longest` is not given, that are six in a row of up to 11 links
     that can be fused, five in one of up to 14, four in one of up to 17, three in longer ones (`longest_group`). Groups
     take at most a tenth more operations, to make halos again; on machines of matrix products their product of energy
     and cycles is no larger than that of their links alone (`passes.gemm.groups`). On machines of levels links count as
@@ -118,11 +124,10 @@ class FuseLayersPass(SearchingPass):
         # where no link of its own is a group, these only say what links move
         alone_too = machine.levels is not None
         singles = Space(most_loops=3, fewest_turns=4, unfinished=False) if alone_too else Space(most_loops=2)
-        searches: dict[int, list[GroupSearches]] = {}
+        searches: dict[tuple[int, int], list[GroupSearches]] = {}
         function = main_function(op)
         prices = None if machine.levels is None and _is_of_data(function) else machine.prices(Objective(self.least))
         alone = self._alone(ctx, op, machine, is_priced=prices is not None)
-        staying = machine.staying if self.staying is None else min(self.staying, machine.staying)
         runs = list(fusible_runs(function))
         # What is best for a product in one run depends on what others cost; on arrays `dissolve-groups` sees to that.
         is_product = prices is not None and machine.levels is not None and Objective(self.least) is Objective.EDP
@@ -131,12 +136,26 @@ class FuseLayersPass(SearchingPass):
             network = network_of(rows, function, self.longest)
             if network is None or not links:
                 continue
-            longest = max(row.longest for row in network.rows)
-            if longest not in searches:
-                spaces = [NetworkSpace(longest, staying, groups, singles, spare=words) for words in machine.spare]
-                searches[longest] = [GroupSearches(machine.buffer.name, space) for space in spaces]
-            self._fuse(function, network, links, machine, searches[longest], alone, prices)
+            key = max(row.longest for row in network.rows), self._staying(machine, links)
+            if key not in searches:
+                longest, staying = key
+                # where nests are searched for every plan, they may find no room beside what stays
+                counts = (staying,) if alone_too else tuple(dict.fromkeys((staying, 0)))
+                spaces = [
+                    NetworkSpace(longest, count, groups, singles, spare=words)
+                    for count in counts
+                    for words in machine.spare
+                ]
+                searches[key] = [GroupSearches(machine.buffer.name, space) for space in spaces]
+            self._fuse(function, network, links, machine, searches[key], alone, prices)
         alone.map_the_rest(ctx, op)
+
+    def _staying(self, machine: FusingMachine, run: Sequence[LinkOp]) -> int:
+        """Tensors that may stay at a time between groups of a run."""
+        is_for_words = Objective(self.least) is Objective.TRAFFIC
+        if machine.levels is None and not (is_for_words and len(run) <= SHORT_RUN):
+            return 0
+        return machine.staying if self.staying is None else min(self.staying, machine.staying)
 
     def _alone(self, ctx: Context, module: ModuleOp, machine: FusingMachine, *, is_priced: bool) -> LinksAlone:
         """What is known of links alone: nothing where one of them cannot be mapped so, which may do in a group."""
@@ -220,7 +239,8 @@ def _with_least_words(
         search = NetworkSearch(network, words, each, machine.settled, alone, misplaced)
         if found := search.run():
             plans.append(found)
-        if not search.refused:
+        # what was given up beside tensors that stay may be of use where none do
+        if not search.refused and (not each.space.staying or (found is not None and found.exact)):
             break
     return min(plans, key=lambda each: each.traffic, default=None)
 
@@ -233,7 +253,7 @@ class FusingMachine:
     `room` are words within which groups get larger tiles; the first with which code can be made of them counts.
     `placed` puts tensors that were searched for in one buffer into the memories of their own. Between groups so many
     tensors may stay in the buffer as `staying` says. `levels` is the machine if it is one of levels. `priced` says what
-    groups cost by an objective, where a machine of another kind knows that.
+    groups cost by an objective, where others know that.
     """
 
     buffer: Memory
@@ -302,7 +322,8 @@ def fusing_machine(machine: Accelerator | None) -> FusingMachine:
         spare = tuple(int(machine.glb.words * share) for share in SPARE)
         room = tuple(machine.glb.words - words for words in spare)
         priced = partial(ArrayPrices, machine, room=room) if ArrayPrices.are_exact(machine) else None
-        return FusingMachine(hierarchy.memories[1], hierarchy, nests, spare, room=room, priced=priced)
+        buffer = hierarchy.memories[1]
+        return FusingMachine(buffer, hierarchy, nests, spare, room=room, staying=STAYING, priced=priced)
     if isinstance(machine, NestMachine) and len(machine.memories) > 1:
         outermost = machine.memories[1]
         takes_operands = {Operand.INPUT, Operand.KERNEL} <= {*outermost.operands}

@@ -110,7 +110,8 @@ def fuse_option(command: CommandT) -> CommandT:
         "Let layers take turns on tiles where less is moved off-chip; with --objective, where that costs less of it. "
         "Groups that a mapping file names stay as they are. "
         "Groups have up to six layers in a row of up to 11 that can be fused, up to three in one of 18 or more. "
-        "On machines of levels, tensors may stay on the chip from one group to others. "
+        "Tensors may stay on the chip from one group to others on machines of levels and, with --objective traffic, of "
+        "rows and columns. "
         "On cores with crossbars, let them run as a pipeline that keeps few rows of what they hand on; a network with "
         "nothing for crossbars does not if that is predicted to move more and to be no faster."
     )

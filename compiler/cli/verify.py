@@ -79,6 +79,8 @@ def verify(
     constants, or executed wrong by the emulator, whatever engines have in common. Of an emulator, counts and times are
     not looked at, and waits and signals only by the words that are wrong after them; layers with computed addresses,
     kernels in blocks or narrow accumulators, and backends of two memories, are compared between engines, if at all.
+    Layers of fused groups whose results stay on the chip are named: they are not compared by themselves, but what their
+    group makes of them is.
     """
     from dataclasses import asdict
 
@@ -87,7 +89,7 @@ def verify(
     from compiler.host_summary import describe_segments
     from compiler.verification.measures import Tolerances
     from compiler.verification.programs import verify_source
-    from compiler.verification.text import comparison_table
+    from compiler.verification.text import comparison_table, uncompared_lines
 
     folder = None if reproducer is None else Path(reproducer)
     options = compile_options(
@@ -112,9 +114,11 @@ def verify(
         if found.host_segments:
             console.out(describe_segments(found.host_segments))
         console.out(
-            f"{len(compared)} of {len(found.layers)} layers and {len(found.outputs)} outputs compared; "
-            "relative errors are to the largest value of the tensor"
+            f"{len(compared)} of {len(found.layers) + len(found.inside)} layers and {len(found.outputs)} outputs "
+            "compared; relative errors are to the largest value of the tensor"
         )
+        for line in uncompared_lines(found.not_compared):
+            console.out(line)
         if found.first_wrong is not None:
             console.out(f"first difference: {found.first_wrong.subject}")
         for line in () if found.location is None else found.location.lines():
@@ -142,6 +146,7 @@ def verify(
             }
             for each in (*found.layers, *found.outputs)
         ],
+        "not_compared": [asdict(each) for each in found.not_compared],
     }
     exit_code = ExitCode.OK if found.is_equal else ExitCode.MISMATCH
     return Outcome(result, show, source, found.diagnostics(), exit_code)

@@ -28,7 +28,7 @@ from compiler.verification.comparison import Comparison, Measure, largest_error,
 from compiler.verification.measures import Measures, Tolerances
 from compiler.verification.quantized_tensors import QuantizedTensors
 from compiler.verification.reference import optimized_outputs, reference_model, reference_tensors
-from compiler.verification.result import Verification
+from compiler.verification.result import ON_CHIP, TOGETHER, NotCompared, Verification
 from compiler.verification.summation_orders import Pair, differing_results
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.dtypes import dtype_named
@@ -50,14 +50,14 @@ def verify_program(
     reference cannot be computed. A layer at which the emulator stops is wrong, and the last that is compared; where the
     layers run one by one, but not the whole program, no output is compared.
     """
-    expected, found = program.metadata.model_sha256, file_digest(model)
-    if expected != found:
+    expected, digest = program.metadata.model_sha256, file_digest(model)
+    if expected != digest:
         raise CatenaError(
             Diagnostic(
                 "CAT-C001",
                 f"the program was not compiled from {model}",
                 expected=f"SHA-256 {expected[:16]}",
-                found=found[:16],
+                found=digest[:16],
             )
         )
     host = HostRuntime(program)
@@ -72,15 +72,16 @@ def verify_program(
     running = _Layers(program, emulator, host, reference, measures)
     layers = tuple(running.compare())
     shapes = {name: array.shape for name, array in reference.items()}
+    found = Verification(layers, (), segments_in_program(program), running.evidence, inside=tuple(running.inside))
     if running.faults:
-        return Verification(layers, (), segments_in_program(program), running.evidence, faults=running.faults)
+        return replace(found, faults=running.faults)
     try:
         results = run_program(program, emulator, host, arrays)
     except CatenaError as error:
         if not _is_of_the_machine(error):
             raise
         stop = Stop(arrays, tuple(error.diagnostics))
-        return Verification(layers, (), segments_in_program(program), running.evidence, faults=stop.faults, stop=stop)
+        return replace(found, faults=stop.faults, stop=stop)
 
     def compare(outputs: Mapping[str, Array]) -> tuple[Comparison, ...]:
         return tuple(
@@ -94,7 +95,7 @@ def verify_program(
     wrong: WrongOutputs | None = None
     if all(each.is_equal for each in layers) and not all(each.is_equal for each in outputs):
         wrong = WrongOutputs(arrays, reference, compare, measures.of_output)
-    return Verification(layers, outputs, segments_in_program(program), running.evidence, wrong_outputs=wrong)
+    return replace(found, outputs=outputs, wrong_outputs=wrong)
 
 
 class _Layers:
@@ -120,6 +121,8 @@ class _Layers:
         self._unreferenced = Unreferenced()
         self.faults: tuple[Diagnostic, ...] = ()
         """What stopped the emulator."""
+        self.inside: list[NotCompared] = []
+        """Layers of groups that ran, and have no comparison of their own."""
         self._writers = Counter(name for layer in program.layers for name in layer.outputs)
         # A tensor that a later layer updates has its value of the reference after the last update only.
         self._updates_left = Counter(name for layer in program.layers for name in updated_by(layer))
@@ -172,6 +175,9 @@ class _Layers:
         largest = max(map(_largest, given.values()), default=0.0)
         # Of several that fill parts of a tensor, the last one stands for what the group makes of it.
         makers = {name: layer for layer in members for name in layer.outputs if name in found}
+        for layer in (each for each in members if each not in makers.values()):
+            reason = TOGETHER if any(name in found for name in layer.outputs) else ON_CHIP
+            self.inside.append(NotCompared(layer_subject(layer.name), layer.nodes, reason))
         for name, layer in makers.items():
             written = _unchanged(found[name], again[name]) if name in shared else None
             tensor = self._tensors[name]

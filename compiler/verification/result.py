@@ -18,6 +18,21 @@ if TYPE_CHECKING:
     from compiler.localising.reproducer import Reproducer
 
 
+ON_CHIP = "what it makes stays on the chip, so that only the results of its group are compared"
+TOGETHER = "what it makes of a tensor is compared with what other layers of its group make of it"
+UNKNOWN = "the model has no such tensor: it is part of an operator, whose result is compared"
+"""Why a layer is not compared by itself."""
+
+
+@dataclass(frozen=True)
+class NotCompared:
+    """A layer none of whose results is compared by itself, and why."""
+
+    subject: str
+    nodes: tuple[str, ...]
+    reason: str
+
+
 @dataclass(frozen=True)
 class Verification(Displayed):
     """All layers in program order, each alone with the reference's inputs; then the outputs from end to end.
@@ -39,6 +54,14 @@ class Verification(Displayed):
     """The run of the whole program that stopped, if the layers ran one by one."""
     wrong_outputs: WrongOutputs | None = None
     """The run of the whole program whose outputs are wrong, if every layer alone is right."""
+    inside: tuple[NotCompared, ...] = ()
+    """Layers of groups that ran, and have no comparison of their own."""
+
+    @property
+    def not_compared(self) -> tuple[NotCompared, ...]:
+        """Layers that ran without being compared by themselves."""
+        unknown = (NotCompared(each.subject, each.nodes, UNKNOWN) for each in self.layers if each.error is None)
+        return (*self.inside, *unknown)
 
     def displayed(self) -> Iterable[Part]:
         """What notebooks show."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from compiler.layer_names import told
 from compiler.tables import Table, number, shortened, table
 from compiler.verification.comparison import Comparison
+
+if TYPE_CHECKING:
+    from compiler.verification.result import NotCompared
 
 
 def comparison_table(comparisons: Sequence[Comparison]) -> Table:
@@ -22,6 +26,13 @@ def comparison_table(comparisons: Sequence[Comparison]) -> Table:
         for each in comparisons
     )
     return table(("what", "tensor", number("error"), "unit", "verdict"), rows)
+
+
+def uncompared_lines(layers: Sequence[NotCompared]) -> Iterator[str]:
+    """Which layers were not compared by themselves, a line for every reason."""
+    for reason in dict.fromkeys(each.reason for each in layers):
+        alike = [told(each.subject, each.nodes) for each in layers if each.reason == reason]
+        yield f"not compared by itself: {', '.join(alike)} ({reason})"
 
 
 def _amount(error: float) -> str:

@@ -184,6 +184,9 @@ def test_groups_are_judged_by_an_objective_on_every_machine_that_has_them(cli: C
     by_product = "dissolve-groups{product=true}" in not_asked.err + not_asked.out
     assert by_product is (target == "eyeriss")
     assert by_product or "dissolve-groups" not in not_asked.err + not_asked.out
+    if target == "eyeriss":
+        # nests would have less room beside what stays
+        assert "fuse-layers{staying=0}" in not_asked.err + not_asked.out
 
 
 def test_an_objective_that_does_not_exist_has_a_hint() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from backends.container import program_bytes
 from backends.generic.emulator import NestEmulator
-from backends.program import Program
+from backends.program import Program, Role
 from backends.spatial.emulator import SpatialEmulator
 from backends.spots.emulator import SpotsEmulator
 from compiler.compilation import CompileOptions, compile_source
@@ -24,9 +24,11 @@ from dialects.diagnostics import CatenaError
 from dialects.events import Counts
 from dialects.fused_attribute import FusedAttr
 from dialects.gconv.interpreter import main_function
+from dialects.schedule import Objective
 from passes.fusion.from_ir import group_of
 from passes.fusion.grouping import groups_of
 from passes.fusion.model import FusedCosts
+from passes.searching.options import SearchOptions
 from tests.compiler.small_models import save_model
 from tests.end_to_end.networks import Graph, inputs_of
 
@@ -163,6 +165,20 @@ def test_fusing_lets_tensors_stay_and_moves_what_the_model_says(source: Path, fu
     assert {layer for group in fused.groups for layer in group.layers} == {layer.name for layer in fused.layers}
     assert ran.words == sum(each.traffic for each in costs)
     assert max(group.held["glb"] for group in fused.groups) <= 900
+
+
+@pytest.mark.parametrize("banks", [24, pytest.param(16, marks=pytest.mark.exhaustive)])
+def test_fusing_for_words_lets_tensors_stay_on_machines_of_rows_and_columns(source: Path, banks: int) -> None:
+    settings, search = {"glb.banks": str(banks), "glb.bank_words": "64"}, SearchOptions(Objective.TRAFFIC)
+    options = CompileOptions(target="eyeriss", settings=settings, search=search, fuse=True)
+    program = compile_source(str(source), options).program
+    assert program is not None
+    assert any("stay " in group.mapping for group in program.groups)
+    found, alone = run(program), run(compiled(source, "eyeriss"))
+    np.testing.assert_array_equal(found.result, alone.result)
+    least = sum(each.words for each in program.tensors if each.role is not Role.INTERMEDIATE)
+    # with more banks the input, kernels, biases and the result, each once
+    assert found.words == least if banks == 24 else least < found.words < alone.words
 
 
 def test_what_is_saved_or_explained_is_read_again(source: Path, fused: Program, tmp_path: Path) -> None:

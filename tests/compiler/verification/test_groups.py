@@ -52,3 +52,22 @@ def test_a_group_that_fills_a_part_of_a_tensor_is_verified(cli: Cli, tmp_path: P
     exact = cli("verify", program, "--model", model, "--tolerance", "1e-12", "--json").json["result"]
     differing = [each["subject"] for each in exact["comparisons"] if not each["equal"]]
     assert "layer 'narrow'" in differing
+
+
+def test_layers_whose_results_stay_on_the_chip_are_named_with_the_reason(cli: Cli, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    model, mapping = save_model(fire(), tmp_path / "fire.onnx"), tmp_path / "mapping.toml"
+    names = ("squeeze", "narrow", "wide")
+    statements = (f'fuse "{name}" {{ store glb [stay "squeeze"] sequential {{}} }}' for name in names)
+    mapping.write_text("groups = '''\n" + "\n".join(statements) + "\n'''\n", encoding="utf-8")
+    words = ("verify", model, "-t", "generic", "--mapping", mapping)
+    said, as_json = cli(*words), cli(*words, "--json")
+    assert (said.code, as_json.code) == (0, 0), said.err
+    assert "1 of 3 layers and 1 outputs compared" in said.out
+    reason = "what it makes stays on the chip, so that only the results of its group are compared"
+    assert f"not compared by itself: layer 'squeeze' ({reason})" in said.out
+    together = "what it makes of a tensor is compared with what other layers of its group make of it"
+    assert as_json.json["result"]["not_compared"] == [
+        {"subject": "layer 'squeeze'", "nodes": ["squeeze"], "reason": reason},
+        {"subject": "layer 'narrow'", "nodes": ["narrow"], "reason": together},
+    ]
