@@ -227,7 +227,7 @@ BIASED = one_by_one(6, 5, 3, TINY, Objective.EDP)
 @example(convolution(12, 27, 5, 2, FLAT))
 @example(UNLIKE)
 @example(BIASED)
-@settings(max_examples=examples(80), derandomize=True, deadline=None, suppress_health_check=ALL_CHECKS)
+@settings(max_examples=examples(50), derandomize=True, deadline=None, suppress_health_check=ALL_CHECKS)
 @given(problems(most_trips=800, largest=6))
 def test_the_best_mapping_is_the_best_of_an_enumeration(problem: Problem) -> None:
     spec, shape, machine, objective, extras = problem
