@@ -192,11 +192,12 @@ class _Statement:
             self._wrong(spot, f"{quoted(tensor)} stays from one group to another: its place is outside of all loops")
         if place.mark in ("", STAY):
             return
-        expected = RECOMPUTE if tensor in group.link_names and tensor != head_name(group) else REFETCH
+        expected, what = REFETCH, "is no tensor between links of the group"
+        if tensor == head_name(group):
+            what = "is what the group makes: sums leave the chip and come back"
+        elif tensor in group.link_names:
+            expected, what = RECOMPUTE, "is made by a link of the group"
         if place.mark != expected:
-            what = (
-                "is made by a link of the group" if expected == RECOMPUTE else "is no tensor between links of the group"
-            )
             self._wrong(spot, f"{quoted(tensor)} {what}: {expected} it")
         if place.level is None:
             self._wrong(spot, f"{place.mark} {quoted(tensor)}: within links nothing stays anyway", "leave the word out")

@@ -84,6 +84,7 @@ class Counts:
         self._brought_words: dict[tuple[Operand, int, frozenset[int]], Column] = {}
         self._prefixes: dict[tuple[int, int], Pieces] = {}
         self._reaches: dict[tuple[int, int], Column] = {}
+        self._constants: dict[int, Column] = {}
         self.planned: Counts | None = None
         """The counts of larger ranges that decide what transfers bring, if these are of a smaller part of them."""
 
@@ -336,4 +337,8 @@ class Counts:
         return self._reach(loop, end) if self.planned is None else self.planned._reach(loop, end)
 
     def _column(self, value: int) -> Column:
-        return np.full(self.candidates, value, np.int64)
+        """A column of one number, which nobody changes."""
+        if value not in self._constants:
+            column = self._constants[value] = np.full(self.candidates, value, np.int64)
+            column.flags.writeable = False
+        return self._constants[value]

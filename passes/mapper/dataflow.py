@@ -24,7 +24,7 @@ from dialects.gconv import GConv
 from dialects.hierarchy import Hierarchy
 from dialects.schedule import Loop
 from passes.mapper.nest import Column, For, Nest, Node, Par, Store
-from passes.mapper.notation import Expression, OpenNode, parse_expression, parse_nodes
+from passes.mapper.notation import Expression, OpenNode, as_column, parse_expression, parse_nodes
 from passes.mapper.problem import Problem
 from passes.mapper.sound_dataflow import idle_reserves, impossible, meaningless, overfull, unknown
 from passes.mapping.roles import PARTS, Roles
@@ -174,10 +174,21 @@ class BoundFlow:
     def tiles(self, parameters: Mapping[str, Column], count: int) -> list[Column]:
         """The tiles of all candidates; parameters that are missing are 1."""
         values: dict[str, Column | int] = {**dict.fromkeys(self._most, 1), **self.values, **parameters}
-        return [
-            tile.clipped(values, count) if place in self._wide else tile.column(values, count)
-            for place, tile in enumerate(self.expressions)
-        ]
+        # most tiles of a nest are the same few numbers and parameters
+        known: dict[int, Column] = {}
+        columns: list[Column] = []
+        for place, tile in enumerate(self.expressions):
+            if place in self._wide:
+                columns.append(tile.clipped(values, count))
+                continue
+            value = tile(values)
+            if not isinstance(value, int):
+                columns.append(as_column(value, count))
+                continue
+            if value not in known:
+                known[value] = as_column(value, count)
+            columns.append(known[value])
+        return columns
 
     def loop(self, place: int) -> int:
         """The loop that a node cuts."""

@@ -62,6 +62,12 @@ Terms = tuple[tuple[int, tuple[str, ...]], ...]
 Floats = npt.NDArray[np.float64]
 
 
+def as_column(value: Column | int, count: int) -> Column:
+    """A number, or a column of this length, as such a column."""
+    column = np.asarray(value, np.int64)
+    return column if column.shape == (count,) else np.broadcast_to(column, (count,))
+
+
 @dataclass(frozen=True)
 class Expression:
     """A sum of products: for every product, its factor and the names in it."""
@@ -70,17 +76,18 @@ class Expression:
 
     def __call__(self, values: Mapping[str, Column | int]) -> Column | int:
         """The value where names have these; columns give a column."""
-        total: Column | int = 0
+        total: Column | int | None = None
         for factor, names in self.terms:
-            product: Column | int = factor
+            product: Column | int | None = None if factor == 1 and names else factor
             for name in names:
-                product = product * values[name]
-            total = total + product
-        return total
+                product = values[name] if product is None else product * values[name]
+            if product is not None:
+                total = product if total is None else total + product
+        return 0 if total is None else total
 
     def column(self, values: Mapping[str, Column | int], count: int) -> Column:
         """The value as a column of some length."""
-        return np.broadcast_to(np.asarray(self(values), np.int64), (count,))
+        return as_column(self(values), count)
 
     def clipped(self, values: Mapping[str, Column | int], count: int) -> Column:
         """As `column`, but what is beyond 2^53 is that: for expressions whose values may be too large for words."""

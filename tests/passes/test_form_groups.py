@@ -177,6 +177,12 @@ def test_groups_of_random_chains_compute_the_same(tmp_path: Path) -> None:
         ('["k"]', '["k", "x"]', (6, 31), '"x" has a place already'),
         ('recompute "a"', 'refetch "a"', (6, 24), '"a" is made by a link of the group: recompute it'),
         ('"a", "x"]', '"a", recompute "x"]', (6, 41), '"x" is no tensor between links of the group: refetch it'),
+        (
+            '"a", "x"]',
+            '"a", "x", recompute "second"]',
+            (6, 46),
+            '"second" is what the group makes: sums leave the chip and come back: refetch it',
+        ),
         ("sequential {", 'sequential { store glb [refetch "second"]', (7, 37), "within links nothing stays anyway"),
         ('store glb [recompute "a", "x"]', "pipeline {", (7, 5), "cannot read this"),
         ('"a": <', '"x": <', (8, 9), '"x" is no link of the group'),
