@@ -26,7 +26,8 @@ class Shown(StrEnum):
     (groups, terms, outputs). KERNEL has (groups, kernels, terms), EXTRA an operand of `post`, TERMS what comes of some
     terms alone, SUMS what was added up, FLOW what `post` makes of finished sums, all as (groups, kernels, outputs).
     RESULT has all words of the tensor that the layer makes, ADDED a sum before, if there was one, what is added to it,
-    and the sum after. STOP shows none: the emulator goes no further.
+    and the sum after. MOVED has words that a hold got from off-chip, or sent there, whose addresses off-chip stand in
+    the place of outputs. STOP shows none: the emulator goes no further.
     """
 
     TILE = "input words"
@@ -38,6 +39,7 @@ class Shown(StrEnum):
     FLOW = "results of post"
     RESULT = "results"
     ADDED = "growing sums"
+    MOVED = "words that are moved"
     STOP = "stop"
 
 

@@ -54,7 +54,7 @@ class ShownPart(MatrixPart):
     def load_extras(self, what: What, vectors: Ints) -> Cycles:
         cycles = super().load_extras(what, vectors)
         cut = self._cut(vectors if what is What.EXTRAS else vectors[:1])
-        for tensor in self.extras(what is What.EXTRAS):
+        for tensor in (each for each in self.extras(what is What.EXTRAS) if each in self._extras):
             words = self._by_kind(self._extras[tensor])
             self._effects.show(Shown.EXTRA, cut, words, extra=tensor - Tensor.EXTRA0)
         return cycles

@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
-from backends.effects import NO_WORDS, Effects, Observer, Shown
+from backends.effects import NO_WORDS, Cut, Effects, Ints, Observer, Shown
+from backends.fields import Array
 from backends.spatial.codes import Fold, Kind, Slot, Tensor, Word
 from backends.spatial.cuts import cut_at_work
 from backends.spatial.host import EventCounter, execute_on_host
@@ -128,6 +129,13 @@ class LayerSequencer(ABC, Generic[LayerT]):
     def at(self) -> tuple[int, int]:
         """Core and address of the instruction at work."""
         return 0, self.pc
+
+    def show_moved(self, layer: LayerState, addresses: Ints, words: Callable[[], Array]) -> None:
+        """Say which words of a layer came to a hold from these addresses off-chip, or from a hold there."""
+        effects = self.effects(layer)
+        if effects is not None and addresses.size:
+            none = NO_WORDS.outputs
+            effects.show(Shown.MOVED, Cut(none, none, addresses.reshape(-1), none), words().reshape(-1))
 
     def show_stop(self, layer: int) -> None:
         """Say that the instruction at work stops; it is one of this layer unless another one is at work."""

@@ -16,7 +16,7 @@ from backends.spatial.codes import Kind, Tensor, Word
 from backends.spatial.core import LayerSequencer, SegmentRun
 from backends.spatial.holds import MOST_WORDS, HeldWords, HoldAxis, HoldState
 from backends.spatial.layer import LayerState
-from backends.spatial.memory import Fault, MemoryBank
+from backends.spatial.memory import Fault, MemoryBank, words_at
 from backends.spatial.words import dtype_of_word
 from dialects.events import Counts
 from dialects.turn_box import Along, Span, TurnAxis, TurnBox
@@ -402,6 +402,7 @@ class _Run:
         elements = hold.elements(box)
         words = self._core.dram.gather(elements, hold.dtype)
         hold.scatter(elements, words)
+        self._core.show_moved(member.layer, elements, lambda: hold.gather(elements, hold.dtype))
         tensor = min(tensor for tensor, kept in member.keeps.items() if kept is hold and tensor is not Tensor.OUTPUT)
         self._core.count_fetch(self._transfer(member, tensor, hold, box, words))
 
@@ -409,6 +410,7 @@ class _Run:
         elements = hold.elements(box)
         words = hold.gather(elements, hold.dtype)
         self._core.dram.scatter(elements, words, None)
+        self._core.show_moved(member.layer, elements, lambda: words_at(self._core.dram, elements))
         self._core.count_send(self._transfer(member, Tensor.OUTPUT, hold, box, words))
 
     def _transfer(self, member: Member, tensor: Tensor, hold: HoldState, box: Box, words: Array) -> Transfer:

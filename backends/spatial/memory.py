@@ -194,6 +194,13 @@ class MemoryBank:
         segment.valid[address - segment.base : address - segment.base + words] = False
 
 
+def words_at(bank: MemoryBank, addresses: Addresses) -> Array:
+    """Words of a memory as they are, all in one segment, whether anything has written them or not."""
+    first = int(addresses.min())
+    segment = next(each for each in bank.segments if each.base <= first < each.end)
+    return segment.words[addresses - segment.base]
+
+
 class Buffer:
     """The on-chip buffer: one capacity, words of whatever type a layer keeps there.
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import reduce
 from typing import Any
 
 import numpy as np
 
-from backends.effects import Effect, Shown
+from backends.effects import NO_WORDS, Effect, Shown
 from compiler.arrays import Array
 from compiler.localising.defined import DefinedLayers
 from compiler.localising.expectation import Expectation
@@ -20,6 +21,8 @@ from dialects.gconv.interpreter import take_view
 MOST_TERMS = 1 << 31
 """Terms of sums that are worked out again; those that go through scalar functions count `_DEAR` times."""
 _DEAR = 32
+_OF_A_WORD = 4
+"""Terms that take about as long as putting a word of windows together."""
 _RELATIVE = 1e-4
 """What floats may differ by, relative to the largest of their kind: far less than what results show as wrong."""
 _ROUNDING = 1e-9
@@ -53,6 +56,9 @@ class CheckedEffects:
             self._sequences[effect.layer].check(effect)
         if effect.shown is Shown.STOP:
             raise WrongEffectError(effect, "stops at it", "", "", "")
+        if effect.shown is Shown.MOVED:
+            self._check_moved(effect)
+            return
         self.seen.add(effect.layer)
         layer = self._defined.expectations[effect.layer]
         if not layer.has(effect.cut):
@@ -95,6 +101,18 @@ class CheckedEffects:
                 place = layer.place_of_result(tuple(int(each) for each in np.argwhere(absent)[0]))
                 raise WrongEffectError(effect, f"never makes {int(absent.sum())} results", place, "a result", "none")
 
+    def _check_moved(self, effect: Effect) -> None:
+        """Words that come to a hold or leave it are those of a tensor of the layers."""
+        expected = self._defined.words_at(effect.cut.outputs)
+        if expected is None:
+            return
+        wrong = np.flatnonzero(~_close(expected, effect.values, 0.0, _largest(expected)))
+        if wrong.size:
+            first = int(wrong[0])
+            values = str(expected[first]), str(effect.values[first])
+            what, place = _WRONG.format(effect.shown), f"word {int(effect.cut.outputs[first])} off-chip"
+            raise WrongEffectError(replace(effect, cut=NO_WORDS), what, place, *values)
+
     # Operands ---------------------------------------------------------------------------------------------------------
 
     def _check_tile(self, effect: Effect, layer: Expectation) -> None:
@@ -113,7 +131,7 @@ class CheckedEffects:
         cut, spec = effect.cut, layer.spec
         terms = len(cut.groups) * len(cut.kernels) * len(cut.outputs) * len(cut.terms)
         self._terms += terms if spec.is_multiply_accumulate and not spec.mid else _DEAR * terms
-        if self._terms > MOST_TERMS:
+        if self._terms + _OF_A_WORD * layer.words > MOST_TERMS:
             raise TooManyTermsError(f"more than {MOST_TERMS} terms of sums would be worked out again")
         return layer.sums(cut)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from backends.effects import Ints
 from backends.program import HELD, LayerEntry, Program, Role, TensorEntry
 from compiler.arrays import Array
 from compiler.explanation.groups import fused_mappings
@@ -41,6 +42,16 @@ class DefinedLayers:
     def made(self, tensor: TensorEntry) -> Array:
         """A tensor that one of the layers makes, in its shape."""
         return take_view(View(tensor.shape, tensor.strides), self._words[tensor.name])
+
+    def words_at(self, addresses: Ints) -> Array | None:
+        """What words off-chip have to be after all layers, of one tensor; None if it is none, or one of several."""
+        low, high = int(addresses.min()), int(addresses.max())
+        found: list[Array] = []
+        for name, words in self._words.items():
+            tensor = self._tensors[name]
+            if tensor.memory != HELD and tensor.address <= low and high < tensor.address + words.size:
+                found.append(words[addresses - tensor.address])
+        return found[0] if len(found) == 1 else None
 
     def _defined(self, layer: ExplainedLayer) -> tuple[Expectation, View]:
         entry, work = layer.entry, layer.work

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from backends.api import Emulator, ObservedEmulator
+from backends.effects import Shown
 from backends.isa import Isa
 from backends.program import LayerEntry, Program
 from compiler.arrays import Array
@@ -96,5 +97,7 @@ def _blame(program: Program, isa: Isa, defined: DefinedLayers, found: WrongEffec
     reason = f"the emulator {found.what}"
     reason += f", first at {found.place}" if found.place else ""
     reason += f", in the turn of {turn}" if turn else ""
-    name = program.layers[effect.layer].name
+    # Where it stops outside of any layer's work, the layer is the one whose code it is.
+    outside = effect.shown is Shown.STOP and not effect.cut.groups.size
+    name = "" if outside else program.layers[effect.layer].name
     return Blame(effect.core, effect.address, text, reason, found.expected, found.found, len(program.code), name)

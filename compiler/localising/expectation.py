@@ -23,6 +23,8 @@ from dialects.gconv.spec import Step
 _FOLDS = {Reduce.ADD: np.add, Reduce.MAX: np.maximum, Reduce.MIN: np.minimum, Reduce.MUL: np.multiply}
 _BLOCK = 1 << 22
 """Words of windows at a time."""
+_KEPT = 1 << 24
+"""Words of windows that are kept for whoever asks for the same."""
 _EXACT = 1 << 53
 """Magnitude up to which float64 holds every integer."""
 
@@ -35,6 +37,10 @@ class Expectation:
     ) -> None:
         self.spec = spec
         self._kernel, self._extras = kernel, extras
+        self._made_windows: dict[tuple[bytes, bytes, bytes], Array] = {}
+        self._kept = 0
+        self.words = 0
+        """Words of windows that were put together so far."""
         self._input = _through(spec.pre, input)
         acc = self._input.dtype if spec.acc is None else dtype_named(spec.acc)
         self.partial = dtype_named(spec.partial_type(acc.name))
@@ -58,7 +64,19 @@ class Expectation:
     # Operands ---------------------------------------------------------------------------------------------------------
 
     def windows(self, groups: Ints, terms: Ints, outputs: Ints) -> Array:
-        """Input words after `pre`, padding in place, as (groups, terms, outputs)."""
+        """Input words after `pre`, padding in place, as (groups, terms, outputs); cores often ask for the same."""
+        key = groups.tobytes(), terms.tobytes(), outputs.tobytes()
+        if key not in self._made_windows:
+            size = len(groups) * len(terms) * len(outputs)
+            self.words += size
+            self._kept += size
+            if self._kept > _KEPT:
+                self._made_windows.clear()
+                self._kept = size
+            self._made_windows[key] = self._windows(groups, terms, outputs)
+        return self._made_windows[key]
+
+    def _windows(self, groups: Ints, terms: Ints, outputs: Ints) -> Array:
         of_group, of_term, of_output = (
             self._by_dim(flat, kind)
             for flat, kind in ((groups, LoopKind.G), (terms, LoopKind.KS), (outputs, LoopKind.OPC))

@@ -22,6 +22,7 @@ from backends.spatial.codes import Fold, Kind, Tensor
 from backends.spatial.layer import FOLDS, LayerState
 from backends.spatial.loops import LoopSequencer
 from backends.spatial.machine import SpatialCore
+from backends.spatial.memory import MemoryBank
 from backends.spots import engine as spots
 from tests.backends.rram.quantized import SMALL
 from tests.backends.rram.quantized_network import quantized_network
@@ -165,6 +166,18 @@ def _no_pass(patch: Patch) -> None:
     patch.setattr(SpatialCore, "process", process)
 
 
+def _other_sent(patch: Patch) -> None:
+    """Results leave holds in the other order."""
+    right = MemoryBank.scatter
+    patch.setattr(MemoryBank, "scatter", lambda self, to, words, how: right(self, to, words[..., ::-1], how))
+
+
+def _other_fetched(patch: Patch) -> None:
+    """Holds get words from a word further on."""
+    right = MemoryBank.gather
+    patch.setattr(MemoryBank, "gather", lambda self, places, dtype: right(self, np.roll(places, 1, -1), dtype))
+
+
 def _other_biases(patch: Patch) -> None:
     """Operands of `post` are those of the next column."""
     right = MatrixPart.output_addresses
@@ -257,6 +270,8 @@ MUTANTS = {
         "eyeriss", CONV, "load tensor=input", _after(BlockEngine, "_read_input", _rolled), "elements"
     ),
     "eyeriss, fused: multiply": Mutant("eyeriss", CONV, "pass", _ARRAY, fuse=True),
+    "eyeriss, fused: address of what is sent": Mutant("eyeriss", "pool1", "send", _other_sent, fuse=True),
+    "generic, fused: words that are fetched": Mutant("generic", CONV, "fetch", _other_fetched, fuse=True),
     "eyeriss, fused: activation": Mutant("eyeriss", CONV, "store", _no_post(blocks), fuse=True),
     "nlr: activation": Mutant("nlr", CONV, "store", _no_post(blocks)),
     "nlr: end of a loop": Mutant("nlr", "conv", "end", _no_last_turn, model=deep),
