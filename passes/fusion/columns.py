@@ -111,6 +111,12 @@ class Pricing:
         """What part of each tensor every place holds at least, by factor: (factors, tensors)."""
         return np.array([each.factor.least() for each in self.factors]).reshape(-1, len(self.names))
 
+    def too_large(self, rows: Rows) -> Mask:
+        """Whether so many turns decide the numbers of rows that nobody looks at them."""
+        states = zip(self.factors, rows.states.T, strict=True)
+        none = np.zeros(len(rows), np.bool_)
+        return np.logical_or.reduce([none, *(each.factor.too_large[column] for each, column in states)])
+
     def product(self, rows: Rows) -> Mask:
         """Whether the numbers of rows are products of those of factors.
 

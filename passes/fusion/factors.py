@@ -20,7 +20,7 @@ from passes.fusion.axis_tables import Tabulation
 from passes.fusion.group import Group, Role
 from passes.fusion.link_walk import Cut, Ratios, Stance
 from passes.fusion.space import Space, loops_of
-from passes.fusion.turn_walk import NotFactorisableError
+from passes.fusion.turn_walk import NotFactorisableError, TooLargeError
 
 Ids = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -140,7 +140,8 @@ class Factor:
     """The states of some loops and their numbers, by state.
 
     `common`, `most`, `first` and so on are those of `AxisTable`, with states along the first axis and as many codes as
-    all loops of the factor need. A state whose numbers are no product is not `valid`.
+    all loops of the factor need. A state whose numbers are no product is not `valid`, and `too_large` if nobody can
+    find them one by one in time either.
     """
 
     tabulation: Tabulation
@@ -164,6 +165,7 @@ class Factor:
         self.read: Ratios = np.empty((0, len(self.tabulation.readings)))
         self.most_read: Ratios = np.empty((0, len(self.tabulation.readings)))
         self.valid: Mask = np.empty(0, np.bool_)
+        self.too_large: Mask = self.valid
         self.within: Mask = np.empty((0, len(self.tabulation.whole.unions)), np.bool_)
         self.around: Mask = self.within
         self.differing: Ids = np.empty(self.within.shape, np.int64)
@@ -250,10 +252,11 @@ class Factor:
     def _tabulate(self, block: _Block) -> None:
         cuts = [self.cuts[loop] for loop in block.loops]
         stances = dict(zip(self.tabulation.group.intermediates, block.stances, strict=True))
+        is_too_large = False
         try:
             table = self.tabulation.table(cuts, stances)
-        except NotFactorisableError:
-            table = None
+        except NotFactorisableError as error:
+            table, is_too_large = None, isinstance(error, TooLargeError)
         start = len(self.valid)
 
         def longer(column: Array, rows: Array | None) -> Array:
@@ -272,6 +275,7 @@ class Factor:
         self.most_read = longer(self.most_read, table and table.most_read)
         combinations = len(table.contents) if table else 0
         self.valid = longer(self.valid, np.ones(combinations, np.bool_))
+        self.too_large = longer(self.too_large, np.full(self.width, is_too_large))
         unions = table.unions if table else ()
         none = np.zeros((combinations, 0))
         self.within = longer(self.within, np.stack([u.first_in_second for u in unions], 1) if unions else none)

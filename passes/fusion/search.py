@@ -321,9 +321,13 @@ class GroupSearch:
             yield self._priced(some, loop, one_by_one, last)
 
     def _apart(self, rows: Rows, product: Mask) -> Iterator[tuple[Rows, bool]]:
-        """Rows whose numbers are products, and, if they are not given up, those that are priced one by one."""
-        self._whole &= self.space.all_joins or bool(product.all())
-        for which, one_by_one in ((product, False), (~product, True)):
+        """Rows whose numbers are products, and, if they are not given up, those that are priced one by one.
+
+        Those with loops that are given up because of their turns are left out.
+        """
+        too_large = self._pricing.too_large(rows)
+        self._whole &= not too_large.any() and (self.space.all_joins or bool(product.all()))
+        for which, one_by_one in ((product, False), (~product & ~too_large, True)):
             if which.any() and (self.space.all_joins or not one_by_one):
                 yield rows.where(which), one_by_one
 

@@ -22,12 +22,20 @@ from passes.fusion.turns_of_tiles import Turns
 Windows = tuple[Window, ...]
 
 
+_MOST_PLACES = 1 << 25
+"""Places of a table, at most: turns of all loops in all tile sizes, by indices of an axis. Larger ones take minutes."""
+
+
 class NotFactorisableError(Exception):
     """Two axes of a tensor depend on one loop, or two loops on one axis in a way that is no product."""
 
 
+class TooLargeError(NotFactorisableError):
+    """Loops that depend on one another have so many turns together that no table of them is made."""
+
+
 class TurnWalk(Walk[Box, Windows]):
-    """A walk with sets for all tile sizes and turns. Raises `NotFactorisableError`."""
+    """A walk with sets for all tile sizes and turns. Raises `NotFactorisableError`; first of all `TooLargeError`."""
 
     def __init__(
         self,
@@ -42,6 +50,9 @@ class TurnWalk(Walk[Box, Windows]):
         """Of every operand what it reads, and what the head makes."""
         self._turns = [Turns(cut) for cut in cuts]
         self._shape = tuple(turns.count for turns in self._turns)
+        longest = max(extent for tensor in self.group.tensors for extent in (*tensor.shape, 1))
+        if len(cuts) > 1 and math.prod(self._shape) * longest > _MOST_PLACES:
+            raise TooLargeError
         self._walk()
 
     def _step(self, link: GroupLink, read: dict[str, list[tuple[str, Box]]]) -> Step[Box]:

@@ -122,6 +122,15 @@ def test_the_front_where_one_tensor_is_read_twice_is_that_of_all_mappings(group:
     _assert_front_of_all(group, Space(every_up_to=99, most_loops=2), ())
 
 
+def test_loops_that_depend_on_one_another_are_not_both_cut_if_their_turns_are_too_many() -> None:
+    """A table of all turns of both would have 2**36 places; the search ends without, and says that it left some out."""
+    group = gram(1000, 1)
+    search = GroupSearch(group, BUFFER, Space(kinds=(LoopKind.OP, LoopKind.OPC), most_loops=2, all_joins=False)).run()
+    assert not search.exact
+    assert {len(point.mapping.loops) for point in search.front} <= {0, 1}
+    assert search.front
+
+
 @pytest.mark.parametrize("seed", _seeds(100, usual=6))
 def test_residents_are_not_moved(seed: int) -> None:
     rng = random.Random(3000 + seed)
