@@ -95,11 +95,16 @@ def predict_places(member: ArrayMember, machine: Machine, places: Iterable[tuple
     total = Counts()
     known: dict[tuple[object, ...], Counts] = {}
     for place, times in places:
-        key = tuple(each for dim, ranges, extent in _dims(member.work, place) for each in _key(dim, ranges, extent))
+        key = what_counts(member.work, place)
         if key not in known:
             known[key] = _predict(member, machine, place)
         total.add(_times(known[key], times))
     return total
+
+
+def what_counts(work: Work, place: Place) -> tuple[object, ...]:
+    """What the counts of a run depend on: its shape, where its sums begin and end, how far it is beyond borders."""
+    return tuple(each for dim, ranges, extent in _dims(work, place) for each in _key(dim, ranges, extent))
 
 
 def _dims(work: Work, place: Place) -> Iterator[tuple[Dim, Place, int]]:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from dialects.diagnostics import CatenaError
-from dialects.events import Counts
 from dialects.fused_mapping import FusedMapping
 from dialects.gconv import GConv
 from dialects.gemm_machine import GemmMachine
@@ -57,9 +56,7 @@ class ProductPrices(LeastOfGroups):
     def _price(self, link: GroupLink, plan: GroupPlan, nest: GemmMapping) -> Price:
         """What a link costs in all turns of its group."""
         runs = Runs(work_of_link(link), nest, self._machine, frozenset(kept_by(plan, link.name)))
-        total = Counts(cycles=0)
-        for place, times in places_of(plan, link):
-            total.add(runs.of(place, times))
+        total = runs.total(places_of(plan, link))
         moved = list(transfers_of(plan, link))
         for transfer in moved:
             for event in transfer_events(transfer.role):

@@ -19,7 +19,7 @@ from dialects.gemm_mapping import GemmAttr, GemmMapping
 from dialects.groups import FetchOp, RunOp
 from dialects.schedule import Mapping, Objective, Operand, Storage
 from dialects.spatial import BufferOp, LayerOp, integer
-from passes.fusion.array_members import Place, SumsOfRun, part_at, unfinished_part
+from passes.fusion.array_members import Place, SumsOfRun, part_at, unfinished_part, what_counts
 from passes.fusion.memories import INPUTS, KERNELS
 from passes.fusion.placed import fetched_role, group_around, kept_by
 from passes.fusion.shapes import Shape, largest, part_of
@@ -113,14 +113,11 @@ def predict_member(layer: LayerOp, machine: GemmMachine) -> Counts:
     assert group is not None
     assert isinstance(layer.mapping, GemmAttr)
     number, work, kept = group.layers.index(layer), work_of(layer), frozenset(kept_by(layer))
-    total, moved = Counts(cycles=0), 0
-    runs = Runs(work, layer.mapping.data, machine, kept, blocks_in(layer))
-    for turns, op in group.steps():
-        if isinstance(op, RunOp):
-            if integer(op.layer) == number:
-                for place, times in op.box.data.places(turns):
-                    total.add(runs.of(place, times))
-        elif integer(op.layer) == number:
+    steps = [(turns, op) for turns, op in group.steps() if integer(op.layer) == number]
+    places = (each for turns, op in steps if isinstance(op, RunOp) for each in op.box.data.places(turns))
+    total, moved = Runs(work, layer.mapping.data, machine, kept, blocks_in(layer)).total(places), 0
+    for turns, op in steps:
+        if not isinstance(op, RunOp):
             words = op.box.data.total(turns)
             moved += words
             for event in transfer_events(fetched_role(layer, op) if isinstance(op, FetchOp) else Operand.OUTPUT):
@@ -147,30 +144,35 @@ class Runs:
     ):
         self._work, self._mapping, self._machine, self._kept, self._blocks = work, mapping, machine, kept, blocks
         self._zeros = known_zeros(work)
-        self._known: dict[tuple[GConv, SumsOfRun], Counts] = {}
 
-    def of(self, place: Place, times: int) -> Counts:
-        """What so many runs on a place count."""
-        return _times(self._at(place), times)
+    def total(self, places: Iterable[tuple[Place, int]]) -> Counts:
+        """What runs count together, by where each is and how often."""
+        alike: dict[tuple[object, ...], tuple[Place, int]] = {}
+        for place, times in places:
+            key = what_counts(self._work, place)
+            first, before = alike.get(key, (place, 0))
+            alike[key] = first, before + times
+        total = Counts(cycles=0)
+        for place, times in alike.values():
+            total.add(_times(self._at(place), times))
+        return total
 
     def _at(self, place: Place) -> Counts:
         sums = SumsOfRun.at(self._work.spec, place)
         part = part_at(self._work, place) if sums.finish else unfinished_part(self._work, place)
-        if (part.spec, sums) not in self._known:
-            shape = part.input_shape
-            blocks = kept_blocks(self._blocks, GemmTiles(part.spec, self._mapping, shape))
-            counts = self._known[part.spec, sums] = predict(
-                part.spec,
-                self._mapping,
-                self._machine,
-                shape,
-                part.extra_shapes,
-                blocks=blocks,
-                kept=self._kept,
-                zeros=self._zeros,
-            )
-            sums.count(counts)
-        return self._known[part.spec, sums]
+        shape = part.input_shape
+        counts = predict(
+            part.spec,
+            self._mapping,
+            self._machine,
+            shape,
+            part.extra_shapes,
+            blocks=kept_blocks(self._blocks, GemmTiles(part.spec, self._mapping, shape)),
+            kept=self._kept,
+            zeros=self._zeros,
+        )
+        sums.count(counts)
+        return counts
 
 
 def known_zeros(work: Work) -> float:
