@@ -22,6 +22,9 @@ from passes.fusion.link_walk import Cut, Ratios, Stance
 from passes.fusion.space import Space, loops_of
 from passes.fusion.turn_walk import NotFactorisableError, TooLargeError
 
+_MOST_ONE_BY_ONE = 128
+"""Combinations of tile sizes of loops that depend on one another, at most, where each would be looked at by itself."""
+
 Ids = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 Array = npt.NDArray[Any]
@@ -140,8 +143,8 @@ class Factor:
     """The states of some loops and their numbers, by state.
 
     `common`, `most`, `first` and so on are those of `AxisTable`, with states along the first axis and as many codes as
-    all loops of the factor need. A state whose numbers are no product is not `valid`, and `too_large` if nobody can
-    find them one by one in time either.
+    all loops of the factor need. A state whose numbers are no product is not `valid`, and `too_large` if there
+    are too many of its kind to find their numbers one by one.
     """
 
     tabulation: Tabulation
@@ -256,7 +259,10 @@ class Factor:
         try:
             table = self.tabulation.table(cuts, stances)
         except NotFactorisableError as error:
-            table, is_too_large = None, isinstance(error, TooLargeError)
+            table = None
+            is_too_large = (
+                isinstance(error, TooLargeError) or math.prod(len(cut.tiles) for cut in cuts) > _MOST_ONE_BY_ONE
+            )
         start = len(self.valid)
 
         def longer(column: Array, rows: Array | None) -> Array:

@@ -17,8 +17,10 @@ from compiler.driver import SilentObserver, StageRun
 from compiler.report_page.tiles import tiles_json
 from dialects.fused_attribute import FusedAttr
 from dialects.gconv.fused import FusedOp
+from dialects.schedule import Objective
 from passes.fusion.from_ir import group_of
 from passes.fusion.model import FusedCosts
+from passes.searching.options import SearchOptions
 from tests.compiler.report_page.in_browser import CHROMIUM, NARROW, data_of, drawn, needed_width
 from tests.compiler.small_models import save_model
 from tests.end_to_end.networks import NETWORKS
@@ -59,9 +61,10 @@ def elements(boxes: list[list[dict[str, Any]]], turns: tuple[int, ...]) -> Itera
 @pytest.mark.parametrize("target", SMALL)
 def test_tiles_add_up_to_what_is_counted(name: str, target: str, tmp_path: Path) -> None:
     source, groups = save_model(NETWORKS[name](), tmp_path / "network.onnx"), Groups()
-    compile_source(
-        str(source), CompileOptions(target=target, settings=SMALL[target], fuse=True, stop="mapped"), [groups]
+    asked = CompileOptions(
+        target=target, settings=SMALL[target], fuse=True, stop="mapped", search=SearchOptions(Objective.TRAFFIC)
     )
+    compile_source(str(source), asked, [groups])
     assert groups.found
     for shown, costs in groups.found:
         extents = tuple(loop["turns"] for loop in shown["loops"])

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from dialects.fused_mapping import FusedMapping, Retention, Stages
-from dialects.gconv.spec import LoopKind
+from dialects.gconv.spec import Dim, GConv, LoopKind, Reduce
 from dialects.schedule import Loop, Operand, Temporal
 from passes.fusion.front import FrontBound, Objective, pareto
 from passes.fusion.group import Group, GroupLink
@@ -23,6 +23,7 @@ from passes.fusion.search import GroupSearch, Limits
 from passes.fusion.space import Space, TileSizes, loops_of, tile_sizes
 from passes.mapper.effort import Effort
 from tests.passes.fusion.groups import (
+    Builder,
     conv_pair,
     fc_pair,
     gram,
@@ -129,6 +130,23 @@ def test_loops_that_depend_on_one_another_are_not_both_cut_if_their_turns_are_to
     assert not search.exact
     assert {len(point.mapping.loops) for point in search.front} <= {0, 1}
     assert search.front
+
+
+def test_what_is_given_up_of_dependent_loops_takes_no_time_from_others() -> None:
+    """A convolution to which its own input is added: `op` and `ks` of C depend on one another there.
+
+    Cut together they have no table; the rest of the space is looked at, however much that is.
+    """
+    net = Builder()
+    x = net.external((16, 8, 8))
+    dims = (Dim("C", op=16, ks=16), Dim("H", opc=8, ks=3, pad=1), Dim("W", opc=8, ks=3, pad=1))
+    spec = GConv(dims, "mul", Reduce.ADD)
+    net.link(spec, x, net.external(spec.kernel_shape), [x])
+    space, limits = Space(most_loops=3, fewest_turns=4, unfinished=False), Limits(capacity=1024)
+    search = GroupSearch(net.group(), BUFFER, space, limits, Effort(50_000), Objective.TRAFFIC).run()
+    assert not search.exact
+    (point,) = search.front
+    assert point.traffic <= 16 * 16 * 9 + 5 * 16 * 8 * 8
 
 
 @pytest.mark.parametrize("seed", _seeds(100, usual=6))
