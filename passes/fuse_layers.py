@@ -26,7 +26,7 @@ from dialects.hierarchy import Hierarchy, Memory
 from dialects.nest_machine import NestMachine
 from dialects.schedule import Objective, Operand
 from dialects.target import find_machine
-from passes.fusion.alone import LinksAlone, links_alone, links_alone_on_arrays
+from passes.fusion.alone import LinksAlone, LinksToLookAt, WordsOfRun, links_alone, links_alone_on_arrays
 from passes.fusion.array_prices import ArrayPrices
 from passes.fusion.coarsening import coarsened
 from passes.fusion.group import Group
@@ -36,7 +36,7 @@ from passes.fusion.judged_plans import ExactPrices, judged
 from passes.fusion.level_prices import LevelPrices
 from passes.fusion.memories import levels_of
 from passes.fusion.names import chain_names, group_names
-from passes.fusion.network import Chosen, GroupSearches, Network, NetworkPlan, NetworkSearch, NetworkSpace
+from passes.fusion.network import Chosen, GroupSearches, Network, NetworkPlan, NetworkSearch, NetworkSpace, WordsAlone
 from passes.fusion.paths import NOTHING, value_of
 from passes.fusion.plans import known_plan
 from passes.fusion.priced_network import PricedSearch
@@ -157,13 +157,20 @@ class FuseLayersPass(SearchingPass):
             return 0
         return machine.staying if self.staying is None else min(self.staying, machine.staying)
 
-    def _alone(self, ctx: Context, module: ModuleOp, machine: FusingMachine, *, is_priced: bool) -> LinksAlone:
-        """What is known of links alone: nothing where one of them cannot be mapped so, which may do in a group."""
+    def _alone(
+        self, ctx: Context, module: ModuleOp, machine: FusingMachine, *, is_priced: bool
+    ) -> LinksAlone | LinksToLookAt:
+        """What is known of links alone.
+
+        Where they are all to be known, that is nothing if one of them cannot be mapped so, which may do in a group.
+        """
         if machine.levels is None and not is_priced:
             return LinksAlone()
         try:
             if machine.levels is None:
                 return links_alone_on_arrays(ctx, module, replace(self.options, objective=Objective(self.least)))
+            if not is_priced:
+                return LinksToLookAt(ctx, module, machine.levels, self.options)
             return links_alone(ctx, module, machine.levels, self.options)
         except CatenaError:
             return LinksAlone()
@@ -175,13 +182,14 @@ class FuseLayersPass(SearchingPass):
         run: list[LinkOp],
         machine: FusingMachine,
         searches: Sequence[GroupSearches],
-        alone: LinksAlone,
+        alone: LinksAlone | LinksToLookAt,
         prices: ExactPrices | None,
     ) -> None:
         words, called = machine.buffer.words, group_names(run, chain_names(function))
         if words is None:
             return
-        costs = [alone.costs[link] for link in run if alone.costs]
+        to_look_at = WordsOfRun(alone, run) if isinstance(alone, LinksToLookAt) else None
+        costs = [alone.costs[link] for link in run if alone.costs] if isinstance(alone, LinksAlone) else []
 
         def misplaced(parts: Sequence[Chosen]) -> list[int]:
             ends = list(accumulate(len(part.group.links) for part in parts))
@@ -191,14 +199,14 @@ class FuseLayersPass(SearchingPass):
 
         objective, (first, *_) = Objective(self.least), searches
         if prices is None or not (costs or machine.levels):
-            moved = [each.words for each in costs]
-            plan = _with_least_words(network, words, searches, machine, moved, misplaced)
+            plan = _with_least_words(network, words, searches, machine, to_look_at, misplaced)
         else:
-            most, elsewhere = machine.most_priced * len(network.rows), alone.without(run) if machine.levels else NOTHING
+            is_whole = isinstance(alone, LinksAlone) and machine.levels is not None
+            most, elsewhere = machine.most_priced * len(network.rows), alone.without(run) if is_whole else NOTHING
             search = PricedSearch(network, words, first, prices, objective, costs, misplaced, most, elsewhere)
             plan = search.run()
             if machine.levels is None:
-                other = _with_least_words(network, words, searches, machine, (), misplaced)
+                other = _with_least_words(network, words, searches, machine, None, misplaced)
                 plan = _cheaper(plan, other and judged(other, network, prices, costs, objective), objective)
         place = 0
         parts = plan.parts if plan else ()
@@ -206,7 +214,7 @@ class FuseLayersPass(SearchingPass):
         for number, part in enumerate(parts):
             links = run[place : place + len(part.group.links)]
             place += len(links)
-            is_group = len(links) > 1 or bool(costs) or number in beside
+            is_group = len(links) > 1 or bool(costs) or to_look_at is not None or number in beside
             if part.mapping is not None and is_group and not group_problems(links):
                 # with more time nests are searched for longer
                 mapping = part.mapping if self.time_limit is None else replace(part.mapping, branches=())
@@ -230,7 +238,7 @@ def _with_least_words(
     words: int,
     searches: Sequence[GroupSearches],
     machine: FusingMachine,
-    alone: Sequence[int],
+    alone: WordsAlone | None,
     misplaced: Callable[[Sequence[Chosen]], list[int]],
 ) -> NetworkPlan | None:
     """The plan that moves least, with the first of some spaces in which no group is refused, or the best of all."""

@@ -48,8 +48,6 @@ class MapNestPass(SearchingPass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         machine = require_nest_machine(op, "mapped")
-        objective = objective_on(machine, Objective(self.objective))
-        effort = USUAL if self.time_limit is None else math.inf
         function = main_function(op)
         block = function.body.block
         storage = Storage(block)
@@ -61,13 +59,20 @@ class MapNestPass(SearchingPass):
             _check(link, machine, in_order=in_order)
             return link.mapping is not None
 
-        def task(link: LinkOp) -> NestTask:
-            extras = read_after(link.spec, extra_shapes(link))
-            return NestTask(objective, describe(link), link.spec.bare, effort, machine, extras=extras)
+        map_links(block, settled, lambda link: self.task_of(link, machine), machine, self.options)
+        of_groups = objective_on(machine, Objective(self.groups or self.objective))
+        map_groups(
+            series_of(function, "mapped"), machine, NestsOfGroups(machine, of_groups, self._effort), self.options
+        )
 
-        map_links(block, settled, task, machine, self.options)
-        of_groups = objective if self.groups is None else objective_on(machine, Objective(self.groups))
-        map_groups(series_of(function, "mapped"), machine, NestsOfGroups(machine, of_groups, effort), self.options)
+    def task_of(self, link: LinkOp, machine: NestMachine) -> NestTask:
+        """The search for the mapping of a link."""
+        objective, extras = objective_on(machine, Objective(self.objective)), read_after(link.spec, extra_shapes(link))
+        return NestTask(objective, describe(link), link.spec.bare, self._effort, machine, extras=extras)
+
+    @property
+    def _effort(self) -> float:
+        return USUAL if self.time_limit is None else math.inf
 
 
 def _check(link: LinkOp, machine: NestMachine, *, in_order: bool) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Attribute
 
+from dialects.diagnostics import CatenaError
 from dialects.events import Counts
 from dialects.gconv import GConv, LinkOp
 from dialects.gconv.interpreter import main_function
@@ -21,11 +24,17 @@ from passes.map_nest import MapNestPass
 from passes.mapper.prediction import predict
 from passes.mapper.pricing import Prices
 from passes.mapper.problem import read_after
+from passes.mapper.search import least_in_dataflow
 from passes.merge_dims import MergeDimsPass
 from passes.pricing import price
+from passes.searching.links import map_links
 from passes.searching.options import SearchOptions
 from passes.storage import Storage
 
+_NEVER = 1 << 62
+"""Words that no link moves."""
+_ROUNDING = 2.0**-30
+"""The share of a bound that may be an error of rounding."""
 _Alike = tuple[GConv, tuple[tuple[int, ...], ...]]
 """The loops of a link, and the shapes that its scalar functions read."""
 
@@ -46,13 +55,98 @@ class LinksAlone:
 
     def map_the_rest(self, ctx: Context, module: ModuleOp) -> None:
         """Give links that are in no group the mappings that they were compared with."""
-        if not self.mappings:
-            return
-        MergeDimsPass().apply(ctx, module)
-        storage = Storage(main_function(module).body.block)
-        for link in _links(module):
-            if link.mapping is None and storage.update(link.result) is None:
-                link.properties |= self.mappings.get(_alike(link), {})
+        _map_the_rest(ctx, module, self.mappings)
+
+
+class LinksToLookAt:
+    """What links move as `map-nest` maps them on a machine, searched for only where it is asked for.
+
+    With a time limit mappings are not kept, and searched again by what it allows.
+    """
+
+    def __init__(self, ctx: Context, module: ModuleOp, machine: NestMachine, options: SearchOptions):
+        copy = module.clone()
+        MergeDimsPass().apply(ctx, copy)
+        self._merged = dict(zip(_links(module), _links(copy), strict=True))
+        self._block, self._machine = main_function(copy).body.block, machine
+        search = replace(options, time_limit=None).applied_to(MapNestPass())
+        assert isinstance(search, MapNestPass)
+        self._search, self._keeps = search, options.time_limit is None
+        self._least: dict[_Alike, int] = {}
+        self._found: dict[_Alike, dict[str, Attribute]] = {}
+
+    def words(self, link: LinkOp) -> int | None:
+        """Words that a link moves, if that is known."""
+        merged = self._merged[link]
+        mapping = self._found.get(_alike(merged), {}).get("mapping", merged.mapping)
+        if not isinstance(mapping, MappingAttr):
+            return None
+        return _words(_counts(merged, mapping, self._machine), self._machine)
+
+    def at_least(self, link: LinkOp) -> int:
+        """Words that a link moves at least. Raises `CatenaError` (CAT-C003) if the machine's dataflow is wrong."""
+        merged = self._merged[link]
+        if (known := self.words(link)) is not None:
+            return known
+        key = _alike(merged)
+        if key not in self._least:
+            spec, extras = key
+            least = 0.0
+            if self._machine.dataflow is not None:
+                least = least_in_dataflow(spec, self._machine, Objective.TRAFFIC, extras)
+            # fractions are of the bound alone
+            self._least[key] = _NEVER if math.isinf(least) else math.ceil(least * (1 - _ROUNDING))
+        return self._least[key]
+
+    def look_at(self, links: Collection[LinkOp]) -> None:
+        """Search for the mappings of some links; those for which there is none stay unknown."""
+        wanted = {_alike(self._merged[link]): self._merged[link] for link in links if self.words(link) is None}
+        search, chosen = self._search, {*wanted.values()}
+        # `map-nest` says why there is none, if the link is left alone
+        with suppress(CatenaError):
+            map_links(
+                self._block,
+                lambda link: link not in chosen,
+                lambda link: search.task_of(link, self._machine),
+                self._machine,
+                search.options,
+            )
+        for key, link in wanted.items():
+            if link.mapping is not None and link.search is not None:
+                self._found[key] = {"mapping": link.mapping, "search": link.search}
+
+    def map_the_rest(self, ctx: Context, module: ModuleOp) -> None:
+        """Give links that are in no group the mappings that they were compared with."""
+        if self._keeps:
+            _map_the_rest(ctx, module, self._found)
+
+
+@dataclass(frozen=True)
+class WordsOfRun:
+    """What the links of a network move by mappings of their own, by their places (`WordsAlone`)."""
+
+    known: LinksToLookAt
+    run: Sequence[LinkOp]
+
+    def at_least(self, place: int) -> int:
+        """Words that a link moves at least."""
+        return self.known.at_least(self.run[place])
+
+    def exactly(self, places: Sequence[int]) -> list[int | None]:
+        """Words that some links move; None for one that has no mapping."""
+        links = [self.run[place] for place in places]
+        self.known.look_at(links)
+        return [self.known.words(link) for link in links]
+
+
+def _map_the_rest(ctx: Context, module: ModuleOp, mappings: Mapping[_Alike, dict[str, Attribute]]) -> None:
+    if not mappings:
+        return
+    MergeDimsPass().apply(ctx, module)
+    storage = Storage(main_function(module).body.block)
+    for link in _links(module):
+        if link.mapping is None and storage.update(link.result) is None:
+            link.properties |= mappings.get(_alike(link), {})
 
 
 def links_alone(ctx: Context, module: ModuleOp, machine: NestMachine, options: SearchOptions) -> LinksAlone:

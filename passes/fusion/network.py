@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
+from typing import Protocol
 
 from dialects.fused_mapping import FusedMapping
 from passes.fusion.canonical import Alike
@@ -244,6 +245,33 @@ class Network:
         return self.whole.tensor(tensor).size
 
 
+class WordsAlone(Protocol):
+    """What the links of a network move by mappings of their own, by their places."""
+
+    def at_least(self, place: int) -> int:
+        """Words that a link moves at least."""
+        ...
+
+    def exactly(self, places: Sequence[int]) -> Sequence[int | None]:
+        """Words that some links move; None for one that has no such mapping."""
+        ...
+
+
+@dataclass(frozen=True)
+class KnownWords:
+    """Words that links move by mappings of their own, which are known."""
+
+    words: Sequence[int]
+
+    def at_least(self, place: int) -> int:
+        """Words that a link moves."""
+        return self.words[place]
+
+    def exactly(self, places: Sequence[int]) -> Sequence[int]:
+        """Words that some links move."""
+        return [self.words[place] for place in places]
+
+
 @dataclass
 class _Option:
     """A part, what is known of its cost, and the mapping once it has been searched."""
@@ -253,7 +281,14 @@ class _Option:
     cost: Cost
     found: Found | None = None
     alone: Found | None = None
-    """What a link costs by a mapping of its own; None where it has to run as a group."""
+    """What a link costs by a mapping of its own, once that is known; None where it has to run as a group."""
+    alone_at_least: int | None = None
+    """Words that it moves so at least, as long as no more is known."""
+
+    @property
+    def may_be_alone(self) -> bool:
+        """Whether it may run by a mapping of its own, as far as is known."""
+        return self.alone is not None or self.alone_at_least is not None
 
     def effort(self) -> int:
         """How long a search may take, compared with others: it grows with the links."""
@@ -266,8 +301,8 @@ class NetworkSearch:
     `settle` is given the mappings of the best plan, with numbers for names and the words of what stays without them,
     and says what becomes of them: another mapping that moves no more, or None for groups that are to be given up. Then
     `misplaced` is given all of a plan and says which groups, by number, find no place beside what stays; these are
-    given up, too. Where `alone` has, link by link, the words that it moves by a mapping of its own, it is a group only
-    if it moves less as one. Without, a link alone is never refused.
+    given up, too. Where `alone` knows the words that a link moves by a mapping of its own, it is a group only if it
+    moves less as one; it is asked for no more than it takes to tell. Without, a link alone is never refused.
     """
 
     def __init__(
@@ -276,10 +311,9 @@ class NetworkSearch:
         capacity: int,
         searches: GroupSearches,
         settle: Callable[[Group, FusedMapping, int], FusedMapping | None] = lambda group, mapping, passing: mapping,
-        alone: Sequence[int] = (),
+        alone: WordsAlone | None = None,
         misplaced: Callable[[Sequence[Chosen]], Collection[int]] = lambda parts: (),
     ):
-        assert len(alone) in (0, network.count)
         self._alone = alone
         self.network, self.capacity, self.searches, self.space = network, capacity, searches, searches.space
         self._settle, self._misplaced = settle, misplaced
@@ -304,8 +338,13 @@ class NetworkSearch:
     def improving(self) -> Iterator[Cost]:
         """Search, with the least that may be moved as far as is known, which rises."""
         # Without fusion nothing is best, but all that moves more is of no use then.
-        for option in self._options:
-            if option.part.stretch.is_plain:
+        plain = [option for option in self._options if option.part.stretch.is_plain]
+        for option in plain:
+            if option.alone_at_least is not None and option.least[0] < option.alone_at_least:
+                self._look_for(option, option.alone_at_least - 1)
+        self._know_alone([option for option in plain if not option.found or option.found.mapping is None])
+        for option in plain:
+            if not option.found or option.found.mapping is None:
                 self._search(option, NEVER[0])
         while (path := self._best_path(self._options, *self._ends)) is not None:
             unknown = sorted((option for option in path if option.found is None), key=_Option.effort)
@@ -331,16 +370,33 @@ class NetworkSearch:
                     break
             self._options = [option for option in self._options if option.cost < NEVER]
 
-    def _search(self, option: _Option, most: int) -> None:
+    def _look_for(self, option: _Option, most: int) -> None:
+        """Find the mapping of a group that moves at most so much."""
         group, room = option.part.alike.group, self.capacity - option.part.passing
         if len(group.links) > 1:
             room -= self.space.spare
+        option.found = self.searches.best(group, option.part.alike.called(option.part.resident), room, most)
+        option.cost = option.found.cost
+
+    def _search(self, option: _Option, most: int) -> None:
+        """The same, or else the link alone, of which is known what it moves."""
         if option.alone is not None:
             most = min(most, option.alone.cost[0] - 1)
-        option.found = self.searches.best(group, option.part.alike.called(option.part.resident), room, most)
-        if option.alone is not None and option.found.mapping is None:
-            option.found = option.alone
-        option.cost = option.found.cost
+        self._look_for(option, most)
+        if option.alone is not None and option.found is not None and option.found.mapping is None:
+            option.found, option.cost = option.alone, option.alone.cost
+
+    def _know_alone(self, options: Sequence[_Option]) -> None:
+        """Find out what links move by mappings of their own, where that is not known."""
+        unknown = [option for option in options if option.alone_at_least is not None]
+        if self._alone is None or not unknown:
+            return
+        words = self._alone.exactly([option.part.stretch.first for option in unknown])
+        for option, moved in zip(unknown, words, strict=True):
+            option.alone_at_least = None
+            if moved is not None:
+                cost = moved, self.searches.operations(option.part.alike.group)
+                option.alone = Found(0, cost, None, exact=True)
 
     def _is_accepted(self, option: _Option) -> bool:
         return option.found is None or option.found.mapping is None or self._settled_of(option) is not None
@@ -351,7 +407,7 @@ class NetworkSearch:
         if found is None or found.mapping is None:
             return None
         group, stays = part.alike.group, part.resident or part.passing
-        if len(group.links) == 1 and not stays and option.alone is None:
+        if len(group.links) == 1 and not stays and not option.may_be_alone:
             return found.mapping
         key = group, found.mapping, part.passing
         if key not in self._settled:
@@ -360,10 +416,11 @@ class NetworkSearch:
 
     def _give_up(self, refused: list[_Option]) -> None:
         """Do without some options. What was of no use beside them may be of some again."""
+        self._know_alone(refused)
         for option in refused:
             option.found, option.cost = option.alone, NEVER if option.alone is None else option.alone.cost
         for option in self._every:
-            settled = option in refused or option.alone is not None
+            settled = option in refused or option.may_be_alone
             if not settled and option.found is not None and option.found.mapping is None:
                 option.found, option.cost = None, option.least
         self._options = [option for option in self._every if option.cost < NEVER]
@@ -388,10 +445,10 @@ class NetworkSearch:
     def _option(self, part: Part) -> _Option:
         group, stretch = self.network.group(part.stretch.first, part.stretch.end), part.stretch
         least, alone = self._least(group, part.alike, part.resident), None
-        if self._alone and stretch.is_plain:
-            cost = self._alone[stretch.first], self.searches.operations(part.alike.group)
-            least, alone = min(least, cost), Found(0, cost, None, exact=True)
-        return _Option(part, least, least, alone=alone)
+        if self._alone is not None and stretch.is_plain:
+            alone = self._alone.at_least(stretch.first)
+            least = min(least, (alone, self.searches.operations(part.alike.group)))
+        return _Option(part, least, least, alone_at_least=alone)
 
     def _least(self, group: Group, alike: Alike, resident: Collection[str]) -> Cost:
         """What a group moves and works at least."""

@@ -95,6 +95,18 @@ def best_in_dataflow(
     return found
 
 
+def least_in_dataflow(
+    spec: GConv, hierarchy: Hierarchy, objective: Objective, extras: Sequence[tuple[int, ...]] = ()
+) -> float:
+    """A lower bound of the value of all mappings, known at once; infinite if it is seen that none fits.
+
+    Raises `CatenaError` (CAT-C003) if the dataflow is wrong.
+    """
+    roles = roles_in_nest(spec)
+    flow = parse_dataflow(hierarchy).without_repeats(roles).on(spec, roles, extras)
+    return _Search(flow, hierarchy, objective).least
+
+
 Choice = Callable[[BoundFlow, list[Column]], Flags]
 """Which candidates of a dataflow may be taken, given the tiles of its nodes."""
 
@@ -162,6 +174,11 @@ class _Search:
         waits = timed and _has_ramp(hierarchy)
         self._growth = FlowGrowth(flow, hierarchy, self._values, every=waits or bool(self._fit.even))
         self._bounds = FlowBounds(flow, prices, self._values, self._counts, self._fit, self._growth)
+
+    @property
+    def least(self) -> float:
+        """A lower bound of the value of all mappings."""
+        return float(self._bounds.of(Candidates(1, {}), 0)[0])
 
     def best(self, should_stop: Callable[[], bool]) -> Found | None:
         """The best mapping, or the best one found until it should stop; None if none fits."""

@@ -15,7 +15,16 @@ from passes.fusion.canonical import numbered
 from passes.fusion.front import Objective
 from passes.fusion.group import Group
 from passes.fusion.model import FusedCosts
-from passes.fusion.network import Chosen, Cost, GroupSearches, Network, NetworkPlan, NetworkSearch, NetworkSpace
+from passes.fusion.network import (
+    Chosen,
+    Cost,
+    GroupSearches,
+    KnownWords,
+    Network,
+    NetworkPlan,
+    NetworkSearch,
+    NetworkSpace,
+)
 from passes.fusion.search import GroupSearch, Limits
 from passes.fusion.space import Space
 from tests.passes.fusion.groups import Builder, conv_pair, random_group, window
@@ -175,7 +184,9 @@ def test_links_may_run_by_mappings_of_their_own(seed: int) -> None:
             words = [cost[0] for cost in (known[first, end],) if cost and not refuses]
             words += [alone[first]] if end == first + 1 else []
             least[end] = min([least[end], *(least[first] + each for each in words)])
-        plan = NetworkSearch(network, capacity, searches, lambda _, m, __, no=refuses: None if no else m, alone).run()
+        plan = NetworkSearch(
+            network, capacity, searches, lambda _, m, __, no=refuses: None if no else m, KnownWords(alone)
+        ).run()
         assert plan is not None
         assert plan.traffic == least[-1]
         moved = [part.traffic for part in plan.parts if part.mapping is None]

@@ -21,7 +21,7 @@ from passes.mapper.dataflow import BoundFlow, parse_dataflow
 from passes.mapper.flow_bounds import Flags, FlowBounds
 from passes.mapper.nest import Column, Store
 from passes.mapper.pricing import Prices, Values
-from passes.mapper.search import best_in_dataflow
+from passes.mapper.search import best_in_dataflow, least_in_dataflow
 from passes.mapping.roles import roles_in_nest
 from tests.passes.mapper.drawing import extras_of
 from tests.passes.mapper.random_flows import (
@@ -115,6 +115,7 @@ def check(seeds: range, make: Callable[[Random], Hierarchy | None], least: int) 
             assert found.elements == busiest, f"seed {seed}"
         stopped = best_in_dataflow(spec, hierarchy, objective=objective, should_stop=lambda: True, extras=extras)
         assert stopped.bound <= expected * (1 + 1e-9), f"seed {seed}"
+        assert least_in_dataflow(spec, hierarchy, objective, extras) <= expected * (1 + 1e-9), f"seed {seed}"
     assert compared >= least
 
 

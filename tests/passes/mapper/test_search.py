@@ -20,7 +20,7 @@ from passes.mapper.dataflow import BoundFlow, parse_dataflow
 from passes.mapper.nest import Store
 from passes.mapper.pricing import Prices
 from passes.mapper.room import too_small_for_flow
-from passes.mapper.search import best_in_dataflow, priced_in_dataflow
+from passes.mapper.search import best_in_dataflow, least_in_dataflow, priced_in_dataflow
 from passes.mapping.roles import roles_in_nest
 from tests.examples import examples
 from tests.passes.mapper.literal import Literal
@@ -199,6 +199,7 @@ def test_the_best_mapping_is_what_brute_force_finds(data: st.DataObject) -> None
     # Stopped as early as possible, it still has a mapping, and a bound that holds.
     stopped = best_in_dataflow(spec, hierarchy, objective=objective, should_stop=lambda: True)
     assert stopped.bound <= expected * (1 + 1e-9)
+    assert least_in_dataflow(spec, hierarchy, objective) <= expected * (1 + 1e-9)
     assert stopped.value >= expected * (1 - 1e-9)
 
 
