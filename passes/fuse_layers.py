@@ -201,8 +201,9 @@ class FuseLayersPass(SearchingPass):
         if prices is None or not (costs or machine.levels):
             plan = _with_least_words(network, words, searches, machine, to_look_at, misplaced)
         else:
-            is_whole = isinstance(alone, LinksAlone) and machine.levels is not None
-            most, elsewhere = machine.most_priced * len(network.rows), alone.without(run) if is_whole else NOTHING
+            most, elsewhere = machine.most_priced * len(network.rows), NOTHING
+            if isinstance(alone, LinksAlone) and machine.levels is not None:
+                elsewhere = alone.without(run)
             search = PricedSearch(network, words, first, prices, objective, costs, misplaced, most, elsewhere)
             plan = search.run()
             if machine.levels is None:
