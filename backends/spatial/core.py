@@ -130,12 +130,12 @@ class LayerSequencer(ABC, Generic[LayerT]):
         """Core and address of the instruction at work."""
         return 0, self.pc
 
-    def show_moved(self, layer: LayerState, addresses: Ints, words: Callable[[], Array]) -> None:
+    def show_moved(self, layer: LayerState, addresses: Ints, words: Array) -> None:
         """Say which words of a layer came to a hold from these addresses off-chip, or from a hold there."""
         effects = self.effects(layer)
         if effects is not None and addresses.size:
             none = NO_WORDS.outputs
-            effects.show(Shown.MOVED, Cut(none, none, addresses.reshape(-1), none), words().reshape(-1))
+            effects.show(Shown.MOVED, Cut(none, none, addresses.reshape(-1), none), words.reshape(-1))
 
     def show_stop(self, layer: int) -> None:
         """Say that the instruction at work stops; it is one of this layer unless another one is at work."""

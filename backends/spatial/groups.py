@@ -393,16 +393,26 @@ class _Run:
         member = self._group.members[node.layer]
         if node.hold is None:
             self._work(member, box)
-        elif node.sends:
-            self._send(member, self._group.holds[node.hold], box)
+            return
+        hold = self._group.holds[node.hold]
+        if node.sends:
+            self._send(member, hold, box)
         else:
-            self._fetch(member, self._group.holds[node.hold], box)
+            self._fetch(member, hold, box)
+        self._show_moved(node, member, hold, box)
+
+    def _show_moved(self, node: StepNode, member: Member, hold: HoldState, box: Box) -> None:
+        """What a transfer left where it goes, once it is done."""
+        if self._core.observer is None:
+            return
+        elements = hold.elements(box)
+        words = words_at(self._core.dram, elements) if node.sends else hold.gather(elements, hold.dtype)
+        self._core.show_moved(member.layer, elements, words)
 
     def _fetch(self, member: Member, hold: HoldState, box: Box) -> None:
         elements = hold.elements(box)
         words = self._core.dram.gather(elements, hold.dtype)
         hold.scatter(elements, words)
-        self._core.show_moved(member.layer, elements, lambda: hold.gather(elements, hold.dtype))
         tensor = min(tensor for tensor, kept in member.keeps.items() if kept is hold and tensor is not Tensor.OUTPUT)
         self._core.count_fetch(self._transfer(member, tensor, hold, box, words))
 
@@ -410,7 +420,6 @@ class _Run:
         elements = hold.elements(box)
         words = hold.gather(elements, hold.dtype)
         self._core.dram.scatter(elements, words, None)
-        self._core.show_moved(member.layer, elements, lambda: words_at(self._core.dram, elements))
         self._core.count_send(self._transfer(member, Tensor.OUTPUT, hold, box, words))
 
     def _transfer(self, member: Member, tensor: Tensor, hold: HoldState, box: Box, words: Array) -> Transfer:

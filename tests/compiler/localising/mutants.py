@@ -19,6 +19,7 @@ from backends.spatial import blocks
 from backends.spatial.addresses import Walk as OfTensor
 from backends.spatial.blocks import BlockEngine
 from backends.spatial.codes import Fold, Kind, Tensor
+from backends.spatial.groups import _Run as Run  # pyright: ignore[reportPrivateUsage]
 from backends.spatial.layer import FOLDS, LayerState
 from backends.spatial.loops import LoopSequencer
 from backends.spatial.machine import SpatialCore
@@ -178,6 +179,23 @@ def _other_fetched(patch: Patch) -> None:
     patch.setattr(MemoryBank, "gather", lambda self, places, dtype: right(self, np.roll(places, 1, -1), dtype))
 
 
+def _nothing_sent(patch: Patch) -> None:
+    """Results stay in holds."""
+    patch.setattr(Run, "_send", lambda self, member, hold, box: None)
+
+
+def _half_fetched(patch: Patch) -> None:
+    """Kernels are half as large once they lie in holds."""
+    right = Run._fetch  # pyright: ignore[reportPrivateUsage]
+
+    def fetch(self: Any, member: Any, hold: Any, box: Any) -> None:
+        right(self, member, hold, box)
+        if member.keeps.get(Tensor.KERNEL) is hold:
+            hold._values *= 0.5
+
+    patch.setattr(Run, "_fetch", fetch)
+
+
 def _other_biases(patch: Patch) -> None:
     """Operands of `post` are those of the next column."""
     right = MatrixPart.output_addresses
@@ -271,6 +289,8 @@ MUTANTS = {
     ),
     "eyeriss, fused: multiply": Mutant("eyeriss", CONV, "pass", _ARRAY, fuse=True),
     "eyeriss, fused: address of what is sent": Mutant("eyeriss", "pool1", "send", _other_sent, fuse=True),
+    "spots, fused: nothing is sent": Mutant("spots", "pool1", "send", _nothing_sent, fuse=True),
+    "systolic, fused: kernels that are fetched": Mutant("systolic", CONV, "fetch", _half_fetched, fuse=True),
     "generic, fused: words that are fetched": Mutant("generic", CONV, "fetch", _other_fetched, fuse=True),
     "eyeriss, fused: activation": Mutant("eyeriss", CONV, "store", _no_post(blocks), fuse=True),
     "nlr: activation": Mutant("nlr", CONV, "store", _no_post(blocks)),
