@@ -15,6 +15,7 @@ from backends.generic.nest import FillNode, KeepNode, NestLayer, OpenNode
 from backends.generic.offchip import OffChip
 from backends.spatial.codes import Kind, Tensor
 from backends.spatial.cuts import cut_at_work, cut_of_results, goes_on
+from backends.spatial.defects import DEFECTS
 from backends.spatial.layer import input_tile
 from backends.spatial.memory import Fault, MemoryBank
 
@@ -56,7 +57,7 @@ class ShownOffChip(OffChip):
         """Where the emulator stops meanwhile, it does so at another instruction than the one that it is at."""
         try:
             yield
-        except Fault:
+        except (Fault, *DEFECTS):
             self._effects.show(Shown.STOP, cut_at_work(self._nest), address=address)
             raise
 

@@ -17,6 +17,7 @@ from backends.rram.products import MatrixPart
 from backends.rram.shown import ShownPart, ShownTile
 from backends.rram.streams import Action, Do, Piece, Task
 from backends.rram.tiles import VectorTile
+from backends.spatial.defects import DEFECTS, as_fault
 from backends.spatial.memory import Fault, MemoryBank
 from dialects.multicore_machine import MulticoreMachine
 
@@ -126,8 +127,8 @@ class Chip:
         try:
             execute = self._on_crossbars if task.is_matrix else self._on_vectors
             return execute(task, piece, action, turns)
-        except Fault as fault:
-            raise CoreFault(fault, task, action.pc) from fault
+        except (Fault, *DEFECTS) as error:
+            raise CoreFault(as_fault(error), task, action.pc) from error
 
     def signal(self, task: Task, action: Action, sends: int) -> Cycles:
         """Count signals; the cycles for which each takes the bus, or a link."""

@@ -31,6 +31,7 @@ from backends.rram.steps import Pace, StepEngine
 from backends.rram.streams import Action, Do, Piece, StreamReader, Task
 from backends.rram.timing import Simulation, Timeline
 from backends.segments import HostCall
+from backends.spatial.defects import DEFECTS, as_fault
 from backends.spatial.dram import dram_of
 from backends.spatial.memory import Fault, MemoryBank, UnwrittenFault
 from backends.spatial.running import ProgramEmulator, raw_words
@@ -144,9 +145,9 @@ class MulticoreEmulator(ProgramEmulator):
             reader.observer = observer
             try:
                 reader.run(code)
-            except Fault as fault:
+            except (Fault, *DEFECTS) as error:
                 reader.show_stop(0)
-                raise CatenaError(self._diagnostic(fault, core, reader.pc)) from fault
+                raise CatenaError(self._diagnostic(as_fault(error), core, reader.pc)) from error
             for task in reader.tasks:
                 if task.layer.index >= len(self._layers):
                     limits = f"{len(self._layers)} layers", f"layer {task.layer.index}"

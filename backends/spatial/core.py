@@ -141,7 +141,7 @@ class LayerSequencer(ABC, Generic[LayerT]):
         """Say that the instruction at work stops; it is one of this layer unless another one is at work."""
         effects = None if self._layer is None else self.effects(self._layer)
         if effects is not None and self._layer is not None:
-            effects.show(Shown.STOP, cut_at_work(self._layer))
+            effects.show(Shown.STOP, cut_at_work(self._layer) if self.is_running else NO_WORDS)
         elif self.observer is not None:
             Effects(self.observer, layer, lambda: self.at).show(Shown.STOP, NO_WORDS)
 

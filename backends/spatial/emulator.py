@@ -21,6 +21,7 @@ from backends.segments import HostCall
 from backends.spatial.blank import ConstantRead, ConstantReads
 from backends.spatial.blocks import BlockEngine
 from backends.spatial.core import LayerSequencer, SegmentRun
+from backends.spatial.defects import DEFECTS, as_fault
 from backends.spatial.dram import dram_of
 from backends.spatial.elements import ElementEngine
 from backends.spatial.group_isa import Group
@@ -107,10 +108,10 @@ class LayerEmulator(ProgramEmulator):
             # Overflow and invalid operations follow IEEE 754 silently.
             with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
                 core.run(code, self._watch(trace, core) if seen is None else self._steps(seen, core, only, wanted))
-        except Fault as fault:
+        except (Fault, *DEFECTS) as error:
             if core.observer is not None:
                 core.show_stop(self._layers.index(only or ""))
-            raise CatenaError(self._diagnostic(fault, core.pc, only)) from fault
+            raise CatenaError(self._diagnostic(as_fault(error), core.pc, only)) from error
         self._counters = {self._layers[index]: counts for index, counts in core.counts.items()}
         if isinstance(core, GroupSequencer):
             groups = [group.name for group in self.program.groups]

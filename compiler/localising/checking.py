@@ -173,6 +173,9 @@ class CheckedEffects:
         size: Array | float = 0.0,
         largest: float | None = None,
     ) -> None:
+        if not _is_part_of(expected.shape, found.shape):
+            shapes = f"words of shape {list(expected.shape)}", f"words of shape {list(found.shape)}"
+            raise WrongEffectError(effect, _WRONG.format(effect.shown), "", *shapes)
         expected, found = np.broadcast_arrays(expected, found)
         if largest is None:
             largest = _largest(expected)
@@ -191,6 +194,12 @@ class CheckedEffects:
 
 _OF_RESULTS = (LoopKind.G, LoopKind.OP, LoopKind.OPC)
 _WRONG = "executes it wrong: {} are not those that the layer is defined to have"
+
+
+def _is_part_of(expected: tuple[int, ...], found: tuple[int, ...]) -> bool:
+    """Whether words of two shapes can be held against each other: an axis of one word stands for all."""
+    pairs = [(1, 0)] if len(expected) != len(found) else zip(expected, found, strict=True)
+    return all(one == other or (1 in (one, other) and 0 not in (one, other)) for one, other in pairs)
 
 
 def _cast(values: Array, dtype: np.dtype[Any]) -> Array:

@@ -245,7 +245,7 @@ def _reversed(places: Any) -> Any:
     return addresses[..., ::-1], exist
 
 
-def _on_crossbars(instruction: str, layer: str, mutate: Callable[[Patch], None]) -> Mutant:
+def on_crossbars(instruction: str, layer: str, mutate: Callable[[Patch], None]) -> Mutant:
     return Mutant("rram", layer, instruction, mutate, model=quantized_network, settings=SMALL)
 
 
@@ -304,17 +304,17 @@ MUTANTS = {
     "spots: order of results": Mutant("spots", CONV, "store", _after(spots, "as_results", _rolled)),
     "spots: activation": Mutant("spots", CONV, "store", _no_post(offchip)),
     "spots, fused: activation": Mutant("spots", CONV, "store", _no_post(offchip), fuse=True),
-    "rram: program": _on_crossbars("program", "conv", _after(MatrixPart, "kernel_addresses", _rolled)),
-    "rram: address of inputs": _on_crossbars(
+    "rram: program": on_crossbars("program", "conv", _after(MatrixPart, "kernel_addresses", _rolled)),
+    "rram: address of inputs": on_crossbars(
         "load what=input", "conv", _after(MatrixPart, "input_addresses", _reversed)
     ),
-    "rram: padding": _on_crossbars("load what=input", "depthwise", _after(products, "scalar_of", _ones)),
-    "rram: biases": _on_crossbars("load what=fixed", "conv", _other_biases),
-    "rram: multiply": _on_crossbars("mvm", "conv", _after(products, "product", _three_times)),
-    "rram: address of sums": _on_crossbars("store made=sums", "conv", _other_sums),
-    "rram: accumulate": _on_crossbars("fetch", "conv", _no_sums),
-    "rram: activation": _on_crossbars("activate", "conv", _no_post(products)),
-    "rram: address of results": _on_crossbars(
+    "rram: padding": on_crossbars("load what=input", "depthwise", _after(products, "scalar_of", _ones)),
+    "rram: biases": on_crossbars("load what=fixed", "conv", _other_biases),
+    "rram: multiply": on_crossbars("mvm", "conv", _after(products, "product", _three_times)),
+    "rram: address of sums": on_crossbars("store made=sums", "conv", _other_sums),
+    "rram: accumulate": on_crossbars("fetch", "conv", _no_sums),
+    "rram: activation": on_crossbars("activate", "conv", _no_post(products)),
+    "rram: address of results": on_crossbars(
         "store made=output", "conv", _after(MatrixPart, "output_addresses", _upside_down)
     ),
     "rram, vectors: address of inputs": Mutant("rram", CONV, "load what=input", _after(OffChip, "input", _rolled)),

@@ -23,6 +23,7 @@ from compiler.verification.layers import verify_program
 from compiler.verification.programs import verify_source
 from tests.backends.rram.quantized import SMALL
 from tests.backends.rram.quantized_network import quantized_network
+from tests.compiler.localising.conftest import Made
 from tests.compiler.localising.mutants import MUTANTS, Mutant
 from tests.compiler.small_models import save_model, small_cnn, small_norms
 
@@ -38,31 +39,6 @@ _EVERY_TIME = (
     "eyeriss: padding",
     "eyeriss, fused: activation",
 )
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    return Made(tmp_path_factory.mktemp("programs"))
-
-
-class Made:
-    """Models and right programs as files, each compiled once."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._files: dict[str, tuple[Path, Path]] = {}
-
-    def files(self, mutant: Mutant) -> tuple[Path, Path]:
-        """The model and the program that a mutant executes wrong."""
-        options = CompileOptions(target=mutant.target, settings=dict(mutant.settings), fuse=mutant.fuse)
-        key = f"{mutant.target}-{mutant.model.__name__}-{mutant.fuse}"
-        if key not in self._files:
-            model = save_model(mutant.model(), self._folder / f"{key}.onnx")
-            program = compile_source(str(model), options).program
-            assert program is not None
-            write_program(program, self._folder / f"{key}.cat")
-            self._files[key] = model, self._folder / f"{key}.cat"
-        return self._files[key]
 
 
 def _cases(names: Mapping[str, Mutant]) -> list[object]:

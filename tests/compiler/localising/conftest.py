@@ -1,0 +1,37 @@
+"""Programs that mutated emulators execute."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from backends.container import write_program
+from compiler.compilation import CompileOptions, compile_source
+from tests.compiler.localising.mutants import Mutant
+from tests.compiler.small_models import save_model
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return Made(tmp_path_factory.mktemp("programs"))
+
+
+class Made:
+    """Models and right programs as files, each compiled once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files: dict[str, tuple[Path, Path]] = {}
+
+    def files(self, mutant: Mutant) -> tuple[Path, Path]:
+        """The model and the program that a mutant executes wrong."""
+        options = CompileOptions(target=mutant.target, settings=dict(mutant.settings), fuse=mutant.fuse)
+        key = f"{mutant.target}-{mutant.model.__name__}-{mutant.fuse}"
+        if key not in self._files:
+            model = save_model(mutant.model(), self._folder / f"{key}.onnx")
+            program = compile_source(str(model), options).program
+            assert program is not None
+            write_program(program, self._folder / f"{key}.cat")
+            self._files[key] = model, self._folder / f"{key}.cat"
+        return self._files[key]

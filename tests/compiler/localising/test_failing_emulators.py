@@ -1,0 +1,105 @@
+"""An emulator that fails with an error of Python's stops at an instruction, which is named, and says what it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from backends.generic.offchip import OffChip
+from backends.rram.products import MatrixPart
+from backends.spatial.blocks import BlockEngine
+from backends.spatial.core import LayerSequencer
+from backends.spatial.groups import _Run as Run  # pyright: ignore[reportPrivateUsage]
+from compiler.execution import load_program, random_inputs
+from compiler.verification.programs import verify_source
+from dialects.diagnostics import CatenaError
+from tests.compiler.localising.conftest import Made
+from tests.compiler.localising.faults import CONV
+from tests.compiler.localising.mutants import Mutant, Patch, on_crossbars
+
+pytest.importorskip("onnxruntime")
+
+
+def failing(owner: Any, name: str, error: Exception) -> Callable[[Patch], None]:
+    def fail(*given: Any) -> None:
+        raise error
+
+    return lambda patch: patch.setattr(owner, name, fail)
+
+
+def shortened(owner: Any, name: str) -> Callable[[Patch], None]:
+    """What a function returns lacks a column: what it is used for fails later."""
+
+    def mutate(patch: Patch) -> None:
+        right = getattr(owner, name)
+        patch.setattr(owner, name, lambda *given: right(*given)[..., :-1])
+
+    return mutate
+
+
+def second_layer_fails(patch: Patch) -> None:
+    right = LayerSequencer.set_window
+
+    def set_window(self: Any, *given: Any) -> None:
+        if self.layer.index == 1:
+            raise KeyError(self.layer.index)
+        right(self, *given)
+
+    patch.setattr(LayerSequencer, "set_window", set_window)
+
+
+_FAILING = {
+    "generic: kernels": (
+        "ValueError: no",
+        Mutant("generic", CONV, "fill tensor=kernel", failing(OffChip, "kernel", ValueError("no"))),
+    ),
+    "generic: inputs": ("AssertionError", Mutant("generic", CONV, "fill tensor=input", shortened(OffChip, "input"))),
+    "systolic: inputs": (
+        "ValueError: ",
+        Mutant("systolic", CONV, "load tensor=input", shortened(BlockEngine, "_read_input")),
+    ),
+    "systolic: configuration": ("KeyError: 1", Mutant("systolic", "pool1", "window dim=0", second_layer_fails)),
+    "spots: results": ("IndexError", Mutant("spots", CONV, "store", failing(OffChip, "write", IndexError()))),
+    "eyeriss, fused: send": (
+        "TypeError: no",
+        Mutant("eyeriss", "pool1", "send", failing(Run, "_send", TypeError("no")), fuse=True),
+    ),
+    "rram: post": (
+        "ZeroDivisionError: no",
+        on_crossbars("activate", "conv", failing(MatrixPart, "activate", ZeroDivisionError("no"))),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", _FAILING)
+def test_the_instruction_at_which_an_emulator_fails_is_named(
+    name: str, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said, mutant = _FAILING[name]
+    model, path = made.files(mutant)
+    mutant.mutate(monkeypatch)
+    found = verify_source(str(path), model)
+    assert not found.is_equal
+    location = found.location
+    assert location is not None
+    assert location.blame is not None, location.lines()
+    assert location.blame.text.startswith(mutant.instruction)
+    assert location.layer == mutant.layer
+    assert location.stopped.startswith(f"the emulator failed: {said}")
+
+
+def test_a_run_says_at_which_instruction_the_emulator_failed_and_that_it_is_a_bug(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mutant = Mutant("systolic", CONV, "store", failing(BlockEngine, "store", ValueError("no\nmore")))
+    _, path = made.files(mutant)
+    mutant.mutate(monkeypatch)
+    program, emulator = load_program(path)
+    with pytest.raises(CatenaError) as raised:
+        emulator.run(random_inputs(program, 0))
+    (problem,) = raised.value.diagnostics
+    assert (problem.code, problem.stage) == ("CAT-I001", "emulation")
+    assert problem.message == "the emulator failed: ValueError: no; more"
+    assert f"layer {CONV}" in problem.where
