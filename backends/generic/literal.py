@@ -85,15 +85,33 @@ class _ShownWalk(Walk):
 
     def _leave(self, words: list[Word], is_finished: bool) -> None:
         super()._leave(words, is_finished)
-        if is_finished and self._layer.finishes_sums and Tensor.OUTPUT not in self._layer.keeps:
+        if not is_finished or not self._layer.finishes_sums:
+            return
+        if Tensor.OUTPUT in self._layer.keeps:
+            self._effects.show(Shown.FLOW, self._cut_of_words(words), self._held_results(words))
+        else:
             self._effects.show(Shown.RESULT, self._cut_of_words(words))
+
+    def _held_results(self, words: Sequence[Word]) -> Array:
+        """What a hold has of results, as (groups, kernels, outputs)."""
+        layer, (starts, sizes) = self._layer, self._box_around(words)
+        output = layer.address(Tensor.OUTPUT)
+        address, shape, strides = output.address, layer.drained(sizes), list[int]()
+        for dim, step, (group, kernel, place, _) in zip(layer.dims, layer.strides(Tensor.OUTPUT), starts, strict=True):
+            _, kernels, places, _ = dim.counts
+            address += step * ((group * kernels + kernel) * places + place)
+            strides += [step * kernels * places, step * places, step]
+        return by_kind(layer.keeps[Tensor.OUTPUT].read(address, shape, strides, output.dtype), len(layer.dims))
 
     def _cut(self, ranges: Ranges) -> Cut:
         starts, sizes = ([[extent(each) for each in of_dim] for of_dim in ranges] for extent in (_first, len))
         return cut_of(self._layer.dims, starts, sizes)
 
     def _cut_of_words(self, words: Sequence[Word]) -> Cut:
-        """The ranges of some results around them: all that arrive together are a box."""
+        return cut_of(self._layer.dims, *self._box_around(words))
+
+    def _box_around(self, words: Sequence[Word]) -> tuple[list[list[int]], list[list[int]]]:
+        """The ranges of some results around them, as first indices and sizes: all that arrive together are a box."""
         columns = np.array(words, np.int64).reshape(len(words), -1, 3)
         low, high = columns.min(axis=0), columns.max(axis=0)
         starts = [[*of_dim, 0] for of_dim in low.tolist()]
@@ -102,7 +120,7 @@ class _ShownWalk(Walk):
             for dim, (start, size) in enumerate(zip(starts, sizes, strict=True)):
                 repeated = self._layer.repeated(dim)
                 start[Kind.OP], size[Kind.OP] = repeated.start, len(repeated)
-        return cut_of(self._layer.dims, starts, sizes)
+        return starts, sizes
 
 
 def _first(indices: range) -> int:

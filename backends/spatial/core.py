@@ -137,6 +137,12 @@ class LayerSequencer(ABC, Generic[LayerT]):
             none = NO_WORDS.outputs
             effects.show(Shown.MOVED, Cut(none, none, addresses.reshape(-1), none), words.reshape(-1))
 
+    def show_done(self, layer: LayerState, address: int) -> None:
+        """Say that a transfer or run of a group ended."""
+        effects = self.effects(layer)
+        if effects is not None:
+            effects.show(Shown.DONE, NO_WORDS, address=address)
+
     def show_stop(self, layer: int) -> None:
         """Say that the instruction at work stops; it is one of this layer unless another one is at work."""
         effects = None if self._layer is None else self.effects(self._layer)

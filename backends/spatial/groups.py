@@ -393,13 +393,12 @@ class _Run:
         member = self._group.members[node.layer]
         if node.hold is None:
             self._work(member, box)
-            return
-        hold = self._group.holds[node.hold]
-        if node.sends:
-            self._send(member, hold, box)
         else:
-            self._fetch(member, hold, box)
-        self._show_moved(node, member, hold, box)
+            hold = self._group.holds[node.hold]
+            transfer = self._send if node.sends else self._fetch
+            transfer(member, hold, box)
+            self._show_moved(node, member, hold, box)
+        self._core.show_done(member.layer, node.pc)
 
     def _show_moved(self, node: StepNode, member: Member, hold: HoldState, box: Box) -> None:
         """What a transfer left where it goes, once it is done."""

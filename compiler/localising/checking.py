@@ -13,6 +13,7 @@ from backends.effects import NO_WORDS, Effect, Shown
 from compiler.arrays import Array
 from compiler.localising.defined import DefinedLayers
 from compiler.localising.expectation import Expectation
+from compiler.localising.group_sequence import GroupSequence
 from compiler.localising.sequence import Sequence
 from compiler.localising.wrong import WrongEffectError
 from dialects.gconv import LoopKind
@@ -37,11 +38,16 @@ class CheckedEffects:
     """An observer that raises `WrongEffectError`; with `keeps_all` also if results are lost that were right before."""
 
     def __init__(
-        self, defined: DefinedLayers, sequences: Mapping[int, Sequence] | None = None, *, keeps_all: bool = False
+        self,
+        defined: DefinedLayers,
+        sequences: Mapping[int, Sequence] | None = None,
+        group: GroupSequence | None = None,
+        *,
+        keeps_all: bool = False,
     ) -> None:
-        """`sequences` say of layers, by number, what has to come one after the other."""
+        """`sequences` say of layers, by number, what has to come one after the other, `group` of the group of all."""
         self._defined, self._keeps_all = defined, keeps_all
-        self._sequences = sequences or {}
+        self._sequences, self._group = sequences or {}, group
         self._left: dict[int, Array] = {}
         """By layer, what sums have to be that were left to be gone on with."""
         self._written: dict[int, Array] = {}
@@ -54,6 +60,10 @@ class CheckedEffects:
     def __call__(self, effect: Effect) -> None:
         if effect.layer in self._sequences:
             self._sequences[effect.layer].check(effect)
+        if self._group is not None:
+            self._group.check(effect)
+        if effect.shown is Shown.DONE:
+            return
         if effect.shown is Shown.STOP:
             raise WrongEffectError(effect, "stops at it", "", "", "")
         if effect.shown is Shown.MOVED:
@@ -94,6 +104,8 @@ class CheckedEffects:
         """Raise `WrongEffectError` if something should have come that did not, or no instruction made some results."""
         for sequence in self._sequences.values():
             sequence.end()
+        if self._group is not None:
+            self._group.end()
         for number, effect in self._last.items():
             layer = self._defined.expectations[number]
             absent = ~self._written[number]

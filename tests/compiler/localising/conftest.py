@@ -27,7 +27,7 @@ class Made:
     def files(self, mutant: Mutant) -> tuple[Path, Path]:
         """The model and the program that a mutant executes wrong."""
         options = CompileOptions(target=mutant.target, settings=dict(mutant.settings), fuse=mutant.fuse)
-        key = f"{mutant.target}-{mutant.model.__name__}-{mutant.fuse}"
+        key = f"{mutant.target}-{mutant.model.__name__}-{mutant.fuse}-{len(mutant.settings)}"
         if key not in self._files:
             model = save_model(mutant.model(), self._folder / f"{key}.onnx")
             program = compile_source(str(model), options).program

@@ -19,6 +19,7 @@ from backends.spatial import blocks
 from backends.spatial.addresses import Walk as OfTensor
 from backends.spatial.blocks import BlockEngine
 from backends.spatial.codes import Fold, Kind, Tensor
+from backends.spatial.groups import TurnsNode
 from backends.spatial.groups import _Run as Run  # pyright: ignore[reportPrivateUsage]
 from backends.spatial.layer import FOLDS, LayerState
 from backends.spatial.loops import LoopSequencer
@@ -31,6 +32,8 @@ from tests.compiler.localising.faults import CONV, DENSE
 from tests.compiler.small_models import small_cnn
 
 Patch = pytest.MonkeyPatch
+SMALL_BUFFER = {"glb.banks": "7", "glb.bank_words": "64"}
+"""Settings of machines of rows and columns, with which a small group takes turns."""
 
 
 def dense() -> onnx.ModelProto:
@@ -184,6 +187,38 @@ def _nothing_sent(patch: Patch) -> None:
     patch.setattr(Run, "_send", lambda self, member, hold, box: None)
 
 
+def _shorter_runs(patch: Patch) -> None:
+    """Runs of the first layer leave out the last results of a dimension."""
+    right = Run._work  # pyright: ignore[reportPrivateUsage]
+
+    def work(self: Any, member: Any, box: tuple[range, ...]) -> None:
+        ranges = list(box)
+        cut = next(i for i, each in enumerate(ranges) if i % len(Kind) == Kind.OPC and (len(each) > 2 or i > 8))
+        if not member.layer.index:
+            ranges[cut] = ranges[cut][:-1]
+        right(self, member, tuple(ranges))
+
+    patch.setattr(Run, "_work", work)
+
+
+def _no_run(patch: Patch) -> None:
+    """Runs of the second layer do nothing."""
+    right = Run._work  # pyright: ignore[reportPrivateUsage]
+    patch.setattr(Run, "_work", lambda self, member, box: None if member.layer.index else right(self, member, box))
+
+
+def _no_step(patch: Patch) -> None:
+    """What a group does for its second layer is left out."""
+    right = Run._do  # pyright: ignore[reportPrivateUsage]
+    patch.setattr(Run, "_do", lambda self, node, box: None if node.layer else right(self, node, box))
+
+
+def _no_later_turn(patch: Patch) -> None:
+    """Loops around a group end after one turn."""
+    right = TurnsNode.__init__
+    patch.setattr(TurnsNode, "__init__", lambda self, turns: right(self, 1))
+
+
 def _half_fetched(patch: Patch) -> None:
     """Kernels are half as large once they lie in holds."""
     right = Run._fetch  # pyright: ignore[reportPrivateUsage]
@@ -289,6 +324,13 @@ MUTANTS = {
     ),
     "eyeriss, fused: multiply": Mutant("eyeriss", CONV, "pass", _ARRAY, fuse=True),
     "eyeriss, fused: address of what is sent": Mutant("eyeriss", "pool1", "send", _other_sent, fuse=True),
+    "eyeriss, fused: shorter runs": Mutant("eyeriss", CONV, "run", _shorter_runs, fuse=True),
+    "generic, fused: shorter runs": Mutant("generic", CONV, "run", _shorter_runs, fuse=True),
+    "spots, fused: a run left out": Mutant("spots", "pool1", "run", _no_run, fuse=True),
+    "systolic, fused: a layer left out": Mutant("systolic", "pool1", "run", _no_step, fuse=True),
+    "eyeriss, fused: turns left out": Mutant(
+        "eyeriss", CONV, "turns", _no_later_turn, settings=SMALL_BUFFER, fuse=True
+    ),
     "spots, fused: nothing is sent": Mutant("spots", "pool1", "send", _nothing_sent, fuse=True),
     "systolic, fused: kernels that are fetched": Mutant("systolic", CONV, "fetch", _half_fetched, fuse=True),
     "generic, fused: words that are fetched": Mutant("generic", CONV, "fetch", _other_fetched, fuse=True),

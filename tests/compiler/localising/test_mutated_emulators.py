@@ -18,13 +18,13 @@ from compiler.execution import load_program, random_inputs
 from compiler.explanation.layers import explained_layers
 from compiler.localising.checking import CheckedEffects
 from compiler.localising.defined import DefinedLayers
-from compiler.localising.effects import blamed_effect, sequences_of
+from compiler.localising.effects import blamed_effect, group_sequence_of, sequences_of
 from compiler.verification.layers import verify_program
 from compiler.verification.programs import verify_source
 from tests.backends.rram.quantized import SMALL
 from tests.backends.rram.quantized_network import quantized_network
 from tests.compiler.localising.conftest import Made
-from tests.compiler.localising.mutants import MUTANTS, Mutant
+from tests.compiler.localising.mutants import MUTANTS, SMALL_BUFFER, Mutant
 from tests.compiler.small_models import save_model, small_cnn, small_norms
 
 pytest.importorskip("onnxruntime")
@@ -38,6 +38,8 @@ _EVERY_TIME = (
     "spots: end",
     "eyeriss: padding",
     "eyeriss, fused: activation",
+    "eyeriss, fused: shorter runs",
+    "eyeriss, fused: turns left out",
 )
 
 
@@ -91,6 +93,7 @@ _RIGHT = [
     ("generic", small_cnn, {}),
     ("eyeriss", small_cnn, {}),
     ("spots", small_norms, {}),
+    ("eyeriss", small_cnn, SMALL_BUFFER),
     _SMALL_CHIP,
     ("rram", quantized_network, {**SMALL, "schedule.scheme": "cyclic"}),
     ("rram", quantized_network, {**SMALL, "cores.count": "144", "schedule.duplicate": "true"}),
@@ -101,9 +104,17 @@ _RIGHT = [
 
 
 @pytest.mark.parametrize("engine", [0, pytest.param(1, marks=pytest.mark.exhaustive)])
-@pytest.mark.parametrize("fuse", [False, pytest.param(True, marks=pytest.mark.exhaustive)])
 @pytest.mark.parametrize(
-    "case", [*range(4), *(pytest.param(case, marks=pytest.mark.exhaustive) for case in range(4, len(_RIGHT)))]
+    ("case", "fuse"),
+    [
+        *((case, _RIGHT[case][2] is SMALL_BUFFER) for case in range(5)),
+        *(
+            pytest.param(case, fuse, marks=pytest.mark.exhaustive)
+            for case in range(len(_RIGHT))
+            for fuse in (True, False)
+            if case > 4 or fuse is not (_RIGHT[case][2] is SMALL_BUFFER)
+        ),
+    ],
 )
 def test_all_effects_of_right_emulators_are_those_of_the_definition(
     case: int, fuse: bool, engine: int, tmp_path: Path
@@ -127,7 +138,8 @@ def test_all_effects_of_right_emulators_are_those_of_the_definition(
         given = {name: tensors[name] for name in inputs if name in tensors}
         for keeps_all in (False, True):
             defined = DefinedLayers(program, together, given)
-            checked = CheckedEffects(defined, sequences_of(program, defined, isa), keeps_all=keeps_all)
+            sequences = sequences_of(program, defined, isa), group_sequence_of(program, layer.entry, defined, isa)
+            checked = CheckedEffects(defined, *sequences, keeps_all=keeps_all)
             emulator.observe_layer(layer.entry.name, given, checked)
             checked.end()
         tensors |= emulator.run_layer(layer.entry.name, given)

@@ -1,0 +1,120 @@
+"""Effects held against the turns of a fused group: whether an emulator does all in them, and each on its whole box."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from backends.effects import NO_WORDS, NOTHING, Cut, Effect, Shown, cut_of
+from backends.spatial.codes import Kind
+from compiler.localising.expectation import Expectation
+from compiler.localising.group_turns import GroupTurn, GroupTurns
+from compiler.localising.wrong import WrongEffectError
+
+_MAKING = frozenset((Shown.FLOW, Shown.RESULT))
+
+
+@dataclass(frozen=True)
+class _Extents:
+    counts: tuple[int, int, int, int]
+
+
+class GroupSequence:
+    """The turns of a group, as effects come; `layers` are its members, by number."""
+
+    def __init__(self, turns: GroupTurns, layers: Mapping[int, Expectation]) -> None:
+        self._addresses, self._runs, self._turns, self._layers = turns.addresses, turns.runs, turns.all, layers
+        self._coming = next(self._turns, None)
+        self._made: list[Cut] = []
+        """Results of the layer at work since the last transfer or run was done."""
+        self._worked = False
+
+    def check(self, effect: Effect) -> None:
+        """Raise `WrongEffectError` for an effect that does not come now, or a run that is done and left results out."""
+        turn = self._coming
+        if effect.shown is Shown.STOP and not effect.cut.groups.size and effect.address not in self._addresses:
+            # It stops before the turns.
+            return
+        if turn is None:
+            what = "executes it once more than the loops say"
+            raise WrongEffectError(effect, what, "", "the end of the group", f"instruction {effect.address}")
+        if not self._belongs(effect, turn):
+            raise self._other(turn, effect)
+        if effect.shown is Shown.DONE:
+            if turn.is_run:
+                self._check_box(turn)
+            self._coming, self._made, self._worked = next(self._turns, None), [], False
+        elif effect.shown in _MAKING:
+            self._made.append(effect.cut)
+        self._worked |= effect.shown is not Shown.DONE
+
+    def end(self) -> None:
+        """Raise `WrongEffectError` if more should have come."""
+        if self._coming is not None:
+            raise self._other(self._coming, None)
+
+    def _belongs(self, effect: Effect, turn: GroupTurn) -> bool:
+        """Whether an effect is one of what comes: inside a run, instructions of its layer are at work."""
+        if effect.address in self._addresses:
+            return effect.address == turn.address
+        return turn.is_run and effect.layer == turn.layer
+
+    def _other(self, turn: GroupTurn, effect: Effect | None) -> WrongEffectError:
+        """Something else comes, or the end: a loop is blamed that does not go on, else what is left out."""
+        expected = f"instruction {turn.address}"
+        found = "the end of the group" if effect is None else f"instruction {effect.address}"
+        places = frozenset[int]()
+        if effect is not None:
+            is_step = effect.address in self._addresses
+            places = frozenset((effect.address,)) if is_step else self._runs.get(effect.layer, places)
+        if turn.loop and not any(place in turn.loop for place in places):
+            what = "executes it wrong: something else than the loops say comes next"
+            return _wrong(turn, what, "", expected, found, address=turn.loop.start)
+        return _wrong(turn, "does not execute it when it is its turn", "", expected, found)
+
+    def _check_box(self, turn: GroupTurn) -> None:
+        """All results of a run's box are made, and no others; sums that go on later are there at all."""
+        layer = self._layers[turn.layer]
+        kinds = len(Kind)
+        ranges = [turn.box[kinds * dim : kinds * (dim + 1)] for dim in range(len(layer.spec.dims))]
+        extents = [_Extents((dim.g, dim.op, dim.opc, dim.ks)) for dim in layer.spec.dims]
+        box = cut_of(extents, [[r.start for r in each] for each in ranges], [[len(r) for r in each] for each in ranges])
+        if any(each[Kind.KS].stop != dim.ks for each, dim in zip(ranges, layer.spec.dims, strict=True)):
+            if not self._worked:
+                raise _wrong(turn, "does nothing at it", layer.ranges(box), "sums", "none", box)
+            return
+        made = np.zeros((len(box.groups), len(box.kernels), len(box.outputs)), np.bool_)
+        for cut in self._made:
+            within = [np.isin(*pair) for pair in _of_results(box, cut)]
+            made[np.ix_(*within)] = True
+            others = [np.isin(cut_of_kind, of_box) for of_box, cut_of_kind in _of_results(box, cut)]
+            if not all(each.all() for each in others):
+                what = "executes it on more than its box"
+                raise _wrong(turn, what, "", layer.ranges(box) or "all results", layer.ranges(cut) or "all results")
+        if not made.all():
+            missing = int((~made).sum())
+            group, kernel, output = (int(each) for each in np.argwhere(~made)[0])
+            first = Cut(box.groups[[group]], box.kernels[[kernel]], box.outputs[[output]], NO_WORDS.terms)
+            what = f"does not execute it on its whole box: {missing:,} of {made.size:,} results are not made"
+            raise _wrong(turn, what, layer.ranges(first), "results", "none", box)
+
+
+def _of_results(box: Cut, cut: Cut) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    return (box.groups, cut.groups), (box.kernels, cut.kernels), (box.outputs, cut.outputs)
+
+
+def _wrong(
+    turn: GroupTurn,
+    what: str,
+    place: str,
+    expected: str,
+    found: str,
+    cut: Cut = NO_WORDS,
+    *,
+    address: int | None = None,
+) -> WrongEffectError:
+    place_of_blame = turn.address if address is None else address
+    blamed = Effect(turn.layer, 0, place_of_blame, Shown.DONE, cut, NOTHING)
+    return WrongEffectError(blamed, what, place, expected, found)
