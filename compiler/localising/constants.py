@@ -12,6 +12,7 @@ from backends.api import ReadingEmulator
 from backends.isa import Instruction, Isa
 from backends.program import ConstantImage, DebugEntry, LayerEntry, Program, Role, TensorEntry
 from backends.registry import find_backend
+from backends.spatial.group_isa import Fetch, Keep
 from compiler.arrays import Array
 from compiler.localising.blame import Blame, Mends, instruction_at
 
@@ -115,12 +116,15 @@ _Place = tuple[int, int]
 def _bringing(
     program: Program, entries: Sequence[DebugEntry], isa: Isa, tensor: TensorEntry
 ) -> tuple[_Place | None, _Place | None]:
-    """The instruction that moves an operand, the first after the one that says where it lies.
+    """The instruction that moves an operand on chip, the first after the one that says where it lies.
 
-    If none says that it does, what takes results out or else what says where the operand lies.
+    What lies in a hold is fetched to it, by the turns of the group. If none says that it moves the operand, what takes
+    results out or else what says where the operand lies.
     """
     operand: object = None
+    hold: int | None = None
     based: _Place | None = None
+    mover: _Place | None = None
     sender: _Place | None = None
     for entry in entries:
         for address in range(entry.start, entry.end):
@@ -129,11 +133,17 @@ def _bringing(
             mnemonic, *_ = isa.format(instruction).split()
             if mnemonic == "base" and getattr(instruction, "address", None) == tensor.address:
                 operand, based = getattr(instruction, "tensor", None), place
-            elif based is not None and mnemonic in _MOVERS and _moves(instruction, operand):
+            elif based is not None and isinstance(instruction, Keep) and instruction.tensor == operand:
+                hold = instruction.hold if hold is None and mover is None else hold
+            elif hold is not None and isinstance(instruction, Fetch) and instruction.hold == hold:
                 return place, None
+            elif based is not None and mnemonic in _MOVERS and _moves(instruction, operand):
+                mover = mover or place
+                if hold is None:
+                    return mover, None
             elif based is not None and mnemonic in _SENDERS:
                 sender = sender or place
-    return None, sender or based
+    return mover, None if mover is not None else sender or based
 
 
 def _moves(instruction: Instruction, operand: object) -> bool:
