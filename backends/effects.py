@@ -6,7 +6,7 @@ row-major order. So effects of any machine can be held against what the layer is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -16,6 +16,8 @@ import numpy.typing as npt
 
 from backends.fields import Array
 
+Told = tuple[int | str, ...]
+"""What an instruction said: numbers and names."""
 Ints = npt.NDArray[np.int64]
 
 
@@ -28,6 +30,7 @@ class Shown(StrEnum):
     RESULT has all words of the tensor that the layer makes, ADDED a sum before, if there was one, what is added to it,
     and the sum after. MOVED has words that a hold got from off-chip, or sent there, whose addresses off-chip stand in
     the place of outputs. DONE (a transfer or run of a group ended) and STOP (the emulator goes no further) show none.
+    CONFIGURED has what is `told` of a layer so far.
     """
 
     TILE = "input words"
@@ -41,6 +44,7 @@ class Shown(StrEnum):
     ADDED = "growing sums"
     MOVED = "words that are moved"
     DONE = "done"
+    CONFIGURED = "configuration"
     STOP = "stop"
 
 
@@ -72,6 +76,7 @@ class Effect:
     extra: int = 0
     goes_on: bool = False
     passes: bool = False
+    told: Callable[[], Mapping[str, Told]] | None = None
 
 
 Observer = Callable[[Effect], None]
@@ -102,11 +107,12 @@ class Effects:
         extra: int = 0,
         goes_on: bool = False,
         passes: bool = False,
+        told: Callable[[], Mapping[str, Told]] | None = None,
     ) -> None:
         """Show one; `address` is that of another instruction than the one at work."""
         core, now = self.at()
         place = now if address is None else address
-        self.observer(Effect(self.layer, core, place, shown, cut, values, firsts, extra, goes_on, passes))
+        self.observer(Effect(self.layer, core, place, shown, cut, values, firsts, extra, goes_on, passes, told))
 
 
 class _Dimension(Protocol):

@@ -9,6 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from backends.effects import NO_WORDS, Cut, Effects, Ints, Observer, Shown
 from backends.fields import Array
 from backends.spatial.codes import Fold, Kind, Slot, Tensor, Word
+from backends.spatial.configuration import configuration_of
 from backends.spatial.cuts import cut_at_work
 from backends.spatial.host import EventCounter, execute_on_host
 from backends.spatial.layer import LayerState, TensorAddress, TermConfig, binary_function, scalar_step
@@ -101,6 +102,8 @@ class LayerSequencer(ABC, Generic[LayerT]):
             self._watch(self.pc, instruction)
         self._jump = None
         instruction.execute(self)
+        if self.observer is not None and self._layer is not None and not self.is_running:
+            self._show_configuration(self._layer)
         self.pc = self.pc + 1 if self._jump is None else self._jump
 
     def begin_layer(self, index: int, main: int, fold: Fold, padding: float, acc: Word) -> None:
@@ -129,6 +132,11 @@ class LayerSequencer(ABC, Generic[LayerT]):
     def at(self) -> tuple[int, int]:
         """Core and address of the instruction at work."""
         return 0, self.pc
+
+    def _show_configuration(self, layer: LayerState) -> None:
+        effects = self.effects(layer)
+        if effects is not None:
+            effects.show(Shown.CONFIGURED, NO_WORDS, told=lambda: configuration_of(layer))
 
     def show_moved(self, layer: LayerState, addresses: Ints, words: Array) -> None:
         """Say which words of a layer came to a hold from these addresses off-chip, or from a hold there."""

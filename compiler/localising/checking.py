@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import reduce
 from typing import Any
@@ -11,10 +10,9 @@ import numpy as np
 
 from backends.effects import NO_WORDS, Effect, Shown
 from compiler.arrays import Array
+from compiler.localising.by_code import ByCode
 from compiler.localising.defined import DefinedLayers
 from compiler.localising.expectation import Expectation
-from compiler.localising.group_sequence import GroupSequence
-from compiler.localising.sequence import Sequence
 from compiler.localising.wrong import WrongEffectError
 from dialects.gconv import LoopKind
 from dialects.gconv.interpreter import take_view
@@ -37,17 +35,9 @@ class TooManyTermsError(Exception):
 class CheckedEffects:
     """An observer that raises `WrongEffectError`; with `keeps_all` also if results are lost that were right before."""
 
-    def __init__(
-        self,
-        defined: DefinedLayers,
-        sequences: Mapping[int, Sequence] | None = None,
-        group: GroupSequence | None = None,
-        *,
-        keeps_all: bool = False,
-    ) -> None:
-        """`sequences` say of layers, by number, what has to come one after the other, `group` of the group of all."""
+    def __init__(self, defined: DefinedLayers, code: ByCode | None = None, *, keeps_all: bool = False) -> None:
         self._defined, self._keeps_all = defined, keeps_all
-        self._sequences, self._group = sequences or {}, group
+        self._code = code or ByCode()
         self._left: dict[int, Array] = {}
         """By layer, what sums have to be that were left to be gone on with."""
         self._written: dict[int, Array] = {}
@@ -58,11 +48,8 @@ class CheckedEffects:
         """Layers that did anything."""
 
     def __call__(self, effect: Effect) -> None:
-        if effect.layer in self._sequences:
-            self._sequences[effect.layer].check(effect)
-        if self._group is not None:
-            self._group.check(effect)
-        if effect.shown is Shown.DONE:
+        self._code.check(effect)
+        if effect.shown in (Shown.CONFIGURED, Shown.DONE):
             return
         if effect.shown is Shown.STOP:
             raise WrongEffectError(effect, "stops at it", "", "", "")
@@ -102,10 +89,7 @@ class CheckedEffects:
 
     def end(self) -> None:
         """Raise `WrongEffectError` if something should have come that did not, or no instruction made some results."""
-        for sequence in self._sequences.values():
-            sequence.end()
-        if self._group is not None:
-            self._group.end()
+        self._code.end()
         for number, effect in self._last.items():
             layer = self._defined.expectations[number]
             absent = ~self._written[number]

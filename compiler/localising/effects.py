@@ -15,14 +15,11 @@ from backends.program import LayerEntry, Program
 from compiler.arrays import Array
 from compiler.explanation.layers import explained_layers
 from compiler.localising.blame import Blame, instruction_at
+from compiler.localising.by_code import by_code
 from compiler.localising.checking import CheckedEffects, TooManyTermsError
 from compiler.localising.defined import DefinedLayers, UndefinedLayerError
 from compiler.localising.evidence import Evidence
-from compiler.localising.group_sequence import GroupSequence
-from compiler.localising.group_turns import group_turns_of
-from compiler.localising.sequence import Sequence
 from compiler.localising.steps import Step, made_in
-from compiler.localising.turns import turns_of
 from compiler.localising.wrong import WrongEffectError
 from dialects.diagnostics import CatenaError
 
@@ -68,8 +65,8 @@ def _first_wrong(
 ) -> WrongEffectError | None:
     """The first effect that is wrong, in the words that it is about or else in any that were right before."""
     for keeps_all in (False, True):
-        sequences = sequences_of(program, defined, isa), group_sequence_of(program, step.layer, defined, isa)
-        checked = CheckedEffects(defined, *sequences, keeps_all=keeps_all)
+        code = by_code(program, step.layer, defined, isa)
+        checked = CheckedEffects(defined, code, keeps_all=keeps_all)
         try:
             emulator.observe_layer(step.layer.name, given, checked)
             checked.end()
@@ -80,23 +77,6 @@ def _first_wrong(
             named = ", ".join(program.layers[number].name for number in sorted(idle))
             raise UndefinedLayerError(f"none of the instructions of {named} shows any effect")
     return None
-
-
-def sequences_of(program: Program, defined: DefinedLayers, isa: Isa) -> dict[int, Sequence]:
-    """By the number of a layer what has to come one after the other, of those whose loops run as they come."""
-    found: dict[int, Sequence] = {}
-    for number, layer in defined.expectations.items():
-        turns = turns_of(program, program.layers[number], layer.spec, isa)
-        if turns is not None:
-            found[number] = Sequence(turns, number, layer)
-    return found
-
-
-def group_sequence_of(program: Program, layer: LayerEntry, defined: DefinedLayers, isa: Isa) -> GroupSequence | None:
-    """What has to come one after the other in the group of a layer; None if it is in none, or that is not known."""
-    group = next((each for each in program.groups if each.name == layer.group), None)
-    turns = None if group is None else group_turns_of(program, group, isa)
-    return None if turns is None else GroupSequence(turns, defined.expectations)
 
 
 def _blame(program: Program, isa: Isa, defined: DefinedLayers, found: WrongEffectError) -> Blame:

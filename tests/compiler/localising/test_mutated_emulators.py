@@ -16,9 +16,10 @@ from backends.registry import find_backend
 from compiler.compilation import CompileOptions, compile_source
 from compiler.execution import load_program, random_inputs
 from compiler.explanation.layers import explained_layers
+from compiler.localising.by_code import by_code
 from compiler.localising.checking import CheckedEffects
 from compiler.localising.defined import DefinedLayers
-from compiler.localising.effects import blamed_effect, group_sequence_of, sequences_of
+from compiler.localising.effects import blamed_effect
 from compiler.verification.layers import verify_program
 from compiler.verification.programs import verify_source
 from tests.backends.rram.quantized import SMALL
@@ -138,8 +139,7 @@ def test_all_effects_of_right_emulators_are_those_of_the_definition(
         given = {name: tensors[name] for name in inputs if name in tensors}
         for keeps_all in (False, True):
             defined = DefinedLayers(program, together, given)
-            sequences = sequences_of(program, defined, isa), group_sequence_of(program, layer.entry, defined, isa)
-            checked = CheckedEffects(defined, *sequences, keeps_all=keeps_all)
+            checked = CheckedEffects(defined, by_code(program, layer.entry, defined, isa), keeps_all=keeps_all)
             emulator.observe_layer(layer.entry.name, given, checked)
             checked.end()
         tensors |= emulator.run_layer(layer.entry.name, given)

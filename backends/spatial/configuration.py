@@ -1,0 +1,51 @@
+"""What a machine holds as the configuration of a layer, in the words of the instructions that make it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from backends.effects import Told
+from backends.spatial.codes import Fold
+from backends.spatial.layer import LayerState
+from backends.spatial.words import word_of_dtype
+
+
+def configuration_of(layer: LayerState) -> dict[str, Told]:
+    """By what it is of: all that was told of a layer so far, as other instructions do not undo it."""
+    return dict(_entries(layer))
+
+
+def _entries(layer: LayerState) -> Iterator[tuple[str, Told]]:
+    yield "the layer", (layer.index, layer.main or "", layer.fold.name, str(layer.padding), _word(layer.acc))
+    for number, dim in enumerate(layer.dims):
+        yield f"dimension {number}", dim.counts
+        yield f"the window of dimension {number}", (dim.stride, dim.dilation, dim.pad, dim.up, dim.extent)
+    for slot, steps in layer.steps.items():
+        for number, step in enumerate(steps):
+            operand = "" if step.operand is None else step.operand.name
+            yield f"function {number} of {slot.name.lower()}", (step.name, *map(str, step.parameters), operand)
+    for tensor, place in layer.tensors.items():
+        yield f"the base of {tensor.name.lower()}", (place.address, _word(place.dtype))
+        for number, stride in place.strides.items():
+            yield f"the stride of {tensor.name.lower()} in dimension {number}", (stride,)
+    for tensor, terms in layer.terms.items():
+        for number, term in enumerate(terms):
+            yield f"term {number} of {tensor.name.lower()}", (term.place, term.step, term.extent)
+    if layer.update is not Fold.NONE:
+        yield "the update", (layer.update.name,)
+    for tensor in layer.compressed:
+        yield f"the code of {tensor.name.lower()}", ("compressed",)
+    for tensor, kept in layer.places.items():
+        yield f"the place of {tensor.name.lower()}", (kept.memory.name, kept.address, kept.words)
+    for number, spread in enumerate(layer.spreads):
+        yield f"spread {number}", (spread.dim, spread.kind.name, spread.tile, spread.axis.name)
+    for tensor, hold in layer.keeps.items():
+        yield f"the hold of {tensor.name.lower()}", (hold.number,)
+
+
+def _word(dtype: np.dtype[Any]) -> str:
+    word = word_of_dtype(dtype)
+    return dtype.name if word is None else word.name

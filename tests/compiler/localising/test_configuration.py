@@ -1,0 +1,90 @@
+"""What an emulator configures wrong is blamed on the instruction that configures it, not on one that shows it first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from backends.spatial.codes import Tensor
+from backends.spatial.core import LayerSequencer
+from compiler.verification.programs import verify_source
+from tests.compiler.localising.conftest import Made
+from tests.compiler.localising.faults import CONV
+from tests.compiler.localising.mutants import Mutant, Patch
+
+pytest.importorskip("onnxruntime")
+
+
+def changed(name: str, change: Callable[..., tuple[Any, ...] | None]) -> Callable[[Patch], None]:
+    """An operation of the first layer is done with other arguments, or not at all."""
+
+    def mutate(patch: Patch) -> None:
+        right = getattr(LayerSequencer, name)
+
+        def wrong(self: Any, *given: Any) -> None:
+            others = given if self.layer.index else change(*given)
+            if others is not None:
+                right(self, *others)
+
+        patch.setattr(LayerSequencer, name, wrong)
+
+    return mutate
+
+
+def unpadded(dim: int, stride: int, dilation: int, pad: int, up: int, extent: int) -> tuple[int, ...]:
+    return dim, stride, dilation, 0, up, extent
+
+
+def without_relu(slot: Any, code: int, *others: Any) -> tuple[Any, ...] | None:
+    return None if code == 40 else (slot, code, *others)
+
+
+def further(tensor: Tensor, address: int, word: Any) -> tuple[Any, ...]:
+    return tensor, address + (tensor is Tensor.EXTRA0), word
+
+
+def twice(tensor: Tensor, dim: int, stride: int) -> tuple[Any, ...]:
+    return tensor, dim, stride * (2 if tensor is Tensor.EXTRA0 else 1)
+
+
+def other_padding(patch: Patch) -> None:
+    """Padding of all layers is 2."""
+    right = LayerSequencer.begin_layer
+    patch.setattr(
+        LayerSequencer, "begin_layer", lambda self, index, main, fold, _, acc: right(self, index, main, fold, 2.0, acc)
+    )
+
+
+_WRONG = {
+    "window": changed("set_window", unpadded),
+    "function slot=post, code=40": changed("add_function", without_relu),
+    "base tensor=extra0": changed("set_tensor", further),
+    "stride tensor=extra0": changed("set_stride", twice),
+    "layer index=0": other_padding,
+}
+_TARGETS = [(target, fuse) for target in ("generic", "systolic", "eyeriss", "spots") for fuse in (False, True)]
+_EVERY_TIME = [("generic", False), ("eyeriss", True), ("rram", False)]
+
+
+@pytest.mark.parametrize("instruction", _WRONG)
+@pytest.mark.parametrize(
+    ("target", "fuse"),
+    [
+        *_EVERY_TIME,
+        *(pytest.param(*each, marks=pytest.mark.exhaustive) for each in _TARGETS if each not in _EVERY_TIME),
+    ],
+)
+def test_what_is_configured_wrong_is_blamed_on_the_instruction_that_does(
+    instruction: str, target: str, fuse: bool, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mutant = Mutant(target, CONV, instruction, _WRONG[instruction], fuse=fuse)
+    model, path = made.files(mutant)
+    mutant.mutate(monkeypatch)
+    location = verify_source(str(path), model).location
+    assert location is not None
+    assert location.layer == CONV
+    assert location.blame is not None, location.lines()
+    assert location.blame.text.startswith(instruction)
+    assert "is not what the code configures" in location.blame.reason
