@@ -117,6 +117,15 @@ class ObservedEmulator(Protocol):
         ...
 
 
+@runtime_checkable
+class ObservedRunEmulator(Protocol):
+    """An emulator that shows what instructions do in a run of the whole program, too."""
+
+    def observe_run(self, inputs: Mapping[str, Array], observer: Observer, *, host: HostCall | None = None) -> None:
+        """Execute the program as `Emulator.run` does. Raises as that."""
+        ...
+
+
 Accessed = Callable[[int, int, "Array", bool], None]
 """Called with core and address of an instruction, and the words off chip that it reads or, if true, writes."""
 

@@ -119,6 +119,10 @@ class MulticoreEmulator(ProgramEmulator):
         """Execute a layer alone, or those of its group, and show what every instruction does to their words."""
         self._execute(tensors, (), None, layer, observer=observer)
 
+    def observe_run(self, inputs: Mapping[str, Array], observer: Observer, *, host: HostCall | None = None) -> None:
+        """Run the program, and show what every instruction does to the words of its layer. Raises as `run`."""
+        self._execute(inputs, (), None, host=host, observer=observer)
+
     def _observed(self, observer: Observer, dram: MemoryBank) -> Observer:
         """An observer of cores that shows the words of results."""
         outputs = [self._tensors[entry.outputs[0]] for entry in self.program.layers]

@@ -101,7 +101,7 @@ class LayerEmulator(ProgramEmulator):
             memory = WatchedMemory(dram, lambda words, writes: accessed(0, core.pc, words, writes))
         segment = None if host is None else functools.partial(self._run_segment, memory, host)
         core = self.new_core(memory, segment)
-        core.observer = None if observer is None else self._observed(observer, dram, only or "")
+        core.observer = None if observer is None else self._observed(observer, dram, only)
         code = self._code if only is None else self._code_of(only)
         try:
             # Passes multiply small matrices: threads would wait for each other longer than they compute.
@@ -110,7 +110,7 @@ class LayerEmulator(ProgramEmulator):
                 core.run(code, self._watch(trace, core) if seen is None else self._steps(seen, core, only, wanted))
         except (Fault, *DEFECTS) as error:
             if core.observer is not None:
-                core.show_stop(self._layers.index(only or ""))
+                core.show_stop(self._layers.index(only or self._layer_at(core.pc) or self._layers[0]))
             raise CatenaError(self._diagnostic(as_fault(error), core.pc, only)) from error
         self._counters = {self._layers[index]: counts for index, counts in core.counts.items()}
         if isinstance(core, GroupSequencer):
@@ -152,9 +152,14 @@ class LayerEmulator(ProgramEmulator):
         """Execute a layer alone, or those of its group, and show what every instruction does to their words."""
         self._execute(tensors, (), None, layer, observer=observer)
 
-    def _observed(self, observer: Observer, dram: MemoryBank, only: str) -> Observer:
-        """An observer of the core that runs a layer alone: addresses are those of the program, results are words."""
-        addresses = [*self._addresses(only), len(self._code) - 1]
+    def observe_run(self, inputs: Mapping[str, Array], observer: Observer, *, host: HostCall | None = None) -> None:
+        """Run the program, and show what every instruction does to the words of its layer. Raises as `run`."""
+        self._execute(inputs, (), None, host=host, observer=observer)
+
+    def _observed(self, observer: Observer, dram: MemoryBank, only: str | None) -> Observer:
+        """An observer of the core that may run a layer alone: addresses are those of the program, results are words."""
+        last = len(self._code) - 1
+        addresses = list(range(last + 1)) if only is None else [*self._addresses(only), last]
         outputs = [self._tensors[entry.outputs[0]] for entry in self.program.layers]
 
         def observe(effect: Effect) -> None:
@@ -208,10 +213,14 @@ class LayerEmulator(ProgramEmulator):
 
         return watch
 
+    def _layer_at(self, pc: int) -> str:
+        """Whose code an address of the program is in, if any layer's."""
+        return next((entry.layer for entry in self.program.debug if entry.start <= pc < entry.end), "")
+
     def _diagnostic(self, fault: Fault, pc: int, only: str | None) -> Diagnostic:
         if only is not None:
             pc += min((entry.start for entry in self._entries(only)), default=0)
-        layer = next((e.layer for e in self.program.debug if e.start <= pc < e.end), "")
+        layer = self._layer_at(pc)
         nodes = next((entry.nodes for entry in self.program.layers if entry.name == layer), ())
         return Diagnostic(
             fault.code,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from dialects.dtypes import dtype_named
 class Departure:
     """The first layer whose result is wrong in a whole program; `wrong` says which elements of the tensor are.
 
+    `given` is what it, or its group, reads in the run, where that is known.
     If errors `add_up`, its result is wrong even if layers run one by one, each on what those before it made.
     """
 
@@ -29,6 +30,7 @@ class Departure:
     tensor: TensorEntry
     wrong: Array
     add_up: bool
+    given: Mapping[str, Array] = field(default_factory=dict[str, Array])
 
     @property
     def text(self) -> str:
@@ -137,7 +139,11 @@ class _Prefixes:
             found = self._differs(high)
         except CatenaError:
             return None
-        return None if found is None else Departure(self._units[high].last, *found, add_up=False)
+        if found is None:
+            return None
+        unit = self._units[high]
+        given = {name: self._made[name] for name in unit.inputs if name in self._made}
+        return Departure(unit.last, *found, add_up=False, given=given)
 
     def _wrong_before(self, number: int) -> int | None:
         """An earlier layer that makes what one reads, and makes it wrong."""

@@ -6,7 +6,7 @@ that a fault is found that all engines of an emulator share.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from backends.api import Emulator, ObservedEmulator
 from backends.effects import Shown
@@ -19,6 +19,7 @@ from compiler.localising.by_code import by_code
 from compiler.localising.checking import CheckedEffects, TooManyTermsError
 from compiler.localising.defined import DefinedLayers, UndefinedLayerError
 from compiler.localising.evidence import Evidence
+from compiler.localising.expectation import Expectation
 from compiler.localising.steps import Step, made_in
 from compiler.localising.wrong import WrongEffectError
 from dialects.diagnostics import CatenaError
@@ -36,7 +37,7 @@ def blamed_effect(program: Program, emulator: Emulator, evidence: Evidence, isa:
                 return None, "what the program says that the layer computes is wrong, so the compiler is to blame"
             found = _first_wrong(program, emulator, step, given, defined, isa)
             if found is not None:
-                return _blame(program, isa, defined, found), ""
+                return blame_for(program, isa, defined.expectations, found), ""
     except UndefinedLayerError as unknown:
         return None, f"instructions were not compared with what the layer is defined to do: {unknown}"
     except TooManyTermsError as many:
@@ -79,10 +80,11 @@ def _first_wrong(
     return None
 
 
-def _blame(program: Program, isa: Isa, defined: DefinedLayers, found: WrongEffectError) -> Blame:
+def blame_for(program: Program, isa: Isa, layers: Mapping[int, Expectation], found: WrongEffectError) -> Blame:
+    """The instruction of a wrong effect; `layers` are those that are defined, by number."""
     effect = found.effect
     text = isa.format(instruction_at(program, isa, effect.core, effect.address))
-    layer = defined.expectations.get(effect.layer)
+    layer = layers.get(effect.layer)
     turn = "" if layer is None else layer.ranges(effect.cut)
     reason = f"the emulator {found.what}"
     reason += f", first at {found.place}" if found.place else ""

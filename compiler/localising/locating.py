@@ -16,6 +16,7 @@ from compiler.localising.blame import Blame, Mends, mends_by
 from compiler.localising.effects import blamed_effect
 from compiler.localising.engines import blamed_execution, engines_that_are_right
 from compiler.localising.evidence import Evidence, Stop, WrongOutputs, run_inputs
+from compiler.localising.in_run import blamed_in_run
 from compiler.localising.instructions import are_the_same, blamed_instruction, together
 from compiler.localising.places import blamed_table, differences, other_places
 from compiler.localising.recompiling import or_reason
@@ -125,6 +126,8 @@ def locate_wrong_outputs(program: Program, emulator: Emulator, model: Path, wron
     again, remark = or_reason(program, model, {each.name for each in program.layers})
     table = "" if again is None else blamed_table(program, again, mends)
     blame = None if table else blamed_in_whole(program, again, backend.isa(), mends, intrusion)
+    if blame is None and not table and again is not None and are_the_same(program, again, program.layers):
+        blame = blamed_in_run(program, emulator, wrong, departure, backend.isa())
     if again is not None:
         unexplained = "" if blame is not None else _unexplained(program, again, program.layers, "all layers", mends)
         remark = table or unexplained

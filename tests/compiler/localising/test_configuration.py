@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from backends.spatial.codes import Tensor
+from backends.spatial.blocks import BlockEngine
+from backends.spatial.codes import Slot, Tensor
 from backends.spatial.core import LayerSequencer
+from backends.spatial.layer import scalar_step
 from compiler.verification.programs import verify_source
 from tests.compiler.localising.conftest import Made
-from tests.compiler.localising.faults import CONV
+from tests.compiler.localising.faults import CONV, DENSE
 from tests.compiler.localising.mutants import Mutant, Patch
 
 pytest.importorskip("onnxruntime")
@@ -88,3 +90,59 @@ def test_what_is_configured_wrong_is_blamed_on_the_instruction_that_does(
     assert location.blame is not None, location.lines()
     assert location.blame.text.startswith(instruction)
     assert "is not what the code configures" in location.blame.reason
+
+
+def left_over(patch: Patch) -> None:
+    """The third layer of a run has a function of another one."""
+    right = LayerSequencer.begin_layer
+
+    def begin_layer(self: Any, index: int, *given: Any) -> None:
+        is_first = not self.counts
+        right(self, index, *given)
+        if index == 2 and not is_first:
+            self.layer.steps[Slot.POST].append(scalar_step(Slot.POST, 40, 0.0, 0.0, Tensor.INPUT))
+
+    patch.setattr(LayerSequencer, "begin_layer", begin_layer)
+
+
+def worn(patch: Patch) -> None:
+    """Kernels come twice as large once other layers have run."""
+    right, begin = BlockEngine.load_kernel, LayerSequencer.begin_layer
+    earlier: set[int] = set()
+
+    def begin_layer(self: Any, *given: Any) -> None:
+        begin(self, *given)
+        earlier.clear()
+        earlier.update(self.counts)
+
+    def load_kernel(self: Any) -> None:
+        right(self)
+        if len(earlier) > 1:
+            self.kernel.words[...] *= 2
+
+    patch.setattr(LayerSequencer, "begin_layer", begin_layer)
+    patch.setattr(BlockEngine, "load_kernel", load_kernel)
+
+
+_IN_RUNS = [
+    (Mutant("generic", DENSE, "layer index=2", left_over), "is not what the code configures"),
+    (Mutant("eyeriss", DENSE, "layer index=2", left_over, fuse=True), "is not what the code configures"),
+    (Mutant("spots", DENSE, "layer index=2", left_over), "is not what the code configures"),
+    (Mutant("systolic", DENSE, "load tensor=kernel", worn), "kernel words are not those"),
+]
+
+
+@pytest.mark.parametrize(("mutant", "reason"), _IN_RUNS)
+def test_what_is_left_of_layers_before_is_blamed_though_every_layer_alone_is_right(
+    mutant: Mutant, reason: str, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, path = made.files(mutant)
+    mutant.mutate(monkeypatch)
+    found = verify_source(str(path), model)
+    assert found.wrong_outputs is not None
+    location = found.location
+    assert location is not None
+    assert location.layer == mutant.layer
+    assert location.blame is not None, location.lines()
+    assert location.blame.text.startswith(mutant.instruction)
+    assert reason in location.blame.reason
