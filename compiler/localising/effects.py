@@ -44,7 +44,7 @@ def blamed_effect(program: Program, emulator: Emulator, evidence: Evidence, isa:
         return None, f"instructions were not compared with what the layer is defined to do: {many}"
     except CatenaError as error:
         return None, f"it stops before any instruction, or behind all of them: {error.diagnostics[0].message}"
-    return None, ""
+    return None, "all that instructions show is what the layer is defined to do"
 
 
 def _defined(program: Program, step: Step, given: dict[str, Array]) -> DefinedLayers:

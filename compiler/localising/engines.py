@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,28 +12,53 @@ from backends.api import Backend, Emulator, SteppedEmulator
 from backends.isa import Isa
 from backends.program import Program
 from compiler.arrays import Array
+from compiler.explanation.layers import explained_layers
 from compiler.localising.blame import Blame, instruction_at
 from compiler.localising.evidence import Evidence
 from compiler.localising.steps import made_in
 from dialects.diagnostics import CatenaError
 
+MOST_TERMS_BY_WORD = 1 << 17
+"""Terms of sums up to which a layer is executed word by word: ten seconds on machines of levels, two on arrays."""
 MOST_BYTES = 256 << 20
 """Bytes of memories that are kept of one engine for comparison."""
 _CLOSE = 1e-4
 """What sums may differ by, relative to the largest of a memory, because they are added in another order."""
 
 
-def engines_that_are_right(program: Program, backend: Backend, evidence: Evidence) -> tuple[str, ...]:
-    """The engines of the emulator that execute the layer right."""
+@dataclass(frozen=True)
+class Engines:
+    """The engines of an emulator that execute a layer right, and what is to be said of those that were not tried."""
+
+    right: tuple[str, ...]
+    untried: str
+
+
+def engines_that_are_right(program: Program, backend: Backend, evidence: Evidence) -> Engines:
+    """Try all engines; those that go word by word, of steps that can be compared, on layers of few terms only."""
     found: list[str] = []
-    for name in backend.engines:
+    untried: list[str] = []
+    terms = _terms(program, evidence)
+    for number, name in enumerate(backend.engines):
         try:
             emulator = backend.load(program, name)
         except CatenaError:
             continue
+        if number and terms > MOST_TERMS_BY_WORD and isinstance(emulator, SteppedEmulator):
+            untried.append(name)
+            continue
         if evidence.is_right(emulator):
             found.append(name)
-    return tuple(found)
+    limit = f"more than {MOST_TERMS_BY_WORD:,} terms of sums would be worked out one by one"
+    said = f"engine {', '.join(untried)} of the emulator was not tried: {limit}" if untried else ""
+    return Engines(tuple(found), said)
+
+
+def _terms(program: Program, evidence: Evidence) -> int:
+    """What is worked on to make a result again: terms of sums, of all layers of groups; none of what nobody knows."""
+    run = {step.layer.name for step in evidence.steps} | {step.layer.group for step in evidence.steps} - {""}
+    layers = (each for each in explained_layers(program) if each.entry.name in run or each.entry.group in run)
+    return sum(each.work.spec.trips for each in layers if each.work is not None)
 
 
 def blamed_execution(program: Program, wrong: Emulator, right: Emulator, evidence: Evidence, isa: Isa) -> Blame | None:

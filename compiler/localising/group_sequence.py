@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backends.effects import NO_WORDS, NOTHING, Cut, Effect, Shown, cut_of
+from backends.effects import NO_WORDS, NOTHING, Cut, Effect, Ints, Shown, cut_of
 from backends.spatial.codes import Kind
 from compiler.localising.expectation import Expectation
 from compiler.localising.group_turns import GroupTurn, GroupTurns
@@ -101,7 +101,7 @@ class GroupSequence:
             raise _wrong(turn, what, layer.ranges(first), "results", "none", box)
 
 
-def _of_results(box: Cut, cut: Cut) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+def _of_results(box: Cut, cut: Cut) -> tuple[tuple[Ints, Ints], ...]:
     return (box.groups, cut.groups), (box.kernels, cut.kernels), (box.outputs, cut.outputs)
 
 

@@ -95,7 +95,7 @@ class _Body:
     """The code of a group from its first loop, transfer or run on, up to its end."""
 
     def __init__(self, code: Sequence[Instruction], first: int) -> None:
-        self._code, self._first = code, first
+        self._code, self._first, self._end = code, first, len(code)
         self._ends: dict[int, int] = {}
         """By the address of `turns`, that of its end."""
         self._begun = range(0)

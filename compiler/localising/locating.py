@@ -206,7 +206,9 @@ def _blamed(program: Program, emulator: Emulator, model: Path, evidence: Evidenc
     if blame is not None:
         return blame, "", ""
     reason = "; ".join(filter(None, (reason, unseen)))
-    right = engines_that_are_right(program, backend, evidence)
+    engines = engines_that_are_right(program, backend, evidence)
+    reason = "; ".join(filter(None, (reason, engines.untried)))
+    right = engines.right
     if not right:
         wrong = "so the compiler makes or the emulator executes them wrong"
         cause = "" if again is None else differences(program, again) or wrong

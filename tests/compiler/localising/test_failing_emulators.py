@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from backends.generic.offchip import OffChip
+from backends.registry import find_backend
 from backends.rram.products import MatrixPart
 from backends.spatial.blocks import BlockEngine
 from backends.spatial.core import LayerSequencer
 from backends.spatial.groups import _Run as Run  # pyright: ignore[reportPrivateUsage]
+from backends.spatial.running import ProgramEmulator
 from compiler.execution import load_program, random_inputs
 from compiler.verification.programs import verify_source
 from dialects.diagnostics import CatenaError
@@ -103,3 +106,30 @@ def test_a_run_says_at_which_instruction_the_emulator_failed_and_that_it_is_a_bu
     assert (problem.code, problem.stage) == ("CAT-I001", "emulation")
     assert problem.message == "the emulator failed: ValueError: no; more"
     assert f"layer {CONV}" in problem.where
+
+
+def reversed_results(patch: Patch) -> None:
+    """What no instruction does: results are read the other way around."""
+    right = ProgramEmulator._read  # pyright: ignore[reportPrivateUsage]
+    patch.setattr(ProgramEmulator, "_read", lambda *given: np.flip(right(*given)))
+
+
+@pytest.mark.parametrize("target", ["eyeriss", pytest.param("generic", marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("fuse", [True, pytest.param(False, marks=pytest.mark.exhaustive)])
+def test_layers_of_many_terms_are_not_executed_word_by_word_and_that_is_said(
+    target: str, fuse: bool, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mutant = Mutant(target, CONV, "", reversed_results, fuse=fuse)
+    model, path = made.files(mutant)
+    mutant.mutate(monkeypatch)
+    monkeypatch.setattr("compiler.localising.engines.MOST_TERMS_BY_WORD", 1000)
+    engine = find_backend(load_program(path)[0].metadata.backend).engines[1]
+    location = verify_source(str(path), model).location
+    assert location is not None
+    assert location.blame is None
+    assert "all that instructions show is what the layer is defined to do" in location.remark
+    assert f"engine {engine} of the emulator was not tried: more than 1,000 terms of sums" in location.remark
+    monkeypatch.setattr("compiler.localising.engines.MOST_TERMS_BY_WORD", 10_000)
+    location = verify_source(str(path), model).location
+    assert location is not None
+    assert "was not tried" not in location.remark
