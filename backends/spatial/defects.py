@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
+
 from backends.spatial.memory import Fault
 
 DEFECTS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
@@ -14,4 +17,6 @@ def as_fault(error: Exception) -> Fault:
         return error
     text = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
     said = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return Fault("CAT-I001", f"the emulator failed: {said}", hint="a bug in the emulator, whatever the program is")
+    frames = traceback.extract_tb(error.__traceback__)
+    origin = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return Fault("CAT-I001", f"the emulator failed: {said}{origin}", hint="a bug of the emulator: report it")
