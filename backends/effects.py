@@ -83,6 +83,8 @@ Observer = Callable[[Effect], None]
 """Told of every effect, right after it. It may end the run by an exception of its own."""
 
 
+NO_LAYER = -1
+"""In the place of a layer's number, where an instruction is about a group as a whole."""
 NO_WORDS = Cut(*[np.zeros(0, np.int64)] * 4)
 NOTHING: Array = np.empty(0)
 """The values of RESULT as cores show it: emulators know where the tensor lies."""

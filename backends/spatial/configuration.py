@@ -1,16 +1,18 @@
-"""What a machine holds as the configuration of a layer, in the words of the instructions that make it."""
+"""What a machine holds as the configuration of a layer or group, in the words of the instructions that make it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
 from backends.effects import Told
 from backends.spatial.codes import Fold
+from backends.spatial.holds import HoldState
 from backends.spatial.layer import LayerState
 from backends.spatial.words import word_of_dtype
+from dialects.turn_box import Span
 
 
 def configuration_of(layer: LayerState) -> dict[str, Told]:
@@ -44,6 +46,38 @@ def _entries(layer: LayerState) -> Iterator[tuple[str, Told]]:
         yield f"spread {number}", (spread.dim, spread.kind.name, spread.tile, spread.axis.name)
     for tensor, hold in layer.keeps.items():
         yield f"the hold of {tensor.name.lower()}", (hold.number,)
+
+
+class Box(Protocol):
+    """A box of a group while it is read: of every range offset, step, count, and the spans along loops."""
+
+    @property
+    def axes(self) -> Sequence[tuple[int, int, int, Sequence[tuple[int, Span]]]]: ...
+
+
+def configuration_of_group(holds: Mapping[int, HoldState], boxes: Mapping[int, Box]) -> dict[str, Told]:
+    """By what it is of: all that was told so far of a group but its layers."""
+    return {**dict(_entries_of_holds(holds)), **dict(_entries_of_boxes(boxes))}
+
+
+def _entries_of_holds(holds: Mapping[int, HoldState]) -> Iterator[tuple[str, Told]]:
+    for number, hold in holds.items():
+        yield f"hold {number}", (hold.memory, hold.address, hold.words, _word(hold.dtype))
+        if hold.home:
+            yield f"the home of hold {number}", (hold.home,)
+        for index, axis in enumerate(hold.axes):
+            yield f"axis {index} of hold {number}", (axis.extent, axis.first, axis.step, axis.kept)
+            if axis.pitch:
+                yield f"the pitch of axis {index} of hold {number}", (axis.pitch,)
+
+
+def _entries_of_boxes(boxes: Mapping[int, Box]) -> Iterator[tuple[str, Told]]:
+    for number, box in boxes.items():
+        for index, (offset, step, count, spans) in enumerate(box.axes):
+            yield f"range {index} of box {number}", (count, offset, step)
+            for place, (loop, span) in enumerate(spans):
+                told = loop, span.turn, span.first, span.size, span.step, span.growth
+                yield f"span {place} of range {index} of box {number}", told
 
 
 def _word(dtype: np.dtype[Any]) -> str:

@@ -102,8 +102,8 @@ class LayerSequencer(ABC, Generic[LayerT]):
             self._watch(self.pc, instruction)
         self._jump = None
         instruction.execute(self)
-        if self.observer is not None and self._layer is not None and not self.is_running:
-            self._show_configuration(self._layer)
+        if self.observer is not None:
+            self.show_configuration(self.observer)
         self.pc = self.pc + 1 if self._jump is None else self._jump
 
     def begin_layer(self, index: int, main: int, fold: Fold, padding: float, acc: Word) -> None:
@@ -133,10 +133,12 @@ class LayerSequencer(ABC, Generic[LayerT]):
         """Core and address of the instruction at work."""
         return 0, self.pc
 
-    def _show_configuration(self, layer: LayerState) -> None:
-        effects = self.effects(layer)
-        if effects is not None:
-            effects.show(Shown.CONFIGURED, NO_WORDS, told=lambda: configuration_of(layer))
+    def show_configuration(self, observer: Observer) -> None:
+        """Say what is configured by now."""
+        layer = self._layer
+        if layer is not None and not self.is_running:
+            told = Effects(observer, layer.index, lambda: self.at)
+            told.show(Shown.CONFIGURED, NO_WORDS, told=lambda: configuration_of(layer))
 
     def show_moved(self, layer: LayerState, addresses: Ints, words: Array) -> None:
         """Say which words of a layer came to a hold from these addresses off-chip, or from a hold there."""

@@ -11,8 +11,10 @@ from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import ClassVar, TypeVar
 
+from backends.effects import NO_LAYER, NO_WORDS, Effects, Observer, Shown
 from backends.fields import Array
 from backends.spatial.codes import Kind, Tensor, Word
+from backends.spatial.configuration import configuration_of_group
 from backends.spatial.core import LayerSequencer, SegmentRun
 from backends.spatial.holds import MOST_WORDS, HeldWords, HoldAxis, HoldState
 from backends.spatial.layer import LayerState
@@ -267,6 +269,15 @@ class GroupSequencer(LayerSequencer[LayerT]):
                 raise Fault("CAT-E003", f"a tile of the layer lies where hold {hold.number} keeps its {tensor.name}")
         if memory in self.group.places:
             self.group.places[memory].overwrite(address, words)
+
+    def show_configuration(self, observer: Observer) -> None:
+        """Say what is configured by now of the group or, once it has begun, of a layer of it."""
+        group = self._group
+        if group is None or self._layer is not None:
+            super().show_configuration(observer)
+            return
+        told = Effects(observer, NO_LAYER, lambda: self.at)
+        told.show(Shown.CONFIGURED, NO_WORDS, told=lambda: configuration_of_group(group.holds, group.boxes))
 
     # Turns ------------------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from backends.effects import Effect, Told
 from backends.isa import Instruction, Isa
 from backends.program import Program
 from backends.spatial.codes import Fold, Slot, Tensor
-from backends.spatial.group_isa import Keep
+from backends.spatial.group_isa import Box, Group, HeldAxis, Hold, Home, Keep, Pitch, Range, Span
 from backends.spatial.isa import Base, Compress, Dim, Function, Layer, Place, Spread, Stride, Term, Update, Window
 from compiler.localising.wrong import WrongEffectError
 from dialects.gconv.scalar import BY_CODE, Arity
@@ -17,23 +17,28 @@ _PLAIN = {"dimension {}": (1, 1, 1, 1), "the window of dimension {}": (1, 1, 0, 
 
 
 class Configurations:
-    """Of some layers, by number, what was configured after every instruction of theirs."""
+    """Of some layers, by number, and their groups, what was configured after every instruction of theirs."""
 
     def __init__(self, program: Program, layers: Collection[int], isa: Isa) -> None:
-        self._layers = layers
         self._expected: dict[tuple[int, int], dict[str, Told]] = {}
         """By core and address."""
+        names = {program.layers[number].name for number in layers}
+        groups = {number for number, group in enumerate(program.groups) if names.intersection(group.layers)}
         for core, code in enumerate(program.code):
             layer: _Layer | None = None
+            group: _Group | None = None
             for address, instruction in enumerate(isa.decode(code)):
                 if isinstance(instruction, Layer):
                     layer = _Layer() if instruction.index in layers else None
-                if layer is not None and layer.follow(instruction):
-                    self._expected[core, address] = dict(layer.told)
+                elif isinstance(instruction, Group):
+                    group = _Group() if instruction.index in groups else None
+                for each in (layer, group):
+                    if each is not None and each.follow(instruction):
+                        self._expected[core, address] = dict(each.told)
 
     def check(self, effect: Effect) -> None:
         """Raise `WrongEffectError` if a machine holds something else after an instruction than the code says."""
-        expected = self._expected.get((effect.core, effect.address)) if effect.layer in self._layers else None
+        expected = self._expected.get((effect.core, effect.address))
         if expected is None or effect.told is None:
             return
         found = effect.told()
@@ -111,6 +116,58 @@ class _Layer:
         while name.format(number) in self.told:
             number += 1
         self.told[name.format(number)] = told
+
+
+class _Group:
+    """The holds and boxes of a group as its code configures them."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, Told] = {}
+        self._box = 0
+
+    def follow(self, instruction: Instruction) -> bool:
+        """Take an instruction; whether it is one that configures."""
+        told = self.told
+        match instruction:
+            case Group():
+                pass
+            case Hold():
+                held = instruction.memory, instruction.address, instruction.words, instruction.word.name
+                told[f"hold {instruction.hold}"] = held
+            case Home():
+                name = f"the home of hold {instruction.hold}"
+                told.pop(name, None)
+                told |= {name: (instruction.address,)} if instruction.address else {}
+            case HeldAxis():
+                axis = instruction.extent, instruction.first, instruction.step, instruction.kept
+                told[f"axis {self._count('axis', f'hold {instruction.hold}')} of hold {instruction.hold}"] = axis
+            case Pitch():
+                last = self._count("axis", f"hold {instruction.hold}") - 1
+                told[f"the pitch of axis {last} of hold {instruction.hold}"] = (instruction.pitch,)
+            case Box():
+                self._box = instruction.box
+            case Range():
+                box = f"box {self._box}"
+                told[f"range {self._count('range', box)} of {box}"] = (
+                    instruction.count, instruction.offset, instruction.step
+                )  # fmt: skip
+            case Span():
+                box = f"box {self._box}"
+                axis = f"range {self._count('range', box) - 1} of {box}"
+                told[f"span {self._count('span', axis)} of {axis}"] = (
+                    instruction.loop, instruction.turn, instruction.first, instruction.size, instruction.step,
+                    instruction.growth,
+                )  # fmt: skip
+            case _:
+                return False
+        return True
+
+    def _count(self, part: str, whole: str) -> int:
+        """How many parts of a whole were told of."""
+        number = 0
+        while f"{part} {number} of {whole}" in self.told:
+            number += 1
+        return number
 
 
 def _function(instruction: Function) -> Told:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from backends.api import Emulator, ObservedEmulator
-from backends.effects import Shown
+from backends.effects import NO_LAYER, Shown
 from backends.isa import Isa
 from backends.program import LayerEntry, Program
 from compiler.arrays import Array
@@ -90,6 +90,6 @@ def blame_for(program: Program, isa: Isa, layers: Mapping[int, Expectation], fou
     reason += f", first at {found.place}" if found.place else ""
     reason += f", in the turn of {turn}" if turn else ""
     # Where it stops outside of any layer's work, the layer is the one whose code it is.
-    outside = effect.shown is Shown.STOP and not effect.cut.groups.size
+    outside = effect.layer == NO_LAYER or (effect.shown is Shown.STOP and not effect.cut.groups.size)
     name = "" if outside else program.layers[effect.layer].name
     return Blame(effect.core, effect.address, text, reason, found.expected, found.found, len(program.code), name)

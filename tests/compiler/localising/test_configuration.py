@@ -10,11 +10,12 @@ import pytest
 from backends.spatial.blocks import BlockEngine
 from backends.spatial.codes import Slot, Tensor
 from backends.spatial.core import LayerSequencer
+from backends.spatial.groups import GroupSequencer
 from backends.spatial.layer import scalar_step
 from compiler.verification.programs import verify_source
 from tests.compiler.localising.conftest import Made
 from tests.compiler.localising.faults import CONV, DENSE
-from tests.compiler.localising.mutants import Mutant, Patch
+from tests.compiler.localising.mutants import SMALL_BUFFER, Mutant, Patch
 
 pytest.importorskip("onnxruntime")
 
@@ -82,6 +83,47 @@ def test_what_is_configured_wrong_is_blamed_on_the_instruction_that_does(
     instruction: str, target: str, fuse: bool, made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mutant = Mutant(target, CONV, instruction, _WRONG[instruction], fuse=fuse)
+    model, path = made.files(mutant)
+    mutant.mutate(monkeypatch)
+    location = verify_source(str(path), model).location
+    assert location is not None
+    assert location.layer == CONV
+    assert location.blame is not None, location.lines()
+    assert location.blame.text.startswith(instruction)
+    assert "is not what the code configures" in location.blame.reason
+
+
+def of_group(name: str, *others: Any) -> Callable[[Patch], None]:
+    """An operation that says something of a group adds to what it is told."""
+
+    def mutate(patch: Patch) -> None:
+        right = getattr(GroupSequencer, name)
+
+        def wrong(self: Any, *given: int) -> None:
+            right(self, *(each + other for each, other in zip(given, others, strict=True)))
+
+        patch.setattr(GroupSequencer, name, wrong)
+
+    return mutate
+
+
+_OF_GROUPS = {
+    "home": of_group("set_home", 0, 1),
+    "pitch": of_group("set_pitch", 0, 1),
+    "range": of_group("add_range", 0, 0, -1),
+    "span": of_group("add_span", 0, 0, 1, 0, 0, 0),
+}
+
+
+@pytest.mark.parametrize("instruction", _OF_GROUPS)
+@pytest.mark.parametrize("target", ["eyeriss", pytest.param("spots", marks=pytest.mark.exhaustive)])
+def test_holds_and_boxes_that_are_configured_wrong_are_blamed_on_the_instruction_that_does(
+    instruction: str, target: str, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = SMALL_BUFFER if target == "eyeriss" else {}
+    if instruction == "span" and not settings:
+        pytest.skip("the group takes one turn")
+    mutant = Mutant(target, CONV, instruction, _OF_GROUPS[instruction], settings=settings, fuse=True)
     model, path = made.files(mutant)
     mutant.mutate(monkeypatch)
     location = verify_source(str(path), model).location
