@@ -203,7 +203,9 @@ def run_case(case: Case, target: Target) -> CaseResult:
         first = error.diagnostics[0]
         if CODES[first.code].exit_code in _REFUSALS:
             return CaseResult(case, Status.REFUSED, (Finding(first.code, first.message),))
-        findings = tuple(Finding("error", str(each)) for each in error.diagnostics)
+        cause = error.__cause__
+        at = f" ({_raised_at(cause)})" if first.code == "CAT-I001" and isinstance(cause, Exception) else ""
+        findings = tuple(Finding("error", f"{each}{at}") for each in error.diagnostics)
     except Exception as error:  # a plug-in may raise anything, which is what the kit is there to find
         findings = (Finding("error", f"{type(error).__name__}: {error} ({_raised_at(error)})"),)
     return CaseResult(case, Status.FAILED if findings else Status.PASSED, findings)

@@ -12,6 +12,7 @@ import pytest
 
 from backends.api import Emulator
 from backends.program import Program
+from backends.spatial.core import LayerSequencer
 from compiler.backend_kit.networks import NETWORKS, build_network
 from compiler.backend_kit.operators import OPERATORS, operator_cases
 from compiler.backend_kit.running import KitReport, Status, all_cases, run_kit
@@ -98,6 +99,17 @@ def test_what_is_wrong_is_found(lanes: Target, change: str, check: str, says: st
     assert not report.conforms
     assert report.exit_code is ExitCode.MISMATCH
     assert any(each.code == "CAT-V003" and says in each.message for each in report.diagnostics)
+
+
+def test_where_an_instruction_fails_is_said(lanes: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*given: Any) -> None:
+        raise KeyError("lane")
+
+    monkeypatch.setattr(LayerSequencer, "set_counts", fail)
+    report = run_kit(lanes, CASES[:1])
+    ((finding, *_),) = (each.findings for each in report.results)
+    assert "the emulator failed: KeyError: 'lane'" in finding.message
+    assert f"({__file__}, line " in finding.message
 
 
 def test_an_emulator_that_stops_fails(lanes: Target) -> None:
