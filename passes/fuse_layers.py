@@ -104,8 +104,8 @@ class FuseLayersPass(SearchingPass):
     their product (`passes.fusion.priced_network`), with the nests that links of groups get by that objective. On
     machines of levels the product is that of the whole network, on others that of every run of links. After so many
     mappings as `most_priced` the best network that is known is taken. On machines of rows and columns and of matrix
-    products this is at most that of the network with the least words, with those of its groups that cost less than
-    their links alone. Where costs depend on bursts or data words are made least.
+    products this is at most that of the network with the least words in which nothing stays, with those of its groups
+    that cost less than their links alone. Where costs depend on bursts or data words are made least.
 
     Raises `CatenaError` (CAT-U006) if the outermost memory on the chip is not outside of the array, has no size, or
     takes no inputs or kernels.

@@ -51,7 +51,8 @@ def _by(source: Path, target: str, objective: Objective, least: str | None) -> f
     mapping, settings = TARGETS[target]
     module = compile_source(str(source), CompileOptions(target=target, settings=settings, stop="encoded")).module
     options: dict[str, Any] = {"objective": objective.value}
-    steps: list[ModulePass] = [] if least is None else [FuseLayersPass(least=least, **options)]  # pyright: ignore[reportArgumentType]
+    # chosen by words tensors may stay, too; chosen by price they do not
+    steps: list[ModulePass] = [] if least is None else [FuseLayersPass(least=least, staying=0, **options)]  # pyright: ignore
     for step in (*steps, MergeDimsPass(), mapping(**options), DissolveGroupsPass(**options)):
         step.apply(new_ir_context(), module)
     return _value(module, objective)
