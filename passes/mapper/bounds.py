@@ -23,12 +23,10 @@ from passes.mapper.counts import OPERAND_NAMES
 from passes.mapper.footprint import Moved, tile_words
 from passes.mapper.nest import Column
 from passes.mapper.partial import OPERATION, Link, Parts, read_by
+from passes.mapper.paths import Assignment, Paths
 from passes.mapper.pricing import Objective, Prices, Values
 from passes.mapper.problem import Problem
 from passes.mapper.sharing import Sharing, least_sum
-
-Assignment = Mapping[str, tuple[Operand, ...]]
-"""Which operands have a place in which memory; the outermost one is not among them."""
 
 
 class Rate(NamedTuple):
@@ -69,13 +67,14 @@ class Bounds:
         self._hierarchy: Hierarchy = prices.hierarchy
         self.assignment = assignment
         self._moved = Moved(problem)
+        self._paths = Paths(problem.operands, self._hierarchy, assignment)
 
     @cached_property
     def tariffs(self) -> Mapping[tuple[Operand, str], Tariff]:
         """By operand and lower place."""
         found: dict[tuple[Operand, str], Tariff] = {}
         for operand in self._problem.operands:
-            links = list(pairwise(self._path(operand)))
+            links = list(pairwise(self._paths.of(operand)))
             if operand is Operand.OUTPUT:
                 found |= self._sums(links)
                 continue
@@ -109,9 +108,9 @@ class Bounds:
     def _merges(self) -> frozenset[str]:
         """The events that are merges."""
         found: set[str] = set()
-        for upper, lower in pairwise(self._path(Operand.OUTPUT)):
+        for upper, lower in pairwise(self._paths.of(Operand.OUTPUT)):
             found.add(f"{upper}.output.add")
-            between = self._between.get((Operand.OUTPUT, lower), frozenset())
+            between = self._paths.between.get((Operand.OUTPUT, lower), frozenset())
             if any(axis.name in between and axis.reduces for axis in self._hierarchy.axes):
                 found.add(f"{upper}.output.hop")
         return frozenset(found)
@@ -135,7 +134,7 @@ class Bounds:
     @cached_property
     def _sent_from(self) -> str | None:
         """The outermost place of sums, from which finished ones leave in tiles; None if all leave one by one."""
-        place = self._path(Operand.OUTPUT)[1]
+        place = self._paths.of(Operand.OUTPUT)[1]
         return None if place == OPERATION else place
 
     @cached_property
@@ -292,7 +291,7 @@ class Bounds:
         tariff = self.tariffs[operand, memory]
         if self._is_even(operand, memory):
             return sum(tariff.added) - tariff.saved
-        axes = [axis for axis in self._hierarchy.axes if axis.name in self._between[operand, memory]]
+        axes = [axis for axis in self._hierarchy.axes if axis.name in self._paths.between[operand, memory]]
         elements = math.prod(axis.size for axis in axes if _shares(axis, operand))
         return max(0.0, tariff.at_least.own - tariff.saved) + tariff.at_least.shared / elements
 
@@ -367,7 +366,7 @@ class Bounds:
 
     def axes_left(self, link: Link, axes: Sequence[Axis]) -> list[Axis]:
         """Of some axes, those along which elements may share words of a link."""
-        between = self._between[link.operand, link.lower] if link.upper is None else ()
+        between = self._paths.between[link.operand, link.lower] if link.upper is None else ()
         return [axis for axis in axes if axis.name in between and _shares(axis, link.operand)]
 
     def _price(self, link: Link) -> float:
@@ -377,20 +376,20 @@ class Bounds:
     def own_price(self, parts: Parts, link: Link, rate: Rate | None = None) -> float:
         """The price of a word of an element, less what it saves in the link inside, if that is there."""
         tariff = self.tariffs[link.operand, link.lower]
-        inside = self._inner.get((link.operand, link.lower))
+        inside = self._paths.inner.get((link.operand, link.lower))
         counts = inside in parts.placed or self._is_even(link.operand, link.lower)
         return (rate or self._rate(link)).own - (tariff.saved if counts else 0.0)
 
     def _rate(self, link: Link) -> Rate:
         """What a word costs as far as is known: how many sums arrive first in a place that is not there is not."""
         tariff = self.tariffs[link.operand, link.lower]
-        place = self._upper[link.operand, link.lower]
+        place = self._paths.upper[link.operand, link.lower]
         waits = link.upper is None and place is not None and not self._is_even(link.operand, place)
         return tariff.at_least if waits else tariff.added
 
     def _is_even(self, operand: Operand, place: str) -> bool:
         """Whether elements share no words of a place on the way in or out; then staying is not dearer than leaving."""
-        return not self._between[operand, place]
+        return not self._paths.between[operand, place]
 
     def kinds(self, alive: Sequence[Link]) -> list[LoopKind]:
         """The kinds of loops for which the next cut may be; one that ends all links, if there is no other."""
@@ -439,8 +438,8 @@ class Bounds:
         if link.operand is not Operand.OUTPUT or link.upper is not None:
             return True
         # whether words that are sent save additions inside depends on what is there
-        inside = self._inner.get((link.operand, link.lower))
-        place = self._upper[link.operand, link.lower]
+        inside = self._paths.inner.get((link.operand, link.lower))
+        place = self._paths.upper[link.operand, link.lower]
         return (inside is None or inside in parts.placed) and (place is None or self._is_even(link.operand, place))
 
     def pending(self, parts: Parts, axes: Sequence[Axis]) -> Values:
@@ -476,7 +475,7 @@ class Bounds:
         return {
             port: [
                 (link, self._least[link[0]])
-                for link, upper in self._upper.items()
+                for link, upper in self._paths.upper.items()
                 if port.memory == (upper or begins(link[0])) and port.goes == (link[0] is not Operand.OUTPUT)
             ]
             for port in self._ports
@@ -489,7 +488,7 @@ class Bounds:
         Not if it is cheaper to let a sum arrive and add it than to add it up on the way: the bound has all sums arrive
         then.
         """
-        links = pairwise(self._path(Operand.OUTPUT))
+        links = pairwise(self._paths.of(Operand.OUTPUT))
         event = self._prices.event
         return all(
             event(f"{upper}.output.hop") <= event(f"{upper}.output.update") + event(f"{upper}.output.add")
@@ -534,7 +533,7 @@ class Bounds:
         visits = self._visits(link)
         own = self._moved.words(link.operand, link.own, visits).astype(np.float64)
         shared = self._moved.words(link.operand, link.shared, self._shared_visits(link, visits)).astype(np.float64)
-        outer = self._upper[link.operand, link.lower] or self._hierarchy.begins(link.operand)
+        outer = self._paths.upper[link.operand, link.lower] or self._hierarchy.begins(link.operand)
         rows: list[Values] = []
         for port in self._ports:
             words = np.zeros_like(own)
@@ -553,14 +552,6 @@ class Bounds:
         """Words of each operand."""
         return {operand: int(self._moved.words(operand, self._problem.whole)[0]) for operand in self._problem.operands}
 
-    def _path(self, operand: Operand) -> list[str]:
-        inner = (memory.name for memory in self._hierarchy.memories[1:])
-        return [
-            self._hierarchy.begins(operand),
-            *(memory for memory in inner if operand in self.assignment.get(memory, ())),
-            OPERATION,
-        ]
-
     def _sums(self, links: list[tuple[str, str]]) -> dict[tuple[Operand, str], Tariff]:
         event = self._event
         found: dict[tuple[Operand, str], Tariff] = {}
@@ -572,36 +563,6 @@ class Bounds:
             saved = 0.0 if lower == OPERATION else event(f"{lower}.output.add")
             found[Operand.OUTPUT, lower] = Tariff(at_least, rate, saved)
         return found
-
-    @cached_property
-    def _upper(self) -> Mapping[tuple[Operand, str], str | None]:
-        """By operand and lower place, the upper one; None for that in which the path begins."""
-        return {
-            (operand, lower): upper if number else None
-            for operand in self._problem.operands
-            for number, (upper, lower) in enumerate(pairwise(self._path(operand)))
-        }
-
-    @cached_property
-    def _between(self) -> Mapping[tuple[Operand, str], frozenset[str]]:
-        """By operand and lower place, the axes between it and the upper one."""
-        names = [level.name for level in self._hierarchy.levels]
-        axes = [axis.name for axis in self._hierarchy.axes]
-        places = {name: number for number, name in enumerate([*names, OPERATION])}
-        return {
-            (operand, lower): frozenset(axis for axis in axes if places[upper] < places[axis] < places[lower])
-            for operand in self._problem.operands
-            for upper, lower in pairwise(self._path(operand))
-        }
-
-    @cached_property
-    def _inner(self) -> Mapping[tuple[Operand, str], tuple[Operand, str]]:
-        """By operand and lower place, the link further in."""
-        return {
-            (operand, lower): (operand, inside)
-            for operand in self._problem.operands
-            for lower, inside in pairwise(self._path(operand)[1:])
-        }
 
 
 def _shares(axis: Axis, operand: Operand) -> bool:

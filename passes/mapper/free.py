@@ -19,7 +19,7 @@ from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import GConv
 from dialects.hierarchy import Axis, Hierarchy, Memory
 from dialects.schedule import Mapping, Operand
-from passes.mapper.bounds import Assignment, Bounds
+from passes.mapper.bounds import Bounds
 from passes.mapper.counts import Counts
 from passes.mapper.dive import Dive
 from passes.mapper.effort import Effort, SpentError
@@ -27,6 +27,7 @@ from passes.mapper.greedy import greedy
 from passes.mapper.moves import Moves
 from passes.mapper.nest import mapping_of
 from passes.mapper.partial import Parts
+from passes.mapper.paths import Assignment
 from passes.mapper.pricing import Objective, Prices, Values
 from passes.mapper.problem import Problem
 from passes.mapper.several import Several

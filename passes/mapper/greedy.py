@@ -12,11 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from dialects.hierarchy import Axis, Hierarchy, Level, Memory
-from passes.mapper.bounds import Assignment
 from passes.mapper.choices import even
 from passes.mapper.footprint import tile_words
 from passes.mapper.nest import Column
 from passes.mapper.partial import Parts, in_banks
+from passes.mapper.paths import Assignment
 from passes.mapper.problem import Problem
 
 _ROW = np.zeros(1, np.intp)
