@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from backends.generic.emulator import MODES, NestEmulator
 from backends.generic.isa import ISA, Compute, Drain, Fill, Open, Par, Place
-from backends.isa import Instruction
 from backends.program import Program
 from backends.spatial.codes import Tensor
 from backends.spatial.isa import End, Loop
@@ -17,6 +15,7 @@ from dialects.diagnostics import CatenaError
 from dialects.gconv import Dim, GConv, LoopKind, Reduce
 from dialects.schedule import Loop as LoopName
 from dialects.schedule import Mapping, Operand, Spatial, Storage, Temporal
+from tests.backends.edits import Edit, changed, without
 from tests.backends.generic.layers import machine, program_of
 from tests.backends.spatial.layers import Layer
 
@@ -39,27 +38,6 @@ MAPPING = Mapping(
         Storage("rf", (Operand.KERNEL,)),
     )
 )
-Edit = Callable[[list[Instruction]], list[Instruction]]
-
-
-def changed(kind: type[Instruction], number: int = 0, **values: object) -> Edit:
-    """Some fields of one instruction of a kind."""
-
-    def edit(code: list[Instruction]) -> list[Instruction]:
-        index = [i for i, each in enumerate(code) if isinstance(each, kind)][number]
-        return [*code[:index], replace(code[index], **values), *code[index + 1 :]]
-
-    return edit
-
-
-def without(kind: type[Instruction], number: int = 0) -> Edit:
-    """All but one instruction of a kind."""
-
-    def edit(code: list[Instruction]) -> list[Instruction]:
-        index = [i for i, each in enumerate(code) if isinstance(each, kind)][number]
-        return code[:index] + code[index + 1 :]
-
-    return edit
 
 
 def both(one: Edit, other: Edit) -> Edit:

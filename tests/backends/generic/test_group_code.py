@@ -9,10 +9,8 @@ from xdsl.context import Context
 from xdsl.parser import Parser
 
 from backends.container import parse_program, program_bytes
-from backends.disassembly import image_digest, listing_lines
 from backends.generic.emit import emit
 from backends.generic.isa import ISA
-from backends.listing import assemble_program
 from dialects.diagnostics import CatenaError
 from dialects.gconv import LoopKind
 from dialects.schedule import Loop, Mapping, Temporal
@@ -26,6 +24,7 @@ from tests.backends.generic.group_cases import (
     mapped,
 )
 from tests.backends.generic.layers import machine
+from tests.backends.round_trips import assert_listing_assembles, read_again
 from tests.filechecking import new_ir_context, print_module
 from tests.passes.fusion.groups import Builder, conv_pair, window
 
@@ -91,22 +90,12 @@ def test_placed_groups_are_text_that_can_be_read_again() -> None:
     chain = chain_of(group, MACHINE)
     fuse(chain, group, with_nests(group, mapping, MACHINE))
     PlaceNestPass().apply(Context(), chain.module)
-    text = print_module(chain.module)
-    again = Parser(new_ir_context(), text).parse_module()
-    again.verify()
-    assert print_module(again) == text
-    assert emit(again, "generic").code[0] == emit(chain.module, "generic").code[0]
+    assert emit(read_again(chain.module), "generic").code[0] == emit(chain.module, "generic").code[0]
 
 
 def test_listings_of_groups_assemble_to_the_same_program() -> None:
     program = check_group(*CASES["products"](), MACHINE, modes=("blocks",))
-    images = {}
-    for image in program.constants:
-        words = image.array()
-        images[image_digest(words)] = words.data.cast("B")
-    text = "\n".join(listing_lines(program, ISA))
-    again = assemble_program(text, lambda _: ISA, images.__getitem__)
-    assert program_bytes(again) == program_bytes(program)
+    assert_listing_assembles(program, ISA)
 
 
 def test_tensors_that_do_not_fit_are_named() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -29,6 +28,7 @@ from backends.spatial.group_isa import (
 from backends.spatial.isa import Dim as LoopCounts
 from backends.spatial.isa import End
 from dialects.diagnostics import CatenaError
+from tests.backends.edits import Edit, assert_stops, changed, moved, without
 from tests.backends.generic.fused_groups import chain_of, check_group, compiled, fuse, with_nests
 from tests.backends.generic.group_cases import (
     ALL,
@@ -37,11 +37,7 @@ from tests.backends.generic.group_cases import (
     mapped,
 )
 from tests.backends.generic.layers import machine
-from tests.backends.generic.test_faults import changed, without
 from tests.passes.fusion.groups import conv_pair
-
-Edit = Callable[[list[Instruction]], list[Instruction]]
-
 
 NARROW = machine(
     {
@@ -59,17 +55,6 @@ def edited(edit: Edit) -> tuple[Program, dict[str, object]]:
     program = compiled(chain)
     code = edit(list(ISA.decode(program.code[0], "code.0")))
     return replace(program, code=(ISA.encode(code),)), dict(chain.inputs)
-
-
-def moved(kind: type[Instruction], number: int, by: int) -> Edit:
-    """One instruction of a kind, some places further on."""
-
-    def edit(code: list[Instruction]) -> list[Instruction]:
-        index = [i for i, each in enumerate(code) if isinstance(each, kind)][number]
-        code.insert(index + by, code.pop(index))
-        return code
-
-    return edit
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -108,13 +93,8 @@ def moved(kind: type[Instruction], number: int, by: int) -> Edit:
 )
 def test_faults_name_instruction_and_node(mode: str, edit: Edit, code: str, message: str) -> None:
     program, inputs = edited(edit)
-    with pytest.raises(CatenaError) as caught:
-        NestEmulator(program, mode).run(inputs)  # pyright: ignore[reportArgumentType]
-    (problem,) = caught.value.diagnostics
-    assert problem.code == code, problem
-    assert message in str(problem)
-    assert problem.where.startswith("instruction ")
-    assert problem.node
+    emulator = NestEmulator(program, mode)  # pyright: ignore[reportArgumentType]
+    assert_stops(lambda: emulator.run(inputs), code, message)  # pyright: ignore[reportArgumentType]
 
 
 def around(kind: type[Instruction], *turns: int) -> Edit:

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from xdsl.context import Context
-from xdsl.parser import Parser
 
-from backends.container import program_bytes
-from backends.disassembly import image_digest, listing_lines
-from backends.isa import Instruction
-from backends.listing import assemble_program
 from backends.program import Program
 from backends.spatial.codes import Memory, Tensor
 from backends.spatial.emit import emit
@@ -30,14 +24,13 @@ from dialects.schedule import Mapping, Operand, Storage
 from passes.fusion.group import Group
 from passes.map_row_stationary import MapRowStationaryPass
 from passes.place_spatial import PlaceSpatialPass
+from tests.backends.edits import Edit, assert_stops, changed, moved, without
 from tests.backends.generic.fused_groups import chain_of, fuse
 from tests.backends.generic.group_cases import ALIKE, BYTES, CASES, all_say_why, mapped, quantized
-from tests.backends.generic.test_faults import changed, without
-from tests.backends.generic.test_group_faults import moved
+from tests.backends.round_trips import assert_listing_assembles, read_again
 from tests.backends.spatial.fused_groups import check_group, compiled, with_nests
 from tests.backends.spatial.layers import MACHINES
 from tests.examples import examples
-from tests.filechecking import new_ir_context, print_module
 from tests.passes.fusion.groups import Builder, conv_pair, window
 from tests.passes.fusion.test_holds import cuts_sums, random_lowerable
 
@@ -142,22 +135,12 @@ def test_placed_groups_are_text_that_can_be_read_again() -> None:
     fuse(chain, group, mapping)
     for step in (MapRowStationaryPass(), PlaceSpatialPass()):
         step.apply(Context(), chain.module)
-    text = print_module(chain.module)
-    again = Parser(new_ir_context(), text).parse_module()
-    again.verify()
-    assert print_module(again) == text
-    assert emit(again, "eyeriss").code[0] == emit(chain.module, "eyeriss").code[0]
+    assert emit(read_again(chain.module), "eyeriss").code[0] == emit(chain.module, "eyeriss").code[0]
 
 
 def test_listings_of_groups_assemble_to_the_same_program() -> None:
     program = check_group(*CASES["products"](), EYERISS, modes=("blocks",))
-    images = {}
-    for image in program.constants:
-        words = image.array()
-        images[image_digest(words)] = words.data.cast("B")
-    text = "\n".join(listing_lines(program, ISA))
-    again = assemble_program(text, lambda _: ISA, images.__getitem__)
-    assert program_bytes(again) == program_bytes(program)
+    assert_listing_assembles(program, ISA)
 
 
 # What does not go ----------------------------------------------------------------------------------------------------
@@ -208,8 +191,6 @@ def test_scratchpads_hold_nothing_of_a_group() -> None:
 
 # Faults ---------------------------------------------------------------------------------------------------------------
 
-Edit = Callable[[list[Instruction]], list[Instruction]]
-
 
 def edited(edit: Edit) -> tuple[Program, dict[str, object]]:
     """The program of a pair of convolutions, rows by rows, with other instructions."""
@@ -251,10 +232,5 @@ def edited(edit: Edit) -> tuple[Program, dict[str, object]]:
 )
 def test_faults_name_instruction_and_node(mode: str, edit: Edit, code: str, message: str) -> None:
     program, inputs = edited(edit)
-    with pytest.raises(CatenaError) as caught:
-        SpatialEmulator(program, mode).run(inputs)  # pyright: ignore[reportArgumentType]
-    (problem,) = caught.value.diagnostics
-    assert problem.code == code, problem
-    assert message in str(problem)
-    assert problem.where.startswith("instruction ")
-    assert problem.node
+    emulator = SpatialEmulator(program, mode)  # pyright: ignore[reportArgumentType]
+    assert_stops(lambda: emulator.run(inputs), code, message)  # pyright: ignore[reportArgumentType]
