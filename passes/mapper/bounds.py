@@ -255,10 +255,14 @@ class Bounds:
         return best - saved
 
     def _growth(self, parts: Parts, memory: str, waiting: Sequence[Operand]) -> Mapping[Operand, Values]:
-        """How often the tile of each operand that waits fits into a memory, at most, beside what else must be there."""
+        """How often the tile of each operand that waits fits into a memory, at most, beside what else must be there.
+
+        As the last tile of a loop may be smaller, tiles need not grow as much as they become fewer.
+        """
         level = self._hierarchy.memory(memory)
         problem = self._problem
         words = {operand: tile_words(problem, operand, parts.tiles) * level.buffers for operand in waiting}
+        uneven: Values = np.prod(parts.left * parts.tiles / problem.whole, axis=0)
         found: dict[Operand, Values] = {}
         for operand in waiting:
             room: Values = np.full(parts.count, np.inf)
@@ -271,6 +275,8 @@ class Bounds:
                 found[operand] = self._input_growth(parts, room) / level.buffers
             else:
                 found[operand] = room / words[operand]
+            # whether it fits at all is not a matter of how many tiles there are
+            found[operand] = np.where(found[operand] < 1, found[operand], found[operand] * uneven)
         return found
 
     def _input_growth(self, parts: Parts, room: Values) -> Values:
