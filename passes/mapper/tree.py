@@ -25,8 +25,8 @@ from passes.mapper.partial import Flags, Parts, Rows, together
 from passes.mapper.pricing import Values
 from passes.mapper.stages import Place, Stage, axes_of
 
-_DONE = 48
-"""How many parts that are done are priced after a round."""
+_DONE, _MOST_DONE = 48, 4096
+"""How many parts that are done are priced after a round: twice as many each time that finds nothing better, at most."""
 
 _WIDTHS = (256, 2048)
 """How many parts a round takes from a pool: the first, and those after it."""
@@ -151,7 +151,7 @@ class Tree:
     def _search(self, parts: Parts, best: Incumbent) -> float:
         pools = self.pools(parts, best)
         widths = itertools.chain(_WIDTHS, itertools.repeat(_WIDTHS[-1]))
-        begun = math.inf
+        begun, done = math.inf, _DONE
 
         def chosen(bounds: Values) -> Flags:
             self.moves.effort.spend(GROUP)
@@ -159,13 +159,14 @@ class Tree:
 
         try:
             while min(pool.least() for pool in pools) < best.value:
-                width = next(widths)
+                width, known = next(widths), best.value
                 for stage in range(len(self.stages)):
                     taken = list(pools[stage].take(width, best.value))
                     begun = min((self.root_bound(stage, each) for each in taken), default=math.inf)
                     self.advance(pools, stage, taken, chosen, best)
                     begun = math.inf
-                self.finish(pools[-1].take(_DONE, best.value), best)
+                self.finish(pools[-1].take(done, best.value), best)
+                done = _DONE if best.value < known else min(2 * done, _MOST_DONE)
         except SpentError:
             pass
         return min(best.value, begun, *(min(pool.least(), pool.floor) for pool in pools))

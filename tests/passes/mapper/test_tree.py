@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +19,7 @@ from passes.mapper.counts import Counts
 from passes.mapper.dive import apart
 from passes.mapper.dominance import cheapest
 from passes.mapper.effort import Effort
-from passes.mapper.free import assignments
+from passes.mapper.free import assignments, best_mapping
 from passes.mapper.moves import Moves
 from passes.mapper.partial import Parts, together
 from passes.mapper.pricing import Prices, Values
@@ -26,7 +27,7 @@ from passes.mapper.problem import Problem
 from passes.mapper.stages import stages_of
 from passes.mapper.tree import Incumbent, Pool, Tree
 from tests.examples import examples
-from tests.passes.mapper.free_nests import small_links, small_machines
+from tests.passes.mapper.free_nests import OUTERMOST, small_links, small_machines
 
 MOST = 400
 """Mappings of a case that are priced, at most."""
@@ -160,3 +161,31 @@ def test_steps_along_many_axes_take_no_longer_than_along_few() -> None:
     for _ in range(20):
         parts = parts.marked.laid(axis, 0, np.array([2]), np.array([0])).marked
     assert parts.steps.tolist() == [3]
+
+
+def test_parts_that_are_done_are_priced_many_at_a_time_once_none_is_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line buffer's time to fill at first is in no bound, so that thousands of parts are below the best one."""
+    levels = {
+        "ddr": {"kind": "memory", "read": 3, "write": 1.5},
+        "lines": {"kind": "memory", "words": 600, "operands": ["I", "O"], "read": 9},
+        "tree": {"kind": "axis", "size": 27, "reduces": True, "loops": ["ks"]},
+        "copies": {"kind": "axis", "size": 5, "multicast": ["I"], "loops": ["op"]},
+    }
+    accesses = {
+        "ddr": {"energy": 150, "events": {f"ddr.{event}": 1 for event in OUTERMOST[:4]}},
+        "lines": {"energy": 4, "events": {"lines.input.read": 1, "lines.output.update": 1, "lines.output.add": 2}},
+    }
+    machine = parse_hierarchy({"name": "tree", "summary": "", "levels": levels, "accesses": accesses})
+    spec = GConv((Dim("C", op=64, ks=64), Dim("H", opc=4), Dim("W", opc=4)), "mul", Reduce.ADD)
+    finished: list[int] = []
+    finish = Tree.finish
+
+    def counted(tree: Tree, groups: Iterable[Parts], best: Incumbent) -> None:
+        some = list(groups)
+        finished.append(sum(parts.count for parts in some))
+        finish(tree, some, best)
+
+    monkeypatch.setattr(Tree, "finish", counted)
+    assert best_mapping(spec, machine, "", Objective.EDP).gap == 0
+    assert sum(finished) > 2000
+    assert len(finished) < 40
