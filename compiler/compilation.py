@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from xdsl.passes import ModulePass
 
 from backends.api import Backend
 from backends.registry import find_backend
+from compiler.compile_options import CompileOptions as CompileOptions
 from compiler.descriptions.files import DEFAULT_TARGET
 from compiler.displaying import Displayed, Part
 from compiler.driver import (
@@ -30,8 +30,8 @@ from compiler.dumps import MappingDump
 from compiler.fallback_hint import fallback_hint
 from compiler.ir_text import new_context, read_module
 from compiler.modes import Mode
-from compiler.pipelines import parse_passes
-from compiler.sources import ImportOptions, SourceKind, kind_of, load_message, load_model
+from compiler.sources import SourceKind, kind_of, load_message, load_model
+from compiler.stage_passes import ZEROS_STAGE, StagePasses, is_of_cores
 from compiler.stages import (
     IMPORT,
     MAPPING_STAGE,
@@ -45,14 +45,9 @@ from compiler.stages import (
 )
 from compiler.tables import Table, number, table
 from compiler.targets import Target, select_target
-from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.gemm_machine import GemmMachine
 from dialects.module_attributes import BACKEND, STAGE
-from dialects.multicore_machine import MulticoreMachine
 from dialects.target import MachineOp, find_machine
-from passes.merge_dims import MergeDimsPass
-from passes.searching.options import ObjectivePass, SearchOptions
 from passes.verification import Verifier
 
 if TYPE_CHECKING:
@@ -63,38 +58,8 @@ if TYPE_CHECKING:
 
 PIPELINED = "schedule.pipelined"
 """The key of targets of cores that says whether layers run as a pipeline."""
-ZEROS_STAGE = "encoded"
-"""The stage in which zeros are measured."""
-
 TARGET_STAGE = "fused"
 """The first stage whose passes look at the machine; it is put into the module before them."""
-
-
-@dataclass(frozen=True)
-class CompileOptions:
-    """What a compilation is asked to do.
-
-    `target` is a name or a TOML file (None: what the IR says, else the default target) and `settings` its overrides.
-    `start` is the stage that IR has passed (None: what the IR says), `stop` the last stage to run. `mapping` is a
-    mapping file as `passes.pin_mappings` reads it, `calibrate` and `density` are those of `passes.measure_zeros` (None:
-    nothing is known of zeros but what the mapping file says), `search` how other mappings are found, `mode` how the
-    accelerator is used, `fuse` whether layers are fused. `without` names passes to leave out. `reproducer` is a folder
-    that gets what shows a failure again (`compiler.reproduction`), if there is one.
-    """
-
-    target: str | None = None
-    settings: Mapping[str, str] = field(default_factory=dict[str, str])
-    start: str | None = None
-    stop: str = PROGRAM.name
-    mapping: str | None = None
-    calibrate: str | None = None
-    density: float | None = None
-    search: SearchOptions = field(default_factory=SearchOptions)
-    mode: Mode = Mode.CHAIN
-    fuse: bool = False
-    without: frozenset[str] = frozenset()
-    importing: ImportOptions = field(default_factory=ImportOptions)
-    reproducer: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -176,6 +141,7 @@ def compile_model(
 class _Compilation:
     def __init__(self, options: CompileOptions, observers: Sequence[Observer], verifier: Verifier):
         self._options = options
+        self._passes = StagePasses(options)
         self._observers = observers
         self._context = new_context()
         self._verifier = verifier
@@ -258,7 +224,7 @@ class _Compilation:
 
     def _at_its_statement(self, problem: Diagnostic, module: ModuleOp) -> Diagnostic:
         """A problem of a group that the mapping file makes, with its place in the file."""
-        if not self._fuses or self._options.mapping is None:
+        if not self._passes.groups_by_hand or self._options.mapping is None:
             return problem
         from passes.mapping_file.blame import at_its_statement
 
@@ -266,7 +232,7 @@ class _Compilation:
 
     def _check_mapping_files(self, target: Target | None) -> None:
         """Mapping files have no words for how layers lie on cores."""
-        if target is None or not _is_of_cores(target):
+        if target is None or not is_of_cores(target):
             return
         given, observers = self._options.mapping, self._observers
         files = [] if given is None else [("--mapping", given)]
@@ -284,7 +250,7 @@ class _Compilation:
         start = perf_counter()
         with watched_for_failure(self._observers, Failure(IMPORT.name, None)):
             module = load()
-        passes = self._passes(IMPORT, target)
+        passes = self._passes.of(IMPORT, target)
         self._runs.append(
             run_stage(
                 module, IMPORT, passes, self._context, observers=self._observers, verifier=self._verifier, since=start
@@ -315,7 +281,7 @@ class _Compilation:
                 continue
             if target is not None and stage_number(stage.name) >= stage_number(TARGET_STAGE):
                 _attach(module, target)
-            passes = self._passes(stage, target)[done if stage is stages[0] else 0 :]
+            passes = self._passes.of(stage, target)[done if stage is stages[0] else 0 :]
             try:
                 self._runs.append(self._run_stage(module, stage, passes))
             except CatenaError as error:
@@ -335,137 +301,6 @@ class _Compilation:
             observer.after_program(run, program)
         return program
 
-    def _passes(self, stage: Stage, target: Target | None) -> list[ModulePass]:
-        pipeline = stage_pipeline(stage, target.backend if target is not None else None)
-        extra = target.backend.pass_types if target is not None else {}
-        passes = [
-            step for text in pipeline for step in parse_passes(text, extra) if step.name not in self._options.without
-        ]
-        if stage.name == ZEROS_STAGE:
-            return self._measuring(passes)
-        if stage.name == MAPPING_STAGE:
-            fusing = [] if _is_of_cores(target) else self._fusing(target)
-            behind = [*self._judging(target), *self._fusing_rows(target)]
-            searching = self._searching([*passes, *behind], target)
-            return [*self._decided(target), *fusing, *searching, *self._measuring_skips(target)]
-        if self._merges_late(target):
-            # Groups are tiled along dimensions that merging would hide; what is left is merged behind them.
-            return [step for step in passes if not isinstance(step, MergeDimsPass)]
-        return [self._merging() if isinstance(step, MergeDimsPass) else step for step in passes]
-
-    def _measuring(self, passes: Sequence[ModulePass]) -> list[ModulePass]:
-        """The passes of the stage that chooses encodings, which go by what is known of zeros."""
-        file, density = self._options.calibrate, self._options.density
-        if file is None and density is None:
-            return [*passes]
-        # most compilations measure nothing
-        from passes.choose_encodings import ChooseEncodingsPass
-        from passes.measure_zeros import MeasureZerosPass
-
-        first = next((i for i, step in enumerate(passes) if isinstance(step, ChooseEncodingsPass)), len(passes))
-        return [*passes[:first], MeasureZerosPass(file, density), *passes[first:]]
-
-    def _measuring_skips(self, target: Target | None) -> list[ModulePass]:
-        """The pass that measures what mapped links leave out, on machines that do so."""
-        if self._options.calibrate is None or target is None or not isinstance(target.machine, GemmMachine):
-            return []
-        # most compilations measure nothing
-        from passes.measure_skips import MeasureSkipsPass
-
-        return [MeasureSkipsPass(self._options.calibrate)]
-
-    def _merges_late(self, target: Target | None) -> bool:
-        """Whether dimensions merge behind the fusing of layers."""
-        return (self._options.fuse or self._fuses) and not _is_of_cores(target)
-
-    def _merging(self) -> MergeDimsPass:
-        """The pass that merges dimensions, except of layers that the mapping file maps as they are."""
-        file = self._options.mapping
-        return MergeDimsPass(mappings=file, only_named=file is not None and self._options.fuse)
-
-    @cached_property
-    def _fuses(self) -> bool:
-        """Whether there is a mapping file that fuses links."""
-        if self._options.mapping is None:
-            return False
-        from passes.mapping_file.reading import links_in_groups
-
-        return bool(links_in_groups(Path(self._options.mapping)))
-
-    def _decided(self, target: Target | None) -> list[ModulePass]:
-        """The passes that decide where links run, and how those run that a mapping file names."""
-        file, mode = self._options.mapping, self._options.mode
-        if file is None:
-            return [*mode.passes]
-        # mapping files bring the searches of all kinds of machines with them
-        from passes.form_groups import FormGroupsPass
-        from passes.pin_mappings import PinMappingsPass
-
-        objective = self._options.search.objective
-        before = PinMappingsPass(file, mode.value, objective=None if objective is None else objective.value)
-        grouping = [FormGroupsPass(file)] if self._fuses else []
-        merging = [self._merging()] if self._merges_late(target) else []
-        if not mode.passes:
-            return [*grouping, *merging, before]
-        return [before, *mode.passes, *grouping, *merging, replace(before, after_assign_host=True)]
-
-    def _fusing(self, target: Target | None) -> list[ModulePass]:
-        """The passes that fuse layers.
-
-        Without an objective nothing stays between groups of rows and columns: nests have less room beside it, and of
-        groups that cost more for it all would be taken apart together.
-        """
-        if not self._options.fuse:
-            return []
-        # most compilations fuse nothing
-        from passes.fuse_layers import FuseLayersPass
-
-        objective = self._options.search.objective
-        is_array = target is not None and isinstance(target.machine, Machine)
-        plain = FuseLayersPass(staying=0) if is_array else FuseLayersPass()
-        fusing = plain if objective is None else FuseLayersPass(least=objective.value)
-        return [self._options.search.applied_to(fusing), MergeDimsPass()]
-
-    def _fusing_rows(self, target: Target | None) -> list[ModulePass]:
-        """The pass that fuses layers that are mapped already, on machines whose groups are pipelines of cores."""
-        if not (self._options.fuse and _is_of_cores(target)):
-            return []
-        from passes.fuse_rows import FuseRowsPass
-
-        return [FuseRowsPass()]
-
-    def _judging(self, target: Target | None) -> list[ModulePass]:
-        """The pass that takes groups apart which cost more than their links alone, by the objective that is asked for.
-
-        Without one it is energy times time on machines of rows and columns, where few words that are saved can cost
-        much time; groups of machines of matrix products are compared as they are formed.
-        """
-        options, machine = self._options, None if target is None else target.machine
-        if not options.fuse or not isinstance(machine, GemmMachine | Machine):
-            return []  # on levels groups have prices
-        without = options.search.objective is None
-        if without and not isinstance(machine, Machine):
-            return []
-        from passes.dissolve_groups import DissolveGroupsPass
-
-        return [DissolveGroupsPass(product=without)]
-
-    def _searching(self, passes: Sequence[ModulePass], target: Target | None) -> list[ModulePass]:
-        """The passes of the mapping stage as the options want mappings to be found."""
-        search = self._options.search
-        known = {each.name for step in passes if isinstance(step, ObjectivePass) for each in fields(step)}
-        if unknown := [each for each in search.given if each.removeprefix("--").replace("-", "_") not in known]:
-            name = "" if target is None else target.machine.name
-            message = f"the target {name} searches for {'mappings at once' if known else 'no mappings'}"
-            hint = "--objective is all that it can be asked for" if known else ""
-            raise CatenaError(Diagnostic("CAT-C001", message, "mapped", found=", ".join(unknown), hint=hint))
-        if self._options.fuse and search.objective is None:
-            from passes.map_nest import MapNestPass
-
-            # by energy alone links would lie on few elements in turns whose parts of them are small
-            passes = [replace(step, groups="edp") if isinstance(step, MapNestPass) else step for step in passes]
-        return [search.applied_to(step) for step in passes]
-
     def _selected(self) -> Target:
         """The target that is asked for."""
         options = self._options
@@ -474,7 +309,7 @@ class _Compilation:
     def _unfused(self, target: Target | None) -> Target | None:
         """The target as it is without fusing, if that is another one and nobody says how layers are to run."""
         options = self._options
-        if not (options.fuse and _is_of_cores(target)) or PIPELINED in options.settings:
+        if not (options.fuse and is_of_cores(target)) or PIPELINED in options.settings:
             return None
         return select_target(options.target or DEFAULT_TARGET, options.settings)
 
@@ -487,8 +322,12 @@ class _Compilation:
         fused, alone = self._tried(module, target, fuse=True), self._tried(module, unfused, fuse=False)
         if fused is None or alone is None or not fused.is_worse_than(alone):
             return target
-        self._options = replace(self._options, fuse=False)
+        self._give_up_fusing()
         return unfused
+
+    def _give_up_fusing(self) -> None:
+        self._options = replace(self._options, fuse=False)
+        self._passes = StagePasses(self._options)
 
     @staticmethod
     def _may_use_crossbars(module: ModuleOp) -> bool:
@@ -522,7 +361,7 @@ class _Compilation:
         unfused = self._unfused(asked)
         if unfused is not None and unfused.machine == machine and not self._may_use_crossbars(module):
             # An earlier stage has given up fusing.
-            self._options = replace(options, fuse=False)
+            self._give_up_fusing()
             return unfused
         if asked.machine != machine:
             raise CatenaError(
@@ -543,14 +382,9 @@ def target_for(name: str, settings: Mapping[str, str], fuse: bool) -> Target:
     Raises `CatenaError` as `select_target` does.
     """
     target = select_target(name, settings)
-    if fuse and _is_of_cores(target):
+    if fuse and is_of_cores(target):
         return select_target(name, {PIPELINED: "true", **settings})
     return target
-
-
-def stage_pipeline(stage: Stage, backend: Backend | None) -> tuple[str, ...]:
-    """The pipeline texts of a stage: the backend's own, if it has any, in place of the table's."""
-    return stage.passes if backend is None else backend.passes.get(stage.name, stage.passes)
 
 
 def write_compiled(compiled: Compiled, path: Path) -> None:
@@ -565,10 +399,6 @@ def write_compiled(compiled: Compiled, path: Path) -> None:
         write_module(compiled.module, path)
     else:
         write_program(compiled.program, path)
-
-
-def _is_of_cores(target: Target | None) -> bool:
-    return target is not None and isinstance(target.machine, MulticoreMachine)
 
 
 def _needs_target(stages: Sequence[Stage]) -> bool:

@@ -13,10 +13,11 @@ from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.passes import ModulePass
 
 from backends.container import program_bytes
-from compiler.compilation import Compiled, CompileOptions, compile_source, stage_pipeline, write_compiled
+from compiler.compilation import Compiled, CompileOptions, compile_source, write_compiled
 from compiler.driver import run_passes, run_stage
 from compiler.dumps import PassDump, PassPrinter, StageDump, pass_printer
 from compiler.ir_text import new_context, parse_module, print_module
+from compiler.stage_passes import stage_pipeline
 from compiler.stages import STAGES, dump_name, stage_named, stages_after
 from dialects.diagnostics import CatenaError, Diagnostic
 
