@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -211,8 +211,9 @@ class Bounds:
             terms = spread.copy()
             links: Values = np.zeros(parts.count)
             for link in alive:
-                if loops := self.further(link, kind):
-                    links = links + self._whole(parts, link, loops, axes, spread.room)
+                if inside := self._inside(link, kind):
+                    wholes = (self._whole(parts, link, loops, axes, spread.room) for loops in inside)
+                    links = links + reduce(np.minimum, wholes)
                 else:
                     links = links + self._ended(parts, link, axes, terms)
             best = np.minimum(best, links + terms.least)
@@ -411,6 +412,17 @@ class Bounds:
             slid = (loop for window in self._problem.windows for loop in (window.outputs, window.kernels))
             loops += [loop for loop in slid if self._problem.loops[loop].kind is kind]
         return loops
+
+    def _inside(self, link: Link, kind: LoopKind) -> list[list[int]]:
+        """Which loops a link may outlive at most, if the next cut is of a kind; none if it ends with that.
+
+        After loops that leave the input alone a window may still slide along one.
+        """
+        loops = self.further(link, kind)
+        if not loops or not link.slides or self._problem.window_of(loops[0]) is not None:
+            return [loops] if loops else []
+        slid = [loop for window in self._problem.windows for loop in (window.outputs, window.kernels)]
+        return [[*loops, loop] for loop in slid] or [loops]
 
     def branched(self, parts: Parts) -> Iterator[Parts]:
         """Parts for every kind of loops of which the next cut may be: links that are not alive for it end here."""

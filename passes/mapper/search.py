@@ -154,9 +154,12 @@ class _Search:
         hierarchy: Hierarchy,
         objective: Objective = Objective.ENERGY,
         choice: Choice | None = None,
+        known: float = np.inf,
     ):
         self._choice = choice
         """Which candidates may be taken, if not all."""
+        self._known = known
+        """What a mapping is known to cost from the beginning: none that costs more is looked for."""
         self._flow = flow
         timed = objective in (Objective.LATENCY, Objective.EDP)
         self._counts = FlowCounts(flow, hierarchy)
@@ -193,7 +196,7 @@ class _Search:
             level = waiting[-1].level
             if len(found) == count:
                 waiting[-1].prefer(found[-1].value, found[-1].elements, found[-1].steps)
-            limit = found[-1].value if len(found) == count else np.inf
+            limit = self._limit(found, count)
             most = _BATCH if limit < np.inf else _FIRST_BATCH
             batch, bound = waiting[-1].take(limit, most if level == len(names) else None)
             if not batch.count:
@@ -211,9 +214,13 @@ class _Search:
                 found = self._better(found, batch, count)
         return found
 
+    def _limit(self, found: Sequence[Found], count: int) -> float:
+        """The value that further mappings must not exceed to be among the best."""
+        return min(self._known, found[-1].value) if len(found) == count else self._known
+
     def _better(self, found: Sequence[Found], inner: Candidates, count: int) -> list[Found]:
         """The best of those found and of those with some inner parameters."""
-        limit = found[-1].value if len(found) == count else np.inf
+        limit = self._limit(found, count)
 
         def within(some: Candidates) -> Flags:
             return self._bounds.may_be_within(some, limit)

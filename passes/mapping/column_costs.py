@@ -112,16 +112,19 @@ class ColumnCosts:
         trips = self._trips(c, m)
         return self._least(objective, c, trips, self._events(c, trips))
 
-    def bound(self, objective: Objective, c: Columns) -> Costs:
-        """A lower bound whatever m and n are: all filters and images in the buffer at once, kernels fetched once."""
-        trips = self._trips(c, np.full_like(c.n, self.counts["filters"]))
+    def bound(self, objective: Objective, c: Columns, m: Column) -> Costs:
+        """A lower bound for up to `m` filters in the buffer, whatever n is: with all images at once.
+
+        Kernels are fetched once where nothing is folded, else once for every strip: then none stay.
+        """
+        trips = self._trips(c, m)
         return self._least(objective, c, trips, self._events(c, trips, bound=True))
 
     def floor(self, objective: Objective, c: Columns) -> Costs:
         """A quick lower bound, which looks at no tiles.
 
         What is read of the input comes into the buffer once, and to the array once per tile of filters; kernels are
-        fetched once; sums are counted exactly.
+        fetched as in `bound`; sums are counted exactly.
         """
         trips = self._trips(c, np.asarray(self.counts["filters"]))
         folds = self._folds(trips)
@@ -142,9 +145,7 @@ class ColumnCosts:
             "spad.input.write": delivered,
         }
         if self.spec.main != PASS:
-            words = math.prod(self.spec.kernel_shape)
-            across = words * np.minimum(c.e, -(-self.counts["rows_out"] // c.rows))
-            events |= {"dram.kernel.read": words, "array.kernel.deliver": across, "spad.kernel.write": across}
+            events |= self._kernel_events(c, trips, folds, trips["images"] * trips["rows"] * self.fixed["slide"], True)
         return self._least(objective, c, trips, events)
 
     def passes(self, c: Columns, m: Column) -> Column:
@@ -420,6 +421,7 @@ class ColumnCosts:
     ) -> dict[str, Column]:
         words, rest = math.prod(self.spec.kernel_shape), self.rest
         rows = -(-self.counts["rows_out"] // c.rows)
+        once = np.asarray(once) & (folds == 1)
         kept = ((trips["filters"] == trips["m"]) & (folds == 1)) | once
         alone = (trips["m"] == 1) & (trips["groups"] == 1) & (rest[LoopKind.G] * rest[LoopKind.OP] == 1)
         repeated = np.where((kept & alone) | once, 1, rest[LoopKind.OPC])

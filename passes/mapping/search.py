@@ -24,7 +24,7 @@ from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import PASS, Dim, GConv
 from dialects.schedule import Loop, Mapping, Objective
 from passes.mapping.column_costs import DENSE, ColumnCosts
-from passes.mapping.columns import Column, Columns, Window, halvings
+from passes.mapping.columns import Column, Columns, Costs, Window, halvings
 from passes.mapping.data_events import Sparsity
 from passes.mapping.lookups import IN_PLACE, Lookups
 from passes.mapping.roles import Roles, assign_roles
@@ -34,6 +34,8 @@ _Priced = tuple[tuple[float, int, int, int], Parameters]
 """Parameters, and what they are compared by: value, idle elements, passes, place among the candidates."""
 _FIRST = 1024
 """Candidates that are priced first, for a bound on the others."""
+_CHUNK = 16384
+"""Candidates that are bounded at a time, those with the lowest floors first: the best of them tell on the others."""
 _BATCH = 4096
 """Candidates that are priced at a time then: few calls, and columns of little memory."""
 
@@ -206,20 +208,41 @@ class _Search:
         limit = _limit(found, count)
         # Half the sets of filters take no fewer passes than all, so that their floor is no lower.
         halves = len(floor) + np.flatnonzero((floor <= limit) & is_needed[1].reshape(-1))
-        halves = halves[self.costs.floor(objective, columns.take(halves)) <= limit]
+        floors_of_halves = self.costs.floor(objective, columns.take(halves))
         floor[first] = np.inf
-        left = np.concatenate((np.flatnonzero(floor <= limit), halves))
-        bound = self.costs.bound(objective, columns.take(left)) if left.size else np.zeros(0)
-        order = np.argsort(bound, kind="stable")
-        for start in range(0, len(order), _BATCH):
-            batch = order[start : start + _BATCH]
-            if bound[batch[0]] > _limit(found, count):
-                break
-            if found and should_stop():
-                return found, min(float(bound[batch[0]]), found[0][0][0])
-            better = self._ranked(objective, columns, left[batch], count, _limit(found, count))
-            found = sorted([*found, *better], key=lambda each: each[0])[:count]
+        left = np.concatenate((np.arange(len(floor)), halves))
+        floor = np.concatenate((floor, floors_of_halves))
+        rows = np.flatnonzero(floor <= limit)
+        left, floor = left[rows], floor[rows]
+        while left.size:
+            order = np.argpartition(floor, _CHUNK) if left.size > _CHUNK else np.arange(left.size)
+            near, far = left[order[:_CHUNK]], order[_CHUNK:]
+            left, floor = left[far], floor[far]
+            others = float(floor.min(initial=np.inf))
+            bound, fits = self._bound(objective, columns.take(near))
+            near, bound = near[fits], bound[fits]
+            order = np.argsort(bound, kind="stable")
+            for start in range(0, len(order), _BATCH):
+                batch = order[start : start + _BATCH]
+                if bound[batch[0]] > _limit(found, count):
+                    break
+                if found and should_stop():
+                    return found, min(float(bound[batch[0]]), others, found[0][0][0])
+                better = self._ranked(objective, columns, near[batch], count, _limit(found, count))
+                found = sorted([*found, *better], key=lambda each: each[0])[:count]
+            rows = np.flatnonzero(floor <= _limit(found, count))
+            left, floor = left[rows], floor[rows]
         return found, found[0][0][0] if found else np.inf
+
+    def _bound(self, objective: Objective, c: Columns) -> tuple[Costs, npt.NDArray[np.bool_]]:
+        """What a row of candidates costs at least, whatever the number of images at a time, and which may fit.
+
+        With one image at a time there is room for the most filters.
+        """
+        m, _ = self._most_filters(replace(c, n=np.ones_like(c.n)))
+        fits = m >= np.minimum(c.p * c.t, self.counts["filters"])
+        price = self.costs.quick if self.counts["images"] == 1 else self.costs.bound
+        return price(objective, c, np.maximum(m, 1)), fits
 
     def least_banks(self) -> int | None:
         """The banks of the buffer that the smallest tiles take; None if it is not them that are in the way."""

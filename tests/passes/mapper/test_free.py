@@ -322,6 +322,18 @@ def test_tiles_of_windows_with_gaps_need_not_be_even(window: Dim, words: int) ->
     compare(spec, machine, Objective.ENERGY)
 
 
+def test_a_window_may_slide_after_loops_that_leave_the_input_alone() -> None:
+    """All filters for one window, then the next one: the input is read once, with room for a single window."""
+    spec = GConv((Dim("A", opc=4, ks=2), Dim("B", op=3)), "mul", Reduce.ADD)
+    levels = {"dram": {"kind": "memory"}, "glb": {"kind": "memory", "operands": ["I"], "words": 2, "slides": True}}
+    machine = parse_hierarchy({"name": "one-window", "summary": "", "levels": levels})
+    best = found_by_search(spec, machine, Objective.TRAFFIC)
+    assert best is not None
+    assert best.events["dram.input.read"] == 5
+    # the last of it is found only by who does not take the filters for the end
+    assert least_below(best.value, spec, machine, Objective.TRAFFIC, ()) == best.value
+
+
 @pytest.mark.parametrize(
     ("window", "operands", "words"),
     [

@@ -21,7 +21,12 @@ from passes.mapper.dataflow import BoundFlow, parse_dataflow
 from passes.mapper.flow_bounds import Flags, FlowBounds
 from passes.mapper.nest import Column, Store
 from passes.mapper.pricing import Prices, Values
-from passes.mapper.search import best_in_dataflow, least_in_dataflow
+from passes.mapper.search import (
+    Found,
+    _Search,  # pyright: ignore[reportPrivateUsage]
+    best_in_dataflow,
+    least_in_dataflow,
+)
 from passes.mapping.roles import roles_in_nest
 from tests.passes.mapper.drawing import extras_of
 from tests.passes.mapper.random_flows import (
@@ -90,6 +95,19 @@ def all_of(
     return values, np.prod([np.ones(count, np.int64), *elements], axis=0)
 
 
+def found_just_below(
+    value: float, spec: GConv, hierarchy: Hierarchy, objective: Objective, extras: Sequence[tuple[int, ...]]
+) -> Found | None:
+    """What a search finds that leaves out from the beginning whatever costs more than this.
+
+    No other search leaves out as much: each bound that is too high shows.
+    """
+    roles = roles_in_nest(spec)
+    flow = parse_dataflow(hierarchy).without_repeats(roles).on(spec, roles, extras)
+    search = _Search(flow, hierarchy, objective, known=value * (1 + 1e-9))
+    return search.best(lambda: False)
+
+
 def check(seeds: range, make: Callable[[Random], Hierarchy | None], least: int) -> None:
     """Compare the search, and the bound of one that is stopped, for cases of some seeds, of which so many can be."""
     compared = 0
@@ -113,6 +131,9 @@ def check(seeds: range, make: Callable[[Random], Hierarchy | None], least: int) 
         assert found.value == pytest.approx(expected), f"seed {seed}"
         if objective in (Objective.ENERGY, Objective.TRAFFIC):
             assert found.elements == busiest, f"seed {seed}"
+        again = found_just_below(found.value, spec, hierarchy, objective, extras)
+        assert again is not None, f"seed {seed}"
+        assert (again.value, again.elements) == (pytest.approx(found.value), found.elements), f"seed {seed}"
         stopped = best_in_dataflow(spec, hierarchy, objective=objective, should_stop=lambda: True, extras=extras)
         assert stopped.bound <= expected * (1 + 1e-9), f"seed {seed}"
         assert least_in_dataflow(spec, hierarchy, objective, extras) <= expected * (1 + 1e-9), f"seed {seed}"

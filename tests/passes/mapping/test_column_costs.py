@@ -225,7 +225,7 @@ def test_bounds_are_below_the_value_whatever_filters_and_images_are_in_the_buffe
     # Bounds are asked for with all images, before their number is chosen.
     images = replace(columns, n=np.array([extent(spec, assign_roles(spec).images)], np.int64))
     value = one.value(objective, columns, m)[0]
-    assert one.bound(objective, images)[0] <= value
+    assert one.bound(objective, images, m)[0] <= value
     assert one.floor(objective, images)[0] <= value
 
 

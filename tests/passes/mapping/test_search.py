@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,11 +20,14 @@ from dialects.diagnostics import CatenaError
 from dialects.events import Counts
 from dialects.gconv import PASS, Dim, GConv, LoopKind, Reduce
 from dialects.schedule import Loop, Mapping, Objective, Operand, Temporal
+from passes.mapping import search as mapping_search
+from passes.mapping.column_costs import ColumnCosts
+from passes.mapping.columns import Column, Columns, Costs
 from passes.mapping.cost import predict, price
 from passes.mapping.fit import violations
 from passes.mapping.roles import assign_roles
 from passes.mapping.row_stationary import Parameters, build_mapping, expand, fold
-from passes.mapping.search import best_mapping, even_tiles
+from passes.mapping.search import Best, best_mapping, even_tiles
 from passes.mapping.search import search as search_until
 from tests.examples import examples
 from tests.passes.mapping.drawing import Shape, links, post_operands, window_links
@@ -47,6 +51,7 @@ LEAKY = machine_like_eyeriss(
 """Time costs energy, and passes have beginnings and ends."""
 Problem = tuple[GConv, Shape, Machine, Objective, tuple[Shape, ...]]
 """What is searched for, and the post operands."""
+Pricing = Callable[[ColumnCosts, Objective, Columns, Column], Costs]
 ALL_CHECKS = list(HealthCheck)
 
 
@@ -247,6 +252,69 @@ def test_the_best_mapping_is_the_best_of_an_enumeration(problem: Problem) -> Non
     stopped = search_until(spec, shape, machine, objective, should_stop=lambda: True, extras=extras)
     assert violations(spec, stopped.mapping, machine) == []
     assert stopped.bound <= whole.value <= stopped.value
+
+
+def found_just_below(value: float, problem: Problem, monkeypatch: pytest.MonkeyPatch) -> Best:
+    """What a search finds that leaves out, from its second candidate on, whatever costs more than this.
+
+    No other search leaves out as much: each bound that is too high shows.
+    """
+    spec, shape, machine, objective, extras = problem
+    with monkeypatch.context() as patched:
+        patched.setattr(mapping_search, "_FIRST", 1)
+        patched.setattr(mapping_search, "_limit", lambda *_: value * (1 + 1e-9))
+        patched.setattr(mapping_search, "_CHUNK", 7)
+        patched.setattr(mapping_search, "_BATCH", 3)
+        return search_until(spec, shape, machine, objective, extras=extras)
+
+
+def check_bounds(problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, shape, machine, objective, extras = problem
+    try:
+        whole = search_until(spec, shape, machine, objective, extras=extras)
+    except CatenaError:
+        return
+    again = found_just_below(whole.value, problem, monkeypatch)
+    assert (again.value, again.mapping) == (whole.value, whole.mapping)
+
+
+@pytest.mark.parametrize(
+    ("number", "most", "largest"), [(40, 800, 6), pytest.param(1000, 3000, 9, marks=pytest.mark.exhaustive)]
+)
+def test_no_bound_leaves_out_what_is_best(
+    number: int, most: int, largest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @settings(max_examples=number, derandomize=True, deadline=None, suppress_health_check=ALL_CHECKS)
+    @given(problems(most_trips=most, largest=largest))
+    def every(problem: Problem) -> None:
+        check_bounds(problem, monkeypatch)
+
+    every()
+
+
+@pytest.mark.parametrize(
+    ("objective", "most"), [(Objective.LATENCY, 20_000), (Objective.TRAFFIC, 50_000), (Objective.ENERGY, 10_000)]
+)
+def test_few_candidates_are_looked_at_once_a_good_one_is_known(
+    objective: Objective, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A layer of ResNet-50 of 200,000 candidates: folded sums bring kernels again, and floors come before bounds."""
+    seen = 0
+    quick, bound = ColumnCosts.quick, ColumnCosts.bound
+
+    def counted(of: Pricing) -> Pricing:
+        def priced(self: ColumnCosts, objective: Objective, c: Columns, m: Column) -> Costs:
+            nonlocal seen
+            seen += math.prod(c.shape)
+            return of(self, objective, c, m)
+
+        return priced
+
+    monkeypatch.setattr(ColumnCosts, "quick", counted(quick))
+    monkeypatch.setattr(ColumnCosts, "bound", counted(bound))
+    spec, shape, machine, *_ = one_by_one(64, 256, 56, EYERISS, objective)
+    search_until(spec, shape, machine, objective)
+    assert 0 < seen <= most
 
 
 def test_passes_that_are_not_alike_are_not_taken_together() -> None:
