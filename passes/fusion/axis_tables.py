@@ -8,6 +8,7 @@ once for every order of its loops and every `Stance` of the intermediates to the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,7 +18,7 @@ import numpy as np
 from passes.fusion.group import Group
 from passes.fusion.link_walk import Cut, Known, Ratios, Stance, Union
 from passes.fusion.plain_walk import NotPlainError, PlainWalk
-from passes.fusion.turn_walk import TurnWalk
+from passes.fusion.turn_walk import NotFactorisableError, TurnWalk
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,15 @@ class Tabulation:
                 pass
         return TurnWalk(self.known, cuts, stances, low)
 
+    def first(self, cuts: Sequence[Cut]) -> Ratios:
+        """What `AxisTable` calls `first`, of loops whose turns are too many for a table; zeros if it is not known."""
+        names = [tensor.name for tensor in self.group.tensors]
+        try:
+            walk = TurnWalk(self.known, tuple(cuts), {}, low=True, first=True)
+        except NotFactorisableError:
+            return np.zeros((math.prod(len(cut.tiles) for cut in cuts), len(names)))
+        return self._parts([walk.counted[name].first for name in names], self._sizes)
+
     def elements(self, tensor: str) -> float:
         """What all turns together need of a tensor."""
         return float(self.whole.counted[tensor].most[0])
@@ -108,14 +118,8 @@ class Tabulation:
             return TurnWalk(known, (Cut(cut.loop, cut.count, cut.tiles[:1]),), stances).moved()
 
     def _numbers(self, walk: PlainWalk | TurnWalk, low: PlainWalk | TurnWalk) -> AxisTable:
-        whole = self.whole
-
-        def parts(numbers: list[Ratios], of: list[Ratios]) -> Ratios:
-            # Of nothing, everything is nothing.
-            return np.stack([n / max(float(w.max()), 1.0) for n, w in zip(numbers, of, strict=True)], axis=-1)
-
+        whole, parts, sizes = self.whole, self._parts, self._sizes
         names = [tensor.name for tensor in self.group.tensors]
-        sizes = [whole.counted[name].most for name in names]
         made, links = self.group.intermediates, [link.name for link in self.group.links]
         read = [whole.read[each].most for each in self.readings]
         return AxisTable(
@@ -131,3 +135,13 @@ class Tabulation:
             tuple(walk.unions),
             walk.contents(),
         )
+
+    @property
+    def _sizes(self) -> list[Ratios]:
+        """What all turns together need of each tensor."""
+        return [self.whole.counted[tensor.name].most for tensor in self.group.tensors]
+
+    @staticmethod
+    def _parts(numbers: list[Ratios], of: list[Ratios]) -> Ratios:
+        # Of nothing, everything is nothing.
+        return np.stack([n / max(float(w.max()), 1.0) for n, w in zip(numbers, of, strict=True)], axis=-1)

@@ -144,7 +144,7 @@ class Factor:
 
     `common`, `most`, `first` and so on are those of `AxisTable`, with states along the first axis and as many codes as
     all loops of the factor need. A state whose numbers are no product is not `valid`, and `too_large` if there
-    are too many of its kind to find their numbers one by one.
+    are too many of its kind to find their numbers one by one; what it needs at `most` is then no less than told.
     """
 
     tabulation: Tabulation
@@ -255,14 +255,14 @@ class Factor:
     def _tabulate(self, block: _Block) -> None:
         cuts = [self.cuts[loop] for loop in block.loops]
         stances = dict(zip(self.tabulation.group.intermediates, block.stances, strict=True))
-        is_too_large = False
+        table, is_too_large = None, False
+        first: Array | None = None
         try:
             table = self.tabulation.table(cuts, stances)
-        except NotFactorisableError as error:
-            table = None
-            is_too_large = (
-                isinstance(error, TooLargeError) or math.prod(len(cut.tiles) for cut in cuts) > _MOST_ONE_BY_ONE
-            )
+        except TooLargeError:
+            is_too_large, first = True, self.tabulation.first(cuts)
+        except NotFactorisableError:
+            is_too_large = math.prod(len(cut.tiles) for cut in cuts) > _MOST_ONE_BY_ONE
         start = len(self.valid)
 
         def longer(column: Array, rows: Array | None) -> Array:
@@ -273,8 +273,8 @@ class Factor:
             return grown
 
         self.common = longer(self.common, table and table.common)
-        self.most = longer(self.most, table and table.most)
-        self.first = longer(self.first, table and table.first)
+        self.most = longer(self.most, table.most if table else first)
+        self.first = longer(self.first, table.first if table else first)
         self.made = longer(self.made, table and table.made)
         self.work = longer(self.work, table and table.work)
         self.read = longer(self.read, table and table.read)

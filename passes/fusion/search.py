@@ -22,7 +22,7 @@ from dialects.gconv.spec import LoopKind
 from dialects.schedule import Temporal
 from passes.fusion.columns import PIECE, Pricing, Within
 from passes.fusion.factors import GroupTables, Ids, Mask, Ratios
-from passes.fusion.front import Costs, Objective
+from passes.fusion.front import Costs, Objective, pareto
 from passes.fusion.group import Group
 from passes.fusion.own_nests import OwnNests
 from passes.fusion.rows import WITHIN, Numbers, Rows, Small, worse
@@ -79,7 +79,7 @@ class GroupSearch:
         self.group, self.memory, self.space, self.effort = group, memory, space, effort or Effort()
         self.objective = objective
         self.exact = False
-        """Whether the front is that of the whole space: the search came to its end and gave up no joins."""
+        """Whether the front is that of the whole space: the search came to its end, and gave up nothing better."""
         tables = tables or GroupTables(group, space)
         self.loops, self._factors = tables.loops, tables.factors
         self._names = [tensor.name for tensor in group.tensors]
@@ -94,7 +94,8 @@ class GroupSearch:
         )
         self._outside = [i for i in range(len(self._names)) if i not in self._pricing.intermediates]
         self._first = self._loops_of_twins()
-        self._whole = True
+        self._given_up = np.empty((0, 3), np.int64)
+        """What parts of mappings that were given up cost at least: no row more than another."""
         self._best: Rows | None = None
         self._costs = np.empty((0, 3), np.int64)
         self._bound = objective.bound(self._costs)
@@ -160,7 +161,7 @@ class GroupSearch:
         most = len(self.loops) if self.space.most_loops is None else min(self.space.most_loops, len(self.loops))
         try:
             yield from self._deepen({frozenset(): list(self._placed(self._root(), None, most == 0))}, most)
-            self.exact = self._whole
+            self.exact = not self._hopeful(self._given_up).any()
         except SpentError:
             pass
         yield self.costs
@@ -247,14 +248,14 @@ class GroupSearch:
         factor, inner = self._factors[index].factor, self._factors[index].loops.index(loop)
         bits = np.array([1 << i for i in range(len(pricing.intermediates))], np.int64)
         placed = (rows.levels[:, pricing.intermediates] != WITHIN) @ bits
-        states = factor.extended(rows.states[:, index], placed, inner)
         # Sizes that may lead to a point of the front, by what the first turn needs; with them loops move no less.
         open_ = rows.levels == WITHIN
         lower = rows.costs + pricing.further(rows.moved, rows.worked, open_)
         hopeful = np.flatnonzero(self._hopeful(lower))
-        rows, states, lower, open_ = rows.where(hopeful), states[hopeful], lower[hopeful], open_[hopeful]
+        rows, lower, open_ = rows.where(hopeful), lower[hopeful], open_[hopeful]
         if not len(rows):
             return
+        states = factor.extended(rows.states[:, index], placed[hopeful], inner)
         least = pricing.least(rows, self._to_come(last), index) * open_
         sizes = states.shape[1]
         if last or len(factor.cuts) == 1:
@@ -317,19 +318,29 @@ class GroupSearch:
         if product.all():
             yield self._priced(rows, loop, False, last)
             return
-        for some, one_by_one in self._apart(rows, product):
+        for some, one_by_one in self._apart(rows, product, last):
             yield self._priced(some, loop, one_by_one, last)
 
-    def _apart(self, rows: Rows, product: Mask) -> Iterator[tuple[Rows, bool]]:
+    def _apart(self, rows: Rows, product: Mask, last: bool) -> Iterator[tuple[Rows, bool]]:
         """Rows whose numbers are products, and, if they are not given up, those that are priced one by one.
 
         Those with loops that are given up because of their turns are left out.
         """
-        too_large = self._pricing.too_large(rows)
-        self._whole &= not too_large.any() and (self.space.all_joins or bool(product.all()))
-        for which, one_by_one in ((product, False), (~product & ~too_large, True)):
-            if which.any() and (self.space.all_joins or not one_by_one):
-                yield rows.where(which), one_by_one
+        one_by_one = ~product & ~self._pricing.too_large(rows) & self.space.all_joins
+        self._give_up(rows.where(~product & ~one_by_one), last)
+        for which, each in ((product, False), (one_by_one, True)):
+            if which.any():
+                yield rows.where(which), each
+
+    def _give_up(self, rows: Rows, last: bool) -> None:
+        """Do without rows, which have the numbers of places above their last loop: they cost at least as much."""
+        if not len(rows):
+            return
+        open_, pricing = rows.levels == WITHIN, self._pricing
+        lower = rows.costs + pricing.further(rows.moved, rows.worked, open_)
+        lower[:, 0] += pricing.room(pricing.least(rows, self._to_come(last)) * open_).astype(np.int64)
+        every = np.concatenate([self._given_up, lower[self._hopeful(lower)]])
+        self._given_up = every[pareto(every)]
 
     def _placed_together(self, rows: Rows, loop: int | None, last: bool) -> Iterator[Rows]:
         """Rows as they are, of which more loops may be cut; the front gets those with all tensors below the loops."""
@@ -338,11 +349,11 @@ class GroupSearch:
         put = rows
         for index in range(len(pricing.intermediates)):
             put = self._with_intermediate(put, index, loop)
-        for some, one_by_one in self._apart(put, pricing.product(put)):
+        for some, one_by_one in self._apart(put, pricing.product(put), True):
             self._number(some, one_by_one)
             costs = sum((pricing.place(some, tensor) for tensor in every), np.zeros_like(some.costs))
             self._finish(some, np.arange(len(some)), np.full_like(some.levels, _depth(some)), costs, one_by_one)
-        for some, one_by_one in self._apart(rows, pricing.product(rows)) if not last else ():
+        for some, one_by_one in self._apart(rows, pricing.product(rows), last) if not last else ():
             self._number(some, one_by_one)
             yield some.where(self._hopeful(pricing.further(some.moved, some.worked, some.levels == WITHIN)))
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from dialects.gconv.spec import Dim, LoopKind
 from dialects.schedule import Loop
 from passes.fusion.access import Window, accessed, kernel_factors, operations
-from passes.fusion.group import GroupLink, Operand
+from passes.fusion.group import Group, GroupLink, Operand
 from passes.fusion.link_walk import Counted, Cut, Known, Ratios, Stance, Step, Union, Walk
 from passes.fusion.region import Box, Table, any_of
 from passes.fusion.turns_of_tiles import Turns
@@ -24,6 +24,8 @@ Windows = tuple[Window, ...]
 
 _MOST_PLACES = 1 << 25
 """Places of a table, at most: turns of all loops in all tile sizes, by indices of an axis. Larger ones take minutes."""
+_ONES = np.array([each.bit_count() for each in range(256)], np.uint8)
+"""How many bits of a byte are set."""
 
 
 class NotFactorisableError(Exception):
@@ -35,7 +37,10 @@ class TooLargeError(NotFactorisableError):
 
 
 class TurnWalk(Walk[Box, Windows]):
-    """A walk with sets for all tile sizes and turns. Raises `NotFactorisableError`; first of all `TooLargeError`."""
+    """A walk with sets for all tile sizes and turns, or the `first` turns alone.
+
+    Raises `NotFactorisableError`; before all else `TooLargeError`.
+    """
 
     def __init__(
         self,
@@ -43,21 +48,23 @@ class TurnWalk(Walk[Box, Windows]):
         cuts: tuple[Cut, ...],
         stances: dict[str, tuple[Stance, ...]],
         low: bool = False,
+        first: bool = False,
     ):
         super().__init__(known, cuts, stances, low)
+        self._first = first
         self._passed: list[tuple[str, tuple[Stance, ...]]] = []
         self._boxes: list[tuple[str, Box]] = []
         """Of every operand what it reads, and what the head makes."""
-        self._turns = [Turns(cut) for cut in cuts]
+        self._turns = [Turns(cut, first) for cut in cuts]
         self._shape = tuple(turns.count for turns in self._turns)
-        longest = max(extent for tensor in self.group.tensors for extent in (*tensor.shape, 1))
-        if len(cuts) > 1 and math.prod(self._shape) * longest > _MOST_PLACES:
+        longest = _longest_axis(self.group, {cut.loop.dim for cut in cuts}) if len(cuts) > 1 else 0
+        if math.prod(self._shape) * longest > _MOST_PLACES:
             raise TooLargeError
         self._walk()
 
     def _step(self, link: GroupLink, read: dict[str, list[tuple[str, Box]]]) -> Step[Box]:
         self._passed.append((link.result, self.stances.get(link.result, ())))
-        key = (self.cuts, self.low, *self._passed)
+        key = (self.cuts, self.low, self._first, *self._passed)
         step = self.known.steps.get(key)
         if step is None:
             step = self.known.steps[key] = super()._step(link, read)
@@ -137,7 +144,8 @@ class TurnWalk(Walk[Box, Windows]):
         real = [axis for axis in moving if not _is_guard(box[axis])]
         if len(real) > 1:
             raise NotFactorisableError
-        (kept,) = real or moving[:1] or [0]
+        # Where no axis depends on the loops, a short one takes least to write out for all turns.
+        (kept,) = real or moving[:1] or [min(range(len(box)), key=lambda axis: box[axis].shape[-1])]
         pieces = list(box)
         for axis in moving:
             if axis != kept:
@@ -207,18 +215,44 @@ class TurnWalk(Walk[Box, Windows]):
         axis = self._moving(box)
         others = float(math.prod(int(np.count_nonzero(table)) for table in (*box[:axis], *box[axis + 1 :])))
         codes: list[Ratios] = []
+        packed = np.packbits(box[axis], axis=-1)
         for stay, step in itertools.product(range(len(self.cuts)), (0, 1)):
-            now = before = box[axis]
+            now = before = packed
             for loop, turns in list(enumerate(self._turns))[stay:]:
                 if step and loop == stay:
                     before = turns.before(before, loop)
                 else:
                     now, before = turns.first(now, loop), turns.last(before, loop)
-            shared = np.count_nonzero(now & before, axis=-1).astype(np.float64)
+            shared = _ONES[now & before].sum(axis=-1, dtype=np.float64)
             for loop, turns in list(enumerate(self._turns))[: stay + step]:
                 shared = turns.total(shared, loop)
             codes.append(shared.ravel() * others)
         return np.stack([*codes, total], axis=-1)
+
+
+def _longest_axis(group: Group, dims: set[str]) -> int:
+    """The most indices that an axis of a table has that some dimensions of the head move, be it on the way only."""
+    head = group.head
+    moved = {head.result: {index for index, dim in enumerate(head.spec.dims) if dim.name in dims}}
+    longest = 1
+    for link in reversed(group.links):
+        mine = moved.get(link.result, set())
+        longest = max([longest, *(link.spec.dims[index].output_extent for index in mine)])
+        for operand in link.operands:
+            if group.is_kernel_alone(operand.tensor):
+                kernels = (link.spec.dims[index] for index in mine)
+                longest = max([longest, *(max(dim.g * dim.op, dim.ks) for dim in kernels)])
+                continue
+            shape, its = group.tensor(operand.tensor).shape, moved.setdefault(operand.tensor, set())
+            for index in mine:
+                axes = {axis for axis, read in enumerate(operand.axes) if index in (dim for dim, _ in read.terms)}
+                # One that moves no axis decides whether anything is read, which the first one tells.
+                its |= axes or {0}
+                longest = max(longest, operand.shape[index])
+            for axis in its:
+                terms = math.prod(operand.shape[dim] for dim, _ in operand.axes[axis].terms)
+                longest = max(longest, shape[axis], terms)
+    return longest
 
 
 def _is_guard(table: Table) -> bool:

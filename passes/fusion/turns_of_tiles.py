@@ -14,14 +14,18 @@ Numbers = npt.NDArray[Any]
 
 
 class Turns:
-    """The turns of a cut. Where a method has an `axis`, it is that of the turns, all of which the array has."""
+    """The turns of a cut, or the first one alone of each tile size.
 
-    def __init__(self, cut: Cut):
+    Where a method has an `axis`, it is that of the turns, all of which the array has.
+    """
+
+    def __init__(self, cut: Cut, first: bool = False):
         self.cut = cut
-        ends = np.cumsum(cut.turns)
+        self._of_each = np.ones_like(cut.turns) if first else cut.turns
+        ends = np.cumsum(self._of_each)
         self.count = int(ends[-1])
         """Turns of all tile sizes."""
-        self.starts = ends - cut.turns
+        self.starts = ends - self._of_each
         """The first turn of each tile size."""
         self._lasts = ends - 1
 
@@ -31,8 +35,8 @@ class Turns:
 
     def indices(self) -> Table:
         """Which indices of the loop each turn has: (turns, indices)."""
-        turn = np.arange(self.count) - np.repeat(self.starts, self.cut.turns)
-        tiles = np.repeat(np.asarray(self.cut.tiles), self.cut.turns)[:, np.newaxis]
+        turn = np.arange(self.count) - np.repeat(self.starts, self._of_each)
+        tiles = np.repeat(np.asarray(self.cut.tiles), self._of_each)[:, np.newaxis]
         first = turn[:, np.newaxis] * tiles
         index = np.arange(self.cut.count)
         return (first <= index) & (index < first + tiles)
@@ -63,7 +67,7 @@ class Turns:
 
     def together(self, table: Table, axis: int) -> Table:
         """What all turns have together."""
-        return np.repeat(np.logical_or.reduceat(table, self.starts, axis=axis), self.cut.turns, axis=axis)
+        return np.repeat(np.logical_or.reduceat(table, self.starts, axis=axis), self._of_each, axis=axis)
 
     def before(self, table: Table, axis: int) -> Table:
         """What the turn before has; nothing in the first turn of a tile size."""
