@@ -69,12 +69,12 @@ class Turns:
         """What all turns have together."""
         return np.repeat(np.logical_or.reduceat(table, self.starts, axis=axis), self._of_each, axis=axis)
 
-    def before(self, table: Table, axis: int) -> Table:
+    def before(self, numbers: Numbers, axis: int) -> Numbers:
         """What the turn before has; nothing in the first turn of a tile size."""
-        moved = np.zeros_like(table)
+        moved = np.zeros_like(numbers)
         where = (slice(None),) * axis
-        moved[(*where, slice(1, None))] = table[(*where, slice(None, -1))]
-        moved[(*where, self.starts)] = False
+        moved[(*where, slice(1, None))] = numbers[(*where, slice(None, -1))]
+        moved[(*where, self.starts)] = 0
         return moved
 
     def earlier(self, table: Table, axis: int) -> Table:
