@@ -18,6 +18,7 @@ from backends.registry import find_backend
 from compiler.arrays import Array, random_array, require_few
 from compiler.descriptions.data import read_physics
 from compiler.displaying import Displayed, Part
+from compiler.emulating import emulating
 from compiler.host_execution import HostRuntime
 from compiler.reports.layers import KnownZeros, Layer, Provenance, Report, build_report
 from compiler.reports.text import layer_table
@@ -124,11 +125,19 @@ def run_program(
 ) -> Mapping[str, Array]:
     """The outputs of a program on inputs that fit it, its host segments executed by `host`."""
     if not host:
-        return emulator.run(inputs) if trace is None else emulator.run(inputs, trace=trace)
+        with emulating():
+            return emulator.run(inputs) if trace is None else emulator.run(inputs, trace=trace)
     host.start(inputs)
     on_device = {entry.name: inputs[entry.name] for entry in program_inputs(program)}
-    outputs = emulator.run(on_device, trace=trace, host=host.call)
+    with emulating():
+        outputs = emulator.run(on_device, trace=trace, host=host.call)
     return {**outputs, **host.results}
+
+
+def run_layer(emulator: Emulator, layer: str, given: Mapping[str, Array]) -> Mapping[str, Array]:
+    """What a layer, or its group, makes alone. Raises as `Emulator.run_layer`, and CAT-I001 if it fails otherwise."""
+    with emulating():
+        return emulator.run_layer(layer, given)
 
 
 def program_inputs(program: Program) -> list[TensorEntry]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from backends.api import Emulator
 from backends.program import LayerEntry
 from compiler.arrays import Array
+from compiler.execution import run_layer
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +54,6 @@ def made_in(emulator: Emulator, steps: Sequence[Step]) -> dict[str, Array]:
     """What the steps make one after the other. Raises as `Emulator.run_layer`."""
     made: dict[str, Array] = {}
     for step in steps:
-        found = emulator.run_layer(step.layer.name, step.given_after(made))
+        found = run_layer(emulator, step.layer.name, step.given_after(made))
         made |= {name: array for name, array in found.items() if name in step.makes}
     return made

@@ -18,7 +18,7 @@ from backends.api import Emulator
 from backends.program import HELD, GroupEntry, LayerEntry, Program, Role, TensorEntry
 from backends.segments import SEGMENT
 from compiler.arrays import Array
-from compiler.execution import fitted_inputs, random_inputs, run_program
+from compiler.execution import fitted_inputs, random_inputs, run_layer, run_program
 from compiler.host_execution import HostRuntime
 from compiler.host_summary import segments_in_program
 from compiler.localising.evidence import Evidence, Stop, WrongOutputs
@@ -167,8 +167,8 @@ class _Layers:
         before = self._blanks(shared, False)
         members = [layer for layer in self._program.layers if layer.name in group.layers]
         try:
-            found = self._emulator.run_layer(group.name, {**before, **given})
-            again = self._emulator.run_layer(group.name, {**self._blanks(shared, True), **given}) if shared else found
+            found = run_layer(self._emulator, group.name, {**before, **given})
+            again = run_layer(self._emulator, group.name, {**self._blanks(shared, True), **given}) if shared else found
         except CatenaError as error:
             yield self._stop(members[-1], group.outputs, {**before, **given}, shared, error)
             return
@@ -191,7 +191,7 @@ class _Layers:
             shapes = (self._tensors[name].shape for name in layer.outputs)
             reshaped = (array.reshape(shape) for array, shape in zip(made, shapes, strict=True))
             return dict(zip(layer.outputs, reshaped, strict=True))
-        return self._emulator.run_layer(layer.name, {**self._blanks(shared, filled), **given})
+        return run_layer(self._emulator, layer.name, {**self._blanks(shared, filled), **given})
 
     def _stop(
         self,

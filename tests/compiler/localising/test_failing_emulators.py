@@ -15,7 +15,8 @@ from backends.spatial.blocks import BlockEngine
 from backends.spatial.core import LayerSequencer
 from backends.spatial.groups import _Run as Run  # pyright: ignore[reportPrivateUsage]
 from backends.spatial.running import ProgramEmulator
-from compiler.execution import load_program, random_inputs
+from compiler.execution import load_program, random_inputs, run_program
+from compiler.host_execution import HostRuntime
 from compiler.verification.programs import verify_source
 from dialects.diagnostics import CatenaError
 from tests.compiler.localising.conftest import Made
@@ -26,7 +27,7 @@ pytest.importorskip("onnxruntime")
 
 
 def failing(owner: Any, name: str, error: Exception) -> Callable[[Patch], None]:
-    def fail(*given: Any) -> None:
+    def fail(*given: Any, **named: Any) -> None:
         raise error
 
     return lambda patch: patch.setattr(owner, name, fail)
@@ -106,6 +107,30 @@ def test_a_run_says_at_which_instruction_the_emulator_failed_and_that_it_is_a_bu
     assert (problem.code, problem.stage) == ("CAT-I001", "emulation")
     assert problem.message.startswith("the emulator failed: ValueError: no; more (test_failing_emulators.py:")
     assert f"layer {CONV}" in problem.where
+
+
+def test_an_emulator_of_anybody_that_fails_outside_of_instructions_is_named_too(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, path = made.files(Mutant("systolic", CONV, "", lambda patch: None))
+    right = ProgramEmulator.run_layer
+
+    def run_layer(self: Any, layer: str, tensors: Any) -> Any:
+        if layer == "pool1":
+            raise ValueError("no")
+        return right(self, layer, tensors)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ProgramEmulator, "run_layer", run_layer)
+        location = verify_source(str(path), model).location
+    assert location is not None
+    assert location.layer == "pool1"
+    assert location.stopped.startswith("the emulator failed: ValueError: no (test_failing_emulators.py:")
+    program, emulator = load_program(path)
+    failing(type(emulator), "run", KeyError("y"))(monkeypatch)
+    with pytest.raises(CatenaError) as raised:
+        run_program(program, emulator, HostRuntime(program), random_inputs(program, 0))
+    assert [(each.code, each.stage) for each in raised.value.diagnostics] == [("CAT-I001", "emulation")]
 
 
 def reversed_results(patch: Patch) -> None:
