@@ -29,7 +29,8 @@ class Shown(StrEnum):
     terms alone, SUMS what was added up, FLOW what `post` makes of finished sums, all as (groups, kernels, outputs).
     RESULT has all words of the tensor that the layer makes, ADDED a sum before, if there was one, what is added to it,
     and the sum after. MOVED has words that a hold got from off-chip, or sent there, whose addresses off-chip stand in
-    the place of outputs. DONE (a transfer or run of a group ended) and STOP (the emulator goes no further) show none.
+    the place of outputs. OPENED (a tile of sums began), DONE (a transfer or run
+    of a group ended) and STOP (the emulator goes no further) show none.
     CONFIGURED has what is `told` of a layer so far.
     """
 
@@ -43,6 +44,7 @@ class Shown(StrEnum):
     RESULT = "results"
     ADDED = "growing sums"
     MOVED = "words that are moved"
+    OPENED = "opened"
     DONE = "done"
     CONFIGURED = "configuration"
     STOP = "stop"

@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from backends.effects import Effects
+from backends.effects import Effects, Told
 from backends.generic.checks import check_nest
+from backends.generic.configuration import configuration_of_nest
 from backends.generic.counters import NestCounters
 from backends.generic.nest import (
     ComputeNode,
@@ -147,6 +148,11 @@ class NestSequencer(GroupSequencer[NestLayer]):
         self.pc = pc
 
     # Configuration ----------------------------------------------------------------------------------------------------
+
+    def configuration(self) -> dict[str, Told]:
+        """What the code has said so far, with the nest of the layer."""
+        found = super().configuration()
+        return found if self._layer is None else found | configuration_of_nest(self._layer, self._opened)
 
     def set_place(self, tensor: Tensor, memory: int, address: int, words: int) -> None:
         layer, place = self.configured(), TilePlace(address, words)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from backends.effects import Told
 from backends.rram.chip import Chip, CoreFault, Cost, awaited, sends
 from backends.rram.deadlocks import Waiting, deadlock
 from backends.rram.streams import Action, Do, Piece, Task
@@ -95,6 +96,23 @@ class BlockEngine:
         return range(start, end)
 
     def _perform(self, task: Task, piece: Piece, action: Action, turns: range) -> None:
+        if not self._chip.is_observed:
+            self._execute(task, piece, action, turns)
+            return
+        before = dict(self._registers)
+        self._execute(task, piece, action, turns)
+        self._chip.show_done(task, action, turns, self._told(task, action, before))
+
+    def _told(self, task: Task, action: Action, before: Mapping[tuple[int, int], int]) -> dict[str, Told] | None:
+        """What a token did: the registers that changed, and what its own one holds, with whether that changed."""
+        if action.do not in (Do.WAIT, Do.SIGNAL):
+            return None
+        own = (task.core, action.given[0]) if action.do is Do.WAIT else action.given[:2]
+        now = {own: 0} | self._registers
+        changed = {register for register, value in now.items() if before.get(register, 0) != value}
+        return {_named(each): (now[each], int(each in changed)) for each in sorted({own, *changed})}
+
+    def _execute(self, task: Task, piece: Piece, action: Action, turns: range) -> None:
         match action.do:
             case Do.WAIT:
                 self._chip.counters[task.layer.index].add("sync.wait", len(turns))
@@ -130,3 +148,8 @@ class BlockEngine:
                 waiting.append(Waiting(task, task.pieces[at.piece], at.turn))
         if waiting:
             raise deadlock(waiting, self._registers, self._chip.streams, self._chip.writers)
+
+
+def _named(register: tuple[int, int]) -> str:
+    core, number = register
+    return f"register {number} of core {core}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from backends.effects import Effects, Observer
+from backends.effects import NO_WORDS, NOTHING, Effect, Effects, Observer, Shown, Told
 from backends.rram.counting import Cycles, LayerCounters, Way, Ways
 from backends.rram.crossbar.settings import Settings
 from backends.rram.isa import Made, What
@@ -95,6 +95,19 @@ class Chip:
                     for action in piece.actions:
                         if action.do is Do.PROGRAM and action.given[2]:
                             self._guarded(task, piece, action, range(1))
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether anybody looks at what actions do."""
+        return self._observer is not None
+
+    def show_done(self, task: Task, action: Action, turns: range, told: Mapping[str, Told] | None) -> None:
+        """Say that an action was done in some turns, and what a token did."""
+        if self._observer is not None:
+            said = None if told is None else lambda: told
+            done = (turns.start, turns.stop)
+            number, core = task.layer.index, task.core
+            self._observer(Effect(number, core, action.pc, Shown.DONE, NO_WORDS, NOTHING, done, told=said))
 
     def part(self, task: Task) -> MatrixPart:
         """The part of a matrix that a task is about."""

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from backends.effects import Told
 from backends.generic.nest import NestLayer
+from backends.rram.configuration import configuration_of_task
 from backends.rram.isa import Made, Threshold, What
 from backends.spatial.codes import Fold, Kind, Tensor, Word
 from backends.spatial.core import LayerSequencer
@@ -146,6 +148,16 @@ class StreamReader(LayerSequencer[NestLayer]):
     def finish_layer(self) -> None:
         """A core may have several parts of a layer: nothing is noted."""
         self._layer = None
+
+    def configuration(self) -> dict[str, Told]:
+        """What the code has said so far of the task that is read."""
+        if self._layer is None:
+            return {}
+        opened = [
+            ("run", each.start, each.turns) if each.cut is None else (each.cut[0], each.cut[1].name, each.cut[2])
+            for each in self._opened
+        ]
+        return super().configuration() | configuration_of_task(self.task, self._holds, self.writers, opened)
 
     # Parts ------------------------------------------------------------------------------------------------------------
 

@@ -55,12 +55,20 @@ class Box(Protocol):
     def axes(self) -> Sequence[tuple[int, int, int, Sequence[tuple[int, Span]]]]: ...
 
 
-def configuration_of_group(holds: Mapping[int, HoldState], boxes: Mapping[int, Box]) -> dict[str, Told]:
-    """By what it is of: all that was told so far of a group but its layers."""
-    return {**dict(_entries_of_holds(holds)), **dict(_entries_of_boxes(boxes))}
+def configuration_of_group(
+    index: int, holds: Mapping[int, HoldState], boxes: Mapping[int, Box], steps: Sequence[Told], opened: int
+) -> dict[str, Told]:
+    """By what it is of: all that was told so far of a group but its layers.
+
+    `steps` are its loops, transfers and runs, of which loops `opened` many have not ended.
+    """
+    found = {"the group": (index,), **dict(entries_of_holds(holds)), **dict(_entries_of_boxes(boxes))}
+    found |= {f"step {number} of the turns": step for number, step in enumerate(steps)}
+    return found | ({"the loops that are open": (opened,)} if opened else {})
 
 
-def _entries_of_holds(holds: Mapping[int, HoldState]) -> Iterator[tuple[str, Told]]:
+def entries_of_holds(holds: Mapping[int, HoldState]) -> Iterator[tuple[str, Told]]:
+    """By what it is of, all that was told of holds."""
     for number, hold in holds.items():
         yield f"hold {number}", (hold.memory, hold.address, hold.words, _word(hold.dtype))
         if hold.home:
@@ -73,6 +81,7 @@ def _entries_of_holds(holds: Mapping[int, HoldState]) -> Iterator[tuple[str, Tol
 
 def _entries_of_boxes(boxes: Mapping[int, Box]) -> Iterator[tuple[str, Told]]:
     for number, box in boxes.items():
+        yield f"box {number}", ("begun",)
         for index, (offset, step, count, spans) in enumerate(box.axes):
             yield f"range {index} of box {number}", (count, offset, step)
             for place, (loop, span) in enumerate(spans):

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
-from backends.effects import NO_WORDS, Cut, Effects, Ints, Observer, Shown
+from backends.effects import NO_LAYER, NO_WORDS, Cut, Effects, Ints, Observer, Shown, Told
 from backends.fields import Array
 from backends.spatial.codes import Fold, Kind, Slot, Tensor, Word
 from backends.spatial.configuration import configuration_of
@@ -135,10 +135,12 @@ class LayerSequencer(ABC, Generic[LayerT]):
 
     def show_configuration(self, observer: Observer) -> None:
         """Say what is configured by now."""
-        layer = self._layer
-        if layer is not None and not self.is_running:
-            told = Effects(observer, layer.index, lambda: self.at)
-            told.show(Shown.CONFIGURED, NO_WORDS, told=lambda: configuration_of(layer))
+        number = NO_LAYER if self._layer is None else self._layer.index
+        Effects(observer, number, lambda: self.at).show(Shown.CONFIGURED, NO_WORDS, told=self.configuration)
+
+    def configuration(self) -> dict[str, Told]:
+        """By what it is of, all that the code has said so far of the layer at work; nothing without one."""
+        return {} if self._layer is None else configuration_of(self._layer)
 
     def show_moved(self, layer: LayerState, addresses: Ints, words: Array) -> None:
         """Say which words of a layer came to a hold from these addresses off-chip, or from a hold there."""

@@ -108,15 +108,18 @@ class LayerEmulator(ProgramEmulator):
             # Overflow and invalid operations follow IEEE 754 silently.
             with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
                 core.run(code, self._watch(trace, core) if seen is None else self._steps(seen, core, only, wanted))
+            self._note_counts(core)
         except (Fault, *DEFECTS) as error:
             if core.observer is not None:
                 core.show_stop(self._layers.index(only or self._layer_at(core.pc) or self._layers[0]))
             raise CatenaError(self._diagnostic(as_fault(error), core.pc, only)) from error
+        return {name: self._read(dram, self._tensors[name]) for name in wanted}
+
+    def _note_counts(self, core: LayerSequencer[Any]) -> None:
         self._counters = {self._layers[index]: counts for index, counts in core.counts.items()}
         if isinstance(core, GroupSequencer):
             groups = [group.name for group in self.program.groups]
             self._held = {groups[index]: words for index, words in core.occupancy.items()}
-        return {name: self._read(dram, self._tensors[name]) for name in wanted}
 
     def _run_segment(self, dram: MemoryBank, host: HostCall, index: int) -> tuple[int, int]:
         """Let the runtime execute a segment; the words that it read from DRAM and wrote there."""
@@ -166,7 +169,9 @@ class LayerEmulator(ProgramEmulator):
             values = effect.values
             if effect.shown is Shown.RESULT:
                 values = raw_words(dram, outputs[effect.layer])
-            observer(replace(effect, address=addresses[effect.address], values=values))
+            # Where it runs past a layer's end it is behind the last instruction.
+            address = addresses[effect.address] if effect.address <= len(addresses) - 1 else last + 1
+            observer(replace(effect, address=address, values=values))
 
         return observe
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar, TypeVar
 
-from backends.effects import NO_LAYER, NO_WORDS, Effects, Observer, Shown
+from backends.effects import Told
 from backends.fields import Array
 from backends.spatial.codes import Kind, Tensor, Word
 from backends.spatial.configuration import configuration_of_group
@@ -270,14 +271,13 @@ class GroupSequencer(LayerSequencer[LayerT]):
         if memory in self.group.places:
             self.group.places[memory].overwrite(address, words)
 
-    def show_configuration(self, observer: Observer) -> None:
-        """Say what is configured by now of the group or, once it has begun, of a layer of it."""
+    def configuration(self) -> dict[str, Told]:
+        """What the code has said so far of the group or, once it has begun, of a layer of it."""
         group = self._group
         if group is None or self._layer is not None:
-            super().show_configuration(observer)
-            return
-        told = Effects(observer, NO_LAYER, lambda: self.at)
-        told.show(Shown.CONFIGURED, NO_WORDS, told=lambda: configuration_of_group(group.holds, group.boxes))
+            return super().configuration()
+        steps = list(_told_steps(group.body))
+        return configuration_of_group(group.index, group.holds, group.boxes, steps, len(group.opened))
 
     # Turns ------------------------------------------------------------------------------------------------------------
 
@@ -355,6 +355,18 @@ class GroupSequencer(LayerSequencer[LayerT]):
         if self._group is not None:
             raise Fault("CAT-E003", "the program stops inside a group")
         super().halt()
+
+
+def _told_steps(body: TurnsNode) -> Iterator[Told]:
+    """What is inside of a loop of a group, and of the loops in it."""
+    for node in body.nodes:
+        if isinstance(node, TurnsNode):
+            yield "turns", node.turns
+            yield from _told_steps(node)
+        elif node.hold is None:
+            yield "run", node.box, node.layer
+        else:
+            yield "send" if node.sends else "fetch", node.hold, node.box, node.layer
 
 
 class _Run:

@@ -9,6 +9,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from backends.effects import Told
 from backends.spatial.codes import Fold, Kind
 from backends.spatial.core import SegmentRun
 from backends.spatial.groups import GroupSequencer
@@ -64,6 +65,10 @@ class LoopSequencer(GroupSequencer[LoopedT]):
             return ""
         loops = (f"d{f.dim}.{f.kind.name.lower()}={self._layer.starts[f.dim][f.kind]}" for f in self._frames)
         return " ".join((f"layer {self._layer.index}", *loops))
+
+    def configuration(self) -> dict[str, Told]:
+        """What the code has said so far; in a group, how many loops are being read."""
+        return super().configuration() | ({"the loops that are read": (self._unread,)} if self._unread else {})
 
     def is_read(self) -> bool:
         """Whether what comes is read for the turns of a group, and does not happen now."""

@@ -171,6 +171,7 @@ class SpatialCore(LoopSequencer[SpatialLayer]):
     def open_output(self) -> None:
         if not self.is_read():
             self._running().open_output()
+            self._show(ShownPasses.opened)
 
     def load(self, tensor: Tensor) -> None:
         if tensor not in (Tensor.INPUT, Tensor.KERNEL):

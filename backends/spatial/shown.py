@@ -19,6 +19,10 @@ class ShownPasses:
     def __init__(self, engine: BlockEngine, effects: Effects):
         self._engine, self._effects, self._layer = engine, effects, engine.layer
 
+    def opened(self) -> None:
+        """That a tile of sums began."""
+        self._effects.show(Shown.OPENED, cut_at_work(self._layer))
+
     def input(self) -> None:
         """The input tile, as it lies in the buffer."""
         tile = self._engine.input

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from backends.effects import Told
 from backends.fields import Array
 from backends.spatial.codes import Fold, Kind, Slot, Tensor
 from backends.spatial.core import SegmentRun
@@ -13,6 +14,7 @@ from backends.spatial.holds import HoldState
 from backends.spatial.loops import LoopSequencer
 from backends.spatial.memory import Fault, MemoryBank
 from backends.spots.accumulators import Accumulators
+from backends.spots.configuration import configuration_of_gemm
 from backends.spots.counters import GemmCounters
 from backends.spots.engine import GemmEngine, GemmLayer, GemmPlace
 from backends.spots.kernels import BlocksConfig
@@ -131,6 +133,11 @@ class GemmSequencer(LoopSequencer[GemmLayer]):
 
     # Configuration ----------------------------------------------------------------------------------------------------
 
+    def configuration(self) -> dict[str, Told]:
+        """What the code has said so far, with what only these machines have."""
+        found = super().configuration()
+        return found if self._layer is None else found | configuration_of_gemm(self._layer)
+
     def compress(self, tensor: Tensor) -> None:
         raise Fault("CAT-E003", f"{tensor.name} is compressed on a machine without a code for it")
 
@@ -187,6 +194,7 @@ class GemmSequencer(LoopSequencer[GemmLayer]):
     def open_output(self) -> None:
         if not self.is_read():
             self._running().open_output()
+            self._show(ShownTiles.opened)
 
     def load(self, tensor: Tensor) -> None:
         if tensor in OWN_MEMORY and self.is_read():

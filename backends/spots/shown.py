@@ -17,6 +17,10 @@ class ShownTiles:
         self._tiles, self._layer = engine.memories(), engine.layer
         self._dram, self._effects = dram, effects
 
+    def opened(self) -> None:
+        """That a tile of sums began."""
+        self._effects.show(Shown.OPENED, cut_at_work(self._layer))
+
     def input(self) -> None:
         """The patches that im2col units make of an input tile."""
         self._effects.show(Shown.WINDOWS, cut_at_work(self._layer), self._tiles["patches"])

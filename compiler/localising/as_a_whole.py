@@ -11,7 +11,7 @@ from backends.api import Backend, Emulator
 from backends.program import HELD, LayerEntry, Program, Role, TensorEntry
 from backends.segments import SEGMENT
 from compiler.arrays import Array
-from compiler.execution import program_inputs, run_program
+from compiler.execution import program_inputs, run_layer, run_program
 from compiler.host_execution import HostRuntime
 from compiler.localising.evidence import WrongOutputs
 from dialects.diagnostics import CatenaError
@@ -37,7 +37,7 @@ class Departure:
         """What is known of it."""
         if self.add_up:
             return "errors add up to here that are within the tolerance in every layer alone"
-        return "in the whole program it makes something else than alone"
+        return "it makes something else than alone"
 
 
 def first_departure(program: Program, emulator: Emulator, backend: Backend, wrong: WrongOutputs) -> Departure | None:
@@ -45,7 +45,7 @@ def first_departure(program: Program, emulator: Emulator, backend: Backend, wron
     units = list(_units(program))
     tensors = {tensor.name: tensor for tensor in program.tensors}
     try:
-        made = _one_by_one(program, emulator, wrong)
+        made = one_by_one(program, emulator, wrong.inputs)
         results = {each.onnx or each.name: made[each.name] for each in program.tensors if each.role is Role.OUTPUT}
     except (CatenaError, KeyError):
         return None
@@ -79,12 +79,12 @@ def _units(program: Program) -> Iterator[_Unit]:
             yield _Unit(layer, group.layers, group.inputs, group.outputs)
 
 
-def _one_by_one(program: Program, emulator: Emulator, wrong: WrongOutputs) -> dict[str, Array]:
+def one_by_one(program: Program, emulator: Emulator, inputs: Mapping[str, Array]) -> dict[str, Array]:
     """All tensors, each layer given what those before it made. Raises as `Emulator.run_layer`."""
     tensors = {tensor.name: tensor for tensor in program.tensors}
     host = HostRuntime(program)
-    host.start(wrong.inputs)
-    made: dict[str, Array] = {entry.name: wrong.inputs[entry.name] for entry in program_inputs(program)}
+    host.start(inputs)
+    made: dict[str, Array] = {entry.name: inputs[entry.name] for entry in program_inputs(program)}
     writers: dict[str, int] = {}
     for layer in program.layers:
         for name in layer.outputs:
@@ -101,7 +101,7 @@ def _one_by_one(program: Program, emulator: Emulator, wrong: WrongOutputs) -> di
         # What a layer that makes a part of a tensor leaves alone is as others made it.
         shared = [name for name in unit.outputs if writers[name] > 1]
         given = {name: made.get(name, _blank(tensors[name])) for name in shared} | {name: made[name] for name in read}
-        found = emulator.run_layer(unit.last.name, given)
+        found = run_layer(emulator, unit.last.name, given)
         made |= {name: found[name] for name in unit.outputs}
     return made
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from backends.api import Backend, Emulator
 from backends.isa import Instruction, Isa
-from backends.program import Program
+from backends.program import LayerEntry, Program
 from dialects.diagnostics import CatenaError
 
 Mends = Callable[[Program], bool]
@@ -47,6 +47,12 @@ class Blame:
     def __str__(self) -> str:
         core = f"core {self.core}, " if self.cores > 1 else ""
         return f"{core}instruction {self.address} ({self.text})"
+
+
+def layer_at(program: Program, core: int, address: int) -> LayerEntry | None:
+    """Which layer's code an address is in; None if it is that of none."""
+    name = next((each.layer for each in program.debug if each.core == core and each.start <= address < each.end), "")
+    return next((each for each in program.layers if each.name == name), None)
 
 
 def instruction_at(program: Program, isa: Isa, core: int, address: int) -> Instruction:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from backends.effects import NO_WORDS, Effect, Shown
+from backends.effects import NO_LAYER, NO_WORDS, Effect, Shown
 from compiler.arrays import Array
 from compiler.localising.by_code import ByCode
 from compiler.localising.defined import DefinedLayers
@@ -49,13 +49,15 @@ class CheckedEffects:
 
     def __call__(self, effect: Effect) -> None:
         self._code.check(effect)
-        if effect.shown in (Shown.CONFIGURED, Shown.DONE):
+        if effect.shown in (Shown.CONFIGURED, Shown.OPENED, Shown.DONE):
             return
         if effect.shown is Shown.STOP:
             raise WrongEffectError(effect, "stops at it", "", "", "")
         if effect.shown is Shown.MOVED:
             self._check_moved(effect)
             return
+        if effect.layer not in self._defined.expectations:
+            raise WrongEffectError(replace(effect, layer=NO_LAYER), "does work of another layer with it", "", "", "")
         self.seen.add(effect.layer)
         layer = self._defined.expectations[effect.layer]
         if not layer.has(effect.cut):

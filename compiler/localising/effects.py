@@ -7,14 +7,16 @@ that a fault is found that all engines of an emulator share.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from backends.api import Emulator, ObservedEmulator
 from backends.effects import NO_LAYER, Shown
 from backends.isa import Isa
 from backends.program import LayerEntry, Program
 from compiler.arrays import Array
+from compiler.emulating import emulating
 from compiler.explanation.layers import explained_layers
-from compiler.localising.blame import Blame, instruction_at
+from compiler.localising.blame import Blame, instruction_at, layer_at
 from compiler.localising.by_code import by_code
 from compiler.localising.checking import CheckedEffects, TooManyTermsError
 from compiler.localising.defined import DefinedLayers, UndefinedLayerError
@@ -23,6 +25,9 @@ from compiler.localising.expectation import Expectation
 from compiler.localising.steps import Step, made_in
 from compiler.localising.wrong import WrongEffectError
 from dialects.diagnostics import CatenaError
+
+_OUTSIDE = (Shown.STOP, Shown.CONFIGURED)
+"""Effects that are not on words of a layer."""
 
 
 def blamed_effect(program: Program, emulator: Emulator, evidence: Evidence, isa: Isa) -> tuple[Blame | None, str]:
@@ -69,7 +74,8 @@ def _first_wrong(
         code = by_code(program, step.layer, defined, isa)
         checked = CheckedEffects(defined, code, keeps_all=keeps_all)
         try:
-            emulator.observe_layer(step.layer.name, given, checked)
+            with emulating():
+                emulator.observe_layer(step.layer.name, given, checked)
             checked.end()
         except WrongEffectError as found:
             return found
@@ -83,13 +89,19 @@ def _first_wrong(
 def blame_for(program: Program, isa: Isa, layers: Mapping[int, Expectation], found: WrongEffectError) -> Blame:
     """The instruction of a wrong effect; `layers` are those that are defined, by number."""
     effect = found.effect
+    last = len(program.code[effect.core]) // isa.word_bytes - 1
+    if effect.address > last:
+        behind = replace(effect, address=last, layer=NO_LAYER)
+        found = WrongEffectError(behind, "goes on behind it", "", "the end", "another instruction")
+        effect = found.effect
     text = isa.format(instruction_at(program, isa, effect.core, effect.address))
     layer = layers.get(effect.layer)
     turn = "" if layer is None else layer.ranges(effect.cut)
     reason = f"the emulator {found.what}"
     reason += f", first at {found.place}" if found.place else ""
     reason += f", in the turn of {turn}" if turn else ""
-    # Where it stops outside of any layer's work, the layer is the one whose code it is.
-    outside = effect.layer == NO_LAYER or (effect.shown is Shown.STOP and not effect.cut.groups.size)
-    name = "" if outside else program.layers[effect.layer].name
+    # Where it stops outside of any layer's work, or configures one, the layer is the one whose code it is.
+    outside = effect.layer == NO_LAYER or (effect.shown in _OUTSIDE and not effect.cut.groups.size)
+    of_code = layer_at(program, effect.core, effect.address) if outside else program.layers[effect.layer]
+    name = "" if of_code is None else of_code.name
     return Blame(effect.core, effect.address, text, reason, found.expected, found.found, len(program.code), name)

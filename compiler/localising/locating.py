@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from backends.api import Emulator
+from backends.api import Emulator, ObservedRunEmulator
 from backends.program import LayerEntry, Program, TensorEntry
 from backends.registry import find_backend
 from compiler.arrays import Array
 from compiler.explanation.layers import ExplainedLayer, explained_layers
-from compiler.localising.as_a_whole import first_departure
-from compiler.localising.blame import Blame, Mends, mends_by
+from compiler.localising.as_a_whole import Departure, first_departure
+from compiler.localising.blame import Blame, Mends, layer_at, mends_by
 from compiler.localising.effects import blamed_effect
 from compiler.localising.engines import blamed_execution, engines_that_are_right
 from compiler.localising.evidence import Evidence, Stop, WrongOutputs, run_inputs
-from compiler.localising.in_run import blamed_in_run
+from compiler.localising.in_run import ObservedRun
 from compiler.localising.instructions import are_the_same, blamed_instruction, together
 from compiler.localising.places import blamed_table, differences, other_places
+from compiler.localising.provenance import Intrusion
 from compiler.localising.recompiling import or_reason
 from compiler.localising.tiles import Tile, first_wrong_tile
 from compiler.localising.tiles_on_cores import first_wrong_tile_on_cores
-from compiler.localising.whole import blamed_in_whole, blamed_together, intrusion_in
+from compiler.localising.whole import blamed_in_whole, blamed_intrusion, blamed_together, intrusion_in
 from dialects.diagnostics import CatenaError
 from dialects.machine_kinds import parse_machine
 
@@ -99,7 +100,7 @@ def locate(program: Program, emulator: Emulator, model: Path, evidence: Evidence
     return Location(name, nodes, tensor.onnx or tensor.name, tile, blame, remark, seen_in, stopped, course, is_open)
 
 
-def locate_stop(program: Program, model: Path, stop: Stop) -> Location:
+def locate_stop(program: Program, emulator: Emulator, model: Path, stop: Stop) -> Location:
     """Find out which instruction stops a program whose layers run one by one; the model is compiled again for that.
 
     If none is found no layer is named: a run can stop far from what is wrong.
@@ -110,6 +111,9 @@ def locate_stop(program: Program, model: Path, stop: Stop) -> Location:
     if again is not None:
         mends = mends_by(backend, stop.runs)
         blame = blamed_instruction(program, again, program.layers, backend.isa(), mends)
+        run = _observed(program, emulator, stop.inputs)
+        if blame is None and run is not None and are_the_same(program, again, program.layers):
+            blame = run.blamed_stop(emulator)
         remark = "" if blame is not None else _unexplained(program, again, program.layers, "all layers", mends)
     (fault, *_) = stop.faults
     wrong = None if blame is None else _layer_of(program, blame)
@@ -125,9 +129,11 @@ def locate_wrong_outputs(program: Program, emulator: Emulator, model: Path, wron
     departure = first_departure(program, emulator, backend, wrong)
     again, remark = or_reason(program, model, {each.name for each in program.layers})
     table = "" if again is None else blamed_table(program, again, mends)
-    blame = None if table else blamed_in_whole(program, again, backend.isa(), mends, intrusion)
-    if blame is None and not table and again is not None and are_the_same(program, again, program.layers):
-        blame = blamed_in_run(program, emulator, wrong, departure, backend.isa())
+    blame = None if table or again is None else blamed_in_whole(program, again, backend.isa(), mends, intrusion)
+    if blame is None and not table:
+        is_same = again is not None and are_the_same(program, again, program.layers)
+        run = _observed(program, emulator, wrong.inputs) if is_same else None
+        blame = _blamed_in_run(run, departure, intrusion) or blamed_intrusion(program, backend.isa(), intrusion)
     if again is not None:
         unexplained = "" if blame is not None else _unexplained(program, again, program.layers, "all layers", mends)
         remark = table or unexplained
@@ -147,14 +153,27 @@ def locate_wrong_outputs(program: Program, emulator: Emulator, model: Path, wron
     return Location(name, nodes, tensor, tile, blame, remark, seen_in, course=text or "outputs are wrong")
 
 
+def _observed(program: Program, emulator: Emulator, inputs: Mapping[str, Array]) -> ObservedRun | None:
+    """A run of the program that shows what instructions do, if the emulator does."""
+    isa = find_backend(program.metadata.backend).isa()
+    return ObservedRun(program, emulator, inputs, isa) if isinstance(emulator, ObservedRunEmulator) else None
+
+
+def _blamed_in_run(run: ObservedRun | None, departure: Departure | None, intrusion: Intrusion | None) -> Blame | None:
+    """What the emulator does wrong only in a whole run, unless a layer writes where another one's words lie."""
+    if run is None:
+        return None
+    found = run.blamed_configuration()
+    if found is None and departure is not None and (intrusion is None or not intrusion.was_made):
+        found = run.blamed_in(departure.layer, departure.given)
+    return found
+
+
 def _layer_of(program: Program, blame: Blame) -> LayerEntry | None:
     """Which layer an instruction belongs to."""
     if blame.layer:
         return _layer_named(program, blame.layer)
-    for entry in program.debug:
-        if entry.core == blame.core and entry.start <= blame.address < entry.end:
-            return _layer_named(program, entry.layer)
-    return None
+    return layer_at(program, blame.core, blame.address)
 
 
 def _layer_named(program: Program, name: str) -> LayerEntry | None:

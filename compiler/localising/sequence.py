@@ -20,7 +20,15 @@ class Sequence:
     def __init__(self, turns: Turns, number: int, layer: Expectation) -> None:
         self._number, self._addresses, self._layer = number, turns.addresses, layer
         self._turns = turns.all
+        self._has_begun = False
         self._coming: deque[Turn] = deque(islice(self._turns, 1))
+
+    def begins_elsewhere(self, effect: Effect) -> bool:
+        """Whether it is the one that comes, before any loop has begun, but on other ranges than the layer's."""
+        if not self._coming or self._has_begun:
+            return False
+        turn = self._coming[0]
+        return not turn.loops and turn.address == effect.address and not _is(turn, effect)
 
     def check(self, effect: Effect) -> None:
         """Raise `WrongEffectError` for an effect that does not come now."""
@@ -29,6 +37,7 @@ class Sequence:
             return
         if not self._coming or not _is(self._coming[0], effect):
             raise self._wrong(effect)
+        self._has_begun |= bool(self._coming[0].loops)
         self._coming.popleft()
         self._coming.extend(islice(self._turns, not self._coming))
 
@@ -37,13 +46,14 @@ class Sequence:
         if self._coming:
             raise self._wrong(None)
 
-    def _skips(self, effect: Effect) -> bool:
-        """Whether an effect would come later in the same turn of all loops."""
-        for turn in self._turns:
-            if turn.loops:
+    def _skips(self, turn: Turn, effect: Effect) -> bool:
+        """Whether an effect would come later in the same turn of all loops, or right after one that ends loops."""
+        is_left = not any(step.repeats or step.begins for step in turn.loops)
+        for number, later in enumerate(self._turns):
+            if _is(later, effect):
+                return not later.loops or (is_left and not number)
+            if later.loops:
                 return False
-            if _is(turn, effect):
-                return True
         return False
 
     def _wrong(self, effect: Effect | None) -> WrongEffectError:
@@ -55,7 +65,7 @@ class Sequence:
         turn = self._coming[0]
         expected = self._text(turn.address, turn.cut)
         address, what = turn.address, "does not execute it when it is its turn"
-        if turn.loops and (effect is None or not self._skips(effect)):
+        if turn.loops and (effect is None or not self._skips(turn, effect)):
             address = _blamed_step(turn, effect)
             what = "executes it wrong: something else than the loops say comes next"
         blamed = Effect(self._number, 0, address, Shown.STOP, turn.cut, NOTHING)
@@ -69,7 +79,7 @@ class Sequence:
 def _is(turn: Turn, effect: Effect) -> bool:
     """Whether an effect is the one that comes: of results, as many parallel kernels are not compared as repeat them."""
     pairs = [(turn.cut.groups, effect.cut.groups), (turn.cut.outputs, effect.cut.outputs)]
-    if effect.shown is not Shown.RESULT:
+    if effect.shown not in (Shown.RESULT, Shown.FLOW):
         pairs += [(turn.cut.kernels, effect.cut.kernels), (turn.cut.terms, effect.cut.terms)]
     return turn.address == effect.address and all(np.array_equal(*pair) for pair in pairs)
 

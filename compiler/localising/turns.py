@@ -8,12 +8,18 @@ from dataclasses import dataclass
 from backends.effects import Cut, cut_of
 from backends.isa import Instruction, Isa
 from backends.program import LayerEntry, Program
+from backends.spatial import isa as arrays
 from backends.spatial.codes import Kind
 from backends.spatial.isa import End, Loop
+from backends.spots import isa as spots
 from dialects.gconv import PASS, GConv
 
-_SHOWN = ("load", "pass", "multiply", "store")
+_SHOWN = (arrays.Open, arrays.Load, arrays.Pass, arrays.Store, spots.Open, spots.Load, spots.Multiply, spots.Store)
 """Instructions that machines which execute loops as they come show the effects of, one for each."""
+_LOADS = (arrays.Load, spots.Load)
+_STORES = (arrays.Store, spots.Store)
+Ranges = tuple[range, ...]
+"""Of (g, op, opc, ks) of every dimension in turn."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +31,12 @@ class Extents:
 
 @dataclass(frozen=True)
 class Step:
-    """A loop over a kind of loops that begins at an address, or an end there, after which it `repeats` or is left."""
+    """A loop over a kind of loops that `begins` at an address, or an end there, after which it `repeats` or is left."""
 
     address: int
     kind: Kind
     repeats: bool = False
+    begins: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,30 +58,63 @@ class Turns:
 
 def turns_of(program: Program, layer: LayerEntry, spec: GConv, isa: Isa) -> Turns | None:
     """All that a layer has to show; None of layers in groups, on several cores, or whose nests run at once."""
-    if layer.group or len(program.code) != 1:
-        return None
-    code = list(isa.decode(program.code[0]))
-    own = [
-        (pc, code[pc]) for entry in program.debug if entry.layer == layer.name for pc in range(entry.start, entry.end)
-    ]
-    shown = frozenset(pc for pc, instruction in own if _shows(isa, instruction))
-    if not shown:
-        return None
-    extents = [Extents((dim.g, 1 if spec.main == PASS else dim.op, dim.opc, dim.ks)) for dim in spec.dims]
-    return Turns(shown, _Walk(own, extents, isa).turns())
+    loops = None if layer.group else LayerLoops.of(program, layer, spec, isa)
+    return None if loops is None else loops.whole()
 
 
-def _shows(isa: Isa, instruction: Instruction) -> bool:
-    return isa.format(instruction).split()[0] in _SHOWN
+@dataclass(frozen=True, eq=False)
+class LayerLoops:
+    """The code of a layer whose loops run as they come; `own` are its instructions, each with its address."""
+
+    own: Sequence[tuple[int, Instruction]]
+    spec: GConv
+    addresses: frozenset[int]
+
+    @staticmethod
+    def of(program: Program, layer: LayerEntry, spec: GConv, isa: Isa) -> LayerLoops | None:
+        """Those of a layer; None on several cores, or of machines whose nests run at once."""
+        if len(program.code) != 1:
+            return None
+        code = list(isa.decode(program.code[0]))
+        places = (pc for entry in program.debug if entry.layer == layer.name for pc in range(entry.start, entry.end))
+        own = [(pc, code[pc]) for pc in places]
+        shown = frozenset(pc for pc, instruction in own if isinstance(instruction, _SHOWN))
+        return LayerLoops(own, spec, shown) if shown else None
+
+    @property
+    def loads(self) -> frozenset[int]:
+        """Where operands are loaded."""
+        return frozenset(pc for pc, instruction in self.own if isinstance(instruction, _LOADS))
+
+    def whole(self) -> Turns:
+        """All that they have to show on all of the layer."""
+        return self.within(tuple(range(count) for dim in self.spec.dims for count in (dim.g, dim.op, dim.opc, dim.ks)))
+
+    def within(self, box: Ranges) -> Turns:
+        """All that they have to show on a box; where sums go on later, nothing is stored."""
+        kinds, dims = len(Kind), self.spec.dims
+        ranges = [box[kinds * number : kinds * (number + 1)] for number in range(len(dims))]
+        goes_on = any(each[Kind.KS].stop != dim.ks for each, dim in zip(ranges, dims, strict=True))
+        own = [each for each in self.own if not goes_on or not isinstance(each[1], _STORES)]
+        sizes = [[len(each) for each in of_dim] for of_dim in ranges]
+        for size in sizes if self.spec.main == PASS else ():
+            size[Kind.OP] = 1
+        extents = [Extents((dim.g, 1 if self.spec.main == PASS else dim.op, dim.opc, dim.ks)) for dim in dims]
+        walk = _Walk(own, extents, [[each.start for each in of_dim] for of_dim in ranges], sizes)
+        return Turns(frozenset(pc for pc, each in own if isinstance(each, _SHOWN)), walk.turns())
 
 
 class _Walk:
     """The code of a layer, followed loop by loop."""
 
-    def __init__(self, code: Sequence[tuple[int, Instruction]], extents: Sequence[Extents], isa: Isa) -> None:
-        self._code, self._extents, self._isa = code, extents, isa
-        self._starts = [[0] * len(Kind) for _ in extents]
-        self._sizes = [list(each.counts) for each in extents]
+    def __init__(
+        self,
+        code: Sequence[tuple[int, Instruction]],
+        extents: Sequence[Extents],
+        starts: Sequence[list[int]],
+        sizes: Sequence[list[int]],
+    ) -> None:
+        self._code, self._extents, self._starts, self._sizes = code, extents, starts, sizes
         self._before: list[Step] = []
 
     def turns(self) -> Iterator[Turn]:
@@ -88,7 +128,7 @@ class _Walk:
                 close = self._end_of(place)
                 yield from self._repeat(instruction, place, close)
                 place = close
-            elif _shows(self._isa, instruction):
+            elif isinstance(instruction, _SHOWN):
                 yield Turn(address, cut_of(self._extents, self._starts, self._sizes), tuple(self._before))
                 self._before = []
             place += 1
@@ -96,7 +136,7 @@ class _Walk:
     def _repeat(self, loop: Loop, place: int, close: int) -> Iterator[Turn]:
         starts, sizes = self._starts[loop.dim], self._sizes[loop.dim]
         start, size = starts[loop.kind], sizes[loop.kind]
-        self._before.append(Step(self._code[place][0], loop.kind))
+        self._before.append(Step(self._code[place][0], loop.kind, begins=True))
         for at in range(start, start + size, loop.tile):
             starts[loop.kind], sizes[loop.kind] = at, min(loop.tile, start + size - at)
             yield from self._run(place + 1, close)

@@ -24,14 +24,15 @@ def intrusion_in(program: Program, emulator: Emulator, inputs: Mapping[str, Arra
 
 
 def blamed_in_whole(
-    program: Program, again: Program | None, isa: Isa, mends: Mends, intrusion: Intrusion | None
+    program: Program, again: Program, isa: Isa, mends: Mends, intrusion: Intrusion | None
 ) -> Blame | None:
-    """The instruction that is not the compiler's, if outputs are right with that one, else what spoils a word."""
-    if again is not None:
-        found = blamed_order(program, again, isa, mends) or blamed_together(program, again, isa, mends, intrusion)
-        found = found or blamed_constants(program, again, program.layers, isa, mends)
-        if found is not None:
-            return found
+    """The instruction that is not the compiler's, or brings constants that are not, if outputs are right with that."""
+    found = blamed_order(program, again, isa, mends) or blamed_together(program, again, isa, mends, intrusion)
+    return found or blamed_constants(program, again, program.layers, isa, mends)
+
+
+def blamed_intrusion(program: Program, isa: Isa, intrusion: Intrusion | None) -> Blame | None:
+    """The instruction that spoils a word, or reads one that is spoiled."""
     if intrusion is None or intrusion.site is None:
         return None
     site = intrusion.site

@@ -80,7 +80,7 @@ def _verified(
         return replace(found, location=location, reproducer=written)
     if found.evidence is None:
         assert found.stop is not None
-        location = locate_stop(program, model, found.stop)
+        location = locate_stop(program, emulator, model, found.stop)
         written = None if reproducer is None else write_run(reproducer, program, found.stop, location)
         return replace(found, location=location, reproducer=written)
     location = locate(program, emulator, model, found.evidence)

@@ -1,0 +1,66 @@
+"""Whichever instruction an emulator executes otherwise than its code says, `verify` names that one, and its layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import onnx
+import pytest
+
+from compiler.execution import load_program
+from compiler.verification.programs import verify_source
+from tests.backends.rram.quantized import SMALL
+from tests.backends.rram.quantized_network import quantized_network
+from tests.compiler.localising.conftest import Made
+from tests.compiler.localising.mutants import SMALL_BUFFER, Mutant, deep
+from tests.compiler.localising.otherwise import all_otherwise
+from tests.compiler.small_models import small_cnn
+
+pytest.importorskip("onnxruntime")
+
+Model = Callable[[], onnx.ModelProto]
+_MACHINES: dict[str, tuple[str, Model, Mapping[str, str], bool, int]] = {
+    "generic": ("generic", small_cnn, {}, False, 21),
+    "eyeriss": ("eyeriss", small_cnn, {}, False, 40),
+    "spots": ("spots", small_cnn, {}, False, 30),
+    "rram": ("rram", quantized_network, SMALL, False, 61),
+    "rram, vectors": ("rram", small_cnn, {}, False, 40),
+    "eyeriss, fused": ("eyeriss", small_cnn, SMALL_BUFFER, True, 49),
+    "generic, fused": ("generic", small_cnn, {}, True, 50),
+    "spots, fused": ("spots", small_cnn, {}, True, 50),
+    "systolic": ("systolic", quantized_network, {}, False, 50),
+    "nlr": ("nlr", deep, {}, False, 50),
+}
+"""Target, model, settings, whether layers are fused, and of how many mutants one is tried every time."""
+_NOT_ALWAYS = ("rram, vectors", "generic, fused", "spots, fused", "systolic", "nlr")
+
+
+def _cases() -> list[object]:
+    every = [pytest.param(name, False, marks=[pytest.mark.exhaustive] * (name in _NOT_ALWAYS)) for name in _MACHINES]
+    return [*every, *(pytest.param(name, True, marks=pytest.mark.exhaustive) for name in _MACHINES)]
+
+
+@pytest.mark.parametrize(("name", "tries_all"), _cases())
+def test_the_instruction_that_is_executed_otherwise_is_named(
+    name: str, tries_all: bool, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, maker, settings, fuse, every = _MACHINES[name]
+    mutant = Mutant(target, "", "", lambda patch: None, model=maker, settings=settings, fuse=fuse)
+    model, path = made.files(mutant)
+    program, _ = load_program(path)
+    found, missed = 0, list[str]()
+    for each in list(all_otherwise(program))[:: 1 if tries_all else every]:
+        with monkeypatch.context() as patch:
+            each.mutate(program, patch)
+            verified = verify_source(str(path), model)
+        if verified.is_equal:
+            continue
+        found += 1
+        location = verified.location
+        blame = None if location is None else location.blame
+        if location is None or blame is None or (blame.core, blame.address) != (each.core, each.address):
+            missed.append(f"{each}:\n" + "\n".join(location.lines() if location else ["nothing"]))
+        elif location.layer != each.layer:
+            missed.append(f"{each}: layer {location.layer!r}")
+    assert not missed, "\n".join(missed)
+    assert found
