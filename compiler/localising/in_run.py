@@ -22,6 +22,8 @@ from compiler.localising.configuration import Configurations
 from compiler.localising.defined import DefinedLayers, UndefinedLayerError
 from compiler.localising.effects import blame_for
 from compiler.localising.expectation import Expectation
+from compiler.localising.stream_sequence import StreamSequence
+from compiler.localising.stream_turns import pieces_of_cores
 from compiler.localising.wrong import WrongEffectError
 from dialects.diagnostics import CatenaError
 
@@ -36,8 +38,8 @@ class ObservedRun:
     isa: Isa
 
     def blamed_configuration(self) -> Blame | None:
-        """The first instruction that configures something else than the code says."""
-        return self._blamed(_OfRun(self._configurations(), None, {}))
+        """The first instruction that configures something else than the code says, or that a core leaves out."""
+        return self._blamed(self._plain())
 
     def blamed_in(self, layer: LayerEntry, given: Mapping[str, Array]) -> Blame | None:
         """The first instruction whose effect is wrong in a layer or its group, on what it is `given`.
@@ -58,7 +60,7 @@ class ObservedRun:
 
     def blamed_stop(self, emulator: Emulator) -> Blame | None:
         """The instruction because of which the run stops: in the layer at which it does, else the one that does."""
-        observer = _OfRun(self._configurations(), None, {})
+        observer = self._plain()
         found = self._blamed(observer)
         stop = observer.stop
         if found is not None or stop is None:
@@ -70,6 +72,11 @@ class ObservedRun:
             except (CatenaError, KeyError):
                 found = None
         return found or blame_for(self.program, self.isa, {}, WrongEffectError(stop, "stops at it", "", "", ""))
+
+    def _plain(self) -> _OfRun:
+        """What looks at all layers, whatever their words are."""
+        cores = pieces_of_cores(self.program, range(len(self.program.layers)), self.isa)
+        return _OfRun(self._configurations(), None, {}, None if cores is None else StreamSequence(cores))
 
     def _configurations(self) -> Configurations:
         return Configurations(self.program, range(len(self.program.layers)), self.isa)
@@ -90,25 +97,32 @@ class ObservedRun:
 
 
 class _OfRun:
-    """Hands on what is checked of a run: configurations, and effects of some layers, by number."""
+    """Hands on what is checked of a run: configurations, effects of some layers, by number, and streams of cores."""
 
-    def __init__(self, configured: Configurations, checked: CheckedEffects | None, layers: Mapping[int, Expectation]):
-        self._configured, self._checked, self.layers = configured, checked, layers
+    def __init__(
+        self,
+        configured: Configurations,
+        checked: CheckedEffects | None,
+        layers: Mapping[int, Expectation],
+        streams: StreamSequence | None = None,
+    ):
+        self._configured, self._checked, self.layers, self._streams = configured, checked, layers, streams
         self.stop: Effect | None = None
         """Where it stopped, if it did."""
 
     def __call__(self, effect: Effect) -> None:
         if effect.shown is Shown.CONFIGURED:
             self._configured.check(effect)
-            if self._checked is not None:
-                self._checked(effect)
-            return
+        elif self._streams is not None:
+            self._streams.check(effect)
         if effect.shown is Shown.STOP:
             self.stop = effect
-        if self._checked is not None and effect.layer in self.layers:
+        if self._checked is not None and (effect.layer in self.layers or effect.shown is Shown.CONFIGURED):
             self._checked(effect)
 
     def end(self) -> None:
         """Raise `WrongEffectError` if more should have come."""
+        if self._streams is not None:
+            self._streams.end()
         if self._checked is not None:
             self._checked.end()

@@ -31,8 +31,10 @@ class StreamSequence:
 
     def check(self, effect: Effect) -> None:
         """Raise `WrongEffectError` for an action that does not come now, or a token that says something else."""
-        if effect.shown is Shown.STOP and self._tells:
-            self._check_stop(effect)
+        if self._tells:
+            self._check_order(effect)
+            if effect.shown is Shown.STOP:
+                self._check_stop(effect)
         if effect.shown is not Shown.DONE or len(effect.firsts) != 2:
             return
         self._tells = True
@@ -61,6 +63,17 @@ class StreamSequence:
             if self._tells and at.piece < len(pieces):
                 piece = pieces[at.piece]
                 raise _left_out(core, piece, piece.actions[at.action][0], "the end")
+
+    def _check_order(self, effect: Effect) -> None:
+        """What an action shows comes before it is done; weights that are resident come before everything."""
+        at, pieces = self._places[effect.core], self._cores[effect.core]
+        if effect.shown is Shown.KERNEL or at.piece == len(pieces):
+            return
+        piece = pieces[at.piece]
+        address, _ = piece.actions[at.action]
+        others = {place for each in pieces for place, _ in each.actions} - set(self._waits(effect.core))
+        if effect.address in others and effect.address != address:
+            raise _left_out(effect.core, piece, address, f"instruction {effect.address}")
 
     def _check_stop(self, effect: Effect) -> None:
         """Where a core waits for ever, another one that nothing holds up left something out."""

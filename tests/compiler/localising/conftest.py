@@ -27,11 +27,12 @@ class Made:
     def files(self, mutant: Mutant) -> tuple[Path, Path]:
         """The model and the program that a mutant executes wrong."""
         options = CompileOptions(target=mutant.target, settings=dict(mutant.settings), fuse=mutant.fuse)
-        key = f"{mutant.target}-{mutant.model.__name__}-{mutant.fuse}-{len(mutant.settings)}"
+        settings = sorted(mutant.settings.items())
+        key = f"{mutant.target}-{mutant.model.__name__}-{mutant.fuse}-{settings}"
         if key not in self._files:
-            model = save_model(mutant.model(), self._folder / f"{key}.onnx")
+            model = save_model(mutant.model(), self._folder / f"{len(self._files)}.onnx")
             program = compile_source(str(model), options).program
             assert program is not None
-            write_program(program, self._folder / f"{key}.cat")
-            self._files[key] = model, self._folder / f"{key}.cat"
+            write_program(program, model.with_suffix(".cat"))
+            self._files[key] = model, model.with_suffix(".cat")
         return self._files[key]
