@@ -161,6 +161,9 @@ class MulticoreEmulator(ProgramEmulator):
             self._writers |= {(core, register): writer for register, writer in reader.writers.items()}
         for check in (missing_register(found, self.machine.cores.registers), foreign_signal(found, self._writers)):
             if check is not None:
+                if observer is not None:
+                    number, core = check.task.layer.index, check.task.core
+                    observer(Effect(number, core, check.pc, Shown.STOP, NO_WORDS, NOTHING))
                 raise CatenaError(self._diagnostic(check.fault, check.task.core, check.pc))
         return found
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from backends.api import Emulator, ObservedEmulator
-from backends.effects import NO_LAYER, Shown
+from backends.effects import NO_LAYER, Effect, Shown
 from backends.isa import Isa
 from backends.program import LayerEntry, Program
 from compiler.arrays import Array
@@ -19,6 +19,7 @@ from compiler.explanation.layers import explained_layers
 from compiler.localising.blame import Blame, instruction_at, layer_at
 from compiler.localising.by_code import by_code
 from compiler.localising.checking import CheckedEffects, TooManyTermsError
+from compiler.localising.configuration import Configurations
 from compiler.localising.defined import DefinedLayers, UndefinedLayerError
 from compiler.localising.evidence import Evidence
 from compiler.localising.expectation import Expectation
@@ -78,11 +79,33 @@ def _first_wrong(
                 emulator.observe_layer(step.layer.name, given, checked)
             checked.end()
         except WrongEffectError as found:
-            return found
+            # Cores read the code of all layers, whichever runs.
+            reads_all = found.effect.shown is Shown.STOP and len(program.code) > 1
+            return (_first_misread(program, emulator, step, given, isa) if reads_all else None) or found
         idle = defined.expectations.keys() - checked.seen
         if idle:
             named = ", ".join(program.layers[number].name for number in sorted(idle))
             raise UndefinedLayerError(f"none of the instructions of {named} shows any effect")
+    return None
+
+
+def _first_misread(
+    program: Program, emulator: ObservedEmulator, step: Step, given: dict[str, Array], isa: Isa
+) -> WrongEffectError | None:
+    """The first instruction of any layer that configures something else than the code says."""
+    configurations = Configurations(program, range(len(program.layers)), isa)
+
+    def check(effect: Effect) -> None:
+        if effect.shown is Shown.CONFIGURED:
+            configurations.check(effect)
+
+    try:
+        with emulating():
+            emulator.observe_layer(step.layer.name, given, check)
+    except WrongEffectError as found:
+        return found
+    except CatenaError:
+        return None
     return None
 
 

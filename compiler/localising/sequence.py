@@ -8,10 +8,12 @@ from itertools import islice
 import numpy as np
 
 from backends.effects import NOTHING, Cut, Effect, Shown
-from backends.spatial.codes import Kind
+from backends.spatial.codes import Kind, Tensor
 from compiler.localising.expectation import Expectation
 from compiler.localising.turns import Turn, Turns
 from compiler.localising.wrong import WrongEffectError
+
+_OPERANDS = {Shown.TILE: Tensor.INPUT, Shown.WINDOWS: Tensor.INPUT, Shown.KERNEL: Tensor.KERNEL}
 
 
 class Sequence:
@@ -37,6 +39,10 @@ class Sequence:
             return
         if not self._coming or not _is(self._coming[0], effect):
             raise self._wrong(effect)
+        operand = self._coming[0].operand
+        if effect.shown in _OPERANDS and operand is not None and operand is not _OPERANDS[effect.shown]:
+            what = "executes it wrong: it brings another operand"
+            raise WrongEffectError(effect, what, "", operand.name.lower(), _OPERANDS[effect.shown].name.lower())
         self._has_begun |= bool(self._coming[0].loops)
         self._coming.popleft()
         self._coming.extend(islice(self._turns, not self._coming))

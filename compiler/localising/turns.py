@@ -9,7 +9,7 @@ from backends.effects import Cut, cut_of
 from backends.isa import Instruction, Isa
 from backends.program import LayerEntry, Program
 from backends.spatial import isa as arrays
-from backends.spatial.codes import Kind
+from backends.spatial.codes import Kind, Tensor
 from backends.spatial.isa import End, Loop
 from backends.spots import isa as spots
 from dialects.gconv import PASS, GConv
@@ -46,6 +46,8 @@ class Turn:
     address: int
     cut: Cut
     loops: tuple[Step, ...]
+    operand: Tensor | None = None
+    """Of a load, which it brings."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +131,8 @@ class _Walk:
                 yield from self._repeat(instruction, place, close)
                 place = close
             elif isinstance(instruction, _SHOWN):
-                yield Turn(address, cut_of(self._extents, self._starts, self._sizes), tuple(self._before))
+                operand = instruction.tensor if isinstance(instruction, _LOADS) else None
+                yield Turn(address, cut_of(self._extents, self._starts, self._sizes), tuple(self._before), operand)
                 self._before = []
             place += 1
 

@@ -71,6 +71,8 @@ class _Core:
 
     def _follow(self, instruction: Instruction) -> bool:
         """Take an instruction; whether it is one that configures."""
+        if self._of_group is not None and self._of_group.has_ended:
+            self._of_group = None
         if isinstance(instruction, Layer):
             self._of_layer, self._is_looked_at = list(self._parts()), instruction.index in self._layers
         elif isinstance(instruction, Group):
@@ -86,7 +88,6 @@ class _Core:
         if self._of_group.follow(instruction):
             self._of_layer = []
             return True
-        self._of_group = None if self._of_group.has_ended else self._of_group
         return False
 
     def _parts(self) -> Iterator[Followed]:

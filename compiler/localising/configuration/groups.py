@@ -50,9 +50,9 @@ class GroupOfCode:
                 self._step("send", instruction.hold, instruction.box, instruction.layer)
             case End() if self._opened:
                 self._open(-1)
-            case End():
-                self.has_ended = bool(self._steps)
-                return False
+            case End() if self._steps:
+                self.has_ended = True
+                told.clear()
             case _:
                 return self._holds.follow(instruction)
         return True
