@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from backends.effects import Told
 from backends.rram.isa import Threshold
@@ -61,7 +61,7 @@ def told_of(given: Any) -> Iterator[int | str]:
         case Threshold():
             yield from (given.base, given.step, given.period, given.start, given.most, given.after)
         case tuple():
-            for each in given:
+            for each in cast(tuple[Any, ...], given):
                 yield from told_of(each)
         case _:
             yield int(given)

@@ -197,3 +197,30 @@ def test_what_is_left_of_layers_before_is_blamed_though_every_layer_alone_is_rig
     assert location.blame is not None, location.lines()
     assert location.blame.text.startswith(mutant.instruction)
     assert reason in location.blame.reason
+    assert "in the whole program: in the whole program" not in "\n".join(location.lines())
+
+
+def forgotten(patch: Patch) -> None:
+    """The third layer of a run has no place for its results, and stops at the first instruction that needs one."""
+    right = LayerSequencer.set_tensor
+
+    def set_tensor(self: Any, tensor: Tensor, *given: Any) -> None:
+        if tensor is not Tensor.OUTPUT or not self.counts or self.layer.index != 2:
+            right(self, tensor, *given)
+
+    patch.setattr(LayerSequencer, "set_tensor", set_tensor)
+
+
+@pytest.mark.parametrize("target", ["generic", pytest.param("eyeriss", marks=pytest.mark.exhaustive)])
+def test_what_stops_a_run_only_after_other_layers_is_named(
+    target: str, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, path = made.files(Mutant(target, DENSE, "base tensor=output", forgotten))
+    forgotten(monkeypatch)
+    found = verify_source(str(path), model)
+    assert found.stop is not None
+    location = found.location
+    assert location is not None
+    assert location.layer == DENSE
+    assert location.blame is not None, location.lines()
+    assert location.blame.text.startswith("base tensor=output")
