@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from passes.mapper.nest import Column
 
-CHUNK = 1 << 16
-"""Candidates that are worked on together, about."""
+CHUNK = 1 << 14
+"""Candidates that are worked on together, about: their columns should stay in a cache."""
 
 
 class Candidates:

@@ -21,7 +21,7 @@ Sources: Parashar et al., Timeloop, ISPASS 2019, for the shape of the counts; Ch
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -69,10 +69,18 @@ class Counts:
     """The counts of all candidates of a nest: columns of words and steps.
 
     `tiles` has one column for every node (those of stores are not read). A tile that is not smaller than what is left
-    of its loop cuts nothing.
+    of its loop cuts nothing. With `wanted`, only those events of operands are counted.
     """
 
-    def __init__(self, problem: Problem, hierarchy: Hierarchy, nest: Nest, tiles: list[Column]):
+    def __init__(
+        self,
+        problem: Problem,
+        hierarchy: Hierarchy,
+        nest: Nest,
+        tiles: list[Column],
+        wanted: Collection[str] | None = None,
+    ):
+        self._wanted = wanted
         self._problem = problem
         self._hierarchy = hierarchy
         self._nest = nest
@@ -121,9 +129,11 @@ class Counts:
 
     def moved(self, operand: Operand) -> dict[str, Column]:
         """The events of one operand."""
+        wanted = self._wanted
         counted: dict[str, Column] = {}
         for upper, lower in pairwise(self._path(operand)):
-            counted |= self._sums(upper, lower) if operand is Operand.OUTPUT else self._sent(operand, upper, lower)
+            events = self._sums(upper, lower) if operand is Operand.OUTPUT else self._sent(operand, upper, lower)
+            counted |= {event: count() for event, count in events.items() if wanted is None or event in wanted}
         return counted
 
     @cached_property
@@ -169,8 +179,8 @@ class Counts:
         places = (Place(node, store.memory) for node, store in self._nest.stores(operand))
         return [Place(-1, self._hierarchy.begins(operand)), *places, Place(self._end, "operation")]
 
-    def _sent(self, operand: Operand, upper: Place, lower: Place) -> dict[str, Column]:
-        memory = lower.memory
+    def _sent(self, operand: Operand, upper: Place, lower: Place) -> dict[str, Callable[[], Column]]:
+        """By event, what counts the words of an operand that go from one place to the next."""
         multicast = frozenset(
             index
             for index, node in self._spatial(upper.node, lower.node)
@@ -178,25 +188,29 @@ class Counts:
         )
         name = OPERAND_NAMES[operand]
         return {
-            f"{upper.memory}.{name}.read": self._brought(operand, lower, multicast),
-            f"{memory}.{name}.fill": self._brought(operand, lower),
+            f"{upper.memory}.{name}.read": lambda: self._brought(operand, lower, multicast),
+            f"{lower.memory}.{name}.fill": lambda: self._brought(operand, lower),
         }
 
-    def _sums(self, upper: Place, lower: Place) -> dict[str, Column]:
+    def _sums(self, upper: Place, lower: Place) -> dict[str, Callable[[], Column]]:
+        """The same of sums, which go from the lower place to the upper one."""
         added = frozenset(
             index
             for index, node in self._spatial(upper.node, lower.node)
             if self._hierarchy.axis(node.axis).reduces and self._problem.loops[node.loop].kind is LoopKind.KS
         )
-        sent = self._brought(Operand.OUTPUT, lower)
-        arrived = self._brought(Operand.OUTPUT, lower, added)
-        words = self._tile_words(Operand.OUTPUT, 0)
-        if upper.node >= 0:
-            words = self._brought(Operand.OUTPUT, upper)
+
+        def arrived() -> Column:
+            return self._brought(Operand.OUTPUT, lower, added)
+
+        def words() -> Column:
+            outermost = upper.node < 0
+            return self._tile_words(Operand.OUTPUT, 0) if outermost else self._brought(Operand.OUTPUT, upper)
+
         return {
             f"{upper.memory}.output.update": arrived,
-            f"{upper.memory}.output.add": arrived - words,
-            f"{upper.memory}.output.hop": sent - arrived,
+            f"{upper.memory}.output.add": lambda: arrived() - words(),
+            f"{upper.memory}.output.hop": lambda: self._brought(Operand.OUTPUT, lower) - arrived(),
         }
 
     def _brought(self, operand: Operand, place: Place, shared: frozenset[int] = frozenset()) -> Column:

@@ -72,7 +72,7 @@ class FlowBounds:
         fit: FlowFit,
         growth: FlowGrowth,
     ):
-        self._flow, self._prices, self._counts, self._fit, self._growth = flow, prices, counts, fit, growth
+        self._flow, self._prices, self._fit, self._growth = flow, prices, fit, growth
         self._values = values
         hierarchy = self._hierarchy = prices.hierarchy
         self._objective = prices.objective
@@ -85,6 +85,8 @@ class FlowBounds:
         self._cheapest = with_cheap_sums(flow, hierarchy, self._costs)
         self._shifts = FlowShifts(flow, hierarchy)
         self._outer_costs = self._less_what_is_saved(self._cheapest)
+        self.counts = counts.of_events(self._find_deciding())
+        """Counts the events that decide what candidates cost, or at least; others are left out."""
         self._beside_reserving = self._find_beside_reserving()
         early = Early(flow, hierarchy)
         self._early = frozenset(name for name in flow.flow.inner if early.may_be_open(name))
@@ -226,7 +228,7 @@ class FlowBounds:
         unsure = {node.axis for node in self._flow.nest.nodes if isinstance(node, Par) and node.loop in several}
         # Parameters that are missing are 1 in these.
         tiles = self._flow.tiles(inner.columns, inner.count)
-        smallest = Counts(self._flow.problem, self._hierarchy, self._flow.nest, tiles)
+        smallest = self.counts.by_tiles(tiles)
         for memory in self._hierarchy.memories:
             if memory.read is None and memory.write is None:
                 continue
@@ -271,7 +273,7 @@ class FlowBounds:
             extent = self._flow.problem.extents[node.loop]
             tile = extent if laid is None or isinstance(node, For) or place in whole else laid
             tiles[place] = np.full(inner.count, tile, np.int64)
-        return Counts(self._flow.problem, self._hierarchy, self._flow.nest, tiles)
+        return self.counts.by_tiles(tiles)
 
     def _outermost_bound(self, inner: Candidates) -> tuple[Values, Values]:
         """Lower bounds of the outermost memory's energy and time: of each combination of tiles that decide them."""
@@ -298,7 +300,7 @@ class FlowBounds:
         cuts = tuple(place for place, used in tied.items() if not used <= inner.columns.keys())
         whole = {*cuts, *(place for place in self._shifts.further(cuts) if place < self._flow.seam)}
         for chunk in candidates.chunks():
-            counts = self._counts.of(chunk, self._counts.outside, whole)
+            counts = self.counts.of(chunk, self.counts.outside, whole)
             outside = {event: times for event, times in counts.events.items() if event.startswith(self._outermost)}
             np.minimum.at(energy, chunk.columns[_ROW], _priced(outside, self._outer_costs, chunk.count))
             if self._values.timed and not self._passing:
@@ -306,6 +308,13 @@ class FlowBounds:
                 np.minimum.at(cycles, chunk.columns[_ROW], np.maximum(*moved))
         inverse = inverse.reshape(-1)
         return energy[inverse], cycles[inverse]
+
+    def _find_deciding(self) -> frozenset[str]:
+        """The events that have a price by which values or bounds are compared, and those that take time."""
+        costs = (self._costs, self._cheapest, self._outer_costs)
+        is_priced = self._objective is not Objective.LATENCY
+        priced = {event for each in costs if is_priced for event, cost in each.items() if cost}
+        return frozenset(priced | (self._prices.timed_events if self._values.timed else set[str]()))
 
     def _find_beside_reserving(self) -> frozenset[str]:
         """Inner parameters that make a tile larger in place of outer ones which decide other tiles or reserves, too."""

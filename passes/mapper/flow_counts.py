@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 
@@ -15,10 +15,14 @@ from passes.mapper.nest import Column, Nest, Store
 
 
 class FlowCounts:
-    """The counts of candidates; `outside` is the nest left of the bar, where what comes further in is brought, too."""
+    """The counts of candidates, of `wanted` events of operands if not of all.
 
-    def __init__(self, flow: BoundFlow, hierarchy: Hierarchy):
+    `outside` is the nest left of the bar, where what comes further in is brought, too.
+    """
+
+    def __init__(self, flow: BoundFlow, hierarchy: Hierarchy, wanted: Collection[str] | None = None):
         self._flow = flow
+        self._wanted = wanted
         self._hierarchy = hierarchy
         self.outside = _outside(flow)
 
@@ -36,7 +40,15 @@ class FlowCounts:
         for place in whole:
             tiles[place] = np.full(candidates.count, self._flow.problem.extents[self._flow.loop(place)], np.int64)
         missing = [np.ones(candidates.count, np.int64)] * (len(nest.nodes) - len(tiles))
-        return Counts(self._flow.problem, self._hierarchy, nest, tiles + missing)
+        return self.by_tiles(tiles + missing, nest)
+
+    def by_tiles(self, tiles: list[Column], nest: Nest | None = None) -> Counts:
+        """The counts of some tiles of a nest, of that of the dataflow if no other one is said."""
+        return Counts(self._flow.problem, self._hierarchy, nest or self._flow.nest, tiles, self._wanted)
+
+    def of_events(self, wanted: Collection[str]) -> FlowCounts:
+        """The same of some events of operands only."""
+        return FlowCounts(self._flow, self._hierarchy, wanted)
 
 
 def _outside(flow: BoundFlow) -> Nest:

@@ -7,7 +7,7 @@ until the last results have left. What other memories move adds to that.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
 
@@ -157,10 +157,21 @@ class Prices:
 
     def shared_port_cycles(self, memory: Memory, events: Mapping[str, Column]) -> tuple[Values, Values]:
         """As `port_cycles`, if a single copy of the memory moved the words of all."""
+        out, come = self._port_events(memory)
+        return _total(events, out) / (memory.read or np.inf), _total(events, come) / (memory.write or np.inf)
+
+    @property
+    def timed_events(self) -> frozenset[str]:
+        """The events of words that take time to go in or out of a memory."""
+        timed = (each for each in self.hierarchy.memories if each.read is not None or each.write is not None)
+        return frozenset(event for memory in timed for port in self._port_events(memory) for event in port)
+
+    def _port_events(self, memory: Memory) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The events of words that a memory sends, and of those that it takes."""
         sums = "output.add" if memory is self.hierarchy.memories[0] else "output.update"
-        out = _total(events, memory, "input.read", "kernel.read", "extra.read", sums)
-        come = _total(events, memory, "input.fill", "kernel.fill", "output.update")
-        return out / (memory.read or np.inf), come / (memory.write or np.inf)
+        out = ("input.read", "kernel.read", "extra.read", sums)
+        come = ("input.fill", "kernel.fill", "output.update")
+        return tuple(f"{memory.name}.{each}" for each in out), tuple(f"{memory.name}.{each}" for each in come)
 
     def ramp_cycles(self, memory: Memory, counts: Counts) -> Values:
         """Cycles until the first tiles are there, and after the last step until the last results have left."""
@@ -172,8 +183,8 @@ class Prices:
         return total
 
 
-def _total(events: Mapping[str, Column], memory: Memory, *names: str) -> Values:
+def _total(events: Mapping[str, Column], names: Sequence[str]) -> Values:
     total: Values = np.zeros(len(events["operation"]))
     for name in names:
-        total = total + events.get(f"{memory.name}.{name}", 0)
+        total = total + events.get(name, 0)
     return total

@@ -233,20 +233,21 @@ class _Search:
             candidates = candidates.take(np.flatnonzero(self._choice(self._flow, tiles)))
         if not candidates.count:
             return [*found]
-        counts = self._counts.of(candidates)
+        counts = self._bounds.counts.of(candidates)
         value = self._bounds.value(counts)
         if self._values.tied:
             best = np.sort(value)[:count][-1]
             candidates = self._busier(candidates.take(np.flatnonzero(value <= min(best, limit))))
             if not candidates.count:
                 return [*found]
-            counts = self._counts.of(candidates)
+            counts = self._bounds.counts.of(candidates)
             value = self._bounds.value(counts)
         elements = self._counts.elements(counts)
         known = {each.mapping: each for each in found}
         for row in np.lexsort((counts.steps, -elements, value))[:count]:
             if value[row] <= limit:
-                each = self._found(candidates, counts, int(row), (float(value[row]), -int(elements[row])))
+                one = candidates.take(np.array([row]))
+                each = self._found(one, self._counts.of(one), (float(value[row]), -int(elements[row])))
                 known.setdefault(each.mapping, each)
         return sorted(known.values(), key=lambda each: (each.value, -each.elements, each.steps))[:count]
 
@@ -293,19 +294,18 @@ class _Search:
             return None
         counts = self._counts.of(candidates)
         best = float(self._bounds.value(counts)[0]), -int(self._counts.elements(counts)[0])
-        return self._found(candidates, counts, 0, best)
+        return self._found(candidates, counts, best)
 
-    def _found(self, candidates: Candidates, counts: Counts, chosen: int, best: tuple[float, int]) -> Found:
+    def _found(self, candidates: Candidates, counts: Counts, best: tuple[float, int]) -> Found:
+        """The mapping of a single candidate, whose value and idle elements are known."""
         return Found(
-            mapping_of(
-                self._flow.problem, self._flow.nest, self._flow.tiles(candidates.columns, candidates.count), chosen
-            ),
-            {name: int(column[chosen]) for name, column in candidates.columns.items()},
+            mapping_of(self._flow.problem, self._flow.nest, self._flow.tiles(candidates.columns, candidates.count), 0),
+            {name: int(column[0]) for name, column in candidates.columns.items()},
             best[0],
             best[0],
-            {event: int(column[chosen]) for event, column in counts.events.items()},
+            {event: int(column[0]) for event, column in counts.events.items()},
             -best[1],
-            int(counts.steps[chosen]),
+            int(counts.steps[0]),
         )
 
 

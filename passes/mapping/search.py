@@ -1,8 +1,9 @@
 """The row-stationary mapper: the best mapping of a link in the row-stationary space of a machine.
 
 Combinations of parameters are priced as NumPy columns (`passes.mapping.column_costs`). The search is a branch and bound
-in two steps: first every way to fill the array is given a lower bound (the whole layer in the buffer at once, kernels
-fetched once), then buffer tiles are tried for the most promising ones until no bound is below the best mapping found.
+in three steps: every way to fill the array is given a floor, which looks at no tiles; those with the lowest floors are
+bounded, some thousands at a time (all images in the buffer at once, and as many filters as fit with one); then buffer
+tiles are tried for the most promising ones, until no floor and no bound is below the best mapping found.
 It is exact over the stated space: tiles that cut a loop into as few, even pieces as any tile between them would; sets
 of channels that fill the rows of the array, or an even share of them; sets of filters that fill what is left, or half
 of it; images, and rows in an element where it slides over no window or the target multicasts no kernels, in halvings,

@@ -112,3 +112,14 @@ def test_papers_count_tiles_of_the_whole_loop() -> None:
         levels = {"dram": {"kind": "memory"}, "glb": glb, "rf": rf}
         counts = Counts(Problem.of(CONV), parse_hierarchy({**description, "levels": levels}), nest, tiles)
         assert counts.events["rf.input.fill"].tolist() == [visits * 2 * 7]
+
+
+def test_only_events_that_are_asked_for_are_counted() -> None:
+    nest = Nest((For(ROW), Store("rf", Operand.INPUT), Store("rf", Operand.OUTPUT), For(CHANNEL)))
+    tiles = [np.array([2, 3]), *[np.array([1, 1])] * 3]
+    levels = machine(rf={"kind": "memory"})
+    every = Counts(Problem.of(CONV), levels, nest, tiles).events
+    some = frozenset({"rf.input.fill", "dram.output.add", "rf.output.hop"})
+    counted = Counts(Problem.of(CONV), levels, nest, tiles, some).events
+    assert counted.keys() == some | {"operation"}
+    assert all(counted[event].tolist() == every[event].tolist() for event in counted)

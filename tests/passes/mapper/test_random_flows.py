@@ -503,6 +503,20 @@ def test_a_cut_in_a_row_stays_where_the_next_one_cannot_be_as_small(seed: int) -
     check(range(seed, seed + 1), random_machine, 1)
 
 
+def test_a_search_for_traffic_counts_nothing_on_the_chip() -> None:
+    hierarchy = select_target("generic").machine
+    assert isinstance(hierarchy, Hierarchy)
+    spec = GConv((Dim("C", op=4, ks=3), Dim("H", opc=5)), "mul", Reduce.ADD)
+    flow = parse_dataflow(hierarchy).on(spec, roles_in_nest(spec))
+    counted: dict[Objective, set[str]] = {}
+    for objective in Objective:
+        search = _Search(flow, hierarchy, objective)
+        events = search._bounds.counts.of(Candidates(1, {})).events  # pyright: ignore[reportPrivateUsage]
+        counted[objective] = {event.split(".")[0] for event in events}
+    assert counted[Objective.TRAFFIC] == counted[Objective.LATENCY] == {"operation", "dram"}
+    assert {"dram", "glb", "rf"} <= counted[Objective.ENERGY] == counted[Objective.EDP]
+
+
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("make", [random_machine, with_other_prices, small_target, cut_on_both_sides])
 def test_random_dataflows_often(make: Callable[[Random], Hierarchy | None]) -> None:
