@@ -20,7 +20,7 @@ from dialects.events import Counts
 from dialects.schedule import Objective
 from passes.searching.options import SearchOptions
 from tests.benchmarks.scripts import generate
-from tests.reference_models import reference_index, reference_source
+from tests.reference_models import Feeds, reference_cases, reference_index, reference_source
 
 READ = [f"dram.{event}" for event in ("input.read", "kernel.read", "extra.read")]
 GENERIC, EYERISS = (NestEmulator, "dram.output.update"), (SpatialEmulator, "dram.output.write")
@@ -65,13 +65,21 @@ WHOLE: dict[str, tuple[Made, int]] = {
 
 
 def _check(source: Path, words: int | None, objective: Objective | None = None) -> None:
-    """A network on `generic` with so many words of buffer, or on `eyeriss` as it is."""
-    target, (emulated, left) = ("eyeriss", EYERISS) if words is None else ("generic", GENERIC)
-    settings = {} if words is None else {"levels.glb.words": str(words)}
+    """A network on `generic` with so many words of buffer, or on `eyeriss` as it is: with inputs at random."""
     shape = [each.dim_value or 1 for each in onnx.load(source).graph.input[0].type.tensor_type.shape.dim]
     name = onnx.load(source).graph.input[0].name
     inputs = {name: np.random.default_rng(0).standard_normal(shape).astype(np.float32)}
-    results: list[dict[str, np.ndarray]] = []
+    for output, (values, fused) in _compared(source, inputs, words, objective).items():
+        np.testing.assert_allclose(fused, values, rtol=0, atol=1e-5 * np.abs(values).max(), err_msg=output)
+
+
+def _compared(
+    source: Path, inputs: Feeds, words: int | None, objective: Objective | None
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """What a network computes unfused and fused, by output; all is counted as predicted, and fused it moves less."""
+    target, (emulated, left) = ("eyeriss", EYERISS) if words is None else ("generic", GENERIC)
+    settings = {} if words is None else {"levels.glb.words": str(words)}
+    results: list[Feeds] = []
     moved: list[int] = []
     for fuse in (False, True):
         options = CompileOptions(target=target, settings=settings, search=SearchOptions(objective), fuse=fuse)
@@ -85,9 +93,24 @@ def _check(source: Path, words: int | None, objective: Objective | None = None) 
         for group in program.groups:
             assert emulator.held[group.name] == group.held, group.name
         moved.append(sum(counts.charged([*READ, left]) for counts in emulator.counters.values()))
-    for output, values in results[0].items():
-        np.testing.assert_allclose(results[1][output], values, rtol=0, atol=1e-5 * np.abs(values).max())
     assert moved[1] < moved[0]
+    return {output: (values, results[1][output]) for output, values in results[0].items()}
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("on_array", [False, True])
+@pytest.mark.parametrize(
+    ("name", "room"), [("mnist_quantized", 2048), ("dory_penguinet", 4096), ("dory_dronet2", 4096)]
+)
+def test_integer_networks_compute_the_same_bits_and_move_less(name: str, room: int, on_array: bool) -> None:
+    if name not in reference_index():
+        pytest.skip("no reference models")
+    source = reference_source(name)
+    assert isinstance(source, Path)
+    inputs, _ = next(reference_cases(name))
+    words, objective = (None, Objective.TRAFFIC) if on_array else (room, None)
+    for output, (values, fused) in _compared(source, inputs, words, objective).items():
+        np.testing.assert_array_equal(fused, values, err_msg=output)
 
 
 @pytest.mark.slow
@@ -116,6 +139,7 @@ def test_whole_networks_compute_the_same_and_move_less(name: str, tmp_path: Path
         ),  # that group takes more time than the energy that it saves is worth
         ("ResNet-18", None),
         ("MobileNet-v2", None),
+        ("super-resolution", Objective.TRAFFIC),
     ],
 )
 def test_whole_networks_on_an_array_compute_the_same_and_move_less(
