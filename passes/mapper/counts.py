@@ -129,12 +129,15 @@ class Counts:
 
     def moved(self, operand: Operand) -> dict[str, Column]:
         """The events of one operand."""
-        wanted = self._wanted
         counted: dict[str, Column] = {}
         for upper, lower in pairwise(self._path(operand)):
-            events = self._sums(upper, lower) if operand is Operand.OUTPUT else self._sent(operand, upper, lower)
-            counted |= {event: count() for event, count in events.items() if wanted is None or event in wanted}
+            counted |= self._between(operand, upper, lower)
         return counted
+
+    def _between(self, operand: Operand, upper: Place, lower: Place) -> dict[str, Column]:
+        """The events of one operand on its way between two places."""
+        events = self._sums(upper, lower) if operand is Operand.OUTPUT else self._sent(operand, upper, lower)
+        return {event: count() for event, count in events.items() if self._wanted is None or event in self._wanted}
 
     @cached_property
     def occupancy(self) -> dict[str, dict[Operand, Column]]:

@@ -45,7 +45,7 @@ class HeldCounts(Counts):
         counted = {"operation": np.full(self.candidates, self._problem.operations, np.int64)}
         for operand in self._problem.operands:
             for upper, lower in pairwise(self._path(operand)[operand in self._kept_in :]):
-                counted |= self._sums(upper, lower) if operand is Operand.OUTPUT else self._sent(operand, upper, lower)
+                counted |= self._between(operand, upper, lower)
         if not self._begins:
             name = f"{self._kept_in[Operand.OUTPUT]}.output"
             counted[f"{name}.add"] = counted[f"{name}.update"]
