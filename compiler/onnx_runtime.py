@@ -47,8 +47,6 @@ class Session:
         options = runtime.SessionOptions()
         options.graph_optimization_level = getattr(runtime.GraphOptimizationLevel, level.value)
         options.log_severity_level = 4
-        # Processors without VNNI would add products of uint8 and int8 in 16 bits, and saturate.
-        options.add_session_config_entry("session.x64quantprecision", "1")
         if optimized_path:
             options.optimized_model_filepath = optimized_path
         try:

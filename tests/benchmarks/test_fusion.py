@@ -110,6 +110,7 @@ def check_meaning(path: Path, without: list[str]) -> None:
     """The fused chain computes what ONNX Runtime does; rounded tensors may be a step off, in few places."""
     model = onnx.load(path)
     options = onnxruntime.SessionOptions()
+    # Without VNNI, ONNX Runtime adds products of uint8 and int8 in 16 bits otherwise, and saturates.
     options.add_session_config_entry("session.x64quantprecision", "1")
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     random = np.random.default_rng(5)

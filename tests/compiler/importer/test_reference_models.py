@@ -59,7 +59,6 @@ def test_the_imported_model_computes_the_same(name: str) -> None:
     options = runtime.SessionOptions()
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4
-    options.add_session_config_entry("session.x64quantprecision", "1")
     content = exported_model(module, opset).SerializeToString()
     session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     arguments = main_function(module).arg_attrs
