@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import shutil
@@ -63,7 +64,21 @@ def copy_into(source: Path, stream: BinaryIO) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> CatenaError:
-    return CatenaError(Diagnostic("CAT-C002", f"cannot write {path}: {error.strerror or error}"))
+    return CatenaError(
+        Diagnostic("CAT-C002", f"cannot write {path}: {error.strerror or error}", hint=_way_out(path, error))
+    )
+
+
+def _way_out(path: Path, error: OSError) -> str:
+    """What to do about a file that cannot be written, if that is known."""
+    folder = path.parent
+    if isinstance(error, FileNotFoundError) and not folder.exists():
+        return f"make the folder first: {folder}"
+    if isinstance(error, PermissionError):
+        return f"this user may not write in {folder}: choose another folder"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"there is no room left for it in {folder}; nothing was written"
+    return ""
 
 
 def mapped(path: Path, code: str) -> memoryview:

@@ -252,7 +252,7 @@ def _installed(name: str) -> tuple[InstalledBackend | None, Path]:
             f"no target is called {shortened(name)!r}",
             expected="a target, or a TOML file",
             found=as_toml(name),
-            hint=did_you_mean(name, known),
+            hint=did_you_mean(name, known) or "catena targets lists those that there are",
         )
     )
 

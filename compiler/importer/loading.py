@@ -170,7 +170,9 @@ def _parsed(content: bytes, where: str) -> onnx.ModelProto:
         model.ParseFromString(content)
     except DecodeError as error:
         raise not_a_model(
-            "the file is not an ONNX model: its protobuf message is damaged or cut short", where=where
+            "the file is not an ONNX model: its protobuf message is damaged or cut short",
+            where=where,
+            hint="copy, download or export it again",
         ) from error
     return model
 

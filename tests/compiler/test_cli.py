@@ -183,6 +183,7 @@ def test_the_target_comes_from_the_environment_unless_given(
 ) -> None:
     monkeypatch.setenv("CATENA_TARGET", "eyeris")
     assert "no target is called 'eyeris'" in cli("check", cnn).err
+    assert "catena targets lists those that there are" in cli("check", cnn, "-t", "nothing-alike").err
     assert cli("check", cnn, "-t", "eyeriss").code == 0
 
 

@@ -37,6 +37,16 @@ def test_a_file_is_replaced_only_when_it_is_complete(tmp_path: Path) -> None:
     assert path.read_text() == "new"
 
 
+def test_a_folder_that_is_not_there_is_to_be_made_first(tmp_path: Path) -> None:
+    folder = tmp_path / "not" / "there"
+    with pytest.raises(CatenaError) as caught:
+        write_text(folder / "x.txt", "new")
+    assert [(each.code, each.hint) for each in caught.value.diagnostics] == [
+        ("CAT-C002", f"make the folder first: {folder}")
+    ]
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("can", [True, False])
 def test_a_file_is_copied_whether_or_not_the_system_does_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can: bool

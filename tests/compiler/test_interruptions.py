@@ -228,6 +228,7 @@ def test_a_full_disk(
     monkeypatch.undo()
     assert (result.code, out.read_bytes()) == (2, b"old")
     assert "No space left on device" in result.err
+    assert f"hint:     there is no room left for it in {tmp_path}; nothing was written" in result.err
     assert [path.name for path in tmp_path.iterdir()] == ["new.cat"]
 
 
@@ -266,6 +267,7 @@ def test_a_folder_that_cannot_be_written(
             assert ended.code == 2, ended.text
             assert "CAT-C002" in ended.text
             assert "ermission denied" in ended.text
+            assert f"this user may not write in {locked}: choose another folder" in ended.text
     finally:
         model.unlink()
     assert [path.name for path in locked.iterdir()] == ["old.cat"]

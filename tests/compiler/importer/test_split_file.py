@@ -152,7 +152,7 @@ def test_damaged_files_are_read_as_in_one_part(tmp_path_factory: pytest.TempPath
         try:
             return [array.tobytes() for array in returned_arrays(import_model(source))]
         except CatenaError as error:
-            return [(each.code, each.message) for each in error.diagnostics]
+            return [(each.code, each.message, each.hint) for each in error.diagnostics]
 
     try:
         whole = onnx.ModelProto.FromString(path.read_bytes())
@@ -160,7 +160,8 @@ def test_damaged_files_are_read_as_in_one_part(tmp_path_factory: pytest.TempPath
         whole = None
     found = outcome(path)
     if whole is None:
-        assert found == [("CAT-M001", "the file is not an ONNX model: its protobuf message is damaged or cut short")]
+        message = "the file is not an ONNX model: its protobuf message is damaged or cut short"
+        assert found == [("CAT-M001", message, "copy, download or export it again")]
     else:
         assert found == outcome(whole)
 
