@@ -178,11 +178,17 @@ class Expectation:
 
     def ranges(self, cut: Cut) -> str:
         """The loops that a cut does not have whole."""
-        flat = {
-            LoopKind.G: cut.groups, LoopKind.OP: cut.kernels, LoopKind.OPC: cut.outputs, LoopKind.KS: cut.terms
-        }  # fmt: skip
-        ends = {kind: (int(each[0]), int(each[-1])) for kind, each in flat.items() if 0 < len(each) < self.count(kind)}
+        kinds = _by_kind(cut).items()
+        ends = {kind: (int(each[0]), int(each[-1])) for kind, each in kinds if 0 < len(each) < self.count(kind)}
         return ", ".join(self._named(ends))
+
+    def moved(self, expected: Cut, found: Cut, kind: LoopKind) -> frozenset[int]:
+        """The dimensions whose loops of a kind stand at other indices in one cut than in another."""
+        pair = _by_kind(expected)[kind], _by_kind(found)[kind]
+        if not all(map(len, pair)):
+            return frozenset()
+        ends = (np.stack(self._by_dim(each[[0, -1]], kind)) for each in pair)
+        return frozenset(np.flatnonzero(np.any(np.not_equal(*ends), axis=1)).tolist())
 
     def _named(self, ends: Mapping[LoopKind, tuple[int, int]]) -> Iterator[str]:
         for kind, each in ends.items():
@@ -227,6 +233,10 @@ class Expectation:
                 return values[:, :, 0], _largest(values)
             folded = _FOLDS[spec.reduce].reduce(values, axis=2, dtype=self.partial)
         return folded, _largest(values) * windows.shape[1]
+
+
+def _by_kind(cut: Cut) -> dict[LoopKind, Ints]:
+    return {LoopKind.G: cut.groups, LoopKind.OP: cut.kernels, LoopKind.OPC: cut.outputs, LoopKind.KS: cut.terms}
 
 
 def _products(kernel: Array, windows: Array, partial: np.dtype[Any]) -> tuple[Array, float]:

@@ -50,7 +50,8 @@ class GroupSequence:
         """Raise `WrongEffectError` for an effect that does not come now, or a run that is done and left results out."""
         turn = self._coming
         is_read = effect.address in self._addresses & self._read
-        if effect.shown is Shown.STOP and not effect.cut.groups.size and not is_read:
+        reads = not effect.cut.groups.size or not self._addresses <= self._read
+        if effect.shown is Shown.STOP and reads and not is_read:
             # It stops before the turns, or where they are read.
             return
         if turn is None:

@@ -12,6 +12,7 @@ from backends.spatial.codes import Kind, Tensor
 from compiler.localising.expectation import Expectation
 from compiler.localising.turns import Turn, Turns
 from compiler.localising.wrong import WrongEffectError
+from dialects.gconv import LoopKind
 
 _OPERANDS = {Shown.TILE: Tensor.INPUT, Shown.WINDOWS: Tensor.INPUT, Shown.KERNEL: Tensor.KERNEL}
 
@@ -53,14 +54,19 @@ class Sequence:
             raise self._wrong(None)
 
     def _skips(self, turn: Turn, effect: Effect) -> bool:
-        """Whether an effect would come later in the same turn of all loops, or right after one that ends loops."""
-        is_left = not any(step.repeats or step.begins for step in turn.loops)
+        """Whether an effect would come later in the same turn of all loops, or right after it in no other loops."""
+        repeats, begins = any(step.repeats for step in turn.loops), any(step.begins for step in turn.loops)
         for number, later in enumerate(self._turns):
             if _is(later, effect):
-                return not later.loops or (is_left and not number)
+                is_inside = all(step.begins for step in later.loops)
+                return not later.loops or (not number and not repeats and (is_inside or not begins))
             if later.loops:
                 return False
         return False
+
+    def _is_last(self, turn: Turn) -> bool:
+        """Whether a turn is the last one, behind loops that end: if nothing comes, it is what is left out."""
+        return not any(step.repeats or step.begins for step in turn.loops) and next(self._turns, None) is None
 
     def _wrong(self, effect: Effect | None) -> WrongEffectError:
         found = "the end of the layer" if effect is None else self._text(effect.address, effect.cut)
@@ -71,11 +77,26 @@ class Sequence:
         turn = self._coming[0]
         expected = self._text(turn.address, turn.cut)
         address, what = turn.address, "does not execute it when it is its turn"
-        if turn.loops and (effect is None or not self._skips(turn, effect)):
-            address = _blamed_step(turn, effect)
+        if turn.loops and not (self._is_last(turn) if effect is None else self._skips(turn, effect)):
+            address = self._blamed_step(turn, effect)
             what = "executes it wrong: something else than the loops say comes next"
         blamed = Effect(self._number, 0, address, Shown.STOP, turn.cut, NOTHING)
         return WrongEffectError(blamed, what, "", expected, found)
+
+    def _blamed_step(self, turn: Turn, effect: Effect | None) -> int:
+        """The loop or end before a turn that does not lead to it: the last of the loops that stand at other indices.
+
+        Where the layer ended instead, it is the end after which there should be another turn.
+        """
+        steps = turn.loops
+        if effect is None:
+            wrong = [step for step in steps if step.repeats]
+        else:
+            other = _other_kind(turn.cut, effect.cut)
+            alike = [step for step in steps if step.kind is other]
+            moved = () if other is None else self._layer.moved(turn.cut, effect.cut, LoopKind[other.name])
+            wrong = [step for step in alike if step.dim in moved] or alike
+        return (wrong or steps)[-1].address
 
     def _text(self, address: int, cut: Cut) -> str:
         ranges = self._layer.ranges(cut)
@@ -88,16 +109,6 @@ def _is(turn: Turn, effect: Effect) -> bool:
     if effect.shown not in (Shown.RESULT, Shown.FLOW):
         pairs += [(turn.cut.kernels, effect.cut.kernels), (turn.cut.terms, effect.cut.terms)]
     return turn.address == effect.address and all(np.array_equal(*pair) for pair in pairs)
-
-
-def _blamed_step(turn: Turn, effect: Effect | None) -> int:
-    """The loop or end before a turn that does not lead to it: the last of the loops that stand at other indices.
-
-    Where the layer ended instead, it is the end after which there should be another turn.
-    """
-    other = None if effect is None else _other_kind(turn.cut, effect.cut)
-    wrong = [step.address for step in turn.loops if (step.repeats if effect is None else step.kind is other)]
-    return (wrong or [step.address for step in turn.loops])[-1]
 
 
 def _other_kind(expected: Cut, found: Cut) -> Kind | None:

@@ -31,9 +31,10 @@ class Extents:
 
 @dataclass(frozen=True)
 class Step:
-    """A loop over a kind of loops that `begins` at an address, or an end there, after which it `repeats` or is left."""
+    """A loop of a dimension that `begins` at an address, or an end there, after which it `repeats` or is left."""
 
     address: int
+    dim: int
     kind: Kind
     repeats: bool = False
     begins: bool = False
@@ -139,11 +140,11 @@ class _Walk:
     def _repeat(self, loop: Loop, place: int, close: int) -> Iterator[Turn]:
         starts, sizes = self._starts[loop.dim], self._sizes[loop.dim]
         start, size = starts[loop.kind], sizes[loop.kind]
-        self._before.append(Step(self._code[place][0], loop.kind, begins=True))
+        self._before.append(Step(self._code[place][0], loop.dim, loop.kind, begins=True))
         for at in range(start, start + size, loop.tile):
             starts[loop.kind], sizes[loop.kind] = at, min(loop.tile, start + size - at)
             yield from self._run(place + 1, close)
-            self._before.append(Step(self._code[close][0], loop.kind, at + loop.tile < start + size))
+            self._before.append(Step(self._code[close][0], loop.dim, loop.kind, at + loop.tile < start + size))
         starts[loop.kind], sizes[loop.kind] = start, size
 
     def _end_of(self, place: int) -> int:

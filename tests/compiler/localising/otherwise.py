@@ -31,14 +31,18 @@ class Otherwise:
         kind = type(self.right)
         right: Any = kind.execute  # type: ignore[attr-defined]
         together = next((group.layers for group in program.groups if self.layer in group.layers), (self.layer,))
-        own = [each for entry in program.debug if entry.layer in together for each in range(entry.start, entry.end)]
+        entries = [entry for entry in program.debug if entry.layer in together and entry.core == self.core]
+        own = [each for entry in entries for each in range(entry.start, entry.end)]
         whole = len(program.code[self.core]) // (program.metadata.word_bits // 8)
+        isa = find_backend(program.metadata.backend).isa()
+        code = list(isa.decode(program.code[self.core]))
 
         def execute(instruction: Any, core: Any) -> None:
             pc = core.pc
             if len(core._code) != whole:
-                # a layer alone: its code from 0 on
-                pc = own[pc] if pc < len(own) and core._code[pc] == self.right else -1
+                # a layer alone: its code from 0 on, but for the number of the layer
+                is_own = list(core._code[1 : len(own)]) == [code[each] for each in own[1:]]
+                pc = own[pc] if is_own and pc < len(own) else -1
             if pc != self.address or getattr(core, "core", 0) != self.core:
                 right(instruction, core)
             elif self.other is not None:
