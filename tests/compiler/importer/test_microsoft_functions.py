@@ -13,7 +13,7 @@ from compiler.compilation import CompileOptions, compile_source
 from compiler.importer import import_model
 from dialects.diagnostics import CatenaError
 from dialects.gconv import LinkOp
-from tests.passes.lower_onnx.models import check, check_values
+from tests.passes.lower_onnx.models import check, check_values, seven_bits
 
 RNG = np.random.default_rng(4)
 TYPES = [np.uint8, np.int8]
@@ -122,7 +122,7 @@ def test_where(dtype: type[np.integer]) -> None:
 def test_gemm(
     tmp_path: Path, dtype: type[np.integer], per_column: bool, attributes: dict[str, object], rounds: bool
 ) -> None:
-    a, b = words(dtype, 4, 7), words(np.int8, 7, 5)
+    a, b = words(dtype, 4, 7), seven_bits(RNG, 7, 5)
     feeds = {"a": a.T.copy() if "transA" in attributes else a}
     columns = (5,) if per_column else ()
     weights = [b.T.copy() if "transB" in attributes else b, (RNG.random(columns) * 0.02 + 0.01).astype(np.float32)]

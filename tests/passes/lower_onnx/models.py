@@ -108,6 +108,11 @@ def check_values(
     return module
 
 
+def seven_bits(random: np.random.Generator, *shape: int) -> np.ndarray:
+    """Kernels for uint8 inputs: without VNNI, ONNX Runtime adds two products in 16 bits, and larger ones saturate."""
+    return random.integers(-64, 63, shape, np.int8, endpoint=True)
+
+
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
     """Standard normal f32 values."""
     return np.asarray(np.random.default_rng(seed).standard_normal(shape), np.float32)

@@ -8,7 +8,7 @@ from onnx import helper
 
 from dialects.gconv import element_type_of_value
 from dialects.gconv.interpreter import Interpreter
-from tests.passes.lower_onnx.models import check, check_values, links_in, lower, model_of, normal, one_node
+from tests.passes.lower_onnx.models import check, check_values, links_in, lower, model_of, normal, one_node, seven_bits
 
 RNG = np.random.default_rng(7)
 
@@ -16,11 +16,6 @@ RNG = np.random.default_rng(7)
 def words(dtype: type[np.integer], *shape: int) -> np.ndarray:
     limits = np.iinfo(dtype)
     return RNG.integers(limits.min, limits.max, shape, dtype, endpoint=True)
-
-
-def seven_bits(*shape: int) -> np.ndarray:
-    """Kernels for uint8 inputs: without VNNI, ONNX Runtime adds two products in 16 bits, and larger ones saturate."""
-    return RNG.integers(-64, 63, shape, np.int8, endpoint=True)
 
 
 def scalar(value: float, dtype: type[np.generic] = np.float32) -> np.ndarray:
@@ -60,7 +55,7 @@ def test_sums_of_32_bits_are_dequantized_exactly() -> None:
 
 def convolution_parameters(channels: int, groups: int) -> dict[str, np.ndarray]:
     return {
-        "xs": scalar(0.02), "xz": scalar(131, np.uint8), "w": seven_bits(channels, 4 // groups, 3, 3),
+        "xs": scalar(0.02), "xz": scalar(131, np.uint8), "w": seven_bits(RNG, channels, 4 // groups, 3, 3),
         "ws": np.linspace(0.001, 0.02, channels).astype(np.float32), "wz": np.zeros(channels, np.int8),
         "ys": scalar(0.3), "yz": scalar(120, np.uint8), "b": RNG.integers(-4000, 4000, channels, np.int32),
     }  # fmt: skip
@@ -100,7 +95,7 @@ def test_matmul_integer_is_exact() -> None:
     check_values(known, {"a": a}, want, links=1, rtol=0, atol=0)
     given = one_node("MatMulInteger", {"a": a, **parameters}, opset=10)
     check_values(given, {"a": a, **parameters}, want, rtol=0, atol=0)
-    b = seven_bits(70, 9)
+    b = seven_bits(RNG, 70, 9)
     check(one_node("MatMulInteger", {"a": a}, {"b": b, "az": scalar(130, np.uint8)}, opset=10), {"a": a}, atol=0)
 
 
