@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from compiler.arrays import Array
 from compiler.files import cannot
 from compiler.onnx_runtime import Level, Session, require_onnx_runtime
+from compiler.verification.exact_products import multiply_exactly
 from dialects.diagnostics import CatenaError, Diagnostic
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def _with_all_outputs(model: onnx.ModelProto) -> bytes:
 
     whole = onnx.ModelProto()
     whole.CopyFrom(model)
+    multiply_exactly(whole)
     present = {value.name for value in whole.graph.output}
     for node in whole.graph.node:
         for name in node.output:
