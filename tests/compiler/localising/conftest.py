@@ -8,7 +8,9 @@ import pytest
 
 from backends.container import write_program
 from compiler.compilation import CompileOptions, compile_source
-from tests.compiler.localising.mutants import Mutant
+from compiler.localising.blame import Blame
+from compiler.verification.programs import verify_source
+from tests.compiler.localising.mutants import Mutant, Patch
 from tests.compiler.small_models import save_model
 
 
@@ -36,3 +38,14 @@ class Made:
             write_program(program, model.with_suffix(".cat"))
             self._files[key] = model, model.with_suffix(".cat")
         return self._files[key]
+
+    def blamed(self, mutant: Mutant, patch: Patch) -> Blame:
+        """What `verify` blames for a mutant, whose layer and instruction that has to be."""
+        model, path = self.files(mutant)
+        mutant.mutate(patch)
+        location = verify_source(str(path), model).location
+        assert location is not None
+        assert location.layer == mutant.layer
+        assert location.blame is not None, location.lines()
+        assert location.blame.text.startswith(mutant.instruction)
+        return location.blame

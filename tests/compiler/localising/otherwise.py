@@ -10,6 +10,7 @@ from typing import Any
 from backends.isa import Instruction, Isa
 from backends.program import Program
 from backends.registry import find_backend
+from dialects.diagnostics import CatenaError
 from tests.compiler.localising.mutants import Patch
 
 
@@ -52,7 +53,7 @@ class Otherwise:
 
 
 def all_otherwise(program: Program) -> Iterator[Otherwise]:
-    """Of every kind of instruction, in the order of the code: each field altered, and left out as a whole."""
+    """Of every kind of instruction, as often as it comes: one of its fields altered after the other, then left out."""
     isa = find_backend(program.metadata.backend).isa()
     seen: dict[type[Instruction], int] = {}
     for core, code in enumerate(program.code):
@@ -76,7 +77,7 @@ def _altered(isa: Isa, instruction: Instruction, field: str) -> Instruction | No
     for other in _others(value):
         try:
             (made,) = isa.decode(isa.encode([replace(instruction, **{field: other})]))  # type: ignore[type-var]
-        except Exception:
+        except (CatenaError, ValueError):
             continue
         if made != instruction:
             return made

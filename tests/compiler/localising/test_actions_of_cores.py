@@ -18,7 +18,6 @@ from backends.rram.streams import Do
 from compiler.execution import load_program, random_inputs
 from compiler.localising.stream_sequence import StreamSequence
 from compiler.localising.stream_turns import pieces_of_cores
-from compiler.verification.programs import verify_source
 from tests.backends.rram.quantized import SMALL
 from tests.backends.rram.quantized_network import quantized_network
 from tests.compiler.localising.conftest import Made
@@ -77,14 +76,7 @@ _MUTANTS = _ALWAYS | _ALSO
 
 @pytest.mark.parametrize("name", [*_ALWAYS, *(pytest.param(each, marks=pytest.mark.exhaustive) for each in _ALSO)])
 def test_an_action_that_a_core_leaves_out_is_named(name: str, made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    mutant = _MUTANTS[name]
-    model, path = made.files(mutant)
-    mutant.mutate(monkeypatch)
-    location = verify_source(str(path), model).location
-    assert location is not None
-    assert location.blame is not None, location.lines()
-    assert location.blame.text.startswith(mutant.instruction)
-    assert location.layer == mutant.layer
+    made.blamed(_MUTANTS[name], monkeypatch)
 
 
 @pytest.mark.parametrize(
