@@ -61,7 +61,7 @@ def test_bytes_are_equal_to_the_bit(loops: str) -> None:
 
 @pytest.mark.parametrize("first", [0, pytest.param(100, marks=pytest.mark.exhaustive)])
 def test_random_groups_whose_sums_go_on_from_turn_to_turn_run_as_their_links_do(first: int) -> None:
-    cut = [seed for seed in range(first, first + (12 if not first else 400)) if cuts_sums(*random_lowerable(seed))]
+    cut = [seed for seed in range(first, first + (12 if not first else 150)) if cuts_sums(*random_lowerable(seed))]
     assert 2 * sum(map(_check_random, cut)) > len(cut) > 2
 
 
@@ -72,7 +72,7 @@ def test_random_groups_run_as_their_links_do(seed: int) -> None:
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("first", range(0, 1000, 100))
+@pytest.mark.parametrize("first", range(0, 400, 100))
 def test_many_random_groups_run_as_their_links_do(first: int) -> None:
     assert sum(_check_random(seed) for seed in range(first, first + 100)) > 60
 

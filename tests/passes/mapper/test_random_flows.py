@@ -520,4 +520,4 @@ def test_a_search_for_traffic_counts_nothing_on_the_chip() -> None:
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("make", [random_machine, with_other_prices, small_target, cut_on_both_sides])
 def test_random_dataflows_often(make: Callable[[Random], Hierarchy | None]) -> None:
-    check(range(1000, 1700), make, 300)
+    check(range(1000, 1250), make, 100)

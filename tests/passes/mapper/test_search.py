@@ -267,7 +267,7 @@ def test_where_the_bar_stands_changes_no_value(data: st.DataObject) -> None:
 
 @pytest.mark.exhaustive
 def test_where_the_bar_stands_changes_no_value_often() -> None:
-    settings(max_examples=examples(500), deadline=None)(given(st.data())(check_a_bar))()
+    settings(max_examples=examples(250), deadline=None)(given(st.data())(check_a_bar))()
 
 
 @pytest.mark.parametrize("bar", ["|", ","])
