@@ -102,7 +102,7 @@ _RIGHT = [
 
 
 def _right() -> list[object]:
-    """Cases of `_RIGHT`, fused or not, on an engine: the first five, and exhaustively all, with either engine in turn."""
+    """Cases of `_RIGHT`, fused or not, on an engine: the first five, and exhaustively all, with engines in turn."""
     usual = [(case, _RIGHT[case][2] is SMALL_BUFFER, 0) for case in range(5)]
     every = [(case, fuse, (case + fuse) % 2) for case in range(len(_RIGHT)) for fuse in (True, False)]
     return [*usual, *(pytest.param(*each, marks=pytest.mark.exhaustive) for each in every if each not in usual)]
