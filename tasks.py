@@ -2,11 +2,11 @@
 
     python3 tasks.py demo         compile ResNet-50, emulate it, verify every layer, print the table
     python3 tasks.py test         run all tests but the exhaustive ones
-    python3 tasks.py exhaustive   run those: ONNX's conformance suite in full on the interpreter and `eyeriss`, a third of
-                                  it on every other backend, against the record; the mapper and the search of fused
-                                  groups against brute force; random groups, schedules of cores and whole fused
-                                  networks on the emulators; all examples of property tests, of which `test` takes a
-                                  tenth
+    python3 tasks.py exhaustive   run those: ONNX's conformance suite in full on the interpreter and `eyeriss`, a third
+                                  of it on every other backend, against the record; the mapper and the search of
+                                  fused groups against brute force; random groups, schedules of cores and whole
+                                  fused networks on the emulators; all examples of property tests, of which `test`
+                                  takes a tenth
     python3 tasks.py lint         check style, types and import layers
     python3 tasks.py docs         write the reference pages
     python3 tasks.py site         make a site of all pages, in out/site
