@@ -121,7 +121,7 @@ class StagePasses:
         is_array = target is not None and isinstance(target.machine, Machine)
         plain = FuseLayersPass(staying=0) if is_array else FuseLayersPass()
         fusing = plain if objective is None else FuseLayersPass(least=objective.value)
-        return [self.options.search.applied_to(fusing), MergeDimsPass()]
+        return [self.options.search.share(1 / 2).applied_to(fusing), MergeDimsPass()]
 
     def _fusing_rows(self, target: Target | None) -> list[ModulePass]:
         """The pass that fuses layers that are mapped already, on machines whose groups are pipelines of cores."""
@@ -161,7 +161,12 @@ class StagePasses:
 
             # by energy alone links would lie on few elements in turns whose parts of them are small
             passes = [replace(step, groups="edp") if isinstance(step, MapNestPass) else step for step in passes]
-        return [search.applied_to(step) for step in passes]
+        if not self._merges_late(target) or not self.options.fuse:
+            return [search.applied_to(step) for step in passes]
+        # `fuse-layers` has half of the time; who judges groups searches up to twice
+        judges = {step: search.share(1 / 8) for step in passes if step.name == "dissolve-groups"}
+        mapping = search.share(1 / 4 if judges else 1 / 2)
+        return [judges.get(step, mapping).applied_to(step) for step in passes]
 
 
 def stage_pipeline(stage: Stage, backend: Backend | None) -> tuple[str, ...]:

@@ -53,6 +53,9 @@ from passes.searching.objectives import objective_on
 from passes.searching.options import SearchingPass
 from passes.searching.parts import Nests, can_run
 from passes.searching.rows_of_groups import RowsOfGroups
+from passes.searching.stopping import Asked, asked_to_stop, stopped
+from passes.searching.task import Deadline
+from passes.searching.watching import Progress, tell
 
 OF_GROUPS = (LoopKind.G, LoopKind.OP, LoopKind.OPC)
 """Loops that are looked for around groups of several links; those of one link may cut `ks`, too.
@@ -107,6 +110,8 @@ class FuseLayersPass(SearchingPass):
     products this is at most that of the network with the least words in which nothing stays, with those of its groups
     that cost less than their links alone. Where costs depend on bursts or data words are made least.
 
+    After `time_limit` seconds, or once searches are asked to stop, groups are those of the best network that is known.
+
     Raises `CatenaError` (CAT-U006) if the outermost memory on the chip is not outside of the array, has no size, or
     takes no inputs or kernels.
     """
@@ -119,6 +124,12 @@ class FuseLayersPass(SearchingPass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Form groups in every run of links."""
+        deadline = Deadline(self.time_limit, asked_to_stop())
+        tell(Progress(0, 0, 0))
+        with stopped(deadline):
+            self._form_groups(ctx, op, deadline)
+
+    def _form_groups(self, ctx: Context, op: ModuleOp, is_over: Asked) -> None:
         machine = fusing_machine(find_machine(op))
         groups = Space(kinds=OF_GROUPS, most_loops=2, fewest_turns=4, all_joins=False)
         # where no link of its own is a group, these only say what links move
@@ -134,7 +145,7 @@ class FuseLayersPass(SearchingPass):
         for rows in [in_one_network(runs, function)] if is_product else [[run] for run in runs]:
             links = [link for row in rows for link in row]
             network = network_of(rows, function, self.longest)
-            if network is None or not links:
+            if network is None or not links or is_over():
                 continue
             key = max(row.longest for row in network.rows), self._staying(machine, links)
             if key not in searches:
@@ -146,7 +157,7 @@ class FuseLayersPass(SearchingPass):
                     for count in counts
                     for words in machine.spare
                 ]
-                searches[key] = [GroupSearches(machine.buffer.name, space) for space in spaces]
+                searches[key] = [GroupSearches(machine.buffer.name, space, is_over) for space in spaces]
             self._fuse(function, network, links, machine, searches[key], alone, prices)
         alone.map_the_rest(ctx, op)
 
@@ -248,6 +259,8 @@ def _with_least_words(
         search = NetworkSearch(network, words, each, machine.settled, alone, misplaced)
         if found := search.run():
             plans.append(found)
+        if each.is_over():
+            break
         # what was given up beside tensors that stay may be of use where none do
         if not search.refused and (not each.space.staying or (found is not None and found.exact)):
             break
