@@ -18,6 +18,7 @@ from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gemm_machine import GemmMachine
 from dialects.multicore_machine import MulticoreMachine
+from dialects.schedule import Objective
 from passes.merge_dims import MergeDimsPass
 from passes.searching.options import ObjectivePass
 
@@ -120,7 +121,8 @@ class StagePasses:
         objective = self.options.search.objective
         is_array = target is not None and isinstance(target.machine, Machine)
         plain = FuseLayersPass(staying=0) if is_array else FuseLayersPass()
-        fusing = plain if objective is None else FuseLayersPass(least=objective.value)
+        is_for_words = objective is Objective.TRAFFIC
+        fusing = plain if objective is None else FuseLayersPass(least=objective.value, words_alone=is_for_words)
         return [self.options.search.share(1 / 2).applied_to(fusing), MergeDimsPass()]
 
     def _fusing_rows(self, target: Target | None) -> list[ModulePass]:

@@ -98,10 +98,11 @@ class FuseLayersPass(SearchingPass):
     links, of rows and columns. If `longest` is not given, that are six in a row of up to 11 links
     that can be fused, five in one of up to 14, four in one of up to 17, three in longer ones (`longest_group`). Groups
     take at most a tenth more operations, to make halos again; on machines of matrix products their product of energy
-    and cycles is no larger than that of their links alone (`passes.gemm.groups`). On machines of levels links count as
-    they are mapped alone, with the options of `map-nest`, and where a single link moves less by loops and places of a
-    group it becomes a group of its own. Links that are left alone get the mappings by which they were compared, there,
-    or else by later passes; links with a mapping join no group. It needs the machine in the module.
+    and cycles is no larger than that of their links alone (`passes.gemm.groups`), unless `words_alone` count. On
+    machines of levels links count as they are mapped alone, with the options of `map-nest`, and where a single link
+    moves less by loops and places of a group it becomes a group of its own. Links that are left alone get the mappings
+    by which they were compared, there, or else by later passes; links with a mapping join no group. It needs the
+    machine in the module.
 
     `least` says what networks of groups make least: words, or what the machine's own model says of energy, cycles, or
     their product (`passes.fusion.priced_network`), with the nests that links of groups get by that objective. On
@@ -121,6 +122,7 @@ class FuseLayersPass(SearchingPass):
     longest: int | None = None
     staying: int | None = None
     least: Literal["energy", "latency", "edp", "traffic"] = "traffic"
+    words_alone: bool = False
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Form groups in every run of links."""
@@ -130,7 +132,7 @@ class FuseLayersPass(SearchingPass):
             self._form_groups(ctx, op, deadline)
 
     def _form_groups(self, ctx: Context, op: ModuleOp, is_over: Asked) -> None:
-        machine = fusing_machine(find_machine(op))
+        machine = fusing_machine(find_machine(op), words_alone=self.words_alone)
         groups = Space(kinds=OF_GROUPS, most_loops=2, fewest_turns=4, all_joins=False)
         # where no link of its own is a group, these only say what links move
         alone_too = machine.levels is not None
@@ -336,8 +338,11 @@ def rows_of(parts: Sequence[Chosen]) -> list[range]:
     return together([part.staying for part in parts])
 
 
-def fusing_machine(machine: Accelerator | None) -> FusingMachine:
-    """What groups need to know of a machine. Raises `CatenaError` (CAT-U006) if it cannot run any."""
+def fusing_machine(machine: Accelerator | None, *, words_alone: bool = False) -> FusingMachine:
+    """What groups need to know of a machine, on which they may cost more if `words_alone` count.
+
+    Raises `CatenaError` (CAT-U006) if it cannot run any.
+    """
     if isinstance(machine, Machine):
         hierarchy = levels_of(machine)
         nests = _with_nests(RowsOfGroups(machine, Objective.EDP), searching=True)
@@ -354,7 +359,7 @@ def fusing_machine(machine: Accelerator | None) -> FusingMachine:
             room = (outermost.words,)
             return FusingMachine(outermost, machine, nests, levels=machine, room=room, staying=STAYING)
     if isinstance(machine, GemmMachine):
-        hierarchy, worth = levels_of(machine), Worth(machine)
+        hierarchy, worth = levels_of(machine), Worth(machine, words_alone=words_alone)
         buffer = min(hierarchy.memories[1:], key=lambda each: each.words or 0)
         return FusingMachine(
             buffer,
