@@ -44,7 +44,7 @@ class StagePasses:
         if stage.name == MAPPING_STAGE:
             fusing = [] if is_of_cores(target) else self._fusing(target)
             behind = [*self._judging(target), *self._fusing_rows(target)]
-            searching = self._searching([*passes, *behind], target)
+            searching = self._searching([*passes, *behind], fusing, target)
             return [*self._decided(target), *fusing, *searching, *self._measuring_skips(target)]
         if self._merges_late(target):
             # Groups are tiled along dimensions that merging would hide; what is left is merged behind them.
@@ -149,10 +149,12 @@ class StagePasses:
 
         return [DissolveGroupsPass(product=without)]
 
-    def _searching(self, passes: Sequence[ModulePass], target: Target | None) -> list[ModulePass]:
-        """The passes of the mapping stage as the options want mappings to be found."""
+    def _searching(
+        self, passes: Sequence[ModulePass], fusing: Sequence[ModulePass], target: Target | None
+    ) -> list[ModulePass]:
+        """The passes of the mapping stage as the options want mappings to be found, behind those that fuse layers."""
         search = self.options.search
-        known = {each.name for step in passes if isinstance(step, ObjectivePass) for each in fields(step)}
+        known = {each.name for step in (*fusing, *passes) if isinstance(step, ObjectivePass) for each in fields(step)}
         if unknown := [each for each in search.given if each.removeprefix("--").replace("-", "_") not in known]:
             name = "" if target is None else target.machine.name
             message = f"the target {name} searches for {'mappings at once' if known else 'no mappings'}"

@@ -280,7 +280,15 @@ def test_the_time_limit_is_of_all_passes_that_search(target: str, cnn: Path) -> 
     assert limits["fuse-layers"] == 4
     judging = limits.get("dissolve-groups") or 0
     assert sum(limit or 0 for limit in limits.values()) + judging == 8
-    # no time at all: no groups are found
+    _compile_in_no_time(cnn, target)
+
+
+def test_the_choice_of_groups_has_a_limit_where_mappings_are_found_at_once(cnn: Path) -> None:
+    _compile_in_no_time(cnn, "spots")
+
+
+def _compile_in_no_time(cnn: Path, target: str) -> None:
+    """No groups are found."""
     nothing = CompileOptions(target=target, fuse=True, search=SearchOptions(time_limit=1e-6))
     program = compile_source(str(cnn), nothing).program
     assert program is not None
