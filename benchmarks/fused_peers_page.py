@@ -37,10 +37,10 @@ pieces, up to two tensors that stay on the chip whole from one group to the next
 runs; sizes of one problem share the tables of their groups, which count for the first one. Rows of a peer that finds a
 frontier in one run are compared with that whole run; below its table is what ours takes for all sizes together.
 
-Ours, too, are figures of a model: no code is made yet of loops over `ks` of a group's last layer around its layers;
-pieces run on some machines where a mapping file asks for them. `--fuse` of the compiler searches a smaller space,
-without both, and on machines of levels alone with tensors that stay between groups;
-[what fusing layers saves](fused-networks.md) has what it finds, compiled.
+Ours, too, are figures of a model. Code is made of loops over `ks` of a group's last layer around its layers, and of
+pieces on some machines, where a mapping file asks for them. `--fuse` of the compiler searches a smaller space, with
+`ks` cut around single layers alone and without pieces; [what fusing layers saves](fused-networks.md) has what it finds,
+compiled.
 
 An asterisk behind a figure of ours marks a plan that is not proved to be the best of its space: the search of a group
 ended with its effort, 15,000 parts of mappings. Of all others the searches came to their end.

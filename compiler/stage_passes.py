@@ -18,6 +18,7 @@ from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gemm_machine import GemmMachine
 from dialects.multicore_machine import MulticoreMachine
+from dialects.schedule import Objective
 from passes.merge_dims import MergeDimsPass
 from passes.searching.options import ObjectivePass
 
@@ -43,7 +44,7 @@ class StagePasses:
         if stage.name == MAPPING_STAGE:
             fusing = [] if is_of_cores(target) else self._fusing(target)
             behind = [*self._judging(target), *self._fusing_rows(target)]
-            searching = self._searching([*passes, *behind], target)
+            searching = self._searching([*passes, *behind], fusing, target)
             return [*self._decided(target), *fusing, *searching, *self._measuring_skips(target)]
         if self._merges_late(target):
             # Groups are tiled along dimensions that merging would hide; what is left is merged behind them.
@@ -120,8 +121,9 @@ class StagePasses:
         objective = self.options.search.objective
         is_array = target is not None and isinstance(target.machine, Machine)
         plain = FuseLayersPass(staying=0) if is_array else FuseLayersPass()
-        fusing = plain if objective is None else FuseLayersPass(least=objective.value)
-        return [self.options.search.applied_to(fusing), MergeDimsPass()]
+        is_for_words = objective is Objective.TRAFFIC
+        fusing = plain if objective is None else FuseLayersPass(least=objective.value, words_alone=is_for_words)
+        return [self.options.search.share(1 / 2).applied_to(fusing), MergeDimsPass()]
 
     def _fusing_rows(self, target: Target | None) -> list[ModulePass]:
         """The pass that fuses layers that are mapped already, on machines whose groups are pipelines of cores."""
@@ -147,10 +149,12 @@ class StagePasses:
 
         return [DissolveGroupsPass(product=without)]
 
-    def _searching(self, passes: Sequence[ModulePass], target: Target | None) -> list[ModulePass]:
-        """The passes of the mapping stage as the options want mappings to be found."""
+    def _searching(
+        self, passes: Sequence[ModulePass], fusing: Sequence[ModulePass], target: Target | None
+    ) -> list[ModulePass]:
+        """The passes of the mapping stage as the options want mappings to be found, behind those that fuse layers."""
         search = self.options.search
-        known = {each.name for step in passes if isinstance(step, ObjectivePass) for each in fields(step)}
+        known = {each.name for step in (*fusing, *passes) if isinstance(step, ObjectivePass) for each in fields(step)}
         if unknown := [each for each in search.given if each.removeprefix("--").replace("-", "_") not in known]:
             name = "" if target is None else target.machine.name
             message = f"the target {name} searches for {'mappings at once' if known else 'no mappings'}"
@@ -161,7 +165,12 @@ class StagePasses:
 
             # by energy alone links would lie on few elements in turns whose parts of them are small
             passes = [replace(step, groups="edp") if isinstance(step, MapNestPass) else step for step in passes]
-        return [search.applied_to(step) for step in passes]
+        if not self._merges_late(target) or not self.options.fuse:
+            return [search.applied_to(step) for step in passes]
+        # `fuse-layers` has half of the time; who judges groups searches up to twice
+        judges = {step: search.share(1 / 8) for step in passes if step.name == "dissolve-groups"}
+        mapping = search.share(1 / 4 if judges else 1 / 2)
+        return [judges.get(step, mapping).applied_to(step) for step in passes]
 
 
 def stage_pipeline(stage: Stage, backend: Backend | None) -> tuple[str, ...]:

@@ -70,9 +70,9 @@ def _twice(about: About, names: Iterable[str]) -> Iterator[MappingProblem]:
 def mapping_problems(group: GroupNames, mapping: FusedMapping) -> Iterator[MappingProblem]:
     """Everything in which a mapping and a group do not go together."""
     for node in mapping.loops:
-        if reason := _loop_problem(node, group.dims[group.head]):
-            message = f"{node}: the head {quoted(group.results[group.head])} {reason}"
-            yield MappingProblem(About.LOOP, str(node), message)
+        if (reason := _loop_problem(node, group.dims[group.head])) is not None:
+            message = f"{node}: the head {quoted(group.results[group.head])} {reason[0]}"
+            yield MappingProblem(About.LOOP, str(node), message, reason[1])
     known = [*group.reads, *group.results.values()]
     made = {result: link for link, result in group.results.items()}
     retained = {each.tensor: each for each in mapping.retentions}
@@ -94,14 +94,17 @@ def mapping_problems(group: GroupNames, mapping: FusedMapping) -> Iterator[Mappi
         if isinstance(branch, CrossbarMapping | VectorMapping):
             continue
         for node in branch.nodes:
-            if not isinstance(node, Storage) and (reason := _loop_problem(node, group.dims[name])):
-                yield MappingProblem(About.LINK, name, f"{node}: the link {quoted(name)} {reason}")
+            if not isinstance(node, Storage) and (reason := _loop_problem(node, group.dims[name])) is not None:
+                yield MappingProblem(About.LINK, name, f"{node}: the link {quoted(name)} {reason[0]}", reason[1])
 
 
-def _loop_problem(node: Temporal | Spatial, dims: Iterable[Dim]) -> str:
+def _loop_problem(node: Temporal | Spatial, dims: Iterable[Dim]) -> tuple[str, str] | None:
+    """What is wrong with a loop of a link of such dimensions, and a hint."""
     known = {dim.name: dim for dim in dims}
     dim = known.get(node.loop.dim)
     if dim is None:
-        return f"has no dimension {node.loop.dim}, it has {', '.join(known)}"
+        return f"has no dimension {node.loop.dim}, it has {', '.join(known)}", "cut a loop of one of these"
     count = dim.count(node.loop.kind)
-    return "" if 1 <= node.tile <= count else f"has {count} indices of {node.loop}"
+    if 1 <= node.tile <= count:
+        return None
+    return f"has {count} indices of {node.loop}", f"write a tile of 1 to {count}" if count > 1 else "leave the loop out"

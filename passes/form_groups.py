@@ -103,9 +103,10 @@ class _Statement:
                 hint = did_you_mean(name.text, known) or "catena inspect PROGRAM names the layers"
                 self._wrong(name.spot, f"no link is called {quoted(name.text)}", hint=hint)
             elif link in found:
-                self._wrong(name.spot, f"{quoted(name.text)} and {quoted(found[link].text)} are the same link")
+                message = f"{quoted(name.text)} and {quoted(found[link].text)} are the same link"
+                self._wrong(name.spot, message, "name every link once")
             elif link in taken:
-                self._wrong(name.spot, f"{quoted(name.text)} is in another group")
+                self._wrong(name.spot, f"{quoted(name.text)} is in another group", "leave it out of one of the two")
             elif isinstance(link.mapping, HostAttr):
                 self._wrong(name.spot, f"the host executes {quoted(name.text)}", hint="end the group before it")
             else:
@@ -124,20 +125,25 @@ class _Statement:
         aliases = {alias: made[link] for alias, link in known.items() if link in made}
         aliases |= {name: name for name in (*group.read_names, *group.link_names)}
         loops = tuple(node for node, _ in self._written.loops)
-        self._check_once([(str(node.loop), f"the loop {node.loop}", spot) for node, spot in self._written.loops])
+        self._check_once(
+            [(str(node.loop), f"the loop {node.loop}", spot) for node, spot in self._written.loops],
+            "a loop is cut once around a group: leave out one of the two",
+        )
         places = self._places(group, aliases)
         branches = [(aliases.get(name.text, name.text), mapping) for name, mapping in self._written.branches]
         self._check_once(
             [
                 (link, f"the link {quoted(link)}", name.spot)
                 for (link, _), (name, _) in zip(branches, self._written.branches, strict=True)
-            ]
+            ],
+            "a link has one mapping: leave out one of the two",
         )
         for name, branch in self._written.branches:
             try:
                 verify_mapping(branch)
             except VerifyException as error:
-                self._wrong(name.spot, str(error))
+                hint = "leave the link out of the braces, and the best mapping is searched"
+                self._wrong(name.spot, str(error), hint)
         mapping = FusedMapping(loops, tuple(places.values()), self._written.stages, tuple(branches))
         spots = {(About.LOOP, str(node)): spot for node, spot in self._written.loops}
         spots |= {(About.TENSOR, tensor): place.tensor.spot for place, tensor in self._placed(aliases)}
@@ -157,6 +163,7 @@ class _Statement:
         """Where the tensors of a group lie, as stated or by default."""
         self._check_once(
             [(tensor, quoted(tensor), place.tensor.spot) for place, tensor in self._placed(aliases)],
+            "a tensor has one place: leave it out of one of the two",
             "has a place already",
         )
         memories = () if self._machine is None else memory_names(self._machine)
@@ -181,7 +188,8 @@ class _Statement:
     def _check_off_chip(self, place: WrittenPlace, tensor: str, group: FusedOp) -> None:
         spot = place.tensor.spot
         if tensor in group.link_names and tensor != head_name(group):
-            self._wrong(spot, f"{quoted(tensor)} lies between links of the group, which hand it on on the chip")
+            message = f"{quoted(tensor)} lies between links of the group, which hand it on on the chip"
+            self._wrong(spot, message, "store it in a memory on the chip, or end the group before its readers")
         if place.mark:
             message = f"{place.mark} {quoted(tensor)}: nothing of it stays on the chip anyway"
             self._wrong(spot, message, "leave the word out")
@@ -189,7 +197,8 @@ class _Statement:
     def _check_mark(self, place: WrittenPlace, tensor: str, group: FusedOp) -> None:
         spot = place.tensor.spot
         if place.mark == STAY and place.level != 0:
-            self._wrong(spot, f"{quoted(tensor)} stays from one group to another: its place is outside of all loops")
+            message = f"{quoted(tensor)} stays from one group to another: its place is outside of all loops"
+            self._wrong(spot, message, "write this store before all loops")
         if place.mark in ("", STAY):
             return
         expected, what = REFETCH, "is no tensor between links of the group"
@@ -198,15 +207,15 @@ class _Statement:
         elif tensor in group.link_names:
             expected, what = RECOMPUTE, "is made by a link of the group"
         if place.mark != expected:
-            self._wrong(spot, f"{quoted(tensor)} {what}: {expected} it")
+            self._wrong(spot, f"{quoted(tensor)} {what}: {expected} it", f"write {expected} {quoted(tensor)}")
         if place.level is None:
             self._wrong(spot, f"{place.mark} {quoted(tensor)}: within links nothing stays anyway", "leave the word out")
 
-    def _check_once(self, named: Sequence[tuple[str, str, Spot]], message: str = "is there already") -> None:
+    def _check_once(self, named: Sequence[tuple[str, str, Spot]], hint: str, message: str = "is there already") -> None:
         seen: set[str] = set()
         for key, what, spot in named:
             if key in seen:
-                self._wrong(spot, f"{what} {message}")
+                self._wrong(spot, f"{what} {message}", hint)
             seen.add(key)
 
     def _wrong(self, spot: Spot, message: str, hint: str = "") -> None:

@@ -53,6 +53,9 @@ from passes.searching.objectives import objective_on
 from passes.searching.options import SearchingPass
 from passes.searching.parts import Nests, can_run
 from passes.searching.rows_of_groups import RowsOfGroups
+from passes.searching.stopping import Asked, asked_to_stop, stopped
+from passes.searching.task import Deadline
+from passes.searching.watching import Progress, tell
 
 OF_GROUPS = (LoopKind.G, LoopKind.OP, LoopKind.OPC)
 """Loops that are looked for around groups of several links; those of one link may cut `ks`, too.
@@ -95,10 +98,11 @@ class FuseLayersPass(SearchingPass):
     links, of rows and columns. If `longest` is not given, that are six in a row of up to 11 links
     that can be fused, five in one of up to 14, four in one of up to 17, three in longer ones (`longest_group`). Groups
     take at most a tenth more operations, to make halos again; on machines of matrix products their product of energy
-    and cycles is no larger than that of their links alone (`passes.gemm.groups`). On machines of levels links count as
-    they are mapped alone, with the options of `map-nest`, and where a single link moves less by loops and places of a
-    group it becomes a group of its own. Links that are left alone get the mappings by which they were compared, there,
-    or else by later passes; links with a mapping join no group. It needs the machine in the module.
+    and cycles is no larger than that of their links alone (`passes.gemm.groups`), unless `words_alone` count. On
+    machines of levels links count as they are mapped alone, with the options of `map-nest`, and where a single link
+    moves less by loops and places of a group it becomes a group of its own. Links that are left alone get the mappings
+    by which they were compared, there, or else by later passes; links with a mapping join no group. It needs the
+    machine in the module.
 
     `least` says what networks of groups make least: words, or what the machine's own model says of energy, cycles, or
     their product (`passes.fusion.priced_network`), with the nests that links of groups get by that objective. On
@@ -106,6 +110,8 @@ class FuseLayersPass(SearchingPass):
     mappings as `most_priced` the best network that is known is taken. On machines of rows and columns and of matrix
     products this is at most that of the network with the least words in which nothing stays, with those of its groups
     that cost less than their links alone. Where costs depend on bursts or data words are made least.
+
+    After `time_limit` seconds, or once searches are asked to stop, groups are those of the best network that is known.
 
     Raises `CatenaError` (CAT-U006) if the outermost memory on the chip is not outside of the array, has no size, or
     takes no inputs or kernels.
@@ -116,10 +122,17 @@ class FuseLayersPass(SearchingPass):
     longest: int | None = None
     staying: int | None = None
     least: Literal["energy", "latency", "edp", "traffic"] = "traffic"
+    words_alone: bool = False
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Form groups in every run of links."""
-        machine = fusing_machine(find_machine(op))
+        deadline = Deadline(self.time_limit, asked_to_stop())
+        tell(Progress(0, 0, 0))
+        with stopped(deadline):
+            self._form_groups(ctx, op, deadline)
+
+    def _form_groups(self, ctx: Context, op: ModuleOp, is_over: Asked) -> None:
+        machine = fusing_machine(find_machine(op), words_alone=self.words_alone)
         groups = Space(kinds=OF_GROUPS, most_loops=2, fewest_turns=4, all_joins=False)
         # where no link of its own is a group, these only say what links move
         alone_too = machine.levels is not None
@@ -134,7 +147,7 @@ class FuseLayersPass(SearchingPass):
         for rows in [in_one_network(runs, function)] if is_product else [[run] for run in runs]:
             links = [link for row in rows for link in row]
             network = network_of(rows, function, self.longest)
-            if network is None or not links:
+            if network is None or not links or is_over():
                 continue
             key = max(row.longest for row in network.rows), self._staying(machine, links)
             if key not in searches:
@@ -146,7 +159,7 @@ class FuseLayersPass(SearchingPass):
                     for count in counts
                     for words in machine.spare
                 ]
-                searches[key] = [GroupSearches(machine.buffer.name, space) for space in spaces]
+                searches[key] = [GroupSearches(machine.buffer.name, space, is_over) for space in spaces]
             self._fuse(function, network, links, machine, searches[key], alone, prices)
         alone.map_the_rest(ctx, op)
 
@@ -248,6 +261,8 @@ def _with_least_words(
         search = NetworkSearch(network, words, each, machine.settled, alone, misplaced)
         if found := search.run():
             plans.append(found)
+        if each.is_over():
+            break
         # what was given up beside tensors that stay may be of use where none do
         if not search.refused and (not each.space.staying or (found is not None and found.exact)):
             break
@@ -323,8 +338,11 @@ def rows_of(parts: Sequence[Chosen]) -> list[range]:
     return together([part.staying for part in parts])
 
 
-def fusing_machine(machine: Accelerator | None) -> FusingMachine:
-    """What groups need to know of a machine. Raises `CatenaError` (CAT-U006) if it cannot run any."""
+def fusing_machine(machine: Accelerator | None, *, words_alone: bool = False) -> FusingMachine:
+    """What groups need to know of a machine, on which they may cost more if `words_alone` count.
+
+    Raises `CatenaError` (CAT-U006) if it cannot run any.
+    """
     if isinstance(machine, Machine):
         hierarchy = levels_of(machine)
         nests = _with_nests(RowsOfGroups(machine, Objective.EDP), searching=True)
@@ -341,7 +359,7 @@ def fusing_machine(machine: Accelerator | None) -> FusingMachine:
             room = (outermost.words,)
             return FusingMachine(outermost, machine, nests, levels=machine, room=room, staying=STAYING)
     if isinstance(machine, GemmMachine):
-        hierarchy, worth = levels_of(machine), Worth(machine)
+        hierarchy, worth = levels_of(machine), Worth(machine, words_alone=words_alone)
         buffer = min(hierarchy.memories[1:], key=lambda each: each.words or 0)
         return FusingMachine(
             buffer,

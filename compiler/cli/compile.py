@@ -139,9 +139,8 @@ def compile_model(
     with activity(session.console, f"compiling {source}") as shown, interrupts(session.console.is_quiet) as interrupted:
 
         def watch(progress: Progress) -> None:
-            if not searches:
-                interrupted.begin()
-            searches[:] = [progress]
+            interrupted.begin()
+            searches[:] = [progress] if progress.total else searches
             shown.show(f"compiling {source}: {progress}")
             if session.console.is_verbose:
                 shown.say(str(progress))

@@ -21,13 +21,17 @@ class Interrupts:
     is_quiet: bool = False
     has_come: bool = False
     _is_caught: bool = False
+    _has_begun: bool = False
 
     def came(self) -> bool:
         """Whether an interrupt came while searches could be ended by it."""
         return self.has_come
 
     def begin(self) -> None:
-        """Searches begin. Where interrupts are ignored, or another thread has them, that stays so."""
+        """Searches begin, if they have not. Where interrupts are ignored, or another thread has them, that stays so."""
+        if self._has_begun:
+            return
+        self._has_begun = True
         is_main = threading.current_thread() is threading.main_thread()
         if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, self._catch)

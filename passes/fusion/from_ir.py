@@ -14,6 +14,7 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import SSAValue
 
 from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.fused_attribute import FusedAttr
 from dialects.gconv import IndexedOp, LinkOp, View, ViewOp, row_major, shape_of
 from dialects.gconv.fused import FusedOp
 from dialects.locations import describe
@@ -25,7 +26,9 @@ from passes.fusion.names import chain_names, group_names, operands_of
 def group_of(op: FusedOp) -> Group:
     """The group of an op. Raises `CatenaError` (CAT-R003) for operands that are no sums of steps along axes."""
     names = op.names
-    return _group(op.links, names, frozenset(names[value] for value in op.yielded[1:]))
+    retentions = op.mapping.data.retentions if isinstance(op.mapping, FusedAttr) else ()
+    staying = frozenset(each.tensor for each in retentions if each.resident)
+    return _group(op.links, names, frozenset(names[value] for value in op.yielded[1:]), staying)
 
 
 def group_of_links(links: Sequence[LinkOp], known: Mapping[SSAValue, str] | None = None) -> Group:
@@ -54,9 +57,15 @@ def _is_read_outside(value: SSAValue, members: set[LinkOp]) -> bool:
     )
 
 
-def _group(links: Sequence[LinkOp], names: Mapping[SSAValue, str], exported: frozenset[str]) -> Group:
+def _group(
+    links: Sequence[LinkOp],
+    names: Mapping[SSAValue, str],
+    exported: frozenset[str],
+    staying: frozenset[str] = frozenset(),
+) -> Group:
     tensors: dict[SSAValue, GroupTensor] = {}
-    shapes = _reshaped(links)
+    # What stays on the chip lies there in the shape in which another group made it.
+    shapes = {base: shape for base, shape in _reshaped(links).items() if names[base] not in staying}
     made: list[GroupLink] = []
     problems: list[Diagnostic] = []
     for link in links:

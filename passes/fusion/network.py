@@ -132,10 +132,13 @@ class Found:
 
 
 class GroupSearches:
-    """Searches of groups in a buffer called `memory`, made once for all groups that are alike."""
+    """Searches of groups in a buffer called `memory`, made once for all groups that are alike.
 
-    def __init__(self, memory: str, space: NetworkSpace):
-        self.memory, self.space = memory, space
+    Once `is_over` says so they end, each with what it has found by then.
+    """
+
+    def __init__(self, memory: str, space: NetworkSpace, is_over: Callable[[], bool] = lambda: False):
+        self.memory, self.space, self.is_over = memory, space, is_over
         self._tables: dict[Group, GroupTables] = {}
         self._found: dict[tuple[Group, frozenset[str], int], tuple[int, Found]] = {}
         self._fronts: dict[tuple[Group, frozenset[str], int], tuple[int | None, list[Point], bool]] = {}
@@ -172,7 +175,7 @@ class GroupSearches:
 
     def _search(self, group: Group, resident: frozenset[str], limits: Limits, objective: Objective) -> GroupSearch:
         limits = replace(limits, operations=self._most_operations(group))
-        space, effort = self.space.of(group), Effort(self.space.parts)
+        space, effort = self.space.of(group), Effort(self.space.parts, self.is_over)
         return GroupSearch(group, self.memory, space, limits, effort, objective, resident, self.tables(group)).run()
 
     def _most_operations(self, group: Group) -> int | None:
@@ -303,6 +306,7 @@ class NetworkSearch:
     `misplaced` is given all of a plan and says which groups, by number, find no place beside what stays; these are
     given up, too. Where `alone` knows the words that a link moves by a mapping of its own, it is a group only if it
     moves less as one; it is asked for no more than it takes to tell. Without, a link alone is never refused.
+    Once the searches are over, the plan is the best of what is known of groups; other links are left alone.
     """
 
     def __init__(
@@ -320,7 +324,7 @@ class NetworkSearch:
         self._settled: dict[tuple[Group, FusedMapping, int], FusedMapping | None] = {}
         self._every = [self._option(part) for part in parts_of(network, capacity, self.space)]
         self._options = self._every
-        self._all_placed = True
+        self._all_placed, self._is_cut = True, False
 
     def run(self) -> NetworkPlan | None:
         """The plan that moves least; None if none fits."""
@@ -346,7 +350,7 @@ class NetworkSearch:
         for option in plain:
             if not option.found or option.found.mapping is None:
                 self._search(option, NEVER[0])
-        while (path := self._best_path(self._options, *self._ends)) is not None:
+        while (path := self._most_promising()) is not None:
             unknown = sorted((option for option in path if option.found is None), key=_Option.effort)
             if not unknown:
                 if refused := [option for option in path if not self._is_accepted(option)]:
@@ -370,6 +374,28 @@ class NetworkSearch:
                     break
             self._options = [option for option in self._options if option.cost < NEVER]
 
+    def _most_promising(self) -> list[_Option] | None:
+        if self.searches.is_over():
+            self._do_without_unknown()
+        return self._best_path(self._options, *self._ends)
+
+    def _do_without_unknown(self) -> None:
+        """Look at nothing more: links of which too little is known run by mappings of their own, if they may."""
+        self._is_cut = True
+        for option in self._every:
+            if option.found is None or (option.found.mapping is None and option.alone is None):
+                cost = self._left_alone(option)
+                option.found = None if cost == NEVER else Found(0, cost, None, exact=False)
+                option.cost = cost
+        self._options = [option for option in self._every if option.cost < NEVER]
+
+    def _left_alone(self, option: _Option) -> Cost:
+        """What a link costs at least by a mapping of its own that nobody looked for."""
+        if not option.part.stretch.is_plain or (self._alone is not None and option.alone_at_least is None):
+            return NEVER
+        words = option.least[0] if option.alone_at_least is None else option.alone_at_least
+        return NEVER if words >= NEVER[0] else (words, option.least[1])
+
     def _look_for(self, option: _Option, most: int) -> None:
         """Find the mapping of a group that moves at most so much."""
         group, room = option.part.alike.group, self.capacity - option.part.passing
@@ -389,7 +415,7 @@ class NetworkSearch:
     def _know_alone(self, options: Sequence[_Option]) -> None:
         """Find out what links move by mappings of their own, where that is not known."""
         unknown = [option for option in options if option.alone_at_least is not None]
-        if self._alone is None or not unknown:
+        if self._alone is None or not unknown or self.searches.is_over():
             return
         words = self._alone.exactly([option.part.stretch.first for option in unknown])
         for option, moved in zip(unknown, words, strict=True):
@@ -438,7 +464,8 @@ class NetworkSearch:
             mapping = None if settled is None else alike.mapping_of_other(settled)
             parts.append(Chosen(group, mapping, capacity, *found.cost, part.passing))
         known = [option.found for option in self._options if option.found]
-        return NetworkPlan(tuple(parts), not self.refused and self._all_placed and all(found.exact for found in known))
+        is_all = not self.refused and self._all_placed and not self._is_cut
+        return NetworkPlan(tuple(parts), is_all and all(found.exact for found in known))
 
     # Options ----------------------------------------------------------------------------------------------------------
 

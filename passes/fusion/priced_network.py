@@ -136,9 +136,9 @@ class PricedSearch:
     """The network of groups, and of links alone, that costs least by an objective in a buffer of so many words.
 
     `alone` has for every link what it costs by a mapping of its own. `misplaced` says of the groups of a plan, by
-    number, which find no place beside what stays: these are given up. After so many prices as `most_priced` the best
-    network that is known is taken, if there is one. `elsewhere` is what all else costs that runs: the product is
-    that of all of it.
+    number, which find no place beside what stays: these are given up. After so many prices as `most_priced`, or once
+    the searches are over, the best network that is known is taken, if there is one. `elsewhere` is what all else costs
+    that runs: the product is that of all of it.
     """
 
     def __init__(
@@ -194,8 +194,11 @@ class PricedSearch:
         while (path := self._best_path(guesses)) is not None:
             known = self._known_value()
             unknown = [offer for offer in path if not offer.is_priced]
-            if unknown and self.priced >= self._most_priced and known < inf:
+            is_over = self.searches.is_over()
+            if unknown and (is_over or self.priced >= self._most_priced) and known < inf:
                 self._do_without_unknown()
+            elif unknown and is_over:
+                return
             elif unknown:
                 if not guesses:
                     yield self._value(path)
@@ -408,8 +411,9 @@ class PricedSearch:
             option = self._option_of[offer.part.stretch]
             option.offers.remove(offer)
             option.refused.append(offer.point)
+        may_look = self.priced < self._most_priced and not self.searches.is_over()
         for option in self._options:
-            if option.unsearched is None and option.limit < _UNBOUNDED and self.priced < self._most_priced:
+            if option.unsearched is None and option.limit < _UNBOUNDED and may_look:
                 option.offers = [offer for offer in option.offers if offer.is_priced]
                 option.unsearched = self._unsearched(option.part)
             self._compare(option)

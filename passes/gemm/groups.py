@@ -87,10 +87,13 @@ def _nests(
 
 
 class Worth:
-    """Whether code can be made of groups on a machine, and whether they are worth it: what links cost alone is kept."""
+    """Whether code can be made of groups on a machine, and whether they are worth it: what links cost alone is kept.
 
-    def __init__(self, machine: GemmMachine):
-        self._machine, self._levels = machine, levels_of(machine)
+    With `words_alone` any are that run.
+    """
+
+    def __init__(self, machine: GemmMachine, *, words_alone: bool = False):
+        self._machine, self._levels, self._words_alone = machine, levels_of(machine), words_alone
         self._alone: dict[tuple[GConv, tuple[int, ...]], Cost] = {}
 
     def runs(self, group: Group, mapping: FusedMapping) -> bool:
@@ -107,6 +110,8 @@ class Worth:
             together = [self._part(part_in(link, plan, placed, link.name), plan) for link in group.links]
         except CatenaError:
             return False
+        if self._words_alone:
+            return True
         words = sum(step.box.total(plan.turns[:depth]) for depth, step in plan.steps if not isinstance(step, Run))
         energy = self._machine.energy
         moved = Cost(

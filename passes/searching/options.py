@@ -33,6 +33,10 @@ class SearchOptions:
             return step
         return replace(step, **{name: value for name, value in self._asked().items() if hasattr(step, name)})
 
+    def share(self, part: float) -> SearchOptions:
+        """The options of one of several passes that search one after another, which gets a part of the time."""
+        return self if self.time_limit is None else replace(self, time_limit=part * self.time_limit)
+
     @property
     def given(self) -> tuple[str, ...]:
         """The options that are asked for and change what is found or how long it takes, as on the command line."""

@@ -25,6 +25,7 @@ from passes.fusion.staying import ALONE, Staying
 from passes.fusion.turns import kept_by, shapes_of, taken_by
 from passes.searching.options import SearchOptions
 from passes.searching.service import search_all
+from passes.searching.stopping import asked_to_stop
 from passes.searching.task import Deadline, Found, Task
 
 
@@ -145,7 +146,7 @@ def can_run(group: Group, mapping: FusedMapping, nests: Nests, *, searching: boo
         if any(misfits(plan, placed, nests.levels, "mapped", "")):
             return False
         for link in group.links if searching else ():
-            nests.task(part_in(link, plan, placed, "", staying)).look(Deadline())
+            nests.task(part_in(link, plan, placed, "", staying)).look(Deadline(is_cancelled=asked_to_stop()))
     except CatenaError:
         return False
     return True

@@ -10,13 +10,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Progress:
-    """Distinct searches of a chain, how many of them the cache knew, and how many have ended by now."""
+    """Distinct searches of a chain, how many of them the cache knew, and how many have ended by now.
+
+    None at all before groups of layers are chosen, of which searches follow.
+    """
 
     total: int
     cached: int
     searched: int
 
     def __str__(self) -> str:
+        if not self.total:
+            return "choosing groups of layers"
         return f"{self.cached + self.searched}/{self.total} distinct layers mapped, {self.cached} from the cache"
 
 

@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from backends.generic.emulator import NestEmulator
 from backends.registry import find_backend
 from backends.spatial.emulator import SpatialEmulator
+from backends.spots.emulator import SpotsEmulator
 from compiler.compilation import CompileOptions, compile_source
 from compiler.execution import predicted_report, run_loaded
 from dialects.diagnostics import CatenaError
@@ -205,3 +206,27 @@ def test_scalars_take_part_in_groups(target: str, tmp_path: Path) -> None:
         outputs.append(done.outputs)
     for name, expected in outputs[1].items():
         np.testing.assert_allclose(outputs[0][name], expected, rtol=1e-6)
+
+
+def test_groups_of_matrix_products_are_for_words_where_these_are_asked_for(tmp_path: Path) -> None:
+    """Though a group takes a larger product of energy and time than its links alone, for which it is left otherwise."""
+    graph = Graph(3)
+    graph.conv(graph.input(1, 3, 16, 16), 3, 4, 3, 3, pads=[1, 1, 1, 1])
+    graph.conv(graph.rename("a", "a"), 4, 4, 3, 3, pads=[1, 1, 1, 1])
+    model = graph.model("pair", [graph.rename("b", "b")])
+    source, inputs = save_model(model, tmp_path / "model.onnx"), inputs_of(model)
+    settings = {"sram.input_words": "900", "sram.kernel_words": "900", "im2col.skips": "false"}
+    words: list[float] = []
+    results: list[np.ndarray] = []
+    for objective, fuse in ((Objective.TRAFFIC, False), (Objective.TRAFFIC, True), (None, True)):
+        options = CompileOptions(target="spots", settings=settings, fuse=fuse, search=SearchOptions(objective))
+        program = compile_source(str(source), options).program
+        assert program is not None
+        assert bool(program.groups) == (fuse and objective is not None)
+        emulator = SpotsEmulator(program)
+        results += emulator.run(inputs).values()
+        for layer in program.layers:
+            assert not emulator.counters[layer.name].differences(Counts.of(layer.predicted)), layer.name
+        words.append(sum(counts.charged([*READ, WRITTEN["eyeriss"]]) for counts in emulator.counters.values()))
+    np.testing.assert_allclose(results[1], results[0], rtol=0, atol=1e-5 * np.abs(results[0]).max())
+    assert words[0] - words[1] >= 2 * 4 * 16 * 16

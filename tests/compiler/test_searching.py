@@ -17,8 +17,12 @@ import pytest
 import compiler
 from backends.container import read_program
 from compiler.cache_folder import VARIABLE, cache_folder
+from compiler.compilation import CompileOptions, compile_source, target_for
 from compiler.searching import search_options
+from compiler.stage_passes import StagePasses
+from compiler.stages import stage_named
 from dialects.diagnostics import CatenaError
+from passes.searching.options import SearchingPass, SearchOptions
 from tests.compiler.conftest import Cli
 from tests.onnx_models import onnx_model, onnx_node
 
@@ -249,6 +253,46 @@ def test_the_first_interrupt_ends_searches_with_the_best_found(
     assert any(each["search"]["gap"] > 0 for each in layers if each.get("search"))
     again = cli("compile", slow, "-o", tmp_path / "q.cat", "-t", free, "--time-limit", "1", "--json").json["result"]
     assert again["searches"]["cached"] == 0
+
+
+@pytest.mark.parametrize("objective", [[], ["--objective", "edp"]])
+def test_the_first_interrupt_ends_the_choice_of_groups(cnn: Path, tmp_path: Path, objective: list[str]) -> None:
+    """As soon as groups are being chosen, before any mapping is searched."""
+    catena, output = Path(sys.executable).with_name("catena"), tmp_path / "p.cat"
+    words = [catena, "compile", cnn, "-o", output, "-t", "generic", "--fuse", "--no-cache", "-v", *objective]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        assert process.stderr is not None
+        assert any("choosing groups of layers" in line for line in process.stderr)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(timeout=120) == 0
+        said = process.stderr.read()
+    assert "interrupted: going on" in said
+    assert "searches were interrupted" in said
+    assert output.exists()
+
+
+@pytest.mark.parametrize("target", ["generic", "eyeriss"])
+def test_the_time_limit_is_of_all_passes_that_search(target: str, cnn: Path) -> None:
+    options = CompileOptions(target=target, fuse=True, search=SearchOptions(time_limit=8))
+    known = target_for(target, {}, True)
+    passes = StagePasses(options).of(stage_named("mapped"), known)
+    limits = {step.name: step.time_limit for step in passes if isinstance(step, SearchingPass)}
+    assert limits["fuse-layers"] == 4
+    judging = limits.get("dissolve-groups") or 0
+    assert sum(limit or 0 for limit in limits.values()) + judging == 8
+    _compile_in_no_time(cnn, target)
+
+
+def test_the_choice_of_groups_has_a_limit_where_mappings_are_found_at_once(cnn: Path) -> None:
+    _compile_in_no_time(cnn, "spots")
+
+
+def _compile_in_no_time(cnn: Path, target: str) -> None:
+    """No groups are found."""
+    nothing = CompileOptions(target=target, fuse=True, search=SearchOptions(time_limit=1e-6))
+    program = compile_source(str(cnn), nothing).program
+    assert program is not None
+    assert not program.groups
 
 
 def test_the_cache_is_shown_and_cleared(cli: Cli, cnn: Path, cache: Path, tmp_path: Path) -> None:

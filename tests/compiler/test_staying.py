@@ -224,6 +224,29 @@ def test_what_a_group_does_not_read_of_a_tensor_that_stays_counts(tmp_path: Path
     assert tiles.groups["b"]["beside"] == {"glb": 2 * (8 * 8 - 4 * 4)}
 
 
+@pytest.mark.parametrize("target", EMULATORS)
+def test_what_stays_is_read_as_a_kernel_too(target: str, tmp_path: Path) -> None:
+    """Values of attention, which the product behind them reads in another shape than the one that makes them."""
+    graph = Graph(5)
+    values, scores = graph.input(1, 8, 6, name="x"), graph.input(1, 8, 8, name="s")
+    graph.add("MatMul", values, graph.weight(6, 3))
+    graph.add("MatMul", scores, graph.rename("v", "v"))
+    model = graph.model("attention", [graph.rename("o", "o")])
+    source, inputs = save_model(model, tmp_path / "model.onnx"), inputs_of(model)
+    statements = 'fuse "v" { store glb [stay "v"] sequential {} }\nfuse "o" { store glb [stay "v"] sequential {} }'
+    words: list[int] = []
+    results: list[np.ndarray] = []
+    for said in (statements, statements.replace("stay ", "")):
+        emulator = EMULATORS[target](program := compiled(source, target, said))
+        results += emulator.run(inputs).values()
+        for layer in program.layers:
+            assert not emulator.counters[layer.name].differences(Counts.of(layer.predicted)), layer.name
+        counts = emulator.counters.values()
+        words.append(sum(each.events.get(f"dram.{event}", 0) for each in counts for event in MOVED))
+    np.testing.assert_array_equal(results[0], results[1])
+    assert words[1] - words[0] == 2 * 8 * 3
+
+
 ALONE = 'fuse "e" {\n    store glb ["e.K", stay "d", stay "e"]\n    sequential {}\n}'
 
 

@@ -199,6 +199,7 @@ def test_what_is_wrong_is_located(tmp_path: Path, old: str, new: str, place: tup
     found = problems(path, STATEMENT.replace(old, new))
     expected = f"{path}, line {place[0]}, column {place[1]}"
     assert any(each.where == expected and message in each.message for each in found), found
+    assert all(each.hint or each.expected for each in found), found
 
 
 @pytest.mark.parametrize(

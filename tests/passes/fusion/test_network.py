@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -194,6 +194,39 @@ def test_links_may_run_by_mappings_of_their_own(seed: int) -> None:
         pairs = zip(places, plan.parts, strict=False)
         assert moved == [alone[place] for place, part in pairs if part.mapping is None]
         assert not refuses or len(moved) == network.count
+
+
+def asked(times: int) -> Callable[[], bool]:
+    """Says that searches are over once it was asked so often."""
+    count = itertools.count()
+    return lambda: next(count) >= times
+
+
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+def test_there_is_a_network_whenever_the_search_is_over(seed: int, alone: bool) -> None:
+    """Of groups that were found by then, with what they cost, and links that nobody looked at any more."""
+    network = Network(random_chain(random.Random(seed)))
+    capacity = sum(tensor.size for tensor in network.whole.tensors) // 2
+    space, known = replace(SPACE, staying=0), KnownWords([10**6] * network.count) if alone else None
+    whole = NetworkSearch(network, capacity, GroupSearches(BUFFER, space), alone=known).run()
+    assert whole is not None
+    plans: list[NetworkPlan] = []
+    for most in (0, 1, 2, 5, 20, 100, 500, 10**6):
+        plan = NetworkSearch(network, capacity, GroupSearches(BUFFER, space, asked(most)), alone=known).run()
+        assert plan is not None
+        assert [link.name for part in plan.parts for link in part.group.links] == [
+            link.name for link in network.whole.links
+        ]
+        for part in plan.parts:
+            if part.mapping is None:
+                assert len(part.group.links) == 1
+            else:
+                assert part.traffic == FusedCosts(part.group, part.mapping).traffic
+        plans.append(plan)
+    assert all(part.mapping is None for part in plans[0].parts)
+    assert not plans[0].exact
+    assert plans[-1] == whole
 
 
 def test_what_fits_whole_moves_what_must_be_moved() -> None:

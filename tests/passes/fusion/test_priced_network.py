@@ -30,7 +30,7 @@ from passes.mapper.effort import USUAL
 from passes.searching.nests_of_groups import NestsOfGroups
 from tests.backends.generic.layers import machine
 from tests.passes.fusion.groups import random_case
-from tests.passes.fusion.test_network import random_chain
+from tests.passes.fusion.test_network import asked, random_chain
 
 BUFFER = "glb"
 OBJECTIVES = (Objective.ENERGY, Objective.LATENCY, Objective.EDP)
@@ -167,6 +167,24 @@ def test_no_network_costs_less(seed: int, objective: Objective) -> None:
     _assert_least(
         seed, objective, Drawn(seed, (3, 1.3, 12)[seed // 2 % 3]), int(words * (0.4, 0.7, 1.0)[seed % 3]), network
     )
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("seed", range(2))
+def test_there_is_a_network_whenever_the_search_is_over(seed: int, objective: Objective) -> None:
+    """None costs more than the links alone; there need be none if nothing is known of these."""
+    network, words = _chain(seed)
+    prices = Drawn(seed)
+    alone = _alone(network, prices, random.Random(seed))
+    most = value_of(objective, sum(each.energy for each in alone), sum(each.cycles for each in alone))
+    for after in (0, 10, 100, 1000):
+        searches = GroupSearches(BUFFER, SPACE, asked(after))
+        plan = PricedSearch(network, words, searches, prices, objective, alone).run()
+        assert plan is not None
+        assert value_of(objective, plan.energy, plan.cycles) <= most
+        assert after or not plan.exact
+    searches = GroupSearches(BUFFER, SPACE, lambda: True)
+    assert PricedSearch(network, words, searches, prices, objective).run() is None
 
 
 def _apart(network: Network, number: int) -> Group:
