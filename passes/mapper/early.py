@@ -22,7 +22,7 @@ from passes.mapper.pricing import Values
 
 _FIRST, _MOST = 256, 2048
 """Candidates that are grown together: few until there is something to compare with, then more and more."""
-_ROUNDED = 1 - 1e-12
+ROUNDED = 1 - 1e-12
 """Bounds and values are sums of the same prices in another order."""
 
 
@@ -43,7 +43,7 @@ class Open:
         order = np.argsort(bound, kind="stable") if busy is None else np.lexsort((busy.steps, -busy.elements, bound))
         self.level = level
         self._candidates = candidates.take(order)
-        self._bound = bound[order] * _ROUNDED
+        self._bound = bound[order] * ROUNDED
         self._busy = None if busy is None else Busy(busy.elements[order], busy.steps[order])
         self._next, self._size = 0, _FIRST
         self._known: tuple[float, int, int] | None = None
@@ -53,7 +53,7 @@ class Open:
         if self._busy is None or self._known == (value, elements, steps):
             return
         self._known = value, elements, steps
-        rest = slice(self._next, int(np.searchsorted(self._bound, value * _ROUNDED * _ROUNDED)))
+        rest = slice(self._next, int(np.searchsorted(self._bound, value * ROUNDED * ROUNDED)))
         tied = slice(max(rest.stop, self._next), None)
         busy = Busy(*(column[tied] for column in self._busy))
         better = (busy.elements > elements) | ((busy.elements == elements) & (busy.steps < steps))

@@ -8,6 +8,7 @@ same mapping and is tried as well. So p has to fit only where m is more than suc
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -57,7 +58,7 @@ class FlowFit:
             loop = self._flow.loop(place)
             if loop in least:
                 tiles[place] = np.maximum(tiles[place], least[loop])
-        counts = Counts(self._flow.problem, self._hierarchy, self._flow.nest, tiles)
+        counts = self._counts.by_tiles(tiles, candidates.count)
         return self._fits_in(candidates, counts, self._hierarchy.memories) & self._fits_array(candidates, counts)
 
     def _is_even(self, candidates: Candidates) -> Flags:
@@ -109,7 +110,7 @@ class FlowFit:
             column = candidates.columns[name]
             before = candidates.beside(name, self._values.smaller(candidates, name))
             tiles = self._flow.tiles(before.columns, before.count)
-            reach = np.min([tiles[place] for place in places], axis=0) + 1
+            reach = reduce(np.minimum, (tiles[place] for place in places)) + 1
             reach = np.where(column > 1, reach, 1)
             least[loop] = np.maximum(least.get(loop, 1), reach)
         return least

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 import numpy.typing as npt
@@ -29,18 +29,26 @@ class FlowGrowth:
         self._every = every
 
     def with_outer(
-        self, candidates: Candidates, fits: Fits, *, every: bool = False, within: Fits | None = None
+        self,
+        candidates: Candidates,
+        fits: Fits,
+        *,
+        every: bool = False,
+        within: Fits | None = None,
+        decided: Collection[str] = (),
     ) -> Candidates:
         """With all values of the outer parameters that fit; of the last one the largest, as less seldom costs less.
 
-        With `every`, all of the last one, too. Those that are not `within` a limit may be missing.
+        With `every`, all of the last one, too. Those that are not `within` a limit may be missing. Some that come first
+        may be `decided`.
         """
-        if not self._flow.flow.outer:
+        left = [name for name in self._flow.flow.outer if name not in decided]
+        if not left:
             return candidates.take(np.flatnonzero(fits(candidates)))
-        *names, last = self._flow.flow.outer
+        *names, last = left
         for name in names:
             candidates = self.grown(candidates, name, fits)
-            if within is not None:
+            if within is not None and candidates.count:
                 some = [within(chunk) for chunk in candidates.chunks()]
                 candidates = candidates.take(np.flatnonzero(np.concatenate(some)))
         if every or self._every or last in self._values.unordered:
@@ -50,12 +58,13 @@ class FlowGrowth:
 
     def grown(self, candidates: Candidates, name: str, fits: Fits) -> Candidates:
         """With all values of a further parameter that fit."""
-        grown = [Candidates(0, dict.fromkeys((*candidates.columns, name), np.zeros(0, np.int64)))]
-        for values, rows in self._values.of(candidates, name):
-            for chunk in candidates.take(rows).chunks(len(values)):
-                more = chunk.grown(name, values)
-                grown.append(more.take(np.flatnonzero(fits(more))))
-        return joined(grown)
+        rows, values = self._values.ragged(candidates, name)
+        kept: list[npt.NDArray[np.intp]] = []
+        for some in np.array_split(np.arange(len(rows)), max(1, len(rows) // CHUNK)):
+            if len(some):
+                kept.append(some[fits(candidates.take(rows[some]).beside(name, values[some]))])
+        every = np.concatenate(kept) if kept else np.zeros(0, np.intp)
+        return candidates.take(rows[every]).beside(name, values[every])
 
     def _smaller_too(self, candidates: Candidates, name: str) -> Candidates:
         """With the smaller values of a parameter, too, that may cost less than the largest that fits."""

@@ -13,6 +13,7 @@ from dialects.hierarchy import Hierarchy
 from dialects.schedule import Operand
 from passes.mapper.candidates import Candidates
 from passes.mapper.chains import ONE_INDEX, counts_tiles, cut_by, moves_inwards, nodes_of, tiles_within
+from passes.mapper.choices import even
 from passes.mapper.dataflow import BoundFlow
 from passes.mapper.nest import Column, Par
 
@@ -59,8 +60,17 @@ class FlowValues:
         """The values of a further parameter, ascending, with the candidates that may have them."""
         left = self.left_of(candidates, name)
         for remaining in map(int, np.unique(left)):
-            values: Column = np.arange(1, remaining + 1) if name in self.free else _even(remaining)
+            values: Column = np.arange(1, remaining + 1) if name in self.free else even(remaining)
             yield values, np.flatnonzero(left == remaining)
+
+    def ragged(self, candidates: Candidates, name: str) -> tuple[npt.NDArray[np.intp], Column]:
+        """All values of a further parameter that candidates may have, and which: those with the fewest values first."""
+        rows = [np.zeros(0, np.intp)]
+        columns = [np.zeros(0, np.int64)]
+        for values, some in self.of(candidates, name):
+            rows.append(np.repeat(some, len(values)))
+            columns.append(np.tile(values, len(some)))
+        return np.concatenate(rows), np.concatenate(columns)
 
     def left_of(self, candidates: Candidates, name: str) -> Column:
         """What a parameter is at most: with more no tile is larger, beside what is decided before it, nor room less."""
@@ -163,8 +173,3 @@ class FlowValues:
             if flow.expressions[place].terms != ONE_INDEX and (cuts or inside == len(nodes)):
                 return True
         return False
-
-
-def _even(extent: int) -> Column:
-    """The smallest tile for every number of tiles that a loop can be cut into."""
-    return np.unique(-(-extent // np.arange(1, extent + 1)))

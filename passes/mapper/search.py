@@ -41,9 +41,9 @@ from passes.mapping.roles import Roles, roles_in_nest
 
 Flags = npt.NDArray[np.bool_]
 
-_BATCH = 256
-"""Candidates that are priced together: the bounds of few are below the best value."""
-_FIRST_BATCH = 32
+_BATCH, _MOST = 256, 4096
+"""Candidates that are priced together: few, as bounds of others may be above a value found then; then more and more."""
+_FIRST_BATCH = 8
 """The same as long as there is no such value: one that is found soon saves to price most of the others."""
 _ROW = "#"
 
@@ -192,12 +192,13 @@ class _Search:
         names = self._flow.flow.inner
         waiting = [Open(0, Candidates(1, {}), np.zeros(1))]
         found: list[Found] = []
+        size = _BATCH
         while waiting:
             level = waiting[-1].level
             if len(found) == count:
                 waiting[-1].prefer(found[-1].value, found[-1].elements, found[-1].steps)
             limit = self._limit(found, count)
-            most = _BATCH if limit < np.inf else _FIRST_BATCH
+            most = size if limit < np.inf else _FIRST_BATCH
             batch, bound = waiting[-1].take(limit, most if level == len(names) else None)
             if not batch.count:
                 waiting.pop()
@@ -212,6 +213,7 @@ class _Search:
                 waiting.append(Open(level + 1, grown, bounds, busy))
             else:
                 found = self._better(found, batch, count)
+                size = min(2 * size, _MOST) if limit < np.inf else size
         return found
 
     def _limit(self, found: Sequence[Found], count: int) -> float:
@@ -230,6 +232,7 @@ class _Search:
         )
         if self._choice is not None:
             tiles = self._flow.tiles(candidates.columns, candidates.count)
+            tiles = [np.broadcast_to(tile, (candidates.count,)) for tile in tiles]
             candidates = candidates.take(np.flatnonzero(self._choice(self._flow, tiles)))
         if not candidates.count:
             return [*found]
@@ -237,7 +240,8 @@ class _Search:
         value = self._bounds.value(counts)
         if self._values.tied:
             best = np.sort(value)[:count][-1]
-            candidates = self._busier(candidates.take(np.flatnonzero(value <= min(best, limit))))
+            tied = candidates.take(np.flatnonzero(value <= min(best, limit)))
+            candidates = self._busiest(tied) if count == 1 else self._busier(tied)
             if not candidates.count:
                 return [*found]
             counts = self._bounds.counts.of(candidates)
@@ -250,6 +254,26 @@ class _Search:
                 each = self._found(one, self._counts.of(one), (float(value[row]), -int(elements[row])))
                 known.setdefault(each.mapping, each)
         return sorted(known.values(), key=lambda each: (each.value, -each.elements, each.steps))[:count]
+
+    def _busiest(self, candidates: Candidates) -> Candidates:
+        """As `_busier` of candidates that cost the same, without those of which none can be the most busy one."""
+        busy = self._bounds.busy(candidates)
+        order = np.lexsort((busy.steps, -busy.elements))
+        found = candidates.take(order[:0])
+        begun: list[npt.NDArray[np.intp]] = []
+        best, size = (0, 0), 1
+        while len(order):
+            begun.append(order[:size])
+            counts = self._counts.of(self._busier(candidates.take(order[:size])))
+            if counts.candidates:
+                elements = self._counts.elements(counts)
+                first = np.lexsort((counts.steps, -elements))[0]
+                best = max(best, (int(elements[first]), -int(counts.steps[first])))
+            order = order[size:]
+            most = busy.elements[order]
+            order = order[(most > best[0]) | ((most == best[0]) & (busy.steps[order] <= -best[1]))]
+            size *= 2
+        return self._busier(candidates.take(np.sort(np.concatenate(begun)))) if begun else found
 
     def _busier(self, candidates: Candidates) -> Candidates:
         """Candidates, and those that differ from them in busy elements alone."""
