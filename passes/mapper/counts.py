@@ -87,6 +87,7 @@ class Counts:
         self._end = len(nest.nodes)
         self._wholes: dict[int, Pieces] = {}
         self._brought_words: dict[tuple[Operand, int, frozenset[int]], Column] = {}
+        self._keeps: dict[tuple[Operand, int], _Kept] = {}
         self._prefixes: dict[tuple[int, int], Pieces] = {}
         self._reaches: dict[int, list[Column]] = {}
         """By loop, the largest pieces before and after each of its cuts."""
@@ -96,20 +97,24 @@ class Counts:
     @cached_property
     def events(self) -> dict[str, Column]:
         """Words by event, `memory.operand.event`, and `operation`."""
-        counted = {"operation": np.full(self.candidates, self._problem.operations, np.int64)}
+        counted = {"operation": np.full(1, self._problem.operations, np.int64)}
         for operand in self._problem.operands:
             counted |= self.moved(operand)
-        return counted | self.read_after
+        counted |= self.read_after
+        return {event: self._whole(words) for event, words in counted.items()}
 
     @cached_property
     def read_after(self) -> dict[str, Column]:
-        """The events of tensors that are read along with finished results; none if there are none."""
+        """The events of tensors that are read along with finished results; none if there are none.
+
+        Columns may be of a single number.
+        """
         outermost = self._hierarchy.memories[0].name
         counted: dict[str, Column] = {}
         for extra, words in zip(self._problem.extras, self.extra_words, strict=True):
             event = f"{extra.memory or outermost}.extra.read"
             counted[event] = counted.get(event, _ZERO) + words
-        return {event: self._whole(words) for event, words in counted.items()}
+        return counted
 
     @cached_property
     def extra_words(self) -> list[Column]:
@@ -125,7 +130,7 @@ class Counts:
         return found
 
     def moved(self, operand: Operand) -> dict[str, Column]:
-        """The events of one operand."""
+        """The events of one operand; columns may be of a single number."""
         counted: dict[str, Column] = {}
         for upper, lower in pairwise(self._path(operand)):
             counted |= self._between(operand, upper, lower)
@@ -135,7 +140,7 @@ class Counts:
         """The events of one operand on its way between two places."""
         events = self._sums(upper, lower) if operand is Operand.OUTPUT else self._sent(operand, upper, lower)
         wanted = self._wanted
-        return {event: self._whole(count()) for event, count in events.items() if wanted is None or event in wanted}
+        return {event: count() for event, count in events.items() if wanted is None or event in wanted}
 
     @cached_property
     def occupancy(self) -> dict[str, dict[Operand, Column]]:
@@ -217,7 +222,9 @@ class Counts:
         """Words that all visits of a place bring or send, with what its memory keeps; `shared` is as for `_words`."""
         key = operand, place.node, shared
         if key not in self._brought_words:
-            self._brought_words[key] = self._words(operand, place.node, shared, self._kept(operand, place))
+            if (operand, place.node) not in self._keeps:
+                self._keeps[operand, place.node] = self._kept(operand, place)
+            self._brought_words[key] = self._words(operand, place.node, shared, self._keeps[operand, place.node])
         return self._brought_words[key]
 
     def _kept(self, operand: Operand, place: Place) -> _Kept:
@@ -322,11 +329,14 @@ class Counts:
                 pieces = self._prefixes[loop, index]
                 continue
             tile = instead.get(index, self._tiles[index])
-            if index in once and once[index].all():
+            if index in once and (once[index] is _ALWAYS or once[index].all()):
                 pieces = pieces.first(tile)
                 continue
-            cut = pieces.cut(tile) if self._hierarchy.nested else whole.cut(np.minimum(tile, pieces.largest))
-            pieces = pieces.first(tile).where(once[index], cut) if index in once else cut
+            if self._hierarchy.nested:
+                pieces = pieces.cut(tile, once.get(index))
+            else:
+                cut = whole.cut(np.minimum(tile, pieces.largest))
+                pieces = pieces.first(tile).where(once[index], cut) if index in once else cut
             if not changed:
                 self._prefixes[loop, index] = pieces
         return pieces

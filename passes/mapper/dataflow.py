@@ -69,12 +69,17 @@ class Dataflow:
 
     def products_of(self, parameter: str) -> frozenset[tuple[str, frozenset[str]]]:
         """For each product in a tile that a parameter is part of: the part of the loop, and what else it is made of."""
-        return frozenset(
-            (node.part, frozenset(names) - {parameter})
-            for node in self.nodes
-            for _, names in node.tile.terms
-            if parameter in names
-        )
+        return self._products.get(parameter, frozenset())
+
+    @cached_property
+    def _products(self) -> Mapping[str, frozenset[tuple[str, frozenset[str]]]]:
+        found: dict[str, frozenset[tuple[str, frozenset[str]]]] = {}
+        for node in self.nodes:
+            for _, names in node.tile.terms:
+                for name in names:
+                    product = node.part, frozenset(names) - {name}
+                    found[name] = found.get(name, frozenset()) | {product}
+        return found
 
     def factors_of(self, parameter: str) -> frozenset[str]:
         """The other parameters that it makes a tile together with."""
@@ -193,6 +198,16 @@ class BoundFlow:
         numbers = {tile: number for number, tile in enumerate(dict.fromkeys(self.expressions))}
         which = [numbers[tile] for tile in self.expressions]
         return [which.index(number) for number in range(len(numbers))], which
+
+    def cut_by(self, names: frozenset[str]) -> tuple[int, ...]:
+        """The nodes whose tiles some of the parameters decide."""
+        if names not in self._cut_by:
+            self._cut_by[names] = tuple(place for place, tile in enumerate(self.expressions) if tile.names & names)
+        return self._cut_by[names]
+
+    @cached_property
+    def _cut_by(self) -> dict[frozenset[str], tuple[int, ...]]:
+        return {}
 
     def loop(self, place: int) -> int:
         """The loop that a node cuts."""

@@ -66,6 +66,10 @@ class Open:
         """The least bound of those that wait; infinite if none does."""
         return float(self._bound[self._next]) if self._next < len(self._bound) else np.inf
 
+    def put_back(self, number: int) -> None:
+        """Put back so many of those that were taken last."""
+        self._next -= number
+
     def take(self, limit: float, most: int | None) -> tuple[Candidates, Values]:
         """The next ones, at most so many, and their bounds, without those above a limit: none once these are left."""
         start = self._next

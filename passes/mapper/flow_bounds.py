@@ -185,17 +185,19 @@ class FlowBounds:
         if uneven:
             rows = np.flatnonzero(among)
             cuts = tuple(sorted({*open_cuts, *uneven}))
-            for column, of_rows in zip(least, self._bound_of(inner.take(rows), cuts, None), strict=True):
+            for column, of_rows in zip(least, self._bound_of(inner.take(rows), cuts, None, {}), strict=True):
                 column[rows] = of_rows
         return least
 
     def _evenly_bound(self, inner: Candidates, open_cuts: tuple[int, ...]) -> Least:
         """The same where tiles further in than open cuts are whole numbers of one another."""
-        least = self._bound_of(inner, open_cuts, None)
+        moved: dict[Operand, dict[str, Column]] = {}
+        least = self._bound_of(inner, open_cuts, None, moved)
         split = self._shifts.split(open_cuts) if self._hierarchy.nested else None
         if split is None:
             return least
-        more = self._bound_of(inner, open_cuts, split)
+        del moved[Operand.OUTPUT]
+        more = self._bound_of(inner, open_cuts, split, moved)
         # Of all indices of the loop at most one remains alone.
         share = 1 - 1 / self._flow.problem.extents[split.loop]
         several = Least(
@@ -207,8 +209,17 @@ class FlowBounds:
         one = self._inner_bound(inner.beside(split.name, np.ones(inner.count, np.int64)))
         return Least(*(np.minimum(a, b) for a, b in zip(several, one, strict=True)))
 
-    def _bound_of(self, inner: Candidates, open_cuts: tuple[int, ...], split: Split | None) -> Least:
-        """Lower bounds; with a split, of mappings in which the loop has no index that remains alone."""
+    def _bound_of(
+        self,
+        inner: Candidates,
+        open_cuts: tuple[int, ...],
+        split: Split | None,
+        moved: dict[Operand, dict[str, Column]],
+    ) -> Least:
+        """Lower bounds; with a split, of mappings in which the loop has no index that remains alone.
+
+        What is `moved` of operands is counted where that is not known.
+        """
         counts = self._without(inner, open_cuts)
         # An axis that open parameters may lay a loop along takes all of it in the least time, and may share words.
         is_laid = any(isinstance(self._flow.nest.nodes[place], Par) for place in open_cuts)
@@ -216,17 +227,20 @@ class FlowBounds:
         shifts = self._shifts.of(open_cuts, split)
         events: dict[str, Column] = {"operation": np.full(inner.count, self._flow.problem.operations, np.int64)}
         for operand in self._flow.problem.operands:
+            if operand in moved:
+                events |= moved[operand]
+                continue
             apart, shared = counts, fastest
             if further := shifts.get(operand):
                 cuts = (*open_cuts, *further)
                 apart = shared = self._without(inner, cuts)
                 if self._shifts.lays(cuts):
                     shared = self._without(inner, cuts, laid=1)
-            moved = apart.moved(operand)
+            moved[operand] = apart.moved(operand)
             if shared is not apart:
                 together = shared.moved(operand)
-                moved = {event: np.minimum(times, together[event]) for event, times in moved.items()}
-            events |= moved
+                moved[operand] = {each: np.minimum(times, together[each]) for each, times in moved[operand].items()}
+            events |= moved[operand]
         events |= fastest.read_after
         several = self._shifts.along_several(open_cuts)
         for places in several.values():
@@ -272,7 +286,7 @@ class FlowBounds:
 
     def _open_cuts(self, inner: Candidates) -> tuple[int, ...]:
         """The nodes whose tiles parameters have a say in that are not decided."""
-        return cut_by(self._flow, frozenset(self._values.parameters) - inner.columns.keys())
+        return cut_by(self._flow, frozenset(self._values.parameters).difference(inner.columns))
 
     def _uneven(self, inner: Candidates, open_cuts: tuple[int, ...]) -> tuple[frozenset[int], Flags]:
         """Nodes inside of open cuts whose tiles are no whole numbers of later ones, and for which candidates."""

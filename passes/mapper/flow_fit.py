@@ -21,6 +21,7 @@ from passes.mapper.dataflow import BoundFlow
 from passes.mapper.flow_counts import FlowCounts
 from passes.mapper.flow_values import FlowValues
 from passes.mapper.nest import Column, Nest, Store
+from passes.mapper.partial import in_banks
 
 Flags = npt.NDArray[np.bool_]
 
@@ -120,10 +121,10 @@ class FlowFit:
         for memory in memories:
             held = {operand: memory.buffers * words for operand, words in counts.occupancy.get(memory.name, {}).items()}
             for operand, words in held.items():
-                fits &= words <= memory.rooms.get(operand, words)
+                if operand in memory.rooms:
+                    fits &= words <= memory.rooms[operand]
             if memory.words is not None and held:
-                bank = memory.bank or 1
-                taken = sum(-(-words // bank) * bank for words in held.values())
+                taken = sum(in_banks(memory, words) for words in held.values())
                 fits &= taken <= self._flow.room(memory.name, memory.words, candidates.columns)
         return fits
 

@@ -188,9 +188,8 @@ def parse_expression(text: str, where: str) -> Expression:
 def _parse(text: str, start: str, where: str) -> Any:
     from lark import UnexpectedInput
 
-    parser: Any = _parser()
     try:
-        return parser.parse(text, start=start)
+        return _parsed(text, start)
     except _TooLarge as error:
         hint = f"at most {_MOST_TERMS} products of {_MOST_NAMES} names, with factors up to {_LARGEST_FACTOR}"
         message = f"{where}: an expression is too large"
@@ -212,6 +211,12 @@ def _parse(text: str, start: str, where: str) -> Any:
                 hint=_HINTS[start],
             )
         ) from error
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str, start: str) -> Any:
+    parser: Any = _parser()
+    return parser.parse(text, start=start)
 
 
 def _sum_of(*terms: tuple[int, tuple[str, ...]]) -> Expression:

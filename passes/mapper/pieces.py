@@ -27,14 +27,17 @@ class Pieces:
         """A loop that nothing has cut yet."""
         return cls([np.full(candidates, extent, np.int64)], [np.ones(candidates, np.int64)])
 
-    def cut(self, tile: Column) -> Pieces:
-        """Every piece cut into tiles; the last one of each may be smaller."""
+    def cut(self, tile: Column, once: npt.NDArray[np.bool_] | None = None) -> Pieces:
+        """Every piece cut into tiles, the last one of each may be smaller; into the first ones where `once` says so."""
         full: Column | None = None
         sizes: list[Column] = []
         counts: list[Column] = []
         for size, count in zip(self._sizes, self._counts, strict=True):
             whole = size // tile
             rest = size - whole * tile
+            if once is not None:
+                rest = np.where(once & (whole > 0), 0, rest)
+                whole = np.where(once, np.minimum(whole, 1), whole)
             whole = count * whole
             full = whole if full is None else full + whole
             if rest.any():

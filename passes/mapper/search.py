@@ -45,6 +45,8 @@ _BATCH, _MOST = 256, 4096
 """Candidates that are priced together: few, as bounds of others may be above a value found then; then more and more."""
 _FIRST_BATCH = 8
 """The same as long as there is no such value: one that is found soon saves to price most of the others."""
+_GROWN = 1 << 14
+"""Candidates that others may become, about, as long as there is no value to compare with."""
 _ROW = "#"
 
 
@@ -206,6 +208,11 @@ class _Search:
                 least = min(float(bound[0]), *(each.least for each in waiting))
                 return [replace(each, bound=min(least, each.value)) for each in found]
             elif level < len(names):
+                if limit == np.inf:
+                    most = self._growth.as_many(batch, names[level], self._fit.may_fit, _GROWN)
+                    if most < batch.count:
+                        waiting[-1].put_back(batch.count - most)
+                        batch, bound = batch.take(np.arange(most)), bound[:most]
                 grown = self._growth.grown(batch.beside(_ROW, np.arange(batch.count)), names[level], self._fit.may_fit)
                 inherited, grown = bound[grown.columns[_ROW]], grown.without([_ROW])
                 bounds = np.maximum(inherited, self._bounds.of(grown, level + 1, limit))
@@ -248,7 +255,10 @@ class _Search:
             value = self._bounds.value(counts)
         elements = self._counts.elements(counts)
         known = {each.mapping: each for each in found}
+        last = found[-1] if len(found) == count else None
         for row in np.lexsort((counts.steps, -elements, value))[:count]:
+            if last and (value[row], -elements[row], counts.steps[row]) >= (last.value, -last.elements, last.steps):
+                break
             if value[row] <= limit:
                 one = candidates.take(np.array([row]))
                 each = self._found(one, self._counts.of(one), (float(value[row]), -int(elements[row])))
