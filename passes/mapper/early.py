@@ -20,7 +20,7 @@ from passes.mapper.dataflow import BoundFlow
 from passes.mapper.nest import Column, Par
 from passes.mapper.pricing import Values
 
-_FIRST, _MOST = 256, 2048
+FIRST, _MOST = 256, 2048
 """Candidates that are grown together: few until there is something to compare with, then more and more."""
 ROUNDED = 1 - 1e-12
 """Bounds and values are sums of the same prices in another order."""
@@ -45,7 +45,7 @@ class Open:
         self._candidates = candidates.take(order)
         self._bound = bound[order] * ROUNDED
         self._busy = None if busy is None else Busy(busy.elements[order], busy.steps[order])
-        self._next, self._size = 0, _FIRST
+        self._next, self._size = 0, FIRST
         self._known: tuple[float, int, int] | None = None
 
     def prefer(self, value: float, elements: int, steps: int) -> None:

@@ -52,7 +52,7 @@ class FlowGrowth:
         *names, last = left
         for name in names:
             candidates = self.grown(candidates, name, fits)
-            if within is not None and candidates.count:
+            if within is not None and candidates.count and self._values.number_of(name) > 1:
                 some = [within(chunk) for chunk in candidates.chunks()]
                 candidates = candidates.take(np.flatnonzero(np.concatenate(some)))
         if every or self._every or last in self._values.unordered:

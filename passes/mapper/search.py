@@ -29,7 +29,7 @@ from passes.mapper.candidates import CHUNK, Candidates
 from passes.mapper.cheap_sums import dear_hops, with_cheap_sums
 from passes.mapper.counts import Counts
 from passes.mapper.dataflow import BoundFlow, parse_dataflow
-from passes.mapper.early import Open
+from passes.mapper.early import FIRST, Open
 from passes.mapper.flow_bounds import FlowBounds, search_costs
 from passes.mapper.flow_counts import FlowCounts
 from passes.mapper.flow_fit import FlowFit
@@ -215,13 +215,23 @@ class _Search:
                         batch, bound = batch.take(np.arange(most)), bound[:most]
                 grown = self._growth.grown(batch.beside(_ROW, np.arange(batch.count)), names[level], self._fit.may_fit)
                 inherited, grown = bound[grown.columns[_ROW]], grown.without([_ROW])
-                bounds = np.maximum(inherited, self._bounds.of(grown, level + 1, limit))
+                # bounds say nothing where all that waits is grown at once
+                if limit < np.inf or not self._are_grown_at_once(grown, names[level + 1 :]):
+                    inherited = np.maximum(inherited, self._bounds.of(grown, level + 1, limit))
                 busy = self._bounds.busy(grown) if self._choice is None else None
-                waiting.append(Open(level + 1, grown, bounds, busy))
+                waiting.append(Open(level + 1, grown, inherited, busy))
             else:
                 found = self._better(found, batch, count)
                 size = min(2 * size, _MOST) if limit < np.inf else size
         return found
+
+    def _are_grown_at_once(self, candidates: Candidates, names: Sequence[str]) -> bool:
+        """Whether all candidates are grown together, and looked at with the first of some further parameters."""
+        return (
+            len(names) > 0
+            and candidates.count <= FIRST
+            and candidates.count * self._values.number_of(names[0]) <= _GROWN
+        )
 
     def _limit(self, found: Sequence[Found], count: int) -> float:
         """The value that further mappings must not exceed to be among the best."""
