@@ -169,12 +169,12 @@ class FlowBounds:
             return within
         rows = np.flatnonzero(within)
         least = Least(*(column[rows] for column in least))
-        limit = limit if isinstance(limit, float) else limit[rows]
         if not len(rows) or (outside := self._outermost_bound(candidates.take(rows), _ALIKE)) is None:
             return within
         outer_energy, outer_cycles = outside
         cycles = np.maximum(least.overlapped, outer_cycles) + least.serial
-        within[rows] = self._objective.of(least.energy + outer_energy + self._work, cycles) * ROUNDED <= limit
+        limits = np.broadcast_to(limit, within.shape)[rows]
+        within[rows] = self._objective.of(least.energy + outer_energy + self._work, cycles) * ROUNDED <= limits
         return within
 
     def _inner_bound(self, inner: Candidates) -> Least:

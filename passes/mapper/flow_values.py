@@ -68,7 +68,9 @@ class FlowValues:
     def tables(self, left: Column, name: str) -> tuple[Column, Column, Column]:
         """A table of values that are at most what is `left`: where each one's begin, and how many there are."""
         distinct, which = np.unique(left, return_inverse=True)
-        values = [np.arange(1, each + 1) if name in self.free else even(each) for each in distinct.tolist()]
+        values: list[Column] = [
+            np.arange(1, most + 1) if name in self.free else even(most) for most in map(int, distinct)
+        ]
         number = np.array([len(each) for each in values], np.int64)
         first = np.cumsum(number) - number
         return np.concatenate([np.zeros(0, np.int64), *values]), first[which], number[which]

@@ -267,7 +267,8 @@ class _Search:
         known = {each.mapping: each for each in found}
         last = found[-1] if len(found) == count else None
         for row in np.lexsort((counts.steps, -elements, value))[:count]:
-            if last and (value[row], -elements[row], counts.steps[row]) >= (last.value, -last.elements, last.steps):
+            found_now = float(value[row]), -int(elements[row]), int(counts.steps[row])
+            if last and found_now >= (last.value, -last.elements, last.steps):
                 break
             if value[row] <= limit:
                 one = candidates.take(np.array([row]))
