@@ -62,7 +62,8 @@ class FlowGrowth:
 
     def as_many(self, candidates: Candidates, name: str, fits: Fits, most: int) -> int:
         """How many of the first candidates become at most so many with a further parameter, judged by a few of them."""
-        if candidates.count * self._values.number_of(name) <= most:
+        _, _, number = self._values.tables(self._values.left_of(candidates, name), name)
+        if number.sum() <= most:
             return candidates.count
         some = candidates.take(np.arange(min(_PROBED, candidates.count)))
         return max(some.count, most * some.count // max(1, self.grown(some, name, fits).count))
