@@ -8,7 +8,6 @@ from dialects.gconv.interpreter import main_function
 from dialects.multicore_machine import MulticoreMachine
 from dialects.multicore_mapping import VectorAttr
 from dialects.target import find_machine
-from passes.multicore.accesses import placed_layers
 
 
 def wide_weights_note(module: ModuleOp) -> str:
@@ -16,6 +15,9 @@ def wide_weights_note(module: ModuleOp) -> str:
     machine = find_machine(module)
     if not isinstance(machine, MulticoreMachine):
         return ""
+    # other machines need nothing of cores
+    from passes.multicore.accesses import placed_layers
+
     mappings = [layer.mapping for layer in placed_layers(main_function(module))]
     return describe_wide_weights(sum(isinstance(each, VectorAttr) and each.data.is_wide for each in mappings), machine)
 

@@ -7,8 +7,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.ir import Operation
 
-from backends.generic.emulator import DRAM_WORDS
-from backends.generic.isa import ISA, Compute, Drain, Fill, Open, Par, Place, mask_of
+from backends.generic.isa import DRAM_WORDS, ISA, Compute, Drain, Fill, Open, Par, Place, mask_of
 from backends.isa import Instruction
 from backends.program import Program
 from backends.spatial.emit import (

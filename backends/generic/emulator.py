@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from backends.generic.blocks import run_blocks
 from backends.generic.core import Engine, NestSequencer
-from backends.generic.isa import ISA
+from backends.generic.isa import DRAM_WORDS, ISA
 from backends.generic.literal import run_words
 from backends.program import Program
 from backends.spatial.core import SegmentRun
@@ -15,8 +15,6 @@ from dialects.nest_machine import NestMachine
 
 MODES: dict[str, Engine] = {"blocks": run_blocks, "words": run_words}
 """How nests are run: loop by loop and block by block, or turn by turn and word by word."""
-DRAM_WORDS = 1 << 48
-"""Addresses of the outermost memory, which has no capacity of its own."""
 
 
 class NestEmulator(LayerEmulator):

@@ -26,6 +26,9 @@ ISA = Isa(
     summary="General convolutions on any hierarchy of memories and axes: layer configuration, nests of transfers.",
 )
 
+DRAM_WORDS = 1 << 48
+"""Addresses of the outermost memory, which has no capacity of its own."""
+
 register_layers(ISA)
 register_host(ISA)
 register_groups(ISA)

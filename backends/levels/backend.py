@@ -112,7 +112,7 @@ def _check(machine: Accelerator) -> None:
 
 
 def _emission(module: ModuleOp, machine: LevelsMachine) -> Emission:
-    from backends.generic.emulator import DRAM_WORDS
+    from backends.generic.isa import DRAM_WORDS
     from backends.spatial.emit import Emission
     from dialects.target import require_nest_machine
     from passes.fusion.placed_on_levels import predict_layer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backends.generic.emulator import DRAM_WORDS
+from backends.generic.isa import DRAM_WORDS
 from backends.isa import Isa
 from backends.levels.core import TileCore
 from backends.program import Program

@@ -82,7 +82,12 @@ class Dim:
 
     def count(self, kind: LoopKind) -> int:
         """The loop count of one kind."""
-        return {"g": self.g, "op": self.op, "opc": self.opc, "ks": self.ks}[kind.value]
+        # asked for very often
+        if kind is LoopKind.G:
+            return self.g
+        if kind is LoopKind.OP:
+            return self.op
+        return self.opc if kind is LoopKind.OPC else self.ks
 
     @property
     def output_extent(self) -> int:

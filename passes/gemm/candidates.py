@@ -20,6 +20,7 @@ from passes.gemm.legality import operands_of, room_of, room_of_bitmaps
 from passes.gemm.ring import Ring
 from passes.gemm.streams import Encoded, bitmap_words
 from passes.gemm.tiles import RELEVANT, GemmTiles, turns_of
+from passes.mapping.tiling import indices_of
 
 
 def candidates(
@@ -130,7 +131,7 @@ def _mapping(
     sides = [_loops(spec.dims, LoopKind.OP, kernels), _loops(spec.dims, LoopKind.OPC, patches)]
     loops = [*groups, *itertools.chain(*(sides if kernels_first else reversed(sides)))]
     loops += _loops(spec.dims, LoopKind.KS, terms)
-    counts = {Loop(dim.name, kind): spec.worked(dim, kind) for dim in spec.dims for kind in LoopKind}
+    counts = indices_of(spec)
     cut = [node for node in loops if node.tile < counts[node.loop]]
     return GemmMapping(split, None, Mapping(tuple(_stored(spec, cut))))
 
@@ -162,7 +163,7 @@ def in_order_of_results(
 ) -> Iterator[GemmMapping]:
     """The largest tiles of results that leave in row-major order, on one array."""
     loops = [Loop(dim.name, kind) for dim in spec.dims for kind in RELEVANT[Operand.OUTPUT]]
-    counts = {Loop(dim.name, kind): spec.worked(dim, kind) for dim in spec.dims for kind in LoopKind}
+    counts = indices_of(spec)
     for place, loop in enumerate(loops):
         tile = counts[loop]
         while tile:

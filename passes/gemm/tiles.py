@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from dialects.gconv import Dim, GConv, LoopKind
 from dialects.gemm_mapping import GemmMapping
@@ -16,6 +16,27 @@ RELEVANT = {
     Operand.OUTPUT: (LoopKind.G, LoopKind.OP, LoopKind.OPC),
 }
 """The loops that a tensor depends on."""
+
+
+@lru_cache(maxsize=1 << 14)
+def _all_words(dim: Dim, extent: int, outputs: int, taps: int) -> int:
+    """Input positions that exist in all windows of so many outputs and kernel positions of a dimension.
+
+    Many mappings have tiles that are the same in some dimension.
+    """
+    return real_positions(dim, extent, _ranges(dim.opc, outputs), _ranges(dim.ks, taps))
+
+
+@lru_cache(maxsize=1 << 14)
+def _largest_words(dim: Dim, extent: int, outputs: int, taps: int) -> int:
+    """The same of the largest window."""
+    return max(real_sizes(dim, extent, _ranges(dim.opc, outputs), _ranges(dim.ks, taps)))
+
+
+@lru_cache(maxsize=1 << 14)
+def _first_words(dim: Dim, extent: int, outputs: int, taps: int) -> int:
+    """The same of the first window."""
+    return real_sizes(dim, extent, _ranges(dim.opc, outputs)[:1], _ranges(dim.ks, taps)[:1])[0]
 
 
 class GemmTiles:
@@ -75,7 +96,7 @@ class GemmTiles:
         sizes = {(loop.dim, loop.kind): size for loop, size in largest.items()}
         for dim, extent in zip(self.spec.dims, self.extents, strict=True):
             if operand is Operand.INPUT:
-                words *= sizes[dim.name, LoopKind.G] * self._largest_span(dim, extent)
+                words *= sizes[dim.name, LoopKind.G] * _largest_words(dim, extent, *_window(self.above(operand), dim))
             else:
                 words *= math.prod(sizes[dim.name, kind] for kind in RELEVANT[operand])
         return words
@@ -84,7 +105,7 @@ class GemmTiles:
         """Words of all input tiles together, each once."""
         depth, words = self.above(Operand.INPUT), self.groups
         for dim, extent in zip(self.spec.dims, self.extents, strict=True):
-            words *= real_positions(dim, extent, *self._windows(depth, dim))
+            words *= _all_words(dim, extent, *_window(depth, dim))
         return words
 
     @property
@@ -92,19 +113,15 @@ class GemmTiles:
         """Words of the input that any window touches."""
         words = self.groups
         for dim, extent in zip(self.spec.dims, self.extents, strict=True):
-            words *= real_positions(dim, extent, [(0, dim.opc)], [(0, dim.ks)])
+            words *= _all_words(dim, extent, dim.opc, dim.ks)
         return words
 
     def first_input_words(self) -> int:
         """Words of the first input tile."""
         depth, words = self.above(Operand.INPUT), 1
         for dim, extent in zip(self.spec.dims, self.extents, strict=True):
-            outputs, taps = self._windows(depth, dim)
-            words *= max(depth.of(dim, LoopKind.G)) * real_sizes(dim, extent, outputs[:1], taps[:1])[0]
+            words *= max(depth.of(dim, LoopKind.G)) * _first_words(dim, extent, *_window(depth, dim))
         return words
-
-    def _largest_span(self, dim: Dim, extent: int) -> int:
-        return max(real_sizes(dim, extent, *self._windows(self.above(Operand.INPUT), dim)))
 
     def _windows(self, depth: Depth, dim: Dim) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
         return (
@@ -117,6 +134,11 @@ class GemmTiles:
         return {dim.name: self._windows(self.in_pass, dim) for dim in self.spec.dims}
 
 
+def _window(depth: Depth, dim: Dim) -> tuple[int, int]:
+    """Output and kernel positions of the largest windows of a dimension."""
+    return max(depth.of(dim, LoopKind.OPC)), max(depth.of(dim, LoopKind.KS))
+
+
 def turns_of(patches: int, split: int, cols: int) -> int:
     """How often arrays take a row of patches each, of so many."""
     return -(-patches // (split * cols))
@@ -124,5 +146,8 @@ def turns_of(patches: int, split: int, cols: int) -> int:
 
 def ranges(extent: int, pieces: Pieces) -> list[tuple[int, int]]:
     """The pieces of a loop that is cut once, one after another, as (first index, size)."""
-    tile = max(pieces)
+    return _ranges(extent, max(pieces))
+
+
+def _ranges(extent: int, tile: int) -> list[tuple[int, int]]:
     return [(first, min(tile, extent - first)) for first in range(0, extent, tile)]

@@ -24,11 +24,6 @@ class Candidates:
         """Some of them."""
         return Candidates(len(rows), {name: column[rows] for name, column in self.columns.items()})
 
-    def grown(self, name: str, values: Column) -> Candidates:
-        """Every one with every value of a further parameter."""
-        columns = {key: np.repeat(column, len(values)) for key, column in self.columns.items()}
-        return Candidates(self.count * len(values), columns | {name: np.tile(values, self.count)})
-
     def beside(self, name: str, column: Column) -> Candidates:
         """These with a further parameter."""
         return Candidates(self.count, self.columns | {name: column})
@@ -42,6 +37,25 @@ class Candidates:
         """These, a moderate number at a time if each grows to `width`."""
         for rows in np.array_split(np.arange(self.count), max(1, self.count * width // CHUNK)):
             yield self.take(rows)
+
+
+def distinct_rows(columns: Iterable[Column], count: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """The first of each of `count` rows that differ in some columns, in ascending order of these; which each row is.
+
+    Columns of one number are the same everywhere.
+    """
+    differing = [column for column in columns if len(column) > 1 and column.min() < column.max()]
+    if not differing:
+        return np.zeros(min(count, 1), np.intp), np.zeros(count, np.intp)
+    order = np.lexsort(differing[::-1])
+    is_first = np.zeros(count, np.bool_)
+    is_first[0] = True
+    for column in differing:
+        ordered = column[order]
+        is_first[1:] |= ordered[1:] != ordered[:-1]
+    inverse = np.empty(count, np.intp)
+    inverse[order] = np.cumsum(is_first) - 1
+    return order[is_first], inverse
 
 
 def joined(parts: list[Candidates]) -> Candidates:

@@ -20,13 +20,12 @@ ONE_INDEX = ((1, ()),)
 
 def cut_by(flow: BoundFlow, names: frozenset[str]) -> tuple[int, ...]:
     """The nodes whose tiles some of the parameters decide."""
-    return tuple(place for place, tile in enumerate(flow.expressions) if tile.names & names)
+    return flow.cut_by(names)
 
 
 def nodes_of(flow: BoundFlow, loop: int) -> list[int]:
     """The nodes that cut a loop, from the outside in."""
-    nodes = enumerate(flow.nest.nodes)
-    return [place for place, node in nodes if not isinstance(node, Store) and node.loop == loop]
+    return [place for place, _ in flow.nest.cuts(loop)]
 
 
 def counts_tiles(flow: BoundFlow, name: str, before: frozenset[str]) -> bool:

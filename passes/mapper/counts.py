@@ -34,24 +34,19 @@ from dialects.gconv import LoopKind
 from dialects.hierarchy import Hierarchy
 from dialects.schedule import Operand
 from passes.mapper.footprint import positions, tile_words
-from passes.mapper.nest import Column, For, Nest, Par, Store
+from passes.mapper.nest import Column, For, Nest, Par, Place, Store
 from passes.mapper.pieces import Pieces
 from passes.mapper.problem import Problem
 
 Flags = npt.NDArray[np.bool_]
 
+_ZERO, _ONE = np.zeros(1, np.int64), np.ones(1, np.int64)
+_ALWAYS: Flags = np.ones(1, np.bool_)
+
 _NO_COLUMNS: Mapping[int, Column] = MappingProxyType({})
 _NO_FLAGS: Mapping[int, Flags] = MappingProxyType({})
 
 OPERAND_NAMES = {Operand.INPUT: "input", Operand.KERNEL: "kernel", Operand.OUTPUT: "output"}
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where an operand lies: `node` is the index of its store, -1 for the outermost memory, the end for operations."""
-
-    node: int
-    memory: str
 
 
 @dataclass(frozen=True)
@@ -68,8 +63,9 @@ class _Kept:
 class Counts:
     """The counts of all candidates of a nest: columns of words and steps.
 
-    `tiles` has one column for every node (those of stores are not read). A tile that is not smaller than what is left
-    of its loop cuts nothing. With `wanted`, only those events of operands are counted.
+    `tiles` has one column for every node (those of stores are not read), or one of a single number that is the same for
+    all `candidates`. A tile that is not smaller than what is left of its loop cuts nothing. With `wanted`, only those
+    events of operands are counted.
     """
 
     def __init__(
@@ -79,6 +75,7 @@ class Counts:
         nest: Nest,
         tiles: list[Column],
         wanted: Collection[str] | None = None,
+        candidates: int | None = None,
     ):
         self._wanted = wanted
         self._problem = problem
@@ -86,32 +83,37 @@ class Counts:
         self._nest = nest
         self._nodes = nest.nodes
         self._tiles = tiles
-        self.candidates = max((len(column) for column in tiles), default=1)
+        self.candidates = max((len(column) for column in tiles), default=1) if candidates is None else candidates
         self._end = len(nest.nodes)
         self._wholes: dict[int, Pieces] = {}
         self._brought_words: dict[tuple[Operand, int, frozenset[int]], Column] = {}
+        self._keeps: dict[tuple[Operand, int], _Kept] = {}
         self._prefixes: dict[tuple[int, int], Pieces] = {}
-        self._reaches: dict[tuple[int, int], Column] = {}
-        self._constants: dict[int, Column] = {}
+        self._reaches: dict[int, list[Column]] = {}
+        """By loop, the largest pieces before and after each of its cuts."""
         self.planned: Counts | None = None
         """The counts of larger ranges that decide what transfers bring, if these are of a smaller part of them."""
 
     @cached_property
     def events(self) -> dict[str, Column]:
         """Words by event, `memory.operand.event`, and `operation`."""
-        counted = {"operation": np.full(self.candidates, self._problem.operations, np.int64)}
+        counted = {"operation": np.full(1, self._problem.operations, np.int64)}
         for operand in self._problem.operands:
             counted |= self.moved(operand)
-        return counted | self.read_after
+        counted |= self.read_after
+        return {event: self._whole(words) for event, words in counted.items()}
 
     @cached_property
     def read_after(self) -> dict[str, Column]:
-        """The events of tensors that are read along with finished results; none if there are none."""
+        """The events of tensors that are read along with finished results; none if there are none.
+
+        Columns may be of a single number.
+        """
         outermost = self._hierarchy.memories[0].name
         counted: dict[str, Column] = {}
         for extra, words in zip(self._problem.extras, self.extra_words, strict=True):
             event = f"{extra.memory or outermost}.extra.read"
-            counted[event] = counted.get(event, self._column(0)) + words
+            counted[event] = counted.get(event, _ZERO) + words
         return counted
 
     @cached_property
@@ -120,15 +122,15 @@ class Counts:
         first, *_ = (*(place for place, _ in self._nest.stores(Operand.OUTPUT)), self._end)
         found: list[Column] = []
         for extra in self._problem.extras:
-            words = self._column(extra.words)
+            words = np.full(1, extra.words, np.int64)
             for loop in extra.loops:
                 pieces = self._pieces(loop, first, once=self._side_by_side(loop))
                 words = words * (pieces.total if first == self._end else pieces.number)
-            found.append(words)
+            found.append(self._whole(words))
         return found
 
     def moved(self, operand: Operand) -> dict[str, Column]:
-        """The events of one operand."""
+        """The events of one operand; columns may be of a single number."""
         counted: dict[str, Column] = {}
         for upper, lower in pairwise(self._path(operand)):
             counted |= self._between(operand, upper, lower)
@@ -137,7 +139,8 @@ class Counts:
     def _between(self, operand: Operand, upper: Place, lower: Place) -> dict[str, Column]:
         """The events of one operand on its way between two places."""
         events = self._sums(upper, lower) if operand is Operand.OUTPUT else self._sent(operand, upper, lower)
-        return {event: count() for event, count in events.items() if self._wanted is None or event in self._wanted}
+        wanted = self._wanted
+        return {event: count() for event, count in events.items() if wanted is None or event in wanted}
 
     @cached_property
     def occupancy(self) -> dict[str, dict[Operand, Column]]:
@@ -145,42 +148,41 @@ class Counts:
         held: dict[str, dict[Operand, Column]] = {}
         for operand in self._problem.operands:
             for place in self._path(operand)[1:-1]:
-                held.setdefault(place.memory, {})[operand] = self._tile_words(operand, place.node)
+                held.setdefault(place.memory, {})[operand] = self._whole(self._tile_words(operand, place.node))
         return held
 
     @cached_property
     def steps(self) -> Column:
         """Steps until the slowest element is done, of one operation in every element each."""
-        result = self._column(1)
+        result = _ONE
         for loop in range(len(self._problem.extents)):
             result = result * self._pieces(loop, self._end, once=self._side_by_side(loop)).total
-        return result
+        return self._whole(result)
 
     def _side_by_side(self, loop: int) -> Mapping[int, Flags]:
         """The nodes that lay a loop along an axis, of whose pieces the first, which is the largest, counts for all."""
         cuts = self._nest.cuts(loop)
-        return {index: np.ones(self.candidates, np.bool_) for index, node in cuts if isinstance(node, Par)}
+        return {index: _ALWAYS for index, node in cuts if isinstance(node, Par)}
 
     def elements(self, axis: str, unknown: Collection[int] = ()) -> Column:
         """Elements side by side along an axis; nodes whose tiles are `unknown` lay nothing along it."""
-        result = self._column(1)
-        for index, node in enumerate(self._nodes):
-            if isinstance(node, Par) and node.axis == axis and index not in unknown:
+        result = _ONE
+        for index, node in self._nest.spatial:
+            if node.axis == axis and index not in unknown:
                 result = result * -(-self._reach(node.loop, index) // self._tiles[index])
-        return result
+        return self._whole(result)
 
     def elements_over(self, axis: str, others: Counts) -> Column:
         """Elements along an axis at most, if tiles are anything between these and those of others."""
-        result = self._column(1)
-        for index, node in enumerate(self._nodes):
-            if isinstance(node, Par) and node.axis == axis:
+        result = _ONE
+        for index, node in self._nest.spatial:
+            if node.axis == axis:
                 reach = np.maximum(self._reach(node.loop, index), others._reach(node.loop, index))
                 result = result * -(-reach // np.minimum(self._tiles[index], others._tiles[index]))
-        return result
+        return self._whole(result)
 
-    def _path(self, operand: Operand) -> list[Place]:
-        places = (Place(node, store.memory) for node, store in self._nest.stores(operand))
-        return [Place(-1, self._hierarchy.begins(operand)), *places, Place(self._end, "operation")]
+    def _path(self, operand: Operand) -> tuple[Place, ...]:
+        return self._nest.path(operand, self._hierarchy.begins(operand))
 
     def _sent(self, operand: Operand, upper: Place, lower: Place) -> dict[str, Callable[[], Column]]:
         """By event, what counts the words of an operand that go from one place to the next."""
@@ -220,7 +222,9 @@ class Counts:
         """Words that all visits of a place bring or send, with what its memory keeps; `shared` is as for `_words`."""
         key = operand, place.node, shared
         if key not in self._brought_words:
-            self._brought_words[key] = self._words(operand, place.node, shared, self._kept(operand, place))
+            if (operand, place.node) not in self._keeps:
+                self._keeps[operand, place.node] = self._kept(operand, place)
+            self._brought_words[key] = self._words(operand, place.node, shared, self._keeps[operand, place.node])
         return self._brought_words[key]
 
     def _kept(self, operand: Operand, place: Place) -> _Kept:
@@ -230,7 +234,7 @@ class Counts:
             return kept
         memory = self._hierarchy.memory(place.memory)
         slides = operand is Operand.INPUT and memory.slides
-        waiting = np.ones(self.candidates, np.bool_)
+        waiting = _ALWAYS
         for index in reversed(range(place.node)):
             node = self._nodes[index]
             if isinstance(node, Store) and node.operand is operand and not self._hierarchy.memory(node.memory).stays:
@@ -254,23 +258,20 @@ class Counts:
         """Whether an element can keep what steps of a loop share: only neighbours do, and no axis cuts the window."""
         window = self._problem.window_of(loop)
         if window is None or (window.across if loop == window.outputs else window.along) > 1:
-            return np.zeros(self.candidates, np.bool_)
-        result = np.ones(self.candidates, np.bool_)
-        for index, node in enumerate(self._nodes[:end]):
-            if isinstance(node, Par) and node.loop in (window.outputs, window.kernels):
-                result &= self._planned_reach(node.loop, index) <= self._tiles[index]
+            return ~_ALWAYS
+        result = _ALWAYS
+        for index, node in self._nest.spatial:
+            if index < end and node.loop in (window.outputs, window.kernels):
+                result = result & (self._planned_reach(node.loop, index) <= self._tiles[index])
         return result
 
     def _spatial(self, start: int, end: int) -> Iterator[tuple[int, Par]]:
-        for index in range(max(start, 0), end):
-            node = self._nodes[index]
-            if isinstance(node, Par):
-                yield index, node
+        return ((index, node) for index, node in self._nest.spatial if start <= index < end)
 
     def _words(self, operand: Operand, end: int, shared: frozenset[int], kept: _Kept) -> Column:
         """Words of a tile at a place, summed over all visits; the elements of `shared` spatial nodes count together."""
-        once = kept.once | dict.fromkeys(shared, np.ones(self.candidates, np.bool_))
-        result = self._column(1)
+        once = kept.once | dict.fromkeys(shared, _ALWAYS)
+        result = _ONE
         for loop, extent in enumerate(self._problem.extents):
             if not self._problem.is_relevant(operand, loop):
                 pieces = self._pieces(loop, end, once=once)
@@ -287,12 +288,12 @@ class Counts:
 
     def _window_pieces(self, loop: int, end: int, shared: frozenset[int], kept: Mapping[int, Column]) -> Pieces:
         """The pieces of a window's loop that count apart."""
-        innermost = self._column(1) if end == self._end else self._planned_reach(loop, end)
+        innermost = _ONE if end == self._end else self._planned_reach(loop, end)
         instead = dict(kept)
-        together = np.zeros(self.candidates, np.bool_)
+        together = ~_ALWAYS
         for index, _ in self._nest.cuts(loop):
             if index in shared:
-                together |= self._planned_reach(loop, index + 1) == innermost
+                together = together | (self._planned_reach(loop, index + 1) == innermost)
             instead[index] = np.where(together, self._problem.extents[loop], instead.get(index, self._tiles[index]))
         pieces = self._pieces(loop, end, instead)
         if end == self._end:
@@ -317,7 +318,7 @@ class Counts:
         Some nodes cut with tiles `instead`; of what others cut, only the first tile counts where `once` says so.
         """
         if loop not in self._wholes:
-            self._wholes[loop] = Pieces.whole(self._problem.extents[loop], self.candidates)
+            self._wholes[loop] = Pieces.whole(self._problem.extents[loop], 1)
         pieces = whole = self._wholes[loop]
         changed = False
         for index, _ in self._nest.cuts(loop):
@@ -328,34 +329,32 @@ class Counts:
                 pieces = self._prefixes[loop, index]
                 continue
             tile = instead.get(index, self._tiles[index])
-            if index in once and once[index].all():
+            if index in once and (once[index] is _ALWAYS or once[index].all()):
                 pieces = pieces.first(tile)
                 continue
-            cut = pieces.cut(tile) if self._hierarchy.nested else whole.cut(np.minimum(tile, pieces.largest))
-            pieces = pieces.first(tile).where(once[index], cut) if index in once else cut
+            if self._hierarchy.nested:
+                pieces = pieces.cut(tile, once.get(index))
+            else:
+                cut = whole.cut(np.minimum(tile, pieces.largest))
+                pieces = pieces.first(tile).where(once[index], cut) if index in once else cut
             if not changed:
                 self._prefixes[loop, index] = pieces
         return pieces
 
     def _reach(self, loop: int, end: int) -> Column:
         """The largest piece of a loop above a node: what is left over of a cut is smaller than the others."""
-        if (loop, end) not in self._reaches:
-            above = [index for index, _ in self._nest.cuts(loop) if index < end]
-            if not above:
-                self._reaches[loop, end] = self._column(self._problem.extents[loop])
-            elif end > above[-1] + 1:
-                self._reaches[loop, end] = self._reach(loop, above[-1] + 1)
-            else:
-                self._reaches[loop, end] = np.minimum(self._reach(loop, above[-1]), self._tiles[above[-1]])
-        return self._reaches[loop, end]
+        if loop not in self._reaches:
+            reach = np.full(1, self._problem.extents[loop], np.int64)
+            self._reaches[loop] = [reach]
+            for index, _ in self._nest.cuts(loop):
+                reach = np.minimum(reach, self._tiles[index])
+                self._reaches[loop].append(reach)
+        return self._reaches[loop][self._nest.depth(loop, end)]
 
     def _planned_reach(self, loop: int, end: int) -> Column:
         """As `_reach`, of the ranges that the nest was made for."""
         return self._reach(loop, end) if self.planned is None else self.planned._reach(loop, end)
 
-    def _column(self, value: int) -> Column:
-        """A column of one number, which nobody changes."""
-        if value not in self._constants:
-            column = self._constants[value] = np.full(self.candidates, value, np.int64)
-            column.flags.writeable = False
-        return self._constants[value]
+    def _whole(self, column: Column) -> Column:
+        """A column, or a single number for all candidates, with a number for each."""
+        return column if len(column) == self.candidates else np.broadcast_to(column, (self.candidates,))

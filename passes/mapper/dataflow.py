@@ -24,7 +24,7 @@ from dialects.gconv import GConv
 from dialects.hierarchy import Hierarchy
 from dialects.schedule import Loop
 from passes.mapper.nest import Column, For, Nest, Node, Par, Store
-from passes.mapper.notation import Expression, OpenNode, as_column, parse_expression, parse_nodes
+from passes.mapper.notation import Expression, OpenNode, as_column, one_number, parse_expression, parse_nodes
 from passes.mapper.problem import Problem
 from passes.mapper.sound_dataflow import idle_reserves, impossible, meaningless, overfull, unknown
 from passes.mapping.roles import PARTS, Roles
@@ -69,12 +69,17 @@ class Dataflow:
 
     def products_of(self, parameter: str) -> frozenset[tuple[str, frozenset[str]]]:
         """For each product in a tile that a parameter is part of: the part of the loop, and what else it is made of."""
-        return frozenset(
-            (node.part, frozenset(names) - {parameter})
-            for node in self.nodes
-            for _, names in node.tile.terms
-            if parameter in names
-        )
+        return self._products.get(parameter, frozenset())
+
+    @cached_property
+    def _products(self) -> Mapping[str, frozenset[tuple[str, frozenset[str]]]]:
+        found: dict[str, frozenset[tuple[str, frozenset[str]]]] = {}
+        for node in self.nodes:
+            for _, names in node.tile.terms:
+                for name in names:
+                    product = node.part, frozenset(names) - {name}
+                    found[name] = found.get(name, frozenset()) | {product}
+        return found
 
     def factors_of(self, parameter: str) -> frozenset[str]:
         """The other parameters that it makes a tile together with."""
@@ -172,23 +177,37 @@ class BoundFlow:
     values: Mapping[str, int]
 
     def tiles(self, parameters: Mapping[str, Column], count: int) -> list[Column]:
-        """The tiles of all candidates; parameters that are missing are 1."""
-        values: dict[str, Column | int] = {**dict.fromkeys(self._most, 1), **self.values, **parameters}
-        # most tiles of a nest are the same few numbers and parameters
-        known: dict[int, Column] = {}
+        """The tiles of all candidates, one number where it is the same for all; parameters that are missing are 1."""
+        values: dict[str, Column | int] = {**self._ones, **parameters}
+        distinct, which = self._distinct
         columns: list[Column] = []
-        for place, tile in enumerate(self.expressions):
-            if place in self._wide:
-                columns.append(tile.clipped(values, count))
-                continue
-            value = tile(values)
-            if not isinstance(value, int):
-                columns.append(as_column(value, count))
-                continue
-            if value not in known:
-                known[value] = as_column(value, count)
-            columns.append(known[value])
-        return columns
+        for place in distinct:
+            tile = self.expressions[place]
+            value = tile.clipped(values, count) if place in self._wide else tile(values)
+            columns.append(one_number(value) if isinstance(value, int) else as_column(value, count))
+        return [columns[number] for number in which]
+
+    @cached_property
+    def _ones(self) -> Mapping[str, int]:
+        """What names stand for, with parameters that are 1."""
+        return {**dict.fromkeys(self._most, 1), **self.values}
+
+    @cached_property
+    def _distinct(self) -> tuple[list[int], list[int]]:
+        """The first nodes of tiles that differ, and the number among these of every node: most are like others."""
+        numbers = {tile: number for number, tile in enumerate(dict.fromkeys(self.expressions))}
+        which = [numbers[tile] for tile in self.expressions]
+        return [which.index(number) for number in range(len(numbers))], which
+
+    def cut_by(self, names: frozenset[str]) -> tuple[int, ...]:
+        """The nodes whose tiles some of the parameters decide."""
+        if names not in self._cut_by:
+            self._cut_by[names] = tuple(place for place, tile in enumerate(self.expressions) if tile.names & names)
+        return self._cut_by[names]
+
+    @cached_property
+    def _cut_by(self) -> dict[frozenset[str], tuple[int, ...]]:
+        return {}
 
     def loop(self, place: int) -> int:
         """The loop that a node cuts."""

@@ -20,9 +20,9 @@ from passes.mapper.dataflow import BoundFlow
 from passes.mapper.nest import Column, Par
 from passes.mapper.pricing import Values
 
-_FIRST, _MOST = 256, 2048
+FIRST, _MOST = 256, 2048
 """Candidates that are grown together: few until there is something to compare with, then more and more."""
-_ROUNDED = 1 - 1e-12
+ROUNDED = 1 - 1e-12
 """Bounds and values are sums of the same prices in another order."""
 
 
@@ -43,9 +43,9 @@ class Open:
         order = np.argsort(bound, kind="stable") if busy is None else np.lexsort((busy.steps, -busy.elements, bound))
         self.level = level
         self._candidates = candidates.take(order)
-        self._bound = bound[order] * _ROUNDED
+        self._bound = bound[order] * ROUNDED
         self._busy = None if busy is None else Busy(busy.elements[order], busy.steps[order])
-        self._next, self._size = 0, _FIRST
+        self._next, self._size = 0, FIRST
         self._known: tuple[float, int, int] | None = None
 
     def prefer(self, value: float, elements: int, steps: int) -> None:
@@ -53,7 +53,7 @@ class Open:
         if self._busy is None or self._known == (value, elements, steps):
             return
         self._known = value, elements, steps
-        rest = slice(self._next, int(np.searchsorted(self._bound, value * _ROUNDED * _ROUNDED)))
+        rest = slice(self._next, int(np.searchsorted(self._bound, value * ROUNDED * ROUNDED)))
         tied = slice(max(rest.stop, self._next), None)
         busy = Busy(*(column[tied] for column in self._busy))
         better = (busy.elements > elements) | ((busy.elements == elements) & (busy.steps < steps))
@@ -65,6 +65,10 @@ class Open:
     def least(self) -> float:
         """The least bound of those that wait; infinite if none does."""
         return float(self._bound[self._next]) if self._next < len(self._bound) else np.inf
+
+    def put_back(self, number: int) -> None:
+        """Put back so many of those that were taken last."""
+        self._next -= number
 
     def take(self, limit: float, most: int | None) -> tuple[Candidates, Values]:
         """The next ones, at most so many, and their bounds, without those above a limit: none once these are left."""

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -28,29 +28,38 @@ import numpy.typing as npt
 
 from dialects.gconv import LoopKind
 from dialects.schedule import Objective, Operand
-from passes.mapper.candidates import Candidates
+from passes.mapper.candidates import Candidates, distinct_rows
 from passes.mapper.chains import cut_by
 from passes.mapper.cheap_sums import meeting, with_cheap_sums
 from passes.mapper.counts import OPERAND_NAMES, Counts
 from passes.mapper.dataflow import BoundFlow
-from passes.mapper.early import Busy, Early
+from passes.mapper.early import ROUNDED, Busy, Early
 from passes.mapper.flow_counts import FlowCounts
 from passes.mapper.flow_fit import FlowFit
 from passes.mapper.flow_growth import FlowGrowth
 from passes.mapper.flow_shifts import FlowShifts, Split
 from passes.mapper.flow_values import FlowValues
 from passes.mapper.nest import Column, For, Par, Store
+from passes.mapper.notation import one_number
 from passes.mapper.pricing import Prices, Values
 
 Flags = npt.NDArray[np.bool_]
 
+_ALIKE = 4
+"""How many candidates share a bound of the outermost memory, on average, that is worth its while."""
 _ROW = "#"
+_Outside = tuple[frozenset[str], frozenset[str], tuple[int, ...]]
+"""Outer parameters that are open, others that count, and nodes whose tiles are open."""
 
 
 class Least(NamedTuple):
-    """Lower bounds: of energy, and of time that the array may overlap with, and that it has to wait."""
+    """Lower bounds: of energy, without and with the outermost memory's, and of time.
+
+    The array may overlap with some of that, and has to wait for the rest.
+    """
 
     energy: Values
+    total: Values
     overlapped: Values
     serial: Values
 
@@ -87,7 +96,9 @@ class FlowBounds:
         self._outer_costs = self._less_what_is_saved(self._cheapest)
         self.counts = counts.of_events(self._find_deciding())
         """Counts the events that decide what candidates cost, or at least; others are left out."""
-        self._beside_reserving = self._find_beside_reserving()
+        self._beside_reserving = cache(self._find_beside_reserving)
+        self._outside: dict[_Outside, dict[tuple[int, ...], tuple[float, float]]] = {}
+        """The outermost memory's least energy and time, by what is decided, and the tiles and parameters that are."""
         early = Early(flow, hierarchy)
         self._early = frozenset(name for name in flow.flow.inner if early.may_be_open(name))
 
@@ -98,15 +109,17 @@ class FlowBounds:
         """
         if not self._early.issuperset(self._flow.flow.inner[level:]):
             return np.zeros(inner.count)
-        inside = [self._inner_bound(chunk) for chunk in inner.chunks()]
-        energy, overlapped, serial = (np.concatenate(column) for column in zip(*inside, strict=True))
+        inside = Least(*map(np.concatenate, zip(*(self._inner_bound(each) for each in inner.chunks()), strict=True)))
+        energy, overlapped, serial = inside.energy, inside.overlapped, inside.serial
         least = self._objective.of(energy + self._work, overlapped + serial)
         if self._is_outermost_free:
             return least
         rows = np.flatnonzero(least <= limit) if self._adds_outside else np.arange(inner.count)
         if not len(rows):
             return least
-        outer_energy, outer_cycles = self._outermost_bound(inner.take(rows))
+        outside = self._outermost_bound(inner.take(rows))
+        assert outside is not None
+        outer_energy, outer_cycles = outside
         cycles = np.maximum(overlapped[rows], outer_cycles) + serial[rows]
         least[rows] = self._objective.of(energy[rows] + outer_energy + self._work, cycles)
         return least
@@ -145,45 +158,68 @@ class FlowBounds:
         return self._objective.of(energy, self._prices.cycles(counts) if self._values.timed else energy)
 
     def may_be_within(self, candidates: Candidates, limit: float | Values) -> Flags:
-        """Whether some values of missing parameters may cost no more than a limit, or than one for each candidate."""
-        least = self._inner_bound(candidates, outermost=True)
-        return self._objective.of(least.energy + self._work, least.cycles) <= limit
+        """Whether some values of missing parameters may cost no more than a limit, or than one for each candidate.
 
-    def _inner_bound(self, inner: Candidates, *, outermost: bool = False) -> Least:
-        """Lower bounds of what all memories cost, the `outermost` one as well if so said, and of the time."""
+        All inner parameters are there. What the outermost memory costs at least without further cuts, and with those
+        for which there is room, are two bounds.
+        """
+        least = self._inner_bound(candidates)
+        within = self._objective.of(least.total + self._work, least.cycles) * ROUNDED <= limit
+        if self._is_outermost_free:
+            return within
+        rows = np.flatnonzero(within)
+        least = Least(*(column[rows] for column in least))
+        if not len(rows) or (outside := self._outermost_bound(candidates.take(rows), _ALIKE)) is None:
+            return within
+        outer_energy, outer_cycles = outside
+        cycles = np.maximum(least.overlapped, outer_cycles) + least.serial
+        limits = np.broadcast_to(limit, within.shape)[rows]
+        within[rows] = self._objective.of(least.energy + outer_energy + self._work, cycles) * ROUNDED <= limits
+        return within
+
+    def _inner_bound(self, inner: Candidates) -> Least:
+        """Lower bounds of what all memories cost, and of the time."""
         open_cuts = self._open_cuts(inner)
-        least = self._evenly_bound(inner, open_cuts, outermost=outermost)
+        least = self._evenly_bound(inner, open_cuts)
         uneven, among = self._uneven(inner, open_cuts)
         if uneven:
             rows = np.flatnonzero(among)
             cuts = tuple(sorted({*open_cuts, *uneven}))
-            for column, of_rows in zip(
-                least, self._bound_of(inner.take(rows), cuts, None, outermost=outermost), strict=True
-            ):
+            for column, of_rows in zip(least, self._bound_of(inner.take(rows), cuts, None, {}), strict=True):
                 column[rows] = of_rows
         return least
 
-    def _evenly_bound(self, inner: Candidates, open_cuts: tuple[int, ...], *, outermost: bool) -> Least:
+    def _evenly_bound(self, inner: Candidates, open_cuts: tuple[int, ...]) -> Least:
         """The same where tiles further in than open cuts are whole numbers of one another."""
-        least = self._bound_of(inner, open_cuts, None, outermost=outermost)
+        moved: dict[Operand, dict[str, Column]] = {}
+        least = self._bound_of(inner, open_cuts, None, moved)
         split = self._shifts.split(open_cuts) if self._hierarchy.nested else None
         if split is None:
             return least
-        more = self._bound_of(inner, open_cuts, split, outermost=outermost)
+        del moved[Operand.OUTPUT]
+        more = self._bound_of(inner, open_cuts, split, moved)
         # Of all indices of the loop at most one remains alone.
         share = 1 - 1 / self._flow.problem.extents[split.loop]
         several = Least(
             least.energy + share * np.maximum(more.energy - least.energy, 0),
+            least.total + share * np.maximum(more.total - least.total, 0),
             np.maximum(least.overlapped, share * more.overlapped),
             np.maximum(least.serial, share * more.serial),
         )
-        one = self._inner_bound(inner.beside(split.name, np.ones(inner.count, np.int64)), outermost=outermost)
+        one = self._inner_bound(inner.beside(split.name, np.ones(inner.count, np.int64)))
         return Least(*(np.minimum(a, b) for a, b in zip(several, one, strict=True)))
 
     def _bound_of(
-        self, inner: Candidates, open_cuts: tuple[int, ...], split: Split | None, *, outermost: bool
+        self,
+        inner: Candidates,
+        open_cuts: tuple[int, ...],
+        split: Split | None,
+        moved: dict[Operand, dict[str, Column]],
     ) -> Least:
-        """Lower bounds; with a split, of mappings in which the loop has no index that remains alone."""
+        """Lower bounds; with a split, of mappings in which the loop has no index that remains alone.
+
+        What is `moved` of operands is counted where that is not known.
+        """
         counts = self._without(inner, open_cuts)
         # An axis that open parameters may lay a loop along takes all of it in the least time, and may share words.
         is_laid = any(isinstance(self._flow.nest.nodes[place], Par) for place in open_cuts)
@@ -191,17 +227,20 @@ class FlowBounds:
         shifts = self._shifts.of(open_cuts, split)
         events: dict[str, Column] = {"operation": np.full(inner.count, self._flow.problem.operations, np.int64)}
         for operand in self._flow.problem.operands:
+            if operand in moved:
+                events |= moved[operand]
+                continue
             apart, shared = counts, fastest
             if further := shifts.get(operand):
                 cuts = (*open_cuts, *further)
                 apart = shared = self._without(inner, cuts)
                 if self._shifts.lays(cuts):
                     shared = self._without(inner, cuts, laid=1)
-            moved = apart.moved(operand)
+            moved[operand] = apart.moved(operand)
             if shared is not apart:
                 together = shared.moved(operand)
-                moved = {event: np.minimum(times, together[event]) for event, times in moved.items()}
-            events |= moved
+                moved[operand] = {each: np.minimum(times, together[each]) for each, times in moved[operand].items()}
+            events |= moved[operand]
         events |= fastest.read_after
         several = self._shifts.along_several(open_cuts)
         for places in several.values():
@@ -210,9 +249,10 @@ class FlowBounds:
                 outside = self._without(inner, open_cuts, laid=1, whole=places[:number]).events
                 events = {event: np.minimum(times, outside[event]) for event, times in events.items()}
         overlapped, serial = self._times(inner, fastest, events, several)
-        if not outermost:
-            events = {event: times for event, times in events.items() if not event.startswith(self._outermost)}
-        return Least(_priced(events, self._cheapest, inner.count), overlapped, serial)
+        inside = {event: times for event, times in events.items() if not event.startswith(self._outermost)}
+        energy = _priced(inside, self._cheapest, inner.count)
+        further = {event: times for event, times in events.items() if event not in inside}
+        return Least(energy, energy + _priced(further, self._cheapest, inner.count), overlapped, serial)
 
     def _times(
         self, inner: Candidates, fastest: Counts, events: Mapping[str, Column], several: Collection[int]
@@ -228,7 +268,7 @@ class FlowBounds:
         unsure = {node.axis for node in self._flow.nest.nodes if isinstance(node, Par) and node.loop in several}
         # Parameters that are missing are 1 in these.
         tiles = self._flow.tiles(inner.columns, inner.count)
-        smallest = self.counts.by_tiles(tiles)
+        smallest = self.counts.by_tiles(tiles, inner.count)
         for memory in self._hierarchy.memories:
             if memory.read is None and memory.write is None:
                 continue
@@ -246,7 +286,7 @@ class FlowBounds:
 
     def _open_cuts(self, inner: Candidates) -> tuple[int, ...]:
         """The nodes whose tiles parameters have a say in that are not decided."""
-        return cut_by(self._flow, frozenset(self._values.parameters) - inner.columns.keys())
+        return cut_by(self._flow, frozenset(self._values.parameters).difference(inner.columns))
 
     def _uneven(self, inner: Candidates, open_cuts: tuple[int, ...]) -> tuple[frozenset[int], Flags]:
         """Nodes inside of open cuts whose tiles are no whole numbers of later ones, and for which candidates."""
@@ -272,32 +312,55 @@ class FlowBounds:
             assert not isinstance(node, Store)
             extent = self._flow.problem.extents[node.loop]
             tile = extent if laid is None or isinstance(node, For) or place in whole else laid
-            tiles[place] = np.full(inner.count, tile, np.int64)
-        return self.counts.by_tiles(tiles)
+            tiles[place] = one_number(tile)
+        return self.counts.by_tiles(tiles, inner.count)
 
-    def _outermost_bound(self, inner: Candidates) -> tuple[Values, Values]:
-        """Lower bounds of the outermost memory's energy and time: of each combination of tiles that decide them."""
+    def _outermost_bound(self, some: Candidates, alike: int = 0) -> tuple[Values, Values] | None:
+        """Lower bounds of the outermost memory's energy and time: of each combination of tiles that decide them.
+
+        Outer parameters may be decided, if all those before them are, too. None if fewer than so many candidates for
+        every combination that is not known are `alike`: then it takes longer than what it saves.
+        """
         flow = self._flow.flow
+        decided = frozenset(some.columns)
+        is_open = frozenset(flow.outer) - decided
         tied = {
             place: tile.names
             for place, tile in enumerate(self._flow.expressions[: self._flow.seam])
-            if tile.names & frozenset(flow.inner) and not tile.names & frozenset(flow.outer)
+            if tile.names & {*flow.inner, *flow.outer} and not tile.names & is_open
         }
         # What is reserved outside is decided by parameters themselves, not by tiles.
         reserving = {name for each in self._fit.memories_outside for name in flow.reserves[each.name].names}
-        reserving |= self._beside_reserving
-        reserving &= inner.columns.keys()
-        names = reserving.union(*tied.values())
-        tiles = self._flow.tiles(inner.columns, inner.count)
-        columns = [*(tiles[place] for place in tied), *(inner.columns[name] for name in sorted(reserving))]
-        keys = np.stack([np.ones(inner.count, np.int64), *columns])
-        _, index, inverse = np.unique(keys, axis=1, return_index=True, return_inverse=True)
-        distinct = inner.take(index).without(name for name in flow.inner if name not in names)
+        reserving |= self._beside_reserving(is_open)
+        reserving &= decided
+        names = decided & reserving.union(*tied.values())
+        tiles = self._flow.tiles(some.columns, some.count)
+        columns = [*(tiles[place] for place in tied), *(some.columns[name] for name in sorted(reserving))]
+        index, inverse = distinct_rows(columns, some.count)
+        # The same few combinations come again and again.
+        cuts = tuple(place for place, used in tied.items() if not used <= decided)
+        known = self._outside.setdefault((is_open, names, cuts), {})
+        wide = (np.broadcast_to(column, (some.count,))[index].tolist() for column in columns)
+        keys = [*zip(*wide, strict=True)] if columns else [()] * len(index)
+        anew = [place for place, key in enumerate(keys) if key not in known]
+        if len(anew) * alike > some.count:
+            return None
+        if anew:
+            distinct = some.take(index[anew]).without(name for name in decided if name not in names)
+            energies, times = self._outermost_of(distinct, decided, cuts)
+            found = zip(energies.tolist(), times.tolist(), strict=True)
+            known.update(zip((keys[place] for place in anew), found, strict=True))
+        energy, cycles = np.array([known[key] for key in keys]).reshape(-1, 2).T
+        return energy[inverse], cycles[inverse]
+
+    def _outermost_of(
+        self, distinct: Candidates, decided: Collection[str], cuts: tuple[int, ...]
+    ) -> tuple[Values, Values]:
+        """The same of candidates, with all outer parameters that are not decided, and the loops of some cuts whole."""
         candidates = distinct.beside(_ROW, np.arange(distinct.count))
-        candidates = self._growth.with_outer(candidates, self._fit.fit_outside)
+        candidates = self._growth.with_outer(candidates, self._fit.fit_outside, decided=decided)
         energy = np.full(distinct.count, np.inf)
         cycles = np.zeros(distinct.count) if self._passing else energy.copy()
-        cuts = tuple(place for place, used in tied.items() if not used <= inner.columns.keys())
         whole = {*cuts, *(place for place in self._shifts.further(cuts) if place < self._flow.seam)}
         for chunk in candidates.chunks():
             counts = self.counts.of(chunk, self.counts.outside, whole)
@@ -306,8 +369,7 @@ class FlowBounds:
             if self._values.timed and not self._passing:
                 moved = self._prices.shared_port_cycles(self._hierarchy.memories[0], counts.events)
                 np.minimum.at(cycles, chunk.columns[_ROW], np.maximum(*moved))
-        inverse = inverse.reshape(-1)
-        return energy[inverse], cycles[inverse]
+        return energy, cycles
 
     def _find_deciding(self) -> frozenset[str]:
         """The events that have a price by which values or bounds are compared, and those that take time."""
@@ -316,14 +378,15 @@ class FlowBounds:
         priced = {event for each in costs if is_priced for event, cost in each.items() if cost}
         return frozenset(priced | (self._prices.timed_events if self._values.timed else set[str]()))
 
-    def _find_beside_reserving(self) -> frozenset[str]:
-        """Inner parameters that make a tile larger in place of outer ones which decide other tiles or reserves, too."""
+    def _find_beside_reserving(self, is_open: frozenset[str]) -> frozenset[str]:
+        """Parameters that make a tile larger in place of open ones which decide other tiles or reserves, too."""
         flow = self._flow.flow
         left = self._flow.expressions[: self._flow.seam]
         counted = Counter(name for tile in left for name in tile.names)
         reserved = {name for each in self._fit.memories_outside for name in flow.reserves[each.name].names}
-        outer = {name for name in flow.outer if counted[name] > 1 or name in reserved}
-        return frozenset(name for tile in left if tile.names & outer for name in tile.names & frozenset(flow.inner))
+        outer = {name for name in is_open if counted[name] > 1 or name in reserved}
+        others = frozenset((*flow.inner, *flow.outer)) - is_open
+        return frozenset(name for tile in left if tile.names & outer for name in tile.names & others)
 
     def _less_what_is_saved(self, costs: Mapping[str, float]) -> Mapping[str, float]:
         """Prices with which the outermost memory's energy may be added to that of a nest without outer cuts.

@@ -12,6 +12,7 @@ from passes.mapper.candidates import Candidates
 from passes.mapper.counts import Counts
 from passes.mapper.dataflow import BoundFlow
 from passes.mapper.nest import Column, Nest, Store
+from passes.mapper.notation import one_number
 
 
 class FlowCounts:
@@ -38,13 +39,13 @@ class FlowCounts:
         nest = nest or self._flow.nest
         tiles = self._flow.tiles(candidates.columns, candidates.count)[: len(nest.nodes)]
         for place in whole:
-            tiles[place] = np.full(candidates.count, self._flow.problem.extents[self._flow.loop(place)], np.int64)
-        missing = [np.ones(candidates.count, np.int64)] * (len(nest.nodes) - len(tiles))
-        return self.by_tiles(tiles + missing, nest)
+            tiles[place] = one_number(self._flow.problem.extents[self._flow.loop(place)])
+        missing = [one_number(1)] * (len(nest.nodes) - len(tiles))
+        return self.by_tiles(tiles + missing, candidates.count, nest)
 
-    def by_tiles(self, tiles: list[Column], nest: Nest | None = None) -> Counts:
+    def by_tiles(self, tiles: list[Column], candidates: int, nest: Nest | None = None) -> Counts:
         """The counts of some tiles of a nest, of that of the dataflow if no other one is said."""
-        return Counts(self._flow.problem, self._hierarchy, nest or self._flow.nest, tiles, self._wanted)
+        return Counts(self._flow.problem, self._hierarchy, nest or self._flow.nest, tiles, self._wanted, candidates)
 
     def of_events(self, wanted: Collection[str]) -> FlowCounts:
         """The same of some events of operands only."""

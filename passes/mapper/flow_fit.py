@@ -8,6 +8,7 @@ same mapping and is tried as well. So p has to fit only where m is more than suc
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ from passes.mapper.dataflow import BoundFlow
 from passes.mapper.flow_counts import FlowCounts
 from passes.mapper.flow_values import FlowValues
 from passes.mapper.nest import Column, Nest, Store
+from passes.mapper.partial import in_banks
 
 Flags = npt.NDArray[np.bool_]
 
@@ -57,7 +59,7 @@ class FlowFit:
             loop = self._flow.loop(place)
             if loop in least:
                 tiles[place] = np.maximum(tiles[place], least[loop])
-        counts = Counts(self._flow.problem, self._hierarchy, self._flow.nest, tiles)
+        counts = self._counts.by_tiles(tiles, candidates.count)
         return self._fits_in(candidates, counts, self._hierarchy.memories) & self._fits_array(candidates, counts)
 
     def _is_even(self, candidates: Candidates) -> Flags:
@@ -109,7 +111,7 @@ class FlowFit:
             column = candidates.columns[name]
             before = candidates.beside(name, self._values.smaller(candidates, name))
             tiles = self._flow.tiles(before.columns, before.count)
-            reach = np.min([tiles[place] for place in places], axis=0) + 1
+            reach = reduce(np.minimum, (tiles[place] for place in places)) + 1
             reach = np.where(column > 1, reach, 1)
             least[loop] = np.maximum(least.get(loop, 1), reach)
         return least
@@ -119,10 +121,10 @@ class FlowFit:
         for memory in memories:
             held = {operand: memory.buffers * words for operand, words in counts.occupancy.get(memory.name, {}).items()}
             for operand, words in held.items():
-                fits &= words <= memory.rooms.get(operand, words)
+                if operand in memory.rooms:
+                    fits &= words <= memory.rooms[operand]
             if memory.words is not None and held:
-                bank = memory.bank or 1
-                taken = sum(-(-words // bank) * bank for words in held.values())
+                taken = sum(in_banks(memory, words) for words in held.values())
                 fits &= taken <= self._flow.room(memory.name, memory.words, candidates.columns)
         return fits
 

@@ -13,6 +13,7 @@ from dialects.hierarchy import Hierarchy
 from dialects.schedule import Operand
 from passes.mapper.candidates import Candidates
 from passes.mapper.chains import ONE_INDEX, counts_tiles, cut_by, moves_inwards, nodes_of, tiles_within
+from passes.mapper.choices import even
 from passes.mapper.dataflow import BoundFlow
 from passes.mapper.nest import Column, Par
 
@@ -55,12 +56,29 @@ class FlowValues:
         self.inwards = frozenset(name for name in self.parameters if keeps and moves_inwards(flow, name, slides=slides))
         self.unordered = frozenset(self._find_unordered())
 
-    def of(self, candidates: Candidates, name: str) -> Iterator[tuple[Column, npt.NDArray[np.intp]]]:
-        """The values of a further parameter, ascending, with the candidates that may have them."""
+    def ragged(self, candidates: Candidates, name: str) -> tuple[npt.NDArray[np.intp], Column]:
+        """All values of a further parameter that candidates may have, and which: those with the fewest values first."""
         left = self.left_of(candidates, name)
-        for remaining in map(int, np.unique(left)):
-            values: Column = np.arange(1, remaining + 1) if name in self.free else _even(remaining)
-            yield values, np.flatnonzero(left == remaining)
+        order = np.argsort(left, kind="stable")
+        table, first, number = self.tables(left[order], name)
+        rows = np.repeat(order, number)
+        within = np.arange(len(rows)) - np.repeat(np.cumsum(number) - number, number)
+        return rows, table[np.repeat(first, number) + within]
+
+    def tables(self, left: Column, name: str) -> tuple[Column, Column, Column]:
+        """A table of values that are at most what is `left`: where each one's begin, and how many there are."""
+        distinct, which = np.unique(left, return_inverse=True)
+        values: list[Column] = [
+            np.arange(1, most + 1) if name in self.free else even(most) for most in map(int, distinct)
+        ]
+        number = np.array([len(each) for each in values], np.int64)
+        first = np.cumsum(number) - number
+        return np.concatenate([np.zeros(0, np.int64), *values]), first[which], number[which]
+
+    def number_of(self, name: str) -> int:
+        """How many values a parameter has, at most."""
+        most = self._flow.most_of(name)
+        return most if name in self.free else len(even(most))
 
     def left_of(self, candidates: Candidates, name: str) -> Column:
         """What a parameter is at most: with more no tile is larger, beside what is decided before it, nor room less."""
@@ -163,8 +181,3 @@ class FlowValues:
             if flow.expressions[place].terms != ONE_INDEX and (cuts or inside == len(nodes)):
                 return True
         return False
-
-
-def _even(extent: int) -> Column:
-    """The smallest tile for every number of tiles that a loop can be cut into."""
-    return np.unique(-(-extent // np.arange(1, extent + 1)))

@@ -6,6 +6,7 @@ tiles of `tiles[k][c]` indices, so that one formula prices all candidates of a n
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -47,6 +48,14 @@ Node = For | Par | Store
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where an operand lies: `node` is the index of its store, -1 for the outermost memory, the end for operations."""
+
+    node: int
+    memory: str
+
+
+@dataclass(frozen=True)
 class Nest:
     """Nodes, outermost first. What no node cuts is executed index by index inside one element."""
 
@@ -54,11 +63,43 @@ class Nest:
 
     def stores(self, operand: Operand) -> tuple[tuple[int, Store], ...]:
         """The places of an operand from the outermost inwards, with the indices of their nodes."""
-        return tuple((i, n) for i, n in enumerate(self.nodes) if isinstance(n, Store) and n.operand is operand)
+        return self._stores.get(operand, ())
+
+    @cached_property
+    def _stores(self) -> dict[Operand, tuple[tuple[int, Store], ...]]:
+        stores: dict[Operand, tuple[tuple[int, Store], ...]] = {}
+        for index, node in enumerate(self.nodes):
+            if isinstance(node, Store):
+                stores[node.operand] = (*stores.get(node.operand, ()), (index, node))
+        return stores
+
+    def path(self, operand: Operand, begins: str) -> tuple[Place, ...]:
+        """The places of an operand that comes from a memory, from there to operations."""
+        if (operand, begins) not in self._paths:
+            stored = (Place(index, store.memory) for index, store in self.stores(operand))
+            self._paths[operand, begins] = (Place(-1, begins), *stored, Place(len(self.nodes), "operation"))
+        return self._paths[operand, begins]
+
+    @cached_property
+    def _paths(self) -> dict[tuple[Operand, str], tuple[Place, ...]]:
+        return {}
+
+    @cached_property
+    def spatial(self) -> tuple[tuple[int, Par], ...]:
+        """The nodes that lay loops along axes, with their indices."""
+        return tuple((index, node) for index, node in enumerate(self.nodes) if isinstance(node, Par))
 
     def cuts(self, loop: int) -> tuple[tuple[int, For | Par], ...]:
         """The nodes that cut a loop from the outermost inwards, with their indices."""
         return self._cuts.get(loop, ())
+
+    def depth(self, loop: int, end: int) -> int:
+        """How many nodes above another one cut a loop."""
+        return bisect_left(self._cut_places[loop], end) if loop in self._cut_places else 0
+
+    @cached_property
+    def _cut_places(self) -> dict[int, list[int]]:
+        return {loop: [index for index, _ in cuts] for loop, cuts in self._cuts.items()}
 
     @cached_property
     def _cuts(self) -> dict[int, tuple[tuple[int, For | Par], ...]]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from itertools import product
 from math import comb, prod
 from typing import TYPE_CHECKING, Any
@@ -66,6 +66,14 @@ def as_column(value: Column | int, count: int) -> Column:
     """A number, or a column of this length, as such a column."""
     column = np.asarray(value, np.int64)
     return column if column.shape == (count,) else np.broadcast_to(column, (count,))
+
+
+@lru_cache(maxsize=4096)
+def one_number(value: int) -> Column:
+    """A column of a single number, not to be written to."""
+    column = np.array([value], np.int64)
+    column.flags.writeable = False
+    return column
 
 
 @dataclass(frozen=True)
@@ -133,7 +141,7 @@ class Expression:
         """Whether values may be beyond 2^53 where names are at most these numbers."""
         return sum(abs(factor) * prod(float(most[name]) for name in names) for factor, names in self.terms) >= _EXACT
 
-    @property
+    @cached_property
     def names(self) -> frozenset[str]:
         """All names that occur."""
         return frozenset(name for _, names in self.terms for name in names)
@@ -180,9 +188,8 @@ def parse_expression(text: str, where: str) -> Expression:
 def _parse(text: str, start: str, where: str) -> Any:
     from lark import UnexpectedInput
 
-    parser: Any = _parser()
     try:
-        return parser.parse(text, start=start)
+        return _parsed(text, start)
     except _TooLarge as error:
         hint = f"at most {_MOST_TERMS} products of {_MOST_NAMES} names, with factors up to {_LARGEST_FACTOR}"
         message = f"{where}: an expression is too large"
@@ -204,6 +211,12 @@ def _parse(text: str, start: str, where: str) -> Any:
                 hint=_HINTS[start],
             )
         ) from error
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str, start: str) -> Any:
+    parser: Any = _parser()
+    return parser.parse(text, start=start)
 
 
 def _sum_of(*terms: tuple[int, tuple[str, ...]]) -> Expression:

@@ -37,7 +37,7 @@ _ROUNDING = 1e-12
 def in_banks(memory: Memory, words: Column) -> Column:
     """What so many words of one operand take of a memory."""
     bank = memory.bank or 1
-    return -(-words // bank) * bank
+    return words if bank == 1 else -(-words // bank) * bank
 
 
 @dataclass(frozen=True)

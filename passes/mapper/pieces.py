@@ -2,6 +2,7 @@
 
 A loop of 10 cut into tiles of 4 has pieces of 4, 4 and 2; cut again into tiles of 3: 3, 1, 3, 1, 2. After k cuts there
 are at most k + 1 different sizes: the last tile, and what each cut left over, unless no candidate has any of it.
+Columns of a single number stand for the same number for every candidate.
 """
 
 from __future__ import annotations
@@ -26,17 +27,24 @@ class Pieces:
         """A loop that nothing has cut yet."""
         return cls([np.full(candidates, extent, np.int64)], [np.ones(candidates, np.int64)])
 
-    def cut(self, tile: Column) -> Pieces:
-        """Every piece cut into tiles; the last one of each may be smaller."""
-        full = np.zeros_like(tile)
-        sizes, counts = [np.minimum(tile, self._sizes[0])], [full]
+    def cut(self, tile: Column, once: npt.NDArray[np.bool_] | None = None) -> Pieces:
+        """Every piece cut into tiles, the last one of each may be smaller; into the first ones where `once` says so."""
+        full: Column | None = None
+        sizes: list[Column] = []
+        counts: list[Column] = []
         for size, count in zip(self._sizes, self._counts, strict=True):
-            whole, rest = np.divmod(size, tile)
-            full += count * whole
+            whole = size // tile
+            rest = size - whole * tile
+            if once is not None:
+                rest = np.where(once & (whole > 0), 0, rest)
+                whole = np.where(once, np.minimum(whole, 1), whole)
+            whole = count * whole
+            full = whole if full is None else full + whole
             if rest.any():
                 sizes.append(rest)
-                counts.append(np.where(rest > 0, count, 0))
-        return Pieces(sizes, counts)
+                counts.append(count * (rest > 0))
+        assert full is not None
+        return Pieces([np.minimum(tile, self._sizes[0]), *sizes], [full, *counts])
 
     def first(self, tile: Column) -> Pieces:
         """Only the first, and largest, tile of every piece."""

@@ -29,7 +29,7 @@ from passes.mapper.candidates import CHUNK, Candidates
 from passes.mapper.cheap_sums import dear_hops, with_cheap_sums
 from passes.mapper.counts import Counts
 from passes.mapper.dataflow import BoundFlow, parse_dataflow
-from passes.mapper.early import Open
+from passes.mapper.early import FIRST, Open
 from passes.mapper.flow_bounds import FlowBounds, search_costs
 from passes.mapper.flow_counts import FlowCounts
 from passes.mapper.flow_fit import FlowFit
@@ -41,10 +41,12 @@ from passes.mapping.roles import Roles, roles_in_nest
 
 Flags = npt.NDArray[np.bool_]
 
-_BATCH = 256
-"""Candidates that are priced together: the bounds of few are below the best value."""
-_FIRST_BATCH = 32
+_BATCH, _MOST = 256, 4096
+"""Candidates that are priced together: few, as bounds of others may be above a value found then; then more and more."""
+_FIRST_BATCH = 8
 """The same as long as there is no such value: one that is found soon saves to price most of the others."""
+_GROWN = 1 << 14
+"""Candidates that others may become, about, as long as there is no value to compare with."""
 _ROW = "#"
 
 
@@ -192,12 +194,13 @@ class _Search:
         names = self._flow.flow.inner
         waiting = [Open(0, Candidates(1, {}), np.zeros(1))]
         found: list[Found] = []
+        size = _BATCH
         while waiting:
             level = waiting[-1].level
             if len(found) == count:
                 waiting[-1].prefer(found[-1].value, found[-1].elements, found[-1].steps)
             limit = self._limit(found, count)
-            most = _BATCH if limit < np.inf else _FIRST_BATCH
+            most = size if limit < np.inf else _FIRST_BATCH
             batch, bound = waiting[-1].take(limit, most if level == len(names) else None)
             if not batch.count:
                 waiting.pop()
@@ -205,14 +208,30 @@ class _Search:
                 least = min(float(bound[0]), *(each.least for each in waiting))
                 return [replace(each, bound=min(least, each.value)) for each in found]
             elif level < len(names):
+                if limit == np.inf:
+                    most = self._growth.as_many(batch, names[level], self._fit.may_fit, _GROWN)
+                    if most < batch.count:
+                        waiting[-1].put_back(batch.count - most)
+                        batch, bound = batch.take(np.arange(most)), bound[:most]
                 grown = self._growth.grown(batch.beside(_ROW, np.arange(batch.count)), names[level], self._fit.may_fit)
                 inherited, grown = bound[grown.columns[_ROW]], grown.without([_ROW])
-                bounds = np.maximum(inherited, self._bounds.of(grown, level + 1, limit))
+                # bounds say nothing where all that waits is grown at once
+                if limit < np.inf or not self._are_grown_at_once(grown, names[level + 1 :]):
+                    inherited = np.maximum(inherited, self._bounds.of(grown, level + 1, limit))
                 busy = self._bounds.busy(grown) if self._choice is None else None
-                waiting.append(Open(level + 1, grown, bounds, busy))
+                waiting.append(Open(level + 1, grown, inherited, busy))
             else:
                 found = self._better(found, batch, count)
+                size = min(2 * size, _MOST) if limit < np.inf else size
         return found
+
+    def _are_grown_at_once(self, candidates: Candidates, names: Sequence[str]) -> bool:
+        """Whether all candidates are grown together, and looked at with the first of some further parameters."""
+        return (
+            len(names) > 0
+            and candidates.count <= FIRST
+            and candidates.count * self._values.number_of(names[0]) <= _GROWN
+        )
 
     def _limit(self, found: Sequence[Found], count: int) -> float:
         """The value that further mappings must not exceed to be among the best."""
@@ -230,6 +249,7 @@ class _Search:
         )
         if self._choice is not None:
             tiles = self._flow.tiles(candidates.columns, candidates.count)
+            tiles = [np.broadcast_to(tile, (candidates.count,)) for tile in tiles]
             candidates = candidates.take(np.flatnonzero(self._choice(self._flow, tiles)))
         if not candidates.count:
             return [*found]
@@ -237,19 +257,44 @@ class _Search:
         value = self._bounds.value(counts)
         if self._values.tied:
             best = np.sort(value)[:count][-1]
-            candidates = self._busier(candidates.take(np.flatnonzero(value <= min(best, limit))))
+            tied = candidates.take(np.flatnonzero(value <= min(best, limit)))
+            candidates = self._busiest(tied) if count == 1 else self._busier(tied)
             if not candidates.count:
                 return [*found]
             counts = self._bounds.counts.of(candidates)
             value = self._bounds.value(counts)
         elements = self._counts.elements(counts)
         known = {each.mapping: each for each in found}
+        last = found[-1] if len(found) == count else None
         for row in np.lexsort((counts.steps, -elements, value))[:count]:
+            found_now = float(value[row]), -int(elements[row]), int(counts.steps[row])
+            if last and found_now >= (last.value, -last.elements, last.steps):
+                break
             if value[row] <= limit:
                 one = candidates.take(np.array([row]))
                 each = self._found(one, self._counts.of(one), (float(value[row]), -int(elements[row])))
                 known.setdefault(each.mapping, each)
         return sorted(known.values(), key=lambda each: (each.value, -each.elements, each.steps))[:count]
+
+    def _busiest(self, candidates: Candidates) -> Candidates:
+        """As `_busier` of candidates that cost the same, without those of which none can be the most busy one."""
+        busy = self._bounds.busy(candidates)
+        order = np.lexsort((busy.steps, -busy.elements))
+        found = candidates.take(order[:0])
+        begun: list[npt.NDArray[np.intp]] = []
+        best, size = (0, 0), 1
+        while len(order):
+            begun.append(order[:size])
+            counts = self._counts.of(self._busier(candidates.take(order[:size])))
+            if counts.candidates:
+                elements = self._counts.elements(counts)
+                first = np.lexsort((counts.steps, -elements))[0]
+                best = max(best, (int(elements[first]), -int(counts.steps[first])))
+            order = order[size:]
+            most = busy.elements[order]
+            order = order[(most > best[0]) | ((most == best[0]) & (busy.steps[order] <= -best[1]))]
+            size *= 2
+        return self._busier(candidates.take(np.sort(np.concatenate(begun)))) if begun else found
 
     def _busier(self, candidates: Candidates) -> Candidates:
         """Candidates, and those that differ from them in busy elements alone."""

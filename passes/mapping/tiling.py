@@ -7,15 +7,17 @@ A loop of extent 10 cut into tiles of 4 has pieces of 4, 4 and 2; cutting those 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 
 from dialects.gconv import Dim, GConv, LoopKind
-from dialects.schedule import Loop, Mapping, Spatial, Storage, Temporal
+from dialects.schedule import Loop, Spatial, Storage, Temporal
+from dialects.schedule import Mapping as LinkMapping
 
 Pieces = dict[int, int]
 
@@ -130,14 +132,25 @@ class Depth:
         return {loop: max(pieces) for loop, pieces in self.pieces.items()}
 
 
+@lru_cache(maxsize=64)
+def indices_of(spec: GConv) -> Mapping[Loop, int]:
+    """The indices of every loop that are worked through."""
+    return MappingProxyType({Loop(dim.name, kind): spec.worked(dim, kind) for dim in spec.dims for kind in LoopKind})
+
+
+@lru_cache(maxsize=64)
+def _whole(spec: GConv) -> Depth:
+    """Loops that nothing has cut."""
+    return Depth({loop: {indices: 1} for loop, indices in indices_of(spec).items()})
+
+
 class Tiling:
     """The pieces of all loops of a general convolution at every point of a mapping."""
 
-    def __init__(self, spec: GConv, mapping: Mapping):
+    def __init__(self, spec: GConv, mapping: LinkMapping):
         self.spec = spec
         self.mapping = mapping
-        whole = {Loop(dim.name, kind): {spec.worked(dim, kind): 1} for dim in spec.dims for kind in LoopKind}
-        self._depths = [Depth(whole)]
+        self._depths = [_whole(spec)]
 
     def at(self, position: int) -> Depth:
         """The depth just above node `position`; `len(nodes)` is inside one processing element."""

@@ -15,12 +15,14 @@ from xdsl.dialects.builtin import ModuleOp
 
 from compiler.compilation import CompileOptions, compile_source
 from dialects.diagnostics import CatenaError
+from dialects.gconv import Dim, GConv, Reduce
 from dialects.gconv.fused import FusedOp
 from dialects.gemm_machine import GemmMachine
 from dialects.schedule import Objective
 from dialects.target import MachineOp
 from passes.dissolve_groups import DissolveGroupsPass
 from passes.fuse_layers import FuseLayersPass
+from passes.gemm import tiles
 from passes.gemm.candidates import candidates, with_groups, with_ring
 from passes.gemm.cost import LINK, predict
 from passes.gemm.legality import violations
@@ -77,6 +79,23 @@ def test_no_mapping_of_the_space_is_better_than_the_gap_says(
     rounding = 2 / min(values(problem, Objective.LATENCY)) if objective in (Objective.LATENCY, Objective.EDP) else 1e-9
     assert least >= (1 - chosen.gap) * mine * (1 - rounding)
     assert chosen.gap == 0 or objective is Objective.LATENCY
+
+
+def test_windows_of_tiles_of_a_size_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[object, ...]] = []
+    count = tiles.real_positions
+
+    def counting(dim: Dim, extent: int, outputs: list[tuple[int, int]], kernels: list[tuple[int, int]]) -> int:
+        asked.append((dim, extent, tuple(outputs), tuple(kernels)))
+        return count(dim, extent, outputs, kernels)
+
+    monkeypatch.setattr(tiles, "real_positions", counting)
+    spec = GConv(
+        (Dim("C", op=37, ks=41), Dim("H", opc=29, ks=3, pad=1), Dim("W", opc=29, ks=3, pad=1)), "mul", Reduce.ADD
+    )
+    best_mapping(Problem(spec, machine(), (41, 29, 29)))
+    assert len(asked) > 3
+    assert len(asked) == len(set(asked))
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)

@@ -223,6 +223,34 @@ def test_bounds_leave_few_candidates(
     assert bounded < 50_000
 
 
+@pytest.mark.parametrize(
+    ("name", "objective", "link", "most"),
+    [
+        ("generic", Objective.ENERGY, (Dim("C", op=512, ks=128), Dim("HW", opc=784)), 200_000),
+        ("gemmini", Objective.ENERGY, (Dim("C", op=128, ks=256), Dim("HW", opc=3136)), 100_000),
+        ("tpu", Objective.LATENCY, (Dim("C", op=256, ks=512), Dim("HW", opc=784)), 350_000),
+        ("tpu", Objective.TRAFFIC, (Dim("C", op=1024, ks=512), Dim("HW", opc=196)), 60_000),
+    ],
+)
+def test_few_candidates_are_counted(
+    name: str, objective: Objective, link: tuple[Dim, ...], most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twice to thirty times as many without bounds of outer parameters, or with ties that cannot be busier."""
+    counted = 0
+    made = Counts.__init__
+
+    def counting(self: Counts, *words: Any, **options: Any) -> None:
+        nonlocal counted
+        made(self, *words, **options)
+        counted += self.candidates
+
+    monkeypatch.setattr(Counts, "__init__", counting)
+    hierarchy = select_target(name).machine
+    assert isinstance(hierarchy, Hierarchy)
+    best_in_dataflow(GConv(link, "mul", Reduce.ADD), hierarchy, objective=objective)
+    assert counted < most
+
+
 def test_random_reserves_of_several_parameters() -> None:
     check(range(250), with_several_reserving, 15)
 
