@@ -263,7 +263,7 @@ class Bounds:
         level = self._hierarchy.memory(memory)
         problem = self._problem
         words = {operand: tile_words(problem, operand, parts.tiles) * level.buffers for operand in waiting}
-        uneven: Values = np.prod(parts.left * parts.tiles / problem.whole, axis=0)
+        uneven = self._unevenness(parts)
         found: dict[Operand, Values] = {}
         for operand in waiting:
             room: Values = np.full(parts.count, np.inf)
@@ -279,6 +279,10 @@ class Bounds:
             # whether it fits at all is not a matter of how many tiles there are
             found[operand] = np.where(found[operand] < 1, found[operand], found[operand] * uneven)
         return found
+
+    def _unevenness(self, parts: Parts) -> Values | float:
+        """How many more words there are than in all tiles, if last ones were as large as others."""
+        return np.prod(parts.left * parts.tiles / self._problem.whole, axis=0)
 
     def _input_growth(self, parts: Parts, room: Values) -> Values:
         """How often the tile of an input with windows fits into so much room, at most."""

@@ -23,6 +23,7 @@ from passes.mapper.bounds import Bounds
 from passes.mapper.counts import Counts
 from passes.mapper.dive import Dive
 from passes.mapper.effort import Effort, SpentError
+from passes.mapper.estimates import Estimates
 from passes.mapper.greedy import greedy
 from passes.mapper.moves import Moves
 from passes.mapper.nest import mapping_of
@@ -320,7 +321,8 @@ class _Search:
         mixed: Collection[type[Memory | Axis]] = (),
     ) -> None:
         """Look for a good mapping in a tree. Raises `SpentError` if the effort is spent."""
-        Dive(self._with(tree, effort, larger=False, values=values, mixed=mixed), best, width).run(self._nothing)
+        estimated = replace(tree, bounds=Estimates(self._problem, self._evened, tree.bounds.assignment))
+        Dive(self._with(estimated, effort, larger=False, values=values, mixed=mixed), best, width).run(self._nothing)
 
     def required(self, best: Parts | None, bound: float, node: str) -> Best:
         """The best parts as a mapping. Raises `CatenaError` (CAT-F001) if there are none."""

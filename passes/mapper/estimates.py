@@ -1,0 +1,18 @@
+"""What parts of mappings may cost as a rule: what dives follow, which prove nothing."""
+
+from __future__ import annotations
+
+from passes.mapper.bounds import Bounds
+from passes.mapper.partial import Parts
+from passes.mapper.pricing import Values
+
+
+class Estimates(Bounds):
+    """As bounds, but tiles have to grow as much as they become fewer, as if all of them were equally large.
+
+    Where a last tile is smaller that is not so, and a mapping may cost less. Of two parts the better one is found more
+    often by this than by what no mapping is below.
+    """
+
+    def _unevenness(self, parts: Parts) -> Values | float:
+        return 1.0
