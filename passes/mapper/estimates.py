@@ -10,8 +10,8 @@ from passes.mapper.pricing import Values
 class Estimates(Bounds):
     """As bounds, but tiles have to grow as much as they become fewer, as if all of them were equally large.
 
-    Where a last tile is smaller that is not so, and a mapping may cost less. Of two parts the better one is found more
-    often by this than by what no mapping is below.
+    Where a last tile is smaller that is not so, and a mapping may cost less: no part may be left out for this, but by a
+    dive. Dives that followed bounds ended 0.5 % higher in three of 87 layers of `benchmarks/zigzag.py`.
     """
 
     def _unevenness(self, parts: Parts) -> Values | float:

@@ -25,8 +25,8 @@ FEW = 4 * SHARDS
 """Of so many cases, one runs on every other engine in every test run."""
 
 EVERY = 3
-"""In the exhaustive run, of so many parts one runs on another engine, each on some. `python3 tasks.py conformance` runs
-every case on every engine."""
+"""In the exhaustive run, every other engine takes one of so many parts of the suite, and together they take all.
+`python3 tasks.py conformance` runs every case on every engine."""
 
 REMEDY = "run: python3 tasks.py conformance"
 
