@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,7 @@ def pattern_of(*statements: str) -> Pattern:
     return found
 
 
+@cache
 def every(target: str) -> list[Mapping]:
     """All mappings that a search looks at, best first."""
     module = module_for(target)
