@@ -18,8 +18,10 @@ that meet on their way out may be cheaper.
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -91,6 +93,7 @@ class Moves:
         self._problem = problem
         self._hierarchy = hierarchy
         self._larger = larger
+        self._factors_of: dict[tuple[int, int, int | None, bool], Column] = {}
         self._windows = tuple(loop for window in problem.windows for loop in (window.outputs, window.kernels))
 
     def storing(
@@ -170,10 +173,10 @@ class Moves:
             rows, factors = self._factors(loops[0], parts.left[loops[0]], most, uneven=self._meets and sums)
             parts, used = parts.laid(axes[index], loops[0], factors, rows), [each[rows] for each in used]
             used[index] = used[index] * factors
-            room = np.prod([axis.size // each for axis, each in zip(axes, used, strict=True)], axis=0)
+            room = reduce(operator.mul, (axis.size // each for axis, each in zip(axes, used, strict=True)))
             allowed = promising(parts, Laying(room, loops[place + 1 == len(order) :]))
             if self._hierarchy.elements is not None:
-                allowed = allowed & (np.prod(parts.busy, axis=0) <= self._hierarchy.elements)
+                allowed = allowed & (np.multiply.reduce(parts.busy, axis=0) <= self._hierarchy.elements)
             if before is not None:
                 allowed = allowed & ((factors > 1) | ((before[rows] == 1) & (order[place - 1] < index)))
             fits = np.flatnonzero(allowed)
@@ -285,14 +288,16 @@ class Moves:
         tiles = parts.tiles
         for loop in loops:
             more, by = self._factors(loop, parts.left[loop][rows])
-            tiles = tiles[:, more].copy()
+            tiles = tiles.take(more, axis=1)
             tiles[loop] = np.minimum(tiles[loop] * by, self._problem.extents[loop])
-            fits = np.flatnonzero(self._fits(parts, rows[more], tiles, waiting))
-            rows, tiles = rows[more][fits], tiles[:, fits]
-            factors = [*(each[more][fits] for each in factors), by[fits]]
-        stacked = np.stack(factors)
-        some = np.flatnonzero((stacked > 1).any(axis=0))
-        return parts.cut(loops, stacked[:, some], rows[some])
+            rows, factors = rows[more], [*(each[more] for each in factors), by]
+            fits = self._fits(parts, rows, tiles, waiting)
+            if not fits.all():
+                chosen = fits.nonzero()[0]
+                rows, tiles, factors = rows[chosen], tiles.take(chosen, axis=1), [each[chosen] for each in factors]
+        stacked = np.array(factors)
+        some = (stacked > 1).any(axis=0).nonzero()[0]
+        return parts.cut(loops, stacked.take(some, axis=1), rows[some])
 
     def _fits(self, parts: Parts, rows: Rows, tiles: Column, waiting: Sequence[Place]) -> Flags:
         fits = np.ones(len(rows), np.bool_)
@@ -318,22 +323,40 @@ class Moves:
 
         With `uneven`, those too that make no fewer tiles.
         """
-        rows: list[Rows] = [np.zeros(0, np.intp)]
-        factors: list[Column] = [np.zeros(0, np.int64)]
-        key = left if most is None else left * (int(most.max(initial=1)) + 1) + most
-        for value in np.unique(key):
-            some = np.flatnonzero(key == value)
-            values = worthwhile(self._problem, loop, int(left[some[0]]), every=self._values is None)
+        if not len(left):
+            return np.zeros(0, np.intp), np.zeros(0, np.int64)
+        key = left if most is None else left * (int(most.max()) + 1) + most
+        order = np.argsort(key, kind="stable")
+        ordered = key[order]
+        begins = [0, *((ordered[1:] != ordered[:-1]).nonzero()[0] + 1).tolist()]
+        counts = [end - begin for begin, end in zip(begins, [*begins[1:], len(key)], strict=True)]
+        values: list[Column] = []
+        for begin, count in zip(begins, counts, strict=True):
+            row = order[begin]
+            values.append(self._tried(loop, int(left[row]), None if most is None else int(most[row]), uneven=uneven))
+            self.effort.spend(count * len(values[-1]))
+        if len(values) == 1:
+            return np.repeat(order, len(values[0])), np.concatenate(values * len(order))
+        numbers = [len(each) for each in values]
+        repeated = np.repeat(numbers, counts)
+        # of every row, where its values begin, less where its factors do
+        shift = np.repeat(np.cumsum([0, *numbers[:-1]]), counts) - (np.cumsum(repeated) - repeated)
+        rows = np.repeat(order, repeated)
+        return rows, np.concatenate(values)[np.arange(len(rows)) + np.repeat(shift, repeated)]
+
+    def _tried(self, loop: int, left: int, most: int | None, *, uneven: bool) -> Column:
+        """The factors of a loop that are tried if so many tiles of it are left; see `_factors`."""
+        key = (loop, left, most, uneven)
+        if key not in self._factors_of:
+            values = worthwhile(self._problem, loop, left, every=self._values is None)
             if uneven and self._values is None:
-                values = np.arange(1, int(left[some[0]]) + 1)
+                values = np.arange(1, left + 1)
             if most is not None:
-                values = values[values <= most[some[0]]]
+                values = values[values <= most]
             if self._values is not None:
-                values = sampled(values, int(left[some[0]]), self._values if most is None else max(self._values, _LAID))
-            self.effort.spend(len(some) * len(values))
-            rows.append(np.repeat(some, len(values)))
-            factors.append(np.tile(values, len(some)))
-        return np.concatenate(rows), np.concatenate(factors)
+                values = sampled(values, left, self._values if most is None else max(self._values, _LAID))
+            self._factors_of[key] = values
+        return self._factors_of[key]
 
 
 def _all(found: Sequence[_Laid]) -> _Laid:

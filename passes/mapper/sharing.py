@@ -56,7 +56,7 @@ def least_sum(terms: Sequence[Values], room: Column | int) -> Values | float:
         high, low = np.maximum(*terms), np.minimum(*terms)
         equal = 2 * np.sqrt(high * low / room)
         return np.where(high / room >= low, high / room + low, equal) * (1 - _ROUNDING)
-    ordered = -np.sort(-np.stack(terms), axis=0)
+    ordered = -np.sort(-np.stack(np.broadcast_arrays(*terms)), axis=0)
     logarithms = np.log(np.maximum(ordered, np.finfo(np.float64).tiny))
     result = np.full(ordered.shape[1], np.nan)
     for several in range(len(terms), 0, -1):
