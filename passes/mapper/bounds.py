@@ -18,10 +18,10 @@ from typing import NamedTuple
 import numpy as np
 
 from dialects.gconv import LoopKind
-from dialects.hierarchy import Axis, Hierarchy
+from dialects.hierarchy import Axis, Hierarchy, Memory
 from dialects.schedule import Operand
 from passes.mapper.counts import OPERAND_NAMES
-from passes.mapper.footprint import Moved, tile_words
+from passes.mapper.footprint import Moved
 from passes.mapper.nest import Column
 from passes.mapper.partial import OPERATION, Link, Parts, read_by
 from passes.mapper.paths import Assignment, Paths
@@ -89,9 +89,14 @@ class Bounds:
         self._moved = Moved(problem)
         self._paths = Paths(problem.operands, self._hierarchy, assignment)
         self._inside_of: dict[object, list[list[list[list[int]]]]] = {}
+        self._floors_of: dict[tuple[str, tuple[Operand, ...]], tuple[Values, Values]] = {}
         self._least_costs: dict[tuple[Operand, str], float] = {}
         self._prices_of: dict[object, tuple[float, float]] = {}
         self._open_of: dict[object, tuple[bool, frozenset[LoopKind]]] = {}
+
+    @cached_property
+    def _levels(self) -> dict[str, Memory]:
+        return {memory.name: memory for memory in self._hierarchy.memories}
 
     @cached_property
     def tariffs(self) -> Mapping[tuple[Operand, str], Tariff]:
@@ -274,12 +279,42 @@ class Bounds:
         """
         links = {link.operand: link for link in parts.links if link.lower == memory and link.alive}
         waiting = [each for each in self.assignment.get(memory, ()) if (each, memory) not in parts.placed]
-        if links or memory in parts.held:
+        if links:
             return self._crowded(parts, memory, links, waiting)
-        key = (self, memory, len(waiting))
+        if not waiting:
+            return 0.0
+        if memory in parts.held:
+            return self._waited(parts, memory, waiting)
+        key = (self, memory)
         if key not in parts.known:
-            parts.known[key] = np.atleast_1d(self._crowded(parts, memory, links, waiting))
+            parts.known[key] = self._waited(parts, memory, waiting)
         return parts.known[key]
+
+    def _waited(self, parts: Parts, memory: str, waiting: Sequence[Operand]) -> Values:
+        """As `crowded`, if no link to the memory is there that is alive: all operands at once, a row for each."""
+        least, floors = self._floors(memory, tuple(waiting))
+        terms = np.empty((len(waiting), parts.count))
+        for row, operand in enumerate(waiting):
+            np.multiply(least[row], parts.turns(self._problem.idle(operand)), out=terms[row])
+        growth = np.stack([*self._growth(parts, memory, waiting).values()])
+        room = np.maximum(growth, 1.0)
+        if len(waiting) == 1:
+            others: Values = np.zeros_like(room)
+        elif len(waiting) == 2:
+            others = least_sum([terms[::-1]], room)
+        else:
+            others = least_sum([terms.take([1, 0, 0], axis=0), terms.take([2, 2, 1], axis=0)], room)
+        costs = least + np.maximum(others, floors)
+        return np.where(growth < 1, np.inf, costs).min(axis=0)
+
+    def _floors(self, memory: str, waiting: tuple[Operand, ...]) -> tuple[Values, Values]:
+        """What each of some operands costs at least, and all others together; columns."""
+        key = (memory, waiting)
+        if key not in self._floors_of:
+            least = [self._least_cost(operand, memory) for operand in waiting]
+            total = sum(least)
+            self._floors_of[key] = np.array([least]).T, np.array([[total - each for each in least]]).T
+        return self._floors_of[key]
 
     def _crowded(
         self, parts: Parts, memory: str, links: Mapping[Operand, Link], waiting: Sequence[Operand]
@@ -325,9 +360,12 @@ class Bounds:
 
         As the last tile of a loop may be smaller, tiles need not grow as much as they become fewer.
         """
-        level = self._hierarchy.memory(memory)
+        level = self._levels[memory]
         problem = self._problem
-        words = {operand: parts.words(operand) * level.buffers for operand in waiting}
+        buffers = level.buffers
+        words = {
+            operand: parts.words(operand) * buffers if buffers > 1 else parts.words(operand) for operand in waiting
+        }
         uneven = self._unevenness(parts)
         found: dict[Operand, Values] = {}
         for operand in waiting:
@@ -340,7 +378,7 @@ class Bounds:
             if operand in level.rooms:
                 room = np.minimum(room, level.rooms[operand])
             if operand is Operand.INPUT and problem.windows:
-                growth = self._input_growth(parts, room) / level.buffers
+                growth = self._input_growth(parts, room) / buffers
             else:
                 growth = room / words[operand]
             # whether it fits at all is not a matter of how many tiles there are

@@ -13,6 +13,7 @@ import numpy as np
 
 from passes.mapper.dominance import cheapest, numbered
 from passes.mapper.effort import GROUP
+from passes.mapper.moves import Made
 from passes.mapper.partial import Flags, Parts, Rows
 from passes.mapper.pricing import Values
 from passes.mapper.stages import Place, axes_of, nexts
@@ -53,8 +54,9 @@ class Dive:
             placed: dict[tuple[Place, ...], list[Parts]] = {}
             for waiting, several in reached.items():
                 for parts in several:
+                    made: Made = {}
                     for place, others in nexts(waiting):
-                        found = tree.moves.placing(parts, place, others, further, promising)
+                        found = tree.moves.placing(parts, place, others, further, promising, made)
                         placed.setdefault(others, []).extend(found)
             reached = {others: self._narrowed(stage, several) for others, several in placed.items()}
         return reached.get((), ())

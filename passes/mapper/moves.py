@@ -44,6 +44,9 @@ _SLICE = 2048
 _LAID = 16
 """How many numbers of elements are tried at least where not all are: whether all can be busy hangs on them."""
 
+Made = dict[tuple[int, ...], tuple[int, Parts]]
+"""By the loops that are cut, what some parts became that were looked at already, and how much effort that took."""
+
 Filter = Callable[[Parts], Parts]
 """Those parts that may still be part of a mapping that is better than what is known."""
 
@@ -93,6 +96,7 @@ class Moves:
         self._problem = problem
         self._hierarchy = hierarchy
         self._larger = larger
+        self._levels = {memory.name: memory for memory in hierarchy.memories}
         self._factors_of: dict[tuple[int, int, int | None, bool], Column] = {}
         self._windows = tuple(loop for window in problem.windows for loop in (window.outputs, window.kernels))
 
@@ -106,19 +110,29 @@ class Moves:
         if not waiting:
             yield parts
             return
+        made: Made = {}
         for place, others in nexts(waiting):
-            for placed in self.placing(parts, place, others, further, promising):
+            for placed in self.placing(parts, place, others, further, promising, made):
                 stored = promising(placed)
                 if stored.count:
                     yield from self.storing(stored, others, further, promising)
 
     def placing(
-        self, parts: Parts, place: Place, others: Sequence[Place], further: frozenset[Operand], promising: Filter
+        self,
+        parts: Parts,
+        place: Place,
+        others: Sequence[Place],
+        further: frozenset[Operand],
+        promising: Filter,
+        made: Made,
     ) -> Iterator[Parts]:
-        """All ways to give one operand a place in a memory, after cuts, before `others` get theirs."""
+        """All ways to give one operand a place in a memory, after cuts, before `others` get theirs.
+
+        First cuts are looked up in what is `made` of the same parts, and kept there, for whichever place comes next.
+        """
         memory, operand = place
         later = further.union(each for _, each in others)
-        for cut, owed in self._cuts(parts, (place, *others), later, promising):
+        for cut, owed in self._cuts(parts, (place, *others), later, promising, made):
             if not self._is_swapped(cut, memory, operand):
                 placed = cut.stored(self._hierarchy, memory, operand, owed)
                 if placed.count:
@@ -203,7 +217,7 @@ class Moves:
                 yield from grown(some, loops)
 
     def _cuts(
-        self, parts: Parts, waiting: Sequence[Place], later: frozenset[Operand], promising: Filter
+        self, parts: Parts, waiting: Sequence[Place], later: frozenset[Operand], promising: Filter, made: Made
     ) -> Iterator[tuple[Parts, frozenset[Operand]]]:
         """With all sequences of cuts right inside the store of the first of some operands that wait for a place.
 
@@ -215,10 +229,19 @@ class Moves:
             if not loops:
                 yield some
                 return
+            if some is parts and loops in made:
+                effort, cut = made[loops]
+                self.effort.spend(effort)
+                if cut.count:
+                    yield cut
+                return
+            before = self.effort.spent
             # what ends with any of these cuts tells most parts that are too dear before there are many of them
             begun = promising(some.before(loops))
             for few in begun.slices(_SLICE):
                 cut = promising(self._grown(few, loops, waiting))
+                if some is parts and begun.count <= _SLICE:
+                    made[loops] = self.effort.spent - before, cut
                 if cut.count:
                     yield cut
 
@@ -303,15 +326,18 @@ class Moves:
         fits = np.ones(len(rows), np.bool_)
         held: dict[str, Column] = {}
         for memory, operand in waiting:
-            level = self._hierarchy.memory(memory)
+            level = self._levels[memory]
             if memory not in held:
                 held[memory] = parts.held[memory][rows] if memory in parts.held else np.zeros(len(rows), np.int64)
-            words = tile_words(self._problem, operand, tiles) * level.buffers
-            held[memory] = held[memory] + in_banks(level, words)
+            words = tile_words(self._problem, operand, tiles)
+            if level.buffers > 1:
+                words = words * level.buffers
+            if level.words is not None:
+                held[memory] = held[memory] + in_banks(level, words)
             if operand in level.rooms:
                 fits &= words <= level.rooms[operand]
         for memory, taken in held.items():
-            most = self._hierarchy.memory(memory).words
+            most = self._levels[memory].words
             if most is not None:
                 fits &= taken <= most
         return fits

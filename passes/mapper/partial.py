@@ -55,9 +55,9 @@ class Taken:
         return found
 
 
-def _taken(known: Mapping[object, Column], rows: Rows) -> dict[object, Column]:
-    """Some rows of columns; those of one number are for all."""
-    return {name: column[rows] if len(column) > 1 else column for name, column in known.items()}
+def _taken(known: Mapping[object, Column], rows: Rows, count: int) -> dict[object, Column]:
+    """Some rows of columns of `count`; a single number may be for all."""
+    return {name: column[rows] if len(column) == count else column for name, column in known.items()}
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Link:
             content["laid"] = taken.of(self.laid)
         if self.kept is not None:
             content["kept"] = taken.of(self.kept)
-        content["known"] = _taken(self.known, rows)
+        content["known"] = _taken(self.known, rows, self.own.shape[1])
         return link
 
     def _with(self, **changed: object) -> Link:
@@ -275,7 +275,7 @@ class Parts:
         """Some of them."""
         taken = Taken(rows)
         some = self._rows(rows, taken)
-        some.known.update(_taken(self.known, rows))
+        some.known.update(_taken(self.known, rows, self.count))
         if "left" in self.__dict__:
             some.__dict__["left"] = taken.of(self.left)
         if "steps" in self.__dict__:
