@@ -89,6 +89,7 @@ class Bounds:
         self._moved = Moved(problem)
         self._paths = Paths(problem.operands, self._hierarchy, assignment)
         self._inside_of: dict[object, list[list[list[list[int]]]]] = {}
+        self._waiting_of: dict[tuple[str, frozenset[tuple[Operand, str]]], tuple[Operand, ...]] = {}
         self._floors_of: dict[tuple[str, tuple[Operand, ...]], tuple[Values, Values]] = {}
         self._least_costs: dict[tuple[Operand, str], float] = {}
         self._prices_of: dict[object, tuple[float, float]] = {}
@@ -215,7 +216,7 @@ class Bounds:
             if parts.sent is None:
                 return self._none_read
             return read_by(self._problem, -(-self._problem.whole // parts.sent), self._together) - self._fewest_read
-        waiting = [each for each in self.assignment[place] if (each, place) not in parts.placed]
+        waiting = self._waiting(place, parts.placed)
         growth = np.maximum(self._growth(parts, place, waiting)[Operand.OUTPUT], 1.0)
         return read_by(self._problem, parts.left, growth * self._together) - self._fewest_read
 
@@ -277,8 +278,8 @@ class Bounds:
         Either the operand that comes last or one that stays until the end has a tile that has grown with all loops for
         the sake of which others stay; how far it can grow is a question of room.
         """
-        links = {link.operand: link for link in parts.links if link.lower == memory and link.alive}
-        waiting = [each for each in self.assignment.get(memory, ()) if (each, memory) not in parts.placed]
+        links = {link.operand: link for link in parts.links if link.alive and link.lower == memory}
+        waiting = self._waiting(memory, parts.placed)
         if links:
             return self._crowded(parts, memory, links, waiting)
         if not waiting:
@@ -290,9 +291,17 @@ class Bounds:
             parts.known[key] = self._waited(parts, memory, waiting)
         return parts.known[key]
 
-    def _waited(self, parts: Parts, memory: str, waiting: Sequence[Operand]) -> Values:
+    def _waiting(self, memory: str, placed: frozenset[tuple[Operand, str]]) -> tuple[Operand, ...]:
+        """The operands that are to get a place in a memory and have none."""
+        key = (memory, placed)
+        if key not in self._waiting_of:
+            assigned = self.assignment.get(memory, ())
+            self._waiting_of[key] = tuple(each for each in assigned if (each, memory) not in placed)
+        return self._waiting_of[key]
+
+    def _waited(self, parts: Parts, memory: str, waiting: tuple[Operand, ...]) -> Values:
         """As `crowded`, if no link to the memory is there that is alive: all operands at once, a row for each."""
-        least, floors = self._floors(memory, tuple(waiting))
+        least, floors = self._floors(memory, waiting)
         terms = np.empty((len(waiting), parts.count))
         for row, operand in enumerate(waiting):
             np.multiply(least[row], parts.turns(self._problem.idle(operand)), out=terms[row])
@@ -502,10 +511,10 @@ class Bounds:
         return own_price * own_words + price * words if price else own_price * own_words
 
     def _open(self, link: Link, axes: Sequence[Axis]) -> tuple[bool, frozenset[LoopKind]]:
-        """Whether elements along some axes may still share words of a link, and the kinds that `_overlapping` says."""
+        """Whether elements along the outermost axes may still share words of a link, and what `_overlapping` says."""
         if link.upper is not None or not axes:
             return False, frozenset()
-        key = (link.operand, link.lower, *[axis.name for axis in axes])
+        key = (link.operand, link.lower, len(axes))
         if key not in self._open_of:
             left = self.axes_left(link, axes)
             self._open_of[key] = bool(left), self._overlapping(link, left)
@@ -537,7 +546,8 @@ class Bounds:
         if self._is_even(link.operand, link.lower):
             # nobody shares: the same words
             own_price, shared_price = own_price + shared_price, 0.0
-        own_words, words = self._whole_words(link) if self._are_idle(link, loops) else self._slid_words(link, loops)
+        are_idle = not link.slides or tuple(loops) == self._problem.idle(link.operand)
+        own_words, words = self._whole_words(link) if are_idle else self._slid_words(link, loops)
         total: Values = own_price * (self._moved.words(link.operand, link.own) if own_price < 0 else own_words)
         if not shared_price:
             return total
@@ -548,9 +558,6 @@ class Bounds:
             shared[loops] = self._problem.whole[loops]
             cost = cost / np.minimum(self._moved.overlap(shared, kinds), room)
         return total + cost
-
-    def _are_idle(self, link: Link, loops: list[int]) -> bool:
-        return tuple(loops) == self._problem.idle(link.operand)
 
     def _slid_words(self, link: Link, loops: list[int]) -> tuple[Column, Column]:
         """As `_whole_words`, if some loops run inside a link, along which windows may slide."""
@@ -675,31 +682,32 @@ class Bounds:
         steps: Values = parts.steps / np.asarray(room, np.float64)
         if not self._outer_ports:
             return steps
-        settled = parts.placed - {(link.operand, link.lower) for link in parts.links}
-        for row, port in self._outer_ports:
-            left: Values | float = float(sum(least for link, least in self._through[port] if link not in settled))
+        there = {(link.operand, link.lower) for link in parts.links}
+        for row, port, through in self._outer_ports:
+            words = [least for link, least in through if link in there or link not in parts.placed]
+            left: Values | float = float(sum(words))
             if self._problem.extras:
                 left = left + self._reads[row] @ (self._fewest_read + again)
             steps = np.maximum(steps, (parts.flows[row] + left) / port.rate)
         return steps
 
     @cached_property
-    def _outer_ports(self) -> list[tuple[int, Port]]:
-        """The ports of memories that exist once, with their rows in `Parts.flows`."""
-        return [(row, port) for row, port in enumerate(self._ports) if not self._hierarchy.axes_outside(port.memory)]
+    def _outer_ports(self) -> list[tuple[int, Port, list[tuple[tuple[Operand, str], int]]]]:
+        """The ports of memories that exist once, with their rows in `Parts.flows`, and what goes through them.
 
-    @cached_property
-    def _through(self) -> Mapping[Port, list[tuple[tuple[Operand, str], int]]]:
-        """By port, the links that it moves words of, by operand and lower place, and how many at least."""
+        That are links, by operand and lower place, and how many words at least.
+        """
         begins = self._hierarchy.begins
-        return {
-            port: [
-                (link, self._least[link[0]])
-                for link, upper in self._paths.upper.items()
-                if port.memory == (upper or begins(link[0])) and port.goes == (link[0] is not Operand.OUTPUT)
-            ]
-            for port in self._ports
-        }
+        found: list[tuple[int, Port, list[tuple[tuple[Operand, str], int]]]] = []
+        for row, port in enumerate(self._ports):
+            if not self._hierarchy.axes_outside(port.memory):
+                through = [
+                    (link, self._least[link[0]])
+                    for link, upper in self._paths.upper.items()
+                    if port.memory == (upper or begins(link[0])) and port.goes == (link[0] is not Operand.OUTPUT)
+                ]
+                found.append((row, port, through))
+        return found
 
     @cached_property
     def exact(self) -> bool:

@@ -44,11 +44,15 @@ class Moved:
 
     def once(self, operand: Operand, tiles: Column) -> Column:
         """As `words`, if each loop that the operand is not indexed by comes once; one number if it is for all."""
-        result: Column = np.full(1, self._problem.words(operand), np.int64)
+        result = self._plain_words[operand]
         if operand is Operand.INPUT:
             for number, window in enumerate(self._problem.windows):
                 result = result * self._positions(number, tiles[window.outputs], tiles[window.kernels])
         return result
+
+    @cached_property
+    def _plain_words(self) -> Mapping[Operand, Column]:
+        return {operand: np.full(1, self._problem.words(operand), np.int64) for operand in Operand}
 
     def overlap(self, tiles: Column, kinds: frozenset[LoopKind]) -> Column:
         """How many times as few words of windows there are, at most, if tiles grow along some kinds of loops."""

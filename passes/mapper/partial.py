@@ -475,12 +475,17 @@ class Parts:
     @cached_property
     def steps(self) -> Column:
         """Steps until the element with the most to do is done, if all else runs over time; needs the `marks`."""
-        extents = self.problem.whole
-        edges = [*np.split(self.marks, len(self.marks) // len(extents)), self.tiles] if len(self.marks) else []
+        count = len(self.tiles)
+        ends = range(0, len(self.marks), count) if count else ()
+        edges = [*(self.marks[end : end + count] for end in ends), self.tiles]
         axes = list(zip(edges[::2], edges[1::2], strict=False))
         if not axes:
             return np.full(self.count, self.problem.operations, np.int64)
-        return np.multiply.reduce(_slowest(np.broadcast_to(extents, self.tiles.shape), axes), axis=0)
+        if len(axes) > 1:
+            return np.multiply.reduce(_slowest(self.problem.whole, axes), axis=0)
+        (before, after), *_ = axes
+        times = self.problem.full_turns(after)
+        return np.multiply.reduce(times * before + np.minimum(self.problem.whole - times * after, before), axis=0)
 
     def nest(self) -> tuple[Nest, list[Column]]:
         """The nest of parts that were made alike, if what is left of all loops runs over time outside everything."""

@@ -153,6 +153,12 @@ class Problem:
         table, begins = self._turns
         return table[tiles + begins]
 
+    def full_turns(self, tiles: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """As `turns`, without last tiles that are smaller."""
+        if self._turns is None:
+            return self.whole // tiles
+        return self._full_turns[tiles + self._turns[1]]
+
     def turns_of(self, loop: int, tiles: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """How many tiles of one loop there are."""
         if self._turns is None:
@@ -170,6 +176,10 @@ class Problem:
             return None
         begins = np.cumsum([0, *sizes[:-1]]).astype(np.int64)
         return np.concatenate(self._turns_of), begins[:, None]
+
+    @cached_property
+    def _full_turns(self) -> npt.NDArray[np.int64]:
+        return np.concatenate([[0, *(extent // np.arange(1, extent + 1))] for extent in self.extents])
 
     @cached_property
     def _turns_of(self) -> list[npt.NDArray[np.int64]]:
