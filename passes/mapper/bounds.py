@@ -8,8 +8,9 @@ each word are additions, so that a word that goes further out saves one of the l
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, reduce
 from itertools import pairwise
 from typing import NamedTuple
@@ -17,16 +18,18 @@ from typing import NamedTuple
 import numpy as np
 
 from dialects.gconv import LoopKind
-from dialects.hierarchy import Axis, Hierarchy
+from dialects.hierarchy import Axis, Hierarchy, Memory
 from dialects.schedule import Operand
 from passes.mapper.counts import OPERAND_NAMES
-from passes.mapper.footprint import Moved, tile_words
+from passes.mapper.footprint import Moved
 from passes.mapper.nest import Column
 from passes.mapper.partial import OPERATION, Link, Parts, read_by
 from passes.mapper.paths import Assignment, Paths
 from passes.mapper.pricing import Objective, Prices, Values
 from passes.mapper.problem import Problem
 from passes.mapper.sharing import Sharing, least_sum
+
+_ONE: Column = np.ones(1, np.int64)
 
 
 class Rate(NamedTuple):
@@ -49,6 +52,23 @@ class Tariff:
     saved: float = 0.0
 
 
+class Terms(NamedTuple):
+    """What a link costs: what is `fixed`, and what elements may still `share`, with the `gain` of windows, if any."""
+
+    fixed: Values
+    shared: Values | None = None
+    gain: Values | None = None
+
+    def spread_over(self, spread: Sharing) -> Values:
+        """What is fixed; what elements may share is added to others."""
+        if self.shared is not None:
+            if self.gain is not None:
+                spread.overlapping = self.shared, self.gain
+            else:
+                spread.costs.append(self.shared)
+        return self.fixed
+
+
 @dataclass(frozen=True)
 class Port:
     """One side of a memory, which words leave (`goes`) or come in by, so many a cycle."""
@@ -68,6 +88,16 @@ class Bounds:
         self.assignment = assignment
         self._moved = Moved(problem)
         self._paths = Paths(problem.operands, self._hierarchy, assignment)
+        self._inside_of: dict[object, list[list[list[list[int]]]]] = {}
+        self._waiting_of: dict[tuple[str, frozenset[tuple[Operand, str]]], tuple[Operand, ...]] = {}
+        self._floors_of: dict[tuple[str, tuple[Operand, ...]], tuple[Values, Values]] = {}
+        self._least_costs: dict[tuple[Operand, str], float] = {}
+        self._prices_of: dict[object, tuple[float, float]] = {}
+        self._open_of: dict[object, tuple[bool, frozenset[LoopKind]]] = {}
+
+    @cached_property
+    def _levels(self) -> dict[str, Memory]:
+        return {memory.name: memory for memory in self._hierarchy.memories}
 
     @cached_property
     def tariffs(self) -> Mapping[tuple[Operand, str], Tariff]:
@@ -162,8 +192,15 @@ class Bounds:
         pieces = self._problem.whole if self._sent_from is None else np.ones_like(self._problem.whole)
         return read_by(self._problem, pieces, self._together)
 
+    @cached_property
+    def _none_read(self) -> Values:
+        """No words beyond the fewest; not to be written to."""
+        return np.zeros_like(self._fewest_read)
+
     def read_energy(self, again: Values) -> Values | float:
         """What every mapping costs beside its links, if results read so many words beyond the fewest."""
+        if again is self._none_read:
+            return self.constant
         return self.constant + self._read_prices @ again
 
     def read_again(self, parts: Parts) -> Values:
@@ -174,12 +211,12 @@ class Bounds:
         """
         place = self._sent_from
         if place is None or not self._problem.rereading or not self._counts_reading:
-            return np.zeros_like(self._fewest_read)
+            return self._none_read
         if (Operand.OUTPUT, place) in parts.placed:
             if parts.sent is None:
-                return np.zeros_like(self._fewest_read)
+                return self._none_read
             return read_by(self._problem, -(-self._problem.whole // parts.sent), self._together) - self._fewest_read
-        waiting = [each for each in self.assignment[place] if (each, place) not in parts.placed]
+        waiting = self._waiting(place, parts.placed)
         growth = np.maximum(self._growth(parts, place, waiting)[Operand.OUTPUT], 1.0)
         return read_by(self._problem, parts.left, growth * self._together) - self._fewest_read
 
@@ -190,112 +227,205 @@ class Bounds:
         """
         total = parts.sunk
         spread = Sharing(room)
+        terms: dict[int, Terms] = {}
         for link in parts.links:
             if not link.alive:
-                total = total + self._ended(parts, link, axes, spread)
+                total = total + self._terms(parts, link, axes).spread_over(spread)
         alive = [link for link in parts.links if link.alive]
         inner = [link for link in alive if link.lower not in memories]
-        energy = total + self._next(parts, inner, axes, spread)
+        energy = total + self._next(parts, inner, axes, spread, terms)
         for memory in memories:
             energy = energy + self.crowded(parts, memory)
         if len(inner) < len(alive):
-            energy = np.maximum(energy, total + self._next(parts, alive, axes, spread))
+            energy = np.maximum(energy, total + self._next(parts, alive, axes, spread, terms))
         return energy
 
-    def _next(self, parts: Parts, alive: Sequence[Link], axes: Sequence[Axis], spread: Sharing) -> Values | float:
-        """The least of links that are alive: the next cut is of loops of one kind, and those not alive for it end."""
+    def _next(
+        self, parts: Parts, alive: Sequence[Link], axes: Sequence[Axis], spread: Sharing, ended: dict[int, Terms]
+    ) -> Values | float:
+        """The least of links that are alive: the next cut is of loops of one kind, and those not alive for it end.
+
+        What each of them costs then is kept in `ended`, by its id.
+        """
         if not alive:
             return spread.least
-        best: Values = np.full(parts.count, np.inf)
-        for kind in self.kinds(alive):
+        best: Values | None = None
+        for inside in self._insides(alive):
             terms = spread.copy()
-            links: Values = np.zeros(parts.count)
-            for link in alive:
-                if inside := self._inside(link, kind):
-                    wholes = (self._whole(parts, link, loops, axes, spread.room) for loops in inside)
-                    links = links + reduce(np.minimum, wholes)
+            links: Values | float = 0.0
+            for link, choices in zip(alive, inside, strict=True):
+                if choices:
+                    wholes = [self._whole(parts, link, loops, axes, spread.room) for loops in choices]
+                    links = links + (wholes[0] if len(wholes) == 1 else reduce(np.minimum, wholes))
                 else:
-                    links = links + self._ended(parts, link, axes, terms)
-            best = np.minimum(best, links + terms.least)
-        return best
+                    if id(link) not in ended:
+                        ended[id(link)] = self._terms(parts, link, axes)
+                    links = links + ended[id(link)].spread_over(terms)
+            cost = links + terms.least
+            best = cost if best is None else np.minimum(best, cost)
+        return np.full(parts.count, np.inf) if best is None else best
 
-    def crowded(self, parts: Parts, memory: str) -> Values:
+    def _insides(self, alive: Sequence[Link]) -> list[list[list[list[int]]]]:
+        """By kind of loops of which the next cut may be, which loops each link may outlive then: see `_inside`."""
+        key = tuple([(link.operand, link.stays, link.slides, link.owed is None) for link in alive])
+        if key not in self._inside_of:
+            self._inside_of[key] = [[self._inside(link, kind) for link in alive] for kind in self.kinds(alive)]
+        return self._inside_of[key]
+
+    def crowded(self, parts: Parts, memory: str) -> Values | float:
         """The least energy of links to a memory that are not there yet, or still alive.
 
         Either the operand that comes last or one that stays until the end has a tile that has grown with all loops for
         the sake of which others stay; how far it can grow is a question of room.
         """
-        links = {link.operand: link for link in parts.links if link.lower == memory and link.alive}
-        waiting = [each for each in self.assignment.get(memory, ()) if (each, memory) not in parts.placed]
-        least: dict[Operand, float] = {}
-        terms: dict[Operand, Values] = {}
-        saved: Values = np.zeros(parts.count)
-        for operand in (*links, *waiting):
-            price = self._least_price(operand, memory)
-            least[operand] = price * self._least[operand]
-            left = -(-self._problem.whole // links[operand].own) if operand in links else parts.left
-            times: Values = np.ones(parts.count)
-            for loop in self._problem.idle(operand):
-                times = times * left[loop]
-            terms[operand] = least[operand] * times
-            if operand in links:
-                saved = saved + self._most_saved(operand, memory) * self._least[operand] * times
+        links = {link.operand: link for link in parts.links if link.alive and link.lower == memory}
+        waiting = self._waiting(memory, parts.placed)
+        if links:
+            return self._crowded(parts, memory, links, waiting)
         if not waiting:
-            return np.sum(list(least.values())) - saved
-        best: Values = np.full(parts.count, np.inf)
+            return 0.0
+        if memory in parts.held:
+            return self._waited(parts, memory, waiting)
+        key = (self, memory)
+        if key not in parts.known:
+            parts.known[key] = self._waited(parts, memory, waiting)
+        return parts.known[key]
+
+    def _waiting(self, memory: str, placed: frozenset[tuple[Operand, str]]) -> tuple[Operand, ...]:
+        """The operands that are to get a place in a memory and have none."""
+        key = (memory, placed)
+        if key not in self._waiting_of:
+            assigned = self.assignment.get(memory, ())
+            self._waiting_of[key] = tuple(each for each in assigned if (each, memory) not in placed)
+        return self._waiting_of[key]
+
+    def _waited(self, parts: Parts, memory: str, waiting: tuple[Operand, ...]) -> Values:
+        """As `crowded`, if no link to the memory is there that is alive: all operands at once, a row for each."""
+        least, floors = self._floors(memory, waiting)
+        terms = np.empty((len(waiting), parts.count))
+        for row, operand in enumerate(waiting):
+            np.multiply(least[row], parts.turns(self._problem.idle(operand)), out=terms[row])
+        growth = np.stack([*self._growth(parts, memory, waiting).values()])
+        room = np.maximum(growth, 1.0)
+        if len(waiting) == 1:
+            others: Values = np.zeros_like(room)
+        elif len(waiting) == 2:
+            others = least_sum([terms[::-1]], room)
+        else:
+            others = least_sum([terms.take([1, 0, 0], axis=0), terms.take([2, 2, 1], axis=0)], room)
+        costs = least + np.maximum(others, floors)
+        return np.where(growth < 1, np.inf, costs).min(axis=0)
+
+    def _floors(self, memory: str, waiting: tuple[Operand, ...]) -> tuple[Values, Values]:
+        """What each of some operands costs at least, and all others together; columns."""
+        key = (memory, waiting)
+        if key not in self._floors_of:
+            least = [self._least_cost(operand, memory) for operand in waiting]
+            total = sum(least)
+            self._floors_of[key] = np.array([least]).T, np.array([[total - each for each in least]]).T
+        return self._floors_of[key]
+
+    def _crowded(
+        self, parts: Parts, memory: str, links: Mapping[Operand, Link], waiting: Sequence[Operand]
+    ) -> Values | float:
+        """As `crowded`, with the links to the memory that are alive, and the operands that still wait for a place."""
+        least = {operand: self._least_cost(operand, memory) for operand in (*links, *waiting)}
+        terms: dict[Operand, Values] = {}
+        saved: Values | float = 0.0
+        for operand in least:
+            idle = self._problem.idle(operand)
+            times = parts.turns(idle) if operand not in links else self._turns(links[operand], idle)
+            terms[operand] = least[operand] * times
+            if operand in links and (most := self._most_saved(operand, memory)):
+                saved = saved + most * self._least[operand] * times
+        total = sum(least.values())
+        if not waiting:
+            return total - saved
+        best: Values | None = None
         growth = self._growth(parts, memory, waiting)
-        for last in (*links, *waiting):
+        for last in least:
             others = [terms[operand] for operand in terms if operand is not last]
-            floor = sum(least.values()) - least[last]
+            floor = total - least[last]
             if last in links:
-                best = np.minimum(best, least[last] + np.maximum(least_sum(others, 1), floor))
-                continue
-            room = growth[last]
-            cost = least[last] + np.maximum(least_sum(others, np.maximum(room, 1.0)), floor)
-            best = np.minimum(best, np.where(room < 1, np.inf, cost))
+                cost = least[last] + np.maximum(least_sum(others, 1), floor)
+            else:
+                room = growth[last]
+                cost = least[last] + np.maximum(least_sum(others, np.maximum(room, 1.0)), floor)
+                cost = np.where(room < 1, np.inf, cost)
+            best = cost if best is None else np.minimum(best, cost)
+        assert best is not None
         return best - saved
+
+    def _turns(self, link: Link, loops: tuple[int, ...]) -> Column:
+        """How often some loops run over the tiles of a link."""
+        found = link.known.get("turns")
+        if found is None:
+            turns = [self._problem.turns_of(loop, link.own[loop]) for loop in loops]
+            found = link.known["turns"] = reduce(operator.mul, turns) if turns else _ONE
+        return found
 
     def _growth(self, parts: Parts, memory: str, waiting: Sequence[Operand]) -> Mapping[Operand, Values]:
         """How often the tile of each operand that waits fits into a memory, at most, beside what else must be there.
 
         As the last tile of a loop may be smaller, tiles need not grow as much as they become fewer.
         """
-        level = self._hierarchy.memory(memory)
+        level = self._levels[memory]
         problem = self._problem
-        words = {operand: tile_words(problem, operand, parts.tiles) * level.buffers for operand in waiting}
+        buffers = level.buffers
+        words = {
+            operand: parts.words(operand) * buffers if buffers > 1 else parts.words(operand) for operand in waiting
+        }
         uneven = self._unevenness(parts)
         found: dict[Operand, Values] = {}
         for operand in waiting:
-            room: Values = np.full(parts.count, np.inf)
+            room: Values | float = np.inf
             if level.words is not None:
-                others = [words[other] for other in waiting if other is not operand]
-                room = (level.words - sum(others, start=parts.held.get(memory, 0))) * np.ones(parts.count)
+                room = level.words - parts.held.get(memory, 0)
+                for other in waiting:
+                    if other is not operand:
+                        room = room - words[other]
             if operand in level.rooms:
                 room = np.minimum(room, level.rooms[operand])
             if operand is Operand.INPUT and problem.windows:
-                found[operand] = self._input_growth(parts, room) / level.buffers
+                growth = self._input_growth(parts, room) / buffers
             else:
-                found[operand] = room / words[operand]
+                growth = room / words[operand]
             # whether it fits at all is not a matter of how many tiles there are
-            found[operand] = np.where(found[operand] < 1, found[operand], found[operand] * uneven)
+            found[operand] = growth if uneven is None else np.where(growth < 1, growth, growth * uneven)
         return found
 
-    def _unevenness(self, parts: Parts) -> Values | float:
-        """How many more words there are than in all tiles, if last ones were as large as others."""
-        return np.prod(parts.left * parts.tiles / self._problem.whole, axis=0)
+    def _unevenness(self, parts: Parts) -> Values | None:
+        """How many more words there are than in all tiles, if last ones were as large as others; None if no more."""
+        found = parts.known.get("uneven")
+        if found is None:
+            found = np.multiply.reduce(parts.left * parts.tiles / self._problem.whole, axis=0)
+            parts.known["uneven"] = found
+        return found
 
-    def _input_growth(self, parts: Parts, room: Values) -> Values:
+    def _input_growth(self, parts: Parts, room: Values | float) -> Values:
         """How often the tile of an input with windows fits into so much room, at most."""
         problem = self._problem
-        words: Values = np.ones(parts.count)
-        for loop in problem.plain(Operand.INPUT):
-            words = words * parts.tiles[loop]
-        for window in problem.windows:
-            outputs, kernels = parts.tiles[window.outputs], parts.tiles[window.kernels]
-            # so many words does every further output bring, however many kernel positions there are
-            words = words * outputs * np.minimum(window.along, kernels)
-            room = room * parts.left[window.kernels]
-        return room / words
+        kernels = tuple(window.kernels for window in problem.windows)
+        return room * parts.turns(kernels) / self._new_inputs(parts)
+
+    def _new_inputs(self, parts: Parts) -> Column:
+        """So many words does every further output bring, however many kernel positions there are."""
+        found = parts.known.get("new inputs")
+        if found is None:
+            tiles = parts.tiles
+            factors = [tiles[loop] for loop in self._problem.plain(Operand.INPUT)]
+            for window in self._problem.windows:
+                factors.append(tiles[window.outputs])
+                if window.along > 1:
+                    factors.append(np.minimum(window.along, tiles[window.kernels]))
+            found = parts.known["new inputs"] = reduce(operator.mul, factors)
+        return found
+
+    def _least_cost(self, operand: Operand, memory: str) -> float:
+        """What the words of an operand cost that go to a memory, at least."""
+        if (operand, memory) not in self._least_costs:
+            self._least_costs[operand, memory] = self._least_price(operand, memory) * self._least[operand]
+        return self._least_costs[operand, memory]
 
     def _least_price(self, operand: Operand, memory: str) -> float:
         """The price of a word that goes to a memory, at least."""
@@ -311,22 +441,84 @@ class Bounds:
         tariff = self.tariffs[operand, memory]
         return 0.0 if self._is_even(operand, memory) else max(0.0, tariff.saved - tariff.at_least.own)
 
-    def _ended(self, parts: Parts, link: Link, axes: Sequence[Axis], spread: Sharing | None = None) -> Values:
-        """What a link costs that no further loop is free for; what elements may still share is added to `spread`."""
-        visits = self._visits(link)
-        own: Values = self.own_price(parts, link) * self._moved.words(link.operand, link.own, visits)
-        price = self._price(link)
+    def _terms(self, parts: Parts, link: Link, axes: Sequence[Axis]) -> Terms:
+        """What a link costs that no further loop is free for; what elements may still share apart from the rest."""
+        own_price, price = self._link_prices(parts, link)
+        own_words, words = self._link_words(link)
+        own: Values = own_price * own_words
         if not price:
-            return own
-        shared: Values = price * self._moved.words(link.operand, link.shared, self._shared_visits(link, visits))
-        left = self.axes_left(link, axes)
-        if not left or spread is None:
-            return own + shared
-        if kinds := self._overlapping(link, left):
-            spread.overlapping = shared, self._moved.overlap(link.shared, kinds)
-        else:
-            spread.costs.append(shared)
-        return own
+            return Terms(own)
+        shared: Values = price * words
+        is_open, kinds = self._open(link, axes)
+        if not is_open:
+            return Terms(own + shared)
+        if not kinds:
+            return Terms(own, shared)
+        gain = link.known.get(kinds)
+        if gain is None:
+            gain = link.known[kinds] = self._moved.overlap(link.shared, kinds)
+        return Terms(own, shared, gain)
+
+    def _link_prices(self, parts: Parts, link: Link) -> tuple[float, float]:
+        """The price of a word of an element, and of one that elements share."""
+        inside = self._paths.inner.get((link.operand, link.lower)) in parts.placed
+        key = (link.operand, link.lower, link.upper is None, inside)
+        if key not in self._prices_of:
+            self._prices_of[key] = self.own_price(parts, link), self._price(link)
+        return self._prices_of[key]
+
+    def _link_words(self, link: Link) -> tuple[Column, Column]:
+        """Words of a link if all elements count, and if those that may share a word count once."""
+        own, shared = link.known.get("own"), link.known.get("shared")
+        if own is None or shared is None:
+            loops = self._problem.idle(link.operand)
+            own = self._moved.once(link.operand, link.own)
+            shared = own if link.shared is link.own else self._moved.once(link.operand, link.shared)
+            is_alone = link.shared is link.own and link.laid is None
+            for loop in loops:
+                visits = link.visits(self._problem, loop)
+                own = own * visits
+                if not is_alone:
+                    alone = link.shared[loop] == link.lasting(self._problem, loop)
+                    apart = self._problem.turns_of(loop, link.shared[loop])
+                    shared = shared * np.where(alone, visits, apart)
+            if is_alone:
+                shared = own
+            link.known["own"], link.known["shared"] = own, shared
+        return own, shared
+
+    def _whole_words(self, link: Link) -> tuple[Column, Column]:
+        """As `_link_words`, if all loops that leave the operand alone run inside the link.
+
+        Each element over which one is laid needs a tile once.
+        """
+        own, shared = link.known.get("own whole"), link.known.get("shared whole")
+        if own is None or shared is None:
+            own = self._moved.once(link.operand, link.own)
+            shared = own if link.shared is link.own else self._moved.once(link.operand, link.shared)
+            for loop in self._problem.idle(link.operand) if link.laid is not None else ():
+                elements = link.elements(self._problem, loop)
+                own = own * elements
+                alone = link.shared[loop] == link.lasting(self._problem, loop)
+                shared = shared * np.where(alone, elements, 1)
+            link.known["own whole"], link.known["shared whole"] = own, shared
+        return own, shared
+
+    def _ended(self, parts: Parts, link: Link) -> Values:
+        """What a link costs that no further loop is free for, and whose words no further elements share."""
+        own_price, price = self._link_prices(parts, link)
+        own_words, words = self._link_words(link)
+        return own_price * own_words + price * words if price else own_price * own_words
+
+    def _open(self, link: Link, axes: Sequence[Axis]) -> tuple[bool, frozenset[LoopKind]]:
+        """Whether elements along the outermost axes may still share words of a link, and what `_overlapping` says."""
+        if link.upper is not None or not axes:
+            return False, frozenset()
+        key = (link.operand, link.lower, len(axes))
+        if key not in self._open_of:
+            left = self.axes_left(link, axes)
+            self._open_of[key] = bool(left), self._overlapping(link, left)
+        return self._open_of[key]
 
     def _overlapping(self, link: Link, axes: Sequence[Axis]) -> frozenset[LoopKind]:
         """The kinds of loops along which windows of a link may overlap, so that elements share more of them."""
@@ -350,6 +542,25 @@ class Bounds:
 
     def _whole(self, parts: Parts, link: Link, loops: list[int], axes: Sequence[Axis], room: Column | int) -> Values:
         """What a link costs at least if some loops run inside it."""
+        own_price, shared_price = self._link_prices(parts, link)
+        if self._is_even(link.operand, link.lower):
+            # nobody shares: the same words
+            own_price, shared_price = own_price + shared_price, 0.0
+        are_idle = not link.slides or tuple(loops) == self._problem.idle(link.operand)
+        own_words, words = self._whole_words(link) if are_idle else self._slid_words(link, loops)
+        total: Values = own_price * (self._moved.words(link.operand, link.own) if own_price < 0 else own_words)
+        if not shared_price:
+            return total
+        cost: Values = shared_price * words
+        kinds = self._open(link, axes)[1]
+        if kinds:
+            shared = link.shared.copy()
+            shared[loops] = self._problem.whole[loops]
+            cost = cost / np.minimum(self._moved.overlap(shared, kinds), room)
+        return total + cost
+
+    def _slid_words(self, link: Link, loops: list[int]) -> tuple[Column, Column]:
+        """As `_whole_words`, if some loops run inside a link, along which windows may slide."""
         shared, own = link.shared.copy(), link.own.copy()
         for loop in loops:
             shared[loop] = own[loop] = self._problem.extents[loop]
@@ -360,20 +571,7 @@ class Bounds:
             alone = link.shared[loop] == link.lasting(self._problem, loop)
             visits[loop] = link.elements(self._problem, loop)
             together[loop] = np.where(alone, visits[loop], 1)
-        price, shared_price = self.own_price(parts, link), self._price(link)
-        if self._is_even(link.operand, link.lower):
-            # nobody shares: the same words
-            price, shared_price = price + shared_price, 0.0
-        if price < 0:
-            total: Values = price * self._moved.words(link.operand, link.own)
-        else:
-            total = price * self._moved.words(link.operand, own, visits)
-        if not shared_price:
-            return total
-        words: Values = shared_price * self._moved.words(link.operand, shared, together)
-        if kinds := self._overlapping(link, self.axes_left(link, axes)):
-            words = words / np.minimum(self._moved.overlap(shared, kinds), room)
-        return total + words
+        return self._moved.words(link.operand, own, visits), self._moved.words(link.operand, shared, together)
 
     def axes_left(self, link: Link, axes: Sequence[Axis]) -> list[Axis]:
         """Of some axes, those along which elements may share words of a link."""
@@ -433,7 +631,7 @@ class Bounds:
         alive = [link for link in parts.links if link.alive]
         for kind in self.kinds(alive):
             links = (link.ended if link.alive and not self.further(link, kind) else link for link in parts.links)
-            yield replace(parts, links=tuple(links))
+            yield parts.being(links=tuple(links))
 
     def settled(self, parts: Parts, axes: Sequence[Axis] = ()) -> Parts:
         """With links of which nothing is open any more among what is sunk, where `axes` are still to be laid along."""
@@ -447,11 +645,11 @@ class Bounds:
             sunk = sunk + self._read_prices @ again
             flows = flows + self._reads @ again if self.timed else flows
         for link in done:
-            sunk = sunk + self._ended(parts, link, ())
+            sunk = sunk + self._ended(parts, link)
         links = tuple(link for link in parts.links if all(link is not each for each in done))
         for link in done if self.timed else ():
             flows = flows + np.stack(self._flow(link))
-        return replace(parts, links=links, sunk=sunk, flows=flows, sent=None if is_read else parts.sent)
+        return parts.being(links=links, sunk=sunk, flows=flows, sent=None if is_read else parts.sent)
 
     def _is_settled(self, parts: Parts, link: Link, axes: Sequence[Axis]) -> bool:
         """Whether nothing that follows changes what a link costs."""
@@ -469,7 +667,7 @@ class Bounds:
         total: Values = np.zeros(parts.count)
         for link in parts.links:
             if not link.alive and self.axes_left(link, axes):
-                words = self._moved.words(link.operand, link.own, self._visits(link))
+                words = self._link_words(link)[0]
                 rate = self.tariffs[link.operand, link.lower].added
                 total = total + self.own_price(parts, link, rate) * words
         return total
@@ -482,26 +680,34 @@ class Bounds:
         if not self.timed:
             return np.zeros(parts.count)
         steps: Values = parts.steps / np.asarray(room, np.float64)
-        settled = parts.placed - {(link.operand, link.lower) for link in parts.links}
-        for port, words, reads in zip(self._ports, parts.flows[:-1], self._reads, strict=False):
-            if not self._hierarchy.axes_outside(port.memory):
-                left = sum(least for link, least in self._through[port] if link not in settled)
-                left = left + reads @ (self._fewest_read + again)
-                steps = np.maximum(steps, (words + left) / port.rate)
+        if not self._outer_ports:
+            return steps
+        there = {(link.operand, link.lower) for link in parts.links}
+        for row, port, through in self._outer_ports:
+            words = [least for link, least in through if link in there or link not in parts.placed]
+            left: Values | float = float(sum(words))
+            if self._problem.extras:
+                left = left + self._reads[row] @ (self._fewest_read + again)
+            steps = np.maximum(steps, (parts.flows[row] + left) / port.rate)
         return steps
 
     @cached_property
-    def _through(self) -> Mapping[Port, list[tuple[tuple[Operand, str], int]]]:
-        """By port, the links that it moves words of, by operand and lower place, and how many at least."""
+    def _outer_ports(self) -> list[tuple[int, Port, list[tuple[tuple[Operand, str], int]]]]:
+        """The ports of memories that exist once, with their rows in `Parts.flows`, and what goes through them.
+
+        That are links, by operand and lower place, and how many words at least.
+        """
         begins = self._hierarchy.begins
-        return {
-            port: [
-                (link, self._least[link[0]])
-                for link, upper in self._paths.upper.items()
-                if port.memory == (upper or begins(link[0])) and port.goes == (link[0] is not Operand.OUTPUT)
-            ]
-            for port in self._ports
-        }
+        found: list[tuple[int, Port, list[tuple[tuple[Operand, str], int]]]] = []
+        for row, port in enumerate(self._ports):
+            if not self._hierarchy.axes_outside(port.memory):
+                through = [
+                    (link, self._least[link[0]])
+                    for link, upper in self._paths.upper.items()
+                    if port.memory == (upper or begins(link[0])) and port.goes == (link[0] is not Operand.OUTPUT)
+                ]
+                found.append((row, port, through))
+        return found
 
     @cached_property
     def exact(self) -> bool:
@@ -552,9 +758,7 @@ class Bounds:
 
     def _flow(self, link: Link) -> list[Values]:
         """Words of a settled link that each port moves, and no cycles for first and last tiles."""
-        visits = self._visits(link)
-        own = self._moved.words(link.operand, link.own, visits).astype(np.float64)
-        shared = self._moved.words(link.operand, link.shared, self._shared_visits(link, visits)).astype(np.float64)
+        own, shared = (words.astype(np.float64) for words in self._link_words(link))
         outer = self._paths.upper[link.operand, link.lower] or self._hierarchy.begins(link.operand)
         rows: list[Values] = []
         for port in self._ports:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from passes.mapper.dominance import cheapest
+from passes.mapper.dominance import cheapest, numbered
 from passes.mapper.effort import GROUP
+from passes.mapper.moves import Made
 from passes.mapper.partial import Flags, Parts, Rows
 from passes.mapper.pricing import Values
 from passes.mapper.stages import Place, axes_of, nexts
@@ -53,8 +54,9 @@ class Dive:
             placed: dict[tuple[Place, ...], list[Parts]] = {}
             for waiting, several in reached.items():
                 for parts in several:
+                    made: Made = {}
                     for place, others in nexts(waiting):
-                        found = tree.moves.placing(parts, place, others, further, promising)
+                        found = tree.moves.placing(parts, place, others, further, promising, made)
                         placed.setdefault(others, []).extend(found)
             reached = {others: self._narrowed(stage, several) for others, several in placed.items()}
         return reached.get((), ())
@@ -63,7 +65,7 @@ class Dive:
         """The most promising parts in the middle of memories."""
         tree, pool = self.tree, Pool()
         settled = [tree.bounds.settled(parts, tree.axes(stage)) for parts in groups]
-        bounds = [tree.bound(stage, parts, storing=True) for parts in settled]
+        bounds = tree.several(stage, settled, storing=True)
 
         def chosen(parts: Parts) -> Rows:
             return cheapest(parts, tree.bounds, tree.axes(stage))
@@ -84,9 +86,10 @@ class Dive:
 
 def apart(parts: Parts, bounds: Values) -> Values:
     """Bounds that count as higher where better parts use the elements in the same way."""
-    used = np.unique(parts.busy, axis=1, return_inverse=True)[1].reshape(-1)
+    used = numbered(parts.busy)
     order = np.lexsort((bounds, used))
-    first = np.searchsorted(used[order], used[order])
+    used = used[order]
+    first = np.searchsorted(used, used)
     better = np.empty(len(order), np.int64)
     better[order] = np.arange(len(order)) - first
     return bounds * (1 + _CROWDING * better)

@@ -22,12 +22,13 @@ def cheapest(parts: Parts, bounds: Bounds, axes: Sequence[Axis]) -> Rows:
     """The parts that no other one replaces; `axes` are still to be laid along."""
     if parts.count < 2 or not bounds.exact:
         return np.arange(parts.count)
-    group = _numbered(_state(parts, bounds, axes), parts.count)
+    group = numbered(np.array(_state(parts, bounds, axes)))
     cost = parts.sunk + bounds.pending(parts, axes)
     order = np.lexsort((cost, ~parts.sure, group))
     ordered = group[order]
-    first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    leader: Rows = order[first][ordered]
+    begins = np.concatenate([[True], ordered[1:] != ordered[:-1]])
+    first = begins.nonzero()[0]
+    leader: Rows = order[first][np.cumsum(begins) - 1]
     better = (cost[order] < cost[leader]) | ~parts.sure[leader]
     if len(parts.flows):
         better |= (parts.flows[:, order] < parts.flows[:, leader]).any(axis=0)
@@ -43,13 +44,13 @@ def _state(parts: Parts, bounds: Bounds, axes: Sequence[Axis]) -> list[Column]:
     if bounds.timed:
         rows += [*parts.busy, *parts.marks]
     elif axes and bounds.limited:
-        rows.append(np.prod(parts.busy, axis=0))
+        rows.append(np.multiply.reduce(parts.busy, axis=0))
     for link in parts.links:
         loops = _counting(parts.problem, link)
         open_ = bool(bounds.axes_left(link, axes))
         rows += [link.shared[loop] for loop in loops]
         if link.alive or not open_ or bounds.timed:
-            for each in (link.own, link.laid, link.kept):
+            for each in (link.own if link.own is not link.shared else None, link.laid, link.kept):
                 rows += [each[loop] for loop in loops] if each is not None else []
         elif link.operand is Operand.INPUT:
             rows += [link.own[loop] for window in parts.problem.windows for loop in (window.outputs, window.kernels)]
@@ -62,18 +63,18 @@ def _counting(problem: Problem, link: Link) -> list[int]:
     return [*problem.idle(link.operand), *(slid if link.operand is Operand.INPUT else ())]
 
 
-def _numbered(rows: Sequence[Column], count: int) -> Rows:
-    """Numbers from 0 of columns that differ, of which there are `count`; without rows none does."""
-    number = np.zeros(count, np.int64)
+def numbered(rows: Column) -> Column:
+    """Numbers of columns, the same for those that agree in all `rows`."""
+    low, high = rows.min(axis=1), rows.max(axis=1)
+    differing = (low < high).nonzero()[0]
+    spans = (high[differing] - low[differing] + 1).tolist()
+    number = np.zeros(rows.shape[1], np.int64)
     most = 1
-    for row in rows:
-        low, high = int(row.min()), int(row.max())
-        if low == high:
-            continue
-        span = high - low + 1
+    for row, span in zip(differing, spans, strict=True):
         if most * span >= 1 << 62:
             number = np.unique(number, return_inverse=True)[1].astype(np.int64)
             most = int(number.max()) + 1
-        number = number * span + (row - low)
+        number *= span
+        number += rows[row] - low[row]
         most *= span
-    return np.unique(number, return_inverse=True)[1].astype(np.intp)
+    return number

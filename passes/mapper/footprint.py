@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property, partial, reduce
 from types import MappingProxyType
 
 import numpy as np
@@ -40,6 +41,18 @@ class Moved:
             for number, window in enumerate(self._problem.windows):
                 result = result * self._positions(number, tiles[window.outputs], tiles[window.kernels])
         return result
+
+    def once(self, operand: Operand, tiles: Column) -> Column:
+        """As `words`, if each loop that the operand is not indexed by comes once; one number if it is for all."""
+        result = self._plain_words[operand]
+        if operand is Operand.INPUT:
+            for number, window in enumerate(self._problem.windows):
+                result = result * self._positions(number, tiles[window.outputs], tiles[window.kernels])
+        return result
+
+    @cached_property
+    def _plain_words(self) -> Mapping[Operand, Column]:
+        return {operand: np.full(1, self._problem.words(operand), np.int64) for operand in Operand}
 
     def overlap(self, tiles: Column, kinds: frozenset[LoopKind]) -> Column:
         """How many times as few words of windows there are, at most, if tiles grow along some kinds of loops."""
@@ -95,18 +108,19 @@ class Moved:
 
 def tile_words(problem: Problem, operand: Operand, sizes: Sequence[Column] | Column) -> Column:
     """Words of a tile with `sizes[l]` indices of loop l."""
-    # a link of one operation has no loops
-    result: Column = np.ones_like(sizes[0]) if len(sizes) else np.ones(1, np.int64)
-    for loop in problem.plain(operand):
-        result = result * sizes[loop]
+    factors = [sizes[loop] for loop in problem.plain(operand)]
     if operand is Operand.INPUT:
-        for window in problem.windows:
-            result = result * touched(window, sizes[window.outputs], sizes[window.kernels])
-    return result
+        factors += [touched(window, sizes[window.outputs], sizes[window.kernels]) for window in problem.windows]
+    if not factors:
+        # a link of one operation has no loops
+        return np.ones_like(sizes[0]) if len(sizes) else np.ones(1, np.int64)
+    return reduce(operator.mul, factors)
 
 
 def touched(window: Window, outputs: Column, kernels: Column) -> Column:
     """Input positions of single pieces of a window, as `positions` says."""
+    if window.across == window.along == 1 and outputs.dtype.kind == kernels.dtype.kind == "i":
+        return outputs + kernels - 1
     early = np.minimum(outputs, window.across)
     return kernels * early + (outputs - early) * np.minimum(kernels, window.along)
 

@@ -18,8 +18,10 @@ that meet on their way out may be cheaper.
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -41,6 +43,9 @@ _SLICE = 2048
 
 _LAID = 16
 """How many numbers of elements are tried at least where not all are: whether all can be busy hangs on them."""
+
+Made = dict[tuple[int, ...], tuple[int, Parts]]
+"""By the loops that are cut, what some parts became that were looked at already, and how much effort that took."""
 
 Filter = Callable[[Parts], Parts]
 """Those parts that may still be part of a mapping that is better than what is known."""
@@ -91,6 +96,8 @@ class Moves:
         self._problem = problem
         self._hierarchy = hierarchy
         self._larger = larger
+        self._levels = {memory.name: memory for memory in hierarchy.memories}
+        self._factors_of: dict[tuple[int, int, int | None, bool], Column] = {}
         self._windows = tuple(loop for window in problem.windows for loop in (window.outputs, window.kernels))
 
     def storing(
@@ -103,19 +110,29 @@ class Moves:
         if not waiting:
             yield parts
             return
+        made: Made = {}
         for place, others in nexts(waiting):
-            for placed in self.placing(parts, place, others, further, promising):
+            for placed in self.placing(parts, place, others, further, promising, made):
                 stored = promising(placed)
                 if stored.count:
                     yield from self.storing(stored, others, further, promising)
 
     def placing(
-        self, parts: Parts, place: Place, others: Sequence[Place], further: frozenset[Operand], promising: Filter
+        self,
+        parts: Parts,
+        place: Place,
+        others: Sequence[Place],
+        further: frozenset[Operand],
+        promising: Filter,
+        made: Made,
     ) -> Iterator[Parts]:
-        """All ways to give one operand a place in a memory, after cuts, before `others` get theirs."""
+        """All ways to give one operand a place in a memory, after cuts, before `others` get theirs.
+
+        First cuts are looked up in what is `made` of the same parts, and kept there, for whichever place comes next.
+        """
         memory, operand = place
         later = further.union(each for _, each in others)
-        for cut, owed in self._cuts(parts, (place, *others), later, promising):
+        for cut, owed in self._cuts(parts, (place, *others), later, promising, made):
             if not self._is_swapped(cut, memory, operand):
                 placed = cut.stored(self._hierarchy, memory, operand, owed)
                 if placed.count:
@@ -170,10 +187,10 @@ class Moves:
             rows, factors = self._factors(loops[0], parts.left[loops[0]], most, uneven=self._meets and sums)
             parts, used = parts.laid(axes[index], loops[0], factors, rows), [each[rows] for each in used]
             used[index] = used[index] * factors
-            room = np.prod([axis.size // each for axis, each in zip(axes, used, strict=True)], axis=0)
+            room = reduce(operator.mul, (axis.size // each for axis, each in zip(axes, used, strict=True)))
             allowed = promising(parts, Laying(room, loops[place + 1 == len(order) :]))
             if self._hierarchy.elements is not None:
-                allowed = allowed & (np.prod(parts.busy, axis=0) <= self._hierarchy.elements)
+                allowed = allowed & (np.multiply.reduce(parts.busy, axis=0) <= self._hierarchy.elements)
             if before is not None:
                 allowed = allowed & ((factors > 1) | ((before[rows] == 1) & (order[place - 1] < index)))
             fits = np.flatnonzero(allowed)
@@ -200,7 +217,7 @@ class Moves:
                 yield from grown(some, loops)
 
     def _cuts(
-        self, parts: Parts, waiting: Sequence[Place], later: frozenset[Operand], promising: Filter
+        self, parts: Parts, waiting: Sequence[Place], later: frozenset[Operand], promising: Filter, made: Made
     ) -> Iterator[tuple[Parts, frozenset[Operand]]]:
         """With all sequences of cuts right inside the store of the first of some operands that wait for a place.
 
@@ -212,10 +229,19 @@ class Moves:
             if not loops:
                 yield some
                 return
+            if some is parts and loops in made:
+                effort, cut = made[loops]
+                self.effort.spend(effort)
+                if cut.count:
+                    yield cut
+                return
+            before = self.effort.spent
             # what ends with any of these cuts tells most parts that are too dear before there are many of them
             begun = promising(some.before(loops))
             for few in begun.slices(_SLICE):
                 cut = promising(self._grown(few, loops, waiting))
+                if some is parts and begun.count <= _SLICE:
+                    made[loops] = self.effort.spent - before, cut
                 if cut.count:
                     yield cut
 
@@ -285,28 +311,33 @@ class Moves:
         tiles = parts.tiles
         for loop in loops:
             more, by = self._factors(loop, parts.left[loop][rows])
-            tiles = tiles[:, more].copy()
+            tiles = tiles.take(more, axis=1)
             tiles[loop] = np.minimum(tiles[loop] * by, self._problem.extents[loop])
-            fits = np.flatnonzero(self._fits(parts, rows[more], tiles, waiting))
-            rows, tiles = rows[more][fits], tiles[:, fits]
-            factors = [*(each[more][fits] for each in factors), by[fits]]
-        stacked = np.stack(factors)
-        some = np.flatnonzero((stacked > 1).any(axis=0))
-        return parts.cut(loops, stacked[:, some], rows[some])
+            rows, factors = rows[more], [*(each[more] for each in factors), by]
+            fits = self._fits(parts, rows, tiles, waiting)
+            if not fits.all():
+                chosen = fits.nonzero()[0]
+                rows, tiles, factors = rows[chosen], tiles.take(chosen, axis=1), [each[chosen] for each in factors]
+        stacked = np.array(factors)
+        some = (stacked > 1).any(axis=0).nonzero()[0]
+        return parts.cut(loops, stacked.take(some, axis=1), rows[some])
 
     def _fits(self, parts: Parts, rows: Rows, tiles: Column, waiting: Sequence[Place]) -> Flags:
         fits = np.ones(len(rows), np.bool_)
         held: dict[str, Column] = {}
         for memory, operand in waiting:
-            level = self._hierarchy.memory(memory)
+            level = self._levels[memory]
             if memory not in held:
                 held[memory] = parts.held[memory][rows] if memory in parts.held else np.zeros(len(rows), np.int64)
-            words = tile_words(self._problem, operand, tiles) * level.buffers
-            held[memory] = held[memory] + in_banks(level, words)
+            words = tile_words(self._problem, operand, tiles)
+            if level.buffers > 1:
+                words = words * level.buffers
+            if level.words is not None:
+                held[memory] = held[memory] + in_banks(level, words)
             if operand in level.rooms:
                 fits &= words <= level.rooms[operand]
         for memory, taken in held.items():
-            most = self._hierarchy.memory(memory).words
+            most = self._levels[memory].words
             if most is not None:
                 fits &= taken <= most
         return fits
@@ -318,22 +349,40 @@ class Moves:
 
         With `uneven`, those too that make no fewer tiles.
         """
-        rows: list[Rows] = [np.zeros(0, np.intp)]
-        factors: list[Column] = [np.zeros(0, np.int64)]
-        key = left if most is None else left * (int(most.max(initial=1)) + 1) + most
-        for value in np.unique(key):
-            some = np.flatnonzero(key == value)
-            values = worthwhile(self._problem, loop, int(left[some[0]]), every=self._values is None)
+        if not len(left):
+            return np.zeros(0, np.intp), np.zeros(0, np.int64)
+        key = left if most is None else left * (int(most.max()) + 1) + most
+        order = np.argsort(key, kind="stable")
+        ordered = key[order]
+        begins = [0, *((ordered[1:] != ordered[:-1]).nonzero()[0] + 1).tolist()]
+        counts = [end - begin for begin, end in zip(begins, [*begins[1:], len(key)], strict=True)]
+        values: list[Column] = []
+        for begin, count in zip(begins, counts, strict=True):
+            row = order[begin]
+            values.append(self._tried(loop, int(left[row]), None if most is None else int(most[row]), uneven=uneven))
+            self.effort.spend(count * len(values[-1]))
+        if len(values) == 1:
+            return np.repeat(order, len(values[0])), np.concatenate(values * len(order))
+        numbers = [len(each) for each in values]
+        repeated = np.repeat(numbers, counts)
+        # of every row, where its values begin, less where its factors do
+        shift = np.repeat(np.cumsum([0, *numbers[:-1]]), counts) - (np.cumsum(repeated) - repeated)
+        rows = np.repeat(order, repeated)
+        return rows, np.concatenate(values)[np.arange(len(rows)) + np.repeat(shift, repeated)]
+
+    def _tried(self, loop: int, left: int, most: int | None, *, uneven: bool) -> Column:
+        """The factors of a loop that are tried if so many tiles of it are left; see `_factors`."""
+        key = (loop, left, most, uneven)
+        if key not in self._factors_of:
+            values = worthwhile(self._problem, loop, left, every=self._values is None)
             if uneven and self._values is None:
-                values = np.arange(1, int(left[some[0]]) + 1)
+                values = np.arange(1, left + 1)
             if most is not None:
-                values = values[values <= most[some[0]]]
+                values = values[values <= most]
             if self._values is not None:
-                values = sampled(values, int(left[some[0]]), self._values if most is None else max(self._values, _LAID))
-            self.effort.spend(len(some) * len(values))
-            rows.append(np.repeat(some, len(values)))
-            factors.append(np.tile(values, len(some)))
-        return np.concatenate(rows), np.concatenate(factors)
+                values = sampled(values, left, self._values if most is None else max(self._values, _LAID))
+            self._factors_of[key] = values
+        return self._factors_of[key]
 
 
 def _all(found: Sequence[_Laid]) -> _Laid:

@@ -12,8 +12,8 @@ link keeps the tile that counts, and its words can only become fewer when that t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -40,6 +40,26 @@ def in_banks(memory: Memory, words: Column) -> Column:
     return words if bank == 1 else -(-words // bank) * bank
 
 
+class Taken:
+    """Some rows of arrays: of one that several links share, once, so that they share what is taken, too."""
+
+    def __init__(self, rows: Rows):
+        self._rows = rows
+        self._found: dict[int, Column] = {}
+
+    def of(self, array: Column) -> Column:
+        """Of an array with a column for every part, which is alive as long as this is."""
+        found = self._found.get(id(array))
+        if found is None:
+            found = self._found[id(array)] = array.take(self._rows, axis=1)
+        return found
+
+
+def _taken(known: Mapping[object, Column], rows: Rows, count: int) -> dict[object, Column]:
+    """Some rows of columns of `count`; a single number may be for all."""
+    return {name: column[rows] if len(column) == count else column for name, column in known.items()}
+
+
 @dataclass(frozen=True)
 class Link:
     """Words of an operand on their way between two neighbouring places of its path.
@@ -62,15 +82,37 @@ class Link:
     own: Column
     laid: Column | None
     kept: Column | None
+    known: dict[object, Column] = field(default_factory=dict[object, Column], init=False, compare=False, repr=False)
+    """What follows from these tiles alone, a number for every part or one for all: whoever needs it keeps it here."""
 
-    def take(self, rows: Rows) -> Link:
-        """Of some parts."""
-        shared = self.shared[:, rows]
-        own = shared if self.own is self.shared else self.own[:, rows]
-        laid = None if self.laid is None else self.laid[:, rows]
-        kept = None if self.kept is None else self.kept[:, rows]
-        end = (self.alive, self.stays, self.slides, self.owed)
-        return Link(self.operand, self.lower, self.upper, *end, shared, own, laid, kept)
+    def take(self, rows: Rows, taken: Taken | None = None) -> Link:
+        """Of some parts; `taken` are the arrays of which these rows are known."""
+        taken = Taken(rows) if taken is None else taken
+        link = object.__new__(Link)
+        content = link.__dict__
+        content.update(self.__dict__)
+        shared = content["shared"] = taken.of(self.shared)
+        content["own"] = shared if self.own is self.shared else taken.of(self.own)
+        if self.laid is not None:
+            content["laid"] = taken.of(self.laid)
+        if self.kept is not None:
+            content["kept"] = taken.of(self.kept)
+        content["known"] = _taken(self.known, rows, self.own.shape[1])
+        return link
+
+    def _with(self, **changed: object) -> Link:
+        """As `replace`, in less time."""
+        link = object.__new__(Link)
+        link.__dict__.update(self.__dict__)
+        link.__dict__.update(changed, known={})
+        return link
+
+    def _being(self, **changed: object) -> Link:
+        """As `replace`, where tiles are the same: what is known of them stays."""
+        link = object.__new__(Link)
+        link.__dict__.update(self.__dict__)
+        link.__dict__.update(changed)
+        return link
 
     @property
     def kind(self) -> tuple[object, ...]:
@@ -85,11 +127,11 @@ class Link:
 
     def inside(self, memory: str, *, stays: bool) -> Link:
         """When its operand got a place in a memory further out: where words do not stay, all of them come anew."""
-        return replace(self, upper=self.upper or memory, alive=self.alive and stays)
+        return self._being(upper=self.upper or memory, alive=self.alive and stays)
 
     def after(self, operand: Operand) -> Link:
         """When another operand got a place."""
-        return self if self.owed is None else replace(self, owed=self.owed - {operand})
+        return self if self.owed is None else self._being(owed=self.owed - {operand})
 
     def allows(self, problem: Problem, loops: Sequence[int]) -> bool:
         """Whether these loops may be cut next."""
@@ -116,7 +158,8 @@ class Link:
             more = np.where(self.laid > 1, 1, factors)
         own = problem.within(self.own * more)
         owed = self.owed if self.owed or not counted else None
-        return replace(self, alive=alive, owed=owed, shared=problem.within(self.shared * factors), own=own, kept=kept)
+        shared = own if self.shared is self.own and self.laid is None else problem.within(self.shared * factors)
+        return self._with(alive=alive, owed=owed, shared=shared, own=own, kept=kept)
 
     def beside(self, problem: Problem, axis: Axis, loop: int, factors: Column, tiles: Column) -> Link:
         """With further elements along an axis, over which tiles of a loop are laid.
@@ -127,7 +170,7 @@ class Link:
         if self.alive:
             laid = np.ones_like(self.own) if self.laid is None else self.laid.copy()
             laid[loop] *= factors
-            link = replace(self, laid=laid)
+            link = self._with(laid=laid)
         together = axis.reduces if self.operand is Operand.OUTPUT else self.operand in axis.multicast
         if self.upper is not None or not together:
             return link
@@ -135,12 +178,12 @@ class Link:
         if self.operand is Operand.INPUT and problem.window_of(loop) is not None:
             factors = np.where(tiles == self.own[loop], factors, 1)
         shared[loop] = np.minimum(shared[loop] * factors, problem.extents[loop])
-        return replace(link, shared=shared)
+        return link._with(shared=shared)
 
     @property
     def ended(self) -> Link:
         """When the next loop that is cut is none that it outlives."""
-        return replace(self, alive=False)
+        return self._being(alive=False)
 
     def visits(self, problem: Problem, loop: int) -> Column:
         """How often elements get tiles of a loop that the operand is not indexed by."""
@@ -159,6 +202,11 @@ class Link:
         if self.laid is None:
             return np.ones_like(own)
         return -(-np.minimum(own * self.laid[loop], problem.extents[loop]) // own)
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether all elements count, as none shares a word."""
+        return self.shared is self.own and self.kept is None
 
     def lasting(self, problem: Problem, loop: int) -> Column:
         """The tile of a loop while each element kept what it had."""
@@ -191,6 +239,8 @@ class Parts:
     flows: Values
     marks: Column
     sent: Column | None = None
+    known: dict[object, Column] = field(default_factory=dict[object, Column], init=False, compare=False, repr=False)
+    """What follows from tiles alone, a number for every part or one for all: whoever needs it keeps it here."""
 
     @classmethod
     def empty(cls, problem: Problem, flows: int = 0) -> Parts:
@@ -216,21 +266,72 @@ class Parts:
         """What parts must have in common to be compared, or put together."""
         return (*sorted(map(str, (link.kind for link in self.links))), tuple(sorted(self.placed)), tuple(self.held))
 
+    @property
+    def order(self) -> tuple[object, ...]:
+        """What parts must have in common to be `joined`: as `kind`, and the order of links."""
+        return (tuple([link.kind for link in self.links]), self.placed, tuple(self.held), self.sent is None)
+
     def take(self, rows: Rows) -> Parts:
         """Some of them."""
-        return replace(
-            self,
+        taken = Taken(rows)
+        some = self._rows(rows, taken)
+        some.known.update(_taken(self.known, rows, self.count))
+        if "left" in self.__dict__:
+            some.__dict__["left"] = taken.of(self.left)
+        if "steps" in self.__dict__:
+            some.__dict__["steps"] = self.steps[rows]
+        return some
+
+    def _rows(self, rows: Rows, taken: Taken) -> Parts:
+        """Some of them, without what is known of their tiles, which are to be changed."""
+        some = self._with(
             trail=self.trail.take(rows),
-            tiles=self.tiles[:, rows],
-            busy=self.busy[:, rows],
-            links=tuple(link.take(rows) for link in self.links),
+            tiles=taken.of(self.tiles),
+            busy=taken.of(self.busy),
+            links=tuple([link.take(rows, taken) for link in self.links]),
             held={memory: words[rows] for memory, words in self.held.items()},
             sunk=self.sunk[rows],
             sure=self.sure[rows],
-            flows=self.flows[:, rows],
-            marks=self.marks[:, rows],
-            sent=None if self.sent is None else self.sent[:, rows],
+            flows=taken.of(self.flows),
+            marks=taken.of(self.marks),
+            sent=None if self.sent is None else taken.of(self.sent),
         )
+        if "kind" in self.__dict__:
+            some.__dict__["kind"] = self.kind
+        if "steps" in self.__dict__ and self._has_laid:
+            some.__dict__["steps"] = self.steps[rows]
+        return some
+
+    @property
+    def _has_laid(self) -> bool:
+        """Whether loops are laid along all axes that were begun: further tiles do not change the steps then."""
+        return len(self.marks) % (2 * max(1, len(self.tiles))) == 0
+
+    def _with(self, **changed: object) -> Parts:
+        """As `replace`, in less time."""
+        parts = object.__new__(Parts)
+        content = parts.__dict__
+        content.update(self.__dict__)
+        for name in ("kind", "left", "steps"):
+            content.pop(name, None)
+        content.update(changed, known={})
+        return parts
+
+    def being(self, **changed: object) -> Parts:
+        """As `replace`, where tiles and marks are the same: what is known of these stays."""
+        parts = object.__new__(Parts)
+        content = parts.__dict__
+        content.update(self.__dict__)
+        content.pop("kind", None)
+        content.update(changed)
+        return parts
+
+    def _grown(self, trail: Trail, tiles: Column, links: tuple[Link, ...], sure: Flags, busy: Column) -> Parts:
+        """With other tiles of loops."""
+        grown = self._with(trail=trail, tiles=tiles, links=links, sure=sure, busy=busy)
+        if "steps" in self.__dict__ and self._has_laid:
+            grown.__dict__["steps"] = self.steps
+        return grown
 
     def slices(self, size: int) -> Iterator[Parts]:
         """So many of them at a time."""
@@ -243,12 +344,14 @@ class Parts:
     @property
     def marked(self) -> Parts:
         """With the tiles that there are now among the `marks`."""
-        return replace(self, marks=np.concatenate([self.marks, self.tiles]))
+        marked = self.being(marks=np.concatenate([self.marks, self.tiles]))
+        marked.__dict__.pop("steps", None)
+        return marked
 
     def stored(self, hierarchy: Hierarchy, memory: str, operand: Operand, owed: frozenset[Operand]) -> Parts:
         """With a tile of an operand in a memory, where it fits; `owed` as in `Link`."""
         level = hierarchy.memory(memory)
-        words = tile_words(self.problem, operand, self.tiles) * level.buffers
+        words = self.words(operand) * level.buffers
         held = in_banks(level, words) + self.held.get(memory, 0)
         fits = np.ones(self.count, np.bool_) if level.words is None else held <= level.words
         if operand in level.rooms:
@@ -265,8 +368,7 @@ class Parts:
             flows[-1] += words / level.buffers / rate
         alive = level.stays or slides
         new = Link(operand, memory, None, alive, level.stays, slides, owed or None, self.tiles, self.tiles, None, None)
-        grown = replace(
-            self,
+        grown = self.being(
             trail=self.trail.around([Store(memory, operand)], [np.ones(self.count, np.int64)]),
             links=(*links, new),
             placed=self.placed | {(operand, memory)},
@@ -278,14 +380,14 @@ class Parts:
     @property
     def sending(self) -> Parts:
         """When sums got their outermost place, from which results leave."""
-        return replace(self, sent=self.tiles) if self.problem.rereading else self
+        return self.being(sent=self.tiles) if self.problem.rereading else self
 
     def before(self, loops: Sequence[int]) -> Parts:
         """When these loops are cut next, the last of them innermost: without links that this ends."""
         if not all(link.allows(self.problem, loops) for link in self.links):
             return self.take(np.zeros(0, np.intp))
-        links = (link if link.gains(self.problem, loops) or not link.alive else link.ended for link in self.links)
-        return replace(self, links=tuple(links))
+        links = (link if not link.alive or link.gains(self.problem, loops) else link.ended for link in self.links)
+        return self.being(links=tuple(links))
 
     def cut(self, loops: Sequence[int], factors: Column, rows: Rows) -> Parts:
         """Parts `rows`, repeated over time: loop `loops[i]` runs over `factors[i]` tiles, the last loop innermost.
@@ -294,19 +396,19 @@ class Parts:
         """
         if not all(link.allows(self.problem, loops) for link in self.links):
             rows, factors = rows[:0], factors[:, :0]
-        chosen = self.take(rows)
+        chosen = self._rows(rows, Taken(rows))
         grow = np.ones_like(chosen.tiles)
         grow[list(loops)] = factors
         tiles = self.problem.within(chosen.tiles * grow)
         links = tuple(link.repeated(self.problem, loops, grow) for link in chosen.links)
         # inside out: the last loop first
         inner = list(reversed(loops))
-        return replace(
-            chosen,
-            trail=chosen.trail.around([For(loop) for loop in inner], [chosen.tiles[loop] for loop in inner]),
-            tiles=tiles,
-            links=links,
-            sure=chosen.sure & ~self._is_doubtful_cut(chosen, links, loops, grow, tiles),
+        return chosen._grown(
+            chosen.trail.around([For(loop) for loop in inner], [chosen.tiles[loop] for loop in inner]),
+            tiles,
+            links,
+            chosen.sure & ~self._is_doubtful_cut(chosen, links, loops, grow, tiles),
+            chosen.busy,
         )
 
     def _is_doubtful_cut(
@@ -314,50 +416,76 @@ class Parts:
     ) -> Flags:
         """Where a link may cost more than its tiles say after a cut."""
         doubtful = np.zeros(chosen.count, np.bool_)
+        uneven: dict[int, Flags] = {}
         for before, after in zip(chosen.links, links, strict=True):
             if before.alive and not before.outlives(self.problem, loops) and before.gains(self.problem, loops):
                 doubtful |= grow[loops[-1]] > 1
-            if after.alive:
+            if after.alive and not after.is_alone:
                 for loop in loops:
-                    extent = self.problem.extents[loop]
+                    if loop not in uneven:
+                        uneven[loop] = (grow[loop] > 1) & (self.problem.extents[loop] % tiles[loop] > 0)
                     alone = after.shared[loop] == after.lasting(self.problem, loop)
                     whole = after.shared[loop] == tiles[loop]
-                    doubtful |= ~alone & ~whole & (grow[loop] > 1) & (extent % tiles[loop] > 0)
+                    doubtful |= ~(alone | whole) & uneven[loop]
         return doubtful
 
     def laid(self, axis: Axis, loop: int, factors: Column, rows: Rows) -> Parts:
         """Parts `rows`, side by side: `loop` runs over `factors` tiles along an axis."""
-        chosen = self.take(rows)
+        chosen = self._rows(rows, Taken(rows))
         tiles, busy = chosen.tiles.copy(), chosen.busy.copy()
         tiles[loop] = np.minimum(tiles[loop] * factors, self.problem.extents[loop])
         busy[loop] *= factors
         doubtful = np.zeros(chosen.count, np.bool_)
+        uneven: Flags = self.problem.extents[loop] % tiles[loop] > 0
         for link in chosen.links:
             if loop in self.problem.idle(link.operand):
-                again = link.alive and link.kept is not None and link.kept[loop] > 1
-                apart = (link.shared[loop] != chosen.tiles[loop]) & (self.problem.extents[loop] % tiles[loop] > 0)
-                doubtful |= again | apart
-        return replace(
-            chosen,
-            trail=chosen.trail.around([Par(loop, axis.name)], [chosen.tiles[loop]]),
-            tiles=tiles,
-            busy=busy,
-            links=tuple(link.beside(self.problem, axis, loop, factors, chosen.tiles[loop]) for link in chosen.links),
-            sure=chosen.sure & ~(doubtful & (factors > 1)),
+                if link.alive and link.kept is not None:
+                    doubtful |= link.kept[loop] > 1
+                doubtful |= (link.shared[loop] != chosen.tiles[loop]) & uneven
+        return chosen._grown(
+            chosen.trail.around([Par(loop, axis.name)], [chosen.tiles[loop]]),
+            tiles,
+            tuple([link.beside(self.problem, axis, loop, factors, chosen.tiles[loop]) for link in chosen.links]),
+            chosen.sure & ~(doubtful & (factors > 1)),
+            busy,
         )
 
     @cached_property
     def left(self) -> Column:
         """How many tiles of every loop there are to run over, a row for each."""
-        return -(-self.problem.whole // self.tiles)
+        return self.problem.turns(self.tiles)
+
+    def turns(self, loops: tuple[int, ...]) -> Column:
+        """How many tiles of some loops there are to run over, all together."""
+        found = self.known.get(loops)
+        if found is None:
+            found = self.left[loops[0]] if loops else np.ones(self.count, np.int64)
+            for loop in loops[1:]:
+                found = found * self.left[loop]
+            self.known[loops] = found
+        return found
+
+    def words(self, operand: Operand) -> Column:
+        """Words of the tiles of an operand."""
+        found = self.known.get(operand)
+        if found is None:
+            found = self.known[operand] = tile_words(self.problem, operand, self.tiles)
+        return found
 
     @cached_property
     def steps(self) -> Column:
         """Steps until the element with the most to do is done, if all else runs over time; needs the `marks`."""
-        extents = self.problem.whole
-        edges = [*np.split(self.marks, len(self.marks) // len(extents)), self.tiles] if len(self.marks) else []
+        count = len(self.tiles)
+        ends = range(0, len(self.marks), count) if count else ()
+        edges = [*(self.marks[end : end + count] for end in ends), self.tiles]
         axes = list(zip(edges[::2], edges[1::2], strict=False))
-        return np.prod(_slowest(np.broadcast_to(extents, self.tiles.shape), axes), axis=0)
+        if not axes:
+            return np.full(self.count, self.problem.operations, np.int64)
+        if len(axes) > 1:
+            return np.multiply.reduce(_slowest(self.problem.whole, axes), axis=0)
+        (before, after), *_ = axes
+        times = self.problem.full_turns(after)
+        return np.multiply.reduce(times * before + np.minimum(self.problem.whole - times * after, before), axis=0)
 
     def nest(self) -> tuple[Nest, list[Column]]:
         """The nest of parts that were made alike, if what is left of all loops runs over time outside everything."""
@@ -382,24 +510,21 @@ def read_by(problem: Problem, pieces: Column, together: Values | float) -> Value
 
 def together(groups: Sequence[Parts]) -> Parts:
     """Parts of one kind, made in different ways, as one."""
+    by_name = [sorted(group.links, key=lambda link: str(link.kind)) for group in groups]
+    return joined([group.being(links=tuple(links)) for group, links in zip(groups, by_name, strict=True)])
+
+
+def joined(groups: Sequence[Parts]) -> Parts:
+    """Parts whose links are of the same kinds in the same order as one."""
     first = groups[0]
-    order = [sorted(group.links, key=lambda link: str(link.kind)) for group in groups]
-    links = tuple(
-        replace(
-            same[0],
-            shared=np.concatenate([link.shared for link in same], axis=1),
-            own=np.concatenate([link.own for link in same], axis=1),
-            laid=_side_by_side([link.laid for link in same], same),
-            kept=_side_by_side([link.kept for link in same], same),
-        )
-        for same in zip(*order, strict=True)
-    )
+    if len(groups) == 1:
+        return first.being(trail=merged([first.trail]))
     return Parts(
         first.problem,
         merged([group.trail for group in groups]),
         np.concatenate([group.tiles for group in groups], axis=1),
         np.concatenate([group.busy for group in groups], axis=1),
-        links,
+        tuple([_one(same) for same in zip(*(group.links for group in groups), strict=True)]),
         first.placed,
         {memory: np.concatenate([group.held[memory] for group in groups]) for memory in first.held},
         np.concatenate([group.sunk for group in groups]),
@@ -408,6 +533,15 @@ def together(groups: Sequence[Parts]) -> Parts:
         np.concatenate([group.marks for group in groups], axis=1),
         None if first.sent is None else np.concatenate([each.sent for each in groups if each.sent is not None], axis=1),
     )
+
+
+def _one(links: Sequence[Link]) -> Link:
+    """Links of one kind, of different parts, as one."""
+    shared = own = np.concatenate([link.shared for link in links], axis=1)
+    if any(link.own is not link.shared for link in links):
+        own = np.concatenate([link.own for link in links], axis=1)
+    laid, kept = (_side_by_side(each, links) for each in ([x.laid for x in links], [x.kept for x in links]))
+    return replace(links[0], shared=shared, own=own, laid=laid, kept=kept)
 
 
 def _slowest(indices: Column, axes: Sequence[tuple[Column, Column]]) -> Column:
@@ -423,11 +557,12 @@ def _slowest(indices: Column, axes: Sequence[tuple[Column, Column]]) -> Column:
 
 def _led_inwards(indices: Column, axes: Sequence[tuple[Column, Column]], whole: Sequence[Column]) -> Column:
     """As `_slowest`, where it is known how many steps the `whole` tile before each axis takes."""
-    steps: Column = np.zeros_like(indices)
+    steps: Column | None = None
     for (before, after), each in zip(reversed(axes), reversed(whole), strict=True):
-        times, rest = np.divmod(indices, after)
-        steps, indices = steps + times * each, np.minimum(rest, before)
-    return steps + indices
+        times = indices // after
+        more = times * each
+        steps, indices = more if steps is None else steps + more, np.minimum(indices - times * after, before)
+    return indices if steps is None else steps + indices
 
 
 def _side_by_side(columns: Sequence[Column | None], links: Sequence[Link]) -> Column | None:

@@ -26,6 +26,10 @@ RELEVANT = {
 """The kinds of loops that each operand is indexed by."""
 
 
+_TABLE = 1 << 18
+"""Entries of the largest table that is made."""
+
+
 @dataclass(frozen=True)
 class Window:
     """How output and kernel positions of one dimension address the input: `output * stride + kernel * dilation`.
@@ -141,6 +145,46 @@ class Problem:
     def whole(self) -> npt.NDArray[np.int64]:
         """The extents of all loops as one column of tiles."""
         return np.array(self.extents, np.int64)[:, None]
+
+    def turns(self, tiles: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """How many tiles of every loop there are to run over, a row for each."""
+        if self._turns is None:
+            return -(-self.whole // tiles)
+        table, begins = self._turns
+        return table[tiles + begins]
+
+    def full_turns(self, tiles: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """As `turns`, without last tiles that are smaller."""
+        if self._turns is None:
+            return self.whole // tiles
+        return self._full_turns[tiles + self._turns[1]]
+
+    def turns_of(self, loop: int, tiles: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """How many tiles of one loop there are."""
+        if self._turns is None:
+            return -(-self.extents[loop] // tiles)
+        return self._turns_of[loop][tiles]
+
+    @cached_property
+    def _turns(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None:
+        """How many tiles there are for every size, of one loop after the other, and where each begins; a column.
+
+        None if these are too many, or there is no loop.
+        """
+        sizes = [extent + 1 for extent in self.extents]
+        if not sizes or sum(sizes) > _TABLE:
+            return None
+        begins = np.cumsum([0, *sizes[:-1]]).astype(np.int64)
+        return np.concatenate(self._turns_of), begins[:, None]
+
+    @cached_property
+    def _full_turns(self) -> npt.NDArray[np.int64]:
+        return np.concatenate([[0, *(extent // np.arange(1, extent + 1))] for extent in self.extents])
+
+    @cached_property
+    def _turns_of(self) -> list[npt.NDArray[np.int64]]:
+        """By loop, how many tiles there are for every size, from 0, which is none."""
+        return [np.concatenate([[0], -(-extent // np.arange(1, extent + 1))]) for extent in self.extents]
 
     def words(self, operand: Operand) -> int:
         """Words of an operand that no window slides over."""

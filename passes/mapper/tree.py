@@ -10,7 +10,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from passes.mapper.dominance import cheapest
 from passes.mapper.effort import GROUP, SpentError
 from passes.mapper.moves import Filter, Laying, Moves
 from passes.mapper.nest import Column
-from passes.mapper.partial import Flags, Parts, Rows, together
+from passes.mapper.partial import Flags, Parts, Rows, joined, together
 from passes.mapper.pricing import Values
 from passes.mapper.stages import Place, Stage, axes_of
 
@@ -34,8 +35,13 @@ _WIDTHS = (256, 2048)
 _SLICE = 512
 """How many of them are led on at a time; each becomes up to some thousands."""
 
+_TOGETHER = 4096
+"""Parts that are bounded together, if there are so many."""
+
 _WAITING = 150_000
 """How many parts wait in a pool, at most: some hundred megabytes, with what is made of them."""
+
+_ONE: Column = np.ones(1, np.int64)
 
 Kind = tuple[object, ...]
 
@@ -79,7 +85,7 @@ class Pool:
             merged, bounds = together([parts for parts, _ in new]), np.concatenate([each for _, each in new])
             rows = chosen(merged)
             kept = merged.take(rows)
-            self.groups[kind] = replace(kept, trail=kept.trail.compact()), bounds[rows]
+            self.groups[kind] = kept.being(trail=kept.trail.compact()), bounds[rows]
         if (most := _most([bounds for _, bounds in self.groups.values()], _WAITING)) < np.inf:
             for kind, (parts, bounds) in self.groups.items():
                 self.floor = min(self.floor, float(bounds[bounds > most].min(initial=np.inf)))
@@ -108,7 +114,7 @@ class Pool:
             if len(rows):
                 some = parts.take(rows[np.argsort(bounds[rows], kind="stable")])
                 # what grows from these must not keep the trails of all others
-                yield replace(some, trail=some.trail.compact())
+                yield some.being(trail=some.trail.compact())
 
 
 def _most(values: Sequence[Values], number: int) -> float:
@@ -200,16 +206,40 @@ class Tree:
         def chosen(parts: Parts) -> Rows:
             return np.arange(parts.count) if is_last else cheapest(parts, self.bounds, axes)
 
+        branches: list[Parts] = []
         for each in grown:
-            for branch in [each] if is_last else self.bounds.branched(each):
-                parts = replace(self.bounds.settled(branch, axes), held={})
-                bounds = self.bound(stage, parts)
-                rows = np.flatnonzero(bounds < best.value)
-                added.append((parts.take(rows), bounds[rows]))
-            if sum(parts.count for parts, _ in added) > _WAITING:
-                pools[stage].put(added, chosen)
-                added = []
-        pools[stage].put(added, chosen)
+            if is_last:
+                branches.append(each)
+            else:
+                branches += (self.bounds.settled(branch, axes).being(held={}) for branch in self.bounds.branched(each))
+            if sum(parts.count for parts in branches) > _TOGETHER:
+                added += self._below(stage, branches, best.value)
+                branches = []
+                if sum(parts.count for parts, _ in added) > _WAITING:
+                    pools[stage].put(added, chosen)
+                    added = []
+        pools[stage].put([*added, *self._below(stage, branches, best.value)], chosen)
+
+    def _below(self, stage: int, groups: Sequence[Parts], limit: float) -> list[tuple[Parts, Values]]:
+        """The parts before a stage whose bounds are below a limit, with these."""
+        found: list[tuple[Parts, Values]] = []
+        for parts, bounds in zip(groups, self.several(stage, groups), strict=True):
+            rows = (bounds < limit).nonzero()[0]
+            found.append((parts, bounds) if len(rows) == len(bounds) else (parts.take(rows), bounds[rows]))
+        return found
+
+    def several(self, stage: int, groups: Sequence[Parts], *, storing: bool = False) -> list[Values]:
+        """Bounds of groups of parts, at once of those that are alike: a call takes longer than many rows of it."""
+        alike: dict[object, list[int]] = {}
+        for number, parts in enumerate(groups):
+            alike.setdefault(parts.order, []).append(number)
+        found: dict[int, Values] = {}
+        for numbers in alike.values():
+            bounds = self.bound(stage, joined([groups[number] for number in numbers]), storing=storing)
+            ends = itertools.accumulate(groups[number].count for number in numbers)
+            for number, end in zip(numbers, ends, strict=True):
+                found[number] = bounds[end - groups[number].count : end]
+        return [found[number] for number in range(len(groups))]
 
     def root_bound(self, stage: int, parts: Parts) -> float:
         """A lower bound of all mappings that some parts before a stage are part of."""
@@ -237,9 +267,21 @@ class Tree:
         )
         return own, frozenset(operand for places in further for _, operand in places)
 
-    def axes(self, stage: int) -> list[Axis]:
+    def axes(self, stage: int) -> Sequence[Axis]:
         """The axes that are still to be laid along before a stage."""
-        return [axis for each in self.stages[stage:] for axis in axes_of(each)]
+        return self._axes[stage]
+
+    @cached_property
+    def _axes(self) -> list[tuple[Axis, ...]]:
+        stages = range(len(self.stages) + 2)
+        return [tuple(axis for each in self.stages[stage:] for axis in axes_of(each)) for stage in stages]
+
+    @cached_property
+    def _memories(self) -> list[list[str]]:
+        """By stage, the memories from it on."""
+        stages = range(len(self.stages) + 2)
+        each = [[level.name for level in stage if isinstance(level, Memory)] for stage in self.stages]
+        return [list(itertools.chain.from_iterable(each[stage:])) for stage in stages]
 
     def promising(self, stage: int, chosen: Callable[[Values], Flags]) -> Filter:
         """Those parts in the middle of memories whose bounds are `chosen`."""
@@ -255,12 +297,14 @@ class Tree:
 
     def finish(self, groups: Iterable[Parts], best: Incumbent) -> None:
         """Offer all that becomes of some parts, first what has the lowest bounds: they nearly always are the prices."""
-        alike = [each for group in groups for some in self.moves.finishing(group) for each in some.alike()]
-        bounds = [self.bound(len(self.stages), each) for each in alike]
-        for number in sorted(range(len(alike)), key=lambda number: float(bounds[number].min())):
-            rows = np.flatnonzero(bounds[number] < best.value)
-            if len(rows):
-                parts = alike[number].take(rows)
+        alike: list[tuple[Parts, Rows, Values]] = []
+        for some in (each for group in groups for each in self.moves.finishing(group)):
+            bounds = self.bound(len(self.stages), some)
+            alike += ((some, rows, bounds[rows]) for rows in some.trail.alike())
+        for some, rows, bounds in sorted(alike, key=lambda each: float(each[2].min())):
+            chosen = rows[bounds < best.value]
+            if len(chosen):
+                parts = some.take(chosen)
                 best.offer(parts, self.price(parts))
 
     def bound(self, stage: int, parts: Parts, laying: Laying | None = None, *, storing: bool = False) -> Values:
@@ -269,32 +313,30 @@ class Tree:
         In the middle of axes, `laying` says what is left of them; in that of memories (`storing`) some operands may
         have their places there.
         """
-        memories = [level.name for level in self.stages[stage] if isinstance(level, Memory)] if storing else []
         within = laying is not None or storing
+        further = self._memories[stage + within]
+        memories = self._memories[stage][: -len(further) or None] if storing else []
         axes = self.axes(stage)
         room = self._room(parts, self.axes(stage + 1) if laying else axes)
         if laying:
-            room = room * np.minimum(laying.room, self._tiles(parts, laying.loops))
+            room = room * np.minimum(laying.room, parts.turns(laying.loops))
         if self.hierarchy.elements is not None:
-            room = np.minimum(room, self.hierarchy.elements // np.prod(parts.busy, axis=0))
-        room = np.maximum(room, 1)
+            room = np.minimum(room, self.hierarchy.elements // np.multiply.reduce(parts.busy, axis=0))
+            room = np.maximum(room, 1)
         again = self.bounds.read_again(parts)
         energy = self.bounds.energy(parts, room, axes, memories) + self.bounds.read_energy(again)
-        for level in itertools.chain.from_iterable(self.stages[stage + within :]):
-            if isinstance(level, Memory):
-                energy = energy + self.bounds.crowded(parts, level.name)
+        for memory in further:
+            energy = energy + self.bounds.crowded(parts, memory)
         return self.value(energy, self.bounds.cycles(parts, room, again))
 
     def _room(self, parts: Parts, axes: Sequence[Axis]) -> Column:
         """How many times as many elements may work at most, if axes are still to be laid along."""
-        room: Column = np.ones(parts.count, np.int64)
+        room: Column = _ONE
         for axis in axes:
-            room = room * np.minimum(axis.size, self._tiles(parts, self.moves.along([axis])))
+            room = room * np.minimum(axis.size, parts.turns(self._along[axis.name]))
         return room
 
-    def _tiles(self, parts: Parts, loops: Sequence[int]) -> Column:
-        """Over how many elements some loops can be laid: no more than there are tiles to run over."""
-        tiles: Column = np.ones(parts.count, np.int64)
-        for loop in loops:
-            tiles = tiles * parts.left[loop]
-        return tiles
+    @cached_property
+    def _along(self) -> dict[str, tuple[int, ...]]:
+        """The loops that may be laid along each axis."""
+        return {axis.name: self.moves.along([axis]) for axis in self.hierarchy.axes}
