@@ -37,3 +37,44 @@ def _spread(values: Column, number: int) -> Column:
     if len(values) <= number:
         return values
     return values[np.linspace(0, len(values) - 1, number).astype(np.intp)]
+
+
+_MANY = 256
+"""Keys of which each is looked up once, as that takes less time then."""
+
+
+class Tried:
+    """Values by keys, for many keys at once; they are added when they are needed first."""
+
+    def __init__(self) -> None:
+        self._values: list[Column] = [np.zeros(0, np.int64)]
+        self._ends = [0, 0]
+        self._places: dict[int, int] = {}
+        self._table: tuple[Column, Column, Column] | None = None
+
+    def missing(self, keys: Column) -> list[int]:
+        """Those of some sorted keys that have no values yet."""
+        return [key for key in dict.fromkeys(keys.tolist()) if key not in self._places]
+
+    def add(self, key: int, values: Column) -> None:
+        """Keep the values of a key."""
+        self._places[key] = len(self._values)
+        self._values.append(values)
+        self._ends.append(self._ends[-1] + len(values))
+        self._table = None
+
+    def each(self, keys: Column) -> tuple[Column, Column]:
+        """Rows of keys, each repeated with every value of its key; those of equal keys that follow each other by row."""
+        if self._table is None:
+            ends = np.array(self._ends)
+            self._table = np.concatenate(self._values), ends[:-1], np.diff(ends)
+        values, begins, counts = self._table
+        if len(keys) > _MANY:
+            distinct, numbers = np.unique(keys, return_inverse=True)
+            places = np.array([self._places[key] for key in distinct.tolist()], np.intp)[numbers]
+        else:
+            places = np.array([self._places[key] for key in keys.tolist()], np.intp)
+        numbers = counts[places]
+        rows = np.repeat(np.arange(len(keys)), numbers)
+        shift = begins[places] - (numbers.cumsum() - numbers)
+        return rows, values[np.arange(len(rows)) + shift[rows]]

@@ -27,7 +27,7 @@ import numpy as np
 
 from dialects.hierarchy import Axis, Hierarchy
 from dialects.schedule import Operand
-from passes.mapper.choices import sampled, worthwhile
+from passes.mapper.choices import Tried, sampled, worthwhile
 from passes.mapper.effort import Effort
 from passes.mapper.footprint import tile_words
 from passes.mapper.nest import Column, Store
@@ -97,7 +97,7 @@ class Moves:
         self._hierarchy = hierarchy
         self._larger = larger
         self._levels = {memory.name: memory for memory in hierarchy.memories}
-        self._factors_of: dict[tuple[int, int, int | None, bool], Column] = {}
+        self._tried_of: dict[tuple[int, int, bool], Tried] = {}
         self._windows = tuple(loop for window in problem.windows for loop in (window.outputs, window.kernels))
 
     def storing(
@@ -184,7 +184,8 @@ class Moves:
         for place, index in enumerate(order):
             sums = axes[index].reduces and not self._problem.is_relevant(Operand.OUTPUT, loops[0])
             most = axes[index].size // used[index]
-            rows, factors = self._factors(loops[0], parts.left[loops[0]], most, uneven=self._meets and sums)
+            size, is_uneven = axes[index].size, self._meets and sums
+            rows, factors = self._factors(loops[0], parts.left[loops[0]], most, size, uneven=is_uneven)
             parts, used = parts.laid(axes[index], loops[0], factors, rows), [each[rows] for each in used]
             used[index] = used[index] * factors
             room = reduce(operator.mul, (axis.size // each for axis, each in zip(axes, used, strict=True)))
@@ -343,46 +344,35 @@ class Moves:
         return fits
 
     def _factors(
-        self, loop: int, left: Column, most: Column | None = None, *, uneven: bool = False
+        self, loop: int, left: Column, most: Column | None = None, size: int = 0, *, uneven: bool = False
     ) -> tuple[Rows, Column]:
         """Rows, each repeated with every factor of a loop that is worth trying: up to `most`, one always.
 
-        With `uneven`, those too that make no fewer tiles.
+        There is none above `size`. With `uneven`, those too that make no fewer tiles.
         """
-        if not len(left):
-            return np.zeros(0, np.intp), np.zeros(0, np.int64)
-        key = left if most is None else left * (int(most.max()) + 1) + most
+        key = left if most is None else left * (size + 1) + most
         order = np.argsort(key, kind="stable")
-        ordered = key[order]
-        begins = [0, *((ordered[1:] != ordered[:-1]).nonzero()[0] + 1).tolist()]
-        counts = [end - begin for begin, end in zip(begins, [*begins[1:], len(key)], strict=True)]
-        values: list[Column] = []
-        for begin, count in zip(begins, counts, strict=True):
-            row = order[begin]
-            values.append(self._tried(loop, int(left[row]), None if most is None else int(most[row]), uneven=uneven))
-            self.effort.spend(count * len(values[-1]))
-        if len(values) == 1:
-            return np.repeat(order, len(values[0])), np.concatenate(values * len(order))
-        numbers = [len(each) for each in values]
-        repeated = np.repeat(numbers, counts)
-        # of every row, where its values begin, less where its factors do
-        shift = np.repeat(np.cumsum([0, *numbers[:-1]]), counts) - (np.cumsum(repeated) - repeated)
-        rows = np.repeat(order, repeated)
-        return rows, np.concatenate(values)[np.arange(len(rows)) + np.repeat(shift, repeated)]
+        tried = self._tried_of.get((loop, size, uneven))
+        if tried is None:
+            tried = self._tried_of[loop, size, uneven] = Tried()
+        keys = key[order]
+        for each in tried.missing(keys):
+            value, limit = divmod(each, size + 1)
+            tried.add(each, self._tried(loop, value, None if most is None else limit, uneven=uneven))
+        rows, factors = tried.each(keys)
+        self.effort.spend(len(rows))
+        return order[rows], factors
 
     def _tried(self, loop: int, left: int, most: int | None, *, uneven: bool) -> Column:
         """The factors of a loop that are tried if so many tiles of it are left; see `_factors`."""
-        key = (loop, left, most, uneven)
-        if key not in self._factors_of:
-            values = worthwhile(self._problem, loop, left, every=self._values is None)
-            if uneven and self._values is None:
-                values = np.arange(1, left + 1)
-            if most is not None:
-                values = values[values <= most]
-            if self._values is not None:
-                values = sampled(values, left, self._values if most is None else max(self._values, _LAID))
-            self._factors_of[key] = values
-        return self._factors_of[key]
+        values = worthwhile(self._problem, loop, left, every=self._values is None)
+        if uneven and self._values is None:
+            values = np.arange(1, left + 1)
+        if most is not None:
+            values = values[values <= most]
+        if self._values is not None:
+            values = sampled(values, left, self._values if most is None else max(self._values, _LAID))
+        return values
 
 
 def _all(found: Sequence[_Laid]) -> _Laid:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,13 @@ def in_banks(memory: Memory, words: Column) -> Column:
     return words if bank == 1 else -(-words // bank) * bank
 
 
+@lru_cache(maxsize=4096)
+def _kind(*facts: object) -> str:
+    """What is said of a link, in words that can be sorted."""
+    *others, owed = facts
+    return str((*others, sorted(owed) if isinstance(owed, frozenset) else owed))
+
+
 class Taken:
     """Some rows of arrays: of one that several links share, once, so that they share what is taken, too."""
 
@@ -58,6 +65,21 @@ class Taken:
 def _taken(known: Mapping[object, Column], rows: Rows, count: int) -> dict[object, Column]:
     """Some rows of columns of `count`; a single number may be for all."""
     return {name: column[rows] if len(column) == count else column for name, column in known.items()}
+
+
+class Grown:
+    """Tiles that are so many times as large, no larger than the loops; of arrays that several links share, once."""
+
+    def __init__(self, problem: Problem, factors: Column):
+        self._problem, self._factors = problem, factors
+        self._found: dict[int, Column] = {}
+
+    def of(self, tiles: Column) -> Column:
+        """Of an array that is alive as long as this is."""
+        found = self._found.get(id(tiles))
+        if found is None:
+            found = self._found[id(tiles)] = self._problem.within(tiles * self._factors)
+        return found
 
 
 @dataclass(frozen=True)
@@ -115,10 +137,9 @@ class Link:
         return link
 
     @property
-    def kind(self) -> tuple[object, ...]:
+    def kind(self) -> str:
         """What links of parts must have in common to be compared, or put together."""
-        owed = None if self.owed is None else tuple(sorted(self.owed))
-        return (self.operand, self.lower, self.upper, self.alive, self.stays, self.slides, owed)
+        return _kind(self.operand, self.lower, self.upper, self.alive, self.stays, self.slides, self.owed)
 
     def outlives(self, problem: Problem, loops: Sequence[int]) -> bool:
         """Whether it stays alive when these loops are cut."""
@@ -143,23 +164,28 @@ class Link:
             self.alive and self.slides and problem.window_of(loops[-1]) is not None
         )
 
-    def repeated(self, problem: Problem, loops: Sequence[int], grow: Column) -> Link:
-        """With further loops over time, the last of them innermost."""
+    def repeated(self, problem: Problem, loops: Sequence[int], grow: Column, grown: Grown) -> Link:
+        """With further loops over time, the last of them innermost; `grown` are tiles that are larger for all of them.
+
+        A link that ends with them counts none.
+        """
         if not self.alive:
             return self
         alive = self.outlives(problem, loops)
-        counted = list(loops) if alive else [loops[-1]] if self.gains(problem, loops) else []
-        factors = np.ones_like(grow)
-        factors[counted] = grow[counted]
+        if not alive and not self.gains(problem, loops):
+            return self._being(alive=False)
+        factors = grow
+        if not alive:
+            factors = np.ones_like(grow)
+            factors[loops[-1]] = grow[loops[-1]]
+            grown = Grown(problem, factors)
         if self.laid is None:
-            kept, more = None, factors
+            kept, own = None, grown.of(self.own)
         else:
-            kept = np.where(self.laid > 1, factors, 1) * (1 if self.kept is None else self.kept)
-            more = np.where(self.laid > 1, 1, factors)
-        own = problem.within(self.own * more)
-        owed = self.owed if self.owed or not counted else None
-        shared = own if self.shared is self.own and self.laid is None else problem.within(self.shared * factors)
-        return self._with(alive=alive, owed=owed, shared=shared, own=own, kept=kept)
+            is_laid = self.laid > 1
+            kept = np.where(is_laid, factors, 1) * (1 if self.kept is None else self.kept)
+            own = problem.within(self.own * np.where(is_laid, 1, factors))
+        return self._with(alive=alive, owed=self.owed or None, shared=grown.of(self.shared), own=own, kept=kept)
 
     def beside(self, problem: Problem, axis: Axis, loop: int, factors: Column, tiles: Column) -> Link:
         """With further elements along an axis, over which tiles of a loop are laid.
@@ -264,7 +290,7 @@ class Parts:
     @cached_property
     def kind(self) -> tuple[object, ...]:
         """What parts must have in common to be compared, or put together."""
-        return (*sorted(map(str, (link.kind for link in self.links))), tuple(sorted(self.placed)), tuple(self.held))
+        return (*sorted([link.kind for link in self.links]), self.placed, *self.held)
 
     @property
     def order(self) -> tuple[object, ...]:
@@ -399,8 +425,9 @@ class Parts:
         chosen = self._rows(rows, Taken(rows))
         grow = np.ones_like(chosen.tiles)
         grow[list(loops)] = factors
-        tiles = self.problem.within(chosen.tiles * grow)
-        links = tuple(link.repeated(self.problem, loops, grow) for link in chosen.links)
+        grown = Grown(self.problem, grow)
+        tiles = grown.of(chosen.tiles)
+        links = tuple([link.repeated(self.problem, loops, grow, grown) for link in chosen.links])
         # inside out: the last loop first
         inner = list(reversed(loops))
         return chosen._grown(
@@ -510,7 +537,7 @@ def read_by(problem: Problem, pieces: Column, together: Values | float) -> Value
 
 def together(groups: Sequence[Parts]) -> Parts:
     """Parts of one kind, made in different ways, as one."""
-    by_name = [sorted(group.links, key=lambda link: str(link.kind)) for group in groups]
+    by_name = [sorted(group.links, key=lambda link: link.kind) for group in groups]
     return joined([group.being(links=tuple(links)) for group, links in zip(groups, by_name, strict=True)])
 
 

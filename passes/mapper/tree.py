@@ -298,9 +298,12 @@ class Tree:
     def finish(self, groups: Iterable[Parts], best: Incumbent) -> None:
         """Offer all that becomes of some parts, first what has the lowest bounds: they nearly always are the prices."""
         alike: list[tuple[Parts, Rows, Values]] = []
-        for some in (each for group in groups for each in self.moves.finishing(group)):
-            bounds = self.bound(len(self.stages), some)
-            alike += ((some, rows, bounds[rows]) for rows in some.trail.alike())
+        for each in (each for group in groups for each in self.moves.finishing(group)):
+            bounds = self.bound(len(self.stages), each)
+            chosen = (bounds < best.value).nonzero()[0]
+            if len(chosen):
+                some, bounds = each.take(chosen), bounds[chosen]
+                alike += ((some, rows, bounds[rows]) for rows in some.trail.alike())
         for some, rows, bounds in sorted(alike, key=lambda each: float(each[2].min())):
             chosen = rows[bounds < best.value]
             if len(chosen):
