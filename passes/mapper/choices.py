@@ -64,7 +64,7 @@ class Tried:
         self._table = None
 
     def each(self, keys: Column) -> tuple[Column, Column]:
-        """Rows of keys, each repeated with every value of its key; those of equal keys that follow each other by row."""
+        """Rows of keys, each repeated with every value of its key; and these."""
         if self._table is None:
             ends = np.array(self._ends)
             self._table = np.concatenate(self._values), ends[:-1], np.diff(ends)

@@ -34,7 +34,7 @@ class Dive:
     def run(self, parts: Parts) -> None:
         """Lead parts through all levels. Raises `SpentError` if the tree's effort is spent."""
         tree, best = self.tree, self.best
-        pools = tree.pools(parts, best)
+        pools = tree.pools(parts, best, brief=True)
         for stage, levels in enumerate(tree.stages):
             taken = self._taken(pools[stage])
             if axes := axes_of(levels):
@@ -63,7 +63,7 @@ class Dive:
 
     def _narrowed(self, stage: int, groups: Sequence[Parts]) -> list[Parts]:
         """The most promising parts in the middle of memories."""
-        tree, pool = self.tree, Pool()
+        tree, pool = self.tree, Pool(brief=True)
         settled = [tree.bounds.settled(parts, tree.axes(stage)) for parts in groups]
         bounds = tree.several(stage, settled, storing=True)
 

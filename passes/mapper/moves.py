@@ -44,11 +44,11 @@ _SLICE = 2048
 _LAID = 16
 """How many numbers of elements are tried at least where not all are: whether all can be busy hangs on them."""
 
-Made = dict[tuple[int, ...], tuple[int, Parts]]
+Made = dict[tuple[int, ...], tuple[int, Parts | None]]
 """By the loops that are cut, what some parts became that were looked at already, and how much effort that took."""
 
-Filter = Callable[[Parts], Parts]
-"""Those parts that may still be part of a mapping that is better than what is known."""
+Filter = Callable[[Parts], Parts | None]
+"""Those parts that may still be part of a mapping that is better than what is known; None if none is."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,7 @@ class Moves:
         made: Made = {}
         for place, others in nexts(waiting):
             for placed in self.placing(parts, place, others, further, promising, made):
-                stored = promising(placed)
-                if stored.count:
+                if stored := promising(placed):
                     yield from self.storing(stored, others, further, promising)
 
     def placing(
@@ -233,17 +232,21 @@ class Moves:
             if some is parts and loops in made:
                 effort, cut = made[loops]
                 self.effort.spend(effort)
-                if cut.count:
+                if cut:
                     yield cut
                 return
             before = self.effort.spent
             # what ends with any of these cuts tells most parts that are too dear before there are many of them
-            begun = promising(some.before(loops))
-            for few in begun.slices(_SLICE):
-                cut = promising(self._grown(few, loops, waiting))
-                if some is parts and begun.count <= _SLICE:
+            ending = some.before(loops)
+            begun = promising(ending) if ending else None
+            if some is parts and begun is None:
+                made[loops] = self.effort.spent - before, None
+            for few in begun.slices(_SLICE) if begun else ():
+                several = self._grown(few, loops, waiting)
+                cut = promising(several) if several else None
+                if some is parts and begun and begun.count <= _SLICE:
                     made[loops] = self.effort.spent - before, cut
-                if cut.count:
+                if cut:
                     yield cut
 
         memory, operand = waiting[0]
@@ -305,7 +308,7 @@ class Moves:
                     if self._problem.is_relevant(Operand.OUTPUT, loop):
                         yield from grown(parts, (loop,))
 
-    def _grown(self, parts: Parts, loops: tuple[int, ...], waiting: Sequence[Place]) -> Parts:
+    def _grown(self, parts: Parts, loops: tuple[int, ...], waiting: Sequence[Place]) -> Parts | None:
         """With all cuts of loops, of one at least, for which tiles of the operands that wait fit into the memories."""
         rows: Rows = np.arange(parts.count)
         factors: list[Column] = []
@@ -321,6 +324,8 @@ class Moves:
                 rows, tiles, factors = rows[chosen], tiles.take(chosen, axis=1), [each[chosen] for each in factors]
         stacked = np.array(factors)
         some = (stacked > 1).any(axis=0).nonzero()[0]
+        if not len(some):
+            return None
         return parts.cut(loops, stacked.take(some, axis=1), rows[some])
 
     def _fits(self, parts: Parts, rows: Rows, tiles: Column, waiting: Sequence[Place]) -> Flags:

@@ -408,10 +408,13 @@ class Parts:
         """When sums got their outermost place, from which results leave."""
         return self.being(sent=self.tiles) if self.problem.rereading else self
 
-    def before(self, loops: Sequence[int]) -> Parts:
-        """When these loops are cut next, the last of them innermost: without links that this ends."""
-        if not all(link.allows(self.problem, loops) for link in self.links):
-            return self.take(np.zeros(0, np.intp))
+    def before(self, loops: Sequence[int]) -> Parts | None:
+        """When these loops are cut next, the last of them innermost: without links that this ends.
+
+        None, if a link would end that is owed a loop.
+        """
+        if not all(link.allows(self.problem, loops) for link in self.links if link.owed is not None):
+            return None
         links = (link if not link.alive or link.gains(self.problem, loops) else link.ended for link in self.links)
         return self.being(links=tuple(links))
 
@@ -420,7 +423,7 @@ class Parts:
 
         More than one tile of at least one loop. None, if a link would end that is owed a loop.
         """
-        if not all(link.allows(self.problem, loops) for link in self.links):
+        if not all(link.allows(self.problem, loops) for link in self.links if link.owed is not None):
             rows, factors = rows[:0], factors[:, :0]
         chosen = self._rows(rows, Taken(rows))
         grow = np.ones_like(chosen.tiles)

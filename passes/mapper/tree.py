@@ -67,9 +67,11 @@ class Incumbent:
 class Pool:
     """Parts before a level, by what they have in common, with their bounds.
 
-    Where there are too many, those with the highest bounds are lost; `floor` is the lowest bound of these.
+    Where there are too many, those with the highest bounds are lost; `floor` is the lowest bound of these. Out of a
+    `brief` pool parts are taken once.
     """
 
+    brief: bool = False
     groups: dict[Kind, tuple[Parts, Values]] = field(default_factory=dict[Kind, tuple[Parts, Values]])
     floor: float = math.inf
 
@@ -84,8 +86,9 @@ class Pool:
                 new.append(self.groups[kind])
             merged, bounds = together([parts for parts, _ in new]), np.concatenate([each for _, each in new])
             rows = chosen(merged)
-            kept = merged.take(rows)
-            self.groups[kind] = kept.being(trail=kept.trail.compact()), bounds[rows]
+            if len(rows) < merged.count:
+                merged, bounds = merged.take(rows), bounds[rows]
+            self.groups[kind] = merged if self.brief else merged.being(trail=merged.trail.compact()), bounds
         if (most := _most([bounds for _, bounds in self.groups.values()], _WAITING)) < np.inf:
             for kind, (parts, bounds) in self.groups.items():
                 self.floor = min(self.floor, float(bounds[bounds > most].min(initial=np.inf)))
@@ -102,15 +105,16 @@ class Pool:
         most = _most(list(ranks.values()), number)
         ties = number - sum(int((each < most).sum()) for each in ranks.values())
         for kind, (parts, bounds) in list(self.groups.items()):
-            tied = np.flatnonzero(ranks[kind] == most)[:ties]
+            tied = (ranks[kind] == most).nonzero()[0][:ties]
             ties -= len(tied)
             taken = ranks[kind] < most
             taken[tied] = True
-            left = np.flatnonzero((bounds < limit) & ~taken)
-            self.groups[kind] = parts.take(left), bounds[left]
-            if not len(left):
-                del self.groups[kind]
-            rows = np.flatnonzero((bounds < limit) & taken)
+            if not self.brief:
+                left = ((bounds < limit) & ~taken).nonzero()[0]
+                self.groups[kind] = parts.take(left), bounds[left]
+                if not len(left):
+                    del self.groups[kind]
+            rows = ((bounds < limit) & taken).nonzero()[0]
             if len(rows):
                 some = parts.take(rows[np.argsort(bounds[rows], kind="stable")])
                 # what grows from these must not keep the trails of all others
@@ -177,9 +181,9 @@ class Tree:
             pass
         return min(best.value, begun, *(min(pool.least(), pool.floor) for pool in pools))
 
-    def pools(self, parts: Parts, best: Incumbent) -> list[Pool]:
+    def pools(self, parts: Parts, best: Incumbent, *, brief: bool = False) -> list[Pool]:
         """A pool before every stage, and one for what is done."""
-        pools = [Pool() for _ in range(len(self.stages) + 1)]
+        pools = [Pool(brief) for _ in range(len(self.stages) + 1)]
         self.put(pools, 0, [parts], best)
         return pools
 
@@ -286,12 +290,14 @@ class Tree:
     def promising(self, stage: int, chosen: Callable[[Values], Flags]) -> Filter:
         """Those parts in the middle of memories whose bounds are `chosen`."""
 
-        def promising(some: Parts) -> Parts:
+        def promising(some: Parts) -> Parts | None:
             if not some.count:
-                return some
+                return None
             settled = self.bounds.settled(some, self.axes(stage))
-            rows = chosen(self.bound(stage, settled, storing=True))
-            return settled if rows.all() else settled.take(np.flatnonzero(rows))
+            rows = chosen(self.bound(stage, settled, storing=True)).nonzero()[0]
+            if len(rows) == settled.count:
+                return settled
+            return settled.take(rows) if len(rows) else None
 
         return promising
 
