@@ -318,8 +318,8 @@ class Parts:
             held={memory: words[rows] for memory, words in self.held.items()},
             sunk=self.sunk[rows],
             sure=self.sure[rows],
-            flows=taken.of(self.flows),
-            marks=taken.of(self.marks),
+            flows=taken.of(self.flows) if len(self.flows) else np.zeros((0, len(rows))),
+            marks=taken.of(self.marks) if len(self.marks) else np.zeros((0, len(rows)), np.int64),
             sent=None if self.sent is None else taken.of(self.sent),
         )
         if "kind" in self.__dict__:

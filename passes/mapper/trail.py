@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,7 @@ from passes.mapper.nest import Column, Node
 Rows = npt.NDArray[np.intp]
 
 
-@dataclass(frozen=True)
-class Trail:
+class Trail(NamedTuple):
     """Nodes from the inside out, with a column of tiles each, around that of `inside[which]` in its `row`."""
 
     nodes: tuple[Node, ...]
@@ -31,7 +30,7 @@ class Trail:
 
     def take(self, rows: Rows) -> Trail:
         """Of some parts."""
-        columns = tuple(column[rows] for column in self.columns)
+        columns = tuple([column[rows] for column in self.columns])
         return Trail(self.nodes, columns, self.inside, self.which[rows], self.row[rows])
 
     def around(self, nodes: Sequence[Node], columns: Sequence[Column]) -> Trail:

@@ -239,7 +239,8 @@ class Tree:
             alike.setdefault(parts.order, []).append(number)
         found: dict[int, Values] = {}
         for numbers in alike.values():
-            bounds = self.bound(stage, joined([groups[number] for number in numbers]), storing=storing)
+            some = [groups[number] for number in numbers]
+            bounds = self.bound(stage, joined(some) if len(some) > 1 else some[0], storing=storing)
             ends = itertools.accumulate(groups[number].count for number in numbers)
             for number, end in zip(numbers, ends, strict=True):
                 found[number] = bounds[end - groups[number].count : end]
