@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from compiler.cli.console import Console
-from compiler.cli.options import bug_option, parse_settings
+from compiler.cli.options import Amount, bug_option, parse_settings
 from compiler.cli.outcome import Outcome
 from compiler.cli.session import Session, verb
 
@@ -15,7 +15,7 @@ from compiler.cli.session import Session, verb
 @click.option("-k", "patterns", multiple=True, metavar="PATTERN", help="Run only cases of such names: 'Conv*/int8/*'.")
 @click.option(
     "--time-limit",
-    type=click.FloatRange(min=0),
+    type=Amount(min=0),
     metavar="SECONDS",
     help="Run no further cases after so many seconds; the exit code is then 6.",
 )

@@ -9,6 +9,7 @@ import click
 
 from compiler.cli.console import Console
 from compiler.cli.options import (
+    Amount,
     compile_options,
     fallback_option,
     fuse_option,
@@ -30,7 +31,7 @@ from compiler.cli.session import Session, verb
 @click.option("--no-search", is_flag=True, help="Do not search for runners-up and for what binds a layer.")
 @click.option(
     "--search-limit",
-    type=click.FloatRange(min=0),
+    type=Amount(min=0),
     default=60.0,
     metavar="SECONDS",
     help="How long to search for all layers together. [default: 60]",

@@ -11,6 +11,7 @@ import click
 
 from compiler.cli.console import Console
 from compiler.cli.options import (
+    Amount,
     model_options,
     parse_input_shapes,
     parse_settings,
@@ -67,7 +68,7 @@ def _print_schema(context: click.Context, parameter: click.Parameter, wanted: bo
 @click.option("--scheduler", metavar="ADDRESS", help="Try points on the workers of a Dask scheduler.")
 @click.option(
     "--time-limit",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Amount(min=0, min_open=True),
     metavar="SECONDS",
     help="Begin no point after this time, and print the best until then.",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,6 +13,17 @@ if TYPE_CHECKING:
     from compiler.compilation import CompileOptions
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+
+class Amount(click.FloatRange):
+    """A number in a range, in which nan is not: no comparison with it holds, so that click lets it pass."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number. Raises `click.BadParameter` if there is none, or it is out of range."""
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail(f"{value} is not a number.", param, ctx)
+        return number
 
 
 def parse_input_shapes(values: Sequence[str]) -> dict[str, tuple[int, ...]]:
@@ -148,7 +160,7 @@ def search_options(command: CommandT) -> CommandT:
         ),
         click.option(
             "--time-limit",
-            type=click.FloatRange(min=0, min_open=True),
+            type=Amount(min=0, min_open=True),
             metavar="SECONDS",
             help="Stop searching for mappings after this time, and use the best ones found.",
         ),

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from compiler.cli.console import Console
-from compiler.cli.options import model_options, parse_input_shapes, parse_settings, target_options
+from compiler.cli.options import Amount, model_options, parse_input_shapes, parse_settings, target_options
 from compiler.cli.outcome import Outcome
 from compiler.cli.session import Session, verb
 from dialects.diagnostics import ExitCode
@@ -26,7 +26,7 @@ from dialects.diagnostics import ExitCode
 )
 @click.option(
     "--time-limit",
-    type=click.FloatRange(min=0),
+    type=Amount(min=0),
     metavar="SECONDS",
     help="Stop after so many seconds with the smallest model found; the exit code is then 6.",
 )

@@ -9,6 +9,7 @@ import click
 
 from compiler.cli.console import Console
 from compiler.cli.options import (
+    Amount,
     compile_options,
     fallback_option,
     fuse_option,
@@ -29,13 +30,13 @@ from dialects.diagnostics import ExitCode
 @click.option("--seed", type=click.IntRange(min=0), default=0, metavar="N", help="Seed of random inputs. [default: 0]")
 @click.option(
     "--tolerance",
-    type=click.FloatRange(min=0),
+    type=Amount(min=0),
     metavar="X",
     help="Largest difference of floats, relative to the largest value of a tensor. [default: 1e-4, 5e-3 for float16]",
 )
 @click.option(
     "--lsb",
-    type=click.FloatRange(min=0),
+    type=Amount(min=0),
     metavar="X",
     help="Largest difference of quantized tensors. [default: 1 a layer; from end to end 2, or what ONNX Runtime's "
     "optimizations make]",

@@ -177,6 +177,12 @@ def test_values_that_make_no_sense_are_refused(cli: Cli, cnn: Path, words: tuple
     assert cli("compile", cnn, "-o", os.devnull, *words).code == 2
 
 
+def test_a_limit_that_is_no_number_is_refused_as_an_option(cli: Cli, cnn: Path) -> None:
+    result = cli("compile", cnn, "-o", os.devnull, "--time-limit", "nan")
+    assert result.code == 2
+    assert "'--time-limit': nan is not a number" in result.err
+
+
 @pytest.mark.parametrize("target", ["eyeriss", "generic", "spots"])
 def test_groups_are_judged_by_an_objective_on_every_machine_that_has_them(cli: Cli, cnn: Path, target: str) -> None:
     words = ("compile", cnn, "-t", target, "-o", os.devnull, "--fuse", "--timing", "--no-cache")
