@@ -280,15 +280,14 @@ class Bounds:
         """
         links = {link.operand: link for link in parts.links if link.alive and link.lower == memory}
         waiting = self._waiting(memory, parts.placed)
-        if links:
-            return self._crowded(parts, memory, links, waiting)
         if not waiting:
-            return 0.0
-        if memory in parts.held:
-            return self._waited(parts, memory, waiting)
+            total = sum(self._least_cost(operand, memory) for operand in links)
+            return total - self._saved(links, memory)
+        if links or memory in parts.held:
+            return self._crowded(parts, memory, links, waiting)
         key = (self, memory)
         if key not in parts.known:
-            parts.known[key] = self._waited(parts, memory, waiting)
+            parts.known[key] = self._crowded(parts, memory, links, waiting)
         return parts.known[key]
 
     def _waiting(self, memory: str, placed: frozenset[tuple[Operand, str]]) -> tuple[Operand, ...]:
@@ -299,22 +298,41 @@ class Bounds:
             self._waiting_of[key] = tuple(each for each in assigned if (each, memory) not in placed)
         return self._waiting_of[key]
 
-    def _waited(self, parts: Parts, memory: str, waiting: tuple[Operand, ...]) -> Values:
-        """As `crowded`, if no link to the memory is there that is alive: all operands at once, a row for each."""
-        least, floors = self._floors(memory, waiting)
-        terms = np.empty((len(waiting), parts.count))
-        for row, operand in enumerate(waiting):
-            np.multiply(least[row], parts.turns(self._problem.idle(operand)), out=terms[row])
-        growth = np.stack([*self._growth(parts, memory, waiting).values()])
+    def _saved(self, links: Mapping[Operand, Link], memory: str) -> Values | float:
+        """What links to a memory save inside above their own prices."""
+        saved: Values | float = 0.0
+        for operand, link in links.items():
+            if most := self._most_saved(operand, memory):
+                saved = saved + most * self._least[operand] * self._turns(link, self._problem.idle(operand))
+        return saved
+
+    def _crowded(
+        self, parts: Parts, memory: str, links: Mapping[Operand, Link], waiting: tuple[Operand, ...]
+    ) -> Values:
+        """As `crowded`, with the links to the memory that are alive, and the operands that still wait for a place.
+
+        All at once, with a row for each.
+        """
+        operands = (*links, *waiting)
+        least, floors = self._floors(memory, operands)
+        terms = np.empty((len(operands), parts.count))
+        growth = np.ones_like(terms)
+        for row, operand in enumerate(operands):
+            idle = self._problem.idle(operand)
+            times = self._turns(links[operand], idle) if operand in links else parts.turns(idle)
+            np.multiply(least[row], times, out=terms[row])
+        for row, each in enumerate(self._growth(parts, memory, waiting).values(), start=len(links)):
+            growth[row] = each
         room = np.maximum(growth, 1.0)
-        if len(waiting) == 1:
-            others: Values = np.zeros_like(room)
-        elif len(waiting) == 2:
+        if len(operands) == 1:
+            others: Values | float = 0.0
+        elif len(operands) == 2:
             others = least_sum([terms[::-1]], room)
         else:
             others = least_sum([terms.take([1, 0, 0], axis=0), terms.take([2, 2, 1], axis=0)], room)
         costs = least + np.maximum(others, floors)
-        return np.where(growth < 1, np.inf, costs).min(axis=0)
+        best: Values = np.where(growth < 1, np.inf, costs).min(axis=0)
+        return best - self._saved(links, memory) if links else best
 
     def _floors(self, memory: str, waiting: tuple[Operand, ...]) -> tuple[Values, Values]:
         """What each of some operands costs at least, and all others together; columns."""
@@ -324,37 +342,6 @@ class Bounds:
             total = sum(least)
             self._floors_of[key] = np.array([least]).T, np.array([[total - each for each in least]]).T
         return self._floors_of[key]
-
-    def _crowded(
-        self, parts: Parts, memory: str, links: Mapping[Operand, Link], waiting: Sequence[Operand]
-    ) -> Values | float:
-        """As `crowded`, with the links to the memory that are alive, and the operands that still wait for a place."""
-        least = {operand: self._least_cost(operand, memory) for operand in (*links, *waiting)}
-        terms: dict[Operand, Values] = {}
-        saved: Values | float = 0.0
-        for operand in least:
-            idle = self._problem.idle(operand)
-            times = parts.turns(idle) if operand not in links else self._turns(links[operand], idle)
-            terms[operand] = least[operand] * times
-            if operand in links and (most := self._most_saved(operand, memory)):
-                saved = saved + most * self._least[operand] * times
-        total = sum(least.values())
-        if not waiting:
-            return total - saved
-        best: Values | None = None
-        growth = self._growth(parts, memory, waiting)
-        for last in least:
-            others = [terms[operand] for operand in terms if operand is not last]
-            floor = total - least[last]
-            if last in links:
-                cost = least[last] + np.maximum(least_sum(others, 1), floor)
-            else:
-                room = growth[last]
-                cost = least[last] + np.maximum(least_sum(others, np.maximum(room, 1.0)), floor)
-                cost = np.where(room < 1, np.inf, cost)
-            best = cost if best is None else np.minimum(best, cost)
-        assert best is not None
-        return best - saved
 
     def _turns(self, link: Link, loops: tuple[int, ...]) -> Column:
         """How often some loops run over the tiles of a link."""
