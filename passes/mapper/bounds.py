@@ -249,7 +249,7 @@ class Bounds:
         """
         if not alive:
             return spread.least
-        best: Values | None = None
+        best: Values | float | None = None
         for inside in self._insides(alive):
             terms = spread.copy()
             links: Values | float = 0.0

@@ -323,7 +323,7 @@ class Moves:
                 chosen = fits.nonzero()[0]
                 rows, tiles, factors = rows[chosen], tiles.take(chosen, axis=1), [each[chosen] for each in factors]
         stacked = np.array(factors)
-        some = (stacked > 1).any(axis=0).nonzero()[0]
+        some = np.flatnonzero((stacked > 1).any(axis=0))
         if not len(some):
             return None
         return parts.cut(loops, stacked.take(some, axis=1), rows[some])

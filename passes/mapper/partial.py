@@ -41,10 +41,17 @@ def in_banks(memory: Memory, words: Column) -> Column:
 
 
 @lru_cache(maxsize=4096)
-def _kind(*facts: object) -> str:
+def _kind(
+    operand: Operand,
+    lower: str,
+    upper: str | None,
+    alive: bool,
+    stays: bool,
+    slides: bool,
+    owed: frozenset[Operand] | None,
+) -> str:
     """What is said of a link, in words that can be sorted."""
-    *others, owed = facts
-    return str((*others, sorted(owed) if isinstance(owed, frozenset) else owed))
+    return str((operand, lower, upper, alive, stays, slides, owed if owed is None else sorted(owed)))
 
 
 class Taken:

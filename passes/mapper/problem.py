@@ -179,7 +179,7 @@ class Problem:
 
     @cached_property
     def _full_turns(self) -> npt.NDArray[np.int64]:
-        return np.concatenate([[0, *(extent // np.arange(1, extent + 1))] for extent in self.extents])
+        return np.concatenate([[0, *(extent // np.arange(1, extent + 1)).tolist()] for extent in self.extents])
 
     @cached_property
     def _turns_of(self) -> list[npt.NDArray[np.int64]]:
