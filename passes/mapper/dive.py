@@ -54,7 +54,7 @@ class Dive:
             placed: dict[tuple[Place, ...], list[Parts]] = {}
             for waiting, several in reached.items():
                 for parts in several:
-                    made: Made = {}
+                    made = Made(parts)
                     for place, others in nexts(waiting):
                         found = tree.moves.placing(parts, place, others, further, promising, made)
                         placed.setdefault(others, []).extend(found)

@@ -41,11 +41,11 @@ Grow = Callable[[Parts, tuple[int, ...]], Iterator[Parts]]
 _SLICE = 2048
 """How many parts are cut at a time; each becomes up to some hundreds."""
 
+_KEPT = 1024
+"""How many parts may be left of cuts that are kept."""
+
 _LAID = 16
 """How many numbers of elements are tried at least where not all are: whether all can be busy hangs on them."""
-
-Made = dict[tuple[int, ...], tuple[int, Parts | None]]
-"""By the loops that are cut, what some parts became that were looked at already, and how much effort that took."""
 
 Filter = Callable[[Parts], Parts | None]
 """Those parts that may still be part of a mapping that is better than what is known; None if none is."""
@@ -57,6 +57,29 @@ class Laying:
 
     room: Column
     loops: tuple[int, ...]
+
+
+class Made:
+    """Cuts of some parts, and cuts of these, that were looked at already: whichever place comes next, they are alike.
+
+    Few are kept, as all wait until the last place was tried.
+    """
+
+    def __init__(self, parts: Parts):
+        self._parts = parts
+        self._known = {id(parts)}
+        self._found: dict[tuple[int, tuple[int, ...]], tuple[int, Parts | None]] = {}
+
+    def get(self, some: Parts, loops: tuple[int, ...]) -> tuple[int, Parts | None] | None:
+        """How much effort it took to cut loops of some parts, and what is left of these then; None if not known."""
+        return self._found.get((id(some), loops))
+
+    def keep(self, some: Parts, loops: tuple[int, ...], effort: int, cut: Parts | None) -> None:
+        """Keep what `get` gives, if these are the parts, or cuts of them that are kept."""
+        if id(some) in self._known and (cut is None or cut.count <= _KEPT):
+            self._found[id(some), loops] = effort, cut
+            if cut:
+                self._known.add(id(cut))
 
 
 @dataclass(frozen=True)
@@ -110,7 +133,7 @@ class Moves:
         if not waiting:
             yield parts
             return
-        made: Made = {}
+        made = Made(parts)
         for place, others in nexts(waiting):
             for placed in self.placing(parts, place, others, further, promising, made):
                 if stored := promising(placed):
@@ -127,7 +150,7 @@ class Moves:
     ) -> Iterator[Parts]:
         """All ways to give one operand a place in a memory, after cuts, before `others` get theirs.
 
-        First cuts are looked up in what is `made` of the same parts, and kept there, for whichever place comes next.
+        Cuts are looked up in what is `made` of the same parts, and kept there.
         """
         memory, operand = place
         later = further.union(each for _, each in others)
@@ -229,8 +252,8 @@ class Moves:
             if not loops:
                 yield some
                 return
-            if some is parts and loops in made:
-                effort, cut = made[loops]
+            if known := made.get(some, loops):
+                effort, cut = known
                 self.effort.spend(effort)
                 if cut:
                     yield cut
@@ -239,13 +262,13 @@ class Moves:
             # what ends with any of these cuts tells most parts that are too dear before there are many of them
             ending = some.before(loops)
             begun = promising(ending) if ending else None
-            if some is parts and begun is None:
-                made[loops] = self.effort.spent - before, None
+            if begun is None:
+                made.keep(some, loops, self.effort.spent - before, None)
             for few in begun.slices(_SLICE) if begun else ():
                 several = self._grown(few, loops, waiting)
                 cut = promising(several) if several else None
-                if some is parts and begun and begun.count <= _SLICE:
-                    made[loops] = self.effort.spent - before, cut
+                if begun and begun.count <= _SLICE:
+                    made.keep(some, loops, self.effort.spent - before, cut)
                 if cut:
                     yield cut
 
