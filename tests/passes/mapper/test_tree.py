@@ -14,7 +14,7 @@ from dialects.hierarchy import Axis, Hierarchy
 from dialects.schedule import Objective
 from dialects.soundness import parse_hierarchy
 from passes.mapper.bounds import Bounds
-from passes.mapper.choices import even, sampled
+from passes.mapper.choices import Tried, even, sampled
 from passes.mapper.counts import Counts
 from passes.mapper.dive import apart
 from passes.mapper.dominance import cheapest
@@ -83,6 +83,36 @@ def test_steps_are_those_of_the_slowest_element(spec: GConv, hierarchy: Hierarch
     for group in pools[-1].take(MOST, np.inf):
         for each in group.alike():
             assert each.steps.tolist() == Counts(problem, hierarchy, *each.nest()).steps.tolist()
+
+
+@settings(max_examples=examples(60), derandomize=True, deadline=None)
+@given(spec=small_links(), hierarchy=small_machines())
+def test_bounds_are_the_same_whatever_is_known(spec: GConv, hierarchy: Hierarchy) -> None:
+    """Of parts that were taken from others, cut, or are bounded together with others, as of parts looked at afresh."""
+    tree = tree_of(spec, hierarchy, Objective.EDP)
+    pools = tree.pools(Parts.empty(Problem.of(spec), tree.bounds.flows), best := Incumbent())
+    for stage in range(len(tree.stages)):
+        taken = list(pools[stage].take(MOST, np.inf))
+        alone = [tree.bound(stage, each).tolist() for each in taken]
+        assert [bounds.tolist() for bounds in tree.several(stage, [*taken, *taken])] == [*alone, *alone]
+        for each in taken:
+            some = each.take(np.arange(each.count)[::-2])
+            afresh = replace(some, links=tuple(replace(link) for link in some.links))
+            assert tree.bound(stage, some).tolist() == tree.bound(stage, afresh).tolist()
+        tree.advance(pools, stage, taken, lambda bounds: np.ones(len(bounds), np.bool_), best)
+
+
+def test_values_of_many_keys_are_those_of_each() -> None:
+    values = {3: [1, 3], 5: [5], 9: [1, 4, 9]}
+    tried = Tried()
+    for keys, new in (([3, 3, 5], [3, 5]), ([5] * 200 + [9] * 200, [9])):
+        column = np.array(keys)
+        assert tried.missing(column) == new
+        for key in new:
+            tried.add(key, np.array(values[key]))
+        rows, found = tried.each(column)
+        pairs = [(row, value) for row, key in enumerate(keys) for value in values[key]]
+        assert list(zip(rows.tolist(), found.tolist(), strict=True)) == pairs
 
 
 @pytest.fixture
