@@ -36,6 +36,20 @@ def test_a_network_computes_and_counts_what_it_should(name: str, tmp_path: Path)
     check_counts(program, emulator)
 
 
+def test_groups_run_where_tiles_are_counted_as_cut_out_of_the_whole_loop(tmp_path: Path) -> None:
+    model = NETWORKS["residual"]()
+    source, output = tmp_path / "model.onnx", tmp_path / "model.cat"
+    onnx.save(model, source)
+    options = CompileOptions(target="generic", settings={"nested": "false"}, fuse=True)
+    write_compiled(compile_source(str(source), options), output)
+    program = read_program(output)
+    assert program.groups
+    emulator = NestEmulator(program)
+    inputs = inputs_of(model)
+    check_outputs(emulator.run(inputs), reference_outputs(model, inputs))
+    check_counts(program, emulator)
+
+
 def test_stopping_and_resuming_changes_nothing(tmp_path: Path) -> None:
     source = tmp_path / "model.onnx"
     onnx.save(NETWORKS["residual"](), source)
