@@ -97,17 +97,15 @@ def _least_merge(hierarchy: Hierarchy, prices: Prices) -> float:
 def _least_cycles(problem: Problem, prices: Prices, events: Mapping[str, Column]) -> float:
     """As many steps as the array needs, beside which some memories work, and what others take one after the other."""
     hierarchy = prices.hierarchy
+    worked: Mapping[str, Column] = {"operation": np.array([problem.operations], np.int64), **events}
     elements = math.prod(axis.size for axis in hierarchy.axes)
     overlapped = float(-(-problem.operations // min(elements, hierarchy.elements or elements)))
     serial = 0.0
     for memory in hierarchy.memories:
         copies = math.prod(axis.size for axis in hierarchy.axes_outside(memory.name))
-        moved = max(float(port[0]) for port in prices.shared_port_cycles(memory, {"operation": _ONE, **events})) / copies
+        moved = max(float(port[0]) for port in prices.shared_port_cycles(memory, worked)) / copies
         if prices.overlaps(memory):
             overlapped = max(overlapped, moved)
         else:
             serial += moved
     return overlapped + serial
-
-
-_ONE = np.ones(1, np.int64)
