@@ -162,8 +162,8 @@ class Hierarchy(_Model, frozen=True):
     nested: Annotated[
         bool,
         Field(
-            description="tiles are cut out of those around them; no: the search counts them as cut out of the whole loop, "
-            "as papers do, while programs run, and are predicted, as they are"
+            description="tiles are cut out of those around them; no: the search counts them as cut out of the whole "
+            "loop, as papers do, while programs run, and are predicted, as they are"
         ),
     ] = True
     dataflow: Annotated[
