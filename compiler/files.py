@@ -65,7 +65,12 @@ def _what_it_is(data: bytes, first: int) -> str:
 def cannot(action: str, name: str, error: Exception) -> Diagnostic:
     """The diagnostic for a file that cannot be read or written."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return Diagnostic("CAT-C002", f"cannot {action} {name}: {reason}")
+    hint = ""
+    if isinstance(error, IsADirectoryError):
+        hint = "this is a folder: name a file"
+    elif isinstance(error, PermissionError):
+        hint = f"this user may not {action} it: name another file, or change its permissions"
+    return Diagnostic("CAT-C002", f"cannot {action} {name}: {reason}", hint=hint)
 
 
 def write_bytes(path: Path, data: bytes | bytearray | memoryview) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from functools import cached_property
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal, Self, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.config import JsonDict
@@ -162,7 +162,8 @@ class Hierarchy(_Model, frozen=True):
     nested: Annotated[
         bool,
         Field(
-            description="tiles are cut out of those around them; no: counted as cut out of the whole loop, as papers do"
+            description="tiles are cut out of those around them; no: the search counts them as cut out of the whole "
+            "loop, as papers do, while programs run, and are predicted, as they are"
         ),
     ] = True
     dataflow: Annotated[
@@ -176,6 +177,11 @@ class Hierarchy(_Model, frozen=True):
     def memories(self) -> tuple[Memory, ...]:
         """The memories, outermost first."""
         return tuple(level for level in self.levels if isinstance(level, Memory))
+
+    @cached_property
+    def executed(self) -> Self:
+        """The machine as it runs mappings: with nested tiles, however its search counts them."""
+        return self if self.nested else self.model_copy(update={"nested": True})
 
     @cached_property
     def axes(self) -> tuple[Axis, ...]:

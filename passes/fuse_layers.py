@@ -302,7 +302,7 @@ class FusingMachine:
         if self.levels is None:
             return None if self.priced is None else self.priced(objective)
         nests = NestsOfGroups(self.levels, objective_on(self.levels, objective), USUAL)
-        return LevelPrices(self.levels, self.buffer.name, nests, self.settled)
+        return LevelPrices(self.levels.executed, self.buffer.name, nests, self.settled)
 
     def settled(self, group: Group, mapping: FusedMapping, passing: int) -> FusedMapping | None:
         """The mapping that a group gets: in fewer turns if there is room that nests do not use; None if none runs.

@@ -70,7 +70,7 @@ def judge_of(module: ModuleOp) -> Judge:
         case Machine():
             return _OnArray(machine)
         case _:
-            return _OnLevels(require_nest_machine(module, "mapped"))
+            return _OnLevels(require_nest_machine(module, "mapped").executed)
 
 
 def layer_costs(ctx: Context, module: ModuleOp, judge: Judge) -> list[AloneCost]:

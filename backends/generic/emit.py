@@ -41,7 +41,7 @@ def predictions(module: ModuleOp) -> dict[str, Counts]:
 
 
 def _emission(module: ModuleOp) -> Emission:
-    machine = require_nest_machine(module, "program")
+    machine = require_nest_machine(module, "program").executed
 
     def body(op: LayerOp, dims: dict[str, int]) -> Iterator[Instruction]:
         return _Body(machine, dims).of(op.body.block.ops)

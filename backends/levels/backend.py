@@ -117,7 +117,7 @@ def _emission(module: ModuleOp, machine: LevelsMachine) -> Emission:
     from dialects.target import require_nest_machine
     from passes.fusion.placed_on_levels import predict_layer
 
-    described = require_nest_machine(module, "program")
+    described = require_nest_machine(module, "program").executed
 
     def body(op: LayerOp, dims: dict[str, int]) -> Iterator[Instruction]:
         return _instructions(op.body.block.ops, dims, machine.translate)

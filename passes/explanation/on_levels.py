@@ -25,6 +25,7 @@ from passes.work import Work
 
 def facts_on_levels(work: Work, mapping: Mapping, machine: NestMachine, counts: EventCounts | None = None) -> Facts:
     """The facts of a mapped layer; its counts are predicted unless given."""
+    machine = machine.executed
     counts = counts or predict(work.spec, mapping, machine, work.extra_shapes, work.lookups)
     problem = Problem.of(work.spec, read_after(work.spec, work.extra_shapes))
     counted = Counts(problem, machine, *nest_of(problem, mapping))

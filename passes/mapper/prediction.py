@@ -35,6 +35,7 @@ def predict(
     lookups: Lookups | None = None,
 ) -> EventCounts:
     """Counts of one link under a legal mapping; `extras` are the shapes of the post operands."""
+    machine = machine.executed
     problem = Problem.of(spec, read_after(spec, extras))
     nest, columns = nest_of(problem, mapping)
     counted = Counts(problem, machine, nest, columns)

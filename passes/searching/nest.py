@@ -14,8 +14,10 @@ from dialects.schedule import Mapping, Space
 from passes.mapper.conflict import too_small_together
 from passes.mapper.dataflow import parse_dataflow
 from passes.mapper.effort import Effort
+from passes.mapper.floor import least_value
 from passes.mapper.free import mapping_for
 from passes.mapper.legality import violations
+from passes.mapper.pricing import Prices
 from passes.mapper.problem import Problem
 from passes.mapper.room import too_small, too_small_for_flow
 from passes.mapper.search import best_in_dataflow
@@ -65,7 +67,9 @@ class NestTask(Task):
             raise CatenaError(misfits)
         effort = Effort(self.effort, deadline)
         found = mapping_for(problem, machine, self.node, self.objective, effort, brief=self.brief)
-        return Found(found.mapping, found.value, found.bound, deadline.was_met and found.bound < found.value)
+        # a search that is stopped early may know less than what is so of every mapping
+        bound = max(found.bound, least_value(problem, Prices(machine, self.objective)))
+        return Found(found.mapping, found.value, bound, deadline.was_met and bound < found.value)
 
     def _look_in_dataflow(self, deadline: Deadline) -> Found:
         try:

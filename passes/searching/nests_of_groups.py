@@ -133,7 +133,7 @@ def machine_inside(machine: NestMachine, kept: Sequence[tuple[Operand, str]], ta
     if Operand.OUTPUT in homes and Operand.OUTPUT not in within:
         homes[Operand.OUTPUT] = _FINISHED
         accesses = (*accesses, Access(name="unfinished", energy=_NEVER, events={f"{_FINISHED}.output.add": 1}))
-    fields = {name: getattr(machine, name) for name in NestMachine.model_fields}
+    fields = {name: getattr(machine.executed, name) for name in NestMachine.model_fields}
     fields |= {"levels": tuple(levels), "dataflow": None, "accesses": accesses, "homes": tuple(homes.items())}
     return HeldMachine.model_construct(machine.model_fields_set, **fields)
 

@@ -74,8 +74,9 @@ def scheduler(address: str) -> Generator[tuple[Any, int]]:
     try:
         client = distributed.Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
+        hint = "start one with `dask scheduler`, which prints its address, or search without --scheduler"
         raise CatenaError(
-            Diagnostic("CAT-C001", f"no Dask scheduler answers at {address}", "mapped", found=str(error))
+            Diagnostic("CAT-C001", f"no Dask scheduler answers at {address}", "mapped", found=str(error), hint=hint)
         ) from error
     with client:
         threads = sum(client.nthreads().values())

@@ -198,3 +198,11 @@ def test_a_disk_that_does_not_take_the_words_leaves_the_old_file(
         write_text(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_in_the_place_of_a_file_is_called_one(tmp_path: Path) -> None:
+    with pytest.raises(CatenaError) as caught:
+        read_text(str(tmp_path))
+    (problem,) = caught.value.diagnostics
+    assert problem.code == "CAT-C002"
+    assert problem.hint == "this is a folder: name a file"

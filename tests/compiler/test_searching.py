@@ -210,6 +210,7 @@ def test_a_scheduler_that_does_not_answer_is_named(cli: Cli, cnn: Path) -> None:
     result = cli("compile", cnn, "-o", os.devnull, "--scheduler", "nonsense://nowhere")
     assert result.code == 2
     assert "no Dask scheduler answers at nonsense://nowhere" in result.err
+    assert "start one with `dask scheduler`" in result.err
 
 
 def test_two_compilations_at_once_share_a_cache(cnn: Path, program: Path, cache: Path, tmp_path: Path) -> None:

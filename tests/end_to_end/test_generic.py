@@ -36,6 +36,23 @@ def test_a_network_computes_and_counts_what_it_should(name: str, tmp_path: Path)
     check_counts(program, emulator)
 
 
+@pytest.mark.parametrize(("name", "fuse"), [("classifier", False), ("residual", True)])
+def test_programs_are_predicted_as_they_run_however_the_search_counts_tiles(
+    name: str, fuse: bool, tmp_path: Path
+) -> None:
+    model = NETWORKS[name]()
+    source, output = tmp_path / "model.onnx", tmp_path / "model.cat"
+    onnx.save(model, source)
+    options = CompileOptions(target="generic", settings={"nested": "false"}, fuse=fuse)
+    write_compiled(compile_source(str(source), options), output)
+    program = read_program(output)
+    assert bool(program.groups) == fuse
+    emulator = NestEmulator(program)
+    inputs = inputs_of(model)
+    check_outputs(emulator.run(inputs), reference_outputs(model, inputs))
+    check_counts(program, emulator)
+
+
 def test_stopping_and_resuming_changes_nothing(tmp_path: Path) -> None:
     source = tmp_path / "model.onnx"
     onnx.save(NETWORKS["residual"](), source)

@@ -88,6 +88,7 @@ def small_machines(draw: st.DrawFn) -> Hierarchy:
             "bank": bank,
             "buffers": draw(st.sampled_from([1, 1, 2])),
             "read": draw(st.sampled_from([None, 0.5, 2.0])),
+            "write": draw(st.sampled_from([None, None, 0.5])),
         }
         if draw(st.booleans()):
             levels[name]["rooms"] = {draw(st.sampled_from(operands)): draw(st.integers(1, min(12, words)))}
@@ -105,7 +106,12 @@ def small_machines(draw: st.DrawFn) -> Hierarchy:
         }
         for place in places
     }
-    return parse_hierarchy({"name": "small", "summary": "", "levels": levels, "accesses": accesses})
+    levels["dram"] |= {"read": draw(st.sampled_from([None, None, 0.5])), "write": draw(st.sampled_from([None, 1.0]))}
+    positions = math.prod(levels[name]["size"] for name in names if name.startswith("pe"))
+    whole: dict[str, Any] = {"name": "small", "summary": "", "levels": levels, "accesses": accesses}
+    if positions > 1 and draw(st.booleans()):
+        whole["elements"] = draw(st.integers(1, positions - 1))
+    return parse_hierarchy(whole)
 
 
 def assignments(problem: Problem, hierarchy: Hierarchy) -> Iterator[dict[str, tuple[Operand, ...]]]:
@@ -238,6 +244,8 @@ def brute_force(
                     fits &= held[operand] * memory.buffers <= room
         for axis in hierarchy.axes:
             fits &= counts.elements(axis.name) <= axis.size
+        if hierarchy.elements is not None:
+            fits &= math.prod(counts.elements(axis.name) for axis in hierarchy.axes) <= hierarchy.elements
         if fits.any():
             best = min(best, float(prices.value(counts)[fits].min()))
     return best
