@@ -22,6 +22,11 @@ from passes.mapper.tree import Incumbent, Pool, Tree
 _CROWDING = 0.1
 """By how much of itself a bound counts as higher, for every better one among parts that use the elements alike."""
 
+_SCATTER, _SCATTERED = np.uint64(2654435761), np.uint64(1 << 32)
+"""Multiples of a number that has no factor in common with another one, modulo that: they are in no order."""
+
+_TIE = 1e-9 / float(_SCATTERED)
+
 
 @dataclass(frozen=True)
 class Dive:
@@ -30,6 +35,8 @@ class Dive:
     tree: Tree
     best: Incumbent
     width: int
+    step: float = 0.0
+    """By how much of itself a bound must be lower than another one to say something."""
 
     def run(self, parts: Parts) -> None:
         """Lead parts through all levels. Raises `SpentError` if the tree's effort is spent."""
@@ -74,14 +81,21 @@ class Dive:
         return self._taken(pool)
 
     def _taken(self, pool: Pool) -> list[Parts]:
-        return list(pool.take(self.width, self.best.value, apart))
+        return list(pool.take(self.width, self.best.value, lambda parts, bounds: apart(parts, self._blurred(bounds))))
 
     def _lowest(self, bounds: Values) -> Flags:
         """Which of some parts to follow on the way, by their bounds."""
         self.tree.moves.effort.spend(GROUP)
         followed = np.zeros(len(bounds), np.bool_)
-        followed[np.argsort(bounds, kind="stable")[: self.width]] = True
+        followed[np.argsort(self._blurred(bounds), kind="stable")[: self.width]] = True
         return followed & (bounds < self.best.value)
+
+    def _blurred(self, bounds: Values) -> Values:
+        """Bounds in steps, so that which are the lowest of those that are nearly equal is a matter of chance."""
+        if not self.step:
+            return bounds
+        steps = np.exp(np.floor(np.log(np.maximum(bounds, 1.0)) / self.step) * self.step)
+        return steps * (1 + _TIE * (np.arange(len(bounds), dtype=np.uint64) * _SCATTER % _SCATTERED))
 
 
 def apart(parts: Parts, bounds: Values) -> Values:

@@ -10,7 +10,7 @@ GROUP = 300
 """What it takes to look at some parts together costs as much as these, each on its own."""
 
 
-USUAL = 300_000
+USUAL = 450_000
 """Parts of mappings that are looked at for one link, at most, unless its time is limited: about a second."""
 
 

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from time import monotonic
+from typing import NamedTuple
 
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import GConv
@@ -24,9 +25,10 @@ from passes.mapper.counts import Counts
 from passes.mapper.dive import Dive
 from passes.mapper.effort import Effort, SpentError
 from passes.mapper.estimates import Estimates
+from passes.mapper.finished import Finished
 from passes.mapper.greedy import greedy
+from passes.mapper.local_search import LocalSearch
 from passes.mapper.moves import Moves
-from passes.mapper.nest import mapping_of
 from passes.mapper.partial import Parts
 from passes.mapper.paths import Assignment
 from passes.mapper.pricing import Objective, Prices, Values
@@ -35,25 +37,40 @@ from passes.mapper.several import Several
 from passes.mapper.stages import stages_of
 from passes.mapper.tree import Incumbent, Tree
 
-_WIDTHS, _VALUES = (48, 192, 768), 16
-"""How many parts dives follow, one after the other, and how many tiles of a loop they try at a time."""
 
-_NARROW = (4, 2)
-"""The same of a dive where the bounds of parts say little: a wide one follows only parts that are alike then."""
+class Breadth(NamedTuple):
+    """How many parts a dive follows, how many tiles of a loop it tries at a time, and the `step` of its bounds."""
 
-_LOOSE = 1.1
-"""It is tried if the best one is so many times as dear as the bound."""
+    width: int
+    values: int
+    step: float = 0.0
+
+
+_DIVES = (Breadth(48, 16), Breadth(192, 16), Breadth(768, 16))
+"""Dives, one after the other: of these the first always."""
 
 _WIDER = 8
 """A wider dive begins if as many times as much effort is left as the one before it took."""
 
-_QUICK = 192
-"""How many parts the only dive of a quick search follows."""
+_FIRST_DIVE = 0.75
+"""The share of a limited effort that the first dive may take."""
+
+_CHEAP = Breadth(16, 4, 0.03)
+"""What is tried if the first dive does not come to its end."""
+
+_ROUGH = Breadth(48, 4, 0.03)
+"""What is tried as well where bounds of parts say little."""
+
+_LOOSE = 1.03
+"""They say little if the best mapping is so many times as dear as the bound."""
+
+_QUICK = Breadth(48, 8, 0.03)
+"""The only dive of a quick search."""
 
 _FAR = 1.3
 """If the best one is so many times as dear as the bound, a slower dive mixes places in neighbouring memories."""
 
-_HURRIED = (_NARROW, (48, 1))
+_HURRIED = (Breadth(4, 2), Breadth(48, 1))
 """The same of dives that only look for any mapping, one after the other until there is one."""
 
 _GRACE = 0.3
@@ -164,7 +181,7 @@ def best_mappings(
     search = _search(Problem.of(spec, extras), hierarchy, objective)
     best = Several(count=count)
     _, bound = search.run(effort, best)
-    return [search.described(parts, bound) for _, parts in best.found.values()]
+    return [search.described(made, bound) for _, made in best.found.values()]
 
 
 def _require_nested(hierarchy: Hierarchy) -> None:
@@ -211,32 +228,25 @@ class _Search:
         self._least = math.inf
         self._nothing = Parts.empty(problem, Bounds(problem, prices, {}).flows)
 
-    def run(self, effort: Effort, best: Incumbent | None = None) -> tuple[Parts | None, float]:
-        """The best parts found, which are offered to `best`, and what no mapping is better than."""
+    def run(self, effort: Effort, best: Incumbent | None = None) -> tuple[Finished | None, float]:
+        """The best mapping found, which is offered to `best`, and what no mapping is better than."""
         start = monotonic()
         best = best or Incumbent()
         if math.isinf(effort.parts):
             self._begin(best, effort)
         roots, has_all = self._roots(effort)
         trees = [tree for _, tree in roots]
-        for width in _WIDTHS:
-            before = effort.spent
-            try:
-                for tree in trees:
-                    self._dive(tree, best, effort, width, _VALUES)
-            except SpentError:
-                break
-            if effort.parts < _WIDER * (effort.spent - before):
-                break
+        self._begin_diving(trees, best, effort)
+        if best.made is None:
+            with suppress(SpentError):
+                self._dive(trees, best, effort, _CHEAP)
         if best.value > _LOOSE * roots[0][0]:
             with suppress(SpentError):
-                for tree in trees:
-                    self._dive(tree, best, effort, *_NARROW)
+                self._dive(trees, best, effort, _ROUGH)
         if best.value > _FAR * roots[0][0] and self._has_neighbours:
             with suppress(SpentError):
-                for tree in trees:
-                    self._dive(tree, best, effort, _WIDTHS[0], _VALUES, mixed=(Memory,))
-        if best.parts is None:
+                self._dive(trees, best, effort, _DIVES[0], mixed=(Memory,))
+        if best.made is None:
             self._hurry(trees, best, effort, max(_GRACE, monotonic() - start))
         first = effort.share(_FIRST)
         for tree in trees:
@@ -247,20 +257,19 @@ class _Search:
             root if effort.should_stop() else self._with(tree, effort).search(self._nothing, best)
             for root, tree in roots
         )
-        return best.parts, min(bound, best.value, self._least) if has_all else 0.0
+        return best.made, min(bound, best.value, self._least) if has_all else 0.0
 
-    def dive(self, effort: Effort) -> tuple[Parts | None, float]:
-        """The best parts that one dive in every tree finds, and what no mapping is better than."""
+    def dive(self, effort: Effort) -> tuple[Finished | None, float]:
+        """The best mapping that one dive in every tree finds, and what no mapping is better than."""
         start = monotonic()
         roots, has_all = self._roots(effort)
         trees = [tree for _, tree in roots]
         best = Incumbent()
         with suppress(SpentError):
-            for tree in trees:
-                self._dive(tree, best, effort, _QUICK, _VALUES)
-        if best.parts is None:
+            self._dive(trees, best, effort, _QUICK)
+        if best.made is None:
             self._hurry(trees, best, effort, max(_GRACE, monotonic() - start))
-        return best.parts, min(roots[0][0], best.value, self._least) if has_all else 0.0
+        return best.made, min(roots[0][0], best.value, self._least) if has_all else 0.0
 
     def _roots(self, effort: Effort) -> tuple[list[tuple[float, Tree]], bool]:
         """Bounds and trees of all ways to let operands pass by, lowest first; whether they bound all mappings."""
@@ -284,11 +293,11 @@ class _Search:
         hurried = Effort(should_stop=lambda: effort.should_stop() and monotonic() >= end)
         found = Incumbent()
         with suppress(SpentError):
-            for (width, values), assignment in itertools.product(_HURRIED, ways):
-                if found.parts is None:
-                    self._dive(self._tree(assignment), found, hurried, width, values)
-        if found.parts is not None:
-            best.offer(found.parts, self._price(found.parts))
+            for breadth, assignment in itertools.product(_HURRIED, ways):
+                if found.made is None:
+                    self._dive_in(self._tree(assignment), found, hurried, breadth)
+        if found.made is not None:
+            best.take(found.made, found.value)
 
     def _offer_greedy(self, assignment: Assignment, best: Incumbent) -> bool:
         """Offer a mapping that is made without a search; whether there is one."""
@@ -301,31 +310,69 @@ class _Search:
         """Find any mapping, in so many seconds if the time is over; without a search if that finds none."""
         end = monotonic() + seconds if effort.should_stop() else math.inf
         try:
-            for width, values in _HURRIED:
+            for breadth in _HURRIED:
                 for tree in trees:
-                    if best.parts is None:
-                        self._dive(tree, best, Effort(should_stop=lambda: monotonic() >= end), width, values)
+                    if best.made is None:
+                        self._dive_in(tree, best, Effort(should_stop=lambda: monotonic() >= end), breadth)
         except SpentError:
             pass
         for tree in trees:
-            if best.parts is None:
+            if best.made is None:
                 self._offer_greedy(tree.bounds.assignment, best)
 
+    def _begin_diving(self, trees: Sequence[Tree], best: Incumbent, effort: Effort) -> None:
+        """Dive, the wider the more effort is left; some is, whatever becomes of the first dive."""
+        first, *wider = _DIVES
+        share = effort.share(_FIRST_DIVE)
+        with suppress(SpentError):
+            self._dive(trees, best, share, first)
+        effort.parts = effort.parts * (1 - _FIRST_DIVE) + max(share.parts, 0.0)
+        taken = share.spent
+        for breadth in wider:
+            if effort.parts < _WIDER * taken:
+                break
+            before = effort.spent
+            try:
+                self._dive(trees, best, effort, breadth)
+            except SpentError:
+                break
+            taken = effort.spent - before
+
     def _dive(
+        self,
+        trees: Sequence[Tree],
+        best: Incumbent,
+        effort: Effort,
+        breadth: Breadth,
+        mixed: Collection[type[Memory | Axis]] = (),
+    ) -> None:
+        """Look for a good mapping in all trees, and for a better one near it. Raises `SpentError` as `_dive_in`."""
+        for tree in trees:
+            self._dive_in(tree, best, effort, breadth, mixed)
+        self._improve(best, effort)
+
+    def _improve(self, best: Incumbent, effort: Effort) -> None:
+        """Offer what is better near the best mapping. Raises `SpentError` if the effort is spent."""
+        if best.made is not None:
+            made = LocalSearch(self._problem, self._hierarchy, self._prices.value, effort).improved(best.made)
+            if made is not best.made:
+                best.take(made, float(self._priced(Counts(self._problem, self._hierarchy, made.nest, made.tiles))[0]))
+
+    def _dive_in(
         self,
         tree: Tree,
         best: Incumbent,
         effort: Effort,
-        width: int,
-        values: int,
+        breadth: Breadth,
         mixed: Collection[type[Memory | Axis]] = (),
     ) -> None:
         """Look for a good mapping in a tree. Raises `SpentError` if the effort is spent."""
         estimated = replace(tree, bounds=Estimates(self._problem, self._evened, tree.bounds.assignment))
-        Dive(self._with(estimated, effort, larger=False, values=values, mixed=mixed), best, width).run(self._nothing)
+        moved = self._with(estimated, effort, larger=False, values=breadth.values, mixed=mixed)
+        Dive(moved, best, breadth.width, breadth.step).run(self._nothing)
 
-    def required(self, best: Parts | None, bound: float, node: str) -> Best:
-        """The best parts as a mapping. Raises `CatenaError` (CAT-F001) if there are none."""
+    def required(self, best: Finished | None, bound: float, node: str) -> Best:
+        """The best mapping with what it costs. Raises `CatenaError` (CAT-F001) if there are none."""
         if best is not None:
             return self.described(best, bound)
         raise CatenaError(
@@ -339,12 +386,11 @@ class _Search:
             )
         )
 
-    def described(self, parts: Parts, bound: float) -> Best:
-        """The best parts as a mapping, with what it costs."""
-        nest, tiles = parts.nest()
-        counts = self._counts(parts)
+    def described(self, made: Finished, bound: float) -> Best:
+        """A mapping with what it costs."""
+        counts = Counts(self._problem, self._hierarchy, made.nest, made.tiles)
         return Best(
-            mapping_of(self._problem, nest, tiles, 0),
+            made.mapping,
             float(self._prices.value(counts)[0]),
             bound,
             float(self._prices.energy(counts)[0]),
@@ -405,10 +451,9 @@ class _Search:
         return self._prices.combined(energy, cycles, self._problem.operations)
 
     def _price(self, parts: Parts) -> Values:
-        counts = self._counts(parts)
+        return self._priced(Counts(self._problem, self._hierarchy, *parts.nest()))
+
+    def _priced(self, counts: Counts) -> Values:
         if self._evened is not self._prices:
             self._least = min(self._least, float(self._evened.value(counts).min()))
         return self._prices.value(counts)
-
-    def _counts(self, parts: Parts) -> Counts:
-        return Counts(self._problem, self._hierarchy, *parts.nest())

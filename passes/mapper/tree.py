@@ -20,6 +20,7 @@ from dialects.schedule import Operand
 from passes.mapper.bounds import Bounds
 from passes.mapper.dominance import cheapest
 from passes.mapper.effort import GROUP, SpentError
+from passes.mapper.finished import Finished
 from passes.mapper.moves import Filter, Laying, Moves
 from passes.mapper.nest import Column
 from passes.mapper.partial import Flags, Parts, Rows, joined, together
@@ -51,16 +52,21 @@ Ranking = Callable[[Parts, Values], Values]
 
 @dataclass
 class Incumbent:
-    """The best parts found so far (one row, all levels done), shared by all trees of a search."""
+    """The best mapping found so far, shared by all trees of a search."""
 
     value: float = np.inf
-    parts: Parts | None = None
+    made: Finished | None = None
 
     def offer(self, parts: Parts, values: Values) -> None:
-        """Take the best of some, if it is better."""
-        chosen = int(values.argmin())
-        if values[chosen] < self.value:
-            self.value, self.parts = float(values[chosen]), parts.take(np.array([chosen]))
+        """Take the best of some parts that lack nothing, if it is better."""
+        row = int(values.argmin())
+        if values[row] < self.value:
+            self.take(Finished.of(parts, row), float(values[row]))
+
+    def take(self, made: Finished, value: float) -> None:
+        """Take a mapping, if it is better."""
+        if value < self.value:
+            self.value, self.made = value, made
 
 
 @dataclass
