@@ -94,8 +94,9 @@ class Dive:
         """Bounds in steps, so that which are the lowest of those that are nearly equal is a matter of chance."""
         if not self.step:
             return bounds
-        steps = np.exp(np.floor(np.log(np.maximum(bounds, 1.0)) / self.step) * self.step)
-        return steps * (1 + _TIE * (np.arange(len(bounds), dtype=np.uint64) * _SCATTER % _SCATTERED))
+        steps: Values = np.exp(np.floor(np.log(np.maximum(bounds, 1.0)) / self.step) * self.step)
+        ties: Values = _TIE * (np.arange(len(bounds), dtype=np.uint64) * _SCATTER % _SCATTERED)
+        return steps * (1 + ties)
 
 
 def apart(parts: Parts, bounds: Values) -> Values:
