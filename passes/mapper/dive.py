@@ -95,7 +95,8 @@ class Dive:
         if not self.step:
             return bounds
         steps: Values = np.exp(np.floor(np.log(np.maximum(bounds, 1.0)) / self.step) * self.step)
-        ties: Values = _TIE * (np.arange(len(bounds), dtype=np.uint64) * _SCATTER % _SCATTERED)
+        order = np.arange(len(bounds), dtype=np.uint64) * _SCATTER % _SCATTERED
+        ties: Values = _TIE * order.astype(np.float64)
         return steps * (1 + ties)
 
 
