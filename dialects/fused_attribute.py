@@ -19,7 +19,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import groupby
 
 from xdsl.ir import Data
@@ -48,10 +47,8 @@ class FusedAttr(Data[FusedMapping]):
 
     @staticmethod
     def of(mapping: FusedMapping) -> FusedAttr:
-        """A mapping as IR: retentions in the order in which they are written, that of their levels."""
-        inside = len(mapping.loops) + 1
-        ordered = sorted(mapping.retentions, key=lambda each: inside if each.level is None else each.level)
-        return FusedAttr(replace(mapping, retentions=tuple(ordered)))
+        """A mapping as IR: retentions in the order in which they are written."""
+        return FusedAttr(mapping.in_order)
 
     @classmethod
     def parse_parameter(cls, parser: AttrParser) -> FusedMapping:

@@ -7,7 +7,7 @@ tile: what its links read, what their makers must have made, back to the tensors
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from io import StringIO
 
@@ -66,6 +66,13 @@ class FusedMapping:
             if each.tensor == tensor:
                 return each
         raise KeyError(tensor)
+
+    @property
+    def in_order(self) -> FusedMapping:
+        """The same with retentions in the order in which they are written, that of their levels."""
+        inside = len(self.loops) + 1
+        ordered = sorted(self.retentions, key=lambda each: inside if each.level is None else each.level)
+        return replace(self, retentions=tuple(ordered))
 
     @property
     def nests(self) -> dict[str, Nest]:

@@ -119,6 +119,8 @@ def segment_outputs(function: FuncOp) -> dict[str, SSAValue]:
 def segment_makers(function: FuncOp) -> dict[SSAValue, Operation]:
     """The segment that makes an argument, for arguments that segments make."""
     outputs = segment_outputs(function)
+    if not outputs:
+        return {}
     return {outputs[name]: segment for segment in segments_of(function) for name in segment.made_names}
 
 

@@ -198,7 +198,8 @@ class FuseLayersPass(SearchingPass):
         alone: LinksAlone | LinksToLookAt,
         prices: ExactPrices | None,
     ) -> None:
-        words, called = machine.buffer.words, group_names(run, chain_names(function))
+        words, known = machine.buffer.words, chain_names(function)
+        called = group_names(run, known)
         if words is None:
             return
         to_look_at = WordsOfRun(alone, run) if isinstance(alone, LinksToLookAt) else None
@@ -232,7 +233,7 @@ class FuseLayersPass(SearchingPass):
             if part.mapping is not None and is_group and not group_problems(links):
                 # with more time nests are searched for longer
                 mapping = part.mapping if self.time_limit is None else replace(part.mapping, branches=())
-                _form(function, links, machine.placed(part.group, mapping), called)
+                known |= _form(links, machine.placed(part.group, mapping), called, known)
 
 
 def _is_of_data(function: FuncOp) -> bool:
@@ -377,10 +378,16 @@ def _with_nests(nests: Nests, *, searching: bool) -> Callable[[Group, FusedMappi
     return lambda group, mapping, staying: can_run(group, mapping, nests, searching=searching, staying=staying)
 
 
-def _form(function: FuncOp, links: list[LinkOp], mapping: FusedMapping, called: Mapping[SSAValue, str]) -> None:
-    """Make a group of links, with the mapping that was found of them; `called` are the names that it has."""
-    known = chain_names(function)
+def _form(
+    links: list[LinkOp], mapping: FusedMapping, called: Mapping[SSAValue, str], known: Mapping[SSAValue, str]
+) -> dict[SSAValue, str]:
+    """Make a group of links, with the mapping that was found of them; `called` are the names that it has.
+
+    `known` are the `chain_names`; returns those of what the group makes.
+    """
     names = {called[value]: name for value, name in group_names(links, known).items() if value in called}
     retentions = (replace(each, tensor=names.get(each.tensor, each.tensor)) for each in mapping.retentions)
     group = group_links(links, known=known)
     group.properties["mapping"] = FusedAttr.of(replace(mapping, retentions=tuple(retentions)))
+    made = group.names
+    return {result: made[value] for result, value in zip(group.made, group.yielded, strict=True)}

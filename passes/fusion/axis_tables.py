@@ -90,6 +90,11 @@ class Tabulation:
             return np.zeros((math.prod(len(cut.tiles) for cut in cuts), len(names)))
         return self._parts([walk.counted[name].first for name in names], self._sizes)
 
+    def first_of_smallest(self, cuts: Sequence[Cut]) -> dict[str, float]:
+        """What the first turn needs at least of every tensor with the smallest tile of every loop."""
+        walk = TurnWalk(self.known, (), {}, low=True, within={cut.loop: cut.tiles[0] for cut in cuts})
+        return {tensor.name: float(walk.counted[tensor.name].first[0]) for tensor in self.group.tensors}
+
     def elements(self, tensor: str) -> float:
         """What all turns together need of a tensor."""
         return float(self.whole.counted[tensor].most[0])

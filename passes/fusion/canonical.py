@@ -53,3 +53,11 @@ def numbered(group: Group) -> Alike:
     )
     exported = frozenset(names[name] for name in group.exported)
     return Alike(Group(links, tensors, exported), names, tuple(link.name for link in group.links))
+
+
+def as_read(group: Group) -> Group:
+    """A group with its tensors in the order in which its links read and make them."""
+    names = (name for link in group.links for name in (*(each.tensor for each in link.operands), link.result))
+    seen = {name: group.tensor(name) for name in dict.fromkeys(names)}
+    unused = (tensor for tensor in group.tensors if tensor.name not in seen)
+    return Group(group.links, (*seen.values(), *unused), group.exported)

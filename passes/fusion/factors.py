@@ -305,8 +305,16 @@ class GroupTables:
     @cached_property
     def factors(self) -> list[Placed]:
         """Independent factors of the loops."""
+        return placed_factors(self.group, self.tabulation, self._cuts)
+
+    @cached_property
+    def least(self) -> dict[str, float]:
+        """What the first turn needs of every tensor if all loops are cut in their smallest tiles."""
+        return self.tabulation.first_of_smallest(self._cuts)
+
+    @cached_property
+    def _cuts(self) -> tuple[Cut, ...]:
         dims = {dim.name: dim for dim in self.group.head.spec.dims}
         counts = [dims[loop.dim].count(loop.kind) for loop in self.loops]
         pairs = zip(self.loops, counts, strict=True)
-        cuts = tuple(Cut(loop, count, self.space.tiles(count)) for loop, count in pairs)
-        return placed_factors(self.group, self.tabulation, cuts)
+        return tuple(Cut(loop, count, self.space.tiles(count)) for loop, count in pairs)

@@ -105,6 +105,18 @@ class Group:
     tensors: tuple[GroupTensor, ...]
     exported: frozenset[str] = frozenset()
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __getstate__(self) -> dict[str, object]:
+        """Names have other hashes in other processes."""
+        return {name: value for name, value in self.__dict__.items() if name != "_hash"}
+
+    @cached_property
+    def _hash(self) -> int:
+        """Searches look groups up again and again."""
+        return hash((self.links, self.tensors, self.exported))
+
     @cached_property
     def _tensors(self) -> dict[str, GroupTensor]:
         return {tensor.name: tensor for tensor in self.tensors}

@@ -21,6 +21,7 @@ from passes.fusion.canonical import Alike
 from passes.fusion.factors import GroupTables
 from passes.fusion.front import Objective
 from passes.fusion.group import Group
+from passes.fusion.least_room import least_room
 from passes.fusion.model import FusedCosts
 from passes.fusion.search import GroupSearch, Limits, Point
 from passes.fusion.space import Space
@@ -141,6 +142,7 @@ class GroupSearches:
         self.memory, self.space, self.is_over = memory, space, is_over
         self._tables: dict[Group, GroupTables] = {}
         self._found: dict[tuple[Group, frozenset[str], int], tuple[int, Found]] = {}
+        self._rooms: dict[tuple[Group, frozenset[str]], int] = {}
         self._fronts: dict[tuple[Group, frozenset[str], int], tuple[int | None, list[Point], bool]] = {}
 
     def tables(self, group: Group) -> GroupTables:
@@ -153,6 +155,9 @@ class GroupSearches:
         """The mapping of a numbered group that moves least, within a capacity and at most so much."""
         key = (group, resident, capacity)
         limit, found = self._found.get(key, (-1, None))
+        if found is None and not self._may_fit(group, resident, capacity):
+            limit, found = NEVER[0], Found(0, NEVER, None, exact=True)
+            self._found[key] = limit, found
         if found is None or (found.mapping is None and limit < traffic):
             search = self._search(group, resident, Limits(capacity, traffic), Objective.TRAFFIC)
             found = Found(0, NEVER, None, search.exact)
@@ -166,12 +171,20 @@ class GroupSearches:
     ) -> tuple[list[Point], bool]:
         """The front of a numbered group within a capacity and, if given, so much traffic; whether it is all of it."""
         key = (group, resident, capacity)
-        limit, points, exact = self._fronts.get(key, (-1, [], True))
+        nothing = -1 if self._may_fit(group, resident, capacity) else None
+        limit, points, exact = self._fronts.get(key, (nothing, list[Point](), True))
         if limit is not None and (traffic is None or traffic > limit):
             search = self._search(group, resident, Limits(capacity, traffic), Objective.FRONT)
             points, exact = search.front, search.exact
             self._fronts[key] = traffic, points, exact
         return [point for point in points if traffic is None or point.traffic <= traffic], exact
+
+    def _may_fit(self, group: Group, resident: frozenset[str], capacity: int) -> bool:
+        """Whether a group takes no more than so much room, as far as is known without a search."""
+        key = group, resident
+        if key not in self._rooms:
+            self._rooms[key] = least_room(self.tables(group), resident)
+        return self._rooms[key] <= capacity
 
     def _search(self, group: Group, resident: frozenset[str], limits: Limits, objective: Objective) -> GroupSearch:
         limits = replace(limits, operations=self._most_operations(group))

@@ -8,7 +8,7 @@ from functools import lru_cache
 from dialects.diagnostics import CatenaError
 from dialects.fused_mapping import FusedMapping
 from dialects.hierarchy import Hierarchy
-from passes.fusion.canonical import Alike, numbered
+from passes.fusion.canonical import Alike, as_read, numbered
 from passes.fusion.group import Group
 from passes.fusion.holds import GroupPlan, Step, plan_anew, plan_group, refused
 from passes.fusion.pieces import has_pieces
@@ -21,7 +21,8 @@ def known_plan(group: Group, mapping: FusedMapping, hierarchy: Hierarchy, stage:
     """The plan of a group, as `plan_group` makes it and with its errors."""
     # What comes in pieces depends on the nests, too.
     if not has_pieces(group, mapping) and not any(True for _ in refused(group, mapping, hierarchy)):
-        alike = numbered(group)
+        # Groups of a network list their tensors in the network's order.
+        alike = numbered(as_read(group))
         without_nests = replace(alike.mapping(mapping), branches=())
         plan = _plan(alike.group, without_nests, hierarchy.memories[0].name)
         if plan is not None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 from xdsl.dialects.func import FuncOp
+from xdsl.ir import SSAValue
 
 from dialects.diagnostics import CatenaError
 from dialects.gconv import LinkOp, ViewOp
@@ -28,16 +29,17 @@ def longest_group(count: int) -> int:
 
 def fusible_runs(function: FuncOp) -> Iterator[list[LinkOp]]:
     """Links without mappings in a row, with nothing but views and constants between them; each may be in a group."""
+    known = chain_names(function)
     ops = [op for op in function.body.block.ops if not isinstance(op, ViewOp | ConstantOp)]
-    for free, run in groupby(ops, lambda op: isinstance(op, LinkOp) and op.mapping is None and _is_plain(op)):
+    for free, run in groupby(ops, lambda op: isinstance(op, LinkOp) and op.mapping is None and _is_plain(op, known)):
         if free:
             yield [op for op in run if isinstance(op, LinkOp)]
 
 
-def _is_plain(link: LinkOp) -> bool:
-    """Whether each index of what a link reads is a sum of steps."""
+def _is_plain(link: LinkOp, known: Mapping[SSAValue, str]) -> bool:
+    """Whether each index of what a link reads is a sum of steps; `known` are the `chain_names`."""
     try:
-        group_of_links([link])
+        group_of_links([link], known)
     except CatenaError:
         return False
     return True

@@ -21,6 +21,7 @@ from dialects.fused_mapping import FusedMapping, Retention
 from dialects.gconv.spec import LoopKind
 from dialects.schedule import Temporal
 from passes.fusion.columns import PIECE, Pricing, Within
+from passes.fusion.cut_traffic import CutTraffic
 from passes.fusion.factors import GroupTables, Ids, Mask, Ratios
 from passes.fusion.front import Costs, Objective, pareto
 from passes.fusion.group import Group
@@ -122,13 +123,13 @@ class GroupSearch:
         row = self._best.where(np.array([point]))
         pieces = self._pricing.pieces
         if pieces is None:
-            return mapping
+            return mapping.in_order
         open_ = np.array([[each.level is None for each in mapping.retentions]])
         row.levels[:, self._outside] = WITHIN
         one_by_one = not self._pricing.product(row).all()
         within = self._pricing.within_one_by_one(row) if one_by_one else self._pricing.within(row)
         by_result, by_input = pieces.possible(within.saved, open_)[0]
-        return pieces.own.on(mapping, by_result=by_result >= by_input)
+        return pieces.own.on(mapping, by_result=by_result >= by_input).in_order
 
     def _mapping(self, rows: Rows, row: int, placed: bool) -> FusedMapping:
         """The mapping of a row; tensors without a place are within the links or, if `placed`, below all loops."""
@@ -265,12 +266,25 @@ class GroupSearch:
             found = np.flatnonzero(self._hopeful(lower, rooms))
             numbers = np.arange(sizes, dtype=np.int64)
             of, size = np.tile(found, sizes), np.repeat(numbers, len(found))
-        level = _depth(rows)
+        level, traffic = _depth(rows), CutTraffic.of(pricing, rows, index)
         for part in self._batches(lower[of]):
+            if traffic is not None:
+                part = self._of_little_traffic(
+                    part, lower[of[part]], traffic.words(of[part], states[of[part], size[part]])
+                )
+                if not len(part):
+                    continue
             longer = rows.where(of[part])
             longer.states[:, index] = states[of[part], size[part]]
             longer.positions[:, loop] = level
             yield from self._placed(longer, loop, last)
+
+    def _of_little_traffic(self, part: Ids, lower: Costs, words: Numbers) -> Ids:
+        """A part without what moves too much, which is looked at so; `lower` has what it costs at least otherwise."""
+        lower[:, 1] = np.maximum(lower[:, 1], words)
+        hopeful = self._hopeful(lower)
+        self.effort.spend(len(part) - int(np.count_nonzero(hopeful)))
+        return part[hopeful]
 
     def _batches(self, lower: Costs) -> Iterator[Ids]:
         """Rows that cost this at least, some at a time; those that what was found meanwhile makes useless never come.

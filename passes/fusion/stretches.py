@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING
 
 from passes.fusion.canonical import Alike, numbered
+from passes.fusion.group import Group
 
 if TYPE_CHECKING:
     from passes.fusion.network import Network, NetworkSpace
@@ -51,6 +52,7 @@ def parts_of(network: Network, capacity: int, space: NetworkSpace) -> Iterator[P
 
     None in which a tensor would come or go, or where what stays does not fit the capacity.
     """
+    known: dict[Group, Group] = {}
     states = [_staying(network, cut, capacity, space) for cut in range(network.count + 1)]
     for first in range(network.count):
         for end in network.ends(first, space.longest):
@@ -58,6 +60,8 @@ def parts_of(network: Network, capacity: int, space: NetworkSpace) -> Iterator[P
             if len(group.heads) > 1:
                 continue
             alike = numbered(group)
+            # one object for all that are alike is compared soon
+            alike = replace(alike, group=known.setdefault(alike.group, alike.group))
             for before in states[first]:
                 for behind in states[end]:
                     if part := _part(network, Stretch(first, end, before, behind), alike, capacity):

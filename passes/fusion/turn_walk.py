@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +41,8 @@ class TooLargeError(NotFactorisableError):
 class TurnWalk(Walk[Box, Windows]):
     """A walk with sets for all tile sizes and turns, or the `first` turns alone.
 
+    The head works no more than the first indices of some loops that are not cut, as many as `within` says.
+
     Raises `NotFactorisableError`; before all else `TooLargeError`.
     """
 
@@ -49,9 +53,10 @@ class TurnWalk(Walk[Box, Windows]):
         stances: dict[str, tuple[Stance, ...]],
         low: bool = False,
         first: bool = False,
+        within: Mapping[Loop, int] = MappingProxyType({}),
     ):
         super().__init__(known, cuts, stances, low)
-        self._first = first
+        self._first, self._within = first, within
         self._passed: list[tuple[str, tuple[Stance, ...]]] = []
         self._boxes: list[tuple[str, Box]] = []
         """Of every operand what it reads, and what the head makes."""
@@ -64,7 +69,7 @@ class TurnWalk(Walk[Box, Windows]):
 
     def _step(self, link: GroupLink, read: dict[str, list[tuple[str, Box]]]) -> Step[Box]:
         self._passed.append((link.result, self.stances.get(link.result, ())))
-        key = (self.cuts, self.low, self._first, *self._passed)
+        key = (self.cuts, self.low, self._first, *self._within.items(), *self._passed)
         step = self.known.steps.get(key)
         if step is None:
             step = self.known.steps[key] = super()._step(link, read)
@@ -131,7 +136,7 @@ class TurnWalk(Walk[Box, Windows]):
             if cut.loop == loop:
                 shape[index] = turns.count
                 return turns.indices().reshape(shape)
-        return np.ones(shape, np.bool_)
+        return np.arange(count).reshape(shape) < self._within.get(loop, count)
 
     # Sets -------------------------------------------------------------------------------------------------------------
 

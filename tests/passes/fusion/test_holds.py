@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -180,6 +181,16 @@ def test_known_plans_are_those_that_are_made_anew(seed: int) -> None:
         kept = tuple(replace(one, tensor=names[one.tensor]) for one in mapping.retentions)
         both = [_planned(made, each, replace(mapping, retentions=kept)) for made in (plan_group, known_plan)]
         assert both[0] == both[1]
+
+
+@settings(max_examples=examples(25), deadline=None)
+@given(st.integers(0, 1 << 20))
+def test_plans_are_made_once_in_whatever_order_groups_list_tensors(seed: int) -> None:
+    group, mapping = random_lowerable(seed)
+    first = _planned(known_plan, group, mapping)
+    other = Group(group.links, group.tensors[::-1], group.exported)
+    with patch("passes.fusion.plans.plan_anew", side_effect=AssertionError("it is made anew")):
+        assert _planned(known_plan, other, mapping) == first
 
 
 def _called_otherwise(group: Group) -> Group:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -263,6 +264,15 @@ def test_the_bound_rises() -> None:
     bounds = list(search.improving())
     assert bounds == sorted(bounds)
     assert search.plan is None or bounds[-1] <= (search.plan.traffic, search.plan.operations)
+
+
+def test_groups_do_not_take_their_hashes_to_other_processes() -> None:
+    """Python gives names other hashes there."""
+    group = random_group(random.Random(1))
+    known = {group: 1}
+    told = pickle.dumps(group)
+    assert b"_hash" not in told
+    assert known[pickle.loads(told)]
 
 
 @pytest.mark.parametrize("seed", range(10))
