@@ -64,7 +64,7 @@ _ROUGH = Breadth(48, 4, 0.03)
 _LOOSE = 1.03
 """They say little if the best mapping is so many times as dear as the bound."""
 
-_QUICK = Breadth(48, 8, 0.03)
+_QUICK = Breadth(24, 6, 0.03)
 """The only dive of a quick search."""
 
 _FAR = 1.3

@@ -120,7 +120,7 @@ def test_a_machine_without_a_dataflow_is_not_worse_off(name: str, objective: Obj
     spec = layer(*LAYERS[name])
     bound = best_in_dataflow(spec, lanes(dataflow={"nest": DATAFLOW}), objective=objective).value
     assert best_mapping(spec, lanes(), "", objective, Effort(USUAL)).value <= bound
-    assert good_mapping(spec, lanes(), "", objective, Effort(USUAL)).value <= bound * 1.02
+    assert good_mapping(spec, lanes(), "", objective, Effort(USUAL)).value <= bound * 1.04
 
 
 def test_columns_of_one_candidate_are_kept() -> None:
