@@ -1,9 +1,4 @@
-"""What parts of mappings will cost at least, however they are completed.
-
-A link costs a price for every word that leaves the upper place (`read`, or `update` and `add` of sums), and one for
-every word that arrives at the lower one (`fill`, or `hop`). Of the sums that arrive at a place all but the first of
-each word are additions, so that a word that goes further out saves one of the link inside.
-"""
+"""What parts of mappings will cost at least, however they are completed: `passes.mapper.tariffs` prices their words."""
 
 from __future__ import annotations
 
@@ -20,7 +15,6 @@ import numpy as np
 from dialects.gconv import LoopKind
 from dialects.hierarchy import Axis, Hierarchy, Memory
 from dialects.schedule import Operand
-from passes.mapper.counts import OPERAND_NAMES
 from passes.mapper.footprint import Moved
 from passes.mapper.nest import Column
 from passes.mapper.partial import OPERATION, Link, Parts, read_by
@@ -28,28 +22,9 @@ from passes.mapper.paths import Assignment, Paths
 from passes.mapper.pricing import Objective, Prices, Values
 from passes.mapper.problem import Problem
 from passes.mapper.sharing import Sharing, least_sum
+from passes.mapper.tariffs import Rate, Tariffs, shares
 
 _ONE: Column = np.ones(1, np.int64)
-
-
-class Rate(NamedTuple):
-    """What a word of a link costs: `shared` if elements that share it count once, `own` if all count."""
-
-    shared: float
-    own: float
-
-
-@dataclass(frozen=True)
-class Tariff:
-    """What a word of a link costs `at_least`, and if it is `added` where it arrives.
-
-    All sums that arrive are, once their place is there, but for those that leave it again: they save `saved` in the
-    link inside.
-    """
-
-    at_least: Rate
-    added: Rate
-    saved: float = 0.0
 
 
 class Terms(NamedTuple):
@@ -88,6 +63,7 @@ class Bounds:
         self.assignment = assignment
         self._moved = Moved(problem)
         self._paths = Paths(problem.operands, self._hierarchy, assignment)
+        self._tariffs = Tariffs(self._paths, prices)
         self._inside_of: dict[object, list[list[list[list[int]]]]] = {}
         self._waiting_of: dict[tuple[str, frozenset[tuple[Operand, str]]], tuple[Operand, ...]] = {}
         self._floors_of: dict[tuple[str, tuple[Operand, ...]], tuple[Values, Values]] = {}
@@ -100,21 +76,6 @@ class Bounds:
         return {memory.name: memory for memory in self._hierarchy.memories}
 
     @cached_property
-    def tariffs(self) -> Mapping[tuple[Operand, str], Tariff]:
-        """By operand and lower place."""
-        found: dict[tuple[Operand, str], Tariff] = {}
-        for operand in self._problem.operands:
-            links = list(pairwise(self._paths.of(operand)))
-            if operand is Operand.OUTPUT:
-                found |= self._sums(links)
-                continue
-            name = OPERAND_NAMES[operand]
-            for upper, lower in links:
-                rate = Rate(self._event(f"{upper}.{name}.read"), self._event(f"{lower}.{name}.fill"))
-                found[operand, lower] = Tariff(rate, rate)
-        return found
-
-    @cached_property
     def constant(self) -> float:
         """What every mapping costs beside its links.
 
@@ -123,32 +84,8 @@ class Bounds:
         """
         begin, results = self._hierarchy.begins(Operand.OUTPUT), self._least[Operand.OUTPUT]
         merges = self._problem.operations - results
-        sums = self._merge * merges - self._event(f"{begin}.output.add") * results
+        sums = self._tariffs.merge * merges - self._tariffs.event(f"{begin}.output.add") * results
         return sums + float(self._read_prices @ self._fewest_read[:, 0])
-
-    @cached_property
-    def _merge(self) -> float:
-        """The least price of a merge: two sums become one where they arrive, or on their way along an axis.
-
-        All mappings make as many, so that links cost only what is above it.
-        """
-        return min((self._prices.event(event) for event in self._merges), default=0.0)
-
-    @cached_property
-    def _merges(self) -> frozenset[str]:
-        """The events that are merges."""
-        found: set[str] = set()
-        for upper, lower in pairwise(self._paths.of(Operand.OUTPUT)):
-            found.add(f"{upper}.output.add")
-            between = self._paths.between.get((Operand.OUTPUT, lower), frozenset())
-            if any(axis.name in between and axis.reduces for axis in self._hierarchy.axes):
-                found.add(f"{upper}.output.hop")
-        return frozenset(found)
-
-    def _event(self, name: str) -> float:
-        """The price of an event, above that of the cheapest merge if it is one."""
-        price = self._prices.event(name)
-        return price - self._merge if name in self._merges else price
 
     @cached_property
     def _read_prices(self) -> Values:
@@ -302,7 +239,7 @@ class Bounds:
         """What links to a memory save inside above their own prices."""
         saved: Values | float = 0.0
         for operand, link in links.items():
-            if most := self._most_saved(operand, memory):
+            if most := self._tariffs.most_saved(operand, memory):
                 saved = saved + most * self._least[operand] * self._turns(link, self._problem.idle(operand))
         return saved
 
@@ -411,22 +348,8 @@ class Bounds:
     def _least_cost(self, operand: Operand, memory: str) -> float:
         """What the words of an operand cost that go to a memory, at least."""
         if (operand, memory) not in self._least_costs:
-            self._least_costs[operand, memory] = self._least_price(operand, memory) * self._least[operand]
+            self._least_costs[operand, memory] = self._tariffs.least_price(operand, memory) * self._least[operand]
         return self._least_costs[operand, memory]
-
-    def _least_price(self, operand: Operand, memory: str) -> float:
-        """The price of a word that goes to a memory, at least."""
-        tariff = self.tariffs[operand, memory]
-        if self._is_even(operand, memory):
-            return sum(tariff.added) - tariff.saved
-        axes = [axis for axis in self._hierarchy.axes if axis.name in self._paths.between[operand, memory]]
-        elements = math.prod(axis.size for axis in axes if _shares(axis, operand))
-        return max(0.0, tariff.at_least.own - tariff.saved) + tariff.at_least.shared / elements
-
-    def _most_saved(self, operand: Operand, memory: str) -> float:
-        """What a word that goes to a memory saves inside above its own price, which `_least_price` leaves out."""
-        tariff = self.tariffs[operand, memory]
-        return 0.0 if self._is_even(operand, memory) else max(0.0, tariff.saved - tariff.at_least.own)
 
     def _terms(self, parts: Parts, link: Link, axes: Sequence[Axis]) -> Terms:
         """What a link costs that no further loop is free for; what elements may still share apart from the rest."""
@@ -530,7 +453,7 @@ class Bounds:
     def _whole(self, parts: Parts, link: Link, loops: list[int], axes: Sequence[Axis], room: Column | int) -> Values:
         """What a link costs at least if some loops run inside it."""
         own_price, shared_price = self._link_prices(parts, link)
-        if self._is_even(link.operand, link.lower):
+        if self._tariffs.is_even(link.operand, link.lower):
             # nobody shares: the same words
             own_price, shared_price = own_price + shared_price, 0.0
         are_idle = not link.slides or tuple(loops) == self._problem.idle(link.operand)
@@ -563,7 +486,7 @@ class Bounds:
     def axes_left(self, link: Link, axes: Sequence[Axis]) -> list[Axis]:
         """Of some axes, those along which elements may share words of a link."""
         between = self._paths.between[link.operand, link.lower] if link.upper is None else ()
-        return [axis for axis in axes if axis.name in between and _shares(axis, link.operand)]
+        return [axis for axis in axes if axis.name in between and shares(axis, link.operand)]
 
     def _price(self, link: Link) -> float:
         """The price of a word that elements share."""
@@ -571,21 +494,17 @@ class Bounds:
 
     def own_price(self, parts: Parts, link: Link, rate: Rate | None = None) -> float:
         """The price of a word of an element, less what it saves in the link inside, if that is there."""
-        tariff = self.tariffs[link.operand, link.lower]
+        tariff = self._tariffs.by_link[link.operand, link.lower]
         inside = self._paths.inner.get((link.operand, link.lower))
-        counts = inside in parts.placed or self._is_even(link.operand, link.lower)
+        counts = inside in parts.placed or self._tariffs.is_even(link.operand, link.lower)
         return (rate or self._rate(link)).own - (tariff.saved if counts else 0.0)
 
     def _rate(self, link: Link) -> Rate:
         """What a word costs as far as is known: how many sums arrive first in a place that is not there is not."""
-        tariff = self.tariffs[link.operand, link.lower]
+        tariff = self._tariffs.by_link[link.operand, link.lower]
         place = self._paths.upper[link.operand, link.lower]
-        waits = link.upper is None and place is not None and not self._is_even(link.operand, place)
+        waits = link.upper is None and place is not None and not self._tariffs.is_even(link.operand, place)
         return tariff.at_least if waits else tariff.added
-
-    def _is_even(self, operand: Operand, place: str) -> bool:
-        """Whether elements share no words of a place on the way in or out; then staying is not dearer than leaving."""
-        return not self._paths.between[operand, place]
 
     def kinds(self, alive: Sequence[Link]) -> list[LoopKind]:
         """The kinds of loops for which the next cut may be; one that ends all links, if there is no other."""
@@ -647,7 +566,9 @@ class Bounds:
         # whether words that are sent save additions inside depends on what is there
         inside = self._paths.inner.get((link.operand, link.lower))
         place = self._paths.upper[link.operand, link.lower]
-        return (inside is None or inside in parts.placed) and (place is None or self._is_even(link.operand, place))
+        return (inside is None or inside in parts.placed) and (
+            place is None or self._tariffs.is_even(link.operand, place)
+        )
 
     def pending(self, parts: Parts, axes: Sequence[Axis]) -> Values:
         """What elements cost each on their own in links that end here, but whose shared words are still open."""
@@ -655,7 +576,7 @@ class Bounds:
         for link in parts.links:
             if not link.alive and self.axes_left(link, axes):
                 words = self._link_words(link)[0]
-                rate = self.tariffs[link.operand, link.lower].added
+                rate = self._tariffs.by_link[link.operand, link.lower].added
                 total = total + self.own_price(parts, link, rate) * words
         return total
 
@@ -764,19 +685,3 @@ class Bounds:
     def _least(self) -> Mapping[Operand, int]:
         """Words of each operand."""
         return {operand: int(self._moved.words(operand, self._problem.whole)[0]) for operand in self._problem.operands}
-
-    def _sums(self, links: list[tuple[str, str]]) -> dict[tuple[Operand, str], Tariff]:
-        event = self._event
-        found: dict[tuple[Operand, str], Tariff] = {}
-        for upper, lower in links:
-            hop, update = event(f"{upper}.output.hop"), event(f"{upper}.output.update")
-            added = update + event(f"{upper}.output.add")
-            # no more words arrive than were sent, so that each costs the less of both on its way
-            at_least, rate = (Rate(max(0.0, each - hop), min(each, hop)) for each in (update, added))
-            saved = 0.0 if lower == OPERATION else event(f"{lower}.output.add")
-            found[Operand.OUTPUT, lower] = Tariff(at_least, rate, saved)
-        return found
-
-
-def _shares(axis: Axis, operand: Operand) -> bool:
-    return axis.reduces if operand is Operand.OUTPUT else operand in axis.multicast

@@ -21,7 +21,7 @@ class Paths:
     """
 
     def __init__(self, operands: Sequence[Operand], hierarchy: Hierarchy, assignment: Assignment):
-        self._operands, self._hierarchy, self._assignment = operands, hierarchy, assignment
+        self.operands, self._hierarchy, self._assignment = operands, hierarchy, assignment
 
     def of(self, operand: Operand) -> list[str]:
         """The places of an operand, from the one in which its path begins to the operation."""
@@ -37,7 +37,7 @@ class Paths:
         """By link, the upper place; None for that in which the path begins."""
         return {
             (operand, lower): upper if number else None
-            for operand in self._operands
+            for operand in self.operands
             for number, (upper, lower) in enumerate(pairwise(self.of(operand)))
         }
 
@@ -49,7 +49,7 @@ class Paths:
         places = {name: number for number, name in enumerate([*names, OPERATION])}
         return {
             (operand, lower): frozenset(axis for axis in axes if places[upper] < places[axis] < places[lower])
-            for operand in self._operands
+            for operand in self.operands
             for upper, lower in pairwise(self.of(operand))
         }
 
@@ -58,6 +58,6 @@ class Paths:
         """By link, the link further in."""
         return {
             (operand, lower): (operand, inside)
-            for operand in self._operands
+            for operand in self.operands
             for lower, inside in pairwise(self.of(operand)[1:])
         }
