@@ -22,7 +22,8 @@ def cheapest(parts: Parts, bounds: Bounds, axes: Sequence[Axis]) -> Rows:
     """The parts that no other one replaces; `axes` are still to be laid along."""
     if parts.count < 2 or not bounds.exact:
         return np.arange(parts.count)
-    group = numbered(np.array(_state(parts, bounds, axes)))
+    # a link of one operation has no loops, and no rows
+    group = numbered(np.array(_state(parts, bounds, axes)).reshape(-1, parts.count))
     cost = parts.sunk + bounds.pending(parts, axes)
     order = np.lexsort((cost, ~parts.sure, group))
     ordered = group[order]

@@ -219,3 +219,13 @@ def test_parts_that_are_done_are_priced_many_at_a_time_once_none_is_better(monke
     assert best_mapping(spec, machine, "", Objective.EDP).gap == 0
     assert sum(finished) > 2000
     assert len(finished) < 40
+
+
+def test_parts_of_a_link_without_loops_are_all_alike(machine: Hierarchy) -> None:
+    """A link of one operation: of equal parts the cheapest stays here, too."""
+    problem = Problem.of(GConv((Dim("A"),), main="mul", reduce=Reduce.ADD))
+    assert not problem.extents
+    bounds = Bounds(problem, Prices(machine), next(assignments(problem, machine)))
+    costs = [5.0, 3.0, 4.0]
+    several = together([replace(Parts.empty(problem), sunk=np.array([cost])) for cost in costs])
+    assert cheapest(several, bounds, ()).tolist() == [1]
