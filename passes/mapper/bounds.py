@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,11 +15,13 @@ from dialects.gconv import LoopKind
 from dialects.hierarchy import Axis, Hierarchy, Memory
 from dialects.schedule import Operand
 from passes.mapper.footprint import Moved
+from passes.mapper.links import Link
 from passes.mapper.nest import Column
-from passes.mapper.partial import OPERATION, Link, Parts, read_by
+from passes.mapper.partial import Parts, read_by
 from passes.mapper.paths import Assignment, Paths
 from passes.mapper.pricing import Objective, Prices, Values
 from passes.mapper.problem import Problem
+from passes.mapper.reading import Reading
 from passes.mapper.sharing import Sharing, least_sum
 from passes.mapper.tariffs import Rate, Tariffs, shares
 
@@ -64,6 +65,7 @@ class Bounds:
         self._moved = Moved(problem)
         self._paths = Paths(problem.operands, self._hierarchy, assignment)
         self._tariffs = Tariffs(self._paths, prices)
+        self._reading = Reading(problem, prices, self._paths, timed=self.timed)
         self._inside_of: dict[object, list[list[list[list[int]]]]] = {}
         self._waiting_of: dict[tuple[str, frozenset[tuple[Operand, str]]], tuple[Operand, ...]] = {}
         self._floors_of: dict[tuple[str, tuple[Operand, ...]], tuple[Values, Values]] = {}
@@ -85,60 +87,18 @@ class Bounds:
         begin, results = self._hierarchy.begins(Operand.OUTPUT), self._least[Operand.OUTPUT]
         merges = self._problem.operations - results
         sums = self._tariffs.merge * merges - self._tariffs.event(f"{begin}.output.add") * results
-        return sums + float(self._read_prices @ self._fewest_read[:, 0])
+        return sums + float(self._reading.prices @ self._reading.fewest[:, 0])
 
-    @cached_property
-    def _read_prices(self) -> Values:
-        """The price of a word that results read, of each of the other tensors."""
-        prices = [self._prices.event(f"{memory}.extra.read") for memory in self._read_from]
-        return np.array(prices, np.float64)
-
-    @cached_property
-    def _read_from(self) -> list[str]:
-        """Where each of the tensors lies that results read."""
-        return [extra.memory or self._hierarchy.memories[0].name for extra in self._problem.extras]
-
-    @cached_property
-    def _sent_from(self) -> str | None:
-        """The outermost place of sums, from which finished ones leave in tiles; None if all leave one by one."""
-        place = self._paths.of(Operand.OUTPUT)[1]
-        return None if place == OPERATION else place
-
-    @cached_property
-    def _together(self) -> int:
-        """Tiles of results that leave at a time, at most: those of elements side by side."""
-        place = self._sent_from
-        axes = self._hierarchy.axes if place is None else self._hierarchy.axes_outside(place)
-        return math.prod(axis.size for axis in axes)
-
-    @cached_property
+    @property
     def lays_reading(self) -> bool:
         """Whether how often results read the same words hangs on what is laid along axes, too."""
-        return bool(self._problem.rereading) and self._counts_reading and self._together > 1
-
-    @cached_property
-    def _counts_reading(self) -> bool:
-        return bool(self._read_prices.any()) or self.timed
-
-    @cached_property
-    def _fewest_read(self) -> Values:
-        """Words that results read of each other tensor, at least, in a column.
-
-        They are those of whole loops, or of one index if sums have no place.
-        """
-        pieces = self._problem.whole if self._sent_from is None else np.ones_like(self._problem.whole)
-        return read_by(self._problem, pieces, self._together)
-
-    @cached_property
-    def _none_read(self) -> Values:
-        """No words beyond the fewest; not to be written to."""
-        return np.zeros_like(self._fewest_read)
+        return self._reading.hangs_on_axes
 
     def read_energy(self, again: Values) -> Values | float:
         """What every mapping costs beside its links, if results read so many words beyond the fewest."""
-        if again is self._none_read:
+        if again is self._reading.none:
             return self.constant
-        return self.constant + self._read_prices @ again
+        return self.constant + self._reading.prices @ again
 
     def read_again(self, parts: Parts) -> Values:
         """Words that results read beyond the fewest, at least, a row for every other tensor.
@@ -146,16 +106,19 @@ class Bounds:
         Tiles of results grow no further than there is room. Once it is known how many words these are they are no
         longer among what is left.
         """
-        place = self._sent_from
-        if place is None or not self._problem.rereading or not self._counts_reading:
-            return self._none_read
+        place = self._reading.sent_from
+        if place is None or not self._problem.rereading or not self._reading.counts:
+            return self._reading.none
         if (Operand.OUTPUT, place) in parts.placed:
             if parts.sent is None:
-                return self._none_read
-            return read_by(self._problem, -(-self._problem.whole // parts.sent), self._together) - self._fewest_read
+                return self._reading.none
+            return (
+                read_by(self._problem, -(-self._problem.whole // parts.sent), self._reading.together)
+                - self._reading.fewest
+            )
         waiting = self._waiting(place, parts.placed)
         growth = np.maximum(self._growth(parts, place, waiting)[Operand.OUTPUT], 1.0)
-        return read_by(self._problem, parts.left, growth * self._together) - self._fewest_read
+        return read_by(self._problem, parts.left, growth * self._reading.together) - self._reading.fewest
 
     def energy(self, parts: Parts, room: Column | int, axes: Sequence[Axis], memories: Sequence[str] = ()) -> Values:
         """The least energy of the links that are there, and of those that `memories` are still to get.
@@ -542,13 +505,13 @@ class Bounds:
     def settled(self, parts: Parts, axes: Sequence[Axis] = ()) -> Parts:
         """With links of which nothing is open any more among what is sunk, where `axes` are still to be laid along."""
         done = [link for link in parts.links if self._is_settled(parts, link, axes)]
-        is_read = parts.sent is not None and not self.lays_reading
+        is_read = parts.sent is not None and not self._reading.hangs_on_axes
         if not done and not is_read:
             return parts
         sunk, flows = parts.sunk, parts.flows
         if is_read:
             again = self.read_again(parts)
-            sunk = sunk + self._read_prices @ again
+            sunk = sunk + self._reading.prices @ again
             flows = flows + self._reads @ again if self.timed else flows
         for link in done:
             sunk = sunk + self._ended(parts, link)
@@ -595,7 +558,7 @@ class Bounds:
             words = [least for link, least in through if link in there or link not in parts.placed]
             left: Values | float = float(sum(words))
             if self._problem.extras:
-                left = left + self._reads[row] @ (self._fewest_read + again)
+                left = left + self._reads[row] @ (self._reading.fewest + again)
             steps = np.maximum(steps, (parts.flows[row] + left) / port.rate)
         return steps
 
@@ -659,9 +622,9 @@ class Bounds:
     @cached_property
     def _reads(self) -> Values:
         """1 where words that results read of a tensor (column) use a port (row); in the last row, of ramps, 0."""
-        found = np.zeros((len(self._ports) + 1, len(self._read_from)))
+        found = np.zeros((len(self._ports) + 1, len(self._reading.memories)))
         for row, port in enumerate(self._ports):
-            found[row] = [port.goes and port.memory == memory for memory in self._read_from]
+            found[row] = [port.goes and port.memory == memory for memory in self._reading.memories]
         return found
 
     def _flow(self, link: Link) -> list[Values]:

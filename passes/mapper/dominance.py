@@ -13,8 +13,9 @@ import numpy as np
 from dialects.hierarchy import Axis
 from dialects.schedule import Operand
 from passes.mapper.bounds import Bounds
+from passes.mapper.links import Link
 from passes.mapper.nest import Column
-from passes.mapper.partial import Link, Parts, Rows
+from passes.mapper.partial import Parts, Rows
 from passes.mapper.problem import Problem
 
 

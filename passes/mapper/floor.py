@@ -16,8 +16,8 @@ from dialects.hierarchy import Axis, Hierarchy, Memory
 from dialects.schedule import Operand
 from passes.mapper.counts import OPERAND_NAMES
 from passes.mapper.footprint import tile_words
+from passes.mapper.links import OPERATION
 from passes.mapper.nest import Column
-from passes.mapper.partial import OPERATION
 from passes.mapper.pricing import Prices
 from passes.mapper.problem import Problem
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from dialects.hierarchy import Hierarchy
 from dialects.schedule import Operand
-from passes.mapper.partial import OPERATION
+from passes.mapper.links import OPERATION
 
 Assignment = Mapping[str, tuple[Operand, ...]]
 """Which operands have a place in which memory; the outermost one is not among them."""

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from dialects.hierarchy import Axis
 from dialects.schedule import Operand
 from passes.mapper.counts import OPERAND_NAMES
-from passes.mapper.partial import OPERATION
+from passes.mapper.links import OPERATION
 from passes.mapper.paths import Paths
 from passes.mapper.pricing import Prices
 
