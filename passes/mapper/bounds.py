@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property, reduce
 from itertools import pairwise
 from typing import NamedTuple
@@ -19,6 +18,7 @@ from passes.mapper.links import Link
 from passes.mapper.nest import Column
 from passes.mapper.partial import Parts, read_by
 from passes.mapper.paths import Assignment, Paths
+from passes.mapper.ports import Ports
 from passes.mapper.pricing import Objective, Prices, Values
 from passes.mapper.problem import Problem
 from passes.mapper.reading import Reading
@@ -43,15 +43,6 @@ class Terms(NamedTuple):
             else:
                 spread.costs.append(self.shared)
         return self.fixed
-
-
-@dataclass(frozen=True)
-class Port:
-    """One side of a memory, which words leave (`goes`) or come in by, so many a cycle."""
-
-    memory: str
-    goes: bool
-    rate: float
 
 
 class Bounds:
@@ -512,12 +503,12 @@ class Bounds:
         if is_read:
             again = self.read_again(parts)
             sunk = sunk + self._reading.prices @ again
-            flows = flows + self._reads @ again if self.timed else flows
+            flows = flows + self._ports.reads @ again if self.timed else flows
         for link in done:
             sunk = sunk + self._ended(parts, link)
         links = tuple(link for link in parts.links if all(link is not each for each in done))
         for link in done if self.timed else ():
-            flows = flows + np.stack(self._flow(link))
+            flows = flows + np.stack(self._ports.words_of(link, *self._counted(link)))
         return parts.being(links=links, sunk=sunk, flows=flows, sent=None if is_read else parts.sent)
 
     def _is_settled(self, parts: Parts, link: Link, axes: Sequence[Axis]) -> bool:
@@ -532,6 +523,11 @@ class Bounds:
         return (inside is None or inside in parts.placed) and (
             place is None or self._tariffs.is_even(link.operand, place)
         )
+
+    def _counted(self, link: Link) -> tuple[Values, Values]:
+        """Words of a link as they are summed up."""
+        own, shared = self._link_words(link)
+        return own.astype(np.float64), shared.astype(np.float64)
 
     def pending(self, parts: Parts, axes: Sequence[Axis]) -> Values:
         """What elements cost each on their own in links that end here, but whose shared words are still open."""
@@ -551,34 +547,16 @@ class Bounds:
         if not self.timed:
             return np.zeros(parts.count)
         steps: Values = parts.steps / np.asarray(room, np.float64)
-        if not self._outer_ports:
+        if not self._ports.outer:
             return steps
         there = {(link.operand, link.lower) for link in parts.links}
-        for row, port, through in self._outer_ports:
+        for row, port, through in self._ports.outer:
             words = [least for link, least in through if link in there or link not in parts.placed]
             left: Values | float = float(sum(words))
             if self._problem.extras:
-                left = left + self._reads[row] @ (self._reading.fewest + again)
+                left = left + self._ports.reads[row] @ (self._reading.fewest + again)
             steps = np.maximum(steps, (parts.flows[row] + left) / port.rate)
         return steps
-
-    @cached_property
-    def _outer_ports(self) -> list[tuple[int, Port, list[tuple[tuple[Operand, str], int]]]]:
-        """The ports of memories that exist once, with their rows in `Parts.flows`, and what goes through them.
-
-        That are links, by operand and lower place, and how many words at least.
-        """
-        begins = self._hierarchy.begins
-        found: list[tuple[int, Port, list[tuple[tuple[Operand, str], int]]]] = []
-        for row, port in enumerate(self._ports):
-            if not self._hierarchy.axes_outside(port.memory):
-                through = [
-                    (link, self._least[link[0]])
-                    for link, upper in self._paths.upper.items()
-                    if port.memory == (upper or begins(link[0])) and port.goes == (link[0] is not Operand.OUTPUT)
-                ]
-                found.append((row, port, through))
-        return found
 
     @cached_property
     def exact(self) -> bool:
@@ -607,42 +585,11 @@ class Bounds:
     @cached_property
     def flows(self) -> int:
         """How many rows `Parts.flows` has."""
-        return len(self._ports) + 1 if self.timed else 0
+        return len(self._ports.all) + 1 if self.timed else 0
 
     @cached_property
-    def _ports(self) -> tuple[Port, ...]:
-        """The ports of memories that take time."""
-        found: list[Port] = []
-        for memory in self._hierarchy.memories if self.timed else ():
-            for rate, goes in ((memory.read, True), (memory.write, False)):
-                if rate is not None:
-                    found.append(Port(memory.name, goes, rate))
-        return tuple(found)
-
-    @cached_property
-    def _reads(self) -> Values:
-        """1 where words that results read of a tensor (column) use a port (row); in the last row, of ramps, 0."""
-        found = np.zeros((len(self._ports) + 1, len(self._reading.memories)))
-        for row, port in enumerate(self._ports):
-            found[row] = [port.goes and port.memory == memory for memory in self._reading.memories]
-        return found
-
-    def _flow(self, link: Link) -> list[Values]:
-        """Words of a settled link that each port moves, and no cycles for first and last tiles."""
-        own, shared = (words.astype(np.float64) for words in self._link_words(link))
-        outer = self._paths.upper[link.operand, link.lower] or self._hierarchy.begins(link.operand)
-        rows: list[Values] = []
-        for port in self._ports:
-            words = np.zeros_like(own)
-            if port.memory == outer and (port.goes or link.operand is Operand.OUTPUT):
-                words = shared
-                if port.goes and link.operand is Operand.OUTPUT and outer == self._hierarchy.memories[0].name:
-                    # sums that arrive are read again, but for the last ones, which stay
-                    words = shared - self._least[link.operand]
-            elif port.memory == link.lower and not port.goes and link.operand is not Operand.OUTPUT:
-                words = own
-            rows.append(words)
-        return [*rows, np.zeros_like(own)]
+    def _ports(self) -> Ports:
+        return Ports(self._hierarchy, self._paths, self._least, self._reading.memories, timed=self.timed)
 
     @cached_property
     def _least(self) -> Mapping[Operand, int]:
