@@ -35,6 +35,7 @@ from dialects.hierarchy import Hierarchy
 from dialects.schedule import Operand
 from passes.mapper.footprint import positions, tile_words
 from passes.mapper.nest import Column, For, Nest, Par, Place, Store
+from passes.mapper.notation import one_number
 from passes.mapper.pieces import Pieces
 from passes.mapper.problem import Problem
 
@@ -344,10 +345,14 @@ class Counts:
     def _reach(self, loop: int, end: int) -> Column:
         """The largest piece of a loop above a node: what is left over of a cut is smaller than the others."""
         if loop not in self._reaches:
-            reach = np.full(1, self._problem.extents[loop], np.int64)
+            reach = one_number(self._problem.extents[loop])
             self._reaches[loop] = [reach]
             for index, _ in self._nest.cuts(loop):
-                reach = np.minimum(reach, self._tiles[index])
+                tile = self._tiles[index]
+                if len(reach) == len(tile) == 1:
+                    reach = tile if tile[0] < reach[0] else reach
+                else:
+                    reach = np.minimum(reach, tile)
                 self._reaches[loop].append(reach)
         return self._reaches[loop][self._nest.depth(loop, end)]
 
