@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from functools import lru_cache
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from pathlib import Path
 from typing import TypeVar
 
@@ -132,12 +135,27 @@ def installed_targets() -> tuple[InstalledTarget, ...]:
 def _offers(group: str, kind: Callable[[str, str, str, EntryPoint], OfferT]) -> tuple[OfferT, ...]:
     # The same distribution may be on the path twice, as a wheel and as a checkout.
     found = {
-        (entry.name, entry.dist.name if entry.dist else "", entry.value): entry for entry in entry_points(group=group)
+        (entry.name, entry.dist.name if entry.dist else "", entry.value): entry
+        for entry in _entry_points(tuple((place, _changed(place)) for place in sys.path)).select(group=group)
     }
     return tuple(
         kind(name, distribution or "(unknown)", value, entry)
         for (name, distribution, value), entry in sorted(found.items(), key=lambda item: item[0])
     )
+
+
+@lru_cache(maxsize=1)
+def _entry_points(places: tuple[tuple[str, int], ...]) -> EntryPoints:
+    """What all distributions offer, read once while none of the places where they are has changed."""
+    return entry_points()
+
+
+def _changed(place: str) -> int:
+    """When a folder has last changed, in ns; 0 if it is none."""
+    try:
+        return os.stat(place or ".").st_mtime_ns
+    except OSError:
+        return 0
 
 
 def bundled_backends() -> tuple[InstalledBackend, ...]:

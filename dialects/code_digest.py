@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -12,8 +14,23 @@ def code_digest(*folders: str) -> str:
     """SHA-256 over all modules in some folders of Catena, such as `passes/mapping`, and what they are called."""
     root = Path(__file__).resolve().parents[1]
     digest = hashlib.sha256()
-    for path in sorted(path for folder in folders for path in (root / folder).rglob("*.py")):
-        content = path.read_bytes()
-        digest.update(f"{path.relative_to(root).as_posix()} {len(content)}\n".encode())
-        digest.update(content)
+    for name in sorted(name for folder in folders for name in _modules(root, folder)):
+        digest.update(f"{name} ".encode() + _digest(root / name))
     return digest.hexdigest()
+
+
+def _modules(root: Path, folder: str) -> Iterator[str]:
+    """All modules in a folder and those inside it, by their paths below the root."""
+    # A fifth of the time of `rglob`, in the start of every command.
+    with os.scandir(root / folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _modules(root, f"{folder}/{entry.name}")
+            elif entry.name.endswith(".py"):
+                yield f"{folder}/{entry.name}"
+
+
+@cache
+def _digest(path: Path) -> bytes:
+    # Folders that have modules in common are asked for one after the other.
+    return hashlib.sha256(path.read_bytes()).digest()

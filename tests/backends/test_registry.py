@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,13 @@ def test_a_plugin_is_found_by_name(site: Path) -> None:
     assert backend.name == "goodchip"
     assert backend.passes == {}
     assert backend is find_backend("goodchip")
+
+
+def test_a_plugin_is_found_that_is_installed_later(site: Path) -> None:
+    os.utime(site, ns=(0, 0))  # so that the clock need not tick for the folder to have changed
+    assert "laterchip" not in {each.name for each in installed_backends()}
+    install_plugin(site, "later-chip", "laterchip", GOOD.format(name="laterchip"))
+    assert find_backend("laterchip").name == "laterchip"
 
 
 def test_an_unknown_name_gets_a_hint(site: Path) -> None:

@@ -11,14 +11,13 @@ from passes.searching.version import search_version
 
 
 def test_the_digest_changes_with_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "part" / "inner").mkdir(parents=True)
-    module = tmp_path / "part" / "inner" / "module.py"
-    monkeypatch.setattr("dialects.code_digest.__file__", str(tmp_path / "dialects" / "code_digest.py"))
     seen: set[str] = set()
-    for name, text in (("module.py", "1"), ("module.py", "2"), ("other.py", "2")):
-        module.unlink(missing_ok=True)
-        module = module.with_name(name)
-        module.write_text(text)
+    for version, (name, text) in enumerate((("module.py", "1"), ("module.py", "2"), ("other.py", "2"))):
+        inner = tmp_path / str(version) / "part" / "inner"
+        inner.mkdir(parents=True)
+        (inner / name).write_text(text)
+        (inner / "notes.txt").write_text(str(version))
+        monkeypatch.setattr("dialects.code_digest.__file__", str(tmp_path / str(version) / "dialects" / "it.py"))
         seen.add(code_digest.__wrapped__("part"))
         assert code_digest.__wrapped__("part") in seen
     assert len(seen) == 3
