@@ -156,7 +156,8 @@ class _Compilation:
         stages = stages_after(None, options.stop)
         self._check_use(stages)
         # A wrong target shows before the work is done, not after.
-        target = self._selected() if _needs_target(stages) else None
+        target = self._selected() if self._is_for_target(stages) else None
+        target = target if _needs_target(stages) else None
         self._check_mapping_files(target)
         module = self._import(lambda: load_model(source, options.importing), target)
         return self._run(module, stages[1:], self._cheaper(module, target, self._unfused(target)))
@@ -187,7 +188,8 @@ class _Compilation:
         module.attributes[STAGE] = StringAttr(start)
         legality = stage_named(start).legality
         self._verifier.verify(module, stage=start, legality=legality, positions=parsed.positions)
-        target = self._target_of(module) if _needs_target(stages) else None
+        target = self._target_of(module) if self._is_for_target(stages) else None
+        target = target if _needs_target(stages) else None
         self._check_mapping_files(target)
         if find_machine(module) is None:
             target = self._cheaper(module, target, self._unfused(target))
@@ -196,9 +198,12 @@ class _Compilation:
     def inside(self, source: str, stage: Stage, done: int) -> Compiled:
         parsed = read_module(source, self._context)
         self._verifier.verify(parsed.module, stage=stage.name, positions=parsed.positions)
-        is_for_target = _needs_target([stage]) or self._options.target is not None
-        target = self._target_of(parsed.module) if is_for_target else None
+        target = self._target_of(parsed.module) if self._is_for_target([stage]) else None
         return self._run(parsed.module, [stage], target, done)
+
+    def _is_for_target(self, stages: Sequence[Stage]) -> bool:
+        """Whether a target is needed, or named: then what is wrong with it is said even where no stage reads it."""
+        return _needs_target(stages) or self._options.target is not None or bool(self._options.settings)
 
     def _check_use(self, stages: Sequence[Stage]) -> None:
         """Options of the mapping stage need that stage."""

@@ -187,6 +187,19 @@ def test_the_target_comes_from_the_environment_unless_given(
     assert cli("check", cnn, "-t", "eyeriss").code == 0
 
 
+@pytest.mark.parametrize("wrong", [("-t", "eyeris"), ("--set", "array.rows=0"), ("--set", "no.such=1")])
+def test_a_wrong_target_is_said_where_no_stage_reads_it(
+    cli: Cli, cnn: Path, tmp_path: Path, wrong: tuple[str, str]
+) -> None:
+    ir = tmp_path / "ir.mlir"
+    assert cli("compile", cnn, "-o", ir, "--to", "import", "-t", "eyeriss", "--set", "array.rows=2").code == 0
+    for source in (cnn, ir):
+        refused = cli("compile", source, "-o", tmp_path / "out.mlir", "--to", "gconv", *wrong)
+        assert refused.code == 2
+        assert wrong[1].partition("=")[0] in refused.err
+        assert not (tmp_path / "out.mlir").exists()
+
+
 def test_a_model_has_passed_no_stage(cli: Cli, cnn: Path) -> None:
     result = cli("compile", cnn, "--from", "gconv", "-o", "-", "--to", "fused")
     assert result.code == 2
