@@ -242,11 +242,14 @@ class Counts:
                 break
             if not isinstance(node, For):
                 continue
+            reach, tile = self._planned_reach(node.loop, index), self._tiles[index]
+            if len(reach) == len(tile) == 1 and reach[0] <= tile[0]:
+                # it takes one step
+                continue
             if memory.stays and not self._problem.is_relevant(operand, node.loop):
                 kept.once[index] = waiting
                 continue
-            reach = self._planned_reach(node.loop, index)
-            turns = waiting & (reach > self._tiles[index])
+            turns = waiting & (reach > tile)
             if slides:
                 shared = turns & self._overlaps(node.loop, place.node)
                 for inner, _ in self._nest.cuts(node.loop):

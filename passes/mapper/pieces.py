@@ -34,7 +34,9 @@ class Pieces:
 
     def cut(self, tile: Column, once: npt.NDArray[np.bool_] | None = None) -> Pieces:
         """Every piece cut into tiles, the last one of each may be smaller; into the first ones where `once` says so."""
-        by = _number(tile)
+        by, largest = _number(tile), self._sizes[0]
+        if not isinstance(by, np.ndarray) and not isinstance(largest, np.ndarray) and by >= largest:
+            return self
         first = once if once is None or len(once) > 1 else bool(once[0])
         full: _Number | None = None
         sizes: list[_Number] = []
@@ -53,7 +55,7 @@ class Pieces:
                 sizes.append(rest)
                 counts.append(count * (rest > 0))
         assert full is not None
-        return Pieces([_smaller(by, self._sizes[0]), *sizes], [full, *counts])
+        return Pieces([_smaller(by, largest), *sizes], [full, *counts])
 
     def first(self, tile: Column) -> Pieces:
         """Only the first, and largest, tile of every piece."""
