@@ -37,7 +37,7 @@ class Pieces:
         by, largest = _number(tile), self._sizes[0]
         if not isinstance(by, np.ndarray) and not isinstance(largest, np.ndarray) and by >= largest:
             return self
-        first = once if once is None or len(once) > 1 else bool(once[0])
+        first = once if once is None or len(once) != 1 else bool(once[0])
         full: _Number | None = None
         sizes: list[_Number] = []
         counts: list[_Number] = []
@@ -104,7 +104,7 @@ class Pieces:
 
 
 def _number(column: Column) -> _Number:
-    return column if len(column) > 1 else column.item()
+    return column.item() if len(column) == 1 else column
 
 
 def _column(number: _Number) -> Column:
