@@ -86,9 +86,14 @@ def _base_interpreter(peer: Peer) -> str:
     if sys.version_info >= (3, peer.minor):
         return sys.executable
     newer = (shutil.which(f"python3.{minor}") for minor in range(peer.minor, peer.minor + 4))
-    if (found := next((each for each in newer if each), None)) is None:
+    if (found := next((each for each in newer if each and _runs(each)), None)) is None:
         raise SystemExit(f"{peer.title} needs Python 3.{peer.minor} or newer: --peer {peer.name} --python PATH")
     return found
+
+
+def _runs(python: str) -> bool:
+    """Whether an interpreter runs: managers of versions have names on the path for those that are switched off."""
+    return subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0
 
 
 def ask(
