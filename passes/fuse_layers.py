@@ -28,7 +28,7 @@ from dialects.schedule import Objective, Operand
 from dialects.target import find_machine
 from passes.fusion.alone import LinksAlone, LinksToLookAt, WordsOfRun, links_alone, links_alone_on_arrays
 from passes.fusion.array_prices import ArrayPrices
-from passes.fusion.coarsening import coarsened
+from passes.fusion.coarsening import Known, coarsened
 from passes.fusion.group import Group
 from passes.fusion.grouping import group_links, group_problems
 from passes.fusion.holds import GroupPlan
@@ -305,14 +305,16 @@ class FusingMachine:
         nests = NestsOfGroups(self.levels, objective_on(self.levels, objective), USUAL)
         return LevelPrices(self.levels.executed, self.buffer.name, nests, self.settled)
 
-    def settled(self, group: Group, mapping: FusedMapping, passing: int) -> FusedMapping | None:
+    def settled(
+        self, group: Group, mapping: FusedMapping, passing: int, known: Known = lambda _: None
+    ) -> FusedMapping | None:
         """The mapping that a group gets: in fewer turns if there is room that nests do not use; None if none runs.
 
-        `passing` are words of what stays meanwhile without being the group's.
+        `passing` are words of what stays meanwhile without being the group's, `known` costs that need no walk.
         """
         others = Staying({}, {self.buffer.name: passing})
         for words in self.room:
-            coarse = coarsened(group, mapping, self.buffer.name, words - passing)
+            coarse = coarsened(group, mapping, self.buffer.name, words - passing, known)
             if coarse != mapping and self.runs(group, coarse, others):
                 return coarse
         return mapping if self.runs(group, mapping, others) else None

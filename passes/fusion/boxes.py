@@ -165,13 +165,15 @@ def _step(used: Numbers, factors: dict[int, Table]) -> int:
 
 def _runs(table: Table) -> list[list[tuple[int, int]]]:
     """For every row the first index of every run of indices, and the one behind its last."""
-    rows, _ = table.shape
-    beside = np.zeros((rows, 1), np.bool_)
-    edges = np.diff(np.concatenate([beside, table, beside], axis=1).astype(np.int8))
+    rows, width = table.shape
+    # between two columns of nothing every row begins and ends with none, so that edges are in turn first and behind
+    padded = np.zeros((rows, width + 2), np.bool_)
+    padded[:, 1:-1] = table
+    flat = padded.ravel()
+    row, column = np.divmod(np.flatnonzero(flat[1:] != flat[:-1]), width + 2)
     found: list[list[tuple[int, int]]] = [[] for _ in range(rows)]
-    starts, ends = np.argwhere(edges > 0), np.argwhere(edges < 0)
-    for (row, first), end in zip(starts.tolist(), ends[:, 1].tolist(), strict=True):
-        found[row].append((first, end))
+    for number, first, end in zip(row[::2].tolist(), column[::2].tolist(), column[1::2].tolist(), strict=True):
+        found[number].append((first, end))
     return found
 
 

@@ -6,21 +6,27 @@ links within a turn.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from dialects.fused_mapping import FusedMapping
 from passes.fusion.group import Group
 from passes.fusion.model import FusedCosts
 
+Known = Callable[[FusedMapping], tuple[int, int, int] | None]
+"""Words of the buffer, words off-chip and operations of a mapping, if that is known without walking its turns."""
 
-def coarsened(group: Group, mapping: FusedMapping, memory: str, words: int) -> FusedMapping:
+
+def coarsened(
+    group: Group, mapping: FusedMapping, memory: str, words: int, known: Known = lambda _: None
+) -> FusedMapping:
     """A mapping with larger tiles, as far as it moves and works the same, in so many words of a memory.
 
     Turns of one loop after the other, the innermost first, are halved until none can be.
     """
     counts = {dim.name: dim for dim in group.head.spec.dims}
-    costs = FusedCosts(group, mapping)
-    same = costs.traffic, _operations(costs)
+    costs = known(mapping)
+    same = costs[1:] if costs else _moved(FusedCosts(group, mapping))
     loops = list(reversed(range(len(mapping.loops))))
     while loops:
         for loop in list(loops):
@@ -31,16 +37,22 @@ def coarsened(group: Group, mapping: FusedMapping, memory: str, words: int) -> F
             tile = -(-count // max(turns // 2, 2))
             cut = (*mapping.loops[:loop], replace(node, tile=tile), *mapping.loops[loop + 1 :])
             larger = replace(mapping, loops=cut)
-            if turns > 2 and _is_within(FusedCosts(group, larger), memory, words, same):
+            if turns > 2 and _is_within(group, larger, memory, words, same, known):
                 mapping = larger
             else:
                 loops.remove(loop)
     return mapping
 
 
-def _is_within(costs: FusedCosts, memory: str, words: int, same: tuple[int, int]) -> bool:
-    return costs.capacity(memory) <= words and (costs.traffic, _operations(costs)) == same
+def _is_within(
+    group: Group, mapping: FusedMapping, memory: str, words: int, same: tuple[int, int], known: Known
+) -> bool:
+    if costs := known(mapping):
+        return costs[0] <= words and costs[1:] == same
+    walked = FusedCosts(group, mapping)
+    return walked.capacity(memory) <= words and _moved(walked) == same
 
 
-def _operations(costs: FusedCosts) -> int:
-    return sum(work.operations for work in costs.work.values())
+def _moved(costs: FusedCosts) -> tuple[int, int]:
+    """Words off-chip, and operations."""
+    return costs.traffic, sum(work.operations for work in costs.work.values())

@@ -18,6 +18,7 @@ from typing import Protocol
 
 from dialects.fused_mapping import FusedMapping
 from passes.fusion.canonical import Alike
+from passes.fusion.coarsening import Known
 from passes.fusion.factors import GroupTables
 from passes.fusion.front import Objective
 from passes.fusion.group import Group
@@ -26,6 +27,7 @@ from passes.fusion.model import FusedCosts
 from passes.fusion.search import GroupSearch, Limits, Point
 from passes.fusion.space import Space
 from passes.fusion.stretches import Node, Part, parts_of
+from passes.fusion.table_costs import TableCosts
 from passes.mapper.effort import Effort
 
 Cost = tuple[int, int]
@@ -141,6 +143,7 @@ class GroupSearches:
     def __init__(self, memory: str, space: NetworkSpace, is_over: Callable[[], bool] = lambda: False):
         self.memory, self.space, self.is_over = memory, space, is_over
         self._tables: dict[Group, GroupTables] = {}
+        self._costs: dict[Group, TableCosts] = {}
         self._found: dict[tuple[Group, frozenset[str], int], tuple[int, Found]] = {}
         self._rooms: dict[tuple[Group, frozenset[str]], int] = {}
         self._fronts: dict[tuple[Group, frozenset[str], int], tuple[int | None, list[Point], bool]] = {}
@@ -150,6 +153,12 @@ class GroupSearches:
         if group not in self._tables:
             self._tables[group] = GroupTables(group, self.space.of(group))
         return self._tables[group]
+
+    def costs(self, group: Group) -> Known:
+        """What mappings of a numbered group cost, as far as its tables say."""
+        if group not in self._costs:
+            self._costs[group] = TableCosts(self.tables(group), self.memory)
+        return self._costs[group].of
 
     def best(self, group: Group, resident: frozenset[str], capacity: int, traffic: int) -> Found:
         """The mapping of a numbered group that moves least, within a capacity and at most so much."""
@@ -314,12 +323,13 @@ class _Option:
 class NetworkSearch:
     """The network of groups with the least traffic in a buffer of so many words.
 
-    `settle` is given the mappings of the best plan, with numbers for names and the words of what stays without them,
-    and says what becomes of them: another mapping that moves no more, or None for groups that are to be given up. Then
-    `misplaced` is given all of a plan and says which groups, by number, find no place beside what stays; these are
-    given up, too. Where `alone` knows the words that a link moves by a mapping of its own, it is a group only if it
-    moves less as one; it is asked for no more than it takes to tell. Without, a link alone is never refused.
-    Once the searches are over, the plan is the best of what is known of groups; other links are left alone.
+    `settle` is given the mappings of the best plan, with numbers for names, the words of what stays without them, and
+    what is known of costs of the group, and says what becomes of them: another mapping that moves no more, or None for
+    groups that are to be given up. Then `misplaced` is given all of a plan and says which groups, by number, find no
+    place beside what stays; these are given up, too. Where `alone` knows the words that a link moves by a mapping of
+    its own, it is a group only if it moves less as one; it is asked for no more than it takes to tell. Without, a link
+    alone is never refused. Once the searches are over, the plan is the best of what is known of groups; other links
+    are left alone.
     """
 
     def __init__(
@@ -327,7 +337,7 @@ class NetworkSearch:
         network: Network,
         capacity: int,
         searches: GroupSearches,
-        settle: Callable[[Group, FusedMapping, int], FusedMapping | None] = lambda group, mapping, passing: mapping,
+        settle: Callable[[Group, FusedMapping, int, Known], FusedMapping | None] = lambda _, mapping, *__: mapping,
         alone: WordsAlone | None = None,
         misplaced: Callable[[Sequence[Chosen]], Collection[int]] = lambda parts: (),
     ):
@@ -450,7 +460,7 @@ class NetworkSearch:
             return found.mapping
         key = group, found.mapping, part.passing
         if key not in self._settled:
-            self._settled[key] = self._settle(*key)
+            self._settled[key] = self._settle(*key, self.searches.costs(group))
         return self._settled[key]
 
     def _give_up(self, refused: list[_Option]) -> None:
@@ -473,7 +483,8 @@ class NetworkSearch:
             group = self.network.group(stretch.first, stretch.end)
             settled, capacity = self._settled_of(option), found.capacity
             if settled is not None and settled != found.mapping:
-                capacity = FusedCosts(alike.group, settled).capacity(self.searches.memory)
+                known = self.searches.costs(alike.group)(settled)
+                capacity = known[0] if known else FusedCosts(alike.group, settled).capacity(self.searches.memory)
             mapping = None if settled is None else alike.mapping_of_other(settled)
             parts.append(Chosen(group, mapping, capacity, *found.cost, part.passing))
         known = [option.found for option in self._options if option.found]

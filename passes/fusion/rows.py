@@ -48,6 +48,20 @@ class Rows:
         return Rows(*(getattr(self, column.name).take(ids, axis=0) for column in fields(self)))
 
     @staticmethod
+    def root(factors: int, tensors: int, loops: int) -> Rows:
+        """The part of a mapping in which no loop is cut, and no tensor has a place."""
+        zeros = np.zeros((1, tensors))
+        return Rows(
+            np.zeros((1, factors), np.int64),
+            np.full((1, tensors), WITHIN, np.int8),
+            np.full((1, loops), -1, np.int8),
+            np.zeros((1, 3), np.int64),
+            np.full_like(zeros, np.inf),
+            zeros,
+            zeros,
+        )
+
+    @staticmethod
     def all_of(parts: list[Rows]) -> Rows:
         """The rows of some tables."""
         if len(parts) == 1:

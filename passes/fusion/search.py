@@ -159,9 +159,10 @@ class GroupSearch:
 
     def improving(self) -> Iterator[Costs]:
         """Search, with the costs of the front so far after every set of loops."""
+        root = Rows.root(len(self._factors), len(self._names), len(self.loops))
         most = len(self.loops) if self.space.most_loops is None else min(self.space.most_loops, len(self.loops))
         try:
-            yield from self._deepen({frozenset(): list(self._placed(self._root(), None, most == 0))}, most)
+            yield from self._deepen({frozenset(): list(self._placed(root, None, most == 0))}, most)
             self.exact = not self._hopeful(self._given_up).any()
         except SpentError:
             pass
@@ -213,19 +214,6 @@ class GroupSearch:
             for loop in range(len(self.loops))
             if loop not in cut and (loop not in self._first or cut & self._first[loop])
         ]
-
-    def _root(self) -> Rows:
-        tensors = len(self._names)
-        zeros = np.zeros((1, tensors))
-        return Rows(
-            np.zeros((1, len(self._factors)), np.int64),
-            np.full((1, tensors), WITHIN, np.int8),
-            np.full((1, len(self.loops)), -1, np.int8),
-            np.zeros((1, 3), np.int64),
-            np.full_like(zeros, np.inf),
-            zeros,
-            zeros,
-        )
 
     def _of_use(self, rows: Rows) -> Rows:
         """Rows that may still become points of the front and that no other row with the same future is as good as."""
