@@ -124,8 +124,12 @@ class Pricing:
         factor alone moves: loops that move an axis of what any reader reads are in one factor.
         """
         valid = np.ones(len(rows), np.bool_)
-        # Where no loop can be cut there are no factors, and unions are what they are without.
         unions = self.tabulation.whole.unions
+        if not unions:
+            for index, placed in enumerate(self.factors):
+                valid &= placed.factor.valid[rows.states[:, index]]
+            return valid
+        # Where no loop can be cut there are no factors, and unions are what they are without.
         within = np.tile(np.array([bool(each.first_in_second[0]) for each in unions], np.bool_), (len(rows), 1))
         around = np.tile(np.array([bool(each.second_in_first[0]) for each in unions], np.bool_), (len(rows), 1))
         differing = np.tile(np.array([int(each.differing[0]) for each in unions], np.int64), (len(rows), 1))
@@ -231,6 +235,14 @@ class Pricing:
         worked = rows.worked[:, tensor] * (not self.late[tensor])
         moved = rows.moved[:, tensor] * self.off_chip[tensor]
         return np.stack([rows.held[:, tensor], moved, worked], axis=1).astype(np.int64)
+
+    def places(self, rows: Rows, of: Ids, tensors: list[int], put: Mask) -> Costs:
+        """What places of those tensors that are `put` below all loops cost, of rows `of`: (len(of), costs).
+
+        `put` is (len(of), tensors).
+        """
+        numbers = (rows.held, rows.moved * self.off_chip, rows.worked * ~self.late)
+        return np.stack([_dot(each[of][:, tensors], put) for each in numbers], axis=1).astype(np.int64)
 
     def room(self, least: Numbers) -> Numbers:
         """What tensors without a place will take at least, if their places hold so much at least: (rows, tensors)."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -35,16 +35,43 @@ def independent_loops(group: Group, tabulation: Tabulation, cuts: tuple[Cut, ...
 
     Raises `NotFactorisableError`.
     """
-    moved = [tabulation.moved(cut) for cut in cuts]
+
+    @cache
+    def moved(cut: int) -> set[tuple[str, int]]:
+        return tabulation.moved(cuts[cut])
+
     factors = [[index] for index in range(len(cuts))]
     for first in range(len(cuts)):
         for second in range(first):
-            if any(_meet(group, cuts[first].loop, cuts[second].loop, *each) for each in moved[first] & moved[second]):
+            loops = cuts[first].loop, cuts[second].loop
+            if _may_meet(group, *loops) and any(_meet(group, *loops, *each) for each in moved(first) & moved(second)):
                 mine, other = (next(f for f in factors if index in f) for index in (first, second))
                 if mine is not other:
                     factors.remove(mine)
                     other += mine
     return [sorted(factor) for factor in factors]
+
+
+def _may_meet(group: Group, first: Loop, second: Loop) -> bool:
+    """Whether two loops may `_meet` in any axis, by the dimensions that move axes of what the head reads.
+
+    What they move of more links is not known without a walk.
+    """
+    head = group.head
+    if len(group.links) > 1 or len({operand.tensor for operand in head.operands}) < len(head.operands):
+        return True
+    # a walk refuses a loop that moves two axes
+    terms = [[dim for each in operand.axes for dim, _ in each.terms] for operand in head.operands]
+    if any(len(dims) > len({*dims}) for dims in terms):
+        return True
+    numbers = {dim.name: number for number, dim in enumerate(head.spec.dims)}
+    both = {numbers[first.dim], numbers[second.dim]}
+    return any(
+        both <= {dim for dim, _ in each.terms} and _meet(group, first, second, operand.tensor, axis)
+        for operand in head.operands
+        if not group.is_kernel_alone(operand.tensor)
+        for axis, each in enumerate(operand.axes)
+    )
 
 
 def _meet(group: Group, first: Loop, second: Loop, tensor: str, axis: int) -> bool:

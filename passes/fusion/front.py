@@ -52,10 +52,13 @@ class Objective(StrEnum):
         return FrontBound(costs) if self is Objective.FRONT else TrafficBound(costs)
 
 
+Column = npt.NDArray[np.int64]
+
+
 class Bound(Protocol):
     """Known costs that tell which candidates are of no use."""
 
-    def beats(self, costs: Costs) -> npt.NDArray[np.bool_]:
+    def beats(self, capacity: Column, traffic: Column, operations: Column) -> npt.NDArray[np.bool_]:
         """Which rows are no better than what is known; rows may have costs that will only grow."""
         ...
 
@@ -66,12 +69,13 @@ class TrafficBound:
     def __init__(self, costs: Costs):
         self.known = costs[:1, 1:].tolist()
 
-    def beats(self, costs: Costs) -> npt.NDArray[np.bool_]:
+    def beats(self, capacity: Column, traffic: Column, operations: Column) -> npt.NDArray[np.bool_]:
         """Which rows move more, or as much with no fewer operations."""
-        beaten = np.zeros(len(costs), np.bool_)
-        for traffic, operations in self.known:
-            beaten = (costs[:, 1] > traffic) | ((costs[:, 1] == traffic) & (costs[:, 2] >= operations))
-        return beaten
+        for least, fewest in self.known:
+            beaten: npt.NDArray[np.bool_] = traffic >= least
+            beaten &= (traffic > least) | (operations >= fewest)
+            return beaten
+        return np.zeros(len(capacity), np.bool_)
 
 
 class FrontBound:
@@ -94,8 +98,8 @@ class FrontBound:
         self.least = np.minimum.accumulate(np.minimum.accumulate(least, axis=0), axis=1)
         """The least traffic within a limit of operations and within a capacity, by their indices + 1."""
 
-    def beats(self, costs: Costs) -> npt.NDArray[np.bool_]:
+    def beats(self, capacity: Column, traffic: Column, operations: Column) -> npt.NDArray[np.bool_]:
         """Which rows a known one is as good as in every cost."""
-        limit: npt.NDArray[np.intp] = np.searchsorted(self.limits, costs[:, 2], side="right")
-        capacity: npt.NDArray[np.intp] = np.searchsorted(self.capacities, costs[:, 0], side="right")
-        return self.least[limit, capacity] <= costs[:, 1]
+        limit: npt.NDArray[np.intp] = np.searchsorted(self.limits, operations, side="right")
+        known: npt.NDArray[np.intp] = np.searchsorted(self.capacities, capacity, side="right")
+        return self.least[limit, known] <= traffic

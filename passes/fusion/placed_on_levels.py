@@ -33,7 +33,7 @@ def predict_layer(layer: LayerOp, machine: NestMachine, known: dict[Hashable, Co
     """
     assert isinstance(layer.mapping, MappingAttr)
     if group_around(layer) is not None:
-        return predict_member(layer, machine)
+        return predict_member(layer, machine, known)
     work, mapping = work_of(layer), layer.mapping.data
     spec = work.spec
     alike = spec.bare, spec.post, mapping, work.extra_shapes, work.lookups, work.in_order
@@ -45,8 +45,8 @@ def predict_layer(layer: LayerOp, machine: NestMachine, known: dict[Hashable, Co
     return known[alike]
 
 
-def predict_member(layer: LayerOp, machine: NestMachine) -> Counts:
-    """What a layer of a group counts in all turns, transfers that count for it included."""
+def predict_member(layer: LayerOp, machine: NestMachine, known: dict[Hashable, Counts]) -> Counts:
+    """What a layer of a group counts in all turns, transfers that count for it included; `known` as for any layer."""
     group = group_around(layer)
     assert group is not None
     number = group.layers.index(layer)
@@ -60,4 +60,9 @@ def predict_member(layer: LayerOp, machine: NestMachine) -> Counts:
         for turns, op in group.steps()
         if not isinstance(op, RunOp) and integer(op.layer) == number
     ]
-    return predict_in_group(member_of(layer), machine, runs_of(group, number), transfers)
+    member, runs = member_of(layer), runs_of(group, number)
+    kept = frozenset(member.kept.items())
+    alike = member.spec.bare, member.spec.post, member.mapping, kept, member.extras, (*runs.items(),), (*transfers,)
+    if alike not in known:
+        known[alike] = predict_in_group(member, machine, runs, transfers)
+    return known[alike]

@@ -59,13 +59,13 @@ class Region:
         """Elements in every turn; an extent of 1 where a loop makes no difference."""
         total: Counts = np.zeros((1,) * len(self.turns), np.int64)
         for box in self.boxes:
-            total = total + math.prod((_lengths(table) for table in box[1:]), start=_lengths(box[0]))
+            total = total + math.prod((lengths(table) for table in box[1:]), start=lengths(box[0]))
         return total
 
     @cached_property
     def total(self) -> int:
         """Elements of all turns together."""
-        return sum(_sum_of_products([_lengths(table) for table in box], self.turns) for box in self.boxes)
+        return sum(_sum_of_products([lengths(table) for table in box], self.turns) for box in self.boxes)
 
     @property
     def largest(self) -> int:
@@ -123,11 +123,14 @@ class Region:
 
 def any_of(table: Table, axis: int) -> Table:
     """The union of a table's sets along an axis, which keeps an extent of 1."""
-    return np.asarray(np.any(table, axis=axis, keepdims=True))
+    # `np.any` takes three times as long for small tables
+    return np.asarray(np.logical_or.reduce(table, axis=axis, keepdims=True), np.bool_)
 
 
-def _lengths(table: Table) -> Counts:
-    return np.count_nonzero(table, axis=-1).astype(np.int64)
+def lengths(table: Table) -> Counts:
+    """How many indices a table has in every turn."""
+    # `np.count_nonzero` takes twice as long for small tables
+    return np.asarray(np.add.reduce(table, axis=-1, dtype=np.int64))
 
 
 def _is_possible(box: Box) -> bool:

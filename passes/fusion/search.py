@@ -85,7 +85,7 @@ class GroupSearch:
         self.loops, self._factors = tables.loops, tables.factors
         self._names = [tensor.name for tensor in group.tensors]
         bounds = (limits.capacity, limits.traffic, limits.operations)
-        self._limits = np.array([np.iinfo(np.int64).max if each is None else each for each in bounds])
+        self._limits = [np.iinfo(np.int64).max if each is None else each for each in bounds]
         self._result = self._names.index(group.head.result)
         self._factor_of = {loop: i for i, factor in enumerate(self._factors) for loop in factor.loops}
         self._resident = {self._names.index(name) for name in resident}
@@ -354,7 +354,9 @@ class GroupSearch:
         for some, one_by_one in self._apart(put, pricing.product(put), True):
             self._number(some, one_by_one)
             costs = sum((pricing.place(some, tensor) for tensor in every), np.zeros_like(some.costs))
-            self._finish(some, np.arange(len(some)), np.full_like(some.levels, _depth(some)), costs, one_by_one)
+            within = self._within_one_by_one(some, np.arange(len(some))) if one_by_one else pricing.within(some)
+            some.costs, some.levels = costs, np.full_like(some.levels, _depth(some))
+            self._finish(some, within)
         for some, one_by_one in self._apart(rows, pricing.product(rows), last) if not last else ():
             self._number(some, one_by_one)
             yield some.where(self._hopeful(pricing.further(some.moved, some.worked, some.levels == WITHIN)))
@@ -386,23 +388,41 @@ class GroupSearch:
 
         of = np.arange(len(rows)) if loop is None else self._of_a_use(rows, loop, smaller)
         levels, costs = rows.levels[of], rows.costs[of]
-        for tensor in [None, *self._outside]:
-            if tensor is not None:
-                put = np.flatnonzero((levels[:, tensor] == WITHIN) & smaller[of, tensor])
-                put_levels, put_costs = levels[put], costs[put] + pricing.place(rows, tensor)[of[put]]
-                put_levels[:, tensor] = level
-                of = np.concatenate([of, of[put]])
-                levels, costs = np.concatenate([levels, put_levels]), np.concatenate([costs, put_costs])
+        further = list(self._outside)
+        while True:
             open_ = levels == WITHIN
             lower = costs + pricing.further(rows.moved[of], rows.worked[of], open_)
             kept = np.flatnonzero(self._hopeful(lower))
             kept = kept[self._hopeful(lower[kept], pricing.room(least[of[kept]] * open_[kept]))]
             of, levels, costs = of[kept], levels[kept], costs[kept]
-        self._finish(rows, of, levels, costs, one_by_one)
+            if not further or not len(of):
+                break
+            # one tensor at least, and as many as make no large tables
+            count = max(1, (AT_ONCE // len(of)).bit_length() - 1)
+            some, further = further[:count], further[count:]
+            of, levels, costs = self._with_outside(rows, of, levels, costs, smaller, some)
+        numbered, rows = rows, rows.where(of)
+        rows.levels, rows.costs = levels, costs
+        if len(rows):
+            self._finish(rows, self._within_one_by_one(numbered, of) if one_by_one else pricing.within(rows))
         still = np.flatnonzero((levels == WITHIN).any(axis=1)) if not last else of[:0]
-        rows = rows.where(of[still])
-        rows.levels, rows.costs = levels[still], costs[still]
-        return rows
+        return rows.where(still)
+
+    def _with_outside(
+        self, rows: Rows, of: Ids, levels: Small, costs: Costs, smaller: Mask, tensors: list[int]
+    ) -> tuple[Ids, Small, Costs]:
+        """Candidates, which are rows `of` with these levels and costs, and those with any of some tensors put below.
+
+        These are tensors from off-chip without a place of which the place gets `smaller`.
+        """
+        bits = 1 << np.arange(len(tensors))
+        may_be = ((levels[:, tensors] == WITHIN) & smaller[of][:, tensors]) @ bits
+        which = np.arange(1 << len(tensors))
+        some, where = np.nonzero((may_be & which[:, np.newaxis]) == which[:, np.newaxis])
+        put = (some[:, np.newaxis] & bits) > 0
+        of, levels, costs = of[where], levels[where], costs[where]
+        levels[:, tensors] = np.where(put, _depth(rows), levels[:, tensors])
+        return of, levels, costs + self._pricing.places(rows, of, tensors, put)
 
     def _number(self, rows: Rows, one_by_one: bool) -> None:
         """Give rows the numbers of places below all of their loops."""
@@ -418,16 +438,17 @@ class GroupSearch:
         unsettled = open_[:, self._pricing.intermediates].any(axis=1)
         return np.flatnonzero((open_ & smaller).any(axis=1) | unsettled | ~open_.any(axis=1))
 
-    def _finish(self, rows: Rows, of: Ids, levels: Small, costs: Costs, one_by_one: bool) -> None:
-        """Take candidates, which are rows `of` with these levels and costs, as whole mappings into the front."""
-        pricing = self._pricing
+    def _within_one_by_one(self, rows: Rows, of: Ids) -> Within:
+        """The numbers of rows `of` for tensors within the links, looked at once for all that are the same row."""
         base, where = np.unique(of, return_inverse=True)
         kept = rows.where(base)
         kept.levels[:, self._outside] = WITHIN
-        within = pricing.within_one_by_one(kept) if one_by_one else pricing.within(kept)
-        rows = rows.where(of)
-        rows.levels, rows.costs = levels, costs
-        whole = pricing.finished(rows, Within(within.moved[where], within.used[where], within.saved[where]))
+        within = self._pricing.within_one_by_one(kept)
+        return Within(within.moved[where], within.used[where], within.saved[where])
+
+    def _finish(self, rows: Rows, within: Within) -> None:
+        """Take rows as whole mappings into the front."""
+        whole = self._pricing.finished(rows, within)
         good = np.flatnonzero(self._hopeful(whole))
         if not len(good):
             return
@@ -440,12 +461,15 @@ class GroupSearch:
 
     def _hopeful(self, costs: Costs, room: Numbers | None = None) -> Mask:
         """Whether parts of mappings that cost this at least, and so much more room, may become points of the front."""
-        lower = costs
+        capacity, traffic, operations = costs.T
         if room is not None:
-            lower = costs.copy()
-            lower[:, 0] += room.astype(np.int64)
-        within = lower <= self._limits
-        return within[:, 0] & within[:, 1] & within[:, 2] & ~self._bound.beats(lower)
+            capacity = capacity + room.astype(np.int64)
+        most, most_traffic, most_operations = self._limits
+        hopeful: Mask = capacity <= most
+        hopeful &= traffic <= most_traffic
+        hopeful &= operations <= most_operations
+        hopeful &= ~self._bound.beats(capacity, traffic, operations)
+        return hopeful
 
 
 def _depth(rows: Rows) -> int:

@@ -18,7 +18,7 @@ from dialects.schedule import Loop
 from passes.fusion.access import Window, accessed, kernel_factors, operations
 from passes.fusion.group import Group, GroupLink, Operand
 from passes.fusion.link_walk import Counted, Cut, Known, Ratios, Stance, Step, Union, Walk
-from passes.fusion.region import Box, Table, any_of
+from passes.fusion.region import Box, Table, any_of, lengths
 from passes.fusion.turns_of_tiles import Turns
 
 Windows = tuple[Window, ...]
@@ -204,7 +204,7 @@ class TurnWalk(Walk[Box, Windows]):
         """Elements in every turn."""
         counts = np.ones(self._shape)
         for table in box:
-            counts *= np.count_nonzero(table, axis=-1)
+            counts *= lengths(table)
         return counts
 
     def _sums(self, counts: Ratios) -> Ratios:

@@ -13,6 +13,7 @@ import pytest
 from dialects.fused_mapping import FusedMapping
 from dialects.gconv.spec import Dim
 from passes.fusion.canonical import numbered
+from passes.fusion.coarsening import Known
 from passes.fusion.front import Objective
 from passes.fusion.group import Group
 from passes.fusion.model import FusedCosts
@@ -134,8 +135,11 @@ def test_refused_groups_are_done_without(seed: int) -> None:
     first = next((numbered(part.group).group for part in free.parts if len(part.group.links) > 1), None)
     asked: list[tuple[Group, FusedMapping]] = []
 
-    def settle(group: Group, mapping: FusedMapping, _: int) -> FusedMapping | None:
+    def settle(group: Group, mapping: FusedMapping, _: int, known: Known) -> FusedMapping | None:
         asked.append((group, mapping))
+        costs = FusedCosts(group, mapping)
+        work = sum(each.operations for each in costs.work.values())
+        assert known(mapping) == (costs.capacity(BUFFER), costs.traffic, work)
         return None if group == first else mapping
 
     plan = NetworkSearch(network, capacity, GroupSearches(BUFFER, space), settle).run()
@@ -186,7 +190,7 @@ def test_links_may_run_by_mappings_of_their_own(seed: int) -> None:
             words += [alone[first]] if end == first + 1 else []
             least[end] = min([least[end], *(least[first] + each for each in words)])
         plan = NetworkSearch(
-            network, capacity, searches, lambda _, m, __, no=refuses: None if no else m, KnownWords(alone)
+            network, capacity, searches, lambda _, m, *__, no=refuses: None if no else m, KnownWords(alone)
         ).run()
         assert plan is not None
         assert plan.traffic == least[-1]

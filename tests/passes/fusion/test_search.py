@@ -400,8 +400,8 @@ def test_a_front_has_no_point_that_is_beaten() -> None:
     assert sorted(map(tuple, kept)) == sorted(expected)
     front = costs[pareto(costs)]
     bound = FrontBound(front)
-    assert not bound.beats(front - [0, 0, 1]).any()
-    assert bound.beats(np.array([[12, 12, 12]])).all()
+    assert not bound.beats(*(front - [0, 0, 1]).T).any()
+    assert bound.beats(*np.array([[12, 12, 12]]).T).all()
 
 
 def test_schedules_have_the_whole_front_between_them() -> None:

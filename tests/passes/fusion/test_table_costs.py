@@ -9,6 +9,7 @@ import pytest
 
 from dialects.fused_mapping import FusedMapping
 from dialects.schedule import Temporal
+from passes.fusion import factors
 from passes.fusion.factors import GroupTables
 from passes.fusion.group import Group
 from passes.fusion.model import FusedCosts
@@ -65,3 +66,17 @@ def test_what_no_table_has_is_unknown() -> None:
     elsewhere = (replace(mapping.retentions[0], memory="spad"), *mapping.retentions[1:])
     assert costs.of(replace(mapping, retentions=elsewhere)) is None
     assert TableCosts(GroupTables(group, Space(pieces=True)), MEMORY).of(mapping) is None
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_loops_of_single_links_that_cannot_meet_are_known_without_a_walk(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    several, _ = random_case(random.Random(seed))
+    for link in several.links:
+        names = {link.result, *(operand.tensor for operand in link.operands)}
+        group = Group((link,), tuple(tensor for tensor in several.tensors if tensor.name in names))
+        found = [placed.loops for placed in GroupTables(group, Space()).factors]
+        with monkeypatch.context() as patched:
+            patched.setattr(factors, "_may_meet", lambda *_: True)
+            assert found == [placed.loops for placed in GroupTables(group, Space()).factors]
