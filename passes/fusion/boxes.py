@@ -172,7 +172,8 @@ def _runs(table: Table) -> list[list[tuple[int, int]]]:
     flat = padded.ravel()
     row, column = np.divmod(np.flatnonzero(flat[1:] != flat[:-1]), width + 2)
     found: list[list[tuple[int, int]]] = [[] for _ in range(rows)]
-    for number, first, end in zip(row[::2].tolist(), column[::2].tolist(), column[1::2].tolist(), strict=True):
+    of: list[int] = row[::2].tolist()
+    for number, first, end in zip(of, column[::2].tolist(), column[1::2].tolist(), strict=True):
         found[number].append((first, end))
     return found
 

@@ -282,6 +282,11 @@ class WordsAlone(Protocol):
         ...
 
 
+Settle = Callable[[Group, FusedMapping, int, Known], FusedMapping | None]
+"""What becomes of a mapping beside so many words that stay, by what is known of costs of its group; None if it is none
+that code can be made of."""
+
+
 @dataclass(frozen=True)
 class KnownWords:
     """Words that links move by mappings of their own, which are known."""
@@ -337,7 +342,7 @@ class NetworkSearch:
         network: Network,
         capacity: int,
         searches: GroupSearches,
-        settle: Callable[[Group, FusedMapping, int, Known], FusedMapping | None] = lambda _, mapping, *__: mapping,
+        settle: Settle = lambda group, mapping, passing, known: mapping,
         alone: WordsAlone | None = None,
         misplaced: Callable[[Sequence[Chosen]], Collection[int]] = lambda parts: (),
     ):

@@ -26,7 +26,9 @@ class TableCosts:
         if (levels := self._levels(mapping)) is None:
             return None
         resident = [index for index, name in enumerate(self._names) if mapping.retention(name).resident]
-        pricing = Pricing(tables.tabulation, tables.factors, mapping.stages, lambda *_: mapping, resident, loops)
+        pricing = Pricing(
+            tables.tabulation, tables.factors, mapping.stages, lambda rows, row, placed: mapping, resident, loops
+        )
         rows = Rows.root(len(tables.factors), len(self._names), len(loops))
         for depth in range(len(mapping.loops) + 1):
             if depth and not self._cut(pricing, rows, mapping, depth - 1):
