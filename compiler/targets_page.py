@@ -11,6 +11,7 @@ from compiler.tables import table
 from dialects import widths
 from dialects.events import HELD_EVENTS, HIERARCHY_EVENTS, NEST_EVENTS
 from passes.mapper.effort import USUAL
+from passes.mapping.legal_space import FEW
 
 INTRODUCTION = (
     "A target is a machine that a TOML file describes. `catena compile -t NAME` takes one that comes with Catena or "
@@ -67,6 +68,15 @@ are averages over a layer: no memory runs full or empty in between.
 nest never lays a loop along the axis that would make use of them, they change nothing, and are no error: mapping files
 may lay other loops, and targets that extend the description may have other nests."""
 
+_ROW_STATIONARY = """\
+On a machine of rows and columns the mappings are row-stationary: each loop has a part, and sizes say what elements, the
+array and the buffer take of it. Where there are at most {few:,} combinations of sizes, those that do not fit among
+them, all are searched, and what is said to be `optimal` is the best of all row-stationary mappings (`row_stationary`).
+Where there are more, it is at least as good as all of a smaller space (`even_row_stationary`): tiles that are even
+shares of their loops, sets that fill the array or an even share of it, and as many filters in the buffer as fit.
+From its best mapping the search goes on to better ones that differ in the sizes of one part or two, until there is
+none; such steps may end at one that is not the best of all."""
+
 _SEARCH = """\
 Without a table `dataflow`, mappings are searched among these: operands lie in the memories that take them or, where
 `bypass` lets them, pass by; they get their places in any order in which each goes from the outside in, also in several
@@ -103,7 +113,13 @@ def targets_page() -> str:
     for heading, content in key_tables().items():
         parts += [f"## {heading}\n", content.markdown() + "\n"]
     parts += ["## Words\n", inspect.cleandoc(widths.__doc__ or "") + "\n", f"{_WORDS}\n"]
-    parts += ["## Time\n", f"{_TIME}\n", "## Searches\n", _SEARCH.format(effort=USUAL) + "\n"]
+    parts += [
+        "## Time\n",
+        f"{_TIME}\n",
+        "## Searches\n",
+        _ROW_STATIONARY.format(few=FEW) + "\n",
+        _SEARCH.format(effort=USUAL) + "\n",
+    ]
     events = {**HIERARCHY_EVENTS, **HELD_EVENTS, **NEST_EVENTS}
     rows = ((f"`{name}`", text) for name, text in events.items())
     parts += ["## Events\n", f"{_EVENTS}\n", table(("event", "meaning"), rows).markdown() + "\n"]

@@ -26,6 +26,7 @@ from passes.work import Work
 _NAME_WIDTH = 36
 _SPACES = {
     Space.ROW_STATIONARY: "the row-stationary space",
+    Space.EVEN_ROW_STATIONARY: "the row-stationary space of even shares",
     Space.DATAFLOW: "the machine's dataflow",
     Space.ALL: "all mappings",
     Space.DIVISIONS: "divisions of the array with the largest tiles that fit (priced without zeros)",
@@ -117,7 +118,7 @@ def proof(each: Explanation, machine: Accelerator) -> str:
 
 def _unseen(space: Space, machine: Accelerator) -> str:
     """What the row-stationary search takes otherwise than the prediction (`passes.mapping.column_costs`)."""
-    if space is not Space.ROW_STATIONARY or not isinstance(machine, Machine):
+    if space not in (Space.ROW_STATIONARY, Space.EVEN_ROW_STATIONARY) or not isinstance(machine, Machine):
         return ""
     if machine.dram.charge_bursts:
         return ", counting off-chip words in the place of their bursts"

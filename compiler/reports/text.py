@@ -99,6 +99,7 @@ _OPERANDS = {"extra": "biases and residuals", "index": "indices", "output": "res
 
 _SPACES = {
     "row_stationary": "row-stationary mappings",
+    "even_row_stationary": "row-stationary mappings of even shares",
     "dataflow": "mappings of the machine's dataflow",
     "all": "all mappings",
 }

@@ -17,7 +17,7 @@ from dialects.array_machine import Machine
 from dialects.events import LEVELS
 from dialects.gconv import PASS, Dim, GConv, LoopKind
 from dialects.schedule import Loop, Objective, Operand
-from passes.mapping.columns import Column, Columns, Costs, Tiles, Window, halvings, pieces, tabulate
+from passes.mapping.columns import Column, Columns, Costs, Tiles, filter_passes, halvings, pieces, tabulate
 from passes.mapping.cost import FEATURES
 from passes.mapping.data_events import Sparsity
 from passes.mapping.fit import RELEVANT
@@ -47,7 +47,8 @@ class ColumnCosts:
 
     Energy, cycles and words on the off-chip link are those of `passes.mapping.cost.price`, but for machines that charge
     bursts, where words are counted, and those that compress, where `data` says what is left of words on average.
-    `extras` are the shapes of the post operands, `lookups` what is read and written at computed addresses.
+    `extras` are the shapes of the post operands, `lookups` what is read and written at computed addresses. With
+    `whole_passes` the filters in the buffer are whole passes, or all filters: there is less to count.
     """
 
     def __init__(
@@ -56,10 +57,10 @@ class ColumnCosts:
         input_shape: tuple[int, ...],
         roles: Roles,
         machine: Machine,
-        window: Window,
         data: Sparsity = DENSE,
         extras: Sequence[tuple[int, ...]] = (),
         lookups: Lookups = IN_PLACE,
+        whole_passes: bool = True,
     ):
         self.link_words = {
             "dram.input.read": data.input,
@@ -68,10 +69,11 @@ class ColumnCosts:
         }
         """Words on the off-chip link for each one that is moved, where these are not the same."""
         self.spent = 1 - (machine.energy.gating or 0) * (data.gated if spec.main != PASS else 0)
-        self.spec, self.roles, self.machine, self.window = spec, roles, machine, window
+        self.spec, self.roles, self.machine = spec, roles, machine
         self.extras = list(zip(extras, data.extras or (1.0,) * len(extras), strict=True))
         """Shapes of post operands, and words on the off-chip link for each of their words."""
         self.lookups = lookups
+        self.whole_passes = whole_passes
         self.extents = [extent // dim.g for dim, extent in zip(spec.dims, input_shape, strict=True)]
         self.counts = {part: extent(spec, getattr(roles, part)) for part in _PARTS}
         self.sums = math.prod(spec.worked(dim, kind) for dim in spec.dims for kind in RELEVANT[Operand.OUTPUT])
@@ -79,12 +81,6 @@ class ColumnCosts:
         self.rest = {
             kind: math.prod(extent(spec, loop) for loop in roles.rest if loop.kind is kind) for kind in LoopKind
         }
-        self.fixed = {
-            "slide": 1 if self.shared_slide else -(-self.counts["slide"] // window.slide),
-            "kernel_rows": -(-self.counts["rows_kernel"] // window.kernel_rows),
-            "kernel_cols": -(-self.counts["slide_kernel"] // window.kernel_cols),
-        }
-        """How often those temporal loops of the mapping run that all candidates share."""
         self.operations, outputs = spec.trips, math.prod(spec.output_shape)
         self.constant_events = {
             "spad.input.read": self.operations,
@@ -105,61 +101,66 @@ class ColumnCosts:
         """What the objective is for a row of candidates with `m` filters in the buffer."""
         trips = self._trips(c, m)
         events = self._events(c, trips)
-        return self._value(objective, c, events, lambda: self._array_cycles(c, events))
+        return self._value(objective, c, events, lambda: self._array_cycles(c, events, m))
 
     def quick(self, objective: Objective, c: Columns, m: Column) -> Costs:
         """A lower bound of `value`, which differs from it in time alone: that of all passes together."""
         trips = self._trips(c, m)
-        return self._least(objective, c, trips, self._events(c, trips))
+        return self._least(objective, c, trips, self._events(c, trips), m)
 
     def bound(self, objective: Objective, c: Columns, m: Column) -> Costs:
         """A lower bound for up to `m` filters in the buffer, whatever n is: with all images at once.
 
-        Kernels are fetched once where nothing is folded, else once for every strip: then none stay.
+        Kernels are fetched once where nothing is folded, else once for every strip: then none stay. Only for
+        filters in whole passes.
         """
         trips = self._trips(c, m)
-        return self._least(objective, c, trips, self._events(c, trips, bound=True))
+        return self._least(objective, c, trips, self._events(c, trips, bound=True), m)
 
-    def floor(self, objective: Objective, c: Columns) -> Costs:
-        """A quick lower bound, which looks at no tiles.
+    def floor(self, objective: Objective, c: Columns, m: Column | None = None) -> Costs:
+        """A quick lower bound, which does not look at how tiles overlap.
 
         What is read of the input comes into the buffer once, and to the array once per tile of filters; kernels are
-        fetched as in `bound`; sums are counted exactly.
+        fetched as in `bound`; sums are counted exactly. With `m` filters in the buffer, of candidates with their own
+        images, the input comes as often as it does, and kernels as well.
         """
-        trips = self._trips(c, np.asarray(self.counts["filters"]))
-        folds = self._folds(trips)
+        is_known = m is not None
+        m = np.asarray(self.counts["filters"]) if m is None else m
+        trips = self._trips(c, m)
+        folds, strips = self._folds(trips), trips["images"] * trips["rows"] * trips["slide"]
+        repeats = self._input_repeats(c, trips, strips) if is_known else np.asarray(1)
         dims, rest_op = self.spec.dims, self.rest[LoopKind.OP]
         real = math.prod(dim.g * fewest_real(dim, size) for dim, size in zip(dims, self.extents, strict=True))
         padded = math.prod(dim.g * positions_read(dim) for dim in dims)
         shared = math.prod(dim.g * (positions_read(dim) if dim.is_window else dim.opc * dim.ks) for dim in dims)
         buffered = padded if self.machine.counting.padding_in_buffer else real
-        delivered = -(-self.counts["filters"] // c.p) * (shared * rest_op)
+        delivered = trips["filter_shares"] * (shared * rest_op)
         events: Events = {
             **self.constant_events,
-            **self._sum_events(folds, self._chains(c)),
+            **self._sum_events(folds, self._chains(c, trips)),
             "dram.extra.read": self._extra_words(trips),
-            "dram.input.read": real,
-            "glb.input.fill": buffered,
+            "dram.input.read": real * repeats,
+            "glb.input.fill": buffered * repeats,
             "glb.input.read": trips["filters"] * (buffered * rest_op),
             "array.input.deliver": delivered,
             "spad.input.write": delivered,
         }
         if self.spec.main != PASS:
-            events |= self._kernel_events(c, trips, folds, trips["images"] * trips["rows"] * self.fixed["slide"], True)
-        return self._least(objective, c, trips, events)
+            events |= self._kernel_events(c, trips, folds, strips, not is_known)
+        return self._least(objective, c, trips, events, m)
 
     def passes(self, c: Columns, m: Column) -> Column:
         """Processing passes."""
         return np.broadcast_to(self._passes(self._trips(c, m)), c.shape)
 
     def _passes(self, trips: dict[str, Column]) -> Column:
-        same = math.prod((*self.fixed.values(), *self.rest.values()))
-        # Tiles of m filters are counted within those of a pass.
-        return reduce(np.multiply, (times for part, times in trips.items() if part != "m"), np.asarray(same))
+        # Tiles of m filters are counted within those of a pass, which is shared out to elements.
+        loops = (times for part, times in trips.items() if part not in ("m", "filter_shares"))
+        return reduce(np.multiply, loops, np.asarray(math.prod(self.rest.values())))
 
     def buffer_words(self, c: Columns) -> tuple[Column, Column]:
         """Words of an input tile, and of an output tile with a single filter, in the buffer."""
-        tiles, one = self._buffer_tiles(self._tiles(c)), np.asarray(1)
+        tiles, one = self._buffer_tiles(c, self._tiles(c)), np.asarray(1)
         inputs, outputs = np.ones(c.shape, np.int64), np.ones(c.shape, np.int64)
         for dim in self.spec.dims:
             g, opc, ks = (tiles.get(Loop(dim.name, k), (one, one))[0] for k in (LoopKind.G, LoopKind.OPC, LoopKind.KS))
@@ -180,13 +181,12 @@ class ColumnCosts:
 
     def _tiles(self, c: Columns) -> Tiles:
         """Tiles of every loop with a part, filters aside: in a pass (and an input tile), and in an element."""
-        window = self.window
-        entries: list[tuple[str, Column | int, Column | int]] = [
+        entries: list[tuple[str, Column, Column | int]] = [
             ("images", c.n, c.n),
-            ("slide", window.slide, window.slide),
+            ("slide", c.slide, c.slide),
             ("rows_out", c.e * c.rows, c.rows),
-            ("rows_kernel", window.kernel_rows, 1),
-            ("slide_kernel", window.kernel_cols, window.kernel_cols),
+            ("rows_kernel", c.kernel_rows, 1),
+            ("slide_kernel", c.kernel_cols, c.kernel_cols),
             ("channels", c.q * c.r, c.q),
             ("groups", c.groups * c.group_sets, c.groups),
         ]
@@ -196,28 +196,50 @@ class ColumnCosts:
             if (loop := getattr(self.roles, part)) is not None
         }
 
-    def _buffer_tiles(self, tiles: Tiles) -> Tiles:
+    def _buffer_tiles(self, c: Columns, tiles: Tiles) -> Tiles:
         """The tiles of an input tile, and in an element, made of those in a pass."""
-        if not self.window.whole:
+        if not c.whole.any():
             return tiles
         kernel = {getattr(self.roles, part): self.counts[part] for part in ("rows_kernel", "slide_kernel")}
-        return {loop: (np.asarray(kernel.get(loop, outer)), inner) for loop, (outer, inner) in tiles.items()}
+        return {
+            loop: (np.where(c.whole, kernel[loop], outer) if loop in kernel else outer, inner)
+            for loop, (outer, inner) in tiles.items()
+        }
 
     def _trips(self, c: Columns, m: Column) -> dict[str, Column]:
-        """How often each other temporal loop runs, per parameter; m is whole tiles of p*t, or all filters."""
+        """How often each temporal loop with a part runs, per parameter, and what passes give elements of filters."""
         counts = self.counts
         return {
+            "slide": np.asarray(1) if self.shared_slide else pieces(counts["slide"], c.slide),
+            "kernel_rows": pieces(counts["rows_kernel"], c.kernel_rows),
+            "kernel_cols": pieces(counts["slide_kernel"], c.kernel_cols),
             "groups": pieces(counts["groups"], c.groups * c.group_sets),
             "m": pieces(counts["filters"], m),
             "images": pieces(counts["images"], c.n),
             "rows": pieces(counts["rows_out"], c.e * c.rows),
             "channels": pieces(counts["channels"], c.q * c.r),
-            "filters": pieces(counts["filters"], c.p * c.t),
+            **self._filter_trips(c, m),
         }
+
+    def _filter_trips(self, c: Columns, m: Column) -> dict[str, Column]:
+        """Passes over filters, the shares of them that elements get, and filters of the busiest of these, summed."""
+        filters = self.counts["filters"]
+        if self.whole_passes:
+            return {"filters": pieces(filters, c.p * c.t), "filter_shares": -(-filters // c.p)}
+        sizes, times = filter_passes(filters, m, c.p * c.t)
+        return {"filters": times.sum(axis=0), "filter_shares": (times * -(-sizes // c.p)).sum(axis=0)}
+
+    def _busiest_filters(self, c: Columns, trips: dict[str, Column], m: Column) -> Column:
+        """Filters that the busiest element works through in all passes."""
+        filters = self.counts["filters"]
+        if self.whole_passes:
+            return _longest(filters, trips["filters"], c.t, c.p)
+        sizes, times = filter_passes(filters, m, c.p * c.t)
+        return (times * np.minimum(sizes, c.p)).sum(axis=0)
 
     def _folds(self, trips: dict[str, Column]) -> Column:
         """Passes that are folded into the same sums."""
-        return trips["channels"] * (self.fixed["kernel_rows"] * self.fixed["kernel_cols"] * self.rest[LoopKind.KS])
+        return trips["channels"] * (trips["kernel_rows"] * trips["kernel_cols"] * self.rest[LoopKind.KS])
 
     # Cycles and energy ------------------------------------------------------------------------------------------------
 
@@ -226,9 +248,9 @@ class ColumnCosts:
         is_energy = objective is Objective.ENERGY and self.machine.energy.static_mw is not None
         return is_energy or objective in (Objective.LATENCY, Objective.EDP)
 
-    def _least(self, objective: Objective, c: Columns, trips: dict[str, Column], events: Events) -> Costs:
+    def _least(self, objective: Objective, c: Columns, trips: dict[str, Column], events: Events, m: Column) -> Costs:
         """A lower bound of the objective, by lower bounds of events."""
-        return self._value(objective, c, events, lambda: self._together(c, trips, events)) * _DOWN
+        return self._value(objective, c, events, lambda: self._together(c, trips, events, m)) * _DOWN
 
     def _value(self, objective: Objective, c: Columns, events: Events, array_cycles: Callable[[], Costs]) -> Costs:
         match objective:
@@ -250,7 +272,7 @@ class ColumnCosts:
         kernels = np.ceil(np.asarray(events.get("dram.kernel.read", 0)) / link)
         return np.maximum(array, kernels) + np.ceil(self._feature_traffic(events) / link)
 
-    def _array_cycles(self, c: Columns, events: Events) -> Costs:
+    def _array_cycles(self, c: Columns, events: Events, m: Column) -> Costs:
         """Cycles of a row of candidates in which the array computes or is being filled."""
         kernels = events.get("dram.kernel.read")
         loads = None if kernels is None else np.asarray(kernels) // math.prod(self.spec.kernel_shape)
@@ -258,15 +280,15 @@ class ColumnCosts:
         if self.roles.filters is not None:
             filters = self.counts["filters"]
             tiles[self.roles.filters] = np.minimum(c.p * c.t, filters), np.minimum(c.p, filters)
-        return self.array.cycles(tiles, loads)
+        return self.array.cycles(tiles, loads, None if self.whole_passes else (self.roles.filters, m))
 
-    def _together(self, c: Columns, trips: dict[str, Column], events: Events) -> Costs:
+    def _together(self, c: Columns, trips: dict[str, Column], events: Events, m: Column) -> Costs:
         """A lower bound of these cycles: the longest of all computing, all feeding and all moving of sums."""
         links = self.machine.links
         feed = np.asarray(events["glb.input.read"]) / links.input_bus
         sums = np.asarray(events["array.output.out"]) / links.output_bus
         begin, end = self._pipeline_cycles(c, trips)
-        longest = np.maximum(np.maximum(self._compute_cycles(c, trips) + begin, feed), sums)
+        longest = np.maximum(np.maximum(self._compute_cycles(c, trips, m) + begin, feed), sums)
         return np.ceil((longest + end + np.asarray(events.get("dram.kernel.read", 0)) / links.kernel_bus) * _DOWN)
 
     def _feature_traffic(self, events: Events) -> Costs:
@@ -288,21 +310,21 @@ class ColumnCosts:
             words = words * tabulate(partial(_elements, dim.g), *groups)
             words = words * tabulate(partial(_first_words, dim), *outputs, taps[0])
         passes = self._passes(trips)
-        end = passes * (pipeline.stages - 1) + passes // self._folds(trips) * self._chains(c)
+        end = passes * (pipeline.stages - 1) + passes // self._folds(trips) * self._chains(c, trips)
         return words / self.machine.links.input_bus, end
 
-    def _compute_cycles(self, c: Columns, trips: dict[str, Column]) -> Column:
+    def _compute_cycles(self, c: Columns, trips: dict[str, Column], m: Column) -> Column:
         """Cycles of all passes as their busiest element needs them: the product of every loop's share."""
         counts = self.counts
-        same = counts["images"] * self.fixed["kernel_rows"] * counts["slide_kernel"] * math.prod(self.rest.values())
+        same = trips["kernel_rows"] * (counts["images"] * counts["slide_kernel"] * math.prod(self.rest.values()))
         if not self.shared_slide:
-            same *= counts["slide"]
+            same = same * counts["slide"]
         return (
             _longest(counts["rows_out"], trips["rows"], c.e, c.rows)
             * same
             * _longest(counts["groups"], trips["groups"], c.group_sets, c.groups)
             * _longest(counts["channels"], trips["channels"], c.r, c.q)
-            * _longest(counts["filters"], trips["filters"], c.t, c.p)
+            * self._busiest_filters(c, trips, m)
         )
 
     def _energy(self, events: Events, cycles: Costs) -> Costs:
@@ -325,12 +347,12 @@ class ColumnCosts:
     def _events(self, c: Columns, trips: dict[str, Column], bound: bool = False) -> Events:
         """Every event; with `bound` none has more in any candidate of other m and n."""
         folds = self._folds(trips)
-        strips = trips["images"] * trips["rows"] * self.fixed["slide"]
+        strips = trips["images"] * trips["rows"] * trips["slide"]
         events: Events = {
             **self.constant_events,
             "dram.extra.read": self._extra_words(trips),
             **self._input_events(c, trips, strips, bound),
-            **self._sum_events(folds, self._chains(c)),
+            **self._sum_events(folds, self._chains(c, trips)),
         }
         if self.spec.main != PASS:
             events |= self._kernel_events(c, trips, folds, strips, bound)
@@ -342,7 +364,7 @@ class ColumnCosts:
         cut = {roles.groups: "groups", roles.filters: "m", roles.images: "images", roles.rows_out: "rows"}
         found: dict[Loop | None, Column | int] = {loop: trips[part] for loop, part in cut.items()}
         if not self.shared_slide:
-            found[roles.slide] = self.fixed["slide"]
+            found[roles.slide] = trips["slide"]
         return found | {loop: extent(self.spec, loop) for loop in roles.rest}
 
     def _extra_words(self, trips: dict[str, Column]) -> Costs:
@@ -369,7 +391,7 @@ class ColumnCosts:
         if self.lookups.read is None:
             return total
         *shape, components = self.lookups.read
-        tiles, one = self._buffer_tiles(self._tiles(c)), np.asarray(1)
+        tiles, one = self._buffer_tiles(c, self._tiles(c)), np.asarray(1)
         words = repeats * components
         for dim, inside, size in zip(self.spec.dims, self.extents, shape, strict=True):
             outputs, kernels = (tiles.get(Loop(dim.name, kind), (one, one))[0] for kind in (LoopKind.OPC, LoopKind.KS))
@@ -392,14 +414,12 @@ class ColumnCosts:
         }
 
     def _input_events(self, c: Columns, trips: dict[str, Column], strips: Column, bound: bool) -> dict[str, Column]:
-        """Where there is one strip and one fold, an input tile stays while other filters come."""
-        still = (self._input_folds(trips) == 1) & (strips == 1)
         tiles, rest_op = self._tiles(c), self.rest[LoopKind.OP]
-        real, padded = self._loaded(c, self._buffer_tiles(tiles), bound)
-        in_passes = self._loaded(c, tiles, bound) if self.window.whole else (real, padded)
+        real, padded = self._loaded(c, self._buffer_tiles(c, tiles), bound)
+        in_passes = self._loaded(c, tiles, bound) if c.whole.any() else (real, padded)
         is_padded = self.machine.counting.padding_in_buffer
-        repeats = np.where(still, np.where(trips["groups"] == 1, 1, rest_op), trips["m"] * rest_op)
-        delivered = self._delivered(c, tiles, bound) * -(-self.counts["filters"] // c.p) * rest_op
+        repeats = self._input_repeats(c, trips, strips)
+        delivered = self._delivered(c, tiles, bound) * trips["filter_shares"] * rest_op
         return {
             "dram.index.read": np.asarray(0) if bound else self._index_words(c, trips, repeats),
             "dram.input.read": real * repeats,
@@ -411,9 +431,14 @@ class ColumnCosts:
             "spad.input.write": delivered,
         }
 
-    def _input_folds(self, trips: dict[str, Column]) -> Column:
+    def _input_repeats(self, c: Columns, trips: dict[str, Column], strips: Column) -> Column:
+        """How often the input comes: where there is one strip and one fold, a tile stays while other filters come."""
+        still, rest_op = (self._input_folds(c, trips) == 1) & (strips == 1), self.rest[LoopKind.OP]
+        return np.where(still, np.where(trips["groups"] == 1, 1, rest_op), trips["m"] * rest_op)
+
+    def _input_folds(self, c: Columns, trips: dict[str, Column]) -> Column:
         """Input tiles that are folded into the same sums."""
-        windows = 1 if self.window.whole else self.fixed["kernel_rows"] * self.fixed["kernel_cols"]
+        windows = np.where(c.whole, 1, trips["kernel_rows"] * trips["kernel_cols"])
         return trips["channels"] * (self.rest[LoopKind.KS] * windows)
 
     def _kernel_events(
@@ -432,9 +457,9 @@ class ColumnCosts:
             "spad.kernel.write": delivered,
         }
 
-    def _chains(self, c: Columns) -> Column:
+    def _chains(self, c: Columns, trips: dict[str, Column]) -> Column:
         """Elements that an output word passes through, over all passes."""
-        same = self.counts["rows_kernel"] * self.fixed["kernel_cols"] * self.rest[LoopKind.KS]
+        same = trips["kernel_cols"] * (self.counts["rows_kernel"] * self.rest[LoopKind.KS])
         return -(-self.counts["channels"] // c.q) * same
 
     # Input words ------------------------------------------------------------------------------------------------------

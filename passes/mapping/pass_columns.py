@@ -15,7 +15,7 @@ import numpy as np
 from dialects.array_machine import Machine
 from dialects.gconv import Dim, GConv, LoopKind
 from dialects.schedule import Loop
-from passes.mapping.columns import Column, Costs, Tiles
+from passes.mapping.columns import Column, Costs, Tiles, filter_passes
 
 _ONE = np.ones(1, np.int64)
 
@@ -45,17 +45,18 @@ class PassColumns:
         self.spec, self.machine, self.rest = spec, machine, rest
         self.extents = {Loop(dim.name, kind): spec.worked(dim, kind) for dim in spec.dims for kind in LoopKind}
 
-    def cycles(self, tiles: Tiles, loads: Column | None) -> Costs:
+    def cycles(self, tiles: Tiles, loads: Column | None, buffered: tuple[Loop | None, Column] | None = None) -> Costs:
         """Cycles of all passes and loads of candidates with these tiles, all of one row; `loads` if there are kernels.
 
-        `loads` is how often all kernels are loaded.
+        `loads` is how often all kernels are loaded; `buffered` the loop of filters and how many of these are in the
+        buffer, where they are not whole passes.
         """
-        pieces = self._pieces(tiles)
+        pieces = self._pieces(tiles, buffered or (None, _ONE))
         times = math.prod((each.times for each in pieces.values()), start=np.asarray(math.prod(self.rest.values())))
         total = _summed(times * self._of_passes(pieces))
         return total if loads is None else total + loads * self._of_kernels(pieces)
 
-    def _pieces(self, tiles: Tiles) -> dict[Loop, _Pieces]:
+    def _pieces(self, tiles: Tiles, buffered: tuple[Loop | None, Column]) -> dict[Loop, _Pieces]:
         """The pieces of every loop with several indices; those with a smaller last one have an axis of their own."""
         found: dict[Loop, _Pieces] = {}
         axes = 0
@@ -63,6 +64,12 @@ class PassColumns:
             if self.extents[loop] == 1:
                 continue
             tile = np.atleast_1d(tile)
+            if loop == buffered[0]:
+                sizes, times = filter_passes(self.extents[loop], buffered[1], tile)
+                shape = (3, *(1,) * axes, sizes.shape[1])
+                found[loop] = _Pieces(sizes.reshape(shape), times.reshape(shape), inner)
+                axes += 1
+                continue
             whole, last = np.divmod(self.extents[loop], tile)
             if not last.any():
                 found[loop] = _Pieces(tile, whole, inner)

@@ -48,6 +48,19 @@ def even_tile(extent: int, limit: int) -> int:
     return -(-extent // pieces)
 
 
+def even_tiles(extent: int, limit: int) -> list[int]:
+    """The tiles up to `limit` that cut a loop into a distinct number of pieces, each as even as possible."""
+    limit = min(extent, limit)
+    tiles: list[int] = []
+    pieces = -(-extent // limit)
+    while True:
+        tile = -(-extent // pieces)
+        tiles.append(tile)
+        if tile == 1:
+            return tiles
+        pieces = -(-extent // (tile - 1))
+
+
 def build_mapping(spec: GConv, roles: Roles, parameters: Parameters, machine: Machine) -> Mapping:
     """The mapping nodes of a set of parameters.
 

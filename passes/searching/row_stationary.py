@@ -12,7 +12,7 @@ from dialects.schedule import Mapping, Space
 from passes.mapping.data_events import Sparsity
 from passes.mapping.fit import violations
 from passes.mapping.lookups import IN_PLACE, Lookups
-from passes.mapping.search import search
+from passes.mapping.search import looks_at_all, search
 from passes.searching.task import Deadline, Found, Task
 
 
@@ -32,8 +32,9 @@ class RowStationaryTask(Task):
 
     @property
     def space(self) -> Space:
-        """Row-stationary mappings."""
-        return Space.ROW_STATIONARY
+        """Row-stationary mappings, or those of even shares where there are many."""
+        is_all = looks_at_all(self.spec, self.input_shape, self.machine)
+        return Space.ROW_STATIONARY if is_all else Space.EVEN_ROW_STATIONARY
 
     @property
     def signature(self) -> list[Any]:

@@ -13,12 +13,13 @@ from typing import Any
 
 from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
+from dialects.gconv import GConv
 from dialects.hierarchy import Hierarchy
 from dialects.schedule import Mapping, Node, Objective, Operand, Space, Storage
 from passes.fusion.array_members import array_violations
 from passes.fusion.memories import levels_of
 from passes.fusion.shapes import largest, part_of
-from passes.mapping.search import search
+from passes.mapping.search import looks_at_all, search
 from passes.mapping.tiling import span
 from passes.searching.parts import Part
 from passes.searching.task import Deadline, Found, Task
@@ -37,8 +38,17 @@ class HeldRowStationaryTask(Task):
 
     @property
     def space(self) -> Space:
-        """Row-stationary mappings."""
-        return Space.ROW_STATIONARY
+        """Row-stationary mappings, or those of even shares where there are many."""
+        is_all = looks_at_all(*self._link, self.machine)
+        return Space.ROW_STATIONARY if is_all else Space.EVEN_ROW_STATIONARY
+
+    @property
+    def _link(self) -> tuple[GConv, tuple[int, ...]]:
+        """The loops of the largest turn, and the input that it reads."""
+        part = self.part
+        spec = part_of(part.spec, largest(part.shapes)).bare
+        extents = zip(part.input_shape, part.spec.dims, spec.dims, strict=True)
+        return spec, tuple(extent // whole.g * dim.g for extent, whole, dim in extents)
 
     @property
     def signature(self) -> list[Any]:
@@ -50,9 +60,7 @@ class HeldRowStationaryTask(Task):
     def look(self, deadline: Deadline) -> Found:
         """Search with as much room for an input in a hold as it would need, then with less, until the nest fits."""
         part = self.part
-        spec = part_of(part.spec, largest(part.shapes)).bare
-        extents = zip(part.input_shape, part.spec.dims, spec.dims, strict=True)
-        shape = tuple(extent // whole.g * dim.g for extent, whole, dim in extents)
+        spec, shape = self._link
         problems: Sequence[Diagnostic] = ()
         for machine in self._machines():
             try:

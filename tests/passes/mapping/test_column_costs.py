@@ -15,11 +15,12 @@ from dialects.events import EVENTS, LEVELS, Counts
 from dialects.gconv import PASS, Dim, GConv, Reduce
 from dialects.schedule import Objective
 from passes.mapping.column_costs import DENSE, ColumnCosts
-from passes.mapping.columns import Column, Columns, Window, halvings
+from passes.mapping.columns import Column, Columns, halvings
 from passes.mapping.cost import extra_words, predict, price
 from passes.mapping.data_events import Sparsity
 from passes.mapping.fit import buffer_tiles
 from passes.mapping.lookups import IN_PLACE, Lookups
+from passes.mapping.ranking import columns_of
 from passes.mapping.roles import assign_roles
 from passes.mapping.row_stationary import Parameters, build_mapping, extent, fold
 from passes.mapping.tiling import Tiling
@@ -71,9 +72,9 @@ def candidates(draw: st.DrawFn) -> Candidate:
     rows = tile(count("rows_out"))
     p, q, groups = tile(count("filters")), tile(count("channels")), tile(count("groups"))
     t = tile(-(-count("filters") // p))
-    whole_passes = range(p * t, count("filters"), p * t)
+    whole_passes = [*range(p * t, count("filters"), p * t), count("filters")]
     x = Parameters(
-        m=draw(st.sampled_from([*whole_passes, count("filters")])),
+        m=draw(st.sampled_from(whole_passes) | st.integers(1, count("filters"))),
         n=draw(st.sampled_from(halvings(count("images")))),
         e=tile(-(-count("rows_out") // rows)),
         p=p,
@@ -92,14 +93,21 @@ def candidates(draw: st.DrawFn) -> Candidate:
     return spec, shape, x, draw(post_operands(spec)), draw(lookups(spec, shape))
 
 
-def costs(candidate: Candidate, machine: Machine, data: Sparsity = DENSE) -> tuple[ColumnCosts, Columns, Column]:
-    """The candidate as columns of one row."""
+def has_whole_passes(candidate: Candidate) -> bool:
+    """Whether a tile of filters in the buffer is cut into whole passes."""
+    spec, _, x, *_ = candidate
+    filters = extent(spec, assign_roles(spec).filters)
+    return x.m == filters or x.m % (x.p * x.t) == 0
+
+
+def costs(
+    candidate: Candidate, machine: Machine, data: Sparsity = DENSE, whole: bool | None = None
+) -> tuple[ColumnCosts, Columns, Column]:
+    """The candidate as columns of one row, priced as having whole passes if it does, or as is said."""
     spec, shape, x, extras, indices = candidate
-    window = Window(x.slide, x.kernel_rows, x.kernel_cols, x.whole_windows)
-    names = ("n", "e", "rows", "p", "q", "r", "t", "groups", "group_sets")
-    columns = Columns(*(np.array([getattr(x, name)], np.int64) for name in names))
-    one = ColumnCosts(spec, shape, assign_roles(spec), machine, window, data, extras, indices)
-    return one, columns, np.array([x.m], np.int64)
+    whole = has_whole_passes(candidate) if whole is None else whole
+    one = ColumnCosts(spec, shape, assign_roles(spec), machine, data, extras, indices, whole)
+    return one, *columns_of([x])
 
 
 def predicted(candidate: Candidate, machine: Machine) -> Counts:
@@ -143,6 +151,8 @@ def test_every_price_is_the_cost_models(candidate: Candidate, machine: Machine) 
     for objective, expected in prices_of(predicted(candidate, machine), machine).items():
         assert one.value(objective, columns, m)[0] == pytest.approx(expected, rel=1e-12), objective
         assert one.quick(objective, columns, m)[0] <= one.value(objective, columns, m)[0]
+        general, *_ = costs(candidate, machine, whole=False)
+        assert general.value(objective, columns, m)[0] == one.value(objective, columns, m)[0]
 
 
 @settings(max_examples=examples(60), derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
@@ -167,9 +177,9 @@ def test_prices_of_many_candidates_are_those_of_each() -> None:
     ]
     singles = [costs((spec, shape, x, extras, IN_PLACE), SLOW) for x in several]
     one = singles[0][0]
-    fields = {name: np.concatenate([getattr(c, name) for _, c, _ in singles]) for name in vars(singles[0][1])}
+    columns, m = columns_of(several)
     for objective in Objective:
-        together = one.value(objective, Columns(**fields), np.full(len(several), 20))
+        together = one.value(objective, columns, m)
         assert together.tolist() == [each.value(objective, c, m)[0] for each, c, m in singles]
 
 
@@ -222,6 +232,8 @@ def test_bounds_are_below_the_value_whatever_filters_and_images_are_in_the_buffe
 ) -> None:
     spec = candidate[0]
     one, columns, m = costs(candidate, machine)
+    assert one.floor(objective, columns, m)[0] <= one.value(objective, columns, m)[0]
+    assume(has_whole_passes(candidate))
     # Bounds are asked for with all images, before their number is chosen.
     images = replace(columns, n=np.array([extent(spec, assign_roles(spec).images)], np.int64))
     value = one.value(objective, columns, m)[0]
