@@ -304,9 +304,14 @@ class KnownWords:
 
 @dataclass
 class _Option:
-    """A part, what is known of its cost, and the mapping once it has been searched."""
+    """A part, what is known of its cost, and the mapping once it has been searched.
+
+    `ends` are the numbers of the cuts before and behind it; a search takes `effort`, compared with others.
+    """
 
     part: Part
+    ends: tuple[int, int]
+    effort: int
     least: Cost
     cost: Cost
     found: Found | None = None
@@ -319,10 +324,6 @@ class _Option:
     def may_be_alone(self) -> bool:
         """Whether it may run by a mapping of its own, as far as is known."""
         return self.alone is not None or self.alone_at_least is not None
-
-    def effort(self) -> int:
-        """How long a search may take, compared with others: it grows with the links."""
-        return 0 if self.found else len(self.part.alike.group.links) ** 3
 
 
 class NetworkSearch:
@@ -350,6 +351,8 @@ class NetworkSearch:
         self.network, self.capacity, self.searches, self.space = network, capacity, searches, searches.space
         self._settle, self._misplaced = settle, misplaced
         self._settled: dict[tuple[Group, FusedMapping, int], FusedMapping | None] = {}
+        self._numbers: dict[Node, int] = {}
+        self._ends = self._numbers_of(((0, frozenset()), (network.count, frozenset())))
         self._every = [self._option(part) for part in parts_of(network, capacity, self.space)]
         self._options = self._every
         self._all_placed, self._is_cut = True, False
@@ -379,7 +382,7 @@ class NetworkSearch:
             if not option.found or option.found.mapping is None:
                 self._search(option, NEVER[0])
         while (path := self._most_promising()) is not None:
-            unknown = sorted((option for option in path if option.found is None), key=_Option.effort)
+            unknown = sorted((option for option in path if option.found is None), key=lambda option: option.effort)
             if not unknown:
                 if refused := [option for option in path if not self._is_accepted(option)]:
                     self._give_up(refused)
@@ -393,7 +396,7 @@ class NetworkSearch:
                 return
             yield _total(path)
             known = [option for option in self._options if option.found]
-            spare = _spare(path, self._best_path(known, *self._ends))
+            spare = _spare(path, _best_path(known, self._ends))
             for option in unknown:
                 least = option.cost
                 self._search(option, min(least[0] + spare, self._known_most(option, known)))
@@ -405,7 +408,7 @@ class NetworkSearch:
     def _most_promising(self) -> list[_Option] | None:
         if self.searches.is_over():
             self._do_without_unknown()
-        return self._best_path(self._options, *self._ends)
+        return _best_path(self._options, self._ends)
 
     def _do_without_unknown(self) -> None:
         """Look at nothing more: links of which too little is known run by mappings of their own, if they may."""
@@ -504,7 +507,13 @@ class NetworkSearch:
         if self._alone is not None and stretch.is_plain:
             alone = self._alone.at_least(stretch.first)
             least = min(least, (alone, self.searches.operations(part.alike.group)))
-        return _Option(part, least, least, alone_at_least=alone)
+        # A search takes the longer the more links there are.
+        effort = len(part.alike.group.links) ** 3
+        return _Option(part, self._numbers_of(stretch.nodes), effort, least, least, alone_at_least=alone)
+
+    def _numbers_of(self, nodes: tuple[Node, Node]) -> tuple[int, int]:
+        first, last = (self._numbers.setdefault(node, len(self._numbers)) for node in nodes)
+        return first, last
 
     def _least(self, group: Group, alike: Alike, resident: Collection[str]) -> Cost:
         """What a group moves and works at least."""
@@ -515,35 +524,35 @@ class NetworkSearch:
 
     # Paths ------------------------------------------------------------------------------------------------------------
 
-    @property
-    def _ends(self) -> tuple[Node, Node]:
-        return (0, frozenset()), (self.network.count, frozenset())
-
     def _known_most(self, option: _Option, known: list[_Option]) -> int:
         """What the same links move in other groups that are known: more is of no use."""
         stretch = option.part.stretch
         within = [each for each in known if stretch.first <= each.part.stretch.first <= stretch.end]
-        path = self._best_path(within, *stretch.nodes)
+        path = _best_path(within, option.ends)
         return NEVER[0] if path is None else _total(path)[0]
 
-    def _best_path(self, options: list[_Option], start: Node, goal: Node) -> list[_Option] | None:
-        """The path that costs least, as far as is known; of those that cost the same the one that is soon known."""
-        best: dict[Node, tuple[tuple[Cost, int], _Option | None]] = {start: (((0, 0), 0), None)}
-        for option in options:
-            node, end = option.part.stretch.nodes
-            if node in best:
-                (moved, worked), effort = best[node][0]
-                cost = (moved + option.cost[0], worked + option.cost[1]), effort + option.effort()
-                if end not in best or cost < best[end][0]:
-                    best[end] = cost, option
-        if goal not in best or best[goal][0][0] >= NEVER:
-            return None
-        node = goal
-        path: list[_Option] = []
-        while (option := best[node][1]) is not None:
-            path.append(option)
-            node = option.part.stretch.nodes[0]
-        return path[::-1]
+
+def _best_path(options: Sequence[_Option], ends: tuple[int, int]) -> list[_Option] | None:
+    """The path that costs least, as far as is known; of those that cost the same the one that is soon known.
+
+    Options are in the order of the cuts that they begin at.
+    """
+    start, goal = ends
+    best, last = {start: (0, 0, 0)}, dict[int, _Option]()
+    for option in options:
+        begin, end = option.ends
+        if begin in best:
+            (moved, worked), (words, operations, effort) = option.cost, best[begin]
+            cost = words + moved, operations + worked, effort + (0 if option.found else option.effort)
+            if end not in best or cost < best[end]:
+                best[end], last[end] = cost, option
+    if goal not in best or best[goal][:2] >= NEVER:
+        return None
+    path: list[_Option] = []
+    while goal != start:
+        path.append(last[goal])
+        goal = last[goal].ends[0]
+    return path[::-1]
 
 
 def _total(path: list[_Option]) -> Cost:
