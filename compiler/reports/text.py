@@ -111,8 +111,10 @@ def _search_note(report: Report) -> str:
     found = [each.layer.search for each in report.layers if each.layer.search is not None]
     if not found:
         return ""
-    kinds = dict.fromkeys((each.objective, _SPACES.get(each.space, each.space)) for each in found)
-    asked = ", ".join(f"least {objective} among {space}" for objective, space in kinds)
+    spaces: dict[str, dict[str, None]] = {}
+    for each in found:
+        spaces.setdefault(each.objective, {})[_SPACES.get(each.space, each.space)] = None
+    asked = ", ".join(f"least {objective} among {' or '.join(among)}" for objective, among in spaces.items())
     worst = max(each.gap for each in found)
     return f"; mapped for {asked}: {f'gaps up to {100 * worst:.2f} %' if worst else 'optimal'}"
 
