@@ -179,7 +179,7 @@ class Space(StrEnum):
     """Among which mappings a search looks: the row-stationary ones, those of a machine's dataflow, or all.
 
     `EVEN_ROW_STATIONARY` are, where there are too many, row-stationary ones of even shares on full arrays (what
-    `passes.mapping.stated_space` says); what is found beside them may be better, but is not compared with all others there.
+    `passes.mapping.stated_space` says); what is found beside them may be better, but is not compared with all others.
     On machines of matrix products they are `divisions`: what `passes.gemm.candidates` says.
     """
 

@@ -24,6 +24,7 @@ from dialects.events import Counts
 from dialects.gconv import PASS, Dim, GConv, LoopKind, Reduce
 from dialects.schedule import Loop, Mapping, Objective, Operand, Temporal
 from passes.mapping import search as mapping_search
+from passes.mapping import stated_space
 from passes.mapping.column_costs import DENSE, ColumnCosts
 from passes.mapping.columns import Column, Columns, Costs
 from passes.mapping.cost import predict, price
@@ -442,10 +443,10 @@ def found_just_below(value: float, problem: Problem, monkeypatch: pytest.MonkeyP
     """
     spec, shape, machine, objective, extras = problem
     with monkeypatch.context() as patched:
-        patched.setattr(mapping_search, "_FIRST", 1)
-        patched.setattr(mapping_search, "limit_of", lambda *_: value * (1 + 1e-9))
-        patched.setattr(mapping_search, "_CHUNK", 7)
-        patched.setattr(mapping_search, "_BATCH", 3)
+        patched.setattr(stated_space, "_FIRST", 1)
+        patched.setattr(stated_space, "limit_of", lambda *_: value * (1 + 1e-9))
+        patched.setattr(stated_space, "_CHUNK", 7)
+        patched.setattr(stated_space, "_BATCH", 3)
         return search_until(spec, shape, machine, objective, extras=extras)
 
 
