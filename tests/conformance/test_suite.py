@@ -28,6 +28,10 @@ EVERY = 3
 """In the exhaustive run, every other engine takes one of so many parts of the suite, and together they take all.
 `python3 tasks.py conformance` runs every case on every engine."""
 
+TOO_LONG = {("nlr", "MaxPool2d_stride_padding_dilation")}
+"""Cases that an engine is left out of here: windows of 60 x 80 that the mapping of least product of energy and time
+goes through position by position, in five million passes, take the emulator twenty minutes."""
+
 REMEDY = "run: python3 tasks.py conformance"
 
 
@@ -72,7 +76,8 @@ def test_a_few_outcomes_are_those_recorded(engine: str) -> None:
     _compare(engine, list(conformance_cases()[::FEW]))
 
 
-def _compare(engine: str, cases: list[Case]) -> None:
+def _compare(engine: str, every: list[Case]) -> None:
+    cases = [case for case in every if (engine, case.name) not in TOO_LONG]
     found = rows_of(cases, {engine: run_cases(cases, engine)})
     different = changes(recorded_rows(cases), found)
     if different:
