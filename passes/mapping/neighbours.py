@@ -22,6 +22,7 @@ from passes.mapping.columns import Column, Columns
 from passes.mapping.legal_rows import fits_elements, most_filters
 from passes.mapping.ranking import Priced
 from passes.mapping.row_stationary import Parameters, even_tiles
+from passes.mapping.stated_space import never
 
 _MOST = 2048
 """Sizes of two parts together that are tried; where there are more, each part is only changed by itself."""
@@ -43,7 +44,7 @@ class Neighbourhood:
         while best[1] not in self._settled and not should_stop():
             columns, m = self._of(best[1])
             below = best[0][0] * (1 - 1e-9)
-            found, _ = best_of_row(self.costs, objective, columns, m, 1, _never, below)
+            found, _ = best_of_row(self.costs, objective, columns, m, 1, never, below)
             if not found:
                 self._settled.add(best[1])
                 break
@@ -117,10 +118,6 @@ class Neighbourhood:
             _table(("p", "t"), _pairs(counts["filters"], pe.output_words, elements)),
             _table(("groups", "group_sets"), _pairs(counts["groups"], counts["groups"], elements)),
         ]
-
-
-def _never() -> bool:
-    return False
 
 
 def _table(names: tuple[str, ...], rows: list[tuple[int, ...]]) -> _Table:
