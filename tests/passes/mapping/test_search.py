@@ -421,11 +421,16 @@ def test_the_chips_mappings_are_the_best_by_the_papers_measure(layer: str, padde
     assert (0 < saved < 0.005) if layer == "CONV1" else found == printed
 
 
-def test_with_its_real_links_the_first_layer_still_has_the_chips_mapping() -> None:
-    """Among those with whole rows in an element."""
+def test_with_its_real_links_the_first_layer_has_the_chips_mapping_among_those_with_whole_rows() -> None:
+    """To cut rows in an element saves 1.4 %."""
     chip = CHIP["CONV1"]
+    printed = expand(chip.spec, chip.mapping, EYERISS)
     with only_stated():
-        assert best_mapping(chip.spec, chip.shape, EYERISS) == expand(chip.spec, chip.mapping, EYERISS)
+        assert best_mapping(chip.spec, chip.shape, EYERISS) == printed
+    problem = chip.spec, chip.shape, EYERISS, Objective.EDP, ()
+    found = best_mapping(chip.spec, chip.shape, EYERISS)
+    saved = 1 - value_of(problem, found) / value_of(problem, printed)
+    assert 0.01 < saved < 0.02
 
 
 @pytest.mark.parametrize("layer", CHIP)
