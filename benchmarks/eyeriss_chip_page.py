@@ -97,7 +97,8 @@ weighs it.
 _OWN = """\
 What Catena chooses when it is free, for the same machine: it minimises energy times latency over a space with more ways
 to fill the array (rows in segments of any size, halves of sets), takes filters in tiles that need not be equal, and
-goes on from the best of these to better mappings beside it, which may cut kernels. Both columns are predicted with the shares of zeros above.
+goes on from the best of these to better mappings beside it, which may cut kernels. Both columns are predicted with the
+shares of zeros above.
 """
 
 
