@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
@@ -136,7 +136,7 @@ def _offers(group: str, kind: Callable[[str, str, str, EntryPoint], OfferT]) -> 
     # The same distribution may be on the path twice, as a wheel and as a checkout.
     found = {
         (entry.name, entry.dist.name if entry.dist else "", entry.value): entry
-        for entry in _entry_points(group, tuple((place, _changed(place)) for place in sys.path))
+        for entry in _entry_points(tuple((place, _changed(place)) for place in sys.path))[group]
     }
     return tuple(
         kind(name, distribution or "(unknown)", value, entry)
@@ -144,10 +144,11 @@ def _offers(group: str, kind: Callable[[str, str, str, EntryPoint], OfferT]) -> 
     )
 
 
-@lru_cache(maxsize=4)
-def _entry_points(group: str, places: tuple[tuple[str, int], ...]) -> EntryPoints:
+@lru_cache(maxsize=2)
+def _entry_points(places: tuple[tuple[str, int], ...]) -> Mapping[str, EntryPoints]:
     """What all distributions offer, read once while none of the places where they are has changed."""
-    return entry_points(group=group)
+    found = entry_points()
+    return {group: found.select(group=group) for group in (GROUP, TARGETS)}
 
 
 def _changed(place: str) -> int:

@@ -40,6 +40,8 @@ DENSE = Sparsity()
 _DOWN = 1 - 1e-12
 """What keeps bounds below what they are bounds of, however numbers are rounded."""
 _PARTS = ("images", "rows_out", "rows_kernel", "slide", "slide_kernel", "channels", "filters", "groups")
+_NOT_FOLDED = ("slide", "groups", "images", "rows", "filters")
+"""Loops whose passes are not folded into the same sums."""
 
 
 class ColumnCosts:
@@ -309,8 +311,11 @@ class ColumnCosts:
             )
             words = words * tabulate(partial(_elements, dim.g), *groups)
             words = words * tabulate(partial(_first_words, dim), *outputs, taps[0])
-        passes = self._passes(trips)
-        end = passes * (pipeline.stages - 1) + passes // self._folds(trips) * self._chains(c, trips)
+        # A product of columns of which each varies with few parameters, and only the last is as large as all together.
+        alike = [times for part, times in trips.items() if part in _NOT_FOLDED]
+        rest = math.prod(times for kind, times in self.rest.items() if kind is not LoopKind.KS)
+        folded = self._folds(trips) * (pipeline.stages - 1) + self._chains(c, trips)
+        end = reduce(np.multiply, alike, np.asarray(rest)) * folded
         return words / self.machine.links.input_bus, end
 
     def _compute_cycles(self, c: Columns, trips: dict[str, Column], m: Column) -> Column:
@@ -446,10 +451,11 @@ class ColumnCosts:
     ) -> dict[str, Column]:
         words, rest = math.prod(self.spec.kernel_shape), self.rest
         rows = -(-self.counts["rows_out"] // c.rows)
-        once = np.asarray(once) & (folds == 1)
-        kept = ((trips["filters"] == trips["m"]) & (folds == 1)) | once
-        alone = (trips["m"] == 1) & (trips["groups"] == 1) & (rest[LoopKind.G] * rest[LoopKind.OP] == 1)
-        repeated = np.where((kept & alone) | once, 1, rest[LoopKind.OPC])
+        kept = unrepeated = folds == 1
+        if not once:
+            kept = kept & (trips["filters"] == trips["m"])
+            unrepeated = kept & (trips["m"] == 1) & (trips["groups"] == 1) & (rest[LoopKind.G] * rest[LoopKind.OP] == 1)
+        repeated = np.where(unrepeated, 1, rest[LoopKind.OPC]) if rest[LoopKind.OPC] > 1 else 1
         delivered = words * np.where(kept, np.minimum(c.e, rows), strips // trips["rows"] * rows) * repeated
         return {
             "dram.kernel.read": words * np.where(kept, 1, strips) * repeated,

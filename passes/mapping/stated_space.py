@@ -94,11 +94,11 @@ class StatedSpace:
             found = [better, *found][:count]
         limit = limit_of(found, count)
         # Half the sets of filters take no fewer passes than all, so that their floor is no lower.
-        halves = len(floor) + np.flatnonzero((floor <= limit) & is_needed[1].reshape(-1))
-        floors_of_halves = self.costs.floor(objective, columns.take(halves))
+        halves = np.flatnonzero((floor <= limit) & is_needed[1].reshape(-1))
         floor[first] = np.inf
-        left = np.concatenate((np.arange(len(floor)), halves))
-        floor = np.concatenate((floor, floors_of_halves))
+        sets = np.flatnonzero(floor <= limit)
+        left = np.concatenate((sets, len(floor) + halves))
+        floor = np.concatenate((floor[sets], self.costs.floor(objective, columns.take(left[len(sets) :]))))
         rows = np.flatnonzero(floor <= limit)
         left, floor = left[rows], floor[rows]
         while left.size:

@@ -41,11 +41,16 @@ def map_links(
         except CatenaError as error:
             problems[link] = error.diagnostics
     results = dict(zip(tasks, search_all(list(tasks.values()), machine, options), strict=True))
+    marks = {
+        signature: SearchAttr(tasks[signature].mark(found))
+        for signature, found in results.items()
+        if isinstance(found, Found)
+    }
     for link, signature in searched.items():
         match results[signature]:
             case Found() as found:
                 link.properties["mapping"] = MappingAttr(found.mapping)
-                link.properties["search"] = SearchAttr(tasks[signature].mark(found))
+                link.properties["search"] = marks[signature]
             case diagnostics:
                 problems[link] = [replace(each, node=describe(link)) for each in diagnostics]
     if problems:
