@@ -63,6 +63,23 @@ def copy_into(source: Path, stream: BinaryIO) -> None:
             shutil.copyfileobj(content, stream)
 
 
+def share(source: Path, path: Path) -> None:
+    """Let `path` be another name of a file, if both are on one file system that can do that, else a copy of it.
+
+    It appears at once, in the place of what was there. Raises `CatenaError` (CAT-C002) if it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        os.link(source, temporary)
+        os.replace(temporary, path)
+    except OSError:
+        # Another file system, or one without links; or somebody may not make one of this file.
+        with replacing(path) as stream:
+            copy_into(source, stream)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def _unwritable(path: Path, error: OSError) -> CatenaError:
     return CatenaError(
         Diagnostic("CAT-C002", f"cannot write {path}: {error.strerror or error}", hint=_way_out(path, error))

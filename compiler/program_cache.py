@@ -1,8 +1,9 @@
 """Whole programs that were compiled before, on disk: for the same model, target, options and code, the same file.
 
 An entry is a program and beside it, written last, a note in JSON: the digest in the program's header, which covers all
-of it, what to say about it, and the files with external data that the model had. A program is copied out once all its
-checksums were checked; whatever is damaged is as good as missing. Only programs of Catena's own backends are kept: what
+of it, what to say about it, and the files with external data that the model had. The program is the file that was
+written, under another name, where the file system can do that. It is copied out once all its checksums were checked;
+whatever is damaged, or was changed under its other name, is as good as missing. Only programs of Catena's own backends are kept: what
 others do may depend on anything.
 
 This module is imported before the compiler, and needs none of it unless a program is missing.
@@ -22,7 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
-from backends.files import copy_into, mapped, replacing
+from backends.files import copy_into, mapped, replacing, share
 from backends.sections import read_sections, root_digest
 from compiler.descriptions.files import DEFAULT_TARGET, described_target
 from dialects.code_digest import code_digest
@@ -132,8 +133,8 @@ class KeptProgram:
             return None
         with replacing(output) as stream:
             copy_into(self._program, stream)
-        for path in (self._program, self._note):
-            _touch(path)
+        # Not the program, which may be somebody's output, too.
+        _touch(self._note)
         return note
 
     def keep(self, output: Path, remark: str) -> None:
@@ -146,8 +147,7 @@ class KeptProgram:
                 return
             self.folder.mkdir(parents=True, exist_ok=True)
             note = Note(root_digest(mapped(output, "CAT-P001")), external, remark)
-            with replacing(self._program) as stream:
-                copy_into(output, stream)
+            share(output, self._program)
             with replacing(self._note) as stream:
                 stream.write(json.dumps(asdict(note), indent=1).encode())
             self._trim()
@@ -179,10 +179,10 @@ class KeptProgram:
         for path in self.folder.glob(".*.tmp"):
             if time.time() - path.stat().st_mtime > _ABANDONED:
                 path.unlink(missing_ok=True)
-        programs = [(path.stat(), path) for path in self.folder.glob("*.cat") if path != self._program]
+        others = [path for path in self.folder.glob("*.cat") if path != self._program]
         room = MOST_BYTES - self._program.stat().st_size
-        for status, path in sorted(programs, key=lambda each: -each[0].st_mtime_ns):
-            room -= status.st_size
+        for path in sorted(others, key=_last_use, reverse=True):
+            room -= path.stat().st_size
             if room < 0:
                 path.with_suffix(".json").unlink(missing_ok=True)
                 path.unlink(missing_ok=True)
@@ -196,8 +196,16 @@ def _parsed(content: bytes) -> Note:
 
 
 def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    """SHA-256 of a file, from its own pages. Raises `CatenaError` if it cannot be read."""
+    return hashlib.sha256(mapped(path, "CAT-C002")).hexdigest()
+
+
+def _last_use(program: Path) -> int:
+    """When a program was last kept or taken, in ns, as its note has it; 0 if it has none."""
+    try:
+        return program.with_suffix(".json").stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def _touch(path: Path) -> None:

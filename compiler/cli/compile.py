@@ -128,7 +128,14 @@ def compile_model(
         calibrate=calibrate,
         density=density,
         search=parse_search(**search),
-        importing=ImportOptions(shapes, batch, fallback=fallback, sha256=None if kept is None else kept.model_sha256),
+        importing=ImportOptions(
+            shapes,
+            batch,
+            sha256=None if kept is None else kept.model_sha256,
+            # The module lives as long as this command, and no longer than the program takes to be written.
+            maps_words=True,
+            fallback=fallback,
+        ),
         reproducer=reproducer,
     )
     observers = observers_for(dump_ir, dump_passes, print_ir_after, sys.stderr)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backends.files import copy_into, replacing
+from backends.files import copy_into, replacing, share
 from compiler.arrays import read_arrays, write_arrays
 from compiler.files import read_text, write_text
 from compiler.sources import SourceKind, kind_of
@@ -65,6 +65,27 @@ def test_a_file_is_copied_whether_or_not_the_system_does_it(
         copy_into(source, stream)
     with pytest.raises(FileNotFoundError), target.open("wb") as stream:
         copy_into(tmp_path / "c", stream)
+
+
+@pytest.mark.parametrize("can", [True, False])
+def test_a_file_is_shared_or_copied_where_it_cannot_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can: bool
+) -> None:
+    def cannot(*_: object) -> int:
+        raise OSError(errno.EXDEV, "not between these")
+
+    if not can:
+        monkeypatch.setattr(os, "link", cannot)
+    source, target = tmp_path / "a", tmp_path / "b"
+    source.write_bytes(b"words")
+    target.write_bytes(b"others")
+    for _ in range(2):
+        share(source, target)
+        assert target.samefile(source) == can
+        assert target.read_bytes() == b"words"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+    with pytest.raises(CatenaError, match="cannot write"):
+        share(source, tmp_path / "missing" / "b")
 
 
 def test_a_device_is_written_not_replaced() -> None:

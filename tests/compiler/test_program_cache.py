@@ -167,6 +167,21 @@ def test_what_is_damaged_is_compiled_and_kept_anew(
     assert (tmp_path / "p.cat").read_bytes() == program.read_bytes()
 
 
+def test_what_is_kept_is_the_output_and_its_changes_are_noticed(
+    cli: Cli, model: Path, program: Path, cache: Path, tmp_path: Path
+) -> None:
+    first = tmp_path / "p.cat"
+    is_taken(cli, model, first)
+    assert next(cache.glob("*.cat")).samefile(first)
+    os.utime(first, (1, 1))
+    assert is_taken(cli, model, tmp_path / "q.cat")
+    assert first.stat().st_mtime == 1
+    assert not first.samefile(tmp_path / "q.cat")
+    flip(first)
+    assert [is_taken(cli, model, tmp_path / "q.cat") for _ in range(2)] == [False, True]
+    assert (tmp_path / "q.cat").read_bytes() == program.read_bytes()
+
+
 def test_errors_are_those_of_the_compiler(cli: Cli, model: Path, cache: Path, tmp_path: Path) -> None:
     for words in (("-t", "none"), ("--mapping", tmp_path / "none.toml"), ("--set", "glb.banks=x")):
         result = cli("compile", model, "-o", tmp_path / "p.cat", *words)
@@ -185,10 +200,10 @@ def test_the_programs_that_were_not_used_for_the_longest_time_go(
     abandoned = cache / ".x.tmp"
     abandoned.write_text("")
     os.utime(abandoned, (0, 0))
-    for path in cache.glob("*.cat"):
+    for path in cache.glob("*.json"):
         os.utime(path, (1, 1))
     is_taken(cli, model, output, "--set", "glb.banks=24")
-    for path in cache.glob("*.cat"):
+    for path in cache.glob("*.json"):
         if path.stat().st_mtime > 1:
             os.utime(path, (2, 2))
     is_taken(cli, model, output, "--set", "glb.banks=23")
