@@ -3,8 +3,8 @@
 An entry is a program and beside it, written last, a note in JSON: the digest in the program's header, which covers all
 of it, what to say about it, and the files with external data that the model had. The program is the file that was
 written, under another name, where the file system can do that. It is copied out once all its checksums were checked;
-whatever is damaged, or was changed under its other name, is as good as missing. Only programs of Catena's own backends are kept: what
-others do may depend on anything.
+whatever is damaged, or was changed under its other name, is as good as missing. Only programs of Catena's own backends
+are kept: what others do may depend on anything.
 
 This module is imported before the compiler, and needs none of it unless a program is missing.
 """
