@@ -8,9 +8,11 @@ from typing import Literal
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.func import FuncOp
 
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import LinkOp
+from dialects.gconv.fused import has_groups
 from dialects.gconv.interpreter import main_function
 from dialects.locations import describe
 from dialects.nest_machine import NestMachine
@@ -18,16 +20,13 @@ from dialects.schedule import HostAttr, Mapping, MappingAttr, Objective
 from dialects.target import require_nest_machine
 from passes.assign_host import require_host
 from passes.chain_views import extra_shapes
-from passes.fusion.series import series_of
 from passes.mapper.effort import USUAL
 from passes.mapper.legality import violations
 from passes.mapper.problem import read_after
 from passes.searching.links import map_links
 from passes.searching.nest import NestTask
-from passes.searching.nests_of_groups import NestsOfGroups
 from passes.searching.objectives import objective_on
 from passes.searching.options import SearchingPass
-from passes.searching.parts import map_groups
 from passes.storage import Storage
 
 
@@ -60,15 +59,21 @@ class MapNestPass(SearchingPass):
             return link.mapping is not None
 
         map_links(block, settled, lambda link: self.task_of(link, machine), machine, self.options)
-        of_groups = objective_on(machine, Objective(self.groups or self.objective))
-        map_groups(
-            series_of(function, "mapped"), machine, NestsOfGroups(machine, of_groups, self._effort), self.options
-        )
+        if has_groups(function):
+            self._map_groups(function, machine)
 
     def task_of(self, link: LinkOp, machine: NestMachine) -> NestTask:
         """The search for the mapping of a link."""
         objective, extras = objective_on(machine, Objective(self.objective)), read_after(link.spec, extra_shapes(link))
         return NestTask(objective, describe(link), link.spec.bare, self._effort, machine, extras=extras)
+
+    def _map_groups(self, function: FuncOp, machine: NestMachine) -> None:
+        from passes.fusion.series import series_of
+        from passes.searching.nests_of_groups import NestsOfGroups
+        from passes.searching.parts import map_groups
+
+        nests = NestsOfGroups(machine, objective_on(machine, Objective(self.groups or self.objective)), self._effort)
+        map_groups(series_of(function, "mapped"), machine, nests, self.options)
 
     @property
     def _effort(self) -> float:

@@ -12,6 +12,7 @@ from xdsl.ir import SSAValue
 from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import ConcatOp, LinkOp, ScatterOp, Zeros, shape_of
+from dialects.gconv.fused import has_groups
 from dialects.gconv.interpreter import main_function
 from dialects.locations import describe
 from dialects.schedule import HostAttr, Mapping, MappingAttr, Objective, RowStationaryAttr
@@ -19,7 +20,6 @@ from dialects.target import require_spatial
 from passes.assign_host import require_host
 from passes.chain_views import extra_shapes, source_of
 from passes.computed_addresses import read_lookup
-from passes.fusion.series import series_of
 from passes.mapping.data_events import Sparsity, sparsity
 from passes.mapping.fit import violations
 from passes.mapping.in_order import in_order_mapping
@@ -27,9 +27,7 @@ from passes.mapping.lookups import Lookups
 from passes.mapping.row_stationary import expand
 from passes.searching.links import map_links
 from passes.searching.options import SearchingPass
-from passes.searching.parts import map_groups
 from passes.searching.row_stationary import RowStationaryTask
-from passes.searching.rows_of_groups import RowsOfGroups
 from passes.storage import Storage
 
 
@@ -69,7 +67,12 @@ class MapRowStationaryPass(SearchingPass):
             return RowStationaryTask(objective, describe(link), spec, shape, data, machine, extras, lookups)
 
         map_links(block, settled, task, machine, self.options)
-        map_groups(series_of(function, "mapped"), machine, RowsOfGroups(machine, objective), self.options)
+        if has_groups(function):
+            from passes.fusion.series import series_of
+            from passes.searching.parts import map_groups
+            from passes.searching.rows_of_groups import RowsOfGroups
+
+            map_groups(series_of(function, "mapped"), machine, RowsOfGroups(machine, objective), self.options)
 
 
 def _given(link: LinkOp, machine: Machine, *, in_order: bool) -> Mapping | None:

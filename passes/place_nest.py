@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import IntegerAttr, ModuleOp, StringAttr, UnitAttr, i64
@@ -13,7 +14,6 @@ from xdsl.passes import ModulePass
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import LinkOp
 from dialects.gconv.interpreter import main_function
-from dialects.groups import KeepOp
 from dialects.levels import ComputeOp, DrainOp, FillOp, OpenOp, ParOp, PlaceOp, numbers
 from dialects.locations import describe
 from dialects.nest_machine import NestMachine
@@ -22,16 +22,19 @@ from dialects.spatial import ForOp
 from dialects.target import require_nest_machine
 from passes.assign_host import require_host
 from passes.dram import Storages
-from passes.fusion.members import Member, member_violations
-from passes.fusion.shapes import largest, part_of
+from passes.groups_if_any import gathered_groups, opened_groups
 from passes.mapper.counts import Counts
 from passes.mapper.held import HeldCounts
 from passes.mapper.legality import violations
 from passes.mapper.nest import For, Par, Store, nest_of
 from passes.mapper.problem import Problem
 from passes.mapper.transfers import Plan, plan
-from passes.place_groups import PlannedGroup, gather, open_groups
 from passes.placing import Buffers, links_of, place
+
+if TYPE_CHECKING:
+    from dialects.groups import KeepOp
+    from passes.fusion.members import Member
+    from passes.place_groups import PlannedGroup
 
 NO_KEEPS: Mapping[str, KeepOp] = MappingProxyType({})
 
@@ -48,10 +51,10 @@ class PlaceNestPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         machine = require_nest_machine(op, "placed")
-        groups = open_groups(op, machine)
+        groups = opened_groups(op, lambda: machine)
         storages = Storages(main_function(op))
         _require_mappings(links_of(op), machine, storages, groups)
-        gathered = gather(groups)
+        gathered = gathered_groups(groups)
 
         def body(link: LinkOp, buffers: Buffers) -> list[Operation]:
             assert isinstance(link.mapping, MappingAttr)
@@ -71,6 +74,8 @@ def _member_body(
     link: LinkOp, group: PlannedGroup, keeps: dict[str, KeepOp], machine: NestMachine, buffers: Buffers
 ) -> list[Operation]:
     """What stands in the layer of a link of a group: the nest of its largest turn, with outermost tiles in holds."""
+    from passes.fusion.shapes import largest, part_of
+
     member = _member(link, group)
     problem = Problem.of(part_of(link.spec, largest(group.shapes(link))))
     first = [keep for role, keep in keeps.items() if role not in (Operand.INPUT, Operand.KERNEL)]
@@ -80,9 +85,19 @@ def _member_body(
 
 
 def _member(link: LinkOp, group: PlannedGroup) -> Member:
+    from passes.fusion.members import Member
+
     assert isinstance(link.mapping, MappingAttr)
     kept = {role: group.plan.holds[number].memory for role, number in group.kept(link).items()}
     return Member(link.spec, link.mapping.data, kept)
+
+
+def _member_violations(link: LinkOp, group: PlannedGroup, machine: NestMachine) -> list[Diagnostic]:
+    from passes.fusion.members import member_violations
+    from passes.fusion.shapes import largest
+
+    shape, taken = largest(group.shapes(link)), group.taken(link)
+    return member_violations(_member(link, group), shape, machine, taken, "placed", describe(link))
 
 
 def _require_mappings(
@@ -91,9 +106,7 @@ def _require_mappings(
     problems: list[Diagnostic] = []
     for link in links:
         if link in groups:
-            group = groups[link]
-            shape, taken = largest(group.shapes(link)), group.taken(link)
-            problems += member_violations(_member(link, group), shape, machine, taken, "placed", describe(link))
+            problems += _member_violations(link, groups[link], machine)
         elif isinstance(link.mapping, HostAttr):
             require_host(machine, "placed", describe(link))
         elif not isinstance(link.mapping, MappingAttr):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
@@ -14,20 +15,21 @@ from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import PASS, GConv, LinkOp, LoopKind
 from dialects.gconv.interpreter import main_function
-from dialects.groups import KeepOp
+from dialects.hierarchy import Hierarchy
 from dialects.locations import describe
 from dialects.schedule import HostAttr, LoopAttr, Mapping, MappingAttr, Operand, Spatial, Storage, Temporal
 from dialects.spatial import ForOp, LoadOp, OpenOp, PassOp, PlaceOp, SpreadOp, StoreOp
 from dialects.target import require_spatial
 from passes.assign_host import require_host
 from passes.dram import Storages
-from passes.fusion.array_members import array_violations
-from passes.fusion.memories import levels_of
-from passes.fusion.shapes import largest, part_of
+from passes.groups_if_any import gathered_groups, opened_groups
 from passes.mapping.fit import buffer_tiles, violations
 from passes.mapping.tiling import Tiling
-from passes.place_groups import PlannedGroup, gather, open_groups
 from passes.placing import Buffers, links_of, place
+
+if TYPE_CHECKING:
+    from dialects.groups import KeepOp
+    from passes.place_groups import PlannedGroup
 
 
 class PlaceSpatialPass(ModulePass):
@@ -41,10 +43,10 @@ class PlaceSpatialPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         machine = require_spatial(op, "placed")
-        groups = open_groups(op, levels_of(machine))
+        groups = opened_groups(op, lambda: _levels_of(machine))
         storages = Storages(main_function(op))
         _require_mappings(links_of(op), machine, storages, groups)
-        gathered = gather(groups)
+        gathered = gathered_groups(groups)
 
         def body(link: LinkOp, _: Buffers) -> list[Operation]:
             assert isinstance(link.mapping, MappingAttr)
@@ -57,8 +59,16 @@ class PlaceSpatialPass(ModulePass):
         place(op, machine.dram.words, storages, body, [each.gathered for each in dict.fromkeys(gathered.values())])
 
 
+def _levels_of(machine: Machine) -> Hierarchy:
+    from passes.fusion.memories import levels_of
+
+    return levels_of(machine)
+
+
 def _member_body(link: LinkOp, group: PlannedGroup, keeps: dict[str, KeepOp], machine: Machine) -> list[Operation]:
     """What stands in the layer of a link of a group: the nest of its largest turn, with tiles behind the holds."""
+    from passes.fusion.shapes import largest, part_of
+
     assert isinstance(link.mapping, MappingAttr)
     mapping, holds_input = link.mapping.data, Operand.INPUT in keeps
     part, taken = part_of(link.spec, largest(group.shapes(link))), group.taken(link).get("glb", 0)
@@ -70,6 +80,8 @@ def _member_body(link: LinkOp, group: PlannedGroup, keeps: dict[str, KeepOp], ma
 
 
 def _member_violations(link: LinkOp, group: PlannedGroup, machine: Machine) -> list[Diagnostic]:
+    from passes.fusion.array_members import array_violations
+
     assert isinstance(link.mapping, MappingAttr)
     kept, shapes, taken = group.kept(link), list(group.shapes(link)), group.taken(link).get("glb", 0)
     return array_violations(link.spec, link.mapping.data, kept, shapes, machine, taken, "placed", describe(link))

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from xdsl.dialects.builtin import ArrayAttr, StringAttr, TensorType, UnitAttr
+from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.irdl import (
     IRDLOperation,
@@ -178,6 +179,11 @@ def _verify_body(group: FusedOp) -> None:
     for argument, name in zip(block.args, group.reads, strict=False):
         if argument.first_use is None:
             raise VerifyException(f"nothing in the group reads {quoted(name.data)}")
+
+
+def has_groups(function: FuncOp) -> bool:
+    """Whether links of a function are fused to groups: what only groups need is loaded where there are any."""
+    return any(isinstance(op, FusedOp) for op in function.body.ops)
 
 
 def _verify_names(group: FusedOp) -> None:
