@@ -13,8 +13,6 @@ from xdsl.dialects.builtin import IntegerType, ModuleOp, TensorType
 from backends.program import Program
 from compiler.targets import Target
 from dialects.machine_kinds import parse_machine
-from dialects.multicore_machine import MulticoreMachine
-from passes.off_chip import off_chip_words
 
 WIDTHS = range(2, 17)
 """Bits of integers that crossbars multiply."""
@@ -31,6 +29,8 @@ class Way:
     @staticmethod
     def of(module: ModuleOp, target: Target) -> Way:
         """That of a placed module."""
+        from passes.off_chip import off_chip_words
+
         counts = target.backend.predict(module).values()
         words = sum(off_chip_words(each, target.machine) for each in counts)
         return Way(words, sum(each.cycles or 0 for each in counts))
@@ -49,6 +49,7 @@ def may_use_crossbars(module: ModuleOp) -> bool:
 
 def remark_on(program: Program, *, fuse: bool) -> str:
     """A line about a program of cores whose layers should have been fused and are not; empty for others."""
+    if not fuse:
+        return ""
     machine = parse_machine(program.metadata.description, where="the program's target")
-    is_left = fuse and isinstance(machine, MulticoreMachine) and not machine.pipelines_layers
-    return NOT_FUSED if is_left else ""
+    return NOT_FUSED if machine.runs_on_cores and not machine.pipelines_layers else ""

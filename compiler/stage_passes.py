@@ -16,8 +16,6 @@ from compiler.stages import MAPPING_STAGE, Stage
 from compiler.targets import Target
 from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.gemm_machine import GemmMachine
-from dialects.multicore_machine import MulticoreMachine
 from dialects.schedule import Objective
 from passes.merge_dims import MergeDimsPass
 from passes.searching.options import ObjectivePass
@@ -65,12 +63,13 @@ class StagePasses:
 
     def _measuring_skips(self, target: Target | None) -> list[ModulePass]:
         """The pass that measures what mapped links leave out, on machines that do so."""
-        if self.options.calibrate is None or target is None or not isinstance(target.machine, GemmMachine):
+        if self.options.calibrate is None or target is None:
             return []
         # most compilations measure nothing
+        from dialects.gemm_machine import GemmMachine
         from passes.measure_skips import MeasureSkipsPass
 
-        return [MeasureSkipsPass(self.options.calibrate)]
+        return [MeasureSkipsPass(self.options.calibrate)] if isinstance(target.machine, GemmMachine) else []
 
     def _merges_late(self, target: Target | None) -> bool:
         """Whether dimensions merge behind the fusing of layers."""
@@ -140,7 +139,11 @@ class StagePasses:
         much time; groups of machines of matrix products are compared as they are formed.
         """
         options, machine = self.options, None if target is None else target.machine
-        if not options.fuse or not isinstance(machine, GemmMachine | Machine):
+        if not options.fuse:
+            return []
+        from dialects.gemm_machine import GemmMachine
+
+        if not isinstance(machine, GemmMachine | Machine):
             return []  # on levels groups have prices
         without = options.search.objective is None
         if without and not isinstance(machine, Machine):
@@ -180,4 +183,4 @@ def stage_pipeline(stage: Stage, backend: Backend | None) -> tuple[str, ...]:
 
 def is_of_cores(target: Target | None) -> bool:
     """Whether layers run on cores, over which passes of their own lay them."""
-    return target is not None and isinstance(target.machine, MulticoreMachine)
+    return target is not None and target.machine.runs_on_cores

@@ -24,7 +24,6 @@ from compiler.descriptions.lines import located
 from dialects.accelerator import Accelerator
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.machine_kinds import read_machine
-from dialects.nest_machine import NestMachine
 from dialects.target import MachineOp
 
 
@@ -87,10 +86,12 @@ def _checked(described: DescribedTarget, where: str) -> Accelerator:
         hidden = hidden_behind(error.diagnostics, described.description, lambda other: _problems_with(other, described))
         raise CatenaError([*named, *error.diagnostics, *hidden]) from error
     problems = [*named, *_disagreements(machine, described, where)]
-    if isinstance(machine, NestMachine) and not problems:
+    if machine.has_levels and not problems:
         # only such machines need what reads dataflows
         from compiler.descriptions.taken_back import taken_back
+        from dialects.nest_machine import NestMachine
 
+        assert isinstance(machine, NestMachine)
         problems += taken_back(described, machine)
     if problems:
         raise CatenaError(problems)
@@ -112,7 +113,7 @@ def _disagreements(machine: Accelerator, described: DescribedTarget, where: str)
         described.backend.check(machine)
     except CatenaError as error:
         problems += error.diagnostics
-    if isinstance(machine, NestMachine) and _is_of_others(machine.name, described):
+    if machine.has_levels and _is_of_others(machine.name, described):
         message = f"name: {machine.name} is another target, which comes with its own backend"
         hint = "choose another name: mapping files, IR and programs name their target by it"
         problems.append(Diagnostic("CAT-C003", message, "target", "", where, "a name of its own", machine.name, hint))

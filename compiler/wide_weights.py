@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from xdsl.dialects.builtin import ModuleOp
 
 from dialects.gconv.interpreter import main_function
-from dialects.multicore_machine import MulticoreMachine
-from dialects.multicore_mapping import VectorAttr
 from dialects.target import find_machine
+
+if TYPE_CHECKING:
+    from dialects.multicore_machine import MulticoreMachine
 
 
 def wide_weights_note(module: ModuleOp) -> str:
     """A line about such layers of a placed module; empty if there are none."""
     machine = find_machine(module)
-    if not isinstance(machine, MulticoreMachine):
+    if machine is None or not machine.runs_on_cores:
         return ""
     # other machines need nothing of cores
+    from dialects.multicore_machine import MulticoreMachine
+    from dialects.multicore_mapping import VectorAttr
     from passes.multicore.accesses import placed_layers
 
+    assert isinstance(machine, MulticoreMachine)
     mappings = [layer.mapping for layer in placed_layers(main_function(module))]
     return describe_wide_weights(sum(isinstance(each, VectorAttr) and each.data.is_wide for each in mappings), machine)
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Annotated, Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
@@ -86,6 +86,11 @@ class Accelerator(BaseModel, frozen=True):
     """A machine as generic passes see it."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)
+
+    runs_on_cores: ClassVar[bool] = False
+    """Whether it is of several cores, over which passes of their own lay layers."""
+    has_levels: ClassVar[bool] = False
+    """Whether it is a hierarchy of memories and axes."""
 
     name: MachineName
     summary: Annotated[Line, Field(description="what it is, in a line")]

@@ -1,33 +1,46 @@
-"""The kinds of machines: what a description is checked by, and which of its tables tells it apart."""
+"""The kinds of machines: what a description is checked by, and which of its tables tells it apart.
+
+The model of a kind is loaded where there is a machine of that kind.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from importlib import import_module
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from dialects.accelerator import Accelerator
 from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.gemm_machine import GemmMachine
-from dialects.multicore_machine import MulticoreMachine
-from dialects.nest_machine import ConvertedMachine, NestMachine
 from dialects.validation import validated
+
+if TYPE_CHECKING:
+    from dialects.nest_machine import NestMachine
 
 
 @dataclass(frozen=True)
 class MachineKind:
-    """A kind of machine: the model of its descriptions, the table that no other kind has, and what messages call it."""
+    """A kind of machine: the model of its descriptions, the table that no other kind has, and what messages call it.
 
-    model: type[Accelerator]
+    `place` is where the model is, `module:class`.
+    """
+
+    place: str
     table: str
     called: str
 
+    @property
+    def model(self) -> type[Accelerator]:
+        """What descriptions are checked by."""
+        module, name = self.place.split(":")
+        return cast("type[Accelerator]", getattr(import_module(module), name))
+
 
 KINDS = (
-    MachineKind(NestMachine, "levels", "a hierarchy of levels"),
-    MachineKind(GemmMachine, "im2col", "im2col units in front of a systolic array"),
-    MachineKind(MulticoreMachine, "crossbar", "cores with crossbars"),
-    MachineKind(Machine, "glb", "a row-stationary array"),
+    MachineKind("dialects.nest_machine:NestMachine", "levels", "a hierarchy of levels"),
+    MachineKind("dialects.gemm_machine:GemmMachine", "im2col", "im2col units in front of a systolic array"),
+    MachineKind("dialects.multicore_machine:MulticoreMachine", "crossbar", "cores with crossbars"),
+    MachineKind("dialects.array_machine:Machine", "glb", "a row-stationary array"),
 )
 """All of them; a description with none of their tables is checked as one of the last."""
 
@@ -53,11 +66,16 @@ def parse_machine(description: object, where: str = "") -> Accelerator:
 
     Raises `CatenaError` (CAT-C003) as `read_machine`, and for what keys say that does not go together.
     """
-    is_converted = "widths" in _table(description)
-    machine = validated(ConvertedMachine, description, where) if is_converted else read_machine(description, where)
+    machine = _converted(description, where) if "widths" in _table(description) else read_machine(description, where)
     if problems := machine.contradictions(where):
         raise CatenaError(problems)
     return machine.in_machine_words()
+
+
+def _converted(description: object, where: str) -> Accelerator:
+    from dialects.nest_machine import ConvertedMachine
+
+    return validated(ConvertedMachine, description, where)
 
 
 def _table(description: object) -> dict[str, object]:
@@ -84,4 +102,6 @@ def spatial_machine(machine: Accelerator, stage: str, where: str = "") -> Machin
 
 def nest_machine(machine: Accelerator, stage: str, where: str = "") -> NestMachine:
     """A machine as a hierarchy of memories and axes. Raises `CatenaError` (CAT-R003) if it is another one."""
+    from dialects.nest_machine import NestMachine
+
     return of_kind(NestMachine, machine, stage, where)

@@ -7,7 +7,7 @@ far they are: each has sequence registers of its own, which other cores write ov
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -152,6 +152,8 @@ class MulticoreMachine(Accelerator, frozen=True):
     """Cores with crossbars, as a description gives them."""
 
     model_config = ConfigDict(strict=True)
+
+    runs_on_cores: ClassVar[bool] = True
 
     cores: Annotated[Cores, Field(description="cores and what each has")]
     crossbar: Annotated[Crossbar, Field(description="the crossbars of all cores")]

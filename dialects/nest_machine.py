@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -36,6 +36,8 @@ class NestMachine(Hierarchy, Accelerator, frozen=True):
     """
 
     model_config = ConfigDict(strict=True)
+
+    has_levels: ClassVar[bool] = True
 
     summary: Annotated[Line, Field(description="what it is, in a line")] = ""
     limits: Annotated[NestLimits, Field(description="what a link may have")] = NestLimits.model_construct()

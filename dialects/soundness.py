@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from dialects.contradictions import Contradiction, Contradictions
 from dialects.diagnostics import CatenaError, Diagnostic, did_you_mean
 from dialects.gconv.spec import LoopKind
 from dialects.happening import counted_at, said_of
@@ -17,25 +17,6 @@ NOT_ACCESSES = ("operation", "host", "static")
 """What else a report prices: no kind of access has one of these names."""
 _OUTERMOST = "describe the off-chip memory first, without words"
 _NOWHERE_ELSE = "leave it out: whatever is nowhere else is in the outermost memory"
-
-
-@dataclass(frozen=True)
-class Contradiction:
-    """A key, what is wrong with it, what it should be and is, and what to do about it."""
-
-    key: str
-    message: str
-    expected: str
-    found: str
-    hint: str
-
-    def diagnostic(self, where: str = "") -> Diagnostic:
-        """As a problem of a description (CAT-C003): messages start with the key and a colon."""
-        message = f"{self.key}: {self.message}"
-        return Diagnostic("CAT-C003", message, "target", "", where, self.expected, self.found, self.hint)
-
-
-Contradictions = Iterator[Contradiction]
 
 
 def parse_hierarchy(description: object, where: str = "") -> Hierarchy:

@@ -8,6 +8,7 @@ by `compiler`.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from xdsl.dialects.builtin import DictionaryAttr, ModuleOp, StringAttr, SymbolNameConstraint
 from xdsl.ir import Dialect
@@ -18,11 +19,13 @@ from xdsl.utils.exceptions import VerifyException
 from dialects.accelerator import Accelerator
 from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
-from dialects.gemm_machine import GemmMachine
 from dialects.machine_kinds import of_kind, parse_machine
-from dialects.multicore_machine import MulticoreMachine
-from dialects.nest_machine import NestMachine
 from dialects.plain_attributes import from_attribute, to_dictionary
+
+if TYPE_CHECKING:
+    from dialects.gemm_machine import GemmMachine
+    from dialects.multicore_machine import MulticoreMachine
+    from dialects.nest_machine import NestMachine
 
 
 @irdl_op_definition
@@ -96,16 +99,22 @@ def require_spatial(module: ModuleOp, stage: str) -> Machine:
 
 def require_nest_machine(module: ModuleOp, stage: str) -> NestMachine:
     """The hierarchy a module is compiled for. Raises `CatenaError` (CAT-R003) for any other machine."""
+    from dialects.nest_machine import NestMachine
+
     return of_kind(NestMachine, require_machine(module, stage), stage)
 
 
 def require_gemm_machine(module: ModuleOp, stage: str) -> GemmMachine:
     """The machine of matrix products a module is compiled for. Raises `CatenaError` (CAT-R003) for any other one."""
+    from dialects.gemm_machine import GemmMachine
+
     return of_kind(GemmMachine, require_machine(module, stage), stage)
 
 
 def require_multicore(module: ModuleOp, stage: str) -> MulticoreMachine:
     """The cores a module is compiled for. Raises `CatenaError` (CAT-R003) for any other machine."""
+    from dialects.multicore_machine import MulticoreMachine
+
     return of_kind(MulticoreMachine, require_machine(module, stage), stage)
 
 

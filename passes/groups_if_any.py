@@ -10,9 +10,9 @@ from xdsl.dialects.builtin import ModuleOp
 from dialects.gconv import LinkOp
 from dialects.gconv.fused import has_groups
 from dialects.gconv.interpreter import main_function
-from dialects.hierarchy import Hierarchy
 
 if TYPE_CHECKING:
+    from dialects.hierarchy import Hierarchy
     from passes.place_groups import GatheredGroups, PlannedGroup
 
 

@@ -15,7 +15,6 @@ from dialects.array_machine import Machine
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.gconv import PASS, GConv, LinkOp, LoopKind
 from dialects.gconv.interpreter import main_function
-from dialects.hierarchy import Hierarchy
 from dialects.locations import describe
 from dialects.schedule import HostAttr, LoopAttr, Mapping, MappingAttr, Operand, Spatial, Storage, Temporal
 from dialects.spatial import ForOp, LoadOp, OpenOp, PassOp, PlaceOp, SpreadOp, StoreOp
@@ -29,6 +28,7 @@ from passes.placing import Buffers, links_of, place
 
 if TYPE_CHECKING:
     from dialects.groups import KeepOp
+    from dialects.hierarchy import Hierarchy
     from passes.place_groups import PlannedGroup
 
 

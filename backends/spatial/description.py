@@ -45,7 +45,7 @@ def spatial_backend(name: str, summary: str, description: Path) -> Backend:
 def _check(machine: Accelerator) -> None:
     """Everything that is charged may happen."""
     from dialects.machine_kinds import spatial_machine
-    from dialects.pointless import pointless_counting
+    from dialects.pointless_counting import pointless_counting
 
     if problems := list(pointless_counting(spatial_machine(machine, "target"))):
         raise CatenaError(problems)
