@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
 
 from dialects.diagnostics import escaped
 
@@ -56,6 +55,8 @@ class Table:
         head = _cells("th", [column.title for column in self.columns], kinds)
         body = "".join(_cells("td", row, kinds) for row in self.rows)
         foot = f"<tfoot>{_cells('th', self.footer, kinds)}</tfoot>" if self.footer else ""
+        from html import escape
+
         title = f"<caption>{escape(self.title)}</caption>" if self.title else ""
         return f"<table>{title}<thead>{head}</thead><tbody>{body}</tbody>{foot}</table>"
 
@@ -67,6 +68,8 @@ class Table:
 
 
 def _cells(tag: str, cells: Sequence[str], kinds: Sequence[str]) -> str:
+    from html import escape
+
     made = (f"<{tag}{kind}>{escape(cell)}</{tag}>" for cell, kind in zip(cells, kinds, strict=True))
     return f"<tr>{''.join(made)}</tr>"
 

@@ -12,7 +12,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from dialects.diagnostics import Diagnostic
-from dialects.encodings.names import format_named
 from dialects.gconv.scalar import FUNCTIONS
 from dialects.host import Clock, Cost, Host
 from dialects.value_kinds import NAME_LENGTH, Line, Text, distinct
@@ -61,6 +60,9 @@ class StepLimits(BaseModel):
 
 
 def _known_format(text: str) -> str:
+    # most machines take no formats
+    from dialects.encodings.names import format_named
+
     try:
         format_named(text)
     except ValueError as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from difflib import get_close_matches
 from enum import IntEnum
 from typing import Any
 from unicodedata import category
@@ -189,6 +188,8 @@ def memory_for(node: str, stage: str = "") -> Generator[None]:
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     """A hint that offers the candidates most like `name`, or lists all when none is alike and there are few."""
+    from difflib import get_close_matches
+
     known = list(dict.fromkeys(candidates))
     close = get_close_matches(name, known, n=3)
     if close:
@@ -198,5 +199,7 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
 
 def nearest_key(key: str, known: Iterable[str]) -> str:
     """The known key most like one, whatever its case and whether it has _ or -; empty if none is."""
+    from difflib import get_close_matches
+
     names = list(known)
     return next(iter(get_close_matches(key.lower().replace("-", "_"), names, 1)), "")

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from compiler.descriptions.toml_mistakes import what_is_no_toml
 from compiler.files import read_text
 from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.toml_text import as_toml, dotted, lines_of, shortened, too_long_number
@@ -23,6 +22,8 @@ def read_description(path: Path, kind: str = "target description", stage: str = 
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
+        from compiler.descriptions.toml_mistakes import what_is_no_toml
+
         wrong = what_is_no_toml(str(error), text)
         message = f"the {kind} is not TOML: {wrong.reason}"
         raise CatenaError(_no_toml(path, text, wrong.line, message, "a line of TOML", wrong.hint, stage)) from error
