@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from enum import Enum
 from functools import cached_property
-from typing import Any, dataclass_transform, overload
+from typing import Any, TypeVar, dataclass_transform, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -34,9 +34,34 @@ class Instruction:
 
     __slots__ = ()
 
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and _values(other) == _values(self)
+
+    def __hash__(self) -> int:
+        return hash((type(self), _values(self)))
+
+    def __repr__(self) -> str:
+        given = zip(fields(self), _values(self), strict=True)  # pyright: ignore[reportArgumentType]
+        return f"{type(self).__name__}({', '.join(f'{each.name}={value!r}' for each, value in given)})"
+
     def nest_label(self) -> str:
         """How the disassembler calls the block that this instruction opens."""
         return type(self).__name__.lower()
+
+
+def _values(instruction: object) -> tuple[object, ...]:
+    return tuple(getattr(instruction, each.name) for each in fields(instruction))  # pyright: ignore[reportArgumentType]
+
+
+InstructionT = TypeVar("InstructionT", bound=Instruction)
+
+
+def declared(kind: type[InstructionT]) -> type[InstructionT]:
+    """Make the frozen dataclass of an instruction, which leaves to `Instruction` what all of them do alike.
+
+    Machines have tens of instructions, and making methods for each takes most of the time that loading them does.
+    """
+    return dataclass(frozen=True, eq=False, repr=False)(kind)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from inspect import cleandoc
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +44,7 @@ from backends.instructions import (
     Group,
     Instruction,
     InstructionSpec,
+    InstructionT,
     specify,
 )
 from backends.problems import Problems
@@ -68,7 +68,6 @@ __all__ = [
 
 LANE_BITS = 32
 
-InstructionT = TypeVar("InstructionT", bound=Instruction)
 Lanes = npt.NDArray[np.uint32]
 
 

@@ -9,9 +9,9 @@ machine description that the program carries.
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
 from typing import Protocol
 
+from backends.instructions import declared
 from backends.isa import Block, Instruction, Isa, enumeration, flag, unsigned
 from backends.spatial.codes import Kind, Tensor
 from backends.spatial.group_isa import register_groups
@@ -76,7 +76,7 @@ def mask_of(numbers: frozenset[int]) -> int:
 
 
 @ISA.instruction(opcode=0x07)
-@dataclass(frozen=True, slots=True)
+@declared
 class Place(NestInstruction):
     """Where the tile of a tensor is kept in a memory, in each of them if there are several.
 
@@ -93,7 +93,7 @@ class Place(NestInstruction):
 
 
 @ISA.instruction(opcode=0x12, block=Block.OPEN)
-@dataclass(frozen=True, slots=True)
+@declared
 class Par(NestInstruction):
     """Run the instructions up to the matching `end` for every tile of the loop's current range, side by side."""
 
@@ -110,7 +110,7 @@ class Par(NestInstruction):
 
 
 @ISA.instruction(opcode=0x20)
-@dataclass(frozen=True, slots=True)
+@declared
 class Open(NestInstruction):
     """Begin a tile of sums in a memory: its words hold nothing until sums arrive.
 
@@ -125,7 +125,7 @@ class Open(NestInstruction):
 
 
 @ISA.instruction(opcode=0x21)
-@dataclass(frozen=True, slots=True)
+@declared
 class Fill(NestInstruction):
     """Bring the tile that the current ranges need from one memory into another, into each of them if there are several.
 
@@ -148,7 +148,7 @@ class Fill(NestInstruction):
 
 
 @ISA.instruction(opcode=0x22)
-@dataclass(frozen=True, slots=True)
+@declared
 class Compute(NestInstruction):
     """Every element works through its ranges, one index after another, all elements in step.
 
@@ -168,7 +168,7 @@ class Compute(NestInstruction):
 
 
 @ISA.instruction(opcode=0x23)
-@dataclass(frozen=True, slots=True)
+@declared
 class Drain(NestInstruction):
     """Send the tile of sums that was opened in a memory to one further out, where they are added to what is there.
 

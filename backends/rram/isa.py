@@ -9,13 +9,13 @@ tens of words a core.
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from backends.instructions import declared
 from backends.isa import Block, Instruction, Isa, enumeration, flag, signed, unsigned
 from backends.spatial.codes import Kind
 from backends.spatial.group_isa import register_holds
@@ -52,7 +52,7 @@ class Made(IntEnum):
     SUMS = 1
 
 
-@dataclass(frozen=True, slots=True)
+@declared
 class Threshold:
     """What a wait waits for: min(most, base + step * ((turn - after + start) div period)), nothing before `after`."""
 
@@ -126,7 +126,7 @@ def _range(first: int, count: int) -> range:
 
 
 @ISA.instruction(opcode=0x30)
-@dataclass(frozen=True, slots=True)
+@declared
 class Part(StreamInstruction):
     """The part of the layer's matrix that this core holds; rows are kernel positions, columns parallel kernels."""
 
@@ -142,7 +142,7 @@ class Part(StreamInstruction):
 
 
 @ISA.instruction(opcode=0x31)
-@dataclass(frozen=True, slots=True)
+@declared
 class Program(StreamInstruction):
     """Write the part of the kernel into crossbars of this core, tile by tile, in the machine's encoding of weights.
 
@@ -160,7 +160,7 @@ class Program(StreamInstruction):
 
 
 @ISA.instruction(opcode=0x32)
-@dataclass(frozen=True, slots=True)
+@declared
 class Vectors(StreamInstruction):
     """The output positions that this core works on, numbered in row-major order: `stretch` of them every `step`.
 
@@ -178,7 +178,7 @@ class Vectors(StreamInstruction):
 
 
 @ISA.instruction(opcode=0x33)
-@dataclass(frozen=True, slots=True)
+@declared
 class Sums(StreamInstruction):
     """Where in the memory for partial sums those of vector 0 lie, and how far behind those of the next one."""
 
@@ -190,7 +190,7 @@ class Sums(StreamInstruction):
 
 
 @ISA.instruction(opcode=0x2B)
-@dataclass(frozen=True, slots=True)
+@declared
 class Writer(StreamInstruction):
     """The one core that writes a sequence register of this core; signals of others to it are faults."""
 
@@ -202,7 +202,7 @@ class Writer(StreamInstruction):
 
 
 @ISA.instruction(opcode=0x34, block=Block.OPEN)
-@dataclass(frozen=True, slots=True)
+@declared
 class Run(StreamInstruction):
     """Run the instructions up to the matching `end` in turn after turn, around at the last that the vectors take.
 
@@ -217,7 +217,7 @@ class Run(StreamInstruction):
 
 
 @ISA.instruction(opcode=0x35)
-@dataclass(frozen=True, slots=True)
+@declared
 class Range(StreamInstruction):
     """The part of a loop that this core works on; all of it, if nothing is said."""
 
@@ -231,7 +231,7 @@ class Range(StreamInstruction):
 
 
 @ISA.instruction(opcode=0x20)
-@dataclass(frozen=True, slots=True)
+@declared
 class Load(StreamInstruction):
     """Bring what the turn needs of a tensor from the shared memory; inputs go through `pre`."""
 
@@ -242,7 +242,7 @@ class Load(StreamInstruction):
 
 
 @ISA.instruction(opcode=0x21)
-@dataclass(frozen=True, slots=True)
+@declared
 class Mvm(StreamInstruction):
     """All crossbars of the part multiply the input that was loaded; sums of tiles below one another are added up."""
 
@@ -251,7 +251,7 @@ class Mvm(StreamInstruction):
 
 
 @ISA.instruction(opcode=0x22)
-@dataclass(frozen=True, slots=True)
+@declared
 class Fetch(StreamInstruction):
     """Bring the partial sums of the vector and add them to what the crossbars gave."""
 
@@ -260,7 +260,7 @@ class Fetch(StreamInstruction):
 
 
 @ISA.instruction(opcode=0x23)
-@dataclass(frozen=True, slots=True)
+@declared
 class Compute(StreamInstruction):
     """The vector unit works on the current ranges of the general convolution."""
 
@@ -269,7 +269,7 @@ class Compute(StreamInstruction):
 
 
 @ISA.instruction(opcode=0x24)
-@dataclass(frozen=True, slots=True)
+@declared
 class Activate(StreamInstruction):
     """The vector unit applies `post` to the sums."""
 
@@ -278,7 +278,7 @@ class Activate(StreamInstruction):
 
 
 @ISA.instruction(opcode=0x25)
-@dataclass(frozen=True, slots=True)
+@declared
 class Store(StreamInstruction):
     """Write results or partial sums to the shared memory, where others see them when the instruction ends."""
 
@@ -289,7 +289,7 @@ class Store(StreamInstruction):
 
 
 @ISA.instruction(opcode=0x28)
-@dataclass(frozen=True, slots=True)
+@declared
 class Wait(StreamInstruction):
     """Wait until a sequence register holds at least min(most, base + step * ((turn + start) div period)).
 
@@ -308,7 +308,7 @@ class Wait(StreamInstruction):
 
 
 @ISA.instruction(opcode=0x2A)
-@dataclass(frozen=True, slots=True)
+@declared
 class Reuse(StreamInstruction):
     """Wait as `wait` does, but from turn `after` on: those before write words that nothing is in yet.
 
@@ -327,7 +327,7 @@ class Reuse(StreamInstruction):
 
 
 @ISA.instruction(opcode=0x29)
-@dataclass(frozen=True, slots=True)
+@declared
 class Signal(StreamInstruction):
     """Write base + turn + 1 to a sequence register of another core, over the bus.
 

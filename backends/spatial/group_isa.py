@@ -13,9 +13,9 @@ A sequencer reads a group whole, then runs it. Its code is as long for any numbe
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
 from typing import Protocol
 
+from backends.instructions import declared
 from backends.isa import Block, Instruction, Isa, enumeration, signed, unsigned
 from backends.spatial.codes import Tensor, Word
 
@@ -61,7 +61,7 @@ class GroupInstruction(Instruction):
         """Do on a core what the instruction means."""
 
 
-@dataclass(frozen=True, slots=True)
+@declared
 class Group(GroupInstruction):
     """Begin a group of layers: the next ones, up to the first `turns`, `fetch`, `run` or `send`. The matching `end`
     runs it.
@@ -75,7 +75,7 @@ class Group(GroupInstruction):
         core.begin_group(self.index)
 
 
-@dataclass(frozen=True, slots=True)
+@declared
 class Hold(GroupInstruction):
     """Words of a memory that elements of a tensor lie in, each axis of it around in circles (`axis`)."""
 
@@ -89,7 +89,7 @@ class Hold(GroupInstruction):
         core.add_hold(self.hold, self.memory, self.address, self.words, self.word)
 
 
-@dataclass(frozen=True, slots=True)
+@declared
 class Home(GroupInstruction):
     """Where off-chip the tensor of a hold begins. Layers name its elements by these addresses, there or not."""
 
@@ -100,7 +100,7 @@ class Home(GroupInstruction):
         core.set_home(self.hold, self.address)
 
 
-@dataclass(frozen=True, slots=True)
+@declared
 class HeldAxis(GroupInstruction):
     """The next axis of a hold's tensor: index x lies at ((x - first) / step) mod kept, row-major over all axes."""
 
@@ -114,7 +114,7 @@ class HeldAxis(GroupInstruction):
         core.add_axis(self.hold, self.extent, self.first, self.step, self.kept)
 
 
-@dataclass(frozen=True, slots=True)
+@declared
 class Pitch(GroupInstruction):
     """Words off-chip between neighbours along the last axis of a hold."""
 
@@ -125,7 +125,7 @@ class Pitch(GroupInstruction):
         core.set_pitch(self.hold, self.pitch)
 
 
-@dataclass(frozen=True, slots=True)
+@declared
 class Keep(GroupInstruction):
     """A tensor of the layer lies in a hold: its words come from there, or go there, and not off-chip."""
 
@@ -136,7 +136,7 @@ class Keep(GroupInstruction):
         core.keep(self.tensor, self.hold)
 
 
-@dataclass(frozen=True, slots=True)
+@declared
 class Box(GroupInstruction):
     """Begin a box: a product of ranges in every turn, one for each `range`. Where one is empty, there is nothing."""
 
@@ -146,7 +146,7 @@ class Box(GroupInstruction):
         core.begin_box(self.box)
 
 
-@dataclass(frozen=True, slots=True)
+@declared
 class Range(GroupInstruction):
     """The next axis of a box: indices offset + step * n for n below count, as far as the spans that follow let them."""
 
@@ -158,7 +158,7 @@ class Range(GroupInstruction):
         core.add_range(self.offset, self.step, self.count)
 
 
-@dataclass(frozen=True, slots=True)
+@declared
 class Span(GroupInstruction):
     """From a turn of a loop on, n of the last range is among `size` numbers from `first`.
 
@@ -177,7 +177,7 @@ class Span(GroupInstruction):
         core.add_span(self.loop, self.turn, self.first, self.size, self.step, self.growth)
 
 
-@dataclass(frozen=True, slots=True)
+@declared
 class Turns(GroupInstruction):
     """Do what stands up to the matching `end` in so many turns.
 
@@ -191,7 +191,7 @@ class Turns(GroupInstruction):
         core.begin_turns(self.turns)
 
 
-@dataclass(frozen=True, slots=True)
+@declared
 class Fetch(GroupInstruction):
     """Bring a box of elements from off-chip into a hold; it counts for a layer that keeps the hold."""
 
@@ -203,7 +203,7 @@ class Fetch(GroupInstruction):
         core.add_fetch(self.hold, self.box, self.layer)
 
 
-@dataclass(frozen=True, slots=True)
+@declared
 class Run(GroupInstruction):
     """Run a layer's loops on a box: (g, op, opc, ks) of every dimension in turn, in the place of whole loops.
 
@@ -217,7 +217,7 @@ class Run(GroupInstruction):
         core.add_run(self.box, self.layer)
 
 
-@dataclass(frozen=True, slots=True)
+@declared
 class Send(GroupInstruction):
     """Take a box of elements from a hold off-chip; it counts for the layer that made them."""
 

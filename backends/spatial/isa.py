@@ -10,9 +10,9 @@ tiles it runs. Layers of a fused group are read first, and their loops run in it
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
 from typing import Protocol
 
+from backends.instructions import declared
 from backends.isa import Block, Instruction, Isa, enumeration, f32, signed, unsigned
 from backends.spatial.codes import Axis, Fold, Kind, Memory, Slot, Tensor, Word
 from backends.spatial.group_isa import register_groups
@@ -95,7 +95,7 @@ class LayerInstruction(Executable):
 
 
 @ISA.instruction(opcode=0x00)
-@dataclass(frozen=True, slots=True)
+@declared
 class Halt(LayerInstruction):
     """Stop. The last instruction of a program."""
 
@@ -104,7 +104,7 @@ class Halt(LayerInstruction):
 
 
 @ISA.instruction(opcode=0x01)
-@dataclass(frozen=True, slots=True)
+@declared
 class Layer(LayerInstruction):
     """Begin the configuration of a layer; everything configured before is forgotten.
 
@@ -125,7 +125,7 @@ class Layer(LayerInstruction):
 
 
 @ISA.instruction(opcode=0x02)
-@dataclass(frozen=True, slots=True)
+@declared
 class Dim(LayerInstruction):
     """Loop counts of a dimension."""
 
@@ -140,7 +140,7 @@ class Dim(LayerInstruction):
 
 
 @ISA.instruction(opcode=0x03)
-@dataclass(frozen=True, slots=True)
+@declared
 class Window(LayerInstruction):
     """How output and kernel positions of a dimension address the input: (opc*stride + ks*dilation - pad) / up."""
 
@@ -156,7 +156,7 @@ class Window(LayerInstruction):
 
 
 @ISA.instruction(opcode=0x04)
-@dataclass(frozen=True, slots=True)
+@declared
 class Function(LayerInstruction):
     """Append a scalar function to the input path, the element's path or the output path."""
 
@@ -171,7 +171,7 @@ class Function(LayerInstruction):
 
 
 @ISA.instruction(opcode=0x05)
-@dataclass(frozen=True, slots=True)
+@declared
 class Base(LayerInstruction):
     """Where in DRAM a tensor begins and of what its words are; its strides become 0."""
 
@@ -184,7 +184,7 @@ class Base(LayerInstruction):
 
 
 @ISA.instruction(opcode=0x06)
-@dataclass(frozen=True, slots=True)
+@declared
 class Stride(LayerInstruction):
     """Words in DRAM between neighbours of one dimension of a tensor."""
 
@@ -197,7 +197,7 @@ class Stride(LayerInstruction):
 
 
 @ISA.instruction(opcode=0x07)
-@dataclass(frozen=True, slots=True)
+@declared
 class Place(Executable):
     """Where on chip the tile of a tensor is kept."""
 
@@ -211,7 +211,7 @@ class Place(Executable):
 
 
 @ISA.instruction(opcode=0x08)
-@dataclass(frozen=True, slots=True)
+@declared
 class Spread(Executable):
     """Lay tiles of a loop side by side along an axis of the array; later spreads cut within earlier ones."""
 
@@ -225,7 +225,7 @@ class Spread(Executable):
 
 
 @ISA.instruction(opcode=0x09)
-@dataclass(frozen=True, slots=True)
+@declared
 class Term(LayerInstruction):
     """Add `step` times a component of the tensor's index to its addresses.
 
@@ -242,7 +242,7 @@ class Term(LayerInstruction):
 
 
 @ISA.instruction(opcode=0x0A)
-@dataclass(frozen=True, slots=True)
+@declared
 class Update(LayerInstruction):
     """Let stores combine words with those at their computed addresses, one after another; NONE replaces them."""
 
@@ -253,7 +253,7 @@ class Update(LayerInstruction):
 
 
 @ISA.instruction(opcode=0x0B)
-@dataclass(frozen=True, slots=True)
+@declared
 class Compress(Executable):
     """Let a tensor's words go over the off-chip link in the machine's run-length code."""
 
@@ -264,7 +264,7 @@ class Compress(Executable):
 
 
 @ISA.instruction(opcode=0x10, block=Block.OPEN)
-@dataclass(frozen=True, slots=True)
+@declared
 class Loop(LayerInstruction):
     """Run the instructions up to the matching `end` once for every tile of the loop's current range, in order."""
 
@@ -280,7 +280,7 @@ class Loop(LayerInstruction):
 
 
 @ISA.instruction(opcode=0x11, block=Block.CLOSE)
-@dataclass(frozen=True, slots=True)
+@declared
 class End(LayerInstruction):
     """End of a loop body: go on with the next tile, or restore the loop's range and leave."""
 
@@ -289,7 +289,7 @@ class End(LayerInstruction):
 
 
 @ISA.instruction(opcode=0x20)
-@dataclass(frozen=True, slots=True)
+@declared
 class Open(Executable):
     """Begin an output tile in the buffer: its words hold nothing until a pass writes them."""
 
@@ -298,7 +298,7 @@ class Open(Executable):
 
 
 @ISA.instruction(opcode=0x21)
-@dataclass(frozen=True, slots=True)
+@declared
 class Load(Executable):
     """Bring the tile that the current ranges need on chip.
 
@@ -313,7 +313,7 @@ class Load(Executable):
 
 
 @ISA.instruction(opcode=0x22, mnemonic="pass")
-@dataclass(frozen=True, slots=True)
+@declared
 class Pass(Executable):
     """One processing pass: fold main(input, kernel) over the current kernel extents into the output tile.
 
@@ -326,7 +326,7 @@ class Pass(Executable):
 
 
 @ISA.instruction(opcode=0x23)
-@dataclass(frozen=True, slots=True)
+@declared
 class Store(Executable):
     """Send the finished output tile from the buffer through the `post` functions to DRAM, or to the output's hold."""
 
@@ -335,7 +335,7 @@ class Store(Executable):
 
 
 @ISA.instruction(opcode=0x24)
-@dataclass(frozen=True, slots=True)
+@declared
 class Offload(LayerInstruction):
     """Let the host core execute the configured layer, whole, on tensors in DRAM, and wait for it.
 
@@ -347,7 +347,7 @@ class Offload(LayerInstruction):
 
 
 @ISA.instruction(opcode=0x25)
-@dataclass(frozen=True, slots=True)
+@declared
 class Segment(LayerInstruction):
     """Stop for the runtime to execute the host segment that is this layer, then go on.
 

@@ -7,9 +7,9 @@ memory of its own on the chip, and a pass makes patches of the input there and m
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
 from typing import Protocol
 
+from backends.instructions import declared
 from backends.isa import Instruction, Isa, enumeration, flag, unsigned
 from backends.spatial.codes import Tensor
 from backends.spatial.group_isa import register_groups
@@ -60,7 +60,7 @@ class GemmInstruction(Instruction):
 
 
 @ISA.instruction(opcode=0x07)
-@dataclass(frozen=True, slots=True)
+@declared
 class Configure(GemmInstruction):
     """Divide the array, and connect the patch units of every im2col unit to a ring.
 
@@ -80,7 +80,7 @@ class Configure(GemmInstruction):
 
 
 @ISA.instruction(opcode=0x08)
-@dataclass(frozen=True, slots=True)
+@declared
 class Place(GemmInstruction):
     """Where the tile of a tensor is kept in its memory."""
 
@@ -93,7 +93,7 @@ class Place(GemmInstruction):
 
 
 @ISA.instruction(opcode=0x0C)
-@dataclass(frozen=True, slots=True)
+@declared
 class Blocks(GemmInstruction):
     """The kernel comes as streams of SPOTS blocks, one for every tile, which their bitmaps decode.
 
@@ -112,7 +112,7 @@ class Blocks(GemmInstruction):
 
 
 @ISA.instruction(opcode=0x0D)
-@dataclass(frozen=True, slots=True)
+@declared
 class Accumulate(GemmInstruction):
     """Integer products are added in accumulators of `bits` bits of two's complement, which wrap around.
 
@@ -128,7 +128,7 @@ class Accumulate(GemmInstruction):
 
 
 @ISA.instruction(opcode=0x20)
-@dataclass(frozen=True, slots=True)
+@declared
 class Open(GemmInstruction):
     """Begin a tile of results: its words hold nothing until a pass writes them."""
 
@@ -137,7 +137,7 @@ class Open(GemmInstruction):
 
 
 @ISA.instruction(opcode=0x21)
-@dataclass(frozen=True, slots=True)
+@declared
 class Load(GemmInstruction):
     """Bring the tile that the current ranges need from off-chip, the input through the `pre` functions.
 
@@ -151,7 +151,7 @@ class Load(GemmInstruction):
 
 
 @ISA.instruction(opcode=0x22)
-@dataclass(frozen=True, slots=True)
+@declared
 class Multiply(GemmInstruction):
     """One pass: make patches, and fold main(input, kernel) over the current kernel extents into the tile of results.
 
@@ -165,7 +165,7 @@ class Multiply(GemmInstruction):
 
 
 @ISA.instruction(opcode=0x23)
-@dataclass(frozen=True, slots=True)
+@declared
 class Store(GemmInstruction):
     """Send the finished tile of results through the `post` functions off-chip."""
 
