@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import NamedTuple
 
-from dialects.array_machine import Machine
+from dialects.array_machine import Array, GlobalBuffer, Limits, Machine, ProcessingElement
 from dialects.diagnostics import Diagnostic
 from dialects.gconv import PASS, GConv, LoopKind
 from dialects.schedule import Axis, Loop, Mapping, Operand, Spatial, Storage, Temporal
@@ -70,7 +72,27 @@ def violations(
     `in_order` asks that output tiles leave in row-major order of their words: those of updates at computed addresses.
     What is `held` leaves less of the buffer for tiles.
     """
-    found = _Violations(stage, node)
+    found = _broken_rules(spec.bare, mapping, _Sizes.of(machine), in_order, held)
+    return [replace(each, stage=stage, node=node) for each in found]
+
+
+class _Sizes(NamedTuple):
+    """What rules are about."""
+
+    array: Array
+    pe: ProcessingElement
+    glb: GlobalBuffer
+    limits: Limits
+
+    @staticmethod
+    def of(machine: Machine) -> _Sizes:
+        return _Sizes(machine.array, machine.pe, machine.glb, machine.limits)
+
+
+@lru_cache(maxsize=1024)
+def _broken_rules(spec: GConv, mapping: Mapping, machine: _Sizes, in_order: bool, held: Held) -> tuple[Diagnostic, ...]:
+    """The rules that a mapping breaks. A mapping is looked at when it is found, when it is placed, and for code."""
+    found = _Violations()
     if _structure(spec, mapping, found):
         if in_order:
             _in_order(spec, mapping, found)
@@ -79,7 +101,7 @@ def violations(
         _scratchpads(tiling, machine, found)
         _buffer(spec, mapping, machine, held, found)
         _limits(tiling, machine, found)
-    return found.diagnostics
+    return tuple(found.diagnostics)
 
 
 def scratchpad_violations(
@@ -89,20 +111,17 @@ def scratchpad_violations(
 
     Where fewer are left to slide along, an element may slide along another dimension, and keep more words.
     """
-    found = _Violations(stage, node)
-    _scratchpads(Tiling(spec, mapping), machine, found)
-    return found.diagnostics
+    found = _Violations()
+    _scratchpads(Tiling(spec, mapping), _Sizes.of(machine), found)
+    return [replace(each, stage=stage, node=node) for each in found.diagnostics]
 
 
 class _Violations:
-    def __init__(self, stage: str, node: str):
+    def __init__(self) -> None:
         self.diagnostics: list[Diagnostic] = []
-        self._stage, self._node = stage, node
 
     def add(self, message: str, expected: object, found: object, code: str = "CAT-F002") -> None:
-        self.diagnostics.append(
-            Diagnostic(code, message, self._stage, self._node, expected=str(expected), found=str(found))
-        )
+        self.diagnostics.append(Diagnostic(code, message, expected=str(expected), found=str(found)))
 
     def at_most(self, what: str, limit: int, value: int) -> None:
         if value > limit:
@@ -175,7 +194,7 @@ def _in_order(spec: GConv, mapping: Mapping, found: _Violations) -> None:
             found.add(f"tiles of {sizes[loop]} indices of {loop} take updates out of order", "tiles of 1", sizes[loop])
 
 
-def _array(tiling: Tiling, machine: Machine, found: _Violations) -> None:
+def _array(tiling: Tiling, machine: _Sizes, found: _Violations) -> None:
     used: dict[str, int] = {Axis.ROW: 1, Axis.COL: 1}
     copies = chains = 1
     sizes = dict(tiling.in_pass.largest)
@@ -192,7 +211,7 @@ def _array(tiling: Tiling, machine: Machine, found: _Violations) -> None:
         found.at_most("elements that hold the same kernel word", machine.limits.kernel_copies, copies)
 
 
-def _scratchpads(tiling: Tiling, machine: Machine, found: _Violations) -> None:
+def _scratchpads(tiling: Tiling, machine: _Sizes, found: _Violations) -> None:
     words = tiling.scratchpad_words()
     found.at_most("input words in a processing element", machine.pe.input_words, words["input"])
     found.at_most("partial sums in a processing element", machine.pe.output_words, words["output"])
@@ -200,7 +219,7 @@ def _scratchpads(tiling: Tiling, machine: Machine, found: _Violations) -> None:
         found.at_most("kernel words in a processing element", machine.pe.kernel_words, words["kernel"])
 
 
-def _buffer(spec: GConv, mapping: Mapping, machine: Machine, held: Held, found: _Violations) -> None:
+def _buffer(spec: GConv, mapping: Mapping, machine: _Sizes, held: Held, found: _Violations) -> None:
     tiles = buffer_tiles(spec, mapping)
     named = [f"output tile {tiles[Operand.OUTPUT]} words"]
     if held.input:
@@ -217,7 +236,7 @@ def _buffer(spec: GConv, mapping: Mapping, machine: Machine, held: Held, found: 
     )
 
 
-def _limits(tiling: Tiling, machine: Machine, found: _Violations) -> None:
+def _limits(tiling: Tiling, machine: _Sizes, found: _Violations) -> None:
     sizes, roles = tiling.in_pass.largest, assign_roles(tiling.spec)
 
     def largest(kind: LoopKind) -> int:

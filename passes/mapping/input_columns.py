@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -39,6 +39,7 @@ def words_of_tiles(dim: Dim, extent: int, outputs: Column, kernels: Column) -> t
     return tabulate(partial(_real_words, dim, extent), outputs, kernels), padded
 
 
+@lru_cache(maxsize=1 << 12)
 def _real_words(dim: Dim, extent: int, out_tile: int, kernel_tile: int) -> int:
     """Positions of one dimension in all its input tiles that are in DRAM."""
     return real_positions(dim, extent, _starts(dim.opc, out_tile), _starts(dim.ks, kernel_tile))
