@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import struct
 import time
-from dataclasses import dataclass
+from dataclasses import FrozenInstanceError, dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from backends.assembly import assemble
 from backends.fields import FloatField, narrow, widen
+from backends.instructions import declared
 from backends.isa import Instruction, Isa, enumeration, f32, unsigned
 from dialects.diagnostics import CatenaError
 from tests.backends.toy import FLOATS, INSTRUCTIONS, TOY, End, Level, Loop, LoopKind, Move, Wide, f32_of, refusal
@@ -278,6 +279,24 @@ def test_declarations_are_checked() -> None:
         Isa(name="t", version=1, word_bits=48, summary="")
     with pytest.raises(TypeError, match="not an instruction of t"):
         isa.encode([End()])
+
+
+def test_declared_instructions_are_compared_and_shown_field_by_field() -> None:
+    @declared
+    class Pair(Instruction):
+        first: int = unsigned(4, "one")
+        second: int = unsigned(4, "another")
+
+    @declared
+    class Other(Pair):
+        pass
+
+    assert Pair(1, 2) == Pair(1, 2)
+    assert len({Pair(1, 2), Pair(1, 2), Pair(2, 1), Other(1, 2)}) == 3
+    assert Pair(1, 2) != (1, 2)
+    assert repr(Pair(1, 2)) == "Pair(first=1, second=2)"
+    with pytest.raises(FrozenInstanceError):
+        Pair(1, 2).first = 3  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def test_reference_page_follows_the_declaration() -> None:

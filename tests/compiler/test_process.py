@@ -39,8 +39,25 @@ UNUSED = {
         "passes.mapping_file",
         "passes.pin_mappings",
         "passes.multicore",
+        "passes.place_groups",
+        "passes.searching.parts",
+        "passes.shortest_formats",
+        "dialects.encodings.names",
+        "dialects.gemm_machine",
+        "dialects.hierarchy",
+        "dialects.multicore_machine",
+        "dialects.validation_messages",
     ],
-    "compile --target generic": ["backends.generic.emulator", "backends.spatial.emulator", "passes.multicore"],
+    "compile --target generic": [
+        "backends.generic.emulator",
+        "backends.spatial.emulator",
+        "passes.multicore",
+        "passes.place_groups",
+        "passes.searching.parts",
+        "dialects.gemm_machine",
+        "dialects.multicore_machine",
+        "dialects.validation_messages",
+    ],
 }
 """What the usual call of a verb has no use for, and what takes its time to import."""
 
