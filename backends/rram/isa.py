@@ -9,6 +9,7 @@ tens of words a core.
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
 
@@ -52,7 +53,7 @@ class Made(IntEnum):
     SUMS = 1
 
 
-@declared
+@dataclass(frozen=True, slots=True)
 class Threshold:
     """What a wait waits for: min(most, base + step * ((turn - after + start) div period)), nothing before `after`."""
 
