@@ -23,7 +23,7 @@ from dialects.schedule import Temporal
 from passes.fusion.columns import PIECE, Pricing, Within
 from passes.fusion.cut_traffic import CutTraffic
 from passes.fusion.factors import GroupTables, Ids, Mask, Ratios
-from passes.fusion.front import Costs, Objective, pareto
+from passes.fusion.front import Costs, Objective
 from passes.fusion.group import Group
 from passes.fusion.own_nests import OwnNests
 from passes.fusion.rows import WITHIN, Numbers, Rows, Small, worse
@@ -96,7 +96,7 @@ class GroupSearch:
         self._outside = [i for i in range(len(self._names)) if i not in self._pricing.intermediates]
         self._first = self._loops_of_twins()
         self._given_up = np.empty((0, 3), np.int64)
-        """What parts of mappings that were given up cost at least: no row more than another."""
+        """What parts of mappings that were given up cost at least, those that are wanted of them."""
         self._best: Rows | None = None
         self._costs = np.empty((0, 3), np.int64)
         self._bound = objective.bound(self._costs)
@@ -342,7 +342,7 @@ class GroupSearch:
         lower = rows.costs + pricing.further(rows.moved, rows.worked, open_)
         lower[:, 0] += pricing.room(pricing.least(rows, self._to_come(last)) * open_).astype(np.int64)
         every = np.concatenate([self._given_up, lower[self._hopeful(lower)]])
-        self._given_up = every[pareto(every)]
+        self._given_up = every[self.objective.best(every)]
 
     def _placed_together(self, rows: Rows, loop: int | None, last: bool) -> Iterator[Rows]:
         """Rows as they are, of which more loops may be cut; the front gets those with all tensors below the loops."""
