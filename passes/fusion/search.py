@@ -20,7 +20,7 @@ import numpy as np
 from dialects.fused_mapping import FusedMapping, Retention
 from dialects.gconv.spec import LoopKind
 from dialects.schedule import Temporal
-from passes.fusion.columns import PIECE, Pricing, Within
+from passes.fusion.columns import PIECE, Pricing, Within, dot
 from passes.fusion.cut_traffic import CutTraffic
 from passes.fusion.factors import GroupTables, Ids, Mask, Ratios
 from passes.fusion.front import Costs, Objective
@@ -387,42 +387,46 @@ class GroupSearch:
             least = rows.held if last else np.zeros_like(rows.held)
 
         of = np.arange(len(rows)) if loop is None else self._of_a_use(rows, loop, smaller)
-        levels, costs = rows.levels[of], rows.costs[of]
+        open_ = rows.levels == WITHIN
+        lower = (rows.costs + pricing.further(rows.moved, rows.worked, open_))[of]
+        levels = rows.levels[of]
         further = list(self._outside)
         while True:
-            open_ = levels == WITHIN
-            lower = costs + pricing.further(rows.moved[of], rows.worked[of], open_)
             kept = np.flatnonzero(self._hopeful(lower))
-            kept = kept[self._hopeful(lower[kept], pricing.room(least[of[kept]] * open_[kept]))]
-            of, levels, costs = of[kept], levels[kept], costs[kept]
+            open_ = levels[kept] == WITHIN
+            hopeful = self._hopeful(lower[kept], pricing.room(least[of[kept]] * open_))
+            kept, open_ = kept[hopeful], open_[hopeful]
+            of, levels, lower = of[kept], levels[kept], lower[kept]
             if not further or not len(of):
                 break
             # one tensor at least, and as many as make no large tables
             count = max(1, (AT_ONCE // len(of)).bit_length() - 1)
             some, further = further[:count], further[count:]
-            of, levels, costs = self._with_outside(rows, of, levels, costs, smaller, some)
+            of, levels, lower = self._with_outside(rows, of, levels, lower, smaller, some)
         numbered, rows = rows, rows.where(of)
-        rows.levels, rows.costs = levels, costs
+        rows.levels, rows.costs = levels, lower - pricing.further(rows.moved, rows.worked, open_)
         if len(rows):
             self._finish(rows, self._within_one_by_one(numbered, of) if one_by_one else pricing.within(rows))
-        still = np.flatnonzero((levels == WITHIN).any(axis=1)) if not last else of[:0]
+        still = np.flatnonzero(open_.any(axis=1)) if not last else of[:0]
         return rows.where(still)
 
     def _with_outside(
-        self, rows: Rows, of: Ids, levels: Small, costs: Costs, smaller: Mask, tensors: list[int]
+        self, rows: Rows, of: Ids, levels: Small, lower: Costs, smaller: Mask, tensors: list[int]
     ) -> tuple[Ids, Small, Costs]:
-        """Candidates, which are rows `of` with these levels and costs, and those with any of some tensors put below.
+        """Candidates, which are rows `of` with these levels, and those with any of some tensors put below.
 
-        These are tensors from off-chip without a place of which the place gets `smaller`.
+        These are tensors from off-chip without a place of which the place gets `smaller`. They move what was taken for
+        granted before, so that of what candidates cost at least (`lower`) only the room grows.
         """
         bits = 1 << np.arange(len(tensors))
         may_be = ((levels[:, tensors] == WITHIN) & smaller[of][:, tensors]) @ bits
         which = np.arange(1 << len(tensors))
         some, where = np.nonzero((may_be & which[:, np.newaxis]) == which[:, np.newaxis])
         put = (some[:, np.newaxis] & bits) > 0
-        of, levels, costs = of[where], levels[where], costs[where]
+        of, levels, lower = of[where], levels[where], lower[where]
         levels[:, tensors] = np.where(put, _depth(rows), levels[:, tensors])
-        return of, levels, costs + self._pricing.places(rows, of, tensors, put)
+        lower[:, 0] += dot(rows.held[:, tensors][of], put).astype(np.int64)
+        return of, levels, lower
 
     def _number(self, rows: Rows, one_by_one: bool) -> None:
         """Give rows the numbers of places below all of their loops."""
