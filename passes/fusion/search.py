@@ -381,15 +381,17 @@ class GroupSearch:
         for tensor in self._resident.intersection(self._outside) if loop is None else ():
             rows.costs += pricing.place(rows, tensor)
             rows.levels[:, tensor] = level
+        open_ = rows.levels == WITHIN
+        lower = rows.costs + pricing.further(rows.moved, rows.worked, open_)
+        kept = np.flatnonzero(self._hopeful(lower))
+        rows, lower, smaller = rows.where(kept), lower[kept], smaller[kept]
         if not one_by_one:
             least = pricing.least(rows, self._to_come(last))
         else:
             least = rows.held if last else np.zeros_like(rows.held)
 
         of = np.arange(len(rows)) if loop is None else self._of_a_use(rows, loop, smaller)
-        open_ = rows.levels == WITHIN
-        lower = (rows.costs + pricing.further(rows.moved, rows.worked, open_))[of]
-        levels = rows.levels[of]
+        levels, lower = rows.levels[of], lower[of]
         further = list(self._outside)
         while True:
             kept = np.flatnonzero(self._hopeful(lower))
