@@ -73,7 +73,9 @@ def _operand_indices(role: Role, dim: Dim, extent: int, window: Window) -> Table
 
 @lru_cache(_KEPT)
 def _still_indices(role: Role, dim: Dim, extent: int, results: bytes, positions: bytes) -> Table:
-    return _unchanging(_indices_read(role, dim, extent, *(np.frombuffer(each, np.bool_) for each in (results, positions))))
+    return _unchanging(
+        _indices_read(role, dim, extent, *(np.frombuffer(each, np.bool_) for each in (results, positions)))
+    )
 
 
 def _unchanging(table: Table) -> Table:

@@ -151,11 +151,12 @@ class TurnWalk(Walk[Box, Windows]):
             return box
         loops = len(self.cuts)
         moving = [axis for axis, table in enumerate(box) if max(table.shape[:loops]) > 1]
-        real = [axis for axis in moving if not _is_guard(box[axis])]
-        if len(real) > 1:
-            raise NotFactorisableError
         if not moving:
             return box
+        # what moves one axis alone need not be told apart
+        real = [axis for axis in moving if not _is_guard(box[axis])] if len(moving) > 1 else moving
+        if len(real) > 1:
+            raise NotFactorisableError
         (kept,) = real or moving[:1]
         pieces = list(box)
         for axis in moving:
@@ -231,9 +232,7 @@ class TurnWalk(Walk[Box, Windows]):
             each.lengths.astype(np.float64).reshape([-1 if axis == loop else 1 for axis in range(loops)])
             for loop, each in enumerate(self._turns)
         ]
-        codes = [
-            math.prod(turns[:stay]) * (turns[stay] - 1 if step else 1) for stay in range(loops) for step in (0, 1)
-        ]
+        codes = [math.prod(turns[:stay]) * (turns[stay] - 1 if step else 1) for stay in range(loops) for step in (0, 1)]
         shape = tuple(len(cut.tiles) for cut in self.cuts)
         every = (np.broadcast_to(np.asarray(code), shape).ravel() for code in (*codes, math.prod(turns)))
         return np.stack(list(every), axis=-1)
@@ -292,5 +291,7 @@ def _elements(box: Box) -> int:
 
 def _is_guard(table: Table) -> bool:
     """Whether all that depends on the loops is whether anything is there."""
+    if is_still(table):
+        return True
     flat = table.reshape(-1, table.shape[-1])
     return bool(np.array_equal(flat, flat.any(axis=0) & flat.any(axis=1, keepdims=True)))
