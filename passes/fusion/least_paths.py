@@ -83,17 +83,19 @@ class LeastPaths:
     def _look_again(self, node: int, options: Sequence[Option]) -> None:
         """Find the best path to a cut, of which the paths to all cuts before are known."""
         least: tuple[int, int, int] | None = None
+        best, known_only, never = self._best, self._known_only, NEVER[0]
         for option in options:
-            before = self._best.get(option.ends[0])
-            if before is None or option.cost >= NEVER or (self._known_only and option.found is None):
+            before, (moved, worked), found = best.get(option.ends[0]), option.cost, option.found
+            if before is None or moved >= never or (known_only and found is None):
                 continue
-            cost = _behind(before, option)
+            effort = before[2] if found is not None else before[2] + option.effort
+            cost = before[0] + moved, before[1] + worked, effort
             if least is None or cost < least:
                 least, self._last[node] = cost, option
         if least is None:
-            self._best.pop(node, None)
+            best.pop(node, None)
         else:
-            self._best[node] = least
+            best[node] = least
 
 
 def best_path(options: Sequence[Option], ends: tuple[int, int]) -> list[Option] | None:
@@ -102,16 +104,11 @@ def best_path(options: Sequence[Option], ends: tuple[int, int]) -> list[Option] 
     for option in options:
         begin, end = option.ends
         if begin in best:
-            cost = _behind(best[begin], option)
+            (words, operations, effort), (moved, worked) = best[begin], option.cost
+            cost = words + moved, operations + worked, effort + (0 if option.found else option.effort)
             if end not in best or cost < best[end]:
                 best[end], last[end] = cost, option
     return _path_of(best, last, ends)
-
-
-def _behind(before: tuple[int, int, int], option: Option) -> tuple[int, int, int]:
-    """What a path costs that an option goes on."""
-    (words, operations, effort), (moved, worked) = before, option.cost
-    return words + moved, operations + worked, effort + (0 if option.found else option.effort)
 
 
 def _path_of(

@@ -9,7 +9,7 @@ best path are searched until all of it is known: every other path moves no less.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -318,6 +318,10 @@ class NetworkSearch:
         self._ends = self._numbers_of(((0, frozenset()), (network.count, frozenset())))
         self._every = [self._option(part) for part in parts_of(network, capacity, self.space)]
         self._options = self._every
+        self._from: list[list[Option]] = [[] for _ in range(network.count)]
+        """Options by their first links."""
+        for option in self._every:
+            self._from[option.part.stretch.first].append(option)
         self._paths = LeastPaths(self._every, self._ends)
         self._known_paths = LeastPaths(self._every, self._ends, known_only=True)
         self._all_placed, self._is_cut = True, False
@@ -360,15 +364,15 @@ class NetworkSearch:
                 self.plan = plan
                 return
             yield total_of(path)
-            known = [option for option in self._options if option.found]
             spare = _spare(path, self._known_paths.best())
             for option in unknown:
                 least = option.cost
-                self._search(option, min(least[0] + spare, self._known_most(option, known)))
+                self._search(option, min(least[0] + spare, self._known_most(option)))
                 if option.cost > least:
                     # Another path may be the best now.
                     break
-            self._options = [option for option in self._options if option.cost < NEVER]
+            if self._options is self._every or any(option.cost >= NEVER for option in unknown):
+                self._options = [option for option in self._options if option.cost < NEVER]
 
     def _most_promising(self) -> list[Option] | None:
         if self.searches.is_over():
@@ -497,13 +501,11 @@ class NetworkSearch:
 
     # Paths ------------------------------------------------------------------------------------------------------------
 
-    def _known_most(self, option: Option, known: list[Option]) -> int:
+    def _known_most(self, option: Option) -> int:
         """What the same links move in other groups that are known: more is of no use."""
         stretch = option.part.stretch
-        start, end = (
-            bisect_left(known, cut, key=lambda each: each.part.stretch.first) for cut in (stretch.first, stretch.end)
-        )
-        path = best_path(known[start:end], option.ends)
+        within = (each for first in range(stretch.first, stretch.end) for each in self._from[first])
+        path = best_path([each for each in within if each.found], option.ends)
         return NEVER[0] if path is None else total_of(path)[0]
 
 
