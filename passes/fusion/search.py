@@ -98,6 +98,8 @@ class GroupSearch:
         self._given_up = np.empty((0, 3), np.int64)
         """What parts of mappings that were given up cost at least, those that are wanted of them."""
         self._best: Rows | None = None
+        self._above: Rows
+        """Those that have a loop less than the ones at work."""
         self._costs = np.empty((0, 3), np.int64)
         self._bound = objective.bound(self._costs)
 
@@ -159,7 +161,8 @@ class GroupSearch:
 
     def improving(self) -> Iterator[Costs]:
         """Search, with the costs of the front so far after every set of loops."""
-        root = Rows.root(len(self._factors), len(self._names), len(self.loops))
+        # parts at work get numbers in place, and are none of those above
+        root, self._above = (Rows.root(len(self._factors), len(self._names), len(self.loops)) for _ in range(2))
         most = len(self.loops) if self.space.most_loops is None else min(self.space.most_loops, len(self.loops))
         try:
             yield from self._deepen({frozenset(): list(self._placed(root, None, most == 0))}, most)
@@ -254,6 +257,7 @@ class GroupSearch:
             found = np.flatnonzero(self._hopeful(lower, rooms))
             numbers = np.arange(sizes, dtype=np.int64)
             of, size = np.tile(found, sizes), np.repeat(numbers, len(found))
+        self._above = rows
         level, traffic = _depth(rows), CutTraffic.of(pricing, rows, index)
         for part in self._batches(lower[of]):
             if traffic is not None:
@@ -262,7 +266,7 @@ class GroupSearch:
                 )
                 if not len(part):
                     continue
-            longer = rows.where(of[part])
+            longer = rows.without_numbers(of[part])
             longer.states[:, index] = states[of[part], size[part]]
             longer.positions[:, loop] = level
             yield from self._placed(longer, loop, last)
@@ -339,7 +343,7 @@ class GroupSearch:
         if not len(rows):
             return
         open_, pricing = rows.levels == WITHIN, self._pricing
-        lower = rows.costs + pricing.further(rows.moved, rows.worked, open_)
+        lower = rows.costs + pricing.further(self._above.moved[rows.above], self._above.worked[rows.above], open_)
         lower[:, 0] += pricing.room(pricing.least(rows, self._to_come(last)) * open_).astype(np.int64)
         every = np.concatenate([self._given_up, lower[self._hopeful(lower)]])
         self._given_up = every[self.objective.best(every)]
@@ -373,9 +377,8 @@ class GroupSearch:
     def _priced(self, rows: Rows, loop: int | None, one_by_one: bool, last: bool) -> Rows:
         """Rows with their costs, and with any of the tensors from off-chip put below the loops; those still open."""
         pricing, level = self._pricing, _depth(rows)
-        before = rows.held
         self._number(rows, one_by_one)
-        smaller = rows.held < before
+        smaller = rows.held < self._above.held[rows.above]
         for tensor in pricing.intermediates:
             rows.costs += np.where(rows.levels[:, [tensor]] == level, pricing.place(rows, tensor), 0)
         for tensor in self._resident.intersection(self._outside) if loop is None else ():
