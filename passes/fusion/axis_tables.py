@@ -18,7 +18,7 @@ import numpy as np
 from passes.fusion.group import Group
 from passes.fusion.link_walk import Cut, Known, Ratios, Stance, Union
 from passes.fusion.plain_walk import NotPlainError, PlainWalk
-from passes.fusion.turn_walk import NotFactorisableError, TurnWalk
+from passes.fusion.turn_walk import NotFactorisableError, TurnWalk, UncountedWalk
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Tabulation:
         except NotPlainError:
             # What others found of links does not say what moves.
             known = replace(self.known, steps={})
-            return TurnWalk(known, (Cut(cut.loop, cut.count, cut.tiles[:1]),), stances).moved()
+            return UncountedWalk(known, (Cut(cut.loop, cut.count, cut.tiles[:1]),), stances).moved()
 
     def _numbers(self, walk: PlainWalk | TurnWalk, low: PlainWalk | TurnWalk) -> AxisTable:
         sizes, names = self._sizes, [tensor.name for tensor in self.group.tensors]

@@ -27,6 +27,7 @@ Windows = tuple[Window, ...]
 
 _MOST_PLACES = 1 << 25
 """Places of a table, at most: turns of all loops in all tile sizes, by indices of an axis. Larger ones take minutes."""
+_NO_NUMBERS: Ratios = np.empty(0)
 _ONES = np.array([each.bit_count() for each in range(256)], np.uint8)
 """How many bits of a byte are set."""
 
@@ -257,6 +258,19 @@ class TurnWalk(Walk[Box, Windows]):
                 shared = turns.total(shared, loop)
             codes.append(shared.ravel() * others)
         return np.stack([*codes, total], axis=-1)
+
+
+class UncountedWalk(TurnWalk):
+    """A walk that only tells which axes are `moved`: most of a walk is to count elements."""
+
+    def _work(self, link: GroupLink, windows: Windows) -> Ratios:
+        return _NO_NUMBERS
+
+    def _words(self, tensor: str, part: Box) -> Ratios:
+        return _NO_NUMBERS
+
+    def _count(self, tensor: str, part: Box, link: str | None = None) -> Counted:
+        return Counted(_NO_NUMBERS, _NO_NUMBERS, _NO_NUMBERS)
 
 
 def _longest_axis(group: Group, dims: set[str]) -> int:
