@@ -220,6 +220,7 @@ class Network:
         for place, link in enumerate(whole.links):
             self._last |= dict.fromkeys((operand.tensor for operand in link.operands), place)
         self._groups: dict[tuple[int, int], Group] = {}
+        self._crossing: dict[int, list[str]] = {}
 
     @cached_property
     def _leaving(self) -> set[str]:
@@ -244,6 +245,11 @@ class Network:
 
     def crossing(self, cut: int) -> list[str]:
         """Tensors that are made before a link and read by it or behind it, all in its row; smallest first."""
+        if cut not in self._crossing:
+            self._crossing[cut] = self._crossing_anew(cut)
+        return self._crossing[cut]
+
+    def _crossing_anew(self, cut: int) -> list[str]:
         names = (name for name, place in self._made.items() if place < cut <= self._last.get(name, -1))
         staying = (name for name in names if name not in self._leaving and not self._is_apart(name))
         return sorted(staying, key=lambda name: (self.words(name), name))

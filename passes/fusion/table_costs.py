@@ -18,9 +18,16 @@ class TableCosts:
         self._names = [tensor.name for tensor in tables.group.tensors]
         self._factor_of = {loop: index for index, placed in enumerate(tables.factors) for loop in placed.loops}
         self._pricings: dict[tuple[Stages, tuple[int, ...]], Pricing] = {}
+        self._found: dict[FusedMapping, tuple[int, int, int] | None] = {}
 
     def of(self, mapping: FusedMapping) -> tuple[int, int, int] | None:
         """Words of the buffer, words off-chip, and operations, as `FusedCosts` has them; None if no table says."""
+        # plans are made again and again of mappings that were looked at
+        if mapping not in self._found:
+            self._found[mapping] = self._costs(mapping)
+        return self._found[mapping]
+
+    def _costs(self, mapping: FusedMapping) -> tuple[int, int, int] | None:
         tables, loops = self._tables, self._tables.loops
         if tables.space.pieces or mapping.branches or any(node.loop not in loops for node in mapping.loops):
             return None
