@@ -47,55 +47,72 @@ class Option:
         return self.alone is not None or self.alone_at_least is not None
 
 
+@dataclass
+class _Paths:
+    """Of the best paths to cuts, by their numbers, words, operations and effort, and the options at their ends.
+
+    Those to cuts behind the first link of `changed` options are to be looked for again.
+    """
+
+    best: dict[int, tuple[int, int, int]]
+    last: dict[int, Option]
+    changed: int | None = 0
+
+
 class LeastPaths:
     """The path that costs least over options, as far as is known; of those that cost the same the one soon known.
 
     Options are in the order of the cuts that they begin at; `ends` are the numbers of the cuts that paths lead from and
-    to. With `known_only`, paths have options alone that were searched. Where an option is `changed`, only paths behind
-    the cut that it begins at are looked at again.
+    to. Where an option is `changed`, only paths behind the cut that it begins at are looked at again.
     """
 
-    def __init__(self, options: Sequence[Option], ends: tuple[int, int], *, known_only: bool = False):
-        self._ends, self._known_only = ends, known_only
+    def __init__(self, options: Sequence[Option], ends: tuple[int, int]):
+        self._ends = ends
         incoming: dict[tuple[int, int], list[Option]] = {}
         for option in options:
             incoming.setdefault((option.part.stretch.end, option.ends[1]), []).append(option)
         self._incoming = [(cut, node, incoming[cut, node]) for cut, node in sorted(incoming)]
-        self._best = {ends[0]: (0, 0, 0)}
-        """Words, operations and effort of the best path to a cut, by its number."""
-        self._last: dict[int, Option] = {}
-        """The option at the end of that path."""
-        self._first_changed: int | None = 0
+        """For every place in the network and number of a cut there, by rising place, the options that end there."""
+        self._every, self._known = (_Paths({ends[0]: (0, 0, 0)}, {}) for _ in range(2))
 
     def changed(self, first: int = 0) -> None:
         """What is known of options that begin at a cut, or behind it, is something else."""
-        self._first_changed = first if self._first_changed is None else min(self._first_changed, first)
+        for paths in (self._every, self._known):
+            paths.changed = first if paths.changed is None else min(paths.changed, first)
 
     def best(self) -> list[Option] | None:
         """The best path; None if there is none."""
-        if self._first_changed is not None:
-            for cut, node, options in self._incoming:
-                if cut > self._first_changed:
-                    self._look_again(node, options)
-            self._first_changed = None
-        return _path_of(self._best, self._last, self._ends)
+        return self._best(self._every, known_only=False)
 
-    def _look_again(self, node: int, options: Sequence[Option]) -> None:
-        """Find the best path to a cut, of which the paths to all cuts before are known."""
-        least: tuple[int, int, int] | None = None
-        best, known_only, never = self._best, self._known_only, NEVER[0]
-        for option in options:
-            before, (moved, worked), found = best.get(option.ends[0]), option.cost, option.found
-            if before is None or moved >= never or (known_only and found is None):
-                continue
-            effort = before[2] if found is not None else before[2] + option.effort
-            cost = before[0] + moved, before[1] + worked, effort
-            if least is None or cost < least:
-                least, self._last[node] = cost, option
-        if least is None:
-            best.pop(node, None)
-        else:
-            best[node] = least
+    def best_of_known(self) -> list[Option] | None:
+        """The best path of options that were searched."""
+        return self._best(self._known, known_only=True)
+
+    def _best(self, paths: _Paths, *, known_only: bool) -> list[Option] | None:
+        if paths.changed is not None:
+            for cut, node, options in self._incoming:
+                if cut > paths.changed:
+                    _look_again(paths, node, options, known_only=known_only)
+            paths.changed = None
+        return _path_of(paths.best, paths.last, self._ends)
+
+
+def _look_again(paths: _Paths, node: int, options: Sequence[Option], *, known_only: bool) -> None:
+    """Find the best path to a cut, where the paths to all cuts before are known."""
+    least: tuple[int, int, int] | None = None
+    best, last, never = paths.best, paths.last, NEVER[0]
+    for option in options:
+        before, (moved, worked), found = best.get(option.ends[0]), option.cost, option.found
+        if before is None or moved >= never or (known_only and found is None):
+            continue
+        effort = before[2] if found is not None else before[2] + option.effort
+        cost = before[0] + moved, before[1] + worked, effort
+        if least is None or cost < least:
+            least, last[node] = cost, option
+    if least is None:
+        best.pop(node, None)
+    else:
+        best[node] = least
 
 
 def best_path(options: Sequence[Option], ends: tuple[int, int]) -> list[Option] | None:

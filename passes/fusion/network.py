@@ -329,7 +329,6 @@ class NetworkSearch:
         for option in self._every:
             self._from[option.part.stretch.first].append(option)
         self._paths = LeastPaths(self._every, self._ends)
-        self._known_paths = LeastPaths(self._every, self._ends, known_only=True)
         self._all_placed, self._is_cut = True, False
 
     def run(self) -> NetworkPlan | None:
@@ -370,7 +369,7 @@ class NetworkSearch:
                 self.plan = plan
                 return
             yield total_of(path)
-            spare = _spare(path, self._known_paths.best())
+            spare = _spare(path, self._paths.best_of_known())
             for option in unknown:
                 least = option.cost
                 self._search(option, min(least[0] + spare, self._known_most(option)))
@@ -385,11 +384,6 @@ class NetworkSearch:
             self._do_without_unknown()
         return self._paths.best()
 
-    def _changed(self, first: int = 0) -> None:
-        """Look again for paths behind a cut, as options that begin there are others."""
-        for paths in (self._paths, self._known_paths):
-            paths.changed(first)
-
     def _do_without_unknown(self) -> None:
         """Look at nothing more: links of which too little is known run by mappings of their own, if they may."""
         self._is_cut = True
@@ -398,7 +392,7 @@ class NetworkSearch:
                 cost = self._left_alone(option)
                 option.found = None if cost == NEVER else Found(0, cost, None, exact=False)
                 option.cost = cost
-        self._changed()
+        self._paths = LeastPaths(self._every, self._ends)
         self._options = [option for option in self._every if option.cost < NEVER]
 
     def _left_alone(self, option: Option) -> Cost:
@@ -415,7 +409,7 @@ class NetworkSearch:
             room -= self.space.spare
         option.found = self.searches.best(group, option.part.alike.called(option.part.resident), room, most)
         option.cost = option.found.cost
-        self._changed(option.part.stretch.first)
+        self._paths.changed(option.part.stretch.first)
 
     def _search(self, option: Option, most: int) -> None:
         """The same, or else the link alone, of which is known what it moves."""
@@ -462,7 +456,7 @@ class NetworkSearch:
             settled = option in refused or option.may_be_alone
             if not settled and option.found is not None and option.found.mapping is None:
                 option.found, option.cost = None, option.least
-        self._changed()
+        self._paths = LeastPaths(self._every, self._ends)
         self._options = [option for option in self._every if option.cost < NEVER]
 
     def _plan_of(self, path: list[Option]) -> NetworkPlan:
