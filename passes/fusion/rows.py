@@ -52,8 +52,9 @@ class Rows:
     def without_numbers(self, which: Ids) -> Rows:
         """Some of the rows, of which new ones are made, without what is not known of these yet."""
         none = np.empty((len(which), 0))
-        known = (each.take(which, axis=0) for each in (self.states, self.levels, self.positions, self.costs))
-        return Rows(*known, none, none, none, which)
+        states, levels = self.states.take(which, axis=0), self.levels.take(which, axis=0)
+        positions, costs = self.positions.take(which, axis=0), self.costs.take(which, axis=0)
+        return Rows(states, levels, positions, costs, none, none, none, which)
 
     @staticmethod
     def root(factors: int, tensors: int, loops: int) -> Rows:
