@@ -100,7 +100,14 @@ class TurnBox:
 
     def total(self, turns: Sequence[int]) -> int:
         """Elements of all turns together."""
-        return sum(math.prod(shape) * times for shape, times in self.shapes(turns))
+        moving = [axis for axis in self.axes if axis.along]
+        whole = math.prod(axis.count for axis in self.axes if not axis.along)
+        loops = [along.loop for axis in moving for along in axis.along]
+        if len(loops) > len({*loops}):
+            return whole * sum(math.prod(shape) * times for shape, times in TurnBox(tuple(moving)).shapes(turns))
+        # axes that no loop moves together are summed up each on its own
+        repeats = math.prod(count for loop, count in enumerate(turns) if loop not in loops)
+        return whole * repeats * math.prod(int(axis.sizes(turns).sum()) for axis in moving)
 
     def shapes(self, turns: Sequence[int]) -> Iterator[tuple[tuple[int, ...], int]]:
         """The different shapes that the box has in turns of some loops, and in how many of them; no empty ones."""
@@ -111,13 +118,21 @@ class TurnBox:
         self, turns: Sequence[int], marks: Sequence[Numbers]
     ) -> Iterator[tuple[tuple[int, ...], tuple[int, ...], int]]:
         """As `shapes`, with those apart in whose turns any of some marks differ, tables as those of `sizes`."""
-        columns = [*(axis.sizes(turns) for axis in self.axes), *marks]
+        moving = [number for number, axis in enumerate(self.axes) if axis.along]
+        columns = [*(self.axes[number].sizes(turns) for number in moving), *marks]
+        shape, rank = [axis.count for axis in self.axes], len(moving)
+        if not columns:
+            if all(shape):
+                yield tuple(shape), (), math.prod(turns)
+            return
         together = np.broadcast_shapes(*(each.shape for each in columns))
         rows, times = _distinct([np.broadcast_to(each, together).ravel() for each in columns])
-        repeats, rank = math.prod(turns) // math.prod(together), len(self.axes)
+        repeats = math.prod(turns) // math.prod(together)
         for row, count in zip(rows.tolist(), times.tolist(), strict=True):
-            if all(row[:rank]):
-                yield tuple(row[:rank]), tuple(row[rank:]), count * repeats
+            for number, size in zip(moving, row[:rank], strict=True):
+                shape[number] = size
+            if all(shape):
+                yield tuple(shape), tuple(row[rank:]), count * repeats
 
     def places(self, turns: Sequence[int]) -> Iterator[tuple[tuple[range, ...], int]]:
         """The different ranges that the box has in turns of some loops, and in how many of them; no empty ones."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 
 from dialects.gconv.spec import PASS, Dim
 from passes.fusion.group import AxisIndex, GroupLink, Operand, Role
-from passes.fusion.region import Box, Table, any_of
+from passes.fusion.region import Box, Table, any_of, is_still
+
+_KEPT = 1 << 12
+"""Tables that no loop moves that are kept of each kind: most of those of a network."""
 
 Window = tuple[Table, Table]
 """Of one dimension of a link: which results, and which kernel positions (`ks`) of each are worked through."""
@@ -34,7 +39,7 @@ def accessed(operand: Operand, link: GroupLink, tile: tuple[Window, ...], shape:
     # Where a dimension that moves no axis has no index at all, nothing is read.
     moving = {dim for axis in operand.axes for dim, _ in axis.terms}
     for dim, table in enumerate(indices):
-        if dim not in moving:
+        if dim not in moving and not (is_still(table) and table.any()):
             axes[0] = axes[0] & any_of(table, -1)
     return tuple(axes)
 
@@ -59,6 +64,26 @@ def _split(results: Table, dim: Dim) -> Table:
 def _operand_indices(role: Role, dim: Dim, extent: int, window: Window) -> Table:
     """Which of an operand's `extent` indices of one dimension are read."""
     results, positions = window
+    if not (is_still(results) and is_still(positions)):
+        return _indices_read(role, dim, extent, results, positions)
+    # such tables are those of any other loops
+    found = _still_indices(role, dim, extent, results.tobytes(), positions.tobytes())
+    return found.reshape((1,) * (results.ndim - 1) + found.shape)
+
+
+@lru_cache(_KEPT)
+def _still_indices(role: Role, dim: Dim, extent: int, results: bytes, positions: bytes) -> Table:
+    return _unchanging(
+        _indices_read(role, dim, extent, *(np.frombuffer(each, np.bool_) for each in (results, positions)))
+    )
+
+
+def _unchanging(table: Table) -> Table:
+    table.flags.writeable = False
+    return table
+
+
+def _indices_read(role: Role, dim: Dim, extent: int, results: Table, positions: Table) -> Table:
     match role:
         case Role.INPUT:
             return _input_indices(dim, extent, any_of(_split(results, dim), -2)[..., 0, :], positions)
@@ -102,11 +127,26 @@ def _positions(dilated: npt.NDArray[np.int64], up: int, extent: int) -> tuple[In
 
 def _axis_indices(axis: AxisIndex, extent: int, indices: list[Table]) -> Table:
     """Which indices of a tensor's axis the indices of an operand's dimensions amount to."""
+    tables = [indices[dim] for dim, _ in axis.terms]
+    if axis.offset == 0 and [step for _, step in axis.terms] == [1] and tables[0].shape[-1] == extent:
+        return tables[0]
     loops = indices[0].ndim - 1
+    if not all(map(is_still, tables)):
+        return _indices_together(axis, extent, loops, tables)
+    found = _still_together(axis, extent, tuple(table.tobytes() for table in tables))
+    return found.reshape((1,) * loops + found.shape)
+
+
+@lru_cache(_KEPT)
+def _still_together(axis: AxisIndex, extent: int, tables: tuple[bytes, ...]) -> Table:
+    return _unchanging(_indices_together(axis, extent, 0, [np.frombuffer(table, np.bool_) for table in tables]))
+
+
+def _indices_together(axis: AxisIndex, extent: int, loops: int, tables: list[Table]) -> Table:
+    """The same of tables of some loops, one for each of the axis' terms."""
     sums: Table = np.ones((1,) * (loops + 1), np.bool_)
     where: npt.NDArray[np.int64] = np.full(1, axis.offset, np.int64)
-    for dim, step in axis.terms:
-        table = indices[dim]
+    for (_, step), table in zip(axis.terms, tables, strict=True):
         sums = sums[..., :, np.newaxis] & table[..., np.newaxis, :]
         sums = sums.reshape(*sums.shape[:-2], sums.shape[-2] * sums.shape[-1])
         further: npt.NDArray[np.int64] = step * np.arange(table.shape[-1], dtype=np.int64)

@@ -18,7 +18,7 @@ import numpy as np
 from passes.fusion.group import Group
 from passes.fusion.link_walk import Cut, Known, Ratios, Stance, Union
 from passes.fusion.plain_walk import NotPlainError, PlainWalk
-from passes.fusion.turn_walk import NotFactorisableError, TurnWalk
+from passes.fusion.turn_walk import NotFactorisableError, TurnWalk, UncountedWalk
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Tabulation:
             walk = TurnWalk(self.known, tuple(cuts), {}, low=True, first=True)
         except NotFactorisableError:
             return np.zeros((math.prod(len(cut.tiles) for cut in cuts), len(names)))
-        return self._parts([walk.counted[name].first for name in names], self._sizes)
+        return _parts([walk.counted[name].first for name in names], self._sizes)
 
     def first_of_smallest(self, cuts: Sequence[Cut]) -> dict[str, float]:
         """What the first turn needs at least of every tensor with the smallest tile of every loop."""
@@ -120,33 +120,50 @@ class Tabulation:
         except NotPlainError:
             # What others found of links does not say what moves.
             known = replace(self.known, steps={})
-            return TurnWalk(known, (Cut(cut.loop, cut.count, cut.tiles[:1]),), stances).moved()
+            return UncountedWalk(known, (Cut(cut.loop, cut.count, cut.tiles[:1]),), stances).moved()
 
     def _numbers(self, walk: PlainWalk | TurnWalk, low: PlainWalk | TurnWalk) -> AxisTable:
-        whole, parts, sizes = self.whole, self._parts, self._sizes
-        names = [tensor.name for tensor in self.group.tensors]
+        sizes, names = self._sizes, [tensor.name for tensor in self.group.tensors]
         made, links = self.group.intermediates, [link.name for link in self.group.links]
-        read = [whole.read[each].most for each in self.readings]
         return AxisTable(
-            parts([walk.counted[name].common for name in names], sizes),
-            parts([walk.counted[name].most for name in names], sizes),
-            parts([low.counted[name].first for name in names], sizes),
-            parts([walk.made_words[name] for name in made], [whole.made_words[name] for name in made])
-            if made
-            else np.ones((walk.combinations, 0)),
-            parts([walk.work[name] for name in links], [whole.work[name] for name in links]),
-            parts([walk.read[each].total for each in self.readings], read),
-            parts([walk.read[each].most for each in self.readings], read),
+            _parts([walk.counted[name].common for name in names], sizes),
+            _parts([walk.counted[name].most for name in names], sizes),
+            _parts([low.counted[name].first for name in names], sizes),
+            _parts([walk.made_words[name] for name in made], self._made) if made else np.ones((walk.combinations, 0)),
+            _parts([walk.work[name] for name in links], self._work),
+            _parts([walk.read[each].total for each in self.readings], self._read),
+            _parts([walk.read[each].most for each in self.readings], self._read),
             tuple(walk.unions),
             walk.contents(),
         )
 
-    @property
-    def _sizes(self) -> list[Ratios]:
+    @cached_property
+    def _sizes(self) -> Ratios:
         """What all turns together need of each tensor."""
-        return [self.whole.counted[tensor.name].most for tensor in self.group.tensors]
+        return _wholes([self.whole.counted[tensor.name].most for tensor in self.group.tensors])
 
-    @staticmethod
-    def _parts(numbers: list[Ratios], of: list[Ratios]) -> Ratios:
-        # Of nothing, everything is nothing.
-        return np.stack([n / max(float(w.max()), 1.0) for n, w in zip(numbers, of, strict=True)], axis=-1)
+    @cached_property
+    def _made(self) -> Ratios:
+        """Words that are made of each intermediate."""
+        return _wholes([self.whole.made_words[name] for name in self.group.intermediates])
+
+    @cached_property
+    def _work(self) -> Ratios:
+        """Operations of each link."""
+        return _wholes([self.whole.work[link.name] for link in self.group.links])
+
+    @cached_property
+    def _read(self) -> Ratios:
+        """Words of each of the `readings`."""
+        return _wholes([self.whole.read[each].most for each in self.readings])
+
+
+def _wholes(numbers: list[Ratios]) -> Ratios:
+    # Of nothing, everything is nothing.
+    return np.array([max(float(each.max()), 1.0) for each in numbers])
+
+
+def _parts(numbers: list[Ratios], of: Ratios) -> Ratios:
+    """Numbers side by side, along the last axis, each as a part of its whole."""
+    every = np.array(numbers)
+    return every.transpose(*range(1, every.ndim), 0) / of

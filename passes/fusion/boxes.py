@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import product
 
 import numpy as np
 import numpy.typing as npt
 
 from dialects.turn_box import Along, Span, TurnAxis, TurnBox
-from passes.fusion.region import Box, Region, Table, any_of
+from passes.fusion.region import Box, Region, Table, any_of, is_still
 
 MOST_BOXES = 64
 """Boxes that a region may come to; what takes more is no regular work."""
 Numbers = npt.NDArray[np.int64]
+_KEPT = 1 << 12
+"""Axes that no loop moves that are kept: most of those of a network."""
 _STILL = -1
 """In the place of a loop, for an axis that no loop moves."""
 
@@ -75,6 +78,9 @@ def _apart(box: Box, turns: tuple[int, ...]) -> Iterator[Factors]:
     """A box as one in which loops move an axis each for itself; where they do not, turns of a loop are taken apart."""
     factors: Factors = []
     for axis, table in enumerate(box):
+        if is_still(table):
+            factors.append({_STILL: table})
+            continue
         loops = [loop for loop in range(len(turns)) if not _equal(table, table[_turn(loop, 0)])]
         of_loops = {loop: any_of_others(table, loop) for loop in loops}
         whole = math.prod(of_loops.values(), start=np.ones((1,) * table.ndim, np.bool_)) if loops else table
@@ -138,14 +144,14 @@ def _split(factors: Factors, *, steps: bool) -> Iterator[TurnBox]:
 
 def _axes(factors: dict[int, Table], *, steps: bool) -> Iterator[TurnAxis]:
     """An axis as ranges: one, or as many as there are runs between gaps that a step does not explain."""
+    if (still := factors.get(_STILL)) is not None:
+        # groups and links have most of these together
+        yield from _still_axes(still.tobytes(), steps)
+        return
     used = np.flatnonzero(np.logical_and.reduce([table.any(axis=0) for table in factors.values()]))
     step = _step(used, factors) if steps else 1
     offset = int(used[0]) % step
     thin = {loop: table[:, offset::step] for loop, table in factors.items()}
-    if (still := thin.pop(_STILL, None)) is not None:
-        for first, end in _runs(still)[0]:
-            yield TurnAxis(end - first, (), offset + step * first, step)
-        return
     count = next(iter(thin.values())).shape[1]
     parts: list[list[Along]] = []
     for loop, table in sorted(thin.items()):
@@ -154,6 +160,17 @@ def _axes(factors: dict[int, Table], *, steps: bool) -> Iterator[TurnAxis]:
         parts.append([_along(loop, [each[run] if run < len(each) else (0, 0) for each in runs]) for run in numbers])
     for along in product(*parts):
         yield TurnAxis(count, along, offset, step)
+
+
+@lru_cache(_KEPT)
+def _still_axes(table: bytes, steps: bool) -> tuple[TurnAxis, ...]:
+    """The ranges of an axis that no loop moves."""
+    still = np.frombuffer(table, np.bool_)[np.newaxis]
+    used = np.flatnonzero(still)
+    step = _step(used, {_STILL: still}) if steps else 1
+    offset = int(used[0]) % step
+    runs = _runs(still[:, offset::step])[0]
+    return tuple(TurnAxis(end - first, (), offset + step * first, step) for first, end in runs)
 
 
 def _step(used: Numbers, factors: dict[int, Table]) -> int:

@@ -145,15 +145,16 @@ class Pricing:
     def columns(self, rows: Rows) -> Columns:
         """The numbers of rows whose numbers are products."""
         count = len(rows)
-        held, total = np.tile(self.needed, (count, 1)), np.tile(self.needed, (count, 1))
-        made = np.tile(self.needed[self.intermediates], (count, 1))
-        worked = np.tile(self.work, (count, 1))
-        for states, _, factor in self._cut(rows):
-            held *= factor.most[states]
-            total *= factor.common[states, factor.turns_code(states)]
-            made *= factor.made[states]
-            worked *= factor.work[states]
-        moved = total - self._shared(rows)
+        held, total, made, worked = self.needed, self.needed, self.needed[self.intermediates], self.work
+        cut = list(self._cut(rows))
+        for states, _, factor in cut:
+            held = held * factor.most.take(states, axis=0)
+            total = total * factor.common[states, factor.turns_code(states)]
+            made = made * factor.made.take(states, axis=0)
+            worked = worked * factor.work.take(states, axis=0)
+        if not cut:
+            held, total, made, worked = (np.tile(each, (count, 1)) for each in (held, total, made, worked))
+        moved = total - self._shared(rows, cut)
         moved[:, self.intermediates] = made * self.exported
         moved[:, self.result] = 2 * moved[:, self.result] - self.needed[self.result]
         work = np.zeros_like(held)
@@ -163,12 +164,14 @@ class Pricing:
     def within(self, rows: Rows) -> Within:
         """The numbers of rows whose numbers are products, for tensors within the links."""
         count = len(rows)
-        read, most_read = np.tile(self.read, (count, 1)), np.tile(self.read, (count, 1))
-        result = np.full(count, self.needed[self.result])
-        for states, _, factor in self._cut(rows):
-            read *= factor.read[states]
-            most_read *= factor.most_read[states]
+        read, most_read, result = self.read, self.read, np.full(count, self.needed[self.result])
+        cut = list(self._cut(rows))
+        for states, _, factor in cut:
+            read = read * factor.read.take(states, axis=0)
+            most_read = most_read * factor.most_read.take(states, axis=0)
             result *= factor.common[states, factor.turns_code(states), self.result]
+        if not cut:
+            read, most_read = np.tile(read, (count, 1)), np.tile(most_read, (count, 1))
         moved = np.zeros((count, len(self.names)))
         for reading, (_, tensor) in enumerate(self.readings):
             moved[:, tensor] += read[:, reading]
@@ -186,16 +189,16 @@ class Pricing:
             if (positions >= 0).any():
                 yield rows.states[:, index], positions, placed.factor
 
-    def _shared(self, rows: Rows) -> Numbers:
+    def _shared(self, rows: Rows, cut: Sequence[tuple[Ids, Small, Factor]]) -> Numbers:
         """What places have already when something is to come in, in all turns."""
         loops = int(rows.positions.max(initial=-1)) + 1
         shared = np.zeros((len(rows), len(self.names)))
         for stepping in range(loops):
-            part = np.tile(self.needed, (len(rows), 1))
-            for states, positions, factor in self._cut(rows):
+            part = self.needed
+            for states, positions, factor in cut:
                 outer = ((positions >= 0) & (positions < stepping)).sum(axis=1)
                 codes = 2 * outer + (positions == stepping).any(axis=1)
-                part *= factor.common[states, codes]
+                part = part * factor.common[states, codes]
             shared += part
         return shared
 
@@ -221,12 +224,12 @@ class Pricing:
 
     def working(self, worked: Numbers, open_: Mask) -> Numbers:
         """The operations of rows that are not among the costs of those tensors that have places."""
-        return _dot(worked, open_ | self.late)
+        return dot(worked, open_ | self.late)
 
     def further(self, moved: Numbers, worked: Numbers, open_: Mask) -> Costs:
         """What rows cost at least besides their places, without room for more."""
         costs = np.zeros((len(moved), 3), np.int64)
-        costs[:, 1] = _dot(moved, open_)
+        costs[:, 1] = dot(moved, open_)
         costs[:, 2] = self.working(worked, open_)
         return costs
 
@@ -235,14 +238,6 @@ class Pricing:
         worked = rows.worked[:, tensor] * (not self.late[tensor])
         moved = rows.moved[:, tensor] * self.off_chip[tensor]
         return np.stack([rows.held[:, tensor], moved, worked], axis=1).astype(np.int64)
-
-    def places(self, rows: Rows, of: Ids, tensors: list[int], put: Mask) -> Costs:
-        """What places of those tensors that are `put` below all loops cost, of rows `of`: (len(of), costs).
-
-        `put` is (len(of), tensors).
-        """
-        numbers = (rows.held, rows.moved * self.off_chip, rows.worked * ~self.late)
-        return np.stack([_dot(each[of][:, tensors], put) for each in numbers], axis=1).astype(np.int64)
 
     def room(self, least: Numbers) -> Numbers:
         """What tensors without a place will take at least, if their places hold so much at least: (rows, tensors)."""
@@ -255,7 +250,7 @@ class Pricing:
         """Whole costs of rows, if tensors without a place lie within the links, or are made anew in every turn."""
         open_ = rows.levels == WITHIN
         lasting = (rows.held * open_) @ self.made_here
-        moved = _dot(np.where(self.made_here, rows.moved, within.moved), open_)
+        moved = dot(np.where(self.made_here, rows.moved, within.moved), open_)
         local = (within.used * open_[:, self.used_tensors]) @ self.user
         if self.pieces:
             local[:, -1] -= self.pieces.possible(within.saved, open_).max(axis=1)
@@ -293,6 +288,6 @@ class Pricing:
         return found
 
 
-def _dot(numbers: Numbers, which: Mask) -> Numbers:
+def dot(numbers: Numbers, which: Mask) -> Numbers:
     """The sum of some numbers of each row."""
     return np.einsum("ij,ij->i", numbers, which.astype(np.float64))

@@ -143,6 +143,13 @@ class Group:
 
     def is_kernel_alone(self, tensor: str) -> bool:
         """Whether a tensor lies off-chip and is read once, as the whole kernel of a link."""
+        return tensor in self._kernels_alone
+
+    @cached_property
+    def _kernels_alone(self) -> frozenset[str]:
+        return frozenset(tensor.name for tensor in self.tensors if self._is_kernel_alone(tensor.name))
+
+    def _is_kernel_alone(self, tensor: str) -> bool:
         readers = list(self.readers(tensor))
         if tensor in self.makers or len(readers) != 1:
             return False

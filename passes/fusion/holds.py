@@ -23,7 +23,7 @@ from passes.fusion.boxes import MOST_BOXES, IrregularError, boxes_of, merged
 from passes.fusion.group import Group, GroupLink, Operand, Role
 from passes.fusion.inference import Tiles, infer, turns_of
 from passes.fusion.pieces import own_loops, piece_problems
-from passes.fusion.region import Box, Region, Table, any_of
+from passes.fusion.region import Box, Region, Table, any_of, is_still
 from passes.fusion.staying import ALONE, Staying
 
 KINDS = tuple(LoopKind)
@@ -403,6 +403,9 @@ def _kept_axes(held: Region) -> Iterator[KeptAxis]:
         table = boxes[0][axis]
         for box in boxes[1:]:
             table = table | box[axis]
+        if is_still(table) and table.all():
+            yield KeptAxis(table.size, 0, 1, table.size)
+            continue
         used = np.flatnonzero(table.any(axis=tuple(range(table.ndim - 1))))
         step = int(np.gcd.reduce(np.diff(used))) if len(used) > 1 else 1
         last = table.shape[-1] - 1 - np.argmax(table[..., ::-1], axis=-1)

@@ -10,7 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from enum import IntEnum
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -100,6 +100,24 @@ class Known:
     """Which of the operands that read a tensor reads most of it without loops."""
     steps: dict[tuple[object, ...], Step[Any]] = field(default_factory=dict[tuple[object, ...], Step[Any]])
     """What walks found of a link, by all that it depends on."""
+    plain: dict[tuple[object, ...], Counted] = field(default_factory=dict[tuple[object, ...], Counted])
+    """What plain walks counted of a set, by all that it depends on."""
+
+    @cached_property
+    def readings(self) -> list[tuple[str, str]]:
+        """Links and the tensors from off-chip that they read."""
+        return [
+            (link.name, tensor)
+            for tensor in self.group.external
+            for link in self.group.links
+            if any(operand.tensor == tensor for operand in link.operands)
+        ]
+
+    @cached_property
+    def joined(self) -> set[str]:
+        """Tensors that are made in the group, or that several operands read."""
+        several = (tensor.name for tensor in self.group.tensors if sum(1 for _ in self.group.readers(tensor.name)) > 1)
+        return {*self.group.makers, *several}
 
 
 class Walk(ABC, Generic[S, W]):
@@ -112,13 +130,7 @@ class Walk(ABC, Generic[S, W]):
         self.known, self.group, self.cuts, self.stances, self.low = known, known.group, cuts, stances, low
         self.combinations = math.prod(len(cut.tiles) for cut in cuts)
         """Of tile sizes."""
-        self.readings = [
-            (link.name, tensor)
-            for tensor in self.group.external
-            for link in self.group.links
-            if any(operand.tensor == tensor for operand in link.operands)
-        ]
-        """Links and the tensors from off-chip that they read."""
+        self.readings = known.readings
         self.unions: list[Union] = []
         self.counted: dict[str, Counted] = {}
         self.read: dict[tuple[str, str], Counted] = {}
@@ -165,7 +177,7 @@ class Walk(ABC, Generic[S, W]):
         for operand in link.operands:
             part = self._accessed(operand, link, windows)
             self._note(operand.tensor, part)
-            if operand.tensor in group.makers or sum(1 for _ in group.readers(operand.tensor)) > 1:
+            if operand.tensor in self.known.joined:
                 kept.append((operand.tensor, part))
             else:
                 counted[operand.tensor] = self._count(operand.tensor, part)

@@ -22,6 +22,7 @@ from passes.fusion.coarsening import Known
 from passes.fusion.factors import GroupTables
 from passes.fusion.front import Objective
 from passes.fusion.group import Group
+from passes.fusion.least_paths import NEVER, Cost, Found, LeastPaths, Option, best_path, total_of
 from passes.fusion.least_room import least_room
 from passes.fusion.model import FusedCosts
 from passes.fusion.search import GroupSearch, Limits, Point
@@ -29,10 +30,6 @@ from passes.fusion.space import Space
 from passes.fusion.stretches import Node, Part, parts_of
 from passes.fusion.table_costs import TableCosts
 from passes.mapper.effort import Effort
-
-Cost = tuple[int, int]
-"""Words over the off-chip link, and operations."""
-NEVER: Cost = (2**62, 2**62)
 
 
 @dataclass(frozen=True)
@@ -122,16 +119,6 @@ class NetworkPlan:
     def cycles(self) -> float:
         """Cycles of what has a price."""
         return sum(part.cycles or 0.0 for part in self.parts)
-
-
-@dataclass(frozen=True)
-class Found:
-    """The best mapping that a search found of a group, if any, and whether it came to its end."""
-
-    capacity: int
-    cost: Cost
-    mapping: FusedMapping | None
-    exact: bool
 
 
 class GroupSearches:
@@ -233,6 +220,7 @@ class Network:
         for place, link in enumerate(whole.links):
             self._last |= dict.fromkeys((operand.tensor for operand in link.operands), place)
         self._groups: dict[tuple[int, int], Group] = {}
+        self._crossing: dict[int, list[str]] = {}
 
     @cached_property
     def _leaving(self) -> set[str]:
@@ -257,6 +245,11 @@ class Network:
 
     def crossing(self, cut: int) -> list[str]:
         """Tensors that are made before a link and read by it or behind it, all in its row; smallest first."""
+        if cut not in self._crossing:
+            self._crossing[cut] = self._crossing_anew(cut)
+        return self._crossing[cut]
+
+    def _crossing_anew(self, cut: int) -> list[str]:
         names = (name for name, place in self._made.items() if place < cut <= self._last.get(name, -1))
         staying = (name for name in names if name not in self._leaving and not self._is_apart(name))
         return sorted(staying, key=lambda name: (self.words(name), name))
@@ -302,30 +295,6 @@ class KnownWords:
         return [self.words[place] for place in places]
 
 
-@dataclass
-class _Option:
-    """A part, what is known of its cost, and the mapping once it has been searched.
-
-    `ends` are the numbers of the cuts before and behind it; a search takes `effort`, compared with others.
-    """
-
-    part: Part
-    ends: tuple[int, int]
-    effort: int
-    least: Cost
-    cost: Cost
-    found: Found | None = None
-    alone: Found | None = None
-    """What a link costs by a mapping of its own, once that is known; None where it has to run as a group."""
-    alone_at_least: int | None = None
-    """Words that it moves so at least, as long as no more is known."""
-
-    @property
-    def may_be_alone(self) -> bool:
-        """Whether it may run by a mapping of its own, as far as is known."""
-        return self.alone is not None or self.alone_at_least is not None
-
-
 class NetworkSearch:
     """The network of groups with the least traffic in a buffer of so many words.
 
@@ -355,6 +324,11 @@ class NetworkSearch:
         self._ends = self._numbers_of(((0, frozenset()), (network.count, frozenset())))
         self._every = [self._option(part) for part in parts_of(network, capacity, self.space)]
         self._options = self._every
+        self._from: list[list[Option]] = [[] for _ in range(network.count)]
+        """Options by their first links."""
+        for option in self._every:
+            self._from[option.part.stretch.first].append(option)
+        self._paths = LeastPaths(self._every, self._ends)
         self._all_placed, self._is_cut = True, False
 
     def run(self) -> NetworkPlan | None:
@@ -394,21 +368,21 @@ class NetworkSearch:
                     continue
                 self.plan = plan
                 return
-            yield _total(path)
-            known = [option for option in self._options if option.found]
-            spare = _spare(path, _best_path(known, self._ends))
+            yield total_of(path)
+            spare = _spare(path, self._paths.best_of_known())
             for option in unknown:
                 least = option.cost
-                self._search(option, min(least[0] + spare, self._known_most(option, known)))
+                self._search(option, min(least[0] + spare, self._known_most(option)))
                 if option.cost > least:
                     # Another path may be the best now.
                     break
-            self._options = [option for option in self._options if option.cost < NEVER]
+            if self._options is self._every or any(option.cost >= NEVER for option in unknown):
+                self._options = [option for option in self._options if option.cost < NEVER]
 
-    def _most_promising(self) -> list[_Option] | None:
+    def _most_promising(self) -> list[Option] | None:
         if self.searches.is_over():
             self._do_without_unknown()
-        return _best_path(self._options, self._ends)
+        return self._paths.best()
 
     def _do_without_unknown(self) -> None:
         """Look at nothing more: links of which too little is known run by mappings of their own, if they may."""
@@ -418,24 +392,26 @@ class NetworkSearch:
                 cost = self._left_alone(option)
                 option.found = None if cost == NEVER else Found(0, cost, None, exact=False)
                 option.cost = cost
+        self._paths = LeastPaths(self._every, self._ends)
         self._options = [option for option in self._every if option.cost < NEVER]
 
-    def _left_alone(self, option: _Option) -> Cost:
+    def _left_alone(self, option: Option) -> Cost:
         """What a link costs at least by a mapping of its own that nobody looked for."""
         if not option.part.stretch.is_plain or (self._alone is not None and option.alone_at_least is None):
             return NEVER
         words = option.least[0] if option.alone_at_least is None else option.alone_at_least
         return NEVER if words >= NEVER[0] else (words, option.least[1])
 
-    def _look_for(self, option: _Option, most: int) -> None:
+    def _look_for(self, option: Option, most: int) -> None:
         """Find the mapping of a group that moves at most so much."""
         group, room = option.part.alike.group, self.capacity - option.part.passing
         if len(group.links) > 1:
             room -= self.space.spare
         option.found = self.searches.best(group, option.part.alike.called(option.part.resident), room, most)
         option.cost = option.found.cost
+        self._paths.changed(option.part.stretch.first)
 
-    def _search(self, option: _Option, most: int) -> None:
+    def _search(self, option: Option, most: int) -> None:
         """The same, or else the link alone, of which is known what it moves."""
         if option.alone is not None:
             most = min(most, option.alone.cost[0] - 1)
@@ -443,7 +419,7 @@ class NetworkSearch:
         if option.alone is not None and option.found is not None and option.found.mapping is None:
             option.found, option.cost = option.alone, option.alone.cost
 
-    def _know_alone(self, options: Sequence[_Option]) -> None:
+    def _know_alone(self, options: Sequence[Option]) -> None:
         """Find out what links move by mappings of their own, where that is not known."""
         unknown = [option for option in options if option.alone_at_least is not None]
         if self._alone is None or not unknown or self.searches.is_over():
@@ -455,10 +431,10 @@ class NetworkSearch:
                 cost = moved, self.searches.operations(option.part.alike.group)
                 option.alone = Found(0, cost, None, exact=True)
 
-    def _is_accepted(self, option: _Option) -> bool:
+    def _is_accepted(self, option: Option) -> bool:
         return option.found is None or option.found.mapping is None or self._settled_of(option) is not None
 
-    def _settled_of(self, option: _Option) -> FusedMapping | None:
+    def _settled_of(self, option: Option) -> FusedMapping | None:
         """What becomes of the mapping that was found."""
         part, found = option.part, option.found
         if found is None or found.mapping is None:
@@ -471,7 +447,7 @@ class NetworkSearch:
             self._settled[key] = self._settle(*key, self.searches.costs(group))
         return self._settled[key]
 
-    def _give_up(self, refused: list[_Option]) -> None:
+    def _give_up(self, refused: list[Option]) -> None:
         """Do without some options. What was of no use beside them may be of some again."""
         self._know_alone(refused)
         for option in refused:
@@ -480,9 +456,10 @@ class NetworkSearch:
             settled = option in refused or option.may_be_alone
             if not settled and option.found is not None and option.found.mapping is None:
                 option.found, option.cost = None, option.least
+        self._paths = LeastPaths(self._every, self._ends)
         self._options = [option for option in self._every if option.cost < NEVER]
 
-    def _plan_of(self, path: list[_Option]) -> NetworkPlan:
+    def _plan_of(self, path: list[Option]) -> NetworkPlan:
         parts: list[Chosen] = []
         for option in path:
             found, part = option.found, option.part
@@ -501,7 +478,7 @@ class NetworkSearch:
 
     # Options ----------------------------------------------------------------------------------------------------------
 
-    def _option(self, part: Part) -> _Option:
+    def _option(self, part: Part) -> Option:
         group, stretch = self.network.group(part.stretch.first, part.stretch.end), part.stretch
         least, alone = self._least(group, part.alike, part.resident), None
         if self._alone is not None and stretch.is_plain:
@@ -509,7 +486,7 @@ class NetworkSearch:
             least = min(least, (alone, self.searches.operations(part.alike.group)))
         # A search takes the longer the more links there are.
         effort = len(part.alike.group.links) ** 3
-        return _Option(part, self._numbers_of(stretch.nodes), effort, least, least, alone_at_least=alone)
+        return Option(part, self._numbers_of(stretch.nodes), effort, least, least, alone_at_least=alone)
 
     def _numbers_of(self, nodes: tuple[Node, Node]) -> tuple[int, int]:
         first, last = (self._numbers.setdefault(node, len(self._numbers)) for node in nodes)
@@ -524,41 +501,14 @@ class NetworkSearch:
 
     # Paths ------------------------------------------------------------------------------------------------------------
 
-    def _known_most(self, option: _Option, known: list[_Option]) -> int:
+    def _known_most(self, option: Option) -> int:
         """What the same links move in other groups that are known: more is of no use."""
         stretch = option.part.stretch
-        within = [each for each in known if stretch.first <= each.part.stretch.first <= stretch.end]
-        path = _best_path(within, option.ends)
-        return NEVER[0] if path is None else _total(path)[0]
+        within = (each for first in range(stretch.first, stretch.end) for each in self._from[first])
+        path = best_path([each for each in within if each.found], option.ends)
+        return NEVER[0] if path is None else total_of(path)[0]
 
 
-def _best_path(options: Sequence[_Option], ends: tuple[int, int]) -> list[_Option] | None:
-    """The path that costs least, as far as is known; of those that cost the same the one that is soon known.
-
-    Options are in the order of the cuts that they begin at.
-    """
-    start, goal = ends
-    best, last = {start: (0, 0, 0)}, dict[int, _Option]()
-    for option in options:
-        begin, end = option.ends
-        if begin in best:
-            (moved, worked), (words, operations, effort) = option.cost, best[begin]
-            cost = words + moved, operations + worked, effort + (0 if option.found else option.effort)
-            if end not in best or cost < best[end]:
-                best[end], last[end] = cost, option
-    if goal not in best or best[goal][:2] >= NEVER:
-        return None
-    path: list[_Option] = []
-    while goal != start:
-        path.append(last[goal])
-        goal = last[goal].ends[0]
-    return path[::-1]
-
-
-def _total(path: list[_Option]) -> Cost:
-    return sum(option.cost[0] for option in path), sum(option.cost[1] for option in path)
-
-
-def _spare(least: list[_Option], known: list[_Option] | None) -> int:
+def _spare(least: list[Option], known: list[Option] | None) -> int:
     """What a group may move more than it must at least, if a known path is not to be better."""
-    return NEVER[0] if known is None else _total(known)[0] - _total(least)[0]
+    return NEVER[0] if known is None else total_of(known)[0] - total_of(least)[0]

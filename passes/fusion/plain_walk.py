@@ -193,13 +193,20 @@ class PlainWalk(Walk[Part, _Worked]):
 
     def _count(self, tensor: str, part: Part, link: str | None = None) -> Counted:
         counted = self._whole.counted[tensor] if link is None else self._whole.read[link, tensor]
-        size = float(counted.most[0])
+        key = self._cut, part.kind, float(counted.most[0])
+        found = self.known.plain.get(key)
+        if found is None:
+            found = self.known.plain[key] = self._counted(*key[1:])
+        return found
+
+    def _counted(self, kind: Kind, size: float) -> Counted:
+        """So many elements, of which turns need what the kind of a set says."""
         every = np.full_like(self._turns, size)
         tiles, count = np.asarray(self._cut.tiles), self._cut.count
         tile, second, last = (every * each / count for each in (tiles, np.minimum(tiles, count - tiles), self._last))
         nothing = np.zeros_like(every)
         # What the first turn finds after the last one; what the others find after the one before; what all need.
-        match part.kind:
+        match kind:
             case Kind.TILE:
                 common, most = (nothing, nothing, every), tile
             case Kind.ALWAYS:

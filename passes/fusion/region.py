@@ -133,6 +133,11 @@ def lengths(table: Table) -> Counts:
     return np.asarray(np.add.reduce(table, axis=-1, dtype=np.int64))
 
 
+def is_still(table: Table) -> bool:
+    """Whether no loop moves a table."""
+    return table.size == table.shape[-1]
+
+
 def _is_possible(box: Box) -> bool:
     return all(table.any() for table in box)
 

@@ -38,6 +38,8 @@ class Rows:
     """What such a place moves off-chip, (rows, tensors)."""
     worked: Numbers
     """The operations that make the tensor then, (rows, tensors)."""
+    above: Ids
+    """Which row of another table, without their last loop, they were made of."""
 
     def __len__(self) -> int:
         return len(self.costs)
@@ -46,6 +48,13 @@ class Rows:
         """Some of the rows."""
         ids = np.flatnonzero(which) if which.dtype == np.bool_ else which
         return Rows(*(getattr(self, column.name).take(ids, axis=0) for column in fields(self)))
+
+    def without_numbers(self, which: Ids) -> Rows:
+        """Some of the rows, of which new ones are made, without what is not known of these yet."""
+        none = np.empty((len(which), 0))
+        states, levels = self.states.take(which, axis=0), self.levels.take(which, axis=0)
+        positions, costs = self.positions.take(which, axis=0), self.costs.take(which, axis=0)
+        return Rows(states, levels, positions, costs, none, none, none, which)
 
     @staticmethod
     def root(factors: int, tensors: int, loops: int) -> Rows:
@@ -59,6 +68,7 @@ class Rows:
             np.full_like(zeros, np.inf),
             zeros,
             zeros,
+            np.zeros(1, np.int64),
         )
 
     @staticmethod

@@ -20,10 +20,10 @@ import numpy as np
 from dialects.fused_mapping import FusedMapping, Retention
 from dialects.gconv.spec import LoopKind
 from dialects.schedule import Temporal
-from passes.fusion.columns import PIECE, Pricing, Within
+from passes.fusion.columns import PIECE, Pricing, Within, dot
 from passes.fusion.cut_traffic import CutTraffic
 from passes.fusion.factors import GroupTables, Ids, Mask, Ratios
-from passes.fusion.front import Costs, Objective, pareto
+from passes.fusion.front import Costs, Objective
 from passes.fusion.group import Group
 from passes.fusion.own_nests import OwnNests
 from passes.fusion.rows import WITHIN, Numbers, Rows, Small, worse
@@ -96,8 +96,10 @@ class GroupSearch:
         self._outside = [i for i in range(len(self._names)) if i not in self._pricing.intermediates]
         self._first = self._loops_of_twins()
         self._given_up = np.empty((0, 3), np.int64)
-        """What parts of mappings that were given up cost at least: no row more than another."""
+        """What parts of mappings that were given up cost at least, those that are wanted of them."""
         self._best: Rows | None = None
+        self._above: Rows
+        """Those that have a loop less than the ones at work."""
         self._costs = np.empty((0, 3), np.int64)
         self._bound = objective.bound(self._costs)
 
@@ -159,7 +161,8 @@ class GroupSearch:
 
     def improving(self) -> Iterator[Costs]:
         """Search, with the costs of the front so far after every set of loops."""
-        root = Rows.root(len(self._factors), len(self._names), len(self.loops))
+        # parts at work get numbers in place, and are none of those above
+        root, self._above = (Rows.root(len(self._factors), len(self._names), len(self.loops)) for _ in range(2))
         most = len(self.loops) if self.space.most_loops is None else min(self.space.most_loops, len(self.loops))
         try:
             yield from self._deepen({frozenset(): list(self._placed(root, None, most == 0))}, most)
@@ -254,6 +257,7 @@ class GroupSearch:
             found = np.flatnonzero(self._hopeful(lower, rooms))
             numbers = np.arange(sizes, dtype=np.int64)
             of, size = np.tile(found, sizes), np.repeat(numbers, len(found))
+        self._above = rows
         level, traffic = _depth(rows), CutTraffic.of(pricing, rows, index)
         for part in self._batches(lower[of]):
             if traffic is not None:
@@ -262,7 +266,7 @@ class GroupSearch:
                 )
                 if not len(part):
                     continue
-            longer = rows.where(of[part])
+            longer = rows.without_numbers(of[part])
             longer.states[:, index] = states[of[part], size[part]]
             longer.positions[:, loop] = level
             yield from self._placed(longer, loop, last)
@@ -339,10 +343,10 @@ class GroupSearch:
         if not len(rows):
             return
         open_, pricing = rows.levels == WITHIN, self._pricing
-        lower = rows.costs + pricing.further(rows.moved, rows.worked, open_)
+        lower = rows.costs + pricing.further(self._above.moved[rows.above], self._above.worked[rows.above], open_)
         lower[:, 0] += pricing.room(pricing.least(rows, self._to_come(last)) * open_).astype(np.int64)
         every = np.concatenate([self._given_up, lower[self._hopeful(lower)]])
-        self._given_up = every[pareto(every)]
+        self._given_up = every[self.objective.best(every)]
 
     def _placed_together(self, rows: Rows, loop: int | None, last: bool) -> Iterator[Rows]:
         """Rows as they are, of which more loops may be cut; the front gets those with all tensors below the loops."""
@@ -373,56 +377,61 @@ class GroupSearch:
     def _priced(self, rows: Rows, loop: int | None, one_by_one: bool, last: bool) -> Rows:
         """Rows with their costs, and with any of the tensors from off-chip put below the loops; those still open."""
         pricing, level = self._pricing, _depth(rows)
-        before = rows.held
         self._number(rows, one_by_one)
-        smaller = rows.held < before
+        smaller = rows.held < self._above.held[rows.above]
         for tensor in pricing.intermediates:
             rows.costs += np.where(rows.levels[:, [tensor]] == level, pricing.place(rows, tensor), 0)
         for tensor in self._resident.intersection(self._outside) if loop is None else ():
             rows.costs += pricing.place(rows, tensor)
             rows.levels[:, tensor] = level
+        open_ = rows.levels == WITHIN
+        lower = rows.costs + pricing.further(rows.moved, rows.worked, open_)
+        kept = np.flatnonzero(self._hopeful(lower))
+        rows, lower, smaller = rows.where(kept), lower[kept], smaller[kept]
         if not one_by_one:
             least = pricing.least(rows, self._to_come(last))
         else:
             least = rows.held if last else np.zeros_like(rows.held)
 
         of = np.arange(len(rows)) if loop is None else self._of_a_use(rows, loop, smaller)
-        levels, costs = rows.levels[of], rows.costs[of]
+        levels, lower = rows.levels[of], lower[of]
         further = list(self._outside)
         while True:
-            open_ = levels == WITHIN
-            lower = costs + pricing.further(rows.moved[of], rows.worked[of], open_)
             kept = np.flatnonzero(self._hopeful(lower))
-            kept = kept[self._hopeful(lower[kept], pricing.room(least[of[kept]] * open_[kept]))]
-            of, levels, costs = of[kept], levels[kept], costs[kept]
+            open_ = levels[kept] == WITHIN
+            hopeful = self._hopeful(lower[kept], pricing.room(least[of[kept]] * open_))
+            kept, open_ = kept[hopeful], open_[hopeful]
+            of, levels, lower = of[kept], levels[kept], lower[kept]
             if not further or not len(of):
                 break
             # one tensor at least, and as many as make no large tables
             count = max(1, (AT_ONCE // len(of)).bit_length() - 1)
             some, further = further[:count], further[count:]
-            of, levels, costs = self._with_outside(rows, of, levels, costs, smaller, some)
+            of, levels, lower = self._with_outside(rows, of, levels, lower, smaller, some)
         numbered, rows = rows, rows.where(of)
-        rows.levels, rows.costs = levels, costs
+        rows.levels, rows.costs = levels, lower - pricing.further(rows.moved, rows.worked, open_)
         if len(rows):
             self._finish(rows, self._within_one_by_one(numbered, of) if one_by_one else pricing.within(rows))
-        still = np.flatnonzero((levels == WITHIN).any(axis=1)) if not last else of[:0]
+        still = np.flatnonzero(open_.any(axis=1)) if not last else of[:0]
         return rows.where(still)
 
     def _with_outside(
-        self, rows: Rows, of: Ids, levels: Small, costs: Costs, smaller: Mask, tensors: list[int]
+        self, rows: Rows, of: Ids, levels: Small, lower: Costs, smaller: Mask, tensors: list[int]
     ) -> tuple[Ids, Small, Costs]:
-        """Candidates, which are rows `of` with these levels and costs, and those with any of some tensors put below.
+        """Candidates, which are rows `of` with these levels, and those with any of some tensors put below.
 
-        These are tensors from off-chip without a place of which the place gets `smaller`.
+        These are tensors from off-chip without a place of which the place gets `smaller`. They move what was taken for
+        granted before, so that of what candidates cost at least (`lower`) only the room grows.
         """
         bits = 1 << np.arange(len(tensors))
         may_be = ((levels[:, tensors] == WITHIN) & smaller[of][:, tensors]) @ bits
         which = np.arange(1 << len(tensors))
         some, where = np.nonzero((may_be & which[:, np.newaxis]) == which[:, np.newaxis])
         put = (some[:, np.newaxis] & bits) > 0
-        of, levels, costs = of[where], levels[where], costs[where]
+        of, levels, lower = of[where], levels[where], lower[where]
         levels[:, tensors] = np.where(put, _depth(rows), levels[:, tensors])
-        return of, levels, costs + self._pricing.places(rows, of, tensors, put)
+        lower[:, 0] += dot(rows.held[:, tensors][of], put).astype(np.int64)
+        return of, levels, lower
 
     def _number(self, rows: Rows, one_by_one: bool) -> None:
         """Give rows the numbers of places below all of their loops."""

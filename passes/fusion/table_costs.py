@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dialects.fused_mapping import FusedMapping
+from dialects.fused_mapping import FusedMapping, Stages
 from passes.fusion.columns import Pricing
 from passes.fusion.factors import GroupTables
 from passes.fusion.rows import WITHIN, Rows
@@ -17,18 +17,23 @@ class TableCosts:
         self._tables, self._memory = tables, memory
         self._names = [tensor.name for tensor in tables.group.tensors]
         self._factor_of = {loop: index for index, placed in enumerate(tables.factors) for loop in placed.loops}
+        self._pricings: dict[tuple[Stages, tuple[int, ...]], Pricing] = {}
+        self._found: dict[FusedMapping, tuple[int, int, int] | None] = {}
 
     def of(self, mapping: FusedMapping) -> tuple[int, int, int] | None:
         """Words of the buffer, words off-chip, and operations, as `FusedCosts` has them; None if no table says."""
+        # plans are made again and again of mappings that were looked at
+        if mapping not in self._found:
+            self._found[mapping] = self._costs(mapping)
+        return self._found[mapping]
+
+    def _costs(self, mapping: FusedMapping) -> tuple[int, int, int] | None:
         tables, loops = self._tables, self._tables.loops
         if tables.space.pieces or mapping.branches or any(node.loop not in loops for node in mapping.loops):
             return None
         if (levels := self._levels(mapping)) is None:
             return None
-        resident = [index for index, name in enumerate(self._names) if mapping.retention(name).resident]
-        pricing = Pricing(
-            tables.tabulation, tables.factors, mapping.stages, lambda rows, row, placed: mapping, resident, loops
-        )
+        pricing = self._pricing(mapping)
         rows = Rows.root(len(tables.factors), len(self._names), len(loops))
         for depth in range(len(mapping.loops) + 1):
             if depth and not self._cut(pricing, rows, mapping, depth - 1):
@@ -41,12 +46,24 @@ class TableCosts:
             rows.levels[:, here] = depth
             if not pricing.product(rows).all():
                 return None
-            columns = pricing.columns(rows)
-            rows.held, rows.moved, rows.worked = columns.held, columns.moved, columns.worked
+            if here or depth == len(mapping.loops):
+                columns = pricing.columns(rows)
+                rows.held, rows.moved, rows.worked = columns.held, columns.moved, columns.worked
             for tensor in here:
                 rows.costs += pricing.place(rows, tensor)
         capacity, traffic, operations = pricing.finished(rows, pricing.within(rows))[0].tolist()
         return capacity, traffic, operations
+
+    def _pricing(self, mapping: FusedMapping) -> Pricing:
+        """The numbers of mappings with such stages, in which the same tensors stay."""
+        resident = tuple(index for index, name in enumerate(self._names) if mapping.retention(name).resident)
+        key = mapping.stages, resident
+        if key not in self._pricings:
+            tables = self._tables
+            self._pricings[key] = Pricing(
+                tables.tabulation, tables.factors, mapping.stages, _no_mapping, resident, tables.loops
+            )
+        return self._pricings[key]
 
     def _levels(self, mapping: FusedMapping) -> list[int] | None:
         """The level of every tensor as searches say it; None if they know no such places."""
@@ -78,3 +95,7 @@ class TableCosts:
         rows.states[:, index] = placed.factor.extended(rows.states[:, index], above, inner)[:, sizes.index(node.tile)]
         rows.positions[:, loop] = position
         return True
+
+
+def _no_mapping(rows: Rows, row: int, placed: bool) -> FusedMapping:
+    raise AssertionError("numbers that tables have are those of no mapping in particular")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
+from functools import cached_property
 from types import MappingProxyType
 
 import numpy as np
@@ -18,7 +19,7 @@ from dialects.schedule import Loop
 from passes.fusion.access import Window, accessed, kernel_factors, operations
 from passes.fusion.group import Group, GroupLink, Operand
 from passes.fusion.link_walk import Counted, Cut, Known, Ratios, Stance, Step, Union, Walk
-from passes.fusion.region import Box, Table, any_of, lengths
+from passes.fusion.region import Box, Table, any_of, is_still, lengths
 from passes.fusion.turns_of_tiles import Turns
 
 Windows = tuple[Window, ...]
@@ -26,6 +27,7 @@ Windows = tuple[Window, ...]
 
 _MOST_PLACES = 1 << 25
 """Places of a table, at most: turns of all loops in all tile sizes, by indices of an axis. Larger ones take minutes."""
+_NO_NUMBERS: Ratios = np.empty(0)
 _ONES = np.array([each.bit_count() for each in range(256)], np.uint8)
 """How many bits of a byte are set."""
 
@@ -97,6 +99,10 @@ class TurnWalk(Walk[Box, Windows]):
         return self._sums(self._counts(part))
 
     def _count(self, tensor: str, part: Box, link: str | None = None) -> Counted:
+        if self.cuts and all(is_still(table) for table in part):
+            size = float(_elements(part))
+            every = np.full(self.combinations, size)
+            return Counted(size * self._still, every, every)
         counts = self._counts(part)
         most, first = counts, counts
         for loop, turns in enumerate(self._turns):
@@ -141,16 +147,18 @@ class TurnWalk(Walk[Box, Windows]):
     # Sets -------------------------------------------------------------------------------------------------------------
 
     def _there(self, box: Box) -> Box:
-        """A box with one axis that depends on the loops, on all of them."""
+        """A box with one axis at most that depends on the loops, and then on all of them."""
         if not self.cuts:
             return box
         loops = len(self.cuts)
         moving = [axis for axis, table in enumerate(box) if max(table.shape[:loops]) > 1]
-        real = [axis for axis in moving if not _is_guard(box[axis])]
+        if not moving:
+            return box
+        # what moves one axis alone need not be told apart
+        real = [axis for axis in moving if not _is_guard(box[axis])] if len(moving) > 1 else moving
         if len(real) > 1:
             raise NotFactorisableError
-        # Where no axis depends on the loops, a short one takes least to write out for all turns.
-        (kept,) = real or moving[:1] or [min(range(len(box)), key=lambda axis: box[axis].shape[-1])]
+        (kept,) = real or moving[:1]
         pieces = list(box)
         for axis in moving:
             if axis != kept:
@@ -180,8 +188,10 @@ class TurnWalk(Walk[Box, Windows]):
     def _missing(self, needed: Box, stances: tuple[Stance, ...]) -> Box:
         if not self.cuts:
             return needed
+        if all(stance is Stance.FORGET for stance in stances):
+            return needed
         axis = self._moving(needed)
-        table: Table = needed[axis]
+        table: Table = np.broadcast_to(needed[axis], (*self._shape, needed[axis].shape[-1]))
         missing = table
         for loop, stance in enumerate(stances):
             if stance is not Stance.FORGET:
@@ -194,17 +204,19 @@ class TurnWalk(Walk[Box, Windows]):
         return (*needed[:axis], missing, *needed[axis + 1 :])
 
     def _moving(self, box: Box) -> int:
-        """The axis that depends on the loops."""
+        """The axis that depends on the loops; where none does, a short one, which takes least to write out for them."""
         sizes = [math.prod(table.shape[:-1]) for table in box]
-        return sizes.index(max(sizes))
+        most = max(sizes)
+        return sizes.index(most) if most > 1 else min(range(len(box)), key=lambda axis: box[axis].shape[-1])
 
     # Numbers ----------------------------------------------------------------------------------------------------------
 
     def _counts(self, box: Box) -> Ratios:
         """Elements in every turn."""
-        counts = np.ones(self._shape)
+        counts = np.full(self._shape, float(_elements(tuple(table for table in box if is_still(table)))))
         for table in box:
-            counts *= lengths(table)
+            if not is_still(table):
+                counts *= lengths(table)
         return counts
 
     def _sums(self, counts: Ratios) -> Ratios:
@@ -212,6 +224,19 @@ class TurnWalk(Walk[Box, Windows]):
         for loop, turns in enumerate(self._turns):
             counts = turns.total(counts, loop)
         return counts.ravel()
+
+    @cached_property
+    def _still(self) -> Ratios:
+        """What `_common` has of an element that all turns need."""
+        loops = len(self.cuts)
+        turns = [
+            each.lengths.astype(np.float64).reshape([-1 if axis == loop else 1 for axis in range(loops)])
+            for loop, each in enumerate(self._turns)
+        ]
+        codes = [math.prod(turns[:stay]) * (turns[stay] - 1 if step else 1) for stay in range(loops) for step in (0, 1)]
+        shape = tuple(len(cut.tiles) for cut in self.cuts)
+        every = (np.broadcast_to(np.asarray(code), shape).ravel() for code in (*codes, math.prod(turns)))
+        return np.stack(list(every), axis=-1)
 
     def _common(self, box: Box, total: Ratios) -> Ratios:
         """See `AxisTable.common`: (combinations, codes), of which the last one is the total."""
@@ -233,6 +258,19 @@ class TurnWalk(Walk[Box, Windows]):
                 shared = turns.total(shared, loop)
             codes.append(shared.ravel() * others)
         return np.stack([*codes, total], axis=-1)
+
+
+class UncountedWalk(TurnWalk):
+    """A walk that only tells which axes are `moved`: most of a walk is to count elements."""
+
+    def _work(self, link: GroupLink, windows: Windows) -> Ratios:
+        return _NO_NUMBERS
+
+    def _words(self, tensor: str, part: Box) -> Ratios:
+        return _NO_NUMBERS
+
+    def _count(self, tensor: str, part: Box, link: str | None = None) -> Counted:
+        return Counted(_NO_NUMBERS, _NO_NUMBERS, _NO_NUMBERS)
 
 
 def _longest_axis(group: Group, dims: set[str]) -> int:
@@ -260,7 +298,14 @@ def _longest_axis(group: Group, dims: set[str]) -> int:
     return longest
 
 
+def _elements(box: Box) -> int:
+    """The elements of a box that no loop moves."""
+    return math.prod(int(np.count_nonzero(table)) for table in box)
+
+
 def _is_guard(table: Table) -> bool:
     """Whether all that depends on the loops is whether anything is there."""
+    if is_still(table):
+        return True
     flat = table.reshape(-1, table.shape[-1])
     return bool(np.array_equal(flat, flat.any(axis=0) & flat.any(axis=1, keepdims=True)))

@@ -21,11 +21,12 @@ class Turns:
 
     def __init__(self, cut: Cut, first: bool = False):
         self.cut = cut
-        self._of_each = np.ones_like(cut.turns) if first else cut.turns
-        ends = np.cumsum(self._of_each)
+        self.lengths = np.ones_like(cut.turns) if first else cut.turns
+        """How many turns each tile size has."""
+        ends = np.cumsum(self.lengths)
         self.count = int(ends[-1])
         """Turns of all tile sizes."""
-        self.starts = ends - self._of_each
+        self.starts = ends - self.lengths
         """The first turn of each tile size."""
         self._lasts = ends - 1
 
@@ -35,8 +36,8 @@ class Turns:
 
     def indices(self) -> Table:
         """Which indices of the loop each turn has: (turns, indices)."""
-        turn = np.arange(self.count) - np.repeat(self.starts, self._of_each)
-        tiles = np.repeat(np.asarray(self.cut.tiles), self._of_each)[:, np.newaxis]
+        turn = np.arange(self.count) - np.repeat(self.starts, self.lengths)
+        tiles = np.repeat(np.asarray(self.cut.tiles), self.lengths)[:, np.newaxis]
         first = turn[:, np.newaxis] * tiles
         index = np.arange(self.cut.count)
         return (first <= index) & (index < first + tiles)
@@ -67,7 +68,7 @@ class Turns:
 
     def together(self, table: Table, axis: int) -> Table:
         """What all turns have together."""
-        return np.repeat(np.logical_or.reduceat(table, self.starts, axis=axis), self._of_each, axis=axis)
+        return np.repeat(np.logical_or.reduceat(table, self.starts, axis=axis), self.lengths, axis=axis)
 
     def before(self, numbers: Numbers, axis: int) -> Numbers:
         """What the turn before has; nothing in the first turn of a tile size."""

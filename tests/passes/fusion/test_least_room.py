@@ -11,8 +11,9 @@ from passes.fusion.canonical import numbered
 from passes.fusion.factors import GroupTables
 from passes.fusion.front import Objective
 from passes.fusion.group import Group
+from passes.fusion.least_paths import Found
 from passes.fusion.least_room import least_room
-from passes.fusion.network import Found, GroupSearches, NetworkSpace
+from passes.fusion.network import GroupSearches, NetworkSpace
 from passes.fusion.search import GroupSearch, Limits
 from passes.fusion.space import Space
 from passes.mapper.effort import Effort

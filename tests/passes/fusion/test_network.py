@@ -16,10 +16,10 @@ from passes.fusion.canonical import numbered
 from passes.fusion.coarsening import Known
 from passes.fusion.front import Objective
 from passes.fusion.group import Group
+from passes.fusion.least_paths import Cost
 from passes.fusion.model import FusedCosts
 from passes.fusion.network import (
     Chosen,
-    Cost,
     GroupSearches,
     KnownWords,
     Network,
