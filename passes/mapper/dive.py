@@ -72,12 +72,11 @@ class Dive:
         """The most promising parts in the middle of memories."""
         tree, pool = self.tree, Pool(brief=True)
         settled = [tree.bounds.settled(parts, tree.axes(stage)) for parts in groups]
-        bounds = tree.several(stage, settled, storing=True)
 
         def chosen(parts: Parts) -> Rows:
             return cheapest(parts, tree.bounds, tree.axes(stage))
 
-        pool.put(list(zip(settled, bounds, strict=True)), chosen)
+        pool.put(tree.several(stage, settled, storing=True), chosen)
         return self._taken(pool)
 
     def _taken(self, pool: Pool) -> list[Parts]:
@@ -86,6 +85,8 @@ class Dive:
     def _lowest(self, bounds: Values) -> Flags:
         """Which of some parts to follow on the way, by their bounds."""
         self.tree.moves.effort.spend(GROUP)
+        if len(bounds) <= self.width:
+            return bounds < self.best.value
         followed = np.zeros(len(bounds), np.bool_)
         followed[np.argsort(self._blurred(bounds), kind="stable")[: self.width]] = True
         return followed & (bounds < self.best.value)

@@ -29,6 +29,7 @@ from passes.mapper.finished import Finished
 from passes.mapper.greedy import greedy
 from passes.mapper.local_search import LocalSearch
 from passes.mapper.moves import Moves
+from passes.mapper.nest import Column, Nest
 from passes.mapper.partial import Parts
 from passes.mapper.paths import Assignment
 from passes.mapper.pricing import Objective, Prices, Values
@@ -354,9 +355,11 @@ class _Search:
     def _improve(self, best: Incumbent, effort: Effort) -> None:
         """Offer what is better near the best mapping. Raises `SpentError` if the effort is spent."""
         if best.made is not None:
-            made = LocalSearch(self._problem, self._hierarchy, self._prices.value, effort).improved(best.made)
+            prices = self._prices
+            search = LocalSearch(self._problem, self._hierarchy, prices.value, effort, prices.wanted)
+            made = search.improved(best.made, best.value)
             if made is not best.made:
-                best.take(made, float(self._priced(Counts(self._problem, self._hierarchy, made.nest, made.tiles))[0]))
+                best.take(made, float(self._priced(made.nest, made.tiles)[0]))
 
     def _dive_in(
         self,
@@ -367,7 +370,7 @@ class _Search:
         mixed: Collection[type[Memory | Axis]] = (),
     ) -> None:
         """Look for a good mapping in a tree. Raises `SpentError` if the effort is spent."""
-        estimated = replace(tree, bounds=Estimates(self._problem, self._evened, tree.bounds.assignment))
+        estimated = replace(tree, bounds=Estimates.by(tree.bounds))
         moved = self._with(estimated, effort, larger=False, values=breadth.values, mixed=mixed)
         Dive(moved, best, breadth.width, breadth.step).run(self._nothing)
 
@@ -451,9 +454,10 @@ class _Search:
         return self._prices.combined(energy, cycles, self._problem.operations)
 
     def _price(self, parts: Parts) -> Values:
-        return self._priced(Counts(self._problem, self._hierarchy, *parts.nest()))
+        return self._priced(*parts.nest())
 
-    def _priced(self, counts: Counts) -> Values:
+    def _priced(self, nest: Nest, tiles: list[Column]) -> Values:
+        counts = Counts(self._problem, self._hierarchy, nest, tiles, self._prices.wanted | self._evened.wanted)
         if self._evened is not self._prices:
             self._least = min(self._least, float(self._evened.value(counts).min()))
         return self._prices.value(counts)

@@ -27,7 +27,7 @@ import numpy as np
 
 from dialects.hierarchy import Axis, Hierarchy
 from dialects.schedule import Operand
-from passes.mapper.choices import Tried, sampled, worthwhile
+from passes.mapper.choices import Tried, few_even, worthwhile
 from passes.mapper.effort import Effort
 from passes.mapper.footprint import tile_words
 from passes.mapper.nest import Column, Store
@@ -393,14 +393,10 @@ class Moves:
 
     def _tried(self, loop: int, left: int, most: int | None, *, uneven: bool) -> Column:
         """The factors of a loop that are tried if so many tiles of it are left; see `_factors`."""
-        values = worthwhile(self._problem, loop, left, every=self._values is None)
-        if uneven and self._values is None:
-            values = np.arange(1, left + 1)
-        if most is not None:
-            values = values[values <= most]
         if self._values is not None:
-            values = sampled(values, left, self._values if most is None else max(self._values, _LAID))
-        return values
+            return few_even(left, most, self._values if most is None else max(self._values, _LAID))
+        values = np.arange(1, left + 1) if uneven else worthwhile(self._problem, loop, left)
+        return values if most is None else values[values <= most]
 
 
 def _all(found: Sequence[_Laid]) -> _Laid:

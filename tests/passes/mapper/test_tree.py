@@ -94,7 +94,17 @@ def test_bounds_are_the_same_whatever_is_known(spec: GConv, hierarchy: Hierarchy
     for stage in range(len(tree.stages)):
         taken = list(pools[stage].take(MOST, np.inf))
         alone = [tree.bound(stage, each).tolist() for each in taken]
-        assert [bounds.tolist() for bounds in tree.several(stage, [*taken, *taken])] == [*alone, *alone]
+        twice = tree.several(stage, [*taken, *taken])
+        assert [bounds.tolist() for _, bounds in twice] == [2 * bounds for bounds in alone]
+        limit = float(np.median(np.concatenate([*map(np.array, alone), [np.inf]])))
+        # with links in another order they are not put together, and stay where they were
+        turned = [replace(each, links=each.links[::-1]) for each in taken]
+        for parts, bounds in [*twice, *tree.several(stage, [*taken, *turned, *taken], limit)]:
+            assert np.allclose(tree.bound(stage, parts), bounds, rtol=1e-12)
+        below = [parts.tiles[:, bounds < limit] for parts, bounds in zip(taken, map(np.array, alone), strict=True)]
+        found = [parts.tiles for parts, _ in tree.several(stage, [*taken, *taken], limit)]
+        expected = [np.concatenate([tiles, tiles], axis=1) for tiles in below if tiles.shape[1]]
+        assert [tiles.tolist() for tiles in found] == [tiles.tolist() for tiles in expected]
         for each in taken:
             some = each.take(np.arange(each.count)[::-2])
             afresh = replace(some, links=tuple(replace(link) for link in some.links))
