@@ -373,9 +373,13 @@ class Tree:
 
     def _room(self, parts: Parts, axes: Sequence[Axis]) -> Column:
         """How many times as many elements may work at most, if axes are still to be laid along."""
-        room: Column = _ONE
-        for axis in axes:
-            room = room * np.minimum(axis.size, parts.turns(self._along[axis.name]))
+        key = ("room", *[axis.name for axis in axes])
+        room = parts.known.get(key)
+        if room is None:
+            room = _ONE
+            for axis in axes:
+                room = room * np.minimum(axis.size, parts.turns(self._along[axis.name]))
+            parts.known[key] = room
         return room
 
     @cached_property
