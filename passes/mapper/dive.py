@@ -55,7 +55,7 @@ class Dive:
         """With all places in the memories of a stage: one more at a time, whichever may be next."""
         tree = self.tree
         places, further = tree.places(stage)
-        promising = tree.promising(stage, self._lowest)
+        promising = tree.promising(stage, self._lowest, self._takes_all)
         reached: dict[tuple[Place, ...], Iterable[Parts]] = {tuple(places): groups}
         for _ in places:
             placed: dict[tuple[Place, ...], list[Parts]] = {}
@@ -81,6 +81,13 @@ class Dive:
 
     def _taken(self, pool: Pool) -> list[Parts]:
         return list(pool.take(self.width, self.best.value, lambda parts, bounds: apart(parts, self._blurred(bounds))))
+
+    def _takes_all(self, count: int) -> bool:
+        """Whether so many parts are followed whatever their bounds: they are few, and nothing is known to be better."""
+        if count > self.width or self.best.value < np.inf:
+            return False
+        self.tree.moves.effort.spend(GROUP)
+        return True
 
     def _lowest(self, bounds: Values) -> Flags:
         """Which of some parts to follow on the way, by their bounds."""

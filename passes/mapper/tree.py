@@ -320,13 +320,17 @@ class Tree:
         each = [[level.name for level in stage if isinstance(level, Memory)] for stage in self.stages]
         return [list(itertools.chain.from_iterable(each[stage:])) for stage in stages]
 
-    def promising(self, stage: int, chosen: Callable[[Values], Flags]) -> Filter:
-        """Those parts in the middle of memories whose bounds are `chosen`."""
+    def promising(
+        self, stage: int, chosen: Callable[[Values], Flags], takes_all: Callable[[int], bool] = lambda _: False
+    ) -> Filter:
+        """Those parts in the middle of memories whose bounds are `chosen`, or all of as many as it `takes_all` of."""
 
         def promising(some: Parts) -> Parts | None:
             if not some.count:
                 return None
             settled = self.bounds.settled(some, self.axes(stage))
+            if takes_all(settled.count):
+                return settled
             rows = chosen(self.bound(stage, settled, storing=True)).nonzero()[0]
             if len(rows) == settled.count:
                 return settled
