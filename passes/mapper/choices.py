@@ -13,7 +13,8 @@ from passes.mapper.problem import Problem
 @lru_cache(maxsize=4096)
 def even(extent: int) -> Column:
     """The smallest tile for every number of tiles that a loop can be cut into; not to be written to."""
-    tiles = np.unique(-(-extent // np.arange(1, extent + 1)))
+    every = -(-extent // np.arange(extent, 0, -1))
+    tiles = every[np.append(True, every[1:] > every[:-1])]
     tiles.flags.writeable = False
     return tiles
 

@@ -333,7 +333,7 @@ class Counts:
                 pieces = self._prefixes[loop, index]
                 continue
             tile = instead.get(index, self._tiles[index])
-            if index in once and (once[index] is _ALWAYS or once[index].all()):
+            if index in once and (once[index] is _ALWAYS or np.count_nonzero(once[index]) == len(once[index])):
                 pieces = pieces.first(tile)
                 continue
             if self._hierarchy.nested:

@@ -216,7 +216,7 @@ class Moves:
                 allowed = allowed & (np.multiply.reduce(parts.busy, axis=0) <= self._hierarchy.elements)
             if before is not None:
                 allowed = allowed & ((factors > 1) | ((before[rows] == 1) & (order[place - 1] < index)))
-            fits = np.flatnonzero(allowed)
+            fits = allowed.nonzero()[0]
             parts, used, before = parts.take(fits), [each[fits] for each in used], factors[fits]
         return _Laid(parts, tuple(used))
 
@@ -230,7 +230,7 @@ class Moves:
 
         def grown(some: Parts, loops: tuple[int, ...]) -> Iterator[Parts]:
             left = some.left[list(loops)]
-            rows = np.flatnonzero((left > 1).any(axis=0))
+            rows = (left > 1).any(axis=0).nonzero()[0]
             if len(rows):
                 yield some.cut(loops, left[:, rows], rows)
 
@@ -342,11 +342,11 @@ class Moves:
             tiles[loop] = np.minimum(tiles[loop] * by, self._problem.extents[loop])
             rows, factors = rows[more], [*(each[more] for each in factors), by]
             fits = self._fits(parts, rows, tiles, waiting)
-            if not fits.all():
+            if np.count_nonzero(fits) < len(fits):
                 chosen = fits.nonzero()[0]
                 rows, tiles, factors = rows[chosen], tiles.take(chosen, axis=1), [each[chosen] for each in factors]
         stacked = np.array(factors)
-        some = np.flatnonzero((stacked > 1).any(axis=0))
+        some = (stacked > 1).any(axis=0).nonzero()[0]
         if not len(some):
             return None
         return parts.cut(loops, stacked.take(some, axis=1), rows[some])

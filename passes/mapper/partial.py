@@ -235,7 +235,7 @@ class Parts:
             held={**self.held, memory: held},
             flows=flows,
         )
-        return grown if fits.all() else grown.take(np.flatnonzero(fits))
+        return grown if np.count_nonzero(fits) == len(fits) else grown.take(fits.nonzero()[0])
 
     @property
     def sending(self) -> Parts:
