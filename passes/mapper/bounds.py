@@ -26,6 +26,7 @@ from passes.mapper.sharing import Sharing, least_sum
 from passes.mapper.tariffs import Rate, Tariffs, shares
 
 _ONE: Column = np.ones(1, np.int64)
+_NOT_OPEN: tuple[bool, frozenset[LoopKind]] = (False, frozenset())
 
 
 class Terms(NamedTuple):
@@ -48,12 +49,12 @@ class Terms(NamedTuple):
 class Bounds:
     """Lower bounds for one link, machine and assignment of operands to memories."""
 
-    def __init__(self, problem: Problem, prices: Prices, assignment: Assignment):
+    def __init__(self, problem: Problem, prices: Prices, assignment: Assignment, moved: Moved | None = None):
         self._problem = problem
         self._prices = prices
         self._hierarchy: Hierarchy = prices.hierarchy
         self.assignment = assignment
-        self._moved = Moved(problem)
+        self._moved = moved or Moved(problem)
         self._paths = Paths(problem.operands, self._hierarchy, assignment)
         self._tariffs = Tariffs(self._paths, prices)
         self._reading = Reading(problem, prices, self._paths, timed=self.timed)
@@ -224,7 +225,7 @@ class Bounds:
         else:
             others = least_sum([terms.take([1, 0, 0], axis=0), terms.take([2, 2, 1], axis=0)], room)
         costs = least + np.maximum(others, floors)
-        best: Values = np.where(growth < 1, np.inf, costs).min(axis=0)
+        best: Values = reduce(np.minimum, np.where(growth < 1, np.inf, costs))
         return best - self._saved(links, memory) if links else best
 
     def _floors(self, memory: str, waiting: tuple[Operand, ...]) -> tuple[Values, Values]:
@@ -379,7 +380,7 @@ class Bounds:
     def _open(self, link: Link, axes: Sequence[Axis]) -> tuple[bool, frozenset[LoopKind]]:
         """Whether elements along the outermost axes may still share words of a link, and what `_overlapping` says."""
         if link.upper is not None or not axes:
-            return False, frozenset()
+            return _NOT_OPEN
         key = (link.operand, link.lower, len(axes))
         if key not in self._open_of:
             left = self.axes_left(link, axes)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -26,6 +27,13 @@ _SCATTER, _SCATTERED = np.uint64(2654435761), np.uint64(1 << 32)
 """Multiples of a number that has no factor in common with another one, modulo that: they are in no order."""
 
 _TIE = 1e-9 / float(_SCATTERED)
+
+
+@lru_cache(maxsize=64)
+def _ties(count: int) -> Values:
+    """By what to multiply so many equal bounds, such that they are in no order; not to be written to."""
+    order = np.arange(count, dtype=np.uint64) * _SCATTER % _SCATTERED
+    return 1 + _TIE * order.astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,8 @@ class Dive:
             placed: dict[tuple[Place, ...], list[Parts]] = {}
             for waiting, several in reached.items():
                 for parts in several:
-                    made = Made(parts)
+                    # after the first place they come out of a pool of those with the lowest bounds
+                    made = Made(parts, promising=len(waiting) < len(places))
                     for place, others in nexts(waiting):
                         found = tree.moves.placing(parts, place, others, further, promising, made)
                         placed.setdefault(others, []).extend(found)
@@ -103,9 +112,7 @@ class Dive:
         if not self.step:
             return bounds
         steps: Values = np.exp(np.floor(np.log(np.maximum(bounds, 1.0)) / self.step) * self.step)
-        order = np.arange(len(bounds), dtype=np.uint64) * _SCATTER % _SCATTERED
-        ties: Values = _TIE * order.astype(np.float64)
-        return steps * (1 + ties)
+        return steps * _ties(1 << len(bounds).bit_length())[: len(bounds)]
 
 
 def apart(parts: Parts, bounds: Values) -> Values:

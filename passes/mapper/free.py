@@ -26,6 +26,7 @@ from passes.mapper.dive import Dive
 from passes.mapper.effort import Effort, SpentError
 from passes.mapper.estimates import Estimates
 from passes.mapper.finished import Finished
+from passes.mapper.footprint import Moved
 from passes.mapper.greedy import greedy
 from passes.mapper.local_search import LocalSearch
 from passes.mapper.moves import Moves
@@ -227,7 +228,8 @@ class _Search:
         self._prices = prices
         self._evened = prices.evened
         self._least = math.inf
-        self._nothing = Parts.empty(problem, Bounds(problem, prices, {}).flows)
+        self._moved = Moved(problem)
+        self._nothing = Parts.empty(problem, Bounds(problem, prices, {}, self._moved).flows)
 
     def run(self, effort: Effort, best: Incumbent | None = None) -> tuple[Finished | None, float]:
         """The best mapping found, which is offered to `best`, and what no mapping is better than."""
@@ -413,7 +415,7 @@ class _Search:
         return self._prices.hierarchy
 
     def _tree(self, assignment: Assignment) -> Tree:
-        bounds = Bounds(self._problem, self._evened, assignment)
+        bounds = Bounds(self._problem, self._evened, assignment, self._moved)
         moves = self._moves(Effort())
         return Tree(self._hierarchy, moves, bounds, self._combined, self._price)
 

@@ -103,8 +103,8 @@ class Link:
     known: dict[object, Column] = field(default_factory=dict[object, Column], init=False, compare=False, repr=False)
     """What follows from these tiles alone, a number for every part or one for all: whoever needs it keeps it here."""
 
-    def take(self, rows: Rows, taken: Taken | None = None) -> Link:
-        """Of some parts; `taken` are the arrays of which these rows are known."""
+    def take(self, rows: Rows, taken: Taken | None = None, *, knowing: bool = True) -> Link:
+        """Of some parts; `taken` are the arrays of which these rows are known. Not `knowing`, its tiles will change."""
         taken = Taken(rows) if taken is None else taken
         link = object.__new__(Link)
         content = link.__dict__
@@ -115,7 +115,7 @@ class Link:
             content["laid"] = taken.of(self.laid)
         if self.kept is not None:
             content["kept"] = taken.of(self.kept)
-        content["known"] = taken_of(self.known, rows, self.own.shape[1])
+        content["known"] = taken_of(self.known, rows, self.own.shape[1]) if knowing else {}
         return link
 
     def with_tiles(self, **changed: object) -> Link:
@@ -193,14 +193,19 @@ class Link:
             laid = np.ones_like(self.own) if self.laid is None else self.laid.copy()
             laid[loop] *= factors
             link = self.with_tiles(laid=laid)
-        together = axis.reduces if self.operand is Operand.OUTPUT else self.operand in axis.multicast
-        if self.upper is not None or not together:
+        if not self.may_share(axis):
             return link
         shared = self.shared.copy()
         if self.operand is Operand.INPUT and problem.window_of(loop) is not None:
             factors = np.where(tiles == self.own[loop], factors, 1)
         shared[loop] = np.minimum(shared[loop] * factors, problem.extents[loop])
         return link.with_tiles(shared=shared)
+
+    def may_share(self, axis: Axis) -> bool:
+        """Whether elements along an axis may share words of it."""
+        return self.upper is None and (
+            axis.reduces if self.operand is Operand.OUTPUT else self.operand in axis.multicast
+        )
 
     @property
     def ended(self) -> Link:

@@ -28,7 +28,7 @@ import numpy as np
 from dialects.hierarchy import Axis, Hierarchy
 from dialects.schedule import Operand
 from passes.mapper.choices import Tried, few_even, worthwhile
-from passes.mapper.effort import Effort
+from passes.mapper.effort import GROUP, Effort
 from passes.mapper.footprint import tile_words
 from passes.mapper.nest import Column, Store
 from passes.mapper.partial import Flags, Parts, Rows, in_banks, together
@@ -62,17 +62,22 @@ class Laying:
 class Made:
     """Cuts of some parts, and cuts of these, that were looked at already: whichever place comes next, they are alike.
 
-    Few are kept, as all wait until the last place was tried.
+    Few are kept, as all wait until the last place was tried. `promising` says that the parts were found to be so.
     """
 
-    def __init__(self, parts: Parts):
+    def __init__(self, parts: Parts, *, promising: bool = False):
         self._parts = parts
+        self._promising = promising
         self._known = {id(parts)}
         self._found: dict[tuple[int, tuple[int, ...]], tuple[int, Parts | None]] = {}
 
     def get(self, some: Parts, loops: tuple[int, ...]) -> tuple[int, Parts | None] | None:
         """How much effort it took to cut loops of some parts, and what is left of these then; None if not known."""
         return self._found.get((id(some), loops))
+
+    def is_promising(self, some: Parts) -> bool:
+        """Whether these are parts, or cuts of them that are kept, that were found to be promising as they are."""
+        return id(some) in self._known and (self._promising or some is not self._parts)
 
     def keep(self, some: Parts, loops: tuple[int, ...], effort: int, cut: Parts | None) -> None:
         """Keep what `get` gives, if these are the parts, or cuts of them that are kept."""
@@ -261,7 +266,11 @@ class Moves:
             before = self.effort.spent
             # what ends with any of these cuts tells most parts that are too dear before there are many of them
             ending = some.before(loops)
-            begun = promising(ending) if ending else None
+            if ending is some and made.is_promising(some):
+                self.effort.spend(GROUP)
+                begun = some
+            else:
+                begun = promising(ending) if ending else None
             if begun is None:
                 made.keep(some, loops, self.effort.spent - before, None)
             for few in begun.slices(_SLICE) if begun else ():

@@ -100,7 +100,7 @@ class Parts:
     def take(self, rows: Rows) -> Parts:
         """Some of them."""
         taken = Taken(rows)
-        some = self._rows(rows, taken)
+        some = self._rows(rows, taken, [False] * len(self.links))
         some.known.update(taken_of(self.known, rows, self.count))
         if "left" in self.__dict__:
             some.__dict__["left"] = taken.of(self.left)
@@ -108,13 +108,13 @@ class Parts:
             some.__dict__["steps"] = self.steps[rows]
         return some
 
-    def _rows(self, rows: Rows, taken: Taken) -> Parts:
-        """Some of them, without what is known of their tiles, which are to be changed."""
+    def _rows(self, rows: Rows, taken: Taken, changing: Sequence[bool]) -> Parts:
+        """Some of them, without what is known of their tiles, which will change, or of links that are `changing`."""
         some = self._with(
             trail=self.trail.take(rows),
             tiles=taken.of(self.tiles),
             busy=taken.of(self.busy),
-            links=tuple([link.take(rows, taken) for link in self.links]),
+            links=tuple([x.take(rows, taken, knowing=not y) for x, y in zip(self.links, changing, strict=True)]),
             held={memory: words[rows] for memory, words in self.held.items()},
             sunk=self.sunk[rows],
             sure=self.sure[rows],
@@ -262,7 +262,8 @@ class Parts:
         """
         if not all(link.allows(self.problem, loops) for link in self.links if link.owed is not None):
             rows, factors = rows[:0], factors[:, :0]
-        chosen = self._rows(rows, Taken(rows))
+        changing = [link.alive and link.gains(self.problem, loops) for link in self.links]
+        chosen = self._rows(rows, Taken(rows), changing)
         grow = np.ones_like(chosen.tiles)
         grow[list(loops)] = factors
         grown = Grown(self.problem, grow)
@@ -298,7 +299,8 @@ class Parts:
 
     def laid(self, axis: Axis, loop: int, factors: Column, rows: Rows) -> Parts:
         """Parts `rows`, side by side: `loop` runs over `factors` tiles along an axis."""
-        chosen = self._rows(rows, Taken(rows))
+        changing = [link.alive or link.may_share(axis) for link in self.links]
+        chosen = self._rows(rows, Taken(rows), changing)
         tiles, busy = chosen.tiles.copy(), chosen.busy.copy()
         tiles[loop] = np.minimum(tiles[loop] * factors, self.problem.extents[loop])
         busy[loop] *= factors
