@@ -118,8 +118,8 @@ class Pool:
             rows = ((bounds < limit) & taken).nonzero()[0]
             if len(rows):
                 some = parts.take(rows[np.argsort(bounds[rows], kind="stable")])
-                # what grows from these must not keep the trails of all others
-                yield some.being(trail=some.trail.compact())
+                # what grows from these must not keep the trails of all others, where these are many
+                yield some if self.brief else some.being(trail=some.trail.compact())
 
     def _lowest(self, number: int, ranked: Ranking) -> dict[Kind, Flags]:
         """Which parts of each kind are among so many that are `ranked` lowest; of those that tie, the first ones."""
