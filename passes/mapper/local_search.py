@@ -138,7 +138,7 @@ class LocalSearch:
         single = np.repeat(factors[:, None], len(places), axis=1)
         single[places, np.arange(len(places))] = changed
         self.effort.spend(GROUP + single.shape[1])
-        chosen = np.arange(single.shape[1])
+        chosen: Column = np.arange(len(places))
         if len(chosen) > _PAIRED:
             prices = self.price(self._counts(nodes, self._tiles(nodes, single), len(chosen)))
             chosen = np.sort(np.argsort(prices, kind="stable")[:_PAIRED])

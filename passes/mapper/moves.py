@@ -235,7 +235,7 @@ class Moves:
 
         def grown(some: Parts, loops: tuple[int, ...]) -> Iterator[Parts]:
             left = some.left[list(loops)]
-            rows = (left > 1).any(axis=0).nonzero()[0]
+            rows: Rows = np.logical_or.reduce(left > 1).nonzero()[0]
             if len(rows):
                 yield some.cut(loops, left[:, rows], rows)
 
@@ -355,7 +355,7 @@ class Moves:
                 chosen = fits.nonzero()[0]
                 rows, tiles, factors = rows[chosen], tiles.take(chosen, axis=1), [each[chosen] for each in factors]
         stacked = np.array(factors)
-        some = (stacked > 1).any(axis=0).nonzero()[0]
+        some: Rows = np.logical_or.reduce(stacked > 1).nonzero()[0]
         if not len(some):
             return None
         return parts.cut(loops, stacked.take(some, axis=1), rows[some])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -260,16 +261,16 @@ class Tree:
             some = [groups[number] for number in numbers]
             parts = joined(some) if len(some) > 1 else some[0]
             bounds = self.bound(stage, parts, storing=storing)
-            ends = np.cumsum([each.count for each in some])
+            ends = [*itertools.accumulate(each.count for each in some)]
             if orders[parts.kind] == 1:
-                rows = np.arange(len(bounds)) if limit is None else (bounds < limit).nonzero()[0]
+                rows: Rows = np.arange(len(bounds)) if limit is None else (bounds < limit).nonzero()[0]
                 if len(rows):
-                    first = numbers[int(np.searchsorted(ends, rows[0], side="right"))]
+                    first = numbers[bisect_right(ends, int(rows[0]))]
                     is_all = len(rows) == len(bounds)
                     found.append((first, parts, bounds) if is_all else (first, parts.take(rows), bounds[rows]))
                 continue
             # those of a kind with links in another order come in between
-            for number, each, end in zip(numbers, some, ends.tolist(), strict=True):
+            for number, each, end in zip(numbers, some, ends, strict=True):
                 own = bounds[end - each.count : end]
                 if limit is None:
                     found.append((number, each, own))
