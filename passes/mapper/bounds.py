@@ -26,6 +26,7 @@ from passes.mapper.sharing import Sharing, least_sum
 from passes.mapper.tariffs import Rate, Tariffs, shares
 
 _ONE: Column = np.ones(1, np.int64)
+_NOT_OPEN: tuple[bool, frozenset[LoopKind]] = (False, frozenset())
 
 
 class Terms(NamedTuple):
@@ -48,12 +49,12 @@ class Terms(NamedTuple):
 class Bounds:
     """Lower bounds for one link, machine and assignment of operands to memories."""
 
-    def __init__(self, problem: Problem, prices: Prices, assignment: Assignment):
+    def __init__(self, problem: Problem, prices: Prices, assignment: Assignment, moved: Moved | None = None):
         self._problem = problem
         self._prices = prices
         self._hierarchy: Hierarchy = prices.hierarchy
         self.assignment = assignment
-        self._moved = Moved(problem)
+        self._moved = moved or Moved(problem)
         self._paths = Paths(problem.operands, self._hierarchy, assignment)
         self._tariffs = Tariffs(self._paths, prices)
         self._reading = Reading(problem, prices, self._paths, timed=self.timed)
@@ -62,6 +63,8 @@ class Bounds:
         self._floors_of: dict[tuple[str, tuple[Operand, ...]], tuple[Values, Values]] = {}
         self._least_costs: dict[tuple[Operand, str], float] = {}
         self._prices_of: dict[object, tuple[float, float]] = {}
+        self._left_of: dict[object, Sequence[float]] = {}
+        self._are_settled: dict[object, bool] = {}
         self._open_of: dict[object, tuple[bool, frozenset[LoopKind]]] = {}
 
     @cached_property
@@ -222,7 +225,7 @@ class Bounds:
         else:
             others = least_sum([terms.take([1, 0, 0], axis=0), terms.take([2, 2, 1], axis=0)], room)
         costs = least + np.maximum(others, floors)
-        best: Values = np.where(growth < 1, np.inf, costs).min(axis=0)
+        best: Values = reduce(np.minimum, np.where(growth < 1, np.inf, costs))
         return best - self._saved(links, memory) if links else best
 
     def _floors(self, memory: str, waiting: tuple[Operand, ...]) -> tuple[Values, Values]:
@@ -377,7 +380,7 @@ class Bounds:
     def _open(self, link: Link, axes: Sequence[Axis]) -> tuple[bool, frozenset[LoopKind]]:
         """Whether elements along the outermost axes may still share words of a link, and what `_overlapping` says."""
         if link.upper is not None or not axes:
-            return False, frozenset()
+            return _NOT_OPEN
         key = (link.operand, link.lower, len(axes))
         if key not in self._open_of:
             left = self.axes_left(link, axes)
@@ -495,7 +498,7 @@ class Bounds:
 
     def settled(self, parts: Parts, axes: Sequence[Axis] = ()) -> Parts:
         """With links of which nothing is open any more among what is sunk, where `axes` are still to be laid along."""
-        done = [link for link in parts.links if self._is_settled(parts, link, axes)]
+        done = [link for link in parts.links if not link.alive and self._is_settled(parts, link, axes)]
         is_read = parts.sent is not None and not self._reading.hangs_on_axes
         if not done and not is_read:
             return parts
@@ -512,17 +515,23 @@ class Bounds:
         return parts.being(links=links, sunk=sunk, flows=flows, sent=None if is_read else parts.sent)
 
     def _is_settled(self, parts: Parts, link: Link, axes: Sequence[Axis]) -> bool:
-        """Whether nothing that follows changes what a link costs."""
-        if link.alive or self.axes_left(link, axes):
-            return False
-        if link.operand is not Operand.OUTPUT or link.upper is not None:
-            return True
-        # whether words that are sent save additions inside depends on what is there
+        """Whether nothing that follows changes what a link costs that is not alive."""
         inside = self._paths.inner.get((link.operand, link.lower))
+        is_there = inside is None or inside in parts.placed
+        key = (link.operand, link.lower, link.upper is None, is_there, len(axes))
+        if key not in self._are_settled:
+            self._are_settled[key] = not self.axes_left(link, axes) and (
+                link.operand is not Operand.OUTPUT
+                or link.upper is not None
+                # whether words that are sent save additions inside depends on what is there
+                or (is_there and self._is_sent_alone(link))
+            )
+        return self._are_settled[key]
+
+    def _is_sent_alone(self, link: Link) -> bool:
+        """Whether elements share no sums on the way out of the place above a link, if it goes on from there."""
         place = self._paths.upper[link.operand, link.lower]
-        return (inside is None or inside in parts.placed) and (
-            place is None or self._tariffs.is_even(link.operand, place)
-        )
+        return place is None or self._tariffs.is_even(link.operand, place)
 
     def _counted(self, link: Link) -> tuple[Values, Values]:
         """Words of a link as they are summed up."""
@@ -546,17 +555,41 @@ class Bounds:
         """
         if not self.timed:
             return np.zeros(parts.count)
-        steps: Values = parts.steps / np.asarray(room, np.float64)
+        steps: Values = parts.steps / room
         if not self._ports.outer:
             return steps
-        there = {(link.operand, link.lower) for link in parts.links}
-        for row, port, through in self._ports.outer:
-            words = [least for link, least in through if link in there or link not in parts.placed]
-            left: Values | float = float(sum(words))
-            if self._problem.extras:
-                left = left + self._ports.reads[row] @ (self._reading.fewest + again)
+        read = self._reads(again)
+        for number, (row, port, _) in enumerate(self._ports.outer):
+            left: Values | float = self._left_to_flow(parts)[number]
+            if read is not None:
+                left = left + read[number]
             steps = np.maximum(steps, (parts.flows[row] + left) / port.rate)
         return steps
+
+    def _left_to_flow(self, parts: Parts) -> Sequence[float]:
+        """By port that exists once, the fewest words of links that are not among what parts moved so far."""
+        there = tuple([(link.operand, link.lower) for link in parts.links])
+        found = self._left_of.get((parts.placed, there))
+        if found is None:
+            found = self._left_of[parts.placed, there] = [
+                float(sum(least for link, least in through if link in there or link not in parts.placed))
+                for _, _, through in self._ports.outer
+            ]
+        return found
+
+    def _reads(self, again: Values) -> Sequence[Values] | None:
+        """By port that exists once, words that results read of other tensors; None if they read none."""
+        if not self._problem.extras:
+            return None
+        return self._fewest_reads if again is self._reading.none else self._all_reads(again)
+
+    @cached_property
+    def _fewest_reads(self) -> Sequence[Values]:
+        return self._all_reads(self._reading.none)
+
+    def _all_reads(self, again: Values) -> Sequence[Values]:
+        words = self._reading.fewest + again
+        return [self._ports.reads[row] @ words for row, _, _ in self._ports.outer]
 
     @cached_property
     def exact(self) -> bool:

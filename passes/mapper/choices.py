@@ -13,15 +13,16 @@ from passes.mapper.problem import Problem
 @lru_cache(maxsize=4096)
 def even(extent: int) -> Column:
     """The smallest tile for every number of tiles that a loop can be cut into; not to be written to."""
-    tiles = np.unique(-(-extent // np.arange(1, extent + 1)))
+    every = -(-extent // np.arange(extent, 0, -1))
+    tiles = every[np.append(True, every[1:] > every[:-1])]
     tiles.flags.writeable = False
     return tiles
 
 
-def worthwhile(problem: Problem, loop: int, extent: int, *, every: bool = True) -> Column:
-    """The tiles of so many indices of a loop among which none better is missing; with not `every`, those of `even`."""
+def worthwhile(problem: Problem, loop: int, extent: int) -> Column:
+    """The tiles of so many indices of a loop among which none better is missing."""
     window = problem.window_of(loop)
-    has_gaps = every and window is not None and (window.stride > 1 or window.dilation > 1)
+    has_gaps = window is not None and (window.stride > 1 or window.dilation > 1)
     return np.arange(1, extent + 1) if has_gaps else even(extent)
 
 
@@ -31,6 +32,15 @@ def sampled(tiles: Column, extent: int, number: int) -> Column:
     chosen = _spread(tiles[whole], number)
     more = _spread(tiles[~whole], number - len(chosen))
     return np.sort(np.concatenate([chosen, more]))
+
+
+@lru_cache(maxsize=1 << 16)
+def few_even(extent: int, most: int | None, number: int) -> Column:
+    """As `sampled`, of the tiles of `even` up to `most`; not to be written to."""
+    tiles = even(extent)
+    chosen = sampled(tiles if most is None else tiles[tiles <= most], extent, number)
+    chosen.flags.writeable = False
+    return chosen
 
 
 def _spread(values: Column, number: int) -> Column:

@@ -88,6 +88,7 @@ class Counts:
         self._end = len(nest.nodes)
         self._wholes: dict[int, Pieces] = {}
         self._brought_words: dict[tuple[Operand, int, frozenset[int]], Column] = {}
+        self._tiles_words: dict[tuple[Operand, int], Column] = {}
         self._keeps: dict[tuple[Operand, int], _Kept] = {}
         self._prefixes: dict[tuple[int, int], Pieces] = {}
         self._reaches: dict[int, list[Column]] = {}
@@ -292,23 +293,27 @@ class Counts:
 
     def _window_pieces(self, loop: int, end: int, shared: frozenset[int], kept: Mapping[int, Column]) -> Pieces:
         """The pieces of a window's loop that count apart."""
+        extent = self._problem.extents[loop]
         innermost = _ONE if end == self._end else self._planned_reach(loop, end)
         instead = dict(kept)
-        together = ~_ALWAYS
+        together: Flags | None = None
         for index, _ in self._nest.cuts(loop):
             if index in shared:
-                together = together | (self._planned_reach(loop, index + 1) == innermost)
-            instead[index] = np.where(together, self._problem.extents[loop], instead.get(index, self._tiles[index]))
+                is_uncut = self._planned_reach(loop, index + 1) == innermost
+                together = is_uncut if together is None else together | is_uncut
+            if together is not None:
+                instead[index] = np.where(together, extent, instead.get(index, self._tiles[index]))
         pieces = self._pieces(loop, end, instead)
         if end == self._end:
-            return pieces.cut(np.where(together, self._problem.extents[loop], 1))
-        return pieces if self._hierarchy.nested else pieces.evened(self._problem.extents[loop])
+            return pieces.cut(_ONE if together is None else np.where(together, extent, 1))
+        return pieces if self._hierarchy.nested else pieces.evened(extent)
 
     def _tile_words(self, operand: Operand, end: int) -> Column:
         """Words of the largest tile at a place."""
-        return tile_words(
-            self._problem, operand, [self._reach(loop, end) for loop in range(len(self._problem.extents))]
-        )
+        if (operand, end) not in self._tiles_words:
+            reach = {loop: self._reach(loop, end) for loop in self._problem.indexing(operand)}
+            self._tiles_words[operand, end] = tile_words(self._problem, operand, reach)
+        return self._tiles_words[operand, end]
 
     def _pieces(
         self,
@@ -333,7 +338,7 @@ class Counts:
                 pieces = self._prefixes[loop, index]
                 continue
             tile = instead.get(index, self._tiles[index])
-            if index in once and (once[index] is _ALWAYS or once[index].all()):
+            if index in once and (once[index] is _ALWAYS or np.count_nonzero(once[index]) == len(once[index])):
                 pieces = pieces.first(tile)
                 continue
             if self._hierarchy.nested:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -26,6 +27,13 @@ _SCATTER, _SCATTERED = np.uint64(2654435761), np.uint64(1 << 32)
 """Multiples of a number that has no factor in common with another one, modulo that: they are in no order."""
 
 _TIE = 1e-9 / float(_SCATTERED)
+
+
+@lru_cache(maxsize=64)
+def _ties(count: int) -> Values:
+    """By what to multiply so many equal bounds, such that they are in no order; not to be written to."""
+    order = np.arange(count, dtype=np.uint64) * _SCATTER % _SCATTERED
+    return 1 + _TIE * order.astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -55,13 +63,14 @@ class Dive:
         """With all places in the memories of a stage: one more at a time, whichever may be next."""
         tree = self.tree
         places, further = tree.places(stage)
-        promising = tree.promising(stage, self._lowest)
+        promising = tree.promising(stage, self._lowest, self._takes_all)
         reached: dict[tuple[Place, ...], Iterable[Parts]] = {tuple(places): groups}
         for _ in places:
             placed: dict[tuple[Place, ...], list[Parts]] = {}
             for waiting, several in reached.items():
                 for parts in several:
-                    made = Made(parts)
+                    # after the first place they come out of a pool of those with the lowest bounds
+                    made = Made(parts, promising=len(waiting) < len(places))
                     for place, others in nexts(waiting):
                         found = tree.moves.placing(parts, place, others, further, promising, made)
                         placed.setdefault(others, []).extend(found)
@@ -72,20 +81,28 @@ class Dive:
         """The most promising parts in the middle of memories."""
         tree, pool = self.tree, Pool(brief=True)
         settled = [tree.bounds.settled(parts, tree.axes(stage)) for parts in groups]
-        bounds = tree.several(stage, settled, storing=True)
 
         def chosen(parts: Parts) -> Rows:
             return cheapest(parts, tree.bounds, tree.axes(stage))
 
-        pool.put(list(zip(settled, bounds, strict=True)), chosen)
+        pool.put(tree.several(stage, settled, storing=True), chosen)
         return self._taken(pool)
 
     def _taken(self, pool: Pool) -> list[Parts]:
         return list(pool.take(self.width, self.best.value, lambda parts, bounds: apart(parts, self._blurred(bounds))))
 
+    def _takes_all(self, count: int) -> bool:
+        """Whether so many parts are followed whatever their bounds: they are few, and nothing is known to be better."""
+        if count > self.width or self.best.value < np.inf:
+            return False
+        self.tree.moves.effort.spend(GROUP)
+        return True
+
     def _lowest(self, bounds: Values) -> Flags:
         """Which of some parts to follow on the way, by their bounds."""
         self.tree.moves.effort.spend(GROUP)
+        if len(bounds) <= self.width:
+            return bounds < self.best.value
         followed = np.zeros(len(bounds), np.bool_)
         followed[np.argsort(self._blurred(bounds), kind="stable")[: self.width]] = True
         return followed & (bounds < self.best.value)
@@ -95,9 +112,7 @@ class Dive:
         if not self.step:
             return bounds
         steps: Values = np.exp(np.floor(np.log(np.maximum(bounds, 1.0)) / self.step) * self.step)
-        order = np.arange(len(bounds), dtype=np.uint64) * _SCATTER % _SCATTERED
-        ties: Values = _TIE * order.astype(np.float64)
-        return steps * (1 + ties)
+        return steps * _ties(1 << len(bounds).bit_length())[: len(bounds)]
 
 
 def apart(parts: Parts, bounds: Values) -> Values:

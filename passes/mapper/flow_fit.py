@@ -119,6 +119,8 @@ class FlowFit:
     def _fits_in(self, candidates: Candidates, counts: Counts, memories: Iterable[Memory]) -> Flags:
         fits = np.ones(candidates.count, np.bool_)
         for memory in memories:
+            if memory.words is None and not memory.rooms:
+                continue
             held = {operand: memory.buffers * words for operand, words in counts.occupancy.get(memory.name, {}).items()}
             for operand, words in held.items():
                 if operand in memory.rooms:

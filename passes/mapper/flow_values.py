@@ -17,6 +17,17 @@ from passes.mapper.choices import even
 from passes.mapper.dataflow import BoundFlow
 from passes.mapper.nest import Column, Par
 
+_COUNTED = 1 << 12
+"""Numbers up to which it takes less time to count all of them than to sort those that there are."""
+
+
+def _distinct(numbers: Column) -> tuple[Column, Column]:
+    """The numbers of a column that differ, ascending, and which of these each one is; none is negative."""
+    if not len(numbers) or numbers.max() > _COUNTED:
+        return np.unique(numbers, return_inverse=True)
+    there = np.bincount(numbers) > 0
+    return there.nonzero()[0], (there.cumsum() - 1)[numbers]
+
 
 class FlowValues:
     """The values of parameters, all of them of those that are `free`; `counted` only cut loops into numbers of tiles.
@@ -67,7 +78,7 @@ class FlowValues:
 
     def tables(self, left: Column, name: str) -> tuple[Column, Column, Column]:
         """A table of values that are at most what is `left`: where each one's begin, and how many there are."""
-        distinct, which = np.unique(left, return_inverse=True)
+        distinct, which = _distinct(left)
         values: list[Column] = [
             np.arange(1, most + 1) if name in self.free else even(most) for most in map(int, distinct)
         ]

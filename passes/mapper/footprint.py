@@ -106,13 +106,13 @@ class Moved:
         return positions(window, *pieces)
 
 
-def tile_words(problem: Problem, operand: Operand, sizes: Sequence[Column] | Column) -> Column:
-    """Words of a tile with `sizes[l]` indices of loop l."""
+def tile_words(problem: Problem, operand: Operand, sizes: Sequence[Column] | Column | Mapping[int, Column]) -> Column:
+    """Words of a tile with `sizes[l]` indices of loop l; of loops that leave the operand alone none need be known."""
     factors = [sizes[loop] for loop in problem.plain(operand)]
     if operand is Operand.INPUT:
         factors += [touched(window, sizes[window.outputs], sizes[window.kernels]) for window in problem.windows]
     if not factors:
-        # a link of one operation has no loops
+        # no loop changes it, as in a link of one operation; a mapping may have none of the loops there are
         return np.ones_like(sizes[0]) if len(sizes) else np.ones(1, np.int64)
     return reduce(operator.mul, factors)
 

@@ -26,9 +26,11 @@ from passes.mapper.dive import Dive
 from passes.mapper.effort import Effort, SpentError
 from passes.mapper.estimates import Estimates
 from passes.mapper.finished import Finished
+from passes.mapper.footprint import Moved
 from passes.mapper.greedy import greedy
 from passes.mapper.local_search import LocalSearch
 from passes.mapper.moves import Moves
+from passes.mapper.nest import Column, Nest
 from passes.mapper.partial import Parts
 from passes.mapper.paths import Assignment
 from passes.mapper.pricing import Objective, Prices, Values
@@ -226,7 +228,8 @@ class _Search:
         self._prices = prices
         self._evened = prices.evened
         self._least = math.inf
-        self._nothing = Parts.empty(problem, Bounds(problem, prices, {}).flows)
+        self._moved = Moved(problem)
+        self._nothing = Parts.empty(problem, Bounds(problem, prices, {}, self._moved).flows)
 
     def run(self, effort: Effort, best: Incumbent | None = None) -> tuple[Finished | None, float]:
         """The best mapping found, which is offered to `best`, and what no mapping is better than."""
@@ -354,9 +357,11 @@ class _Search:
     def _improve(self, best: Incumbent, effort: Effort) -> None:
         """Offer what is better near the best mapping. Raises `SpentError` if the effort is spent."""
         if best.made is not None:
-            made = LocalSearch(self._problem, self._hierarchy, self._prices.value, effort).improved(best.made)
+            prices = self._prices
+            search = LocalSearch(self._problem, self._hierarchy, prices.value, effort, prices.wanted)
+            made = search.improved(best.made, best.value)
             if made is not best.made:
-                best.take(made, float(self._priced(Counts(self._problem, self._hierarchy, made.nest, made.tiles))[0]))
+                best.take(made, float(self._priced(made.nest, made.tiles)[0]))
 
     def _dive_in(
         self,
@@ -367,7 +372,7 @@ class _Search:
         mixed: Collection[type[Memory | Axis]] = (),
     ) -> None:
         """Look for a good mapping in a tree. Raises `SpentError` if the effort is spent."""
-        estimated = replace(tree, bounds=Estimates(self._problem, self._evened, tree.bounds.assignment))
+        estimated = replace(tree, bounds=Estimates.by(tree.bounds))
         moved = self._with(estimated, effort, larger=False, values=breadth.values, mixed=mixed)
         Dive(moved, best, breadth.width, breadth.step).run(self._nothing)
 
@@ -410,7 +415,7 @@ class _Search:
         return self._prices.hierarchy
 
     def _tree(self, assignment: Assignment) -> Tree:
-        bounds = Bounds(self._problem, self._evened, assignment)
+        bounds = Bounds(self._problem, self._evened, assignment, self._moved)
         moves = self._moves(Effort())
         return Tree(self._hierarchy, moves, bounds, self._combined, self._price)
 
@@ -451,9 +456,10 @@ class _Search:
         return self._prices.combined(energy, cycles, self._problem.operations)
 
     def _price(self, parts: Parts) -> Values:
-        return self._priced(Counts(self._problem, self._hierarchy, *parts.nest()))
+        return self._priced(*parts.nest())
 
-    def _priced(self, counts: Counts) -> Values:
+    def _priced(self, nest: Nest, tiles: list[Column]) -> Values:
+        counts = Counts(self._problem, self._hierarchy, nest, tiles, self._prices.wanted | self._evened.wanted)
         if self._evened is not self._prices:
             self._least = min(self._least, float(self._evened.value(counts).min()))
         return self._prices.value(counts)

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -54,6 +54,15 @@ def taken_of(known: Mapping[object, Column], rows: Rows, count: int) -> dict[obj
     return {name: column[rows] if len(column) == count else column for name, column in known.items()}
 
 
+def known_together(several: Sequence[tuple[Mapping[object, Column], int]]) -> Iterator[tuple[object, Column]]:
+    """What is known of all of several parts, put together; each has columns of so many numbers, or a single one."""
+    first, *others = [known for known, _ in several]
+    for name in first:
+        if all(name in known for known in others):
+            columns = [(known[name], count) for known, count in several]
+            yield name, np.concatenate([each if len(each) == count else each.repeat(count) for each, count in columns])
+
+
 class Grown:
     """Tiles that are so many times as large, no larger than the loops; of arrays that several links share, once."""
 
@@ -94,8 +103,8 @@ class Link:
     known: dict[object, Column] = field(default_factory=dict[object, Column], init=False, compare=False, repr=False)
     """What follows from these tiles alone, a number for every part or one for all: whoever needs it keeps it here."""
 
-    def take(self, rows: Rows, taken: Taken | None = None) -> Link:
-        """Of some parts; `taken` are the arrays of which these rows are known."""
+    def take(self, rows: Rows, taken: Taken | None = None, *, knowing: bool = True) -> Link:
+        """Of some parts; `taken` are the arrays of which these rows are known. Not `knowing`, its tiles will change."""
         taken = Taken(rows) if taken is None else taken
         link = object.__new__(Link)
         content = link.__dict__
@@ -106,11 +115,11 @@ class Link:
             content["laid"] = taken.of(self.laid)
         if self.kept is not None:
             content["kept"] = taken.of(self.kept)
-        content["known"] = taken_of(self.known, rows, self.own.shape[1])
+        content["known"] = taken_of(self.known, rows, self.own.shape[1]) if knowing else {}
         return link
 
-    def _with(self, **changed: object) -> Link:
-        """As `replace`, in less time."""
+    def with_tiles(self, **changed: object) -> Link:
+        """As `replace` in less time, for other tiles."""
         link = object.__new__(Link)
         link.__dict__.update(self.__dict__)
         link.__dict__.update(changed, known={})
@@ -172,7 +181,7 @@ class Link:
             is_laid = self.laid > 1
             kept = np.where(is_laid, factors, 1) * (1 if self.kept is None else self.kept)
             own = problem.within(self.own * np.where(is_laid, 1, factors))
-        return self._with(alive=alive, owed=self.owed or None, shared=grown.of(self.shared), own=own, kept=kept)
+        return self.with_tiles(alive=alive, owed=self.owed or None, shared=grown.of(self.shared), own=own, kept=kept)
 
     def beside(self, problem: Problem, axis: Axis, loop: int, factors: Column, tiles: Column) -> Link:
         """With further elements along an axis, over which tiles of a loop are laid.
@@ -183,15 +192,20 @@ class Link:
         if self.alive:
             laid = np.ones_like(self.own) if self.laid is None else self.laid.copy()
             laid[loop] *= factors
-            link = self._with(laid=laid)
-        together = axis.reduces if self.operand is Operand.OUTPUT else self.operand in axis.multicast
-        if self.upper is not None or not together:
+            link = self.with_tiles(laid=laid)
+        if not self.may_share(axis):
             return link
         shared = self.shared.copy()
         if self.operand is Operand.INPUT and problem.window_of(loop) is not None:
             factors = np.where(tiles == self.own[loop], factors, 1)
         shared[loop] = np.minimum(shared[loop] * factors, problem.extents[loop])
-        return link._with(shared=shared)
+        return link.with_tiles(shared=shared)
+
+    def may_share(self, axis: Axis) -> bool:
+        """Whether elements along an axis may share words of it."""
+        return self.upper is None and (
+            axis.reduces if self.operand is Operand.OUTPUT else self.operand in axis.multicast
+        )
 
     @property
     def ended(self) -> Link:
@@ -233,7 +247,9 @@ def linked(links: Sequence[Link]) -> Link:
     if any(link.own is not link.shared for link in links):
         own = np.concatenate([link.own for link in links], axis=1)
     laid, kept = (_side_by_side(each, links) for each in ([x.laid for x in links], [x.kept for x in links]))
-    return replace(links[0], shared=shared, own=own, laid=laid, kept=kept)
+    link = links[0].with_tiles(shared=shared, own=own, laid=laid, kept=kept)
+    link.known.update(known_together([(each.known, each.own.shape[1]) for each in links]))
+    return link
 
 
 def _side_by_side(columns: Sequence[Column | None], links: Sequence[Link]) -> Column | None:

@@ -6,7 +6,7 @@ every store, too. A round prices all pairs of changes at once, and takes the bes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -40,13 +40,16 @@ class LocalSearch:
     hierarchy: Hierarchy
     price: Callable[[Counts], Values]
     effort: Effort
+    wanted: Collection[str] | None = None
+    """The events that the price hangs on, if not on all."""
 
-    def improved(self, made: Finished) -> Finished:
+    def improved(self, made: Finished, value: float | None = None) -> Finished:
         """A mapping that no pair of changes makes better, or the best one found when the effort is spent.
 
-        It is the same one if there is none better.
+        It is the same one if there is none better. `value` is its price, where that is known.
         """
-        value = float(self.price(self._counts(made.nest.nodes, made.tiles, 1))[0])
+        if value is None:
+            value = float(self.price(self._counts(made.nest.nodes, made.tiles, 1))[0])
         with suppress(SpentError):
             for _ in range(_ROUNDS):
                 nodes, tiles = self._widened(*self._without_idle_nodes(made))
@@ -135,9 +138,10 @@ class LocalSearch:
         single = np.repeat(factors[:, None], len(places), axis=1)
         single[places, np.arange(len(places))] = changed
         self.effort.spend(GROUP + single.shape[1])
-        tiles = self._tiles(nodes, single)
-        prices = self.price(self._counts(nodes, tiles, single.shape[1]))
-        chosen = np.sort(np.argsort(prices, kind="stable")[:_PAIRED])
+        chosen: Column = np.arange(len(places))
+        if len(chosen) > _PAIRED:
+            prices = self.price(self._counts(nodes, self._tiles(nodes, single), len(chosen)))
+            chosen = np.sort(np.argsort(prices, kind="stable")[:_PAIRED])
         first, second = np.triu_indices(len(chosen), 1)
         first, second = chosen[first], chosen[second]
         apart = places[first] != places[second]
@@ -191,4 +195,4 @@ class LocalSearch:
         return fits if self.hierarchy.elements is None else fits & (elements <= self.hierarchy.elements)
 
     def _counts(self, nodes: tuple[Node, ...], tiles: list[Column], candidates: int) -> Counts:
-        return Counts(self.problem, self.hierarchy, Nest(nodes), tiles, candidates=candidates)
+        return Counts(self.problem, self.hierarchy, Nest(nodes), tiles, self.wanted, candidates)

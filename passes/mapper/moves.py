@@ -27,8 +27,8 @@ import numpy as np
 
 from dialects.hierarchy import Axis, Hierarchy
 from dialects.schedule import Operand
-from passes.mapper.choices import Tried, sampled, worthwhile
-from passes.mapper.effort import Effort
+from passes.mapper.choices import Tried, few_even, worthwhile
+from passes.mapper.effort import GROUP, Effort
 from passes.mapper.footprint import tile_words
 from passes.mapper.nest import Column, Store
 from passes.mapper.partial import Flags, Parts, Rows, in_banks, together
@@ -62,17 +62,22 @@ class Laying:
 class Made:
     """Cuts of some parts, and cuts of these, that were looked at already: whichever place comes next, they are alike.
 
-    Few are kept, as all wait until the last place was tried.
+    Few are kept, as all wait until the last place was tried. `promising` says that the parts were found to be so.
     """
 
-    def __init__(self, parts: Parts):
+    def __init__(self, parts: Parts, *, promising: bool = False):
         self._parts = parts
+        self._promising = promising
         self._known = {id(parts)}
         self._found: dict[tuple[int, tuple[int, ...]], tuple[int, Parts | None]] = {}
 
     def get(self, some: Parts, loops: tuple[int, ...]) -> tuple[int, Parts | None] | None:
         """How much effort it took to cut loops of some parts, and what is left of these then; None if not known."""
         return self._found.get((id(some), loops))
+
+    def is_promising(self, some: Parts) -> bool:
+        """Whether these are parts, or cuts of them that are kept, that were found to be promising as they are."""
+        return id(some) in self._known and (self._promising or some is not self._parts)
 
     def keep(self, some: Parts, loops: tuple[int, ...], effort: int, cut: Parts | None) -> None:
         """Keep what `get` gives, if these are the parts, or cuts of them that are kept."""
@@ -216,7 +221,7 @@ class Moves:
                 allowed = allowed & (np.multiply.reduce(parts.busy, axis=0) <= self._hierarchy.elements)
             if before is not None:
                 allowed = allowed & ((factors > 1) | ((before[rows] == 1) & (order[place - 1] < index)))
-            fits = np.flatnonzero(allowed)
+            fits = allowed.nonzero()[0]
             parts, used, before = parts.take(fits), [each[fits] for each in used], factors[fits]
         return _Laid(parts, tuple(used))
 
@@ -230,7 +235,7 @@ class Moves:
 
         def grown(some: Parts, loops: tuple[int, ...]) -> Iterator[Parts]:
             left = some.left[list(loops)]
-            rows = np.flatnonzero((left > 1).any(axis=0))
+            rows: Rows = np.logical_or.reduce(left > 1).nonzero()[0]
             if len(rows):
                 yield some.cut(loops, left[:, rows], rows)
 
@@ -261,7 +266,11 @@ class Moves:
             before = self.effort.spent
             # what ends with any of these cuts tells most parts that are too dear before there are many of them
             ending = some.before(loops)
-            begun = promising(ending) if ending else None
+            if ending is some and made.is_promising(some):
+                self.effort.spend(GROUP)
+                begun = some
+            else:
+                begun = promising(ending) if ending else None
             if begun is None:
                 made.keep(some, loops, self.effort.spent - before, None)
             for few in begun.slices(_SLICE) if begun else ():
@@ -342,11 +351,11 @@ class Moves:
             tiles[loop] = np.minimum(tiles[loop] * by, self._problem.extents[loop])
             rows, factors = rows[more], [*(each[more] for each in factors), by]
             fits = self._fits(parts, rows, tiles, waiting)
-            if not fits.all():
+            if np.count_nonzero(fits) < len(fits):
                 chosen = fits.nonzero()[0]
                 rows, tiles, factors = rows[chosen], tiles.take(chosen, axis=1), [each[chosen] for each in factors]
         stacked = np.array(factors)
-        some = np.flatnonzero((stacked > 1).any(axis=0))
+        some: Rows = np.logical_or.reduce(stacked > 1).nonzero()[0]
         if not len(some):
             return None
         return parts.cut(loops, stacked.take(some, axis=1), rows[some])
@@ -393,14 +402,10 @@ class Moves:
 
     def _tried(self, loop: int, left: int, most: int | None, *, uneven: bool) -> Column:
         """The factors of a loop that are tried if so many tiles of it are left; see `_factors`."""
-        values = worthwhile(self._problem, loop, left, every=self._values is None)
-        if uneven and self._values is None:
-            values = np.arange(1, left + 1)
-        if most is not None:
-            values = values[values <= most]
         if self._values is not None:
-            values = sampled(values, left, self._values if most is None else max(self._values, _LAID))
-        return values
+            return few_even(left, most, self._values if most is None else max(self._values, _LAID))
+        values = np.arange(1, left + 1) if uneven else worthwhile(self._problem, loop, left)
+        return values if most is None else values[values <= most]
 
 
 def _all(found: Sequence[_Laid]) -> _Laid:

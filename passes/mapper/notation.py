@@ -9,13 +9,14 @@ between what its values lie, whatever the names are.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property, lru_cache
+from functools import cached_property, lru_cache
 from itertools import product
 from math import comb, prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,25 +25,6 @@ from dialects.diagnostics import CatenaError, Diagnostic
 from dialects.schedule import Operand
 from dialects.toml_text import as_toml, in_text
 from passes.mapper.nest import Column
-
-if TYPE_CHECKING:
-    from lark import Lark, Token
-
-GRAMMAR = r"""
-flow: nodes ("|" nodes?)?
-nodes: node ("," node)*
-?node: "for" NAME sum -> temporal
-     | "par" NAME sum "on" NAME -> spatial
-     | "store" NAME "[" OPERAND ("," OPERAND)* "]" -> store
-?sum: product | sum "+" product -> plus | sum "-" product -> minus
-?product: atom | product "*" atom -> times
-?atom: NUMBER -> number | NAME -> name | "(" sum ")"
-NUMBER: /[0-9]{1,9}(?![0-9])/
-OPERAND.2: /[IKO](?![A-Za-z0-9_])/
-NAME: /[A-Za-z_][A-Za-z0-9_]*/
-%import common.WS
-%ignore WS
-"""
 
 _HINTS = {
     "flow": "for PART TILE, par PART TILE on AXIS, store MEMORY [OPERANDS], with a comma or one | between two of them",
@@ -172,6 +154,14 @@ class _TooLarge(Exception):
     """An expression with more in it than anybody means."""
 
 
+class _UnreadableError(Exception):
+    """A text that goes on at a character as none does."""
+
+    def __init__(self, at: int):
+        super().__init__(at)
+        self.at = at
+
+
 def parse_nodes(text: str, where: str) -> tuple[tuple[OpenNode, ...], tuple[OpenNode, ...]]:
     """The nodes left and right of the bar.
 
@@ -186,8 +176,6 @@ def parse_expression(text: str, where: str) -> Expression:
 
 
 def _parse(text: str, start: str, where: str) -> Any:
-    from lark import UnexpectedInput
-
     try:
         return _parsed(text, start)
     except _TooLarge as error:
@@ -197,9 +185,8 @@ def _parse(text: str, start: str, where: str) -> Any:
         raise CatenaError(
             Diagnostic("CAT-C003", message, "target", expected=expected, found=as_toml(text), hint=hint)
         ) from error
-    except UnexpectedInput as error:
-        at = max(error.pos_in_stream or 0, 0)
-        before = text[:at].split("\n")
+    except _UnreadableError as error:
+        before, rest = text[: error.at].split("\n"), text[error.at :].split("\n")[0][:20]
         raise CatenaError(
             Diagnostic(
                 "CAT-C003",
@@ -207,7 +194,7 @@ def _parse(text: str, start: str, where: str) -> Any:
                 "target",
                 where=in_text(len(before)),
                 expected=_EXPECTED[start],
-                found=f"character {len(before[-1]) + 1}: {text[at : at + 20].split(chr(10))[0] or 'the end'}",
+                found=f"character {len(before[-1]) + 1}: {rest if rest.strip() else 'the end'}",
                 hint=_HINTS[start],
             )
         ) from error
@@ -215,65 +202,139 @@ def _parse(text: str, start: str, where: str) -> Any:
 
 @lru_cache(maxsize=256)
 def _parsed(text: str, start: str) -> Any:
-    parser: Any = _parser()
-    return parser.parse(text, start=start)
+    reader = _Reader(text)
+    found = reader.flow() if start == "flow" else reader.sum()
+    reader.need(_END)
+    return found
+
+
+_BLANK = re.compile(r"[ \t\f\r\n]*")
+_NUMBER = re.compile(r"[0-9]{1,9}(?![0-9])")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_WORD = re.compile(r"(?:for|par|store)(?![A-Za-z0-9_])")
+_ON = re.compile(r"on(?![A-Za-z0-9_])")
+_OPERAND = re.compile(r"[IKO](?![A-Za-z0-9_])")
+_SIGN, _TIMES, _BEGIN, _CLOSE = (re.compile(each) for each in (r"[+-]", r"\*", r"\(", r"\)"))
+_COMMA, _BAR, _FIRST, _LAST = (re.compile(each) for each in (",", r"\|", r"\[", r"\]"))
+_END = re.compile(r"\Z")
+
+
+@dataclass
+class _Sum:
+    """A sum that is being read: what there is before a sign, and the product after it."""
+
+    total: Expression | None = None
+    sign: str = "+"
+    product: Expression | None = None
+
+    def times(self, factor: Expression) -> None:
+        self.product = factor if self.product is None else _product(self.product, factor)
+
+    def end(self) -> Expression:
+        """With the product, which ends."""
+        assert self.product is not None
+        terms = self.product.terms
+        if self.total is not None:
+            signed = terms if self.sign == "+" else tuple((-factor, names) for factor, names in terms)
+            terms = _sum_of(*self.total.terms, *signed).terms
+        self.total, self.product = Expression(terms), None
+        return self.total
+
+
+class _Reader:
+    """Reads a text from its beginning. Raises `_UnreadableError` where it goes on in another way."""
+
+    def __init__(self, text: str):
+        self._text, self._at = text, 0
+
+    def take(self, pattern: re.Pattern[str]) -> str | None:
+        """What comes next, if it is that; None leaves it there."""
+        match = pattern.match(self._text, self._next)
+        if match is None:
+            return None
+        self._at = match.end()
+        return match.group()
+
+    def need(self, pattern: re.Pattern[str]) -> str:
+        """What must come next."""
+        found = self.take(pattern)
+        if found is None:
+            raise _UnreadableError(self._next if self._next < len(self._text) else self._at)
+        return found
+
+    @property
+    def _next(self) -> int:
+        """Where the next word begins."""
+        match = _BLANK.match(self._text, self._at)
+        return self._at if match is None else match.end()
+
+    def flow(self) -> tuple[tuple[OpenNode, ...], tuple[OpenNode, ...]]:
+        """Nodes with a bar between them, or after them, or without one."""
+        left = self._nodes()
+        has_more = self.take(_BAR) is not None and not self._is_end
+        return left, self._nodes() if has_more else ()
+
+    @property
+    def _is_end(self) -> bool:
+        return self._next == len(self._text)
+
+    def _nodes(self) -> tuple[OpenNode, ...]:
+        nodes = [self._node()]
+        while self.take(_COMMA):
+            nodes.append(self._node())
+        return tuple(nodes)
+
+    def _node(self) -> OpenNode:
+        kind = self.need(_WORD)
+        line = self._text.count("\n", 0, self._next) + 1
+        name = self.need(_NAME)
+        if kind == "store":
+            return OpenNode(kind, memory=name, operands=self._operands(), line=line)
+        tile = self.sum()
+        axis = ""
+        if kind == "par":
+            self.need(_ON)
+            axis = self.need(_NAME)
+        return OpenNode(kind, name, tile, axis, line=line)
+
+    def _operands(self) -> tuple[Operand, ...]:
+        self.need(_FIRST)
+        operands = [Operand(self.need(_OPERAND))]
+        while self.take(_COMMA):
+            operands.append(Operand(self.need(_OPERAND)))
+        self.need(_LAST)
+        return tuple(operands)
+
+    def sum(self) -> Expression:
+        """An expression, multiplied out; those in parentheses wait on a stack, however many there are."""
+        within = [_Sum()]
+        while True:
+            while self.take(_BEGIN):
+                within.append(_Sum())
+            number = self.take(_NUMBER)
+            within[-1].times(Expression(((1, (self.need(_NAME),)),) if number is None else ((int(number), ()),)))
+            while True:
+                if self.take(_TIMES):
+                    break
+                ended = within[-1].end()
+                if sign := self.take(_SIGN):
+                    within[-1].sign = sign
+                    break
+                if len(within) == 1:
+                    return ended
+                self.need(_CLOSE)
+                within.pop()
+                within[-1].times(ended)
+
+
+def _product(one: Expression, another: Expression) -> Expression:
+    if len(one.terms) * len(another.terms) > _MOST_TERMS:
+        raise _TooLarge
+    products = ((a * b, (*left, *right)) for a, left in one.terms for b, right in another.terms)
+    return _sum_of(*products)
 
 
 def _sum_of(*terms: tuple[int, tuple[str, ...]]) -> Expression:
     if len(terms) > _MOST_TERMS or any(len(names) > _MOST_NAMES or abs(n) > _LARGEST_FACTOR for n, names in terms):
         raise _TooLarge
     return Expression(terms)
-
-
-def _line(token: Token) -> int:
-    return token.line or 1
-
-
-@cache
-def _parser() -> Lark:
-    from lark import Lark, Token, Transformer
-
-    class Builder(Transformer[Token, Any]):
-        """Makes nodes and expressions while parsing."""
-
-        def flow(self, children: list[tuple[OpenNode, ...]]) -> tuple[tuple[OpenNode, ...], ...]:
-            return children[0], children[1] if len(children) > 1 else ()
-
-        def nodes(self, children: list[OpenNode]) -> tuple[OpenNode, ...]:
-            return tuple(children)
-
-        def temporal(self, children: list[Any]) -> OpenNode:
-            return OpenNode("for", str(children[0]), children[1], line=_line(children[0]))
-
-        def spatial(self, children: list[Any]) -> OpenNode:
-            return OpenNode("par", str(children[0]), children[1], axis=str(children[2]), line=_line(children[0]))
-
-        def store(self, children: list[Token]) -> OpenNode:
-            operands = tuple(map(Operand, children[1:]))
-            return OpenNode("store", memory=str(children[0]), operands=operands, line=_line(children[0]))
-
-        def number(self, children: list[Token]) -> Expression:
-            return Expression(((int(children[0]), ()),))
-
-        def name(self, children: list[Token]) -> Expression:
-            return Expression(((1, (str(children[0]),)),))
-
-        def plus(self, children: list[Expression]) -> Expression:
-            return _sum_of(*children[0].terms, *children[1].terms)
-
-        def minus(self, children: list[Expression]) -> Expression:
-            return _sum_of(*children[0].terms, *((-factor, names) for factor, names in children[1].terms))
-
-        def times(self, children: list[Expression]) -> Expression:
-            one, another = children
-            if len(one.terms) * len(another.terms) > _MOST_TERMS:
-                raise _TooLarge
-            products = ((a * b, (*left, *right)) for a, left in one.terms for b, right in another.terms)
-            return _sum_of(*products)
-
-        def sum(self, children: list[Expression]) -> Expression:
-            return children[0]
-
-        product = atom = sum
-
-    return Lark(GRAMMAR, start=["flow", "sum"], parser="lalr", transformer=Builder(), maybe_placeholders=False)

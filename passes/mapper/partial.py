@@ -22,7 +22,7 @@ import numpy.typing as npt
 from dialects.hierarchy import Axis, Hierarchy, Memory
 from dialects.schedule import Operand
 from passes.mapper.footprint import tile_words
-from passes.mapper.links import OPERATION, Grown, Link, Taken, linked, taken_of
+from passes.mapper.links import OPERATION, Grown, Link, Taken, known_together, linked, taken_of
 from passes.mapper.nest import Column, For, Nest, Par, Store
 from passes.mapper.problem import Problem
 from passes.mapper.trail import Rows, Trail, merged
@@ -100,7 +100,7 @@ class Parts:
     def take(self, rows: Rows) -> Parts:
         """Some of them."""
         taken = Taken(rows)
-        some = self._rows(rows, taken)
+        some = self._rows(rows, taken, [False] * len(self.links))
         some.known.update(taken_of(self.known, rows, self.count))
         if "left" in self.__dict__:
             some.__dict__["left"] = taken.of(self.left)
@@ -108,13 +108,13 @@ class Parts:
             some.__dict__["steps"] = self.steps[rows]
         return some
 
-    def _rows(self, rows: Rows, taken: Taken) -> Parts:
-        """Some of them, without what is known of their tiles, which are to be changed."""
+    def _rows(self, rows: Rows, taken: Taken, changing: Sequence[bool]) -> Parts:
+        """Some of them, without what is known of their tiles, which will change, or of links that are `changing`."""
         some = self._with(
             trail=self.trail.take(rows),
             tiles=taken.of(self.tiles),
             busy=taken.of(self.busy),
-            links=tuple([link.take(rows, taken) for link in self.links]),
+            links=tuple([x.take(rows, taken, knowing=not y) for x, y in zip(self.links, changing, strict=True)]),
             held={memory: words[rows] for memory, words in self.held.items()},
             sunk=self.sunk[rows],
             sure=self.sure[rows],
@@ -159,6 +159,40 @@ class Parts:
             grown.__dict__["steps"] = self.steps
         return grown
 
+    def beside(self, others: Sequence[Parts]) -> Parts:
+        """With others of the same `order`."""
+        groups = (self, *others)
+        several = self._with(
+            trail=merged([group.trail for group in groups]),
+            tiles=np.concatenate([group.tiles for group in groups], axis=1),
+            busy=np.concatenate([group.busy for group in groups], axis=1),
+            links=tuple([linked(same) for same in zip(*(group.links for group in groups), strict=True)]),
+            held={memory: np.concatenate([group.held[memory] for group in groups]) for memory in self.held},
+            sunk=np.concatenate([group.sunk for group in groups]),
+            sure=np.concatenate([group.sure for group in groups]),
+            flows=np.concatenate([group.flows for group in groups], axis=1),
+            marks=np.concatenate([group.marks for group in groups], axis=1),
+            sent=None if self.sent is None else np.concatenate([x.sent for x in groups if x.sent is not None], axis=1),
+        )
+        several.known.update(known_together([(group.known, group.count) for group in groups]))
+        if all("left" in group.__dict__ for group in groups):
+            several.__dict__["left"] = np.concatenate([group.left for group in groups], axis=1)
+        if all("steps" in group.__dict__ for group in groups):
+            several.__dict__["steps"] = np.concatenate([group.steps for group in groups])
+        several.__dict__["kind"] = self.kind
+        return several
+
+    @property
+    def by_kind(self) -> Parts:
+        """With links in an order that parts of one `kind` share."""
+        kinds = [link.kind for link in self.links]
+        order = sorted(range(len(kinds)), key=kinds.__getitem__)
+        if order == list(range(len(kinds))):
+            return self
+        some = self.being(links=tuple([self.links[number] for number in order]))
+        some.__dict__["kind"] = self.kind
+        return some
+
     def slices(self, size: int) -> Iterator[Parts]:
         """So many of them at a time."""
         if self.count <= size:
@@ -201,7 +235,7 @@ class Parts:
             held={**self.held, memory: held},
             flows=flows,
         )
-        return grown if fits.all() else grown.take(np.flatnonzero(fits))
+        return grown if np.count_nonzero(fits) == len(fits) else grown.take(fits.nonzero()[0])
 
     @property
     def sending(self) -> Parts:
@@ -215,7 +249,10 @@ class Parts:
         """
         if not all(link.allows(self.problem, loops) for link in self.links if link.owed is not None):
             return None
-        links = (link if not link.alive or link.gains(self.problem, loops) else link.ended for link in self.links)
+        ends = [link.alive and not link.gains(self.problem, loops) for link in self.links]
+        if not any(ends):
+            return self
+        links = [link.ended if end else link for link, end in zip(self.links, ends, strict=True)]
         return self.being(links=tuple(links))
 
     def cut(self, loops: Sequence[int], factors: Column, rows: Rows) -> Parts:
@@ -225,7 +262,8 @@ class Parts:
         """
         if not all(link.allows(self.problem, loops) for link in self.links if link.owed is not None):
             rows, factors = rows[:0], factors[:, :0]
-        chosen = self._rows(rows, Taken(rows))
+        changing = [link.alive and link.gains(self.problem, loops) for link in self.links]
+        chosen = self._rows(rows, Taken(rows), changing)
         grow = np.ones_like(chosen.tiles)
         grow[list(loops)] = factors
         grown = Grown(self.problem, grow)
@@ -261,7 +299,8 @@ class Parts:
 
     def laid(self, axis: Axis, loop: int, factors: Column, rows: Rows) -> Parts:
         """Parts `rows`, side by side: `loop` runs over `factors` tiles along an axis."""
-        chosen = self._rows(rows, Taken(rows))
+        changing = [link.alive or link.may_share(axis) for link in self.links]
+        chosen = self._rows(rows, Taken(rows), changing)
         tiles, busy = chosen.tiles.copy(), chosen.busy.copy()
         tiles[loop] = np.minimum(tiles[loop] * factors, self.problem.extents[loop])
         busy[loop] *= factors
@@ -340,8 +379,7 @@ def read_by(problem: Problem, pieces: Column, together: Values | float) -> Value
 
 def together(groups: Sequence[Parts]) -> Parts:
     """Parts of one kind, made in different ways, as one."""
-    by_name = [sorted(group.links, key=lambda link: link.kind) for group in groups]
-    return joined([group.being(links=tuple(links)) for group, links in zip(groups, by_name, strict=True)])
+    return joined([group.by_kind for group in groups])
 
 
 def joined(groups: Sequence[Parts]) -> Parts:
@@ -349,20 +387,7 @@ def joined(groups: Sequence[Parts]) -> Parts:
     first = groups[0]
     if len(groups) == 1:
         return first.being(trail=merged([first.trail]))
-    return Parts(
-        first.problem,
-        merged([group.trail for group in groups]),
-        np.concatenate([group.tiles for group in groups], axis=1),
-        np.concatenate([group.busy for group in groups], axis=1),
-        tuple([linked(same) for same in zip(*(group.links for group in groups), strict=True)]),
-        first.placed,
-        {memory: np.concatenate([group.held[memory] for group in groups]) for memory in first.held},
-        np.concatenate([group.sunk for group in groups]),
-        np.concatenate([group.sure for group in groups]),
-        np.concatenate([group.flows for group in groups], axis=1),
-        np.concatenate([group.marks for group in groups], axis=1),
-        None if first.sent is None else np.concatenate([each.sent for each in groups if each.sent is not None], axis=1),
-    )
+    return first.beside(groups[1:])
 
 
 def _slowest(indices: Column, axes: Sequence[tuple[Column, Column]]) -> Column:

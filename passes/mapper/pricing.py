@@ -160,6 +160,12 @@ class Prices:
         out, come = self._port_events(memory)
         return _total(events, out) / (memory.read or np.inf), _total(events, come) / (memory.write or np.inf)
 
+    @cached_property
+    def wanted(self) -> frozenset[str]:
+        """The events that a value hangs on."""
+        priced = (event for event, price in self.of.items() if price)
+        return self.timed_events.union(priced, self.hierarchy.forbidden)
+
     @property
     def timed_events(self) -> frozenset[str]:
         """The events of words that take time to go in or out of a memory."""

@@ -125,6 +125,15 @@ class Problem:
         """The loops that an operand is indexed by, each on its own."""
         return self._plain[operand]
 
+    def indexing(self, operand: Operand) -> tuple[int, ...]:
+        """The loops that an operand is indexed by."""
+        return self._indexing[operand]
+
+    @cached_property
+    def _indexing(self) -> dict[Operand, tuple[int, ...]]:
+        loops = range(len(self.loops))
+        return {operand: tuple(loop for loop in loops if self.is_relevant(operand, loop)) for operand in Operand}
+
     @cached_property
     def _plain(self) -> dict[Operand, tuple[int, ...]]:
         return {operand: self._plain_of(operand) for operand in Operand}

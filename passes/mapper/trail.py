@@ -37,12 +37,17 @@ class Trail(NamedTuple):
         """With more nodes around it."""
         return Trail((*self.nodes, *nodes), (*self.columns, *columns), self.inside, self.which, self.row)
 
+    @property
+    def _numbers(self) -> list[int]:
+        """The numbers of those inside that something is around, in their order."""
+        return np.bincount(self.which).nonzero()[0].tolist()
+
     def made(self) -> tuple[tuple[Node, ...], tuple[Column, ...]]:
         """Nodes and columns from the very inside out, of parts that were made alike."""
         if not self.inside:
             return self.nodes, self.columns
-        (number,) = np.unique(self.which)
-        nodes, columns = self.inside[int(number)].take(self.row).made()
+        (number,) = self._numbers
+        nodes, columns = self.inside[number].take(self.row).made()
         return (*nodes, *self.nodes), (*columns, *self.columns)
 
     def alike(self) -> Iterator[Rows]:
@@ -50,19 +55,19 @@ class Trail(NamedTuple):
         if not self.inside:
             yield np.arange(len(self.which))
             return
-        for number in np.unique(self.which):
-            rows = np.flatnonzero(self.which == number)
-            for some in self.inside[int(number)].take(self.row[rows]).alike():
+        for number in self._numbers:
+            rows = (self.which == number).nonzero()[0]
+            for some in self.inside[number].take(self.row[rows]).alike():
                 yield rows[some]
 
     def compact(self) -> Trail:
         """Without those inside that nothing is around."""
         inside: list[Trail] = []
         which, row = np.zeros_like(self.which), np.zeros_like(self.row)
-        for number in np.unique(self.which) if self.inside else ():
-            rows = np.flatnonzero(self.which == number)
+        for number in self._numbers if self.inside else ():
+            rows = (self.which == number).nonzero()[0]
             which[rows], row[rows] = len(inside), np.arange(len(rows))
-            inside.append(self.inside[int(number)].take(self.row[rows]))
+            inside.append(self.inside[number].take(self.row[rows]))
         return Trail(self.nodes, self.columns, tuple(inside), which, row)
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import itertools
 import math
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -107,14 +109,8 @@ class Pool:
 
     def take(self, number: int, limit: float, ranked: Ranking = lambda _, bounds: bounds) -> Iterator[Parts]:
         """Take out so many parts, the lowest `ranked` ones; all whose bounds are not below a limit are dropped."""
-        ranks = {kind: ranked(parts, bounds) for kind, (parts, bounds) in self.groups.items()}
-        most = _most(list(ranks.values()), number)
-        ties = number - sum(int((each < most).sum()) for each in ranks.values())
-        for kind, (parts, bounds) in list(self.groups.items()):
-            tied = (ranks[kind] == most).nonzero()[0][:ties]
-            ties -= len(tied)
-            taken = ranks[kind] < most
-            taken[tied] = True
+        for kind, taken in self._lowest(number, ranked).items():
+            parts, bounds = self.groups[kind]
             if not self.brief:
                 left = ((bounds < limit) & ~taken).nonzero()[0]
                 self.groups[kind] = parts.take(left), bounds[left]
@@ -123,8 +119,23 @@ class Pool:
             rows = ((bounds < limit) & taken).nonzero()[0]
             if len(rows):
                 some = parts.take(rows[np.argsort(bounds[rows], kind="stable")])
-                # what grows from these must not keep the trails of all others
-                yield some.being(trail=some.trail.compact())
+                # what grows from these must not keep the trails of all others, where these are many
+                yield some if self.brief else some.being(trail=some.trail.compact())
+
+    def _lowest(self, number: int, ranked: Ranking) -> dict[Kind, Flags]:
+        """Which parts of each kind are among so many that are `ranked` lowest; of those that tie, the first ones."""
+        if sum(len(bounds) for _, bounds in self.groups.values()) <= number:
+            return {kind: np.ones(len(bounds), np.bool_) for kind, (_, bounds) in self.groups.items()}
+        ranks = {kind: ranked(parts, bounds) for kind, (parts, bounds) in self.groups.items()}
+        most = _most(list(ranks.values()), number)
+        ties = number - sum(int((each < most).sum()) for each in ranks.values())
+        found: dict[Kind, Flags] = {}
+        for kind, each in ranks.items():
+            tied = (each == most).nonzero()[0][:ties]
+            ties -= len(tied)
+            found[kind] = each < most
+            found[kind][tied] = True
+        return found
 
 
 def _most(values: Sequence[Values], number: int) -> float:
@@ -232,25 +243,41 @@ class Tree:
 
     def _below(self, stage: int, groups: Sequence[Parts], limit: float) -> list[tuple[Parts, Values]]:
         """The parts before a stage whose bounds are below a limit, with these."""
-        found: list[tuple[Parts, Values]] = []
-        for parts, bounds in zip(groups, self.several(stage, groups), strict=True):
-            rows = (bounds < limit).nonzero()[0]
-            found.append((parts, bounds) if len(rows) == len(bounds) else (parts.take(rows), bounds[rows]))
-        return found
+        return self.several(stage, groups, limit)
 
-    def several(self, stage: int, groups: Sequence[Parts], *, storing: bool = False) -> list[Values]:
-        """Bounds of groups of parts, at once of those that are alike: a call takes longer than many rows of it."""
+    def several(
+        self, stage: int, groups: Sequence[Parts], limit: float | None = None, *, storing: bool = False
+    ) -> list[tuple[Parts, Values]]:
+        """Parts with their bounds, those below a limit or all if there is none, in the order of groups.
+
+        Those that are alike are put together, and bounded at once: a call takes longer than many rows of it.
+        """
         alike: dict[object, list[int]] = {}
         for number, parts in enumerate(groups):
             alike.setdefault(parts.order, []).append(number)
-        found: dict[int, Values] = {}
+        orders = Counter(groups[numbers[0]].kind for numbers in alike.values())
+        found: list[tuple[int, Parts, Values]] = []
         for numbers in alike.values():
             some = [groups[number] for number in numbers]
-            bounds = self.bound(stage, joined(some) if len(some) > 1 else some[0], storing=storing)
-            ends = itertools.accumulate(groups[number].count for number in numbers)
-            for number, end in zip(numbers, ends, strict=True):
-                found[number] = bounds[end - groups[number].count : end]
-        return [found[number] for number in range(len(groups))]
+            parts = joined(some) if len(some) > 1 else some[0]
+            bounds = self.bound(stage, parts, storing=storing)
+            ends = [*itertools.accumulate(each.count for each in some)]
+            if orders[parts.kind] == 1:
+                rows: Rows = np.arange(len(bounds)) if limit is None else (bounds < limit).nonzero()[0]
+                if len(rows):
+                    first = numbers[bisect_right(ends, int(rows[0]))]
+                    is_all = len(rows) == len(bounds)
+                    found.append((first, parts, bounds) if is_all else (first, parts.take(rows), bounds[rows]))
+                continue
+            # those of a kind with links in another order come in between
+            for number, each, end in zip(numbers, some, ends, strict=True):
+                own = bounds[end - each.count : end]
+                if limit is None:
+                    found.append((number, each, own))
+                else:
+                    rows = (own < limit).nonzero()[0]
+                    found.append((number, each.take(rows), own[rows]))
+        return [(parts, bounds) for _, parts, bounds in sorted(found, key=lambda each: each[0])]
 
     def root_bound(self, stage: int, parts: Parts) -> float:
         """A lower bound of all mappings that some parts before a stage are part of."""
@@ -294,13 +321,17 @@ class Tree:
         each = [[level.name for level in stage if isinstance(level, Memory)] for stage in self.stages]
         return [list(itertools.chain.from_iterable(each[stage:])) for stage in stages]
 
-    def promising(self, stage: int, chosen: Callable[[Values], Flags]) -> Filter:
-        """Those parts in the middle of memories whose bounds are `chosen`."""
+    def promising(
+        self, stage: int, chosen: Callable[[Values], Flags], takes_all: Callable[[int], bool] = lambda _: False
+    ) -> Filter:
+        """Those parts in the middle of memories whose bounds are `chosen`, or all of as many as it `takes_all` of."""
 
         def promising(some: Parts) -> Parts | None:
             if not some.count:
                 return None
             settled = self.bounds.settled(some, self.axes(stage))
+            if takes_all(settled.count):
+                return settled
             rows = chosen(self.bound(stage, settled, storing=True)).nonzero()[0]
             if len(rows) == settled.count:
                 return settled
@@ -347,9 +378,13 @@ class Tree:
 
     def _room(self, parts: Parts, axes: Sequence[Axis]) -> Column:
         """How many times as many elements may work at most, if axes are still to be laid along."""
-        room: Column = _ONE
-        for axis in axes:
-            room = room * np.minimum(axis.size, parts.turns(self._along[axis.name]))
+        key = ("room", *[axis.name for axis in axes])
+        room = parts.known.get(key)
+        if room is None:
+            room = _ONE
+            for axis in axes:
+                room = room * np.minimum(axis.size, parts.turns(self._along[axis.name]))
+            parts.known[key] = room
         return room
 
     @cached_property

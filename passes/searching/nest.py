@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import astuple, dataclass
+from functools import cached_property
 from typing import Any
 
 from dialects.diagnostics import CatenaError, Diagnostic
@@ -48,7 +49,11 @@ class NestTask(Task):
     def signature(self) -> list[Any]:
         """Loops, the effort where it decides what is found, and what is read of other tensors."""
         limit = self.effort if self.space is Space.ALL and math.isfinite(self.effort) else None
-        return [astuple(self.spec), limit, sorted(map(astuple, self.problem.extras), key=str)]
+        return [self._said_of_link, limit, sorted(map(astuple, self.problem.extras), key=str)]
+
+    @cached_property
+    def _said_of_link(self) -> tuple[Any, ...]:
+        return astuple(self.spec)
 
     @property
     def problem(self) -> Problem:

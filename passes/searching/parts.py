@@ -83,11 +83,12 @@ def map_groups(groups: Sequence[Series], machine: Accelerator, nests: Nests, opt
                     tasks[op, name] = task
             except CatenaError as error:
                 problems += error.diagnostics
-    distinct = {repr(task.signature): task for task in reversed(tasks.values())}
+    signatures = {place: repr(task.signature) for place, task in tasks.items()}
+    distinct = {signatures[place]: task for place, task in reversed(tasks.items())}
     results = dict(zip(distinct, search_all(list(distinct.values()), machine, options), strict=True))
     found: dict[FusedOp, dict[str, LinkMapping]] = {}
     for (op, name), task in tasks.items():
-        match results[repr(task.signature)]:
+        match results[signatures[op, name]]:
             case Found() as each:
                 found.setdefault(op, {})[name] = each.mapping
             case diagnostics:

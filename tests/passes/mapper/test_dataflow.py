@@ -13,7 +13,7 @@ from dialects.soundness import parse_hierarchy
 from passes.mapper.counts import Counts
 from passes.mapper.dataflow import parse_dataflow
 from passes.mapper.nest import For, Par, Store, mapping_of, nest_of
-from passes.mapper.notation import parse_expression
+from passes.mapper.notation import Expression, OpenNode, parse_expression, parse_nodes
 from passes.mapping.roles import roles_in_nest
 
 CONV = GConv((Dim("C", op=6, ks=4), Dim("H", opc=5, ks=3, stride=2)), main="mul", reduce=Reduce.ADD)
@@ -86,8 +86,40 @@ def test_unknown_names_in_a_reserve_are_found_all_at_once() -> None:
     assert len(caught.value.diagnostics) == 3
 
 
+@pytest.mark.parametrize(
+    ("text", "place", "found"),
+    [
+        ("for a m, for b\n p q", "line 2 of the text", "character 4: q"),
+        ("for a m, par b p onpe", "line 1 of the text", "character 18: onpe"),
+        ("forfilters m", "line 1 of the text", "character 1: forfilters m"),
+        ("for a (m + p, for b q", "line 1 of the text", "character 13: , for b q"),
+        ("for a m,\n store rf [K, \n", "line 2 of the text", "character 14: the end"),
+        ("for a m)", "line 1 of the text", "character 8: )"),
+        (" ", "line 1 of the text", "character 1: the end"),
+    ],
+)
+def test_where_a_text_cannot_be_read_is_said(text: str, place: str, found: str) -> None:
+    with pytest.raises(CatenaError) as caught:
+        parse_nodes(text, "here")
+    (diagnostic,) = caught.value.diagnostics
+    assert (str(diagnostic.where), diagnostic.found) == (place, found)
+
+
+def test_nodes_say_their_lines_and_names_may_be_words_of_the_notation() -> None:
+    left, right = parse_nodes("for on on,\npar for (on)*\tstore on par |\r\n store\n on [K,I]", "here")
+    assert left == (
+        OpenNode("for", "on", Expression(((1, ("on",)),))),
+        OpenNode("par", "for", Expression(((1, ("on", "store")),)), "par"),
+    )
+    assert right == (OpenNode("store", memory="on", operands=(Operand.KERNEL, Operand.INPUT)),)
+    assert [node.line for node in (*left, *right)] == [1, 2, 4]
+    assert parse_nodes("for a m |", "here")[1] == ()
+
+
 def test_expressions() -> None:
     assert parse_expression("(a + 2) * b - 3", "here")({"a": 4, "b": 5}) == 27
+    assert parse_expression("7 - (a - (b - 2)) * (3 + a) - b", "here")({"a": 4, "b": 5}) == 7 - (4 - 3) * 7 - 5
+    assert parse_expression(f"{'(' * 20_000}a{')' * 20_000}", "here")({"a": 4}) == 4
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from dialects.gconv import Dim, GConv, Reduce
 from dialects.hierarchy import Axis, Hierarchy
@@ -16,11 +17,11 @@ from dialects.soundness import parse_hierarchy
 from passes.mapper.bounds import Bounds
 from passes.mapper.choices import Tried, even, sampled
 from passes.mapper.counts import Counts
-from passes.mapper.dive import apart
+from passes.mapper.dive import Dive, apart
 from passes.mapper.dominance import cheapest
 from passes.mapper.effort import Effort
 from passes.mapper.free import assignments, best_mapping
-from passes.mapper.moves import Moves
+from passes.mapper.moves import Made, Moves
 from passes.mapper.partial import Parts, together
 from passes.mapper.pricing import Prices, Values
 from passes.mapper.problem import Problem
@@ -94,12 +95,44 @@ def test_bounds_are_the_same_whatever_is_known(spec: GConv, hierarchy: Hierarchy
     for stage in range(len(tree.stages)):
         taken = list(pools[stage].take(MOST, np.inf))
         alone = [tree.bound(stage, each).tolist() for each in taken]
-        assert [bounds.tolist() for bounds in tree.several(stage, [*taken, *taken])] == [*alone, *alone]
+        twice = tree.several(stage, [*taken, *taken])
+        assert [bounds.tolist() for _, bounds in twice] == [2 * bounds for bounds in alone]
+        limit = float(np.median(np.concatenate([*map(np.array, alone), [np.inf]])))
+        # with links in another order they are not put together, and stay where they were
+        turned = [replace(each, links=each.links[::-1]) for each in taken]
+        for parts, bounds in [*twice, *tree.several(stage, [*taken, *turned, *taken], limit)]:
+            assert np.allclose(tree.bound(stage, parts), bounds, rtol=1e-12)
+        below = [parts.tiles[:, bounds < limit] for parts, bounds in zip(taken, map(np.array, alone), strict=True)]
+        found = [parts.tiles for parts, _ in tree.several(stage, [*taken, *taken], limit)]
+        expected = [np.concatenate([tiles, tiles], axis=1) for tiles in below if tiles.shape[1]]
+        assert [tiles.tolist() for tiles in found] == [tiles.tolist() for tiles in expected]
         for each in taken:
             some = each.take(np.arange(each.count)[::-2])
             afresh = replace(some, links=tuple(replace(link) for link in some.links))
             assert tree.bound(stage, some).tolist() == tree.bound(stage, afresh).tolist()
         tree.advance(pools, stage, taken, lambda bounds: np.ones(len(bounds), np.bool_), best)
+
+
+@settings(max_examples=examples(60), derandomize=True, deadline=None)
+@given(spec=small_links(), hierarchy=small_machines(), objective=st.sampled_from(Objective), width=st.integers(1, 24))
+def test_dives_end_the_same_if_all_they_follow_is_bounded(
+    spec: GConv, hierarchy: Hierarchy, objective: Objective, width: int
+) -> None:
+    """Where all parts are followed, or were found to be promising before, their bounds are not asked for."""
+    tree = tree_of(spec, hierarchy, objective)
+    nothing = Parts.empty(Problem.of(spec), tree.bounds.flows)
+    found: list[tuple[float, str | None]] = []
+    for all_bounded in (False, True):
+        # the second dive knows what the first one found
+        best = Incumbent()
+        with pytest.MonkeyPatch.context() as patch:
+            if all_bounded:
+                patch.setattr(Dive, "_takes_all", lambda self, count: False)
+                patch.setattr(Made, "is_promising", lambda self, some: False)
+            for number in (1, width):
+                Dive(tree, best, number, 0.03).run(nothing)
+                found.append((best.value, best.made and str(best.made.mapping)))
+    assert found[:2] == found[2:]
 
 
 def test_values_of_many_keys_are_those_of_each() -> None:
