@@ -40,6 +40,8 @@ class Option:
     """What a link costs by a mapping of its own, once that is known; None where it has to run as a group."""
     alone_at_least: int | None = None
     """Words that it moves so at least, as long as no more is known."""
+    is_proved: bool = True
+    """Whether it costs no less: no search for its mapping ended with the effort."""
 
     @property
     def may_be_alone(self) -> bool:

@@ -162,6 +162,11 @@ class GroupSearches:
             self._found[key] = traffic, found
         return found
 
+    def knows(self, group: Group, resident: frozenset[str], capacity: int, traffic: int) -> bool:
+        """Whether the same was asked for before, so that there is no search to make."""
+        limit, found = self._found.get((group, resident, capacity), (-1, None))
+        return found is not None and (found.mapping is not None or limit >= traffic)
+
     def front(
         self, group: Group, resident: frozenset[str], capacity: int, traffic: int | None
     ) -> tuple[list[Point], bool]:
@@ -323,7 +328,6 @@ class NetworkSearch:
         self._numbers: dict[Node, int] = {}
         self._ends = self._numbers_of(((0, frozenset()), (network.count, frozenset())))
         self._every = [self._option(part) for part in parts_of(network, capacity, self.space)]
-        self._options = self._every
         self._from: list[list[Option]] = [[] for _ in range(network.count)]
         """Options by their first links."""
         for option in self._every:
@@ -347,7 +351,7 @@ class NetworkSearch:
     def improving(self) -> Iterator[Cost]:
         """Search, with the least that may be moved as far as is known, which rises."""
         # Without fusion nothing is best, but all that moves more is of no use then.
-        plain = [option for option in self._options if option.part.stretch.is_plain]
+        plain = [option for option in self._every if option.part.stretch.is_plain]
         for option in plain:
             if option.alone_at_least is not None and option.least[0] < option.alone_at_least:
                 self._look_for(option, option.alone_at_least - 1)
@@ -370,14 +374,13 @@ class NetworkSearch:
                 return
             yield total_of(path)
             spare = _spare(path, self._paths.best_of_known())
+            is_best = True
             for option in unknown:
-                least = option.cost
-                self._search(option, min(least[0] + spare, self._known_most(option)))
-                if option.cost > least:
-                    # Another path may be the best now.
-                    break
-            if self._options is self._every or any(option.cost >= NEVER for option in unknown):
-                self._options = [option for option in self._options if option.cost < NEVER]
+                least, most = option.cost, min(option.cost[0] + spare, self._known_most(option))
+                # Another path may be the best once one of them moves more: then there are no more searches.
+                if is_best or self._is_known(option, most):
+                    self._search(option, most)
+                    is_best = is_best and option.cost <= least
 
     def _most_promising(self) -> list[Option] | None:
         if self.searches.is_over():
@@ -393,7 +396,6 @@ class NetworkSearch:
                 option.found = None if cost == NEVER else Found(0, cost, None, exact=False)
                 option.cost = cost
         self._paths = LeastPaths(self._every, self._ends)
-        self._options = [option for option in self._every if option.cost < NEVER]
 
     def _left_alone(self, option: Option) -> Cost:
         """What a link costs at least by a mapping of its own that nobody looked for."""
@@ -404,12 +406,20 @@ class NetworkSearch:
 
     def _look_for(self, option: Option, most: int) -> None:
         """Find the mapping of a group that moves at most so much."""
+        option.found = self.searches.best(*self._asked_of(option), most)
+        option.cost, option.is_proved = option.found.cost, option.found.exact
+        self._paths.changed(option.part.stretch.first)
+
+    def _is_known(self, option: Option, most: int) -> bool:
+        """Whether that needs no search."""
+        return self.searches.knows(*self._asked_of(option), most)
+
+    def _asked_of(self, option: Option) -> tuple[Group, frozenset[str], int]:
+        """The numbered group, what is in the buffer before or after it, and the words that it may take."""
         group, room = option.part.alike.group, self.capacity - option.part.passing
         if len(group.links) > 1:
             room -= self.space.spare
-        option.found = self.searches.best(group, option.part.alike.called(option.part.resident), room, most)
-        option.cost = option.found.cost
-        self._paths.changed(option.part.stretch.first)
+        return group, option.part.alike.called(option.part.resident), room
 
     def _search(self, option: Option, most: int) -> None:
         """The same, or else the link alone, of which is known what it moves."""
@@ -457,7 +467,6 @@ class NetworkSearch:
             if not settled and option.found is not None and option.found.mapping is None:
                 option.found, option.cost = None, option.least
         self._paths = LeastPaths(self._every, self._ends)
-        self._options = [option for option in self._every if option.cost < NEVER]
 
     def _plan_of(self, path: list[Option]) -> NetworkPlan:
         parts: list[Chosen] = []
@@ -472,9 +481,14 @@ class NetworkSearch:
                 capacity = known[0] if known else FusedCosts(alike.group, settled).capacity(self.searches.memory)
             mapping = None if settled is None else alike.mapping_of_other(settled)
             parts.append(Chosen(group, mapping, capacity, *found.cost, part.passing))
-        known = [option.found for option in self._options if option.found]
         is_all = not self.refused and self._all_placed and not self._is_cut
-        return NetworkPlan(tuple(parts), is_all and all(found.exact for found in known))
+        return NetworkPlan(tuple(parts), is_all and self._is_least(total_of(path)))
+
+    def _is_least(self, cost: Cost) -> bool:
+        """Whether no path costs less, whatever groups cost of which the search did not come to its end."""
+        at_least = [option if option.is_proved else replace(option, cost=option.least) for option in self._every]
+        path = best_path(at_least, self._ends)
+        return path is None or total_of(path) >= cost
 
     # Options ----------------------------------------------------------------------------------------------------------
 

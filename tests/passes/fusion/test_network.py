@@ -124,6 +124,21 @@ def test_no_network_of_groups_moves_less(seed: int) -> None:
             _assert_true(network, plan, capacity)
 
 
+@pytest.mark.parametrize("parts", [1, 10, 100])
+@pytest.mark.parametrize("seed", range(6))
+def test_a_plan_is_not_called_the_best_where_searches_of_groups_ended_with_their_effort(seed: int, parts: int) -> None:
+    """Unless none of these could move so little that another plan moved less; links may run alone, or all of them may
+    have to be in groups."""
+    network = Network(random_chain(random.Random(seed)))
+    capacity = sum(tensor.size for tensor in network.whole.tensors) // 2
+    for alone in (None, KnownWords([60] * network.count)):
+        best = NetworkSearch(network, capacity, GroupSearches(BUFFER, SPACE), alone=alone).run()
+        few = NetworkSearch(network, capacity, GroupSearches(BUFFER, replace(SPACE, parts=parts)), alone=alone).run()
+        assert best is not None
+        assert best.exact
+        assert few is None or not few.exact or few.traffic == best.traffic
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_refused_groups_are_done_without(seed: int) -> None:
     """No network of the other groups moves less; only those of the best plan are asked for, once each."""
