@@ -42,8 +42,9 @@ pieces on some machines, where a mapping file asks for them. `--fuse` of the com
 `ks` cut around single layers alone and without pieces; [what fusing layers saves](fused-networks.md) has what it finds,
 compiled.
 
-An asterisk behind a figure of ours marks a plan that is not proved to be the best of its space: the search of a group
-ended with its effort, 15,000 parts of mappings. Of all others the searches came to their end.
+An asterisk behind a figure of ours marks a plan that is not proved to move least in its space: the search of a group
+with which a plan might move less ended with its effort, 15,000 parts of mappings. No plan moves less than the
+compulsory words.
 """
 
 _MACHINE = """\
@@ -179,7 +180,8 @@ def _table(found: Sequence[Row]) -> str:
         line: list[object] = [row.problem.name, row.size // 1024, f"{row.problem.compulsory:,}"]
         line += [row.told]
         line += [f"{row.again[0]:,}" if row.again else "", f"{row.again[1]:,}" if row.again else ""]
-        proved = "" if row.ours.get("exact", True) else UNPROVED
+        is_least = row.ours.get("exact", True) or row.ours.get("traffic") == row.problem.compulsory
+        proved = "" if is_least else UNPROVED
         line += [f"{row.ours['traffic']:,}{proved}" if "traffic" in row.ours else ""]
         line += [f"{row.ours['buffer']:,}" if "buffer" in row.ours else ""]
         line += ["" if row.ratio is None else f"{row.ratio:.3f}", f"{row.seconds:.1f}"]
