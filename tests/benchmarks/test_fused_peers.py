@@ -231,11 +231,17 @@ def test_the_page_says_what_was_recorded(peers: ModuleType) -> None:
 
 def test_the_page_marks_plans_that_are_not_proved(peers: ModuleType) -> None:
     module = import_module("fused_peers_page")
-    marked = {
-        (cells[1].strip(), int(cells[2])): cells[7].strip().endswith(r"\*")
+    rows = [
+        (cells[1].strip(), int(cells[2]), int(cells[3].replace(",", "")), cells[7].strip())
         for line in module.page(peers.PEERS[:1]).splitlines()
         if len(cells := line.split("|")) > 7 and cells[2].strip().isdigit()
-    }
+    ]
     ours = peers.recorded("ours")
-    assert marked == {(name, size): not ours[name][str(size * 1024)]["exact"] for name, size in marked}
-    assert sum(marked.values()) == 8
+    marks: set[tuple[bool, bool]] = set()
+    for name, size, compulsory, told in rows:
+        found = ours[name][str(size * 1024)]
+        is_open = not found["exact"] and found["traffic"] > compulsory
+        assert told == f"{found['traffic']:,}" + (r"\*" if is_open else "")
+        marks.add((found["exact"], is_open))
+    # what moves no more than it must needs no proof
+    assert marks == {(True, False), (False, True), (False, False)}
