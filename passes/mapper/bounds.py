@@ -14,6 +14,7 @@ from dialects.gconv import LoopKind
 from dialects.hierarchy import Axis, Hierarchy, Memory
 from dialects.schedule import Operand
 from passes.mapper.footprint import Moved
+from passes.mapper.least_cycles import LeastCycles
 from passes.mapper.links import Link
 from passes.mapper.nest import Column
 from passes.mapper.partial import Parts, read_by
@@ -63,7 +64,6 @@ class Bounds:
         self._floors_of: dict[tuple[str, tuple[Operand, ...]], tuple[Values, Values]] = {}
         self._least_costs: dict[tuple[Operand, str], float] = {}
         self._prices_of: dict[object, tuple[float, float]] = {}
-        self._left_of: dict[object, Sequence[float]] = {}
         self._are_settled: dict[object, bool] = {}
         self._open_of: dict[object, tuple[bool, frozenset[LoopKind]]] = {}
 
@@ -555,41 +555,7 @@ class Bounds:
         """
         if not self.timed:
             return np.zeros(parts.count)
-        steps: Values = parts.steps / room
-        if not self._ports.outer:
-            return steps
-        read = self._reads(again)
-        for number, (row, port, _) in enumerate(self._ports.outer):
-            left: Values | float = self._left_to_flow(parts)[number]
-            if read is not None:
-                left = left + read[number]
-            steps = np.maximum(steps, (parts.flows[row] + left) / port.rate)
-        return steps
-
-    def _left_to_flow(self, parts: Parts) -> Sequence[float]:
-        """By port that exists once, the fewest words of links that are not among what parts moved so far."""
-        there = tuple([(link.operand, link.lower) for link in parts.links])
-        found = self._left_of.get((parts.placed, there))
-        if found is None:
-            found = self._left_of[parts.placed, there] = [
-                float(sum(least for link, least in through if link in there or link not in parts.placed))
-                for _, _, through in self._ports.outer
-            ]
-        return found
-
-    def _reads(self, again: Values) -> Sequence[Values] | None:
-        """By port that exists once, words that results read of other tensors; None if they read none."""
-        if not self._problem.extras:
-            return None
-        return self._fewest_reads if again is self._reading.none else self._all_reads(again)
-
-    @cached_property
-    def _fewest_reads(self) -> Sequence[Values]:
-        return self._all_reads(self._reading.none)
-
-    def _all_reads(self, again: Values) -> Sequence[Values]:
-        words = self._reading.fewest + again
-        return [self._ports.reads[row] @ words for row, _, _ in self._ports.outer]
+        return self._cycles.of(parts, room, again)
 
     @cached_property
     def exact(self) -> bool:
@@ -623,6 +589,10 @@ class Bounds:
     @cached_property
     def _ports(self) -> Ports:
         return Ports(self._hierarchy, self._paths, self._least, self._reading.memories, timed=self.timed)
+
+    @cached_property
+    def _cycles(self) -> LeastCycles:
+        return LeastCycles(self._ports, self._reading, reads=bool(self._problem.extras))
 
     @cached_property
     def _least(self) -> Mapping[Operand, int]:
