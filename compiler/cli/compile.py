@@ -114,6 +114,7 @@ def compile_model(
     from compiler.searching import search_options as parse_search
     from compiler.sources import ImportOptions
     from compiler.wide_weights import wide_weights_note
+    from compiler.written_meanwhile import refusing_changes_of
     from passes.searching.stopping import stopped
     from passes.searching.watching import Progress, watched
 
@@ -132,7 +133,7 @@ def compile_model(
             shapes,
             batch,
             sha256=None if kept is None else kept.model_sha256,
-            # The module lives as long as this command, and no longer than the program takes to be written.
+            # The module lives as long as this command; a model that changes meanwhile is refused.
             maps_words=True,
             fallback=fallback,
         ),
@@ -152,7 +153,7 @@ def compile_model(
             if session.console.is_verbose:
                 shown.say(str(progress))
 
-        with watched(watch), stopped(interrupted.came):
+        with watched(watch), stopped(interrupted.came), refusing_changes_of(Path(source)):
             compiled = compile_source(source, options, [*observers, StageLines(shown.say)])
         if not prints:
             write_compiled(compiled, Path(path))
