@@ -185,7 +185,7 @@ def by_size(problem: Problem) -> list[dict[str, Any]]:
     from passes.mapper.effort import Effort
 
     group = problem.group()
-    spaces = (NetworkSpace(longest=1, staying=0), NetworkSpace(most_work=None))
+    spaces = (NetworkSpace(longest=1, staying=0, parts=EFFORT), NetworkSpace(most_work=None, parts=EFFORT))
     singly, freely = (GroupSearches(BUFFER, space) for space in spaces)
     space = freely.space.groups
     tables = freely.tables(group)
