@@ -14,7 +14,7 @@
     python3 tasks.py notebooks    execute the notebooks of docs/notebooks, and write into them what they show
     python3 tasks.py conformance  run ONNX's conformance suite and record what passes
     python3 tasks.py fuzz         mutate files of every kind that is read, 100,000 in all, or --count N, from --seed S
-    python3 tasks.py bench        measure beside ONNX Runtime, IREE, TVM, ZigZag and others, and our own bounds
+    python3 tasks.py bench        measure beside ONNX Runtime, IREE, TVM, ZigZag and others, and our own budgets
     python3 tasks.py clean        remove what the others make
 
 Everything is installed into the folder `.venv`, once. The standard library is all that this file needs.
@@ -139,9 +139,10 @@ def fuzz(*options: str) -> None:
 
 
 def bench() -> None:
-    """The page about other tools, which are installed into a temporary folder, and the bounds that we set ourselves."""
+    """The page about other tools, which are installed into a temporary folder, and our own budgets and bounds."""
     install("verify")
     call(PYTHON, "benchmarks/peers.py", "--output", "docs/benchmarks.md")
+    call(PYTHON, "benchmarks/budgets.py", "--output", "docs/budgets.md")
     call(PYTHON, "benchmarks/run.py")
 
 

@@ -100,16 +100,12 @@ class Bench:
     def install(self, environments: Path) -> None:
         """Every peer, in an environment of its own."""
         for peer in PEERS:
-            python = environments / peer.name.lower() / "bin" / "python"
-            if not python.exists():
-                venv.create(python.parents[1], with_pip=True)
-            words = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *peer.packages]
-            done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False)
-            if done.returncode:
-                self.missing[peer.name] = f"pip does not install it: {complaint(done.stderr)}"
+            try:
+                self.pythons[peer.name] = installed(peer, environments)
+            except RuntimeError as error:
+                self.missing[peer.name] = str(error)
                 continue
-            self.pythons[peer.name] = python
-            self.versions[peer.name] = version_in(python, peer.packages[0].partition("==")[0])
+            self.versions[peer.name] = version_in(self.pythons[peer.name], peer.packages[0].partition("==")[0])
 
     def network(self, name: str) -> None:
         """All rows of a network."""
@@ -180,14 +176,8 @@ class Work:
                 pass  # what only searches mappings is compared in these
 
     def _iree(self, python: Path) -> None:
-        stem = self.folder / self.model.stem
-        text, weights, module = (stem.with_suffix(suffix) for suffix in (".iree.mlir", ".irpa", ".vmfb"))
-        imported = [python.with_name("iree-import-onnx"), self.model, "-o", text]
-        imported += ["--externalize-params", "--save-params-to", weights]
-        device = ["--iree-hal-target-device=local", "--iree-hal-local-target-device-backends=llvm-cpu"]
-        compiled = [python.with_name("iree-compile"), text, *device, "--iree-llvmcpu-target-cpu=host", "-o", module]
-        self._compile("IREE", [imported, compiled])
-        self._run("IREE", python, "iree_run.py", module)
+        self._compile("IREE", iree_words(python, self.model, self.folder))
+        self._run("IREE", python, "iree_run.py", self.folder / f"{self.model.stem}.vmfb")
 
     def _compile(self, who: str, commands: Sequence[Sequence[object]]) -> None:
         total, memory = 0.0, 0.0
@@ -217,6 +207,27 @@ class Work:
     def _add(self, row: Row) -> None:
         self.bench.rows.append(row)
         print(row, file=sys.stderr, flush=True)
+
+
+def installed(peer: Peer, environments: Path) -> Path:
+    """The interpreter of an environment with what pip installs of a peer; raises `RuntimeError` with its complaint."""
+    python = environments / peer.name.lower() / "bin" / "python"
+    if not python.exists():
+        venv.create(python.parents[1], with_pip=True)
+    words = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *peer.packages]
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"pip does not install it: {complaint(done.stderr)}")
+    return python
+
+
+def iree_words(python: Path, model: Path, folder: Path) -> tuple[list[object], list[object]]:
+    """The commands by which IREE imports a model and compiles it for this CPU, to files of its name in a folder."""
+    text, weights, module = (folder / f"{model.stem}{suffix}" for suffix in (".iree.mlir", ".irpa", ".vmfb"))
+    imported = [python.with_name("iree-import-onnx"), model, "-o", text]
+    imported += ["--externalize-params", "--save-params-to", weights]
+    device = ["--iree-hal-target-device=local", "--iree-hal-local-target-device-backends=llvm-cpu"]
+    return imported, [python.with_name("iree-compile"), text, *device, "--iree-llvmcpu-target-cpu=host", "-o", module]
 
 
 def measured(words: Sequence[object], repeat: int) -> tuple[float, float, list[str]]:

@@ -86,8 +86,7 @@ def test_the_benchmark_prints_ratios(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    # The exit code says whether the bounds hold, which a busy machine decides.
-    assert done.returncode in (0, 1), done.stderr
+    assert done.returncode == 0, done.stderr
     assert "ReferenceEvaluator" in done.stdout
     found = json.loads((tmp_path / "x.json").read_text())
     assert {each["task"] for each in found} == {

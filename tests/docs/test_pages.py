@@ -10,6 +10,7 @@ from compiler.pages import pages
 ROOT = Path(__file__).parents[2]
 MEASURED = {
     "benchmarks.md",
+    "budgets.md",
     "chain-claim.md",
     "crossbar-counts.md",
     "dependencies.md",
