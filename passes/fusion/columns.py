@@ -84,6 +84,7 @@ class Pricing:
         """1 for intermediates, 0 for other tensors."""
         self.late = np.array([self._is_late(name) for name in self.names])
         """Tensors whose makers' operations depend on all loops, also on those below a place."""
+        self._any_late = bool(self.late.any())
         self.exported = np.array([name in group.exported for name in group.intermediates], np.bool_)
         self.used_tensors = [*(tensor for _, tensor in self.readings), self.result]
         users = [*(link for link, _ in self.readings), len(links) - 1]
@@ -148,25 +149,32 @@ class Pricing:
         one_axis = (differing & (differing - 1)) == 0
         return valid & (within | around | one_axis).all(axis=1)
 
-    def columns(self, rows: Rows) -> Columns:
-        """The numbers of rows whose numbers are products."""
+    def worked(self, rows: Rows) -> Numbers:
+        """The operations for each tensor that is made, of rows whose numbers are products: (rows, tensors)."""
+        worked = np.tile(self.work, (len(rows), 1))
+        for states, _, factor in self._cut(rows):
+            worked *= factor.work.take(states, axis=0)
+        work = np.zeros((len(rows), len(self.names)))
+        work[:, [*self.intermediates, self.result]] = worked[:, [*self.links, -1]]
+        return np.rint(work, out=work)
+
+    def columns(self, rows: Rows, worked: Numbers | None = None) -> Columns:
+        """The numbers of rows whose numbers are products, of which those that are `worked` may be known."""
         count = len(rows)
-        held, total, made, worked = self.needed, self.needed, self.needed[self.intermediates], self.work
+        held, total, made = self.needed, self.needed, self.needed[self.intermediates]
         cut = self._cut(rows)
         for states, positions, factor in cut:
             held = held * factor.most.take(states, axis=0)
             total = total * factor.common[states, _of_all_turns(positions)]
             made = made * factor.made.take(states, axis=0)
-            worked = worked * factor.work.take(states, axis=0)
         if not cut:
-            held, total, made, worked = (np.tile(each, (count, 1)) for each in (held, total, made, worked))
+            held, total, made = (np.tile(each, (count, 1)) for each in (held, total, made))
         moved = total - self._shared(rows, cut)
         if self.intermediates:
             moved[:, self.intermediates] = made * self.exported
         moved[:, self.result] = 2 * moved[:, self.result] - self.needed[self.result]
-        work = np.zeros_like(held)
-        work[:, [*self.intermediates, self.result]] = worked[:, [*self.links, -1]]
-        return Columns(np.rint(held), np.rint(moved), np.rint(work))
+        worked = self.worked(rows) if worked is None else worked
+        return Columns(np.rint(held, out=held), np.rint(moved, out=moved), worked)
 
     def within(self, rows: Rows) -> Within:
         """The numbers of rows whose numbers are products, for tensors within the links."""
@@ -190,7 +198,7 @@ class Pricing:
     def _cut(self, rows: Rows) -> list[tuple[Ids, Small, Factor]]:
         """The factors of which rows cut loops, with their states and the positions of their loops."""
         # all rows cut the same loops
-        first = rows.positions[0].tolist() if len(rows) else []
+        first: list[int] = rows.positions[0].tolist() if len(rows) else []
         return [
             (rows.states[:, index], rows.positions[:, list(placed.loops)], placed.factor)
             for index, placed in enumerate(self.factors)
@@ -229,15 +237,16 @@ class Pricing:
                 complete.append(held.take(rows.states[:, index], axis=0))
         return reduce(np.multiply, complete, np.tile(least, (len(rows), 1)))
 
-    def working(self, worked: Numbers, open_: Mask) -> Numbers:
-        """The operations of rows that are not among the costs of those tensors that have places."""
-        return dot(worked, open_ | self.late)
+    def _not_yet(self, moved: Numbers, worked: Numbers, open_: Mask) -> tuple[Numbers, Numbers]:
+        """Words and operations of rows that are not among the costs of those tensors that have places."""
+        counted = open_.astype(np.float64)
+        words = dot(moved, counted)
+        return words, dot(worked, np.maximum(counted, self.late) if self._any_late else counted)
 
     def further(self, moved: Numbers, worked: Numbers, open_: Mask) -> Costs:
         """What rows cost at least besides their places, without room for more."""
         costs = np.zeros((len(moved), 3), np.int64)
-        costs[:, 1] = dot(moved, open_)
-        costs[:, 2] = self.working(worked, open_)
+        costs[:, 1], costs[:, 2] = self._not_yet(moved, worked, open_)
         return costs
 
     def place(self, rows: Rows, tensor: int) -> Costs:
@@ -252,7 +261,15 @@ class Pricing:
 
     def room(self, least: Numbers) -> Numbers:
         """What tensors without a place will take at least, if their places hold so much at least: (rows, tensors)."""
-        rooms = least @ self._rooms
+        return self._floor(least @ self._rooms)
+
+    def room_of_parts(self, least: Numbers, parts: Numbers) -> Numbers:
+        """The same of each of some `parts` (parts, tensors) of what places hold at least: (parts * rows)."""
+        weights = (least[:, :, np.newaxis] * self._rooms).transpose(1, 0, 2).reshape(least.shape[1], -1)
+        return self._floor((parts @ weights).reshape(len(parts) * len(least), -1))
+
+    def _floor(self, rooms: Numbers) -> Numbers:
+        """Room for each link, and last for all of them, as whole words."""
         room = self._staged(rooms[:, :-1]) + rooms[:, -1]
         room += ROUNDING
         return np.floor(room, out=room)
@@ -264,12 +281,12 @@ class Pricing:
         """Whole costs of rows, if tensors without a place lie within the links, or are made anew in every turn."""
         open_ = rows.levels == WITHIN
         lasting = (rows.held * open_) @ self.made_here
-        moved = dot(np.where(self.made_here, rows.moved, within.moved), open_)
+        moved, worked = self._not_yet(np.where(self.made_here, rows.moved, within.moved), rows.worked, open_)
         local = (within.used * open_[:, self.used_tensors]) @ self.user
         if self.pieces:
             local[:, -1] -= self.pieces.possible(within.saved, open_).max(axis=1)
         costs = rows.costs.copy()
-        for column, numbers in enumerate((lasting + self._staged(local), moved, self.working(rows.worked, open_))):
+        for column, numbers in enumerate((lasting + self._staged(local), moved, worked)):
             costs[:, column] += numbers.astype(np.int64)
         return costs
 
@@ -323,6 +340,6 @@ def _of_all_turns(positions: Small) -> int:
     return 2 * sum(position >= 0 for position in positions[0].tolist())
 
 
-def dot(numbers: Numbers, which: Mask) -> Numbers:
-    """The sum of some numbers of each row."""
-    return np.einsum("ij,ij->i", numbers, which.astype(np.float64))
+def dot(numbers: Numbers, which: Numbers) -> Numbers:
+    """The sum of those numbers of each row that count, 1 for each of these."""
+    return np.einsum("ij,ij->i", numbers, which)

@@ -36,6 +36,8 @@ FIRST = 1 << 8
 """Rows that are worked on together first, where it is the least traffic that is wanted."""
 WAITING = 1 << 18
 """With more rows than these in waiting, those that wait are looked at first: about 100 bytes each, per loop cut."""
+NO_LIMIT = np.iinfo(np.int64).max
+"""More than anything costs."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class GroupSearch:
         self.loops, self._factors = tables.loops, tables.factors
         self._names = [tensor.name for tensor in group.tensors]
         bounds = (limits.capacity, limits.traffic, limits.operations)
-        self._limits = [np.iinfo(np.int64).max if each is None else each for each in bounds]
+        self._limits = [NO_LIMIT if each is None else each for each in bounds]
         self._result = self._names.index(group.head.result)
         self._factor_of = {loop: i for i, factor in enumerate(self._factors) for loop in factor.loops}
         self._resident = {self._names.index(name) for name in resident}
@@ -257,7 +259,9 @@ class GroupSearch:
         least = pricing.least(rows, self._to_come(last), index) * open_
         sizes = states.shape[1]
         if last or len(factor.cuts) == 1:
-            of, size = self._sizes_of_use(lower, least, factor.first, states)
+            # what the first turn needs in tiles of one loop does not depend on stances
+            parts = factor.first[states[0]] if len(factor.cuts) == 1 else None
+            of, size = self._sizes_of_use(lower, least, factor.first, states, parts)
         else:
             rooms = pricing.room(least * pricing.minimal[index])
             found = np.flatnonzero(self._has_room(lower, rooms))
@@ -297,17 +301,22 @@ class GroupSearch:
             waiting, at_once = waiting[at_once:], min(4 * at_once, AT_ONCE)
             waiting = waiting[self._hopeful(lower[waiting])]
 
-    def _sizes_of_use(self, lower: Costs, least: Numbers, first: Ratios, states: Ids) -> tuple[Ids, Ids]:
+    def _sizes_of_use(
+        self, lower: Costs, least: Numbers, first: Ratios, states: Ids, parts: Ratios | None
+    ) -> tuple[Ids, Ids]:
         """Rows and tile sizes, size by size, in which what the first turn needs leaves a point of the front possible.
 
-        `first` are parts of what places hold at `least`, by state.
+        `first` are parts of what places hold at `least`, by state; `parts` by tile size, if these are all that counts.
         """
         rows, sizes = states.shape
         of, size = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
         at_once = max(AT_ONCE // rows, 1)
         for start in range(0, sizes, at_once):
-            some = states[:, start : start + at_once].T
-            rooms = self._pricing.room((least * first[some]).reshape(-1, least.shape[1]))
+            if parts is not None:
+                rooms = self._pricing.room_of_parts(least, parts[start : start + at_once])
+            else:
+                some = states[:, start : start + at_once].T
+                rooms = self._pricing.room((least * first[some]).reshape(-1, least.shape[1]))
             found = np.flatnonzero(self._has_room(lower, rooms))
             of.append(found % rows)
             size.append(found // rows + start)
@@ -323,7 +332,7 @@ class GroupSearch:
             yield from self._placed_together(rows, loop, last)
             return
         for index in reversed(range(len(self._pricing.intermediates))):
-            put = self._with_intermediate(rows, index, loop)
+            put = self._with_intermediate(rows, index, loop, of_use_only=last)
             is_resident = loop is None and self._pricing.intermediates[index] in self._resident
             rows = put if is_resident else Rows.all_of([rows, put])
         product = self._pricing.product(rows)
@@ -371,19 +380,32 @@ class GroupSearch:
             self._number(some, one_by_one)
             yield some.where(self._hopeful(pricing.further(some.moved, some.worked, some.levels == WITHIN)))
 
-    def _with_intermediate(self, rows: Rows, index: int, loop: int | None) -> Rows:
+    def _with_intermediate(self, rows: Rows, index: int, loop: int | None, of_use_only: bool = False) -> Rows:
+        """Rows with the place of an intermediate below all loops; only those that cost something else, if asked to."""
         tensor = self._pricing.intermediates[index]
-        put = rows.where(np.flatnonzero(rows.levels[:, tensor] == WITHIN))
+        which = np.flatnonzero(rows.levels[:, tensor] == WITHIN)
+        if loop is None:
+            put = rows.where(which)
+        else:
+            number = self._factor_of[loop]
+            factor, before = self._factors[number].factor, rows.states[which, number]
+            states = factor.slid(before, index)
+            if of_use_only and self._pricing.pieces is None:
+                # With nothing there from the turn before, a tensor is made anew in a place as large. What it takes to
+                # make it, whose places are put after its own, is the same then.
+                others = np.flatnonzero(factor.same[states] != factor.same[before])
+                which, states = which[others], states[others]
+            put = rows.where(which)
+            put.states[:, number] = states
         put.levels[:, tensor] = depth_of(rows)
-        if loop is not None:
-            factor = self._factor_of[loop]
-            put.states[:, factor] = self._factors[factor].factor.slid(put.states[:, factor], index)
         return put
 
     def _priced(self, rows: Rows, loop: int | None, one_by_one: bool, last: bool) -> Rows:
         """Rows with their costs, and with any of the tensors from off-chip put below the loops; those still open."""
         pricing, level = self._pricing, depth_of(rows)
-        self._number(rows, one_by_one)
+        rows = self._numbered(rows, one_by_one)
+        if not len(rows):
+            return rows
         smaller = rows.held < self._above.held[rows.above]
         for tensor in pricing.intermediates:
             rows.costs += pricing.place(rows, tensor) * (rows.levels[:, [tensor]] == level)
@@ -439,7 +461,7 @@ class GroupSearch:
         put = (some[:, np.newaxis] & bits) > 0
         of, levels, lower = of[where], levels[where], lower[where]
         levels[:, tensors] = np.where(put, depth_of(rows), levels[:, tensors])
-        lower[:, 0] += dot(rows.held[:, tensors][of], put).astype(np.int64)
+        lower[:, 0] += dot(rows.held[:, tensors][of], put.astype(np.float64)).astype(np.int64)
         return of, levels, lower
 
     def _number(self, rows: Rows, one_by_one: bool) -> None:
@@ -447,6 +469,21 @@ class GroupSearch:
         self.effort.spend(len(rows) * (PIECE if one_by_one else 1))
         columns = self._pricing.columns_one_by_one(rows) if one_by_one else self._pricing.columns(rows)
         rows.held, rows.moved, rows.worked = columns.held, columns.moved, columns.worked
+
+    def _numbered(self, rows: Rows, one_by_one: bool) -> Rows:
+        """Rows with these numbers, without those that take too many operations, of which no more is looked at."""
+        if one_by_one or self._limits[2] == NO_LIMIT:
+            self._number(rows, one_by_one)
+            return rows
+        self.effort.spend(len(rows))
+        worked = self._pricing.worked(rows)
+        here = (rows.levels == WITHIN) | (rows.levels == depth_of(rows)) | self._pricing.late
+        kept = np.flatnonzero(rows.costs[:, 2] + dot(worked, here.astype(np.float64)) <= self._limits[2])
+        if len(kept) < len(rows):
+            rows, worked = rows.where(kept), worked[kept]
+        columns = self._pricing.columns(rows, worked)
+        rows.held, rows.moved, rows.worked = columns.held, columns.moved, columns.worked
+        return rows
 
     def _of_a_use(self, rows: Rows, loop: int, smaller: Mask) -> Ids:
         """Rows where the last loop makes a place of a tensor without one smaller, or may still do with other loops."""
