@@ -8,6 +8,7 @@ from functools import partial
 from itertools import accumulate
 from typing import Literal
 
+from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
@@ -128,7 +129,8 @@ class FuseLayersPass(SearchingPass):
         """Form groups in every run of links."""
         deadline = Deadline(self.time_limit, asked_to_stop())
         tell(Progress(0, 0, 0))
-        with stopped(deadline):
+        # Searches multiply long matrices of a few columns: threads would wait for each other longer than they compute.
+        with stopped(deadline), threadpool_limits(limits=1, user_api="blas"):
             self._form_groups(ctx, op, deadline)
 
     def _form_groups(self, ctx: Context, op: ModuleOp, is_over: Asked) -> None:

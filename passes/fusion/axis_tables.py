@@ -74,6 +74,8 @@ class Tabulation:
     def _walk(
         self, cuts: tuple[Cut, ...], stances: dict[str, tuple[Stance, ...]], low: bool = False
     ) -> PlainWalk | TurnWalk:
+        if not cuts:
+            return self._least if low else self.whole
         if len(cuts) == 1:
             try:
                 return PlainWalk(self.known, cuts[0], stances, self._least if low else self.whole, low)

@@ -5,9 +5,9 @@ From tables of factors where the numbers are products, and else from `FusedCosts
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 
 import numpy as np
 
@@ -84,6 +84,7 @@ class Pricing:
         """1 for intermediates, 0 for other tensors."""
         self.late = np.array([self._is_late(name) for name in self.names])
         """Tensors whose makers' operations depend on all loops, also on those below a place."""
+        self._any_late = bool(self.late.any())
         self.exported = np.array([name in group.exported for name in group.intermediates], np.bool_)
         self.used_tensors = [*(tensor for _, tensor in self.readings), self.result]
         users = [*(link for link, _ in self.readings), len(links) - 1]
@@ -95,19 +96,25 @@ class Pricing:
             self.only_user[tensor, link] = self.used_tensors.count(tensor) == 1
         self.off_chip = np.array([index not in resident for index in range(len(self.names))])
         """Tensors that lie off-chip before or after the group, or would."""
-        self.minimal = self._minimal()
+        self._read_of = np.equal.outer([tensor for _, tensor in self.readings], np.arange(len(self.names))).astype(
+            np.float64
+        )
+        """Of which tensor a reading is: (readings, tensors)."""
         self.uses = Uses(self.names, self.used_tensors, users)
         self.pieces = PieceColumns(own, self.uses, factors, loops, self.needed) if own else None
         if self.pieces:
             for tensor, least in zip(self.used_tensors, self.pieces.least, strict=True):
                 self.only_user[tensor] *= least
+        self._rooms = np.column_stack([self.only_user, self.made_here])
+        """Which tensors without a place take room for which link and, last, for all of them: (tensors, links + 1)."""
 
     def _is_late(self, tensor: str) -> bool:
         """A link without a kernel that repeats results works once for all that a turn makes, however often it does."""
         maker = self.group.makers.get(tensor)
         return maker is not None and maker.spec.main == PASS and any(dim.op > 1 for dim in maker.spec.dims)
 
-    def _minimal(self) -> Numbers:
+    @cached_property
+    def minimal(self) -> Numbers:
         """What part of each tensor every place holds at least, by factor: (factors, tensors)."""
         return np.array([each.factor.least() for each in self.factors]).reshape(-1, len(self.names))
 
@@ -142,39 +149,45 @@ class Pricing:
         one_axis = (differing & (differing - 1)) == 0
         return valid & (within | around | one_axis).all(axis=1)
 
-    def columns(self, rows: Rows) -> Columns:
-        """The numbers of rows whose numbers are products."""
-        count = len(rows)
-        held, total, made, worked = self.needed, self.needed, self.needed[self.intermediates], self.work
-        cut = list(self._cut(rows))
-        for states, _, factor in cut:
-            held = held * factor.most.take(states, axis=0)
-            total = total * factor.common[states, factor.turns_code(states)]
-            made = made * factor.made.take(states, axis=0)
-            worked = worked * factor.work.take(states, axis=0)
-        if not cut:
-            held, total, made, worked = (np.tile(each, (count, 1)) for each in (held, total, made, worked))
-        moved = total - self._shared(rows, cut)
-        moved[:, self.intermediates] = made * self.exported
-        moved[:, self.result] = 2 * moved[:, self.result] - self.needed[self.result]
-        work = np.zeros_like(held)
+    def worked(self, rows: Rows) -> Numbers:
+        """The operations for each tensor that is made, of rows whose numbers are products: (rows, tensors)."""
+        worked = np.tile(self.work, (len(rows), 1))
+        for states, _, factor in self._cut(rows):
+            worked *= factor.work.take(states, axis=0)
+        work = np.zeros((len(rows), len(self.names)))
         work[:, [*self.intermediates, self.result]] = worked[:, [*self.links, -1]]
-        return Columns(np.rint(held), np.rint(moved), np.rint(work))
+        return np.rint(work, out=work)
+
+    def columns(self, rows: Rows, worked: Numbers | None = None) -> Columns:
+        """The numbers of rows whose numbers are products, of which those that are `worked` may be known."""
+        count = len(rows)
+        held, total, made = self.needed, self.needed, self.needed[self.intermediates]
+        cut = self._cut(rows)
+        for states, positions, factor in cut:
+            held = held * factor.most.take(states, axis=0)
+            total = total * factor.common[states, _of_all_turns(positions)]
+            made = made * factor.made.take(states, axis=0)
+        if not cut:
+            held, total, made = (np.tile(each, (count, 1)) for each in (held, total, made))
+        moved = total - self._shared(rows, cut)
+        if self.intermediates:
+            moved[:, self.intermediates] = made * self.exported
+        moved[:, self.result] = 2 * moved[:, self.result] - self.needed[self.result]
+        worked = self.worked(rows) if worked is None else worked
+        return Columns(np.rint(held, out=held), np.rint(moved, out=moved), worked)
 
     def within(self, rows: Rows) -> Within:
         """The numbers of rows whose numbers are products, for tensors within the links."""
         count = len(rows)
         read, most_read, result = self.read, self.read, np.full(count, self.needed[self.result])
-        cut = list(self._cut(rows))
-        for states, _, factor in cut:
+        cut = self._cut(rows)
+        for states, positions, factor in cut:
             read = read * factor.read.take(states, axis=0)
             most_read = most_read * factor.most_read.take(states, axis=0)
-            result *= factor.common[states, factor.turns_code(states), self.result]
+            result *= factor.common[states, _of_all_turns(positions), self.result]
         if not cut:
             read, most_read = np.tile(read, (count, 1)), np.tile(most_read, (count, 1))
-        moved = np.zeros((count, len(self.names)))
-        for reading, (_, tensor) in enumerate(self.readings):
-            moved[:, tensor] += read[:, reading]
+        moved = read @ self._read_of
         moved[:, self.result] = 2 * result - self.needed[self.result]
         used = np.concatenate([most_read, rows.held[:, [self.result]]], axis=1)
         if self.pieces:
@@ -182,23 +195,24 @@ class Pricing:
             return Within(np.rint(moved), used, self.pieces.saved(rows, used))
         return Within(np.rint(moved), np.rint(used), np.zeros((count, 2)))
 
-    def _cut(self, rows: Rows) -> Iterator[tuple[Ids, Small, Factor]]:
-        """The factors of which any row cuts loops, with their states and the positions of their loops."""
-        for index, placed in enumerate(self.factors):
-            positions = rows.positions[:, list(placed.loops)]
-            if (positions >= 0).any():
-                yield rows.states[:, index], positions, placed.factor
+    def _cut(self, rows: Rows) -> list[tuple[Ids, Small, Factor]]:
+        """The factors of which rows cut loops, with their states and the positions of their loops."""
+        # all rows cut the same loops
+        first: list[int] = rows.positions[0].tolist() if len(rows) else []
+        return [
+            (rows.states[:, index], rows.positions[:, list(placed.loops)], placed.factor)
+            for index, placed in enumerate(self.factors)
+            if first and any(first[loop] >= 0 for loop in placed.loops)
+        ]
 
     def _shared(self, rows: Rows, cut: Sequence[tuple[Ids, Small, Factor]]) -> Numbers:
         """What places have already when something is to come in, in all turns."""
-        loops = int(rows.positions.max(initial=-1)) + 1
+        loops = depth_of(rows)
         shared = np.zeros((len(rows), len(self.names)))
         for stepping in range(loops):
             part = self.needed
             for states, positions, factor in cut:
-                outer = ((positions >= 0) & (positions < stepping)).sum(axis=1)
-                codes = 2 * outer + (positions == stepping).any(axis=1)
-                part = part * factor.common[states, codes]
+                part = part * factor.common[states, code_of(positions, stepping)]
             shared += part
         return shared
 
@@ -207,41 +221,58 @@ class Pricing:
 
         Without what the factor to `leave` out has to do with it.
         """
-        least = np.tile(self.needed, (len(rows), 1))
+        if not len(rows):
+            return np.empty((0, len(self.needed)))
+        first = rows.positions[0].tolist()
+        least, complete = self.needed, list[Numbers]()
         for index, placed in enumerate(self.factors):
             if index == leave:
                 continue
-            states, factor = rows.states[:, index], placed.factor
-            # A product of unions is more than a union of products.
-            held = factor.first if self.tabulation.whole.unions else factor.most
-            if index not in open_:
-                least *= held[states]
-            elif len(placed.loops) == 1 and (rows.positions[:, placed.loops[0]] < 0).all():
-                least *= self.minimal[index]
+            # all rows cut the same loops
+            if index in open_ and any(first[loop] < 0 for loop in placed.loops):
+                least = least * self.minimal[index]
             else:
-                least *= np.where(factor.complete(states)[:, np.newaxis], held[states], self.minimal[index])
-        return least
+                # A product of unions is more than a union of products.
+                held = placed.factor.first if self.tabulation.whole.unions else placed.factor.most
+                complete.append(held.take(rows.states[:, index], axis=0))
+        return reduce(np.multiply, complete, np.tile(least, (len(rows), 1)))
 
-    def working(self, worked: Numbers, open_: Mask) -> Numbers:
-        """The operations of rows that are not among the costs of those tensors that have places."""
-        return dot(worked, open_ | self.late)
+    def _not_yet(self, moved: Numbers, worked: Numbers, open_: Mask) -> tuple[Numbers, Numbers]:
+        """Words and operations of rows that are not among the costs of those tensors that have places."""
+        counted = open_.astype(np.float64)
+        words = dot(moved, counted)
+        return words, dot(worked, np.maximum(counted, self.late) if self._any_late else counted)
 
     def further(self, moved: Numbers, worked: Numbers, open_: Mask) -> Costs:
         """What rows cost at least besides their places, without room for more."""
         costs = np.zeros((len(moved), 3), np.int64)
-        costs[:, 1] = dot(moved, open_)
-        costs[:, 2] = self.working(worked, open_)
+        costs[:, 1], costs[:, 2] = self._not_yet(moved, worked, open_)
         return costs
 
     def place(self, rows: Rows, tensor: int) -> Costs:
         """What a place for a tensor below all loops of rows costs."""
-        worked = rows.worked[:, tensor] * (not self.late[tensor])
-        moved = rows.moved[:, tensor] * self.off_chip[tensor]
-        return np.stack([rows.held[:, tensor], moved, worked], axis=1).astype(np.int64)
+        costs = np.zeros((len(rows), 3), np.int64)
+        costs[:, 0] = rows.held[:, tensor]
+        if self.off_chip[tensor]:
+            costs[:, 1] = rows.moved[:, tensor]
+        if not self.late[tensor]:
+            costs[:, 2] = rows.worked[:, tensor]
+        return costs
 
     def room(self, least: Numbers) -> Numbers:
         """What tensors without a place will take at least, if their places hold so much at least: (rows, tensors)."""
-        return np.floor(least @ self.made_here + self._staged(least @ self.only_user) + ROUNDING)
+        return self._floor(least @ self._rooms)
+
+    def room_of_parts(self, least: Numbers, parts: Numbers) -> Numbers:
+        """The same of each of some `parts` (parts, tensors) of what places hold at least: (parts * rows)."""
+        weights = (least[:, :, np.newaxis] * self._rooms).transpose(1, 0, 2).reshape(least.shape[1], -1)
+        return self._floor((parts @ weights).reshape(len(parts) * len(least), -1))
+
+    def _floor(self, rooms: Numbers) -> Numbers:
+        """Room for each link, and last for all of them, as whole words."""
+        room = self._staged(rooms[:, :-1]) + rooms[:, -1]
+        room += ROUNDING
+        return np.floor(room, out=room)
 
     def _staged(self, local: Numbers) -> Numbers:
         return reduce(np.add if self.stages is Stages.PIPELINE else np.maximum, local.T)
@@ -250,12 +281,14 @@ class Pricing:
         """Whole costs of rows, if tensors without a place lie within the links, or are made anew in every turn."""
         open_ = rows.levels == WITHIN
         lasting = (rows.held * open_) @ self.made_here
-        moved = dot(np.where(self.made_here, rows.moved, within.moved), open_)
+        moved, worked = self._not_yet(np.where(self.made_here, rows.moved, within.moved), rows.worked, open_)
         local = (within.used * open_[:, self.used_tensors]) @ self.user
         if self.pieces:
             local[:, -1] -= self.pieces.possible(within.saved, open_).max(axis=1)
-        further = (lasting + self._staged(local), moved, self.working(rows.worked, open_))
-        return rows.costs + np.stack(further, axis=1).astype(np.int64)
+        costs = rows.costs.copy()
+        for column, numbers in enumerate((lasting + self._staged(local), moved, worked)):
+            costs[:, column] += numbers.astype(np.int64)
+        return costs
 
     # One by one -------------------------------------------------------------------------------------------------------
 
@@ -288,6 +321,25 @@ class Pricing:
         return found
 
 
-def dot(numbers: Numbers, which: Mask) -> Numbers:
-    """The sum of some numbers of each row."""
-    return np.einsum("ij,ij->i", numbers, which.astype(np.float64))
+def depth_of(rows: Rows) -> int:
+    """How many loops rows cut, which are as many in all of them."""
+    return max(rows.positions[0].tolist(), default=-1) + 1 if len(rows) else 0
+
+
+def code_of(positions: Small, stepping: int) -> Ids:
+    """The code of `AxisTable.common` where a loop at a position steps, by positions of the factor's loops."""
+    if positions.shape[1] == 1:
+        only = positions[:, 0]
+        return 2 * ((only >= 0) & (only < stepping)) + (only == stepping)
+    outer = ((positions >= 0) & (positions < stepping)).sum(axis=1)
+    return 2 * outer + (positions == stepping).any(axis=1)
+
+
+def _of_all_turns(positions: Small) -> int:
+    """The code of `AxisTable.common` that stands for all turns: all rows cut as many loops of the factor."""
+    return 2 * sum(position >= 0 for position in positions[0].tolist())
+
+
+def dot(numbers: Numbers, which: Numbers) -> Numbers:
+    """The sum of those numbers of each row that count, 1 for each of these."""
+    return np.einsum("ij,ij->i", numbers, which)

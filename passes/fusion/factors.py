@@ -180,6 +180,8 @@ class Factor:
     _numbers: dict[tuple[tuple[int, ...], tuple[tuple[Stance, ...], ...]], int] = field(
         default_factory=dict[tuple[tuple[int, ...], tuple[tuple[Stance, ...], ...]], int]
     )
+    _others: dict[tuple[int, int], int] = field(default_factory=dict[tuple[int, int], int])
+    """The numbers of blocks with a loop more, or with another stance."""
     _first: dict[tuple[object, ...], int] = field(default_factory=dict[tuple[object, ...], int])
 
     def __post_init__(self) -> None:
@@ -240,10 +242,6 @@ class Factor:
         finest = self.block(loops, forget) * self.width
         return self.first[finest]
 
-    def turns_code(self, states: Ids) -> Ids:
-        """The code of `common` that stands for all turns, which depends on how many loops a state cuts."""
-        return np.array([2 * len(block.loops) for block in self.blocks])[states // self.width]
-
     def complete(self, states: Ids) -> Mask:
         """In which states all loops are cut."""
         return np.array([len(block.loops) == len(self.cuts) for block in self.blocks])[states // self.width]
@@ -255,29 +253,42 @@ class Factor:
         """
         count = len(self.cuts[loop].tiles)
 
-        def further(block: _Block, mask: int) -> int:
+        def further(number: int, mask: int) -> int:
+            block = self.blocks[number]
             stances = tuple(
                 (*each, Stance.KEEP if mask >> index & 1 else Stance.FORGET) for index, each in enumerate(block.stances)
             )
             return self.block((*block.loops, loop), stances)
 
-        blocks = self._changed(states // self.width, placed, further)
+        blocks = self._changed(states // self.width, placed, loop, further)
         return (blocks * self.width + states % self.width * count)[:, np.newaxis] + np.arange(count)
 
     def slid(self, states: Ids, intermediate: int) -> Ids:
         """States with the place of an intermediate right below the last loop of the factor."""
 
-        def below(block: _Block, _: int) -> int:
+        def below(number: int, _: int) -> int:
+            block = self.blocks[number]
             mine = block.stances[intermediate]
             stances = (*block.stances[:intermediate], (*mine[:-1], Stance.SLIDE), *block.stances[intermediate + 1 :])
             return self.block(block.loops, stances)
 
-        return self._changed(states // self.width, np.zeros_like(states), below) * self.width + states % self.width
+        blocks = self._changed(states // self.width, np.zeros_like(states), ~intermediate, below)
+        return blocks * self.width + states % self.width
 
-    def _changed(self, blocks: Ids, masks: Ids, change: Callable[[_Block, int], int]) -> Ids:
-        keys, where = np.unique(blocks << 32 | masks, return_inverse=True)
-        numbers = [change(self.blocks[int(key) >> 32], int(key) & 0xFFFFFFFF) for key in keys]
-        return np.array(numbers, np.int64)[where.ravel()]
+    def _changed(self, blocks: Ids, masks: Ids, kind: int, change: Callable[[int, int], int]) -> Ids:
+        """The numbers of changed blocks; what a `kind` of change makes of a block and a mask is asked for once."""
+
+        def changed(key: int) -> int:
+            number = self._others.get((kind, key))
+            if number is None:
+                number = self._others[kind, key] = change(key >> 32, key & 0xFFFFFFFF)
+            return number
+
+        keys = blocks << 32 | masks
+        if len(keys) and (keys == keys[0]).all():
+            return np.full(len(keys), changed(int(keys[0])), np.int64)
+        keys, where = np.unique(keys, return_inverse=True)
+        return np.array([changed(key) for key in keys.tolist()], np.int64)[where.ravel()]
 
     def _tabulate(self, block: _Block) -> None:
         cuts = [self.cuts[loop] for loop in block.loops]

@@ -462,8 +462,9 @@ class NetworkSearch:
         self._know_alone(refused)
         for option in refused:
             option.found, option.cost = option.alone, NEVER if option.alone is None else option.alone.cost
+        given_up = {id(option) for option in refused}
         for option in self._every:
-            settled = option in refused or option.may_be_alone
+            settled = id(option) in given_up or option.may_be_alone
             if not settled and option.found is not None and option.found.mapping is None:
                 option.found, option.cost = None, option.least
         self._paths = LeastPaths(self._every, self._ends)

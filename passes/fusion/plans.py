@@ -13,7 +13,7 @@ from passes.fusion.group import Group
 from passes.fusion.holds import GroupPlan, Step, plan_anew, plan_group, refused
 from passes.fusion.pieces import has_pieces
 
-_KEPT = 128
+_KEPT = 256
 """Plans that are kept: more than the groups of a network."""
 
 
@@ -21,14 +21,21 @@ def known_plan(group: Group, mapping: FusedMapping, hierarchy: Hierarchy, stage:
     """The plan of a group, as `plan_group` makes it and with its errors."""
     # What comes in pieces depends on the nests, too.
     if not has_pieces(group, mapping) and not any(True for _ in refused(group, mapping, hierarchy)):
-        # Groups of a network list their tensors in the network's order.
-        alike = numbered(as_read(group))
-        without_nests = replace(alike.mapping(mapping), branches=())
-        plan = _plan(alike.group, without_nests, hierarchy.memories[0].name)
+        without_nests = replace(mapping, branches=()) if mapping.branches else mapping
+        plan = _plan_by_name(group, without_nests, hierarchy.memories[0].name)
         if plan is not None:
-            return _named(plan, group, alike)
+            return plan
     # What is wrong is said in the group's own names.
     return plan_group(group, mapping, hierarchy, stage, node)
+
+
+@lru_cache(_KEPT)
+def _plan_by_name(group: Group, mapping: FusedMapping, outermost: str) -> GroupPlan | None:
+    """The plan of a group in its own names, None if none can be made."""
+    # Groups of a network list their tensors in the network's order.
+    alike = numbered(as_read(group))
+    plan = _plan(alike.group, alike.mapping(mapping), outermost)
+    return None if plan is None else _named(plan, group, alike)
 
 
 @lru_cache(_KEPT)

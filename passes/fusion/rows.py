@@ -47,7 +47,10 @@ class Rows:
     def where(self, which: Mask | Ids) -> Rows:
         """Some of the rows."""
         ids = np.flatnonzero(which) if which.dtype == np.bool_ else which
-        return Rows(*(getattr(self, column.name).take(ids, axis=0) for column in fields(self)))
+        states, levels = self.states.take(ids, axis=0), self.levels.take(ids, axis=0)
+        positions, costs = self.positions.take(ids, axis=0), self.costs.take(ids, axis=0)
+        held, moved = self.held.take(ids, axis=0), self.moved.take(ids, axis=0)
+        return Rows(states, levels, positions, costs, held, moved, self.worked.take(ids, axis=0), self.above.take(ids))
 
     def without_numbers(self, which: Ids) -> Rows:
         """Some of the rows, of which new ones are made, without what is not known of these yet."""

@@ -20,7 +20,7 @@ import numpy as np
 from dialects.fused_mapping import FusedMapping, Retention
 from dialects.gconv.spec import LoopKind
 from dialects.schedule import Temporal
-from passes.fusion.columns import PIECE, Pricing, Within, dot
+from passes.fusion.columns import PIECE, Pricing, Within, depth_of, dot
 from passes.fusion.cut_traffic import CutTraffic
 from passes.fusion.factors import GroupTables, Ids, Mask, Ratios
 from passes.fusion.front import Costs, Objective
@@ -36,6 +36,8 @@ FIRST = 1 << 8
 """Rows that are worked on together first, where it is the least traffic that is wanted."""
 WAITING = 1 << 18
 """With more rows than these in waiting, those that wait are looked at first: about 100 bytes each, per loop cut."""
+NO_LIMIT = np.iinfo(np.int64).max
+"""More than anything costs."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class GroupSearch:
         self.loops, self._factors = tables.loops, tables.factors
         self._names = [tensor.name for tensor in group.tensors]
         bounds = (limits.capacity, limits.traffic, limits.operations)
-        self._limits = [np.iinfo(np.int64).max if each is None else each for each in bounds]
+        self._limits = [NO_LIMIT if each is None else each for each in bounds]
         self._result = self._names.index(group.head.result)
         self._factor_of = {loop: i for i, factor in enumerate(self._factors) for loop in factor.loops}
         self._resident = {self._names.index(name) for name in resident}
@@ -95,6 +97,7 @@ class GroupSearch:
         )
         self._outside = [i for i in range(len(self._names)) if i not in self._pricing.intermediates]
         self._first = self._loops_of_twins()
+        self._bits = 1 << np.arange(len(self._pricing.intermediates), dtype=np.int64)
         self._given_up = np.empty((0, 3), np.int64)
         """What parts of mappings that were given up cost at least, those that are wanted of them."""
         self._best: Rows | None = None
@@ -221,6 +224,11 @@ class GroupSearch:
     def _of_use(self, rows: Rows) -> Rows:
         """Rows that may still become points of the front and that no other row with the same future is as good as."""
         open_ = rows.levels == WITHIN
+        kept = np.flatnonzero(self._hopeful(rows.costs + self._pricing.further(rows.moved, rows.worked, open_)))
+        if len(kept) < len(rows):
+            rows, open_ = rows.where(kept), open_[kept]
+        if not len(rows):
+            return rows
         futures: list[Ids] = [open_ @ (1 << np.arange(len(self._names)))]
         for index, placed in enumerate(self._factors):
             states, factor = rows.states[:, index], placed.factor
@@ -238,27 +246,29 @@ class GroupSearch:
             rows = rows.where(np.flatnonzero(rows.levels[:, self._result] != WITHIN))
         pricing, index = self._pricing, self._factor_of[loop]
         factor, inner = self._factors[index].factor, self._factors[index].loops.index(loop)
-        bits = np.array([1 << i for i in range(len(pricing.intermediates))], np.int64)
-        placed = (rows.levels[:, pricing.intermediates] != WITHIN) @ bits
         # Sizes that may lead to a point of the front, by what the first turn needs; with them loops move no less.
         open_ = rows.levels == WITHIN
         lower = rows.costs + pricing.further(rows.moved, rows.worked, open_)
         hopeful = np.flatnonzero(self._hopeful(lower))
-        rows, lower, open_ = rows.where(hopeful), lower[hopeful], open_[hopeful]
-        if not len(rows):
+        if not len(hopeful):
             return
-        states = factor.extended(rows.states[:, index], placed[hopeful], inner)
+        if len(hopeful) < len(rows):
+            rows, lower, open_ = rows.where(hopeful), lower[hopeful], open_[hopeful]
+        placed = ~open_[:, pricing.intermediates] @ self._bits
+        states = factor.extended(rows.states[:, index], placed, inner)
         least = pricing.least(rows, self._to_come(last), index) * open_
         sizes = states.shape[1]
         if last or len(factor.cuts) == 1:
-            of, size = self._sizes_of_use(lower, least, factor.first, states)
+            # what the first turn needs in tiles of one loop does not depend on stances
+            parts = factor.first[states[0]] if len(factor.cuts) == 1 else None
+            of, size = self._sizes_of_use(lower, least, factor.first, states, parts)
         else:
             rooms = pricing.room(least * pricing.minimal[index])
-            found = np.flatnonzero(self._hopeful(lower, rooms))
+            found = np.flatnonzero(self._has_room(lower, rooms))
             numbers = np.arange(sizes, dtype=np.int64)
             of, size = np.tile(found, sizes), np.repeat(numbers, len(found))
         self._above = rows
-        level, traffic = _depth(rows), CutTraffic.of(pricing, rows, index)
+        level, traffic = depth_of(rows), CutTraffic.of(pricing, rows, index)
         for part in self._batches(lower[of]):
             if traffic is not None:
                 part = self._of_little_traffic(
@@ -291,18 +301,23 @@ class GroupSearch:
             waiting, at_once = waiting[at_once:], min(4 * at_once, AT_ONCE)
             waiting = waiting[self._hopeful(lower[waiting])]
 
-    def _sizes_of_use(self, lower: Costs, least: Numbers, first: Ratios, states: Ids) -> tuple[Ids, Ids]:
+    def _sizes_of_use(
+        self, lower: Costs, least: Numbers, first: Ratios, states: Ids, parts: Ratios | None
+    ) -> tuple[Ids, Ids]:
         """Rows and tile sizes, size by size, in which what the first turn needs leaves a point of the front possible.
 
-        `first` are parts of what places hold at `least`, by state.
+        `first` are parts of what places hold at `least`, by state; `parts` by tile size, if these are all that counts.
         """
         rows, sizes = states.shape
         of, size = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
         at_once = max(AT_ONCE // rows, 1)
         for start in range(0, sizes, at_once):
-            some = states[:, start : start + at_once].T
-            rooms = self._pricing.room((least * first[some]).reshape(-1, least.shape[1]))
-            found = np.flatnonzero(self._hopeful(np.tile(lower, (len(some), 1)), rooms))
+            if parts is not None:
+                rooms = self._pricing.room_of_parts(least, parts[start : start + at_once])
+            else:
+                some = states[:, start : start + at_once].T
+                rooms = self._pricing.room((least * first[some]).reshape(-1, least.shape[1]))
+            found = np.flatnonzero(self._has_room(lower, rooms))
             of.append(found % rows)
             size.append(found // rows + start)
         return np.concatenate(of), np.concatenate(size)
@@ -317,7 +332,7 @@ class GroupSearch:
             yield from self._placed_together(rows, loop, last)
             return
         for index in reversed(range(len(self._pricing.intermediates))):
-            put = self._with_intermediate(rows, index, loop)
+            put = self._with_intermediate(rows, index, loop, of_use_only=last)
             is_resident = loop is None and self._pricing.intermediates[index] in self._resident
             rows = put if is_resident else Rows.all_of([rows, put])
         product = self._pricing.product(rows)
@@ -359,35 +374,49 @@ class GroupSearch:
             self._number(some, one_by_one)
             costs = sum((pricing.place(some, tensor) for tensor in every), np.zeros_like(some.costs))
             within = self._within_one_by_one(some, np.arange(len(some))) if one_by_one else pricing.within(some)
-            some.costs, some.levels = costs, np.full_like(some.levels, _depth(some))
+            some.costs, some.levels = costs, np.full_like(some.levels, depth_of(some))
             self._finish(some, within)
         for some, one_by_one in self._apart(rows, pricing.product(rows), last) if not last else ():
             self._number(some, one_by_one)
             yield some.where(self._hopeful(pricing.further(some.moved, some.worked, some.levels == WITHIN)))
 
-    def _with_intermediate(self, rows: Rows, index: int, loop: int | None) -> Rows:
+    def _with_intermediate(self, rows: Rows, index: int, loop: int | None, of_use_only: bool = False) -> Rows:
+        """Rows with the place of an intermediate below all loops; only those that cost something else, if asked to."""
         tensor = self._pricing.intermediates[index]
-        put = rows.where(np.flatnonzero(rows.levels[:, tensor] == WITHIN))
-        put.levels[:, tensor] = _depth(rows)
-        if loop is not None:
-            factor = self._factor_of[loop]
-            put.states[:, factor] = self._factors[factor].factor.slid(put.states[:, factor], index)
+        which = np.flatnonzero(rows.levels[:, tensor] == WITHIN)
+        if loop is None:
+            put = rows.where(which)
+        else:
+            number = self._factor_of[loop]
+            factor, before = self._factors[number].factor, rows.states[which, number]
+            states = factor.slid(before, index)
+            if of_use_only and self._pricing.pieces is None:
+                # With nothing there from the turn before, a tensor is made anew in a place as large. What it takes to
+                # make it, whose places are put after its own, is the same then.
+                others = np.flatnonzero(factor.same[states] != factor.same[before])
+                which, states = which[others], states[others]
+            put = rows.where(which)
+            put.states[:, number] = states
+        put.levels[:, tensor] = depth_of(rows)
         return put
 
     def _priced(self, rows: Rows, loop: int | None, one_by_one: bool, last: bool) -> Rows:
         """Rows with their costs, and with any of the tensors from off-chip put below the loops; those still open."""
-        pricing, level = self._pricing, _depth(rows)
-        self._number(rows, one_by_one)
+        pricing, level = self._pricing, depth_of(rows)
+        rows = self._numbered(rows, one_by_one)
+        if not len(rows):
+            return rows
         smaller = rows.held < self._above.held[rows.above]
         for tensor in pricing.intermediates:
-            rows.costs += np.where(rows.levels[:, [tensor]] == level, pricing.place(rows, tensor), 0)
+            rows.costs += pricing.place(rows, tensor) * (rows.levels[:, [tensor]] == level)
         for tensor in self._resident.intersection(self._outside) if loop is None else ():
             rows.costs += pricing.place(rows, tensor)
             rows.levels[:, tensor] = level
         open_ = rows.levels == WITHIN
         lower = rows.costs + pricing.further(rows.moved, rows.worked, open_)
         kept = np.flatnonzero(self._hopeful(lower))
-        rows, lower, smaller = rows.where(kept), lower[kept], smaller[kept]
+        if len(kept) < len(rows):
+            rows, lower, smaller = rows.where(kept), lower[kept], smaller[kept]
         if not one_by_one:
             least = pricing.least(rows, self._to_come(last))
         else:
@@ -397,17 +426,19 @@ class GroupSearch:
         levels, lower = rows.levels[of], lower[of]
         further = list(self._outside)
         while True:
-            kept = np.flatnonzero(self._hopeful(lower))
-            open_ = levels[kept] == WITHIN
-            hopeful = self._hopeful(lower[kept], pricing.room(least[of[kept]] * open_))
-            kept, open_ = kept[hopeful], open_[hopeful]
-            of, levels, lower = of[kept], levels[kept], lower[kept]
+            open_ = levels == WITHIN
+            kept = np.flatnonzero(self._has_room(lower, pricing.room(least[of] * open_)))
+            if len(kept) < len(of):
+                of, levels, lower, open_ = of[kept], levels[kept], lower[kept], open_[kept]
             if not further or not len(of):
                 break
             # one tensor at least, and as many as make no large tables
             count = max(1, (AT_ONCE // len(of)).bit_length() - 1)
             some, further = further[:count], further[count:]
             of, levels, lower = self._with_outside(rows, of, levels, lower, smaller, some)
+            kept = np.flatnonzero(self._hopeful(lower))
+            if len(kept) < len(of):
+                of, levels, lower = of[kept], levels[kept], lower[kept]
         numbered, rows = rows, rows.where(of)
         rows.levels, rows.costs = levels, lower - pricing.further(rows.moved, rows.worked, open_)
         if len(rows):
@@ -429,8 +460,8 @@ class GroupSearch:
         some, where = np.nonzero((may_be & which[:, np.newaxis]) == which[:, np.newaxis])
         put = (some[:, np.newaxis] & bits) > 0
         of, levels, lower = of[where], levels[where], lower[where]
-        levels[:, tensors] = np.where(put, _depth(rows), levels[:, tensors])
-        lower[:, 0] += dot(rows.held[:, tensors][of], put).astype(np.int64)
+        levels[:, tensors] = np.where(put, depth_of(rows), levels[:, tensors])
+        lower[:, 0] += dot(rows.held[:, tensors][of], put.astype(np.float64)).astype(np.int64)
         return of, levels, lower
 
     def _number(self, rows: Rows, one_by_one: bool) -> None:
@@ -438,6 +469,21 @@ class GroupSearch:
         self.effort.spend(len(rows) * (PIECE if one_by_one else 1))
         columns = self._pricing.columns_one_by_one(rows) if one_by_one else self._pricing.columns(rows)
         rows.held, rows.moved, rows.worked = columns.held, columns.moved, columns.worked
+
+    def _numbered(self, rows: Rows, one_by_one: bool) -> Rows:
+        """Rows with these numbers, without those that take too many operations, of which no more is looked at."""
+        if one_by_one or self._limits[2] == NO_LIMIT:
+            self._number(rows, one_by_one)
+            return rows
+        self.effort.spend(len(rows))
+        worked = self._pricing.worked(rows)
+        here = (rows.levels == WITHIN) | (rows.levels == depth_of(rows)) | self._pricing.late
+        kept = np.flatnonzero(rows.costs[:, 2] + dot(worked, here.astype(np.float64)) <= self._limits[2])
+        if len(kept) < len(rows):
+            rows, worked = rows.where(kept), worked[kept]
+        columns = self._pricing.columns(rows, worked)
+        rows.held, rows.moved, rows.worked = columns.held, columns.moved, columns.worked
+        return rows
 
     def _of_a_use(self, rows: Rows, loop: int, smaller: Mask) -> Ids:
         """Rows where the last loop makes a place of a tensor without one smaller, or may still do with other loops."""
@@ -461,6 +507,7 @@ class GroupSearch:
         good = np.flatnonzero(self._hopeful(whole))
         if not len(good):
             return
+        good = good[self.objective.best(whole[good])]
         found = rows.where(good)
         found.costs = whole[good]
         every = found if self._best is None else Rows.all_of([self._best, found])
@@ -468,19 +515,23 @@ class GroupSearch:
         self._costs = self._best.costs
         self._bound = self.objective.bound(self._costs)
 
-    def _hopeful(self, costs: Costs, room: Numbers | None = None) -> Mask:
-        """Whether parts of mappings that cost this at least, and so much more room, may become points of the front."""
+    def _has_room(self, costs: Costs, rooms: Numbers) -> Mask:
+        """Whether what is hopeful still is if it costs so much more room, all of it again for further rooms."""
+        if not len(costs):
+            return np.zeros(len(rooms), np.bool_)
+        if self.objective is Objective.TRAFFIC:  # room decides nothing else
+            roomy: Mask = (costs[:, 0] + rooms.astype(np.int64).reshape(-1, len(costs))).ravel() <= self._limits[0]
+            return roomy
+        costs = np.tile(costs, (len(rooms) // len(costs), 1))
+        costs[:, 0] += rooms.astype(np.int64)
+        return self._hopeful(costs)
+
+    def _hopeful(self, costs: Costs) -> Mask:
+        """Whether parts of mappings that cost this at least may become points of the front."""
         capacity, traffic, operations = costs.T
-        if room is not None:
-            capacity = capacity + room.astype(np.int64)
         most, most_traffic, most_operations = self._limits
         hopeful: Mask = capacity <= most
         hopeful &= traffic <= most_traffic
         hopeful &= operations <= most_operations
         hopeful &= ~self._bound.beats(capacity, traffic, operations)
         return hopeful
-
-
-def _depth(rows: Rows) -> int:
-    """How many loops rows cut, which are as many in all of them."""
-    return int(rows.positions[:1].max(initial=-1)) + 1

@@ -59,6 +59,8 @@ class TurnWalk(Walk[Box, Windows]):
     ):
         super().__init__(known, cuts, stances, low)
         self._first, self._within = first, within
+        self._divided = {cut.loop.dim for cut in cuts} | {loop.dim for loop in within}
+        """Dimensions of the head of which turns have parts."""
         self._passed: list[tuple[str, tuple[Stance, ...]]] = []
         self._boxes: list[tuple[str, Box]] = []
         """Of every operand what it reads, and what the head makes."""
@@ -99,10 +101,10 @@ class TurnWalk(Walk[Box, Windows]):
         return self._sums(self._counts(part))
 
     def _count(self, tensor: str, part: Box, link: str | None = None) -> Counted:
-        if self.cuts and all(is_still(table) for table in part):
+        if all(is_still(table) for table in part):
             size = float(_elements(part))
             every = np.full(self.combinations, size)
-            return Counted(size * self._still, every, every)
+            return Counted(size * self._still if self.cuts else every[:, np.newaxis], every, every)
         counts = self._counts(part)
         most, first = counts, counts
         for loop, turns in enumerate(self._turns):
@@ -132,6 +134,10 @@ class TurnWalk(Walk[Box, Windows]):
     # Tiles ------------------------------------------------------------------------------------------------------------
 
     def _head_window(self, dim: Dim) -> Window:
+        if dim.name not in self._divided:
+            extents, shape = (dim.g * dim.op * dim.opc, dim.ks), (1,) * len(self.cuts)
+            results, positions = (np.ones((*shape, extent), np.bool_) for extent in extents)
+            return results, positions
         g, op, opc, ks = (self._tile(Loop(dim.name, kind), dim.count(kind)) for kind in LoopKind)
         results = g[..., :, None, None] & op[..., None, :, None] & opc[..., None, None, :]
         return results.reshape(*results.shape[:-3], math.prod(results.shape[-3:])), ks

@@ -364,6 +364,16 @@ def test_a_search_is_the_same_every_time() -> None:
     assert first.effort.spent == second.effort.spent
 
 
+def test_places_that_change_nothing_take_no_time() -> None:
+    """Turns share no row, so that in a place below the last loop a tensor is made as often, and in as much room."""
+    space = Space(schedule=(Loop("P", LoopKind.OPC),), most_loops=1)
+    search = GroupSearch(fc_pair(12, 4, 6, 5), BUFFER, space).run()
+    assert search.exact
+    assert search.costs.tolist() == [[41, 756, 648], [52, 432, 648], [63, 324, 648], [65, 162, 648]]
+    # with such places as well it looked at 213
+    assert search.effort.spent == 125
+
+
 @pytest.mark.parametrize("parts", [1, 100, 1000, 5000])
 def test_a_search_can_end_before_it_is_done(parts: int) -> None:
     search = GroupSearch(conv_pair(12, 4), BUFFER, Space(), effort=Effort(parts)).run()
