@@ -506,11 +506,11 @@ class Bounds:
         if is_read:
             again = self.read_again(parts)
             sunk = sunk + self._reading.prices @ again
-            flows = flows + self._ports.reads @ again if self.timed else flows
+            flows = flows + self._ports.reads @ again if self._ports.all else flows
         for link in done:
             sunk = sunk + self._ended(parts, link)
         links = tuple(link for link in parts.links if all(link is not each for each in done))
-        for link in done if self.timed else ():
+        for link in done if self._ports.all else ():
             flows = flows + np.stack(self._ports.words_of(link, *self._counted(link)))
         return parts.being(links=links, sunk=sunk, flows=flows, sent=None if is_read else parts.sent)
 
@@ -584,7 +584,7 @@ class Bounds:
     @cached_property
     def flows(self) -> int:
         """How many rows `Parts.flows` has."""
-        return len(self._ports.all) + 1 if self.timed else 0
+        return len(self._ports.all) + 1 if self._ports.all else 0
 
     @cached_property
     def _ports(self) -> Ports:
