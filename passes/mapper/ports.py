@@ -51,8 +51,8 @@ class Ports:
         """The memories that words of links or of other tensors may go into or out of, whatever passes by."""
         operands = self._paths.operands
         used = {*self._read_from, *map(self._hierarchy.begins, operands)}
-        memories = self._hierarchy.memories
-        return [each for each in memories if each.name in used or not {*operands}.isdisjoint(each.operands)]
+        used |= {each.name for each in self._hierarchy.memories[1:] if not {*operands}.isdisjoint(each.operands)}
+        return [each for each in self._hierarchy.memories if each.name in used]
 
     @cached_property
     def outer(self) -> list[tuple[int, Port, list[tuple[tuple[Operand, str], int]]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -24,7 +25,8 @@ from passes.mapper.pricing import Prices
 from passes.mapper.problem import Problem
 from passes.searching.nests_of_groups import HeldTask, NestsOfGroups
 from passes.searching.parts import Part
-from passes.searching.task import Deadline
+from passes.searching.stopping import never
+from passes.searching.task import Deadline, run
 from tests.passes.mapper.drawing import extras_of
 from tests.passes.mapper.free_nests import EVENTS, OUTERMOST, every_nest, nests
 
@@ -160,6 +162,40 @@ def test_the_best_nest_is_found_with_what_results_read(seeds: range) -> None:
         quick = NestsOfGroups(machine, objective, USUAL).task(part).look(Deadline())
         assert quick.bound <= found.value * (1 + 1e-9) <= quick.value * (1 + 1e-8), seed
     assert compared > len(seeds) // 5
+
+
+def parts_alike(random: Random, number: int) -> list[Part]:
+    """Parts with the same loops, all of whose tensors lie in holds; extents differ, and what results read."""
+    dims, parts = random.choice(LINKS), list[Part]()
+    for _ in range(number):
+        some = tuple(
+            replace(dim, **{each: random.randint(2, 40) for each in ("op", "opc", "g", "ks") if getattr(dim, each) > 1})
+            for dim in dims
+        )
+        read = random.choice([0, 1, 2])
+        spec = GConv(some, "mul", Reduce.ADD, post=tuple(Step("add", operand=operand) for operand in range(read)))
+        shape = tuple(getattr(dim, str(kind)) for dim in some for kind in KINDS)
+        extras = extras_of(spec, [[random.random() < 0.6 for _ in some] for _ in range(read)])
+        kept = dict.fromkeys(("I", "K", "O", *(f"P{operand}" for operand in range(read))), "glb")
+        parts.append(Part("", spec, (), kept, {"glb": random.randint(1, 9)}, (shape,), extras))
+    return parts
+
+
+@pytest.mark.parametrize("seeds", [range(30), pytest.param(range(30, 1200), marks=pytest.mark.exhaustive)])
+def test_searches_that_are_begun_together_find_what_each_finds_alone(seeds: range) -> None:
+    """The same mapping, value and bound; most are begun so, where neither time nor what is read again matters."""
+    begun, alone = 0, 0
+    for seed in seeds:
+        random = Random(seed)
+        machine = small_machine(random, takes_sums=random.random() < 0.8)
+        objective = random.choice(list(Objective))
+        nests = NestsOfGroups(machine, objective, USUAL)
+        tasks = [nests.task(part) for part in parts_alike(random, random.randint(2, 6))]
+        together = HeldTask.begun_together(tasks, never)
+        begun += sum(task.begun is not None for task in together)
+        alone += sum(task.begun is None for task in together)
+        assert [run(task, None) for task in together] == [run(task, None) for task in tasks], seed
+    assert begun > alone
 
 
 def test_what_results_read_and_where_it_lies_make_another_search() -> None:
