@@ -166,30 +166,28 @@ class AlikeTree(Tree):
 
     doubtful: set[int] = field(default_factory=set[int])
     """The numbers of problems whose parts might come in another order on their own: where parts tie, the first win."""
+    first: dict[Kind, Column] = field(default_factory=dict[Kind, Column])
+    """By kind of parts that are bounded, the first group of every problem with some that stay."""
 
     def several(
         self, stage: int, groups: Sequence[Parts], best: Incumbent | None = None, *, storing: bool = False
     ) -> list[tuple[Parts, Values]]:
         """As that of one problem."""
+        self.first.clear()
         found = super().several(stage, groups, best, storing=storing)
-        first: dict[Kind, Column] = {}
-        for place, parts in enumerate(groups):
-            if not parts.count:
-                continue
-            there = np.bincount(parts.tiles[-1], minlength=self._count) > 0
-            before = first.get(parts.kind)
-            now = np.where(there, place, len(groups))
-            first[parts.kind] = now if before is None else np.minimum(before, now)
         last: Column = np.full(self._count, -1)
-        for places in first.values():
+        for places in sorted(self.first.values(), key=lambda each: int(each.min())):
             there = places < len(groups)
             self.doubtful.update((there & (places < last)).nonzero()[0].tolist())
             last = np.where(there, places, last)
-        for parts, bounds in found:
-            self.doubtful.update(parts.tiles[-1][bounds == np.inf].tolist())
-        if best is not None and sum(parts.count for parts, _ in found) < sum(parts.count for parts in groups):
-            self.doubtful.update(range(self._count))
         return found
+
+    def noted(self, parts: Parts, below: Flags, numbers: Sequence[int], ends: Sequence[int]) -> None:
+        """Note where the parts of every problem come first."""
+        rows = below.nonzero()[0]
+        first = self.first.setdefault(parts.kind, np.full(self._count, np.iinfo(np.int64).max))
+        places = np.array(numbers)[np.searchsorted(ends, rows, side="right")]
+        np.minimum.at(first, parts.tiles[-1][rows], places)
 
     @property
     def _count(self) -> int:
@@ -233,11 +231,23 @@ def _places_of(numbers: Column) -> Rows:
     return places
 
 
+@dataclass
+class AlikeBest(Incumbent):
+    """What the best mapping of each problem costs that is known: all of them know one, or none does."""
+
+    values: Values = field(default_factory=lambda: np.zeros(0))
+    """By number of a problem."""
+
+    def limit(self, parts: Parts) -> Values:
+        """What parts must cost less than to be worth following."""
+        return self.values[parts.tiles[-1]]
+
+
 @dataclass(frozen=True)
 class AlikeDive(Dive):
-    """A dive that follows `width` parts of every problem as one of this problem alone would; none is known to be good.
+    """A dive that follows `width` parts of every problem as one of this problem alone would.
 
-    Ends before anything is finished: parts of each problem are finished on their own (`apart_by_problem`).
+    It is to be `led` only: parts of each problem are finished on their own (`apart_by_problem`).
     """
 
     def _pool(self) -> Pool:
@@ -247,21 +257,23 @@ class AlikeDive(Dive):
         return apart(parts, self._blurred_of(parts, bounds), parts.tiles[-1:])
 
     def _takes_all(self, parts: Parts) -> bool:
-        if np.bincount(parts.tiles[-1]).max(initial=0) > self.width:
+        if self.best.value < np.inf or np.bincount(parts.tiles[-1]).max(initial=0) > self.width:
             return False
         self.tree.moves.effort.spend(GROUP)
         return True
 
     def _followed(self, parts: Parts, bounds: Values) -> Flags:
-        few = np.bincount(parts.tiles[-1]) <= self.width
-        return self._lowest(parts, bounds) | few[parts.tiles[-1]]
+        followed = self._lowest(parts, bounds)
+        if self.best.value < np.inf:
+            return followed
+        return followed | (np.bincount(parts.tiles[-1]) <= self.width)[parts.tiles[-1]]
 
     def _lowest(self, parts: Parts, bounds: Values) -> Flags:
         self.tree.moves.effort.spend(GROUP)
-        is_known = bounds < np.inf
+        is_below = bounds < self.best.limit(parts)
         if len(bounds) <= self.width:
-            return is_known
-        return first_of_each(parts.tiles[-1], self._blurred_of(parts, bounds), self.width) & is_known
+            return is_below
+        return first_of_each(parts.tiles[-1], self._blurred_of(parts, bounds), self.width) & is_below
 
     def _blurred_of(self, parts: Parts, bounds: Values) -> Values:
         """As `_blurred` of the parts of every problem."""

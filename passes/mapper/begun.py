@@ -1,14 +1,15 @@
-"""Brief searches of links that are alike, whose first dives are made together (`passes.mapper.alike`)."""
+"""Brief searches of links that are alike, whose dives are made together (`passes.mapper.alike`)."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dialects.hierarchy import Hierarchy
-from passes.mapper.alike import Alike, AlikeBounds, AlikeDive, AlikeTree, apart_by_problem
+from passes.mapper.alike import Alike, AlikeBest, AlikeBounds, AlikeDive, AlikeTree, apart_by_problem, by_number
 from passes.mapper.effort import Effort, SpentError
-from passes.mapper.free import QUICK, Best, Led, Roots, Search, require_nested
+from passes.mapper.free import QUICK, Best, Led, Search, require_nested
 from passes.mapper.partial import Parts
 from passes.mapper.pricing import Objective, Prices
 from passes.mapper.problem import Problem
@@ -20,7 +21,7 @@ _MOST = 40
 
 @dataclass(frozen=True)
 class Begun:
-    """A search of which the first dive is made."""
+    """A search of which some dives are made."""
 
     search: Search
     led: Led
@@ -28,6 +29,19 @@ class Begun:
     def ended(self, node: str, effort: Effort) -> Best:
         """As `passes.mapper.free.mapping_for` of a brief search. Raises `CatenaError` as that does."""
         return self.search.required(*self.search.dive(effort, self.led), node)
+
+    @property
+    def next_dive(self) -> str:
+        """What searches must have in common to make the next dive together."""
+        problem, (_, tree) = self.search.problem, self.led.roots.trees[self.led.done]
+        return repr((problem.loop_kinds, problem.windows, problem.operands, tree.bounds.assignment))
+
+    def after(self, parts: Sequence[Parts], effort: int) -> Begun:
+        """After one more dive that ends with these parts."""
+        led = self.led
+        best = replace(led.best)
+        self.search.finish(led.roots.trees[led.done][1], parts, best)
+        return Begun(self.search, Led(led.roots, best, led.done + 1, led.effort + effort))
 
 
 def begun_together(
@@ -40,46 +54,46 @@ def begun_together(
     """
     require_nested(hierarchy)
     prices = Prices(hierarchy, objective)
-    found: list[Begun | None] = [None] * len(problems)
-    alike: dict[str, list[tuple[int, Search, Roots]]] = {}
+    begun: dict[int, Begun] = {}
     for number, problem in enumerate(problems):
         search = Search(problem, prices)
         if search.is_simple:
             roots = search.roots(Effort(should_stop=effort.should_stop))
-            assignment = roots.trees[0][1].bounds.assignment
-            key = repr((problem.loop_kinds, problem.windows, problem.operands, assignment))
-            alike.setdefault(key, []).append((number, search, roots))
-    for several in alike.values():
-        for some in (several[start : start + _MOST] for start in range(0, len(several), _MOST)):
-            if len(some) > 1:
-                led = _led([(search, roots) for _, search, roots in some], effort.share(1.0))
-                for number, (place, search, _) in enumerate(some):
-                    if number in led:
-                        found[place] = Begun(search, led[number])
-    return found
+            begun[number] = Begun(search, Led(roots, Incumbent(), 0, 0))
+    for done in itertools.count():
+        alike: dict[str, list[int]] = {}
+        for number, each in begun.items():
+            if each.led.done == done < len(each.led.roots.trees) and (not done or each.led.best.made is not None):
+                alike.setdefault(each.next_dive, []).append(number)
+        if not alike:
+            break
+        for numbers in alike.values():
+            for some in (numbers[start : start + _MOST] for start in range(0, len(numbers), _MOST)):
+                if len(some) > 1:
+                    found = _dived([begun[number] for number in some], effort.share(1.0))
+                    begun.update((number, each) for number, each in zip(some, found, strict=True) if each is not None)
+    return [each if (each := begun.get(number)) and each.led.done else None for number in range(len(problems))]
 
 
-def _led(searches: Sequence[tuple[Search, Roots]], effort: Effort) -> dict[int, Led]:
-    """Where the dives of searches end, by number; of none if that takes more effort than one may make."""
-    problem = Alike.all_of([search.problem for search, _ in searches])
-    try:
-        groups, doubtful = _dive(problem, searches, effort)
-    except SpentError:
-        return {}
-    share = effort.spent // len(searches)
-    return {
-        number: Led(roots, parts, share)
-        for number, ((_, roots), parts) in enumerate(zip(searches, apart_by_problem(groups, problem), strict=True))
-        if number + 1 not in doubtful
-    }
+def _dived(several: Sequence[Begun], effort: Effort) -> list[Begun | None]:
+    """Searches after one more dive, made together; None of those for which it might be another one on its own.
 
-
-def _dive(problem: Alike, searches: Sequence[tuple[Search, Roots]], effort: Effort) -> tuple[list[Parts], set[int]]:
-    """What the dives come to, and the numbers of problems that might come to something else on their own."""
-    trees = [roots.trees[0][1] for _, roots in searches]
-    search, one = searches[0][0], trees[0]
+    None of any if that takes more effort than one may make.
+    """
+    problem = Alike.all_of([each.search.problem for each in several])
+    trees = [each.led.roots.trees[each.led.done][1] for each in several]
+    search, one = several[0].search, trees[0]
     bounds = AlikeBounds.all_of(problem, [tree.bounds for tree in trees])
     moves = search.moves(effort, larger=False, values=QUICK.values, mixed=(), problem=problem)
-    tree = AlikeTree(one.hierarchy, moves, bounds, one.value, one.price, TOGETHER * len(searches))
-    dive = AlikeDive(tree, Incumbent(), QUICK.width, QUICK.step)
-    return dive.led(Parts.empty(problem)), tree.doubtful
+    tree = AlikeTree(one.hierarchy, moves, bounds, one.value, one.price, TOGETHER * len(several))
+    known = [each.led.best.value for each in several]
+    best = AlikeBest(max(known), values=by_number(known))
+    try:
+        groups = AlikeDive(tree, best, QUICK.width, QUICK.step).led(Parts.empty(problem))
+    except SpentError:
+        return [None] * len(several)
+    share = effort.spent // len(several)
+    found: list[Begun | None] = []
+    for number, (each, parts) in enumerate(zip(several, apart_by_problem(groups, problem), strict=True), 1):
+        found.append(None if number in tree.doubtful else each.after(parts, share))
+    return found

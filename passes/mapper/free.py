@@ -226,10 +226,11 @@ class Roots(NamedTuple):
 
 
 class Led(NamedTuple):
-    """What a dive in the first tree came to before anything was finished, and the effort that it took."""
+    """The best mapping that dives in the first trees found, so many of which are `done`, and the effort of these."""
 
     roots: Roots
-    parts: list[Parts]
+    best: Incumbent
+    done: int
     effort: int
 
 
@@ -281,17 +282,16 @@ class Search:
     def dive(self, effort: Effort, led: Led | None = None) -> tuple[Finished | None, float]:
         """The best mapping that one dive in every tree finds, and what no mapping is better than.
 
-        The first dive may have `led` parts to its end already.
+        Dives in the first trees may have `led` to what is known of them.
         """
         start = monotonic()
         roots, has_all = self.roots(effort) if led is None else led.roots
         trees = [tree for _, tree in roots]
-        best = Incumbent()
+        best = Incumbent() if led is None else replace(led.best)
         with suppress(SpentError):
             if led is not None:
                 effort.spend(led.effort)
-                self._diving(trees[0], effort, QUICK).finish(led.parts, best)
-            self._dive(trees if led is None else trees[1:], best, effort, QUICK)
+            self._dive(trees if led is None else trees[led.done :], best, effort, QUICK)
         if best.made is None:
             self._hurry(trees, best, effort, max(_GRACE, monotonic() - start))
         return best.made, min(roots[0][0], best.value, self._least) if has_all else 0.0
@@ -395,6 +395,10 @@ class Search:
     ) -> None:
         """Look for a good mapping in a tree. Raises `SpentError` if the effort is spent."""
         Dive(self._diving(tree, effort, breadth, mixed), best, breadth.width, breadth.step).run(self._nothing)
+
+    def finish(self, tree: Tree, parts: Sequence[Parts], best: Incumbent) -> None:
+        """Offer what becomes of parts that a brief dive led through all levels."""
+        self._diving(tree, Effort(), QUICK).finish(parts, best)
 
     def _diving(
         self, tree: Tree, effort: Effort, breadth: Breadth, mixed: Collection[type[Memory | Axis]] = ()

@@ -271,6 +271,7 @@ class Tree:
             bounds = self.bound(stage, parts, storing=storing)
             below = np.ones(len(bounds), np.bool_) if best is None else bounds < best.limit(parts)
             ends = [*itertools.accumulate(each.count for each in some)]
+            self.noted(parts, below, numbers, ends)
             if orders[parts.kind] == 1:
                 rows: Rows = below.nonzero()[0]
                 if len(rows):
@@ -287,6 +288,9 @@ class Tree:
                     rows = below[end - each.count : end].nonzero()[0]
                     found.append((number, each.take(rows), own[rows]))
         return [(parts, bounds) for _, parts, bounds in sorted(found, key=lambda each: each[0])]
+
+    def noted(self, parts: Parts, below: Flags, numbers: Sequence[int], ends: Sequence[int]) -> None:
+        """Parts of some groups that are put together, up to `ends`, of which those `below` their limit stay."""
 
     def root_bound(self, stage: int, parts: Parts) -> float:
         """A lower bound of all mappings that some parts before a stage are part of."""

@@ -11,7 +11,7 @@ from dialects.gconv import Dim, GConv, Reduce
 from dialects.hierarchy import Hierarchy
 from dialects.schedule import Objective, Operand
 from dialects.soundness import parse_hierarchy
-from passes.mapper.alike import Alike, AlikeBounds, AlikeTree, apart_by_problem, first_of_each
+from passes.mapper.alike import Alike, AlikeBest, AlikeBounds, AlikeTree, apart_by_problem, first_of_each
 from passes.mapper.begun import begun_together
 from passes.mapper.bounds import Bounds
 from passes.mapper.effort import Effort
@@ -95,6 +95,10 @@ def test_problems_whose_parts_might_come_in_another_order_alone_are_doubtful() -
     # parts of the second problem that have nothing in a memory yet come last, if it is alone
     tree.several(0, [first, stored, second])
     assert tree.doubtful == {2}
+    # but not if they are too dear to stay
+    tree.doubtful.clear()
+    tree.several(0, [first, stored, second], AlikeBest(values=np.array([0.0, np.inf, 0.0])))
+    assert not tree.doubtful
 
 
 def test_the_first_of_those_that_tie_are_taken_of_each_number() -> None:

@@ -17,6 +17,7 @@ from dialects.schedule import Mapping, Objective, Operand
 from dialects.soundness import parse_hierarchy
 from passes.fusion.members import Member, predict_runs
 from passes.fusion.shapes import KINDS, RunKind
+from passes.mapper.bounds import Bounds
 from passes.mapper.counts import Counts
 from passes.mapper.effort import USUAL
 from passes.mapper.held import HeldCounts
@@ -179,6 +180,21 @@ def parts_alike(random: Random, number: int) -> list[Part]:
         kept = dict.fromkeys(("I", "K", "O", *(f"P{operand}" for operand in range(read))), "glb")
         parts.append(Part("", spec, (), kept, {"glb": random.randint(1, 9)}, (shape,), extras))
     return parts
+
+
+def test_memories_that_no_operand_may_lie_in_take_no_time() -> None:
+    """Nests inside holds have no words to move into or out of the outermost memory, however slow it is."""
+    random, timed = Random(3), set[bool]()
+    for _ in range(100):
+        machine = small_machine(random, takes_sums=True)
+        task = NestsOfGroups(machine, Objective.EDP, USUAL).task(parts_alike(random, 1)[0])
+        rated = [each.name for each in task.inside.memories if each.read is not None or each.write is not None]
+        used = {*map(task.inside.begins, task.problem.operands), *task.read_from}
+        used |= {each.name for each in task.inside.memories[1:] if each.operands}
+        flows = Bounds(task.problem, Prices(task.inside, Objective.EDP), {}).flows
+        assert bool(flows) == (not used.isdisjoint(rated))
+        timed.add(bool(flows) == bool(rated))
+    assert timed == {True, False}
 
 
 @pytest.mark.parametrize("seeds", [range(30), pytest.param(range(30, 1200), marks=pytest.mark.exhaustive)])
