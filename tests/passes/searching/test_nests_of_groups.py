@@ -223,7 +223,7 @@ def test_searches_that_are_begun_together_find_what_each_finds_alone(seeds: rang
         dives |= {task.begun.led.done for task in together if task.begun is not None}
         alone += sum(task.begun is None for task in together)
         assert [run(task, None) for task in together] == [run(task, None) for task in tasks], seed
-    assert begun > alone
+    assert 2 * begun > alone
     assert {1, 2} <= dives
 
 
