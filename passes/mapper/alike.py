@@ -247,7 +247,7 @@ class AlikeBest(Incumbent):
 class AlikeDive(Dive):
     """A dive that follows `width` parts of every problem as one of this problem alone would.
 
-    It is to be `led` only: parts of each problem are finished on their own (`apart_by_problem`).
+    It is to be `led` only: what is finished is priced for each problem on its own (`apart_by_problem`).
     """
 
     def _pool(self) -> Pool:
@@ -280,13 +280,12 @@ class AlikeDive(Dive):
         return tied(bounds, self.step, _places_of(parts.tiles[-1])) if self.step else bounds
 
 
-def apart_by_problem(groups: Sequence[Parts], problem: Alike) -> list[list[Parts]]:
-    """Parts of several problems, those of each on their own, in their order."""
-    found: list[list[Parts]] = [[] for _ in problem.each]
-    for parts in groups:
+def apart_by_problem(groups: Sequence[tuple[Parts, Values]], problem: Alike) -> list[list[tuple[Parts, Values]]]:
+    """Parts of several problems with their bounds, those of each on their own, in their order."""
+    found: list[list[tuple[Parts, Values]]] = [[] for _ in problem.each]
+    for parts, bounds in groups:
         numbers = parts.tiles[-1]
-        for number, one in enumerate(problem.each, 1):
+        for number in np.unique(numbers).tolist():
             rows = (numbers == number).nonzero()[0]
-            if len(rows):
-                found[number - 1].append(parts.of_one(one, rows))
+            found[number - 1].append((parts.of_one(problem.each[number - 1], rows), bounds[rows]))
     return found

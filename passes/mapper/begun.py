@@ -11,7 +11,7 @@ from passes.mapper.alike import Alike, AlikeBest, AlikeBounds, AlikeDive, AlikeT
 from passes.mapper.effort import Effort, SpentError
 from passes.mapper.free import QUICK, Best, Led, Search, require_nested
 from passes.mapper.partial import Parts
-from passes.mapper.pricing import Objective, Prices
+from passes.mapper.pricing import Objective, Prices, Values
 from passes.mapper.problem import Problem
 from passes.mapper.tree import TOGETHER, Incumbent
 
@@ -36,11 +36,11 @@ class Begun:
         problem, (_, tree) = self.search.problem, self.led.roots.trees[self.led.done]
         return repr((problem.loop_kinds, problem.windows, problem.operands, tree.bounds.assignment))
 
-    def after(self, parts: Sequence[Parts], effort: int) -> Begun:
-        """After one more dive that ends with these parts."""
+    def after(self, parts: Sequence[tuple[Parts, Values]], effort: int) -> Begun:
+        """After one more dive that ends with these parts, which have such bounds."""
         led = self.led
         best = replace(led.best)
-        self.search.finish(led.roots.trees[led.done][1], parts, best)
+        led.roots.trees[led.done][1].offer(parts, best)
         return Begun(self.search, Led(led.roots, best, led.done + 1, led.effort + effort))
 
 
@@ -89,7 +89,8 @@ def _dived(several: Sequence[Begun], effort: Effort) -> list[Begun | None]:
     known = [each.led.best.value for each in several]
     best = AlikeBest(max(known), values=by_number(known))
     try:
-        groups = AlikeDive(tree, best, QUICK.width, QUICK.step).led(Parts.empty(problem))
+        led = AlikeDive(tree, best, QUICK.width, QUICK.step).led(Parts.empty(problem))
+        groups = tree.finished(led, best)
     except SpentError:
         return [None] * len(several)
     share = effort.spent // len(several)

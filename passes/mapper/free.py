@@ -396,10 +396,6 @@ class Search:
         """Look for a good mapping in a tree. Raises `SpentError` if the effort is spent."""
         Dive(self._diving(tree, effort, breadth, mixed), best, breadth.width, breadth.step).run(self._nothing)
 
-    def finish(self, tree: Tree, parts: Sequence[Parts], best: Incumbent) -> None:
-        """Offer what becomes of parts that a brief dive led through all levels."""
-        self._diving(tree, Effort(), QUICK).finish(parts, best)
-
     def _diving(
         self, tree: Tree, effort: Effort, breadth: Breadth, mixed: Collection[type[Memory | Axis]] = ()
     ) -> Tree:

@@ -352,13 +352,23 @@ class Tree:
 
     def finish(self, groups: Iterable[Parts], best: Incumbent) -> None:
         """Offer all that becomes of some parts, first what has the lowest bounds: they nearly always are the prices."""
-        alike: list[tuple[Parts, Rows, Values]] = []
+        self.offer(self.finished(groups, best), best)
+
+    def finished(self, groups: Iterable[Parts], best: Incumbent) -> list[tuple[Parts, Values]]:
+        """All that becomes of some parts and may be better than the best one, with its bounds."""
+        found: list[tuple[Parts, Values]] = []
         for each in (each for group in groups for each in self.moves.finishing(group)):
             bounds = self.bound(len(self.stages), each)
-            chosen = (bounds < best.value).nonzero()[0]
+            chosen = (bounds < best.limit(each)).nonzero()[0]
             if len(chosen):
-                some, bounds = each.take(chosen), bounds[chosen]
-                alike += ((some, rows, bounds[rows]) for rows in some.trail.alike())
+                found.append((each.take(chosen), bounds[chosen]))
+        return found
+
+    def offer(self, groups: Iterable[tuple[Parts, Values]], best: Incumbent) -> None:
+        """Offer parts that lack nothing, with their bounds."""
+        alike: list[tuple[Parts, Rows, Values]] = []
+        for some, bounds in groups:
+            alike += ((some, rows, bounds[rows]) for rows in some.trail.alike())
         for some, rows, bounds in sorted(alike, key=lambda each: float(each[2].min())):
             chosen = rows[bounds < best.value]
             if len(chosen):

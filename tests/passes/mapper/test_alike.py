@@ -75,10 +75,12 @@ def test_parts_of_each_problem_are_those_that_were_led_together() -> None:
     problem = Alike.all_of(PROBLEMS)
     parts = Parts.empty(problem).take(np.array([2, 0, 2, 1]))
     cut = parts.cut([0], np.array([[5, 3, 2, 4]]), np.arange(4))
-    of_each = apart_by_problem([cut, parts.take(np.array([1]))], problem)
-    assert [[some.tiles[0].tolist() for some in each] for each in of_each] == [[[3], [1]], [[4]], [[5, 2]]]
+    bounds = np.array([8.0, 7.0, 9.0, 6.0])
+    of_each = apart_by_problem([(cut, bounds), (parts.take(np.array([1])), bounds[:1])], problem)
+    assert [[some.tiles[0].tolist() for some, _ in each] for each in of_each] == [[[3], [1]], [[4]], [[5, 2]]]
+    assert [[some.tolist() for _, some in each] for each in of_each] == [[[7.0], [8.0]], [[6.0]], [[8.0, 9.0]]]
     for number, each in enumerate(of_each):
-        for some in each:
+        for some, _ in each:
             assert some.problem is PROBLEMS[number]
             assert some.tiles.shape[0] == some.links[0].own.shape[0] == len(PROBLEMS[number].extents)
             assert some.turns((0,)).tolist() == (-(-PROBLEMS[number].extents[0] // some.tiles[0])).tolist()
