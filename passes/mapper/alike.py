@@ -285,7 +285,8 @@ def apart_by_problem(groups: Sequence[tuple[Parts, Values]], problem: Alike) -> 
     found: list[list[tuple[Parts, Values]]] = [[] for _ in problem.each]
     for parts, bounds in groups:
         numbers = parts.tiles[-1]
-        for number in np.unique(numbers).tolist():
+        there: list[int] = np.unique(numbers).tolist()
+        for number in there:
             rows = (numbers == number).nonzero()[0]
             found[number - 1].append((parts.of_one(problem.each[number - 1], rows), bounds[rows]))
     return found

@@ -47,10 +47,10 @@ class Begun:
 def begun_together(
     problems: Sequence[Problem], hierarchy: Hierarchy, objective: Objective, effort: Effort
 ) -> list[Begun | None]:
-    """Brief searches of links on a machine, each with such an effort; None of those that are not alike to others.
+    """Brief searches of links on a machine, each with such an effort; None of those that cannot be made together.
 
-    They end as on their own, but that each counts an equal share of the effort so far. Raises `CatenaError` (CAT-C003)
-    if tiles of the machine are not nested.
+    Of those that are alike to no others no dive is made. They end as on their own, but that each counts an equal share
+    of the effort so far. Raises `CatenaError` (CAT-C003) if tiles of the machine are not nested.
     """
     require_nested(hierarchy)
     prices = Prices(hierarchy, objective)
@@ -72,7 +72,7 @@ def begun_together(
                 if len(some) > 1:
                     found = _dived([begun[number] for number in some], effort.share(1.0))
                     begun.update((number, each) for number, each in zip(some, found, strict=True) if each is not None)
-    return [each if (each := begun.get(number)) and each.led.done else None for number in range(len(problems))]
+    return [begun.get(number) for number in range(len(problems))]
 
 
 def _dived(several: Sequence[Begun], effort: Effort) -> list[Begun | None]:

@@ -219,9 +219,8 @@ def test_searches_that_are_begun_together_find_what_each_finds_alone(seeds: rang
         tasks = [nests.task(part) for part in parts_alike(random, random.randint(2, 6))]
         together: list[HeldTask] = []
         together += (each for each in HeldTask.begun_together(tasks, never) if isinstance(each, HeldTask))
-        begun += sum(task.begun is not None for task in together)
-        dives |= {task.begun.led.done for task in together if task.begun is not None}
-        alone += sum(task.begun is None for task in together)
+        done = [0 if task.begun is None else task.begun.led.done for task in together]
+        begun, alone, dives = begun + len(done) - done.count(0), alone + done.count(0), dives | {*done}
         assert [run(task, None) for task in together] == [run(task, None) for task in tasks], seed
     assert 2 * begun > alone
     assert {1, 2} <= dives
