@@ -70,16 +70,17 @@ def begun_together(
         for numbers in alike.values():
             for some in (numbers[start : start + _MOST] for start in range(0, len(numbers), _MOST)):
                 if len(some) > 1:
-                    found = _dived([begun[number] for number in some], effort.share(1.0))
+                    found = _dived([begun[number] for number in some], effort)
                     begun.update((number, each) for number, each in zip(some, found, strict=True) if each is not None)
     return [begun.get(number) for number in range(len(problems))]
 
 
-def _dived(several: Sequence[Begun], effort: Effort) -> list[Begun | None]:
+def _dived(several: Sequence[Begun], limit: Effort) -> list[Begun | None]:
     """Searches after one more dive, made together; None of those for which it might be another one on its own.
 
-    None of any if that takes more effort than one may make.
+    If that takes more effort than each may make, half of them are led at a time, and so on, down to two.
     """
+    effort = limit.share(1.0)
     problem = Alike.all_of([each.search.problem for each in several])
     trees = [each.led.roots.trees[each.led.done][1] for each in several]
     search, one = several[0].search, trees[0]
@@ -92,7 +93,10 @@ def _dived(several: Sequence[Begun], effort: Effort) -> list[Begun | None]:
         led = AlikeDive(tree, best, QUICK.width, QUICK.step).led(Parts.empty(problem))
         groups = tree.finished(led, best)
     except SpentError:
-        return [None] * len(several)
+        half = len(several) // 2
+        if half < 2 or limit.should_stop():
+            return [None] * len(several)
+        return [*_dived(several[:half], limit), *_dived(several[half:], limit)]
     share = effort.spent // len(several)
     found: list[Begun | None] = []
     for number, (each, parts) in enumerate(zip(several, apart_by_problem(groups, problem), strict=True), 1):

@@ -12,7 +12,7 @@ from dialects.hierarchy import Hierarchy
 from dialects.schedule import Objective, Operand
 from dialects.soundness import parse_hierarchy
 from passes.mapper.alike import Alike, AlikeBest, AlikeBounds, AlikeTree, apart_by_problem, first_of_each
-from passes.mapper.begun import begun_together
+from passes.mapper.begun import Begun, begun_together
 from passes.mapper.bounds import Bounds
 from passes.mapper.effort import Effort
 from passes.mapper.free import assignments
@@ -117,6 +117,23 @@ def test_what_takes_too_much_effort_is_not_begun(effort: Effort, *, begins: bool
     begun = begun_together(PROBLEMS, MACHINE, Objective.ENERGY, effort)
     assert [each.led.done > 0 for each in begun if each is not None] == [begins] * len(PROBLEMS)
     assert all(each is not None and (each.led.effort > 0) == begins for each in begun)
+
+
+def test_what_takes_too_much_effort_together_is_begun_by_halves() -> None:
+    def effort_of(begun: list[Begun | None]) -> int:
+        return sum(each.led.effort + 1 for each in begun if each is not None)
+
+    problems = (*PROBLEMS, convolution(7, 12))
+    together = begun_together(problems, MACHINE, Objective.ENERGY, Effort())
+    halves = (begun_together(some, MACHINE, Objective.ENERGY, Effort()) for some in (problems[:2], problems[2:]))
+    enough = max(map(effort_of, halves))
+    assert enough < effort_of(together) - len(problems)
+    by_halves = begun_together(problems, MACHINE, Objective.ENERGY, Effort(enough))
+    assert [each.led.done for each in by_halves if each is not None] == [1] * len(problems)
+    for one, other in zip(together, by_halves, strict=True):
+        assert one is not None
+        assert other is not None
+        assert one.ended("", Effort()) == other.ended("", Effort())
 
 
 def test_links_with_other_windows_are_not_begun_together() -> None:
