@@ -55,14 +55,14 @@ class Bounds:
         self._prices = prices
         self._hierarchy: Hierarchy = prices.hierarchy
         self.assignment = assignment
-        self._moved = moved or Moved(problem)
+        self.moved = moved or Moved(problem)
         self._paths = Paths(problem.operands, self._hierarchy, assignment)
         self._tariffs = Tariffs(self._paths, prices)
         self._reading = Reading(problem, prices, self._paths, timed=self.timed)
         self._inside_of: dict[object, list[list[list[list[int]]]]] = {}
         self._waiting_of: dict[tuple[str, frozenset[tuple[Operand, str]]], tuple[Operand, ...]] = {}
         self._floors_of: dict[tuple[str, tuple[Operand, ...]], tuple[Values, Values]] = {}
-        self._least_costs: dict[tuple[Operand, str], float] = {}
+        self._least_prices: dict[tuple[Operand, str], float] = {}
         self._prices_of: dict[object, tuple[float, float]] = {}
         self._are_settled: dict[object, bool] = {}
         self._open_of: dict[object, tuple[bool, frozenset[LoopKind]]] = {}
@@ -78,7 +78,7 @@ class Bounds:
         All that is added up costs as much as the cheapest merge; the first arrival of a sum where its path begins adds
         nothing. Results read other tensors once at least.
         """
-        begin, results = self._hierarchy.begins(Operand.OUTPUT), self._least[Operand.OUTPUT]
+        begin, results = self._hierarchy.begins(Operand.OUTPUT), self.least[Operand.OUTPUT]
         merges = self._problem.operations - results
         sums = self._tariffs.merge * merges - self._tariffs.event(f"{begin}.output.add") * results
         return sums + float(self._reading.prices @ self._reading.fewest[:, 0])
@@ -88,11 +88,14 @@ class Bounds:
         """Whether how often results read the same words hangs on what is laid along axes, too."""
         return self._reading.hangs_on_axes
 
-    def read_energy(self, again: Values) -> Values | float:
+    def read_energy(self, parts: Parts, again: Values) -> Values | float:
         """What every mapping costs beside its links, if results read so many words beyond the fewest."""
         if again is self._reading.none:
-            return self.constant
-        return self.constant + self._reading.prices @ again
+            return self._constant_of(parts)
+        return self._constant_of(parts) + self._reading.prices @ again
+
+    def _constant_of(self, parts: Parts) -> Values | float:
+        return self.constant
 
     def read_again(self, parts: Parts) -> Values:
         """Words that results read beyond the fewest, at least, a row for every other tensor.
@@ -107,7 +110,7 @@ class Bounds:
             if parts.sent is None:
                 return self._reading.none
             return (
-                read_by(self._problem, -(-self._problem.whole // parts.sent), self._reading.together)
+                read_by(self._problem, -(-self._problem.extents_of(parts.sent) // parts.sent), self._reading.together)
                 - self._reading.fewest
             )
         waiting = self._waiting(place, parts.placed)
@@ -175,7 +178,7 @@ class Bounds:
         links = {link.operand: link for link in parts.links if link.alive and link.lower == memory}
         waiting = self._waiting(memory, parts.placed)
         if not waiting:
-            total = sum(self._least_cost(operand, memory) for operand in links)
+            total = sum(self._least_cost(operand, memory, parts.tiles) for operand in links)
             return total - self._saved(links, memory)
         if links or memory in parts.held:
             return self._crowded(parts, memory, links, waiting)
@@ -197,7 +200,7 @@ class Bounds:
         saved: Values | float = 0.0
         for operand, link in links.items():
             if most := self._tariffs.most_saved(operand, memory):
-                saved = saved + most * self._least[operand] * self._turns(link, self._problem.idle(operand))
+                saved = saved + most * self._words(operand, link.own) * self._turns(link, self._problem.idle(operand))
         return saved
 
     def _crowded(
@@ -208,7 +211,7 @@ class Bounds:
         All at once, with a row for each.
         """
         operands = (*links, *waiting)
-        least, floors = self._floors(memory, operands)
+        least, floors = self._floors(memory, operands, parts.tiles)
         terms = np.empty((len(operands), parts.count))
         growth = np.ones_like(terms)
         for row, operand in enumerate(operands):
@@ -228,20 +231,23 @@ class Bounds:
         best: Values = reduce(np.minimum, np.where(growth < 1, np.inf, costs))
         return best - self._saved(links, memory) if links else best
 
-    def _floors(self, memory: str, waiting: tuple[Operand, ...]) -> tuple[Values, Values]:
+    def _floors(self, memory: str, waiting: tuple[Operand, ...], tiles: Column) -> tuple[Values, Values]:
         """What each of some operands costs at least, and all others together; columns."""
         key = (memory, waiting)
         if key not in self._floors_of:
-            least = [self._least_cost(operand, memory) for operand in waiting]
+            least = [self._least_cost(operand, memory, tiles) for operand in waiting]
             total = sum(least)
-            self._floors_of[key] = np.array([least]).T, np.array([[total - each for each in least]]).T
+            self._floors_of[key] = (
+                np.array(least).reshape(len(least), -1),
+                np.array([total - each for each in least]).reshape(len(least), -1),
+            )
         return self._floors_of[key]
 
     def _turns(self, link: Link, loops: tuple[int, ...]) -> Column:
         """How often some loops run over the tiles of a link."""
         found = link.known.get("turns")
         if found is None:
-            turns = [self._problem.turns_of(loop, link.own[loop]) for loop in loops]
+            turns = [self._problem.turns_of(loop, link.own) for loop in loops]
             found = link.known["turns"] = reduce(operator.mul, turns) if turns else _ONE
         return found
 
@@ -279,7 +285,7 @@ class Bounds:
         """How many more words there are than in all tiles, if last ones were as large as others; None if no more."""
         found = parts.known.get("uneven")
         if found is None:
-            found = np.multiply.reduce(parts.left * parts.tiles / self._problem.whole, axis=0)
+            found = np.multiply.reduce(parts.left * parts.tiles / self._problem.extents_of(parts.tiles), axis=0)
             parts.known["uneven"] = found
         return found
 
@@ -302,11 +308,15 @@ class Bounds:
             found = parts.known["new inputs"] = reduce(operator.mul, factors)
         return found
 
-    def _least_cost(self, operand: Operand, memory: str) -> float:
-        """What the words of an operand cost that go to a memory, at least."""
-        if (operand, memory) not in self._least_costs:
-            self._least_costs[operand, memory] = self._tariffs.least_price(operand, memory) * self._least[operand]
-        return self._least_costs[operand, memory]
+    def _least_cost(self, operand: Operand, memory: str, tiles: Column) -> Values | float:
+        """What the words of an operand, of which there are such tiles, cost that go to a memory, at least."""
+        if (operand, memory) not in self._least_prices:
+            self._least_prices[operand, memory] = self._tariffs.least_price(operand, memory)
+        return self._least_prices[operand, memory] * self._words(operand, tiles)
+
+    def _words(self, operand: Operand, tiles: Column) -> Column | int:
+        """Words of an operand of which there are such tiles."""
+        return self.least[operand]
 
     def _terms(self, parts: Parts, link: Link, axes: Sequence[Axis]) -> Terms:
         """What a link costs that no further loop is free for; what elements may still share apart from the rest."""
@@ -323,7 +333,7 @@ class Bounds:
             return Terms(own, shared)
         gain = link.known.get(kinds)
         if gain is None:
-            gain = link.known[kinds] = self._moved.overlap(link.shared, kinds)
+            gain = link.known[kinds] = self.moved.overlap(link.shared, kinds)
         return Terms(own, shared, gain)
 
     def _link_prices(self, parts: Parts, link: Link) -> tuple[float, float]:
@@ -339,15 +349,15 @@ class Bounds:
         own, shared = link.known.get("own"), link.known.get("shared")
         if own is None or shared is None:
             loops = self._problem.idle(link.operand)
-            own = self._moved.once(link.operand, link.own)
-            shared = own if link.shared is link.own else self._moved.once(link.operand, link.shared)
+            own = self.moved.once(link.operand, link.own)
+            shared = own if link.shared is link.own else self.moved.once(link.operand, link.shared)
             is_alone = link.shared is link.own and link.laid is None
             for loop in loops:
                 visits = link.visits(self._problem, loop)
                 own = own * visits
                 if not is_alone:
                     alone = link.shared[loop] == link.lasting(self._problem, loop)
-                    apart = self._problem.turns_of(loop, link.shared[loop])
+                    apart = self._problem.turns_of(loop, link.shared)
                     shared = shared * np.where(alone, visits, apart)
             if is_alone:
                 shared = own
@@ -361,8 +371,8 @@ class Bounds:
         """
         own, shared = link.known.get("own whole"), link.known.get("shared whole")
         if own is None or shared is None:
-            own = self._moved.once(link.operand, link.own)
-            shared = own if link.shared is link.own else self._moved.once(link.operand, link.shared)
+            own = self.moved.once(link.operand, link.own)
+            shared = own if link.shared is link.own else self.moved.once(link.operand, link.shared)
             for loop in self._problem.idle(link.operand) if link.laid is not None else ():
                 elements = link.elements(self._problem, loop)
                 own = own * elements
@@ -402,7 +412,7 @@ class Bounds:
             return visits
         found: dict[int, Column] = {}
         for loop, own in visits.items():
-            extent = self._problem.extents[loop]
+            extent = self._problem.extent(loop, link.own)
             alone = link.shared[loop] == link.lasting(self._problem, loop)
             found[loop] = np.where(alone, own, -(-extent // link.shared[loop]))
         return found
@@ -415,22 +425,22 @@ class Bounds:
             own_price, shared_price = own_price + shared_price, 0.0
         are_idle = not link.slides or tuple(loops) == self._problem.idle(link.operand)
         own_words, words = self._whole_words(link) if are_idle else self._slid_words(link, loops)
-        total: Values = own_price * (self._moved.words(link.operand, link.own) if own_price < 0 else own_words)
+        total: Values = own_price * (self.moved.words(link.operand, link.own) if own_price < 0 else own_words)
         if not shared_price:
             return total
         cost: Values = shared_price * words
         kinds = self._open(link, axes)[1]
         if kinds:
             shared = link.shared.copy()
-            shared[loops] = self._problem.whole[loops]
-            cost = cost / np.minimum(self._moved.overlap(shared, kinds), room)
+            shared[loops] = self._problem.extents_of(shared)[loops]
+            cost = cost / np.minimum(self.moved.overlap(shared, kinds), room)
         return total + cost
 
     def _slid_words(self, link: Link, loops: list[int]) -> tuple[Column, Column]:
         """As `_whole_words`, if some loops run inside a link, along which windows may slide."""
         shared, own = link.shared.copy(), link.own.copy()
         for loop in loops:
-            shared[loop] = own[loop] = self._problem.extents[loop]
+            shared[loop] = own[loop] = self._problem.extent(loop, own)
         visits = self._visits(link)
         together = dict(self._shared_visits(link, visits))
         # each element over which a loop is laid needs a tile once
@@ -438,7 +448,7 @@ class Bounds:
             alone = link.shared[loop] == link.lasting(self._problem, loop)
             visits[loop] = link.elements(self._problem, loop)
             together[loop] = np.where(alone, visits[loop], 1)
-        return self._moved.words(link.operand, own, visits), self._moved.words(link.operand, shared, together)
+        return self.moved.words(link.operand, own, visits), self.moved.words(link.operand, shared, together)
 
     def axes_left(self, link: Link, axes: Sequence[Axis]) -> list[Axis]:
         """Of some axes, those along which elements may share words of a link."""
@@ -506,11 +516,11 @@ class Bounds:
         if is_read:
             again = self.read_again(parts)
             sunk = sunk + self._reading.prices @ again
-            flows = flows + self._ports.reads @ again if self.timed else flows
+            flows = flows + self._ports.reads @ again if self._ports.all else flows
         for link in done:
             sunk = sunk + self._ended(parts, link)
         links = tuple(link for link in parts.links if all(link is not each for each in done))
-        for link in done if self.timed else ():
+        for link in done if self._ports.all else ():
             flows = flows + np.stack(self._ports.words_of(link, *self._counted(link)))
         return parts.being(links=links, sunk=sunk, flows=flows, sent=None if is_read else parts.sent)
 
@@ -584,17 +594,17 @@ class Bounds:
     @cached_property
     def flows(self) -> int:
         """How many rows `Parts.flows` has."""
-        return len(self._ports.all) + 1 if self.timed else 0
+        return len(self._ports.all) + 1 if self._ports.all else 0
 
     @cached_property
     def _ports(self) -> Ports:
-        return Ports(self._hierarchy, self._paths, self._least, self._reading.memories, timed=self.timed)
+        return Ports(self._hierarchy, self._paths, self.least, self._reading.memories, timed=self.timed)
 
     @cached_property
     def _cycles(self) -> LeastCycles:
         return LeastCycles(self._ports, self._reading, reads=bool(self._problem.extras))
 
     @cached_property
-    def _least(self) -> Mapping[Operand, int]:
+    def least(self) -> Mapping[Operand, int]:
         """Words of each operand."""
-        return {operand: int(self._moved.words(operand, self._problem.whole)[0]) for operand in self._problem.operands}
+        return {operand: int(self.moved.words(operand, self._problem.whole)[0]) for operand in self._problem.operands}

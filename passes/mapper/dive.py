@@ -15,6 +15,7 @@ import numpy as np
 from passes.mapper.dominance import cheapest, numbered
 from passes.mapper.effort import GROUP
 from passes.mapper.moves import Made
+from passes.mapper.nest import Column
 from passes.mapper.partial import Flags, Parts, Rows
 from passes.mapper.pricing import Values
 from passes.mapper.stages import Place, axes_of, nexts
@@ -48,8 +49,13 @@ class Dive:
 
     def run(self, parts: Parts) -> None:
         """Lead parts through all levels. Raises `SpentError` if the tree's effort is spent."""
+        self.tree.finish(self.led(parts), self.best)
+
+    def led(self, parts: Parts) -> list[Parts]:
+        """What becomes of parts, but for what is left to run outside everything. Raises `SpentError` as `run`."""
         tree, best = self.tree, self.best
-        pools = tree.pools(parts, best, brief=True)
+        pools = [self._pool() for _ in range(len(tree.stages) + 1)]
+        tree.put(pools, 0, [parts], best)
         for stage, levels in enumerate(tree.stages):
             taken = self._taken(pools[stage])
             if axes := axes_of(levels):
@@ -57,13 +63,13 @@ class Dive:
             else:
                 grown = self._stored(stage, taken)
             tree.put(pools, stage + 1, grown, best)
-        tree.finish(self._taken(pools[-1]), best)
+        return self._taken(pools[-1])
 
     def _stored(self, stage: int, groups: Iterable[Parts]) -> Iterable[Parts]:
         """With all places in the memories of a stage: one more at a time, whichever may be next."""
         tree = self.tree
         places, further = tree.places(stage)
-        promising = tree.promising(stage, self._lowest, self._takes_all)
+        promising = tree.promising(stage, self._followed, self._takes_all)
         reached: dict[tuple[Place, ...], Iterable[Parts]] = {tuple(places): groups}
         for _ in places:
             placed: dict[tuple[Place, ...], list[Parts]] = {}
@@ -79,7 +85,7 @@ class Dive:
 
     def _narrowed(self, stage: int, groups: Sequence[Parts]) -> list[Parts]:
         """The most promising parts in the middle of memories."""
-        tree, pool = self.tree, Pool(brief=True)
+        tree, pool = self.tree, self._pool()
         settled = [tree.bounds.settled(parts, tree.axes(stage)) for parts in groups]
 
         def chosen(parts: Parts) -> Rows:
@@ -89,16 +95,27 @@ class Dive:
         return self._taken(pool)
 
     def _taken(self, pool: Pool) -> list[Parts]:
-        return list(pool.take(self.width, self.best.value, lambda parts, bounds: apart(parts, self._blurred(bounds))))
+        return list(pool.take(self.width, self.best, self._ranked))
 
-    def _takes_all(self, count: int) -> bool:
+    def _pool(self) -> Pool:
+        return Pool(brief=True)
+
+    def _ranked(self, parts: Parts, bounds: Values) -> Values:
+        """Bounds by which parts are taken from a pool."""
+        return apart(parts, self._blurred(bounds))
+
+    def _takes_all(self, parts: Parts) -> bool:
         """Whether so many parts are followed whatever their bounds: they are few, and nothing is known to be better."""
-        if count > self.width or self.best.value < np.inf:
+        if parts.count > self.width or self.best.value < np.inf:
             return False
         self.tree.moves.effort.spend(GROUP)
         return True
 
-    def _lowest(self, bounds: Values) -> Flags:
+    def _followed(self, parts: Parts, bounds: Values) -> Flags:
+        """As `_lowest`, of parts that are not all taken."""
+        return self._lowest(parts, bounds)
+
+    def _lowest(self, parts: Parts, bounds: Values) -> Flags:
         """Which of some parts to follow on the way, by their bounds."""
         self.tree.moves.effort.spend(GROUP)
         if len(bounds) <= self.width:
@@ -109,15 +126,18 @@ class Dive:
 
     def _blurred(self, bounds: Values) -> Values:
         """Bounds in steps, so that which are the lowest of those that are nearly equal is a matter of chance."""
-        if not self.step:
-            return bounds
-        steps: Values = np.exp(np.floor(np.log(np.maximum(bounds, 1.0)) / self.step) * self.step)
-        return steps * _ties(1 << len(bounds).bit_length())[: len(bounds)]
+        return tied(bounds, self.step, slice(len(bounds))) if self.step else bounds
 
 
-def apart(parts: Parts, bounds: Values) -> Values:
-    """Bounds that count as higher where better parts use the elements in the same way."""
-    used = numbered(parts.busy)
+def tied(bounds: Values, step: float, places: Rows | slice) -> Values:
+    """Bounds in steps of so much of themselves, of parts in these places: those that are equal come in no order."""
+    steps: Values = np.exp(np.floor(np.log(np.maximum(bounds, 1.0)) / step) * step)
+    return steps * _ties(1 << len(bounds).bit_length())[places]
+
+
+def apart(parts: Parts, bounds: Values, beside: Column | None = None) -> Values:
+    """Bounds that count as higher where better parts use the elements in the same way, and are the same `beside`."""
+    used = numbered(parts.busy if beside is None else np.concatenate([parts.busy, beside]))
     order = np.lexsort((bounds, used))
     used = used[order]
     first = np.searchsorted(used, used)

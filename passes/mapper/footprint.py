@@ -34,21 +34,25 @@ class Moved:
 
         Loops that the operand is not indexed by come `visits` times, or once for every tile.
         """
-        result: Column = np.ones(tiles.shape[1], np.int64) * self._problem.words(operand)
+        result: Column = np.ones(tiles.shape[1], np.int64) * self._plain(operand, tiles)
         for loop in self._problem.idle(operand):
-            result = result * (visits[loop] if loop in visits else -(-self._problem.extents[loop] // tiles[loop]))
+            result = result * (visits[loop] if loop in visits else -(-self._problem.extent(loop, tiles) // tiles[loop]))
         if operand is Operand.INPUT:
             for number, window in enumerate(self._problem.windows):
-                result = result * self._positions(number, tiles[window.outputs], tiles[window.kernels])
+                result = result * self._positions(number, window, tiles)
         return result
 
     def once(self, operand: Operand, tiles: Column) -> Column:
         """As `words`, if each loop that the operand is not indexed by comes once; one number if it is for all."""
-        result = self._plain_words[operand]
+        result = self._plain(operand, tiles)
         if operand is Operand.INPUT:
             for number, window in enumerate(self._problem.windows):
-                result = result * self._positions(number, tiles[window.outputs], tiles[window.kernels])
+                result = result * self._positions(number, window, tiles)
         return result
+
+    def _plain(self, operand: Operand, tiles: Column) -> Column:
+        """Words of an operand that no window slides over, of which there are such tiles."""
+        return self._plain_words[operand]
 
     @cached_property
     def _plain_words(self) -> Mapping[Operand, Column]:
@@ -58,15 +62,20 @@ class Moved:
         """How many times as few words of windows there are, at most, if tiles grow along some kinds of loops."""
         gain: Column = np.ones_like(tiles[0], np.float64)
         for number, window in enumerate(self._problem.windows):
-            gain = gain * self._gain(number, kinds, tiles[window.outputs], tiles[window.kernels])
+            gain = gain * self._gain(number, window, kinds, tiles)
         return gain
 
-    def _gain(self, number: int, kinds: frozenset[LoopKind], outputs: Column, kernels: Column) -> Column:
-        window = self._problem.windows[number]
-        if (number, kinds) not in self._gains:
-            self._gains[number, kinds] = self._table(window, partial(self._overlap, window, kinds))
-        table = self._gains[number, kinds]
+    def _gain(self, number: int, window: Window, kinds: frozenset[LoopKind], tiles: Column) -> Column:
+        table = self.gains(number, kinds)
+        outputs, kernels = tiles[window.outputs], tiles[window.kernels]
         return self._overlap(window, kinds, outputs, kernels) if table is None else table[outputs, kernels]
+
+    def gains(self, number: int, kinds: frozenset[LoopKind]) -> Column | None:
+        """What `overlap` is of one window, for every pair of tiles, where there are not too many."""
+        if (number, kinds) not in self._gains:
+            window = self._problem.windows[number]
+            self._gains[number, kinds] = self._table(window, partial(self._overlap, window, kinds))
+        return self._gains[number, kinds]
 
     def _overlap(self, window: Window, kinds: frozenset[LoopKind], outputs: Column, kernels: Column) -> Column:
         """The same of one window. The larger a tile, either way, the fewer words it has for a pair of positions."""
@@ -79,7 +88,7 @@ class Moved:
         return self._cut(window, outputs, kernels) / least
 
     @cached_property
-    def _tables(self) -> list[Column | None]:
+    def tables(self) -> list[Column | None]:
         """By window, the words for every pair of tiles, where there are not too many."""
         return [self._table(window, partial(self._cut, window)) for window in self._problem.windows]
 
@@ -94,9 +103,10 @@ class Moved:
         table[1:, 1:] = values.reshape(outputs, kernels)
         return table
 
-    def _positions(self, number: int, outputs: Column, kernels: Column) -> Column:
-        table = self._tables[number]
-        return self._cut(self._problem.windows[number], outputs, kernels) if table is None else table[outputs, kernels]
+    def _positions(self, number: int, window: Window, tiles: Column) -> Column:
+        table = self.tables[number]
+        outputs, kernels = tiles[window.outputs], tiles[window.kernels]
+        return self._cut(window, outputs, kernels) if table is None else table[outputs, kernels]
 
     def _cut(self, window: Window, outputs: Column, kernels: Column) -> Column:
         pieces = (

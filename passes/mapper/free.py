@@ -66,7 +66,7 @@ _ROUGH = Breadth(48, 4, 0.03)
 _LOOSE = 1.03
 """They say little if the best mapping is so many times as dear as the bound."""
 
-_QUICK = Breadth(24, 6, 0.03)
+QUICK = Breadth(24, 6, 0.03)
 """The only dive of a quick search."""
 
 _FAR = 1.3
@@ -161,9 +161,9 @@ def mapping_for(
     return search.required(*find(effort or Effort()), node)
 
 
-def _search(problem: Problem, hierarchy: Hierarchy, objective: Objective) -> _Search:
-    _require_nested(hierarchy)
-    return _Search(problem, Prices(hierarchy, objective))
+def _search(problem: Problem, hierarchy: Hierarchy, objective: Objective) -> Search:
+    require_nested(hierarchy)
+    return Search(problem, Prices(hierarchy, objective))
 
 
 def best_mappings(
@@ -186,7 +186,8 @@ def best_mappings(
     return [search.described(made, bound) for _, made in best.found.values()]
 
 
-def _require_nested(hierarchy: Hierarchy) -> None:
+def require_nested(hierarchy: Hierarchy) -> None:
+    """Raise `CatenaError` (CAT-C003) if tiles of a machine are not nested."""
     if not hierarchy.nested:
         raise CatenaError(
             Diagnostic("CAT-C003", "only the search in a dataflow counts tiles as if they were not nested", "target")
@@ -217,14 +218,30 @@ def _too_small(problem: Problem, hierarchy: Hierarchy) -> str:
     return ", ".join(small)
 
 
-class _Search:
+class Roots(NamedTuple):
+    """Bounds and trees of ways to let operands pass by, lowest first; whether they bound all mappings."""
+
+    trees: list[tuple[float, Tree]]
+    bound_all: bool
+
+
+class Led(NamedTuple):
+    """The best mapping that dives in the first trees found, so many of which are `done`, and the effort of these."""
+
+    roots: Roots
+    best: Incumbent
+    done: int
+    effort: int
+
+
+class Search:
     """The search of one link. It bounds parts, and says which need not be tried, by `evened` prices.
 
     These are the prices themselves, or else no mapping costs less by them than `least`: the least that one did.
     """
 
     def __init__(self, problem: Problem, prices: Prices):
-        self._problem = problem
+        self.problem = problem
         self._prices = prices
         self._evened = prices.evened
         self._least = math.inf
@@ -237,7 +254,7 @@ class _Search:
         best = best or Incumbent()
         if math.isinf(effort.parts):
             self._begin(best, effort)
-        roots, has_all = self._roots(effort)
+        roots, has_all = self.roots(effort)
         trees = [tree for _, tree in roots]
         self._begin_diving(trees, best, effort)
         if best.made is None:
@@ -262,21 +279,26 @@ class _Search:
         )
         return best.made, min(bound, best.value, self._least) if has_all else 0.0
 
-    def dive(self, effort: Effort) -> tuple[Finished | None, float]:
-        """The best mapping that one dive in every tree finds, and what no mapping is better than."""
+    def dive(self, effort: Effort, led: Led | None = None) -> tuple[Finished | None, float]:
+        """The best mapping that one dive in every tree finds, and what no mapping is better than.
+
+        Dives in the first trees may have `led` to what is known of them.
+        """
         start = monotonic()
-        roots, has_all = self._roots(effort)
+        roots, has_all = self.roots(effort) if led is None else led.roots
         trees = [tree for _, tree in roots]
-        best = Incumbent()
+        best = Incumbent() if led is None else replace(led.best)
         with suppress(SpentError):
-            self._dive(trees, best, effort, _QUICK)
+            if led is not None:
+                effort.spend(led.effort)
+            self._dive(trees if led is None else trees[led.done :], best, effort, QUICK)
         if best.made is None:
             self._hurry(trees, best, effort, max(_GRACE, monotonic() - start))
         return best.made, min(roots[0][0], best.value, self._least) if has_all else 0.0
 
-    def _roots(self, effort: Effort) -> tuple[list[tuple[float, Tree]], bool]:
-        """Bounds and trees of all ways to let operands pass by, lowest first; whether they bound all mappings."""
-        every = assignments(self._problem, self._hierarchy)
+    def roots(self, effort: Effort) -> Roots:
+        """All ways to let operands pass by, as far as effort allows."""
+        every = assignments(self.problem, self._hierarchy)
         roots: list[tuple[float, Tree]] = []
         for assignment in itertools.islice(every, _ASSIGNMENTS):
             tree = self._tree(assignment)
@@ -284,11 +306,11 @@ class _Search:
             if effort.should_stop():
                 break
         roots.sort(key=lambda each: each[0])
-        return roots, next(every, None) is None
+        return Roots(roots, next(every, None) is None)
 
     def _begin(self, best: Incumbent, effort: Effort) -> None:
         """Offer a mapping made without a search, and one that a hurried dive finds, whatever time is left."""
-        ways = [*itertools.islice(assignments(self._problem, self._hierarchy), _ASSIGNMENTS)]
+        ways = [*itertools.islice(assignments(self.problem, self._hierarchy), _ASSIGNMENTS)]
         for assignment in ways:
             if self._offer_greedy(assignment, best):
                 break
@@ -304,7 +326,7 @@ class _Search:
 
     def _offer_greedy(self, assignment: Assignment, best: Incumbent) -> bool:
         """Offer a mapping that is made without a search; whether there is one."""
-        parts = greedy(self._problem, self._hierarchy, assignment, self._nothing)
+        parts = greedy(self.problem, self._hierarchy, assignment, self._nothing)
         if parts is not None:
             best.offer(parts, self._price(parts))
         return parts is not None
@@ -358,7 +380,7 @@ class _Search:
         """Offer what is better near the best mapping. Raises `SpentError` if the effort is spent."""
         if best.made is not None:
             prices = self._prices
-            search = LocalSearch(self._problem, self._hierarchy, prices.value, effort, prices.wanted)
+            search = LocalSearch(self.problem, self._hierarchy, prices.value, effort, prices.wanted)
             made = search.improved(best.made, best.value)
             if made is not best.made:
                 best.take(made, float(self._priced(made.nest, made.tiles)[0]))
@@ -372,9 +394,23 @@ class _Search:
         mixed: Collection[type[Memory | Axis]] = (),
     ) -> None:
         """Look for a good mapping in a tree. Raises `SpentError` if the effort is spent."""
+        Dive(self._diving(tree, effort, breadth, mixed), best, breadth.width, breadth.step).run(self._nothing)
+
+    def _diving(
+        self, tree: Tree, effort: Effort, breadth: Breadth, mixed: Collection[type[Memory | Axis]] = ()
+    ) -> Tree:
+        """A tree as dives see it."""
         estimated = replace(tree, bounds=Estimates.by(tree.bounds))
-        moved = self._with(estimated, effort, larger=False, values=breadth.values, mixed=mixed)
-        Dive(moved, best, breadth.width, breadth.step).run(self._nothing)
+        return self._with(estimated, effort, larger=False, values=breadth.values, mixed=mixed)
+
+    @property
+    def is_simple(self) -> bool:
+        """Whether nothing that is said of all loops, or of ports, decides what a dive finds.
+
+        Only then others can be made together with it.
+        """
+        has_tables = all(table is not None for table in self._moved.tables)
+        return has_tables and not self.problem.rereading and not len(self._nothing.flows)
 
     def required(self, best: Finished | None, bound: float, node: str) -> Best:
         """The best mapping with what it costs. Raises `CatenaError` (CAT-F001) if there are none."""
@@ -387,13 +423,13 @@ class _Search:
                 "mapped",
                 node,
                 expected="a word of every operand that stays, for every buffer, in whole banks",
-                hint=_too_small(self._problem, self._hierarchy),
+                hint=_too_small(self.problem, self._hierarchy),
             )
         )
 
     def described(self, made: Finished, bound: float) -> Best:
         """A mapping with what it costs."""
-        counts = Counts(self._problem, self._hierarchy, made.nest, made.tiles)
+        counts = Counts(self.problem, self._hierarchy, made.nest, made.tiles)
         return Best(
             made.mapping,
             float(self._prices.value(counts)[0]),
@@ -415,8 +451,8 @@ class _Search:
         return self._prices.hierarchy
 
     def _tree(self, assignment: Assignment) -> Tree:
-        bounds = Bounds(self._problem, self._evened, assignment, self._moved)
-        moves = self._moves(Effort())
+        bounds = Bounds(self.problem, self._evened, assignment, self._moved)
+        moves = self.moves(Effort())
         return Tree(self._hierarchy, moves, bounds, self._combined, self._price)
 
     def _with(
@@ -429,20 +465,22 @@ class _Search:
         mixed: Collection[type[Memory | Axis]] = (Memory, Axis),
     ) -> Tree:
         """A tree with other moves."""
-        return replace(tree, moves=self._moves(effort, larger, values, mixed))
+        return replace(tree, moves=self.moves(effort, larger, values, mixed))
 
-    def _moves(
+    def moves(
         self,
         effort: Effort,
         larger: bool = True,
         values: int | None = None,
         mixed: Collection[type[Memory | Axis]] = (Memory, Axis),
+        problem: Problem | None = None,
     ) -> Moves:
+        """The moves of the problem, or of another one, on the machine."""
         stages = stages_of(self._hierarchy, mixed)
         meets = self._prices.meets
         sends = meets or self._evened is not self._prices
         return Moves(
-            self._problem,
+            problem or self.problem,
             self._hierarchy,
             stages,
             effort,
@@ -452,14 +490,14 @@ class _Search:
             meets=meets,
         )
 
-    def _combined(self, energy: Values, cycles: Values) -> Values:
-        return self._prices.combined(energy, cycles, self._problem.operations)
+    def _combined(self, parts: Parts, energy: Values, cycles: Values) -> Values:
+        return self._prices.combined(energy, cycles, parts.problem.operations_of(parts.tiles))
 
     def _price(self, parts: Parts) -> Values:
         return self._priced(*parts.nest())
 
     def _priced(self, nest: Nest, tiles: list[Column]) -> Values:
-        counts = Counts(self._problem, self._hierarchy, nest, tiles, self._prices.wanted | self._evened.wanted)
+        counts = Counts(self.problem, self._hierarchy, nest, tiles, self._prices.wanted | self._evened.wanted)
         if self._evened is not self._prices:
             self._least = min(self._least, float(self._evened.value(counts).min()))
         return self._prices.value(counts)

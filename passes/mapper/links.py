@@ -133,6 +133,20 @@ class Link:
         return link
 
     @property
+    def columns(self) -> list[Column]:
+        """The arrays of tiles, elements and steps."""
+        return [each for each in (self.shared, self.own, self.laid, self.kept) if each is not None]
+
+    def with_columns(self, instead: Mapping[int, Column]) -> Link:
+        """With others instead of these, by their ids, which say the same of loops."""
+        return self._being(
+            shared=instead[id(self.shared)],
+            own=instead[id(self.own)],
+            laid=None if self.laid is None else instead[id(self.laid)],
+            kept=None if self.kept is None else instead[id(self.kept)],
+        )
+
+    @property
     def kind(self) -> str:
         """What links of parts must have in common to be compared, or put together."""
         return _kind(self.operand, self.lower, self.upper, self.alive, self.stays, self.slides, self.owed)
@@ -198,7 +212,7 @@ class Link:
         shared = self.shared.copy()
         if self.operand is Operand.INPUT and problem.window_of(loop) is not None:
             factors = np.where(tiles == self.own[loop], factors, 1)
-        shared[loop] = np.minimum(shared[loop] * factors, problem.extents[loop])
+        shared[loop] = np.minimum(shared[loop] * factors, problem.extent(loop, shared))
         return link.with_tiles(shared=shared)
 
     def may_share(self, axis: Axis) -> bool:
@@ -214,7 +228,7 @@ class Link:
 
     def visits(self, problem: Problem, loop: int) -> Column:
         """How often elements get tiles of a loop that the operand is not indexed by."""
-        extent = problem.extents[loop]
+        extent = problem.extent(loop, self.own)
         own = self.own[loop]
         if self.laid is None or self.kept is None:
             return -(-extent // own)
@@ -228,7 +242,7 @@ class Link:
         own = self.own[loop]
         if self.laid is None:
             return np.ones_like(own)
-        return -(-np.minimum(own * self.laid[loop], problem.extents[loop]) // own)
+        return -(-np.minimum(own * self.laid[loop], problem.extent(loop, self.own)) // own)
 
     @property
     def is_alone(self) -> bool:
@@ -238,7 +252,7 @@ class Link:
     def lasting(self, problem: Problem, loop: int) -> Column:
         """The tile of a loop while each element kept what it had."""
         own = self.own[loop] if self.kept is None else self.own[loop] * self.kept[loop]
-        return np.minimum(own, problem.extents[loop])
+        return np.minimum(own, problem.extent(loop, self.own))
 
 
 def linked(links: Sequence[Link]) -> Link:

@@ -121,7 +121,7 @@ class Moves:
         self._sends = sends
         self._meets = meets
         self._values = values
-        self._problem = problem
+        self.problem = problem
         self._hierarchy = hierarchy
         self._larger = larger
         self._levels = {memory.name: memory for memory in hierarchy.memories}
@@ -190,7 +190,7 @@ class Moves:
         for number, loop in enumerate(loops):
             if not begun.parts.count:
                 break
-            taking = [index for index, axis in enumerate(axes) if self._problem.loops[loop].kind in axis.loops]
+            taking = [index for index, axis in enumerate(axes) if self.problem.loops[loop].kind in axis.loops]
             orders = itertools.permutations(taking)
             begun = _all([self._laid(begun, axes, loops[number:], order, promising) for order in orders])
         return begun.parts
@@ -209,7 +209,7 @@ class Moves:
         """
         parts, used, before = begun.parts, list(begun.used), None
         for place, index in enumerate(order):
-            sums = axes[index].reduces and not self._problem.is_relevant(Operand.OUTPUT, loops[0])
+            sums = axes[index].reduces and not self.problem.is_relevant(Operand.OUTPUT, loops[0])
             most = axes[index].size // used[index]
             size, is_uneven = axes[index].size, self._meets and sums
             rows, factors = self._factors(loops[0], parts.left[loops[0]], most, size, uneven=is_uneven)
@@ -228,7 +228,7 @@ class Moves:
     def along(self, axes: Sequence[Axis]) -> tuple[int, ...]:
         """The loops that may be laid along some axes."""
         kinds = {kind for axis in axes for kind in axis.loops}
-        return tuple(number for number, loop in enumerate(self._problem.loops) if loop.kind in kinds)
+        return tuple(number for number, loop in enumerate(self.problem.loops) if loop.kind in kinds)
 
     def finishing(self, parts: Parts) -> Iterator[Parts]:
         """All ways to order what is left outside everything: what is to stay alive runs innermost."""
@@ -241,7 +241,7 @@ class Moves:
 
         for some in (parts, *self._slid(parts, grown), *self._sent(parts, grown)):
             yield some
-            for loops in dict.fromkeys(self._problem.idle(link.operand) for link in some.links if link.alive):
+            for loops in dict.fromkeys(self.problem.idle(link.operand) for link in some.links if link.alive):
                 yield from grown(some, loops)
 
     def _cuts(
@@ -283,15 +283,15 @@ class Moves:
 
         memory, operand = waiting[0]
         slid = self._windows if operand is Operand.INPUT else ()
-        others = [each for each in self._problem.operands if each is not operand and each in later]
+        others = [each for each in self.problem.operands if each is not operand and each in later]
         level = self._hierarchy.memory(memory)
         profiting = _subsets(others) if self._larger and level.stays else [()]
         # what does not stay is brought again for all loops outside of it
-        again = () if level.stays else self._problem.idle(operand)
+        again = () if level.stays else self.problem.idle(operand)
         # for tiles of these, results that leave read the same words of other tensors
-        read = self._problem.rereading if self._is_sent(operand, later) else ()
+        read = self.problem.rereading if self._is_sent(operand, later) else ()
         for before in (parts, *self._slid(parts, grown), *self._sent(parts, grown)):
-            alive = dict.fromkeys(self._problem.idle(link.operand) for link in before.links if link.alive)
+            alive = dict.fromkeys(self.problem.idle(link.operand) for link in before.links if link.alive)
             for loops in ((), *alive):
                 # cut alone, they are tried as loops for which a link is alive, if they are the same
                 more = () if not loops and read in alive else tuple(loop for loop in read if loop not in loops)
@@ -312,10 +312,10 @@ class Moves:
         if not operands:
             yield parts
             return
-        idle = self._problem.idle(operands[0])
+        idle = self.problem.idle(operands[0])
         if operands[0] is Operand.OUTPUT:
             # what results read stays the same as well
-            idle = (*idle, *self._problem.rereading)
+            idle = (*idle, *self.problem.rereading)
         loops = tuple(loop for loop in idle if loop not in done)
         for cut in grown(parts, loops) if loops else ():
             yield from self._for_sake_of(operands[1:], cut, (*done, *loops), grown)
@@ -327,7 +327,7 @@ class Moves:
         """
         for link in parts.links:
             if link.alive and link.slides:
-                idle = self._problem.idle(link.operand)
+                idle = self.problem.idle(link.operand)
                 for inside in (parts, *(grown(parts, idle) if idle else ())):
                     for loop in self._windows:
                         yield from grown(inside, (loop,))
@@ -336,8 +336,8 @@ class Moves:
         """With a loop cut that makes a memory turn to other sums, if these had better leave than be added up there."""
         for link in parts.links if self._sends else ():
             if link.alive and link.operand is Operand.OUTPUT:
-                for loop in range(len(self._problem.loops)):
-                    if self._problem.is_relevant(Operand.OUTPUT, loop):
+                for loop in range(len(self.problem.loops)):
+                    if self.problem.is_relevant(Operand.OUTPUT, loop):
                         yield from grown(parts, (loop,))
 
     def _grown(self, parts: Parts, loops: tuple[int, ...], waiting: Sequence[Place]) -> Parts | None:
@@ -348,7 +348,7 @@ class Moves:
         for loop in loops:
             more, by = self._factors(loop, parts.left[loop][rows])
             tiles = tiles.take(more, axis=1)
-            tiles[loop] = np.minimum(tiles[loop] * by, self._problem.extents[loop])
+            tiles[loop] = np.minimum(tiles[loop] * by, self.problem.extent(loop, tiles))
             rows, factors = rows[more], [*(each[more] for each in factors), by]
             fits = self._fits(parts, rows, tiles, waiting)
             if np.count_nonzero(fits) < len(fits):
@@ -367,7 +367,7 @@ class Moves:
             level = self._levels[memory]
             if memory not in held:
                 held[memory] = parts.held[memory][rows] if memory in parts.held else np.zeros(len(rows), np.int64)
-            words = tile_words(self._problem, operand, tiles)
+            words = tile_words(self.problem, operand, tiles)
             if level.buffers > 1:
                 words = words * level.buffers
             if level.words is not None:
@@ -404,7 +404,7 @@ class Moves:
         """The factors of a loop that are tried if so many tiles of it are left; see `_factors`."""
         if self._values is not None:
             return few_even(left, most, self._values if most is None else max(self._values, _LAID))
-        values = np.arange(1, left + 1) if uneven else worthwhile(self._problem, loop, left)
+        values = np.arange(1, left + 1) if uneven else worthwhile(self.problem, loop, left)
         return values if most is None else values[values <= most]
 
 

@@ -70,16 +70,26 @@ class Parts:
 
     @classmethod
     def empty(cls, problem: Problem, flows: int = 0) -> Parts:
-        """One part, of nothing but an operation, with so many `flows`."""
-        ones = np.ones((len(problem.extents), 1), np.int64)
+        """A part of nothing but an operation, with so many `flows`; of several problems one of each."""
+        tiles: Column = problem.beginning
+        count: int = tiles.shape[1]
         links = tuple(
-            Link(each, OPERATION, None, False, False, False, None, ones, ones, None, None) for each in problem.operands
+            Link(each, OPERATION, None, False, False, False, None, tiles, tiles, None, None)
+            for each in problem.operands
         )
         placed = frozenset((link.operand, link.lower) for link in links)
-        sure = np.ones(1, np.bool_)
-        marks: Column = np.zeros((0, 1), np.int64)
         return cls(
-            problem, Trail.empty(), ones, ones, links, placed, {}, np.zeros(1), sure, np.zeros((flows, 1)), marks
+            problem,
+            Trail.empty(count),
+            tiles,
+            np.ones_like(tiles),
+            links,
+            placed,
+            {},
+            np.zeros(count),
+            np.ones(count, np.bool_),
+            np.zeros((flows, count)),
+            np.zeros((0, count), np.int64),
         )
 
     @property
@@ -291,7 +301,7 @@ class Parts:
             if after.alive and not after.is_alone:
                 for loop in loops:
                     if loop not in uneven:
-                        uneven[loop] = (grow[loop] > 1) & (self.problem.extents[loop] % tiles[loop] > 0)
+                        uneven[loop] = (grow[loop] > 1) & (self.problem.extent(loop, tiles) % tiles[loop] > 0)
                     alone = after.shared[loop] == after.lasting(self.problem, loop)
                     whole = after.shared[loop] == tiles[loop]
                     doubtful |= ~(alone | whole) & uneven[loop]
@@ -302,10 +312,11 @@ class Parts:
         changing = [link.alive or link.may_share(axis) for link in self.links]
         chosen = self._rows(rows, Taken(rows), changing)
         tiles, busy = chosen.tiles.copy(), chosen.busy.copy()
-        tiles[loop] = np.minimum(tiles[loop] * factors, self.problem.extents[loop])
+        extent = self.problem.extent(loop, tiles)
+        tiles[loop] = np.minimum(tiles[loop] * factors, extent)
         busy[loop] *= factors
         doubtful = np.zeros(chosen.count, np.bool_)
-        uneven: Flags = self.problem.extents[loop] % tiles[loop] > 0
+        uneven: Flags = extent % tiles[loop] > 0
         for link in chosen.links:
             if loop in self.problem.idle(link.operand):
                 if link.alive and link.kept is not None:
@@ -349,18 +360,36 @@ class Parts:
         edges = [*(self.marks[end : end + count] for end in ends), self.tiles]
         axes = list(zip(edges[::2], edges[1::2], strict=False))
         if not axes:
-            return np.full(self.count, self.problem.operations, np.int64)
+            return np.full(self.count, self.problem.operations_of(self.tiles), np.int64)
+        whole = self.problem.extents_of(self.tiles)
         if len(axes) > 1:
-            return np.multiply.reduce(_slowest(self.problem.whole, axes), axis=0)
+            return self.problem.product(_slowest(whole, axes))
         (before, after), *_ = axes
         times = self.problem.full_turns(after)
-        return np.multiply.reduce(times * before + np.minimum(self.problem.whole - times * after, before), axis=0)
+        return self.problem.product(times * before + np.minimum(whole - times * after, before))
 
     def nest(self) -> tuple[Nest, list[Column]]:
         """The nest of parts that were made alike, if what is left of all loops runs over time outside everything."""
         nodes, columns = self.trail.made()
         rest = tuple(For(loop) for loop in range(len(self.problem.extents)))
         return Nest((*rest, *reversed(nodes))), [*self.tiles, *reversed(columns)]
+
+    def of_one(self, problem: Problem, rows: Rows) -> Parts:
+        """Some parts, all of the same one of several problems that are `Alike`: without the row that says which."""
+        some = self.take(rows)
+        first = {id(each): each for each in (some.tiles, some.busy, *(each for x in some.links for each in x.columns))}
+        lessened = {number: each[:-1] for number, each in first.items()}
+        width = len(some.tiles)
+        marks = some.marks.reshape(-1, width, some.count)[:, :-1].reshape(-1, some.count)
+        own = some.being(
+            problem=problem,
+            tiles=lessened[id(some.tiles)],
+            busy=lessened[id(some.busy)],
+            links=tuple([link.with_columns(lessened) for link in some.links]),
+            marks=marks,
+        )
+        own.__dict__.pop("left", None)
+        return own
 
     def alike(self) -> list[Parts]:
         """The parts, apart by how they were made."""

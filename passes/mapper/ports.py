@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from dialects.hierarchy import Hierarchy
+from dialects.hierarchy import Hierarchy, Memory
 from dialects.schedule import Operand
 from passes.mapper.links import Link
 from passes.mapper.paths import Paths
@@ -38,13 +38,21 @@ class Ports:
 
     @cached_property
     def all(self) -> tuple[Port, ...]:
-        """The ports of memories that take time."""
+        """The ports of memories that take time, if an operand may lie there or results read from them."""
         found: list[Port] = []
-        for memory in self._hierarchy.memories if self._timed else ():
+        for memory in self._used if self._timed else ():
             for rate, goes in ((memory.read, True), (memory.write, False)):
                 if rate is not None:
                     found.append(Port(memory.name, goes, rate))
         return tuple(found)
+
+    @property
+    def _used(self) -> list[Memory]:
+        """The memories that words of links or of other tensors may go into or out of, whatever passes by."""
+        operands = self._paths.operands
+        used = {*self._read_from, *map(self._hierarchy.begins, operands)}
+        used |= {each.name for each in self._hierarchy.memories[1:] if not {*operands}.isdisjoint(each.operands)}
+        return [each for each in self._hierarchy.memories if each.name in used]
 
     @cached_property
     def outer(self) -> list[tuple[int, Port, list[tuple[tuple[Operand, str], int]]]]:

@@ -127,16 +127,20 @@ class Prices:
             value = np.where(counts.events[event] > 0, np.inf, value)
         return value
 
-    def combined(self, energy: Values, cycles: Values, operations: int) -> Values:
-        """The value of energies without operations, and of cycles, of a link with so many operations.
+    def combined(self, energy: Values, cycles: Values, operations: int | Column) -> Values:
+        """The value of energies without operations, and of cycles, of links with so many operations.
 
         It grows with both. The product counts the energy of operations, too.
         """
-        return self.objective.of(energy + self.work(operations), cycles)
+        return self.objective.of(energy + self._per_operation * operations, cycles)
 
     def work(self, operations: int) -> float:
         """The energy of operations, where it changes which mapping is best."""
-        return self.hierarchy.operation * operations if self.objective is Objective.EDP else 0.0
+        return self._per_operation * operations
+
+    @property
+    def _per_operation(self) -> float:
+        return self.hierarchy.operation if self.objective is Objective.EDP else 0.0
 
     def port_cycles(self, memory: Memory, counts: Counts) -> tuple[Values, Values]:
         """Cycles in which a memory sends words, and in which it takes some: reading and writing have a port each.

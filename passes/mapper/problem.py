@@ -148,7 +148,7 @@ class Problem:
 
     def within(self, tiles: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Tiles, a row for every loop, that are no larger than the loops."""
-        return np.minimum(tiles, self.whole)
+        return np.minimum(tiles, self.extents_of(tiles))
 
     @cached_property
     def whole(self) -> npt.NDArray[np.int64]:
@@ -169,10 +169,36 @@ class Problem:
         return self._full_turns[tiles + self._turns[1]]
 
     def turns_of(self, loop: int, tiles: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """How many tiles of one loop there are."""
+        """How many tiles of one loop there are, with a row of `tiles` for every loop."""
         if self._turns is None:
-            return -(-self.extents[loop] // tiles)
-        return self._turns_of[loop][tiles]
+            return -(-self.extents[loop] // tiles[loop])
+        return self._turns_of[loop][tiles[loop]]
+
+    @property
+    def loop_kinds(self) -> tuple[LoopKind, ...]:
+        """What the loops are, whatever the dimensions are called."""
+        return tuple(loop.kind for loop in self.loops)
+
+    @cached_property
+    def beginning(self) -> npt.NDArray[np.int64]:
+        """A tile of one index of every loop."""
+        return np.ones((len(self.extents), 1), np.int64)
+
+    def extent(self, loop: int, tiles: npt.NDArray[Any]) -> npt.NDArray[np.int64] | int:
+        """The indices of a loop, where these are tiles, a row for every loop."""
+        return self.extents[loop]
+
+    def operations_of(self, tiles: npt.NDArray[Any]) -> npt.NDArray[np.int64] | int:
+        """Main operations of the whole link that these are tiles of."""
+        return self.operations
+
+    def product(self, numbers: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The product over all loops, which have a row each."""
+        return np.multiply.reduce(numbers, axis=0)
+
+    def extents_of(self, tiles: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        """The same of all loops, a row for each."""
+        return self.whole
 
     @cached_property
     def _turns(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None:

@@ -23,9 +23,9 @@ class Trail(NamedTuple):
     row: Rows
 
     @classmethod
-    def empty(cls) -> Trail:
-        """Of one part, of which nothing is made."""
-        origin: Rows = np.zeros(1, np.intp)
+    def empty(cls, count: int = 1) -> Trail:
+        """Of parts of which nothing is made."""
+        origin: Rows = np.zeros(count, np.intp)
         return cls((), (), (), origin, origin)
 
     def take(self, rows: Rows) -> Trail:

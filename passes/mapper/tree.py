@@ -38,8 +38,8 @@ _WIDTHS = (256, 2048)
 _SLICE = 512
 """How many of them are led on at a time; each becomes up to some thousands."""
 
-_TOGETHER = 4096
-"""Parts that are bounded together, if there are so many."""
+TOGETHER = 4096
+"""Parts of a problem that are bounded together, if there are so many."""
 
 _WAITING = 150_000
 """How many parts wait in a pool, at most: some hundred megabytes, with what is made of them."""
@@ -47,6 +47,11 @@ _WAITING = 150_000
 _ONE: Column = np.ones(1, np.int64)
 
 Kind = tuple[object, ...]
+
+Flagged = dict[Kind, Flags]
+
+Chosen = Callable[[Parts, Values], Flags]
+"""Which parts to follow, by their bounds."""
 
 Ranking = Callable[[Parts, Values], Values]
 """Which parts to follow first, by their bounds: the lowest."""
@@ -58,6 +63,10 @@ class Incumbent:
 
     value: float = np.inf
     made: Finished | None = None
+
+    def limit(self, parts: Parts) -> Values | float:
+        """What parts must cost less than to be worth following."""
+        return self.value
 
     def offer(self, parts: Parts, values: Values) -> None:
         """Take the best of some parts that lack nothing, if it is better."""
@@ -107,10 +116,11 @@ class Pool:
         """The lowest bound of all that wait."""
         return min((float(bounds.min()) for _, bounds in self.groups.values() if len(bounds)), default=math.inf)
 
-    def take(self, number: int, limit: float, ranked: Ranking = lambda _, bounds: bounds) -> Iterator[Parts]:
-        """Take out so many parts, the lowest `ranked` ones; all whose bounds are not below a limit are dropped."""
+    def take(self, number: int, best: Incumbent, ranked: Ranking = lambda _, bounds: bounds) -> Iterator[Parts]:
+        """Take out so many parts, the lowest `ranked` ones; all whose bounds are not below the limit are dropped."""
         for kind, taken in self._lowest(number, ranked).items():
             parts, bounds = self.groups[kind]
+            limit = best.limit(parts)
             if not self.brief:
                 left = ((bounds < limit) & ~taken).nonzero()[0]
                 self.groups[kind] = parts.take(left), bounds[left]
@@ -122,14 +132,14 @@ class Pool:
                 # what grows from these must not keep the trails of all others, where these are many
                 yield some if self.brief else some.being(trail=some.trail.compact())
 
-    def _lowest(self, number: int, ranked: Ranking) -> dict[Kind, Flags]:
+    def _lowest(self, number: int, ranked: Ranking) -> Flagged:
         """Which parts of each kind are among so many that are `ranked` lowest; of those that tie, the first ones."""
         if sum(len(bounds) for _, bounds in self.groups.values()) <= number:
             return {kind: np.ones(len(bounds), np.bool_) for kind, (_, bounds) in self.groups.items()}
         ranks = {kind: ranked(parts, bounds) for kind, (parts, bounds) in self.groups.items()}
         most = _most(list(ranks.values()), number)
         ties = number - sum(int((each < most).sum()) for each in ranks.values())
-        found: dict[Kind, Flags] = {}
+        found: Flagged = {}
         for kind, each in ranks.items():
             tied = (each == most).nonzero()[0][:ties]
             ties -= len(tied)
@@ -155,8 +165,10 @@ class Tree:
     hierarchy: Hierarchy
     moves: Moves
     bounds: Bounds
-    value: Callable[[Values, Values], Values]
+    value: Callable[[Parts, Values, Values], Values]
     price: Callable[[Parts], Values]
+    together: int = TOGETHER
+    """Parts that are bounded together, if there are so many."""
 
     @property
     def stages(self) -> Sequence[Stage]:
@@ -180,7 +192,7 @@ class Tree:
         widths = itertools.chain(_WIDTHS, itertools.repeat(_WIDTHS[-1]))
         begun, done = math.inf, _DONE
 
-        def chosen(bounds: Values) -> Flags:
+        def chosen(_: Parts, bounds: Values) -> Flags:
             self.moves.effort.spend(GROUP)
             return bounds < best.value
 
@@ -188,11 +200,11 @@ class Tree:
             while min(pool.least() for pool in pools) < best.value:
                 width, known = next(widths), best.value
                 for stage in range(len(self.stages)):
-                    taken = list(pools[stage].take(width, best.value))
+                    taken = list(pools[stage].take(width, best))
                     begun = min((self.root_bound(stage, each) for each in taken), default=math.inf)
                     self.advance(pools, stage, taken, chosen, best)
                     begun = math.inf
-                self.finish(pools[-1].take(done, best.value), best)
+                self.finish(pools[-1].take(done, best), best)
                 done = _DONE if best.value < known else min(2 * done, _MOST_DONE)
         except SpentError:
             pass
@@ -209,7 +221,7 @@ class Tree:
         pools: list[Pool],
         stage: int,
         taken: Iterable[Parts],
-        chosen: Callable[[Values], Flags],
+        chosen: Chosen,
         best: Incumbent,
     ) -> None:
         """Lead parts through one stage into the next pool."""
@@ -233,22 +245,18 @@ class Tree:
                 branches.append(each)
             else:
                 branches += (self.bounds.settled(branch, axes).being(held={}) for branch in self.bounds.branched(each))
-            if sum(parts.count for parts in branches) > _TOGETHER:
-                added += self._below(stage, branches, best.value)
+            if sum(parts.count for parts in branches) > self.together:
+                added += self.several(stage, branches, best)
                 branches = []
                 if sum(parts.count for parts, _ in added) > _WAITING:
                     pools[stage].put(added, chosen)
                     added = []
-        pools[stage].put([*added, *self._below(stage, branches, best.value)], chosen)
-
-    def _below(self, stage: int, groups: Sequence[Parts], limit: float) -> list[tuple[Parts, Values]]:
-        """The parts before a stage whose bounds are below a limit, with these."""
-        return self.several(stage, groups, limit)
+        pools[stage].put([*added, *self.several(stage, branches, best)], chosen)
 
     def several(
-        self, stage: int, groups: Sequence[Parts], limit: float | None = None, *, storing: bool = False
+        self, stage: int, groups: Sequence[Parts], best: Incumbent | None = None, *, storing: bool = False
     ) -> list[tuple[Parts, Values]]:
-        """Parts with their bounds, those below a limit or all if there is none, in the order of groups.
+        """Parts with their bounds, those below the limit or all if none is known, in the order of groups.
 
         Those that are alike are put together, and bounded at once: a call takes longer than many rows of it.
         """
@@ -261,9 +269,11 @@ class Tree:
             some = [groups[number] for number in numbers]
             parts = joined(some) if len(some) > 1 else some[0]
             bounds = self.bound(stage, parts, storing=storing)
+            below = np.ones(len(bounds), np.bool_) if best is None else bounds < best.limit(parts)
             ends = [*itertools.accumulate(each.count for each in some)]
+            self.noted(parts, below, numbers, ends)
             if orders[parts.kind] == 1:
-                rows: Rows = np.arange(len(bounds)) if limit is None else (bounds < limit).nonzero()[0]
+                rows: Rows = below.nonzero()[0]
                 if len(rows):
                     first = numbers[bisect_right(ends, int(rows[0]))]
                     is_all = len(rows) == len(bounds)
@@ -272,29 +282,32 @@ class Tree:
             # those of a kind with links in another order come in between
             for number, each, end in zip(numbers, some, ends, strict=True):
                 own = bounds[end - each.count : end]
-                if limit is None:
+                if best is None:
                     found.append((number, each, own))
                 else:
-                    rows = (own < limit).nonzero()[0]
+                    rows = below[end - each.count : end].nonzero()[0]
                     found.append((number, each.take(rows), own[rows]))
         return [(parts, bounds) for _, parts, bounds in sorted(found, key=lambda each: each[0])]
+
+    def noted(self, parts: Parts, below: Flags, numbers: Sequence[int], ends: Sequence[int]) -> None:
+        """Parts of some groups that are put together, up to `ends`, of which those `below` their limit stay."""
 
     def root_bound(self, stage: int, parts: Parts) -> float:
         """A lower bound of all mappings that some parts before a stage are part of."""
         return float(self.bound(stage, parts).min())
 
-    def expanded(self, stage: int, parts: Parts, chosen: Callable[[Values], Flags]) -> Iterator[Parts]:
+    def expanded(self, stage: int, parts: Parts, chosen: Chosen) -> Iterator[Parts]:
         """The parts after one more stage whose bounds are `chosen`."""
         if axes := axes_of(self.stages[stage]):
             yield self.laid(stage, axes, parts, chosen)
         else:
             yield from self.moves.storing(parts, *self.places(stage), self.promising(stage, chosen))
 
-    def laid(self, stage: int, axes: Sequence[Axis], parts: Parts, chosen: Callable[[Values], Flags]) -> Parts:
+    def laid(self, stage: int, axes: Sequence[Axis], parts: Parts, chosen: Chosen) -> Parts:
         """The parts after axes whose bounds are `chosen`, on the way and there."""
         is_marked = self.bounds.timed or self.bounds.lays_reading
         begun = parts.marked if is_marked else parts
-        laid = self.moves.laying(begun, axes, lambda each, left: chosen(self.bound(stage, each, left)))
+        laid = self.moves.laying(begun, axes, lambda each, left: chosen(each, self.bound(stage, each, left)))
         return laid.marked if is_marked else laid
 
     def places(self, stage: int) -> tuple[Sequence[Place], frozenset[Operand]]:
@@ -321,18 +334,16 @@ class Tree:
         each = [[level.name for level in stage if isinstance(level, Memory)] for stage in self.stages]
         return [list(itertools.chain.from_iterable(each[stage:])) for stage in stages]
 
-    def promising(
-        self, stage: int, chosen: Callable[[Values], Flags], takes_all: Callable[[int], bool] = lambda _: False
-    ) -> Filter:
+    def promising(self, stage: int, chosen: Chosen, takes_all: Callable[[Parts], bool] = lambda _: False) -> Filter:
         """Those parts in the middle of memories whose bounds are `chosen`, or all of as many as it `takes_all` of."""
 
         def promising(some: Parts) -> Parts | None:
             if not some.count:
                 return None
             settled = self.bounds.settled(some, self.axes(stage))
-            if takes_all(settled.count):
+            if takes_all(settled):
                 return settled
-            rows = chosen(self.bound(stage, settled, storing=True)).nonzero()[0]
+            rows = chosen(settled, self.bound(stage, settled, storing=True)).nonzero()[0]
             if len(rows) == settled.count:
                 return settled
             return settled.take(rows) if len(rows) else None
@@ -341,13 +352,23 @@ class Tree:
 
     def finish(self, groups: Iterable[Parts], best: Incumbent) -> None:
         """Offer all that becomes of some parts, first what has the lowest bounds: they nearly always are the prices."""
-        alike: list[tuple[Parts, Rows, Values]] = []
+        self.offer(self.finished(groups, best), best)
+
+    def finished(self, groups: Iterable[Parts], best: Incumbent) -> list[tuple[Parts, Values]]:
+        """All that becomes of some parts and may be better than the best one, with its bounds."""
+        found: list[tuple[Parts, Values]] = []
         for each in (each for group in groups for each in self.moves.finishing(group)):
             bounds = self.bound(len(self.stages), each)
-            chosen = (bounds < best.value).nonzero()[0]
+            chosen = (bounds < best.limit(each)).nonzero()[0]
             if len(chosen):
-                some, bounds = each.take(chosen), bounds[chosen]
-                alike += ((some, rows, bounds[rows]) for rows in some.trail.alike())
+                found.append((each.take(chosen), bounds[chosen]))
+        return found
+
+    def offer(self, groups: Iterable[tuple[Parts, Values]], best: Incumbent) -> None:
+        """Offer parts that lack nothing, with their bounds."""
+        alike: list[tuple[Parts, Rows, Values]] = []
+        for some, bounds in groups:
+            alike += ((some, rows, bounds[rows]) for rows in some.trail.alike())
         for some, rows, bounds in sorted(alike, key=lambda each: float(each[2].min())):
             chosen = rows[bounds < best.value]
             if len(chosen):
@@ -371,10 +392,10 @@ class Tree:
             room = np.minimum(room, self.hierarchy.elements // np.multiply.reduce(parts.busy, axis=0))
             room = np.maximum(room, 1)
         again = self.bounds.read_again(parts)
-        energy = self.bounds.energy(parts, room, axes, memories) + self.bounds.read_energy(again)
+        energy = self.bounds.energy(parts, room, axes, memories) + self.bounds.read_energy(parts, again)
         for memory in further:
             energy = energy + self.bounds.crowded(parts, memory)
-        return self.value(energy, self.bounds.cycles(parts, room, again))
+        return self.value(parts, energy, self.bounds.cycles(parts, room, again))
 
     def _room(self, parts: Parts, axes: Sequence[Axis]) -> Column:
         """How many times as many elements may work at most, if axes are still to be laid along."""

@@ -16,7 +16,7 @@ from passes.mapper.conflict import too_small_together
 from passes.mapper.dataflow import parse_dataflow
 from passes.mapper.effort import Effort
 from passes.mapper.floor import least_value
-from passes.mapper.free import mapping_for
+from passes.mapper.free import Best, mapping_for
 from passes.mapper.legality import violations
 from passes.mapper.pricing import Prices
 from passes.mapper.problem import Problem
@@ -71,10 +71,14 @@ class NestTask(Task):
         if misfits := too_small(problem, machine, self.node):
             raise CatenaError(misfits)
         effort = Effort(self.effort, deadline)
-        found = mapping_for(problem, machine, self.node, self.objective, effort, brief=self.brief)
+        found = self.best(problem, machine, effort)
         # a search that is stopped early may know less than what is so of every mapping
         bound = max(found.bound, least_value(problem, Prices(machine, self.objective)))
         return Found(found.mapping, found.value, bound, deadline.was_met and bound < found.value)
+
+    def best(self, problem: Problem, machine: Hierarchy, effort: Effort) -> Best:
+        """The best mapping that a search finds. Raises `CatenaError` if there is none."""
+        return mapping_for(problem, machine, self.node, self.objective, effort, brief=self.brief)
 
     def _look_in_dataflow(self, deadline: Deadline) -> Found:
         try:

@@ -7,8 +7,8 @@ those further out, take it no more (`HeldMachine`).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,11 +19,14 @@ from dialects.schedule import Mapping as LinkMapping
 from dialects.schedule import Objective, Operand, Storage
 from passes.fusion.members import Member, member_violations
 from passes.fusion.shapes import Shape, largest, part_of
+from passes.mapper.begun import Begun, begun_together
+from passes.mapper.effort import Effort
+from passes.mapper.free import Best
 from passes.mapper.legality import stored_in_dataflow
 from passes.mapper.problem import Problem, read_after
 from passes.searching.nest import NestTask
 from passes.searching.parts import Part
-from passes.searching.task import Deadline, Found
+from passes.searching.task import Deadline, Found, Task
 
 _NEVER = 1e9
 """The energy of an access that must not happen, so that bounds tell."""
@@ -44,13 +47,18 @@ class HeldTask(NestTask):
     read_from: tuple[str, ...] = ()
     member: Member | None = None
     shape: Shape = ()
+    begun: Begun | None = field(default=None, compare=False, repr=False)
 
     @property
     def signature(self) -> list[Any]:
         """Loops, where holds keep which operands, and what room they leave in memories that others pass through."""
+        return [*super().signature, sorted((str(each), memory) for each, memory in self.kept), self._room_left]
+
+    @property
+    def _room_left(self) -> list[tuple[str, int]]:
+        """The words of holds in memories that operands may lie in."""
         used = {memory.name for memory in self.inside.memories if memory.operands}
-        taken = sorted((memory, words) for memory, words in self.taken if memory in used)
-        return [*super().signature, sorted((str(each), memory) for each, memory in self.kept), taken]
+        return sorted((memory, words) for memory, words in self.taken if memory in used)
 
     @property
     def problem(self) -> Problem:
@@ -68,6 +76,26 @@ class HeldTask(NestTask):
         """Look for a good mapping: groups have many links. Without a limited effort, as long as the deadline allows."""
         found = self.looked_for(self.problem, self.inside, deadline)
         return replace(found, mapping=LinkMapping((*_first(self.machine, self.kept), *found.mapping.nodes)))
+
+    def best(self, problem: Problem, machine: Hierarchy, effort: Effort) -> Best:
+        """As of any link, or what becomes of the search that was begun."""
+        return super().best(problem, machine, effort) if self.begun is None else self.begun.ended(self.node, effort)
+
+    @classmethod
+    def begun_together(cls, tasks: Sequence[Task], is_stopped: Callable[[], bool]) -> Sequence[Task]:
+        """With the first dives of brief searches on the same machine, with the same holds."""
+        alike: dict[object, list[tuple[int, HeldTask]]] = {}
+        for number, task in enumerate(tasks):
+            if isinstance(task, HeldTask) and task.brief and task.machine.nested:
+                key = (id(task.machine), task.kept, *task._room_left, task.objective, task.effort)
+                alike.setdefault(key, []).append((number, task))
+        begun = list(tasks)
+        for some in alike.values():
+            first, effort = some[0][1], Effort(some[0][1].effort, is_stopped)
+            found = begun_together([task.problem for _, task in some], first.inside, first.objective, effort)
+            for (number, task), each in zip(some, found, strict=True):
+                begun[number] = replace(task, begun=each)
+        return begun
 
     def violations(self, mapping: LinkMapping) -> list[Diagnostic]:
         """Every rule of the machine that a mapping of the link breaks."""

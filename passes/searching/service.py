@@ -87,6 +87,9 @@ class _Service:
             from passes.searching.processes import in_processes
 
             return in_processes(tasks, budget, options.jobs, self._is_stopped)
+        kinds: dict[type[Task], None] = dict.fromkeys(type(task) for task in tasks)
+        for kind in kinds if options.time_limit is None else ():
+            tasks = kind.begun_together(tasks, self._is_stopped)
         return in_process(tasks, budget, self._is_stopped)
 
     def _kept(self, index: int, result: Result) -> Result:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Protocol, TypeVar
@@ -91,6 +91,14 @@ class Task:
     @abstractmethod
     def look(self, deadline: Deadline) -> Found:
         """Search until the deadline says stop. Raises `CatenaError` (CAT-F001) if there is no mapping."""
+
+    @classmethod
+    def begun_together(cls, tasks: Sequence[Task], is_stopped: Callable[[], bool]) -> Sequence[Task]:
+        """The same searches, once what takes less time for all of this kind at once is done.
+
+        They find the same then. It ends early if `is_stopped` says so.
+        """
+        return tasks
 
     def mark(self, found: Found) -> Search:
         """How good what it found is, as the IR notes it."""

@@ -18,7 +18,7 @@ from dialects.hierarchy import Hierarchy
 from dialects.soundness import parse_hierarchy
 from passes.mapper import free
 from passes.mapper.effort import USUAL, Effort
-from passes.mapper.free import Best, _Search, best_mapping, good_mapping  # pyright: ignore[reportPrivateUsage]
+from passes.mapper.free import Best, Search, best_mapping, good_mapping
 from passes.mapper.nest import nest_of
 from passes.mapper.pricing import Objective, Prices
 from passes.mapper.problem import Problem
@@ -50,7 +50,7 @@ def least_below(
     No other search leaves out as much: each bound that is too high shows.
     """
     problem = Problem.of(spec, extras)
-    search = _Search(problem, Prices(hierarchy, objective))
+    search = Search(problem, Prices(hierarchy, objective))
     best = Incumbent(value * (1 + 1e-6) + 1e-6)
     search.run(Effort(parts=1e18), best)
     return best.value
@@ -226,7 +226,7 @@ def test_what_results_read_of_other_tensors_is_part_of_the_search(
 ) -> None:
     """Dives come by much that the moves of the tree alone would miss."""
     if not has_dives:
-        monkeypatch.setattr(_Search, "_dive", lambda *_, **__: None)
+        monkeypatch.setattr(Search, "_dive", lambda *_, **__: None)
     compared = 0
     for seed in seeds:
         random = Random(seed)

@@ -43,7 +43,7 @@ def tree_of(spec: GConv, hierarchy: Hierarchy, objective: Objective = Objective.
     def price(parts: Parts) -> Values:
         return prices.value(Counts(problem, hierarchy, *parts.nest()))
 
-    def combined(energy: Values, cycles: Values) -> Values:
+    def combined(_: Parts, energy: Values, cycles: Values) -> Values:
         return prices.combined(energy, cycles, problem.operations)
 
     return Tree(hierarchy, moves, bounds, combined, price)
@@ -58,9 +58,9 @@ def test_sure_parts_cost_what_is_said(spec: GConv, hierarchy: Hierarchy) -> None
     nothing, best = Parts.empty(Problem.of(spec)), Incumbent()
     pools = tree.pools(nothing, best)
     for stage in range(len(tree.stages)):
-        taken = pools[stage].take(MOST, np.inf)
-        tree.advance(pools, stage, taken, lambda bounds: np.ones(len(bounds), np.bool_), best)
-    finished = list(pools[-1].take(MOST, np.inf))
+        taken = pools[stage].take(MOST, Incumbent())
+        tree.advance(pools, stage, taken, lambda _, bounds: np.ones(len(bounds), np.bool_), best)
+    finished = list(pools[-1].take(MOST, Incumbent()))
     assume(finished)
     for group in finished:
         for each in tree.moves.finishing(group.take(np.arange(min(group.count, 20)))):
@@ -79,9 +79,9 @@ def test_steps_are_those_of_the_slowest_element(spec: GConv, hierarchy: Hierarch
     tree = tree_of(spec, hierarchy, Objective.LATENCY)
     pools = tree.pools(Parts.empty(problem, tree.bounds.flows), best := Incumbent())
     for stage in range(len(tree.stages)):
-        taken = pools[stage].take(MOST, np.inf)
-        tree.advance(pools, stage, taken, lambda bounds: np.ones(len(bounds), np.bool_), best)
-    for group in pools[-1].take(MOST, np.inf):
+        taken = pools[stage].take(MOST, Incumbent())
+        tree.advance(pools, stage, taken, lambda _, bounds: np.ones(len(bounds), np.bool_), best)
+    for group in pools[-1].take(MOST, Incumbent()):
         for each in group.alike():
             assert each.steps.tolist() == Counts(problem, hierarchy, *each.nest()).steps.tolist()
 
@@ -93,24 +93,24 @@ def test_bounds_are_the_same_whatever_is_known(spec: GConv, hierarchy: Hierarchy
     tree = tree_of(spec, hierarchy, Objective.EDP)
     pools = tree.pools(Parts.empty(Problem.of(spec), tree.bounds.flows), best := Incumbent())
     for stage in range(len(tree.stages)):
-        taken = list(pools[stage].take(MOST, np.inf))
+        taken = list(pools[stage].take(MOST, Incumbent()))
         alone = [tree.bound(stage, each).tolist() for each in taken]
         twice = tree.several(stage, [*taken, *taken])
         assert [bounds.tolist() for _, bounds in twice] == [2 * bounds for bounds in alone]
         limit = float(np.median(np.concatenate([*map(np.array, alone), [np.inf]])))
         # with links in another order they are not put together, and stay where they were
         turned = [replace(each, links=each.links[::-1]) for each in taken]
-        for parts, bounds in [*twice, *tree.several(stage, [*taken, *turned, *taken], limit)]:
+        for parts, bounds in [*twice, *tree.several(stage, [*taken, *turned, *taken], Incumbent(limit))]:
             assert np.allclose(tree.bound(stage, parts), bounds, rtol=1e-12)
         below = [parts.tiles[:, bounds < limit] for parts, bounds in zip(taken, map(np.array, alone), strict=True)]
-        found = [parts.tiles for parts, _ in tree.several(stage, [*taken, *taken], limit)]
+        found = [parts.tiles for parts, _ in tree.several(stage, [*taken, *taken], Incumbent(limit))]
         expected = [np.concatenate([tiles, tiles], axis=1) for tiles in below if tiles.shape[1]]
         assert [tiles.tolist() for tiles in found] == [tiles.tolist() for tiles in expected]
         for each in taken:
             some = each.take(np.arange(each.count)[::-2])
             afresh = replace(some, links=tuple(replace(link) for link in some.links))
             assert tree.bound(stage, some).tolist() == tree.bound(stage, afresh).tolist()
-        tree.advance(pools, stage, taken, lambda bounds: np.ones(len(bounds), np.bool_), best)
+        tree.advance(pools, stage, taken, lambda _, bounds: np.ones(len(bounds), np.bool_), best)
 
 
 @settings(max_examples=examples(60), derandomize=True, deadline=None)
@@ -181,10 +181,10 @@ def test_a_pool_gives_so_many_parts_and_no_more() -> None:
     part = Parts.empty(Problem.of(GConv((Dim("A", opc=4),), main="mul", reduce=Reduce.ADD)))
     pool = Pool()
     pool.put([(together([part] * 6), np.array([3.0, 1.0, 3.0, 3.0, 2.0, 9.0]))], lambda parts: np.arange(parts.count))
-    assert [some.count for some in pool.take(4, 9.0)] == [4]
+    assert [some.count for some in pool.take(4, Incumbent(9.0))] == [4]
     # one of three alike is left; what is not below the limit is gone
     assert pool.least() == 3.0
-    assert [some.count for some in pool.take(4, 9.0)] == [1]
+    assert [some.count for some in pool.take(4, Incumbent(9.0))] == [1]
     assert pool.least() == np.inf
 
 

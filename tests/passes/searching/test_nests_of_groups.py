@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -11,11 +12,13 @@ import pytest
 
 from dialects.diagnostics import CatenaError
 from dialects.gconv import Dim, GConv, Reduce, Step
+from dialects.hierarchy import Memory
 from dialects.nest_machine import NestMachine
 from dialects.schedule import Mapping, Objective, Operand
 from dialects.soundness import parse_hierarchy
 from passes.fusion.members import Member, predict_runs
 from passes.fusion.shapes import KINDS, RunKind
+from passes.mapper.bounds import Bounds
 from passes.mapper.counts import Counts
 from passes.mapper.effort import USUAL
 from passes.mapper.held import HeldCounts
@@ -24,7 +27,8 @@ from passes.mapper.pricing import Prices
 from passes.mapper.problem import Problem
 from passes.searching.nests_of_groups import HeldTask, NestsOfGroups
 from passes.searching.parts import Part
-from passes.searching.task import Deadline
+from passes.searching.stopping import never
+from passes.searching.task import Deadline, run
 from tests.passes.mapper.drawing import extras_of
 from tests.passes.mapper.free_nests import EVENTS, OUTERMOST, every_nest, nests
 
@@ -160,6 +164,66 @@ def test_the_best_nest_is_found_with_what_results_read(seeds: range) -> None:
         quick = NestsOfGroups(machine, objective, USUAL).task(part).look(Deadline())
         assert quick.bound <= found.value * (1 + 1e-9) <= quick.value * (1 + 1e-8), seed
     assert compared > len(seeds) // 5
+
+
+def parts_alike(random: Random, number: int) -> list[Part]:
+    """Parts with the same loops, all of whose tensors lie in holds; extents differ, and what results read."""
+    dims, parts = random.choice(LINKS), list[Part]()
+    for _ in range(number):
+        some = tuple(
+            replace(dim, **{each: random.randint(2, 40) for each in ("op", "opc", "g", "ks") if getattr(dim, each) > 1})
+            for dim in dims
+        )
+        read = random.choice([0, 1, 2])
+        spec = GConv(some, "mul", Reduce.ADD, post=tuple(Step("add", operand=operand) for operand in range(read)))
+        shape = tuple(getattr(dim, str(kind)) for dim in some for kind in KINDS)
+        extras = extras_of(spec, [[random.random() < 0.6 for _ in some] for _ in range(read)])
+        kept = dict.fromkeys(("I", "K", "O", *(f"P{operand}" for operand in range(read))), "glb")
+        parts.append(Part("", spec, (), kept, {"glb": random.randint(1, 9)}, (shape,), extras))
+    return parts
+
+
+def passing(machine: NestMachine) -> NestMachine:
+    """With operands that may go past the innermost memory: then there are several dives."""
+    levels = (
+        each.model_copy(update={"bypass": each.operands}) if isinstance(each, Memory) and each.name == "rf" else each
+        for each in machine.levels
+    )
+    return machine.model_copy(update={"levels": tuple(levels)})
+
+
+def test_memories_that_no_operand_may_lie_in_take_no_time() -> None:
+    """Nests inside holds have no words to move into or out of the outermost memory, however slow it is."""
+    random, timed = Random(3), set[bool]()
+    for _ in range(100):
+        machine = small_machine(random, takes_sums=True)
+        task = NestsOfGroups(machine, Objective.EDP, USUAL).task(parts_alike(random, 1)[0])
+        rated = [each.name for each in task.inside.memories if each.read is not None or each.write is not None]
+        used = {*map(task.inside.begins, task.problem.operands), *task.read_from}
+        used |= {each.name for each in task.inside.memories[1:] if each.operands}
+        flows = Bounds(task.problem, Prices(task.inside, Objective.EDP), {}).flows
+        assert bool(flows) == (not used.isdisjoint(rated))
+        timed.add(bool(flows) == bool(rated))
+    assert timed == {True, False}
+
+
+@pytest.mark.parametrize("seeds", [range(30), pytest.param(range(30, 1200), marks=pytest.mark.exhaustive)])
+def test_searches_that_are_begun_together_find_what_each_finds_alone(seeds: range) -> None:
+    """The same mapping, value and bound; most are begun so, where neither time nor what is read again matters."""
+    begun, alone, dives = 0, 0, set[int]()
+    for seed in seeds:
+        random = Random(seed)
+        machine = passing(small_machine(random, takes_sums=random.random() < 0.8))
+        objective = random.choice(list(Objective))
+        nests = NestsOfGroups(machine, objective, USUAL)
+        tasks = [nests.task(part) for part in parts_alike(random, random.randint(2, 6))]
+        together: list[HeldTask] = []
+        together += (each for each in HeldTask.begun_together(tasks, never) if isinstance(each, HeldTask))
+        done = [0 if task.begun is None else task.begun.led.done for task in together]
+        begun, alone, dives = begun + len(done) - done.count(0), alone + done.count(0), dives | {*done}
+        assert [run(task, None) for task in together] == [run(task, None) for task in tasks], seed
+    assert 2 * begun > alone
+    assert {1, 2} <= dives
 
 
 def test_what_results_read_and_where_it_lies_make_another_search() -> None:

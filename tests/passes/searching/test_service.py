@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -92,6 +92,20 @@ def test_a_time_limit_leaves_legal_mappings_and_gaps() -> None:
         assert task.violations(found.mapping) == []
         assert found.is_cut
         assert 0 < task.mark(found).gap < 1
+
+
+def test_searches_without_a_time_limit_are_begun_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[int] = []
+
+    def together(_: type[Task], tasks: Sequence[Task], __: Callable[[], bool]) -> Sequence[Task]:
+        begun.append(len(tasks))
+        return tasks
+
+    monkeypatch.setattr(type(TASKS[0]), "begun_together", classmethod(together))
+    found = search_all(TASKS, TINY, SearchOptions())
+    assert begun == [len(TASKS)]
+    assert search_all(TASKS, TINY, SearchOptions(time_limit=600)) == found
+    assert begun == [len(TASKS)]
 
 
 def _large_layers() -> Iterator[tuple[Any, tuple[int, ...]]]:
