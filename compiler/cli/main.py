@@ -105,6 +105,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _terminate)
     # What a command leaves in cycles is little, and searching modules and IR for it takes a tenth of its time.
     gc.disable()
+    # Emulators and searches use one thread of NumPy's BLAS, which at its import starts one for every core.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         return execute(sys.argv[1:])
     finally:

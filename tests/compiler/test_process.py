@@ -75,6 +75,16 @@ def test_what_a_verb_does_not_use_is_not_imported(name: str, cnn: Path, tmp_path
     assert result.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize("asked", [None, "2"])
+def test_commands_start_no_threads_unless_asked_to(asked: str | None) -> None:
+    code = "import os, sys\nfrom compiler.cli.main import main\nsys.argv[1:] = ['--help']\nmain()\n"
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    environment |= {} if asked is None else {"OPENBLAS_NUM_THREADS": asked}
+    told = [sys.executable, "-c", f"{code}print(os.environ['OPENBLAS_NUM_THREADS'])"]
+    result = subprocess.run(told, capture_output=True, text=True, check=True, env=environment)
+    assert result.stdout.splitlines()[-1] == (asked or "1")
+
+
 def test_help_is_quick() -> None:
     """In CPU seconds of the process, which a busy machine does not stretch as it does wall seconds."""
     seconds: list[float] = []
