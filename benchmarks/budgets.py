@@ -4,8 +4,9 @@
 
 Budgets in seconds were set beside measurements in which `iree-compile` took 10.5 CPU seconds for ResNet-50. A machine
 that is slower, or busy, is so for IREE, too: so every command is measured between two of IREE's, and its share of them
-is what has to keep to the budget, in the median of some rounds. CPU seconds are user and system time of whole processes; caches are empty but
-where that is said. The exit code is 1 if a budget is not kept. IREE is installed with pip. Half an hour.
+is what has to keep to the budget, in the median of some rounds. CPU seconds are user and system time of whole
+processes; caches are empty but where that is said. The exit code is 1 if a budget is not kept. IREE is installed with
+pip. Half an hour.
 """
 
 from __future__ import annotations
