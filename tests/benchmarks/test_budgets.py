@@ -50,7 +50,9 @@ def test_compilations_are_measured_with_and_without_what_is_kept(budgets: Module
     assert budgets.cold(model, "-t", budgets.FUSED, "--fuse") > again
 
 
-def test_the_page_has_every_budget_and_compilations_kept_theirs(budgets: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_has_every_budget_and_compilations_kept_theirs(
+    budgets: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(budgets, "compiled", lambda *_: 0.0)
     networks = {name: Path(name) for name in ("ResNet-18", "ResNet-50", "MobileNet-v2")}
     others = script("run").Models(Path("a.onnx"), Path("b.onnx"), Path("c.onnx"), 224)
