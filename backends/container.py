@@ -13,7 +13,7 @@ version is newer): anything not in canonical form is refused.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -82,13 +82,15 @@ class DebugMap(Record):
     groups: tuple[GroupEntry, ...] = ()
 
 
-def write_program(program: Program, path: Path) -> None:
+def write_program(program: Program, path: Path, require: Callable[[], None] = lambda: None) -> None:
     """Write a program file; a reader never sees a partial one, and equal programs give equal bytes.
 
-    Raises `CatenaError`: CAT-C002 if the file cannot be written, CAT-I001 if the program is inconsistent.
+    What `require` raises once all is read that is written keeps the file from its place. Raises `CatenaError`: CAT-C002
+    if the file cannot be written, CAT-I001 if the program is inconsistent.
     """
     with replacing(path) as stream:
         _write(program, stream)
+        require()
 
 
 def program_bytes(program: Program) -> bytes:

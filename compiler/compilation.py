@@ -392,18 +392,19 @@ def target_for(name: str, settings: Mapping[str, str], fuse: bool) -> Target:
     return target
 
 
-def write_compiled(compiled: Compiled, path: Path) -> None:
+def write_compiled(compiled: Compiled, path: Path, require: Callable[[], None] = lambda: None) -> None:
     """Write the program, or the IR and its weights if there is none.
 
-    Raises `CatenaError` (CAT-C002) if a file cannot be written.
+    What `require` raises once all is read that is written keeps the program or the IR from its place. Raises
+    `CatenaError` (CAT-C002) if a file cannot be written.
     """
     from backends.container import write_program
     from compiler.ir_text import write_module
 
     if compiled.program is None:
-        write_module(compiled.module, path)
+        write_module(compiled.module, path, require)
     else:
-        write_program(compiled.program, path)
+        write_program(compiled.program, path, require)
 
 
 def _needs_target(stages: Sequence[Stage]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from io import StringIO
 from itertools import accumulate
@@ -179,14 +179,17 @@ def print_lines(module: ModuleOp) -> ModuleText:
     return ModuleText(tuple(lines), {op: bisect_right(ends, begin) for op, begin in printer.begins.items()})
 
 
-def write_module(module: ModuleOp, path: Path) -> None:
+def write_module(module: ModuleOp, path: Path, require: Callable[[], None] = lambda: None) -> None:
     """Write a module as text and its weights to the store beside it; beside a device or pipe there is none.
 
-    Raises `CatenaError` (CAT-C002) if a file cannot be written.
+    What `require` raises once weights are written keeps the text from its place. Raises `CatenaError` (CAT-C002) if a
+    file cannot be written.
     """
     if path.is_file() or not path.exists():
         save_weights(module, path.parent / WEIGHTS_FOLDER)
-    write_text(path, print_module(module))
+    text = print_module(module)
+    require()
+    write_text(path, text)
 
 
 def _one_line(message: str) -> str:

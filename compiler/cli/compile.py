@@ -83,6 +83,7 @@ def compile_model(
     from compiler.cache_folder import cache_folder
     from compiler.files import STANDARD_STREAM
     from compiler.program_cache import Request, kept_program
+    from compiler.written_meanwhile import FileState
 
     path = _output_name(source, output, stop)
     prints = path == STANDARD_STREAM
@@ -90,6 +91,7 @@ def compile_model(
     if prints and stop == PROGRAM:
         raise click.UsageError("a program is not text: name a file with -o")
     changes, shapes = parse_settings(settings), parse_input_shapes(input_shapes)
+    model = FileState.of(Path(source))
     kept = None
     folder = None if search["no_cache"] else cache_folder(search["cache_dir"])
     wants_more = [start, dump_ir, dump_passes, print_ir_after, save_mapping, timing, search["time_limit"]]
@@ -114,7 +116,6 @@ def compile_model(
     from compiler.searching import search_options as parse_search
     from compiler.sources import ImportOptions
     from compiler.wide_weights import wide_weights_note
-    from compiler.written_meanwhile import refusing_changes_of
     from passes.searching.stopping import stopped
     from passes.searching.watching import Progress, watched
 
@@ -153,10 +154,12 @@ def compile_model(
             if session.console.is_verbose:
                 shown.say(str(progress))
 
-        with watched(watch), stopped(interrupted.came), refusing_changes_of(Path(source)):
+        with watched(watch), stopped(interrupted.came), model.blamed():
             compiled = compile_source(source, options, [*observers, StageLines(shown.say)])
-        if not prints:
-            write_compiled(compiled, Path(path))
+        if prints:
+            model.require_unchanged()
+        else:
+            write_compiled(compiled, Path(path), model.require_unchanged)
     segments = () if compiled.program is None else segments_in_program(compiled.program)
     remarks = [describe_segments(segments)] if segments else []
     if compiled.program is not None and (note := wide_weights_note(compiled.module)):

@@ -18,6 +18,9 @@ from passes.mapper.tree import TOGETHER, Incumbent
 _MOST = 40
 """How many links are searched at a time."""
 
+_MOST_WAYS = 16
+"""How many ways to let operands pass by a link may have: bounds of all of them are kept until its search has ended."""
+
 
 @dataclass(frozen=True)
 class Begun:
@@ -27,8 +30,16 @@ class Begun:
     led: Led
 
     def ended(self, node: str, effort: Effort) -> Best:
-        """As `passes.mapper.free.mapping_for` of a brief search. Raises `CatenaError` as that does."""
-        return self.search.required(*self.search.dive(effort, self.led), node)
+        """As `passes.mapper.free.mapping_for` of a brief search. Raises `CatenaError` as that does.
+
+        What others took in dives together counts, too. If effort is enough for that, so it is for this one alone; else
+        it might end elsewhere alone, and is made again.
+        """
+        most = effort.share(1.0)
+        found = self.search.dive(most, self.led)
+        if most.parts < 0 and not effort.should_stop():
+            found = self.search.dive(effort)
+        return self.search.required(*found, node)
 
     @property
     def next_dive(self) -> str:
@@ -37,7 +48,7 @@ class Begun:
         return repr((problem.loop_kinds, problem.windows, problem.operands, tree.bounds.assignment))
 
     def after(self, parts: Sequence[tuple[Parts, Values]], effort: int) -> Begun:
-        """After one more dive that ends with these parts, which have such bounds."""
+        """After one more dive, made with so much effort, that ends with these parts, which have such bounds."""
         led = self.led
         best = replace(led.best)
         led.roots.trees[led.done][1].offer(parts, best)
@@ -49,15 +60,16 @@ def begun_together(
 ) -> list[Begun | None]:
     """Brief searches of links on a machine, each with such an effort; None of those that cannot be made together.
 
-    Of those that are alike to no others no dive is made. They end as on their own, but that each counts an equal share
-    of the effort so far. Raises `CatenaError` (CAT-C003) if tiles of the machine are not nested.
+    Of those that are alike to no others no dive is made. They end as on their own. Raises `CatenaError` (CAT-C003) if
+    tiles of the machine are not nested.
     """
     require_nested(hierarchy)
     prices = Prices(hierarchy, objective)
+    shapes = [(problem.loop_kinds, problem.windows, problem.operands) for problem in problems]
     begun: dict[int, Begun] = {}
     for number, problem in enumerate(problems):
         search = Search(problem, prices)
-        if search.is_simple:
+        if shapes.count(shapes[number]) > 1 and search.is_simple and search.has_ways(_MOST_WAYS):
             roots = search.roots(Effort(should_stop=effort.should_stop))
             begun[number] = Begun(search, Led(roots, Incumbent(), 0, 0))
     for done in itertools.count():
@@ -78,11 +90,12 @@ def begun_together(
 def _dived(several: Sequence[Begun], limit: Effort) -> list[Begun | None]:
     """Searches after one more dive, made together; None of those for which it might be another one on its own.
 
-    If that takes more effort than each may make, half of them are led at a time, and so on, down to two.
+    If that takes more than its share of the effort that each may make, half of them are led at a time, and so on, down
+    to two.
     """
-    effort = limit.share(1.0)
     problem = Alike.all_of([each.search.problem for each in several])
     trees = [each.led.roots.trees[each.led.done][1] for each in several]
+    effort = limit.share(1 / len(several[0].led.roots.trees))
     search, one = several[0].search, trees[0]
     bounds = AlikeBounds.all_of(problem, [tree.bounds for tree in trees])
     moves = search.moves(effort, larger=False, values=QUICK.values, mixed=(), problem=problem)
@@ -97,8 +110,7 @@ def _dived(several: Sequence[Begun], limit: Effort) -> list[Begun | None]:
         if half < 2 or limit.should_stop():
             return [None] * len(several)
         return [*_dived(several[:half], limit), *_dived(several[half:], limit)]
-    share = effort.spent // len(several)
     found: list[Begun | None] = []
     for number, (each, parts) in enumerate(zip(several, apart_by_problem(groups, problem), strict=True), 1):
-        found.append(None if number in tree.doubtful else each.after(parts, share))
+        found.append(None if number in tree.doubtful else each.after(parts, effort.spent))
     return found

@@ -226,7 +226,7 @@ class Roots(NamedTuple):
 
 
 class Led(NamedTuple):
-    """The best mapping that dives in the first trees found, so many of which are `done`, and the effort of these."""
+    """The best mapping that dives in the first trees found, so many of which are `done`, and their effort at most."""
 
     roots: Roots
     best: Incumbent
@@ -411,6 +411,10 @@ class Search:
         """
         has_tables = all(table is not None for table in self._moved.tables)
         return has_tables and not self.problem.rereading and not len(self._nothing.flows)
+
+    def has_ways(self, most: int) -> bool:
+        """Whether there are at most so many ways to let operands pass by."""
+        return next(itertools.islice(assignments(self.problem, self._hierarchy), most, None), None) is None
 
     def required(self, best: Finished | None, bound: float, node: str) -> Best:
         """The best mapping with what it costs. Raises `CatenaError` (CAT-F001) if there are none."""
