@@ -41,8 +41,8 @@ seconds for ResNet-50 (9.6 to 11.3 from run to run). Machines differ, and one di
 command was run between two of `iree-compile` for ResNet-50 (IREE {version}, for this CPU), and its share of their mean
 is what has to keep to the budget's share of {reference:g} s, in the median of {rounds} rounds. CPU seconds are user and
 system time of whole processes with all that they import, but for the search of a layer, on {cores} cores: the least and
-the greatest. In this run two of IREE's took {least:.1f} to {most:.1f} s on average, so that the machine was {slower:.1f}
-times as slow as where the budgets were set.
+the greatest. In this run two of IREE's took {least:.1f} to {most:.1f} s on average, so that the machine was
+{slower:.1f} times as slow as where the budgets were set.
 """
 
 
