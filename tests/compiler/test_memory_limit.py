@@ -48,10 +48,10 @@ def test_the_limit_holds_within_the_block_only() -> None:
 @pytest.mark.parametrize(("size", "code"), [("160M", ExitCode.USAGE), ("4G", ExitCode.OK)])
 def test_a_model_that_is_too_large_ends_with_a_message(tmp_path: Path, size: str, code: ExitCode) -> None:
     pytest.importorskip("resource")
-    words = np.zeros((1, 16 << 20), np.float32)
+    words = np.zeros((1, 14 << 20), np.float32)
     words[0, ::2] = 1
     model = onnx_model(
-        [onnx_node("Mul", "x w", "a"), onnx_node("Add", "a w", "y")], {"x": [1, 16 << 20]}, "y", {"w": words}
+        [onnx_node("Mul", "x w", "a"), onnx_node("Add", "a w", "y")], {"x": [1, 14 << 20]}, "y", {"w": words}
     )
     onnx.save(model, tmp_path / "m.onnx")
     done = subprocess.run(
