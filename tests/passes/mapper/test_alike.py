@@ -15,7 +15,7 @@ from passes.mapper.alike import Alike, AlikeBest, AlikeBounds, AlikeTree, apart_
 from passes.mapper.begun import Begun, begun_together
 from passes.mapper.bounds import Bounds
 from passes.mapper.effort import Effort
-from passes.mapper.free import assignments
+from passes.mapper.free import assignments, mapping_for
 from passes.mapper.moves import Moves
 from passes.mapper.partial import Parts
 from passes.mapper.pricing import Prices, Values
@@ -136,8 +136,33 @@ def test_what_takes_too_much_effort_together_is_begun_by_halves() -> None:
         assert one.ended("", Effort()) == other.ended("", Effort())
 
 
+@pytest.mark.parametrize("effort", [3_000, 6_000, 12_000, 24_000, 48_000, 96_000])
+def test_with_little_effort_each_link_finds_what_it_finds_alone(effort: int) -> None:
+    """Where dives end too early differs from one link to another, and what others take must not matter."""
+    levels = {
+        "dram": {"kind": "memory"},
+        "l1": {"kind": "memory", "operands": ["I", "K", "O"], "bypass": ["I", "K"], "words": 80},
+        "pe": {"kind": "axis", "size": 4, "multicast": ["I"]},
+        "rf": {"kind": "memory", "operands": ["I", "K"], "bypass": ["K"], "words": 12},
+    }
+    accesses = {
+        "dram": {"energy": 20, "events": {"dram.input.read": 1, "dram.kernel.read": 1, "dram.output.update": 1}},
+        "l1": {"energy": 3, "events": {"l1.input.read": 1, "l1.kernel.read": 1, "l1.output.add": 1}},
+    }
+    machine: Hierarchy = parse_hierarchy({"name": "bypassed", "summary": "", "levels": levels, "accesses": accesses})
+    problems = [
+        Problem.of(GConv((Dim("A", opc=outputs, ks=3), Dim("B", op=filters, ks=reduced)), "mul", Reduce.ADD))
+        for outputs, filters, reduced in ((29, 24, 12), (31, 30, 8), (60, 18, 16))
+    ]
+    begun = begun_together(problems, machine, Objective.EDP, Effort(effort))
+    for problem, each in zip(problems, begun, strict=True):
+        assert each is not None
+        alone = mapping_for(problem, machine, "", Objective.EDP, Effort(effort), brief=True)
+        assert each.ended("", Effort(effort)) == alone
+
+
 def test_links_with_other_windows_are_not_begun_together() -> None:
     strided = Problem.of(GConv((Dim("A", opc=9, ks=3, stride=2), Dim("B", op=4)), "mul", Reduce.ADD))
     matrix = Problem.of(GConv((Dim("A", opc=9), Dim("B", op=4)), "mul", Reduce.ADD))
     found = begun_together([*PROBLEMS[:2], strided, matrix], MACHINE, Objective.ENERGY, Effort())
-    assert [each.led.done for each in found if each is not None] == [1, 1, 0, 0]
+    assert [each and each.led.done for each in found] == [1, 1, None, None]
