@@ -126,7 +126,9 @@ def test_what_changes_while_it_is_compiled_is_not_kept(
     read = compiler.program_cache.KeptProgram.take
 
     def taking(*arguments: object) -> object:
-        os.utime(model)
+        # another file in its place, as one that is written to is refused
+        os.utime(shutil.copy(model, tmp_path / "other.onnx"))
+        (tmp_path / "other.onnx").replace(model)
         return read(*arguments)  # pyright: ignore[reportArgumentType]
 
     monkeypatch.setattr(compiler.program_cache.KeptProgram, "take", taking)
