@@ -2,9 +2,9 @@
 
     python benchmarks/budgets.py [--environments DIR] [--rounds 3] [--output docs/budgets.md]
 
-Budgets in seconds were set beside measurements in which `iree-compile` took 10.5 CPU seconds for ResNet-50. A machine
-that is slower, or busy, is so for IREE, too: so every command is measured between two of IREE's, and its share of them
-is what has to keep to the budget, in the median of some rounds. CPU seconds are user and system time of whole
+Budgets in seconds were set beside measurements in which `iree-compile` took up to 11.3 CPU seconds for ResNet-50. A
+machine that is slower, or busy, is so for IREE, too: so every command is measured between two of IREE's, and its share
+of them is what has to keep to the budget, in every round. CPU seconds are user and system time of whole
 processes; caches are empty but where that is said. The exit code is 1 if a budget is not kept. IREE is installed with
 pip. Half an hour.
 """
@@ -28,21 +28,22 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 NOTICE = "<!-- Made by `python benchmarks/budgets.py --output docs/budgets.md`; do not edit. -->\n"
-REFERENCE = 10.5
-"""CPU seconds of `iree-compile` for ResNet-50 beside which budgets were set."""
+REFERENCE = 11.3
+"""CPU seconds of `iree-compile` for ResNet-50 beside which budgets were set: the most, so that shares are least."""
 ALONE, FUSED = "eyeriss", "generic"
 """The machine whose search is exact, and the one with a buffer for groups."""
 
 INTRODUCTION = """\
 # Budgets of CPU time
 
-What commands may take. Budgets in seconds were set beside measurements in which `iree-compile` took {reference:g} CPU
-seconds for ResNet-50 (9.6 to 11.3 from run to run). Machines differ, and one differs from minute to minute: so every
+What commands may take. Budgets in seconds were set beside measurements in which `iree-compile` took 9.6 to
+{reference:g} CPU seconds for ResNet-50. Machines differ, and one differs from minute to minute: so every
 command was run between two of `iree-compile` for ResNet-50 (IREE {version}, for this CPU), and its share of their mean
-is what has to keep to the budget's share of {reference:g} s, in the median of {rounds} rounds. CPU seconds are user and
+is what has to keep to the budget's share of {reference:g} s, in each of {rounds} rounds. CPU seconds are user and
 system time of whole processes with all that they import, but for the search of a layer, on {cores} cores: the least and
 the greatest. In this run two of IREE's took {least:.1f} to {most:.1f} s on average, so that the machine was
-{slower:.1f} times as slow as where the budgets were set.
+{slower:.1f} times as slow as in the slowest of those measurements. A share that is kept is no budget of seconds that is
+met on this machine: seconds are as they were.
 """
 
 
@@ -70,14 +71,9 @@ class Row:
         return [ours / theirs for ours, theirs in zip(self.seconds, self.beside, strict=True)]
 
     @property
-    def share(self) -> float:
-        """The median of these."""
-        return statistics.median(self.shares)
-
-    @property
     def is_kept(self) -> bool:
-        """Whether it keeps to the budget."""
-        return self.share <= self.budget / REFERENCE
+        """Whether every round keeps to the budget."""
+        return max(self.shares) <= self.budget / REFERENCE
 
 
 def measure(cases: list[Case], reference: Callable[[], float], rounds: int) -> list[Row]:
@@ -99,11 +95,11 @@ def page(rows: list[Row], version: str, rounds: int) -> str:
     from compiler.tables import number, table
 
     columns = [number("budget (s)"), number("CPU s"), number("IREE beside it (s)"), number("shares of it")]
-    columns += [number("median"), number("may be"), "kept"]
+    columns += [number("may be"), "kept"]
     cells = [
         (
             *(row.title, f"{row.budget:g}", between(row.seconds), between(row.beside), between(row.shares)),
-            *(f"{row.share:.3g}", f"{row.budget / REFERENCE:.3g}", "yes" if row.is_kept else "no"),
+            *(f"{row.budget / REFERENCE:.3g}", "yes" if row.is_kept else "no"),
         )
         for row in rows
     ]
